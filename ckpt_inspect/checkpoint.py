@@ -1,0 +1,163 @@
+"""What every reader offers: metadata at once, arrays and pieces of arrays on demand.
+
+A reader knows bytes and names. It knows nothing of optimizers: what a name means is a layout's business.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ckpt_inspect.errors import NotFoundError
+
+Array = NDArray[Any]
+
+PIECE_ELEMENTS = 1 << 16
+"""Default length of a streamed piece: 256 KiB of float32, so that a piece of θ, m and v fits a core's cache."""
+
+STRING = "string"
+"""`TensorSpec.dtype` of a tensor of byte strings; `read` gives an object array of `bytes`."""
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """The numpy dtype of that name, `bfloat16` and the float8 kinds included; `object` for strings."""
+    if name == STRING:
+        return np.dtype(object)
+    try:
+        return np.dtype(name)
+    except TypeError:
+        import ml_dtypes
+
+        return np.dtype(getattr(ml_dtypes, name))
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A tensor as its checkpoint's metadata describes it."""
+
+    name: str
+    """The key under which the file lists it; unique in the checkpoint."""
+    shape: tuple[int, ...]
+    dtype: str
+    """numpy's or ml_dtypes' name (`float32`, `bfloat16`, `int64`), or `string`."""
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Size in memory; 0 for strings, whose length is not in the metadata."""
+        return 0 if self.dtype == STRING else self.size * numpy_dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something odd that could be survived: it reaches the store, the screen and the report."""
+
+    code: str
+    """Stable identifier in kebab-case, e.g. `state-file-absolute-paths`."""
+    message: str
+    """What was odd, and where, in one sentence."""
+    resolution: str
+    """What was done about it, in one sentence."""
+    severity: Literal["info", "warning", "error"] = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """The JSON that Keras saves with a model, parsed and not interpreted."""
+
+    optimizer: Mapping[str, Any] | None
+    """`{"class_name": .., "config": {..}}`, or None for a model that was not compiled."""
+    model: Mapping[str, Any] | None
+    """The model's own `{"class_name": .., "config": {..}}`, where the file has it."""
+    where: str
+    """The place, for a person: `config.json`, `training_config attribute`, `keras_metadata.pb`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A serialized TensorFlow `GraphDef` that lies with the checkpoint."""
+
+    graph_def: bytes
+    where: str
+    """The place, for a person: `model.ckpt-2.meta`, `saved_model.pb`."""
+
+
+class Checkpoint(ABC):
+    """One checkpoint, open for reading. A context manager; reading is thread-safe unless a reader says otherwise."""
+
+    path: Path
+    """As a person would name it: the prefix, file, V1 pattern or SavedModel folder."""
+    format: str
+    """`tensor-bundle`, `saved-model`, `tf1-v1`, `keras-h5`, `keras-archive` (.keras) or `keras-weights-h5`."""
+    tensors: Mapping[str, TensorSpec]
+    """Every tensor by its key, in the order that the file records where it records one (h5 `weight_names`, `vars/N` by
+    number), else sorted by key."""
+    files: tuple[Path, ...]
+    """Every file that belongs to the checkpoint and exists, the index first; what a fingerprint must cover."""
+    problems: tuple[Problem, ...] = ()
+
+    @abstractmethod
+    def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
+        """Elements `start:stop` of the flattened tensor (C order), 1-D, in the file's dtype.
+
+        `out` may offer a 1-D buffer of that dtype and at least that length; whether it was used or not, the answer is
+        the returned array. Raises NotFoundError for an unknown name, DamagedFileError for bytes that aren't there or whose
+        checksum is wrong: each byte is checksummed as it is read, and the call that completes the tensor compares.
+        """
+
+    def read(self, name: str) -> Array:
+        """The whole tensor, in its shape and the file's dtype (strings: an object array of `bytes`)."""
+        spec = self.spec(name)
+        return self.read_range(name, 0, spec.size).reshape(spec.shape)
+
+    def stream(self, name: str, elements: int = PIECE_ELEMENTS) -> Iterator[Array]:
+        """The flattened tensor (C order) in pieces of at most `elements`; a piece is valid until the next is asked for."""
+        spec = self.spec(name)
+        out = None if spec.dtype == STRING else np.empty(min(elements, spec.size), numpy_dtype(spec.dtype))
+        for start in range(0, spec.size, elements):
+            yield self.read_range(name, start, min(start + elements, spec.size), out)
+
+    def spec(self, name: str) -> TensorSpec:
+        """The tensor's metadata; raises NotFoundError with the checkpoint's path for an unknown name."""
+        try:
+            return self.tensors[name]
+        except KeyError:
+            raise NotFoundError(f"{self.path}: holds no tensor {name!r}; `tensors` lists those it holds") from None
+
+    def training_config(self) -> TrainingConfig | None:
+        """Keras' JSON configuration, where it lies in or beside the checkpoint."""
+        return None
+
+    def graph(self) -> Graph | None:
+        """The TensorFlow graph that lies with the checkpoint (`.meta`, `saved_model.pb`)."""
+        return None
+
+    def labels(self) -> Mapping[str, str]:
+        """Names that the file attaches to its groups as attributes: `{"optimizer/vars": "adam"}` (Keras 3.8+ HDF5)."""
+        return {}
+
+    @property
+    def size_bytes(self) -> int:
+        """Size on disk of all its files."""
+        return sum(f.stat().st_size for f in self.files)
+
+    def close(self) -> None:  # noqa: B027 - a reader that holds nothing open needs no closing
+        """Release what is open; safe to call twice."""
+
+    def __enter__(self) -> Checkpoint:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,31 @@
+"""What can go wrong, by who must act. Every message names the file, the place, the cause and what to do."""
+
+from __future__ import annotations
+
+
+class CkptInspectError(Exception):
+    """Root of every error that this package raises on purpose; `str()` is one sentence fit for a person."""
+
+
+class DamagedFileError(CkptInspectError, ValueError):
+    """The file is of a known format, but its bytes are not what the format demands: restore or copy it again."""
+
+
+class UnsupportedError(CkptInspectError, ValueError):
+    """The file is sound, or not a checkpoint at all, and this package doesn't read it."""
+
+
+class NotFoundError(CkptInspectError, LookupError):
+    """The caller asked for something that isn't there: a path, a tensor, an optimizer."""
+
+
+class RequestError(CkptInspectError, ValueError):
+    """The caller's request contradicts itself or the data: an unknown hyperparameter, a bad pattern."""
+
+
+class StoreError(CkptInspectError, OSError):
+    """A store can't be read or written."""
+
+
+class NotDetermined(CkptInspectError):  # noqa: N818 - not a failure: the answer is that the state doesn't say
+    """A quantity that the optimizer's state does not determine; the message is the reason."""

@@ -1,0 +1,132 @@
+"""Adam, and what differs from it by a word: AMSGrad, AdamW, LazyAdam."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.errors import NotDetermined
+from ckpt_inspect.update_rules import arithmetic
+from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule, decoupled_decay
+from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
+
+_TF1_EPSILON = 1e-8
+_KERAS_EPSILON = 1e-7
+
+
+class Adam(UpdateRule):
+    """Adam, in the form that TensorFlow and Keras apply ("epsilon hat").
+
+        alpha = α · √(1 - β2^t) / (1 - β1^t)
+        θ ← θ - alpha · m / (√v + ε)
+
+    so E = α·√c2/(√v + ε), Δ = -alpha·m/(√v + ε); m, v are `first_moment`, `second_moment` after the update, t is
+    `settings.step`. Kingma & Ba, arXiv 1412.6980, the remark after Algorithm 1; Algorithm 1 itself, which divides by
+    √(v/c2) + ε, is implemented by none of them (and by PyTorch and optax).
+
+    Sources: tensorflow/core/kernels/training_ops.cc `ApplyAdamNonCuda` (TF1 and OptimizerV2, dense);
+    tensorflow/python/training/adam.py; keras/optimizers/optimizer_v2/adam.py; keras/src/optimizers/adam.py (2.11+ and
+    3).
+
+    Where implementations differ: TF1's powers are float32 running products, the others raise float32(β) to t in the
+    variable's dtype; OptimizerV2 rounds the learning rate to float32, Keras 2.11+ does not; Keras before OptimizerV2
+    computes α·(√c2/c1). Keras 2.11+ and 3 take a `weight_decay` on every optimizer (θ -= θ·wd·α, before the update).
+    bfloat16(0.999) is 1: c2 and with it alpha is 0 and the variable never moves. Rows of an embedding that the batch
+    did not touch move all the same.
+    """
+
+    name = "adam"
+    title = "Adam"
+
+    def coefficients(self, settings: Settings, dtype: np.dtype[Any], norms: Norms | None = None) -> Coefficients:
+        """See the class; E's numerator is α·√c2, rounded after each operation."""
+        c1, c2 = self.bias_corrections(settings, dtype)
+        rate = arithmetic.learning_rate(settings.learning_rate, settings.family, dtype)
+        return Coefficients(
+            numerator=rate * np.sqrt(c2),
+            divisor=dtype.type(1),
+            epsilon=arithmetic.epsilon(settings.epsilon, settings.family, dtype),
+            first_correction=c1,
+            decay=decoupled_decay(settings, rate, dtype),
+        )
+
+    def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
+        """(m·alpha)/(√v + ε)."""
+        second = self.second_moment(state)
+        if settings.family == "keras1":
+            c1, c2 = self.bias_corrections(settings, second.dtype)
+            rate = arithmetic.learning_rate(settings.learning_rate, settings.family, second.dtype)
+            alpha = rate * (np.sqrt(c2) / c1)
+        else:
+            alpha = c.numerator / c.first_correction
+        return np.asarray(first_moment(state) * alpha / (np.sqrt(second) + c.epsilon))
+
+    def defaults(self, family: str) -> Mapping[str, float]:
+        """beta_1 0.9 and beta_2 0.999 everywhere; epsilon 1e-8 in TF1 and contrib, `backend.epsilon()` = 1e-7 in Keras.
+
+        tensorflow/python/training/adam.py; keras/optimizers/optimizer_v2/adam.py and later. Keras before OptimizerV2:
+        1e-8 up to 2.0.x and TF 1.4, `K.epsilon()` = 1e-7 from 2.1 on, which is taken as the default.
+        """
+        epsilon = _TF1_EPSILON if family in ("tf1", "contrib") else _KERAS_EPSILON
+        return {"beta_1": 0.9, "beta_2": 0.999, "epsilon": epsilon}
+
+
+class AMSGrad(Adam):
+    """AMSGrad: Adam with the running maximum of v in the place of v.
+
+        vmax ← max(vmax, v);  θ ← θ - alpha · m / (√vmax + ε)
+
+    alpha, α, t as in Adam; vmax is `max_second_moment`, of the uncorrected v, and gets no correction of its own. Reddi
+    et al., "On the Convergence of Adam and Beyond", Algorithm 2 (which has no bias correction at all).
+    Sources: as for Adam, `amsgrad=True`; `ApplyAdamWithAmsgrad` in training_ops.cc. optax corrects the maximum's bias
+    instead.
+    """
+
+    name = "amsgrad"
+    title = "AMSGrad"
+
+    def second_moment(self, state: State) -> Array:
+        """The running maximum."""
+        if state.max_second_moment is None:
+            raise NotDetermined("the maximum of the second moment, which AMSGrad divides by, is not in the file")
+        return state.max_second_moment
+
+
+class AdamW(Adam):
+    """AdamW: Adam after decoupled weight decay.
+
+        Keras 2.11+, 3:          θ ← θ - θ·wd·α;  then Adam
+        TensorFlow Addons, contrib: θ ← θ - wd·θ;  then Adam     (the decay is not scaled by α)
+
+    wd is `settings.weight_decay`. E is Adam's; with u = alpha·m/(√v + ε) and d the decayed share,
+    θ_before = (θ + u)/(1 - d) and Δ = -(u + d·θ_before). Loshchilov & Hutter, arXiv 1711.05101, Algorithm 2 (whose
+    schedule multiplier η is in neither).
+    Sources: keras/src/optimizers/{adamw,base_optimizer}.py; tensorflow_addons/optimizers/weight_decay_optimizers.py;
+    tensorflow/contrib/opt/python/training/weight_decay_optimizers.py. Addons and contrib decay only the rows of an
+    embedding that the batch touched. Variables excluded from decay are in no file.
+    """
+
+    name = "adamw"
+    title = "AdamW"
+
+    def defaults(self, family: str) -> Mapping[str, float]:
+        """As Adam's; weight_decay 0.004 in Keras 2.11+ and 3. Addons' and contrib's has no default: it must be
+        given."""
+        own = {"weight_decay": 0.004} if family in ("keras2", "keras3") else {}
+        return {**super().defaults(family), **own}
+
+
+class LazyAdam(Adam):
+    """LazyAdam: Adam that leaves the rows of an embedding alone which the batch did not touch, moments included.
+
+    E and Δ are Adam's. Which rows the last batch touched is in no file: Δ is what a touched row did, and untouched rows
+    did not move. Sources: tensorflow_addons/optimizers/lazy_adam.py,
+    tensorflow/contrib/opt/python/training/lazy_adam_optimizer.py (whose slots are named as Adam's).
+    """
+
+    name = "lazyadam"
+    title = "LazyAdam"
+    is_lazy: ClassVar[bool] = True

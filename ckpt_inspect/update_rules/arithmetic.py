@@ -1,0 +1,99 @@
+"""The scalars of an update, rounded where each implementation rounds them.
+
+A hyperparameter reaches the update through casts that differ by implementation, and the bias corrections magnify what
+those casts lose: float32(0.999) is 0.99900001287, so that `1 - beta_2**t` moves by 1.3e-5 relative; bfloat16(0.999) is
+1.0, and the correction is 0. Every scalar here is of the variable's own dtype, computed as that implementation computes
+it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from ckpt_inspect.errors import NotDetermined
+
+Scalar = Any
+"""A numpy or ml_dtypes scalar of the variable's dtype (ml_dtypes' have no static type)."""
+
+FLOAT32_TENSORS = frozenset({"tf1", "contrib", "bert", "optimizer-v2", "tfa"})
+"""Families that hold the learning rate and decay as float32 tensors, whatever the variable's dtype: TF1 by
+`convert_to_tensor` of a Python float, OptimizerV2 by `add_weight` of its hyperparameters."""
+
+FLOAT32_BETAS = FLOAT32_TENSORS | {"keras2", "keras3"}
+"""Families whose betas pass through float32: Keras 2.11+ and 3 by `cast(0.999, dtype)`, which makes a float32 tensor
+first. Keras before OptimizerV2 holds them in `K.variable`, of the variables' own dtype."""
+
+FLOAT32_EPSILON = frozenset({"tf1", "contrib", "bert"})
+"""Families that make epsilon a float32 tensor; all others convert it to the variable's dtype at once."""
+
+RUNNING_PRODUCTS = frozenset({"tf1", "contrib"})
+"""Families that keep beta**t as a float32 variable and multiply it by beta after each update."""
+
+_CHUNK = 1 << 16
+_VANISHED = 1e-20  # 1 - p is 1 in every dtype from 1e-17 on
+
+
+def known(value: float | None, what: str) -> float:
+    """The value, or NotDetermined with the reason that `what` is not known."""
+    if value is None:
+        raise NotDetermined(f"the {what} is not known: give it")
+    return float(value)
+
+
+def is_half(dtype: np.dtype[Any]) -> bool:
+    """Whether the dtype is a 16-bit (or smaller) float."""
+    return dtype.itemsize < 4
+
+
+def learning_rate(value: float | None, family: str, dtype: np.dtype[Any]) -> Scalar:
+    """The learning rate as the update sees it."""
+    return _cast(known(value, "learning rate of the last update"), family in FLOAT32_TENSORS, dtype)
+
+
+def weight_decay(value: float, family: str, dtype: np.dtype[Any]) -> Scalar:
+    """The weight decay as the update sees it."""
+    return _cast(value, family in FLOAT32_TENSORS, dtype)
+
+
+def epsilon(value: float | None, family: str, dtype: np.dtype[Any]) -> Scalar:
+    """Epsilon as the update sees it."""
+    return _cast(known(value, "epsilon"), family in FLOAT32_EPSILON, dtype)
+
+
+def beta(value: float | None, name: str, family: str, dtype: np.dtype[Any]) -> Scalar:
+    """A beta as its powers see it."""
+    return _cast(known(value, name), family in FLOAT32_BETAS, dtype)
+
+
+def beta_power(value: float | None, name: str, step: int, family: str, dtype: np.dtype[Any]) -> Scalar:
+    """beta**step in `dtype`, as the family computes it.
+
+    TF1 multiplies a float32 variable by float32(beta) after each update and casts it to the variable's dtype;
+    OptimizerV2 and all Keras raise dtype(beta) to the power dtype(step), correctly rounded here (Eigen's `pow` is
+    within an ulp of that).
+    """
+    if family in RUNNING_PRODUCTS:
+        return dtype.type(_running_product(float(np.float32(known(value, name))), step))
+    base, exponent = float(beta(value, name, family, dtype)), float(dtype.type(step))
+    return dtype.type(base**exponent)
+
+
+def _cast(value: float, through_float32: bool, dtype: np.dtype[Any]) -> Scalar:
+    return dtype.type(np.float32(value)) if through_float32 else dtype.type(value)
+
+
+@lru_cache(maxsize=256)
+def _running_product(factor: float, count: int) -> float:
+    """factor**count by `count` float32 multiplications in turn."""
+    product = 1.0
+    for start in range(0, count, _CHUNK):
+        run = np.full(min(_CHUNK, count - start) + 1, factor, np.float32)
+        run[0] = product
+        after = float(np.multiply.accumulate(run)[-1])
+        if after == product or abs(after) < _VANISHED:  # it has stopped at a fixed point, or no longer matters
+            return after
+        product = after
+    return product

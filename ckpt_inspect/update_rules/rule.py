@@ -1,0 +1,323 @@
+"""What every update rule offers: the effective learning rate and the last update, from the state that it left.
+
+A rule is a pure function of arrays and numbers; it knows nothing of files, and nothing of where the numbers came from.
+All of it is elementwise, but for what `UpdateRule.needs_norms` announces: a tensor may be given whole or in pieces, and
+the pieces' results are those of the whole, bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.errors import NotDetermined
+from ckpt_inspect.update_rules import arithmetic
+from ckpt_inspect.update_rules.arithmetic import Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One variable's arrays after the last update: whole tensors, or the same piece of each, in the file's dtype."""
+
+    value: Array | None = None
+    """θ after the update."""
+    first_moment: Array | None = None
+    """m, uncorrected."""
+    second_moment: Array | None = None
+    """v, uncorrected; Adamax: the infinity norm u; RMSprop, Adagrad: the accumulator."""
+    max_second_moment: Array | None = None
+    """AMSGrad's running maximum of the uncorrected v."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The numbers that the formula needs, and whose formula it is."""
+
+    family: str
+    """layouts.found.Family"""
+    step: int | None
+    """t, the exponent of the bias correction in the last update. None: unknown."""
+    learning_rate: float | None
+    """α of the last update, after schedules and OptimizerV2's `decay`."""
+    beta_1: float | None = None
+    beta_2: float | None = None
+    epsilon: float | None = None
+    weight_decay: float | None = None
+    """Decoupled weight decay; None and 0: none."""
+    is_converged: bool = False
+    """step is None, but so large that both bias corrections are 1 to rounding."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """What only one rule needs (`sma_threshold`, `momentum`, `centered`, ..), by its upstream name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Norms:
+    """Three sums over a whole tensor, for the rules that need them (LAMB); float64. Sums of pieces add up."""
+
+    value: float = 0.0
+    """Sum of θ², θ after the update."""
+    direction: float = 0.0
+    """Sum of r², r being the update's direction before weight decay, learning rate and trust ratio."""
+    product: float = 0.0
+    """Sum of θ·r."""
+
+    def __add__(self, other: Norms) -> Norms:
+        return Norms(self.value + other.value, self.direction + other.direction, self.product + other.product)
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficients:
+    """The scalars of one tensor's last update, in its dtype: with them, everything left is elementwise.
+
+    E = numerator / (root(s / divisor + inner_epsilon) + epsilon), s being `UpdateRule.second_moment(state)` and root
+    the square root, or the identity where `has_root` is false; E = numerator where `is_adaptive` is false.
+    Δ = -(E·m/first_correction + decay·θ_before), up to rounding, where the rule's `last_update` is determined.
+    """
+
+    numerator: Scalar
+    """Factor of E, learning rate included."""
+    divisor: Scalar
+    """What s is divided by first: c2, or 1."""
+    epsilon: Scalar
+    """Added to the root."""
+    first_correction: Scalar
+    """c1 = 1 - beta_1**t, or 1 where the rule has none."""
+    decay: Scalar
+    """Share of θ before the update that weight decay takes off: lr·wd, or wd; 0 where there is none."""
+    inner_epsilon: Scalar = 0
+    """Added under the root (Keras' RMSprop and Adagrad); `epsilon` is 0 then."""
+    has_root: bool = True
+    is_adaptive: bool = True
+
+
+class UpdateRule(ABC):
+    """One optimizer's update, in each family's implementation of it. Stateless.
+
+    Each method works in the arrays' dtype: float32 stays float32, float16 and bfloat16 are rounded after every
+    operation, as their kernels do. Overflow and division by zero give inf and nan, as they did in training, and warn of
+    nothing.
+    """
+
+    name: ClassVar[str]
+    """As in `optimizer_states().rule`."""
+    title: ClassVar[str]
+    """As a person writes it."""
+    needs_norms: ClassVar[bool] = False
+    """Whether E and Δ depend on norms of the whole tensor: then pieces need `norms`, the sum of `norms_of` all
+    pieces."""
+    is_lazy: ClassVar[bool] = False
+    """Whether rows of an embedding that the last batch didn't touch were left alone, although the formula moves
+    them."""
+
+    # --- what differs by rule
+
+    @abstractmethod
+    def coefficients(self, settings: Settings, dtype: np.dtype[Any], norms: Norms | None = None) -> Coefficients:
+        """The scalars of the last update of a variable of that dtype. Raises NotDetermined with the reason."""
+
+    @abstractmethod
+    def defaults(self, family: str) -> Mapping[str, float]:
+        """The implementation's default hyperparameters (beta_1, beta_2, epsilon, weight_decay; never the learning
+        rate)."""
+
+    def second_moment(self, state: State) -> Array:
+        """The array under the root of E: v, the maximum of it (AMSGrad), or u (Adamax)."""
+        return _required(state.second_moment, "second moment")
+
+    def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
+        """What the last update subtracted from θ, but for weight decay, in upstream's order of operations."""
+        raise NotDetermined(f"{self.title}'s state does not determine the last update")
+
+    def is_decayed(self, parameter: str, family: str) -> bool:
+        """Whether the implementation's customary set-up applies weight decay to a variable of that name."""
+        return True
+
+    # --- what follows from it
+
+    def effective_lr(self, state: State, settings: Settings, norms: Norms | None = None) -> Array:
+        """E: the factor on the bias-corrected first moment in the last update, elementwise, in the state's dtype.
+
+        Raises NotDetermined with the reason.
+        """
+        with np.errstate(all="ignore"):
+            second = self.second_moment(state)
+            c = self.coefficients(settings, second.dtype, self._norms(state, settings, norms))
+            return _quotient(c.numerator, second, c)
+
+    def relative_effective_lr(self, state: State, settings: Settings, norms: Norms | None = None) -> Array:
+        """E/α: E for a learning rate of 1. float32 for 16-bit variables, whose range E/α exceeds where v = 0.
+
+        The scalars are still those of the variable's dtype. LAMB: NotDetermined without the learning rate, on which the
+        norm of the weights before the update depends.
+        """
+        with np.errstate(all="ignore"):
+            second = self.second_moment(state)
+            dtype = second.dtype
+            if self.needs_norms:
+                e = self.effective_lr(state, settings, norms)
+                wide = e.astype(np.float32) if arithmetic.is_half(dtype) else e
+                return wide / wide.dtype.type(arithmetic.learning_rate(settings.learning_rate, settings.family, dtype))
+            c = self.coefficients(_with_learning_rate(settings, 1.0), dtype)
+            if not c.is_adaptive or not arithmetic.is_half(dtype):
+                return _quotient(c.numerator, second, c)
+            return np.asarray(np.float32(c.numerator) / _denominator(second, c).astype(np.float32))
+
+    def last_update(self, state: State, settings: Settings, norms: Norms | None = None) -> Array:
+        """Δ = θ_after - θ_before of the last update, elementwise, before θ's own rounding, in the state's dtype.
+
+        Raises NotDetermined with the reason.
+        """
+        with np.errstate(all="ignore"):
+            second = self.second_moment(state)
+            norms = self._norms(state, settings, norms)
+            c = self.coefficients(settings, second.dtype, norms)
+            step = self.decrement(state, settings, norms, c)
+            if not c.decay:
+                return np.asarray(-step)
+            # θ_after = (1 - d)·θ_before - u, solved for θ_before; subtracting two weights would lose the digits of Δ
+            if c.decay == 1:
+                raise NotDetermined("a weight decay of 1 leaves nothing of the weights before the update")
+            value = _required(state.value, "value of the weights, which weight decay needs,")
+            before = (value + step) / (1 - c.decay)
+            return np.asarray(-(step + c.decay * before))
+
+    def bias_corrections(self, settings: Settings, dtype: np.dtype[Any]) -> tuple[Scalar, Scalar]:
+        """(c1, c2) = (1 - beta_1**t, 1 - beta_2**t) in `dtype`, rounded as the family rounds them."""
+        one = dtype.type(1)
+        step = self.step(settings)
+        if step is None:
+            return one, one
+        family = settings.family
+        first = arithmetic.beta_power(settings.beta_1, "beta_1", step, family, dtype)
+        second = arithmetic.beta_power(settings.beta_2, "beta_2", step, family, dtype)
+        return one - first, one - second
+
+    def step(self, settings: Settings) -> int | None:
+        """t; None where the corrections have converged. Raises NotDetermined before the first update or where
+        unknown."""
+        check_stepped(settings)
+        if settings.step is None and not settings.is_converged:
+            raise NotDetermined("the number of updates is not known: give the step")
+        return settings.step
+
+    def is_epsilon_dominated(self, state: State, settings: Settings, norms: Norms | None = None) -> Array:
+        """Whether the root in E's denominator is below epsilon, at this rule's place of epsilon; bool, elementwise."""
+        with np.errstate(all="ignore"):
+            second = self.second_moment(state)
+            c = self.coefficients(_with_learning_rate(settings, 1.0), second.dtype, norms or Norms(1.0, 1.0, 0.0))
+            if not c.is_adaptive:
+                return np.zeros(second.shape, bool)
+            if c.inner_epsilon:
+                return np.asarray(_corrected(second, c) < c.inner_epsilon)
+            return np.asarray(_root(_corrected(second, c), c) < c.epsilon)
+
+    def signal_to_noise(self, state: State, settings: Settings) -> Array:
+        """(m/c1)/√(v/c2), elementwise, at least float32; nan where v = 0. Pure noise gives about √((1-β1)/(1+β1)).
+
+        AMSGrad: with v, not its maximum, so that it stays a statistic of the gradients.
+        """
+        with np.errstate(all="ignore"):
+            m = _required(state.first_moment, "first moment")
+            v = _required(state.second_moment, "second moment")
+            dtype = np.dtype(np.float32) if arithmetic.is_half(v.dtype) else v.dtype
+            c1, c2 = self.statistical_corrections(settings, dtype)
+            result = (m.astype(dtype, copy=False) / c1) / np.sqrt(v.astype(dtype, copy=False) / c2)
+            return np.asarray(np.where(np.isinf(result), dtype.type(np.nan), result))
+
+    def statistical_corrections(self, settings: Settings, dtype: np.dtype[Any]) -> tuple[Scalar, Scalar]:
+        """(c1, c2) that make m/c1 and v/c2 unbiased, whether or not the rule itself corrects."""
+        return self.bias_corrections(settings, dtype)
+
+    def moment_bound(self, settings: Settings) -> float:
+        """Largest |m|/√v that t gradients can leave behind, by Cauchy and Schwarz; exact arithmetic, no slack for
+        rounding.
+
+        |m|² ≤ (1-β1)²/(1-β2) · Σ_{j<t} (β1²/β2)^j · v; t → ∞ where the corrections have converged.
+        """
+        b1, b2 = arithmetic.known(settings.beta_1, "beta_1"), arithmetic.known(settings.beta_2, "beta_2")
+        if not (0 <= b1 < 1 and 0 < b2 < 1):
+            return math.inf
+        return math.sqrt(_geometric(b1 * b1 / b2, self.step(settings)) * (1 - b1) ** 2 / (1 - b2))
+
+    def norms_of(self, state: State, settings: Settings) -> Norms:
+        """The sums over this piece that `needs_norms` asks for; zeros for all other rules."""
+        return Norms()
+
+    def _norms(self, state: State, settings: Settings, norms: Norms | None) -> Norms | None:
+        return self.norms_of(state, settings) if self.needs_norms and norms is None else norms
+
+
+def check_stepped(settings: Settings) -> None:
+    """Raise NotDetermined where no update has been made yet."""
+    if settings.step is not None and settings.step < 1:
+        raise NotDetermined("no update yet: the step is 0" if settings.step == 0 else f"the step is {settings.step}")
+
+
+def decoupled_decay(settings: Settings, rate: Scalar, dtype: np.dtype[Any]) -> Scalar:
+    """The share of θ that decoupled weight decay takes off before the update proper.
+
+    Keras 2.11+ and 3: `var -= var·wd·lr` (`BaseOptimizer._apply_weight_decay`); TensorFlow Addons and tf.contrib: `var
+    -= wd·var`, not times the learning rate (`DecoupledWeightDecayExtension._decay_weights_op`). Others have no such
+    decay.
+    """
+    decay = settings.weight_decay
+    if not decay:
+        return dtype.type(0)
+    wd = arithmetic.weight_decay(decay, settings.family, dtype)
+    if settings.family in ("keras2", "keras3"):
+        return rate * wd
+    return wd
+
+
+def required_first_moment(state: State) -> Array:
+    """m; raises NotDetermined where there is none."""
+    return _required(state.first_moment, "first moment")
+
+
+def _required(array: Array | None, what: str) -> Array:
+    if array is None:
+        raise NotDetermined(f"the {what} is not in the file")
+    return array
+
+
+def _with_learning_rate(settings: Settings, rate: float) -> Settings:
+    return replace(settings, learning_rate=rate)
+
+
+def _corrected(second: Array, c: Coefficients) -> Array:
+    return second if c.divisor == 1 else second / c.divisor
+
+
+def _root(corrected: Array, c: Coefficients) -> Array:
+    if c.inner_epsilon:
+        return np.sqrt(corrected + c.inner_epsilon)
+    return np.sqrt(corrected) if c.has_root else corrected
+
+
+def _denominator(second: Array, c: Coefficients) -> Array:
+    root = _root(_corrected(second, c), c)
+    return root if c.inner_epsilon else np.asarray(root + c.epsilon)
+
+
+def _quotient(numerator: Scalar, second: Array, c: Coefficients) -> Array:
+    if not c.is_adaptive:
+        return np.full(second.shape, numerator, second.dtype)
+    return np.asarray(numerator / _denominator(second, c))
+
+
+def _geometric(ratio: float, terms: int | None) -> float:
+    """Sum of ratio**j for j below `terms` (None: without end)."""
+    if terms is None:
+        return 1 / (1 - ratio) if ratio < 1 else math.inf
+    if ratio == 1:
+        return float(terms)
+    try:
+        return (1 - ratio**terms) / (1 - ratio)
+    except OverflowError:
+        return math.inf

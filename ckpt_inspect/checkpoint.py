@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ckpt_inspect.errors import NotFoundError
+from ckpt_inspect.errors import NotFoundError, UnsupportedError
 
 Array = NDArray[Any]
 
@@ -28,7 +28,10 @@ STRING = "string"
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
-    """The numpy dtype of that name, `bfloat16` and the float8 kinds included; `object` for strings."""
+    """The numpy dtype of that name, `bfloat16` and the float8 kinds included; `object` for strings.
+
+    Raises UnsupportedError for TensorFlow's types that numpy can't hold (`variant`, `resource`).
+    """
     if name == STRING:
         return np.dtype(object)
     try:
@@ -36,7 +39,10 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     except TypeError:
         import ml_dtypes
 
-        return np.dtype(getattr(ml_dtypes, name))
+        try:
+            return np.dtype(getattr(ml_dtypes, name))
+        except (AttributeError, TypeError):
+            raise UnsupportedError(f"the element type {name!r} has no counterpart in numpy") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,8 @@ class TensorSpec:
     """The key under which the file lists it; unique in the checkpoint."""
     shape: tuple[int, ...]
     dtype: str
-    """numpy's or ml_dtypes' name (`float32`, `bfloat16`, `int64`), or `string`."""
+    """numpy's or ml_dtypes' name (`float32`, `bfloat16`, `int64`), `string`, or TensorFlow's name of a type that can be
+    listed and not read (`variant`, `resource`)."""
 
     @property
     def size(self) -> int:
@@ -56,8 +63,11 @@ class TensorSpec:
 
     @property
     def nbytes(self) -> int:
-        """Size in memory; 0 for strings, whose length is not in the metadata."""
-        return 0 if self.dtype == STRING else self.size * numpy_dtype(self.dtype).itemsize
+        """Size in memory; 0 for strings, whose length is not in the metadata, and for what can't be read."""
+        try:
+            return 0 if self.dtype == STRING else self.size * numpy_dtype(self.dtype).itemsize
+        except UnsupportedError:
+            return 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,350 @@
+"""Tensor bundles: TF2 checkpoints and TF1's "V2" ones. `PREFIX.index` and `PREFIX.data-?????-of-?????`."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numpy as np
+
+from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, Graph, Problem, TensorSpec, numpy_dtype
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError, RequestError, UnsupportedError
+from ckpt_inspect.formats.bundle_index import BundleIndex, Entry, Extent, decode_index, encode_slice_key
+from ckpt_inspect.formats.byte_file import ByteFile, unreadable
+from ckpt_inspect.formats.checksums import PieceChecksums, mask
+from ckpt_inspect.formats.meta_graph import read_meta_graph
+from ckpt_inspect.formats.wire import decode_varint
+
+
+def shard_path(prefix: Path, shard: int, num_shards: int) -> Path:
+    """Where a shard's bytes lie."""
+    return prefix.with_name(f"{prefix.name}.data-{shard:05d}-of-{num_shards:05d}")
+
+
+def read_index(path: Path) -> BundleIndex:
+    """The index at `path`; errors name it."""
+    try:
+        table = path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from None
+    try:
+        return decode_index(table)
+    except CkptInspectError as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
+class BundleCheckpoint(Checkpoint):
+    """One tensor bundle, or the parts of one whose writer was stopped before it merged them."""
+
+    def __init__(
+        self,
+        path: Path,
+        prefixes: Sequence[Path],
+        *,
+        format: str = "tensor-bundle",  # noqa: A002 - the attribute's name in the contract
+        verify: bool = True,
+        problems: Sequence[Problem] = (),
+    ) -> None:
+        """`path` as a person names it; `prefixes` of the bundle or its parts; `verify` checksums of what is read."""
+        self.path = path
+        self.format = format
+        self._verify = verify
+        self._prefix = prefixes[0]
+        self._shards: list[ByteFile] = []
+        self._byte_order = "little"
+        self._slices: dict[bytes, Entry] = {}
+        self._readers: dict[str, _Reader] = {}
+        entries: dict[str, Entry] = {}
+        files, found = [], list(problems)
+        for prefix in prefixes:
+            index_path = prefix.with_name(prefix.name + ".index")
+            index = read_index(index_path)
+            first = len(self._shards)
+            paths = [shard_path(prefix, i, index.num_shards) for i in range(min(index.num_shards, _MAX_SHARDS))]
+            self._shards += [ByteFile(p) for p in paths]
+            self._byte_order = index.byte_order
+            found += _check_shards(paths, index)
+            files += [index_path, *(p for p in paths if p.exists())]
+            for name, entry in index.entries.items():
+                if known := entries.get(name):
+                    entry = entry._replace(slices=known.slices + entry.slices)
+                entries[name] = entry._replace(shard=entry.shard + first) if first else entry
+            for key, entry in index.slices.items():
+                self._slices[key] = entry._replace(shard=entry.shard + first)
+        self._entries = entries if len(prefixes) == 1 else dict(sorted(entries.items()))
+        self.tensors = {name: TensorSpec(name, e.shape, e.dtype) for name, e in self._entries.items()}
+        meta = self._meta_path()
+        self.files = (*files, meta) if meta.exists() else tuple(files)
+        self.problems = tuple(found)
+
+    def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
+        reader = self._readers.get(name)
+        if reader is None:
+            reader = self._readers.setdefault(name, self._reader(name))
+        if not 0 <= start <= stop <= reader.size:
+            raise RequestError(f"{self.path}: tensor {name!r} has {reader.size} elements, not {start}:{stop}")
+        if out is None or out.dtype != reader.dtype or out.ndim != 1 or len(out) < stop - start or not out.flags.carray:
+            out = np.empty(stop - start, reader.dtype)
+        else:
+            out = out[: stop - start]
+        reader.read_into(out, start)
+        return out
+
+    def graph(self) -> Graph | None:
+        path = self._meta_path()
+        return read_meta_graph(path) if path.exists() else None
+
+    def close(self) -> None:
+        for shard in self._shards:
+            shard.close()
+
+    def _meta_path(self) -> Path:
+        return self._prefix.with_name(self._prefix.name + ".meta")
+
+    def _reader(self, name: str) -> _Reader:
+        spec = self.spec(name)
+        entry = self._entries[name]
+        if entry.slices:
+            return _SlicedTensor([self._slice_reader(spec, s) for s in entry.slices], spec)
+        return self._entry_reader(spec, entry)
+
+    def _slice_reader(self, spec: TensorSpec, extents: tuple[Extent, ...]) -> _Slice:
+        entry = self._slices.get(encode_slice_key(spec.name, extents))
+        whole = tuple(
+            Extent(0, size) if length < 0 else Extent(start, length)
+            for (start, length), size in zip(extents, spec.shape, strict=True)
+        )
+        shape = tuple(length for _, length in whole)
+        if entry is None or entry.shape != shape or entry.dtype != spec.dtype:
+            raise DamagedFileError(
+                f"{self.path}.index: tensor {spec.name!r} is stored in slices, and its slice {list(map(tuple, whole))} "
+                "is not in the index: the checkpoint was not written whole"
+            )
+        return _Slice(whole, self._entry_reader(TensorSpec(spec.name, shape, spec.dtype), entry))
+
+    def _entry_reader(self, spec: TensorSpec, entry: Entry) -> _Reader:
+        shard = self._shards[entry.shard]
+        if entry.offset + entry.size > shard.size:
+            raise DamagedFileError(
+                f"{shard.path}: is {shard.size} bytes long, but tensor {spec.name!r} ends at byte "
+                f"{entry.offset + entry.size}: the file is truncated; copy or restore it"
+            )
+        if spec.dtype == STRING:
+            return _StringTensor(spec, entry, shard, self._byte_order)
+        try:
+            dtype = numpy_dtype(spec.dtype)
+        except UnsupportedError:
+            raise UnsupportedError(
+                f"{self.path}: tensor {spec.name!r} is of TensorFlow's type {spec.dtype}, whose values can't be read"
+            ) from None
+        return _DenseTensor(spec, dtype, entry, shard, self._byte_order, self._verify)
+
+
+_MAX_SHARDS = 1 << 16
+"""More than any writer makes; the header's number is not trusted to be sane."""
+
+
+def _check_shards(paths: Sequence[Path], index: BundleIndex) -> list[Problem]:
+    """A Problem for each shard that is missing or shorter than the index says."""
+    ends: dict[int, int] = {}
+    for entry in (*index.entries.values(), *index.slices.values()):
+        ends[entry.shard] = max(ends.get(entry.shard, 0), entry.offset + entry.size)
+    problems = []
+    for shard, end in sorted(ends.items()):
+        path = paths[shard] if shard < len(paths) else None
+        if path is None:
+            continue
+        try:
+            size = os.stat(path).st_size  # noqa: PTH116 - a third of the cost of Path.stat, in a loop over checkpoints
+        except OSError:
+            problems.append(
+                Problem(
+                    "missing-shard",
+                    f"{path}: is missing",
+                    "names and shapes are there; the values that lie in this shard can't be read",
+                    "error",
+                )
+            )
+            continue
+        if size < end:
+            problems.append(
+                Problem(
+                    "truncated-shard",
+                    f"{path}: is {size} bytes long, and the index says at least {end}",
+                    "what lies behind the end can't be read",
+                    "error",
+                )
+            )
+    return problems
+
+
+class _Reader:
+    """Reads a tensor's elements."""
+
+    __slots__ = ("dtype", "size")
+
+    dtype: np.dtype[Any]
+    size: int
+
+    def read_into(self, out: Array, start: int) -> None:
+        """Fill `out`, which is 1-D and of `dtype`, with the elements from `start` on."""
+        raise NotImplementedError
+
+
+class _DenseTensor(_Reader):
+    """Elements that lie one after another."""
+
+    __slots__ = ("_checksums", "_is_swapped", "_name", "_offset", "_shard", "_width")
+
+    def __init__(
+        self, spec: TensorSpec, dtype: np.dtype[Any], entry: Entry, shard: ByteFile, byte_order: str, verify: bool
+    ) -> None:
+        self.dtype, self.size = dtype, spec.size
+        self._name, self._shard, self._offset, self._width = spec.name, shard, entry.offset, dtype.itemsize
+        self._is_swapped = byte_order != _NATIVE and dtype.itemsize > 1
+        self._checksums = PieceChecksums(entry.size, entry.crc) if verify else None
+
+    def read_into(self, out: Array, start: int) -> None:
+        raw = out.view(np.uint8)
+        begin = start * self._width
+        self._shard.read_into(raw, self._offset + begin)
+        if self._checksums is not None:
+            try:
+                self._checksums.add(begin, raw)
+            except DamagedFileError as error:
+                raise _corrupt(self._shard, self._name, self._offset, error) from None
+        if self._is_swapped:
+            # ml_dtypes' own types don't swap; complex numbers swap each part
+            half = self._width // 2 if self.dtype.kind == "c" else self._width
+            out.view(f"u{half}").byteswap(inplace=True)
+
+
+_NATIVE = "little" if np.dtype("=i4").newbyteorder("<") == np.dtype("=i4") else "big"
+
+
+class _StringTensor(_Reader):
+    """Varint lengths, a checksum of the lengths, then the strings one after another (WriteStringTensor)."""
+
+    __slots__ = ("_byte_order", "_entry", "_name", "_shard")
+
+    def __init__(self, spec: TensorSpec, entry: Entry, shard: ByteFile, byte_order: str) -> None:
+        self.dtype, self.size = np.dtype(object), spec.size
+        self._name, self._entry, self._shard, self._byte_order = spec.name, entry, shard, byte_order
+
+    def read_into(self, out: Array, start: int) -> None:
+        entry = self._entry
+        try:
+            strings = self._decode(self._shard.read(entry.offset, entry.size))
+        except DamagedFileError as error:
+            raise _corrupt(self._shard, self._name, entry.offset, error) from None
+        out[:] = strings[start : start + len(out)]
+
+    def _decode(self, raw: bytes) -> list[bytes]:
+        order = "little" if self._byte_order == "little" else "big"
+        lengths, position = [], 0
+        for _ in range(self.size):
+            length, position = decode_varint(raw, position)
+            lengths.append(length)
+        if position + 4 + sum(lengths) != len(raw):
+            raise DamagedFileError(f"its strings' lengths add up to {sum(lengths)}, which is not what it takes up")
+        # The checksum is over fixed-width lengths (8 bytes for the very long), though varints are what is stored.
+        fixed = b"".join(n.to_bytes(4 if n < 1 << 32 else 8, order) for n in lengths)  # type: ignore[arg-type]
+        crc = google_crc32c.value(fixed)
+        stored = int.from_bytes(raw[position : position + 4], order)  # type: ignore[arg-type]
+        if mask(crc) != stored:
+            raise DamagedFileError(f"bad CRC of the strings' lengths, stored {stored:08x}, computed {mask(crc):08x}")
+        crc = google_crc32c.extend(crc, raw[position:])
+        if mask(crc) != self._entry.crc:
+            raise DamagedFileError(f"bad CRC, stored {self._entry.crc:08x}, computed {mask(crc):08x}")
+        strings, position = [], position + 4
+        for length in lengths:
+            strings.append(raw[position : position + length])
+            position += length
+        return strings
+
+
+def _corrupt(shard: ByteFile, name: str, offset: int, error: DamagedFileError) -> DamagedFileError:
+    return DamagedFileError(
+        f"{shard.path}: tensor {name!r} at {offset:#x}: {error}: its bytes are damaged; copy or restore the file"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """A part of a tensor, which is stored like a tensor of its own."""
+
+    extents: tuple[Extent, ...]
+    reader: _Reader
+
+
+class _SlicedTensor(_Reader):
+    """A partitioned variable, put together from its slices.
+
+    Within a slice, elements keep the order of the whole. So the slice's elements that fall into a range of the whole are
+    a range of the slice, and only their places in the whole have to be worked out.
+    """
+
+    __slots__ = ("_runs", "_shape", "_slices")
+
+    def __init__(self, slices: Sequence[_Slice], spec: TensorSpec) -> None:
+        self.dtype, self.size = numpy_dtype(spec.dtype), spec.size
+        self._slices, self._shape = slices, spec.shape
+        if sum(s.reader.size for s in slices) != spec.size:
+            raise DamagedFileError(
+                f"tensor {spec.name!r}: its slices hold {sum(s.reader.size for s in slices)} elements of {spec.size}: "
+                "the checkpoint was not written whole"
+            )
+
+    def read_into(self, out: Array, start: int) -> None:
+        stop = start + len(out)
+        for part in self._slices:
+            first, last = (_count_before(part.extents, self._shape, at) for at in (start, stop))
+            if first == last:
+                continue
+            begin = _place(part.extents, self._shape, first)
+            if _place(part.extents, self._shape, last - 1) - begin == last - 1 - first:
+                part.reader.read_into(out[begin - start : begin - start + last - first], first)
+                continue
+            piece = np.empty(last - first, self.dtype)
+            part.reader.read_into(piece, first)
+            out[_places(part.extents, self._shape, first, last) - start] = piece
+
+
+def _count_before(extents: tuple[Extent, ...], shape: tuple[int, ...], flat: int) -> int:
+    """How many of the slice's elements lie before flat index `flat` of the whole."""
+    count, rest = 0, flat
+    inner_whole, inner_slice = math.prod(shape), math.prod(length for _, length in extents)
+    for (start, length), size in zip(extents, shape, strict=True):
+        inner_whole //= size
+        inner_slice = inner_slice // length if length else 0
+        index, rest = divmod(rest, inner_whole)
+        count += min(max(index - start, 0), length) * inner_slice
+        if not start <= index < start + length:
+            return count
+    return count
+
+
+def _place(extents: tuple[Extent, ...], shape: tuple[int, ...], index: int) -> int:
+    """The flat index in the whole of the slice's element `index`."""
+    place, stride = 0, 1
+    for (start, length), size in zip(reversed(extents), reversed(shape), strict=True):
+        index, at = divmod(index, length)
+        place += (start + at) * stride
+        stride *= size
+    return place
+
+
+def _places(extents: tuple[Extent, ...], shape: tuple[int, ...], first: int, last: int) -> Array:
+    """`_place` of each element in [first, last)."""
+    index = np.arange(first, last)
+    places, stride = np.zeros(last - first, np.int64), 1
+    for (start, length), size in zip(reversed(extents), reversed(shape), strict=True):
+        index, at = np.divmod(index, length)
+        places += (start + at) * stride
+        stride *= size
+    return places

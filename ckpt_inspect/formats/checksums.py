@@ -1,0 +1,153 @@
+"""Masked CRC-32C, and the checksum of a whole from the checksums of its pieces, read in any order.
+
+Masking: https://github.com/google/leveldb/blob/main/util/crc32c.h; a stored checksum is rotated and offset, so that the
+checksum of data that holds checksums stays meaningful. Combining: the checksum of A+B is the checksum of A, advanced over
+len(B) zero bytes, xor the checksum of B; advancing is multiplying by x**(8 len) modulo the polynomial over GF(2).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from functools import lru_cache
+from threading import Lock
+from typing import Any
+
+import google_crc32c
+
+from ckpt_inspect.errors import DamagedFileError
+
+POLYNOMIAL = 0x82F63B78
+"""Castagnoli's, bit-reversed: bit 31 is the coefficient of x**0."""
+
+_MASK_DELTA = 0xA282EAD8
+
+
+def masked_crc32c(data: Any) -> int:
+    """The masked CRC-32C of a bytes-like object."""
+    return mask(google_crc32c.value(data))
+
+
+def mask(crc: int) -> int:
+    """The form in which a checksum is stored."""
+    return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
+
+
+def combine(first: int, second: int, second_length: int) -> int:
+    """The CRC-32C of A+B from that of A, that of B, and B's length in bytes."""
+    return _multiply(_power(second_length), first) ^ second
+
+
+def _multiply(a: int, b: int) -> int:
+    """The product of two polynomials modulo POLYNOMIAL."""
+    product = 0
+    while a:
+        if a & 0x80000000:
+            product ^= b
+        a = a << 1 & 0xFFFFFFFF
+        b = b >> 1 ^ POLYNOMIAL if b & 1 else b >> 1
+    return product
+
+
+@lru_cache(maxsize=256)
+def _power(length: int) -> int:
+    """x**(8 length) modulo POLYNOMIAL."""
+    result, bit = 0x80000000, 0
+    while length >> bit:
+        if length >> bit & 1:
+            result = _multiply(_square(bit), result)
+        bit += 1
+    return result
+
+
+@lru_cache(maxsize=64)
+def _square(times: int) -> int:
+    """x**(8 * 2**times) modulo POLYNOMIAL."""
+    if times == 0:
+        return 0x80000000 >> 8
+    root = _square(times - 1)
+    return _multiply(root, root)
+
+
+class PieceChecksums:
+    """What of one tensor's bytes has been checksummed so far; thread-safe.
+
+    Pieces may come in any order, size and overlap; bytes that are covered already are not counted again. When the last gap
+    closes, the whole is compared, and a new round begins.
+    """
+
+    __slots__ = ("_crcs", "_lock", "_starts", "_stops", "expected", "length")
+
+    def __init__(self, length: int, expected: int) -> None:
+        self.length = length
+        """Length of the whole in bytes."""
+        self.expected = expected
+        """The whole's masked checksum."""
+        self._lock = Lock()
+        self._starts: list[int] = []
+        self._stops: list[int] = []
+        self._crcs: list[int] = []
+
+    def add(self, start: int, data: Any) -> None:
+        """Count `data`, a contiguous 1-D uint8 array that lies at byte `start`; DamagedFileError if the whole is wrong."""
+        stop = start + len(data)
+        if start == 0 and stop == self.length:
+            self._compare(google_crc32c.value(data))
+            return
+        with self._lock:
+            gaps = self._gaps(start, stop)
+            # Taken out while it is extended, so that no other thread extends it too.
+            before = self._take_ending_at(gaps[0][0]) if gaps else None
+        for begin, end in gaps:
+            piece = data[begin - start : end - start]
+            if before is not None:
+                self._insert(before[0], end, google_crc32c.extend(before[1], piece))
+                before = None
+            else:
+                self._insert(begin, end, google_crc32c.value(piece))
+
+    def _gaps(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """The parts of [start, stop) that are not covered."""
+        gaps = []
+        i = bisect_right(self._stops, start)
+        while start < stop:
+            if i == len(self._starts) or self._starts[i] >= stop:
+                gaps.append((start, stop))
+                break
+            if self._starts[i] > start:
+                gaps.append((start, self._starts[i]))
+            start = self._stops[i]
+            i += 1
+        return gaps
+
+    def _take_ending_at(self, stop: int) -> tuple[int, int] | None:
+        i = bisect_left(self._stops, stop)
+        if i == len(self._stops) or self._stops[i] != stop:
+            return None
+        start, crc = self._starts.pop(i), self._crcs.pop(i)
+        self._stops.pop(i)
+        return start, crc
+
+    def _insert(self, start: int, stop: int, crc: int) -> None:
+        with self._lock:
+            i = bisect_left(self._starts, start)
+            if i < len(self._starts) and self._starts[i] < stop or i and self._stops[i - 1] > start:
+                return  # another thread has counted the same bytes meanwhile
+            if i < len(self._starts) and self._starts[i] == stop:
+                crc = combine(crc, self._crcs[i], self._stops[i] - stop)
+                stop = self._stops[i]
+                del self._starts[i], self._stops[i], self._crcs[i]
+            if i and self._stops[i - 1] == start:
+                crc = combine(self._crcs[i - 1], crc, stop - start)
+                start = self._starts[i - 1]
+                i -= 1
+                del self._starts[i], self._stops[i], self._crcs[i]
+            if start > 0 or stop < self.length:
+                self._starts.insert(i, start)
+                self._stops.insert(i, stop)
+                self._crcs.insert(i, crc)
+                return
+        self._compare(crc)
+
+    def _compare(self, crc: int) -> None:
+        if mask(crc) != self.expected:
+            raise DamagedFileError(f"bad CRC, stored {self.expected:08x}, computed {mask(crc):08x}")

@@ -1,0 +1,52 @@
+"""MetaGraphDef files: the `.meta` beside a TF1 checkpoint, and `saved_model.pb`.
+
+tensorflow/core/protobuf/{meta_graph,saved_model,saved_object_graph}.proto.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ckpt_inspect.checkpoint import Graph
+from ckpt_inspect.errors import DamagedFileError
+from ckpt_inspect.formats.byte_file import unreadable
+from ckpt_inspect.formats.wire import LENGTH_DELIMITED, Buffer, fields
+
+META_GRAPHS = 2  # SavedModel.meta_graphs
+GRAPH_DEF = 2  # MetaGraphDef.graph_def
+OBJECT_GRAPH_DEF = 7  # MetaGraphDef.object_graph_def
+
+
+def read_message(path: Path) -> memoryview:
+    """The bytes of a serialized message."""
+    try:
+        return memoryview(path.read_bytes())
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def submessages(message: Buffer, number: int) -> Iterator[Buffer]:
+    """The values of a repeated or single length-delimited field."""
+    for found, kind, value in fields(message):
+        if found == number and kind == LENGTH_DELIMITED and not isinstance(value, int):
+            yield value
+
+
+def read_meta_graph(path: Path) -> Graph | None:
+    """The graph of a `.meta` file, None if it holds none; DamagedFileError with its path."""
+    try:
+        return next((Graph(bytes(g), path.name) for g in submessages(read_message(path), GRAPH_DEF)), None)
+    except DamagedFileError as error:
+        raise DamagedFileError(f"{path}: {error}: the graph beside the checkpoint is damaged; restore or remove it") from None
+
+
+def read_saved_model_graph(path: Path) -> Graph | None:
+    """The first graph of a `saved_model.pb`; DamagedFileError with its path."""
+    try:
+        for meta_graph in submessages(read_message(path), META_GRAPHS):
+            for graph in submessages(meta_graph, GRAPH_DEF):
+                return Graph(bytes(graph), path.name)
+    except DamagedFileError as error:
+        raise DamagedFileError(f"{path}: {error}: the model's graph is damaged; copy or restore it") from None
+    return None

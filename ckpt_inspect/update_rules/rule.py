@@ -33,6 +33,8 @@ class State:
     """v, uncorrected; Adamax: the infinity norm u; RMSprop, Adagrad: the accumulator."""
     max_second_moment: Array | None = None
     """AMSGrad's running maximum of the uncorrected v."""
+    mean_gradient: Array | None = None
+    """Centered RMSprop's EMA of the gradient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +163,12 @@ class UpdateRule(ABC):
             dtype = second.dtype
             if self.needs_norms:
                 e = self.effective_lr(state, settings, norms)
-                wide = e.astype(np.float32) if arithmetic.is_half(dtype) else e
-                return wide / wide.dtype.type(arithmetic.learning_rate(settings.learning_rate, settings.family, dtype))
-            c = self.coefficients(_with_learning_rate(settings, 1.0), dtype)
+                wide = np.dtype(np.float32) if arithmetic.is_half(dtype) else dtype
+                rate = arithmetic.learning_rate(settings.learning_rate, settings.family, dtype)
+                if not rate:
+                    raise NotDetermined(f"{self.title}'s E/α is not defined for a learning rate of 0")
+                return np.asarray(e.astype(wide, copy=False) / wide.type(rate))
+            c = self.coefficients(replace(settings, learning_rate=1.0), dtype)
             if not c.is_adaptive or not arithmetic.is_half(dtype):
                 return _quotient(c.numerator, second, c)
             return np.asarray(np.float32(c.numerator) / _denominator(second, c).astype(np.float32))
@@ -206,11 +211,11 @@ class UpdateRule(ABC):
             raise NotDetermined("the number of updates is not known: give the step")
         return settings.step
 
-    def is_epsilon_dominated(self, state: State, settings: Settings, norms: Norms | None = None) -> Array:
+    def is_epsilon_dominated(self, state: State, settings: Settings) -> Array:
         """Whether the root in E's denominator is below epsilon, at this rule's place of epsilon; bool, elementwise."""
         with np.errstate(all="ignore"):
             second = self.second_moment(state)
-            c = self.coefficients(_with_learning_rate(settings, 1.0), second.dtype, norms or Norms(1.0, 1.0, 0.0))
+            c = self.coefficients(replace(settings, learning_rate=0.0), second.dtype, Norms(1.0, 1.0))
             if not c.is_adaptive:
                 return np.zeros(second.shape, bool)
             if c.inner_epsilon:
@@ -243,7 +248,7 @@ class UpdateRule(ABC):
         b1, b2 = arithmetic.known(settings.beta_1, "beta_1"), arithmetic.known(settings.beta_2, "beta_2")
         if not (0 <= b1 < 1 and 0 < b2 < 1):
             return math.inf
-        return math.sqrt(_geometric(b1 * b1 / b2, self.step(settings)) * (1 - b1) ** 2 / (1 - b2))
+        return math.sqrt(geometric_sum(b1 * b1 / b2, self.step(settings)) * (1 - b1) ** 2 / (1 - b2))
 
     def norms_of(self, state: State, settings: Settings) -> Norms:
         """The sums over this piece that `needs_norms` asks for; zeros for all other rules."""
@@ -286,23 +291,19 @@ def _required(array: Array | None, what: str) -> Array:
     return array
 
 
-def _with_learning_rate(settings: Settings, rate: float) -> Settings:
-    return replace(settings, learning_rate=rate)
-
-
 def _corrected(second: Array, c: Coefficients) -> Array:
-    return second if c.divisor == 1 else second / c.divisor
+    return np.asarray(second if c.divisor == 1 else second / c.divisor)
 
 
 def _root(corrected: Array, c: Coefficients) -> Array:
     if c.inner_epsilon:
-        return np.sqrt(corrected + c.inner_epsilon)
-    return np.sqrt(corrected) if c.has_root else corrected
+        return np.asarray(np.sqrt(corrected + c.inner_epsilon))
+    return np.asarray(np.sqrt(corrected) if c.has_root else corrected)
 
 
 def _denominator(second: Array, c: Coefficients) -> Array:
     root = _root(_corrected(second, c), c)
-    return root if c.inner_epsilon else np.asarray(root + c.epsilon)
+    return np.asarray(root if c.inner_epsilon else root + c.epsilon)
 
 
 def _quotient(numerator: Scalar, second: Array, c: Coefficients) -> Array:
@@ -311,7 +312,7 @@ def _quotient(numerator: Scalar, second: Array, c: Coefficients) -> Array:
     return np.asarray(numerator / _denominator(second, c))
 
 
-def _geometric(ratio: float, terms: int | None) -> float:
+def geometric_sum(ratio: float, terms: int | None) -> float:
     """Sum of ratio**j for j below `terms` (None: without end)."""
     if terms is None:
         return 1 / (1 - ratio) if ratio < 1 else math.inf

@@ -1,0 +1,77 @@
+"""Adagrad, as far as its state determines it: the effective learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.errors import NotDetermined
+from ckpt_inspect.update_rules import arithmetic
+from ckpt_inspect.update_rules.arithmetic import Scalar
+from ckpt_inspect.update_rules.rule import (
+    Coefficients,
+    Norms,
+    Settings,
+    State,
+    UpdateRule,
+    check_stepped,
+    decoupled_decay,
+)
+
+
+class Adagrad(UpdateRule):
+    """Adagrad: the gradient over the root of the sum of its squares.
+
+        TF1:                                   θ ← θ - α · g / √s
+        OptimizerV2, Keras before it:          θ ← θ - α · g / (√s + ε)
+        Keras 2.11+ and 3:                     θ ← θ - α · g / √(s + ε)
+
+    E, the factor on the gradient g itself, is what stands before and below g; s, the accumulator, is `second_moment`. Δ
+    needs g, which no checkpoint holds. Duchi et al., JMLR 12 (2011), section 1.3. s starts at 0.1 unless told otherwise
+    (Keras before OptimizerV2: 0).
+
+    Sources: tensorflow/core/kernels/training_ops.cc `ApplyAdagrad`, `ApplyAdagradV2`; keras/src/optimizers/adagrad.py.
+    """
+
+    name = "adagrad"
+    title = "Adagrad"
+
+    def coefficients(self, settings: Settings, dtype: np.dtype[Any], norms: Norms | None = None) -> Coefficients:
+        """See the class; TF1 needs no epsilon."""
+        check_stepped(settings)
+        rate = arithmetic.learning_rate(settings.learning_rate, settings.family, dtype)
+        one, zero = dtype.type(1), dtype.type(0)
+        eps = zero if settings.family == "tf1" else arithmetic.epsilon(settings.epsilon, settings.family, dtype)
+        is_inside = settings.family in ("keras2", "keras3")
+        return Coefficients(
+            numerator=rate,
+            divisor=one,
+            epsilon=zero if is_inside else eps,
+            first_correction=one,
+            decay=decoupled_decay(settings, rate, dtype),
+            inner_epsilon=eps if is_inside else zero,
+        )
+
+    def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
+        """Raises NotDetermined."""
+        raise NotDetermined("Adagrad's last update needs the last gradient, which no checkpoint holds")
+
+    def bias_corrections(self, settings: Settings, dtype: np.dtype[Any]) -> tuple[Scalar, Scalar]:
+        """(1, 1): this rule has none."""
+        check_stepped(settings)
+        return dtype.type(1), dtype.type(1)
+
+    def signal_to_noise(self, state: State, settings: Settings) -> Array:
+        """Raises NotDetermined: there is no mean of the gradients."""
+        raise NotDetermined("Adagrad keeps no first moment")
+
+    def moment_bound(self, settings: Settings) -> float:
+        """Raises NotDetermined: there is no mean of the gradients."""
+        raise NotDetermined("Adagrad keeps no first moment")
+
+    def defaults(self, family: str) -> Mapping[str, float]:
+        """epsilon 1e-7 in Keras; TF1 has none."""
+        return {} if family == "tf1" else {"epsilon": 1e-7}

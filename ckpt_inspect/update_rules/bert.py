@@ -1,0 +1,72 @@
+"""BERT's AdamWeightDecayOptimizer: Adam without bias correction, with weight decay in the update."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.update_rules import arithmetic
+from ckpt_inspect.update_rules.arithmetic import Scalar
+from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule, check_stepped
+from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
+
+_UNDECAYED = re.compile("LayerNorm|layer_norm|bias")
+
+
+class BertAdamW(UpdateRule):
+    """google-research/bert's AdamWeightDecayOptimizer.
+
+        θ ← θ - α · (m/(√v + ε) + wd·θ)
+
+    so E = α/(√v + ε) is the factor on m itself: there is no bias correction, and t is not needed. m, v are
+    `first_moment`, `second_moment`; Δ = -α·(m/(√v + ε) + wd·θ_before), θ_before = (θ + u)/(1 - α·wd). A `weight_decay`
+    of None or 0 is none; `is_decayed` tells the variables that `create_optimizer` excludes.
+
+    Source: google-research/bert optimization.py. α is `polynomial_decay` of the global step before its increment, and
+    global_step/warm-up·α during the warm-up: 0 for the very first update, which changes nothing.
+    """
+
+    name = "bert-adamw"
+    title = "BERT's AdamW"
+
+    def coefficients(self, settings: Settings, dtype: np.dtype[Any], norms: Norms | None = None) -> Coefficients:
+        """See the class."""
+        check_stepped(settings)
+        one = dtype.type(1)
+        rate = arithmetic.learning_rate(settings.learning_rate, settings.family, dtype)
+        decay = settings.weight_decay
+        return Coefficients(
+            numerator=rate,
+            divisor=one,
+            epsilon=arithmetic.epsilon(settings.epsilon, settings.family, dtype),
+            first_correction=one,
+            decay=rate * arithmetic.weight_decay(decay, settings.family, dtype) if decay else dtype.type(0),
+        )
+
+    def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
+        """α·(m/(√v + ε))."""
+        return np.asarray(c.numerator * (first_moment(state) / (np.sqrt(self.second_moment(state)) + c.epsilon)))
+
+    def bias_corrections(self, settings: Settings, dtype: np.dtype[Any]) -> tuple[Scalar, Scalar]:
+        """(1, 1): this rule has none."""
+        check_stepped(settings)
+        return dtype.type(1), dtype.type(1)
+
+    def statistical_corrections(self, settings: Settings, dtype: np.dtype[Any]) -> tuple[Scalar, Scalar]:
+        """The moments are biased all the same: 1 - beta**t where t is known, 1 where it isn't."""
+        if settings.step is None:
+            return dtype.type(1), dtype.type(1)
+        return super().bias_corrections(settings, dtype)
+
+    def is_decayed(self, parameter: str, family: str) -> bool:
+        """False for LayerNorm and bias variables, which `create_optimizer` excludes by these patterns."""
+        return _UNDECAYED.search(parameter) is None
+
+    def defaults(self, family: str) -> Mapping[str, float]:
+        """What `create_optimizer` fixes: beta_1 0.9, beta_2 0.999, epsilon 1e-6, weight_decay 0.01 (the class itself:
+        0)."""
+        return {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-6, "weight_decay": 0.01}

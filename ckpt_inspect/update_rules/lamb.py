@@ -1,0 +1,110 @@
+"""LAMB: Adam's direction, scaled for each tensor by the ratio of the weights' norm to its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.errors import NotDetermined
+from ckpt_inspect.update_rules import arithmetic
+from ckpt_inspect.update_rules.arithmetic import Scalar
+from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule, decoupled_decay
+from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
+
+_STARTED_AT_ZERO = 1e-11  # relative to |θ|²; float32 rounding of θ leaves 1e-14
+
+
+class Lamb(UpdateRule):
+    """LAMB.
+
+        d = (m/(1 - β1^t)) / (√(v/(1 - β2^t)) + ε)
+        Keras 3:  θ ← θ - α · |θ|/|d| · d                          (after θ -= θ·wd·α, where there is weight decay)
+        Addons:   r = d + wd·θ;  θ ← θ - α · |θ|/|r| · r
+
+    the trust ratio ρ being 1 where either norm is 0. E = α·ρ/(√(v/c2) + ε), Δ = -α·ρ·r. m, v are `first_moment` and
+    `second_moment`. You et al., arXiv 1904.00962, Algorithm 2 (with φ the identity).
+
+    ρ holds the norm of the weights *before* the update. Since θ_before = (θ + k·d)/(1 - k·wd) with k = α·ρ, and
+    |r| = |d + wd·θ|/(1 - k·wd), it is the positive root of
+
+        (|d + wd·θ|² - α²·|d|²)·ρ² - 2·α·(θ·d)·ρ - |θ|² = 0
+
+    which needs three sums over the whole tensor (`Norms`). A tensor that was all zero before (a fresh bias) had ρ = 1
+    and is told by θ = -α·d.
+
+    Sources: keras/src/optimizers/lamb.py, tensorflow_addons/optimizers/lamb.py. Addons may exclude variables from decay
+    and from adaptation (`extra["is_adapted"]` False: ρ = 1); no file says which.
+    """
+
+    name = "lamb"
+    title = "LAMB"
+    needs_norms: ClassVar[bool] = True
+
+    def coefficients(self, settings: Settings, dtype: np.dtype[Any], norms: Norms | None = None) -> Coefficients:
+        """See the class; `norms` must be those of the whole tensor."""
+        if norms is None:
+            raise NotDetermined("LAMB's trust ratio needs the norms of the whole tensor")
+        c1, c2 = self.bias_corrections(settings, dtype)
+        rate = arithmetic.learning_rate(settings.learning_rate, settings.family, dtype)
+        inner = self._inner_decay(settings, dtype)
+        is_adapted = settings.extra.get("is_adapted", True)
+        numerator = dtype.type(trust_ratio(norms, float(rate), float(inner)) if is_adapted else 1) * rate
+        return Coefficients(
+            numerator=numerator,
+            divisor=c2,
+            epsilon=arithmetic.epsilon(settings.epsilon, settings.family, dtype),
+            first_correction=c1,
+            decay=numerator * inner if inner else decoupled_decay(settings, rate, dtype),
+        )
+
+    def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
+        """(ρ·α)·d."""
+        return np.asarray(c.numerator * self._direction(state, settings))
+
+    def norms_of(self, state: State, settings: Settings) -> Norms:
+        """|θ|², |d|² and θ·d of this piece, summed in float64."""
+        if state.value is None:
+            raise NotDetermined("LAMB's trust ratio needs the weights, and they are not in the file")
+        with np.errstate(all="ignore"):
+            theta = state.value.astype(np.float64).ravel()
+            d = self._direction(state, settings).astype(np.float64).ravel()
+            return Norms(value=float(theta @ theta), direction=float(d @ d), product=float(theta @ d))
+
+    def defaults(self, family: str) -> Mapping[str, float]:
+        """beta_1 0.9, beta_2 0.999; epsilon 1e-6 in Addons, 1e-7 in Keras 3; no weight decay in either."""
+        return {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7 if family == "keras3" else 1e-6}
+
+    def _direction(self, state: State, settings: Settings) -> Array:
+        v = self.second_moment(state)
+        c1, c2 = self.bias_corrections(settings, v.dtype)
+        eps = arithmetic.epsilon(settings.epsilon, settings.family, v.dtype)
+        return np.asarray((first_moment(state) / c1) / (np.sqrt(v / c2) + eps))
+
+    def _inner_decay(self, settings: Settings, dtype: np.dtype[Any]) -> Scalar:
+        """The weight decay inside r, which the trust ratio scales: Addons'."""
+        if settings.family == "keras3" or not settings.weight_decay:
+            return dtype.type(0)
+        return arithmetic.weight_decay(settings.weight_decay, settings.family, dtype)
+
+
+def trust_ratio(norms: Norms, rate: float, inner_decay: float) -> float:
+    """ρ = |θ_before|/|r|, from the sums over θ *after* the update; see `Lamb`. Raises NotDetermined where it has no
+    root.
+
+    The sums are of a whole tensor, `rate` and `inner_decay` as the update saw them.
+    """
+    full = norms.direction + 2 * inner_decay * norms.product + inner_decay**2 * norms.value
+    start = norms.value + 2 * rate * norms.product + rate**2 * norms.direction
+    if full == 0 or abs(start) <= _STARTED_AT_ZERO * norms.value:
+        return 1.0
+    if not all(map(math.isfinite, (full, start))):
+        return math.nan
+    leading = full - rate**2 * norms.direction
+    discriminant = (rate * norms.product) ** 2 + leading * norms.value
+    if leading <= 0 or discriminant < 0:
+        raise NotDetermined("LAMB's trust ratio has no unique solution at this learning rate and these norms")
+    return (rate * norms.product + math.sqrt(discriminant)) / leading

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+
 
 def main() -> None:
-    from ckpt_inspect.cli import main as run
+    """Run the command line; the two questions asked most often are answered before anything else is imported."""
+    if sys.argv[1:] == ["--version"]:
+        from ckpt_inspect._version import __version__
 
-    run()
+        sys.stdout.write(f"ckpt-inspect {__version__}\n")
+    elif sys.argv[1:] in ([], ["--help"]):
+        from ckpt_inspect.usage import HELP
+
+        sys.stdout.write(HELP)
+        sys.exit(0 if sys.argv[1:] else 2)
+    else:
+        from ckpt_inspect.cli import main as run
+
+        run()
 
 
 if __name__ == "__main__":

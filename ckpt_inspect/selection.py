@@ -1,10 +1,15 @@
-"""Which parameters a person asked for."""
+"""Which checkpoint and which parameters a person asked for."""
 
 from __future__ import annotations
 
 import fnmatch
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+
+from ckpt_inspect.checkpoint import Checkpoint, Problem
+from ckpt_inspect.errors import NotFoundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +30,26 @@ class Selection:
         """Whether the parameter of that name was asked for."""
         included = not self.include or any(fnmatch.fnmatchcase(name, pattern) for pattern in self.include)
         return included and not any(fnmatch.fnmatchcase(name, pattern) for pattern in self.exclude)
+
+
+def open_newest(path: str | os.PathLike[str]) -> tuple[Checkpoint, tuple[Problem, ...]]:
+    """The checkpoint of that path, open; of a folder or glob pattern the newest one, and a Problem that says so.
+
+    Raises CkptInspectError for what can't be opened.
+    """
+    from ckpt_inspect.formats.series import find_checkpoints
+
+    from ckpt_inspect.formats import open_checkpoint
+
+    if not Path(path).is_dir() and not any(c in os.fspath(path) for c in "*["):
+        return open_checkpoint(path), ()
+    found = find_checkpoints(path)
+    if not found:
+        raise NotFoundError(f"{os.fspath(path)}: no checkpoint there; name a checkpoint or a folder that holds some")
+    newest = found[-1]
+    if len(found) == 1:
+        return open_checkpoint(newest), ()
+    chosen = Problem(
+        "newest-chosen", f"{os.fspath(path)} holds {len(found)} checkpoints", f"the newest was taken: {newest}", "info"
+    )
+    return open_checkpoint(newest), (chosen,)

@@ -1,0 +1,284 @@
+"""The command line: parse, call, print, exit code. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, Optional
+
+import typer
+from typer.core import TyperGroup
+
+from ckpt_inspect.errors import CkptInspectError
+
+INTERRUPTED = 128 + 2
+"""Exit code after Ctrl-C: what a shell reports of a program that SIGINT ended."""
+BROKEN_PIPE = 128 + 13
+"""Exit code when the reader of stdout went away: what a shell reports of a program that SIGPIPE ended."""
+
+
+class _Group(TyperGroup):
+    """Prints the hand-written first page, which `__main__` prints as well without coming here."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from ckpt_inspect.usage import HELP
+
+        formatter.write(HELP)
+
+
+app = typer.Typer(
+    cls=_Group, add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What every command can be told, parsed."""
+
+    given: Mapping[str, Any]
+    """Hyperparameters, `step` and `rule` by name; those of one of several optimizers as `OPTIMIZER.NAME`."""
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    json: bool
+    quiet: bool
+    verbose: bool
+
+
+_NUMBERS = {
+    "learning_rate": "Learning rate of the last update, instead of the one in the file.",
+    "beta_1": "Decay rate of the first moment, instead of the one in the file.",
+    "beta_2": "Decay rate of the second moment, instead of the one in the file.",
+    "epsilon": "The denominator's constant, which most formats don't hold.",
+    "weight_decay": "Decoupled weight decay, instead of the one in the file.",
+}
+_RULE_HELP = (
+    "Update rule, where the file can't tell: adam, amsgrad, adamw, nadam, adamax, lamb, radam, lazyadam or bert-adamw."
+)
+_COMMON_OPTIONS: dict[str, tuple[Any, Any]] = {
+    **{name: (float, typer.Option(f"--{name.replace('_', '-')}", help=text)) for name, text in _NUMBERS.items()},
+    "step": (int, typer.Option("--step", min=0, help="Number of updates that the optimizer has made.")),
+    "rule": (str, typer.Option("--rule", help=_RULE_HELP)),
+    "settings": (
+        list[str],
+        typer.Option(
+            "--set", metavar="OPTIMIZER.NAME=VALUE", help="The same for one of several optimizers. Repeatable."
+        ),
+    ),
+    "include": (
+        list[str],
+        typer.Option("--include", metavar="GLOB", help="Only parameters of such names. Repeatable."),
+    ),
+    "exclude": (list[str], typer.Option("--exclude", metavar="GLOB", help="No parameters of such names. Repeatable.")),
+    "json": (bool, typer.Option("--json", help="Print one JSON document instead of tables.")),
+    "quiet": (bool, typer.Option("-q", "--quiet", help="No progress, no remarks; errors are still told.")),
+    "verbose": (bool, typer.Option("-v", "--verbose", help="More remarks, and where an internal error happened.")),
+}
+
+
+def _with_common_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command that takes `common` be called with each common option by name, as typer calls it."""
+
+    @functools.wraps(command)
+    def called(**options: Any) -> None:
+        common = _common({name: options.pop(name) for name in _COMMON_OPTIONS})
+        command(**options, common=common)
+
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.name != "common"]
+    shared = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=False if kind is bool else None,
+            annotation=Annotated[kind if kind is bool else kind | None, option],
+        )
+        for name, (kind, option) in _COMMON_OPTIONS.items()
+    ]
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + shared
+    called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # what typer reads
+    called.__annotations__ = {p.name: p.annotation for p in parameters}
+    return called
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from ckpt_inspect._version import __version__
+
+        typer.echo(f"ckpt-inspect {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _start(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Effective learning rates, reconstructed from TensorFlow and Keras checkpoints."""
+
+
+@app.command()
+@_with_common_options
+def show(
+    common: Common,
+    path: Annotated[str, typer.Argument(help="A checkpoint, or a folder of them: its newest is shown.")],
+) -> None:
+    """Show what one checkpoint is: format, layout, optimizers, every hyperparameter and where it was read, sizes.
+
+    Reads metadata and scalars only, so it is quick at any size. Whatever can be opened can be shown: a checkpoint
+    without Adam's state is described as what it is.
+    """
+    with _answering(trouble=1, verbose=common.verbose):
+        from ckpt_inspect.selection import Selection, open_newest
+        from ckpt_inspect.show import overview
+        from ckpt_inspect.tables import show_tables
+        from ckpt_inspect.terminal import print_tables
+
+        checkpoint, remarks = open_newest(path)
+        with checkpoint:
+            result = overview(checkpoint, given=common.given, selection=Selection.of(common.include, common.exclude))
+        if common.json:
+            _print_json(result.to_json())
+        else:
+            print_tables(show_tables(result))
+        _remark_on((*remarks, *result.problems), quiet=common.quiet, verbose=True)
+
+
+@app.command()
+@_with_common_options
+def diff(
+    common: Common,
+    a: Annotated[str, typer.Argument(help="The first checkpoint, or a folder: its newest.", show_default=False)],
+    b: Annotated[str, typer.Argument(help="The second one, usually the later of the two.", show_default=False)],
+    output: Annotated[
+        Optional[str], typer.Option("-o", "--output", metavar="FILE.png", help="Also draw the diff into this file.")  # noqa: UP045
+    ] = None,
+) -> None:
+    """Compare two checkpoints, paired by optimizer and parameter name; what changed most comes first.
+
+    For each parameter: the relative change of the weights and their cosine, the ratio of the median effective learning
+    rates, the relative change of both moments. Exit status: 0 the same, 1 different, 2 trouble.
+    """
+    if output is not None:
+        _check_figure_name(output)
+    with _answering(trouble=2, verbose=common.verbose):
+        from ckpt_inspect.comparison import diff as compare
+        from ckpt_inspect.tables import diff_tables
+        from ckpt_inspect.terminal import print_tables, progress_bar
+
+        with progress_bar(is_quiet=common.quiet) as progress:
+            result = compare(
+                a, b, given=common.given, include=common.include, exclude=common.exclude, progress=progress
+            )
+        if common.json:
+            _print_json(result.to_json())
+        else:
+            print_tables(diff_tables(result, all_rows=common.verbose))
+        if output is not None:
+            _draw_diff(result, output, quiet=common.quiet)
+        _remark_on(result.problems, quiet=common.quiet, verbose=common.verbose)
+        raise typer.Exit(0 if result.is_same else 1)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        app(prog_name="ckpt-inspect")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def _answering(*, trouble: int, verbose: bool) -> Iterator[None]:
+    """Whatever goes wrong inside becomes one sentence on stderr and an exit code; a traceback only if asked for."""
+    from ckpt_inspect.terminal import remark
+
+    try:
+        yield
+        sys.stdout.flush()
+    except CkptInspectError as error:
+        remark(f"ckpt-inspect: {error}")
+        raise typer.Exit(trouble) from error
+    except BrokenPipeError as error:
+        # What is still buffered has no reader; without this the interpreter would complain of it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(BROKEN_PIPE) from error
+    except KeyboardInterrupt as error:
+        raise typer.Exit(INTERRUPTED) from error
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        remark(f"ckpt-inspect: {place}{error.strerror or error}")
+        raise typer.Exit(trouble) from error
+    except (typer.Exit, typer.Abort):
+        sys.stdout.flush()
+        raise
+    except Exception as error:
+        if verbose:
+            raise
+        remark(
+            f"ckpt-inspect: this should not happen ({type(error).__name__}: {error}): please report it; -v shows where"
+        )
+        raise typer.Exit(trouble) from error
+
+
+def _common(options: dict[str, Any]) -> Common:
+    return Common(
+        _given(options),
+        tuple(options["include"] or ()),
+        tuple(options["exclude"] or ()),
+        options["json"],
+        options["quiet"],
+        options["verbose"],
+    )
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """Hyperparameters, step and rule given on the command line; those of one optimizer as `OPTIMIZER.NAME`."""
+    names = (*_NUMBERS, "step", "rule")
+    given = {name: options[name] for name in names if options[name] is not None}
+    for text in options["settings"] or ():
+        target, equals, value = text.partition("=")
+        optimizer, dot, name = target.rpartition(".")
+        if not (optimizer and dot and equals):
+            raise typer.BadParameter(f"{text!r} is not of the form OPTIMIZER.NAME=VALUE", param_hint="--set")
+        if name not in names:
+            raise typer.BadParameter(f"{name!r} in {text!r} is none of {', '.join(names)}", param_hint="--set")
+        try:
+            given[target] = value if name == "rule" else int(value) if name == "step" else float(value)
+        except ValueError:
+            raise typer.BadParameter(f"{value!r} in {text!r} is not a number", param_hint="--set") from None
+    return given
+
+
+def _print_json(document: Any) -> None:
+    import json
+
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def _remark_on(problems: Any, *, quiet: bool, verbose: bool) -> None:
+    from ckpt_inspect.tables import problem_lines
+    from ckpt_inspect.terminal import remark
+
+    if not quiet:
+        for line in problem_lines(problems, with_info=verbose):
+            remark(line)
+
+
+def _check_figure_name(name: str) -> None:
+    if not name.lower().endswith((".png", ".svg", ".pdf")):
+        raise typer.BadParameter(f"{name!r} must end in .png, .svg or .pdf", param_hint="-o")
+
+
+def _draw_diff(result: Any, output: str, *, quiet: bool) -> None:
+    from ckpt_inspect.plots import plot_diff
+    from ckpt_inspect.terminal import remark
+
+    plot_diff(result.to_frame()).savefig(output)
+    if not quiet:
+        remark(f"drawn into {output}")

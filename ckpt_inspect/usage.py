@@ -1,0 +1,43 @@
+"""The first page of help, printed without importing what the commands need."""
+
+from __future__ import annotations
+
+HELP = """\
+Usage: ckpt-inspect COMMAND [OPTIONS] PATH...
+
+  Effective learning rates, reconstructed from TensorFlow and Keras checkpoints:
+  how large were the steps that Adam really took, for every parameter, and how
+  did that change over the run. The model's code is not needed.
+
+Commands:
+  analyze PATH...      every checkpoint of a run into an HDF5 store, and a table
+  show PATH            what one checkpoint is: optimizers, hyperparameters and
+                       where each was read, parameters, sizes
+  diff A B             what changed between two checkpoints, most first
+  report STORE...      figures of one or several runs as PNGs
+
+  A PATH is a checkpoint (prefix, .index, .data-*, SavedModel folder, .keras,
+  .h5, .weights.h5, a TF1 file), a folder of them, or a glob pattern.
+
+Options of every command (ckpt-inspect COMMAND --help describes all of them):
+  --learning-rate X, --beta-1 X, --beta-2 X, --epsilon X, --weight-decay X,
+  --step N, --rule RULE, --set OPTIMIZER.NAME=VALUE
+                       what the file doesn't hold, or holds wrongly
+  --include GLOB, --exclude GLOB
+                       only these parameters, all but these
+  --json               one JSON document on stdout
+  -q, --quiet          no progress and no remarks
+  -v, --verbose        more remarks
+  --version            print the version and exit
+  --help               print help and exit
+
+Exit status:
+  0  done; diff: both are the same
+  1  the checkpoint or the request is at fault; diff: they differ
+  2  wrong usage; diff: trouble as well
+
+Examples:
+  ckpt-inspect analyze ./checkpoints --report figures
+  ckpt-inspect show ./checkpoints/ckpt-12
+  ckpt-inspect diff ./checkpoints/ckpt-1 ./checkpoints/ckpt-12 -o diff.png
+"""

@@ -158,6 +158,14 @@ class Checkpoint(ABC):
         """Names that the file attaches to its groups as attributes: `{"optimizer/vars": "adam"}` (Keras 3.8+ HDF5)."""
         return {}
 
+    def producer(self) -> Mapping[str, str]:
+        """Who wrote it, where the file says so: `keras_version`, `backend`, `tensorflow_version`, `date_saved`."""
+        return {}
+
+    def written_order(self) -> Mapping[str, int]:
+        """Group path -> a number that grows in the order in which the file's groups were written, where that can be told."""
+        return {}
+
     @property
     def size_bytes(self) -> int:
         """Size on disk of all its files."""

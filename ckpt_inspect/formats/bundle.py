@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import math
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,99 @@ from ckpt_inspect.errors import CkptInspectError, DamagedFileError, RequestError
 from ckpt_inspect.formats.bundle_index import BundleIndex, Entry, Extent, decode_index, encode_slice_key
 from ckpt_inspect.formats.byte_file import ByteFile, unreadable
 from ckpt_inspect.formats.checksums import PieceChecksums, mask
-from ckpt_inspect.formats.meta_graph import read_meta_graph
+from ckpt_inspect.formats.location import Location
+from ckpt_inspect.formats.meta_graph import read_meta_graph, read_versions
+from ckpt_inspect.formats.sstable import MAGIC
 from ckpt_inspect.formats.wire import decode_varint
 
 
-def shard_path(prefix: Path, shard: int, num_shards: int) -> Path:
+INDEX_NAME = re.compile(r"(?P<prefix>.*)\.index", re.DOTALL)
+DATA_NAME = re.compile(r"(?P<prefix>.*)\.data-\d{5}-of-\d{5}", re.DOTALL)
+PART_NAME = re.compile(r"part-(?P<part>\d{5})-of-(?P<count>\d{5})\.index")
+"""What a sharded writer leaves in `PREFIX_temp/` or `PREFIX_temp_<hex>/` until it merges its parts."""
+
+_TEMPORARY_NAME = re.compile(r"(?P<prefix>.+)_temp(_[0-9a-f]+)?")
+
+
+def recognises(location: Location) -> bool:
+    """A prefix, an index, a shard, a folder of un-merged parts, or `DIR/` of `save_weights("DIR/")`."""
+    path, name = location.path, location.path.name
+    if location.kind == "folder":
+        return (path / ".index").exists() or bool(part_prefixes(path))
+    if location.kind == "file" and INDEX_NAME.fullmatch(name):
+        return location.tail == MAGIC or has_shards(str(path)[: -len(".index")])
+    if DATA_NAME.fullmatch(name):
+        return location.kind == "file"
+    return Path(f"{path}.index").exists() or (location.kind == "absent" and (has_shards(str(path)) or bool(_parts_of(path))))
+
+
+def open_bundle(path: Path) -> BundleCheckpoint:
+    """A path that is recognised."""
+    if path.is_dir():
+        if (path / ".index").exists():
+            return BundleCheckpoint(path, [f"{path}{os.sep}"])
+        return _open_parts(path, part_prefixes(path))
+    if path.is_file() and (found := INDEX_NAME.fullmatch(path.name) or DATA_NAME.fullmatch(path.name)):
+        prefix = f"{path.parent / found['prefix']}" if found["prefix"] else f"{path.parent}{os.sep}"
+        return BundleCheckpoint(Path(prefix), [prefix])
+    if Path(f"{path}.index").exists() or has_shards(str(path)):
+        problems = []
+        if path.is_file():
+            problems.append(
+                Problem("two-checkpoints", f"{path}: is a V1 checkpoint and the prefix of a V2 one", "the V2 one is read")
+            )
+        return BundleCheckpoint(path, [str(path)], problems=problems)
+    return _open_parts(path, _parts_of(path))
+
+
+def has_shards(prefix: str) -> bool:
+    """Whether data of that prefix is there."""
+    name = os.path.basename(prefix)  # noqa: PTH119 - a prefix may end in a slash, which a Path drops
+    folder = Path(prefix).parent if name else Path(prefix)
+    return any(folder.glob(glob.escape(f"{name}.data-") + "?????-of-?????"))
+
+
+def part_prefixes(folder: Path) -> list[str]:
+    """The prefixes of the parts in a sharded writer's temporary folder, in order."""
+    return [str(p)[: -len(".index")] for p in sorted(folder.glob("part-*-of-*.index")) if PART_NAME.fullmatch(p.name)]
+
+
+def is_complete(parts: Sequence[str]) -> bool:
+    """Whether these are all the parts of one bundle."""
+    return bool(parts) and len({p[-5:] for p in parts}) == 1 and len(parts) == int(parts[0][-5:])
+
+
+def merged_prefix(folder: Path) -> Path | None:
+    """The bundle that the parts in a temporary folder were merged into, if they were."""
+    found = _TEMPORARY_NAME.fullmatch(folder.name)
+    prefix = folder.with_name(found["prefix"]) if found else None
+    return prefix if prefix is not None and Path(f"{prefix}.index").exists() else None
+
+
+def _parts_of(prefix: Path) -> list[str]:
+    for folder in sorted(prefix.parent.glob(glob.escape(prefix.name) + "_temp*")):
+        if _TEMPORARY_NAME.fullmatch(folder.name) and (parts := part_prefixes(folder)):
+            return parts
+    return []
+
+
+def _open_parts(path: Path, parts: Sequence[str]) -> BundleCheckpoint:
+    if not is_complete(parts):
+        raise DamagedFileError(
+            f"{path}: holds {len(parts)} of {int(parts[0][-5:])} parts of a checkpoint whose writer was stopped before it "
+            "was whole; use the checkpoint before it"
+        )
+    problem = Problem(
+        "unmerged-parts",
+        f"{path}: its writer was stopped before it merged its {len(parts)} parts",
+        "all parts are there, and are read as one checkpoint",
+    )
+    return BundleCheckpoint(path, parts, problems=[problem])
+
+
+def shard_path(prefix: str, shard: int, num_shards: int) -> Path:
     """Where a shard's bytes lie."""
-    return prefix.with_name(f"{prefix.name}.data-{shard:05d}-of-{num_shards:05d}")
+    return Path(f"{prefix}.data-{shard:05d}-of-{num_shards:05d}")
 
 
 def read_index(path: Path) -> BundleIndex:
@@ -44,13 +132,14 @@ class BundleCheckpoint(Checkpoint):
     def __init__(
         self,
         path: Path,
-        prefixes: Sequence[Path],
+        prefixes: Sequence[str],
         *,
         format: str = "tensor-bundle",  # noqa: A002 - the attribute's name in the contract
         verify: bool = True,
         problems: Sequence[Problem] = (),
     ) -> None:
-        """`path` as a person names it; `prefixes` of the bundle or its parts; `verify` checksums of what is read."""
+        """`path` as a person names it; `prefixes` of the bundle, or of its parts, are not always a path: `save_weights("w/")`
+        makes `w/.index`. `verify` the checksums of what is read."""
         self.path = path
         self.format = format
         self._verify = verify
@@ -62,7 +151,7 @@ class BundleCheckpoint(Checkpoint):
         entries: dict[str, Entry] = {}
         files, found = [], list(problems)
         for prefix in prefixes:
-            index_path = prefix.with_name(prefix.name + ".index")
+            index_path = Path(f"{prefix}.index")
             index = read_index(index_path)
             first = len(self._shards)
             paths = [shard_path(prefix, i, index.num_shards) for i in range(min(index.num_shards, _MAX_SHARDS))]
@@ -99,12 +188,16 @@ class BundleCheckpoint(Checkpoint):
         path = self._meta_path()
         return read_meta_graph(path) if path.exists() else None
 
+    def producer(self) -> Mapping[str, str]:
+        path = self._meta_path()
+        return read_versions(path, is_saved_model=False) if path.exists() else {}
+
     def close(self) -> None:
         for shard in self._shards:
             shard.close()
 
     def _meta_path(self) -> Path:
-        return self._prefix.with_name(self._prefix.name + ".meta")
+        return Path(f"{self._prefix}.meta")
 
     def _reader(self, name: str) -> _Reader:
         spec = self.spec(name)

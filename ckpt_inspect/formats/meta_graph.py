@@ -16,6 +16,7 @@ from ckpt_inspect.formats.wire import LENGTH_DELIMITED, Buffer, fields
 META_GRAPHS = 2  # SavedModel.meta_graphs
 GRAPH_DEF = 2  # MetaGraphDef.graph_def
 OBJECT_GRAPH_DEF = 7  # MetaGraphDef.object_graph_def
+META_INFO_DEF, TENSORFLOW_VERSION = 1, 5  # MetaGraphDef.meta_info_def, MetaInfoDef.tensorflow_version
 
 
 def read_message(path: Path) -> memoryview:
@@ -50,3 +51,16 @@ def read_saved_model_graph(path: Path) -> Graph | None:
     except DamagedFileError as error:
         raise DamagedFileError(f"{path}: {error}: the model's graph is damaged; copy or restore it") from None
     return None
+
+
+def read_versions(path: Path, *, is_saved_model: bool) -> dict[str, str]:
+    """`{"tensorflow_version": ..}` as the writer left it in MetaInfoDef; empty where it didn't."""
+    message = read_message(path)
+    try:
+        for meta_graph in submessages(message, META_GRAPHS) if is_saved_model else (message,):
+            for info in submessages(meta_graph, META_INFO_DEF):
+                for version in submessages(info, TENSORFLOW_VERSION):
+                    return {"tensorflow_version": bytes(version).decode("utf-8", "backslashreplace")}
+    except DamagedFileError as error:
+        raise DamagedFileError(f"{path}: {error}") from None
+    return {}

@@ -1,0 +1,70 @@
+"""What a path holds that is no checkpoint, in one sentence."""
+
+from __future__ import annotations
+
+import struct
+
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, UnsupportedError
+from ckpt_inspect.formats.location import Location
+
+_POINTERS = (b"version https://git-lfs.github.com/spec/", b"/annex/objects/")
+_PICKLE_STARTS = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
+
+
+def name_foreign(location: Location) -> CkptInspectError:
+    """The error for a location that no format recognises."""
+    path = location.path
+    if location.kind == "absent":
+        if not path.parent.is_dir():
+            return NotFoundError(f"{path}: there is no such path; {path.parent} is not a folder either")
+        return NotFoundError(f"{path}: there is no such file or folder, and no checkpoint of that prefix")
+    if location.kind == "folder":
+        return NotFoundError(f"{path}: no checkpoint is in this folder or below it")
+    if is_placeholder(location):
+        return _name_placeholder(location)
+    return UnsupportedError(f"{path}: {_describe(location)}")
+
+
+def is_placeholder(location: Location) -> bool:
+    """Whether the file's contents are elsewhere, or nowhere."""
+    return location.kind == "file" and (not location.head.strip(b"\0") or location.head.startswith(_POINTERS))
+
+
+def _name_placeholder(location: Location) -> DamagedFileError:
+    path, head = location.path, location.head
+    if not location.size:
+        return DamagedFileError(f"{path}: is empty (0 bytes): it was not written or not copied; restore it")
+    if not head.strip(b"\0"):
+        return DamagedFileError(f"{path}: starts with nothing but zero bytes: it was not written or not copied whole")
+    tool = "Git LFS" if head.startswith(_POINTERS[0]) else "git-annex"
+    command = "git lfs pull" if tool == "Git LFS" else "git annex get"
+    return DamagedFileError(f"{path}: is a {tool} pointer, not the file it stands for; run `{command}` to fetch that")
+
+
+def _describe(location: Location) -> str:
+    name, head = location.path.name.lower(), location.head
+    if head.startswith(b"\x93NUMPY"):
+        return "is a NumPy .npy file, not a checkpoint"
+    if head.startswith(_PICKLE_STARTS):
+        if name.endswith((".pt", ".pth", ".bin", ".ckpt")):
+            return "is a PyTorch file (a pickle), not a TensorFlow or Keras checkpoint"
+        return "is a Python pickle, which is never opened, since that would run what is in it; save with TensorFlow or Keras"
+    if len(head) > 9 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < location.size:
+        return "is a safetensors file, which holds weights and no optimizer of TensorFlow or Keras"
+    if head.startswith(b"GGUF"):
+        return "is a GGUF file, not a TensorFlow or Keras checkpoint"
+    if name.endswith(".onnx"):
+        return "is an ONNX model, not a TensorFlow or Keras checkpoint"
+    if head[4:8] == b"TFL3":
+        return "is a TensorFlow Lite model, which has no optimizer"
+    if name.endswith(".pb") and head[:1] == b"\n":
+        return "is a frozen TensorFlow graph, not a checkpoint: its variables have become constants, and no optimizer is in it"
+    if name.endswith(".meta"):
+        return "is a TensorFlow graph whose checkpoint is not beside it; copy the .index and .data files (or the V1 file) too"
+    if ".tfevents." in name:
+        return "is a TensorBoard event file, not a checkpoint"
+    if name.endswith((".h5", ".hdf5", ".keras")):
+        return "is named like a Keras file, but starts neither like an HDF5 file nor like a zip archive"
+    if head.startswith((b"{", b"[")):
+        return "is a JSON file, not a checkpoint"
+    return "is not a checkpoint of TensorFlow or Keras that this package knows"

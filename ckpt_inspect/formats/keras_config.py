@@ -1,0 +1,57 @@
+"""The JSON that Keras saves with a model, in its three shapes: text -> TrainingConfig. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ckpt_inspect.checkpoint import TrainingConfig
+from ckpt_inspect.errors import DamagedFileError
+
+
+def decode_json(text: str | bytes, where: str) -> Mapping[str, Any]:
+    """A JSON object; DamagedFileError that names `where` for anything else."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DamagedFileError(f"{where}: is not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise DamagedFileError(f"{where}: is JSON, but not an object")
+    return value
+
+
+def from_attributes(training: str | bytes | None, model: str | bytes | None) -> TrainingConfig | None:
+    """HDF5 files: the root's attributes `training_config` and `model_config`."""
+    if training is None and model is None:
+        return None
+    decoded = {} if training is None else decode_json(training, "training_config attribute")
+    return TrainingConfig(
+        _optimizer(decoded.get("optimizer_config")),
+        None if model is None else decode_json(model, "model_config attribute"),
+        "model_config attribute" if training is None else "training_config attribute",
+    )
+
+
+def from_archive(config: str | bytes, where: str) -> TrainingConfig:
+    """`.keras` files: `config.json`, which is the model's configuration, with `compile_config` in it."""
+    decoded = decode_json(config, where)
+    compiled = decoded.get("compile_config")
+    return TrainingConfig(_optimizer(compiled.get("optimizer") if isinstance(compiled, dict) else None), decoded, where)
+
+
+def from_saved_metadata(metadata: str | bytes, where: str) -> TrainingConfig:
+    """SavedModels: the metadata of the root object, which has `class_name`, `config` and `training_config` in it."""
+    decoded = decode_json(metadata, where)
+    training = decoded.get("training_config")
+    model = {key: decoded[key] for key in ("class_name", "config") if key in decoded}
+    return TrainingConfig(
+        _optimizer(training.get("optimizer_config") if isinstance(training, dict) else None), model or None, where
+    )
+
+
+def _optimizer(config: Any) -> Mapping[str, Any] | None:
+    # compile(optimizer="adam") is kept as the bare name: that class with Keras' defaults
+    if isinstance(config, str):
+        return {"class_name": config, "config": {}}
+    return config if isinstance(config, dict) and config else None

@@ -1,0 +1,15 @@
+"""The order in which a person counts: `vars/2` before `vars/10`."""
+
+from __future__ import annotations
+
+import re
+
+_NUMBER = re.compile(r"(\d+)")
+
+
+def natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], ...]:
+    """A sort key: path components one by one, digits in them by value."""
+    return tuple(
+        tuple((0, int(part)) if part.isdecimal() else (1, part) for part in _NUMBER.split(component) if part)
+        for component in name.split("/")
+    )

@@ -1,0 +1,85 @@
+"""TensorFlow's `checkpoint` file, which names a folder's checkpoints: text -> paths.
+
+tensorflow/python/training/checkpoint_state.proto, as protobuf text: `model_checkpoint_path: "..."` names the newest,
+`all_model_checkpoint_paths: "..."` the ones kept, oldest first. Saver writes absolute paths, CheckpointManager relative.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.errors import DamagedFileError
+from ckpt_inspect.formats.byte_file import unreadable
+
+NAME = "checkpoint"
+
+_MAX_SIZE = 1 << 24
+_LINE = re.compile(r'^\s*(model_checkpoint_path|all_model_checkpoint_paths)\s*:\s*"((?:[^"\\]|\\.)*)"\s*$', re.MULTILINE)
+_ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
+_ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r"}
+
+
+@dataclass(frozen=True, slots=True)
+class StateFile:
+    """What a `checkpoint` file says."""
+
+    newest: str | None
+    """As written: a prefix or V1 pattern, relative to the file's folder or absolute."""
+    kept: tuple[str, ...]
+    """Oldest first."""
+
+
+def decode_state(text: str) -> StateFile:
+    """The text of a `checkpoint` file; one that says nothing names no checkpoint."""
+    newest, kept = None, []
+    for field, value in _LINE.findall(text):
+        path = _unescape(value)
+        if field == "model_checkpoint_path":
+            newest = path
+        else:
+            kept.append(path)
+    return StateFile(newest, tuple(kept))
+
+
+def read_state(path: Path) -> StateFile:
+    """The `checkpoint` file at `path`."""
+    try:
+        if path.stat().st_size > _MAX_SIZE:
+            raise DamagedFileError(f"{path}: is too large for a file that names checkpoints")
+        return decode_state(path.read_text("utf-8", "replace"))
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def resolve_state_path(name: str, folder: Path) -> tuple[str, tuple[Problem, ...]]:
+    """The prefix that `name` stands for, seen from the state file's folder, and what was odd about it.
+
+    An absolute path is sought under its last component beside the state file first: checkpoints are moved and copied as
+    folders, and the file at the old place, if there still is one, would be another training's.
+    """
+    # of another machine, so perhaps of another system
+    windows, posix = PureWindowsPath(name), PurePosixPath(name)
+    if not windows.drive and not posix.is_absolute():
+        return f"{folder}/{name}", ()
+    beside = folder / (windows.name if windows.drive else posix.name)
+    if Path(name).parent == folder or Path(name).parent == folder.absolute():
+        return name, ()
+    return str(beside), (
+        Problem(
+            "state-file-absolute-paths",
+            f"{folder / NAME}: names {name}, which is not in this folder",
+            f"{beside} was taken for it",
+            "info",
+        ),
+    )
+
+
+def _unescape(value: str) -> str:
+    def replacement(found: re.Match[bytes]) -> bytes:
+        code = found[1]
+        return bytes([int(code, 8) & 0xFF]) if code.isdigit() else _ESCAPES.get(code, code)
+
+    return _ESCAPE.sub(replacement, value.encode()).decode("utf-8", "replace")

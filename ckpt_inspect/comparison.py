@@ -9,15 +9,20 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from ckpt_inspect.checkpoint import PIECE_ELEMENTS, STRING, Checkpoint, Problem, TensorSpec, numpy_dtype
-from ckpt_inspect.differences import Diff, HyperparameterDiff, OptimizerDiff, ParameterDiff, Status
+import numpy as np
+
+from ckpt_inspect.checkpoint import PIECE_ELEMENTS, STRING, Array, Checkpoint, Problem, TensorSpec, numpy_dtype
+from ckpt_inspect.differences import NAN, Diff, HyperparameterDiff, OptimizerDiff, ParameterDiff, Status
 from ckpt_inspect.distances import Buffers, Distance, Window, WindowCount
+from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.hyperparameters import Sourced
+from ckpt_inspect.medians import EffectiveLrMedian
 from ckpt_inspect.optimizer_state import OptimizerState, Parameter, optimizer_states
 from ckpt_inspect.selection import Selection, open_newest
+from ckpt_inspect.update_rules import State
 
 THREADS = 2
 
@@ -238,16 +243,23 @@ def _filled(job: _Job) -> ParameterDiff:
     size = row.size
     distances = {slot: Distance() for slot in job.tensors}
     counts = WindowCount()
-    piece = min(PIECE_ELEMENTS, max(size, 1))
-    buffers = Buffers(piece)
-    for start in range(0, size, piece):
-        stop = min(start + piece, size)
-        for slot, (key_a, key_b) in job.tensors.items():
-            both = distances[slot].add(
-                job.a.read_range(key_a, start, stop), job.b.read_range(key_b, start, stop), buffers
-            )
+    medians, is_relative = _medians(job.parameters, size)
+    elements = min(PIECE_ELEMENTS, max(size, 1))
+    buffers = Buffers(elements)
+    sides = [_Reader(job.a, {s: k for s, (k, _) in job.tensors.items()}, elements)]
+    sides.append(_Reader(job.b, {s: k for s, (_, k) in job.tensors.items()}, elements))
+    for start in range(0, size, elements):
+        of_a, of_b = (side.pieces(start, min(start + elements, size)) for side in sides)
+        for slot, distance in distances.items():
+            both = distance.add(of_a[slot], of_b[slot], buffers)
             if slot == "second_moment" and job.window is not None:
                 counts.add(*both, job.window)
+        for i, (median, pieces) in enumerate(zip(medians, (of_a, of_b), strict=False)):
+            if median is not None:
+                try:
+                    median.add(State(**{slot: piece for slot, piece in pieces.items() if slot in _STATE}))
+                except NotDetermined:
+                    medians[i] = None
     is_same = row.status == "same" and all(d.is_same for d in distances.values())
     row = replace(
         row,
@@ -261,11 +273,53 @@ def _filled(job: _Job) -> ParameterDiff:
             weight_change=d.relative, weight_cosine=d.cosine,
             weight_norm_a=d.norm_a, weight_norm_b=d.norm_b, weight_distance=d.norm_difference,
         )  # fmt: skip
+    if medians:
+        lrs = [median.median() if median is not None else NAN for median in medians]
+        row = replace(row, effective_lr_a=lrs[0], effective_lr_b=lrs[1], is_effective_lr_relative=is_relative)
     if job.window is not None and size:
         row = replace(row, gradient_rms=counts.gradient_rms(job.window, size))
         if counts.touched:
             row = replace(row, starved=counts.starved / counts.touched, impossible=counts.impossible / counts.touched)
     return row
+
+
+class _Reader:
+    """Pieces of several tensors of one checkpoint, in buffers that are reused."""
+
+    __slots__ = ("_buffers", "_checkpoint", "_keys")
+
+    def __init__(self, checkpoint: Checkpoint, keys: Mapping[str, str], elements: int) -> None:
+        self._checkpoint = checkpoint
+        self._keys = keys
+        self._buffers = {s: np.empty(elements, numpy_dtype(checkpoint.spec(k).dtype)) for s, k in keys.items()}
+
+    def pieces(self, start: int, stop: int) -> dict[str, Array]:
+        """Elements `start:stop` of each tensor, valid until the next call."""
+        return {s: self._checkpoint.read_range(k, start, stop, self._buffers[s]) for s, k in self._keys.items()}
+
+
+_STATE = {f.name for f in fields(State)}
+
+
+def _medians(parameters: tuple[Parameter, Parameter] | None, size: int) -> tuple[list[EffectiveLrMedian | None], bool]:
+    """For a and b, None where the rule has no E or the state can't give one; and whether they are of E/α.
+
+    Where only one learning rate is known, the two medians must still be of one kind to be compared.
+    """
+    if parameters is None:
+        return [], False
+    is_relative = any(p.settings.learning_rate is None for p in parameters)
+    medians: list[EffectiveLrMedian | None] = []
+    for parameter in parameters:
+        rule, settings = parameter.update_rule, parameter.settings
+        has_step = bool(settings.step) or settings.is_converged
+        if rule is None or not has_step or (is_relative and rule.needs_norms):
+            medians.append(None)
+            continue
+        if is_relative:
+            settings = replace(settings, learning_rate=1.0)
+        medians.append(EffectiveLrMedian(rule, settings, size))
+    return medians, is_relative
 
 
 def _optimizer_diff(pair: _OptimizerPair) -> OptimizerDiff:

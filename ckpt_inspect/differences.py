@@ -48,6 +48,8 @@ class ParameterDiff:
     effective_lr_a: float = NAN
     """Median effective learning rate over touched elements, within 1 %; NaN where it is not defined."""
     effective_lr_b: float = NAN
+    is_effective_lr_relative: bool = False
+    """Whether the medians are of E/α, the learning rate of one or both not being known."""
     gradient_rms: float = NAN
     """√mean((v2 - beta_2**k·v1)/(1 - beta_2**k)): the gradients between the two, k updates apart."""
     starved: float = NAN
@@ -183,7 +185,8 @@ class Diff:
 _COLUMNS = (
     "optimizer", "parameter", "status", "shape_a", "shape_b", "dtype_a", "dtype_b", "size",
     "weight_change", "weight_cosine", "weight_norm_a", "weight_norm_b", "weight_distance",
-    "effective_lr_a", "effective_lr_b", "effective_lr_ratio", "first_moment_change", "second_moment_change",
+    "effective_lr_a", "effective_lr_b", "is_effective_lr_relative", "effective_lr_ratio",
+    "first_moment_change", "second_moment_change",
     "gradient_rms", "starved", "impossible",
 )  # fmt: skip
 

@@ -1,0 +1,167 @@
+"""How every figure looks: one palette, numbers as people write them, axes with few and round ticks."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis
+
+INK = "#1f2328"
+MUTED = "#646b73"
+FAINT = "#d7dbdf"
+MISSING = "#eceef0"
+"""Ground of a heatmap, seen where there is no value."""
+RUN_COLORS = ("#0173b2", "#d55e00", "#029e73", "#cc78bc", "#de8f05", "#56b4e9")
+"""seaborn's `colorblind`, in the order in which runs take them; the first draws what belongs to no run in particular."""
+MAIN = RUN_COLORS[0]
+ALERT = RUN_COLORS[1]
+HEALTHY = "#029e73"
+MAGNITUDE = "viridis"
+"""Colour map of positive quantities: lightness rises throughout, which survives greyscale and colour blindness."""
+SHARE = "light:#0173b2"
+"""seaborn's ramp from almost white to the main colour: of shares, whose zero should look like nothing."""
+TIME = "crest"
+"""Colour map of early to late."""
+RUN_DASHES: tuple[Any, ...] = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+FONT = "DejaVu Sans"
+"""matplotlib ships it: the same letters, and so the same widths, on every machine."""
+TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 14.0, 9.0, 8.0
+"""Points."""
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+Plot = TypeVar("Plot", bound=Callable[..., Any])
+
+
+def styled(plot: Plot) -> Plot:
+    """A plot function that draws in the report's style, and leaves the caller's settings as they were."""
+
+    @functools.wraps(plot)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        import matplotlib
+        import seaborn
+
+        settings: Any = {**cast("dict[str, Any]", seaborn.axes_style("ticks")), **_rc()}
+        with matplotlib.rc_context(settings):
+            return plot(*args, **kwargs)
+
+    return cast("Plot", wrapper)
+
+
+def _rc() -> dict[str, Any]:
+    return {
+        "font.family": [FONT],
+        "font.size": TEXT_SIZE,
+        "text.color": INK,
+        "axes.edgecolor": MUTED,
+        "axes.labelcolor": MUTED,
+        "axes.labelsize": TEXT_SIZE,
+        "axes.linewidth": 0.6,
+        "axes.titlesize": TEXT_SIZE,
+        "axes.titlepad": 4.0,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "xtick.color": MUTED,
+        "ytick.color": MUTED,
+        "xtick.labelsize": SMALL_SIZE,
+        "ytick.labelsize": SMALL_SIZE,
+        "xtick.major.size": 3.0,
+        "ytick.major.size": 3.0,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "figure.dpi": 150.0,
+        "savefig.dpi": "figure",
+        "figure.facecolor": "white",
+        "axes.facecolor": "white",
+        "axes.unicode_minus": True,
+        "hatch.linewidth": 0.5,
+        "svg.fonttype": "path",
+    }
+
+
+def number(value: float) -> str:
+    """A quantity in two significant digits, as a person would write it: `0.001`, `1200`, `3.2·10⁻⁵`."""
+    if not np.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    exponent = int(np.floor(np.log10(abs(value)) + 1e-12))
+    if -5 < exponent < 5:
+        rounded = float(f"{value:.2g}")
+        return f"{rounded:.{1 - exponent}f}".rstrip("0").rstrip(".") if exponent < 1 else f"{rounded:.0f}"
+    return power(value)
+
+
+def power(value: float) -> str:
+    """The same in powers of ten, whatever its size: `10⁻²`, `3·10⁵`."""
+    digits, exponent = f"{value:.1e}".split("e")
+    digits = digits.removesuffix(".0")
+    if int(exponent) == 0:
+        return digits
+    return f"{'' if digits == '1' else digits + '·'}10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+
+
+def count(value: float) -> str:
+    """A number of steps or elements, short: `950`, `12k`, `1.5M`."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size and value % (size / 100) == 0:
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"
+
+
+def log_ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Round values between `low` and `high` on a logarithmic axis, two at least where there are any."""
+    first, last = int(np.ceil(np.log10(low) - 1e-9)), int(np.floor(np.log10(high) + 1e-9))
+    if last - first >= 1:
+        stride = -(-(last - first + 1) // most)
+        start = first + (-first) % stride
+        ticks = [10.0**exponent for exponent in range(start, last + 1, stride)]
+        if len(ticks) > 1:
+            return ticks
+    for digits in ((1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), tuple(np.arange(10, 100) / 10)):
+        ticks = [d * 10.0**e for e in range(first - 2, last + 2) for d in digits if low <= d * 10.0**e <= high]
+        if len(ticks) > 1:
+            return ticks[:: -(-len(ticks) // most)]
+    return [low, high] if high > low else [low]
+
+
+def set_log_axis(axis: Axis, low: float, high: float, most: int = 5, *, labels: bool = True) -> None:
+    """A logarithmic axis from `low` to `high` with few, round, labelled ticks."""
+    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+    ticks = log_ticks(low, high, most)
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FixedFormatter([tick_text(tick, ticks) if labels else "" for tick in ticks]))
+
+
+def tick_text(tick: float, ticks: Sequence[float]) -> str:
+    """A tick's label: all powers of ten, or all plain, whichever the whole axis can bear."""
+    if all(0.99e-4 <= each <= 1.01e4 for each in ticks):
+        return f"{tick:g}"
+    return power(tick)
+
+
+def set_count_axis(axis: Axis, low: float, high: float, most: int = 5) -> None:
+    """A linear axis of whole numbers: steps or checkpoints."""
+    from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator
+
+    ticks = [t for t in MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= t <= high]
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_major_formatter(FixedFormatter([count(tick) for tick in ticks]))
+
+
+def positive_range(*arrays: Any, pad: float = 0.06) -> tuple[float, float]:
+    """Limits of a logarithmic axis that shows all positive finite values, with a margin; (0.1, 10) without any."""
+    values = np.concatenate([np.ravel(np.asarray(a, dtype=float)) for a in arrays]) if arrays else np.empty(0)
+    values = values[np.isfinite(values) & (values > 0)]
+    if not values.size:
+        return 0.1, 10.0
+    low, high = np.log10(values.min()), np.log10(values.max())
+    margin = max((high - low) * pad, 0.12)
+    return float(10 ** (low - margin)), float(10 ** (high + margin))

@@ -78,7 +78,9 @@ def _open_newest(folder: Path) -> Checkpoint:
                 checkpoint.problems = (*problems, *checkpoint.problems)
                 return checkpoint
         problems = (
-            Problem("state-file-stale", f"{state}: names {newest}, which is not here", "the last one found here was taken"),
+            Problem(
+                "state-file-stale", f"{state}: names {newest}, which is not here", "the last one found here was taken"
+            ),
         )
     checkpoint = open_checkpoint(find_checkpoints(folder)[-1])
     checkpoint.problems = (*problems, *checkpoint.problems)

@@ -24,7 +24,6 @@ from ckpt_inspect.formats.meta_graph import read_meta_graph, read_versions
 from ckpt_inspect.formats.sstable import MAGIC
 from ckpt_inspect.formats.wire import decode_varint
 
-
 INDEX_NAME = re.compile(r"(?P<prefix>.*)\.index", re.DOTALL)
 DATA_NAME = re.compile(r"(?P<prefix>.*)\.data-\d{5}-of-\d{5}", re.DOTALL)
 PART_NAME = re.compile(r"part-(?P<part>\d{5})-of-(?P<count>\d{5})\.index")
@@ -42,7 +41,9 @@ def recognises(location: Location) -> bool:
         return location.tail == MAGIC or has_shards(str(path)[: -len(".index")])
     if DATA_NAME.fullmatch(name):
         return location.kind == "file"
-    return Path(f"{path}.index").exists() or (location.kind == "absent" and (has_shards(str(path)) or bool(_parts_of(path))))
+    if Path(f"{path}.index").exists():
+        return True
+    return location.kind == "absent" and (has_shards(str(path)) or bool(_parts_of(path)))
 
 
 def open_bundle(path: Path) -> BundleCheckpoint:
@@ -58,7 +59,9 @@ def open_bundle(path: Path) -> BundleCheckpoint:
         problems = []
         if path.is_file():
             problems.append(
-                Problem("two-checkpoints", f"{path}: is a V1 checkpoint and the prefix of a V2 one", "the V2 one is read")
+                Problem(
+                    "two-checkpoints", f"{path}: is a V1 checkpoint and the prefix of a V2 one", "the V2 one is read"
+                )
             )
         return BundleCheckpoint(path, [str(path)], problems=problems)
     return _open_parts(path, _parts_of(path))
@@ -98,8 +101,8 @@ def _parts_of(prefix: Path) -> list[str]:
 def _open_parts(path: Path, parts: Sequence[str]) -> BundleCheckpoint:
     if not is_complete(parts):
         raise DamagedFileError(
-            f"{path}: holds {len(parts)} of {int(parts[0][-5:])} parts of a checkpoint whose writer was stopped before it "
-            "was whole; use the checkpoint before it"
+            f"{path}: holds {len(parts)} of {int(parts[0][-5:])} parts of a checkpoint whose writer was stopped before "
+            "it was whole; use the checkpoint before it"
         )
     problem = Problem(
         "unmerged-parts",
@@ -138,8 +141,10 @@ class BundleCheckpoint(Checkpoint):
         verify: bool = True,
         problems: Sequence[Problem] = (),
     ) -> None:
-        """`path` as a person names it; `prefixes` of the bundle, or of its parts, are not always a path: `save_weights("w/")`
-        makes `w/.index`. `verify` the checksums of what is read."""
+        """`path` as a person names it; `prefixes` of the bundle or its parts; whether to `verify` what is read.
+
+        A prefix is not always a path: `save_weights("w/")` makes `w/.index`.
+        """
         self.path = path
         self.format = format
         self._verify = verify
@@ -378,8 +383,8 @@ class _Slice:
 class _SlicedTensor(_Reader):
     """A partitioned variable, put together from its slices.
 
-    Within a slice, elements keep the order of the whole. So the slice's elements that fall into a range of the whole are
-    a range of the slice, and only their places in the whole have to be worked out.
+    Within a slice, elements keep the order of the whole. So those of its elements that fall into a range of the whole
+    are a range of the slice, and only their places in the whole have to be worked out.
     """
 
     __slots__ = ("_runs", "_shape", "_slices")

@@ -1,8 +1,9 @@
 """The index of a tensor bundle: bytes -> entries. Pure.
 
-tensorflow/core/protobuf/tensor_bundle.proto and util/tensor_bundle/tensor_bundle.cc. The index is a table. The empty key
-holds BundleHeaderProto, every other key a BundleEntryProto. A partitioned variable has an entry that lists its slices and
-has no bytes of its own; each slice has an entry under a key that starts with a zero byte (OrderedCode of name and slice).
+tensorflow/core/protobuf/tensor_bundle.proto and util/tensor_bundle/tensor_bundle.cc. The index is a table. The empty
+key holds BundleHeaderProto, every other key a BundleEntryProto. A partitioned variable has an entry that lists its
+slices and has no bytes of its own; each slice has an entry under a key that starts with a zero byte (OrderedCode of
+name and slice).
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ DTYPES: Mapping[int, str] = {  # tensorflow/core/framework/types.proto; quantize
     1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 7: STRING, 8: "complex64", 9: "int64",
     10: "bool", 11: "int8", 12: "uint8", 13: "int32", 14: "bfloat16", 15: "int16", 16: "uint16", 17: "uint16",
     18: "complex128", 19: "float16", 20: "resource", 21: "variant", 22: "uint32", 23: "uint64", 24: "float8_e5m2",
-    25: "float8_e4m3fn", 26: "float8_e4m3fnuz", 27: "float8_e4m3b11fnuz", 28: "float8_e5m2fnuz", 29: "int4", 30: "uint4",
-    31: "int2", 32: "uint2", 33: "float4_e2m1fn",
+    25: "float8_e4m3fn", 26: "float8_e4m3fnuz", 27: "float8_e4m3b11fnuz", 28: "float8_e5m2fnuz", 29: "int4",
+    30: "uint4", 31: "int2", 32: "uint2", 33: "float4_e2m1fn",
 }  # fmt: skip
 
 _BUNDLE_VERSION = 1  # kTensorBundleVersion
@@ -206,7 +207,7 @@ def _encode_string(value: bytes) -> bytes:
 
 
 def _encode_signed(value: int) -> bytes:
-    """OrderedCode::WriteSignedNumIncreasing: n bytes hold 7n bits, sign included; n leading ones (inverted for negatives)."""
+    """OrderedCode::WriteSignedNumIncreasing: n bytes hold 7n bits, sign included, behind n ones (zeros if negative)."""
     magnitude = ~value if value < 0 else value
     width = magnitude.bit_length() // 7 + 1
     header = ((1 << width) - 1) << 7 * width

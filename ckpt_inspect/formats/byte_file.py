@@ -38,7 +38,7 @@ class ByteFile:
         descriptor = self._descriptor
         if descriptor is None:
             descriptor = self._open()
-        view = memoryview(buffer)
+        view = memoryview(buffer.data)
         try:
             while view:
                 count = os.preadv(descriptor, (view,), offset)

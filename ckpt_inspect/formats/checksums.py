@@ -1,8 +1,8 @@
 """Masked CRC-32C, and the checksum of a whole from the checksums of its pieces, read in any order.
 
 Masking: https://github.com/google/leveldb/blob/main/util/crc32c.h; a stored checksum is rotated and offset, so that the
-checksum of data that holds checksums stays meaningful. Combining: the checksum of A+B is the checksum of A, advanced over
-len(B) zero bytes, xor the checksum of B; advancing is multiplying by x**(8 len) modulo the polynomial over GF(2).
+checksum of data that holds checksums stays meaningful. Combining: the checksum of A+B is the checksum of A, advanced
+over len(B) zero bytes, xor the checksum of B; advancing is multiplying by x**(8 len) modulo the polynomial over GF(2).
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def _square(times: int) -> int:
 class PieceChecksums:
     """What of one tensor's bytes has been checksummed so far; thread-safe.
 
-    Pieces may come in any order, size and overlap; bytes that are covered already are not counted again. When the last gap
-    closes, the whole is compared, and a new round begins.
+    Pieces may come in any order, size and overlap; bytes that are covered already are not counted again. When the last
+    gap closes, the whole is compared, and a new round begins.
     """
 
     __slots__ = ("_crcs", "_lock", "_starts", "_stops", "expected", "length")
@@ -88,7 +88,7 @@ class PieceChecksums:
         self._crcs: list[int] = []
 
     def add(self, start: int, data: Any) -> None:
-        """Count `data`, a contiguous 1-D uint8 array that lies at byte `start`; DamagedFileError if the whole is wrong."""
+        """Count `data`, a contiguous 1-D uint8 array from byte `start` on; DamagedFileError if the whole is wrong."""
         stop = start + len(data)
         if start == 0 and stop == self.length:
             self._compare(google_crc32c.value(data))
@@ -130,7 +130,7 @@ class PieceChecksums:
     def _insert(self, start: int, stop: int, crc: int) -> None:
         with self._lock:
             i = bisect_left(self._starts, start)
-            if i < len(self._starts) and self._starts[i] < stop or i and self._stops[i - 1] > start:
+            if (i < len(self._starts) and self._starts[i] < stop) or (i and self._stops[i - 1] > start):
                 return  # another thread has counted the same bytes meanwhile
             if i < len(self._starts) and self._starts[i] == stop:
                 crc = combine(crc, self._crcs[i], self._stops[i] - stop)

@@ -48,7 +48,9 @@ def _describe(location: Location) -> str:
     if head.startswith(_PICKLE_STARTS):
         if name.endswith((".pt", ".pth", ".bin", ".ckpt")):
             return "is a PyTorch file (a pickle), not a TensorFlow or Keras checkpoint"
-        return "is a Python pickle, which is never opened, since that would run what is in it; save with TensorFlow or Keras"
+        return (
+            "is a Python pickle, which is not opened, since that would run what is in it; save with TensorFlow or Keras"
+        )
     if len(head) > 9 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < location.size:
         return "is a safetensors file, which holds weights and no optimizer of TensorFlow or Keras"
     if head.startswith(b"GGUF"):
@@ -58,9 +60,11 @@ def _describe(location: Location) -> str:
     if head[4:8] == b"TFL3":
         return "is a TensorFlow Lite model, which has no optimizer"
     if name.endswith(".pb") and head[:1] == b"\n":
-        return "is a frozen TensorFlow graph, not a checkpoint: its variables have become constants, and no optimizer is in it"
+        return "is a frozen TensorFlow graph, not a checkpoint: its variables are constants, and no optimizer is in it"
     if name.endswith(".meta"):
-        return "is a TensorFlow graph whose checkpoint is not beside it; copy the .index and .data files (or the V1 file) too"
+        return (
+            "is a TensorFlow graph whose checkpoint is not beside it; copy its .index and .data files (or V1 file) too"
+        )
     if ".tfevents." in name:
         return "is a TensorBoard event file, not a checkpoint"
     if name.endswith((".h5", ".hdf5", ".keras")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class Source:
     """For reading contiguous datasets by range."""
     base: int = 0
     """Offset of the HDF5 file's first byte in `file`."""
-    stream: BinaryIO | None = None
+    stream: io.RawIOBase | None = None
     """What HDF5's library reads, where it isn't `path` itself."""
 
 
@@ -60,7 +61,11 @@ class Hdf5Checkpoint(Checkpoint):
     """One HDF5 file of Keras, or the shards of one."""
 
     def __init__(
-        self, path: Path, sources: Sequence[Source], files: Sequence[Path], format: str | None = None  # noqa: A002
+        self,
+        path: Path,
+        sources: Sequence[Source],
+        files: Sequence[Path],
+        format: str | None = None,  # noqa: A002
     ) -> None:
         """`format` None: found out by what is in the file. `sources` are closed with the checkpoint."""
         self.path = path
@@ -163,7 +168,7 @@ class Hdf5Checkpoint(Checkpoint):
         return handle
 
     def _walk(self, root: h5py.File, source: Source) -> Iterator[tuple[str, _Dataset]]:
-        """Every dataset behind hard links; soft and external links, which could lead out of the file, aren't followed."""
+        """Every dataset behind hard links; soft and external ones could lead out of the file, and aren't followed."""
         import h5py
 
         names: list[bytes] = []
@@ -229,7 +234,8 @@ def is_keras(path: Path, *, if_damaged: bool) -> bool:
                 return False
             groups = h5py.h5g.open(file, b"/")
             return any(name in groups for name in _KERAS_GROUPS) or any(
-                isinstance(child := h5py.h5o.open(groups, name), h5py.h5g.GroupID) and b"vars" in child for name in groups
+                isinstance(child := h5py.h5o.open(groups, name), h5py.h5g.GroupID) and b"vars" in child
+                for name in groups
             )
         finally:
             file.close()
@@ -282,7 +288,9 @@ def hdf5_errors(path: Path) -> Iterator[None]:
         raise unreadable(path, error) from None
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
         reason = " ".join(str(error).strip("'\"").split()) or type(error).__name__
-        raise DamagedFileError(f"{path}: HDF5 can't read it ({reason}): the file is damaged; copy or restore it") from None
+        raise DamagedFileError(
+            f"{path}: HDF5 can't read it ({reason}): the file is damaged; copy or restore it"
+        ) from None
 
 
 def recorded_order(root: h5py.File) -> list[str]:
@@ -341,10 +349,8 @@ def _describe(name: str, handle: h5py.h5d.DatasetID, source: Source) -> _Dataset
         shape = tuple(handle.shape)
     plan = handle.get_create_plist()
     layout = plan.get_layout()
-    if layout == h5py.h5d.VIRTUAL or plan.get_external_count():
-        dtype = "external"  # could lead to any file of the machine
-    else:
-        dtype = _dtype_name(handle)
+    leads_out = layout == h5py.h5d.VIRTUAL or plan.get_external_count()  # perhaps to any file of the machine
+    dtype = "external" if leads_out else _dtype_name(handle)
     offset = None
     if layout == h5py.h5d.CONTIGUOUS and math.prod(shape) and dtype not in (STRING, "external"):
         stored, address = handle.dtype, handle.get_offset()
@@ -360,7 +366,7 @@ def _dtype_name(handle: h5py.h5d.DatasetID) -> str:
     if dtype.kind == "S" or h5py.check_string_dtype(dtype) is not None:
         return STRING
     if dtype.kind in "biufc":
-        return dtype.name
+        return str(dtype.name)
     # Keras stores bfloat16, which HDF5 doesn't have, as two opaque bytes; saving v3 says so in an attribute.
     if dtype.kind == "V" and dtype.names is None:
         label = _text(h5py.Dataset(handle).attrs.get("dtype"))

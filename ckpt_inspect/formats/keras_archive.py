@@ -48,8 +48,8 @@ class KerasArchive(Hdf5Checkpoint):
             if isinstance(error, CkptInspectError):
                 raise
             raise DamagedFileError(
-                f"{path}: starts like a zip archive, but can't be read as one ({error}): the file is truncated or damaged; "
-                "copy or restore it"
+                f"{path}: starts like a zip archive, but can't be read as one ({error}): the file is truncated or "
+                "damaged; copy or restore it"
             ) from None
         except OSError as error:
             raise unreadable(path, error) from None
@@ -78,7 +78,8 @@ def _weight_members(archive: zipfile.ZipFile, path: Path, members: Mapping[str, 
         return listed
     if any(n.endswith(".npz") for n in members):
         raise UnsupportedError(
-            f"{path}: keeps its weights as .npz, which only early releases of Keras wrote; load the model and save it again"
+            f"{path}: keeps its weights as .npz, which only early releases of Keras wrote; load the model there "
+            "and save it again"
         )
     if not names:
         raise DamagedFileError(f"{path}: has a config.json, but no model.weights.h5: the archive was not written whole")
@@ -121,7 +122,9 @@ def _member_source(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) 
 def _unpacked_source(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> Source:
     """A compressed member, unpacked to a temporary file that vanishes with the process."""
     if info.file_size > _MAX_EXPANSION * max(info.compress_size, 1 << 10):
-        raise DamagedFileError(f"{path}: its {info.filename} claims to unpack from {info.compress_size} bytes to {info.file_size}")
+        raise DamagedFileError(
+            f"{path}: its {info.filename} claims to unpack from {info.compress_size} bytes to {info.file_size}"
+        )
     with tempfile.NamedTemporaryFile(prefix="ckpt-inspect-", suffix=".h5") as unpacked:
         left = info.file_size
         try:
@@ -136,7 +139,9 @@ def _unpacked_source(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo
         except OSError as error:
             raise unreadable(path, error) from None
         except Exception as error:  # zlib.error has no public parent
-            raise DamagedFileError(f"{path}: its {info.filename} can't be unpacked ({error}): the file is damaged") from None
+            raise DamagedFileError(
+                f"{path}: its {info.filename} can't be unpacked ({error}): the file is damaged"
+            ) from None
         unpacked.flush()
         file = ByteFile(Path(unpacked.name))
         size = file.size  # opens it, so that it outlives its name
@@ -186,5 +191,3 @@ def recognises(location: Location) -> bool:
 def open_archive(path: Path) -> KerasArchive:
     """A file that starts with a zip's signature."""
     return KerasArchive(path)
-
-

@@ -39,7 +39,9 @@ def read_meta_graph(path: Path) -> Graph | None:
     try:
         return next((Graph(bytes(g), path.name) for g in submessages(read_message(path), GRAPH_DEF)), None)
     except DamagedFileError as error:
-        raise DamagedFileError(f"{path}: {error}: the graph beside the checkpoint is damaged; restore or remove it") from None
+        raise DamagedFileError(
+            f"{path}: {error}: the graph beside the checkpoint is damaged; restore or remove it"
+        ) from None
 
 
 def read_saved_model_graph(path: Path) -> Graph | None:

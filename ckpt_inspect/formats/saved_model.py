@@ -94,7 +94,9 @@ def open_saved_model(path: Path) -> Checkpoint:
     if (folder / "variables" / "variables.index").exists():
         return SavedModelCheckpoint(folder)
     if (folder / "variables").is_dir() and any((folder / "variables").glob("variables.data-*")):
-        raise NotFoundError(f"{folder / 'variables' / 'variables.index'}: is missing, while its data is there; copy it too")
+        raise NotFoundError(
+            f"{folder / 'variables' / 'variables.index'}: is missing, while its data is there; copy it too"
+        )
     return EmptySavedModel(folder)
 
 

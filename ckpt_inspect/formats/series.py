@@ -120,7 +120,8 @@ def _own_path(path: Path) -> Path:
 
 def _scan(folder: Path) -> Iterator[Path]:
     """The checkpoints in a folder and below it. Symbolic links to folders are not followed: they'd give some twice."""
-    files, folders = [], []
+    files: list[str] = []
+    folders: list[str] = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -137,7 +138,8 @@ def _scan(folder: Path) -> Iterator[Path]:
     else:
         yield from _among(folder, files)
     for name in folders:
-        if not (name.startswith(".") or name in _UNIMPORTANT_FOLDERS or (is_saved_model and name in _INSIDE_SAVED_MODEL)):
+        is_inside = is_saved_model and name in _INSIDE_SAVED_MODEL
+        if not (name.startswith(".") or name in _UNIMPORTANT_FOLDERS or is_inside):
             yield from _scan(folder / name)
 
 
@@ -216,10 +218,12 @@ def _in_training_order(group: Sequence[Path], step_of: StepOf | None) -> list[Pa
         return named
     numbers = [_NUMBER.findall(tf1_v1.SHARD_NAME.sub(r"\g<stem>", p.name)) for p in named]
     if len({len(n) for n in numbers}) == 1:
-        columns = [[int(n) for n in column] for column in zip(*numbers, strict=True) if not any("." in n for n in column)]
-        for keys in (*columns, list(zip(*columns, strict=True))):
+        whole = [column for column in zip(*numbers, strict=True) if not any("." in number for number in column)]
+        columns: list[list[tuple[int, ...]]] = [[(int(number),) for number in column] for column in whole]
+        columns.append([tuple(map(int, row)) for row in zip(*whole, strict=True)])
+        for keys in columns:
             if len(set(keys)) == len(named):
-                return [p for _, p in sorted(zip(keys, named, strict=True), key=lambda pair: pair[0])]
+                return [p for _, p in sorted(zip(keys, named, strict=True))]
     return _by_step(named, step_of)
 
 
@@ -231,12 +235,8 @@ def _by_step(named: Sequence[Path], step_of: StepOf | None) -> list[Path]:
 
 
 def _modified(checkpoint: Path) -> float:
-    for path in (checkpoint, Path(f"{checkpoint}.index")):
-        try:
-            return path.stat().st_mtime
-        except OSError:
-            continue
-    return 0.0
+    path = next((p for p in (checkpoint, Path(f"{checkpoint}.index")) if p.exists()), None)
+    return path.stat().st_mtime if path else 0.0
 
 
 def _in_order_of_steps(runs: list[tuple[str, list[Path]]], step_of: StepOf | None) -> list[tuple[str, list[Path]]]:
@@ -269,6 +269,7 @@ def _nothing_found(path: Path) -> CkptInspectError:
     if location.kind == "folder" and (path / STATE_FILE).is_file():
         newest = read_state(path / STATE_FILE).newest
         return NotFoundError(
-            f"{path / STATE_FILE}: names {newest}, which is not here, and no other checkpoint is in this folder or below it"
+            f"{path / STATE_FILE}: names {newest}, which is not here, and no other checkpoint is in this "
+            "folder or below it"
         )
     return name_foreign(location)

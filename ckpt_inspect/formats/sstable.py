@@ -1,9 +1,10 @@
 """TensorFlow's sorted-string table: bytes -> keys and values. Pure.
 
 tensorflow/core/lib/io/table_format.txt, format.cc and block.cc (LevelDB's table format with another magic number): data
-blocks, a metaindex block, an index block, and a footer of 48 bytes: two block handles (varint offset, varint size), padded
-to 40 bytes, then the magic number. A block is followed by a byte for its compression and by its masked CRC-32C. Inside
-a block, keys share a prefix with the key before; the block ends with the offsets of its restart points and their number.
+blocks, a metaindex block, an index block, and a footer of 48 bytes: two block handles (varint offset, varint size),
+padded to 40 bytes, then the magic number. A block is followed by a byte for its compression and by its masked CRC-32C.
+Inside a block, keys share a prefix with the key before; the block ends with the offsets of its restart points and their
+number.
 """
 
 from __future__ import annotations
@@ -79,7 +80,12 @@ def _read_block(table: bytes, offset: int, size: int) -> Iterator[tuple[bytes, b
 def _decode_entries(table: bytes, position: int, stop: int, where: str) -> Iterator[tuple[bytes, bytes]]:
     key = b""
     while position < stop:
-        if position + 3 <= stop and table[position] < 0x80 and table[position + 1] < 0x80 and table[position + 2] < 0x80:
+        if (
+            position + 3 <= stop
+            and table[position] < 0x80
+            and table[position + 1] < 0x80
+            and table[position + 2] < 0x80
+        ):
             shared, unshared, length = table[position], table[position + 1], table[position + 2]
             position += 3
         else:

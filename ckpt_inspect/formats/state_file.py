@@ -1,7 +1,8 @@
 """TensorFlow's `checkpoint` file, which names a folder's checkpoints: text -> paths.
 
 tensorflow/python/training/checkpoint_state.proto, as protobuf text: `model_checkpoint_path: "..."` names the newest,
-`all_model_checkpoint_paths: "..."` the ones kept, oldest first. Saver writes absolute paths, CheckpointManager relative.
+`all_model_checkpoint_paths: "..."` the ones kept, oldest first. Saver writes absolute paths, CheckpointManager relative
+ones.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from ckpt_inspect.formats.byte_file import unreadable
 NAME = "checkpoint"
 
 _MAX_SIZE = 1 << 24
-_LINE = re.compile(r'^\s*(model_checkpoint_path|all_model_checkpoint_paths)\s*:\s*"((?:[^"\\]|\\.)*)"\s*$', re.MULTILINE)
+_LINE = re.compile(
+    r'^\s*(model_checkpoint_path|all_model_checkpoint_paths)\s*:\s*"((?:[^"\\]|\\.)*)"\s*$', re.MULTILINE
+)
 _ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
 _ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r"}
 

@@ -50,7 +50,8 @@ class V1Checkpoint(Checkpoint):
         with self._lock:
             if self._last is None or self._last[0] != name:
                 self._last = name, self._read_whole(name)
-            return self._last[1][start:stop].copy()
+            piece: Array = self._last[1][start:stop].copy()
+            return piece
 
     def graph(self) -> Graph | None:
         return read_meta_graph(self._meta) if self._meta.exists() else None
@@ -104,7 +105,9 @@ def recognises(location: Location) -> bool:
     """A table that is no bundle's index, or a pattern of shards."""
     if location.kind == "file":
         return location.tail == MAGIC and location.path.suffix != ".index"
-    return location.kind == "absent" and "?" in location.path.name and SHARD_NAME.fullmatch(location.path.name) is not None
+    return (
+        location.kind == "absent" and "?" in location.path.name and SHARD_NAME.fullmatch(location.path.name) is not None
+    )
 
 
 def open_v1(path: Path) -> V1Checkpoint:

@@ -21,8 +21,8 @@ def fields(buffer: Buffer, start: int = 0, stop: int | None = None) -> Iterator[
     """The records of the message in `buffer[start:stop]`: (field number, wire type, value).
 
     Varints come as unsigned ints below 2**64 (see `signed`), fixed ones as unsigned ints (little-endian), and
-    length-delimited ones as slices of the buffer: copies of `bytes`, views of a `memoryview`. Raises DamagedFileError with
-    the position in the buffer.
+    length-delimited ones as slices of the buffer: copies of `bytes`, views of a `memoryview`. Raises DamagedFileError
+    with the position in the buffer.
     """
     position, stop = start, len(buffer) if stop is None else stop
     while position < stop:
@@ -34,7 +34,7 @@ def fields(buffer: Buffer, start: int = 0, stop: int | None = None) -> Iterator[
         number, kind = tag >> 3, tag & 7
         if not 0 < number < 1 << 29:
             raise DamagedFileError(f"byte {at}: a message field has the impossible number {number}")
-        if kind == VARINT or kind == LENGTH_DELIMITED:
+        if kind in (VARINT, LENGTH_DELIMITED):
             if position < stop and (value := buffer[position]) < 0x80:
                 position += 1
             else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -65,3 +66,13 @@ class FoundOptimizer:
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Whatever else a rule of this family needs, by its name there."""
     problems: tuple[Problem, ...] = ()
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """The names in their order, a second variable of the same name as `name#2`."""
+    seen: Counter[str] = Counter()
+    unique = []
+    for name in names:
+        seen[name] += 1
+        unique.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return unique

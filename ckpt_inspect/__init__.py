@@ -1,0 +1,64 @@
+"""Effective learning rates, reconstructed from TensorFlow and Keras checkpoints."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ckpt_inspect._version import __version__
+
+if TYPE_CHECKING:
+    from ckpt_inspect.analysis import Analyses, Analysis, analyze, load
+    from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
+    from ckpt_inspect.diff import Diff, diff
+    from ckpt_inspect.errors import CkptInspectError
+    from ckpt_inspect.formats import open_checkpoint
+    from ckpt_inspect.hyperparameters import Sourced
+    from ckpt_inspect.optimizer_state import OptimizerState, Parameter, optimizer_states
+    from ckpt_inspect.series import find_checkpoints
+
+# Where each public name lives; imported when it is first asked for, so that importing the package costs nothing
+_HOMES = {
+    "Analyses": "analysis",
+    "Analysis": "analysis",
+    "Checkpoint": "checkpoint",
+    "CkptInspectError": "errors",
+    "Diff": "diff",
+    "OptimizerState": "optimizer_state",
+    "Parameter": "optimizer_state",
+    "Problem": "checkpoint",
+    "Sourced": "hyperparameters",
+    "TensorSpec": "checkpoint",
+    "analyze": "analysis",
+    "diff": "diff",
+    "find_checkpoints": "series",
+    "load": "analysis",
+    "open_checkpoint": "formats",
+    "optimizer_states": "optimizer_state",
+}
+
+__all__ = [
+    "Analyses",
+    "Analysis",
+    "Checkpoint",
+    "CkptInspectError",
+    "Diff",
+    "OptimizerState",
+    "Parameter",
+    "Problem",
+    "Sourced",
+    "TensorSpec",
+    "__version__",
+    "analyze",
+    "diff",
+    "find_checkpoints",
+    "load",
+    "open_checkpoint",
+    "optimizer_states",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,47 @@
+"""How optimizer state is named inside a checkpoint: which tensor is the first moment of which parameter, what counts the steps.
+
+One file a layout; each tells what it finds as `FoundOptimizer`s and reads no moments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ckpt_inspect.checkpoint import Checkpoint
+from ckpt_inspect.layouts import bert_names, keras_groups, keras_h5, keras_variables, optimizer_v2, tf1_keras_names, tf1_names
+from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter
+from ckpt_inspect.layouts.object_graph import OBJECT_GRAPH_KEY, decode_object_graph
+from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, unwrap_config
+
+
+def find_in_object_graph(checkpoint: Checkpoint) -> list[FoundOptimizer]:
+    """Optimizers of `tf.train.Checkpoint`, `save_weights` and SavedModels."""
+    if OBJECT_GRAPH_KEY not in checkpoint.tensors:
+        return []
+    graph = decode_object_graph(checkpoint.read(OBJECT_GRAPH_KEY).item(), str(checkpoint.path))
+    training = checkpoint.training_config()
+    config = unwrap_config(training.optimizer) if training else None
+    where = training.where if training else ""
+    return [*optimizer_v2.find(checkpoint, graph, config, where), *keras_variables.find(checkpoint, graph, config, where)]
+
+
+LAYOUTS: tuple[tuple[str, Callable[[Checkpoint], list[FoundOptimizer]]], ...] = (
+    ("object graph", find_in_object_graph),
+    (keras_groups.LAYOUT, lambda c: keras_groups.find(c) if c.format in ("keras-archive", "keras-weights-h5") else []),
+    (keras_h5.LAYOUT, lambda c: keras_h5.find(c) if c.format == "keras-h5" else []),
+    (bert_names.LAYOUT, bert_names.find),
+    (tf1_keras_names.LAYOUT, tf1_keras_names.find),
+    (tf1_names.LAYOUT, tf1_names.find),
+)
+"""Tried in this order; the first that finds an optimizer answers."""
+
+
+def find_optimizers(checkpoint: Checkpoint) -> tuple[FoundOptimizer, ...]:
+    """Every optimizer in the checkpoint; none where it holds weights alone."""
+    for _, find in LAYOUTS:
+        if found := find(checkpoint):
+            return tuple(found)
+    return ()
+
+
+__all__ = ["ADAM_FAMILY", "LAYOUTS", "FoundOptimizer", "FoundParameter", "find_optimizers"]

@@ -1,0 +1,47 @@
+"""BERT's AdamWeightDecayOptimizer by name: `<variable>/adam_m`, `<variable>/adam_v`, no counter but `global_step`.
+
+google-research/bert, optimization.py; ELECTRA and ALBERT name their slots alike.
+"""
+
+from __future__ import annotations
+
+from ckpt_inspect.checkpoint import Checkpoint
+from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, unique_names
+from ckpt_inspect.layouts.tf1_names import strip_to_variable
+
+LAYOUT = "bert-names"
+FIRST, SECOND = "/adam_m", "/adam_v"
+
+
+def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
+    """The optimizer, where there are such slots."""
+    tensors = checkpoint.tensors
+    stems = [k.removesuffix(FIRST) for k in tensors if k.endswith(FIRST) and k.removesuffix(FIRST) + SECOND in tensors]
+    if not stems:
+        return []
+    variables = [strip_to_variable(s, tensors[s + FIRST].shape, tensors) for s in stems]
+    names = unique_names(v or s for v, s in zip(variables, stems, strict=True))
+    parameters = tuple(
+        FoundParameter(
+            name,
+            tensors[stem + FIRST].shape,
+            tensors[stem + FIRST].dtype,
+            variable,
+            {"first_moment": stem + FIRST, "second_moment": stem + SECOND},
+        )
+        for name, stem, variable in zip(names, stems, variables, strict=True)
+    )
+    return [
+        FoundOptimizer(
+            name="adam",
+            layout=LAYOUT,
+            family="bert",
+            rule="bert-adamw",
+            rule_is_read=True,
+            rule_where="slots adam_m and adam_v, as BERT's AdamWeightDecayOptimizer names them",
+            rule_alternatives=("lamb",),
+            parameters=parameters,
+            counter="global_step" if "global_step" in tensors else None,
+            extra={"counter_is_global_step": True},
+        )
+    ]

@@ -1,0 +1,261 @@
+"""What a TensorFlow graph tells of its optimizers: the inputs of the apply nodes, and the constants behind them. Pure.
+
+A `GraphDef` (tensorflow/core/framework/graph.proto) names its nodes and their inputs. A TF1 optimizer leaves one node a dense
+variable, `ApplyAdam(var, m, v, beta1_power, beta2_power, lr, beta1, beta2, epsilon, grad)` (`ResourceApplyAdam` likewise),
+named `<scope>/update_<variable>/ApplyAdam`; sparse variables get a cluster of plain nodes under `<scope>/update_<variable>/`.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ckpt_inspect.errors import DamagedFileError
+from ckpt_inspect.formats.wire import fields
+
+# graph.proto, node_def.proto, attr_value.proto, tensor.proto: field numbers
+GRAPH_NODE = 1
+NODE_NAME, NODE_OP, NODE_INPUT, NODE_ATTR = 1, 2, 3, 5
+ENTRY_KEY, ENTRY_VALUE = 1, 2
+ATTR_BOOL, ATTR_TENSOR = 5, 8
+TENSOR_DTYPE, TENSOR_CONTENT, TENSOR_FLOAT, TENSOR_DOUBLE, TENSOR_INT, TENSOR_INT64 = 1, 4, 5, 6, 7, 10
+NUMPY_OF_DTYPE = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}  # types.proto: FLOAT, DOUBLE, INT32, INT64, HALF
+
+# operation -> (rule, position of each input)
+ADAM_INPUTS = {
+    "variable": 0, "first_moment": 1, "second_moment": 2, "beta1_power": 3, "beta2_power": 4,
+    "learning_rate": 5, "beta_1": 6, "beta_2": 7, "epsilon": 8,
+}  # fmt: skip
+ADAMAX_INPUTS = {
+    "variable": 0, "first_moment": 1, "infinity_norm": 2, "beta1_power": 3,
+    "learning_rate": 4, "beta_1": 5, "beta_2": 6, "epsilon": 7,
+}  # fmt: skip
+AMSGRAD_INPUTS = {
+    "variable": 0, "first_moment": 1, "second_moment": 2, "max_second_moment": 3, "beta1_power": 4, "beta2_power": 5,
+    "learning_rate": 6, "beta_1": 7, "beta_2": 8, "epsilon": 9,
+}  # fmt: skip
+APPLY_OPS = {
+    "ApplyAdam": ("adam", ADAM_INPUTS),
+    "ApplyAdaMax": ("adamax", ADAMAX_INPUTS),
+    "ApplyAdamWithAmsgrad": ("amsgrad", AMSGRAD_INPUTS),
+    "ApplyRMSProp": ("rmsprop", {"variable": 0}),
+    "ApplyCenteredRMSProp": ("rmsprop", {"variable": 0}),
+    "ApplyAdagrad": ("adagrad", {"variable": 0}),
+    "ApplyAdadelta": ("adadelta", {"variable": 0}),
+    "ApplyMomentum": ("momentum", {"variable": 0}),
+    "ApplyGradientDescent": ("sgd", {"variable": 0}),
+    "ApplyFtrl": ("ftrl", {"variable": 0}),
+}
+CONSTANT_OPS = {"Const"}
+VARIABLE_OPS = {"VariableV2", "Variable", "VarHandleOp"}
+TRANSPARENT_OPS = {"Identity", "ReadVariableOp", "Enter", "Cast", "ResourceGather", "PlaceholderWithDefault", "StopGradient"}
+SCALAR_OPS: Mapping[str, Callable[..., float]] = {
+    "Add": lambda a, b: a + b, "AddV2": lambda a, b: a + b, "Sub": lambda a, b: a - b, "Mul": lambda a, b: a * b,
+    "RealDiv": lambda a, b: a / b, "Div": lambda a, b: a / b, "FloorDiv": lambda a, b: float(np.floor(a / b)),
+    "Pow": lambda a, b: a**b, "Minimum": min, "Maximum": max, "Floor": lambda a: float(np.floor(a)),
+    "Ceil": lambda a: float(np.ceil(a)), "Sqrt": lambda a: float(np.sqrt(a)), "Rsqrt": lambda a: float(1 / np.sqrt(a)),
+    "Exp": lambda a: float(np.exp(a)), "Cos": lambda a: float(np.cos(a)), "Neg": lambda a: -a, "Square": lambda a: a * a,
+    "Less": lambda a, b: float(a < b), "LessEqual": lambda a, b: float(a <= b), "Greater": lambda a, b: float(a > b),
+    "GreaterEqual": lambda a, b: float(a >= b), "Equal": lambda a, b: float(a == b),
+    "Select": lambda c, a, b: a if c else b, "SelectV2": lambda c, a, b: a if c else b,
+}  # fmt: skip
+MAX_DEPTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class GraphNode:
+    """One node of the graph."""
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    """Names as written: `node`, `node:1`, `^control`."""
+    attributes: bytes | memoryview | None
+    """The message from its first attribute on, undecoded; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """One variable's dense update."""
+
+    rule: str
+    scope: str
+    """Name scope of the training operation, unique for each optimizer in the graph: `Adam`, `train/Adam_1`."""
+    tensors: Mapping[str, str]
+    """Variable names by role: `variable`, `first_moment`, `second_moment`, `beta1_power`, `beta2_power`, .."""
+    scalars: Mapping[str, str]
+    """Names of the nodes that feed `learning_rate`, `beta_1`, `beta_2`, `epsilon`."""
+
+
+@dataclass(frozen=True)
+class GraphDef:
+    """A graph's nodes by name."""
+
+    nodes: Mapping[str, GraphNode]
+
+    @cached_property
+    def applications(self) -> tuple[Application, ...]:
+        """Every dense update of a known optimizer, in the graph's order."""
+        return tuple(a for n in self.nodes.values() if (a := self._application(n)) is not None)
+
+    @cached_property
+    def updated_in(self) -> Mapping[str, frozenset[str]]:
+        """Variable name -> scopes of the training operations that update it, dense or sparse, by `<scope>/update_<variable>/`."""
+        scopes: dict[str, set[str]] = {}
+        for name in self.nodes:
+            if (match := re.match(r"(.*?)/update_(.+)/[^/]+$", name)) is not None:
+                scopes.setdefault(match[2], set()).add(match[1])
+        return {variable: frozenset(found) for variable, found in scopes.items()}
+
+    def variable_of(self, name: str) -> str | None:
+        """The variable that an input reads, through `Identity` and `ReadVariableOp`; None for anything else."""
+        for _ in range(MAX_DEPTH):
+            node = self.nodes.get(_bare(name))
+            if node is None:
+                return None
+            if node.op in VARIABLE_OPS:
+                return node.name
+            if node.op not in TRANSPARENT_OPS or not node.inputs:
+                return None
+            name = node.inputs[0]
+        return None
+
+    def constant(self, name: str) -> float | None:
+        """The scalar constant that an input is, through `Identity`; None for anything else."""
+        for _ in range(MAX_DEPTH):
+            node = self.nodes.get(_bare(name))
+            if node is None:
+                return None
+            if node.op in CONSTANT_OPS:
+                return _scalar_of(node)
+            if node.op not in TRANSPARENT_OPS or not node.inputs:
+                return None
+            name = node.inputs[0]
+        return None
+
+    def evaluate(self, name: str, variables: Mapping[str, float], depth: int = 0) -> float | None:
+        """The value of a scalar expression over constants and the given variables, in float32 as the graph computes it.
+
+        None where the expression holds anything else: a placeholder, an operation that isn't arithmetic.
+        """
+        node = self.nodes.get(_bare(name))
+        if node is None or depth > MAX_DEPTH:
+            return None
+        if node.op in CONSTANT_OPS:
+            return _scalar_of(node)
+        if node.op in VARIABLE_OPS:
+            return variables.get(node.name)
+        inputs = [i for i in node.inputs if not i.startswith("^")]
+        if node.op in TRANSPARENT_OPS and inputs:
+            return self.evaluate(inputs[0], variables, depth + 1)
+        if node.op not in SCALAR_OPS:
+            return None
+        values = [self.evaluate(i, variables, depth + 1) for i in inputs]
+        if any(v is None for v in values):
+            return None
+        try:
+            with np.errstate(all="ignore"):
+                return float(np.float32(SCALAR_OPS[node.op](*values)))
+        except (ArithmeticError, TypeError):
+            return None
+
+    def _application(self, node: GraphNode) -> Application | None:
+        known = APPLY_OPS.get(node.op.removeprefix("Resource"))
+        if known is None:
+            return None
+        rule, places = known
+        if max(places.values()) >= len(node.inputs):
+            return None
+        tensors = {role: v for role, i in places.items() if (v := self.variable_of(node.inputs[i])) is not None}
+        scalars = {
+            role: node.inputs[i] for role, i in places.items() if role in ("learning_rate", "beta_1", "beta_2", "epsilon")
+        }
+        if rule == "adam" and _flag(node, "use_nesterov"):
+            rule = "nadam"
+        scope = node.name.split("/update_", 1)[0] if "/update_" in node.name else node.name.rpartition("/")[0]
+        return Application(rule, scope, tensors, scalars)
+
+
+def decode_graph_def(data: bytes, where: str) -> GraphDef:
+    """Decode a serialized `GraphDef`; `where` names the place in errors (DamagedFileError)."""
+    nodes = {}
+    try:
+        for number, _, value in fields(memoryview(data)):
+            if number == GRAPH_NODE and not isinstance(value, int):
+                node = _decode_node(value)
+                nodes[node.name] = node
+    except DamagedFileError as error:
+        raise DamagedFileError(f"{where}: graph: {error}; restore the file, or remove it to go without") from error
+    return GraphDef(nodes)
+
+
+def _decode_node(data: bytes | memoryview) -> GraphNode:
+    name = op = ""
+    inputs: list[str] = []
+    has_attributes = False
+    for number, _, value in fields(data):
+        if isinstance(value, int):
+            continue
+        if number == NODE_ATTR:
+            has_attributes = True
+        elif number == NODE_NAME:
+            name = bytes(value).decode("utf-8", "replace")
+        elif number == NODE_OP:
+            op = bytes(value).decode("utf-8", "replace")
+        elif number == NODE_INPUT:
+            inputs.append(bytes(value).decode("utf-8", "replace"))
+    return GraphNode(name, op, tuple(inputs), data if has_attributes else None)
+
+
+def _bare(name: str) -> str:
+    return name.lstrip("^").split(":", 1)[0]
+
+
+def _attributes(node: GraphNode) -> Iterator[tuple[str, bytes | memoryview]]:
+    for number, _, entry in fields(node.attributes or b""):
+        if number == NODE_ATTR and not isinstance(entry, int):
+            parts = {n: v for n, _, v in fields(entry) if not isinstance(v, int)}
+            yield bytes(parts.get(ENTRY_KEY, b"")).decode("utf-8", "replace"), parts.get(ENTRY_VALUE, b"")
+
+
+def _flag(node: GraphNode, name: str) -> bool:
+    return any(key == name and any(n == ATTR_BOOL and v == 1 for n, _, v in fields(value)) for key, value in _attributes(node))
+
+
+def _scalar_of(node: GraphNode) -> float | None:
+    """The value of a `Const` node that holds one number (a TensorProto spells it in one of several fields)."""
+    for key, value in _attributes(node):
+        if key != "value":
+            continue
+        for number, _, tensor in fields(value):
+            if number == ATTR_TENSOR and not isinstance(tensor, int):
+                return _scalar_of_tensor(tensor)
+    return None
+
+
+def _scalar_of_tensor(tensor: bytes | memoryview) -> float | None:
+    content: dict[int, int | bytes | memoryview] = {n: v for n, _, v in fields(tensor)}
+    dtype = content.get(TENSOR_DTYPE)
+    raw = content.get(TENSOR_CONTENT, b"")
+    kind = NUMPY_OF_DTYPE.get(dtype) if isinstance(dtype, int) else None
+    if kind is not None and not isinstance(raw, int) and len(raw) == np.dtype(kind).itemsize:
+        return float(np.frombuffer(bytes(raw), kind)[0])
+    for field, form in ((TENSOR_FLOAT, "<f"), (TENSOR_DOUBLE, "<d")):
+        packed = content.get(field)
+        if isinstance(packed, int):  # not packed: the fixed-width bits
+            packed = packed.to_bytes(struct.calcsize(form), "little")
+        if packed is not None and len(packed) == struct.calcsize(form):
+            return float(struct.unpack(form, bytes(packed))[0])
+    for field in (TENSOR_INT, TENSOR_INT64):
+        integer = content.get(field)
+        if isinstance(integer, int):
+            return float(integer)
+        if integer is not None and 0 < len(integer) <= 10 and all(b & 0x80 for b in bytes(integer)[:-1]):
+            value = sum((b & 0x7F) << (7 * i) for i, b in enumerate(bytes(integer)))
+            return float(value - (1 << 64) if value >> 63 else value)
+    return None

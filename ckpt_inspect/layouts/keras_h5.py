@@ -1,0 +1,225 @@
+"""Whole-model Keras HDF5: `model_weights` and `optimizer_weights`, each in the order of its attribute `weight_names`.
+
+How the slots are called tells who wrote them: `Adam/dense/kernel/m:0` OptimizerV2; `Adam/m/dense/kernel:0` Keras 2.11+;
+`adam/dense_kernel_momentum` Keras 3; `training/Adam/Variable_7:0` or `m_3_1:0` Keras before OptimizerV2, where order alone
+pairs them: all first moments, all second moments, and (from 2.1.6) as many maxima, dummies of shape (1,) unless AMSGrad is on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ckpt_inspect.checkpoint import Checkpoint, Problem
+from ckpt_inspect.layouts.found import Family, FoundOptimizer, FoundParameter, unique_names
+from ckpt_inspect.layouts.keras_variables import SlotName, adapt_slots, parse_keras2_slot, parse_keras3_slot, read_rule
+from ckpt_inspect.layouts.model_config import frozen_layers
+from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, OptimizerConfig, unwrap_config
+from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Weight, pair_in_order
+
+LAYOUT = "keras-h5"
+MODEL, OPTIMIZER = "model_weights/", "optimizer_weights/"
+V2_SLOTS = {"m": "first_moment", "v": "second_moment", "vhat": "max_second_moment"}
+COUNTERS = ("iter", "iteration", "iterations")
+NAMELESS = re.compile(r"(^|/)(Variable(_\d+)?|(m|v|vhat|vs|ms)_\d+(_\d+)?)$")
+
+
+def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
+    """The compiled optimizer, where its weights or at least its configuration are in the file."""
+    training = checkpoint.training_config()
+    config = unwrap_config(training.optimizer) if training else None
+    weights = _model_weights(checkpoint, training.model if training else None)
+    names = {n.removeprefix(OPTIMIZER).removesuffix(":0"): n for n in checkpoint.tensors if n.startswith(OPTIMIZER)}
+    if config is None and not names:
+        return []
+    family, parameters, problems = _read_slots(checkpoint, names, weights, config)
+    slots = [s for p in parameters for s in p.slots]
+    rule, is_read, where = read_rule("", [SlotName("", s, "") for s in slots], False, config, family == "keras3")
+    if family == "optimizer-v2" and config is not None and config.is_addon:
+        family = "tfa"
+    own = [n for n in names if not n.startswith("loss_scale_optimizer/") or "/adam" in n]
+    counter = next((names[n] for n in own if n.rpartition("/")[2] in COUNTERS and _is_scalar(checkpoint, names[n])), None)
+    scalars = {
+        ours: names[n]
+        for n in own
+        for tail, ours in (("learning_rate", "learning_rate"), ("momentum_cache", "momentum_cache"), ("u_product", "u_product"))
+        if n.rpartition("/")[2] == tail and _is_scalar(checkpoint, names[n])
+    }
+    return [
+        FoundOptimizer(
+            name="optimizer",
+            layout=LAYOUT,
+            family=family,
+            rule=rule,
+            rule_is_read=is_read,
+            rule_where=where,
+            parameters=tuple(adapt_slots(_adamax(p, rule), rule) for p in parameters),
+            counter=counter,
+            scalars=scalars,
+            config=config.config if config else None,
+            config_where=training.where if training and config else "",
+            extra=_extra(names, config),
+            problems=tuple(problems),
+        )
+    ]
+
+
+def _extra(names: Mapping[str, str], config: OptimizerConfig | None) -> dict[str, Any]:
+    extra: dict[str, Any] = {} if names else {"state_is_absent": "the file holds the optimizer's configuration, but none of its weights"}
+    if config is not None:
+        extra["class_name"] = config.class_name
+    return extra
+
+
+def _is_scalar(checkpoint: Checkpoint, key: str) -> bool:
+    return checkpoint.tensors[key].shape == ()
+
+
+def _adamax(parameter: FoundParameter, rule: str) -> FoundParameter:
+    """Adamax of OptimizerV2 calls its infinity norm `v`."""
+    if rule != "adamax" or "second_moment" not in parameter.slots:
+        return parameter
+    slots = {("infinity_norm" if s == "second_moment" else s): k for s, k in parameter.slots.items()}
+    return FoundParameter(parameter.name, parameter.shape, parameter.dtype, parameter.value, slots)
+
+
+def _model_weights(checkpoint: Checkpoint, model: Mapping[str, Any] | None) -> list[Weight]:
+    frozen = frozen_layers(model)
+    weights = []
+    for key, spec in checkpoint.tensors.items():
+        if key.startswith(OPTIMIZER):
+            continue
+        layer, _, name = key.removeprefix(MODEL).partition("/")
+        name = (name or layer).removesuffix(":0")
+        trained = layer not in frozen and name.rpartition("/")[2] not in NOT_TRAINED and "float" in spec.dtype
+        weights.append(Weight(name, key, spec.shape, trained))
+    return weights
+
+
+def _read_slots(
+    checkpoint: Checkpoint, names: Mapping[str, str], weights: Sequence[Weight], config: OptimizerConfig | None
+) -> tuple[Family, list[FoundParameter], list[Problem]]:
+    by_name: dict[str, list[Weight]] = {}
+    for weight in weights:
+        by_name.setdefault(weight.name, []).append(weight)
+    problems: list[Problem] = []
+    if any(NAMELESS.search(n) for n in names):
+        return "keras1", _pair_nameless(checkpoint, names, weights, config, problems), problems
+    if any(n.rpartition("/")[2] in V2_SLOTS for n in names) or "iter" in {n.rpartition("/")[2] for n in names}:
+        slots = [(names[n], s) for n in names if (s := _parse_v2_slot(n, by_name)) is not None]
+        return "optimizer-v2", _pair_named(checkpoint, slots, by_name, problems), problems
+    is_keras2 = "iteration" in names or any(re.search(r"(^|/)(m|v|velocity|momentum|accumulator)/", n) for n in names)
+    if is_keras2:
+        slots = [(names[n], s) for n in names if (s := parse_keras2_slot(n, by_name)) is not None]
+        return "keras2", _pair_named(checkpoint, slots, by_name, problems), problems
+    slots = [(names[n], s) for n in names if (s := parse_keras3_slot(n)) is not None]
+    lossy: dict[str, list[Weight]] = {}
+    for weight in weights:
+        lossy.setdefault(weight.name.replace("/", "_"), []).append(weight)
+    family: Family = "keras3" if names or config is None or "decay" not in config.config else "optimizer-v2"
+    return family, _pair_named(checkpoint, slots, lossy, problems), problems
+
+
+def _parse_v2_slot(name: str, by_name: Mapping[str, object]) -> SlotName | None:
+    """`cond_1/Adam/dense/kernel/m` -> (Adam, first_moment, dense/kernel); of several readings the one whose weight exists."""
+    *parts, tail = name.split("/")
+    if tail not in V2_SLOTS or not parts:
+        return None
+    readings = [SlotName("/".join(parts[:i]), V2_SLOTS[tail], "/".join(parts[i:])) for i in range(len(parts))]
+    return next((r for r in readings if r.variable in by_name), readings[min(1, len(readings) - 1)])
+
+
+def _pair_named(
+    checkpoint: Checkpoint, slots: Sequence[tuple[str, SlotName]], by_name: Mapping[str, Sequence[Weight]], problems: list[Problem]
+) -> list[FoundParameter]:
+    """Slots that name their weight; of several weights of one name (Keras 3's names are lossy) in order, of the same shape."""
+    counts: dict[tuple[str, str], int] = {}
+    grouped: dict[tuple[str, int], dict[str, str]] = {}
+    for key, slot in slots:
+        index = counts[slot.variable, slot.slot] = counts.get((slot.variable, slot.slot), -1) + 1
+        grouped.setdefault((slot.variable, index), {})[slot.slot] = key
+    taken: set[str] = set()
+    chosen: list[Weight | None] = []
+    for (variable, _), keys in grouped.items():
+        shape = checkpoint.tensors[next(iter(keys.values()))].shape
+        rivals = [w for w in by_name.get(variable, ()) if w.key not in taken and w.shape == shape]
+        chosen.append(rivals[0] if rivals else None)
+        taken |= {w.key for w in rivals[:1]}
+        if len(rivals) > 1:
+            problems.append(
+                Problem(
+                    "variables-of-one-name",
+                    f"{len(rivals)} weights of shape {shape} go by the slots' name {variable!r}",
+                    "they were paired in the order in which both are listed",
+                )
+            )
+    names = unique_names(w.name if w else variable for w, (variable, _) in zip(chosen, grouped, strict=True))
+    return [
+        _parameter(checkpoint, name, weight, keys)
+        for name, weight, keys in zip(names, chosen, grouped.values(), strict=True)
+    ]
+
+
+def _parameter(checkpoint: Checkpoint, name: str, weight: Weight | None, keys: Mapping[str, str]) -> FoundParameter:
+    spec = checkpoint.tensors[next(iter(keys.values()))]
+    return FoundParameter(name, spec.shape, spec.dtype, weight.key if weight else None, keys)
+
+
+def _pair_nameless(
+    checkpoint: Checkpoint,
+    names: Mapping[str, str],
+    weights: Sequence[Weight],
+    config: OptimizerConfig | None,
+    problems: list[Problem],
+) -> list[FoundParameter]:
+    rule = config.rule if config else "adam"
+    keys = [k for n, k in names.items() if n.rpartition("/")[2] not in (*COUNTERS, "m_schedule", "lr", "beta_1", "beta_2", "decay")]
+    if rule not in ADAM_FAMILY:
+        return []
+    for blocks in (3, 2):
+        count, rest = divmod(len(keys), blocks)
+        if rest or not count:
+            continue
+        shapes = [checkpoint.tensors[k].shape for k in keys]
+        if shapes[:count] != shapes[count : 2 * count]:
+            continue
+        maxima = shapes[2 * count :]
+        if maxima and maxima != shapes[:count] and any(s != (1,) for s in maxima):
+            continue
+        pairing = pair_in_order(weights, shapes[:count])
+        if pairing is None:
+            problems.append(
+                Problem(
+                    "association-open",
+                    f"{count} pairs of nameless moments don't fit the order of the model's {len(weights)} weights",
+                    "the moments are reported by their place, without weights",
+                )
+            )
+        elif not pairing.is_certain:
+            problems.append(
+                Problem(
+                    "association-uncertain",
+                    "the slots have no names, and some layers aren't trained: more than one choice of weights fits their order and shapes",
+                    "the first that fits was taken",
+                )
+            )
+        has_maximum = bool(maxima) and config is not None and config.config.get("amsgrad") is True
+        return _nameless_parameters(checkpoint, keys, count, pairing.weights if pairing else (None,) * count, has_maximum)
+    problems.append(
+        Problem("association-open", f"{len(keys)} nameless slots are no pairs of first and second moments", "none was reported")
+    )
+    return []
+
+
+def _nameless_parameters(
+    checkpoint: Checkpoint, keys: Sequence[str], count: int, weights: Sequence[Weight | None], has_maximum: bool
+) -> list[FoundParameter]:
+    names = unique_names(w.name if w else f"weight {i}" for i, w in enumerate(weights))
+    parameters = []
+    for i, (name, weight) in enumerate(zip(names, weights, strict=True)):
+        slots = {"first_moment": keys[i], "second_moment": keys[count + i]}
+        if has_maximum:
+            slots["max_second_moment"] = keys[2 * count + i]
+        parameters.append(_parameter(checkpoint, name, weight, slots))
+    return parameters

@@ -1,0 +1,256 @@
+"""Keras 2.11+ and Keras 3 optimizers in an object graph: one list `_variables`, and full names that tell the slots.
+
+Keras 2.11-2.15 and tf_keras ("keras2"): `<optimizer>/_variables/<i>`, full name `Adam/m/dense/kernel`. Keras 3: the same
+list, full name `adam/dense_kernel_momentum`, and the trained variables themselves under `_trainable_variables/<i>`, in the
+order of the slots: an association that needs no name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ckpt_inspect.checkpoint import Checkpoint, Problem
+from ckpt_inspect.layouts.found import Family, FoundOptimizer, FoundParameter, unique_names
+from ckpt_inspect.layouts.object_graph import Node, ObjectGraph
+from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, OptimizerConfig, normal_name, rule_of_class
+
+LAYOUT_KERAS2 = "keras2-variables"
+LAYOUT_KERAS3 = "keras3-variables"
+
+# Our name of a slot by its spelling in the full name: `<optimizer>/<spelling>/<variable>` (Keras 2),
+# `<optimizer>/<variable>_<spelling>` (Keras 3); the longer spellings first, since one may end in another
+KERAS2_SLOTS = {
+    "m": "first_moment", "v": "second_moment", "vhat": "max_second_moment", "u": "infinity_norm", "average": "average",
+    "velocity": "velocity", "momentum": "momentum", "average_gradient": "average_gradient", "accumulator": "accumulator",
+    "linear": "linear", "accumulated_grad": "accumulated_grad", "accumulated_delta_var": "accumulated_delta_var",
+    "r": "r", "c": "c",
+}  # fmt: skip
+KERAS3_SLOTS = {
+    "gradient_accumulator": "gradient_accumulator", "velocity_hat": "max_second_moment", "average_gradient": "average_gradient",
+    "momentum": "first_moment", "velocity": "second_moment", "norm": "infinity_norm", "average": "average",
+    "accumulated_grad": "accumulated_grad", "accumulated_delta_var": "accumulated_delta_var",
+    "accumulator": "accumulator", "linear": "linear",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SlotName:
+    """A slot variable's full name, taken apart."""
+
+    optimizer: str
+    """The optimizer's own `name`; empty under a LossScaleOptimizer of Keras 2."""
+    slot: str
+    """Our name of the slot."""
+    variable: str
+    """The variable's name as the slot spells it: exact in Keras 2, `/` replaced by `_` in Keras 3."""
+
+
+def parse_keras2_slot(full_name: str, variables: Mapping[str, object] | frozenset[str]) -> SlotName | None:
+    """`Adam/m/dense/kernel` -> (Adam, first_moment, dense/kernel); of several readings the one whose variable exists."""
+    parts = full_name.split("/")
+    readings = [
+        SlotName("/".join(parts[:i]), KERAS2_SLOTS[parts[i]], "/".join(parts[i + 1 :]))
+        for i in range(len(parts) - 1)
+        if parts[i] in KERAS2_SLOTS
+    ]
+    return next((r for r in readings if r.variable in variables), readings[0] if readings else None)
+
+
+def parse_keras3_slot(full_name: str) -> SlotName | None:
+    """`loss_scale_optimizer/adam/dense_kernel_momentum` -> (adam, first_moment, dense_kernel)."""
+    head, _, tail = full_name.rpartition("/")
+    for spelling, slot in KERAS3_SLOTS.items():
+        if tail.endswith(f"_{spelling}"):
+            return SlotName(head.rsplit("/", 1)[-1], slot, tail[: -len(spelling) - 1])
+    return None
+
+
+def find(checkpoint: Checkpoint, graph: ObjectGraph, config: OptimizerConfig | None, config_where: str) -> list[FoundOptimizer]:
+    """Every Keras 2.11+ and Keras 3 optimizer of the graph; `config` is the compiled optimizer's, where a model carries one."""
+    found = []
+    for node in graph.nodes:
+        if "_variables" not in node.children or not ({"_iterations", "iterations", "_index_dict"} & set(node.children)):
+            continue
+        inner = graph.child(node, "inner_optimizer")
+        if inner is not None and "_variables" in inner.children:
+            continue  # Keras 3's LossScaleOptimizer: its own counter and learning rate stay 0, the inner optimizer answers
+        wrapper = next((n for n in graph.nodes if n.children.get("inner_optimizer") == node.index), None)
+        compiled = graph.nodes[0].children.get("optimizer")
+        is_compiled = compiled is not None and compiled in (node.index, wrapper.index if wrapper else None)
+        found.append(_read_optimizer(checkpoint, graph, node, config if is_compiled else None, config_where))
+    return found
+
+
+def _read_optimizer(
+    checkpoint: Checkpoint, graph: ObjectGraph, node: Node, config: OptimizerConfig | None, config_where: str
+) -> FoundOptimizer:
+    is_keras3 = "_trainable_variables" in node.children
+    family: Family = "keras3" if is_keras3 else "keras2"
+    members = [n for n in graph.list_of(node, "_variables") if n.key in checkpoint.tensors]
+    names = graph.variables_by_full_name
+    parsed = [
+        (n, slot)
+        for n in members
+        if (slot := parse_keras3_slot(n.full_name) if is_keras3 else parse_keras2_slot(n.full_name, names)) is not None
+    ]
+    problems: list[Problem] = []
+    if is_keras3:
+        parameters = _pair_by_order(checkpoint, graph.list_of(node, "_trainable_variables"), parsed, problems)
+    else:
+        parameters = _pair_by_name(checkpoint, graph, parsed, problems)
+    scalars = {
+        ours: child.key
+        for name, ours in (("_learning_rate", "learning_rate"), ("_current_learning_rate", "current_learning_rate"), ("_u_product", "u_product"))
+        if (child := graph.child(node, name)) is not None and child.key in checkpoint.tensors
+    }  # fmt: skip
+    counter = graph.child(node, "_iterations") or graph.child(node, "iterations")
+    own_names = [s.optimizer for _, s in parsed] or [m.full_name.rpartition("/")[0] for m in members]
+    rule, is_read, where = read_rule(own_names[0] if own_names else "", [s for _, s in parsed], "u_product" in scalars, config, is_keras3)
+    extra: dict[str, object] = {}
+    if not {"learning_rate", "current_learning_rate"} & set(scalars):
+        extra["learning_rate_is_scheduled"] = True
+    if any(s.slot == "gradient_accumulator" for _, s in parsed):
+        # the public attribute became `_iterations` in Keras 3.5, the release from which the exponent is the count divided by n
+        extra["accumulates_gradients"] = "divided" if "_iterations" in node.children else "raw"
+    sharers = [n for n in graph.nodes if "_variables" in n.children and counter and counter.index in (n.children.get("_iterations"), n.children.get("iterations"))]  # fmt: skip
+    if counter is not None and len(sharers) > 1:
+        problems.append(
+            Problem(
+                "shared-step-counter",
+                f"{len(sharers)} optimizers share the counter {counter.key}",
+                "its value was taken for the step; the last update of all but one of them used a smaller one",
+            )
+        )
+    return FoundOptimizer(
+        name=graph.paths.get(node.index) or f"node {node.index}",
+        layout=LAYOUT_KERAS3 if is_keras3 else LAYOUT_KERAS2,
+        family=family,
+        rule=rule,
+        rule_is_read=is_read,
+        rule_where=where,
+        rule_alternatives=() if is_read else tuple(r for r in ("adam", "adamw", "lamb") if r != rule),
+        parameters=tuple(adapt_slots(p, rule) for p in parameters),
+        counter=counter.key if counter is not None and counter.key in checkpoint.tensors else None,
+        scalars=scalars,
+        config=config.config if config else None,
+        config_where=config_where if config else "",
+        extra=extra,
+        problems=tuple(problems),
+    )
+
+
+def read_rule(
+    own_name: str, slots: Sequence[SlotName], has_u_product: bool, config: OptimizerConfig | None, is_keras3: bool
+) -> tuple[str, bool, str]:
+    """The rule, whether the file says so, and the evidence: configuration, telling slots, the optimizer's name."""
+    kinds = [s.slot for s in slots]
+    has = set(kinds)
+    if config is not None:
+        return config.rule, True, f"class {config.class_name!r} in the configuration"
+    if has_u_product:
+        return "nadam", True, "the running product of Nadam's momentum schedule (_u_product)"
+    if "infinity_norm" in has:
+        return "adamax", True, "slot named for an infinity norm, which only Adamax has"
+    named = rule_of_class(own_name) if own_name else None
+    if "max_second_moment" in has and named in (None, "adam", "adamw"):
+        return "amsgrad", True, "slots of a maximum of the second moment"
+    if named is not None:
+        return named, True, f"slots are named {own_name!r}, the class's own name"
+    moments = [k for k in kinds if k in ("first_moment", "second_moment")]
+    if moments[:2] == ["first_moment", "second_moment"]:
+        where = f"slots are named {own_name!r}, which names no class" if own_name else "slots m and v, not named for any optimizer"
+        return "adam", False, f"a first and a second moment for each variable; {where}"
+    if "average_gradient" in has or "velocity" in has or moments[:1] == ["second_moment"]:
+        return "rmsprop", False, "a mean square for each variable, in a block of its own"
+    if "accumulator" in has:
+        return "adagrad", False, "an accumulator for each variable"
+    if "accumulated_grad" in has:
+        return "adadelta", True, "accumulated gradients and updates"
+    if has & {"first_moment", "momentum"}:
+        return "sgd", False, "one moment for each variable"
+    return normal_name(own_name) if own_name else "unknown", False, f"no slots of a known kind, name {own_name!r}" if is_keras3 or own_name else "no slots"
+
+
+def adapt_slots(parameter: FoundParameter, rule: str) -> FoundParameter:
+    """Keras 3 spells RMSprop's mean square `velocity` and SGD's `momentum`: those are moments in Adam's family only."""
+    if rule in ADAM_FAMILY:
+        return parameter
+    upstream = {"first_moment": "momentum", "second_moment": "velocity", "max_second_moment": "velocity_hat"}
+    slots = {upstream.get(slot, slot): key for slot, key in parameter.slots.items()}
+    return FoundParameter(parameter.name, parameter.shape, parameter.dtype, parameter.value, slots)
+
+
+def _pair_by_order(
+    checkpoint: Checkpoint, variables: Sequence[Node], parsed: Sequence[tuple[Node, SlotName]], problems: list[Problem]
+) -> list[FoundParameter]:
+    """Keras 3: the i-th slot of each kind belongs to the i-th trained variable; shapes are the check, not the rule."""
+    by_kind: dict[str, list[tuple[Node, SlotName]]] = {}
+    for node, slot in parsed:
+        by_kind.setdefault(slot.slot, []).append((node, slot))
+    slots: list[dict[str, str]] = [{} for _ in range(max([len(variables), *map(len, by_kind.values())]))]
+    for kind, entries in by_kind.items():
+        places = range(len(entries)) if len(entries) >= len(variables) else _places_by_name(variables, entries)
+        for place, (node, _) in zip(places, entries, strict=True):
+            slots[place][kind] = node.key
+    labels = [v.full_name or v.key for v in variables]
+    labels += [by_kind[k][i][1].variable for i in range(len(labels), len(slots)) for k in list(by_kind)[:1]]
+    parameters = []
+    for i, (name, keys) in enumerate(zip(unique_names(labels), slots, strict=True)):
+        if not keys:
+            continue
+        value = variables[i].key if i < len(variables) and variables[i].key in checkpoint.tensors else None
+        spec = checkpoint.tensors[keys.get("first_moment") or next(iter(keys.values()))]
+        if value is not None and checkpoint.tensors[value].shape != spec.shape and "first_moment" in keys:
+            problems.append(
+                Problem("association-uncertain", f"{name}: its first moment has shape {spec.shape}, not its own", "its weights were left out")
+            )
+            value = None
+        parameters.append(FoundParameter(name, spec.shape, spec.dtype, value, keys))
+    return parameters
+
+
+def _places_by_name(variables: Sequence[Node], entries: Sequence[tuple[Node, SlotName]]) -> list[int]:
+    """Where only some variables have this slot (Muon's second moments): the next variable of the name that the slot spells."""
+    places, start = [], 0
+    spelled = [re.sub("/", "_", v.full_name) for v in variables]
+    for _, slot in entries:
+        start = next((i for i in range(start, len(spelled)) if spelled[i] == slot.variable), start)
+        places.append(min(start, len(spelled) - 1))
+        start += 1
+    return places
+
+
+def _pair_by_name(
+    checkpoint: Checkpoint, graph: ObjectGraph, parsed: Sequence[tuple[Node, SlotName]], problems: list[Problem]
+) -> list[FoundParameter]:
+    """Keras 2: the slot's full name holds the variable's; of several variables of one name, in the order of the list."""
+    occurrences: dict[tuple[str, str], int] = {}
+    grouped: dict[tuple[str, int], dict[str, str]] = {}
+    for node, slot in parsed:
+        count = occurrences[slot.variable, slot.slot] = occurrences.get((slot.variable, slot.slot), -1) + 1
+        grouped.setdefault((slot.variable, count), {})[slot.slot] = node.key
+    names = unique_names(variable for variable, _ in grouped)
+    own = {n.key for n, _ in parsed}
+    parameters = []
+    for (variable, count), name in zip(grouped, names, strict=True):
+        keys = grouped[variable, count]
+        spec = checkpoint.tensors[keys.get("first_moment") or next(iter(keys.values()))]
+        nodes = [
+            n
+            for n in graph.variables_by_full_name.get(variable, ())
+            if n.key in checkpoint.tensors and n.key not in own and checkpoint.tensors[n.key].shape == spec.shape
+        ]
+        rivals = [c for v, c in grouped if v == variable and checkpoint.tensors[next(iter(grouped[v, c].values()))].shape == spec.shape]
+        if len(nodes) > 1 and count == 0:
+            problems.append(
+                Problem(
+                    "variables-of-one-name",
+                    f"{len(nodes)} variables of shape {spec.shape} are named {variable!r}",
+                    "their moments were paired with them in the order in which both are listed",
+                )
+            )
+        value = nodes[rivals.index(count)].key if len(nodes) >= len(rivals) else None
+        parameters.append(FoundParameter(name, spec.shape, spec.dtype, value, keys))
+    return parameters

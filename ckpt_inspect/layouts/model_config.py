@@ -1,0 +1,66 @@
+"""What a Keras model's JSON configuration tells of its layers: order, names, classes, and which are frozen. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class LayerConfig:
+    """One layer of a functional or sequential model."""
+
+    class_name: str
+    name: str
+    is_trainable: bool
+    """False where it, or a model around it, is frozen."""
+    layers: tuple[LayerConfig, ...] | None
+    """The layers inside, where it is a functional or sequential model itself; else None."""
+    config: Mapping[str, Any]
+
+
+def layers_of(model: Mapping[str, Any] | None) -> tuple[LayerConfig, ...] | None:
+    """The model's layers in their order; None for a subclassed model, whose configuration doesn't list them."""
+    config = model.get("config") if isinstance(model, Mapping) else None
+    if isinstance(config, list):  # Sequential of Keras before 2.2.3: the list of layers itself
+        return tuple(_layer(entry, True) for entry in config if isinstance(entry, Mapping))
+    if not isinstance(config, Mapping) or not isinstance(config.get("layers"), list):
+        return None
+    trainable = config.get("trainable", True) is not False
+    return tuple(_layer(entry, trainable) for entry in config["layers"] if isinstance(entry, Mapping))
+
+
+def _layer(entry: Mapping[str, Any], is_trainable: bool) -> LayerConfig:
+    raw = entry.get("config")
+    config: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
+    trainable = is_trainable and config.get("trainable", True) is not False
+    name = config.get("name") or entry.get("name") or ""
+    inner = layers_of(entry) if isinstance(raw, list) or "layers" in config else None
+    if inner is not None and not trainable:
+        inner = tuple(_freeze(layer) for layer in inner)
+    return LayerConfig(str(entry.get("class_name", "")), str(name), trainable, inner, config)
+
+
+def _freeze(layer: LayerConfig) -> LayerConfig:
+    inner = None if layer.layers is None else tuple(_freeze(x) for x in layer.layers)
+    return LayerConfig(layer.class_name, layer.name, False, inner, layer.config)
+
+
+def frozen_layers(model: Mapping[str, Any] | None) -> frozenset[str]:
+    """Names of the layers that are frozen, and of those all of whose layers are."""
+    return frozenset(layer.name for layer in _walk(layers_of(model) or ()) if not layer.is_trainable)
+
+
+def _walk(layers: tuple[LayerConfig, ...]) -> Iterator[LayerConfig]:
+    for layer in layers:
+        yield layer
+        yield from _walk(layer.layers or ())
+
+
+def snake_case(class_name: str) -> str:
+    """How Keras names a layer's group in `.keras` and `.weights.h5`: `MultiHeadAttention` -> `multi_head_attention`."""
+    name = re.sub(r"\W+", "", class_name.rpartition(">")[2])
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

@@ -1,0 +1,152 @@
+"""tf.keras optimizers under TF1's Saver, which keeps names alone.
+
+TF 1.15: `training/Adam/dense/kernel/m` beside `training/Adam/iter`. TF 1.4-1.12: `training/Adam/Variable`, `Variable_1`, ..
+(all first moments, all second moments, and maxima) beside `Adam/iterations`, in the order of the trainable weights, which a
+bundle doesn't record: the graph does where a `.meta` lies beside, and without it the shapes of whole layers may leave one order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ckpt_inspect.checkpoint import Checkpoint, Problem
+from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter
+from ckpt_inspect.layouts.graph_def import VARIABLE_OPS, decode_graph_def
+from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, rule_of_class
+from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Pairing, Weight, pair_blocks, pair_in_order
+
+LAYOUT = "tf1-keras-names"
+SLOTS = {"m": "first_moment", "v": "second_moment", "vhat": "max_second_moment"}
+SCALARS = {"learning_rate": "learning_rate", "lr": "learning_rate", "beta_1": "beta_1", "beta_2": "beta_2", "decay": "decay"}
+NAMELESS = re.compile(r"^(?P<prefix>.*/)?Variable(?:_(?P<number>\d+))?$")
+ROLE_ORDER = ("embeddings", "gamma", "depthwise_kernel", "pointwise_kernel", "kernel", "recurrent_kernel", "bias", "beta")
+
+
+def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
+    """Every such optimizer, named slots first."""
+    return [*_find_named(checkpoint), *_find_nameless(checkpoint)]
+
+
+def _find_named(checkpoint: Checkpoint) -> list[FoundOptimizer]:
+    tensors = checkpoint.tensors
+    found = []
+    for counter in (k for k in tensors if k.endswith("/iter") and tensors[k].shape == ()):
+        prefix = counter.removesuffix("iter")
+        slots: dict[str, dict[str, str]] = {}
+        for key in tensors:
+            variable, _, tail = key.removeprefix(prefix).rpartition("/")
+            if key.startswith(prefix) and tail in SLOTS and variable:
+                slots.setdefault(variable, {})[SLOTS[tail]] = key
+        scalars = {ours: prefix + name for name, ours in SCALARS.items() if prefix + name in tensors}
+        if not slots and not scalars:
+            continue
+        rule, is_read, where = _read_rule(prefix, any("max_second_moment" in s for s in slots.values()))
+        if rule == "adamax":
+            slots = {v: {("infinity_norm" if s == "second_moment" else s): k for s, k in keys.items()} for v, keys in slots.items()}
+        parameters = tuple(
+            FoundParameter(v, tensors[key].shape, tensors[key].dtype, v if v in tensors else None, keys)
+            for v, keys in slots.items()
+            for key in [next(iter(keys.values()))]
+        )
+        extra = {} if "learning_rate" in scalars else {"learning_rate_is_scheduled": True}
+        found.append(
+            FoundOptimizer(
+                prefix.rstrip("/"), LAYOUT, "optimizer-v2", rule, is_read, where,
+                parameters=parameters, counter=counter, scalars=scalars, extra=extra,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _read_rule(prefix: str, has_maximum: bool) -> tuple[str, bool, str]:
+    name = prefix.rstrip("/").rpartition("/")[2]
+    if has_maximum:
+        return "amsgrad", True, "slots vhat, the maximum of the second moment"
+    rule = rule_of_class(name)
+    if rule is not None:
+        return rule, True, f"its variables lie under {name!r}, the class's own name"
+    return "adam", False, f"a first and a second moment for each variable, under the name {name!r}"
+
+
+def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:
+    tensors = checkpoint.tensors
+    counters = [k for k in tensors if k.endswith("/iterations") and tensors[k].shape == ()]
+    found = []
+    for counter in counters:
+        own = counter.removesuffix("iterations")
+        numbered: dict[str, dict[int, str]] = {}
+        for key in tensors:
+            match = NAMELESS.match(key)
+            if match is not None and (match["prefix"] or "").endswith(own):
+                numbered.setdefault(match["prefix"], {})[int(match["number"] or 0)] = key
+        keys = [k for by_number in numbered.values() for _, k in sorted(by_number.items())] if len(numbered) == 1 else []
+        rule = rule_of_class(own.rstrip("/").rpartition("/")[2]) or "adam"
+        scalars = {ours: own + name for name, ours in SCALARS.items() if own + name in tensors}
+        problems: list[Problem] = []
+        parameters: tuple[FoundParameter, ...] = ()
+        if rule in ADAM_FAMILY and keys:
+            parameters, has_maximum = _pair_nameless(checkpoint, keys, problems)
+            rule = "amsgrad" if has_maximum and rule == "adam" else rule
+        found.append(
+            FoundOptimizer(
+                own.rstrip("/"), LAYOUT, "keras1", rule, True, f"its variables lie under {own.rstrip('/')!r}, the class's own name",
+                parameters=parameters, counter=counter, scalars=scalars, problems=tuple(problems),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _pair_nameless(checkpoint: Checkpoint, keys: Sequence[str], problems: list[Problem]) -> tuple[tuple[FoundParameter, ...], bool]:
+    shapes = [checkpoint.tensors[k].shape for k in keys]
+    for blocks in (3, 2):
+        count, rest = divmod(len(keys), blocks)
+        maxima = shapes[2 * count :]
+        if rest or shapes[:count] != shapes[count : 2 * count] or (maxima and maxima != shapes[:count] and set(maxima) != {(1,)}):
+            continue
+        pairing = _pair(checkpoint, keys, shapes[:count])
+        if pairing is None or not pairing.is_certain:
+            problems.append(
+                Problem(
+                    "association-open",
+                    "the slots have no names, and the file doesn't record the order of the model's weights",
+                    "those that could belong to several weights of their shape are reported by their place; a .meta file would decide",
+                )
+            )
+        weights = pairing.weights if pairing else (None,) * count
+        has_maximum = bool(maxima) and maxima == shapes[:count]
+        parameters = []
+        for i, weight in enumerate(weights):
+            slots = {"first_moment": keys[i], "second_moment": keys[count + i]}
+            if has_maximum:
+                slots["max_second_moment"] = keys[2 * count + i]
+            spec = checkpoint.tensors[keys[i]]
+            name = weight.name if weight else f"weight {i}"
+            parameters.append(FoundParameter(name, spec.shape, spec.dtype, weight.key if weight else None, slots))
+        return tuple(parameters), has_maximum
+    problems.append(Problem("association-open", f"{len(keys)} nameless slots are no pairs of first and second moments", "none was reported"))
+    return (), False
+
+
+def _pair(checkpoint: Checkpoint, keys: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> Pairing | None:
+    own = set(keys)
+    weights = [
+        Weight(k, k, spec.shape, k.rpartition("/")[2] not in NOT_TRAINED)
+        for k, spec in checkpoint.tensors.items()
+        if k not in own and "float" in spec.dtype and spec.shape != ()
+    ]
+    graph = checkpoint.graph()
+    if graph is not None:
+        created = {n.name: i for i, n in enumerate(decode_graph_def(graph.graph_def, graph.where).nodes.values()) if n.op in VARIABLE_OPS}
+        if all(w.name in created for w in weights):
+            return pair_in_order(sorted(weights, key=lambda w: created[w.name]), shapes)
+    layers: dict[str, list[Weight]] = {}
+    for weight in weights:
+        layers.setdefault(weight.name.rpartition("/")[0], []).append(weight)
+    blocks = [sorted(block, key=_role_place) for block in layers.values()]
+    return pair_blocks(blocks, shapes)
+
+
+def _role_place(weight: Weight) -> tuple[int, str]:
+    role = weight.name.rpartition("/")[2]
+    return (ROLE_ORDER.index(role) if role in ROLE_ORDER else len(ROLE_ORDER), role)

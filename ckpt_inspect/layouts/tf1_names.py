@@ -1,0 +1,291 @@
+"""TF1 optimizers by name: `<variable>/Adam`, `<variable>/Adam_1`, and `beta1_power`, `beta2_power` beside them.
+
+`tf.train.AdamOptimizer` and its kin under `tf.train.Saver` or an Estimator (TF 1.4 to compat.v1 of TF 2.21). The file holds
+names alone. What they prove: slots `X` and `X_1` under a variable's name are its first and second moment in the optimizer
+named X; the second optimizer over the same variable gets `X_2` and `X_3`, and `beta1_power_1`, since both are numbered in the
+order of construction. What they don't: which powers belong to which of two optimizers over separate variables. The graph
+(`.meta`) decides that where it lies beside; else it is said to be open.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
+from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, unique_names
+from ckpt_inspect.layouts.graph_def import GraphDef, decode_graph_def
+from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, normal_name, rule_of_class
+
+LAYOUT = "tf1-names"
+AVERAGE = "ExponentialMovingAverage"
+POWER = re.compile(r"^(?:(?P<scope>.+)/)?beta(?P<which>[12])_power(?:_(?P<number>\d+))?$")
+CONTRIB_RULES = ("adamw", "adamax", "nadam", "lazyadam")
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+
+@dataclass(frozen=True, slots=True)
+class _Slots:
+    """The slots of one variable in one optimizer."""
+
+    variable: str
+    """Key of the variable's own tensor."""
+    scope: str
+    """Scope in which the slots were created, where it isn't the variable's own."""
+    base: str
+    """The optimizer's name for its slots."""
+    pair: int
+    """0 for `X`, `X_1`; 1 for `X_2`, `X_3`; .."""
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Powers:
+    """A pair of beta powers, as one optimizer makes them."""
+
+    scope: str
+    number: int
+    beta_1: str | None = None
+    beta_2: str | None = None
+
+
+@dataclass(slots=True)
+class _Group:
+    """The slots of one optimizer, and what is known of it."""
+
+    name: str
+    members: list[_Slots]
+    powers: _Powers | None = None
+    problems: list[Problem] = field(default_factory=list)
+    graph_rule: str | None = None
+    constants: dict[str, float] = field(default_factory=dict)
+    scalar_nodes: dict[str, str] = field(default_factory=dict)
+    scope_in_graph: str | None = None
+
+
+def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
+    """Every TF1 optimizer that the names and, where there is one, the graph tell of."""
+    slots = _find_slots(checkpoint.tensors)
+    if not slots:
+        return []
+    powers = _find_powers(checkpoint.tensors)
+    graph = checkpoint.graph()
+    graph_def = decode_graph_def(graph.graph_def, graph.where) if graph is not None else None
+    groups = _group_by_name(slots)
+    if graph_def is not None:
+        groups = [part for g in groups for part in _split_by_graph(g, graph_def)]
+    _assign_powers(groups, powers, graph_def)
+    where = graph.where if graph is not None else ""
+    return [_describe(checkpoint, g, graph_def, where) for g in groups]
+
+
+def strip_to_variable(stem: str, shape: tuple[int, ...], tensors: Mapping[str, TensorSpec]) -> str | None:
+    """The variable that a slot's stem names: the stem itself, else without leading scopes, else without what trails.
+
+    A slot made inside a variable scope carries that scope before the variable's name; one made for a partition inside a scope
+    carries remains of the partition's name after it.
+    """
+    parts = stem.split("/")
+    candidates = ["/".join(parts[i:]) for i in range(len(parts))] + ["/".join(parts[:i]) for i in range(len(parts) - 1, 0, -1)]
+    return next((c for c in candidates if c in tensors and tensors[c].shape == shape), None)
+
+
+def _find_slots(tensors: Mapping[str, TensorSpec]) -> list[_Slots]:
+    stems: dict[str, list[str]] = {}
+    for key, spec in tensors.items():
+        stem, _, tail = key.rpartition("/")
+        if stem and spec.dtype in FLOATS:
+            stems.setdefault(stem, []).append(tail)
+    found = []
+    for stem, tails in stems.items():
+        present = set(tails)
+        for base in tails:
+            shape = tensors[f"{stem}/{base}"].shape
+            is_pair = f"{base}_1" in present and tensors[f"{stem}/{base}_1"].shape == shape
+            if not is_pair and rule_of_class(base) is None:
+                continue
+            if not is_pair and re.search(r"_\d+$", base):
+                continue  # the later members of a run that its first member accounts for
+            variable = strip_to_variable(stem, shape, tensors)
+            if variable is None:
+                continue
+            run = [base]
+            while f"{base}_{len(run)}" in present:
+                run.append(f"{base}_{len(run)}")
+            scope = stem[: -len(variable)].rstrip("/") if stem.endswith(variable) else ""
+            step = 2 if is_pair and rule_of_class(base) in (None, *ADAM_FAMILY) else len(run)
+            for i in range(0, len(run) - step + 1, step):
+                found.append(_Slots(variable, scope, base, i // step, tuple(f"{stem}/{n}" for n in run[i : i + step])))
+    return found
+
+
+def _find_powers(tensors: Mapping[str, TensorSpec]) -> list[_Powers]:
+    found: dict[tuple[str, int], dict[str, str]] = {}
+    for key, spec in tensors.items():
+        if (match := POWER.match(key)) is not None and spec.shape == ():
+            found.setdefault((match["scope"] or "", int(match["number"] or 0)), {})[f"beta_{match['which']}"] = key
+    return [_Powers(scope, number, **keys) for (scope, number), keys in sorted(found.items())]
+
+
+def _group_by_name(slots: Sequence[_Slots]) -> list[_Group]:
+    grouped: dict[tuple[str, str, int], list[_Slots]] = {}
+    for s in slots:
+        grouped.setdefault((s.scope, s.base, s.pair), []).append(s)
+    names = ["/".join(p for p in (scope, base) if p) + (f"_{2 * pair}" if pair else "") for scope, base, pair in grouped]
+    return [_Group(name, members) for name, members in zip(names, grouped.values(), strict=True)]
+
+
+def _split_by_graph(group: _Group, graph: GraphDef) -> list[_Group]:
+    """One group for each training operation that updates its variables: the graph tells apart what names can't."""
+    by_slot = {a.tensors["first_moment"]: a for a in graph.applications if "first_moment" in a.tensors}
+    parts: dict[str | None, list[_Slots]] = {}
+    for member in group.members:
+        first = member.keys[0]
+        application = by_slot.get(first) or next((a for slot, a in by_slot.items() if _is_partition(slot, first)), None)
+        scopes = graph.updated_in.get(member.variable, frozenset())
+        scope = application.scope if application else next(iter(scopes)) if len(scopes) == 1 else None
+        parts.setdefault(scope, []).append(member)
+    if set(parts) == {None}:
+        return [group]
+    orphans = parts.pop(None, [])
+    split = [_Group(group.name if len(parts) == 1 else scope or group.name, members) for scope, members in parts.items()]
+    if orphans:
+        (split[0].members.extend(orphans) if len(split) == 1 else split.append(_Group(group.name, orphans)))
+    for part, scope in zip(split, parts, strict=False):
+        part.scope_in_graph = scope
+    return split
+
+
+def _is_partition(slot: str, key: str) -> bool:
+    """Whether a graph's slot is a partition of the checkpoint's: `emb/part_0/Adam` of `emb/Adam`."""
+    return re.sub(r"/part_\d+(?=/)", "", slot) == key
+
+
+def _assign_powers(groups: Sequence[_Group], powers: Sequence[_Powers], graph: GraphDef | None) -> None:
+    of_adam = [g for g in groups if rule_of_class(g.members[0].base) in (None, *ADAM_FAMILY)]
+    left = list(powers)
+    if graph is not None:
+        by_scope = {a.scope: a for a in graph.applications if "beta1_power" in a.tensors}
+        for group in of_adam:
+            application = by_scope.get(group.scope_in_graph or "")
+            if application is None:
+                continue
+            group.graph_rule, group.scalar_nodes = application.rule, dict(application.scalars)
+            names = {application.tensors.get("beta1_power"), application.tensors.get("beta2_power")} - {None}
+            group.powers = next((p for p in powers if names & {p.beta_1, p.beta_2}), None)
+            left = [p for p in left if p is not group.powers]
+    open_groups = [g for g in of_adam if g.powers is None]
+    for group in open_groups:
+        scoped = [p for p in left if p.scope == _power_scope(group, left)]
+        rivals = [g for g in open_groups if _power_scope(g, left) == _power_scope(group, left)]
+        if not scoped:
+            continue
+        pairs = sorted({g.members[0].pair for g in rivals})
+        bases = sorted({g.members[0].base for g in rivals})
+        if len(rivals) == 1 and len(scoped) == 1:
+            group.powers = scoped[0]
+        elif len(bases) == 1 and len(scoped) == len(pairs):
+            group.powers = scoped[pairs.index(group.members[0].pair)]
+        elif len(scoped) == len(rivals) == len(bases):
+            group.powers = scoped[bases.index(group.members[0].base)]
+            group.problems.append(
+                Problem(
+                    "beta-powers-by-order",
+                    f"{len(scoped)} pairs of beta powers lie in the file, and nothing in it says which is {group.name!r}'s",
+                    "they were given out in the order of the optimizers' names; a .meta file beside the checkpoint would decide",
+                )
+            )
+        else:
+            group.problems.append(
+                Problem(
+                    "beta-powers-open",
+                    f"{len(scoped)} pairs of beta powers lie in the file, and nothing in it says which is {group.name!r}'s; "
+                    "its variables may belong to several optimizers",
+                    "the step is left open unless all pairs agree; a .meta file beside the checkpoint would decide, or give --step",
+                )
+            )
+
+
+def _power_scope(group: _Group, powers: Sequence[_Powers]) -> str:
+    """The scope whose powers are this group's: its own, else the longest that its variables lie in, else any single one."""
+    scopes = {p.scope for p in powers}
+    own = group.members[0].scope
+    if own in scopes:
+        return own
+    around = [s for s in scopes if s and all(m.keys[0].startswith(f"{s}/") for m in group.members)]
+    if around:
+        return max(around, key=len)
+    return "" if "" in scopes or len(scopes) != 1 else next(iter(scopes))
+
+
+def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, graph_where: str) -> FoundOptimizer:
+    base = group.members[0].base
+    rule, is_read, where, alternatives = _read_rule(group, base, graph_where)
+    constants = {
+        name: value
+        for name, node in group.scalar_nodes.items()
+        if graph is not None and (value := graph.constant(node)) is not None
+    }
+    scalars, learning_rate_node = _fed_by_variables(checkpoint, group, graph)
+    extra: dict[str, object] = {}
+    if graph is not None and "learning_rate" in group.scalar_nodes and "learning_rate" not in constants | scalars:
+        counter = "global_step" if "global_step" in checkpoint.tensors else None
+        extra["learning_rate_graph"] = (graph, learning_rate_node, counter)
+    averages = {s.removesuffix(f"/{AVERAGE}"): s for s in checkpoint.tensors if s.endswith(f"/{AVERAGE}")}
+    roles = _roles(rule)
+    names = unique_names(m.variable for m in group.members)
+    parameters = []
+    for member, name in zip(group.members, names, strict=True):
+        spec = checkpoint.tensors[member.keys[0]]
+        slots = dict(zip(roles, member.keys, strict=False))
+        if member.variable in averages:
+            slots["average"] = averages[member.variable]
+        parameters.append(FoundParameter(name, spec.shape, spec.dtype, member.variable, slots))
+    has_powers = group.powers is not None
+    return FoundOptimizer(
+        name=group.name,
+        layout=LAYOUT,
+        family="contrib" if rule in CONTRIB_RULES else "tf1",
+        rule=rule,
+        rule_is_read=is_read,
+        rule_where=where,
+        rule_alternatives=alternatives,
+        parameters=tuple(parameters),
+        beta_powers=(group.powers.beta_1, group.powers.beta_2) if has_powers and group.powers else (None, None),
+        scalars=scalars,
+        constants=constants,
+        constants_where=graph_where,
+        extra=extra,
+        problems=tuple(group.problems),
+    )
+
+
+def _read_rule(group: _Group, base: str, graph_where: str) -> tuple[str, bool, str, tuple[str, ...]]:
+    named = rule_of_class(base)
+    if group.graph_rule is not None and group.graph_rule in ADAM_FAMILY:
+        if named in (None, "adam") or group.graph_rule != "adam":
+            return group.graph_rule, True, f"its update operations in {graph_where}", ()
+    if named == "adam":
+        return "adam", False, f"slots are named {base!r}, as also contrib's NadamOptimizer and LazyAdamOptimizer name theirs", ("nadam", "lazyadam")
+    if named is not None:
+        return named, True, f"slots are named {base!r}, the class's own name", ()
+    if group.powers is not None or group.problems:
+        return "adam", False, f"two slots {base!r} for each variable, and beta powers", ("adamw", "adamax", "nadam", "lazyadam")
+    return normal_name(base), False, f"two slots {base!r} for each variable, no beta powers: no Adam of TensorFlow 1", ()
+
+
+def _fed_by_variables(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None) -> tuple[dict[str, str], str]:
+    """Hyperparameters that the graph reads from variables that the checkpoint holds."""
+    if graph is None:
+        return {}, ""
+    read = {name: graph.variable_of(node) for name, node in group.scalar_nodes.items()}
+    return {n: v for n, v in read.items() if v is not None and v in checkpoint.tensors}, group.scalar_nodes.get("learning_rate", "")
+
+
+def _roles(rule: str) -> tuple[str, ...]:
+    if rule == "adamax":
+        return ("first_moment", "infinity_norm")
+    if rule in ADAM_FAMILY:
+        return ("first_moment", "second_moment")
+    return {"rmsprop": ("mean_square", "momentum", "mean_gradient"), "adagrad": ("accumulator",)}.get(rule, ("slot", "slot_1", "slot_2"))

@@ -18,6 +18,9 @@ from ckpt_inspect.errors import NotDetermined
 Float32 = Any
 """A numpy float32 scalar (numpy's stubs give its arithmetic no type under every version)."""
 
+_KERAS_PACKAGES = ("keras", "tf_keras", "tensorflow")
+"""Packages under whose name Keras serializes its own schedules; a class of the same name elsewhere is another."""
+
 _PI = np.float32(math.pi)
 _ONE = np.float32(1)
 _HALF = np.float32(0.5)
@@ -36,10 +39,11 @@ def evaluate_schedule(schedule: Mapping[str, Any], completed: int) -> float:
         raise NotDetermined("the learning rate's configuration is no schedule that Keras serialized")
     plain = name.rpartition(">")[2]
     registered = schedule.get("registered_name") or (name if ">" in name else None)
+    module = str(schedule.get("module") or "keras").partition(".")[0]
     formula = SCHEDULES.get(plain)
     if plain == "NoisyLinearCosineDecay":
         raise NotDetermined("the schedule NoisyLinearCosineDecay is random: its values can't be computed again")
-    if formula is None or registered not in (None, plain):
+    if formula is None or registered not in (None, plain) or module not in _KERAS_PACKAGES:
         raise NotDetermined(f"the schedule {registered or name!r} is not Keras' own: its value can't be computed")
     try:
         with np.errstate(all="ignore"):

@@ -29,6 +29,8 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 WHOLE_MODEL, VARIABLES = "keras-h5", "keras-weights-h5"
 
+_PLAIN_TYPES = {"float16", "float32", "float64", "int32", "int64"}
+_UNKNOWN: Any = object()
 _STORE_CONVENTIONS = "ckpt-inspect-"
 _EXPANSION_FLOOR, _MAX_EXPANSION = 1 << 32, 1000
 """A dataset may claim more than 4 GiB only if at least a thousandth of it is stored: more is an allocation trap."""
@@ -53,8 +55,6 @@ class _Dataset:
     spec: TensorSpec
     source: Source
     handle: h5py.h5d.DatasetID
-    offset: int | None
-    """Of the first element in the source's file; None where the elements don't lie there plainly."""
 
 
 class Hdf5Checkpoint(Checkpoint):
@@ -74,6 +74,7 @@ class Hdf5Checkpoint(Checkpoint):
         self._handles: list[h5py.File] = []
         self._attributes: dict[str, Any] = {}
         self._labels: dict[str, str] = {}
+        self._offsets: dict[str, int | None] = {}
         found: dict[str, _Dataset] = {}
         recorded: list[str] = []
         is_whole_model = False
@@ -95,8 +96,9 @@ class Hdf5Checkpoint(Checkpoint):
             raise UnsupportedError(
                 f"{path}: is an HDF5 file, but not one of Keras': it has neither layer_names nor a group of variables"
             )
-        order = dict.fromkeys([*(n for n in recorded if n in found), *sorted(found, key=natural_key)])
-        self._datasets = {name: found[name] for name in order}
+        listed = {name: found[name] for name in recorded if name in found}
+        rest = sorted(found.keys() - listed.keys(), key=natural_key)
+        self._datasets = {**listed, **{name: found[name] for name in rest}}
         self.tensors = {name: dataset.spec for name, dataset in self._datasets.items()}
         missing = [n for n in recorded if n not in found]
         if missing:
@@ -123,15 +125,19 @@ class Hdf5Checkpoint(Checkpoint):
             dtype = numpy_dtype(spec.dtype)
         except UnsupportedError:
             raise UnsupportedError(f"{self.path}: dataset {name!r} holds no numbers that can be read") from None
+        offset = self._offsets.get(name, _UNKNOWN)
+        if offset is _UNKNOWN:
+            with hdf5_errors(self.path):
+                self._check_expansion(dataset)
+                offset = self._offsets[name] = _plain_offset(dataset, self.path)
         if out is None or out.dtype != dtype or out.ndim != 1 or len(out) < stop - start or not out.flags.carray:
-            self._check_expansion(dataset)
             out = np.empty(stop - start, dtype)
         else:
             out = out[: stop - start]
         if start == stop:
             return out
-        if dataset.offset is not None:
-            dataset.source.file.read_into(out.view(np.uint8), dataset.offset + start * dtype.itemsize)
+        if offset is not None:
+            dataset.source.file.read_into(out.view(np.uint8), offset + start * dtype.itemsize)
         else:
             with hdf5_errors(self.path):
                 _read_flat(dataset.handle, spec.shape, start, stop, out)
@@ -147,6 +153,16 @@ class Hdf5Checkpoint(Checkpoint):
 
     def labels(self) -> Mapping[str, str]:
         return self._labels
+
+    def written_order(self) -> Mapping[str, int]:
+        """Offset of the first array in each group: HDF5 appends arrays to the file as they are written."""
+        first: dict[str, int] = {}
+        for name, dataset in self._datasets.items():
+            parts = name.split("/")[:-1]
+            if dataset.offset is not None:
+                for path in ("/".join(parts[: i + 1]) for i in range(len(parts))):
+                    first[path] = min(dataset.offset, first.get(path, dataset.offset))
+        return first
 
     def producer(self) -> Mapping[str, str]:
         return {key: self._attributes[key] for key in ("keras_version", "backend") if key in self._attributes}
@@ -172,12 +188,19 @@ class Hdf5Checkpoint(Checkpoint):
         import h5py
 
         names: list[bytes] = []
+        types: list[tuple[h5py.h5t.TypeID, str]] = []  # comparing is a tenth of the cost of making a numpy dtype
         h5py.h5o.visit(root.id, names.append)
         for key in names:
             name = key.decode("utf-8", "backslashreplace")
             handle = h5py.h5o.open(root.id, key)
             if isinstance(handle, h5py.h5d.DatasetID):
-                yield name, _describe(name, handle, source)
+                stored = handle.get_type()
+                dtype = next((n for known, n in types if known.equal(stored)), None)
+                if dtype is None:
+                    dtype = _dtype_name(handle)
+                    if dtype in _PLAIN_TYPES:  # of opaque bytes an attribute decides
+                        types.append((stored, dtype))
+                yield name, _Dataset(TensorSpec(name, _shape(handle), dtype), source, handle)
             elif name.rpartition("/")[2] == "vars" and isinstance(handle, h5py.h5g.GroupID):
                 label = _text(h5py.Group(handle).attrs.get("name"))
                 if label:
@@ -340,23 +363,13 @@ def _reject_store(path: Path, attributes: Mapping[str, str]) -> None:
         raise UnsupportedError(f"{path}: is a store of results, not a checkpoint; `ckpt-inspect report` reads it")
 
 
-def _describe(name: str, handle: h5py.h5d.DatasetID, source: Source) -> _Dataset:
+def _shape(handle: h5py.h5d.DatasetID) -> tuple[int, ...]:
     import h5py
 
-    if handle.get_space().get_simple_extent_type() == h5py.h5s.NULL:
-        shape: tuple[int, ...] = (0,)
-    else:
-        shape = tuple(handle.shape)
-    plan = handle.get_create_plist()
-    layout = plan.get_layout()
-    leads_out = layout == h5py.h5d.VIRTUAL or plan.get_external_count()  # perhaps to any file of the machine
-    dtype = "external" if leads_out else _dtype_name(handle)
-    offset = None
-    if layout == h5py.h5d.CONTIGUOUS and math.prod(shape) and dtype not in (STRING, "external"):
-        stored, address = handle.dtype, handle.get_offset()
-        if address is not None and stored.isnative and stored.itemsize * math.prod(shape) == handle.get_storage_size():
-            offset = source.base + address
-    return _Dataset(TensorSpec(name, shape, dtype), source, handle, offset)
+    shape: tuple[int, ...] | None = handle.shape
+    if not shape and handle.get_space().get_simple_extent_type() == h5py.h5s.NULL:
+        return (0,)
+    return shape or ()
 
 
 def _dtype_name(handle: h5py.h5d.DatasetID) -> str:
@@ -375,6 +388,23 @@ def _dtype_name(handle: h5py.h5d.DatasetID) -> str:
         if dtype.itemsize == 2:
             return "bfloat16"
     return "opaque"
+
+
+def _plain_offset(dataset: _Dataset, path: Path) -> int | None:
+    """Where in the source's file the elements lie one after another; None where they don't."""
+    import h5py
+
+    handle, spec = dataset.handle, dataset.spec
+    plan = handle.get_create_plist()
+    layout = plan.get_layout()
+    if layout == h5py.h5d.VIRTUAL or plan.get_external_count():
+        raise UnsupportedError(
+            f"{path}: dataset {spec.name!r} takes its values from other files, which is not followed"
+        )
+    if layout != h5py.h5d.CONTIGUOUS or not handle.dtype.isnative or handle.get_storage_size() != spec.nbytes:
+        return None
+    address = handle.get_offset()
+    return None if address is None else dataset.source.base + address
 
 
 def _read_flat(handle: h5py.h5d.DatasetID, shape: tuple[int, ...], start: int, stop: int, out: Array) -> None:

@@ -10,27 +10,29 @@ from ckpt_inspect._version import __version__
 if TYPE_CHECKING:
     from ckpt_inspect.analysis import Analyses, Analysis, analyze, load
     from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
-    from ckpt_inspect.diff import Diff, diff
+    from ckpt_inspect.comparison import diff
+    from ckpt_inspect.differences import Diff
     from ckpt_inspect.errors import CkptInspectError
     from ckpt_inspect.formats import open_checkpoint
     from ckpt_inspect.hyperparameters import Sourced
     from ckpt_inspect.optimizer_state import OptimizerState, Parameter, optimizer_states
     from ckpt_inspect.series import find_checkpoints
 
-# Where each public name lives; imported when it is first asked for, so that importing the package costs nothing
+# Where each public name lives; imported when it is first asked for, so that importing the package costs nothing. No
+# module is called as a public function is: importing it would put the module in the function's place
 _HOMES = {
     "Analyses": "analysis",
     "Analysis": "analysis",
     "Checkpoint": "checkpoint",
     "CkptInspectError": "errors",
-    "Diff": "diff",
+    "Diff": "differences",
     "OptimizerState": "optimizer_state",
     "Parameter": "optimizer_state",
     "Problem": "checkpoint",
     "Sourced": "hyperparameters",
     "TensorSpec": "checkpoint",
     "analyze": "analysis",
-    "diff": "diff",
+    "diff": "comparison",
     "find_checkpoints": "series",
     "load": "analysis",
     "open_checkpoint": "formats",

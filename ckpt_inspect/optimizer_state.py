@@ -119,6 +119,8 @@ class OptimizerState:
     update_rule: UpdateRule | None
     """None for an optimizer that is named but whose formula isn't here."""
     settings: Settings
+    keys: tuple[str, ...]
+    """Keys of its own scalars: counter, beta powers, hyperparameters."""
     absence: str | None
     """Why there are no moments; None where there are."""
     problems: tuple[Problem, ...]
@@ -135,16 +137,26 @@ def optimizer_states(
     """Every optimizer in the checkpoint, by the order in which the file lists them; none where it holds weights alone.
 
     `given` overrides what the file says (`learning_rate`, `beta_1`, `beta_2`, `epsilon`, `weight_decay`, `step`, `rule`), for
-    the optimizer of that name or for all. Reads metadata and scalars only. Raises RequestError for a value that can't be given,
-    NotFoundError for an optimizer that isn't there.
+    the optimizer of that name or for all; `{"generator.beta_1": 0.5}` gives it for one of several. Reads metadata and
+    scalars only. Raises RequestError for a value that can't be given, NotFoundError for an optimizer that isn't there.
     """
     given = dict(given or {})
-    check_given(given, str(checkpoint.path))
     found = find_optimizers(checkpoint)
-    if optimizer is not None and optimizer not in [f.name for f in found]:
-        names = ", ".join(repr(f.name) for f in found) or "none"
-        raise NotFoundError(f"{checkpoint.path}: holds no optimizer {optimizer!r}; it holds {names}")
-    return tuple(_state(checkpoint, f, given if optimizer in (None, f.name) else {}) for f in found)
+    given_to: dict[str, dict[str, Any]] = {}
+    for target, value in given.items():
+        owner, dot, name = target.rpartition(".")
+        given_to.setdefault(owner if dot else "", {})[name] = value
+    for values in given_to.values():
+        check_given(values, str(checkpoint.path))
+    for owner in (*given_to, optimizer or ""):
+        if owner and owner not in [f.name for f in found]:
+            names = ", ".join(repr(f.name) for f in found) or "none"
+            raise NotFoundError(f"{checkpoint.path}: holds no optimizer {owner!r}; it holds {names}")
+    for_all = given_to.get("", {})
+    return tuple(
+        _state(checkpoint, f, (for_all if optimizer in (None, f.name) else {}) | given_to.get(f.name, {}))
+        for f in found
+    )
 
 
 def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Mapping[str, Any]) -> OptimizerState:
@@ -177,6 +189,7 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Mapping[str, An
         parameters=parameters,
         update_rule=rule,
         settings=settings,
+        keys=tuple(k for k in (found.counter, *found.beta_powers, *found.scalars.values()) if k is not None),
         absence=_absence(found, resolved.step, resolved.rule.value),
         problems=(*found.problems, *resolved.problems),
     )

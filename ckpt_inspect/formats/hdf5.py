@@ -158,10 +158,11 @@ class Hdf5Checkpoint(Checkpoint):
         """Offset of the first array in each group: HDF5 appends arrays to the file as they are written."""
         first: dict[str, int] = {}
         for name, dataset in self._datasets.items():
-            parts = name.split("/")[:-1]
-            if dataset.offset is not None:
+            offset = dataset.handle.get_offset()
+            if offset is not None:
+                parts = name.split("/")[:-1]
                 for path in ("/".join(parts[: i + 1]) for i in range(len(parts))):
-                    first[path] = min(dataset.offset, first.get(path, dataset.offset))
+                    first[path] = min(offset, first.get(path, offset))
         return first
 
     def producer(self) -> Mapping[str, str]:

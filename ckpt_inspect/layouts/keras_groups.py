@@ -16,7 +16,7 @@ from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
 from ckpt_inspect.layouts.found import Family, FoundOptimizer, FoundParameter, unique_names
 from ckpt_inspect.layouts.layer_groups import GroupedWeights, model_weights
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, OptimizerConfig, rule_of_class, unwrap_config
-from ckpt_inspect.layouts.trainable_order import Pairing, pair_blocks, pair_in_order
+from ckpt_inspect.layouts.trainable_order import Pairing
 
 LAYOUT = "keras-groups"
 INTEGERS = ("int32", "int64", "uint32", "uint64")
@@ -143,7 +143,7 @@ def _read_optimizer(
         config=config.config if config else None,
         config_where=where if config else "",
         extra=extra,
-        problems=(*problems, *weights.problems) if parameters else tuple(problems),
+        problems=tuple(problems),
     )
 
 
@@ -160,7 +160,7 @@ def _choose_reading(
     fallback: _Reading | None = None
     for reading in _readings(specs, family, config, rule):
         shapes = [specs[i].shape for i in reading.first]
-        pairing = pair_in_order([w for b in weights.blocks for w in b], shapes) if weights.is_ordered else pair_blocks(weights.blocks, shapes)
+        pairing = weights.pair(shapes)
         if pairing is not None:
             return reading, pairing
         fallback = fallback or reading

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ckpt_inspect.checkpoint import Checkpoint, Problem
+from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.layouts.model_config import LayerConfig, layers_of, snake_case
-from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Weight
+from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Pairing, Shape, Weight, pair_blocks, pair_in_order
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 NOT_LAYERS = ("optimizer", "metrics", "compile_metrics", "loss_tracker", "_metrics")
@@ -45,22 +45,36 @@ PART_ORDERS = (
 class GroupedWeights:
     """A model's weights, layer by layer."""
 
-    blocks: tuple[tuple[Weight, ...], ...]
+    blocks: tuple[Block, ...]
     """Each layer's weights in the order of its trainable weights, then the rest."""
     is_ordered: bool
     """Whether the order of the blocks is the model's."""
-    problems: tuple[Problem, ...] = ()
+    written: tuple[Block, ...] = ()
+    """The same blocks in the order in which they were written, which is the model's too; empty where that can't be told."""
+
+    def pair(self, shapes: Sequence[Shape]) -> Pairing | None:
+        """The weights that slots of these shapes belong to; None where no choice of weights fits."""
+        if self.is_ordered:
+            return pair_in_order(_flat(self.blocks), shapes)
+        pairing = pair_blocks(self.blocks, shapes)
+        if (pairing is None or not pairing.is_certain) and self.written:
+            return pair_in_order(_flat(self.written), shapes) or pairing
+        return pairing
+
+
+def _flat(blocks: Sequence[Block]) -> list[Weight]:
+    return [w for block in blocks for w in block.weights]
 
 
 def model_weights(checkpoint: Checkpoint, model: Mapping[str, Any] | None) -> GroupedWeights:
     """All floating-point weights of the model, with names `<layer>/<role>`."""
     tree = _tree(checkpoint)
     layers = layers_of(model)
+    config = model.get("config") if model is not None else None
+    name = str(config.get("name", "model")) if isinstance(config, Mapping) else "model"
     if layers is not None and any(c in tree for c in CONTAINERS):
-        blocks = list(_configured(checkpoint, tree, "", layers))
-        blocks += _own(checkpoint, tree, "", (model or {}).get("config", {}).get("name", "model") if isinstance((model or {}).get("config"), Mapping) else "model")
-        return GroupedWeights(tuple(b for b in blocks if b), True)
-    return _written(checkpoint, tree)
+        return GroupedWeights((*_configured(checkpoint, tree, "", layers), *_own(checkpoint, tree, name)), True)
+    return _written(checkpoint, tree, name)
 
 
 def _tree(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -87,10 +101,10 @@ def _children(tree: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 def _configured(
     checkpoint: Checkpoint, tree: Mapping[str, Any], path: str, layers: Sequence[LayerConfig]
-) -> list[tuple[Weight, ...]]:
+) -> list[Block]:
     """One block a layer, in the order of the configuration; a model inside gives one for each of its own."""
     container, groups = _children(tree)
-    blocks: list[tuple[Weight, ...]] = []
+    blocks: list[Block] = []
     seen: dict[str, int] = {}
     for layer in layers:
         base = snake_case(layer.class_name)
@@ -102,7 +116,8 @@ def _configured(
         if layer.layers is not None and any(c in group for c in CONTAINERS):
             blocks += _configured(checkpoint, group, f"{here}/", layer.layers)
             continue
-        blocks.append(tuple(_layer_weights(checkpoint, group, layer.name, base, layer.is_trainable, layer.config)))
+        weights = _layer_weights(checkpoint, group, layer.name, base, layer.is_trainable, layer.config)
+        blocks.append(Block(base, tuple(weights)))
     return blocks
 
 
@@ -120,39 +135,37 @@ def _number(group: str) -> int:
     return int(tail) if tail.isdigit() else 0
 
 
-def _written(checkpoint: Checkpoint, tree: Mapping[str, Any]) -> GroupedWeights:
-    """Without a configuration: the groups in the order in which they were written, where that tells the model's order."""
-    container, groups = _children(tree)
-    labels = checkpoint.labels()
-    order = checkpoint.written_order()
-    blocks: list[tuple[Weight, ...]] = []
-    if not container:
-        for name, group in tree.items():
-            if name != "vars":
-                blocks.append(tuple(_layer_weights(checkpoint, group, name, re.sub(r"_\d+$", "", name), True, {})))
-        blocks += _own(checkpoint, tree, "", "model")
-        return GroupedWeights(tuple(b for b in blocks if b), len(blocks) == 1)
-    names = sorted(groups, key=lambda g: (order.get(f"{container}/{g}", 0), _number(g), g))
+def _written(checkpoint: Checkpoint, tree: Mapping[str, Any], model_name: str) -> GroupedWeights:
+    """Without a configuration: layers of one class are counted in the model's order; classes among each other aren't."""
+    labels, order = checkpoint.labels(), checkpoint.written_order()
+    blocks: list[tuple[tuple[int, ...], Block]] = []
 
-    def visit(group: Mapping[str, Any], path: str, name: str) -> None:
-        inner, members = _children(group)
-        if inner:
-            for member in sorted(members, key=lambda g: (order.get(f"{path}/{inner}/{g}", 0), _number(g), g)):
-                visit(members[member], f"{path}/{inner}/{member}", member)
+    def visit(group: Mapping[str, Any], path: str, kind: str, place: tuple[int, ...]) -> None:
+        container, members = _children(group)
+        if not container and path:
+            shown = labels.get(f"{path}/vars") or path
+            base = re.sub(r"_\d+$", "", path.rpartition("/")[2])
+            blocks.append((place, Block(kind, tuple(_layer_weights(checkpoint, group, shown, base, True, {})))))
             return
-        shown = labels.get(f"{path}/vars") or path
-        blocks.append(tuple(_layer_weights(checkpoint, group, shown, re.sub(r"_\d+$", "", name), True, {})))
+        for name in sorted(members or group, key=lambda g: (_number(g), g)):
+            if name == "vars" and not container:
+                continue
+            child = "/".join(p for p in (path, container, name) if p)
+            counted = re.sub(r"_\d+$", "", name) if container else name
+            visit((members or group)[name], child, f"{kind}/{counted}", (*place, order.get(child, 0)))
 
-    for name in names:
-        visit(groups[name], f"{container}/{name}", name)
-    blocks += _own(checkpoint, tree, "", "model")
-    return GroupedWeights(tuple(b for b in blocks if b), bool(order) or len(blocks) <= 1)
+    visit(tree, "", "", ())
+    own = [(((1 << 62),), b) for b in _own(checkpoint, tree, model_name)]
+    in_order = tuple(b for _, b in sorted([*blocks, *own], key=lambda entry: entry[0]))
+    is_written = bool(order) and bool(_children(tree)[0])
+    return GroupedWeights(tuple(b for _, b in [*blocks, *own]), len(blocks) <= 1, in_order if is_written else ())
 
 
-def _own(checkpoint: Checkpoint, tree: Mapping[str, Any], path: str, name: str) -> list[tuple[Weight, ...]]:
+def _own(checkpoint: Checkpoint, tree: Mapping[str, Any], name: str) -> list[Block]:
     """Weights that the model holds itself, outside of any layer."""
     keys = tree.get("vars", {})
-    return [tuple(Weight(f"{name}/{i}", keys[i], checkpoint.tensors[keys[i]].shape, True) for i in sorted(keys))] if keys else []
+    weights = tuple(Weight(f"{name}/{i}", keys[i], checkpoint.tensors[keys[i]].shape, True) for i in sorted(keys))
+    return [Block("", weights)] if weights else []
 
 
 def _layer_weights(

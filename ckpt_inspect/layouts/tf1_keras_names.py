@@ -14,7 +14,7 @@ from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter
 from ckpt_inspect.layouts.graph_def import VARIABLE_OPS, decode_graph_def
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, rule_of_class
-from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Pairing, Weight, pair_blocks, pair_in_order
+from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Pairing, Weight, pair_blocks, pair_in_order
 
 LAYOUT = "tf1-keras-names"
 SLOTS = {"m": "first_moment", "v": "second_moment", "vhat": "max_second_moment"}
@@ -143,7 +143,7 @@ def _pair(checkpoint: Checkpoint, keys: Sequence[str], shapes: Sequence[tuple[in
     layers: dict[str, list[Weight]] = {}
     for weight in weights:
         layers.setdefault(weight.name.rpartition("/")[0], []).append(weight)
-    blocks = [sorted(block, key=_role_place) for block in layers.values()]
+    blocks = [Block(name, tuple(sorted(block, key=_role_place))) for name, block in layers.items()]
     return pair_blocks(blocks, shapes)
 
 

@@ -28,6 +28,15 @@ class Weight:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """Weights whose order among themselves is known: a layer's."""
+
+    kind: str
+    """Blocks of one kind stand in their true order (the layers of one class, which are counted); empty names are kinds too."""
+    weights: tuple[Weight, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Pairing:
     """Which weight each slot belongs to."""
 
@@ -74,32 +83,37 @@ def _first_choice(weights: Sequence[Weight], shapes: Sequence[Shape], ways: Sequ
     return tuple(chosen)
 
 
-def pair_blocks(blocks: Sequence[Sequence[Weight]], shapes: Sequence[Shape], budget: int = 20_000) -> Pairing | None:
-    """Like `pair_in_order` where only the order inside each block (a layer) is known, not that of the blocks.
+def pair_blocks(blocks: Sequence[Block], shapes: Sequence[Shape], budget: int = 20_000) -> Pairing | None:
+    """Like `pair_in_order` where only the order inside each block is known, and that of the blocks of one kind.
 
     Weights whose block could stand elsewhere just as well are left None, and the pairing is not certain.
     """
-    parts = [[w for w in block if w.is_trained] for block in blocks]
-    parts = [p for p in parts if p]
-    if sum(map(len, parts)) != len(shapes):
+    chains: dict[str, list[tuple[Weight, ...]]] = {}
+    for block in blocks:
+        trained = tuple(w for w in block.weights if w.is_trained)
+        if trained:
+            chains.setdefault(block.kind, []).append(trained)
+    if sum(len(part) for chain in chains.values() for part in chain) != len(shapes):
         return None
+    orders = list(chains.values())
     solutions: list[tuple[Weight, ...]] = []
     steps = 0
 
-    def extend(position: int, unused: tuple[int, ...], chosen: tuple[Weight, ...]) -> None:
+    def extend(used: tuple[int, ...], chosen: tuple[Weight, ...]) -> None:
         nonlocal steps
         steps += 1
         if steps > budget or len(solutions) > 50:
             return
-        if not unused:
+        if len(chosen) == len(shapes):
             solutions.append(chosen)
             return
-        for index in unused:
-            part = parts[index]
-            if [w.shape for w in part] == list(shapes[position : position + len(part)]):
-                extend(position + len(part), tuple(u for u in unused if u != index), chosen + tuple(part))
+        for i, chain in enumerate(orders):
+            if used[i] < len(chain):
+                part = chain[used[i]]
+                if [w.shape for w in part] == list(shapes[len(chosen) : len(chosen) + len(part)]):
+                    extend((*used[:i], used[i] + 1, *used[i + 1 :]), chosen + part)
 
-    extend(0, tuple(range(len(parts))), ())
+    extend((0,) * len(orders), ())
     if not solutions:
         return None
     agreed = tuple(w if all(s[i] is w for s in solutions) else None for i, w in enumerate(solutions[0]))

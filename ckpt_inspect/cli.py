@@ -241,6 +241,8 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     """Hyperparameters, step and rule given on the command line; those of one optimizer as `OPTIMIZER.NAME`."""
     names = (*_NUMBERS, "step", "rule")
     given = {name: options[name] for name in names if options[name] is not None}
+    if "rule" in given:
+        _check_rule(given["rule"], "--rule")
     for text in options["settings"] or ():
         target, equals, value = text.partition("=")
         optimizer, dot, name = target.rpartition(".")
@@ -248,11 +250,20 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
             raise typer.BadParameter(f"{text!r} is not of the form OPTIMIZER.NAME=VALUE", param_hint="--set")
         if name not in names:
             raise typer.BadParameter(f"{name!r} in {text!r} is none of {', '.join(names)}", param_hint="--set")
+        if name == "rule":
+            _check_rule(value, "--set")
         try:
             given[target] = value if name == "rule" else int(value) if name == "step" else float(value)
         except ValueError:
             raise typer.BadParameter(f"{value!r} in {text!r} is not a number", param_hint="--set") from None
     return given
+
+
+def _check_rule(name: str, option: str) -> None:
+    from ckpt_inspect.update_rules import RULES
+
+    if name not in [rule.name for rule in RULES]:
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(rule.name for rule in RULES)}", param_hint=option)
 
 
 def _print_json(document: Any) -> None:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from ckpt_inspect.distances import Buffers, Distance, Window, WindowCount
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.hyperparameters import Sourced
 from ckpt_inspect.medians import EffectiveLrMedian
-from ckpt_inspect.optimizer_state import OptimizerState, Parameter, optimizer_states
+from ckpt_inspect.optimizer_state import STATE_SLOTS, OptimizerState, Parameter, optimizer_states
 from ckpt_inspect.selection import Selection, open_newest
 from ckpt_inspect.update_rules import State
 
@@ -244,6 +244,7 @@ def _filled(job: _Job) -> ParameterDiff:
     distances = {slot: Distance() for slot in job.tensors}
     counts = WindowCount()
     medians, is_relative = _medians(job.parameters, size)
+    arrays = {array: slot for array, slots in _ARRAYS.items() for slot in reversed(slots) if slot in job.tensors}
     elements = min(PIECE_ELEMENTS, max(size, 1))
     buffers = Buffers(elements)
     sides = [_Reader(job.a, {s: k for s, (k, _) in job.tensors.items()}, elements)]
@@ -257,7 +258,7 @@ def _filled(job: _Job) -> ParameterDiff:
         for i, (median, pieces) in enumerate(zip(medians, (of_a, of_b), strict=False)):
             if median is not None:
                 try:
-                    median.add(State(**{slot: piece for slot, piece in pieces.items() if slot in _STATE}))
+                    median.add(State(**{array: pieces[slot] for array, slot in arrays.items()}))
                 except NotDetermined:
                     medians[i] = None
     is_same = row.status == "same" and all(d.is_same for d in distances.values())
@@ -283,6 +284,10 @@ def _filled(job: _Job) -> ParameterDiff:
     return row
 
 
+_ARRAYS = {"value": ("value",), **STATE_SLOTS}
+"""Fields of `State` -> the tensors of a job that may stand in them."""
+
+
 class _Reader:
     """Pieces of several tensors of one checkpoint, in buffers that are reused."""
 
@@ -296,9 +301,6 @@ class _Reader:
     def pieces(self, start: int, stop: int) -> dict[str, Array]:
         """Elements `start:stop` of each tensor, valid until the next call."""
         return {s: self._checkpoint.read_range(k, start, stop, self._buffers[s]) for s, k in self._keys.items()}
-
-
-_STATE = {f.name for f in fields(State)}
 
 
 def _medians(parameters: tuple[Parameter, Parameter] | None, size: int) -> tuple[list[EffectiveLrMedian | None], bool]:

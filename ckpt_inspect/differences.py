@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.hyperparameters import Sourced
+from ckpt_inspect.optimizer_state import STATE_SLOTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,8 +70,8 @@ class ParameterDiff:
 
     @property
     def second_moment_change(self) -> float:
-        """‖b-a‖/‖a‖ of the second moment (Adamax: of the infinity norm); NaN where one has none."""
-        return self.slot_changes.get("second_moment", self.slot_changes.get("infinity_norm", NAN))
+        """‖b-a‖/‖a‖ of the second moment, or what stands in its place (Adamax: the infinity norm); NaN for none."""
+        return next((self.slot_changes[s] for s in STATE_SLOTS["second_moment"] if s in self.slot_changes), NAN)
 
     @property
     def effective_lr_ratio(self) -> float:

@@ -37,9 +37,8 @@ def open_newest(path: str | os.PathLike[str]) -> tuple[Checkpoint, tuple[Problem
 
     Raises CkptInspectError for what can't be opened.
     """
-    from ckpt_inspect.formats.series import find_checkpoints
-
     from ckpt_inspect.formats import open_checkpoint
+    from ckpt_inspect.series import find_checkpoints
 
     if not Path(path).is_dir() and not any(c in os.fspath(path) for c in "*["):
         return open_checkpoint(path), ()

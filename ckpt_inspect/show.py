@@ -136,14 +136,12 @@ def _shown(state: OptimizerState) -> ShownOptimizer:
 
 def _state_description(state: OptimizerState) -> str:
     """Whether effective learning rates can be had from it, and if not, why."""
-    has_moments = any({"second_moment", "infinity_norm"} & set(p.found.slots) for p in state.parameters.values())
-    if state.update_rule is None:
-        return f"{state.rule} has no effective learning rate in Adam's sense: its state is listed, and not analysed"
-    if not state.parameters or not has_moments:
-        return f"{state.rule} without moments: the file names the optimizer and does not hold its state"
+    if state.absence is not None:
+        return f"no moments: {state.absence}"
     if state.step.value == 0:
         return f"{state.rule} before its first update: the moments are there and still zero"
-    assumed = [name for name, value in state.hyperparameters.items() if value.source == "default"]
+    # A weight decay of 0 because the rule has none is no assumption
+    assumed = [n for n, value in state.hyperparameters.items() if value.source == "default" and value.value]
     unknown = [name for name, value in state.hyperparameters.items() if value.source == "unknown"]
     if state.step.value is None and state.step.source == "unknown":
         unknown.append("step")

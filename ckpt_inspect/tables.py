@@ -17,6 +17,9 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 NOTHING = "-"
 """What stands where a figure is not defined or not known."""
 
+_KEY_TAIL = "/.ATTRIBUTES/VARIABLE_VALUE"
+"""Ends every key of an object graph's variables and says nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -94,7 +97,7 @@ def _parameter_table(overview: Overview) -> Table:
         columns.insert(0, Column("optimizer", "left", keep=4))
     rows = []
     for p in overview.parameters:
-        row = [p.name, shape_text(p.shape), p.dtype, f"{math.prod(p.shape):,}"]
+        row = [p.name.removesuffix(_KEY_TAIL), shape_text(p.shape), p.dtype, f"{math.prod(p.shape):,}"]
         if overview.optimizers:
             row.append(", ".join(s.replace("_", " ") for s in p.slots) or "none")
         if several:
@@ -128,7 +131,12 @@ def diff_tables(diff: Diff, *, all_rows: bool = False) -> tuple[Table, ...]:
 
 def _structural_table(diff: Diff) -> list[Table]:
     rows = [
-        (p.status, p.parameter, _shape_and_dtype(p.shape_a, p.dtype_a), _shape_and_dtype(p.shape_b, p.dtype_b))
+        (
+            p.status,
+            p.parameter.removesuffix(_KEY_TAIL),
+            _shape_and_dtype(p.shape_a, p.dtype_a),
+            _shape_and_dtype(p.shape_b, p.dtype_b),
+        )
         for p in diff.parameters
         if p.status in ("added", "removed", "reshaped")
     ]
@@ -138,31 +146,41 @@ def _structural_table(diff: Diff) -> list[Table]:
 
 def _changed_table(diff: Diff, moved: Sequence[ParameterDiff]) -> Table:
     several = len(diff.optimizers) > 1
+    is_relative = any(p.is_effective_lr_relative for p in moved)
     columns = [
-        Column("parameter", "left"), Column("Δ weights"), Column("cosine", keep=7), Column("median E", keep=6),
-        Column("Δ m", keep=5), Column("Δ v", keep=5), Column("gradient RMS", keep=2), Column("starved", keep=1),
+        Column("parameter", "left"), Column("Δ weights"), Column("cosine", keep=7),
+        Column("E/α" if is_relative else "E", keep=6), Column("Δ m", keep=5), Column("Δ v", keep=5),
+        Column("gradient RMS", keep=2), Column("starved", keep=1),
     ]  # fmt: skip
     rows = []
     for p in moved:
         row = [
-            p.parameter, figure(p.weight_change), cosine_text(p.weight_cosine), ratio_text(p.effective_lr_ratio),
-            figure(p.first_moment_change), figure(p.second_moment_change), figure(p.gradient_rms), share(p.starved),
+            p.parameter.removesuffix(_KEY_TAIL), figure(p.weight_change), cosine_text(p.weight_cosine),
+            ratio_text(p.effective_lr_ratio), figure(p.first_moment_change), figure(p.second_moment_change),
+            figure(p.gradient_rms), share(p.starved),
         ]  # fmt: skip
         rows.append(tuple([p.optimizer or NOTHING, *row] if several else row))
     if several:
         columns.insert(0, Column("optimizer", "left", keep=4))
-    note = (
-        "Δ: ‖b - a‖/‖a‖ of the weights, the first moment m, the second moment v; median E: of the effective learning "
-        "rate, b over a; gradient RMS and starved: between a and b"
-    )
-    return Table("Changed, most first", *_without_empty(tuple(columns), tuple(rows)), note)
+    used, texts = _without_empty(tuple(columns), tuple(rows))
+    shown = {c.title for c in used}
+    notes = ["Δ: ‖b-a‖/‖a‖ of the weights" + (" and of the moments m, v" if "Δ m" in shown else "")]
+    if "E" in shown:
+        notes.append("E: median effective learning rate, b over a")
+    if "E/α" in shown:
+        notes.append("E/α: median effective learning rate over the learning rate, which is not known, b over a")
+    if "gradient RMS" in shown:
+        notes.append("gradient RMS: of the gradients between the two")
+    if "starved" in shown:
+        notes.append("starved: elements that none of them reached")
+    return Table("Changed, most first", used, texts, "; ".join(notes))
 
 
 def problem_lines(problems: Iterable[Problem], *, with_info: bool = True) -> list[str]:
     """One line a problem, the most severe first."""
     order = ("error", "warning", "info")
     chosen = sorted((p for p in problems if with_info or p.severity != "info"), key=lambda p: order.index(p.severity))
-    return [f"{p.severity}: {p.message}: {p.resolution}" for p in chosen]
+    return [f"{p.severity}: {p.message}; {p.resolution}" for p in chosen]
 
 
 def _without_empty(

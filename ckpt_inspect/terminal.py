@@ -17,7 +17,7 @@ Progress = Callable[[int, int, str], None]
 
 ASCII = str.maketrans(
     dict(zip("▁▂▃▄▅▆▇█", "_.-=+*#@", strict=True))
-    | {"×": "x", "Δ": "d", "…": "~", "‖": "|", "→": ">", "ε": "e", "√": "v"}
+    | {"×": "x", "Δ": "d", "…": "~", "‖": "|", "→": ">", "ε": "e", "α": "a", "√": "v"}
 )
 """What stands for our symbols where the output's encoding doesn't have them."""
 

@@ -79,8 +79,8 @@ def test_ratio() -> None:
 def test_worst_problems_first() -> None:
     """Errors come before warnings before remarks, which can be left out."""
     problems = [Problem("a", "A", "x", "info"), Problem("b", "B", "y", "error"), Problem("c", "C", "z")]
-    assert problem_lines(problems) == ["error: B: y", "warning: C: z", "info: A: x"]
-    assert problem_lines(problems, with_info=False) == ["error: B: y", "warning: C: z"]
+    assert problem_lines(problems) == ["error: B; y", "warning: C; z", "info: A; x"]
+    assert problem_lines(problems, with_info=False) == ["error: B; y", "warning: C; z"]
 
 
 def test_piped_table_is_plain_and_whole() -> None:

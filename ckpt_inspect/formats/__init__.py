@@ -82,6 +82,14 @@ def _open_newest(folder: Path) -> Checkpoint:
                 "state-file-stale", f"{state}: names {newest}, which is not here", "the last one found here was taken"
             ),
         )
-    checkpoint = open_checkpoint(find_checkpoints(folder)[-1])
+    runs = find_runs([folder])
+    newest_path = runs[-1].checkpoints[-1]
+    if len(runs) > 1:
+        text = f"{folder}: holds the checkpoints of {len(runs)} runs: {', '.join(run.name for run in runs)}"
+        problems = (
+            *problems,
+            Problem("several-runs", text, f"the last of the last run was taken, {newest_path}", "info"),
+        )
+    checkpoint = open_checkpoint(newest_path)
     checkpoint.problems = (*problems, *checkpoint.problems)
     return checkpoint

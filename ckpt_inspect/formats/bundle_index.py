@@ -28,6 +28,7 @@ DTYPES: Mapping[int, str] = {  # tensorflow/core/framework/types.proto; quantize
 }  # fmt: skip
 
 _BUNDLE_VERSION = 1  # kTensorBundleVersion
+_MAX_SHARDS = 1 << 16  # more than any writer makes
 _FULL_EXTENT = -1  # TensorSlice::kFullExtent: the slice spans the whole dimension
 _SLICE_KEY_START = b"\0"
 
@@ -105,7 +106,7 @@ def _decode_header(value: bytes) -> tuple[int, Literal["little", "big"]]:
             oldest_reader = next((v for n, _, v in fields(content) if n == 2 and isinstance(v, int)), 0)
         else:
             raise DamagedFileError(f"the bundle's header has the unexpected field {number}: it is no bundle header")
-    if not 0 < num_shards < 1 << 31:
+    if not 0 < num_shards <= _MAX_SHARDS:
         raise DamagedFileError(f"the bundle's header claims {num_shards} shards")
     if oldest_reader > _BUNDLE_VERSION:
         raise UnsupportedError(f"is of bundle version {oldest_reader}; this package reads version {_BUNDLE_VERSION}")

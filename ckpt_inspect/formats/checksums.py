@@ -129,9 +129,12 @@ class PieceChecksums:
 
     def _insert(self, start: int, stop: int, crc: int) -> None:
         with self._lock:
-            i = bisect_left(self._starts, start)
-            if (i < len(self._starts) and self._starts[i] < stop) or (i and self._stops[i - 1] > start):
-                return  # another thread has counted the same bytes meanwhile
+            i = bisect_right(self._stops, start)
+            while i < len(self._starts) and self._starts[i] < stop:
+                # Another thread has counted some of the same bytes meanwhile; the wider range stays.
+                if self._starts[i] < start or self._stops[i] > stop:
+                    return
+                del self._starts[i], self._stops[i], self._crcs[i]
             if i < len(self._starts) and self._starts[i] == stop:
                 crc = combine(crc, self._crcs[i], self._stops[i] - stop)
                 stop = self._stops[i]

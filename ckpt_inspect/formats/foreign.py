@@ -15,6 +15,8 @@ def name_foreign(location: Location) -> CkptInspectError:
     """The error for a location that no format recognises."""
     path = location.path
     if location.kind == "absent":
+        if path.is_symlink():
+            return NotFoundError(f"{path}: is a symbolic link to {path.readlink()}, which is not there")
         if not path.parent.is_dir():
             return NotFoundError(f"{path}: there is no such path; {path.parent} is not a folder either")
         return NotFoundError(f"{path}: there is no such file or folder, and no checkpoint of that prefix")

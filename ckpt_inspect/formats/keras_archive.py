@@ -78,8 +78,8 @@ def _weight_members(archive: zipfile.ZipFile, path: Path, members: Mapping[str, 
         return listed
     if any(n.endswith(".npz") for n in members):
         raise UnsupportedError(
-            f"{path}: keeps its weights as .npz, which only early releases of Keras wrote; load the model there "
-            "and save it again"
+            f"{path}: keeps its weights as .npz, which this package doesn't read; load the model with Keras and "
+            "save it again, as .keras"
         )
     if not names:
         raise DamagedFileError(f"{path}: has a config.json, but no model.weights.h5: the archive was not written whole")

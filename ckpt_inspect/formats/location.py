@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ckpt_inspect.errors import UnsupportedError
 from ckpt_inspect.formats.byte_file import unreadable
 
 HEAD_SIZE = 256
@@ -32,7 +33,7 @@ class Location:
 
 
 def locate(path: Path) -> Location:
-    """Look at a path; NotFoundError for a file that can't be read."""
+    """Look at a path; NotFoundError for a file that can't be read, UnsupportedError for what is no file."""
     try:
         status = os.stat(path)  # noqa: PTH116 - in the loop over a folder's files; Path.stat costs thrice
     except (FileNotFoundError, NotADirectoryError):
@@ -41,6 +42,8 @@ def locate(path: Path) -> Location:
         raise unreadable(path, error if isinstance(error, OSError) else OSError(str(error))) from None
     if stat.S_ISDIR(status.st_mode):
         return Location(path, "folder")
+    if not stat.S_ISREG(status.st_mode):
+        raise UnsupportedError(f"{path}: is neither a file nor a folder (a pipe, socket or device)")
     try:
         with path.open("rb", buffering=0) as file:
             head = file.read(HEAD_SIZE)

@@ -6,6 +6,7 @@ import glob
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from ckpt_inspect.errors import CkptInspectError, NotFoundError
 from ckpt_inspect.formats import bundle, hdf5, keras_archive, sstable, tf1_v1
 from ckpt_inspect.formats.byte_file import unreadable
 from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
-from ckpt_inspect.formats.location import locate
+from ckpt_inspect.formats.location import Location, locate
 from ckpt_inspect.formats.natural_order import natural_key
 from ckpt_inspect.formats.saved_model import METADATA_FILE, MODEL_FILE
 from ckpt_inspect.formats.state_file import NAME as STATE_FILE
@@ -140,7 +141,8 @@ def _scan(folder: Path) -> Iterator[Path]:
     for name in folders:
         is_inside = is_saved_model and name in _INSIDE_SAVED_MODEL
         if not (name.startswith(".") or name in _UNIMPORTANT_FOLDERS or is_inside):
-            yield from _scan(folder / name)
+            with suppress(NotFoundError):  # a folder that can't be listed hides what it holds
+                yield from _scan(folder / name)
 
 
 def _among(folder: Path, names: Sequence[str]) -> Iterator[Path]:
@@ -152,13 +154,13 @@ def _among(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     for name in names:
         path = folder / name
         if index := bundle.INDEX_NAME.fullmatch(name):
-            if index["prefix"] in prefixes or _is_index(path):
+            if index["prefix"] in prefixes or _is_table(path):
                 found[path.with_name(index["prefix"]) if index["prefix"] else folder] = None
         elif data := bundle.DATA_NAME.fullmatch(name):
             if f"{data['prefix']}.index" not in present and (folder / f"{data['prefix']}.index").exists():
                 found[path.with_name(data["prefix"]) if data["prefix"] else folder] = None
         elif name.endswith(_JSON_SUFFIX):
-            if hdf5.recognises_shards(locate(path)):
+            if hdf5.recognises_shards(_look(path)):
                 found[path] = None
         elif shard := tf1_v1.SHARD_NAME.fullmatch(name):
             if _is_table(path):
@@ -172,33 +174,31 @@ def _among(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     yield from found
 
 
-def _is_index(path: Path) -> bool:
-    """Whether an index without data is a bundle's, or was to be one."""
-    location = locate(path)
-    return location.tail == sstable.MAGIC or is_placeholder(location)
-
-
 def _is_table(path: Path) -> bool:
-    location = locate(path)
+    """For an index without data, or a V1 shard: whether it is a table, or was to be one."""
+    location = _look(path)
     return location.tail == sstable.MAGIC or is_placeholder(location)
+
+
+def _look(path: Path) -> Location:
+    """As `locate`; what can't be read looks like nothing."""
+    try:
+        return locate(path)
+    except CkptInspectError:
+        return Location(path, "absent")
 
 
 def _is_keras(path: Path) -> bool:
     """For a file that is named like one: False only if it is soundly something else."""
-    location = locate(path)
+    location = _look(path)
     if location.head.startswith(hdf5.SIGNATURE):
         return hdf5.is_keras(path, if_damaged=True)
-    if location.head.startswith(keras_archive.SIGNATURE):
-        return path.suffix == ".keras" or keras_archive.recognises(location)
-    return location.kind == "file"
+    return not location.head.startswith(keras_archive.SIGNATURE) or keras_archive.recognises(location)
 
 
 def _is_checkpoint(path: Path) -> bool:
     """For a file whose name says nothing."""
-    try:
-        location = locate(path)
-    except CkptInspectError:
-        return False
+    location = _look(path)
     if location.head.startswith(hdf5.SIGNATURE):
         return hdf5.is_keras(path, if_damaged=False)
     return keras_archive.recognises(location) or (location.kind == "file" and location.tail == sstable.MAGIC)

@@ -21,7 +21,7 @@ OTHER = {"learning_rate": 0.003, "beta_1": 0.8, "beta_2": 0.99, "epsilon": 0.01}
 
 
 def start(dtype):
-    return (0.5 * np.random.RandomState(7).randn(*SHAPE)).astype(dtype)
+    return (0.05 * np.random.RandomState(7).randn(*SHAPE)).astype(dtype)
 
 
 def gradient(step, dtype):

@@ -47,7 +47,7 @@ class RecordedUpdate:
             got, want = update.astype(np.float64), self.change
             scale = np.max(abs(want), where=np.isfinite(want), initial=0.0)
             excess = abs(got - want) / (relative * scale + 2 * ulp)
-            is_same = (got == want) | (np.isnan(got) & np.isnan(want))
+            is_same = (got == want) | (np.isnan(got) & np.isnan(want)) | ~np.isfinite(self.before.astype(np.float64))
             return float(np.max(np.where(is_same, 0.0, np.where(np.isnan(excess), np.inf, excess))))
 
 

@@ -78,7 +78,7 @@ def _values(frame: DataFrame, column: str) -> Floats:
 
 
 def _log_axis(axes: Axes, *values: Floats) -> tuple[float, float]:
-    low, high = style.positive_range(*values)
+    low, high = style.positive_range(*values, decades=1.5)
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     style.set_log_axis(axes.xaxis, low, high, most=5)
@@ -99,14 +99,15 @@ def _draw_medians(axes: Axes, a: Floats, b: Floats) -> None:
 
 
 def _draw_ratios(axes: Axes, series: list[tuple[Floats, str]]) -> None:
-    """A dot and a stalk a row on a logarithmic axis; from all zeros (infinite) an arrow head at the edge."""
+    """A dot and a stalk a row, logarithmic; a change from all zeros (infinite) is an arrow head at the edge."""
     low, high = _log_axis(axes, *(values for values, _ in series))
     rows = np.arange(len(series[0][0]))
     offsets = np.linspace(-0.2, 0.2, len(series)) if len(series) > 1 else [0.0]
     for (values, color), offset in zip(series, offsets, strict=True):
         is_drawn = np.isfinite(values) & (values > 0)
-        axes.hlines(rows[is_drawn] + offset, low, values[is_drawn], color=color, lw=1.6, alpha=0.35)
-        axes.plot(values[is_drawn], rows[is_drawn] + offset, "o", color=color, ms=4.5, mec="white", mew=0.5, gid="change")
+        drawn, places = values[is_drawn], rows[is_drawn] + offset
+        axes.hlines(places, low, drawn, color=color, lw=1.6, alpha=0.35)
+        axes.plot(drawn, places, "o", color=color, ms=4.5, mec="white", mew=0.5, gid="change")
         is_infinite = np.isposinf(values)
         edge = [high] * int(is_infinite.sum())
         axes.plot(edge, rows[is_infinite] + offset, ">", color=color, ms=5, clip_on=False, gid="from zero")

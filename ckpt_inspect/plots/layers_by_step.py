@@ -52,7 +52,7 @@ def plot_layers_by_step(chapter: Chapter) -> Figure:
     low, high, extend = _colour_range(medians)
     labels = fitting_labels(lambda n: [g.label for g in chapter.groups(len(groups), n)], _LABELS)
     layout = _layout(labels, len(order), [len(run.checkpoints) for run in runs])
-    note = "Beside the rows: the newest median, and how many times the first it is. Grey: not defined."
+    note = "Beside the rows: the newest median, and how many times the first it is. Hatched: not defined."
     if len(order) > len(groups):
         note += f" All {len(order)} parameters have a row; labels name branches of the model (how many, in brackets)."
     if len(chapter.runs) > MOST_RUNS:
@@ -109,7 +109,7 @@ def _draw(axes: Axes, values: Floats, norm: Any) -> Any:
     import seaborn
 
     shown = np.ma.masked_invalid(np.where(values > 0, values, np.nan))
-    axes.set_facecolor(style.MISSING)
+    style.hatch_ground(axes)
     seaborn.heatmap(
         shown.filled(np.nan), mask=np.ma.getmaskarray(shown), norm=norm, cmap=style.MAGNITUDE, cbar=False, ax=axes,
         xticklabels=False, yticklabels=False, rasterized=True,

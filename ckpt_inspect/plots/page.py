@@ -143,7 +143,8 @@ class Page:
         from matplotlib.lines import Line2D
         from matplotlib.patches import Rectangle
 
-        left, right, middle = x / self.width, (x + 0.26) / self.width, 1 - y / self.height
+        left, dot, right = (each / self.width for each in (x, x + 0.05, x + 0.26))
+        middle = 1 - y / self.height
         frame, color, alpha = self.figure.transFigure, entry.color, entry.alpha
         artist: Rectangle | Line2D
         if entry.mark == "band":
@@ -151,12 +152,17 @@ class Page:
             corner = (left, middle - high / 2)
             artist = Rectangle(corner, right - left, high, facecolor=color, linewidth=0, alpha=alpha, transform=frame)
         elif entry.mark == "dot":
-            artist = Line2D([(left + right) / 2], [middle], marker="o", ms=5, color=color, alpha=alpha, transform=frame)
+            artist = Line2D([dot], [middle], marker="o", ms=5, color=color, alpha=alpha, transform=frame)
         else:
             dashes = entry.dashes
             artist = Line2D([left, right], [middle] * 2, lw=1.6, ls=dashes, color=color, alpha=alpha, transform=frame)
         self.figure.add_artist(artist)
-        self.text(x + 0.33, y, entry.text, size=KEY_SIZE, color=style.INK, va="center_baseline", gid="key")
+        start = x + _mark_width(entry)
+        self.text(start, y, entry.text, size=KEY_SIZE, color=style.INK, va="center_baseline", gid="key")
+
+
+def _mark_width(entry: Key) -> float:
+    return 0.16 if entry.mark == "dot" else 0.33
 
 
 def _key_lines(key: Sequence[Key], width: float) -> list[list[tuple[float, Key]]]:
@@ -164,7 +170,7 @@ def _key_lines(key: Sequence[Key], width: float) -> list[list[tuple[float, Key]]
     lines: list[list[tuple[float, Key]]] = []
     x = width + 1.0
     for entry in key:
-        length = 0.33 + text_width(entry.text, KEY_SIZE)
+        length = _mark_width(entry) + text_width(entry.text, KEY_SIZE)
         if not lines or x + length > MARGIN + width:
             lines.append([])
             x = MARGIN

@@ -125,7 +125,7 @@ def _plot_blocks(chapter: Chapter, affected: _Affected, note: str) -> Figure:
     height = len(labels) * ROW
     right = left + 3 * (width + numbers)
     page = Page(
-        QUESTION, chapter.subtitle, note + " At right of each block: the newest share. Grey: not known.",
+        QUESTION, chapter.subtitle, note + " At right of each block: the newest share. Hatched: not known.",
         width=right + MARGIN, height=top + height + 0.52,
     )
     rows = tuple(Group(label, (position,)) for position, label in enumerate(labels))
@@ -159,7 +159,7 @@ def _plot_blocks(chapter: Chapter, affected: _Affected, note: str) -> Figure:
 def _draw_block(axes: Axes, values: Floats, norm: Any) -> None:
     import seaborn
 
-    axes.set_facecolor(style.MISSING)
+    style.hatch_ground(axes)
     seaborn.heatmap(
         values, mask=np.isnan(values), norm=norm, cmap=seaborn.color_palette(style.SHARE, as_cmap=True), cbar=False,
         ax=axes, xticklabels=False, yticklabels=False, rasterized=True,

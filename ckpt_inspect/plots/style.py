@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
 INK = "#1f2328"
 MUTED = "#646b73"
 FAINT = "#d7dbdf"
-MISSING = "#eceef0"
-"""Ground of a heatmap, seen where there is no value."""
 RUN_COLORS = ("#0173b2", "#d55e00", "#029e73", "#cc78bc", "#de8f05", "#56b4e9")
-"""seaborn's `colorblind`, in the order in which runs take them; the first draws what belongs to no run in particular."""
+"""seaborn's `colorblind`, in the order in which runs take them; the first also draws what belongs to no run."""
 MAIN = RUN_COLORS[0]
 ALERT = RUN_COLORS[1]
 HEALTHY = "#029e73"
@@ -130,6 +129,13 @@ def log_ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [low, high] if high > low else [low]
 
 
+def hatch_ground(axes: Axes) -> None:
+    """Hatch a heatmap's ground, which is seen where there is no value, so that it is like no colour of the map."""
+    axes.set_facecolor("white")
+    axes.patch.set_hatch("////")
+    axes.patch.set_edgecolor(FAINT)
+
+
 def set_log_axis(axis: Axis, low: float, high: float, most: int = 5, *, labels: bool = True) -> None:
     """A logarithmic axis from `low` to `high` with few, round, labelled ticks."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
@@ -156,12 +162,15 @@ def set_count_axis(axis: Axis, low: float, high: float, most: int = 5) -> None:
     axis.set_major_formatter(FixedFormatter([count(tick) for tick in ticks]))
 
 
-def positive_range(*arrays: Any, pad: float = 0.06) -> tuple[float, float]:
-    """Limits of a logarithmic axis that shows all positive finite values, with a margin; (0.1, 10) without any."""
+def positive_range(*arrays: Any, pad: float = 0.06, decades: float = 0.0) -> tuple[float, float]:
+    """Limits of a logarithmic axis that shows all positive finite values, with a margin; (0.1, 10) without any.
+
+    They are `decades` apart at least, so that small differences look small.
+    """
     values = np.concatenate([np.ravel(np.asarray(a, dtype=float)) for a in arrays]) if arrays else np.empty(0)
     values = values[np.isfinite(values) & (values > 0)]
     if not values.size:
         return 0.1, 10.0
     low, high = np.log10(values.min()), np.log10(values.max())
-    margin = max((high - low) * pad, 0.12)
+    margin = max((high - low) * pad, (decades - (high - low)) / 2, 0.12)
     return float(10 ** (low - margin)), float(10 ** (high + margin))

@@ -14,9 +14,9 @@ from typing import Any
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
 from ckpt_inspect.layouts.found import Family, FoundOptimizer, FoundParameter, unique_names
-from ckpt_inspect.layouts.layer_groups import GroupedWeights, model_weights
+from ckpt_inspect.layouts.layer_groups import model_weights
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, OptimizerConfig, rule_of_class, unwrap_config
-from ckpt_inspect.layouts.trainable_order import Pairing
+from ckpt_inspect.layouts.trainable_order import Block, Pairing, pair
 
 LAYOUT = "keras-groups"
 INTEGERS = ("int32", "int64", "uint32", "uint64")
@@ -43,11 +43,11 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     groups = _optimizer_groups(checkpoint)
     if not groups:
         return [_absent(config, where, _family(checkpoint))] if config is not None else []
-    weights = model_weights(checkpoint, training.model if training else None)
+    models = model_weights(checkpoint, training.model if training else None)
     found = []
     for path, keys in groups.items():
         is_compiled = path.split("/")[0] == "optimizer"
-        found.append(_read_optimizer(checkpoint, path, keys, weights, config if is_compiled else None, where))
+        found.append(_read_optimizer(checkpoint, path, keys, models, config if is_compiled else None, where))
     return found
 
 
@@ -93,7 +93,7 @@ def _absent(config: OptimizerConfig, where: str, family: Family) -> FoundOptimiz
 
 
 def _read_optimizer(
-    checkpoint: Checkpoint, path: str, keys: Sequence[str], weights: GroupedWeights, config: OptimizerConfig | None, where: str
+    checkpoint: Checkpoint, path: str, keys: Sequence[str], models: Sequence[Block], config: OptimizerConfig | None, where: str
 ) -> FoundOptimizer:
     family = _family(checkpoint)
     label = checkpoint.labels().get(f"{path}/vars", "")
@@ -110,7 +110,7 @@ def _read_optimizer(
     scalars: dict[str, str] = {}
     extra: dict[str, Any] = {}
     if rule in ADAM_FAMILY:
-        reading, pairing = _choose_reading(specs, family, config, rule if is_read else None, weights)
+        reading, pairing = _choose_reading(specs, family, config, rule if is_read else None, models)
         if reading is None:
             extra["state_is_absent"] = "the optimizer was saved before its first update, without moments"
             if len([s for s in specs if s.shape != ()]) > 0:
@@ -154,17 +154,20 @@ def _unreadable(path: str, count: int) -> Problem:
 
 
 def _choose_reading(
-    specs: Sequence[TensorSpec], family: Family, config: OptimizerConfig | None, rule: str | None, weights: GroupedWeights
+    specs: Sequence[TensorSpec], family: Family, config: OptimizerConfig | None, rule: str | None, models: Sequence[Block]
 ) -> tuple[_Reading | None, Pairing | None]:
-    """The reading whose slots fit the model's weights in order; failing that, the first that fits itself."""
-    fallback: _Reading | None = None
+    """The first reading whose slots fit all of the model's weights; else some of them; else the first that fits itself."""
+    best: tuple[_Reading | None, Pairing | None] = None, None
+    best_score = (-1, -1)
     for reading in _readings(specs, family, config, rule):
         shapes = [specs[i].shape for i in reading.first]
-        pairing = weights.pair(shapes)
-        if pairing is not None:
-            return reading, pairing
-        fallback = fallback or reading
-    return fallback, None
+        for model in models:
+            pairing = pair(model, shapes)
+            paired = 0 if pairing is None else sum(w is not None for w in pairing.weights)
+            score = (int(pairing is not None) + int(pairing is not None and len(shapes) == len(model.trained())), paired)
+            if score > best_score:
+                best, best_score = (reading, pairing), score
+    return best
 
 
 def _readings(
@@ -205,8 +208,12 @@ def _lay_out(
     def take(n: int) -> tuple[int, ...]:
         return tuple(next(indices) for _ in range(n))
 
-    averages = take(count if has_ema else 0)
-    accumulators = take(count if has_accumulators else 0)
+    if has_ema and has_accumulators:  # one of each for each weight in turn
+        both = take(2 * count)
+        averages, accumulators = both[::2], both[1::2]
+    else:
+        averages = take(count if has_ema else 0)
+        accumulators = take(count if has_accumulators else 0)
     u_product = take(1)[0] if product == "before" else None
     pairs = take(2 * count)
     maxima = take(count if has_maxima else 0)
@@ -238,7 +245,7 @@ def _parameters(
             Problem(
                 "association-uncertain",
                 "the file records no order of the layers (or not which are trained), and several choices of weights have the moments' shapes",
-                f"{sum(w is None for w in chosen)} of {len(chosen)} were left without weights, the others are the first choice that fits",
+                f"{sum(w is None for w in chosen)} of {len(chosen)} were left without weights, and are reported by their place",
             )
         )
     names = unique_names(w.name if w else f"weight {i}" for i, w in enumerate(chosen))

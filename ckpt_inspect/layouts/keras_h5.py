@@ -16,7 +16,7 @@ from ckpt_inspect.layouts.found import Family, FoundOptimizer, FoundParameter, u
 from ckpt_inspect.layouts.keras_variables import SlotName, adapt_slots, parse_keras2_slot, parse_keras3_slot, read_rule
 from ckpt_inspect.layouts.model_config import frozen_layers
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, OptimizerConfig, unwrap_config
-from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Weight, pair_in_order
+from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Weight, pair
 
 LAYOUT = "keras-h5"
 MODEL, OPTIMIZER = "model_weights/", "optimizer_weights/"
@@ -63,6 +63,14 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
             problems=tuple(problems),
         )
     ]
+
+
+def _by_layer(weights: Sequence[Weight]) -> Block:
+    """The weights as a model of layers, in the order that the file records."""
+    layers: dict[str, list[Weight]] = {}
+    for weight in weights:
+        layers.setdefault(weight.key.removeprefix(MODEL).partition("/")[0], []).append(weight)
+    return Block("", (), tuple(Block(name, tuple(members)) for name, members in layers.items()))
 
 
 def _extra(names: Mapping[str, str], config: OptimizerConfig | None) -> dict[str, Any]:
@@ -187,7 +195,7 @@ def _pair_nameless(
         maxima = shapes[2 * count :]
         if maxima and maxima != shapes[:count] and any(s != (1,) for s in maxima):
             continue
-        pairing = pair_in_order(weights, shapes[:count])
+        pairing = pair(_by_layer(weights), shapes[:count])
         if pairing is None:
             problems.append(
                 Problem(
@@ -201,7 +209,7 @@ def _pair_nameless(
                 Problem(
                     "association-uncertain",
                     "the slots have no names, and some layers aren't trained: more than one choice of weights fits their order and shapes",
-                    "the first that fits was taken",
+                    "those that could belong to several weights are reported by their place",
                 )
             )
         has_maximum = bool(maxima) and config is not None and config.config.get("amsgrad") is True

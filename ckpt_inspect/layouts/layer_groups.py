@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.layouts.model_config import LayerConfig, layers_of, snake_case
-from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Pairing, Shape, Weight, pair_blocks, pair_in_order
+from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Weight
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 NOT_LAYERS = ("optimizer", "metrics", "compile_metrics", "loss_tracker", "_metrics")
@@ -41,40 +40,21 @@ PART_ORDERS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class GroupedWeights:
-    """A model's weights, layer by layer."""
-
-    blocks: tuple[Block, ...]
-    """Each layer's weights in the order of its trainable weights, then the rest."""
-    is_ordered: bool
-    """Whether the order of the blocks is the model's."""
-    written: tuple[Block, ...] = ()
-    """The same blocks in the order in which they were written, which is the model's too; empty where that can't be told."""
-
-    def pair(self, shapes: Sequence[Shape]) -> Pairing | None:
-        """The weights that slots of these shapes belong to; None where no choice of weights fits."""
-        if self.is_ordered:
-            return pair_in_order(_flat(self.blocks), shapes)
-        pairing = pair_blocks(self.blocks, shapes)
-        if (pairing is None or not pairing.is_certain) and self.written:
-            return pair_in_order(_flat(self.written), shapes) or pairing
-        return pairing
-
-
-def _flat(blocks: Sequence[Block]) -> list[Weight]:
-    return [w for block in blocks for w in block.weights]
-
-
-def model_weights(checkpoint: Checkpoint, model: Mapping[str, Any] | None) -> GroupedWeights:
-    """All floating-point weights of the model, with names `<layer>/<role>`."""
+def model_weights(checkpoint: Checkpoint, model: Mapping[str, Any] | None) -> tuple[Block, ...]:
+    """The model's floating-point weights, named `<layer>/<role>`, by layer; alternatives, the surest first."""
     tree = _tree(checkpoint)
     layers = layers_of(model)
     config = model.get("config") if model is not None else None
     name = str(config.get("name", "model")) if isinstance(config, Mapping) else "model"
+    own = _own(checkpoint, tree, name)
     if layers is not None and any(c in tree for c in CONTAINERS):
-        return GroupedWeights((*_configured(checkpoint, tree, "", layers), *_own(checkpoint, tree, name)), True)
-    return _written(checkpoint, tree, name)
+        return (Block("", (), (*_configured(checkpoint, tree, "", layers), *own)),)
+    unordered = _unordered(checkpoint, tree, "", "", order=None)
+    written = checkpoint.written_order()
+    trees = [unordered]
+    if written and any(c in tree for c in CONTAINERS) and _agrees_with_counts(tree, "", written):
+        trees.append(_unordered(checkpoint, tree, "", "", order=written))
+    return tuple(Block("", (), (*t.parts, *own), t.is_ordered) for t in trees)
 
 
 def _tree(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -99,9 +79,7 @@ def _children(tree: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     return next(((c, tree[c]) for c in CONTAINERS if c in tree), ("", {}))
 
 
-def _configured(
-    checkpoint: Checkpoint, tree: Mapping[str, Any], path: str, layers: Sequence[LayerConfig]
-) -> list[Block]:
+def _configured(checkpoint: Checkpoint, tree: Mapping[str, Any], path: str, layers: Sequence[LayerConfig]) -> list[Block]:
     """One block a layer, in the order of the configuration; a model inside gives one for each of its own."""
     container, groups = _children(tree)
     blocks: list[Block] = []
@@ -115,9 +93,8 @@ def _configured(
         group, here = groups[name], f"{path}{container}/{name}"
         if layer.layers is not None and any(c in group for c in CONTAINERS):
             blocks += _configured(checkpoint, group, f"{here}/", layer.layers)
-            continue
-        weights = _layer_weights(checkpoint, group, layer.name, base, layer.is_trainable, layer.config)
-        blocks.append(Block(base, tuple(weights)))
+        else:
+            blocks.append(_layer(checkpoint, group, layer.name, base, base, layer.is_trainable, layer.config))
     return blocks
 
 
@@ -135,30 +112,42 @@ def _number(group: str) -> int:
     return int(tail) if tail.isdigit() else 0
 
 
-def _written(checkpoint: Checkpoint, tree: Mapping[str, Any], model_name: str) -> GroupedWeights:
-    """Without a configuration: layers of one class are counted in the model's order; classes among each other aren't."""
-    labels, order = checkpoint.labels(), checkpoint.written_order()
-    blocks: list[tuple[tuple[int, ...], Block]] = []
+def _unordered(
+    checkpoint: Checkpoint, tree: Mapping[str, Any], path: str, kind: str, order: Mapping[str, int] | None
+) -> Block:
+    """Without a configuration: layers of one class are counted in the model's order; classes among each other aren't.
 
-    def visit(group: Mapping[str, Any], path: str, kind: str, place: tuple[int, ...]) -> None:
-        container, members = _children(group)
-        if not container and path:
-            shown = labels.get(f"{path}/vars") or path
-            base = re.sub(r"_\d+$", "", path.rpartition("/")[2])
-            blocks.append((place, Block(kind, tuple(_layer_weights(checkpoint, group, shown, base, True, {})))))
-            return
-        for name in sorted(members or group, key=lambda g: (_number(g), g)):
-            if name == "vars" and not container:
-                continue
-            child = "/".join(p for p in (path, container, name) if p)
-            counted = re.sub(r"_\d+$", "", name) if container else name
-            visit((members or group)[name], child, f"{kind}/{counted}", (*place, order.get(child, 0)))
+    `order` tells when each group was written, and with it the order of a container's layers.
+    """
+    container, members = _children(tree)
+    if path and not container:
+        shown = checkpoint.labels().get(f"{path}/vars") or path
+        return _layer(checkpoint, tree, shown, re.sub(r"_\d+$", "", path.rpartition("/")[2]), kind, True, {})
+    parts = []
+    for name in members or tree:
+        if name == "vars" and not container:
+            continue
+        child = "/".join(p for p in (path, container, name) if p)
+        label = checkpoint.labels().get(f"{child}/vars", "")
+        counted = re.sub(r"_\d+$", "", name if container else label or name)
+        place = order.get(child, 0) if order is not None else 0
+        number = _number(name) if container else _number(label)
+        parts.append((place, number, child, _unordered(checkpoint, (members or tree)[name], child, counted, order)))
+    parts.sort(key=lambda p: p[:3])
+    return Block(kind, (), tuple(p[3] for p in parts), order is not None and bool(container))
 
-    visit(tree, "", "", ())
-    own = [(((1 << 62),), b) for b in _own(checkpoint, tree, model_name)]
-    in_order = tuple(b for _, b in sorted([*blocks, *own], key=lambda entry: entry[0]))
-    is_written = bool(order) and bool(_children(tree)[0])
-    return GroupedWeights(tuple(b for _, b in [*blocks, *own]), len(blocks) <= 1, in_order if is_written else ())
+
+def _agrees_with_counts(tree: Mapping[str, Any], path: str, written: Mapping[str, int]) -> bool:
+    """Whether the offsets grow with each class's counter: then space was not reused, and they tell the order of writing."""
+    container, members = _children(tree)
+    for base in {re.sub(r"_\d+$", "", m) for m in members}:
+        counted = sorted((m for m in members if re.fullmatch(rf"{re.escape(base)}(_\d+)?", m)), key=_number)
+        places = [written[p] for m in counted if (p := f"{path}{container}/{m}") in written]
+        if places != sorted(places):
+            return False
+    return all(
+        _agrees_with_counts(group, f"{path}{container}/{m}/", written) for m, group in members.items() if _children(group)[0]
+    )
 
 
 def _own(checkpoint: Checkpoint, tree: Mapping[str, Any], name: str) -> list[Block]:
@@ -168,10 +157,10 @@ def _own(checkpoint: Checkpoint, tree: Mapping[str, Any], name: str) -> list[Blo
     return [Block("", weights)] if weights else []
 
 
-def _layer_weights(
-    checkpoint: Checkpoint, group: Mapping[str, Any], name: str, base: str, is_trainable: bool, config: Mapping[str, Any]
-) -> list[Weight]:
-    """A layer's own weights, then those of its parts, trained ones first as Keras lists them."""
+def _layer(
+    checkpoint: Checkpoint, group: Mapping[str, Any], name: str, base: str, kind: str, is_trainable: bool, config: Mapping[str, Any]
+) -> Block:
+    """A layer's own weights, and its parts'; `base` is its class as groups spell it."""
     keys = group.get("vars", {})
     roles = _roles(base, len(keys), config)
     weights = []
@@ -179,18 +168,14 @@ def _layer_weights(
         role = roles[i] if i < len(roles) else str(i)
         trained = is_trainable and role not in NOT_TRAINED and base not in NEVER_TRAINED_CLASSES
         weights.append(Weight(f"{name}/{role}", keys[i], checkpoint.tensors[keys[i]].shape, trained))
-    for part in _parts_in_order([g for g in group if g != "vars"]):
+    names = [g for g in group if g != "vars"]
+    known = next((order for order in PART_ORDERS if sum(n in order for n in names) > 1), None)
+    parts = []
+    for part in sorted(names, key=(lambda p: (known.index(p) if p in known else len(known), p)) if known else (lambda p: (_number(p), p))):
         inner = part if part in ROLES else re.sub(r"_\d+$", "", part.strip("_"))
         inner = "dense" if inner.endswith("_dense") else inner
-        weights += _layer_weights(checkpoint, group[part], f"{name}/{part}", inner, is_trainable, {})
-    return weights
-
-
-def _parts_in_order(parts: Sequence[str]) -> list[str]:
-    for order in PART_ORDERS:
-        if sum(p in order for p in parts) > 1:
-            return sorted(parts, key=lambda p: (order.index(p) if p in order else len(order), p))
-    return sorted(parts, key=lambda p: (re.sub(r"\d+$", "", p), _number(p)))
+        parts.append(_layer(checkpoint, group[part], f"{name}/{part}", inner, re.sub(r"_\d+$", "", part), is_trainable, {}))
+    return Block(kind, tuple(weights), tuple(parts), known is not None)
 
 
 def _roles(base: str, count: int, config: Mapping[str, Any]) -> tuple[str, ...]:

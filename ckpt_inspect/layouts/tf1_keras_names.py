@@ -14,7 +14,7 @@ from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter
 from ckpt_inspect.layouts.graph_def import VARIABLE_OPS, decode_graph_def
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, rule_of_class
-from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Pairing, Weight, pair_blocks, pair_in_order
+from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Pairing, Weight, pair
 
 LAYOUT = "tf1-keras-names"
 SLOTS = {"m": "first_moment", "v": "second_moment", "vhat": "max_second_moment"}
@@ -139,12 +139,13 @@ def _pair(checkpoint: Checkpoint, keys: Sequence[str], shapes: Sequence[tuple[in
     if graph is not None:
         created = {n.name: i for i, n in enumerate(decode_graph_def(graph.graph_def, graph.where).nodes.values()) if n.op in VARIABLE_OPS}
         if all(w.name in created for w in weights):
-            return pair_in_order(sorted(weights, key=lambda w: created[w.name]), shapes)
+            weights.sort(key=lambda w: created[w.name])
+            return pair(Block("", tuple(weights)), shapes)
     layers: dict[str, list[Weight]] = {}
     for weight in weights:
         layers.setdefault(weight.name.rpartition("/")[0], []).append(weight)
     blocks = [Block(name, tuple(sorted(block, key=_role_place))) for name, block in layers.items()]
-    return pair_blocks(blocks, shapes)
+    return pair(Block("", (), tuple(blocks), is_ordered=False), shapes)
 
 
 def _role_place(weight: Weight) -> tuple[int, str]:

@@ -1,19 +1,22 @@
-"""Pairing by recorded order: a list of slots against a list of weights, where no name says what belongs to what.
+"""Pairing by recorded order: a list of slots against a tree of weights, where no name says what belongs to what.
 
-Keras builds its slots in the order of the model's trainable weights. Weights that aren't trained (moving statistics, frozen
-layers, seeds) stand in the model's list and not in the optimizer's, so the slots are a subsequence. Shapes never choose: they
-check the order, and tell whether another choice would have been possible.
+Keras builds its slots in the order of the model's trainable weights: a layer's own, then its parts', one after the other.
+Weights that aren't trained (moving statistics, frozen layers, seeds) stand in the tree and have no slots. Shapes never choose:
+they check an order that the file records, and tell where another one would have been possible. Such weights stay unpaired.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 Shape = tuple[int, ...]
 
 NOT_TRAINED = ("moving_mean", "moving_variance", "running_mean", "running_std", "running_variance", "seed_generator_state", "seed_state")
 """Roles of weights that no optimizer trains (batch normalization, seeds), by Keras' own names."""
+MOST_ORDERS = 2_000
+"""How many orders of a layer's parts are tried before its weights are left unpaired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +32,26 @@ class Weight:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Weights whose order among themselves is known: a layer's."""
+    """A layer or model: its own weights, in order, and its parts'."""
 
     kind: str
-    """Blocks of one kind stand in their true order (the layers of one class, which are counted); empty names are kinds too."""
+    """Siblings of one kind stand in their true order among each other, whatever is known of the others (layers of one class
+    are counted)."""
     weights: tuple[Weight, ...]
+    parts: tuple[Block, ...] = ()
+    is_ordered: bool = True
+    """Whether the parts stand in the order in which they are trained."""
+
+    def trained(self) -> list[Weight]:
+        """All trained weights, the parts' behind its own."""
+        return [w for w in self.weights if w.is_trained] + [w for part in self.parts for w in part.trained()]
+
+    def layers(self) -> Iterator[Block]:
+        """It and all blocks inside, as blocks without parts."""
+        if self.weights:
+            yield Block(self.kind, self.weights)
+        for part in self.parts:
+            yield from part.layers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,80 +60,132 @@ class Pairing:
 
     weights: tuple[Weight | None, ...]
     """In the order of the slots; None where it is open."""
-    is_certain: bool
-    """Whether no other choice of weights in the same order has these shapes."""
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether no slot is left open."""
+        return None not in self.weights
 
 
-def pair_in_order(weights: Sequence[Weight], shapes: Sequence[Shape]) -> Pairing | None:
-    """The weights that slots of these shapes belong to, in order; None where no choice of weights has these shapes.
+def pair(model: Block, shapes: Sequence[Shape]) -> Pairing | None:
+    """The weights that slots of these shapes belong to; None where no permitted order of the weights has these shapes.
 
-    What is known not to be trained is left out if that fits, and else considered as well (a configuration can be changed after
-    the optimizer was built).
+    What is known not to be trained is left out. Where that leaves more weights than slots, whole layers may be frozen: those
+    that every way of freezing some leaves where they are are paired.
     """
-    trained = [w for w in weights if w.is_trained]
-    if [w.shape for w in trained] == list(shapes):
-        return Pairing(tuple(trained), True)
-    for candidates in (trained, list(weights)):
-        ways = _count_ways(candidates, shapes)
-        if ways[0][0]:
-            return Pairing(_first_choice(candidates, shapes, ways), ways[0][0] == 1)
+    trained = model.trained()
+    if len(trained) == len(shapes):
+        chosen = _pair_block(model, shapes)
+        return Pairing(tuple(chosen)) if chosen is not None else None
+    if len(trained) > len(shapes) and _is_ordered_throughout(model):
+        return _pair_frozen([b for b in model.layers() if b.trained()], shapes)
     return None
 
 
-def _count_ways(weights: Sequence[Weight], shapes: Sequence[Shape]) -> list[list[int]]:
-    """ways[i][j]: in how many ways (2 stands for several) shapes[j:] can be chosen in order from weights[i:]."""
-    ways = [[0] * (len(shapes) + 1) for _ in range(len(weights) + 1)]
-    for i in range(len(weights), -1, -1):
-        ways[i][len(shapes)] = 1
-        for j in range(len(shapes) - 1, -1, -1):
-            if i < len(weights):
-                taken = ways[i + 1][j + 1] if weights[i].shape == shapes[j] else 0
-                ways[i][j] = min(2, ways[i + 1][j] + taken)
-    return ways
+def _is_ordered_throughout(block: Block) -> bool:
+    return (block.is_ordered or len(block.parts) <= 1) and all(_is_ordered_throughout(p) for p in block.parts)
 
 
-def _first_choice(weights: Sequence[Weight], shapes: Sequence[Shape], ways: Sequence[Sequence[int]]) -> tuple[Weight, ...]:
-    chosen: list[Weight] = []
-    for i, weight in enumerate(weights):
-        j = len(chosen)
-        if j < len(shapes) and weight.shape == shapes[j] and ways[i + 1][j + 1]:
-            chosen.append(weight)
-    return tuple(chosen)
-
-
-def pair_blocks(blocks: Sequence[Block], shapes: Sequence[Shape], budget: int = 20_000) -> Pairing | None:
-    """Like `pair_in_order` where only the order inside each block is known, and that of the blocks of one kind.
-
-    Weights whose block could stand elsewhere just as well are left None, and the pairing is not certain.
-    """
-    chains: dict[str, list[tuple[Weight, ...]]] = {}
-    for block in blocks:
-        trained = tuple(w for w in block.weights if w.is_trained)
-        if trained:
-            chains.setdefault(block.kind, []).append(trained)
-    if sum(len(part) for chain in chains.values() for part in chain) != len(shapes):
+def _pair_block(block: Block, shapes: Sequence[Shape]) -> list[Weight | None] | None:
+    """The block's weights against exactly their number of slots; None where they don't fit."""
+    own: list[Weight | None] = [w for w in block.weights if w.is_trained]
+    if [w.shape for w in own if w is not None] != list(shapes[: len(own)]):
         return None
-    orders = list(chains.values())
-    solutions: list[tuple[Weight, ...]] = []
-    steps = 0
+    parts = [p for p in block.parts if p.trained()]
+    rest = shapes[len(own) :]
+    if block.is_ordered or len(parts) <= 1:
+        paired = _pair_sequence(parts, rest)
+    else:
+        paired = _pair_any_order(parts, rest)
+    return None if paired is None else own + paired
 
-    def extend(used: tuple[int, ...], chosen: tuple[Weight, ...]) -> None:
-        nonlocal steps
+
+def _pair_sequence(parts: Sequence[Block], shapes: Sequence[Shape]) -> list[Weight | None] | None:
+    chosen: list[Weight | None] = []
+    for part in parts:
+        paired = _pair_block(part, shapes[len(chosen) : len(chosen) + len(part.trained())])
+        if paired is None:
+            return None
+        chosen += paired
+    return chosen
+
+
+def _pair_any_order(parts: Sequence[Block], shapes: Sequence[Shape]) -> list[Weight | None] | None:
+    """Parts that have only one place in all orders that fit are paired there; the others' places stay open."""
+    orders = list(_orders(parts, shapes))
+    if not orders:
+        return None
+    chosen: list[Weight | None] = [None] * len(shapes)
+    if len(orders) >= MOST_ORDERS:
+        return chosen
+    for i, part in enumerate(parts):
+        starts = {order[i] for order in orders}
+        if len(starts) == 1:
+            start = starts.pop()
+            paired = _pair_block(part, shapes[start : start + len(part.trained())])
+            if paired is not None:
+                chosen[start : start + len(paired)] = paired
+    return chosen
+
+
+def _orders(parts: Sequence[Block], shapes: Sequence[Shape]) -> Iterator[tuple[int, ...]]:
+    """For each order of the parts that fits: the place at which each starts. At most MOST_ORDERS."""
+    sizes = [len(p.trained()) for p in parts]
+    wanted = [Counter(w.shape for w in p.trained()) for p in parts]
+    earlier = [[j for j in range(i) if parts[j].kind == parts[i].kind] for i in range(len(parts))]
+    found = steps = 0
+
+    def extend(position: int, starts: tuple[int | None, ...]) -> Iterator[tuple[int, ...]]:
+        nonlocal found, steps
         steps += 1
-        if steps > budget or len(solutions) > 50:
+        if steps > 20 * MOST_ORDERS or found >= MOST_ORDERS:
             return
-        if len(chosen) == len(shapes):
-            solutions.append(chosen)
+        if position == len(shapes):
+            found += 1
+            yield tuple(s for s in starts if s is not None)
             return
-        for i, chain in enumerate(orders):
-            if used[i] < len(chain):
-                part = chain[used[i]]
-                if [w.shape for w in part] == list(shapes[len(chosen) : len(chosen) + len(part)]):
-                    extend((*used[:i], used[i] + 1, *used[i + 1 :]), chosen + part)
+        for i, start in enumerate(starts):
+            if start is not None or any(starts[j] is None for j in earlier[i]):
+                continue
+            piece = shapes[position : position + sizes[i]]
+            if Counter(piece) == wanted[i] and _pair_block(parts[i], piece) is not None:
+                yield from extend(position + sizes[i], (*starts[:i], position, *starts[i + 1 :]))
 
-    extend((0,) * len(orders), ())
-    if not solutions:
+    yield from extend(0, (None,) * len(parts))
+
+
+def _pair_frozen(layers: Sequence[Block], shapes: Sequence[Shape]) -> Pairing | None:
+    """Layers in order, each trained as a whole or not at all: what all choices that fit have in common."""
+    parts = [layer.trained() for layer in layers]
+    fits = [[False] * (len(shapes) + 1) for _ in range(len(parts) + 1)]
+    fits[len(parts)][len(shapes)] = True
+    for i in range(len(parts) - 1, -1, -1):
+        for j in range(len(shapes), -1, -1):
+            fits[i][j] = fits[i + 1][j] or (_matches(parts[i], shapes, j) and fits[i + 1][j + len(parts[i])])
+    if not fits[0][0]:
         return None
-    agreed = tuple(w if all(s[i] is w for s in solutions) else None for i, w in enumerate(solutions[0]))
-    is_complete = steps <= budget and len(solutions) <= 50
-    return Pairing(agreed if is_complete else tuple(None for _ in shapes), is_complete and None not in agreed)
+    # Forward: the slots that any choice reaches before layer i; a layer's place is certain where all choices give it one and the same
+    reached = {0}
+    candidates: list[set[int]] = [set() for _ in shapes]
+    for i, part in enumerate(parts):
+        after = set()
+        for j in reached:
+            if fits[i + 1][j]:
+                after.add(j)
+            if _matches(part, shapes, j) and fits[i + 1][j + len(part)]:
+                after.add(j + len(part))
+                for k in range(len(part)):
+                    candidates[j + k].add(i)
+        reached = after
+    chosen: list[Weight | None] = [None] * len(shapes)
+    for j, owners in enumerate(candidates):
+        if len(owners) == 1:
+            part = parts[next(iter(owners))]
+            starts = [s for s in range(max(0, j - len(part) + 1), j + 1) if _matches(part, shapes, s) and candidates[s] >= owners]
+            if len(starts) == 1:
+                chosen[j] = part[j - starts[0]]
+    return Pairing(tuple(chosen))
+
+
+def _matches(part: Sequence[Weight], shapes: Sequence[Shape], start: int) -> bool:
+    return [w.shape for w in part] == list(shapes[start : start + len(part)])

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ckpt_inspect._version import __version__
 
 if TYPE_CHECKING:
-    from ckpt_inspect.analysis import Analyses, Analysis, analyze, load
+    from ckpt_inspect.analyses import Analyses
+    from ckpt_inspect.analysis import Analysis
     from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
     from ckpt_inspect.comparison import diff
     from ckpt_inspect.differences import Diff
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
     from ckpt_inspect.formats import open_checkpoint
     from ckpt_inspect.hyperparameters import Sourced
     from ckpt_inspect.optimizer_state import OptimizerState, Parameter, optimizer_states
+    from ckpt_inspect.runs import analyze, load
     from ckpt_inspect.series import find_checkpoints
 
 # Where each public name lives; imported when it is first asked for, so that importing the package costs nothing. No
 # module is called as a public function is: importing it would put the module in the function's place
 _HOMES = {
-    "Analyses": "analysis",
+    "Analyses": "analyses",
     "Analysis": "analysis",
     "Checkpoint": "checkpoint",
     "CkptInspectError": "errors",
@@ -31,10 +33,10 @@ _HOMES = {
     "Problem": "checkpoint",
     "Sourced": "hyperparameters",
     "TensorSpec": "checkpoint",
-    "analyze": "analysis",
+    "analyze": "runs",
     "diff": "comparison",
     "find_checkpoints": "series",
-    "load": "analysis",
+    "load": "runs",
     "open_checkpoint": "formats",
     "optimizer_states": "optimizer_state",
 }

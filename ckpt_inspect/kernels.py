@@ -1,0 +1,325 @@
+"""One piece of a tensor, through its update rule, into the figures of a `summaries.Piece`.
+
+Two ways that agree. The plain one asks the rule for E and Δ and works in float64: any rule, any dtype, any values. The
+fast one evaluates `Coefficients` in float32 with buffers that stay in the cache; it takes the elements whose moments are
+as they should be, which is nearly always all of them, and leaves the rest to the plain one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.errors import NotDetermined
+from ckpt_inspect.histograms import FINE_BINS, FINE_SHIFT, fine_indices
+from ckpt_inspect.summaries import Piece
+from ckpt_inspect.update_rules import Coefficients, Norms, Settings, State, UpdateRule
+
+_ROW = 1024
+"""Squares are added in float32 over so many elements at most, 16 a lane, and in float64 beyond."""
+
+_EXPONENT_BITS = np.uint32(0x7F800000)
+_HALF_ULP = np.float32(2.0**-24)
+_SAFE_SQUARES = (1e-30, 1e30)
+"""Sums of float32 squares outside of this may have lost elements to underflow or overflow, and are done over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A rule with everything about one tensor's last update that doesn't differ by element."""
+
+    rule: UpdateRule
+    settings: Settings
+    """With a learning rate of 1 where `is_relative`."""
+    norms: Norms | None
+    coefficients: Coefficients | None
+    """None where E is not determined."""
+    is_relative: bool
+    """Whether α is not known, so that E and Δ are those of α = 1."""
+    has_update: bool
+    """Whether Δ is determined."""
+    reason: str = ""
+    """Why E is not determined; empty where it is."""
+
+    @classmethod
+    def of(
+        cls,
+        rule: UpdateRule,
+        settings: Settings,
+        dtype: np.dtype[Any],
+        held: frozenset[str] | None = None,
+        norms: Norms | None = None,
+    ) -> Formula:
+        """Of slots of that dtype; `held` are the fields of `State` that are there (None: all), `norms` those of the whole
+        tensor where the rule needs them."""
+        is_relative = settings.learning_rate is None and not rule.needs_norms
+        if is_relative:
+            settings = replace(settings, learning_rate=1.0)
+        one = np.ones(1, dtype)
+        names = [field.name for field in fields(State)] if held is None else held
+        probe = State(**dict.fromkeys(names, one))
+        try:
+            with np.errstate(all="ignore"):
+                rule.second_moment(probe)
+                coefficients = rule.coefficients(settings, dtype, norms)
+        except NotDetermined as undetermined:
+            return cls(rule, settings, norms, None, is_relative, False, str(undetermined))
+        # a decay times a learning rate that isn't known is no multiple of the rest
+        has_update = settings.weight_decay is not None and not (is_relative and settings.weight_decay)
+        if has_update:
+            try:
+                rule.last_update(probe, settings, norms)
+            except NotDetermined:
+                has_update = False
+        return cls(rule, settings, norms, coefficients, is_relative, has_update)
+
+
+class Buffers:
+    """Scratch memory of one thread; every array of a piece's length that the fast way needs."""
+
+    __slots__ = ("flags", "floats", "integers", "length", "ones", "wide")
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self.floats = [np.empty(length, np.float32) for _ in range(3)]
+        self.wide = np.empty(length, np.float64)
+        self.integers = self.wide.view(np.intp)
+        self.flags = np.empty(length, np.bool_)
+        self.ones = np.ones(length, np.float64)
+
+
+def pieces(formula: Formula, state: State, buffers: Buffers, *, is_exact: bool) -> Iterator[Piece]:
+    """The figures of a stretch of a tensor of at most `buffers.length` elements, in one or two pieces.
+
+    `state` holds 1-D arrays. `is_exact`: keep the values of E and v rather than count them. A piece's arrays are valid
+    until the next is asked for.
+    """
+    if not _is_fast(formula, state):
+        yield plain_piece(formula, state, is_exact=is_exact)
+        return
+    under = formula.rule.second_moment(state)
+    with np.errstate(all="ignore"):
+        if under.min() > 0 and under.max() < np.inf:
+            yield _clean_piece(formula, state, under, buffers, is_exact=is_exact)
+            return
+        clean = (under > 0) & (under < np.inf)
+        if clean.any():
+            some = _take(state, clean)
+            yield _clean_piece(formula, some, formula.rule.second_moment(some), buffers, is_exact=is_exact)
+        yield plain_piece(formula, _take(state, ~clean), is_exact=is_exact)
+
+
+def _take(state: State, mask: Array) -> State:
+    return State(*(None if a is None else a[mask] for a in _arrays(state)))
+
+
+def _arrays(state: State) -> tuple[Array | None, ...]:
+    return state.value, state.first_moment, state.second_moment, state.max_second_moment, state.mean_gradient
+
+
+def _is_fast(formula: Formula, state: State) -> bool:
+    c = formula.coefficients
+    return (
+        c is not None
+        and c.has_root
+        and c.is_adaptive
+        and state.first_moment is not None
+        and state.second_moment is not None
+        and state.mean_gradient is None
+        and all(a is None or a.dtype == np.float32 for a in _arrays(state))
+    )
+
+
+# --- the plain way
+
+
+def plain_piece(formula: Formula, state: State, *, is_exact: bool) -> Piece:
+    """The figures by the rule's own methods, in float64: any rule, dtype and values."""
+    rule, settings = formula.rule, formula.settings
+    with np.errstate(all="ignore"):
+        under = _wide(rule.second_moment(state))
+        value, m = _wide_or_none(state.value), _wide_or_none(state.first_moment)
+        finite = np.isfinite(under)
+        for array in (value, m):
+            if array is not None:
+                finite &= np.isfinite(array)
+        touched = (under > 0) & np.isfinite(under)
+        piece = Piece(
+            elements=under.size,
+            touched=int(np.count_nonzero(touched)),
+            untouched=int(np.count_nonzero(under == 0)),
+            nonfinite=int(under.size - np.count_nonzero(finite)),
+            negative=int(np.count_nonzero(under < 0)),
+        )
+        second = _wide(state.second_moment) if state.second_moment is not None else under
+        piece.sums["second_moment"] = float(second[finite].sum())
+        if m is not None:
+            piece.sums["first_moment_squares"] = _squares(m[finite])
+            _add_ratio(piece, rule, m, second, finite)
+        if value is not None:
+            piece.sums["weight_squares"] = _squares(value[finite])
+        if formula.coefficients is not None:
+            _add_effective_lr(piece, formula, state, touched, is_exact=is_exact)
+        _add_second_moment(piece, under[touched], is_exact=is_exact)
+        if formula.has_update:
+            update = _wide(rule.last_update(state, settings, formula.norms))
+            _add_update(piece, update, state.value, finite)
+    return piece
+
+
+def _add_effective_lr(piece: Piece, formula: Formula, state: State, touched: Array, *, is_exact: bool) -> None:
+    e = _wide(formula.rule.effective_lr(state, formula.settings, formula.norms))[touched]
+    piece.sums["effective_lr"] = float(e.sum())
+    dominated = formula.rule.is_epsilon_dominated(state, formula.settings)
+    piece.epsilon_dominated = int(np.count_nonzero(dominated & touched))
+    if e.size:
+        piece.effective_lr_min, piece.effective_lr_max = float(e.min()), float(e.max())
+    if is_exact:
+        piece.effective_lrs = e
+    else:
+        piece.effective_lr_counts = np.bincount(fine_indices(e[e > 0]), minlength=FINE_BINS)
+
+
+def _add_second_moment(piece: Piece, v: Array, *, is_exact: bool) -> None:
+    if v.size:
+        piece.second_moment_min, piece.second_moment_max = float(v.min()), float(v.max())
+    if is_exact:
+        piece.second_moments = v
+    else:
+        piece.second_moment_counts = np.bincount(fine_indices(v), minlength=FINE_BINS)
+
+
+def _add_ratio(piece: Piece, rule: UpdateRule, m: Array, second: Array, finite: Array) -> None:
+    some = finite & (second > 0)
+    root = second[some] if rule.name == "adamax" else np.sqrt(second[some])
+    ratio = np.abs(m[some]) / root
+    piece.sums["ratio_squares"] = _squares(ratio)
+    if ratio.size:
+        piece.ratio_max = float(ratio.max())
+
+
+def _add_update(piece: Piece, update: Array, value: Array | None, finite: Array) -> None:
+    moved = np.abs(update[finite & np.isfinite(update)])
+    piece.sums["update_squares"] = _squares(moved)
+    if moved.size:
+        piece.update_max = float(moved.max())
+    if value is not None:
+        size = np.abs(update)
+        piece.lost = int(np.count_nonzero(finite & (size > 0) & (size < half_ulp(value))))
+
+
+def half_ulp(values: Array) -> Array:
+    """Half the distance from each |value| to the next larger one of its dtype, in float64."""
+    import ml_dtypes
+
+    info = ml_dtypes.finfo(values.dtype)
+    _, exponent = np.frexp(_wide(values))
+    lowest = int(info.minexp) - int(info.nmant)
+    return np.ldexp(0.5, np.maximum(exponent - 1 - int(info.nmant), lowest))
+
+
+def _squares(values: Array) -> float:
+    return float(np.dot(values, values))
+
+
+def _wide(array: Array | None) -> Array:
+    return np.asarray(array).astype(np.float64)
+
+
+def _wide_or_none(array: Array | None) -> Array | None:
+    return None if array is None else _wide(array)
+
+
+# --- the fast way
+
+
+def _clean_piece(formula: Formula, state: State, under: Array, buffers: Buffers, *, is_exact: bool) -> Piece:
+    """The figures of float32 arrays in which the array under the root is positive and finite throughout."""
+    c, m, v, value = formula.coefficients, state.first_moment, state.second_moment, state.value
+    assert c is not None and m is not None and v is not None
+    count = under.size
+    root, ratio, e = (b[:count] for b in buffers.floats)
+    wide, flags, ones = buffers.wide[:count], buffers.flags[:count], buffers.ones[:count]
+    piece = Piece(elements=count, touched=count)
+    sums = piece.sums
+
+    np.divide(m, np.sqrt(v, out=root), out=ratio)
+    sums["ratio_squares"] = _float32_squares(ratio)
+    piece.ratio_max = float(max(ratio.max(), -ratio.min()))
+    sums["first_moment_squares"] = _float32_squares(m)
+    if value is not None:
+        sums["weight_squares"] = _float32_squares(value)
+    if not np.isfinite(sum(sums.values())):  # an m or θ is not finite, or v is 0 where its maximum is not
+        return plain_piece(formula, state, is_exact=is_exact)
+
+    if under is not v or c.divisor != 1 or c.inner_epsilon:
+        np.divide(under, c.divisor, out=root)
+        if c.inner_epsilon:
+            np.add(root, c.inner_epsilon, out=root)
+        np.sqrt(root, out=root)
+    smallest = c.epsilon if not c.inner_epsilon else np.sqrt(c.inner_epsilon + c.inner_epsilon)
+    if root.min() < smallest:
+        piece.epsilon_dominated = int(np.count_nonzero(np.less(root, smallest, out=flags)))
+    np.add(root, c.epsilon, out=root)
+    np.divide(c.numerator, root, out=e)
+    piece.effective_lr_min, piece.effective_lr_max = float(e.min()), float(e.max())
+    np.copyto(wide, e)
+    sums["effective_lr"] = float(np.dot(wide, ones))
+    piece.second_moment_min, piece.second_moment_max = float(under.min()), float(under.max())
+    np.copyto(wide, v)
+    sums["second_moment"] = float(np.dot(wide, ones))
+    if formula.has_update:
+        _add_fast_update(piece, c, m, value, e, root, ratio, flags)
+    if is_exact:
+        piece.effective_lrs, piece.second_moments = e, under
+    else:
+        integers = buffers.integers[:count]
+        piece.effective_lr_counts = _fine_counts(e, integers)
+        piece.second_moment_counts = _fine_counts(under, integers)
+    return piece
+
+
+def _add_fast_update(
+    piece: Piece, c: Coefficients, m: Array, value: Array | None, e: Array, spare: Array, update: Array, flags: Array
+) -> None:
+    """|Δ| = |E·m/c1 + d·θ|/(1 - d), which is what solving for the weights before a decay of d comes to."""
+    np.multiply(e, m, out=update)
+    scale = np.float32(1) / c.first_correction
+    if c.decay and value is not None:
+        np.multiply(update, scale, out=update)
+        np.multiply(value, c.decay, out=spare)
+        np.add(update, spare, out=update)
+        scale = np.float32(1) / (np.float32(1) - c.decay)
+    piece.sums["update_squares"] = _float32_squares(update) * float(scale) ** 2
+    np.abs(update, out=update)
+    piece.update_max = float(update.max()) * float(scale)
+    if value is not None:
+        exponents = np.bitwise_and(value.view(np.uint32), _EXPONENT_BITS, out=spare.view(np.uint32)).view(np.float32)
+        np.multiply(exponents, _HALF_ULP / scale, out=exponents)
+        piece.lost = int(np.count_nonzero(np.less(update, exponents, out=flags)))
+        if piece.lost:
+            piece.lost -= int(np.count_nonzero(update == 0)) - int(np.count_nonzero((update == 0) & (exponents == 0)))
+
+
+def _fine_counts(values: Array, integers: Array) -> Array:
+    np.right_shift(values.view(np.uint32), FINE_SHIFT, out=integers, casting="unsafe")
+    return np.bincount(integers, minlength=FINE_BINS)
+
+
+def _float32_squares(values: Array) -> float:
+    """Σx² of a 1-D float32 array, to about 1e-7; not finite if an element isn't."""
+    whole = values.size - values.size % _ROW
+    total = 0.0
+    if whole:
+        rows = values[:whole].reshape(-1, 1, _ROW)
+        total = float(np.matmul(rows, rows.reshape(-1, _ROW, 1)).sum(dtype=np.float64))
+    rest = values[whole:].astype(np.float64)
+    total += float(np.dot(rest, rest))
+    if not _SAFE_SQUARES[0] < total < _SAFE_SQUARES[1]:
+        wide = values.astype(np.float64)
+        return float(np.dot(wide, wide))
+    return total

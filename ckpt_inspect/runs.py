@@ -1,0 +1,258 @@
+"""A run -> Analyses: every checkpoint in training order, what is new of it, kept in a store."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from ckpt_inspect import store as stores
+from ckpt_inspect.analyses import UNREADABLE, Analyses, assemble
+from ckpt_inspect.analysis import Analysis, analyze_checkpoint, fingerprint, require_state
+from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.errors import CkptInspectError, NotFoundError
+from ckpt_inspect.formats import open_checkpoint
+from ckpt_inspect.formats.series import Run
+from ckpt_inspect.selection import Selection
+from ckpt_inspect.series import find_checkpoints
+
+PathLike = str | os.PathLike[str]
+
+Progress = Callable[[int, int], None]
+"""Called with bytes done so far and bytes in all, of the checkpoints that have to be read; from any thread, one at a
+time."""
+
+_SAVE_AFTER = 30.0
+"""Seconds of work after which the store is written although there is more to do, so that little is lost to a kill."""
+
+_SAVE_SHARE = 10.0
+"""And at least so many times what the writing took, so that it never matters."""
+
+
+def analyze(
+    paths: PathLike | Run | Iterable[PathLike],
+    *,
+    store: PathLike | None = None,
+    given: Mapping[str, Any] | None = None,
+    include: Iterable[str] | None = None,
+    exclude: Iterable[str] | None = None,
+    progress: Progress | None = None,
+    threads: int | None = None,
+) -> Analyses:
+    """Analyse a run: the checkpoints in a folder, behind a pattern, at paths that are named together, or of a `Run`.
+
+    With `store` the result is also kept there: checkpoints that are in it already (same files, same options) are not read
+    again, and those that have been deleted since keep their place. `given` overrides hyperparameters as in
+    `optimizer_states`; `include` and `exclude` are glob patterns on parameters' names.
+
+    In a series a checkpoint that can't be read becomes a Problem of severity `error` (`Analyses.failures`), and the rest
+    is done. Raises CkptInspectError where there is nothing else: a single checkpoint that can't be read, or none that
+    holds moments; StoreError, before anything is read, where the store can't be written or is not one.
+    """
+    selection = Selection.of(include, exclude)
+    series = _Series.of(paths)
+    work = _Work(series, _options(given, selection), None if store is None else Path(store))
+    work.read(given, selection, progress, threads)
+    return work.result()
+
+
+def load(store: PathLike) -> Analyses:
+    """What `analyze` wrote there; raises StoreError where there is no store."""
+    return stores.load(store)
+
+
+def _options(given: Mapping[str, Any] | None, selection: Selection) -> str:
+    wanted = {"given": dict(given or {}), "include": selection.include, "exclude": selection.exclude}
+    return json.dumps(wanted, sort_keys=True, default=float)
+
+
+class _Series:
+    """Paths of checkpoints in training order, and the run's name."""
+
+    def __init__(self, name: str, paths: Sequence[Path]) -> None:
+        self.name = name
+        self.paths = paths
+
+    @classmethod
+    def of(cls, paths: PathLike | Run | Iterable[PathLike]) -> _Series:
+        """What the paths stand for; raises NotFoundError where one of them holds no checkpoint."""
+        if isinstance(paths, Run):
+            return cls(paths.name, paths.checkpoints)
+        given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+        if not given:
+            raise NotFoundError("no path was given: name a checkpoint or a folder of them")
+        found = dict.fromkeys(checkpoint for path in given for checkpoint in find_checkpoints(Path(path)))
+        first = Path(given[0])
+        folder = first if first.is_dir() else next(iter(found)).parent
+        return cls(os.path.basename(os.path.abspath(folder)), tuple(found))
+
+
+class _Work:
+    """What is known of a run, and what has still to be read."""
+
+    def __init__(self, series: _Series, options: str, store: Path | None) -> None:
+        self._series = series
+        self._options = options
+        self._store = store
+        self._previous = self._load_previous()
+        self._fresh: dict[str, Analysis] = {}
+        self._failures: list[tuple[str, Problem]] = []
+        self._errors: list[CkptInspectError] = []
+        self._known = self._find_known()
+        self._saved_at, self._saving_took = time.monotonic(), 0.0
+
+    def _load_previous(self) -> Analyses | None:
+        if self._store is None:
+            return None
+        stores.check_writable(self._store)
+        previous = stores.load(self._store) if self._store.exists() else None
+        return previous if previous is not None and previous.options == self._options else None
+
+    def _find_known(self) -> dict[str, str]:
+        """Absolute path -> fingerprint of each checkpoint that the store holds as it is now."""
+        if self._previous is None:
+            return {}
+        columns = self._previous.checkpoints
+        wanted = {os.path.abspath(path) for path in self._series.paths}
+        known = {}
+        for path, stored, files in zip(columns["path"], columns["fingerprint"], columns["files"], strict=True):
+            absolute = os.path.abspath(path)
+            if absolute in wanted and _fingerprint_now(files.split("\n")) == stored:
+                known[absolute] = stored
+        return known
+
+    def read(
+        self, given: Mapping[str, Any] | None, selection: Selection, progress: Progress | None, threads: int | None
+    ) -> None:
+        """Read what is new; what was done is stored also when this is interrupted."""
+        todo = [path for path in self._series.paths if os.path.abspath(path) not in self._known]
+        meter = _Meter(todo, progress)
+        try:
+            for path in todo:
+                self._read_one(path, given, selection, meter, threads)
+                self._save_sometimes()
+        except BaseException:
+            if self._fresh and self._store is not None:
+                stores.save(self._assembled(), self._store)
+            raise
+
+    def _read_one(
+        self, path: Path, given: Mapping[str, Any] | None, selection: Selection, meter: _Meter, threads: int | None
+    ) -> None:
+        try:
+            with open_checkpoint(path) as checkpoint:
+                analysis = analyze_checkpoint(
+                    checkpoint, given=given, selection=selection, progress=meter.add, threads=threads
+                )
+            self._fresh[analysis.fingerprint] = analysis
+            self._known[os.path.abspath(path)] = analysis.fingerprint
+        except CkptInspectError as error:
+            self._errors.append(error)
+            problem = Problem(UNREADABLE, str(error), "it was left out; the rest of the run is analysed", "error")
+            self._failures.append((path.name, problem))
+        meter.finish(path)
+
+    def _save_sometimes(self) -> None:
+        waited = time.monotonic() - self._saved_at
+        if self._store is None or waited < max(_SAVE_AFTER, _SAVE_SHARE * self._saving_took):
+            return
+        started = time.monotonic()
+        stores.save(self._assembled(), self._store)
+        self._saved_at = time.monotonic()
+        self._saving_took = self._saved_at - started
+
+    def result(self) -> Analyses:
+        """The whole run, stored if anything is new; raises where there is nothing to analyse in it."""
+        if not self._known and self._errors:
+            raise self._errors[0]
+        if not self._previous and not any(a.has_state for a in self._fresh.values()):
+            require_state(list(self._fresh.values())[-1])
+        analyses = self._assembled()
+        if self._store is not None and (self._previous is None or analyses != self._previous):
+            stores.save(analyses, self._store)
+        return analyses
+
+    def _assembled(self) -> Analyses:
+        found = [self._known[p] for p in map(os.path.abspath, self._series.paths) if p in self._known]
+        order = list(dict.fromkeys(found))
+        if self._previous is not None:
+            gone = {os.path.abspath(path) for path in self._series.paths}
+            columns = self._previous.checkpoints
+            before = [
+                stored
+                for path, stored in zip(columns["path"], columns["fingerprint"], strict=True)
+                if stored in order or os.path.abspath(path) not in gone
+            ]
+            order = merged_order(before, order)
+        return assemble(self._series.name, self._options, order, self._previous, self._fresh, self._failures)
+
+
+def merged_order(before: Sequence[str], now: Sequence[str]) -> list[str]:
+    """`now`, with what has vanished from `before` kept ahead of what followed it there."""
+    current, merged, waiting = set(now), [], list(before)
+    for item in now:
+        if item in waiting:
+            at = waiting.index(item)
+            merged += [w for w in waiting[:at] if w not in current]
+            waiting = waiting[at + 1 :]
+        elif not any(w in current for w in waiting):
+            merged += waiting
+            waiting = []
+        merged.append(item)
+    return merged + [w for w in waiting if w not in current]
+
+
+def _fingerprint_now(files: Sequence[str]) -> str | None:
+    """The fingerprint of files as they are; None if one is gone."""
+    try:
+        return fingerprint(files)
+    except OSError:
+        return None
+
+
+class _Meter:
+    """Adds up what has been read, for the caller's progress."""
+
+    def __init__(self, paths: Sequence[Path], progress: Progress | None) -> None:
+        self._progress = progress
+        self._lock = Lock()
+        self._sizes = {path: _size_nearby(path) for path in paths} if progress is not None else {}
+        self._total = sum(self._sizes.values())
+        self._finished = self._current = 0
+
+    def add(self, nbytes: int) -> None:
+        """Count bytes of the checkpoint that is being read."""
+        if self._progress is None:
+            return
+        with self._lock:
+            self._current += nbytes
+            self._progress(min(self._finished + self._current, self._total), self._total)
+
+    def finish(self, path: Path) -> None:
+        """Count the checkpoint as read, whatever of it there was to read."""
+        if self._progress is None:
+            return
+        with self._lock:
+            self._finished += self._sizes[path]
+            self._current = 0
+            self._progress(self._finished, self._total)
+
+
+def _size_nearby(path: Path) -> int:
+    """About the size of a checkpoint, without opening it: of the files whose names begin with its name."""
+    try:
+        if path.is_dir():
+            return sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+        return sum(f.stat().st_size for f in path.parent.glob(f"{_escaped(path.name)}*") if f.is_file()) or 1
+    except OSError:
+        return 1
+
+
+def _escaped(name: str) -> str:
+    import glob
+
+    return name if "?" in name else glob.escape(name)

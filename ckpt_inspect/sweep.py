@@ -1,0 +1,270 @@
+"""One pass over a checkpoint's optimizer state: pieces are read, passed through the kernel, and forgotten.
+
+Memory is bounded by threads times piece, whatever the size of a tensor. Threads take pieces in the file's order, so that
+reads stay sequential, and one thread's reading overlaps another's computing.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from threading import Lock, Thread
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ckpt_inspect.checkpoint import Array, numpy_dtype
+from ckpt_inspect.histograms import Floats
+from ckpt_inspect.kernels import Buffers, Formula, pieces
+from ckpt_inspect.optimizer_state import STATE_SLOTS, Parameter
+from ckpt_inspect.summaries import EXACT_ELEMENTS, Summary, Tally, sample_indices
+from ckpt_inspect.update_rules import Norms, State
+
+PIECE = 1 << 16
+"""Elements that a thread reads and computes at a time."""
+
+_THREADS = 2
+_INLINE_BYTES = 8 << 20
+"""Below this, threads cost more than they bring."""
+
+_MOST_ROWS = 1 << 24
+"""Rows are told apart up to so many; each takes a byte while its tensor is read."""
+
+ARRAYS = ("value", *STATE_SLOTS)
+"""Fields of `State`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A parameter and what one pass over it found."""
+
+    parameter: Parameter
+    formula: Formula
+    summary: Summary
+    untouched_rows: float
+    """Share of rows (indices of the first axis) whose v is 0 throughout; NaN for scalars and vectors."""
+    samples: Floats
+    """(SAMPLES,) E of the elements of `sample_indices`; NaN where v = 0."""
+
+
+class Sweep:
+    """The pass over some parameters of one checkpoint."""
+
+    def __init__(
+        self,
+        parameters: Sequence[Parameter],
+        *,
+        threads: int | None = None,
+        piece: int = PIECE,
+        progress: Callable[[int], None] | None = None,
+        sink: Callable[[Parameter, int, Array], None] | None = None,
+    ) -> None:
+        """`progress` is told the bytes of each piece; `sink` is given E of each piece with its place (`--elements`)."""
+        self._parameters = parameters
+        self._piece = piece
+        self._progress = progress
+        self._sink = sink
+        self._threads = min(threads or _THREADS, os.cpu_count() or 1)
+        self._next = Lock()
+        self._failure: BaseException | None = None
+
+    def run(self) -> list[Measured]:
+        """What was found of each parameter, in their order. Raises what reading raises."""
+        norms = self._norms()
+        targets = [
+            _Target(parameter, total, with_elements=self._sink is not None)
+            for parameter, total in zip(self._parameters, norms, strict=True)
+        ]
+        jobs = ((target, start) for target in targets for start in range(0, max(target.size, 1), self._piece))
+        self._share(jobs, sum(t.nbytes for t in targets), self._measure)
+        return [target.measured() for target in targets]
+
+    def _norms(self) -> list[Norms | None]:
+        """The sums that some rules need of the whole tensor before its first element can be computed."""
+        norms: list[Norms | None] = [None] * len(self._parameters)
+        needy = [i for i, p in enumerate(self._parameters) if p.update_rule is not None and p.update_rule.needs_norms]
+        for i in needy:
+            norms[i] = whole_norms(self._parameters[i], self._piece)
+        return norms
+
+    def _share(
+        self,
+        jobs: Iterator[tuple[_Target, int]],
+        nbytes: int,
+        work: Callable[[_Target, int, Buffers, _Reader], None],
+    ) -> None:
+        """Have the jobs done, by several threads where there is enough to do."""
+        threads = self._threads if nbytes > _INLINE_BYTES else 1
+
+        def loop() -> None:
+            buffers, reader = Buffers(self._piece), _Reader(self._piece)
+            try:
+                while self._failure is None:
+                    with self._next:
+                        job = next(jobs, None)
+                    if job is None:
+                        return
+                    work(*job, buffers, reader)
+            except BaseException as failure:
+                self._failure = self._failure or failure
+
+        workers = [Thread(target=loop, daemon=True) for _ in range(threads - 1)]
+        for worker in workers:
+            worker.start()
+        loop()
+        try:
+            for worker in workers:
+                worker.join()
+        except KeyboardInterrupt as interrupt:
+            self._failure = interrupt
+        if self._failure is not None:
+            raise self._failure
+
+    def _measure(self, target: _Target, start: int, buffers: Buffers, reader: _Reader) -> None:
+        stop = min(start + self._piece, target.size)
+        state = reader.state(target.parameter, start, stop)
+        target.take(state, start, stop, buffers)
+        if self._sink is not None and target.formula.coefficients is not None:
+            formula = target.formula
+            self._sink(target.parameter, start, formula.rule.effective_lr(state, formula.settings, formula.norms))
+        if self._progress is not None:
+            self._progress(
+                sum(a.nbytes for a in (state.value, state.first_moment, state.second_moment) if a is not None)
+            )
+
+
+def whole_norms(parameter: Parameter, piece: int = PIECE) -> Norms | None:
+    """The sums over the whole tensor that the parameter's rule needs, read a piece at a time; None where it has none."""
+    rule = parameter.update_rule
+    if rule is None or not rule.needs_norms:
+        return None
+    from ckpt_inspect.errors import NotDetermined
+
+    reader, total = _Reader(piece), Norms()
+    size = math.prod(parameter.shape)
+    for start in range(0, size, piece):
+        try:
+            total = total + rule.norms_of(reader.state(parameter, start, min(start + piece, size)), parameter.settings)
+        except NotDetermined:
+            return None
+    return total
+
+
+def nbytes_of(parameter: Parameter) -> int:
+    """What reading all of the parameter's arrays comes to."""
+    keys = (parameter.key(array) for array in ARRAYS)
+    return sum(parameter.checkpoint.spec(key).nbytes for key in keys if key is not None)
+
+
+class _Reader:
+    """Reads pieces of a parameter's state into memory that is reused."""
+
+    __slots__ = ("_buffers", "_piece")
+
+    def __init__(self, piece: int) -> None:
+        self._piece = piece
+        self._buffers: dict[tuple[str, np.dtype[Any]], Array] = {}
+
+    def state(self, parameter: Parameter, start: int, stop: int) -> State:
+        """Elements start:stop of each array that there is, 1-D; valid until the next call."""
+        return State(**{array: self._read(parameter, array, start, stop) for array in ARRAYS})
+
+    def _read(self, parameter: Parameter, array: str, start: int, stop: int) -> Array | None:
+        key = parameter.key(array)
+        if key is None:
+            return None
+        dtype = numpy_dtype(parameter.checkpoint.spec(key).dtype)
+        buffer = self._buffers.get((array, dtype))
+        if buffer is None:
+            buffer = self._buffers[array, dtype] = np.empty(self._piece, dtype)
+        return parameter.checkpoint.read_range(key, start, stop, buffer)
+
+
+class _Target:
+    """A parameter that is being measured."""
+
+    def __init__(self, parameter: Parameter, norms: Norms | None, *, with_elements: bool) -> None:
+        rule = parameter.update_rule
+        assert rule is not None
+        self.parameter = parameter
+        self.size = math.prod(parameter.shape)
+        self.nbytes = nbytes_of(parameter)
+        held = frozenset(array for array in ARRAYS if parameter.key(array) is not None)
+        self.formula = Formula.of(rule, parameter.settings, numpy_dtype(parameter.dtype), held, norms)
+        self._is_exact = self.size <= EXACT_ELEMENTS
+        self._tally = Tally(self.size)
+        self._rows = _Rows(parameter.shape)
+        self._indices = sample_indices(self.size)
+        self._samples = np.full(len(self._indices), np.nan)
+
+    def take(self, state: State, start: int, stop: int, buffers: Buffers) -> None:
+        """Take in elements start:stop."""
+        untouched = 0
+        for piece in pieces(self.formula, state, buffers, is_exact=self._is_exact):
+            self._tally.add(piece)
+            untouched += piece.untouched
+        under = self.formula.rule.second_moment(state)
+        self._rows.take(start, under, has_untouched=untouched > 0)
+        self._take_samples(state, under, start, stop)
+
+    def _take_samples(self, state: State, under: Array, start: int, stop: int) -> None:
+        if self.formula.coefficients is None:
+            return
+        first, last = np.searchsorted(self._indices, (start, stop)) if self._indices[-1] >= 0 else (0, 0)
+        places = np.arange(first, last)
+        if self._indices[-1] < 0:
+            places = np.flatnonzero((self._indices >= start) & (self._indices < stop))
+        if not places.size:
+            return
+        at = self._indices[places] - start
+        some = State(
+            *(
+                None if a is None else a[at]
+                for a in (
+                    state.value,
+                    state.first_moment,
+                    state.second_moment,
+                    state.max_second_moment,
+                    state.mean_gradient,
+                )
+            )
+        )
+        e = self.formula.rule.effective_lr(some, self.formula.settings, self.formula.norms).astype(np.float64)
+        self._samples[places] = np.where(under[at] > 0, e, np.nan)
+
+    def measured(self) -> Measured:
+        """What was found."""
+        return Measured(self.parameter, self.formula, self._tally.summary(), self._rows.share(), self._samples)
+
+
+class _Rows:
+    """Which rows of a tensor have a touched element."""
+
+    __slots__ = ("_length", "_lock", "_touched")
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        is_told = len(shape) > 1 and 0 < shape[0] <= _MOST_ROWS and math.prod(shape) > 0
+        self._length = math.prod(shape[1:])
+        self._touched: NDArray[np.bool_] | None = np.zeros(shape[0], np.bool_) if is_told else None
+        self._lock = Lock()
+
+    def take(self, start: int, under: Array, *, has_untouched: bool) -> None:
+        """Take in the elements from flat index `start` on."""
+        if self._touched is None:
+            return
+        first, last = start // self._length, (start + under.size - 1) // self._length
+        if not has_untouched:
+            self._touched[first : last + 1] = True
+            return
+        # rows start where the flat index is a multiple of their length; the first may have begun in an earlier piece
+        starts = np.maximum(np.arange(first, last + 1) * self._length - start, 0)
+        touched = np.logical_or.reduceat(under != 0, starts)
+        with self._lock:
+            self._touched[first : last + 1] |= touched
+
+    def share(self) -> float:
+        """Of rows without a touched element."""
+        return math.nan if self._touched is None else 1.0 - float(np.count_nonzero(self._touched)) / self._touched.size

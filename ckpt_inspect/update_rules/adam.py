@@ -81,8 +81,8 @@ class AMSGrad(Adam):
 
     alpha, α, t as in Adam; vmax is `max_second_moment`, of the uncorrected v, and gets no correction of its own. Reddi
     et al., "On the Convergence of Adam and Beyond", Algorithm 2 (which has no bias correction at all).
-    Sources: as for Adam, `amsgrad=True`; `ApplyAdamWithAmsgrad` in training_ops.cc. optax corrects the maximum's bias
-    instead.
+    Sources: as for Adam (tensorflow/core/kernels/training_ops.cc `ApplyAdamWithAmsgrad`,
+    keras/src/optimizers/adam.py), with `amsgrad=True`. optax corrects the bias before it takes the maximum.
     """
 
     name = "amsgrad"
@@ -121,6 +121,8 @@ class AdamW(Adam):
 
 class LazyAdam(Adam):
     """LazyAdam: Adam that leaves the rows of an embedding alone which the batch did not touch, moments included.
+
+        θ[rows] ← θ[rows] - alpha · m[rows] / (√v[rows] + ε)
 
     E and Δ are Adam's. Which rows the last batch touched is in no file: Δ is what a touched row did, and untouched rows
     did not move. Sources: tensorflow_addons/optimizers/lazy_adam.py,

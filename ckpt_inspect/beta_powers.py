@@ -1,8 +1,8 @@
 """TF1's beta powers -> the number of updates and the betas. Pure.
 
-`beta1_power` and `beta2_power` start at beta and are multiplied by it after every update, in float32: after t updates they
-hold beta**(t + 1). Two numbers hold three unknowns, so the betas are sought among those that people use; a running float32
-product that comes out equal to the last bit leaves little doubt.
+`beta1_power` and `beta2_power` start at beta and are multiplied by it after every update, in float32: after t updates
+they hold beta**(t + 1). Two numbers hold three unknowns, so the betas are sought among those that people use; a
+running float32 product that comes out equal to the last bit leaves little doubt.
 """
 
 from __future__ import annotations
@@ -12,8 +12,49 @@ from dataclasses import dataclass
 
 import numpy as np
 
-COMMON_BETA_2 = (0.999, 0.99, 0.9999, 0.98, 0.95, 0.9, 0.997, 0.995, 0.99999, 0.9995, 0.96, 0.97, 0.985, 0.5, 0.8, 0.998, 0.9998, 0.9997)
-COMMON_BETA_1 = (0.9, 0.5, 0.95, 0.99, 0.8, 0.0, 0.85, 0.7, 0.6, 0.4, 0.3, 0.2, 0.1, 0.98, 0.999, 0.92, 0.93, 0.96, 0.97, 0.75, 0.25)
+COMMON_BETA_2 = (
+    0.999,
+    0.99,
+    0.9999,
+    0.98,
+    0.95,
+    0.9,
+    0.997,
+    0.995,
+    0.99999,
+    0.9995,
+    0.96,
+    0.97,
+    0.985,
+    0.5,
+    0.8,
+    0.998,
+    0.9998,
+    0.9997,
+)
+COMMON_BETA_1 = (
+    0.9,
+    0.5,
+    0.95,
+    0.99,
+    0.8,
+    0.0,
+    0.85,
+    0.7,
+    0.6,
+    0.4,
+    0.3,
+    0.2,
+    0.1,
+    0.98,
+    0.999,
+    0.92,
+    0.93,
+    0.96,
+    0.97,
+    0.75,
+    0.25,
+)
 SMALLEST = float(np.finfo(np.float32).tiny)
 """Below this TensorFlow's kernels flush to zero: a power there has underflowed."""
 NEARLY = 0.02
@@ -49,12 +90,16 @@ def read_beta_powers(
         found = _count(power_2, (beta_2,) if beta_2 is not None else COMMON_BETA_2, power_1 if has_1 else None, beta_1)
         if found is not None:
             count, beta_2, exact = found
-            evidence = f"beta2_power {power_2:.9g} is {beta_2:g}**{count}" + (" to the last bit" if exact else " to rounding")
+            evidence = f"beta2_power {power_2:.9g} is {beta_2:g}**{count}" + (
+                " to the last bit" if exact else " to rounding"
+            )
     if count is None and has_1 and power_1 is not None:
         found = _count(power_1, (beta_1,) if beta_1 is not None else COMMON_BETA_1, power_2 if has_2 else None, beta_2)
         if found is not None:
             count, beta_1, exact = found
-            evidence = f"beta1_power {power_1:.9g} is {beta_1:g}**{count}" + (" to the last bit" if exact else " to rounding")
+            evidence = f"beta1_power {power_1:.9g} is {beta_1:g}**{count}" + (
+                " to the last bit" if exact else " to rounding"
+            )
     if count is None:
         return _uncounted(power_1, power_2, beta_1, beta_2, has_1 or has_2)
     if beta_1 is None and power_1 is not None:
@@ -68,20 +113,42 @@ def _uncounted(
     power_1: float | None, power_2: float | None, beta_1: float | None, beta_2: float | None, is_readable: bool
 ) -> PowersReading:
     if is_readable:
-        return PowersReading(None, beta_1, beta_2, 0, False, f"the beta powers {power_1!r} and {power_2!r} fit no common betas; give the step or the betas")
+        return PowersReading(
+            None,
+            beta_1,
+            beta_2,
+            0,
+            False,
+            f"the beta powers {power_1!r} and {power_2!r} fit no common betas; give the step or the betas",
+        )
     powers = [p for p in (power_1, power_2) if p is not None]
     if not powers:
-        return PowersReading(None, beta_1, beta_2, 0, False, "the file holds no beta powers, and nothing else that counts the updates")
+        return PowersReading(
+            None, beta_1, beta_2, 0, False, "the file holds no beta powers, and nothing else that counts the updates"
+        )
     if any(not 0 <= p < 1 for p in powers):
-        return PowersReading(None, beta_1, beta_2, 0, False, f"the beta powers {power_1!r} and {power_2!r} are no powers of numbers below 1")
+        return PowersReading(
+            None,
+            beta_1,
+            beta_2,
+            0,
+            False,
+            f"the beta powers {power_1!r} and {power_2!r} are no powers of numbers below 1",
+        )
     is_converged = power_2 is not None
     slowest = beta_2 if power_2 is not None else beta_1
     at_least = 0
     if slowest is not None and 0 < slowest < 1:
         at_least = math.floor(math.log(SMALLEST) / math.log(slowest)) - 1
     bound = f"; at beta {slowest:g} that takes {at_least:,} updates" if at_least else ""
-    consequence = ", so that the bias corrections are 1 and the effective learning rate is exact all the same" if is_converged else ""
-    return PowersReading(None, beta_1, beta_2, at_least, is_converged, f"the beta powers have underflowed to 0{bound}{consequence}")
+    consequence = (
+        ", so that the bias corrections are 1 and the effective learning rate is exact all the same"
+        if is_converged
+        else ""
+    )
+    return PowersReading(
+        None, beta_1, beta_2, at_least, is_converged, f"the beta powers have underflowed to 0{bound}{consequence}"
+    )
 
 
 def _count(

@@ -40,7 +40,8 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
         import ml_dtypes
 
         try:
-            return np.dtype(getattr(ml_dtypes, name))
+            found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+            return found
         except (AttributeError, TypeError):
             raise UnsupportedError(f"the element type {name!r} has no counterpart in numpy") from None
 
@@ -123,8 +124,9 @@ class Checkpoint(ABC):
         """Elements `start:stop` of the flattened tensor (C order), 1-D, in the file's dtype.
 
         `out` may offer a 1-D buffer of that dtype and at least that length; whether it was used or not, the answer is
-        the returned array. Raises NotFoundError for an unknown name, DamagedFileError for bytes that aren't there or whose
-        checksum is wrong: each byte is checksummed as it is read, and the call that completes the tensor compares.
+        the returned array. Raises NotFoundError for an unknown name, DamagedFileError for bytes that aren't there or
+        whose checksum is wrong: each byte is checksummed as it is read, and the call that completes the tensor
+        compares.
         """
 
     def read(self, name: str) -> Array:
@@ -133,7 +135,8 @@ class Checkpoint(ABC):
         return self.read_range(name, 0, spec.size).reshape(spec.shape)
 
     def stream(self, name: str, elements: int = PIECE_ELEMENTS) -> Iterator[Array]:
-        """The flattened tensor (C order) in pieces of at most `elements`; a piece is valid until the next is asked for."""
+        """The flattened tensor (C order) in pieces of at most `elements`; a piece is valid until the next is asked
+        for."""
         spec = self.spec(name)
         out = None if spec.dtype == STRING else np.empty(min(elements, spec.size), numpy_dtype(spec.dtype))
         for start in range(0, spec.size, elements):
@@ -163,7 +166,8 @@ class Checkpoint(ABC):
         return {}
 
     def written_order(self) -> Mapping[str, int]:
-        """Group path -> a number that grows in the order in which the file's groups were written, where that can be told."""
+        """Group path -> a number that grows in the order in which the file's groups were written, where that can be
+        told."""
         return {}
 
     @property
@@ -177,5 +181,7 @@ class Checkpoint(ABC):
     def __enter__(self) -> Checkpoint:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

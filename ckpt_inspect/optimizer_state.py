@@ -28,7 +28,8 @@ STATE_SLOTS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One trained variable with its optimizer's slots. Each method reads from the file anew, and returns a whole array."""
+    """One trained variable with its optimizer's slots. Each method reads from the file anew, and returns a whole
+    array."""
 
     name: str
     """The variable's own name where the file has it; unique within its optimizer."""
@@ -49,7 +50,8 @@ class Parameter:
         return next((self.found.slots[s] for s in STATE_SLOTS[array] if s in self.found.slots), None)
 
     def value(self) -> Array | None:
-        """The weights, in the file's shape and dtype; None where they aren't in the file, or aren't known to be this one's."""
+        """The weights, in the file's shape and dtype; None where they aren't in the file, or aren't known to be this
+        one's."""
         return self._read("value")
 
     def first_moment(self) -> Array | None:
@@ -66,7 +68,13 @@ class Parameter:
 
     def state(self) -> State:
         """All arrays at once."""
-        return State(self.value(), self.first_moment(), self.second_moment(), self.max_second_moment(), self._read("mean_gradient"))
+        return State(
+            self.value(),
+            self.first_moment(),
+            self.second_moment(),
+            self.max_second_moment(),
+            self._read("mean_gradient"),
+        )
 
     def effective_lr(self) -> Array | None:
         """E (see `UpdateRule.effective_lr`); None where it is not defined or not determined: `reason` says why."""
@@ -136,9 +144,10 @@ def optimizer_states(
 ) -> tuple[OptimizerState, ...]:
     """Every optimizer in the checkpoint, by the order in which the file lists them; none where it holds weights alone.
 
-    `given` overrides what the file says (`learning_rate`, `beta_1`, `beta_2`, `epsilon`, `weight_decay`, `step`, `rule`), for
-    the optimizer of that name or for all; `{"generator.beta_1": 0.5}` gives it for one of several. Reads metadata and
-    scalars only. Raises RequestError for a value that can't be given, NotFoundError for an optimizer that isn't there.
+    `given` overrides what the file says (`learning_rate`, `beta_1`, `beta_2`, `epsilon`, `weight_decay`, `step`,
+    `rule`), for the optimizer of that name or for all; `{"generator.beta_1": 0.5}` gives it for one of several. Reads
+    metadata and scalars only. Raises RequestError for a value that can't be given, NotFoundError for an optimizer
+    that isn't there.
     """
     given = dict(given or {})
     found = find_optimizers(checkpoint)

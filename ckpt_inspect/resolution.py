@@ -1,6 +1,7 @@
 """From what a layout found to numbers with their sources: the step, the hyperparameters, the rule.
 
-Precedence: given > what governs in the file (a tensor, the graph, the configuration) > inferred from the state > default.
+Precedence: given > what governs in the file (a tensor, the graph, the configuration) > inferred from the state >
+default.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ def check_given(given: Mapping[str, Any], path: str) -> None:
             raise RequestError(f"{path}: {name!r} can't be given; one of {', '.join(GIVEN_NAMES)} can")
         if name == "rule":
             if find_rule(str(value)) is None:
-                raise RequestError(f"{path}: there is no rule {value!r}; the rules are {', '.join(r.name for r in RULES)}")
+                raise RequestError(
+                    f"{path}: there is no rule {value!r}; the rules are {', '.join(r.name for r in RULES)}"
+                )
         elif isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
             raise RequestError(f"{path}: {name} must be a number, not {value!r}")
         elif name == "step" and (value != int(value) or value < 0):
@@ -76,12 +79,24 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Mapping[str, A
     }
     extra = {
         name: value
-        for name in ("sma_threshold", "total_steps", "warmup_proportion", "min_lr", "momentum", "centered", "u_product", "momentum_cache")
-        if (value := scalars.read(found.scalars[name]) if name in found.scalars else (found.config or {}).get(name)) is not None
+        for name in (
+            "sma_threshold",
+            "total_steps",
+            "warmup_proportion",
+            "min_lr",
+            "momentum",
+            "centered",
+            "u_product",
+            "momentum_cache",
+        )
+        if (value := scalars.read(found.scalars[name]) if name in found.scalars else (found.config or {}).get(name))
+        is not None
     }
     is_converged = step.value is None and powers is not None and powers.is_converged
     if is_converged and powers is not None:
-        problems.append(Problem("step-underflowed", f"{found.name}: {powers.evidence}", "the step is left unknown", "info"))
+        problems.append(
+            Problem("step-underflowed", f"{found.name}: {powers.evidence}", "the step is left unknown", "info")
+        )
     return Resolved(rule, step, hyperparameters, extra, is_converged, tuple(problems))
 
 
@@ -98,12 +113,12 @@ class _Scalars:
 def _resolve_rule(found: FoundOptimizer, given: Mapping[str, Any]) -> Sourced:
     if "rule" in given:
         return Sourced(str(given["rule"]), "given", "given by the caller")
-    if not found.rule_is_read:
-        others = f"; could be {', '.join(found.rule_alternatives)} just as well" if found.rule_alternatives else ""
-        return Sourced(found.rule, "default", f"{found.rule_where}{others}")
-    is_config = found.config is not None and "configuration" in found.rule_where
-    is_graph = bool(found.constants_where) and found.constants_where in found.rule_where
-    return Sourced(found.rule, "config" if is_config else "graph" if is_graph else "checkpoint", found.rule_where)
+    if not found.rule.is_read:
+        others = f"; could be {', '.join(found.rule.alternatives)} just as well" if found.rule.alternatives else ""
+        return Sourced(found.rule.name, "default", f"{found.rule.where}{others}")
+    is_config = found.config is not None and "configuration" in found.rule.where
+    is_graph = bool(found.constants_where) and found.constants_where in found.rule.where
+    return Sourced(found.rule.name, "config" if is_config else "graph" if is_graph else "checkpoint", found.rule.where)
 
 
 def _defaults(found: FoundOptimizer, rule: str) -> Mapping[str, float]:
@@ -113,7 +128,9 @@ def _defaults(found: FoundOptimizer, rule: str) -> Mapping[str, float]:
 
 def _default(name: str, defaults: Mapping[str, float], found: FoundOptimizer) -> Sourced:
     if name in defaults:
-        return Sourced(defaults[name], "default", f"assumed: the default of this implementation ({found.family}); not in the file")
+        return Sourced(
+            defaults[name], "default", f"assumed: the default of this implementation ({found.family}); not in the file"
+        )
     return Sourced(None, "unknown", "not in the file")
 
 
@@ -157,7 +174,11 @@ def _infer_beta(name: str, powers: PowersReading | None) -> Sourced | None:
 
 
 def _resolve_step(
-    checkpoint: Checkpoint, found: FoundOptimizer, given: Mapping[str, Any], powers: PowersReading | None, scalars: _Scalars
+    checkpoint: Checkpoint,
+    found: FoundOptimizer,
+    given: Mapping[str, Any],
+    powers: PowersReading | None,
+    scalars: _Scalars,
 ) -> tuple[int | None, Sourced, list[Problem]]:
     """(raw count of the counter, the exponent of the last update, problems)."""
     problems: list[Problem] = []
@@ -166,17 +187,29 @@ def _resolve_step(
         problems.append(Problem("step-negative", f"{found.counter} is {raw}", "the step is left unknown", "error"))
         raw = None
     if "step" in given:
-        return (raw if raw is not None else int(given["step"])), Sourced(int(given["step"]), "given", "given by the caller"), problems
+        return (
+            (raw if raw is not None else int(given["step"])),
+            Sourced(int(given["step"]), "given", "given by the caller"),
+            problems,
+        )
     if raw is not None:
         return raw, _counted(checkpoint, found, raw), problems
     if powers is not None:
         if powers.step is not None:
             open_owner = next((p for p in found.problems if p.code == "beta-powers-by-order"), None)
-            source = Sourced(powers.step, "default", f"assumed: {powers.evidence}; {open_owner.resolution}") if open_owner else None
+            source = (
+                Sourced(powers.step, "default", f"assumed: {powers.evidence}; {open_owner.resolution}")
+                if open_owner
+                else None
+            )
             return powers.step, source or Sourced(powers.step, "inferred", powers.evidence), problems
         return None, Sourced(None, "unknown", powers.evidence), problems
     open_powers = next((p.message for p in found.problems if p.code == "beta-powers-open"), None)
-    return None, Sourced(None, "unknown", open_powers or "nothing in the file counts this optimizer's updates"), problems
+    return (
+        None,
+        Sourced(None, "unknown", open_powers or "nothing in the file counts this optimizer's updates"),
+        problems,
+    )
 
 
 def _counted(checkpoint: Checkpoint, found: FoundOptimizer, raw: int) -> Sourced:
@@ -188,11 +221,19 @@ def _counted(checkpoint: Checkpoint, found: FoundOptimizer, raw: int) -> Sourced
     if isinstance(accumulated, int) and accumulated > 1:
         version = _version(checkpoint.producer().get("keras_version", ""))
         if version is None or version >= DIVIDED_SINCE:
-            return Sourced(raw // accumulated, "checkpoint", f"{where} = {raw}, divided by gradient_accumulation_steps = {accumulated} ({found.config_where})")
+            return Sourced(
+                raw // accumulated,
+                "checkpoint",
+                f"{where} = {raw}, divided by gradient_accumulation_steps = {accumulated} ({found.config_where})",
+            )
         return Sourced(raw, "checkpoint", f"{where}; Keras before 3.5 counts each accumulated gradient")
     accumulates = found.extra.get("accumulates_gradients")
     if accumulates in ("divided", "unknown") and found.config is None:
-        return Sourced(None, "unknown", f"{where} = {raw} counts every accumulated gradient; by how many Keras divides it is not in the file")
+        return Sourced(
+            None,
+            "unknown",
+            f"{where} = {raw} counts every accumulated gradient; by how many Keras divides it is not in the file",
+        )
     return Sourced(raw, "checkpoint", where)
 
 
@@ -213,7 +254,9 @@ def _resolve_learning_rate(
         return Sourced(scalars.read(key), "checkpoint", f"{key}, the scheduled learning rate that the last update used")
     if "learning_rate" in found.scalars:
         key = found.scalars["learning_rate"]
-        decay = scalars.read(found.scalars["decay"]) if "decay" in found.scalars else _number(config.get("decay")) or 0.0
+        decay = (
+            scalars.read(found.scalars["decay"]) if "decay" in found.scalars else _number(config.get("decay")) or 0.0
+        )
         return _decayed(scalars.read(key), decay, "checkpoint", key, found, rule, completed)
     if "learning_rate" in found.constants:
         return Sourced(found.constants["learning_rate"], "graph", f"a constant in {found.constants_where}")
@@ -224,20 +267,37 @@ def _resolve_learning_rate(
         return _scheduled(saved, found, completed)
     value = _number(saved)
     if value is not None:
-        return _decayed(value, _number(config.get("decay")) or 0.0, "config", f"{found.config_where}: learning_rate", found, rule, completed)
+        return _decayed(
+            value,
+            _number(config.get("decay")) or 0.0,
+            "config",
+            f"{found.config_where}: learning_rate",
+            found,
+            rule,
+            completed,
+        )
     if found.extra.get("learning_rate_is_scheduled"):
-        return Sourced(None, "unknown", "the optimizer has no learning-rate variable: a schedule, which this format doesn't save; give --learning-rate")
+        return Sourced(
+            None,
+            "unknown",
+            "the optimizer has no learning-rate variable: a schedule, which this format doesn't save; give "
+            "--learning-rate",
+        )
     return Sourced(None, "unknown", "this layout doesn't save it; give --learning-rate")
 
 
-def _decayed(value: float, decay: float, source: Any, where: str, found: FoundOptimizer, rule: str, completed: int | None) -> Sourced:
+def _decayed(
+    value: float, decay: float, source: Any, where: str, found: FoundOptimizer, rule: str, completed: int | None
+) -> Sourced:
     """The learning rate under OptimizerV2's `decay` (whose Nadam means its momentum schedule by that name)."""
     if not decay or found.family not in DECAYING_FAMILIES or rule == "nadam":
         return Sourced(value, source, where)
     if completed is None:
         return Sourced(None, "unknown", f"{where} = {value:g} decays with the step, which is not known")
     return Sourced(
-        inverse_time_decay(value, decay, completed), source, f"{where} = {value:.9g} / (1 + decay·(step - 1)), decay = {decay:g}, step = {completed + 1}"
+        inverse_time_decay(value, decay, completed),
+        source,
+        f"{where} = {value:.9g} / (1 + decay·(step - 1)), decay = {decay:g}, step = {completed + 1}",
     )
 
 
@@ -259,7 +319,12 @@ def _from_graph(found: FoundOptimizer, step: Sourced, scalars: _Scalars) -> Sour
     before = {k: max(v - 1, 0) for k, v in variables.items()}
     value = graph.evaluate(node, before)
     if value is None:
-        return Sourced(None, "unknown", f"{found.constants_where}: the learning rate is fed at run time, or computed from what isn't saved; give --learning-rate")
+        return Sourced(
+            None,
+            "unknown",
+            f"{found.constants_where}: the learning rate is fed at run time, or computed from what isn't saved; "
+            "give --learning-rate",
+        )
     at = "".join(f" at {k} = {int(v)}, before the last update" for k, v in before.items())
     return Sourced(value, "graph", f"{found.constants_where}: the expression {node!r}{at}")
 
@@ -279,5 +344,9 @@ def _resolve_weight_decay(
         return _default("weight_decay", defaults, found)
     if rule in ("adamw", "lamb") and found.family in ("contrib", "tfa"):
         return Sourced(None, "unknown", "this layout doesn't save it; give --weight-decay")
-    where = "assumed: none, the default" if found.family in ("keras2", "keras3") and found.config is None and rule in ADAM_FAMILY else "the rule has none"
+    where = (
+        "assumed: none, the default"
+        if found.family in ("keras2", "keras3") and found.config is None and rule in ADAM_FAMILY
+        else "the rule has none"
+    )
     return Sourced(0.0, "default", where)

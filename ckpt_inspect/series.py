@@ -1,4 +1,5 @@
-"""A folder or pattern -> its checkpoints, in training order: formats find them, layouts tell the step where names don't."""
+"""A folder or pattern -> its checkpoints, in training order: formats find them, layouts tell the step where names
+don't."""
 
 from __future__ import annotations
 

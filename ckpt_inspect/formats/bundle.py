@@ -22,7 +22,7 @@ from ckpt_inspect.formats.checksums import PieceChecksums, mask
 from ckpt_inspect.formats.location import Location
 from ckpt_inspect.formats.meta_graph import read_meta_graph, read_versions
 from ckpt_inspect.formats.sstable import MAGIC
-from ckpt_inspect.formats.wire import decode_varint
+from ckpt_inspect.wire import decode_varint
 
 INDEX_NAME = re.compile(r"(?P<prefix>.*)\.index", re.DOTALL)
 DATA_NAME = re.compile(r"(?P<prefix>.*)\.data-\d{5}-of-\d{5}", re.DOTALL)

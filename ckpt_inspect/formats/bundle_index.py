@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 from ckpt_inspect.checkpoint import STRING, numpy_dtype
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, UnsupportedError
 from ckpt_inspect.formats.sstable import read_table
-from ckpt_inspect.formats.wire import Buffer, fields, signed
+from ckpt_inspect.wire import Buffer, fields, signed
 
 DTYPES: Mapping[int, str] = {  # tensorflow/core/framework/types.proto; quantized integers are stored as plain ones
     1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 7: STRING, 8: "complex64", 9: "int64",

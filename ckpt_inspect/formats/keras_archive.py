@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from ckpt_inspect.formats.location import Location
 SIGNATURE = b"PK\x03\x04"
 """A zip's first local file header (APPNOTE.TXT, 4.3.7)."""
 
+CONFIG_FILE, METADATA_FILE, WEIGHTS_FILE = FOLDER_FILES = ("config.json", "metadata.json", "model.weights.h5")
+
 _LOCAL_HEADER_SIZE = 30
 _MAX_CONFIG_BYTES = 1 << 28
 _MAX_EXPANSION = 1000
@@ -28,38 +30,18 @@ _MAX_EXPANSION = 1000
 
 
 class KerasArchive(Hdf5Checkpoint):
-    """A `.keras` file."""
+    """A `.keras` file, or the folder that `save_model(zipped=False)` makes of the same files."""
 
-    def __init__(self, path: Path) -> None:
-        self._config: bytes | None = None
-        self._metadata: Mapping[str, Any] = {}
-        try:
-            with zipfile.ZipFile(path) as archive:
-                members = {info.filename: info for info in archive.infolist()}
-                if "config.json" not in members:
-                    raise UnsupportedError(f"{path}: {_describe_zip(members)}")
-                self._config = _read_small(archive, path, members["config.json"])
-                if "metadata.json" in members:
-                    text = _read_small(archive, path, members["metadata.json"])
-                    self._metadata = keras_config.decode_json(text, f"{path}: metadata.json")
-                names = _weight_members(archive, path, members)
-                sources = [_member_source(archive, path, members[name]) for name in names]
-        except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
-            if isinstance(error, CkptInspectError):
-                raise
-            raise DamagedFileError(
-                f"{path}: starts like a zip archive, but can't be read as one ({error}): the file is truncated or "
-                "damaged; copy or restore it"
-            ) from None
-        except OSError as error:
-            raise unreadable(path, error) from None
-        super().__init__(path, sources, [path], "keras-archive")
+    def __init__(
+        self, path: Path, sources: Sequence[Source], files: Sequence[Path], config: bytes, metadata: Mapping[str, Any]
+    ) -> None:
+        self._config = config
+        self._metadata = metadata
+        super().__init__(path, sources, files, "keras-archive")
 
     def training_config(self) -> TrainingConfig | None:
-        if self._config is None:
-            return None
         try:
-            return keras_config.from_archive(self._config, "config.json")
+            return keras_config.from_archive(self._config, CONFIG_FILE)
         except DamagedFileError as error:
             raise DamagedFileError(f"{self.path}: {error}") from None
 
@@ -67,10 +49,64 @@ class KerasArchive(Hdf5Checkpoint):
         return {key: str(self._metadata[key]) for key in ("keras_version", "date_saved") if key in self._metadata}
 
 
+def recognises(location: Location) -> bool:
+    """A zip that has a `config.json`, or is named `.keras`; a folder that holds what such a zip would."""
+    if location.kind == "folder":
+        return all(map(location.has, FOLDER_FILES))
+    if not location.head.startswith(SIGNATURE):
+        return False
+    if location.path.suffix == ".keras":
+        return True
+    try:
+        with zipfile.ZipFile(location.path) as archive:
+            return CONFIG_FILE in archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError):
+        return False
+
+
+def recognises_names(names: Collection[str]) -> bool:
+    """Whether these are the files of an archive's folder."""
+    return all(name in names for name in FOLDER_FILES)
+
+
+def open_archive(path: Path) -> KerasArchive:
+    """A path that is recognised."""
+    if path.is_dir():
+        config, metadata, weights = (path / name for name in FOLDER_FILES)
+        try:
+            texts = [config.read_bytes(), metadata.read_bytes()]
+        except OSError as error:
+            raise unreadable(path, error) from None
+        decoded = keras_config.decode_json(texts[1], str(metadata))
+        return KerasArchive(path, [Source(weights, ByteFile(weights))], [weights, config, metadata], texts[0], decoded)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename: info for info in archive.infolist()}
+            if CONFIG_FILE not in members:
+                raise UnsupportedError(f"{path}: {_describe_zip(members)}")
+            config_text = _read_small(archive, path, members[CONFIG_FILE])
+            decoded = {}
+            if METADATA_FILE in members:
+                text = _read_small(archive, path, members[METADATA_FILE])
+                decoded = keras_config.decode_json(text, f"{path}: {METADATA_FILE}")
+            names = _weight_members(archive, path, members)
+            sources = [_member_source(archive, path, members[name]) for name in names]
+    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+        if isinstance(error, CkptInspectError):
+            raise
+        raise DamagedFileError(
+            f"{path}: starts like a zip archive, but can't be read as one ({error}): the file is truncated or "
+            "damaged; copy or restore it"
+        ) from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+    return KerasArchive(path, sources, [path], config_text, decoded)
+
+
 def _weight_members(archive: zipfile.ZipFile, path: Path, members: Mapping[str, zipfile.ZipInfo]) -> list[str]:
     names = [n for n in members if n.endswith(".weights.h5") or n == "variables.h5"]
-    if "model.weights.h5" in names:
-        return ["model.weights.h5"]
+    if WEIGHTS_FILE in names:
+        return [WEIGHTS_FILE]
     if "model.weights.json" in members:
         listed = shard_names(_read_small(archive, path, members["model.weights.json"]), f"{path}: model.weights.json")
         if absent := next((n for n in listed if n not in members), None):
@@ -173,21 +209,3 @@ class _Window(io.RawIOBase):
 
     def seekable(self) -> bool:
         return True
-
-
-def recognises(location: Location) -> bool:
-    """A zip that has a `config.json`, or is named `.keras`."""
-    if not location.head.startswith(SIGNATURE):
-        return False
-    if location.path.suffix == ".keras":
-        return True
-    try:
-        with zipfile.ZipFile(location.path) as archive:
-            return "config.json" in archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError):
-        return False
-
-
-def open_archive(path: Path) -> KerasArchive:
-    """A file that starts with a zip's signature."""
-    return KerasArchive(path)

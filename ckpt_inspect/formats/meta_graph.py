@@ -11,7 +11,7 @@ from pathlib import Path
 from ckpt_inspect.checkpoint import Graph
 from ckpt_inspect.errors import DamagedFileError
 from ckpt_inspect.formats.byte_file import unreadable
-from ckpt_inspect.formats.wire import LENGTH_DELIMITED, Buffer, fields
+from ckpt_inspect.wire import LENGTH_DELIMITED, Buffer, fields
 
 META_GRAPHS = 2  # SavedModel.meta_graphs
 GRAPH_DEF = 2  # MetaGraphDef.graph_def

@@ -21,7 +21,7 @@ from ckpt_inspect.formats.meta_graph import (
     read_versions,
     submessages,
 )
-from ckpt_inspect.formats.wire import fields
+from ckpt_inspect.wire import fields
 
 MODEL_FILE, METADATA_FILE = "saved_model.pb", "keras_metadata.pb"
 

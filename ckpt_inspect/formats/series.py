@@ -81,8 +81,9 @@ def find_runs(paths: Iterable[str | os.PathLike[str]], step_of: StepOf | None = 
     names = _folder_names(list(by_folder))
     for folder in sorted(by_folder, key=lambda f: natural_key(str(f))):
         several = _in_order_of_steps(by_folder[folder], step_of)
-        for stem, group in several:
-            name = names[folder] if len(several) == 1 else f"{names[folder]}.{stem}"
+        labels = _labels([group for _, group in several])
+        for label, (_, group) in zip(labels, several, strict=True):
+            name = names[folder] if len(several) == 1 else f"{names[folder]}.{label}"
             runs.append(Run(name, folder, tuple(group)))
     return tuple(runs)
 
@@ -130,8 +131,9 @@ def _scan(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise unreadable(folder, error) from None
     is_saved_model = MODEL_FILE in files or (METADATA_FILE in files and "variables" in folders)
-    if is_saved_model:
+    if is_saved_model or keras_archive.recognises_names(files):
         yield folder
+        files = []
     if any(bundle.PART_NAME.fullmatch(name) for name in files):
         # A writer that was stopped before it merged its parts. What is incomplete, or was merged since, is nothing.
         if bundle.is_complete(bundle.part_prefixes(folder)) and not bundle.merged_prefix(folder):
@@ -211,6 +213,21 @@ def _stem(name: str) -> str:
     return re.sub(r"[-_.=@ ]*\d+(\.\d+)?", "", name.removesuffix(suffix)) + suffix
 
 
+def _labels(groups: Sequence[Sequence[Path]]) -> list[str]:
+    """What tells the runs of one folder apart, for a person: their names up to where the checkpoints' own differ."""
+    labels = []
+    for group in groups:
+        shared = os.path.commonprefix([p.name for p in group])  # noqa: RUF071 - of names, which are no paths
+        plain = (
+            shared.removesuffix(Path(shared).suffix) if shared.endswith((*_KERAS_SUFFIXES, _JSON_SUFFIX)) else shared
+        )
+        labels.append(re.sub(r"[-_.=@ ]+\d*$", "", plain) if len(group) > 1 else plain)
+    return [
+        label if label and labels.count(label) == 1 else _stem(group[0].name)
+        for label, group in zip(labels, groups, strict=True)
+    ]
+
+
 def _in_training_order(group: Sequence[Path], step_of: StepOf | None) -> list[Path]:
     """One run's checkpoints: by the first whole number that differs in all names, by all of them, by step, by time."""
     named = sorted(group, key=lambda p: natural_key(p.name))
@@ -266,10 +283,9 @@ def _nothing_found(path: Path) -> CkptInspectError:
     location = locate(path)
     if location.kind == "absent" and glob.has_magic(str(path)):
         return NotFoundError(f"{path}: no checkpoint matches this pattern")
-    if location.kind == "folder" and (path / STATE_FILE).is_file():
-        newest = read_state(path / STATE_FILE).newest
+    state = next(path.rglob(STATE_FILE), None) if location.kind == "folder" else None
+    if state and state.is_file() and (newest := read_state(state).newest):
         return NotFoundError(
-            f"{path / STATE_FILE}: names {newest}, which is not here, and no other checkpoint is in this "
-            "folder or below it"
+            f"{state}: names {newest}, which is not here, and no other checkpoint is in {path} or below it"
         )
     return name_foreign(location)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from ckpt_inspect.errors import DamagedFileError, UnsupportedError
 from ckpt_inspect.formats.checksums import masked_crc32c
-from ckpt_inspect.formats.wire import decode_varint
+from ckpt_inspect.wire import decode_varint
 
 MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
 """The last 8 bytes of every table."""

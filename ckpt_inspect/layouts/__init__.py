@@ -1,4 +1,5 @@
-"""How optimizer state is named inside a checkpoint: which tensor is the first moment of which parameter, what counts the steps.
+"""How optimizer state is named inside a checkpoint: which tensor is the first moment of which parameter, what counts
+the steps.
 
 One file a layout; each tells what it finds as `FoundOptimizer`s and reads no moments.
 """
@@ -8,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ckpt_inspect.checkpoint import Checkpoint
-from ckpt_inspect.layouts import bert_names, keras_groups, keras_h5, keras_variables, optimizer_v2, tf1_keras_names, tf1_names
+from ckpt_inspect.layouts import (
+    bert_names,
+    keras_groups,
+    keras_h5,
+    keras_variables,
+    optimizer_v2,
+    tf1_keras_names,
+    tf1_names,
+)
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter
 from ckpt_inspect.layouts.object_graph import OBJECT_GRAPH_KEY, decode_object_graph
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, unwrap_config
@@ -22,7 +31,10 @@ def find_in_object_graph(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     training = checkpoint.training_config()
     config = unwrap_config(training.optimizer) if training else None
     where = training.where if training else ""
-    return [*optimizer_v2.find(checkpoint, graph, config, where), *keras_variables.find(checkpoint, graph, config, where)]
+    return [
+        *optimizer_v2.find(checkpoint, graph, config, where),
+        *keras_variables.find(checkpoint, graph, config, where),
+    ]
 
 
 LAYOUTS: tuple[tuple[str, Callable[[Checkpoint], list[FoundOptimizer]]], ...] = (

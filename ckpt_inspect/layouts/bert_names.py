@@ -6,7 +6,7 @@ google-research/bert, optimization.py; ELECTRA and ALBERT name their slots alike
 from __future__ import annotations
 
 from ckpt_inspect.checkpoint import Checkpoint
-from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, unique_names
+from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading, unique_names
 from ckpt_inspect.layouts.tf1_names import strip_to_variable
 
 LAYOUT = "bert-names"
@@ -36,10 +36,9 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
             name="adam",
             layout=LAYOUT,
             family="bert",
-            rule="bert-adamw",
-            rule_is_read=True,
-            rule_where="slots adam_m and adam_v, as BERT's AdamWeightDecayOptimizer names them",
-            rule_alternatives=("lamb",),
+            rule=RuleReading(
+                "bert-adamw", True, "slots adam_m and adam_v, as BERT's AdamWeightDecayOptimizer names them", ("lamb",)
+            ),
             parameters=parameters,
             counter="global_step" if "global_step" in tensors else None,
             extra={"counter_is_global_step": True},

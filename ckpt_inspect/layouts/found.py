@@ -19,6 +19,20 @@ google-research/bert's AdamWeightDecayOptimizer.
 
 
 @dataclass(frozen=True, slots=True)
+class RuleReading:
+    """Which update rule the file speaks of, and how plainly."""
+
+    name: str
+    """The update rule, or the other optimizer (`rmsprop`, `sgd`, ..) that this is."""
+    is_read: bool
+    """Whether the file says so; False where it is merely the usual reading of such a layout."""
+    where: str
+    """The evidence, for a person."""
+    alternatives: tuple[str, ...] = ()
+    """Other rules that the same file could have come from."""
+
+
+@dataclass(frozen=True, slots=True)
 class FoundParameter:
     """One trained variable and the keys of its slot variables; None where the file holds none."""
 
@@ -38,18 +52,12 @@ class FoundOptimizer:
     """One optimizer's state in one checkpoint, by name."""
 
     name: str
-    """Unique in the checkpoint: its path in the object graph (`optimizer`, `trainer/opt`), or its slots' name (`Adam`)."""
+    """Unique in the checkpoint: its path in the object graph (`optimizer`, `trainer/opt`), or its slots' name
+    (`Adam`)."""
     layout: str
     """The layout's id, one of `layouts.LAYOUTS`."""
     family: Family
-    rule: str
-    """Name of the update rule, or of the other optimizer (`rmsprop`, `sgd`, ..) that this is."""
-    rule_is_read: bool
-    """Whether the file says so; False where it is merely the default reading of such a layout."""
-    rule_where: str
-    """The evidence, for a person."""
-    rule_alternatives: tuple[str, ...] = ()
-    """Other rules that the same file could have come from."""
+    rule: RuleReading
     parameters: tuple[FoundParameter, ...] = ()
     counter: str | None = None
     """Key of the scalar that counts this optimizer's updates."""
@@ -66,6 +74,12 @@ class FoundOptimizer:
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Whatever else a rule of this family needs, by its name there."""
     problems: tuple[Problem, ...] = ()
+
+
+def adam_of_tf1(slot_name: str) -> RuleReading:
+    """TF1's Adam, by the name of its slots, which it shares with two optimizers of tf.contrib."""
+    where = f"slots are named {slot_name!r}, as also contrib's NadamOptimizer and LazyAdamOptimizer name theirs"
+    return RuleReading("adam", False, where, ("nadam", "lazyadam"))
 
 
 def unique_names(names: Iterable[str]) -> list[str]:

@@ -1,8 +1,9 @@
 """What a TensorFlow graph tells of its optimizers: the inputs of the apply nodes, and the constants behind them. Pure.
 
-A `GraphDef` (tensorflow/core/framework/graph.proto) names its nodes and their inputs. A TF1 optimizer leaves one node a dense
-variable, `ApplyAdam(var, m, v, beta1_power, beta2_power, lr, beta1, beta2, epsilon, grad)` (`ResourceApplyAdam` likewise),
-named `<scope>/update_<variable>/ApplyAdam`; sparse variables get a cluster of plain nodes under `<scope>/update_<variable>/`.
+A `GraphDef` (tensorflow/core/framework/graph.proto) names its nodes and their inputs. A TF1 optimizer leaves one node
+a dense variable, `ApplyAdam(var, m, v, beta1_power, beta2_power, lr, beta1, beta2, epsilon, grad)`
+(`ResourceApplyAdam` likewise), named `<scope>/update_<variable>/ApplyAdam`; sparse variables get a cluster of plain
+nodes under `<scope>/update_<variable>/`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from ckpt_inspect.errors import DamagedFileError
-from ckpt_inspect.formats.wire import fields
+from ckpt_inspect.wire import fields
 
 # graph.proto, node_def.proto, attr_value.proto, tensor.proto: field numbers
 GRAPH_NODE = 1
@@ -53,13 +54,22 @@ APPLY_OPS = {
 }
 CONSTANT_OPS = {"Const"}
 VARIABLE_OPS = {"VariableV2", "Variable", "VarHandleOp"}
-TRANSPARENT_OPS = {"Identity", "ReadVariableOp", "Enter", "Cast", "ResourceGather", "PlaceholderWithDefault", "StopGradient"}
+TRANSPARENT_OPS = {
+    "Identity",
+    "ReadVariableOp",
+    "Enter",
+    "Cast",
+    "ResourceGather",
+    "PlaceholderWithDefault",
+    "StopGradient",
+}
 SCALAR_OPS: Mapping[str, Callable[..., float]] = {
     "Add": lambda a, b: a + b, "AddV2": lambda a, b: a + b, "Sub": lambda a, b: a - b, "Mul": lambda a, b: a * b,
     "RealDiv": lambda a, b: a / b, "Div": lambda a, b: a / b, "FloorDiv": lambda a, b: float(np.floor(a / b)),
     "Pow": lambda a, b: a**b, "Minimum": min, "Maximum": max, "Floor": lambda a: float(np.floor(a)),
     "Ceil": lambda a: float(np.ceil(a)), "Sqrt": lambda a: float(np.sqrt(a)), "Rsqrt": lambda a: float(1 / np.sqrt(a)),
-    "Exp": lambda a: float(np.exp(a)), "Cos": lambda a: float(np.cos(a)), "Neg": lambda a: -a, "Square": lambda a: a * a,
+    "Exp": lambda a: float(np.exp(a)), "Cos": lambda a: float(np.cos(a)), "Neg": lambda a: -a,
+    "Square": lambda a: a * a,
     "Less": lambda a, b: float(a < b), "LessEqual": lambda a, b: float(a <= b), "Greater": lambda a, b: float(a > b),
     "GreaterEqual": lambda a, b: float(a >= b), "Equal": lambda a, b: float(a == b),
     "Select": lambda c, a, b: a if c else b, "SelectV2": lambda c, a, b: a if c else b,
@@ -105,7 +115,8 @@ class GraphDef:
 
     @cached_property
     def updated_in(self) -> Mapping[str, frozenset[str]]:
-        """Variable name -> scopes of the training operations that update it, dense or sparse, by `<scope>/update_<variable>/`."""
+        """Variable name -> scopes of the training operations that update it, dense or sparse, by
+        `<scope>/update_<variable>/`."""
         scopes: dict[str, set[str]] = {}
         for name in self.nodes:
             if (match := re.match(r"(.*?)/update_(.+)/[^/]+$", name)) is not None:
@@ -173,7 +184,9 @@ class GraphDef:
             return None
         tensors = {role: v for role, i in places.items() if (v := self.variable_of(node.inputs[i])) is not None}
         scalars = {
-            role: node.inputs[i] for role, i in places.items() if role in ("learning_rate", "beta_1", "beta_2", "epsilon")
+            role: node.inputs[i]
+            for role, i in places.items()
+            if role in ("learning_rate", "beta_1", "beta_2", "epsilon")
         }
         if rule == "adam" and _flag(node, "use_nesterov"):
             rule = "nadam"
@@ -224,7 +237,9 @@ def _attributes(node: GraphNode) -> Iterator[tuple[str, bytes | memoryview]]:
 
 
 def _flag(node: GraphNode, name: str) -> bool:
-    return any(key == name and any(n == ATTR_BOOL and v == 1 for n, _, v in fields(value)) for key, value in _attributes(node))
+    return any(
+        key == name and any(n == ATTR_BOOL and v == 1 for n, _, v in fields(value)) for key, value in _attributes(node)
+    )
 
 
 def _scalar_of(node: GraphNode) -> float | None:

@@ -1,8 +1,9 @@
 """Whole-model Keras HDF5: `model_weights` and `optimizer_weights`, each in the order of its attribute `weight_names`.
 
 How the slots are called tells who wrote them: `Adam/dense/kernel/m:0` OptimizerV2; `Adam/m/dense/kernel:0` Keras 2.11+;
-`adam/dense_kernel_momentum` Keras 3; `training/Adam/Variable_7:0` or `m_3_1:0` Keras before OptimizerV2, where order alone
-pairs them: all first moments, all second moments, and (from 2.1.6) as many maxima, dummies of shape (1,) unless AMSGrad is on.
+`adam/dense_kernel_momentum` Keras 3; `training/Adam/Variable_7:0` or `m_3_1:0` Keras before OptimizerV2, where order
+alone pairs them: all first moments, all second moments, and (from 2.1.6) as many maxima, dummies of shape (1,) unless
+AMSGrad is on.
 """
 
 from __future__ import annotations
@@ -35,15 +36,21 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
         return []
     family, parameters, problems = _read_slots(checkpoint, names, weights, config)
     slots = [s for p in parameters for s in p.slots]
-    rule, is_read, where = read_rule("", [SlotName("", s, "") for s in slots], False, config, family == "keras3")
+    rule = read_rule("", [SlotName("", s, "") for s in slots], False, config)
     if family == "optimizer-v2" and config is not None and config.is_addon:
         family = "tfa"
     own = [n for n in names if not n.startswith("loss_scale_optimizer/") or "/adam" in n]
-    counter = next((names[n] for n in own if n.rpartition("/")[2] in COUNTERS and _is_scalar(checkpoint, names[n])), None)
+    counter = next(
+        (names[n] for n in own if n.rpartition("/")[2] in COUNTERS and _is_scalar(checkpoint, names[n])), None
+    )
     scalars = {
         ours: names[n]
         for n in own
-        for tail, ours in (("learning_rate", "learning_rate"), ("momentum_cache", "momentum_cache"), ("u_product", "u_product"))
+        for tail, ours in (
+            ("learning_rate", "learning_rate"),
+            ("momentum_cache", "momentum_cache"),
+            ("u_product", "u_product"),
+        )
         if n.rpartition("/")[2] == tail and _is_scalar(checkpoint, names[n])
     }
     return [
@@ -52,9 +59,7 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
             layout=LAYOUT,
             family=family,
             rule=rule,
-            rule_is_read=is_read,
-            rule_where=where,
-            parameters=tuple(adapt_slots(_adamax(p, rule), rule) for p in parameters),
+            parameters=tuple(adapt_slots(_adamax(p, rule.name), rule.name) for p in parameters),
             counter=counter,
             scalars=scalars,
             config=config.config if config else None,
@@ -74,7 +79,9 @@ def _by_layer(weights: Sequence[Weight]) -> Block:
 
 
 def _extra(names: Mapping[str, str], config: OptimizerConfig | None) -> dict[str, Any]:
-    extra: dict[str, Any] = {} if names else {"state_is_absent": "the file holds the optimizer's configuration, but none of its weights"}
+    extra: dict[str, Any] = (
+        {} if names else {"state_is_absent": "the file holds the optimizer's configuration, but none of its weights"}
+    )
     if config is not None:
         extra["class_name"] = config.class_name
     return extra
@@ -130,7 +137,8 @@ def _read_slots(
 
 
 def _parse_v2_slot(name: str, by_name: Mapping[str, object]) -> SlotName | None:
-    """`cond_1/Adam/dense/kernel/m` -> (Adam, first_moment, dense/kernel); of several readings the one whose weight exists."""
+    """`cond_1/Adam/dense/kernel/m` -> (Adam, first_moment, dense/kernel); of several readings the one whose weight
+    exists."""
     *parts, tail = name.split("/")
     if tail not in V2_SLOTS or not parts:
         return None
@@ -139,9 +147,13 @@ def _parse_v2_slot(name: str, by_name: Mapping[str, object]) -> SlotName | None:
 
 
 def _pair_named(
-    checkpoint: Checkpoint, slots: Sequence[tuple[str, SlotName]], by_name: Mapping[str, Sequence[Weight]], problems: list[Problem]
+    checkpoint: Checkpoint,
+    slots: Sequence[tuple[str, SlotName]],
+    by_name: Mapping[str, Sequence[Weight]],
+    problems: list[Problem],
 ) -> list[FoundParameter]:
-    """Slots that name their weight; of several weights of one name (Keras 3's names are lossy) in order, of the same shape."""
+    """Slots that name their weight; of several weights of one name (Keras 3's names are lossy) in order, of the same
+    shape."""
     counts: dict[tuple[str, str], int] = {}
     grouped: dict[tuple[str, int], dict[str, str]] = {}
     for key, slot in slots:
@@ -182,7 +194,11 @@ def _pair_nameless(
     problems: list[Problem],
 ) -> list[FoundParameter]:
     rule = config.rule if config else "adam"
-    keys = [k for n, k in names.items() if n.rpartition("/")[2] not in (*COUNTERS, "m_schedule", "lr", "beta_1", "beta_2", "decay")]
+    keys = [
+        k
+        for n, k in names.items()
+        if n.rpartition("/")[2] not in (*COUNTERS, "m_schedule", "lr", "beta_1", "beta_2", "decay")
+    ]
     if rule not in ADAM_FAMILY:
         return []
     for blocks in (3, 2):
@@ -208,14 +224,21 @@ def _pair_nameless(
             problems.append(
                 Problem(
                     "association-uncertain",
-                    "the slots have no names, and some layers aren't trained: more than one choice of weights fits their order and shapes",
+                    "the slots have no names, and some layers aren't trained: more than one choice of weights fits "
+                    "their order and shapes",
                     "those that could belong to several weights are reported by their place",
                 )
             )
         has_maximum = bool(maxima) and config is not None and config.config.get("amsgrad") is True
-        return _nameless_parameters(checkpoint, keys, count, pairing.weights if pairing else (None,) * count, has_maximum)
+        return _nameless_parameters(
+            checkpoint, keys, count, pairing.weights if pairing else (None,) * count, has_maximum
+        )
     problems.append(
-        Problem("association-open", f"{len(keys)} nameless slots are no pairs of first and second moments", "none was reported")
+        Problem(
+            "association-open",
+            f"{len(keys)} nameless slots are no pairs of first and second moments",
+            "none was reported",
+        )
     )
     return []
 

@@ -1,8 +1,8 @@
 """Keras 2.11+ and Keras 3 optimizers in an object graph: one list `_variables`, and full names that tell the slots.
 
-Keras 2.11-2.15 and tf_keras ("keras2"): `<optimizer>/_variables/<i>`, full name `Adam/m/dense/kernel`. Keras 3: the same
-list, full name `adam/dense_kernel_momentum`, and the trained variables themselves under `_trainable_variables/<i>`, in the
-order of the slots: an association that needs no name.
+Keras 2.11-2.15 and tf_keras ("keras2"): `<optimizer>/_variables/<i>`, full name `Adam/m/dense/kernel`. Keras 3: the
+same list, full name `adam/dense_kernel_momentum`, and the trained variables themselves under
+`_trainable_variables/<i>`, in the order of the slots: an association that needs no name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
-from ckpt_inspect.layouts.found import Family, FoundOptimizer, FoundParameter, unique_names
+from ckpt_inspect.layouts.found import Family, FoundOptimizer, FoundParameter, RuleReading, unique_names
 from ckpt_inspect.layouts.object_graph import Node, ObjectGraph
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, OptimizerConfig, normal_name, rule_of_class
 
@@ -22,17 +22,27 @@ LAYOUT_KERAS3 = "keras3-variables"
 # Our name of a slot by its spelling in the full name: `<optimizer>/<spelling>/<variable>` (Keras 2),
 # `<optimizer>/<variable>_<spelling>` (Keras 3); the longer spellings first, since one may end in another
 KERAS2_SLOTS = {
-    "m": "first_moment", "v": "second_moment", "vhat": "max_second_moment", "u": "infinity_norm", "average": "average",
-    "velocity": "velocity", "momentum": "momentum", "average_gradient": "average_gradient", "accumulator": "accumulator",
-    "linear": "linear", "accumulated_grad": "accumulated_grad", "accumulated_delta_var": "accumulated_delta_var",
-    "r": "r", "c": "c",
+    "m": "first_moment", "v": "second_moment", "vhat": "max_second_moment", "u": "infinity_norm",
+    **{name: name for name in (
+        "average", "velocity", "momentum", "average_gradient", "accumulator", "linear", "accumulated_grad",
+        "accumulated_delta_var", "r", "c",
+    )},
 }  # fmt: skip
 KERAS3_SLOTS = {
-    "gradient_accumulator": "gradient_accumulator", "velocity_hat": "max_second_moment", "average_gradient": "average_gradient",
-    "momentum": "first_moment", "velocity": "second_moment", "norm": "infinity_norm", "average": "average",
-    "accumulated_grad": "accumulated_grad", "accumulated_delta_var": "accumulated_delta_var",
-    "accumulator": "accumulator", "linear": "linear",
+    "gradient_accumulator": "gradient_accumulator", "velocity_hat": "max_second_moment", "momentum": "first_moment",
+    "velocity": "second_moment", "norm": "infinity_norm",
+    **{name: name for name in (
+        "average_gradient", "average", "accumulated_grad", "accumulated_delta_var", "accumulator", "linear",
+    )},
 }  # fmt: skip
+
+
+SCALARS = {
+    "_learning_rate": "learning_rate",
+    "_current_learning_rate": "current_learning_rate",
+    "_u_product": "u_product",
+}
+COUNTERS = ("_iterations", "iterations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +58,8 @@ class SlotName:
 
 
 def parse_keras2_slot(full_name: str, variables: Mapping[str, object] | frozenset[str]) -> SlotName | None:
-    """`Adam/m/dense/kernel` -> (Adam, first_moment, dense/kernel); of several readings the one whose variable exists."""
+    """`Adam/m/dense/kernel` -> (Adam, first_moment, dense/kernel); of several readings the one whose variable
+    exists."""
     parts = full_name.split("/")
     readings = [
         SlotName("/".join(parts[:i]), KERAS2_SLOTS[parts[i]], "/".join(parts[i + 1 :]))
@@ -67,15 +78,18 @@ def parse_keras3_slot(full_name: str) -> SlotName | None:
     return None
 
 
-def find(checkpoint: Checkpoint, graph: ObjectGraph, config: OptimizerConfig | None, config_where: str) -> list[FoundOptimizer]:
-    """Every Keras 2.11+ and Keras 3 optimizer of the graph; `config` is the compiled optimizer's, where a model carries one."""
+def find(
+    checkpoint: Checkpoint, graph: ObjectGraph, config: OptimizerConfig | None, config_where: str
+) -> list[FoundOptimizer]:
+    """Every Keras 2.11+ and Keras 3 optimizer of the graph; `config` is the compiled optimizer's, where a model
+    carries one."""
     found = []
     for node in graph.nodes:
         if "_variables" not in node.children or not ({"_iterations", "iterations", "_index_dict"} & set(node.children)):
             continue
         inner = graph.child(node, "inner_optimizer")
         if inner is not None and "_variables" in inner.children:
-            continue  # Keras 3's LossScaleOptimizer: its own counter and learning rate stay 0, the inner optimizer answers
+            continue  # Keras 3's LossScaleOptimizer: its own counter and rate stay 0, the inner optimizer answers
         wrapper = next((n for n in graph.nodes if n.children.get("inner_optimizer") == node.index), None)
         compiled = graph.nodes[0].children.get("optimizer")
         is_compiled = compiled is not None and compiled in (node.index, wrapper.index if wrapper else None)
@@ -102,19 +116,19 @@ def _read_optimizer(
         parameters = _pair_by_name(checkpoint, graph, parsed, problems)
     scalars = {
         ours: child.key
-        for name, ours in (("_learning_rate", "learning_rate"), ("_current_learning_rate", "current_learning_rate"), ("_u_product", "u_product"))
+        for name, ours in SCALARS.items()
         if (child := graph.child(node, name)) is not None and child.key in checkpoint.tensors
-    }  # fmt: skip
+    }
     counter = graph.child(node, "_iterations") or graph.child(node, "iterations")
     own_names = [s.optimizer for _, s in parsed] or [m.full_name.rpartition("/")[0] for m in members]
-    rule, is_read, where = read_rule(own_names[0] if own_names else "", [s for _, s in parsed], "u_product" in scalars, config, is_keras3)
+    rule = read_rule(own_names[0] if own_names else "", [s for _, s in parsed], "u_product" in scalars, config)
     extra: dict[str, object] = {}
     if not {"learning_rate", "current_learning_rate"} & set(scalars):
         extra["learning_rate_is_scheduled"] = True
     if any(s.slot == "gradient_accumulator" for _, s in parsed):
-        # the public attribute became `_iterations` in Keras 3.5, the release from which the exponent is the count divided by n
+        # `iterations` became `_iterations` in Keras 3.5, from which on the exponent is the count divided by n
         extra["accumulates_gradients"] = "divided" if "_iterations" in node.children else "raw"
-    sharers = [n for n in graph.nodes if "_variables" in n.children and counter and counter.index in (n.children.get("_iterations"), n.children.get("iterations"))]  # fmt: skip
+    sharers = [n for n in graph.nodes if counter is not None and counter.index in map(n.children.get, COUNTERS)]
     if counter is not None and len(sharers) > 1:
         problems.append(
             Problem(
@@ -128,10 +142,7 @@ def _read_optimizer(
         layout=LAYOUT_KERAS3 if is_keras3 else LAYOUT_KERAS2,
         family=family,
         rule=rule,
-        rule_is_read=is_read,
-        rule_where=where,
-        rule_alternatives=() if is_read else tuple(r for r in ("adam", "adamw", "lamb") if r != rule),
-        parameters=tuple(adapt_slots(p, rule) for p in parameters),
+        parameters=tuple(adapt_slots(p, rule.name) for p in parameters),
         counter=counter.key if counter is not None and counter.key in checkpoint.tensors else None,
         scalars=scalars,
         config=config.config if config else None,
@@ -142,35 +153,43 @@ def _read_optimizer(
 
 
 def read_rule(
-    own_name: str, slots: Sequence[SlotName], has_u_product: bool, config: OptimizerConfig | None, is_keras3: bool
-) -> tuple[str, bool, str]:
-    """The rule, whether the file says so, and the evidence: configuration, telling slots, the optimizer's name."""
+    own_name: str, slots: Sequence[SlotName], has_u_product: bool, config: OptimizerConfig | None
+) -> RuleReading:
+    """From the configuration, else from slots that only one rule has, else from the optimizer's name."""
     kinds = [s.slot for s in slots]
     has = set(kinds)
     if config is not None:
-        return config.rule, True, f"class {config.class_name!r} in the configuration"
+        return RuleReading(config.rule, True, f"class {config.class_name!r} in the configuration")
     if has_u_product:
-        return "nadam", True, "the running product of Nadam's momentum schedule (_u_product)"
+        return RuleReading("nadam", True, "the running product of Nadam's momentum schedule (_u_product)")
     if "infinity_norm" in has:
-        return "adamax", True, "slot named for an infinity norm, which only Adamax has"
+        return RuleReading("adamax", True, "slots named for an infinity norm, which only Adamax has")
     named = rule_of_class(own_name) if own_name else None
     if "max_second_moment" in has and named in (None, "adam", "adamw"):
-        return "amsgrad", True, "slots of a maximum of the second moment"
+        return RuleReading("amsgrad", True, "slots of a maximum of the second moment")
     if named is not None:
-        return named, True, f"slots are named {own_name!r}, the class's own name"
+        return RuleReading(named, True, f"slots are named {own_name!r}, the class's own name")
+    return _read_rule_from_slots(own_name, kinds)
+
+
+def _read_rule_from_slots(own_name: str, kinds: Sequence[str]) -> RuleReading:
+    """The usual reading where neither a class nor a name speaks."""
+    has = set(kinds)
     moments = [k for k in kinds if k in ("first_moment", "second_moment")]
     if moments[:2] == ["first_moment", "second_moment"]:
-        where = f"slots are named {own_name!r}, which names no class" if own_name else "slots m and v, not named for any optimizer"
-        return "adam", False, f"a first and a second moment for each variable; {where}"
+        naming = f"slots named {own_name!r}, which names no class" if own_name else "slots not named for any optimizer"
+        return RuleReading("adam", False, f"a first and a second moment for each variable, {naming}", ("adamw", "lamb"))
     if "average_gradient" in has or "velocity" in has or moments[:1] == ["second_moment"]:
-        return "rmsprop", False, "a mean square for each variable, in a block of its own"
-    if "accumulator" in has:
-        return "adagrad", False, "an accumulator for each variable"
+        return RuleReading("rmsprop", False, "a mean square for each variable, in a block of its own")
     if "accumulated_grad" in has:
-        return "adadelta", True, "accumulated gradients and updates"
+        return RuleReading("adadelta", True, "accumulated gradients and updates")
+    if "accumulator" in has:
+        return RuleReading("adagrad", False, "an accumulator for each variable")
     if has & {"first_moment", "momentum"}:
-        return "sgd", False, "one moment for each variable"
-    return normal_name(own_name) if own_name else "unknown", False, f"no slots of a known kind, name {own_name!r}" if is_keras3 or own_name else "no slots"
+        return RuleReading("sgd", False, "one moment for each variable")
+    return RuleReading(
+        normal_name(own_name) if own_name else "unknown", False, f"no slots of a known kind; named {own_name!r}"
+    )
 
 
 def adapt_slots(parameter: FoundParameter, rule: str) -> FoundParameter:
@@ -204,7 +223,11 @@ def _pair_by_order(
         spec = checkpoint.tensors[keys.get("first_moment") or next(iter(keys.values()))]
         if value is not None and checkpoint.tensors[value].shape != spec.shape and "first_moment" in keys:
             problems.append(
-                Problem("association-uncertain", f"{name}: its first moment has shape {spec.shape}, not its own", "its weights were left out")
+                Problem(
+                    "association-uncertain",
+                    f"{name}: its first moment has shape {spec.shape}, not its own",
+                    "its weights were left out",
+                )
             )
             value = None
         parameters.append(FoundParameter(name, spec.shape, spec.dtype, value, keys))
@@ -212,7 +235,8 @@ def _pair_by_order(
 
 
 def _places_by_name(variables: Sequence[Node], entries: Sequence[tuple[Node, SlotName]]) -> list[int]:
-    """Where only some variables have this slot (Muon's second moments): the next variable of the name that the slot spells."""
+    """Where only some variables have this slot (Muon's second moments): the next variable of the name that the slot
+    spells."""
     places, start = [], 0
     spelled = [re.sub("/", "_", v.full_name) for v in variables]
     for _, slot in entries:
@@ -225,7 +249,8 @@ def _places_by_name(variables: Sequence[Node], entries: Sequence[tuple[Node, Slo
 def _pair_by_name(
     checkpoint: Checkpoint, graph: ObjectGraph, parsed: Sequence[tuple[Node, SlotName]], problems: list[Problem]
 ) -> list[FoundParameter]:
-    """Keras 2: the slot's full name holds the variable's; of several variables of one name, in the order of the list."""
+    """Keras 2: the slot's full name holds the variable's; of several variables of one name, in the order of the
+    list."""
     occurrences: dict[tuple[str, str], int] = {}
     grouped: dict[tuple[str, int], dict[str, str]] = {}
     for node, slot in parsed:
@@ -242,7 +267,11 @@ def _pair_by_name(
             for n in graph.variables_by_full_name.get(variable, ())
             if n.key in checkpoint.tensors and n.key not in own and checkpoint.tensors[n.key].shape == spec.shape
         ]
-        rivals = [c for v, c in grouped if v == variable and checkpoint.tensors[next(iter(grouped[v, c].values()))].shape == spec.shape]
+        rivals = [
+            c
+            for v, c in grouped
+            if v == variable and checkpoint.tensors[next(iter(grouped[v, c].values()))].shape == spec.shape
+        ]
         if len(nodes) > 1 and count == 0:
             problems.append(
                 Problem(

@@ -19,8 +19,12 @@ _CELL = ("kernel", "recurrent_kernel", "bias")
 _NORMALIZATION = ("gamma", "beta", "moving_mean", "moving_variance")
 _SEPARABLE = ("depthwise_kernel", "pointwise_kernel", "bias")
 ROLES: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("dense", "einsum_dense", "conv1d", "conv2d", "conv3d", "depthwise_conv1d", "depthwise_conv2d"), _DENSE),
-    **dict.fromkeys(("conv1_d", "conv2_d", "conv3_d", "conv1d_transpose", "conv2d_transpose", "conv3d_transpose"), _DENSE),
+    **dict.fromkeys(
+        ("dense", "einsum_dense", "conv1d", "conv2d", "conv3d", "depthwise_conv1d", "depthwise_conv2d"), _DENSE
+    ),
+    **dict.fromkeys(
+        ("conv1_d", "conv2_d", "conv3_d", "conv1d_transpose", "conv2d_transpose", "conv3d_transpose"), _DENSE
+    ),
     **dict.fromkeys(("separable_conv1d", "separable_conv2d"), _SEPARABLE),
     **dict.fromkeys(("cell", "lstm_cell", "gru_cell", "simple_rnn_cell", "lstm", "gru", "simple_rnn"), _CELL),
     **dict.fromkeys(("layer_normalization", "group_normalization"), ("gamma", "beta")),
@@ -67,7 +71,7 @@ def _tree(checkpoint: Checkpoint) -> dict[str, Any]:
             continue
         if "float" not in spec.dtype:
             continue
-        at = tree
+        at: dict[Any, Any] = tree
         for part in parts:
             at = at.setdefault(part, {})
         at[int(tail)] = key
@@ -79,7 +83,9 @@ def _children(tree: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     return next(((c, tree[c]) for c in CONTAINERS if c in tree), ("", {}))
 
 
-def _configured(checkpoint: Checkpoint, tree: Mapping[str, Any], path: str, layers: Sequence[LayerConfig]) -> list[Block]:
+def _configured(
+    checkpoint: Checkpoint, tree: Mapping[str, Any], path: str, layers: Sequence[LayerConfig]
+) -> list[Block]:
     """One block a layer, in the order of the configuration; a model inside gives one for each of its own."""
     container, groups = _children(tree)
     blocks: list[Block] = []
@@ -138,7 +144,8 @@ def _unordered(
 
 
 def _agrees_with_counts(tree: Mapping[str, Any], path: str, written: Mapping[str, int]) -> bool:
-    """Whether the offsets grow with each class's counter: then space was not reused, and they tell the order of writing."""
+    """Whether the offsets grow with each class's counter: then space was not reused, and they tell the order of
+    writing."""
     container, members = _children(tree)
     for base in {re.sub(r"_\d+$", "", m) for m in members}:
         counted = sorted((m for m in members if re.fullmatch(rf"{re.escape(base)}(_\d+)?", m)), key=_number)
@@ -146,7 +153,9 @@ def _agrees_with_counts(tree: Mapping[str, Any], path: str, written: Mapping[str
         if places != sorted(places):
             return False
     return all(
-        _agrees_with_counts(group, f"{path}{container}/{m}/", written) for m, group in members.items() if _children(group)[0]
+        _agrees_with_counts(group, f"{path}{container}/{m}/", written)
+        for m, group in members.items()
+        if _children(group)[0]
     )
 
 
@@ -158,7 +167,13 @@ def _own(checkpoint: Checkpoint, tree: Mapping[str, Any], name: str) -> list[Blo
 
 
 def _layer(
-    checkpoint: Checkpoint, group: Mapping[str, Any], name: str, base: str, kind: str, is_trainable: bool, config: Mapping[str, Any]
+    checkpoint: Checkpoint,
+    group: Mapping[str, Any],
+    name: str,
+    base: str,
+    kind: str,
+    is_trainable: bool,
+    config: Mapping[str, Any],
 ) -> Block:
     """A layer's own weights, and its parts'; `base` is its class as groups spell it."""
     keys = group.get("vars", {})
@@ -171,10 +186,15 @@ def _layer(
     names = [g for g in group if g != "vars"]
     known = next((order for order in PART_ORDERS if sum(n in order for n in names) > 1), None)
     parts = []
-    for part in sorted(names, key=(lambda p: (known.index(p) if p in known else len(known), p)) if known else (lambda p: (_number(p), p))):
+    for part in sorted(
+        names,
+        key=(lambda p: (known.index(p) if p in known else len(known), p)) if known else (lambda p: (_number(p), p)),
+    ):
         inner = part if part in ROLES else re.sub(r"_\d+$", "", part.strip("_"))
         inner = "dense" if inner.endswith("_dense") else inner
-        parts.append(_layer(checkpoint, group[part], f"{name}/{part}", inner, re.sub(r"_\d+$", "", part), is_trainable, {}))
+        parts.append(
+            _layer(checkpoint, group[part], f"{name}/{part}", inner, re.sub(r"_\d+$", "", part), is_trainable, {})
+        )
     return Block(kind, tuple(weights), tuple(parts), known is not None)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ckpt_inspect.errors import DamagedFileError
-from ckpt_inspect.formats.wire import fields
+from ckpt_inspect.wire import fields
 
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VARIABLE_VALUE = "VARIABLE_VALUE"

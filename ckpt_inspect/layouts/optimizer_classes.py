@@ -37,9 +37,6 @@ RULE_OF_CLASS = {
 
 # Wrappers keep another optimizer inside, in their configuration under one of these keys
 WRAPPED_CONFIG_KEYS = ("inner_optimizer", "optimizer", "base_optimizer")
-WRAPPERS = {
-    "lossscale", "lossscaleoptimizer", "lossscaleoptimizerv1", "lossscaleoptimizerv3", "lookahead", "movingaverage", "swa",
-}  # fmt: skip
 
 
 def normal_name(name: str) -> str:

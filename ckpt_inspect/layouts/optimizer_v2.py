@@ -1,18 +1,17 @@
 """OptimizerV2 and TF1 optimizers in an object graph: slots are listed at the optimizer's node.
 
 `tf.keras.optimizers` of TF 2.0-2.10 (and `.legacy` later, and 1.15), `tf.train.*Optimizer` under `tf.train.Checkpoint`,
-TensorFlow Addons. Keys look like `<variable>/.OPTIMIZER_SLOT/<optimizer>/m/.ATTRIBUTES/VARIABLE_VALUE`; the proof of which
-slot belongs to which variable is the node's `slot_variables`.
+TensorFlow Addons. Keys look like `<variable>/.OPTIMIZER_SLOT/<optimizer>/m/.ATTRIBUTES/VARIABLE_VALUE`; the proof of
+which slot belongs to which variable is the node's `slot_variables`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
-from ckpt_inspect.layouts.found import Family, FoundOptimizer, FoundParameter, unique_names
+from ckpt_inspect.layouts.found import Family, FoundOptimizer, FoundParameter, RuleReading, adam_of_tf1, unique_names
 from ckpt_inspect.layouts.object_graph import Node, ObjectGraph
 from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig, normal_name, rule_of_class
 
@@ -24,8 +23,17 @@ HYPERPARAMETERS = (
     "sma_threshold", "min_lr", "total_steps", "warmup_proportion", "weight_decay_rate", "initial_accumulator_value",
 )  # fmt: skip
 AVERAGE_SLOTS = {"slow", "average"}
-WRAPPED_CHILDREN = ("base_optimizer", "inner_optimizer", "lh_base_optimizer", "awg_optimizer", "_optimizer", "optimizer")
-NOT_COUNTERS = re.compile(r"save_counter|train_counter|ckpt_saved|good_steps|global_step_unused|epoch|batch|seed|state|count$|total$")
+WRAPPED_CHILDREN = (
+    "base_optimizer",
+    "inner_optimizer",
+    "lh_base_optimizer",
+    "awg_optimizer",
+    "_optimizer",
+    "optimizer",
+)
+NOT_COUNTERS = re.compile(
+    r"save_counter|train_counter|ckpt_saved|good_steps|global_step_unused|epoch|batch|seed|state|count$|total$"
+)
 
 # slots that only one optimizer has -> its name
 TELLING_SLOTS = (
@@ -37,18 +45,11 @@ TELLING_SLOTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """What the file says about the rule."""
-
-    rule: str
-    is_read: bool
-    where: str
-    alternatives: tuple[str, ...] = ()
-
-
-def find(checkpoint: Checkpoint, graph: ObjectGraph, config: OptimizerConfig | None, config_where: str) -> list[FoundOptimizer]:
-    """Every OptimizerV2 or TF1 optimizer of the graph; `config` is the compiled optimizer's, where a model carries one."""
+def find(
+    checkpoint: Checkpoint, graph: ObjectGraph, config: OptimizerConfig | None, config_where: str
+) -> list[FoundOptimizer]:
+    """Every OptimizerV2 or TF1 optimizer of the graph; `config` is the compiled optimizer's, where a model carries
+    one."""
     found = []
     for node in graph.nodes:
         slots = [s for s in node.slots if s.name not in AVERAGE_SLOTS]
@@ -62,7 +63,11 @@ def find(checkpoint: Checkpoint, graph: ObjectGraph, config: OptimizerConfig | N
 
 def _has_hyperparameters_of_v2(node: Node) -> bool:
     has = set(node.children)
-    return "iter" in has and bool(has & {"learning_rate", "decay", "beta_1"}) or {"beta_1", "beta_2", "learning_rate"} <= has
+    return ("iter" in has and bool(has & {"learning_rate", "decay", "beta_1"})) or {
+        "beta_1",
+        "beta_2",
+        "learning_rate",
+    } <= has
 
 
 def _inner(graph: ObjectGraph, node: Node) -> list[Node]:
@@ -87,22 +92,20 @@ def _read_optimizer(
         problems.append(
             Problem(
                 "averaged-weights",
-                f"{graph.paths.get(wrapper.index, '?')} wraps this optimizer and overwrites the weights from time to time "
+                f"{graph.paths.get(wrapper.index, '?')} wraps this optimizer and overwrites the weights from time "
+                "to time "
                 "(Lookahead, moving average)",
                 "the last update is this optimizer's own; the saved weights may be the wrapper's",
                 "info",
             )
         )
-    family: Family = "tf1" if is_tf1 else "tfa" if _is_addon(reading.rule, scalars, own_config) else "optimizer-v2"
+    family: Family = "tf1" if is_tf1 else "tfa" if _is_addon(reading.name, scalars, own_config) else "optimizer-v2"
     return FoundOptimizer(
         name=graph.paths.get(node.index) or f"node {node.index}",
         layout=LAYOUT_TF1 if is_tf1 else LAYOUT,
         family=family,
-        rule=reading.rule,
-        rule_is_read=reading.is_read,
-        rule_where=reading.where,
-        rule_alternatives=reading.alternatives,
-        parameters=_parameters(checkpoint, graph, node, wrapper, reading.rule),
+        rule=reading,
+        parameters=_parameters(checkpoint, graph, node, wrapper, reading.name),
         counter=counter,
         beta_powers=(_key(checkpoint, graph, node, "beta1_power"), _key(checkpoint, graph, node, "beta2_power")),
         scalars=scalars,
@@ -119,44 +122,52 @@ def _key(checkpoint: Checkpoint, graph: ObjectGraph, node: Node, name: str) -> s
 
 
 def _is_compiled(graph: ObjectGraph, node: Node, wrapper: Node | None) -> bool:
-    """Whether this is the optimizer of a compiled model that is the graph's root, to which a saved configuration belongs."""
+    """Whether this is the optimizer of a compiled model that is the graph's root, to which a saved configuration
+    belongs."""
     compiled = graph.nodes[0].children.get("optimizer")
     return compiled is not None and compiled in (node.index, wrapper.index if wrapper else None)
 
 
 def _is_addon(rule: str, scalars: Mapping[str, str], config: OptimizerConfig | None) -> bool:
-    return bool(config and config.is_addon) or rule in ("lamb", "lazyadam", "radam", "adamw") and "beta_1" in scalars
+    return bool(config and config.is_addon) or (rule in ("lamb", "lazyadam", "radam", "adamw") and "beta_1" in scalars)
 
 
 def _read_rule(
     graph: ObjectGraph, node: Node, scalars: Mapping[str, str], config: OptimizerConfig | None, is_tf1: bool
-) -> _Reading:
+) -> RuleReading:
     slots = {s.name for s in node.slots}
     if config is not None:
-        return _Reading(config.rule, True, f"class {config.class_name!r} in the configuration")
+        return RuleReading(config.rule, True, f"class {config.class_name!r} in the configuration")
     if "sma_threshold" in scalars:
-        return _Reading("radam", True, "hyperparameter sma_threshold, which only RectifiedAdam has")
+        return RuleReading("radam", True, "hyperparameter sma_threshold, which only RectifiedAdam has")
     if "momentum_cache" in scalars or "momentum_cache" in node.children:
-        return _Reading("nadam", True, "momentum_cache, which only Nadam has")
+        return RuleReading("nadam", True, "momentum_cache, which only Nadam has")
     for names, rule in TELLING_SLOTS:
         if names <= slots:
-            return _Reading(rule, True, f"slots {', '.join(sorted(slots))}")
+            return RuleReading(rule, True, f"slots {', '.join(sorted(slots))}")
     prefix = _slot_prefix(graph, node)
     named = rule_of_class(prefix) if prefix else None
     if "vhat" in slots and named in (None, "adam"):
-        return _Reading("amsgrad", True, "slot vhat, the maximum of the second moment")
+        return RuleReading("amsgrad", True, "slot vhat, the maximum of the second moment")
     if named == "adam" and is_tf1:
-        return _Reading("adam", False, f"slots are named {prefix!r}, as also contrib's NadamOptimizer and LazyAdamOptimizer name theirs",
-                        ("nadam", "lazyadam"))  # fmt: skip
+        return adam_of_tf1(prefix)
     if named is not None:
-        return _Reading(named, True, f"slots are named {prefix!r}, the class's own name")
+        return RuleReading(named, True, f"slots are named {prefix!r}, the class's own name")
     if {"m", "v"} <= slots or {"beta_1", "beta_2"} <= set(node.children):
         rule = "adamw" if {"weight_decay", "weight_decay_rate"} & set(scalars) else "adam"
-        where = f"slots m and v under the name {prefix!r}, which names no class" if prefix else "hyperparameters beta_1, beta_2"
-        return _Reading(rule, False, where, tuple(r for r in ("adam", "adamax", "lazyadam", "adamw", "lamb") if r != rule))
+        where = (
+            f"slots m and v under the name {prefix!r}, which names no class"
+            if prefix
+            else "hyperparameters beta_1, beta_2"
+        )
+        return RuleReading(
+            rule, False, where, tuple(r for r in ("adam", "adamax", "lazyadam", "adamw", "lamb") if r != rule)
+        )
     if not slots and "momentum" in scalars:
-        return _Reading("sgd", True, "hyperparameters momentum and learning_rate")
-    return _Reading(normal_name(prefix) if prefix else "unknown", False, f"slots {', '.join(sorted(slots)) or 'none'}")
+        return RuleReading("sgd", True, "hyperparameters momentum and learning_rate")
+    return RuleReading(
+        normal_name(prefix) if prefix else "unknown", False, f"slots {', '.join(sorted(slots)) or 'none'}"
+    )
 
 
 def _slot_prefix(graph: ObjectGraph, node: Node) -> str:
@@ -173,20 +184,24 @@ def _slot_prefix(graph: ObjectGraph, node: Node) -> str:
 def _parameters(
     checkpoint: Checkpoint, graph: ObjectGraph, node: Node, wrapper: Node | None, rule: str
 ) -> tuple[FoundParameter, ...]:
-    ours = {"m": "first_moment", "v": "infinity_norm" if rule == "adamax" else "second_moment", "vhat": "max_second_moment"}
+    ours = {
+        "m": "first_moment",
+        "v": "infinity_norm" if rule == "adamax" else "second_moment",
+        "vhat": "max_second_moment",
+    }
     by_variable: dict[int, dict[str, str]] = {}
     for slot in (*node.slots, *(wrapper.slots if wrapper else ())):
         key = graph.nodes[slot.node].key
         if key in checkpoint.tensors:
             by_variable.setdefault(slot.variable, {})[ours.get(slot.name, slot.name)] = key
-    names = unique_names(
-        graph.nodes[v].full_name or graph.paths.get(v) or f"node {v}" for v in by_variable
-    )
+    names = unique_names(graph.nodes[v].full_name or graph.paths.get(v) or f"node {v}" for v in by_variable)
     parameters = []
     for (variable, slots), name in zip(by_variable.items(), names, strict=True):
         value = graph.nodes[variable].key
         spec = checkpoint.tensors[next(iter(slots.values()))]
-        parameters.append(FoundParameter(name, spec.shape, spec.dtype, value if value in checkpoint.tensors else None, slots))
+        parameters.append(
+            FoundParameter(name, spec.shape, spec.dtype, value if value in checkpoint.tensors else None, slots)
+        )
     return tuple(parameters)
 
 
@@ -209,5 +224,6 @@ def _shared_counter(checkpoint: Checkpoint, graph: ObjectGraph, node: Node) -> t
     return candidates[0], Problem(
         "shared-step-counter",
         f"the optimizer keeps no counter of its own; {candidates[0]} is the only one in the checkpoint",
-        "its value was taken for the step; where several optimizers share it, the last update of all but one used a smaller one",
+        "its value was taken for the step; where several optimizers share it, the last update of all but one used "
+        "a smaller one",
     )

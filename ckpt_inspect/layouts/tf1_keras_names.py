@@ -1,8 +1,9 @@
 """tf.keras optimizers under TF1's Saver, which keeps names alone.
 
-TF 1.15: `training/Adam/dense/kernel/m` beside `training/Adam/iter`. TF 1.4-1.12: `training/Adam/Variable`, `Variable_1`, ..
-(all first moments, all second moments, and maxima) beside `Adam/iterations`, in the order of the trainable weights, which a
-bundle doesn't record: the graph does where a `.meta` lies beside, and without it the shapes of whole layers may leave one order.
+TF 1.15: `training/Adam/dense/kernel/m` beside `training/Adam/iter`. TF 1.4-1.12: `training/Adam/Variable`,
+`Variable_1`, .. (all first moments, all second moments, and maxima) beside `Adam/iterations`, in the order of the
+trainable weights, which a bundle doesn't record: the graph does where a `.meta` lies beside, and without it the
+shapes of whole layers may leave one order.
 """
 
 from __future__ import annotations
@@ -11,16 +12,31 @@ import re
 from collections.abc import Sequence
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
-from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter
+from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading
 from ckpt_inspect.layouts.graph_def import VARIABLE_OPS, decode_graph_def
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, rule_of_class
 from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Pairing, Weight, pair
 
 LAYOUT = "tf1-keras-names"
 SLOTS = {"m": "first_moment", "v": "second_moment", "vhat": "max_second_moment"}
-SCALARS = {"learning_rate": "learning_rate", "lr": "learning_rate", "beta_1": "beta_1", "beta_2": "beta_2", "decay": "decay"}
+SCALARS = {
+    "learning_rate": "learning_rate",
+    "lr": "learning_rate",
+    "beta_1": "beta_1",
+    "beta_2": "beta_2",
+    "decay": "decay",
+}
 NAMELESS = re.compile(r"^(?P<prefix>.*/)?Variable(?:_(?P<number>\d+))?$")
-ROLE_ORDER = ("embeddings", "gamma", "depthwise_kernel", "pointwise_kernel", "kernel", "recurrent_kernel", "bias", "beta")
+ROLE_ORDER = (
+    "embeddings",
+    "gamma",
+    "depthwise_kernel",
+    "pointwise_kernel",
+    "kernel",
+    "recurrent_kernel",
+    "bias",
+    "beta",
+)
 
 
 def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
@@ -41,9 +57,12 @@ def _find_named(checkpoint: Checkpoint) -> list[FoundOptimizer]:
         scalars = {ours: prefix + name for name, ours in SCALARS.items() if prefix + name in tensors}
         if not slots and not scalars:
             continue
-        rule, is_read, where = _read_rule(prefix, any("max_second_moment" in s for s in slots.values()))
-        if rule == "adamax":
-            slots = {v: {("infinity_norm" if s == "second_moment" else s): k for s, k in keys.items()} for v, keys in slots.items()}
+        rule = _read_rule(prefix, any("max_second_moment" in s for s in slots.values()))
+        if rule.name == "adamax":
+            slots = {
+                v: {("infinity_norm" if s == "second_moment" else s): k for s, k in keys.items()}
+                for v, keys in slots.items()
+            }
         parameters = tuple(
             FoundParameter(v, tensors[key].shape, tensors[key].dtype, v if v in tensors else None, keys)
             for v, keys in slots.items()
@@ -52,21 +71,21 @@ def _find_named(checkpoint: Checkpoint) -> list[FoundOptimizer]:
         extra = {} if "learning_rate" in scalars else {"learning_rate_is_scheduled": True}
         found.append(
             FoundOptimizer(
-                prefix.rstrip("/"), LAYOUT, "optimizer-v2", rule, is_read, where,
+                prefix.rstrip("/"), LAYOUT, "optimizer-v2", rule,
                 parameters=parameters, counter=counter, scalars=scalars, extra=extra,
             )
         )  # fmt: skip
     return found
 
 
-def _read_rule(prefix: str, has_maximum: bool) -> tuple[str, bool, str]:
+def _read_rule(prefix: str, has_maximum: bool) -> RuleReading:
     name = prefix.rstrip("/").rpartition("/")[2]
     if has_maximum:
-        return "amsgrad", True, "slots vhat, the maximum of the second moment"
+        return RuleReading("amsgrad", True, "slots vhat, the maximum of the second moment")
     rule = rule_of_class(name)
     if rule is not None:
-        return rule, True, f"its variables lie under {name!r}, the class's own name"
-    return "adam", False, f"a first and a second moment for each variable, under the name {name!r}"
+        return RuleReading(rule, True, f"its variables lie under {name!r}, the class's own name")
+    return RuleReading("adam", False, f"a first and a second moment for each variable, under the name {name!r}")
 
 
 def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:
@@ -80,8 +99,11 @@ def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:
             match = NAMELESS.match(key)
             if match is not None and (match["prefix"] or "").endswith(own):
                 numbered.setdefault(match["prefix"], {})[int(match["number"] or 0)] = key
-        keys = [k for by_number in numbered.values() for _, k in sorted(by_number.items())] if len(numbered) == 1 else []
-        rule = rule_of_class(own.rstrip("/").rpartition("/")[2]) or "adam"
+        keys = (
+            [k for by_number in numbered.values() for _, k in sorted(by_number.items())] if len(numbered) == 1 else []
+        )
+        name = own.rstrip("/")
+        rule = rule_of_class(name.rpartition("/")[2]) or "adam"
         scalars = {ours: own + name for name, ours in SCALARS.items() if own + name in tensors}
         problems: list[Problem] = []
         parameters: tuple[FoundParameter, ...] = ()
@@ -90,19 +112,31 @@ def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:
             rule = "amsgrad" if has_maximum and rule == "adam" else rule
         found.append(
             FoundOptimizer(
-                own.rstrip("/"), LAYOUT, "keras1", rule, True, f"its variables lie under {own.rstrip('/')!r}, the class's own name",
-                parameters=parameters, counter=counter, scalars=scalars, problems=tuple(problems),
+                name=name,
+                layout=LAYOUT,
+                family="keras1",
+                rule=RuleReading(rule, True, f"its variables lie under {name!r}, the class's own name"),
+                parameters=parameters,
+                counter=counter,
+                scalars=scalars,
+                problems=tuple(problems),
             )
-        )  # fmt: skip
+        )
     return found
 
 
-def _pair_nameless(checkpoint: Checkpoint, keys: Sequence[str], problems: list[Problem]) -> tuple[tuple[FoundParameter, ...], bool]:
+def _pair_nameless(
+    checkpoint: Checkpoint, keys: Sequence[str], problems: list[Problem]
+) -> tuple[tuple[FoundParameter, ...], bool]:
     shapes = [checkpoint.tensors[k].shape for k in keys]
     for blocks in (3, 2):
         count, rest = divmod(len(keys), blocks)
         maxima = shapes[2 * count :]
-        if rest or shapes[:count] != shapes[count : 2 * count] or (maxima and maxima != shapes[:count] and set(maxima) != {(1,)}):
+        if (
+            rest
+            or shapes[:count] != shapes[count : 2 * count]
+            or (maxima and maxima != shapes[:count] and set(maxima) != {(1,)})
+        ):
             continue
         pairing = _pair(checkpoint, keys, shapes[:count])
         if pairing is None or not pairing.is_certain:
@@ -110,7 +144,8 @@ def _pair_nameless(checkpoint: Checkpoint, keys: Sequence[str], problems: list[P
                 Problem(
                     "association-open",
                     "the slots have no names, and the file doesn't record the order of the model's weights",
-                    "those that could belong to several weights of their shape are reported by their place; a .meta file would decide",
+                    "those that could belong to several weights of their shape are reported by their place; a "
+                    ".meta file would decide",
                 )
             )
         weights = pairing.weights if pairing else (None,) * count
@@ -124,7 +159,13 @@ def _pair_nameless(checkpoint: Checkpoint, keys: Sequence[str], problems: list[P
             name = weight.name if weight else f"weight {i}"
             parameters.append(FoundParameter(name, spec.shape, spec.dtype, weight.key if weight else None, slots))
         return tuple(parameters), has_maximum
-    problems.append(Problem("association-open", f"{len(keys)} nameless slots are no pairs of first and second moments", "none was reported"))
+    problems.append(
+        Problem(
+            "association-open",
+            f"{len(keys)} nameless slots are no pairs of first and second moments",
+            "none was reported",
+        )
+    )
     return (), False
 
 
@@ -137,7 +178,11 @@ def _pair(checkpoint: Checkpoint, keys: Sequence[str], shapes: Sequence[tuple[in
     ]
     graph = checkpoint.graph()
     if graph is not None:
-        created = {n.name: i for i, n in enumerate(decode_graph_def(graph.graph_def, graph.where).nodes.values()) if n.op in VARIABLE_OPS}
+        created = {
+            n.name: i
+            for i, n in enumerate(decode_graph_def(graph.graph_def, graph.where).nodes.values())
+            if n.op in VARIABLE_OPS
+        }
         if all(w.name in created for w in weights):
             weights.sort(key=lambda w: created[w.name])
             return pair(Block("", tuple(weights)), shapes)

@@ -1,10 +1,10 @@
 """TF1 optimizers by name: `<variable>/Adam`, `<variable>/Adam_1`, and `beta1_power`, `beta2_power` beside them.
 
-`tf.train.AdamOptimizer` and its kin under `tf.train.Saver` or an Estimator (TF 1.4 to compat.v1 of TF 2.21). The file holds
-names alone. What they prove: slots `X` and `X_1` under a variable's name are its first and second moment in the optimizer
-named X; the second optimizer over the same variable gets `X_2` and `X_3`, and `beta1_power_1`, since both are numbered in the
-order of construction. What they don't: which powers belong to which of two optimizers over separate variables. The graph
-(`.meta`) decides that where it lies beside; else it is said to be open.
+`tf.train.AdamOptimizer` and its kin under `tf.train.Saver` or an Estimator (TF 1.4 to compat.v1 of TF 2.21). The file
+holds names alone. What they prove: slots `X` and `X_1` under a variable's name are its first and second moment in the
+optimizer named X; the second optimizer over the same variable gets `X_2` and `X_3`, and `beta1_power_1`, since both
+are numbered in the order of construction. What they don't: which powers belong to which of two optimizers over
+separate variables. The graph (`.meta`) decides that where it lies beside; else it is said to be open.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
-from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, unique_names
+from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading, adam_of_tf1, unique_names
 from ckpt_inspect.layouts.graph_def import GraphDef, decode_graph_def
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, normal_name, rule_of_class
 
@@ -83,11 +83,13 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
 def strip_to_variable(stem: str, shape: tuple[int, ...], tensors: Mapping[str, TensorSpec]) -> str | None:
     """The variable that a slot's stem names: the stem itself, else without leading scopes, else without what trails.
 
-    A slot made inside a variable scope carries that scope before the variable's name; one made for a partition inside a scope
-    carries remains of the partition's name after it.
+    A slot made inside a variable scope carries that scope before the variable's name; one made for a partition inside
+    a scope carries remains of the partition's name after it.
     """
     parts = stem.split("/")
-    candidates = ["/".join(parts[i:]) for i in range(len(parts))] + ["/".join(parts[:i]) for i in range(len(parts) - 1, 0, -1)]
+    candidates = ["/".join(parts[i:]) for i in range(len(parts))] + [
+        "/".join(parts[:i]) for i in range(len(parts) - 1, 0, -1)
+    ]
     return next((c for c in candidates if c in tensors and tensors[c].shape == shape), None)
 
 
@@ -115,8 +117,10 @@ def _find_slots(tensors: Mapping[str, TensorSpec]) -> list[_Slots]:
                 run.append(f"{base}_{len(run)}")
             scope = stem[: -len(variable)].rstrip("/") if stem.endswith(variable) else ""
             step = 2 if is_pair and rule_of_class(base) in (None, *ADAM_FAMILY) else len(run)
-            for i in range(0, len(run) - step + 1, step):
-                found.append(_Slots(variable, scope, base, i // step, tuple(f"{stem}/{n}" for n in run[i : i + step])))
+            found += [
+                _Slots(variable, scope, base, i // step, tuple(f"{stem}/{n}" for n in run[i : i + step]))
+                for i in range(0, len(run) - step + 1, step)
+            ]
     return found
 
 
@@ -132,7 +136,9 @@ def _group_by_name(slots: Sequence[_Slots]) -> list[_Group]:
     grouped: dict[tuple[str, str, int], list[_Slots]] = {}
     for s in slots:
         grouped.setdefault((s.scope, s.base, s.pair), []).append(s)
-    names = ["/".join(p for p in (scope, base) if p) + (f"_{2 * pair}" if pair else "") for scope, base, pair in grouped]
+    names = [
+        "/".join(p for p in (scope, base) if p) + (f"_{2 * pair}" if pair else "") for scope, base, pair in grouped
+    ]
     return [_Group(name, members) for name, members in zip(names, grouped.values(), strict=True)]
 
 
@@ -149,7 +155,9 @@ def _split_by_graph(group: _Group, graph: GraphDef) -> list[_Group]:
     if set(parts) == {None}:
         return [group]
     orphans = parts.pop(None, [])
-    split = [_Group(group.name if len(parts) == 1 else scope or group.name, members) for scope, members in parts.items()]
+    split = [
+        _Group(group.name if len(parts) == 1 else scope or group.name, members) for scope, members in parts.items()
+    ]
     if orphans:
         (split[0].members.extend(orphans) if len(split) == 1 else split.append(_Group(group.name, orphans)))
     for part, scope in zip(split, parts, strict=False):
@@ -192,23 +200,28 @@ def _assign_powers(groups: Sequence[_Group], powers: Sequence[_Powers], graph: G
             group.problems.append(
                 Problem(
                     "beta-powers-by-order",
-                    f"{len(scoped)} pairs of beta powers lie in the file, and nothing in it says which is {group.name!r}'s",
-                    "they were given out in the order of the optimizers' names; a .meta file beside the checkpoint would decide",
+                    f"{len(scoped)} pairs of beta powers lie in the file, and nothing in it says which is "
+                    f"{group.name!r}'s",
+                    "they were given out in the order of the optimizers' names; a .meta file beside the checkpoint "
+                    "would decide",
                 )
             )
         else:
             group.problems.append(
                 Problem(
                     "beta-powers-open",
-                    f"{len(scoped)} pairs of beta powers lie in the file, and nothing in it says which is {group.name!r}'s; "
+                    f"{len(scoped)} pairs of beta powers lie in the file, and nothing in it says which is "
+                    f"{group.name!r}'s; "
                     "its variables may belong to several optimizers",
-                    "the step is left open unless all pairs agree; a .meta file beside the checkpoint would decide, or give --step",
+                    "the step is left open unless all pairs agree; a .meta file beside the checkpoint would "
+                    "decide, or give --step",
                 )
             )
 
 
 def _power_scope(group: _Group, powers: Sequence[_Powers]) -> str:
-    """The scope whose powers are this group's: its own, else the longest that its variables lie in, else any single one."""
+    """The scope whose powers are this group's: its own, else the longest that its variables lie in, else any single
+    one."""
     scopes = {p.scope for p in powers}
     own = group.members[0].scope
     if own in scopes:
@@ -221,7 +234,8 @@ def _power_scope(group: _Group, powers: Sequence[_Powers]) -> str:
 
 def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, graph_where: str) -> FoundOptimizer:
     base = group.members[0].base
-    rule, is_read, where, alternatives = _read_rule(group, base, graph_where)
+    reading = _read_rule(group, base, graph_where)
+    rule = reading.name
     constants = {
         name: value
         for name, node in group.scalar_nodes.items()
@@ -247,10 +261,7 @@ def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, gra
         name=group.name,
         layout=LAYOUT,
         family="contrib" if rule in CONTRIB_RULES else "tf1",
-        rule=rule,
-        rule_is_read=is_read,
-        rule_where=where,
-        rule_alternatives=alternatives,
+        rule=reading,
         parameters=tuple(parameters),
         beta_powers=(group.powers.beta_1, group.powers.beta_2) if has_powers and group.powers else (None, None),
         scalars=scalars,
@@ -261,18 +272,20 @@ def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, gra
     )
 
 
-def _read_rule(group: _Group, base: str, graph_where: str) -> tuple[str, bool, str, tuple[str, ...]]:
+def _read_rule(group: _Group, base: str, graph_where: str) -> RuleReading:
     named = rule_of_class(base)
-    if group.graph_rule is not None and group.graph_rule in ADAM_FAMILY:
-        if named in (None, "adam") or group.graph_rule != "adam":
-            return group.graph_rule, True, f"its update operations in {graph_where}", ()
+    in_graph = group.graph_rule if group.graph_rule in ADAM_FAMILY else None
+    if in_graph is not None and (named in (None, "adam") or in_graph != "adam"):
+        return RuleReading(in_graph, True, f"its update operations in {graph_where}")
     if named == "adam":
-        return "adam", False, f"slots are named {base!r}, as also contrib's NadamOptimizer and LazyAdamOptimizer name theirs", ("nadam", "lazyadam")
+        return adam_of_tf1(base)
     if named is not None:
-        return named, True, f"slots are named {base!r}, the class's own name", ()
+        return RuleReading(named, True, f"slots are named {base!r}, the class's own name")
     if group.powers is not None or group.problems:
-        return "adam", False, f"two slots {base!r} for each variable, and beta powers", ("adamw", "adamax", "nadam", "lazyadam")
-    return normal_name(base), False, f"two slots {base!r} for each variable, no beta powers: no Adam of TensorFlow 1", ()
+        where = f"two slots {base!r} for each variable, and beta powers"
+        return RuleReading("adam", False, where, ("adamw", "adamax", "nadam", "lazyadam"))
+    where = f"two slots {base!r} for each variable, no beta powers: no Adam of TensorFlow 1"
+    return RuleReading(normal_name(base), False, where)
 
 
 def _fed_by_variables(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None) -> tuple[dict[str, str], str]:
@@ -280,7 +293,9 @@ def _fed_by_variables(checkpoint: Checkpoint, group: _Group, graph: GraphDef | N
     if graph is None:
         return {}, ""
     read = {name: graph.variable_of(node) for name, node in group.scalar_nodes.items()}
-    return {n: v for n, v in read.items() if v is not None and v in checkpoint.tensors}, group.scalar_nodes.get("learning_rate", "")
+    return {n: v for n, v in read.items() if v is not None and v in checkpoint.tensors}, group.scalar_nodes.get(
+        "learning_rate", ""
+    )
 
 
 def _roles(rule: str) -> tuple[str, ...]:
@@ -288,4 +303,6 @@ def _roles(rule: str) -> tuple[str, ...]:
         return ("first_moment", "infinity_norm")
     if rule in ADAM_FAMILY:
         return ("first_moment", "second_moment")
-    return {"rmsprop": ("mean_square", "momentum", "mean_gradient"), "adagrad": ("accumulator",)}.get(rule, ("slot", "slot_1", "slot_2"))
+    return {"rmsprop": ("mean_square", "momentum", "mean_gradient"), "adagrad": ("accumulator",)}.get(
+        rule, ("slot", "slot_1", "slot_2")
+    )

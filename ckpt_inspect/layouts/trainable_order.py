@@ -1,8 +1,9 @@
 """Pairing by recorded order: a list of slots against a tree of weights, where no name says what belongs to what.
 
-Keras builds its slots in the order of the model's trainable weights: a layer's own, then its parts', one after the other.
-Weights that aren't trained (moving statistics, frozen layers, seeds) stand in the tree and have no slots. Shapes never choose:
-they check an order that the file records, and tell where another one would have been possible. Such weights stay unpaired.
+Keras builds its slots in the order of the model's trainable weights: a layer's own, then its parts', one after the
+other. Weights that aren't trained (moving statistics, frozen layers, seeds) stand in the tree and have no slots.
+Shapes never choose: they check an order that the file records, and tell where another one would have been possible.
+Such weights stay unpaired.
 """
 
 from __future__ import annotations
@@ -13,7 +14,15 @@ from dataclasses import dataclass
 
 Shape = tuple[int, ...]
 
-NOT_TRAINED = ("moving_mean", "moving_variance", "running_mean", "running_std", "running_variance", "seed_generator_state", "seed_state")
+NOT_TRAINED = (
+    "moving_mean",
+    "moving_variance",
+    "running_mean",
+    "running_std",
+    "running_variance",
+    "seed_generator_state",
+    "seed_state",
+)
 """Roles of weights that no optimizer trains (batch normalization, seeds), by Keras' own names."""
 MOST_ORDERS = 2_000
 """How many orders of a layer's parts are tried before its weights are left unpaired."""
@@ -35,8 +44,8 @@ class Block:
     """A layer or model: its own weights, in order, and its parts'."""
 
     kind: str
-    """Siblings of one kind stand in their true order among each other, whatever is known of the others (layers of one class
-    are counted)."""
+    """Siblings of one kind stand in their true order among each other, whatever is known of the others (layers of one
+    class are counted)."""
     weights: tuple[Weight, ...]
     parts: tuple[Block, ...] = ()
     is_ordered: bool = True
@@ -70,8 +79,8 @@ class Pairing:
 def pair(model: Block, shapes: Sequence[Shape]) -> Pairing | None:
     """The weights that slots of these shapes belong to; None where no permitted order of the weights has these shapes.
 
-    What is known not to be trained is left out. Where that leaves more weights than slots, whole layers may be frozen: those
-    that every way of freezing some leaves where they are are paired.
+    What is known not to be trained is left out. Where that leaves more weights than slots, whole layers may be
+    frozen: those that every way of freezing some leaves where they are are paired.
     """
     trained = model.trained()
     if len(trained) == len(shapes):
@@ -93,10 +102,8 @@ def _pair_block(block: Block, shapes: Sequence[Shape]) -> list[Weight | None] | 
         return None
     parts = [p for p in block.parts if p.trained()]
     rest = shapes[len(own) :]
-    if block.is_ordered or len(parts) <= 1:
-        paired = _pair_sequence(parts, rest)
-    else:
-        paired = _pair_any_order(parts, rest)
+    in_order = block.is_ordered or len(parts) <= 1
+    paired = _pair_sequence(parts, rest) if in_order else _pair_any_order(parts, rest)
     return None if paired is None else own + paired
 
 
@@ -164,7 +171,7 @@ def _pair_frozen(layers: Sequence[Block], shapes: Sequence[Shape]) -> Pairing | 
             fits[i][j] = fits[i + 1][j] or (_matches(parts[i], shapes, j) and fits[i + 1][j + len(parts[i])])
     if not fits[0][0]:
         return None
-    # Forward: the slots that any choice reaches before layer i; a layer's place is certain where all choices give it one and the same
+    # Forward: the slots that any choice reaches before layer i; a place is certain where all choices give it one layer
     reached = {0}
     candidates: list[set[int]] = [set() for _ in shapes]
     for i, part in enumerate(parts):
@@ -181,7 +188,11 @@ def _pair_frozen(layers: Sequence[Block], shapes: Sequence[Shape]) -> Pairing | 
     for j, owners in enumerate(candidates):
         if len(owners) == 1:
             part = parts[next(iter(owners))]
-            starts = [s for s in range(max(0, j - len(part) + 1), j + 1) if _matches(part, shapes, s) and candidates[s] >= owners]
+            starts = [
+                s
+                for s in range(max(0, j - len(part) + 1), j + 1)
+                if _matches(part, shapes, s) and candidates[s] >= owners
+            ]
             if len(starts) == 1:
                 chosen[j] = part[j - starts[0]]
     return Pairing(tuple(chosen))

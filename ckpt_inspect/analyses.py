@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,8 +107,8 @@ class Analyses:
     def to_frame(self, kind: str = "parameters") -> DataFrame:
         """A tidy pandas frame of one kind: `parameters`, `histogram`, `sample`, `checkpoints` or `problems`.
 
-        `parameters`: a row per checkpoint, optimizer and parameter, every figure a column; `histogram`: a row per bin that
-        isn't empty; `sample`: a row per sampled element. Raises RequestError for another kind.
+        `parameters`: a row per checkpoint, optimizer and parameter, every figure a column; `histogram`: a row per bin
+        that isn't empty; `sample`: a row per sampled element. Raises RequestError for another kind.
         """
         from ckpt_inspect.frames import frame
 
@@ -145,8 +145,8 @@ def assemble(
 ) -> Analyses:
     """A run's columns, from what a store held and what was read now.
 
-    `order` names checkpoints by fingerprint, in training order; each is a key of `fresh` or a fingerprint of `previous`.
-    `failures`: paths that couldn't be read. Names of checkpoints are made anew from all paths.
+    `order` names checkpoints by fingerprint, in training order; each is a key of `fresh` or a fingerprint of
+    `previous`. `failures`: paths that couldn't be read. Names of checkpoints are made anew from all paths.
     """
     rows = _Rows.of(order, previous, fresh)
     checkpoints = _root_columns(rows)
@@ -198,13 +198,13 @@ def _root_columns(rows: _Rows) -> dict[str, Column]:
                 column[row] = "\n".join(analysis.files)
             elif name != "checkpoint":
                 column[row] = getattr(analysis, name)
-    columns["checkpoint"][:] = checkpoint_names(columns["path"])
+    columns["checkpoint"][:] = checkpoint_names([str(path) for path in columns["path"]])
     return columns
 
 
 def checkpoint_names(paths: Sequence[str]) -> list[str]:
     """The last part of each path, or as many of the last parts as tell them all apart; in doubt numbered."""
-    parts = [os.path.normpath(path).split(os.sep) for path in paths]
+    parts = [Path(path).parts for path in paths]
     for depth in range(1, max(map(len, parts), default=1) + 1):
         names = ["/".join(p[-depth:]) for p in parts]
         if len(set(names)) == len(names):

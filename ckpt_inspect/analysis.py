@@ -130,11 +130,11 @@ def analyze_checkpoint(
 ) -> Analysis:
     """Read the whole optimizer state of one open checkpoint once.
 
-    `given` overrides hyperparameters as in `optimizer_states`. `progress` is told the bytes of each piece as it is done,
-    from any thread. Raises CkptInspectError for what can't be read.
+    `given` overrides hyperparameters as in `optimizer_states`. `progress` is told the bytes of each piece as it is
+    done, from any thread. Raises CkptInspectError for what can't be read.
     """
     selection = selection or Selection()
-    files = tuple(os.path.abspath(f) for f in checkpoint.files)
+    files = tuple(map(absolute, checkpoint.files))
     states = optimizer_states(checkpoint, given)
     chosen = [
         (state, parameter)
@@ -155,7 +155,7 @@ def analyze_checkpoint(
         format=checkpoint.format,
         layout=",".join(dict.fromkeys(state.layout for state in states)),
         size_bytes=checkpoint.size_bytes,
-        modified=max((os.stat(f).st_mtime for f in files), default=math.nan),
+        modified=max((f.stat().st_mtime for f in checkpoint.files), default=math.nan),
         fingerprint=fingerprint(files),
         files=files,
         optimizers=tuple(_optimizer(state, measured.get(state.name, ())) for state in states),
@@ -174,8 +174,8 @@ def require_state(analysis: Analysis) -> None:
     stepless = [o for o in optimizers if o.parameters]
     if stepless:
         raise NotFoundError(
-            f"{path}: its optimizer {stepless[0].name} ({stepless[0].rule.value}) has made no update yet (step 0), so that "
-            "there are no effective learning rates: analyse a later checkpoint"
+            f"{path}: its optimizer {stepless[0].name} ({stepless[0].rule.value}) has made no update yet (step 0), so "
+            "that there are no effective learning rates: analyse a later checkpoint"
         )
     absences = dict.fromkeys(f"{o.name}: {o.absence}" for o in optimizers if o.absence)
     if not absences:
@@ -191,13 +191,18 @@ def fingerprint(files: Sequence[str]) -> str:
     Raises OSError where one is missing.
     """
     digest = hashlib.blake2b(digest_size=16)
-    for place, file in enumerate(files):
-        status = os.stat(file)
-        digest.update(f"{os.path.basename(file)}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
-        if place == 0 and os.path.isfile(file):
-            with open(file, "rb", buffering=0) as index:
+    for place, file in enumerate(map(Path, files)):
+        status = file.stat()
+        digest.update(f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+        if place == 0 and file.is_file():
+            with file.open("rb", buffering=0) as index:
                 digest.update(index.read(_HEAD_BYTES))
     return digest.hexdigest()
+
+
+def absolute(path: str | os.PathLike[str]) -> str:
+    """The path from the root, without `..`, and without looking where links lead."""
+    return os.path.abspath(path)  # noqa: PTH100 - Path has nothing that leaves links alone and removes `..`
 
 
 def _optimizer(state: OptimizerState, measured: Sequence[Measured]) -> OptimizerAnalysis:

@@ -42,7 +42,7 @@ def _joined(
 
     each = [columns_of(analyses, optimizer) for optimizer in analyses.optimizers.values()]
     joined = {n: np.concatenate([c[n] for c in each]) if each else np.empty(0) for n in names}
-    table = pd.DataFrame(joined)
+    table: DataFrame = pd.DataFrame(joined)
     table["step"] = pd.array(np.where(joined["step"] < 0, 0, joined["step"]).astype(np.int64), dtype="Int64")
     table.loc[joined["step"] < 0, "step"] = pd.NA
     return table
@@ -117,7 +117,7 @@ def _sample(analyses: Analyses) -> DataFrame:
 def _checkpoints(analyses: Analyses) -> DataFrame:
     import pandas as pd
 
-    table = pd.DataFrame({v.name: analyses.checkpoints[v.name] for v in ROOT_VARIABLES})
+    table: DataFrame = pd.DataFrame({v.name: analyses.checkpoints[v.name] for v in ROOT_VARIABLES})
     table.insert(1, "checkpoint_index", np.arange(len(table)))
     return table
 
@@ -130,7 +130,8 @@ def _problems(analyses: Analyses) -> DataFrame:
         (r.checkpoint, r.optimizer, r.problem.code, r.problem.severity, r.problem.message, r.problem.resolution)
         for r in analyses.remarks
     ]
-    return pd.DataFrame(rows, columns=list(names))
+    table: DataFrame = pd.DataFrame(rows, columns=list(names))
+    return table
 
 
 _FRAMES: Mapping[str, Callable[[Analyses], DataFrame]] = {
@@ -159,7 +160,8 @@ def tree(analyses: Analyses) -> DataTree:
         columns = {**axes_of(analyses.optimizers[name]), **analyses.optimizers[name].variables}
         dataset: Dataset = xr.Dataset(_variables(OPTIMIZER_VARIABLES, columns), attrs={"optimizer": name})
         groups[group] = dataset.assign_coords(checkpoint=("checkpoint", analyses.checkpoints["checkpoint"]))
-    return xr.DataTree.from_dict(groups)
+    result: DataTree = xr.DataTree.from_dict(groups)
+    return result
 
 
 def _variables(known: tuple[Variable, ...], columns: Mapping[str, Column]) -> dict[str, Any]:

@@ -35,7 +35,8 @@ _QUARTERS = (0, 12, 27, 44)
 
 def _fine_edges() -> Floats:
     bits = np.minimum(np.arange(FINE_BINS + 1, dtype=np.uint32) << FINE_SHIFT, _INFINITE)
-    return bits.view(np.float32).astype(np.float64)
+    edges: Floats = bits.view(np.float32).astype(np.float64)
+    return edges
 
 
 FINE_EDGES = _fine_edges()

@@ -1,8 +1,8 @@
 """One piece of a tensor, through its update rule, into the figures of a `summaries.Piece`.
 
 Two ways that agree. The plain one asks the rule for E and Δ and works in float64: any rule, any dtype, any values. The
-fast one evaluates `Coefficients` in float32 with buffers that stay in the cache; it takes the elements whose moments are
-as they should be, which is nearly always all of them, and leaves the rest to the plain one.
+fast one evaluates `Coefficients` in float32 with buffers that stay in the cache; it takes the elements whose moments
+are as they should be, which is nearly always all of them, and leaves the rest to the plain one.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Formula:
         held: frozenset[str] | None = None,
         norms: Norms | None = None,
     ) -> Formula:
-        """Of slots of that dtype; `held` are the fields of `State` that are there (None: all), `norms` those of the whole
-        tensor where the rule needs them."""
+        """Of slots of that dtype; `held` are the fields of `State` that are there (None: all), `norms` those of the
+        whole tensor where the rule needs them."""
         is_relative = settings.learning_rate is None and not rule.needs_norms
         if is_relative:
             settings = replace(settings, learning_rate=1.0)
@@ -81,7 +81,7 @@ class Formula:
 class Buffers:
     """Scratch memory of one thread; every array of a piece's length that the fast way needs."""
 
-    __slots__ = ("flags", "floats", "integers", "length", "ones", "wide")
+    __slots__ = ("flags", "floats", "integers", "length", "wide")
 
     def __init__(self, length: int) -> None:
         self.length = length
@@ -89,7 +89,6 @@ class Buffers:
         self.wide = np.empty(length, np.float64)
         self.integers = self.wide.view(np.intp)
         self.flags = np.empty(length, np.bool_)
-        self.ones = np.ones(length, np.float64)
 
 
 def pieces(formula: Formula, state: State, buffers: Buffers, *, is_exact: bool) -> Iterator[Piece]:
@@ -216,14 +215,16 @@ def half_ulp(values: Array) -> Array:
     """Half the distance from each |value| to the next larger one of its dtype, in float64."""
     import ml_dtypes
 
-    info = ml_dtypes.finfo(values.dtype)
+    info = ml_dtypes.finfo(values.dtype)  # type: ignore[no-untyped-call]  # it has no types
     _, exponent = np.frexp(_wide(values))
     lowest = int(info.minexp) - int(info.nmant)
-    return np.ldexp(0.5, np.maximum(exponent - 1 - int(info.nmant), lowest))
+    half: Array = np.ldexp(0.5, np.maximum(exponent - 1 - int(info.nmant), lowest))
+    return half
 
 
 def _squares(values: Array) -> float:
-    return float(np.dot(values, values))
+    # no np.dot of long arrays anywhere: BLAS would start threads of its own, which costs more than the sum
+    return float(np.square(values).sum())
 
 
 def _wide(array: Array | None) -> Array:
@@ -243,7 +244,7 @@ def _clean_piece(formula: Formula, state: State, under: Array, buffers: Buffers,
     assert c is not None and m is not None and v is not None
     count = under.size
     root, ratio, e = (b[:count] for b in buffers.floats)
-    wide, flags, ones = buffers.wide[:count], buffers.flags[:count], buffers.ones[:count]
+    wide, flags = buffers.wide[:count], buffers.flags[:count]
     piece = Piece(elements=count, touched=count)
     sums = piece.sums
 
@@ -268,10 +269,10 @@ def _clean_piece(formula: Formula, state: State, under: Array, buffers: Buffers,
     np.divide(c.numerator, root, out=e)
     piece.effective_lr_min, piece.effective_lr_max = float(e.min()), float(e.max())
     np.copyto(wide, e)
-    sums["effective_lr"] = float(np.dot(wide, ones))
+    sums["effective_lr"] = float(wide.sum())
     piece.second_moment_min, piece.second_moment_max = float(under.min()), float(under.max())
     np.copyto(wide, v)
-    sums["second_moment"] = float(np.dot(wide, ones))
+    sums["second_moment"] = float(wide.sum())
     if formula.has_update:
         _add_fast_update(piece, c, m, value, e, root, ratio, flags)
     if is_exact:
@@ -320,6 +321,5 @@ def _float32_squares(values: Array) -> float:
     rest = values[whole:].astype(np.float64)
     total += float(np.dot(rest, rest))
     if not _SAFE_SQUARES[0] < total < _SAFE_SQUARES[1]:
-        wide = values.astype(np.float64)
-        return float(np.dot(wide, wide))
+        return _squares(values.astype(np.float64))
     return total

@@ -12,9 +12,9 @@ from typing import Any
 
 from ckpt_inspect import store as stores
 from ckpt_inspect.analyses import UNREADABLE, Analyses, assemble
-from ckpt_inspect.analysis import Analysis, analyze_checkpoint, fingerprint, require_state
+from ckpt_inspect.analysis import Analysis, absolute, analyze_checkpoint, fingerprint, require_state
 from ckpt_inspect.checkpoint import Problem
-from ckpt_inspect.errors import CkptInspectError, NotFoundError
+from ckpt_inspect.errors import CkptInspectError, NotFoundError, StoreError
 from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.formats.series import Run
 from ckpt_inspect.selection import Selection
@@ -45,13 +45,13 @@ def analyze(
 ) -> Analyses:
     """Analyse a run: the checkpoints in a folder, behind a pattern, at paths that are named together, or of a `Run`.
 
-    With `store` the result is also kept there: checkpoints that are in it already (same files, same options) are not read
-    again, and those that have been deleted since keep their place. `given` overrides hyperparameters as in
+    With `store` the result is also kept there: checkpoints that are in it already (same files, same options) are not
+    read again, and those that have been deleted since keep their place. `given` overrides hyperparameters as in
     `optimizer_states`; `include` and `exclude` are glob patterns on parameters' names.
 
-    In a series a checkpoint that can't be read becomes a Problem of severity `error` (`Analyses.failures`), and the rest
-    is done. Raises CkptInspectError where there is nothing else: a single checkpoint that can't be read, or none that
-    holds moments; StoreError, before anything is read, where the store can't be written or is not one.
+    In a series a checkpoint that can't be read becomes a Problem of severity `error` (`Analyses.failures`), and the
+    rest is done. Raises CkptInspectError where there is nothing else: a single checkpoint that can't be read, or none
+    that holds moments; StoreError, before anything is read, where the store can't be written or is not one.
     """
     selection = Selection.of(include, exclude)
     series = _Series.of(paths)
@@ -88,7 +88,7 @@ class _Series:
         found = dict.fromkeys(checkpoint for path in given for checkpoint in find_checkpoints(Path(path)))
         first = Path(given[0])
         folder = first if first.is_dir() else next(iter(found)).parent
-        return cls(os.path.basename(os.path.abspath(folder)), tuple(found))
+        return cls(Path(absolute(folder)).name, tuple(found))
 
 
 class _Work:
@@ -110,26 +110,40 @@ class _Work:
             return None
         stores.check_writable(self._store)
         previous = stores.load(self._store) if self._store.exists() else None
+        if previous is not None:
+            self._check_same_run(previous)
         return previous if previous is not None and previous.options == self._options else None
+
+    def _check_same_run(self, previous: Analyses) -> None:
+        """Folders of different runs are often called alike, and then so are their stores: never mix or replace them."""
+        before, now = (
+            {str(Path(absolute(path)).parent) for path in paths}
+            for paths in (previous.checkpoints["path"], self._series.paths)
+        )
+        if before and not before & now:
+            raise StoreError(
+                f"{self._store}: holds the run in {min(before)}, not the one in {min(now)}; name another store, or "
+                "delete this one"
+            )
 
     def _find_known(self) -> dict[str, str]:
         """Absolute path -> fingerprint of each checkpoint that the store holds as it is now."""
         if self._previous is None:
             return {}
         columns = self._previous.checkpoints
-        wanted = {os.path.abspath(path) for path in self._series.paths}
+        wanted = {absolute(path) for path in self._series.paths}
         known = {}
         for path, stored, files in zip(columns["path"], columns["fingerprint"], columns["files"], strict=True):
-            absolute = os.path.abspath(path)
-            if absolute in wanted and _fingerprint_now(files.split("\n")) == stored:
-                known[absolute] = stored
+            place = absolute(path)
+            if place in wanted and _fingerprint_now(files.split("\n")) == stored:
+                known[place] = stored
         return known
 
     def read(
         self, given: Mapping[str, Any] | None, selection: Selection, progress: Progress | None, threads: int | None
     ) -> None:
         """Read what is new; what was done is stored also when this is interrupted."""
-        todo = [path for path in self._series.paths if os.path.abspath(path) not in self._known]
+        todo = [path for path in self._series.paths if absolute(path) not in self._known]
         meter = _Meter(todo, progress)
         try:
             for path in todo:
@@ -149,7 +163,7 @@ class _Work:
                     checkpoint, given=given, selection=selection, progress=meter.add, threads=threads
                 )
             self._fresh[analysis.fingerprint] = analysis
-            self._known[os.path.abspath(path)] = analysis.fingerprint
+            self._known[absolute(path)] = analysis.fingerprint
         except CkptInspectError as error:
             self._errors.append(error)
             problem = Problem(UNREADABLE, str(error), "it was left out; the rest of the run is analysed", "error")
@@ -177,15 +191,15 @@ class _Work:
         return analyses
 
     def _assembled(self) -> Analyses:
-        found = [self._known[p] for p in map(os.path.abspath, self._series.paths) if p in self._known]
+        found = [self._known[p] for p in map(absolute, self._series.paths) if p in self._known]
         order = list(dict.fromkeys(found))
         if self._previous is not None:
-            gone = {os.path.abspath(path) for path in self._series.paths}
+            gone = {absolute(path) for path in self._series.paths}
             columns = self._previous.checkpoints
             before = [
                 stored
                 for path, stored in zip(columns["path"], columns["fingerprint"], strict=True)
-                if stored in order or os.path.abspath(path) not in gone
+                if stored in order or absolute(path) not in gone
             ]
             order = merged_order(before, order)
         return assemble(self._series.name, self._options, order, self._previous, self._fresh, self._failures)

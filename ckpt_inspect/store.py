@@ -1,7 +1,7 @@
 """Analyses <-> HDF5, by netCDF-4's conventions, schema 1.
 
-h5py alone writes and reads it; xarray and every netCDF-4 reader finds labelled dimensions (dimension scales). A store is
-written beside its place and moved there when it is whole: whoever reads sees the old one or the new one.
+h5py alone writes and reads it; xarray and every netCDF-4 reader finds labelled dimensions (dimension scales). A store
+is written beside its place and moved there when it is whole: whoever reads sees the old one or the new one.
 
 The file: attributes of the root; the root's variables along `checkpoint`; a group for each optimizer, whose own
 `checkpoint` repeats the names so that the group can be opened by itself; a group `problems`.
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ckpt_inspect._version import __version__
 from ckpt_inspect.analyses import Analyses, Column, OptimizerRun, Remark
+from ckpt_inspect.analysis import absolute
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import StoreError
 from ckpt_inspect.frames import axes_of
@@ -51,7 +52,7 @@ _NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable. {:10d}"
 
 def default_store(folder: str | os.PathLike[str]) -> Path:
     """Where the store of a folder's run goes: `<folder>.ckpt-inspect.h5` in the current directory."""
-    name = os.path.basename(os.path.abspath(folder))
+    name = Path(absolute(folder)).name
     return Path(f"{name or 'root'}{SUFFIX}")
 
 
@@ -81,7 +82,7 @@ def check_writable(path: Path) -> None:
     except OSError as error:
         raise StoreError(f"{path}: can't be written ({error.strerror}); write the store elsewhere") from None
     os.close(handle)
-    os.unlink(name)
+    Path(name).unlink()
 
 
 def save(analyses: Analyses, path: str | os.PathLike[str]) -> None:
@@ -107,8 +108,8 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _make_durable(temporary)
-        os.chmod(temporary, _mode(path))
-        os.replace(temporary, path)
+        temporary.chmod(_mode(path))
+        temporary.replace(path)
         _make_durable(path.parent)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """One pass over a checkpoint's optimizer state: pieces are read, passed through the kernel, and forgotten.
 
-Memory is bounded by threads times piece, whatever the size of a tensor. Threads take pieces in the file's order, so that
-reads stay sequential, and one thread's reading overlaps another's computing.
+Memory is bounded by threads times piece, whatever the size of a tensor. Threads take pieces in the file's order, so
+that reads stay sequential, and one thread's reading overlaps another's computing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.checkpoint import Array, numpy_dtype
+from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.histograms import Floats
 from ckpt_inspect.kernels import Buffers, Formula, pieces
 from ckpt_inspect.optimizer_state import STATE_SLOTS, Parameter
@@ -131,26 +132,21 @@ class Sweep:
             formula = target.formula
             self._sink(target.parameter, start, formula.rule.effective_lr(state, formula.settings, formula.norms))
         if self._progress is not None:
-            self._progress(
-                sum(a.nbytes for a in (state.value, state.first_moment, state.second_moment) if a is not None)
-            )
+            self._progress(target.nbytes * (stop - start) // max(target.size, 1))
 
 
 def whole_norms(parameter: Parameter, piece: int = PIECE) -> Norms | None:
-    """The sums over the whole tensor that the parameter's rule needs, read a piece at a time; None where it has none."""
+    """The sums over the whole tensor that the parameter's rule needs, read in pieces; None where it needs none."""
     rule = parameter.update_rule
     if rule is None or not rule.needs_norms:
         return None
-    from ckpt_inspect.errors import NotDetermined
-
-    reader, total = _Reader(piece), Norms()
-    size = math.prod(parameter.shape)
-    for start in range(0, size, piece):
-        try:
-            total = total + rule.norms_of(reader.state(parameter, start, min(start + piece, size)), parameter.settings)
-        except NotDetermined:
-            return None
-    return total
+    reader, size = _Reader(piece), math.prod(parameter.shape)
+    starts = range(0, size, piece)
+    states = (reader.state(parameter, start, min(start + piece, size)) for start in starts)
+    try:
+        return sum((rule.norms_of(state, parameter.settings) for state in states), Norms())
+    except NotDetermined:
+        return None
 
 
 def nbytes_of(parameter: Parameter) -> int:

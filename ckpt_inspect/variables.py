@@ -167,8 +167,8 @@ DISTRIBUTIONS = (
         (CHECKPOINT, PARAMETER, "quantile"),
         "float",
         "effective learning rate",
-        "Quantiles of E over touched elements (v > 0): the factor on the bias-corrected first moment in the last update, "
-        "as the implementation applies it. Within 1 % relative; 0 and 1 exact." + _RELATIVE,
+        "Quantiles of E over touched elements (v > 0): the factor on the bias-corrected first moment in the last "
+        "update, as the implementation applies it. Within 1 % relative; 0 and 1 exact." + _RELATIVE,
     ),
     Variable(
         "effective_lr_histogram",
@@ -190,8 +190,8 @@ DISTRIBUTIONS = (
         (CHECKPOINT, PARAMETER, "quantile"),
         "float",
         "second moment",
-        "Quantiles over touched elements of v, or what stands under the root of E in its place; within 1 % relative, 0 and "
-        "1 exact. E for another α, ε, β2 or t follows from them: E's quantile q is that of v's quantile 1-q.",
+        "Quantiles over touched elements of v, or what stands under the root of E in its place; within 1 % relative, 0 "
+        "and 1 exact. E for another α, ε, β2 or t follows from them: E's quantile q is that of v's quantile 1-q.",
     ),
     Variable(
         "second_moment_histogram",

@@ -6,15 +6,19 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 from typer.core import TyperGroup
 
 from ckpt_inspect.errors import CkptInspectError
+
+if TYPE_CHECKING:
+    from ckpt_inspect.analyses import Analyses
+    from ckpt_inspect.report import Report
 
 INTERRUPTED = 128 + 2
 """Exit code after Ctrl-C: what a shell reports of a program that SIGINT ended."""
@@ -171,7 +175,7 @@ def diff(
         from ckpt_inspect.tables import diff_tables
         from ckpt_inspect.terminal import print_tables, progress_bar
 
-        with progress_bar(is_quiet=common.quiet) as progress:
+        with progress_bar("comparing", is_quiet=common.quiet) as progress:
             result = compare(
                 a, b, given=common.given, include=common.include, exclude=common.exclude, progress=progress
             )
@@ -183,6 +187,119 @@ def diff(
             _draw_diff(result, output, quiet=common.quiet)
         _remark_on(result.problems, quiet=common.quiet, verbose=common.verbose)
         raise typer.Exit(0 if result.is_same else 1)
+
+
+@app.command()
+@_with_common_options
+def analyze(
+    common: Common,
+    paths: Annotated[
+        list[str], typer.Argument(help="Checkpoints, folders of them, or glob patterns; several runs at will.")
+    ],
+    output: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "-o", "--output", metavar="STORE", help="Store of the one run, instead of <folder>.ckpt-inspect.h5."
+        ),
+    ] = None,
+    report: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--report", metavar="DIR", help="Also draw the figures into this folder."),
+    ] = None,
+) -> None:
+    """Analyse every checkpoint of a run in training order, and keep the results in an HDF5 store.
+
+    Checkpoints that the store already holds are not read again. Prints the parameters of the newest checkpoint, what
+    became of them over the run, and, on stderr, what is odd. A checkpoint of a series that can't be read is told, and
+    the rest is done: exit status 1, the store is kept.
+    """
+    with _answering(trouble=1, verbose=common.verbose):
+        from ckpt_inspect.series import find_runs
+
+        runs: Sequence[Any] = find_runs(tuple(paths))
+        if output is not None and len(runs) > 1:
+            if any(map(os.path.isdir, paths)):
+                names = ", ".join(run.name for run in runs)
+                raise typer.BadParameter(
+                    f"one store can't hold {len(runs)} runs ({names}); leave it out", param_hint="-o"
+                )
+            runs = [paths]
+        if report is not None:
+            from ckpt_inspect.report import check_folder
+
+            check_folder(report)
+        done = [result for run in runs if (result := _analyze_run(run, output, common)) is not None]
+        if common.json:
+            from ckpt_inspect.documents import run_document
+
+            _print_json({"runs": [run_document(analyses, store) for analyses, store in done]})
+        if report is not None and done:
+            _write_report([analyses for analyses, _ in done], report, common)
+        if len(done) < len(runs) or any(analyses.failures for analyses, _ in done):
+            raise typer.Exit(1)
+
+
+def _analyze_run(run: Any, output: str | None, common: Common) -> tuple[Analyses, str] | None:
+    """Analyse and print one run; None where that can't be done, which is told."""
+    from ckpt_inspect.runs import analyze as analyze_run
+    from ckpt_inspect.store import default_store
+    from ckpt_inspect.tables import run_tables
+    from ckpt_inspect.terminal import print_tables, progress_bar, remark
+
+    name = getattr(run, "name", "checkpoints")
+    store = output or str(default_store(name))
+    try:
+        with progress_bar(f"analysing {name}", is_quiet=common.quiet) as progress:
+            analyses = analyze_run(
+                run, store=store, given=common.given, include=common.include, exclude=common.exclude, progress=progress
+            )
+    except CkptInspectError as error:
+        remark(f"ckpt-inspect: {error}")
+        return None
+    if not common.json:
+        print_tables(run_tables(analyses, store))
+    for failure in analyses.failures:
+        remark(f"ckpt-inspect: {failure.problem.message}")
+    _remark_on([p for p in analyses.problems if p.severity != "error"], quiet=common.quiet, verbose=common.verbose)
+    return analyses, store
+
+
+@app.command()
+@_with_common_options
+def report(
+    common: Common,
+    stores: Annotated[
+        list[str], typer.Argument(help="Stores that analyze wrote; several runs are laid over each other.")
+    ],
+    output: Annotated[str, typer.Option("-o", "--output", metavar="DIR", help="Folder for the figures.")] = "report",
+) -> None:
+    """Draw the figures of one or several runs into PNG files; the checkpoints are not needed any more."""
+    if common.given:
+        raise typer.BadParameter(f"{', '.join(common.given)} can't be given to report; give it to analyze")
+    with _answering(trouble=1, verbose=common.verbose):
+        from ckpt_inspect.runs import load
+
+        written = _write_report([load(store) for store in stores], output, common)
+        if common.json:
+            _print_json(
+                {"figures": [{"id": f.id, "optimizer": f.optimizer, "file": str(f.file)} for f in written.figures]}
+            )
+
+
+def _write_report(runs: Sequence[Analyses], folder: str, common: Common) -> Report:
+    from ckpt_inspect.report import write_report
+    from ckpt_inspect.selection import ChosenRun, Selection
+    from ckpt_inspect.terminal import progress_bar, remark
+
+    selection = Selection.of(common.include, common.exclude)
+    with progress_bar("drawing", is_quiet=common.quiet) as progress:
+        written = write_report([ChosenRun(run, selection) for run in runs], folder, progress=progress)
+    if not common.quiet:
+        for omission in written.omitted:
+            remark(f"info: {omission.optimizer}: no figure {omission.id}: {omission.reason}")
+        remark(f"drew {len(written.figures)} figures into {folder}")
+    _remark_on(written.problems, quiet=common.quiet, verbose=common.verbose)
+    return written
 
 
 def main() -> None:
@@ -214,7 +331,7 @@ def _answering(*, trouble: int, verbose: bool) -> Iterator[None]:
         place = f"{error.filename}: " if error.filename else ""
         remark(f"ckpt-inspect: {place}{error.strerror or error}")
         raise typer.Exit(trouble) from error
-    except (typer.Exit, typer.Abort):
+    except (typer.Exit, typer.Abort, typer.BadParameter):
         sys.stdout.flush()
         raise
     except Exception as error:

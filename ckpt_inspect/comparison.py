@@ -52,10 +52,11 @@ def diff(
     """
     with ExitStack() as stack:
         (checkpoint_a, remarks_a), (checkpoint_b, remarks_b) = (_opened(x, stack) for x in (a, b))
-        sides = tuple(_Side(c, optimizer_states(c, given)) for c in (checkpoint_a, checkpoint_b))
-        optimizers, problems = _paired_optimizers(*sides)
+        sides = [_Side(c, optimizer_states(c, given)) for c in (checkpoint_a, checkpoint_b)]
+        side_a, side_b = sides
+        optimizers, problems = _paired_optimizers(side_a, side_b)
         chosen = Selection.of(include, exclude)
-        jobs = [job for job in _jobs(*sides, optimizers) if chosen.has(job.row.parameter)]
+        jobs = [job for job in _jobs(side_a, side_b, optimizers) if chosen.has(job.row.parameter)]
         rows = _compared(jobs, progress)
         problems += remarks_a + remarks_b
         for side in sides:

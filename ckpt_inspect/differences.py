@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.documents import jsonable
 from ckpt_inspect.hyperparameters import Sourced
 from ckpt_inspect.optimizer_state import STATE_SLOTS
 
@@ -150,37 +151,32 @@ class Diff:
         """One row a parameter, in the order of `parameters`; a column for every field and derived figure."""
         import pandas as pd
 
-        return pd.DataFrame([_row(p) for p in self.parameters], columns=list(_COLUMNS))
+        frame: pd.DataFrame = pd.DataFrame([_row(p) for p in self.parameters], columns=list(_COLUMNS))
+        return frame
 
     def to_json(self) -> dict[str, Any]:
         """The same as one JSON document: NaN and infinity, which JSON lacks, become null."""
-        return {
+        optimizers = [
+            {
+                "name": o.name,
+                "status": o.status,
+                "steps": o.steps,
+                "hyperparameters": {
+                    h.name: {"is_changed": h.is_changed, "a": asdict(h.a), "b": asdict(h.b)} for h in o.hyperparameters
+                },
+            }
+            for o in self.optimizers
+        ]
+        document = {
             "a": self.path_a,
             "b": self.path_b,
             "is_same": self.is_same,
-            "counts": dict(self.counts),
-            "optimizers": [
-                {
-                    "name": o.name,
-                    "status": o.status,
-                    "steps": o.steps,
-                    "hyperparameters": {
-                        h.name: {"is_changed": h.is_changed, "a": _sourced(h.a), "b": _sourced(h.b)}
-                        for h in o.hyperparameters
-                    },
-                }
-                for o in self.optimizers
-            ],
-            "parameters": [
-                {k: _finite(v) for k, v in _row(p).items()}
-                | {"slot_changes": {k: _finite(v) for k, v in p.slot_changes.items()}}
-                for p in self.parameters
-            ],
-            "problems": [
-                {"code": p.code, "message": p.message, "resolution": p.resolution, "severity": p.severity}
-                for p in self.problems
-            ],
+            "counts": self.counts,
+            "optimizers": optimizers,
+            "parameters": [_row(p) | {"slot_changes": p.slot_changes} for p in self.parameters],
+            "problems": [asdict(p) for p in self.problems],
         }
+        return jsonable(document)  # type: ignore[no-any-return]  # of a dict it makes a dict
 
 
 _COLUMNS = (
@@ -194,14 +190,6 @@ _COLUMNS = (
 
 def _row(parameter: ParameterDiff) -> dict[str, Any]:
     return {name: getattr(parameter, name) for name in _COLUMNS}
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _sourced(value: Sourced) -> dict[str, Any]:
-    return {"value": _finite(value.value), "source": value.source, "where": value.where}
 
 
 def _is_integer(dtype: str) -> bool:

@@ -109,7 +109,7 @@ class Window:
             return None
         import ml_dtypes
 
-        info = ml_dtypes.finfo(dtype)
+        info = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]  # its stubs leave it so
         decay = float(np.float32(beta_2)) ** steps
         # Even in float64, whether beta_2 passes through float32 on its way into the average differs by implementation.
         tolerance = (steps + 2) * max(float(info.eps), 2.0**-24)

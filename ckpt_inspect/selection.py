@@ -7,9 +7,15 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from ckpt_inspect.analyses import Analyses
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,27 @@ class Selection:
         return included and not any(fnmatch.fnmatchcase(name, pattern) for pattern in self.exclude)
 
 
+class ChosenRun:
+    """A run of which only some parameters are looked at."""
+
+    def __init__(self, run: Analyses, selection: Selection) -> None:
+        self._run = run
+        self._selection = selection
+
+    @property
+    def run(self) -> str:
+        """The run's name."""
+        return self._run.run
+
+    def to_frame(self, kind: str = "parameters") -> DataFrame:
+        """As the run's own, with the rows of the chosen parameters."""
+        frame = self._run.to_frame(kind)
+        if "parameter" not in frame:
+            return frame
+        chosen: DataFrame = frame[[self._selection.has(name) for name in frame["parameter"]]].reset_index(drop=True)
+        return chosen
+
+
 def open_newest(path: str | os.PathLike[str]) -> tuple[Checkpoint, tuple[Problem, ...]]:
     """The checkpoint of that path, open; of a folder or glob pattern the newest one, and a Problem that says so.
 
@@ -42,7 +69,7 @@ def open_newest(path: str | os.PathLike[str]) -> tuple[Checkpoint, tuple[Problem
 
     if not Path(path).is_dir() and not any(c in os.fspath(path) for c in "*["):
         return open_checkpoint(path), ()
-    found = find_checkpoints(path)
+    found = find_checkpoints(Path(path))
     if not found:
         raise NotFoundError(f"{os.fspath(path)}: no checkpoint there; name a checkpoint or a folder that holds some")
     newest = found[-1]

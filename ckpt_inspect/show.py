@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
+from ckpt_inspect.documents import jsonable
 from ckpt_inspect.hyperparameters import Sourced
 from ckpt_inspect.optimizer_state import OptimizerState, optimizer_states
 from ckpt_inspect.selection import Selection
@@ -75,7 +75,7 @@ class Overview:
 
     def to_json(self) -> dict[str, Any]:
         """The same as one JSON document."""
-        return _jsonable(asdict(self))  # type: ignore[no-any-return]  # of a dict it makes a dict
+        return jsonable(asdict(self))  # type: ignore[no-any-return]  # of a dict it makes a dict
 
 
 def overview(
@@ -128,8 +128,10 @@ _KINDS = {
 
 
 def _shown(state: OptimizerState) -> ShownOptimizer:
+    """Of an optimizer without a formula here (sgd) only what is known: it may well have no betas at all."""
+    hyperparameters = {n: v for n, v in state.hyperparameters.items() if state.update_rule is not None or v.is_known}
     return ShownOptimizer(
-        state.name, state.layout, state.rule_source, state.step, dict(state.hyperparameters), len(state.parameters),
+        state.name, state.layout, state.rule_source, state.step, hyperparameters, len(state.parameters),
         _state_description(state),
     )  # fmt: skip
 
@@ -152,7 +154,7 @@ def _state_description(state: OptimizerState) -> str:
         parts.append(f"assumed, nothing in the file says so: {', '.join(assumed)}")
     if unknown:
         parts.append(f"not known: {', '.join(unknown)}")
-    return "; ".join(parts) or "everything was read from the file"
+    return "; ".join(parts) or "nothing is assumed: every value is in the checkpoint or lies with it"
 
 
 def _description(states: tuple[OptimizerState, ...]) -> str:
@@ -163,16 +165,3 @@ def _description(states: tuple[OptimizerState, ...]) -> str:
     if not analysable:
         return f"no optimizer in it has an effective learning rate to reconstruct: {names}"
     return f"{len(states)} optimizer{'s' if len(states) > 1 else ''}: {names}"
-
-
-def _jsonable(value: Any) -> Any:
-    """The value in JSON's types; NaN and infinity, which JSON lacks, become null."""
-    if isinstance(value, Mapping):
-        return {str(k): _jsonable(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_jsonable(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value.item() if hasattr(value, "item") else value

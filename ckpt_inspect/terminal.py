@@ -12,8 +12,14 @@ if TYPE_CHECKING:
 
     from ckpt_inspect.tables import Table
 
-Progress = Callable[[int, int, str], None]
-"""Called with how much is done, how much there is in all, and what is being done."""
+Progress = Callable[[int, int], None]
+"""Called with how much is done and how much there is in all."""
+
+_NAME = 32
+"""Columns that a table's first one, which is of names, gets before others have to go."""
+
+_GAP = 3
+"""Blanks that rich leaves between columns."""
 
 ASCII = str.maketrans(
     dict(zip("▁▂▃▄▅▆▇█", "_.-=+*#@", strict=True))
@@ -54,7 +60,7 @@ def remark(text: str) -> None:
 
 
 @contextmanager
-def progress_bar(*, is_quiet: bool) -> Iterator[Progress | None]:
+def progress_bar(what: str, *, is_quiet: bool) -> Iterator[Progress | None]:
     """A bar on stderr where that is a terminal; otherwise None, for nobody to call."""
     if is_quiet or not sys.stderr.isatty():
         yield None
@@ -66,8 +72,8 @@ def progress_bar(*, is_quiet: bool) -> Iterator[Progress | None]:
         TimeRemainingColumn(), console=_console(sys.stderr), transient=True,
     )  # fmt: skip
     with bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total, what: bar.update(task, completed=done, total=total, description=printable(what))
+        task = bar.add_task(printable(what), total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _console(stream: TextIO) -> Console:
@@ -114,7 +120,8 @@ def _print_rich(table: Table, console: Console) -> None:
     has_headings = any(c.title for c in table.columns)
     rich_table = RichTable(
         title=Text(table.title, style="bold") if table.title else None, title_justify="left", show_header=has_headings,
-        box=box.SIMPLE_HEAD if has_headings else None, pad_edge=False, header_style="bold",
+        box=box.SIMPLE_HEAD if has_headings else None, pad_edge=False,
+        show_edge=False, header_style="bold",
     )  # fmt: skip
     for position, i in enumerate(kept):
         column = table.columns[i]
@@ -137,13 +144,13 @@ def _print_rich(table: Table, console: Console) -> None:
 
 
 def _fitting_columns(table: Table, rows: list[tuple[str, ...]], width: int) -> list[int]:
-    """Indices of the columns to show: the least worth keeping go first until the rest fits, with 20 for the first."""
+    """Indices of the columns to show: the least worth keeping go first until the rest fits."""
     from rich.cells import cell_len
 
     needs = [max([cell_len(c.title), *(cell_len(row[i]) for row in rows)]) for i, c in enumerate(table.columns)]
-    needs[0] = min(needs[0], 20)
+    needs[0] = min(needs[0], _NAME)
     kept = list(range(len(needs)))
-    while sum(needs[i] + 2 for i in kept) - 2 > width:
+    while sum(needs[i] + _GAP for i in kept) - _GAP > width:
         droppable = [i for i in kept if table.columns[i].keep < 9]
         if not droppable:
             break

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from typing import Any
@@ -312,6 +317,26 @@ def test_piped_output_is_plain(model: Path) -> None:
     assert "\x1b" not in out + remarks
     assert not re.search("[─│┃━╭]", out)
     assert f"checkpoint  {model}" in out
+
+
+def test_on_a_terminal(model: Path, later: Path) -> None:
+    """On a terminal of 80 columns nothing is wider than that, and the progress bar leaves no trace in the table."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 80, 0, 0))
+    command = [sys.executable, "-m", "ckpt_inspect", "diff", str(model), str(later)]
+    environment = {**os.environ, "TERM": "xterm-256color", "NO_COLOR": "1"}
+    process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environment)
+    os.close(slave)
+    written = b""
+    with contextlib.suppress(OSError):  # how a pseudo-terminal says that the other side is closed
+        while part := os.read(master, 1 << 16):
+            written += part
+    os.close(master)
+    assert process.wait() == 1
+    assert b"\x1b[3" not in written
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode()).split("\r\n")
+    assert sum(line.startswith(("dense/", "head/")) for line in lines) == len(SHAPES)
+    assert max(len(line.split("\r")[-1]) for line in lines) <= 80
 
 
 def test_a_reader_that_leaves_is_no_error(model: Path) -> None:

@@ -9,7 +9,8 @@ import re
 import pytest
 
 from ckpt_inspect.checkpoint import Problem
-from ckpt_inspect.tables import Column, Table, cosine_text, figure, problem_lines, ratio_text, share, sparkline
+from ckpt_inspect.tables import Column, Table, problem_lines
+from ckpt_inspect.tables.wording import cosine_text, figure, ratio_text, share, sparkline
 from ckpt_inspect.terminal import print_tables, printable
 
 TABLE = Table(

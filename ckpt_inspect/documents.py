@@ -1,0 +1,63 @@
+"""Results as JSON documents."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ckpt_inspect.analyses import Analyses, OptimizerRun
+
+
+def jsonable(value: Any) -> Any:
+    """The value in JSON's types; NaN and infinity, which JSON lacks, become null, arrays nested lists."""
+    if isinstance(value, Mapping):
+        return {str(k): jsonable(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [jsonable(v) for v in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if hasattr(value, "tolist"):  # an array or scalar of numpy
+        return jsonable(value.tolist())
+    return value
+
+
+def run_document(analyses: Analyses, store: str | None) -> dict[str, Any]:
+    """One run: its checkpoints, and for each optimizer every figure as a list over them.
+
+    Distributions are their quantiles; histograms and single elements are in the store.
+    """
+    document = {
+        "run": analyses.run,
+        "store": store,
+        "checkpoints": [
+            {name: column[i] for name, column in analyses.checkpoints.items() if name != "files"}
+            for i in range(len(analyses))
+        ],
+        "optimizers": [_optimizer(optimizer) for optimizer in analyses.optimizers.values()],
+        "problems": [
+            {"checkpoint": r.checkpoint, "optimizer": r.optimizer, **asdict(r.problem)} for r in analyses.remarks
+        ],
+    }
+    return jsonable(document)  # type: ignore[no-any-return]  # of a dict it makes a dict
+
+
+def _optimizer(optimizer: OptimizerRun) -> dict[str, Any]:
+    from ckpt_inspect.variables import CHECKPOINT_VARIABLES, METRICS, PARAMETER_VARIABLES, QUANTILE_NAMES
+
+    variables = optimizer.variables
+    steps = [None if step < 0 else step for step in variables["step"].tolist()]
+    parameters = []
+    for i in range(len(variables["parameter"])):
+        parameter = {v.name: variables[v.name][i] for v in PARAMETER_VARIABLES}
+        parameter |= {
+            f"effective_lr_{name}": variables["effective_lr"][:, i, q] for q, name in enumerate(QUANTILE_NAMES)
+        }
+        parameter |= {v.name: variables[v.name][:, i] for v in METRICS}
+        parameters.append(parameter)
+    over_run = {v.name: variables[v.name] for v in CHECKPOINT_VARIABLES if v.name != "step"}
+    return {"name": optimizer.name, "step": steps, **over_run, "parameters": parameters}

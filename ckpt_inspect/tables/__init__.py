@@ -1,0 +1,11 @@
+"""Results as tables of text: data in, `Table` out. How a table reaches a screen or a pipe is `terminal`'s business."""
+
+from __future__ import annotations
+
+from ckpt_inspect.tables.changes import diff_tables
+from ckpt_inspect.tables.overview import show_tables
+from ckpt_inspect.tables.run import run_tables
+from ckpt_inspect.tables.table import Column, Table
+from ckpt_inspect.tables.wording import problem_lines
+
+__all__ = ["Column", "Table", "diff_tables", "problem_lines", "run_tables", "show_tables"]

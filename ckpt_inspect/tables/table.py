@@ -1,0 +1,44 @@
+"""A table of text under headings: data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column's heading and behaviour."""
+
+    title: str
+    justify: Literal["left", "right"] = "right"
+    keep: int = 9
+    """Where the screen is too narrow, the columns with the smallest number go first; 9 stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text under headings."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+    """A sentence below the table."""
+
+
+NOTHING = "-"
+"""What stands where a figure is not defined or not known."""
+
+
+def fact_table(*facts: tuple[str, str]) -> Table:
+    """What something is, a line a fact: what it is about, and what it is."""
+    return Table("", (Column("", "left"), Column("", "left")), facts)
+
+
+def without_empty(
+    columns: tuple[Column, ...], rows: tuple[tuple[str, ...], ...]
+) -> tuple[tuple[Column, ...], tuple[tuple[str, ...], ...]]:
+    """Columns in which no row has anything are left out."""
+    used = [i for i, c in enumerate(columns) if c.keep == 9 or any(row[i] != NOTHING for row in rows)]
+    return tuple(columns[i] for i in used), tuple(tuple(row[i] for i in used) for row in rows)

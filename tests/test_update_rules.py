@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import ml_dtypes
@@ -127,14 +128,14 @@ def test_bfloat16_adam_is_inert_at_the_default_beta_2() -> None:
 
 def test_beta_powers_are_those_of_the_file() -> None:
     """TF1's powers are float32 running products; the others' are powers of float32(beta), in float64 too."""
-    product = np.float32(1)
+    running = np.float32(1)
     for _ in range(1000):
-        product = product * np.float32(0.999)
-    assert beta_power(0.999, "beta_2", 1000, "tf1", np.dtype(np.float64)) == np.float64(product)
+        running = running * np.float32(0.999)
+    assert beta_power(0.999, "beta_2", 1000, "tf1", np.dtype(np.float64)) == np.float64(running)
     powered = np.float64(np.float32(0.999)) ** 1000
     assert beta_power(0.999, "beta_2", 1000, "keras3", np.dtype(np.float64)) == powered
     assert beta_power(0.999, "beta_2", 1000, "keras1", np.dtype(np.float64)) == 0.999**1000
-    assert abs(float(product) - powered) > 1e-8
+    assert abs(float(running) - powered) > 1e-8
 
 
 @pytest.mark.parametrize("step", [10**6, 10**12, 2**63 - 1])
@@ -347,3 +348,34 @@ def test_radam_s_own_warm_up_scales_the_learning_rate() -> None:
         for t in (1, 4, 7, 10, 20)
     ]
     np.testing.assert_allclose(rates, [0.0025, 0.01, 0.007, 0.004, 0.004], rtol=1e-5)
+
+
+def test_textbook_form_is_there_on_request() -> None:
+    """`has_textbook_epsilon` gives α/(√(v/c2) + ε) and its update, and differs from what was applied by ε's place
+    alone."""
+    adam, s = rule("adam"), state(np.float64)
+    settings = replace(GIVEN, epsilon=1e-3, has_textbook_epsilon=True)
+    b1, b2 = np.float64(np.float32(0.9)) ** 7, np.float64(np.float32(0.999)) ** 7
+    effective = 0.01 / (np.sqrt(s.second_moment / (1 - b2)) + 1e-3)
+    np.testing.assert_allclose(adam.effective_lr(s, settings), effective, rtol=1e-12)
+    np.testing.assert_allclose(adam.last_update(s, settings), -effective * s.first_moment / (1 - b1), rtol=1e-12)
+    same = replace(settings, epsilon=1e-3 * np.sqrt(1 - b2), has_textbook_epsilon=False)
+    np.testing.assert_allclose(adam.effective_lr(s, same), effective, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
+def test_senseless_numbers_give_nan_or_inf_and_no_error(dtype: Any) -> None:
+    """Hyperparameters and counters of a damaged file neither raise nor warn: what they yield is seen in the result."""
+    s = state(dtype, size=4)
+    senseless = {"learning_rate": 1e300, "beta_1": 5.0, "beta_2": -3.0, "epsilon": -1.0, "step": 2**63 - 1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for r, family, (name, value) in product(RULES, FAMILIES, senseless.items()):
+            with suppress(NotDetermined):
+                r.last_update(s, replace(GIVEN, family=family, **{name: value}))
+
+
+@pytest.mark.parametrize("beta", [float("nan"), float("inf"), -3.0, 5.0, 1.0000001])
+def test_running_product_of_a_senseless_beta_ends(beta: float) -> None:
+    """A beta that no optimizer has doesn't keep the product going for as long as a damaged counter says."""
+    assert not 0 <= float(beta_power(beta, "beta_2", 2**63 - 1, "tf1", np.dtype(np.float32))) <= 1

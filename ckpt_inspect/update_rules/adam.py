@@ -45,17 +45,21 @@ class Adam(UpdateRule):
         """See the class; E's numerator is α·√c2, rounded after each operation."""
         c1, c2 = self.bias_corrections(settings, dtype)
         rate = arithmetic.learning_rate(settings.learning_rate, settings.family, dtype)
+        is_textbook = settings.has_textbook_epsilon
         return Coefficients(
-            numerator=rate * np.sqrt(c2),
-            divisor=dtype.type(1),
+            numerator=rate if is_textbook else rate * np.sqrt(c2),
+            divisor=c2 if is_textbook else dtype.type(1),
             epsilon=arithmetic.epsilon(settings.epsilon, settings.family, dtype),
             first_correction=c1,
             decay=decoupled_decay(settings, rate, dtype),
         )
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
-        """(m·alpha)/(√v + ε)."""
+        """(m·alpha)/(√v + ε); the textbook's α·m̂/(√v̂ + ε) where that is asked for."""
         second = self.second_moment(state)
+        if settings.has_textbook_epsilon:
+            corrected = first_moment(state) / c.first_correction
+            return np.asarray(c.numerator * corrected / (np.sqrt(second / c.divisor) + c.epsilon))
         if settings.family == "keras1":
             c1, c2 = self.bias_corrections(settings, second.dtype)
             rate = arithmetic.learning_rate(settings.learning_rate, settings.family, second.dtype)

@@ -8,6 +8,7 @@ it.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -33,6 +34,7 @@ RUNNING_PRODUCTS = frozenset({"tf1", "contrib"})
 """Families that keep beta**t as a float32 variable and multiply it by beta after each update."""
 
 _CHUNK = 1 << 16
+_LONGEST = 1 << 26  # products in turn; by then every beta up to 0.999999 has vanished
 _VANISHED = 1e-20  # 1 - p is 1 in every dtype from 1e-17 on
 
 
@@ -75,25 +77,27 @@ def beta_power(value: float | None, name: str, step: int, family: str, dtype: np
     OptimizerV2 and all Keras raise dtype(beta) to the power dtype(step), correctly rounded here (Eigen's `pow` is
     within an ulp of that).
     """
-    if family in RUNNING_PRODUCTS:
-        return dtype.type(_running_product(float(np.float32(known(value, name))), step))
-    base, exponent = float(beta(value, name, family, dtype)), float(dtype.type(step))
-    return dtype.type(base**exponent)
+    with np.errstate(all="ignore"):
+        if family in RUNNING_PRODUCTS:
+            return dtype.type(_running_product(float(np.float32(known(value, name))), step))
+        base = np.float64(beta(value, name, family, dtype))
+        return dtype.type(np.power(base, np.float64(dtype.type(step))))
 
 
 def _cast(value: float, through_float32: bool, dtype: np.dtype[Any]) -> Scalar:
-    return dtype.type(np.float32(value)) if through_float32 else dtype.type(value)
+    with np.errstate(all="ignore"):
+        return dtype.type(np.float32(value)) if through_float32 else dtype.type(value)
 
 
 @lru_cache(maxsize=256)
 def _running_product(factor: float, count: int) -> float:
     """factor**count by `count` float32 multiplications in turn."""
     product = 1.0
-    for start in range(0, count, _CHUNK):
+    for start in range(0, min(count, _LONGEST), _CHUNK):
         run = np.full(min(_CHUNK, count - start) + 1, factor, np.float32)
         run[0] = product
         after = float(np.multiply.accumulate(run)[-1])
-        if after == product or abs(after) < _VANISHED:  # it has stopped at a fixed point, or no longer matters
+        if after == product or not _VANISHED < abs(after) < math.inf:  # a fixed point, or it no longer matters
             return after
         product = after
-    return product
+    return product * float(np.power(np.float64(factor), max(count - _LONGEST, 0)))

@@ -97,14 +97,15 @@ def trust_ratio(norms: Norms, rate: float, inner_decay: float) -> float:
 
     The sums are of a whole tensor, `rate` and `inner_decay` as the update saw them.
     """
-    full = norms.direction + 2 * inner_decay * norms.product + inner_decay**2 * norms.value
-    start = norms.value + 2 * rate * norms.product + rate**2 * norms.direction
+    full = norms.direction + 2 * inner_decay * norms.product + inner_decay * inner_decay * norms.value
+    start = norms.value + 2 * rate * norms.product + rate * rate * norms.direction
     if full == 0 or abs(start) <= _STARTED_AT_ZERO * norms.value:
         return 1.0
     if not all(map(math.isfinite, (full, start))):
         return math.nan
-    leading = full - rate**2 * norms.direction
-    discriminant = (rate * norms.product) ** 2 + leading * norms.value
+    leading = full - rate * rate * norms.direction
+    half = rate * norms.product
+    discriminant = half * half + leading * norms.value
     if leading <= 0 or discriminant < 0:
         raise NotDetermined("LAMB's trust ratio has no unique solution at this learning rate and these norms")
-    return (rate * norms.product + math.sqrt(discriminant)) / leading
+    return (half + math.sqrt(discriminant)) / leading

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -77,21 +78,26 @@ class RAdam(UpdateRule):
         if step is not None:
             power = arithmetic.beta_power(settings.beta_2, "beta_2", step, settings.family, dtype)
             length = limit - two * dtype.type(step) * power / (one - power)
-        if not length >= dtype.type(settings.extra.get("sma_threshold", 5.0)):
+        if not length >= _extra(settings, "sma_threshold", 5.0, dtype):
             return None
         return np.sqrt((length - four) / (limit - four) * (length - two) / (limit - two) * limit / length)
 
     def _rate(self, settings: Settings, dtype: np.dtype[Any]) -> Scalar:
         """α after the implementation's own warm-up, where that is on."""
         rate = arithmetic.learning_rate(settings.learning_rate, settings.family, dtype)
-        total = dtype.type(settings.extra.get("total_steps") or 0)
+        total = _extra(settings, "total_steps", 0.0, dtype)
         step = self.step(settings)
         if not total > 0 or step is None:
             return rate
         t = dtype.type(step)
-        warm = total * dtype.type(settings.extra.get("warmup_proportion", 0.1))
+        warm = total * _extra(settings, "warmup_proportion", 0.1, dtype)
         if t <= warm:
             return rate * (t / warm)
         span = max(total - warm, dtype.type(1))
-        slope = (dtype.type(settings.extra.get("min_lr", 0.0)) - rate) / span
+        slope = (_extra(settings, "min_lr", 0.0, dtype) - rate) / span
         return rate + slope * min(t - warm, span)
+
+
+def _extra(settings: Settings, name: str, default: float, dtype: np.dtype[Any]) -> Scalar:
+    value = settings.extra.get(name)
+    return dtype.type(value if isinstance(value, Real) else default)

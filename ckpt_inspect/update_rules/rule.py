@@ -54,6 +54,9 @@ class Settings:
     """Decoupled weight decay; None and 0: none."""
     is_converged: bool = False
     """step is None, but so large that both bias corrections are 1 to rounding."""
+    has_textbook_epsilon: bool = False
+    """Whether E and Δ are asked for in the form of Kingma & Ba's Algorithm 1, α/(√(v/c2) + ε), which no TensorFlow
+    and no Keras applies: for comparison with other frameworks. Only Adam, AMSGrad, AdamW and LazyAdam heed it."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """What only one rule needs (`sma_threshold`, `momentum`, `centered`, ..), by its upstream name."""
 

@@ -19,13 +19,15 @@ from ckpt_inspect.errors import CkptInspectError, DamagedFileError, RequestError
 from ckpt_inspect.formats.bundle_index import BundleIndex, Entry, Extent, decode_index, encode_slice_key
 from ckpt_inspect.formats.byte_file import ByteFile, unreadable
 from ckpt_inspect.formats.checksums import PieceChecksums, mask
-from ckpt_inspect.formats.location import Location
+from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
+from ckpt_inspect.formats.location import HEAD_SIZE, Location, locate
 from ckpt_inspect.formats.meta_graph import read_meta_graph, read_versions
 from ckpt_inspect.formats.sstable import MAGIC
 from ckpt_inspect.wire import decode_varint
 
 INDEX_NAME = re.compile(r"(?P<prefix>.*)\.index", re.DOTALL)
 DATA_NAME = re.compile(r"(?P<prefix>.*)\.data-\d{5}-of-\d{5}", re.DOTALL)
+_META_NAME = re.compile(r"(?P<prefix>.+)\.meta", re.DOTALL)
 PART_NAME = re.compile(r"part-(?P<part>\d{5})-of-(?P<count>\d{5})\.index")
 """What a sharded writer leaves in `PREFIX_temp/` or `PREFIX_temp_<hex>/` until it merges its parts."""
 
@@ -41,6 +43,8 @@ def recognises(location: Location) -> bool:
         return location.tail == MAGIC or has_shards(str(path)[: -len(".index")])
     if DATA_NAME.fullmatch(name):
         return location.kind == "file"
+    if location.kind == "file" and (meta := _META_NAME.fullmatch(name)):
+        return path.with_name(f"{meta['prefix']}.index").exists()
     if Path(f"{path}.index").exists():
         return True
     return location.kind == "absent" and (has_shards(str(path)) or bool(_parts_of(path)))
@@ -52,7 +56,8 @@ def open_bundle(path: Path) -> BundleCheckpoint:
         if (path / ".index").exists():
             return BundleCheckpoint(path, [f"{path}{os.sep}"])
         return _open_parts(path, part_prefixes(path))
-    if path.is_file() and (found := INDEX_NAME.fullmatch(path.name) or DATA_NAME.fullmatch(path.name)):
+    names = (INDEX_NAME, DATA_NAME, _META_NAME)
+    if path.is_file() and (found := next((m for n in names if (m := n.fullmatch(path.name))), None)):
         prefix = f"{path.parent / found['prefix']}" if found["prefix"] else f"{path.parent}{os.sep}"
         return BundleCheckpoint(Path(prefix), [prefix])
     if Path(f"{path}.index").exists() or has_shards(str(path)):
@@ -123,6 +128,9 @@ def read_index(path: Path) -> BundleIndex:
         table = path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from None
+    head = Location(path, "file", len(table), table[:HEAD_SIZE])
+    if is_placeholder(head):
+        raise name_foreign(head)
     try:
         return decode_index(table)
     except CkptInspectError as error:
@@ -229,10 +237,7 @@ class BundleCheckpoint(Checkpoint):
     def _entry_reader(self, spec: TensorSpec, entry: Entry) -> _Reader:
         shard = self._shards[entry.shard]
         if entry.offset + entry.size > shard.size:
-            raise DamagedFileError(
-                f"{shard.path}: is {shard.size} bytes long, but tensor {spec.name!r} ends at byte "
-                f"{entry.offset + entry.size}: the file is truncated; copy or restore it"
-            )
+            raise _too_short(shard.path, shard.size, f"tensor {spec.name!r} ends at byte {entry.offset + entry.size}")
         if spec.dtype == STRING:
             return _StringTensor(spec, entry, shard, self._byte_order)
         try:
@@ -261,9 +266,16 @@ def _look_at_shards(paths: Sequence[Path], index: BundleIndex) -> tuple[list[Pat
             continue
         present.append(path)
         if size < end:
-            text = f"{path}: is {size} bytes long, and the index says at least {end}"
+            text = str(_too_short(path, size, f"the index says at least {end}"))
             problems.append(Problem("truncated-shard", text, "what lies behind the end can't be read", "error"))
     return present, problems
+
+
+def _too_short(path: Path, size: int, reason: str) -> CkptInspectError:
+    location = locate(path)
+    if is_placeholder(location):
+        return name_foreign(location)
+    return DamagedFileError(f"{path}: is {size} bytes long, but {reason}: the file is truncated; copy or restore it")
 
 
 class _Reader:

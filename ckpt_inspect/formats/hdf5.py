@@ -179,8 +179,13 @@ class Hdf5Checkpoint(Checkpoint):
     def _open(self, source: Source) -> h5py.File:
         import h5py
 
-        # No file locks: they fail on read-only network shares, and nothing is written.
-        handle = h5py.File(source.stream or source.path, "r", **({} if source.stream else {"locking": False}))
+        try:
+            handle = h5py.File(source.stream or source.path, "r")
+        except OSError:
+            if source.stream:
+                raise
+            # Locks fail on some network shares, and while a training run is writing; nothing is written here.
+            handle = h5py.File(source.path, "r", locking=False)
         self._handles.append(handle)
         return handle
 

@@ -1,0 +1,389 @@
+"""Keras' HDF5 files and archives: order, names, values against h5py's reader, by pieces, and damaged."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, UnsupportedError
+from ckpt_inspect.formats import open_checkpoint
+
+RNG = np.random.default_rng(0)
+CONFIG = {"optimizer_config": {"class_name": "Adam", "config": {"epsilon": 1e-8}}, "loss": "mse"}
+MODEL = {"class_name": "Sequential", "config": {"name": "s"}}
+
+
+def write_whole_model(path: Path, layers: int = 12, *, as_bytes: bool = False, split: bool = False) -> None:
+    """As Keras 2 saves one: layers in an order that is not the alphabet's, nameless slots."""
+    with h5py.File(path, "w") as file:
+        file.attrs["keras_version"] = b"2.0.8" if as_bytes else "2.10.0"
+        file.attrs["backend"] = "tensorflow"
+        file.attrs["training_config"] = json.dumps(CONFIG).encode() if as_bytes else json.dumps(CONFIG)
+        file.attrs["model_config"] = json.dumps(MODEL)
+        names = [f"z_{i}" for i in reversed(range(layers))]
+        weights = file.create_group("model_weights")
+        _write_names(weights, "layer_names", names, split)
+        for name in names:
+            group = weights.create_group(name)
+            _write_names(group, "weight_names", [f"{name}/kernel:0", f"{name}/bias:0"], False)
+            group[f"{name}/kernel:0"] = RNG.normal(size=(4, 3)).astype(np.float32)
+            group[f"{name}/bias:0"] = RNG.normal(size=3).astype(np.float32)
+        slots = ["Adam/iterations:0"] + [f"training/Adam/Variable{f'_{i}' if i else ''}:0" for i in range(2 * layers)]
+        optimizer = file.create_group("optimizer_weights")
+        _write_names(optimizer, "weight_names", slots, split)
+        for i, slot in enumerate(slots):
+            optimizer[slot] = np.int64(9) if i == 0 else np.full((4, 3), i, np.float32)
+        optimizer["unlisted"] = np.zeros(1)
+
+
+def _write_names(group: h5py.Group, attribute: str, names: list[str], split: bool) -> None:
+    encoded = [n.encode() for n in names]
+    if split:
+        for i, part in enumerate((encoded[:5], encoded[5:])):
+            group.attrs[f"{attribute}{i}"] = part
+    else:
+        group.attrs[attribute] = encoded
+
+
+def write_variables(file: Any) -> None:
+    """As saving v3 stores them, with Keras 3.8's names."""
+    with h5py.File(file, "w") as root:
+        root.create_group("vars").attrs["name"] = "functional"
+        for layer in ("dense", "dense_1", "dense_10", "dense_2"):
+            group = root.create_group(f"layers/{layer}/vars")
+            group.attrs["name"] = f"own_{layer}"
+            group["0"] = RNG.normal(size=(3, 2)).astype(np.float32)
+            brain = group.create_dataset("1", data=RNG.normal(size=2).astype(ml_dtypes.bfloat16))
+            brain.attrs["dtype"] = "bfloat16"
+        slots = root.create_group("optimizer/vars")
+        slots.attrs["name"] = "adam"
+        for i in range(12):
+            slots[str(i)] = np.float32(i)
+
+
+def write_archive(path: Path, compression: int = zipfile.ZIP_STORED, **members: bytes) -> None:
+    """A `.keras` file."""
+    import io
+
+    weights = io.BytesIO()
+    write_variables(weights)
+    config = {**MODEL, "compile_config": {"optimizer": {"class_name": "Adam", "config": {"beta_1": 0.5}}}}
+    files = {
+        "metadata.json": json.dumps({"keras_version": "3.3.3", "date_saved": "2024-01-01"}).encode(),
+        "config.json": json.dumps(config).encode(),
+        "model.weights.h5": weights.getvalue(),
+        **members,
+    }
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, contents in files.items():
+            if contents:
+                archive.writestr(name, contents)
+
+
+@pytest.mark.parametrize("as_bytes", [False, True])
+@pytest.mark.parametrize("split", [False, True])
+def test_whole_model_in_recorded_order(tmp_path: Path, as_bytes: bool, split: bool) -> None:
+    """Layers and slots come in the order of the attributes, which also may be bytes or split; the rest comes after."""
+    write_whole_model(tmp_path / "m.h5", as_bytes=as_bytes, split=split)
+    with open_checkpoint(tmp_path / "m.h5") as checkpoint:
+        names = list(checkpoint.tensors)
+        assert checkpoint.format == "keras-h5"
+        assert names[:3] == [
+            "model_weights/z_11/z_11/kernel:0",
+            "model_weights/z_11/z_11/bias:0",
+            "model_weights/z_10/z_10/kernel:0",
+        ]
+        assert names[24:27] == [
+            "optimizer_weights/Adam/iterations:0",
+            "optimizer_weights/training/Adam/Variable:0",
+            "optimizer_weights/training/Adam/Variable_1:0",
+        ]
+        assert names[-1] == "optimizer_weights/unlisted"
+        config = checkpoint.training_config()
+        assert config is not None
+        assert (config.optimizer, config.model, config.where) == (
+            CONFIG["optimizer_config"],
+            MODEL,
+            "training_config attribute",
+        )
+        assert checkpoint.producer()["keras_version"] == ("2.0.8" if as_bytes else "2.10.0")
+        with h5py.File(tmp_path / "m.h5") as file:
+            for name, spec in checkpoint.tensors.items():
+                theirs = file[name][()]
+                assert spec.shape == np.shape(theirs)
+                assert checkpoint.read(name).tobytes() == theirs.tobytes()
+
+
+def test_weights_alone(tmp_path: Path) -> None:
+    """`save_weights` of Keras 2 keeps the layers at the root."""
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file.attrs["layer_names"] = [b"b", b"a"]
+        for name in "ab":
+            file.create_group(name).attrs["weight_names"] = [f"{name}/kernel:0".encode()]
+            file[f"{name}/{name}/kernel:0"] = np.ones(2)
+    with open_checkpoint(tmp_path / "w.h5") as checkpoint:
+        assert list(checkpoint.tensors) == ["b/b/kernel:0", "a/a/kernel:0"]
+        assert checkpoint.training_config() is None
+
+
+def test_variables_in_natural_order_with_labels(tmp_path: Path) -> None:
+    """Saving v3's variables are counted, not spelt; the groups' own names are labels; bfloat16 is bfloat16."""
+    write_variables(tmp_path / "m.weights.h5")
+    with open_checkpoint(tmp_path / "m.weights.h5") as checkpoint:
+        assert checkpoint.format == "keras-weights-h5"
+        names = list(checkpoint.tensors)
+        assert [n.split("/")[1] for n in names if n.endswith("vars/0")][:4] == ["dense", "dense_1", "dense_2", "dense_10"]
+        assert [float(checkpoint.read(n)) for n in names if n.startswith("optimizer")] == list(map(float, range(12)))
+        assert checkpoint.labels()["optimizer/vars"] == "adam"
+        assert checkpoint.labels()["layers/dense_10/vars"] == "own_dense_10"
+        assert checkpoint.read("layers/dense/vars/1").dtype == ml_dtypes.bfloat16
+        with h5py.File(tmp_path / "m.weights.h5") as file:
+            assert checkpoint.read("layers/dense/vars/1").tobytes() == file["layers/dense/vars/1"][()].tobytes()
+
+
+def test_the_content_decides_not_the_suffix(tmp_path: Path) -> None:
+    """An HDF5 file called `.keras` or `.ckpt`, and an archive called `.h5`, are what they are."""
+    write_whole_model(tmp_path / "m.keras")
+    write_whole_model(tmp_path / "m.ckpt")
+    write_archive(tmp_path / "m.h5")
+    found = {}
+    for path in tmp_path.iterdir():
+        with open_checkpoint(path) as checkpoint:
+            found[path.name] = checkpoint.format
+    assert found == {"m.keras": "keras-h5", "m.ckpt": "keras-h5", "m.h5": "keras-archive"}
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_archive(tmp_path: Path, compression: int) -> None:
+    """An archive gives its weights, stored or compressed, its configuration and who wrote it."""
+    write_archive(tmp_path / "m.keras", compression)
+    with open_checkpoint(tmp_path / "m.keras") as checkpoint:
+        config = checkpoint.training_config()
+        assert config is not None
+        assert config.optimizer == {"class_name": "Adam", "config": {"beta_1": 0.5}}
+        assert config.where == "config.json"
+        assert checkpoint.producer() == {"keras_version": "3.3.3", "date_saved": "2024-01-01"}
+        with zipfile.ZipFile(tmp_path / "m.keras") as archive, h5py.File(archive.open("model.weights.h5")) as file:
+            for name in checkpoint.tensors:
+                assert checkpoint.read(name).tobytes() == file[name][()].tobytes()
+
+
+def test_optimizer_given_to_compile_by_name(tmp_path: Path) -> None:
+    """compile(optimizer="adam") may be kept as the bare name; it stands for the class with nothing configured."""
+    config = json.dumps({**MODEL, "compile_config": {"optimizer": "adam"}}).encode()
+    write_archive(tmp_path / "m.keras", **{"config.json": config})
+    with open_checkpoint(tmp_path / "m.keras") as checkpoint:
+        found = checkpoint.training_config()
+    assert found is not None
+    assert found.optimizer == {"class_name": "adam", "config": {}}
+
+
+def test_unzipped_archive(tmp_path: Path) -> None:
+    """A folder of an archive's files is the archive."""
+    write_archive(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        archive.extractall(tmp_path / "m")
+    with open_checkpoint(tmp_path / "m") as checkpoint:
+        assert checkpoint.format == "keras-archive"
+        assert len(checkpoint.files) == 3
+        assert float(checkpoint.read("optimizer/vars/11")) == 11
+
+
+def test_sharded_weights(tmp_path: Path) -> None:
+    """Shards behind a `.weights.json` are one checkpoint; one that is missing is named."""
+    for shard, names in enumerate((("layers/dense/vars/0", "optimizer/vars/0"), ("optimizer/vars/1",))):
+        with h5py.File(tmp_path / f"m_{shard:05d}.weights.h5", "w") as file:
+            for name in names:
+                file[name] = np.full(3, shard, np.float32)
+    weight_map = {"/layers/dense/vars": "m_00000.weights.h5", "/optimizer/vars": ["m_00000.weights.h5", "m_00001.weights.h5"]}
+    index = tmp_path / "m.weights.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 36}, "weight_map": weight_map}))
+    with open_checkpoint(index) as checkpoint:
+        assert list(checkpoint.tensors) == ["layers/dense/vars/0", "optimizer/vars/0", "optimizer/vars/1"]
+        assert checkpoint.read("optimizer/vars/1").tolist() == [1, 1, 1]
+    (tmp_path / "m_00001.weights.h5").unlink()
+    with pytest.raises(NotFoundError) as missing:
+        open_checkpoint(index)
+    assert str(missing.value).startswith(f"{tmp_path / 'm_00001.weights.h5'}: is missing; ")
+    index.write_text(json.dumps({"weight_map": {"/vars": "../../etc/passwd"}}))
+    with pytest.raises(DamagedFileError) as outside:
+        open_checkpoint(index)
+    assert str(outside.value) == f"{index}: names the shard '../../etc/passwd', which is no plain file name"
+
+
+SHAPES = [(), (7,), (5, 4), (3, 4, 5), (2, 1, 3, 4)]
+
+
+@given(st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+def test_any_tiling_gives_the_same(tmp_path: Path, data: st.DataObject) -> None:
+    """Ranges of any size, of contiguous, chunked, compressed and big-endian datasets, are cut from the same whole."""
+    shape = data.draw(st.sampled_from(SHAPES))
+    storage = data.draw(st.sampled_from([{}, {"chunks": True}, {"compression": "gzip"}] if shape else [{}]))
+    dtype = data.draw(st.sampled_from(["<f4", ">f4", "<f8", "<i8", "bfloat16"]))
+    size = int(np.prod(shape))
+    whole = np.arange(size).astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype).reshape(shape)
+    path = tmp_path / "t.weights.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("vars/0", data=whole, **storage)
+    elements = data.draw(st.integers(1, size + 2))
+    with open_checkpoint(path) as checkpoint:
+        native = whole.reshape(-1).astype(whole.dtype.newbyteorder("=")) if dtype != "bfloat16" else whole.reshape(-1)
+        pieces = [p.copy() for p in checkpoint.stream("vars/0", elements)]
+        assert b"".join(p.tobytes() for p in pieces) == native.tobytes()
+        assert pieces[0].dtype == native.dtype
+
+
+def test_never_written_datasets(tmp_path: Path) -> None:
+    """A dataset that was created and never written reads as its fill value; a huge one is refused unread."""
+    with h5py.File(tmp_path / "f.weights.h5", "w") as file:
+        file.create_dataset("vars/0", (4,), np.float32, fillvalue=2)
+        file.create_dataset("vars/1", (1 << 20, 1 << 20), np.float32)
+    with open_checkpoint(tmp_path / "f.weights.h5") as checkpoint:
+        assert checkpoint.read("vars/0").tolist() == [2, 2, 2, 2]
+        with pytest.raises(DamagedFileError) as caught:
+            checkpoint.read("vars/1")
+    assert str(caught.value) == (
+        f"{tmp_path / 'f.weights.h5'}: dataset 'vars/1' claims {1 << 42} bytes, but the file holds only 0 of them"
+    )
+
+
+def test_nothing_outside_the_file_is_followed(tmp_path: Path) -> None:
+    """External and soft links and external storage, which could lead to any file, give nothing."""
+    (tmp_path / "secret").write_bytes(bytes(16))
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = np.zeros(2)
+    with h5py.File(tmp_path / "l.weights.h5", "w") as file:
+        file["vars/0"] = np.zeros(2)
+        file["vars/1"] = h5py.ExternalLink("other.h5", "x")
+        file["vars/2"] = h5py.SoftLink("/vars/0")
+        file.create_dataset("vars/3", (4,), np.float32, external=[(str(tmp_path / "secret"), 0, 16)])
+    with open_checkpoint(tmp_path / "l.weights.h5") as checkpoint:
+        assert list(checkpoint.tensors) == ["vars/0", "vars/3"]
+        with pytest.raises(UnsupportedError) as caught:
+            checkpoint.read("vars/3")
+    assert str(caught.value) == (
+        f"{tmp_path / 'l.weights.h5'}: dataset 'vars/3' takes its values from other files, which is not followed"
+    )
+
+
+def test_own_store_is_no_checkpoint(tmp_path: Path) -> None:
+    """A store of results says what it is."""
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file.attrs["Conventions"] = "ckpt-inspect-1"
+    with pytest.raises(UnsupportedError) as caught:
+        open_checkpoint(tmp_path / "s.h5")
+    assert str(caught.value) == (
+        f"{tmp_path / 's.h5'}: is a store of results, not a checkpoint; `ckpt-inspect report` reads it"
+    )
+
+
+def test_hdf5_of_someone_else(tmp_path: Path) -> None:
+    """An HDF5 file that isn't Keras' says so."""
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        file["images"] = np.zeros(3)
+    with pytest.raises(UnsupportedError) as caught:
+        open_checkpoint(tmp_path / "d.h5")
+    assert str(caught.value) == (
+        f"{tmp_path / 'd.h5'}: is an HDF5 file, but not one of Keras': it has neither layer_names nor a group of variables"
+    )
+
+
+def test_truncated_hdf5(tmp_path: Path) -> None:
+    """A file cut short is called damaged, with what HDF5 says of it."""
+    write_whole_model(tmp_path / "m.h5")
+    size = (tmp_path / "m.h5").stat().st_size
+    os.truncate(tmp_path / "m.h5", size // 2)
+    with pytest.raises(DamagedFileError) as caught:
+        open_checkpoint(tmp_path / "m.h5")
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'm.h5'}: HDF5 can't read it (")
+    assert "truncated file" in message
+    assert message.endswith("): the file is damaged; copy or restore it")
+
+
+@pytest.mark.parametrize(
+    ("members", "sentence"),
+    [
+        ({"config.json": b""}, "is a zip archive, but not Keras': it has no config.json"),
+        (
+            {"model.weights.h5": b""},
+            "has a config.json, but no model.weights.h5: the archive was not written whole",
+        ),
+        (
+            {"model.weights.h5": b"", "model.weights.npz": b"x"},
+            "keeps its weights as .npz, which this package doesn't read; load the model with Keras and save it again, as "
+            ".keras",
+        ),
+        ({"config.json": b"", "archive/data.pkl": b"x"}, "is a PyTorch file, not a TensorFlow or Keras checkpoint"),
+    ],
+)
+def test_incomplete_archives(tmp_path: Path, members: dict[str, bytes], sentence: str) -> None:
+    """What an archive lacks is named."""
+    path = tmp_path / "m.keras"
+    write_archive(path, **members)
+    with pytest.raises(CkptInspectError) as caught:
+        open_checkpoint(path)
+    assert str(caught.value) == f"{path}: {sentence}"
+
+
+def test_truncated_archive(tmp_path: Path) -> None:
+    """A zip without its directory, which is at the end, is called truncated."""
+    path = tmp_path / "m.keras"
+    write_archive(path)
+    os.truncate(path, path.stat().st_size - 30)
+    with pytest.raises(DamagedFileError) as caught:
+        open_checkpoint(path)
+    assert str(caught.value) == (
+        f"{path}: starts like a zip archive, but can't be read as one (File is not a zip file): the file is truncated or "
+        "damaged; copy or restore it"
+    )
+
+
+def test_configuration_that_is_not_json(tmp_path: Path) -> None:
+    """The weights can be read all the same; asking for the configuration says what is wrong with it."""
+    path = tmp_path / "m.keras"
+    write_archive(path, **{"config.json": b"{"})
+    with open_checkpoint(path) as checkpoint:
+        assert checkpoint.tensors
+        with pytest.raises(DamagedFileError) as caught:
+            checkpoint.training_config()
+    assert str(caught.value).startswith(f"{path}: config.json: is not JSON (")
+
+
+@pytest.mark.parametrize("kind", ["m.h5", "m.keras"])
+def test_random_damage(tmp_path: Path, kind: str) -> None:
+    """Bytes changed or cut off at random give our errors or arrays of the shapes listed, and nothing else."""
+    random = np.random.default_rng(5)
+    path = tmp_path / kind
+    if kind == "m.h5":
+        write_whole_model(path, layers=2)
+    else:
+        write_archive(path)
+    sound = path.read_bytes()
+    for _ in range(150):
+        data = bytearray(sound)
+        if random.random() < 0.3:
+            del data[int(random.integers(len(data))) :]
+        else:
+            for _ in range(int(random.integers(1, 6))):
+                data[int(random.integers(len(data)))] ^= int(random.integers(1, 256))
+        path.write_bytes(data)
+        try:
+            with open_checkpoint(path) as checkpoint:
+                checkpoint.training_config()
+                for name, spec in checkpoint.tensors.items():
+                    if spec.nbytes < 1 << 24:
+                        assert checkpoint.read(name).shape == spec.shape
+        except CkptInspectError as error:
+            assert str(path) in str(error)

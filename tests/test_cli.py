@@ -17,11 +17,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
-from keras_files import SHAPES, Run
+from keras_files import ADAM, SHAPES, Run
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from ckpt_inspect import runs
 from ckpt_inspect._version import __version__
 from ckpt_inspect.cli import app
 from ckpt_inspect.usage import HELP
@@ -365,3 +367,204 @@ def test_interrupt_is_silent() -> None:
     process.send_signal(signal.SIGINT)
     _, remarks = process.communicate(timeout=20)
     assert (process.returncode, remarks) == (130, "")
+
+
+# --- analyze and report
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run of three checkpoints, and the command line beside it."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    run = Run()
+    for step in (5, 10, 15):
+        run.train(5).save(folder / f"model-{step:03}.h5")
+    return folder
+
+
+STORE = "run.ckpt-inspect.h5"
+
+
+def test_analyze_prints_the_newest_and_the_run(folder: Path) -> None:
+    """A row a parameter with its median E, its band, and its course; the store is named after the folder."""
+    answer = Answer("analyze", folder)
+    assert (answer.code, answer.remarks) == (0, "")
+    assert Path(STORE).exists()
+    rows = {line.split()[0]: line for line in answer.out.splitlines() if line.partition(" ")[0] in SHAPES}
+    assert set(rows) == set(SHAPES)
+    assert re.search(r"\d \.\. \d.*×\d.*[▁-█]{3} ", rows["dense/kernel"])
+    assert re.search(r"^step +15 +5 ▁.█ 15 +checkpoint", answer.out, re.MULTILINE)
+
+
+def test_analyze_again_reads_only_what_is_new(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second time nothing is read, and the same is printed; a new checkpoint alone is read."""
+    first = Answer("analyze", folder)
+    written = Path(STORE).stat().st_mtime_ns
+    opened: list[str] = []
+    real = runs.open_checkpoint
+    monkeypatch.setattr(runs, "open_checkpoint", lambda path: opened.append(Path(path).name) or real(path))
+    assert Answer("analyze", folder).out == first.out
+    assert (opened, Path(STORE).stat().st_mtime_ns) == ([], written)
+    Run().train(20).save(folder / "model-020.h5")
+    assert Answer("analyze", folder).code == 0
+    assert opened == ["model-020.h5"]
+
+
+def test_analyze_json(folder: Path) -> None:
+    """With --json stdout holds one document: a list of runs, every figure over the checkpoints."""
+    (run,) = json.loads(Answer("analyze", folder, "--json").out)["runs"]
+    assert [c["checkpoint"] for c in run["checkpoints"]] == ["model-005.h5", "model-010.h5", "model-015.h5"]
+    (optimizer,) = run["optimizers"]
+    assert optimizer["step"] == [5, 10, 15]
+    assert optimizer["learning_rate_source"] == ["config"] * 3
+    kernel = next(p for p in optimizer["parameters"] if p["parameter"] == "dense/kernel")
+    assert len(kernel["effective_lr_median"]) == 3
+    assert run["store"] == STORE
+
+
+def test_analyze_chooses_and_overrides(folder: Path) -> None:
+    """--include and --learning-rate reach the analysis."""
+    answer = Answer("analyze", folder, "--include", "dense/*", "--learning-rate", "1", "-o", "other.h5", "--json")
+    (optimizer,) = json.loads(answer.out)["runs"][0]["optimizers"]
+    assert [p["parameter"] for p in optimizer["parameters"]] == ["dense/kernel", "dense/bias"]
+    assert (optimizer["learning_rate"], optimizer["learning_rate_source"]) == ([1.0] * 3, ["given"] * 3)
+
+
+def test_several_runs_have_a_store_each(folder: Path, tmp_path: Path) -> None:
+    """Each run gets its own store and tables; one -o for several is wrong usage."""
+    other = tmp_path / "other"
+    other.mkdir()
+    Run(seed=1).train(3).save(other / "model-003.h5")
+    answer = Answer("analyze", folder, other, "--json")
+    assert answer.code == 0
+    assert [run["run"] for run in json.loads(answer.out)["runs"]] == ["other", "run"]
+    assert {p.name for p in tmp_path.glob("*.h5")} == {STORE, "other.ckpt-inspect.h5"}
+    both = Answer("analyze", folder, other, "-o", "both.h5")
+    assert both.code == 2
+    assert "one store can't hold 2 runs (other, run)" in both.remarks
+    assert not Path("both.h5").exists()
+
+
+def test_checkpoints_named_together_are_one_run(folder: Path, tmp_path: Path) -> None:
+    """With -o, checkpoints of several folders that are named one by one share a store."""
+    other = Run(seed=1).train(3).save(tmp_path / "start.h5")
+    answer = Answer("analyze", other, folder / "model-005.h5", "-o", "both.ckpt-inspect.h5", "--json")
+    assert answer.code == 0
+    assert [c["checkpoint"] for c in json.loads(answer.out)["runs"][0]["checkpoints"]] == ["start.h5", "model-005.h5"]
+
+
+def test_a_bad_checkpoint_in_a_series(folder: Path) -> None:
+    """It is told by name, the rest is done, the store is kept, and the exit code is 1, also the next time."""
+    damaged = folder / "model-010.h5"
+    damaged.write_bytes(damaged.read_bytes()[:3000])
+    for _ in range(2):
+        answer = Answer("analyze", folder, "-q", "--json")
+        assert answer.code == 1
+        assert answer.sentence.startswith(f"{damaged}: ")
+        (run,) = json.loads(answer.out)["runs"]
+        assert run["optimizers"][0]["step"] == [5, 15]
+    assert Path(STORE).exists()
+
+
+def test_one_bad_run_among_several(folder: Path, tmp_path: Path) -> None:
+    """A run without any moments is told, and the other is done."""
+    other = tmp_path / "other"
+    other.mkdir()
+    Run().save(other / "weights.h5", optimizer=None)
+    answer = Answer("analyze", other, folder, "--json")
+    assert answer.code == 1
+    assert [run["run"] for run in json.loads(answer.out)["runs"]] == ["run"]
+    assert "holds no optimizer state, only weights" in answer.sentence
+
+
+@pytest.mark.parametrize(
+    ("config", "class_name", "message"),
+    [
+        (None, "", "holds no optimizer state, only weights"),
+        (
+            {"name": "SGD", "learning_rate": 0.1},
+            "SGD",
+            "the optimizer is sgd, which keeps no pair of moments as Adam does",
+        ),
+        (ADAM, "Adam", "its optimizer optimizer (adam) has made no update yet (step 0)"),
+    ],
+)
+def test_nothing_to_analyse(
+    config: Any, class_name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights only, another optimizer and a fresh one are one sentence each, and no store is written."""
+    monkeypatch.chdir(tmp_path)
+    path = Run().save(tmp_path / "model.h5", config, class_name)
+    answer = Answer("analyze", path)
+    assert answer.code == 1
+    assert answer.sentence.startswith(f"{path}: ")
+    assert message in answer.sentence
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_stores_that_cannot_be_used(folder: Path, tmp_path: Path) -> None:
+    """A store of another schema, another run's store, and a place that can't be written: told, and left as they are."""
+    foreign = Path("foreign.h5")
+    with h5py.File(foreign, "w") as file:
+        file.attrs["Conventions"] = "ckpt-inspect-9"
+    before = foreign.read_bytes()
+    answer = Answer("analyze", folder, "-o", foreign)
+    assert (answer.code, foreign.read_bytes()) == (1, before)
+    assert "schema 1" in answer.sentence
+    assert "schema 1" in Answer("report", foreign).sentence
+
+    assert Answer("analyze", folder).code == 0
+    elsewhere = tmp_path / "elsewhere" / "run"
+    elsewhere.mkdir(parents=True)
+    Run(seed=3).train(2).save(elsewhere / "model-002.h5")
+    kept = Path(STORE).read_bytes()
+    answer = Answer("analyze", elsewhere)
+    assert (answer.code, Path(STORE).read_bytes()) == (1, kept)
+    assert answer.sentence == (
+        f"{STORE}: holds the run in {folder}, not the one in {elsewhere}; name another store, or delete this one"
+    )
+
+    answer = Answer("analyze", folder, "-o", tmp_path / "no" / "store.h5")
+    assert answer.code == 1
+    assert "there is no folder" in answer.sentence
+
+
+def test_a_report_that_cannot_be_written(folder: Path) -> None:
+    """It is told before anything is analysed."""
+    Path("taken").write_text("a file")
+    answer = Answer("analyze", folder, "--report", "taken/figures")
+    assert answer.code == 1
+    assert answer.sentence.startswith("taken/figures: the report can't be written there")
+    assert not Path(STORE).exists()
+    Answer("analyze", folder)
+    assert Answer("report", STORE, "-o", "taken/figures").code == 1
+
+
+def test_report(folder: Path) -> None:
+    """The figures of a store are drawn without its checkpoints, of the chosen parameters, and listed with --json."""
+    assert Answer("analyze", folder, "-q").code == 0
+    for checkpoint in folder.iterdir():
+        checkpoint.unlink()
+    answer = Answer("report", STORE, "-o", "figures", "--include", "dense/*", "--json")
+    assert answer.code == 0
+    files = [Path(f["file"]) for f in json.loads(answer.out)["figures"]]
+    assert files
+    assert {f.name for f in Path("figures").iterdir()} == {f.name for f in files}
+    assert all(f.read_bytes().startswith(b"\x89PNG") for f in files)
+    assert f"drew {len(files)} figures into figures" in answer.remarks
+
+
+def test_report_takes_no_hyperparameters(folder: Path) -> None:
+    """What was assumed in the analysis can't be changed by the report, which says where it can."""
+    answer = Answer("report", STORE, "--beta-1", "0.5")
+    assert answer.code == 2
+    assert "beta_1 can't be given to report; give it to analyze" in answer.remarks
+
+
+def test_report_of_no_store(tmp_path: Path) -> None:
+    """A path that holds no store is one sentence."""
+    answer = Answer("report", tmp_path / "nosuch.h5")
+    assert answer.code == 1
+    assert answer.sentence == f"{tmp_path / 'nosuch.h5'}: there is no such store; `ckpt-inspect analyze` makes one"

@@ -170,14 +170,18 @@ def optimizer_states(
 
 def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Mapping[str, Any]) -> OptimizerState:
     resolved = resolve(checkpoint, found, given)
-    values = {name: sourced.value for name, sourced in resolved.hyperparameters.items()}
+    values = {n: None if s.value is None else float(s.value) for n, s in resolved.hyperparameters.items()}
     rule = find_rule(resolved.rule.value)
     settings = Settings(
         family=found.family,
         step=resolved.step.value,
+        learning_rate=values["learning_rate"],
+        beta_1=values["beta_1"],
+        beta_2=values["beta_2"],
+        epsilon=values["epsilon"],
+        weight_decay=values["weight_decay"],
         is_converged=resolved.is_converged,
         extra=resolved.extra,
-        **{n: None if v is None else float(v) for n, v in values.items()},
     )
     parameters = {}
     for parameter in found.parameters:

@@ -22,8 +22,11 @@ from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Weight, pai
 LAYOUT = "keras-h5"
 MODEL, OPTIMIZER = "model_weights/", "optimizer_weights/"
 V2_SLOTS = {"m": "first_moment", "v": "second_moment", "vhat": "max_second_moment"}
-COUNTERS = ("iter", "iteration", "iterations")
+COUNTER = re.compile(r"(^|/)(iter|iteration|iterations(_\d+)?)$")
 NAMELESS = re.compile(r"(^|/)(Variable(_\d+)?|(m|v|vhat|vs|ms)_\d+(_\d+)?)$")
+NOT_SLOTS = ("m_schedule", "lr", "beta_1", "beta_2", "decay")
+SORTED_BEFORE = (2, 0, 6)
+"""Keras release up to which `compile` sorted the trainable weights by name (keras/engine/training.py)."""
 
 
 def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
@@ -40,9 +43,7 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     if family == "optimizer-v2" and config is not None and config.is_addon:
         family = "tfa"
     own = [n for n in names if not n.startswith("loss_scale_optimizer/") or "/adam" in n]
-    counter = next(
-        (names[n] for n in own if n.rpartition("/")[2] in COUNTERS and _is_scalar(checkpoint, names[n])), None
-    )
+    counter = next((names[n] for n in own if COUNTER.search(n) and _is_scalar(checkpoint, names[n])), None)
     scalars = {
         ours: names[n]
         for n in own
@@ -70,8 +71,12 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     ]
 
 
-def _by_layer(weights: Sequence[Weight]) -> Block:
-    """The weights as a model of layers, in the order that the file records."""
+def _in_order(checkpoint: Checkpoint, weights: Sequence[Weight]) -> Block:
+    """The weights as a model of layers, in the order in which that release of Keras handed them to the optimizer."""
+    version = tuple(int(part) for part in re.findall(r"\d+", checkpoint.producer().get("keras_version", ""))[:3])
+    if version and version < SORTED_BEFORE:
+        by_name = sorted(weights, key=lambda w: w.key.removeprefix(MODEL).partition("/")[2])
+        return Block("", (), tuple(Block(w.name, (w,)) for w in by_name))
     layers: dict[str, list[Weight]] = {}
     for weight in weights:
         layers.setdefault(weight.key.removeprefix(MODEL).partition("/")[0], []).append(weight)
@@ -107,7 +112,8 @@ def _model_weights(checkpoint: Checkpoint, model: Mapping[str, Any] | None) -> l
             continue
         layer, _, name = key.removeprefix(MODEL).partition("/")
         name = (name or layer).removesuffix(":0")
-        trained = layer not in frozen and name.rpartition("/")[2] not in NOT_TRAINED and "float" in spec.dtype
+        is_frozen = layer in frozen or name.partition("/")[0] in frozen  # the second: a layer of a model inside
+        trained = not is_frozen and name.rpartition("/")[2] not in NOT_TRAINED and "float" in spec.dtype
         weights.append(Weight(name, key, spec.shape, trained))
     return weights
 
@@ -194,11 +200,7 @@ def _pair_nameless(
     problems: list[Problem],
 ) -> list[FoundParameter]:
     rule = config.rule if config else "adam"
-    keys = [
-        k
-        for n, k in names.items()
-        if n.rpartition("/")[2] not in (*COUNTERS, "m_schedule", "lr", "beta_1", "beta_2", "decay")
-    ]
+    keys = [k for n, k in names.items() if not COUNTER.search(n) and n.rpartition("/")[2] not in NOT_SLOTS]
     if rule not in ADAM_FAMILY:
         return []
     for blocks in (3, 2):
@@ -211,7 +213,7 @@ def _pair_nameless(
         maxima = shapes[2 * count :]
         if maxima and maxima != shapes[:count] and any(s != (1,) for s in maxima):
             continue
-        pairing = pair(_by_layer(weights), shapes[:count])
+        pairing = pair(_in_order(checkpoint, weights), shapes[:count])
         if pairing is None:
             problems.append(
                 Problem(

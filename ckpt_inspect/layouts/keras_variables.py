@@ -8,7 +8,8 @@ same list, full name `adam/dense_kernel_momentum`, and the trained variables the
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
@@ -43,6 +44,8 @@ SCALARS = {
     "_u_product": "u_product",
 }
 COUNTERS = ("_iterations", "iterations")
+COPIES = {"target", "average", "averaged", "ema", "shadow", "teacher", "old", "frozen", "copy", "best"}
+"""Words in the names of networks that are copies of a trained one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ def _read_optimizer(
     if is_keras3:
         parameters = _pair_by_order(checkpoint, graph.list_of(node, "_trainable_variables"), parsed, problems)
     else:
-        parameters = _pair_by_name(checkpoint, graph, parsed, problems)
+        parameters = _pair_by_name(checkpoint, graph, node, parsed, problems)
     scalars = {
         ours: child.key
         for name, ours in SCALARS.items()
@@ -247,39 +250,70 @@ def _places_by_name(variables: Sequence[Node], entries: Sequence[tuple[Node, Slo
 
 
 def _pair_by_name(
-    checkpoint: Checkpoint, graph: ObjectGraph, parsed: Sequence[tuple[Node, SlotName]], problems: list[Problem]
+    checkpoint: Checkpoint,
+    graph: ObjectGraph,
+    optimizer: Node,
+    parsed: Sequence[tuple[Node, SlotName]],
+    problems: list[Problem],
 ) -> list[FoundParameter]:
-    """Keras 2: the slot's full name holds the variable's; of several variables of one name, in the order of the
-    list."""
-    occurrences: dict[tuple[str, str], int] = {}
+    """Keras 2: the slot's full name holds the variable's."""
+    occurrences: Counter[tuple[str, str]] = Counter()
     grouped: dict[tuple[str, int], dict[str, str]] = {}
     for node, slot in parsed:
-        count = occurrences[slot.variable, slot.slot] = occurrences.get((slot.variable, slot.slot), -1) + 1
-        grouped.setdefault((slot.variable, count), {})[slot.slot] = node.key
-    names = unique_names(variable for variable, _ in grouped)
+        place = occurrences[slot.variable, slot.slot]
+        occurrences[slot.variable, slot.slot] += 1
+        grouped.setdefault((slot.variable, place), {})[slot.slot] = node.key
     own = {n.key for n, _ in parsed}
-    parameters = []
-    for (variable, count), name in zip(grouped, names, strict=True):
-        keys = grouped[variable, count]
-        spec = checkpoint.tensors[keys.get("first_moment") or next(iter(keys.values()))]
-        nodes = [
+    candidates = {}
+    for (variable, place), keys in grouped.items():
+        shape = checkpoint.tensors[keys.get("first_moment") or next(iter(keys.values()))].shape
+        candidates[variable, place] = [
             n
             for n in graph.variables_by_full_name.get(variable, ())
-            if n.key in checkpoint.tensors and n.key not in own and checkpoint.tensors[n.key].shape == spec.shape
+            if n.key in checkpoint.tensors and n.key not in own and checkpoint.tensors[n.key].shape == shape
         ]
-        rivals = [
-            c
-            for v, c in grouped
-            if v == variable and checkpoint.tensors[next(iter(grouped[v, c].values()))].shape == spec.shape
-        ]
-        if len(nodes) > 1 and count == 0:
-            problems.append(
-                Problem(
-                    "variables-of-one-name",
-                    f"{len(nodes)} variables of shape {spec.shape} are named {variable!r}",
-                    "their moments were paired with them in the order in which both are listed",
-                )
-            )
-        value = nodes[rivals.index(count)].key if len(nodes) >= len(rivals) else None
+    near = _nearness(graph, optimizer, candidates.values())
+    names = unique_names(variable for variable, _ in grouped)
+    parameters = []
+    for (entry, keys), name in zip(grouped.items(), names, strict=True):
+        spec = checkpoint.tensors[keys.get("first_moment") or next(iter(keys.values()))]
+        nodes = candidates[entry]
+        rivals = [e for e in grouped if e[0] == entry[0] and candidates[e] == nodes]
+        chosen = sorted(sorted(nodes, key=near)[: len(rivals)], key=lambda n: n.index)
+        value = chosen[rivals.index(entry)].key if len(chosen) == len(rivals) else None
+        if len(nodes) > 1:
+            problems.append(_ambiguity(name, nodes, len(rivals), value))
         parameters.append(FoundParameter(name, spec.shape, spec.dtype, value, keys))
     return parameters
+
+
+def _nearness(
+    graph: ObjectGraph, optimizer: Node, candidates: Iterable[Sequence[Node]]
+) -> Callable[[Node], tuple[int, int, int, int]]:
+    """Sorts variables of one name: first those in a branch that this optimizer trains for certain, then those in a
+    branch that is named like the optimizer, then those in no branch that is named for a copy."""
+    sure = Counter(_branch(graph, nodes[0]) for nodes in candidates if len(nodes) == 1)
+    own_words = set(re.split(r"[/_]+", graph.paths.get(optimizer.index, "")))
+
+    def near(node: Node) -> tuple[int, int, int, int]:
+        path = graph.paths.get(node.index, "")
+        words = set(re.split(r"[/_]+", path))
+        return -sure[_branch(graph, node)], -len(words & own_words), len(words & COPIES), node.index
+
+    return near
+
+
+def _branch(graph: ObjectGraph, node: Node) -> str:
+    return graph.paths.get(node.index, "").partition("/")[0]
+
+
+def _ambiguity(name: str, nodes: Sequence[Node], rivals: int, value: str | None) -> Problem:
+    where = ", ".join(n.key.partition("/.ATTRIBUTES")[0] for n in nodes)
+    resolution = (
+        f"{value.partition('/.ATTRIBUTES')[0]} was taken for the one that this optimizer trains"
+        if value is not None and rivals == 1
+        else "they were paired with the moments in the order in which both are listed"
+    )
+    return Problem(
+        "variables-of-one-name", f"{len(nodes)} variables of one shape are named {name!r}: {where}", resolution
+    )

@@ -189,7 +189,9 @@ def _pair(checkpoint: Checkpoint, keys: Sequence[str], shapes: Sequence[tuple[in
     layers: dict[str, list[Weight]] = {}
     for weight in weights:
         layers.setdefault(weight.name.rpartition("/")[0], []).append(weight)
-    blocks = [Block(name, tuple(sorted(block, key=_role_place))) for name, block in layers.items()]
+    # Keras numbers the layers of one class as they are made (`dense`, `dense_1`), but a model inside another is made first
+    # and may stand later: the numbers prove no order
+    blocks = [Block(name, tuple(sorted(members, key=_role_place))) for name, members in layers.items()]
     return pair(Block("", (), tuple(blocks), is_ordered=False), shapes)
 
 

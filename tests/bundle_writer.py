@@ -1,4 +1,4 @@
-"""Tensor bundles and tables made byte by byte, for what no writer would write; TensorFlow reads what is sound of them."""
+"""Tensor bundles and tables made byte by byte, for what no writer would write; TensorFlow reads the sound ones."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ DATA = np.random.default_rng(0).integers(0, 256, 300, np.uint8)
 
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300)), max_size=30), st.randoms())
 def test_pieces_in_any_order_with_overlaps(cuts: list[tuple[int, int]], random: object) -> None:
-    """Whatever was read before, a wrong whole is noticed by the call that closes the last gap, and a right one never."""
+    """Whatever was read before, a wrong whole is noticed by the call that closes the last gap; a right one never."""
     for expected, is_right in ((masked_crc32c(DATA.tobytes()), True), (12345, False)):
         checksums = PieceChecksums(len(DATA), expected)
         covered = np.zeros(len(DATA), bool)

@@ -142,7 +142,12 @@ def test_variables_in_natural_order_with_labels(tmp_path: Path) -> None:
     with open_checkpoint(tmp_path / "m.weights.h5") as checkpoint:
         assert checkpoint.format == "keras-weights-h5"
         names = list(checkpoint.tensors)
-        assert [n.split("/")[1] for n in names if n.endswith("vars/0")][:4] == ["dense", "dense_1", "dense_2", "dense_10"]
+        assert [n.split("/")[1] for n in names if n.endswith("vars/0")][:4] == [
+            "dense",
+            "dense_1",
+            "dense_2",
+            "dense_10",
+        ]
         assert [float(checkpoint.read(n)) for n in names if n.startswith("optimizer")] == list(map(float, range(12)))
         assert checkpoint.labels()["optimizer/vars"] == "adam"
         assert checkpoint.labels()["layers/dense_10/vars"] == "own_dense_10"
@@ -205,7 +210,10 @@ def test_sharded_weights(tmp_path: Path) -> None:
         with h5py.File(tmp_path / f"m_{shard:05d}.weights.h5", "w") as file:
             for name in names:
                 file[name] = np.full(3, shard, np.float32)
-    weight_map = {"/layers/dense/vars": "m_00000.weights.h5", "/optimizer/vars": ["m_00000.weights.h5", "m_00001.weights.h5"]}
+    weight_map = {
+        "/layers/dense/vars": "m_00000.weights.h5",
+        "/optimizer/vars": ["m_00000.weights.h5", "m_00001.weights.h5"],
+    }
     index = tmp_path / "m.weights.json"
     index.write_text(json.dumps({"metadata": {"total_size": 36}, "weight_map": weight_map}))
     with open_checkpoint(index) as checkpoint:
@@ -295,7 +303,8 @@ def test_hdf5_of_someone_else(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError) as caught:
         open_checkpoint(tmp_path / "d.h5")
     assert str(caught.value) == (
-        f"{tmp_path / 'd.h5'}: is an HDF5 file, but not one of Keras': it has neither layer_names nor a group of variables"
+        f"{tmp_path / 'd.h5'}: is an HDF5 file, but not one of Keras': it has neither layer_names nor a group of "
+        "variables"
     )
 
 
@@ -322,8 +331,8 @@ def test_truncated_hdf5(tmp_path: Path) -> None:
         ),
         (
             {"model.weights.h5": b"", "model.weights.npz": b"x"},
-            "keeps its weights as .npz, which this package doesn't read; load the model with Keras and save it again, as "
-            ".keras",
+            "keeps its weights as .npz, which this package doesn't read; load the model with Keras and save it again, "
+            "as .keras",
         ),
         ({"config.json": b"", "archive/data.pkl": b"x"}, "is a PyTorch file, not a TensorFlow or Keras checkpoint"),
     ],
@@ -345,8 +354,8 @@ def test_truncated_archive(tmp_path: Path) -> None:
     with pytest.raises(DamagedFileError) as caught:
         open_checkpoint(path)
     assert str(caught.value) == (
-        f"{path}: starts like a zip archive, but can't be read as one (File is not a zip file): the file is truncated or "
-        "damaged; copy or restore it"
+        f"{path}: starts like a zip archive, but can't be read as one (File is not a zip file): the file is truncated "
+        "or damaged; copy or restore it"
     )
 
 

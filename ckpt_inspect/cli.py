@@ -229,6 +229,8 @@ def analyze(
 
             check_folder(report)
         done = [result for run in runs if (result := _analyze_run(run, output, common)) is not None]
+        odd = [r.problem for analyses, _ in done for r in analyses.remarks if r not in analyses.failures]
+        _remark_on(odd, quiet=common.quiet, verbose=common.verbose)
         if common.json:
             from ckpt_inspect.documents import run_document
 
@@ -260,7 +262,6 @@ def _analyze_run(run: Any, output: str | None, common: Common) -> tuple[Analyses
         print_tables(run_tables(analyses, store))
     for failure in analyses.failures:
         remark(f"ckpt-inspect: {failure.problem.message}")
-    _remark_on([p for p in analyses.problems if p.severity != "error"], quiet=common.quiet, verbose=common.verbose)
     return analyses, store
 
 
@@ -394,7 +395,7 @@ def _remark_on(problems: Any, *, quiet: bool, verbose: bool) -> None:
     from ckpt_inspect.terminal import remark
 
     if not quiet:
-        for line in problem_lines(problems, with_info=verbose):
+        for line in problem_lines(problems, is_brief=not verbose):
             remark(line)
 
 

@@ -81,7 +81,15 @@ def test_worst_problems_first() -> None:
     """Errors come before warnings before remarks, which can be left out."""
     problems = [Problem("a", "A", "x", "info"), Problem("b", "B", "y", "error"), Problem("c", "C", "z")]
     assert problem_lines(problems) == ["error: B; y", "warning: C; z", "info: A; x"]
-    assert problem_lines(problems, with_info=False) == ["error: B; y", "warning: C; z"]
+    assert problem_lines(problems, is_brief=True) == ["error: B; y", "warning: C; z"]
+
+
+def test_many_problems_of_a_kind_are_counted() -> None:
+    """Briefly told, the fourth of a kind and all after it are a number; the same one twice is one."""
+    problems = [Problem("a", f"A{i // 2}", "x") for i in range(20)]
+    lines = ["warning: A0; x", "warning: A1; x", "warning: A2; x", "warning: 7 more of this kind; -v shows them all"]
+    assert problem_lines(problems, is_brief=True) == lines
+    assert len(problem_lines(problems)) == 10
 
 
 def test_piped_table_is_plain_and_whole() -> None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
+_BRIEFLY = 3
+"""Problems of one kind that are told where not all are asked for."""
+
 _KEY_TAIL = "/.ATTRIBUTES/VARIABLE_VALUE"
 """Ends every key of an object graph's variables and says nothing."""
 
@@ -93,8 +96,17 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def problem_lines(problems: Iterable[Problem], *, with_info: bool = True) -> list[str]:
-    """One line a problem, the most severe first."""
+def problem_lines(problems: Iterable[Problem], *, is_brief: bool = False) -> list[str]:
+    """One line a problem, each once, the most severe first; if brief, without remarks and a few of each kind."""
     order = ("error", "warning", "info")
-    chosen = sorted((p for p in problems if with_info or p.severity != "info"), key=lambda p: order.index(p.severity))
-    return [f"{p.severity}: {p.message}; {p.resolution}" for p in chosen]
+    chosen = [p for p in dict.fromkeys(problems) if p.severity != "info" or not is_brief]
+    of_kind: dict[str, list[Problem]] = {}
+    for problem in sorted(chosen, key=lambda p: order.index(p.severity)):
+        of_kind.setdefault(problem.code, []).append(problem)
+    lines = []
+    for kind in of_kind.values():
+        most = _BRIEFLY if is_brief else len(kind)
+        lines += [f"{p.severity}: {p.message}; {p.resolution}" for p in kind[:most]]
+        if len(kind) > most:
+            lines.append(f"{kind[0].severity}: {len(kind) - most} more of this kind; -v shows them all")
+    return lines

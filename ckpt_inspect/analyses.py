@@ -104,15 +104,16 @@ class Analyses:
         """The remarks on checkpoints that couldn't be read."""
         return tuple(r for r in self.remarks if r.problem.code == UNREADABLE)
 
-    def to_frame(self, kind: str = "parameters") -> DataFrame:
+    def to_frame(self, kind: str = "parameters", checkpoints: Sequence[int] | None = None) -> DataFrame:
         """A tidy pandas frame of one kind: `parameters`, `histogram`, `sample`, `checkpoints` or `problems`.
 
         `parameters`: a row per checkpoint, optimizer and parameter, every figure a column; `histogram`: a row per bin
-        that isn't empty; `sample`: a row per sampled element. Raises RequestError for another kind.
+        that isn't empty; `sample`: a row per sampled element. `checkpoints`: of these two kinds the rows of
+        those alone, by their `checkpoint_index`. Raises RequestError for another kind.
         """
         from ckpt_inspect.frames import frame
 
-        return frame(self, kind)
+        return frame(self, kind, checkpoints)
 
     def to_xarray(self) -> DataTree:
         """An xarray tree like the store's groups; raises RequestError where xarray is not installed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,11 +27,15 @@ if TYPE_CHECKING:
     from xarray import Dataset, DataTree
 
 
-def frame(analyses: Analyses, kind: str) -> DataFrame:
+def frame(analyses: Analyses, kind: str, checkpoints: Sequence[int] | None = None) -> DataFrame:
     """The frame of that kind; see `Analyses.to_frame`."""
     if kind not in _FRAMES:
         raise RequestError(f"there is no frame of kind {kind!r}: there are {', '.join(_FRAMES)}")
-    return _FRAMES[kind](analyses)
+    if checkpoints is None:
+        return _FRAMES[kind](analyses)
+    if kind not in _RESTRICTABLE:
+        raise RequestError(f"a frame of kind {kind!r} can't be had of some checkpoints alone")
+    return _RESTRICTABLE[kind](analyses, np.asarray(checkpoints, np.int64))
 
 
 def _joined(
@@ -94,20 +98,24 @@ def _parameters(analyses: Analyses) -> DataFrame:
     return table
 
 
-def _histogram(analyses: Analyses) -> DataFrame:
+def _histogram(analyses: Analyses, checkpoints: Column | None = None) -> DataFrame:
     def columns(analyses: Analyses, optimizer: OptimizerRun) -> dict[str, Column]:
         counts, edges = optimizer.variables["effective_lr_histogram"], optimizer.variables["bin_edges"]
-        row, column, at = np.nonzero(counts)
+        chosen = np.arange(len(counts)) if checkpoints is None else checkpoints
+        row, column, at = np.nonzero(counts[chosen])
+        row = chosen[row]
         head = _head(analyses, optimizer, row, column)
         return {**head, "low": edges[at], "high": edges[at + 1], "count": counts[row, column, at]}
 
     return _joined(analyses, columns, (*_HEAD, "low", "high", "count"))
 
 
-def _sample(analyses: Analyses) -> DataFrame:
+def _sample(analyses: Analyses, checkpoints: Column | None = None) -> DataFrame:
     def columns(analyses: Analyses, optimizer: OptimizerRun) -> dict[str, Column]:
         index = optimizer.variables["sample_index"]
-        row, column, at = np.nonzero(optimizer.present[:, :, None] & (index >= 0))
+        chosen = np.arange(len(optimizer.present)) if checkpoints is None else checkpoints
+        row, column, at = np.nonzero(optimizer.present[chosen][:, :, None] & (index >= 0))
+        row = chosen[row]
         e = optimizer.variables["effective_lr_sample"][row, column, at]
         return {**_head(analyses, optimizer, row, column), "element": index[column, at], "effective_lr": e}
 
@@ -133,6 +141,9 @@ def _problems(analyses: Analyses) -> DataFrame:
     table: DataFrame = pd.DataFrame(rows, columns=list(names))
     return table
 
+
+_RESTRICTABLE: Mapping[str, Callable[[Analyses, Column], DataFrame]] = {"histogram": _histogram, "sample": _sample}
+"""Those of which a run of many checkpoints has too many rows to want them all."""
 
 _FRAMES: Mapping[str, Callable[[Analyses], DataFrame]] = {
     "parameters": _parameters,

@@ -42,6 +42,8 @@ class Formula:
     """Whether α is not known, so that E and Δ are those of α = 1."""
     has_update: bool
     """Whether Δ is determined."""
+    is_fast: bool = False
+    """Whether the fast way computes what the rule does."""
     reason: str = ""
     """Why E is not determined; empty where it is."""
 
@@ -59,23 +61,43 @@ class Formula:
         is_relative = settings.learning_rate is None and not rule.needs_norms
         if is_relative:
             settings = replace(settings, learning_rate=1.0)
-        one = np.ones(1, dtype)
         names = [field.name for field in fields(State)] if held is None else held
-        probe = State(**dict.fromkeys(names, one))
+        probe = State(**{name: np.array(_PROBES[name], dtype) for name in names})
         try:
             with np.errstate(all="ignore"):
                 rule.second_moment(probe)
                 coefficients = rule.coefficients(settings, dtype, norms)
         except NotDetermined as undetermined:
-            return cls(rule, settings, norms, None, is_relative, False, str(undetermined))
+            return cls(rule, settings, norms, None, is_relative, False, reason=str(undetermined))
         # a decay times a learning rate that isn't known is no multiple of the rest
         has_update = settings.weight_decay is not None and not (is_relative and settings.weight_decay)
+        is_fast = coefficients.has_root and coefficients.is_adaptive and dtype == np.float32
         if has_update:
             try:
-                rule.last_update(probe, settings, norms)
+                update = np.abs(rule.last_update(probe, settings, norms))
+                is_fast = is_fast and np.allclose(update, _update_size(coefficients, probe, rule), rtol=1e-4, atol=0)
             except NotDetermined:
                 has_update = False
-        return cls(rule, settings, norms, coefficients, is_relative, has_update)
+        return cls(rule, settings, norms, coefficients, is_relative, has_update, is_fast)
+
+
+_PROBES = {
+    "value": (0.5, 0.01),
+    "first_moment": (1e-3, 2e-2),
+    "second_moment": (1e-4, 3e-3),
+    "max_second_moment": (2e-4, 4e-3),
+    "mean_gradient": (1e-3, 1e-2),
+}
+"""A made-up state, to ask a rule what of it is determined."""
+
+
+def _update_size(c: Coefficients, state: State, rule: UpdateRule) -> Array:
+    """|Δ| by the coefficients: |E·m/c1 + d·θ|/(1 - d)."""
+    root = np.sqrt(rule.second_moment(state) / c.divisor + c.inner_epsilon)
+    m = np.zeros_like(root) if state.first_moment is None else state.first_moment
+    decayed = c.decay * state.value if c.decay and state.value is not None else 0
+    size: Array = np.abs(c.numerator / (root + c.epsilon) * m / c.first_correction + decayed) / (1 - c.decay)
+    return size
 
 
 class Buffers:
@@ -121,11 +143,8 @@ def _arrays(state: State) -> tuple[Array | None, ...]:
 
 
 def _is_fast(formula: Formula, state: State) -> bool:
-    c = formula.coefficients
     return (
-        c is not None
-        and c.has_root
-        and c.is_adaptive
+        formula.is_fast
         and state.first_moment is not None
         and state.second_moment is not None
         and state.mean_gradient is None

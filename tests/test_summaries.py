@@ -1,0 +1,339 @@
+"""Histograms, accumulators and kernels: held against np.quantile, np.histogram and the plain formulas in float64."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import fields
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from ckpt_inspect.histograms import (
+    EFFECTIVE_LR_GRID,
+    FINE_BINS,
+    FINE_EDGES,
+    QUANTILE_LEVELS,
+    SECOND_MOMENT_GRID,
+    fine_indices,
+    quantiles_of_counts,
+    quantiles_of_values,
+)
+from ckpt_inspect.kernels import Buffers, Formula, half_ulp, pieces, plain_piece
+from ckpt_inspect.summaries import SAMPLES, Summary, Tally, sample_indices
+from ckpt_inspect.update_rules import RULES, Norms, Settings, State, UpdateRule, find_rule
+
+Array = NDArray[Any]
+
+positive = st.floats(2.0**-126, 2.0**127, width=32, allow_subnormal=False)
+positive_arrays = hnp.arrays(np.float32, st.integers(1, 200), elements=positive)
+ADAM = Settings("keras3", 1000, 1e-3, 0.9, 0.999, 1e-7, 0.0)
+
+
+def counted(values: Array) -> Array:
+    return np.bincount(fine_indices(values), minlength=FINE_BINS)
+
+
+@given(positive_arrays)
+def test_fine_bins_hold_what_lies_between_their_edges(values: Array) -> None:
+    """A value is in the half-open bin whose edges enclose it, whether it comes as float32 or float64."""
+    bins = fine_indices(values)
+    assert np.all(FINE_EDGES[bins] <= values)
+    assert np.all(values < FINE_EDGES[bins + 1])
+    np.testing.assert_array_equal(fine_indices(values.astype(np.float64)), bins)
+
+
+@given(hnp.arrays(np.float64, 20, elements=st.floats(1e-37, 1e38)))
+def test_float64_values_are_not_rounded_into_the_next_bin(values: Array) -> None:
+    """Bins of float64 values are exact although float32 has fewer digits."""
+    bins = fine_indices(values)
+    assert np.all(FINE_EDGES[bins] <= values)
+    assert np.all(values < FINE_EDGES[bins + 1])
+
+
+def test_values_beyond_float32_are_counted_at_its_ends() -> None:
+    """float64's range is wider than the bins': what doesn't fit is in the first or the last finite bin."""
+    assert list(fine_indices(np.array([1e-300, 1e300]))) == [0, fine_indices(np.array([3.4e38], np.float32))[0]]
+
+
+@given(positive_arrays)
+def test_quantiles_of_counts_are_within_one_percent(values: Array) -> None:
+    """Against np.quantile, at every level; the extremes are exact."""
+    found = quantiles_of_counts(counted(values), float(values.min()), float(values.max()))
+    exact = np.quantile(values.astype(np.float64), QUANTILE_LEVELS)
+    np.testing.assert_allclose(found, exact, rtol=0.01)
+    assert (found[0], found[-1]) == (values.min(), values.max())
+
+
+@given(positive_arrays)
+def test_quantiles_of_values_are_numpys(values: Array) -> None:
+    """The exact ones agree with np.quantile to float64 rounding."""
+    exact = np.quantile(values.astype(np.float64), QUANTILE_LEVELS)
+    np.testing.assert_allclose(quantiles_of_values(values), exact, rtol=1e-12)
+
+
+@pytest.mark.parametrize("grid", [EFFECTIVE_LR_GRID, SECOND_MOMENT_GRID])
+@given(values=positive_arrays)
+def test_coarse_histograms_are_numpys(grid: Any, values: Array) -> None:
+    """Counted directly or gathered from the fine bins: np.histogram's counts over the same edges."""
+    expected, _ = np.histogram(values.astype(np.float64), grid.edges)
+    np.testing.assert_array_equal(grid.count(values), expected)
+    np.testing.assert_array_equal(grid.gather(counted(values)), expected)
+
+
+@pytest.mark.parametrize("grid", [EFFECTIVE_LR_GRID, SECOND_MOMENT_GRID])
+def test_coarse_bins_are_log_spaced(grid: Any) -> None:
+    """Edges are the powers of the second or fourth root of two, to 0.6 %, over float32's normal numbers."""
+    edges = grid.edges[grid.edges >= 2.0**-126]
+    np.testing.assert_allclose(edges, np.logspace(-126, 128, len(edges), base=2), rtol=0.006)
+
+
+# --- the kernels
+
+
+def moments(size: int, seed: int = 0, dtype: Any = np.float32) -> State:
+    """State as training leaves it, second moments over some ten decades."""
+    rng = np.random.default_rng(seed)
+    gradient = rng.normal(size=size) * 10.0 ** rng.uniform(-6, 0, size)
+    second = (gradient**2 * rng.uniform(0.5, 2.0, size)).astype(dtype)
+    return State(
+        (rng.normal(size=size) * 0.05).astype(dtype),
+        (gradient * rng.uniform(-1, 1, size)).astype(dtype),
+        second,
+        (second * rng.uniform(1, 3, size)).astype(dtype),
+    )
+
+
+def spoiled(state: State) -> State:
+    """With untouched, negative and non-finite elements among the rest."""
+    arrays = [None if a is None else a.copy() for a in (state.value, state.first_moment, state.second_moment)]
+    value, first, second = arrays
+    assert value is not None and first is not None and second is not None
+    second[3:40:7] = 0
+    first[3:40:7] = 0
+    second[50], second[51], second[52] = -1e-9, np.nan, np.inf
+    first[60], value[61] = np.nan, -np.inf
+    return State(value, first, second, None if state.max_second_moment is None else np.maximum(second, 0) * 2)
+
+
+def formula(rule: UpdateRule, options: Settings, state: State, dtype: Any = np.float32) -> Formula:
+    norms = rule.norms_of(state, options) if rule.needs_norms else None
+    return Formula.of(rule, options, np.dtype(dtype), None, norms)
+
+
+def tallied(f: Formula, state: State, cuts: list[int] | None = None, *, is_exact: bool = False) -> Tally:
+    assert state.second_moment is not None
+    size = state.second_moment.size
+    edges = [0, *sorted(cuts or []), size]
+    tally = Tally(size)
+    for start, stop in itertools.pairwise(edges):
+        if stop > start:
+            part = State(*(None if a is None else a[start:stop] for a in arrays(state)))
+            for piece in pieces(f, part, Buffers(stop - start), is_exact=is_exact):
+                tally.add(piece)
+    return tally
+
+
+def arrays(state: State) -> list[Array | None]:
+    return [getattr(state, f.name) for f in fields(State)]
+
+
+def same(a: Summary, b: Summary, rtol: float) -> None:
+    for f in fields(Summary):
+        one, other = getattr(a, f.name), getattr(b, f.name)
+        if isinstance(one, np.ndarray) and one.dtype.kind == "i":
+            np.testing.assert_array_equal(one, other, err_msg=f.name)
+        else:
+            np.testing.assert_allclose(one, other, rtol=rtol, err_msg=f.name)
+
+
+@pytest.mark.parametrize("family", ["tf1", "optimizer-v2", "keras2", "keras3", "tfa"])
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+def test_the_fast_way_agrees_with_the_plain_one(rule: UpdateRule, family: str, decay: float) -> None:
+    """float32 with buffers against the rule's own methods in float64, for every rule, with and without decay."""
+    options = Settings(family, 50, 1e-3, 0.9, 0.999, 1e-5, decay)
+    state = moments(3000)
+    if rule.name == "rmsprop":
+        state = State(state.value, state.first_moment, state.second_moment)
+    f = formula(rule, options, state)
+    plain = Tally(3000)
+    plain.add(plain_piece(f, state, is_exact=False))
+    a, b = tallied(f, state).summary(), plain.summary()
+    # both ways round; an update within an ulp of the threshold may be counted either way
+    assert a.lost_in_rounding == pytest.approx(b.lost_in_rounding, abs=2 / 3000, nan_ok=True)
+    for name in ("update_rms", "update_max"):
+        assert getattr(a, name) == pytest.approx(getattr(b, name), rel=2e-5, nan_ok=True)
+    same(*(without(s, "lost_in_rounding", "update_rms", "update_max") for s in (a, b)), rtol=3e-6)
+
+
+def without(summary: Summary, *names: str) -> Summary:
+    from dataclasses import replace
+
+    return replace(summary, **dict.fromkeys(names, 0.0))
+
+
+def test_elements_that_are_not_as_they_should_be_are_counted_and_left_out() -> None:
+    """Untouched, negative, NaN and infinite elements: counted, and no figure is spoiled by them."""
+    state = spoiled(moments(3000))
+    rule = find_rule("adam")
+    assert rule is not None
+    f = formula(rule, ADAM, state)
+    summary = tallied(f, state).summary()
+    assert summary.nonfinite == 4
+    assert summary.negative_second_moment == 1
+    assert summary.untouched == pytest.approx(6 / 3000)
+    assert summary.touched == 3000 - 6 - 3
+    for name in (
+        "weight_rms",
+        "first_moment_rms",
+        "second_moment_mean",
+        "update_rms",
+        "effective_lr_mean",
+        "ratio_rms",
+    ):
+        assert math.isfinite(getattr(summary, name)), name
+    plain = Tally(3000)
+    plain.add(plain_piece(f, state, is_exact=False))
+    same(without(summary, "lost_in_rounding"), without(plain.summary(), "lost_in_rounding"), rtol=1e-5)
+
+
+def test_figures_are_those_of_the_definition() -> None:
+    """Adam's figures against METRICS' formulas written out in float64 on whole arrays."""
+    state = moments(5000)
+    value, m, v = (
+        a.astype(np.float64) for a in (state.value, state.first_moment, state.second_moment) if a is not None
+    )
+    c1, c2 = (1 - np.float64(np.float32(beta)) ** 1000 for beta in (0.9, 0.999))
+    e = 1e-3 * np.sqrt(c2) / (np.sqrt(v) + 1e-7)
+    update = -e * m / c1
+    rule = find_rule("adam")
+    assert rule is not None
+    summary = tallied(formula(rule, ADAM, state), state).summary()
+    expected = {
+        "effective_lr_mean": e.mean(),
+        "update_rms": np.sqrt(np.mean(update**2)),
+        "update_max": np.abs(update).max(),
+        "weight_rms": np.sqrt(np.mean(value**2)),
+        "first_moment_rms": np.sqrt(np.mean(m**2)),
+        "second_moment_mean": v.mean(),
+        "ratio_rms": np.sqrt(np.mean(m**2 / v)),
+        "ratio_max": np.max(np.abs(m) / np.sqrt(v)),
+        "epsilon_dominated": np.mean(np.sqrt(v) < 1e-7),
+        "lost_in_rounding": np.mean(np.abs(update) < np.spacing(np.abs(value).astype(np.float32)) / 2),
+    }
+    for name, figure in expected.items():
+        assert getattr(summary, name) == pytest.approx(figure, rel=1e-5), name
+    np.testing.assert_allclose(summary.effective_lr, np.quantile(e, QUANTILE_LEVELS), rtol=0.01)
+    np.testing.assert_allclose(summary.effective_lr[[0, -1]], [e.min(), e.max()], rtol=1e-6)
+    np.testing.assert_allclose(summary.second_moment, np.quantile(v, QUANTILE_LEVELS), rtol=0.01)
+
+
+def test_the_mean_is_exact_where_float32_would_drift() -> None:
+    """The mean of E over a million elements is right to float64 rounding of float32 elements."""
+    state = moments(1 << 20)
+    rule = find_rule("adam")
+    assert rule is not None
+    e = rule.effective_lr(state, ADAM)
+    mean = tallied(formula(rule, ADAM, state), state, list(range(0, 1 << 20, 1 << 16))).summary().effective_lr_mean
+    assert mean == pytest.approx(math.fsum(e.astype(np.float64)) / e.size, rel=1e-13)
+
+
+@pytest.mark.parametrize("is_exact", [True, False])
+@settings(max_examples=40, deadline=None)
+@given(cuts=st.lists(st.integers(0, 3000), max_size=6), order=st.randoms())
+def test_any_cutting_and_merging_gives_the_same_answer(is_exact: bool, cuts: list[int], order: Any) -> None:
+    """However a tensor is cut, and in whatever order tallies are merged."""
+    state = spoiled(moments(3000))
+    rule = find_rule("adamw")
+    assert rule is not None
+    f = formula(rule, Settings("keras3", 1000, 1e-3, 0.9, 0.999, 1e-7, 0.01), state)
+    whole = tallied(f, state, is_exact=is_exact).summary()
+    edges = [0, *sorted(cuts), 3000]
+    parts = [
+        tallied(f, State(*(None if a is None else a[lo:hi] for a in arrays(state))), is_exact=is_exact)
+        for lo, hi in itertools.pairwise(edges)
+        if hi > lo
+    ]
+    order.shuffle(parts)
+    merged = Tally(3000)
+    for part in parts:
+        merged.merge(part)
+    same(merged.summary(), whole, rtol=1e-6)
+    np.testing.assert_array_equal(merged.summary().effective_lr, whole.effective_lr)
+
+
+def test_very_small_and_very_large_moments_keep_their_squares() -> None:
+    """Squares that float32 can't hold are added in float64."""
+    for scale in (1e-25, 1e25):
+        m = np.full(2000, scale, np.float32)
+        state = State(np.ones(2000, np.float32), m, np.full(2000, 1e-30, np.float32))
+        rule = find_rule("adam")
+        assert rule is not None
+        assert tallied(formula(rule, ADAM, state), state).summary().first_moment_rms == pytest.approx(scale, rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float64])
+def test_other_dtypes_are_summarised_in_their_own_arithmetic(dtype: Any) -> None:
+    """Quantiles of E are those of the rule's own array in the variable's dtype."""
+    rng = np.random.default_rng(1)
+    v = rng.uniform(1e-3, 1.0, 500).astype(dtype)
+    state = State(rng.normal(size=500).astype(dtype), rng.normal(size=500).astype(dtype), v)
+    rule = find_rule("adam")
+    assert rule is not None
+    options = Settings("keras3", 20, 1e-2, 0.9, 0.99, 1e-3, 0.0)
+    summary = tallied(formula(rule, options, state, dtype), state, is_exact=True).summary()
+    e = rule.effective_lr(state, options).astype(np.float64)
+    np.testing.assert_allclose(summary.effective_lr, np.quantile(e, QUANTILE_LEVELS), rtol=1e-12)
+
+
+def test_unknown_learning_rate_gives_relative_figures() -> None:
+    """E/α where α is not known; a decay that needs α leaves the update undetermined."""
+    rule, state = find_rule("adam"), moments(300)
+    assert rule is not None
+    known = tallied(formula(rule, Settings("tf1", 9, 0.5, 0.9, 0.999, 1e-8, 0.0), state), state).summary()
+    f = formula(rule, Settings("tf1", 9, None, 0.9, 0.999, 1e-8, 0.0), state)
+    assert f.is_relative
+    np.testing.assert_allclose(tallied(f, state).summary().effective_lr * 0.5, known.effective_lr, rtol=1e-2)
+    assert not formula(rule, Settings("keras3", 9, None, 0.9, 0.999, 1e-7, 0.01), state).has_update
+
+
+def test_lamb_without_norms_has_no_effective_lr_but_keeps_its_moments() -> None:
+    """The reason is kept, and what doesn't need E is there."""
+    rule, state = find_rule("lamb"), moments(300)
+    assert rule is not None
+    f = Formula.of(rule, ADAM, np.dtype(np.float32), None, None)
+    summary = tallied(f, state).summary()
+    assert "norms" in f.reason
+    assert np.isnan(summary.effective_lr).all()
+    assert summary.weight_rms > 0
+    assert Formula.of(rule, ADAM, np.dtype(np.float32), None, Norms(1.0, 1.0, 0.5)).coefficients is not None
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_half_ulp_is_half_of_numpys_spacing(dtype: Any) -> None:
+    """For normal numbers and powers of two."""
+    values = np.array([1.0, 1.5, -2.0, 0.3, 1e-3, 100.0], dtype)
+    np.testing.assert_array_equal(half_ulp(values), np.spacing(np.abs(values)).astype(np.float64) / 2)
+
+
+def test_half_ulp_of_bfloat16() -> None:
+    """Seven bits of mantissa: half an ulp of 1 is 2⁻⁸."""
+    assert half_ulp(np.array([1.0], ml_dtypes.bfloat16))[0] == 2.0**-8
+
+
+@given(st.integers(0, 10_000))
+def test_sampled_elements_are_distinct_ascending_and_inside(size: int) -> None:
+    """Every element of a small tensor, SAMPLES of a larger one, the same each time."""
+    indices = sample_indices(size)
+    real = indices[indices >= 0]
+    assert len(real) == min(size, SAMPLES)
+    assert np.all(np.diff(real) > 0)
+    assert not len(real) or 0 <= real[0] <= real[-1] < size
+    np.testing.assert_array_equal(indices, sample_indices(size))

@@ -80,8 +80,12 @@ def beta_power(value: float | None, name: str, step: int, family: str, dtype: np
     with np.errstate(all="ignore"):
         if family in RUNNING_PRODUCTS:
             return dtype.type(_running_product(float(np.float32(known(value, name))), step))
-        base = np.float64(beta(value, name, family, dtype))
-        return dtype.type(np.power(base, np.float64(dtype.type(step))))
+        base, exponent = float(beta(value, name, family, dtype)), float(dtype.type(step))
+        try:
+            power = math.pow(base, exponent)  # numpy's differs from libm's in the last bit, by version and machine
+        except OverflowError:
+            power = math.inf
+        return dtype.type(power)
 
 
 def _cast(value: float, through_float32: bool, dtype: np.dtype[Any]) -> Scalar:

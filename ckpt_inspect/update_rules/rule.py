@@ -192,7 +192,7 @@ class UpdateRule(ABC):
             if c.decay == 1:
                 raise NotDetermined("a weight decay of 1 leaves nothing of the weights before the update")
             value = _required(state.value, "value of the weights, which weight decay needs,")
-            before = (value + step) / (1 - c.decay)
+            before = (value + step) / (type(c.decay)(1) - c.decay)
             return np.asarray(-(step + c.decay * before))
 
     def bias_corrections(self, settings: Settings, dtype: np.dtype[Any]) -> tuple[Scalar, Scalar]:

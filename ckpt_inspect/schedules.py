@@ -56,8 +56,7 @@ def evaluate_schedule(schedule: Mapping[str, Any], completed: int) -> float:
 
 
 def inverse_time_decay(learning_rate: float, decay: float, completed: int) -> float:
-    """lr/(1 + decay·completed) in float32: what the `decay` of OptimizerV2 and of Keras before it makes of the learning
-    rate.
+    """lr/(1 + decay·completed) in float32: what `decay` makes of the learning rate in OptimizerV2 and Keras before it.
 
     `completed` is t - 1 for update t. Source: keras/optimizers/optimizer_v2/optimizer_v2.py `_decayed_lr`. Not for
     OptimizerV2's Nadam, whose serialized `decay` is the schedule of its momentum.

@@ -28,8 +28,7 @@ class Adam(UpdateRule):
     √(v/c2) + ε, is implemented by none of them (and by PyTorch and optax).
 
     Sources: tensorflow/core/kernels/training_ops.cc `ApplyAdamNonCuda` (TF1 and OptimizerV2, dense);
-    tensorflow/python/training/adam.py; keras/optimizers/optimizer_v2/adam.py; keras/src/optimizers/adam.py (2.11+ and
-    3).
+    tensorflow/python/training/adam.py; keras/optimizers/optimizer_v2/adam.py; keras/src/optimizers/adam.py (2.11+, 3).
 
     Where implementations differ: TF1's powers are float32 running products, the others raise float32(β) to t in the
     variable's dtype; OptimizerV2 rounds the learning rate to float32, Keras 2.11+ does not; Keras before OptimizerV2
@@ -117,8 +116,7 @@ class AdamW(Adam):
     title = "AdamW"
 
     def defaults(self, family: str) -> Mapping[str, float]:
-        """As Adam's; weight_decay 0.004 in Keras 2.11+ and 3. Addons' and contrib's has no default: it must be
-        given."""
+        """As Adam's; weight_decay 0.004 in Keras 2.11+ and 3. Addons and contrib have no default for it."""
         own = {"weight_decay": 0.004} if family in ("keras2", "keras3") else {}
         return {**super().defaults(family), **own}
 

@@ -92,10 +92,9 @@ class Lamb(UpdateRule):
 
 
 def trust_ratio(norms: Norms, rate: float, inner_decay: float) -> float:
-    """ρ = |θ_before|/|r|, from the sums over θ *after* the update; see `Lamb`. Raises NotDetermined where it has no
-    root.
+    """ρ = |θ_before|/|r|, from the sums over θ *after* the update; see `Lamb`.
 
-    The sums are of a whole tensor, `rate` and `inner_decay` as the update saw them.
+    The sums are of a whole tensor, `rate` and `inner_decay` as the update saw them. NotDetermined where it has no root.
     """
     full = norms.direction + 2 * inner_decay * norms.product + inner_decay * inner_decay * norms.value
     start = norms.value + 2 * rate * norms.product + rate * rate * norms.direction

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import re
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ckpt_inspect.plots import Chapter, FigureKind, RunFrames
 
 FILE_FORMATS = ("png", "svg", "pdf")
+MOST_SAMPLED = 250
+"""Checkpoints of which single elements are drawn: more than a panel has pixels for would not be seen."""
 _METADATA: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
@@ -35,8 +38,15 @@ Progress = Callable[[int, int], None]
 class RunAnalyses(Protocol):
     """What a report needs of `Analyses`."""
 
-    def to_frame(self, kind: str = "parameters") -> DataFrame:
-        """The tidy frame of that kind."""
+    @property
+    def run(self) -> str:
+        """The run's name."""
+
+    def __len__(self) -> int:
+        """Number of checkpoints."""
+
+    def to_frame(self, kind: str = "parameters", checkpoints: Sequence[int] | None = None) -> DataFrame:
+        """The tidy frame of that kind, of those checkpoints (by index)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +102,7 @@ def write_report(
 ) -> Report:
     """Draw every figure of every optimizer into `folder`, which is made where it doesn't exist.
 
-    `runs` are drawn over each other, called by `names` (default: `run`, or `run 1`, `run 2`, ..). Files are named
+    `runs` are drawn over each other, called by `names` (default: their own). Files are named
     `<optimizer>-<number>-<figure>.<format>`, always the same for the same figure; those of an earlier report are
     replaced, each at once. The same runs give the same bytes.
 
@@ -135,16 +145,23 @@ def rendered(figure: Figure, file_format: str = "png") -> bytes:
 
 
 def _frames(runs: Sequence[RunAnalyses], names: Sequence[str] | None) -> list[RunFrames]:
-    from ckpt_inspect.plots import RunFrames
-
     if names is None:
-        names = ["run"] if len(runs) == 1 else [f"run {i + 1}" for i in range(len(runs))]
+        names = [run.run for run in runs]
     if len(names) != len(runs):
         raise RequestError(f"{len(runs)} runs can't be called by {len(names)} names: give one for each")
-    return [
-        RunFrames(name, run.to_frame("parameters"), run.to_frame("histogram"), run.to_frame("sample"))
-        for name, run in zip(distinct(names), runs, strict=True)
-    ]
+    return [_run_frames(name, run) for name, run in zip(distinct(names), runs, strict=True)]
+
+
+def _run_frames(name: str, run: RunAnalyses) -> RunFrames:
+    """A run's frames; bins and elements of no more checkpoints than are drawn, for there are many of each."""
+    from ckpt_inspect.plots import RunFrames, chosen_checkpoints
+
+    parameters = run.to_frame("parameters")
+    # An optimizer need not be in every checkpoint: which few are drawn is chosen among its own
+    of_optimizer = parameters.groupby("optimizer", sort=False)["checkpoint_index"].unique()
+    with_bins = sorted({int(own[at]) for own in of_optimizer for at in chosen_checkpoints(len(own))})
+    with_samples = list(chosen_checkpoints(len(run), MOST_SAMPLED))
+    return RunFrames(name, parameters, run.to_frame("histogram", with_bins), run.to_frame("sample", with_samples))
 
 
 def distinct(names: Sequence[str]) -> list[str]:
@@ -169,6 +186,17 @@ def _jobs(drawn: Sequence[Chapter]) -> Iterator[tuple[Chapter, FigureKind, str]]
     for chapter, slug in zip(drawn, distinct(slugs), strict=True):
         for number, kind in enumerate(FIGURES, start=1):
             yield chapter, kind, f"{slug.replace(' (', '-').rstrip(')')}-{number}-{kind.id}"
+
+
+def check_folder(folder: str | os.PathLike[str]) -> None:
+    """Raise StoreError, before any work is done, if a report can't be written there; makes nothing."""
+    existing = Path(folder)
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise _unwritable(Path(folder), NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise _unwritable(Path(folder), PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 def _made_folder(folder: Path) -> Path:

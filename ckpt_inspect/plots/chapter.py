@@ -28,6 +28,9 @@ KNOT_COLUMNS = tuple(
 )
 """Their columns in a frame of kind `parameters`, in the same order."""
 
+COLUMNS = (*KNOT_COLUMNS, "size", "untouched", "epsilon_dominated", "lost_in_rounding", "update_to_weight")
+"""Columns of such a frame that figures are drawn from."""
+
 _SOURCES = {
     "checkpoint": "read from the checkpoint",
     "config": "read from the configuration",
@@ -50,7 +53,7 @@ class RunFrames:
     histogram: DataFrame | None = None
     """Kind `histogram`: non-empty bins; of a few checkpoints is enough (`chosen_checkpoints`)."""
     sample: DataFrame | None = None
-    """Kind `sample`: the same elements in every checkpoint."""
+    """Kind `sample`: the same elements in every checkpoint; of some hundreds of checkpoints is enough."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class Run:
     """(K,) updates applied; NaN where not known."""
     learning_rate: Floats
     """(K,) nominal rate of the last update; NaN where not known."""
+    is_relative: NDArray[np.bool_]
+    """(K,) whether the frame holds E/α, because α is not known there."""
     learning_rate_sources: tuple[str, ...]
     """Distinct sources over the run, in order of appearance."""
     columns: Mapping[str, Floats]
@@ -78,6 +83,13 @@ class Run:
         if name in self.columns:
             return self.columns[name]
         return np.full(next(iter(self.columns.values())).shape, np.nan)
+
+    @cached_property
+    def sampled(self) -> NDArray[np.intp]:
+        """Positions of the checkpoints that `sample` covers, ascending."""
+        if self.sample is None:
+            return np.empty(0, dtype=np.intp)
+        return np.flatnonzero(np.isin(self.indices, self.sample["checkpoint_index"].unique()))
 
     @cached_property
     def sample_rows(self) -> Mapping[str, NDArray[np.intp]]:
@@ -110,7 +122,7 @@ class Chapter:
     @cached_property
     def is_relative(self) -> bool:
         """Whether E/α is drawn in place of E, because α is not known everywhere."""
-        return any(bool(np.isnan(run.learning_rate).any()) for run in self.runs)
+        return any(bool(run.is_relative.any()) for run in self.runs)
 
     @cached_property
     def has_steps(self) -> bool:
@@ -146,13 +158,15 @@ class Chapter:
 
     def effective_lr(self, run: Run, column: str) -> Floats:
         """(K, P) of a column of effective learning rates, as E, or as E/α throughout where `is_relative`."""
-        return self.scaled(run.column(column), run.learning_rate[:, None])
+        return self.scaled(run.column(column), run)
 
-    def scaled(self, values: Floats, learning_rate: Floats) -> Floats:
-        """Effective learning rates in the chapter's unit; where α is not known they are E/α already."""
+    def scaled(self, values: Floats, run: Run, positions: Any = slice(None)) -> Floats:
+        """Effective learning rates (K, n) in the chapter's unit; `positions`: of those checkpoints alone, or of one."""
         if not self.is_relative:
             return values
-        return values / np.where(np.isnan(learning_rate), 1.0, learning_rate)
+        divisor = np.where(run.is_relative, 1.0, run.learning_rate)
+        scaled: Floats = values / divisor[positions][..., None]
+        return scaled
 
     def groups(self, limit: int, width: int = 34) -> tuple[Group, ...]:
         """The parameters in at most `limit` groups by the model's structure."""
@@ -290,11 +304,11 @@ def _run(
     first = np.unique(row, return_index=True)[1]
     heads = frame.iloc[first]
     columns: dict[str, Floats] = {}
-    for column in frame.columns:
-        if _is_numbers(frame[column]):
+    for column in COLUMNS:
+        if column in frame:
             values = np.full((len(indices), len(parameters)), np.nan)
             values[row, column_of] = _floats(frame[column])
-            columns[str(column)] = values
+            columns[column] = values
     sources = heads["learning_rate_source"] if "learning_rate_source" in heads else pd.Series(dtype=str)
     return Run(
         name=name,
@@ -303,6 +317,7 @@ def _run(
         indices=indices.astype(float),
         steps=_floats(heads["step"]),
         learning_rate=_floats(heads["learning_rate"]),
+        is_relative=_is_relative(heads),
         learning_rate_sources=tuple(dict.fromkeys(str(source) for source in sources)),
         columns=columns,
         histogram=histogram,
@@ -310,19 +325,11 @@ def _run(
     )
 
 
+def _is_relative(heads: DataFrame) -> NDArray[np.bool_]:
+    if "effective_lr_is_relative" in heads:
+        return np.asarray(heads["effective_lr_is_relative"].to_numpy(dtype=bool))
+    return np.isnan(_floats(heads["learning_rate"]))
+
+
 def _floats(series: Any) -> Floats:
     return np.asarray(series.to_numpy(dtype=float, na_value=np.nan), dtype=float)
-
-
-def _is_numbers(series: Any) -> bool:
-    import pandas as pd
-
-    if pd.api.types.is_numeric_dtype(series):
-        return True
-    if series.dtype != object:
-        return False
-    try:
-        _floats(series)
-    except (TypeError, ValueError):
-        return False
-    return True

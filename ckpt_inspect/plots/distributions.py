@@ -116,9 +116,8 @@ def _bins(chapter: Chapter, run: Run, position: int, groups: Sequence[Group]) ->
     if run.histogram is None:
         return [empty] * len(groups)
     frame = run.histogram[run.histogram["checkpoint_index"] == run.indices[position]]
-    rate = run.learning_rate[position]
     values = frame[["low", "high", "count"]].to_numpy(dtype=float)
-    values[:, :2] = chapter.scaled(values[:, :2], np.asarray(rate))
+    values[:, :2] = chapter.scaled(values[:, :2], run, position)
     of_parameter = {name: values[rows] for name, rows in frame.groupby("parameter", observed=True).indices.items()}
     return [
         np.concatenate([of_parameter.get(chapter.parameters[member], empty) for member in group.members])

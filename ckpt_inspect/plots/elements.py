@@ -8,9 +8,10 @@ import numpy as np
 
 from ckpt_inspect.plots import style
 from ckpt_inspect.plots.page import Key
-from ckpt_inspect.plots.panels import MOST_PANELS, Panels, run_color
+from ckpt_inspect.plots.panels import MOST_PANELS, Panels, draw_nominal, nominal_key, run_color
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from ckpt_inspect.plots.chapter import Chapter, Floats, Run
@@ -36,30 +37,26 @@ def plot_elements(chapter: Chapter) -> Figure:
             Key("line", style.MAIN, f"one element each, up to {each} a panel", 0.6),
             Key("line", style.ALERT, "the one that changed most (at right: newest over first)"),
         ]
-    if nominal:
-        key.append(Key("line", style.INK, "nominal learning rate α", dashes=(0, (4, 2))))
+    key += nominal_key(chapter)
     note = "The same elements in every checkpoint, chosen once; no curve where no gradient has reached an element yet."
     panels = Panels(chapter, QUESTION, note, chapter.lr_label, y_range, key)
     for axes, of_group in zip(panels.axes, curves, strict=True):
         for position, (run, values) in enumerate(zip(chapter.runs, of_group, strict=True)):
-            x = chapter.x(run)
-            axes.plot(x, values, color=run_color(position), lw=0.8, alpha=0.5, gid="element")
-            if nominal and (position == 0 or not np.array_equal(run.learning_rate, chapter.runs[0].learning_rate)):
-                axes.plot(
-                    x, run.learning_rate, color=style.INK if is_alone else run_color(position), lw=0.9, dashes=(4, 2),
-                    gid="nominal",
-                )
+            axes.plot(chapter.x(run)[run.sampled], values, color=run_color(position), lw=0.8, alpha=0.5, gid="element")
+        draw_nominal(axes, chapter)
         if is_alone:
-            change = changes(of_group[0])
-            if np.isfinite(change).any():
-                most = int(np.nanargmax(np.abs(np.log(change))))
-                axes.plot(
-                    chapter.x(chapter.runs[0]), of_group[0][:, most], color=style.ALERT, lw=1.4, gid="most changed"
-                )
-                axes.set_title(
-                    f"×{style.number(change[most])}", loc="right", color=style.ALERT, fontsize=style.SMALL_SIZE
-                )
+            _stress_most_changed(axes, chapter.x(chapter.runs[0])[chapter.runs[0].sampled], of_group[0])
     return panels.page.figure
+
+
+def _stress_most_changed(axes: Axes, x: Floats, curves: Floats) -> None:
+    """Draw the curve that rose or fell by most over the others, and write its newest value over its first."""
+    change = changes(curves)
+    if np.isfinite(change).any():
+        most = int(np.nanargmax(np.abs(np.log(change))))
+        axes.plot(x, curves[:, most], color=style.ALERT, lw=1.4, gid="most changed")
+        text = f"×{style.number(change[most])}"
+        axes.set_title(text, loc="right", color=style.ALERT, fontsize=style.SMALL_SIZE)
 
 
 def changes(curves: Floats) -> Floats:
@@ -73,21 +70,24 @@ def changes(curves: Floats) -> Floats:
 
 
 def element_curves(chapter: Chapter, run: Run, group: Group, most: int) -> Floats:
-    """(K, n) effective learning rates of at most `most` sampled elements of the group, spread evenly over it."""
+    """(S, n) effective learning rates of at most `most` sampled elements of the group, spread evenly over it.
+
+    In the S checkpoints at the positions `run.sampled`.
+    """
     frame = run.sample
     members = {chapter.parameters[member]: i for i, member in enumerate(group.members)}
     if frame is None or not len(frame):
-        return np.empty((len(run.checkpoints), 0))
+        return np.empty((len(run.sampled), 0))
     rows = np.concatenate([run.sample_rows.get(name, np.empty(0, dtype=int)) for name in members])
     if not rows.size:
-        return np.empty((len(run.checkpoints), 0))
+        return np.empty((len(run.sampled), 0))
     of_parameter = np.array([members[str(name)] for name in frame["parameter"].to_numpy()[rows]])
     elements = np.stack([of_parameter, frame["element"].to_numpy()[rows]], axis=1)
     unique, column = np.unique(elements, axis=0, return_inverse=True)
-    position = np.searchsorted(run.indices, frame["checkpoint_index"].to_numpy()[rows])
-    values = np.full((len(run.checkpoints), len(unique)), np.nan)
+    position = np.searchsorted(run.indices[run.sampled], frame["checkpoint_index"].to_numpy()[rows])
+    values = np.full((len(run.sampled), len(unique)), np.nan)
     values[position, column.ravel()] = frame["effective_lr"].to_numpy(dtype=float)[rows]
-    values = chapter.scaled(values, run.learning_rate[:, None])
+    values = chapter.scaled(values, run, run.sampled)
     values = np.where(np.isfinite(values) & (values > 0), values, np.nan)
     values = values[:, ~np.isnan(values).all(axis=0)]
     chosen = np.unique(np.round(np.linspace(0, values.shape[1] - 1, min(most, values.shape[1]))).astype(int))

@@ -52,7 +52,9 @@ def plot_layers_by_step(chapter: Chapter) -> Figure:
     low, high, extend = _colour_range(medians)
     labels = fitting_labels(lambda n: [g.label for g in chapter.groups(len(groups), n)], _LABELS)
     layout = _layout(labels, len(order), [len(run.checkpoints) for run in runs])
-    note = "Beside the rows: the newest median, and how many times the first it is. Hatched: not defined."
+    note = "Hatched: not defined."
+    if len(runs) == 1:
+        note = "Beside the rows: the newest median, and how many times the first it is. " + note
     if len(order) > len(groups):
         note += f" All {len(order)} parameters have a row; labels name branches of the model (how many, in brackets)."
     if len(chapter.runs) > MOST_RUNS:
@@ -118,13 +120,20 @@ def _draw(axes: Axes, values: Floats, norm: Any) -> Any:
 
 
 def set_checkpoint_ticks(axes: Axes, chapter: Chapter, run: Run, width: float) -> None:
-    """Label as many columns with their step (or index) as `width` inches hold."""
+    """Ticks at as many steps (or indices) as `width` inches hold: each column's own, or round ones."""
     x = chapter.x(run)
-    labels = [style.count(value) for value in x]
-    widest = max(text_width(label, style.SMALL_SIZE) for label in labels) + 0.25
-    stride = max(1, int(np.ceil(len(x) / max(1, int(width / widest)))))
-    shown = list(range(0, len(x), stride))
-    axes.set_xticks([position + 0.5 for position in shown], [labels[position] for position in shown], rotation=0)
+    widest = max(text_width(style.count(value), style.SMALL_SIZE) for value in x) + 0.25
+    room = max(2, int(width / widest))
+    if len(x) <= room:
+        places, values = np.arange(len(x)) + 0.5, x
+    else:
+        values = np.asarray(style.count_ticks(float(x[0]), float(x[-1]), min(room, 8)))
+        places = np.interp(values, x, np.arange(len(x)) + 0.5)
+        is_apart = np.diff(places, prepend=-np.inf) * width / len(x) >= widest
+        if not is_apart.all():  # checkpoints are spaced unevenly: round steps would crowd
+            stride = -(-len(x) // room)
+            places, values = np.arange(0, len(x), stride) + 0.5, x[::stride]
+    axes.set_xticks(places, [style.count(value) for value in values], rotation=0)
     axes.tick_params(axis="x", length=2.5)
 
 

@@ -207,12 +207,12 @@ def _group_title(members: Sequence[str], is_run: bool) -> str:
     if len(members) == 1:
         return members[0]
     shared = _shared_start(members)
-    title = shared.rstrip("/_-.")
+    title = shared.rstrip("/_-. :#")
     if is_run or not title:
-        first, last = (re.match(r"[_\-.]?[^/]*", name[len(shared) :]) for name in (members[0], members[-1]))
+        first, last = (re.match(r"[_\-. :#]?[^/]*", name[len(shared) :]) for name in (members[0], members[-1]))
         edges = [match.group(0) if match else "" for match in (first, last)]
         if edges[0] != edges[1]:
-            title = f"{shared}{edges[0]}–{edges[1].lstrip('_-.')}" if edges[0] else f"{shared} – {shared}{edges[1]}"
+            title = f"{shared}{edges[0]}–{edges[1].lstrip('_-. :#')}" if edges[0] else f"{shared} – {shared}{edges[1]}"
     return title or f"{members[0]} {ELLIPSIS}"
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ckpt_inspect.plots import style
 from ckpt_inspect.plots.page import Key
-from ckpt_inspect.plots.panels import MOST_PANELS, Panels, marker, run_color, run_dashes
+from ckpt_inspect.plots.panels import MOST_PANELS, Panels, draw_nominal, marker, nominal_key, run_color, run_dashes
 from ckpt_inspect.plots.rows import plot_intervals
 
 if TYPE_CHECKING:
@@ -41,8 +39,7 @@ def plot_effective_lr(chapter: Chapter) -> Figure:
             *key,
             Key("band", style.MAIN, "5–95 %", 0.14),
         ]
-    if nominal:
-        key.append(Key("line", style.INK, "nominal learning rate α", dashes=(0, (4, 2))))
+    key += nominal_key(chapter)
     note = "At each panel's right: the newest median." if is_alone else "Lines: medians of touched elements."
     panels = Panels(chapter, QUESTION, note, chapter.lr_label, y_range, key)
     for axes, of_group in zip(panels.axes, quantiles, strict=True):
@@ -55,10 +52,7 @@ def plot_effective_lr(chapter: Chapter) -> Figure:
                 x, q[:, 2], color=color, lw=1.5, marker=marker(run), ms=3, label=run.name, gid="median",
                 linestyle=run_dashes(position),
             )
-            if nominal and (position == 0 or not np.array_equal(run.learning_rate, chapter.runs[0].learning_rate)):
-                axes.plot(
-                    x, run.learning_rate, color=style.INK if is_alone else color, lw=0.9, dashes=(4, 2), gid="nominal"
-                )
+        draw_nominal(axes, chapter)
         if is_alone:
             panels.show_value(axes, of_group[0][-1, 2], style.MAIN)
     return panels.page.figure

@@ -44,7 +44,7 @@ def fitting_labels(
 ) -> tuple[str, ...]:
     """Labels by `make(characters)` with as many characters as `width` inches hold."""
     labels = tuple(make(longest))
-    for characters in range(longest, 9, -2):
+    for characters in range(longest, 9, -1):
         labels = tuple(make(characters))
         if max((text_width(label, size) for label in labels), default=0.0) <= width:
             break

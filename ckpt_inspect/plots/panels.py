@@ -38,6 +38,8 @@ def _grid(count: int) -> _Grid:
     return _Grid(4, 12.5, 1.3)
 
 
+TITLE = 8.5
+"""Points, of panels' titles."""
 _LEFT, _GAP, _TITLE, _BETWEEN, _BELOW = 1.0, 0.3, 0.26, 0.17, 0.5
 
 
@@ -59,7 +61,7 @@ class Panels:
         width = (grid.page_width - _LEFT - MARGIN - 0.1 - _GAP * (grid.columns - 1)) / grid.columns
         pitch = grid.panel_height + _TITLE + _BETWEEN
         body = rows * pitch - _BETWEEN
-        self.groups: tuple[Group, ...] = _fitting_groups(chapter, width - 0.62)
+        self.groups: tuple[Group, ...] = _fitting_groups(chapter, width - 0.55)
         if count < len(chapter.parameters):
             note += f" Panels gather {len(chapter.parameters)} parameters by the model's structure"
             note += " (how many, in brackets)."
@@ -74,7 +76,7 @@ class Panels:
                 _LEFT + column * (width + _GAP), row * pitch + _TITLE, width, grid.panel_height, xlim=x_range,
                 yscale="log", ylim=y_range,
             )
-            axes.set_title(group.label, loc="left", color=style.INK)
+            axes.set_title(group.label, loc="left", color=style.INK, fontsize=TITLE)
             is_lowest = position + grid.columns >= count
             style.set_log_axis(axes.yaxis, *y_range, most=4 if grid.panel_height < 2 else 6, labels=column == 0)
             style.set_count_axis(axes.xaxis, *x_range, most=4 if grid.columns > 2 else 7)
@@ -93,7 +95,7 @@ class Panels:
 
 def _fitting_groups(chapter: Chapter, width: float) -> tuple[Group, ...]:
     make: Callable[[int], list[str]] = lambda characters: [g.label for g in chapter.groups(MOST_PANELS, characters)]  # noqa: E731
-    labels = fitting_labels(make, width)
+    labels = fitting_labels(make, width, TITLE)
     groups = chapter.groups(MOST_PANELS)
     return tuple(Group(label, group.members) for label, group in zip(labels, groups, strict=True))
 
@@ -123,6 +125,25 @@ def run_color(position: int) -> str:
 def run_dashes(position: int) -> object:
     """Its dashes, which tell runs apart without colour, too."""
     return style.RUN_DASHES[position % len(style.RUN_DASHES)]
+
+
+def nominal_key(chapter: Chapter) -> list[Key]:
+    """What stands for the nominal rate in the key; nothing where it is not known."""
+    if chapter.is_relative:
+        return []
+    text = "nominal learning rate α" if len(chapter.runs) == 1 else "nominal learning rate α (thin, the run's colour)"
+    return [Key("line", style.INK, text, dashes=(0, (4, 2)))]
+
+
+def draw_nominal(axes: Axes, chapter: Chapter) -> None:
+    """The nominal rates of all runs, equal ones once."""
+    drawn: list[Run] = []
+    for position, run in enumerate([] if chapter.is_relative else chapter.runs):
+        is_drawn = any(np.array_equal(run.learning_rate, other.learning_rate) for other in drawn)
+        if not is_drawn:
+            color = style.INK if len(chapter.runs) == 1 else run_color(position)
+            axes.plot(chapter.x(run), run.learning_rate, color=color, lw=0.9, dashes=(4, 2), gid="nominal")
+            drawn.append(run)
 
 
 def marker(run: Run) -> str | None:

@@ -104,9 +104,9 @@ def _plot_nothing(chapter: Chapter) -> Figure:
     """The answer where there is nothing to be drawn is a sentence."""
     parts = [*chapter.subtitle]
     page = Page(QUESTION, parts, _EXPLAINED, width=9.0, height=0.75)
-    found = " or ".join(label for _, label in SHARES)
     known = [any(not np.isnan(run.column(column)).all() for run in chapter.runs) for column, _ in SHARES]
     unknown = [label for (_, label), is_known in zip(SHARES, known, strict=True) if not is_known]
+    found = " or ".join(label for _, label in SHARES if label not in unknown)
     text = f"Nowhere: none of the {len(chapter.parameters)} parameters has elements that are {found}."
     if unknown:
         text += f" Not known from this state: {', '.join(unknown)}."

@@ -47,7 +47,12 @@ def styled(plot: Plot) -> Plot:
 
         settings: Any = {**cast("dict[str, Any]", seaborn.axes_style("ticks")), **_rc()}
         with matplotlib.rc_context(settings):
-            return plot(*args, **kwargs)
+            figure = plot(*args, **kwargs)
+            for axes in figure.axes:  # ticks are made when first asked for, in the settings of that moment
+                for axis in (axes.xaxis, axes.yaxis):
+                    axis.get_major_ticks()
+                    axis.get_minor_ticks()
+            return figure
 
     return cast("Plot", wrapper)
 
@@ -89,9 +94,9 @@ def number(value: float) -> str:
         return "–"
     if value == 0:
         return "0"
-    exponent = int(np.floor(np.log10(abs(value)) + 1e-12))
+    rounded = float(f"{value:.2g}")
+    exponent = int(np.floor(np.log10(abs(rounded)) + 1e-12))
     if -5 < exponent < 5:
-        rounded = float(f"{value:.2g}")
         return f"{rounded:.{1 - exponent}f}".rstrip("0").rstrip(".") if exponent < 1 else f"{rounded:.0f}"
     return power(value)
 
@@ -106,11 +111,11 @@ def power(value: float) -> str:
 
 
 def count(value: float) -> str:
-    """A number of steps or elements, short: `950`, `12k`, `1.5M`."""
+    """A number of steps or elements, short where that loses nothing: `950`, `12k`, `1.5M`, `4940`."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size and value % (size / 100) == 0:
+        if abs(value) >= size and value % (size / 10) == 0:
             return f"{value / size:g}{letter}"
-    return f"{value:g}"
+    return f"{value:.15g}"
 
 
 def log_ticks(low: float, high: float, most: int = 5) -> list[float]:
@@ -153,11 +158,19 @@ def tick_text(tick: float, ticks: Sequence[float]) -> str:
     return power(tick)
 
 
+def count_ticks(low: float, high: float, most: int) -> list[float]:
+    """At most about `most` round whole numbers from `low` to `high`."""
+    from matplotlib.ticker import MaxNLocator
+
+    ticks = MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return [float(tick) for tick in ticks if low <= tick <= high]
+
+
 def set_count_axis(axis: Axis, low: float, high: float, most: int = 5) -> None:
     """A linear axis of whole numbers: steps or checkpoints."""
-    from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator
+    from matplotlib.ticker import FixedFormatter, FixedLocator
 
-    ticks = [t for t in MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= t <= high]
+    ticks = count_ticks(low, high, most)
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_major_formatter(FixedFormatter([count(tick) for tick in ticks]))
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, UnsupportedError
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
 from ckpt_inspect.formats import open_checkpoint
 
 RNG = np.random.default_rng(0)
@@ -283,6 +283,22 @@ def test_nothing_outside_the_file_is_followed(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"{tmp_path / 'l.weights.h5'}: dataset 'vars/3' takes its values from other files, which is not followed"
     )
+
+
+@pytest.mark.parametrize("kind", ["m.h5", "m.keras"])
+def test_closed(tmp_path: Path, kind: str) -> None:
+    """A closed checkpoint says that it is closed; closing twice is harmless; unknown names are unknown."""
+    write_whole_model(tmp_path / "m.h5")
+    write_archive(tmp_path / "m.keras")
+    checkpoint = open_checkpoint(tmp_path / kind)
+    name = next(iter(checkpoint.tensors))
+    with pytest.raises(NotFoundError):
+        checkpoint.read("nothing")
+    checkpoint.close()
+    checkpoint.close()
+    with pytest.raises(RequestError) as caught:
+        checkpoint.read(name)
+    assert str(caught.value) == f"{tmp_path / kind}: has been closed; open it again"
 
 
 def test_own_store_is_no_checkpoint(tmp_path: Path) -> None:

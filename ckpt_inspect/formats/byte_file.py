@@ -41,7 +41,7 @@ class ByteFile:
         view = memoryview(buffer.data)
         try:
             while view:
-                count = os.preadv(descriptor, (view,), offset)
+                count = _read_at(descriptor, view, offset)
                 if not count:
                     raise DamagedFileError(
                         f"{self.path}: is {self._size} bytes long, but bytes up to {offset + len(view)} are asked for: "
@@ -78,12 +78,31 @@ class ByteFile:
                 raise RequestError(f"{self.path}: its checkpoint has been closed; open it again")
             if self._descriptor is None:
                 try:
-                    descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+                    descriptor = os.open(
+                        self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+                    )
                     self._size = os.fstat(descriptor).st_size
                 except OSError as error:
                     raise unreadable(self.path, error) from None
                 self._descriptor = descriptor
             return self._descriptor
+
+
+if hasattr(os, "preadv"):
+
+    def _read_at(descriptor: int, view: memoryview, offset: int) -> int:
+        """Fill the start of `view`, without moving the file's position; the number of bytes, 0 at the end."""
+        return os.preadv(descriptor, (view,), offset)
+
+else:  # Windows
+    _seek_lock = Lock()
+
+    def _read_at(descriptor: int, view: memoryview, offset: int) -> int:
+        with _seek_lock:
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            data = os.read(descriptor, min(len(view), 1 << 30))
+        view[: len(data)] = data
+        return len(data)
 
 
 def unreadable(path: Path, error: OSError) -> CkptInspectError:

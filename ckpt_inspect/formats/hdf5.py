@@ -72,6 +72,7 @@ class Hdf5Checkpoint(Checkpoint):
         self.files = tuple(files)
         self._sources = tuple(sources)
         self._handles: list[h5py.File] = []
+        self._datasets: dict[str, _Dataset] = {}
         self._attributes: dict[str, Any] = {}
         self._labels: dict[str, str] = {}
         self._offsets: dict[str, int | None] = {}
@@ -112,11 +113,10 @@ class Hdf5Checkpoint(Checkpoint):
             )
 
     def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
+        spec = self.spec(name)
         dataset = self._datasets.get(name)
         if dataset is None:
-            self.spec(name)
-            raise AssertionError  # spec() has raised
-        spec = dataset.spec
+            raise RequestError(f"{self.path}: has been closed; open it again")
         if not 0 <= start <= stop <= spec.size:
             raise RequestError(f"{self.path}: tensor {name!r} has {spec.size} elements, not {start}:{stop}")
         if spec.dtype == STRING:

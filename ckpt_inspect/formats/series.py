@@ -27,8 +27,8 @@ STORE_SUFFIX = ".ckpt-inspect.h5"
 
 _KERAS_SUFFIXES = (".h5", ".hdf5", ".keras")
 _NEVER = re.compile(
-    r"\.(meta|pb|pbtxt|json|txt|md|rst|csv|tsv|ya?ml|toml|ini|cfg|lock|log|out|err|py|pyc|ipynb|sh|js|css|html?|png|jpe?g|"
-    r"gif|svg|pdf|npy|npz|pkl|pickle|pt|pth|onnx|tflite|safetensors|gz|tar|tgz|bz2|xz|7z|zip|mp[34]|wav|avi|so|whl)$"
+    r"\.(meta|pb|pbtxt|json|txt|md|rst|csv|tsv|ya?ml|toml|ini|cfg|lock|log|out|err|py|pyc|ipynb|sh|js|css|html?|png|jpe?g|bmp|tiff?|webp|"
+    r"gif|svg|pdf|npy|npz|pkl|pickle|pt|pth|onnx|tflite|safetensors|tfrecords?|parquet|arrow|jsonl|mat|db|gz|tar|tgz|bz2|xz|7z|zip|mp[34]|wav|avi|so|whl)$"
     r"|\.tfevents\.|\.tmp|^checkpoint$",
     re.IGNORECASE,
 )
@@ -64,15 +64,16 @@ def find_checkpoints(folder_or_glob: str | os.PathLike[str], step_of: StepOf | N
 
 def find_runs(paths: Iterable[str | os.PathLike[str]], step_of: StepOf | None = None) -> tuple[Run, ...]:
     """The runs in folders, behind glob patterns and at paths; raises NotFoundError for a path that holds none."""
-    found: dict[Path, None] = {}
+    found: dict[str, Path] = {}
     for given in paths:
         path = Path(given)
         below = list(_expand(path))
         if not below:
-            raise NotFoundError(_nothing_found(path))
-        found.update(dict.fromkeys(below))
+            raise _nothing_found(path)
+        for checkpoint in below:
+            found.setdefault(os.path.abspath(checkpoint), checkpoint)  # noqa: PTH100 - Path.absolute keeps `..`
     groups: dict[tuple[Path, str], list[Path]] = {}
-    for checkpoint in found:
+    for checkpoint in found.values():
         groups.setdefault((checkpoint.parent, _stem(checkpoint.name)), []).append(checkpoint)
     by_folder: dict[Path, list[tuple[str, list[Path]]]] = {}
     for (folder, stem), group in groups.items():

@@ -193,6 +193,8 @@ def _resolve_step(
             problems,
         )
     if raw is not None:
+        if found.family == "keras1" and raw > 0:
+            problems.append(_unordered_counter(raw))
         return raw, _counted(checkpoint, found, raw), problems
     if powers is not None:
         if powers.step is not None:
@@ -209,6 +211,15 @@ def _resolve_step(
         None,
         Sourced(None, "unknown", open_powers or "nothing in the file counts this optimizer's updates"),
         problems,
+    )
+
+
+def _unordered_counter(raw: int) -> Problem:
+    return Problem(
+        "step-unordered",
+        f"Keras before OptimizerV2 counts an update while it computes it: the last one used {raw} or {raw + 1} for its step",
+        f"{raw} was taken; the two differ by about {100 / (2 * raw):.2g} % in the effective learning rate",
+        "info",
     )
 
 

@@ -217,7 +217,8 @@ def _resolve_step(
 def _unordered_counter(raw: int) -> Problem:
     return Problem(
         "step-unordered",
-        f"Keras before OptimizerV2 counts an update while it computes it: the last one used {raw} or {raw + 1} for its step",
+        f"Keras before OptimizerV2 counts an update while it computes it: the last one used {raw} or {raw + 1} for its "
+        "step",
         f"{raw} was taken; the two differ by about {100 / (2 * raw):.2g} % in the effective learning rate",
         "info",
     )

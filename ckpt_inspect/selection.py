@@ -50,6 +50,9 @@ class ChosenRun:
         """The run's name."""
         return self._run.run
 
+    def __len__(self) -> int:
+        return len(self._run)
+
     def to_frame(self, kind: str = "parameters") -> DataFrame:
         """As the run's own, with the rows of the chosen parameters."""
         frame = self._run.to_frame(kind)

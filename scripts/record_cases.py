@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """Record conformance cases with other versions of TensorFlow and Keras, for tests and for conformance.py.
 
-    python record_cases.py record OUT --python PYTHON --recorder keras:v2 --prefix tf24_v2 [-k REGEX] [--path DIR] [--env NAME=VALUE]
+    python record_cases.py record OUT --python PYTHON --recorder keras:v2 --prefix tf24_v2
+                                  [-k REGEX] [--path DIR] [--env NAME=VALUE]
     python record_cases.py finish OUT [-k REGEX]
     python record_cases.py list
 
-`record` runs a recorder (case_recorders/) under PYTHON, the interpreter that has the version to be recorded, and finishes
-what it made. `finish` needs an interpreter with TensorFlow, h5py and ml_dtypes: it finds by exact value matching which
-recorded arrays are in the files (keymap.json), and holds the recorded updates against the formulas, so that a mistake of the
-recorder is not taken for one of the package. It uses nothing of the package.
+`record` runs a recorder (case_recorders/) under PYTHON, the interpreter that has the version to be recorded, and
+finishes what it made. `finish` needs an interpreter with TensorFlow, h5py and ml_dtypes: it finds by exact value matching
+which recorded arrays are in the files (keymap.json), and holds the recorded updates against the formulas, so that a
+mistake of the recorder is not taken for one of the package. It uses nothing of the package.
 """
+
+# ruff: noqa: T201 - a program that prints
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ RECORDERS = {
 }
 
 
-# ------------------------------------------------------------------------------------------------------------------- keymap
+# ------------------------------------------------------------------------------------------------------------- keymap
 
 
 def arrays_of_h5(file) -> dict[str, np.ndarray]:
@@ -60,7 +63,9 @@ def arrays_of_bundle(prefix: str) -> dict[str, np.ndarray]:
         try:
             found[name] = reader.get_tensor(name)
         except Exception:  # slices of a V1 file, which this reader doesn't join
-            found[name] = tf.raw_ops.RestoreV2(prefix=prefix, tensor_names=[name], shape_and_slices=[""], dtypes=[dtype])[0].numpy()
+            found[name] = tf.raw_ops.RestoreV2(
+                prefix=prefix, tensor_names=[name], shape_and_slices=[""], dtypes=[dtype]
+            )[0].numpy()
     return found
 
 
@@ -74,7 +79,11 @@ def arrays_in(path: Path) -> dict[str, np.ndarray]:
         return arrays_of_bundle(str(path / "variables" / "variables"))
     if path.is_dir():  # BackupAndRestore
         inside = sorted([*path.rglob("*.weights.h5"), *path.rglob("*.index")])
-        return arrays_of_h5(inside[-1]) if inside[-1].suffix == ".h5" else arrays_of_bundle(str(inside[-1])[: -len(".index")])
+        return (
+            arrays_of_h5(inside[-1])
+            if inside[-1].suffix == ".h5"
+            else arrays_of_bundle(str(inside[-1])[: -len(".index")])
+        )
     return arrays_of_bundle(str(path))
 
 
@@ -104,7 +113,11 @@ def keymap(case: Path, truth: dict, arrays) -> dict:
                         s = e.get("slice")
                         if s:
                             cut = tuple(slice(b, b + n) for b, n in zip(s["var_offset"], s["var_shape"], strict=True))
-                            hits = [f"{k}[slice]" for k, x in inside.get(tuple(s["full_shape"]), []) if np.array_equal(x[cut], a, equal_nan=True)]
+                            hits = [
+                                f"{k}[slice]"
+                                for k, x in inside.get(tuple(s["full_shape"]), [])
+                                if np.array_equal(x[cut], a, equal_nan=True)
+                            ]
                         else:
                             hits = [k for k, x in inside.get(a.shape, []) if np.array_equal(x, a, equal_nan=True)]
                         if values_first:
@@ -114,10 +127,14 @@ def keymap(case: Path, truth: dict, arrays) -> dict:
                         row[f"{e['index']} {e.get('path') or e['name']} | {what}"] = hits
                         if not hits:
                             unmatched.append(f"{c['tag']} {label} {e['index']} {what}")
-    return {"note": "derived by exact value matching (NOT part of the live truth)", "keymap": result, "unmatched": unmatched}
+    return {
+        "note": "derived by exact value matching (NOT part of the live truth)",
+        "keymap": result,
+        "unmatched": unmatched,
+    }
 
 
-# ------------------------------------------------------------------------------------------------------------- verification
+# ------------------------------------------------------------------------------------------------------- verification
 
 
 def option(o: dict, *names, default=None):
@@ -168,7 +185,11 @@ def worst(o: dict, arrays: dict, tag: str, t: int) -> float | None:
         if want is None:
             continue
         d = wide(a["after"]) - wide(a["before"])
-        lim = np.spacing(np.abs(wide(a["before"])).astype(np.float32)).astype(float) if e["dtype"].startswith("float32") else 0
+        lim = (
+            np.spacing(np.abs(wide(a["before"])).astype(np.float32)).astype(float)
+            if e["dtype"].startswith("float32")
+            else 0
+        )
         big = np.max(np.abs(d)) if d.size else 0
         if big:
             errors.append(float(np.max(np.maximum(np.abs(want - d) - 2 * lim, 0)) / big))
@@ -184,11 +205,24 @@ def verify(truth: dict, arrays: dict) -> list[str]:
             if not t:
                 continue
             if "race" in (o.get("t_used_last_source") or ""):
-                # nothing orders the increment and the read in these graphs: the live change tells
-                errors = {n: worst(o, arrays, c["tag"], n) for n in (t, t + 1)}
-                if errors[t] is not None and errors[t + 1] < errors[t]:
-                    o["t_used_last"] = t = t + 1
-                o["t_used_last_source"] = "race: chosen from the live delta" if t != o["iterations"] else "chosen from the live delta (could race)"
+                # nothing orders the increment and the reads in these graphs: the live change tells
+                decay, rate, t = option(o, "decay", default=0.0), o["lr_used_last"], o["iterations"]
+                if decay and o["inner_cls"] != "Nadam":
+                    rate = option(o, "lr", "learning_rate") / (1 + decay * (t - 1))
+                late = rate * (1 + decay * (t - 1)) / (1 + decay * t) if o["inner_cls"] != "Nadam" else rate
+                errors = {
+                    (n, lr): worst({**o, "lr_used_last": lr}, arrays, c["tag"], n)
+                    for lr in (rate, late)
+                    for n in (t, t + 1)
+                }
+                if None not in errors.values():
+                    t, o["lr_used_last"] = min(errors, key=lambda x: errors[x])
+                    o["t_used_last"] = t
+                o["t_used_last_source"] = (
+                    "race: chosen from the live delta"
+                    if t != o["iterations"]
+                    else "chosen from the live delta (could race)"
+                )
             error = worst(o, arrays, c["tag"], t)
             if error is None:
                 o["t_used_last_source"] += " (no numeric check)" if "numeric" not in o["t_used_last_source"] else ""
@@ -196,7 +230,7 @@ def verify(truth: dict, arrays: dict) -> list[str]:
                 if o["t_used_last_source"] == "rule":
                     o["t_used_last_source"] = "rule, numerically verified against the live delta"
             else:
-                odd.append(f"{truth['case_id']} {c['tag']} {label}: the formula is off by {error:.1e} of the real update (t = {t})")
+                odd.append(f"{truth['case_id']} {c['tag']} {label}: off by {error:.1e} of the real update (t = {t})")
     return odd
 
 
@@ -221,7 +255,7 @@ def finish(out: Path, only: str) -> int:
     return bad
 
 
-# -------------------------------------------------------------------------------------------------------------------- main
+# --------------------------------------------------------------------------------------------------------------- main
 
 
 def main() -> int:
@@ -232,7 +266,9 @@ def main() -> int:
     record.add_argument("--python", required=True, help="the interpreter that has the version to be recorded")
     record.add_argument("--recorder", required=True, help="e.g. keras:k3; see `list`")
     record.add_argument("--prefix", required=True, help="beginning of the cases' names, e.g. tf24_v2")
-    record.add_argument("--path", action="append", default=[], help="folder to put on PYTHONPATH, for a package laid over PYTHON's own")
+    record.add_argument(
+        "--path", action="append", default=[], help="folder to put on PYTHONPATH, for a package laid over PYTHON's own"
+    )
     record.add_argument("--env", action="append", default=[], help="NAME=VALUE, e.g. KERAS_BACKEND=jax")
     record.add_argument("-k", default="", help="only cases whose name matches this regular expression")
     again = commands.add_parser("finish")
@@ -246,7 +282,12 @@ def main() -> int:
     if a.command == "record":
         name, _, flavour = a.recorder.partition(":")
         here = Path(__file__).resolve().parent
-        env = {**os.environ, **dict(e.split("=", 1) for e in a.env), "PYTHONPATH": os.pathsep.join([*a.path, str(here)]), "PYTHONDONTWRITEBYTECODE": "1"}
+        env = {
+            **os.environ,
+            **dict(e.split("=", 1) for e in a.env),
+            "PYTHONPATH": os.pathsep.join([*a.path, str(here)]),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
         a.out.mkdir(parents=True, exist_ok=True)
         command = [a.python, "-m", RECORDERS[name], flavour, a.prefix, str(a.out.resolve()), *([a.k] if a.k else [])]
         code = subprocess.run(command, env=env, cwd=a.out, check=False).returncode

@@ -50,8 +50,14 @@ class Case(object):
         os.makedirs(self.folder)
         self.arrays = {}
         self.truth = dict(
-            case_id=case_id, format=format, optimizer=optimizer, notes=notes, entry="",
-            python=platform.python_version(), checkpoints=[], **(versions or {})
+            case_id=case_id,
+            format=format,
+            optimizer=optimizer,
+            notes=notes,
+            entry="",
+            python=platform.python_version(),
+            checkpoints=[],
+            **(versions or {}),
         )
 
     def file(self, *parts):
@@ -78,7 +84,9 @@ class Case(object):
 
 
 def variable_entry(index, name, shape, dtype, slots, path=None, **more):
-    return dict(index=index, name=name, path=path, shape=[int(n) for n in shape], dtype=str(dtype), slots=sorted(slots), **more)
+    return dict(
+        index=index, name=name, path=path, shape=[int(n) for n in shape], dtype=str(dtype), slots=sorted(slots), **more
+    )
 
 
 def run_all(makers, prefix, out, only=None):
@@ -98,7 +106,10 @@ def run_all(makers, prefix, out, only=None):
             shutil.rmtree(os.path.join(out, case_id), ignore_errors=True)
             where = traceback.extract_tb(sys.exc_info()[2])
             mine = [w for w in where if "case_recorders" in w[0]][-1]
-            print("FAILED %s: %s: %s (%s:%d)" % (case_id, type(error).__name__, str(error).split("\n")[0][:200], os.path.basename(mine[0]), mine[1]))
+            print(
+                "FAILED %s: %s: %s (%s:%d)"
+                % (case_id, type(error).__name__, str(error).split("\n")[0][:200], os.path.basename(mine[0]), mine[1])
+            )
             if os.environ.get("RECORD_CASES_TRACEBACK"):
                 traceback.print_exc()
         sys.stdout.flush()

@@ -2,8 +2,8 @@
 
     python -m case_recorders.keras FLAVOUR PREFIX OUT [REGEX]        (in scripts/; scripts/record_cases.py calls it so)
 
-FLAVOUR: v2 (OptimizerV2 where it is the default, or optimizers.legacy), new (the optimizer of Keras 2.9-2.15), k3 (Keras 3,
-whatever the backend), tfk and tfkleg (tf_keras), tfa (tensorflow-addons on top of v2).
+FLAVOUR: v2 (OptimizerV2 where it is the default, or optimizers.legacy), new (the optimizer of Keras 2.9-2.15),
+k3 (Keras 3, whatever the backend), tfk and tfkleg (tf_keras), tfa (tensorflow-addons on top of v2).
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import zlib
 
 import numpy as np
 
-from case_recorders.case import Case, plain, run_all, stored, variable_entry
+from case_recorders.case import Case, plain, run_all, variable_entry
 from case_recorders.models import Models
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -103,8 +103,15 @@ def inner_most(opt):
 class Tracked(object):
     """One optimizer and the variables it trains; remembers the weights around its last real update."""
 
-    SLOTS = [("_momentums", "m"), ("_velocities", "v"), ("_velocity_hats", "vhat"), ("_m", "m"), ("_u", "u"), ("_accumulated_gradients", "accum_grad"),
-             ("_model_variables_moving_average", "ema")]  # fmt: skip
+    SLOTS = [
+        ("_momentums", "m"),
+        ("_velocities", "v"),
+        ("_velocity_hats", "vhat"),
+        ("_m", "m"),
+        ("_u", "u"),
+        ("_accumulated_gradients", "accum_grad"),
+        ("_model_variables_moving_average", "ema"),
+    ]
 
     def __init__(self, k, opt, variables):
         self.k, self.opt, self.inner, self.variables = k, opt, inner_most(opt), list(variables)
@@ -145,7 +152,9 @@ class Tracked(object):
         self.calls += 1
         n = self.accumulation()
         # OptimizerV2 counts a step that its LossScaleOptimizer skipped
-        self.skipped = type(self.opt).__name__ == "LossScaleOptimizer" and all(np.array_equal(a, b) for a, b in zip(before, self.values()))
+        self.skipped = type(self.opt).__name__ == "LossScaleOptimizer" and all(
+            np.array_equal(a, b) for a, b in zip(before, self.values())
+        )
         if self.count() != count and not (n and self.count() % n) and not self.skipped:
             self.lr_used, self.before, self.after, self.before_count = lr, before, self.values(), count
             self.t_used = self.exponent()
@@ -169,7 +178,7 @@ class Tracked(object):
         for attribute, name in self.SLOTS:
             held = getattr(o, attribute, None)
             name = {"m": "momentum", "v": "rms"}.get(name, name) if rms else name
-            if isinstance(held, (list, tuple)) or hasattr(held, "__getitem__") and hasattr(held, "__len__"):
+            if isinstance(held, (list, tuple)) or (hasattr(held, "__getitem__") and hasattr(held, "__len__")):
                 if at < len(held) and held[at] is not None and tuple(held[at].shape) == tuple(v.shape):
                     found[name] = number(held[at])
         return found
@@ -179,7 +188,11 @@ class Tracked(object):
         for i, v in enumerate(self.variables):
             slots = self.slots(i, v)
             dtype = v.dtype if isinstance(v.dtype, str) else v.dtype.name
-            entries.append(variable_entry(i, v.name, v.shape, dtype, slots, path=getattr(v, "path", None) if self.flavour == "k3" else None))
+            entries.append(
+                variable_entry(
+                    i, v.name, v.shape, dtype, slots, path=getattr(v, "path", None) if self.flavour == "k3" else None
+                )
+            )
             row = dict(value=number(v), before=self.before and self.before[i], after=self.after and self.after[i])
             row.update({"slot_" + name: a for name, a in slots.items()})
             arrays.append(row)
@@ -192,15 +205,27 @@ class Tracked(object):
             scalars.update(iterations_property=int(number(o.iterations)), iterations_raw_variable=self.count())
         n = self.count()
         rec = dict(
-            cls=type(self.opt).__name__, inner_cls=type(o).__name__, module=type(self.opt).__module__, inner_module=type(o).__module__,
-            flavor=self.flavour if o is self.opt else "wrap", inner_flavor=self.flavour, config=plain(self.opt.get_config()), iterations=n,
-            iterations_before_last_apply=self.before_count, apply_gradients_calls=self.calls, t_used_last=self.t_used,
-            t_used_last_source="rule", lr_used_last=self.lr_used, lr_next=self.lr(), scalars=scalars, variables=entries,
-        )  # fmt: skip
+            cls=type(self.opt).__name__,
+            inner_cls=type(o).__name__,
+            module=type(self.opt).__module__,
+            inner_module=type(o).__module__,
+            flavor=self.flavour if o is self.opt else "wrap",
+            inner_flavor=self.flavour,
+            config=plain(self.opt.get_config()),
+            iterations=n,
+            iterations_before_last_apply=self.before_count,
+            apply_gradients_calls=self.calls,
+            t_used_last=self.t_used,
+            t_used_last_source="rule",
+            lr_used_last=self.lr_used,
+            lr_next=self.lr(),
+            scalars=scalars,
+            variables=entries,
+        )
         return rec, arrays
 
 
-# ---------------------------------------------------------------------------------------------------------------- training
+# ----------------------------------------------------------------------------------------------------------- training
 
 
 def seeded(k, case_id):
@@ -230,11 +255,29 @@ def trainables(model):
     return list(model.trainable_variables)
 
 
-# ------------------------------------------------------------------------------------------------- tf.train.Checkpoint cases
+# ------------------------------------------------------------------------------------------ tf.train.Checkpoint cases
 
 
-def ckpt_case(k, out, optimizer, model="base", saves=(2, 4), text="Adam", notes="", wrap=None, reverse=False, attributes=None, dtype=None,
-              write=False, only=None, change_lr=None, inf_at=None, build_only=False, alone=False, manager=True):  # fmt: skip
+def ckpt_case(
+    k,
+    out,
+    optimizer,
+    model="base",
+    saves=(2, 4),
+    text="Adam",
+    notes="",
+    wrap=None,
+    reverse=False,
+    attributes=None,
+    dtype=None,
+    write=False,
+    only=None,
+    change_lr=None,
+    inf_at=None,
+    build_only=False,
+    alone=False,
+    manager=True,
+):
     """One model, one optimizer, a training loop by hand; `attributes(model, opt)` are what the Checkpoint holds."""
 
     def make(case_id):
@@ -265,7 +308,11 @@ def ckpt_case(k, out, optimizer, model="base", saves=(2, 4), text="Adam", notes=
         for target in saves:
             while step < target:
                 x, y = data(rng)
-                scale = (getattr(opt, "scale_loss", None) or getattr(opt, "get_scaled_loss", None)) if wrap == "lso" else None
+                scale = (
+                    (getattr(opt, "scale_loss", None) or getattr(opt, "get_scaled_loss", None))
+                    if wrap == "lso"
+                    else None
+                )
                 g = gradients(k, m, variables, x, y, scale)
                 if wrap == "lso" and k.flavour != "k3":
                     g = opt.get_unscaled_gradients(g)
@@ -281,7 +328,7 @@ def ckpt_case(k, out, optimizer, model="base", saves=(2, 4), text="Adam", notes=
 
 def gan_case(k, out, classes=("Adam", "Adam"), shared=False, names=("generator_optimizer", "discriminator_optimizer")):
     def make(case_id):
-        tf, K = k.tf, k.keras
+        tf = k.tf
         rng = seeded(k, case_id)
         L = k.layers
         g = k.Sequential([k.Input(shape=(3,)), L.Dense(4, activation="tanh"), L.Dense(2)])
@@ -289,8 +336,14 @@ def gan_case(k, out, classes=("Adam", "Adam"), shared=False, names=("generator_o
         go = getattr(k.optimizers, classes[0])(learning_rate=1e-3, beta_1=0.5, beta_2=0.9)
         do = getattr(k.optimizers, classes[1])(learning_rate=4e-3, beta_1=0.0, beta_2=0.99)
         tg, td = Tracked(k, go, trainables(g)), Tracked(k, do, trainables(d))
-        case = Case(out, case_id, "tf.train.Checkpoint", "%s, %s" % classes, "two optimizers; D twice per G step", k.versions())
-        man = tf.train.CheckpointManager(tf.train.Checkpoint(**{"generator": g, "discriminator": d, names[0]: go, names[1]: do}), case.folder, max_to_keep=None)
+        case = Case(
+            out, case_id, "tf.train.Checkpoint", "%s, %s" % classes, "two optimizers; D twice per G step", k.versions()
+        )
+        man = tf.train.CheckpointManager(
+            tf.train.Checkpoint(**{"generator": g, "discriminator": d, names[0]: go, names[1]: do}),
+            case.folder,
+            max_to_keep=None,
+        )
         for step in range(1, 5):
             for _ in range(2):
                 z, real = rng.randn(4, 3).astype("float32"), rng.randn(4, 2).astype("float32") + 1
@@ -304,7 +357,9 @@ def gan_case(k, out, classes=("Adam", "Adam"), shared=False, names=("generator_o
             tg.around(lambda: go.apply_gradients(zip(grads, trainables(g))))
             if step % 2 == 0:
                 path = man.save(checkpoint_number=step)
-                case.checkpoint("s%d" % step, os.path.basename(path), step, {names[0]: tg.record(), names[1]: td.record()})
+                case.checkpoint(
+                    "s%d" % step, os.path.basename(path), step, {names[0]: tg.record(), names[1]: td.record()}
+                )
         case.write()
 
     return make
@@ -325,8 +380,18 @@ def two_optimizers_case(k, out, overlapping):
         first, second = (variables, variables) if overlapping else (variables[:4], variables[4:])
         a, b = k.optimizers.Adam(learning_rate=0.01), k.optimizers.Adam(learning_rate=0.002, beta_1=0.8, beta_2=0.95)
         ta, tb = Tracked(k, a, first), Tracked(k, b, second)
-        case = Case(out, case_id, "tf.train.Checkpoint", "Adam, Adam", "two optimizers, " + ("one after the other over the same variables" if overlapping else "one for each half of a model"), k.versions())
-        man = tf.train.CheckpointManager(tf.train.Checkpoint(net=m, body_opt=a, head_opt=b), case.folder, max_to_keep=None)
+        case = Case(
+            out,
+            case_id,
+            "tf.train.Checkpoint",
+            "Adam, Adam",
+            "two optimizers, "
+            + ("one after the other over the same variables" if overlapping else "one for each half of a model"),
+            k.versions(),
+        )
+        man = tf.train.CheckpointManager(
+            tf.train.Checkpoint(net=m, body_opt=a, head_opt=b), case.folder, max_to_keep=None
+        )
         for step in range(1, 5):
             x, y = data(rng)
             g = gradients(k, m, first, x, y)
@@ -355,7 +420,10 @@ def shared_iter_case(k, out):
         tf = k.tf
         rng = seeded(k, case_id)
         step = tf.Variable(0, dtype="int64", name="global_step")
-        a, b = tf.Variable(rng.randn(3, 2).astype("float32"), name="a"), tf.Variable(rng.randn(3, 2).astype("float32"), name="b")
+        a, b = (
+            tf.Variable(rng.randn(3, 2).astype("float32"), name="a"),
+            tf.Variable(rng.randn(3, 2).astype("float32"), name="b"),
+        )
         oa, ob = k.optimizers.Adam(learning_rate=0.01), k.optimizers.Adam(learning_rate=0.01)
         oa.iterations = step
         ob.iterations = step
@@ -373,13 +441,20 @@ def shared_iter_case(k, out):
 
 
 def order_changes_case(k, out):
-    """A run resumed by another program: the optimizer is rebuilt with the variables in another order, the state restored by object."""
+    """Two programs of one run: the second builds its optimizer with the variables in the opposite order."""
 
     def make(case_id):
         tf = k.tf
         rng = seeded(k, case_id)
         m, data = Models(k).dup()
-        case = Case(out, case_id, "tf.train.Checkpoint", "Adam", "rebuilt with another order of variables between the checkpoints", k.versions())
+        case = Case(
+            out,
+            case_id,
+            "tf.train.Checkpoint",
+            "Adam",
+            "rebuilt with another order of variables between the checkpoints",
+            k.versions(),
+        )
         names = trainables(m)
         for number_, variables in ((3, names), (6, names[::-1])):
             if number_ == 6:
@@ -406,7 +481,8 @@ def order_changes_case(k, out):
     return make
 
 
-# ------------------------------------------------------------------------------------------------------- compile + fit cases
+# ------------------------------------------------------------------------------------------------ compile + fit cases
+
 
 @contextlib.contextmanager
 def nothing():
@@ -471,7 +547,21 @@ def fit_case(k, out, kind, optimizer, model="base", saves=(3,), text="Adam", not
     return make
 
 
-def callback_case(k, out, kind, callbacks, path, text_format, epochs=2, per_epoch=3, model="base", text="Adam", notes="", interrupt=False, final=None):
+def callback_case(
+    k,
+    out,
+    kind,
+    callbacks,
+    path,
+    text_format,
+    epochs=2,
+    per_epoch=3,
+    model="base",
+    text="Adam",
+    notes="",
+    interrupt=False,
+    final=None,
+):
     """fit() with Keras' own callbacks doing the saving, or changing the learning rate."""
 
     def make(case_id):
@@ -503,7 +593,15 @@ def callback_case(k, out, kind, callbacks, path, text_format, epochs=2, per_epoc
         batches = [data(rng) for _ in range(per_epoch)]
         x, y = np.concatenate([b[0] for b in batches]), np.concatenate([b[1] for b in batches])
         try:
-            m.fit(x, y, batch_size=4, epochs=epochs + interrupt, shuffle=False, verbose=0, callbacks=[Watch()] + callbacks(case) + ([Stop()] if interrupt else []))
+            m.fit(
+                x,
+                y,
+                batch_size=4,
+                epochs=epochs + interrupt,
+                shuffle=False,
+                verbose=0,
+                callbacks=[Watch()] + callbacks(case) + ([Stop()] if interrupt else []),
+            )
         except KeyboardInterrupt:
             pass
         if final:
@@ -517,7 +615,7 @@ def callback_case(k, out, kind, callbacks, path, text_format, epochs=2, per_epoc
     return make
 
 
-# -------------------------------------------------------------------------------------------------------------- what to make
+# ------------------------------------------------------------------------------------------------------- what to make
 
 
 def schedules(k):
@@ -559,7 +657,9 @@ def makers(k, out):
     new = f in ("new", "tfk", "k3")
     add = lambda name, maker: made.append((name, maker))
     ck = lambda name, opt, **kw: add("ckpt_" + name, ckpt_case(k, out, opt, **kw)) if tf else None
-    fit = lambda kind, name, opt, **kw: add("fit_" + kind + ("_" + name if name else ""), fit_case(k, out, kind, opt, **kw))
+    fit = lambda kind, name, opt, **kw: add(
+        "fit_" + kind + ("_" + name if name else ""), fit_case(k, out, kind, opt, **kw)
+    )
 
     # --- tf.train.Checkpoint
     ck("adam", Adam(), saves=(2, 4, 6))
@@ -571,8 +671,32 @@ def makers(k, out):
     ck("sgdm", of("SGD", momentum=0.9), text="SGD(momentum)")
     ck("rmsprop_mom", of("RMSprop", momentum=0.5, centered=True), text="RMSprop(momentum, centered)")
     ck("clipnorm", Adam(clipnorm=0.1))
-    for name in ("dup", "bn_dup", "many", "named", "frozen", "frozen_middle", "nested", "nested_deep", "nested_part_frozen", "shared", "two_inputs", "rnn",
-                 "bidirectional", "attention", "custom", "same_class", "scalar_first", "subclass", "subclass_nested", "timedistributed", "conv", "dropout", "options", "siamese"):  # fmt: skip
+    for name in (
+        "dup",
+        "bn_dup",
+        "many",
+        "named",
+        "frozen",
+        "frozen_middle",
+        "nested",
+        "nested_deep",
+        "nested_part_frozen",
+        "shared",
+        "two_inputs",
+        "rnn",
+        "bidirectional",
+        "attention",
+        "custom",
+        "same_class",
+        "scalar_first",
+        "subclass",
+        "subclass_nested",
+        "timedistributed",
+        "conv",
+        "dropout",
+        "options",
+        "siamese",
+    ):
         if name == "attention" and not hasattr(k.layers, "MultiHeadAttention"):
             continue
         ck(name, Adam(), model=name)
@@ -586,11 +710,23 @@ def makers(k, out):
     ck("f64_amsgrad", Adam(amsgrad=True), dtype="float64")
     ck("write", Adam(), write=True)
     ck("fresh", Adam(), saves=(0,))
-    ck("weights_only", Adam(), attributes=lambda m, p: dict(model=m), saves=(3,), notes="optimizer not in the Checkpoint")
+    ck(
+        "weights_only",
+        Adam(),
+        attributes=lambda m, p: dict(model=m),
+        saves=(3,),
+        notes="optimizer not in the Checkpoint",
+    )
     ck("opt_only", Adam(), attributes=lambda m, p: dict(optimizer=p), saves=(3,))
     ck("opt_only_amsgrad", Adam(amsgrad=True), model="dup", attributes=lambda m, p: dict(optimizer=p), saves=(3,))
     ck("odd_attribute", Adam(), attributes=lambda m, p: dict(net=m, my_Adam_2=p), saves=(3,))
-    ck("lr_changed", Adam(), change_lr=0.001, saves=(3,), notes="learning_rate set after the last update, before saving")
+    ck(
+        "lr_changed",
+        Adam(),
+        change_lr=0.001,
+        saves=(3,),
+        notes="learning_rate set after the last update, before saving",
+    )
     if tf:
 
         class Holder(getattr(tf, "Module", object)):
@@ -620,13 +756,48 @@ def makers(k, out):
         add("ckpt_order_changes", order_changes_case(k, out))
         if f != "k3":
             add("ckpt_shared_iter", shared_iter_case(k, out))
-        ck("lso", lambda: k.loss_scaled(o.Adam(learning_rate=0.01)), wrap="lso", inf_at=3, saves=(2, 6), text="LossScaleOptimizer(Adam)")
-        ck("lso_amsgrad_dup", lambda: k.loss_scaled(o.Adam(learning_rate=0.01, amsgrad=True)), model="dup", wrap="lso", saves=(3,), text="LossScaleOptimizer(Adam)")
-        ck("lso_sched", lambda: k.loss_scaled(o.Adam(learning_rate=schedules(k)["expdecay"]())), wrap="lso", saves=(3,), text="LossScaleOptimizer(Adam)")
+        ck(
+            "lso",
+            lambda: k.loss_scaled(o.Adam(learning_rate=0.01)),
+            wrap="lso",
+            inf_at=3,
+            saves=(2, 6),
+            text="LossScaleOptimizer(Adam)",
+        )
+        ck(
+            "lso_amsgrad_dup",
+            lambda: k.loss_scaled(o.Adam(learning_rate=0.01, amsgrad=True)),
+            model="dup",
+            wrap="lso",
+            saves=(3,),
+            text="LossScaleOptimizer(Adam)",
+        )
+        ck(
+            "lso_sched",
+            lambda: k.loss_scaled(o.Adam(learning_rate=schedules(k)["expdecay"]())),
+            wrap="lso",
+            saves=(3,),
+            text="LossScaleOptimizer(Adam)",
+        )
     for name, s in schedules(k).items():
         ck(name, (lambda s: lambda: o.Adam(learning_rate=s()))(s), saves=(2, 5), text="Adam+" + name)
-        if name in ("expstair", "piecewise", "polynomial", "polycycle", "inversetime", "cosine", "cosinerestarts", "cosinewarm"):
-            fit("keras" if f == "k3" else "h5", name, (lambda s: lambda: o.Adam(learning_rate=s()))(s), saves=(2, 5), text="Adam+" + name)
+        if name in (
+            "expstair",
+            "piecewise",
+            "polynomial",
+            "polycycle",
+            "inversetime",
+            "cosine",
+            "cosinerestarts",
+            "cosinewarm",
+        ):
+            fit(
+                "keras" if f == "k3" else "h5",
+                name,
+                (lambda s: lambda: o.Adam(learning_rate=s()))(s),
+                saves=(2, 5),
+                text="Adam+" + name,
+            )
     if f in ("v2", "tfkleg"):
         ck("decay", Adam(decay=0.5), saves=(2, 5))
         fit("h5", "decay", Adam(decay=0.5), saves=(2, 5))
@@ -665,7 +836,13 @@ def makers(k, out):
             fit("keras", "gradaccum", Adam(gradient_accumulation_steps=2), saves=(4,), text="Adam(grad_accum=2)")
             fit("h5", "gradaccum", Adam(gradient_accumulation_steps=2), saves=(4,), text="Adam(grad_accum=2)")
             fit("weights_h5", "gradaccum", Adam(gradient_accumulation_steps=2), saves=(4,), text="Adam(grad_accum=2)")
-            fit("keras", "gradaccum_ema_amsgrad", Adam(gradient_accumulation_steps=2, use_ema=True, amsgrad=True), model="dup", saves=(4,))
+            fit(
+                "keras",
+                "gradaccum_ema_amsgrad",
+                Adam(gradient_accumulation_steps=2, use_ema=True, amsgrad=True),
+                model="dup",
+                saves=(4,),
+            )
     if f == "tfa":
         import tensorflow_addons as tfa
 
@@ -676,16 +853,43 @@ def makers(k, out):
         ck("tfa_lazyadam", lambda: t.LazyAdam(learning_rate=0.01), text="tfa LazyAdam")
         ck("tfa_lazyadam_dup", lambda: t.LazyAdam(learning_rate=0.01), model="dup", text="tfa LazyAdam")
         ck("tfa_radam", lambda: t.RectifiedAdam(learning_rate=0.01), text="tfa RectifiedAdam", saves=(3, 7))
-        ck("tfa_lookahead", lambda: t.Lookahead(o.Adam(learning_rate=0.01), sync_period=3), text="tfa Lookahead(Adam, sync 3)", saves=(5, 6))
-        ck("tfa_ranger_lookahead", lambda: t.Lookahead(t.RectifiedAdam(learning_rate=0.01), sync_period=4), text="Lookahead(RAdam)", saves=(7,))
-        ck("tfa_swa", lambda: t.SWA(o.Adam(learning_rate=0.01), start_averaging=0, average_period=2), text="tfa SWA(Adam)", saves=(5,))
-        ck("tfa_swa_movingaverage", lambda: t.MovingAverage(o.Adam(learning_rate=0.01), average_decay=0.9), text="tfa MovingAverage(Adam)", saves=(4,))
+        ck(
+            "tfa_lookahead",
+            lambda: t.Lookahead(o.Adam(learning_rate=0.01), sync_period=3),
+            text="tfa Lookahead(Adam, sync 3)",
+            saves=(5, 6),
+        )
+        ck(
+            "tfa_ranger_lookahead",
+            lambda: t.Lookahead(t.RectifiedAdam(learning_rate=0.01), sync_period=4),
+            text="Lookahead(RAdam)",
+            saves=(7,),
+        )
+        ck(
+            "tfa_swa",
+            lambda: t.SWA(o.Adam(learning_rate=0.01), start_averaging=0, average_period=2),
+            text="tfa SWA(Adam)",
+            saves=(5,),
+        )
+        ck(
+            "tfa_swa_movingaverage",
+            lambda: t.MovingAverage(o.Adam(learning_rate=0.01), average_decay=0.9),
+            text="tfa MovingAverage(Adam)",
+            saves=(4,),
+        )
         for kind in ("h5", "savedmodel", "saveweights_tf"):
-            fit(kind, "tfa_adamw", lambda: t.AdamW(weight_decay=0.05, learning_rate=0.01), model="dup", text="tfa AdamW")
+            fit(
+                kind, "tfa_adamw", lambda: t.AdamW(weight_decay=0.05, learning_rate=0.01), model="dup", text="tfa AdamW"
+            )
             fit(kind, "tfa_lamb", lambda: t.LAMB(learning_rate=0.01), text="tfa LAMB")
             fit(kind, "tfa_radam", lambda: t.RectifiedAdam(learning_rate=0.01), text="tfa RectifiedAdam", saves=(7,))
             fit(kind, "tfa_lazyadam", lambda: t.LazyAdam(learning_rate=0.01), text="tfa LazyAdam")
-            fit(kind, "tfa_lookahead", lambda: t.Lookahead(o.Adam(learning_rate=0.01), sync_period=6), text="tfa Lookahead(Adam)")
+            fit(
+                kind,
+                "tfa_lookahead",
+                lambda: t.Lookahead(o.Adam(learning_rate=0.01), sync_period=6),
+                text="tfa Lookahead(Adam)",
+            )
         return made
 
     # --- compile, train, save
@@ -696,9 +900,36 @@ def makers(k, out):
         kinds += ["savedmodel", "saveweights_tf"]
         if v >= (2, 12):
             kinds += ["keras", "weights_h5"]
-    forms = ["sequential", "sequential_deferred", "dup", "bn_dup", "many", "named", "frozen", "frozen_middle", "nested", "nested_deep", "nested_frozen", "nested_part_frozen",
-             "shared", "two_inputs", "rnn", "bidirectional", "attention", "conv", "timedistributed", "custom", "same_class", "scalar_first", "subclass", "subclass_nested",
-             "dropout", "options", "siamese", "two_classes_mixed"]  # fmt: skip
+    forms = [
+        "sequential",
+        "sequential_deferred",
+        "dup",
+        "bn_dup",
+        "many",
+        "named",
+        "frozen",
+        "frozen_middle",
+        "nested",
+        "nested_deep",
+        "nested_frozen",
+        "nested_part_frozen",
+        "shared",
+        "two_inputs",
+        "rnn",
+        "bidirectional",
+        "attention",
+        "conv",
+        "timedistributed",
+        "custom",
+        "same_class",
+        "scalar_first",
+        "subclass",
+        "subclass_nested",
+        "dropout",
+        "options",
+        "siamese",
+        "two_classes_mixed",
+    ]
     for kind in kinds:
         fit(kind, "", Adam(), saves=(3, 6))
         fit(kind, "amsgrad_dup", Adam(amsgrad=True), model="dup")
@@ -712,14 +943,36 @@ def makers(k, out):
         fit(kind, "sched", lambda: o.Adam(learning_rate=schedules(k)["expdecay"]()), text="Adam+ExponentialDecay")
         if tf:
             fit(kind, "lso", Adam(), policy="mixed_float16", text="LossScaleOptimizer(Adam) mixed_float16")
-            fit(kind, "lso_dup_amsgrad", Adam(amsgrad=True), model="dup", policy="mixed_float16", text="LossScaleOptimizer(Adam) mixed_float16")
-        fit(kind, "scalar_first_sched", lambda: o.Adam(learning_rate=schedules(k)["expdecay"]()), model="scalar_first", text="Adam+ExponentialDecay")
+            fit(
+                kind,
+                "lso_dup_amsgrad",
+                Adam(amsgrad=True),
+                model="dup",
+                policy="mixed_float16",
+                text="LossScaleOptimizer(Adam) mixed_float16",
+            )
+        fit(
+            kind,
+            "scalar_first_sched",
+            lambda: o.Adam(learning_rate=schedules(k)["expdecay"]()),
+            model="scalar_first",
+            text="Adam+ExponentialDecay",
+        )
         for form in forms:
             if form == "attention" and not hasattr(k.layers, "MultiHeadAttention"):
                 continue
             if kind == "h5" and (form.startswith("subclass")):
                 continue  # HDF5 takes no subclassed models
-            if kind == "savedmodel" and form in ("rnn", "bidirectional", "conv", "custom", "timedistributed", "attention", "siamese", "two_classes_mixed"):
+            if kind == "savedmodel" and form in (
+                "rnn",
+                "bidirectional",
+                "conv",
+                "custom",
+                "timedistributed",
+                "attention",
+                "siamese",
+                "two_classes_mixed",
+            ):
                 continue  # each takes half a minute of tracing, and their keys are those of saveweights_tf
             fit(kind, form, Adam(), model=form)
     fit("h5_weightsonly", "", Adam(), text="Adam (not saved)") if f != "k3" else None
@@ -734,21 +987,90 @@ def makers(k, out):
                 self.model.optimizer.learning_rate = 0.001
 
         drop = lambda case: [Drop()]
-        formats = ["h5"] + (["keras"] if f == "k3" else ["saveweights_tf"]) + (["keras"] if f != "k3" and v >= (2, 12) else [])
+        formats = (
+            ["h5"]
+            + (["keras"] if f == "k3" else ["saveweights_tf"])
+            + (["keras"] if f != "k3" and v >= (2, 12) else [])
+        )
         for kind in formats:
             name, text_ = FORMATS[kind]
             add("fit_%s_lrscheduler" % kind, callback_case(k, out, kind, halve, name % 6, text_, final=kind))
-            add("fit_%s_lrdropped" % kind, callback_case(k, out, kind, drop, name % 3, text_, epochs=1, final=kind, notes="learning rate set after the last update"))
+            add(
+                "fit_%s_lrdropped" % kind,
+                callback_case(
+                    k,
+                    out,
+                    kind,
+                    drop,
+                    name % 3,
+                    text_,
+                    epochs=1,
+                    final=kind,
+                    notes="learning rate set after the last update",
+                ),
+            )
         if f == "k3":
-            add("fit_modelcheckpoint", callback_case(k, out, "", lambda c: [cb.ModelCheckpoint(c.file("mc_{epoch:02d}.keras"))], "mc_{epoch:02d}.keras", "ModelCheckpoint .keras"))
-            add("fit_modelcheckpoint_wh5", callback_case(k, out, "", lambda c: [cb.ModelCheckpoint(c.file("mc_{epoch:02d}.weights.h5"), save_weights_only=True)], "mc_{epoch:02d}.weights.h5", "ModelCheckpoint .weights.h5"))
+            add(
+                "fit_modelcheckpoint",
+                callback_case(
+                    k,
+                    out,
+                    "",
+                    lambda c: [cb.ModelCheckpoint(c.file("mc_{epoch:02d}.keras"))],
+                    "mc_{epoch:02d}.keras",
+                    "ModelCheckpoint .keras",
+                ),
+            )
+            add(
+                "fit_modelcheckpoint_wh5",
+                callback_case(
+                    k,
+                    out,
+                    "",
+                    lambda c: [cb.ModelCheckpoint(c.file("mc_{epoch:02d}.weights.h5"), save_weights_only=True)],
+                    "mc_{epoch:02d}.weights.h5",
+                    "ModelCheckpoint .weights.h5",
+                ),
+            )
         else:
-            add("fit_modelcheckpoint_h5", callback_case(k, out, "", lambda c: [cb.ModelCheckpoint(c.file("mc_{epoch:02d}.h5"))], "mc_{epoch:02d}.h5", "ModelCheckpoint .h5"))
-            add("fit_modelcheckpoint_tfw", callback_case(k, out, "", lambda c: [cb.ModelCheckpoint(c.file("mc_{epoch:02d}"), save_weights_only=True)], "mc_{epoch:02d}", "ModelCheckpoint weights tf"))
-            add("fit_modelcheckpoint_sm", callback_case(k, out, "", lambda c: [cb.ModelCheckpoint(c.file("mc_{epoch:02d}"))], "mc_{epoch:02d}", "SavedModel"))
-        backup = getattr(cb, "BackupAndRestore", None) or getattr(getattr(cb, "experimental", None), "BackupAndRestore", None)
+            add(
+                "fit_modelcheckpoint_h5",
+                callback_case(
+                    k,
+                    out,
+                    "",
+                    lambda c: [cb.ModelCheckpoint(c.file("mc_{epoch:02d}.h5"))],
+                    "mc_{epoch:02d}.h5",
+                    "ModelCheckpoint .h5",
+                ),
+            )
+            add(
+                "fit_modelcheckpoint_tfw",
+                callback_case(
+                    k,
+                    out,
+                    "",
+                    lambda c: [cb.ModelCheckpoint(c.file("mc_{epoch:02d}"), save_weights_only=True)],
+                    "mc_{epoch:02d}",
+                    "ModelCheckpoint weights tf",
+                ),
+            )
+            add(
+                "fit_modelcheckpoint_sm",
+                callback_case(
+                    k, out, "", lambda c: [cb.ModelCheckpoint(c.file("mc_{epoch:02d}"))], "mc_{epoch:02d}", "SavedModel"
+                ),
+            )
+        backup = getattr(cb, "BackupAndRestore", None) or getattr(
+            getattr(cb, "experimental", None), "BackupAndRestore", None
+        )
         if backup:
-            add("fit_backup", callback_case(k, out, "", lambda c: [backup(c.file("backup"))], "backup", "BackupAndRestore", interrupt=True))
+            add(
+                "fit_backup",
+                callback_case(
+                    k, out, "", lambda c: [backup(c.file("backup"))], "backup", "BackupAndRestore", interrupt=True
+                ),
+            )
     return made
 
 
@@ -759,7 +1081,9 @@ def main(argv):
         k.tf.config.threading.set_intra_op_parallelism_threads(1)
         k.tf.config.threading.set_inter_op_parallelism_threads(1)
         cpu = k.tf.config.experimental.list_physical_devices("CPU")[0]  # two of them, for MirroredStrategy
-        k.tf.config.experimental.set_virtual_device_configuration(cpu, [k.tf.config.experimental.VirtualDeviceConfiguration()] * 2)
+        k.tf.config.experimental.set_virtual_device_configuration(
+            cpu, [k.tf.config.experimental.VirtualDeviceConfiguration()] * 2
+        )
     run_all(makers(k, out), prefix, out, argv[3] if len(argv) > 3 else None)
 
 

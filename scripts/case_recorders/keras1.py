@@ -15,7 +15,7 @@ from case_recorders.case import Case, plain, run_all, variable_entry
 from case_recorders.models import Models
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-import tensorflow as tf  # noqa: E402
+import tensorflow as tf
 
 FLAVOUR = sys.argv[1] if len(sys.argv) > 1 else "tf.keras"
 if FLAVOUR == "keras":
@@ -43,7 +43,9 @@ class Old(Models):
 
     def sequential(self):
         L = self.k.layers
-        return self.k.Sequential([L.Dense(4, activation="tanh", input_shape=(5,)), L.Dense(4, activation="tanh"), L.Dense(2)]), self.numbers(5)
+        return self.k.Sequential(
+            [L.Dense(4, activation="tanh", input_shape=(5,)), L.Dense(4, activation="tanh"), L.Dense(2)]
+        ), self.numbers(5)
 
     def dup(self):
         L = self.k.layers
@@ -71,7 +73,14 @@ class Old(Models):
         """BatchNorm in the middle of frozen and trained layers of one shape."""
         L = self.k.layers
         i = self.k.Input(shape=(4,))
-        parts = [L.Dense(4, activation="tanh"), L.BatchNormalization(), L.Dense(4, activation="tanh"), L.BatchNormalization(), L.Dense(4), L.Dense(2)]
+        parts = [
+            L.Dense(4, activation="tanh"),
+            L.BatchNormalization(),
+            L.Dense(4, activation="tanh"),
+            L.BatchNormalization(),
+            L.Dense(4),
+            L.Dense(2),
+        ]
         x = i
         for p in parts:
             x = p(x)
@@ -92,13 +101,19 @@ def slots_of(opt, variables):
     """[iterations, all m, all v, all vhat] is the order of `weights`; Keras 2.0.x lists no vhat."""
     if hasattr(opt, "get_slot"):  # OptimizerV2 in a graph (tf.keras of 1.15)
         return [{n: opt.get_slot(v, n) for n in opt.get_slot_names()} for v in variables]
-    n, held = len(variables), [w for w in opt.weights]
+    n, held = len(variables), list(opt.weights)
     extra = len(held) % n if n > 1 else 1
     held = held[1:]
     cls = type(opt).__name__
     if cls == "Nadam" and len(held) % n:
         held = held[1:]  # m_schedule
-    names = {"Adam": ["m", "v", "vhat"], "Adamax": ["m", "v"], "Nadam": ["m", "v"], "RMSprop": ["rms"], "SGD": ["momentum"]}[cls]
+    names = {
+        "Adam": ["m", "v", "vhat"],
+        "Adamax": ["m", "v"],
+        "Nadam": ["m", "v"],
+        "RMSprop": ["rms"],
+        "SGD": ["momentum"],
+    }[cls]
     if cls in ("SGD", "RMSprop"):
         held = held if len(held) >= n else []
     del extra
@@ -115,7 +130,11 @@ class Tracked(object):
             return float(K.get_value(self.opt._decayed_lr("float32")))
         lr = self.opt.lr if hasattr(self.opt, "lr") else self.opt.learning_rate
         d = float(K.get_value(self.opt.decay)) if hasattr(self.opt, "decay") else 0.0
-        return float(K.get_value(lr)) / (1.0 + d * self.count()) if type(self.opt).__name__ != "Nadam" else float(K.get_value(lr))
+        return (
+            float(K.get_value(lr)) / (1.0 + d * self.count())
+            if type(self.opt).__name__ != "Nadam"
+            else float(K.get_value(lr))
+        )
 
     def count(self):
         return int(K.get_value(self.opt.iterations))
@@ -132,15 +151,38 @@ class Tracked(object):
         slots = slots_of(self.opt, variables) if self.calls else [{}] * len(variables)
         entries, arrays = [], []
         for i, v in enumerate(variables):
-            entries.append(variable_entry(i, v.name, K.int_shape(v), v.dtype.base_dtype.name, slots[i], slot_var_names={n: s.name for n, s in slots[i].items()}))
+            entries.append(
+                variable_entry(
+                    i,
+                    v.name,
+                    K.int_shape(v),
+                    v.dtype.base_dtype.name,
+                    slots[i],
+                    slot_var_names={n: s.name for n, s in slots[i].items()},
+                )
+            )
             row = dict(value=K.get_value(v), before=self.before and self.before[i], after=self.after and self.after[i])
             row.update({"slot_" + n: K.get_value(s) for n, s in slots[i].items()})
             arrays.append(row)
         cls, n = type(self.opt).__name__, self.count()
         flavour = "v2" if hasattr(self.opt, "_decayed_lr") else "keras1"
-        rec = dict(cls=cls, inner_cls=cls, module=type(self.opt).__module__, flavor=flavour, inner_flavor=flavour, config=plain(self.opt.get_config()), iterations=n,
-                   apply_gradients_calls=self.calls, t_used_last=n, t_used_last_source="race" if flavour == "keras1" else "rule",
-                   lr_used_last=self.lr_used, lr_next=self.lr(), scalars={}, variables=entries, optimizer_weight_names=[w.name for w in getattr(self.opt, "weights", [])])  # fmt: skip
+        rec = dict(
+            cls=cls,
+            inner_cls=cls,
+            module=type(self.opt).__module__,
+            flavor=flavour,
+            inner_flavor=flavour,
+            config=plain(self.opt.get_config()),
+            iterations=n,
+            apply_gradients_calls=self.calls,
+            t_used_last=n,
+            t_used_last_source="race" if flavour == "keras1" else "rule",
+            lr_used_last=self.lr_used,
+            lr_next=self.lr(),
+            scalars={},
+            variables=entries,
+            optimizer_weight_names=[w.name for w in getattr(self.opt, "weights", [])],
+        )
         return rec, arrays
 
 
@@ -154,8 +196,13 @@ def case(out, kind, optimizer, model="base", saves=(4,), text="Adam", notes="", 
         rng = np.random.RandomState(seed)
         m, data = getattr(Old(Namespace), model)()
         m.compile(optimizer=optimizer(), loss="mse")
-        name, text_ = {"h5": ("model_%d.h5", "model.save(.h5)"), "weights": ("w_%d.h5", "model.save_weights(.h5)"), "saver": ("model.ckpt-%d", "tf.train.Saver V2 (tf.keras model)"),
-                       "saveweights_tf": ("w_%d", "model.save_weights(tf)")}[kind]  # fmt: skip
+        name, text_ = {
+            "h5": ("model_%d.h5", "model.save(.h5)"),
+            "weights": ("w_%d.h5", "model.save_weights(.h5)"),
+            "saver": ("model.ckpt-%d", "tf.train.Saver V2 (tf.keras model)"),
+            "saver_meta": ("model.ckpt-%d", "tf.train.Saver V2 (tf.keras model)"),
+            "saveweights_tf": ("w_%d", "model.save_weights(tf)"),
+        }[kind]
         c = Case(out, case_id, text_, text, notes, versions())
         track, saver = Tracked(m), None
         for n in range(max(saves) + 1):
@@ -170,7 +217,9 @@ def case(out, kind, optimizer, model="base", saves=(4,), text="Adam", notes="", 
                     m.save_weights(c.file(name % n), save_format="tf")
                 else:
                     saver = saver or tf.train.Saver(max_to_keep=None)
-                    saver.save(K.get_session(), c.file("model.ckpt"), global_step=n, write_meta_graph=False)
+                    saver.save(
+                        K.get_session(), c.file("model.ckpt"), global_step=n, write_meta_graph=kind == "saver_meta"
+                    )
                 c.checkpoint("s%d" % n, name % n, n, {"optimizer": track.record()})
             if n < max(saves):
                 x, y = data(rng)
@@ -202,12 +251,29 @@ def makers(out):
         add("h5_amsgrad_many", "h5", Adam(amsgrad=True), model="many")
     except Exception:
         pass
-    for form in ("sequential", "dup", "bn_dup", "many", "named", "frozen", "frozen_middle", "bn_frozen_stats", "nested", "nested_part_frozen", "shared", "two_inputs", "rnn", "bidirectional", "conv"):
+    for form in (
+        "sequential",
+        "dup",
+        "bn_dup",
+        "many",
+        "named",
+        "frozen",
+        "frozen_middle",
+        "bn_frozen_stats",
+        "nested",
+        "nested_part_frozen",
+        "shared",
+        "two_inputs",
+        "rnn",
+        "bidirectional",
+        "conv",
+    ):
         add("h5_" + form, "h5", Adam(), model=form)
     add("fresh_h5", "h5", Adam(), saves=(0,))
     add("weights_h5old", "weights", Adam(), text="Adam (not saved)")
     for form in ("base", "dup", "bn_dup", "frozen", "many", "nested"):
         add("saver" + ("" if form == "base" else "_" + form), "saver", Adam(), model=form)
+        add("saver_meta" + ("" if form == "base" else "_" + form), "saver_meta", Adam(), model=form)
     add("saver_decay", "saver", Adam(decay=0.5), saves=(2, 5))
     if FLAVOUR == "tf.keras" and tuple(int(n) for n in tf.__version__.split(".")[:2]) >= (1, 12):
         add("saveweights_tf", "saveweights_tf", Adam())

@@ -6,7 +6,7 @@ WORDS = 11  # rows of the embedding; conformance knows the sparse parameter by i
 
 
 class Models(object):
-    """`k` offers layers, Model, Sequential, Input; each method gives (model, make_batch) with make_batch(rng) -> x, y."""
+    """`k` offers layers, Model, Sequential, Input; each method gives (model, batch) with batch(rng) -> x, y."""
 
     def __init__(self, k):
         self.k = k
@@ -26,7 +26,9 @@ class Models(object):
 
     def sequential(self):
         k, L = self.k, self.k.layers
-        return k.Sequential([k.Input(shape=(5,)), L.Dense(4, activation="tanh"), L.Dense(4, activation="tanh"), L.Dense(2)]), self.numbers(5)
+        return k.Sequential(
+            [k.Input(shape=(5,)), L.Dense(4, activation="tanh"), L.Dense(4, activation="tanh"), L.Dense(2)]
+        ), self.numbers(5)
 
     def sequential_deferred(self):
         """Without an input layer: built by the first batch."""
@@ -90,7 +92,7 @@ class Models(object):
         return m, self.numbers(4)
 
     def nested(self):
-        """A functional model and a Sequential, both with layers of the outer model's classes, inside a functional model."""
+        """A functional model and a Sequential inside a functional model, all with layers of the same classes."""
         k, L = self.k, self.k.layers
         j = k.Input(shape=(4,))
         inner = k.Model(j, L.Dense(4, activation="tanh")(L.Dense(4, activation="tanh")(j)), name="encoder")
@@ -102,7 +104,9 @@ class Models(object):
     def nested_deep(self):
         k, L = self.k, self.k.layers
         core = k.Sequential([k.Input(shape=(4,)), L.Dense(4, activation="tanh")], name="core")
-        mid = k.Sequential([k.Input(shape=(4,)), core, L.Dense(4, activation="tanh"), L.BatchNormalization()], name="mid")
+        mid = k.Sequential(
+            [k.Input(shape=(4,)), core, L.Dense(4, activation="tanh"), L.BatchNormalization()], name="mid"
+        )
         return k.Sequential([k.Input(shape=(4,)), L.Dense(4), mid, L.Dense(2)]), self.numbers(4)
 
     def nested_frozen(self):
@@ -121,7 +125,10 @@ class Models(object):
         i, j = k.Input(shape=(4,)), k.Input(shape=(4,))
         tower = L.Dense(4, activation="tanh", name="tower")
         x = L.Concatenate()([tower(i), tower(tower(j))])
-        return k.Model([i, j], L.Dense(2)(x)), lambda r: ([r.randn(4, 4).astype("float32"), r.randn(4, 4).astype("float32")], r.randn(4, 2).astype("float32"))
+        return k.Model([i, j], L.Dense(2)(x)), lambda r: (
+            [r.randn(4, 4).astype("float32"), r.randn(4, 4).astype("float32")],
+            r.randn(4, 2).astype("float32"),
+        )
 
     def two_inputs(self):
         """Branches of unequal depth: the order of creation is not the topological order of model.layers."""
@@ -130,7 +137,10 @@ class Models(object):
         a = L.Dense(4, activation="tanh")(i)
         late = L.Dense(4, activation="tanh")(j)
         b = L.Dense(4, activation="tanh")(L.Dense(4, activation="tanh")(a))
-        return k.Model([i, j], L.Dense(2)(L.Add()([b, late]))), lambda r: ([r.randn(4, 4).astype("float32"), r.randn(4, 4).astype("float32")], r.randn(4, 2).astype("float32"))
+        return k.Model([i, j], L.Dense(2)(L.Add()([b, late]))), lambda r: (
+            [r.randn(4, 4).astype("float32"), r.randn(4, 4).astype("float32")],
+            r.randn(4, 2).astype("float32"),
+        )
 
     def rnn(self):
         k, L = self.k, self.k.layers
@@ -188,7 +198,7 @@ class Models(object):
             def build(self, shape):
                 self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
                 self.shift = self.add_weight(name="shift", shape=(self.width,), initializer="zeros")
-                for part in self.stack + [self.heads["b"], self.heads["a"]]:
+                for part in [*self.stack, self.heads["b"], self.heads["a"]]:
                     part.build((shape[0], self.width))
                 self.norm.build((shape[0], self.width))
                 super().build(shape)
@@ -214,7 +224,9 @@ class Models(object):
                 self.units = units
 
             def build(self, shape):
-                self.kernel = self.add_weight(name="kernel", shape=(int(shape[-1]), self.units), initializer="glorot_uniform")
+                self.kernel = self.add_weight(
+                    name="kernel", shape=(int(shape[-1]), self.units), initializer="glorot_uniform"
+                )
                 self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")
                 super().build(shape)
 
@@ -260,7 +272,10 @@ class Models(object):
         a = k.Input(shape=(4,))
         tower = k.Model(a, L.Dense(4)(inside(a)))
         x = L.Concatenate()([tower(i), tower(j), inside(i)])
-        return k.Model([i, j], L.Dense(2)(x)), lambda r: ([r.randn(4, 4).astype("float32"), r.randn(4, 4).astype("float32")], r.randn(4, 2).astype("float32"))
+        return k.Model([i, j], L.Dense(2)(x)), lambda r: (
+            [r.randn(4, 4).astype("float32"), r.randn(4, 4).astype("float32")],
+            r.randn(4, 2).astype("float32"),
+        )
 
     def two_classes_mixed(self):
         """Six layers of two classes whose variables have the same shapes, interleaved unevenly."""

@@ -36,9 +36,25 @@ def versions():
 class AdamWeightDecay(tf.train.Optimizer):
     """The update of google-research/bert: no bias correction, decay inside the step, moments as ordinary variables."""
 
-    def __init__(self, learning_rate, weight_decay_rate=0.0, beta_1=0.9, beta_2=0.999, epsilon=1e-6, exclude=(), name="AdamWeightDecayOptimizer"):
+    def __init__(
+        self,
+        learning_rate,
+        weight_decay_rate=0.0,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-6,
+        exclude=(),
+        name="AdamWeightDecayOptimizer",
+    ):
         super(AdamWeightDecay, self).__init__(False, name)
-        self.lr, self.weight_decay_rate, self.beta_1, self.beta_2, self.epsilon, self.exclude = learning_rate, weight_decay_rate, beta_1, beta_2, epsilon, exclude
+        self.lr, self.weight_decay_rate, self.beta_1, self.beta_2, self.epsilon, self.exclude = (
+            learning_rate,
+            weight_decay_rate,
+            beta_1,
+            beta_2,
+            epsilon,
+            exclude,
+        )
         self.moments = {}
 
     def apply_gradients(self, grads_and_vars, global_step=None, name=None):
@@ -103,7 +119,21 @@ class Tracked(object):
 
     def config(self):
         c = {}
-        for name in ("_beta1", "_beta2", "_epsilon", "_lr", "_weight_decay", "_name", "beta_1", "beta_2", "epsilon", "weight_decay_rate", "_learning_rate", "_momentum", "_decay"):
+        for name in (
+            "_beta1",
+            "_beta2",
+            "_epsilon",
+            "_lr",
+            "_weight_decay",
+            "_name",
+            "beta_1",
+            "beta_2",
+            "epsilon",
+            "weight_decay_rate",
+            "_learning_rate",
+            "_momentum",
+            "_decay",
+        ):
             x = getattr(self.opt, name, None)
             if isinstance(x, (int, float, str)):
                 c[name] = x
@@ -116,21 +146,41 @@ class Tracked(object):
             slots = self.slot_variables(v)
             values = s.run(slots) if slots else {}
             more = dict(slot_var_names={n: x.op.name for n, x in slots.items()})
-            info = getattr(v, "_save_slice_info", None) or (v._get_save_slice_info() if hasattr(v, "_get_save_slice_info") else None)
+            info = getattr(v, "_save_slice_info", None) or (
+                v._get_save_slice_info() if hasattr(v, "_get_save_slice_info") else None
+            )
             if info is not None:
-                more["slice"] = dict(full_name=info.full_name, full_shape=[int(n) for n in info.full_shape], var_offset=[int(n) for n in info.var_offset], var_shape=[int(n) for n in info.var_shape])
+                more["slice"] = dict(
+                    full_name=info.full_name,
+                    full_shape=[int(n) for n in info.full_shape],
+                    var_offset=[int(n) for n in info.var_offset],
+                    var_shape=[int(n) for n in info.var_shape],
+                )
             entries.append(variable_entry(i, v.op.name, v.shape.as_list(), v.dtype.base_dtype.name, slots, **more))
             row = dict(value=s.run(v), before=self.before and self.before[i], after=self.after and self.after[i])
             row.update({"slot_" + n: a for n, a in values.items()})
             arrays.append(row)
         cls = "AdamWeightDecayOptimizer" if self.flavour == "bert" else type(self.opt).__name__
-        rec = dict(cls=cls, inner_cls=cls, module=type(self.opt).__module__, flavor=self.flavour, inner_flavor=self.flavour, config=self.config(),
-                   iterations=self.calls, apply_gradients_calls=self.calls, t_used_last=self.calls, t_used_last_source="rule",
-                   lr_used_last=self.lr_used, lr_next=self.rate(s), scalars=self.powers(s) if self.flavour == "tf1" else {}, variables=entries)  # fmt: skip
+        rec = dict(
+            cls=cls,
+            inner_cls=cls,
+            module=type(self.opt).__module__,
+            flavor=self.flavour,
+            inner_flavor=self.flavour,
+            config=self.config(),
+            iterations=self.calls,
+            apply_gradients_calls=self.calls,
+            t_used_last=self.calls,
+            t_used_last_source="rule",
+            lr_used_last=self.lr_used,
+            lr_next=self.rate(s),
+            scalars=self.powers(s) if self.flavour == "tf1" else {},
+            variables=entries,
+        )
         return rec, arrays
 
 
-# ------------------------------------------------------------------------------------------------------------------- models
+# ------------------------------------------------------------------------------------------------------------- models
 
 
 def network(dtype=tf.float32, partitioner=None, devices=(), scope="", resource=False, dup=False, one_hot=False):
@@ -138,18 +188,32 @@ def network(dtype=tf.float32, partitioner=None, devices=(), scope="", resource=F
     ids, y = tf.placeholder(tf.int32, [None, 3]), tf.placeholder(tf.float32, [None, 2])
     devices = list(devices) or [""]
     at = lambda n: tf.device(devices[n % len(devices)])
-    with tf.variable_scope(scope or tf.get_variable_scope(), partitioner=partitioner, use_resource=resource, dtype=dtype):
+    with tf.variable_scope(
+        scope or tf.get_variable_scope(), partitioner=partitioner, use_resource=resource, dtype=dtype
+    ):
         with tf.variable_scope("emb"), at(0):
             table = tf.get_variable("table", [WORDS, 4], initializer=tf.random_normal_initializer(stddev=0.5))
-            rows = tf.matmul(tf.one_hot(tf.reshape(ids, [-1]), WORDS), table) if one_hot else tf.nn.embedding_lookup(table, ids)
+            rows = (
+                tf.matmul(tf.one_hot(tf.reshape(ids, [-1]), WORDS), table)
+                if one_hot
+                else tf.nn.embedding_lookup(table, ids)
+            )
             x = tf.reshape(rows, [-1, 12])
         with tf.variable_scope("dense"), at(1):
-            x = tf.nn.relu(tf.matmul(x, full(tf.get_variable("kernel", [12, 3]))) + tf.get_variable("bias", [3], initializer=tf.zeros_initializer()))
+            x = tf.nn.relu(
+                tf.matmul(x, full(tf.get_variable("kernel", [12, 3])))
+                + tf.get_variable("bias", [3], initializer=tf.zeros_initializer())
+            )
         for n in range(3 if dup else 0):
             with tf.variable_scope("hidden_%d" % n), at(n):
-                x = tf.nn.tanh(tf.matmul(x, tf.get_variable("kernel", [3, 3])) + tf.get_variable("bias", [3], initializer=tf.zeros_initializer()))
+                x = tf.nn.tanh(
+                    tf.matmul(x, tf.get_variable("kernel", [3, 3]))
+                    + tf.get_variable("bias", [3], initializer=tf.zeros_initializer())
+                )
         with tf.variable_scope("out"), at(2):
-            x = tf.matmul(x, full(tf.get_variable("kernel", [3, 2]))) + tf.get_variable("bias", [2], initializer=tf.zeros_initializer())
+            x = tf.matmul(x, full(tf.get_variable("kernel", [3, 2]))) + tf.get_variable(
+                "bias", [2], initializer=tf.zeros_initializer()
+            )
     loss = tf.reduce_mean(tf.square(tf.cast(x, tf.float32) - y))
     return ids, y, loss
 
@@ -170,18 +234,40 @@ def start(case_id):
 
 
 def session():
-    return tf.Session(config=tf.ConfigProto(device_count={"CPU": 3}, intra_op_parallelism_threads=1, inter_op_parallelism_threads=1))
+    return tf.Session(
+        config=tf.ConfigProto(device_count={"CPU": 3}, intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
+    )
 
 
 def trained():
     return tf.trainable_variables()
 
 
-# -------------------------------------------------------------------------------------------------------------------- makers
+# ------------------------------------------------------------------------------------------------------------- makers
 
 
-def saver_case(out, optimizer, text="AdamOptimizer", saves=(2, 4), notes="", meta=True, saver=None, net=None, scope=None, step0=0, count=True,
-               lr=None, more=None, format="tf.train.Saver V2", flavour="tf1", config=None, saved=None, devices=(), minimize=None, prefix="model.ckpt"):  # fmt: skip
+def saver_case(
+    out,
+    optimizer,
+    text="AdamOptimizer",
+    saves=(2, 4),
+    notes="",
+    meta=True,
+    saver=None,
+    net=None,
+    scope=None,
+    step0=0,
+    count=True,
+    lr=None,
+    more=None,
+    format="tf.train.Saver V2",
+    flavour="tf1",
+    config=None,
+    saved=None,
+    devices=(),
+    minimize=None,
+    prefix="model.ckpt",
+):
     """`optimizer(lr)` and `lr(global_step)`; one training in a session, saved by a Saver."""
 
     def make(case_id):
@@ -211,12 +297,22 @@ def saver_case(out, optimizer, text="AdamOptimizer", saves=(2, 4), notes="", met
             s.run(tf.global_variables_initializer())
             if step0:
                 s.run(gs.assign(step0))
-            saver_ = (saver or (lambda: tf.train.Saver(max_to_keep=None)))() if not saved else tf.train.Saver(saved(), max_to_keep=None)
+            saver_ = (
+                (saver or (lambda: tf.train.Saver(max_to_keep=None)))()
+                if not saved
+                else tf.train.Saver(saved(), max_to_keep=None)
+            )
             for n in range(max(saves) + 1):
                 if n in saves:
                     at = n + step0 if count else n
                     path = saver_.save(s, case.file(prefix), global_step=at, write_meta_graph=meta)
-                    case.checkpoint("s%d" % n, os.path.basename(path), at, {"optimizer": track.record(s)}, global_step=int(s.run(gs)))
+                    case.checkpoint(
+                        "s%d" % n,
+                        os.path.basename(path),
+                        at,
+                        {"optimizer": track.record(s)},
+                        global_step=int(s.run(gs)),
+                    )
                 if n < max(saves):
                     track.around(s, op, batch(rng, ids, y))
         case.write()
@@ -230,11 +326,24 @@ def longrun(out, meta=False):
         gs = tf.train.get_or_create_global_step()
         w = tf.get_variable("w", [3, 2])
         x = tf.placeholder(tf.float32, [4, 3])
-        loss = tf.reduce_mean(tf.square(tf.matmul(x, w) - tf.reduce_sum(x, 1, keep_dims=True) if VERSION < (1, 5) else tf.matmul(x, w) - tf.reduce_sum(x, 1, keepdims=True)))
+        loss = tf.reduce_mean(
+            tf.square(
+                tf.matmul(x, w) - tf.reduce_sum(x, 1, keep_dims=True)
+                if VERSION < (1, 5)
+                else tf.matmul(x, w) - tf.reduce_sum(x, 1, keepdims=True)
+            )
+        )
         opt = tf.train.AdamOptimizer(0.001)
         op = opt.minimize(loss, global_step=gs)
         track = Tracked(opt, [w], 0.001)
-        case = Case(out, case_id, "tf.train.Saver V2", "AdamOptimizer", "beta1_power is 0 from t=830 on, beta2_power from 87000", versions())
+        case = Case(
+            out,
+            case_id,
+            "tf.train.Saver V2",
+            "AdamOptimizer",
+            "beta1_power is 0 from t=830 on, beta2_power from 87000",
+            versions(),
+        )
         saver = tf.train.Saver(max_to_keep=None)
         data = rng.randn(64, 4, 3)
         with session() as s:
@@ -249,7 +358,9 @@ def longrun(out, meta=False):
                 track.around(s, op, {x: data[done % 64]})
                 done += 1
                 path = saver.save(s, case.file("model.ckpt"), global_step=done, write_meta_graph=meta)
-                case.checkpoint("s%d" % done, os.path.basename(path), done, {"optimizer": track.record(s)}, global_step=done)
+                case.checkpoint(
+                    "s%d" % done, os.path.basename(path), done, {"optimizer": track.record(s)}, global_step=done
+                )
         case.write()
 
     return make
@@ -264,7 +375,9 @@ def gan(out, named=False, meta=False, shared=False, third=False, same=False, g_f
         z, real = tf.placeholder(tf.float32, [None, 3]), tf.placeholder(tf.float32, [None, 2])
 
         def dense(x, n_in, n_out, k):
-            return tf.matmul(x, tf.get_variable("w%d" % k, [n_in, n_out])) + tf.get_variable("b%d" % k, [n_out], initializer=tf.zeros_initializer())
+            return tf.matmul(x, tf.get_variable("w%d" % k, [n_in, n_out])) + tf.get_variable(
+                "b%d" % k, [n_out], initializer=tf.zeros_initializer()
+            )
 
         with tf.variable_scope("generator"):
             fake = dense(tf.tanh(dense(z, 3, 4, 1)), 4, 2, 2)
@@ -303,7 +416,9 @@ def gan(out, named=False, meta=False, shared=False, third=False, same=False, g_f
                         for row in d[1]:
                             row.pop("before"), row.pop("after")
                     path = saver.save(s, case.file("model.ckpt"), global_step=step, write_meta_graph=meta)
-                    case.checkpoint("s%d" % step, os.path.basename(path), step, {"d": d, "g": g}, global_step=int(s.run(gs)))
+                    case.checkpoint(
+                        "s%d" % step, os.path.basename(path), step, {"d": d, "g": g}, global_step=int(s.run(gs))
+                    )
         case.write()
 
     return make
@@ -356,12 +471,18 @@ def estimator(out, optimizer=None, notes=""):
             both = tf.data.Dataset.zip((ids, y)).make_one_shot_iterator().get_next()
             return {"ids": both[0]}, both[1]
 
-        config = tf.estimator.RunConfig(model_dir=case.file("model_dir"), save_checkpoints_steps=3, save_summary_steps=1000, tf_random_seed=3)
+        config = tf.estimator.RunConfig(
+            model_dir=case.file("model_dir"), save_checkpoints_steps=3, save_summary_steps=1000, tf_random_seed=3
+        )
         tf.estimator.Estimator(model_fn, config=config).train(input_fn, steps=6, hooks=[Watch()])
         for name in os.listdir(case.file("model_dir")):
             if name.startswith("events"):
                 os.remove(case.file("model_dir", name))
-        indexes = sorted(int(n[len("model.ckpt-") : -len(".index")]) for n in os.listdir(case.file("model_dir")) if n.endswith(".index"))
+        indexes = sorted(
+            int(n[len("model.ckpt-") : -len(".index")])
+            for n in os.listdir(case.file("model_dir"))
+            if n.endswith(".index")
+        )
         for n in indexes:
             if n in records:
                 case.checkpoint("s%d" % n, "model_dir/model.ckpt-%d" % n, n, {"optimizer": records[n]}, global_step=n)
@@ -387,7 +508,7 @@ def object_based(out):
             for n in range(1, 5):
                 track.around(s, op, {x: rng.randn(4, 3), y: rng.randn(4, 2)})
                 if n in (2, 4):
-                    path = ck.save(case.file("ckpt"), session=s) if n == 2 else ck.save(case.file("ckpt"), session=s)
+                    path = ck.save(case.file("ckpt"), session=s)
                     case.checkpoint("s%d" % n, os.path.basename(path), n, {"optimizer": track.record(s)})
         case.write()
 
@@ -412,13 +533,23 @@ def makers(out):
     sv("scoped_all", net=dict(scope="model/tower"), scope="model/tower")
     sv("oneletter", prefix="m")
     sv("v1fmt", saver=v1_format(), format="tf.train.Saver V1")
-    sv("v1fmt_sharded", saver=v1_format(True), format="tf.train.Saver V1 sharded", devices=["/cpu:0", "/cpu:1", "/cpu:2"])
+    sv(
+        "v1fmt_sharded",
+        saver=v1_format(True),
+        format="tf.train.Saver V1 sharded",
+        devices=["/cpu:0", "/cpu:1", "/cpu:2"],
+    )
     sv("sharded", saver=lambda: tf.train.Saver(max_to_keep=None, sharded=True), devices=["/cpu:0", "/cpu:1", "/cpu:2"])
     parts = lambda n: dict(partitioner=tf.fixed_size_partitioner(n))
     sv("partitioned", net=parts(2))
     sv("partitioned3_nometa", net=parts(3), meta=False, saves=(3,))
     sv("partitioned_v1fmt", net=parts(2), saver=v1_format(), format="tf.train.Saver V1", saves=(3,))
-    sv("partitioned_sharded", net=parts(2), saver=lambda: tf.train.Saver(max_to_keep=None, sharded=True), devices=["/cpu:0", "/cpu:1"])
+    sv(
+        "partitioned_sharded",
+        net=parts(2),
+        saver=lambda: tf.train.Saver(max_to_keep=None, sharded=True),
+        devices=["/cpu:0", "/cpu:1"],
+    )
     sv("resource", net=dict(resource=True), meta=True)
     sv("resource_nometa", net=dict(resource=True), meta=False)
     for name, dtype in (("f16", tf.float16), ("f64", tf.float64)):
@@ -428,8 +559,15 @@ def makers(out):
     sv("lrdecay_nometa", lr=lambda gs: tf.train.exponential_decay(0.02, gs, 2, 0.5), meta=False)
     sv("lrstair", lr=lambda gs: tf.train.exponential_decay(0.02, gs, 2, 0.5, staircase=True), saves=(2, 5))
     sv("lrpoly", lr=lambda gs: tf.train.polynomial_decay(0.02, gs, 5, 0.001), saves=(2, 5))
-    sv("lrpiece", lr=lambda gs: tf.train.piecewise_constant(tf.cast(gs, tf.int32), [1, 3], [0.02, 0.01, 0.005]), saves=(2, 5))
-    sv("lrvariable", lr=lambda gs: tf.get_variable("learning_rate", [], initializer=tf.constant_initializer(0.03), trainable=False))
+    sv(
+        "lrpiece",
+        lr=lambda gs: tf.train.piecewise_constant(tf.cast(gs, tf.int32), [1, 3], [0.02, 0.01, 0.005]),
+        saves=(2, 5),
+    )
+    sv(
+        "lrvariable",
+        lr=lambda gs: tf.get_variable("learning_rate", [], initializer=tf.constant_initializer(0.03), trainable=False),
+    )
     sv("lrplaceholder", lr=lambda gs: tf.placeholder_with_default(np.float32(0.02), [], name="lr"))
     sv("gs_offset", step0=1000)
     sv("gs_noinc", count=False)
@@ -439,13 +577,32 @@ def makers(out):
     sv("clip", minimize=clipped)
     sv("momentum", lambda lr: tf.train.MomentumOptimizer(lr, 0.9), text="MomentumOptimizer")
     sv("rmsprop", lambda lr: tf.train.RMSPropOptimizer(lr, momentum=0.5), text="RMSPropOptimizer")
-    sv("rmsprop_centered", lambda lr: tf.train.RMSPropOptimizer(lr, momentum=0.5, centered=True), text="RMSPropOptimizer")
+    sv(
+        "rmsprop_centered",
+        lambda lr: tf.train.RMSPropOptimizer(lr, momentum=0.5, centered=True),
+        text="RMSPropOptimizer",
+    )
     sv("adagrad", lambda lr: tf.train.AdagradOptimizer(lr), text="AdagradOptimizer")
     sv("ftrl", lambda lr: tf.train.FtrlOptimizer(lr), text="FtrlOptimizer")
     warm = lambda gs: tf.minimum(1.0, tf.cast(gs, tf.float32) / 3.0) * tf.train.polynomial_decay(0.02, gs, 20, 0.0)
-    sv("bert", lambda lr: AdamWeightDecay(lr, 0.01, exclude=("bias",)), text="AdamWeightDecayOptimizer", lr=warm, flavour="bert", format="tf.train.Saver V2 (BERT style)",
-       net=dict(scope="bert"), saves=(2, 4))  # fmt: skip
-    sv("bert_nowd", lambda lr: AdamWeightDecay(lr), text="AdamWeightDecayOptimizer", flavour="bert", format="tf.train.Saver V2 (BERT style)", meta=False)
+    sv(
+        "bert",
+        lambda lr: AdamWeightDecay(lr, 0.01, exclude=("bias",)),
+        text="AdamWeightDecayOptimizer",
+        lr=warm,
+        flavour="bert",
+        format="tf.train.Saver V2 (BERT style)",
+        net=dict(scope="bert"),
+        saves=(2, 4),
+    )
+    sv(
+        "bert_nowd",
+        lambda lr: AdamWeightDecay(lr),
+        text="AdamWeightDecayOptimizer",
+        flavour="bert",
+        format="tf.train.Saver V2 (BERT style)",
+        meta=False,
+    )
     add("saver_gan", gan(out))
     add("saver_gan_meta", gan(out, meta=True))
     add("saver_gan_meta_gfirst", gan(out, meta=True, g_first=True))
@@ -459,7 +616,13 @@ def makers(out):
     if opt is not None:
         if hasattr(opt, "AdamWOptimizer"):
             sv("contrib_adamw", lambda lr: opt.AdamWOptimizer(0.05, learning_rate=lr), text="contrib AdamW")
-            sv("contrib_adamw_nometa", lambda lr: opt.AdamWOptimizer(0.05, learning_rate=lr), text="contrib AdamW", meta=False, net=dict(dup=True))
+            sv(
+                "contrib_adamw_nometa",
+                lambda lr: opt.AdamWOptimizer(0.05, learning_rate=lr),
+                text="contrib AdamW",
+                meta=False,
+                net=dict(dup=True),
+            )
         if hasattr(opt, "LazyAdamOptimizer"):
             sv("contrib_lazyadam", lambda lr: opt.LazyAdamOptimizer(lr), text="contrib LazyAdam")
         if hasattr(opt, "NadamOptimizer"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,9 +53,9 @@ class ChosenRun:
     def __len__(self) -> int:
         return len(self._run)
 
-    def to_frame(self, kind: str = "parameters") -> DataFrame:
+    def to_frame(self, kind: str = "parameters", checkpoints: Sequence[int] | None = None) -> DataFrame:
         """As the run's own, with the rows of the chosen parameters."""
-        frame = self._run.to_frame(kind)
+        frame = self._run.to_frame(kind, checkpoints)
         if "parameter" not in frame:
             return frame
         chosen: DataFrame = frame[[self._selection.has(name) for name in frame["parameter"]]].reset_index(drop=True)

@@ -93,10 +93,10 @@ _PROBES = {
 
 def _update_size(c: Coefficients, state: State, rule: UpdateRule) -> Array:
     """|Δ| by the coefficients: |E·m/c1 + d·θ|/(1 - d)."""
-    root = np.sqrt(rule.second_moment(state) / c.divisor + c.inner_epsilon)
-    m = np.zeros_like(root) if state.first_moment is None else state.first_moment
+    e = _effective_lr(c, rule.second_moment(state))
+    m = np.zeros_like(e) if state.first_moment is None else state.first_moment
     decayed = c.decay * state.value if c.decay and state.value is not None else 0
-    size: Array = np.abs(c.numerator / (root + c.epsilon) * m / c.first_correction + decayed) / (1 - c.decay)
+    size: Array = np.abs(e * m / c.first_correction + decayed) / (1 - c.decay)
     return size
 
 
@@ -124,13 +124,15 @@ def pieces(formula: Formula, state: State, buffers: Buffers, *, is_exact: bool) 
         return
     under = formula.rule.second_moment(state)
     with np.errstate(all="ignore"):
-        if under.min() > 0 and under.max() < np.inf:
-            yield _clean_piece(formula, state, under, buffers, is_exact=is_exact)
+        extremes = under.min(), under.max()
+        if extremes[0] > 0 and extremes[1] < np.inf:
+            yield _clean_piece(formula, state, under, extremes, buffers, is_exact=is_exact)
             return
         clean = (under > 0) & (under < np.inf)
         if clean.any():
             some = _take(state, clean)
-            yield _clean_piece(formula, some, formula.rule.second_moment(some), buffers, is_exact=is_exact)
+            under = formula.rule.second_moment(some)
+            yield _clean_piece(formula, some, under, (under.min(), under.max()), buffers, is_exact=is_exact)
         yield plain_piece(formula, _take(state, ~clean), is_exact=is_exact)
 
 
@@ -257,8 +259,14 @@ def _wide_or_none(array: Array | None) -> Array | None:
 # --- the fast way
 
 
-def _clean_piece(formula: Formula, state: State, under: Array, buffers: Buffers, *, is_exact: bool) -> Piece:
-    """The figures of float32 arrays in which the array under the root is positive and finite throughout."""
+def _clean_piece(
+    formula: Formula, state: State, under: Array, extremes: tuple[Any, Any], buffers: Buffers, *, is_exact: bool
+) -> Piece:
+    """The figures of float32 arrays in which the array under the root is positive and finite throughout.
+
+    E falls as that array grows, in floating point too, since every operation is correctly rounded: its extremes are
+    those of `extremes`.
+    """
     c, m, v, value = formula.coefficients, state.first_moment, state.second_moment, state.value
     assert c is not None and m is not None and v is not None
     count = under.size
@@ -282,16 +290,16 @@ def _clean_piece(formula: Formula, state: State, under: Array, buffers: Buffers,
             np.add(root, c.inner_epsilon, out=root)
         np.sqrt(root, out=root)
     smallest = c.epsilon if not c.inner_epsilon else np.sqrt(c.inner_epsilon + c.inner_epsilon)
-    if root.min() < smallest:
+    highest, lowest = (_effective_lr(c, extreme) for extreme in extremes)
+    if _root(c, extremes[0]) < smallest:
         piece.epsilon_dominated = int(np.count_nonzero(np.less(root, smallest, out=flags)))
     np.add(root, c.epsilon, out=root)
     np.divide(c.numerator, root, out=e)
-    piece.effective_lr_min, piece.effective_lr_max = float(e.min()), float(e.max())
+    piece.effective_lr_min, piece.effective_lr_max = float(lowest), float(highest)
     np.copyto(wide, e)
     sums["effective_lr"] = float(wide.sum())
-    piece.second_moment_min, piece.second_moment_max = float(under.min()), float(under.max())
-    np.copyto(wide, v)
-    sums["second_moment"] = float(wide.sum())
+    piece.second_moment_min, piece.second_moment_max = float(extremes[0]), float(extremes[1])
+    sums["second_moment"] = _float32_sum(v)
     if formula.has_update:
         _add_fast_update(piece, c, m, value, e, root, ratio, flags)
     if is_exact:
@@ -301,6 +309,14 @@ def _clean_piece(formula: Formula, state: State, under: Array, buffers: Buffers,
         piece.effective_lr_counts = _fine_counts(e, integers)
         piece.second_moment_counts = _fine_counts(under, integers)
     return piece
+
+
+def _root(c: Coefficients, under: Any) -> Any:
+    return np.sqrt(under / c.divisor + c.inner_epsilon)
+
+
+def _effective_lr(c: Coefficients, under: Any) -> Any:
+    return c.numerator / (_root(c, under) + c.epsilon)
 
 
 def _add_fast_update(
@@ -328,6 +344,12 @@ def _add_fast_update(
 def _fine_counts(values: Array, integers: Array) -> Array:
     np.right_shift(values.view(np.uint32), FINE_SHIFT, out=integers, casting="unsafe")
     return np.bincount(integers, minlength=FINE_BINS)
+
+
+def _float32_sum(values: Array) -> float:
+    """Σx of positive float32, pairwise, to about 1e-7."""
+    total = float(values.sum())
+    return total if _SAFE_SQUARES[0] < total < _SAFE_SQUARES[1] else float(values.sum(dtype=np.float64))
 
 
 def _float32_squares(values: Array) -> float:

@@ -38,13 +38,14 @@ SUMS = ("effective_lr", "update_squares", "weight_squares", "first_moment_square
 def sample_indices(size: int) -> NDArray[np.int64]:
     """(SAMPLES,) flat indices of the elements that are followed through a run, ascending; -1 beyond a small tensor.
 
-    The middles of equal stretches, each moved within its stretch along the golden ratio's sequence, lest they fall into
+    One of each of SAMPLES equal stretches, moved within its stretch along the golden ratio's sequence, lest they fall into
     one column of a matrix. They depend on nothing but the size.
     """
     if size <= SAMPLES:
         return np.concatenate([np.arange(size), np.full(SAMPLES - size, -1)]).astype(np.int64)
     offsets = (np.arange(SAMPLES) * (math.sqrt(5) - 1) / 2 + 0.5) % 1.0
-    return np.minimum((np.arange(SAMPLES) + offsets) * (size / SAMPLES), size - 1).astype(np.int64)
+    edges = np.arange(SAMPLES + 1) * size // SAMPLES
+    return (edges[:-1] + np.floor(offsets * np.diff(edges))).astype(np.int64)
 
 
 @dataclass(slots=True)

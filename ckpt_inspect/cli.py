@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
@@ -400,14 +401,17 @@ def _remark_on(problems: Any, *, quiet: bool, verbose: bool) -> None:
 
 
 def _check_figure_name(name: str) -> None:
-    if not name.lower().endswith((".png", ".svg", ".pdf")):
+    if Path(name).suffix.lower() not in (".png", ".svg", ".pdf"):
         raise typer.BadParameter(f"{name!r} must end in .png, .svg or .pdf", param_hint="-o")
 
 
 def _draw_diff(result: Any, output: str, *, quiet: bool) -> None:
+    from ckpt_inspect.analyses import checkpoint_names
     from ckpt_inspect.plots import plot_diff
+    from ckpt_inspect.report import rendered
     from ckpt_inspect.terminal import remark
 
-    plot_diff(result.to_frame()).savefig(output)
+    figure = plot_diff(result.to_frame(), *checkpoint_names([result.path_a, result.path_b]))
+    Path(output).write_bytes(rendered(figure, Path(output).suffix[1:].lower()))
     if not quiet:
         remark(f"drawn into {output}")

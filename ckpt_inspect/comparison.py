@@ -29,6 +29,9 @@ THREADS = 2
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 """A serialized description of the objects that were saved, not a part of their state."""
 
+KEY_TAIL = "/.ATTRIBUTES/VARIABLE_VALUE"
+"""Ends every key of an object graph's variables and says nothing."""
+
 Progress = Callable[[int, int], None]
 """Called with bytes compared so far and bytes in all, from the calling thread."""
 
@@ -158,7 +161,12 @@ def _jobs(a: _Side, b: _Side, optimizers: tuple[_OptimizerPair, ...]) -> Iterato
     for key in dict.fromkeys((*specs_b, *specs_a)):
         in_a, in_b = key in specs_a and key not in covered_a, key in specs_b and key not in covered_b
         if in_a or in_b:
-            row = _bare_row("", names.get(key, key), specs_a[key] if in_a else None, specs_b[key] if in_b else None)
+            row = _bare_row(
+                "",
+                names.get(key, key.removesuffix(KEY_TAIL)),
+                specs_a[key] if in_a else None,
+                specs_b[key] if in_b else None,
+            )
             tensors = {"value": (key, key)} if row.status == "same" else {}
             yield _Job(row, a.checkpoint, b.checkpoint, tensors)
 

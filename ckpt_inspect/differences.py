@@ -29,7 +29,7 @@ class ParameterDiff:
     optimizer: str
     """The optimizer's name in the second checkpoint (in the first where only that has it); empty for other tensors."""
     parameter: str
-    """The parameter's name; for other tensors the key."""
+    """The parameter's name; for other tensors the key, without an object graph's tail."""
     status: Status
     """`same`: weights and every slot variable are the same bit for bit; there is no hidden tolerance."""
     shape_a: tuple[int, ...] | None

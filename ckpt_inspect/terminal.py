@@ -18,7 +18,7 @@ Progress = Callable[[int, int], None]
 _NAME = 32
 """Columns that a table's first one, which is of names, gets before others have to go."""
 
-_GAP = 3
+_GAP = 2
 """Blanks that rich leaves between columns."""
 
 ASCII = str.maketrans(
@@ -121,7 +121,7 @@ def _print_rich(table: Table, console: Console) -> None:
     rich_table = RichTable(
         title=Text(table.title, style="bold") if table.title else None, title_justify="left", show_header=has_headings,
         box=box.SIMPLE_HEAD if has_headings else None, pad_edge=False,
-        show_edge=False, header_style="bold",
+        show_edge=False, padding=(0, 1, 0, 0), header_style="bold",
     )  # fmt: skip
     for position, i in enumerate(kept):
         column = table.columns[i]

@@ -22,6 +22,8 @@ HEAVY = (
     "google_crc32c",
 )
 
+FORMATS = Path(__file__).parent.parent / "fixtures" / "formats"
+
 RUN = """
 import sys
 class Blocked:
@@ -29,61 +31,78 @@ class Blocked:
         if name.partition(".")[0] in {blocked!r}:
             raise ImportError(name + " must not be imported here")
 sys.meta_path.insert(0, Blocked())
-sys.argv = {argv!r}
 from ckpt_inspect.__main__ import main
-try:
-    main()
-finally:
-    sys.stderr.write("\\nLOADED " + " ".join(sorted({{m.partition(".")[0] for m in sys.modules}})))
+codes = []
+for arguments in {commands!r}:
+    sys.argv = ["ckpt-inspect", *arguments]
+    try:
+        main()
+        codes.append(0)
+    except SystemExit as end:
+        codes.append(end.code or 0)
+loaded = sorted({{m.partition(".")[0] for m in sys.modules}})
+sys.stderr.write("\\nLOADED " + " ".join(loaded) + "\\nCODES " + " ".join(map(str, codes)))
 """
 
 
-def run(*arguments: str, blocked: tuple[str, ...] = ()) -> tuple[int, set[str], str]:
-    """Exit code, top-level modules imported and remarks of the command line in a process of its own."""
-    code = RUN.format(blocked=blocked, argv=["ckpt-inspect", *arguments])
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    remarks, _, modules = done.stderr.rpartition("\nLOADED ")
-    return done.returncode, set(modules.split()), remarks
+def run(*commands: tuple[object, ...], blocked: tuple[str, ...] = ()) -> tuple[list[int], set[str], str]:
+    """Exit codes, top-level modules imported and remarks of command lines, run in one process of their own."""
+    code = RUN.format(blocked=blocked, commands=[[str(a) for a in command] for command in commands])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    remarks, _, rest = done.stderr.rpartition("\nLOADED ")
+    modules, _, codes = rest.partition("\nCODES ")
+    return [int(c) for c in codes.split()], set(modules.split()), remarks
 
 
 @pytest.mark.parametrize("argument", ["--help", "--version"])
 def test_the_first_questions_import_nothing(argument: str) -> None:
     """Help and version come before any package but the standard library is imported."""
-    code, modules, _ = run(argument)
-    assert code == 0
+    codes, modules, _ = run((argument,))
+    assert codes == [0]
     assert not modules & {*HEAVY, "typer", "click"}
 
 
 @pytest.mark.parametrize("command", ["analyze", "show", "diff", "report"])
 def test_help_of_a_command_imports_nothing_heavy(command: str) -> None:
     """A command's help takes the parser and nothing that computes, reads or draws."""
-    code, modules, _ = run(command, "--help")
-    assert code == 0
+    codes, modules, _ = run((command, "--help"))
+    assert codes == [0]
     assert not modules & set(HEAVY)
 
 
 def test_no_command_imports_tensorflow(tmp_path: Path) -> None:
     """Every command does its work where TensorFlow can't be imported."""
-    run_ = Run()
+    state = Run()
     folder = tmp_path / "run"
     folder.mkdir()
-    first = run_.train(3).save(folder / "model-1.h5")
-    second = run_.train(3).save(folder / "model-2.h5")
+    first = state.train(3).save(folder / "model-1.h5")
+    second = state.train(3).save(folder / "model-2.h5")
     store, figures = tmp_path / "run.h5", tmp_path / "figures"
-    for arguments in (
-        ("show", str(first)),
-        ("diff", str(first), str(second)),
-        ("analyze", str(folder), "-o", str(store)),
-        ("report", str(store), "-o", str(figures)),
-    ):
-        code, modules, remarks = run(*arguments, blocked=("tensorflow",))
-        assert code == (1 if arguments[0] == "diff" else 0), remarks
-        assert "tensorflow" not in modules
+    commands = (
+        ("show", first),
+        ("diff", first, second, "-o", tmp_path / "diff.png"),
+        ("analyze", folder, "-o", store),
+        ("report", store, "-o", figures),
+    )
+    codes, modules, remarks = run(*commands, blocked=("tensorflow",))
+    assert codes == [0, 1, 0, 0], remarks
+    assert "tensorflow" not in modules
+
+
+def test_no_format_but_v1_needs_tensorflow(tmp_path: Path) -> None:
+    """Every other format is shown, compared and analysed where TensorFlow can't be imported."""
+    formats = ("ckpt-1", "model.h5", "model.keras", "model.weights.h5", "saved_model")
+    paths = [*(FORMATS / "keras" / name for name in formats), FORMATS / "saver" / "v2.ckpt-2"]
+    commands: list[tuple[object, ...]] = []
+    for i, path in enumerate(paths):
+        commands += [("show", path), ("diff", path, path), ("analyze", path, "-o", tmp_path / f"{i}.h5")]
+    codes, modules, remarks = run(*commands, blocked=("tensorflow",))
+    assert codes == [0] * len(commands), remarks
+    assert "tensorflow" not in modules
 
 
 def test_show_and_diff_in_a_pipe_draw_nothing(tmp_path: Path) -> None:
     """Piped tables need neither rich nor the plotting libraries."""
     first, second = Run().train(1).save(tmp_path / "a.h5"), Run().train(2).save(tmp_path / "b.h5")
     drawing = ("rich", "matplotlib", "seaborn", "pandas", "tensorflow")
-    assert run("show", str(first), blocked=drawing)[0] == 0
-    assert run("diff", str(first), str(second), blocked=drawing)[0] == 1
+    assert run(("show", first), ("diff", first, second), blocked=drawing)[0] == [0, 1]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.tables.table import NOTHING, Column, Table, fact_table, without_empty
-from ckpt_inspect.tables.wording import cosine_text, figure, ratio_text, shape_text, share, tensor_title, value_text
+from ckpt_inspect.tables.wording import cosine_text, figure, ratio_text, shape_text, share, value_text
 
 if TYPE_CHECKING:
     from ckpt_inspect.differences import Diff, ParameterDiff
@@ -38,7 +38,7 @@ def _structural_table(diff: Diff) -> list[Table]:
     rows = [
         (
             p.status,
-            tensor_title(p.parameter),
+            p.parameter,
             _shape_and_dtype(p.shape_a, p.dtype_a),
             _shape_and_dtype(p.shape_b, p.dtype_b),
         )
@@ -60,7 +60,7 @@ def _changed_table(diff: Diff, moved: Sequence[ParameterDiff]) -> Table:
     rows = []
     for p in moved:
         row = [
-            tensor_title(p.parameter), figure(p.weight_change), cosine_text(p.weight_cosine),
+            p.parameter, figure(p.weight_change), cosine_text(p.weight_cosine),
             ratio_text(p.effective_lr_ratio), figure(p.first_moment_change), figure(p.second_moment_change),
             figure(p.gradient_rms), share(p.starved),
         ]  # fmt: skip

@@ -68,9 +68,9 @@ def _parameter_table(optimizer: OptimizerRun, row: int, count: int) -> Table:
     is_relative = v["effective_lr_is_relative"][row] == 1
     e = "E/α" if is_relative else "E"
     columns = [
-        Column("parameter", "left"), Column(f"median {e}"), Column("5 % .. 95 %", keep=7),
-        Column("of nominal", keep=6), Column("update/weight", keep=8), Column("untouched", keep=5),
-        Column("ε-dominated", keep=4), Column("lost in rounding", keep=1), Column("not finite", keep=3),
+        Column("parameter", "left"), Column(f"median {e}"), Column("5 % .. 95 %", keep=4),
+        Column("of nominal", keep=5), Column("update/weight", keep=8), Column("untouched", keep=7),
+        Column("ε-dominated", keep=6), Column("lost in rounding", keep=1), Column("not finite", keep=3),
         Column("v < 0", keep=3), Column("over the run", "left", keep=8), Column("last/first", keep=2),
     ]  # fmt: skip
     rate = math.nan if is_relative else float(v["learning_rate"][row])

@@ -18,13 +18,10 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 _BRIEFLY = 3
 """Problems of one kind that are told where not all are asked for."""
 
-_KEY_TAIL = "/.ATTRIBUTES/VARIABLE_VALUE"
-"""Ends every key of an object graph's variables and says nothing."""
-
 
 def tensor_title(key: str) -> str:
-    """A tensor's key without the tail that says nothing."""
-    return key.removesuffix(_KEY_TAIL)
+    """A tensor's key without the tail that every key of an object graph's variables has."""
+    return key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE")
 
 
 def sparkline(values: Sequence[float], width: int = 12) -> str:

@@ -37,6 +37,8 @@ GRIDS: Mapping[str, Grid] = {
     "second_moment_histogram": SECOND_MOMENT_GRID,
 }
 
+_SAMPLED = ("effective_lr_sample", "second_moment_sample")
+
 _DTYPES: Mapping[Kind, Any] = {"text": object, "float": np.float64, "integer": np.int64, "count": np.int64}
 _EMPTY: Mapping[Kind, Any] = {"text": "", "float": np.nan, "integer": -1, "count": 0}
 
@@ -245,7 +247,8 @@ def _optimizer_columns(name: str, rows: _Rows) -> dict[str, Column]:
     columns |= {v.name: _blank(v.kind, rows.count, len(place)) for v in METRICS}
     for quantiles in ("effective_lr", "second_moment"):
         columns[quantiles] = _blank("float", rows.count, len(place), len(QUANTILE_LEVELS))
-    columns["effective_lr_sample"] = _blank("float", rows.count, len(place), SAMPLES)
+    for sample in _SAMPLED:
+        columns[sample] = _blank("float", rows.count, len(place), SAMPLES)
     columns["sample_index"] = _blank("integer", len(place), SAMPLES)
     columns |= _histogram_columns(old, fresh, rows, place)
     if old is not None:
@@ -262,7 +265,7 @@ def _copy_previous(columns: dict[str, Column], old: Columns, rows: _Rows, place:
     for variable in PARAMETER_VARIABLES:
         columns[variable.name][at] = old[variable.name]
     columns["sample_index"][at] = old["sample_index"]
-    for name in (*(v.name for v in METRICS), "effective_lr", "second_moment", "effective_lr_sample"):
+    for name in (*(v.name for v in METRICS), "effective_lr", "second_moment", *_SAMPLED):
         rest = [range(length) for length in columns[name].shape[2:]]
         rows.copy_kept(columns[name], old[name], at, *rest)
 
@@ -292,6 +295,7 @@ def _fill(columns: dict[str, Column], row: int, optimizer: OptimizerAnalysis, pl
         columns["effective_lr"][row, i] = parameter.effective_lr
         columns["effective_lr_sample"][row, i] = parameter.effective_lr_sample
         columns["second_moment"][row, i] = parameter.second_moment
+        columns["second_moment_sample"][row, i] = parameter.second_moment_sample
 
 
 def _histogram_columns(

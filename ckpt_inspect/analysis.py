@@ -69,6 +69,8 @@ class ParameterAnalysis:
     """(9,) quantiles over touched elements."""
     second_moment_histogram: Histogram
     """In `SECOND_MOMENT_GRID`."""
+    second_moment_sample: Floats
+    """(SAMPLES,) v of the elements at `sample_index`; NaN where there is none."""
 
     @property
     def size(self) -> int:
@@ -254,6 +256,7 @@ def _parameter(measured: Measured) -> ParameterAnalysis:
         sample_index=sample_indices(summary.size),
         second_moment=summary.second_moment,
         second_moment_histogram=Histogram.of(summary.second_moment_histogram),
+        second_moment_sample=measured.second_moment_samples,
     )
 
 

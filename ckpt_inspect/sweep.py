@@ -49,6 +49,8 @@ class Measured:
     """Share of rows (indices of the first axis) whose v is 0 throughout; NaN for scalars and vectors."""
     samples: Floats
     """(SAMPLES,) E of the elements of `sample_indices`; NaN where v = 0."""
+    second_moment_samples: Floats
+    """(SAMPLES,) v of the same elements; NaN where there is no element."""
 
 
 class Sweep:
@@ -195,6 +197,7 @@ class _Target:
         self._rows = _Rows(parameter.shape)
         self._indices = sample_indices(self.size)
         self._samples = np.full(len(self._indices), np.nan)
+        self._second_moment_samples = np.full(len(self._indices), np.nan)
 
     def take(self, state: State, start: int, stop: int, buffers: Buffers) -> None:
         """Take in elements start:stop."""
@@ -207,8 +210,6 @@ class _Target:
         self._take_samples(state, under, start, stop)
 
     def _take_samples(self, state: State, under: Array, start: int, stop: int) -> None:
-        if self.formula.coefficients is None:
-            return
         first, last = np.searchsorted(self._indices, (start, stop)) if self._indices[-1] >= 0 else (0, 0)
         places = np.arange(first, last)
         if self._indices[-1] < 0:
@@ -228,12 +229,23 @@ class _Target:
                 )
             )
         )
+        if some.second_moment is not None:
+            self._second_moment_samples[places] = some.second_moment.astype(np.float64)
+        if self.formula.coefficients is None:
+            return
         e = self.formula.rule.effective_lr(some, self.formula.settings, self.formula.norms).astype(np.float64)
         self._samples[places] = np.where(under[at] > 0, e, np.nan)
 
     def measured(self) -> Measured:
         """What was found."""
-        return Measured(self.parameter, self.formula, self._tally.summary(), self._rows.share(), self._samples)
+        return Measured(
+            self.parameter,
+            self.formula,
+            self._tally.summary(),
+            self._rows.share(),
+            self._samples,
+            self._second_moment_samples,
+        )
 
 
 class _Rows:

@@ -201,6 +201,13 @@ DISTRIBUTIONS = (
         "Touched elements with second_moment_bin_edges[i] <= v < second_moment_bin_edges[i+1].",
         "element",
     ),
+    Variable(
+        "second_moment_sample",
+        (CHECKPOINT, PARAMETER, "sample"),
+        "float",
+        "second moment of single elements",
+        "v, uncorrected, of the elements of sample_index; k updates without a gradient leave β2^k of it.",
+    ),
 )
 """Of an optimizer, several values a checkpoint and parameter."""
 

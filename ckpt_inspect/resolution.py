@@ -6,8 +6,8 @@ default.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from ckpt_inspect.update_rules import RULES, UpdateRule, find_rule
 GIVEN_NAMES = (*HYPERPARAMETERS, "step", "rule")
 DECAYING_FAMILIES = ("optimizer-v2", "tfa", "keras1")
 """Families whose `decay` shrinks the learning rate with every update."""
+OPEN_OWNER = "that these beta powers are this optimizer's is a reading of their order"
 DIVIDED_SINCE = (3, 5)
 """Keras release from which gradient accumulation's exponent is the raw count divided by its steps."""
 
@@ -53,7 +54,7 @@ def check_given(given: Mapping[str, Any], path: str) -> None:
                 raise RequestError(
                     f"{path}: there is no rule {value!r}; the rules are {', '.join(r.name for r in RULES)}"
                 )
-        elif isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
+        elif not _is_finite(value):
             raise RequestError(f"{path}: {name} must be a number, not {value!r}")
         elif name == "step" and (value != int(value) or value < 0):
             raise RequestError(f"{path}: step must be a whole number from 0 on, not {value!r}")
@@ -63,17 +64,28 @@ def check_given(given: Mapping[str, Any], path: str) -> None:
             raise RequestError(f"{path}: {name} must not be negative, not {value!r}")
 
 
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        return False
+    try:
+        return bool(np.isfinite(float(value)))
+    except OverflowError:
+        return False
+
+
 def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Mapping[str, Any]) -> Resolved:
     """Every number of one optimizer, with where it came from. Reads scalars only."""
     rule = _resolve_rule(found, given)
     scalars = _Scalars(checkpoint)
     betas = {n: _resolve_plain(n, found, given, scalars) for n in ("beta_1", "beta_2")}
     powers = _read_powers(found, betas, scalars)
-    raw, step, problems = _resolve_step(checkpoint, found, given, powers, scalars)
+    rivals = found.extra.get("rival_beta_powers", ())
+    others = _common([_read_pair(keys, betas, scalars) for keys in rivals]) if rivals else powers
+    raw, step, problems = _resolve_step(checkpoint, found, given, powers, others, scalars)
     defaults = _defaults(found, rule.value)
     hyperparameters: dict[str, Sourced] = {
         "learning_rate": _resolve_learning_rate(found, given, rule.value, raw, step, scalars),
-        **{n: betas[n] or _infer_beta(n, powers) or _default(n, defaults, found) for n in ("beta_1", "beta_2")},
+        **{n: betas[n] or _infer_beta(n, powers, others) or _default(n, defaults, found) for n in ("beta_1", "beta_2")},
         "epsilon": _resolve_plain("epsilon", found, given, scalars) or _default("epsilon", defaults, found),
         "weight_decay": _resolve_weight_decay(found, given, rule.value, scalars, defaults),
     }
@@ -107,7 +119,12 @@ class _Scalars:
         self._checkpoint = checkpoint
 
     def read(self, key: str) -> float:
-        return float(np.asarray(self._checkpoint.read(key)).reshape(-1)[0])
+        return float(np.asarray(self._checkpoint.read_range(key, 0, 1))[0])
+
+    def count(self, key: str) -> int | None:
+        """A whole number from 0 on; None for anything else."""
+        value = np.asarray(self._checkpoint.read_range(key, 0, 1))[0]
+        return int(value) if np.isfinite(value) and value >= 0 and value == int(value) else None
 
 
 def _resolve_rule(found: FoundOptimizer, given: Mapping[str, Any]) -> Sourced:
@@ -139,7 +156,12 @@ def _given(name: str, given: Mapping[str, Any]) -> Sourced | None:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value) if np.isfinite(float(value)) else None
+    except OverflowError:
+        return None
 
 
 def _resolve_plain(name: str, found: FoundOptimizer, given: Mapping[str, Any], scalars: _Scalars) -> Sourced | None:
@@ -155,9 +177,37 @@ def _resolve_plain(name: str, found: FoundOptimizer, given: Mapping[str, Any], s
 
 
 def _read_powers(found: FoundOptimizer, betas: Mapping[str, Sourced | None], scalars: _Scalars) -> PowersReading | None:
+    rivals = found.extra.get("rival_beta_powers", ())
     if found.beta_powers == (None, None):
-        return None
-    power_1, power_2 = (scalars.read(k) if k is not None else None for k in found.beta_powers)
+        return _common([_read_pair(keys, betas, scalars) for keys in rivals]) if rivals else None
+    reading = _read_pair(found.beta_powers, betas, scalars)
+    if "beta_powers_evidence" in found.extra:
+        reading = replace(reading, evidence=f"{reading.evidence}; {found.extra['beta_powers_evidence']}")
+    return reading
+
+
+def _common(readings: Sequence[PowersReading]) -> PowersReading:
+    """What all of several pairs of powers say, one of which is the optimizer's; None for what they don't agree on."""
+    first = readings[0]
+
+    def agreed(name: str) -> Any:
+        return getattr(first, name) if len({getattr(r, name) for r in readings}) == 1 else None
+
+    step = agreed("step")
+    evidence = (
+        f"all {len(readings)} pairs of beta powers say so: {first.evidence}"
+        if step is not None
+        else f"{len(readings)} pairs of beta powers lie in the file; nothing says which is this optimizer's"
+    )
+    at_least = min(r.at_least for r in readings)
+    is_converged = all(r.is_converged for r in readings)
+    return PowersReading(step, agreed("beta_1"), agreed("beta_2"), at_least, is_converged, evidence)
+
+
+def _read_pair(
+    keys: tuple[str | None, str | None], betas: Mapping[str, Sourced | None], scalars: _Scalars
+) -> PowersReading:
+    power_1, power_2 = (scalars.read(k) if k is not None else None for k in keys)
     known = [b.value if b is not None and b.source != "given" else None for b in (betas["beta_1"], betas["beta_2"])]
     reading = read_beta_powers(power_1, power_2, known[0], known[1])
     if reading.step is None and not reading.is_converged:
@@ -166,10 +216,13 @@ def _read_powers(found: FoundOptimizer, betas: Mapping[str, Sourced | None], sca
     return reading
 
 
-def _infer_beta(name: str, powers: PowersReading | None) -> Sourced | None:
+def _infer_beta(name: str, powers: PowersReading | None, others: PowersReading | None) -> Sourced | None:
+    """`others`: what all pairs of powers that could be this optimizer's have in common."""
     value = getattr(powers, name) if powers is not None else None
-    if value is None or powers is None or powers.step is None:
+    if value is None or powers is None:
         return None
+    if others is None or getattr(others, name) != value:
+        return Sourced(value, "default", f"assumed: {powers.evidence}; {OPEN_OWNER}")
     return Sourced(value, "inferred", powers.evidence)
 
 
@@ -178,14 +231,17 @@ def _resolve_step(
     found: FoundOptimizer,
     given: Mapping[str, Any],
     powers: PowersReading | None,
+    others: PowersReading | None,
     scalars: _Scalars,
 ) -> tuple[int | None, Sourced, list[Problem]]:
     """(raw count of the counter, the exponent of the last update, problems)."""
     problems: list[Problem] = []
-    raw = int(scalars.read(found.counter)) if found.counter is not None else None
-    if raw is not None and raw < 0:
-        problems.append(Problem("step-negative", f"{found.counter} is {raw}", "the step is left unknown", "error"))
-        raw = None
+    raw = scalars.count(found.counter) if found.counter is not None else None
+    if found.counter is not None and raw is None:
+        what = f"{found.counter} is {scalars.read(found.counter):g}, which counts nothing"
+        problems.append(Problem("step-malformed", what, "the step is left unknown", "error"))
+        if "step" not in given:
+            return None, Sourced(None, "unknown", what), problems
     if "step" in given:
         return (
             (raw if raw is not None else int(given["step"])),
@@ -198,13 +254,9 @@ def _resolve_step(
         return raw, _counted(checkpoint, found, raw), problems
     if powers is not None:
         if powers.step is not None:
-            open_owner = next((p for p in found.problems if p.code == "beta-powers-by-order"), None)
-            source = (
-                Sourced(powers.step, "default", f"assumed: {powers.evidence}; {open_owner.resolution}")
-                if open_owner
-                else None
-            )
-            return powers.step, source or Sourced(powers.step, "inferred", powers.evidence), problems
+            if others is None or others.step != powers.step:
+                return powers.step, Sourced(powers.step, "default", f"assumed: {powers.evidence}; {OPEN_OWNER}"), problems
+            return powers.step, Sourced(powers.step, "inferred", powers.evidence), problems
         return None, Sourced(None, "unknown", powers.evidence), problems
     open_powers = next((p.message for p in found.problems if p.code == "beta-powers-open"), None)
     return (

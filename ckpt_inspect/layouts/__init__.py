@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ckpt_inspect.checkpoint import Checkpoint
+from ckpt_inspect.checkpoint import STRING, Checkpoint
+from ckpt_inspect.errors import UnsupportedError
 from ckpt_inspect.layouts import (
     bert_names,
     keras_groups,
@@ -21,11 +22,13 @@ from ckpt_inspect.layouts import (
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter
 from ckpt_inspect.layouts.object_graph import OBJECT_GRAPH_KEY, decode_object_graph
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, unwrap_config
+from ckpt_inspect.layouts.soundness import checked
 
 
 def find_in_object_graph(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     """Optimizers of `tf.train.Checkpoint`, `save_weights` and SavedModels."""
-    if OBJECT_GRAPH_KEY not in checkpoint.tensors:
+    spec = checkpoint.tensors.get(OBJECT_GRAPH_KEY)
+    if spec is None or spec.dtype != STRING or spec.size != 1:
         return []
     graph = decode_object_graph(checkpoint.read(OBJECT_GRAPH_KEY).item(), str(checkpoint.path))
     training = checkpoint.training_config()
@@ -50,10 +53,13 @@ LAYOUTS: tuple[tuple[str, Callable[[Checkpoint], list[FoundOptimizer]]], ...] = 
 
 def find_optimizers(checkpoint: Checkpoint) -> tuple[FoundOptimizer, ...]:
     """Every optimizer in the checkpoint; none where it holds weights alone."""
-    for _, find in LAYOUTS:
-        if found := find(checkpoint):
-            return tuple(found)
-    return ()
+    try:
+        found = next((f for _, find in LAYOUTS if (f := find(checkpoint))), [])
+    except RecursionError:
+        raise UnsupportedError(
+            f"{checkpoint.path}: its groups or its model's configuration are nested too deeply to be read"
+        ) from None
+    return checked(checkpoint, found)
 
 
 __all__ = ["ADAM_FAMILY", "LAYOUTS", "FoundOptimizer", "FoundParameter", "find_optimizers"]

@@ -263,7 +263,7 @@ def _scalar_of_tensor(tensor: bytes | memoryview) -> float | None:
     for field, form in ((TENSOR_FLOAT, "<f"), (TENSOR_DOUBLE, "<d")):
         packed = content.get(field)
         if isinstance(packed, int):  # not packed: the fixed-width bits
-            packed = packed.to_bytes(struct.calcsize(form), "little")
+            packed = packed.to_bytes(8, "little")[: struct.calcsize(form)]
         if packed is not None and len(packed) == struct.calcsize(form):
             return float(struct.unpack(form, bytes(packed))[0])
     for field in (TENSOR_INT, TENSOR_INT64):

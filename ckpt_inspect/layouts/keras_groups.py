@@ -15,6 +15,7 @@ from typing import Any
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
 from ckpt_inspect.layouts.found import Family, FoundOptimizer, FoundParameter, RuleReading, unique_names
 from ckpt_inspect.layouts.layer_groups import model_weights
+from ckpt_inspect.layouts.object_graph import LIST_INDEX
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, OptimizerConfig, rule_of_class, unwrap_config
 from ckpt_inspect.layouts.slot_lists import SlotReading, slot_readings
 from ckpt_inspect.layouts.trainable_order import Block, Pairing, pair
@@ -45,7 +46,7 @@ def _optimizer_groups(checkpoint: Checkpoint) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for key in checkpoint.tensors:
         path, _, tail = key.rpartition("/vars/")
-        if path and tail.isdigit():
+        if path and LIST_INDEX.match(tail):
             groups.setdefault(path, []).append(key)
     labels = checkpoint.labels()
     chosen = {}

@@ -217,7 +217,8 @@ def _pair_by_order(
         for place, (node, _) in zip(places, entries, strict=True):
             slots[place][kind] = node.key
     labels = [v.full_name or v.key for v in variables]
-    labels += [by_kind[k][i][1].variable for i in range(len(labels), len(slots)) for k in list(by_kind)[:1]]
+    longest = max(by_kind.values(), key=len, default=[])
+    labels += [slot.variable for _, slot in longest[len(labels) :]]
     parameters = []
     for i, (name, keys) in enumerate(zip(unique_names(labels), slots, strict=True)):
         if not keys:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.layouts.model_config import LayerConfig, layers_of, snake_case
+from ckpt_inspect.layouts.object_graph import LIST_INDEX
 from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Weight
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
@@ -67,7 +68,7 @@ def _tree(checkpoint: Checkpoint) -> dict[str, Any]:
     for key, spec in checkpoint.tensors.items():
         path, _, tail = key.rpartition("/")
         parts = path.split("/")
-        if not tail.isdigit() or parts[-1] != "vars" or "optimizer" in parts[0] or parts[0] in NOT_LAYERS:
+        if not LIST_INDEX.match(tail) or parts[-1] != "vars" or "optimizer" in parts[0] or parts[0] in NOT_LAYERS:
             continue
         if "float" not in spec.dtype:
             continue
@@ -115,7 +116,7 @@ def _group_of(groups: Mapping[str, Any], base: str, index: int, is_doubled: bool
 
 def _number(group: str) -> int:
     tail = group.rpartition("_")[2]
-    return int(tail) if tail.isdigit() else 0
+    return int(tail) if LIST_INDEX.match(tail) else 0
 
 
 def _unordered(

@@ -6,6 +6,7 @@ The bundle of an object-based checkpoint holds it as the string tensor `_CHECKPO
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from ckpt_inspect.wire import fields
 
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VARIABLE_VALUE = "VARIABLE_VALUE"
+LIST_INDEX = re.compile(r"^[0-9]{1,18}$")
 
 # trackable_object_graph.proto, by message: field numbers
 GRAPH_NODES = 1
@@ -49,7 +51,7 @@ class Node:
 
     def numbered(self) -> list[int]:
         """The nodes of a list object (`"0"`, `"1"`, ..) in numeric order."""
-        return [self.children[k] for k in sorted((k for k in self.children if k.isdigit()), key=int)]
+        return [self.children[k] for k in sorted((k for k in self.children if LIST_INDEX.match(k)), key=int)]
 
 
 @dataclass(frozen=True)

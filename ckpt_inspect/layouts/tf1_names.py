@@ -13,16 +13,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ckpt_inspect.beta_powers import read_beta_powers
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
+from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading, adam_of_tf1, unique_names
 from ckpt_inspect.layouts.graph_def import GraphDef, decode_graph_def
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, normal_name, rule_of_class
+from ckpt_inspect.layouts.soundness import FLOATS
 
 LAYOUT = "tf1-names"
 AVERAGE = "ExponentialMovingAverage"
-POWER = re.compile(r"^(?:(?P<scope>.+)/)?beta(?P<which>[12])_power(?:_(?P<number>\d+))?$")
+POWER = re.compile(r"^(?:(?P<scope>.+)/)?beta(?P<which>[12])_power(?:_(?P<number>[0-9]{1,9}))?$")
 CONTRIB_RULES = ("adamw", "adamax", "nadam", "lazyadam")
-FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,10 @@ class _Group:
     constants: dict[str, float] = field(default_factory=dict)
     scalar_nodes: dict[str, str] = field(default_factory=dict)
     scope_in_graph: str | None = None
+    rivals: tuple[_Powers, ...] = ()
+    """All pairs of powers that could be its own, where that is open."""
+    evidence: str = ""
+    """Why the powers are its own, where names didn't tell."""
 
 
 def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
@@ -75,7 +81,7 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     groups = _group_by_name(slots)
     if graph_def is not None:
         groups = [part for g in groups for part in _split_by_graph(g, graph_def)]
-    _assign_powers(groups, powers, graph_def)
+    _assign_powers(checkpoint, groups, powers, graph_def)
     where = graph.where if graph is not None else ""
     return [_describe(checkpoint, g, graph_def, where) for g in groups]
 
@@ -103,6 +109,8 @@ def _find_slots(tensors: Mapping[str, TensorSpec]) -> list[_Slots]:
     for stem, tails in stems.items():
         present = set(tails)
         for base in tails:
+            if base == AVERAGE:
+                continue
             shape = tensors[f"{stem}/{base}"].shape
             is_pair = f"{base}_1" in present and tensors[f"{stem}/{base}_1"].shape == shape
             if not is_pair and rule_of_class(base) is None:
@@ -127,7 +135,7 @@ def _find_slots(tensors: Mapping[str, TensorSpec]) -> list[_Slots]:
 def _find_powers(tensors: Mapping[str, TensorSpec]) -> list[_Powers]:
     found: dict[tuple[str, int], dict[str, str]] = {}
     for key, spec in tensors.items():
-        if (match := POWER.match(key)) is not None and spec.shape == ():
+        if (match := POWER.match(key)) is not None and spec.shape == () and spec.dtype in FLOATS:
             found.setdefault((match["scope"] or "", int(match["number"] or 0)), {})[f"beta_{match['which']}"] = key
     return [_Powers(scope, number, **keys) for (scope, number), keys in sorted(found.items())]
 
@@ -170,7 +178,9 @@ def _is_partition(slot: str, key: str) -> bool:
     return re.sub(r"/part_\d+(?=/)", "", slot) == key
 
 
-def _assign_powers(groups: Sequence[_Group], powers: Sequence[_Powers], graph: GraphDef | None) -> None:
+def _assign_powers(
+    checkpoint: Checkpoint, groups: Sequence[_Group], powers: Sequence[_Powers], graph: GraphDef | None
+) -> None:
     of_adam = [g for g in groups if rule_of_class(g.members[0].base) in (None, *ADAM_FAMILY)]
     left = list(powers)
     if graph is not None:
@@ -184,39 +194,97 @@ def _assign_powers(groups: Sequence[_Group], powers: Sequence[_Powers], graph: G
             group.powers = next((p for p in powers if names & {p.beta_1, p.beta_2}), None)
             left = [p for p in left if p is not group.powers]
     open_groups = [g for g in of_adam if g.powers is None]
+    named = [g for g in open_groups if rule_of_class(g.members[0].base) is not None]
+    if named and len(left) < len(open_groups):
+        open_groups = named  # two slots of another name are an optimizer's only where there are powers for it
+    by_scope_of_powers: dict[str, list[_Group]] = {}
     for group in open_groups:
-        scoped = [p for p in left if p.scope == _power_scope(group, left)]
-        rivals = [g for g in open_groups if _power_scope(g, left) == _power_scope(group, left)]
-        if not scoped:
-            continue
-        pairs = sorted({g.members[0].pair for g in rivals})
-        bases = sorted({g.members[0].base for g in rivals})
-        if len(rivals) == 1 and len(scoped) == 1:
-            group.powers = scoped[0]
-        elif len(bases) == 1 and len(scoped) == len(pairs):
-            group.powers = scoped[pairs.index(group.members[0].pair)]
-        elif len(scoped) == len(rivals) == len(bases):
-            group.powers = scoped[bases.index(group.members[0].base)]
-            group.problems.append(
-                Problem(
-                    "beta-powers-by-order",
-                    f"{len(scoped)} pairs of beta powers lie in the file, and nothing in it says which is "
-                    f"{group.name!r}'s",
-                    "they were given out in the order of the optimizers' names; a .meta file beside the checkpoint "
-                    "would decide",
-                )
-            )
-        else:
-            group.problems.append(
-                Problem(
-                    "beta-powers-open",
-                    f"{len(scoped)} pairs of beta powers lie in the file, and nothing in it says which is "
-                    f"{group.name!r}'s; "
-                    "its variables may belong to several optimizers",
-                    "the step is left open unless all pairs agree; a .meta file beside the checkpoint would "
-                    "decide, or give --step",
-                )
-            )
+        by_scope_of_powers.setdefault(_power_scope(group, left), []).append(group)
+    for scope, rivals in by_scope_of_powers.items():
+        in_scope = [p for p in left if p.scope == scope]
+        if in_scope or (left and len(by_scope_of_powers) == 1):
+            _give_out(checkpoint, rivals, in_scope or left)
+
+
+def _give_out(checkpoint: Checkpoint, groups: Sequence[_Group], powers: Sequence[_Powers]) -> None:
+    """Which of some pairs of powers belongs to which of some optimizers, as far as names, then values tell."""
+    pairs = sorted({g.members[0].pair for g in groups})
+    bases = sorted({g.members[0].base for g in groups})
+    if len(groups) == len(powers) == 1:
+        groups[0].powers = powers[0]
+        return
+    for group in groups:
+        group.rivals = tuple(powers)
+    if len(bases) == 1 and len(groups) == len(powers) == len(pairs):
+        ordered = sorted(groups, key=lambda g: g.members[0].pair)
+        for group, own in zip(ordered, powers, strict=True):
+            group.powers = own
+        later = {m.variable for m in ordered[-1].members}
+        if later <= {m.variable for m in ordered[0].members}:
+            single = [m.variable for m in ordered[0].members if m.variable not in later]
+            for group in ordered:
+                group.rivals = () if not single else group.rivals
+        return
+    if _give_out_by_moments(checkpoint, groups, powers):
+        return
+    is_in_order = len(powers) == len(groups) == len(bases)
+    for group in groups:
+        if is_in_order:
+            group.powers = powers[bases.index(group.members[0].base)]
+        group.problems.append(_open_powers(group, len(powers), is_in_order))
+
+
+def _open_powers(group: _Group, count: int, is_in_order: bool) -> Problem:
+    what = f"{count} pairs of beta powers lie in the file, and nothing in it says which is {group.name!r}'s"
+    if is_in_order:
+        return Problem(
+            "beta-powers-by-order",
+            what,
+            "they were given out in the order of the optimizers' names; a .meta file beside the checkpoint would decide",
+        )
+    return Problem(
+        "beta-powers-open",
+        f"{what}; its variables may belong to several optimizers",
+        "the step is left open unless all pairs agree; a .meta file beside the checkpoint would decide, or give --step",
+    )
+
+
+def _give_out_by_moments(checkpoint: Checkpoint, groups: Sequence[_Group], powers: Sequence[_Powers]) -> bool:
+    """Moments that aren't zero prove at least one update: they are no optimizer's whose powers still are beta itself.
+
+    Decides where exactly one optimizer and one pair have moved: a file may hold copies of a graph that were never run.
+    """
+    try:
+        moved = [p for p in powers if _has_moved(checkpoint, p)]
+        if len(moved) != 1:
+            return False
+        live = [g for g in groups if _is_live(checkpoint, g)]
+    except CkptInspectError:
+        return False  # the values can't be read: names are all there is
+    if len(live) != 1:
+        return False
+    still = [p for p in powers if p is not moved[0]]
+    live[0].powers, live[0].rivals = moved[0], ()
+    live[0].evidence = (
+        f"its moments aren't zero, and of {len(powers)} pairs of beta powers in the file {moved[0].beta_2} alone has "
+        "been multiplied since it was made"
+    )
+    for group in groups:
+        if group is not live[0]:
+            group.powers = still[0] if len(still) == 1 else None
+            group.rivals = tuple(still) if len(still) > 1 else ()
+            group.evidence = "all its moments are zero, as before the first update"
+    return True
+
+
+def _has_moved(checkpoint: Checkpoint, powers: _Powers) -> bool:
+    """Whether the powers are others than those before the first update, or can't be read as powers."""
+    values = [None if k is None else float(checkpoint.read(k)) for k in (powers.beta_1, powers.beta_2)]
+    return read_beta_powers(values[0], values[1]).step != 0
+
+
+def _is_live(checkpoint: Checkpoint, group: _Group) -> bool:
+    return any(piece.any() for m in group.members for key in m.keys for piece in checkpoint.stream(key))
 
 
 def _power_scope(group: _Group, powers: Sequence[_Powers]) -> str:
@@ -246,6 +314,10 @@ def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, gra
     if graph is not None and "learning_rate" in group.scalar_nodes and "learning_rate" not in constants | scalars:
         counter = "global_step" if "global_step" in checkpoint.tensors else None
         extra["learning_rate_graph"] = (graph, learning_rate_node, counter)
+    if group.rivals:
+        extra["rival_beta_powers"] = tuple((p.beta_1, p.beta_2) for p in group.rivals)
+    if group.evidence:
+        extra["beta_powers_evidence"] = group.evidence
     averages = {s.removesuffix(f"/{AVERAGE}"): s for s in checkpoint.tensors if s.endswith(f"/{AVERAGE}")}
     roles = _roles(rule)
     names = unique_names(m.variable for m in group.members)

@@ -1,0 +1,82 @@
+"""What layouts found, held against the file's own metadata: what can't be what its name says is left out, and said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
+from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, unique_names
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+NUMBERS = (*FLOATS, "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+OF_THE_VARIABLE_S_SHAPE = (
+    "first_moment", "second_moment", "max_second_moment", "infinity_norm", "mean_square", "rms", "velocity",
+    "mean_gradient", "mg", "average_gradient",
+)  # fmt: skip
+"""Slots that hold one number for each of the variable's."""
+
+
+def checked(checkpoint: Checkpoint, found: Sequence[FoundOptimizer]) -> tuple[FoundOptimizer, ...]:
+    """The same optimizers under unique names, without scalars that aren't one number and slots of another shape than
+    their variable's."""
+    names = unique_names(f.name for f in found)
+    return tuple(_check(checkpoint, f, name) for f, name in zip(found, names, strict=True))
+
+
+def _check(checkpoint: Checkpoint, found: FoundOptimizer, name: str) -> FoundOptimizer:
+    problems: list[Problem] = []
+
+    def scalar(key: str | None) -> str | None:
+        if key is None or _is_number(checkpoint.tensors[key]):
+            return key
+        spec = checkpoint.tensors[key]
+        problems.append(
+            Problem(
+                "scalar-malformed",
+                f"{name}: {key} is of shape {spec.shape} and type {spec.dtype}, and should be one number",
+                "it was left out",
+                "error",
+            )
+        )
+        return None
+
+    return replace(
+        found,
+        name=name,
+        counter=scalar(found.counter),
+        beta_powers=(scalar(found.beta_powers[0]), scalar(found.beta_powers[1])),
+        scalars={ours: key for ours, key in found.scalars.items() if scalar(key) is not None},
+        parameters=tuple(_check_parameter(checkpoint, name, p, problems) for p in found.parameters),
+        problems=(*found.problems, *problems),
+    )
+
+
+def _is_number(spec: TensorSpec) -> bool:
+    return spec.size == 1 and spec.dtype in NUMBERS
+
+
+def _check_parameter(
+    checkpoint: Checkpoint, optimizer: str, parameter: FoundParameter, problems: list[Problem]
+) -> FoundParameter:
+    def fits(key: str) -> bool:
+        spec = checkpoint.tensors[key]
+        return spec.shape == parameter.shape and spec.dtype in FLOATS
+
+    odd = [k for slot, k in parameter.slots.items() if slot in OF_THE_VARIABLE_S_SHAPE and not fits(k)]
+    value = parameter.value
+    if value is not None and not fits(value):
+        odd.append(value)
+        value = None
+    if not odd:
+        return parameter
+    described = ", ".join(f"{k} ({checkpoint.tensors[k].shape}, {checkpoint.tensors[k].dtype})" for k in odd)
+    problems.append(
+        Problem(
+            "shapes-differ",
+            f"{optimizer}: {parameter.name} has moments of shape {parameter.shape}; not so {described}",
+            "what differs was left out",
+            "error",
+        )
+    )
+    return replace(parameter, value=value, slots={s: k for s, k in parameter.slots.items() if k not in odd})

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ckpt_inspect.analyses import Analyses, Column, OptimizerRun
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.histograms import QUANTILE_LEVELS
 from ckpt_inspect.variables import (
@@ -20,11 +19,14 @@ from ckpt_inspect.variables import (
     QUANTILE_NAMES,
     ROOT_VARIABLES,
     Variable,
+    group_names,
 )
 
 if TYPE_CHECKING:
     from pandas import DataFrame
     from xarray import Dataset, DataTree
+
+    from ckpt_inspect.analyses import Analyses, Column, OptimizerRun
 
 
 def frame(analyses: Analyses, kind: str, checkpoints: Sequence[int] | None = None) -> DataFrame:
@@ -163,7 +165,6 @@ def tree(analyses: Analyses) -> DataTree:
         import xarray as xr
     except ImportError:
         raise RequestError("xarray is not installed: pip install 'ckpt-inspect[xarray]'") from None
-    from ckpt_inspect.store import group_names
 
     root = xr.Dataset(_variables(ROOT_VARIABLES, analyses.checkpoints))
     groups = {"/": root}

@@ -29,8 +29,10 @@ from ckpt_inspect.variables import (
     CHECKPOINT,
     OPTIMIZER_VARIABLES,
     PROBLEM_VARIABLES,
+    PROBLEMS,
     ROOT_VARIABLES,
     Variable,
+    group_names,
 )
 
 CONVENTIONS = "ckpt-inspect-1"
@@ -39,8 +41,6 @@ CONVENTIONS = "ckpt-inspect-1"
 SUFFIX = ".ckpt-inspect.h5"
 """How a store's name ends."""
 
-_PROBLEMS = "problems"
-_RESERVED = frozenset({_PROBLEMS, *(v.name for v in ROOT_VARIABLES)})
 _LABELS = frozenset({"quantile", "bin", "second_moment_bin"})
 """Variables that label a dimension and follow from the rest."""
 
@@ -54,17 +54,6 @@ def default_store(folder: str | os.PathLike[str]) -> Path:
     """Where the store of a folder's run goes: `<folder>.ckpt-inspect.h5` in the current directory."""
     name = Path(absolute(folder)).name
     return Path(f"{name or 'root'}{SUFFIX}")
-
-
-def group_names(optimizers: Iterable[str]) -> dict[str, str]:
-    """Each optimizer's group: its name with `.` for `/`; `_` is appended where the root already has that name."""
-    groups: dict[str, str] = {}
-    for name in optimizers:
-        group = name.replace("/", ".").strip(".") or "optimizer"
-        while group in _RESERVED or group in groups.values():
-            group += "_"
-        groups[name] = group
-    return groups
 
 
 # --- writing
@@ -150,7 +139,7 @@ def write(analyses: Analyses, file: Any) -> None:
         columns = {"checkpoint": analyses.checkpoints["checkpoint"], **axes_of(optimizer), **optimizer.variables}
         _write_group(group, (ROOT_VARIABLES[0], *OPTIMIZER_VARIABLES), columns, dimensions)
     _write_group(
-        file.create_group(_PROBLEMS, track_order=True), PROBLEM_VARIABLES, _problem_columns(analyses), dimensions
+        file.create_group(PROBLEMS, track_order=True), PROBLEM_VARIABLES, _problem_columns(analyses), dimensions
     )
 
 
@@ -287,7 +276,7 @@ def _first_sentence(error: OSError) -> str:
 
 def read(file: Any) -> Analyses:
     """Everything out of an open store."""
-    groups = [name for name in file if name != _PROBLEMS and file.get(name, getclass=True).__name__ == "Group"]
+    groups = [name for name in file if name != PROBLEMS and file.get(name, getclass=True).__name__ == "Group"]
     optimizers = {}
     for group_name in groups:
         group = file[group_name]
@@ -298,7 +287,7 @@ def read(file: Any) -> Analyses:
         str(file.attrs["options"]),
         _read_columns(file, ROOT_VARIABLES),
         optimizers,
-        tuple(_read_remarks(file[_PROBLEMS])),
+        tuple(_read_remarks(file[PROBLEMS])),
     )
 
 

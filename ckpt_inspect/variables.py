@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -239,6 +240,9 @@ PROBLEM_VARIABLES = tuple(
 )
 """Of the group `problems`."""
 
+PROBLEMS = "problems"
+_RESERVED = frozenset({PROBLEMS, *(v.name for v in ROOT_VARIABLES)})
+
 OPTIMIZER_VARIABLES = (*CHECKPOINT_VARIABLES, *PARAMETER_VARIABLES, *METRICS, *DISTRIBUTIONS, *AXES)
 """Of an optimizer's group."""
 
@@ -246,3 +250,14 @@ QUANTILE_NAMES = ("min", "q01", "q05", "q25", "median", "q75", "q95", "q99", "ma
 """How the quantiles are called in a frame, after `effective_lr_`."""
 
 assert len(QUANTILE_NAMES) == len(QUANTILE_LEVELS)
+
+
+def group_names(optimizers: Iterable[str]) -> dict[str, str]:
+    """Each optimizer's group: its name with `.` for `/`; `_` is appended where the root already has that name."""
+    groups: dict[str, str] = {}
+    for name in optimizers:
+        group = name.replace("/", ".").strip(".") or "optimizer"
+        while group in _RESERVED or group in groups.values():
+            group += "_"
+        groups[name] = group
+    return groups

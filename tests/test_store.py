@@ -18,8 +18,8 @@ from ckpt_inspect import store as stores
 from ckpt_inspect.analyses import Analyses
 from ckpt_inspect.errors import StoreError
 from ckpt_inspect.runs import analyze, load
-from ckpt_inspect.store import default_store, group_names, save
-from ckpt_inspect.variables import METRICS, OPTIMIZER_VARIABLES
+from ckpt_inspect.store import default_store, save
+from ckpt_inspect.variables import METRICS, OPTIMIZER_VARIABLES, group_names
 
 GIVEN = {"learning_rate": 0.01, "epsilon": 1e-7}
 

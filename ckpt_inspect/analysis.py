@@ -13,16 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ckpt_inspect.checkpoint import Array, Checkpoint, Problem, numpy_dtype
-from ckpt_inspect.errors import NotDetermined, NotFoundError
+from ckpt_inspect.checkpoint import Array, Checkpoint, Problem
+from ckpt_inspect.errors import NotFoundError
 from ckpt_inspect.histograms import Counts, Floats
 from ckpt_inspect.hyperparameters import Sourced
-from ckpt_inspect.kernels import Formula
 from ckpt_inspect.optimizer_state import OptimizerState, Parameter, optimizer_states
 from ckpt_inspect.selection import Selection
 from ckpt_inspect.summaries import sample_indices
 from ckpt_inspect.sweep import Measured, Sweep
-from ckpt_inspect.update_rules import State
 from ckpt_inspect.variables import METRICS
 
 _HEAD_BYTES = 1 << 16
@@ -263,11 +261,9 @@ def _parameter(measured: Measured) -> ParameterAnalysis:
 def _metrics(measured: Measured) -> dict[str, float]:
     """By the names of METRICS."""
     formula, s = measured.formula, measured.summary
-    rule, settings = formula.rule, formula.settings
-    dtype = numpy_dtype(measured.parameter.dtype)
     is_absolute = not formula.is_relative
     update_rms = s.update_rms if is_absolute else math.nan
-    rate = settings.learning_rate if is_absolute else 1.0
+    rate = formula.settings.learning_rate if is_absolute else 1.0
     decay = float(formula.coefficients.decay) if formula.coefficients is not None and is_absolute else 0.0
     values = {
         "effective_lr_mean": s.effective_lr_mean,
@@ -278,7 +274,7 @@ def _metrics(measured: Measured) -> dict[str, float]:
         "weight_rms": s.weight_rms,
         "first_moment_rms": s.first_moment_rms,
         "second_moment_mean": s.second_moment_mean,
-        "signal_to_noise": s.ratio_rms * _tried(lambda: _noise_scale(measured, dtype)),
+        "signal_to_noise": s.ratio_rms * formula.noise_scale,
         "epsilon_dominated": s.epsilon_dominated if formula.coefficients is not None else math.nan,
         "untouched": s.untouched,
         "untouched_rows": measured.untouched_rows,
@@ -286,33 +282,12 @@ def _metrics(measured: Measured) -> dict[str, float]:
         "nonfinite": float(s.nonfinite),
         "negative_second_moment": float(s.negative_second_moment),
         "moment_ratio_max": s.ratio_max,
-        "moment_bound": _tried(lambda: rule.moment_bound(settings)),
-        "bias_correction": _tried(lambda: _bias_correction(formula, dtype)),
+        "moment_bound": formula.moment_bound,
+        "bias_correction": formula.bias_correction,
         "decay_balance": _ratio(decay * s.weight_rms, update_rms) if decay else math.nan,
     }
     assert len(values) == len(METRICS)
     return values
-
-
-def _noise_scale(measured: Measured, dtype: np.dtype[Any]) -> float:
-    """What |m|/√v is multiplied by to give (m/c1)/√(v/c2)."""
-    one = np.ones(1, dtype)
-    scale = measured.formula.rule.signal_to_noise(State(one, one, one, one), measured.formula.settings)
-    return float(scale[0])
-
-
-def _bias_correction(formula: Formula, dtype: np.dtype[Any]) -> float:
-    c1, c2 = formula.rule.bias_corrections(formula.settings, dtype)
-    with np.errstate(all="ignore"):
-        return float(np.sqrt(c2) / c1)
-
-
-def _tried(figure: Callable[[], float]) -> float:
-    """The figure, NaN where it is not determined."""
-    try:
-        return figure()
-    except NotDetermined:
-        return math.nan
 
 
 def _ratio(numerator: float, denominator: float | None) -> float:

@@ -94,10 +94,10 @@ def quantiles_of_values(values: NDArray[Any]) -> Floats:
     """(9,) exact quantiles at `QUANTILE_LEVELS`, linear between neighbours as np.quantile's; NaN of nothing."""
     if not values.size:
         return np.full(len(QUANTILE_LEVELS), np.nan)
-    ordered = np.sort(values.astype(np.float64))
+    ordered = np.sort(values)
     below, weights = _ranks(ordered.size)
     above = np.minimum(below + 1, ordered.size - 1)
-    return _between(ordered[below], ordered[above], weights)
+    return _between(ordered[below].astype(np.float64), ordered[above].astype(np.float64), weights)
 
 
 def quantiles_of_counts(fine: Counts, low: float, high: float) -> Floats:

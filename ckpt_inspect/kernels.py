@@ -7,7 +7,8 @@ are as they should be, which is nearly always all of them, and leaves the rest t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -46,6 +47,12 @@ class Formula:
     """Whether the fast way computes what the rule does."""
     reason: str = ""
     """Why E is not determined; empty where it is."""
+    noise_scale: float = math.nan
+    """What m/√v is multiplied by to give (m/c1)/√(v/c2); NaN where that isn't determined, as are the next two."""
+    moment_bound: float = math.nan
+    """Largest |m|/√v that this many gradients can leave behind."""
+    bias_correction: float = math.nan
+    """√c2/c1 in the variable's dtype."""
 
     @classmethod
     def of(
@@ -63,22 +70,55 @@ class Formula:
             settings = replace(settings, learning_rate=1.0)
         names = [field.name for field in fields(State)] if held is None else held
         probe = State(**{name: np.array(_PROBES[name], dtype) for name in names})
+        figures = _figures(rule, settings, dtype)
         try:
             with np.errstate(all="ignore"):
                 rule.second_moment(probe)
                 coefficients = rule.coefficients(settings, dtype, norms)
         except NotDetermined as undetermined:
-            return cls(rule, settings, norms, None, is_relative, False, reason=str(undetermined))
+            return cls(rule, settings, norms, None, is_relative, False, False, str(undetermined), *figures)
         # a decay times a learning rate that isn't known is no multiple of the rest
         has_update = settings.weight_decay is not None and not (is_relative and settings.weight_decay)
         is_fast = coefficients.has_root and coefficients.is_adaptive and dtype == np.float32
         if has_update:
             try:
                 update = np.abs(rule.last_update(probe, settings, norms))
-                is_fast = is_fast and np.allclose(update, _update_size(coefficients, probe, rule), rtol=1e-4, atol=0)
+                difference = np.abs(update - _update_size(coefficients, probe, rule))
+                is_fast = is_fast and bool((difference <= 1e-4 * update).all())
             except NotDetermined:
                 has_update = False
-        return cls(rule, settings, norms, coefficients, is_relative, has_update, is_fast)
+        return cls(rule, settings, norms, coefficients, is_relative, has_update, is_fast, "", *figures)
+
+    def effective_lr(self, state: State) -> Array:
+        """E of some elements in the state's dtype, as the rule computes it; only where `coefficients` are there."""
+        under = self.rule.second_moment(state)
+        if self.is_fast and self.coefficients is not None and under.dtype == np.float32:
+            with np.errstate(all="ignore"):
+                return np.asarray(_effective_lr(self.coefficients, under))
+        return self.rule.effective_lr(state, self.settings, self.norms)
+
+
+def _figures(rule: UpdateRule, settings: Settings, dtype: np.dtype[Any]) -> tuple[float, float, float]:
+    """`noise_scale`, `moment_bound` and `bias_correction`."""
+    one = np.ones(1, dtype)
+    return (
+        _tried(lambda: float(rule.signal_to_noise(State(one, one, one, one), settings)[0])),
+        _tried(lambda: rule.moment_bound(settings)),
+        _tried(lambda: _bias_correction(*rule.bias_corrections(settings, dtype))),
+    )
+
+
+def _tried(figure: Callable[[], float]) -> float:
+    """The figure, NaN where it is not determined."""
+    try:
+        return figure()
+    except NotDetermined:
+        return math.nan
+
+
+def _bias_correction(c1: Any, c2: Any) -> float:
+    with np.errstate(all="ignore"):
+        return float(np.sqrt(c2) / c1)
 
 
 _PROBES = {
@@ -130,13 +170,14 @@ def pieces(formula: Formula, state: State, buffers: Buffers, *, is_exact: bool) 
             return
         clean = (under > 0) & (under < np.inf)
         if clean.any():
-            some = _take(state, clean)
+            some = taken(state, clean)
             under = formula.rule.second_moment(some)
             yield _clean_piece(formula, some, under, (under.min(), under.max()), buffers, is_exact=is_exact)
-        yield plain_piece(formula, _take(state, ~clean), is_exact=is_exact)
+        yield plain_piece(formula, taken(state, ~clean), is_exact=is_exact)
 
 
-def _take(state: State, mask: Array) -> State:
+def taken(state: State, mask: Array) -> State:
+    """Some elements of each array, by a mask or by indices."""
     return State(*(None if a is None else a[mask] for a in _arrays(state)))
 
 

@@ -185,12 +185,24 @@ class _Work:
             raise self._errors[0]
         if not self._previous and not any(a.has_state for a in self._fresh.values()):
             require_state(list(self._fresh.values())[-1])
+        if self._previous is not None and not self._fresh and not self._failures and self._is_unchanged():
+            return self._previous
         analyses = self._assembled()
         if self._store is not None and (self._previous is None or analyses != self._previous):
             stores.save(analyses, self._store)
         return analyses
 
+    def _is_unchanged(self) -> bool:
+        """Whether the store already holds what would be assembled, when nothing was read and nothing failed."""
+        assert self._previous is not None
+        has_failed = any(self._previous.failures)
+        return not has_failed and list(self._previous.checkpoints["fingerprint"]) == self._order()
+
     def _assembled(self) -> Analyses:
+        return assemble(self._series.name, self._options, self._order(), self._previous, self._fresh, self._failures)
+
+    def _order(self) -> list[str]:
+        """Fingerprints in training order, with those of checkpoints that were deleted since in their place."""
         found = [self._known[p] for p in map(absolute, self._series.paths) if p in self._known]
         order = list(dict.fromkeys(found))
         if self._previous is not None:
@@ -202,7 +214,7 @@ class _Work:
                 if stored in order or absolute(path) not in gone
             ]
             order = merged_order(before, order)
-        return assemble(self._series.name, self._options, order, self._previous, self._fresh, self._failures)
+        return order
 
 
 def merged_order(before: Sequence[str], now: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from threading import Lock
 from typing import Any
 
@@ -35,17 +36,22 @@ SUMS = ("effective_lr", "update_squares", "weight_squares", "first_moment_square
 """What is summed over a tensor: E, Δ², θ², m², v, (|m|/√v)²."""
 
 
+@lru_cache(maxsize=1024)
 def sample_indices(size: int) -> NDArray[np.int64]:
     """(SAMPLES,) flat indices of the elements that are followed through a run, ascending; -1 beyond a small tensor.
 
-    One of each of SAMPLES equal stretches, moved within its stretch along the golden ratio's sequence, lest they fall into
-    one column of a matrix. They depend on nothing but the size.
+    One of each of SAMPLES equal stretches, moved within its stretch along the golden ratio's sequence, lest they fall
+    into one column of a matrix. They depend on nothing but the size. Read-only.
     """
     if size <= SAMPLES:
-        return np.concatenate([np.arange(size), np.full(SAMPLES - size, -1)]).astype(np.int64)
+        few = np.concatenate([np.arange(size), np.full(SAMPLES - size, -1)]).astype(np.int64)
+        few.setflags(write=False)
+        return few
     offsets = (np.arange(SAMPLES) * (math.sqrt(5) - 1) / 2 + 0.5) % 1.0
     edges = np.arange(SAMPLES + 1) * size // SAMPLES
-    return (edges[:-1] + np.floor(offsets * np.diff(edges))).astype(np.int64)
+    indices = (edges[:-1] + np.floor(offsets * np.diff(edges))).astype(np.int64)
+    indices.setflags(write=False)
+    return indices
 
 
 @dataclass(slots=True)

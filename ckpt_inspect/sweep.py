@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ckpt_inspect.checkpoint import Array, numpy_dtype
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.histograms import Floats
-from ckpt_inspect.kernels import Buffers, Formula, pieces
+from ckpt_inspect.kernels import Buffers, Formula, pieces, taken
 from ckpt_inspect.optimizer_state import STATE_SLOTS, Parameter
 from ckpt_inspect.summaries import EXACT_ELEMENTS, Summary, Tally, sample_indices
 from ckpt_inspect.update_rules import Norms, State
@@ -71,19 +71,29 @@ class Sweep:
         self._progress = progress
         self._sink = sink
         self._threads = min(threads or _THREADS, os.cpu_count() or 1)
+        self._formulas: dict[tuple[int, str, frozenset[str]], Formula] = {}
         self._next = Lock()
         self._failure: BaseException | None = None
 
     def run(self) -> list[Measured]:
         """What was found of each parameter, in their order. Raises what reading raises."""
         norms = self._norms()
-        targets = [
-            _Target(parameter, total, with_elements=self._sink is not None)
-            for parameter, total in zip(self._parameters, norms, strict=True)
-        ]
+        targets = [_Target(p, self._formula(p, total)) for p, total in zip(self._parameters, norms, strict=True)]
+        self._piece = min(self._piece, max((target.size for target in targets), default=1) or 1)
         jobs = ((target, start) for target in targets for start in range(0, max(target.size, 1), self._piece))
         self._share(jobs, sum(t.nbytes for t in targets), self._measure)
         return [target.measured() for target in targets]
+
+    def _formula(self, parameter: Parameter, norms: Norms | None) -> Formula:
+        """The parameter's formula; parameters of the same settings, dtype and arrays share one."""
+        rule = parameter.update_rule
+        assert rule is not None
+        held = frozenset(array for array in ARRAYS if parameter.key(array) is not None)
+        key = (id(parameter.settings), parameter.dtype, held)
+        if norms is None and key in self._formulas:
+            return self._formulas[key]
+        formula = Formula.of(rule, parameter.settings, numpy_dtype(parameter.dtype), held, norms)
+        return self._formulas.setdefault(key, formula) if norms is None else formula
 
     def _norms(self) -> list[Norms | None]:
         """The sums that some rules need of the whole tensor before its first element can be computed."""
@@ -131,8 +141,7 @@ class Sweep:
         state = reader.state(target.parameter, start, stop)
         target.take(state, start, stop, buffers)
         if self._sink is not None and target.formula.coefficients is not None:
-            formula = target.formula
-            self._sink(target.parameter, start, formula.rule.effective_lr(state, formula.settings, formula.norms))
+            self._sink(target.parameter, start, target.formula.effective_lr(state))
         if self._progress is not None:
             self._progress(target.nbytes * (stop - start) // max(target.size, 1))
 
@@ -184,65 +193,60 @@ class _Reader:
 class _Target:
     """A parameter that is being measured."""
 
-    def __init__(self, parameter: Parameter, norms: Norms | None, *, with_elements: bool) -> None:
-        rule = parameter.update_rule
-        assert rule is not None
+    def __init__(self, parameter: Parameter, formula: Formula) -> None:
         self.parameter = parameter
+        self.formula = formula
         self.size = math.prod(parameter.shape)
         self.nbytes = nbytes_of(parameter)
-        held = frozenset(array for array in ARRAYS if parameter.key(array) is not None)
-        self.formula = Formula.of(rule, parameter.settings, numpy_dtype(parameter.dtype), held, norms)
         self._is_exact = self.size <= EXACT_ELEMENTS
-        self._tally = Tally(self.size)
-        self._rows = _Rows(parameter.shape)
+        self._tally: Tally | None = None
+        self._summary: Summary | None = None
+        self._rows: _Rows | None = None
+        self._untouched_rows = math.nan
         self._indices = sample_indices(self.size)
         self._samples = np.full(len(self._indices), np.nan)
         self._second_moment_samples = np.full(len(self._indices), np.nan)
+        self._lock = Lock()
+        self._taken = 0
 
     def take(self, state: State, start: int, stop: int, buffers: Buffers) -> None:
-        """Take in elements start:stop."""
+        """Take in elements start:stop; the last of them lets go of the memory that the tensor needed."""
+        with self._lock:
+            tally = self._tally = self._tally or Tally(self.size)
+            rows = self._rows = self._rows or _Rows(self.parameter.shape)
         untouched = 0
         for piece in pieces(self.formula, state, buffers, is_exact=self._is_exact):
-            self._tally.add(piece)
+            tally.add(piece)
             untouched += piece.untouched
         under = self.formula.rule.second_moment(state)
-        self._rows.take(start, under, has_untouched=untouched > 0)
-        self._take_samples(state, under, start, stop)
+        rows.take(start, under, has_untouched=untouched > 0)
+        self._take_samples(state, start, stop)
+        with self._lock:
+            self._taken += stop - start
+            if self._taken == self.size:
+                self._summary, self._untouched_rows = tally.summary(), rows.share()
+                self._tally = self._rows = None
 
-    def _take_samples(self, state: State, under: Array, start: int, stop: int) -> None:
-        first, last = np.searchsorted(self._indices, (start, stop)) if self._indices[-1] >= 0 else (0, 0)
-        places = np.arange(first, last)
-        if self._indices[-1] < 0:
-            places = np.flatnonzero((self._indices >= start) & (self._indices < stop))
+    def _take_samples(self, state: State, start: int, stop: int) -> None:
+        places = np.flatnonzero((self._indices >= start) & (self._indices < stop))
         if not places.size:
             return
-        at = self._indices[places] - start
-        some = State(
-            *(
-                None if a is None else a[at]
-                for a in (
-                    state.value,
-                    state.first_moment,
-                    state.second_moment,
-                    state.max_second_moment,
-                    state.mean_gradient,
-                )
-            )
-        )
+        some = taken(state, self._indices[places] - start)
         if some.second_moment is not None:
             self._second_moment_samples[places] = some.second_moment.astype(np.float64)
         if self.formula.coefficients is None:
             return
-        e = self.formula.rule.effective_lr(some, self.formula.settings, self.formula.norms).astype(np.float64)
-        self._samples[places] = np.where(under[at] > 0, e, np.nan)
+        e = self.formula.effective_lr(some).astype(np.float64)
+        self._samples[places] = np.where(self.formula.rule.second_moment(some) > 0, e, np.nan)
 
     def measured(self) -> Measured:
         """What was found."""
+        assert self._summary is not None
         return Measured(
             self.parameter,
             self.formula,
-            self._tally.summary(),
-            self._rows.share(),
+            self._summary,
+            self._untouched_rows,
             self._samples,
             self._second_moment_samples,
         )

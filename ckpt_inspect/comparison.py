@@ -17,7 +17,7 @@ import numpy as np
 from ckpt_inspect.checkpoint import PIECE_ELEMENTS, STRING, Array, Checkpoint, Problem, TensorSpec, numpy_dtype
 from ckpt_inspect.differences import NAN, Diff, HyperparameterDiff, OptimizerDiff, ParameterDiff, Status
 from ckpt_inspect.distances import Buffers, Distance, Window, WindowCount
-from ckpt_inspect.errors import NotDetermined
+from ckpt_inspect.errors import NotDetermined, NotFoundError
 from ckpt_inspect.hyperparameters import Sourced
 from ckpt_inspect.medians import EffectiveLrMedian
 from ckpt_inspect.optimizer_state import STATE_SLOTS, OptimizerState, Parameter, optimizer_states
@@ -51,7 +51,7 @@ def diff(
     an Analysis. `given` overrides hyperparameters of both as in `optimizer_states`. `include` and `exclude` are glob
     patterns that parameters' names must match, or must not.
 
-    Raises CkptInspectError for what can't be opened or read.
+    Raises CkptInspectError for what can't be opened or read, NotFoundError where no parameter is chosen.
     """
     with ExitStack() as stack:
         (checkpoint_a, remarks_a), (checkpoint_b, remarks_b) = (_opened(x, stack) for x in (a, b))
@@ -59,7 +59,13 @@ def diff(
         side_a, side_b = sides
         optimizers, problems = _paired_optimizers(side_a, side_b)
         chosen = Selection.of(include, exclude)
-        jobs = [job for job in _jobs(side_a, side_b, optimizers) if chosen.has(job.row.parameter)]
+        every = list(_jobs(side_a, side_b, optimizers))
+        jobs = [job for job in every if chosen.has(job.row.parameter)]
+        if every and not jobs:
+            raise NotFoundError(
+                f"{checkpoint_a.path}, {checkpoint_b.path}: no parameter's name matches what was included; "
+                "`ckpt-inspect show` lists them all"
+            )
         rows = _compared(jobs, progress)
         problems += remarks_a + remarks_b
         for side in sides:

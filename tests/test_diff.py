@@ -159,6 +159,12 @@ def test_include_and_exclude(first: Path) -> None:
     assert [p.parameter for p in chosen.parameters] == ["dense/kernel"]
 
 
+def test_patterns_that_match_nothing(first: Path) -> None:
+    """Comparing nothing at all is no answer."""
+    with pytest.raises(NotFoundError, match="no parameter's name matches what was included"):
+        diff(first, first, include=["nothing"])
+
+
 def test_pieces_of_any_size_give_the_same(
     run: Run, first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

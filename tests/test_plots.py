@@ -20,7 +20,7 @@ from ckpt_inspect.plots.elements import changes, plot_elements
 from ckpt_inspect.plots.layers_by_step import plot_layers_by_step, spread
 from ckpt_inspect.plots.over_run import plot_effective_lr
 from ckpt_inspect.plots.shares import SHARES, percent, plot_shares
-from ckpt_inspect.plots.style import log_ticks, number
+from ckpt_inspect.plots.style import counts, log_ticks, number
 from ckpt_inspect.plots.update_to_weight import middle, plot_update_to_weight
 
 
@@ -129,6 +129,19 @@ def test_several_runs_are_legible(kind: Any, checkpoints: int) -> None:
         assert_legible(kind.plot(chapter))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["dense $x$/kernel", "层/内核", "a\nb/kernel", "x" * 200, "a/" * 100 + "kernel"])
+def test_any_name_can_be_drawn(name: str) -> None:
+    """Names come from files: formulas, letters that the font lacks, line breaks and endless names do no harm."""
+    frames = make_frames(2, 3)
+    for frame in frames.values():
+        frame["parameter"] = frame["parameter"].replace({"dense/kernel": name})
+        frame["optimizer"] = name
+    chapter = chapters([RunFrames(name, **frames)])[0]
+    for kind in FIGURES:
+        assert_legible(kind.plot(chapter))
+
+
 @pytest.mark.parametrize("kind", FIGURES, ids=lambda kind: kind.id)
 def test_title_is_the_question(kind: Any) -> None:
     """A figure's title is the question that the report lists it under."""
@@ -212,6 +225,18 @@ def test_rates_known_in_part_are_drawn_relative_throughout() -> None:
     drawn = chapter.effective_lr(chapter.runs[0], "effective_lr_median")
     expected = frame["effective_lr_median"] / frame["learning_rate"].fillna(1.0)
     np.testing.assert_allclose(drawn, expected.to_numpy().reshape(4, 3).T)
+
+
+def test_rates_of_zero_leave_a_gap() -> None:
+    """A warm-up that begins at zero is a gap in the lines, not a fall to the bottom of the axis."""
+    frames = make_frames(4, 3)
+    is_first = frames["parameters"]["checkpoint_index"] == 0
+    lr_columns = [c for c in frames["parameters"] if c.startswith(("effective_lr", "learning_rate"))]
+    frames["parameters"].loc[is_first, [c for c in lr_columns if not c.endswith("source")]] = 0.0
+    axes = panels(plot_effective_lr(chapters([RunFrames("digits", **frames)])[0]))[0]
+    (line,) = artists(axes, "median")
+    assert np.isnan(line.get_ydata()[0])
+    assert axes.get_ylim()[0] > 1e-6
 
 
 def test_unknown_steps_are_drawn_by_checkpoint() -> None:
@@ -516,6 +541,12 @@ def test_mixture_ignores_members_without_values() -> None:
 def test_numbers_are_written_as_people_do(value: float, text: str) -> None:
     """Two significant digits, powers of ten only where digits would be many."""
     assert number(value) == text
+
+
+def test_steps_are_short_only_where_nothing_is_lost() -> None:
+    """One axis is written in one way: thousands as k where all can be, else with all digits."""
+    assert counts([0, 500, 1000, 1500]) == ["0", "500", "1k", "1.5k"]
+    assert counts([285, 5700, 14250]) == ["285", "5700", "14250"]
 
 
 @pytest.mark.parametrize(("low", "high"), [(1e-9, 1e9), (0.5, 30), (0.02, 0.021), (3e-5, 4e-5), (1e-4, 1e-3)])

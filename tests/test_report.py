@@ -13,7 +13,7 @@ from frames_for_plots import make_frames
 
 from ckpt_inspect.errors import RequestError, StoreError
 from ckpt_inspect.plots import FIGURES
-from ckpt_inspect.report import Report, rendered, write_report
+from ckpt_inspect.report import Report, check_folder, rendered, write_report
 
 
 class MadeUpRun:
@@ -136,6 +136,17 @@ def test_folder_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"report: the report can't be written there \(file exists\): give another"):
         write_report([MadeUpRun()], tmp_path / "report")
     assert (tmp_path / "report").read_text() == "mine"
+
+
+def test_folder_is_checked_before_work(tmp_path: Path) -> None:
+    """What can't be a folder is refused at once; what can be is not made yet."""
+    check_folder(tmp_path / "new" / "report")
+    assert not listing(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="file: the report can't be written there"):
+        check_folder(tmp_path / "file")
+    with pytest.raises(StoreError, match="not a directory"):
+        check_folder(tmp_path / "file" / "report")
 
 
 def test_disk_that_is_full_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

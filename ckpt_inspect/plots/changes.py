@@ -37,7 +37,7 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B") -> Figure:
     if not len(frame):
         raise RequestError("there is nothing to draw: no parameter or tensor was compared")
     shown = frame.head(MOST_ROWS)
-    name_a, name_b = shorten(name_a, 40), shorten(name_b, 40)
+    name_a, name_b = (shorten(style.printable(name), 60) for name in (name_a, name_b))
     note = f"The {MOST_ROWS} of {len(frame)} that changed most." if len(frame) > MOST_ROWS else ""
     counts = frame["status"].value_counts()
     told = [f"{counts[s]} {s}" for s in ("changed", "same", "added", "removed", "reshaped") if s in counts.index]
@@ -45,7 +45,7 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B") -> Figure:
         "What changed between the two checkpoints?",
         [f"A: {name_a}", f"B: {name_b}", f"{len(frame)} tensors: {', '.join(told)}"],
         note,
-        lambda characters: short_labels([str(name) for name in shown["parameter"]], characters),
+        lambda characters: short_labels([style.printable(str(name)) for name in shown["parameter"]], characters),
         [(_LR_LABEL, 1.25), (_WEIGHT_LABEL, 1.0), (_MOMENT_LABEL, 1.0)],
         key=[
             Key("dot", style.MUTED, "E in A"), Key("dot", style.MAIN, "E in B, where it rose"),

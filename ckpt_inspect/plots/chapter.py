@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.errors import RequestError
-from ckpt_inspect.plots.names import Group, group_by_structure
+from ckpt_inspect.plots import style
+from ckpt_inspect.plots.names import Group, group_by_structure, shorten
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -157,8 +158,13 @@ class Chapter:
         return "effective learning rate E (weight change per unit of gradient)"
 
     def effective_lr(self, run: Run, column: str) -> Floats:
-        """(K, P) of a column of effective learning rates, as E, or as E/α throughout where `is_relative`."""
-        return self.scaled(run.column(column), run)
+        """(K, P) of a column of effective learning rates, as E, or as E/α throughout where `is_relative`.
+
+        NaN where it is zero (α was), which no logarithmic axis can show.
+        """
+        values = self.scaled(run.column(column), run)
+        positive: Floats = np.where(values > 0, values, np.nan)
+        return positive
 
     def scaled(self, values: Floats, run: Run, positions: Any = slice(None)) -> Floats:
         """Effective learning rates (K, n) in the chapter's unit; `positions`: of those checkpoints alone, or of one."""
@@ -170,7 +176,12 @@ class Chapter:
 
     def groups(self, limit: int, width: int = 34) -> tuple[Group, ...]:
         """The parameters in at most `limit` groups by the model's structure."""
-        return group_by_structure(self.parameters, limit, width)
+        return group_by_structure(self.names, limit, width)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The parameters' names as they can be written on a page."""
+        return tuple(style.printable(name) for name in self.parameters)
 
     def quantiles(self, run: Run, group: Group, levels: Sequence[float]) -> Floats:
         """(K, len(levels)) quantiles of E over all touched elements of the group's parameters.
@@ -191,13 +202,13 @@ class Chapter:
     def subtitle(self) -> tuple[str, ...]:
         """What was analysed: run, optimizer, rule, nominal learning rate and where it comes from."""
         runs = self.runs
-        names = f"run {runs[0].name}" if len(runs) == 1 else f"{len(runs)} runs"
+        names = f"run {shorten(runs[0].name, 60)}" if len(runs) == 1 else f"{len(runs)} runs"
         rules = " / ".join(dict.fromkeys(run.rule for run in runs))
-        parts = [names, f"optimizer {self.optimizer}", f"rule {rules}"]
+        parts = [names, f"optimizer {shorten(style.printable(self.optimizer), 60)}", f"rule {rules}"]
         if len({_rate_text(run) for run in runs}) == 1:
             parts.append(_rate_text(runs[0]))
         else:
-            parts.extend(f"{run.name}: {_rate_text(run)}" for run in runs)
+            parts.extend(f"{shorten(run.name, 40)}: {_rate_text(run)}" for run in runs)
         if not self.is_series:
             steps = runs[0].steps[-1] if runs[0].steps.size else np.nan
             parts.insert(1, f"step {steps:.0f}" if not np.isnan(steps) else "step not known")
@@ -205,13 +216,11 @@ class Chapter:
 
 
 def _rate_text(run: Run) -> str:
-    from ckpt_inspect.plots.style import number
-
     sources = ", ".join(_SOURCES.get(source, source) for source in run.learning_rate_sources)
     rates = run.learning_rate[~np.isnan(run.learning_rate)]
     if not rates.size:
         return "learning rate α not known"
-    first, last = number(rates[0]), number(rates[-1])
+    first, last = style.number(rates[0]), style.number(rates[-1])
     value = first if np.ptp(rates) <= 1e-9 * abs(rates[0]) else f"{first} → {last}"
     return f"learning rate α {value} ({sources})"
 
@@ -311,7 +320,7 @@ def _run(
             columns[column] = values
     sources = heads["learning_rate_source"] if "learning_rate_source" in heads else pd.Series(dtype=str)
     return Run(
-        name=name,
+        name=style.printable(name),
         rule=str(heads["rule"].iloc[-1]),
         checkpoints=tuple(str(checkpoint) for checkpoint in heads["checkpoint"]),
         indices=indices.astype(float),

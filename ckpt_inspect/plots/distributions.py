@@ -9,7 +9,7 @@ import numpy as np
 
 from ckpt_inspect.plots import style
 from ckpt_inspect.plots.chapter import chosen_checkpoints
-from ckpt_inspect.plots.names import Group
+from ckpt_inspect.plots.names import Group, shorten
 from ckpt_inspect.plots.page import MARGIN, Key, Page, fitting_labels, text_width
 from ckpt_inspect.plots.panels import MOST_PANELS, run_color, run_dashes
 
@@ -86,8 +86,8 @@ def _curves(chapter: Chapter, groups: Sequence[Group]) -> list[tuple[bool, Key, 
     """What is drawn in each row: whether it is filled, its entry in the key, and its bins by group."""
     if len(chapter.runs) > 1:
         return [
-            (True, Key("line", run_color(i), run.name, dashes=run_dashes(i)), _bins(chapter, run, -1, groups))
-            for i, run in enumerate(chapter.runs)
+            (True, Key("line", run_color(i), name, dashes=run_dashes(i)), _bins(chapter, run, -1, groups))
+            for i, (name, run) in enumerate((shorten(run.name, 40), run) for run in chapter.runs)
         ]
     import seaborn
 
@@ -96,8 +96,8 @@ def _curves(chapter: Chapter, groups: Sequence[Group]) -> list[tuple[bool, Key, 
     palette = seaborn.color_palette(style.TIME, as_cmap=True)
     shades = np.linspace(0.0, 1.0, len(chosen)) if len(chosen) > 1 else [0.6]
     curves = []
-    for position, shade in zip(chosen, shades, strict=True):
-        when = style.count(chapter.x(run)[position])
+    times = style.counts([float(chapter.x(run)[position]) for position in chosen])
+    for position, shade, when in zip(chosen, shades, times, strict=True):
         text = f"step {when}" if chapter.has_steps else f"checkpoint {when}"
         entry = Key("line", _hex(palette(shade)), text)
         curves.append((position == chosen[-1], entry, _bins(chapter, run, position, groups)))

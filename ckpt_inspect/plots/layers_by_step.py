@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ckpt_inspect.plots import style
-from ckpt_inspect.plots.names import Group
+from ckpt_inspect.plots.names import Group, shorten
 from ckpt_inspect.plots.page import MARGIN, Page, fitting_labels, text_width
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def plot_layers_by_step(chapter: Chapter) -> Figure:
         )
         mesh = _draw(axes, values, norm)
         if len(runs) > 1:
-            axes.set_title(run.name, loc="left", color=style.INK)
+            axes.set_title(shorten(run.name, int(layout.width * 12)), loc="left", color=style.INK)
         set_checkpoint_ticks(axes, chapter, run, layout.width)
         _separate(axes, groups, len(order))
         if position == 0:
@@ -122,7 +122,7 @@ def _draw(axes: Axes, values: Floats, norm: Any) -> Any:
 def set_checkpoint_ticks(axes: Axes, chapter: Chapter, run: Run, width: float) -> None:
     """Ticks at as many steps (or indices) as `width` inches hold: each column's own, or round ones."""
     x = chapter.x(run)
-    widest = max(text_width(style.count(value), style.SMALL_SIZE) for value in x) + 0.25
+    widest = max(text_width(label, style.SMALL_SIZE) for label in style.counts([*x])) + 0.25
     room = max(2, int(width / widest))
     if len(x) <= room:
         places, values = np.arange(len(x)) + 0.5, x
@@ -133,7 +133,7 @@ def set_checkpoint_ticks(axes: Axes, chapter: Chapter, run: Run, width: float) -
         if not is_apart.all():  # checkpoints are spaced unevenly: round steps would crowd
             stride = -(-len(x) // room)
             places, values = np.arange(0, len(x), stride) + 0.5, x[::stride]
-    axes.set_xticks(places, [style.count(value) for value in values], rotation=0)
+    axes.set_xticks(places, style.counts([*values]), rotation=0)
     axes.tick_params(axis="x", length=2.5)
 
 

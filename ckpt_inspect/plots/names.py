@@ -71,7 +71,7 @@ def short_labels(names: Sequence[str], width: int = 34) -> tuple[str, ...]:
     prefix = len(shared_prefix(names))
     whole = [name[prefix:] or name for name in names]
     labels = [shorten(name, width) for name in whole]
-    for tell_apart in (_by_components, _by_letters):
+    for tell_apart in (_by_components, _by_end, _by_letters):
         for positions in _alike(labels):
             told = tell_apart([whole[p] for p in positions], width)
             for position, label in zip(positions, told, strict=True):
@@ -94,8 +94,13 @@ def _by_components(names: Sequence[str], width: int) -> list[str]:
     return [shorten(name, width, differing) for name in names]
 
 
+def _by_end(names: Sequence[str], width: int) -> list[str]:
+    """The same where components are too long: the last letters, whatever component they begin in."""
+    return [name if len(name) <= width else ELLIPSIS + name[1 - width :] for name in names]
+
+
 def _by_letters(names: Sequence[str], width: int) -> list[str]:
-    """The same where components are too long: the letters about the first difference are kept."""
+    """The same where names end alike: the letters about the first difference are kept."""
     start = next((i for i, letters in enumerate(zip(*names, strict=False)) if len(set(letters)) > 1), 0)
     labels = []
     for name in names:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ckpt_inspect.plots import style
-from ckpt_inspect.plots.names import Group
+from ckpt_inspect.plots.names import Group, shorten
 from ckpt_inspect.plots.page import MARGIN, Key, Page, fitting_labels
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ class Panels:
         x_range = run_range(chapter)
         for position, group in enumerate(self.groups):
             row, column = divmod(position, grid.columns)
-            axes = self.page.axes(
-                _LEFT + column * (width + _GAP), row * pitch + _TITLE, width, grid.panel_height, xlim=x_range,
-                yscale="log", ylim=y_range,
-            )
+            left, top = _LEFT + column * (width + _GAP), row * pitch + _TITLE
+            axes = self.page.axes(left, top, width, grid.panel_height, xlim=x_range)
+            axes.set_yscale("log", nonpositive="mask")
+            axes.set_ylim(*y_range)
             axes.set_title(group.label, loc="left", color=style.INK, fontsize=TITLE)
             is_lowest = position + grid.columns >= count
             style.set_log_axis(axes.yaxis, *y_range, most=4 if grid.panel_height < 2 else 6, labels=column == 0)
@@ -113,7 +113,7 @@ def run_key(chapter: Chapter) -> tuple[Key, ...]:
     if len(chapter.runs) < 2:
         return ()
     return tuple(
-        Key("line", run_color(i), run.name, dashes=run_dashes(i)) for i, run in enumerate(chapter.runs)
+        Key("line", run_color(i), shorten(run.name, 40), dashes=run_dashes(i)) for i, run in enumerate(chapter.runs)
     )
 
 

@@ -73,7 +73,7 @@ def _affected(chapter: Chapter) -> _Affected:
         for column, _ in SHARES:
             is_affected |= (np.nan_to_num(run.column(column)) >= SHOWN).any(axis=0)
     positions = np.flatnonzero(is_affected)
-    names = tuple(chapter.parameters[position] for position in positions)
+    names = tuple(chapter.names[position] for position in positions)
     groups = group_by_structure(names, MOST_ROWS) if names else ()
     in_chapter = tuple(Group(g.label, tuple(int(positions[m]) for m in g.members)) for g in groups)
     return _Affected(names, in_chapter)

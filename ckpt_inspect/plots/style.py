@@ -85,7 +85,23 @@ def _rc() -> dict[str, Any]:
         "axes.unicode_minus": True,
         "hatch.linewidth": 0.5,
         "svg.fonttype": "path",
+        "text.parse_math": False,
     }
+
+
+def printable(text: str) -> str:
+    """`text` with what the font has no letter for, and line breaks, replaced by a mark: names come from files."""
+    if text.isascii() and text.isprintable():
+        return text
+    letters = _letters()
+    return "".join(letter if letter.isprintable() and ord(letter) in letters else "\ufffd" for letter in text)
+
+
+@functools.lru_cache(maxsize=1)
+def _letters() -> frozenset[int]:
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    return frozenset(get_font(findfont(FontProperties(family=[FONT]))).get_charmap())
 
 
 def number(value: float) -> str:
@@ -116,6 +132,13 @@ def count(value: float) -> str:
         if abs(value) >= size and value % (size / 10) == 0:
             return f"{value / size:g}{letter}"
     return f"{value:.15g}"
+
+
+def counts(values: Sequence[float]) -> list[str]:
+    """Labels of one axis: short where all of them can be without loss, else all with their digits."""
+    short = [count(value) for value in values]
+    is_short = all(label[-1].isalpha() or abs(value) < 1e3 for label, value in zip(short, values, strict=True))
+    return short if is_short else [f"{value:.15g}" for value in values]
 
 
 def log_ticks(low: float, high: float, most: int = 5) -> list[float]:
@@ -172,7 +195,7 @@ def set_count_axis(axis: Axis, low: float, high: float, most: int = 5) -> None:
 
     ticks = count_ticks(low, high, most)
     axis.set_major_locator(FixedLocator(ticks))
-    axis.set_major_formatter(FixedFormatter([count(tick) for tick in ticks]))
+    axis.set_major_formatter(FixedFormatter(counts(ticks)))
 
 
 def positive_range(*arrays: Any, pad: float = 0.06, decades: float = 0.0) -> tuple[float, float]:

@@ -7,9 +7,9 @@
     python record_cases.py list
 
 `record` runs a recorder (case_recorders/) under PYTHON, the interpreter that has the version to be recorded, and
-finishes what it made. `finish` needs an interpreter with TensorFlow, h5py and ml_dtypes: by exact value matching it finds
-which recorded arrays are in the files (keymap.json), and holds the recorded updates against the formulas, so that a
-mistake of the recorder is not taken for one of the package. It uses nothing of the package.
+finishes what it made. `finish` needs an interpreter with TensorFlow, h5py and ml_dtypes: by exact value matching it
+finds which recorded arrays are in the files (keymap.json), and holds the recorded updates against the formulas, so
+that a mistake of the recorder is not taken for one of the package. It uses nothing of the package.
 """
 
 # ruff: noqa: T201 - a program that prints

@@ -424,6 +424,76 @@ def gan(out, named=False, meta=False, shared=False, third=False, same=False, g_f
     return make
 
 
+def rebuilt(out, meta=False):
+    """A second optimizer over the same variables: the first was made, and saved, but never stepped."""
+
+    def make(case_id):
+        rng = start(case_id)
+        gs = tf.train.get_or_create_global_step()
+        ids, y, loss = network(dup=True)
+        idle, live = tf.train.AdamOptimizer(0.1), tf.train.AdamOptimizer(0.01)
+        idle.minimize(loss)
+        op = live.minimize(loss, global_step=gs)
+        ti, tl = Tracked(idle, trained(), 0.1), Tracked(live, trained(), 0.01)
+        case = Case(out, case_id, "tf.train.Saver V2", "AdamOptimizer x2", "the first one never stepped", versions())
+        saver = tf.train.Saver(max_to_keep=None)
+        with session() as s:
+            s.run(tf.global_variables_initializer())
+            for _ in range(3):
+                tl.around(s, op, batch(rng, ids, y))
+            path = saver.save(s, case.file("model.ckpt"), global_step=3, write_meta_graph=meta)
+            case.checkpoint(
+                "s3", os.path.basename(path), 3, {"live": tl.record(s), "idle": ti.record(s)}, global_step=3
+            )
+        case.write()
+
+    return make
+
+
+def target_network(out, meta=False, doubled=True):
+    """Deep Q-learning: a copy of the network that nothing trains, of the same shapes; the slots' scope doubled."""
+
+    def make(case_id):
+        rng = start(case_id)
+        x, y = tf.placeholder(tf.float32, [None, 4]), tf.placeholder(tf.float32, [None, 2])
+
+        def net():
+            h = x
+            for n, width in enumerate((4, 4, 2)):
+                with tf.variable_scope("fc%d" % n):
+                    h = tf.matmul(h, tf.get_variable("weights", [int(h.shape[1]), width])) + tf.get_variable(
+                        "biases", [width], initializer=tf.zeros_initializer()
+                    )
+                    h = tf.tanh(h)
+            return h
+
+        with tf.variable_scope("target"):
+            net()
+        with tf.variable_scope("main"):
+            out_ = net()
+            opt = tf.train.AdamOptimizer(0.01)
+            mine = [v for v in trained() if v.op.name.startswith("main")]
+            loss = tf.reduce_mean(tf.square(out_ - y))
+            op = opt.minimize(loss, var_list=mine) if doubled else None
+        op = op or opt.minimize(loss, var_list=mine)
+        copy = tf.group(*[a.assign(b) for a, b in zip([v for v in trained() if v not in mine], mine)])
+        track = Tracked(opt, mine, 0.01)
+        case = Case(out, case_id, "tf.train.Saver V2", "AdamOptimizer", "main and target network", versions())
+        saver = tf.train.Saver(max_to_keep=None)
+        with session() as s:
+            s.run(tf.global_variables_initializer())
+            for n in range(1, 6):
+                track.around(s, op, {x: rng.randn(4, 4), y: rng.randn(4, 2)})
+                if n == 3:
+                    s.run(copy)  # at the save the target holds the very values of the network
+                if n in (3, 5):
+                    path = saver.save(s, case.file("model.ckpt"), global_step=n, write_meta_graph=meta)
+                    case.checkpoint("s%d" % n, os.path.basename(path), n, {"optimizer": track.record(s)})
+        case.write()
+
+    return make
+
+
 def v1_format(sharded=False):
     def make():
         proto = tf.train.SaverDef.V1
@@ -610,6 +680,23 @@ def makers(out):
     add("saver_gan_named_meta", gan(out, named=True, meta=True))
     add("saver_gan_sharedvars", gan(out, shared=True))
     add("saver_gan_sharedvars_meta", gan(out, shared=True, meta=True))
+    add("saver_rebuilt", rebuilt(out))
+    add("saver_rebuilt_meta", rebuilt(out, meta=True))
+    add("saver_target", target_network(out))
+    add("saver_target_meta", target_network(out, meta=True))
+    add("saver_target_plain", target_network(out, doubled=False))
+    renamed = lambda: tf.train.Saver({"old/" + v.op.name: v for v in tf.global_variables()}, max_to_keep=None)
+    sv("renamed", saver=renamed, meta=False)
+    layers = getattr(getattr(tf, "contrib", None), "layers", None)
+    if layers is not None:
+        held = {}
+
+        def optimize(opt, loss, gs):
+            held["op"] = layers.optimize_loss(loss, gs, 0.01, lambda lr: opt, clip_gradients=1.0)
+            return held["op"]
+
+        sv("optimize_loss", minimize=optimize)
+        sv("optimize_loss_nometa", minimize=optimize, meta=False)
     add("saver_longrun", longrun(out))
     add("estimator_adam", estimator(out))
     opt = getattr(getattr(tf, "contrib", None), "opt", None)

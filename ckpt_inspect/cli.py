@@ -286,6 +286,9 @@ def report(
             _print_json(
                 {"figures": [{"id": f.id, "optimizer": f.optimizer, "file": str(f.file)} for f in written.figures]}
             )
+        else:
+            for figure in written.figures:
+                typer.echo(f"{figure.file}: {figure.question}")
 
 
 def _write_report(runs: Sequence[Analyses], folder: str, common: Common) -> Report:

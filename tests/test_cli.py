@@ -556,6 +556,15 @@ def test_report(folder: Path) -> None:
     assert f"drew {len(files)} figures into figures" in answer.remarks
 
 
+def test_report_lists_its_figures(folder: Path) -> None:
+    """Each file is named on stdout, with the question that its figure answers."""
+    Answer("analyze", folder, "-q")
+    lines = Answer("report", STORE, "-o", "figures", "-q").out.splitlines()
+    listed = dict(line.split(": ", 1) for line in lines)
+    assert {Path(file) for file in listed} == set(Path("figures").iterdir())
+    assert all(question.endswith("?") for question in listed.values())
+
+
 def test_report_takes_no_hyperparameters(folder: Path) -> None:
     """What was assumed in the analysis can't be changed by the report, which says where it can."""
     answer = Answer("report", STORE, "--beta-1", "0.5")

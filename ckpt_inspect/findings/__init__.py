@@ -1,0 +1,75 @@
+"""What in a run deserves a person's attention: checks over its analyses, ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from ckpt_inspect.findings import adaptivity, arithmetic, continuity, damage, drift, knowledge, proportion
+from ckpt_inspect.findings.finding import SEVERITIES, Evidence, Finding, Kind, Limit, Severity
+from ckpt_inspect.findings.history import History
+from ckpt_inspect.findings.thresholds import THRESHOLDS, Thresholds
+
+if TYPE_CHECKING:
+    from ckpt_inspect.analyses import Analyses
+
+Check = Callable[[History, Thresholds], Iterable[Finding]]
+"""Looks at one optimizer over a run that has at least one checkpoint with its state; pure."""
+
+CHECKS: tuple[Check, ...] = (
+    damage.find_damage,
+    continuity.find_resets,
+    continuity.find_lost_state,
+    arithmetic.find_bias_correction,
+    damage.find_bound_violations,
+    continuity.find_changed_hyperparameters,
+    proportion.find_disproportion,
+    drift.find_stuck_directions,
+    arithmetic.find_lost_updates,
+    adaptivity.find_epsilon_domination,
+    adaptivity.find_untouched,
+    continuity.find_starved,
+    proportion.find_decay_balance,
+    drift.find_drift,
+    knowledge.find_assumptions,
+)
+"""Every check; of two findings as severe, the earlier check's ranks first."""
+
+KINDS: tuple[Kind, ...] = (
+    *damage.KINDS,
+    *continuity.KINDS,
+    *arithmetic.KINDS,
+    *adaptivity.KINDS,
+    *proportion.KINDS,
+    *drift.KINDS,
+    *knowledge.KINDS,
+)
+"""Every kind of finding that there is."""
+
+__all__ = [
+    "CHECKS",
+    "KINDS",
+    "SEVERITIES",
+    "THRESHOLDS",
+    "Evidence",
+    "Finding",
+    "Kind",
+    "Limit",
+    "Severity",
+    "Thresholds",
+    "find_findings",
+]
+
+
+def find_findings(analyses: Analyses, thresholds: Thresholds | None = None) -> tuple[Finding, ...]:
+    """All findings of a run, the most severe first; of equals in the order of `CHECKS`, then of the optimizers.
+
+    A condition that holds in many tensors is one finding. Most look at the newest checkpoint alone, those on damage,
+    resets and changes at all of them.
+    """
+    thresholds = thresholds or Thresholds()
+    histories = [History.of(analyses, run) for run in analyses.optimizers.values()]
+    found = [
+        finding for check in CHECKS for history in histories if len(history) for finding in check(history, thresholds)
+    ]
+    return tuple(sorted(found, key=lambda finding: -finding.severity))

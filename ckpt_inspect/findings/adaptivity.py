@@ -1,0 +1,117 @@
+"""Where Adam does not adapt: elements below ε, elements that no gradient reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ckpt_inspect.findings.finding import Finding, Kind, Severity
+from ckpt_inspect.findings.history import Floats, History, percent, worst_first
+from ckpt_inspect.findings.thresholds import Thresholds
+
+EPSILON = Kind(
+    id="epsilon-dominated",
+    title="Tensors whose gradients are lost in ε",
+    severity=Severity.WARNING,
+    condition="The share of touched elements with √v < ε (at this rule's place of ε) is at least epsilon_dominated.",
+    why="Where √v is below ε the update is no longer normalised: it shrinks with the gradient, down to nothing.",
+    action="Lower ε, or see why these gradients are so small; a bias right before a normalisation layer has none by "
+    "construction, and needs nothing",
+    source="Wortsman et al., arXiv 2309.14322",
+    thresholds=("epsilon_dominated",),
+    metrics=("epsilon_dominated",),
+)
+
+UNTOUCHED = Kind(
+    id="untouched-tensors",
+    title="Tensors that no gradient has ever reached",
+    severity=Severity.WARNING,
+    condition="v = 0 in all of the tensor's elements after at least one update.",
+    why="The optimizer holds the tensor and has never been given a gradient of it: it stays as it was initialised.",
+    action="Freeze it if that is meant; if not, look for what cuts it off from the loss (stop_gradient, an unused "
+    "branch)",
+    source="v averages g²: it is 0 only if every gradient was",
+    metrics=("untouched",),
+)
+
+ROWS = Kind(
+    id="untouched-rows",
+    title="Rows that no gradient has ever reached",
+    severity=Severity.INFO,
+    condition="The share of rows (first axis) with v = 0 throughout is at least untouched_rows, and below 1.",
+    why="In an embedding these are tokens that training never saw, in a dense kernel inputs that were always 0: such "
+    "rows are as they were initialised.",
+    action="Check the vocabulary or the inputs against the data; rows that can't occur are dead weight",
+    source="v averages g²: it is 0 only if every gradient was",
+    thresholds=("untouched_rows",),
+    metrics=("untouched_rows", "untouched"),
+)
+
+ELEMENTS = Kind(
+    id="untouched-elements",
+    title="Elements that no gradient has ever reached",
+    severity=Severity.INFO,
+    condition="The share of elements with v = 0, besides those in untouched rows, is at least untouched_elements, "
+    "and below 1.",
+    why="Units that have been dead since the start (a rectifier that is never on) get no gradient, and never will.",
+    action="Look at these units' activations; another initialisation or a leaky activation revives them",
+    source="v averages g²: it is 0 only if every gradient was",
+    thresholds=("untouched_elements",),
+    metrics=("untouched",),
+)
+
+KINDS = (EPSILON, UNTOUCHED, ROWS, ELEMENTS)
+
+
+def find_epsilon_domination(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """In the newest checkpoint."""
+    share: Floats = history.newest("epsilon_dominated")
+    places = worst_first(share >= max(thresholds.epsilon_dominated, 1e-12), share)
+    if not places:
+        return
+    epsilon, source = history.newest("epsilon"), history.newest("epsilon_source")
+    told = f"{epsilon:.3g}{', assumed' if source == 'default' else ''}"
+    yield history.finding(
+        EPSILON,
+        f"In {history.counted(places)} √v is below ε ({told}) in at least "
+        f"{percent(thresholds.epsilon_dominated)} of the elements: "
+        f"{history.named(places, [percent(share[i]) for i in places])}",
+        thresholds,
+        parameters=places,
+        evidence=history.tensor_evidence(-1, places, "epsilon_dominated"),
+    )
+
+
+def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """In the newest checkpoint: whole tensors, rows, and what is left."""
+    share: Floats = history.newest("untouched")
+    rows: Floats = history.newest("untouched_rows")
+    sizes = history["size"].astype(np.float64)
+    if whole := worst_first(share == 1, sizes):
+        yield history.finding(
+            UNTOUCHED,
+            f"No gradient has reached {history.counted(whole)}: {history.named(whole)}",
+            thresholds,
+            parameters=whole,
+            evidence=history.tensor_evidence(-1, whole, "untouched"),
+        )
+    if some := worst_first((rows >= max(thresholds.untouched_rows, 1e-12)) & (rows < 1) & (share < 1), rows):
+        yield history.finding(
+            ROWS,
+            f"No gradient has reached some rows of {history.counted(some)}: "
+            f"{history.named(some, [percent(rows[i]) for i in some])}",
+            thresholds,
+            parameters=some,
+            evidence=history.tensor_evidence(-1, some, "untouched_rows", "untouched"),
+        )
+    rest: Floats = share - np.nan_to_num(rows)
+    if dead := worst_first((rest >= max(thresholds.untouched_elements, 1e-12)) & (share < 1), rest):
+        yield history.finding(
+            ELEMENTS,
+            f"No gradient has reached some elements of {history.counted(dead)}, besides whole rows: "
+            f"{history.named(dead, [percent(rest[i]) for i in dead])}",
+            thresholds,
+            parameters=dead,
+            evidence=history.tensor_evidence(-1, dead, "untouched", "untouched_rows"),
+        )

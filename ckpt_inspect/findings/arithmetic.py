@@ -1,0 +1,99 @@
+"""Updates that their own arithmetic swallows: lost in rounding, or scaled to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ckpt_inspect.findings.finding import Finding, Kind, Severity
+from ckpt_inspect.findings.history import Floats, History, percent, worst_first
+from ckpt_inspect.findings.thresholds import Thresholds
+
+ROUNDING = Kind(
+    id="lost-in-rounding",
+    title="Updates lost in rounding",
+    severity=Severity.WARNING,
+    condition="The share of elements with 0 < |Δ| < ½ ulp(θ) is at least lost_in_rounding.",
+    why="Added to such weights, the update rounds to nothing: they stand still although their gradient is not 0.",
+    action="Keep the weights in a wider type, or stop here: at this learning rate these tensors have finished training",
+    source="IEEE 754, round to nearest: θ + Δ = θ for |Δ| < ½ ulp(θ)",
+    thresholds=("lost_in_rounding",),
+    metrics=("lost_in_rounding",),
+)
+
+INERT = Kind(
+    id="inert-state",
+    title="An optimizer that can't move its weights",
+    severity=Severity.CRITICAL,
+    condition="The bias correction √c2/c1, computed in the variable's own type, is 0 or NaN.",
+    why="bfloat16(0.999) is 1, so that 1 - β2^t is 0 and with it every update: such variables never move.",
+    action="Keep variables in float32 and compute in bfloat16 (the mixed_bfloat16 policy), or take a β2 of at most "
+    "0.99",
+    source="keras-team/keras-hub#2629, tensorflow/tensorflow#58138; measured on TF 2.10 to 2.21",
+    metrics=("bias_correction", "dtype"),
+)
+
+CORRECTION = Kind(
+    id="bias-correction",
+    title="Bias correction still far from 1",
+    severity=Severity.INFO,
+    condition="|√c2/c1 - 1| is at least bias_correction in the newest checkpoint; c1 = 1 - β1^t, c2 = 1 - β2^t.",
+    why="v has averaged fewer gradients than it will remember, so that E is still a rough estimate, and depends on "
+    "the step being right.",
+    action="Judge effective learning rates by later checkpoints; here see that the step is read, not assumed",
+    source="Kingma & Ba, arXiv 1412.6980, section 3",
+    thresholds=("bias_correction",),
+    metrics=("bias_correction",),
+)
+
+KINDS = (ROUNDING, INERT, CORRECTION)
+
+
+def find_lost_updates(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """In the newest checkpoint."""
+    share: Floats = history.newest("lost_in_rounding")
+    places = worst_first(share >= max(thresholds.lost_in_rounding, 1e-12), share)
+    if not places:
+        return
+    yield history.finding(
+        ROUNDING,
+        f"In {history.counted(places)} the last update was lost in rounding in at least "
+        f"{percent(thresholds.lost_in_rounding)} of the elements: "
+        f"{history.named(places, [percent(share[i]) for i in places])}",
+        thresholds,
+        parameters=places,
+        evidence=history.tensor_evidence(-1, places, "lost_in_rounding", "update_rms", "weight_rms"),
+    )
+
+
+def find_bias_correction(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """In the newest checkpoint: no correction left at all, or one far from 1."""
+    correction: Floats = history.newest("bias_correction")
+    present = history.run.present[history.rows[-1]]
+    is_undetermined = np.isnan(history.newest("moment_bound"))  # of the same betas and step
+    inert = worst_first(present & ((correction == 0) | (np.isnan(correction) & ~is_undetermined)), -correction)
+    dtypes = history["dtype"]
+    if inert:
+        kinds = ", ".join(dict.fromkeys(str(dtypes[i]) for i in inert))
+        yield history.finding(
+            INERT,
+            f"{history.counted(inert)} can't move: 1 - β2^t is 0 in {kinds} (β2 = {history.newest('beta_2'):.6g}): "
+            f"{history.named(inert)}",
+            thresholds,
+            parameters=inert,
+            evidence=[history.evidence(-1, i, bias_correction=correction[i], dtype=str(dtypes[i])) for i in inert[:12]],
+        )
+    far = worst_first(
+        present & (np.abs(correction - 1) >= max(thresholds.bias_correction, 1e-12)), np.abs(correction - 1)
+    )
+    far = [i for i in far if i not in set(inert)]
+    if far:
+        value, beta_2 = float(np.median(correction[far])), float(history.newest("beta_2"))
+        yield history.finding(
+            CORRECTION,
+            f"At {history.at(-1)} the bias correction √c2/c1 is still {value:.3g}: v has averaged {history.steps[-1]} "
+            f"gradients, of about {1 / (1 - beta_2):,.0f} that β2 = {beta_2:.6g} lets it remember",
+            thresholds,
+            evidence=[history.evidence(-1, bias_correction=value)],
+        )

@@ -1,0 +1,125 @@
+"""State that no training leaves behind: numbers that aren't finite, negative squares, moments out of their bound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
+from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
+from ckpt_inspect.findings.thresholds import Thresholds
+
+NONFINITE = Kind(
+    id="nonfinite-state",
+    title="Numbers that are not finite",
+    severity=Severity.CRITICAL,
+    condition="A weight or a moment is infinite or NaN.",
+    why="Every later update of such an element is NaN, and what depends on it follows within a step.",
+    action="Go back to the last checkpoint without them; before training on, lower the learning rate or clip gradients",
+    source="IEEE 754: NaN and infinity survive the moving averages; METRICS: any is critical",
+    metrics=("nonfinite",),
+)
+
+NEGATIVE = Kind(
+    id="negative-second-moment",
+    title="Negative second moments",
+    severity=Severity.CRITICAL,
+    condition="v < 0 somewhere.",
+    why="v is an average of squares: a negative one was written wrongly or is read as what it isn't, and its root is "
+    "NaN.",
+    action="Hold the file against a copy of it, and make sure that this tensor is the second moment that it is taken "
+    "for",
+    source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: v averages g²",
+    metrics=("negative_second_moment",),
+)
+
+BOUND = Kind(
+    id="moment-bound-violated",
+    title="Moments that no gradients can have left behind",
+    severity=Severity.CRITICAL,
+    condition="max |m|/√v > (1 + moment_bound_slack) · (1-β1)/√(1-β2) · √Σ_{j<t} (β1²/β2)^j.",
+    why="Whatever the gradients were, their two averages obey Cauchy and Schwarz's inequality: the betas, the step "
+    "or the pairing of m and v is not what it is taken for, or the state is damaged.",
+    action="Give the betas that were used (--beta-1, --beta-2); if they are right, don't trust these tensors' state",
+    source="Cauchy and Schwarz; 7.27 at (0.9, 0.999) for t → ∞",
+    thresholds=("moment_bound_slack",),
+    metrics=("moment_ratio_max", "moment_bound"),
+)
+
+KINDS = (NONFINITE, NEGATIVE, BOUND)
+
+_SMALLEST_SQUARE = 1e-36
+"""Second moments below this have few digits left in float32, or none, so that the bound can't be held against them."""
+
+
+def find_damage(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """Counts that must be 0, over all checkpoints."""
+    yield from _counted(history, thresholds, NONFINITE, "nonfinite", "hold {} that are infinite or NaN")
+    yield from _counted(history, thresholds, NEGATIVE, "negative_second_moment", "hold {} with v < 0")
+
+
+def _counted(history: History, thresholds: Thresholds, kind: Kind, variable: str, predicate: str) -> Iterator[Finding]:
+    counts: Floats = np.nan_to_num(history[variable])
+    (rows,) = np.nonzero(counts.any(axis=1))
+    if not rows.size:
+        return
+    row = int(rows[-1])
+    places = worst_first(counts[row] > 0, counts[row])
+    figures = [f"{counts[row, i]:,.0f}" for i in places]
+    elements = f"{counts[row].sum():,.0f} elements"
+    since = "" if rows[0] == row else f"; the first in {history.at(int(rows[0]))}"
+    yield history.finding(
+        kind,
+        f"In {history.at(row)}, {history.counted(places, row)} {predicate.format(elements)}: "
+        f"{history.named(places, figures)}{since}",
+        thresholds,
+        rows=rows.tolist(),
+        parameters=places,
+        evidence=history.tensor_evidence(row, places, variable),
+    )
+
+
+def find_bound_violations(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """|m|/√v against its bound, over all checkpoints."""
+    excess: Floats = history["moment_ratio_max"] / history["moment_bound"] - 1
+    is_half = np.array([str(dtype) in ("float16", "bfloat16") for dtype in history["dtype"]])
+    slack = thresholds.moment_bound_slack * np.where(is_half, 10.0, 1.0)
+    violated: Bools = (excess > slack) & (history.quantile("second_moment", "min") > _SMALLEST_SQUARE)
+    (rows,) = np.nonzero(violated.any(axis=1))
+    if not rows.size:
+        return
+    row = int(rows[-1])
+    places = worst_first(violated[row], excess[row])
+    ratios, bound = history["moment_ratio_max"][row], history["moment_bound"][row]
+    figures = [f"{ratios[i]:.3g} > {bound[i]:.3g}" for i in places]
+    assumed = [n for n in ("beta_1", "beta_2") if history[f"{n}_source"][row] == "default"]
+    betas = ", ".join(f"{n} = {history[n][row]:.6g} ({history[f'{n}_source'][row]})" for n in ("beta_1", "beta_2"))
+    if assumed:
+        severity, action = (
+            Severity.WARNING,
+            f"Give the {' and '.join(assumed)} that the training used: likely not the default",
+        )
+    elif len(places) == np.count_nonzero(history.run.present[history.rows[row]]):
+        severity, action = (
+            Severity.CRITICAL,
+            "Check the rule and the betas: every tensor is concerned, so the formula is not this one's",
+        )
+    else:
+        severity, action = (
+            Severity.CRITICAL,
+            "Don't trust these tensors' state: damaged, or paired with another's moment",
+        )
+    yield history.finding(
+        BOUND,
+        f"In {history.at(row)}, |m|/√v exceeds its bound in {history.counted(places, row)}, for {betas}: "
+        f"{history.named(places, figures)}",
+        thresholds,
+        rows=rows.tolist(),
+        parameters=places,
+        evidence=[
+            history.evidence(row, i, moment_ratio_max=ratios[i], moment_bound=bound[i]) for i in places[:MOST_EVIDENCE]
+        ],
+        severity=severity,
+        action=action,
+    )

@@ -1,0 +1,121 @@
+"""How effective learning rates moved over the run, tensor against tensor and within each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
+from ckpt_inspect.findings.history import Floats, History, worst_first
+from ckpt_inspect.findings.thresholds import Thresholds
+
+DRIFTED = Kind(
+    id="layer-drifted",
+    title="Tensors whose steps moved away from the others'",
+    severity=Severity.INFO,
+    condition="log10 of the median E changed from the first to the newest checkpoint by at least drift_decades more, "
+    "or less, than it did in the median tensor (of three or more).",
+    why="Their gradients grew or faded in another measure than the rest's, and Adam gives them other steps for it.",
+    action="See in the heatmap when it happened; a tensor whose E rises alone is losing its gradient",
+    source="Kingma & Ba, arXiv 1412.6980: E goes with 1/√v",
+    thresholds=("drift_decades",),
+    metrics=("effective_lr",),
+)
+
+SPREAD = Kind(
+    id="spread-growing",
+    title="Effective learning rates that spread apart within a tensor",
+    severity=Severity.INFO,
+    condition="log10(E95/E5), E5 and E95 the 5 % and 95 % quantiles of E over touched elements, grew by at least "
+    "spread_decades from the first to the newest checkpoint.",
+    why="Some elements' gradients fade (dead units, rare inputs) while others' go on: the large E belong to those "
+    "that have next to none, and the first gradient they get moves them too far.",
+    action="Look at the tensor's distribution and at its starved elements",
+    source="METRICS: spread in decades is how adaptive the tensor is",
+    thresholds=("spread_decades",),
+    metrics=("effective_lr",),
+)
+
+STUCK = Kind(
+    id="stuck-direction",
+    title="Gradients that hardly change direction",
+    severity=Severity.WARNING,
+    condition="The RMS of (m/c1)/√(v/c2) is at least stuck_direction at a step of 10/(1-β1) or more.",
+    why="Adam then moves every element by the full learning rate, always to the same side; near 1 in many tensors is "
+    "what precedes a divergence.",
+    action="See whether the loss still falls; lower the learning rate if it doesn't",
+    source="Balles & Hennig, arXiv 1705.07774; Molybog et al., arXiv 2304.09871",
+    thresholds=("stuck_direction",),
+    metrics=("signal_to_noise",),
+)
+
+KINDS = (STUCK, DRIFTED, SPREAD)
+
+_FEWEST_TENSORS = 3
+"""Of which the median is not one of two."""
+
+
+def find_drift(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """From the first checkpoint to the newest."""
+    if len(history) < 2:
+        return
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, median, high = (np.log10(history.quantile("effective_lr", name)) for name in ("q05", "median", "q95"))
+        # that one is E/α and the other E cancels out, for the median tensor's shift is subtracted
+        shift: Floats = median[-1] - median[0]
+        spread: Floats = high - low
+        growth: Floats = spread[-1] - spread[0]
+    known = np.isfinite(shift)
+    if np.count_nonzero(known) >= _FEWEST_TENSORS:
+        apart: Floats = shift - np.median(shift[known])
+        places = worst_first(known & (np.abs(apart) >= max(thresholds.drift_decades, 1e-12)), np.abs(apart))
+        if places:
+            yield history.finding(
+                DRIFTED,
+                f"From {history.at(0)} to {history.at(-1)} the median E of {history.counted(places)} moved away from "
+                f"the others': {history.named(places, [f'×{10 ** apart[i]:.3g}' for i in places])}",
+                thresholds,
+                rows=(0, -1),
+                parameters=places,
+                evidence=[
+                    history.evidence(-1, i, decades_apart=apart[i], decades=shift[i]) for i in places[:MOST_EVIDENCE]
+                ],
+            )
+    places = worst_first(np.isfinite(growth) & (growth >= max(thresholds.spread_decades, 1e-12)), growth)
+    if places:
+        figures = [f"{spread[0, i]:.2g} to {spread[-1, i]:.2g} decades" for i in places]
+        yield history.finding(
+            SPREAD,
+            f"From {history.at(0)} to {history.at(-1)} the spread of E grew in {history.counted(places)}: "
+            f"{history.named(places, figures)}",
+            thresholds,
+            rows=(0, -1),
+            parameters=places,
+            evidence=[
+                history.evidence(-1, i, spread_decades_first=spread[0, i], spread_decades=spread[-1, i])
+                for i in places[:MOST_EVIDENCE]
+            ],
+        )
+
+
+def find_stuck_directions(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """In the newest checkpoint, once the averages have seen enough gradients to average out."""
+    ratio: Floats = history.newest("signal_to_noise")
+    step, beta_1 = history.steps[-1], float(history.newest("beta_1"))
+    if not 0 <= beta_1 < 1 or (step is not None and step * (1 - beta_1) < 10):
+        return
+    noise = float(np.sqrt((1 - beta_1) / (1 + beta_1)))
+    limit = max(thresholds.stuck_direction, 1e-12)
+    if beta_1 == 0 or noise >= limit:  # without an average, every gradient looks like a direction
+        return
+    places = worst_first(ratio >= limit, ratio)
+    if places:
+        yield history.finding(
+            STUCK,
+            f"The gradients of {history.counted(places)} hardly change direction: |m̂|/√v̂ of "
+            f"{history.named(places, [f'{ratio[i]:.2g}' for i in places])}, where noise gives {noise:.2g}",
+            thresholds,
+            parameters=places,
+            evidence=history.tensor_evidence(-1, places, "signal_to_noise"),
+        )

@@ -1,0 +1,140 @@
+"""One optimizer over a run, as the checks see it: the checkpoints that hold its state, in training order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ckpt_inspect.analyses import Analyses, OptimizerRun
+from ckpt_inspect.findings.finding import MOST_EVIDENCE, MOST_NAMED, Evidence, Finding, Kind, Severity
+from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.variables import CHECKPOINT, OPTIMIZER_VARIABLES, QUANTILE_NAMES
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+_DIMENSIONS = {v.name: v.dimensions for v in OPTIMIZER_VARIABLES}
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """R checkpoints by P parameters."""
+
+    name: str
+    """Of the optimizer."""
+    rows: NDArray[np.intp]
+    """(R,) the run's checkpoints that hold its state after at least one update."""
+    checkpoints: tuple[str, ...]
+    """(R,) their names."""
+    run: OptimizerRun
+
+    @classmethod
+    def of(cls, analyses: Analyses, run: OptimizerRun) -> History:
+        """An optimizer's history; it may be of no checkpoint at all."""
+        (rows,) = np.nonzero(run.present.any(axis=1) & (run.variables["step"] != 0))
+        names = analyses.checkpoints["checkpoint"]
+        return cls(run.name, rows, tuple(str(names[row]) for row in rows), run)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, variable: str) -> NDArray[Any]:
+        """A variable; of one along checkpoints the R rows."""
+        column = self.run.variables[variable]
+        return column[self.rows] if _DIMENSIONS[variable][0] == CHECKPOINT else column
+
+    def newest(self, variable: str) -> NDArray[Any]:
+        """A variable's last row."""
+        newest: NDArray[Any] = self.run.variables[variable][self.rows[-1]]
+        return newest
+
+    def quantile(self, variable: str, name: str) -> Floats:
+        """(R, P) one of the quantiles, by its name among QUANTILE_NAMES."""
+        values: Floats = self[variable][:, :, QUANTILE_NAMES.index(name)]
+        return values
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """(P,) names."""
+        return tuple(map(str, self.run.variables["parameter"]))
+
+    @property
+    def steps(self) -> tuple[int | None, ...]:
+        """(R,) of the checkpoints; None where not known."""
+        return tuple(None if step < 0 else int(step) for step in self["step"])
+
+    def at(self, row: int) -> str:
+        """A checkpoint for a person: `model.ckpt-20 (step 20)`."""
+        step = self.steps[row]
+        return self.checkpoints[row] if step is None else f"{self.checkpoints[row]} (step {step})"
+
+    # --- making findings
+
+    def finding(
+        self,
+        kind: Kind,
+        title: str,
+        thresholds: Thresholds,
+        *,
+        rows: Iterable[int] = (-1,),
+        evidence: Iterable[Evidence] = (),
+        parameters: Iterable[int] = (),
+        severity: Severity | None = None,
+        action: str = "",
+    ) -> Finding:
+        """A finding about these rows and parameters, by their places."""
+        places = sorted({row % len(self) for row in rows})
+        return Finding(
+            kind=kind,
+            severity=kind.severity if severity is None else severity,
+            title=title,
+            optimizer=self.name,
+            parameters=tuple(self.parameters[i] for i in parameters),
+            checkpoints=tuple(self.checkpoints[row] for row in places),
+            steps=tuple(self.steps[row] for row in places),
+            evidence=tuple(evidence),
+            limits=thresholds.limits(kind.thresholds),
+            action=action or kind.action,
+        )
+
+    def evidence(self, row: int, parameter: int | None = None, /, **figures: float | str | None) -> Evidence:
+        """Figures of one tensor (None: the optimizer) in one checkpoint; those that are None are left out."""
+        known = {name: value for name, value in figures.items() if value is not None}
+        plain = {name: value if isinstance(value, str) else float(value) for name, value in known.items()}
+        name = "" if parameter is None else self.parameters[parameter]
+        return Evidence(name, self.checkpoints[row], self.steps[row], plain)
+
+    def tensor_evidence(self, row: int, places: Sequence[int], *variables: str) -> list[Evidence]:
+        """The variables of the first of these tensors in one checkpoint."""
+        return [
+            self.evidence(row, i, **{name: float(self[name][row, i]) for name in variables})
+            for i in places[:MOST_EVIDENCE]
+        ]
+
+    def named(self, places: Sequence[int], figures: Sequence[str] = ()) -> str:
+        """The first of these tensors, each with its figure, and how many more there are."""
+        texts = [self.parameters[i] for i in places[:MOST_NAMED]]
+        if figures:
+            texts = [f"{name} ({figure})" for name, figure in zip(texts, figures, strict=False)]
+        more = len(places) - len(texts)
+        return ", ".join(texts) + (f" and {more} more" if more else "")
+
+    def counted(self, places: Sequence[int], row: int = -1) -> str:
+        """`3 of 26 tensors`."""
+        total = int(np.count_nonzero(self.run.present[self.rows[row]]))
+        return f"{len(places)} of {total} tensor{'' if total == 1 else 's'}"
+
+
+def worst_first(mask: Bools, badness: Floats) -> list[int]:
+    """Places where the mask is true, those with the greatest badness first; equals in their order."""
+    (places,) = np.nonzero(mask)
+    return [int(i) for i in places[np.argsort(-badness[places], kind="stable")]]
+
+
+def percent(share: float) -> str:
+    """A share, `41.2 %`; near all or none is not rounded to it."""
+    return ">99.9 %" if 0.999 < share < 1 else "<0.1 %" if 0 < share < 0.001 else f"{share * 100:.3g} %"

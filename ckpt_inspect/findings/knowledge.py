@@ -1,0 +1,87 @@
+"""What the figures rest on that the files don't say: hyperparameters assumed, a rate not known, a rule not read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ckpt_inspect.findings.finding import Finding, Kind, Severity
+from ckpt_inspect.findings.history import History
+from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.hyperparameters import HYPERPARAMETERS
+
+_OPTIONS = {name: f"--{name.replace('_', '-')}" for name in HYPERPARAMETERS}
+
+ASSUMED = Kind(
+    id="hyperparameters-assumed",
+    title="Hyperparameters assumed",
+    severity=Severity.INFO,
+    condition="beta_1, beta_2, epsilon or weight_decay has the source default in the newest checkpoint.",
+    why="The file doesn't hold them, so the implementation's defaults stand in, and what follows from other values "
+    "is off by as much as they differ.",
+    action="Give those that were used",
+    source="measured: wrong betas put the last update 76 % off, an ε of 1e-2 in place of 1e-7 2.7 times",
+    metrics=("beta_1", "beta_2", "epsilon", "weight_decay"),
+)
+
+RATE_UNKNOWN = Kind(
+    id="learning-rate-unknown",
+    title="Learning rate not known",
+    severity=Severity.INFO,
+    condition="The learning rate has the source unknown in the newest checkpoint.",
+    why="Effective learning rates are E/α, exact but relative, and the size of the updates is not known at all.",
+    action="Give the learning rate of the last update with --learning-rate",
+    source="the layouts that save no learning rate: TF1 without .meta, BERT, schedules in TensorFlow's checkpoints",
+    metrics=("learning_rate",),
+)
+
+AMBIGUOUS = Kind(
+    id="rule-ambiguous",
+    title="Update rule not read, but taken for the usual one",
+    severity=Severity.INFO,
+    condition="The rule has the source default in the newest checkpoint.",
+    why="Other rules leave state of the same names behind, and one rule's formula on another's state is wrong by up "
+    "to a factor of 30.",
+    action="Say which one it was with --rule",
+    source="measured: LAMB read as Adam is 31 times off, RAdam 30, Nadam 1.4",
+    metrics=("rule",),
+)
+
+KINDS = (ASSUMED, RATE_UNKNOWN, AMBIGUOUS)
+
+
+def find_assumptions(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """Of the newest checkpoint's hyperparameters."""
+    names = [n for n in HYPERPARAMETERS if n != "learning_rate" and _is_assumed(history, n)]
+    if names:
+        values = ", ".join(f"{n} = {history.newest(n):.6g}" for n in names)
+        options = " ".join(_OPTIONS[n] for n in names)
+        yield history.finding(
+            ASSUMED,
+            f"Assumed, because the file doesn't say: {values}",
+            thresholds,
+            evidence=[history.evidence(-1, **{n: float(history.newest(n)) for n in names})],
+            action=f"{ASSUMED.action}: {options}",
+        )
+    if history.newest("learning_rate_source") == "unknown":
+        where = str(history.newest("learning_rate_where"))
+        yield history.finding(
+            RATE_UNKNOWN,
+            f"The learning rate is not known ({where}), so effective learning rates are given as E/α",
+            thresholds,
+            evidence=[history.evidence(-1, learning_rate_where=where)],
+        )
+    if history.newest("rule_source") == "default":
+        rule, where = str(history.newest("rule")), str(history.newest("rule_where"))
+        yield history.finding(
+            AMBIGUOUS,
+            f"The rule is taken for {rule}: {where}",
+            thresholds,
+            evidence=[history.evidence(-1, rule=rule, rule_where=where)],
+        )
+
+
+def _is_assumed(history: History, name: str) -> bool:
+    """Whether a default stands in for what the training used; that a rule has no weight decay is no assumption."""
+    if history.newest(f"{name}_source") != "default":
+        return False
+    return name != "weight_decay" or bool(history.newest(name) != 0)

@@ -1,0 +1,136 @@
+"""Whether the last update is in proportion to the weights, and to what weight decay takes off them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
+from ckpt_inspect.findings.history import Bools, Floats, History, percent, worst_first
+from ckpt_inspect.findings.thresholds import Thresholds
+
+_RULE_OF_THUMB = "Karpathy, makemore part 3: about 1e-3 is healthy"
+
+TOO_LARGE = Kind(
+    id="updates-too-large",
+    title="Updates too large for the weights",
+    severity=Severity.WARNING,
+    condition="‖Δ‖/‖θ‖ > update_to_weight_max for the last update, in a tensor of two or more axes.",
+    why="At a hundredth a step, a hundred steps replace the weights: the training of such a layer is noisy or "
+    "diverges.",
+    action="Lower the learning rate, or that of these layers; early in a warm-up or with weights near 0 it may pass",
+    source=_RULE_OF_THUMB,
+    thresholds=("update_to_weight_max",),
+    metrics=("update_to_weight",),
+)
+
+TOO_SMALL = Kind(
+    id="updates-too-small",
+    title="Updates too small for the weights",
+    severity=Severity.INFO,
+    condition="0 < ‖Δ‖/‖θ‖ < update_to_weight_min for the last update, in a tensor of two or more axes.",
+    why="Such a layer barely learns: a thousand such updates, all in one direction, change it by less than a tenth.",
+    action="Raise the learning rate, unless a schedule has just brought it down: then it is meant",
+    source=_RULE_OF_THUMB,
+    thresholds=("update_to_weight_min",),
+    metrics=("update_to_weight",),
+)
+
+DECAY_OUTWEIGHS = Kind(
+    id="decay-outweighs-gradient",
+    title="Weight decay outweighs the gradient",
+    severity=Severity.WARNING,
+    condition="d·‖θ‖/‖Δ‖ >= decay_share, d being the share of θ that decoupled decay takes off a step.",
+    why="Most of the last update was decay: such weights shrink towards 0 whatever the data say.",
+    action="Exclude these tensors from decay, lower it, or see why their gradients are so small",
+    source="Loshchilov & Hutter, arXiv 1711.05101",
+    thresholds=("decay_share",),
+    metrics=("decay_balance",),
+)
+
+EQUILIBRIUM = Kind(
+    id="decay-equilibrium",
+    title="Weight decay balances the update",
+    severity=Severity.INFO,
+    condition="2d·(1-β1)/(1+β1)·‖θ‖²/‖Δ‖² is within decay_equilibrium of 1.",
+    why="What the updates, as a random walk, add to the weights' norm, decay takes off: the norm stands still, and "
+    "decay and learning rate together set how fast the weights turn.",
+    action="Nothing; from here on a change of the learning rate changes the speed only until a new balance is found",
+    source="Kosson et al., arXiv 2305.17212: rotational equilibrium",
+    thresholds=("decay_equilibrium",),
+    metrics=("decay_balance", "update_to_weight"),
+)
+
+KINDS = (TOO_LARGE, TOO_SMALL, DECAY_OUTWEIGHS, EQUILIBRIUM)
+
+
+def find_disproportion(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """In the newest checkpoint, over matrices and kernels: biases and scales start at 0 or 1 and have no such norm."""
+    ratio: Floats = history.newest("update_to_weight")
+    has_axes: Bools = np.array([str(shape).count(",") > 0 for shape in history["shape"]], np.bool_)
+    sides = (
+        (TOO_LARGE, ratio > thresholds.update_to_weight_max, ratio, thresholds.update_to_weight_max, "above"),
+        (
+            TOO_SMALL,
+            (ratio > 0) & (ratio < thresholds.update_to_weight_min),
+            -ratio,
+            thresholds.update_to_weight_min,
+            "below",
+        ),
+    )
+    for kind, mask, badness, limit, side in sides:
+        places = worst_first(mask & has_axes, badness)
+        if places:
+            yield history.finding(
+                kind,
+                f"‖Δ‖/‖θ‖ of the last update is {side} {limit:g} in {history.counted(places)}: "
+                f"{history.named(places, [f'{ratio[i]:.2g}' for i in places])}{_of_rate(history)}",
+                thresholds,
+                parameters=places,
+                evidence=history.tensor_evidence(-1, places, "update_to_weight", "update_rms", "weight_rms"),
+            )
+
+
+def _of_rate(history: History) -> str:
+    """Where the newest learning rate stands in the run's."""
+    rates: Floats = history["learning_rate"]
+    highest = float(np.nanmax(rates)) if not np.isnan(rates).all() else np.nan
+    newest = float(rates[-1])
+    if not newest < highest * (1 - 1e-6):
+        return f", at a learning rate of {newest:.3g}"
+    return f", at a learning rate of {newest:.3g}, {percent(newest / highest)} of the run's highest"
+
+
+def find_decay_balance(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """In the newest checkpoint."""
+    share: Floats = history.newest("decay_balance")
+    places = worst_first(share >= max(thresholds.decay_share, 1e-12), share)
+    if places:
+        yield history.finding(
+            DECAY_OUTWEIGHS,
+            f"Weight decay makes up at least {percent(thresholds.decay_share)} of the last update in "
+            f"{history.counted(places)}: {history.named(places, [f'{share[i]:.2g}' for i in places])}",
+            thresholds,
+            parameters=places,
+            evidence=history.tensor_evidence(-1, places, "decay_balance", "update_to_weight"),
+        )
+    beta_1 = float(history.newest("beta_1"))
+    # d = decay_balance·‖Δ‖/‖θ‖, so that 2d·‖θ‖²/‖Δ‖² = 2·decay_balance/update_to_weight
+    with np.errstate(divide="ignore", invalid="ignore"):
+        balance: Floats = 2 * share / history.newest("update_to_weight") * (1 - beta_1) / (1 + beta_1)
+        distance = np.abs(np.log(balance))
+    places = worst_first(
+        (distance <= np.log(max(thresholds.decay_equilibrium, 1.0))) & ~(share >= thresholds.decay_share), -distance
+    )
+    if places:
+        yield history.finding(
+            EQUILIBRIUM,
+            f"Weight decay balances the updates of {history.counted(places)}: "
+            f"{history.named(places, [f'{balance[i]:.2g} of what they add to the norm' for i in places])}",
+            thresholds,
+            parameters=places,
+            evidence=[
+                history.evidence(-1, i, balance=balance[i], decay_balance=share[i]) for i in places[:MOST_EVIDENCE]
+            ],
+        )

@@ -14,7 +14,8 @@ from ckpt_inspect import store as stores
 from ckpt_inspect.analyses import UNREADABLE, Analyses, assemble
 from ckpt_inspect.analysis import Analysis, absolute, analyze_checkpoint, fingerprint, require_state
 from ckpt_inspect.checkpoint import Problem
-from ckpt_inspect.errors import CkptInspectError, NotFoundError, StoreError
+from ckpt_inspect.elements import ElementsFile
+from ckpt_inspect.errors import CkptInspectError, NotFoundError, RequestError, StoreError
 from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.formats.series import Run
 from ckpt_inspect.selection import Selection
@@ -40,6 +41,7 @@ def analyze(
     given: Mapping[str, Any] | None = None,
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
+    elements: bool = False,
     progress: Progress | None = None,
     threads: int | None = None,
 ) -> Analyses:
@@ -47,7 +49,8 @@ def analyze(
 
     With `store` the result is also kept there: checkpoints that are in it already (same files, same options) are not
     read again, and those that have been deleted since keep their place. `given` overrides hyperparameters as in
-    `optimizer_states`; `include` and `exclude` are glob patterns on parameters' names.
+    `optimizer_states`; `include` and `exclude` are glob patterns on parameters' names. With `elements` the store
+    keeps E of every element as well (see `elements`), at four bytes each before compression.
 
     In a series a checkpoint that can't be read becomes a Problem of severity `error` (`Analyses.failures`), and the
     rest is done. Raises CkptInspectError where there is nothing else: a single checkpoint that can't be read, or none
@@ -55,9 +58,14 @@ def analyze(
     """
     selection = Selection.of(include, exclude)
     series = _Series.of(paths)
-    work = _Work(series, _options(given, selection), None if store is None else Path(store))
-    work.read(given, selection, progress, threads)
-    return work.result()
+    if elements and store is None:
+        raise RequestError("whole arrays of effective learning rates are kept in a store: name one")
+    work = _Work(series, _options(given, selection, elements), None if store is None else Path(store), elements)
+    try:
+        work.read(given, selection, progress, threads)
+        return work.result()
+    finally:
+        work.close()
 
 
 def load(store: PathLike) -> Analyses:
@@ -65,8 +73,10 @@ def load(store: PathLike) -> Analyses:
     return stores.load(store)
 
 
-def _options(given: Mapping[str, Any] | None, selection: Selection) -> str:
-    wanted = {"given": dict(given or {}), "include": selection.include, "exclude": selection.exclude}
+def _options(given: Mapping[str, Any] | None, selection: Selection, elements: bool) -> str:
+    wanted: dict[str, Any] = {"given": dict(given or {}), "include": selection.include, "exclude": selection.exclude}
+    if elements:
+        wanted["elements"] = True
     return json.dumps(wanted, sort_keys=True, default=float)
 
 
@@ -94,16 +104,26 @@ class _Series:
 class _Work:
     """What is known of a run, and what has still to be read."""
 
-    def __init__(self, series: _Series, options: str, store: Path | None) -> None:
+    def __init__(self, series: _Series, options: str, store: Path | None, elements: bool) -> None:
         self._series = series
         self._options = options
         self._store = store
         self._previous = self._load_previous()
+        self._elements = ElementsFile(store.parent) if elements and store is not None else None
         self._fresh: dict[str, Analysis] = {}
         self._failures: list[tuple[str, Problem]] = []
         self._errors: list[CkptInspectError] = []
         self._known = self._find_known()
         self._saved_at, self._saving_took = time.monotonic(), 0.0
+
+    def close(self) -> None:
+        """Remove what is temporary."""
+        if self._elements is not None:
+            self._elements.close()
+
+    def _save(self, analyses: Analyses) -> None:
+        if self._store is not None:
+            stores.save(analyses, self._store, self._elements)
 
     def _load_previous(self) -> Analyses | None:
         if self._store is None:
@@ -150,8 +170,8 @@ class _Work:
                 self._read_one(path, given, selection, meter, threads)
                 self._save_sometimes()
         except BaseException:
-            if self._fresh and self._store is not None:
-                stores.save(self._assembled(), self._store)
+            if self._fresh:
+                self._save(self._assembled())
             raise
 
     def _read_one(
@@ -160,11 +180,20 @@ class _Work:
         try:
             with open_checkpoint(path) as checkpoint:
                 analysis = analyze_checkpoint(
-                    checkpoint, given=given, selection=selection, progress=meter.add, threads=threads
+                    checkpoint,
+                    given=given,
+                    selection=selection,
+                    sink=None if self._elements is None else self._elements.add,
+                    progress=meter.add,
+                    threads=threads,
                 )
+            if self._elements is not None:
+                self._elements.finish(analysis.fingerprint)
             self._fresh[analysis.fingerprint] = analysis
             self._known[absolute(path)] = analysis.fingerprint
         except CkptInspectError as error:
+            if self._elements is not None:
+                self._elements.finish(None)
             self._errors.append(error)
             problem = Problem(UNREADABLE, str(error), "it was left out; the rest of the run is analysed", "error")
             self._failures.append((path.name, problem))
@@ -175,7 +204,7 @@ class _Work:
         if self._store is None or waited < max(_SAVE_AFTER, _SAVE_SHARE * self._saving_took):
             return
         started = time.monotonic()
-        stores.save(self._assembled(), self._store)
+        self._save(self._assembled())
         self._saved_at = time.monotonic()
         self._saving_took = self._saved_at - started
 
@@ -189,7 +218,7 @@ class _Work:
             return self._previous
         analyses = self._assembled()
         if self._store is not None and (self._previous is None or analyses != self._previous):
-            stores.save(analyses, self._store)
+            self._save(analyses)
         return analyses
 
     def _is_unchanged(self) -> bool:
@@ -205,13 +234,14 @@ class _Work:
         """Fingerprints in training order, with those of checkpoints that were deleted since in their place."""
         found = [self._known[p] for p in map(absolute, self._series.paths) if p in self._known]
         order = list(dict.fromkeys(found))
+        current = set(order)
         if self._previous is not None:
             gone = {absolute(path) for path in self._series.paths}
             columns = self._previous.checkpoints
             before = [
                 stored
                 for path, stored in zip(columns["path"], columns["fingerprint"], strict=True)
-                if stored in order or absolute(path) not in gone
+                if stored in current or absolute(path) not in gone
             ]
             order = merged_order(before, order)
         return order

@@ -23,6 +23,7 @@ from ckpt_inspect._version import __version__
 from ckpt_inspect.analyses import Analyses, Column, OptimizerRun, Remark
 from ckpt_inspect.analysis import absolute
 from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.elements import ElementsFile, copy_elements
 from ckpt_inspect.errors import StoreError
 from ckpt_inspect.frames import axes_of
 from ckpt_inspect.variables import (
@@ -74,8 +75,11 @@ def check_writable(path: Path) -> None:
     Path(name).unlink()
 
 
-def save(analyses: Analyses, path: str | os.PathLike[str]) -> None:
-    """Write a store, replacing one of that name in one step. Raises StoreError where that can't be done."""
+def save(analyses: Analyses, path: str | os.PathLike[str], elements: ElementsFile | None = None) -> None:
+    """Write a store, replacing one of that name in one step. Raises StoreError where that can't be done.
+
+    `elements` holds whole arrays of checkpoints that are new; those of others are taken over from the store before.
+    """
     path = Path(path)
     check_writable(path)
     with replacing(path) as temporary:
@@ -84,8 +88,18 @@ def save(analyses: Analyses, path: str | os.PathLike[str]) -> None:
         try:
             with h5py.File(temporary, "w", libver=("earliest", "v110"), track_order=True) as file:
                 write(analyses, file)
+                if elements is not None:
+                    _write_elements(analyses, file, path, elements)
         except OSError as error:
             raise StoreError(f"{path}: can't be written ({error})") from None
+
+
+def _write_elements(analyses: Analyses, file: Any, path: Path, elements: ElementsFile) -> None:
+    groups = group_names(analyses.optimizers)
+    columns = analyses.checkpoints
+    names = dict(zip(columns["fingerprint"], columns["checkpoint"], strict=True))
+    with opened(path) if path.exists() else contextlib.nullcontext() as previous:
+        copy_elements(file, groups, names, elements.file, previous)
 
 
 @contextlib.contextmanager

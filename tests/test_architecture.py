@@ -54,8 +54,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors", "checkpoint", "hyperparameters", "histograms", "summaries", "variables", "frames", "analysis",
         "documents",
     },
-    "store": {"errors", "checkpoint", "variables", "frames", "analysis", "analyses"},
-    "runs": {"errors", "checkpoint", "formats", "series", "selection", "analysis", "analyses", "store"},
+    "elements": {"checkpoint", "optimizer_state"},
+    "store": {"errors", "checkpoint", "variables", "frames", "analysis", "analyses", "elements"},
+    "runs": {"errors", "checkpoint", "formats", "series", "selection", "analysis", "analyses", "elements", "store"},
     "differences": {"checkpoint", "hyperparameters", "documents", "optimizer_state"},
     "comparison": {
         "errors", "checkpoint", "hyperparameters", "update_rules", "medians", "distances", "optimizer_state",

@@ -11,12 +11,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from adam_bundles import save_series
+from adam_bundles import save_bundle, save_series
 from keras_files import Run
 
 from ckpt_inspect import store as stores
 from ckpt_inspect.analyses import Analyses
-from ckpt_inspect.errors import StoreError
+from ckpt_inspect.elements import read_elements
+from ckpt_inspect.errors import RequestError, StoreError
+from ckpt_inspect.formats import open_checkpoint
+from ckpt_inspect.optimizer_state import optimizer_states
 from ckpt_inspect.runs import analyze, load
 from ckpt_inspect.store import default_store, save
 from ckpt_inspect.variables import METRICS, OPTIMIZER_VARIABLES, group_names
@@ -263,3 +266,54 @@ def test_a_store_that_grew_is_that_of_the_whole_run(tmp_path: Path) -> None:
         save_series(folder, count)
         analyze(folder, store=tmp_path / "s.h5", given=GIVEN)
     assert load(tmp_path / "s.h5") == analyze(folder, given=GIVEN)
+
+
+# --- whole arrays
+
+
+def test_elements_are_the_whole_arrays(tmp_path: Path) -> None:
+    """Bit for bit what `effective_lr()` gives, for every checkpoint, also those that came later."""
+    folder, store = tmp_path / "run", tmp_path / "s.h5"
+    for count in (2, 3):
+        paths = save_series(folder, count)
+        analyze(folder, store=store, given=GIVEN, elements=True)
+    with h5py.File(store) as file:
+        for path in paths:
+            arrays = dict(read_elements(file, "Adam", path.name))
+            with open_checkpoint(path) as checkpoint:
+                (state,) = optimizer_states(checkpoint, GIVEN)
+                assert list(arrays) == [name.replace("/", ".") for name in state.parameters]
+                for name, parameter in state.parameters.items():
+                    np.testing.assert_array_equal(arrays[name.replace("/", ".")], parameter.effective_lr())
+        assert file["Adam/elements/model.ckpt-10/dense.kernel"].compression == "lzf"
+    assert [p.name for p in tmp_path.glob(".*")] == []
+
+
+def test_elements_of_stored_checkpoints_are_taken_over(tmp_path: Path) -> None:
+    """What is not read again is copied from the store before."""
+    folder, store = tmp_path / "run", tmp_path / "s.h5"
+    save_series(folder, 2)
+    analyze(folder, store=store, given=GIVEN, elements=True)
+    save_bundle(Run().train(30), folder / "model.ckpt-30")
+    analyze(folder, store=store, given=GIVEN, elements=True)
+    with h5py.File(store) as file:
+        assert list(file["Adam/elements"]) == ["model.ckpt-10", "model.ckpt-20", "model.ckpt-30"]
+        assert all(len(dict(read_elements(file, "Adam", name))) == 4 for name in file["Adam/elements"])
+
+
+def test_a_store_with_elements_opens_in_xarray(tmp_path: Path) -> None:
+    """The tree, and one checkpoint's arrays."""
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    save_series(tmp_path / "run", 2)
+    analyses = analyze(tmp_path / "run", store=tmp_path / "s.h5", given=GIVEN, elements=True)
+    assert load(tmp_path / "s.h5") == analyses
+    with xarray.open_datatree(tmp_path / "s.h5", engine="h5netcdf") as tree:
+        assert tree["Adam/elements/model.ckpt-20"]["dense.kernel"].shape == (36,)
+
+
+def test_elements_need_a_store(tmp_path: Path) -> None:
+    """There is nowhere else to keep them."""
+    save_series(tmp_path / "run", 1)
+    with pytest.raises(RequestError, match="name one"):
+        analyze(tmp_path / "run", elements=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -231,10 +232,10 @@ def _bare_row(
 def _compared(jobs: list[_Job], progress: Progress | None) -> list[ParameterDiff]:
     """Every job's row, filled; large tensors first, so that no thread is left with the largest at the end."""
     total, done, rows = sum(job.nbytes for job in jobs), 0, []
-    executor = ThreadPoolExecutor(THREADS)
+    executor, stop = ThreadPoolExecutor(THREADS), Event()
     try:
         pending: dict[Future[ParameterDiff], _Job] = {
-            executor.submit(_filled, job): job for job in sorted(jobs, key=lambda job: -job.nbytes)
+            executor.submit(_filled, job, stop): job for job in sorted(jobs, key=lambda job: -job.nbytes)
         }
         while pending:
             for future in wait(pending, return_when=FIRST_COMPLETED).done:
@@ -243,12 +244,16 @@ def _compared(jobs: list[_Job], progress: Progress | None) -> list[ParameterDiff
             if progress is not None:
                 progress(done, total)
     finally:
+        stop.set()
         executor.shutdown(wait=True, cancel_futures=True)
     return rows
 
 
-def _filled(job: _Job) -> ParameterDiff:
-    """The job's row with every figure that takes the elements; one pass over all tensors of the parameter."""
+def _filled(job: _Job, stop: Event) -> ParameterDiff:
+    """The job's row with every figure that takes the elements; one pass over all tensors of the parameter.
+
+    Given up where `stop` is set: somebody has lost interest in the result.
+    """
     row = job.row
     if not job.tensors:
         return row
@@ -265,6 +270,8 @@ def _filled(job: _Job) -> ParameterDiff:
     sides = [_Reader(job.a, {s: k for s, (k, _) in job.tensors.items()}, elements)]
     sides.append(_Reader(job.b, {s: k for s, (_, k) in job.tensors.items()}, elements))
     for start in range(0, size, elements):
+        if stop.is_set():
+            break
         of_a, of_b = (side.pieces(start, min(start + elements, size)) for side in sides)
         for slot, distance in distances.items():
             both = distance.add(of_a[slot], of_b[slot], buffers)

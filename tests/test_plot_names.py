@@ -43,9 +43,9 @@ def test_short_names_stay_as_they_are() -> None:
 
 
 def test_shared_prefix_is_left_out() -> None:
-    """Path components that all share say nothing; a last component is never left out."""
-    assert shared_prefix(["model/a/kernel", "model/a/bias"]) == "model/a/"
-    assert short_labels(["model/a/kernel", "model/a/bias"]) == ("kernel", "bias")
+    """Path components that all share say nothing; the layer's name stays."""
+    assert shared_prefix(["model/a/kernel", "model/a/bias"]) == "model/"
+    assert short_labels(["model/a/kernel", "model/a/bias"]) == ("a/kernel", "a/bias")
     assert short_labels(["model/a/kernel"]) == ("model/a/kernel",)
 
 
@@ -81,6 +81,14 @@ def test_numbered_layers_are_cut_into_runs() -> None:
     groups = group_by_structure(names, 10)
     assert [group.label for group in groups[:2]] == ["dense_0–9 (20)", "dense_10–19 (20)"]
     assert len(groups) == 10
+
+
+def test_a_run_of_one_branch_is_that_branch() -> None:
+    """Where neighbours don't divide evenly, the one that is left over is called by its own name."""
+    names = [f"encoder/layer_{i}/{part}/kernel" for i in range(25) for part in ("query", "key")]
+    labels = [group.label for group in group_by_structure(names, 13)]
+    assert labels[0] == "layer_0–1 (4)"
+    assert labels[-1] == "layer_24 (2)"
 
 
 def test_unnumbered_layer_is_a_layer_beside_numbered_ones() -> None:

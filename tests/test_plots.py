@@ -436,6 +436,12 @@ def test_shares_are_the_frames_shares_of_affected_parameters() -> None:
         np.testing.assert_allclose(drawn, expected)
 
 
+def test_affected_parameters_keep_their_layers_names() -> None:
+    """What the affected few share, others don't: it is not left out."""
+    axes = plot_shares(chapter_of(4, 10)).axes[0]
+    assert [text.get_text() for text in artists(axes, "row label")] == ["dense_1/kernel", "dense_1/bias"]
+
+
 def test_no_share_at_all_is_said_in_words() -> None:
     """Where nothing is affected the figure says so."""
     frames = make_frames(4, 10)

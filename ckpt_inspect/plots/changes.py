@@ -8,7 +8,7 @@ import numpy as np
 
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.plots import style
-from ckpt_inspect.plots.names import short_labels, shorten
+from ckpt_inspect.plots.names import shared_prefix, short_labels, shorten
 from ckpt_inspect.plots.page import Key
 from ckpt_inspect.plots.rows import Rows
 
@@ -41,11 +41,12 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B") -> Figure:
     note = f"The {MOST_ROWS} of {len(frame)} that changed most." if len(frame) > MOST_ROWS else ""
     counts = frame["status"].value_counts()
     told = [f"{counts[s]} {s}" for s in ("changed", "same", "added", "removed", "reshaped") if s in counts.index]
+    names = [style.printable(str(name)) for name in frame["parameter"]]
     rows = Rows(
         "What changed between the two checkpoints?",
         [f"A: {name_a}", f"B: {name_b}", f"{len(frame)} tensors: {', '.join(told)}"],
         note,
-        lambda characters: short_labels([style.printable(str(name)) for name in shown["parameter"]], characters),
+        lambda characters: short_labels(names[:MOST_ROWS], characters, len(shared_prefix(names))),
         [(_LR_LABEL, 1.25), (_WEIGHT_LABEL, 1.0), (_MOMENT_LABEL, 1.0)],
         key=[
             Key("dot", style.MUTED, "E in A"), Key("dot", style.MAIN, "E in B, where it rose"),

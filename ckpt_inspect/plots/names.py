@@ -24,10 +24,13 @@ class Group:
 
 
 def shared_prefix(names: Sequence[str]) -> str:
-    """The leading path components (`model/encoder/`) that all `names` share; empty for fewer than two names."""
+    """The leading path components (`model/encoder/`) that all `names` share, their last two components apart.
+
+    Empty for fewer than two names. A layer's name stays before its variables', where it is the only layer, too.
+    """
     if len(names) < 2:
         return ""
-    parts = [name.split("/")[:-1] for name in names]
+    parts = [name.split("/")[:-2] for name in names]
     shared = []
     for level in zip(*parts, strict=False):
         if len(set(level)) > 1:
@@ -66,9 +69,12 @@ def _with_gaps(parts: Sequence[str], kept: set[int]) -> str:
     return "/".join(part for i, part in enumerate(shown) if part != ELLIPSIS or i == 0 or shown[i - 1] != ELLIPSIS)
 
 
-def short_labels(names: Sequence[str], width: int = 34) -> tuple[str, ...]:
-    """A label for each name: the shared prefix left out, the middle elided, and no two alike."""
-    prefix = len(shared_prefix(names))
+def short_labels(names: Sequence[str], width: int = 34, prefix: int | None = None) -> tuple[str, ...]:
+    """A label for each name: the shared prefix left out, the middle elided, and no two alike.
+
+    `prefix`: how many letters to leave out in its place, where `names` are some of more.
+    """
+    prefix = len(shared_prefix(names)) if prefix is None else prefix
     whole = [name[prefix:] or name for name in names]
     labels = [shorten(name, width) for name in whole]
     for tell_apart in (_by_components, _by_end, _by_letters):
@@ -134,19 +140,21 @@ class _Node:
     """Whether it is a run of neighbouring branches, not a whole branch."""
 
 
-def group_by_structure(names: Sequence[str], limit: int, width: int = 34) -> tuple[Group, ...]:
+def group_by_structure(
+    names: Sequence[str], limit: int, width: int = 34, prefix: int | None = None
+) -> tuple[Group, ...]:
     """At most `limit` groups of `names`, each a branch of the tree that the parts of the names span.
 
     Up to `limit` names stand for themselves. Beyond it the tree is opened level by level, all branches of a level or
     none, so that like layers are drawn alike; a branch with too many children is cut into runs of neighbours
-    (`block_1 … block_8`). Groups come in the order of their first member.
+    (`block_1–8`). Groups come in the order of their first member. `prefix` as in `short_labels`.
     """
     if len(names) <= limit:
-        return tuple(Group(label, (i,)) for i, label in enumerate(short_labels(names, width)))
+        return tuple(Group(label, (i,)) for i, label in enumerate(short_labels(names, width, prefix)))
     tokens = [tuple(_TOKEN.findall(name)) for name in names]
     nodes = _open_levels(tokens, limit)
     nodes.sort(key=lambda node: node.members[0])
-    prefix = len(shared_prefix(names))
+    prefix = len(shared_prefix(names)) if prefix is None else prefix
     members = [[names[i][prefix:] or names[i] for i in node.members] for node in nodes]
     labels = _group_labels(members, [node.is_run for node in nodes], width)
     return tuple(Group(label, node.members) for label, node in zip(labels, nodes, strict=True))
@@ -197,14 +205,19 @@ def _runs_of_neighbours(children: list[_Node], count: int) -> list[_Node]:
     """`children` gathered into at most `count` runs of about equally many branches each."""
     length = -(-len(children) // max(count, 1))
     runs = [children[start : start + length] for start in range(0, len(children), length)]
-    return [_Node(tuple(sorted(m for node in run for m in node.members)), run[0].depth - 1, True) for run in runs]
+    return [
+        run[0]
+        if len(run) == 1
+        else _Node(tuple(sorted(m for node in run for m in node.members)), run[0].depth - 1, True)
+        for run in runs
+    ]
 
 
 def _group_labels(groups: Sequence[Sequence[str]], are_runs: Sequence[bool], width: int) -> list[str]:
     """What the members of each group have in common, then how many they are; no two alike."""
     titles = [_group_title(members, is_run) for members, is_run in zip(groups, are_runs, strict=True)]
     counts = [f" ({len(members)})" if len(members) > 1 else "" for members in groups]
-    short = short_labels(titles, width - max(map(len, counts)))
+    short = short_labels(titles, width - max(map(len, counts)), 0)
     return _numbered([label + n for label, n in zip(short, counts, strict=True)], width)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ckpt_inspect.plots import style
 from ckpt_inspect.plots.layers_by_step import label_groups, set_checkpoint_ticks
-from ckpt_inspect.plots.names import Group, group_by_structure
+from ckpt_inspect.plots.names import Group, group_by_structure, shared_prefix
 from ckpt_inspect.plots.page import MARGIN, Page, fitting_labels, text_width, wrapped
 from ckpt_inspect.plots.panels import run_color, run_key
 from ckpt_inspect.plots.rows import MOST_ROWS, ROW, Rows, dodge
@@ -39,12 +39,14 @@ _EXPLAINED = (
 class _Affected:
     """The parameters of which any share is above nothing, as rows."""
 
+    prefix: int
+    """Length of what the names of all parameters share."""
     names: tuple[str, ...]
     groups: tuple[Group, ...]
     """Members are positions in the chapter."""
 
     def labels(self, characters: int) -> list[str]:
-        return [group.label for group in group_by_structure(self.names, MOST_ROWS, characters)]
+        return [group.label for group in group_by_structure(self.names, MOST_ROWS, characters, self.prefix)]
 
 
 @style.styled
@@ -74,9 +76,10 @@ def _affected(chapter: Chapter) -> _Affected:
             is_affected |= (np.nan_to_num(run.column(column)) >= SHOWN).any(axis=0)
     positions = np.flatnonzero(is_affected)
     names = tuple(chapter.names[position] for position in positions)
-    groups = group_by_structure(names, MOST_ROWS) if names else ()
+    prefix = len(shared_prefix(chapter.names))
+    groups = group_by_structure(names, MOST_ROWS, prefix=prefix) if names else ()
     in_chapter = tuple(Group(g.label, tuple(int(positions[m]) for m in g.members)) for g in groups)
-    return _Affected(names, in_chapter)
+    return _Affected(prefix, names, in_chapter)
 
 
 def group_share(run: Run, column: str, group: Group) -> Floats:

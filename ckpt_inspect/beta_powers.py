@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 COMMON_BETA_2 = (
     0.999,
@@ -53,12 +54,17 @@ COMMON_BETA_1 = (
     0.96,
     0.97,
     0.75,
-    0.25,
 )
 SMALLEST = float(np.finfo(np.float32).tiny)
 """Below this TensorFlow's kernels flush to zero: a power there has underflowed."""
 NEARLY = 0.02
-"""How far from a whole number the count may come out: rounding drifts by 0.004 in 60,000 updates."""
+"""How far from a whole number the count may come out where the other power agrees."""
+DRIFT = 3e-7
+"""Relative error of a running float32 product is below this times the root of the number of factors."""
+TELLING = 0.9996
+"""Up to this beta, equality to the last bit is no chance: fewer than one float in 5,000 is a power of it."""
+LIKELY_COUNT = 200_000
+"""Above, one float in 100 being a power of 0.99999 is too many to believe in equality alone."""
 MOST_UPDATES = 10_000_000
 
 
@@ -84,29 +90,26 @@ def read_beta_powers(
     """Read a pair of powers (None: not in the file), with the betas where they are known from elsewhere."""
     has_1 = power_1 is not None and SMALLEST <= power_1 < 1
     has_2 = power_2 is not None and SMALLEST <= power_2 < 1
-    count: int | None = None
-    evidence = ""
+    first = second = None
     if has_2 and power_2 is not None:
-        found = _count(power_2, (beta_2,) if beta_2 is not None else COMMON_BETA_2, power_1 if has_1 else None, beta_1)
-        if found is not None:
-            count, beta_2, exact = found
-            evidence = f"beta2_power {power_2:.9g} is {beta_2:g}**{count}" + (
-                " to the last bit" if exact else " to rounding"
-            )
-    if count is None and has_1 and power_1 is not None:
-        found = _count(power_1, (beta_1,) if beta_1 is not None else COMMON_BETA_1, power_2 if has_2 else None, beta_2)
-        if found is not None:
-            count, beta_1, exact = found
-            evidence = f"beta1_power {power_1:.9g} is {beta_1:g}**{count}" + (
-                " to the last bit" if exact else " to rounding"
-            )
-    if count is None:
+        second = _count(power_2, _candidates(beta_2, COMMON_BETA_2), power_1 if has_1 else None, beta_1)
+    if has_1 and power_1 is not None and (second is None or not second.agrees):
+        first = _count(power_1, _candidates(beta_1, COMMON_BETA_1), power_2 if has_2 else None, beta_2)
+    if first is not None and (second is None or first.convinces_more_than(second)):
+        count, beta_1, evidence = first.count, first.beta, first.describe("beta1_power")
+    elif second is not None:
+        count, beta_2, evidence = second.count, second.beta, second.describe("beta2_power")
+    else:
         return _uncounted(power_1, power_2, beta_1, beta_2, has_1 or has_2)
     if beta_1 is None and power_1 is not None:
         beta_1 = _root(power_1, count, COMMON_BETA_1)
     if beta_2 is None and power_2 is not None:
         beta_2 = _root(power_2, count, COMMON_BETA_2)
     return PowersReading(count - 1, beta_1, beta_2, count - 1, False, evidence)
+
+
+def _candidates(known: float | None, common: tuple[float, ...]) -> tuple[float, ...]:
+    return common if known is None else (known,)
 
 
 def _uncounted(
@@ -151,40 +154,78 @@ def _uncounted(
     )
 
 
-def _count(
-    power: float, candidates: tuple[float, ...], other: float | None, other_beta: float | None
-) -> tuple[int, float, bool] | None:
-    """(count, beta, whether to the last bit) of the most convincing candidate."""
-    best: tuple[tuple[bool, bool], int, float, bool] | None = None
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """One power read as beta**count."""
+
+    power: float
+    count: int
+    beta: float
+    is_exact: bool
+    """To the last bit, as a running float32 product."""
+    agrees: bool
+    """The other power is the same power of a number that people use."""
+
+    def convinces_more_than(self, other: _Count) -> bool:
+        """The smaller a beta, the fewer floats are powers of it by chance."""
+        return (self.agrees, self.is_exact, -self.beta) > (other.agrees, other.is_exact, -other.beta)
+
+    def describe(self, name: str) -> str:
+        how = "to the last bit" if self.is_exact else "to rounding"
+        return f"{name} {self.power:.9g} is {self.beta:g}**{self.count} {how}"
+
+
+def _count(power: float, candidates: tuple[float, ...], other: float | None, other_beta: float | None) -> _Count | None:
+    """The most convincing candidate; None where there is none.
+
+    Where the other power doesn't speak (it has underflowed, or is no power of a common beta), only equality to the
+    last bit convinces.
+    """
+    best: _Count | None = None
     for beta in candidates:
         base = float(np.float32(beta))
         if not 0 < base < 1:
             continue
         exponent = math.log(power) / math.log(base)
-        count = round(exponent)
-        if not 1 <= count <= MOST_UPDATES or abs(exponent - count) > NEARLY:
+        if not 0.5 <= exponent <= MOST_UPDATES:
             continue
-        exact = running_power(base, count) == np.float32(power)
-        agrees = other is None or _agrees(other, count, other_beta)
-        score = (exact and agrees, agrees)
-        if best is None or score > best[0]:
-            best = (score, count, beta, exact)
-        if score == (True, True):
-            break
-    if best is None or not (best[3] or best[0][1]):
-        return None
-    return best[1], best[2], best[3]
+        count, is_exact = _nearest_count(power, base, exponent)
+        if not is_exact and abs(exponent - count) > NEARLY:
+            continue
+        found = _Count(power, count, beta, is_exact, other is not None and _agrees(other, count, other_beta))
+        if is_exact and base <= TELLING:
+            return found
+        is_likely = is_exact and count <= LIKELY_COUNT
+        if (found.agrees or is_likely or len(candidates) == 1) and (best is None or found.convinces_more_than(best)):
+            best = found
+    return best
+
+
+def _nearest_count(power: float, base: float, exponent: float) -> tuple[int, bool]:
+    """(count, whether the running product of that many factors is the power to the last bit).
+
+    Rounding carries the product away from the true power, the further the closer its base is to 1.
+    """
+    nearest = max(1, round(exponent))
+    drift = math.ceil(DRIFT * math.sqrt(nearest) / -math.log(base))
+    if abs(exponent - nearest) > NEARLY + drift:
+        return nearest, False
+    lowest = max(1, nearest - drift)
+    products = _running_powers(base, nearest + drift)[lowest - 1 :]
+    equal = np.flatnonzero(products == np.float32(power))
+    return (lowest + int(equal[0]), True) if len(equal) == 1 else (nearest, False)
 
 
 def _agrees(power: float, count: int, beta: float | None) -> bool:
     """Whether the other power is the same power of a number that people use (or of the known one)."""
-    root = power ** (1 / count)
-    return any(abs(root - b) <= 2e-6 for b in ((beta,) if beta is not None else COMMON_BETA_1 + COMMON_BETA_2))
+    bases = (float(np.float32(b)) for b in ((beta,) if beta is not None else COMMON_BETA_1 + COMMON_BETA_2))
+    slack = 1e-6 + DRIFT * math.sqrt(count)
+    return any(abs(math.log(power) - count * math.log(b)) <= slack for b in bases if 0 < b < 1)
 
 
 def _root(power: float, count: int, common: tuple[float, ...]) -> float | None:
     """The beta whose power this is; None where it has underflowed and could be several."""
-    if power >= SMALLEST:
+    if SMALLEST <= power < 1:
         root = power ** (1 / count)
         near = min(common, key=lambda b: abs(b - root))
         return near if abs(near - root) <= 2e-6 else float(f"{root:.6g}")
@@ -194,6 +235,10 @@ def _root(power: float, count: int, common: tuple[float, ...]) -> float | None:
     return 0.0 if SMALLEST ** (1 / count) < 1e-3 else None
 
 
+def _running_powers(base: float, count: int) -> NDArray[np.float32]:
+    return np.asarray(np.multiply.accumulate(np.full(count, base, np.float32)))
+
+
 def running_power(base: float, count: int) -> float:
     """base**count as `count` - 1 float32 multiplications, starting from base."""
-    return float(np.multiply.accumulate(np.full(count, base, np.float32))[-1])
+    return float(_running_powers(base, count)[-1])

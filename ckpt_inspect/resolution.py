@@ -130,6 +130,8 @@ class _Scalars:
 def _resolve_rule(found: FoundOptimizer, given: Mapping[str, Any]) -> Sourced:
     if "rule" in given:
         return Sourced(str(given["rule"]), "given", "given by the caller")
+    if found.rule.is_inferred:
+        return Sourced(found.rule.name, "inferred", found.rule.where)
     if not found.rule.is_read:
         others = f"; could be {', '.join(found.rule.alternatives)} just as well" if found.rule.alternatives else ""
         return Sourced(found.rule.name, "default", f"{found.rule.where}{others}")
@@ -255,7 +257,8 @@ def _resolve_step(
     if powers is not None:
         if powers.step is not None:
             if others is None or others.step != powers.step:
-                return powers.step, Sourced(powers.step, "default", f"assumed: {powers.evidence}; {OPEN_OWNER}"), problems
+                where = f"assumed: {powers.evidence}; {OPEN_OWNER}"
+                return powers.step, Sourced(powers.step, "default", where), problems
             return powers.step, Sourced(powers.step, "inferred", powers.evidence), problems
         return None, Sourced(None, "unknown", powers.evidence), problems
     open_powers = next((p.message for p in found.problems if p.code == "beta-powers-open"), None)

@@ -30,6 +30,8 @@ class RuleReading:
     """The evidence, for a person."""
     alternatives: tuple[str, ...] = ()
     """Other rules that the same file could have come from."""
+    is_inferred: bool = False
+    """Whether the values of the state say so (`is_read` is False then); `where` is the evidence."""
 
 
 @dataclass(frozen=True, slots=True)

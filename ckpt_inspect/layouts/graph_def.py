@@ -149,24 +149,37 @@ class GraphDef:
             name = node.inputs[0]
         return None
 
-    def evaluate(self, name: str, variables: Mapping[str, float], depth: int = 0) -> float | None:
+    def evaluate(self, name: str, variables: Mapping[str, float]) -> float | None:
         """The value of a scalar expression over constants and the given variables, in float32 as the graph computes it.
 
         None where the expression holds anything else: a placeholder, an operation that isn't arithmetic.
         """
-        node = self.nodes.get(_bare(name))
-        if node is None or depth > MAX_DEPTH:
+        return self._evaluate(_bare(name), variables, {}, 0)
+
+    def _evaluate(
+        self, name: str, variables: Mapping[str, float], known: dict[str, float | None], depth: int
+    ) -> float | None:
+        """`known` holds what was computed already: nodes are shared, and a chain of doublings would take forever."""
+        if name not in known:
+            known[name] = None if depth > MAX_DEPTH else self._compute(name, variables, known, depth)
+        return known[name]
+
+    def _compute(
+        self, name: str, variables: Mapping[str, float], known: dict[str, float | None], depth: int
+    ) -> float | None:
+        node = self.nodes.get(name)
+        if node is None:
             return None
         if node.op in CONSTANT_OPS:
             return _scalar_of(node)
         if node.op in VARIABLE_OPS:
             return variables.get(node.name)
-        inputs = [i for i in node.inputs if not i.startswith("^")]
+        inputs = [_bare(i) for i in node.inputs if not i.startswith("^")]
         if node.op in TRANSPARENT_OPS and inputs:
-            return self.evaluate(inputs[0], variables, depth + 1)
+            return self._evaluate(inputs[0], variables, known, depth + 1)
         if node.op not in SCALAR_OPS:
             return None
-        values = [self.evaluate(i, variables, depth + 1) for i in inputs]
+        values = [self._evaluate(i, variables, known, depth + 1) for i in inputs]
         if any(v is None for v in values):
             return None
         try:

@@ -10,9 +10,11 @@ stands in.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
+from ckpt_inspect.layouts.evidence import is_average, tell_adamax
 from ckpt_inspect.layouts.found import Family, FoundOptimizer, FoundParameter, RuleReading, unique_names
 from ckpt_inspect.layouts.layer_groups import model_weights
 from ckpt_inspect.layouts.object_graph import LIST_INDEX
@@ -107,7 +109,11 @@ def _read_optimizer(
     if rule.name in ADAM_FAMILY:
         reading, pairing = _choose_reading(specs, family, config, rule.name if rule.is_read else None, models)
         if reading is not None:
+            if config is None:
+                reading = _told_by_values(checkpoint, keys, reading, pairing, problems)
             rule = _read_rule(config, label, reading)
+            if not rule.is_read:
+                rule = tell_adamax(checkpoint, rule, _moments(keys, reading))
             parameters = _parameters(checkpoint, keys, reading, pairing, rule.name, problems)
             scalars = {"u_product": keys[reading.u_product]} if reading.u_product is not None else {}
             scalars |= {"learning_rate": keys[1]} if reading.has_learning_rate else {}
@@ -147,6 +153,39 @@ def _read_rule(config: OptimizerConfig | None, label: str, reading: SlotReading 
         return RuleReading(named, True, f"the optimizer is named {label!r}, the class's own name")
     where = "variables in pairs of one shape, as first and second moments are"
     return RuleReading("adam", False, where, ("adamw", "lamb", "adamax"))
+
+
+def _moments(keys: Sequence[str], reading: SlotReading) -> list[tuple[str, str]]:
+    return [(keys[i], keys[j]) for i, j in zip(reading.first, reading.second, strict=True)]
+
+
+def _told_by_values(
+    checkpoint: Checkpoint,
+    keys: Sequence[str],
+    reading: SlotReading,
+    pairing: Pairing | None,
+    problems: list[Problem],
+) -> SlotReading:
+    """Moving averages and accumulated gradients stand in the same place, one for each weight: their values tell."""
+    block = reading.averages or reading.accumulators
+    if not block or (reading.averages and reading.accumulators):
+        return reading
+    weights = [w.key if w else None for w in pairing.weights] if pairing else [None] * len(block)
+    is_ema = is_average(checkpoint, [(keys[i], w) for i, w in zip(block, weights, strict=True)])
+    kind = "moving averages" if is_ema else "accumulated gradients"
+    told = "near the weights" if is_ema else "zero, or far from the weights"
+    reason = "which leaves the step open" if is_ema is None else f"for they are {told}"
+    problems.append(
+        Problem(
+            "block-told-by-values",
+            f"{len(block)} variables before the moments can be moving averages or accumulated gradients",
+            f"they were taken for {kind}, {reason}",
+            "info",
+        )
+    )
+    if is_ema:
+        return replace(reading, averages=block, accumulators=())
+    return replace(reading, averages=(), accumulators=block)
 
 
 def _unreadable(path: str, count: int) -> Problem:

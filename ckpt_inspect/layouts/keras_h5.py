@@ -203,46 +203,47 @@ def _pair_nameless(
     keys = [k for n, k in names.items() if not COUNTER.search(n) and n.rpartition("/")[2] not in NOT_SLOTS]
     if rule not in ADAM_FAMILY:
         return []
-    for blocks in (3, 2):
-        count, rest = divmod(len(keys), blocks)
-        if rest or not count:
-            continue
-        shapes = [checkpoint.tensors[k].shape for k in keys]
-        if shapes[:count] != shapes[count : 2 * count]:
-            continue
-        maxima = shapes[2 * count :]
-        if maxima and maxima != shapes[:count] and any(s != (1,) for s in maxima):
-            continue
-        pairing = pair(_in_order(checkpoint, weights), shapes[:count])
-        if pairing is None:
-            problems.append(
-                Problem(
-                    "association-open",
-                    f"{count} pairs of nameless moments don't fit the order of the model's {len(weights)} weights",
-                    "the moments are reported by their place, without weights",
-                )
+    shapes = [checkpoint.tensors[k].shape for k in keys]
+    ways = [n for n in (3, 2) if _are_blocks(shapes, n)]
+    if not ways:
+        problems.append(
+            Problem(
+                "association-open",
+                f"{len(keys)} nameless slots are no pairs of first and second moments",
+                "none was reported",
             )
-        elif not pairing.is_certain:
-            problems.append(
-                Problem(
-                    "association-uncertain",
-                    "the slots have no names, and some layers aren't trained: more than one choice of weights fits "
-                    "their order and shapes",
-                    "those that could belong to several weights are reported by their place",
-                )
+        )
+        return []
+    model = _in_order(checkpoint, weights)
+    pairings = {n: pair(model, shapes[: len(keys) // n]) for n in ways}
+    blocks = next((n for n in ways if pairings[n] is not None), ways[0])
+    count, pairing = len(keys) // blocks, pairings[blocks]
+    if pairing is None:
+        problems.append(
+            Problem(
+                "association-open",
+                f"{count} pairs of nameless moments don't fit the order of the model's {len(weights)} weights",
+                "the moments are reported by their place, without weights",
             )
-        has_maximum = bool(maxima) and config is not None and config.config.get("amsgrad") is True
-        return _nameless_parameters(
-            checkpoint, keys, count, pairing.weights if pairing else (None,) * count, has_maximum
         )
-    problems.append(
-        Problem(
-            "association-open",
-            f"{len(keys)} nameless slots are no pairs of first and second moments",
-            "none was reported",
+    elif not pairing.is_certain:
+        problems.append(
+            Problem(
+                "association-uncertain",
+                "the slots have no names, and some layers aren't trained: more than one choice of weights fits "
+                "their order and shapes",
+                "those that could belong to several weights are reported by their place",
+            )
         )
-    )
-    return []
+    has_maximum = blocks == 3 and config is not None and config.config.get("amsgrad") is True
+    return _nameless_parameters(checkpoint, keys, count, pairing.weights if pairing else (None,) * count, has_maximum)
+
+
+def _are_blocks(shapes: Sequence[tuple[int, ...]], blocks: int) -> bool:
+    """Whether the list can be all first moments, all second moments, and for 3 all maxima or dummies of shape (1,)."""
+    count, rest = divmod(len(shapes), blocks)
+    first, second, maxima = shapes[:count], shapes[count : 2 * count], shapes[2 * count :]
+    return count > 0 and not rest and first == second and (maxima in ([], first) or all(s == (1,) for s in maxima))
 
 
 def _nameless_parameters(

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
+from ckpt_inspect.layouts.evidence import tell_adamax
 from ckpt_inspect.layouts.found import Family, FoundOptimizer, FoundParameter, RuleReading, adam_of_tf1, unique_names
 from ckpt_inspect.layouts.object_graph import Node, ObjectGraph
 from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig, normal_name, rule_of_class
@@ -22,6 +23,7 @@ HYPERPARAMETERS = (
     "learning_rate", "beta_1", "beta_2", "decay", "weight_decay", "epsilon", "momentum_cache", "momentum", "rho",
     "sma_threshold", "min_lr", "total_steps", "warmup_proportion", "weight_decay_rate", "initial_accumulator_value",
 )  # fmt: skip
+PAIR = {"first_moment", "second_moment"}
 AVERAGE_SLOTS = {"slow", "average"}
 WRAPPED_CHILDREN = (
     "base_optimizer",
@@ -83,6 +85,10 @@ def _read_optimizer(
     own_config = config if _is_compiled(graph, node, wrapper) else None
     scalars = {n: key for n in HYPERPARAMETERS if (key := _key(checkpoint, graph, node, n))}
     reading = _read_rule(graph, node, scalars, own_config, is_tf1)
+    if not reading.is_read:
+        moments = _parameters(checkpoint, graph, node, None, reading.name)
+        pairs = [(p.slots["first_moment"], p.slots["second_moment"]) for p in moments if set(p.slots) >= PAIR]
+        reading = tell_adamax(checkpoint, reading, pairs)
     problems: list[Problem] = []
     counter = _key(checkpoint, graph, node, "iter") or (_key(checkpoint, graph, wrapper, "iter") if wrapper else None)
     if counter is None and not is_tf1:

@@ -9,9 +9,9 @@ shapes of whole layers may leave one order.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from ckpt_inspect.checkpoint import Checkpoint, Problem
+from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading
 from ckpt_inspect.layouts.graph_def import VARIABLE_OPS, decode_graph_def
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, rule_of_class
@@ -26,7 +26,9 @@ SCALARS = {
     "beta_2": "beta_2",
     "decay": "decay",
 }
-NAMELESS = re.compile(r"^(?P<prefix>.*/)?Variable(?:_(?P<number>\d+))?$")
+NAMELESS = re.compile(r"^(?P<prefix>.*/)?Variable(?:_(?P<number>[0-9]{1,9}))?$")
+INDEXED = re.compile(r"^(?P<prefix>.*/)?(?P<kind>m|v|vhat)_(?P<number>[0-9]{1,9})(?:_[0-9]+)?$")
+"""Keras 2.3: `m_0_1` is the first moment of the first weight; the rest makes the name unique in the graph."""
 ROLE_ORDER = (
     "embeddings",
     "gamma",
@@ -94,21 +96,14 @@ def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     found = []
     for counter in counters:
         own = counter.removesuffix("iterations")
-        numbered: dict[str, dict[int, str]] = {}
-        for key in tensors:
-            match = NAMELESS.match(key)
-            if match is not None and (match["prefix"] or "").endswith(own):
-                numbered.setdefault(match["prefix"], {})[int(match["number"] or 0)] = key
-        keys = (
-            [k for by_number in numbered.values() for _, k in sorted(by_number.items())] if len(numbered) == 1 else []
-        )
+        blocks = _indexed(tensors, own) or _numbered(tensors, own)
         name = own.rstrip("/")
         rule = rule_of_class(name.rpartition("/")[2]) or "adam"
         scalars = {ours: own + name for name, ours in SCALARS.items() if own + name in tensors}
         problems: list[Problem] = []
         parameters: tuple[FoundParameter, ...] = ()
-        if rule in ADAM_FAMILY and keys:
-            parameters, has_maximum = _pair_nameless(checkpoint, keys, problems)
+        if rule in ADAM_FAMILY and blocks:
+            parameters, has_maximum = _pair_nameless(checkpoint, blocks, problems)
             rule = "amsgrad" if has_maximum and rule == "adam" else rule
         found.append(
             FoundOptimizer(
@@ -125,52 +120,88 @@ def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     return found
 
 
+Blocks = tuple[tuple[str, ...], ...]
+"""Keys of all first moments, all second moments, and (where there are any) all maxima."""
+
+
+def _indexed(tensors: Mapping[str, TensorSpec], own: str) -> list[Blocks]:
+    found: dict[str, dict[int, str]] = {}
+    for key in tensors:
+        match = INDEXED.match(key)
+        if match is not None and (match["prefix"] or "").endswith(own):
+            found.setdefault(match["kind"], {})[int(match["number"])] = key
+    blocks = tuple(tuple(k for _, k in sorted(found[kind].items())) for kind in ("m", "v", "vhat") if kind in found)
+    is_sound = {"m", "v"} <= set(found) and all(set(b) == set(found["m"]) for b in found.values())
+    return [blocks] if is_sound and _fit(tensors, blocks) else []
+
+
+def _numbered(tensors: Mapping[str, TensorSpec], own: str) -> list[Blocks]:
+    """Every way to cut the numbered list that its shapes allow."""
+    numbered: dict[str, dict[int, str]] = {}
+    for key in tensors:
+        match = NAMELESS.match(key)
+        if match is not None and (match["prefix"] or "").endswith(own):
+            numbered.setdefault(match["prefix"], {})[int(match["number"] or 0)] = key
+    if len(numbered) != 1:
+        return []
+    keys = [k for by_number in numbered.values() for _, k in sorted(by_number.items())]
+    ways = []
+    for parts in (3, 2):
+        count, rest = divmod(len(keys), parts)
+        blocks = tuple(tuple(keys[i : i + count]) for i in range(0, len(keys), count or 1))
+        if count and not rest and _fit(tensors, blocks):
+            ways.append(blocks)
+    return ways or [(tuple(keys),)]
+
+
+def _fit(tensors: Mapping[str, TensorSpec], blocks: Blocks) -> bool:
+    """Whether second moments have the first ones' shapes, and the maxima too, or are dummies of shape (1,)."""
+    shapes = [[tensors[k].shape for k in block] for block in blocks]
+    return shapes[0] == shapes[1] and all(s in (shapes[0], [(1,)] * len(shapes[0])) for s in shapes[2:])
+
+
 def _pair_nameless(
-    checkpoint: Checkpoint, keys: Sequence[str], problems: list[Problem]
+    checkpoint: Checkpoint, ways: Sequence[Blocks], problems: list[Problem]
 ) -> tuple[tuple[FoundParameter, ...], bool]:
-    shapes = [checkpoint.tensors[k].shape for k in keys]
-    for blocks in (3, 2):
-        count, rest = divmod(len(keys), blocks)
-        maxima = shapes[2 * count :]
-        if (
-            rest
-            or shapes[:count] != shapes[count : 2 * count]
-            or (maxima and maxima != shapes[:count] and set(maxima) != {(1,)})
-        ):
-            continue
-        pairing = _pair(checkpoint, keys, shapes[:count])
-        if pairing is None or not pairing.is_certain:
-            problems.append(
-                Problem(
-                    "association-open",
-                    "the slots have no names, and the file doesn't record the order of the model's weights",
-                    "those that could belong to several weights of their shape are reported by their place; a "
-                    ".meta file would decide",
-                )
+    ways = [w for w in ways if len(w) > 1]
+    if not ways:
+        problems.append(
+            Problem(
+                "association-open",
+                "the nameless slots are no pairs of first and second moments",
+                "none was reported",
             )
-        weights = pairing.weights if pairing else (None,) * count
-        has_maximum = bool(maxima) and maxima == shapes[:count]
-        parameters = []
-        for i, weight in enumerate(weights):
-            slots = {"first_moment": keys[i], "second_moment": keys[count + i]}
-            if has_maximum:
-                slots["max_second_moment"] = keys[2 * count + i]
-            spec = checkpoint.tensors[keys[i]]
-            name = weight.name if weight else f"weight {i}"
-            parameters.append(FoundParameter(name, spec.shape, spec.dtype, weight.key if weight else None, slots))
-        return tuple(parameters), has_maximum
-    problems.append(
-        Problem(
-            "association-open",
-            f"{len(keys)} nameless slots are no pairs of first and second moments",
-            "none was reported",
         )
-    )
-    return (), False
+        return (), False
+    pairings = [_pair(checkpoint, way) for way in ways]
+    chosen = next((i for i, p in enumerate(pairings) if p is not None), 0)
+    blocks, pairing = ways[chosen], pairings[chosen]
+    if pairing is None or not pairing.is_certain:
+        problems.append(
+            Problem(
+                "association-open",
+                "the slots have no names, and the file doesn't record the order of the model's weights",
+                "those that could belong to several weights of their shape are reported by their place; a "
+                ".meta file would decide",
+            )
+        )
+    first, second, *maxima = blocks
+    tensors = checkpoint.tensors
+    has_maximum = bool(maxima) and [tensors[k].shape for k in maxima[0]] == [tensors[k].shape for k in first]
+    parameters = []
+    for i, weight in enumerate(pairing.weights if pairing else (None,) * len(first)):
+        slots = {"first_moment": first[i], "second_moment": second[i]}
+        if has_maximum:
+            slots["max_second_moment"] = maxima[0][i]
+        spec = tensors[first[i]]
+        name = weight.name if weight else f"weight {i}"
+        parameters.append(FoundParameter(name, spec.shape, spec.dtype, weight.key if weight else None, slots))
+    return tuple(parameters), has_maximum
 
 
-def _pair(checkpoint: Checkpoint, keys: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> Pairing | None:
-    own = set(keys)
+def _pair(checkpoint: Checkpoint, blocks: Blocks) -> Pairing | None:
+    shapes = [checkpoint.tensors[k].shape for k in blocks[0]]
+    own = {k for keys in blocks for k in keys}
     weights = [
         Weight(k, k, spec.shape, k.rpartition("/")[2] not in NOT_TRAINED)
         for k, spec in checkpoint.tensors.items()
@@ -189,10 +220,10 @@ def _pair(checkpoint: Checkpoint, keys: Sequence[str], shapes: Sequence[tuple[in
     layers: dict[str, list[Weight]] = {}
     for weight in weights:
         layers.setdefault(weight.name.rpartition("/")[0], []).append(weight)
-    # Keras numbers the layers of one class as they are made (`dense`, `dense_1`), but a model inside another is made first
-    # and may stand later: the numbers prove no order
-    blocks = [Block(name, tuple(sorted(members, key=_role_place))) for name, members in layers.items()]
-    return pair(Block("", (), tuple(blocks), is_ordered=False), shapes)
+    # Keras numbers the layers of one class as they are made (`dense`, `dense_1`), but a model inside another is made
+    # first and may stand later: the numbers prove no order
+    parts = [Block(name, tuple(sorted(members, key=_role_place))) for name, members in layers.items()]
+    return pair(Block("", (), tuple(parts), is_ordered=False), shapes)
 
 
 def _role_place(weight: Weight) -> tuple[int, str]:

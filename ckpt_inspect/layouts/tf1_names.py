@@ -240,7 +240,7 @@ def _open_powers(group: _Group, count: int, is_in_order: bool) -> Problem:
         return Problem(
             "beta-powers-by-order",
             what,
-            "they were given out in the order of the optimizers' names; a .meta file beside the checkpoint would decide",
+            "they were given out in the order of the optimizers' names; a .meta file beside would decide",
         )
     return Problem(
         "beta-powers-open",

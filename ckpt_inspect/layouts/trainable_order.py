@@ -8,7 +8,6 @@ Such weights stay unpaired.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,8 +23,8 @@ NOT_TRAINED = (
     "seed_state",
 )
 """Roles of weights that no optimizer trains (batch normalization, seeds), by Keras' own names."""
-MOST_ORDERS = 2_000
-"""How many orders of a layer's parts are tried before its weights are left unpaired."""
+MOST_STATES = 20_000
+"""How many partial orders of a layer's parts are looked at before its weights are left unpaired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,46 +118,65 @@ def _pair_sequence(parts: Sequence[Block], shapes: Sequence[Shape]) -> list[Weig
 
 def _pair_any_order(parts: Sequence[Block], shapes: Sequence[Shape]) -> list[Weight | None] | None:
     """Parts that have only one place in all orders that fit are paired there; the others' places stay open."""
-    orders = list(_orders(parts, shapes))
-    if not orders:
-        return None
+    starts = _possible_starts(parts, shapes)
     chosen: list[Weight | None] = [None] * len(shapes)
-    if len(orders) >= MOST_ORDERS:
+    if starts is None:
         return chosen
-    for i, part in enumerate(parts):
-        starts = {order[i] for order in orders}
-        if len(starts) == 1:
-            start = starts.pop()
+    if any(not s for s in starts):
+        return None
+    for part, places in zip(parts, starts, strict=True):
+        if len(places) == 1:
+            start = next(iter(places))
             paired = _pair_block(part, shapes[start : start + len(part.trained())])
             if paired is not None:
                 chosen[start : start + len(paired)] = paired
     return chosen
 
 
-def _orders(parts: Sequence[Block], shapes: Sequence[Shape]) -> Iterator[tuple[int, ...]]:
-    """For each order of the parts that fits: the place at which each starts. At most MOST_ORDERS."""
+def _possible_starts(parts: Sequence[Block], shapes: Sequence[Shape]) -> list[set[int]] | None:
+    """For each part every place at which it starts in some order that fits; None where there are too many to tell.
+
+    An order is a merge of queues, one a kind. How many of each queue are placed says all about what may follow, so
+    that the merges are paths through such states, and are never listed one by one.
+    """
+    kinds: dict[str, list[int]] = {}
+    for i, part in enumerate(parts):
+        kinds.setdefault(part.kind, []).append(i)
+    queues = list(kinds.values())
     sizes = [len(p.trained()) for p in parts]
-    wanted = [Counter(w.shape for w in p.trained()) for p in parts]
-    earlier = [[j for j in range(i) if parts[j].kind == parts[i].kind] for i in range(len(parts))]
-    found = steps = 0
+    known: dict[tuple[int, int], bool] = {}
 
-    def extend(position: int, starts: tuple[int | None, ...]) -> Iterator[tuple[int, ...]]:
-        nonlocal found, steps
-        steps += 1
-        if steps > 20 * MOST_ORDERS or found >= MOST_ORDERS:
-            return
-        if position == len(shapes):
-            found += 1
-            yield tuple(s for s in starts if s is not None)
-            return
-        for i, start in enumerate(starts):
-            if start is not None or any(starts[j] is None for j in earlier[i]):
-                continue
-            piece = shapes[position : position + sizes[i]]
-            if Counter(piece) == wanted[i] and _pair_block(parts[i], piece) is not None:
-                yield from extend(position + sizes[i], (*starts[:i], position, *starts[i + 1 :]))
+    def fits(i: int, at: int) -> bool:
+        if (i, at) not in known:
+            known[i, at] = _pair_block(parts[i], shapes[at : at + sizes[i]]) is not None
+        return known[i, at]
 
-    yield from extend(0, (None,) * len(parts))
+    # Forward: the states that n parts in a row can reach, each with its place and the steps that lead there
+    levels: list[dict[tuple[int, ...], int]] = [{(0,) * len(queues): 0}]
+    steps: list[list[tuple[tuple[int, ...], tuple[int, ...], int, int]]] = []
+    states = 0
+    for _ in parts:
+        reached: dict[tuple[int, ...], int] = {}
+        steps.append([])
+        for state, at in levels[-1].items():
+            for q, queue in enumerate(queues):
+                if state[q] < len(queue) and fits(queue[state[q]], at):
+                    after = (*state[:q], state[q] + 1, *state[q + 1 :])
+                    reached[after] = at + sizes[queue[state[q]]]
+                    steps[-1].append((state, after, queue[state[q]], at))
+            if states + len(reached) > MOST_STATES:
+                return None
+        levels.append(reached)
+        states += len(reached)
+    # Backward: of those steps the ones from which all parts can still be placed
+    starts: list[set[int]] = [set() for _ in parts]
+    alive = set(levels[-1])
+    for level in reversed(steps):
+        kept = [step for step in level if step[1] in alive]
+        for _, _, placed, at in kept:
+            starts[placed].add(at)
+        alive = {step[0] for step in kept}
+    return starts
 
 
 def _pair_frozen(layers: Sequence[Block], shapes: Sequence[Shape]) -> Pairing | None:

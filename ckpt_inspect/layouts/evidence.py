@@ -1,0 +1,98 @@
+"""What the values of slots tell where no name does: reads a few thousand elements, and only where it is asked.
+
+Each function answers None where the values leave room for doubt.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ckpt_inspect.checkpoint import Checkpoint
+from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.layouts.found import RuleReading
+
+SAMPLED_SLOTS, SAMPLED_ELEMENTS = 32, 4096
+"""Of how many slots how many elements are looked at."""
+ADAMAX_BOUND = 1.02
+"""Largest |m|/u under Adamax, (1-beta_1)/(1-beta_1/beta_2) = 1.009 at the defaults, with some room."""
+LEAST_ELEMENTS, LEAST_DECADES = 20, 6.0
+"""Adamax is believed where Adam would leave such moments once in a million times, told by this many elements."""
+NEAR, FAR = 0.25, 0.75
+"""Squared distance from the weights, relative to their square, of a moving average, and of anything else."""
+
+
+def is_adamax(checkpoint: Checkpoint, moments: Sequence[tuple[str, str]]) -> bool | None:
+    """Whether pairs (m, second accumulator) are Adamax's, whose second is the infinity norm u of the gradients, not
+    their mean square.
+
+    Adamax: |m| ≤ 1.01·u for every element. Adam: |m|/v = ρ/√v, where ρ = |m|/√v is about normal with standard
+    deviation √((1-β1)/(1+β1)) = 0.23 or larger, so that |m| ≤ 1.02·v has the chance 3.6·√v at most: usual gradients
+    are far below 1, and break it almost everywhere.
+    """
+    sample = [
+        (m, v)
+        for first, second in moments[:SAMPLED_SLOTS]
+        if (m := _sample(checkpoint, first)) is not None and (v := _sample(checkpoint, second)) is not None
+    ]
+    if not sample:
+        return None
+    m, v = (np.concatenate([pair[i] for pair in sample]) for i in (0, 1))
+    told = np.isfinite(m) & np.isfinite(v) & (v > 0) & (m != 0)
+    m, v = np.abs(m[told]), v[told]
+    if np.any(m > ADAMAX_BOUND * v):
+        return False
+    decades = -np.log10(np.minimum(1.0, 3.5 * ADAMAX_BOUND * np.sqrt(v)))
+    return True if m.size >= LEAST_ELEMENTS and float(decades.sum()) >= LEAST_DECADES else None
+
+
+def tell_adamax(checkpoint: Checkpoint, rule: RuleReading, moments: Sequence[tuple[str, str]]) -> RuleReading:
+    """The reading of a file that doesn't name its rule, after a look at the moments."""
+    if rule.name != "adam" or "adamax" not in rule.alternatives:
+        return rule
+    told = is_adamax(checkpoint, moments)
+    if told:
+        return RuleReading(
+            "adamax",
+            False,
+            "no first moment is larger than what would be its second: an infinity norm of the gradients, not their "
+            "mean square",
+            is_inferred=True,
+        )
+    if told is False:
+        others = tuple(a for a in rule.alternatives if a != "adamax")
+        return replace(rule, alternatives=others)
+    return rule
+
+
+def is_average(checkpoint: Checkpoint, slots: Sequence[tuple[str, str | None]]) -> bool | None:
+    """Whether (slot, its weight's key) are moving averages of the weights, rather than accumulated gradients."""
+    distance = scale = 0.0
+    is_zero = True
+    for slot, weight in slots[:SAMPLED_SLOTS]:
+        a = _sample(checkpoint, slot)
+        if a is None:
+            continue
+        is_zero = is_zero and not a.any()
+        w = _sample(checkpoint, weight) if weight is not None else None
+        if w is not None and w.shape == a.shape:
+            distance += float(np.sum((a - w) ** 2))
+            scale += float(np.sum(w**2))
+    if scale > 0 and math.isfinite(distance / scale):
+        return True if distance <= NEAR * scale else False if distance >= FAR * scale or is_zero else None
+    return False if is_zero else None
+
+
+def _sample(checkpoint: Checkpoint, key: str) -> NDArray[np.float64] | None:
+    """Elements from the beginning; None where they can't be read."""
+    spec = checkpoint.tensors[key]
+    try:
+        found: Any = checkpoint.read_range(key, 0, min(spec.size, SAMPLED_ELEMENTS))
+    except CkptInspectError:
+        return None
+    return np.asarray(found).astype(np.float64)

@@ -54,6 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors", "checkpoint", "hyperparameters", "histograms", "summaries", "variables", "frames", "analysis",
         "documents",
     },
+    "rescaling": {"errors", "histograms", "analyses"},
     "elements": {"checkpoint", "optimizer_state"},
     "store": {"errors", "checkpoint", "variables", "frames", "analysis", "analyses", "elements"},
     "runs": {"errors", "checkpoint", "formats", "series", "selection", "analysis", "analyses", "elements", "store"},

@@ -222,7 +222,8 @@ def _write_variable(group: Any, variable: Variable, column: Column) -> Any:
     if is_growing or column.nbytes > _CHUNK_BYTES:
         options["chunks"] = _chunks(column.shape, column.dtype.itemsize)
         if is_growing:
-            options["maxshape"] = (None, *column.shape[1:])
+            # a chunk may not be longer than a dimension that can't grow, and none may be 0 long
+            options["maxshape"] = (None, *(length or None for length in column.shape[1:]))
         if variable.kind != "text" and column.ndim > 1:
             options |= {"shuffle": True, "compression": "gzip", "compression_opts": 1}
     dataset = group.create_dataset(variable.name, column.shape, dtype, **options)

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 from adam_bundles import save_bundle, save_series
-from keras_files import Run
+from keras_files import SHAPES, Run
 
 from ckpt_inspect import store as stores
 from ckpt_inspect.analyses import Analyses
@@ -46,6 +46,16 @@ def test_problems_survive_the_round_trip(tmp_path: Path) -> None:
     analyses = analyze(tmp_path / "run", store=tmp_path / "s.h5")
     assert analyses.failures
     assert load(tmp_path / "s.h5").remarks == analyses.remarks
+
+
+def test_a_run_without_a_single_touched_element_can_be_stored(tmp_path: Path) -> None:
+    """Histograms without bins, quantiles that are all NaN."""
+    (tmp_path / "run").mkdir()
+    save_bundle(Run().train(3, frozen=tuple(SHAPES)), tmp_path / "run" / "m-3")
+    analyses = analyze(tmp_path / "run", store=tmp_path / "s.h5", given=GIVEN)
+    assert (analyses.to_frame()["untouched"] == 1).all()
+    assert load(tmp_path / "s.h5") == analyses
+    assert analyses.to_frame("histogram").empty
 
 
 def test_the_layout_of_the_file_is_schema_1(tmp_path: Path, analyses: Analyses) -> None:

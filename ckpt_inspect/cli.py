@@ -207,6 +207,9 @@ def analyze(
         Optional[str],  # noqa: UP045
         typer.Option("--report", metavar="DIR", help="Also draw the figures into this folder."),
     ] = None,
+    elements: Annotated[
+        bool, typer.Option("--elements", help="Also keep every element's effective learning rate in the store.")
+    ] = False,
 ) -> None:
     """Analyse every checkpoint of a run in training order, and keep the results in an HDF5 store.
 
@@ -229,24 +232,26 @@ def analyze(
             from ckpt_inspect.report import check_folder
 
             check_folder(report)
-        done = [result for run in runs if (result := _analyze_run(run, output, common)) is not None]
+        done = [result for run in runs if (result := _analyze_run(run, output, elements, common)) is not None]
         odd = [r.problem for analyses, _ in done for r in analyses.remarks if r not in analyses.failures]
         _remark_on(odd, quiet=common.quiet, verbose=common.verbose)
         if common.json:
             from ckpt_inspect.documents import run_document
+            from ckpt_inspect.findings import find_findings
 
-            _print_json({"runs": [run_document(analyses, store) for analyses, store in done]})
+            _print_json({"runs": [run_document(analyses, store, find_findings(analyses)) for analyses, store in done]})
         if report is not None and done:
             _write_report([analyses for analyses, _ in done], report, common)
         if len(done) < len(runs) or any(analyses.failures for analyses, _ in done):
             raise typer.Exit(1)
 
 
-def _analyze_run(run: Any, output: str | None, common: Common) -> tuple[Analyses, str] | None:
+def _analyze_run(run: Any, output: str | None, elements: bool, common: Common) -> tuple[Analyses, str] | None:
     """Analyse and print one run; None where that can't be done, which is told."""
+    from ckpt_inspect.findings import find_findings
     from ckpt_inspect.runs import analyze as analyze_run
     from ckpt_inspect.store import default_store
-    from ckpt_inspect.tables import run_tables
+    from ckpt_inspect.tables import finding_tables, run_tables
     from ckpt_inspect.terminal import print_tables, progress_bar, remark
 
     name = getattr(run, "name", "checkpoints")
@@ -254,13 +259,20 @@ def _analyze_run(run: Any, output: str | None, common: Common) -> tuple[Analyses
     try:
         with progress_bar(f"analysing {name}", is_quiet=common.quiet) as progress:
             analyses = analyze_run(
-                run, store=store, given=common.given, include=common.include, exclude=common.exclude, progress=progress
+                run,
+                store=store,
+                given=common.given,
+                include=common.include,
+                exclude=common.exclude,
+                elements=elements,
+                progress=progress,
             )
     except CkptInspectError as error:
         remark(f"ckpt-inspect: {error}")
         return None
     if not common.json:
         print_tables(run_tables(analyses, store))
+        print_tables(finding_tables(find_findings(analyses), with_info=common.verbose))
     for failure in analyses.failures:
         remark(f"ckpt-inspect: {failure.problem.message}")
     return analyses, store

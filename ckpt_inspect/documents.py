@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ckpt_inspect.analyses import Analyses, OptimizerRun
+    from ckpt_inspect.findings import Finding
 
 
 def jsonable(value: Any) -> Any:
@@ -26,8 +27,8 @@ def jsonable(value: Any) -> Any:
     return value
 
 
-def run_document(analyses: Analyses, store: str | None) -> dict[str, Any]:
-    """One run: its checkpoints, and for each optimizer every figure as a list over them.
+def run_document(analyses: Analyses, store: str | None, findings: Iterable[Finding] = ()) -> dict[str, Any]:
+    """One run: its checkpoints, what deserves attention in it, and for each optimizer every figure as a list over them.
 
     Distributions are their quantiles; histograms and single elements are in the store.
     """
@@ -38,6 +39,7 @@ def run_document(analyses: Analyses, store: str | None) -> dict[str, Any]:
             {name: column[i] for name, column in analyses.checkpoints.items() if name != "files"}
             for i in range(len(analyses))
         ],
+        "findings": [finding.to_json() for finding in findings],
         "optimizers": [_optimizer(optimizer) for optimizer in analyses.optimizers.values()],
         "problems": [
             {"checkpoint": r.checkpoint, "optimizer": r.optimizer, **asdict(r.problem)} for r in analyses.remarks

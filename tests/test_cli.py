@@ -400,6 +400,27 @@ def test_analyze_prints_the_newest_and_the_run(folder: Path) -> None:
     assert re.search(r"^step +15 +5 ▁.█ 15 +checkpoint", answer.out, re.MULTILINE)
 
 
+def test_analyze_tells_what_deserves_attention(folder: Path) -> None:
+    """Findings stand below the parameters, and in the document."""
+    run = Run(seed=2).train(15)
+    run.second["dense/kernel"][0, 0] = -1.0
+    run.save(folder / "model-020.h5")
+    answer = Answer("analyze", folder)
+    (line,) = (line for line in answer.out.splitlines() if line.startswith("critical"))
+    assert "dense/kernel" in line
+    document = json.loads(Answer("analyze", folder, "--json").out)
+    assert document["runs"][0]["findings"][0]["severity"] == "critical"
+
+
+def test_analyze_keeps_elements_on_request(folder: Path) -> None:
+    """--elements keeps whole arrays of E, and without it there are none."""
+    Answer("analyze", folder)
+    Answer("analyze", folder, "--elements", "-o", "whole.ckpt-inspect.h5")
+    with h5py.File(STORE) as without, h5py.File("whole.ckpt-inspect.h5") as store:
+        assert "elements" not in without["optimizer"]
+        assert set(store["optimizer/elements/model-015.h5"]) >= {name.replace("/", ".") for name in SHAPES}
+
+
 def test_analyze_again_reads_only_what_is_new(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second time nothing is read, and the same is printed; a new checkpoint alone is read."""
     first = Answer("analyze", folder)

@@ -287,13 +287,22 @@ def report(
     ],
     output: Annotated[str, typer.Option("-o", "--output", metavar="DIR", help="Folder for the figures.")] = "report",
 ) -> None:
-    """Draw the figures of one or several runs into PNG files; the checkpoints are not needed any more."""
-    if common.given:
-        raise typer.BadParameter(f"{', '.join(common.given)} can't be given to report; give it to analyze")
+    """Draw the figures of one or several runs into PNG files; the checkpoints are not needed any more.
+
+    --learning-rate draws them as they would be at that rate; other hyperparameters can be given to analyze only.
+    """
+    others = [name for name in common.given if name != "learning_rate"]
+    if others:
+        raise typer.BadParameter(f"{', '.join(others)} can't be given to report; give it to analyze")
     with _answering(trouble=1, verbose=common.verbose):
         from ckpt_inspect.runs import load
 
-        written = _write_report([load(store) for store in stores], output, common)
+        runs = [load(store) for store in stores]
+        if common.given:
+            from ckpt_inspect.rescaling import with_learning_rate
+
+            runs = [with_learning_rate(run, common.given["learning_rate"]) for run in runs]
+        written = _write_report(runs, output, common)
         if common.json:
             _print_json(
                 {"figures": [{"id": f.id, "optimizer": f.optimizer, "file": str(f.file)} for f in written.figures]}

@@ -71,7 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tables": {"hyperparameters", "variables", "documents", "findings"},
     "cli": {
         "errors", "usage", "terminal", "update_rules", "series", "selection", "documents", "runs", "store", "analyses",
-        "comparison", "findings", "show", "plots", "report", "tables",
+        "comparison", "findings", "rescaling", "show", "plots", "report", "tables",
     },
     "__main__": {"usage", "cli"},
     "__init__": set(),  # names are imported when first asked for

@@ -588,8 +588,20 @@ def test_report_lists_its_figures(folder: Path) -> None:
     assert all(question.endswith("?") for question in listed.values())
 
 
-def test_report_takes_no_hyperparameters(folder: Path) -> None:
-    """What was assumed in the analysis can't be changed by the report, which says where it can."""
+def test_report_at_another_learning_rate(folder: Path) -> None:
+    """A learning rate that is given is the one that the figures are drawn with; one that can't be is one sentence."""
+    Answer("analyze", folder, "-q")
+    arguments = ("report", STORE, "--include", "dense/kernel", "-q")
+    assert Answer(*arguments, "-o", "as-it-was").code == 0
+    assert Answer(*arguments, "-o", "larger", "--learning-rate", "1").code == 0
+    name = "optimizer-1-effective-lr.png"
+    assert Path("larger", name).read_bytes() != Path("as-it-was", name).read_bytes()
+    answer = Answer(*arguments, "--learning-rate", "0")
+    assert (answer.code, answer.sentence) == (1, "a learning rate of 0.0 makes no update: give a positive one")
+
+
+def test_report_takes_no_other_hyperparameters(folder: Path) -> None:
+    """What else was assumed in the analysis can't be changed by the report, which says where it can."""
     answer = Answer("report", STORE, "--beta-1", "0.5")
     assert answer.code == 2
     assert "beta_1 can't be given to report; give it to analyze" in answer.remarks

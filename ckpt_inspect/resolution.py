@@ -6,6 +6,7 @@ default.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +25,8 @@ from ckpt_inspect.update_rules import RULES, UpdateRule, find_rule
 GIVEN_NAMES = (*HYPERPARAMETERS, "step", "rule")
 DECAYING_FAMILIES = ("optimizer-v2", "tfa", "keras1")
 """Families whose `decay` shrinks the learning rate with every update."""
+MOST_UPDATES = 1 << 53
+"""No counter is believed beyond: floats are no longer whole numbers there."""
 OPEN_OWNER = "that these beta powers are this optimizer's is a reading of their order"
 DIVIDED_SINCE = (3, 5)
 """Keras release from which gradient accumulation's exponent is the raw count divided by its steps."""
@@ -56,7 +59,7 @@ def check_given(given: Mapping[str, Any], path: str) -> None:
                 )
         elif not _is_finite(value):
             raise RequestError(f"{path}: {name} must be a number, not {value!r}")
-        elif name == "step" and (value != int(value) or value < 0):
+        elif name == "step" and not (0 <= value <= MOST_UPDATES and value == int(value)):
             raise RequestError(f"{path}: step must be a whole number from 0 on, not {value!r}")
         elif name in ("beta_1", "beta_2") and not 0 <= value < 1:
             raise RequestError(f"{path}: {name} must be from 0 up to, not including, 1, not {value!r}")
@@ -124,7 +127,7 @@ class _Scalars:
     def count(self, key: str) -> int | None:
         """A whole number from 0 on; None for anything else."""
         value = np.asarray(self._checkpoint.read_range(key, 0, 1))[0]
-        return int(value) if np.isfinite(value) and value >= 0 and value == int(value) else None
+        return int(value) if 0 <= value <= MOST_UPDATES and value == int(value) else None
 
 
 def _resolve_rule(found: FoundOptimizer, given: Mapping[str, Any]) -> Sourced:
@@ -305,8 +308,8 @@ def _counted(checkpoint: Checkpoint, found: FoundOptimizer, raw: int) -> Sourced
 
 
 def _version(text: str) -> tuple[int, int] | None:
-    parts = text.split(".")
-    return (int(parts[0]), int(parts[1])) if len(parts) > 1 and parts[0].isdigit() and parts[1].isdigit() else None
+    match = re.match(r"([0-9]{1,9})\.([0-9]{1,9})", text)
+    return None if match is None else (int(match[1]), int(match[2]))
 
 
 def _resolve_learning_rate(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.layouts.found import RuleReading
+from ckpt_inspect.layouts.soundness import FLOATS
 
 SAMPLED_SLOTS, SAMPLED_ELEMENTS = 32, 4096
 """Of how many slots how many elements are looked at."""
@@ -38,7 +39,9 @@ def is_adamax(checkpoint: Checkpoint, moments: Sequence[tuple[str, str]]) -> boo
     sample = [
         (m, v)
         for first, second in moments[:SAMPLED_SLOTS]
-        if (m := _sample(checkpoint, first)) is not None and (v := _sample(checkpoint, second)) is not None
+        if checkpoint.tensors[first].shape == checkpoint.tensors[second].shape
+        and (m := _sample(checkpoint, first)) is not None
+        and (v := _sample(checkpoint, second)) is not None
     ]
     if not sample:
         return None
@@ -91,6 +94,8 @@ def is_average(checkpoint: Checkpoint, slots: Sequence[tuple[str, str | None]]) 
 def _sample(checkpoint: Checkpoint, key: str) -> NDArray[np.float64] | None:
     """Elements from the beginning; None where they can't be read."""
     spec = checkpoint.tensors[key]
+    if spec.dtype not in FLOATS:
+        return None
     try:
         found: Any = checkpoint.read_range(key, 0, min(spec.size, SAMPLED_ELEMENTS))
     except CkptInspectError:

@@ -12,7 +12,7 @@ FLOATS = ("float16", "bfloat16", "float32", "float64")
 NUMBERS = (*FLOATS, "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 OF_THE_VARIABLE_S_SHAPE = (
     "first_moment", "second_moment", "max_second_moment", "infinity_norm", "mean_square", "rms", "velocity",
-    "mean_gradient", "mg", "average_gradient",
+    "mean_gradient", "mg", "average_gradient", "accumulator",
 )  # fmt: skip
 """Slots that hold one number for each of the variable's."""
 
@@ -47,7 +47,9 @@ def _check(checkpoint: Checkpoint, found: FoundOptimizer, name: str) -> FoundOpt
         counter=scalar(found.counter),
         beta_powers=(scalar(found.beta_powers[0]), scalar(found.beta_powers[1])),
         scalars={ours: key for ours, key in found.scalars.items() if scalar(key) is not None},
-        parameters=tuple(_check_parameter(checkpoint, name, p, problems) for p in found.parameters),
+        parameters=tuple(
+            p for p in (_check_parameter(checkpoint, name, p, problems) for p in found.parameters) if p.slots
+        ),
         problems=(*found.problems, *problems),
     )
 

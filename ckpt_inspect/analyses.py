@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,8 @@ from ckpt_inspect.variables import (
 if TYPE_CHECKING:
     from pandas import DataFrame
     from xarray import DataTree
+
+    from ckpt_inspect.findings import Finding
 
 Column = NDArray[Any]
 Columns = Mapping[str, Column]
@@ -81,6 +83,8 @@ class Analyses:
     """(C,) each, by the names of `variables.ROOT_VARIABLES`, in training order."""
     optimizers: Mapping[str, OptimizerRun]
     remarks: tuple[Remark, ...]
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    """Of `findings.Thresholds`, those that are not at their defaults."""
 
     def __len__(self) -> int:
         return len(self.checkpoints["checkpoint"])
@@ -89,6 +93,7 @@ class Analyses:
         return (
             isinstance(other, Analyses)
             and (self.run, self.options, self.remarks) == (other.run, other.options, other.remarks)
+            and self.thresholds == other.thresholds
             and _same_columns(self.checkpoints, other.checkpoints)
             and list(self.optimizers) == list(other.optimizers)
             and all(_same_columns(o.variables, other.optimizers[n].variables) for n, o in self.optimizers.items())
@@ -100,6 +105,13 @@ class Analyses:
     def problems(self) -> tuple[Problem, ...]:
         """What was odd anywhere, each once."""
         return tuple(dict.fromkeys(remark.problem for remark in self.remarks))
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What deserves a person's attention, by `thresholds`, the most severe first; found anew at every call."""
+        from ckpt_inspect.findings import Thresholds, find_findings
+
+        return find_findings(self, Thresholds.of(self.thresholds))
 
     @property
     def failures(self) -> tuple[Remark, ...]:
@@ -145,6 +157,7 @@ def assemble(
     previous: Analyses | None,
     fresh: Mapping[str, Analysis],
     failures: Sequence[tuple[str, Problem]] = (),
+    thresholds: Mapping[str, float] | None = None,
 ) -> Analyses:
     """A run's columns, from what a store held and what was read now.
 
@@ -157,7 +170,9 @@ def assemble(
     for analysis in fresh.values():
         names.update(dict.fromkeys(o.name for o in analysis.optimizers))
     optimizers = {name: OptimizerRun(name, _optimizer_columns(name, rows)) for name in names}
-    return Analyses(run, options, checkpoints, optimizers, tuple(_remarks(rows, checkpoints, failures)))
+    return Analyses(
+        run, options, checkpoints, optimizers, tuple(_remarks(rows, checkpoints, failures)), thresholds or {}
+    )
 
 
 @dataclass(frozen=True, slots=True)

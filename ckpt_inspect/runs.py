@@ -16,6 +16,7 @@ from ckpt_inspect.analysis import Analysis, absolute, analyze_checkpoint, finger
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.elements import ElementsFile
 from ckpt_inspect.errors import CkptInspectError, NotFoundError, RequestError, StoreError
+from ckpt_inspect.findings import Thresholds
 from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.formats.series import Run
 from ckpt_inspect.selection import Selection
@@ -42,6 +43,7 @@ def analyze(
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
     elements: bool = False,
+    thresholds: Mapping[str, float] | None = None,
     progress: Progress | None = None,
     threads: int | None = None,
 ) -> Analyses:
@@ -50,17 +52,20 @@ def analyze(
     With `store` the result is also kept there: checkpoints that are in it already (same files, same options) are not
     read again, and those that have been deleted since keep their place. `given` overrides hyperparameters as in
     `optimizer_states`; `include` and `exclude` are glob patterns on parameters' names. With `elements` the store
-    keeps E of every element as well (see `elements`), at four bytes each before compression.
+    keeps E of every element as well (see `elements`), at four bytes each before compression. `thresholds` sets some of
+    `findings.Thresholds`.
 
     In a series a checkpoint that can't be read becomes a Problem of severity `error` (`Analyses.failures`), and the
     rest is done. Raises CkptInspectError where there is nothing else: a single checkpoint that can't be read, or none
     that holds moments; StoreError, before anything is read, where the store can't be written or is not one.
     """
+    limits = Thresholds.of(thresholds or {}).given()
     selection = Selection.of(include, exclude)
     series = _Series.of(paths)
     if elements and store is None:
         raise RequestError("whole arrays of effective learning rates are kept in a store: name one")
-    work = _Work(series, _options(given, selection, elements), None if store is None else Path(store), elements)
+    place = None if store is None else Path(store)
+    work = _Work(series, _options(given, selection, elements), place, elements, limits)
     try:
         work.read(given, selection, progress, threads)
         return work.result()
@@ -104,9 +109,12 @@ class _Series:
 class _Work:
     """What is known of a run, and what has still to be read."""
 
-    def __init__(self, series: _Series, options: str, store: Path | None, elements: bool) -> None:
+    def __init__(
+        self, series: _Series, options: str, store: Path | None, elements: bool, thresholds: Mapping[str, float]
+    ) -> None:
         self._series = series
         self._options = options
+        self._thresholds = thresholds
         self._store = store
         self._previous = self._load_previous()
         self._elements = ElementsFile(store.parent) if elements and store is not None else None
@@ -224,11 +232,15 @@ class _Work:
     def _is_unchanged(self) -> bool:
         """Whether the store already holds what would be assembled, when nothing was read and nothing failed."""
         assert self._previous is not None
-        has_failed = any(self._previous.failures)
-        return not has_failed and list(self._previous.checkpoints["fingerprint"]) == self._order()
+        if any(self._previous.failures) or self._previous.thresholds != self._thresholds:
+            return False
+        return list(self._previous.checkpoints["fingerprint"]) == self._order()
 
     def _assembled(self) -> Analyses:
-        return assemble(self._series.name, self._options, self._order(), self._previous, self._fresh, self._failures)
+        return assemble(
+            self._series.name, self._options, self._order(), self._previous, self._fresh, self._failures,
+            self._thresholds,
+        )  # fmt: skip
 
     def _order(self) -> list[str]:
         """Fingerprints in training order, with those of checkpoints that were deleted since in their place."""

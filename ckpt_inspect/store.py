@@ -4,12 +4,13 @@ h5py alone writes and reads it; xarray and every netCDF-4 reader finds labelled 
 is written beside its place and moved there when it is whole: whoever reads sees the old one or the new one.
 
 The file: attributes of the root; the root's variables along `checkpoint`; a group for each optimizer, whose own
-`checkpoint` repeats the names so that the group can be opened by itself; a group `problems`.
+`checkpoint` repeats the names so that the group can be opened by itself; groups `problems` and `findings`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,11 +24,14 @@ from ckpt_inspect._version import __version__
 from ckpt_inspect.analyses import Analyses, Column, OptimizerRun, Remark
 from ckpt_inspect.analysis import absolute
 from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.documents import jsonable
 from ckpt_inspect.elements import ElementsFile, copy_elements
 from ckpt_inspect.errors import StoreError
 from ckpt_inspect.frames import axes_of
 from ckpt_inspect.variables import (
     CHECKPOINT,
+    FINDING_VARIABLES,
+    FINDINGS,
     OPTIMIZER_VARIABLES,
     PROBLEM_VARIABLES,
     PROBLEMS,
@@ -155,6 +159,9 @@ def write(analyses: Analyses, file: Any) -> None:
     _write_group(
         file.create_group(PROBLEMS, track_order=True), PROBLEM_VARIABLES, _problem_columns(analyses), dimensions
     )
+    group = file.create_group(FINDINGS, track_order=True)
+    group.attrs["thresholds"] = json.dumps(dict(analyses.thresholds), sort_keys=True)
+    _write_group(group, FINDING_VARIABLES, _finding_columns(analyses), dimensions)
 
 
 def _problem_columns(analyses: Analyses) -> dict[str, Column]:
@@ -167,6 +174,19 @@ def _problem_columns(analyses: Analyses) -> dict[str, Column]:
         "resolution": [r.problem.resolution for r in analyses.remarks],
     }
     return {name: np.array(values, object) for name, values in fields.items()}
+
+
+def _finding_columns(analyses: Analyses) -> dict[str, Column]:
+    rows = [jsonable(finding.to_json()) for finding in analyses.findings]
+    columns = {}
+    for name in (v.name for v in FINDING_VARIABLES):
+        values = [row[name] for row in rows]
+        if name in ("parameters", "checkpoints"):
+            values = ["\n".join(value) for value in values]
+        elif name in ("evidence", "thresholds"):
+            values = [json.dumps(value, ensure_ascii=False) for value in values]
+        columns[name] = np.array(values, object)
+    return columns
 
 
 class _Dimensions:
@@ -291,7 +311,9 @@ def _first_sentence(error: OSError) -> str:
 
 def read(file: Any) -> Analyses:
     """Everything out of an open store."""
-    groups = [name for name in file if name != PROBLEMS and file.get(name, getclass=True).__name__ == "Group"]
+    groups = [
+        name for name in file if name not in (FINDINGS, PROBLEMS) and file.get(name, getclass=True).__name__ == "Group"
+    ]
     optimizers = {}
     for group_name in groups:
         group = file[group_name]
@@ -303,6 +325,7 @@ def read(file: Any) -> Analyses:
         _read_columns(file, ROOT_VARIABLES),
         optimizers,
         tuple(_read_remarks(file[PROBLEMS])),
+        json.loads(file[FINDINGS].attrs["thresholds"]),
     )
 
 

@@ -240,8 +240,26 @@ PROBLEM_VARIABLES = tuple(
 )
 """Of the group `problems`."""
 
+FINDING_VARIABLES = tuple(
+    Variable(name, ("finding",), "text", long_name, description)
+    for name, long_name, description in (
+        ("id", "id", "Stable identifier of its kind."),
+        ("severity", "severity", "info, warning or critical; the most severe come first."),
+        ("optimizer", "optimizer", "Its name."),
+        ("title", "finding", "In one sentence, with the figures."),
+        ("why", "why it matters", ""),
+        ("action", "what to do", ""),
+        ("parameters", "parameters", "Those concerned, one a line, the worst first; empty: the optimizer as a whole."),
+        ("checkpoints", "checkpoints", "Those that show it, one a line."),
+        ("evidence", "evidence", "JSON: figures of parameters in checkpoints, the worst first."),
+        ("thresholds", "thresholds", "JSON: those that decided, with the source of each."),
+    )
+)
+"""Of the group `findings`."""
+
+FINDINGS = "findings"
 PROBLEMS = "problems"
-_RESERVED = frozenset({PROBLEMS, *(v.name for v in ROOT_VARIABLES)})
+_RESERVED = frozenset({FINDINGS, PROBLEMS, *(v.name for v in ROOT_VARIABLES)})
 
 OPTIMIZER_VARIABLES = (*CHECKPOINT_VARIABLES, *PARAMETER_VARIABLES, *METRICS, *DISTRIBUTIONS, *AXES)
 """Of an optimizer's group."""

@@ -46,32 +46,38 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors", "checkpoint", "histograms", "summaries", "kernels", "hyperparameters", "update_rules",
         "optimizer_state",
     },
+    # What deserves attention, and what every name means
+    "findings": {"errors", "hyperparameters", "variables"},
+    "explanations": {"errors", "variables", "findings"},
     "analysis": {
         "errors", "checkpoint", "hyperparameters", "histograms", "summaries", "kernels", "update_rules",
         "optimizer_state", "selection", "variables", "sweep",
     },
     "analyses": {
         "errors", "checkpoint", "hyperparameters", "histograms", "summaries", "variables", "frames", "analysis",
-        "documents",
+        "documents", "findings",
     },
     "rescaling": {"errors", "histograms", "analyses"},
     "elements": {"checkpoint", "optimizer_state"},
-    "store": {"errors", "checkpoint", "variables", "frames", "analysis", "analyses", "elements"},
-    "runs": {"errors", "checkpoint", "formats", "series", "selection", "analysis", "analyses", "elements", "store"},
+    "store": {"errors", "checkpoint", "variables", "documents", "frames", "analysis", "analyses", "elements"},
+    "runs": {
+        "errors", "checkpoint", "formats", "series", "selection", "findings", "analysis", "analyses", "elements",
+        "store",
+    },
     "differences": {"checkpoint", "hyperparameters", "documents", "optimizer_state"},
     "comparison": {
         "errors", "checkpoint", "hyperparameters", "update_rules", "medians", "distances", "optimizer_state",
         "selection", "differences",
     },
-    "findings": {"errors", "checkpoint", "hyperparameters", "histograms", "variables", "update_rules", "analyses"},
     "show": {"errors", "checkpoint", "hyperparameters", "documents", "optimizer_state", "selection"},
     # Frames to figures: nothing that opens a checkpoint or a store
     "plots": {"errors"},
     "report": {"errors", "checkpoint", "plots"},
-    "tables": {"hyperparameters", "variables", "documents", "findings"},
+    "tables": {"hyperparameters", "variables", "documents", "findings", "explanations"},
+    "options": {"update_rules"},
     "cli": {
-        "errors", "usage", "terminal", "update_rules", "series", "selection", "documents", "runs", "store", "analyses",
-        "comparison", "findings", "rescaling", "show", "plots", "report", "tables",
+        "errors", "options", "usage", "terminal", "series", "selection", "documents", "runs", "store", "analyses",
+        "comparison", "findings", "explanations", "rescaling", "show", "plots", "report", "tables",
     },
     "__main__": {"usage", "cli"},
     "__init__": set(),  # names are imported when first asked for

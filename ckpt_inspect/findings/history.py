@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ckpt_inspect.analyses import Analyses, OptimizerRun
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, MOST_NAMED, Evidence, Finding, Kind, Severity
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.variables import CHECKPOINT, OPTIMIZER_VARIABLES, QUANTILE_NAMES
+
+if TYPE_CHECKING:
+    from ckpt_inspect.analyses import Analyses, OptimizerRun
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -123,6 +123,8 @@ class Tracked(object):
         return [number(v).copy() for v in self.variables]
 
     def count(self):
+        if self.flavour == "v2":  # asking a wrapped optimizer makes it a counter of its own, which would be saved as 0
+            return int(number(self.opt.iterations))
         raw = getattr(self.inner, "_iterations", None)
         return int(number(self.inner.iterations if raw is None else raw))
 
@@ -167,7 +169,7 @@ class Tracked(object):
                 for name in owner.get_slot_names() if hasattr(owner, "get_slot_names") else []:
                     try:
                         found[name] = number(owner.get_slot(v, name))
-                    except KeyError:
+                    except (KeyError, AttributeError, NotImplementedError):  # a LossScaleOptimizer before TF 2.3
                         pass
             return found
         try:

@@ -15,7 +15,7 @@ from typing import Any
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.layouts.found import Family, FoundOptimizer, FoundParameter, unique_names
 from ckpt_inspect.layouts.keras_variables import SlotName, adapt_slots, parse_keras2_slot, parse_keras3_slot, read_rule
-from ckpt_inspect.layouts.model_config import frozen_layers
+from ckpt_inspect.layouts.model_config import LayerConfig, frozen_layers, layers_of
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, OptimizerConfig, unwrap_config
 from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Weight, pair
 
@@ -105,17 +105,44 @@ def _adamax(parameter: FoundParameter, rule: str) -> FoundParameter:
 
 
 def _model_weights(checkpoint: Checkpoint, model: Mapping[str, Any] | None) -> list[Weight]:
-    frozen = frozen_layers(model)
+    """The model's weights in recorded order; trained or not by the configuration."""
+    layers = {layer.name: layer for layer in layers_of(model) or ()}
+    prefixes: dict[str, set[str]] = {}
+    found: list[tuple[str, str, str]] = []
+    for key in checkpoint.tensors:
+        if not key.startswith(OPTIMIZER):
+            layer, _, name = key.removeprefix(MODEL).partition("/")
+            name = (name or layer).removesuffix(":0")
+            found.append((key, layer, name))
+            prefixes.setdefault(layer, set()).add(name.partition("/")[0])
     weights = []
-    for key, spec in checkpoint.tensors.items():
-        if key.startswith(OPTIMIZER):
-            continue
-        layer, _, name = key.removeprefix(MODEL).partition("/")
-        name = (name or layer).removesuffix(":0")
-        is_frozen = layer in frozen or name.partition("/")[0] in frozen  # the second: a layer of a model inside
+    for key, layer, name in found:
+        spec = checkpoint.tensors[key]
+        is_frozen = _is_frozen(layers.get(layer), name, prefixes[layer])
         trained = not is_frozen and name.rpartition("/")[2] not in NOT_TRAINED and "float" in spec.dtype
-        weights.append(Weight(name, key, spec.shape, trained))
+        # Keras 3.0 to 3.2 record a weight's short name alone
+        shown = name if "/" in name or not key.startswith(MODEL) else f"{layer}/{name}"
+        weights.append(Weight(shown, key, spec.shape, trained))
     return weights
+
+
+def _is_frozen(layer: LayerConfig | None, weight: str, prefixes: set[str]) -> bool:
+    """Whether the layer is frozen, or the layer inside it that the weight is named for."""
+    if layer is None or layer.is_trainable is False:
+        return layer is not None
+    inside, frozen = frozen_layers(layer)
+    return bool(frozen) and prefixes <= inside and weight.partition("/")[0] in frozen
+
+
+def _is_partly_frozen_somehow(checkpoint: Checkpoint, model: Mapping[str, Any] | None) -> bool:
+    """Whether a model inside has frozen layers that can't be told from its weights' names (TF 1.4 names them apart)."""
+    for layer in layers_of(model) or ():
+        inside, frozen = frozen_layers(layer)
+        own = f"{MODEL}{layer.name}/"
+        prefixes = {k.removeprefix(own).partition("/")[0] for k in checkpoint.tensors if k.startswith(own)}
+        if frozen and layer.is_trainable and not prefixes <= inside:
+            return True
+    return False
 
 
 def _read_slots(
@@ -130,8 +157,9 @@ def _read_slots(
     if any(n.rpartition("/")[2] in V2_SLOTS for n in names) or "iter" in {n.rpartition("/")[2] for n in names}:
         slots = [(names[n], s) for n in names if (s := _parse_v2_slot(n, by_name)) is not None]
         return "optimizer-v2", _pair_named(checkpoint, slots, by_name, problems), problems
+    is_keras3 = checkpoint.producer().get("keras_version", "").startswith("3.")
     is_keras2 = "iteration" in names or any(re.search(r"(^|/)(m|v|velocity|momentum|accumulator)/", n) for n in names)
-    if is_keras2:
+    if is_keras2 and not is_keras3:
         slots = [(names[n], s) for n in names if (s := parse_keras2_slot(n, by_name)) is not None]
         return "keras2", _pair_named(checkpoint, slots, by_name, problems), problems
     slots = [(names[n], s) for n in names if (s := parse_keras3_slot(n)) is not None]
@@ -214,8 +242,10 @@ def _pair_nameless(
             )
         )
         return []
+    training = checkpoint.training_config()
+    is_open = _is_partly_frozen_somehow(checkpoint, training.model if training else None)
     model = _in_order(checkpoint, weights)
-    pairings = {n: pair(model, shapes[: len(keys) // n]) for n in ways}
+    pairings = {n: None if is_open else pair(model, shapes[: len(keys) // n]) for n in ways}
     blocks = next((n for n in ways if pairings[n] is not None), ways[0])
     count, pairing = len(keys) // blocks, pairings[blocks]
     if pairing is None:

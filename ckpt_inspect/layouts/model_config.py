@@ -48,15 +48,16 @@ def _freeze(layer: LayerConfig) -> LayerConfig:
     return LayerConfig(layer.class_name, layer.name, False, inner, layer.config)
 
 
-def frozen_layers(model: Mapping[str, Any] | None) -> frozenset[str]:
-    """Names of the layers that are frozen, and of those all of whose layers are."""
-    return frozenset(layer.name for layer in _walk(layers_of(model) or ()) if not layer.is_trainable)
+def frozen_layers(layer: LayerConfig) -> tuple[frozenset[str], frozenset[str]]:
+    """(names of all layers inside, names of the frozen ones among them)."""
+    inside = [inner for part in layer.layers or () for inner in _walk(part)]
+    return frozenset(x.name for x in inside), frozenset(x.name for x in inside if not x.is_trainable)
 
 
-def _walk(layers: tuple[LayerConfig, ...]) -> Iterator[LayerConfig]:
-    for layer in layers:
-        yield layer
-        yield from _walk(layer.layers or ())
+def _walk(layer: LayerConfig) -> Iterator[LayerConfig]:
+    yield layer
+    for inner in layer.layers or ():
+        yield from _walk(inner)
 
 
 def snake_case(class_name: str) -> str:

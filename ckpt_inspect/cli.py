@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -16,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.options import Common, with_common_options
 
 if TYPE_CHECKING:
     from ckpt_inspect.analyses import Analyses
@@ -41,75 +39,6 @@ app = typer.Typer(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Common:
-    """What every command can be told, parsed."""
-
-    given: Mapping[str, Any]
-    """Hyperparameters, `step` and `rule` by name; those of one of several optimizers as `OPTIMIZER.NAME`."""
-    include: tuple[str, ...]
-    exclude: tuple[str, ...]
-    json: bool
-    quiet: bool
-    verbose: bool
-
-
-_NUMBERS = {
-    "learning_rate": "Learning rate of the last update, instead of the one in the file.",
-    "beta_1": "Decay rate of the first moment, instead of the one in the file.",
-    "beta_2": "Decay rate of the second moment, instead of the one in the file.",
-    "epsilon": "The denominator's constant, which most formats don't hold.",
-    "weight_decay": "Decoupled weight decay, instead of the one in the file.",
-}
-_RULE_HELP = (
-    "Update rule, where the file can't tell: adam, amsgrad, adamw, nadam, adamax, lamb, radam, lazyadam or bert-adamw."
-)
-_COMMON_OPTIONS: dict[str, tuple[Any, Any]] = {
-    **{name: (float, typer.Option(f"--{name.replace('_', '-')}", help=text)) for name, text in _NUMBERS.items()},
-    "step": (int, typer.Option("--step", min=0, help="Number of updates that the optimizer has made.")),
-    "rule": (str, typer.Option("--rule", help=_RULE_HELP)),
-    "settings": (
-        list[str],
-        typer.Option(
-            "--set", metavar="OPTIMIZER.NAME=VALUE", help="The same for one of several optimizers. Repeatable."
-        ),
-    ),
-    "include": (
-        list[str],
-        typer.Option("--include", metavar="GLOB", help="Only parameters of such names. Repeatable."),
-    ),
-    "exclude": (list[str], typer.Option("--exclude", metavar="GLOB", help="No parameters of such names. Repeatable.")),
-    "json": (bool, typer.Option("--json", help="Print one JSON document instead of tables.")),
-    "quiet": (bool, typer.Option("-q", "--quiet", help="No progress, no remarks; errors are still told.")),
-    "verbose": (bool, typer.Option("-v", "--verbose", help="More remarks, and where an internal error happened.")),
-}
-
-
-def _with_common_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command that takes `common` be called with each common option by name, as typer calls it."""
-
-    @functools.wraps(command)
-    def called(**options: Any) -> None:
-        common = _common({name: options.pop(name) for name in _COMMON_OPTIONS})
-        command(**options, common=common)
-
-    signature = inspect.signature(command, eval_str=True)
-    own = [p for p in signature.parameters.values() if p.name != "common"]
-    shared = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=False if kind is bool else None,
-            annotation=Annotated[kind if kind is bool else kind | None, option],
-        )
-        for name, (kind, option) in _COMMON_OPTIONS.items()
-    ]
-    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + shared
-    called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # what typer reads
-    called.__annotations__ = {p.name: p.annotation for p in parameters}
-    return called
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         from ckpt_inspect._version import __version__
@@ -128,7 +57,7 @@ def _start(
 
 
 @app.command()
-@_with_common_options
+@with_common_options
 def show(
     common: Common,
     path: Annotated[str, typer.Argument(help="A checkpoint, or a folder of them: its newest is shown.")],
@@ -155,7 +84,7 @@ def show(
 
 
 @app.command()
-@_with_common_options
+@with_common_options
 def diff(
     common: Common,
     a: Annotated[str, typer.Argument(help="The first checkpoint, or a folder: its newest.", show_default=False)],
@@ -191,7 +120,7 @@ def diff(
 
 
 @app.command()
-@_with_common_options
+@with_common_options
 def analyze(
     common: Common,
     paths: Annotated[
@@ -279,7 +208,7 @@ def _analyze_run(run: Any, output: str | None, elements: bool, common: Common) -
 
 
 @app.command()
-@_with_common_options
+@with_common_options
 def report(
     common: Common,
     stores: Annotated[
@@ -310,6 +239,59 @@ def report(
         else:
             for figure in written.figures:
                 typer.echo(f"{figure.file}: {figure.question}")
+
+
+@app.command()
+@with_common_options
+def export(
+    common: Common,
+    stores: Annotated[list[str], typer.Argument(help="Stores that analyze wrote.")],
+    target: Annotated[str, typer.Option("--to", metavar="TARGET", help="csv, parquet or tensorboard.")],
+    output: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="PATH",
+            help="File, or TensorBoard's log folder; by default parameters.csv, parameters.parquet or tensorboard.",
+        ),
+    ] = None,
+    frame: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--frame",
+            metavar="KIND",
+            help="Of tables: parameters (a row per checkpoint and parameter; the default), histogram, sample, "
+            "checkpoints or problems.",
+        ),
+    ] = None,
+) -> None:
+    """Write one or several runs as a table (csv, parquet), or as TensorBoard's scalars and histograms.
+
+    TensorBoard shows them beside a training's own curves if PATH is its log folder: each optimizer of a run becomes a
+    run of its own, drawn over the optimizer's steps.
+    """
+    others = [name for name in common.given if name != "learning_rate"]
+    if others:
+        raise typer.BadParameter(f"{', '.join(others)} can't be given to export; give it to analyze")
+    with _answering(trouble=1, verbose=common.verbose):
+        from ckpt_inspect.export import export as export_runs
+        from ckpt_inspect.runs import load
+        from ckpt_inspect.selection import Selection
+
+        runs = [load(store) for store in stores]
+        if common.given:
+            from ckpt_inspect.rescaling import with_learning_rate
+
+            runs = [with_learning_rate(run, common.given["learning_rate"]) for run in runs]
+        selection = Selection.of(common.include, common.exclude)
+        written = export_runs(runs, target, output, frame=frame, selection=selection)
+        files = [str(file) for file in written.files]
+        if common.json:
+            _print_json({"files": files})
+        else:
+            typer.echo("\n".join(files))
+        _remark_on(written.problems, quiet=common.quiet, verbose=True)
 
 
 def _write_report(runs: Sequence[Analyses], folder: str, common: Common) -> Report:
@@ -367,46 +349,6 @@ def _answering(*, trouble: int, verbose: bool) -> Iterator[None]:
             f"ckpt-inspect: this should not happen ({type(error).__name__}: {error}): please report it; -v shows where"
         )
         raise typer.Exit(trouble) from error
-
-
-def _common(options: dict[str, Any]) -> Common:
-    return Common(
-        _given(options),
-        tuple(options["include"] or ()),
-        tuple(options["exclude"] or ()),
-        options["json"],
-        options["quiet"],
-        options["verbose"],
-    )
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    """Hyperparameters, step and rule given on the command line; those of one optimizer as `OPTIMIZER.NAME`."""
-    names = (*_NUMBERS, "step", "rule")
-    given = {name: options[name] for name in names if options[name] is not None}
-    if "rule" in given:
-        _check_rule(given["rule"], "--rule")
-    for text in options["settings"] or ():
-        target, equals, value = text.partition("=")
-        optimizer, dot, name = target.rpartition(".")
-        if not (optimizer and dot and equals):
-            raise typer.BadParameter(f"{text!r} is not of the form OPTIMIZER.NAME=VALUE", param_hint="--set")
-        if name not in names:
-            raise typer.BadParameter(f"{name!r} in {text!r} is none of {', '.join(names)}", param_hint="--set")
-        if name == "rule":
-            _check_rule(value, "--set")
-        try:
-            given[target] = value if name == "rule" else int(value) if name == "step" else float(value)
-        except ValueError:
-            raise typer.BadParameter(f"{value!r} in {text!r} is not a number", param_hint="--set") from None
-    return given
-
-
-def _check_rule(name: str, option: str) -> None:
-    from ckpt_inspect.update_rules import RULES
-
-    if name not in [rule.name for rule in RULES]:
-        raise typer.BadParameter(f"{name!r} is none of {', '.join(rule.name for rule in RULES)}", param_hint=option)
 
 
 def _print_json(document: Any) -> None:

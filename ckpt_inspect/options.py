@@ -1,0 +1,120 @@
+"""The options that every command has, and what they mean once parsed."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What every command can be told, parsed."""
+
+    given: Mapping[str, Any]
+    """Hyperparameters, `step` and `rule` by name; those of one of several optimizers as `OPTIMIZER.NAME`."""
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    json: bool
+    quiet: bool
+    verbose: bool
+
+
+_NUMBERS = {
+    "learning_rate": "Learning rate of the last update, instead of the one in the file.",
+    "beta_1": "Decay rate of the first moment, instead of the one in the file.",
+    "beta_2": "Decay rate of the second moment, instead of the one in the file.",
+    "epsilon": "The denominator's constant, which most formats don't hold.",
+    "weight_decay": "Decoupled weight decay, instead of the one in the file.",
+}
+_RULE_HELP = (
+    "Update rule, where the file can't tell: adam, amsgrad, adamw, nadam, adamax, lamb, radam, lazyadam or bert-adamw."
+)
+_COMMON_OPTIONS: dict[str, tuple[Any, Any]] = {
+    **{name: (float, typer.Option(f"--{name.replace('_', '-')}", help=text)) for name, text in _NUMBERS.items()},
+    "step": (int, typer.Option("--step", min=0, help="Number of updates that the optimizer has made.")),
+    "rule": (str, typer.Option("--rule", help=_RULE_HELP)),
+    "settings": (
+        list[str],
+        typer.Option(
+            "--set", metavar="OPTIMIZER.NAME=VALUE", help="The same for one of several optimizers. Repeatable."
+        ),
+    ),
+    "include": (
+        list[str],
+        typer.Option("--include", metavar="GLOB", help="Only parameters of such names. Repeatable."),
+    ),
+    "exclude": (list[str], typer.Option("--exclude", metavar="GLOB", help="No parameters of such names. Repeatable.")),
+    "json": (bool, typer.Option("--json", help="Print one JSON document instead of tables.")),
+    "quiet": (bool, typer.Option("-q", "--quiet", help="No progress, no remarks; errors are still told.")),
+    "verbose": (bool, typer.Option("-v", "--verbose", help="More remarks, and where an internal error happened.")),
+}
+
+
+def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command that takes `common` be called with each common option by name, as typer calls it."""
+
+    @functools.wraps(command)
+    def called(**options: Any) -> None:
+        common = _common({name: options.pop(name) for name in _COMMON_OPTIONS})
+        command(**options, common=common)
+
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.name != "common"]
+    shared = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=False if kind is bool else None,
+            annotation=Annotated[kind if kind is bool else kind | None, option],
+        )
+        for name, (kind, option) in _COMMON_OPTIONS.items()
+    ]
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + shared
+    called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # what typer reads
+    called.__annotations__ = {p.name: p.annotation for p in parameters}
+    return called
+
+
+def _common(options: dict[str, Any]) -> Common:
+    return Common(
+        _given(options),
+        tuple(options["include"] or ()),
+        tuple(options["exclude"] or ()),
+        options["json"],
+        options["quiet"],
+        options["verbose"],
+    )
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """Hyperparameters, step and rule given on the command line; those of one optimizer as `OPTIMIZER.NAME`."""
+    names = (*_NUMBERS, "step", "rule")
+    given = {name: options[name] for name in names if options[name] is not None}
+    if "rule" in given:
+        _check_rule(given["rule"], "--rule")
+    for text in options["settings"] or ():
+        target, equals, value = text.partition("=")
+        optimizer, dot, name = target.rpartition(".")
+        if not (optimizer and dot and equals):
+            raise typer.BadParameter(f"{text!r} is not of the form OPTIMIZER.NAME=VALUE", param_hint="--set")
+        if name not in names:
+            raise typer.BadParameter(f"{name!r} in {text!r} is none of {', '.join(names)}", param_hint="--set")
+        if name == "rule":
+            _check_rule(value, "--set")
+        try:
+            given[target] = value if name == "rule" else int(value) if name == "step" else float(value)
+        except ValueError:
+            raise typer.BadParameter(f"{value!r} in {text!r} is not a number", param_hint="--set") from None
+    return given
+
+
+def _check_rule(name: str, option: str) -> None:
+    from ckpt_inspect.update_rules import RULES
+
+    if name not in [rule.name for rule in RULES]:
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(rule.name for rule in RULES)}", param_hint=option)

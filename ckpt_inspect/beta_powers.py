@@ -189,7 +189,7 @@ def _count(power: float, candidates: tuple[float, ...], other: float | None, oth
         exponent = math.log(power) / math.log(base)
         if not 0.5 <= exponent <= MOST_UPDATES:
             continue
-        count, is_exact = _nearest_count(power, base, exponent)
+        count, is_exact = _nearest_count(power, base, beta, exponent)
         if not is_exact and abs(exponent - count) > NEARLY:
             continue
         found = _Count(power, count, beta, is_exact, other is not None and _agrees(other, count, other_beta))
@@ -201,8 +201,9 @@ def _count(power: float, candidates: tuple[float, ...], other: float | None, oth
     return best
 
 
-def _nearest_count(power: float, base: float, exponent: float) -> tuple[int, bool]:
-    """(count, whether the running product of that many factors is the power to the last bit).
+def _nearest_count(power: float, base: float, beta: float, exponent: float) -> tuple[int, bool]:
+    """(count, whether the running product of that many factors, or a power written by other means than training, is the
+    power to the last bit).
 
     Rounding carries the product away from the true power, the further the closer its base is to 1.
     """
@@ -213,7 +214,9 @@ def _nearest_count(power: float, base: float, exponent: float) -> tuple[int, boo
     lowest = max(1, nearest - drift)
     products = _running_powers(base, nearest + drift)[lowest - 1 :]
     equal = np.flatnonzero(products == np.float32(power))
-    return (lowest + int(equal[0]), True) if len(equal) == 1 else (nearest, False)
+    if len(equal) == 1:
+        return lowest + int(equal[0]), True
+    return nearest, any(np.float32(b**nearest) == np.float32(power) for b in (base, beta))
 
 
 def _agrees(power: float, count: int, beta: float | None) -> bool:

@@ -216,7 +216,11 @@ def _nearest_count(power: float, base: float, beta: float, exponent: float) -> t
     equal = np.flatnonzero(products == np.float32(power))
     if len(equal) == 1:
         return lowest + int(equal[0]), True
-    return nearest, any(np.float32(b**nearest) == np.float32(power) for b in (base, beta))
+    for exact_base in (base, beta):
+        count = max(1, round(math.log(power) / math.log(exact_base)))
+        if np.float32(exact_base**count) == np.float32(power):
+            return count, True
+    return nearest, False
 
 
 def _agrees(power: float, count: int, beta: float | None) -> bool:

@@ -16,7 +16,8 @@ ROUNDING = Kind(
     severity=Severity.WARNING,
     condition="The share of elements with 0 < |Δ| < ½ ulp(θ) is at least lost_in_rounding.",
     why="Added to such weights, the update rounds to nothing: they stand still although their gradient is not 0.",
-    action="Keep the weights in a wider type, or stop here: at this learning rate these tensors have finished training",
+    action="See why these updates are so small: dead units, or a learning rate near its end; in a 16-bit type keep the "
+    "weights in a wider one",
     source="IEEE 754, round to nearest: θ + Δ = θ for |Δ| < ½ ulp(θ)",
     thresholds=("lost_in_rounding",),
     metrics=("lost_in_rounding",),

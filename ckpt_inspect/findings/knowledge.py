@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from ckpt_inspect.findings.finding import Finding, Kind, Severity
 from ckpt_inspect.findings.history import History
 from ckpt_inspect.findings.thresholds import Thresholds
@@ -15,7 +17,8 @@ ASSUMED = Kind(
     id="hyperparameters-assumed",
     title="Hyperparameters assumed",
     severity=Severity.INFO,
-    condition="beta_1, beta_2, epsilon or weight_decay has the source default in the newest checkpoint.",
+    condition="beta_1, beta_2, epsilon or weight_decay has the source default in the newest checkpoint, and no "
+    "other checkpoint of the run holds it.",
     why="The file doesn't hold them, so the implementation's defaults stand in, and what follows from other values "
     "is off by as much as they differ.",
     action="Give those that were used",
@@ -81,7 +84,11 @@ def find_assumptions(history: History, thresholds: Thresholds) -> Iterator[Findi
 
 
 def _is_assumed(history: History, name: str) -> bool:
-    """Whether a default stands in for what the training used; that a rule has no weight decay is no assumption."""
-    if history.newest(f"{name}_source") != "default":
+    """Whether a default stands in for what the training used, and no other checkpoint of the run says the same.
+
+    That a rule has no weight decay is no assumption.
+    """
+    if history.newest(f"{name}_source") != "default" or (name == "weight_decay" and history.newest(name) == 0):
         return False
-    return name != "weight_decay" or bool(history.newest(name) != 0)
+    is_read = ~np.isin(history[f"{name}_source"].astype(str), ("default", "unknown"))
+    return not np.isclose(history[name][is_read], history.newest(name), rtol=1e-4, atol=0).any()

@@ -119,7 +119,7 @@ class Analyses:
         return tuple(r for r in self.remarks if r.problem.code == UNREADABLE)
 
     def to_frame(self, kind: str = "parameters", checkpoints: Sequence[int] | None = None) -> DataFrame:
-        """A tidy pandas frame of one kind: `parameters`, `histogram`, `sample`, `checkpoints` or `problems`.
+        """A tidy pandas frame of one kind: `parameters`, `histogram`, `sample`, `checkpoints`, `problems` or `findings`.
 
         `parameters`: a row per checkpoint, optimizer and parameter, every figure a column; `histogram`: a row per bin
         that isn't empty; `sample`: a row per sampled element. `checkpoints`: of these two kinds the rows of

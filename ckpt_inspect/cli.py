@@ -262,7 +262,7 @@ def export(
             "--frame",
             metavar="KIND",
             help="Of tables: parameters (a row per checkpoint and parameter; the default), histogram, sample, "
-            "checkpoints or problems.",
+            "checkpoints, problems or findings.",
         ),
     ] = None,
 ) -> None:

@@ -144,6 +144,17 @@ def _problems(analyses: Analyses) -> DataFrame:
     return table
 
 
+def _findings(analyses: Analyses) -> DataFrame:
+    import pandas as pd
+
+    names = ("severity", "id", "title", "optimizer", "parameters", "checkpoints", "why", "action")
+    rows = [f.to_json() for f in analyses.findings]
+    for row in rows:
+        row |= {name: "\n".join(row[name]) for name in ("parameters", "checkpoints")}
+    table: DataFrame = pd.DataFrame(rows, columns=list(names))
+    return table
+
+
 _RESTRICTABLE: Mapping[str, Callable[[Analyses, Column], DataFrame]] = {"histogram": _histogram, "sample": _sample}
 """Those of which a run of many checkpoints has too many rows to want them all."""
 
@@ -153,6 +164,7 @@ _FRAMES: Mapping[str, Callable[[Analyses], DataFrame]] = {
     "sample": _sample,
     "checkpoints": _checkpoints,
     "problems": _problems,
+    "findings": _findings,
 }
 
 

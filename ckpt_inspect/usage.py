@@ -15,6 +15,8 @@ Commands:
                        where each was read, parameters, sizes
   diff A B             what changed between two checkpoints, most first
   report STORE...      figures of one or several runs as PNGs
+  export STORE... --to csv|parquet|tensorboard
+                       the same figures for other programs
 
   A PATH is a checkpoint (prefix, .index, .data-*, SavedModel folder, .keras,
   .h5, .weights.h5, a TF1 file), a folder of them, or a glob pattern.

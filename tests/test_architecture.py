@@ -75,9 +75,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"errors", "checkpoint", "plots"},
     "tables": {"hyperparameters", "variables", "documents", "findings", "explanations"},
     "options": {"update_rules"},
+    "export": {"errors", "checkpoint", "wire", "formats", "variables", "selection", "analyses", "store", "report"},
     "cli": {
         "errors", "options", "usage", "terminal", "series", "selection", "documents", "runs", "store", "analyses",
-        "comparison", "findings", "explanations", "rescaling", "show", "plots", "report", "tables",
+        "comparison", "findings", "explanations", "rescaling", "show", "plots", "report", "export", "tables",
     },
     "__main__": {"usage", "cli"},
     "__init__": set(),  # names are imported when first asked for

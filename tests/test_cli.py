@@ -28,7 +28,7 @@ from ckpt_inspect._version import __version__
 from ckpt_inspect.cli import app
 from ckpt_inspect.usage import HELP
 
-COMMANDS = ("analyze", "show", "diff", "report")
+COMMANDS = ("analyze", "show", "diff", "report", "export")
 
 
 class Answer:

@@ -86,9 +86,22 @@ def make_digits(folder: Path) -> dict[str, Any]:
     }
 
 
+def make_pictures(folder: Path) -> dict[str, Any]:
+    """The README's picture: the figure that answers how the effective learning rates of `digits` evolve."""
+    import ckpt_inspect
+    from ckpt_inspect.report import write_report
+
+    with tempfile.TemporaryDirectory() as scratch:
+        report = write_report([ckpt_inspect.analyze(FIXTURES / "digits")], scratch)
+        (wanted,) = (figure for figure in report.figures if figure.id == "effective-lr")
+        shutil.copy(wanted.file, folder / "effective-lr.png")
+    return {"made_by": f"scripts/make_fixtures.py with ckpt-inspect {ckpt_inspect.__version__}"}
+
+
 MAKERS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
     "digits": make_digits,
     "formats": make_formats,
+    "pictures": make_pictures,  # of digits
 }
 
 
@@ -107,7 +120,7 @@ def main() -> None:
             (made / "recorded.json").write_text(json.dumps(MAKERS[name](made), indent=2) + "\n")
             shutil.rmtree(arguments.into / name, ignore_errors=True)
             shutil.copytree(made, arguments.into / name)
-        size = sum(file.stat().st_size for file in (arguments.into / name).iterdir())
+        size = sum(file.stat().st_size for file in (arguments.into / name).rglob("*") if file.is_file())
         sys.stdout.write(f"{arguments.into / name}: {size / 1e3:.0f} kB\n")
 
 

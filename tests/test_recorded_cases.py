@@ -1,0 +1,171 @@
+"""The package against what live optimizers of TensorFlow 1.4 to 2.16 and Keras 2.0 to 3.11 recorded, end to end.
+
+And against mutations of itself: each mistake that such a tool is prone to must be caught by one of the cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from recorded_cases import CASES, FIXTURES, first_fault, recorded_case
+
+from ckpt_inspect import open_checkpoint, optimizer_state, optimizer_states, resolution
+from ckpt_inspect.checkpoint import Checkpoint
+from ckpt_inspect.layouts import LAYOUTS
+from ckpt_inspect.layouts.found import FoundOptimizer
+from ckpt_inspect.update_rules import RULES, arithmetic, find_rule
+from ckpt_inspect.update_rules.rule import UpdateRule
+
+READ_BY_TENSORFLOW = ("tf14_saver_v1fmt",)
+MUTATED = tuple(c for c in CASES if c not in READ_BY_TENSORFLOW)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_record_is_reproduced(name: str) -> None:
+    """State bit for bit and under the right weights, step, no false claim, E and the last update to rounding."""
+    assert recorded_case(name).faults() == []
+
+
+def test_every_layout_and_rule_has_a_case() -> None:
+    """Each layout, each rule of Adam's family and each family of implementations is recorded."""
+    layouts, families, rules = set(), set(), set()
+    for name in MUTATED:
+        with open_checkpoint(recorded_case(name).path) as checkpoint:
+            for state in optimizer_states(checkpoint):
+                layouts.add(state.layout)
+                families.add(state.family)
+        rules |= {o.rule for o in recorded_case(name).optimizers}
+    assert layouts >= {name for name, _ in LAYOUTS if name != "object graph"}
+    assert layouts >= {"optimizer-v2", "tf1-object-graph", "keras2-variables", "keras3-variables"}
+    assert families >= {"tf1", "contrib", "bert", "optimizer-v2", "tfa", "keras1", "keras2", "keras3"}
+    assert {rule.name for rule in RULES} - {"rmsprop", "adagrad"} <= rules
+
+
+def test_cases_are_small() -> None:
+    """All files together stay below a megabyte and a half, and none is there that no case needs."""
+    files = [f for f in FIXTURES.rglob("*") if f.is_file()]
+    assert sum(f.stat().st_size for f in files) < 1_500_000
+
+
+# ------------------------------------------------------------------------------------------------------- mutations
+
+
+def _swap_moments(patch: pytest.MonkeyPatch) -> None:
+    slots = dict(optimizer_state.STATE_SLOTS)
+    slots["first_moment"], slots["second_moment"] = slots["second_moment"], slots["first_moment"]
+    patch.setattr(optimizer_state, "STATE_SLOTS", slots)
+
+
+def _textbook_epsilon(patch: pytest.MonkeyPatch) -> None:
+    def wrapped(method: Any) -> Callable[..., Any]:
+        return lambda self, state, settings, norms=None: method(
+            self, state, replace(settings, has_textbook_epsilon=True), norms
+        )
+
+    for name in ("effective_lr", "last_update"):
+        patch.setattr(UpdateRule, name, wrapped(getattr(UpdateRule, name)))
+
+
+def _no_bias_correction(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(UpdateRule, "bias_corrections", lambda self, settings, dtype: (dtype.type(1), dtype.type(1)))
+
+
+def _one_step_more_in_the_formula(patch: pytest.MonkeyPatch) -> None:
+    power = arithmetic.beta_power
+    patch.setattr(
+        arithmetic, "beta_power", lambda value, name, step, family, dtype: power(value, name, step + 1, family, dtype)
+    )
+
+
+def _one_step_less_in_the_formula(patch: pytest.MonkeyPatch) -> None:
+    power = arithmetic.beta_power
+    patch.setattr(
+        arithmetic,
+        "beta_power",
+        lambda value, name, step, family, dtype: power(value, name, max(1, step - 1), family, dtype),
+    )
+
+
+def _powers_read_as_if_they_held_the_step(patch: pytest.MonkeyPatch) -> None:
+    read = resolution.read_beta_powers
+
+    def mutant(*powers: Any) -> Any:
+        reading = read(*powers)
+        return replace(reading, step=None if reading.step is None else reading.step + 1)
+
+    patch.setattr(resolution, "read_beta_powers", mutant)
+
+
+def _counter_read_as_the_next_step(patch: pytest.MonkeyPatch) -> None:
+    counted = resolution._counted
+    patch.setattr(resolution, "_counted", lambda c, f, raw: counted(c, f, raw + 1))
+
+
+def _mutate_found(patch: pytest.MonkeyPatch, mutate: Callable[[Checkpoint, FoundOptimizer], FoundOptimizer]) -> None:
+    find = optimizer_state.find_optimizers
+    patch.setattr(optimizer_state, "find_optimizers", lambda c: tuple(mutate(c, f) for f in find(c)))
+
+
+def _pairing_by_shape(patch: pytest.MonkeyPatch) -> None:
+    def mutate(checkpoint: Checkpoint, found: FoundOptimizer) -> FoundOptimizer:
+        """Each weight in the order of keys gets the first moments of its shape that are left."""
+        left, parameters = list(found.parameters), []
+        for value in sorted(p.value for p in found.parameters if p.value is not None):
+            slots = next(p for p in left if p.shape == checkpoint.tensors[value].shape)
+            left.remove(slots)
+            parameters.append(replace(next(p for p in found.parameters if p.value == value), slots=slots.slots))
+        return replace(found, parameters=tuple(parameters))
+
+    _mutate_found(patch, mutate)
+
+
+def _ignoring_the_maximum(patch: pytest.MonkeyPatch) -> None:
+    amsgrad, adam = find_rule("amsgrad"), find_rule("adam")
+    assert amsgrad is not None
+    assert adam is not None
+    patch.setattr(type(amsgrad), "second_moment", lambda self, state: adam.second_moment(state))
+
+
+def _global_step_for_the_step(patch: pytest.MonkeyPatch) -> None:
+    def mutate(checkpoint: Checkpoint, found: FoundOptimizer) -> FoundOptimizer:
+        return replace(found, counter="global_step") if "global_step" in checkpoint.tensors else found
+
+    _mutate_found(patch, mutate)
+
+
+def _save_counter_for_the_step(patch: pytest.MonkeyPatch) -> None:
+    key = "save_counter/.ATTRIBUTES/VARIABLE_VALUE"
+    _mutate_found(patch, lambda c, f: replace(f, counter=key) if key in c.tensors else f)
+
+
+def _defaults_passed_off_as_read(patch: pytest.MonkeyPatch) -> None:
+    default = resolution._default
+    patch.setattr(resolution, "_default", lambda *a: replace(default(*a), source="checkpoint"))
+
+
+MUTATIONS = {
+    "m and v swapped": _swap_moments,
+    "textbook epsilon": _textbook_epsilon,
+    "no bias correction": _no_bias_correction,
+    "t one too large in the formula": _one_step_more_in_the_formula,
+    "t one too small in the formula": _one_step_less_in_the_formula,
+    "powers taken for beta**t": _powers_read_as_if_they_held_the_step,
+    "counter taken for t - 1": _counter_read_as_the_next_step,
+    "pairing by shape": _pairing_by_shape,
+    "AMSGrad's maximum ignored": _ignoring_the_maximum,
+    "global_step for t": _global_step_for_the_step,
+    "save_counter for t": _save_counter_for_the_step,
+    "defaults passed off as read": _defaults_passed_off_as_read,
+}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_mutation_is_caught(mutation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With this mistake in the package, at least one recorded case fails."""
+    MUTATIONS[mutation](monkeypatch)
+    with np.errstate(all="ignore"):
+        assert first_fault(MUTATED) is not None

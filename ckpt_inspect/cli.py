@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -13,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from ckpt_inspect.errors import CkptInspectError
-from ckpt_inspect.options import Common, with_common_options
+from ckpt_inspect.options import Common, parsed_thresholds, with_common_options
 
 if TYPE_CHECKING:
     from ckpt_inspect.analyses import Analyses
@@ -81,6 +82,8 @@ def show(
         else:
             print_tables(show_tables(result))
         _remark_on((*remarks, *result.problems), quiet=common.quiet, verbose=True)
+        if result.is_damaged:
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -139,13 +142,29 @@ def analyze(
     elements: Annotated[
         bool, typer.Option("--elements", help="Also keep every element's effective learning rate in the store.")
     ] = False,
+    threshold: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--threshold",
+            metavar="NAME=VALUE",
+            help="From where on something is found; `explain FINDING` names the thresholds. Repeatable.",
+        ),
+    ] = None,
+    fail_on: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--fail-on", metavar="SEVERITY", help="Exit with 1 on findings of info, warning or critical, or above."
+        ),
+    ] = None,
 ) -> None:
     """Analyse every checkpoint of a run in training order, and keep the results in an HDF5 store.
 
     Checkpoints that the store already holds are not read again. Prints the parameters of the newest checkpoint, what
-    became of them over the run, and, on stderr, what is odd. A checkpoint of a series that can't be read is told, and
-    the rest is done: exit status 1, the store is kept.
+    became of them over the run, what deserves attention, and, on stderr, what is odd. A checkpoint of a series that
+    can't be read is told, and the rest is done: exit status 1, the store is kept.
     """
+    limits = parsed_thresholds(threshold or ())
+    _check_severity(fail_on)
     with _answering(trouble=1, verbose=common.verbose):
         from ckpt_inspect.series import find_runs
 
@@ -161,23 +180,25 @@ def analyze(
             from ckpt_inspect.report import check_folder
 
             check_folder(report)
-        done = [result for run in runs if (result := _analyze_run(run, output, elements, common)) is not None]
+        each = (_analyze_run(run, output, common, elements=elements, thresholds=limits) for run in runs)
+        done = [result for result in each if result is not None]
         odd = [r.problem for analyses, _ in done for r in analyses.remarks if r not in analyses.failures]
         _remark_on(odd, quiet=common.quiet, verbose=common.verbose)
         if common.json:
             from ckpt_inspect.documents import run_document
-            from ckpt_inspect.findings import find_findings
 
-            _print_json({"runs": [run_document(analyses, store, find_findings(analyses)) for analyses, store in done]})
+            _print_json({"runs": [run_document(analyses, store) for analyses, store in done]})
         if report is not None and done:
             _write_report([analyses for analyses, _ in done], report, common)
-        if len(done) < len(runs) or any(analyses.failures for analyses, _ in done):
+        has_failed = [_fails(analyses, fail_on) for analyses, _ in done]
+        if len(done) < len(runs) or any(has_failed) or any(analyses.failures for analyses, _ in done):
             raise typer.Exit(1)
 
 
-def _analyze_run(run: Any, output: str | None, elements: bool, common: Common) -> tuple[Analyses, str] | None:
+def _analyze_run(
+    run: Any, output: str | None, common: Common, *, elements: bool, thresholds: Mapping[str, float]
+) -> tuple[Analyses, str] | None:
     """Analyse and print one run; None where that can't be done, which is told."""
-    from ckpt_inspect.findings import find_findings
     from ckpt_inspect.runs import analyze as analyze_run
     from ckpt_inspect.store import default_store
     from ckpt_inspect.tables import finding_tables, run_tables
@@ -194,6 +215,7 @@ def _analyze_run(run: Any, output: str | None, elements: bool, common: Common) -
                 include=common.include,
                 exclude=common.exclude,
                 elements=elements,
+                thresholds=thresholds,
                 progress=progress,
             )
     except CkptInspectError as error:
@@ -201,10 +223,57 @@ def _analyze_run(run: Any, output: str | None, elements: bool, common: Common) -
         return None
     if not common.json:
         print_tables(run_tables(analyses, store))
-        print_tables(finding_tables(find_findings(analyses), with_info=common.verbose))
+        print_tables(finding_tables(analyses.findings, with_info=common.verbose))
     for failure in analyses.failures:
         remark(f"ckpt-inspect: {failure.problem.message}")
     return analyses, store
+
+
+def _check_severity(word: str | None) -> None:
+    from ckpt_inspect.findings import SEVERITIES
+
+    if word is not None and word not in SEVERITIES:
+        raise typer.BadParameter(f"{word!r} is none of {', '.join(SEVERITIES)}", param_hint="--fail-on")
+
+
+def _fails(analyses: Analyses, fail_on: str | None) -> bool:
+    """Whether a run has findings as severe as `--fail-on` says, which is told."""
+    if fail_on is None:
+        return False
+    from ckpt_inspect.findings import SEVERITIES
+    from ckpt_inspect.terminal import remark
+
+    least = SEVERITIES.index(fail_on)
+    ids = dict.fromkeys(f.id for f in analyses.findings if SEVERITIES.index(f.severity.word) >= least)
+    if ids:
+        severities = " or ".join(SEVERITIES[least:])
+        remark(f"ckpt-inspect: {analyses.run}: has findings of severity {severities}: {', '.join(ids)}")
+    return bool(ids)
+
+
+@app.command()
+def explain(
+    name: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(help="A figure or a finding; without one all of them are listed.", show_default=False),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
+) -> None:
+    """Explain a figure or a finding: definition, formula, how to read it, thresholds, source."""
+    with _answering(trouble=1, verbose=False):
+        from ckpt_inspect.explanations import EXPLANATIONS, NOTATION
+        from ckpt_inspect.explanations import explain as explanations_of
+        from ckpt_inspect.tables import explanation_tables, index_tables
+        from ckpt_inspect.terminal import print_line, print_tables
+
+        found = tuple(EXPLANATIONS.values()) if name is None else explanations_of(name)
+        if json:
+            _print_json({"notation": NOTATION, "explanations": [asdict(explanation) for explanation in found]})
+        elif name is None:
+            print_tables(index_tables(found))
+        else:
+            print_tables(explanation_tables(found))
+            print_line(NOTATION)
 
 
 @app.command()

@@ -8,9 +8,13 @@ from typing import Any
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.documents import jsonable
+from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.hyperparameters import Sourced
 from ckpt_inspect.optimizer_state import OptimizerState, optimizer_states
 from ckpt_inspect.selection import Selection
+
+STATE_UNREADABLE = "state-unreadable"
+"""Code of the Problem of a checkpoint whose index can be read and whose values can't."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,11 @@ class Overview:
     """What the checkpoint is, in one sentence."""
     problems: tuple[Problem, ...]
 
+    @property
+    def is_damaged(self) -> bool:
+        """Whether its values can't be read."""
+        return any(p.code == STATE_UNREADABLE for p in self.problems)
+
     def to_json(self) -> dict[str, Any]:
         """The same as one JSON document."""
         return jsonable(asdict(self))  # type: ignore[no-any-return]  # of a dict it makes a dict
@@ -86,7 +95,14 @@ def overview(
 ) -> Overview:
     """Describe an open checkpoint; reads scalars and metadata, no tensor of a parameter. Raises CkptInspectError."""
     selection = selection or Selection()
-    states = optimizer_states(checkpoint, given)
+    unreadable: tuple[Problem, ...] = ()
+    try:
+        states = optimizer_states(checkpoint, given)
+    except (DamagedFileError, NotFoundError) as error:  # the index lists names and shapes all the same
+        states = ()
+        unreadable = (
+            Problem(STATE_UNREADABLE, str(error), "names and shapes are shown as the index lists them", "error"),
+        )
     known: set[str] = set()
     sizes = dict.fromkeys(("weights", "first_moments", "second_moments"), 0)
     parameters: list[ShownParameter] = []
@@ -113,8 +129,8 @@ def overview(
         tuple(_shown(state) for state in states),
         tuple(p for p in parameters if selection.has(p.name)),
         len(checkpoint.tensors),
-        _description(states),
-        tuple(dict.fromkeys((*checkpoint.problems, *(p for s in states for p in s.problems)))),
+        "a damaged checkpoint: what its index lists can be shown" if unreadable else _description(states),
+        tuple(dict.fromkeys((*unreadable, *checkpoint.problems, *(p for s in states for p in s.problems)))),
     )  # fmt: skip
 
 

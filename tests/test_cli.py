@@ -28,7 +28,7 @@ from ckpt_inspect._version import __version__
 from ckpt_inspect.cli import app
 from ckpt_inspect.usage import HELP
 
-COMMANDS = ("analyze", "show", "diff", "report", "export")
+COMMANDS = ("analyze", "show", "diff", "report", "export", "explain")
 
 
 class Answer:
@@ -612,3 +612,15 @@ def test_report_of_no_store(tmp_path: Path) -> None:
     answer = Answer("report", tmp_path / "nosuch.h5")
     assert answer.code == 1
     assert answer.sentence == f"{tmp_path / 'nosuch.h5'}: there is no such store; `ckpt-inspect analyze` makes one"
+
+
+def test_show_lists_what_the_index_of_a_checkpoint_without_its_shard_tells(tmp_path: Path) -> None:
+    """Names and shapes are printed, the missing file is named, and the exit status says that something is wrong."""
+    source = next((Path(__file__).parents[1] / "fixtures" / "formats" / "keras").rglob("*.index"))
+    (tmp_path / "ckpt-1.index").write_bytes(source.read_bytes())
+    answer = Answer("show", tmp_path / "ckpt-1")
+    assert answer.code == 1
+    assert "a damaged checkpoint" in answer.out
+    assert "_CHECKPOINTABLE_OBJECT_GRAPH" in answer.out
+    assert "compression" not in answer.out
+    assert "ckpt-1.data-00000-of-00001: is missing" in answer.remarks

@@ -44,7 +44,14 @@ def _size_table(overview: Overview) -> Table:
         ("first moments", sizes.first_moments),
         ("second moments", sizes.second_moments),
         ("other tensors" if overview.optimizers else "tensors", sizes.other_tensors),
-        ("index, graph, configuration" if rest >= 0 else "saved by compression", rest),
+        (
+            "index, graph, configuration"
+            if rest >= 0
+            else "missing"
+            if overview.is_damaged
+            else "saved by compression",
+            rest,
+        ),
     ]
     return Table(
         "Size",

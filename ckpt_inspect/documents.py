@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ckpt_inspect.analyses import Analyses, OptimizerRun
-    from ckpt_inspect.findings import Finding
 
 
 def jsonable(value: Any) -> Any:
@@ -27,7 +26,7 @@ def jsonable(value: Any) -> Any:
     return value
 
 
-def run_document(analyses: Analyses, store: str | None, findings: Iterable[Finding] = ()) -> dict[str, Any]:
+def run_document(analyses: Analyses, store: str | None) -> dict[str, Any]:
     """One run: its checkpoints, what deserves attention in it, and for each optimizer every figure as a list over them.
 
     Distributions are their quantiles; histograms and single elements are in the store.
@@ -39,7 +38,7 @@ def run_document(analyses: Analyses, store: str | None, findings: Iterable[Findi
             {name: column[i] for name, column in analyses.checkpoints.items() if name != "files"}
             for i in range(len(analyses))
         ],
-        "findings": [finding.to_json() for finding in findings],
+        "findings": [finding.to_json() for finding in analyses.findings],
         "optimizers": [_optimizer(optimizer) for optimizer in analyses.optimizers.values()],
         "problems": [
             {"checkpoint": r.checkpoint, "optimizer": r.optimizer, **asdict(r.problem)} for r in analyses.remarks

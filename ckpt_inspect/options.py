@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -110,6 +110,27 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
             given[target] = value if name == "rule" else int(value) if name == "step" else float(value)
         except ValueError:
             raise typer.BadParameter(f"{value!r} in {text!r} is not a number", param_hint="--set") from None
+    return given
+
+
+def parsed_thresholds(texts: Sequence[str]) -> dict[str, float]:
+    """Thresholds of findings, given as `NAME=VALUE`."""
+    from ckpt_inspect.errors import RequestError
+    from ckpt_inspect.findings import Thresholds
+
+    given = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{text!r} is not of the form NAME=VALUE", param_hint="--threshold")
+        try:
+            given[name] = float(value)
+        except ValueError:
+            raise typer.BadParameter(f"{value!r} in {text!r} is not a number", param_hint="--threshold") from None
+    try:
+        Thresholds.of(given)
+    except RequestError as error:
+        raise typer.BadParameter(str(error), param_hint="--threshold") from None
     return given
 
 

@@ -17,6 +17,7 @@ Commands:
   report STORE...      figures of one or several runs as PNGs
   export STORE... --to csv|parquet|tensorboard
                        the same figures for other programs
+  explain [NAME]       what a figure or a finding means; all names without one
 
   A PATH is a checkpoint (prefix, .index, .data-*, SavedModel folder, .keras,
   .h5, .weights.h5, a TF1 file), a folder of them, or a glob pattern.

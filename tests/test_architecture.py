@@ -74,7 +74,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plots": {"errors"},
     "report": {"errors", "checkpoint", "plots"},
     "tables": {"hyperparameters", "variables", "documents", "findings", "explanations"},
-    "options": {"update_rules"},
+    "options": {"errors", "update_rules", "findings"},
     "export": {"errors", "checkpoint", "wire", "formats", "variables", "selection", "analyses", "store", "report"},
     "cli": {
         "errors", "options", "usage", "terminal", "series", "selection", "documents", "runs", "store", "analyses",

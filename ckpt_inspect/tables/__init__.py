@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from ckpt_inspect.tables.changes import diff_tables
+from ckpt_inspect.tables.explained import explanation_tables, index_tables
+from ckpt_inspect.tables.findings import finding_tables
 from ckpt_inspect.tables.overview import show_tables
-from ckpt_inspect.tables.run import finding_tables, run_tables
+from ckpt_inspect.tables.run import run_tables
 from ckpt_inspect.tables.table import Column, Table
 from ckpt_inspect.tables.wording import problem_lines
 
-__all__ = ["Column", "Table", "diff_tables", "finding_tables", "problem_lines", "run_tables", "show_tables"]
+__all__ = [
+    "Column",
+    "Table",
+    "diff_tables",
+    "explanation_tables",
+    "finding_tables",
+    "index_tables",
+    "problem_lines",
+    "run_tables",
+    "show_tables",
+]

@@ -13,7 +13,6 @@ from ckpt_inspect.variables import QUANTILE_NAMES
 
 if TYPE_CHECKING:
     from ckpt_inspect.analyses import Analyses, Columns, OptimizerRun
-    from ckpt_inspect.findings import Finding
 
 # Places of the quantiles shown among histograms.QUANTILE_LEVELS
 _LOW, _MEDIAN, _HIGH = QUANTILE_NAMES.index("q05"), QUANTILE_NAMES.index("median"), QUANTILE_NAMES.index("q95")
@@ -29,18 +28,6 @@ def run_tables(analyses: Analyses, store: str | None = None) -> tuple[Table, ...
         facts.append(("store", store))
     optimizers = [o for o in analyses.optimizers.values() if o.present.any()]
     return (fact_table(*facts), *(table for o in optimizers for table in _optimizer_tables(o, count)))
-
-
-def finding_tables(findings: Sequence[Finding], *, with_info: bool = False) -> tuple[Table, ...]:
-    """What deserves attention, the most severe first, and what to do about it; no table where there is nothing."""
-    shown = [f for f in findings if with_info or f.severity.word != "info"]
-    more = len(findings) - len(shown)
-    note = f"{more} of severity info: -v shows them" if more else ""
-    if not shown:
-        return ()
-    columns = (Column("", "left"), Column("found", "left"), Column("what to do", "left"))
-    rows = tuple((f.severity.word, f"{f.optimizer}: {f.title}", f.action) for f in shown)
-    return (Table("Findings", columns, rows, note),)
 
 
 def _optimizer_tables(optimizer: OptimizerRun, count: int) -> tuple[Table, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ckpt_inspect.analysis import Analysis, Histogram, OptimizerAnalysis, ParameterAnalysis
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.histograms import EFFECTIVE_LR_GRID, QUANTILE_LEVELS, SECOND_MOMENT_GRID, Grid
 from ckpt_inspect.hyperparameters import HYPERPARAMETERS
@@ -26,9 +25,11 @@ from ckpt_inspect.variables import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from pandas import DataFrame
     from xarray import DataTree
 
+    from ckpt_inspect.analysis import Analysis, Histogram, OptimizerAnalysis, ParameterAnalysis
     from ckpt_inspect.findings import Finding
 
 Column = NDArray[Any]
@@ -119,7 +120,7 @@ class Analyses:
         return tuple(r for r in self.remarks if r.problem.code == UNREADABLE)
 
     def to_frame(self, kind: str = "parameters", checkpoints: Sequence[int] | None = None) -> DataFrame:
-        """A tidy pandas frame of one kind: `parameters`, `histogram`, `sample`, `checkpoints`, `problems` or `findings`.
+        """A tidy pandas frame of a kind: `parameters`, `histogram`, `sample`, `checkpoints`, `problems` or `findings`.
 
         `parameters`: a row per checkpoint, optimizer and parameter, every figure a column; `histogram`: a row per bin
         that isn't empty; `sample`: a row per sampled element. `checkpoints`: of these two kinds the rows of
@@ -135,6 +136,28 @@ class Analyses:
 
         return tree(self)
 
+    def plot(
+        self,
+        name: str = "effective-lr",
+        *,
+        optimizer: str | None = None,
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] | None = None,
+    ) -> Figure:
+        """A report's figure (`plots.FIGURES` by `id`) of one optimizer, as a matplotlib Figure.
+
+        `optimizer` must be said where there are several; `include` and `exclude` are glob patterns on parameters'
+        names. Raises RequestError, which lists what there is, for another name, and where there is nothing to draw.
+        """
+        from ckpt_inspect.notebook import run_figure
+
+        return run_figure(self, name, optimizer, include, exclude)
+
+    def _repr_html_(self) -> str:
+        from ckpt_inspect.notebook import run_html
+
+        return run_html(self)
+
 
 UNREADABLE = "unreadable-checkpoint"
 """Code of the Problem that stands for a checkpoint that couldn't be read."""
@@ -148,6 +171,11 @@ def _same_columns(a: Columns, b: Columns) -> bool:
 
 
 # --- assembling
+
+
+def of_one(analysis: Analysis) -> Analyses:
+    """A run of one checkpoint, called by its name."""
+    return assemble(analysis.name, "{}", [analysis.fingerprint], None, {analysis.fingerprint: analysis})
 
 
 def assemble(

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.documents import jsonable
+from ckpt_inspect.errors import RequestError
 from ckpt_inspect.hyperparameters import Sourced
 from ckpt_inspect.optimizer_state import STATE_SLOTS
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 Status = Literal["added", "removed", "reshaped", "changed", "same"]
 STATUSES: tuple[Status, ...] = ("reshaped", "added", "removed", "changed", "same")
@@ -153,6 +156,33 @@ class Diff:
 
         frame: pd.DataFrame = pd.DataFrame([_row(p) for p in self.parameters], columns=list(_COLUMNS))
         return frame
+
+    def to_xarray(self) -> xr.Dataset:
+        """The same as an xarray Dataset along `row`, with `optimizer` and `parameter` as its coordinates.
+
+        Raises RequestError where xarray is not installed.
+        """
+        try:
+            import xarray  # noqa: F401 - pandas imports it; this is to say what to do where it can't
+        except ImportError:
+            raise RequestError("xarray is not installed: pip install 'ckpt-inspect[xarray]'") from None
+        dataset: xr.Dataset = self.to_frame().rename_axis("row").to_xarray().set_coords(["optimizer", "parameter"])
+        return dataset
+
+    def plot(self, name: str = "changes") -> Figure:
+        """A figure of what changed, as a matplotlib Figure: `changes`, a row for each of those that changed most.
+
+        Raises RequestError, which lists what there is, for another name, and where there is nothing to draw.
+        """
+        from ckpt_inspect.analyses import checkpoint_names
+        from ckpt_inspect.notebook import diff_figure
+
+        return diff_figure(self, name, *checkpoint_names([self.path_a, self.path_b]))
+
+    def _repr_html_(self) -> str:
+        from ckpt_inspect.notebook import diff_html
+
+        return diff_html(self)
 
     def to_json(self) -> dict[str, Any]:
         """The same as one JSON document: NaN and infinity, which JSON lacks, become null."""

@@ -49,13 +49,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     # What deserves attention, and what every name means
     "findings": {"errors", "hyperparameters", "variables"},
     "explanations": {"errors", "variables", "findings"},
+    # Frames to figures: nothing that opens a checkpoint or a store
+    "plots": {"errors"},
+    "tables": {"hyperparameters", "variables", "documents", "findings", "explanations"},
+    # Frames, findings and figures to one document
+    "page": {"checkpoint", "hyperparameters", "findings", "explanations", "tables"},
+    "report": {"errors", "checkpoint", "plots", "page"},
+    # How the two kinds of results show themselves
+    "notebook": {"errors", "selection", "plots", "report", "tables"},
+    "analyses": {
+        "errors", "checkpoint", "hyperparameters", "histograms", "summaries", "variables", "frames",
+        "documents", "findings", "notebook",
+    },
     "analysis": {
         "errors", "checkpoint", "hyperparameters", "histograms", "summaries", "kernels", "update_rules",
-        "optimizer_state", "selection", "variables", "sweep",
-    },
-    "analyses": {
-        "errors", "checkpoint", "hyperparameters", "histograms", "summaries", "variables", "frames", "analysis",
-        "documents", "findings",
+        "optimizer_state", "selection", "variables", "sweep", "analyses",
     },
     "rescaling": {"errors", "histograms", "analyses"},
     "elements": {"checkpoint", "optimizer_state"},
@@ -64,16 +72,14 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors", "checkpoint", "formats", "series", "selection", "findings", "analysis", "analyses", "elements",
         "store",
     },
-    "differences": {"checkpoint", "hyperparameters", "documents", "optimizer_state"},
+    "differences": {
+        "errors", "checkpoint", "hyperparameters", "documents", "optimizer_state", "notebook", "analyses",
+    },
     "comparison": {
         "errors", "checkpoint", "hyperparameters", "update_rules", "medians", "distances", "optimizer_state",
         "selection", "differences",
     },
     "show": {"errors", "checkpoint", "hyperparameters", "documents", "optimizer_state", "selection"},
-    # Frames to figures: nothing that opens a checkpoint or a store
-    "plots": {"errors"},
-    "report": {"errors", "checkpoint", "plots"},
-    "tables": {"hyperparameters", "variables", "documents", "findings", "explanations"},
     "options": {"errors", "update_rules", "findings"},
     "export": {"errors", "checkpoint", "wire", "formats", "variables", "selection", "analyses", "store", "report"},
     "cli": {
@@ -176,9 +182,9 @@ def test_the_three_axes_never_mix(one: str, other: str) -> None:
 
 
 def test_figures_never_open_a_checkpoint() -> None:
-    """Plots and reports know frames: no format, layout or file reader, not even their types."""
+    """Plots, pages and reports know frames: no format, layout or file reader, not even their types."""
     readers = {"formats", "layouts", "optimizer_state", "series", "runs", "store"}
-    assert [str(i) for i in IMPORTS if room_of(i.file) in ("plots", "report") and i.target in readers] == []
+    assert [str(i) for i in IMPORTS if room_of(i.file) in ("plots", "page", "report") and i.target in readers] == []
 
 
 def test_mathematics_imports_numpy_alone() -> None:

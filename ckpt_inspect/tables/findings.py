@@ -20,8 +20,8 @@ def finding_tables(findings: Sequence[Finding], *, with_info: bool = False) -> t
         return (fact_table(("findings", f"no warning; {notes[0]}")),) if more else ()
     notes.append(f"ckpt-inspect explain {shown[0].id} says more")
     has_several = len({f.optimizer for f in findings}) > 1
-    columns = (Column("", "left"), Column("finding", "left"), Column("", "left"), Column("what to do", "left"))
-    rows = tuple(
-        (f.severity.word, f.id, f"{f.optimizer}: {f.title}" if has_several else f.title, f.action) for f in shown
-    )
-    return (Table("Findings", columns, rows, "; ".join(notes)),)
+    rows = []
+    for f in shown:
+        rows.append((f.severity.word, f"{f.optimizer}: {f.title}" if has_several else f.title))
+        rows.append(("", f"{f.id}: {f.action}"))
+    return (Table("Findings", (Column("", "left"), Column("", "left")), tuple(rows), "; ".join(notes)),)

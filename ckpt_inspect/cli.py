@@ -137,7 +137,7 @@ def analyze(
     ] = None,
     report: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--report", metavar="DIR", help="Also draw the figures into this folder."),
+        typer.Option("--report", metavar="DIR", help="Also write the page and its figures into this folder."),
     ] = None,
     elements: Annotated[
         bool, typer.Option("--elements", help="Also keep every element's effective learning rate in the store.")
@@ -283,15 +283,23 @@ def report(
     stores: Annotated[
         list[str], typer.Argument(help="Stores that analyze wrote; several runs are laid over each other.")
     ],
-    output: Annotated[str, typer.Option("-o", "--output", metavar="DIR", help="Folder for the figures.")] = "report",
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="DIR", help="Folder for the page and its figures.")
+    ] = "report",
+    file_format: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="Of the figures' files: png, svg or pdf.")
+    ] = "png",
 ) -> None:
-    """Draw the figures of one or several runs into PNG files; the checkpoints are not needed any more.
+    """Write a page with findings, figures and all parameters of one or several runs, and the figures as files.
+
+    The page, index.html, opens in any browser and needs no network; the checkpoints are not needed any more.
 
     --learning-rate draws them as they would be at that rate; other hyperparameters can be given to analyze only.
     """
     others = [name for name in common.given if name != "learning_rate"]
     if others:
         raise typer.BadParameter(f"{', '.join(others)} can't be given to report; give it to analyze")
+    _check_file_format(file_format)
     with _answering(trouble=1, verbose=common.verbose):
         from ckpt_inspect.runs import load
 
@@ -300,12 +308,16 @@ def report(
             from ckpt_inspect.rescaling import with_learning_rate
 
             runs = [with_learning_rate(run, common.given["learning_rate"]) for run in runs]
-        written = _write_report(runs, output, common)
+        written = _write_report(runs, output, common, file_format)
         if common.json:
             _print_json(
-                {"figures": [{"id": f.id, "optimizer": f.optimizer, "file": str(f.file)} for f in written.figures]}
+                {
+                    "page": str(written.page),
+                    "figures": [{"id": f.id, "optimizer": f.optimizer, "file": str(f.file)} for f in written.figures],
+                }
             )
         else:
+            typer.echo(f"{written.page}: findings, figures and all parameters on one page")
             for figure in written.figures:
                 typer.echo(f"{figure.file}: {figure.question}")
 
@@ -363,18 +375,26 @@ def export(
         _remark_on(written.problems, quiet=common.quiet, verbose=True)
 
 
-def _write_report(runs: Sequence[Analyses], folder: str, common: Common) -> Report:
+def _check_file_format(name: str) -> None:
+    from ckpt_inspect.report import FILE_FORMATS
+
+    if name not in FILE_FORMATS:
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(FILE_FORMATS)}", param_hint="--format")
+
+
+def _write_report(runs: Sequence[Analyses], folder: str, common: Common, file_format: str = "png") -> Report:
     from ckpt_inspect.report import write_report
     from ckpt_inspect.selection import ChosenRun, Selection
     from ckpt_inspect.terminal import progress_bar, remark
 
     selection = Selection.of(common.include, common.exclude)
     with progress_bar("drawing", is_quiet=common.quiet) as progress:
-        written = write_report([ChosenRun(run, selection) for run in runs], folder, progress=progress)
+        chosen = [ChosenRun(run, selection) for run in runs]
+        written = write_report(chosen, folder, file_format=file_format, progress=progress)
     if not common.quiet:
         for omission in written.omitted:
             remark(f"info: {omission.optimizer}: no figure {omission.id}: {omission.reason}")
-        remark(f"drew {len(written.figures)} figures into {folder}")
+        remark(f"drew {len(written.figures)} figures into {folder}; {written.page} shows them all in a browser")
     _remark_on(written.problems, quiet=common.quiet, verbose=common.verbose)
     return written
 

@@ -1,4 +1,4 @@
-"""Analyses to a folder of figures: one set per optimizer, several runs laid over each other."""
+"""Analyses to a folder of figures and a page: a set per optimizer, several runs laid over each other."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
+    from ckpt_inspect.findings import Finding
+    from ckpt_inspect.page import PageFigure, PageRun
     from ckpt_inspect.plots import Chapter, FigureKind, RunFrames
 
 FILE_FORMATS = ("png", "svg", "pdf")
+PAGE = "index.html"
 MOST_SAMPLED = 250
 """Checkpoints of which single elements are drawn: more than a panel has pixels for would not be seen."""
 _METADATA: dict[str, dict[str, Any]] = {
@@ -41,6 +44,10 @@ class RunAnalyses(Protocol):
     @property
     def run(self) -> str:
         """The run's name."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What deserves a person's attention, the most severe first."""
 
     def __len__(self) -> int:
         """Number of checkpoints."""
@@ -83,12 +90,14 @@ class Report:
     figures: tuple[ReportFigure, ...]
     """By optimizer, then in the order of `plots.FIGURES`."""
     omitted: tuple[Omission, ...]
+    page: Path
+    """The file that shows it all, findings and parameters too; it needs no other file and no network."""
     problems: tuple[Problem, ...] = ()
     """What was odd about the runs, and what was done about it."""
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file written, in the order of `figures`."""
+        """Every figure's file, in the order of `figures`."""
         return tuple(figure.file for figure in self.figures)
 
 
@@ -100,15 +109,17 @@ def write_report(
     file_format: str = "png",
     progress: Progress | None = None,
 ) -> Report:
-    """Draw every figure of every optimizer into `folder`, which is made where it doesn't exist.
+    """Draw every figure of every optimizer into `folder`, made where it doesn't exist, and a page that shows them all.
 
     `runs` are drawn over each other, called by `names` (default: their own). Files are named
-    `<optimizer>-<number>-<figure>.<format>`, always the same for the same figure; those of an earlier report are
-    replaced, each at once. The same runs give the same bytes.
+    `<optimizer>-<number>-<figure>.<format>`, always the same for the same figure, and `index.html`; those of an earlier
+    report are replaced, each at once. The same runs give the same bytes.
 
     Raises RequestError for an unknown `file_format`, no runs, or runs without anything to draw; StoreError where the
     folder can't be written.
     """
+    from ckpt_inspect._version import __version__
+    from ckpt_inspect.page import Contents, MissingFigure, page_html
     from ckpt_inspect.plots import FIGURES, chapters
 
     if file_format not in FILE_FORMATS:
@@ -117,21 +128,51 @@ def write_report(
     drawn = chapters(frames)
     target = _made_folder(Path(folder))
     figures: list[ReportFigure] = []
+    shown: list[PageFigure] = []
     omitted: list[Omission] = []
+    missing: list[MissingFigure] = []
     for done, (chapter, kind, stem) in enumerate(_jobs(drawn)):
         if progress is not None:
             progress(done, len(drawn) * len(FIGURES))
         reason = kind.reason_to_omit(chapter)
         if reason is not None:
             omitted.append(Omission(kind.id, chapter.optimizer, reason))
+            missing.append(MissingFigure(chapter.optimizer, kind.question, reason))
             continue
-        file = target / f"{stem}.{file_format}"
-        _write(rendered(kind.plot(chapter), file_format), file)
+        figure, file = kind.plot(chapter), target / f"{stem}.{file_format}"
+        content = rendered(figure, file_format)
+        _write(content, file)
         subtitle = " · ".join(chapter.subtitle)
         figures.append(ReportFigure(kind.id, chapter.optimizer, kind.question, kind.caption, subtitle, file))
+        shown.append(_page_figure(figures[-1], kind, figure, content if file_format == "png" else rendered(figure)))
+    problems = _problems(drawn)
+    page = target / PAGE
+    contents = Contents(_page_runs(runs, frames), shown, missing, problems, __version__)
+    _write(page_html(contents).encode("utf-8"), page)
     if progress is not None:
         progress(len(drawn) * len(FIGURES), len(drawn) * len(FIGURES))
-    return Report(target, tuple(figures), tuple(omitted), _problems(drawn))
+    return Report(target, tuple(figures), tuple(omitted), page, problems)
+
+
+def _page_figure(entry: ReportFigure, kind: FigureKind, figure: Figure, png: bytes) -> PageFigure:
+    """The figure as the page shows it: without its title, which stands above it there."""
+    from ckpt_inspect.page import PageFigure, Picture
+    from ckpt_inspect.plots.page import header_height
+    from ckpt_inspect.plots.pictures import page_picture
+
+    picture = Picture(*page_picture(png, header_height(figure) * figure.dpi))
+    return PageFigure(
+        entry.optimizer, entry.question, entry.caption, entry.subtitle, entry.file.name, kind.metrics, picture
+    )
+
+
+def _page_runs(runs: Sequence[RunAnalyses], frames: Sequence[RunFrames]) -> list[PageRun]:
+    from ckpt_inspect.page import PageRun
+
+    return [
+        PageRun(frame.name, frame.parameters, run.to_frame("checkpoints"), run.to_frame("problems"), run.findings)
+        for run, frame in zip(runs, frames, strict=True)
+    ]
 
 
 def rendered(figure: Figure, file_format: str = "png") -> bytes:

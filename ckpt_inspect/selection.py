@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from ckpt_inspect.analyses import Analyses
+    from ckpt_inspect.findings import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,11 @@ class ChosenRun:
     def run(self) -> str:
         """The run's name."""
         return self._run.run
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The run's findings that concern a chosen parameter, or an optimizer as a whole."""
+        return tuple(f for f in self._run.findings if not f.parameters or any(map(self._selection.has, f.parameters)))
 
     def __len__(self) -> int:
         return len(self._run)

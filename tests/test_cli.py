@@ -574,18 +574,30 @@ def test_report(folder: Path) -> None:
     assert answer.code == 0
     files = [Path(f["file"]) for f in json.loads(answer.out)["figures"]]
     assert files
-    assert {f.name for f in Path("figures").iterdir()} == {f.name for f in files}
+    assert {f.name for f in Path("figures").iterdir()} == {*(f.name for f in files), "index.html"}
+    assert json.loads(answer.out)["page"] == str(Path("figures", "index.html"))
     assert all(f.read_bytes().startswith(b"\x89PNG") for f in files)
     assert f"drew {len(files)} figures into figures" in answer.remarks
 
 
 def test_report_lists_its_figures(folder: Path) -> None:
-    """Each file is named on stdout, with the question that its figure answers."""
+    """Each file is named on stdout, the page first, with the question that its figure answers."""
     Answer("analyze", folder, "-q")
     lines = Answer("report", STORE, "-o", "figures", "-q").out.splitlines()
     listed = dict(line.split(": ", 1) for line in lines)
     assert {Path(file) for file in listed} == set(Path("figures").iterdir())
-    assert all(question.endswith("?") for question in listed.values())
+    assert list(listed)[0] == str(Path("figures", "index.html"))
+    assert all(question.endswith("?") for question in list(listed.values())[1:])
+
+
+def test_report_in_another_file_format(folder: Path) -> None:
+    """Figures are written as the format that is asked for; one that there isn't is named."""
+    Answer("analyze", folder, "-q")
+    assert Answer("report", STORE, "-o", "figures", "-q", "--include", "dense/bias", "--format", "svg").code == 0
+    assert {f.suffix for f in Path("figures").iterdir()} == {".svg", ".html"}
+    answer = Answer("report", STORE, "--format", "bmp")
+    assert answer.code == 2
+    assert "'bmp' is none of png, svg, pdf" in answer.remarks
 
 
 def test_report_at_another_learning_rate(folder: Path) -> None:

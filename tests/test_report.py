@@ -12,6 +12,7 @@ import pytest
 from frames_for_plots import make_frames
 
 from ckpt_inspect.errors import RequestError, StoreError
+from ckpt_inspect.findings import Finding
 from ckpt_inspect.plots import FIGURES
 from ckpt_inspect.report import Report, check_folder, rendered, write_report
 
@@ -24,10 +25,18 @@ class MadeUpRun:
         self.checkpoints = checkpoints
         self.frames = make_frames(parameters, checkpoints, **options)  # type: ignore[arg-type]
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return ()
+
     def __len__(self) -> int:
         return self.checkpoints
 
     def to_frame(self, kind: str = "parameters", checkpoints: Sequence[int] | None = None) -> pd.DataFrame:
+        if kind == "checkpoints":
+            return pd.DataFrame({"checkpoint": [f"ckpt-{i + 1}" for i in range(self.checkpoints)]})
+        if kind == "problems":
+            return pd.DataFrame(columns=["checkpoint", "optimizer", "code", "severity", "message", "resolution"])
         frame = self.frames[kind]
         return frame if checkpoints is None else frame[frame["checkpoint_index"].isin(checkpoints)]
 
@@ -43,10 +52,10 @@ def names(report: Report) -> list[str]:
 
 
 def test_every_figure_is_a_file_of_constant_name(tmp_path: Path) -> None:
-    """Files are numbered by the figure's place in the registry, and nothing else is written."""
+    """Files are numbered by the figure's place in the registry, and nothing but the page is written beside them."""
     report = write_report([MadeUpRun()], tmp_path / "new" / "folder")
     assert names(report) == [f"adam-{number}-{kind.id}.png" for number, kind in enumerate(FIGURES, start=1)]
-    assert listing(report.folder) == sorted(names(report))
+    assert listing(report.folder) == sorted([*names(report), "index.html"])
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in report.files)
 
 

@@ -41,6 +41,8 @@ class FigureKind:
     caption: str
     """How to read it, for a page that shows it."""
     plot: Callable[[Chapter], Figure]
+    metrics: tuple[str, ...]
+    """The variables that it shows; findings say by these where they can be seen."""
     needs: str = "parameters"
     """The kind of frame without which there is nothing to draw: `parameters`, `histogram` or `sample`."""
     needs_series: bool = False
@@ -69,12 +71,14 @@ FIGURES = (
         "The factor by which Adam multiplies the bias-corrected first moment of each element: its median over a "
         "layer's touched elements, and the bands that hold half and nine tenths of them, against the nominal rate.",
         plot_effective_lr,
+        ("effective_lr", "effective_lr_mean", "learning_rate"),
     ),
     FigureKind(
         "layers-by-step",
         layers_by_step.QUESTION,
         "Every parameter is a row, every checkpoint a column; the colour is the median effective learning rate.",
         plot_layers_by_step,
+        ("effective_lr",),
         needs_series=True,
     ),
     FigureKind(
@@ -83,6 +87,7 @@ FIGURES = (
         "How the effective learning rates of a layer's touched elements are distributed; a wide ridge is a layer in "
         "which Adam adapts much, a narrow one a layer that plain gradient descent would treat alike.",
         plot_distributions,
+        ("effective_lr", "effective_lr_histogram"),
         needs="histogram",
     ),
     FigureKind(
@@ -91,12 +96,14 @@ FIGURES = (
         "The norm of the last update over the norm of the weights: about a thousandth is usual, more than a "
         "hundredth is too fast, less than a ten-thousandth hardly learns.",
         plot_update_to_weight,
+        ("update_to_weight", "update_rms", "weight_rms"),
     ),
     FigureKind(
         "elements",
         elements.QUESTION,
         "The effective learning rates of single elements, the same in every checkpoint.",
         plot_elements,
+        ("effective_lr_sample", "second_moment_sample"),
         needs="sample",
         needs_series=True,
     ),
@@ -106,6 +113,7 @@ FIGURES = (
         "Shares of elements that no gradient ever reached, whose step epsilon sets rather than the gradients, and "
         "whose update is lost in the weights' rounding.",
         plot_shares,
+        ("untouched", "untouched_rows", "epsilon_dominated", "lost_in_rounding"),
     ),
 )
 """In the order in which a report shows them."""

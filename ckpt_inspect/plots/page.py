@@ -81,6 +81,20 @@ class Key:
     dashes: Any = "solid"
 
 
+_LINE = {"title": 0.27, "subtitle": 0.18}
+"""Heights of the lines of a page's header, in inches."""
+
+
+def header_height(figure: Figure) -> float:
+    """Inches from a page's top to the end of its title and subtitle."""
+    ends = [
+        (1 - text.get_position()[1]) * figure.get_figheight() + _LINE[gid]
+        for text in figure.texts
+        if (gid := text.get_gid()) in _LINE
+    ]
+    return float(max(ends, default=0.0))
+
+
 class Page:
     """A figure with a question above, a key, room for axes, and a note on how to read it below."""
 

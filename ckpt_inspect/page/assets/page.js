@@ -1,0 +1,118 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const byId = (id) => document.getElementById(id);
+
+  // --- light and dark: as the system has it, until it is chosen here
+  const theme = byId("theme");
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const remembered = {
+    // A page opened from disk may have no storage
+    get: () => { try { return localStorage.getItem("ckpt-inspect-theme"); } catch { return null; } },
+    set: (value) => { try { localStorage.setItem("ckpt-inspect-theme", value); } catch { /* not remembered */ } },
+  };
+  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
+  const showTheme = () => {
+    theme.textContent = isDark() ? "Light colours" : "Dark colours";
+    theme.setAttribute("aria-pressed", String(isDark()));
+  };
+  const chosen = remembered.get();
+  if (chosen === "dark" || chosen === "light") root.dataset.theme = chosen;
+  theme.hidden = false;
+  theme.addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    remembered.set(root.dataset.theme);
+    showTheme();
+  });
+  system.addEventListener("change", showTheme);
+  showTheme();
+
+  // --- printing shows what is folded away
+  let folded = [];
+  addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("details:not([open])")];
+    folded.forEach((each) => { each.open = true; });
+  });
+  addEventListener("afterprint", () => folded.forEach((each) => { each.open = false; }));
+
+  const table = byId("parameter-table");
+  if (!table) return;
+  const body = table.tBodies[0];
+  const heads = [...table.tHead.rows[0].cells];
+  const rows = [...body.rows];
+
+  // --- sorting: a heading sorts, then the other way round, then the model's own order comes back
+  const collator = new Intl.Collator("en", { numeric: true });
+  const valueOf = (row, column, isNumber) => {
+    const cell = row.cells[column];
+    const value = cell.dataset.value ?? cell.textContent;
+    if (!isNumber) return value;
+    return value === "" ? NaN : Number(value);
+  };
+  const sortBy = (column, direction) => {
+    heads.forEach((head, i) => head.setAttribute("aria-sort", i === column ? direction : "none"));
+    let order = rows;
+    if (direction !== "none") {
+      const isNumber = rows.some((row) => "value" in row.cells[column].dataset)
+        && rows.every((row) => !Number.isNaN(Number(row.cells[column].dataset.value ?? "x")));
+      const sign = direction === "ascending" ? 1 : -1;
+      const keyed = rows.map((row) => [valueOf(row, column, isNumber), row]);
+      keyed.sort(([a], [b]) => {
+        if (!isNumber) return sign * collator.compare(a, b);
+        // What is not defined comes last either way
+        if (Number.isNaN(a) || Number.isNaN(b)) return Number(Number.isNaN(a)) - Number(Number.isNaN(b));
+        return sign * (a - b);
+      });
+      order = keyed.map(([, row]) => row);
+    }
+    body.append(...order);
+  };
+  heads.forEach((head, column) => {
+    const first = head.classList.contains("number") ? "descending" : "ascending";
+    const second = first === "ascending" ? "descending" : "ascending";
+    const next = { none: first, [first]: second, [second]: "none" };
+    head.querySelector("button").addEventListener("click", () => sortBy(column, next[head.getAttribute("aria-sort")]));
+  });
+
+  // --- filtering: every word must occur in the run's, the optimizer's or the parameter's name
+  const byName = byId("name-filter");
+  const byFinding = byId("finding-filter");
+  const count = byId("filter-count");
+  const nameColumn = rows.length ? rows[0].querySelector("th").cellIndex : 0;
+  const names = new Map(rows.map((row) => [
+    row, [...row.cells].slice(0, nameColumn + 1).map((cell) => cell.textContent).join(" ").toLowerCase(),
+  ]));
+  const filter = () => {
+    const words = byName.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const finding = byFinding ? byFinding.value : "";
+    let shown = 0;
+    for (const row of rows) {
+      const found = words.every((word) => names.get(row).includes(word))
+        && (!finding || (row.dataset.findings ?? "").split(" ").includes(finding));
+      row.hidden = !found;
+      shown += Number(found);
+    }
+    const all = rows.length === 1 ? "1 parameter" : `${rows.length} parameters`;
+    count.textContent = shown === rows.length ? all : `${shown} of ${all}`;
+  };
+  byName.closest(".controls").hidden = false;
+  byName.addEventListener("input", filter);
+  byFinding?.addEventListener("change", filter);
+  document.querySelectorAll("a[data-finding]").forEach((link) => link.addEventListener("click", () => {
+    byName.value = "";
+    byFinding.value = link.dataset.finding;
+    filter();
+  }));
+  const showTarget = () => {
+    const target = byId(location.hash.slice(1));
+    if (target && rows.includes(target) && target.hidden) {
+      byName.value = "";
+      if (byFinding) byFinding.value = "";
+      filter();
+      target.scrollIntoView();
+    }
+  };
+  addEventListener("hashchange", showTarget);
+  // A browser may keep what was typed when a page is loaded again
+  filter();
+})();

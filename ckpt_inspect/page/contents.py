@@ -1,0 +1,75 @@
+"""What a page is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.findings import Finding
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PageRun:
+    """One run: its frames, as `Analyses.to_frame(kind)` gives them, and what was found in it."""
+
+    name: str
+    """Unique among the runs of the page."""
+    parameters: DataFrame
+    checkpoints: DataFrame
+    problems: DataFrame
+    findings: tuple[Finding, ...]
+    """The most severe first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A figure as a picture inside the page."""
+
+    png: bytes
+    width: int
+    """Pixels."""
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageFigure:
+    """One figure of an optimizer, under its question."""
+
+    optimizer: str
+    question: str
+    caption: str
+    subtitle: str
+    """What it was made from, the same for all figures of the optimizer."""
+    file: str
+    """Name of the file beside the page."""
+    metrics: tuple[str, ...]
+    """The variables that it shows; findings link to figures by them."""
+    picture: Picture
+
+
+@dataclass(frozen=True, slots=True)
+class MissingFigure:
+    """A question that has no figure, and why, in half a sentence."""
+
+    optimizer: str
+    question: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """All that a page shows."""
+
+    runs: Sequence[PageRun]
+    figures: Sequence[PageFigure]
+    """By optimizer, in the order in which they are shown."""
+    missing: Sequence[MissingFigure]
+    problems: Sequence[Problem]
+    """Of drawing, beside those that the runs hold."""
+    version: str
+    """Of the package."""

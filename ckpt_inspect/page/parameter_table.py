@@ -1,0 +1,230 @@
+"""The table of all parameters: the newest checkpoint, and what changed over the run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ckpt_inspect.page.anchors import Anchors, tensor
+from ckpt_inspect.page.contents import Contents
+from ckpt_inspect.page.markup import Html, element
+from ckpt_inspect.page.series import Floats, OptimizerSeries, floats, known
+from ckpt_inspect.page.sparklines import sparkline
+from ckpt_inspect.tables.wording import counted, figure, ratio_text, shape_text, share
+
+NOTHING = "–"
+"""What stands where a figure is not defined or not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the table."""
+
+    title: str
+    hint: str
+    """What it is, in a sentence."""
+    is_number: bool = True
+    is_kept: bool = False
+    """Shown also where no row has anything in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What a row has in a column."""
+
+    content: str | Html
+    """Empty: nothing."""
+    value: float | str | None = None
+    """What rows are sorted by, where it isn't the text; NaN comes last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One parameter of one optimizer of one run."""
+
+    key: tuple[str, str, str]
+    """Run, optimizer, parameter."""
+    cells: tuple[Cell, ...]
+
+
+def parameter_table(contents: Contents, series: Sequence[OptimizerSeries], anchors: Anchors) -> Html:
+    """The table with its controls; sorted by the model's own order until a heading is used."""
+    has_one_run, has_one_optimizer = len(contents.runs) == 1, len({s.optimizer for s in series}) == 1
+    columns = _columns(all(s.is_relative[-1] for s in series))
+    rows = [row for s in series for row in _rows(s, anchors, contents)]
+    shown = [
+        i
+        for i, column in enumerate(columns)
+        if column.is_kept or any(row.cells[i].content for row in rows)
+    ]  # fmt: skip
+    shown = [i for i in shown if not (has_one_run and columns[i].title == "run")]
+    shown = [i for i in shown if not (has_one_optimizer and columns[i].title == "optimizer")]
+    heads = [_head(columns[i]) for i in shown]
+    body = [_row(row, [row.cells[i] for i in shown], [columns[i] for i in shown], anchors) for row in rows]
+    caption = "Each parameter in its newest checkpoint, and over the run"
+    table = element(
+        "table",
+        element("caption", caption, class_="visually-hidden"),
+        element("thead", element("tr", heads)),
+        element("tbody", body),
+        id="parameter-table",
+        class_="sortable",
+    )
+    return element(
+        "section",
+        element("h2", "Parameters", id="parameters-heading"),
+        element("p", f"{caption}: a heading sorts, once more the other way round. "
+                "Over the run: the median effective learning rate, each line on a log scale of its own.",
+                class_="note"),
+        _controls(contents, anchors, len(rows)),
+        element("div", table, class_="scroll tall", tabindex=0, role="region", aria_labelledby="parameters-heading"),
+        id="parameters",
+        aria_labelledby="parameters-heading",
+    )  # fmt: skip
+
+
+def _columns(is_relative: bool) -> tuple[Column, ...]:
+    e = "E/α" if is_relative else "E"
+    return (
+        Column("run", "The run.", is_number=False),
+        Column("optimizer", "The optimizer.", is_number=False),
+        Column("parameter", "The trained variable.", is_number=False, is_kept=True),
+        Column("shape", "Lengths of its axes; sorted by the number of elements."),
+        Column(f"median {e}", "Median effective learning rate over touched elements.", is_kept=True),
+        Column("spread", "Decades from the 5 % to the 95 % quantile of E: how adaptive the tensor is."),
+        Column("of α", "Median effective over nominal learning rate."),
+        Column("over the run", "Median E at every checkpoint; sorted by its change.", is_kept=True),
+        Column("last/first", "Newest median E over the first."),
+        Column("update / weight", "‖Δ‖/‖θ‖ of the last update; about 1e-3 is healthy."),
+        Column("signal / noise", "RMS of (m/c1)/√(v/c2) over touched elements."),
+        Column("untouched", "Share of elements that no gradient has ever reached."),
+        Column("ε-dominated", "Share of touched elements whose step ε sets rather than the gradients."),
+        Column("lost in rounding", "Share of elements that the last update did not change for want of digits."),
+        Column("findings", "The findings that concern it.", is_number=False),
+    )
+
+
+def _head(column: Column) -> Html:
+    button = element("button", column.title, type="button", title=column.hint)
+    kind = "number" if column.is_number else None
+    return element("th", button, scope="col", aria_sort="none", class_=kind)
+
+
+def _row(row: Row, cells: Iterable[Cell], columns: Iterable[Column], anchors: Anchors) -> Html:
+    tags = []
+    for cell, column in zip(cells, columns, strict=True):
+        value = cell.value
+        if isinstance(value, float):
+            value = "" if math.isnan(value) else f"{value:.6g}"
+        attributes: dict[str, str | None] = {"data-value": value, "class": "number" if column.is_number else None}
+        if column.title == "parameter":
+            tags.append(element("th", cell.content, scope="row", **attributes))
+        else:
+            tags.append(element("td", cell.content or NOTHING, **attributes))
+    findings = " ".join(anchors.of_row.get(row.key, ()))
+    return element("tr", tags, id=anchors.rows[row.key], data_findings=findings or None)
+
+
+def _controls(contents: Contents, anchors: Anchors, count: int) -> Html:
+    options = [
+        element("option", f"{finding.severity.word}: {finding.title}", value=anchors.findings[run.name, place])
+        for run in contents.runs
+        for place, finding in enumerate(run.findings)
+        if finding.parameters
+    ]
+    by_finding = element(
+        "label", "Concerned by ",
+        element("select", element("option", "any or no finding", value=""), options, id="finding-filter"),
+    ) if options else None  # fmt: skip
+    text = element(
+        "label", "Filter by name ",
+        element("input", id="name-filter", type="search", placeholder="kernel dense_1", autocomplete="off",
+                spellcheck="false"),
+    )  # fmt: skip
+    status = element("output", f"{counted(count, 'parameter')}", id="filter-count", aria_live="polite")
+    return element("div", text, by_finding, status, class_="controls", role="search", hidden=True)
+
+
+def _rows(s: OptimizerSeries, anchors: Anchors, contents: Contents) -> list[Row]:
+    """The optimizer's parameters."""
+    medians = s.values("effective_lr_median")
+    is_alike = s.is_relative == s.is_relative[-1]
+    medians[~is_alike] = np.nan  # what E became can't be told from E/α
+    rates = floats(s.heads["learning_rate"])[s.row[s.newest]]
+    is_relative = s.is_relative[s.row[s.newest]]
+    newest = {
+        name: s.newest_values(name)
+        for name in (
+            "effective_lr_median", "effective_lr_q05", "effective_lr_q95", "size", "update_to_weight",
+            "signal_to_noise", "untouched", "epsilon_dominated", "lost_in_rounding",
+        )
+    }  # fmt: skip
+    with np.errstate(divide="ignore", invalid="ignore"):
+        newest["spread"] = np.log10(newest["effective_lr_q95"] / newest["effective_lr_q05"])
+        newest["of"] = newest["effective_lr_median"] / np.where(is_relative, 1.0, rates)
+    shapes = s.newest_texts("shape")
+    last_steps, gone = s.steps[s.row[s.newest]], s.row[s.newest] < len(s.heads) - 1
+    titles = {
+        anchors.findings[run.name, place]: finding
+        for run in contents.runs
+        for place, finding in enumerate(run.findings)
+    }
+    rows = []
+    for i, parameter in enumerate(s.parameters):
+        v = {name: float(values[i]) for name, values in newest.items()}
+        key = (s.run, s.optimizer, parameter)
+        name = tensor(parameter)
+        if gone[i]:
+            until = "until an earlier checkpoint" if math.isnan(last_steps[i]) else f"until step {last_steps[i]:,.0f}"
+            name = element("span", name, " ", element("span", until, class_="note"))
+        path = known(medians[:, i])
+        change = float(path[-1] / path[0]) if len(path) > 1 else math.nan
+        concerned = [(anchor, titles[anchor]) for anchor in anchors.of_row.get(key, ())]
+        links = [
+            element("a", f.id, href=f"#{anchor}", class_=f"badge severity-{f.severity.word}", title=f.title)
+            for anchor, f in concerned
+        ]
+        severity = float(sum(4 ** int(f.severity) for _, f in concerned))
+        rows.append(
+            Row(
+                key,
+                (
+                    Cell(s.run),
+                    Cell(s.optimizer),
+                    Cell(name, parameter),
+                    Cell(_shape(shapes[i]), v["size"]),
+                    _figured(v["effective_lr_median"]),
+                    Cell("" if math.isnan(v["spread"]) else f"{v['spread']:.1f}", v["spread"]),
+                    Cell("" if math.isnan(v["of"]) else ratio_text(v["of"]), v["of"]),
+                    Cell(_drawn(medians[:, i], path, change), change),
+                    Cell("" if math.isnan(change) else ratio_text(change), change),
+                    _figured(v["update_to_weight"]),
+                    _figured(v["signal_to_noise"]),
+                    *(_shared(v[name]) for name in ("untouched", "epsilon_dominated", "lost_in_rounding")),
+                    Cell(element("span", links) if links else "", -severity if links else math.nan),
+                ),
+            )
+        )
+    return rows
+
+
+def _shape(text: str) -> str:
+    return shape_text([int(length) for length in text.split(",") if length])
+
+
+def _figured(value: float) -> Cell:
+    return Cell("" if math.isnan(value) else figure(value), value)
+
+
+def _shared(value: float) -> Cell:
+    return Cell("" if math.isnan(value) else share(value), value)
+
+
+def _drawn(medians: Floats, path: Floats, change: float) -> Html:
+    if math.isnan(change):
+        return Html()
+    text = f"median from {figure(float(path[0]))} to {figure(float(path[-1]))}"
+    return sparkline(medians, text)

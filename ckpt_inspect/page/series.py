@@ -1,0 +1,104 @@
+"""A frame's rows as arrays over checkpoints and parameters, for one optimizer of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class OptimizerSeries:
+    """One optimizer over a run: K checkpoints in training order by P parameters."""
+
+    run: str
+    optimizer: str
+    parameters: tuple[str, ...]
+    """Names, in the order of the frame."""
+    frame: DataFrame
+    """The optimizer's rows of the frame of kind `parameters`."""
+    row: NDArray[np.intp]
+    """(rows of the frame,) place of each row's checkpoint among the K."""
+    column: NDArray[np.intp]
+    """(rows of the frame,) place of each row's parameter among the P."""
+
+    @cached_property
+    def heads(self) -> DataFrame:
+        """A row of the frame for each of the K checkpoints: what all its parameters share."""
+        heads: DataFrame = self.frame.iloc[np.unique(self.row, return_index=True)[1]]
+        return heads
+
+    @cached_property
+    def newest(self) -> NDArray[np.intp]:
+        """(P,) the frame's row of each parameter's newest checkpoint."""
+        last = np.zeros(len(self.parameters), np.intp)
+        np.maximum.at(last, self.column, np.arange(len(self.column)))
+        return last
+
+    def values(self, name: str) -> Floats:
+        """(K, P) values of a column; NaN where the frame has no row, or no such column."""
+        values = np.full((len(self.heads), len(self.parameters)), np.nan)
+        if name in self.frame:
+            values[self.row, self.column] = floats(self.frame[name])
+        return values
+
+    def newest_values(self, name: str) -> Floats:
+        """(P,) values of a column in each parameter's newest checkpoint; NaN where there is no such column."""
+        if name not in self.frame:
+            return np.full(len(self.parameters), np.nan)
+        return floats(self.frame[name])[self.newest]
+
+    def newest_texts(self, name: str) -> list[str]:
+        """(P,) the same of a column of texts; empty where there is no such column."""
+        if name not in self.frame:
+            return [""] * len(self.parameters)
+        return [str(text) for text in self.frame[name].to_numpy(dtype=object)[self.newest]]
+
+    def distinct(self, name: str) -> list[str]:
+        """Different texts of a column over the run, in order of appearance; none where there is no such column."""
+        return list(dict.fromkeys(str(text) for text in self.heads[name])) if name in self.heads else []
+
+    @cached_property
+    def is_relative(self) -> NDArray[np.bool_]:
+        """(K,) whether effective learning rates are E/α there."""
+        if "effective_lr_is_relative" in self.heads:
+            return np.asarray(self.heads["effective_lr_is_relative"].to_numpy(dtype=bool))
+        return np.isnan(floats(self.heads["learning_rate"]))
+
+    @cached_property
+    def steps(self) -> Floats:
+        """(K,) updates applied; NaN where not known."""
+        return floats(self.heads["step"])
+
+
+def optimizer_series(run: str, frame: DataFrame) -> Iterator[OptimizerSeries]:
+    """Each optimizer of a run, in the order of the frame."""
+    import pandas as pd
+
+    for optimizer, rows in frame.groupby("optimizer", sort=False, observed=True):
+        ordered = rows.sort_values("checkpoint_index", kind="stable")
+        row = np.unique(ordered["checkpoint_index"].to_numpy(), return_inverse=True)[1]
+        column, parameters = pd.factorize(ordered["parameter"].astype(str))
+        names = tuple(str(name) for name in parameters)
+        yield OptimizerSeries(run, str(optimizer), names, ordered, np.asarray(row), np.asarray(column))
+
+
+def floats(series: Series[Any]) -> Floats:
+    """A column as numbers, what is missing as NaN."""
+    return np.asarray(series.to_numpy(dtype=float, na_value=np.nan), dtype=float)
+
+
+def known(values: Sequence[float] | Floats) -> Floats:
+    """Those that can stand on a logarithmic axis."""
+    array = np.asarray(values, dtype=float)
+    positive: Floats = array[np.isfinite(array) & (array > 0)]
+    return positive

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Iterator
@@ -179,13 +180,8 @@ def test_what_cannot_be_plotted_says_what_can(run: Analyses, one: Analysis, chan
 
 def test_of_several_optimizers_one_must_be_said(run: Analyses) -> None:
     """The sentence names them."""
-    two = Analyses(
-        run.run,
-        run.options,
-        run.checkpoints,
-        {"generator": run.optimizers["optimizer"], "critic": run.optimizers["optimizer"]},
-        run.remarks,
-    )
+    of = {name: dataclasses.replace(run.optimizers["optimizer"], name=name) for name in ("generator", "critic")}
+    two = dataclasses.replace(run, optimizers=of)
     with pytest.raises(RequestError, match=r"^the run has 2 optimizers, say which: optimizer='generator' or 'critic'$"):
         two.plot()
 

@@ -17,7 +17,7 @@ from ckpt_inspect.layouts.found import Family, FoundOptimizer, FoundParameter, u
 from ckpt_inspect.layouts.keras_variables import SlotName, adapt_slots, parse_keras2_slot, parse_keras3_slot, read_rule
 from ckpt_inspect.layouts.model_config import LayerConfig, frozen_layers, layers_of
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, OptimizerConfig, unwrap_config
-from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Weight, pair
+from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Pairing, Weight, pair
 
 LAYOUT = "keras-h5"
 MODEL, OPTIMIZER = "model_weights/", "optimizer_weights/"
@@ -246,7 +246,7 @@ def _pair_nameless(
     is_open = _is_partly_frozen_somehow(checkpoint, training.model if training else None)
     model = _in_order(checkpoint, weights)
     pairings = {n: None if is_open else pair(model, shapes[: len(keys) // n]) for n in ways}
-    blocks = next((n for n in ways if pairings[n] is not None), ways[0])
+    blocks = max(ways, key=lambda n: _fitness(pairings[n]))
     count, pairing = len(keys) // blocks, pairings[blocks]
     if pairing is None:
         problems.append(
@@ -267,6 +267,11 @@ def _pair_nameless(
         )
     has_maximum = blocks == 3 and config is not None and config.config.get("amsgrad") is True
     return _nameless_parameters(checkpoint, keys, count, pairing.weights if pairing else (None,) * count, has_maximum)
+
+
+def _fitness(pairing: Pairing | None) -> int:
+    """How well slots of these shapes fit the model: all of its weights, some of them, or none."""
+    return 0 if pairing is None else 1 + pairing.is_certain
 
 
 def _are_blocks(shapes: Sequence[tuple[int, ...]], blocks: int) -> bool:

@@ -174,7 +174,8 @@ def _pair_nameless(
         )
         return (), False
     pairings = [_pair(checkpoint, way) for way in ways]
-    chosen = next((i for i, p in enumerate(pairings) if p is not None), 0)
+    fitness = [0 if p is None else 1 + p.is_certain for p in pairings]
+    chosen = fitness.index(max(fitness))
     blocks, pairing = ways[chosen], pairings[chosen]
     if pairing is None or not pairing.is_certain:
         problems.append(

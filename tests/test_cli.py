@@ -586,7 +586,7 @@ def test_report_lists_its_figures(folder: Path) -> None:
     lines = Answer("report", STORE, "-o", "figures", "-q").out.splitlines()
     listed = dict(line.split(": ", 1) for line in lines)
     assert {Path(file) for file in listed} == set(Path("figures").iterdir())
-    assert list(listed)[0] == str(Path("figures", "index.html"))
+    assert next(iter(listed)) == str(Path("figures", "index.html"))
     assert all(question.endswith("?") for question in list(listed.values())[1:])
 
 

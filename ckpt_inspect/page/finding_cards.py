@@ -100,6 +100,12 @@ def _evidence(run: PageRun, finding: Finding, anchors: Anchors) -> Html | None:
         return None
     names = list(dict.fromkeys(name for e in finding.evidence for name in e.figures))
     has_parameter = any(e.parameter for e in finding.evidence)
+    if not has_parameter and len(finding.evidence) == 1:
+        e = finding.evidence[0]
+        facts = [
+            element("div", element("dt", anchors.definition(name)), element("dd", _figure(name, e))) for name in names
+        ]
+        return element("dl", facts, class_="facts")
     several = len({e.checkpoint for e in finding.evidence}) > 1
     heads: list[Html] = [element("th", "parameter", scope="col")] if has_parameter else []
     heads += [element("th", "checkpoint", scope="col")] if several else []

@@ -39,7 +39,7 @@ def _table(s: OptimizerSeries, title: str, anchors: Anchors) -> Html:
     heads = ["", "newest value", "over the run", "source", "where it was found"]
     head = element("thead", element("tr", [element("th", text, scope="col") for text in heads]))
     caption = element("caption", f"Hyperparameters: {title}", class_="visually-hidden")
-    table = element("table", caption, head, element("tbody", rows))
+    table = element("table", caption, head, element("tbody", rows), class_="sources")
     return element("div", table, class_="scroll", tabindex=0, role="region", aria_label=f"Hyperparameters: {title}")
 
 

@@ -105,7 +105,7 @@ def rate_text(s: OptimizerSeries) -> Html:
     rates = rates[~np.isnan(rates)]
     sources = [SOURCES.get(text, text) for text in s.distinct("learning_rate_source")]
     if not rates.size:
-        return element("span", "unknown", badge("unknown"), element("span", " E/α is shown", class_="note"))
+        return element("span", badge("unknown"), element("span", " E/α is shown", class_="note"))
     value = figure(float(rates[0]))
     if np.ptp(rates) > 1e-9 * abs(float(rates[0])):
         value = f"{value} → {figure(float(rates[-1]))}"

@@ -164,7 +164,7 @@ def _rows(s: OptimizerSeries, anchors: Anchors, contents: Contents) -> list[Row]
     }  # fmt: skip
     with np.errstate(divide="ignore", invalid="ignore"):
         newest["spread"] = np.log10(newest["effective_lr_q95"] / newest["effective_lr_q05"])
-        newest["of"] = newest["effective_lr_median"] / np.where(is_relative, 1.0, rates)
+        newest["of"] = np.where(is_relative, np.nan, newest["effective_lr_median"] / rates)
     shapes = s.newest_texts("shape")
     last_steps, gone = s.steps[s.row[s.newest]], s.row[s.newest] < len(s.heads) - 1
     titles = {

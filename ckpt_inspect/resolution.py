@@ -126,7 +126,7 @@ class _Scalars:
 
     def count(self, key: str) -> int | None:
         """A whole number from 0 on; None for anything else."""
-        value = np.asarray(self._checkpoint.read_range(key, 0, 1))[0]
+        value = np.asarray(self._checkpoint.read_range(key, 0, 1))[0].item()
         return int(value) if 0 <= value <= MOST_UPDATES and value == int(value) else None
 
 
@@ -248,11 +248,10 @@ def _resolve_step(
         if "step" not in given:
             return None, Sourced(None, "unknown", what), problems
     if "step" in given:
-        return (
-            (raw if raw is not None else int(given["step"])),
-            Sourced(int(given["step"]), "given", "given by the caller"),
-            problems,
-        )
+        step = int(given["step"])
+        # A schedule follows the step as well, but under accumulation it goes by the raw count, which isn't the exponent
+        is_divided = bool((found.config or {}).get("gradient_accumulation_steps")) and raw is not None
+        return (raw if is_divided else step), Sourced(step, "given", "given by the caller"), problems
     if raw is not None:
         if found.family == "keras1" and raw > 0:
             problems.append(_unordered_counter(raw))

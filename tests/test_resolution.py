@@ -237,6 +237,11 @@ class TestLearningRate:
         assert (rate.value, rate.source) == (evaluate_schedule(DECAY, 5), "config")
         assert rate.where == "config.json: ExponentialDecay at step - 1 = 5"
 
+    def test_schedule_at_a_given_step(self) -> None:
+        """A step that the caller gives governs the schedule too, not the counter that it corrects."""
+        rate = self._rate({"it": np.int64(6)}, {"step": 11}, counter="it", config={"learning_rate": DECAY})
+        assert rate.value == evaluate_schedule(DECAY, 10)
+
     def test_schedule_before_the_first_update(self) -> None:
         """At step 0 the schedule's beginning stands for the rate."""
         rate = self._rate({"it": np.int64(0)}, counter="it", config={"learning_rate": DECAY})

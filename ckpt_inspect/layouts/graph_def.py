@@ -54,6 +54,7 @@ APPLY_OPS = {
 }
 CONSTANT_OPS = {"Const"}
 VARIABLE_OPS = {"VariableV2", "Variable", "VarHandleOp"}
+ASSIGN_OPS = {"Assign", "AssignVariableOp"}
 TRANSPARENT_OPS = {
     "Identity",
     "ReadVariableOp",
@@ -135,6 +136,33 @@ class GraphDef:
                 return None
             name = node.inputs[0]
         return None
+
+    def read_in_updates(self, variables: frozenset[str]) -> Mapping[str, frozenset[str]]:
+        """Variable name -> which of `variables` the values assigned to it are computed from, not by way of gradients.
+
+        Keras before OptimizerV2 assigns `p - lr·m/(√v + ε)`, spelled out in plain operations: what it reads are the
+        slots of p.
+        """
+        found: dict[str, set[str]] = {}
+        for node in self.nodes.values():
+            if node.op not in ASSIGN_OPS or len(node.inputs) < 2:
+                continue
+            target = self.variable_of(node.inputs[0])
+            if target is not None and target not in variables:
+                found.setdefault(target, set()).update(self._read_by(_bare(node.inputs[1]), variables))
+        return {target: frozenset(names) for target, names in found.items()}
+
+    def _read_by(self, name: str, variables: frozenset[str]) -> set[str]:
+        seen, queue = {name}, [name]
+        while queue:
+            node = self.nodes.get(queue.pop())
+            if node is None or "gradients" in node.name.split("/"):
+                continue
+            for i in node.inputs:
+                if not i.startswith("^") and (i := _bare(i)) not in seen:
+                    seen.add(i)
+                    queue.append(i)
+        return seen & variables
 
     def constant(self, name: str) -> float | None:
         """The scalar constant that an input is, through `Identity`; None for anything else."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading
-from ckpt_inspect.layouts.graph_def import VARIABLE_OPS, decode_graph_def
+from ckpt_inspect.layouts.graph_def import VARIABLE_OPS, GraphDef, decode_graph_def
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, rule_of_class
 from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Pairing, Weight, pair
 
@@ -210,11 +210,10 @@ def _pair(checkpoint: Checkpoint, blocks: Blocks) -> Pairing | None:
     ]
     graph = checkpoint.graph()
     if graph is not None:
-        created = {
-            n.name: i
-            for i, n in enumerate(decode_graph_def(graph.graph_def, graph.where).nodes.values())
-            if n.op in VARIABLE_OPS
-        }
+        decoded = decode_graph_def(graph.graph_def, graph.where)
+        if (proved := _pair_by_updates(decoded, blocks, weights)) is not None:
+            return proved
+        created = {n.name: i for i, n in enumerate(decoded.nodes.values()) if n.op in VARIABLE_OPS}
         if all(w.name in created for w in weights):
             weights.sort(key=lambda w: created[w.name])
             return pair(Block("", tuple(weights)), shapes)
@@ -225,6 +224,20 @@ def _pair(checkpoint: Checkpoint, blocks: Blocks) -> Pairing | None:
     # first and may stand later: the numbers prove no order
     parts = [Block(name, tuple(sorted(members, key=_role_place))) for name, members in layers.items()]
     return pair(Block("", (), tuple(parts), is_ordered=False), shapes)
+
+
+def _pair_by_updates(graph: GraphDef, blocks: Blocks, weights: Sequence[Weight]) -> Pairing | None:
+    """The weight whose update reads a slot is the slot's; None where the graph doesn't show that for every slot."""
+    by_name = {w.name: w for w in weights}
+    readers: dict[str, list[Weight]] = {}
+    for target, slots in graph.read_in_updates(frozenset(k for keys in blocks for k in keys)).items():
+        for slot in slots:
+            readers.setdefault(slot, []).extend([by_name[target]] if target in by_name else [])
+    owners = [[readers.get(k, []) for k in keys] for keys in blocks[:2]]
+    if any(len(own) != 1 for part in owners for own in part):
+        return None
+    first, second = ([own[0] for own in part] for part in owners)
+    return Pairing(tuple(first)) if first == second else None
 
 
 def _role_place(weight: Weight) -> tuple[int, str]:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from adam_bundles import save_series
+from typer.testing import CliRunner
 
 from ckpt_inspect.analyses import Analyses
+from ckpt_inspect.cli import app
 from ckpt_inspect.errors import RequestError, StoreError
 from ckpt_inspect.export import TARGETS, export
 from ckpt_inspect.runs import analyze
 from ckpt_inspect.selection import Selection
+from ckpt_inspect.store import save
 from ckpt_inspect.variables import QUANTILE_NAMES, ROOT_VARIABLES
 
 GIVEN = {"learning_rate": 0.01, "epsilon": 1e-7}
@@ -340,3 +345,51 @@ def test_no_target_needs_tensorflow_or_tensorboard(tmp_path: Path) -> None:
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
     assert not {name for name in imported if name.partition(".")[0] in ("tensorflow", "tensorboard", "keras")}
+
+
+# --- the command
+
+
+@pytest.fixture
+def store(tmp_path: Path, run: Analyses) -> Path:
+    """The run's store."""
+    save(run, tmp_path / "run.h5")
+    return tmp_path / "run.h5"
+
+
+def answer(*arguments: object) -> Any:
+    """What the command says."""
+    return CliRunner().invoke(app, ["export", *map(str, arguments)])
+
+
+def test_the_command_names_the_files(tmp_path: Path, store: Path) -> None:
+    """A line each on stdout, or one JSON document."""
+    result = answer(store, "--to", "csv", "-o", tmp_path / "t.csv", "--include", "head/*")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, f"{tmp_path / 't.csv'}\n", "")
+    assert set(pd.read_csv(tmp_path / "t.csv")["parameter"]) == {"head/kernel", "head/bias"}
+    result = answer(store, "--to", "csv", "-o", tmp_path / "h.csv", "--frame", "histogram", "--json")
+    assert json.loads(result.stdout) == {"files": [str(tmp_path / "h.csv")]}
+
+
+def test_the_command_exports_for_another_rate(tmp_path: Path, store: Path, run: Analyses) -> None:
+    """Effective learning rates as they would be."""
+    answer(store, "--to", "csv", "-o", tmp_path / "t.csv", "--learning-rate", "0.1")
+    medians = pd.read_csv(tmp_path / "t.csv")["effective_lr_median"]
+    assert list(medians) == pytest.approx(list(10 * run.to_frame()["effective_lr_median"]), rel=1e-6)
+
+
+def test_without_a_path_the_target_names_it(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the current directory."""
+    monkeypatch.chdir(tmp_path)
+    assert answer(store, "--to", "csv", "--frame", "sample").stdout == "sample.csv\n"
+    assert answer(store, "--to", "tensorboard").stdout.startswith("tensorboard/run/Adam/events.out.tfevents.")
+
+
+def test_what_the_command_cannot_do_is_one_sentence(tmp_path: Path, store: Path) -> None:
+    """On stderr, with exit status 1; 2 for a command line that can't be meant."""
+    result = answer(store, "--to", "excel")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "ckpt-inspect: nothing is exported to 'excel': there are csv, parquet, tensorboard\n"
+    assert answer(tmp_path / "none.h5", "--to", "csv").exit_code == 1
+    assert answer(store).exit_code == 2
+    assert answer(store, "--to", "csv", "--beta-1", "0.5").exit_code == 2

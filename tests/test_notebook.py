@@ -242,6 +242,6 @@ def test_the_example_runs_from_a_clean_kernel(tmp_path: Path, monkeypatch: pytes
         "ribbons", "distributions", "diff-figure",
     }  # fmt: skip
     assert {name for name, outputs in shown.items() if any("text/html" in o for o in outputs)} >= {
-        "analyze", "diff", "frame",
+        "analyze", "diff", "frame", "findings",
     }  # fmt: skip
     assert {len(outputs) for outputs in shown.values()} == {1}, "a warning, or a cell that shows nothing"

@@ -62,7 +62,7 @@ def test_the_first_questions_import_nothing(argument: str) -> None:
     assert not modules & {*HEAVY, "typer", "click"}
 
 
-@pytest.mark.parametrize("command", ["analyze", "show", "diff", "report"])
+@pytest.mark.parametrize("command", ["analyze", "show", "diff", "report", "export"])
 def test_help_of_a_command_imports_nothing_heavy(command: str) -> None:
     """A command's help takes the parser and nothing that computes, reads or draws."""
     codes, modules, _ = run((command, "--help"))
@@ -83,9 +83,10 @@ def test_no_command_imports_tensorflow(tmp_path: Path) -> None:
         ("diff", first, second, "-o", tmp_path / "diff.png"),
         ("analyze", folder, "-o", store),
         ("report", store, "-o", figures),
+        *(("export", store, "--to", t, "-o", tmp_path / t) for t in ("csv", "parquet", "tensorboard")),
     )
     codes, modules, remarks = run(*commands, blocked=("tensorflow",))
-    assert codes == [0, 1, 0, 0], remarks
+    assert codes == [0, 1, 0, 0, 0, 0, 0], remarks
     assert "tensorflow" not in modules
 
 

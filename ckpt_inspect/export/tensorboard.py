@@ -9,7 +9,8 @@ Of the two histograms, `effective_lr_log10` is the one to look at: E spans decad
 `effective_lr_values` sorts last.
 
 `step` is the optimizer's own, the same that training curves are drawn over; `wall_time` is when the checkpoint was
-last modified. Histograms are the store's bins: nothing is sampled anew.
+last modified. Histograms are the store's bins: nothing is sampled anew. A file that is replaced while TensorBoard runs
+is seen when TensorBoard is started again.
 """
 
 from __future__ import annotations

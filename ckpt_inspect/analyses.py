@@ -321,6 +321,7 @@ def _fill(columns: dict[str, Column], row: int, optimizer: OptimizerAnalysis, pl
     for name, value in sourced.items():
         columns[f"{name}_source"][row], columns[f"{name}_where"][row] = value.source, value.where
     columns["rule"][row], columns["layout"][row] = optimizer.rule.value, optimizer.layout
+    columns["family"][row] = optimizer.family
     columns["effective_lr_is_relative"][row] = int(optimizer.is_relative)
     for name in HYPERPARAMETERS:
         if name in optimizer.hyperparameters and optimizer.hyperparameters[name].value is not None:

@@ -90,6 +90,8 @@ class OptimizerAnalysis:
     name: str
     rule: Sourced
     layout: str
+    family: str
+    """Whose implementation: `layouts.found.Family`."""
     step: Sourced
     hyperparameters: Mapping[str, Sourced]
     is_relative: bool
@@ -245,6 +247,7 @@ def _optimizer(state: OptimizerState, measured: Sequence[Measured]) -> Optimizer
         name=state.name,
         rule=state.rule_source,
         layout=state.layout,
+        family=state.family,
         step=state.step,
         hyperparameters=state.hyperparameters,
         is_relative=any(m.formula.is_relative for m in measured),

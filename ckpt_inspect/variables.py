@@ -90,6 +90,9 @@ CHECKPOINT_VARIABLES = (
     _per_checkpoint("rule_source", "text", "source of the rule", _SOURCE),
     _per_checkpoint("rule_where", "text", "place of the rule", "The evidence."),
     _per_checkpoint("layout", "text", "layout", "How this optimizer's state is named inside."),
+    _per_checkpoint(
+        "family", "text", "implementation", "Whose update it is: tf1, contrib, optimizer-v2, tfa, keras2, keras3, .."
+    ),
     *(variable for name in HYPERPARAMETERS for variable in _hyperparameter(name)),
     _per_checkpoint(
         "effective_lr_is_relative",

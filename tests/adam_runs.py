@@ -1,9 +1,9 @@
-"""Runs really trained by Adam's formulas in numpy, and saved as Keras 2.11+ saves whole models to HDF5."""
+"""Runs really trained by Adam's formulas in numpy, and saved as Keras 2.11+ and 3 save whole models to HDF5."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Gradient = Callable[[str, Array, np.random.Generator], Array]
-"""Given a variable's name, its weights and a source of noise; gives its gradient."""
+Gradient = Callable[[str, Array, np.random.Generator], Array | tuple[Array, Array]]
+"""Given a variable's name, its weights and a source of noise; gives its gradient, or that and what is taken for its
+square."""
 
 SHAPES: Mapping[str, tuple[int, ...]] = {
     "first/kernel": (20, 30), "first/bias": (30,), "second/kernel": (30, 30), "second/bias": (30,),
@@ -49,10 +50,12 @@ class AdamRun:
             c1, c2 = number(1) - beta_1 ** number(self.step), number(1) - beta_2 ** number(self.step)
             alpha = rate * np.sqrt(c2) / c1
             for name, weight in self.weights.items():
-                g = gradient(name, weight, self.rng).astype(self.dtype)
+                given = gradient(name, weight, self.rng)
+                g = (given[0] if isinstance(given, tuple) else given).astype(self.dtype)
+                square = given[1].astype(self.dtype) if isinstance(given, tuple) else g * g
                 m, v = self.first[name], self.second[name]
                 m += (g - m) * (number(1) - beta_1)
-                v += (g * g - v) * (number(1) - beta_2)
+                v += (square - v) * (number(1) - beta_2)
                 weight -= weight * (rate * number(self.config.get("weight_decay", 0)))
                 weight -= m * alpha / (np.sqrt(v) + epsilon)
         return self
@@ -65,11 +68,11 @@ class AdamRun:
         self.step = 0
         return self
 
-    def save(self, path: Path) -> Path:
-        """Write the whole model with the optimizer's state and configuration."""
+    def save(self, path: Path, keras: str = "2.15.0") -> Path:
+        """Write the whole model with the optimizer's state and configuration, as that version of Keras does."""
         class_name = "AdamW" if "weight_decay" in self.config else "Adam"
         with h5py.File(path, "w") as file:
-            file.attrs["keras_version"], file.attrs["backend"] = "2.15.0", "tensorflow"
+            file.attrs["keras_version"], file.attrs["backend"] = keras, "tensorflow"
             layers = list(dict.fromkeys(name.split("/")[0] for name in self.weights))
             described = [{"class_name": "Dense", "config": {"name": layer, "trainable": True}} for layer in layers]
             model = {"class_name": "Sequential", "config": {"name": "sequential", "layers": described}}
@@ -83,13 +86,21 @@ class AdamRun:
             for layer in layers:
                 own = {n: w for n, w in self.weights.items() if n.startswith(f"{layer}/")}
                 _write(weights.create_group(layer), own)
-            slots = {
-                f"{class_name}/{slot}/{name}": values[name]
-                for name in self.weights
-                for slot, values in (("m", self.first), ("v", self.second))
-            }
-            _write(file.create_group("optimizer_weights"), {"iteration": np.array(self.step, np.int64), **slots})
+            optimizer = file.create_group("optimizer_weights")
+            if keras.startswith("3"):
+                scalars = {"iteration": np.array(self.step), "learning_rate": np.float32(self.config["learning_rate"])}
+                slots = {f"{n.replace('/', '_')}_{slot}": a for n, slot, a in self._slots("momentum", "velocity")}
+                _write(optimizer, {f"{class_name.lower()}/{n}": np.asarray(a) for n, a in {**scalars, **slots}.items()})
+            else:
+                slots = {f"{class_name}/{slot}/{n}": a for n, slot, a in self._slots("m", "v")}
+                _write(optimizer, {"iteration": np.array(self.step, np.int64), **slots})
         return path
+
+    def _slots(self, first: str, second: str) -> Iterator[tuple[str, str, Array]]:
+        """Each variable's name with each of its moments, by their upstream names."""
+        for name in self.weights:
+            yield name, first, self.first[name]
+            yield name, second, self.second[name]
 
 
 def _write(group: h5py.Group, tensors: Mapping[str, Array]) -> None:

@@ -381,6 +381,45 @@ def test_an_assumed_beta_is_the_likely_cause_of_a_violated_bound(tmp_path: Path)
     assert found.action.startswith("Give the beta_1 and beta_2")
 
 
+def repeated(name: str, weight: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """A gradient of rows that the batch names four times, squared part by part as Keras 3 does."""
+    part = noise(name, weight, rng)
+    return (4 * part, 4 * part**2) if name == "words/embeddings" else (part, part**2)
+
+
+def test_repeated_rows_of_an_embedding_may_exceed_the_bound(tmp_path: Path) -> None:
+    """Keras 3 squares the parts of a sparse gradient one by one: that is said, and no damage is claimed."""
+    shapes = {"words/embeddings": (20, 8), "out/kernel": (8, 4), "out/bias": (4,)}
+    run = AdamRun(shapes).train(1, repeated)
+    run.save(tmp_path / "m-1.h5", keras="3.8.0")
+    found = the("moment-bound-violated", findings_of(analyze(tmp_path)))
+    assert found.severity is Severity.INFO
+    assert found.parameters == ("words/embeddings",)
+    assert "(6.32 > 3.16)" in found.title
+    assert "Keras 3 squares each part" in found.title
+    (tmp_path / "older").mkdir()
+    run.save(tmp_path / "older" / "m-1.h5")
+    assert the("moment-bound-violated", findings_of(analyze(tmp_path / "older"))).severity is Severity.CRITICAL
+
+
+def test_what_an_assumed_beta_makes_inert_is_no_certainty(tmp_path: Path) -> None:
+    """Then it is a warning; and nothing is said if the weights moved all the same."""
+    run = AdamRun(dtype="float16").train(5)
+    given = {"beta_2": 0.9999}
+    run.save(tmp_path / "m-5.h5")
+    read = the("inert-state", findings_of(analyze(tmp_path, given=given)))
+    assert read.severity is Severity.CRITICAL
+    analyses = analyze(tmp_path, given=given)
+    analyses.optimizers["optimizer"].variables["beta_2_source"][:] = "default"
+    found = the("inert-state", findings_of(analyses))
+    assert found.severity is Severity.WARNING
+    assert "(β2 = 0.9999, assumed)" in found.title
+    run.train(5).save(tmp_path / "m-10.h5")
+    analyses = analyze(tmp_path, given=given)
+    analyses.optimizers["optimizer"].variables["beta_2_source"][:] = "default"
+    assert "inert-state" not in {f.id for f in findings_of(analyses)}
+
+
 def test_a_checkpoint_before_the_first_update_is_passed_over(tmp_path: Path) -> None:
     """A fresh one at the start of a run is no lost state."""
     run = AdamRun()

@@ -66,7 +66,7 @@ def test_the_layout_of_the_file_is_schema_1(tmp_path: Path, analyses: Analyses) 
         assert "ckpt_inspect_version" in file.attrs
         assert set(file) == {
             *("checkpoint", "path", "format", "layout", "size_bytes", "modified", "fingerprint", "files"),
-            *("Adam", "problems"),
+            *("Adam", "problems", "findings"),
         }
         assert file["checkpoint"].maxshape == (None,)
         group = file["Adam"]
@@ -104,12 +104,12 @@ def test_xarray_opens_a_group_with_labelled_dimensions(tmp_path: Path, analyses:
 
 
 def test_xarray_opens_the_tree(tmp_path: Path, analyses: Analyses) -> None:
-    """`open_datatree`: the root's checkpoints, a group an optimizer, the problems; the same as `to_xarray()`."""
+    """`open_datatree`: the root's checkpoints, a group an optimizer, problems and findings; the same as `to_xarray()`."""
     xarray = pytest.importorskip("xarray")
     pytest.importorskip("h5netcdf")
     save(analyses, tmp_path / "s.h5")
     with xarray.open_datatree(tmp_path / "s.h5", engine="h5netcdf") as tree:
-        assert set(tree.children) == {"Adam", "problems"}
+        assert set(tree.children) == {"Adam", "problems", "findings"}
         assert list(tree["checkpoint"].values) == ["model.ckpt-10", "model.ckpt-20", "model.ckpt-30"]
         for name, variable in analyses.to_xarray()["Adam"].data_vars.items():
             np.testing.assert_array_equal(tree["Adam"][name].values, variable.values, err_msg=str(name))
@@ -117,11 +117,12 @@ def test_xarray_opens_the_tree(tmp_path: Path, analyses: Analyses) -> None:
 
 def test_optimizers_never_collide_with_what_the_root_holds() -> None:
     """Slashes become dots, and names that are taken get an underscore."""
-    assert group_names(["trainer/opt", "trainer.opt", "path", "problems"]) == {
+    assert group_names(["trainer/opt", "trainer.opt", "path", "problems", "findings"]) == {
         "trainer/opt": "trainer.opt",
         "trainer.opt": "trainer.opt_",
         "path": "path_",
         "problems": "problems_",
+        "findings": "findings_",
     }
 
 

@@ -16,8 +16,8 @@ EPSILON = Kind(
     severity=Severity.WARNING,
     condition="The share of touched elements with √v < ε (at this rule's place of ε) is at least epsilon_dominated.",
     why="Where √v is below ε the update is no longer normalised: it shrinks with the gradient, down to nothing.",
-    action="Lower ε, or see why these gradients are so small; a bias right before a normalisation layer has none by "
-    "construction, and needs nothing",
+    action="Lower ε, or see why these gradients are so small; a bias right before a normalisation layer, or of "
+    "attention's keys, has none by construction, and needs nothing",
     source="Wortsman et al., arXiv 2309.14322",
     thresholds=("epsilon_dominated",),
     metrics=("epsilon_dominated",),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ckpt_inspect.findings.finding import Finding, Kind, Severity
+from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Floats, History, percent, worst_first
 from ckpt_inspect.findings.thresholds import Thresholds
 
@@ -16,8 +16,8 @@ ROUNDING = Kind(
     severity=Severity.WARNING,
     condition="The share of elements with 0 < |Δ| < ½ ulp(θ) is at least lost_in_rounding.",
     why="Added to such weights, the update rounds to nothing: they stand still although their gradient is not 0.",
-    action="See why these updates are so small: dead units, or a learning rate near its end; in a 16-bit type keep the "
-    "weights in a wider one",
+    action="See why these updates are so small: dead units, or a learning rate near its end; in a 16-bit type keep "
+    "the weights in a wider one",
     source="IEEE 754, round to nearest: θ + Δ = θ for |Δ| < ½ ulp(θ)",
     thresholds=("lost_in_rounding",),
     metrics=("lost_in_rounding",),
@@ -74,17 +74,8 @@ def find_bias_correction(history: History, thresholds: Thresholds) -> Iterator[F
     present = history.run.present[history.rows[-1]]
     is_undetermined = np.isnan(history.newest("moment_bound"))  # of the same betas and step
     inert = worst_first(present & ((correction == 0) | (np.isnan(correction) & ~is_undetermined)), -correction)
-    dtypes = history["dtype"]
     if inert:
-        kinds = ", ".join(dict.fromkeys(str(dtypes[i]) for i in inert))
-        yield history.finding(
-            INERT,
-            f"{history.counted(inert)} can't move: 1 - β2^t is 0 in {kinds} (β2 = {history.newest('beta_2'):.6g}): "
-            f"{history.named(inert)}",
-            thresholds,
-            parameters=inert,
-            evidence=[history.evidence(-1, i, bias_correction=correction[i], dtype=str(dtypes[i])) for i in inert[:12]],
-        )
+        yield from _inert(history, thresholds, inert, correction)
     far = worst_first(
         present & (np.abs(correction - 1) >= max(thresholds.bias_correction, 1e-12)), np.abs(correction - 1)
     )
@@ -98,3 +89,24 @@ def find_bias_correction(history: History, thresholds: Thresholds) -> Iterator[F
             thresholds,
             evidence=[history.evidence(-1, bias_correction=value)],
         )
+
+
+def _inert(history: History, thresholds: Thresholds, places: list[int], correction: Floats) -> Iterator[Finding]:
+    """A warning if β2 is assumed, and nothing if then the weights did move: another β2 was used."""
+    is_assumed = history.newest("beta_2_source") == "default"
+    if is_assumed and len(history) > 1 and (history["weight_rms"][-1] != history["weight_rms"][-2])[places].any():
+        return
+    dtypes = history["dtype"]
+    types = ", ".join(dict.fromkeys(str(dtypes[i]) for i in places))
+    beta_2 = f"{history.newest('beta_2'):.6g}{', assumed' if is_assumed else ''}"
+    yield history.finding(
+        INERT,
+        f"{history.counted(places)} can't move: 1 - β2^t is 0 in {types} (β2 = {beta_2}): {history.named(places)}",
+        thresholds,
+        parameters=places,
+        evidence=[
+            history.evidence(-1, i, bias_correction=correction[i], dtype=str(dtypes[i])) for i in places[:MOST_EVIDENCE]
+        ],
+        severity=Severity.WARNING if is_assumed else Severity.CRITICAL,
+        action="Give the β2 that was used (--beta-2)" if is_assumed else "",
+    )

@@ -95,25 +95,23 @@ def find_bound_violations(history: History, thresholds: Thresholds) -> Iterator[
     figures = [f"{ratios[i]:.3g} > {bound[i]:.3g}" for i in places]
     assumed = [n for n in ("beta_1", "beta_2") if history[f"{n}_source"][row] == "default"]
     betas = ", ".join(f"{n} = {history[n][row]:.6g} ({history[f'{n}_source'][row]})" for n in ("beta_1", "beta_2"))
-    if assumed:
-        severity, action = (
-            Severity.WARNING,
-            f"Give the {' and '.join(assumed)} that the training used: likely not the default",
+    severity, action, told = Severity.CRITICAL, "", ""
+    if _may_repeat_rows(history, row, places):
+        severity, action = Severity.INFO, "Nothing, if these are embeddings; else don't trust these tensors' state"
+        told = (
+            "; where a batch repeats a row of an embedding, Keras 3 squares each part, so that v is that much smaller"
         )
+    elif assumed:
+        severity = Severity.WARNING
+        action = f"Give the {' and '.join(assumed)} that the training used: likely not the default"
     elif len(places) == np.count_nonzero(history.run.present[history.rows[row]]):
-        severity, action = (
-            Severity.CRITICAL,
-            "Check the rule and the betas: every tensor is concerned, so the formula is not this one's",
-        )
+        action = "Check the rule and the betas: every tensor is concerned, so the formula is not this one's"
     else:
-        severity, action = (
-            Severity.CRITICAL,
-            "Don't trust these tensors' state: damaged, or paired with another's moment",
-        )
+        action = "Don't trust these tensors' state: damaged, or paired with another's moment"
     yield history.finding(
         BOUND,
         f"In {history.at(row)}, |m|/√v exceeds its bound in {history.counted(places, row)}, for {betas}: "
-        f"{history.named(places, figures)}",
+        f"{history.named(places, figures)}{told}",
         thresholds,
         rows=rows.tolist(),
         parameters=places,
@@ -123,3 +121,14 @@ def find_bound_violations(history: History, thresholds: Thresholds) -> Iterator[
         severity=severity,
         action=action,
     )
+
+
+def _may_repeat_rows(history: History, row: int, places: list[int]) -> bool:
+    """Whether these may be embeddings of Keras 3, and something else obeys the bound.
+
+    Keras 3 (measured on 3.0 to 3.15 with TensorFlow) doesn't add up the slices of a sparse gradient before it squares
+    them: r parts g of a row's gradient go into v as r·g², into m as r·g, so that |m|/√v may exceed its bound by √r.
+    """
+    axes = [str(shape).count(",") + 1 for shape in history["shape"]]
+    is_all = len(places) == np.count_nonzero(history.run.present[history.rows[row]])
+    return history["family"][row] == "keras3" and not is_all and all(axes[i] == 2 for i in places)

@@ -17,8 +17,8 @@ ASSUMED = Kind(
     id="hyperparameters-assumed",
     title="Hyperparameters assumed",
     severity=Severity.INFO,
-    condition="beta_1, beta_2, epsilon or weight_decay has the source default in the newest checkpoint, and no "
-    "other checkpoint of the run holds it.",
+    condition="beta_1, beta_2, epsilon or weight_decay has the source default in the newest checkpoint, and no other "
+    "checkpoint of the run holds it.",
     why="The file doesn't hold them, so the implementation's defaults stand in, and what follows from other values "
     "is off by as much as they differ.",
     action="Give those that were used",

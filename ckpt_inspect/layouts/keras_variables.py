@@ -44,6 +44,10 @@ SCALARS = {
     "_u_product": "u_product",
 }
 COUNTERS = ("_iterations", "iterations")
+SEPARATE_LISTS = (
+    "_momentums", "_velocities", "_velocity_hats", "_m", "_u", "_accumulators", "_average_gradients",
+    "_model_variables_moving_average",
+)  # fmt: skip
 COPIES = {"target", "average", "averaged", "ema", "shadow", "teacher", "old", "frozen", "copy", "best"}
 """Words in the names of networks that are copies of a trained one."""
 
@@ -88,10 +92,10 @@ def find(
     carries one."""
     found = []
     for node in graph.nodes:
-        if "_variables" not in node.children or not ({"_iterations", "iterations", "_index_dict"} & set(node.children)):
+        if not ({"_iterations", "iterations", "_index_dict"} & set(node.children)) or not _has_lists(node):
             continue
         inner = graph.child(node, "inner_optimizer")
-        if inner is not None and "_variables" in inner.children:
+        if inner is not None and _has_lists(inner):
             continue  # Keras 3's LossScaleOptimizer: its own counter and rate stay 0, the inner optimizer answers
         wrapper = next((n for n in graph.nodes if n.children.get("inner_optimizer") == node.index), None)
         compiled = graph.nodes[0].children.get("optimizer")
@@ -100,12 +104,27 @@ def find(
     return found
 
 
+def _has_lists(node: Node) -> bool:
+    return "_variables" in node.children or bool(set(SEPARATE_LISTS) & set(node.children))
+
+
+def _members(checkpoint: Checkpoint, graph: ObjectGraph, node: Node) -> list[Node]:
+    """The optimizer's variables in their order; of TF 2.9's experimental optimizers, which have no list of all, by
+    turns."""
+    if "_variables" in node.children:
+        listed = graph.list_of(node, "_variables")
+    else:
+        lists = [graph.list_of(node, name) for name in SEPARATE_LISTS if name in node.children]
+        listed = [members[i] for i in range(max(map(len, lists))) for members in lists if i < len(members)]
+    return [n for n in listed if n.key in checkpoint.tensors]
+
+
 def _read_optimizer(
     checkpoint: Checkpoint, graph: ObjectGraph, node: Node, config: OptimizerConfig | None, config_where: str
 ) -> FoundOptimizer:
     is_keras3 = "_trainable_variables" in node.children
     family: Family = "keras3" if is_keras3 else "keras2"
-    members = [n for n in graph.list_of(node, "_variables") if n.key in checkpoint.tensors]
+    members = _members(checkpoint, graph, node)
     names = graph.variables_by_full_name
     parsed = [
         (n, slot)

@@ -90,11 +90,14 @@ def _read_optimizer(
         pairs = [(p.slots["first_moment"], p.slots["second_moment"]) for p in moments if set(p.slots) >= PAIR]
         reading = tell_adamax(checkpoint, reading, pairs)
     problems: list[Problem] = []
-    counter = _key(checkpoint, graph, node, "iter") or (_key(checkpoint, graph, wrapper, "iter") if wrapper else None)
+    # a wrapper that averages steps for the optimizer inside, whose own counter stays 0 where it has one
+    averages = wrapper is not None and any(s.name in AVERAGE_SLOTS for s in wrapper.slots)
+    counters = [_key(checkpoint, graph, n, "iter") for n in ((wrapper, node) if averages else (node, wrapper)) if n]
+    counter = next((c for c in counters if c is not None), None)
     if counter is None and not is_tf1:
         counter, problem = _shared_counter(checkpoint, graph, node)
         problems += [problem] if problem else []
-    if wrapper is not None and any(s.name in AVERAGE_SLOTS for s in wrapper.slots):
+    if wrapper is not None and averages:
         problems.append(
             Problem(
                 "averaged-weights",

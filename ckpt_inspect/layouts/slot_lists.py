@@ -75,18 +75,16 @@ def _lay_out(
     def take(n: int) -> tuple[int, ...]:
         return tuple(next(indices) for _ in range(n))
 
-    if has_ema and has_accumulators:  # one of each for each weight in turn
-        both = take(2 * count)
-        averages, accumulators = both[::2], both[1::2]
-    else:
-        averages = take(count if has_ema else 0)
-        accumulators = take(count if has_accumulators else 0)
+    extras = take(count * (has_ema + has_accumulators))
     u_product = take(1)[0] if u_product_place == "before" else None
     pairs = take(2 * count)
     maxima = take(count if has_maxima else 0)
     u_product = take(1)[0] if u_product_place == "after" else u_product
     first, second = pairs[::2], pairs[1::2]
     shapes = [specs[i].shape for i in first]
+    averages, accumulators = extras[: count * has_ema], extras[count * has_ema :]
+    if has_ema and has_accumulators and [specs[i].shape for i in averages] != shapes:
+        averages, accumulators = extras[::2], extras[1::2]  # earlier releases of Keras 3 took turns
     blocks = (second, averages, accumulators, maxima)
     if any(block and [specs[i].shape for i in block] != shapes for block in blocks):
         return None

@@ -92,7 +92,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 NUMERIC_ROOMS = ("update_rules", "histograms", "summaries", "kernels", "medians", "beta_powers", "schedules", "errors")
 """Mathematics: numpy, the standard library and nothing of other packages."""
-HEAVY = {"tensorflow", "keras", "pandas", "seaborn", "matplotlib", "rich", "xarray", "h5py", "h5netcdf"}
+HEAVY = {
+    "tensorflow", "tensorboard", "keras", "pandas", "pyarrow", "seaborn", "matplotlib", "rich", "xarray", "h5py",
+    "h5netcdf",
+}  # fmt: skip
 NO_NOUNS = {"utils", "util", "helpers", "helper", "base", "common", "manager", "managers", "misc", "core", "lib"}
 
 

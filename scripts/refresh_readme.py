@@ -3,8 +3,8 @@
 
     python scripts/refresh_readme.py        writes README.md
 
-In a ```console block the lines after `$ ` are commands, and the lines below each are what it prints (stderr last), with
-`...` for a part left out. A ```python block runs as a program; a ```text block right behind it is what it prints. All
+In a ```console block the lines after `$ ` are commands, and the lines below each are what it prints, with `...` for
+a part left out. A ```python block runs as a program; a ```text block right behind it is what it prints. All
 run in one scratch folder, in which `fixtures` is the repository's.
 """
 
@@ -49,10 +49,12 @@ def _refreshed_block(found: re.Match[str], folder: Path) -> str:
 def _output(command: list[str], folder: Path) -> str:
     scripts = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "PYTHONWARNINGS": "error"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    if "Traceback" in done.stderr:
-        raise RuntimeError(f"{command}: {done.stderr}")
-    text = re.sub(r"[ \t]+$", "", done.stdout.rstrip("\n") + "\n" + done.stderr, flags=re.M).strip("\n")
+    done = subprocess.run(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if "Traceback" in done.stdout:
+        raise RuntimeError(f"{command}: {done.stdout}")
+    text = re.sub(r"[ \t]+$", "", done.stdout, flags=re.M).strip("\n")
     return f"{text}\n" if text else ""
 
 

@@ -98,7 +98,9 @@ def overview(
     unreadable: tuple[Problem, ...] = ()
     try:
         states = optimizer_states(checkpoint, given)
-    except (DamagedFileError, NotFoundError) as error:  # the index lists names and shapes all the same
+    except (DamagedFileError, NotFoundError) as error:
+        if isinstance(error, NotFoundError) and not any(p.severity == "error" for p in checkpoint.problems):
+            raise  # what was asked for isn't there, rather than a shard: of one, the index lists names and shapes still
         states = ()
         unreadable = (
             Problem(STATE_UNREADABLE, str(error), "names and shapes are shown as the index lists them", "error"),

@@ -136,7 +136,9 @@ _FORMULAS: Mapping[str, tuple[str, str, str]] = {
     ),
     "moment_bound": (
         "(1-β1)/√(1-β2)·√Σ_{j<t} (β1²/β2)^j; 7.27 at (0.9, 0.999) for t → ∞",
-        "What gradients of any kind can make of |m|/√v; a violation means wrong pairing, a wrong beta, or damage.",
+        "What gradients of any kind can make of |m|/√v; a violation means wrong pairing, a wrong beta, or damage; or "
+        "an embedding under Keras 3, which squares each part of a sparse gradient by itself where a batch repeats "
+        "rows.",
         "Cauchy and Schwarz",
     ),
     "bias_correction": (

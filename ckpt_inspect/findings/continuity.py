@@ -141,16 +141,23 @@ class _Interval:
         return float(self.factor**-0.5)
 
 
-def _interval(history: History, before: int, after: int) -> _Interval | None:
-    """None where the number of updates or β2 is not known, or the rule's v doesn't decay by it."""
-    start, stop = history.steps[before], history.steps[after]
-    rules, beta_2 = history["rule"], float(history["beta_2"][after])
-    if start is None or stop is None or stop <= start or not 0 < beta_2 < 1:
-        return None
-    if rules[before] != rules[after] or rules[after] not in _DECAYING:
-        return None
-    factor = beta_2 ** (stop - start)
-    return _Interval(before, after, stop - start, factor) if factor > 0 else None
+class _Intervals:
+    """All that can be had of a history; what is looked up for each is looked up once."""
+
+    def __init__(self, history: History) -> None:
+        self._steps = history["step"].tolist()
+        self._rules = history["rule"].tolist()
+        self._beta_2 = history["beta_2"].tolist()
+
+    def between(self, before: int, after: int) -> _Interval | None:
+        """None where the number of updates or β2 is not known, or the rule's v doesn't decay by it."""
+        start, stop, beta_2 = self._steps[before], self._steps[after], self._beta_2[after]
+        if not 0 <= start < stop or not 0 < beta_2 < 1:
+            return None
+        if self._rules[before] != self._rules[after] or self._rules[after] not in _DECAYING:
+            return None
+        factor = beta_2 ** (stop - start)
+        return _Interval(before, after, stop - start, factor) if factor > 0 else None
 
 
 def find_resets(history: History, thresholds: Thresholds) -> Iterator[Finding]:
@@ -177,14 +184,15 @@ def find_lost_state(history: History, thresholds: Thresholds) -> Iterator[Findin
     sample: Floats = history["second_moment_sample"]
     lost: dict[int, Bools] = {}
     broken: dict[int, Bools] = {}
+    intervals = _Intervals(history)
+    is_half = np.array([str(dtype) in ("float16", "bfloat16") for dtype in history["dtype"]])
     for row in range(1, len(history)):
-        interval = _interval(history, row - 1, row)
+        interval = intervals.between(row - 1, row)
         if interval is None:
             continue
         floor = sample[interval.before] * interval.factor
         now = sample[interval.after]
         is_telling = (floor > _SMALLEST_SQUARE) & ~np.isnan(now)
-        is_half = np.array([str(dtype) in ("float16", "bfloat16") for dtype in history["dtype"]])
         is_telling &= ~is_half[:, None]
         # Tensors that are 0 throughout in the later checkpoint have vanished, which is told already
         below = is_telling & (now < floor * (1 - 1e-3 - interval.tolerance))
@@ -242,7 +250,8 @@ def _vanished(history: History, thresholds: Thresholds) -> Iterator[Finding]:
 def find_starved(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     """Between the newest checkpoint and the last one that is far enough back for E to have grown."""
     newest = len(history) - 1
-    intervals = (_interval(history, before, newest) for before in reversed(range(newest)))
+    every = _Intervals(history)
+    intervals = (every.between(before, newest) for before in reversed(range(newest)))
     needed = max(thresholds.starved_inflation, 1.0)
     interval = next((i for i in intervals if i and i.inflation >= needed and i.updates >= _FEWEST_UPDATES), None)
     if interval is None:

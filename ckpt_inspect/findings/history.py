@@ -90,6 +90,7 @@ class History:
     ) -> Finding:
         """A finding about these rows and parameters, by their places."""
         places = sorted({row % len(self) for row in rows})
+        steps = self.steps
         return Finding(
             kind=kind,
             severity=kind.severity if severity is None else severity,
@@ -97,7 +98,7 @@ class History:
             optimizer=self.name,
             parameters=tuple(self.parameters[i] for i in parameters),
             checkpoints=tuple(self.checkpoints[row] for row in places),
-            steps=tuple(self.steps[row] for row in places),
+            steps=tuple(steps[row] for row in places),
             evidence=tuple(evidence),
             limits=thresholds.limits(kind.thresholds),
             action=action or kind.action,

@@ -58,13 +58,13 @@ COMMON_BETA_1 = (
 SMALLEST = float(np.finfo(np.float32).tiny)
 """Below this TensorFlow's kernels flush to zero: a power there has underflowed."""
 NEARLY = 0.02
-"""How far from a whole number the count may come out where the other power agrees."""
+"""How far from a whole number a count may come out, beside the drift, to be looked at."""
 DRIFT = 3e-7
 """Relative error of a running float32 product is below this times the root of the number of factors."""
 TELLING = 0.9996
 """Up to this beta, equality to the last bit is no chance: fewer than one float in 5,000 is a power of it."""
-LIKELY_COUNT = 200_000
-"""Above, one float in 100 being a power of 0.99999 is too many to believe in equality alone."""
+LIKELY = 0.99995
+"""Up to this beta, equality to the last bit is believed; one float in 100 being a power of 0.99999 is too many."""
 MOST_UPDATES = 10_000_000
 
 
@@ -190,12 +190,12 @@ def _count(power: float, candidates: tuple[float, ...], other: float | None, oth
         if not 0.5 <= exponent <= MOST_UPDATES:
             continue
         count, is_exact = _nearest_count(power, base, beta, exponent)
-        if not is_exact and abs(exponent - count) > NEARLY:
+        if not is_exact and not _is_nearly(power, base, count):
             continue
         found = _Count(power, count, beta, is_exact, other is not None and _agrees(other, count, other_beta))
         if is_exact and base <= TELLING:
             return found
-        is_likely = is_exact and count <= LIKELY_COUNT
+        is_likely = is_exact and base <= LIKELY
         if (found.agrees or is_likely or len(candidates) == 1) and (best is None or found.convinces_more_than(best)):
             best = found
     return best
@@ -226,8 +226,18 @@ def _nearest_count(power: float, base: float, beta: float, exponent: float) -> t
 def _agrees(power: float, count: int, beta: float | None) -> bool:
     """Whether the other power is the same power of a number that people use (or of the known one)."""
     bases = (float(np.float32(b)) for b in ((beta,) if beta is not None else COMMON_BETA_1 + COMMON_BETA_2))
-    slack = 1e-6 + DRIFT * math.sqrt(count)
-    return any(abs(math.log(power) - count * math.log(b)) <= slack for b in bases if 0 < b < 1)
+    return any(abs(math.log(power) - count * math.log(b)) <= _slack(count) for b in bases if 0 < b < 1)
+
+
+def _is_nearly(power: float, base: float, count: int) -> bool:
+    """Whether the power is base**count to rounding, and rounding leaves no other count in question."""
+    slack = _slack(count)
+    return abs(math.log(power) - count * math.log(base)) <= slack <= NEARLY * -math.log(base)
+
+
+def _slack(count: int) -> float:
+    """By how much the logarithm of a float32 power of that many factors may be off."""
+    return 1e-6 + DRIFT * math.sqrt(count)
 
 
 def _root(power: float, count: int, common: tuple[float, ...]) -> float | None:

@@ -399,7 +399,20 @@ def test_repeated_rows_of_an_embedding_may_exceed_the_bound(tmp_path: Path) -> N
     assert "Keras 3 squares each part" in found.title
     (tmp_path / "older").mkdir()
     run.save(tmp_path / "older" / "m-1.h5")
-    assert the("moment-bound-violated", findings_of(analyze(tmp_path / "older"))).severity is Severity.CRITICAL
+    older = the("moment-bound-violated", findings_of(analyze(tmp_path / "older")))
+    assert older.severity is Severity.WARNING
+    assert "an experimental optimizer of TF 2.9" in older.title
+
+
+def test_one_damaged_tensor_is_told_from_wrong_betas(tmp_path: Path) -> None:
+    """A bias can't have repeated rows: it is damaged, and the betas are cleared by the other tensors."""
+    run = AdamRun().train(30)
+    run.second["third/bias"] *= 1e-4
+    run.save(tmp_path / "m-30.h5", keras="3.8.0")
+    found = the("moment-bound-violated", findings_of(analyze(tmp_path)))
+    assert found.severity is Severity.CRITICAL
+    assert found.parameters == ("third/bias",)
+    assert found.action.startswith("Don't trust these tensors' state")
 
 
 def test_what_an_assumed_beta_makes_inert_is_no_certainty(tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ BOUND = Kind(
 
 KINDS = (NONFINITE, NEGATIVE, BOUND)
 
+_WHO_REPEATS = {True: "Keras 3", False: "an experimental optimizer of TF 2.9"}
+
 _SMALLEST_SQUARE = 1e-36
 """Second moments below this have few digits left in float32, or none, so that the bound can't be held against them."""
 
@@ -96,11 +98,14 @@ def find_bound_violations(history: History, thresholds: Thresholds) -> Iterator[
     assumed = [n for n in ("beta_1", "beta_2") if history[f"{n}_source"][row] == "default"]
     betas = ", ".join(f"{n} = {history[n][row]:.6g} ({history[f'{n}_source'][row]})" for n in ("beta_1", "beta_2"))
     severity, action, told = Severity.CRITICAL, "", ""
-    if _may_repeat_rows(history, row, places):
-        severity, action = Severity.INFO, "Nothing, if these are embeddings; else don't trust these tensors' state"
+    is_usual = history["family"][row] == "keras3"
+    if _may_repeat_rows(history, row, places) and (is_usual or not assumed):
+        severity = Severity.INFO if is_usual else Severity.WARNING
+        action = "Nothing, if these are embeddings; else don't trust these tensors' state"
         told = (
-            "; where a batch repeats a row of an embedding, Keras 3 squares each part, so that v is that much smaller"
+            f"; where a batch repeats a row of an embedding, {_WHO_REPEATS[is_usual]} squares each part, so that v is "
         )
+        told += "that much smaller" + ("; or other betas were used than those assumed" if assumed else "")
     elif assumed:
         severity = Severity.WARNING
         action = f"Give the {' and '.join(assumed)} that the training used: likely not the default"
@@ -124,11 +129,12 @@ def find_bound_violations(history: History, thresholds: Thresholds) -> Iterator[
 
 
 def _may_repeat_rows(history: History, row: int, places: list[int]) -> bool:
-    """Whether these may be embeddings of Keras 3, and something else obeys the bound.
+    """Whether these may be embeddings of such a Keras, and something else obeys the bound.
 
-    Keras 3 (measured on 3.0 to 3.15 with TensorFlow) doesn't add up the slices of a sparse gradient before it squares
+    Keras 3 (measured on 3.0 to 3.15 with TensorFlow; and TF 2.9's experimental optimizers, of the same family as Keras
+    2.11's, which are sound) doesn't add up the slices of a sparse gradient before it squares
     them: r parts g of a row's gradient go into v as r·g², into m as r·g, so that |m|/√v may exceed its bound by √r.
     """
     axes = [str(shape).count(",") + 1 for shape in history["shape"]]
     is_all = len(places) == np.count_nonzero(history.run.present[history.rows[row]])
-    return history["family"][row] == "keras3" and not is_all and all(axes[i] == 2 for i in places)
+    return history["family"][row] in ("keras2", "keras3") and not is_all and all(axes[i] == 2 for i in places)

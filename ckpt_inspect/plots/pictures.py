@@ -19,5 +19,5 @@ def page_picture(png: bytes, top: float) -> tuple[bytes, int, int]:
     cut = whole.crop((0, min(round(top), whole.height - 1), whole.width, whole.height))
     few = cut.quantize(COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
-    few.save(buffer, "png", optimize=False, compress_level=9)
+    few.save(buffer, "png")
     return buffer.getvalue(), few.width, few.height

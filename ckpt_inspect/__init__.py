@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ckpt_inspect.comparison import diff
     from ckpt_inspect.differences import Diff
     from ckpt_inspect.errors import CkptInspectError
+    from ckpt_inspect.findings import Finding, Severity, Thresholds, find_findings
     from ckpt_inspect.formats import open_checkpoint
     from ckpt_inspect.hyperparameters import Sourced
     from ckpt_inspect.optimizer_state import OptimizerState, Parameter, optimizer_states
@@ -28,14 +29,18 @@ _HOMES = {
     "Checkpoint": "checkpoint",
     "CkptInspectError": "errors",
     "Diff": "differences",
+    "Finding": "findings",
     "OptimizerState": "optimizer_state",
     "Parameter": "optimizer_state",
     "Problem": "checkpoint",
+    "Severity": "findings",
     "Sourced": "hyperparameters",
     "TensorSpec": "checkpoint",
+    "Thresholds": "findings",
     "analyze": "runs",
     "diff": "comparison",
     "find_checkpoints": "series",
+    "find_findings": "findings",
     "load": "runs",
     "open_checkpoint": "formats",
     "optimizer_states": "optimizer_state",
@@ -47,15 +52,19 @@ __all__ = [
     "Checkpoint",
     "CkptInspectError",
     "Diff",
+    "Finding",
     "OptimizerState",
     "Parameter",
     "Problem",
+    "Severity",
     "Sourced",
     "TensorSpec",
+    "Thresholds",
     "__version__",
     "analyze",
     "diff",
     "find_checkpoints",
+    "find_findings",
     "load",
     "open_checkpoint",
     "optimizer_states",

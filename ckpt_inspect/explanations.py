@@ -302,12 +302,28 @@ EXPLANATIONS: Mapping[str, Explanation] = {
 """Every explanation, by name."""
 
 
+_ALIASES: Mapping[str, str] = {
+    "e": "effective-lr",
+    "effective-learning-rate": "effective-lr",
+    "displacement": "weight-change",
+    "window-gradient-rms": "gradient-rms",
+    "inferred-beta-1": "inferred-beta",
+    "inferred-beta-2": "inferred-beta",
+    "reset": "step-reset",
+    "drift": "effective-lr-ratio",
+    "drift-of-e": "effective-lr-ratio",
+    "optimizer-state-lost": "state-lost",
+}
+"""Other names that people know them by."""
+
+
 def explain(name: str) -> tuple[Explanation, ...]:
     """Of the metric, hyperparameter or finding of that name; `-` and `_` are one, so that it may be two of them.
 
     Raises NotFoundError, with the names that are near.
     """
     plain = _plain(name.strip())
+    plain = _ALIASES.get(plain, plain)
     found = tuple(e for key, e in EXPLANATIONS.items() if _plain(key) == plain)
     if found:
         return found

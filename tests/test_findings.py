@@ -433,6 +433,20 @@ def test_what_an_assumed_beta_makes_inert_is_no_certainty(tmp_path: Path) -> Non
     assert "inert-state" not in {f.id for f in findings_of(analyses)}
 
 
+def test_decay_balances_updates_only_once_the_norm_stands_still(tmp_path: Path) -> None:
+    """The weights of a random walk under decay: at first decay takes more off than the updates add, then as much."""
+    balances = []
+    for steps in (50, 1500):
+        run = AdamRun({"a/kernel": (50, 60)}, learning_rate=1e-2, weight_decay=0.5)
+        run.train(steps, lambda _, w, rng: rng.normal(size=w.shape))
+        folder = tmp_path / str(steps)
+        folder.mkdir()
+        run.save(folder / "m.h5")
+        found = [f for f in findings_of(analyze(folder)) if f.id == "decay-equilibrium"]
+        balances.append([f.evidence[0].figures["balance"] for f in found])
+    assert balances == [[], [pytest.approx(1, rel=0.15)]]
+
+
 def test_a_checkpoint_before_the_first_update_is_passed_over(tmp_path: Path) -> None:
     """A fresh one at the start of a run is no lost state."""
     run = AdamRun()

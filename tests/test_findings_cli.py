@@ -12,7 +12,7 @@ from adam_runs import AdamRun, noise
 from test_cli import Answer
 
 from ckpt_inspect.errors import NotFoundError
-from ckpt_inspect.explanations import EXPLANATIONS, explain
+from ckpt_inspect.explanations import _ALIASES, EXPLANATIONS, explain
 from ckpt_inspect.findings import KINDS, THRESHOLDS
 from ckpt_inspect.runs import analyze, load
 from ckpt_inspect.tables import explanation_tables, finding_tables
@@ -170,6 +170,14 @@ def test_explain_tells_everything_about_a_name() -> None:
 def test_names_may_be_written_in_several_ways(name: str) -> None:
     """Hyphens, underscores, blanks and capitals."""
     assert [e.name for e in explain(name)] == ["update_to_weight"]
+
+
+def test_other_names_lead_to_the_same() -> None:
+    """Each alias is of something, and hides no name."""
+    plain = {name.replace("_", "-") for name in EXPLANATIONS}
+    assert set(_ALIASES.values()) <= plain
+    assert not set(_ALIASES) & plain
+    assert [e.name for e in explain("displacement")] == ["weight_change"]
 
 
 def test_explain_alone_lists_all_names() -> None:

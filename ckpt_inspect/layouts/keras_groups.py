@@ -152,7 +152,7 @@ def _read_rule(config: OptimizerConfig | None, label: str, reading: SlotReading 
     if named is not None:
         return RuleReading(named, True, f"the optimizer is named {label!r}, the class's own name")
     where = "variables in pairs of one shape, as first and second moments are"
-    return RuleReading("adam", False, where, ("adamw", "lamb", "adamax"))
+    return RuleReading("adam", False, where, ("adamw", "lamb", "adamax", "nadam"))
 
 
 def _moments(keys: Sequence[str], reading: SlotReading) -> list[tuple[str, str]]:

@@ -104,7 +104,7 @@ def test_xarray_opens_a_group_with_labelled_dimensions(tmp_path: Path, analyses:
 
 
 def test_xarray_opens_the_tree(tmp_path: Path, analyses: Analyses) -> None:
-    """`open_datatree`: the root's checkpoints, a group an optimizer, problems and findings; the same as `to_xarray()`."""
+    """`open_datatree`: the root's checkpoints, a group an optimizer, problems, findings; the same as `to_xarray()`."""
     xarray = pytest.importorskip("xarray")
     pytest.importorskip("h5netcdf")
     save(analyses, tmp_path / "s.h5")

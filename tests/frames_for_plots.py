@@ -68,28 +68,46 @@ def make_frames(
                 quantiles = np.full(9, np.nan) if missing else quantiles
                 untouched = 1.0 if is_damaged and position == 1 else float(0.3 * (position % 7 == 3) * (1 - progress))
                 head = {
-                    "checkpoint": f"ckpt-{index + 1}", "checkpoint_index": index, "optimizer": optimizer,
-                    "step": 100 * (index + 1) if has_steps else pd.NA, "parameter": name,
+                    "checkpoint": f"ckpt-{index + 1}",
+                    "checkpoint_index": index,
+                    "optimizer": optimizer,
+                    "step": 100 * (index + 1) if has_steps else pd.NA,
+                    "parameter": name,
                 }
                 columns = ("min", "q01", "q05", "q25", "median", "q75", "q95", "q99", "max")
-                rows.append({
-                    **head, "rule": "adam", "layout": "keras-3",
-                    "learning_rate": np.nan if alpha is None else alpha,
-                    "learning_rate_source": "unknown" if alpha is None else source,
-                    "beta_1": 0.9, "beta_1_source": "config", "beta_2": 0.999, "beta_2_source": "config",
-                    "epsilon": 1e-7, "epsilon_source": "default",
-                    "weight_decay": np.nan, "weight_decay_source": "unknown",
-                    "shape": shape, "dtype": "float32", "size": size,
-                    **{f"effective_lr_{column}": q for column, q in zip(columns, quantiles, strict=True)},
-                    "effective_lr_mean": quantiles[4] * 1.1,
-                    "untouched": untouched,
-                    "epsilon_dominated": float(0.6 * (position % 5 == 4) * progress),
-                    "lost_in_rounding": float(0.05 * (position % 9 == 2)),
-                    "nonfinite": 0,
-                    "update_rms": 1e-4, "update_max": 1e-3, "weight_rms": 0.0 if shape == "16" and index == 0 else 0.05,
-                    "update_to_weight": np.nan if missing else 10 ** (-3 + 0.7 * (position % 3 - 1) - progress + wave),
-                    "signal_to_noise": 0.3,
-                })
+                rows.append(
+                    {
+                        **head,
+                        "rule": "adam",
+                        "layout": "keras-3",
+                        "learning_rate": np.nan if alpha is None else alpha,
+                        "learning_rate_source": "unknown" if alpha is None else source,
+                        "beta_1": 0.9,
+                        "beta_1_source": "config",
+                        "beta_2": 0.999,
+                        "beta_2_source": "config",
+                        "epsilon": 1e-7,
+                        "epsilon_source": "default",
+                        "weight_decay": np.nan,
+                        "weight_decay_source": "unknown",
+                        "shape": shape,
+                        "dtype": "float32",
+                        "size": size,
+                        **{f"effective_lr_{column}": q for column, q in zip(columns, quantiles, strict=True)},
+                        "effective_lr_mean": quantiles[4] * 1.1,
+                        "untouched": untouched,
+                        "epsilon_dominated": float(0.6 * (position % 5 == 4) * progress),
+                        "lost_in_rounding": float(0.05 * (position % 9 == 2)),
+                        "nonfinite": 0,
+                        "update_rms": 1e-4,
+                        "update_max": 1e-3,
+                        "weight_rms": 0.0 if shape == "16" and index == 0 else 0.05,
+                        "update_to_weight": np.nan
+                        if missing
+                        else 10 ** (-3 + 0.7 * (position % 3 - 1) - progress + wave),
+                        "signal_to_noise": 0.3,
+                    }
+                )
                 if not missing:
                     ends = np.floor((centre + np.array([-3.2, 3.2]) * spread) * BINS_PER_DECADE)
                     edges = np.arange(ends[0], ends[1] + 2)
@@ -97,16 +115,23 @@ def make_frames(
                     counts = np.round(mass / mass.sum() * size * (1 - untouched)).astype(int)
                     for low, count in zip(edges[:-1], counts, strict=True):
                         if count:
-                            bins.append({
-                                **head, "low": factor * 10 ** (low / BINS_PER_DECADE),
-                                "high": factor * 10 ** ((low + 1) / BINS_PER_DECADE), "count": count,
-                            })
+                            bins.append(
+                                {
+                                    **head,
+                                    "low": factor * 10 ** (low / BINS_PER_DECADE),
+                                    "high": factor * 10 ** ((low + 1) / BINS_PER_DECADE),
+                                    "count": count,
+                                }
+                            )
                 for element in range(SAMPLES):
                     noise = 0.05 * np.sin(20 * progress + element)
-                    samples.append({
-                        **head, "element": element * (size // SAMPLES),
-                        "effective_lr": factor * 10 ** (centre + elements[element] + noise),
-                    })
+                    samples.append(
+                        {
+                            **head,
+                            "element": element * (size // SAMPLES),
+                            "effective_lr": factor * 10 ** (centre + elements[element] + noise),
+                        }
+                    )
     frames = {"parameters": pd.DataFrame(rows), "histogram": pd.DataFrame(bins), "sample": pd.DataFrame(samples)}
     for frame in frames.values():
         frame["step"] = frame["step"].astype("Int64")

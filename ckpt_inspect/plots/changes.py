@@ -49,9 +49,11 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B") -> Figure:
         lambda characters: short_labels(names[:MOST_ROWS], characters, len(shared_prefix(names))),
         [(_LR_LABEL, 1.25), (_WEIGHT_LABEL, 1.0), (_MOMENT_LABEL, 1.0)],
         key=[
-            Key("dot", style.MUTED, "E in A"), Key("dot", style.MAIN, "E in B, where it rose"),
+            Key("dot", style.MUTED, "E in A"),
+            Key("dot", style.MAIN, "E in B, where it rose"),
             Key("dot", style.ALERT, "E in B, where it fell"),
-            Key("dot", style.RUN_COLORS[2], "first moment"), Key("dot", style.RUN_COLORS[3], "second moment"),
+            Key("dot", style.RUN_COLORS[2], "first moment"),
+            Key("dot", style.RUN_COLORS[3], "second moment"),
         ],
         width=12.5,
     )
@@ -68,8 +70,15 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B") -> Figure:
     for row, status in enumerate(shown["status"]):
         if status in STATUSES:
             weights.text(
-                0.02, row, STATUSES[status], transform=weights.get_yaxis_transform(), va="center_baseline",
-                color=style.MUTED, fontsize=style.SMALL_SIZE, style="italic", gid="status",
+                0.02,
+                row,
+                STATUSES[status],
+                transform=weights.get_yaxis_transform(),
+                va="center_baseline",
+                color=style.MUTED,
+                fontsize=style.SMALL_SIZE,
+                style="italic",
+                gid="status",
             )
     return rows.page.figure
 

@@ -45,7 +45,11 @@ def plot_distributions(chapter: Chapter) -> Figure:
     if len(groups) < len(chapter.parameters):
         note += f" Rows gather {len(chapter.parameters)} parameters by the model's structure (how many, in brackets)."
     page = Page(
-        QUESTION, chapter.subtitle, note, width=_WIDTH, height=height + 0.6,
+        QUESTION,
+        chapter.subtitle,
+        note,
+        width=_WIDTH,
+        height=height + 0.6,
         key=[*(entry for _, entry, _ in curves), *_nominal_key(chapter, nominal)],
     )
     width = _WIDTH - left - MARGIN - 0.15

@@ -59,14 +59,10 @@ def plot_layers_by_step(chapter: Chapter) -> Figure:
         note += f" All {len(order)} parameters have a row; labels name branches of the model (how many, in brackets)."
     if len(chapter.runs) > MOST_RUNS:
         note += f" The first {MOST_RUNS} of {len(chapter.runs)} runs."
-    page = Page(
-        QUESTION, chapter.subtitle, note, width=layout.page, height=_BAR + 0.2 + layout.height + 0.52
-    )
+    page = Page(QUESTION, chapter.subtitle, note, width=layout.page, height=_BAR + 0.2 + layout.height + 0.52)
     norm = LogNorm(low, high)
     for position, (run, values) in enumerate(zip(runs, medians, strict=True)):
-        axes = page.axes(
-            layout.left + position * (layout.width + layout.gap), _BAR + 0.2, layout.width, layout.height
-        )
+        axes = page.axes(layout.left + position * (layout.width + layout.gap), _BAR + 0.2, layout.width, layout.height)
         mesh = _draw(axes, values, norm)
         if len(runs) > 1:
             axes.set_title(shorten(run.name, int(layout.width * 12)), loc="left", color=style.INK)
@@ -76,8 +72,12 @@ def plot_layers_by_step(chapter: Chapter) -> Figure:
             label_groups(axes, groups, labels, layout.height)
         if len(runs) == 1:
             _write_numbers(axes, chapter, run, groups, layout)
-    page.label_x(chapter.x_label, layout.left, len(runs) * (layout.width + layout.gap) - layout.gap,
-                 _BAR + 0.2 + layout.height + 0.28)
+    page.label_x(
+        chapter.x_label,
+        layout.left,
+        len(runs) * (layout.width + layout.gap) - layout.gap,
+        _BAR + 0.2 + layout.height + 0.28,
+    )
     _colour_bar(page, mesh, f"median {chapter.lr_label}", layout, (low, high), extend)
     return page.figure
 
@@ -113,8 +113,15 @@ def _draw(axes: Axes, values: Floats, norm: Any) -> Any:
     shown = np.ma.masked_invalid(np.where(values > 0, values, np.nan))
     style.hatch_ground(axes)
     seaborn.heatmap(
-        shown.filled(np.nan), mask=np.ma.getmaskarray(shown), norm=norm, cmap=style.MAGNITUDE, cbar=False, ax=axes,
-        xticklabels=False, yticklabels=False, rasterized=True,
+        shown.filled(np.nan),
+        mask=np.ma.getmaskarray(shown),
+        norm=norm,
+        cmap=style.MAGNITUDE,
+        cbar=False,
+        ax=axes,
+        xticklabels=False,
+        yticklabels=False,
+        rasterized=True,
     )
     return axes.collections[0]
 
@@ -154,13 +161,25 @@ def label_groups(axes: Axes, groups: Sequence[Group], labels: Sequence[str], hei
     inch = 1 / axes.bbox.width * float(axes.figure.dpi)  # in units of the axes' width
     for label, place, middle, start, end in zip(labels, places, middles, edges[:-1], edges[1:], strict=True):
         axes.text(
-            -0.16 * inch, place, label, transform=axes.get_yaxis_transform(), ha="right", va="center_baseline",
-            color=style.INK, fontsize=style.TEXT_SIZE, gid="row label",
+            -0.16 * inch,
+            place,
+            label,
+            transform=axes.get_yaxis_transform(),
+            ha="right",
+            va="center_baseline",
+            color=style.INK,
+            fontsize=style.TEXT_SIZE,
+            gid="row label",
         )
         if rows > len(groups):
             axes.plot(
-                [-0.13 * inch, -0.06 * inch, -0.06 * inch, -0.06 * inch], [place, middle, start + 0.2, end - 0.2],
-                transform=axes.get_yaxis_transform(), color=style.MUTED, lw=0.7, clip_on=False, gid="leader",
+                [-0.13 * inch, -0.06 * inch, -0.06 * inch, -0.06 * inch],
+                [place, middle, start + 0.2, end - 0.2],
+                transform=axes.get_yaxis_transform(),
+                color=style.MUTED,
+                lw=0.7,
+                clip_on=False,
+                gid="leader",
             )
 
 
@@ -177,9 +196,7 @@ def spread(middles: Floats, gap: float, rows: float) -> Floats:
             last = blocks.pop()
             blocks[-1] = blocks[-1] + last
     places = [
-        _start(block, middles, gap, rows) + gap * (position + 0.5)
-        for block in blocks
-        for position in range(len(block))
+        _start(block, middles, gap, rows) + gap * (position + 0.5) for block in blocks for position in range(len(block))
     ]
     return np.asarray(places, dtype=float)
 
@@ -202,8 +219,15 @@ def _write_numbers(axes: Axes, chapter: Chapter, run: Run, groups: Sequence[Grou
     columns = ((0.55, "newest"), (_NUMBERS - 0.05, "× first"))
     for x, heading in columns:
         axes.text(
-            1 + x * inch, 1 + 0.06 / layout.height, heading, transform=axes.transAxes, ha="right", va="bottom",
-            color=style.MUTED, fontsize=style.SMALL_SIZE, gid="heading",
+            1 + x * inch,
+            1 + 0.06 / layout.height,
+            heading,
+            transform=axes.transAxes,
+            ha="right",
+            va="bottom",
+            color=style.MUTED,
+            fontsize=style.SMALL_SIZE,
+            gid="heading",
         )
     for place, group in zip(places, groups, strict=True):
         medians = chapter.quantiles(run, group, (0.5,))[:, 0]
@@ -211,14 +235,19 @@ def _write_numbers(axes: Axes, chapter: Chapter, run: Run, groups: Sequence[Grou
         texts = ("–", "") if not known.size else (style.number(known[-1]), f"×{style.number(known[-1] / known[0])}")
         for (x, _), text in zip(columns, texts, strict=True):
             axes.text(
-                1 + x * inch, place, text, transform=axes.get_yaxis_transform(), ha="right", va="center_baseline",
-                color=style.MUTED, fontsize=style.SMALL_SIZE, gid="row number",
+                1 + x * inch,
+                place,
+                text,
+                transform=axes.get_yaxis_transform(),
+                ha="right",
+                va="center_baseline",
+                color=style.MUTED,
+                fontsize=style.SMALL_SIZE,
+                gid="row number",
             )
 
 
-def _colour_bar(
-    page: Page, mesh: Any, label: str, layout: _Layout, limits: tuple[float, float], extend: str
-) -> None:
+def _colour_bar(page: Page, mesh: Any, label: str, layout: _Layout, limits: tuple[float, float], extend: str) -> None:
     """A flat bar above the rows: its label, its ticks, and arrow heads where values lie beyond."""
     width = min(3.6, page.width - layout.left - MARGIN)
     page.text(layout.left, page.body, label, color=style.MUTED, va="top", gid="colour label")

@@ -49,7 +49,14 @@ def plot_effective_lr(chapter: Chapter) -> Figure:
                 axes.fill_between(x, q[:, 0], q[:, 4], color=color, alpha=0.14, linewidth=0)
             axes.fill_between(x, q[:, 1], q[:, 3], color=color, alpha=0.35 if is_alone else 0.15, linewidth=0)
             axes.plot(
-                x, q[:, 2], color=color, lw=1.5, marker=marker(run), ms=3, label=run.name, gid="median",
+                x,
+                q[:, 2],
+                color=color,
+                lw=1.5,
+                marker=marker(run),
+                ms=3,
+                label=run.name,
+                gid="median",
                 linestyle=run_dashes(position),
             )
         draw_nominal(axes, chapter)

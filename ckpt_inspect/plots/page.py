@@ -145,8 +145,16 @@ class Page:
         """The label that a column of axes shares on its left, broken in two where it is longer than they are high."""
         lines = wrapped([text], max(height, 1.2), style.TEXT_SIZE)
         self.text(
-            x, self.body + top + height / 2, "\n".join(lines), rotation=90, color=style.MUTED, va="center", ha="center",
-            rotation_mode="default", gid="ylabel", linespacing=1.15,
+            x,
+            self.body + top + height / 2,
+            "\n".join(lines),
+            rotation=90,
+            color=style.MUTED,
+            va="center",
+            ha="center",
+            rotation_mode="default",
+            gid="ylabel",
+            linespacing=1.15,
         )
 
     def label_x(self, text: str, left: float, width: float, top: float) -> None:

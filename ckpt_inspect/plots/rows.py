@@ -101,8 +101,13 @@ def plot_intervals(chapter: Chapter) -> Figure:
     question = "Which layers take larger steps than others?"
     row = ROW * max(1.0, 0.6 * len(chapter.runs))
     rows = Rows(
-        question, chapter.subtitle, gathered_note(chapter, groups), row_labels(chapter), [(chapter.lr_label, 1.0)],
-        key=(*key, *run_key(chapter)), row=row,
+        question,
+        chapter.subtitle,
+        gathered_note(chapter, groups),
+        row_labels(chapter),
+        [(chapter.lr_label, 1.0)],
+        key=(*key, *run_key(chapter)),
+        row=row,
     )
     (axes,) = rows.axes
     axes.set_xscale("log")

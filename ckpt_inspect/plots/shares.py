@@ -128,8 +128,11 @@ def _plot_blocks(chapter: Chapter, affected: _Affected, note: str) -> Figure:
     height = len(labels) * ROW
     right = left + 3 * (width + numbers)
     page = Page(
-        QUESTION, chapter.subtitle, note + " At right of each block: the newest share. Hatched: not known.",
-        width=right + MARGIN, height=top + height + 0.52,
+        QUESTION,
+        chapter.subtitle,
+        note + " At right of each block: the newest share. Hatched: not known.",
+        width=right + MARGIN,
+        height=top + height + 0.52,
     )
     rows = tuple(Group(label, (position,)) for position, label in enumerate(labels))
     for block, (column, label) in enumerate(SHARES):
@@ -143,8 +146,14 @@ def _plot_blocks(chapter: Chapter, affected: _Affected, note: str) -> Figure:
             label_groups(axes, rows, labels, height)
         for row, newest in enumerate(values[:, -1]):
             axes.text(
-                1 + 0.07 / width, row + 0.5, percent(float(newest)), transform=axes.get_yaxis_transform(), ha="left",
-                va="center_baseline", color=style.INK if newest >= SHOWN else style.MUTED, fontsize=style.SMALL_SIZE,
+                1 + 0.07 / width,
+                row + 0.5,
+                percent(float(newest)),
+                transform=axes.get_yaxis_transform(),
+                ha="left",
+                va="center_baseline",
+                color=style.INK if newest >= SHOWN else style.MUTED,
+                fontsize=style.SMALL_SIZE,
                 gid="row number",
             )
     page.label_x(chapter.x_label, left, right - left - numbers, top + height + 0.28)
@@ -164,8 +173,15 @@ def _draw_block(axes: Axes, values: Floats, norm: Any) -> None:
 
     style.hatch_ground(axes)
     seaborn.heatmap(
-        values, mask=np.isnan(values), norm=norm, cmap=seaborn.color_palette(style.SHARE, as_cmap=True), cbar=False,
-        ax=axes, xticklabels=False, yticklabels=False, rasterized=True,
+        values,
+        mask=np.isnan(values),
+        norm=norm,
+        cmap=seaborn.color_palette(style.SHARE, as_cmap=True),
+        cbar=False,
+        ax=axes,
+        xticklabels=False,
+        yticklabels=False,
+        rasterized=True,
     )
     for edge in range(1, len(values)):
         axes.axhline(edge, color="white", lw=0.6)
@@ -174,7 +190,14 @@ def _draw_block(axes: Axes, values: Floats, norm: Any) -> None:
 def _plot_dots(chapter: Chapter, affected: _Affected, note: str) -> Figure:
     columns = [("share of elements (%)", 1.0) for _ in SHARES]
     rows = Rows(
-        QUESTION, chapter.subtitle, note, affected.labels, columns, key=run_key(chapter), width=11.5, has_titles=True,
+        QUESTION,
+        chapter.subtitle,
+        note,
+        affected.labels,
+        columns,
+        key=run_key(chapter),
+        width=11.5,
+        has_titles=True,
         row=ROW * max(1.0, 0.6 * len(chapter.runs)),
     )
     for axes, (column, label) in zip(rows.axes, SHARES, strict=True):

@@ -76,8 +76,15 @@ def plot_update_to_weight(chapter: Chapter) -> Figure:
             if each.shape[1] > 1:
                 axes.plot(x, each, color=color, lw=0.6, alpha=0.35, gid="member")
             axes.plot(
-                x, middle(each), color=color, lw=1.5, marker=marker(run), ms=3, linestyle=run_dashes(position),
-                label=run.name, gid="ratio",
+                x,
+                middle(each),
+                color=color,
+                lw=1.5,
+                marker=marker(run),
+                ms=3,
+                linestyle=run_dashes(position),
+                label=run.name,
+                gid="ratio",
             )
         if len(chapter.runs) == 1:
             newest = float(middle(of_group[0])[-1])
@@ -98,7 +105,12 @@ def _plot_rows(chapter: Chapter) -> Figure:
     limits = style.positive_range(*(v for of_run in values for v in of_run), HEALTHY)
     note = " ".join(filter(None, (gathered_note(chapter, groups), _NOTE)))
     rows = Rows(
-        QUESTION, chapter.subtitle, note, row_labels(chapter), [(LABEL, 1.0)], key=(*_key(), *run_key(chapter)),
+        QUESTION,
+        chapter.subtitle,
+        note,
+        row_labels(chapter),
+        [(LABEL, 1.0)],
+        key=(*_key(), *run_key(chapter)),
         row=ROW * max(1.0, 0.6 * len(chapter.runs)),
     )
     (axes,) = rows.axes

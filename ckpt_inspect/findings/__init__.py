@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from ckpt_inspect.findings import adaptivity, arithmetic, continuity, damage, drift, knowledge, proportion
+from ckpt_inspect.findings import (
+    adaptivity,
+    arithmetic,
+    changes,
+    damage,
+    drift,
+    knowledge,
+    lineage,
+    proportion,
+    starvation,
+)
 from ckpt_inspect.findings.finding import SEVERITIES, Evidence, Finding, Kind, Limit, Severity
 from ckpt_inspect.findings.history import History
 from ckpt_inspect.findings.thresholds import THRESHOLDS, Thresholds
@@ -18,17 +28,17 @@ Check = Callable[[History, Thresholds], Iterable[Finding]]
 
 CHECKS: tuple[Check, ...] = (
     damage.find_damage,
-    continuity.find_resets,
-    continuity.find_lost_state,
+    lineage.find_resets,
+    lineage.find_lost_state,
     arithmetic.find_bias_correction,
     damage.find_bound_violations,
-    continuity.find_changed_hyperparameters,
+    changes.find_changed_hyperparameters,
     proportion.find_disproportion,
     drift.find_stuck_directions,
     arithmetic.find_lost_updates,
     adaptivity.find_epsilon_domination,
     adaptivity.find_untouched,
-    continuity.find_starved,
+    starvation.find_starved,
     proportion.find_decay_balance,
     drift.find_drift,
     knowledge.find_assumptions,
@@ -37,7 +47,9 @@ CHECKS: tuple[Check, ...] = (
 
 KINDS: tuple[Kind, ...] = (
     *damage.KINDS,
-    *continuity.KINDS,
+    *lineage.KINDS,
+    *changes.KINDS,
+    *starvation.KINDS,
     *arithmetic.KINDS,
     *adaptivity.KINDS,
     *proportion.KINDS,

@@ -8,6 +8,7 @@ import numpy as np
 
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
+from ckpt_inspect.findings.intervals import SMALLEST_SQUARE
 from ckpt_inspect.findings.thresholds import Thresholds
 
 NONFINITE = Kind(
@@ -51,9 +52,6 @@ KINDS = (NONFINITE, NEGATIVE, BOUND)
 
 _WHO_REPEATS = {True: "Keras 3", False: "an experimental optimizer of TF 2.9"}
 
-_SMALLEST_SQUARE = 1e-36
-"""Second moments below this have few digits left in float32, or none, so that the bound can't be held against them."""
-
 
 def find_damage(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     """Counts that must be 0, over all checkpoints."""
@@ -87,7 +85,7 @@ def find_bound_violations(history: History, thresholds: Thresholds) -> Iterator[
     excess: Floats = history["moment_ratio_max"] / history["moment_bound"] - 1
     is_half = np.array([str(dtype) in ("float16", "bfloat16") for dtype in history["dtype"]])
     slack = thresholds.moment_bound_slack * np.where(is_half, 10.0, 1.0)
-    violated: Bools = (excess > slack) & (history.quantile("second_moment", "min") > _SMALLEST_SQUARE)
+    violated: Bools = (excess > slack) & (history.quantile("second_moment", "min") > SMALLEST_SQUARE)
     (rows,) = np.nonzero(violated.any(axis=1))
     if not rows.size:
         return

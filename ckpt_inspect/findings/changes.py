@@ -1,0 +1,98 @@
+"""What was changed by hand, or by a schedule, between two checkpoints of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
+from ckpt_inspect.findings.history import Floats, History
+from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.hyperparameters import HYPERPARAMETERS
+
+CHANGED = Kind(
+    id="hyperparameters-changed",
+    title="Hyperparameters changed within the run",
+    severity=Severity.WARNING,
+    condition="beta_1, beta_2, epsilon, weight_decay or the rule, where read from the files, differ between two "
+    "checkpoints by more than one in ten thousand.",
+    why="A run seldom changes them on purpose: it was resumed with another optimizer, or these are checkpoints of "
+    "two runs.",
+    action="Make sure that these checkpoints are of one run; if not, analyse them separately",
+    source="the hyperparameters in the files",
+    metrics=("beta_1", "beta_2", "epsilon", "weight_decay", "rule"),
+)
+
+RATE_CHANGED = Kind(
+    id="learning-rate-changed",
+    title="Learning rate changed within the run",
+    severity=Severity.INFO,
+    condition="The known learning rates of two checkpoints differ by more than one in a million.",
+    why="Effective learning rates of different checkpoints differ for this reason too: compare them with the nominal "
+    "rate.",
+    action="Nothing, if it was a schedule or a callback",
+    source="the learning rates in the files",
+    metrics=("learning_rate",),
+)
+
+KINDS = (CHANGED, RATE_CHANGED)
+
+
+def find_changed_hyperparameters(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """Over the whole run, among values that were read."""
+    rates: Floats = history["learning_rate"]
+    (known,) = np.nonzero(~np.isnan(rates))
+    changes = _changes(rates, known, 1e-6)
+    if changes:
+        first, last = known[0], known[-1]
+        low, high = float(np.nanmin(rates)), float(np.nanmax(rates))
+        between = "" if {low, high} == {rates[first], rates[last]} else f", between {low:.3g} and {high:.3g}"
+        yield history.finding(
+            RATE_CHANGED,
+            f"The learning rate went from {rates[first]:.3g} in {history.at(int(first))} to {rates[last]:.3g} in "
+            f"{history.at(int(last))}{between}, changing at {len(changes)} of {len(known) - 1} checkpoints",
+            thresholds,
+            rows=changes,
+            evidence=[history.evidence(row, learning_rate=rates[row]) for row in changes[:MOST_EVIDENCE]],
+        )
+    told: list[str] = []
+    rows: set[int] = set()
+    for name in HYPERPARAMETERS:
+        if name == "learning_rate":
+            continue
+        values: Floats = history[name]
+        is_read = ~np.isin(history[f"{name}_source"].astype(str), ("default", "unknown"))
+        (known,) = np.nonzero(is_read & ~np.isnan(values))
+        changes = _changes(values, known, 1e-4)
+        told += [f"{name} to {values[row]:.6g} in {history.at(row)}" for row in changes[-1:]]
+        rows.update(changes)
+    rules = history["rule"]
+    (read,) = np.nonzero(history["rule_source"] != "default")
+    switches = [int(b) for a, b in pairwise(read) if rules[a] != rules[b]]
+    told += [f"rule to {rules[row]} in {history.at(row)}" for row in switches[-1:]]
+    rows.update(switches)
+    if told:
+        yield history.finding(
+            CHANGED,
+            f"Changed within the run: {', '.join(told)}",
+            thresholds,
+            rows=sorted(rows),
+            evidence=[
+                history.evidence(
+                    row, **{n: float(history[n][row]) for n in HYPERPARAMETERS if not np.isnan(history[n][row])}
+                )
+                for row in sorted(rows)[:MOST_EVIDENCE]
+            ],
+        )  # fmt: skip
+
+
+def _changes(values: Floats, known: NDArray[np.intp], tolerance: float) -> Sequence[int]:
+    """Rows whose value differs from the one known before it."""
+    return [
+        int(b)
+        for a, b in pairwise(known)
+        if abs(values[b] - values[a]) > tolerance * max(abs(values[a]), abs(values[b]))
+    ]

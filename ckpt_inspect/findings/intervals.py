@@ -1,0 +1,53 @@
+"""From one checkpoint of a run to a later one: how many updates, and what they leave of a second moment by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ckpt_inspect.findings.history import History
+
+SMALLEST_SQUARE = 1e-36
+"""Second moments below this may have been flushed to 0, or have few digits left in float32."""
+
+DECAYING = ("adam", "amsgrad", "adamw", "nadam", "adamax", "lamb", "radam", "lazyadam", "bert-adamw")
+"""Rules whose second moment decays by β2 at every update, or (the lazy ones) at most at every update."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """From one checkpoint of a history to the next."""
+
+    before: int
+    after: int
+    updates: int
+    factor: float
+    """β2^k: what is left of a second moment without gradients."""
+
+    @property
+    def tolerance(self) -> float:
+        """Relative; of k roundings of float32, and of implementations that take β2 for 0.999 or float32(0.999)."""
+        return 1e-6 + 3e-7 * self.updates
+
+    @property
+    def inflation(self) -> float:
+        """Of E, where no gradient came."""
+        return float(self.factor**-0.5)
+
+
+class Intervals:
+    """All that can be had of a history; what is looked up for each is looked up once."""
+
+    def __init__(self, history: History) -> None:
+        self._steps = history["step"].tolist()
+        self._rules = history["rule"].tolist()
+        self._beta_2 = history["beta_2"].tolist()
+
+    def between(self, before: int, after: int) -> Interval | None:
+        """None where the number of updates or β2 is not known, or the rule's v doesn't decay by it."""
+        start, stop, beta_2 = self._steps[before], self._steps[after], self._beta_2[after]
+        if not 0 <= start < stop or not 0 < beta_2 < 1:
+            return None
+        if self._rules[before] != self._rules[after] or self._rules[after] not in DECAYING:
+            return None
+        factor = beta_2 ** (stop - start)
+        return Interval(before, after, stop - start, factor) if factor > 0 else None

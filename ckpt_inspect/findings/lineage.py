@@ -1,0 +1,142 @@
+"""Whether one checkpoint of a run can have led to the next: steps, and second moments that fell too far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+
+from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
+from ckpt_inspect.findings.history import Bools, Floats, History, percent, worst_first
+from ckpt_inspect.findings.intervals import SMALLEST_SQUARE, Intervals
+from ckpt_inspect.findings.thresholds import Thresholds
+
+RESET = Kind(
+    id="step-reset",
+    title="Step counter fell back",
+    severity=Severity.CRITICAL,
+    condition="The optimizer's step is smaller than in the checkpoint before.",
+    why="A counter that starts anew makes the bias correction inflate or shrink the next updates, and usually the "
+    "moments are gone as well: the training was resumed without the optimizer's state, or these are checkpoints of "
+    "two runs.",
+    action="Restore the optimizer together with the model (one tf.train.Checkpoint of both, or the whole model); if "
+    "these are two runs, analyse them separately",
+    source="tensorflow/tensorflow#44670, keras-team/keras#16983, keras-team/tf-keras#70",
+    metrics=("step",),
+)
+
+LOST = Kind(
+    id="state-lost",
+    title="Optimizer state lost between two checkpoints",
+    severity=Severity.CRITICAL,
+    condition="For at least half of the sampled elements v2 < ½·β2^k·v1, k being the updates from one checkpoint to "
+    "the next; or all moments are 0 at a step above 0.",
+    why="v can't fall faster than β2 to the k: it was set back, so that the averages that training had built up are "
+    "gone.",
+    action="Restore the optimizer together with the model, and see that its variables exist before it is restored; "
+    "if these are two runs, analyse them separately",
+    source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: v2 = β2^k·v1 + (what is not negative)",
+    metrics=("second_moment_sample", "second_moment_mean"),
+)
+
+BROKEN = Kind(
+    id="lineage-broken",
+    title="Second moments that can't have come from those before",
+    severity=Severity.WARNING,
+    condition="For some of the sampled elements, but fewer than half, v2 < β2^k·v1 by more than rounding.",
+    why="v can't fall faster than β2 to the k: β2 is smaller than taken for, these checkpoints are not of one run, "
+    "or some variables were made anew.",
+    action="Give the β2 that was used (--beta-2); if it is right, compare the two checkpoints with ckpt-inspect diff",
+    source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: v2 = β2^k·v1 + (what is not negative)",
+    metrics=("second_moment_sample",),
+)
+
+KINDS = (RESET, LOST, BROKEN)
+
+
+def find_resets(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """Over the whole run."""
+    steps = history.steps
+    known = [(row, step) for row, step in enumerate(steps) if step is not None]
+    falls = [(a, b) for (a, s), (b, t) in pairwise(known) if t < s]
+    if falls:
+        a, b = falls[-1]
+        start, stop = (f"{steps[row]} in {history.checkpoints[row]}" for row in (a, b))
+        more = f" ({len(falls)} such falls in the run)" if len(falls) > 1 else ""
+        yield history.finding(
+            RESET,
+            f"The step fell from {start} to {stop}{more}",
+            thresholds,
+            rows=[row for pair in falls for row in pair],
+            evidence=[history.evidence(row) for pair in falls[-MOST_EVIDENCE:] for row in pair],
+        )
+
+
+def find_lost_state(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """Over the whole run: moments that vanished or fell faster than they can."""
+    yield from _vanished(history, thresholds)
+    sample: Floats = history["second_moment_sample"]
+    lost: dict[int, Bools] = {}
+    broken: dict[int, Bools] = {}
+    intervals = Intervals(history)
+    is_half = np.array([str(dtype) in ("float16", "bfloat16") for dtype in history["dtype"]])
+    for row in range(1, len(history)):
+        interval = intervals.between(row - 1, row)
+        if interval is None:
+            continue
+        floor = sample[interval.before] * interval.factor
+        now = sample[interval.after]
+        is_telling = (floor > SMALLEST_SQUARE) & ~np.isnan(now)
+        is_telling &= ~is_half[:, None]
+        # Tensors that are 0 throughout in the later checkpoint have vanished, which is told already
+        below = is_telling & (now < floor * (1 - 1e-3 - interval.tolerance))
+        if not below.any():
+            continue
+        is_lost = np.count_nonzero(is_telling & (now < floor / 2)) >= np.count_nonzero(is_telling) / 2
+        (lost if is_lost else broken)[interval.after] = below
+    for kind, found in ((LOST, lost), (BROKEN, broken)):
+        if found:
+            yield _lineage_finding(history, thresholds, kind, found)
+
+
+def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found: dict[int, Bools]) -> Finding:
+    row, below = max(found.items())
+    shares: Floats = below.sum(axis=1) / np.maximum((~np.isnan(history["second_moment_sample"][row])).sum(axis=1), 1)
+    places = worst_first(shares > 0, shares)
+    before, after = history.steps[row - 1], history.steps[row]
+    more = f" ({len(found)} such pairs in the run)" if len(found) > 1 else ""
+    return history.finding(
+        kind,
+        f"From {history.at(row - 1)} to {history.at(row)} v fell faster than {history.newest('beta_2'):.6g}^"
+        f"{(after or 0) - (before or 0)} in {history.counted(places, row)}: "
+        f"{history.named(places, [percent(shares[i]) for i in places])} of their sampled elements{more}",
+        thresholds,
+        rows=[r for later in found for r in (later - 1, later)],
+        parameters=places,
+        evidence=[
+            history.evidence(
+                row, i,
+                share_below_bound=shares[i],
+                second_moment_mean_before=history["second_moment_mean"][row - 1, i],
+                second_moment_mean=history["second_moment_mean"][row, i],
+            )
+            for i in places[:MOST_EVIDENCE]
+        ],
+    )  # fmt: skip
+
+
+def _vanished(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """m and v all 0 although updates have been made."""
+    present = history.run.present[history.rows]
+    is_zero = (history["untouched"] == 1) & (history["first_moment_rms"] == 0)
+    (rows,) = np.nonzero((is_zero | ~present).all(axis=1) & present.any(axis=1))
+    if rows.size:
+        row = int(rows[-1])
+        yield history.finding(
+            LOST,
+            f"In {history.at(row)} the moments of all {np.count_nonzero(present[row])} tensors are 0",
+            thresholds,
+            rows=rows.tolist(),
+            evidence=[history.evidence(row, untouched=1.0)],
+        )

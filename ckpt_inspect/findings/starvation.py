@@ -1,0 +1,109 @@
+"""Tensors and elements that get no gradient any more, by what is left of their second moments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
+from ckpt_inspect.findings.history import Floats, History, percent, worst_first
+from ckpt_inspect.findings.intervals import SMALLEST_SQUARE, Interval, Intervals
+from ckpt_inspect.findings.thresholds import Thresholds
+
+STARVED_TENSORS = Kind(
+    id="starved-tensors",
+    title="Tensors that get no gradient any more",
+    severity=Severity.WARNING,
+    condition="mean(v2) = β2^k·mean(v1) to rounding over the last k updates, with k >= 10 and β2^(-k/2) >= "
+    "starved_inflation.",
+    why="Nothing was added to v all that time: the tensor has been frozen or cut off, and E inflates like β2^(-k/2) "
+    "until the first gradient comes, which then moves it too far.",
+    action="If it was frozen on purpose, nothing; else look for what cut it off from the loss",
+    source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: without gradients v2 = β2^k·v1",
+    thresholds=("starved_inflation",),
+    metrics=("second_moment_mean", "effective_lr"),
+)
+
+STARVED = Kind(
+    id="starved-elements",
+    title="Elements that get no gradient any more",
+    severity=Severity.INFO,
+    condition="In at least the share starved of a tensor's sampled elements v2 = β2^k·v1 to rounding over the last k "
+    "updates, with k >= 10 and β2^(-k/2) >= starved_inflation.",
+    why="These elements saw no gradient all that time (dead units, rare tokens): their E inflates like β2^(-k/2) "
+    "until the first gradient comes, which then moves them too far.",
+    action="Look for units that died; for rare tokens take a rule that leaves untouched rows alone (LazyAdam), or a "
+    "smaller β2",
+    source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: without gradients v2 = β2^k·v1",
+    thresholds=("starved", "starved_inflation"),
+    metrics=("second_moment_sample", "effective_lr_sample"),
+)
+
+KINDS = (STARVED_TENSORS, STARVED)
+
+_FEWEST_UPDATES = 10
+"""Below so many updates a small gradient can't be told from none."""
+
+
+def find_starved(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """Between the newest checkpoint and the last one that is far enough back for E to have grown."""
+    newest = len(history) - 1
+    every = Intervals(history)
+    intervals = (every.between(before, newest) for before in reversed(range(newest)))
+    needed = max(thresholds.starved_inflation, 1.0)
+    interval = next((i for i in intervals if i and i.inflation >= needed and i.updates >= _FEWEST_UPDATES), None)
+    if interval is None:
+        return
+    mean: Floats = history["second_moment_mean"]
+    floor = mean[interval.before] * interval.factor
+    with np.errstate(divide="ignore", invalid="ignore"):
+        excess = mean[interval.after] / floor - 1
+    sizes = history["size"].astype(np.float64)
+    told = (
+        f"in the {interval.updates} updates since {history.checkpoints[interval.before]} (their E grew "
+        f"×{interval.inflation:.3g} for it)"
+    )
+    whole = worst_first((floor > SMALLEST_SQUARE) & (np.abs(excess) <= interval.tolerance), sizes)
+    if whole:
+        yield history.finding(
+            STARVED_TENSORS,
+            f"No gradient has reached {history.counted(whole)} {told}: {history.named(whole)}",
+            thresholds,
+            rows=(interval.before, interval.after),
+            parameters=whole,
+            evidence=[
+                history.evidence(
+                    interval.after, i,
+                    second_moment_mean_before=mean[interval.before, i],
+                    second_moment_mean=mean[interval.after, i],
+                )
+                for i in whole[:MOST_EVIDENCE]
+            ],
+        )  # fmt: skip
+    shares = _starved_shares(history, interval)
+    some = worst_first(shares >= max(thresholds.starved, 1e-12), shares)
+    some = [i for i in some if i not in set(whole)]
+    if some:
+        yield history.finding(
+            STARVED,
+            f"No gradient has reached many of the sampled elements of {history.counted(some)} {told}: "
+            f"{history.named(some, [percent(shares[i]) for i in some])}",
+            thresholds,
+            rows=(interval.before, interval.after),
+            parameters=some,
+            evidence=[history.evidence(interval.after, i, starved=shares[i]) for i in some[:MOST_EVIDENCE]],
+        )
+
+
+def _starved_shares(history: History, interval: Interval) -> Floats:
+    """(P,) share of a tensor's sampled elements, those never touched left out, whose v only decayed."""
+    sample: Floats = history["second_moment_sample"]
+    floor = sample[interval.before] * interval.factor
+    is_telling = (floor > SMALLEST_SQUARE) & ~np.isnan(sample[interval.after])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        excess = np.abs(sample[interval.after] / floor - 1)
+    starved = is_telling & (excess <= interval.tolerance)
+    sampled = np.maximum((history["sample_index"] >= 0).sum(axis=1), 1)
+    shares: Floats = starved.sum(axis=1) / sampled
+    return shares

@@ -75,7 +75,9 @@ def find_resets(history: History, thresholds: Thresholds) -> Iterator[Finding]:
 
 def find_lost_state(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     """Over the whole run: moments that vanished or fell faster than they can."""
-    yield from _vanished(history, thresholds)
+    vanished = _vanished(history)
+    if vanished:
+        yield _vanished_finding(history, thresholds, vanished)
     sample: Floats = history["second_moment_sample"]
     lost: dict[int, Bools] = {}
     broken: dict[int, Bools] = {}
@@ -83,13 +85,12 @@ def find_lost_state(history: History, thresholds: Thresholds) -> Iterator[Findin
     is_half = np.array([str(dtype) in ("float16", "bfloat16") for dtype in history["dtype"]])
     for row in range(1, len(history)):
         interval = intervals.between(row - 1, row)
-        if interval is None:
+        if interval is None or row in vanished:
             continue
         floor = sample[interval.before] * interval.factor
         now = sample[interval.after]
         is_telling = (floor > SMALLEST_SQUARE) & ~np.isnan(now)
         is_telling &= ~is_half[:, None]
-        # Tensors that are 0 throughout in the later checkpoint have vanished, which is told already
         below = is_telling & (now < floor * (1 - 1e-3 - interval.tolerance))
         if not below.any():
             continue
@@ -126,17 +127,19 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
     )  # fmt: skip
 
 
-def _vanished(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    """m and v all 0 although updates have been made."""
+def _vanished(history: History) -> list[int]:
+    """Checkpoints whose m and v are all 0 although updates have been made."""
     present = history.run.present[history.rows]
     is_zero = (history["untouched"] == 1) & (history["first_moment_rms"] == 0)
-    (rows,) = np.nonzero((is_zero | ~present).all(axis=1) & present.any(axis=1))
-    if rows.size:
-        row = int(rows[-1])
-        yield history.finding(
-            LOST,
-            f"In {history.at(row)} the moments of all {np.count_nonzero(present[row])} tensors are 0",
-            thresholds,
-            rows=rows.tolist(),
-            evidence=[history.evidence(row, untouched=1.0)],
-        )
+    return [int(row) for row in np.flatnonzero((is_zero | ~present).all(axis=1))]
+
+
+def _vanished_finding(history: History, thresholds: Thresholds, rows: list[int]) -> Finding:
+    count = np.count_nonzero(history.run.present[history.rows[rows[-1]]])
+    return history.finding(
+        LOST,
+        f"In {history.at(rows[-1])} the moments of all {count} tensors are 0",
+        thresholds,
+        rows=rows,
+        evidence=[history.evidence(rows[-1], untouched=1.0)],
+    )

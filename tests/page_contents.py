@@ -12,9 +12,7 @@ from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.findings import KINDS, Evidence, Finding, Kind, Severity
 from ckpt_inspect.page import Contents, MissingFigure, PageFigure, PageRun, Picture
 
-PIXEL = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
-)
+PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
 """A picture of one pixel, as PNG."""
 
 

@@ -24,7 +24,7 @@ from ckpt_inspect.page import Contents, PageRun, page_html
 from ckpt_inspect.page.markup import Html, element
 from ckpt_inspect.page.sparklines import MOST_POINTS, sparkline
 
-VOID = {"br", "col", "img", "input", "link", "meta", "wbr"}
+VOID = {"br", "col", "img", "input", "link", "meta"}
 HOSTILE = "</script><img src=x onerror=1>\"'&amp;"
 
 

@@ -191,3 +191,21 @@ def test_results_are_frozen(tmp_path: Path) -> None:
     report = write_report([MadeUpRun(checkpoints=1)], tmp_path)
     with pytest.raises(dataclasses.FrozenInstanceError):
         report.folder = tmp_path  # type: ignore[misc]
+
+
+def test_updates_of_unknown_size_are_omitted(tmp_path: Path) -> None:
+    """Where no update's size is known there are no empty panels, but the reason."""
+    run = MadeUpRun(checkpoints=1)
+    run.frames["parameters"]["update_to_weight"] = np.nan
+    report = write_report([run], tmp_path)
+    assert ("update-to-weight", "adam") in [(omitted.id, omitted.optimizer) for omitted in report.omitted]
+    assert "the size of the updates is not known" in report.page.read_text(encoding="utf-8")
+
+
+def test_page_shows_every_figure(tmp_path: Path) -> None:
+    """The page holds each figure and links to its file, and says why others are missing."""
+    report = write_report([MadeUpRun(checkpoints=1)], tmp_path, file_format="svg")
+    page = report.page.read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == len(report.figures)
+    assert all(f'href="{file.name}"' in page for file in report.files)
+    assert page.count("Not drawn: it shows a run, and there is one checkpoint.") == len(report.omitted)

@@ -72,10 +72,5 @@ class Anchors:
 
 
 def tensor(name: str) -> Html:
-    """A parameter's name, with places where a long one may be broken."""
-    pieces: list[str | Html] = []
-    for place, part in enumerate(name.split("/")):
-        if place:
-            pieces += ["/", element("wbr")]
-        pieces.append(part)
-    return element("code", pieces)
+    """A parameter's name; it may be broken behind its slashes."""
+    return element("code", name)

@@ -47,6 +47,10 @@ class FigureKind:
     """The kind of frame without which there is nothing to draw: `parameters`, `histogram` or `sample`."""
     needs_series: bool = False
     """Whether it takes more than one checkpoint."""
+    column: str = ""
+    """A column that has to hold something above 0 anywhere; empty: none has to."""
+    reason_without_column: str = ""
+    """Why it may hold nothing, in half a sentence."""
 
     def reason_to_omit(self, chapter: Chapter) -> str | None:
         """Why this chapter can't have the figure, in one sentence; None if it can."""
@@ -61,6 +65,8 @@ class FigureKind:
         }
         if not has_frame[self.needs]:
             return f"the store holds no {self.needs} of effective learning rates"
+        if self.column and not any(bool((run.column(self.column) > 0).any()) for run in chapter.runs):
+            return self.reason_without_column
         return None
 
 
@@ -97,6 +103,8 @@ FIGURES = (
         "hundredth is too fast, less than a ten-thousandth hardly learns.",
         plot_update_to_weight,
         ("update_to_weight", "update_rms", "weight_rms"),
+        column="update_to_weight",
+        reason_without_column="the size of the updates is not known, as without the learning rate, or they are all 0",
     ),
     FigureKind(
         "elements",

@@ -176,6 +176,8 @@ def _draw_block(axes: Axes, values: Floats, norm: Any) -> None:
         values,
         mask=np.isnan(values),
         norm=norm,
+vmin=0.0,
+vmax=1.0,
         cmap=seaborn.color_palette(style.SHARE, as_cmap=True),
         cbar=False,
         ax=axes,

@@ -43,6 +43,12 @@
 
   // --- sorting: a heading sorts, then the other way round, then the model's own order comes back
   const collator = new Intl.Collator("en", { numeric: true });
+  // By the parts of a path, so that dense/kernel comes before dense_1/bias
+  const compare = (a, b) => {
+    const [first, second] = [a.split("/"), b.split("/")];
+    const at = first.findIndex((part, i) => part !== second[i]);
+    return at < 0 ? first.length - second.length : collator.compare(first[at], second[at] ?? "");
+  };
   const valueOf = (row, column, isNumber) => {
     const cell = row.cells[column];
     const value = cell.dataset.value ?? cell.textContent;
@@ -58,7 +64,7 @@
       const sign = direction === "ascending" ? 1 : -1;
       const keyed = rows.map((row) => [valueOf(row, column, isNumber), row]);
       keyed.sort(([a], [b]) => {
-        if (!isNumber) return sign * collator.compare(a, b);
+        if (!isNumber) return sign * compare(a, b);
         // What is not defined comes last either way
         if (Number.isNaN(a) || Number.isNaN(b)) return Number(Number.isNaN(a)) - Number(Number.isNaN(b));
         return sign * (a - b);

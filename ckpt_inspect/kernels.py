@@ -16,8 +16,8 @@ import numpy as np
 
 from ckpt_inspect.checkpoint import Array
 from ckpt_inspect.errors import NotDetermined
-from ckpt_inspect.histograms import FINE_BINS, FINE_SHIFT, fine_indices
-from ckpt_inspect.summaries import Piece
+from ckpt_inspect.histograms import FINE_SHIFT, fine_indices
+from ckpt_inspect.summaries import FineCounts, Piece
 from ckpt_inspect.update_rules import Coefficients, Norms, Settings, State, UpdateRule
 
 _ROW = 1024
@@ -153,27 +153,27 @@ class Buffers:
         self.flags = np.empty(length, np.bool_)
 
 
-def pieces(formula: Formula, state: State, buffers: Buffers, *, is_exact: bool) -> Iterator[Piece]:
+def pieces(formula: Formula, state: State, buffers: Buffers, counts: FineCounts | None) -> Iterator[Piece]:
     """The figures of a stretch of a tensor of at most `buffers.length` elements, in one or two pieces.
 
-    `state` holds 1-D arrays. `is_exact`: keep the values of E and v rather than count them. A piece's arrays are valid
-    until the next is asked for.
+    `state` holds 1-D arrays. E and v are counted in `counts`; where that is None, the pieces bring their values, which
+    are valid until the next piece is asked for.
     """
     if not _is_fast(formula, state):
-        yield plain_piece(formula, state, is_exact=is_exact)
+        yield plain_piece(formula, state, counts)
         return
     under = formula.rule.second_moment(state)
     with np.errstate(all="ignore"):
         extremes = under.min(), under.max()
         if extremes[0] > 0 and extremes[1] < np.inf:
-            yield _clean_piece(formula, state, under, extremes, buffers, is_exact=is_exact)
+            yield _clean_piece(formula, state, under, extremes, buffers, counts)
             return
         clean = (under > 0) & (under < np.inf)
         if clean.any():
             some = taken(state, clean)
             under = formula.rule.second_moment(some)
-            yield _clean_piece(formula, some, under, (under.min(), under.max()), buffers, is_exact=is_exact)
-        yield plain_piece(formula, taken(state, ~clean), is_exact=is_exact)
+            yield _clean_piece(formula, some, under, (under.min(), under.max()), buffers, counts)
+        yield plain_piece(formula, taken(state, ~clean), counts)
 
 
 def taken(state: State, mask: Array) -> State:
@@ -192,13 +192,14 @@ def _is_fast(formula: Formula, state: State) -> bool:
         and state.second_moment is not None
         and state.mean_gradient is None
         and all(a is None or a.dtype == np.float32 for a in _arrays(state))
+        and state.second_moment.size > 0
     )
 
 
 # --- the plain way
 
 
-def plain_piece(formula: Formula, state: State, *, is_exact: bool) -> Piece:
+def plain_piece(formula: Formula, state: State, counts: FineCounts | None) -> Piece:
     """The figures by the rule's own methods, in float64: any rule, dtype and values."""
     rule, settings = formula.rule, formula.settings
     with np.errstate(all="ignore"):
@@ -224,34 +225,34 @@ def plain_piece(formula: Formula, state: State, *, is_exact: bool) -> Piece:
         if value is not None:
             piece.sums["weight_squares"] = _squares(value[finite])
         if formula.coefficients is not None:
-            _add_effective_lr(piece, formula, state, touched, is_exact=is_exact)
-        _add_second_moment(piece, under[touched], is_exact=is_exact)
+            _add_effective_lr(piece, formula, state, touched, counts)
+        _add_second_moment(piece, under[touched], counts)
         if formula.has_update:
             update = _wide(rule.last_update(state, settings, formula.norms))
             _add_update(piece, update, state.value, finite)
     return piece
 
 
-def _add_effective_lr(piece: Piece, formula: Formula, state: State, touched: Array, *, is_exact: bool) -> None:
+def _add_effective_lr(piece: Piece, formula: Formula, state: State, touched: Array, counts: FineCounts | None) -> None:
     e = _wide(formula.rule.effective_lr(state, formula.settings, formula.norms))[touched]
     piece.sums["effective_lr"] = float(e.sum())
     dominated = formula.rule.is_epsilon_dominated(state, formula.settings)
     piece.epsilon_dominated = int(np.count_nonzero(dominated & touched))
     if e.size:
         piece.effective_lr_min, piece.effective_lr_max = float(e.min()), float(e.max())
-    if is_exact:
+    if counts is None:
         piece.effective_lrs = e
     else:
-        piece.effective_lr_counts = np.bincount(fine_indices(e[e > 0]), minlength=FINE_BINS)
+        np.add.at(counts.effective_lr, fine_indices(e[e > 0]), 1)
 
 
-def _add_second_moment(piece: Piece, v: Array, *, is_exact: bool) -> None:
+def _add_second_moment(piece: Piece, v: Array, counts: FineCounts | None) -> None:
     if v.size:
         piece.second_moment_min, piece.second_moment_max = float(v.min()), float(v.max())
-    if is_exact:
+    if counts is None:
         piece.second_moments = v
     else:
-        piece.second_moment_counts = np.bincount(fine_indices(v), minlength=FINE_BINS)
+        np.add.at(counts.second_moment, fine_indices(v), 1)
 
 
 def _add_ratio(piece: Piece, rule: UpdateRule, m: Array, second: Array, finite: Array) -> None:
@@ -301,7 +302,12 @@ def _wide_or_none(array: Array | None) -> Array | None:
 
 
 def _clean_piece(
-    formula: Formula, state: State, under: Array, extremes: tuple[Any, Any], buffers: Buffers, *, is_exact: bool
+    formula: Formula,
+    state: State,
+    under: Array,
+    extremes: tuple[Any, Any],
+    buffers: Buffers,
+    counts: FineCounts | None,
 ) -> Piece:
     """The figures of float32 arrays in which the array under the root is positive and finite throughout.
 
@@ -323,7 +329,7 @@ def _clean_piece(
     if value is not None:
         sums["weight_squares"] = _float32_squares(value)
     if not np.isfinite(sum(sums.values())):  # an m or θ is not finite, or v is 0 where its maximum is not
-        return plain_piece(formula, state, is_exact=is_exact)
+        return plain_piece(formula, state, counts)
 
     if under is not v or c.divisor != 1 or c.inner_epsilon:
         np.divide(under, c.divisor, out=root)
@@ -343,12 +349,12 @@ def _clean_piece(
     sums["second_moment"] = _float32_sum(v)
     if formula.has_update:
         _add_fast_update(piece, c, m, value, e, root, ratio, flags)
-    if is_exact:
+    if counts is None:
         piece.effective_lrs, piece.second_moments = e, under
     else:
         integers = buffers.integers[:count]
-        piece.effective_lr_counts = _fine_counts(e, integers)
-        piece.second_moment_counts = _fine_counts(under, integers)
+        _count_fine(e, integers, counts.effective_lr)
+        _count_fine(under, integers, counts.second_moment)
     return piece
 
 
@@ -382,9 +388,10 @@ def _add_fast_update(
             piece.lost -= int(np.count_nonzero(update == 0)) - int(np.count_nonzero((update == 0) & (exponents == 0)))
 
 
-def _fine_counts(values: Array, integers: Array) -> Array:
+def _count_fine(values: Array, integers: Array, counts: Array) -> None:
     np.right_shift(values.view(np.uint32), FINE_SHIFT, out=integers, casting="unsafe")
-    return np.bincount(integers, minlength=FINE_BINS)
+    # as quick as np.bincount, which doesn't let other threads run meanwhile and makes a new array each time
+    np.add.at(counts, integers, 1)
 
 
 def _float32_sum(values: Array) -> float:

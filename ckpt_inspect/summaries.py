@@ -1,6 +1,6 @@
 """What is kept of a tensor after its elements have passed by: streaming accumulators, exactly mergeable.
 
-A `Tally` is fed the `Piece`s of one tensor in any order, from any thread, and becomes a `Summary`. Counts, extremes and
+A `Tally` is fed the `Piece`s of one tensor in any order, can be merged with others, and becomes a `Summary`. Counts, extremes and
 histograms don't depend on how the tensor was cut; sums are kept a piece at a time and added with `math.fsum`, so that
 they don't depend on the order, and on the cutting only in the last bits of float64.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -82,12 +81,25 @@ class Piece:
     """Largest |m|/√v over touched elements."""
     sums: dict[str, float] = field(default_factory=dict)
     """By name, of `SUMS`; a name is absent where the state doesn't determine it."""
-    effective_lr_counts: Counts | None = None
-    """(FINE_BINS,) of touched elements."""
-    second_moment_counts: Counts | None = None
     effective_lrs: NDArray[Any] | None = None
-    """In place of the counts, for small tensors: the touched elements' values."""
+    """For small tensors: the touched elements' values. Those of others are counted where they are computed."""
     second_moments: NDArray[Any] | None = None
+
+
+class FineCounts:
+    """The fine histograms of one tensor's touched elements; kernels count into them, one thread at a time."""
+
+    __slots__ = ("effective_lr", "second_moment")
+
+    def __init__(self) -> None:
+        self.effective_lr: Counts = np.zeros(FINE_BINS, np.int64)
+        """(FINE_BINS,), as is the other."""
+        self.second_moment: Counts = np.zeros(FINE_BINS, np.int64)
+
+    def merge(self, other: FineCounts) -> None:
+        """Add what another has counted."""
+        self.effective_lr += other.effective_lr
+        self.second_moment += other.second_moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +138,17 @@ class Summary:
 
 
 class Tally:
-    """Accumulates the pieces of one tensor; thread-safe."""
+    """Accumulates the pieces of one tensor. For one thread at a time: others fill tallies of their own, to be merged."""
 
-    __slots__ = ("_exact", "_lock", "_size", "_sums", "_total")
+    __slots__ = ("_exact", "_size", "_sums", "_total", "counts")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, is_exact: bool = False) -> None:
+        """`is_exact`: the pieces bring the values of E and v, rather than that kernels count them in `counts`."""
         self._size = size
         self._total = Piece(0)
         self._sums: dict[str, list[float]] = {}
         self._exact: tuple[list[NDArray[Any]], list[NDArray[Any]]] = ([], [])
-        self._lock = Lock()
+        self.counts = None if is_exact else FineCounts()
 
     @property
     def elements(self) -> int:
@@ -144,38 +157,32 @@ class Tally:
 
     def add(self, piece: Piece) -> None:
         """Take in a piece; its arrays may be reused afterwards."""
-        with self._lock:
-            self._add_numbers(piece)
-            for name, value in piece.sums.items():
-                self._sums.setdefault(name, []).append(value)
-            if piece.effective_lrs is not None and piece.second_moments is not None:
-                self._exact[0].append(piece.effective_lrs.copy())
-                self._exact[1].append(piece.second_moments.copy())
+        self._add_numbers(piece)
+        for name, value in piece.sums.items():
+            self._sums.setdefault(name, []).append(value)
+        if piece.effective_lrs is not None:
+            self._exact[0].append(piece.effective_lrs.copy())
+        if piece.second_moments is not None:
+            self._exact[1].append(piece.second_moments.copy())
 
     def merge(self, other: Tally) -> None:
         """Take in all that another tally of the same tensor has seen."""
-        with self._lock:
-            self._add_numbers(other._total)
-            for name, values in other._sums.items():
-                self._sums.setdefault(name, []).extend(values)
-            for mine, others in zip(self._exact, other._exact, strict=True):
-                mine.extend(others)
+        self._add_numbers(other._total)
+        for name, values in other._sums.items():
+            self._sums.setdefault(name, []).extend(values)
+        for mine, others in zip(self._exact, other._exact, strict=True):
+            mine.extend(others)
+        if self.counts is not None and other.counts is not None:
+            self.counts.merge(other.counts)
 
     def _add_numbers(self, piece: Piece) -> None:
         total = self._total
-        for name in ("elements", "touched", "untouched", "nonfinite", "negative", "epsilon_dominated", "lost"):
+        for name in _COUNTED:
             setattr(total, name, getattr(total, name) + getattr(piece, name))
         for name in ("effective_lr_min", "second_moment_min"):
             setattr(total, name, min(getattr(total, name), getattr(piece, name)))
         for name in ("effective_lr_max", "second_moment_max", "update_max", "ratio_max"):
             setattr(total, name, max(getattr(total, name), getattr(piece, name)))
-        for name in ("effective_lr_counts", "second_moment_counts"):
-            counts = getattr(piece, name)
-            if counts is None:
-                continue
-            if getattr(total, name) is None:
-                setattr(total, name, np.zeros(FINE_BINS, np.int64))
-            np.add(getattr(total, name), counts, out=getattr(total, name))
 
     def summary(self) -> Summary:
         """The figures of all that was seen."""
@@ -207,30 +214,26 @@ class Tally:
 
     def _quantiles_and_histograms(self) -> tuple[tuple[Floats, Counts], tuple[Floats, Counts]]:
         total = self._total
-        kinds = (
+        if self.counts is None:
+            e, v = (np.concatenate(values) if values else np.empty(0) for values in self._exact)
+            return (
+                (quantiles_of_values(e), EFFECTIVE_LR_GRID.count(e)),
+                (quantiles_of_values(v), SECOND_MOMENT_GRID.count(v)),
+            )
+        fine = self.counts
+        return (
             (
-                self._exact[0],
-                total.effective_lr_counts,
-                total.effective_lr_min,
-                total.effective_lr_max,
-                EFFECTIVE_LR_GRID,
+                quantiles_of_counts(fine.effective_lr, total.effective_lr_min, total.effective_lr_max),
+                EFFECTIVE_LR_GRID.gather(fine.effective_lr),
             ),
             (
-                self._exact[1],
-                total.second_moment_counts,
-                total.second_moment_min,
-                total.second_moment_max,
-                SECOND_MOMENT_GRID,
+                quantiles_of_counts(fine.second_moment, total.second_moment_min, total.second_moment_max),
+                SECOND_MOMENT_GRID.gather(fine.second_moment),
             ),
         )
-        found = []
-        for values, counts, low, high, grid in kinds:
-            if counts is not None:
-                found.append((quantiles_of_counts(counts, low, high), grid.gather(counts)))
-            else:
-                every = np.concatenate(values) if values else np.empty(0)
-                found.append((quantiles_of_values(every), grid.count(every)))
-        return found[0], found[1]
+
+
+_COUNTED = ("elements", "touched", "untouched", "nonfinite", "negative", "epsilon_dominated", "lost")
 
 
 def _root_mean(sums: dict[str, float], name: str, count: float) -> float:

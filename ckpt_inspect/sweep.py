@@ -25,7 +25,11 @@ from ckpt_inspect.summaries import EXACT_ELEMENTS, Summary, Tally, sample_indice
 from ckpt_inspect.update_rules import Norms, State
 
 PIECE = 1 << 16
-"""Elements that a thread reads and computes at a time."""
+"""Elements that a thread reads and computes at a time: all its buffers fit the cache."""
+
+_STRETCH = 16
+"""Pieces, one after another, that a thread takes on at a time: requests that follow one another keep the disk's
+read-ahead going, and what threads share is locked a few hundred times a second."""
 
 _THREADS = 2
 _INLINE_BYTES = 8 << 20
@@ -80,7 +84,8 @@ class Sweep:
         norms = self._norms()
         targets = [_Target(p, self._formula(p, total)) for p, total in zip(self._parameters, norms, strict=True)]
         self._piece = min(self._piece, max((target.size for target in targets), default=1) or 1)
-        jobs = ((target, start) for target in targets for start in range(0, max(target.size, 1), self._piece))
+        stretch = self._piece * _STRETCH
+        jobs = ((target, start) for target in targets for start in range(0, max(target.size, 1), stretch))
         self._share(jobs, sum(t.nbytes for t in targets), self._measure)
         return [target.measured() for target in targets]
 
@@ -137,13 +142,19 @@ class Sweep:
             raise self._failure
 
     def _measure(self, target: _Target, start: int, buffers: Buffers, reader: _Reader) -> None:
-        stop = min(start + self._piece, target.size)
-        state = reader.state(target.parameter, start, stop)
-        target.take(state, start, stop, buffers)
-        if self._sink is not None and target.formula.coefficients is not None:
-            self._sink(target.parameter, start, target.formula.effective_lr(state))
-        if self._progress is not None:
-            self._progress(target.nbytes * (stop - start) // max(target.size, 1))
+        stop = min(start + self._piece * _STRETCH, target.size)
+        tally = target.tally()
+        for begin in range(start, max(stop, 1), self._piece):
+            if self._failure is not None:
+                return
+            end = min(begin + self._piece, stop)
+            state = reader.state(target.parameter, begin, end)
+            target.take(state, begin, end, buffers, tally)
+            if self._sink is not None and target.formula.coefficients is not None:
+                self._sink(target.parameter, begin, target.formula.effective_lr(state))
+            if self._progress is not None:
+                self._progress(target.nbytes * (end - begin) // max(target.size, 1))
+        target.finish(tally, stop - start)
 
 
 def whole_norms(parameter: Parameter, piece: int = PIECE) -> Norms | None:
@@ -209,22 +220,33 @@ class _Target:
         self._lock = Lock()
         self._taken = 0
 
-    def take(self, state: State, start: int, stop: int, buffers: Buffers) -> None:
-        """Take in elements start:stop; the last of them lets go of the memory that the tensor needed."""
+    def tally(self) -> Tally:
+        """An empty one, for a thread to fill."""
         with self._lock:
-            tally = self._tally = self._tally or Tally(self.size)
-            rows = self._rows = self._rows or _Rows(self.parameter.shape)
+            self._rows = self._rows or _Rows(self.parameter.shape)
+        return Tally(self.size, is_exact=self._is_exact)
+
+    def take(self, state: State, start: int, stop: int, buffers: Buffers, tally: Tally) -> None:
+        """Take in elements start:stop."""
         untouched = 0
-        for piece in pieces(self.formula, state, buffers, is_exact=self._is_exact):
+        for piece in pieces(self.formula, state, buffers, tally.counts):
             tally.add(piece)
             untouched += piece.untouched
-        under = self.formula.rule.second_moment(state)
-        rows.take(start, under, has_untouched=untouched > 0)
+        assert self._rows is not None
+        self._rows.take(start, self.formula.rule.second_moment(state), has_untouched=untouched > 0)
         self._take_samples(state, start, stop)
+
+    def finish(self, tally: Tally, elements: int) -> None:
+        """A stretch of so many elements is done; after the last, what memory the tensor needed is let go of."""
         with self._lock:
-            self._taken += stop - start
+            if self._tally is None:
+                self._tally = tally
+            else:
+                self._tally.merge(tally)
+            self._taken += elements
             if self._taken == self.size:
-                self._summary, self._untouched_rows = tally.summary(), rows.share()
+                assert self._rows is not None
+                self._summary, self._untouched_rows = self._tally.summary(), self._rows.share()
                 self._tally = self._rows = None
 
     def _take_samples(self, state: State, start: int, stop: int) -> None:

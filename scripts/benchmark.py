@@ -3,9 +3,9 @@
 
 usage: scripts/benchmark.py [--quick] [--rows NAME,..] [--folder DIR] [--repeats N] [--markdown]
 
-Makes its data (4.5 GB in all with the defaults, a twentieth with --quick) in a temporary folder below DIR, which should be
-on the disk to be measured, and removes it. Commands alternate with their references, so that whatever else the machine does
-hits both; medians are told. Peak memory is what the operating system counted for the process (`ru_maxrss`).
+Makes its data (up to 7 GB; a twentieth with --quick) in a temporary folder below DIR, which should be on the disk to be
+measured, and removes it. Commands alternate with their references, so that whatever else the machine does hits both;
+medians are told. Peak memory is what the operating system counted for the process (`ru_maxrss`).
 Run it with the Python that has ckpt-inspect: `.venv/bin/python scripts/benchmark.py` after `scripts/test`.
 """
 
@@ -120,7 +120,7 @@ class Bench:
         self, ours: Callable[[], Run], reference: Callable[[], Run], repeats: int | None = None, *, warm: bool = True
     ) -> tuple[Run, Run]:
         """Medians of both, run in turns, after one of each that doesn't count where `warm`."""
-        if warm:
+        if warm and self.repeats > 1:
             reference()
             ours()
         pairs = [(ours(), reference()) for _ in range(repeats or self.repeats)]
@@ -223,9 +223,7 @@ def many(bench: Bench) -> Iterator[Row]:
     )
     each = whole.wall / count
     work = f"`analyze`, {count} checkpoints of {size / 1e6:.1f} MB"
-    yield Row(
-        work, "", f"{whole.wall:.2f} s", "", f"{each * 1e3:.1f} ms each", "at most 15 ms each", each <= 0.015
-    )
+    yield Row(work, "", f"{whole.wall:.2f} s", "", f"{each * 1e3:.1f} ms each", "at most 15 ms each", each <= 0.015)
     growth = whole.wall / part.wall
     yield Row(
         "the same", "half as many", f"{whole.wall:.2f} s", f"{part.wall:.2f} s", f"{growth:.2f}x", "linear: 2x",
@@ -370,8 +368,9 @@ def limits(bench: Bench) -> list[str]:
 
     block = np.random.default_rng(0).integers(0, 255, 1 << 26, np.uint8)
     other = np.empty_like(block)
+    python = sys.version.split()[0]
     lines = [
-        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Python {sys.version.split()[0]}, numpy {np.__version__}",
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Python {python}, numpy {np.__version__}",
         f"checksum (CRC-32C, one thread): {len(block) / best(lambda: google_crc32c.value(block)) / 1e9:.1f} GB/s",
         f"memory (copying 64 MiB, one thread): {len(block) / best(lambda: np.copyto(other, block)) / 1e9:.1f} GB/s",
     ]
@@ -423,17 +422,14 @@ def main() -> None:
         parser.error(f"{', '.join(unknown)}: not among {', '.join(ROWS)}")
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="ckpt-inspect-benchmark-", dir=options.folder) as folder:
-        bench = Bench(
-            Path(folder), QUICK if options.quick else FULL, options.repeats or (1 if options.quick else 5)
-        )
+        bench = Bench(Path(folder), QUICK if options.quick else FULL, options.repeats or (1 if options.quick else 5))
         with contextlib.suppress(KeyboardInterrupt):
             for name in names:
                 for row in ROWS[name](bench):
                     rows.append(row)
-                    print(table([row], as_markdown=False).splitlines()[1], file=sys.stderr, flush=True)
-            print("\n".join(limits(bench)))
-    print()
-    print(table(rows, as_markdown=options.markdown))
+                    sys.stderr.write(f"{row.work}: {row.result or row.ours}\n")
+            sys.stdout.write("\n".join(limits(bench)) + "\n\n")
+    sys.stdout.write(table(rows, as_markdown=options.markdown) + "\n")
     if not options.quick and not all(row.is_met for row in rows):
         sys.exit(1)
 

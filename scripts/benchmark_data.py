@@ -32,7 +32,7 @@ _PIECE = 1 << 20
 
 
 def bert_base(layers: int = 12, vocabulary: int = 30522) -> Shapes:
-    """The parameters of a BERT-base-sized model: 109 M by default, so that a checkpoint with both moments is 1.31 GB."""
+    """The parameters of a BERT-base-sized model: 109 M by default, which makes checkpoints of 1.31 GB."""
     hidden = 768
     shapes: dict[str, tuple[int, ...]] = {
         "bert/embeddings/word_embeddings": (vocabulary, hidden),

@@ -7,6 +7,7 @@ It computes less than `ckpt-inspect analyze`: no checksums, no sampled elements,
 
 import os
 import sys
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -22,7 +23,7 @@ with h5py.File(sys.argv[1], "w") as out:
         shapes = reader.get_variable_to_shape_map()
         step = int(reader.get_tensor("global_step"))
         rate = LEARNING_RATE * np.sqrt(1 - BETA_2**step)
-        checkpoint = out.create_group(os.path.basename(prefix))
+        checkpoint = out.create_group(Path(prefix).name)
         for name in sorted(shapes):
             if name + "/Adam" not in shapes or name + "/Adam_1" not in shapes:
                 continue

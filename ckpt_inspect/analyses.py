@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -242,6 +243,8 @@ def _root_columns(rows: _Rows) -> dict[str, Column]:
         for row, analysis in rows.fresh:
             if name == "files":
                 column[row] = "\n".join(analysis.files)
+            elif name == "path":
+                column[row] = os.path.abspath(analysis.path)  # noqa: PTH100 - leaves links alone and removes `..`
             elif name != "checkpoint":
                 column[row] = getattr(analysis, name)
     columns["checkpoint"][:] = checkpoint_names([str(path) for path in columns["path"]])

@@ -205,8 +205,9 @@ def plain_piece(formula: Formula, state: State, counts: FineCounts | None) -> Pi
     with np.errstate(all="ignore"):
         under = _wide(rule.second_moment(state))
         value, m = _wide_or_none(state.value), _wide_or_none(state.first_moment)
+        second = _wide(state.second_moment) if state.second_moment is not None else under
         finite = np.isfinite(under)
-        for array in (value, m):
+        for array in (value, m, second):
             if array is not None:
                 finite &= np.isfinite(array)
         touched = (under > 0) & np.isfinite(under)
@@ -217,7 +218,6 @@ def plain_piece(formula: Formula, state: State, counts: FineCounts | None) -> Pi
             nonfinite=int(under.size - np.count_nonzero(finite)),
             negative=int(np.count_nonzero(under < 0)),
         )
-        second = _wide(state.second_moment) if state.second_moment is not None else under
         piece.sums["second_moment"] = float(second[finite].sum())
         if m is not None:
             piece.sums["first_moment_squares"] = _squares(m[finite])

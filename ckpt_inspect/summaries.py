@@ -1,8 +1,8 @@
 """What is kept of a tensor after its elements have passed by: streaming accumulators, exactly mergeable.
 
-A `Tally` is fed the `Piece`s of one tensor in any order, can be merged with others, and becomes a `Summary`. Counts, extremes and
-histograms don't depend on how the tensor was cut; sums are kept a piece at a time and added with `math.fsum`, so that
-they don't depend on the order, and on the cutting only in the last bits of float64.
+A `Tally` is fed the `Piece`s of one tensor in any order, can be merged with others, and becomes a `Summary`. Counts,
+extremes and histograms don't depend on how the tensor was cut; sums are kept a piece at a time and added with
+`math.fsum`, so that they don't depend on the order, and on the cutting only in the last bits of float64.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Summary:
 
 
 class Tally:
-    """Accumulates the pieces of one tensor. For one thread at a time: others fill tallies of their own, to be merged."""
+    """Accumulates the pieces of one tensor. For one thread at a time: others fill their own, to be merged."""
 
     __slots__ = ("_exact", "_size", "_sums", "_total", "counts")
 
@@ -190,6 +190,8 @@ class Tally:
         e, v = self._quantiles_and_histograms()
         seen = total.elements or math.nan
         touched = total.touched or math.nan
+        # what isn't finite is counted, and stays out of means as it stays out of the sums
+        finite = (total.elements - total.nonfinite) or math.nan
         return Summary(
             size=self._size,
             touched=total.touched,
@@ -203,10 +205,10 @@ class Tally:
             effective_lr_histogram=e[1],
             second_moment=v[0],
             second_moment_histogram=v[1],
-            second_moment_mean=sums.get("second_moment", math.nan) / seen,
-            first_moment_rms=_root_mean(sums, "first_moment_squares", seen),
-            weight_rms=_root_mean(sums, "weight_squares", seen),
-            update_rms=_root_mean(sums, "update_squares", seen),
+            second_moment_mean=sums.get("second_moment", math.nan) / finite,
+            first_moment_rms=_root_mean(sums, "first_moment_squares", finite),
+            weight_rms=_root_mean(sums, "weight_squares", finite),
+            update_rms=_root_mean(sums, "update_squares", finite),
             update_max=total.update_max if "update_squares" in sums and total.update_max >= 0 else math.nan,
             ratio_rms=_root_mean(sums, "ratio_squares", touched),
             ratio_max=total.ratio_max if "ratio_squares" in sums and total.ratio_max >= 0 else math.nan,

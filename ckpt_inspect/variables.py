@@ -38,7 +38,7 @@ def _metric(name: str, long_name: str, description: str, units: str = "1") -> Va
 
 ROOT_VARIABLES = (
     _per_checkpoint("checkpoint", "text", "checkpoint", "Name; unique in the run."),
-    _per_checkpoint("path", "text", "path", "As it was given or found."),
+    _per_checkpoint("path", "text", "path", "From the root, so that the run is known again from any folder."),
     _per_checkpoint("format", "text", "format", "How bytes make tensors: tensor-bundle, keras-archive, .."),
     _per_checkpoint(
         "layout", "text", "layouts", "How optimizer state is named inside; of several optimizers, with commas."

@@ -456,6 +456,24 @@ def test_a_run_object_is_analysed_as_it_is(tmp_path: Path) -> None:
     assert analyze(Series("mine", tmp_path / "run", tuple(paths))).run == "mine"
 
 
+def test_a_store_knows_its_run_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened_paths: list[str]
+) -> None:
+    """A relative path is one folder's: from another it may lead nowhere, or to another run."""
+    for parent in ("a", "b"):
+        (tmp_path / parent).mkdir()
+    save_series(tmp_path / "a" / "run", 2)
+    monkeypatch.chdir(tmp_path / "a")
+    first = analyze("run", store=tmp_path / "s.h5")
+    monkeypatch.chdir(tmp_path / "b")
+    opened_paths.clear()
+    assert analyze("../a/run", store=tmp_path / "s.h5") == first
+    assert opened_paths == []
+    save_series(tmp_path / "b" / "run", 2)
+    with pytest.raises(StoreError, match="name another store"):
+        analyze("run", store=tmp_path / "s.h5")
+
+
 def test_another_runs_store_is_not_replaced(tmp_path: Path) -> None:
     """Folders of different runs are often called alike."""
     for parent in ("a", "b"):

@@ -204,6 +204,51 @@ def test_elements_that_are_not_as_they_should_be_are_counted_and_left_out() -> N
     same(without(summary, "lost_in_rounding"), without(plain.summary(), "lost_in_rounding"), rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_not_finite_is_out_of_every_mean(dtype: Any) -> None:
+    """Means are over the elements whose sums they divide, not over all: NaNs don't make the rest look smaller."""
+    state = moments(3000, dtype=dtype)
+    value, m, v = (np.array(a) for a in (state.value, state.first_moment, state.second_moment))
+    v[:1000], m[1000] = np.nan, np.inf
+    rule = find_rule("adam")
+    assert rule is not None
+    spoilt = State(value, m, v)
+    summary = tallied(formula(rule, ADAM, spoilt, dtype), spoilt).summary()
+    sound = State(value[1001:], m[1001:], v[1001:])
+    expected = tallied(formula(rule, ADAM, sound, dtype), sound).summary()
+    assert summary.nonfinite == 1001
+    for name in ("weight_rms", "first_moment_rms", "second_moment_mean", "update_rms"):
+        assert getattr(summary, name) == pytest.approx(getattr(expected, name), rel=1e-5), name
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_a_tensor_without_elements_has_no_figures(dtype: Any) -> None:
+    """A variable of shape (0, 4) is no error; all of it is unknown."""
+    state, rule = moments(0, dtype=dtype), find_rule("adam")
+    assert rule is not None
+    f = formula(rule, ADAM, state, dtype)
+    tally = Tally(0, is_exact=True)
+    for piece in pieces(f, state, Buffers(1), tally.counts):
+        tally.add(piece)
+    summary = tally.summary()
+    assert (summary.size, summary.touched, summary.nonfinite) == (0, 0, 0)
+    assert np.isnan(summary.effective_lr).all()
+    assert math.isnan(summary.untouched)
+
+
+@pytest.mark.parametrize("is_exact", [True, False])
+def test_second_moments_are_summarised_where_e_is_not_determined(is_exact: bool) -> None:
+    """v's quantiles and histogram need no step."""
+    rule, state = find_rule("adam"), moments(3000)
+    assert rule is not None and state.second_moment is not None
+    summary = tallied(
+        formula(rule, Settings("keras3", None, 1e-3, 0.9, 0.999, 1e-7, 0.0), state), state, is_exact=is_exact
+    ).summary()
+    assert np.isnan(summary.effective_lr).all()
+    np.testing.assert_allclose(summary.second_moment, np.quantile(state.second_moment, QUANTILE_LEVELS), rtol=0.01)
+    assert summary.second_moment_histogram.sum() == 3000
+
+
 def test_figures_are_those_of_the_definition() -> None:
     """Adam's figures against METRICS' formulas written out in float64 on whole arrays."""
     state = moments(5000)

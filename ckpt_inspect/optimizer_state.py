@@ -145,7 +145,7 @@ def optimizer_states(
     """Every optimizer in the checkpoint, by the order in which the file lists them; none where it holds weights alone.
 
     `given` overrides what the file says (`learning_rate`, `beta_1`, `beta_2`, `epsilon`, `weight_decay`, `step`,
-    `rule`), for the optimizer of that name or for all; `{"generator.beta_1": 0.5}` gives it for one of several. Reads
+    `rule`, and `epsilon_placement`: `implementation` or `textbook`), for the optimizer of that name or for all; `{"generator.beta_1": 0.5}` gives it for one of several. Reads
     metadata and scalars only. Raises RequestError for a value that can't be given, NotFoundError for an optimizer
     that isn't there.
     """
@@ -181,6 +181,7 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Mapping[str, An
         epsilon=values["epsilon"],
         weight_decay=values["weight_decay"],
         is_converged=resolved.is_converged,
+        has_textbook_epsilon=resolved.has_textbook_epsilon,
         extra=resolved.extra,
     )
     parameters = {}

@@ -38,6 +38,14 @@ _COMMON_OPTIONS: dict[str, tuple[Any, Any]] = {
     **{name: (float, typer.Option(f"--{name.replace('_', '-')}", help=text)) for name, text in _NUMBERS.items()},
     "step": (int, typer.Option("--step", min=0, help="Number of updates that the optimizer has made.")),
     "rule": (str, typer.Option("--rule", help=_RULE_HELP)),
+    "epsilon_placement": (
+        str,
+        typer.Option(
+            "--epsilon-placement",
+            metavar="PLACE",
+            help="`textbook`: add epsilon to √(v/c2), as Algorithm 1 of Adam's paper and PyTorch do, to compare.",
+        ),
+    ),
     "settings": (
         list[str],
         typer.Option(
@@ -97,6 +105,12 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     given = {name: options[name] for name in names if options[name] is not None}
     if "rule" in given:
         _check_rule(given["rule"], "--rule")
+    if (placement := options["epsilon_placement"]) is not None:
+        if placement not in ("implementation", "textbook"):
+            raise typer.BadParameter(
+                f"{placement!r} is neither implementation nor textbook", param_hint="--epsilon-placement"
+            )
+        given["epsilon_placement"] = placement
     for text in options["settings"] or ():
         target, equals, value = text.partition("=")
         optimizer, dot, name = target.rpartition(".")

@@ -22,7 +22,10 @@ from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY
 from ckpt_inspect.schedules import evaluate_schedule, inverse_time_decay
 from ckpt_inspect.update_rules import RULES, UpdateRule, find_rule
 
-GIVEN_NAMES = (*HYPERPARAMETERS, "step", "rule")
+GIVEN_NAMES = (*HYPERPARAMETERS, "step", "rule", "epsilon_placement")
+EPSILON_PLACEMENTS = ("implementation", "textbook")
+"""Where epsilon is asked to stand: where that implementation has it, or as in Kingma & Ba's Algorithm 1."""
+TEXTBOOK_RULES = ("adam", "amsgrad", "adamw", "lazyadam")
 DECAYING_FAMILIES = ("optimizer-v2", "tfa", "keras1")
 """Families whose `decay` shrinks the learning rate with every update."""
 MOST_UPDATES = 1 << 53
@@ -44,6 +47,8 @@ class Resolved:
     """What only one rule needs, by its upstream name."""
     is_converged: bool
     """The step is unknown, but so large that the bias corrections are 1."""
+    has_textbook_epsilon: bool
+    """Whether E is asked for in the textbook's form rather than the implementation's."""
     problems: tuple[Problem, ...]
 
 
@@ -57,6 +62,9 @@ def check_given(given: Mapping[str, Any], path: str) -> None:
                 raise RequestError(
                     f"{path}: there is no rule {value!r}; the rules are {', '.join(r.name for r in RULES)}"
                 )
+        elif name == "epsilon_placement":
+            if value not in EPSILON_PLACEMENTS:
+                raise RequestError(f"{path}: {name} must be one of {', '.join(EPSILON_PLACEMENTS)}, not {value!r}")
         elif not _is_finite(value):
             raise RequestError(f"{path}: {name} must be a number, not {value!r}")
         elif name == "step" and not (0 <= value <= MOST_UPDATES and value == int(value)):
@@ -79,6 +87,7 @@ def _is_finite(value: Any) -> bool:
 def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Mapping[str, Any]) -> Resolved:
     """Every number of one optimizer, with where it came from. Reads scalars only."""
     rule = _resolve_rule(found, given)
+    is_textbook = given.get("epsilon_placement") == "textbook" and rule.value in TEXTBOOK_RULES
     scalars = _Scalars(checkpoint)
     betas = {n: _resolve_plain(n, found, given, scalars) for n in ("beta_1", "beta_2")}
     powers = _read_powers(found, betas, scalars)
@@ -92,6 +101,10 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Mapping[str, A
         "epsilon": _resolve_plain("epsilon", found, given, scalars) or _default("epsilon", defaults, found),
         "weight_decay": _resolve_weight_decay(found, given, rule.value, scalars, defaults),
     }
+    if is_textbook:
+        epsilon = hyperparameters["epsilon"]
+        placed = f"{epsilon.where}; added to √(v/c2) as in Kingma & Ba's Algorithm 1, as asked for"
+        hyperparameters["epsilon"] = Sourced(epsilon.value, epsilon.source, placed)
     extra = {
         name: value
         for name in (
@@ -107,12 +120,21 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Mapping[str, A
         if (value := scalars.read(found.scalars[name]) if name in found.scalars else (found.config or {}).get(name))
         is not None
     }
+    if given.get("epsilon_placement") == "textbook" and not is_textbook:
+        problems.append(
+            Problem(
+                "epsilon-placement-ignored",
+                f"{found.name}: {rule.value} has no textbook placement of epsilon that differs from its own here",
+                "epsilon stands where the implementation has it",
+                "info",
+            )
+        )
     is_converged = step.value is None and powers is not None and powers.is_converged
     if is_converged and powers is not None:
         problems.append(
             Problem("step-underflowed", f"{found.name}: {powers.evidence}", "the step is left unknown", "info")
         )
-    return Resolved(rule, step, hyperparameters, extra, is_converged, tuple(problems))
+    return Resolved(rule, step, hyperparameters, extra, is_converged, is_textbook, tuple(problems))
 
 
 class _Scalars:

@@ -26,6 +26,8 @@ Options of every command (ckpt-inspect COMMAND --help describes all of them):
   --learning-rate X, --beta-1 X, --beta-2 X, --epsilon X, --weight-decay X,
   --step N, --rule RULE, --set OPTIMIZER.NAME=VALUE
                        what the file doesn't hold, or holds wrongly
+  --epsilon-placement textbook
+                       Algorithm 1's formula rather than the implementation's
   --include GLOB, --exclude GLOB
                        only these parameters, all but these
   --json               one JSON document on stdout

@@ -386,3 +386,26 @@ class TestGiven:
         """`optimizer=` restricts what is given to the one of that name, and all are still returned."""
         states = optimizer_states(self._gan(), {"step": 8}, optimizer="g_opt")
         assert [(s.name, s.step.source) for s in states] == [("d_opt", "default"), ("g_opt", "given")]
+
+
+class TestEpsilonPlacement:
+    """The textbook's formula on request, and never silently."""
+
+    def test_the_textbook_form_is_marked_where_epsilon_is_shown(self) -> None:
+        """The source of epsilon stays what it was; its place in the formula is told beside it."""
+        got = _resolve(given={"epsilon_placement": "textbook"}, config={"epsilon": 1e-3})
+        epsilon = got.hyperparameters["epsilon"]
+        assert got.has_textbook_epsilon
+        assert (epsilon.value, epsilon.source) == (1e-3, "config")
+        assert epsilon.where.endswith("added to √(v/c2) as in Kingma & Ba's Algorithm 1, as asked for")
+
+    def test_other_rules_say_that_they_ignore_it(self) -> None:
+        """Nadam's epsilon stands beside the corrected root anyway: a remark, and nothing else changes."""
+        got = _resolve(given={"epsilon_placement": "textbook", "rule": "nadam"})
+        assert not got.has_textbook_epsilon
+        assert [p.code for p in got.problems] == ["epsilon-placement-ignored"]
+
+    def test_an_unknown_place_is_refused(self) -> None:
+        """The message names both places."""
+        with pytest.raises(RequestError, match="must be one of implementation, textbook, not 'inside'"):
+            check_given({"epsilon_placement": "inside"}, "ckpt-1")

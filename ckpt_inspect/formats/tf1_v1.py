@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -115,10 +117,31 @@ def open_v1(path: Path) -> V1Checkpoint:
     return V1Checkpoint(path)
 
 
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep TensorFlow's kernels from telling the terminal of GPUs and instruction sets: they write past Python."""
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # no stderr at all
+        yield
+        return
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device, not a path of ours
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def _import_tensorflow(path: Path) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        import tensorflow
+        with _silence():
+            import tensorflow
+
+            tensorflow.zeros(())  # starts its devices, which is when it tells of them
     except ImportError as error:
         raise UnsupportedError(
             f"{path}: is a TF1 V1 checkpoint, which is read through TensorFlow, and TensorFlow can't be imported here "

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ckpt_inspect.explanations import EXPLANATIONS
 from ckpt_inspect.page.contents import Contents, PageFigure
-from ckpt_inspect.page.markup import Html, element
+from ckpt_inspect.page.markup import Html, element, joined
 from ckpt_inspect.page.series import OptimizerSeries
 
 Row = tuple[str, str, str]
@@ -72,5 +73,11 @@ class Anchors:
 
 
 def tensor(name: str) -> Html:
-    """A parameter's name; it may be broken behind its slashes."""
-    return element("code", name)
+    """A parameter's name, which may be broken behind its slashes."""
+    return element("code", breakable(name, "/"))
+
+
+def breakable(name: str, marks: str = "/._") -> Html:
+    """A name that may be broken behind any of these marks."""
+    pieces = re.split(f"(?<=[{re.escape(marks)}])", name)
+    return Html(element("wbr").join(joined(piece) for piece in pieces))

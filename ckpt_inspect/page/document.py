@@ -19,7 +19,7 @@ from ckpt_inspect.page.problem_list import problem_list
 from ckpt_inspect.page.series import optimizer_series
 
 _SECTIONS = (
-    ("analysed", "What was analysed"),
+    ("analysed", "Overview"),
     ("findings", "Findings"),
     ("figures", "Figures"),
     ("parameters", "Parameters"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
-_VOID = frozenset({"br", "col", "img", "input", "link", "meta"})
+_VOID = frozenset({"br", "col", "img", "input", "link", "meta", "wbr"})
 """Elements that have no end."""
 
 

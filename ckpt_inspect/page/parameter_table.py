@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ckpt_inspect.page.anchors import Anchors, tensor
+from ckpt_inspect.findings import Finding
+from ckpt_inspect.page.anchors import Anchors, breakable, tensor
 from ckpt_inspect.page.contents import Contents
 from ckpt_inspect.page.markup import Html, element
 from ckpt_inspect.page.series import Floats, OptimizerSeries, floats, known
@@ -50,6 +51,12 @@ class Row:
     cells: tuple[Cell, ...]
 
 
+_NOTE = (
+    "a heading sorts, once more the other way round. Over the run: the median effective learning rate, each line on a "
+    "log scale of its own. Columns that would hold nothing, or nothing but 0, are left out."
+)
+
+
 def parameter_table(contents: Contents, series: Sequence[OptimizerSeries], anchors: Anchors) -> Html:
     """The table with its controls; sorted by the model's own order until a heading is used."""
     has_one_run, has_one_optimizer = len(contents.runs) == 1, len({s.optimizer for s in series}) == 1
@@ -58,8 +65,8 @@ def parameter_table(contents: Contents, series: Sequence[OptimizerSeries], ancho
     shown = [
         i
         for i, column in enumerate(columns)
-        if column.is_kept or any(row.cells[i].content for row in rows)
-    ]  # fmt: skip
+        if column.is_kept or any(row.cells[i].content and row.cells[i].value != 0 for row in rows)
+    ]
     shown = [i for i in shown if not (has_one_run and columns[i].title == "run")]
     shown = [i for i in shown if not (has_one_optimizer and columns[i].title == "optimizer")]
     heads = [_head(columns[i]) for i in shown]
@@ -76,9 +83,7 @@ def parameter_table(contents: Contents, series: Sequence[OptimizerSeries], ancho
     return element(
         "section",
         element("h2", "Parameters", id="parameters-heading"),
-        element("p", f"{caption}: a heading sorts, once more the other way round. "
-                "Over the run: the median effective learning rate, each line on a log scale of its own.",
-                class_="note"),
+        element("p", f"{caption}: {_NOTE}", class_="note"),
         _controls(contents, anchors, len(rows)),
         element("div", table, class_="scroll tall", tabindex=0, role="region", aria_labelledby="parameters-heading"),
         id="parameters",
@@ -89,21 +94,19 @@ def parameter_table(contents: Contents, series: Sequence[OptimizerSeries], ancho
 def _columns(is_relative: bool) -> tuple[Column, ...]:
     e = "E/α" if is_relative else "E"
     return (
+        Column("parameter", "The trained variable, and the findings that concern it.", is_number=False, is_kept=True),
         Column("run", "The run.", is_number=False),
         Column("optimizer", "The optimizer.", is_number=False),
-        Column("parameter", "The trained variable.", is_number=False, is_kept=True),
         Column("shape", "Lengths of its axes; sorted by the number of elements."),
         Column(f"median {e}", "Median effective learning rate over touched elements.", is_kept=True),
         Column("spread", "Decades from the 5 % to the 95 % quantile of E: how adaptive the tensor is."),
         Column("of α", "Median effective over nominal learning rate."),
-        Column("over the run", "Median E at every checkpoint; sorted by its change.", is_kept=True),
-        Column("last/first", "Newest median E over the first."),
-        Column("update / weight", "‖Δ‖/‖θ‖ of the last update; about 1e-3 is healthy."),
-        Column("signal / noise", "RMS of (m/c1)/√(v/c2) over touched elements."),
+        Column("over the run", "Median E at every checkpoint, and the newest over the first."),
+        Column("update to weight", "‖Δ‖/‖θ‖ of the last update; about 1e-3 is healthy."),
+        Column("signal to noise", "RMS of (m/c1)/√(v/c2) over touched elements."),
         Column("untouched", "Share of elements that no gradient has ever reached."),
         Column("ε-dominated", "Share of touched elements whose step ε sets rather than the gradients."),
         Column("lost in rounding", "Share of elements that the last update did not change for want of digits."),
-        Column("findings", "The findings that concern it.", is_number=False),
     )
 
 
@@ -166,8 +169,7 @@ def _rows(s: OptimizerSeries, anchors: Anchors, contents: Contents) -> list[Row]
         newest["spread"] = np.log10(newest["effective_lr_q95"] / newest["effective_lr_q05"])
         newest["of"] = np.where(is_relative, np.nan, newest["effective_lr_median"] / rates)
     shapes = s.newest_texts("shape")
-    last_steps, gone = s.steps[s.row[s.newest]], s.row[s.newest] < len(s.heads) - 1
-    titles = {
+    found = {
         anchors.findings[run.name, place]: finding
         for run in contents.runs
         for place, finding in enumerate(run.findings)
@@ -176,39 +178,47 @@ def _rows(s: OptimizerSeries, anchors: Anchors, contents: Contents) -> list[Row]
     for i, parameter in enumerate(s.parameters):
         v = {name: float(values[i]) for name, values in newest.items()}
         key = (s.run, s.optimizer, parameter)
-        name = tensor(parameter)
-        if gone[i]:
-            until = "until an earlier checkpoint" if math.isnan(last_steps[i]) else f"until step {last_steps[i]:,.0f}"
-            name = element("span", name, " ", element("span", until, class_="note"))
+        concerned = {anchor: found[anchor] for anchor in anchors.of_row.get(key, ())}
         path = known(medians[:, i])
         change = float(path[-1] / path[0]) if len(path) > 1 else math.nan
-        concerned = [(anchor, titles[anchor]) for anchor in anchors.of_row.get(key, ())]
-        links = [
-            element("a", f.id, href=f"#{anchor}", class_=f"badge severity-{f.severity.word}", title=f.title)
-            for anchor, f in concerned
-        ]
-        severity = float(sum(4 ** int(f.severity) for _, f in concerned))
         rows.append(
             Row(
                 key,
                 (
-                    Cell(s.run),
-                    Cell(s.optimizer),
-                    Cell(name, parameter),
+                    Cell(_name(s, i, concerned), parameter),
+                    Cell(breakable(s.run)),
+                    Cell(breakable(s.optimizer)),
                     Cell(_shape(shapes[i]), v["size"]),
                     _figured(v["effective_lr_median"]),
                     Cell("" if math.isnan(v["spread"]) else f"{v['spread']:.1f}", v["spread"]),
                     Cell("" if math.isnan(v["of"]) else ratio_text(v["of"]), v["of"]),
                     Cell(_drawn(medians[:, i], path, change), change),
-                    Cell("" if math.isnan(change) else ratio_text(change), change),
                     _figured(v["update_to_weight"]),
                     _figured(v["signal_to_noise"]),
                     *(_shared(v[name]) for name in ("untouched", "epsilon_dominated", "lost_in_rounding")),
-                    Cell(element("span", links) if links else "", -severity if links else math.nan),
                 ),
             )
         )
     return rows
+
+
+def _name(s: OptimizerSeries, i: int, concerned: Mapping[str, Finding]) -> Html:
+    """The parameter's name, until when it was there if it has vanished, and links to the findings that concern it."""
+    row = int(s.row[s.newest[i]])
+    until = None
+    if row < len(s.heads) - 1:
+        step = float(s.steps[row])
+        until = "until an earlier checkpoint" if math.isnan(step) else f"until step {step:,.0f}"
+    links = [
+        [" ", element("a", f.id, href=f"#{anchor}", class_=f"badge severity-{f.severity.word}", title=f.title)]
+        for anchor, f in concerned.items()
+    ]
+    return element(
+        "span",
+        tensor(s.parameters[i]),
+        [" ", element("span", until, class_="note")] if until else None,
+        element("span", links, class_="badges") if links else None,
+    )
 
 
 def _shape(text: str) -> str:
@@ -227,4 +237,4 @@ def _drawn(medians: Floats, path: Floats, change: float) -> Html:
     if math.isnan(change):
         return Html()
     text = f"median from {figure(float(path[0]))} to {figure(float(path[-1]))}"
-    return sparkline(medians, text)
+    return element("span", sparkline(medians, text), " ", element("span", ratio_text(change), class_="change"))

@@ -80,13 +80,13 @@
     head.querySelector("button").addEventListener("click", () => sortBy(column, next[head.getAttribute("aria-sort")]));
   });
 
-  // --- filtering: every word must occur in the run's, the optimizer's or the parameter's name
+  // --- filtering: every word must occur in the names of parameter, run, optimizer or findings
   const byName = byId("name-filter");
   const byFinding = byId("finding-filter");
   const count = byId("filter-count");
-  const nameColumn = rows.length ? rows[0].querySelector("th").cellIndex : 0;
   const names = new Map(rows.map((row) => [
-    row, [...row.cells].slice(0, nameColumn + 1).map((cell) => cell.textContent).join(" ").toLowerCase(),
+    row,
+    [...row.cells].filter((cell) => !cell.matches(".number")).map((cell) => cell.textContent).join(" ").toLowerCase(),
   ]));
   const filter = () => {
     const words = byName.value.toLowerCase().split(/\s+/).filter(Boolean);

@@ -279,7 +279,10 @@ def load(path: str | os.PathLike[str]) -> Analyses:
         try:
             return read(file)
         except (KeyError, OSError, ValueError, TypeError, IndexError, RuntimeError) as error:
-            raise StoreError(f"{path}: the store is damaged ({error}); remove it and analyse again") from None
+            reason = f"the store is damaged ({error})"
+            if isinstance(error, KeyError) and (writer := file.attrs.get("ckpt_inspect_version")) is not None:
+                reason = f"the store lacks what this version needs: ckpt-inspect {writer} wrote it, or it is damaged"
+            raise StoreError(f"{path}: {reason}; remove it and analyse again") from None
 
 
 @contextlib.contextmanager

@@ -223,7 +223,13 @@ AXES = (
     Variable(
         "sample_index", (PARAMETER, "sample"), "integer", "flat index of a sampled element", "C order; -1: no element."
     ),
-    Variable("bin", ("bin",), "float", "bin", "Geometric middle of the bin; bins are log-spaced to 0.6 %."),
+    Variable(
+        "bin",
+        ("bin",),
+        "float",
+        "bin",
+        "Geometric middle of the bin; four bins an octave (of v: two), the same in every store.",
+    ),
     Variable("bin_edges", ("bin_edge",), "float", "edges of the bins", "Half-open bins [edge, next edge)."),
     Variable("second_moment_bin", ("second_moment_bin",), "float", "bin", "Geometric middle of the bin."),
     Variable("second_moment_bin_edges", ("second_moment_bin_edge",), "float", "edges of the bins", "Half-open bins."),

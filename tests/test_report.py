@@ -41,6 +41,23 @@ class MadeUpRun:
         return frame if checkpoints is None else frame[frame["checkpoint_index"].isin(checkpoints)]
 
 
+@dataclasses.dataclass
+class Single:
+    """A report of one checkpoint, and what was told while it was made."""
+
+    report: Report
+    told: list[tuple[int, int]]
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Single:
+    """A report that several tests look at, for drawing one takes a while."""
+    told: list[tuple[int, int]] = []
+    folder = tmp_path_factory.mktemp("report")
+    run = MadeUpRun(checkpoints=1)
+    return Single(write_report([run], folder, progress=lambda done, total: told.append((done, total))), told)
+
+
 def listing(folder: Path) -> list[str]:
     """Names of all that is in a folder."""
     return sorted(path.name for path in folder.iterdir())
@@ -59,9 +76,9 @@ def test_every_figure_is_a_file_of_constant_name(tmp_path: Path) -> None:
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in report.files)
 
 
-def test_one_checkpoint_omits_what_needs_a_run(tmp_path: Path) -> None:
+def test_one_checkpoint_omits_what_needs_a_run(single: Single) -> None:
     """What can't be drawn is told with its reason, and the others keep their numbers."""
-    report = write_report([MadeUpRun(checkpoints=1)], tmp_path)
+    report = single.report
     assert [(omitted.id, omitted.reason) for omitted in report.omitted] == [
         ("layers-by-step", "it shows a run, and there is one checkpoint"),
         ("elements", "it shows a run, and there is one checkpoint"),
@@ -78,13 +95,13 @@ def test_each_optimizer_has_a_set(tmp_path: Path) -> None:
     assert len(set(names(report))) == len(report.files)
 
 
-def test_entries_say_what_a_page_needs(tmp_path: Path) -> None:
+def test_entries_say_what_a_page_needs(single: Single) -> None:
     """Each entry has its question, caption, subtitle and file."""
-    entry = write_report([MadeUpRun(checkpoints=1)], tmp_path).figures[0]
+    entry = single.report.figures[0]
     assert (entry.id, entry.optimizer, entry.question) == ("effective-lr", "adam", FIGURES[0].question)
     assert entry.caption == FIGURES[0].caption
     assert entry.subtitle.startswith("run digits · step 100 · optimizer adam · rule adam · learning rate α 0.001")
-    assert entry.file == tmp_path / "adam-1-effective-lr.png"
+    assert entry.file == single.report.folder / "adam-1-effective-lr.png"
 
 
 @pytest.mark.parametrize("file_format", ["png", "svg", "pdf"])
@@ -111,20 +128,18 @@ def test_figures_do_not_depend_on_the_callers_settings() -> None:
 
 def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
     """Two stores of folders of the same name are drawn over each other all the same."""
-    report = write_report([MadeUpRun(seed=1), MadeUpRun(seed=2)], tmp_path)
+    report = write_report([MadeUpRun(checkpoints=1, seed=1), MadeUpRun(checkpoints=1, seed=2)], tmp_path)
     assert report.figures[0].subtitle.startswith("2 runs")
 
 
-def test_progress_counts_figures(tmp_path: Path) -> None:
+def test_progress_counts_figures(single: Single) -> None:
     """Progress is told before each figure and at the end."""
-    told: list[tuple[int, int]] = []
-    write_report([MadeUpRun(checkpoints=1)], tmp_path, progress=lambda done, total: told.append((done, total)))
-    assert told == [(done, len(FIGURES)) for done in range(len(FIGURES) + 1)]
+    assert single.told == [(done, len(FIGURES)) for done in range(len(FIGURES) + 1)]
 
 
 def test_unknown_rate_and_steps_are_problems(tmp_path: Path) -> None:
     """What figures show in another way, for want of a value, is reported."""
-    report = write_report([MadeUpRun(learning_rate=None, has_steps=False)], tmp_path)
+    report = write_report([MadeUpRun(1, 2, learning_rate=None, has_steps=False)], tmp_path)
     assert [problem.code for problem in report.problems] == ["steps-not-drawn", "learning-rate-not-drawn"]
 
 
@@ -186,11 +201,10 @@ def test_no_runs_are_refused(tmp_path: Path) -> None:
         write_report([], tmp_path)
 
 
-def test_results_are_frozen(tmp_path: Path) -> None:
+def test_results_are_frozen(single: Single) -> None:
     """A report is data."""
-    report = write_report([MadeUpRun(checkpoints=1)], tmp_path)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        report.folder = tmp_path  # type: ignore[misc]
+        single.report.folder = Path()  # type: ignore[misc]
 
 
 def test_updates_of_unknown_size_are_omitted(tmp_path: Path) -> None:

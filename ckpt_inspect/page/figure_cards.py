@@ -11,6 +11,10 @@ from ckpt_inspect.page.contents import Contents, MissingFigure, PageFigure
 from ckpt_inspect.page.markup import Html, element
 
 
+_DENSITY = 1.7
+"""Pixels of a picture for each of the page's: the same for all, so that their texts are of one size."""
+
+
 def figure_cards(contents: Contents, anchors: Anchors) -> Html:
     """By optimizer; figures that could not be drawn are told with the reason."""
     optimizers = list(dict.fromkeys([f.optimizer for f in contents.figures] + [m.optimizer for m in contents.missing]))
@@ -35,8 +39,8 @@ def _card(figure: PageFigure, anchor: str) -> Html:
     image = element(
         "img",
         src="data:image/png;base64," + base64.b64encode(picture.png).decode("ascii"),
-        width=picture.width,
-        height=picture.height,
+        width=round(picture.width / _DENSITY),
+        height=round(picture.height / _DENSITY),
         alt=f"Figure: {figure.question} {figure.subtitle}",
     )
     link = element("a", image, href=quote(figure.file), title="Open the file")

@@ -14,7 +14,7 @@ Commands:
   show PATH            what one checkpoint is: optimizers, hyperparameters and
                        where each was read, parameters, sizes
   diff A B             what changed between two checkpoints, most first
-  report STORE...      figures of one or several runs as PNGs
+  report STORE...      a page of findings and figures, of one or several runs
   export STORE... --to csv|parquet|tensorboard
                        the same figures for other programs
   explain [NAME]       what a figure or a finding means; all names without one

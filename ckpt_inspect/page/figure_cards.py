@@ -10,7 +10,6 @@ from ckpt_inspect.page.anchors import Anchors
 from ckpt_inspect.page.contents import Contents, MissingFigure, PageFigure
 from ckpt_inspect.page.markup import Html, element
 
-
 _DENSITY = 1.7
 """Pixels of a picture for each of the page's: the same for all, so that their texts are of one size."""
 

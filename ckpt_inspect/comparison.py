@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import PIECE_ELEMENTS, STRING, Array, Checkpoint, Problem, TensorSpec, numpy_dtype
+from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, Problem, TensorSpec, numpy_dtype
 from ckpt_inspect.differences import NAN, Diff, HyperparameterDiff, OptimizerDiff, ParameterDiff, Status
 from ckpt_inspect.distances import Buffers, Distance, Window, WindowCount
 from ckpt_inspect.errors import NotDetermined, NotFoundError
@@ -26,6 +26,10 @@ from ckpt_inspect.selection import Selection, open_newest
 from ckpt_inspect.update_rules import State
 
 THREADS = 2
+
+PIECE_ELEMENTS = 1 << 17
+"""Elements of each tensor that a thread compares at a time; of fewer, threads wait for each other at the interpreter's
+lock."""
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 """A serialized description of the objects that were saved, not a part of their state."""

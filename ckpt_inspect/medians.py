@@ -45,7 +45,7 @@ class EffectiveLrMedian:
         if self._values is not None:
             self._values.append(touched.copy())
         if self._counts is not None:
-            self._counts += np.bincount(fine_indices(touched), minlength=FINE_BINS)
+            np.add.at(self._counts, fine_indices(touched), 1)
 
     def median(self) -> float:
         """The median of E over touched elements; NaN where there are none, or E is not determined."""

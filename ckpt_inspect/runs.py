@@ -140,7 +140,19 @@ class _Work:
         previous = stores.load(self._store) if self._store.exists() else None
         if previous is not None:
             self._check_same_run(previous)
-        return previous if previous is not None and previous.options == self._options else None
+        if previous is None or previous.options == self._options:
+            return previous
+        self._check_can_be_read_again(previous)
+        return None
+
+    def _check_can_be_read_again(self, previous: Analyses) -> None:
+        """Results of other options replace those of a store; not those of checkpoints that are gone or not named."""
+        gone = {absolute(path) for path in previous.checkpoints["path"]} - set(map(absolute, self._series.paths))
+        if gone:
+            raise StoreError(
+                f"{self._store}: holds results of other options, also of {len(gone)} checkpoints that would not be "
+                f"read again now, such as {min(gone)}; name another store, or delete this one"
+            )
 
     def _check_same_run(self, previous: Analyses) -> None:
         """Folders of different runs are often called alike, and then so are their stores: never mix or replace them."""

@@ -382,6 +382,20 @@ def test_other_options_read_everything_again(tmp_path: Path, opened_paths: list[
     assert len(opened_paths) == 2
 
 
+def test_other_options_do_not_take_away_what_is_gone(tmp_path: Path) -> None:
+    """A store may be all that is left of checkpoints that training has deleted."""
+    (first, *_) = save_series(tmp_path / "run", 3)
+    store = tmp_path / "s.h5"
+    analyze(tmp_path / "run", store=store)
+    for file in (tmp_path / "run").glob(f"{first.name}.*"):
+        file.unlink()
+    before = store.read_bytes()
+    with pytest.raises(StoreError, match=r"also of 1 checkpoints .*model\.ckpt-10; name another"):
+        analyze(tmp_path / "run", store=store, given=GIVEN)
+    assert store.read_bytes() == before
+    assert len(analyze(tmp_path / "run", store=store)) == 3
+
+
 def test_a_checkpoint_that_changed_is_read_again_and_replaced(tmp_path: Path, opened_paths: list[str]) -> None:
     """The same name with other content has one row."""
     paths = save_series(tmp_path / "run", 2)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import io
 import math
 import re
+from pathlib import Path
 
 import pytest
+from adam_bundles import save_series
+from bundle_writer import write_bundle
+from keras_files import Run
 
 from ckpt_inspect.checkpoint import Problem
-from ckpt_inspect.tables import Column, Table, problem_lines
+from ckpt_inspect.runs import analyze
+from ckpt_inspect.tables import Column, Table, problem_lines, run_tables
 from ckpt_inspect.tables.wording import cosine_text, figure, ratio_text, share, sparkline
 from ckpt_inspect.terminal import print_tables, printable
 
@@ -145,3 +150,13 @@ def test_ascii_output_is_legible() -> None:
     print_tables([Table("Δ ×", (Column("", "left"),), (("▁█é",),))], pipe)
     pipe.flush()
     assert raw.getvalue() == b"d x\n_@\\xe9\n\n"
+
+
+def test_figures_are_told_of_the_checkpoint_that_they_are_of(tmp_path: Path) -> None:
+    """A run that ends in weights alone shows the state before, and says so."""
+    save_series(tmp_path / "run", 2)
+    assert run_tables(analyze(tmp_path / "run"))[-1].title == "Parameters of Adam in the newest checkpoint"
+    write_bundle(tmp_path / "run" / "model.ckpt-30", dict(Run().weights))
+    assert run_tables(analyze(tmp_path / "run"))[-1].title == (
+        "Parameters of Adam in model.ckpt-20, the last that holds its state"
+    )

@@ -19,7 +19,7 @@ _LOW, _MEDIAN, _HIGH = QUANTILE_NAMES.index("q05"), QUANTILE_NAMES.index("median
 
 
 def run_tables(analyses: Analyses, store: str | None = None) -> tuple[Table, ...]:
-    """A run: what it is, and for each optimizer its parameters in the newest checkpoint and what became of them."""
+    """A run: what it is, and for each optimizer its parameters in the newest checkpoint that holds them."""
     count = len(analyses)
     facts = [("run", analyses.run), ("checkpoints", str(count))]
     if count:
@@ -27,12 +27,15 @@ def run_tables(analyses: Analyses, store: str | None = None) -> tuple[Table, ...
     if store is not None:
         facts.append(("store", store))
     optimizers = [o for o in analyses.optimizers.values() if o.present.any()]
-    return (fact_table(*facts), *(table for o in optimizers for table in _optimizer_tables(o, count)))
+    names = analyses.checkpoints["checkpoint"].tolist()
+    return (fact_table(*facts), *(table for o in optimizers for table in _optimizer_tables(o, names)))
 
 
-def _optimizer_tables(optimizer: OptimizerRun, count: int) -> tuple[Table, ...]:
-    v = optimizer.variables
+def _optimizer_tables(optimizer: OptimizerRun, checkpoints: Sequence[str]) -> tuple[Table, ...]:
+    v, count = optimizer.variables, len(checkpoints)
     row = int(max(optimizer.present.any(axis=1).nonzero()[0]))
+    # a run may end in checkpoints of the weights alone
+    holder = "the newest checkpoint" if row == count - 1 else f"{checkpoints[row]}, the last that holds its state"
     step = v["step"][row]
     rows = [("rule", v["rule"][row], v["rule_source"][row], v["rule_where"][row], "")]
     rows.append(
@@ -54,7 +57,9 @@ def _optimizer_tables(optimizer: OptimizerRun, count: int) -> tuple[Table, ...]:
         columns.insert(2, Column("over the run", "left"))
     with_series = len(columns) == 5
     values = [(n, value, *([over] if with_series else []), *rest) for n, value, *rest, over in rows]
-    return Table(f"Optimizer {optimizer.name}", tuple(columns), tuple(values)), _parameter_table(optimizer, row, count)
+    return Table(f"Optimizer {optimizer.name}", tuple(columns), tuple(values)), _parameter_table(
+        optimizer, row, count, holder
+    )
 
 
 def _series(values: Sequence[float]) -> str:
@@ -63,7 +68,7 @@ def _series(values: Sequence[float]) -> str:
     return f"{known[0]:.6g} {sparkline(known)} {known[-1]:.6g}" if len(set(known)) > 1 else ""
 
 
-def _parameter_table(optimizer: OptimizerRun, row: int, count: int) -> Table:
+def _parameter_table(optimizer: OptimizerRun, row: int, count: int, holder: str) -> Table:
     v = optimizer.variables
     is_relative = v["effective_lr_is_relative"][row] == 1
     e = "E/α" if is_relative else "E"
@@ -84,9 +89,7 @@ def _parameter_table(optimizer: OptimizerRun, row: int, count: int) -> Table:
     note = f"{e}: effective learning rate{unknown}, of touched elements"
     if count > 1:
         note += "; over the run: its median in each checkpoint, each line on a log scale of its own"
-    return Table(
-        f"Parameters of {optimizer.name} in the newest checkpoint", *without_empty(tuple(columns), tuple(rows)), note
-    )
+    return Table(f"Parameters of {optimizer.name} in {holder}", *without_empty(tuple(columns), tuple(rows)), note)
 
 
 def _parameter_row(v: Columns, row: int, i: int, rate: float, medians: Sequence[float]) -> tuple[str, ...]:

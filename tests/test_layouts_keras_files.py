@@ -116,6 +116,25 @@ class TestNamedGroups:
         state = _read(_list(_pairs()), labels={"optimizer/vars": "lamb"})
         assert (state.rule, state.rule_source.source) == ("lamb", "checkpoint")
 
+    def test_automatic_names_order_a_subclassed_model_and_are_said_to_be_assumed(self) -> None:
+        """Groups are alphabetical there; the numbers in the layers' labels tell the order in which they were made."""
+        arrays = {f"{group}/vars/0": np.zeros((4, 4), np.float32) for group in ("body", "first", "head")}
+        pairs = [a for seed in range(3) for a in moments((4, 4), seed=seed)[1:]]
+        labels = {"first/vars": "dense", "head/vars": "dense_1", "body/vars": "dense_2", "optimizer/vars": "adam"}
+        checkpoint = MemoryCheckpoint({**arrays, **_list(pairs)}, kind="keras-weights-h5", labels=labels)
+        (state,) = optimizer_states(checkpoint)
+        assert [p.found.value for p in state.parameters.values()] == ["first/vars/0", "head/vars/0", "body/vars/0"]
+        assert list(state.parameters) == ["dense/kernel", "dense_1/kernel", "dense_2/kernel"]
+        assert [p.code for p in state.problems] == ["association-assumed"]
+
+    def test_without_labels_a_subclassed_models_equal_layers_stay_open(self) -> None:
+        """No shape, and no alphabet, decides between them."""
+        arrays = {f"{group}/vars/0": np.zeros((4, 4), np.float32) for group in ("body", "first", "head")}
+        pairs = [a for seed in range(3) for a in moments((4, 4), seed=seed)[1:]]
+        (state,) = optimizer_states(MemoryCheckpoint({**arrays, **_list(pairs)}, kind="keras-weights-h5"))
+        assert [p.found.value for p in state.parameters.values()] == [None] * 3
+        assert "association-uncertain" in [p.code for p in state.problems]
+
     def test_arrays_are_not_read_where_the_configuration_speaks(self) -> None:
         """A common file costs no look at its moments."""
         config = {"class_name": "Adam", "config": {"learning_rate": 0.01, "beta_1": 0.9}}

@@ -16,7 +16,7 @@ from typing import Any
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
 from ckpt_inspect.layouts.evidence import is_average, tell_adamax
 from ckpt_inspect.layouts.found import Family, FoundOptimizer, FoundParameter, RuleReading, unique_names
-from ckpt_inspect.layouts.layer_groups import model_weights
+from ckpt_inspect.layouts.layer_groups import MADE_ORDER, model_weights
 from ckpt_inspect.layouts.object_graph import LIST_INDEX
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, OptimizerConfig, rule_of_class, unwrap_config
 from ckpt_inspect.layouts.slot_lists import SlotReading, slot_readings
@@ -107,8 +107,10 @@ def _read_optimizer(
     scalars: dict[str, str] = {}
     extra: dict[str, Any] = {}
     if rule.name in ADAM_FAMILY:
-        reading, pairing = _choose_reading(specs, family, config, rule.name if rule.is_read else None, models)
+        reading, pairing, by_names = _choose_reading(specs, family, config, rule.name if rule.is_read else None, models)
         if reading is not None:
+            if by_names:
+                problems.append(_assumed_order())
             if config is None:
                 reading = _told_by_values(checkpoint, keys, reading, pairing, problems)
             rule = _read_rule(config, label, reading)
@@ -197,16 +199,25 @@ def _unreadable(path: str, count: int) -> Problem:
     )
 
 
+def _assumed_order() -> Problem:
+    return Problem(
+        "association-assumed",
+        "the file doesn't record in which order the model's layers are trained",
+        "moments and weights were paired in the order of the layers' automatic names (dense, dense_1, ..), in which "
+        "they were made; what that leaves open is reported by its place",
+    )
+
+
 def _choose_reading(
     specs: Sequence[TensorSpec],
     family: Family,
     config: OptimizerConfig | None,
     rule: str | None,
     models: Sequence[Block],
-) -> tuple[SlotReading | None, Pairing | None]:
+) -> tuple[SlotReading | None, Pairing | None, bool]:
     """The first reading whose slots fit all of the model's weights; else some of them; else the first that fits
-    itself."""
-    best: tuple[SlotReading | None, Pairing | None] = None, None
+    itself. The last of the three: whether the pairing rests on the order of the layers' automatic names."""
+    best: tuple[SlotReading | None, Pairing | None, bool] = None, None, False
     best_score = (-1, -1)
     for reading in slot_readings(specs, family, config, rule):
         shapes = [specs[i].shape for i in reading.first]
@@ -218,7 +229,7 @@ def _choose_reading(
                 paired,
             )
             if score > best_score:
-                best, best_score = (reading, pairing), score
+                best, best_score = (reading, pairing, model.kind == MADE_ORDER), score
     return best
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ckpt_inspect.checkpoint import Checkpoint
-from ckpt_inspect.layouts.model_config import LayerConfig, layers_of, snake_case
+from ckpt_inspect.layouts.model_config import LayerConfig, frozen_layers, layers_of, snake_case
 from ckpt_inspect.layouts.object_graph import LIST_INDEX
 from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Weight
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
+MADE_ORDER = "made-order"
+"""Kind of the block whose order is that of the layers' automatic names: usual, and no proof."""
 NOT_LAYERS = ("optimizer", "metrics", "compile_metrics", "loss_tracker", "_metrics")
 
 # Keras' own layers, by their group's name: roles of `vars/<i>`
@@ -53,13 +56,70 @@ def model_weights(checkpoint: Checkpoint, model: Mapping[str, Any] | None) -> tu
     name = str(config.get("name", "model")) if isinstance(config, Mapping) else "model"
     own = _own(checkpoint, tree, name)
     if layers is not None and any(c in tree for c in CONTAINERS):
-        return (Block("", (), (*_configured(checkpoint, tree, "", layers), *own)),)
+        configured = Block("", (), (*_configured(checkpoint, tree, "", layers), *own))
+        frozen = frozenset(name for layer in layers for name in _frozen_names(layer))
+        return configured, _by_labels(checkpoint, configured, MADE_ORDER), *_in_made_order(checkpoint, tree, frozen)
     unordered = _unordered(checkpoint, tree, "", "", order=None)
     written = checkpoint.written_order()
     trees = [unordered]
     if written and any(c in tree for c in CONTAINERS) and _agrees_with_counts(tree, "", written):
         trees.append(_unordered(checkpoint, tree, "", "", order=written))
-    return tuple(Block("", (), (*t.parts, *own), t.is_ordered) for t in trees)
+    models = [Block("", (), (*t.parts, *own), t.is_ordered) for t in trees]
+    models += [_by_labels(checkpoint, model, MADE_ORDER) for model in models]
+    return *models, *_in_made_order(checkpoint, tree, frozenset())
+
+
+def _frozen_names(layer: LayerConfig) -> frozenset[str]:
+    return frozen_layers(layer)[1] | (frozenset() if layer.is_trainable else {layer.name})
+
+
+def _by_labels(checkpoint: Checkpoint, block: Block, kind: str) -> Block:
+    """The block with parts of unknown order put in that of the layers' automatic names inside them, class by class."""
+    parts = tuple(_by_labels(checkpoint, part, part.kind) for part in block.parts)
+    if block.is_ordered or len(parts) < 2:
+        return Block(kind, block.weights, parts, block.is_ordered)
+    made = [_numbers(checkpoint, part) for part in parts]
+    shared = Counter(base for numbers in made for base in numbers)
+    placed = []
+    for part, numbers in zip(parts, made, strict=True):
+        base = max(numbers, key=lambda name: (shared[name], name), default=part.kind)
+        placed.append((numbers.get(base, 0), Block(base, part.weights, part.parts, part.is_ordered)))
+    placed.sort(key=lambda entry: entry[0])
+    return Block(kind, block.weights, tuple(part for _, part in placed), False)
+
+
+def _numbers(checkpoint: Checkpoint, block: Block) -> dict[str, int]:
+    """Class of automatic name -> its lowest number among the block's layers."""
+    labels = checkpoint.labels()
+    found: dict[str, int] = {}
+    for weight in (w for layer in block.layers() for w in layer.weights):
+        label = labels.get(weight.key.rpartition("/")[0], "")
+        if label:
+            base = re.sub(r"_\d+$", "", label)
+            found[base] = min(_number(label), found.get(base, _number(label)))
+    return found
+
+
+def _in_made_order(checkpoint: Checkpoint, tree: Mapping[str, Any], frozen: frozenset[str]) -> tuple[Block, ...]:
+    """The layers by the names that the file labels them with (Keras 3.8+): Keras numbers those of one class as they are
+    made, and they are usually trained in that order; nothing is said of classes among each other."""
+    labels = checkpoint.labels()
+    leaves: list[tuple[int, Block]] = []
+
+    def visit(group: Mapping[Any, Any], path: str) -> bool:
+        if keys := group.get("vars"):
+            label = labels.get(f"{path}/vars") if path else labels.get("vars")
+            if not label:
+                return False
+            base = re.sub(r"_\d+$", "", label)
+            own = {"vars": keys}
+            leaves.append((_number(label), _layer(checkpoint, own, label, base, base, label not in frozen, {})))
+        return all(visit(inner, f"{path}/{name}" if path else name) for name, inner in group.items() if name != "vars")
+
+    if not visit(tree, "") or not leaves:
+        return ()
+    leaves.sort(key=lambda leaf: leaf[0])
+    return (Block(MADE_ORDER, (), tuple(block for _, block in leaves), is_ordered=False),)
 
 
 def _tree(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -129,7 +189,9 @@ def _unordered(
     container, members = _children(tree)
     if path and not container:
         shown = checkpoint.labels().get(f"{path}/vars") or path
-        return _layer(checkpoint, tree, shown, re.sub(r"_\d+$", "", path.rpartition("/")[2]), kind, True, {})
+        bases = [re.sub(r"_\d+$", "", name.rpartition("/")[2]) for name in (path, shown)]
+        base = next((b for b in bases if b in ROLES), bases[0])
+        return _layer(checkpoint, tree, shown, base, kind, True, {})
     parts = []
     for name in members or tree:
         if name == "vars" and not container:

@@ -152,7 +152,7 @@ METRICS = (
     _metric(
         "bias_correction",
         "bias correction",
-        "√c2/c1 in the variable's dtype, c1 = 1 - β1^t, c2 = 1 - β2^t; 0: the optimizer is inert.",
+        "√c2/c1 in the variable's dtype, c1 = 1 - β1^t, c2 = 1 - β2^t (Adamax: 1/c1); 0: the optimizer is inert.",
     ),
     _metric(
         "decay_balance",

@@ -498,3 +498,18 @@ def test_checks_are_pure(made: Callable[[str], Analyses]) -> None:
         np.testing.assert_array_equal(value, before[name])
     assert len(set(CHECKS)) == len(CHECKS)
     assert set(SHAPES) == set(analyses.optimizers["optimizer"].variables["parameter"])
+
+
+def test_a_second_moment_that_underflowed_is_no_missing_gradient(tmp_path: Path) -> None:
+    """m shows that gradients came whose squares were too small for v's type."""
+    AdamRun().train(50, scaled(1e-25, "second/kernel")).save(tmp_path / "m-50.h5")
+    run = analyze(tmp_path)
+    kernel = list(run.optimizers["optimizer"].variables["parameter"]).index("second/kernel")
+    assert run.optimizers["optimizer"].variables["untouched"][0, kernel] == 1
+    assert "untouched-tensors" not in {f.id for f in findings_of(run)}
+
+
+def test_adamax_has_no_average_of_squares_to_correct() -> None:
+    """Its infinity norm is a maximum: the bias correction is of the first moment alone."""
+    folder = DIGITS.parent / "recorded" / "tf24_v2_ckpt_adamax"
+    assert "bias-correction" not in {f.id for f in findings_of(analyze(folder))}

@@ -27,12 +27,12 @@ UNTOUCHED = Kind(
     id="untouched-tensors",
     title="Tensors that no gradient has ever reached",
     severity=Severity.WARNING,
-    condition="v = 0 in all of the tensor's elements after at least one update.",
+    condition="v = 0 in all of the tensor's elements after at least one update, and m, if there is one, as well.",
     why="The optimizer holds the tensor and has never been given a gradient of it: it stays as it was initialised.",
     action="Freeze it if that is meant; if not, look for what cuts it off from the loss (stop_gradient, an unused "
     "branch)",
-    source="v averages g²: it is 0 only if every gradient was",
-    metrics=("untouched",),
+    source="v averages g²: it is 0 only if every gradient was, or too small for v's type as m shows",
+    metrics=("untouched", "first_moment_rms"),
 )
 
 ROWS = Kind(
@@ -88,7 +88,9 @@ def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding
     share: Floats = history.newest("untouched")
     rows: Floats = history.newest("untouched_rows")
     sizes = history["size"].astype(np.float64)
-    if whole := worst_first(share == 1, sizes):
+    # bfloat16(0.999) is 1 and leaves v at 0, and small squares underflow: m then shows that there were gradients
+    has_gradients = history.newest("first_moment_rms") > 0
+    if whole := worst_first((share == 1) & ~has_gradients, sizes):
         yield history.finding(
             UNTOUCHED,
             f"No gradient has reached {history.counted(whole)}: {history.named(whole)}",

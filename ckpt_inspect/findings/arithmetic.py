@@ -80,7 +80,7 @@ def find_bias_correction(history: History, thresholds: Thresholds) -> Iterator[F
         present & (np.abs(correction - 1) >= max(thresholds.bias_correction, 1e-12)), np.abs(correction - 1)
     )
     far = [i for i in far if i not in set(inert)]
-    if far:
+    if far and history.newest("rule") != "adamax":  # whose infinity norm is no average
         value, beta_2 = float(np.median(correction[far])), float(history.newest("beta_2"))
         yield history.finding(
             CORRECTION,

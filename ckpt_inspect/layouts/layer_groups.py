@@ -197,10 +197,9 @@ def _unordered(
         if name == "vars" and not container:
             continue
         child = "/".join(p for p in (path, container, name) if p)
-        label = checkpoint.labels().get(f"{child}/vars", "")
-        counted = re.sub(r"_\d+$", "", name if container else label or name)
+        counted = re.sub(r"_\d+$", "", name) if container else name
         place = order.get(child, 0) if order is not None else 0
-        number = _number(name) if container else _number(label)
+        number = _number(name) if container else 0
         parts.append((place, number, child, _unordered(checkpoint, (members or tree)[name], child, counted, order)))
     parts.sort(key=lambda p: p[:3])
     return Block(kind, (), tuple(p[3] for p in parts), order is not None and bool(container))

@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "beta_powers": set(),
     "schedules": {"errors"},
     "wire": {"errors"},
+    "natural_order": set(),
     "histograms": {"errors"},
     "checkpoint": {"errors"},
     "update_rules": {"errors", "checkpoint"},
@@ -30,8 +31,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "distances": {"errors", "checkpoint"},
     "kernels": {"errors", "checkpoint", "histograms", "summaries", "update_rules"},
     # Three axes: how bytes become tensors and how state is named inside know nothing of each other
-    "formats": {"errors", "wire", "checkpoint"},
-    "layouts": {"errors", "wire", "checkpoint", "beta_powers"},
+    "formats": {"errors", "wire", "natural_order", "checkpoint"},
+    "layouts": {"errors", "wire", "natural_order", "checkpoint", "beta_powers"},
     # What layouts found, made into numbers with their sources
     "resolution": {"errors", "checkpoint", "hyperparameters", "beta_powers", "schedules", "update_rules", "layouts"},
     "optimizer_state": {"errors", "checkpoint", "hyperparameters", "update_rules", "layouts", "resolution"},

@@ -19,7 +19,7 @@ from ckpt_inspect.errors import CkptInspectError, DamagedFileError, RequestError
 from ckpt_inspect.formats import keras_config
 from ckpt_inspect.formats.byte_file import ByteFile, unreadable
 from ckpt_inspect.formats.location import Location
-from ckpt_inspect.formats.natural_order import natural_key
+from ckpt_inspect.natural_order import natural_key
 
 if TYPE_CHECKING:
     import h5py

@@ -15,10 +15,10 @@ from ckpt_inspect.formats import bundle, hdf5, keras_archive, sstable, tf1_v1
 from ckpt_inspect.formats.byte_file import unreadable
 from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
 from ckpt_inspect.formats.location import Location, locate
-from ckpt_inspect.formats.natural_order import natural_key
 from ckpt_inspect.formats.saved_model import METADATA_FILE, MODEL_FILE
 from ckpt_inspect.formats.state_file import NAME as STATE_FILE
 from ckpt_inspect.formats.state_file import read_state
+from ckpt_inspect.natural_order import natural_key
 
 StepOf = Callable[[Path], "int | None"]
 """The step that a checkpoint's own tensors tell, None where they don't; asked only where names don't order a run."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading, unique_names
 from ckpt_inspect.layouts.tf1_names import strip_to_variable
+from ckpt_inspect.natural_order import natural_key
 
 LAYOUT = "bert-names"
 FIRST, SECOND = "/adam_m", "/adam_v"
@@ -19,6 +20,7 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     stems = [k.removesuffix(FIRST) for k in tensors if k.endswith(FIRST) and k.removesuffix(FIRST) + SECOND in tensors]
     if not stems:
         return []
+    stems.sort(key=natural_key)
     variables = [strip_to_variable(s, tensors[s + FIRST].shape, tensors) for s in stems]
     names = unique_names(v or s for v, s in zip(variables, stems, strict=True))
     parameters = tuple(

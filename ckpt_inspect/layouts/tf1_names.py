@@ -20,6 +20,7 @@ from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReadi
 from ckpt_inspect.layouts.graph_def import GraphDef, decode_graph_def
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, normal_name, rule_of_class
 from ckpt_inspect.layouts.soundness import FLOATS
+from ckpt_inspect.natural_order import natural_key
 
 LAYOUT = "tf1-names"
 AVERAGE = "ExponentialMovingAverage"
@@ -320,9 +321,11 @@ def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, gra
         extra["beta_powers_evidence"] = group.evidence
     averages = {s.removesuffix(f"/{AVERAGE}"): s for s in checkpoint.tensors if s.endswith(f"/{AVERAGE}")}
     roles = _roles(rule)
-    names = unique_names(m.variable for m in group.members)
+    # a bundle lists its tensors by key, `layer_10` before `layer_2`
+    members = sorted(group.members, key=lambda m: natural_key(m.variable))
+    names = unique_names(m.variable for m in members)
     parameters = []
-    for member, name in zip(group.members, names, strict=True):
+    for member, name in zip(members, names, strict=True):
         spec = checkpoint.tensors[member.keys[0]]
         slots = dict(zip(roles, member.keys, strict=False))
         if member.variable in averages:

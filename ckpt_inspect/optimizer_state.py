@@ -145,9 +145,9 @@ def optimizer_states(
     """Every optimizer in the checkpoint, by the order in which the file lists them; none where it holds weights alone.
 
     `given` overrides what the file says (`learning_rate`, `beta_1`, `beta_2`, `epsilon`, `weight_decay`, `step`,
-    `rule`, and `epsilon_placement`: `implementation` or `textbook`), for the optimizer of that name or for all; `{"generator.beta_1": 0.5}` gives it for one of several. Reads
-    metadata and scalars only. Raises RequestError for a value that can't be given, NotFoundError for an optimizer
-    that isn't there.
+    `rule`, and `epsilon_placement`: `implementation` or `textbook`), for the optimizer of that name or for all;
+    `{"generator.beta_1": 0.5}` gives it for one of several. Reads metadata and scalars only. Raises RequestError for a
+    value that can't be given, NotFoundError for an optimizer that isn't there.
     """
     given = dict(given or {})
     found = find_optimizers(checkpoint)

@@ -248,9 +248,13 @@ def _infer_beta(name: str, powers: PowersReading | None, others: PowersReading |
     value = getattr(powers, name) if powers is not None else None
     if value is None or powers is None:
         return None
+    own = name.replace("_", "") + "_power"
+    evidence = powers.evidence
+    if own not in evidence:  # the other power told the count
+        evidence = f"{own} is the same power of {value:g}: {evidence}"
     if others is None or getattr(others, name) != value:
-        return Sourced(value, "default", f"assumed: {powers.evidence}; {OPEN_OWNER}")
-    return Sourced(value, "inferred", powers.evidence)
+        return Sourced(value, "default", f"assumed: {evidence}; {OPEN_OWNER}")
+    return Sourced(value, "inferred", evidence)
 
 
 def _resolve_step(

@@ -129,9 +129,9 @@ class _Work:
         if self._elements is not None:
             self._elements.close()
 
-    def _save(self, analyses: Analyses) -> None:
+    def _save(self, analyses: Analyses, *, is_final: bool = True) -> None:
         if self._store is not None:
-            stores.save(analyses, self._store, self._elements)
+            stores.save(analyses, self._store, self._elements, is_final=is_final)
 
     def _load_previous(self) -> Analyses | None:
         if self._store is None:
@@ -224,7 +224,7 @@ class _Work:
         if self._store is None or waited < max(_SAVE_AFTER, _SAVE_SHARE * self._saving_took):
             return
         started = time.monotonic()
-        self._save(self._assembled())
+        self._save(self._assembled(), is_final=False)
         self._saved_at = time.monotonic()
         self._saving_took = self._saved_at - started
 

@@ -25,7 +25,7 @@ from ckpt_inspect.analyses import Analyses, Column, OptimizerRun, Remark
 from ckpt_inspect.analysis import absolute
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.documents import jsonable
-from ckpt_inspect.elements import ElementsFile, copy_elements
+from ckpt_inspect.elements import ElementsFile, place_elements
 from ckpt_inspect.errors import StoreError
 from ckpt_inspect.frames import axes_of
 from ckpt_inspect.variables import (
@@ -79,39 +79,50 @@ def check_writable(path: Path) -> None:
     Path(name).unlink()
 
 
-def save(analyses: Analyses, path: str | os.PathLike[str], elements: ElementsFile | None = None) -> None:
+def save(
+    analyses: Analyses, path: str | os.PathLike[str], elements: ElementsFile | None = None, *, is_final: bool = True
+) -> None:
     """Write a store, replacing one of that name in one step. Raises StoreError where that can't be done.
 
     `elements` holds whole arrays of checkpoints that are new; those of others are taken over from the store before.
+    Where `is_final`, its file becomes the store, and can take no more.
     """
     path = Path(path)
     check_writable(path)
-    with replacing(path) as temporary:
-        import h5py
-
+    taken_over = elements if is_final else None
+    with replacing(path, None if taken_over is None else taken_over.path) as temporary:
         try:
-            with h5py.File(temporary, "w", libver=("earliest", "v110"), track_order=True) as file:
+            with _new_file(temporary) if taken_over is None else taken_over.released() as file:
                 write(analyses, file)
                 if elements is not None:
-                    _write_elements(analyses, file, path, elements)
+                    _write_elements(analyses, file, path, file if taken_over is not None else elements.file)
         except OSError as error:
             raise StoreError(f"{path}: can't be written ({error})") from None
 
 
-def _write_elements(analyses: Analyses, file: Any, path: Path, elements: ElementsFile) -> None:
+def _new_file(path: Path) -> Any:
+    import h5py
+
+    return h5py.File(path, "w", libver=("earliest", "v110"), track_order=True)
+
+
+def _write_elements(analyses: Analyses, file: Any, path: Path, fresh: Any) -> None:
     groups = group_names(analyses.optimizers)
     columns = analyses.checkpoints
     names = dict(zip(columns["fingerprint"], columns["checkpoint"], strict=True))
     with opened(path) if path.exists() else contextlib.nullcontext() as previous:
-        copy_elements(file, groups, names, elements.file, previous)
+        place_elements(file, groups, names, fresh, previous)
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A name for a file to be written in the same folder; it takes the place of `path` if all goes well."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+def replacing(path: Path, made: Path | None = None) -> Iterator[Path]:
+    """A name for a file to be written in the same folder, or the file `made` there; it takes the place of `path` if all
+    goes well."""
+    if made is None:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(handle)
+        made = Path(name)
+    temporary = made
     try:
         yield temporary
         _make_durable(temporary)

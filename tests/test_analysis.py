@@ -149,7 +149,7 @@ class Synthetic(Checkpoint):
 
 
 def test_memory_does_not_grow_with_the_tensor() -> None:
-    """A tensor of 240 MB of state takes a few MB to analyse."""
+    """A tensor of 240 MB of state takes two threads' buffers, 8 MB each, to analyse."""
     with Synthetic(20_000_000) as checkpoint:
         tracemalloc.start()
         try:
@@ -158,7 +158,7 @@ def test_memory_does_not_grow_with_the_tensor() -> None:
         finally:
             tracemalloc.stop()
     assert analysis.optimizers[0].parameters[0].effective_lr_histogram.counts.sum() == 20_000_000
-    assert peak < 16e6
+    assert peak < 20e6
 
 
 def test_a_damaged_tensor_raises_from_any_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

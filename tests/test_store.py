@@ -296,7 +296,7 @@ def test_elements_are_the_whole_arrays(tmp_path: Path) -> None:
                 assert list(arrays) == [name.replace("/", ".") for name in state.parameters]
                 for name, parameter in state.parameters.items():
                     np.testing.assert_array_equal(arrays[name.replace("/", ".")], parameter.effective_lr())
-        assert file["Adam/elements/model.ckpt-10/dense.kernel"].compression == "lzf"
+        assert file["Adam/elements/model.ckpt-10/dense.kernel"].compression == "gzip"
     assert [p.name for p in tmp_path.glob(".*")] == []
 
 

@@ -117,7 +117,7 @@ def diff(
         else:
             print_tables(diff_tables(result, all_rows=common.verbose))
         if output is not None:
-            _draw_diff(result, output, quiet=common.quiet)
+            _draw_diff(result, output, common)
         _remark_on(result.problems, quiet=common.quiet, verbose=common.verbose)
         raise typer.Exit(0 if result.is_same else 1)
 
@@ -460,13 +460,10 @@ def _check_figure_name(name: str) -> None:
         raise typer.BadParameter(f"{name!r} must end in .png, .svg or .pdf", param_hint="-o")
 
 
-def _draw_diff(result: Any, output: str, *, quiet: bool) -> None:
-    from ckpt_inspect.analyses import checkpoint_names
-    from ckpt_inspect.plots import plot_diff
-    from ckpt_inspect.report import rendered
+def _draw_diff(result: Any, output: str, common: Common) -> None:
+    from ckpt_inspect.diff_figures import write_diff_figures
     from ckpt_inspect.terminal import remark
 
-    figure = plot_diff(result.to_frame(), *checkpoint_names([result.path_a, result.path_b]))
-    Path(output).write_bytes(rendered(figure, Path(output).suffix[1:].lower()))
-    if not quiet:
-        remark(f"drawn into {output}")
+    files = write_diff_figures(result, Path(output), given=common.given, include=common.include, exclude=common.exclude)
+    if not common.quiet:
+        remark(f"drawn into {', '.join(map(str, files))}")

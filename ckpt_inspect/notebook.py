@@ -126,9 +126,9 @@ def run_figure(
 
 def diff_figure(diff: Diff, name: str, name_a: str, name_b: str) -> Figure:
     """A figure of what changed between what is called `name_a` and `name_b`; see `Diff.plot`."""
-    from ckpt_inspect.plots import plot_diff
+    from ckpt_inspect.plots import plot_change_by_rate, plot_diff
 
-    plot = _chosen({"changes": plot_diff}, name)
+    plot = _chosen({"changes": plot_diff, "change-by-rate": plot_change_by_rate}, name)
     return _shown(plot(diff.to_frame(), name_a, name_b))
 
 

@@ -83,9 +83,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "show": {"errors", "checkpoint", "hyperparameters", "documents", "optimizer_state", "selection"},
     "options": {"errors", "update_rules", "findings"},
     "export": {"errors", "checkpoint", "wire", "formats", "variables", "selection", "analyses", "store", "report"},
+    "diff_figures": {"errors", "analyses", "runs", "plots", "report"},
     "cli": {
         "errors", "options", "usage", "terminal", "series", "selection", "documents", "runs", "store", "analyses",
         "comparison", "findings", "explanations", "rescaling", "show", "plots", "report", "export", "tables",
+        "diff_figures",
     },
     "__main__": {"usage", "cli"},
     "__init__": set(),  # names are imported when first asked for

@@ -234,7 +234,9 @@ def test_diff_draws(model: Path, later: Path, tmp_path: Path) -> None:
     answer = Answer("diff", model, later, "-o", figure)
     assert answer.code == 1
     assert figure.read_bytes().startswith(b"\x89PNG")
-    assert answer.remarks == f"drawn into {figure}\n"
+    beside = [figure.with_name(f"{figure.stem}-{tail}{figure.suffix}") for tail in ("by-rate", "distributions")]
+    assert answer.remarks == f"drawn into {', '.join(map(str, (figure, *beside)))}\n"
+    assert all(drawn.stat().st_size > 10_000 for drawn in beside)
     nowhere = Answer("diff", model, later, "-o", tmp_path / "no" / "diff.png")
     assert nowhere.code == 2
     assert "No such file or directory" in nowhere.sentence

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.plots import distributions, elements, layers_by_step, over_run, shares, update_to_weight
+from ckpt_inspect.plots.change_by_rate import plot_change_by_rate
 from ckpt_inspect.plots.changes import plot_diff
 from ckpt_inspect.plots.chapter import Chapter, RunFrames, chapters, chosen_checkpoints
 from ckpt_inspect.plots.distributions import plot_distributions
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "FIGURES", "Chapter", "FigureKind", "RunFrames", "chapters", "chosen_checkpoints", "plot_diff",
-    "plot_distributions", "plot_effective_lr", "plot_elements", "plot_layers_by_step", "plot_shares",
+    "FIGURES", "Chapter", "FigureKind", "RunFrames", "chapters", "chosen_checkpoints", "plot_change_by_rate",
+    "plot_diff", "plot_distributions", "plot_effective_lr", "plot_elements", "plot_layers_by_step", "plot_shares",
     "plot_update_to_weight",
 ]  # fmt: skip
 

@@ -210,8 +210,9 @@ class Chapter:
         else:
             parts.extend(f"{shorten(run.name, 40)}: {_rate_text(run)}" for run in runs)
         if not self.is_series:
-            steps = runs[0].steps[-1] if runs[0].steps.size else np.nan
-            parts.insert(1, f"step {steps:.0f}" if not np.isnan(steps) else "step not known")
+            steps = dict.fromkeys(run.steps[-1] if run.steps.size else np.nan for run in runs)
+            known = [f"{step:.0f}" for step in steps if not np.isnan(step)]
+            parts.insert(1, f"step{'s' if len(known) > 1 else ''} {', '.join(known)}" if known else "step not known")
         return tuple(parts)
 
 

@@ -158,7 +158,7 @@ def messages(run: Analyses, one: Analysis, change: Diff) -> Iterator[tuple[str, 
     """What is said, and of what."""
     names = ", ".join(kind.id for kind in FIGURES)
     yield f"there is no figure 'pie': there are {names}", lambda: run.plot("pie")
-    yield "there is no figure 'pie': there are changes", lambda: change.plot("pie")
+    yield "there is no figure 'pie': there are changes, change-by-rate", lambda: change.plot("pie")
     yield "there is no optimizer 'sgd' with moments: there are optimizer", lambda: run.plot(optimizer="sgd")
     yield (
         "there is nothing to draw: no parameter with moments, or none of a name that was included",

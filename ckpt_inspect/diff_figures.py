@@ -29,6 +29,7 @@ def write_diff_figures(
     """
     from ckpt_inspect.analyses import checkpoint_names
     from ckpt_inspect.plots import plot_change_by_rate, plot_diff, plot_distributions
+    from ckpt_inspect.report import file_slugs
 
     names = checkpoint_names([diff.path_a, diff.path_b])
     frame = diff.to_frame()
@@ -38,8 +39,8 @@ def write_diff_figures(
     except RequestError:  # no parameter has a rate and moved: the first figure says all there is
         return _write(figures)
     chapters = _chapters(diff, names, given, include, exclude)
-    for chapter in chapters:
-        tail = "distributions" if len(chapters) == 1 else f"{_file_name(chapter.optimizer)}-distributions"
+    for chapter, slug in zip(chapters, file_slugs([chapter.optimizer for chapter in chapters]), strict=True):
+        tail = "distributions" if len(chapters) == 1 else f"{slug}-distributions"
         figures[_beside(path, tail)] = plot_distributions(chapter)
     return _write(figures)
 
@@ -68,10 +69,6 @@ def _chapters(
 
 def _beside(path: Path, tail: str) -> Path:
     return path.with_name(f"{path.stem}-{tail}{path.suffix}")
-
-
-def _file_name(optimizer: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in optimizer).strip("-") or "optimizer"
 
 
 def _write(figures: Mapping[Path, Any]) -> tuple[Path, ...]:

@@ -223,10 +223,15 @@ def _jobs(drawn: Sequence[Chapter]) -> Iterator[tuple[Chapter, FigureKind, str]]
     """Every figure of every chapter, and its file's name without the ending."""
     from ckpt_inspect.plots import FIGURES
 
-    slugs = [re.sub(r"[^a-z0-9]+", "-", chapter.optimizer.lower()).strip("-") or "optimizer" for chapter in drawn]
-    for chapter, slug in zip(drawn, distinct(slugs), strict=True):
+    for chapter, slug in zip(drawn, file_slugs([chapter.optimizer for chapter in drawn]), strict=True):
         for number, kind in enumerate(FIGURES, start=1):
-            yield chapter, kind, f"{slug.replace(' (', '-').rstrip(')')}-{number}-{kind.id}"
+            yield chapter, kind, f"{slug}-{number}-{kind.id}"
+
+
+def file_slugs(optimizers: Sequence[str]) -> list[str]:
+    """What stands for each optimizer in the names of its files: plain, and no two alike."""
+    slugs = [re.sub(r"[^a-z0-9]+", "-", optimizer.lower()).strip("-") or "optimizer" for optimizer in optimizers]
+    return [slug.replace(" (", "-").rstrip(")") for slug in distinct(slugs)]
 
 
 def check_folder(folder: str | os.PathLike[str]) -> None:

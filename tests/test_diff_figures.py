@@ -13,6 +13,7 @@ from ckpt_inspect.diff_figures import write_diff_figures
 from ckpt_inspect.errors import RequestError, StoreError
 from ckpt_inspect.plots import plot_change_by_rate
 from ckpt_inspect.plots.change_by_rate import MOST_NAMED, distance_from_trend
+from ckpt_inspect.report import file_slugs
 
 DIGITS = Path(__file__).parents[1] / "fixtures" / "digits"
 
@@ -78,3 +79,8 @@ def test_a_folder_that_is_not_there_is_an_error_in_words(tmp_path: Path) -> None
     found = diff(DIGITS / "epoch-01.keras", DIGITS / "epoch-01.keras")
     with pytest.raises(StoreError, match=r"d\.png: the figure can't be written: No such file or directory"):
         write_diff_figures(found, tmp_path / "absent" / "d.png")
+
+
+def test_optimizers_of_like_names_get_files_of_their_own() -> None:
+    """Names that differ only in what a file name can't hold don't overwrite each other."""
+    assert file_slugs(["a/opt", "a opt", "\u00e9"]) == ["a-opt", "a-opt-2", "optimizer"]

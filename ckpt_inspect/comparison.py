@@ -278,9 +278,9 @@ def _filled(job: _Job, stop: Event) -> ParameterDiff:
             break
         of_a, of_b = (side.pieces(start, min(start + elements, size)) for side in sides)
         for slot, distance in distances.items():
-            both = distance.add(of_a[slot], of_b[slot], buffers)
+            distance.add(of_a[slot], of_b[slot], buffers)
             if slot == "second_moment" and job.window is not None:
-                counts.add(*both, job.window)
+                counts.add(of_a[slot], of_b[slot], job.window, buffers)
         for i, (median, pieces) in enumerate(zip(medians, (of_a, of_b), strict=False)):
             if median is not None:
                 try:

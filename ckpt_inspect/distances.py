@@ -1,4 +1,4 @@
-"""How far two tensors are from each other, from pieces of both: numpy alone, sums in float64, constant memory."""
+"""How far two tensors are from each other, from pieces of both: sums in float64, constant memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ckpt_inspect.native import loops
 
 Array = NDArray[Any]
 
@@ -31,27 +33,19 @@ class Distance:
         self.dot_aa = self.dot_bb = self.dot_ab = self.dot_dd = 0.0
         """Σa², Σb², Σab and Σ(b-a)²."""
 
-    def add(self, a: Array, b: Array, buffers: Buffers) -> tuple[Array, Array]:
-        """Take in a piece of each, 1-D and of one length; gives both as float64, valid until the buffers' next use."""
-        same_bits = has_same_bits(a, b)
-        wide_a, wide_b, difference = buffers.pieces(a.size)
-        _copy_real(a, wide_a)
+    def add(self, a: Array, b: Array, buffers: Buffers) -> None:
+        """Take in a piece of each, 1-D and of one length."""
         self.elements += a.size
-        with np.errstate(invalid="ignore", over="ignore"):
-            dot_aa = _dot(wide_a, wide_a)
-            self.dot_aa += dot_aa
-            if same_bits:
-                wide_b[:] = wide_a
-                self.dot_bb += dot_aa
-                self.dot_ab += dot_aa
-                return wide_a, wide_b
+        if loops is not None and _are_plain(a, b):
+            aa, bb, ab, dd, is_same = loops.compare(a, b)
+        else:
+            aa, bb, ab, dd, is_same = _products(a, b, buffers)
+        self.dot_aa += aa
+        self.dot_bb += bb
+        self.dot_ab += ab
+        if not is_same:  # else NaNs would leave one behind
             self.is_same = False
-            _copy_real(b, wide_b)
-            np.subtract(wide_b, wide_a, out=difference)
-            self.dot_bb += _dot(wide_b, wide_b)
-            self.dot_ab += _dot(wide_a, wide_b)
-            self.dot_dd += _dot(difference, difference)
-        return wide_a, wide_b
+            self.dot_dd += dd
 
     @property
     def relative(self) -> float:
@@ -85,15 +79,18 @@ class Distance:
 
 
 class Buffers:
-    """Scratch space of one thread, reused from piece to piece."""
+    """Scratch space of one thread, made when it is first asked for and reused from piece to piece."""
 
-    __slots__ = ("_rows",)
+    __slots__ = ("_length", "_rows")
 
     def __init__(self, elements: int) -> None:
-        self._rows = np.empty((3, elements), np.float64)
+        self._length = elements
+        self._rows: Array | None = None
 
     def pieces(self, elements: int) -> tuple[Array, Array, Array]:
         """Three 1-D float64 arrays of that length (at most the length given at the start)."""
+        if self._rows is None:
+            self._rows = np.empty((3, self._length), np.float64)
         return self._rows[0, :elements], self._rows[1, :elements], self._rows[2, :elements]
 
 
@@ -137,16 +134,18 @@ class WindowCount:
         self.sum_a = self.sum_b = 0.0
         """Σv1 and Σv2, over all elements."""
 
-    def add(self, v1: Array, v2: Array, window: Window) -> None:
-        """Take in a piece of each, 1-D float64; NaNs count as touched and nothing else."""
-        self.sum_a += float(v1.sum())
-        self.sum_b += float(v2.sum())
-        with np.errstate(invalid="ignore", over="ignore"):
-            left = v1 * window.decay
-            certain = left > window.smallest
-            self.touched += int(np.count_nonzero(v1))
-            self.impossible += int(np.count_nonzero(certain & (v2 < left * (1.0 - window.tolerance))))
-            self.starved += int(np.count_nonzero(certain & (np.abs(v2 - left) <= left * window.tolerance)))
+    def add(self, v1: Array, v2: Array, window: Window, buffers: Buffers) -> None:
+        """Take in a piece of each, 1-D and of one length; NaNs count as touched and nothing else."""
+        if loops is not None and _are_plain(v1, v2):
+            found = loops.count_window(v1, v2, window.decay, window.smallest, window.tolerance)
+        else:
+            found = _window_count(v1, v2, window, buffers)
+        sum_a, sum_b, touched, starved, impossible = found
+        self.sum_a += sum_a
+        self.sum_b += sum_b
+        self.touched += touched
+        self.starved += starved
+        self.impossible += impossible
 
     def gradient_rms(self, window: Window, elements: int) -> float:
         """√mean((v2 - beta_2**k·v1)/(1 - beta_2**k)): the weighted RMS of the gradients in the window; NaN for none."""
@@ -165,6 +164,43 @@ def has_same_bits(a: Array, b: Array) -> bool:
     bits = np.dtype(f"u{a.dtype.itemsize}") if a.dtype.itemsize in (1, 2, 4, 8) else np.dtype(np.uint8)
     one, other = np.ascontiguousarray(a).view(bits), np.ascontiguousarray(b).view(bits)
     return bool((one[:_GLANCE] == other[:_GLANCE]).all()) and bool((one == other).all())
+
+
+def _are_plain(a: Array, b: Array) -> bool:
+    """Whether the compiled loops take them."""
+    return all(x.dtype == np.float32 and x.flags.c_contiguous for x in (a, b))
+
+
+def _products(a: Array, b: Array, buffers: Buffers) -> tuple[float, float, float, float, bool]:
+    """Σa², Σb², Σab, Σ(b-a)², and whether all bits are the same: what `native.loops.compare` gives of float32."""
+    wide_a, wide_b, difference = buffers.pieces(a.size)
+    _copy_real(a, wide_a)
+    with np.errstate(invalid="ignore", over="ignore"):
+        aa = _dot(wide_a, wide_a)
+        if has_same_bits(a, b):
+            return aa, aa, aa, 0.0, True
+        _copy_real(b, wide_b)
+        np.subtract(wide_b, wide_a, out=difference)
+        return aa, _dot(wide_b, wide_b), _dot(wide_a, wide_b), _dot(difference, difference), False
+
+
+def _window_count(v1: Array, v2: Array, window: Window, buffers: Buffers) -> tuple[float, float, int, int, int]:
+    """Σv1, Σv2, touched, starved, impossible: what `native.loops.count_window` gives of float32."""
+    wide_1, wide_2, left = buffers.pieces(v1.size)
+    _copy_real(v1, wide_1)
+    _copy_real(v2, wide_2)
+    with np.errstate(invalid="ignore", over="ignore"):
+        np.multiply(wide_1, window.decay, out=left)
+        certain = left > window.smallest
+        impossible = certain & (wide_2 < left * (1.0 - window.tolerance))
+        starved = certain & (np.abs(wide_2 - left) <= left * window.tolerance)
+        return (
+            float(wide_1.sum()),
+            float(wide_2.sum()),
+            int(np.count_nonzero(wide_1)),
+            int(np.count_nonzero(starved)),
+            int(np.count_nonzero(impossible)),
+        )
 
 
 def _dot(a: Array, b: Array) -> float:

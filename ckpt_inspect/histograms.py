@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ckpt_inspect.native import loops
+
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -53,6 +55,16 @@ def fine_indices(values: NDArray[Any]) -> NDArray[np.intp]:
     rounded_up = narrow.astype(np.float64) > wide
     bits = narrow.view(np.uint32) - rounded_up.astype(np.uint32)
     return (bits >> FINE_SHIFT).astype(np.intp)
+
+
+def count_touched(values: NDArray[Any], counts: Counts) -> None:
+    """Add the values of any float dtype that are positive and finite to the counts (FINE_BINS,) of their fine bins."""
+    if loops is not None and values.dtype == np.float32 and values.flags.c_contiguous:
+        loops.count(values, counts)
+        return
+    with np.errstate(invalid="ignore"):
+        is_touched = (values > 0) & (values < np.inf)
+    np.add.at(counts, fine_indices(values if is_touched.all() else values[is_touched]), 1)
 
 
 class Grid:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.errors import NotDetermined
-from ckpt_inspect.histograms import FINE_BINS, QUANTILE_LEVELS, fine_indices, quantiles_of_counts
+from ckpt_inspect.histograms import FINE_BINS, QUANTILE_LEVELS, count_touched, quantiles_of_counts
 from ckpt_inspect.summaries import EXACT_ELEMENTS
 from ckpt_inspect.update_rules import Norms, Settings, State, UpdateRule
 
@@ -39,13 +39,11 @@ class EffectiveLrMedian:
         self._dtype = second.dtype
         if self._norms is not None:
             self._norms += self._rule.norms_of(piece, self._settings)
-        with np.errstate(invalid="ignore"):
-            is_touched = (second > 0) & (second < np.inf)
-        touched = second if is_touched.all() else second[is_touched]
         if self._values is not None:
-            self._values.append(touched.copy())
+            with np.errstate(invalid="ignore"):
+                self._values.append(second[(second > 0) & (second < np.inf)])
         if self._counts is not None:
-            np.add.at(self._counts, fine_indices(touched), 1)
+            count_touched(second, self._counts)
 
     def median(self) -> float:
         """The median of E over touched elements; NaN where there are none, or E is not determined."""

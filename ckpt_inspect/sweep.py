@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ckpt_inspect.checkpoint import Array, numpy_dtype
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.histograms import Floats
-from ckpt_inspect.kernels import Buffers, Formula, pieces, taken
+from ckpt_inspect.kernels import Buffers, Formula, pieces
 from ckpt_inspect.optimizer_state import STATE_SLOTS, Parameter
 from ckpt_inspect.summaries import EXACT_ELEMENTS, Summary, Tally, sample_indices
 from ckpt_inspect.update_rules import Norms, State
@@ -254,7 +254,7 @@ class _Target:
         places = np.flatnonzero((self._indices >= start) & (self._indices < stop))
         if not places.size:
             return
-        some = taken(state, self._indices[places] - start)
+        some = state.at(self._indices[places] - start)
         if some.second_moment is not None:
             self._second_moment_samples[places] = some.second_moment.astype(np.float64)
         if self.formula.coefficients is None:

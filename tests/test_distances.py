@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import ml_dtypes
 import numpy as np
@@ -11,9 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from ckpt_inspect import distances
 from ckpt_inspect.distances import Buffers, Distance, Window, WindowCount, has_same_bits
+from ckpt_inspect.native import loops
 
 BETA_2 = 0.999
+
+
+@pytest.fixture(scope="module", autouse=True, params=["compiled", "numpy"])
+def way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test is of the loops in C, and of numpy in their place."""
+    if request.param == "compiled" and loops is None:
+        pytest.skip("the loops were not compiled")
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "numpy":
+            patch.setattr(distances, "loops", None)
+        yield
 
 
 def distance(a: NDArray, b: NDArray, piece: int = 7) -> Distance:
@@ -91,7 +105,7 @@ def second_moments(steps: int, dtype: type, starved_from: int) -> tuple[NDArray,
 
 def counted(before: NDArray, after: NDArray, window: Window) -> WindowCount:
     count = WindowCount()
-    count.add(before.astype(np.float64), after.astype(np.float64), window)
+    count.add(before, after, window, Buffers(before.size))
     return count
 
 

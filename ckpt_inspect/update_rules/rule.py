@@ -36,6 +36,14 @@ class State:
     mean_gradient: Array | None = None
     """Centered RMSprop's EMA of the gradient."""
 
+    def arrays(self) -> tuple[Array | None, ...]:
+        """All of them, in the order of the fields."""
+        return self.value, self.first_moment, self.second_moment, self.max_second_moment, self.mean_gradient
+
+    def at(self, places: Array) -> State:
+        """Some elements of each array, by a mask or by indices."""
+        return State(*(None if a is None else a[places] for a in self.arrays()))
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

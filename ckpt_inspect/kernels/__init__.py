@@ -1,0 +1,48 @@
+"""One piece of a tensor, through its update rule, into the figures of a `summaries.Piece`.
+
+Three ways that agree. `plain` asks the rule for E and Δ and works in float64: any rule, any dtype, any values. The
+other two evaluate `Coefficients` in float32: `compiled`, wherever the loops in C were compiled, and else `blocked`, by
+numpy with buffers that stay in the cache, which leaves elements that are not as they should be to the plain way. A new
+rule needs to know of none of them: `Formula` asks it, and finds out which can be gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ckpt_inspect.kernels.blocked import Buffers, blocked_pieces
+from ckpt_inspect.kernels.compiled import compiled_piece
+from ckpt_inspect.kernels.formula import Formula
+from ckpt_inspect.kernels.plain import plain_piece
+from ckpt_inspect.native import loops
+from ckpt_inspect.summaries import FineCounts, Piece
+from ckpt_inspect.update_rules import State
+
+__all__ = ["Buffers", "Formula", "pieces"]
+
+
+def pieces(formula: Formula, state: State, buffers: Buffers, counts: FineCounts | None) -> Iterator[Piece]:
+    """The figures of a stretch of a tensor of at most `buffers.length` elements, in one or two pieces.
+
+    `state` holds 1-D arrays. E and v are counted in `counts`; where that is None, the pieces bring their values, which
+    are valid until the next piece is asked for.
+    """
+    if not _is_fast(formula, state):
+        yield plain_piece(formula, state, counts)
+    elif loops is not None:
+        yield compiled_piece(loops, formula, state, counts)
+    else:
+        yield from blocked_pieces(formula, state, buffers, counts)
+
+
+def _is_fast(formula: Formula, state: State) -> bool:
+    return (
+        formula.is_fast
+        and state.first_moment is not None
+        and state.second_moment is not None
+        and state.mean_gradient is None
+        and all(a is None or a.dtype == np.float32 for a in state.arrays())
+        and state.second_moment.size > 0
+    )

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
-from typer.core import TyperGroup
 
+from ckpt_inspect.coercion import Command, Group
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.options import Common, parsed_thresholds, with_common_options
 
@@ -26,7 +26,7 @@ BROKEN_PIPE = 128 + 13
 """Exit code when the reader of stdout went away: what a shell reports of a program that SIGPIPE ended."""
 
 
-class _Group(TyperGroup):
+class _Group(Group):
     """Prints the hand-written first page, which `__main__` prints as well without coming here."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -57,7 +57,7 @@ def _start(
     """Effective learning rates, reconstructed from TensorFlow and Keras checkpoints."""
 
 
-@app.command()
+@app.command(cls=Command)
 @with_common_options
 def show(
     common: Common,
@@ -86,7 +86,7 @@ def show(
             raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=Command)
 @with_common_options
 def diff(
     common: Common,
@@ -122,7 +122,7 @@ def diff(
         raise typer.Exit(0 if result.is_same else 1)
 
 
-@app.command()
+@app.command(cls=Command)
 @with_common_options
 def analyze(
     common: Common,
@@ -251,7 +251,7 @@ def _fails(analyses: Analyses, fail_on: str | None) -> bool:
     return bool(ids)
 
 
-@app.command()
+@app.command(cls=Command)
 def explain(
     name: Annotated[
         Optional[str],  # noqa: UP045
@@ -276,7 +276,7 @@ def explain(
             print_line(NOTATION)
 
 
-@app.command()
+@app.command(cls=Command)
 @with_common_options
 def report(
     common: Common,
@@ -322,7 +322,7 @@ def report(
                 typer.echo(f"{figure.file}: {figure.question}")
 
 
-@app.command()
+@app.command(cls=Command)
 @with_common_options
 def export(
     common: Common,

@@ -70,6 +70,19 @@ def test_help_of_a_command_imports_nothing_heavy(command: str) -> None:
     assert not modules & set(HEAVY)
 
 
+def test_texts_need_no_library_to_stay_texts(tmp_path: Path) -> None:
+    """Paths, globs and flags reach a command without pydantic, whose import takes longer than all of ours."""
+    state = Run().train(1).save(tmp_path / "a.h5")
+    commands = (
+        ("show", state, "--include", "*", "--json"),
+        ("analyze", state, "-o", tmp_path / "a.ckpt-inspect.h5", "-q"),
+        ("diff", state, state, "--exclude", "nothing", "--rule", "adam"),
+    )
+    codes, modules, remarks = run(*commands, blocked=("pydantic",))
+    assert codes == [0, 0, 0], remarks
+    assert "pydantic" not in modules
+
+
 def test_no_command_imports_tensorflow(tmp_path: Path) -> None:
     """Every command does its work where TensorFlow can't be imported."""
     state = Run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 
@@ -25,5 +26,26 @@ def main() -> None:
         run()
 
 
+def run_and_leave() -> None:
+    """Run the command line as a whole process: what is registered for its end is done, and then it ends.
+
+    Otherwise the interpreter would take every module apart first, a tenth of the time of a small question.
+    """
+    code: object = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+    if not (code is None or isinstance(code, int)):
+        sys.exit(str(code))
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # the reader has gone: the interpreter knows what to do
+        sys.exit(code)
+    os._exit(code or 0)
+
+
 if __name__ == "__main__":
-    main()
+    run_and_leave()

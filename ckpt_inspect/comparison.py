@@ -6,6 +6,7 @@ Nothing is held of a tensor but a piece of it; sums are in float64.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -27,7 +28,7 @@ from ckpt_inspect.update_rules import State
 
 THREADS = 2
 
-PIECE_ELEMENTS = 1 << 17
+PIECE_ELEMENTS = 1 << 18
 """Elements of each tensor that a thread compares at a time; of fewer, threads wait for each other at the interpreter's
 lock."""
 
@@ -236,10 +237,10 @@ def _bare_row(
 def _compared(jobs: list[_Job], progress: Progress | None) -> list[ParameterDiff]:
     """Every job's row, filled; large tensors first, so that no thread is left with the largest at the end."""
     total, done, rows = sum(job.nbytes for job in jobs), 0, []
-    executor, stop = ThreadPoolExecutor(THREADS), Event()
+    executor, stop, memory = ThreadPoolExecutor(THREADS), Event(), _Memory()
     try:
         pending: dict[Future[ParameterDiff], _Job] = {
-            executor.submit(_filled, job, stop): job for job in sorted(jobs, key=lambda job: -job.nbytes)
+            executor.submit(_filled, job, memory, stop): job for job in sorted(jobs, key=lambda job: -job.nbytes)
         }
         while pending:
             for future in wait(pending, return_when=FIRST_COMPLETED).done:
@@ -253,7 +254,22 @@ def _compared(jobs: list[_Job], progress: Progress | None) -> list[ParameterDiff
     return rows
 
 
-def _filled(job: _Job, stop: Event) -> ParameterDiff:
+class _Memory(threading.local):
+    """What a thread reuses from piece to piece and from tensor to tensor: fresh memory costs as much as reading it."""
+
+    def __init__(self) -> None:
+        self.buffers = Buffers(PIECE_ELEMENTS)
+        self._arrays: dict[tuple[int, str, np.dtype[Any]], Array] = {}
+
+    def array(self, side: int, slot: str, dtype: np.dtype[Any]) -> Array:
+        """(PIECE_ELEMENTS,) for a slot of side 0 or 1."""
+        key = side, slot, dtype
+        if key not in self._arrays:
+            self._arrays[key] = np.empty(PIECE_ELEMENTS, dtype)
+        return self._arrays[key]
+
+
+def _filled(job: _Job, memory: _Memory, stop: Event) -> ParameterDiff:
     """The job's row with every figure that takes the elements; one pass over all tensors of the parameter.
 
     Given up where `stop` is set: somebody has lost interest in the result.
@@ -269,18 +285,23 @@ def _filled(job: _Job, stop: Event) -> ParameterDiff:
     counts = WindowCount()
     medians, is_relative = _medians(job.parameters, size)
     arrays = {array: slot for array, slots in _ARRAYS.items() for slot in reversed(slots) if slot in job.tensors}
-    elements = min(PIECE_ELEMENTS, max(size, 1))
-    buffers = Buffers(elements)
-    sides = [_Reader(job.a, {s: k for s, (k, _) in job.tensors.items()}, elements)]
-    sides.append(_Reader(job.b, {s: k for s, (_, k) in job.tensors.items()}, elements))
-    for start in range(0, size, elements):
+    columns = [
+        [(slot, keys[side], memory.array(side, slot, numpy_dtype(checkpoint.spec(keys[side]).dtype)))
+         for slot, keys in job.tensors.items()]
+        for side, checkpoint in enumerate((job.a, job.b))
+    ]  # fmt: skip
+    for start in range(0, size, PIECE_ELEMENTS):
         if stop.is_set():
             break
-        of_a, of_b = (side.pieces(start, min(start + elements, size)) for side in sides)
+        stop_at = min(start + PIECE_ELEMENTS, size)
+        of_a, of_b = (
+            {slot: checkpoint.read_range(key, start, stop_at, out) for slot, key, out in column}
+            for checkpoint, column in zip((job.a, job.b), columns, strict=True)
+        )
         for slot, distance in distances.items():
-            distance.add(of_a[slot], of_b[slot], buffers)
+            distance.add(of_a[slot], of_b[slot], memory.buffers)
             if slot == "second_moment" and job.window is not None:
-                counts.add(of_a[slot], of_b[slot], job.window, buffers)
+                counts.add(of_a[slot], of_b[slot], job.window, memory.buffers)
         for i, (median, pieces) in enumerate(zip(medians, (of_a, of_b), strict=False)):
             if median is not None:
                 try:
@@ -312,21 +333,6 @@ def _filled(job: _Job, stop: Event) -> ParameterDiff:
 
 _ARRAYS = {"value": ("value",), **STATE_SLOTS}
 """Fields of `State` -> the tensors of a job that may stand in them."""
-
-
-class _Reader:
-    """Pieces of several tensors of one checkpoint, in buffers that are reused."""
-
-    __slots__ = ("_buffers", "_checkpoint", "_keys")
-
-    def __init__(self, checkpoint: Checkpoint, keys: Mapping[str, str], elements: int) -> None:
-        self._checkpoint = checkpoint
-        self._keys = keys
-        self._buffers = {s: np.empty(elements, numpy_dtype(checkpoint.spec(k).dtype)) for s, k in keys.items()}
-
-    def pieces(self, start: int, stop: int) -> dict[str, Array]:
-        """Elements `start:stop` of each tensor, valid until the next call."""
-        return {s: self._checkpoint.read_range(k, start, stop, self._buffers[s]) for s, k in self._keys.items()}
 
 
 def _medians(parameters: tuple[Parameter, Parameter] | None, size: int) -> tuple[list[EffectiveLrMedian | None], bool]:

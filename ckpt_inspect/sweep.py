@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Lock, Thread
@@ -216,6 +217,7 @@ class _Target:
         self._rows: _Rows | None = None
         self._untouched_rows = math.nan
         self._indices = sample_indices(self.size)
+        self._order = [int(index) for index in self._indices if index >= 0]
         self._samples = np.full(len(self._indices), np.nan)
         self._second_moment_samples = np.full(len(self._indices), np.nan)
         self._lock = Lock()
@@ -251,9 +253,10 @@ class _Target:
                 self._tally = self._rows = None
 
     def _take_samples(self, state: State, start: int, stop: int) -> None:
-        places = np.flatnonzero((self._indices >= start) & (self._indices < stop))
-        if not places.size:
+        first, last = bisect_left(self._order, start), bisect_left(self._order, stop)
+        if first == last:
             return
+        places = slice(first, last)
         some = state.at(self._indices[places] - start)
         if some.second_moment is not None:
             self._second_moment_samples[places] = some.second_moment.astype(np.float64)

@@ -66,7 +66,14 @@ INLINE int is_finite(float x)
 /* Count values that are known to be positive: the sign bit of any other would lead out of the bins. */
 static void count_positive(const float *values, Py_ssize_t n, int64_t *counts)
 {
-    for (Py_ssize_t i = 0; i < n; i++)
+    Py_ssize_t i = 0;
+    for (; i + 2 <= n; i += 2) { /* two at a load, a tenth of the time of a piece less */
+        uint64_t both;
+        memcpy(&both, values + i, sizeof both);
+        counts[(uint32_t)both >> FINE_SHIFT]++;
+        counts[both >> (FINE_SHIFT + 32)]++;
+    }
+    if (i < n)
         counts[bits_of(values[i]) >> FINE_SHIFT]++;
 }
 
@@ -76,6 +83,28 @@ static void count_touched(const float *values, const float *gate, Py_ssize_t n, 
     for (Py_ssize_t i = 0; i < n; i++)
         if (gate[i] > 0 && gate[i] < INFINITY && values[i] > 0)
             counts[bits_of(values[i]) >> FINE_SHIFT]++;
+}
+
+FOR_EACH_PROCESSOR
+static int are_touched(const float *values, int n)
+{
+    uint32_t odd = 0;
+#pragma omp simd reduction(| : odd)
+    for (int i = 0; i < n; i++)
+        odd |= bits_of(values[i]) - 1 >= INFINITE - 1; /* not in (0, inf) */
+    return !odd;
+}
+
+static void count_piece(const float *values, Py_ssize_t size, int64_t *counts)
+{
+    for (Py_ssize_t start = 0; start < size; start += BLOCK) {
+        const float *block = values + start;
+        const int n = size - start < BLOCK ? (int)(size - start) : BLOCK;
+        if (are_touched(block, n))
+            count_positive(block, n, counts);
+        else
+            count_touched(block, block, n, counts);
+    }
 }
 
 /* --- measure: a piece of an optimizer's state */
@@ -459,7 +488,7 @@ static PyObject *count(PyObject *self, PyObject *args)
         return NULL;
     }
     Py_BEGIN_ALLOW_THREADS
-    count_touched(values, values, arrays.size, counts);
+    count_piece(values, arrays.size, counts);
     Py_END_ALLOW_THREADS
     release(&arrays);
     Py_RETURN_NONE;

@@ -36,6 +36,8 @@ def run_and_leave() -> None:
         main()
     except SystemExit as end:
         code = end.code
+    except OSError as error:  # of the two questions that are answered here
+        code = f"ckpt-inspect: {error.strerror}"
     if not (code is None or isinstance(code, int)):
         sys.exit(str(code))
     atexit._run_exitfuncs()

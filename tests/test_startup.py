@@ -120,3 +120,34 @@ def test_show_and_diff_in_a_pipe_draw_nothing(tmp_path: Path) -> None:
     first, second = Run().train(1).save(tmp_path / "a.h5"), Run().train(2).save(tmp_path / "b.h5")
     drawing = ("rich", "matplotlib", "seaborn", "pandas", "tensorflow")
     assert run(("show", first), ("diff", first, second), blocked=drawing)[0] == [0, 1]
+
+
+LEAVE = """
+import atexit, sys
+from ckpt_inspect.__main__ import run_and_leave
+sys.argv = ["ckpt-inspect", *{arguments!r}]
+atexit.register(sys.stdout.write, "registered")
+run_and_leave()
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments, code", [(("--version",), 0), ((), 2), (("show", "nowhere"), 1), (("diff", "nowhere", "nowhere"), 2)]
+)
+def test_the_process_ends_with_the_commands_code(arguments: tuple[str, ...], code: int) -> None:
+    """What was written is flushed, and what was registered for the end is done, although nothing is taken apart."""
+    done = subprocess.run([sys.executable, "-c", LEAVE.format(arguments=arguments)], capture_output=True, text=True)
+    assert done.returncode == code
+    assert done.stdout.endswith("registered")
+    assert (done.stdout + done.stderr).count("\n") >= 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+@pytest.mark.parametrize("argument", ["--version", "--help", "explain"])
+def test_output_that_cannot_be_written_is_one_sentence(argument: str) -> None:
+    """A full disk behind stdout is no traceback."""
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-u", "-m", "ckpt_inspect", argument]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "ckpt-inspect: No space left on device\n"

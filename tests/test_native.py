@@ -34,7 +34,16 @@ def test_they_are_compiled_where_there_is_a_compiler() -> None:
 def measured(v: Array, e: Array | None = None, **given: Any) -> dict[str, Any]:
     assert loops is not None
     counts = np.zeros(FINE_BINS, np.int64), np.zeros(FINE_BINS, np.int64)
-    numbers = {"numerator": 1.0, "divisor": 1.0, "inner": 0.0, "epsilon": 1e-7, "first": 1.0, "decay": 0.0} | given
+    numbers = {
+        "numerator": 1.0,
+        "divisor": 1.0,
+        "inner": 0.0,
+        "epsilon": 1e-7,
+        "first": 1.0,
+        "decay": 0.0,
+        "has_root": True,
+    }
+    numbers |= given
     found: dict[str, Any] = loops.measure(v, v, v, v, e, *counts, *numbers.values())
     return found | {"counts": counts}
 
@@ -79,8 +88,10 @@ def test_every_effective_learning_rate_is_numpys_to_the_last_bit(inner: float, d
     e = np.empty_like(v)
     measured(v, e, numerator=1e-3, divisor=divisor, inner=inner, epsilon=1e-8)
     single = np.float32
-    root = np.sqrt(v / single(divisor) + single(inner))
-    np.testing.assert_array_equal(e, single(1e-3) / (root + single(1e-8)))
+    corrected = v / single(divisor) + single(inner)
+    np.testing.assert_array_equal(e, single(1e-3) / (np.sqrt(corrected) + single(1e-8)))
+    measured(v, e, numerator=1e-3, divisor=divisor, epsilon=1e-8, has_root=False)
+    np.testing.assert_array_equal(e, single(1e-3) / (v / single(divisor) + single(1e-8)))
 
 
 @needs_loops

@@ -31,6 +31,7 @@ def compiled_piece(loops: ModuleType, formula: Formula, state: State, counts: Fi
             c.epsilon,
             c.first_correction,
             c.decay,
+            c.has_root,
         )
     )
     if state.value is None:

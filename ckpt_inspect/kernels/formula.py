@@ -29,7 +29,7 @@ class Formula:
     has_update: bool
     """Whether Δ is determined."""
     is_fast: bool = False
-    """Whether the fast way computes what the rule does."""
+    """Whether the coefficients alone, in float32, give what the rule does."""
     reason: str = ""
     """Why E is not determined; empty where it is."""
     noise_scale: float = math.nan
@@ -64,7 +64,7 @@ class Formula:
             return cls(rule, settings, norms, None, is_relative, False, False, str(undetermined), *figures)
         # a decay times a learning rate that isn't known is no multiple of the rest
         has_update = settings.weight_decay is not None and not (is_relative and settings.weight_decay)
-        is_fast = coefficients.has_root and coefficients.is_adaptive and dtype == np.float32
+        is_fast = coefficients.is_adaptive and dtype == np.float32
         if has_update:
             try:
                 update = np.abs(rule.last_update(probe, settings, norms))
@@ -73,6 +73,11 @@ class Formula:
             except NotDetermined:
                 has_update = False
         return cls(rule, settings, norms, coefficients, is_relative, has_update, is_fast, "", *figures)
+
+    @property
+    def has_root(self) -> bool:
+        """Whether E's denominator is a square root."""
+        return self.coefficients is not None and self.coefficients.has_root
 
     def effective_lr(self, state: State) -> Array:
         """E of some elements in the state's dtype, as the rule computes it; only where `coefficients` are there."""
@@ -126,8 +131,11 @@ def _update_size(c: Coefficients, state: State, rule: UpdateRule) -> Array:
 
 
 def root_of(c: Coefficients, under: Any) -> Any:
-    return np.sqrt(under / c.divisor + c.inner_epsilon)
+    """What epsilon is added to in E's denominator."""
+    corrected = under / c.divisor + c.inner_epsilon
+    return np.sqrt(corrected) if c.has_root else corrected
 
 
 def effective_lr_of(c: Coefficients, under: Any) -> Any:
+    """E by the coefficients."""
     return c.numerator / (root_of(c, under) + c.epsilon)

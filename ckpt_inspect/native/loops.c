@@ -111,7 +111,14 @@ static void count_piece(const float *values, Py_ssize_t size, int64_t *counts)
 
 typedef struct { /* update_rules.Coefficients */
     float numerator, divisor, inner_epsilon, epsilon, first_correction, decay;
+    int has_root;
 } Coefficients;
+
+typedef enum {
+    ROOT_OF_SECOND, /* E = numerator / (sqrt(v) + epsilon) */
+    ROOT,           /* E = numerator / (sqrt(u / divisor + inner_epsilon) + epsilon), u being `under` */
+    NO_ROOT         /* E = numerator / (u / divisor + epsilon): v and u are norms, not squares */
+} Denominator;
 
 typedef struct { /* summaries.Piece, where the fields are explained */
     int64_t touched, untouched, nonfinite, negative, epsilon_dominated, lost;
@@ -133,10 +140,10 @@ INLINE int is_clean(const float *value, const float *first, const float *second,
     return !odd;
 }
 
-/* Figures of a block; E of its elements goes to `lr`, and whether all of them are positive is returned. `is_plain`: the
- * array under the root is the second moment itself, and nothing happens to it before the root is taken. */
+/* Figures of a block; E of its elements goes to `lr`, and whether all of them are positive is returned. */
 INLINE int measure_block(const Coefficients *c, const float *value, const float *first, const float *second,
-                          const float *under, int n, float *lr, Figures *total, const int all_clean, const int is_plain)
+                         const float *under, int n, float *lr, Figures *total, const int all_clean,
+                         const Denominator denominator)
 {
     const float numerator = c->numerator, divisor = c->divisor, inner = c->inner_epsilon, epsilon = c->epsilon;
     const float smallest = inner > 0 ? inner : epsilon;
@@ -151,7 +158,7 @@ INLINE int measure_block(const Coefficients *c, const float *value, const float 
     reduction(+ : lr_sum, update_squares, value_squares, first_squares, second_sum, ratio_squares) \
     reduction(min : lr_min, under_min) reduction(max : lr_max, under_max, update_max, ratio_max)
     for (int i = 0; i < n; i++) {
-        const float w = value[i], m = first[i], v = second[i], u = is_plain ? v : under[i];
+        const float w = value[i], m = first[i], v = second[i], u = denominator == ROOT_OF_SECOND ? v : under[i];
         const int finite = all_clean || (is_finite(w) & is_finite(m) & is_finite(v) & is_finite(u));
         const int is_touched = all_clean || ((u > 0) & (u < INFINITY));
         touched += is_touched;
@@ -164,14 +171,16 @@ INLINE int measure_block(const Coefficients *c, const float *value, const float 
         first_squares += wide_m * wide_m;
         second_sum += wide_v;
 
-        const float root_v = sqrtf(v);
+        const float root_v = denominator == NO_ROOT ? v : sqrtf(v);
         const int has_ratio = all_clean || (finite & (v > 0));
         const float ratio = kept_if(has_ratio, fabsf(m) / root_v);
         ratio_squares += (double)ratio * ratio;
         ratio_max = has_ratio && ratio > ratio_max ? ratio : ratio_max;
 
-        const float corrected = is_plain ? u : u / divisor;
-        const float root = is_plain ? root_v : sqrtf(corrected + inner);
+        const float corrected = denominator == ROOT_OF_SECOND ? u : u / divisor;
+        const float root = denominator == ROOT ? sqrtf(corrected + inner)
+                           : denominator == NO_ROOT ? corrected
+                                                    : root_v;
         dominated += is_touched & ((inner > 0 ? corrected : root) < smallest);
         const float e = numerator / (root + epsilon);
         lr[i] = e;
@@ -212,19 +221,25 @@ INLINE int measure_block(const Coefficients *c, const float *value, const float 
     return !odd;
 }
 
-/* The four kinds of block, each a loop of its own; whether both what is under the root and E are positive throughout. */
+/* Each kind of block has a loop of its own; whether both what is under the root and E are positive throughout. */
 FOR_EACH_PROCESSOR
 static int measure_any_block(const Coefficients *c, const float *value, const float *first, const float *second,
                              const float *under, int n, float *lr, Figures *total)
 {
     const int is_plain = under == second && c->divisor == 1 && c->inner_epsilon == 0;
-    if (is_clean(value, first, second, under, n))
-        return is_plain ? measure_block(c, value, first, second, under, n, lr, total, 1, 1)
-                        : measure_block(c, value, first, second, under, n, lr, total, 1, 0);
-    if (is_plain)
-        measure_block(c, value, first, second, under, n, lr, total, 0, 1);
+    if (is_clean(value, first, second, under, n)) {
+        if (!c->has_root)
+            return measure_block(c, value, first, second, under, n, lr, total, 1, NO_ROOT);
+        if (!is_plain)
+            return measure_block(c, value, first, second, under, n, lr, total, 1, ROOT);
+        return measure_block(c, value, first, second, under, n, lr, total, 1, ROOT_OF_SECOND);
+    }
+    if (!c->has_root)
+        measure_block(c, value, first, second, under, n, lr, total, 0, NO_ROOT);
+    else if (!is_plain)
+        measure_block(c, value, first, second, under, n, lr, total, 0, ROOT);
     else
-        measure_block(c, value, first, second, under, n, lr, total, 0, 0);
+        measure_block(c, value, first, second, under, n, lr, total, 0, ROOT_OF_SECOND);
     return 0;
 }
 
@@ -375,7 +390,7 @@ static int counts_of(Arrays *arrays, PyObject *object, int64_t **counts)
 
 PyDoc_STRVAR(measure_doc,
              "measure(value, first_moment, second_moment, under_root, lr, lr_counts, under_counts,\n"
-             "        numerator, divisor, inner_epsilon, epsilon, first_correction, decay)\n--\n\n"
+             "        numerator, divisor, inner_epsilon, epsilon, first_correction, decay, has_root)\n--\n\n"
              "The fields of a `summaries.Piece`, by name, of float32 arrays of one length.\n\n"
              "value, lr and both counts may be None; lr receives E, the counts are added to.");
 
@@ -383,9 +398,9 @@ static PyObject *measure(PyObject *self, PyObject *args)
 {
     PyObject *objects[7];
     Coefficients c;
-    if (!PyArg_ParseTuple(args, "OOOOOOOffffff:measure", &objects[0], &objects[1], &objects[2], &objects[3], &objects[4],
+    if (!PyArg_ParseTuple(args, "OOOOOOOffffffp:measure", &objects[0], &objects[1], &objects[2], &objects[3], &objects[4],
                           &objects[5], &objects[6], &c.numerator, &c.divisor, &c.inner_epsilon, &c.epsilon,
-                          &c.first_correction, &c.decay))
+                          &c.first_correction, &c.decay, &c.has_root))
         return NULL;
     Arrays arrays = {.count = 0, .size = -1};
     float *value, *first, *second, *under, *lr;

@@ -40,8 +40,13 @@ class State:
         """All of them, in the order of the fields."""
         return self.value, self.first_moment, self.second_moment, self.max_second_moment, self.mean_gradient
 
-    def at(self, places: Array) -> State:
-        """Some elements of each array, by a mask or by indices."""
+    @property
+    def size(self) -> int:
+        """Elements of each."""
+        return next((a.size for a in self.arrays() if a is not None), 0)
+
+    def at(self, places: Array | slice) -> State:
+        """Some elements of each array, by a mask, by indices or from one place to another."""
         return State(*(None if a is None else a[places] for a in self.arrays()))
 
 

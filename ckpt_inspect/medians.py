@@ -38,7 +38,7 @@ class EffectiveLrMedian:
         second = self._rule.second_moment(piece)
         self._dtype = second.dtype
         if self._norms is not None:
-            self._norms += self._rule.norms_of(piece, self._settings)
+            self._norms += self._rule.norms_by_blocks(piece, self._settings)
         if self._values is not None:
             with np.errstate(invalid="ignore"):
                 self._values.append(second[(second > 0) & (second < np.inf)])

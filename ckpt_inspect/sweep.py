@@ -11,6 +11,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock, Thread
 from typing import Any
 
@@ -87,8 +88,12 @@ class Sweep:
         targets = [_Target(p, self._formula(p, total)) for p, total in zip(self._parameters, norms, strict=True)]
         self._piece = min(self._piece, max((target.size for target in targets), default=1) or 1)
         stretch = self._piece * _STRETCH
-        jobs = ((target, start) for target in targets for start in range(0, max(target.size, 1), stretch))
-        self._share(jobs, sum(t.nbytes for t in targets), self._measure)
+        jobs = (
+            partial(self._measure, target, start)
+            for target in targets
+            for start in range(0, max(target.size, 1), stretch)
+        )
+        self._share(jobs, sum(t.nbytes for t in targets))
         return [target.measured() for target in targets]
 
     def _formula(self, parameter: Parameter, norms: Norms | None) -> Formula:
@@ -103,20 +108,28 @@ class Sweep:
         return self._formulas.setdefault(key, formula) if norms is None else formula
 
     def _norms(self) -> list[Norms | None]:
-        """The sums that some rules need of the whole tensor before its first element can be computed."""
-        norms: list[Norms | None] = [None] * len(self._parameters)
+        """The sums that some rules need of the whole tensor before its first element can be computed; None for other
+        rules, and where the file lacks what the sums are of."""
+        found: dict[tuple[int, int], Norms | None] = {}
+
+        def add(place: int, start: int, buffers: Buffers, reader: _Reader) -> None:
+            parameter = self._parameters[place]
+            stop = min(start + self._piece, math.prod(parameter.shape))
+            found[place, start] = _norms_of(parameter, reader.state(parameter, start, stop))
+
         needy = [i for i, p in enumerate(self._parameters) if p.update_rule is not None and p.update_rule.needs_norms]
+        sizes = {i: math.prod(self._parameters[i].shape) for i in needy}
+        jobs = (partial(add, i, start) for i in needy for start in range(0, sizes[i], self._piece))
+        self._share(jobs, sum(nbytes_of(self._parameters[i]) for i in needy))
+        norms: list[Norms | None] = [None] * len(self._parameters)
         for i in needy:
-            norms[i] = whole_norms(self._parameters[i], self._piece)
+            # in the file's order, so that they are the same at every run
+            pieces_of = [found[i, start] for start in range(0, sizes[i], self._piece)]
+            norms[i] = None if None in pieces_of else sum((n for n in pieces_of if n is not None), Norms())
         return norms
 
-    def _share(
-        self,
-        jobs: Iterator[tuple[_Target, int]],
-        nbytes: int,
-        work: Callable[[_Target, int, Buffers, _Reader], None],
-    ) -> None:
-        """Have the jobs done, by several threads where there is enough to do."""
+    def _share(self, jobs: Iterator[Callable[[Buffers, _Reader], None]], nbytes: int) -> None:
+        """Have the jobs done, each with its thread's memory; by several threads where there is enough to do."""
         threads = self._threads if nbytes > _INLINE_BYTES else 1
 
         def loop() -> None:
@@ -127,7 +140,7 @@ class Sweep:
                         job = next(jobs, None)
                     if job is None:
                         return
-                    work(*job, buffers, reader)
+                    job(buffers, reader)
             except BaseException as failure:
                 self._failure = self._failure or failure
 
@@ -159,16 +172,12 @@ class Sweep:
         target.finish(tally, stop - start)
 
 
-def whole_norms(parameter: Parameter, piece: int = PIECE) -> Norms | None:
-    """The sums over the whole tensor that the parameter's rule needs, read in pieces; None where it needs none."""
+def _norms_of(parameter: Parameter, state: State) -> Norms | None:
+    """The sums over a piece that the parameter's rule asks for; None where they can't be had."""
     rule = parameter.update_rule
-    if rule is None or not rule.needs_norms:
-        return None
-    reader, size = _Reader(piece), math.prod(parameter.shape)
-    starts = range(0, size, piece)
-    states = (reader.state(parameter, start, min(start + piece, size)) for start in starts)
+    assert rule is not None
     try:
-        return sum((rule.norms_of(state, parameter.settings) for state in states), Norms())
+        return rule.norms_by_blocks(state, parameter.settings)
     except NotDetermined:
         return None
 

@@ -361,7 +361,7 @@ def gigabytes(size: float) -> str:
 
 
 def limits(bench: Bench) -> list[str]:
-    """What the machine itself can do, on the large checkpoint's first file where there is one."""
+    """What the machine itself can do, and what is the least that the work takes: of the large checkpoints' files."""
     import google_crc32c
 
     block = np.random.default_rng(0).integers(0, 255, 1 << 26, np.uint8)
@@ -372,6 +372,9 @@ def limits(bench: Bench) -> list[str]:
         f"checksum (CRC-32C, one thread): {len(block) / best(lambda: google_crc32c.value(block)) / 1e9:.1f} GB/s",
         f"memory (copying 64 MiB, one thread): {len(block) / best(lambda: np.copyto(other, block)) / 1e9:.1f} GB/s",
     ]
+    start = median(bench.python("-c", "import typer, numpy, h5py") for _ in range(5)).wall
+    lines.append(f"start-up (Python with typer, numpy and h5py): {start * 1e3:.0f} ms")
+    lines.append(kernel_limit())
     files, _ = large(bench)
     size = sum(file.stat().st_size for file in files)
     evict(files)
@@ -379,6 +382,23 @@ def limits(bench: Bench) -> list[str]:
     bench.cat(*files)
     lines.append(f"plain read, page cache warm: {size / best(lambda: bench.cat(*files)) / 1e9:.2f} GB/s")
     return lines
+
+
+def kernel_limit() -> str:
+    """How long the figures of float32 elements take that are in the cache already."""
+    from ckpt_inspect.kernels import Buffers, Formula, pieces
+    from ckpt_inspect.native import loops
+    from ckpt_inspect.summaries import FineCounts
+    from ckpt_inspect.update_rules import Settings, State, find_rule
+
+    size, rule, values = 1 << 18, find_rule("adam"), data.AdamValues()
+    assert rule is not None
+    state = State(*(next(values.pieces(array, size)) for array in ("value", "first_moment", "second_moment")))
+    formula = Formula.of(rule, Settings("tf1", 1000, 1e-3, 0.9, 0.999, 1e-8), np.dtype(np.float32))
+    buffers, counts = Buffers(size), FineCounts()
+    each = best(lambda: list(pieces(formula, state, buffers, counts)), 20) / size
+    way = "numpy; the loops in C were not compiled" if loops is None else "compiled loops"
+    return f"all figures of Adam's state ({way}, one thread): {each * 1e9:.2f} ns an element, {12e-9 / each:.1f} GB/s"
 
 
 def best(work: Callable[[], object], repeats: int = 5) -> float:

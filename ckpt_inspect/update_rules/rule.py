@@ -20,9 +20,8 @@ from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.update_rules import arithmetic
 from ckpt_inspect.update_rules.arithmetic import Scalar
 
-
 _BLOCK = 1 << 13
-"""Elements of which norms are taken at a time; of vectors this short BLAS makes a product without threads of its own."""
+"""Elements of which norms are taken at a time; for the products of so few BLAS starts no threads of its own."""
 
 
 @dataclass(frozen=True, slots=True)

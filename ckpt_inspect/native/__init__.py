@@ -3,10 +3,13 @@
 They compute what numpy computes in `kernels`, `distances` and `histograms`, in one pass over the cache instead of a
 dozen, and without holding the interpreter's lock. Without them everything works, and takes two to three times as long.
 
-    measure     the figures of a piece of optimizer state     `kernels.compiled`
-    count       values into a fine histogram                  `histograms.count_touched`
-    compare     the products of two tensors                   `distances.Distance`
-    count_window  what k updates did to second moments        `distances.WindowCount`
+    measure       the figures of a piece of optimizer state    `kernels.compiled`
+    count         values into a fine histogram                 `histograms.count_touched`
+    compare       the products of two tensors                  `distances.Distance`
+    count_window  what k updates did to second moments         `distances.WindowCount`
+
+Why C: the figures of an element of Adam's state take 1.2 ns, and 3.7 by numpy. Numba was weighed (0.68, on the same
+machine): 3.8 ns, since it adds one after another; 0.1 s for its import and 0.14 s for its cache at every start; 208 MB.
 """
 
 from __future__ import annotations

@@ -221,7 +221,7 @@ class _Target:
         self.size = math.prod(parameter.shape)
         self.nbytes = nbytes_of(parameter)
         self._is_exact = self.size <= EXACT_ELEMENTS
-        self._tally: Tally | None = None
+        self._idle: list[Tally] = []
         self._summary: Summary | None = None
         self._rows: _Rows | None = None
         self._untouched_rows = math.nan
@@ -233,10 +233,10 @@ class _Target:
         self._taken = 0
 
     def tally(self) -> Tally:
-        """An empty one, for a thread to fill."""
+        """One for a thread to go on filling, until it is given back by `finish`."""
         with self._lock:
             self._rows = self._rows or _Rows(self.parameter.shape)
-        return Tally(self.size, is_exact=self._is_exact)
+            return self._idle.pop() if self._idle else Tally(self.size, is_exact=self._is_exact)
 
     def take(self, state: State, start: int, stop: int, buffers: Buffers, tally: Tally) -> None:
         """Take in elements start:stop."""
@@ -251,15 +251,15 @@ class _Target:
     def finish(self, tally: Tally, elements: int) -> None:
         """A stretch of so many elements is done; after the last, what memory the tensor needed is let go of."""
         with self._lock:
-            if self._tally is None:
-                self._tally = tally
-            else:
-                self._tally.merge(tally)
+            self._idle.append(tally)
             self._taken += elements
             if self._taken == self.size:
                 assert self._rows is not None
-                self._summary, self._untouched_rows = self._tally.summary(), self._rows.share()
-                self._tally = self._rows = None
+                first, *others = self._idle
+                for other in others:
+                    first.merge(other)
+                self._summary, self._untouched_rows = first.summary(), self._rows.share()
+                self._idle, self._rows = [], None
 
     def _take_samples(self, state: State, start: int, stop: int) -> None:
         first, last = bisect_left(self._order, start), bisect_left(self._order, stop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import sys
 
@@ -21,6 +22,8 @@ def main() -> None:
     else:
         # no matrix is multiplied here, and OpenBLAS' idle threads would spin for a tenth of what reading 1 GB takes
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        # imports make a hundred thousand objects and hardly a cycle among them: look for cycles more seldom
+        gc.set_threshold(50_000)
         from ckpt_inspect.cli import main as run
 
         run()

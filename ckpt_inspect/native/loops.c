@@ -23,12 +23,13 @@ enum {
 
 /* One version of a loop for each width of vector registers, chosen when the module is loaded; -DFOR_EACH_PROCESSOR= makes
  * one alone, for the compiler's own target. */
-#ifndef FOR_EACH_PROCESSOR
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#if !defined(FOR_EACH_PROCESSOR) && defined(__x86_64__) && defined(__GLIBC__) && defined(__has_attribute)
+#if __has_attribute(target_clones)
 #define FOR_EACH_PROCESSOR __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define FOR_EACH_PROCESSOR
 #endif
+#endif
+#ifndef FOR_EACH_PROCESSOR
+#define FOR_EACH_PROCESSOR
 #endif
 #if defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
@@ -121,9 +122,9 @@ typedef enum {
 } Denominator;
 
 typedef struct { /* summaries.Piece, where the fields are explained */
-    int64_t touched, untouched, nonfinite, negative, epsilon_dominated, lost;
+    int64_t touched, untouched, nonfinite, negative, epsilon_dominated, lost, with_ratio, with_update;
     double lr_sum, update_squares, value_squares, first_squares, second_sum, ratio_squares;
-    float lr_min, lr_max, under_min, under_max, update_max, ratio_max;
+    uint32_t under_min, under_max, update_max, ratio_max; /* bits of what isn't negative, which are ordered as it is */
 } Figures;
 
 /* Whether every element has finite weights and moments, and positive second moments. */
@@ -148,15 +149,15 @@ INLINE int measure_block(const Coefficients *c, const float *value, const float 
     const float numerator = c->numerator, divisor = c->divisor, inner = c->inner_epsilon, epsilon = c->epsilon;
     const float smallest = inner > 0 ? inner : epsilon;
     const float correction = 1 / c->first_correction, decay = c->decay, kept = 1 / (1 - c->decay);
-    int32_t touched = 0, untouched = 0, nonfinite = 0, negative = 0, dominated = 0, lost = 0;
+    int32_t touched = 0, untouched = 0, nonfinite = 0, negative = 0, dominated = 0, lost = 0, with_ratio = 0;
+    int32_t with_update = 0;
     double lr_sum = 0, update_squares = 0, value_squares = 0, first_squares = 0, second_sum = 0, ratio_squares = 0;
-    float lr_min = INFINITY, lr_max = -INFINITY, under_min = INFINITY, under_max = -INFINITY;
-    float update_max = -INFINITY, ratio_max = -INFINITY;
-    uint32_t odd = 0;
+    uint32_t odd = 0, under_min = UINT32_MAX, under_max = 0, update_max = 0, ratio_max = 0;
 
-#pragma omp simd reduction(| : odd) reduction(+ : touched, untouched, nonfinite, negative, dominated, lost) \
+#pragma omp simd reduction(| : odd) \
+    reduction(+ : touched, untouched, nonfinite, negative, dominated, lost, with_ratio, with_update) \
     reduction(+ : lr_sum, update_squares, value_squares, first_squares, second_sum, ratio_squares) \
-    reduction(min : lr_min, under_min) reduction(max : lr_max, under_max, update_max, ratio_max)
+    reduction(min : under_min) reduction(max : under_max, update_max, ratio_max)
     for (int i = 0; i < n; i++) {
         const float w = value[i], m = first[i], v = second[i], u = denominator == ROOT_OF_SECOND ? v : under[i];
         const int finite = all_clean || (is_finite(w) & is_finite(m) & is_finite(v) & is_finite(u));
@@ -175,7 +176,8 @@ INLINE int measure_block(const Coefficients *c, const float *value, const float 
         const int has_ratio = all_clean || (finite & (v > 0));
         const float ratio = kept_if(has_ratio, fabsf(m) / root_v);
         ratio_squares += (double)ratio * ratio;
-        ratio_max = has_ratio && ratio > ratio_max ? ratio : ratio_max;
+        with_ratio += has_ratio;
+        ratio_max = bits_of(ratio) > ratio_max ? bits_of(ratio) : ratio_max;
 
         const float corrected = denominator == ROOT_OF_SECOND ? u : u / divisor;
         const float root = denominator == ROOT ? sqrtf(corrected + inner)
@@ -186,17 +188,17 @@ INLINE int measure_block(const Coefficients *c, const float *value, const float 
         lr[i] = e;
         odd |= bits_of(e) - 1 >= INFINITE; /* not in (0, inf] */
         lr_sum += kept_if(is_touched, e);
-        lr_min = is_touched && e < lr_min ? e : lr_min;
-        lr_max = is_touched && e > lr_max ? e : lr_max;
-        under_min = is_touched && u < under_min ? u : under_min;
-        under_max = is_touched && u > under_max ? u : under_max;
+        const uint32_t u_or_least = bits_of(kept_if(is_touched, u)), u_or_most = u_or_least - !is_touched;
+        under_min = u_or_most < under_min ? u_or_most : under_min;
+        under_max = u_or_least > under_max ? u_or_least : under_max;
 
         /* |E·m/c1 + d·θ|/(1 - d), which is what solving for the weights before a decay of d comes to */
         const float size = fabsf(e * m * correction + decay * w) * kept;
         const int has_moved = finite & (size < INFINITY);
         const float update = kept_if(has_moved, size);
         update_squares += (double)update * update;
-        update_max = has_moved && update > update_max ? update : update_max;
+        with_update += has_moved;
+        update_max = bits_of(update) > update_max ? bits_of(update) : update_max;
         const float half_ulp = of_bits(bits_of(w) & INFINITE) * 0x1p-24f;
         lost += has_moved & (update > 0) & (update < half_ulp);
     }
@@ -212,12 +214,12 @@ INLINE int measure_block(const Coefficients *c, const float *value, const float 
     total->first_squares += first_squares;
     total->second_sum += second_sum;
     total->ratio_squares += ratio_squares;
-    total->lr_min = fminf(total->lr_min, lr_min);
-    total->lr_max = fmaxf(total->lr_max, lr_max);
-    total->under_min = fminf(total->under_min, under_min);
-    total->under_max = fmaxf(total->under_max, under_max);
-    total->update_max = fmaxf(total->update_max, update_max);
-    total->ratio_max = fmaxf(total->ratio_max, ratio_max);
+    total->with_ratio += with_ratio;
+    total->with_update += with_update;
+    total->under_min = under_min < total->under_min ? under_min : total->under_min;
+    total->under_max = under_max > total->under_max ? under_max : total->under_max;
+    total->update_max = update_max > total->update_max ? update_max : total->update_max;
+    total->ratio_max = ratio_max > total->ratio_max ? ratio_max : total->ratio_max;
     return !odd;
 }
 
@@ -249,8 +251,7 @@ static Figures measure_piece(const Coefficients *c, const float *value, const fl
 {
     static const float no_weights[BLOCK]; /* of weights that aren't there nothing is lost in rounding */
     float scratch[BLOCK];
-    Figures total = {.lr_min = INFINITY, .lr_max = -INFINITY, .under_min = INFINITY, .under_max = -INFINITY,
-                     .update_max = -INFINITY, .ratio_max = -INFINITY};
+    Figures total = {.under_min = UINT32_MAX};
     for (Py_ssize_t start = 0; start < size; start += BLOCK) {
         const int n = size - start < BLOCK ? (int)(size - start) : BLOCK;
         const float *u = under + start;
@@ -388,6 +389,12 @@ static int counts_of(Arrays *arrays, PyObject *object, int64_t **counts)
     return 0;
 }
 
+static float effective_lr(const Coefficients *c, float u)
+{
+    const float corrected = u / c->divisor;
+    return c->numerator / ((c->has_root ? sqrtf(corrected + c->inner_epsilon) : corrected) + c->epsilon);
+}
+
 PyDoc_STRVAR(measure_doc,
              "measure(value, first_moment, second_moment, under_root, lr, lr_counts, under_counts,\n"
              "        numerator, divisor, inner_epsilon, epsilon, first_correction, decay, has_root)\n--\n\n"
@@ -423,15 +430,25 @@ static PyObject *measure(PyObject *self, PyObject *args)
     Py_END_ALLOW_THREADS
     const Py_ssize_t size = arrays.size;
     release(&arrays);
+    double under_min = INFINITY, under_max = -INFINITY, lr_min = INFINITY, lr_max = -INFINITY;
+    if (f.touched) {
+        /* E falls as u grows, in floating point too, for each operation is correctly rounded */
+        const float low = effective_lr(&c, of_bits(f.under_max)), high = effective_lr(&c, of_bits(f.under_min));
+        under_min = of_bits(f.under_min);
+        under_max = of_bits(f.under_max);
+        lr_min = fminf(low, high);
+        lr_max = fmaxf(low, high);
+    }
+    const double update_max = f.with_update ? of_bits(f.update_max) : -INFINITY;
+    const double ratio_max = f.with_ratio ? of_bits(f.ratio_max) : -INFINITY;
     return Py_BuildValue(
         "{s:n,s:L,s:L,s:L,s:L,s:L,s:L,s:d,s:d,s:d,s:d,s:d,s:d,s:{s:d,s:d,s:d,s:d,s:d,s:d}}", "elements", size, "touched",
         (long long)f.touched, "untouched", (long long)f.untouched, "nonfinite", (long long)f.nonfinite, "negative",
         (long long)f.negative, "epsilon_dominated", (long long)f.epsilon_dominated, "lost", (long long)f.lost,
-        "effective_lr_min", (double)f.lr_min, "effective_lr_max", (double)f.lr_max, "second_moment_min",
-        (double)f.under_min, "second_moment_max", (double)f.under_max, "update_max", (double)f.update_max, "ratio_max",
-        (double)f.ratio_max, "sums", "effective_lr", f.lr_sum, "update_squares", f.update_squares, "weight_squares",
-        f.value_squares, "first_moment_squares", f.first_squares, "second_moment", f.second_sum, "ratio_squares",
-        f.ratio_squares);
+        "effective_lr_min", lr_min, "effective_lr_max", lr_max, "second_moment_min", under_min, "second_moment_max",
+        under_max, "update_max", update_max, "ratio_max", ratio_max, "sums", "effective_lr", f.lr_sum, "update_squares",
+        f.update_squares, "weight_squares", f.value_squares, "first_moment_squares", f.first_squares, "second_moment",
+        f.second_sum, "ratio_squares", f.ratio_squares);
 }
 
 PyDoc_STRVAR(compare_doc, "compare(a, b)\n--\n\n"

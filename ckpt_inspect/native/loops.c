@@ -148,7 +148,7 @@ INLINE int measure_block(const Coefficients *c, const float *value, const float 
 {
     const float numerator = c->numerator, divisor = c->divisor, inner = c->inner_epsilon, epsilon = c->epsilon;
     const float smallest = inner > 0 ? inner : epsilon;
-    const float correction = 1 / c->first_correction, decay = c->decay, kept = 1 / (1 - c->decay);
+    const float correction = 1 / c->first_correction, decay = c->decay, kept = fabsf(1 / (1 - c->decay));
     int32_t touched = 0, untouched = 0, nonfinite = 0, negative = 0, dominated = 0, lost = 0, with_ratio = 0;
     int32_t with_update = 0;
     double lr_sum = 0, update_squares = 0, value_squares = 0, first_squares = 0, second_sum = 0, ratio_squares = 0;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 import os
 import sys
@@ -13,11 +12,11 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         from ckpt_inspect._version import __version__
 
-        sys.stdout.write(f"ckpt-inspect {__version__}\n")
+        _answer(f"ckpt-inspect {__version__}\n")
     elif sys.argv[1:] in ([], ["--help"]):
         from ckpt_inspect.usage import HELP
 
-        sys.stdout.write(HELP)
+        _answer(HELP)
         sys.exit(0 if sys.argv[1:] else 2)
     else:
         # no matrix is multiplied here, and OpenBLAS' idle threads would spin for a tenth of what reading 1 GB takes
@@ -29,28 +28,30 @@ def main() -> None:
         run()
 
 
-def run_and_leave() -> None:
-    """Run the command line as a whole process: what is registered for its end is done, and then it ends.
-
-    Otherwise the interpreter would take every module apart first, a tenth of the time of a small question.
-    """
-    code: object = 0
+def run_process() -> None:
+    """Run the command line as a whole process."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - it stays open to the end
     try:
         main()
-    except SystemExit as end:
-        code = end.code
-    except OSError as error:  # of the two questions that are answered here
-        code = f"ckpt-inspect: {error.strerror}"
-    if not (code is None or isinstance(code, int)):
-        sys.exit(str(code))
-    atexit._run_exitfuncs()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    finally:
+        # the interpreter takes everything apart at its end; searching it for cycles before takes twice as long as that
+        gc.freeze()
+
+
+def _answer(text: str) -> None:
     try:
+        sys.stdout.write(text)
         sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:  # the reader has gone: the interpreter knows what to do
-        sys.exit(code)
-    os._exit(code or 0)
+    except OSError as error:
+        from ckpt_inspect.terminal import BROKEN_PIPE, drop_output
+
+        drop_output()
+        sys.exit(BROKEN_PIPE if isinstance(error, BrokenPipeError) else f"ckpt-inspect: {error.strerror}")
 
 
 if __name__ == "__main__":
-    run_and_leave()
+    run_process()

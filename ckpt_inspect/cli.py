@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 128 + 2
 """Exit code after Ctrl-C: what a shell reports of a program that SIGINT ended."""
-BROKEN_PIPE = 128 + 13
-"""Exit code when the reader of stdout went away: what a shell reports of a program that SIGPIPE ended."""
 
 
 class _Group(Group):
@@ -410,26 +408,27 @@ def main() -> None:
 @contextmanager
 def _answering(*, trouble: int, verbose: bool) -> Iterator[None]:
     """Whatever goes wrong inside becomes one sentence on stderr and an exit code; a traceback only if asked for."""
-    from ckpt_inspect.terminal import remark
+    from ckpt_inspect.terminal import BROKEN_PIPE, drop_output, remark
 
     try:
-        yield
-        sys.stdout.flush()
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
     except CkptInspectError as error:
         remark(f"ckpt-inspect: {error}")
         raise typer.Exit(trouble) from error
     except BrokenPipeError as error:
-        # What is still buffered has no reader; without this the interpreter would complain of it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         raise typer.Exit(BROKEN_PIPE) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(INTERRUPTED) from error
     except OSError as error:
+        drop_output()
         place = f"{error.filename}: " if error.filename else ""
         remark(f"ckpt-inspect: {place}{error.strerror or error}")
         raise typer.Exit(trouble) from error
     except (typer.Exit, typer.Abort, typer.BadParameter):
-        sys.stdout.flush()
         raise
     except Exception as error:
         if verbose:

@@ -33,7 +33,7 @@ class Group(TyperGroup):
 
 
 def _coerce_lightly(params: Iterable[Any]) -> None:
-    """Set our coercion where typer hasn't built its own yet; where a typer has no such place, that is idle."""
+    """Set our coercion before typer builds its own; where a typer has no such place, that is idle."""
     for param in params:
         param._runtime_param = _Coercion(param)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 """Called with how much is done and how much there is in all."""
+
+BROKEN_PIPE = 128 + 13
+"""Exit code when the reader of stdout went away: what a shell reports of a program that SIGPIPE ended."""
 
 _NAME = 32
 """Columns that a table's first one, which is of names, gets before others have to go."""
@@ -33,6 +37,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def drop_output() -> None:
+    """Have whatever is still buffered for stdout go nowhere, since it can't be written: otherwise the interpreter would
+    try once more at its end, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_tables(tables: Iterable[Table], stream: TextIO | None = None) -> None:

@@ -92,7 +92,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "analyses", "comparison", "findings", "explanations", "rescaling", "show", "plots", "report", "export",
         "tables", "diff_figures",
     },
-    "__main__": {"usage", "cli"},
+    "__main__": {"usage", "terminal", "cli"},
     "__init__": set(),  # names are imported when first asked for
 }  # fmt: skip
 

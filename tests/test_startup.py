@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -122,32 +125,36 @@ def test_show_and_diff_in_a_pipe_draw_nothing(tmp_path: Path) -> None:
     assert run(("show", first), ("diff", first, second), blocked=drawing)[0] == [0, 1]
 
 
-LEAVE = """
-import atexit, sys
-from ckpt_inspect.__main__ import run_and_leave
-sys.argv = ["ckpt-inspect", *{arguments!r}]
-atexit.register(sys.stdout.write, "registered")
-run_and_leave()
-"""
+FULL = Path("/dev/full")
 
 
+@pytest.mark.skipif(not FULL.exists(), reason="there is no full device")
+@pytest.mark.parametrize("buffering", [(), ("-u",)])
 @pytest.mark.parametrize(
-    "arguments, code", [(("--version",), 0), ((), 2), (("show", "nowhere"), 1), (("diff", "nowhere", "nowhere"), 2)]
+    "arguments, code",
+    [(("--version",), 1), (("--help",), 1), (("explain",), 1), (("diff", "A", "A", "--json", "-q"), 2)],
 )
-def test_the_process_ends_with_the_commands_code(arguments: tuple[str, ...], code: int) -> None:
-    """What was written is flushed, and what was registered for the end is done, although nothing is taken apart."""
-    done = subprocess.run([sys.executable, "-c", LEAVE.format(arguments=arguments)], capture_output=True, text=True)
-    assert done.returncode == code
-    assert done.stdout.endswith("registered")
-    assert (done.stdout + done.stderr).count("\n") >= 1
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
-@pytest.mark.parametrize("argument", ["--version", "--help", "explain"])
-def test_output_that_cannot_be_written_is_one_sentence(argument: str) -> None:
-    """A full disk behind stdout is no traceback."""
-    with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-u", "-m", "ckpt_inspect", argument]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 1
+def test_output_that_cannot_be_written_is_one_sentence(
+    buffering: tuple[str, ...], arguments: tuple[str, ...], code: int
+) -> None:
+    """A full disk behind stdout is no traceback, and no answer either."""
+    path = str(FORMATS / "keras" / "ckpt-1")
+    command = [sys.executable, *buffering, "-m", "ckpt_inspect", *(path if a == "A" else a for a in arguments)]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    with FULL.open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
     assert done.stderr == "ckpt-inspect: No space left on device\n"
+    assert done.returncode == code
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="there is no shell")
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-"])
+@pytest.mark.parametrize(
+    "arguments, code", [("--version", 0), ("show A", 0), ("show nowhere", 1), ("diff A A", 0), ("diff A B -q", 1)]
+)
+def test_what_nobody_reads_is_not_missed(closed: str, arguments: str, code: int) -> None:
+    """With stdout or stderr closed the exit code is what it is otherwise."""
+    paths = {"A": str(FORMATS / "keras" / "ckpt-1"), "B": str(FORMATS / "keras" / "model.keras")}
+    words = " ".join(shlex.quote(paths.get(word, word)) for word in arguments.split())
+    command = f"{shlex.quote(sys.executable)} -m ckpt_inspect {words} {closed}"
+    assert subprocess.run(["sh", "-c", command], capture_output=True).returncode == code

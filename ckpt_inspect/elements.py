@@ -86,9 +86,11 @@ class ElementsFile:
 
     def close(self) -> None:
         """Remove the file, unless it has become a store; safe to call twice."""
-        self.file.close()
-        with contextlib.suppress(FileNotFoundError):
-            self._temporary.close()
+        try:
+            self.file.close()
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                self._temporary.close()
 
 
 def _hdf5_lock() -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ckpt_inspect.native import loops
+from ckpt_inspect.extension import loops
 
 Array = NDArray[Any]
 
@@ -172,7 +172,7 @@ def _are_plain(a: Array, b: Array) -> bool:
 
 
 def _products(a: Array, b: Array, buffers: Buffers) -> tuple[float, float, float, float, bool]:
-    """Σa², Σb², Σab, Σ(b-a)², and whether all bits are the same: what `native.loops.compare` gives of float32."""
+    """Σa², Σb², Σab, Σ(b-a)², and whether all bits are the same: what `extension.loops.compare` gives of float32."""
     wide_a, wide_b, difference = buffers.pieces(a.size)
     _copy_real(a, wide_a)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -185,7 +185,7 @@ def _products(a: Array, b: Array, buffers: Buffers) -> tuple[float, float, float
 
 
 def _window_count(v1: Array, v2: Array, window: Window, buffers: Buffers) -> tuple[float, float, int, int, int]:
-    """Σv1, Σv2, touched, starved, impossible: what `native.loops.count_window` gives of float32."""
+    """Σv1, Σv2, touched, starved, impossible: what `extension.loops.count_window` gives of float32."""
     wide_1, wide_2, left = buffers.pieces(v1.size)
     _copy_real(v1, wide_1)
     _copy_real(v2, wide_2)
@@ -207,7 +207,8 @@ def _dot(a: Array, b: Array) -> float:
     """Σab, in rows, for which BLAS starts no threads of its own, and one call, which lets other threads run once."""
     whole = a.size - a.size % _ROW
     rows = np.matmul(a[:whole].reshape(-1, 1, _ROW), b[:whole].reshape(-1, _ROW, 1))
-    return math.fsum((*rows.ravel().tolist(), float(np.dot(a[whole:], b[whole:]))))
+    sums = (*rows.ravel().tolist(), float(np.dot(a[whole:], b[whole:])))
+    return math.fsum(sums) if all(map(math.isfinite, sums)) else sum(sums)
 
 
 def _copy_real(piece: Array, out: Array) -> None:

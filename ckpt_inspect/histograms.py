@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ckpt_inspect.native import loops
+from ckpt_inspect.extension import loops
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]

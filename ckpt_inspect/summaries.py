@@ -219,7 +219,7 @@ class Tally:
         if self.counts is None:
             e, v = (np.concatenate(values) if values else np.empty(0) for values in self._exact)
             return (
-                (quantiles_of_values(e), EFFECTIVE_LR_GRID.count(e)),
+                (quantiles_of_values(e), EFFECTIVE_LR_GRID.count(np.abs(e[e >= 0]))),
                 (quantiles_of_values(v), SECOND_MOMENT_GRID.count(v)),
             )
         fine = self.counts

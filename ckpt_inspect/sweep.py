@@ -113,6 +113,8 @@ class Sweep:
         found: dict[tuple[int, int], Norms | None] = {}
 
         def add(place: int, start: int, buffers: Buffers, reader: _Reader) -> None:
+            if found.get((place, 0), Norms()) is None:  # nor will there be any of the rest
+                return
             parameter = self._parameters[place]
             stop = min(start + self._piece, math.prod(parameter.shape))
             found[place, start] = _norms_of(parameter, reader.state(parameter, start, stop))
@@ -124,8 +126,8 @@ class Sweep:
         norms: list[Norms | None] = [None] * len(self._parameters)
         for i in needy:
             # in the file's order, so that they are the same at every run
-            pieces_of = [found[i, start] for start in range(0, sizes[i], self._piece)]
-            norms[i] = None if None in pieces_of else sum((n for n in pieces_of if n is not None), Norms())
+            parts = [found.get((i, start)) for start in range(0, sizes[i], self._piece)]
+            norms[i] = None if None in parts else sum((part for part in parts if part is not None), Norms())
         return norms
 
     def _share(self, jobs: Iterator[Callable[[Buffers, _Reader], None]], nbytes: int) -> None:

@@ -24,14 +24,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "wire": {"errors"},
     "natural_order": set(),
     # Loops in C, where they were compiled
-    "native": set(),
-    "histograms": {"errors", "native"},
+    "extension": set(),
+    "histograms": {"errors", "extension"},
     "checkpoint": {"errors"},
     "update_rules": {"errors", "checkpoint"},
     "summaries": {"errors", "histograms"},
     "medians": {"errors", "histograms", "summaries", "update_rules"},
-    "distances": {"errors", "checkpoint", "native"},
-    "kernels": {"errors", "checkpoint", "native", "histograms", "summaries", "update_rules"},
+    "distances": {"errors", "checkpoint", "extension"},
+    "kernels": {"errors", "checkpoint", "extension", "histograms", "summaries", "update_rules"},
     # Three axes: how bytes become tensors and how state is named inside know nothing of each other
     "formats": {"errors", "wire", "natural_order", "checkpoint"},
     "layouts": {"errors", "wire", "natural_order", "checkpoint", "beta_powers"},

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ckpt_inspect import distances
 from ckpt_inspect.distances import Buffers, Distance, Window, WindowCount, has_same_bits
-from ckpt_inspect.native import loops
+from ckpt_inspect.extension import loops
 
 BETA_2 = 0.999
 
@@ -85,10 +85,13 @@ def test_from_all_zeros_the_change_is_infinite() -> None:
     assert math.isnan(found.cosine)
 
 
-def test_infinities_warn_of_nothing() -> None:
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("b", [[np.inf, 2.0], [-np.inf, np.inf], [np.nan, 1.0]])
+def test_infinities_warn_of_nothing(dtype: type, b: list[float]) -> None:
     """Non-finite values give NaN, not a warning: the suite makes warnings errors."""
-    found = distance(np.array([np.inf, 1.0], np.float32), np.array([np.inf, 2.0], np.float32))
+    found = distance(np.array([np.inf, np.inf], dtype), np.array(b, dtype), 1)
     assert math.isnan(found.relative)
+    assert math.isnan(distance(np.array([np.inf, np.inf], dtype), np.array(b, dtype)).cosine)
 
 
 def second_moments(steps: int, dtype: type, starved_from: int) -> tuple[NDArray, NDArray, NDArray]:

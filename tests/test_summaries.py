@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ckpt_inspect import kernels
+from ckpt_inspect.extension import loops
 from ckpt_inspect.histograms import QUANTILE_LEVELS
 from ckpt_inspect.kernels import Buffers, Formula, pieces
-from ckpt_inspect.kernels.plain import half_ulp, plain_piece
-from ckpt_inspect.native import loops
+from ckpt_inspect.kernels.plain_kernel import half_ulp, plain_piece
 from ckpt_inspect.summaries import SAMPLES, Summary, Tally, sample_indices
 from ckpt_inspect.update_rules import RULES, Norms, Settings, State, UpdateRule, find_rule
 
@@ -144,6 +144,57 @@ def test_elements_that_are_not_as_they_should_be_are_counted_and_left_out() -> N
     plain = Tally(3000)
     plain.add(plain_piece(f, state, plain.counts))
     same(without(summary, "lost_in_rounding"), without(plain.summary(), "lost_in_rounding"), rtol=1e-5)
+
+
+@pytest.mark.parametrize("is_exact", [True, False])
+@pytest.mark.parametrize(
+    "numbers",
+    [(-1e-3, 0.999, 1e-7), (1e-3, 1.5, 1e-7), (1e-3, 0.999, -1e-3), (0.0, 0.999, 0.0), (math.nan, 0.999, 1e-7)],
+    ids=["negative learning rate", "beta_2 above 1", "negative epsilon", "no learning rate", "NaN"],
+)
+def test_numbers_that_cannot_be_right_give_what_the_rule_gives(
+    numbers: tuple[float, float, float], is_exact: bool
+) -> None:
+    """Files can hold anything: no index leaves the bins, and no way takes E to be positive that isn't."""
+    rule, state = find_rule("adam"), moments(3000)
+    assert rule is not None
+    rate, beta_2, epsilon = numbers
+    f = formula(rule, Settings("keras3", 50, rate, 0.9, beta_2, epsilon, 0.0), state)
+    plain = Tally(3000, is_exact=is_exact)
+    plain.add(plain_piece(f, state, plain.counts))
+    found = tallied(f, state, is_exact=is_exact).summary()
+    same(*(without(s, "lost_in_rounding") for s in (found, plain.summary())), rtol=3e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
+def test_of_a_pruned_weight_nothing_is_lost(dtype: Any) -> None:
+    """Beside 0 there is room for any update."""
+    state = State(np.zeros(500, dtype), np.full(500, 1e-3, dtype), np.full(500, 1e-4, dtype))
+    rule = find_rule("adam")
+    assert rule is not None
+    options = Settings("keras3", 50, 1e-3, 0.9, 0.99, 1e-7, 0.0)
+    assert tallied(formula(rule, options, state, dtype), state).summary().lost_in_rounding == 0
+
+
+def test_an_update_that_was_flushed_to_zero_is_not_lost() -> None:
+    """Rows that no gradient reached for thousands of steps keep subnormal moments, and are no longer moved."""
+    state = State(np.ones(500, np.float32), np.full(500, 5.6e-45, np.float32), np.full(500, 1e-6, np.float32))
+    rule = find_rule("adam")
+    assert rule is not None
+    assert tallied(formula(rule, ADAM, state), state).summary().lost_in_rounding == 0
+
+
+def test_a_ratio_beyond_float32_is_a_number_all_the_same() -> None:
+    """|m|/√v of a v near nothing."""
+    state = moments(3000)
+    assert state.first_moment is not None and state.second_moment is not None
+    state.first_moment[7], state.second_moment[7] = 1e17, 1e-45
+    rule = find_rule("adam")
+    assert rule is not None
+    summary = tallied(formula(rule, ADAM, state), state).summary()
+    ratio = float(np.float32(1e17)) / math.sqrt(float(np.float32(1e-45)))
+    assert summary.ratio_max == pytest.approx(ratio, rel=1e-6)
+    assert summary.ratio_rms == pytest.approx(ratio / math.sqrt(3000), rel=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ckpt_inspect.kernels.blocked import Buffers, blocked_pieces
-from ckpt_inspect.kernels.compiled import compiled_piece
+from ckpt_inspect.extension import loops
+from ckpt_inspect.kernels.blocked_kernel import Buffers, blocked_pieces
+from ckpt_inspect.kernels.compiled_kernel import compiled_piece
 from ckpt_inspect.kernels.formula import Formula
-from ckpt_inspect.kernels.plain import plain_piece
-from ckpt_inspect.native import loops
+from ckpt_inspect.kernels.plain_kernel import plain_piece
 from ckpt_inspect.summaries import FineCounts, Piece
 from ckpt_inspect.update_rules import State
 

@@ -55,7 +55,8 @@ class Formula:
             settings = replace(settings, learning_rate=1.0)
         names = [field.name for field in fields(State)] if held is None else held
         probe = State(**{name: np.array(_PROBES[name], dtype) for name in names})
-        figures = _figures(rule, settings, dtype)
+        with np.errstate(all="ignore"):
+            figures = _figures(rule, settings, dtype)
         try:
             with np.errstate(all="ignore"):
                 rule.second_moment(probe)
@@ -64,11 +65,12 @@ class Formula:
             return cls(rule, settings, norms, None, is_relative, False, False, str(undetermined), *figures)
         # a decay times a learning rate that isn't known is no multiple of the rest
         has_update = settings.weight_decay is not None and not (is_relative and settings.weight_decay)
-        is_fast = coefficients.is_adaptive and dtype == np.float32
+        is_fast = coefficients.is_adaptive and dtype == np.float32 and _are_sane(coefficients)
         if has_update:
             try:
-                update = np.abs(rule.last_update(probe, settings, norms))
-                difference = np.abs(update - _update_size(coefficients, probe, rule))
+                with np.errstate(all="ignore"):
+                    update = np.abs(rule.last_update(probe, settings, norms))
+                    difference = np.abs(update - _update_size(coefficients, probe, rule))
                 is_fast = is_fast and bool((difference <= 1e-4 * update).all())
             except NotDetermined:
                 has_update = False
@@ -119,6 +121,11 @@ _PROBES = {
     "mean_gradient": (1e-3, 1e-2),
 }
 """A made-up state, to ask a rule what of it is determined."""
+
+
+def _are_sane(c: Coefficients) -> bool:
+    """Whether E is positive and falls as what it divides by grows: so that its extremes are those of that array."""
+    return bool(0 <= c.numerator < np.inf and c.divisor > 0 and c.epsilon >= 0 and c.inner_epsilon >= 0)
 
 
 def _update_size(c: Coefficients, state: State, rule: UpdateRule) -> Array:

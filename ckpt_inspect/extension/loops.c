@@ -1,6 +1,6 @@
 /* The loops over elements that decide how long an analysis takes: each reads a piece of a tensor once, while it lies in
  * the cache, and leaves sums, counts and extremes behind. Float32 alone; everything else goes the ways of numpy, which
- * these loops are held against in tests/test_native.py.
+ * these loops are held against in tests/test_extension.py and, the figures, in tests/test_summaries.py.
  *
  * Elements are taken a block at a time. Within a block there are no branches, so that the compiler can use the vector
  * registers of the processor at hand; what an element doesn't take part in, it enters as zero. Every operation on
@@ -10,6 +10,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -64,8 +65,8 @@ INLINE int is_finite(float x)
 
 /* --- histograms */
 
-/* Count values that are known to be positive: the sign bit of any other would lead out of the bins. */
-static void count_positive(const float *values, Py_ssize_t n, int64_t *counts)
+/* Count values that are known to be positive or 0: the sign bit of any other would lead out of the bins. */
+static void count_unsigned(const float *values, Py_ssize_t n, int64_t *counts)
 {
     Py_ssize_t i = 0;
     for (; i + 2 <= n; i += 2) { /* two at a load, a tenth of the time of a piece less */
@@ -78,11 +79,11 @@ static void count_positive(const float *values, Py_ssize_t n, int64_t *counts)
         counts[bits_of(values[i]) >> FINE_SHIFT]++;
 }
 
-/* Count values of which `gate` is positive and finite, where they are positive themselves. */
+/* Count values of which `gate` is positive and finite, where they are positive or 0 themselves. */
 static void count_touched(const float *values, const float *gate, Py_ssize_t n, int64_t *counts)
 {
     for (Py_ssize_t i = 0; i < n; i++)
-        if (gate[i] > 0 && gate[i] < INFINITY && values[i] > 0)
+        if (gate[i] > 0 && gate[i] < INFINITY && bits_of(values[i]) <= INFINITE)
             counts[bits_of(values[i]) >> FINE_SHIFT]++;
 }
 
@@ -102,7 +103,7 @@ static void count_piece(const float *values, Py_ssize_t size, int64_t *counts)
         const float *block = values + start;
         const int n = size - start < BLOCK ? (int)(size - start) : BLOCK;
         if (are_touched(block, n))
-            count_positive(block, n, counts);
+            count_unsigned(block, n, counts);
         else
             count_touched(block, block, n, counts);
     }
@@ -141,7 +142,7 @@ INLINE int is_clean(const float *value, const float *first, const float *second,
     return !odd;
 }
 
-/* Figures of a block; E of its elements goes to `lr`, and whether all of them are positive is returned. */
+/* Figures of a block; E of its elements goes to `lr`, and whether none of them is negative or NaN is returned. */
 INLINE int measure_block(const Coefficients *c, const float *value, const float *first, const float *second,
                          const float *under, int n, float *lr, Figures *total, const int all_clean,
                          const Denominator denominator)
@@ -186,7 +187,7 @@ INLINE int measure_block(const Coefficients *c, const float *value, const float 
         dominated += is_touched & ((inner > 0 ? corrected : root) < smallest);
         const float e = numerator / (root + epsilon);
         lr[i] = e;
-        odd |= bits_of(e) - 1 >= INFINITE; /* not in (0, inf] */
+        odd |= bits_of(e) > INFINITE; /* negative, or not a number */
         lr_sum += kept_if(is_touched, e);
         const uint32_t u_or_least = bits_of(kept_if(is_touched, u)), u_or_most = u_or_least - !is_touched;
         under_min = u_or_most < under_min ? u_or_most : under_min;
@@ -200,7 +201,7 @@ INLINE int measure_block(const Coefficients *c, const float *value, const float 
         with_update += has_moved;
         update_max = bits_of(update) > update_max ? bits_of(update) : update_max;
         const float half_ulp = of_bits(bits_of(w) & INFINITE) * 0x1p-24f;
-        lost += has_moved & (update > 0) & (update < half_ulp);
+        lost += has_moved & (update >= FLT_MIN) & (update < half_ulp); /* subnormal ones were flushed to zero */
     }
     total->touched += touched;
     total->untouched += untouched;
@@ -223,7 +224,7 @@ INLINE int measure_block(const Coefficients *c, const float *value, const float 
     return !odd;
 }
 
-/* Each kind of block has a loop of its own; whether both what is under the root and E are positive throughout. */
+/* Each kind of block has a loop of its own; whether what is under the root is positive, and E positive or 0, throughout. */
 FOR_EACH_PROCESSOR
 static int measure_any_block(const Coefficients *c, const float *value, const float *first, const float *second,
                              const float *under, int n, float *lr, Figures *total)
@@ -256,13 +257,13 @@ static Figures measure_piece(const Coefficients *c, const float *value, const fl
         const int n = size - start < BLOCK ? (int)(size - start) : BLOCK;
         const float *u = under + start;
         float *e = lr ? lr + start : scratch;
-        const int is_positive = measure_any_block(c, value ? value + start : no_weights, first + start, second + start,
+        const int has_no_signs = measure_any_block(c, value ? value + start : no_weights, first + start, second + start,
                                                   u, n, e, &total);
         if (!lr_counts)
             continue;
-        if (is_positive) {
-            count_positive(e, n, lr_counts);
-            count_positive(u, n, under_counts);
+        if (has_no_signs) {
+            count_unsigned(e, n, lr_counts);
+            count_unsigned(u, n, under_counts);
         } else {
             count_touched(e, u, n, lr_counts);
             count_touched(u, u, n, under_counts);
@@ -432,12 +433,12 @@ static PyObject *measure(PyObject *self, PyObject *args)
     release(&arrays);
     double under_min = INFINITY, under_max = -INFINITY, lr_min = INFINITY, lr_max = -INFINITY;
     if (f.touched) {
-        /* E falls as u grows, in floating point too, for each operation is correctly rounded */
+        /* E falls as u grows, in floating point too, for each operation is correctly rounded; see Formula.is_fast */
         const float low = effective_lr(&c, of_bits(f.under_max)), high = effective_lr(&c, of_bits(f.under_min));
         under_min = of_bits(f.under_min);
         under_max = of_bits(f.under_max);
-        lr_min = fminf(low, high);
-        lr_max = fmaxf(low, high);
+        lr_min = low;
+        lr_max = high;
     }
     const double update_max = f.with_update ? of_bits(f.update_max) : -INFINITY;
     const double ratio_max = f.with_ratio ? of_bits(f.ratio_max) : -INFINITY;
@@ -532,7 +533,13 @@ static PyMethodDef methods[] = {{"measure", measure, METH_VARARGS, measure_doc},
                                 {"count", count, METH_VARARGS, count_doc},
                                 {NULL, NULL, 0, NULL}};
 
+static int set_version(PyObject *module)
+{
+    return PyModule_AddIntConstant(module, "VERSION", 1); /* grows with every change of what Python may expect */
+}
+
 static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, set_version},
 #ifdef Py_mod_multiple_interpreters
     {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
 #endif
@@ -541,7 +548,7 @@ static PyModuleDef_Slot slots[] = {
 #endif
     {0, NULL}};
 
-static PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "ckpt_inspect.native.loops",
+static PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "ckpt_inspect.extension.loops",
                              .m_doc = "Loops over float32 elements.", .m_size = 0, .m_methods = methods,
                              .m_slots = slots};
 

@@ -3,7 +3,7 @@
 They compute what numpy computes in `kernels`, `distances` and `histograms`, in one pass over the cache instead of a
 dozen, and without holding the interpreter's lock. Without them everything works, and takes two to three times as long.
 
-    measure       the figures of a piece of optimizer state    `kernels.compiled`
+    measure       the figures of a piece of optimizer state    `kernels.compiled_kernel`
     count         values into a fine histogram                 `histograms.count_touched`
     compare       the products of two tensors                  `distances.Distance`
     count_window  what k updates did to second moments         `distances.WindowCount`
@@ -17,9 +17,12 @@ from __future__ import annotations
 from types import ModuleType
 
 try:
-    from ckpt_inspect.native import loops as _loops
+    from ckpt_inspect.extension import loops as _loops
 except ImportError:  # there was no compiler, or a checkout is used as it is
     _loops = None
 
-loops: ModuleType | None = _loops
+_VERSION = 1
+"""Of `loops.c`: what an older checkout has compiled is not called in another way than it was made for."""
+
+loops: ModuleType | None = _loops if getattr(_loops, "VERSION", None) == _VERSION else None
 """`loops.c`; None where it was not compiled."""

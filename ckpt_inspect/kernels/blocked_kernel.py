@@ -11,7 +11,7 @@ import numpy as np
 from ckpt_inspect.checkpoint import Array
 from ckpt_inspect.histograms import FINE_SHIFT
 from ckpt_inspect.kernels.formula import Formula, effective_lr_of, root_of
-from ckpt_inspect.kernels.plain import plain_piece, squares
+from ckpt_inspect.kernels.plain_kernel import plain_piece, smallest_update, squares
 from ckpt_inspect.summaries import FineCounts, Piece
 from ckpt_inspect.update_rules import Coefficients, State
 
@@ -142,9 +142,8 @@ def _add_fast_update(
     if value is not None:
         exponents = np.bitwise_and(value.view(np.uint32), _EXPONENT_BITS, out=spare.view(np.uint32)).view(np.float32)
         np.multiply(exponents, _HALF_ULP / scale, out=exponents)
-        piece.lost = int(np.count_nonzero(np.less(update, exponents, out=flags)))
-        if piece.lost:
-            piece.lost -= int(np.count_nonzero(update == 0)) - int(np.count_nonzero((update == 0) & (exponents == 0)))
+        if np.less(update, exponents, out=flags).any():
+            piece.lost = int(np.count_nonzero(flags & (update >= smallest_update(value.dtype) / float(scale))))
 
 
 def _count_fine(values: Array, integers: Array, counts: Array) -> None:

@@ -3,6 +3,8 @@ against."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array
@@ -34,7 +36,7 @@ def plain_piece(formula: Formula, state: State, counts: FineCounts | None) -> Pi
         piece.sums["second_moment"] = float(second[finite].sum())
         if m is not None:
             piece.sums["first_moment_squares"] = squares(m[finite])
-            _add_ratio(piece, rule, m, second, finite)
+            add_ratio(piece, rule, m, second, finite)
         if value is not None:
             piece.sums["weight_squares"] = squares(value[finite])
         if formula.coefficients is not None:
@@ -56,7 +58,7 @@ def _add_effective_lr(piece: Piece, formula: Formula, state: State, touched: Arr
     if counts is None:
         piece.effective_lrs = e
     else:
-        np.add.at(counts.effective_lr, fine_indices(e[e > 0]), 1)
+        np.add.at(counts.effective_lr, fine_indices(np.abs(e[e >= 0])), 1)
 
 
 def _add_second_moment(piece: Piece, v: Array, counts: FineCounts | None) -> None:
@@ -68,7 +70,8 @@ def _add_second_moment(piece: Piece, v: Array, counts: FineCounts | None) -> Non
         np.add.at(counts.second_moment, fine_indices(v), 1)
 
 
-def _add_ratio(piece: Piece, rule: UpdateRule, m: Array, second: Array, finite: Array) -> None:
+def add_ratio(piece: Piece, rule: UpdateRule, m: Array, second: Array, finite: Array) -> None:
+    """|m|/√v of the finite elements with v > 0, from arrays of float64, whose range none of it leaves."""
     some = finite & (second > 0)
     root = second[some] if rule.name == "adamax" else np.sqrt(second[some])
     ratio = np.abs(m[some]) / root
@@ -84,7 +87,8 @@ def _add_update(piece: Piece, update: Array, value: Array | None, finite: Array)
         piece.update_max = float(moved.max())
     if value is not None:
         size = np.abs(update)
-        piece.lost = int(np.count_nonzero(finite & (size > 0) & (size < half_ulp(value))))
+        is_update = size >= smallest_update(value.dtype)
+        piece.lost = int(np.count_nonzero(finite & is_update & (size < half_ulp(value))))
 
 
 def half_ulp(values: Array) -> Array:
@@ -94,8 +98,15 @@ def half_ulp(values: Array) -> Array:
     info = ml_dtypes.finfo(values.dtype)  # type: ignore[no-untyped-call]  # it has no types
     _, exponent = np.frexp(_wide(values))
     lowest = int(info.minexp) - int(info.nmant)
+    exponent = np.where(values == 0, lowest, exponent)
     half: Array = np.ldexp(0.5, np.maximum(exponent - 1 - int(info.nmant), lowest))
     return half
+
+
+def smallest_update(dtype: np.dtype[Any]) -> float:
+    """|Δ| from which on it is one. TensorFlow's threads flush subnormal float32 and float64 to zero
+    (tensorflow/core/platform/denormal.h, `ScopedFlushDenormal`); halves are computed in float32."""
+    return float(np.finfo(dtype).tiny) if dtype.itemsize >= 4 else float(np.finfo(np.float64).smallest_subnormal)
 
 
 def squares(values: Array) -> float:

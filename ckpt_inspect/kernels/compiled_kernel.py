@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from types import ModuleType
 
 import numpy as np
 
 from ckpt_inspect.kernels.formula import Formula
+from ckpt_inspect.kernels.plain_kernel import add_ratio
 from ckpt_inspect.summaries import FineCounts, Piece
 from ckpt_inspect.update_rules import State
 
 
 def compiled_piece(loops: ModuleType, formula: Formula, state: State, counts: FineCounts | None) -> Piece:
-    """The figures of float32 arrays by `native.loops.measure`."""
+    """The figures of float32 arrays by `extension.loops.measure`."""
     c, under = formula.coefficients, formula.rule.second_moment(state)
     assert c is not None
     e = np.empty_like(under) if counts is None else None
@@ -34,6 +36,8 @@ def compiled_piece(loops: ModuleType, formula: Formula, state: State, counts: Fi
             c.has_root,
         )
     )
+    if not math.isfinite(piece.sums["ratio_squares"]):  # of a v near nothing, which float32 can't divide by
+        _divide_widely(piece, formula, state)
     if state.value is None:
         del piece.sums["weight_squares"]
     if not formula.has_update:
@@ -43,3 +47,11 @@ def compiled_piece(loops: ModuleType, formula: Formula, state: State, counts: Fi
             touched = (under > 0) & (under < np.inf)
         piece.effective_lrs, piece.second_moments = e[touched], under[touched]
     return piece
+
+
+def _divide_widely(piece: Piece, formula: Formula, state: State) -> None:
+    arrays = [np.asarray(a).astype(np.float64) for a in state.arrays() if a is not None]
+    finite = np.logical_and.reduce([np.isfinite(a) for a in arrays])
+    with np.errstate(all="ignore"):
+        m, second = (np.asarray(a).astype(np.float64) for a in (state.first_moment, state.second_moment))
+        add_ratio(piece, formula.rule, m, second, finite)

@@ -86,7 +86,7 @@ class Formula:
         under = self.rule.second_moment(state)
         if self.is_fast and self.coefficients is not None and under.dtype == np.float32:
             with np.errstate(all="ignore"):
-                return np.asarray(effective_lr_of(self.coefficients, under))
+                return effective_lr_of(self.coefficients, under)
         return self.rule.effective_lr(state, self.settings, self.norms)
 
 
@@ -137,12 +137,15 @@ def _update_size(c: Coefficients, state: State, rule: UpdateRule) -> Array:
     return size
 
 
-def root_of(c: Coefficients, under: Any) -> Any:
+def root_of(c: Coefficients, under: Array) -> Array:
     """What epsilon is added to in E's denominator."""
-    corrected = under / c.divisor + c.inner_epsilon
-    return np.sqrt(corrected) if c.has_root else corrected
+    corrected = under if c.divisor == 1 else under / c.divisor
+    if c.inner_epsilon:
+        corrected = corrected + c.inner_epsilon
+    return np.asarray(np.sqrt(corrected) if c.has_root else corrected)
 
 
-def effective_lr_of(c: Coefficients, under: Any) -> Any:
-    """E by the coefficients."""
-    return c.numerator / (root_of(c, under) + c.epsilon)
+def effective_lr_of(c: Coefficients, under: Array) -> Array:
+    """E by the coefficients, with no array made but its own."""
+    e = np.add(root_of(c, under), c.epsilon)
+    return np.asarray(np.divide(c.numerator, e, out=e if isinstance(e, np.ndarray) else None))

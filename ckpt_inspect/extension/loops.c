@@ -452,6 +452,17 @@ static PyObject *measure(PyObject *self, PyObject *args)
         f.second_sum, "ratio_squares", f.ratio_squares);
 }
 
+/* Two arrays of float32, of one length; -1 with an exception set, and nothing kept. */
+static int pair_of(Arrays *arrays, PyObject *const objects[2], float **a, float **b)
+{
+    if (floats_of(arrays, objects[0], 0, a) == 0 && floats_of(arrays, objects[1], 0, b) == 0 && *a && *b)
+        return 0;
+    release(arrays);
+    if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_TypeError, "two arrays are needed");
+    return -1;
+}
+
 PyDoc_STRVAR(compare_doc, "compare(a, b)\n--\n\n"
                           "(Σa², Σb², Σab, Σ(b-a)², whether all bits are the same) of two float32 arrays of one length.");
 
@@ -462,12 +473,8 @@ static PyObject *compare(PyObject *self, PyObject *args)
         return NULL;
     Arrays arrays = {.count = 0, .size = -1};
     float *a, *b;
-    if (floats_of(&arrays, objects[0], 0, &a) < 0 || floats_of(&arrays, objects[1], 0, &b) < 0 || !a || !b) {
-        release(&arrays);
-        if (!PyErr_Occurred())
-            PyErr_SetString(PyExc_TypeError, "two arrays are needed");
+    if (pair_of(&arrays, objects, &a, &b) < 0)
         return NULL;
-    }
     Products p;
     Py_BEGIN_ALLOW_THREADS
     p = compare_piece(a, b, arrays.size);
@@ -487,12 +494,8 @@ static PyObject *count_window(PyObject *self, PyObject *args)
         return NULL;
     Arrays arrays = {.count = 0, .size = -1};
     float *v1, *v2;
-    if (floats_of(&arrays, objects[0], 0, &v1) < 0 || floats_of(&arrays, objects[1], 0, &v2) < 0 || !v1 || !v2) {
-        release(&arrays);
-        if (!PyErr_Occurred())
-            PyErr_SetString(PyExc_TypeError, "two arrays are needed");
+    if (pair_of(&arrays, objects, &v1, &v2) < 0)
         return NULL;
-    }
     Window w;
     Py_BEGIN_ALLOW_THREADS
     w = count_window_of_piece(v1, v2, arrays.size, decay, smallest, tolerance);

@@ -27,8 +27,8 @@ from ckpt_inspect.summaries import EXACT_ELEMENTS, Summary, Tally, sample_indice
 from ckpt_inspect.update_rules import Norms, State
 
 PIECE = 1 << 18
-"""Elements that a thread reads and computes at a time. Its buffers, 8 MB, fit the third-level cache. Of smaller pieces
-threads wait for each other at the interpreter's lock: on two cores, 2**16 takes 1.5 times as long as 2**18."""
+"""Elements that a thread reads and computes at a time: θ, m and v take 3 MB, which fit the third-level cache (by numpy
+8 MB). Of smaller pieces threads wait for each other at the interpreter's lock: of 2**16, two take 1.5 times as long."""
 
 _STRETCH = 4
 """Pieces, one after another, that a thread takes on at a time: requests that follow one another keep the disk's

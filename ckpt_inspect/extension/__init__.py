@@ -22,7 +22,7 @@ except ImportError:  # there was no compiler, or a checkout is used as it is
     _loops = None
 
 _VERSION = 1
-"""Of `loops.c`: what an older checkout has compiled is not called in another way than it was made for."""
+"""Of `module.c`: what an older checkout has compiled is not called in another way than it was made for."""
 
 loops: ModuleType | None = _loops if getattr(_loops, "VERSION", None) == _VERSION else None
-"""`loops.c`; None where it was not compiled."""
+"""`loops.c`, bound by `module.c`; None where they were not compiled."""

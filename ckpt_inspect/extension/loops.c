@@ -7,23 +7,17 @@
  * elements is rounded as IEEE 754 has it and as numpy does it: contraction into fused multiply-add is off (pyproject.toml).
  * Sums are of doubles.
  */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "loops.h"
 
 #include <float.h>
 #include <math.h>
-#include <stdint.h>
 #include <string.h>
 
-enum {
-    BLOCK = 1024,   /* elements; the few arrays of a block fit the first-level cache */
-    FINE_SHIFT = 17 /* histograms.FINE_SHIFT */
-};
-#define FINE_BINS (1 << (31 - FINE_SHIFT))
+enum { BLOCK = 1024 }; /* elements; the few arrays of a block fit the first-level cache */
 #define INFINITE 0x7F800000u /* exponent bits of a float32: all set in what is not finite */
 
 /* One version of a loop for each width of vector registers, chosen when the module is loaded; -DFOR_EACH_PROCESSOR= makes
- * one alone, for the compiler's own target. */
+ * one alone, for the compiler's own target. Of static functions only: clang gives others a name of its own. */
 #if !defined(FOR_EACH_PROCESSOR) && defined(__x86_64__) && defined(__GLIBC__) && defined(__has_attribute)
 #if __has_attribute(target_clones)
 #define FOR_EACH_PROCESSOR __attribute__((target_clones("avx512f", "avx2", "default")))
@@ -66,9 +60,9 @@ INLINE int is_finite(float x)
 /* --- histograms */
 
 /* Count values that are known to be positive or 0: the sign bit of any other would lead out of the bins. */
-static void count_unsigned(const float *values, Py_ssize_t n, int64_t *counts)
+static void count_unsigned(const float *values, size_t n, int64_t *counts)
 {
-    Py_ssize_t i = 0;
+    size_t i = 0;
     for (; i + 2 <= n; i += 2) { /* two at a load, a tenth of the time of a piece less */
         uint64_t both;
         memcpy(&both, values + i, sizeof both);
@@ -80,9 +74,9 @@ static void count_unsigned(const float *values, Py_ssize_t n, int64_t *counts)
 }
 
 /* Count values of which `gate` is positive and finite, where they are positive or 0 themselves. */
-static void count_touched(const float *values, const float *gate, Py_ssize_t n, int64_t *counts)
+static void count_touched(const float *values, const float *gate, size_t n, int64_t *counts)
 {
-    for (Py_ssize_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++)
         if (gate[i] > 0 && gate[i] < INFINITY && bits_of(values[i]) <= INFINITE)
             counts[bits_of(values[i]) >> FINE_SHIFT]++;
 }
@@ -97,9 +91,9 @@ static int are_touched(const float *values, int n)
     return !odd;
 }
 
-static void count_piece(const float *values, Py_ssize_t size, int64_t *counts)
+void count_piece(const float *values, size_t size, int64_t *counts)
 {
-    for (Py_ssize_t start = 0; start < size; start += BLOCK) {
+    for (size_t start = 0; start < size; start += BLOCK) {
         const float *block = values + start;
         const int n = size - start < BLOCK ? (int)(size - start) : BLOCK;
         if (are_touched(block, n))
@@ -111,22 +105,17 @@ static void count_piece(const float *values, Py_ssize_t size, int64_t *counts)
 
 /* --- measure: a piece of an optimizer's state */
 
-typedef struct { /* update_rules.Coefficients */
-    float numerator, divisor, inner_epsilon, epsilon, first_correction, decay;
-    int has_root;
-} Coefficients;
-
 typedef enum {
     ROOT_OF_SECOND, /* E = numerator / (sqrt(v) + epsilon) */
     ROOT,           /* E = numerator / (sqrt(u / divisor + inner_epsilon) + epsilon), u being `under` */
     NO_ROOT         /* E = numerator / (u / divisor + epsilon): v and u are norms, not squares */
 } Denominator;
 
-typedef struct { /* summaries.Piece, where the fields are explained */
+typedef struct { /* what becomes `Figures` */
     int64_t touched, untouched, nonfinite, negative, epsilon_dominated, lost, with_ratio, with_update;
     double lr_sum, update_squares, value_squares, first_squares, second_sum, ratio_squares;
     uint32_t under_min, under_max, update_max, ratio_max; /* bits of what isn't negative, which are ordered as it is */
-} Figures;
+} Totals;
 
 /* Whether every element has finite weights and moments, and positive second moments. */
 INLINE int is_clean(const float *value, const float *first, const float *second, const float *under, int n)
@@ -144,7 +133,7 @@ INLINE int is_clean(const float *value, const float *first, const float *second,
 
 /* Figures of a block; E of its elements goes to `lr`, and whether none of them is negative or NaN is returned. */
 INLINE int measure_block(const Coefficients *c, const float *value, const float *first, const float *second,
-                         const float *under, int n, float *lr, Figures *total, const int all_clean,
+                         const float *under, int n, float *lr, Totals *total, const int all_clean,
                          const Denominator denominator)
 {
     const float numerator = c->numerator, divisor = c->divisor, inner = c->inner_epsilon, epsilon = c->epsilon;
@@ -227,7 +216,7 @@ INLINE int measure_block(const Coefficients *c, const float *value, const float 
 /* Each kind of block has a loop of its own; whether what is under the root is positive, and E positive or 0, throughout. */
 FOR_EACH_PROCESSOR
 static int measure_any_block(const Coefficients *c, const float *value, const float *first, const float *second,
-                             const float *under, int n, float *lr, Figures *total)
+                             const float *under, int n, float *lr, Totals *total)
 {
     const int is_plain = under == second && c->divisor == 1 && c->inner_epsilon == 0;
     if (is_clean(value, first, second, under, n)) {
@@ -246,14 +235,41 @@ static int measure_any_block(const Coefficients *c, const float *value, const fl
     return 0;
 }
 
-/* `value` may be NULL, and so may the counts; `lr` is NULL where nobody wants E of each element. */
-static Figures measure_piece(const Coefficients *c, const float *value, const float *first, const float *second,
-                             const float *under, Py_ssize_t size, float *lr, int64_t *lr_counts, int64_t *under_counts)
+static float effective_lr(const Coefficients *c, float u)
+{
+    const float corrected = u / c->divisor;
+    return c->numerator / ((c->has_root ? sqrtf(corrected + c->inner_epsilon) : corrected) + c->epsilon);
+}
+
+static Figures figures_of(const Totals *t, const Coefficients *c)
+{
+    Figures f = {.touched = t->touched, .untouched = t->untouched, .nonfinite = t->nonfinite, .negative = t->negative,
+                 .epsilon_dominated = t->epsilon_dominated, .lost = t->lost, .lr_sum = t->lr_sum,
+                 .update_squares = t->update_squares, .value_squares = t->value_squares,
+                 .first_squares = t->first_squares, .second_sum = t->second_sum, .ratio_squares = t->ratio_squares,
+                 .lr_min = INFINITY, .lr_max = -INFINITY, .under_min = INFINITY, .under_max = -INFINITY,
+                 .update_max = -INFINITY, .ratio_max = -INFINITY};
+    if (t->touched) {
+        f.under_min = of_bits(t->under_min);
+        f.under_max = of_bits(t->under_max);
+        /* E falls as u grows, in floating point too, for each operation is correctly rounded; see Formula.is_fast */
+        f.lr_min = effective_lr(c, of_bits(t->under_max));
+        f.lr_max = effective_lr(c, of_bits(t->under_min));
+    }
+    if (t->with_update)
+        f.update_max = of_bits(t->update_max);
+    if (t->with_ratio)
+        f.ratio_max = of_bits(t->ratio_max);
+    return f;
+}
+
+Figures measure_piece(const Coefficients *c, const float *value, const float *first, const float *second,
+                             const float *under, size_t size, float *lr, int64_t *lr_counts, int64_t *under_counts)
 {
     static const float no_weights[BLOCK]; /* of weights that aren't there nothing is lost in rounding */
     float scratch[BLOCK];
-    Figures total = {.under_min = UINT32_MAX};
-    for (Py_ssize_t start = 0; start < size; start += BLOCK) {
+    Totals total = {.under_min = UINT32_MAX};
+    for (size_t start = 0; start < size; start += BLOCK) {
         const int n = size - start < BLOCK ? (int)(size - start) : BLOCK;
         const float *u = under + start;
         float *e = lr ? lr + start : scratch;
@@ -269,23 +285,18 @@ static Figures measure_piece(const Coefficients *c, const float *value, const fl
             count_touched(u, u, n, under_counts);
         }
     }
-    return total;
+    return figures_of(&total, c);
 }
 
 /* --- compare: two tensors */
 
-typedef struct { /* distances.Distance */
-    double aa, bb, ab, dd;
-    uint32_t differing_bits;
-} Products;
-
 FOR_EACH_PROCESSOR
-static Products compare_piece(const float *a, const float *b, Py_ssize_t size)
+static Products compare_elements(const float *a, const float *b, size_t size)
 {
     double aa = 0, bb = 0, ab = 0, dd = 0;
     uint32_t differing_bits = 0;
 #pragma omp simd reduction(+ : aa, bb, ab, dd) reduction(| : differing_bits)
-    for (Py_ssize_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++) {
         const double x = a[i], y = b[i], d = y - x;
         differing_bits |= bits_of(a[i]) ^ bits_of(b[i]);
         aa += x * x;
@@ -296,19 +307,19 @@ static Products compare_piece(const float *a, const float *b, Py_ssize_t size)
     return (Products){aa, bb, ab, dd, differing_bits};
 }
 
-typedef struct { /* distances.WindowCount */
-    double sum_a, sum_b;
-    int64_t touched, starved, impossible;
-} Window;
+Products compare_piece(const float *a, const float *b, size_t size)
+{
+    return compare_elements(a, b, size);
+}
 
 FOR_EACH_PROCESSOR
-static Window count_window_of_piece(const float *v1, const float *v2, Py_ssize_t size, double decay, double smallest,
-                                    double tolerance)
+static Window count_window_of_elements(const float *v1, const float *v2, size_t size, double decay, double smallest,
+                                       double tolerance)
 {
     double sum_a = 0, sum_b = 0;
     int64_t touched = 0, starved = 0, impossible = 0;
 #pragma omp simd reduction(+ : sum_a, sum_b, touched, starved, impossible)
-    for (Py_ssize_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++) {
         const double a = v1[i], b = v2[i], left = a * decay;
         const int is_certain = left > smallest;
         sum_a += a;
@@ -320,242 +331,8 @@ static Window count_window_of_piece(const float *v1, const float *v2, Py_ssize_t
     return (Window){sum_a, sum_b, touched, starved, impossible};
 }
 
-/* --- Python */
-
-enum { MOST_ARRAYS = 7 };
-
-typedef struct {
-    Py_buffer views[MOST_ARRAYS];
-    int count;
-    Py_ssize_t size; /* of the float arrays; -1 until the first is known */
-} Arrays;
-
-static void release(Arrays *arrays)
+Window count_window_of_piece(const float *v1, const float *v2, size_t size, double decay, double smallest,
+                             double tolerance)
 {
-    while (arrays->count)
-        PyBuffer_Release(&arrays->views[--arrays->count]);
-}
-
-/* The memory of a contiguous array of native numbers, kept until `release`; NULL with an exception set. */
-static void *memory_of(Arrays *arrays, PyObject *object, const char *formats, Py_ssize_t itemsize, int flags,
-                       Py_buffer **view)
-{
-    Py_buffer *found = &arrays->views[arrays->count];
-    if (PyObject_GetBuffer(object, found, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | flags) < 0)
-        return NULL;
-    arrays->count++;
-    if (found->itemsize != itemsize || !found->format || strlen(found->format) != 1 ||
-        !strchr(formats, found->format[0])) {
-        PyErr_Format(PyExc_TypeError, "an array of elements '%s' was given, where they should be '%c'",
-                     found->format ? found->format : "?", formats[0]);
-        return NULL;
-    }
-    *view = found;
-    return found->buf;
-}
-
-/* float32 elements, as many as in the arrays before; `*data` is NULL for None. -1 with an exception set. */
-static int floats_of(Arrays *arrays, PyObject *object, int flags, float **data)
-{
-    Py_buffer *view;
-    *data = NULL;
-    if (object == Py_None)
-        return 0;
-    *data = memory_of(arrays, object, "f", sizeof(float), flags, &view);
-    if (!*data)
-        return -1;
-    const Py_ssize_t size = view->len / (Py_ssize_t)sizeof(float);
-    if (arrays->size >= 0 && size != arrays->size) {
-        PyErr_Format(PyExc_ValueError, "an array of %zd elements was given beside one of %zd", size, arrays->size);
-        return -1;
-    }
-    arrays->size = size;
-    return 0;
-}
-
-/* The counts of all fine bins; `*counts` is NULL for None. -1 with an exception set. */
-static int counts_of(Arrays *arrays, PyObject *object, int64_t **counts)
-{
-    Py_buffer *view;
-    *counts = NULL;
-    if (object == Py_None)
-        return 0;
-    *counts = memory_of(arrays, object, "ql", sizeof(int64_t), PyBUF_WRITABLE, &view);
-    if (!*counts)
-        return -1;
-    if (view->len != FINE_BINS * (Py_ssize_t)sizeof(int64_t)) {
-        PyErr_Format(PyExc_ValueError, "counts of %d bins are needed", FINE_BINS);
-        return -1;
-    }
-    return 0;
-}
-
-static float effective_lr(const Coefficients *c, float u)
-{
-    const float corrected = u / c->divisor;
-    return c->numerator / ((c->has_root ? sqrtf(corrected + c->inner_epsilon) : corrected) + c->epsilon);
-}
-
-PyDoc_STRVAR(measure_doc,
-             "measure(value, first_moment, second_moment, under_root, lr, lr_counts, under_counts,\n"
-             "        numerator, divisor, inner_epsilon, epsilon, first_correction, decay, has_root)\n--\n\n"
-             "The fields of a `summaries.Piece`, by name, of float32 arrays of one length.\n\n"
-             "value, lr and both counts may be None; lr receives E, the counts are added to.");
-
-static PyObject *measure(PyObject *self, PyObject *args)
-{
-    PyObject *objects[7];
-    Coefficients c;
-    if (!PyArg_ParseTuple(args, "OOOOOOOffffffp:measure", &objects[0], &objects[1], &objects[2], &objects[3], &objects[4],
-                          &objects[5], &objects[6], &c.numerator, &c.divisor, &c.inner_epsilon, &c.epsilon,
-                          &c.first_correction, &c.decay, &c.has_root))
-        return NULL;
-    Arrays arrays = {.count = 0, .size = -1};
-    float *value, *first, *second, *under, *lr;
-    int64_t *lr_counts, *under_counts;
-    if (floats_of(&arrays, objects[1], 0, &first) < 0 || floats_of(&arrays, objects[2], 0, &second) < 0 ||
-        floats_of(&arrays, objects[3], 0, &under) < 0 || floats_of(&arrays, objects[0], 0, &value) < 0 ||
-        floats_of(&arrays, objects[4], PyBUF_WRITABLE, &lr) < 0 || counts_of(&arrays, objects[5], &lr_counts) < 0 ||
-        counts_of(&arrays, objects[6], &under_counts) < 0) {
-        release(&arrays);
-        return NULL;
-    }
-    if (!first || !second || !under || !lr_counts != !under_counts) {
-        release(&arrays);
-        PyErr_SetString(PyExc_TypeError, "both moments are needed, and both counts or none");
-        return NULL;
-    }
-    Figures f;
-    Py_BEGIN_ALLOW_THREADS
-    f = measure_piece(&c, value, first, second, under, arrays.size, lr, lr_counts, under_counts);
-    Py_END_ALLOW_THREADS
-    const Py_ssize_t size = arrays.size;
-    release(&arrays);
-    double under_min = INFINITY, under_max = -INFINITY, lr_min = INFINITY, lr_max = -INFINITY;
-    if (f.touched) {
-        /* E falls as u grows, in floating point too, for each operation is correctly rounded; see Formula.is_fast */
-        const float low = effective_lr(&c, of_bits(f.under_max)), high = effective_lr(&c, of_bits(f.under_min));
-        under_min = of_bits(f.under_min);
-        under_max = of_bits(f.under_max);
-        lr_min = low;
-        lr_max = high;
-    }
-    const double update_max = f.with_update ? of_bits(f.update_max) : -INFINITY;
-    const double ratio_max = f.with_ratio ? of_bits(f.ratio_max) : -INFINITY;
-    return Py_BuildValue(
-        "{s:n,s:L,s:L,s:L,s:L,s:L,s:L,s:d,s:d,s:d,s:d,s:d,s:d,s:{s:d,s:d,s:d,s:d,s:d,s:d}}", "elements", size, "touched",
-        (long long)f.touched, "untouched", (long long)f.untouched, "nonfinite", (long long)f.nonfinite, "negative",
-        (long long)f.negative, "epsilon_dominated", (long long)f.epsilon_dominated, "lost", (long long)f.lost,
-        "effective_lr_min", lr_min, "effective_lr_max", lr_max, "second_moment_min", under_min, "second_moment_max",
-        under_max, "update_max", update_max, "ratio_max", ratio_max, "sums", "effective_lr", f.lr_sum, "update_squares",
-        f.update_squares, "weight_squares", f.value_squares, "first_moment_squares", f.first_squares, "second_moment",
-        f.second_sum, "ratio_squares", f.ratio_squares);
-}
-
-/* Two arrays of float32, of one length; -1 with an exception set, and nothing kept. */
-static int pair_of(Arrays *arrays, PyObject *const objects[2], float **a, float **b)
-{
-    if (floats_of(arrays, objects[0], 0, a) == 0 && floats_of(arrays, objects[1], 0, b) == 0 && *a && *b)
-        return 0;
-    release(arrays);
-    if (!PyErr_Occurred())
-        PyErr_SetString(PyExc_TypeError, "two arrays are needed");
-    return -1;
-}
-
-PyDoc_STRVAR(compare_doc, "compare(a, b)\n--\n\n"
-                          "(Σa², Σb², Σab, Σ(b-a)², whether all bits are the same) of two float32 arrays of one length.");
-
-static PyObject *compare(PyObject *self, PyObject *args)
-{
-    PyObject *objects[2];
-    if (!PyArg_ParseTuple(args, "OO:compare", &objects[0], &objects[1]))
-        return NULL;
-    Arrays arrays = {.count = 0, .size = -1};
-    float *a, *b;
-    if (pair_of(&arrays, objects, &a, &b) < 0)
-        return NULL;
-    Products p;
-    Py_BEGIN_ALLOW_THREADS
-    p = compare_piece(a, b, arrays.size);
-    Py_END_ALLOW_THREADS
-    release(&arrays);
-    return Py_BuildValue("(ddddO)", p.aa, p.bb, p.ab, p.dd, p.differing_bits ? Py_False : Py_True);
-}
-
-PyDoc_STRVAR(count_window_doc, "count_window(v1, v2, decay, smallest, tolerance)\n--\n\n"
-                               "(Σv1, Σv2, touched, starved, impossible): see `distances.WindowCount`.");
-
-static PyObject *count_window(PyObject *self, PyObject *args)
-{
-    PyObject *objects[2];
-    double decay, smallest, tolerance;
-    if (!PyArg_ParseTuple(args, "OOddd:count_window", &objects[0], &objects[1], &decay, &smallest, &tolerance))
-        return NULL;
-    Arrays arrays = {.count = 0, .size = -1};
-    float *v1, *v2;
-    if (pair_of(&arrays, objects, &v1, &v2) < 0)
-        return NULL;
-    Window w;
-    Py_BEGIN_ALLOW_THREADS
-    w = count_window_of_piece(v1, v2, arrays.size, decay, smallest, tolerance);
-    Py_END_ALLOW_THREADS
-    release(&arrays);
-    return Py_BuildValue("(ddLLL)", w.sum_a, w.sum_b, (long long)w.touched, (long long)w.starved,
-                         (long long)w.impossible);
-}
-
-PyDoc_STRVAR(count_doc, "count(values, counts)\n--\n\n"
-                                "Add positive finite float32 values to the counts of their fine bins.");
-
-static PyObject *count(PyObject *self, PyObject *args)
-{
-    PyObject *objects[2];
-    if (!PyArg_ParseTuple(args, "OO:count", &objects[0], &objects[1]))
-        return NULL;
-    Arrays arrays = {.count = 0, .size = -1};
-    float *values;
-    int64_t *counts;
-    if (floats_of(&arrays, objects[0], 0, &values) < 0 || counts_of(&arrays, objects[1], &counts) < 0 || !values ||
-        !counts) {
-        release(&arrays);
-        if (!PyErr_Occurred())
-            PyErr_SetString(PyExc_TypeError, "values and counts are needed");
-        return NULL;
-    }
-    Py_BEGIN_ALLOW_THREADS
-    count_piece(values, arrays.size, counts);
-    Py_END_ALLOW_THREADS
-    release(&arrays);
-    Py_RETURN_NONE;
-}
-
-static PyMethodDef methods[] = {{"measure", measure, METH_VARARGS, measure_doc},
-                                {"compare", compare, METH_VARARGS, compare_doc},
-                                {"count_window", count_window, METH_VARARGS, count_window_doc},
-                                {"count", count, METH_VARARGS, count_doc},
-                                {NULL, NULL, 0, NULL}};
-
-static int set_version(PyObject *module)
-{
-    return PyModule_AddIntConstant(module, "VERSION", 1); /* grows with every change of what Python may expect */
-}
-
-static PyModuleDef_Slot slots[] = {
-    {Py_mod_exec, set_version},
-#ifdef Py_mod_multiple_interpreters
-    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
-#endif
-#ifdef Py_mod_gil
-    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
-#endif
-    {0, NULL}};
-
-static PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "ckpt_inspect.extension.loops",
-                             .m_doc = "Loops over float32 elements.", .m_size = 0, .m_methods = methods,
-                             .m_slots = slots};
-
-PyMODINIT_FUNC PyInit_loops(void)
-{
-    return PyModuleDef_Init(&module);
+    return count_window_of_elements(v1, v2, size, decay, smallest, tolerance);
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -185,3 +185,22 @@ class Checkpoint(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class PieceReader:
+    """Reads pieces of tensors into memory that one thread reuses: fresh memory costs as much as reading into it."""
+
+    __slots__ = ("_arrays", "_elements")
+
+    def __init__(self, elements: int) -> None:
+        """`elements` of a piece at most."""
+        self._elements = elements
+        self._arrays: dict[tuple[Hashable, np.dtype[Any]], Array] = {}
+
+    def read(self, checkpoint: Checkpoint, name: str, start: int, stop: int, place: Hashable) -> Array:
+        """Elements start:stop as `Checkpoint.read_range` gives them; valid until the next call for the same place."""
+        dtype = numpy_dtype(checkpoint.spec(name).dtype)
+        array = self._arrays.get((place, dtype))
+        if array is None:
+            array = self._arrays[place, dtype] = np.empty(self._elements, dtype)
+        return checkpoint.read_range(name, start, stop, array)

@@ -14,9 +14,7 @@ from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any
 
-import numpy as np
-
-from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, Problem, TensorSpec, numpy_dtype
+from ckpt_inspect.checkpoint import STRING, Checkpoint, PieceReader, Problem, TensorSpec, numpy_dtype
 from ckpt_inspect.differences import NAN, Diff, HyperparameterDiff, OptimizerDiff, ParameterDiff, Status
 from ckpt_inspect.distances import Buffers, Distance, Window, WindowCount
 from ckpt_inspect.errors import NotDetermined, NotFoundError
@@ -255,18 +253,11 @@ def _compared(jobs: list[_Job], progress: Progress | None) -> list[ParameterDiff
 
 
 class _Memory(threading.local):
-    """What a thread reuses from piece to piece and from tensor to tensor: fresh memory costs as much as reading it."""
+    """What a thread reuses from tensor to tensor."""
 
     def __init__(self) -> None:
+        self.pieces = PieceReader(PIECE_ELEMENTS)
         self.buffers = Buffers(PIECE_ELEMENTS)
-        self._arrays: dict[tuple[int, str, np.dtype[Any]], Array] = {}
-
-    def array(self, side: int, slot: str, dtype: np.dtype[Any]) -> Array:
-        """(PIECE_ELEMENTS,) for a slot of side 0 or 1."""
-        key = side, slot, dtype
-        if key not in self._arrays:
-            self._arrays[key] = np.empty(PIECE_ELEMENTS, dtype)
-        return self._arrays[key]
 
 
 def _filled(job: _Job, memory: _Memory, stop: Event) -> ParameterDiff:
@@ -285,18 +276,15 @@ def _filled(job: _Job, memory: _Memory, stop: Event) -> ParameterDiff:
     counts = WindowCount()
     medians, is_relative = _medians(job.parameters, size)
     arrays = {array: slot for array, slots in _ARRAYS.items() for slot in reversed(slots) if slot in job.tensors}
-    columns = [
-        [(slot, keys[side], memory.array(side, slot, numpy_dtype(checkpoint.spec(keys[side]).dtype)))
-         for slot, keys in job.tensors.items()]
-        for side, checkpoint in enumerate((job.a, job.b))
-    ]  # fmt: skip
     for start in range(0, size, PIECE_ELEMENTS):
         if stop.is_set():
             break
-        stop_at = min(start + PIECE_ELEMENTS, size)
         of_a, of_b = (
-            {slot: checkpoint.read_range(key, start, stop_at, out) for slot, key, out in column}
-            for checkpoint, column in zip((job.a, job.b), columns, strict=True)
+            {
+                slot: memory.pieces.read(checkpoint, keys[side], start, min(start + PIECE_ELEMENTS, size), (side, slot))
+                for slot, keys in job.tensors.items()
+            }
+            for side, checkpoint in enumerate((job.a, job.b))
         )
         for slot, distance in distances.items():
             distance.add(of_a[slot], of_b[slot], memory.buffers)

@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock, Thread
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ckpt_inspect.checkpoint import Array, numpy_dtype
+from ckpt_inspect.checkpoint import Array, PieceReader, numpy_dtype
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.histograms import Floats
 from ckpt_inspect.kernels import Buffers, Formula, pieces
@@ -193,25 +192,16 @@ def nbytes_of(parameter: Parameter) -> int:
 class _Reader:
     """Reads pieces of a parameter's state into memory that is reused."""
 
-    __slots__ = ("_buffers", "_piece")
+    __slots__ = ("_pieces",)
 
     def __init__(self, piece: int) -> None:
-        self._piece = piece
-        self._buffers: dict[tuple[str, np.dtype[Any]], Array] = {}
+        self._pieces = PieceReader(piece)
 
     def state(self, parameter: Parameter, start: int, stop: int) -> State:
         """Elements start:stop of each array that there is, 1-D; valid until the next call."""
-        return State(**{array: self._read(parameter, array, start, stop) for array in ARRAYS})
-
-    def _read(self, parameter: Parameter, array: str, start: int, stop: int) -> Array | None:
-        key = parameter.key(array)
-        if key is None:
-            return None
-        dtype = numpy_dtype(parameter.checkpoint.spec(key).dtype)
-        buffer = self._buffers.get((array, dtype))
-        if buffer is None:
-            buffer = self._buffers[array, dtype] = np.empty(self._piece, dtype)
-        return parameter.checkpoint.read_range(key, start, stop, buffer)
+        keys = {array: key for array in ARRAYS if (key := parameter.key(array)) is not None}
+        read, checkpoint = self._pieces.read, parameter.checkpoint
+        return State(**{array: read(checkpoint, key, start, stop, array) for array, key in keys.items()})
 
 
 class _Target:

@@ -36,7 +36,9 @@ def run_process() -> None:
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit(130)
+        from ckpt_inspect.terminal import INTERRUPTED
+
+        sys.exit(INTERRUPTED)
     finally:
         # the interpreter takes everything apart at its end; searching it for cycles before takes twice as long as that
         gc.freeze()

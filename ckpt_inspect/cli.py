@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from ckpt_inspect.analyses import Analyses
     from ckpt_inspect.report import Report
 
-INTERRUPTED = 128 + 2
-"""Exit code after Ctrl-C: what a shell reports of a program that SIGINT ended."""
-
 
 class _Group(Group):
     """Prints the hand-written first page, which `__main__` prints as well without coming here."""
@@ -399,16 +396,13 @@ def _write_report(runs: Sequence[Analyses], folder: str, common: Common, file_fo
 
 def main() -> None:
     """Run the command line and exit."""
-    try:
-        app(prog_name="ckpt-inspect")
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+    app(prog_name="ckpt-inspect")
 
 
 @contextmanager
 def _answering(*, trouble: int, verbose: bool) -> Iterator[None]:
     """Whatever goes wrong inside becomes one sentence on stderr and an exit code; a traceback only if asked for."""
-    from ckpt_inspect.terminal import BROKEN_PIPE, drop_output, remark
+    from ckpt_inspect.terminal import BROKEN_PIPE, INTERRUPTED, drop_output, remark
 
     try:
         try:

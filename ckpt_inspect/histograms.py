@@ -57,14 +57,19 @@ def fine_indices(values: NDArray[Any]) -> NDArray[np.intp]:
     return (bits >> FINE_SHIFT).astype(np.intp)
 
 
+def are_touched(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which second moments a gradient has left behind: positive and finite ones."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray((values > 0) & (values < np.inf))
+
+
 def count_touched(values: NDArray[Any], counts: Counts) -> None:
     """Add the values of any float dtype that are positive and finite to the counts (FINE_BINS,) of their fine bins."""
     if loops is not None and values.dtype == np.float32 and values.flags.c_contiguous:
         loops.count(values, counts)
         return
-    with np.errstate(invalid="ignore"):
-        is_touched = (values > 0) & (values < np.inf)
-    np.add.at(counts, fine_indices(values if is_touched.all() else values[is_touched]), 1)
+    touched = are_touched(values)
+    np.add.at(counts, fine_indices(values if touched.all() else values[touched]), 1)
 
 
 class Grid:

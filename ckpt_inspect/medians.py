@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.errors import NotDetermined
-from ckpt_inspect.histograms import FINE_BINS, QUANTILE_LEVELS, count_touched, quantiles_of_counts
+from ckpt_inspect.histograms import FINE_BINS, QUANTILE_LEVELS, are_touched, count_touched, quantiles_of_counts
 from ckpt_inspect.summaries import EXACT_ELEMENTS
 from ckpt_inspect.update_rules import Norms, Settings, State, UpdateRule
 
@@ -40,8 +40,7 @@ class EffectiveLrMedian:
         if self._norms is not None:
             self._norms += self._rule.norms_by_blocks(piece, self._settings)
         if self._values is not None:
-            with np.errstate(invalid="ignore"):
-                self._values.append(second[(second > 0) & (second < np.inf)])
+            self._values.append(second[are_touched(second)])
         if self._counts is not None:
             count_touched(second, self._counts)
 

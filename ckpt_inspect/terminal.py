@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import UnsupportedOperation
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 """Called with how much is done and how much there is in all."""
 
+INTERRUPTED = 128 + 2
+"""Exit code after Ctrl-C: what a shell reports of a program that SIGINT ended."""
 BROKEN_PIPE = 128 + 13
 """Exit code when the reader of stdout went away: what a shell reports of a program that SIGPIPE ended."""
 
@@ -42,7 +45,8 @@ def printable(text: str) -> str:
 def drop_output() -> None:
     """Have whatever is still buffered for stdout go nowhere, since it can't be written: otherwise the interpreter would
     try once more at its end, and complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(UnsupportedOperation):  # a stdout of somebody's own, in memory
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_tables(tables: Iterable[Table], stream: TextIO | None = None) -> None:

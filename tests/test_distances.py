@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import ml_dtypes
 import numpy as np
@@ -11,23 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from ways import ways_of
 
 from ckpt_inspect import distances
 from ckpt_inspect.distances import Buffers, Distance, Window, WindowCount, has_same_bits
-from ckpt_inspect.extension import loops
 
 BETA_2 = 0.999
 
-
-@pytest.fixture(scope="module", autouse=True, params=["compiled", "numpy"])
-def way(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every test is of the loops in C, and of numpy in their place."""
-    if request.param == "compiled" and loops is None:
-        pytest.skip("the loops were not compiled")
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "numpy":
-            patch.setattr(distances, "loops", None)
-        yield
+way = ways_of(distances)
 
 
 def distance(a: NDArray, b: NDArray, piece: int = 7) -> Distance:

@@ -7,9 +7,13 @@ import math
 import ml_dtypes
 import numpy as np
 import pytest
+from ways import ways_of
 
+from ckpt_inspect import histograms
 from ckpt_inspect.medians import EffectiveLrMedian
 from ckpt_inspect.update_rules import RULES, Settings, State, UpdateRule
+
+way = ways_of(histograms)
 
 SETTINGS = Settings("keras3", 100, 0.01, 0.9, 0.999, 1e-7)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -14,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from ways import ways_of
 
 from ckpt_inspect import kernels
-from ckpt_inspect.extension import loops
 from ckpt_inspect.histograms import QUANTILE_LEVELS
 from ckpt_inspect.kernels import Buffers, Formula, pieces
 from ckpt_inspect.kernels.plain_kernel import half_ulp, plain_piece
@@ -28,15 +27,7 @@ Array = NDArray[Any]
 ADAM = Settings("keras3", 1000, 1e-3, 0.9, 0.999, 1e-7, 0.0)
 
 
-@pytest.fixture(scope="module", autouse=True, params=["compiled", "blocked"])
-def way(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every test is of the loops in C, and of numpy in their place."""
-    if request.param == "compiled" and loops is None:
-        pytest.skip("the loops were not compiled")
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "blocked":
-            patch.setattr(kernels, "loops", None)
-        yield
+way = ways_of(kernels)
 
 
 def moments(size: int, seed: int = 0, dtype: Any = np.float32) -> State:

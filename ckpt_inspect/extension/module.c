@@ -175,7 +175,7 @@ static PyObject *count_window(PyObject *self, PyObject *args)
 }
 
 PyDoc_STRVAR(count_doc, "count(values, counts)\n--\n\n"
-                                "Add positive finite float32 values to the counts of their fine bins.");
+                        "Add positive finite float32 values to the counts of their fine bins.");
 
 static PyObject *count(PyObject *self, PyObject *args)
 {

@@ -22,7 +22,6 @@ from ckpt_inspect.update_rules import State
 
 __all__ = ["Buffers", "Formula", "pieces"]
 
-
 _PLAIN = 1 << 14
 """Elements that the plain way takes at a time: its arrays of float64 fit the cache, and the memory that comes and goes
 with them stays at hand. Of whole pieces it takes two to five times as long."""
@@ -34,9 +33,10 @@ def pieces(formula: Formula, state: State, buffers: Buffers, counts: FineCounts 
     `state` holds 1-D arrays. E and v are counted in `counts`; where that is None, the pieces bring their values, which
     are valid until the next piece is asked for.
     """
-    if loops is not None and _is_fast(formula, state):
+    is_fast = _is_fast(formula, state)
+    if is_fast and loops is not None:
         yield compiled_piece(loops, formula, state, counts)
-    elif loops is None and _is_fast(formula, state) and formula.has_root:
+    elif is_fast and formula.has_root:
         yield from blocked_pieces(formula, state, buffers, counts)
     else:
         for start in range(0, max(state.size, 1), _PLAIN):

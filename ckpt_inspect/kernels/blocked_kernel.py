@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array
-from ckpt_inspect.histograms import FINE_SHIFT
+from ckpt_inspect.histograms import FINE_SHIFT, are_touched
 from ckpt_inspect.kernels.formula import Formula, effective_lr_of, root_of
 from ckpt_inspect.kernels.plain_kernel import plain_piece, smallest_update, squares
 from ckpt_inspect.summaries import FineCounts, Piece
@@ -60,7 +60,7 @@ def blocked_pieces(formula: Formula, state: State, buffers: Buffers, counts: Fin
         if extremes[0] > 0 and extremes[1] < np.inf:
             yield _clean_piece(formula, state, under, extremes, buffers, counts)
             return
-        clean = (under > 0) & (under < np.inf)
+        clean = are_touched(under)
         if clean.any():
             some = state.at(clean)
             under = formula.rule.second_moment(some)

@@ -7,8 +7,9 @@ from types import ModuleType
 
 import numpy as np
 
+from ckpt_inspect.histograms import are_touched
 from ckpt_inspect.kernels.formula import Formula
-from ckpt_inspect.kernels.plain_kernel import add_ratio
+from ckpt_inspect.kernels.plain_kernel import add_ratio, are_finite, wide
 from ckpt_inspect.summaries import FineCounts, Piece
 from ckpt_inspect.update_rules import State
 
@@ -37,21 +38,13 @@ def compiled_piece(loops: ModuleType, formula: Formula, state: State, counts: Fi
         )
     )
     if not math.isfinite(piece.sums["ratio_squares"]):  # of a v near nothing, which float32 can't divide by
-        _divide_widely(piece, formula, state)
+        finite = are_finite(under, state.value, state.first_moment, state.second_moment)
+        add_ratio(piece, formula.rule, wide(state.first_moment), wide(state.second_moment), finite)
     if state.value is None:
         del piece.sums["weight_squares"]
     if not formula.has_update:
         del piece.sums["update_squares"]
     if e is not None:
-        with np.errstate(invalid="ignore"):
-            touched = (under > 0) & (under < np.inf)
+        touched = are_touched(under)
         piece.effective_lrs, piece.second_moments = e[touched], under[touched]
     return piece
-
-
-def _divide_widely(piece: Piece, formula: Formula, state: State) -> None:
-    arrays = [np.asarray(a).astype(np.float64) for a in state.arrays() if a is not None]
-    finite = np.logical_and.reduce([np.isfinite(a) for a in arrays])
-    with np.errstate(all="ignore"):
-        m, second = (np.asarray(a).astype(np.float64) for a in (state.first_moment, state.second_moment))
-        add_ratio(piece, formula.rule, m, second, finite)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array
-from ckpt_inspect.histograms import fine_indices
+from ckpt_inspect.histograms import are_touched, fine_indices
 from ckpt_inspect.kernels.formula import Formula
 from ckpt_inspect.summaries import FineCounts, Piece
 from ckpt_inspect.update_rules import State, UpdateRule
@@ -18,14 +18,11 @@ def plain_piece(formula: Formula, state: State, counts: FineCounts | None) -> Pi
     """The figures by the rule's own methods, in float64: any rule, dtype and values."""
     rule, settings = formula.rule, formula.settings
     with np.errstate(all="ignore"):
-        under = _wide(rule.second_moment(state))
+        under = wide(rule.second_moment(state))
         value, m = _wide_or_none(state.value), _wide_or_none(state.first_moment)
-        second = _wide(state.second_moment) if state.second_moment is not None else under
-        finite = np.isfinite(under)
-        for array in (value, m, second):
-            if array is not None:
-                finite &= np.isfinite(array)
-        touched = (under > 0) & np.isfinite(under)
+        second = wide(state.second_moment) if state.second_moment is not None else under
+        finite = are_finite(under, value, m, second)
+        touched = are_touched(under)
         piece = Piece(
             elements=under.size,
             touched=int(np.count_nonzero(touched)),
@@ -43,13 +40,13 @@ def plain_piece(formula: Formula, state: State, counts: FineCounts | None) -> Pi
             _add_effective_lr(piece, formula, state, touched, counts)
         _add_second_moment(piece, under[touched], counts)
         if formula.has_update:
-            update = _wide(rule.last_update(state, settings, formula.norms))
+            update = wide(rule.last_update(state, settings, formula.norms))
             _add_update(piece, update, state.value, finite)
     return piece
 
 
 def _add_effective_lr(piece: Piece, formula: Formula, state: State, touched: Array, counts: FineCounts | None) -> None:
-    e = _wide(formula.rule.effective_lr(state, formula.settings, formula.norms))[touched]
+    e = wide(formula.rule.effective_lr(state, formula.settings, formula.norms))[touched]
     piece.sums["effective_lr"] = float(e.sum())
     dominated = formula.rule.is_epsilon_dominated(state, formula.settings)
     piece.epsilon_dominated = int(np.count_nonzero(dominated & touched))
@@ -68,6 +65,12 @@ def _add_second_moment(piece: Piece, v: Array, counts: FineCounts | None) -> Non
         piece.second_moments = v
     else:
         np.add.at(counts.second_moment, fine_indices(v), 1)
+
+
+def are_finite(*arrays: Array | None) -> Array:
+    """Which elements are finite in all arrays that there are."""
+    finite: Array = np.logical_and.reduce([np.isfinite(array) for array in arrays if array is not None])
+    return finite
 
 
 def add_ratio(piece: Piece, rule: UpdateRule, m: Array, second: Array, finite: Array) -> None:
@@ -96,7 +99,7 @@ def half_ulp(values: Array) -> Array:
     import ml_dtypes
 
     info = ml_dtypes.finfo(values.dtype)  # type: ignore[no-untyped-call]  # it has no types
-    _, exponent = np.frexp(_wide(values))
+    _, exponent = np.frexp(wide(values))
     lowest = int(info.minexp) - int(info.nmant)
     exponent = np.where(values == 0, lowest, exponent)
     half: Array = np.ldexp(0.5, np.maximum(exponent - 1 - int(info.nmant), lowest))
@@ -114,9 +117,10 @@ def squares(values: Array) -> float:
     return float(np.square(values).sum())
 
 
-def _wide(array: Array | None) -> Array:
+def wide(array: Array | None) -> Array:
+    """As float64."""
     return np.asarray(array).astype(np.float64)
 
 
 def _wide_or_none(array: Array | None) -> Array | None:
-    return None if array is None else _wide(array)
+    return None if array is None else wide(array)

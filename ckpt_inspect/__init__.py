@@ -8,42 +8,42 @@ from typing import TYPE_CHECKING, Any
 from ckpt_inspect._version import __version__
 
 if TYPE_CHECKING:
-    from ckpt_inspect.analyses import Analyses
-    from ckpt_inspect.analysis import Analysis
     from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
-    from ckpt_inspect.comparison import diff
-    from ckpt_inspect.differences import Diff
+    from ckpt_inspect.comparison.diff import diff
+    from ckpt_inspect.comparison.differences import Diff
     from ckpt_inspect.errors import CkptInspectError
     from ckpt_inspect.findings import Finding, Severity, Thresholds, find_findings
     from ckpt_inspect.formats import open_checkpoint
-    from ckpt_inspect.hyperparameters import Sourced
-    from ckpt_inspect.optimizer_state import OptimizerState, Parameter, optimizer_states
-    from ckpt_inspect.runs import analyze, load
-    from ckpt_inspect.series import find_checkpoints
+    from ckpt_inspect.runs.analyses import Analyses
+    from ckpt_inspect.runs.analysis import Analysis
+    from ckpt_inspect.runs.analyze import analyze, load
+    from ckpt_inspect.series.search import find_checkpoints
+    from ckpt_inspect.sourced import Sourced
+    from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter, optimizer_states
 
 # Where each public name lives; imported when it is first asked for, so that importing the package costs nothing. No
 # module is called as a public function is: importing it would put the module in the function's place
 _HOMES = {
-    "Analyses": "analyses",
-    "Analysis": "analysis",
+    "Analyses": "runs.analyses",
+    "Analysis": "runs.analysis",
     "Checkpoint": "checkpoint",
     "CkptInspectError": "errors",
-    "Diff": "differences",
+    "Diff": "comparison.differences",
     "Finding": "findings",
-    "OptimizerState": "optimizer_state",
-    "Parameter": "optimizer_state",
+    "OptimizerState": "state.optimizer_state",
+    "Parameter": "state.optimizer_state",
     "Problem": "checkpoint",
     "Severity": "findings",
-    "Sourced": "hyperparameters",
+    "Sourced": "sourced",
     "TensorSpec": "checkpoint",
     "Thresholds": "findings",
-    "analyze": "runs",
-    "diff": "comparison",
-    "find_checkpoints": "series",
+    "analyze": "runs.analyze",
+    "diff": "comparison.diff",
+    "find_checkpoints": "series.search",
     "find_findings": "findings",
-    "load": "runs",
+    "load": "runs.analyze",
     "open_checkpoint": "formats",
-    "optimizer_states": "optimizer_state",
+    "optimizer_states": "state.optimizer_state",
 }
 
 __all__ = [

@@ -14,7 +14,7 @@ def main() -> None:
 
         _answer(f"ckpt-inspect {__version__}\n")
     elif sys.argv[1:] in ([], ["--help"]):
-        from ckpt_inspect.usage import HELP
+        from ckpt_inspect.cli.usage import HELP
 
         _answer(HELP)
         sys.exit(0 if sys.argv[1:] else 2)
@@ -23,7 +23,7 @@ def main() -> None:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         # imports make a hundred thousand objects and hardly a cycle among them: look for cycles more seldom
         gc.set_threshold(50_000)
-        from ckpt_inspect.cli import main as run
+        from ckpt_inspect.cli.commands import main as run
 
         run()
 
@@ -36,7 +36,7 @@ def run_process() -> None:
     try:
         main()
     except KeyboardInterrupt:
-        from ckpt_inspect.terminal import INTERRUPTED
+        from ckpt_inspect.cli.terminal import INTERRUPTED
 
         sys.exit(INTERRUPTED)
     finally:
@@ -49,7 +49,7 @@ def _answer(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
-        from ckpt_inspect.terminal import BROKEN_PIPE, drop_output
+        from ckpt_inspect.cli.terminal import BROKEN_PIPE, drop_output
 
         drop_output()
         sys.exit(BROKEN_PIPE if isinstance(error, BrokenPipeError) else f"ckpt-inspect: {error.strerror}")

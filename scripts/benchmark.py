@@ -386,9 +386,9 @@ def limits(bench: Bench) -> list[str]:
 
 def kernel_limit() -> str:
     """How long the figures of float32 elements take that are in the cache already."""
-    from ckpt_inspect.extension import loops
-    from ckpt_inspect.kernels import Buffers, Formula, pieces
-    from ckpt_inspect.summaries import FineCounts
+    from ckpt_inspect.measurement.extension import loops
+    from ckpt_inspect.measurement.kernels import Buffers, Formula, pieces
+    from ckpt_inspect.measurement.summaries import FineCounts
     from ckpt_inspect.update_rules import Settings, State, find_rule
 
     size, rule, values = 1 << 18, find_rule("adam"), data.AdamValues()

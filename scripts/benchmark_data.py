@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-import bundle_writer
+from support import bundle_writer
 
 Floats = NDArray[np.float32]
 Shapes = Mapping[str, tuple[int, ...]]

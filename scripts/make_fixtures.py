@@ -89,7 +89,7 @@ def make_digits(folder: Path) -> dict[str, Any]:
 def make_pictures(folder: Path) -> dict[str, Any]:
     """The README's picture: the figure that answers how the effective learning rates of `digits` evolve."""
     import ckpt_inspect
-    from ckpt_inspect.report import write_report
+    from ckpt_inspect.presentation.report import write_report
 
     with tempfile.TemporaryDirectory() as scratch:
         report = write_report([ckpt_inspect.analyze(FIXTURES / "digits")], scratch)

@@ -12,11 +12,11 @@ from types import ModuleType
 import pytest
 import typer.main
 
-from ckpt_inspect.cli import app
+from ckpt_inspect.cli.commands import app
+from ckpt_inspect.cli.usage import HELP
 from ckpt_inspect.formats import FORMATS
-from ckpt_inspect.hyperparameters import HYPERPARAMETERS
+from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
 from ckpt_inspect.update_rules import RULES
-from ckpt_inspect.usage import HELP
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recorded_cases import CASES, FIXTURES, first_fault, recorded_case
+from support.recorded_cases import CASES, FIXTURES, first_fault, recorded_case
 
-from ckpt_inspect import open_checkpoint, optimizer_state, optimizer_states, resolution
+from ckpt_inspect import open_checkpoint, optimizer_states
 from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.layouts import LAYOUTS
 from ckpt_inspect.layouts.found import FoundOptimizer
+from ckpt_inspect.state import optimizer_state, resolution
 from ckpt_inspect.update_rules import RULES, arithmetic, find_rule
 from ckpt_inspect.update_rules.rule import UpdateRule
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from keras_files import Run
+from support.keras_files import Run
 
 HEAVY = (
     "numpy",

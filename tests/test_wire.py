@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from bundle_writer import field, varint
 from google.protobuf.descriptor_pb2 import EnumValueDescriptorProto, FieldDescriptorProto, FileDescriptorProto
 from hypothesis import given
 from hypothesis import strategies as st
+from support.bundle_writer import field, varint
 
 from ckpt_inspect.errors import DamagedFileError
 from ckpt_inspect.wire import decode_varint, fields, signed

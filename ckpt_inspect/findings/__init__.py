@@ -21,7 +21,7 @@ from ckpt_inspect.findings.history import History
 from ckpt_inspect.findings.thresholds import THRESHOLDS, Thresholds
 
 if TYPE_CHECKING:
-    from ckpt_inspect.analyses import Analyses
+    from ckpt_inspect.runs.analyses import Analyses
 
 Check = Callable[[History, Thresholds], Iterable[Finding]]
 """Looks at one optimizer over a run that has at least one checkpoint with its state; pure."""

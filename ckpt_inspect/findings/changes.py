@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Floats, History
 from ckpt_inspect.findings.thresholds import Thresholds
-from ckpt_inspect.hyperparameters import HYPERPARAMETERS
+from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
 
 CHANGED = Kind(
     id="hyperparameters-changed",

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, MOST_NAMED, Evidence, Finding, Kind, Severity
 from ckpt_inspect.findings.thresholds import Thresholds
-from ckpt_inspect.variables import CHECKPOINT, OPTIMIZER_VARIABLES, QUANTILE_NAMES
+from ckpt_inspect.measurement.variables import CHECKPOINT, OPTIMIZER_VARIABLES, QUANTILE_NAMES
 
 if TYPE_CHECKING:
-    from ckpt_inspect.analyses import Analyses, OptimizerRun
+    from ckpt_inspect.runs.analyses import Analyses, OptimizerRun
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

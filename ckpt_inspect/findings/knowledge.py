@@ -9,7 +9,7 @@ import numpy as np
 from ckpt_inspect.findings.finding import Finding, Kind, Severity
 from ckpt_inspect.findings.history import History
 from ckpt_inspect.findings.thresholds import Thresholds
-from ckpt_inspect.hyperparameters import HYPERPARAMETERS
+from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
 
 _OPTIONS = {name: f"--{name.replace('_', '-')}" for name in HYPERPARAMETERS}
 

@@ -12,8 +12,8 @@ from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.formats import bundle, hdf5, keras_archive, saved_model, state_file, tf1_v1
 from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
-from ckpt_inspect.formats.location import Location, locate
-from ckpt_inspect.formats.series import Run, find_checkpoints, find_runs
+from ckpt_inspect.formats.grouping import Run, find_checkpoints, find_runs
+from ckpt_inspect.storage.location import Location, locate
 
 __all__ = ["FORMATS", "Format", "Run", "find_checkpoints", "find_runs", "open_checkpoint"]
 

@@ -17,12 +17,12 @@ import numpy as np
 from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, Graph, Problem, TensorSpec, numpy_dtype
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, RequestError, UnsupportedError
 from ckpt_inspect.formats.bundle_index import BundleIndex, Entry, Extent, decode_index, encode_slice_key
-from ckpt_inspect.formats.byte_file import ByteFile, unreadable
 from ckpt_inspect.formats.checksums import PieceChecksums, mask
 from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
-from ckpt_inspect.formats.location import HEAD_SIZE, Location, locate
 from ckpt_inspect.formats.meta_graph import read_meta_graph, read_versions
 from ckpt_inspect.formats.sstable import MAGIC
+from ckpt_inspect.storage.byte_file import ByteFile, unreadable
+from ckpt_inspect.storage.location import HEAD_SIZE, Location, locate
 from ckpt_inspect.wire import decode_varint
 
 INDEX_NAME = re.compile(r"(?P<prefix>.*)\.index", re.DOTALL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, UnsupportedError
-from ckpt_inspect.formats.location import Location
+from ckpt_inspect.storage.location import Location
 
 _POINTERS = (b"version https://git-lfs.github.com/spec/", b"/annex/objects/")
 _PICKLE_STARTS = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))

@@ -17,9 +17,9 @@ import numpy as np
 from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, Problem, TensorSpec, TrainingConfig, numpy_dtype
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, RequestError, UnsupportedError
 from ckpt_inspect.formats import keras_config
-from ckpt_inspect.formats.byte_file import ByteFile, unreadable
-from ckpt_inspect.formats.location import Location
 from ckpt_inspect.natural_order import natural_key
+from ckpt_inspect.storage.byte_file import ByteFile, unreadable
+from ckpt_inspect.storage.location import Location
 
 if TYPE_CHECKING:
     import h5py

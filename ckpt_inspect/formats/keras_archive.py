@@ -14,9 +14,9 @@ import numpy as np
 from ckpt_inspect.checkpoint import TrainingConfig
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, UnsupportedError
 from ckpt_inspect.formats import keras_config
-from ckpt_inspect.formats.byte_file import ByteFile, unreadable
 from ckpt_inspect.formats.hdf5 import Hdf5Checkpoint, Source, shard_names
-from ckpt_inspect.formats.location import Location
+from ckpt_inspect.storage.byte_file import ByteFile, unreadable
+from ckpt_inspect.storage.location import Location
 
 SIGNATURE = b"PK\x03\x04"
 """A zip's first local file header (APPNOTE.TXT, 4.3.7)."""

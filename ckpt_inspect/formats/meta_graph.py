@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ckpt_inspect.checkpoint import Graph
 from ckpt_inspect.errors import DamagedFileError
-from ckpt_inspect.formats.byte_file import unreadable
+from ckpt_inspect.storage.byte_file import unreadable
 from ckpt_inspect.wire import LENGTH_DELIMITED, Buffer, fields
 
 META_GRAPHS = 2  # SavedModel.meta_graphs

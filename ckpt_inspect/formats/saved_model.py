@@ -12,7 +12,6 @@ from ckpt_inspect.checkpoint import Checkpoint, Graph, Problem, TensorSpec, Trai
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.formats import keras_config
 from ckpt_inspect.formats.bundle import BundleCheckpoint
-from ckpt_inspect.formats.location import Location
 from ckpt_inspect.formats.meta_graph import (
     META_GRAPHS,
     OBJECT_GRAPH_DEF,
@@ -21,6 +20,7 @@ from ckpt_inspect.formats.meta_graph import (
     read_versions,
     submessages,
 )
+from ckpt_inspect.storage.location import Location
 from ckpt_inspect.wire import fields
 
 MODEL_FILE, METADATA_FILE = "saved_model.pb", "keras_metadata.pb"

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import DamagedFileError
-from ckpt_inspect.formats.byte_file import unreadable
+from ckpt_inspect.storage.byte_file import unreadable
 
 NAME = "checkpoint"
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, Graph, TensorSpec
 from ckpt_inspect.errors import DamagedFileError, NotFoundError, RequestError, UnsupportedError
-from ckpt_inspect.formats.location import Location
 from ckpt_inspect.formats.meta_graph import read_meta_graph, read_versions
 from ckpt_inspect.formats.sstable import MAGIC
+from ckpt_inspect.storage.location import Location
 
 SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<shard>\d{5}|\?{5})-of-(?P<count>\d{5})$")
 """A shard's name, or the pattern of all, which is what TF1's `checkpoint` file names."""

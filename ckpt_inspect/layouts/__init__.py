@@ -22,7 +22,7 @@ from ckpt_inspect.layouts import (
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter
 from ckpt_inspect.layouts.object_graph import OBJECT_GRAPH_KEY, decode_object_graph
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, unwrap_config
-from ckpt_inspect.layouts.soundness import checked
+from ckpt_inspect.layouts.validation import checked
 
 
 def find_in_object_graph(checkpoint: Checkpoint) -> list[FoundOptimizer]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.layouts.found import RuleReading
-from ckpt_inspect.layouts.soundness import FLOATS
+from ckpt_inspect.layouts.validation import FLOATS
 
 SAMPLED_SLOTS, SAMPLED_ELEMENTS = 32, 4096
 """Of how many slots how many elements are looked at."""

@@ -13,13 +13,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ckpt_inspect.beta_powers import read_beta_powers
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
 from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.layouts.beta_powers import read_beta_powers
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading, adam_of_tf1, unique_names
 from ckpt_inspect.layouts.graph_def import GraphDef, decode_graph_def
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, normal_name, rule_of_class
-from ckpt_inspect.layouts.soundness import FLOATS
+from ckpt_inspect.layouts.validation import FLOATS
 from ckpt_inspect.natural_order import natural_key
 
 LAYOUT = "tf1-names"

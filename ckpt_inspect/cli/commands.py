@@ -1,0 +1,464 @@
+"""The command line: parse, call, print, exit code. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from ckpt_inspect.cli.coercion import Command, Group
+from ckpt_inspect.cli.options import Common, parsed_thresholds, with_common_options
+from ckpt_inspect.errors import CkptInspectError
+
+if TYPE_CHECKING:
+    from ckpt_inspect.presentation.report import Report
+    from ckpt_inspect.runs.analyses import Analyses
+
+
+class _Group(Group):
+    """Prints the hand-written first page, which `__main__` prints as well without coming here."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from ckpt_inspect.cli.usage import HELP
+
+        formatter.write(HELP)
+
+
+app = typer.Typer(
+    cls=_Group, add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+)  # fmt: skip
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from ckpt_inspect._version import __version__
+
+        typer.echo(f"ckpt-inspect {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _start(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Effective learning rates, reconstructed from TensorFlow and Keras checkpoints."""
+
+
+@app.command(cls=Command)
+@with_common_options
+def show(
+    common: Common,
+    path: Annotated[str, typer.Argument(help="A checkpoint, or a folder of them: its newest is shown.")],
+) -> None:
+    """Show what one checkpoint is: format, layout, optimizers, every hyperparameter and where it was read, sizes.
+
+    Reads metadata and scalars only, so it is quick at any size. Whatever can be opened can be shown: a checkpoint
+    without Adam's state is described as what it is.
+    """
+    with _answering(trouble=1, verbose=common.verbose):
+        from ckpt_inspect.cli.terminal import print_tables
+        from ckpt_inspect.overview.overview import overview
+        from ckpt_inspect.presentation.tables import show_tables
+        from ckpt_inspect.series.newest import open_newest
+        from ckpt_inspect.state.selection import Selection
+
+        checkpoint, remarks = open_newest(path)
+        with checkpoint:
+            result = overview(checkpoint, given=common.given, selection=Selection.of(common.include, common.exclude))
+        if common.json:
+            _print_json(result.to_json())
+        else:
+            print_tables(show_tables(result))
+        _remark_on((*remarks, *result.problems), quiet=common.quiet, verbose=True)
+        if result.is_damaged:
+            raise typer.Exit(1)
+
+
+@app.command(cls=Command)
+@with_common_options
+def diff(
+    common: Common,
+    a: Annotated[str, typer.Argument(help="The first checkpoint, or a folder: its newest.", show_default=False)],
+    b: Annotated[str, typer.Argument(help="The second one, usually the later of the two.", show_default=False)],
+    output: Annotated[
+        Optional[str], typer.Option("-o", "--output", metavar="FILE.png", help="Also draw the diff into this file.")  # noqa: UP045
+    ] = None,
+) -> None:
+    """Compare two checkpoints, paired by optimizer and parameter name; what changed most comes first.
+
+    For each parameter: the relative change of the weights and their cosine, the ratio of the median effective learning
+    rates, the relative change of both moments. Exit status: 0 the same, 1 different, 2 trouble.
+    """
+    if output is not None:
+        _check_figure_name(output)
+    with _answering(trouble=2, verbose=common.verbose):
+        from ckpt_inspect.cli.terminal import print_tables, progress_bar
+        from ckpt_inspect.comparison.diff import diff as compare
+        from ckpt_inspect.presentation.tables import diff_tables
+
+        with progress_bar("comparing", is_quiet=common.quiet) as progress:
+            result = compare(
+                a, b, given=common.given, include=common.include, exclude=common.exclude, progress=progress
+            )
+        if common.json:
+            _print_json(result.to_json())
+        else:
+            print_tables(diff_tables(result, all_rows=common.verbose))
+        if output is not None:
+            _draw_diff(result, output, common)
+        _remark_on(result.problems, quiet=common.quiet, verbose=common.verbose)
+        raise typer.Exit(0 if result.is_same else 1)
+
+
+@app.command(cls=Command)
+@with_common_options
+def analyze(
+    common: Common,
+    paths: Annotated[
+        list[str], typer.Argument(help="Checkpoints, folders of them, or glob patterns; several runs at will.")
+    ],
+    output: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "-o", "--output", metavar="STORE", help="Store of the one run, instead of <folder>.ckpt-inspect.h5."
+        ),
+    ] = None,
+    report: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--report", metavar="DIR", help="Also write the page and its figures into this folder."),
+    ] = None,
+    elements: Annotated[
+        bool, typer.Option("--elements", help="Also keep every element's effective learning rate in the store.")
+    ] = False,
+    threshold: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--threshold",
+            metavar="NAME=VALUE",
+            help="From where on something is found; `explain FINDING` names the thresholds. Repeatable.",
+        ),
+    ] = None,
+    fail_on: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--fail-on", metavar="SEVERITY", help="Exit with 1 on findings of info, warning or critical, or above."
+        ),
+    ] = None,
+) -> None:
+    """Analyse every checkpoint of a run in training order, and keep the results in an HDF5 store.
+
+    Checkpoints that the store already holds are not read again. Prints the parameters of the newest checkpoint, what
+    became of them over the run, what deserves attention, and, on stderr, what is odd. A checkpoint of a series that
+    can't be read is told, and the rest is done: exit status 1, the store is kept.
+    """
+    limits = parsed_thresholds(threshold or ())
+    _check_severity(fail_on)
+    with _answering(trouble=1, verbose=common.verbose):
+        from ckpt_inspect.series.search import find_runs
+
+        runs: Sequence[Any] = find_runs(tuple(paths))
+        if output is not None and len(runs) > 1:
+            if any(map(os.path.isdir, paths)):
+                names = ", ".join(run.name for run in runs)
+                raise typer.BadParameter(
+                    f"one store can't hold {len(runs)} runs ({names}); leave it out", param_hint="-o"
+                )
+            runs = [paths]
+        if report is not None:
+            from ckpt_inspect.presentation.report import check_folder
+
+            check_folder(report)
+        each = (_analyze_run(run, output, common, elements=elements, thresholds=limits) for run in runs)
+        done = [result for result in each if result is not None]
+        odd = [r.problem for analyses, _ in done for r in analyses.remarks if r not in analyses.failures]
+        _remark_on(odd, quiet=common.quiet, verbose=common.verbose)
+        if common.json:
+            from ckpt_inspect.presentation.documents import run_document
+
+            _print_json({"runs": [run_document(analyses, store) for analyses, store in done]})
+        if report is not None and done:
+            _write_report([analyses for analyses, _ in done], report, common)
+        has_failed = [_fails(analyses, fail_on) for analyses, _ in done]
+        if len(done) < len(runs) or any(has_failed) or any(analyses.failures for analyses, _ in done):
+            raise typer.Exit(1)
+
+
+def _analyze_run(
+    run: Any, output: str | None, common: Common, *, elements: bool, thresholds: Mapping[str, float]
+) -> tuple[Analyses, str] | None:
+    """Analyse and print one run; None where that can't be done, which is told."""
+    from ckpt_inspect.cli.terminal import print_tables, progress_bar, remark
+    from ckpt_inspect.presentation.tables import finding_tables, run_tables
+    from ckpt_inspect.runs.analyze import analyze as analyze_run
+    from ckpt_inspect.runs.store import default_store
+
+    name = getattr(run, "name", "checkpoints")
+    store = output or str(default_store(name))
+    try:
+        with progress_bar(f"analysing {name}", is_quiet=common.quiet) as progress:
+            analyses = analyze_run(
+                run,
+                store=store,
+                given=common.given,
+                include=common.include,
+                exclude=common.exclude,
+                elements=elements,
+                thresholds=thresholds,
+                progress=progress,
+            )
+    except CkptInspectError as error:
+        remark(f"ckpt-inspect: {error}")
+        return None
+    if not common.json:
+        print_tables(run_tables(analyses, store))
+        print_tables(finding_tables(analyses.findings, with_info=common.verbose))
+    for failure in analyses.failures:
+        remark(f"ckpt-inspect: {failure.problem.message}")
+    return analyses, store
+
+
+def _check_severity(word: str | None) -> None:
+    from ckpt_inspect.findings import SEVERITIES
+
+    if word is not None and word not in SEVERITIES:
+        raise typer.BadParameter(f"{word!r} is none of {', '.join(SEVERITIES)}", param_hint="--fail-on")
+
+
+def _fails(analyses: Analyses, fail_on: str | None) -> bool:
+    """Whether a run has findings as severe as `--fail-on` says, which is told."""
+    if fail_on is None:
+        return False
+    from ckpt_inspect.cli.terminal import remark
+    from ckpt_inspect.findings import SEVERITIES
+
+    least = SEVERITIES.index(fail_on)
+    ids = dict.fromkeys(f.id for f in analyses.findings if SEVERITIES.index(f.severity.word) >= least)
+    if ids:
+        severities = " or ".join(SEVERITIES[least:])
+        remark(f"ckpt-inspect: {analyses.run}: has findings of severity {severities}: {', '.join(ids)}")
+    return bool(ids)
+
+
+@app.command(cls=Command)
+def explain(
+    name: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(help="A figure or a finding; without one all of them are listed.", show_default=False),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
+) -> None:
+    """Explain a figure or a finding: definition, formula, how to read it, thresholds, source."""
+    with _answering(trouble=1, verbose=False):
+        from ckpt_inspect.cli.terminal import print_line, print_tables
+        from ckpt_inspect.findings.explanations import EXPLANATIONS, NOTATION
+        from ckpt_inspect.findings.explanations import explain as explanations_of
+        from ckpt_inspect.presentation.tables import explanation_tables, index_tables
+
+        found = tuple(EXPLANATIONS.values()) if name is None else explanations_of(name)
+        if json:
+            _print_json({"notation": NOTATION, "explanations": [asdict(explanation) for explanation in found]})
+        elif name is None:
+            print_tables(index_tables(found))
+        else:
+            print_tables(explanation_tables(found))
+            print_line(NOTATION)
+
+
+@app.command(cls=Command)
+@with_common_options
+def report(
+    common: Common,
+    stores: Annotated[
+        list[str], typer.Argument(help="Stores that analyze wrote; several runs are laid over each other.")
+    ],
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="DIR", help="Folder for the page and its figures.")
+    ] = "report",
+    file_format: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="Of the figures' files: png, svg or pdf.")
+    ] = "png",
+) -> None:
+    """Write a page with findings, figures and all parameters of one or several runs, and the figures as files.
+
+    The page, index.html, opens in any browser and needs no network; the checkpoints are not needed any more.
+
+    --learning-rate draws them as they would be at that rate; other hyperparameters can be given to analyze only.
+    """
+    others = [name for name in common.given if name != "learning_rate"]
+    if others:
+        raise typer.BadParameter(f"{', '.join(others)} can't be given to report; give it to analyze")
+    _check_file_format(file_format)
+    with _answering(trouble=1, verbose=common.verbose):
+        from ckpt_inspect.runs.analyze import load
+
+        runs = [load(store) for store in stores]
+        if common.given:
+            from ckpt_inspect.runs.rescaling import with_learning_rate
+
+            runs = [with_learning_rate(run, common.given["learning_rate"]) for run in runs]
+        written = _write_report(runs, output, common, file_format)
+        if common.json:
+            _print_json(
+                {
+                    "page": str(written.page),
+                    "figures": [{"id": f.id, "optimizer": f.optimizer, "file": str(f.file)} for f in written.figures],
+                }
+            )
+        else:
+            typer.echo(f"{written.page}: findings, figures and all parameters on one page")
+            for figure in written.figures:
+                typer.echo(f"{figure.file}: {figure.question}")
+
+
+@app.command(cls=Command)
+@with_common_options
+def export(
+    common: Common,
+    stores: Annotated[list[str], typer.Argument(help="Stores that analyze wrote.")],
+    target: Annotated[str, typer.Option("--to", metavar="TARGET", help="csv, parquet or tensorboard.")],
+    output: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="PATH",
+            help="File, or TensorBoard's log folder; by default parameters.csv, parameters.parquet or tensorboard.",
+        ),
+    ] = None,
+    frame: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--frame",
+            metavar="KIND",
+            help="Of tables: parameters (a row per checkpoint and parameter; the default), histogram, sample, "
+            "checkpoints, problems or findings.",
+        ),
+    ] = None,
+) -> None:
+    """Write one or several runs as a table (csv, parquet), or as TensorBoard's scalars and histograms.
+
+    TensorBoard shows them beside a training's own curves if PATH is its log folder: each optimizer of a run becomes a
+    run of its own, drawn over the optimizer's steps.
+    """
+    others = [name for name in common.given if name != "learning_rate"]
+    if others:
+        raise typer.BadParameter(f"{', '.join(others)} can't be given to export; give it to analyze")
+    with _answering(trouble=1, verbose=common.verbose):
+        from ckpt_inspect.presentation.export import export as export_runs
+        from ckpt_inspect.runs.analyze import load
+        from ckpt_inspect.state.selection import Selection
+
+        runs = [load(store) for store in stores]
+        if common.given:
+            from ckpt_inspect.runs.rescaling import with_learning_rate
+
+            runs = [with_learning_rate(run, common.given["learning_rate"]) for run in runs]
+        selection = Selection.of(common.include, common.exclude)
+        written = export_runs(runs, target, output, frame=frame, selection=selection)
+        files = [str(file) for file in written.files]
+        if common.json:
+            _print_json({"files": files})
+        else:
+            typer.echo("\n".join(files))
+        _remark_on(written.problems, quiet=common.quiet, verbose=True)
+
+
+def _check_file_format(name: str) -> None:
+    from ckpt_inspect.presentation.report import FILE_FORMATS
+
+    if name not in FILE_FORMATS:
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(FILE_FORMATS)}", param_hint="--format")
+
+
+def _write_report(runs: Sequence[Analyses], folder: str, common: Common, file_format: str = "png") -> Report:
+    from ckpt_inspect.cli.terminal import progress_bar, remark
+    from ckpt_inspect.presentation.chosen_run import ChosenRun
+    from ckpt_inspect.presentation.report import write_report
+    from ckpt_inspect.state.selection import Selection
+
+    selection = Selection.of(common.include, common.exclude)
+    with progress_bar("drawing", is_quiet=common.quiet) as progress:
+        chosen = [ChosenRun(run, selection) for run in runs]
+        written = write_report(chosen, folder, file_format=file_format, progress=progress)
+    if not common.quiet:
+        for omission in written.omitted:
+            remark(f"info: {omission.optimizer}: no figure {omission.id}: {omission.reason}")
+        remark(f"drew {len(written.figures)} figures into {folder}; {written.page} shows them all in a browser")
+    _remark_on(written.problems, quiet=common.quiet, verbose=common.verbose)
+    return written
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    app(prog_name="ckpt-inspect")
+
+
+@contextmanager
+def _answering(*, trouble: int, verbose: bool) -> Iterator[None]:
+    """Whatever goes wrong inside becomes one sentence on stderr and an exit code; a traceback only if asked for."""
+    from ckpt_inspect.cli.terminal import BROKEN_PIPE, INTERRUPTED, drop_output, remark
+
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except CkptInspectError as error:
+        remark(f"ckpt-inspect: {error}")
+        raise typer.Exit(trouble) from error
+    except BrokenPipeError as error:
+        drop_output()
+        raise typer.Exit(BROKEN_PIPE) from error
+    except KeyboardInterrupt as error:
+        raise typer.Exit(INTERRUPTED) from error
+    except OSError as error:
+        drop_output()
+        place = f"{error.filename}: " if error.filename else ""
+        remark(f"ckpt-inspect: {place}{error.strerror or error}")
+        raise typer.Exit(trouble) from error
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
+    except Exception as error:
+        if verbose:
+            raise
+        remark(
+            f"ckpt-inspect: this should not happen ({type(error).__name__}: {error}): please report it; -v shows where"
+        )
+        raise typer.Exit(trouble) from error
+
+
+def _print_json(document: Any) -> None:
+    import json
+
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def _remark_on(problems: Any, *, quiet: bool, verbose: bool) -> None:
+    from ckpt_inspect.cli.terminal import remark
+    from ckpt_inspect.presentation.tables import problem_lines
+
+    if not quiet:
+        for line in problem_lines(problems, is_brief=not verbose):
+            remark(line)
+
+
+def _check_figure_name(name: str) -> None:
+    if Path(name).suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise typer.BadParameter(f"{name!r} must end in .png, .svg or .pdf", param_hint="-o")
+
+
+def _draw_diff(result: Any, output: str, common: Common) -> None:
+    from ckpt_inspect.cli.terminal import remark
+    from ckpt_inspect.presentation.diff_figures import write_diff_figures
+
+    files = write_diff_figures(result, Path(output), given=common.given, include=common.include, exclude=common.exclude)
+    if not common.quiet:
+        remark(f"drawn into {', '.join(map(str, files))}")

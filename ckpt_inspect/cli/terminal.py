@@ -1,0 +1,172 @@
+"""The way to the person: tables to stdout, remarks and progress to stderr; rich on a terminal, plain text in a pipe."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from io import UnsupportedOperation
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ckpt_inspect.presentation.tables import Table
+
+Progress = Callable[[int, int], None]
+"""Called with how much is done and how much there is in all."""
+
+INTERRUPTED = 128 + 2
+"""Exit code after Ctrl-C: what a shell reports of a program that SIGINT ended."""
+BROKEN_PIPE = 128 + 13
+"""Exit code when the reader of stdout went away: what a shell reports of a program that SIGPIPE ended."""
+
+_NAME = 32
+"""Columns that a table's first one, which is of names, gets before others have to go."""
+
+_GAP = 2
+"""Blanks that rich leaves between columns."""
+
+ASCII = str.maketrans(
+    dict(zip("▁▂▃▄▅▆▇█", "_.-=+*#@", strict=True))
+    | {"×": "x", "Δ": "d", "…": "~", "‖": "|", "→": ">", "ε": "e", "α": "a", "√": "v"}
+)
+"""What stands for our symbols where the output's encoding doesn't have them."""
+
+
+def printable(text: str) -> str:
+    """The text with control characters escaped: names come from files that anybody may have written."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def drop_output() -> None:
+    """Have whatever is still buffered for stdout go nowhere, since it can't be written: otherwise the interpreter would
+    try once more at its end, and complain."""
+    with suppress(UnsupportedOperation):  # a stdout of somebody's own, in memory
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def print_tables(tables: Iterable[Table], stream: TextIO | None = None) -> None:
+    """Write tables to stdout: on a terminal as wide as that, in a pipe in full width and plain."""
+    stream = stream or sys.stdout
+    if not stream.isatty():
+        for text in map(_plain_text, tables):
+            stream.write(_encodable(text, stream) + "\n")
+        return
+    console = _console(stream)
+    for table in tables:
+        _print_rich(table, console)
+
+
+def print_line(text: str, stream: TextIO | None = None) -> None:
+    """Write one line, escaped and encodable, to stdout or `stream`."""
+    stream = stream or sys.stdout
+    stream.write(_encodable(printable(text), stream) + "\n")
+    stream.flush()
+
+
+def remark(text: str) -> None:
+    """Write one line to stderr."""
+    print_line(text, sys.stderr)
+
+
+@contextmanager
+def progress_bar(what: str, *, is_quiet: bool) -> Iterator[Progress | None]:
+    """A bar on stderr where that is a terminal; otherwise None, for nobody to call."""
+    if is_quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(), console=_console(sys.stderr), transient=True,
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task(printable(what), total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _console(stream: TextIO) -> Console:
+    from rich.console import Console
+
+    return Console(file=stream, highlight=False, markup=False, emoji=False)
+
+
+def _encodable(text: str, stream: TextIO) -> str:
+    encoding = stream.encoding or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(ASCII).encode(encoding, "backslashreplace").decode(encoding)
+    return text
+
+
+def _plain_text(table: Table) -> str:
+    """Columns aligned by blanks, two between them, nothing cut off."""
+    lines = [table.title] if table.title else []
+    rows = [tuple(map(printable, row)) for row in table.rows]
+    headings = tuple(c.title for c in table.columns)
+    if any(headings):
+        rows.insert(0, headings)
+    widths = [max((len(row[i]) for row in rows), default=0) for i in range(len(headings))]
+    for row in rows:
+        cells = (
+            cell.ljust(width) if column.justify == "left" else cell.rjust(width)
+            for cell, width, column in zip(row, widths, table.columns, strict=True)
+        )
+        lines.append("  ".join(cells).rstrip())
+    if table.note:
+        lines.append(table.note)
+    return "\n".join(lines) + "\n"
+
+
+def _print_rich(table: Table, console: Console) -> None:
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    rows = [tuple(map(printable, row)) for row in table.rows]
+    kept = _fitting_columns(table, rows, console.width)
+    has_headings = any(c.title for c in table.columns)
+    rich_table = RichTable(
+        title=Text(table.title, style="bold") if table.title else None, title_justify="left", show_header=has_headings,
+        box=box.SIMPLE_HEAD if has_headings else None, pad_edge=False,
+        show_edge=False, padding=(0, 1, 0, 0), header_style="bold",
+    )  # fmt: skip
+    for position, i in enumerate(kept):
+        column = table.columns[i]
+        # Sentences wrap; names and figures are worth more whole, and a name that is too long loses its end last.
+        wraps = column.justify == "left" and position > 0
+        rich_table.add_column(
+            Text(column.title), justify=column.justify, overflow="fold", no_wrap=not wraps and position > 0,
+            style="cyan" if position == 0 else "",
+        )  # fmt: skip
+    for row in rows:
+        rich_table.add_row(*(Text(row[i]) for i in kept))
+    console.print(rich_table)
+    dropped = [table.columns[i].title for i in range(len(table.columns)) if i not in kept]
+    notes = [table.note] if table.note else []
+    if dropped:
+        notes.append(f"too narrow for: {', '.join(dropped)} (widen the terminal, pipe the output, or use --json)")
+    for note in notes:
+        console.print(Text(printable(note), style="dim"))
+    console.print()
+
+
+def _fitting_columns(table: Table, rows: list[tuple[str, ...]], width: int) -> list[int]:
+    """Indices of the columns to show: the least worth keeping go first until the rest fits."""
+    from rich.cells import cell_len
+
+    needs = [max([cell_len(c.title), *(cell_len(row[i]) for row in rows)]) for i, c in enumerate(table.columns)]
+    needs[0] = min(needs[0], _NAME)
+    kept = list(range(len(needs)))
+    while sum(needs[i] + _GAP for i in kept) - _GAP > width:
+        droppable = [i for i in kept if table.columns[i].keep < 9]
+        if not droppable:
+            break
+        kept.remove(min(droppable, key=lambda i: (table.columns[i].keep, -i)))
+    return kept

@@ -1,0 +1,383 @@
+"""Two checkpoints side by side: pairs optimizers, parameters and tensors by name, and streams each pair once.
+
+Nothing is held of a tensor but a piece of it; sums are in float64.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from threading import Event
+from typing import Any
+
+from ckpt_inspect.checkpoint import STRING, Checkpoint, PieceReader, Problem, TensorSpec, numpy_dtype
+from ckpt_inspect.comparison.differences import NAN, Diff, HyperparameterDiff, OptimizerDiff, ParameterDiff, Status
+from ckpt_inspect.comparison.distances import Buffers, Distance, Window, WindowCount
+from ckpt_inspect.errors import NotDetermined, NotFoundError
+from ckpt_inspect.measurement.medians import EffectiveLrMedian
+from ckpt_inspect.series.newest import open_newest
+from ckpt_inspect.sourced import Sourced
+from ckpt_inspect.state.optimizer_state import STATE_SLOTS, OptimizerState, Parameter, optimizer_states
+from ckpt_inspect.state.selection import Selection
+from ckpt_inspect.update_rules import State
+
+THREADS = 2
+
+PIECE_ELEMENTS = 1 << 18
+"""Elements of each tensor that a thread compares at a time; of fewer, threads wait for each other at the interpreter's
+lock."""
+
+OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+"""A serialized description of the objects that were saved, not a part of their state."""
+
+KEY_TAIL = "/.ATTRIBUTES/VARIABLE_VALUE"
+"""Ends every key of an object graph's variables and says nothing."""
+
+Progress = Callable[[int, int], None]
+"""Called with bytes compared so far and bytes in all, from the calling thread."""
+
+
+def diff(
+    a: str | os.PathLike[str] | Checkpoint,
+    b: str | os.PathLike[str] | Checkpoint,
+    *,
+    given: Mapping[str, Any] | None = None,
+    include: Iterable[str] | None = None,
+    exclude: Iterable[str] | None = None,
+    progress: Progress | None = None,
+) -> Diff:
+    """Compare two checkpoints: what was added, removed, reshaped, changed, and by how much.
+
+    `a` and `b` are paths (for a folder of checkpoints its newest), open checkpoints, or anything with a `path` such as
+    an Analysis. `given` overrides hyperparameters of both as in `optimizer_states`. `include` and `exclude` are glob
+    patterns that parameters' names must match, or must not.
+
+    Raises CkptInspectError for what can't be opened or read, NotFoundError where no parameter is chosen.
+    """
+    with ExitStack() as stack:
+        (checkpoint_a, remarks_a), (checkpoint_b, remarks_b) = (_opened(x, stack) for x in (a, b))
+        sides = [_Side(c, optimizer_states(c, given)) for c in (checkpoint_a, checkpoint_b)]
+        side_a, side_b = sides
+        optimizers, problems = _paired_optimizers(side_a, side_b)
+        chosen = Selection.of(include, exclude)
+        every = list(_jobs(side_a, side_b, optimizers))
+        jobs = [job for job in every if chosen.has(job.row.parameter)]
+        if every and not jobs:
+            raise NotFoundError(
+                f"{checkpoint_a.path}, {checkpoint_b.path}: no parameter's name matches what was included; "
+                "`ckpt-inspect show` lists them all"
+            )
+        rows = _compared(jobs, progress)
+        problems += remarks_a + remarks_b
+        for side in sides:
+            problems += side.checkpoint.problems
+            problems += tuple(p for state in side.states for p in state.problems)
+        results = tuple(_optimizer_diff(pair) for pair in optimizers)
+        problems += tuple(p for o in results for p in _continuity_problems(o, rows))
+        return Diff(
+            str(checkpoint_a.path),
+            str(checkpoint_b.path),
+            results,
+            tuple(sorted(rows, key=lambda row: (*row.rank(), row.optimizer, row.parameter))),
+            tuple(dict.fromkeys(problems)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    checkpoint: Checkpoint
+    states: tuple[OptimizerState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _OptimizerPair:
+    a: OptimizerState | None
+    b: OptimizerState | None
+
+    @property
+    def name(self) -> str:
+        return (self.b or self.a).name  # type: ignore[union-attr]  # one of the two is always there
+
+    @property
+    def steps(self) -> int | None:
+        if self.a is None or self.b is None or self.a.step.value is None or self.b.step.value is None:
+            return None
+        return int(self.b.step.value) - int(self.a.step.value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A row to be filled, and the keys of its tensors in both checkpoints."""
+
+    row: ParameterDiff
+    a: Checkpoint
+    b: Checkpoint
+    tensors: Mapping[str, tuple[str, str]]
+    """Keys in a and b of `value` and of each slot variable that both have."""
+    parameters: tuple[Parameter, Parameter] | None = None
+    window: Window | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return sum(self.a.tensors[x].nbytes + self.b.tensors[y].nbytes for x, y in self.tensors.values())
+
+
+def _opened(thing: Any, stack: ExitStack) -> tuple[Checkpoint, tuple[Problem, ...]]:
+    """A checkpoint that was open stays open; one opened here is closed with the stack."""
+    if isinstance(thing, Checkpoint):
+        return thing, ()
+    checkpoint, remarks = open_newest(getattr(thing, "path", thing))
+    return stack.enter_context(checkpoint), remarks
+
+
+def _paired_optimizers(a: _Side, b: _Side) -> tuple[tuple[_OptimizerPair, ...], tuple[Problem, ...]]:
+    """By name; where each side has a single optimizer, that one with that one."""
+    if len(a.states) == len(b.states) == 1 and a.states[0].name != b.states[0].name:
+        names = a.states[0].name, b.states[0].name
+        problem = Problem(
+            "optimizer-renamed",
+            f"{a.checkpoint.path} has the one optimizer {names[0]!r}, {b.checkpoint.path} has {names[1]!r}",
+            "they are compared with each other",
+            "info",
+        )
+        return (_OptimizerPair(a.states[0], b.states[0]),), (problem,)
+    of_a, of_b = ({s.name: s for s in side.states} for side in (a, b))
+    return tuple(_OptimizerPair(of_a.get(n), of_b.get(n)) for n in dict.fromkeys((*of_a, *of_b))), ()
+
+
+def _jobs(a: _Side, b: _Side, optimizers: tuple[_OptimizerPair, ...]) -> Iterator[_Job]:
+    """A job for each parameter of the optimizers that both have, then one for each tensor that no such pair covers."""
+    covered_a: set[str] = {OBJECT_GRAPH}
+    covered_b: set[str] = {OBJECT_GRAPH}
+    for pair in optimizers:
+        for state, covered in ((pair.a, covered_a), (pair.b, covered_b)):
+            if state is not None:
+                covered |= _own_keys(state, with_weights=pair.a is not None and pair.b is not None)
+        if pair.a is None or pair.b is None:
+            continue
+        for name in dict.fromkeys((*pair.b.parameters, *pair.a.parameters)):
+            yield _parameter_job(a, b, pair, name)
+    names = {
+        p.found.value: p.name
+        for side in (b, a)
+        for state in side.states
+        for p in state.parameters.values()
+        if p.found.value
+    }
+    specs_a, specs_b = a.checkpoint.tensors, b.checkpoint.tensors
+    for key in dict.fromkeys((*specs_b, *specs_a)):
+        in_a, in_b = key in specs_a and key not in covered_a, key in specs_b and key not in covered_b
+        if in_a or in_b:
+            row = _bare_row(
+                "",
+                names.get(key, key.removesuffix(KEY_TAIL)),
+                specs_a[key] if in_a else None,
+                specs_b[key] if in_b else None,
+            )
+            tensors = {"value": (key, key)} if row.status == "same" else {}
+            yield _Job(row, a.checkpoint, b.checkpoint, tensors)
+
+
+def _own_keys(state: OptimizerState, *, with_weights: bool) -> set[str]:
+    """Keys that the optimizer's own diff speaks for; weights only where parameters are paired."""
+    keys: set[str] = set(state.keys)
+    for parameter in state.parameters.values():
+        keys |= set(parameter.found.slots.values())
+        if with_weights and parameter.found.value:
+            keys.add(parameter.found.value)
+    return keys
+
+
+def _parameter_job(a: _Side, b: _Side, pair: _OptimizerPair, name: str) -> _Job:
+    assert pair.a is not None and pair.b is not None
+    one, two = pair.a.parameters.get(name), pair.b.parameters.get(name)
+    row = _bare_row(pair.name, name, one, two)
+    if one is None or two is None or row.status != "same":
+        return _Job(row, a.checkpoint, b.checkpoint, {})
+    tensors = {s: (one.found.slots[s], two.found.slots[s]) for s in one.found.slots if s in two.found.slots}
+    if one.found.value and two.found.value:
+        tensors = {"value": (one.found.value, two.found.value)} | tensors
+    if set(one.found.slots) != set(two.found.slots) or bool(one.found.value) != bool(two.found.value):
+        row = replace(row, status="changed")
+    window = None
+    if pair.b.rule not in LAZY and "second_moment" in tensors:
+        beta_2 = pair.b.hyperparameters.get("beta_2")
+        dtype = b.checkpoint.tensors[tensors["second_moment"][1]].dtype
+        if beta_2 is not None and beta_2.is_known and pair.steps:
+            window = Window.between(pair.steps, float(beta_2.value), numpy_dtype(dtype))
+    return _Job(row, a.checkpoint, b.checkpoint, tensors, (one, two), window)
+
+
+LAZY = ("lazyadam", "adamax", "radam", "nadam")
+"""Rules whose second moment does not decay in every element at every step, in at least one implementation."""
+
+
+def _bare_row(
+    optimizer: str, name: str, a: TensorSpec | Parameter | None, b: TensorSpec | Parameter | None
+) -> ParameterDiff:
+    """What names and shapes tell; `same` until the elements say otherwise."""
+    status: Status = "same"
+    if a is None:
+        status = "added"
+    elif b is None:
+        status = "removed"
+    elif a.shape != b.shape:
+        status = "reshaped"
+    return ParameterDiff(
+        optimizer, name, status,
+        a.shape if a else None, b.shape if b else None, a.dtype if a else None, b.dtype if b else None,
+    )  # fmt: skip
+
+
+def _compared(jobs: list[_Job], progress: Progress | None) -> list[ParameterDiff]:
+    """Every job's row, filled; large tensors first, so that no thread is left with the largest at the end."""
+    total, done, rows = sum(job.nbytes for job in jobs), 0, []
+    executor, stop, memory = ThreadPoolExecutor(THREADS), Event(), _Memory()
+    try:
+        pending: dict[Future[ParameterDiff], _Job] = {
+            executor.submit(_filled, job, memory, stop): job for job in sorted(jobs, key=lambda job: -job.nbytes)
+        }
+        while pending:
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                done += pending.pop(future).nbytes
+                rows.append(future.result())
+            if progress is not None:
+                progress(done, total)
+    finally:
+        stop.set()
+        executor.shutdown(wait=True, cancel_futures=True)
+    return rows
+
+
+class _Memory(threading.local):
+    """What a thread reuses from tensor to tensor."""
+
+    def __init__(self) -> None:
+        self.pieces = PieceReader(PIECE_ELEMENTS)
+        self.buffers = Buffers(PIECE_ELEMENTS)
+
+
+def _filled(job: _Job, memory: _Memory, stop: Event) -> ParameterDiff:
+    """The job's row with every figure that takes the elements; one pass over all tensors of the parameter.
+
+    Given up where `stop` is set: somebody has lost interest in the result.
+    """
+    row = job.row
+    if not job.tensors:
+        return row
+    if any(job.a.spec(key).dtype == STRING for key, _ in job.tensors.values()):
+        is_same = all((job.a.read(x) == job.b.read(y)).all() for x, y in job.tensors.values())
+        return row if is_same else replace(row, status="changed")
+    size = row.size
+    distances = {slot: Distance() for slot in job.tensors}
+    counts = WindowCount()
+    medians, is_relative = _medians(job.parameters, size)
+    arrays = {array: slot for array, slots in _ARRAYS.items() for slot in reversed(slots) if slot in job.tensors}
+    for start in range(0, size, PIECE_ELEMENTS):
+        if stop.is_set():
+            break
+        of_a, of_b = (
+            {
+                slot: memory.pieces.read(checkpoint, keys[side], start, min(start + PIECE_ELEMENTS, size), (side, slot))
+                for slot, keys in job.tensors.items()
+            }
+            for side, checkpoint in enumerate((job.a, job.b))
+        )
+        for slot, distance in distances.items():
+            distance.add(of_a[slot], of_b[slot], memory.buffers)
+            if slot == "second_moment" and job.window is not None:
+                counts.add(of_a[slot], of_b[slot], job.window, memory.buffers)
+        for i, (median, pieces) in enumerate(zip(medians, (of_a, of_b), strict=False)):
+            if median is not None:
+                try:
+                    median.add(State(**{array: pieces[slot] for array, slot in arrays.items()}))
+                except NotDetermined:
+                    medians[i] = None
+    is_same = row.status == "same" and all(d.is_same for d in distances.values())
+    row = replace(
+        row,
+        status="same" if is_same else "changed",
+        slot_changes={slot: d.relative for slot, d in distances.items() if slot != "value"},
+    )
+    if "value" in distances:
+        d = distances["value"]
+        row = replace(
+            row,
+            weight_change=d.relative, weight_cosine=d.cosine,
+            weight_norm_a=d.norm_a, weight_norm_b=d.norm_b, weight_distance=d.norm_difference,
+        )  # fmt: skip
+    if medians:
+        lrs = [median.median() if median is not None else NAN for median in medians]
+        row = replace(row, effective_lr_a=lrs[0], effective_lr_b=lrs[1], is_effective_lr_relative=is_relative)
+    if job.window is not None and size:
+        row = replace(row, gradient_rms=counts.gradient_rms(job.window, size))
+        if counts.touched:
+            row = replace(row, starved=counts.starved / counts.touched, impossible=counts.impossible / counts.touched)
+    return row
+
+
+_ARRAYS = {"value": ("value",), **STATE_SLOTS}
+"""Fields of `State` -> the tensors of a job that may stand in them."""
+
+
+def _medians(parameters: tuple[Parameter, Parameter] | None, size: int) -> tuple[list[EffectiveLrMedian | None], bool]:
+    """For a and b, None where the rule has no E or the state can't give one; and whether they are of E/α.
+
+    Where only one learning rate is known, the two medians must still be of one kind to be compared.
+    """
+    if parameters is None:
+        return [], False
+    is_relative = any(p.settings.learning_rate is None for p in parameters)
+    medians: list[EffectiveLrMedian | None] = []
+    for parameter in parameters:
+        rule, settings = parameter.update_rule, parameter.settings
+        has_step = bool(settings.step) or settings.is_converged
+        if rule is None or not has_step or (is_relative and rule.needs_norms):
+            medians.append(None)
+            continue
+        if is_relative:
+            settings = replace(settings, learning_rate=1.0)
+        medians.append(EffectiveLrMedian(rule, settings, size))
+    return medians, is_relative
+
+
+def _optimizer_diff(pair: _OptimizerPair) -> OptimizerDiff:
+    if pair.a is None or pair.b is None:
+        return OptimizerDiff(pair.name, "added" if pair.a is None else "removed")
+    unknown = Sourced(None, "unknown", "not a hyperparameter of this rule")
+    of_a, of_b = (
+        {"rule": state.rule_source, "step": state.step, **state.hyperparameters} for state in (pair.a, pair.b)
+    )
+    values = tuple(
+        HyperparameterDiff(name, of_a.get(name, unknown), of_b.get(name, unknown))
+        for name in dict.fromkeys((*of_a, *of_b))
+    )
+    return OptimizerDiff(pair.name, "changed" if any(v.is_changed for v in values) else "same", values, pair.steps)
+
+
+def _continuity_problems(optimizer: OptimizerDiff, rows: list[ParameterDiff]) -> Iterator[Problem]:
+    """Whether b can be the continuation of a that its step claims."""
+    if optimizer.steps is None:
+        return
+    if optimizer.steps < 0:
+        yield Problem(
+            "step-fell",
+            f"optimizer {optimizer.name}: the second checkpoint's step is {-optimizer.steps} less than the first's",
+            "the figures that need a window of updates are left out; give the checkpoints the other way round, or the "
+            "optimizer was reset between them",
+            "info",
+        )
+        return
+    impossible = [r for r in rows if r.optimizer == optimizer.name and r.impossible > 0.0]
+    if impossible:
+        worst = max(impossible, key=lambda r: r.impossible)
+        yield Problem(
+            "not-a-continuation",
+            f"optimizer {optimizer.name}: in {len(impossible)} parameters the second moment fell faster than "
+            f"{optimizer.steps} updates can make it fall ({worst.parameter}: {worst.impossible:.0%} of the elements)",
+            "its state was reset in between, the checkpoints are of two runs, or beta_2 is not the one that was used",
+        )

@@ -1,0 +1,230 @@
+"""What differs between two checkpoints, as data; `comparison` computes it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.errors import RequestError
+from ckpt_inspect.jsonable import jsonable
+from ckpt_inspect.sourced import Sourced
+from ckpt_inspect.state.optimizer_state import STATE_SLOTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+Status = Literal["added", "removed", "reshaped", "changed", "same"]
+STATUSES: tuple[Status, ...] = ("reshaped", "added", "removed", "changed", "same")
+"""In the order in which they are listed."""
+
+NAN = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterDiff:
+    """One parameter, or one tensor that no optimizer knows, in both checkpoints."""
+
+    optimizer: str
+    """The optimizer's name in the second checkpoint (in the first where only that has it); empty for other tensors."""
+    parameter: str
+    """The parameter's name; for other tensors the key, without an object graph's tail."""
+    status: Status
+    """`same`: weights and every slot variable are the same bit for bit; there is no hidden tolerance."""
+    shape_a: tuple[int, ...] | None
+    """None where the first checkpoint doesn't have it."""
+    shape_b: tuple[int, ...] | None
+    dtype_a: str | None
+    dtype_b: str | None
+    weight_change: float = NAN
+    """‖b-a‖/‖a‖ of the weights; 0 for the same bits, infinite from all zeros; NaN where one has no weights."""
+    weight_cosine: float = NAN
+    """Cosine between both as vectors, in [-1, 1]; NaN where one is all zeros."""
+    weight_norm_a: float = NAN
+    weight_norm_b: float = NAN
+    weight_distance: float = NAN
+    """‖b-a‖."""
+    slot_changes: Mapping[str, float] = field(default_factory=dict)
+    """‖b-a‖/‖a‖ of each slot variable that both have, by its name."""
+    effective_lr_a: float = NAN
+    """Median effective learning rate over touched elements, within 1 %; NaN where it is not defined."""
+    effective_lr_b: float = NAN
+    is_effective_lr_relative: bool = False
+    """Whether the medians are of E/α, the learning rate of one or both not being known."""
+    gradient_rms: float = NAN
+    """√mean((v2 - beta_2**k·v1)/(1 - beta_2**k)): the gradients between the two, k updates apart."""
+    starved: float = NAN
+    """Share of the elements touched in a that no gradient reached between the two: v2 = beta_2**k·v1 to rounding."""
+    impossible: float = NAN
+    """Share of those whose second moment fell faster than k updates can make it fall: another run, or a reset."""
+
+    @property
+    def size(self) -> int:
+        """Number of elements, in b where b has it."""
+        return math.prod(self.shape_b if self.shape_b is not None else self.shape_a or ())
+
+    @property
+    def first_moment_change(self) -> float:
+        """‖b-a‖/‖a‖ of the first moment; NaN where one has none."""
+        return self.slot_changes.get("first_moment", NAN)
+
+    @property
+    def second_moment_change(self) -> float:
+        """‖b-a‖/‖a‖ of the second moment, or what stands in its place (Adamax: the infinity norm); NaN for none."""
+        return next((self.slot_changes[s] for s in STATE_SLOTS["second_moment"] if s in self.slot_changes), NAN)
+
+    @property
+    def effective_lr_ratio(self) -> float:
+        """Median effective learning rate of b over that of a."""
+        return self.effective_lr_b / self.effective_lr_a if self.effective_lr_a > 0.0 else NAN
+
+    def rank(self) -> tuple[float, ...]:
+        """Sorting by it puts first what changed most: by the weights, then the moments, then the learning rate."""
+        ratio = self.effective_lr_ratio
+        return (
+            STATUSES.index(self.status),
+            _is_integer(self.dtype_b or self.dtype_a or ""),
+            -_or_zero(self.weight_change),
+            -_or_zero(self.second_moment_change),
+            -_or_zero(self.first_moment_change),
+            -abs(math.log(ratio)) if ratio > 0.0 else 0.0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HyperparameterDiff:
+    """One resolved value of an optimizer (`rule`, `step` or a hyperparameter) in both."""
+
+    name: str
+    a: Sourced
+    b: Sourced
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the values differ; a value that merely has another source has not changed."""
+        return bool(self.a.value != self.b.value)
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerDiff:
+    """One optimizer in both checkpoints, or in only one of them."""
+
+    name: str
+    """Its name in b, or in a where b doesn't have it."""
+    status: Status
+    """`added`, `removed`, `changed` where a resolved value differs, else `same`; says nothing of its tensors."""
+    hyperparameters: tuple[HyperparameterDiff, ...] = ()
+    """Rule, step and every hyperparameter, changed or not; empty where only one checkpoint has the optimizer."""
+    steps: int | None = None
+    """Updates from a to b; negative where b is the earlier one; None where a step is not known."""
+
+    @property
+    def changed_hyperparameters(self) -> tuple[HyperparameterDiff, ...]:
+        """Those whose values differ; the step is told by `steps`."""
+        return tuple(h for h in self.hyperparameters if h.is_changed and h.name != "step")
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """What differs between two checkpoints."""
+
+    path_a: str
+    path_b: str
+    optimizers: tuple[OptimizerDiff, ...]
+    parameters: tuple[ParameterDiff, ...]
+    """What changed most first: reshaped, added, removed, then by the relative change of the weights, then the same."""
+    problems: tuple[Problem, ...] = ()
+    """What was odd about the pair, or in either of them."""
+
+    @property
+    def is_same(self) -> bool:
+        """Whether all tensors compared have the same bits and every resolved value is the same."""
+        return all(p.status == "same" for p in self.parameters) and all(o.status == "same" for o in self.optimizers)
+
+    @property
+    def counts(self) -> dict[Status, int]:
+        """How many parameters and tensors there are of each status."""
+        return {status: sum(p.status == status for p in self.parameters) for status in STATUSES}
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a parameter, in the order of `parameters`; a column for every field and derived figure."""
+        import pandas as pd
+
+        frame: pd.DataFrame = pd.DataFrame([_row(p) for p in self.parameters], columns=list(_COLUMNS))
+        return frame
+
+    def to_xarray(self) -> xr.Dataset:
+        """The same as an xarray Dataset along `row`, with `optimizer` and `parameter` as its coordinates.
+
+        Raises RequestError where xarray is not installed.
+        """
+        try:
+            import xarray  # noqa: F401 - pandas imports it; this is to say what to do where it can't
+        except ImportError:
+            raise RequestError("xarray is not installed: pip install 'ckpt-inspect[xarray]'") from None
+        dataset: xr.Dataset = self.to_frame().rename_axis("row").to_xarray().set_coords(["optimizer", "parameter"])
+        return dataset
+
+    def plot(self, name: str = "changes") -> Figure:
+        """A figure of what changed, as a matplotlib Figure: `changes`, a row for each of those that changed most.
+
+        Raises RequestError, which lists what there is, for another name, and where there is nothing to draw.
+        """
+        from ckpt_inspect.presentation.notebook import diff_figure
+        from ckpt_inspect.runs.analyses import checkpoint_names
+
+        return diff_figure(self, name, *checkpoint_names([self.path_a, self.path_b]))
+
+    def _repr_html_(self) -> str:
+        from ckpt_inspect.presentation.notebook import diff_html
+
+        return diff_html(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as one JSON document: NaN and infinity, which JSON lacks, become null."""
+        optimizers = [
+            {
+                "name": o.name,
+                "status": o.status,
+                "steps": o.steps,
+                "hyperparameters": {
+                    h.name: {"is_changed": h.is_changed, "a": asdict(h.a), "b": asdict(h.b)} for h in o.hyperparameters
+                },
+            }
+            for o in self.optimizers
+        ]
+        document = {
+            "a": self.path_a,
+            "b": self.path_b,
+            "is_same": self.is_same,
+            "counts": self.counts,
+            "optimizers": optimizers,
+            "parameters": [_row(p) | {"slot_changes": p.slot_changes} for p in self.parameters],
+            "problems": [asdict(p) for p in self.problems],
+        }
+        return jsonable(document)  # type: ignore[no-any-return]  # of a dict it makes a dict
+
+
+_COLUMNS = (
+    "optimizer", "parameter", "status", "shape_a", "shape_b", "dtype_a", "dtype_b", "size",
+    "weight_change", "weight_cosine", "weight_norm_a", "weight_norm_b", "weight_distance",
+    "effective_lr_a", "effective_lr_b", "is_effective_lr_relative", "effective_lr_ratio",
+    "first_moment_change", "second_moment_change",
+    "gradient_rms", "starved", "impossible",
+)  # fmt: skip
+
+
+def _row(parameter: ParameterDiff) -> dict[str, Any]:
+    return {name: getattr(parameter, name) for name in _COLUMNS}
+
+
+def _is_integer(dtype: str) -> bool:
+    return dtype.startswith(("int", "uint", "bool", "string"))
+
+
+def _or_zero(value: float) -> float:
+    return 0.0 if math.isnan(value) else value

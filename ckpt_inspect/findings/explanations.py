@@ -1,0 +1,338 @@
+"""What every figure and finding means: definition, formula, how to read it, thresholds, source. For `explain`, the
+report's page and whoever else tells a person."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from ckpt_inspect.errors import NotFoundError
+from ckpt_inspect.findings import KINDS, Kind, Limit, Thresholds
+from ckpt_inspect.measurement.variables import CHECKPOINT_VARIABLES, DISTRIBUTIONS, METRICS
+
+ADAM = "Kingma & Ba, arXiv 1412.6980"
+
+NOTATION = (
+    "θ weights, m first moment, v second moment after t updates; α learning rate, ε epsilon, c1 = 1 - β1^t, "
+    "c2 = 1 - β2^t; E effective learning rate, Δ last update; touched: v > 0"
+)
+"""What the formulas' letters stand for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One name explained."""
+
+    name: str
+    """A variable of the store, a figure of `diff`, or a finding's id."""
+    sort: Literal["metric", "comparison", "hyperparameter", "finding"]
+    """`comparison`: of two checkpoints."""
+    title: str
+    definition: str
+    formula: str
+    """Empty where the definition is all there is."""
+    reading: str
+    """How to read it; of a finding why it matters."""
+    source: str
+    action: str = ""
+    """Of a finding: what to do."""
+    severity: str = ""
+    """Of a finding: the highest that it can have."""
+    thresholds: tuple[Limit, ...] = ()
+    """With their defaults."""
+    see: tuple[str, ...] = ()
+    """Names of what belongs to it."""
+
+
+_FORMULAS: Mapping[str, tuple[str, str, str]] = {
+    "effective_lr": (
+        "Adam: E = α·√c2/(√v + ε); other rules in their own form",
+        "The factor on the bias-corrected first moment m/c1 in the update: Δ = -E·m/c1. Its spread within a tensor, "
+        "in decades, is how adaptive the tensor is.",
+        f"{ADAM}, the remark after Algorithm 1, as TensorFlow and Keras implement it",
+    ),
+    "effective_lr_mean": (
+        "mean(E) over touched elements",
+        "Drawn up by few large elements: read it beside the median.",
+        ADAM,
+    ),
+    "effective_lr_histogram": ("count of edge[i] <= E < edge[i+1]", "Two humps are two kinds of elements.", ADAM),
+    "effective_lr_sample": (
+        "E of 16 elements of each tensor, the same in every checkpoint",
+        "Single elements' curves over the run.",
+        ADAM,
+    ),
+    "second_moment": (
+        "quantiles of v over touched elements",
+        "√v is about the gradient's RMS over the last 1/(1-β2) updates.",
+        ADAM,
+    ),
+    "second_moment_histogram": (
+        "count of edge[i] <= v < edge[i+1]",
+        "E for another α, ε, β2 or t follows from it.",
+        ADAM,
+    ),
+    "second_moment_sample": (
+        "v of 16 elements of each tensor, the same in every checkpoint",
+        "Falls like β2^k through k updates without a gradient.",
+        ADAM,
+    ),
+    "update_rms": (
+        "√mean(Δ²)",
+        "How far the last update moved a weight.",
+        "OLMo and MosaicML's OptimizerMonitor log the like",
+    ),
+    "update_max": (
+        "max |Δ|",
+        "Seldom above α for Adam, and never above α·moment_bound, but for the bias correction.",
+        f"{ADAM}, section 2.1; Cauchy and Schwarz",
+    ),
+    "relative_update_rms": (
+        "√mean(Δ²)/α",
+        "0.2 to 0.4 is usual for AdamW; known also where α is not.",
+        "OLMo logs the like",
+    ),
+    "update_to_weight": (
+        "‖Δ‖/‖θ‖",
+        "About 1e-3 is healthy; above 1e-2 too fast; below 1e-4 barely learning.",
+        "Karpathy, makemore part 3; MosaicML's OptimizerMonitor",
+    ),
+    "weight_rms": ("√mean(θ²)", "Read its trend over the run.", "OLMo logs the like"),
+    "first_moment_rms": ("√mean(m²), m uncorrected", "The size of the averaged gradient; read its trend.", ADAM),
+    "second_moment_mean": ("mean(v), v uncorrected", "The gradient's mean square; read its trend.", ADAM),
+    "signal_to_noise": (
+        "RMS of (m/c1)/√(v/c2) over touched elements",
+        "Pure noise gives √((1-β1)/(1+β1)) = 0.229 at β1 = 0.9; near 1 is one stuck direction.",
+        "Balles & Hennig, arXiv 1705.07774; Molybog et al., arXiv 2304.09871",
+    ),
+    "epsilon_dominated": (
+        "share of touched elements with √v < ε, at this rule's place of ε",
+        "Above 0 for a whole tensor: its learning signal is lost in ε.",
+        "Wortsman et al., arXiv 2309.14322",
+    ),
+    "untouched": (
+        "share of elements with v = 0",
+        "Dead units, tokens never seen, frozen or disconnected tensors.",
+        ADAM,
+    ),
+    "untouched_rows": (
+        "share of rows (first axis) with v = 0 throughout",
+        "In an embedding tokens never seen, in a dense kernel inputs that were always 0.",
+        ADAM,
+    ),
+    "lost_in_rounding": (
+        "share of elements with 0 < |Δ| < ½ ulp(θ)",
+        "There the update never reaches the weight.",
+        "IEEE 754",
+    ),
+    "nonfinite": ("count of elements of which θ, m or v is infinite or NaN", "Any is critical.", "IEEE 754"),
+    "negative_second_moment": ("count of v < 0", "Any is critical: v averages squares.", ADAM),
+    "moment_ratio_max": (
+        "max |m|/√v over touched elements",
+        "Never above moment_bound for sound state read rightly.",
+        "Cauchy and Schwarz",
+    ),
+    "moment_bound": (
+        "(1-β1)/√(1-β2)·√Σ_{j<t} (β1²/β2)^j; 7.27 at (0.9, 0.999) for t → ∞",
+        "What gradients of any kind can make of |m|/√v; a violation means wrong pairing, a wrong beta, or damage; or "
+        "an embedding under Keras 3, which squares each part of a sparse gradient by itself where a batch repeats "
+        "rows.",
+        "Cauchy and Schwarz",
+    ),
+    "bias_correction": (
+        "√c2/c1 in the variable's dtype",
+        "Far from 1 while t is small against 1/(1-β2); 0 in bfloat16: the optimizer is inert.",
+        f"{ADAM}, section 3; keras-team/keras-hub#2629, tensorflow/tensorflow#58138",
+    ),
+    "decay_balance": (
+        "d·‖θ‖/‖Δ‖, d = α·wd (Keras) or wd (TensorFlow Addons, contrib)",
+        "Near 1 the last update was decay and nothing else. Where 2d·(1-β1)/(1+β1)·‖θ‖²/‖Δ‖² is near 1, decay takes "
+        "off what the updates add to the norm: rotational equilibrium.",
+        "Kosson et al., arXiv 2305.17212",
+    ),
+}
+"""Formula, reading and source of each of the store's figures, whose definition is its variable's description."""
+
+_HYPERPARAMETER_READINGS: Mapping[str, tuple[str, str]] = {
+    "step": (
+        "t, the exponent of the bias correction in the last update",
+        "In no way global_step: it counts this optimizer's.",
+    ),
+    "learning_rate": (
+        "α of the last update: schedule(t-1), α/(1 + decay·(t-1))",
+        "A callback may have changed it after that.",
+    ),
+    "beta_1": ("m ← β1·m + (1-β1)·g", "m averages about the last 1/(1-β1) gradients."),
+    "beta_2": ("v ← β2·v + (1-β2)·g²", "v averages about the last 1/(1-β2) squared gradients."),
+    "epsilon": (
+        "its place differs by rule: √v + ε in TensorFlow's and Keras' Adam",
+        "Saved in no tensor of any format.",
+    ),
+    "weight_decay": (
+        "θ ← θ - d·θ, d = α·wd (Keras) or wd (TensorFlow Addons, contrib)",
+        "Excluded variables are in no file.",
+    ),
+    "rule": ("", "Which formula the figures follow; where the file can't tell, its source is default."),
+}
+
+_COMPARISONS: tuple[tuple[str, str, str, str, str, str], ...] = (
+    (
+        "weight_change",
+        "relative change of the weights",
+        "How far the weights moved between two checkpoints, by their size.",
+        "‖θ2-θ1‖/‖θ1‖",
+        "The path's straight distance; single updates may add up to much more.",
+        "MosaicML's OptimizerMonitor",
+    ),
+    (
+        "weight_cosine",
+        "cosine of the weights",
+        "Whether the weights turned or merely grew.",
+        "θ1·θ2/(‖θ1‖·‖θ2‖)",
+        "1 is no turn at all.",
+        "Kosson et al., arXiv 2305.17212",
+    ),
+    (
+        "effective_lr_ratio",
+        "change of the median effective learning rate",
+        "Drift of E between two checkpoints.",
+        "median(E2)/median(E1)",
+        "Which layers changed their step size most.",
+        ADAM,
+    ),
+    (
+        "gradient_rms",
+        "RMS of the gradients in between",
+        "The gradients of a window of k updates, without having logged them.",
+        "√mean((v2 - β2^k·v1)/(1 - β2^k))",
+        "Weighted to the window's end, as v is.",
+        f"{ADAM}, Algorithm 1",
+    ),
+    (
+        "starved",
+        "starved share",
+        "Elements that got no gradient between two checkpoints, k updates apart.",
+        "share with v2 = β2^k·v1 to rounding",
+        "E inflates like β2^(-k/2) there.",
+        f"{ADAM}, Algorithm 1",
+    ),
+    (
+        "impossible",
+        "share that fell too fast",
+        "Elements whose second moment can't have come from the one before.",
+        "share with v2 < β2^k·v1 by more than rounding",
+        "A reset, another run, or a wrong β2.",
+        f"{ADAM}, Algorithm 1",
+    ),
+    (
+        "lineage",
+        "lineage of two checkpoints",
+        "Whether one checkpoint can have led to the other.",
+        "v2 >= β2^k·v1 everywhere, t2 > t1, the same tensors",
+        "Violated: a reset, another run, or a wrong β2.",
+        f"{ADAM}, Algorithm 1",
+    ),
+    (
+        "inferred_beta",
+        "betas inferred from two checkpoints",
+        "A hyperparameter that no file holds, from elements without a gradient in between.",
+        "β2 = (v2/v1)^(1/k), β1 = (m2/m1)^(1/k) over starved elements",
+        "Needs elements that are known to be starved.",
+        f"{ADAM}, Algorithm 1",
+    ),
+)
+
+
+def _metrics() -> list[Explanation]:
+    return [
+        Explanation(v.name, "metric", v.long_name, v.description, *_FORMULAS[v.name], see=_kinds_of(v.name))
+        for v in (*DISTRIBUTIONS, *METRICS)
+    ]
+
+
+def _hyperparameters() -> list[Explanation]:
+    chosen = [v for v in CHECKPOINT_VARIABLES if v.name in _HYPERPARAMETER_READINGS]
+    return [
+        Explanation(
+            v.name,
+            "hyperparameter",
+            v.long_name,
+            v.description
+            or "The update rule: adam, amsgrad, adamw, nadam, adamax, lamb, radam, lazyadam, bert-adamw, ..",
+            *_HYPERPARAMETER_READINGS[v.name],
+            "the checkpoint; its place and kind of source stand beside it",
+            see=_kinds_of(v.name),
+        )
+        for v in chosen
+    ]
+
+
+def _kinds_of(metric: str) -> tuple[str, ...]:
+    return tuple(kind.id for kind in KINDS if metric in kind.metrics)
+
+
+def explain_kind(kind: Kind, thresholds: Thresholds | None = None) -> Explanation:
+    """A kind of finding, with the thresholds that decide."""
+    return Explanation(
+        kind.id,
+        "finding",
+        kind.title,
+        kind.condition,
+        "",
+        kind.why,
+        kind.source,
+        kind.action,
+        kind.severity.word,
+        (thresholds or Thresholds()).limits(kind.thresholds),
+        kind.metrics,
+    )
+
+
+EXPLANATIONS: Mapping[str, Explanation] = {
+    e.name: e
+    for e in (
+        *_metrics(),
+        *_hyperparameters(),
+        *(Explanation(n, "comparison", t, d, f, r, s) for n, t, d, f, r, s in _COMPARISONS),
+        *(explain_kind(kind) for kind in KINDS),
+    )
+}
+"""Every explanation, by name."""
+
+
+_ALIASES: Mapping[str, str] = {
+    "e": "effective-lr",
+    "effective-learning-rate": "effective-lr",
+    "displacement": "weight-change",
+    "window-gradient-rms": "gradient-rms",
+    "inferred-beta-1": "inferred-beta",
+    "inferred-beta-2": "inferred-beta",
+    "reset": "step-reset",
+    "drift": "effective-lr-ratio",
+    "drift-of-e": "effective-lr-ratio",
+    "optimizer-state-lost": "state-lost",
+}
+"""Other names that people know them by."""
+
+
+def explain(name: str) -> tuple[Explanation, ...]:
+    """Of the metric, hyperparameter or finding of that name; `-` and `_` are one, so that it may be two of them.
+
+    Raises NotFoundError, with the names that are near.
+    """
+    plain = _plain(name.strip())
+    plain = _ALIASES.get(plain, plain)
+    found = tuple(e for key, e in EXPLANATIONS.items() if _plain(key) == plain)
+    if found:
+        return found
+    names = list(dict.fromkeys(map(_plain, EXPLANATIONS)))
+    within = [n for n in names if plain and plain in n]
+    near = list(dict.fromkeys([*difflib.get_close_matches(plain, names, 3, 0.5), *within]))[:5]
+    hint = f"did you mean {', '.join(near)}?" if near else "`ckpt-inspect explain` lists all names"
+    raise NotFoundError(f"there is nothing called {name!r} to explain: {hint}")
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-").replace(" ", "-")

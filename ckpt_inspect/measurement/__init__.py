@@ -1,0 +1,1 @@
+"""Arrays -> figures of a tensor."""

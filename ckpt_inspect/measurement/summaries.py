@@ -1,0 +1,242 @@
+"""What is kept of a tensor after its elements have passed by: streaming accumulators, exactly mergeable.
+
+A `Tally` is fed the `Piece`s of one tensor in any order, can be merged with others, and becomes a `Summary`. Counts,
+extremes and histograms don't depend on how the tensor was cut; sums are kept a piece at a time and added with
+`math.fsum`, so that they don't depend on the order, and on the cutting only in the last bits of float64.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ckpt_inspect.measurement.histograms import (
+    EFFECTIVE_LR_GRID,
+    FINE_BINS,
+    SECOND_MOMENT_GRID,
+    Counts,
+    Floats,
+    quantiles_of_counts,
+    quantiles_of_values,
+)
+
+EXACT_ELEMENTS = 1 << 14
+"""Tensors of up to so many elements get exact quantiles, by sorting."""
+
+SAMPLES = 16
+"""Elements of each tensor whose own effective learning rate is kept in every checkpoint."""
+
+SUMS = ("effective_lr", "update_squares", "weight_squares", "first_moment_squares", "second_moment", "ratio_squares")
+"""What is summed over a tensor: E, Δ², θ², m², v, (|m|/√v)²."""
+
+
+@lru_cache(maxsize=1024)
+def sample_indices(size: int) -> NDArray[np.int64]:
+    """(SAMPLES,) flat indices of the elements that are followed through a run, ascending; -1 beyond a small tensor.
+
+    One of each of SAMPLES equal stretches, moved within its stretch along the golden ratio's sequence, lest they fall
+    into one column of a matrix. They depend on nothing but the size. Read-only.
+    """
+    if size <= SAMPLES:
+        few = np.concatenate([np.arange(size), np.full(SAMPLES - size, -1)]).astype(np.int64)
+        few.setflags(write=False)
+        return few
+    offsets = (np.arange(SAMPLES) * (math.sqrt(5) - 1) / 2 + 0.5) % 1.0
+    edges = np.arange(SAMPLES + 1) * size // SAMPLES
+    indices = (edges[:-1] + np.floor(offsets * np.diff(edges))).astype(np.int64)
+    indices.setflags(write=False)
+    return indices
+
+
+@dataclass(slots=True)
+class Piece:
+    """What a kernel found in one piece of a tensor."""
+
+    elements: int
+    touched: int = 0
+    """Elements with 0 < v < ∞."""
+    untouched: int = 0
+    """Elements with v = 0."""
+    nonfinite: int = 0
+    """Elements of which θ, m or v is infinite or not a number."""
+    negative: int = 0
+    """Elements with v < 0."""
+    epsilon_dominated: int = 0
+    """Touched elements whose root is below ε."""
+    lost: int = 0
+    """Elements with 0 < |Δ| < ½ ulp(θ)."""
+    effective_lr_min: float = math.inf
+    effective_lr_max: float = -math.inf
+    second_moment_min: float = math.inf
+    """Over touched elements, as is the maximum."""
+    second_moment_max: float = -math.inf
+    update_max: float = -math.inf
+    """Largest |Δ|."""
+    ratio_max: float = -math.inf
+    """Largest |m|/√v over touched elements."""
+    sums: dict[str, float] = field(default_factory=dict)
+    """By name, of `SUMS`; a name is absent where the state doesn't determine it."""
+    effective_lrs: NDArray[Any] | None = None
+    """For small tensors: the touched elements' values. Those of others are counted where they are computed."""
+    second_moments: NDArray[Any] | None = None
+
+
+class FineCounts:
+    """The fine histograms of one tensor's touched elements; kernels count into them, one thread at a time."""
+
+    __slots__ = ("effective_lr", "second_moment")
+
+    def __init__(self) -> None:
+        self.effective_lr: Counts = np.zeros(FINE_BINS, np.int64)
+        """(FINE_BINS,), as is the other."""
+        self.second_moment: Counts = np.zeros(FINE_BINS, np.int64)
+
+    def merge(self, other: FineCounts) -> None:
+        """Add what another has counted."""
+        self.effective_lr += other.effective_lr
+        self.second_moment += other.second_moment
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One tensor's figures; NaN where the state doesn't determine one."""
+
+    size: int
+    touched: int
+    """Elements with 0 < v < ∞, over which E is summarised."""
+    nonfinite: int
+    negative_second_moment: int
+    epsilon_dominated: float
+    """Share of touched elements whose root is below ε."""
+    lost_in_rounding: float
+    """Share of elements with 0 < |Δ| < ½ ulp(θ)."""
+    untouched: float
+    """Share of elements with v = 0."""
+    effective_lr: Floats
+    """(9,) quantiles at `QUANTILE_LEVELS`."""
+    effective_lr_mean: float
+    effective_lr_histogram: Counts
+    """(EFFECTIVE_LR_GRID.bins,)"""
+    second_moment: Floats
+    """(9,) quantiles over touched elements."""
+    second_moment_histogram: Counts
+    """(SECOND_MOMENT_GRID.bins,)"""
+    second_moment_mean: float
+    first_moment_rms: float
+    weight_rms: float
+    update_rms: float
+    update_max: float
+    ratio_rms: float
+    """RMS of m/√v over touched elements."""
+    ratio_max: float
+    """Largest |m|/√v over touched elements."""
+
+
+class Tally:
+    """Accumulates the pieces of one tensor. For one thread at a time: others fill their own, to be merged."""
+
+    __slots__ = ("_exact", "_size", "_sums", "_total", "counts")
+
+    def __init__(self, size: int, *, is_exact: bool = False) -> None:
+        """`is_exact`: the pieces bring the values of E and v, rather than that kernels count them in `counts`."""
+        self._size = size
+        self._total = Piece(0)
+        self._sums: dict[str, list[float]] = {}
+        self._exact: tuple[list[NDArray[Any]], list[NDArray[Any]]] = ([], [])
+        self.counts = None if is_exact else FineCounts()
+
+    @property
+    def elements(self) -> int:
+        """Elements seen so far."""
+        return self._total.elements
+
+    def add(self, piece: Piece) -> None:
+        """Take in a piece; its arrays may be reused afterwards."""
+        self._add_numbers(piece)
+        for name, value in piece.sums.items():
+            self._sums.setdefault(name, []).append(value)
+        if piece.effective_lrs is not None:
+            self._exact[0].append(piece.effective_lrs.copy())
+        if piece.second_moments is not None:
+            self._exact[1].append(piece.second_moments.copy())
+
+    def merge(self, other: Tally) -> None:
+        """Take in all that another tally of the same tensor has seen."""
+        self._add_numbers(other._total)
+        for name, values in other._sums.items():
+            self._sums.setdefault(name, []).extend(values)
+        for mine, others in zip(self._exact, other._exact, strict=True):
+            mine.extend(others)
+        if self.counts is not None and other.counts is not None:
+            self.counts.merge(other.counts)
+
+    def _add_numbers(self, piece: Piece) -> None:
+        total = self._total
+        for name in _COUNTED:
+            setattr(total, name, getattr(total, name) + getattr(piece, name))
+        for name in ("effective_lr_min", "second_moment_min"):
+            setattr(total, name, min(getattr(total, name), getattr(piece, name)))
+        for name in ("effective_lr_max", "second_moment_max", "update_max", "ratio_max"):
+            setattr(total, name, max(getattr(total, name), getattr(piece, name)))
+
+    def summary(self) -> Summary:
+        """The figures of all that was seen."""
+        total, sums = self._total, {name: math.fsum(values) for name, values in self._sums.items()}
+        e, v = self._quantiles_and_histograms()
+        seen = total.elements or math.nan
+        touched = total.touched or math.nan
+        # what isn't finite is counted, and stays out of means as it stays out of the sums
+        finite = (total.elements - total.nonfinite) or math.nan
+        return Summary(
+            size=self._size,
+            touched=total.touched,
+            nonfinite=total.nonfinite,
+            negative_second_moment=total.negative,
+            epsilon_dominated=total.epsilon_dominated / touched,
+            lost_in_rounding=total.lost / seen if "update_squares" in sums and "weight_squares" in sums else math.nan,
+            untouched=total.untouched / seen,
+            effective_lr=e[0],
+            effective_lr_mean=sums.get("effective_lr", math.nan) / touched,
+            effective_lr_histogram=e[1],
+            second_moment=v[0],
+            second_moment_histogram=v[1],
+            second_moment_mean=sums.get("second_moment", math.nan) / finite,
+            first_moment_rms=_root_mean(sums, "first_moment_squares", finite),
+            weight_rms=_root_mean(sums, "weight_squares", finite),
+            update_rms=_root_mean(sums, "update_squares", finite),
+            update_max=total.update_max if "update_squares" in sums and total.update_max >= 0 else math.nan,
+            ratio_rms=_root_mean(sums, "ratio_squares", touched),
+            ratio_max=total.ratio_max if "ratio_squares" in sums and total.ratio_max >= 0 else math.nan,
+        )
+
+    def _quantiles_and_histograms(self) -> tuple[tuple[Floats, Counts], tuple[Floats, Counts]]:
+        total = self._total
+        if self.counts is None:
+            e, v = (np.concatenate(values) if values else np.empty(0) for values in self._exact)
+            return (
+                (quantiles_of_values(e), EFFECTIVE_LR_GRID.count(np.abs(e[e >= 0]))),
+                (quantiles_of_values(v), SECOND_MOMENT_GRID.count(v)),
+            )
+        fine = self.counts
+        return (
+            (
+                quantiles_of_counts(fine.effective_lr, total.effective_lr_min, total.effective_lr_max),
+                EFFECTIVE_LR_GRID.gather(fine.effective_lr),
+            ),
+            (
+                quantiles_of_counts(fine.second_moment, total.second_moment_min, total.second_moment_max),
+                SECOND_MOMENT_GRID.gather(fine.second_moment),
+            ),
+        )
+
+
+_COUNTED = ("elements", "touched", "untouched", "nonfinite", "negative", "epsilon_dominated", "lost")
+
+
+def _root_mean(sums: dict[str, float], name: str, count: float) -> float:
+    return math.sqrt(sums[name] / count) if name in sums and not math.isnan(sums[name]) else math.nan

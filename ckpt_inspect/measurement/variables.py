@@ -1,0 +1,290 @@
+"""Every variable that a store holds and `Analyses` has: its dimensions, its unit, and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
+from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
+
+Kind = Literal["text", "float", "integer", "count"]
+
+CHECKPOINT = "checkpoint"
+PARAMETER = "parameter"
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A named array and how to read it."""
+
+    name: str
+    dimensions: tuple[str, ...]
+    kind: Kind
+    """`text`; `float` (float64, NaN where not known); `integer` (int64); `count` (integers, 0 where there is none)."""
+    long_name: str
+    description: str = ""
+    units: str = "1"
+
+
+def _per_checkpoint(name: str, kind: Kind, long_name: str, description: str = "", units: str = "1") -> Variable:
+    return Variable(name, (CHECKPOINT,), kind, long_name, description, units)
+
+
+def _metric(name: str, long_name: str, description: str, units: str = "1") -> Variable:
+    return Variable(name, (CHECKPOINT, PARAMETER), "float", long_name, description, units)
+
+
+ROOT_VARIABLES = (
+    _per_checkpoint("checkpoint", "text", "checkpoint", "Name; unique in the run."),
+    _per_checkpoint("path", "text", "path", "From the root, so that the run is known again from any folder."),
+    _per_checkpoint("format", "text", "format", "How bytes make tensors: tensor-bundle, keras-archive, .."),
+    _per_checkpoint(
+        "layout", "text", "layouts", "How optimizer state is named inside; of several optimizers, with commas."
+    ),
+    _per_checkpoint("size_bytes", "integer", "size on disk", "Of all its files.", "byte"),
+    _per_checkpoint(
+        "modified",
+        "float",
+        "time of last modification",
+        "Of the newest of its files.",
+        "seconds since 1970-01-01T00:00:00Z",
+    ),
+    _per_checkpoint(
+        "fingerprint",
+        "text",
+        "fingerprint",
+        "Of its files' names, sizes and times and of the index: same, not read again.",
+    ),
+    _per_checkpoint("files", "text", "files", "All that belong to it, one a line."),
+)
+"""Of the root group."""
+
+_SOURCE = "checkpoint, config, graph, inferred, given, default or unknown."
+_HYPERPARAMETER_TEXTS = {
+    "learning_rate": "Nominal learning rate α of the last update, after schedules and decay.",
+    "beta_1": "Decay rate of the first moment.",
+    "beta_2": "Decay rate of the second moment.",
+    "epsilon": "Constant in the denominator, at this rule's place.",
+    "weight_decay": "Decoupled weight decay.",
+}
+
+
+def _hyperparameter(name: str) -> tuple[Variable, ...]:
+    spoken = name.replace("_", " ")
+    return (
+        _per_checkpoint(name, "float", spoken, _HYPERPARAMETER_TEXTS[name] + " NaN where not known."),
+        _per_checkpoint(f"{name}_source", "text", f"source of {spoken}", _SOURCE),
+        _per_checkpoint(f"{name}_where", "text", f"place of {spoken}", "Tensor, file and field, or evidence."),
+    )
+
+
+CHECKPOINT_VARIABLES = (
+    _per_checkpoint(
+        "step", "integer", "step", "Number of updates applied, the bias correction's exponent; -1 where not known."
+    ),
+    _per_checkpoint("step_source", "text", "source of step", _SOURCE),
+    _per_checkpoint("step_where", "text", "place of step", "Tensor, file and field, or evidence."),
+    _per_checkpoint("rule", "text", "update rule"),
+    _per_checkpoint("rule_source", "text", "source of the rule", _SOURCE),
+    _per_checkpoint("rule_where", "text", "place of the rule", "The evidence."),
+    _per_checkpoint("layout", "text", "layout", "How this optimizer's state is named inside."),
+    _per_checkpoint(
+        "family", "text", "implementation", "Whose update it is: tf1, contrib, optimizer-v2, tfa, keras2, keras3, .."
+    ),
+    *(variable for name in HYPERPARAMETERS for variable in _hyperparameter(name)),
+    _per_checkpoint(
+        "effective_lr_is_relative",
+        "integer",
+        "whether effective_lr is E/α",
+        "1 where α is not known, so that every effective_lr is E/α, exact all the same; else 0.",
+    ),
+)
+"""Of an optimizer, one value a checkpoint."""
+
+PARAMETER_VARIABLES = (
+    Variable("parameter", (PARAMETER,), "text", "parameter", "The trained variable's name."),
+    Variable("shape", (PARAMETER,), "text", "shape", "Lengths of its axes with commas: 12,3; empty for a scalar."),
+    Variable("dtype", (PARAMETER,), "text", "dtype"),
+    Variable("size", (PARAMETER,), "integer", "size", "Number of elements.", "element"),
+)
+"""Of an optimizer, one value a parameter."""
+
+METRICS = (
+    _metric(
+        "effective_lr_mean",
+        "mean effective learning rate",
+        "Mean of E over touched elements (v > 0); summed in float64.",
+    ),
+    _metric("update_rms", "RMS of the last update", "√mean(Δ²), Δ the change of the weights by the last update."),
+    _metric("update_max", "largest last update", "max |Δ|."),
+    _metric(
+        "relative_update_rms",
+        "RMS of the last update over the learning rate",
+        "√mean(Δ²)/α, known also where α is not; about 0.2 to 0.4 is usual for AdamW.",
+    ),
+    _metric("update_to_weight", "update-to-weight ratio", "‖Δ‖/‖θ‖; about 1e-3 is healthy."),
+    _metric("weight_rms", "RMS of the weights", "√mean(θ²)."),
+    _metric("first_moment_rms", "RMS of the first moment", "√mean(m²), m uncorrected."),
+    _metric("second_moment_mean", "mean of the second moment", "mean(v), v uncorrected; Adamax: of the infinity norm."),
+    _metric(
+        "signal_to_noise",
+        "signal-to-noise ratio of the gradient",
+        "RMS of (m/c1)/√(v/c2) over touched elements; pure noise gives √((1-β1)/(1+β1)).",
+    ),
+    _metric("epsilon_dominated", "ε-dominated share", "Share of touched elements whose root is below ε."),
+    _metric("untouched", "untouched share", "Share of elements with v = 0: no gradient has ever reached them."),
+    _metric(
+        "untouched_rows",
+        "untouched share of rows",
+        "Share of rows (first axis) with v = 0 throughout; NaN below two axes.",
+    ),
+    _metric("lost_in_rounding", "share lost in rounding", "Share of elements with 0 < |Δ| < ½ ulp(θ)."),
+    _metric("nonfinite", "elements not finite", "Number of elements of which θ, m or v is infinite or NaN.", "element"),
+    _metric("negative_second_moment", "negative second moments", "Number of elements with v < 0.", "element"),
+    _metric("moment_ratio_max", "largest |m|/√v", "Over touched elements; above moment_bound something is wrong."),
+    _metric(
+        "moment_bound",
+        "bound of |m|/√v",
+        "By Cauchy and Schwarz, for the betas and the step; a violation means wrong pairing, a wrong beta, or damage.",
+    ),
+    _metric(
+        "bias_correction",
+        "bias correction",
+        "√c2/c1 in the variable's dtype, c1 = 1 - β1^t, c2 = 1 - β2^t (Adamax: 1/c1); 0: the optimizer is inert.",
+    ),
+    _metric(
+        "decay_balance",
+        "decay balance",
+        "Decoupled decay's pull on the weights over the last update, d·‖θ‖/‖Δ‖; near 1: rotational equilibrium. NaN "
+        "without decay.",
+    ),
+)
+"""Of an optimizer, one figure a checkpoint and parameter; NaN where the state doesn't determine it."""
+
+_RELATIVE = " E/α where effective_lr_is_relative."
+
+DISTRIBUTIONS = (
+    Variable(
+        "effective_lr",
+        (CHECKPOINT, PARAMETER, "quantile"),
+        "float",
+        "effective learning rate",
+        "Quantiles of E over touched elements (v > 0): the factor on the bias-corrected first moment in the last "
+        "update, as the implementation applies it. Within 1 % relative; 0 and 1 exact." + _RELATIVE,
+    ),
+    Variable(
+        "effective_lr_histogram",
+        (CHECKPOINT, PARAMETER, "bin"),
+        "count",
+        "histogram of the effective learning rate",
+        "Touched elements with bin_edges[i] <= E < bin_edges[i+1]." + _RELATIVE,
+        "element",
+    ),
+    Variable(
+        "effective_lr_sample",
+        (CHECKPOINT, PARAMETER, "sample"),
+        "float",
+        "effective learning rate of single elements",
+        "E of the elements of sample_index, the same in every checkpoint; NaN where v = 0." + _RELATIVE,
+    ),
+    Variable(
+        "second_moment",
+        (CHECKPOINT, PARAMETER, "quantile"),
+        "float",
+        "second moment",
+        "Quantiles over touched elements of v, or what stands under the root of E in its place; within 1 % relative, 0 "
+        "and 1 exact. E for another α, ε, β2 or t follows from them: E's quantile q is that of v's quantile 1-q.",
+    ),
+    Variable(
+        "second_moment_histogram",
+        (CHECKPOINT, PARAMETER, "second_moment_bin"),
+        "count",
+        "histogram of the second moment",
+        "Touched elements with second_moment_bin_edges[i] <= v < second_moment_bin_edges[i+1].",
+        "element",
+    ),
+    Variable(
+        "second_moment_sample",
+        (CHECKPOINT, PARAMETER, "sample"),
+        "float",
+        "second moment of single elements",
+        "v, uncorrected, of the elements of sample_index; k updates without a gradient leave β2^k of it.",
+    ),
+)
+"""Of an optimizer, several values a checkpoint and parameter."""
+
+BINS = {"effective_lr_histogram": "bin", "second_moment_histogram": "second_moment_bin"}
+"""Dimension of each histogram."""
+
+AXES = (
+    Variable("quantile", ("quantile",), "float", "quantile", "Level of the quantile."),
+    Variable(
+        "sample_index", (PARAMETER, "sample"), "integer", "flat index of a sampled element", "C order; -1: no element."
+    ),
+    Variable(
+        "bin",
+        ("bin",),
+        "float",
+        "bin",
+        "Geometric middle of the bin; four bins an octave (of v: two), the same in every store.",
+    ),
+    Variable("bin_edges", ("bin_edge",), "float", "edges of the bins", "Half-open bins [edge, next edge)."),
+    Variable("second_moment_bin", ("second_moment_bin",), "float", "bin", "Geometric middle of the bin."),
+    Variable("second_moment_bin_edges", ("second_moment_bin_edge",), "float", "edges of the bins", "Half-open bins."),
+)
+"""Of an optimizer, what its dimensions are labelled by."""
+
+PROBLEM_VARIABLES = tuple(
+    Variable(name, ("problem",), "text", long_name, description)
+    for name, long_name, description in (
+        ("code", "code", "Stable identifier."),
+        ("severity", "severity", "info, warning or error."),
+        ("checkpoint", "checkpoint", "Its name; empty where it concerns the whole run."),
+        ("optimizer", "optimizer", "Its name; empty where it concerns the whole checkpoint."),
+        ("message", "message", "What was odd, and where."),
+        ("resolution", "resolution", "What was done about it."),
+    )
+)
+"""Of the group `problems`."""
+
+FINDING_VARIABLES = tuple(
+    Variable(name, ("finding",), "text", long_name, description)
+    for name, long_name, description in (
+        ("id", "id", "Stable identifier of its kind."),
+        ("severity", "severity", "info, warning or critical; the most severe come first."),
+        ("optimizer", "optimizer", "Its name."),
+        ("title", "finding", "In one sentence, with the figures."),
+        ("why", "why it matters", ""),
+        ("action", "what to do", ""),
+        ("parameters", "parameters", "Those concerned, one a line, the worst first; empty: the optimizer as a whole."),
+        ("checkpoints", "checkpoints", "Those that show it, one a line."),
+        ("evidence", "evidence", "JSON: figures of parameters in checkpoints, the worst first."),
+        ("thresholds", "thresholds", "JSON: those that decided, with the source of each."),
+    )
+)
+"""Of the group `findings`."""
+
+FINDINGS = "findings"
+PROBLEMS = "problems"
+_RESERVED = frozenset({FINDINGS, PROBLEMS, *(v.name for v in ROOT_VARIABLES)})
+
+OPTIMIZER_VARIABLES = (*CHECKPOINT_VARIABLES, *PARAMETER_VARIABLES, *METRICS, *DISTRIBUTIONS, *AXES)
+"""Of an optimizer's group."""
+
+QUANTILE_NAMES = ("min", "q01", "q05", "q25", "median", "q75", "q95", "q99", "max")
+"""How the quantiles are called in a frame, after `effective_lr_`."""
+
+assert len(QUANTILE_NAMES) == len(QUANTILE_LEVELS)
+
+
+def group_names(optimizers: Iterable[str]) -> dict[str, str]:
+    """Each optimizer's group: its name with `.` for `/`; `_` is appended where the root already has that name."""
+    groups: dict[str, str] = {}
+    for name in optimizers:
+        group = name.replace("/", ".").strip(".") or "optimizer"
+        while group in _RESERVED or group in groups.values():
+            group += "_"
+        groups[name] = group
+    return groups

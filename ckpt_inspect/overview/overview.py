@@ -1,0 +1,185 @@
+"""What one checkpoint is, for someone who has never seen it: what is known, from where, and what is assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ckpt_inspect.checkpoint import Checkpoint, Problem
+from ckpt_inspect.errors import DamagedFileError, NotFoundError
+from ckpt_inspect.jsonable import jsonable
+from ckpt_inspect.sourced import Sourced
+from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states
+from ckpt_inspect.state.selection import Selection
+
+STATE_UNREADABLE = "state-unreadable"
+"""Code of the Problem of a checkpoint whose index can be read and whose values can't."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bytes on disk, and what they hold."""
+
+    weights: int
+    """Values of the parameters that the optimizers update."""
+    first_moments: int
+    second_moments: int
+    """AMSGrad's maxima and Adamax' norms included."""
+    other_tensors: int
+    """Everything else: frozen weights, statistics, averages, counters; all tensors where there is no optimizer."""
+    files: int
+    """All files of the checkpoint as they lie on disk: with index, graph and configuration, compressed or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownParameter:
+    """One row of the parameters' table."""
+
+    optimizer: str
+    """Empty for a tensor that no optimizer knows."""
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    slots: tuple[str, ...]
+    """Slot variables in the file, by our names (`first_moment`, ..)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownOptimizer:
+    """One optimizer, with the source of everything that was resolved."""
+
+    name: str
+    layout: str
+    rule: Sourced
+    """What the update formula is, and whether that was read."""
+    step: Sourced
+    hyperparameters: Mapping[str, Sourced]
+    parameters: int
+    """How many there are, before any selection."""
+    description: str
+    """What its state is good for, in one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What `show` shows."""
+
+    path: str
+    format: str
+    files: tuple[str, ...]
+    sizes: Sizes
+    optimizers: tuple[ShownOptimizer, ...]
+    parameters: tuple[ShownParameter, ...]
+    tensors: int
+    """How many tensors the file lists in all."""
+    description: str
+    """What the checkpoint is, in one sentence."""
+    problems: tuple[Problem, ...]
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether its values can't be read."""
+        return any(p.code == STATE_UNREADABLE for p in self.problems)
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as one JSON document."""
+        return jsonable(asdict(self))  # type: ignore[no-any-return]  # of a dict it makes a dict
+
+
+def overview(
+    checkpoint: Checkpoint,
+    *,
+    given: Mapping[str, Any] | None = None,
+    selection: Selection | None = None,
+) -> Overview:
+    """Describe an open checkpoint; reads scalars and metadata, no tensor of a parameter. Raises CkptInspectError."""
+    selection = selection or Selection()
+    unreadable: tuple[Problem, ...] = ()
+    try:
+        states = optimizer_states(checkpoint, given)
+    except (DamagedFileError, NotFoundError) as error:
+        if isinstance(error, NotFoundError) and not any(p.severity == "error" for p in checkpoint.problems):
+            raise  # what was asked for isn't there, rather than a shard: of one, the index lists names and shapes still
+        states = ()
+        unreadable = (
+            Problem(STATE_UNREADABLE, str(error), "names and shapes are shown as the index lists them", "error"),
+        )
+    known: set[str] = set()
+    sizes = dict.fromkeys(("weights", "first_moments", "second_moments"), 0)
+    parameters: list[ShownParameter] = []
+    for state in states:
+        for parameter in state.parameters.values():
+            keys = {"value": parameter.found.value, **parameter.found.slots}
+            for slot, key in keys.items():
+                if key is not None and key not in known:
+                    known.add(key)
+                    sizes[_KINDS.get(slot, "")] = sizes.get(_KINDS.get(slot, ""), 0) + checkpoint.spec(key).nbytes
+            slots = tuple(parameter.found.slots)
+            parameters.append(ShownParameter(state.name, parameter.name, parameter.shape, parameter.dtype, slots))
+    others = [spec for key, spec in checkpoint.tensors.items() if key not in known]
+    if not parameters:
+        parameters = [ShownParameter("", spec.name, spec.shape, spec.dtype, ()) for spec in others]
+    return Overview(
+        str(checkpoint.path),
+        checkpoint.format,
+        tuple(str(f) for f in checkpoint.files),
+        Sizes(
+            sizes["weights"], sizes["first_moments"], sizes["second_moments"],
+            sizes.get("", 0) + sum(spec.nbytes for spec in others), checkpoint.size_bytes,
+        ),
+        tuple(_shown(state) for state in states),
+        tuple(p for p in parameters if selection.has(p.name)),
+        len(checkpoint.tensors),
+        "a damaged checkpoint: what its index lists can be shown" if unreadable else _description(states),
+        tuple(dict.fromkeys((*unreadable, *checkpoint.problems, *(p for s in states for p in s.problems)))),
+    )  # fmt: skip
+
+
+_KINDS = {
+    "value": "weights",
+    "first_moment": "first_moments",
+    "second_moment": "second_moments",
+    "max_second_moment": "second_moments",
+    "infinity_norm": "second_moments",
+}
+
+
+def _shown(state: OptimizerState) -> ShownOptimizer:
+    """Of an optimizer without a formula here (sgd) only what is known: it may well have no betas at all."""
+    hyperparameters = {n: v for n, v in state.hyperparameters.items() if state.update_rule is not None or v.is_known}
+    return ShownOptimizer(
+        state.name, state.layout, state.rule_source, state.step, hyperparameters, len(state.parameters),
+        _state_description(state),
+    )  # fmt: skip
+
+
+def _state_description(state: OptimizerState) -> str:
+    """Whether effective learning rates can be had from it, and if not, why."""
+    if state.absence is not None:
+        return f"no moments: {state.absence}"
+    if state.step.value == 0:
+        return f"{state.rule} before its first update: the moments are there and still zero"
+    # A weight decay of 0 because the rule has none is no assumption
+    assumed = [n for n, value in state.hyperparameters.items() if value.source == "default" and value.value]
+    unknown = [name for name, value in state.hyperparameters.items() if value.source == "unknown"]
+    if state.step.value is None and state.step.source == "unknown":
+        unknown.append("step")
+    if state.rule_source.is_assumed:
+        assumed.insert(0, f"rule = {state.rule}")
+    parts = []
+    if assumed:
+        parts.append(f"assumed, nothing in the file says so: {', '.join(assumed)}")
+    if unknown:
+        parts.append(f"not known: {', '.join(unknown)}")
+    return "; ".join(parts) or "nothing is assumed: every value is in the checkpoint or lies with it"
+
+
+def _description(states: tuple[OptimizerState, ...]) -> str:
+    if not states:
+        return "weights only: it holds no optimizer's state, so there are no effective learning rates to reconstruct"
+    analysable = [s for s in states if s.update_rule is not None and s.step.value != 0 and s.parameters]
+    names = ", ".join(f"{s.name} ({s.rule})" for s in states)
+    if not analysable:
+        return f"no optimizer in it has an effective learning rate to reconstruct: {names}"
+    return f"{len(states)} optimizer{'s' if len(states) > 1 else ''}: {names}"

@@ -1,0 +1,1 @@
+"""Results in; text, figures, pages and files out."""

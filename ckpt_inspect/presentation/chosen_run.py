@@ -1,0 +1,42 @@
+"""A run of which only some parameters are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ckpt_inspect.findings import Finding
+from ckpt_inspect.runs.analyses import Analyses
+from ckpt_inspect.state.selection import Selection
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class ChosenRun:
+    """A run of which only some parameters are looked at."""
+
+    def __init__(self, run: Analyses, selection: Selection) -> None:
+        self._run = run
+        self._selection = selection
+
+    @property
+    def run(self) -> str:
+        """The run's name."""
+        return self._run.run
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The run's findings that concern a chosen parameter, or an optimizer as a whole."""
+        return tuple(f for f in self._run.findings if not f.parameters or any(map(self._selection.has, f.parameters)))
+
+    def __len__(self) -> int:
+        return len(self._run)
+
+    def to_frame(self, kind: str = "parameters", checkpoints: Sequence[int] | None = None) -> DataFrame:
+        """As the run's own, with the rows of the chosen parameters."""
+        frame = self._run.to_frame(kind, checkpoints)
+        if "parameter" not in frame:
+            return frame
+        chosen: DataFrame = frame[[self._selection.has(name) for name in frame["parameter"]]].reset_index(drop=True)
+        return chosen

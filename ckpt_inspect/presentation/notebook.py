@@ -1,0 +1,169 @@
+"""How results show themselves in a notebook: tables as HTML, figures by name.
+
+Everything in a table is text out of files that others made: it is escaped, and what can't be printed becomes a mark.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from ckpt_inspect.errors import RequestError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ckpt_inspect.comparison.differences import Diff
+    from ckpt_inspect.presentation.chosen_run import ChosenRun
+    from ckpt_inspect.presentation.plots import Chapter, FigureKind, RunFrames
+    from ckpt_inspect.presentation.tables import Column, Table
+    from ckpt_inspect.runs.analyses import Analyses
+
+T = TypeVar("T")
+
+MOST_ROWS = 30
+"""Of a table that are shown; the frame has them all."""
+
+_STYLE = (
+    # Colours with an alpha: they suit light and dark pages alike
+    "<style>"
+    ".ckpt-inspect{font-variant-numeric:tabular-nums;overflow-x:auto}"
+    ".ckpt-inspect table{border-collapse:collapse;margin:.2em 0 .8em}"
+    ".ckpt-inspect caption{caption-side:top;text-align:left;font-weight:600;padding:.2em 0;color:inherit}"
+    ".ckpt-inspect th,.ckpt-inspect td{padding:.15em .7em .15em 0;text-align:right;white-space:nowrap;border:0}"
+    ".ckpt-inspect .l{text-align:left}"
+    ".ckpt-inspect .w{white-space:normal;min-width:16em}"
+    ".ckpt-inspect thead th{border-bottom:1px solid rgba(128,128,128,.5);font-weight:600}"
+    ".ckpt-inspect tbody tr:nth-child(even){background:rgba(128,128,128,.08)}"
+    ".ckpt-inspect p{margin:-.5em 0 .9em;opacity:.7;font-size:90%}"
+    "</style>"
+)
+_LONG = 60
+"""Characters from which on a column's texts are wrapped."""
+
+
+# --- tables
+
+
+def run_html(run: Analyses) -> str:
+    """A run: what it is, what in it is amiss, and its parameters in the newest checkpoint and over the run."""
+    from ckpt_inspect.presentation.tables import finding_tables, run_tables
+
+    head, *rest = run_tables(run)
+    amiss = [finding for finding in run.findings if finding.severity.word != "info"]
+    return _page((head, *finding_tables(amiss), *rest))
+
+
+def diff_html(diff: Diff) -> str:
+    """A diff: what changed, most first."""
+    from ckpt_inspect.presentation.tables import diff_tables
+
+    return _page(diff_tables(diff))
+
+
+def _page(tables: Iterable[Table]) -> str:
+    return f'{_STYLE}<div class="ckpt-inspect">{"".join(map(_table, tables))}</div>'
+
+
+def _table(table: Table) -> str:
+    classes = [_class(column, [row[i] for row in table.rows]) for i, column in enumerate(table.columns)]
+    caption = f"<caption>{_text(table.title)}</caption>" if table.title else ""
+    head = "".join(f"<th{c}>{_text(column.title)}</th>" for column, c in zip(table.columns, classes, strict=True))
+    has_head = any(column.title for column in table.columns)
+    rows = (
+        "".join(f"<td{c}>{_text(cell)}</td>" for cell, c in zip(row, classes, strict=True))
+        for row in table.rows[:MOST_ROWS]
+    )
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    left_out = len(table.rows) - MOST_ROWS
+    notes = [f"{left_out} more rows: .to_frame() has them all"] if left_out > 0 else []
+    notes += [table.note] if table.note else []
+    note = f"<p>{_text('; '.join(notes))}</p>" if notes else ""
+    return f"<table>{caption}{f'<thead><tr>{head}</tr></thead>' if has_head else ''}<tbody>{body}</tbody></table>{note}"
+
+
+def _class(column: Column, cells: Sequence[str]) -> str:
+    classes = ["l"] if column.justify == "left" else []
+    classes += ["w"] if any(len(cell) > _LONG for cell in cells) else []
+    return f' class="{" ".join(classes)}"' if classes else ""
+
+
+def _text(text: str) -> str:
+    return html.escape("".join(c if c.isprintable() else "\ufffd" for c in text))
+
+
+# --- figures
+
+
+def run_figure(
+    run: Analyses,
+    name: str,
+    optimizer: str | None,
+    include: Iterable[str] | None,
+    exclude: Iterable[str] | None,
+) -> Figure:
+    """A report's figure of one optimizer; see `Analyses.plot`."""
+    from ckpt_inspect.presentation.chosen_run import ChosenRun
+    from ckpt_inspect.presentation.plots import FIGURES, RunFrames, chapters
+    from ckpt_inspect.state.selection import Selection
+
+    kind = _chosen({kind.id: kind for kind in FIGURES}, name)
+    chosen = ChosenRun(run, Selection.of(include, exclude))
+    frames = RunFrames(run.run, chosen.to_frame())
+    if not len(frames.parameters):
+        raise RequestError("there is nothing to draw: no parameter with moments, or none of a name that was included")
+    chapter = _of_optimizer({chapter.optimizer: chapter for chapter in chapters([frames])}, optimizer)
+    if kind.needs != "parameters":
+        (chapter,) = (
+            c for c in chapters([_with_needed(frames, kind, chosen, chapter)]) if c.optimizer == chapter.optimizer
+        )
+    reason = kind.reason_to_omit(chapter)
+    if reason is not None:
+        raise RequestError(f"there is no figure {kind.id} of optimizer {chapter.optimizer}: {reason}")
+    return _shown(kind.plot(chapter))
+
+
+def diff_figure(diff: Diff, name: str, name_a: str, name_b: str) -> Figure:
+    """A figure of what changed between what is called `name_a` and `name_b`; see `Diff.plot`."""
+    from ckpt_inspect.presentation.plots import plot_change_by_rate, plot_diff
+
+    plot = _chosen({"changes": plot_diff, "change-by-rate": plot_change_by_rate}, name)
+    return _shown(plot(diff.to_frame(), name_a, name_b))
+
+
+def _chosen(figures: Mapping[str, T], name: str) -> T:
+    figure = figures.get(name.replace("_", "-"))
+    if figure is None:
+        raise RequestError(f"there is no figure {name!r}: there are {', '.join(figures)}")
+    return figure
+
+
+def _of_optimizer(of: Mapping[str, Chapter], name: str | None) -> Chapter:
+    if name is None and len(of) == 1:
+        return next(iter(of.values()))
+    if name is None:
+        raise RequestError(f"the run has {len(of)} optimizers, say which: optimizer={' or '.join(map(repr, of))}")
+    if name not in of:
+        raise RequestError(f"there is no optimizer {name!r} with moments: there are {', '.join(of)}")
+    return of[name]
+
+
+def _with_needed(frames: RunFrames, kind: FigureKind, run: ChosenRun, chapter: Chapter) -> RunFrames:
+    """The frames with bins or elements, of no more checkpoints than are drawn, for there are many of each."""
+    from ckpt_inspect.presentation.plots import RunFrames, chosen_checkpoints
+    from ckpt_inspect.presentation.report import MOST_SAMPLED
+
+    (of_optimizer,) = chapter.runs
+    most = {"most": MOST_SAMPLED} if kind.needs == "sample" else {}
+    chosen = [int(of_optimizer.indices[at]) for at in chosen_checkpoints(len(of_optimizer.indices), **most)]
+    return RunFrames(frames.name, frames.parameters, **{kind.needs: run.to_frame(kind.needs, chosen)})
+
+
+def _shown(figure: Figure) -> Figure:
+    """The figure, which notebooks show without pyplot having been imported."""
+    from ckpt_inspect.presentation.report import rendered
+
+    setattr(figure, "_repr_png_", functools.partial(rendered, figure))  # noqa: B010 - no attribute that Figure declares
+    return figure

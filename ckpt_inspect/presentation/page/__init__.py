@@ -1,0 +1,8 @@
+"""A report as one HTML page: frames, findings and figures in, text out; nothing here opens or writes a file."""
+
+from __future__ import annotations
+
+from ckpt_inspect.presentation.page.contents import Contents, MissingFigure, PageFigure, PageRun, Picture
+from ckpt_inspect.presentation.page.document import page_html
+
+__all__ = ["Contents", "MissingFigure", "PageFigure", "PageRun", "Picture", "page_html"]

@@ -1,0 +1,107 @@
+"""A report's contents to one HTML document that needs no other file and no network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib.resources import files
+
+from ckpt_inspect.presentation.page.anchors import Anchors
+from ckpt_inspect.presentation.page.contents import Contents
+from ckpt_inspect.presentation.page.definitions import definitions
+from ckpt_inspect.presentation.page.figure_cards import figure_cards
+from ckpt_inspect.presentation.page.finding_cards import finding_cards
+from ckpt_inspect.presentation.page.hyperparameter_tables import hyperparameter_tables
+from ckpt_inspect.presentation.page.markup import Html, element
+from ckpt_inspect.presentation.page.overview import overview, title_of
+from ckpt_inspect.presentation.page.parameter_table import parameter_table
+from ckpt_inspect.presentation.page.problem_list import problem_list
+from ckpt_inspect.presentation.page.series import optimizer_series
+
+_SECTIONS = (
+    ("analysed", "Overview"),
+    ("findings", "Findings"),
+    ("figures", "Figures"),
+    ("parameters", "Parameters"),
+    ("hyperparameters", "Hyperparameters"),
+    ("definitions", "Definitions"),
+    ("problems", "Problems"),
+)
+
+
+def page_html(contents: Contents) -> str:
+    """The document's text, to be written as UTF-8; the same contents give the same text."""
+    series = [s for run in contents.runs for s in optimizer_series(run.name, run.parameters)]
+    anchors = Anchors.of(contents, series)
+    several_runs = len(contents.runs) > 1
+    main = element(
+        "main",
+        overview(contents, series, anchors),
+        finding_cards(contents, anchors),
+        figure_cards(contents, anchors),
+        parameter_table(contents, series, anchors) if series else _no_parameters(),
+        hyperparameter_tables(series, anchors, several_runs=several_runs),
+        definitions(anchors),
+        problem_list(contents),
+        id="main",
+    )
+    title = f"Effective learning rates of {title_of(contents)}"
+    # The script comes first in the body's end: what it needs stands above it
+    body = element("body", _header(contents), element("div", _navigation(), main, class_="columns"), _footer(contents),
+                   element("script", Html(_asset("page.js"))))  # fmt: skip
+    return "<!DOCTYPE html>\n" + element("html", _head(title), body, lang="en") + "\n"
+
+
+def _head(title: str) -> Html:
+    style, script = _asset("page.css"), _asset("page.js")
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return element(
+        "head",
+        element("meta", charset="utf-8"),
+        Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("meta", name="referrer", content="no-referrer"),
+        # A browser asks for /favicon.ico where the page names no icon
+        element("link", rel="icon", href="data:,"),
+        element("title", title),
+        element("style", Html(style)),
+    )
+
+
+def _header(contents: Contents) -> Html:
+    toggle = element("button", "Dark", type="button", id="theme", hidden=True, aria_pressed="false")
+    return element(
+        "header",
+        element("a", "Skip to the contents", href="#main", class_="skip"),
+        element("div", element("p", "ckpt-inspect report", class_="kicker"),
+                element("h1", "Effective learning rates of ", element("span", title_of(contents)))),
+        toggle,
+        class_="top",
+    )  # fmt: skip
+
+
+def _navigation() -> Html:
+    links = [element("li", element("a", text, href=f"#{anchor}")) for anchor, text in _SECTIONS]
+    return element("nav", element("ul", links), aria_label="Sections")
+
+
+def _footer(contents: Contents) -> Html:
+    return element("footer", element("p", f"Made by ckpt-inspect {contents.version}. This page needs no network."))
+
+
+def _no_parameters() -> Html:
+    heading = element("h2", "Parameters", id="parameters-heading")
+    return element("section", heading, element("p", "There are none."), id="parameters")
+
+
+def _asset(name: str) -> str:
+    return (files("ckpt_inspect.presentation.page") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """What a content security policy knows an inline style or script by."""
+    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii") + "'"

@@ -1,0 +1,139 @@
+"""The page's beginning: what was analysed, and what its central number is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ckpt_inspect.findings.explanations import EXPLANATIONS, NOTATION
+from ckpt_inspect.presentation.page.anchors import Anchors
+from ckpt_inspect.presentation.page.contents import Contents, PageRun
+from ckpt_inspect.presentation.page.markup import Html, element
+from ckpt_inspect.presentation.page.series import OptimizerSeries, floats
+from ckpt_inspect.presentation.tables.wording import bytes_text, counted, figure
+
+SOURCES = {
+    "checkpoint": "read from the checkpoint",
+    "config": "read from the configuration",
+    "graph": "read from the graph",
+    "inferred": "inferred from the state",
+    "given": "given by the caller",
+    "default": "assumed: the implementation's default",
+    "unknown": "unknown",
+}
+"""What each kind of source is to a person."""
+
+
+_KINDS = dict.fromkeys(("parameters", "elements", "checkpoints", "steps"), "number")
+
+
+def overview(contents: Contents, series: Sequence[OptimizerSeries], anchors: Anchors) -> Html:
+    """What was analysed, a table of the optimizers; and what an effective learning rate is."""
+    return element(
+        "section",
+        element("h2", "What was analysed", id="analysed-heading"),
+        [_run_facts(run) for run in contents.runs],
+        _optimizers(series, several_runs=len(contents.runs) > 1),
+        _definition(anchors),
+        id="analysed",
+        aria_labelledby="analysed-heading",
+    )
+
+
+def _run_facts(run: PageRun) -> Html:
+    table = run.checkpoints
+    count = len(table)
+    facts: list[tuple[str, str | Html]] = [("run", element("strong", run.name))]
+    names = [str(name) for name in table["checkpoint"]] if "checkpoint" in table else []
+    between = "" if count < 2 or not names else f": {names[0]} to {names[-1]}"
+    facts.append(("checkpoints", f"{count:,}{between}" if count != 1 or not names else names[0]))
+    for column, what in (("format", "format"), ("layout", "layout")):
+        if column in table:
+            facts.append((what, ", ".join(dict.fromkeys(str(text) for text in table[column] if text)) or "unknown"))
+    if "size_bytes" in table and count:
+        total = float(np.nansum(np.maximum(floats(table["size_bytes"]), 0)))
+        facts.append(("on disk", f"{bytes_text(int(total))}{' together' if count > 1 else ''}"))
+    items = [element("div", element("dt", name), element("dd", value)) for name, value in facts]
+    return element("dl", items, class_="facts")
+
+
+def _optimizers(series: Sequence[OptimizerSeries], *, several_runs: bool) -> Html:
+    heads = ["optimizer", "update rule", "parameters", "elements", "checkpoints", "steps", "learning rate α"]
+    if several_runs:
+        heads.insert(0, "run")
+    rows = []
+    for s in series:
+        sizes = s.newest_values("size")
+        cells = [
+            element("th", s.optimizer, scope="row"),
+            element("td", _text(s, "rule")),
+            element("td", f"{len(s.parameters):,}", class_="number"),
+            element("td", f"{np.nansum(sizes):,.0f}", class_="number"),
+            element("td", f"{len(s.heads):,}", class_="number"),
+            element("td", _steps(s), class_="number"),
+            element("td", rate_text(s)),
+        ]
+        rows.append(element("tr", [element("td", s.run), *cells] if several_runs else cells))
+    if not rows:
+        return element("p", "No optimizer with moments was found.", class_="note")
+    table = element(
+        "table",
+        element("caption", "Optimizers", class_="visually-hidden"),
+        element("thead", element("tr", [element("th", head, scope="col", class_=_KINDS.get(head)) for head in heads])),
+        element("tbody", rows),
+    )
+    return element("div", table, class_="scroll", tabindex=0, role="region", aria_label="Optimizers")
+
+
+def _definition(anchors: Anchors) -> Html:
+    e = EXPLANATIONS["effective_lr"]
+    return element(
+        "div",
+        element("h3", "What an effective learning rate is"),
+        element("p", e.reading),
+        element("p", element("code", e.formula), class_="formula"),
+        element("p", "Notation: ", NOTATION, ". ", element("a", "All definitions", href="#definitions"), class_="note"),
+        class_="card definition",
+    )
+
+
+def rate_text(s: OptimizerSeries) -> Html:
+    """The nominal learning rate over the run, and where it comes from."""
+    rates = floats(s.heads["learning_rate"])
+    rates = rates[~np.isnan(rates)]
+    sources = [SOURCES.get(text, text) for text in s.distinct("learning_rate_source")]
+    if not rates.size:
+        return element("span", badge("unknown"), element("span", " E/α is shown", class_="note"))
+    value = figure(float(rates[0]))
+    if np.ptp(rates) > 1e-9 * abs(float(rates[0])):
+        value = f"{value} → {figure(float(rates[-1]))}"
+    return element("span", value, " ", element("span", "(" + ", ".join(sources) + ")", class_="note"))
+
+
+def badge(source: str) -> Html:
+    """The kind of source, in the colour of how far it can be trusted."""
+    return element("span", source, class_=f"badge source-{source if source in SOURCES else 'unknown'}")
+
+
+def _steps(s: OptimizerSeries) -> str:
+    steps = s.steps[~np.isnan(s.steps)]
+    if not steps.size:
+        return "unknown"
+    return f"{steps[0]:,.0f}" if len(s.steps) == 1 else f"{steps[0]:,.0f} to {steps[-1]:,.0f}"
+
+
+def _text(s: OptimizerSeries, column: str) -> str:
+    return ", ".join(filter(None, s.distinct(column))) or "unknown"
+
+
+def title_of(contents: Contents) -> str:
+    """What the page is called."""
+    names = [run.name for run in contents.runs]
+    return names[0] if len(names) == 1 else f"{counted(len(names), 'run')}: {', '.join(names)}"
+
+
+def number(value: float) -> str:
+    """A number as it was configured: up to six digits; `unknown` for NaN."""
+    return "unknown" if math.isnan(value) else f"{value:.6g}"

@@ -1,0 +1,128 @@
+"""Frames to figures, one file each; `FIGURES` is the order in which a report shows them.
+
+A plot function neither reads nor saves: it takes a `Chapter` (one optimizer's results, made from frames by `chapters`)
+and gives a `matplotlib.figure.Figure` that belongs to no window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ckpt_inspect.presentation.plots import distributions, elements, layers_by_step, over_run, shares, update_to_weight
+from ckpt_inspect.presentation.plots.change_by_rate import plot_change_by_rate
+from ckpt_inspect.presentation.plots.changes import plot_diff
+from ckpt_inspect.presentation.plots.chapter import Chapter, RunFrames, chapters, chosen_checkpoints
+from ckpt_inspect.presentation.plots.distributions import plot_distributions
+from ckpt_inspect.presentation.plots.elements import plot_elements
+from ckpt_inspect.presentation.plots.layers_by_step import plot_layers_by_step
+from ckpt_inspect.presentation.plots.over_run import plot_effective_lr
+from ckpt_inspect.presentation.plots.shares import plot_shares
+from ckpt_inspect.presentation.plots.update_to_weight import plot_update_to_weight
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "FIGURES", "Chapter", "FigureKind", "RunFrames", "chapters", "chosen_checkpoints", "plot_change_by_rate",
+    "plot_diff", "plot_distributions", "plot_effective_lr", "plot_elements", "plot_layers_by_step", "plot_shares",
+    "plot_update_to_weight",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class FigureKind:
+    """A figure of every report."""
+
+    id: str
+    """Stable, in kebab-case; files and links are named by it."""
+    question: str
+    """What the figure answers; its title."""
+    caption: str
+    """How to read it, for a page that shows it."""
+    plot: Callable[[Chapter], Figure]
+    metrics: tuple[str, ...]
+    """The variables that it shows; findings say by these where they can be seen."""
+    needs: str = "parameters"
+    """The kind of frame without which there is nothing to draw: `parameters`, `histogram` or `sample`."""
+    needs_series: bool = False
+    """Whether it takes more than one checkpoint."""
+    column: str = ""
+    """A column that has to hold something above 0 anywhere; empty: none has to."""
+    reason_without_column: str = ""
+    """Why it may hold nothing, in half a sentence."""
+
+    def reason_to_omit(self, chapter: Chapter) -> str | None:
+        """Why this chapter can't have the figure, in one sentence; None if it can."""
+        if self.needs_series and not chapter.is_series:
+            return "it shows a run, and there is one checkpoint"
+        if not chapter.has_learning_rates:
+            return "no effective learning rate is defined: no update has been applied, or the rule has none"
+        has_frame = {
+            "parameters": True,
+            "histogram": any(run.histogram is not None and len(run.histogram) for run in chapter.runs),
+            "sample": any(run.sample is not None and len(run.sample) for run in chapter.runs),
+        }
+        if not has_frame[self.needs]:
+            return f"the store holds no {self.needs} of effective learning rates"
+        if self.column and not any(bool((run.column(self.column) > 0).any()) for run in chapter.runs):
+            return self.reason_without_column
+        return None
+
+
+FIGURES = (
+    FigureKind(
+        "effective-lr",
+        over_run.QUESTION,
+        "The factor by which Adam multiplies the bias-corrected first moment of each element: its median over a "
+        "layer's touched elements, and the bands that hold half and nine tenths of them, against the nominal rate.",
+        plot_effective_lr,
+        ("effective_lr", "effective_lr_mean", "learning_rate"),
+    ),
+    FigureKind(
+        "layers-by-step",
+        layers_by_step.QUESTION,
+        "Every parameter is a row, every checkpoint a column; the colour is the median effective learning rate.",
+        plot_layers_by_step,
+        ("effective_lr",),
+        needs_series=True,
+    ),
+    FigureKind(
+        "distributions",
+        distributions.QUESTION,
+        "How the effective learning rates of a layer's touched elements are distributed; a wide ridge is a layer in "
+        "which Adam adapts much, a narrow one a layer that plain gradient descent would treat alike.",
+        plot_distributions,
+        ("effective_lr", "effective_lr_histogram"),
+        needs="histogram",
+    ),
+    FigureKind(
+        "update-to-weight",
+        update_to_weight.QUESTION,
+        "The norm of the last update over the norm of the weights: about a thousandth is usual, more than a "
+        "hundredth is too fast, less than a ten-thousandth hardly learns.",
+        plot_update_to_weight,
+        ("update_to_weight", "update_rms", "weight_rms"),
+        column="update_to_weight",
+        reason_without_column="the size of the updates is not known, as without the learning rate, or they are all 0",
+    ),
+    FigureKind(
+        "elements",
+        elements.QUESTION,
+        "The effective learning rates of single elements, the same in every checkpoint.",
+        plot_elements,
+        ("effective_lr_sample", "second_moment_sample"),
+        needs="sample",
+        needs_series=True,
+    ),
+    FigureKind(
+        "shares",
+        shares.QUESTION,
+        "Shares of elements that no gradient ever reached, whose step epsilon sets rather than the gradients, and "
+        "whose update is lost in the weights' rounding.",
+        plot_shares,
+        ("untouched", "untouched_rows", "epsilon_dominated", "lost_in_rounding"),
+    ),
+)
+"""In the order in which a report shows them."""

@@ -1,0 +1,345 @@
+"""One optimizer's results, of one run or several, as arrays that are ready to be drawn.
+
+All statistics that figures show are done here, so that a plot function only places what it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ckpt_inspect.errors import RequestError
+from ckpt_inspect.presentation.plots import style
+from ckpt_inspect.presentation.plots.names import Group, group_by_structure, shorten
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Floats = NDArray[np.float64]
+
+KNOTS = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
+"""Levels of the quantiles that a store holds of each parameter's effective learning rate."""
+KNOT_COLUMNS = tuple(
+    f"effective_lr_{name}" for name in ("min", "q01", "q05", "q25", "median", "q75", "q95", "q99", "max")
+)
+"""Their columns in a frame of kind `parameters`, in the same order."""
+
+COLUMNS = (*KNOT_COLUMNS, "size", "untouched", "epsilon_dominated", "lost_in_rounding", "update_to_weight")
+"""Columns of such a frame that figures are drawn from."""
+
+_SOURCES = {
+    "checkpoint": "read from the checkpoint",
+    "config": "read from the configuration",
+    "graph": "read from the graph",
+    "inferred": "inferred from the state",
+    "given": "given by the caller",
+    "default": "assumed, the implementation's default",
+    "unknown": "unknown",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunFrames:
+    """The tidy frames of one run, as `Analyses.to_frame(kind)` gives them."""
+
+    name: str
+    """The run's name, for people; unique among the runs drawn together."""
+    parameters: DataFrame
+    """Kind `parameters`: one row per checkpoint, optimizer and parameter."""
+    histogram: DataFrame | None = None
+    """Kind `histogram`: non-empty bins; of a few checkpoints is enough (`chosen_checkpoints`)."""
+    sample: DataFrame | None = None
+    """Kind `sample`: the same elements in every checkpoint; of some hundreds of checkpoints is enough."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's results of one optimizer: K checkpoints in training order by P parameters of the chapter."""
+
+    name: str
+    rule: str
+    checkpoints: tuple[str, ...]
+    indices: Floats
+    """(K,) `checkpoint_index`."""
+    steps: Floats
+    """(K,) updates applied; NaN where not known."""
+    learning_rate: Floats
+    """(K,) nominal rate of the last update; NaN where not known."""
+    is_relative: NDArray[np.bool_]
+    """(K,) whether the frame holds E/α, because α is not known there."""
+    learning_rate_sources: tuple[str, ...]
+    """Distinct sources over the run, in order of appearance."""
+    columns: Mapping[str, Floats]
+    """Column -> (K, P), NaN where the frame has no row."""
+    histogram: DataFrame | None
+    sample: DataFrame | None
+
+    def column(self, name: str) -> Floats:
+        """(K, P) values of a column of the frame; all NaN where the frame lacks it."""
+        if name in self.columns:
+            return self.columns[name]
+        return np.full(next(iter(self.columns.values())).shape, np.nan)
+
+    @cached_property
+    def sampled(self) -> NDArray[np.intp]:
+        """Positions of the checkpoints that `sample` covers, ascending."""
+        if self.sample is None:
+            return np.empty(0, dtype=np.intp)
+        return np.flatnonzero(np.isin(self.indices, self.sample["checkpoint_index"].unique()))
+
+    @cached_property
+    def sample_rows(self) -> Mapping[str, NDArray[np.intp]]:
+        """Parameter -> its rows in `sample`."""
+        if self.sample is None:
+            return {}
+        rows = self.sample.groupby("parameter", observed=True).indices
+        return {str(name): np.asarray(of_name) for name, of_name in rows.items()}
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One optimizer over one or several runs: what each figure of a report is drawn from."""
+
+    optimizer: str
+    parameters: tuple[str, ...]
+    """Names, in the order of the frames: the model's own."""
+    runs: tuple[Run, ...]
+
+    @cached_property
+    def is_series(self) -> bool:
+        """Whether any run has more than one checkpoint, so that there is something to draw over the run."""
+        return any(len(run.checkpoints) > 1 for run in self.runs)
+
+    @cached_property
+    def has_learning_rates(self) -> bool:
+        """Whether any parameter has an effective learning rate in any checkpoint."""
+        return any(bool(np.isfinite(run.column("effective_lr_median")).any()) for run in self.runs)
+
+    @cached_property
+    def is_relative(self) -> bool:
+        """Whether E/α is drawn in place of E, because α is not known everywhere."""
+        return any(bool(run.is_relative.any()) for run in self.runs)
+
+    @cached_property
+    def has_steps(self) -> bool:
+        """Whether steps are known and rise in every run; otherwise checkpoints are drawn by their index."""
+        return all(
+            not np.isnan(run.steps).any() and (len(run.steps) < 2 or bool((np.diff(run.steps) > 0).all()))
+            for run in self.runs
+        )
+
+    def x(self, run: Run) -> Floats:
+        """(K,) positions of the run's checkpoints on the horizontal axis."""
+        return run.steps if self.has_steps else run.indices
+
+    @property
+    def x_label(self) -> str:
+        """What the horizontal axis of a run shows, with its unit."""
+        if self.has_steps:
+            return "step (updates applied)"
+        known = any(not np.isnan(run.steps).all() for run in self.runs)
+        return f"checkpoint (in training order; steps {'do not rise throughout' if known else 'not known'})"
+
+    @property
+    def lr_symbol(self) -> str:
+        """`E`, or `E/α` where the nominal rate is not known."""
+        return "E/α" if self.is_relative else "E"
+
+    @property
+    def lr_label(self) -> str:
+        """The axis label of effective learning rates, with their unit: E multiplies a gradient's average."""
+        if self.is_relative:
+            return "E/α, effective over nominal learning rate (per unit of gradient)"
+        return "effective learning rate E (weight change per unit of gradient)"
+
+    def effective_lr(self, run: Run, column: str) -> Floats:
+        """(K, P) of a column of effective learning rates, as E, or as E/α throughout where `is_relative`.
+
+        NaN where it is zero (α was), which no logarithmic axis can show.
+        """
+        values = self.scaled(run.column(column), run)
+        positive: Floats = np.where(values > 0, values, np.nan)
+        return positive
+
+    def scaled(self, values: Floats, run: Run, positions: Any = slice(None)) -> Floats:
+        """Effective learning rates (K, n) in the chapter's unit; `positions`: of those checkpoints alone, or of one."""
+        if not self.is_relative:
+            return values
+        divisor = np.where(run.is_relative, 1.0, run.learning_rate)
+        scaled: Floats = values / divisor[positions][..., None]
+        return scaled
+
+    def groups(self, limit: int, width: int = 34) -> tuple[Group, ...]:
+        """The parameters in at most `limit` groups by the model's structure."""
+        return group_by_structure(self.names, limit, width)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The parameters' names as they can be written on a page."""
+        return tuple(style.printable(name) for name in self.parameters)
+
+    def quantiles(self, run: Run, group: Group, levels: Sequence[float]) -> Floats:
+        """(K, len(levels)) quantiles of E over all touched elements of the group's parameters.
+
+        One parameter: its own, as stored. Several: of the mixture of their distributions, each taken as log-linear
+        between its stored quantiles and weighted by its touched elements.
+        """
+        members = list(group.members)
+        if len(members) == 1 and all(level in KNOTS for level in levels):
+            own = [KNOT_COLUMNS[KNOTS.index(level)] for level in levels]
+            return np.stack([self.effective_lr(run, column)[:, members[0]] for column in own], axis=1)
+        knots = np.stack([self.effective_lr(run, column)[:, members] for column in KNOT_COLUMNS], axis=2)
+        untouched = np.nan_to_num(run.column("untouched")[:, members])
+        weights = np.nan_to_num(run.column("size")[:, members]) * (1 - untouched)
+        return mixture_quantiles(knots, weights, levels)
+
+    @property
+    def subtitle(self) -> tuple[str, ...]:
+        """What was analysed: run, optimizer, rule, nominal learning rate and where it comes from."""
+        runs = self.runs
+        names = f"run {shorten(runs[0].name, 60)}" if len(runs) == 1 else f"{len(runs)} runs"
+        rules = " / ".join(dict.fromkeys(run.rule for run in runs))
+        parts = [names, f"optimizer {shorten(style.printable(self.optimizer), 60)}", f"rule {rules}"]
+        if len({_rate_text(run) for run in runs}) == 1:
+            parts.append(_rate_text(runs[0]))
+        else:
+            parts.extend(f"{shorten(run.name, 40)}: {_rate_text(run)}" for run in runs)
+        if not self.is_series:
+            steps = dict.fromkeys(run.steps[-1] if run.steps.size else np.nan for run in runs)
+            known = [f"{step:.0f}" for step in steps if not np.isnan(step)]
+            parts.insert(1, f"step{'s' if len(known) > 1 else ''} {', '.join(known)}" if known else "step not known")
+        return tuple(parts)
+
+
+def _rate_text(run: Run) -> str:
+    sources = ", ".join(_SOURCES.get(source, source) for source in run.learning_rate_sources)
+    rates = run.learning_rate[~np.isnan(run.learning_rate)]
+    if not rates.size:
+        return "learning rate α not known"
+    first, last = style.number(rates[0]), style.number(rates[-1])
+    value = first if np.ptp(rates) <= 1e-9 * abs(rates[0]) else f"{first} → {last}"
+    return f"learning rate α {value} ({sources})"
+
+
+def mixture_quantiles(knots: Floats, weights: Floats, levels: Sequence[float]) -> Floats:
+    """(K, L) quantiles of the mixture of G distributions in each of K checkpoints.
+
+    `knots` (K, G, 9): positive values at the levels `KNOTS`, ascending, NaN where a member has none; `weights` (K, G).
+    Found by bisection of the mixture's distribution function in log space, to 2⁻³⁰ of the range.
+    """
+    valid = np.isfinite(knots).all(axis=2) & (knots > 0).all(axis=2) & (weights > 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        logs = np.where(valid[:, :, None], np.log(knots), 0.0)
+    weights = np.where(valid, weights, 0.0)
+    total = weights.sum(axis=1)
+    share = weights / np.where(total > 0, total, 1.0)[:, None]
+    count, quantiles = logs.shape[0], len(levels)
+    wanted = np.broadcast_to(np.asarray(levels, dtype=float), (count, quantiles))
+    low = np.repeat(np.where(valid, logs[:, :, 0], np.inf).min(axis=1, initial=np.inf)[:, None], quantiles, axis=1)
+    high = np.repeat(np.where(valid, logs[:, :, -1], -np.inf).max(axis=1, initial=-np.inf)[:, None], quantiles, axis=1)
+    empty = total <= 0
+    low[empty], high[empty] = 0.0, 0.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        below = _mixture_share(logs, share, middle) < wanted
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    result: Floats = np.exp(high)
+    result[empty] = np.nan
+    return result
+
+
+def _mixture_share(logs: Floats, share: Floats, at: Floats) -> Floats:
+    """(K, L) share of the mixture that is at most `at` (K, L)."""
+    below = np.zeros(at.shape)
+    for piece in range(len(KNOTS) - 1):
+        start, width = logs[:, None, :, piece], np.diff(logs[:, :, piece : piece + 2], axis=2)[:, None, :, 0]
+        position = at[:, :, None] - start
+        with np.errstate(invalid="ignore", divide="ignore"):
+            part = np.where(width > 0, np.clip(position / width, 0.0, 1.0), position >= 0)
+        below += (KNOTS[piece + 1] - KNOTS[piece]) * np.einsum("klg,kg->kl", part, share)
+    return below
+
+
+def chosen_checkpoints(count: int, most: int = 4) -> tuple[int, ...]:
+    """Positions of at most `most` of `count` checkpoints, evenly spaced, the first and the last among them."""
+    return tuple(dict.fromkeys(round(float(p)) for p in np.linspace(0, count - 1, min(most, count)))) if count else ()
+
+
+def chapters(runs: Sequence[RunFrames]) -> tuple[Chapter, ...]:
+    """One chapter per optimizer name, in order of appearance; a parameter of any run has its column in each.
+
+    Raises RequestError for no runs, runs of one name, or frames without a single row.
+    """
+    if not runs:
+        raise RequestError("there is nothing to draw: no run was given")
+    if len({run.name for run in runs}) < len(runs):
+        raise RequestError("two runs have the same name, so that they could not be told apart: name them differently")
+    optimizers = dict.fromkeys(name for run in runs for name in run.parameters["optimizer"].unique())
+    if not optimizers:
+        raise RequestError(f"there is nothing to draw: run {runs[0].name} holds no optimizer with moments")
+    return tuple(_chapter(str(optimizer), runs) for optimizer in optimizers)
+
+
+def _of(frame: DataFrame | None, optimizer: str) -> DataFrame | None:
+    return None if frame is None else frame[frame["optimizer"] == optimizer]
+
+
+def _chapter(optimizer: str, runs: Sequence[RunFrames]) -> Chapter:
+    frames = {run.name: run.parameters[run.parameters["optimizer"] == optimizer] for run in runs}
+    frames = {name: frame for name, frame in frames.items() if len(frame)}
+    parameters = tuple(str(p) for p in dict.fromkeys(p for frame in frames.values() for p in frame["parameter"]))
+    drawn = [run for run in runs if run.name in frames]
+    return Chapter(
+        optimizer,
+        parameters,
+        tuple(
+            _run(run.name, frames[run.name], parameters, _of(run.histogram, optimizer), _of(run.sample, optimizer))
+            for run in drawn
+        ),
+    )
+
+
+def _run(
+    name: str, frame: DataFrame, parameters: Sequence[str], histogram: DataFrame | None, sample: DataFrame | None
+) -> Run:
+    import pandas as pd
+
+    indices, row = np.unique(frame["checkpoint_index"].to_numpy(), return_inverse=True)
+    column_of = pd.Index(list(parameters)).get_indexer(frame["parameter"].astype(str))
+    first = np.unique(row, return_index=True)[1]
+    heads = frame.iloc[first]
+    columns: dict[str, Floats] = {}
+    for column in COLUMNS:
+        if column in frame:
+            values = np.full((len(indices), len(parameters)), np.nan)
+            values[row, column_of] = _floats(frame[column])
+            columns[column] = values
+    sources = heads["learning_rate_source"] if "learning_rate_source" in heads else pd.Series(dtype=str)
+    return Run(
+        name=style.printable(name),
+        rule=str(heads["rule"].iloc[-1]),
+        checkpoints=tuple(str(checkpoint) for checkpoint in heads["checkpoint"]),
+        indices=indices.astype(float),
+        steps=_floats(heads["step"]),
+        learning_rate=_floats(heads["learning_rate"]),
+        is_relative=_is_relative(heads),
+        learning_rate_sources=tuple(dict.fromkeys(str(source) for source in sources)),
+        columns=columns,
+        histogram=histogram,
+        sample=sample,
+    )
+
+
+def _is_relative(heads: DataFrame) -> NDArray[np.bool_]:
+    if "effective_lr_is_relative" in heads:
+        return np.asarray(heads["effective_lr_is_relative"].to_numpy(dtype=bool))
+    return np.isnan(_floats(heads["learning_rate"]))
+
+
+def _floats(series: Any) -> Floats:
+    return np.asarray(series.to_numpy(dtype=float, na_value=np.nan), dtype=float)

@@ -1,0 +1,294 @@
+"""Analyses to a folder of figures and a page: a set per optimizer, several runs laid over each other."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.errors import CkptInspectError, RequestError, StoreError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+    from ckpt_inspect.findings import Finding
+    from ckpt_inspect.presentation.page import PageFigure, PageRun
+    from ckpt_inspect.presentation.plots import Chapter, FigureKind, RunFrames
+
+FILE_FORMATS = ("png", "svg", "pdf")
+PAGE = "index.html"
+MOST_SAMPLED = 250
+"""Checkpoints of which single elements are drawn: more than a panel has pixels for would not be seen."""
+_METADATA: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+"""What matplotlib would write into a file that differs from day to day and version to version."""
+
+Progress = Callable[[int, int], None]
+"""Called with the figures done so far and those in all."""
+
+
+class RunAnalyses(Protocol):
+    """What a report needs of `Analyses`."""
+
+    @property
+    def run(self) -> str:
+        """The run's name."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What deserves a person's attention, the most severe first."""
+
+    def __len__(self) -> int:
+        """Number of checkpoints."""
+
+    def to_frame(self, kind: str = "parameters", checkpoints: Sequence[int] | None = None) -> DataFrame:
+        """The tidy frame of that kind, of those checkpoints (by index)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFigure:
+    """One figure of a report, and the file that it is in."""
+
+    id: str
+    """The figure's kind (`effective-lr`), the same in every report."""
+    optimizer: str
+    question: str
+    """Its title: what it answers."""
+    caption: str
+    """How to read it."""
+    subtitle: str
+    """What it was made from: runs, optimizer, rule, nominal learning rate and where that comes from."""
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Omission:
+    """A figure that could not be drawn of an optimizer."""
+
+    id: str
+    optimizer: str
+    reason: str
+    """Half a sentence: `it shows a run, and there is one checkpoint`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `write_report` wrote."""
+
+    folder: Path
+    figures: tuple[ReportFigure, ...]
+    """By optimizer, then in the order of `plots.FIGURES`."""
+    omitted: tuple[Omission, ...]
+    page: Path
+    """The file that shows it all, findings and parameters too; it needs no other file and no network."""
+    problems: tuple[Problem, ...] = ()
+    """What was odd about the runs, and what was done about it."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every figure's file, in the order of `figures`."""
+        return tuple(figure.file for figure in self.figures)
+
+
+def write_report(
+    runs: Sequence[RunAnalyses],
+    folder: str | os.PathLike[str],
+    *,
+    names: Sequence[str] | None = None,
+    file_format: str = "png",
+    progress: Progress | None = None,
+) -> Report:
+    """Draw every figure of every optimizer into `folder`, made where it doesn't exist, and a page that shows them all.
+
+    `runs` are drawn over each other, called by `names` (default: their own). Files are named
+    `<optimizer>-<number>-<figure>.<format>`, always the same for the same figure, and `index.html`; those of an earlier
+    report are replaced, each at once. The same runs give the same bytes.
+
+    Raises RequestError for an unknown `file_format`, no runs, or runs without anything to draw; StoreError where the
+    folder can't be written.
+    """
+    from ckpt_inspect._version import __version__
+    from ckpt_inspect.presentation.page import Contents, MissingFigure, page_html
+    from ckpt_inspect.presentation.plots import FIGURES, chapters
+
+    if file_format not in FILE_FORMATS:
+        raise RequestError(f"figures can't be written as {file_format!r}: choose one of {', '.join(FILE_FORMATS)}")
+    frames = _frames(runs, names)
+    drawn = chapters(frames)
+    target = _made_folder(Path(folder))
+    figures: list[ReportFigure] = []
+    shown: list[PageFigure] = []
+    omitted: list[Omission] = []
+    missing: list[MissingFigure] = []
+    for done, (chapter, kind, stem) in enumerate(_jobs(drawn)):
+        if progress is not None:
+            progress(done, len(drawn) * len(FIGURES))
+        reason = kind.reason_to_omit(chapter)
+        if reason is not None:
+            omitted.append(Omission(kind.id, chapter.optimizer, reason))
+            missing.append(MissingFigure(chapter.optimizer, kind.question, reason))
+            continue
+        figure, file = kind.plot(chapter), target / f"{stem}.{file_format}"
+        content = rendered(figure, file_format)
+        _write(content, file)
+        subtitle = " · ".join(chapter.subtitle)
+        figures.append(ReportFigure(kind.id, chapter.optimizer, kind.question, kind.caption, subtitle, file))
+        shown.append(_page_figure(figures[-1], kind, figure, content if file_format == "png" else rendered(figure)))
+    problems = _problems(drawn)
+    page = target / PAGE
+    contents = Contents(_page_runs(runs, frames), shown, missing, problems, __version__)
+    _write(page_html(contents).encode("utf-8"), page)
+    if progress is not None:
+        progress(len(drawn) * len(FIGURES), len(drawn) * len(FIGURES))
+    return Report(target, tuple(figures), tuple(omitted), page, problems)
+
+
+def _page_figure(entry: ReportFigure, kind: FigureKind, figure: Figure, png: bytes) -> PageFigure:
+    """The figure as the page shows it: without its title, which stands above it there."""
+    from ckpt_inspect.presentation.page import PageFigure, Picture
+    from ckpt_inspect.presentation.plots.page import header_height
+    from ckpt_inspect.presentation.plots.pictures import page_picture
+
+    picture = Picture(*page_picture(png, header_height(figure) * figure.dpi))
+    return PageFigure(
+        entry.optimizer, entry.question, entry.caption, entry.subtitle, entry.file.name, kind.metrics, picture
+    )
+
+
+def _page_runs(runs: Sequence[RunAnalyses], frames: Sequence[RunFrames]) -> list[PageRun]:
+    from ckpt_inspect.presentation.page import PageRun
+
+    return [
+        PageRun(frame.name, frame.parameters, run.to_frame("checkpoints"), run.to_frame("problems"), run.findings)
+        for run, frame in zip(runs, frames, strict=True)
+    ]
+
+
+def rendered(figure: Figure, file_format: str = "png") -> bytes:
+    """The figure as a file's bytes: the same for the same figure, whatever the day and the caller's settings."""
+    import matplotlib
+
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "ckpt-inspect", "svg.fonttype": "path", "pdf.fonttype": 42}):
+        figure.savefig(buffer, format=file_format, metadata=_METADATA[file_format])
+    return buffer.getvalue()
+
+
+def _frames(runs: Sequence[RunAnalyses], names: Sequence[str] | None) -> list[RunFrames]:
+    if names is None:
+        names = [run.run for run in runs]
+    if len(names) != len(runs):
+        raise RequestError(f"{len(runs)} runs can't be called by {len(names)} names: give one for each")
+    return [_run_frames(name, run) for name, run in zip(distinct(names), runs, strict=True)]
+
+
+def _run_frames(name: str, run: RunAnalyses) -> RunFrames:
+    """A run's frames; bins and elements of no more checkpoints than are drawn, for there are many of each."""
+    from ckpt_inspect.presentation.plots import RunFrames, chosen_checkpoints
+
+    parameters = run.to_frame("parameters")
+    # An optimizer need not be in every checkpoint: which few are drawn is chosen among its own
+    of_optimizer = parameters.groupby("optimizer", sort=False)["checkpoint_index"].unique()
+    with_bins = sorted({int(own[at]) for own in of_optimizer for at in chosen_checkpoints(len(own))})
+    with_samples = list(chosen_checkpoints(len(run), MOST_SAMPLED))
+    return RunFrames(name, parameters, run.to_frame("histogram", with_bins), run.to_frame("sample", with_samples))
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """`names` with an ordinal behind those that repeat, so that no two are alike."""
+    taken: set[str] = set()
+    result = []
+    for name in names:
+        candidate, ordinal = name, 1
+        while candidate in taken:
+            ordinal += 1
+            candidate = f"{name} ({ordinal})"
+        taken.add(candidate)
+        result.append(candidate)
+    return result
+
+
+def _jobs(drawn: Sequence[Chapter]) -> Iterator[tuple[Chapter, FigureKind, str]]:
+    """Every figure of every chapter, and its file's name without the ending."""
+    from ckpt_inspect.presentation.plots import FIGURES
+
+    for chapter, slug in zip(drawn, file_slugs([chapter.optimizer for chapter in drawn]), strict=True):
+        for number, kind in enumerate(FIGURES, start=1):
+            yield chapter, kind, f"{slug}-{number}-{kind.id}"
+
+
+def file_slugs(optimizers: Sequence[str]) -> list[str]:
+    """What stands for each optimizer in the names of its files: plain, and no two alike."""
+    slugs = [re.sub(r"[^a-z0-9]+", "-", optimizer.lower()).strip("-") or "optimizer" for optimizer in optimizers]
+    return [slug.replace(" (", "-").rstrip(")") for slug in distinct(slugs)]
+
+
+def check_folder(folder: str | os.PathLike[str]) -> None:
+    """Raise StoreError, before any work is done, if a report can't be written there; makes nothing."""
+    existing = Path(folder)
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise _unwritable(Path(folder), NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise _unwritable(Path(folder), PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
+def _made_folder(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return folder
+
+
+def _write(content: bytes, file: Path) -> None:
+    """The file whole or not at all: whoever looks at an earlier one while a report is made sees one or the other."""
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(file)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise _unwritable(file.parent, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> CkptInspectError:
+    cause = error.strerror or type(error).__name__
+    return StoreError(f"{folder}: the report can't be written there ({cause.lower()}): give another folder")
+
+
+def _problems(drawn: Sequence[Chapter]) -> tuple[Problem, ...]:
+    problems = []
+    for chapter in drawn:
+        if chapter.is_series and not chapter.has_steps:
+            problems.append(
+                Problem(
+                    "steps-not-drawn",
+                    f"The steps of optimizer {chapter.optimizer} are not known, or do not rise, in every checkpoint.",
+                    "Figures show the checkpoints in training order, evenly spaced.",
+                    "info",
+                )
+            )
+        if chapter.is_relative:
+            problems.append(
+                Problem(
+                    "learning-rate-not-drawn",
+                    f"The nominal learning rate of optimizer {chapter.optimizer} is not known in every checkpoint.",
+                    "Figures show E/α, the effective learning rate relative to the nominal one.",
+                    "info",
+                )
+            )
+    return tuple(problems)

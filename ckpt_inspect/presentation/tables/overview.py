@@ -1,0 +1,79 @@
+"""What one checkpoint is, as tables."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table
+from ckpt_inspect.presentation.tables.wording import bytes_text, counted, shape_text, tensor_title, value_text
+
+if TYPE_CHECKING:
+    from ckpt_inspect.overview.overview import Overview, ShownOptimizer
+
+
+def show_tables(overview: Overview) -> tuple[Table, ...]:
+    """A checkpoint's overview: what it is, each optimizer, what fills the disk, the parameters."""
+    what = fact_table(
+        ("checkpoint", overview.path),
+        ("is", overview.description),
+        ("format", overview.format),
+        ("on disk", f"{bytes_text(overview.sizes.files)} in {counted(len(overview.files), 'file')}"),
+        ("tensors", str(overview.tensors)),
+    )
+    optimizers = tuple(_optimizer_table(o) for o in overview.optimizers)
+    return (what, *optimizers, _size_table(overview), _parameter_table(overview))
+
+
+def _optimizer_table(optimizer: ShownOptimizer) -> Table:
+    rows = [("rule", optimizer.rule), ("step", optimizer.step), *optimizer.hyperparameters.items()]
+    return Table(
+        f"Optimizer {optimizer.name}: layout {optimizer.layout}, {counted(optimizer.parameters, 'parameter')}",
+        (Column("", "left"), Column("value", "left"), Column("source", "left"), Column("where", "left")),
+        tuple((name, value_text(v), v.source, v.where) for name, v in rows),
+        optimizer.description,
+    )
+
+
+def _size_table(overview: Overview) -> Table:
+    sizes = overview.sizes
+    tensors = sizes.weights + sizes.first_moments + sizes.second_moments + sizes.other_tensors
+    rest = sizes.files - tensors
+    rows = [
+        ("weights", sizes.weights),
+        ("first moments", sizes.first_moments),
+        ("second moments", sizes.second_moments),
+        ("other tensors" if overview.optimizers else "tensors", sizes.other_tensors),
+        (
+            "index, graph, configuration"
+            if rest >= 0
+            else "missing"
+            if overview.is_damaged
+            else "saved by compression",
+            rest,
+        ),
+    ]
+    return Table(
+        "Size",
+        (Column("", "left"), Column("bytes"), Column("share")),
+        tuple((name, bytes_text(n), f"{n / sizes.files:.1%}" if sizes.files else NOTHING) for name, n in rows if n),
+    )
+
+
+def _parameter_table(overview: Overview) -> Table:
+    several = len(overview.optimizers) > 1
+    columns = [Column("parameter", "left"), Column("shape", "left"), Column("dtype", "left"), Column("elements")]
+    if overview.optimizers:
+        columns.append(Column("slot variables", "left", keep=3))
+    if several:
+        columns.insert(0, Column("optimizer", "left", keep=4))
+    rows = []
+    for p in overview.parameters:
+        row = [tensor_title(p.name), shape_text(p.shape), p.dtype, f"{math.prod(p.shape):,}"]
+        if overview.optimizers:
+            row.append(", ".join(s.replace("_", " ") for s in p.slots) or "none")
+        if several:
+            row.insert(0, p.optimizer)
+        rows.append(tuple(row))
+    title = "Parameters" if any(p.optimizer for p in overview.parameters) else "Tensors"
+    return Table(f"{title} ({len(rows)})", tuple(columns), tuple(rows))

@@ -1,0 +1,123 @@
+"""A run's newest checkpoint and what became of its parameters, as tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ckpt_inspect.measurement.variables import QUANTILE_NAMES
+from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table, without_empty
+from ckpt_inspect.presentation.tables.wording import figure, ratio_text, share, sparkline
+from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
+
+if TYPE_CHECKING:
+    from ckpt_inspect.runs.analyses import Analyses, Columns, OptimizerRun
+
+# Places of the quantiles shown among histograms.QUANTILE_LEVELS
+_LOW, _MEDIAN, _HIGH = QUANTILE_NAMES.index("q05"), QUANTILE_NAMES.index("median"), QUANTILE_NAMES.index("q95")
+
+
+def run_tables(analyses: Analyses, store: str | None = None) -> tuple[Table, ...]:
+    """A run: what it is, and for each optimizer its parameters in the newest checkpoint that holds them."""
+    count = len(analyses)
+    facts = [("run", analyses.run), ("checkpoints", str(count))]
+    if count:
+        facts.append(("newest", str(analyses.checkpoints["checkpoint"][-1])))
+    if store is not None:
+        facts.append(("store", store))
+    optimizers = [o for o in analyses.optimizers.values() if o.present.any()]
+    names = analyses.checkpoints["checkpoint"].tolist()
+    return (fact_table(*facts), *(table for o in optimizers for table in _optimizer_tables(o, names)))
+
+
+def _optimizer_tables(optimizer: OptimizerRun, checkpoints: Sequence[str]) -> tuple[Table, ...]:
+    v, count = optimizer.variables, len(checkpoints)
+    row = int(max(optimizer.present.any(axis=1).nonzero()[0]))
+    # a run may end in checkpoints of the weights alone
+    holder = "the newest checkpoint" if row == count - 1 else f"{checkpoints[row]}, the last that holds its state"
+    step = v["step"][row]
+    rows = [("rule", v["rule"][row], v["rule_source"][row], v["rule_where"][row], "")]
+    rows.append(
+        (
+            "step",
+            "unknown" if step < 0 else str(step),
+            v["step_source"][row],
+            v["step_where"][row],
+            _series(v["step"].tolist()),
+        )
+    )
+    for name in HYPERPARAMETERS:
+        value, source, where = v[name][row], v[f"{name}_source"][row], v[f"{name}_where"][row]
+        rows.append(
+            (name, "unknown" if math.isnan(value) else f"{value:.6g}", source, where, _series(v[name].tolist()))
+        )
+    columns = [Column("", "left"), Column("value", "left"), Column("source", "left"), Column("where", "left")]
+    if any(r[4] for r in rows):
+        columns.insert(2, Column("over the run", "left"))
+    with_series = len(columns) == 5
+    values = [(n, value, *([over] if with_series else []), *rest) for n, value, *rest, over in rows]
+    return Table(f"Optimizer {optimizer.name}", tuple(columns), tuple(values)), _parameter_table(
+        optimizer, row, count, holder
+    )
+
+
+def _series(values: Sequence[float]) -> str:
+    """How a number changed over the run, where it did."""
+    known = [x for x in values if x >= 0]
+    return f"{known[0]:.6g} {sparkline(known)} {known[-1]:.6g}" if len(set(known)) > 1 else ""
+
+
+def _parameter_table(optimizer: OptimizerRun, row: int, count: int, holder: str) -> Table:
+    v = optimizer.variables
+    is_relative = v["effective_lr_is_relative"][row] == 1
+    e = "E/α" if is_relative else "E"
+    columns = [
+        Column("parameter", "left"), Column(f"median {e}"), Column("5 % .. 95 %", keep=4),
+        Column("of nominal", keep=5), Column("update/weight", keep=8), Column("untouched", keep=7),
+        Column("ε-dominated", keep=6), Column("lost in rounding", keep=1), Column("not finite", keep=3),
+        Column("v < 0", keep=3), Column("over the run", "left", keep=8), Column("last/first", keep=2),
+    ]  # fmt: skip
+    rate = math.nan if is_relative else float(v["learning_rate"][row])
+    # What E became can't be told from E/α
+    is_alike = v["effective_lr_is_relative"] == v["effective_lr_is_relative"][row]
+    rows = [
+        _parameter_row(v, row, i, rate, v["effective_lr"][is_alike, i, _MEDIAN].tolist())
+        for i in optimizer.present[row].nonzero()[0]
+    ]
+    unknown = " over the learning rate, which is not known" if is_relative else ""
+    note = f"{e}: effective learning rate{unknown}, of touched elements"
+    if count > 1:
+        note += "; over the run: its median in each checkpoint, each line on a log scale of its own"
+    return Table(f"Parameters of {optimizer.name} in {holder}", *without_empty(tuple(columns), tuple(rows)), note)
+
+
+def _parameter_row(v: Columns, row: int, i: int, rate: float, medians: Sequence[float]) -> tuple[str, ...]:
+    low, median, high = (float(v["effective_lr"][row, i, q]) for q in (_LOW, _MEDIAN, _HIGH))
+    known = [x for x in medians if x > 0.0]
+
+    def metric(name: str) -> float:
+        return float(v[name][row, i])
+
+    return (
+        str(v["parameter"][i]),
+        figure(median),
+        NOTHING if math.isnan(low) else f"{figure(low)} .. {figure(high)}",
+        ratio_text(median / rate if rate > 0.0 else math.nan),
+        figure(metric("update_to_weight")),
+        share(metric("untouched")),
+        share(metric("epsilon_dominated")),
+        _share_if_any(metric("lost_in_rounding")),
+        _count_if_any(metric("nonfinite")),
+        _count_if_any(metric("negative_second_moment")),
+        sparkline(medians) if len(medians) > 1 else NOTHING,
+        ratio_text(known[-1] / known[0]) if len(known) > 1 else NOTHING,
+    )
+
+
+def _share_if_any(value: float) -> str:
+    return share(value) if value > 0.0 else NOTHING
+
+
+def _count_if_any(value: float) -> str:
+    return f"{value:,.0f}" if value > 0.0 else NOTHING

@@ -1,0 +1,109 @@
+"""Figures as a person reads them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from ckpt_inspect.presentation.tables.table import NOTHING
+
+if TYPE_CHECKING:
+    from ckpt_inspect.checkpoint import Problem
+    from ckpt_inspect.sourced import Sourced
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+_BRIEFLY = 3
+"""Problems of one kind that are told where not all are asked for."""
+
+
+def tensor_title(key: str) -> str:
+    """A tensor's key without the tail that every key of an object graph's variables has."""
+    return key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE")
+
+
+def sparkline(values: Sequence[float], width: int = 12) -> str:
+    """Positive values over the run on a log scale from their smallest to their largest; a blank where there is none.
+
+    Longer series are thinned to `width` of their values, first and last included. A constant series is a flat low line.
+    """
+    if len(values) > width:
+        values = [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]
+    logs = [math.log(v) if v > 0.0 and math.isfinite(v) else None for v in values]
+    known = [x for x in logs if x is not None]
+    if not known:
+        return ""
+    low, high = min(known), max(known)
+    scale = (len(BLOCKS) - 1) / (high - low) if high - low > 1e-6 else 0.0
+    return "".join(" " if x is None else BLOCKS[round((x - low) * scale)] for x in logs)
+
+
+def value_text(value: Sourced) -> str:
+    """A resolved value as a person would write it."""
+    if value.value is None:
+        return "unknown"
+    return f"{value.value:.6g}" if isinstance(value.value, float) else str(value.value)
+
+
+def figure(value: float) -> str:
+    """Three significant digits; a dash for NaN."""
+    if math.isnan(value):
+        return NOTHING
+    return f"{value:.3g}" if value == 0.0 or 1e-3 <= abs(value) < 1e4 or math.isinf(value) else f"{value:.2e}"
+
+
+def cosine_text(value: float) -> str:
+    """Four decimals; near 1 as far below it as it is, so that small turns can be told apart."""
+    if math.isnan(value):
+        return NOTHING
+    return f"{value:.4f}" if value < 0.99995 else f"1-{max(0.0, 1.0 - value):.0e}" if value < 1.0 else "1"
+
+
+def ratio_text(value: float) -> str:
+    """A factor, `×0.53`; a dash for NaN."""
+    return NOTHING if math.isnan(value) else f"×{figure(value)}"
+
+
+def share(value: float) -> str:
+    """A percentage; tells almost none from none and almost all from all."""
+    if math.isnan(value):
+        return NOTHING
+    if 0.0 < value < 0.001:
+        return "<0.1%"
+    return ">99.9%" if 0.999 < value < 1.0 else f"{value:.1%}"
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """`12×3`; `scalar` for no dimensions."""
+    return "×".join(map(str, shape)) or "scalar"
+
+
+def bytes_text(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(size) < 999.5 or unit == "GB":
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
+        size /= 1000
+    raise AssertionError("the loop returns")
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def problem_lines(problems: Iterable[Problem], *, is_brief: bool = False) -> list[str]:
+    """One line a problem, each once, the most severe first; if brief, without remarks and a few of each kind."""
+    order = ("error", "warning", "info")
+    chosen = [p for p in dict.fromkeys(problems) if p.severity != "info" or not is_brief]
+    of_kind: dict[str, list[Problem]] = {}
+    for problem in sorted(chosen, key=lambda p: order.index(p.severity)):
+        of_kind.setdefault(problem.code, []).append(problem)
+    lines = []
+    for kind in of_kind.values():
+        most = _BRIEFLY if is_brief else len(kind)
+        lines += [f"{p.severity}: {p.message}; {p.resolution}" for p in kind[:most]]
+        if len(kind) > most:
+            lines.append(f"{kind[0].severity}: {len(kind) - most} more of this kind; -v shows them all")
+    return lines

@@ -1,0 +1,1 @@
+"""A run of checkpoints -> analyses -> an HDF5 store."""

@@ -1,0 +1,332 @@
+"""One checkpoint -> Analysis: every optimizer in it, every parameter's figures, and what was odd."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ckpt_inspect.checkpoint import Array, Checkpoint, Problem
+from ckpt_inspect.errors import NotFoundError
+from ckpt_inspect.measurement.histograms import Counts, Floats
+from ckpt_inspect.measurement.summaries import sample_indices
+from ckpt_inspect.measurement.sweep import Measured, Sweep
+from ckpt_inspect.measurement.variables import METRICS
+from ckpt_inspect.sourced import Sourced
+from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter, optimizer_states
+from ckpt_inspect.state.selection import Selection
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+    from xarray import DataTree
+
+    from ckpt_inspect.runs.analyses import Analyses
+
+_HEAD_BYTES = 1 << 16
+"""How much of a checkpoint's first file, its index, goes into the fingerprint."""
+
+ElementSink = Callable[[str, Parameter, int, Array], None]
+"""Given an optimizer's name, a parameter, the flat index of a piece's first element, and E of the piece."""
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Counts of the bins of a grid from the first that isn't empty to the last."""
+
+    first: int
+    """Number of the first bin in its grid."""
+    counts: Counts
+
+    @classmethod
+    def of(cls, counts: Counts) -> Histogram:
+        """Of the counts of a whole grid."""
+        (filled,) = np.nonzero(counts)
+        if not filled.size:
+            return cls(0, counts[:0].copy())
+        return cls(int(filled[0]), counts[filled[0] : filled[-1] + 1].copy())
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterAnalysis:
+    """One parameter in one checkpoint."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    metrics: Mapping[str, float]
+    """By the names of `variables.METRICS`; NaN where the state doesn't determine one."""
+    effective_lr: Floats
+    """(9,) quantiles at `QUANTILE_LEVELS` over touched elements."""
+    effective_lr_histogram: Histogram
+    """In `EFFECTIVE_LR_GRID`."""
+    effective_lr_sample: Floats
+    """(SAMPLES,) of the elements at `sample_index`; NaN where v = 0."""
+    sample_index: NDArray[np.int64]
+    second_moment: Floats
+    """(9,) quantiles over touched elements."""
+    second_moment_histogram: Histogram
+    """In `SECOND_MOMENT_GRID`."""
+    second_moment_sample: Floats
+    """(SAMPLES,) v of the elements at `sample_index`; NaN where there is none."""
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerAnalysis:
+    """One optimizer in one checkpoint."""
+
+    name: str
+    rule: Sourced
+    layout: str
+    family: str
+    """Whose implementation: `layouts.found.Family`."""
+    step: Sourced
+    hyperparameters: Mapping[str, Sourced]
+    is_relative: bool
+    """Whether α is not known, so that every effective learning rate is E/α."""
+    parameters: tuple[ParameterAnalysis, ...]
+    absence: str | None
+    """Why there are no moments; None where there are."""
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """One checkpoint."""
+
+    path: str
+    name: str
+    format: str
+    layout: str
+    """Of several optimizers' layouts, each once, with commas."""
+    size_bytes: int
+    """Of all its files."""
+    modified: float
+    """Of the newest of its files, in seconds since 1970."""
+    fingerprint: str
+    files: tuple[str, ...]
+    """Absolute paths, the index first."""
+    optimizers: tuple[OptimizerAnalysis, ...]
+    problems: tuple[Problem, ...]
+    """Of the checkpoint itself; each optimizer has its own."""
+
+    @property
+    def has_state(self) -> bool:
+        """Whether there is a parameter with moments after at least one update."""
+        return any(o.parameters and o.step.value != 0 for o in self.optimizers)
+
+    def as_run(self) -> Analyses:
+        """The same as a run of one checkpoint."""
+        from ckpt_inspect.runs.analyses import of_one
+
+        return of_one(self)
+
+    def to_frame(self, kind: str = "parameters") -> DataFrame:
+        """A tidy pandas frame; see `Analyses.to_frame`."""
+        return self.as_run().to_frame(kind)
+
+    def to_xarray(self) -> DataTree:
+        """An xarray tree; see `Analyses.to_xarray`."""
+        return self.as_run().to_xarray()
+
+    def plot(
+        self,
+        name: str = "effective-lr",
+        *,
+        optimizer: str | None = None,
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] | None = None,
+    ) -> Figure:
+        """A report's figure of one optimizer; see `Analyses.plot`."""
+        return self.as_run().plot(name, optimizer=optimizer, include=include, exclude=exclude)
+
+    def _repr_html_(self) -> str:
+        return self.as_run()._repr_html_()
+
+
+def analyze_checkpoint(
+    checkpoint: Checkpoint,
+    *,
+    given: Mapping[str, Any] | None = None,
+    selection: Selection | None = None,
+    sink: ElementSink | None = None,
+    progress: Callable[[int], None] | None = None,
+    threads: int | None = None,
+) -> Analysis:
+    """Read the whole optimizer state of one open checkpoint once.
+
+    `given` overrides hyperparameters as in `optimizer_states`. `progress` is told the bytes of each piece as it is
+    done, from any thread. Raises CkptInspectError for what can't be read.
+    """
+    selection = selection or Selection()
+    files = tuple(map(absolute, checkpoint.files))
+    states = optimizer_states(checkpoint, given)
+    chosen = [
+        (state, parameter)
+        for state in states
+        if state.update_rule is not None
+        for parameter in state.parameters.values()
+        if selection.has(parameter.name) and parameter.key("second_moment") is not None
+    ]
+    owners = {id(parameter): state.name for state, parameter in chosen}
+    element_sink = None if sink is None else (lambda p, start, e: sink(owners[id(p)], p, start, e))
+    sweep = Sweep([p for _, p in chosen], threads=threads, progress=progress, sink=element_sink)
+    measured: dict[str, list[Measured]] = {}
+    for (state, _), found in zip(chosen, sweep.run(), strict=True):
+        measured.setdefault(state.name, []).append(found)
+    return Analysis(
+        path=str(checkpoint.path),
+        name=Path(checkpoint.path).name,
+        format=checkpoint.format,
+        layout=",".join(dict.fromkeys(state.layout for state in states)),
+        size_bytes=checkpoint.size_bytes,
+        modified=max((f.stat().st_mtime for f in checkpoint.files), default=math.nan),
+        fingerprint=fingerprint(files),
+        files=files,
+        optimizers=tuple(_optimizer(state, measured.get(state.name, ())) for state in states),
+        problems=tuple(checkpoint.problems),
+    )
+
+
+def require_state(analysis: Analysis) -> None:
+    """Raise NotFoundError with one sentence that says what the checkpoint is, where it holds nothing to analyse."""
+    if analysis.has_state:
+        return
+    path, optimizers = analysis.path, analysis.optimizers
+    if not optimizers:
+        reasons = "; ".join(dict.fromkeys(p.message for p in analysis.problems))
+        raise NotFoundError(f"{path}: holds no optimizer state, only weights{f' ({reasons})' if reasons else ''}")
+    stepless = [o for o in optimizers if o.parameters]
+    if stepless:
+        raise NotFoundError(
+            f"{path}: its optimizer {stepless[0].name} ({stepless[0].rule.value}) has made no update yet (step 0), so "
+            "that there are no effective learning rates: analyse a later checkpoint"
+        )
+    absences = dict.fromkeys(f"{o.name}: {o.absence}" for o in optimizers if o.absence)
+    if not absences:
+        raise NotFoundError(
+            f"{path}: no parameter's name matches what was included; `ckpt-inspect show` lists them all"
+        )
+    raise NotFoundError(f"{path}: holds no moments of Adam's kind ({'; '.join(absences)})")
+
+
+def fingerprint(files: Sequence[str]) -> str:
+    """32 hexadecimal digits of the files' names, sizes and times, and of the first one's head.
+
+    Raises OSError where one is missing.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for place, file in enumerate(map(Path, files)):
+        status = file.stat()
+        digest.update(f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+        if place == 0 and file.is_file():
+            with file.open("rb", buffering=0) as index:
+                digest.update(index.read(_HEAD_BYTES))
+    return digest.hexdigest()
+
+
+def absolute(path: str | os.PathLike[str]) -> str:
+    """The path from the root, without `..`, and without looking where links lead."""
+    return os.path.abspath(path)  # noqa: PTH100 - Path has nothing that leaves links alone and removes `..`
+
+
+def _optimizer(state: OptimizerState, measured: Sequence[Measured]) -> OptimizerAnalysis:
+    return OptimizerAnalysis(
+        name=state.name,
+        rule=state.rule_source,
+        layout=state.layout,
+        family=state.family,
+        step=state.step,
+        hyperparameters=state.hyperparameters,
+        is_relative=any(m.formula.is_relative for m in measured),
+        parameters=tuple(_parameter(m) for m in measured),
+        absence=state.absence,
+        problems=(*state.problems, *_undetermined(state, measured)),
+    )
+
+
+def _undetermined(state: OptimizerState, measured: Sequence[Measured]) -> tuple[Problem, ...]:
+    """Why E is missing, once for each reason; a step of 0 speaks for itself."""
+    if state.step.value == 0:
+        return ()
+    reasons: dict[str, list[str]] = {}
+    for m in measured:
+        if m.formula.reason:
+            reasons.setdefault(m.formula.reason, []).append(m.parameter.name)
+    return tuple(
+        Problem(
+            "effective-lr-undetermined",
+            f"optimizer {state.name}: no effective learning rate for {_some(names)}: {reason}",
+            "the figures that don't need it are reported",
+        )
+        for reason, names in reasons.items()
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} parameters ({names[0]}, ..)"
+
+
+def _parameter(measured: Measured) -> ParameterAnalysis:
+    parameter, summary = measured.parameter, measured.summary
+    return ParameterAnalysis(
+        name=parameter.name,
+        shape=parameter.shape,
+        dtype=parameter.dtype,
+        metrics=_metrics(measured),
+        effective_lr=summary.effective_lr,
+        effective_lr_histogram=Histogram.of(summary.effective_lr_histogram),
+        effective_lr_sample=measured.samples,
+        sample_index=sample_indices(summary.size),
+        second_moment=summary.second_moment,
+        second_moment_histogram=Histogram.of(summary.second_moment_histogram),
+        second_moment_sample=measured.second_moment_samples,
+    )
+
+
+def _metrics(measured: Measured) -> dict[str, float]:
+    """By the names of METRICS."""
+    formula, s = measured.formula, measured.summary
+    is_absolute = not formula.is_relative
+    update_rms = s.update_rms if is_absolute else math.nan
+    rate = formula.settings.learning_rate if is_absolute else 1.0
+    decay = float(formula.coefficients.decay) if formula.coefficients is not None and is_absolute else 0.0
+    values = {
+        "effective_lr_mean": s.effective_lr_mean,
+        "update_rms": update_rms,
+        "update_max": s.update_max if is_absolute else math.nan,
+        "relative_update_rms": _ratio(s.update_rms, rate),
+        "update_to_weight": _ratio(update_rms, s.weight_rms),
+        "weight_rms": s.weight_rms,
+        "first_moment_rms": s.first_moment_rms,
+        "second_moment_mean": s.second_moment_mean,
+        "signal_to_noise": s.ratio_rms * formula.noise_scale,
+        "epsilon_dominated": s.epsilon_dominated if formula.coefficients is not None else math.nan,
+        "untouched": s.untouched,
+        "untouched_rows": measured.untouched_rows,
+        "lost_in_rounding": s.lost_in_rounding if is_absolute else math.nan,
+        "nonfinite": float(s.nonfinite),
+        "negative_second_moment": float(s.negative_second_moment),
+        "moment_ratio_max": s.ratio_max,
+        "moment_bound": formula.moment_bound,
+        "bias_correction": formula.bias_correction,
+        "decay_balance": _ratio(decay * s.weight_rms, update_rms) if decay else math.nan,
+    }
+    assert len(values) == len(METRICS)
+    return values
+
+
+def _ratio(numerator: float, denominator: float | None) -> float:
+    return numerator / denominator if denominator else math.nan

@@ -1,0 +1,188 @@
+"""Whole arrays of E beside the summaries (`--elements`): written in pieces, in constant memory, to HDF5.
+
+In a store: `<optimizer's group>/elements/<checkpoint>/<parameter>`, each one-dimensional in C order with the attribute
+`shape`, chunked, and shuffled and deflated where that pays. `/` in names becomes `.`. A checkpoint's group has its
+`fingerprint`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.state.optimizer_state import Parameter
+
+GROUP = "elements"
+
+_CHUNK = 1 << 16
+"""Elements of a chunk; pieces are of a whole number of them, so that no chunk is written twice."""
+
+_DEFLATE_LEVEL = 1
+_PROBE = 1 << 12
+"""Elements of a chunk, spread over it, whose leading digits tell whether its values repeat."""
+_WORTH_IT = 0.6
+"""Largest part of the probe that may be left of it. The digits of trained moments are noise: deflating them saves a
+sixth of the room at twenty times the time. Constant stretches, as of rows that no gradient reached, vanish."""
+
+_UNFILTERED = 0b11
+"""A chunk's filter mask that says that both filters, shuffle and deflate, were left out."""
+
+
+class ElementsFile:
+    """A temporary HDF5 file that takes E of one checkpoint after another, until a store takes it over; thread-safe."""
+
+    def __init__(self, folder: Path) -> None:
+        import h5py
+
+        self._temporary = tempfile.NamedTemporaryFile(prefix=".ckpt-inspect.", suffix=".tmp", dir=folder)  # noqa: SIM115 - closed by close()
+        self.path = Path(self._temporary.name)
+        self.file = h5py.File(self.path, "w", libver=("earliest", "v110"), track_order=True)
+        self._lock = Lock()
+        self._current = self.file.create_group("current", track_order=True)
+
+    def add(self, optimizer: str, parameter: Parameter, start: int, values: Array) -> None:
+        """Take in E of the elements from flat index `start` on, of the checkpoint that is being read."""
+        wide = values.astype(np.float32) if values.dtype.itemsize < 4 else values
+        with self._lock:
+            group = self._current.require_group(_escaped(optimizer))
+            name = _escaped(parameter.name)
+            if name not in group:
+                _create(group, name, parameter.shape, wide.dtype)
+            dataset = group[name].id
+        length = dataset.get_create_plist().get_chunk()[0]
+        for begin in range(0, len(wide), length):
+            mask, chunk = _encoded(wide[begin : begin + length], length)
+            with _hdf5_lock():
+                dataset.write_direct_chunk((start + begin,), chunk, mask)
+
+    def finish(self, fingerprint: str | None) -> None:
+        """The checkpoint has been read: keep what came under its fingerprint, or, for None, drop it."""
+        if fingerprint is None or fingerprint in self.file:
+            del self.file["current"]
+        else:
+            self.file.move("current", fingerprint)
+        self._current = self.file.create_group("current", track_order=True)
+
+    @contextlib.contextmanager
+    def released(self) -> Iterator[Any]:
+        """The open file, for a store to be written into around the arrays; closed, and no longer ours, at the end."""
+        del self.file["current"]
+        taken = list(self.file)
+        try:
+            yield self.file
+            for fingerprint in taken:  # what is left of it
+                del self.file[fingerprint]
+        finally:
+            self.file.close()
+
+    def close(self) -> None:
+        """Remove the file, unless it has become a store; safe to call twice."""
+        try:
+            self.file.close()
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                self._temporary.close()
+
+
+def _hdf5_lock() -> Any:
+    """h5py's own lock, which keeps threads apart inside HDF5. Its functions take it themselves, but in 3.14
+    `write_direct_chunk` doesn't, and lets other threads run while it writes."""
+    from h5py._objects import phil
+
+    return phil
+
+
+def _create(group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    size = int(np.prod(shape, dtype=np.int64))
+    dataset = group.create_dataset(
+        name, (size,), dtype, chunks=_chunks(size), shuffle=True, compression="gzip", compression_opts=_DEFLATE_LEVEL
+    )
+    dataset.attrs["shape"] = np.array(shape, np.int64)
+
+
+def _chunks(size: int) -> tuple[int, ...]:
+    return (max(1, min(_CHUNK, size)),)
+
+
+def _encoded(values: Array, length: int) -> tuple[int, Any]:
+    """A chunk's filter mask and its bytes as they are stored; filled up with zeros to `length` elements."""
+    if len(values) < length:
+        values = np.concatenate([values, np.zeros(length - len(values), values.dtype)])
+    planes = values.view(np.uint8).reshape(length, -1).T
+    # not the most significant byte, most of an exponent, which repeats in anything
+    digits = planes[-2 if sys.byteorder == "little" else 1]
+    probe = digits[:: max(1, length // _PROBE)].tobytes()
+    if len(zlib.compress(probe, _DEFLATE_LEVEL)) > _WORTH_IT * len(probe) + 32:
+        return _UNFILTERED, np.ascontiguousarray(values)
+    return 0, zlib.compress(planes.tobytes(), _DEFLATE_LEVEL)
+
+
+def place_elements(
+    target: Any, groups: Mapping[str, str], names: Mapping[str, str], fresh: Any | None, previous: Any | None
+) -> None:
+    """Put the arrays of every checkpoint into an open store: from the file that took them, or from the store before.
+
+    `groups`: each optimizer's group; `names`: fingerprint -> checkpoint. Chunks are copied as they are; where `fresh`
+    is that store itself, its arrays are moved.
+    """
+    for optimizer, group_name in groups.items():
+        for fingerprint, name in names.items():
+            source = _source(optimizer, group_name, fingerprint, fresh, previous)
+            if source is None:
+                continue
+            group = target[group_name].require_group(GROUP).create_group(_escaped(name))
+            group.attrs["fingerprint"] = fingerprint
+            scales: dict[int, Any] = {}
+            for parameter, dataset in source:
+                if dataset.file == target:
+                    target.move(dataset.name, f"{group.name}/{parameter}")
+                else:
+                    dataset.parent.copy(dataset, group, name=parameter, without_attrs=True)
+                placed = group[parameter]
+                placed.attrs["shape"] = dataset.attrs["shape"]
+                placed.attrs["units"], placed.attrs["long_name"] = "1", "effective learning rate"
+                placed.attrs["description"] = "E of every element in C order; the attribute shape tells the tensor's."
+                placed.dims[0].attach_scale(_scale(group, scales, len(placed)))
+
+
+def _scale(group: Any, scales: dict[int, Any], size: int) -> Any:
+    """The dimension of flat arrays of that size."""
+    if size not in scales:
+        scales[size] = group.create_dataset(f"element_{size}", (size,), np.dtype(">f4"), chunks=_chunks(size))
+        scales[size].make_scale(f"This is a netCDF dimension but not a netCDF variable. {size:10d}")
+    return scales[size]
+
+
+def _source(
+    optimizer: str, group_name: str, fingerprint: str, fresh: Any | None, previous: Any | None
+) -> list[tuple[str, Any]] | None:
+    """Each parameter's name and array, wherever they are; None if nowhere."""
+    if fresh is not None and fingerprint in fresh:
+        group = fresh[fingerprint].get(_escaped(optimizer))
+        return None if group is None else list(group.items())
+    if previous is None or f"{group_name}/{GROUP}" not in previous:
+        return None
+    for group in previous[f"{group_name}/{GROUP}"].values():
+        if group.attrs.get("fingerprint") == fingerprint:
+            return [(name, dataset) for name, dataset in group.items() if "shape" in dataset.attrs]
+    return None
+
+
+def read_elements(file: Any, group_name: str, checkpoint: str) -> Iterator[tuple[str, Array]]:
+    """Each parameter's name in the group, and its array in its shape, out of an open store."""
+    for name, dataset in file[f"{group_name}/{GROUP}/{_escaped(checkpoint)}"].items():
+        if "shape" in dataset.attrs:
+            yield name, dataset[...].reshape(dataset.attrs["shape"])
+
+
+def _escaped(name: str) -> str:
+    return name.replace("/", ".").strip(".") or "_"

@@ -1,0 +1,212 @@
+"""Analyses -> tidy pandas frames, and an xarray tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ckpt_inspect.errors import RequestError
+from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
+from ckpt_inspect.measurement.variables import (
+    AXES,
+    CHECKPOINT_VARIABLES,
+    DISTRIBUTIONS,
+    METRICS,
+    OPTIMIZER_VARIABLES,
+    PARAMETER_VARIABLES,
+    QUANTILE_NAMES,
+    ROOT_VARIABLES,
+    Variable,
+    group_names,
+)
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from xarray import Dataset, DataTree
+
+    from ckpt_inspect.runs.analyses import Analyses, Column, OptimizerRun
+
+
+def frame(analyses: Analyses, kind: str, checkpoints: Sequence[int] | None = None) -> DataFrame:
+    """The frame of that kind; see `Analyses.to_frame`."""
+    if kind not in _FRAMES:
+        raise RequestError(f"there is no frame of kind {kind!r}: there are {', '.join(_FRAMES)}")
+    if checkpoints is None:
+        return _FRAMES[kind](analyses)
+    if kind not in _RESTRICTABLE:
+        raise RequestError(f"a frame of kind {kind!r} can't be had of some checkpoints alone")
+    return _RESTRICTABLE[kind](analyses, np.asarray(checkpoints, np.int64))
+
+
+def _joined(
+    analyses: Analyses, columns_of: Callable[[Analyses, OptimizerRun], Mapping[str, Column]], names: tuple[str, ...]
+) -> DataFrame:
+    """The optimizers' columns, one below the other."""
+    import pandas as pd
+
+    each = [columns_of(analyses, optimizer) for optimizer in analyses.optimizers.values()]
+    joined = {n: np.concatenate([c[n] for c in each]) if each else np.empty(0) for n in names}
+    table: DataFrame = pd.DataFrame(joined)
+    table["step"] = pd.array(np.where(joined["step"] < 0, 0, joined["step"]).astype(np.int64), dtype="Int64")
+    table.loc[joined["step"] < 0, "step"] = pd.NA
+    return table
+
+
+def _head(analyses: Analyses, optimizer: OptimizerRun, row: Column, column: Column) -> dict[str, Column]:
+    """What every row of a frame begins with."""
+    return {
+        "checkpoint": analyses.checkpoints["checkpoint"][row],
+        "checkpoint_index": row,
+        "optimizer": np.full(len(row), optimizer.name, object),
+        "step": optimizer.variables["step"][row],
+        "parameter": optimizer.variables["parameter"][column],
+    }
+
+
+_HEAD = ("checkpoint", "checkpoint_index", "optimizer", "step", "parameter")
+_OF_CHECKPOINT = tuple(v.name for v in CHECKPOINT_VARIABLES if v.name != "step")
+_OF_PARAMETER = tuple(v.name for v in PARAMETER_VARIABLES if v.name != "parameter")
+_QUANTILES = tuple(f"effective_lr_{name}" for name in QUANTILE_NAMES)
+_SECOND_MOMENT_QUANTILES = tuple(f"second_moment_{name}" for name in QUANTILE_NAMES)
+
+
+def _parameters(analyses: Analyses) -> DataFrame:
+    names = (
+        *_HEAD[:4],
+        *_OF_CHECKPOINT,
+        "parameter",
+        *_OF_PARAMETER,
+        *_QUANTILES,
+        *(v.name for v in METRICS),
+        *_SECOND_MOMENT_QUANTILES,
+    )
+
+    def columns(analyses: Analyses, optimizer: OptimizerRun) -> dict[str, Column]:
+        variables = optimizer.variables
+        row, column = np.nonzero(optimizer.present)
+        found = _head(analyses, optimizer, row, column)
+        found |= {name: variables[name][row] for name in _OF_CHECKPOINT}
+        found |= {name: variables[name][column] for name in _OF_PARAMETER}
+        found |= {v.name: variables[v.name][row, column] for v in METRICS}
+        for quantiles, labels in (("effective_lr", _QUANTILES), ("second_moment", _SECOND_MOMENT_QUANTILES)):
+            values = variables[quantiles][row, column]
+            found |= {label: values[:, i] for i, label in enumerate(labels)}
+        return found
+
+    table = _joined(analyses, columns, names)
+    table["effective_lr_is_relative"] = table["effective_lr_is_relative"].to_numpy() == 1
+    return table
+
+
+def _histogram(analyses: Analyses, checkpoints: Column | None = None) -> DataFrame:
+    def columns(analyses: Analyses, optimizer: OptimizerRun) -> dict[str, Column]:
+        counts, edges = optimizer.variables["effective_lr_histogram"], optimizer.variables["bin_edges"]
+        chosen = np.arange(len(counts)) if checkpoints is None else checkpoints
+        row, column, at = np.nonzero(counts[chosen])
+        row = chosen[row]
+        head = _head(analyses, optimizer, row, column)
+        return {**head, "low": edges[at], "high": edges[at + 1], "count": counts[row, column, at]}
+
+    return _joined(analyses, columns, (*_HEAD, "low", "high", "count"))
+
+
+def _sample(analyses: Analyses, checkpoints: Column | None = None) -> DataFrame:
+    def columns(analyses: Analyses, optimizer: OptimizerRun) -> dict[str, Column]:
+        index = optimizer.variables["sample_index"]
+        chosen = np.arange(len(optimizer.present)) if checkpoints is None else checkpoints
+        row, column, at = np.nonzero(optimizer.present[chosen][:, :, None] & (index >= 0))
+        row = chosen[row]
+        e = optimizer.variables["effective_lr_sample"][row, column, at]
+        return {**_head(analyses, optimizer, row, column), "element": index[column, at], "effective_lr": e}
+
+    return _joined(analyses, columns, (*_HEAD, "element", "effective_lr"))
+
+
+def _checkpoints(analyses: Analyses) -> DataFrame:
+    import pandas as pd
+
+    table: DataFrame = pd.DataFrame({v.name: analyses.checkpoints[v.name] for v in ROOT_VARIABLES})
+    table.insert(1, "checkpoint_index", np.arange(len(table)))
+    return table
+
+
+def _problems(analyses: Analyses) -> DataFrame:
+    import pandas as pd
+
+    names = ("checkpoint", "optimizer", "code", "severity", "message", "resolution")
+    rows = [
+        (r.checkpoint, r.optimizer, r.problem.code, r.problem.severity, r.problem.message, r.problem.resolution)
+        for r in analyses.remarks
+    ]
+    table: DataFrame = pd.DataFrame(rows, columns=list(names))
+    return table
+
+
+def _findings(analyses: Analyses) -> DataFrame:
+    import pandas as pd
+
+    names = ("severity", "id", "title", "optimizer", "parameters", "checkpoints", "why", "action")
+    rows = [f.to_json() for f in analyses.findings]
+    for row in rows:
+        row |= {name: "\n".join(row[name]) for name in ("parameters", "checkpoints")}
+    table: DataFrame = pd.DataFrame(rows, columns=list(names))
+    return table
+
+
+_RESTRICTABLE: Mapping[str, Callable[[Analyses, Column], DataFrame]] = {"histogram": _histogram, "sample": _sample}
+"""Those of which a run of many checkpoints has too many rows to want them all."""
+
+_FRAMES: Mapping[str, Callable[[Analyses], DataFrame]] = {
+    "parameters": _parameters,
+    "histogram": _histogram,
+    "sample": _sample,
+    "checkpoints": _checkpoints,
+    "problems": _problems,
+    "findings": _findings,
+}
+
+
+# --- xarray
+
+
+def tree(analyses: Analyses) -> DataTree:
+    """The store's groups as an xarray tree; see `Analyses.to_xarray`."""
+    try:
+        import xarray as xr
+    except ImportError:
+        raise RequestError("xarray is not installed: pip install 'ckpt-inspect[xarray]'") from None
+
+    root = xr.Dataset(_variables(ROOT_VARIABLES, analyses.checkpoints))
+    groups = {"/": root}
+    for name, group in group_names(analyses.optimizers).items():
+        columns = {**axes_of(analyses.optimizers[name]), **analyses.optimizers[name].variables}
+        dataset: Dataset = xr.Dataset(_variables(OPTIMIZER_VARIABLES, columns), attrs={"optimizer": name})
+        groups[group] = dataset.assign_coords(checkpoint=("checkpoint", analyses.checkpoints["checkpoint"]))
+    result: DataTree = xr.DataTree.from_dict(groups)
+    return result
+
+
+def _variables(known: tuple[Variable, ...], columns: Mapping[str, Column]) -> dict[str, Any]:
+    return {
+        v.name: (
+            v.dimensions,
+            columns[v.name],
+            {"long_name": v.long_name, "units": v.units, "description": v.description},
+        )
+        for v in known
+    }
+
+
+def axes_of(optimizer: OptimizerRun) -> dict[str, Column]:
+    """The labels of dimensions that follow from the rest."""
+    axes: dict[str, Column] = {"quantile": np.asarray(QUANTILE_LEVELS)}
+    for bins in ("bin", "second_moment_bin"):
+        edges = optimizer.variables[f"{bins}_edges"]
+        axes[bins] = np.sqrt(edges[:-1] * edges[1:])
+    return axes
+
+
+assert {v.name for v in AXES} >= {"quantile", "bin", "second_moment_bin"}
+assert {v.name for v in DISTRIBUTIONS} >= {"effective_lr", "effective_lr_histogram", "effective_lr_sample"}

@@ -1,0 +1,80 @@
+"""The effective learning rates of a run for another nominal rate, without its checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ckpt_inspect.errors import RequestError
+from ckpt_inspect.measurement.histograms import EFFECTIVE_LR_GRID, Counts, Floats
+from ckpt_inspect.runs.analyses import Analyses, Column, OptimizerRun
+
+_NOT_LINEAR = ("lamb",)
+"""Rules whose E is not proportional to α: LAMB's trust ratio depends on it."""
+
+
+def with_learning_rate(analyses: Analyses, rate: float) -> Analyses:
+    """The same run, had every last update been made with this learning rate; what stood there before is replaced.
+
+    E is proportional to α, so quantiles, means and samples are exact. Histograms are exact to a bin: each bin's counts
+    move to the bin that its middle comes to lie in. The share lost in rounding and, where α was not known, the largest
+    update can't be had from summaries and become NaN. Raises RequestError for a rate that isn't positive, and for LAMB.
+    """
+    if not rate > 0:
+        raise RequestError(f"a learning rate of {rate} makes no update: give a positive one")
+    for optimizer in analyses.optimizers.values():
+        rules = set(optimizer.variables["rule"]) & set(_NOT_LINEAR)
+        if rules:
+            raise RequestError(
+                f"optimizer {optimizer.name} ({', '.join(rules)}): its effective learning rate is not proportional to "
+                "the learning rate: analyse the checkpoints again with the rate given"
+            )
+    rescaled = {name: OptimizerRun(name, _rescaled(o.variables, rate)) for name, o in analyses.optimizers.items()}
+    return replace(analyses, optimizers=rescaled)
+
+
+def _rescaled(before: Mapping[str, Column], rate: float) -> dict[str, Column]:
+    columns = dict(before)
+    is_relative = before["effective_lr_is_relative"] == 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factor: Floats = rate / np.where(is_relative, 1.0, before["learning_rate"])
+    factor[~np.isfinite(factor)] = np.nan
+    columns["effective_lr"] = before["effective_lr"] * factor[:, None, None]
+    columns["effective_lr_sample"] = before["effective_lr_sample"] * factor[:, None, None]
+    columns["effective_lr_mean"] = before["effective_lr_mean"] * factor[:, None]
+    columns["update_rms"] = before["relative_update_rms"] * rate
+    columns["update_max"] = before["update_max"] * factor[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        columns["update_to_weight"] = columns["update_rms"] / np.where(
+            before["weight_rms"] > 0, before["weight_rms"], np.nan
+        )
+    columns["lost_in_rounding"] = np.full_like(before["lost_in_rounding"], np.nan)
+    columns["effective_lr_histogram"], columns["bin_edges"] = _moved(
+        before["effective_lr_histogram"], before["bin_edges"], factor
+    )
+    count = len(factor)
+    columns["learning_rate"] = np.full(count, float(rate))
+    columns["learning_rate_source"] = np.full(count, "given", object)
+    columns["learning_rate_where"] = np.full(count, "given afterwards, in place of what the analysis found", object)
+    columns["effective_lr_is_relative"] = np.zeros(count, np.int64)
+    return columns
+
+
+def _moved(counts: Counts, edges: Floats, factor: Floats) -> tuple[Counts, Floats]:
+    """The histogram with each checkpoint's values multiplied by its factor, and the edges of its bins."""
+    grid = EFFECTIVE_LR_GRID
+    middles = (edges[:-1] + edges[1:]) / 2
+    moved = np.clip(middles * np.nan_to_num(factor, nan=1.0)[:, None], 0, grid.edges[-2])
+    bins: NDArray[np.intp] = np.searchsorted(grid.edges, moved, side="right") - 1
+    filled: NDArray[np.bool_] = np.asarray(counts.any(axis=1))
+    if not filled.any():
+        return counts, edges
+    first, last = int(bins[filled].min()), int(bins[filled].max()) + 1
+    result = np.zeros((*counts.shape[:2], last - first), counts.dtype)
+    for row, of_row in enumerate(bins):
+        used = np.flatnonzero(filled[row])
+        np.add.at(result[row].T, of_row[used] - first, counts[row][:, used].T)
+    return result, grid.edges[first : last + 1].copy()

@@ -1,0 +1,363 @@
+"""Analyses <-> HDF5, by netCDF-4's conventions, schema 1.
+
+h5py alone writes and reads it; xarray and every netCDF-4 reader finds labelled dimensions (dimension scales). A store
+is written beside its place and moved there when it is whole: whoever reads sees the old one or the new one.
+
+The file: attributes of the root; the root's variables along `checkpoint`; a group for each optimizer, whose own
+`checkpoint` repeats the names so that the group can be opened by itself; groups `problems` and `findings`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ckpt_inspect._version import __version__
+from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.errors import StoreError
+from ckpt_inspect.jsonable import jsonable
+from ckpt_inspect.measurement.variables import (
+    CHECKPOINT,
+    FINDING_VARIABLES,
+    FINDINGS,
+    OPTIMIZER_VARIABLES,
+    PROBLEM_VARIABLES,
+    PROBLEMS,
+    ROOT_VARIABLES,
+    Variable,
+    group_names,
+)
+from ckpt_inspect.runs.analyses import Analyses, Column, OptimizerRun, Remark
+from ckpt_inspect.runs.analysis import absolute
+from ckpt_inspect.runs.elements import ElementsFile, place_elements
+from ckpt_inspect.runs.frames import axes_of
+
+CONVENTIONS = "ckpt-inspect-1"
+"""Root attribute `Conventions`; the number is the schema's."""
+
+SUFFIX = ".ckpt-inspect.h5"
+"""How a store's name ends."""
+
+_LABELS = frozenset({"quantile", "bin", "second_moment_bin"})
+"""Variables that label a dimension and follow from the rest."""
+
+_CHUNK_BYTES = 1 << 20
+_NETCDF_DIMENSION = "_Netcdf4Dimid"
+_NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable. {:10d}"
+"""netCDF-4's name for the scale of a dimension that has no labels."""
+
+
+def default_store(folder: str | os.PathLike[str]) -> Path:
+    """Where the store of a folder's run goes: `<folder>.ckpt-inspect.h5` in the current directory."""
+    name = Path(absolute(folder)).name
+    return Path(f"{name or 'root'}{SUFFIX}")
+
+
+# --- writing
+
+
+def check_writable(path: Path) -> None:
+    """Raise StoreError, before any work is done, if a store can't be written there."""
+    folder = path.parent
+    if path.is_dir():
+        raise StoreError(f"{path}: is a folder; give the store another name")
+    if not folder.is_dir():
+        raise StoreError(f"{path}: there is no folder {folder}; make it, or write the store elsewhere")
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=folder)
+    except OSError as error:
+        raise StoreError(f"{path}: can't be written ({error.strerror}); write the store elsewhere") from None
+    os.close(handle)
+    Path(name).unlink()
+
+
+def save(
+    analyses: Analyses, path: str | os.PathLike[str], elements: ElementsFile | None = None, *, is_final: bool = True
+) -> None:
+    """Write a store, replacing one of that name in one step. Raises StoreError where that can't be done.
+
+    `elements` holds whole arrays of checkpoints that are new; those of others are taken over from the store before.
+    Where `is_final`, its file becomes the store, and can take no more.
+    """
+    path = Path(path)
+    check_writable(path)
+    taken_over = elements if is_final else None
+    with replacing(path, None if taken_over is None else taken_over.path) as temporary:
+        try:
+            with _new_file(temporary) if taken_over is None else taken_over.released() as file:
+                write(analyses, file)
+                if elements is not None:
+                    _write_elements(analyses, file, path, file if taken_over is not None else elements.file)
+        except OSError as error:
+            raise StoreError(f"{path}: can't be written ({error})") from None
+
+
+def _new_file(path: Path) -> Any:
+    import h5py
+
+    return h5py.File(path, "w", libver=("earliest", "v110"), track_order=True)
+
+
+def _write_elements(analyses: Analyses, file: Any, path: Path, fresh: Any) -> None:
+    groups = group_names(analyses.optimizers)
+    columns = analyses.checkpoints
+    names = dict(zip(columns["fingerprint"], columns["checkpoint"], strict=True))
+    with opened(path) if path.exists() else contextlib.nullcontext() as previous:
+        place_elements(file, groups, names, fresh, previous)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, made: Path | None = None) -> Iterator[Path]:
+    """A name for a file to be written in the same folder, or the file `made` there; it takes the place of `path` if all
+    goes well."""
+    if made is None:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(handle)
+        made = Path(name)
+    temporary = made
+    try:
+        yield temporary
+        _make_durable(temporary)
+        temporary.chmod(_mode(path))
+        temporary.replace(path)
+        _make_durable(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _make_durable(path: Path) -> None:
+    """Have the bytes, or a folder's names, reach the disk; filesystems that can't sync a folder do without."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError) if path.is_dir() else contextlib.nullcontext():
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _mode(path: Path) -> int:
+    """The permissions of the file that is replaced, or those a new file gets."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def write(analyses: Analyses, file: Any) -> None:
+    """Write everything into an open, empty h5py file."""
+    file.attrs["Conventions"] = CONVENTIONS
+    file.attrs["ckpt_inspect_version"] = __version__
+    file.attrs["title"] = "Effective learning rates, reconstructed from checkpoints"
+    file.attrs["run"] = analyses.run
+    file.attrs["options"] = analyses.options
+    dimensions = _Dimensions()
+    _write_group(file, ROOT_VARIABLES, analyses.checkpoints, dimensions)
+    for name, group_name in group_names(analyses.optimizers).items():
+        optimizer = analyses.optimizers[name]
+        group = file.create_group(group_name, track_order=True)
+        group.attrs["optimizer"] = name
+        columns = {"checkpoint": analyses.checkpoints["checkpoint"], **axes_of(optimizer), **optimizer.variables}
+        _write_group(group, (ROOT_VARIABLES[0], *OPTIMIZER_VARIABLES), columns, dimensions)
+    _write_group(
+        file.create_group(PROBLEMS, track_order=True), PROBLEM_VARIABLES, _problem_columns(analyses), dimensions
+    )
+    group = file.create_group(FINDINGS, track_order=True)
+    group.attrs["thresholds"] = json.dumps(dict(analyses.thresholds), sort_keys=True)
+    _write_group(group, FINDING_VARIABLES, _finding_columns(analyses), dimensions)
+
+
+def _problem_columns(analyses: Analyses) -> dict[str, Column]:
+    fields = {
+        "code": [r.problem.code for r in analyses.remarks],
+        "severity": [r.problem.severity for r in analyses.remarks],
+        "checkpoint": [r.checkpoint for r in analyses.remarks],
+        "optimizer": [r.optimizer for r in analyses.remarks],
+        "message": [r.problem.message for r in analyses.remarks],
+        "resolution": [r.problem.resolution for r in analyses.remarks],
+    }
+    return {name: np.array(values, object) for name, values in fields.items()}
+
+
+def _finding_columns(analyses: Analyses) -> dict[str, Column]:
+    rows = [jsonable(finding.to_json()) for finding in analyses.findings]
+    columns = {}
+    for name in (v.name for v in FINDING_VARIABLES):
+        values = [row[name] for row in rows]
+        if name in ("parameters", "checkpoints"):
+            values = ["\n".join(value) for value in values]
+        elif name in ("evidence", "thresholds"):
+            values = [json.dumps(value, ensure_ascii=False) for value in values]
+        columns[name] = np.array(values, object)
+    return columns
+
+
+class _Dimensions:
+    """Numbers dimensions through the whole file, as netCDF-4 does."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def make_scale(self, dataset: Any, name: str) -> None:
+        """Make a dataset the scale of a dimension."""
+        dataset.make_scale(name)
+        dataset.attrs[_NETCDF_DIMENSION] = np.int32(self._count)
+        self._count += 1
+
+
+def _write_group(
+    group: Any, variables: Iterable[Variable], columns: Mapping[str, Column], dimensions: _Dimensions
+) -> None:
+    """Write a group's variables and the scales of their dimensions."""
+    variables = [v for v in variables if v.name in columns]
+    lengths: dict[str, int] = {}
+    for variable in variables:
+        lengths.update(zip(variable.dimensions, columns[variable.name].shape, strict=True))
+    written = {v.name: _write_variable(group, v, columns[v.name]) for v in variables}
+    scales = {}
+    for dimension, length in lengths.items():
+        if dimension not in written:
+            blank = {"shape": (length,), "dtype": np.dtype(">f4")}
+            if dimension == CHECKPOINT:
+                blank |= {"maxshape": (None,), "chunks": (max(length, 1),)}
+            scales[dimension] = group.create_dataset(dimension, **blank)
+            dimensions.make_scale(scales[dimension], _NO_VARIABLE.format(length))
+        else:
+            scales[dimension] = written[dimension]
+            dimensions.make_scale(scales[dimension], dimension)
+    for variable in variables:
+        if variable.dimensions == (variable.name,):
+            continue
+        for axis, dimension in enumerate(variable.dimensions):
+            written[variable.name].dims[axis].attach_scale(scales[dimension])
+
+
+def _write_variable(group: Any, variable: Variable, column: Column) -> Any:
+    import h5py
+
+    if variable.kind == "text":
+        dtype: Any = h5py.string_dtype("utf-8")
+        options: dict[str, Any] = {}
+    else:
+        dtype = column.dtype
+        options = {"fillvalue": {"float": np.nan, "integer": -1, "count": 0}[variable.kind]}
+    is_growing = variable.dimensions[0] == CHECKPOINT
+    if is_growing or column.nbytes > _CHUNK_BYTES:
+        options["chunks"] = _chunks(column.shape, column.dtype.itemsize)
+        if is_growing:
+            # a chunk may not be longer than a dimension that can't grow, and none may be 0 long
+            options["maxshape"] = (None, *(length or None for length in column.shape[1:]))
+        if variable.kind != "text" and column.ndim > 1:
+            options |= {"shuffle": True, "compression": "gzip", "compression_opts": 1}
+    dataset = group.create_dataset(variable.name, column.shape, dtype, **options)
+    if column.size:
+        dataset[...] = column
+    if variable.kind != "text":
+        dataset.attrs["units"] = variable.units
+        if variable.kind == "float":  # a fill value would turn integers into floats wherever they are decoded
+            dataset.attrs["_FillValue"] = np.array(options["fillvalue"], column.dtype)
+    dataset.attrs["long_name"] = variable.long_name
+    if variable.description:
+        dataset.attrs["description"] = variable.description
+    return dataset
+
+
+def _chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """A chunk spans as many checkpoints as fit, and everything else as far as it fits."""
+    inner = [max(length, 1) for length in shape[1:]]
+    while inner and int(np.prod(inner)) * itemsize > _CHUNK_BYTES:
+        longest = int(np.argmax(inner))
+        inner[longest] = -(-inner[longest] // 2)
+    each = int(np.prod(inner)) * itemsize if inner else itemsize
+    return (max(1, min(max(shape[0], 1), _CHUNK_BYTES // each)), *inner)
+
+
+# --- reading
+
+
+def load(path: str | os.PathLike[str]) -> Analyses:
+    """What `analyze` returned when the store was written; raises StoreError with one sentence where there is none."""
+    path = Path(path)
+    with opened(path) as file:
+        try:
+            return read(file)
+        except (KeyError, OSError, ValueError, TypeError, IndexError, RuntimeError) as error:
+            reason = f"the store is damaged ({error})"
+            if isinstance(error, KeyError) and (writer := file.attrs.get("ckpt_inspect_version")) is not None:
+                reason = f"the store lacks what this version needs: ckpt-inspect {writer} wrote it, or it is damaged"
+            raise StoreError(f"{path}: {reason}; remove it and analyse again") from None
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """An open h5py file that is a store of this schema."""
+    import h5py
+
+    if not path.exists():
+        raise StoreError(f"{path}: there is no such store; `ckpt-inspect analyze` makes one")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise StoreError(f"{path}: is not a store, or a damaged one ({_first_sentence(error)})") from None
+    with file:
+        conventions = file.attrs.get("Conventions")
+        if conventions != CONVENTIONS:
+            told = (
+                f"its Conventions attribute is {conventions!r}"
+                if conventions is not None
+                else "it is some other HDF5 file"
+            )
+            raise StoreError(f"{path}: is not a store of schema 1 ({told}); give another name, or analyse again")
+        yield file
+
+
+def _first_sentence(error: OSError) -> str:
+    return str(error).split("(")[-1].rstrip(")") or str(error)
+
+
+def read(file: Any) -> Analyses:
+    """Everything out of an open store."""
+    groups = [
+        name for name in file if name not in (FINDINGS, PROBLEMS) and file.get(name, getclass=True).__name__ == "Group"
+    ]
+    optimizers = {}
+    for group_name in groups:
+        group = file[group_name]
+        name = str(group.attrs["optimizer"])
+        optimizers[name] = OptimizerRun(name, _read_columns(group, OPTIMIZER_VARIABLES))
+    return Analyses(
+        str(file.attrs["run"]),
+        str(file.attrs["options"]),
+        _read_columns(file, ROOT_VARIABLES),
+        optimizers,
+        tuple(_read_remarks(file[PROBLEMS])),
+        json.loads(file[FINDINGS].attrs["thresholds"]),
+    )
+
+
+def _read_columns(group: Any, variables: Iterable[Variable]) -> dict[str, Column]:
+    return {v.name: _read_variable(group, v) for v in variables if v.name not in _LABELS}
+
+
+def _read_variable(group: Any, variable: Variable) -> NDArray[Any]:
+    dataset = group[variable.name]
+    if variable.kind == "text":
+        return np.array(dataset.asstr()[...], dtype=object)
+    column: NDArray[Any] = dataset[...]
+    return column
+
+
+def _read_remarks(group: Any) -> Iterator[Remark]:
+    columns = {v.name: _read_variable(group, v) for v in PROBLEM_VARIABLES}
+    for i in range(len(columns["code"])):
+        at = {name: str(column[i]) for name, column in columns.items()}
+        severity: Any = at["severity"]
+        yield Remark(at["checkpoint"], at["optimizer"], Problem(at["code"], at["message"], at["resolution"], severity))

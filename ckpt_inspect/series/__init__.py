@@ -1,0 +1,1 @@
+"""Folders and patterns -> checkpoints in training order."""

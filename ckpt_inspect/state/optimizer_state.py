@@ -1,0 +1,219 @@
+"""An optimizer's state in one checkpoint, with every number resolved: where layouts meet update rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ckpt_inspect.checkpoint import Array, Checkpoint, Problem, numpy_dtype
+from ckpt_inspect.errors import NotDetermined, NotFoundError
+from ckpt_inspect.layouts import find_optimizers
+from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter
+from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY
+from ckpt_inspect.sourced import Sourced
+from ckpt_inspect.state.resolution import check_given, resolve
+from ckpt_inspect.update_rules import Settings, State, UpdateRule, find_rule
+
+# our name of an array in `State` -> names of the slots that may hold it, by rule's habit
+STATE_SLOTS: Mapping[str, tuple[str, ...]] = {
+    "first_moment": ("first_moment",),
+    "second_moment": ("second_moment", "infinity_norm", "mean_square", "rms", "velocity", "accumulator"),
+    "max_second_moment": ("max_second_moment",),
+    "mean_gradient": ("mean_gradient", "mg", "average_gradient"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One trained variable with its optimizer's slots. Each method reads from the file anew, and returns a whole
+    array."""
+
+    name: str
+    """The variable's own name where the file has it; unique within its optimizer."""
+    shape: tuple[int, ...]
+    dtype: str
+    """Of the optimizer's slots: numpy's or ml_dtypes' name."""
+    found: FoundParameter
+    """Keys of its tensors."""
+    checkpoint: Checkpoint
+    update_rule: UpdateRule | None
+    settings: Settings
+    """This parameter's: weight decay is 0 where the implementation excludes it."""
+
+    def key(self, array: str) -> str | None:
+        """Key of the tensor behind a field of `State`; None where the file has none."""
+        if array == "value":
+            return self.found.value
+        return next((self.found.slots[s] for s in STATE_SLOTS[array] if s in self.found.slots), None)
+
+    def value(self) -> Array | None:
+        """The weights, in the file's shape and dtype; None where they aren't in the file, or aren't known to be this
+        one's."""
+        return self._read("value")
+
+    def first_moment(self) -> Array | None:
+        """m, uncorrected; None where the optimizer keeps none."""
+        return self._read("first_moment")
+
+    def second_moment(self) -> Array | None:
+        """v, uncorrected (Adamax: the infinity norm u); None where the optimizer keeps none."""
+        return self._read("second_moment")
+
+    def max_second_moment(self) -> Array | None:
+        """AMSGrad's maximum of v; None for other rules."""
+        return self._read("max_second_moment")
+
+    def state(self) -> State:
+        """All arrays at once."""
+        return State(
+            self.value(),
+            self.first_moment(),
+            self.second_moment(),
+            self.max_second_moment(),
+            self._read("mean_gradient"),
+        )
+
+    def effective_lr(self) -> Array | None:
+        """E (see `UpdateRule.effective_lr`); None where it is not defined or not determined: `reason` says why."""
+        if self.reason("effective_lr") is not None or self.update_rule is None:
+            return None
+        return self.update_rule.effective_lr(self.state(), self.settings)
+
+    def last_update(self) -> Array | None:
+        """Δ (see `UpdateRule.last_update`); None where it is not defined or not determined: `reason` says why."""
+        if self.reason("last_update") is not None or self.update_rule is None:
+            return None
+        return self.update_rule.last_update(self.state(), self.settings)
+
+    def reason(self, quantity: str) -> str | None:
+        """Why `effective_lr` or `last_update` gives None; None where it gives an array. Reads nothing."""
+        if self.update_rule is None:
+            return "this package has no formula for this optimizer's update"
+        if quantity == "last_update" and self.settings.weight_decay is None:
+            return "the weight decay is not known: give it"
+        empty = np.empty(0, numpy_dtype(self.dtype))
+        arrays = {a: empty if self.key(a) is not None else None for a in ("value", *STATE_SLOTS)}
+        try:
+            getattr(self.update_rule, quantity)(State(**arrays), self.settings)
+        except NotDetermined as reason:
+            return str(reason)
+        return None
+
+    def _read(self, array: str) -> Array | None:
+        key = self.key(array)
+        return None if key is None else self.checkpoint.read(key)
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerState:
+    """One optimizer in one checkpoint."""
+
+    name: str
+    """Unique in the checkpoint, the same in every checkpoint of a run."""
+    rule: str
+    """Name of the update rule, or of the other optimizer that this is (`sgd`, `lion`, ..)."""
+    rule_source: Sourced
+    """Its value is `rule`; source `default` where it is merely the usual reading of such a layout."""
+    layout: str
+    family: str
+    """Whose implementation: `layouts.found.Family`."""
+    step: Sourced
+    """t, the exponent of the bias correction in the last update."""
+    hyperparameters: Mapping[str, Sourced]
+    parameters: Mapping[str, Parameter]
+    update_rule: UpdateRule | None
+    """None for an optimizer that is named but whose formula isn't here."""
+    settings: Settings
+    keys: tuple[str, ...]
+    """Keys of its own scalars: counter, beta powers, hyperparameters."""
+    absence: str | None
+    """Why there are no moments; None where there are."""
+    problems: tuple[Problem, ...]
+
+    @property
+    def is_adam(self) -> bool:
+        """Whether the rule is of Adam's family."""
+        return self.rule in ADAM_FAMILY
+
+
+def optimizer_states(
+    checkpoint: Checkpoint, given: Mapping[str, Any] | None = None, optimizer: str | None = None
+) -> tuple[OptimizerState, ...]:
+    """Every optimizer in the checkpoint, by the order in which the file lists them; none where it holds weights alone.
+
+    `given` overrides what the file says (`learning_rate`, `beta_1`, `beta_2`, `epsilon`, `weight_decay`, `step`,
+    `rule`, and `epsilon_placement`: `implementation` or `textbook`), for the optimizer of that name or for all;
+    `{"generator.beta_1": 0.5}` gives it for one of several. Reads metadata and scalars only. Raises RequestError for a
+    value that can't be given, NotFoundError for an optimizer that isn't there.
+    """
+    given = dict(given or {})
+    found = find_optimizers(checkpoint)
+    given_to: dict[str, dict[str, Any]] = {}
+    for target, value in given.items():
+        owner, dot, name = target.rpartition(".")
+        given_to.setdefault(owner if dot else "", {})[name] = value
+    for values in given_to.values():
+        check_given(values, str(checkpoint.path))
+    for owner in (*given_to, optimizer or ""):
+        if owner and owner not in [f.name for f in found]:
+            names = ", ".join(repr(f.name) for f in found) or "none"
+            raise NotFoundError(f"{checkpoint.path}: holds no optimizer {owner!r}; it holds {names}")
+    for_all = given_to.get("", {})
+    return tuple(
+        _state(checkpoint, f, (for_all if optimizer in (None, f.name) else {}) | given_to.get(f.name, {}))
+        for f in found
+    )
+
+
+def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Mapping[str, Any]) -> OptimizerState:
+    resolved = resolve(checkpoint, found, given)
+    values = {n: None if s.value is None else float(s.value) for n, s in resolved.hyperparameters.items()}
+    rule = find_rule(resolved.rule.value)
+    settings = Settings(
+        family=found.family,
+        step=resolved.step.value,
+        learning_rate=values["learning_rate"],
+        beta_1=values["beta_1"],
+        beta_2=values["beta_2"],
+        epsilon=values["epsilon"],
+        weight_decay=values["weight_decay"],
+        is_converged=resolved.is_converged,
+        has_textbook_epsilon=resolved.has_textbook_epsilon,
+        extra=resolved.extra,
+    )
+    parameters = {}
+    for parameter in found.parameters:
+        own = settings
+        if rule is not None and settings.weight_decay and not rule.is_decayed(parameter.name, found.family):
+            own = replace(settings, weight_decay=0.0)
+        parameters[parameter.name] = Parameter(
+            parameter.name, parameter.shape, parameter.dtype, parameter, checkpoint, rule, own
+        )
+    return OptimizerState(
+        name=found.name,
+        rule=resolved.rule.value,
+        rule_source=resolved.rule,
+        layout=found.layout,
+        family=found.family,
+        step=resolved.step,
+        hyperparameters=resolved.hyperparameters,
+        parameters=parameters,
+        update_rule=rule,
+        settings=settings,
+        keys=tuple(k for k in (found.counter, *found.beta_powers, *found.scalars.values()) if k is not None),
+        absence=_absence(found, resolved.step, resolved.rule.value),
+        problems=(*found.problems, *resolved.problems),
+    )
+
+
+def _absence(found: FoundOptimizer, step: Sourced, rule: str) -> str | None:
+    if "state_is_absent" in found.extra and not found.parameters:
+        return str(found.extra["state_is_absent"])
+    if rule not in ADAM_FAMILY:
+        return f"the optimizer is {rule}, which keeps no pair of moments as Adam does"
+    if not found.parameters:
+        return "the optimizer was saved without its moments (before its first update, or without the model's variables)"
+    return None

@@ -1,0 +1,515 @@
+"""Findings: each is found in state that training by Adam's formulas left behind, and none in a healthy run's."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.adam_bundles import save_bundle
+from support.adam_runs import SHAPES, AdamRun, Array, Gradient, noise
+from support.keras_files import Run
+
+from ckpt_inspect.errors import RequestError
+from ckpt_inspect.findings import CHECKS, KINDS, THRESHOLDS, Finding, Severity, Thresholds, find_findings
+from ckpt_inspect.runs.analyses import Analyses
+from ckpt_inspect.runs.analyze import analyze
+
+DIGITS = Path(__file__).parents[2] / "fixtures" / "digits"
+
+
+def scaled(factor: float, *names: str) -> Gradient:
+    """Noise, times a factor in the variables of these names."""
+    return lambda name, weight, rng: noise(name, weight, rng) * (factor if name in names else 1)
+
+
+def masked(name: str, *places: Any) -> Gradient:
+    """Noise, but a gradient of 0 at these places of one variable."""
+
+    def gradient(variable: str, weight: Array, rng: np.random.Generator) -> Array:
+        g = noise(variable, weight, rng)
+        if variable == name:
+            g[places] = 0
+        return g
+
+    return gradient
+
+
+def findings_of(run: Analyses, **thresholds: float) -> tuple[Finding, ...]:
+    return find_findings(run, Thresholds.of(thresholds))
+
+
+def the(kind: str, findings: tuple[Finding, ...]) -> Finding:
+    """The one finding of that id."""
+    (found,) = [f for f in findings if f.id == kind]
+    return found
+
+
+# --- one run for each kind of finding, saved into a folder
+
+
+def nonfinite(folder: Path) -> None:
+    run = AdamRun()
+    run.train(30).train(
+        1, lambda n, w, rng: np.where(w == w.max(), np.nan, noise(n, w, rng)) if n == "third/bias" else noise(n, w, rng)
+    )
+    run.save(folder / "m-31.h5")
+
+
+def negative(folder: Path) -> None:
+    run = AdamRun().train(30)
+    run.second["second/kernel"][3, 4:7] *= -1
+    run.save(folder / "m-30.h5")
+
+
+def bound(folder: Path) -> None:
+    """A spike under a β1 of 0.5, in a file that says 0.99."""
+    run = AdamRun(beta_1=0.5).train(50).train(1, scaled(1e3, "first/kernel"))
+    run.config["beta_1"] = 0.99
+    run.save(folder / "m-51.h5")
+
+
+def step_reset(folder: Path) -> None:
+    run = AdamRun()
+    run.train(60).save(folder / "m-1.h5")
+    run.forget().train(40).save(folder / "m-2.h5")
+
+
+def state_lost(folder: Path) -> None:
+    """The moments start anew while the counter goes on."""
+    run = AdamRun()
+    run.train(200).save(folder / "m-200.h5")
+    run.forget().step = 200
+    run.train(50).save(folder / "m-250.h5")
+
+
+def lineage(folder: Path) -> None:
+    """One tensor's gradient fades under a β2 of 0.99, in files that say 0.999."""
+    for name, steps, factor in (("m-300.h5", 300, 1.0), ("m-500.h5", 500, 1e-3)):
+        run = AdamRun(beta_2=0.99).train(300)
+        run.train(steps - 300, scaled(factor, "first/kernel"))
+        run.config["beta_2"] = 0.999
+        run.save(folder / name)
+
+
+def changed(folder: Path) -> None:
+    run = AdamRun()
+    run.train(100).save(folder / "m-100.h5")
+    run.config["beta_2"] = 0.99
+    run.train(100).save(folder / "m-200.h5")
+
+
+def rate_changed(folder: Path) -> None:
+    run = AdamRun()
+    run.train(100).save(folder / "m-100.h5")
+    run.config["learning_rate"] = 1e-4
+    run.train(100).save(folder / "m-200.h5")
+
+
+def starved_tensors(folder: Path) -> None:
+    run = AdamRun()
+    run.train(200).save(folder / "m-200.h5")
+    run.train(300, scaled(0, "second/kernel", "second/bias")).save(folder / "m-500.h5")
+
+
+def starved_elements(folder: Path) -> None:
+    run = AdamRun()
+    run.train(200).save(folder / "m-200.h5")
+    run.train(300, masked("second/kernel", slice(None), slice(0, 20))).save(folder / "m-500.h5")
+
+
+def inert(folder: Path) -> None:
+    """float16(0.9999) is 1, as bfloat16(0.999) is."""
+    AdamRun(dtype="float16", beta_2=0.9999).train(20).save(folder / "m-20.h5")
+
+
+def rounding(folder: Path) -> None:
+    AdamRun(learning_rate=1e-9).train(2000).save(folder / "m-2000.h5")
+
+
+def young(folder: Path) -> None:
+    AdamRun().train(20).save(folder / "m-20.h5")
+
+
+def epsilon(folder: Path) -> None:
+    AdamRun().train(50, scaled(1e-8, "first/bias", "third/kernel")).save(folder / "m-50.h5")
+
+
+def untouched(folder: Path) -> None:
+    AdamRun().train(50, scaled(0, "second/kernel")).save(folder / "m-50.h5")
+
+
+def untouched_rows(folder: Path) -> None:
+    AdamRun().train(50, masked("first/kernel", [1, 7])).save(folder / "m-50.h5")
+
+
+def untouched_elements(folder: Path) -> None:
+    AdamRun().train(50, masked("first/kernel", slice(None), slice(0, 6))).save(folder / "m-50.h5")
+
+
+def too_large(folder: Path) -> None:
+    AdamRun(learning_rate=0.1).train(20).save(folder / "m-20.h5")
+
+
+def too_small(folder: Path) -> None:
+    AdamRun(learning_rate=1e-5).train(20).save(folder / "m-20.h5")
+
+
+def decay_outweighs(folder: Path) -> None:
+    run = AdamRun(weight_decay=0.1).train(200).train(200, scaled(0, "first/kernel"))
+    run.save(folder / "m-400.h5")
+
+
+def equilibrium(folder: Path) -> None:
+    """Pure noise and decay, for several times 1/(α·wd) updates."""
+    AdamRun(learning_rate=1e-2, weight_decay=0.5).train(1500, lambda _, w, rng: rng.normal(size=w.shape)).save(
+        folder / "m-1500.h5"
+    )
+
+
+def stuck(folder: Path) -> None:
+    run = AdamRun().train(2000, lambda n, w, rng: np.ones_like(w) if n == "third/bias" else noise(n, w, rng))
+    run.save(folder / "m-2000.h5")
+
+
+def drifted(folder: Path) -> None:
+    run = AdamRun(beta_2=0.99)
+    run.train(200).save(folder / "m-200.h5")
+    run.train(1000, scaled(0.05, "second/kernel")).save(folder / "m-1200.h5")
+
+
+def spread(folder: Path) -> None:
+    run = AdamRun(beta_2=0.99)
+    run.train(200).save(folder / "m-200.h5")
+    run.train(1000, masked("second/kernel", slice(None), slice(0, 10))).save(folder / "m-1200.h5")
+
+
+def names_alone(folder: Path) -> None:
+    """TF1's names without a graph: they tell neither α nor ε, nor Adam from its cousins."""
+    save_bundle(Run().train(30), folder / "model.ckpt-30")
+
+
+MAKERS: Mapping[str, Callable[[Path], None]] = {
+    "nonfinite-state": nonfinite,
+    "negative-second-moment": negative,
+    "moment-bound-violated": bound,
+    "step-reset": step_reset,
+    "state-lost": state_lost,
+    "lineage-broken": lineage,
+    "hyperparameters-changed": changed,
+    "learning-rate-changed": rate_changed,
+    "starved-tensors": starved_tensors,
+    "starved-elements": starved_elements,
+    "inert-state": inert,
+    "lost-in-rounding": rounding,
+    "bias-correction": young,
+    "epsilon-dominated": epsilon,
+    "untouched-tensors": untouched,
+    "untouched-rows": untouched_rows,
+    "untouched-elements": untouched_elements,
+    "updates-too-large": too_large,
+    "updates-too-small": too_small,
+    "decay-outweighs-gradient": decay_outweighs,
+    "decay-equilibrium": equilibrium,
+    "stuck-direction": stuck,
+    "layer-drifted": drifted,
+    "spread-growing": spread,
+    "hyperparameters-assumed": names_alone,
+    "learning-rate-unknown": names_alone,
+    "rule-ambiguous": names_alone,
+}
+
+CONCERNED: Mapping[str, tuple[str, ...]] = {
+    "nonfinite-state": ("third/bias",),
+    "negative-second-moment": ("second/kernel",),
+    "starved-tensors": ("second/kernel", "second/bias"),
+    "starved-elements": ("second/kernel",),
+    "epsilon-dominated": ("first/bias", "third/kernel"),
+    "untouched-tensors": ("second/kernel",),
+    "untouched-rows": ("first/kernel",),
+    "untouched-elements": ("first/kernel",),
+    "decay-outweighs-gradient": ("first/kernel",),
+    "stuck-direction": ("third/bias",),
+    "layer-drifted": ("second/kernel",),
+    "spread-growing": ("second/kernel",),
+}
+"""The tensors that the makers tamper with."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Analyses]:
+    """The analyses of the run that was made for a kind of finding."""
+    done: dict[Callable[[Path], None], Analyses] = {}
+
+    def analyses(kind: str) -> Analyses:
+        maker = MAKERS[kind]
+        if maker not in done:
+            folder = tmp_path_factory.mktemp(kind)
+            maker(folder)
+            done[maker] = analyze(folder)
+        return done[maker]
+
+    return analyses
+
+
+def test_every_kind_has_a_run_in_which_it_must_be_found() -> None:
+    """And every id is in kebab-case and used once."""
+    ids = [kind.id for kind in KINDS]
+    assert sorted(ids) == sorted(MAKERS)
+    assert all(part.isalpha() and part.islower() for kind in ids for part in kind.split("-"))
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_it_is_found_in_the_tensors_that_have_it(kind: str, made: Callable[[str], Analyses]) -> None:
+    """Once, with evidence, what to do, and the thresholds that decided."""
+    found = the(kind, findings_of(made(kind)))
+    if kind in CONCERNED:
+        assert sorted(found.parameters) == sorted(CONCERNED[kind])
+        assert {e.parameter for e in found.evidence} == set(CONCERNED[kind])
+    assert found.severity <= found.kind.severity
+    assert found.evidence
+    assert found.checkpoints
+    assert len(found.steps) == len(found.checkpoints)
+    assert [limit.name for limit in found.limits] == list(found.kind.thresholds)
+    assert found.why
+    assert found.action
+    assert not found.title.endswith(".")
+    json.dumps(found.to_json(), allow_nan=kind == "nonfinite-state")
+
+
+def test_a_healthy_run_has_none_above_info(tmp_path: Path) -> None:
+    """A made-up one that is all noise, at several checkpoints, AdamW and Adam."""
+    for name, config in (("adam", {}), ("adamw", {"weight_decay": 0.004})):
+        folder = tmp_path / name
+        folder.mkdir()
+        run = AdamRun(**config)
+        for _ in range(4):
+            run.train(500).save(folder / f"m-{run.step + 500}.h5")
+        assert not [f.title for f in findings_of(analyze(folder)) if f.severity > Severity.INFO]
+
+
+def test_a_real_healthy_run_has_none_above_info() -> None:
+    """Digits, learned by Keras under a schedule: what is found is the schedule, dead corner pixels and a short run."""
+    findings = findings_of(analyze(DIGITS))
+    assert not [f.title for f in findings if f.severity > Severity.INFO]
+    assert {"learning-rate-changed", "untouched-rows", "bias-correction"} <= {f.id for f in findings}
+
+
+def test_the_most_severe_come_first(tmp_path: Path) -> None:
+    """Then the order of the checks decides."""
+    run = AdamRun().train(50, scaled(1e-8, "first/bias"))
+    run.second["second/kernel"][0, 0] = -1
+    run.save(tmp_path / "m-50.h5")
+    findings = findings_of(analyze(tmp_path))
+    assert [f.severity for f in findings] == sorted((f.severity for f in findings), reverse=True)
+    assert [f.id for f in findings][:2] == ["negative-second-moment", "epsilon-dominated"]
+
+
+def test_a_condition_in_many_tensors_is_one_finding(tmp_path: Path) -> None:
+    """It names the worst few and counts the rest."""
+    shapes = {f"layer_{i}/kernel": (4, 5) for i in range(100)}
+    AdamRun(shapes).train(30, lambda n, w, rng: noise(n, w, rng) * 1e-9).save(tmp_path / "m-30.h5")
+    found = the("epsilon-dominated", findings_of(analyze(tmp_path)))
+    assert found.title == (
+        "In 100 of 100 tensors √v is below ε (1e-07) in at least 50 % of the elements: layer_0/kernel (100 %), "
+        "layer_1/kernel (100 %), layer_2/kernel (100 %) and 97 more"
+    )
+    assert len(found.parameters) == 100
+    assert len(found.evidence) == 12
+
+
+def test_the_figures_are_those_of_the_arrays(made: Callable[[str], Analyses]) -> None:
+    """Shares of rows and elements as the maker left them."""
+    rows = the("untouched-rows", findings_of(made("untouched-rows")))
+    assert rows.evidence[0].figures == {"untouched_rows": pytest.approx(2 / 20), "untouched": pytest.approx(2 / 20)}
+    elements = the("untouched-elements", findings_of(made("untouched-elements")))
+    assert elements.evidence[0].figures["untouched"] == pytest.approx(6 / 30)
+    assert the("negative-second-moment", findings_of(made("negative-second-moment"))).title == (
+        "In m-30.h5 (step 30), 1 of 6 tensors hold 3 elements with v < 0: second/kernel (3)"
+    )
+
+
+def test_starved_elements_are_told_with_how_far_their_rates_grew(made: Callable[[str], Analyses]) -> None:
+    """β2^(-k/2) over 300 updates."""
+    found = the("starved-tensors", findings_of(made("starved-tensors")))
+    assert f"in the 300 updates since m-200.h5 (their E grew ×{0.999**-150:.3g} for it)" in found.title
+    assert found.steps == (200, 500)
+
+
+def test_elements_are_not_starved_within_few_updates(tmp_path: Path) -> None:
+    """What hardly changes E is not told, unless the threshold is lowered."""
+    run = AdamRun().train(200)
+    run.save(tmp_path / "m-200.h5")
+    run.train(20, scaled(0, "second/kernel")).save(tmp_path / "m-220.h5")
+    analyses = analyze(tmp_path)
+    assert "starved-tensors" not in {f.id for f in findings_of(analyses)}
+    assert "starved-tensors" in {f.id for f in findings_of(analyses, starved_inflation=1)}
+
+
+def test_elements_starved_over_many_checkpoints_are_found(tmp_path: Path) -> None:
+    """However close together the checkpoints are."""
+    run = AdamRun().train(200)
+    run.save(tmp_path / "m-200.h5")
+    for _ in range(12):
+        run.train(20, scaled(0, "second/kernel")).save(tmp_path / f"m-{run.step + 20}.h5")
+    found = the("starved-tensors", findings_of(analyze(tmp_path)))
+    assert found.parameters == ("second/kernel",)
+    assert found.steps == (240, 440)
+
+
+def test_zero_moments_after_updates_are_lost_state(tmp_path: Path) -> None:
+    """A counter without moments."""
+    run = AdamRun().train(30)
+    run.save(tmp_path / "m-30.h5")
+    run.forget().step = 60
+    run.save(tmp_path / "m-60.h5")
+    assert the("state-lost", findings_of(analyze(tmp_path))).title == (
+        "In m-60.h5 (step 60) the moments of all 6 tensors are 0"
+    )
+
+
+def test_an_assumed_beta_is_the_likely_cause_of_a_violated_bound(tmp_path: Path) -> None:
+    """Then it is a warning, and says which to give."""
+    run = AdamRun(beta_1=0.5).train(50).train(1, scaled(1e3, "first/kernel"))
+    del run.config["beta_1"], run.config["beta_2"]
+    run.save(tmp_path / "m-51.h5")
+    found = the("moment-bound-violated", findings_of(analyze(tmp_path)))
+    assert found.severity is Severity.WARNING
+    assert found.action.startswith("Give the beta_1 and beta_2")
+
+
+def repeated(name: str, weight: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """A gradient of rows that the batch names four times, squared part by part as Keras 3 does."""
+    part = noise(name, weight, rng)
+    return (4 * part, 4 * part**2) if name == "words/embeddings" else (part, part**2)
+
+
+def test_repeated_rows_of_an_embedding_may_exceed_the_bound(tmp_path: Path) -> None:
+    """Keras 3 squares the parts of a sparse gradient one by one: that is said, and no damage is claimed."""
+    shapes = {"words/embeddings": (20, 8), "out/kernel": (8, 4), "out/bias": (4,)}
+    run = AdamRun(shapes).train(1, repeated)
+    run.save(tmp_path / "m-1.h5", keras="3.8.0")
+    found = the("moment-bound-violated", findings_of(analyze(tmp_path)))
+    assert found.severity is Severity.INFO
+    assert found.parameters == ("words/embeddings",)
+    assert "(6.32 > 3.16)" in found.title
+    assert "Keras 3 squares each part" in found.title
+    (tmp_path / "older").mkdir()
+    run.save(tmp_path / "older" / "m-1.h5")
+    older = the("moment-bound-violated", findings_of(analyze(tmp_path / "older")))
+    assert older.severity is Severity.WARNING
+    assert "an experimental optimizer of TF 2.9" in older.title
+
+
+def test_one_damaged_tensor_is_told_from_wrong_betas(tmp_path: Path) -> None:
+    """A bias can't have repeated rows: it is damaged, and the betas are cleared by the other tensors."""
+    run = AdamRun().train(30)
+    run.second["third/bias"] *= 1e-4
+    run.save(tmp_path / "m-30.h5", keras="3.8.0")
+    found = the("moment-bound-violated", findings_of(analyze(tmp_path)))
+    assert found.severity is Severity.CRITICAL
+    assert found.parameters == ("third/bias",)
+    assert found.action.startswith("Don't trust these tensors' state")
+
+
+def test_what_an_assumed_beta_makes_inert_is_no_certainty(tmp_path: Path) -> None:
+    """Then it is a warning; and nothing is said if the weights moved all the same."""
+    run = AdamRun(dtype="float16").train(5)
+    given = {"beta_2": 0.9999}
+    run.save(tmp_path / "m-5.h5")
+    read = the("inert-state", findings_of(analyze(tmp_path, given=given)))
+    assert read.severity is Severity.CRITICAL
+    analyses = analyze(tmp_path, given=given)
+    analyses.optimizers["optimizer"].variables["beta_2_source"][:] = "default"
+    found = the("inert-state", findings_of(analyses))
+    assert found.severity is Severity.WARNING
+    assert "(β2 = 0.9999, assumed)" in found.title
+    run.train(5).save(tmp_path / "m-10.h5")
+    analyses = analyze(tmp_path, given=given)
+    analyses.optimizers["optimizer"].variables["beta_2_source"][:] = "default"
+    assert "inert-state" not in {f.id for f in findings_of(analyses)}
+
+
+def test_decay_balances_updates_only_once_the_norm_stands_still(tmp_path: Path) -> None:
+    """The weights of a random walk under decay: at first decay takes more off than the updates add, then as much."""
+    balances = []
+    for steps in (50, 1500):
+        run = AdamRun({"a/kernel": (50, 60)}, learning_rate=1e-2, weight_decay=0.5)
+        run.train(steps, lambda _, w, rng: rng.normal(size=w.shape))
+        folder = tmp_path / str(steps)
+        folder.mkdir()
+        run.save(folder / "m.h5")
+        found = [f for f in findings_of(analyze(folder)) if f.id == "decay-equilibrium"]
+        balances.append([f.evidence[0].figures["balance"] for f in found])
+    assert balances == [[], [pytest.approx(1, rel=0.15)]]
+
+
+def test_a_checkpoint_before_the_first_update_is_passed_over(tmp_path: Path) -> None:
+    """A fresh one at the start of a run is no lost state."""
+    run = AdamRun()
+    run.save(tmp_path / "m-0.h5")
+    run.train(2000).save(tmp_path / "m-2000.h5")
+    assert findings_of(analyze(tmp_path)) == ()
+
+
+# --- thresholds
+
+
+def test_thresholds_decide(tmp_path: Path) -> None:
+    """A tighter one finds, a looser one doesn't; the finding says what was given."""
+    AdamRun().train(2000).save(tmp_path / "m-2000.h5")
+    analyses = analyze(tmp_path)
+    assert findings_of(analyses) == ()
+    found = the("updates-too-large", findings_of(analyses, update_to_weight_max=1e-5))
+    assert [(t.name, t.value, t.source) for t in found.limits] == [("update_to_weight_max", 1e-5, "given")]
+
+
+def test_every_threshold_has_a_meaning_a_source_and_a_use() -> None:
+    """No number without where it comes from, none that decides nothing."""
+    assert all(field.metadata["meaning"] and field.metadata["source"] for field in THRESHOLDS.values())
+    assert {name for kind in KINDS for name in kind.thresholds} == set(THRESHOLDS)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"untouched": 0.1}, "there is no threshold 'untouched': did you mean untouched_rows"),
+        ({"starved": -1.0}, "the threshold starved must be a number from 0 on, not -1.0"),
+        ({"starved": math.nan}, "the threshold starved must be a number from 0 on, not nan"),
+    ],
+)
+def test_a_threshold_that_cannot_be_is_refused(given: dict[str, float], message: str) -> None:
+    """With the names that are near."""
+    with pytest.raises(RequestError) as caught:
+        Thresholds.of(given)
+    assert str(caught.value).startswith(message)
+
+
+def test_checks_are_pure(made: Callable[[str], Analyses]) -> None:
+    """They leave the analyses as they are, and find the same again."""
+    analyses = made("spread-growing")
+    before = {n: v.copy() for n, v in analyses.optimizers["optimizer"].variables.items()}
+    assert findings_of(analyses) == findings_of(analyses)
+    for name, value in analyses.optimizers["optimizer"].variables.items():
+        np.testing.assert_array_equal(value, before[name])
+    assert len(set(CHECKS)) == len(CHECKS)
+    assert set(SHAPES) == set(analyses.optimizers["optimizer"].variables["parameter"])
+
+
+def test_a_second_moment_that_underflowed_is_no_missing_gradient(tmp_path: Path) -> None:
+    """m shows that gradients came whose squares were too small for v's type."""
+    AdamRun().train(50, scaled(1e-25, "second/kernel")).save(tmp_path / "m-50.h5")
+    run = analyze(tmp_path)
+    kernel = list(run.optimizers["optimizer"].variables["parameter"]).index("second/kernel")
+    assert run.optimizers["optimizer"].variables["untouched"][0, kernel] == 1
+    assert "untouched-tensors" not in {f.id for f in findings_of(run)}
+
+
+def test_adamax_has_no_average_of_squares_to_correct() -> None:
+    """Its infinity norm is a maximum: the bias correction is of the first moment alone."""
+    folder = DIGITS.parent / "recorded" / "tf24_v2_ckpt_adamax"
+    assert "bias-correction" not in {f.id for f in findings_of(analyze(folder))}

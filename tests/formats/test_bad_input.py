@@ -1,0 +1,190 @@
+"""What is no checkpoint: one sentence each, with the path, what it is, and what to do."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.bundle_writer import table, write_bundle
+
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
+from ckpt_inspect.formats import open_checkpoint
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+LFS_SENTENCE = "is a Git LFS pointer, not the file it stands for; run `git lfs pull` to fetch that"
+
+
+@pytest.mark.parametrize(
+    ("name", "contents", "kind", "sentence"),
+    [
+        ("m.h5", b"", DamagedFileError, "is empty (0 bytes): it was not written or not copied; restore it"),
+        ("m.keras", b"", DamagedFileError, "is empty (0 bytes): it was not written or not copied; restore it"),
+        (
+            "m.h5",
+            bytes(5000),
+            DamagedFileError,
+            "starts with nothing but zero bytes: it was not written or not copied whole",
+        ),
+        ("m.h5", LFS, DamagedFileError, LFS_SENTENCE),
+        (
+            "m.h5",
+            b"/annex/objects/SHA256E-s1--0\n",
+            DamagedFileError,
+            "is a git-annex pointer, not the file it stands for; run `git annex get` to fetch that",
+        ),
+        (
+            "m.pt",
+            b"\x80\x02\x8a\nl\xfc",
+            UnsupportedError,
+            "is a PyTorch file (a pickle), not a TensorFlow or Keras checkpoint",
+        ),
+        (
+            "m.pkl",
+            pickle.dumps({"a": 1}),
+            UnsupportedError,
+            "is a Python pickle, which is not opened, since that would run what is in it; save with TensorFlow or "
+            "Keras",
+        ),
+        ("a.npy", b"\x93NUMPY\x01\x00", UnsupportedError, "is a NumPy .npy file, not a checkpoint"),
+        (
+            "m.safetensors",
+            (12).to_bytes(8, "little") + b'{"a": [1,2]}',
+            UnsupportedError,
+            "is a safetensors file, which holds weights and no optimizer of TensorFlow or Keras",
+        ),
+        (
+            "m.onnx",
+            b"\x08\x07\x12\x07pytorch",
+            UnsupportedError,
+            "is an ONNX model, not a TensorFlow or Keras checkpoint",
+        ),
+        ("m.tflite", b"\x1c\0\0\0TFL3", UnsupportedError, "is a TensorFlow Lite model, which has no optimizer"),
+        (
+            "frozen.pb",
+            b"\n\x10\n\x01x\x12\x0bPlaceholder",
+            UnsupportedError,
+            "is a frozen TensorFlow graph, not a checkpoint: its variables are constants, and no optimizer is in it",
+        ),
+        (
+            "model.ckpt-3.meta",
+            b"\n\x10x",
+            UnsupportedError,
+            "is a TensorFlow graph whose checkpoint is not beside it; copy its .index and .data files (or V1 file) too",
+        ),
+        ("events.out.tfevents.1", b"\x18\0\0\0", UnsupportedError, "is a TensorBoard event file, not a checkpoint"),
+        (
+            "m.h5",
+            b"<!DOCTYPE html>",
+            UnsupportedError,
+            "is named like a Keras file, but starts neither like an HDF5 file nor like a zip archive",
+        ),
+        ("config.json", b'{"a": 1}', UnsupportedError, "is a JSON file, not a checkpoint"),
+        ("notes", b"hello", UnsupportedError, "is not a checkpoint of TensorFlow or Keras that this package knows"),
+        (
+            "checkpoint",
+            b"hello",
+            UnsupportedError,
+            "is not a checkpoint of TensorFlow or Keras that this package knows",
+        ),
+    ],
+)
+def test_files(tmp_path: Path, name: str, contents: bytes, kind: type[CkptInspectError], sentence: str) -> None:
+    """Each kind of file is called by its name."""
+    path = tmp_path / name
+    path.write_bytes(contents)
+    with pytest.raises(kind) as caught:
+        open_checkpoint(path)
+    assert str(caught.value) == f"{path}: {sentence}"
+
+
+def test_npz_and_zip(tmp_path: Path) -> None:
+    """Zips of others are told apart."""
+    np.savez(tmp_path / "a.keras", x=np.zeros(2))
+    (tmp_path / "a.keras.npz").rename(tmp_path / "a.keras")
+    with zipfile.ZipFile(tmp_path / "b.keras", "w") as archive:
+        archive.writestr("readme", "x")
+    for name, sentence in (
+        ("a.keras", "is a NumPy .npz file, not a checkpoint"),
+        ("b.keras", "is a zip archive, but not Keras': it has no config.json"),
+    ):
+        with pytest.raises(UnsupportedError) as caught:
+            open_checkpoint(tmp_path / name)
+        assert str(caught.value) == f"{tmp_path / name}: {sentence}"
+
+
+def test_placeholders_in_a_bundle(tmp_path: Path) -> None:
+    """Git LFS pointers in place of an index or a shard are named, each where it matters."""
+    write_bundle(tmp_path / "c", {"x": np.zeros(1000, np.float32)})
+    shard, index = tmp_path / "c.data-00000-of-00001", tmp_path / "c.index"
+    shard.write_bytes(LFS)
+    with open_checkpoint(tmp_path / "c") as checkpoint:
+        assert [(p.code, p.message) for p in checkpoint.problems] == [("truncated-shard", f"{shard}: {LFS_SENTENCE}")]
+        with pytest.raises(DamagedFileError) as caught:
+            checkpoint.read("x")
+    assert str(caught.value) == f"{shard}: {LFS_SENTENCE}"
+    index.write_bytes(LFS)
+    for given in (tmp_path / "c", index):
+        with pytest.raises(DamagedFileError) as caught:
+            open_checkpoint(given)
+        assert str(caught.value) == f"{index}: {LFS_SENTENCE}"
+
+
+def test_truncated_index(tmp_path: Path) -> None:
+    """An index cut short is called truncated, however it is given."""
+    write_bundle(tmp_path / "c", {"x": np.zeros(10, np.float32)})
+    index = tmp_path / "c.index"
+    os.truncate(index, 60)
+    for given in (tmp_path / "c", index, tmp_path / "c.data-00000-of-00001"):
+        with pytest.raises(DamagedFileError) as caught:
+            open_checkpoint(given)
+        assert str(caught.value) == (
+            f"{index}: does not end with a table's magic number: it is truncated or not a table"
+        )
+
+
+def test_broken_link(tmp_path: Path) -> None:
+    """A link to nothing says where it leads."""
+    (tmp_path / "m.h5").symlink_to("objects/abc")
+    with pytest.raises(NotFoundError) as caught:
+        open_checkpoint(tmp_path / "m.h5")
+    assert str(caught.value) == f"{tmp_path / 'm.h5'}: is a symbolic link to objects/abc, which is not there"
+
+
+def test_pipe(tmp_path: Path) -> None:
+    """A pipe is refused rather than waited for."""
+    os.mkfifo(tmp_path / "m.h5")
+    with pytest.raises(UnsupportedError) as caught:
+        open_checkpoint(tmp_path / "m.h5")
+    assert str(caught.value) == f"{tmp_path / 'm.h5'}: is neither a file nor a folder (a pipe, socket or device)"
+
+
+def test_pattern(tmp_path: Path) -> None:
+    """A pattern is not one checkpoint."""
+    with pytest.raises(RequestError) as caught:
+        open_checkpoint(tmp_path / "ckpt-*")
+    assert str(caught.value) == (
+        f"{tmp_path / 'ckpt-*'}: is a pattern, not a checkpoint; find_checkpoints() gives those it stands for"
+    )
+
+
+def test_folder_called_h5(tmp_path: Path) -> None:
+    """A folder is a folder, whatever its name."""
+    (tmp_path / "m.h5").mkdir()
+    with pytest.raises(NotFoundError) as caught:
+        open_checkpoint(tmp_path / "m.h5")
+    assert str(caught.value) == f"{tmp_path / 'm.h5'}: no checkpoint is in this folder or below it"
+
+
+def test_v1_shard_that_is_missing(tmp_path: Path) -> None:
+    """A V1 checkpoint lacks a shard: it is named, and how many there are."""
+    for shard in (0, 2):
+        (tmp_path / f"m-{shard:05d}-of-00003").write_bytes(table([(b"", b"")]))
+    with pytest.raises(NotFoundError) as caught:
+        open_checkpoint(tmp_path / "m-?????-of-00003")
+    assert str(caught.value) == (
+        f"{tmp_path / 'm-00001-of-00003'}: is missing (2 of the 3 shards of this V1 checkpoint are here); copy it too"
+    )

@@ -1,0 +1,208 @@
+"""Keras' own files: numbered groups without names, and HDF5 slots in the order of their names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from support.memory_checkpoints import MemoryCheckpoint, moments
+
+from ckpt_inspect import OptimizerState, optimizer_states
+from ckpt_inspect.errors import UnsupportedError
+
+SHAPES = ((12, 3), (3,), (3, 5), (5,))
+
+
+def _weights() -> dict[str, Any]:
+    """Two dense layers."""
+    found = {}
+    for i, shape in enumerate(SHAPES):
+        layer = "dense" if i < 2 else "dense_1"
+        found[f"layers/{layer}/vars/{i % 2}"] = moments(shape, seed=i)[0]
+    return found
+
+
+def _list(*blocks: list[Any], step: int = 5, has_rate: bool = True) -> dict[str, Any]:
+    scalars: list[Any] = [np.int64(step), np.float32(0.01)] if has_rate else [np.int64(step)]
+    return {f"optimizer/vars/{i}": a for i, a in enumerate([*scalars, *(a for block in blocks for a in block)])}
+
+
+def _pairs(is_adamax: bool = False) -> list[Any]:
+    found = []
+    for i, shape in enumerate(SHAPES):
+        _, m, v = moments(shape, seed=i)
+        found += [m, np.maximum(np.abs(m) * np.float32(1.5), np.float32(1e-3)) if is_adamax else v]
+    return found
+
+
+def _read(arrays: dict[str, Any], **options: Any) -> OptimizerState:
+    options.setdefault("kind", "keras-weights-h5")
+    (state,) = optimizer_states(MemoryCheckpoint({**_weights(), **arrays}, **options))
+    return state
+
+
+class TestNamelessGroups:
+    """`.weights.h5` without configuration or labels: arrays alone."""
+
+    def test_plain_adam(self) -> None:
+        """Pairs of one shape are Adam's by habit, not by proof; the layers of one class stand in their order."""
+        state = _read(_list(_pairs()))
+        assert (state.rule, state.rule_source.source, state.step.value) == ("adam", "default", 5)
+        assert [p.found.value for p in state.parameters.values()] == list(_weights())
+        assert "adamax" not in state.rule_source.where
+
+    def test_adamax_is_told_by_its_norm(self) -> None:
+        """No |m| above its u, in numbers where Adam would break that almost everywhere."""
+        state = _read(_list(_pairs(is_adamax=True)))
+        assert (state.rule, state.rule_source.source) == ("adamax", "inferred")
+        assert "infinity norm" in state.rule_source.where
+        assert state.parameters["layers/dense/kernel"].found.slots.keys() == {"first_moment", "infinity_norm"}
+
+    def test_large_gradients_leave_adamax_possible(self) -> None:
+        """With gradients of about 50,000 v exceeds m as well: no claim, and Adamax stays among the alternatives."""
+        pairs = [a * np.float32(1e6 if i % 2 == 0 else 1e12) for i, a in enumerate(_pairs())]
+        state = _read(_list(pairs))
+        assert (state.rule, state.rule_source.source) == ("adam", "default")
+        assert "adamax" in state.rule_source.where
+
+    def test_averages_are_told_by_their_nearness(self) -> None:
+        """A block near the weights is their moving average: the counter is the step."""
+        averages = [w * np.float32(0.97) for w in _weights().values()]
+        state = _read(_list(averages, _pairs()))
+        assert (state.step.value, state.step.source) == (5, "checkpoint")
+        assert all("average" in p.found.slots for p in state.parameters.values())
+        assert [p.code for p in state.problems] == ["block-told-by-values"]
+
+    @pytest.mark.parametrize("scale", [0.0, 0.01])
+    def test_accumulators_are_told_by_their_distance(self, scale: float) -> None:
+        """A block of zeros or of something small is accumulated gradients: by how many the count is divided is open."""
+        rng = np.random.default_rng(3)
+        sums = [(rng.normal(size=s) * scale).astype(np.float32) for s in SHAPES]
+        state = _read(_list(sums, _pairs()))
+        assert (state.step.value, state.step.source) == (None, "unknown")
+        assert all("gradient_accumulator" in p.found.slots for p in state.parameters.values())
+
+    def test_a_maximum_behind_the_moments_is_amsgrads(self) -> None:
+        """Three arrays a weight, the third in a block behind."""
+        pairs = _pairs()
+        state = _read(_list(pairs, [v * np.float32(1.1) for v in pairs[1::2]]))
+        assert (state.rule, state.rule_source.source) == ("amsgrad", "checkpoint")
+
+    def test_a_schedule_leaves_no_rate(self) -> None:
+        """Without a second scalar the moments begin at 1."""
+        state = _read(_list(_pairs(), has_rate=False))
+        assert state.hyperparameters["learning_rate"].source == "unknown"
+        assert len(state.parameters) == 4
+
+    def test_before_the_first_update(self) -> None:
+        """Counter and rate alone: no moments, and the reason."""
+        state = _read(_list())
+        assert state.parameters == {}
+        assert state.absence == "the optimizer was saved before its first update, without moments"
+
+    def test_a_list_that_fits_no_order_is_an_error_in_words(self) -> None:
+        """Nothing is guessed from an odd list."""
+        state = _read({**_list(_pairs()), "optimizer/vars/10": np.ones((7, 7), np.float32)})
+        assert state.parameters == {}
+        assert [(p.code, p.severity) for p in state.problems] == [("association-open", "error")]
+
+
+class TestNamedGroups:
+    """`.keras`, and `.weights.h5` with labels."""
+
+    def test_a_label_names_the_rule(self) -> None:
+        """Keras 3.8+ labels the optimizer's group with its name."""
+        state = _read(_list(_pairs()), labels={"optimizer/vars": "lamb"})
+        assert (state.rule, state.rule_source.source) == ("lamb", "checkpoint")
+
+    def test_automatic_names_order_a_subclassed_model_and_are_said_to_be_assumed(self) -> None:
+        """Groups are alphabetical there; the numbers in the layers' labels tell the order in which they were made."""
+        arrays = {f"{group}/vars/0": np.zeros((4, 4), np.float32) for group in ("body", "first", "head")}
+        pairs = [a for seed in range(3) for a in moments((4, 4), seed=seed)[1:]]
+        labels = {"first/vars": "dense", "head/vars": "dense_1", "body/vars": "dense_2", "optimizer/vars": "adam"}
+        checkpoint = MemoryCheckpoint({**arrays, **_list(pairs)}, kind="keras-weights-h5", labels=labels)
+        (state,) = optimizer_states(checkpoint)
+        assert [p.found.value for p in state.parameters.values()] == ["first/vars/0", "head/vars/0", "body/vars/0"]
+        assert list(state.parameters) == ["dense/kernel", "dense_1/kernel", "dense_2/kernel"]
+        assert [p.code for p in state.problems] == ["association-assumed"]
+
+    def test_without_labels_a_subclassed_models_equal_layers_stay_open(self) -> None:
+        """No shape, and no alphabet, decides between them."""
+        arrays = {f"{group}/vars/0": np.zeros((4, 4), np.float32) for group in ("body", "first", "head")}
+        pairs = [a for seed in range(3) for a in moments((4, 4), seed=seed)[1:]]
+        (state,) = optimizer_states(MemoryCheckpoint({**arrays, **_list(pairs)}, kind="keras-weights-h5"))
+        assert [p.found.value for p in state.parameters.values()] == [None] * 3
+        assert "association-uncertain" in [p.code for p in state.problems]
+
+    def test_arrays_are_not_read_where_the_configuration_speaks(self) -> None:
+        """A common file costs no look at its moments."""
+        config = {"class_name": "Adam", "config": {"learning_rate": 0.01, "beta_1": 0.9}}
+        checkpoint = MemoryCheckpoint({**_weights(), **_list(_pairs())}, kind="keras-archive", optimizer=config)
+        (state,) = optimizer_states(checkpoint)
+        assert (state.rule_source.source, len(state.parameters)) == ("config", 4)
+        assert set(checkpoint.read_names) <= {"optimizer/vars/0", "optimizer/vars/1"}
+
+    def test_a_scalar_first_weight_under_a_schedule_is_no_rate(self) -> None:
+        """`vars/1` is the scalar's first moment where the configuration has a schedule."""
+        config = {"class_name": "Adam", "config": {"learning_rate": {"class_name": "ExponentialDecay", "config": {}}}}
+        arrays = {"layers/scale/vars/0": np.float32(2), **_list([np.float32(12.13), np.float32(3)], has_rate=False)}
+        (state,) = optimizer_states(MemoryCheckpoint(arrays, kind="keras-archive", optimizer=config))
+        (parameter,) = state.parameters.values()
+        assert parameter.first_moment() == np.float32(12.13)
+        assert state.hyperparameters["learning_rate"].value is None
+
+    def test_a_legacy_optimizers_state_is_said_to_be_dropped(self) -> None:
+        """The configuration names Adam, and the format has dropped its state."""
+        config = {"class_name": "Adam", "config": {"decay": 0.0, "learning_rate": 0.01}}
+        (state,) = optimizer_states(MemoryCheckpoint(_weights(), kind="keras-archive", optimizer=config))
+        assert state.parameters == {}
+        assert "legacy optimizers are not saved in this format" in str(state.absence)
+
+    @pytest.mark.parametrize("index", ["²", "9" * 5000, "x"])
+    def test_odd_members_are_passed_over(self, index: str) -> None:
+        """What is no index is no variable of the optimizer."""
+        assert len(_read({**_list(_pairs()), f"optimizer/vars/{index}": np.float32(1)}).parameters) == 4
+
+    def test_groups_nested_without_end_are_refused(self) -> None:
+        """A file of a thousand groups in one another is refused in words."""
+        deep = {"layers/" + "a/" * 3000 + "vars/0": np.ones((2,), np.float32)}
+        with pytest.raises(UnsupportedError, match="nested too deeply"):
+            _read({**_list(_pairs()), **deep})
+
+    def test_a_configuration_nested_without_end_is_refused(self) -> None:
+        """So is a model of a thousand models in one another."""
+        model: Any = {"class_name": "Dense", "config": {"name": "dense"}}
+        for _ in range(3000):
+            model = {"class_name": "Functional", "config": {"layers": [model]}}
+        with pytest.raises(UnsupportedError, match="nested too deeply"):
+            _read(_list(_pairs()), kind="keras-archive", model=model)
+
+
+class TestNamelessHdf5:
+    """Keras before OptimizerV2: all first moments, all second ones, and perhaps maxima."""
+
+    def _read(self, shapes: tuple[tuple[int, ...], ...], blocks: int, config: dict[str, Any]) -> OptimizerState:
+        arrays: dict[str, Any] = {f"model_weights/l{i}/l{i}/w:0": np.ones(s, np.float32) for i, s in enumerate(shapes)}
+        arrays["optimizer_weights/Adam/iterations:0"] = np.int64(4)
+        slots = [np.full(s, b, np.float32) for b in range(blocks) for s in shapes]
+        for i, slot in enumerate(slots):
+            arrays[f"optimizer_weights/training/Adam/Variable{f'_{i}' if i else ''}:0"] = slot
+        optimizer = {"class_name": "Adam", "config": {"lr": 0.01, **config}}
+        (state,) = optimizer_states(MemoryCheckpoint(arrays, kind="keras-h5", optimizer=optimizer))
+        return state
+
+    @pytest.mark.parametrize("count", [2, 3, 4, 6])
+    def test_weights_of_one_shape_are_not_taken_for_maxima(self, count: int) -> None:
+        """Six moments of one shape are three pairs where the model has three weights, not two with maxima."""
+        state = self._read(((2, 2),) * count, 2, {})
+        assert [p.found.value for p in state.parameters.values()] == [
+            f"model_weights/l{i}/l{i}/w:0" for i in range(count)
+        ]
+        assert all(np.all(p.second_moment() == 1) for p in state.parameters.values())
+
+    def test_maxima_where_amsgrad_is_on(self) -> None:
+        """Three blocks of two weights, with AMSGrad in the configuration."""
+        state = self._read(((2, 2), (3,)), 3, {"amsgrad": True})
+        assert state.rule == "amsgrad"
+        assert all(np.all(p.max_second_moment() == 2) for p in state.parameters.values())

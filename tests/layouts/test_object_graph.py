@@ -1,0 +1,307 @@
+"""Optimizers in object graphs, sound ones and damaged ones, made node by node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.bundle_writer import field
+from support.memory_checkpoints import MemoryCheckpoint, moments, node, object_graph
+
+from ckpt_inspect import CkptInspectError, optimizer_states
+from ckpt_inspect.errors import DamagedFileError
+from ckpt_inspect.layouts.object_graph import OBJECT_GRAPH_KEY
+
+
+class Builder:
+    """Nodes by name, linked afterwards."""
+
+    def __init__(self) -> None:
+        self.children: dict[str, dict[str, str]] = {"root": {}}
+        self.variables: dict[str, tuple[str, str]] = {}
+        self.slots: dict[str, list[tuple[str, str, str]]] = {}
+        self.arrays: dict[str, Any] = {}
+
+    def variable(self, name: str, full_name: str, array: Any) -> str:
+        self.children[name] = {}
+        self.variables[name] = (full_name, name)
+        self.arrays[name] = np.asarray(array)
+        return name
+
+    def object(self, name: str, **children: str) -> str:
+        self.children[name] = children
+        return name
+
+    def list(self, name: str, members: list[str]) -> str:
+        self.children[name] = {str(i): m for i, m in enumerate(members)}
+        return name
+
+    def checkpoint(self, **options: Any) -> MemoryCheckpoint:
+        order = list(self.children)
+        nodes = [
+            node(
+                {child: order.index(target) for child, target in self.children[name].items()},
+                self.variables.get(name),
+                [(order.index(v), slot, order.index(s)) for v, slot, s in self.slots.get(name, [])],
+            )
+            for name in order
+        ]
+        return MemoryCheckpoint({**self.arrays, **object_graph(nodes)}, **options)
+
+
+def _v2(b: Builder, name: str, variables: list[str], seed: int, step: int = 5, prefix: str = "Adam") -> None:
+    """An OptimizerV2 over these variable nodes."""
+    b.slots[name] = []
+    for i, variable in enumerate(variables):
+        _, m, v = moments(b.arrays[variable].shape, seed=seed + i)
+        for slot, array in (("m", m), ("v", v)):
+            key = b.variable(
+                f"{variable}/.OPTIMIZER_SLOT/{name}/{slot}", f"{prefix}/{b.variables[variable][0]}/{slot}", array
+            )
+            b.slots[name].append((variable, slot, key))
+    hyper = {"iter": np.int64(step), "beta_1": np.float32(0.9), "beta_2": np.float32(0.999), "decay": np.float32(0)}
+    hyper |= {"learning_rate": np.float32(0.01)}  # type: ignore[dict-item]
+    b.object(name, **{k: b.variable(f"{name}/{k}", f"{prefix}/{k}", a) for k, a in hyper.items()})
+
+
+def _keras3(b: Builder, name: str, variables: list[str], seed: int, step: int = 5, kinds: tuple[str, ...] = ()) -> None:
+    """A Keras 3 optimizer: full names of slots, and the trained variables in the slots' order."""
+    members = [b.variable(f"{name}/it", f"{name}/iteration", np.int64(step))]
+    members.append(b.variable(f"{name}/lr", f"{name}/learning_rate", np.float32(0.01)))
+    for i, variable in enumerate(variables):
+        _, m, v = moments(b.arrays[variable].shape, seed=seed + i)
+        spelled = b.variables[variable][0].replace("/", "_")
+        for kind, array in zip(kinds or ("momentum", "velocity"), (m, v), strict=False):
+            members.append(b.variable(f"{name}/{i}{kind}", f"adam/{spelled}_{kind}", array))
+    b.list(f"{name}/_variables", members)
+    b.list(f"{name}/_trainable", variables)
+    b.object(
+        name,
+        _variables=f"{name}/_variables",
+        _trainable_variables=f"{name}/_trainable",
+        _iterations=members[0],
+        _learning_rate=members[1],
+    )
+
+
+def _two_models(count: int = 2) -> tuple[Builder, list[str]]:
+    """Two variables of one name and one shape, in two models."""
+    b = Builder()
+    names = []
+    for i in range(count):
+        names.append(b.variable(f"model{i}/kernel", "dense/kernel", moments((3, 2), seed=50 + i)[0]))
+        b.object(f"model{i}", kernel=names[-1])
+        b.children["root"][f"model{i}"] = f"model{i}"
+    return b, names
+
+
+@pytest.mark.parametrize("build", [_v2, _keras3])
+def test_two_optimizers_over_variables_of_one_name(build: Any) -> None:
+    """Each has its own model's weights, though both are called dense/kernel and all names of slots are equal."""
+    b, (one, two) = _two_models()
+    build(b, "opt_a", [one], 1, 5)
+    build(b, "opt_b", [two], 2, 9)
+    b.children["root"] |= {"opt_a": "opt_a", "opt_b": "opt_b"}
+    states = {s.name: s for s in optimizer_states(b.checkpoint())}
+    assert {n: s.step.value for n, s in states.items()} == {"opt_a": 5, "opt_b": 9}
+    for name, variable in (("opt_a", one), ("opt_b", two)):
+        (parameter,) = states[name].parameters.values()
+        assert (parameter.name, parameter.found.value) == ("dense/kernel", variable)
+        assert parameter.key("first_moment") in b.arrays
+
+
+@pytest.mark.parametrize("build", [_v2, _keras3])
+def test_an_optimizer_reachable_twice_is_reported_once(build: Any) -> None:
+    """Once, under the shorter of its paths."""
+    b, (one, _) = _two_models()
+    build(b, "opt", [one], 1)
+    b.object("trainer", optimizer="opt")
+    b.children["root"] |= {"trainer": "trainer", "my_opt": "opt"}
+    assert [s.name for s in optimizer_states(b.checkpoint())] == ["my_opt"]
+
+
+def test_two_variables_of_one_name_in_one_optimizer() -> None:
+    """The second is numbered, and each keeps its own moments."""
+    b, (one, two) = _two_models()
+    _v2(b, "opt", [one, two], 1)
+    b.children["root"]["opt"] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    assert list(state.parameters) == ["dense/kernel", "dense/kernel#2"]
+    assert state.parameters["dense/kernel#2"].found.value == two
+
+
+def test_keras3_loss_scaling_answers_with_the_inner_optimizer() -> None:
+    """The wrapper's own counter stays 0: it is no optimizer."""
+    b, (one, _) = _two_models()
+    _keras3(b, "inner", [one], 1, 7)
+    b.list("outer/_variables", [b.variable("outer/it", "iteration", np.int64(0))])
+    b.object("outer", _variables="outer/_variables", _iterations="outer/it", inner_optimizer="inner")
+    b.children["root"]["optimizer"] = "outer"
+    (state,) = optimizer_states(b.checkpoint())
+    assert (state.name, state.step.value) == ("optimizer/inner_optimizer", 7)
+
+
+def test_a_shared_counter_is_a_problem() -> None:
+    """Two optimizers with one counter: its value, and a warning that one of them used a smaller one."""
+    b, (one, two) = _two_models()
+    _keras3(b, "opt_a", [one], 1)
+    _keras3(b, "opt_b", [two], 2)
+    b.children["opt_b"]["_iterations"] = "opt_a/it"
+    b.children["root"] |= {"opt_a": "opt_a", "opt_b": "opt_b"}
+    states = optimizer_states(b.checkpoint())
+    assert all("shared-step-counter" in [p.code for p in s.problems] for s in states)
+
+
+def test_moments_of_another_shape_than_the_weights_get_none() -> None:
+    """Weights whose shape isn't their moments' are left out, and the rest is kept."""
+    b, (one, _) = _two_models()
+    _keras3(b, "opt", [one], 1)
+    b.children["root"]["opt"] = "opt"
+    b.arrays[one] = np.ones((4, 4), np.float32)
+    (state,) = optimizer_states(b.checkpoint())
+    (parameter,) = state.parameters.values()
+    assert parameter.value() is None
+    assert parameter.effective_lr() is not None
+    assert "association-uncertain" in [p.code for p in state.problems]
+
+
+def test_a_second_moment_of_another_shape_is_left_out() -> None:
+    """Nothing is broadcast: what differs in shape is dropped, and said."""
+    b, (one, _) = _two_models()
+    _v2(b, "opt", [one], 1)
+    b.children["root"]["opt"] = "opt"
+    b.arrays[f"{one}/.OPTIMIZER_SLOT/opt/v"] = np.ones((1, 2), np.float32)
+    (state,) = optimizer_states(b.checkpoint())
+    (parameter,) = state.parameters.values()
+    assert parameter.second_moment() is None
+    assert parameter.effective_lr() is None
+    assert parameter.reason("effective_lr") == "the second moment is not in the file"
+    assert [p.code for p in state.problems] == ["shapes-differ"]
+
+
+@pytest.mark.parametrize(
+    "counter", [np.zeros((3,), np.int64), np.array([b"5"], object), np.zeros((0,), np.int64), np.array(True)]
+)
+def test_a_counter_that_is_no_number_is_left_out(counter: Any) -> None:
+    """A counter of several numbers, of text or of none leaves the step unknown."""
+    b, (one, _) = _two_models()
+    _keras3(b, "opt", [one], 1)
+    b.children["root"]["opt"] = "opt"
+    b.arrays["opt/it"] = counter
+    (state,) = optimizer_states(b.checkpoint())
+    assert (state.step.value, state.step.source) == (None, "unknown")
+    assert "scalar-malformed" in [p.code for p in state.problems]
+
+
+def test_more_slots_of_one_kind_than_variables() -> None:
+    """Lists of unequal length are reported as far as they go."""
+    b, (one, _) = _two_models()
+    _keras3(b, "opt", [one], 1)
+    extra = [b.variable(f"extra{i}", f"adam/other{i}_velocity", np.ones((2,), np.float32)) for i in range(2)]
+    start = len(b.children["opt/_variables"])
+    b.children["opt/_variables"] |= {str(start + i): e for i, e in enumerate(extra)}
+    b.children["root"]["opt"] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    assert state.parameters["dense/kernel"].found.value == one
+
+
+@pytest.mark.parametrize("name", ["²", "9" * 5000, "-1", "1e3", ""])
+def test_children_that_are_no_indices_are_no_members(name: str) -> None:
+    """What Python takes for digits and can't read as a number is not an index."""
+    b, (one, _) = _two_models()
+    _keras3(b, "opt", [one], 1)
+    b.children["opt/_variables"][name] = one
+    b.children["root"]["opt"] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    assert list(state.parameters) == ["dense/kernel"]
+
+
+@pytest.mark.parametrize(
+    ("graph", "message"),
+    [
+        (field(1, field(1, field(1, 7) + field(2, b"x"))), "node 0 points outside of its 1 nodes"),
+        (b"\x0a\x7f", "claims 127 bytes, but only 0 are left"),
+        (b"\xff" * 11, "byte 0"),
+    ],
+)
+def test_a_damaged_graph_is_told(graph: bytes, message: str) -> None:
+    """One sentence with the place, the cause and what to do."""
+    with pytest.raises(DamagedFileError, match=message) as error:
+        optimizer_states(MemoryCheckpoint({OBJECT_GRAPH_KEY: np.array(graph, object)}))
+    assert "object graph" in str(error.value)
+    assert "restore" in str(error.value)
+
+
+@pytest.mark.parametrize("odd", [np.float32(1), np.array([b"", b""], object), np.zeros((0,), object)])
+def test_a_tensor_of_the_graphs_name_that_is_no_graph(odd: Any) -> None:
+    """Not one string: not an object graph, and not an error."""
+    assert optimizer_states(MemoryCheckpoint({OBJECT_GRAPH_KEY: odd})) == ()
+
+
+def test_an_empty_graph_holds_no_optimizer() -> None:
+    """No nodes at all."""
+    assert optimizer_states(MemoryCheckpoint(object_graph([]))) == ()
+
+
+CHILDREN = (
+    "_variables", "_trainable_variables", "_iterations", "iterations", "_learning_rate", "_current_learning_rate",
+    "iter", "learning_rate", "decay", "beta_1", "beta_2", "beta1_power", "beta2_power", "inner_optimizer",
+    "base_optimizer",
+    "optimizer", "_momentums", "_u_product", "_index_dict", "momentum_cache", "weight_decay", "0", "1", "2", "10", "²",
+)  # fmt: skip
+FULL_NAMES = (
+    "Adam/m/dense/kernel", "Adam/v/dense/kernel", "Adam/vhat/dense/kernel", "adam/dense_kernel_momentum", "a/m/m/m",
+    "adam/dense_kernel_velocity", "adam/dense_kernel_velocity_hat", "dense/kernel", "adam/dense_kernel_norm", "m", "",
+    "adam/x_gradient_accumulator", "adam/_momentum", "/",
+)  # fmt: skip
+ARRAYS = [
+    np.full(shape, value).astype(dtype)
+    for shape in ((), (1,), (0,), (3, 2), (2, 3))
+    for value, dtype in (
+        (5, "int64"),
+        (0.5, "float32"),
+        (np.nan, "float32"),
+        (-3, "float64"),
+        (1, "bool"),
+        (2, "float16"),
+    )
+] + [np.full((3, 2), b"x", object)]
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> MemoryCheckpoint:
+    """Any graph at all: links, names, slots and shapes at random."""
+    count = draw(st.integers(1, 10))
+    index = st.integers(0, count - 1)
+    arrays: dict[str, Any] = {}
+    nodes = []
+    for i in range(count):
+        children = draw(st.dictionaries(st.sampled_from(CHILDREN), index, max_size=8))
+        variable = None
+        if draw(st.booleans()):
+            variable = (draw(st.sampled_from(FULL_NAMES)), f"key{i}")
+            arrays[f"key{i}"] = draw(st.sampled_from(ARRAYS))
+        slots = draw(
+            st.lists(st.tuples(index, st.sampled_from(("m", "v", "vhat", "rms", "slow", "")), index), max_size=4)
+        )
+        nodes.append(node(children, variable, slots))
+    config = draw(st.sampled_from([None, {"class_name": "Adam", "config": {"learning_rate": 10**400, "epsilon": "x"}}]))
+    return MemoryCheckpoint({**arrays, **object_graph(nodes)}, optimizer=config)
+
+
+@given(graphs())
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_graph_gives_states_or_one_of_our_errors(checkpoint: MemoryCheckpoint) -> None:
+    """Whatever nodes a damaged or hostile file holds: no other exception, and nothing computed from unequal shapes."""
+    try:
+        states = optimizer_states(checkpoint)
+    except CkptInspectError:
+        return
+    for state in states:
+        for parameter in state.parameters.values():
+            for quantity in (parameter.effective_lr, parameter.last_update):
+                result = quantity()
+                assert result is None or result.shape == parameter.shape

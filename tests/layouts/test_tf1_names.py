@@ -1,0 +1,284 @@
+"""TF1's names: slots, scopes, pairs of powers and whose they are, with and without the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.memory_checkpoints import MemoryCheckpoint, moments
+
+from ckpt_inspect import OptimizerState, open_checkpoint, optimizer_states
+from ckpt_inspect.layouts.beta_powers import running_power
+
+
+def _powers(step: int, tail: str = "", scope: str = "", beta_1: float = 0.9, beta_2: float = 0.999) -> dict[str, Any]:
+    return {
+        f"{scope}beta1_power{tail}": np.float32(running_power(float(np.float32(beta_1)), step + 1)),
+        f"{scope}beta2_power{tail}": np.float32(running_power(float(np.float32(beta_2)), step + 1)),
+    }
+
+
+def _slots(variable: str, slot: str = "Adam", *, seed: int = 0, zero: bool = False, scope: str = "") -> dict[str, Any]:
+    weights, m, v = moments((4, 3), seed=seed)
+    second = f"{slot[:-1]}{int(slot[-1]) + 1}" if slot[-1].isdigit() else f"{slot}_1"
+    stem = f"{scope}{variable}"
+    return {variable: weights, f"{stem}/{slot}": m * (not zero), f"{stem}/{second}": v * np.float32(not zero)}
+
+
+def _states(arrays: dict[str, Any]) -> dict[str, OptimizerState]:
+    return {s.name: s for s in optimizer_states(MemoryCheckpoint(arrays))}
+
+
+class TestNames:
+    """What the names alone prove."""
+
+    def test_a_plain_optimizer(self) -> None:
+        """`w/Adam` and `w/Adam_1` are w's moments; contrib's namesakes are named as alternatives."""
+        (state,) = _states({**_slots("w"), **_powers(5)}).values()
+        assert (state.name, state.rule, state.rule_source.source, state.step.value) == ("Adam", "adam", "default", 5)
+        assert "nadam, lazyadam" in state.rule_source.where
+        assert state.parameters["w"].found.slots == {"first_moment": "w/Adam", "second_moment": "w/Adam_1"}
+
+    @pytest.mark.parametrize("scope", ["train/", "main/main/", "a/b/"])
+    def test_slots_made_in_a_scope(self, scope: str) -> None:
+        """A slot's scope before the variable's name is stripped, and powers of that scope are its own."""
+        (state,) = _states({**_slots("net/w", scope=scope), **_powers(5, scope=scope)}).values()
+        assert list(state.parameters) == ["net/w"]
+        assert (state.step.value, state.step.source) == (5, "inferred")
+
+    def test_a_partition_suffix_behind_the_variable(self) -> None:
+        """Remains of a partition's name behind the variable's are stripped."""
+        arrays = _slots("emb")
+        arrays = {k.replace("emb/Adam", "emb/part_0/Adam"): a for k, a in arrays.items()}
+        (state,) = _states({**arrays, **_powers(5)}).values()
+        assert list(state.parameters) == ["emb"]
+
+    def test_a_variable_in_a_scope_called_adam(self) -> None:
+        """A network named Adam is no optimizer."""
+        (state,) = _states({**_slots("Adam/w"), **_powers(5)}).values()
+        assert list(state.parameters) == ["Adam/w"]
+
+    def test_weights_alone_are_no_optimizer(self) -> None:
+        """Variables `layer/w`, `layer/w_1` of one shape beside no variable `layer` are weights."""
+        weights = np.ones((4, 3), np.float32)
+        assert _states({"layer/w": weights, "layer/w_1": weights, "layer/b": weights}) == {}
+
+    def test_two_averages_are_no_optimizer(self) -> None:
+        """Two moving averages of one variable are no pair of moments, and take nobody's powers."""
+        w = np.ones((4, 3), np.float32)
+        averages = {"w/ExponentialMovingAverage": w, "w/ExponentialMovingAverage_1": w}
+        (state,) = _states({**_slots("w"), **averages, **_powers(5)}).values()
+        assert (state.name, state.step.value) == ("Adam", 5)
+        assert state.parameters["w"].found.slots["average"] == "w/ExponentialMovingAverage"
+
+    def test_rmsprop_is_not_taken_for_adam(self) -> None:
+        """`RMSProp`, `RMSProp_1` look like a pair of moments, and aren't."""
+        (state,) = _states(_slots("w", "RMSProp")).values()
+        assert (state.rule, state.is_adam) == ("rmsprop", False)
+
+    def test_two_slots_without_powers_are_no_adam(self) -> None:
+        """Every Adam of TensorFlow 1 keeps powers: a pair without any belongs to something else."""
+        (state,) = _states(_slots("w", "mine")).values()
+        assert (state.rule, state.is_adam) == ("mine", False)
+
+    def test_a_pair_of_another_name_beside_adam_leaves_adam_its_powers(self) -> None:
+        """One pair of powers and two sets of slots: the powers are those of the one that is called Adam."""
+        states = _states({**_slots("w"), **_slots("w", "history", seed=1), **_powers(5)})
+        assert states["Adam"].step.value == 5
+        assert not states["history"].is_adam
+
+
+class TestTwoOptimizers:
+    """Whose powers are whose."""
+
+    def test_over_the_same_variables_names_decide(self) -> None:
+        """`Adam_2`, `Adam_3` are the second optimizer's, and so is `beta1_power_1`: both in order of construction."""
+        states = _states({**_slots("w"), **_slots("w", "Adam_2", seed=1), **_powers(5), **_powers(9, "_1", beta_1=0.5)})
+        assert {n: (s.step.value, s.step.source) for n, s in states.items()} == {
+            "Adam": (5, "inferred"),
+            "Adam_2": (9, "inferred"),
+        }
+        assert states["Adam_2"].hyperparameters["beta_1"].value == 0.5
+
+    def test_over_some_of_the_same_variables_it_is_assumed(self) -> None:
+        """A variable that only one of two trains shows `Adam`, whichever it is: what follows is no proof."""
+        arrays = {**_slots("w"), **_slots("w", "Adam_2", seed=1), **_slots("b", seed=2)}
+        states = _states({**arrays, **_powers(5), **_powers(9, "_1")})
+        assert states["Adam"].step.source == "default"
+
+    def test_over_other_variables_it_is_open(self) -> None:
+        """A GAN's two Adams share their slots' name: one state, no step, and a problem that says why."""
+        (state,) = _states({**_slots("d"), **_slots("g", seed=1), **_powers(5), **_powers(9, "_1")}).values()
+        assert (state.step.value, state.step.source) == (None, "unknown")
+        assert [p.code for p in state.problems] == ["beta-powers-open"]
+        assert state.hyperparameters["beta_1"].source == "inferred"
+
+    def test_pairs_that_agree_need_no_owner(self) -> None:
+        """Two pairs that say the same: it is read."""
+        (state,) = _states({**_slots("d"), **_slots("g", seed=1), **_powers(5), **_powers(5, "_1")}).values()
+        assert (state.step.value, state.step.source) == (5, "inferred")
+
+    def test_two_names_and_two_pairs_are_given_out_by_order_and_called_assumed(self) -> None:
+        """Optimizers of two names: the order of names is a guess, and labelled one."""
+        arrays = {**_slots("d", "d_opt"), **_slots("g", "g_opt", seed=1), **_powers(5), **_powers(9, "_1")}
+        states = _states(arrays)
+        assert {s.step.source for s in states.values()} == {"default"}
+        assert all("beta-powers-by-order" in [p.code for p in s.problems] for s in states.values())
+
+
+class TestCopiesThatNeverStepped:
+    """Several copies of a graph in one file: the one that moved is told by its moments."""
+
+    def test_a_second_pair_that_never_moved_does_not_answer(self) -> None:
+        """One set of slots, two pairs of powers, one of them still beta itself: the other is the live one's."""
+        (state,) = _states({**_slots("w"), **_powers(0), **_powers(9, "_1")}).values()
+        assert (state.step.value, state.step.source) == (9, "inferred")
+        assert "its moments aren't zero" in state.step.where
+        assert state.problems == ()
+
+    @pytest.mark.parametrize("live", ["a_opt", "b_opt"])
+    def test_of_two_optimizers_the_one_with_moments_has_moved(self, live: str) -> None:
+        """Whatever the order: zero moments go with powers that never moved."""
+        arrays: dict[str, Any] = {}
+        for name in ("a_opt", "b_opt"):
+            arrays |= _slots(f"{name[0]}/w", name, zero=name != live)
+        for powers in ({**_powers(0), **_powers(9, "_1")}, {**_powers(9), **_powers(0, "_1")}):
+            states = _states({**arrays, **powers})
+            assert {n: s.step.value for n, s in states.items()} == {n: 9 if n == live else 0 for n in states}
+            assert {s.step.source for s in states.values()} == {"inferred"}
+
+    def test_powers_in_scopes_of_copies(self) -> None:
+        """Powers under the copies' scopes, slots under the variables': the same evidence decides."""
+        arrays = {**_slots("w"), **_powers(0, scope="eval/"), **_powers(9, scope="train/")}
+        (state,) = _states(arrays).values()
+        assert (state.step.value, state.step.source) == (9, "inferred")
+
+    def test_two_that_moved_stay_open(self) -> None:
+        """Where both moved, moments prove nothing."""
+        (state,) = _states({**_slots("w"), **_powers(3), **_powers(9, "_1")}).values()
+        assert state.step.value is None
+
+    def test_moments_are_not_read_where_names_decide(self) -> None:
+        """A common checkpoint costs no reading of arrays."""
+        checkpoint = MemoryCheckpoint({**_slots("w"), **_powers(5)})
+        optimizer_states(checkpoint)
+        assert set(checkpoint.read_names) == {"beta1_power", "beta2_power"}
+
+
+# ------------------------------------------------------------------------------------------- with TensorFlow itself
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Checkpoints that `tf.compat.v1` wrote, by what they show."""
+    tf = pytest.importorskip("tensorflow").compat.v1
+    folder = tmp_path_factory.mktemp("tf1")
+    found = {}
+
+    def save(name: str, build: Callable[[], list[tuple[Any, int]]], has_graph: bool = True, **saver: Any) -> None:
+        with tf.Graph().as_default(), tf.Session() as session:
+            runs = build()
+            session.run(tf.global_variables_initializer())
+            for operation, times in runs:
+                for _ in range(times):
+                    session.run(operation)
+            path = tf.train.Saver(**saver).save(session, str(folder / name), write_meta_graph=has_graph)
+        found[name] = Path(path)
+
+    def variable(name: str, size: int = 3, **options: Any) -> Any:
+        return tf.get_variable(name, [4, size], initializer=tf.random_normal_initializer(seed=1), **options)
+
+    def adam(w: Any, rate: float = 0.01, **options: Any) -> Any:
+        loss = tf.reduce_sum(tf.square(tf.convert_to_tensor(w) - 0.1))
+        return tf.train.AdamOptimizer(rate, **options).minimize(loss)
+
+    def gan(first: str) -> list[tuple[Any, int]]:
+        weights = {"d": variable("d/w"), "g": variable("g/w")}
+        order = [first, "g" if first == "d" else "d"]
+        steps, betas = {"d": 5, "g": 2}, {"d": 0.5, "g": 0.9}
+        return [(adam(weights[n], beta1=betas[n]), steps[n]) for n in order]
+
+    def scoped() -> list[tuple[Any, int]]:
+        w = variable("net/w")
+        with tf.variable_scope("train"):
+            return [(adam(w), 3)]
+
+    def partitioned() -> list[tuple[Any, int]]:
+        w = tf.get_variable("emb", [7, 3], partitioner=tf.fixed_size_partitioner(3))
+        return [(adam(w), 4)]
+
+    def scheduled() -> list[tuple[Any, int]]:
+        w, step = variable("w"), tf.train.get_or_create_global_step()
+        rate = tf.train.exponential_decay(0.1, step, 2, 0.5)
+        loss = tf.reduce_sum(tf.square(w))
+        return [(tf.train.AdamOptimizer(rate, epsilon=1e-4).minimize(loss, global_step=step), 4)]
+
+    for first in ("d", "g"):
+        save(f"gan-{first}-first", lambda first=first: gan(first))  # type: ignore[misc]
+    save("gan-no-graph", lambda: gan("g"), has_graph=False)
+    save("scoped", scoped, has_graph=False)
+    save("partitioned", partitioned, has_graph=False)
+    save("partitioned-graph", partitioned)
+    save("scheduled", scheduled)
+    save("v1-names", lambda: [(adam(variable("w"), name="my_opt"), 3)], has_graph=False)
+    save("sharded", lambda: [(adam(variable("w")), 3)], has_graph=False, sharded=True)
+    return found
+
+
+@pytest.mark.parametrize("first", ["d", "g"])
+def test_the_graph_tells_whose_powers_are_whose(saved: dict[str, Path], first: str) -> None:
+    """Whichever was made first: the .meta gives each network's optimizer its own powers, betas and rate."""
+    with open_checkpoint(saved[f"gan-{first}-first"]) as checkpoint:
+        states = {next(iter(s.parameters)): s for s in optimizer_states(checkpoint)}
+        assert {n: s.step.value for n, s in states.items()} == {"d/w": 5, "g/w": 2}
+        assert {s.step.source for s in states.values()} == {"inferred"}
+        assert {n: s.hyperparameters["beta_1"].source for n, s in states.items()} == {"d/w": "graph", "g/w": "graph"}
+        assert states["d/w"].hyperparameters["beta_1"].value == pytest.approx(0.5)
+        assert all(s.hyperparameters["epsilon"].source == "graph" for s in states.values())
+        assert all(s.problems == () for s in states.values())
+
+
+def test_without_the_graph_a_gan_is_open(saved: dict[str, Path]) -> None:
+    """The same network without its .meta: no step is claimed."""
+    with open_checkpoint(saved["gan-no-graph"]) as checkpoint:
+        (state,) = optimizer_states(checkpoint)
+        assert (state.step.value, state.step.source) == (None, "unknown")
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "parameter", "slot"),
+    [
+        ("scoped", 3, "net/w", "train/net/w/Adam"),
+        ("partitioned", 4, "emb", "emb/Adam"),
+        ("partitioned-graph", 4, "emb", "emb/Adam"),
+        ("v1-names", 3, "w", "w/my_opt"),
+        ("sharded", 3, "w", "w/Adam"),
+    ],
+)
+def test_what_tensorflow_wrote_is_found(
+    saved: dict[str, Path], name: str, step: int, parameter: str, slot: str
+) -> None:
+    """Scopes, partitions, own names and shards, against TensorFlow's own reader."""
+    import tensorflow as tf
+
+    with open_checkpoint(saved[name]) as checkpoint:
+        (state,) = optimizer_states(checkpoint)
+        assert state.step.value == step
+        assert list(state.parameters) == [parameter]
+        reader = tf.train.load_checkpoint(str(saved[name]))
+        got = state.parameters[parameter]
+        np.testing.assert_array_equal(got.first_moment(), reader.get_tensor(slot))
+        np.testing.assert_array_equal(got.second_moment(), reader.get_tensor(f"{slot}_1"))
+        np.testing.assert_array_equal(got.value(), reader.get_tensor(parameter))
+
+
+def test_a_rate_that_the_graph_computes(saved: dict[str, Path]) -> None:
+    """exponential_decay at the global step before the last update: 0.1·0.5^(3/2)."""
+    with open_checkpoint(saved["scheduled"]) as checkpoint:
+        (state,) = optimizer_states(checkpoint)
+        rate = state.hyperparameters["learning_rate"]
+        assert (rate.value, rate.source) == (pytest.approx(0.1 * 0.5**1.5, rel=1e-6), "graph")
+        assert state.hyperparameters["epsilon"].value == pytest.approx(1e-4)

@@ -1,0 +1,86 @@
+"""The figures of a diff beyond the first: change by rate, and both distributions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ckpt_inspect import diff
+from ckpt_inspect.errors import RequestError, StoreError
+from ckpt_inspect.presentation.diff_figures import write_diff_figures
+from ckpt_inspect.presentation.plots import plot_change_by_rate
+from ckpt_inspect.presentation.plots.change_by_rate import MOST_NAMED, distance_from_trend
+from ckpt_inspect.presentation.report import file_slugs
+
+DIGITS = Path(__file__).parents[2] / "fixtures" / "digits"
+
+
+def _frame(count: int) -> pd.DataFrame:
+    rng = np.random.default_rng(count)
+    return pd.DataFrame(
+        {
+            "parameter": [f"model/block_{i}/attention/kernel" for i in range(count)],
+            "effective_lr_b": 10 ** rng.uniform(-5, -2, count),
+            "weight_change": 10 ** rng.uniform(-4, 0, count),
+        }
+    )
+
+
+@pytest.mark.parametrize("count", [1, 4, 40, 400])
+def test_every_parameter_is_a_dot_and_names_neither_overlap_nor_leave_the_page(count: int) -> None:
+    """The dots are the frame's numbers; at most six are named, each in a place of its own."""
+    frame = _frame(count)
+    figure = plot_change_by_rate(frame)
+    (axes,) = figure.axes
+    (dots,) = [line for line in axes.lines if line.get_gid() == "parameters"]
+    np.testing.assert_array_equal(dots.get_xdata(), frame["effective_lr_b"])
+    np.testing.assert_array_equal(dots.get_ydata(), frame["weight_change"])
+    names = [text for text in axes.texts if text.get_gid() == "name"]
+    boxes = [text.get_window_extent() for text in names]
+    assert 0 < len(names) <= MOST_NAMED
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
+
+
+def test_the_parameter_off_the_trend_is_the_furthest() -> None:
+    """Distances are from the line through all, in decades."""
+    rates = np.array([1e-4, 1e-3, 1e-2, 1e-1])
+    changes = rates * np.array([1, 1, 30, 1])
+    assert distance_from_trend(rates, changes).argmax() == 2
+    assert distance_from_trend(rates, rates * 7).max() < 1e-12
+
+
+def test_without_a_rate_there_is_nothing_to_draw() -> None:
+    """A clear error rather than empty axes."""
+    frame = _frame(3).assign(effective_lr_b=np.nan)
+    with pytest.raises(RequestError, match="no parameter has an effective learning rate and moved"):
+        plot_change_by_rate(frame)
+
+
+def test_a_diff_of_two_checkpoints_of_a_run_is_drawn_in_three_files(tmp_path: Path) -> None:
+    """What changed, the change by rate, and the distributions laid over each other, in the format of the name."""
+    found = diff(DIGITS / "epoch-01.keras", DIGITS / "epoch-10.keras")
+    files = write_diff_figures(found, tmp_path / "d.svg")
+    assert [file.name for file in files] == ["d.svg", "d-by-rate.svg", "d-distributions.svg"]
+    assert all(file.read_bytes().startswith(b"<?xml") for file in files)
+
+
+def test_checkpoints_without_rates_have_one_figure(tmp_path: Path) -> None:
+    """Nothing more can be said of a checkpoint compared with itself, which did not move."""
+    found = diff(DIGITS / "epoch-01.keras", DIGITS / "epoch-01.keras")
+    assert [f.name for f in write_diff_figures(found, tmp_path / "d.png")] == ["d.png"]
+
+
+def test_a_folder_that_is_not_there_is_an_error_in_words(tmp_path: Path) -> None:
+    """The file is named, and the cause."""
+    found = diff(DIGITS / "epoch-01.keras", DIGITS / "epoch-01.keras")
+    with pytest.raises(StoreError, match=r"d\.png: the figure can't be written: No such file or directory"):
+        write_diff_figures(found, tmp_path / "absent" / "d.png")
+
+
+def test_optimizers_of_like_names_get_files_of_their_own() -> None:
+    """Names that differ only in what a file name can't hold don't overwrite each other."""
+    assert file_slugs(["a/opt", "a opt", "\u00e9"]) == ["a-opt", "a-opt-2", "optimizer"]

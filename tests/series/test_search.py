@@ -1,0 +1,269 @@
+"""What is found in folders: every form, none twice, in training order, by runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from support.bundle_writer import table, write_bundle
+
+from ckpt_inspect.errors import NotFoundError
+from ckpt_inspect.formats import find_checkpoints, find_runs, open_checkpoint
+
+X = {"x": np.zeros(2, np.float32)}
+
+
+def bundle(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bundle(path, X)
+    return path
+
+
+def keras(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        file["vars/0"] = np.zeros(2)
+    return path
+
+
+def archive(path: Path) -> Path:
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("config.json", "{}")
+    return path
+
+
+def found(folder: Path | str, **more: object) -> list[str]:
+    """What is found, seen from the folder."""
+    root = folder if isinstance(folder, Path) else Path(folder).parent
+    return [os.path.relpath(p, root) for p in find_checkpoints(folder, **more)]  # type: ignore[arg-type]
+
+
+def test_numbers_are_counted_not_spelt(tmp_path: Path) -> None:
+    """ckpt-10 comes after ckpt-9; a bundle's three files are one checkpoint."""
+    for i in (10, 9, 100, 1):
+        bundle(tmp_path / f"ckpt-{i}")
+        Path(tmp_path / f"ckpt-{i}.meta").write_bytes(b"")
+    assert found(tmp_path) == ["ckpt-1", "ckpt-9", "ckpt-10", "ckpt-100"]
+
+
+def test_every_form(tmp_path: Path) -> None:
+    """All that open_checkpoint takes is found, below the folder too, and nothing else."""
+    bundle(tmp_path / "a" / "model.ckpt-3")
+    bundle(tmp_path / "backup" / "chief" / "ckpt-2")
+    keras(tmp_path / "b" / "latest.weights.h5")
+    keras(tmp_path / "b" / "w.hdf5")
+    archive(tmp_path / "b" / "m.keras")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "model.ckpt-7").write_bytes(table([(b"", b"")]))
+    for shard in range(2):
+        (tmp_path / "c" / f"sharded-{shard:05d}-of-00002").write_bytes(table([(b"", b"")]))
+    bundle(tmp_path / "saved" / "variables" / "variables")
+    (tmp_path / "saved" / "saved_model.pb").write_bytes(b"")
+    keras(tmp_path / "d" / "s_00000.weights.h5")
+    (tmp_path / "d" / "s.weights.json").write_text(json.dumps({"weight_map": {"/vars": "s_00000.weights.h5"}}))
+    bundle(tmp_path / "e" / "ckpt-4_temp" / "part-00000-of-00001")
+    # what is none
+    for name in ("notes.txt", "events.out.tfevents.1", "model.pt", "d/frozen.pb", "b/training_metadata.json", "extra"):
+        (tmp_path / name).write_bytes(b"not a checkpoint")
+    with h5py.File(tmp_path / "b" / "data.h5", "w") as file:
+        file["images"] = np.zeros(3)
+    with (
+        h5py.File(tmp_path / "b" / "run.ckpt-inspect.h5", "w") as file,
+        h5py.File(tmp_path / "b" / "renamed.h5", "w") as other,
+    ):
+        file.attrs["Conventions"] = other.attrs["Conventions"] = "ckpt-inspect-1"
+    bundle(tmp_path / ".hidden" / "ckpt-1")
+    assert sorted(found(tmp_path)) == [
+        "a/model.ckpt-3",
+        "b/latest.weights.h5",
+        "b/m.keras",
+        "b/w.hdf5",
+        "backup/chief/ckpt-2",
+        "c/model.ckpt-7",
+        "c/sharded-?????-of-00002",
+        "d/s.weights.json",
+        "e/ckpt-4_temp",
+        "saved",
+    ]
+
+
+def test_a_prefix_of_both_kinds_is_one_checkpoint(tmp_path: Path) -> None:
+    """A V1 file beside a V2 index of its name is found once, and opens as V2 with a Problem."""
+    bundle(tmp_path / "model")
+    (tmp_path / "model").write_bytes(table([(b"", b"")]))
+    assert found(tmp_path) == ["model"]
+    with open_checkpoint(tmp_path / "model") as checkpoint:
+        assert checkpoint.format == "tensor-bundle"
+        assert [p.code for p in checkpoint.problems] == ["two-checkpoints"]
+
+
+def test_merged_or_incomplete_parts_are_nothing(tmp_path: Path) -> None:
+    """What a writer left behind after merging, or before it was done, is not a checkpoint."""
+    bundle(tmp_path / "ckpt-1")
+    bundle(tmp_path / "ckpt-1_temp" / "part-00000-of-00001")
+    bundle(tmp_path / "ckpt-2_temp" / "part-00000-of-00002")
+    assert found(tmp_path) == ["ckpt-1"]
+
+
+def test_damaged_files_are_listed(tmp_path: Path) -> None:
+    """What is named like a checkpoint and damaged is not passed over: opening it says what is wrong."""
+    keras(tmp_path / "m_1.h5")
+    (tmp_path / "m_2.h5").write_bytes(b"")
+    (tmp_path / "m_3.h5").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    (tmp_path / "m_4.h5").write_bytes((tmp_path / "m_1.h5").read_bytes()[:100])
+    assert found(tmp_path) == ["m_1.h5", "m_2.h5", "m_3.h5", "m_4.h5"]
+
+
+def test_the_growing_number_orders(tmp_path: Path) -> None:
+    """The first whole number that differs orders, not a loss before or behind it, nor one in the model's name."""
+    names = ["net2013.00-0.47.hdf5", "net2013.05-0.56.hdf5", "net2013.15-0.50.hdf5"]
+    for name in names:
+        keras(tmp_path / name)
+    other = ["w-0.9-01.h5", "w-0.5-02.h5", "w-0.7-10.h5"]
+    for name in other:
+        keras(tmp_path / "other" / name)
+    assert found(tmp_path) == names + [f"other/{n}" for n in other]
+
+
+def test_epochs_and_steps(tmp_path: Path) -> None:
+    """Where no single number differs everywhere, all of them together order."""
+    names = ["e-1-s-100", "e-1-s-200", "e-2-s-100", "e-10-s-100"]
+    for name in reversed(names):
+        bundle(tmp_path / name)
+    assert found(tmp_path) == names
+
+
+def test_the_step_inside_orders_where_names_do_not(tmp_path: Path) -> None:
+    """Names that hold only a loss are ordered by the step that the caller reads, else by the time of writing."""
+    names = ["m-0.5.h5", "m-0.3.h5", "m-0.4.h5"]
+    for i, name in enumerate(names):
+        os.utime(keras(tmp_path / name), (100 - i, 100 - i))
+    steps = {name: i for i, name in enumerate(names)}
+    assert found(tmp_path, step_of=lambda p: steps[p.name]) == names
+    assert found(tmp_path, step_of=lambda p: None) == names[::-1]
+    assert found(tmp_path) == names[::-1]
+
+
+def test_steps_are_asked_for_only_where_needed(tmp_path: Path) -> None:
+    """Where names tell the order, no checkpoint is opened for it."""
+    for i in range(3):
+        bundle(tmp_path / f"ckpt-{i}")
+
+    def step_of(path: Path) -> int:
+        raise AssertionError(path)
+
+    assert found(tmp_path, step_of=step_of) == ["ckpt-0", "ckpt-1", "ckpt-2"]
+
+
+def test_runs(tmp_path: Path) -> None:
+    """A run is the checkpoints of one folder that are named alike; runs' names tell them apart."""
+    for i in (1, 2):
+        bundle(tmp_path / "one" / "checkpoints" / f"ckpt-{i}")
+        bundle(tmp_path / "two" / "checkpoints" / f"ckpt-{i}")
+        keras(tmp_path / "models" / f"mini_{i}.h5")
+    keras(tmp_path / "models" / "tiny.h5")
+    runs = find_runs([tmp_path])
+    assert [(r.name, [p.name for p in r.checkpoints]) for r in runs] == [
+        ("models.mini", ["mini_1.h5", "mini_2.h5"]),
+        ("models.tiny", ["tiny.h5"]),
+        ("one.checkpoints", ["ckpt-1", "ckpt-2"]),
+        ("two.checkpoints", ["ckpt-1", "ckpt-2"]),
+    ]
+    assert {r.folder for r in runs} == {tmp_path / "models", *(tmp_path / n / "checkpoints" for n in ("one", "two"))}
+
+
+def test_paths_that_overlap_give_nothing_twice(tmp_path: Path) -> None:
+    """A folder, a glob and a checkpoint of it given together are the same checkpoints."""
+    bundle(tmp_path / "ckpt-1")
+    bundle(tmp_path / "ckpt-2")
+    (run,) = find_runs([tmp_path, tmp_path / "ckpt-*", tmp_path / "ckpt-2.index", f"{tmp_path}/./ckpt-1"])
+    assert [p.name for p in run.checkpoints] == ["ckpt-1", "ckpt-2"]
+
+
+@pytest.mark.parametrize("pattern", ["ckpt-*", "ckpt-*.index", "ckpt-[0-9]*.data*", "*"])
+def test_globs(tmp_path: Path, pattern: str) -> None:
+    """Any of a bundle's files that a pattern matches stands for the bundle."""
+    for i in (2, 10):
+        bundle(tmp_path / f"ckpt-{i}")
+    assert [p.name for p in find_checkpoints(f"{tmp_path}/{pattern}")] == ["ckpt-2", "ckpt-10"]
+
+
+def test_v1_pattern_and_shard(tmp_path: Path) -> None:
+    """A V1 pattern, and any of its shards, is the pattern."""
+    for shard in range(3):
+        (tmp_path / f"m-{shard:05d}-of-00003").write_bytes(table([(b"", b"")]))
+    pattern = tmp_path / "m-?????-of-00003"
+    assert find_checkpoints(tmp_path) == find_checkpoints(pattern) == (pattern,)
+    assert find_checkpoints(tmp_path / "m-00001-of-00003") == (pattern,)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("empty", "{0}/empty: no checkpoint is in this folder or below it"),
+        ("other", "{0}/other: no checkpoint is in this folder or below it"),
+        ("none", "{0}/none: there is no such file or folder, and no checkpoint of that prefix"),
+        ("none/deeper", "{0}/none/deeper: there is no such path; {0}/none is not a folder either"),
+        ("*.h5", "{0}/*.h5: no checkpoint matches this pattern"),
+        (
+            "stale",
+            "{0}/stale/checkpoint: names /far/away/model-5, which is not here, and no other checkpoint is in {0}/stale "
+            "or below it",
+        ),
+    ],
+)
+def test_nothing_found(tmp_path: Path, given: str, sentence: str) -> None:
+    """Where there is nothing, it is said what was sought."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "readme.md").write_text("x")
+    (tmp_path / "stale").mkdir()
+    (tmp_path / "stale" / "checkpoint").write_text('model_checkpoint_path: "/far/away/model-5"\n')
+    for ask in (find_checkpoints, open_checkpoint) if "*" not in given else (find_checkpoints,):
+        with pytest.raises(NotFoundError) as caught:
+            ask(tmp_path / given)
+        assert str(caught.value) == sentence.format(tmp_path)
+
+
+def test_newest_by_the_state_file(tmp_path: Path) -> None:
+    """A folder opens as what its `checkpoint` file names, by relative path or by an absolute one of another machine."""
+    for i in (1, 2, 3):
+        bundle(tmp_path / f"ckpt-{i}")
+    state = tmp_path / "checkpoint"
+    for name, codes in {
+        "ckpt-2": [],
+        f"{tmp_path}/ckpt-2": [],
+        "/home/of/another/ckpt-2": ["state-file-absolute-paths"],
+        "C:\\\\runs\\\\ckpt-2": ["state-file-absolute-paths"],
+    }.items():
+        state.write_text(f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "ckpt-1"\n')
+        for given in (tmp_path, state):
+            with open_checkpoint(given) as checkpoint:
+                assert checkpoint.path == tmp_path / "ckpt-2"
+                assert [p.code for p in checkpoint.problems] == codes
+
+
+def test_newest_without_what_the_state_file_names(tmp_path: Path) -> None:
+    """A state file that names what is gone is a Problem, and the last one found is taken."""
+    bundle(tmp_path / "ckpt-1")
+    bundle(tmp_path / "ckpt-2")
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "ckpt-9"\n')
+    with open_checkpoint(tmp_path) as checkpoint:
+        assert checkpoint.path == tmp_path / "ckpt-2"
+        (problem,) = checkpoint.problems
+    assert (problem.code, problem.message) == (
+        "state-file-stale",
+        f"{tmp_path / 'checkpoint'}: names ckpt-9, which is not here",
+    )
+
+
+def test_links_in_circles(tmp_path: Path) -> None:
+    """A link to a folder above is not followed."""
+    bundle(tmp_path / "a" / "ckpt-1")
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    assert found(tmp_path) == ["a/ckpt-1"]

@@ -1,0 +1,411 @@
+"""From what a layout found to numbers with their sources: who wins, what is said, what stays unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from support.memory_checkpoints import MemoryCheckpoint
+
+from ckpt_inspect.errors import NotFoundError, RequestError
+from ckpt_inspect.layouts.beta_powers import running_power
+from ckpt_inspect.layouts.found import FoundOptimizer, RuleReading
+from ckpt_inspect.state.optimizer_state import optimizer_states
+from ckpt_inspect.state.resolution import Resolved, check_given, resolve
+from ckpt_inspect.state.schedules import evaluate_schedule
+
+ADAM = RuleReading("adam", True, "class 'Adam' in the configuration")
+DECAY = {
+    "class_name": "ExponentialDecay",
+    "config": {"initial_learning_rate": 0.1, "decay_steps": 5, "decay_rate": 0.5, "staircase": False},
+}
+
+
+def _resolve(
+    arrays: Mapping[str, Any] | None = None,
+    given: Mapping[str, Any] | None = None,
+    producer: Mapping[str, str] | None = None,
+    **found: Any,
+) -> Resolved:
+    options = {"name": "opt", "layout": "keras-groups", "family": "keras3", "rule": ADAM, "config_where": "config.json"}
+    checkpoint = MemoryCheckpoint(arrays or {}, producer=producer)
+    return resolve(checkpoint, FoundOptimizer(**{**options, **found}), given or {})
+
+
+def _powers(step: int, beta_1: float = 0.9, beta_2: float = 0.999, tail: str = "") -> dict[str, Any]:
+    return {
+        f"beta1_power{tail}": np.float32(running_power(float(np.float32(beta_1)), step + 1)),
+        f"beta2_power{tail}": np.float32(running_power(float(np.float32(beta_2)), step + 1)),
+    }
+
+
+class TestPrecedence:
+    """given > what is in the file > inferred > default."""
+
+    def test_given_beats_the_file(self) -> None:
+        """A value of the caller's replaces tensor, configuration and default alike, and says so."""
+        arrays = {"it": np.int64(3), "lr": np.float32(0.5)}
+        given = {"learning_rate": 0.1, "beta_1": 0.8, "epsilon": 1e-3, "step": 9, "rule": "lamb", "weight_decay": 0.2}
+        got = _resolve(arrays, given, counter="it", scalars={"learning_rate": "lr"}, config={"beta_1": 0.7})
+        values = {name: (s.value, s.source) for name, s in got.hyperparameters.items() if name in given}
+        assert values == {name: (v, "given") for name, v in given.items() if name not in ("step", "rule")}
+        assert (got.step.value, got.step.source) == (9, "given")
+        assert (got.rule.value, got.rule.source) == ("lamb", "given")
+
+    @pytest.mark.parametrize(
+        ("found", "value", "source", "where"),
+        [
+            (
+                {"scalars": {"beta_1": "b"}, "constants": {"beta_1": 0.2}, "config": {"beta_1": 0.3}},
+                0.5,
+                "checkpoint",
+                "b",
+            ),
+            ({"constants": {"beta_1": 0.25}, "constants_where": "x.meta"}, 0.25, "graph", "a constant in x.meta"),
+            ({"config": {"beta_1": 0.3}}, 0.3, "config", "config.json: beta_1"),
+            ({}, 0.9, "default", "assumed: the default of this implementation (keras3); not in the file"),
+        ],
+    )
+    def test_a_beta_comes_from_the_best_place(self, found: Any, value: float, source: str, where: str) -> None:
+        """A tensor before the graph's constant before the configuration before the default, each named."""
+        beta = _resolve({"b": np.float32(0.5)}, **found).hyperparameters["beta_1"]
+        assert (beta.value, beta.source, beta.where) == (value, source, where)
+
+    def test_a_beta_read_out_of_the_powers_is_inferred(self) -> None:
+        """TF1's betas come from the powers, with the evidence, where nothing else has them."""
+        got = _resolve(_powers(41, 0.5, 0.99), family="tf1", beta_powers=("beta1_power", "beta2_power"))
+        assert {n: (got.hyperparameters[n].value, got.hyperparameters[n].source) for n in ("beta_1", "beta_2")} == {
+            "beta_1": (0.5, "inferred"),
+            "beta_2": (0.99, "inferred"),
+        }
+        assert (got.step.value, got.step.source) == (41, "inferred")
+        assert "0.99**42 to the last bit" in got.step.where
+
+    @pytest.mark.parametrize("value", ["0.9", True, float("nan"), float("inf"), 10**400, [0.9], None])
+    def test_a_configuration_that_holds_no_number_is_passed_over(self, value: Any) -> None:
+        """What is no finite number in the JSON counts as not there."""
+        assert _resolve(config={"beta_1": value}).hyperparameters["beta_1"].source == "default"
+
+
+class TestStep:
+    """The exponent of the last update."""
+
+    def test_counter_governs(self) -> None:
+        """A counter is taken as it is, with its key; powers beside it aren't asked."""
+        got = _resolve({"it": np.int64(7)}, counter="it")
+        assert (got.step.value, got.step.source, got.step.where) == (7, "checkpoint", "it")
+
+    @pytest.mark.parametrize(
+        "counter", [np.int64(-1), np.float32("nan"), np.float32(1.5), np.float64("inf"), np.float64(1e30)]
+    )
+    def test_a_counter_that_counts_nothing_is_a_problem(self, counter: Any) -> None:
+        """A negative, broken or endless counter leaves the step unknown, and says what it is."""
+        got = _resolve({"it": counter}, counter="it")
+        assert (got.step.value, got.step.source) == (None, "unknown")
+        assert [p.code for p in got.problems] == ["step-malformed"]
+
+    def test_counter_of_shape_1_and_unsigned(self) -> None:
+        """Counters come as uint64 and in one-element arrays too."""
+        assert _resolve({"it": np.array([5], np.uint64)}, counter="it").step.value == 5
+
+    @pytest.mark.parametrize(
+        ("version", "step", "phrase"),
+        [
+            ("3.4.1", 12, "Keras before 3.5 counts each accumulated gradient"),
+            ("3.5.0", 3, "divided by gradient_accumulation_steps = 4"),
+            ("3.15.0", 3, "divided by gradient_accumulation_steps = 4"),
+            ("", 3, "divided by gradient_accumulation_steps = 4"),
+        ],
+    )
+    def test_gradient_accumulation_by_version(self, version: str, step: int, phrase: str) -> None:
+        """Keras 3.5 began to divide the raw count by the number of accumulated gradients."""
+        producer = {"keras_version": version} if version else {}
+        config = {"gradient_accumulation_steps": 4}
+        got = _resolve({"it": np.int64(12)}, producer=producer, counter="it", config=config)
+        assert got.step.value == step
+        assert phrase in got.step.where
+
+    def test_schedules_go_by_the_raw_count_under_accumulation(self) -> None:
+        """The schedule's step is the raw counter, the exponent the divided one."""
+        config = {"gradient_accumulation_steps": 4, "learning_rate": DECAY}
+        got = _resolve({"it": np.int64(12)}, producer={"keras_version": "3.8.0"}, counter="it", config=config)
+        assert got.hyperparameters["learning_rate"].value == evaluate_schedule(DECAY, 11)
+
+    @pytest.mark.parametrize("kind", ["divided", "unknown"])
+    def test_accumulators_without_a_configuration_leave_the_step_open(self, kind: str) -> None:
+        """The slots tell that gradients are accumulated, not how many."""
+        got = _resolve({"it": np.int64(12)}, counter="it", extra={"accumulates_gradients": kind})
+        assert got.step.value is None
+        assert "it = 12 counts every accumulated gradient" in got.step.where
+
+    def test_accumulators_of_old_keras_count_raw(self) -> None:
+        """Before 3.5 the raw count is the exponent, whatever the number."""
+        assert _resolve({"it": np.int64(12)}, counter="it", extra={"accumulates_gradients": "raw"}).step.value == 12
+
+    def test_global_step_is_labelled(self) -> None:
+        """Where a layout has nothing but global_step, it is read and called that."""
+        got = _resolve({"global_step": np.int64(9)}, counter="global_step", extra={"counter_is_global_step": True})
+        assert "the only counter that this layout has" in got.step.where
+
+    def test_underflowed_powers(self) -> None:
+        """Both powers 0: no step, but converged, said once as information; given betas give a bound."""
+        arrays = {"beta1_power": np.float32(0), "beta2_power": np.float32(0)}
+        got = _resolve(arrays, family="tf1", beta_powers=("beta1_power", "beta2_power"))
+        assert got.step.value is None
+        assert got.is_converged
+        assert [(p.code, p.severity) for p in got.problems] == [("step-underflowed", "info")]
+        assert got.hyperparameters["beta_1"].source == "default"
+
+    def test_nothing_counts(self) -> None:
+        """No counter and no powers: unknown, in words."""
+        assert _resolve().step.where == "nothing in the file counts this optimizer's updates"
+
+    def test_a_given_beta_reads_powers_of_uncommon_ones(self) -> None:
+        """Powers of betas that nobody uses are read once the caller names one."""
+        arrays = _powers(300, 0.9123, 0.98765)
+        options: dict[str, Any] = {"family": "tf1", "beta_powers": ("beta1_power", "beta2_power")}
+        assert _resolve(arrays, **options).step.value is None
+        assert _resolve(arrays, {"beta_2": 0.98765}, **options).step.value == 300
+
+
+class TestRivalPowers:
+    """Several pairs of powers, of which nothing says whose they are."""
+
+    def _resolve(self, first: dict[str, Any], second: dict[str, Any], is_assigned: bool) -> Resolved:
+        rivals = (("beta1_power", "beta2_power"), ("beta1_power_1", "beta2_power_1"))
+        own = rivals[0] if is_assigned else (None, None)
+        return _resolve({**first, **second}, family="tf1", beta_powers=own, extra={"rival_beta_powers": rivals})
+
+    @pytest.mark.parametrize("is_assigned", [True, False])
+    def test_all_pairs_agree(self, is_assigned: bool) -> None:
+        """Where all pairs say the same it doesn't matter whose they are."""
+        got = self._resolve(_powers(12), _powers(12, tail="_1"), is_assigned)
+        assert (got.step.value, got.step.source) == (12, "inferred")
+        assert (got.hyperparameters["beta_1"].value, got.hyperparameters["beta_1"].source) == (0.9, "inferred")
+
+    def test_unassigned_pairs_that_differ_leave_it_open(self) -> None:
+        """Different counts: no step; betas that all share are read all the same."""
+        got = self._resolve(_powers(12), _powers(15, tail="_1"), False)
+        assert (got.step.value, got.step.source) == (None, "unknown")
+        assert (got.hyperparameters["beta_1"].value, got.hyperparameters["beta_1"].source) == (0.9, "inferred")
+
+    def test_pairs_given_out_by_order_are_assumptions(self) -> None:
+        """A step and betas from a pair that was chosen by its place are labelled default."""
+        got = self._resolve(_powers(12, 0.5), _powers(15, 0.9, tail="_1"), True)
+        assert (got.step.value, got.step.source) == (12, "default")
+        assert (got.hyperparameters["beta_1"].value, got.hyperparameters["beta_1"].source) == (0.5, "default")
+        assert "a reading of their order" in got.step.where
+
+
+class TestLearningRate:
+    """α of the last update."""
+
+    def _rate(self, *args: Any, **found: Any) -> Any:
+        return _resolve(*args, **found).hyperparameters["learning_rate"]
+
+    def test_scheduled_rate_that_the_file_holds(self) -> None:
+        """Keras 2.11+ saves the rate that the last update used."""
+        rate = self._rate({"now": np.float32(0.03)}, scalars={"current_learning_rate": "now", "learning_rate": "x"})
+        assert (rate.value, rate.source) == (pytest.approx(0.03), "checkpoint")
+        assert "that the last update used" in rate.where
+
+    def test_decay_of_optimizer_v2(self) -> None:
+        """lr/(1 + decay·(t-1)), with how it was combined."""
+        arrays = {"it": np.int64(5), "lr": np.float32(0.01), "d": np.float32(0.5)}
+        rate = self._rate(arrays, family="optimizer-v2", counter="it", scalars={"learning_rate": "lr", "decay": "d"})
+        assert rate.value == pytest.approx(0.01 / 3, rel=1e-6)
+        assert "decay = 0.5, step = 5" in rate.where
+
+    def test_decay_without_a_step_is_unknown(self) -> None:
+        """A decayed rate can't be told without the step."""
+        rate = self._rate(family="keras1", config={"lr": 0.01, "decay": 0.1})
+        assert (rate.value, rate.source) == (None, "unknown")
+
+    @pytest.mark.parametrize(("family", "rule"), [("optimizer-v2", "nadam"), ("keras3", "adam")])
+    def test_decay_that_is_no_decay(self, family: str, rule: str) -> None:
+        """Nadam's `decay` is its momentum schedule's, and Keras 2.11+ has none."""
+        config = {"learning_rate": 0.01, "decay": 0.004}
+        reading = RuleReading(rule, True, "configuration")
+        rate = self._rate({"it": np.int64(9)}, family=family, rule=reading, counter="it", config=config)
+        assert rate.value == 0.01
+
+    def test_schedule_at_the_step_before(self) -> None:
+        """A schedule is evaluated at t - 1, and the source is the configuration."""
+        rate = self._rate({"it": np.int64(6)}, counter="it", config={"learning_rate": DECAY})
+        assert (rate.value, rate.source) == (evaluate_schedule(DECAY, 5), "config")
+        assert rate.where == "config.json: ExponentialDecay at step - 1 = 5"
+
+    def test_schedule_at_a_given_step(self) -> None:
+        """A step that the caller gives governs the schedule too, not the counter that it corrects."""
+        rate = self._rate({"it": np.int64(6)}, {"step": 11}, counter="it", config={"learning_rate": DECAY})
+        assert rate.value == evaluate_schedule(DECAY, 10)
+
+    def test_schedule_before_the_first_update(self) -> None:
+        """At step 0 the schedule's beginning stands for the rate."""
+        rate = self._rate({"it": np.int64(0)}, counter="it", config={"learning_rate": DECAY})
+        assert rate.value == evaluate_schedule(DECAY, 0)
+
+    @pytest.mark.parametrize(
+        ("schedule", "phrase"),
+        [
+            ({"class_name": "Mine>Warmup", "config": {}}, "is not Keras' own"),
+            ({"class_name": "ExponentialDecay", "config": {}}, "no number for"),
+            ({"class_name": 5, "config": {}}, "no schedule that Keras serialized"),
+        ],
+    )
+    def test_schedules_that_cannot_be_evaluated(self, schedule: Any, phrase: str) -> None:
+        """A custom or incomplete schedule leaves the rate unknown, with the reason."""
+        rate = self._rate({"it": np.int64(6)}, counter="it", config={"learning_rate": schedule})
+        assert (rate.value, rate.source) == (None, "unknown")
+        assert phrase in rate.where
+        assert "give --learning-rate" in rate.where
+
+    def test_schedule_without_a_step(self) -> None:
+        """A schedule needs the step."""
+        assert "which is not known" in self._rate(config={"learning_rate": DECAY}).where
+
+    def test_constant_of_the_graph(self) -> None:
+        """TF1's rate is a constant in the .meta."""
+        rate = self._rate(family="tf1", constants={"learning_rate": 0.02}, constants_where="x.meta")
+        assert (rate.value, rate.source) == (0.02, "graph")
+
+    @pytest.mark.parametrize(
+        ("extra", "phrase"),
+        [({"learning_rate_is_scheduled": True}, "a schedule, which this format doesn't save"), ({}, "doesn't save it")],
+    )
+    def test_no_rate_in_the_file(self, extra: Any, phrase: str) -> None:
+        """Absence is told from a schedule's absence; neither becomes a default."""
+        rate = self._rate(extra=extra)
+        assert (rate.value, rate.source) == (None, "unknown")
+        assert phrase in rate.where
+
+
+class TestWeightDecay:
+    """Decoupled decay."""
+
+    @pytest.mark.parametrize(
+        ("rule", "family", "config", "value", "source"),
+        [
+            ("adamw", "keras3", None, 0.004, "default"),
+            ("adamw", "keras3", {"weight_decay": 0.01}, 0.01, "config"),
+            ("adam", "keras3", {"weight_decay": None}, 0.0, "config"),
+            ("adam", "keras3", None, 0.0, "default"),
+            ("adamw", "tfa", None, None, "unknown"),
+            ("lamb", "tfa", {"weight_decay_rate": 0.02}, 0.02, "config"),
+            ("adamw", "contrib", None, None, "unknown"),
+            ("adam", "tf1", None, 0.0, "default"),
+        ],
+    )
+    def test_by_rule_and_family(self, rule: str, family: str, config: Any, value: Any, source: str) -> None:
+        """Keras has a default, Addons and contrib have none; a null in the JSON is a decision for none."""
+        reading = RuleReading(rule, True, "slots")
+        decay = _resolve(family=family, rule=reading, config=config).hyperparameters["weight_decay"]
+        assert (decay.value, decay.source) == (value, source)
+
+
+class TestRule:
+    """Where the rule was read."""
+
+    @pytest.mark.parametrize(
+        ("found", "source"),
+        [
+            ({"config": {}}, "config"),
+            ({"rule": RuleReading("adam", True, "slots named adam")}, "checkpoint"),
+            ({"rule": RuleReading("adam", True, "operations in x.meta"), "constants_where": "x.meta"}, "graph"),
+            ({"rule": RuleReading("adam", False, "two slots", ("lamb",))}, "default"),
+            ({"rule": RuleReading("adamax", False, "its values", is_inferred=True)}, "inferred"),
+        ],
+    )
+    def test_source(self, found: Any, source: str) -> None:
+        """Configuration, names, graph, values, or merely the usual reading."""
+        assert _resolve(**found).rule.source == source
+
+    def test_alternatives_are_named(self) -> None:
+        """An ambiguous file's other readings stand in the words."""
+        rule = _resolve(rule=RuleReading("adam", False, "two slots", ("lamb", "adamw"))).rule
+        assert rule.where == "two slots; could be lamb, adamw just as well"
+
+
+class TestGiven:
+    """What the caller may say."""
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            (
+                {"beta": 0.9},
+                "x: 'beta' can't be given; one of learning_rate, beta_1, beta_2, epsilon, weight_decay, step, ",
+            ),
+            ({"rule": "adamm"}, "x: there is no rule 'adamm'; the rules are adam, "),
+            ({"beta_1": 1.0}, "x: beta_1 must be from 0 up to, not including, 1, not 1.0"),
+            ({"beta_2": -0.1}, "x: beta_2 must be from 0 up to, not including, 1, not -0.1"),
+            ({"step": 1.5}, "x: step must be a whole number from 0 on, not 1.5"),
+            ({"step": -1}, "x: step must be a whole number from 0 on, not -1"),
+            ({"step": 1e300}, "x: step must be a whole number from 0 on, not 1e+300"),
+            ({"learning_rate": "0.1"}, "x: learning_rate must be a number, not '0.1'"),
+            ({"learning_rate": float("nan")}, "x: learning_rate must be a number, not nan"),
+            ({"epsilon": -1e-8}, "x: epsilon must not be negative, not -1e-08"),
+            ({"epsilon": True}, "x: epsilon must be a number, not True"),
+            ({"epsilon": 1j}, "x: epsilon must be a number, not 1j"),
+        ],
+    )
+    def test_what_cannot_be_given(self, given: Any, message: str) -> None:
+        """One sentence: which, why, and what could be."""
+        with pytest.raises(RequestError) as error:
+            check_given(given, "x")
+        assert str(error.value).startswith(message)
+
+    @pytest.mark.parametrize("given", [{"step": 10**400}, {"learning_rate": 10**400}, {"beta_1": 10**400}])
+    def test_numbers_beyond_floats_are_refused(self, given: Any) -> None:
+        """An integer that no float holds is a request at fault, not an overflow."""
+        with pytest.raises(RequestError):
+            check_given(given, "x")
+
+    def _gan(self) -> MemoryCheckpoint:
+        arrays: dict[str, Any] = {}
+        for variable in ("d", "g"):
+            arrays[variable] = np.ones((2,), np.float32)
+            arrays |= {f"{variable}/{variable}_opt{tail}": np.ones((2,), np.float32) for tail in ("", "_1")}
+        return MemoryCheckpoint({**arrays, **_powers(3), **_powers(5, tail="_1")})
+
+    def test_one_of_several_optimizers(self) -> None:
+        """`g_opt.beta_1` is for that optimizer; a name alone for all; the particular wins."""
+        states = optimizer_states(self._gan(), {"beta_1": 0.7, "g_opt.beta_1": 0.5})
+        assert {s.name: s.hyperparameters["beta_1"].value for s in states} == {"d_opt": 0.7, "g_opt": 0.5}
+
+    def test_an_optimizer_that_is_not_there(self) -> None:
+        """The names of those that are there are listed."""
+        with pytest.raises(NotFoundError, match="holds no optimizer 'h'; it holds 'd_opt', 'g_opt'"):
+            optimizer_states(self._gan(), {"h.step": 1})
+        with pytest.raises(NotFoundError, match="holds no optimizer 'h'"):
+            optimizer_states(self._gan(), optimizer="h")
+
+    def test_given_for_one_by_argument(self) -> None:
+        """`optimizer=` restricts what is given to the one of that name, and all are still returned."""
+        states = optimizer_states(self._gan(), {"step": 8}, optimizer="g_opt")
+        assert [(s.name, s.step.source) for s in states] == [("d_opt", "default"), ("g_opt", "given")]
+
+
+class TestEpsilonPlacement:
+    """The textbook's formula on request, and never silently."""
+
+    def test_the_textbook_form_is_marked_where_epsilon_is_shown(self) -> None:
+        """The source of epsilon stays what it was; its place in the formula is told beside it."""
+        got = _resolve(given={"epsilon_placement": "textbook"}, config={"epsilon": 1e-3})
+        epsilon = got.hyperparameters["epsilon"]
+        assert got.has_textbook_epsilon
+        assert (epsilon.value, epsilon.source) == (1e-3, "config")
+        assert epsilon.where.endswith("added to √(v/c2) as in Kingma & Ba's Algorithm 1, as asked for")
+
+    def test_other_rules_say_that_they_ignore_it(self) -> None:
+        """Nadam's epsilon stands beside the corrected root anyway: a remark, and nothing else changes."""
+        got = _resolve(given={"epsilon_placement": "textbook", "rule": "nadam"})
+        assert not got.has_textbook_epsilon
+        assert [p.code for p in got.problems] == ["epsilon-placement-ignored"]
+
+    def test_an_unknown_place_is_refused(self) -> None:
+        """The message names both places."""
+        with pytest.raises(RequestError, match="must be one of implementation, textbook, not 'inside'"):
+            check_given({"epsilon_placement": "inside"}, "ckpt-1")

@@ -19,6 +19,10 @@ from numpy.typing import NDArray
 from ckpt_inspect.errors import NotFoundError, UnsupportedError
 
 Array = NDArray[Any]
+"""An array of any element type: what a checkpoint holds is known when it is opened, not before."""
+
+DType = np.dtype[Any]
+"""An element type, for the same reason."""
 
 PIECE_ELEMENTS = 1 << 16
 """Default length of a streamed piece: 256 KiB of float32, so that a piece of θ, m and v fits a core's cache."""

@@ -3,75 +3,114 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ckpt_inspect._version import __version__
 
 if TYPE_CHECKING:
-    from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
-    from ckpt_inspect.comparison.diff import diff
-    from ckpt_inspect.comparison.differences import Diff
-    from ckpt_inspect.errors import CkptInspectError
-    from ckpt_inspect.findings import Finding, Severity, Thresholds, find_findings
-    from ckpt_inspect.formats import open_checkpoint
-    from ckpt_inspect.runs.analyses import Analyses
-    from ckpt_inspect.runs.analysis import Analysis
-    from ckpt_inspect.runs.analyze import analyze, load
-    from ckpt_inspect.series.search import find_checkpoints
-    from ckpt_inspect.sourced import Sourced
-    from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter, optimizer_states
+    from ckpt_inspect.api import analyze as analyze
+    from ckpt_inspect.api import analyze_runs as analyze_runs
+    from ckpt_inspect.api import describe as describe
+    from ckpt_inspect.api import diff as diff
+    from ckpt_inspect.api import draw_diff as draw_diff
+    from ckpt_inspect.api import explain as explain
+    from ckpt_inspect.api import export as export
+    from ckpt_inspect.api import find_checkpoints as find_checkpoints
+    from ckpt_inspect.api import find_runs as find_runs
+    from ckpt_inspect.api import load as load
+    from ckpt_inspect.api import open_checkpoint as open_checkpoint
+    from ckpt_inspect.api import optimizer_states as optimizer_states
+    from ckpt_inspect.api import write_report as write_report
+    from ckpt_inspect.checkpoint import Checkpoint as Checkpoint
+    from ckpt_inspect.checkpoint import Problem as Problem
+    from ckpt_inspect.checkpoint import TensorSpec as TensorSpec
+    from ckpt_inspect.errors import CkptInspectError as CkptInspectError
+    from ckpt_inspect.findings import Finding as Finding
+    from ckpt_inspect.findings import Severity as Severity
+    from ckpt_inspect.findings import Thresholds as Thresholds
+    from ckpt_inspect.findings import find_findings as find_findings
+    from ckpt_inspect.formats.grouping import Run as Run
+    from ckpt_inspect.overview.overview import Overview as Overview
+    from ckpt_inspect.presentation.results import Analyses as Analyses
+    from ckpt_inspect.presentation.results import Diff as Diff
+    from ckpt_inspect.presentation.results import RunResult as RunResult
+    from ckpt_inspect.sourced import Sourced as Sourced
+    from ckpt_inspect.state.optimizer_state import OptimizerState as OptimizerState
+    from ckpt_inspect.state.optimizer_state import Parameter as Parameter
 
 # Where each public name lives; imported when it is first asked for, so that importing the package costs nothing. No
-# module is called as a public function is: importing it would put the module in the function's place
+# room is called as a public function is: importing it would put the module in the function's place
 _HOMES = {
-    "Analyses": "runs.analyses",
-    "Analysis": "runs.analysis",
+    "Analyses": "presentation.results",
     "Checkpoint": "checkpoint",
     "CkptInspectError": "errors",
-    "Diff": "comparison.differences",
+    "Diff": "presentation.results",
     "Finding": "findings",
     "OptimizerState": "state.optimizer_state",
+    "Overview": "overview.overview",
     "Parameter": "state.optimizer_state",
     "Problem": "checkpoint",
+    "Run": "formats.grouping",
+    "RunResult": "presentation.results",
     "Severity": "findings",
     "Sourced": "sourced",
     "TensorSpec": "checkpoint",
     "Thresholds": "findings",
-    "analyze": "runs.analyze",
-    "diff": "comparison.diff",
-    "find_checkpoints": "series.search",
+    "analyze": "api",
+    "analyze_runs": "api",
+    "describe": "api",
+    "diff": "api",
+    "draw_diff": "api",
+    "explain": "api",
+    "export": "api",
+    "find_checkpoints": "api",
     "find_findings": "findings",
-    "load": "runs.analyze",
-    "open_checkpoint": "formats",
-    "optimizer_states": "state.optimizer_state",
+    "find_runs": "api",
+    "load": "api",
+    "open_checkpoint": "api",
+    "optimizer_states": "api",
+    "write_report": "api",
 }
 
 __all__ = [
     "Analyses",
-    "Analysis",
     "Checkpoint",
     "CkptInspectError",
     "Diff",
     "Finding",
     "OptimizerState",
+    "Overview",
     "Parameter",
     "Problem",
+    "Run",
+    "RunResult",
     "Severity",
     "Sourced",
     "TensorSpec",
     "Thresholds",
     "__version__",
     "analyze",
+    "analyze_runs",
+    "describe",
     "diff",
+    "draw_diff",
+    "explain",
+    "export",
     "find_checkpoints",
     "find_findings",
+    "find_runs",
     "load",
     "open_checkpoint",
     "optimizer_states",
+    "write_report",
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _HOMES:
         return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

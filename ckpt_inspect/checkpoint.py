@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,9 @@ Array = NDArray[Any]
 
 DType = np.dtype[Any]
 """An element type, for the same reason."""
+
+Progress = Callable[[int, int], None]
+"""Called with what is done so far and what there is in all, of bytes or of figures; from any thread, one at a time."""
 
 PIECE_ELEMENTS = 1 << 16
 """Default length of a streamed piece: 256 KiB of float32, so that a piece of θ, m and v fits a core's cache."""

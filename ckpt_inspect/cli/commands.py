@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +18,7 @@ from ckpt_inspect.errors import CkptInspectError
 
 if TYPE_CHECKING:
     from ckpt_inspect.presentation.report import Report
-    from ckpt_inspect.runs.analyses import Analyses
+    from ckpt_inspect.presentation.results import Analyses, RunResult
 
 
 class _Group(Group):
@@ -64,20 +64,17 @@ def show(
     without Adam's state is described as what it is.
     """
     with _answering(trouble=1, verbose=common.verbose):
+        from ckpt_inspect.api import describe
         from ckpt_inspect.cli.terminal import print_tables
-        from ckpt_inspect.overview.overview import overview
+        from ckpt_inspect.presentation.documents import overview_document
         from ckpt_inspect.presentation.tables import show_tables
-        from ckpt_inspect.series.newest import open_newest
-        from ckpt_inspect.state.selection import Selection
 
-        checkpoint, remarks = open_newest(path)
-        with checkpoint:
-            result = overview(checkpoint, given=common.given, selection=Selection.of(common.include, common.exclude))
+        result = describe(path, given=common.given, include=common.include, exclude=common.exclude)
         if common.json:
-            _print_json(result.to_json())
+            _print_json(overview_document(result))
         else:
             print_tables(show_tables(result))
-        _remark_on((*remarks, *result.problems), quiet=common.quiet, verbose=True)
+        _remark_on(result.problems, quiet=common.quiet, verbose=True)
         if result.is_damaged:
             raise typer.Exit(1)
 
@@ -100,8 +97,9 @@ def diff(
     if output is not None:
         _check_figure_name(output)
     with _answering(trouble=2, verbose=common.verbose):
+        from ckpt_inspect.api import diff as compare
         from ckpt_inspect.cli.terminal import print_tables, progress_bar
-        from ckpt_inspect.comparison.diff import diff as compare
+        from ckpt_inspect.presentation.documents import diff_document
         from ckpt_inspect.presentation.tables import diff_tables
 
         with progress_bar("comparing", is_quiet=common.quiet) as progress:
@@ -109,7 +107,7 @@ def diff(
                 a, b, given=common.given, include=common.include, exclude=common.exclude, progress=progress
             )
         if common.json:
-            _print_json(result.to_json())
+            _print_json(diff_document(result))
         else:
             print_tables(diff_tables(result, all_rows=common.verbose))
         if output is not None:
@@ -162,67 +160,57 @@ def analyze(
     limits = parsed_thresholds(threshold or ())
     _check_severity(fail_on)
     with _answering(trouble=1, verbose=common.verbose):
-        from ckpt_inspect.series.search import find_runs
+        from ckpt_inspect.api import analyze_runs, find_runs
+        from ckpt_inspect.cli.terminal import progress_bars
 
-        runs: Sequence[Any] = find_runs(tuple(paths))
-        if output is not None and len(runs) > 1:
-            if any(map(os.path.isdir, paths)):
-                names = ", ".join(run.name for run in runs)
-                raise typer.BadParameter(
-                    f"one store can't hold {len(runs)} runs ({names}); leave it out", param_hint="-o"
-                )
-            runs = [paths]
+        if output is not None and any(map(os.path.isdir, paths)) and len(runs := find_runs(paths)) > 1:
+            names = ", ".join(run.name for run in runs)
+            raise typer.BadParameter(f"one store can't hold {len(runs)} runs ({names}); leave it out", param_hint="-o")
         if report is not None:
             from ckpt_inspect.presentation.report import check_folder
 
             check_folder(report)
-        each = (_analyze_run(run, output, common, elements=elements, thresholds=limits) for run in runs)
-        done = [result for result in each if result is not None]
-        odd = [r.problem for analyses, _ in done for r in analyses.remarks if r not in analyses.failures]
-        _remark_on(odd, quiet=common.quiet, verbose=common.verbose)
-        if common.json:
-            from ckpt_inspect.presentation.documents import run_document
-
-            _print_json({"runs": [run_document(analyses, store) for analyses, store in done]})
-        if report is not None and done:
-            _write_report([analyses for analyses, _ in done], report, common)
-        has_failed = [_fails(analyses, fail_on) for analyses, _ in done]
-        if len(done) < len(runs) or any(has_failed) or any(analyses.failures for analyses, _ in done):
-            raise typer.Exit(1)
-
-
-def _analyze_run(
-    run: Any, output: str | None, common: Common, *, elements: bool, thresholds: Mapping[str, float]
-) -> tuple[Analyses, str] | None:
-    """Analyse and print one run; None where that can't be done, which is told."""
-    from ckpt_inspect.cli.terminal import print_tables, progress_bar, remark
-    from ckpt_inspect.presentation.tables import finding_tables, run_tables
-    from ckpt_inspect.runs.analyze import analyze as analyze_run
-    from ckpt_inspect.runs.store import default_store
-
-    name = getattr(run, "name", "checkpoints")
-    store = output or str(default_store(name))
-    try:
-        with progress_bar(f"analysing {name}", is_quiet=common.quiet) as progress:
-            analyses = analyze_run(
-                run,
-                store=store,
+        with progress_bars("analysing", is_quiet=common.quiet) as progress:
+            results = analyze_runs(
+                paths,
+                store=output,
+                folder=".",
                 given=common.given,
                 include=common.include,
                 exclude=common.exclude,
                 elements=elements,
-                thresholds=thresholds,
+                thresholds=limits,
                 progress=progress,
             )
-    except CkptInspectError as error:
-        remark(f"ckpt-inspect: {error}")
+            done = [(_print_run(result, common), str(result.store)) for result in results]
+        each = [analyses for analyses, _ in done if analyses is not None]
+        odd = [r.problem for analyses in each for r in analyses.remarks if r not in analyses.failures]
+        _remark_on(odd, quiet=common.quiet, verbose=common.verbose)
+        if common.json:
+            from ckpt_inspect.presentation.documents import run_document
+
+            _print_json({"runs": [run_document(analyses, store) for analyses, store in done if analyses is not None]})
+        if report is not None and each:
+            _write_report(each, report, common)
+        has_failed = [_fails(analyses, fail_on) for analyses in each]
+        if len(each) < len(done) or any(has_failed) or any(analyses.failures for analyses in each):
+            raise typer.Exit(1)
+
+
+def _print_run(result: RunResult, common: Common) -> Analyses | None:
+    """Print what is known of a run, or why nothing is."""
+    from ckpt_inspect.cli.terminal import print_tables, remark
+    from ckpt_inspect.presentation.tables import finding_tables, run_tables
+
+    if result.analyses is None:
+        remark(f"ckpt-inspect: {result.error}")
         return None
     if not common.json:
-        print_tables(run_tables(analyses, store))
-        print_tables(finding_tables(analyses.findings, with_info=common.verbose))
-    for failure in analyses.failures:
+        print_tables(run_tables(result.analyses, str(result.store)))
+        print_tables(finding_tables(result.analyses.findings, with_info=common.verbose))
+    for failure in result.analyses.failures:
         remark(f"ckpt-inspect: {failure.problem.message}")
-    return analyses, store
+    return result.analyses
 
 
 def _check_severity(word: str | None) -> None:
@@ -297,14 +285,7 @@ def report(
         raise typer.BadParameter(f"{', '.join(others)} can't be given to report; give it to analyze")
     _check_file_format(file_format)
     with _answering(trouble=1, verbose=common.verbose):
-        from ckpt_inspect.runs.analyze import load
-
-        runs = [load(store) for store in stores]
-        if common.given:
-            from ckpt_inspect.runs.rescaling import with_learning_rate
-
-            runs = [with_learning_rate(run, common.given["learning_rate"]) for run in runs]
-        written = _write_report(runs, output, common, file_format)
+        written = _write_report(stores, output, common, file_format)
         if common.json:
             _print_json(
                 {
@@ -352,17 +333,17 @@ def export(
     if others:
         raise typer.BadParameter(f"{', '.join(others)} can't be given to export; give it to analyze")
     with _answering(trouble=1, verbose=common.verbose):
-        from ckpt_inspect.presentation.export import export as export_runs
-        from ckpt_inspect.runs.analyze import load
-        from ckpt_inspect.state.selection import Selection
+        from ckpt_inspect.api import export as export_runs
 
-        runs = [load(store) for store in stores]
-        if common.given:
-            from ckpt_inspect.runs.rescaling import with_learning_rate
-
-            runs = [with_learning_rate(run, common.given["learning_rate"]) for run in runs]
-        selection = Selection.of(common.include, common.exclude)
-        written = export_runs(runs, target, output, frame=frame, selection=selection)
+        written = export_runs(
+            stores,
+            target,
+            output,
+            frame=frame,
+            learning_rate=common.given.get("learning_rate"),
+            include=common.include,
+            exclude=common.exclude,
+        )
         files = [str(file) for file in written.files]
         if common.json:
             _print_json({"files": files})
@@ -378,16 +359,22 @@ def _check_file_format(name: str) -> None:
         raise typer.BadParameter(f"{name!r} is none of {', '.join(FILE_FORMATS)}", param_hint="--format")
 
 
-def _write_report(runs: Sequence[Analyses], folder: str, common: Common, file_format: str = "png") -> Report:
+def _write_report(runs: Sequence[Analyses | str], folder: str, common: Common, file_format: str = "png") -> Report:
+    from ckpt_inspect.api import write_report
     from ckpt_inspect.cli.terminal import progress_bar, remark
-    from ckpt_inspect.presentation.chosen_run import ChosenRun
-    from ckpt_inspect.presentation.report import write_report
-    from ckpt_inspect.state.selection import Selection
 
-    selection = Selection.of(common.include, common.exclude)
+    # analyze computed with the rate that was given; stores are drawn for it
+    rate = common.given.get("learning_rate") if all(isinstance(run, str) for run in runs) else None
     with progress_bar("drawing", is_quiet=common.quiet) as progress:
-        chosen = [ChosenRun(run, selection) for run in runs]
-        written = write_report(chosen, folder, file_format=file_format, progress=progress)
+        written = write_report(
+            runs,
+            folder,
+            learning_rate=rate,
+            include=common.include,
+            exclude=common.exclude,
+            file_format=file_format,
+            progress=progress,
+        )
     if not common.quiet:
         for omission in written.omitted:
             remark(f"info: {omission.optimizer}: no figure {omission.id}: {omission.reason}")
@@ -456,9 +443,9 @@ def _check_figure_name(name: str) -> None:
 
 
 def _draw_diff(result: Any, output: str, common: Common) -> None:
+    from ckpt_inspect.api import draw_diff
     from ckpt_inspect.cli.terminal import remark
-    from ckpt_inspect.presentation.diff_figures import write_diff_figures
 
-    files = write_diff_figures(result, Path(output), given=common.given, include=common.include, exclude=common.exclude)
+    files = draw_diff(result, output, given=common.given, include=common.include, exclude=common.exclude)
     if not common.quiet:
         remark(f"drawn into {', '.join(map(str, files))}")

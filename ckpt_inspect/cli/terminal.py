@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import UnsupportedOperation
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ckpt_inspect.checkpoint import Progress
     from ckpt_inspect.presentation.tables import Table
-
-Progress = Callable[[int, int], None]
-"""Called with how much is done and how much there is in all."""
 
 INTERRUPTED = 128 + 2
 """Exit code after Ctrl-C: what a shell reports of a program that SIGINT ended."""
@@ -79,15 +77,35 @@ def progress_bar(what: str, *, is_quiet: bool) -> Iterator[Progress | None]:
     if is_quiet or not sys.stderr.isatty():
         yield None
         return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich import progress
 
-    bar = Progress(
-        TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
-        TimeRemainingColumn(), console=_console(sys.stderr), transient=True,
+    bar = progress.Progress(
+        progress.TextColumn("{task.description}", markup=False), progress.BarColumn(),
+        progress.TextColumn("{task.percentage:>3.0f}%"), progress.TimeRemainingColumn(),
+        console=_console(sys.stderr), transient=True,
     )  # fmt: skip
     with bar:
         task = bar.add_task(printable(what), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def progress_bars(what: str, *, is_quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
+    """A bar for one thing after another, by name, on stderr where that is a terminal; each goes when it is full."""
+    with ExitStack() as stack:
+        current: dict[str, Progress | None] = {}
+
+        def progress(name: str, done: int, total: int) -> None:
+            if name not in current:
+                stack.close()
+                current.clear()
+                current[name] = stack.enter_context(progress_bar(f"{what} {name}", is_quiet=False))
+            if (bar := current[name]) is not None:
+                bar(done, total)
+            if done >= total:
+                stack.close()
+
+        yield None if is_quiet or not sys.stderr.isatty() else progress
 
 
 def _console(stream: TextIO) -> Console:

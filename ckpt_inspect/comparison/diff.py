@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any
 
-from ckpt_inspect.checkpoint import STRING, Checkpoint, PieceReader, Problem, TensorSpec, numpy_dtype
-from ckpt_inspect.comparison.differences import NAN, Diff, HyperparameterDiff, OptimizerDiff, ParameterDiff, Status
+from ckpt_inspect.checkpoint import STRING, Checkpoint, PieceReader, Problem, Progress, TensorSpec, numpy_dtype
+from ckpt_inspect.comparison.differences import (
+    NAN,
+    Differences,
+    HyperparameterDiff,
+    OptimizerDiff,
+    ParameterDiff,
+    Status,
+)
 from ckpt_inspect.comparison.distances import Buffers, Distance, Window, WindowCount
 from ckpt_inspect.errors import NotDetermined, NotFoundError
 from ckpt_inspect.measurement.medians import EffectiveLrMedian
@@ -37,11 +44,8 @@ OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 KEY_TAIL = "/.ATTRIBUTES/VARIABLE_VALUE"
 """Ends every key of an object graph's variables and says nothing."""
 
-Progress = Callable[[int, int], None]
-"""Called with bytes compared so far and bytes in all, from the calling thread."""
 
-
-def diff(
+def compare(
     a: str | os.PathLike[str] | Checkpoint,
     b: str | os.PathLike[str] | Checkpoint,
     *,
@@ -49,7 +53,7 @@ def diff(
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
     progress: Progress | None = None,
-) -> Diff:
+) -> Differences:
     """Compare two checkpoints: what was added, removed, reshaped, changed, and by how much.
 
     `a` and `b` are paths (for a folder of checkpoints its newest), open checkpoints, or anything with a `path` such as
@@ -78,7 +82,7 @@ def diff(
             problems += tuple(p for state in side.states for p in state.problems)
         results = tuple(_optimizer_diff(pair) for pair in optimizers)
         problems += tuple(p for o in results for p in _continuity_problems(o, rows))
-        return Diff(
+        return Differences(
             str(checkpoint_a.path),
             str(checkpoint_b.path),
             results,

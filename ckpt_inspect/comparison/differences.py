@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from ckpt_inspect.checkpoint import Problem
-from ckpt_inspect.errors import RequestError
-from ckpt_inspect.jsonable import jsonable
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.optimizer_state import STATE_SLOTS
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 Status = Literal["added", "removed", "reshaped", "changed", "same"]
 STATUSES: tuple[Status, ...] = ("reshaped", "added", "removed", "changed", "same")
@@ -129,7 +122,7 @@ class OptimizerDiff:
 
 
 @dataclass(frozen=True, slots=True)
-class Diff:
+class Differences:
     """What differs between two checkpoints."""
 
     path_a: str
@@ -150,76 +143,20 @@ class Diff:
         """How many parameters and tensors there are of each status."""
         return {status: sum(p.status == status for p in self.parameters) for status in STATUSES}
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row a parameter, in the order of `parameters`; a column for every field and derived figure."""
-        import pandas as pd
 
-        frame: pd.DataFrame = pd.DataFrame([_row(p) for p in self.parameters], columns=list(_COLUMNS))
-        return frame
-
-    def to_xarray(self) -> xr.Dataset:
-        """The same as an xarray Dataset along `row`, with `optimizer` and `parameter` as its coordinates.
-
-        Raises RequestError where xarray is not installed.
-        """
-        try:
-            import xarray  # noqa: F401 - pandas imports it; this is to say what to do where it can't
-        except ImportError:
-            raise RequestError("xarray is not installed: pip install 'ckpt-inspect[xarray]'") from None
-        dataset: xr.Dataset = self.to_frame().rename_axis("row").to_xarray().set_coords(["optimizer", "parameter"])
-        return dataset
-
-    def plot(self, name: str = "changes") -> Figure:
-        """A figure of what changed, as a matplotlib Figure: `changes`, a row for each of those that changed most.
-
-        Raises RequestError, which lists what there is, for another name, and where there is nothing to draw.
-        """
-        from ckpt_inspect.presentation.notebook import diff_figure
-        from ckpt_inspect.runs.analyses import checkpoint_names
-
-        return diff_figure(self, name, *checkpoint_names([self.path_a, self.path_b]))
-
-    def _repr_html_(self) -> str:
-        from ckpt_inspect.presentation.notebook import diff_html
-
-        return diff_html(self)
-
-    def to_json(self) -> dict[str, Any]:
-        """The same as one JSON document: NaN and infinity, which JSON lacks, become null."""
-        optimizers = [
-            {
-                "name": o.name,
-                "status": o.status,
-                "steps": o.steps,
-                "hyperparameters": {
-                    h.name: {"is_changed": h.is_changed, "a": asdict(h.a), "b": asdict(h.b)} for h in o.hyperparameters
-                },
-            }
-            for o in self.optimizers
-        ]
-        document = {
-            "a": self.path_a,
-            "b": self.path_b,
-            "is_same": self.is_same,
-            "counts": self.counts,
-            "optimizers": optimizers,
-            "parameters": [_row(p) | {"slot_changes": p.slot_changes} for p in self.parameters],
-            "problems": [asdict(p) for p in self.problems],
-        }
-        return jsonable(document)  # type: ignore[no-any-return]  # of a dict it makes a dict
-
-
-_COLUMNS = (
+COLUMNS = (
     "optimizer", "parameter", "status", "shape_a", "shape_b", "dtype_a", "dtype_b", "size",
     "weight_change", "weight_cosine", "weight_norm_a", "weight_norm_b", "weight_distance",
     "effective_lr_a", "effective_lr_b", "is_effective_lr_relative", "effective_lr_ratio",
     "first_moment_change", "second_moment_change",
     "gradient_rms", "starved", "impossible",
 )  # fmt: skip
+"""Fields and derived figures of a `ParameterDiff`, as the columns of a table."""
 
 
-def _row(parameter: ParameterDiff) -> dict[str, Any]:
-    return {name: getattr(parameter, name) for name in _COLUMNS}
+def row(parameter: ParameterDiff) -> dict[str, Any]:
+    """Return the values of `COLUMNS`."""
+    return {name: getattr(parameter, name) for name in COLUMNS}
 
 
 def _is_integer(dtype: str) -> bool:

@@ -21,7 +21,7 @@ from ckpt_inspect.findings.history import History
 from ckpt_inspect.findings.thresholds import THRESHOLDS, Thresholds
 
 if TYPE_CHECKING:
-    from ckpt_inspect.runs.analyses import Analyses
+    from ckpt_inspect.measurement.columns import RunColumns
 
 Check = Callable[[History, Thresholds], Iterable[Finding]]
 """Looks at one optimizer over a run that has at least one checkpoint with its state; pure."""
@@ -73,13 +73,13 @@ __all__ = [
 ]
 
 
-def find_findings(analyses: Analyses, thresholds: Thresholds | None = None) -> tuple[Finding, ...]:
+def find_findings(analyses: RunColumns, thresholds: Thresholds | None = None) -> tuple[Finding, ...]:
     """All findings of a run, the most severe first; of equals in the order of `CHECKS`, then of the optimizers.
 
     A condition that holds in many tensors is one finding. Most look at the newest checkpoint alone, those on damage,
-    resets and changes at all of them.
+    resets and changes at all of them. `thresholds`: by default the run's own.
     """
-    thresholds = thresholds or Thresholds()
+    thresholds = thresholds or Thresholds.of(analyses.thresholds)
     histories = [History.of(analyses, run) for run in analyses.optimizers.values()]
     found = [
         finding for check in CHECKS for history in histories if len(history) for finding in check(history, thresholds)

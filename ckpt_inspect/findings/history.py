@@ -14,7 +14,7 @@ from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.variables import CHECKPOINT, OPTIMIZER_VARIABLES, QUANTILE_NAMES
 
 if TYPE_CHECKING:
-    from ckpt_inspect.runs.analyses import Analyses, OptimizerRun
+    from ckpt_inspect.measurement.columns import OptimizerColumns, RunColumns
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -32,10 +32,10 @@ class History:
     """(R,) the run's checkpoints that hold its state after at least one update."""
     checkpoints: tuple[str, ...]
     """(R,) their names."""
-    run: OptimizerRun
+    run: OptimizerColumns
 
     @classmethod
-    def of(cls, analyses: Analyses, run: OptimizerRun) -> History:
+    def of(cls, analyses: RunColumns, run: OptimizerColumns) -> History:
         """An optimizer's history; it may be of no checkpoint at all."""
         (rows,) = np.nonzero(run.present.any(axis=1) & (run.variables["step"] != 0))
         names = analyses.checkpoints["checkpoint"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
-from ckpt_inspect.jsonable import jsonable
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states
 from ckpt_inspect.state.selection import Selection
@@ -82,18 +81,18 @@ class Overview:
         """Whether its values can't be read."""
         return any(p.code == STATE_UNREADABLE for p in self.problems)
 
-    def to_json(self) -> dict[str, Any]:
-        """The same as one JSON document."""
-        return jsonable(asdict(self))  # type: ignore[no-any-return]  # of a dict it makes a dict
-
 
 def overview(
     checkpoint: Checkpoint,
     *,
     given: Mapping[str, Any] | None = None,
     selection: Selection | None = None,
+    remarks: Sequence[Problem] = (),
 ) -> Overview:
-    """Describe an open checkpoint; reads scalars and metadata, no tensor of a parameter. Raises CkptInspectError."""
+    """Describe an open checkpoint; reads scalars and metadata, no tensor of a parameter.
+
+    `remarks`: what was odd about finding it. Raises CkptInspectError.
+    """
     selection = selection or Selection()
     unreadable: tuple[Problem, ...] = ()
     try:
@@ -132,7 +131,7 @@ def overview(
         tuple(p for p in parameters if selection.has(p.name)),
         len(checkpoint.tensors),
         "a damaged checkpoint: what its index lists can be shown" if unreadable else _description(states),
-        tuple(dict.fromkeys((*unreadable, *checkpoint.problems, *(p for s in states for p in s.problems)))),
+        tuple(dict.fromkeys((*remarks, *unreadable, *checkpoint.problems, *(p for s in states for p in s.problems)))),
     )  # fmt: skip
 
 

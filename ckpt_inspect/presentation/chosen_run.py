@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ckpt_inspect.findings import Finding
-from ckpt_inspect.runs.analyses import Analyses
+from ckpt_inspect.findings import Finding, find_findings
+from ckpt_inspect.measurement.columns import RunColumns
+from ckpt_inspect.runs import frames
 from ckpt_inspect.state.selection import Selection
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class ChosenRun:
     """A run of which only some parameters are looked at."""
 
-    def __init__(self, run: Analyses, selection: Selection) -> None:
+    def __init__(self, run: RunColumns, selection: Selection) -> None:
         self._run = run
         self._selection = selection
 
@@ -28,14 +29,16 @@ class ChosenRun:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The run's findings that concern a chosen parameter, or an optimizer as a whole."""
-        return tuple(f for f in self._run.findings if not f.parameters or any(map(self._selection.has, f.parameters)))
+        return tuple(
+            f for f in find_findings(self._run) if not f.parameters or any(map(self._selection.has, f.parameters))
+        )
 
     def __len__(self) -> int:
         return len(self._run)
 
     def to_frame(self, kind: str = "parameters", checkpoints: Sequence[int] | None = None) -> DataFrame:
         """As the run's own, with the rows of the chosen parameters."""
-        frame = self._run.to_frame(kind, checkpoints)
+        frame = frames.frame(self._run, kind, checkpoints)
         if "parameter" not in frame:
             return frame
         chosen: DataFrame = frame[[self._selection.has(name) for name in frame["parameter"]]].reset_index(drop=True)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from ckpt_inspect.errors import CkptInspectError, RequestError, StoreError
 
 if TYPE_CHECKING:
-    from ckpt_inspect.comparison.differences import Diff
+    from ckpt_inspect.comparison.differences import Differences
     from ckpt_inspect.presentation.plots import Chapter
 
 
 def write_diff_figures(
-    diff: Diff,
+    diff: Differences,
     path: Path,
     *,
     given: Mapping[str, Any] | None = None,
@@ -29,10 +29,11 @@ def write_diff_figures(
     """
     from ckpt_inspect.presentation.plots import plot_change_by_rate, plot_diff, plot_distributions
     from ckpt_inspect.presentation.report import file_slugs
-    from ckpt_inspect.runs.analyses import checkpoint_names
+    from ckpt_inspect.runs.assembly import checkpoint_names
+    from ckpt_inspect.runs.frames import diff_frame
 
     names = checkpoint_names([diff.path_a, diff.path_b])
-    frame = diff.to_frame()
+    frame = diff_frame(diff)
     figures = {path: plot_diff(frame, *names)}
     try:
         figures[_beside(path, "by-rate")] = plot_change_by_rate(frame, *names)
@@ -46,7 +47,7 @@ def write_diff_figures(
 
 
 def _chapters(
-    diff: Diff,
+    diff: Differences,
     names: list[str],
     given: Mapping[str, Any] | None,
     include: Iterable[str] | None,
@@ -55,13 +56,16 @@ def _chapters(
     """Each optimizer that both checkpoints have, as two runs of one checkpoint; none where one can't be analysed."""
     from ckpt_inspect.presentation.plots import RunFrames, chapters
     from ckpt_inspect.runs.analyze import analyze
+    from ckpt_inspect.runs.frames import frame
+    from ckpt_inspect.series.search import one_run
 
     try:
-        both = [analyze(path, given=given, include=include, exclude=exclude) for path in (diff.path_a, diff.path_b)]
+        runs = [one_run([path]) for path in (diff.path_a, diff.path_b)]
+        both = [analyze(run, given=given, include=include, exclude=exclude) for run in runs]
     except CkptInspectError:
         return []
     frames = [
-        RunFrames(name, run.to_frame("parameters"), run.to_frame("histogram"))
+        RunFrames(name, frame(run, "parameters"), frame(run, "histogram"))
         for name, run in zip(names, both, strict=True)
     ]
     return [c for c in chapters(frames) if len(c.runs) == 2 and c.has_learning_rates]

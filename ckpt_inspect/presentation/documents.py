@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ckpt_inspect.comparison.differences import Differences, row
+from ckpt_inspect.findings import find_findings
 from ckpt_inspect.jsonable import jsonable
+from ckpt_inspect.measurement.columns import OptimizerColumns, RunColumns
+from ckpt_inspect.measurement.variables import CHECKPOINT_VARIABLES, METRICS, PARAMETER_VARIABLES, QUANTILE_NAMES
+from ckpt_inspect.overview.overview import Overview
 
-if TYPE_CHECKING:
-    from ckpt_inspect.runs.analyses import Analyses, OptimizerRun
 
-
-def run_document(analyses: Analyses, store: str | None) -> dict[str, Any]:
+def run_document(analyses: RunColumns, store: str | None) -> dict[str, Any]:
     """One run: its checkpoints, what deserves attention in it, and for each optimizer every figure as a list over them.
 
     Distributions are their quantiles; histograms and single elements are in the store.
@@ -23,7 +25,7 @@ def run_document(analyses: Analyses, store: str | None) -> dict[str, Any]:
             {name: column[i] for name, column in analyses.checkpoints.items() if name != "files"}
             for i in range(len(analyses))
         ],
-        "findings": [finding.to_json() for finding in analyses.findings],
+        "findings": [finding.to_json() for finding in find_findings(analyses)],
         "optimizers": [_optimizer(optimizer) for optimizer in analyses.optimizers.values()],
         "problems": [
             {"checkpoint": r.checkpoint, "optimizer": r.optimizer, **asdict(r.problem)} for r in analyses.remarks
@@ -32,9 +34,7 @@ def run_document(analyses: Analyses, store: str | None) -> dict[str, Any]:
     return jsonable(document)  # type: ignore[no-any-return]  # of a dict it makes a dict
 
 
-def _optimizer(optimizer: OptimizerRun) -> dict[str, Any]:
-    from ckpt_inspect.measurement.variables import CHECKPOINT_VARIABLES, METRICS, PARAMETER_VARIABLES, QUANTILE_NAMES
-
+def _optimizer(optimizer: OptimizerColumns) -> dict[str, Any]:
     variables = optimizer.variables
     steps = [None if step < 0 else step for step in variables["step"].tolist()]
     parameters = []
@@ -47,3 +47,33 @@ def _optimizer(optimizer: OptimizerRun) -> dict[str, Any]:
         parameters.append(parameter)
     over_run = {v.name: variables[v.name] for v in CHECKPOINT_VARIABLES if v.name != "step"}
     return {"name": optimizer.name, "step": steps, **over_run, "parameters": parameters}
+
+
+def diff_document(diff: Differences) -> dict[str, Any]:
+    """Two checkpoints compared."""
+    optimizers = [
+        {
+            "name": o.name,
+            "status": o.status,
+            "steps": o.steps,
+            "hyperparameters": {
+                h.name: {"is_changed": h.is_changed, "a": asdict(h.a), "b": asdict(h.b)} for h in o.hyperparameters
+            },
+        }
+        for o in diff.optimizers
+    ]
+    document = {
+        "a": diff.path_a,
+        "b": diff.path_b,
+        "is_same": diff.is_same,
+        "counts": diff.counts,
+        "optimizers": optimizers,
+        "parameters": [row(p) | {"slot_changes": p.slot_changes} for p in diff.parameters],
+        "problems": [asdict(p) for p in diff.problems],
+    }
+    return jsonable(document)  # type: ignore[no-any-return]  # of a dict it makes a dict
+
+
+def overview_document(overview: Overview) -> dict[str, Any]:
+    """What one checkpoint is."""
+    return jsonable(asdict(overview))  # type: ignore[no-any-return]  # of a dict it makes a dict

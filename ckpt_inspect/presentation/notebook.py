@@ -14,12 +14,13 @@ from ckpt_inspect.errors import RequestError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from pandas import DataFrame
 
-    from ckpt_inspect.comparison.differences import Diff
+    from ckpt_inspect.comparison.differences import Differences
+    from ckpt_inspect.measurement.columns import RunColumns
     from ckpt_inspect.presentation.chosen_run import ChosenRun
     from ckpt_inspect.presentation.plots import Chapter, FigureKind, RunFrames
     from ckpt_inspect.presentation.tables import Column, Table
-    from ckpt_inspect.runs.analyses import Analyses
 
 T = TypeVar("T")
 
@@ -47,16 +48,17 @@ _LONG = 60
 # --- tables
 
 
-def run_html(run: Analyses) -> str:
+def run_html(run: RunColumns) -> str:
     """A run: what it is, what in it is amiss, and its parameters in the newest checkpoint and over the run."""
+    from ckpt_inspect.findings import find_findings
     from ckpt_inspect.presentation.tables import finding_tables, run_tables
 
     head, *rest = run_tables(run)
-    amiss = [finding for finding in run.findings if finding.severity.word != "info"]
+    amiss = [finding for finding in find_findings(run) if finding.severity.word != "info"]
     return _page((head, *finding_tables(amiss), *rest))
 
 
-def diff_html(diff: Diff) -> str:
+def diff_html(diff: Differences) -> str:
     """A diff: what changed, most first."""
     from ckpt_inspect.presentation.tables import diff_tables
 
@@ -98,7 +100,7 @@ def _text(text: str) -> str:
 
 
 def run_figure(
-    run: Analyses,
+    run: RunColumns,
     name: str,
     optimizer: str | None,
     include: Iterable[str] | None,
@@ -125,12 +127,12 @@ def run_figure(
     return _shown(kind.plot(chapter))
 
 
-def diff_figure(diff: Diff, name: str, name_a: str, name_b: str) -> Figure:
+def diff_figure(diff: DataFrame, name: str, name_a: str, name_b: str) -> Figure:
     """A figure of what changed between what is called `name_a` and `name_b`; see `Diff.plot`."""
     from ckpt_inspect.presentation.plots import plot_change_by_rate, plot_diff
 
     plot = _chosen({"changes": plot_diff, "change-by-rate": plot_change_by_rate}, name)
-    return _shown(plot(diff.to_frame(), name_a, name_b))
+    return _shown(plot(diff, name_a, name_b))
 
 
 def _chosen(figures: Mapping[str, T], name: str) -> T:

@@ -7,12 +7,12 @@ import errno
 import io
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.checkpoint import Problem, Progress
 from ckpt_inspect.errors import CkptInspectError, RequestError, StoreError
 
 if TYPE_CHECKING:
@@ -34,12 +34,9 @@ _METADATA: dict[str, dict[str, Any]] = {
 }
 """What matplotlib would write into a file that differs from day to day and version to version."""
 
-Progress = Callable[[int, int], None]
-"""Called with the figures done so far and those in all."""
 
-
-class RunAnalyses(Protocol):
-    """What a report needs of `Analyses`."""
+class ReportedRun(Protocol):
+    """What a report needs of a run: frames and findings, whoever made them."""
 
     @property
     def run(self) -> str:
@@ -102,7 +99,7 @@ class Report:
 
 
 def write_report(
-    runs: Sequence[RunAnalyses],
+    runs: Sequence[ReportedRun],
     folder: str | os.PathLike[str],
     *,
     names: Sequence[str] | None = None,
@@ -166,7 +163,7 @@ def _page_figure(entry: ReportFigure, kind: FigureKind, figure: Figure, png: byt
     )
 
 
-def _page_runs(runs: Sequence[RunAnalyses], frames: Sequence[RunFrames]) -> list[PageRun]:
+def _page_runs(runs: Sequence[ReportedRun], frames: Sequence[RunFrames]) -> list[PageRun]:
     from ckpt_inspect.presentation.page import PageRun
 
     return [
@@ -185,7 +182,7 @@ def rendered(figure: Figure, file_format: str = "png") -> bytes:
     return buffer.getvalue()
 
 
-def _frames(runs: Sequence[RunAnalyses], names: Sequence[str] | None) -> list[RunFrames]:
+def _frames(runs: Sequence[ReportedRun], names: Sequence[str] | None) -> list[RunFrames]:
     if names is None:
         names = [run.run for run in runs]
     if len(names) != len(runs):
@@ -193,7 +190,7 @@ def _frames(runs: Sequence[RunAnalyses], names: Sequence[str] | None) -> list[Ru
     return [_run_frames(name, run) for name, run in zip(distinct(names), runs, strict=True)]
 
 
-def _run_frames(name: str, run: RunAnalyses) -> RunFrames:
+def _run_frames(name: str, run: ReportedRun) -> RunFrames:
     """A run's frames; bins and elements of no more checkpoints than are drawn, for there are many of each."""
     from ckpt_inspect.presentation.plots import RunFrames, chosen_checkpoints
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,6 @@ from ckpt_inspect.measurement.variables import METRICS
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter, optimizer_states
 from ckpt_inspect.state.selection import Selection
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from pandas import DataFrame
-    from xarray import DataTree
-
-    from ckpt_inspect.runs.analyses import Analyses
 
 _HEAD_BYTES = 1 << 16
 """How much of a checkpoint's first file, its index, goes into the fingerprint."""
@@ -126,34 +119,6 @@ class Analysis:
     def has_state(self) -> bool:
         """Whether there is a parameter with moments after at least one update."""
         return any(o.parameters and o.step.value != 0 for o in self.optimizers)
-
-    def as_run(self) -> Analyses:
-        """The same as a run of one checkpoint."""
-        from ckpt_inspect.runs.analyses import of_one
-
-        return of_one(self)
-
-    def to_frame(self, kind: str = "parameters") -> DataFrame:
-        """A tidy pandas frame; see `Analyses.to_frame`."""
-        return self.as_run().to_frame(kind)
-
-    def to_xarray(self) -> DataTree:
-        """An xarray tree; see `Analyses.to_xarray`."""
-        return self.as_run().to_xarray()
-
-    def plot(
-        self,
-        name: str = "effective-lr",
-        *,
-        optimizer: str | None = None,
-        include: Iterable[str] | None = None,
-        exclude: Iterable[str] | None = None,
-    ) -> Figure:
-        """A report's figure of one optimizer; see `Analyses.plot`."""
-        return self.as_run().plot(name, optimizer=optimizer, include=include, exclude=exclude)
-
-    def _repr_html_(self) -> str:
-        return self.as_run()._repr_html_()
 
 
 def analyze_checkpoint(

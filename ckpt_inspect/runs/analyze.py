@@ -1,32 +1,28 @@
-"""A run -> Analyses: every checkpoint in training order, what is new of it, kept in a store."""
+"""A run -> RunColumns: every checkpoint in training order, what is new of it, kept in a store."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from ckpt_inspect.checkpoint import Problem
-from ckpt_inspect.errors import CkptInspectError, NotFoundError, RequestError, StoreError
+from ckpt_inspect.checkpoint import Problem, Progress
+from ckpt_inspect.errors import CkptInspectError, RequestError, StoreError
 from ckpt_inspect.findings import Thresholds
 from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.formats.grouping import Run
+from ckpt_inspect.measurement.columns import UNREADABLE, RunColumns
 from ckpt_inspect.runs import store as stores
-from ckpt_inspect.runs.analyses import UNREADABLE, Analyses, assemble
 from ckpt_inspect.runs.analysis import Analysis, absolute, analyze_checkpoint, fingerprint, require_state
+from ckpt_inspect.runs.assembly import assemble
 from ckpt_inspect.runs.elements import ElementsFile
-from ckpt_inspect.series.search import find_checkpoints
 from ckpt_inspect.state.selection import Selection
 
 PathLike = str | os.PathLike[str]
-
-Progress = Callable[[int, int], None]
-"""Called with bytes done so far and bytes in all, of the checkpoints that have to be read; from any thread, one at a
-time."""
 
 _SAVE_AFTER = 30.0
 """Seconds of work after which the store is written although there is more to do, so that little is lost to a kill."""
@@ -36,7 +32,7 @@ _SAVE_SHARE = 10.0
 
 
 def analyze(
-    paths: PathLike | Run | Iterable[PathLike],
+    run: Run,
     *,
     store: PathLike | None = None,
     given: Mapping[str, Any] | None = None,
@@ -46,8 +42,8 @@ def analyze(
     thresholds: Mapping[str, float] | None = None,
     progress: Progress | None = None,
     threads: int | None = None,
-) -> Analyses:
-    """Analyse a run: the checkpoints in a folder, behind a pattern, at paths that are named together, or of a `Run`.
+) -> RunColumns:
+    """Analyse the checkpoints of a run, in its order.
 
     With `store` the result is also kept there: checkpoints that are in it already (same files, same options) are not
     read again, and those that have been deleted since keep their place. `given` overrides hyperparameters as in
@@ -61,11 +57,10 @@ def analyze(
     """
     limits = Thresholds.of(thresholds or {}).given()
     selection = Selection.of(include, exclude)
-    series = _Series.of(paths)
     if elements and store is None:
         raise RequestError("whole arrays of effective learning rates are kept in a store: name one")
     place = None if store is None else Path(store)
-    work = _Work(series, _options(given, selection, elements), place, elements, limits)
+    work = _Work(run, _options(given, selection, elements), place, elements, limits)
     try:
         work.read(given, selection, progress, threads)
         return work.result()
@@ -73,7 +68,7 @@ def analyze(
         work.close()
 
 
-def load(store: PathLike) -> Analyses:
+def load(store: PathLike) -> RunColumns:
     """What `analyze` wrote there; raises StoreError where there is no store."""
     return stores.load(store)
 
@@ -85,34 +80,13 @@ def _options(given: Mapping[str, Any] | None, selection: Selection, elements: bo
     return json.dumps(wanted, sort_keys=True, default=float)
 
 
-class _Series:
-    """Paths of checkpoints in training order, and the run's name."""
-
-    def __init__(self, name: str, paths: Sequence[Path]) -> None:
-        self.name = name
-        self.paths = paths
-
-    @classmethod
-    def of(cls, paths: PathLike | Run | Iterable[PathLike]) -> _Series:
-        """What the paths stand for; raises NotFoundError where one of them holds no checkpoint."""
-        if isinstance(paths, Run):
-            return cls(paths.name, paths.checkpoints)
-        given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-        if not given:
-            raise NotFoundError("no path was given: name a checkpoint or a folder of them")
-        found = dict.fromkeys(checkpoint for path in given for checkpoint in find_checkpoints(Path(path)))
-        first = Path(given[0])
-        folder = first if first.is_dir() else next(iter(found)).parent
-        return cls(Path(absolute(folder)).name, tuple(found))
-
-
 class _Work:
     """What is known of a run, and what has still to be read."""
 
     def __init__(
-        self, series: _Series, options: str, store: Path | None, elements: bool, thresholds: Mapping[str, float]
+        self, run: Run, options: str, store: Path | None, elements: bool, thresholds: Mapping[str, float]
     ) -> None:
-        self._series = series
+        self._run = run
         self._options = options
         self._thresholds = thresholds
         self._store = store
@@ -129,11 +103,11 @@ class _Work:
         if self._elements is not None:
             self._elements.close()
 
-    def _save(self, analyses: Analyses, *, is_final: bool = True) -> None:
+    def _save(self, analyses: RunColumns, *, is_final: bool = True) -> None:
         if self._store is not None:
             stores.save(analyses, self._store, self._elements, is_final=is_final)
 
-    def _load_previous(self) -> Analyses | None:
+    def _load_previous(self) -> RunColumns | None:
         if self._store is None:
             return None
         stores.check_writable(self._store)
@@ -145,20 +119,20 @@ class _Work:
         self._check_can_be_read_again(previous)
         return None
 
-    def _check_can_be_read_again(self, previous: Analyses) -> None:
+    def _check_can_be_read_again(self, previous: RunColumns) -> None:
         """Results of other options replace those of a store; not those of checkpoints that are gone or not named."""
-        gone = {absolute(path) for path in previous.checkpoints["path"]} - set(map(absolute, self._series.paths))
+        gone = {absolute(path) for path in previous.checkpoints["path"]} - set(map(absolute, self._run.checkpoints))
         if gone:
             raise StoreError(
                 f"{self._store}: holds results of other options, also of {len(gone)} checkpoints that would not be "
                 f"read again now, such as {min(gone)}; name another store, or delete this one"
             )
 
-    def _check_same_run(self, previous: Analyses) -> None:
+    def _check_same_run(self, previous: RunColumns) -> None:
         """Folders of different runs are often called alike, and then so are their stores: never mix or replace them."""
         before, now = (
             {str(Path(absolute(path)).parent) for path in paths}
-            for paths in (previous.checkpoints["path"], self._series.paths)
+            for paths in (previous.checkpoints["path"], self._run.checkpoints)
         )
         if before and not before & now:
             raise StoreError(
@@ -171,7 +145,7 @@ class _Work:
         if self._previous is None:
             return {}
         columns = self._previous.checkpoints
-        wanted = {absolute(path) for path in self._series.paths}
+        wanted = {absolute(path) for path in self._run.checkpoints}
         known = {}
         for path, stored, files in zip(columns["path"], columns["fingerprint"], columns["files"], strict=True):
             place = absolute(path)
@@ -183,7 +157,7 @@ class _Work:
         self, given: Mapping[str, Any] | None, selection: Selection, progress: Progress | None, threads: int | None
     ) -> None:
         """Read what is new; what was done is stored also when this is interrupted."""
-        todo = [path for path in self._series.paths if absolute(path) not in self._known]
+        todo = [path for path in self._run.checkpoints if absolute(path) not in self._known]
         meter = _Meter(todo, progress)
         try:
             for path in todo:
@@ -228,7 +202,7 @@ class _Work:
         self._saved_at = time.monotonic()
         self._saving_took = self._saved_at - started
 
-    def result(self) -> Analyses:
+    def result(self) -> RunColumns:
         """The whole run, stored if anything is new; raises where there is nothing to analyse in it."""
         if not self._known and self._errors:
             raise self._errors[0]
@@ -248,19 +222,19 @@ class _Work:
             return False
         return list(self._previous.checkpoints["fingerprint"]) == self._order()
 
-    def _assembled(self) -> Analyses:
+    def _assembled(self) -> RunColumns:
         return assemble(
-            self._series.name, self._options, self._order(), self._previous, self._fresh, self._failures,
+            self._run.name, self._options, self._order(), self._previous, self._fresh, self._failures,
             self._thresholds,
         )  # fmt: skip
 
     def _order(self) -> list[str]:
         """Fingerprints in training order, with those of checkpoints that were deleted since in their place."""
-        found = [self._known[p] for p in map(absolute, self._series.paths) if p in self._known]
+        found = [self._known[p] for p in map(absolute, self._run.checkpoints) if p in self._known]
         order = list(dict.fromkeys(found))
         current = set(order)
         if self._previous is not None:
-            gone = {absolute(path) for path in self._series.paths}
+            gone = {absolute(path) for path in self._run.checkpoints}
             columns = self._previous.checkpoints
             before = [
                 stored

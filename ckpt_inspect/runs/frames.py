@@ -1,4 +1,4 @@
-"""Analyses -> tidy pandas frames, and an xarray tree."""
+"""RunColumns -> tidy pandas frames, and an xarray tree."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ckpt_inspect.comparison.differences import COLUMNS, Differences, row
 from ckpt_inspect.errors import RequestError
+from ckpt_inspect.findings import find_findings
 from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
 from ckpt_inspect.measurement.variables import (
     AXES,
@@ -26,10 +28,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from xarray import Dataset, DataTree
 
-    from ckpt_inspect.runs.analyses import Analyses, Column, OptimizerRun
+    from ckpt_inspect.measurement.columns import Column, OptimizerColumns, RunColumns
 
 
-def frame(analyses: Analyses, kind: str, checkpoints: Sequence[int] | None = None) -> DataFrame:
+def frame(analyses: RunColumns, kind: str, checkpoints: Sequence[int] | None = None) -> DataFrame:
     """The frame of that kind; see `Analyses.to_frame`."""
     if kind not in _FRAMES:
         raise RequestError(f"there is no frame of kind {kind!r}: there are {', '.join(_FRAMES)}")
@@ -41,7 +43,9 @@ def frame(analyses: Analyses, kind: str, checkpoints: Sequence[int] | None = Non
 
 
 def _joined(
-    analyses: Analyses, columns_of: Callable[[Analyses, OptimizerRun], Mapping[str, Column]], names: tuple[str, ...]
+    analyses: RunColumns,
+    columns_of: Callable[[RunColumns, OptimizerColumns], Mapping[str, Column]],
+    names: tuple[str, ...],
 ) -> DataFrame:
     """The optimizers' columns, one below the other."""
     import pandas as pd
@@ -54,7 +58,7 @@ def _joined(
     return table
 
 
-def _head(analyses: Analyses, optimizer: OptimizerRun, row: Column, column: Column) -> dict[str, Column]:
+def _head(analyses: RunColumns, optimizer: OptimizerColumns, row: Column, column: Column) -> dict[str, Column]:
     """What every row of a frame begins with."""
     return {
         "checkpoint": analyses.checkpoints["checkpoint"][row],
@@ -72,7 +76,7 @@ _QUANTILES = tuple(f"effective_lr_{name}" for name in QUANTILE_NAMES)
 _SECOND_MOMENT_QUANTILES = tuple(f"second_moment_{name}" for name in QUANTILE_NAMES)
 
 
-def _parameters(analyses: Analyses) -> DataFrame:
+def _parameters(analyses: RunColumns) -> DataFrame:
     names = (
         *_HEAD[:4],
         *_OF_CHECKPOINT,
@@ -83,7 +87,7 @@ def _parameters(analyses: Analyses) -> DataFrame:
         *_SECOND_MOMENT_QUANTILES,
     )
 
-    def columns(analyses: Analyses, optimizer: OptimizerRun) -> dict[str, Column]:
+    def columns(analyses: RunColumns, optimizer: OptimizerColumns) -> dict[str, Column]:
         variables = optimizer.variables
         row, column = np.nonzero(optimizer.present)
         found = _head(analyses, optimizer, row, column)
@@ -100,8 +104,8 @@ def _parameters(analyses: Analyses) -> DataFrame:
     return table
 
 
-def _histogram(analyses: Analyses, checkpoints: Column | None = None) -> DataFrame:
-    def columns(analyses: Analyses, optimizer: OptimizerRun) -> dict[str, Column]:
+def _histogram(analyses: RunColumns, checkpoints: Column | None = None) -> DataFrame:
+    def columns(analyses: RunColumns, optimizer: OptimizerColumns) -> dict[str, Column]:
         counts, edges = optimizer.variables["effective_lr_histogram"], optimizer.variables["bin_edges"]
         chosen = np.arange(len(counts)) if checkpoints is None else checkpoints
         row, column, at = np.nonzero(counts[chosen])
@@ -112,8 +116,8 @@ def _histogram(analyses: Analyses, checkpoints: Column | None = None) -> DataFra
     return _joined(analyses, columns, (*_HEAD, "low", "high", "count"))
 
 
-def _sample(analyses: Analyses, checkpoints: Column | None = None) -> DataFrame:
-    def columns(analyses: Analyses, optimizer: OptimizerRun) -> dict[str, Column]:
+def _sample(analyses: RunColumns, checkpoints: Column | None = None) -> DataFrame:
+    def columns(analyses: RunColumns, optimizer: OptimizerColumns) -> dict[str, Column]:
         index = optimizer.variables["sample_index"]
         chosen = np.arange(len(optimizer.present)) if checkpoints is None else checkpoints
         row, column, at = np.nonzero(optimizer.present[chosen][:, :, None] & (index >= 0))
@@ -124,7 +128,7 @@ def _sample(analyses: Analyses, checkpoints: Column | None = None) -> DataFrame:
     return _joined(analyses, columns, (*_HEAD, "element", "effective_lr"))
 
 
-def _checkpoints(analyses: Analyses) -> DataFrame:
+def _checkpoints(analyses: RunColumns) -> DataFrame:
     import pandas as pd
 
     table: DataFrame = pd.DataFrame({v.name: analyses.checkpoints[v.name] for v in ROOT_VARIABLES})
@@ -132,7 +136,7 @@ def _checkpoints(analyses: Analyses) -> DataFrame:
     return table
 
 
-def _problems(analyses: Analyses) -> DataFrame:
+def _problems(analyses: RunColumns) -> DataFrame:
     import pandas as pd
 
     names = ("checkpoint", "optimizer", "code", "severity", "message", "resolution")
@@ -144,21 +148,21 @@ def _problems(analyses: Analyses) -> DataFrame:
     return table
 
 
-def _findings(analyses: Analyses) -> DataFrame:
+def _findings(analyses: RunColumns) -> DataFrame:
     import pandas as pd
 
     names = ("severity", "id", "title", "optimizer", "parameters", "checkpoints", "why", "action")
-    rows = [f.to_json() for f in analyses.findings]
-    for row in rows:
-        row |= {name: "\n".join(row[name]) for name in ("parameters", "checkpoints")}
+    rows = [f.to_json() for f in find_findings(analyses)]
+    for found in rows:
+        found |= {name: "\n".join(found[name]) for name in ("parameters", "checkpoints")}
     table: DataFrame = pd.DataFrame(rows, columns=list(names))
     return table
 
 
-_RESTRICTABLE: Mapping[str, Callable[[Analyses, Column], DataFrame]] = {"histogram": _histogram, "sample": _sample}
+_RESTRICTABLE: Mapping[str, Callable[[RunColumns, Column], DataFrame]] = {"histogram": _histogram, "sample": _sample}
 """Those of which a run of many checkpoints has too many rows to want them all."""
 
-_FRAMES: Mapping[str, Callable[[Analyses], DataFrame]] = {
+_FRAMES: Mapping[str, Callable[[RunColumns], DataFrame]] = {
     "parameters": _parameters,
     "histogram": _histogram,
     "sample": _sample,
@@ -168,10 +172,21 @@ _FRAMES: Mapping[str, Callable[[Analyses], DataFrame]] = {
 }
 
 
+# --- differences
+
+
+def diff_frame(differences: Differences) -> DataFrame:
+    """Return one row a parameter, in their order, with a column for each of `differences.COLUMNS`."""
+    import pandas as pd
+
+    table: DataFrame = pd.DataFrame([row(p) for p in differences.parameters], columns=list(COLUMNS))
+    return table
+
+
 # --- xarray
 
 
-def tree(analyses: Analyses) -> DataTree:
+def tree(analyses: RunColumns) -> DataTree:
     """The store's groups as an xarray tree; see `Analyses.to_xarray`."""
     try:
         import xarray as xr
@@ -199,7 +214,7 @@ def _variables(known: tuple[Variable, ...], columns: Mapping[str, Column]) -> di
     }
 
 
-def axes_of(optimizer: OptimizerRun) -> dict[str, Column]:
+def axes_of(optimizer: OptimizerColumns) -> dict[str, Column]:
     """The labels of dimensions that follow from the rest."""
     axes: dict[str, Column] = {"quantile": np.asarray(QUANTILE_LEVELS)}
     for bins in ("bin", "second_moment_bin"):

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.errors import RequestError
+from ckpt_inspect.measurement.columns import Column, OptimizerColumns, RunColumns
 from ckpt_inspect.measurement.histograms import EFFECTIVE_LR_GRID, Counts, Floats
-from ckpt_inspect.runs.analyses import Analyses, Column, OptimizerRun
 
 _NOT_LINEAR = ("lamb",)
 """Rules whose E is not proportional to α: LAMB's trust ratio depends on it."""
 
 
-def with_learning_rate(analyses: Analyses, rate: float) -> Analyses:
+def with_learning_rate(analyses: RunColumns, rate: float) -> RunColumns:
     """The same run, had every last update been made with this learning rate; what stood there before is replaced.
 
     E is proportional to α, so quantiles, means and samples are exact. Histograms are exact to a bin: each bin's counts
@@ -32,7 +32,7 @@ def with_learning_rate(analyses: Analyses, rate: float) -> Analyses:
                 f"optimizer {optimizer.name} ({', '.join(rules)}): its effective learning rate is not proportional to "
                 "the learning rate: analyse the checkpoints again with the rate given"
             )
-    rescaled = {name: OptimizerRun(name, _rescaled(o.variables, rate)) for name, o in analyses.optimizers.items()}
+    rescaled = {name: OptimizerColumns(name, _rescaled(o.variables, rate)) for name, o in analyses.optimizers.items()}
     return replace(analyses, optimizers=rescaled)
 
 

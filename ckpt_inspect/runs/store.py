@@ -1,4 +1,4 @@
-"""Analyses <-> HDF5, by netCDF-4's conventions, schema 1.
+"""RunColumns <-> HDF5, by netCDF-4's conventions, schema 1.
 
 h5py alone writes and reads it; xarray and every netCDF-4 reader finds labelled dimensions (dimension scales). A store
 is written beside its place and moved there when it is whole: whoever reads sees the old one or the new one.
@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from ckpt_inspect._version import __version__
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import StoreError
+from ckpt_inspect.findings import find_findings
 from ckpt_inspect.jsonable import jsonable
+from ckpt_inspect.measurement.columns import Column, OptimizerColumns, Remark, RunColumns
 from ckpt_inspect.measurement.variables import (
     CHECKPOINT,
     FINDING_VARIABLES,
@@ -35,7 +37,6 @@ from ckpt_inspect.measurement.variables import (
     Variable,
     group_names,
 )
-from ckpt_inspect.runs.analyses import Analyses, Column, OptimizerRun, Remark
 from ckpt_inspect.runs.analysis import absolute
 from ckpt_inspect.runs.elements import ElementsFile, place_elements
 from ckpt_inspect.runs.frames import axes_of
@@ -80,7 +81,7 @@ def check_writable(path: Path) -> None:
 
 
 def save(
-    analyses: Analyses, path: str | os.PathLike[str], elements: ElementsFile | None = None, *, is_final: bool = True
+    analyses: RunColumns, path: str | os.PathLike[str], elements: ElementsFile | None = None, *, is_final: bool = True
 ) -> None:
     """Write a store, replacing one of that name in one step. Raises StoreError where that can't be done.
 
@@ -106,7 +107,7 @@ def _new_file(path: Path) -> Any:
     return h5py.File(path, "w", libver=("earliest", "v110"), track_order=True)
 
 
-def _write_elements(analyses: Analyses, file: Any, path: Path, fresh: Any) -> None:
+def _write_elements(analyses: RunColumns, file: Any, path: Path, fresh: Any) -> None:
     groups = group_names(analyses.optimizers)
     columns = analyses.checkpoints
     names = dict(zip(columns["fingerprint"], columns["checkpoint"], strict=True))
@@ -152,7 +153,7 @@ def _mode(path: Path) -> int:
     return 0o666 & ~mask
 
 
-def write(analyses: Analyses, file: Any) -> None:
+def write(analyses: RunColumns, file: Any) -> None:
     """Write everything into an open, empty h5py file."""
     file.attrs["Conventions"] = CONVENTIONS
     file.attrs["ckpt_inspect_version"] = __version__
@@ -175,7 +176,7 @@ def write(analyses: Analyses, file: Any) -> None:
     _write_group(group, FINDING_VARIABLES, _finding_columns(analyses), dimensions)
 
 
-def _problem_columns(analyses: Analyses) -> dict[str, Column]:
+def _problem_columns(analyses: RunColumns) -> dict[str, Column]:
     fields = {
         "code": [r.problem.code for r in analyses.remarks],
         "severity": [r.problem.severity for r in analyses.remarks],
@@ -187,8 +188,8 @@ def _problem_columns(analyses: Analyses) -> dict[str, Column]:
     return {name: np.array(values, object) for name, values in fields.items()}
 
 
-def _finding_columns(analyses: Analyses) -> dict[str, Column]:
-    rows = [jsonable(finding.to_json()) for finding in analyses.findings]
+def _finding_columns(analyses: RunColumns) -> dict[str, Column]:
+    rows = [jsonable(finding.to_json()) for finding in find_findings(analyses)]
     columns = {}
     for name in (v.name for v in FINDING_VARIABLES):
         values = [row[name] for row in rows]
@@ -283,7 +284,7 @@ def _chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
 # --- reading
 
 
-def load(path: str | os.PathLike[str]) -> Analyses:
+def load(path: str | os.PathLike[str]) -> RunColumns:
     """What `analyze` returned when the store was written; raises StoreError with one sentence where there is none."""
     path = Path(path)
     with opened(path) as file:
@@ -323,7 +324,7 @@ def _first_sentence(error: OSError) -> str:
     return str(error).split("(")[-1].rstrip(")") or str(error)
 
 
-def read(file: Any) -> Analyses:
+def read(file: Any) -> RunColumns:
     """Everything out of an open store."""
     groups = [
         name for name in file if name not in (FINDINGS, PROBLEMS) and file.get(name, getclass=True).__name__ == "Group"
@@ -332,8 +333,8 @@ def read(file: Any) -> Analyses:
     for group_name in groups:
         group = file[group_name]
         name = str(group.attrs["optimizer"])
-        optimizers[name] = OptimizerRun(name, _read_columns(group, OPTIMIZER_VARIABLES))
-    return Analyses(
+        optimizers[name] = OptimizerColumns(name, _read_columns(group, OPTIMIZER_VARIABLES))
+    return RunColumns(
         str(file.attrs["run"]),
         str(file.attrs["options"]),
         _read_columns(file, ROOT_VARIABLES),

@@ -11,12 +11,12 @@ import pytest
 from support.adam_runs import AdamRun, noise
 from support.command_line import Answer
 
+from ckpt_inspect import analyze, load
 from ckpt_inspect.errors import NotFoundError
 from ckpt_inspect.findings import KINDS, THRESHOLDS
 from ckpt_inspect.findings.explanations import _ALIASES, EXPLANATIONS, explain
 from ckpt_inspect.measurement.variables import DISTRIBUTIONS, METRICS
 from ckpt_inspect.presentation.tables import explanation_tables, finding_tables
-from ckpt_inspect.runs.analyze import analyze, load
 
 STORE = "run.ckpt-inspect.h5"
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from support.keras_files import ADAM, SHAPES, Run
 
+from ckpt_inspect import Diff, diff
 from ckpt_inspect.comparison import diff as comparison
-from ckpt_inspect.comparison.diff import diff
-from ckpt_inspect.comparison.differences import Diff, ParameterDiff
+from ckpt_inspect.comparison.differences import ParameterDiff
 from ckpt_inspect.errors import CkptInspectError, NotFoundError
 from ckpt_inspect.formats import open_checkpoint
+from ckpt_inspect.presentation.documents import diff_document
 
 
 @pytest.fixture
@@ -194,7 +195,7 @@ def test_frame_and_document_agree(run: Run, first: Path, tmp_path: Path) -> None
     """The frame has a row a parameter, and the document says the same in JSON's types."""
     result = diff(first, run.train(2).save(tmp_path / "b.h5"))
     frame = result.to_frame()
-    document = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    document = json.loads(json.dumps(diff_document(result), allow_nan=False))
     assert list(frame["parameter"]) == [p["parameter"] for p in document["parameters"]]
     assert list(frame["weight_change"]) == [p["weight_change"] for p in document["parameters"]]
     assert document["is_same"] is False

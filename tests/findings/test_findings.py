@@ -14,10 +14,9 @@ from support.adam_bundles import save_bundle
 from support.adam_runs import SHAPES, AdamRun, Array, Gradient, noise
 from support.keras_files import Run
 
+from ckpt_inspect import Analyses, analyze
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.findings import CHECKS, KINDS, THRESHOLDS, Finding, Severity, Thresholds, find_findings
-from ckpt_inspect.runs.analyses import Analyses
-from ckpt_inspect.runs.analyze import analyze
 
 DIGITS = Path(__file__).parents[2] / "fixtures" / "digits"
 

@@ -13,12 +13,9 @@ from typing import Any
 import pytest
 from support.keras_files import SHAPES, Run
 
-from ckpt_inspect import analyze, diff, open_checkpoint
-from ckpt_inspect.comparison.differences import Diff
+from ckpt_inspect import Analyses, Diff, analyze, diff, open_checkpoint
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.presentation.plots import FIGURES
-from ckpt_inspect.runs.analyses import Analyses
-from ckpt_inspect.runs.analysis import Analysis, analyze_checkpoint
 
 EXAMPLE = Path(__file__).parents[2] / "fixtures" / "notebook" / "example.ipynb"
 HOSTILE = '<script>alert("1")</script>&amp;'
@@ -66,10 +63,10 @@ def run(tmp_path: Path) -> Analyses:
 
 
 @pytest.fixture
-def one(tmp_path: Path) -> Analysis:
+def one(tmp_path: Path) -> Analyses:
     """One checkpoint."""
     with open_checkpoint(Run().train(10).save(tmp_path / "model.h5")) as checkpoint:
-        return analyze_checkpoint(checkpoint)
+        return analyze([checkpoint])
 
 
 @pytest.fixture
@@ -92,7 +89,7 @@ def test_a_run_shows_its_parameters(run: Analyses) -> None:
     assert rows["learning_rate"][1:2] == ["0.01"]
 
 
-def test_a_checkpoint_shows_itself_as_a_run_of_one(one: Analysis) -> None:
+def test_a_checkpoint_shows_itself_as_a_run_of_one(one: Analyses) -> None:
     """The same tables, without what takes a run."""
     rows = {row[0]: row for row in Page(one._repr_html_()).rows}
     assert rows["checkpoints"] == ["checkpoints", "1"]
@@ -148,13 +145,13 @@ def test_figures_show_themselves_without_pyplot(run: Analyses) -> None:
     assert figure._repr_png_().startswith(b"\x89PNG")
 
 
-def test_a_checkpoint_and_a_diff_can_be_plotted(one: Analysis, change: Diff) -> None:
+def test_a_checkpoint_and_a_diff_can_be_plotted(one: Analyses, change: Diff) -> None:
     """Each has figures of its own."""
     assert type(one.plot("distributions")).__name__ == "Figure"
     assert type(change.plot("changes")).__name__ == "Figure"
 
 
-def messages(run: Analyses, one: Analysis, change: Diff) -> Iterator[tuple[str, Any]]:
+def messages(run: Analyses, one: Analyses, change: Diff) -> Iterator[tuple[str, Any]]:
     """What is said, and of what."""
     names = ", ".join(kind.id for kind in FIGURES)
     yield f"there is no figure 'pie': there are {names}", lambda: run.plot("pie")
@@ -170,7 +167,7 @@ def messages(run: Analyses, one: Analysis, change: Diff) -> Iterator[tuple[str, 
     )
 
 
-def test_what_cannot_be_plotted_says_what_can(run: Analyses, one: Analysis, change: Diff) -> None:
+def test_what_cannot_be_plotted_says_what_can(run: Analyses, one: Analyses, change: Diff) -> None:
     """One sentence, with the names that there are."""
     for message, plot in messages(run, one, change):
         with pytest.raises(RequestError) as error:
@@ -189,7 +186,7 @@ def test_of_several_optimizers_one_must_be_said(run: Analyses) -> None:
 # --- frames and xarray
 
 
-def test_one_checkpoint_has_the_frames_of_a_run(one: Analysis) -> None:
+def test_one_checkpoint_has_the_frames_of_a_run(one: Analyses) -> None:
     """A row a parameter, and the tree with labelled dimensions."""
     assert list(one.to_frame()["parameter"]) == list(SHAPES)
     pytest.importorskip("xarray")

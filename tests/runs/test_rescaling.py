@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from support.adam_bundles import save_series
 
+from ckpt_inspect import analyze
 from ckpt_inspect.errors import RequestError
-from ckpt_inspect.runs.analyze import analyze
 from ckpt_inspect.runs.rescaling import with_learning_rate
 
 

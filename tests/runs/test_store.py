@@ -14,12 +14,11 @@ import pytest
 from support.adam_bundles import save_bundle, save_series
 from support.keras_files import SHAPES, Run
 
+from ckpt_inspect import Analyses, analyze, load
 from ckpt_inspect.errors import RequestError, StoreError
 from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.measurement.variables import METRICS, OPTIMIZER_VARIABLES, group_names
 from ckpt_inspect.runs import store as stores
-from ckpt_inspect.runs.analyses import Analyses
-from ckpt_inspect.runs.analyze import analyze, load
 from ckpt_inspect.runs.elements import read_elements
 from ckpt_inspect.runs.store import default_store, save
 from ckpt_inspect.state.optimizer_state import optimizer_states
@@ -155,7 +154,7 @@ def test_writing_that_fails_leaves_the_old_store(
 _KILLED = """
 import sys, time
 from ckpt_inspect.runs import store
-from ckpt_inspect.runs.analyze import analyze
+from ckpt_inspect import analyze
 real = store._write_group
 def slow(*arguments):
     real(*arguments)

@@ -15,7 +15,7 @@ from ckpt_inspect.presentation.export.tensorboard import TENSORBOARD
 from ckpt_inspect.state.selection import Selection
 
 if TYPE_CHECKING:
-    from ckpt_inspect.runs.analyses import Analyses
+    from ckpt_inspect.measurement.columns import RunColumns
 
 TARGETS: tuple[Target, ...] = (CSV, PARQUET, TENSORBOARD)
 """Every target, in the order in which they are listed."""
@@ -24,7 +24,7 @@ __all__ = ["TARGETS", "Exported", "Target", "export"]
 
 
 def export(
-    analyses: Analyses | Sequence[Analyses],
+    analyses: RunColumns | Sequence[RunColumns],
     target: str,
     path: str | os.PathLike[str] | None = None,
     *,
@@ -40,10 +40,10 @@ def export(
     Raises RequestError for a target or kind of frame that there isn't, no runs, or a library that is not installed;
     StoreError where the path can't be written.
     """
+    from ckpt_inspect.measurement.columns import RunColumns
     from ckpt_inspect.presentation.report import distinct
-    from ckpt_inspect.runs.analyses import Analyses
 
-    runs = (analyses,) if isinstance(analyses, Analyses) else tuple(analyses)
+    runs = (analyses,) if isinstance(analyses, RunColumns) else tuple(analyses)
     chosen = {t.name: t for t in TARGETS}.get(target)
     if chosen is None:
         raise RequestError(f"nothing is exported to {target!r}: there are {', '.join(t.name for t in TARGETS)}")

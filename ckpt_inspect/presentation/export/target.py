@@ -13,7 +13,7 @@ from ckpt_inspect.errors import StoreError
 from ckpt_inspect.state.selection import Selection
 
 if TYPE_CHECKING:
-    from ckpt_inspect.runs.analyses import Analyses
+    from ckpt_inspect.measurement.columns import RunColumns
 
 PARAMETERS = "parameters"
 """The kind of frame that is exported where no other is asked for."""
@@ -23,7 +23,7 @@ PARAMETERS = "parameters"
 class Order:
     """What is to be exported."""
 
-    runs: tuple[Analyses, ...]
+    runs: tuple[RunColumns, ...]
     names: tuple[str, ...]
     """Of the runs, for people; no two are alike."""
     frame: str = PARAMETERS

@@ -32,7 +32,7 @@ from ckpt_inspect.presentation.export.events import HISTOGRAMS, SCALARS, Tag, fi
 from ckpt_inspect.presentation.export.target import Exported, Order, Target, written_whole
 
 if TYPE_CHECKING:
-    from ckpt_inspect.runs.analyses import Analyses, Column, OptimizerRun
+    from ckpt_inspect.measurement.columns import Column, OptimizerColumns, RunColumns
     from ckpt_inspect.state.selection import Selection
 
 EFFECTIVE_LR = "effective_lr"
@@ -133,8 +133,8 @@ def _check_folder(folder: Path) -> None:
 class _Job:
     """One optimizer of one run."""
 
-    run: Analyses
-    optimizer: OptimizerRun
+    run: RunColumns
+    optimizer: OptimizerColumns
     selection: Selection
     folder: Path
     """Below the log folder."""

@@ -9,10 +9,10 @@ from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_
 from ckpt_inspect.presentation.tables.wording import cosine_text, figure, ratio_text, shape_text, share, value_text
 
 if TYPE_CHECKING:
-    from ckpt_inspect.comparison.differences import Diff, ParameterDiff
+    from ckpt_inspect.comparison.differences import Differences, ParameterDiff
 
 
-def diff_tables(diff: Diff, *, all_rows: bool = False) -> tuple[Table, ...]:
+def diff_tables(diff: Differences, *, all_rows: bool = False) -> tuple[Table, ...]:
     """A diff: optimizers and their changed values, what is in one checkpoint only, then what changed most first."""
     counts = ", ".join(f"{n} {status}" for status, n in diff.counts.items() if n) or "nothing to compare"
     tables = [fact_table(("a", diff.path_a), ("b", diff.path_b), ("parameters", counts))]
@@ -34,7 +34,7 @@ def diff_tables(diff: Diff, *, all_rows: bool = False) -> tuple[Table, ...]:
     return tuple(tables)
 
 
-def _structural_table(diff: Diff) -> list[Table]:
+def _structural_table(diff: Differences) -> list[Table]:
     rows = [
         (
             p.status,
@@ -49,7 +49,7 @@ def _structural_table(diff: Diff) -> list[Table]:
     return [Table("In one only, or of another shape", columns, tuple(rows))] if rows else []
 
 
-def _changed_table(diff: Diff, moved: Sequence[ParameterDiff]) -> Table:
+def _changed_table(diff: Differences, moved: Sequence[ParameterDiff]) -> Table:
     several = len(diff.optimizers) > 1
     is_relative = any(p.is_effective_lr_relative for p in moved)
     columns = [

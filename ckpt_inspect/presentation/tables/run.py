@@ -12,13 +12,13 @@ from ckpt_inspect.presentation.tables.wording import figure, ratio_text, share, 
 from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
 
 if TYPE_CHECKING:
-    from ckpt_inspect.runs.analyses import Analyses, Columns, OptimizerRun
+    from ckpt_inspect.measurement.columns import Columns, OptimizerColumns, RunColumns
 
 # Places of the quantiles shown among histograms.QUANTILE_LEVELS
 _LOW, _MEDIAN, _HIGH = QUANTILE_NAMES.index("q05"), QUANTILE_NAMES.index("median"), QUANTILE_NAMES.index("q95")
 
 
-def run_tables(analyses: Analyses, store: str | None = None) -> tuple[Table, ...]:
+def run_tables(analyses: RunColumns, store: str | None = None) -> tuple[Table, ...]:
     """A run: what it is, and for each optimizer its parameters in the newest checkpoint that holds them."""
     count = len(analyses)
     facts = [("run", analyses.run), ("checkpoints", str(count))]
@@ -31,7 +31,7 @@ def run_tables(analyses: Analyses, store: str | None = None) -> tuple[Table, ...
     return (fact_table(*facts), *(table for o in optimizers for table in _optimizer_tables(o, names)))
 
 
-def _optimizer_tables(optimizer: OptimizerRun, checkpoints: Sequence[str]) -> tuple[Table, ...]:
+def _optimizer_tables(optimizer: OptimizerColumns, checkpoints: Sequence[str]) -> tuple[Table, ...]:
     v, count = optimizer.variables, len(checkpoints)
     row = int(max(optimizer.present.any(axis=1).nonzero()[0]))
     # a run may end in checkpoints of the weights alone
@@ -68,7 +68,7 @@ def _series(values: Sequence[float]) -> str:
     return f"{known[0]:.6g} {sparkline(known)} {known[-1]:.6g}" if len(set(known)) > 1 else ""
 
 
-def _parameter_table(optimizer: OptimizerRun, row: int, count: int, holder: str) -> Table:
+def _parameter_table(optimizer: OptimizerColumns, row: int, count: int, holder: str) -> Table:
     v = optimizer.variables
     is_relative = v["effective_lr_is_relative"][row] == 1
     e = "E/α" if is_relative else "E"

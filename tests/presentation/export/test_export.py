@@ -16,12 +16,11 @@ import pytest
 from support.adam_bundles import save_series
 from typer.testing import CliRunner
 
+from ckpt_inspect import Analyses, analyze
 from ckpt_inspect.cli.commands import app
 from ckpt_inspect.errors import RequestError, StoreError
 from ckpt_inspect.measurement.variables import QUANTILE_NAMES, ROOT_VARIABLES
 from ckpt_inspect.presentation.export import TARGETS, export
-from ckpt_inspect.runs.analyses import Analyses
-from ckpt_inspect.runs.analyze import analyze
 from ckpt_inspect.runs.store import save
 from ckpt_inspect.state.selection import Selection
 

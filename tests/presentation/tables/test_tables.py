@@ -12,11 +12,11 @@ from support.adam_bundles import save_series
 from support.bundle_writer import write_bundle
 from support.keras_files import Run
 
+from ckpt_inspect import analyze
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.cli.terminal import print_tables, printable
 from ckpt_inspect.presentation.tables import Column, Table, problem_lines, run_tables
 from ckpt_inspect.presentation.tables.wording import cosine_text, figure, ratio_text, share, sparkline
-from ckpt_inspect.runs.analyze import analyze
 
 TABLE = Table(
     "Title",

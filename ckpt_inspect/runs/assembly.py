@@ -1,17 +1,17 @@
-"""A run's analyses as columns: per optimizer, arrays over checkpoints and parameters under the store's names."""
+"""Analyses of checkpoints -> the columns of their run, beside what a store held before."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.measurement.columns import Column, Columns, OptimizerColumns, Remark, RunColumns
 from ckpt_inspect.measurement.histograms import EFFECTIVE_LR_GRID, QUANTILE_LEVELS, SECOND_MOMENT_GRID, Grid
 from ckpt_inspect.measurement.summaries import SAMPLES
 from ckpt_inspect.measurement.variables import (
@@ -23,18 +23,8 @@ from ckpt_inspect.measurement.variables import (
     ROOT_VARIABLES,
     Kind,
 )
+from ckpt_inspect.runs.analysis import Analysis, Histogram, OptimizerAnalysis, ParameterAnalysis
 from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from pandas import DataFrame
-    from xarray import DataTree
-
-    from ckpt_inspect.findings import Finding
-    from ckpt_inspect.runs.analysis import Analysis, Histogram, OptimizerAnalysis, ParameterAnalysis
-
-Column = NDArray[Any]
-Columns = Mapping[str, Column]
 
 GRIDS: Mapping[str, Grid] = {
     "effective_lr_histogram": EFFECTIVE_LR_GRID,
@@ -47,147 +37,15 @@ _DTYPES: Mapping[Kind, Any] = {"text": object, "float": np.float64, "integer": n
 _EMPTY: Mapping[Kind, Any] = {"text": "", "float": np.nan, "integer": -1, "count": 0}
 
 
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """A Problem, and what it is about."""
-
-    checkpoint: str
-    """Name; empty for the whole run."""
-    optimizer: str
-    """Name; empty for the whole checkpoint."""
-    problem: Problem
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class OptimizerRun:
-    """One optimizer over a run: C checkpoints by P parameters."""
-
-    name: str
-    variables: Columns
-    """By the names of `variables.OPTIMIZER_VARIABLES`, with their dimensions; texts are object arrays of str. What a
-    checkpoint or a parameter in it lacks is NaN, -1, 0 (counts) or empty."""
-
-    @property
-    def present(self) -> NDArray[np.bool_]:
-        """(C, P) whether the parameter is in the checkpoint."""
-        return ~np.isnan(self.variables["nonfinite"])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Analyses:
-    """All that is known of a run; what a store holds. Equal if all of it is."""
-
-    run: str
-    """The run's name, for people: its folder's."""
-    options: str
-    """JSON of what was asked for: results of other options are other results."""
-    checkpoints: Columns
-    """(C,) each, by the names of `variables.ROOT_VARIABLES`, in training order."""
-    optimizers: Mapping[str, OptimizerRun]
-    remarks: tuple[Remark, ...]
-    thresholds: Mapping[str, float] = field(default_factory=dict)
-    """Of `findings.Thresholds`, those that are not at their defaults."""
-
-    def __len__(self) -> int:
-        return len(self.checkpoints["checkpoint"])
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Analyses)
-            and (self.run, self.options, self.remarks) == (other.run, other.options, other.remarks)
-            and self.thresholds == other.thresholds
-            and _same_columns(self.checkpoints, other.checkpoints)
-            and list(self.optimizers) == list(other.optimizers)
-            and all(_same_columns(o.variables, other.optimizers[n].variables) for n, o in self.optimizers.items())
-        )
-
-    __hash__ = None  # type: ignore[assignment]  # holds arrays
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """What was odd anywhere, each once."""
-        return tuple(dict.fromkeys(remark.problem for remark in self.remarks))
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """What deserves a person's attention, by `thresholds`, the most severe first; found anew at every call."""
-        from ckpt_inspect.findings import Thresholds, find_findings
-
-        return find_findings(self, Thresholds.of(self.thresholds))
-
-    @property
-    def failures(self) -> tuple[Remark, ...]:
-        """The remarks on checkpoints that couldn't be read."""
-        return tuple(r for r in self.remarks if r.problem.code == UNREADABLE)
-
-    def to_frame(self, kind: str = "parameters", checkpoints: Sequence[int] | None = None) -> DataFrame:
-        """A tidy pandas frame of a kind: `parameters`, `histogram`, `sample`, `checkpoints`, `problems` or `findings`.
-
-        `parameters`: a row per checkpoint, optimizer and parameter, every figure a column; `histogram`: a row per bin
-        that isn't empty; `sample`: a row per sampled element. `checkpoints`: of these two kinds the rows of
-        those alone, by their `checkpoint_index`. Raises RequestError for another kind.
-        """
-        from ckpt_inspect.runs.frames import frame
-
-        return frame(self, kind, checkpoints)
-
-    def to_xarray(self) -> DataTree:
-        """An xarray tree like the store's groups; raises RequestError where xarray is not installed."""
-        from ckpt_inspect.runs.frames import tree
-
-        return tree(self)
-
-    def plot(
-        self,
-        name: str = "effective-lr",
-        *,
-        optimizer: str | None = None,
-        include: Iterable[str] | None = None,
-        exclude: Iterable[str] | None = None,
-    ) -> Figure:
-        """A report's figure (`plots.FIGURES` by `id`) of one optimizer, as a matplotlib Figure.
-
-        `optimizer` must be said where there are several; `include` and `exclude` are glob patterns on parameters'
-        names. Raises RequestError, which lists what there is, for another name, and where there is nothing to draw.
-        """
-        from ckpt_inspect.presentation.notebook import run_figure
-
-        return run_figure(self, name, optimizer, include, exclude)
-
-    def _repr_html_(self) -> str:
-        from ckpt_inspect.presentation.notebook import run_html
-
-        return run_html(self)
-
-
-UNREADABLE = "unreadable-checkpoint"
-"""Code of the Problem that stands for a checkpoint that couldn't be read."""
-
-
-def _same_columns(a: Columns, b: Columns) -> bool:
-    return list(a) == list(b) and all(
-        a[name].dtype == b[name].dtype and np.array_equal(a[name], b[name], equal_nan=a[name].dtype.kind == "f")
-        for name in a
-    )
-
-
-# --- assembling
-
-
-def of_one(analysis: Analysis) -> Analyses:
-    """A run of one checkpoint, called by its name."""
-    return assemble(analysis.name, "{}", [analysis.fingerprint], None, {analysis.fingerprint: analysis})
-
-
 def assemble(
     run: str,
     options: str,
     order: Sequence[str],
-    previous: Analyses | None,
+    previous: RunColumns | None,
     fresh: Mapping[str, Analysis],
     failures: Sequence[tuple[str, Problem]] = (),
     thresholds: Mapping[str, float] | None = None,
-) -> Analyses:
+) -> RunColumns:
     """A run's columns, from what a store held and what was read now.
 
     `order` names checkpoints by fingerprint, in training order; each is a key of `fresh` or a fingerprint of
@@ -198,8 +56,8 @@ def assemble(
     names = dict.fromkeys(previous.optimizers if previous is not None else ())
     for analysis in fresh.values():
         names.update(dict.fromkeys(o.name for o in analysis.optimizers))
-    optimizers = {name: OptimizerRun(name, _optimizer_columns(name, rows)) for name in names}
-    return Analyses(
+    optimizers = {name: OptimizerColumns(name, _optimizer_columns(name, rows)) for name in names}
+    return RunColumns(
         run, options, checkpoints, optimizers, tuple(_remarks(rows, checkpoints, failures)), thresholds or {}
     )
 
@@ -208,14 +66,14 @@ def assemble(
 class _Rows:
     """Where each checkpoint of the result comes from."""
 
-    previous: Analyses | None
+    previous: RunColumns | None
     kept: tuple[tuple[int, int], ...]
     """(row of the result, row of `previous`)"""
     fresh: tuple[tuple[int, Analysis], ...]
     """(row of the result, what was read)"""
 
     @classmethod
-    def of(cls, order: Sequence[str], previous: Analyses | None, fresh: Mapping[str, Analysis]) -> _Rows:
+    def of(cls, order: Sequence[str], previous: RunColumns | None, fresh: Mapping[str, Analysis]) -> _Rows:
         old = {} if previous is None else {f: i for i, f in enumerate(previous.checkpoints["fingerprint"])}
         kept = tuple((row, old[f]) for row, f in enumerate(order) if f not in fresh)
         return cls(previous, kept, tuple((row, fresh[f]) for row, f in enumerate(order) if f in fresh))
@@ -346,7 +204,7 @@ def _fill(columns: dict[str, Column], row: int, optimizer: OptimizerAnalysis, pl
 
 
 def _histogram_columns(
-    old: OptimizerRun | None,
+    old: OptimizerColumns | None,
     fresh: Sequence[tuple[int, OptimizerAnalysis]],
     rows: _Rows,
     place: Mapping[str, int],

@@ -1,0 +1,91 @@
+"""A run's figures as columns: per optimizer, arrays over checkpoints and parameters under the store's names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ckpt_inspect.checkpoint import Array, Problem
+
+Column = Array
+Columns = Mapping[str, Column]
+
+UNREADABLE = "unreadable-checkpoint"
+"""Code of the Problem that stands for a checkpoint that couldn't be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A Problem, and what it is about."""
+
+    checkpoint: str
+    """Name; empty for the whole run."""
+    optimizer: str
+    """Name; empty for the whole checkpoint."""
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OptimizerColumns:
+    """One optimizer over a run: C checkpoints by P parameters."""
+
+    name: str
+    variables: Columns
+    """By the names of `variables.OPTIMIZER_VARIABLES`, with their dimensions; texts are object arrays of str. What a
+    checkpoint or a parameter in it lacks is NaN, -1, 0 (counts) or empty."""
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """(C, P) whether the parameter is in the checkpoint."""
+        return ~np.isnan(self.variables["nonfinite"])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunColumns:
+    """All that is known of a run, as columns; what a store holds. Equal if all of it is."""
+
+    run: str
+    """The run's name, for people: its folder's."""
+    options: str
+    """JSON of what was asked for: results of other options are other results."""
+    checkpoints: Columns
+    """(C,) each, by the names of `variables.ROOT_VARIABLES`, in training order."""
+    optimizers: Mapping[str, OptimizerColumns]
+    remarks: tuple[Remark, ...]
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    """Of `findings.Thresholds`, those that are not at their defaults."""
+
+    def __len__(self) -> int:
+        return len(self.checkpoints["checkpoint"])
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, RunColumns)
+            and (self.run, self.options, self.remarks) == (other.run, other.options, other.remarks)
+            and self.thresholds == other.thresholds
+            and _same_columns(self.checkpoints, other.checkpoints)
+            and list(self.optimizers) == list(other.optimizers)
+            and all(_same_columns(o.variables, other.optimizers[n].variables) for n, o in self.optimizers.items())
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # holds arrays
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What was odd anywhere, each once."""
+        return tuple(dict.fromkeys(remark.problem for remark in self.remarks))
+
+    @property
+    def failures(self) -> tuple[Remark, ...]:
+        """The remarks on checkpoints that couldn't be read."""
+        return tuple(r for r in self.remarks if r.problem.code == UNREADABLE)
+
+
+def _same_columns(a: Columns, b: Columns) -> bool:
+    return list(a) == list(b) and all(
+        a[name].dtype == b[name].dtype and np.array_equal(a[name], b[name], equal_nan=a[name].dtype.kind == "f")
+        for name in a
+    )

@@ -1,0 +1,148 @@
+"""Results as people meet them: the methods by which they print, draw and tabulate themselves.
+
+What computes results (`runs`, `comparison`) knows them as plain data, `RunColumns` and `Differences`; the public
+functions give the same data with these methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from ckpt_inspect.comparison.differences import Differences
+from ckpt_inspect.errors import RequestError
+from ckpt_inspect.measurement.columns import RunColumns
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+    from xarray import Dataset, DataTree
+
+    from ckpt_inspect.errors import CkptInspectError
+    from ckpt_inspect.findings import Finding
+    from ckpt_inspect.formats.grouping import Run
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Analyses(RunColumns):
+    """All that is known of a run, with what shows it. Equal if all of it is."""
+
+    @classmethod
+    def of(cls, columns: RunColumns) -> Analyses:
+        """Return the same run with these methods; nothing is copied."""
+        return cls(**{field.name: getattr(columns, field.name) for field in fields(RunColumns)})
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What deserves a person's attention, by `thresholds`, the most severe first; found anew at every call."""
+        from ckpt_inspect.findings import find_findings
+
+        return find_findings(self)
+
+    def to_frame(self, kind: str = "parameters", checkpoints: Sequence[int] | None = None) -> DataFrame:
+        """A tidy pandas frame of a kind: `parameters`, `histogram`, `sample`, `checkpoints`, `problems` or `findings`.
+
+        `parameters`: a row per checkpoint, optimizer and parameter, every figure a column; `histogram`: a row per bin
+        that isn't empty; `sample`: a row per sampled element. `checkpoints`: of these two kinds the rows of
+        those alone, by their `checkpoint_index`. Raises RequestError for another kind.
+        """
+        from ckpt_inspect.runs.frames import frame
+
+        return frame(self, kind, checkpoints)
+
+    def to_xarray(self) -> DataTree:
+        """An xarray tree like the store's groups; raises RequestError where xarray is not installed."""
+        from ckpt_inspect.runs.frames import tree
+
+        return tree(self)
+
+    def plot(
+        self,
+        name: str = "effective-lr",
+        *,
+        optimizer: str | None = None,
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] | None = None,
+    ) -> Figure:
+        """Draw a report's figure (`plots.FIGURES` by `id`) of one optimizer.
+
+        `optimizer` must be said where there are several; `include` and `exclude` are glob patterns on parameters'
+        names. Raises RequestError, which lists what there is, for another name, and where there is nothing to draw.
+        """
+        from ckpt_inspect.presentation.notebook import run_figure
+
+        return run_figure(self, name, optimizer, include, exclude)
+
+    def _repr_html_(self) -> str:
+        from ckpt_inspect.presentation.notebook import run_html
+
+        return run_html(self)
+
+    def __repr__(self) -> str:
+        from ckpt_inspect.presentation.reprs import run_repr
+
+        return run_repr(self)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What became of one run of several that were analysed."""
+
+    run: Run
+    store: Path | None
+    """Where it is kept; None if nowhere."""
+    analyses: Analyses | None
+    """None if the run could not be analysed."""
+    error: CkptInspectError | None = None
+    """Why not."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Diff(Differences):
+    """What differs between two checkpoints, with what shows it."""
+
+    @classmethod
+    def of(cls, differences: Differences) -> Diff:
+        """Return the same differences with these methods; nothing is copied."""
+        return cls(**{field.name: getattr(differences, field.name) for field in fields(Differences)})
+
+    def to_frame(self) -> DataFrame:
+        """One row a parameter, in the order of `parameters`; a column for every field and derived figure."""
+        from ckpt_inspect.runs.frames import diff_frame
+
+        return diff_frame(self)
+
+    def to_xarray(self) -> Dataset:
+        """The same as an xarray Dataset along `row`, with `optimizer` and `parameter` as its coordinates.
+
+        Raises RequestError where xarray is not installed.
+        """
+        try:
+            import xarray  # noqa: F401 - pandas imports it; this is to say what to do where it can't
+        except ImportError as error:
+            raise RequestError("xarray is not installed: pip install 'ckpt-inspect[xarray]'") from error
+        dataset: Dataset = self.to_frame().rename_axis("row").to_xarray().set_coords(["optimizer", "parameter"])
+        return dataset
+
+    def plot(self, name: str = "changes") -> Figure:
+        """A figure of what changed, as a matplotlib Figure: `changes`, a row for each of those that changed most.
+
+        Raises RequestError, which lists what there is, for another name, and where there is nothing to draw.
+        """
+        from ckpt_inspect.presentation.notebook import diff_figure
+        from ckpt_inspect.runs.assembly import checkpoint_names
+
+        return diff_figure(self.to_frame(), name, *checkpoint_names([self.path_a, self.path_b]))
+
+    def _repr_html_(self) -> str:
+        from ckpt_inspect.presentation.notebook import diff_html
+
+        return diff_html(self)
+
+    def __repr__(self) -> str:
+        from ckpt_inspect.presentation.reprs import diff_repr
+
+        return diff_repr(self)

@@ -35,7 +35,7 @@ STRING = "string"
 """`TensorSpec.dtype` of a tensor of byte strings; `read` gives an object array of `bytes`."""
 
 
-def numpy_dtype(name: str) -> np.dtype[Any]:
+def numpy_dtype(name: str) -> DType:
     """The numpy dtype of that name, `bfloat16` and the float8 kinds included; `object` for strings.
 
     Raises UnsupportedError for TensorFlow's types that numpy can't hold (`variant`, `resource`).
@@ -48,10 +48,10 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
         import ml_dtypes
 
         try:
-            found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+            found: DType = np.dtype(getattr(ml_dtypes, name))
             return found
-        except (AttributeError, TypeError):
-            raise UnsupportedError(f"the element type {name!r} has no counterpart in numpy") from None
+        except (AttributeError, TypeError) as error:
+            raise UnsupportedError(f"the element type {name!r} has no counterpart in numpy") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +203,7 @@ class PieceReader:
     def __init__(self, elements: int) -> None:
         """`elements` of a piece at most."""
         self._elements = elements
-        self._arrays: dict[tuple[Hashable, np.dtype[Any]], Array] = {}
+        self._arrays: dict[tuple[Hashable, DType], Array] = {}
 
     def read(self, checkpoint: Checkpoint, name: str, start: int, stop: int, place: Hashable) -> Array:
         """Elements start:stop as `Checkpoint.read_range` gives them; valid until the next call for the same place."""

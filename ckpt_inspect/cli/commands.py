@@ -251,22 +251,35 @@ def _fails(analyses: Analyses, fail_on: str | None) -> bool:
 def explain(
     name: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Argument(help="A figure or a finding; without one all of them are listed.", show_default=False),
+        typer.Argument(help="A topic, figure or finding. Without a name, all of them are listed.", show_default=False),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
 ) -> None:
-    """Explain a figure or a finding: definition, formula, how to read it, thresholds, source."""
+    """Explain a figure or a finding (definition, formula, how to read it, thresholds, source), or print the page on a
+    topic.
+
+    In a pipe a page is Markdown. Without a name, all topics, figures and findings are listed.
+    """
     with _answering(trouble=1, verbose=False):
-        from ckpt_inspect.cli.terminal import print_line, print_tables
+        from ckpt_inspect.cli.terminal import print_line, print_page, print_tables
         from ckpt_inspect.findings.explanations import EXPLANATIONS, NOTATION
         from ckpt_inspect.findings.explanations import explain as explanations_of
+        from ckpt_inspect.presentation.guide import TOPICS, find_topic
         from ckpt_inspect.presentation.tables import explanation_tables, index_tables
 
-        found = tuple(EXPLANATIONS.values()) if name is None else explanations_of(name)
+        topic = None if name is None else find_topic(name)
+        topics = TOPICS if name is None else (topic,) if topic else ()
+        if name is None:
+            found = tuple(EXPLANATIONS.values())
+        else:
+            found = () if topic else explanations_of(name, others=[t.name for t in TOPICS])
         if json:
-            _print_json({"notation": NOTATION, "explanations": [asdict(explanation) for explanation in found]})
+            pages = [asdict(t) | {"text": t.text()} for t in topics]
+            _print_json({"notation": NOTATION, "topics": pages, "explanations": [asdict(e) for e in found]})
+        elif topic:
+            print_page(topic.text())
         elif name is None:
-            print_tables(index_tables(found))
+            print_tables(index_tables(topics, found))
         else:
             print_tables(explanation_tables(found))
             print_line(NOTATION)

@@ -123,7 +123,7 @@ def diff(
 def analyze(
     common: Common,
     paths: Annotated[
-        list[str], typer.Argument(help="Checkpoints, folders of them, or glob patterns; several runs at will.")
+        list[str], typer.Argument(help="Checkpoints, folders of them, or glob patterns; of one run or several.")
     ],
     output: Annotated[
         Optional[str],  # noqa: UP045
@@ -143,21 +143,23 @@ def analyze(
         typer.Option(
             "--threshold",
             metavar="NAME=VALUE",
-            help="From where on something is found; `explain FINDING` names the thresholds. Repeatable.",
+            help="Set a limit that decides what is found; `explain FINDING` names them. Repeatable.",
         ),
     ] = None,
     fail_on: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            "--fail-on", metavar="SEVERITY", help="Exit with 1 on findings of info, warning or critical, or above."
+            "--fail-on",
+            metavar="SEVERITY",
+            help="Exit with 1 if there is a finding of this severity or a higher one: info, warning or critical.",
         ),
     ] = None,
 ) -> None:
     """Analyse every checkpoint of a run in training order, and keep the results in an HDF5 store.
 
-    Checkpoints that the store already holds are not read again. Prints the parameters of the newest checkpoint, what
-    became of them over the run, what deserves attention, and, on stderr, what is odd. A checkpoint of a series that
-    can't be read is told, and the rest is done: exit status 1, the store is kept.
+    Checkpoints that the store already holds are not read again. Prints the parameters of the newest checkpoint, how
+    they changed during training, and what deserves attention; on stderr, what is odd. A checkpoint that can't be read
+    is reported and left out: the others are analysed, the store is kept, and the exit status is 1.
     """
     limits = parsed_thresholds(threshold or ())
     _check_severity(fail_on)
@@ -194,7 +196,7 @@ def analyze(
 def _analyze_run(
     run: Any, output: str | None, common: Common, *, elements: bool, thresholds: Mapping[str, float]
 ) -> tuple[Analyses, str] | None:
-    """Analyse and print one run; None where that can't be done, which is told."""
+    """Analyse and print one run. Return None if that can't be done, after reporting why."""
     from ckpt_inspect.cli.terminal import print_tables, progress_bar, remark
     from ckpt_inspect.presentation.tables import finding_tables, run_tables
     from ckpt_inspect.runs.analyze import analyze as analyze_run
@@ -233,7 +235,7 @@ def _check_severity(word: str | None) -> None:
 
 
 def _fails(analyses: Analyses, fail_on: str | None) -> bool:
-    """Whether a run has findings as severe as `--fail-on` says, which is told."""
+    """Return whether a run has findings as severe as `--fail-on` says, and report them."""
     if fail_on is None:
         return False
     from ckpt_inspect.cli.terminal import remark
@@ -296,7 +298,7 @@ def report(
         str, typer.Option("-o", "--output", metavar="DIR", help="Folder for the page and its figures.")
     ] = "report",
     file_format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="Of the figures' files: png, svg or pdf.")
+        str, typer.Option("--format", metavar="FORMAT", help="File format of the figures: png, svg or pdf.")
     ] = "png",
 ) -> None:
     """Write a page with findings, figures and all parameters of one or several runs, and the figures as files.
@@ -351,7 +353,7 @@ def export(
         typer.Option(
             "--frame",
             metavar="KIND",
-            help="Of tables: parameters (a row per checkpoint and parameter; the default), histogram, sample, "
+            help="Kind of table: parameters (a row per checkpoint and parameter; the default), histogram, sample, "
             "checkpoints, problems or findings.",
         ),
     ] = None,
@@ -416,7 +418,7 @@ def main() -> None:
 
 @contextmanager
 def _answering(*, trouble: int, verbose: bool) -> Iterator[None]:
-    """Whatever goes wrong inside becomes one sentence on stderr and an exit code; a traceback only if asked for."""
+    """Turn whatever goes wrong inside into one sentence on stderr and an exit code; a traceback only if asked for."""
     from ckpt_inspect.cli.terminal import BROKEN_PIPE, INTERRUPTED, drop_output, remark
 
     try:

@@ -121,7 +121,7 @@ def diff(
 def analyze(
     common: Common,
     paths: Annotated[
-        list[str], typer.Argument(help="Checkpoints, folders of them, or glob patterns; several runs at will.")
+        list[str], typer.Argument(help="Checkpoints, folders of them, or glob patterns; of one run or several.")
     ],
     output: Annotated[
         Optional[str],  # noqa: UP045
@@ -141,21 +141,23 @@ def analyze(
         typer.Option(
             "--threshold",
             metavar="NAME=VALUE",
-            help="From where on something is found; `explain FINDING` names the thresholds. Repeatable.",
+            help="Set a limit that decides what is found; `explain FINDING` names them. Repeatable.",
         ),
     ] = None,
     fail_on: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            "--fail-on", metavar="SEVERITY", help="Exit with 1 on findings of info, warning or critical, or above."
+            "--fail-on",
+            metavar="SEVERITY",
+            help="Exit with 1 if there is a finding of this severity or a higher one: info, warning or critical.",
         ),
     ] = None,
 ) -> None:
     """Analyse every checkpoint of a run in training order, and keep the results in an HDF5 store.
 
-    Checkpoints that the store already holds are not read again. Prints the parameters of the newest checkpoint, what
-    became of them over the run, what deserves attention, and, on stderr, what is odd. A checkpoint of a series that
-    can't be read is told, and the rest is done: exit status 1, the store is kept.
+    Checkpoints that the store already holds are not read again. Prints the parameters of the newest checkpoint, how
+    they changed during training, and what deserves attention; on stderr, what is odd. A checkpoint that can't be read
+    is reported and left out: the others are analysed, the store is kept, and the exit status is 1.
     """
     limits = parsed_thresholds(threshold or ())
     _check_severity(fail_on)
@@ -221,7 +223,7 @@ def _check_severity(word: str | None) -> None:
 
 
 def _fails(analyses: Analyses, fail_on: str | None) -> bool:
-    """Whether a run has findings as severe as `--fail-on` says, which is told."""
+    """Return whether a run has findings as severe as `--fail-on` says, and report them."""
     if fail_on is None:
         return False
     from ckpt_inspect.cli.terminal import remark
@@ -239,22 +241,35 @@ def _fails(analyses: Analyses, fail_on: str | None) -> bool:
 def explain(
     name: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Argument(help="A figure or a finding; without one all of them are listed.", show_default=False),
+        typer.Argument(help="A topic, figure or finding. Without a name, all of them are listed.", show_default=False),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
 ) -> None:
-    """Explain a figure or a finding: definition, formula, how to read it, thresholds, source."""
+    """Explain a figure or a finding (definition, formula, how to read it, thresholds, source), or print the page on a
+    topic.
+
+    In a pipe a page is Markdown. Without a name, all topics, figures and findings are listed.
+    """
     with _answering(trouble=1, verbose=False):
-        from ckpt_inspect.cli.terminal import print_line, print_tables
+        from ckpt_inspect.cli.terminal import print_line, print_page, print_tables
         from ckpt_inspect.findings.explanations import EXPLANATIONS, NOTATION
         from ckpt_inspect.findings.explanations import explain as explanations_of
+        from ckpt_inspect.presentation.guide import TOPICS, find_topic
         from ckpt_inspect.presentation.tables import explanation_tables, index_tables
 
-        found = tuple(EXPLANATIONS.values()) if name is None else explanations_of(name)
+        topic = None if name is None else find_topic(name)
+        topics = TOPICS if name is None else (topic,) if topic else ()
+        if name is None:
+            found = tuple(EXPLANATIONS.values())
+        else:
+            found = () if topic else explanations_of(name, others=[t.name for t in TOPICS])
         if json:
-            _print_json({"notation": NOTATION, "explanations": [asdict(explanation) for explanation in found]})
+            pages = [asdict(t) | {"text": t.text()} for t in topics]
+            _print_json({"notation": NOTATION, "topics": pages, "explanations": [asdict(e) for e in found]})
+        elif topic:
+            print_page(topic.text())
         elif name is None:
-            print_tables(index_tables(found))
+            print_tables(index_tables(topics, found))
         else:
             print_tables(explanation_tables(found))
             print_line(NOTATION)
@@ -271,7 +286,7 @@ def report(
         str, typer.Option("-o", "--output", metavar="DIR", help="Folder for the page and its figures.")
     ] = "report",
     file_format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="Of the figures' files: png, svg or pdf.")
+        str, typer.Option("--format", metavar="FORMAT", help="File format of the figures: png, svg or pdf.")
     ] = "png",
 ) -> None:
     """Write a page with findings, figures and all parameters of one or several runs, and the figures as files.
@@ -319,7 +334,7 @@ def export(
         typer.Option(
             "--frame",
             metavar="KIND",
-            help="Of tables: parameters (a row per checkpoint and parameter; the default), histogram, sample, "
+            help="Kind of table: parameters (a row per checkpoint and parameter; the default), histogram, sample, "
             "checkpoints, problems or findings.",
         ),
     ] = None,
@@ -390,7 +405,7 @@ def main() -> None:
 
 @contextmanager
 def _answering(*, trouble: int, verbose: bool) -> Iterator[None]:
-    """Whatever goes wrong inside becomes one sentence on stderr and an exit code; a traceback only if asked for."""
+    """Turn whatever goes wrong inside into one sentence on stderr and an exit code; a traceback only if asked for."""
     from ckpt_inspect.cli.terminal import BROKEN_PIPE, INTERRUPTED, drop_output, remark
 
     try:

@@ -13,7 +13,7 @@ import typer
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What every command can be told, parsed."""
+    """Options that every command has, parsed."""
 
     given: Mapping[str, Any]
     """Hyperparameters, `step` and `rule` by name; those of one of several optimizers as `OPTIMIZER.NAME`."""
@@ -49,17 +49,29 @@ _COMMON_OPTIONS: dict[str, tuple[Any, Any]] = {
     "settings": (
         list[str],
         typer.Option(
-            "--set", metavar="OPTIMIZER.NAME=VALUE", help="The same for one of several optimizers. Repeatable."
+            "--set",
+            metavar="OPTIMIZER.NAME=VALUE",
+            help="A value for one of several optimizers: generator.beta_1=0.5. Repeatable.",
         ),
     ),
     "include": (
         list[str],
-        typer.Option("--include", metavar="GLOB", help="Only parameters of such names. Repeatable."),
+        typer.Option("--include", metavar="GLOB", help="Only parameters whose names match. Repeatable."),
     ),
-    "exclude": (list[str], typer.Option("--exclude", metavar="GLOB", help="No parameters of such names. Repeatable.")),
+    "exclude": (
+        list[str],
+        typer.Option("--exclude", metavar="GLOB", help="No parameters whose names match. Repeatable."),
+    ),
     "json": (bool, typer.Option("--json", help="Print one JSON document instead of tables.")),
-    "quiet": (bool, typer.Option("-q", "--quiet", help="No progress, no remarks; errors are still told.")),
-    "verbose": (bool, typer.Option("-v", "--verbose", help="More remarks, and where an internal error happened.")),
+    "quiet": (bool, typer.Option("-q", "--quiet", help="No progress and no remarks; errors are still printed.")),
+    "verbose": (
+        bool,
+        typer.Option(
+            "-v",
+            "--verbose",
+            help="More remarks and rows, findings of severity info; where an internal error happened.",
+        ),
+    ),
 }
 
 

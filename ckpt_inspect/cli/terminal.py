@@ -23,6 +23,12 @@ BROKEN_PIPE = 128 + 13
 _NAME = 32
 """Columns that a table's first one, which is of names, gets before others have to go."""
 
+_PAGE = 110
+"""Columns that a page of text takes at most: longer lines are hard to read."""
+
+_INLINE_STYLES = {"": "", "code": "cyan", "strong": "bold", "emphasis": "italic"}
+"""How marked words of a page look on a terminal."""
+
 _GAP = 2
 """Blanks that rich leaves between columns."""
 
@@ -57,6 +63,40 @@ def print_tables(tables: Iterable[Table], stream: TextIO | None = None) -> None:
     console = _console(stream)
     for table in tables:
         _print_rich(table, console)
+
+
+def print_page(text: str, stream: TextIO | None = None) -> None:
+    """Write a page of the guide to stdout: laid out on a terminal, in a pipe the Markdown as it is."""
+    stream = stream or sys.stdout
+    if not stream.isatty():
+        stream.write(_encodable(text, stream))
+        return
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    from ckpt_inspect.presentation.guide.markdown import Code, Heading, Paragraph, blocks, spans
+
+    console = _console(stream)
+    console.width = min(console.width, _PAGE)
+    was_item, is_apart = False, True
+    for block in blocks(text):
+        is_item = isinstance(block, Paragraph) and bool(block.marker)
+        if not (is_apart or (is_item and was_item)):
+            console.print()
+        was_item, is_apart = is_item, False
+        if isinstance(block, Heading):
+            console.print(Text(block.text, style="bold underline" if block.level == 1 else "bold"))
+        elif isinstance(block, Paragraph):
+            words = Text.assemble(*((piece, _INLINE_STYLES[kind]) for piece, kind in spans(block.text)))
+            item = Grid.grid(padding=0)
+            item.add_row(block.marker, words)
+            console.print(item if is_item else words)
+        elif isinstance(block, Code):
+            for line in block.lines:
+                console.print(Text(f"  {line}", style="dim"), soft_wrap=True)
+        else:
+            _print_rich(block, console)
+            is_apart = True
 
 
 def print_line(text: str, stream: TextIO | None = None) -> None:

@@ -12,12 +12,13 @@ Usage: ckpt-inspect COMMAND [OPTIONS] PATH...
 Commands:
   analyze PATH...      every checkpoint of a run into an HDF5 store, and a table
   show PATH            what one checkpoint is: optimizers, hyperparameters and
-                       where each was read, parameters, sizes
+                       their sources, parameters, sizes
   diff A B             what changed between two checkpoints, most first
   report STORE...      a page of findings and figures, of one or several runs
   export STORE... --to csv|parquet|tensorboard
                        the same figures for other programs
-  explain [NAME]       what a figure or a finding means; all names without one
+  explain [NAME]       what a figure or a finding means, or the page on a topic;
+                       without a name, a list of all
 
   A PATH is a checkpoint (prefix, .index, .data-*, SavedModel folder, .keras,
   .h5, .weights.h5, a TF1 file), a folder of them, or a glob pattern.

@@ -18,7 +18,7 @@ NONFINITE = Kind(
     condition="A weight or a moment is infinite or NaN.",
     why="Every later update of such an element is NaN, and what depends on it follows within a step.",
     action="Go back to the last checkpoint without them; before training on, lower the learning rate or clip gradients",
-    source="IEEE 754: NaN and infinity survive the moving averages; METRICS: any is critical",
+    source="IEEE 754: NaN and infinity survive the moving averages",
     metrics=("nonfinite",),
 )
 
@@ -29,8 +29,7 @@ NEGATIVE = Kind(
     condition="v < 0 somewhere.",
     why="v is an average of squares: a negative one was written wrongly or is read as what it isn't, and its root is "
     "NaN.",
-    action="Hold the file against a copy of it, and make sure that this tensor is the second moment that it is taken "
-    "for",
+    action="Compare the file with a copy of it, and check that this tensor really is the second moment",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: v averages g²",
     metrics=("negative_second_moment",),
 )
@@ -41,7 +40,7 @@ BOUND = Kind(
     severity=Severity.CRITICAL,
     condition="max |m|/√v > (1 + moment_bound_slack) · (1-β1)/√(1-β2) · √Σ_{j<t} (β1²/β2)^j.",
     why="Whatever the gradients were, their two averages obey Cauchy and Schwarz's inequality: the betas, the step "
-    "or the pairing of m and v is not what it is taken for, or the state is damaged.",
+    "or the pairing of m and v is wrong, or the state is damaged.",
     action="Give the betas that were used (--beta-1, --beta-2); if they are right, don't trust these tensors' state",
     source="Cauchy and Schwarz; 7.27 at (0.9, 0.999) for t → ∞",
     thresholds=("moment_bound_slack",),

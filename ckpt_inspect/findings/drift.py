@@ -12,11 +12,11 @@ from ckpt_inspect.findings.thresholds import Thresholds
 
 DRIFTED = Kind(
     id="layer-drifted",
-    title="Tensors whose steps moved away from the others'",
+    title="Tensors whose E moved away from the others'",
     severity=Severity.INFO,
     condition="log10 of the median E changed from the first to the newest checkpoint by at least drift_decades more, "
     "or less, than it did in the median tensor (of three or more).",
-    why="Their gradients grew or faded in another measure than the rest's, and Adam gives them other steps for it.",
+    why="Their gradients grew or faded by another factor than the rest's, and E follows them.",
     action="See in the heatmap when it happened; a tensor whose E rises alone is losing its gradient",
     source="Kingma & Ba, arXiv 1412.6980: E goes with 1/√v",
     thresholds=("drift_decades",),
@@ -32,7 +32,7 @@ SPREAD = Kind(
     why="Some elements' gradients fade (dead units, rare inputs) while others' go on: the large E belong to those "
     "that have next to none, and the first gradient they get moves them too far.",
     action="Look at the tensor's distribution and at its starved elements",
-    source="METRICS: spread in decades is how adaptive the tensor is",
+    source="Kingma & Ba, arXiv 1412.6980: E goes with 1/√v",
     thresholds=("spread_decades",),
     metrics=("effective_lr",),
 )

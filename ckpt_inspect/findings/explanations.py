@@ -1,16 +1,17 @@
-"""What every figure and finding means: definition, formula, how to read it, thresholds, source. For `explain`, the
-report's page and whoever else tells a person."""
+"""What every figure and finding means: definition, formula, how to read it, thresholds, source. `explain`, the report's
+page and the store's readers take their words from here."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from ckpt_inspect.errors import NotFoundError
 from ckpt_inspect.findings import KINDS, Kind, Limit, Thresholds
 from ckpt_inspect.measurement.variables import CHECKPOINT_VARIABLES, DISTRIBUTIONS, METRICS
+from ckpt_inspect.update_rules import RULES
 
 ADAM = "Kingma & Ba, arXiv 1412.6980"
 
@@ -32,7 +33,7 @@ class Explanation:
     title: str
     definition: str
     formula: str
-    """Empty where the definition is all there is."""
+    """Empty if the definition says it all."""
     reading: str
     """How to read it; of a finding why it matters."""
     source: str
@@ -55,10 +56,10 @@ _FORMULAS: Mapping[str, tuple[str, str, str]] = {
     ),
     "effective_lr_mean": (
         "mean(E) over touched elements",
-        "Drawn up by few large elements: read it beside the median.",
+        "A few large elements dominate it: read it beside the median.",
         ADAM,
     ),
-    "effective_lr_histogram": ("count of edge[i] <= E < edge[i+1]", "Two humps are two kinds of elements.", ADAM),
+    "effective_lr_histogram": ("count of edge[i] <= E < edge[i+1]", "Two humps mean two kinds of elements.", ADAM),
     "effective_lr_sample": (
         "E of 16 elements of each tensor, the same in every checkpoint",
         "Single elements' curves over the run.",
@@ -82,24 +83,24 @@ _FORMULAS: Mapping[str, tuple[str, str, str]] = {
     "update_rms": (
         "√mean(Δ²)",
         "How far the last update moved a weight.",
-        "OLMo and MosaicML's OptimizerMonitor log the like",
+        "OLMo and MosaicML's OptimizerMonitor log similar figures",
     ),
     "update_max": (
         "max |Δ|",
-        "Seldom above α for Adam, and never above α·moment_bound, but for the bias correction.",
+        "Seldom above α for Adam; without decay never above α·bias_correction·moment_bound.",
         f"{ADAM}, section 2.1; Cauchy and Schwarz",
     ),
     "relative_update_rms": (
         "√mean(Δ²)/α",
-        "0.2 to 0.4 is usual for AdamW; known also where α is not.",
-        "OLMo logs the like",
+        "0.2 to 0.4 is usual for AdamW. It is known even if α is not.",
+        "OLMo logs a similar figure",
     ),
     "update_to_weight": (
         "‖Δ‖/‖θ‖",
         "About 1e-3 is healthy; above 1e-2 too fast; below 1e-4 barely learning.",
         "Karpathy, makemore part 3; MosaicML's OptimizerMonitor",
     ),
-    "weight_rms": ("√mean(θ²)", "Read its trend over the run.", "OLMo logs the like"),
+    "weight_rms": ("√mean(θ²)", "Read its trend over the run.", "OLMo logs a similar figure"),
     "first_moment_rms": ("√mean(m²), m uncorrected", "The size of the averaged gradient; read its trend.", ADAM),
     "second_moment_mean": ("mean(v), v uncorrected", "The gradient's mean square; read its trend.", ADAM),
     "signal_to_noise": (
@@ -136,20 +137,19 @@ _FORMULAS: Mapping[str, tuple[str, str, str]] = {
     ),
     "moment_bound": (
         "(1-β1)/√(1-β2)·√Σ_{j<t} (β1²/β2)^j; 7.27 at (0.9, 0.999) for t → ∞",
-        "What gradients of any kind can make of |m|/√v; a violation means wrong pairing, a wrong beta, or damage; or "
-        "an embedding under Keras 3, which squares each part of a sparse gradient by itself where a batch repeats "
-        "rows.",
+        "No gradients can make |m|/√v larger. A violation means wrong pairing, a wrong beta, or damage; or an "
+        "embedding under Keras 3, which squares each part of a sparse gradient separately if a batch repeats rows.",
         "Cauchy and Schwarz",
     ),
     "bias_correction": (
         "√c2/c1 in the variable's dtype",
-        "Far from 1 while t is small against 1/(1-β2); 0 in bfloat16: the optimizer is inert.",
+        "Far from 1 while t is small compared with 1/(1-β2). 0 in bfloat16: the optimizer is inert.",
         f"{ADAM}, section 3; keras-team/keras-hub#2629, tensorflow/tensorflow#58138",
     ),
     "decay_balance": (
         "d·‖θ‖/‖Δ‖, d = α·wd (Keras) or wd (TensorFlow Addons, contrib)",
-        "Near 1 the last update was decay and nothing else. Where 2d·(1-β1)/(1+β1)·‖θ‖²/‖Δ‖² is near 1, decay takes "
-        "off what the updates add to the norm: rotational equilibrium.",
+        "Near 1 the last update was only decay. If 2d·(1-β1)/(1+β1)·‖θ‖²/‖Δ‖² is near 1, decay removes as much norm as "
+        "the updates add: rotational equilibrium.",
         "Kosson et al., arXiv 2305.17212",
     ),
 }
@@ -158,23 +158,23 @@ _FORMULAS: Mapping[str, tuple[str, str, str]] = {
 _HYPERPARAMETER_READINGS: Mapping[str, tuple[str, str]] = {
     "step": (
         "t, the exponent of the bias correction in the last update",
-        "In no way global_step: it counts this optimizer's.",
+        "Not global_step: it counts this optimizer's updates.",
     ),
     "learning_rate": (
         "α of the last update: schedule(t-1), α/(1 + decay·(t-1))",
-        "A callback may have changed it after that.",
+        "A callback may have changed it since.",
     ),
     "beta_1": ("m ← β1·m + (1-β1)·g", "m averages about the last 1/(1-β1) gradients."),
     "beta_2": ("v ← β2·v + (1-β2)·g²", "v averages about the last 1/(1-β2) squared gradients."),
     "epsilon": (
         "its place differs by rule: √v + ε in TensorFlow's and Keras' Adam",
-        "Saved in no tensor of any format.",
+        "No format saves it as a tensor.",
     ),
     "weight_decay": (
         "θ ← θ - d·θ, d = α·wd (Keras) or wd (TensorFlow Addons, contrib)",
-        "Excluded variables are in no file.",
+        "No file says which variables were excluded.",
     ),
-    "rule": ("", "Which formula the figures follow; where the file can't tell, its source is default."),
+    "rule": ("", "Which formula the figures follow. Its source is default if the file doesn't say."),
 }
 
 _COMPARISONS: tuple[tuple[str, str, str, str, str, str], ...] = (
@@ -183,7 +183,7 @@ _COMPARISONS: tuple[tuple[str, str, str, str, str, str], ...] = (
         "relative change of the weights",
         "How far the weights moved between two checkpoints, by their size.",
         "‖θ2-θ1‖/‖θ1‖",
-        "The path's straight distance; single updates may add up to much more.",
+        "The straight distance; the path itself may be much longer.",
         "MosaicML's OptimizerMonitor",
     ),
     (
@@ -191,23 +191,39 @@ _COMPARISONS: tuple[tuple[str, str, str, str, str, str], ...] = (
         "cosine of the weights",
         "Whether the weights turned or merely grew.",
         "θ1·θ2/(‖θ1‖·‖θ2‖)",
-        "1 is no turn at all.",
+        "1 means no turn.",
         "Kosson et al., arXiv 2305.17212",
+    ),
+    (
+        "first_moment_change",
+        "relative change of the first moment",
+        "How far the averaged gradient moved between two checkpoints, by its size.",
+        "‖m2-m1‖/‖m1‖",
+        "About 1.4 where both are as long and unrelated, which is usual: m forgets within 1/(1-β1) updates.",
+        ADAM,
+    ),
+    (
+        "second_moment_change",
+        "relative change of the second moment",
+        "How far the averaged squared gradient moved between two checkpoints, by its size.",
+        "‖v2-v1‖/‖v1‖; Adamax: of the infinity norm",
+        "At most 1 where v only faded, so that E rose; larger where v grew.",
+        ADAM,
     ),
     (
         "effective_lr_ratio",
         "change of the median effective learning rate",
-        "Drift of E between two checkpoints.",
-        "median(E2)/median(E1)",
-        "Which layers changed their step size most.",
+        "How much E changed between two checkpoints.",
+        "median(E2)/median(E1), over touched elements",
+        "The learning rate's own change is in it: compare tensors with each other.",
         ADAM,
     ),
     (
         "gradient_rms",
         "RMS of the gradients in between",
-        "The gradients of a window of k updates, without having logged them.",
+        "The size of the gradients during k updates, although nobody logged them.",
         "√mean((v2 - β2^k·v1)/(1 - β2^k))",
-        "Weighted to the window's end, as v is.",
+        "The latest gradients count most, as in v.",
         f"{ADAM}, Algorithm 1",
     ),
     (
@@ -215,7 +231,7 @@ _COMPARISONS: tuple[tuple[str, str, str, str, str, str], ...] = (
         "starved share",
         "Elements that got no gradient between two checkpoints, k updates apart.",
         "share with v2 = β2^k·v1 to rounding",
-        "E inflates like β2^(-k/2) there.",
+        "There E grows like β2^(-k/2).",
         f"{ADAM}, Algorithm 1",
     ),
     (
@@ -224,22 +240,6 @@ _COMPARISONS: tuple[tuple[str, str, str, str, str, str], ...] = (
         "Elements whose second moment can't have come from the one before.",
         "share with v2 < β2^k·v1 by more than rounding",
         "A reset, another run, or a wrong β2.",
-        f"{ADAM}, Algorithm 1",
-    ),
-    (
-        "lineage",
-        "lineage of two checkpoints",
-        "Whether one checkpoint can have led to the other.",
-        "v2 >= β2^k·v1 everywhere, t2 > t1, the same tensors",
-        "Violated: a reset, another run, or a wrong β2.",
-        f"{ADAM}, Algorithm 1",
-    ),
-    (
-        "inferred_beta",
-        "betas inferred from two checkpoints",
-        "A hyperparameter that no file holds, from elements without a gradient in between.",
-        "β2 = (v2/v1)^(1/k), β1 = (m2/m1)^(1/k) over starved elements",
-        "Needs elements that are known to be starved.",
         f"{ADAM}, Algorithm 1",
     ),
 )
@@ -260,9 +260,9 @@ def _hyperparameters() -> list[Explanation]:
             "hyperparameter",
             v.long_name,
             v.description
-            or "The update rule: adam, amsgrad, adamw, nadam, adamax, lamb, radam, lazyadam, bert-adamw, ..",
+            or f"The update rule: {', '.join(rule.name for rule in RULES)}, or the name of one without a formula.",
             *_HYPERPARAMETER_READINGS[v.name],
-            "the checkpoint; its place and kind of source stand beside it",
+            "the checkpoint; source and place are printed beside it",
             see=_kinds_of(v.name),
         )
         for v in chosen
@@ -274,7 +274,7 @@ def _kinds_of(metric: str) -> tuple[str, ...]:
 
 
 def explain_kind(kind: Kind, thresholds: Thresholds | None = None) -> Explanation:
-    """A kind of finding, with the thresholds that decide."""
+    """Explain a kind of finding, with the thresholds that decide."""
     return Explanation(
         kind.id,
         "finding",
@@ -307,8 +307,6 @@ _ALIASES: Mapping[str, str] = {
     "effective-learning-rate": "effective-lr",
     "displacement": "weight-change",
     "window-gradient-rms": "gradient-rms",
-    "inferred-beta-1": "inferred-beta",
-    "inferred-beta-2": "inferred-beta",
     "reset": "step-reset",
     "drift": "effective-lr-ratio",
     "drift-of-e": "effective-lr-ratio",
@@ -317,17 +315,18 @@ _ALIASES: Mapping[str, str] = {
 """Other names that people know them by."""
 
 
-def explain(name: str) -> tuple[Explanation, ...]:
-    """Of the metric, hyperparameter or finding of that name; `-` and `_` are one, so that it may be two of them.
+def explain(name: str, others: Iterable[str] = ()) -> tuple[Explanation, ...]:
+    """Return what the figure, hyperparameter or finding of that name means. `-` and `_` are the same here, so that two
+    may have one name.
 
-    Raises NotFoundError, with the names that are near.
+    Raises NotFoundError with similar names; `others` are names of other things, which may be meant as well.
     """
     plain = _plain(name.strip())
     plain = _ALIASES.get(plain, plain)
     found = tuple(e for key, e in EXPLANATIONS.items() if _plain(key) == plain)
     if found:
         return found
-    names = list(dict.fromkeys(map(_plain, EXPLANATIONS)))
+    names = list(dict.fromkeys(map(_plain, (*EXPLANATIONS, *others))))
     within = [n for n in names if plain and plain in n]
     near = list(dict.fromkeys([*difflib.get_close_matches(plain, names, 3, 0.5), *within]))[:5]
     hint = f"did you mean {', '.join(near)}?" if near else "`ckpt-inspect explain` lists all names"

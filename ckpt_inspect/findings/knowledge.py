@@ -31,7 +31,7 @@ RATE_UNKNOWN = Kind(
     title="Learning rate not known",
     severity=Severity.INFO,
     condition="The learning rate has the source unknown in the newest checkpoint.",
-    why="Effective learning rates are E/α, exact but relative, and the size of the updates is not known at all.",
+    why="Effective learning rates are E/α, exact but relative, and the size of the updates is not known.",
     action="Give the learning rate of the last update with --learning-rate",
     source="the layouts that save no learning rate: TF1 without .meta, BERT, schedules in TensorFlow's checkpoints",
     metrics=("learning_rate",),
@@ -39,7 +39,7 @@ RATE_UNKNOWN = Kind(
 
 AMBIGUOUS = Kind(
     id="rule-ambiguous",
-    title="Update rule not read, but taken for the usual one",
+    title="Update rule not read: the usual one is assumed",
     severity=Severity.INFO,
     condition="The rule has the source default in the newest checkpoint.",
     why="Other rules leave state of the same names behind, and one rule's formula on another's state is wrong by up "

@@ -41,7 +41,7 @@ DECAY_OUTWEIGHS = Kind(
     id="decay-outweighs-gradient",
     title="Weight decay outweighs the gradient",
     severity=Severity.WARNING,
-    condition="d·‖θ‖/‖Δ‖ >= decay_share, d being the share of θ that decoupled decay takes off a step.",
+    condition="d·‖θ‖/‖Δ‖ >= decay_share, d being the share of θ that decoupled decay removes in a step.",
     why="Most of the last update was decay: such weights shrink towards 0 whatever the data say.",
     action="Exclude these tensors from decay, lower it, or see why their gradients are so small",
     source="Loshchilov & Hutter, arXiv 1711.05101",
@@ -54,7 +54,7 @@ EQUILIBRIUM = Kind(
     title="Weight decay balances the update",
     severity=Severity.INFO,
     condition="2d·(1-β1)/(1+β1)·‖θ‖²/‖Δ‖² is within decay_equilibrium of 1.",
-    why="What the updates, as a random walk, add to the weights' norm, decay takes off: the norm stands still, and "
+    why="Decay removes as much of the weights' norm as the updates, a random walk, add: the norm stands still, and "
     "decay and learning rate together set how fast the weights turn.",
     action="Nothing; from here on a change of the learning rate changes the speed only until a new balance is found",
     source="Kosson et al., arXiv 2305.17212: rotational equilibrium",

@@ -145,7 +145,7 @@ _KINDS = {
 
 
 def _shown(state: OptimizerState) -> ShownOptimizer:
-    """Of an optimizer without a formula here (sgd) only what is known: it may well have no betas at all."""
+    """Of an optimizer without a formula here (sgd) only what is known: it may have no betas."""
     hyperparameters = {n: v for n, v in state.hyperparameters.items() if state.update_rule is not None or v.is_known}
     return ShownOptimizer(
         state.name, state.layout, state.rule_source, state.step, hyperparameters, len(state.parameters),
@@ -154,7 +154,7 @@ def _shown(state: OptimizerState) -> ShownOptimizer:
 
 
 def _state_description(state: OptimizerState) -> str:
-    """Whether effective learning rates can be had from it, and if not, why."""
+    """Say whether effective learning rates follow from it, and if not, why."""
     if state.absence is not None:
         return f"no moments: {state.absence}"
     if state.step.value == 0:

@@ -137,8 +137,9 @@ def test_several_optimizers_are_told_apart_in_the_table(folder: Path) -> None:
 
 def test_every_figure_and_finding_is_explained() -> None:
     """Definition, how to read it and source; a formula for every figure, what to do for every finding."""
-    names = [*(v.name for v in (*METRICS, *DISTRIBUTIONS)), *(kind.id for kind in KINDS)]
-    assert set(names) <= set(EXPLANATIONS)
+    computed = {"metric": [v.name for v in (*METRICS, *DISTRIBUTIONS)], "finding": [kind.id for kind in KINDS]}
+    for sort, names in computed.items():
+        assert {e.name for e in EXPLANATIONS.values() if e.sort == sort} == {*names}
     for e in EXPLANATIONS.values():
         assert e.definition, e.name
         assert e.reading, e.name
@@ -146,6 +147,16 @@ def test_every_figure_and_finding_is_explained() -> None:
         assert e.formula or e.sort not in ("metric", "comparison"), e.name
         assert bool(e.action) == (e.sort == "finding"), e.name
         assert set(e.see) <= {*EXPLANATIONS, "dtype"}, e.name
+
+
+def test_what_diff_computes_is_explained_and_nothing_else(folder: Path) -> None:
+    """Every figure of a parameter in the document, but for identities, sizes and what a ratio is made of."""
+    first, last = sorted(folder.iterdir())
+    rows = json.loads(Answer("diff", first, last, "--json").out)["parameters"]
+    parts = {"weight_norm", "weight_distance", "effective_lr", "is_effective_lr_relative", "slot_changes"}
+    identity = {"optimizer", "parameter", "status", "size", "shape", "dtype"}
+    computed = {name for name in rows[0] if name.removesuffix("_a").removesuffix("_b") not in parts | identity}
+    assert {e.name for e in EXPLANATIONS.values() if e.sort == "comparison"} == computed
 
 
 def test_every_threshold_is_explained_by_a_finding() -> None:

@@ -119,7 +119,7 @@ FIGURES = (
     FigureKind(
         "shares",
         shares.QUESTION,
-        "Shares of elements that no gradient ever reached, whose step epsilon sets rather than the gradients, and "
+        "Shares of elements that no gradient ever reached, whose update epsilon sets rather than the gradients, and "
         "whose update is lost in the weights' rounding.",
         plot_shares,
         ("untouched", "untouched_rows", "epsilon_dominated", "lost_in_rounding"),

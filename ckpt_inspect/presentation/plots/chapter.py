@@ -278,7 +278,7 @@ def chapters(runs: Sequence[RunFrames]) -> tuple[Chapter, ...]:
     if not runs:
         raise RequestError("there is nothing to draw: no run was given")
     if len({run.name for run in runs}) < len(runs):
-        raise RequestError("two runs have the same name, so that they could not be told apart: name them differently")
+        raise RequestError("two runs have the same name: give each a name of its own")
     optimizers = dict.fromkeys(name for run in runs for name in run.parameters["optimizer"].unique())
     if not optimizers:
         raise RequestError(f"there is nothing to draw: run {runs[0].name} holds no optimizer with moments")

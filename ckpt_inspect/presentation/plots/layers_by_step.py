@@ -1,4 +1,4 @@
-"""Which layers take larger steps than others, and when: every parameter by every checkpoint, in colour."""
+"""Which layers have larger effective learning rates, and when: every parameter by every checkpoint, in colour."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ckpt_inspect.presentation.plots.chapter import Chapter, Floats, Run
 
-QUESTION = "Which layers take larger steps than others, and when?"
+QUESTION = "Which layers have larger effective learning rates, and when?"
 MOST_LABELLED = 48
 """Up to as many rows have a label each; beyond that branches of the model have one."""
 MOST_RUNS = 6

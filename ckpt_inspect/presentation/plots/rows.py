@@ -98,7 +98,7 @@ def plot_intervals(chapter: Chapter) -> Figure:
     key = [Key("dot", color, "median of its touched elements"), Key("line", color, "25–75 %, thin 5–95 %")]
     if nominal:
         key.append(Key("line", style.INK, "nominal learning rate α", dashes=(0, (4, 2))))
-    question = "Which layers take larger steps than others?"
+    question = "Which layers have larger effective learning rates?"
     row = ROW * max(1.0, 0.6 * len(chapter.runs))
     rows = Rows(
         question,

@@ -30,7 +30,7 @@ SHARES = (
 SHOWN = 0.0005
 """A share that rounds to 0.1 % or more anywhere in the run gives its parameter a row."""
 _EXPLAINED = (
-    "Untouched: no gradient ever came. ε-dominated: of the touched, those whose step ε sets, not the gradients. "
+    "Untouched: no gradient ever came. ε-dominated: of the touched, those whose update ε sets, not the gradients. "
     "Lost: the last update was too small to change the weight."
 )
 

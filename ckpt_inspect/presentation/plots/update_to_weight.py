@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 QUESTION = "Are the updates in proportion to the weights?"
 HEALTHY = (1e-4, 1e-2)
-"""Below, a layer barely learns; above, it changes too fast (METRICS: Karpathy; composer)."""
+"""Below, a layer barely learns; above, it changes too fast (Karpathy, makemore part 3; MosaicML's OptimizerMonitor)."""
 USUAL = 1e-3
 LABEL = "last update over weights, ‖Δ‖/‖θ‖ (ratio of norms)"
-_NOTE = "Not drawn where the weights are all zero, or where the state doesn't tell the update."
+_NOTE = "Not drawn where the weights are all zero, or where the state doesn't determine the update."
 
 
 def _key() -> list[Key]:

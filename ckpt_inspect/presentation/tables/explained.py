@@ -1,4 +1,4 @@
-"""What a name means, and all the names there are, as tables."""
+"""What a name means, and all names that can be explained, as tables."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ckpt_inspect.presentation.tables.table import Column, Table
 
 if TYPE_CHECKING:
     from ckpt_inspect.findings.explanations import Explanation
+    from ckpt_inspect.presentation.guide import Topic
 
 _HEADINGS = {
     "metric": "Figures of a tensor, from one checkpoint",
@@ -19,17 +20,20 @@ _HEADINGS = {
 
 
 def explanation_tables(explanations: Iterable[Explanation]) -> tuple[Table, ...]:
-    """Each of them in full."""
+    """Return one table for each explanation, with all that it says."""
     return tuple(_in_full(explanation) for explanation in explanations)
 
 
-def index_tables(explanations: Iterable[Explanation]) -> tuple[Table, ...]:
-    """Every name with its title, by what it is a name of."""
+def index_tables(topics: Iterable[Topic], explanations: Iterable[Explanation]) -> tuple[Table, ...]:
+    """List every name with its title: the topics first, then the explanations by their sort."""
     listed = list(explanations)
     columns = (Column("", "left"), Column("", "left"))
-    return tuple(
-        Table(heading, columns, tuple((e.name, e.title) for e in listed if e.sort == sort))
-        for sort, heading in _HEADINGS.items()
+    return (
+        Table("Topics, a page each", columns, tuple((topic.name, topic.title) for topic in topics)),
+        *(
+            Table(heading, columns, tuple((e.name, e.title) for e in listed if e.sort == sort))
+            for sort, heading in _HEADINGS.items()
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""A run's newest checkpoint and what became of its parameters, as tables."""
+"""A run's newest checkpoint and how its parameters changed during training, as tables."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 _BRIEFLY = 3
-"""Problems of one kind that are told where not all are asked for."""
+"""Problems of one kind that are printed unless all are asked for."""
 
 
 def tensor_title(key: str) -> str:

@@ -198,7 +198,9 @@ def _check_block(size: int, tail: bytes, computed: int, offset: int) -> int:
         raise DamagedFileError(f"{where}: bad CRC, stored {stored:08x}, computed {computed:08x}")
     if compression := tail[-_TRAILER_SIZE]:
         name = _COMPRESSIONS.get(compression, f"method {compression}")
-        raise UnsupportedError(f"{where}: is compressed with {name}, which TensorFlow's writers of checkpoints never do")
+        raise UnsupportedError(
+            f"{where}: is compressed with {name}, which TensorFlow's writers of checkpoints never do"
+        )
     if size < _RESTART_SIZE:
         raise DamagedFileError(f"{where}: is too short for its number of restart points")
     restarts = int.from_bytes(tail[:_RESTART_SIZE], "little")

@@ -21,9 +21,6 @@ from ckpt_inspect.state import optimizer_state, resolution
 from ckpt_inspect.update_rules import RULES, arithmetic, find_rule
 from ckpt_inspect.update_rules.rule import UpdateRule
 
-READ_BY_TENSORFLOW = ("tf14_saver_v1fmt",)
-MUTATED = tuple(c for c in CASES if c not in READ_BY_TENSORFLOW)
-
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_record_is_reproduced(name: str) -> None:
@@ -34,7 +31,7 @@ def test_the_record_is_reproduced(name: str) -> None:
 def test_every_layout_and_rule_has_a_case() -> None:
     """Each layout, each rule of Adam's family and each family of implementations is recorded."""
     layouts, families, rules = set(), set(), set()
-    for name in MUTATED:
+    for name in CASES:
         with open_checkpoint(recorded_case(name).path) as checkpoint:
             for state in optimizer_states(checkpoint):
                 layouts.add(state.layout)
@@ -169,4 +166,4 @@ def test_mutation_is_caught(mutation: str, monkeypatch: pytest.MonkeyPatch) -> N
     """With this mistake in the package, at least one recorded case fails."""
     MUTATIONS[mutation](monkeypatch)
     with np.errstate(all="ignore"):
-        assert first_fault(MUTATED) is not None
+        assert first_fault(CASES) is not None

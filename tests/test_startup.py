@@ -106,10 +106,11 @@ def test_no_command_imports_tensorflow(tmp_path: Path) -> None:
     assert "tensorflow" not in modules
 
 
-def test_no_format_but_v1_needs_tensorflow(tmp_path: Path) -> None:
-    """Every other format is shown, compared and analysed where TensorFlow can't be imported."""
+def test_no_format_needs_tensorflow(tmp_path: Path) -> None:
+    """Every format is shown, compared and analysed where TensorFlow can't be imported."""
     formats = ("ckpt-1", "model.h5", "model.keras", "model.weights.h5", "saved_model")
-    paths = [*(FORMATS / "keras" / name for name in formats), FORMATS / "saver" / "v2.ckpt-2"]
+    savers = ("v2.ckpt-2", "v1.ckpt-2", "v1-sharded.ckpt-2-00000-of-00001", "v1-sharded.ckpt-2-?????-of-00001")
+    paths = [*(FORMATS / "keras" / name for name in formats), *(FORMATS / "saver" / name for name in savers)]
     commands: list[tuple[object, ...]] = []
     for i, path in enumerate(paths):
         commands += [("show", path), ("diff", path, path), ("analyze", path, "-o", tmp_path / f"{i}.h5")]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import glob
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from ckpt_inspect.formats.bundle_index import BundleIndex, Entry, Extent, decode
 from ckpt_inspect.formats.checksums import PieceChecksums, mask
 from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
 from ckpt_inspect.formats.meta_graph import read_meta_graph, read_versions
+from ckpt_inspect.formats.slices import ElementReader, Slice, SlicedTensor, resolve_extents
 from ckpt_inspect.formats.sstable import MAGIC
 from ckpt_inspect.storage.byte_file import ByteFile, unreadable
 from ckpt_inspect.storage.location import HEAD_SIZE, Location, locate
@@ -160,7 +159,7 @@ class BundleCheckpoint(Checkpoint):
         self._shards: list[ByteFile] = []
         self._byte_order = "little"
         self._slices: dict[bytes, Entry] = {}
-        self._readers: dict[str, _Reader] = {}
+        self._readers: dict[str, ElementReader] = {}
         entries: dict[str, Entry] = {}
         files, found = [], list(problems)
         for prefix in prefixes:
@@ -191,12 +190,7 @@ class BundleCheckpoint(Checkpoint):
             reader = self._readers.setdefault(name, self._reader(name))
         if not 0 <= start <= stop <= reader.size:
             raise RequestError(f"{self.path}: tensor {name!r} has {reader.size} elements, not {start}:{stop}")
-        if out is None or out.dtype != reader.dtype or out.ndim != 1 or len(out) < stop - start or not out.flags.carray:
-            out = np.empty(stop - start, reader.dtype)
-        else:
-            out = out[: stop - start]
-        reader.read_into(out, start)
-        return out
+        return reader.read(start, stop, out)
 
     def graph(self) -> Graph | None:
         path = self._meta_path()
@@ -213,28 +207,29 @@ class BundleCheckpoint(Checkpoint):
     def _meta_path(self) -> Path:
         return Path(f"{self._prefix}.meta")
 
-    def _reader(self, name: str) -> _Reader:
+    def _reader(self, name: str) -> ElementReader:
         spec = self.spec(name)
         entry = self._entries[name]
         if entry.slices:
-            return _SlicedTensor([self._slice_reader(spec, s) for s in entry.slices], spec)
+            slices = [self._slice_reader(spec, s) for s in entry.slices]
+            try:
+                return SlicedTensor(slices, spec)
+            except CkptInspectError as error:
+                raise type(error)(f"{self._prefix}.index: {error}") from error
         return self._entry_reader(spec, entry)
 
-    def _slice_reader(self, spec: TensorSpec, extents: tuple[Extent, ...]) -> _Slice:
+    def _slice_reader(self, spec: TensorSpec, extents: tuple[Extent, ...]) -> Slice:
         entry = self._slices.get(encode_slice_key(spec.name, extents))
-        whole = tuple(
-            Extent(0, size) if length < 0 else Extent(start, length)
-            for (start, length), size in zip(extents, spec.shape, strict=True)
-        )
+        whole = resolve_extents(extents, spec.shape)
         shape = tuple(length for _, length in whole)
         if entry is None or entry.shape != shape or entry.dtype != spec.dtype:
             raise DamagedFileError(
                 f"{self.path}.index: tensor {spec.name!r} is stored in slices, and its slice {list(map(tuple, whole))} "
                 "is not in the index: the checkpoint was not written whole"
             )
-        return _Slice(whole, self._entry_reader(TensorSpec(spec.name, shape, spec.dtype), entry))
+        return Slice(whole, self._entry_reader(TensorSpec(spec.name, shape, spec.dtype), entry))
 
-    def _entry_reader(self, spec: TensorSpec, entry: Entry) -> _Reader:
+    def _entry_reader(self, spec: TensorSpec, entry: Entry) -> ElementReader:
         shard = self._shards[entry.shard]
         if entry.offset + entry.size > shard.size:
             raise _too_short(shard.path, shard.size, f"tensor {spec.name!r} ends at byte {entry.offset + entry.size}")
@@ -278,20 +273,7 @@ def _too_short(path: Path, size: int, reason: str) -> CkptInspectError:
     return DamagedFileError(f"{path}: is {size} bytes long, but {reason}: the file is truncated; copy or restore it")
 
 
-class _Reader:
-    """Reads a tensor's elements."""
-
-    __slots__ = ("dtype", "size")
-
-    dtype: np.dtype[Any]
-    size: int
-
-    def read_into(self, out: Array, start: int) -> None:
-        """Fill `out`, which is 1-D and of `dtype`, with the elements from `start` on."""
-        raise NotImplementedError
-
-
-class _DenseTensor(_Reader):
+class _DenseTensor(ElementReader):
     """Elements that lie one after another."""
 
     __slots__ = ("_checksums", "_is_swapped", "_name", "_offset", "_shard", "_width")
@@ -322,7 +304,7 @@ class _DenseTensor(_Reader):
 _NATIVE = "little" if np.dtype("=i4").newbyteorder("<") == np.dtype("=i4") else "big"
 
 
-class _StringTensor(_Reader):
+class _StringTensor(ElementReader):
     """Varint lengths, a checksum of the lengths, then the strings one after another (WriteStringTensor)."""
 
     __slots__ = ("_byte_order", "_entry", "_name", "_shard")
@@ -367,79 +349,3 @@ def _corrupt(shard: ByteFile, name: str, offset: int, error: DamagedFileError) -
     return DamagedFileError(
         f"{shard.path}: tensor {name!r} at {offset:#x}: {error}: its bytes are damaged; copy or restore the file"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Slice:
-    """A part of a tensor, which is stored like a tensor of its own."""
-
-    extents: tuple[Extent, ...]
-    reader: _Reader
-
-
-class _SlicedTensor(_Reader):
-    """A partitioned variable, put together from its slices.
-
-    Within a slice, elements keep the order of the whole. So those of its elements that fall into a range of the whole
-    are a range of the slice, and only their places in the whole have to be worked out.
-    """
-
-    __slots__ = ("_runs", "_shape", "_slices")
-
-    def __init__(self, slices: Sequence[_Slice], spec: TensorSpec) -> None:
-        self.dtype, self.size = numpy_dtype(spec.dtype), spec.size
-        self._slices, self._shape = slices, spec.shape
-        if sum(s.reader.size for s in slices) != spec.size:
-            raise DamagedFileError(
-                f"tensor {spec.name!r}: its slices hold {sum(s.reader.size for s in slices)} elements of {spec.size}: "
-                "the checkpoint was not written whole"
-            )
-
-    def read_into(self, out: Array, start: int) -> None:
-        stop = start + len(out)
-        for part in self._slices:
-            first, last = (_count_before(part.extents, self._shape, at) for at in (start, stop))
-            if first == last:
-                continue
-            begin = _place(part.extents, self._shape, first)
-            if _place(part.extents, self._shape, last - 1) - begin == last - 1 - first:
-                part.reader.read_into(out[begin - start : begin - start + last - first], first)
-                continue
-            piece = np.empty(last - first, self.dtype)
-            part.reader.read_into(piece, first)
-            out[_places(part.extents, self._shape, first, last) - start] = piece
-
-
-def _count_before(extents: tuple[Extent, ...], shape: tuple[int, ...], flat: int) -> int:
-    """How many of the slice's elements lie before flat index `flat` of the whole."""
-    count, rest = 0, flat
-    inner_whole, inner_slice = math.prod(shape), math.prod(length for _, length in extents)
-    for (start, length), size in zip(extents, shape, strict=True):
-        inner_whole //= size
-        inner_slice = inner_slice // length if length else 0
-        index, rest = divmod(rest, inner_whole)
-        count += min(max(index - start, 0), length) * inner_slice
-        if not start <= index < start + length:
-            return count
-    return count
-
-
-def _place(extents: tuple[Extent, ...], shape: tuple[int, ...], index: int) -> int:
-    """The flat index in the whole of the slice's element `index`."""
-    place, stride = 0, 1
-    for (start, length), size in zip(reversed(extents), reversed(shape), strict=True):
-        index, at = divmod(index, length)
-        place += (start + at) * stride
-        stride *= size
-    return place
-
-
-def _places(extents: tuple[Extent, ...], shape: tuple[int, ...], first: int, last: int) -> Array:
-    """`_place` of each element in [first, last)."""
-    index = np.arange(first, last)
-    places, stride = np.zeros(last - first, np.int64), 1
-    for (start, length), size in zip(reversed(extents), reversed(shape), strict=True):
-        index, at = np.divmod(index, length)
-        places += (start + at) * stride
-        stride *= size
-    return places

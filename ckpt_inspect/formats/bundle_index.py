@@ -29,7 +29,7 @@ DTYPES: Mapping[int, str] = {  # tensorflow/core/framework/types.proto; quantize
 
 _BUNDLE_VERSION = 1  # kTensorBundleVersion
 _MAX_SHARDS = 1 << 16  # more than any writer makes
-_FULL_EXTENT = -1  # TensorSlice::kFullExtent: the slice spans the whole dimension
+FULL_EXTENT = -1  # TensorSlice::kFullExtent: the slice spans the whole dimension
 _SLICE_KEY_START = b"\0"
 
 
@@ -132,14 +132,15 @@ def _decode_entry(value: bytes, shapes: dict[Buffer, tuple[int, ...]]) -> Entry:
         elif number == 2:
             known = shapes.get(content)
             if known is None:
-                known = shapes[content] = _decode_shape(content)
+                known = shapes[content] = decode_shape(content)
             shape = known
         elif number == 7:
-            slices.append(_decode_slice(content))
+            slices.append(decode_slice(content))
     return Entry(DTYPES.get(dtype % 100, f"dtype-{dtype}"), shape, shard, offset, size, crc, tuple(slices))
 
 
-def _decode_shape(value: Buffer) -> tuple[int, ...]:
+def decode_shape(value: Buffer) -> tuple[int, ...]:
+    """Return the shape that a TensorShapeProto describes; DamagedFileError for one of unknown rank or size."""
     shape = []
     for number, _, dimension in fields(value):
         if number == 2 and not isinstance(dimension, int):
@@ -152,12 +153,13 @@ def _decode_shape(value: Buffer) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _decode_slice(value: Buffer) -> tuple[Extent, ...]:
+def decode_slice(value: Buffer) -> tuple[Extent, ...]:
+    """Return the extents of a TensorSliceProto, as they are stored."""
     extents = []
     for number, _, extent in fields(value):
         if number == 1 and not isinstance(extent, int):
             parts = {n: signed(v) for n, _, v in fields(extent) if isinstance(v, int)}
-            extents.append(Extent(parts.get(1, 0), parts.get(2, _FULL_EXTENT)))
+            extents.append(Extent(parts.get(1, 0), parts.get(2, FULL_EXTENT)))
     return tuple(extents)
 
 
@@ -168,10 +170,7 @@ def _validate(entry: Entry, num_shards: int) -> None:
     if entry.offset >> 62 or entry.size >> 62:
         raise DamagedFileError(f"claims {entry.size} bytes at offset {entry.offset}")
     for extents in entry.slices:
-        if len(extents) != len(entry.shape) or any(
-            start < 0 or (length != _FULL_EXTENT and (length < 0 or start + length > size))
-            for (start, length), size in zip(extents, entry.shape, strict=True)
-        ):
+        if not is_inside(extents, entry.shape):
             raise DamagedFileError(f"its slice {extents} is not inside its shape {entry.shape}")
     elements = math.prod(entry.shape)
     if entry.dtype == STRING:
@@ -188,11 +187,19 @@ def _validate(entry: Entry, num_shards: int) -> None:
         )
 
 
+def is_inside(extents: tuple[Extent, ...], shape: tuple[int, ...]) -> bool:
+    """Return whether they describe a slice of a tensor of that shape."""
+    return len(extents) == len(shape) and all(
+        start >= 0 and (length == FULL_EXTENT or 0 <= length <= size - start)
+        for (start, length), size in zip(extents, shape, strict=True)
+    )
+
+
 def encode_slice_key(name: str, extents: tuple[Extent, ...]) -> bytes:
     """The key of a slice's entry: checkpoint::EncodeTensorNameSlice in saved_tensor_slice_util.cc, by OrderedCode."""
     key = _encode_number(0) + _encode_string(name.encode()) + _encode_number(len(extents))
     for start, length in extents:
-        key += _encode_signed(0 if length == _FULL_EXTENT else start) + _encode_signed(length)
+        key += _encode_signed(0 if length == FULL_EXTENT else start) + _encode_signed(length)
     return key
 
 

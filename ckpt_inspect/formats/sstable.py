@@ -1,4 +1,4 @@
-"""TensorFlow's sorted-string table: bytes -> keys and values. Pure.
+"""TensorFlow's sorted-string table: bytes -> keys and values. Pure, apart from what its caller opened.
 
 tensorflow/core/lib/io/table_format.txt, format.cc and block.cc (LevelDB's table format with another magic number): data
 blocks, a metaindex block, an index block, and a footer of 48 bytes: two block handles (varint offset, varint size),
@@ -10,18 +10,45 @@ number.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple, Protocol
+
+import google_crc32c
 
 from ckpt_inspect.errors import DamagedFileError, UnsupportedError
-from ckpt_inspect.formats.checksums import masked_crc32c
+from ckpt_inspect.formats.checksums import mask, masked_crc32c
 from ckpt_inspect.wire import decode_varint
 
 MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
 """The last 8 bytes of every table."""
 
 FOOTER_SIZE = 48
+_RESTART_SIZE = 4  # a restart point's offset, and their number
 _TRAILER_SIZE = 5  # compression, then masked CRC-32C of contents and compression byte
 _COMPRESSIONS = {1: "snappy"}
+_LONGEST_ENTRY_HEAD = 30  # three varints
+_CHECKED_BYTES = 1 << 20  # of a block at a time
+_WINDOW_BYTES = 1 << 14
+
+
+class ByteSource(Protocol):
+    """What a table is read from, by byte ranges."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes at `offset`; DamagedFileError where they end too early."""
+
+
+class Span(NamedTuple):
+    """Where some bytes lie in their source."""
+
+    start: int
+    stop: int
 
 
 def read_table(table: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -29,25 +56,120 @@ def read_table(table: bytes) -> Iterator[tuple[bytes, bytes]]:
 
     Raises DamagedFileError with the block's offset, UnsupportedError for compressed blocks.
     """
-    if len(table) < FOOTER_SIZE:
-        raise DamagedFileError(f"is {len(table)} bytes long, shorter than a table's footer: it is truncated")
-    if not table.endswith(MAGIC):
-        raise DamagedFileError("does not end with a table's magic number: it is truncated or not a table")
-    footer = len(table) - FOOTER_SIZE
-    position = footer
-    for _ in range(2):  # the metaindex block holds nothing that a checkpoint uses
-        position = _decode_handle(table, position, len(table) - 8)[2]
-    _, position = decode_varint(table, footer)
-    _, position = decode_varint(table, position)
-    offset, size, _ = _decode_handle(table, position, len(table) - 8)
+    _refuse_short(len(table))
+    offset, size = _decode_footer(table[-FOOTER_SIZE:])
     last = None
     for _, handle in _read_block(table, offset, size):
         block_offset, block_size, _ = _decode_handle(handle, 0, len(handle))
         for key, value in _read_block(table, block_offset, block_size):
             if last is not None and key <= last:
-                raise DamagedFileError(f"table block at {block_offset:#x}: its keys are out of order")
+                raise _out_of_order(block_offset)
             last = key
             yield key, value
+
+
+class Table:
+    """A table of any size, whose blocks are checked and listed when a key of theirs is first asked for; thread-safe.
+
+    Of the table's contents only the keys and the places of their values are held in memory.
+    """
+
+    def __init__(self, source: ByteSource) -> None:
+        """Read the index block; raises what `read_table` raises."""
+        self._source = source
+        _refuse_short(source.size)
+        offset, size = _decode_footer(source.read(source.size - FOOTER_SIZE, FOOTER_SIZE))
+        _refuse_long(offset, size, source.size)
+        index = source.read(offset, size + _TRAILER_SIZE)
+        self._last_keys: list[bytes] = []
+        """A key at or behind each block's last one, and before the next block's first."""
+        self._blocks: list[tuple[int, int]] = []
+        for key, handle in _decode_block(index, offset):
+            self._last_keys.append(key)
+            self._blocks.append(_decode_handle(handle, 0, len(handle))[:2])
+        if any(b <= a for a, b in pairwise(self._last_keys)):
+            raise _out_of_order(offset)
+        self._listed: dict[int, dict[bytes, Span]] = {}
+
+    def find(self, key: bytes) -> Span | None:
+        """Return where the key's value lies, its block's checksum verified; None if the table hasn't the key."""
+        number = bisect_left(self._last_keys, key)
+        if number == len(self._blocks):
+            return None
+        values = self._listed.get(number)
+        if values is None:
+            values = self._listed[number] = dict(self._list_block(*self._blocks[number]))
+        return values.get(key)
+
+    def _list_block(self, offset: int, size: int) -> Iterator[tuple[bytes, Span]]:
+        _refuse_long(offset, size, self._source.size)
+        crc, end = 0, offset + size + 1
+        for at in range(offset, end, _CHECKED_BYTES):
+            crc = google_crc32c.extend(crc, self._source.read(at, min(_CHECKED_BYTES, end - at)))
+        number_size = min(size, _RESTART_SIZE)
+        tail = self._source.read(end - 1 - number_size, number_size + _TRAILER_SIZE)
+        stop = offset + _check_block(size, tail, mask(crc), offset)
+        window, key, position = Window(self._source, stop), b"", offset
+        while position < stop:
+            head = window.read(position, _LONGEST_ENTRY_HEAD)
+            shared, at = decode_varint(head, 0)
+            unshared, at = decode_varint(head, at)
+            length, at = decode_varint(head, at)
+            value_at = position + at + unshared
+            if shared > len(key) or value_at + length > stop:
+                raise _runs_out(offset, key)
+            following = key[:shared] + window.read(position + at, unshared)
+            if position > offset and following <= key:
+                raise _out_of_order(offset)
+            key, position = following, value_at + length
+            yield key, Span(value_at, position)
+
+
+class Window:
+    """Reads a few bytes here and there, mostly forwards, from a stretch of their source that is kept in memory."""
+
+    __slots__ = ("_kept", "_source", "_start", "stop")
+
+    def __init__(self, source: ByteSource, stop: int) -> None:
+        """Read `source` up to its byte `stop`."""
+        self._source, self._start, self._kept = source, 0, b""
+        self.stop = stop
+
+    def read(self, position: int, size: int) -> bytes:
+        """Return `size` bytes at `position`, fewer where `stop` comes first."""
+        size = min(size, self.stop - position)
+        at = position - self._start
+        if at < 0 or at + size > len(self._kept):
+            self._kept = self._source.read(position, min(max(size, _WINDOW_BYTES), self.stop - position))
+            self._start, at = position, 0
+        return self._kept[at : at + size]
+
+
+def _refuse_short(size: int) -> None:
+    if size < FOOTER_SIZE:
+        raise DamagedFileError(f"is {size} bytes long, shorter than a table's footer: it is truncated")
+
+
+def _refuse_long(offset: int, size: int, table_size: int) -> None:
+    if offset + size + _TRAILER_SIZE > table_size - FOOTER_SIZE:
+        raise DamagedFileError(f"table block at {offset:#x}: claims {size} bytes, which is past the end of the table")
+
+
+def _out_of_order(offset: int) -> DamagedFileError:
+    return DamagedFileError(f"table block at {offset:#x}: its keys are out of order")
+
+
+def _runs_out(offset: int, key: bytes) -> DamagedFileError:
+    return DamagedFileError(f"table block at {offset:#x}: the entry behind key {key!r} runs out of the block")
+
+
+def _decode_footer(footer: bytes) -> tuple[int, int]:
+    """Offset and size of the index block."""
+    if not footer.endswith(MAGIC):
+        raise DamagedFileError("does not end with a table's magic number: it is truncated or not a table")
+    stop = FOOTER_SIZE - len(MAGIC)
+    position = _decode_handle(footer, 0, stop)[2]  # the metaindex block holds nothing that a checkpoint uses
+    return _decode_handle(footer, position, stop)[:2]
 
 
 def _decode_handle(buffer: bytes, position: int, stop: int) -> tuple[int, int, int]:
@@ -57,44 +179,55 @@ def _decode_handle(buffer: bytes, position: int, stop: int) -> tuple[int, int, i
 
 
 def _read_block(table: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
+    _refuse_long(offset, size, len(table))
+    return _decode_block(table[offset : offset + size + _TRAILER_SIZE], offset)
+
+
+def _decode_block(block: bytes, offset: int) -> Iterator[tuple[bytes, bytes]]:
+    """The entries of a block, with its trailer, that lies at `offset`."""
+    size = len(block) - _TRAILER_SIZE
+    tail = block[-_TRAILER_SIZE - min(size, _RESTART_SIZE) :]
+    return _decode_entries(block, _check_block(size, tail, masked_crc32c(block[: size + 1]), offset), offset)
+
+
+def _check_block(size: int, tail: bytes, computed: int, offset: int) -> int:
+    """The size of a block's entries, by its last bytes, trailer included, and the checksum computed of it."""
     where = f"table block at {offset:#x}"
-    end = offset + size
-    if end + _TRAILER_SIZE > len(table) - FOOTER_SIZE:
-        raise DamagedFileError(f"{where}: claims {size} bytes, which is past the end of the table")
-    stored = int.from_bytes(table[end + 1 : end + _TRAILER_SIZE], "little")
-    computed = masked_crc32c(table[offset : end + 1])
+    stored = int.from_bytes(tail[-4:], "little")
     if stored != computed:
         raise DamagedFileError(f"{where}: bad CRC, stored {stored:08x}, computed {computed:08x}")
-    if compression := table[end]:
+    if compression := tail[-_TRAILER_SIZE]:
         name = _COMPRESSIONS.get(compression, f"method {compression}")
-        raise UnsupportedError(f"{where}: is compressed with {name}, which TensorFlow's bundle writer never does")
-    if size < 4:
+        raise UnsupportedError(
+            f"{where}: is compressed with {name}, which TensorFlow's writers of checkpoints never do"
+        )
+    if size < _RESTART_SIZE:
         raise DamagedFileError(f"{where}: is too short for its number of restart points")
-    restarts = int.from_bytes(table[end - 4 : end], "little")
-    stop = end - 4 - 4 * restarts
-    if stop < offset:
+    restarts = int.from_bytes(tail[:_RESTART_SIZE], "little")
+    stop = size - _RESTART_SIZE * (restarts + 1)
+    if stop < 0:
         raise DamagedFileError(f"{where}: claims {restarts} restart points, more than fit in it")
-    yield from _decode_entries(table, offset, stop, where)
+    return stop
 
 
-def _decode_entries(table: bytes, position: int, stop: int, where: str) -> Iterator[tuple[bytes, bytes]]:
-    key = b""
+def _decode_entries(block: bytes, stop: int, offset: int) -> Iterator[tuple[bytes, bytes]]:
+    key, position = b"", 0
     while position < stop:
         if (
             position + 3 <= stop
-            and table[position] < 0x80
-            and table[position + 1] < 0x80
-            and table[position + 2] < 0x80
+            and block[position] < 0x80
+            and block[position + 1] < 0x80
+            and block[position + 2] < 0x80
         ):
-            shared, unshared, length = table[position], table[position + 1], table[position + 2]
+            shared, unshared, length = block[position], block[position + 1], block[position + 2]
             position += 3
         else:
-            shared, position = decode_varint(table, position, stop)
-            unshared, position = decode_varint(table, position, stop)
-            length, position = decode_varint(table, position, stop)
+            shared, position = decode_varint(block, position, stop)
+            unshared, position = decode_varint(block, position, stop)
+            length, position = decode_varint(block, position, stop)
         value_at = position + unshared
         if shared > len(key) or value_at + length > stop:
-            raise DamagedFileError(f"{where}: the entry behind key {key!r} runs out of the block")
-        key = key[:shared] + table[position:value_at]
+            raise _runs_out(offset, key)
+        key = key[:shared] + block[position:value_at]
         position = value_at + length
-        yield key, table[value_at:position]
+        yield key, block[value_at:position]

@@ -1,30 +1,56 @@
-"""TF1's V1 checkpoints: one table that holds everything, or several named by a pattern. Read by TensorFlow itself."""
+"""TF1's V1 checkpoints: one table that holds everything, or several named by a pattern.
+
+tensorflow/core/util/tensor_slice_reader.h; what the tables hold is in `tensor_slices`. A slice's values lie in one
+record of one table, packed one after another. So its record is found once, which takes one pass over the block that
+holds it, to verify its checksum; from then on ranges of elements are read from the file where they lie.
+"""
 
 from __future__ import annotations
 
-import os
+import math
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, Graph, TensorSpec
-from ckpt_inspect.errors import DamagedFileError, NotFoundError, RequestError, UnsupportedError
+from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, Graph, TensorSpec, numpy_dtype
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
+from ckpt_inspect.formats.bundle_index import Extent, encode_slice_key
+from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
 from ckpt_inspect.formats.meta_graph import read_meta_graph, read_versions
-from ckpt_inspect.formats.sstable import MAGIC
-from ckpt_inspect.storage.location import Location
+from ckpt_inspect.formats.slices import ElementReader, Slice, SlicedTensor, resolve_extents
+from ckpt_inspect.formats.sstable import MAGIC, ByteSource, Span, Table, Window
+from ckpt_inspect.formats.tensor_slices import (
+    ENCODINGS,
+    LONGEST_VARINT,
+    METADATA_KEY,
+    Values,
+    Variable,
+    decode_metadata,
+    decode_varints,
+    locate_values,
+    varint_ends,
+)
+from ckpt_inspect.storage.byte_file import ByteFile, Bytes
+from ckpt_inspect.storage.location import Location, locate
+from ckpt_inspect.wire import VARINT
 
 SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<shard>\d{5}|\?{5})-of-(?P<count>\d{5})$")
 """A shard's name, or the pattern of all, which is what TF1's `checkpoint` file names."""
 
+_COUNTED_BYTES = 1 << 16
+"""The ends of varints are counted by so many bytes, to find an element without decoding all before it."""
+
+_DECODED_ELEMENTS = 1 << 16
+"""Varints that are decoded at a time; a decoded one takes up to 40 bytes meanwhile."""
+
 
 class V1Checkpoint(Checkpoint):
-    """A V1 checkpoint. Tensors are read whole, one at a time, whatever range is asked for."""
+    """A V1 checkpoint, read by ranges; a block's checksum is verified before anything in it is read."""
 
     format = "tf1-v1"
 
@@ -34,26 +60,29 @@ class V1Checkpoint(Checkpoint):
         self._meta = self.path.with_name(SHARD_NAME.sub(r"\g<stem>", self.path.name) + ".meta")
         shards = shard_files(self.path)
         self.files = (*shards, self._meta) if self._meta.exists() else shards
-        self._tensorflow = _import_tensorflow(self.path)
-        self._lock = Lock()
-        self._last: tuple[str, Array] | None = None
-        try:
-            self._reader = self._tensorflow.train.load_checkpoint(str(self.path))
-            shapes = self._reader.get_variable_to_shape_map()
-            self._dtypes = self._reader.get_variable_to_dtype_map()
-        except Exception as error:  # the classes of TensorFlow's errors vary by release
-            raise self._damaged(error) from None
-        self.tensors = {name: TensorSpec(name, tuple(shapes[name]), self._dtypes[name].name) for name in sorted(shapes)}
+        self._shards = [_Shard(p) for p in shards]
+        self._slices: dict[str, list[tuple[_Shard, tuple[Extent, ...]]]] = {}
+        specs: dict[str, TensorSpec] = {}
+        for shard in self._shards:
+            for variable in shard.variables:
+                name = variable.name
+                spec = TensorSpec(name, variable.shape, variable.dtype)
+                if specs.setdefault(name, spec) != spec:
+                    raise DamagedFileError(
+                        f"{shard.path}: tensor {name!r} is {spec.dtype} of shape {spec.shape} here, and "
+                        f"{specs[name].dtype} of shape {specs[name].shape} where it was listed before: "
+                        "the files are not of one checkpoint, or damaged"
+                    )
+                self._slices.setdefault(name, []).extend((shard, extents) for extents in variable.slices)
+        self.tensors = dict(sorted(specs.items()))
+        self._readers: dict[str, ElementReader] = {}
+        self._last: tuple[str, ElementReader] | None = None
 
     def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
-        spec = self.spec(name)
-        if not 0 <= start <= stop <= spec.size:
-            raise RequestError(f"{self.path}: tensor {name!r} has {spec.size} elements, not {start}:{stop}")
-        with self._lock:
-            if self._last is None or self._last[0] != name:
-                self._last = name, self._read_whole(name)
-            piece: Array = self._last[1][start:stop].copy()
-            return piece
+        reader = self._reader(name)
+        if not 0 <= start <= stop <= reader.size:
+            raise RequestError(f"{self.path}: tensor {name!r} has {reader.size} elements, not {start}:{stop}")
+        return reader.read(start, stop, out)
 
     def graph(self) -> Graph | None:
         return read_meta_graph(self._meta) if self._meta.exists() else None
@@ -63,23 +92,227 @@ class V1Checkpoint(Checkpoint):
 
     def close(self) -> None:
         self._last = None
+        for shard in self._shards:
+            shard.close()
 
-    def _read_whole(self, name: str) -> Array:
-        try:
-            # get_tensor refuses partitioned variables; the operation that restores them puts them together.
-            (tensor,) = self._tensorflow.raw_ops.RestoreV2(
-                prefix=str(self.path), tensor_names=[name], shape_and_slices=[""], dtypes=[self._dtypes[name]]
+    def _reader(self, name: str) -> ElementReader:
+        reader, last = self._readers.get(name), self._last
+        if reader is not None:
+            return reader
+        if last is not None and last[0] == name:
+            return last[1]
+        spec = self.spec(name)
+        if spec.dtype not in ENCODINGS:
+            raise UnsupportedError(
+                f"{self.path}: tensor {name!r} is of TensorFlow's type {spec.dtype}, whose values can't be read"
             )
-            value: Array = np.asarray(tensor.numpy())
-        except Exception as error:
-            raise self._damaged(error) from None
-        if self.tensors[name].dtype == STRING:
-            value = value.astype(object)
-        return value.reshape(-1)
+        slices = self._slices[name]
+        boxes = [resolve_extents(extents, spec.shape) for _, extents in slices]
+        runs = [
+            shard.reader(name, extents, spec.dtype, math.prod(length for _, length in box))
+            for (shard, extents), box in zip(slices, boxes, strict=True)
+        ]
+        try:
+            # Made of a single slice as well, because this is what compares the slices with the tensor.
+            reader = SlicedTensor([Slice(box, run) for box, run in zip(boxes, runs, strict=True)], spec)
+        except CkptInspectError as error:
+            raise type(error)(f"{self.path}: {error}") from error
+        if any(run.is_joined for run in runs):
+            self._last = name, reader
+        else:
+            self._readers[name] = reader
+        return reader
 
-    def _damaged(self, error: Exception) -> DamagedFileError:
-        reason = " ".join(str(getattr(error, "message", error)).split())
-        return DamagedFileError(f"{self.path}: TensorFlow can't read this V1 checkpoint ({reason}); copy or restore it")
+
+class _Shard:
+    """One of a V1 checkpoint's files, opened once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = ByteFile(path)
+        self._lock = Lock()
+        try:
+            self._table = Table(self._file)
+            metadata = self._table.find(METADATA_KEY)
+            if metadata is None:
+                raise DamagedFileError("holds no metadata: it is a table, but no V1 checkpoint")
+            self.variables = decode_metadata(self._file.read(metadata.start, metadata.stop - metadata.start))
+            for variable in self.variables:
+                _refuse_large(variable, self._file.size)
+        except CkptInspectError as error:
+            location = locate(path)
+            raise name_foreign(location) if is_placeholder(location) else self._named(error) from error
+
+    def reader(self, name: str, extents: tuple[Extent, ...], dtype: str, size: int) -> _Run:
+        """Of a slice's elements, `size` in number; DamagedFileError unless so many are there."""
+        try:
+            with self._lock:  # so that a block is verified once, however many threads ask for what is in it
+                place = self._table.find(encode_slice_key(name, extents))
+            if place is None:
+                raise DamagedFileError("has no record, though the metadata lists it: the file was not written whole")
+            values = locate_values(Window(self._file, place.stop), place.start, name, extents, dtype)
+            return _slice_reader(self._file, values, dtype, size)
+        except CkptInspectError as error:
+            where = f" slice {list(map(tuple, extents))}" if any(e.length >= 0 for e in extents) else ""
+            raise self._named(error, f"tensor {name!r}{where}: ") from error
+
+    def close(self) -> None:
+        """Safe to call twice."""
+        self._file.close()
+
+    def _named(self, error: CkptInspectError, place: str = "") -> CkptInspectError:
+        """The error with the file's path and the remedy, which errors of the file itself have already."""
+        if not isinstance(error, DamagedFileError | UnsupportedError) or str(error).startswith(f"{self.path}: "):
+            return error
+        remedy = "; copy or restore it" if isinstance(error, DamagedFileError) else ""
+        return type(error)(f"{self.path}: {place}{error}{remedy}")
+
+
+def _refuse_large(variable: Variable, file_size: int) -> None:
+    """DamagedFileError for slices that can't be in a file of that size, before anything is allocated for them."""
+    for extents in variable.slices:
+        size = math.prod(length for _, length in resolve_extents(extents, variable.shape))
+        if size > file_size:
+            raise DamagedFileError(f"tensor {variable.name!r}: claims {size} elements in a file of {file_size} bytes")
+
+
+def _slice_reader(source: _Source, values: Values, dtype: str, size: int) -> _Run:
+    """The reader of the values that lie there, checked to be `size` in number."""
+    if dtype == STRING:
+        return _Strings(source, values, size)
+    spans = values.spans
+    if len(spans) > 2:  # not as the writer packs them
+        pieces = zip(spans[::2], spans[1::2], strict=True)
+        source = _Joined(b"".join(source.read(start, stop - start) for start, stop in pieces))
+        place = Span(0, source.size)
+    else:
+        place = Span(*spans) if spans else Span(0, 0)
+    if ENCODINGS[dtype].kind == VARINT and not values.is_content:
+        return _Varints(source, place, numpy_dtype(dtype), size)
+    return _FixedWidth(source, place, numpy_dtype(dtype), size)
+
+
+class _Source(ByteSource, Protocol):
+    """What values are read from."""
+
+    def read_into(self, buffer: Bytes, offset: int) -> None:
+        """Fill a contiguous 1-D uint8 array with the bytes at `offset`."""
+
+
+class _Joined:
+    """Bytes that were gathered from many places."""
+
+    __slots__ = ("_data", "size")
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self.size = data, len(data)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes at `offset`."""
+        return self._data[offset : offset + size]
+
+    def read_into(self, buffer: Bytes, offset: int) -> None:
+        """Fill the buffer with the bytes at `offset`."""
+        buffer[:] = np.frombuffer(self._data, np.uint8, len(buffer), offset)
+
+
+class _Run(ElementReader):
+    """Values that lie one after another, in a file or joined."""
+
+    __slots__ = ("_source", "_start")
+
+    def __init__(self, source: _Source, start: int, dtype: np.dtype[Any], size: int) -> None:
+        self._source, self._start = source, start
+        self.dtype, self.size = dtype, size
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether it holds its values in memory."""
+        return isinstance(self._source, _Joined)
+
+
+class _FixedWidth(_Run):
+    """Floating-point and complex numbers, or the elements' own bytes."""
+
+    __slots__ = ()
+
+    def __init__(self, source: _Source, place: Span, dtype: np.dtype[Any], size: int) -> None:
+        super().__init__(source, place.start, dtype, size)
+        held, taken = place.stop - place.start, size * dtype.itemsize
+        if held != taken:
+            raise DamagedFileError(f"holds {held} bytes of values, and its {size} elements take {taken}")
+
+    def read_into(self, out: Array, start: int) -> None:
+        width = self.dtype.itemsize
+        self._source.read_into(out.view(np.uint8), self._start + start * width)
+        if sys.byteorder == "big" and width > 1:
+            part = width // 2 if self.dtype.kind == "c" else width  # ml_dtypes' own types don't swap
+            out.view(f"u{part}").byteswap(inplace=True)
+
+
+class _Varints(_Run):
+    """Integers, booleans, and 16-bit floating-point numbers, which lie as the integers of their bits."""
+
+    __slots__ = ("_counts", "_length")
+
+    def __init__(self, source: _Source, place: Span, dtype: np.dtype[Any], size: int) -> None:
+        super().__init__(source, place.start, dtype, size)
+        self._length = place.stop - place.start
+        counts, last = [0], -1
+        for i in range(-(-self._length // _COUNTED_BYTES)):
+            ends = varint_ends(self._bytes(i, i + 1)) + i * _COUNTED_BYTES
+            if len(ends):
+                if np.diff(ends, prepend=last).max() > LONGEST_VARINT:
+                    raise DamagedFileError("one of its values is longer than 64 bits")
+                last = int(ends[-1])
+            counts.append(counts[-1] + len(ends))
+        self._counts = np.array(counts)
+        """How many values end before each stretch of _COUNTED_BYTES, and how many in all."""
+        if last != self._length - 1:
+            raise DamagedFileError("its last value is cut off")
+        if self._counts[-1] != size:
+            raise DamagedFileError(f"holds {self._counts[-1]} values, and has {size} elements")
+
+    def read_into(self, out: Array, start: int) -> None:
+        for at in range(0, len(out), _DECODED_ELEMENTS):
+            some = out[at : at + _DECODED_ELEMENTS]
+            values = decode_varints(self._encoded(start + at, start + at + len(some)))
+            # The low bits are what TensorFlow's casts leave of a value out of range.
+            some[:] = values != 0 if self.dtype == bool else values.astype(f"u{self.dtype.itemsize}").view(self.dtype)
+
+    def _encoded(self, start: int, stop: int) -> Bytes:
+        """The bytes of the elements [start, stop), which are one at least."""
+        first, last = (int(np.searchsorted(self._counts, i, "right")) - 1 for i in (max(start - 1, 0), stop - 1))
+        raw = self._bytes(first, last + 1)
+        ends = varint_ends(raw)
+        before = int(self._counts[first])
+        return raw[ends[start - 1 - before] + 1 if start else 0 : ends[stop - 1 - before] + 1]
+
+    def _bytes(self, first: int, last: int) -> Bytes:
+        """Those of the stretches [first, last)."""
+        begin, end = first * _COUNTED_BYTES, min(last * _COUNTED_BYTES, self._length)
+        return np.frombuffer(self._source.read(self._start + begin, end - begin), np.uint8)
+
+
+class _Strings(_Run):
+    """Strings, each with a place of its own."""
+
+    __slots__ = ("_spans",)
+
+    def __init__(self, source: _Source, values: Values, size: int) -> None:
+        super().__init__(source, 0, np.dtype(object), size)
+        self._spans = values.spans
+        if values.is_content:
+            raise UnsupportedError(
+                "its strings lie in one piece, which TensorFlow's writer of V1 checkpoints never does"
+            )
+        if len(self._spans) != 2 * size:
+            raise DamagedFileError(f"holds {len(self._spans) // 2} strings, and has {size} elements")
+
+    def read_into(self, out: Array, start: int) -> None:
+        for i in range(len(out)):
+            begin, end = self._spans[2 * (start + i) : 2 * (start + i) + 2]
+            out[i] = self._source.read(begin, end - begin)
 
 
 def as_pattern(path: Path) -> Path:
@@ -115,36 +348,3 @@ def recognises(location: Location) -> bool:
 def open_v1(path: Path) -> V1Checkpoint:
     """A V1 file, a V1 pattern or a V1 shard."""
     return V1Checkpoint(path)
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep TensorFlow's kernels from telling the terminal of GPUs and instruction sets: they write past Python."""
-    sys.stderr.flush()
-    try:
-        kept = os.dup(2)
-    except OSError:  # no stderr at all
-        yield
-        return
-    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device, not a path of ours
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-def _import_tensorflow(path: Path) -> Any:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    try:
-        with _silence():
-            import tensorflow
-
-            tensorflow.zeros(())  # starts its devices, which is when it tells of them
-    except ImportError as error:
-        raise UnsupportedError(
-            f"{path}: is a TF1 V1 checkpoint, which is read through TensorFlow, and TensorFlow can't be imported here "
-            f"({error}); install it with `pip install tensorflow`"
-        ) from None
-    return tensorflow

@@ -408,6 +408,23 @@ def test_slice_that_is_not_there(written: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("second, place", [(1, "[1] lies in 2"), (3, "[2] lies in none")])
+def test_slices_that_do_not_cover_the_tensor(tmp_path: Path, second: int, place: str) -> None:
+    """Slices that leave a gap or overlap are one sentence when read."""
+    one = np.arange(2, dtype=np.float32).tobytes()
+    entries = [
+        (b"", header()),
+        *((encode_slice_key("x", (Extent(at, 2),)), entry(1, (2,), 0, 8, masked(one))) for at in (0, second)),
+        (b"x", entry(1, (5,), 0, 0, 0, slices=[field(1, field(1, at) + field(2, 2)) for at in (0, second)])),
+    ]
+    write(tmp_path / "c", entries, one)
+    with open_checkpoint(tmp_path / "c") as checkpoint, pytest.raises(DamagedFileError) as caught:
+        checkpoint.read("x")
+    assert str(caught.value) == (
+        f"{tmp_path / 'c'}.index: tensor 'x': its element {place} of its slices: the checkpoint was not written whole"
+    )
+
+
 def test_strings_with_wrong_lengths(tmp_path: Path) -> None:
     """Lengths that don't add up are noticed before they are followed."""
     raw = varint(1 << 50) + bytes(4) + b"abc"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -48,8 +47,6 @@ def test_all_are_found() -> None:
 @pytest.mark.parametrize("name", FORMAT_OF)
 def test_agrees_with_the_record(name: str) -> None:
     """Names, shapes and every byte are what the writer's own reader gave."""
-    if FORMAT_OF[name] == "tf1-v1" and importlib.util.find_spec("tensorflow") is None:
-        pytest.skip("V1 files are read through TensorFlow")
     with open_checkpoint(FOLDER / name) as checkpoint:
         assert checkpoint.format == FORMAT_OF[name]
         assert not checkpoint.problems

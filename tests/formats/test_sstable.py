@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterable
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from support.bundle_writer import block, masked, table, varint
 
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, UnsupportedError
-from ckpt_inspect.formats.sstable import MAGIC, read_table
+from ckpt_inspect.formats.sstable import MAGIC, ByteSource, Table, read_table
 
 ENTRIES = [(f"layer_{i:03d}/kernel".encode(), bytes([i]) * (i % 7)) for i in range(200)]
 
@@ -22,52 +23,96 @@ def test_round_trip(entries: dict[bytes, bytes], per_block: int) -> None:
     assert list(read_table(table(ordered, per_block))) == ordered
 
 
+class Memory:
+    """Bytes as what a table is read from."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.size = data, len(data)
+
+    def read(self, offset: int, size: int) -> bytes:
+        assert 0 <= offset <= offset + size <= self.size
+        return self.data[offset : offset + size]
+
+
+def found(source: ByteSource, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+    """What a table that is read by ranges holds under these keys."""
+    by_ranges = Table(source)
+    spans = {key: by_ranges.find(key) for key in keys}
+    return {key: source.read(span.start, span.stop - span.start) for key, span in spans.items() if span is not None}
+
+
+@given(st.dictionaries(st.binary(max_size=20), st.binary(max_size=300)), st.integers(1, 40), st.sets(st.binary()))
+def test_round_trip_by_ranges(entries: dict[bytes, bytes], per_block: int, others: set[bytes]) -> None:
+    """Any keys and values are found by ranges, whatever their blocks, and nothing else is."""
+    source = Memory(table(sorted(entries.items()), per_block))
+    assert found(source, entries.keys() | others) == entries
+
+
+def test_large_values_by_ranges() -> None:
+    """Values larger than what is read at a time are found, and what lies behind them."""
+    entries = {b"a": bytes(3 << 20), b"b": b"1", b"c" * 70_000: bytes(1 << 16), b"d": b"2"}
+    assert found(Memory(table(entries.items())), entries) == entries
+
+
+Read = Callable[[bytes], object]
+both = pytest.mark.parametrize(
+    "read", [lambda data: list(read_table(data)), lambda data: found(Memory(data), (b"a", b"b", *dict(ENTRIES)))]
+)
+"""The table's faults are the same, read whole and by ranges."""
+
+
+@both
 @pytest.mark.parametrize("length", [0, 1, 47])
-def test_shorter_than_a_footer(length: int) -> None:
+def test_shorter_than_a_footer(read: Read, length: int) -> None:
     """A file that is too short for a footer is called truncated."""
     with pytest.raises(DamagedFileError) as caught:
-        list(read_table(bytes(length)))
+        read(bytes(length))
     assert str(caught.value) == f"is {length} bytes long, shorter than a table's footer: it is truncated"
 
 
-def test_no_magic_number() -> None:
+@both
+def test_no_magic_number(read: Read) -> None:
     """A file that lost its end is called truncated."""
     with pytest.raises(DamagedFileError) as caught:
-        list(read_table(table(ENTRIES)[:-20]))
+        read(table(ENTRIES)[:-20])
     assert str(caught.value) == "does not end with a table's magic number: it is truncated or not a table"
 
 
-def test_flipped_bit() -> None:
+@both
+def test_flipped_bit(read: Read) -> None:
     """A flipped bit fails its block's checksum, which is named by its offset."""
     damaged = bytearray(table(ENTRIES, per_block=1000))
     contents = block(ENTRIES)
     damaged[100] ^= 4
     computed = masked(bytes(damaged[: len(contents) + 1]))
     with pytest.raises(DamagedFileError) as caught:
-        list(read_table(bytes(damaged)))
+        read(bytes(damaged))
     stored = masked(contents + b"\0")
     assert str(caught.value) == f"table block at 0x0: bad CRC, stored {stored:08x}, computed {computed:08x}"
 
 
-def test_compressed_block() -> None:
+@both
+def test_compressed_block(read: Read) -> None:
     """A compressed block is refused by the name of its method."""
     with pytest.raises(UnsupportedError) as caught:
-        list(read_table(table(ENTRIES, compression=1)))
-    assert str(caught.value).endswith("is compressed with snappy, which TensorFlow's bundle writer never does")
+        read(table(ENTRIES, compression=1))
+    assert str(caught.value).endswith("is compressed with snappy, which TensorFlow's writers of checkpoints never do")
 
 
-def test_block_past_the_end() -> None:
+@both
+def test_block_past_the_end(read: Read) -> None:
     """A handle that leads out of the file is refused before anything is read there."""
     footer = varint(0) + varint(8) + varint(0) + varint(1 << 60)
     with pytest.raises(DamagedFileError) as caught:
-        list(read_table(bytes(100) + footer.ljust(40, b"\0") + MAGIC))
+        read(bytes(100) + footer.ljust(40, b"\0") + MAGIC)
     assert str(caught.value) == f"table block at 0x0: claims {1 << 60} bytes, which is past the end of the table"
 
 
-def test_keys_out_of_order() -> None:
+@both
+def test_keys_out_of_order(read: Read) -> None:
     """Keys that don't grow, which would hide one of two tensors, are refused."""
     with pytest.raises(DamagedFileError) as caught:
-        list(read_table(table([(b"b", b"1"), (b"a", b"2")])))
+        read(table([(b"b", b"1"), (b"a", b"2")]))
     assert str(caught.value) == "table block at 0x0: its keys are out of order"
 
 
@@ -78,3 +123,5 @@ def test_any_damaged_byte(position: int, flip: int) -> None:
     damaged[position] ^= flip
     with contextlib.suppress(CkptInspectError):
         assert list(read_table(bytes(damaged))) == ENTRIES
+    with contextlib.suppress(CkptInspectError):
+        assert found(Memory(bytes(damaged)), dict(ENTRIES)) == dict(ENTRIES)

@@ -115,3 +115,60 @@ def write(prefix: Path, entries: Iterable[tuple[bytes, bytes]], data: bytes) -> 
     """An index of these entries, and one shard of this data."""
     Path(f"{prefix}.index").write_bytes(table(entries))
     Path(f"{prefix}.data-00000-of-00001").write_bytes(data)
+
+
+# ---------------------------------------------------------------------------------------------------- V1 checkpoints
+
+V1_FIELDS = {
+    "float32": 5, "float64": 6, "int32": 7, "int16": 7, "int8": 7, "uint16": 7, "uint8": 7, "int64": 10, "bool": 11,
+    "float16": 13, "bfloat16": 13, "uint32": 16, "uint64": 17, "complex64": 9, "complex128": 12,
+}  # fmt: skip
+
+Cut = tuple[tuple[int, int] | None, ...]
+"""A slice: start and length of each dimension, None for the whole of one."""
+
+
+def slice_message(cut: Cut) -> bytes:
+    return b"".join(
+        field(1, b"") if part is None else field(1, (field(1, part[0]) if part[0] else b"") + field(2, part[1]))
+        for part in cut
+    )
+
+
+def v1_variable(name: str, dtype: int, shape: Iterable[int], cuts: Iterable[Cut]) -> bytes:
+    """A variable of the metadata."""
+    slices = b"".join(field(4, slice_message(cut)) for cut in cuts)
+    return field(1, field(1, name.encode()) + field(2, shape_message(shape)) + field(3, dtype) + slices)
+
+
+def v1_metadata(*variables: bytes, min_consumer: int = 0) -> tuple[bytes, bytes]:
+    """The entry of the empty key."""
+    versions = field(2, field(1, 1) + (field(2, min_consumer) if min_consumer else b""))
+    return b"", field(1, b"".join(variables) + versions)
+
+
+def v1_values(array: np.ndarray[Any, Any]) -> bytes:
+    """A TensorProto of an array's values, packed as the writer packs them."""
+    if array.dtype.kind in "iub" or array.dtype.itemsize == 2:
+        flat = array.reshape(-1)
+        numbers = flat.view(np.uint16) if flat.dtype.name in ("float16", "bfloat16") else flat
+        raw = b"".join(varint(int(n)) for n in numbers)
+    else:
+        raw = array.tobytes()
+    return field(V1_FIELDS[array.dtype.name], raw) if raw else b""
+
+
+def v1_record(name: str, cut: Cut, values: bytes, *, key: bytes | None = None) -> tuple[bytes, bytes]:
+    """The entry of a slice."""
+    from ckpt_inspect.formats.bundle_index import Extent, encode_slice_key
+
+    key = key or encode_slice_key(name, tuple(Extent(0, -1) if part is None else Extent(*part) for part in cut))
+    return key, field(2, field(1, name.encode()) + field(2, slice_message(cut)) + field(3, values))
+
+
+def write_v1(path: Path, tensors: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """One file, of whole tensors of numbers."""
+    whole = {name: (None,) * array.ndim for name, array in tensors.items()}
+    variables = [v1_variable(n, DATA_TYPES[a.dtype.name], a.shape, [whole[n]]) for n, a in tensors.items()]
+    records = [v1_record(n, whole[n], v1_values(a)) for n, a in tensors.items()]
+    path.write_bytes(table([v1_metadata(*variables), *sorted(records)]))

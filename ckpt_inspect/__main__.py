@@ -6,9 +6,15 @@ import gc
 import os
 import sys
 
+_NO_WINDOWS = (
+    "ckpt-inspect: Windows is not supported; run it in WSL, Windows' own Linux, which reads the same files under /mnt"
+)
+
 
 def main() -> None:
     """Run the command line; the two questions asked most often are answered before anything else is imported."""
+    if os.name == "nt":
+        sys.exit(_NO_WINDOWS)
     if sys.argv[1:] == ["--version"]:
         from ckpt_inspect._version import __version__
 

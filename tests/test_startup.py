@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from support.keras_files import Run
+
+from ckpt_inspect.__main__ import main
 
 HEAVY = (
     "numpy",
@@ -63,6 +66,18 @@ def test_the_first_questions_import_nothing(argument: str) -> None:
     codes, modules, _ = run((argument,))
     assert codes == [0]
     assert not modules & {*HEAVY, "typer", "click"}
+
+
+@pytest.mark.parametrize("arguments", [["--version"], [], ["show", "x"]])
+def test_windows_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    """Whatever is asked there: exit status 1, and where it does run."""
+    monkeypatch.setattr(sys, "argv", ["ckpt-inspect", *arguments])
+    with monkeypatch.context() as patch:
+        patch.setattr("os.name", "nt")
+        with pytest.raises(SystemExit) as end:
+            main()
+    assert isinstance(end.value.code, str)  # which Python prints to stderr, and exits with 1
+    assert re.fullmatch(r"ckpt-inspect: Windows is not supported; run it in WSL[^.]+", end.value.code)
 
 
 @pytest.mark.parametrize("command", ["analyze", "show", "diff", "report", "export"])

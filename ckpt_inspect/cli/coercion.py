@@ -1,55 +1,68 @@
-"""What the command line's words need no library for: options that aren't given, and texts that stay texts.
+"""Texts of the command line need no library to stay texts, and options that aren't given need none either.
 
 Typer turns every word into its parameter's type by pydantic, whose import takes longer than all of ours; nearly all
-of our parameters are texts. Other types, numbers, still go that way when they are given.
+our parameters are texts. Other types, numbers, still go that way when they are given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import inspect
+from typing import Annotated, Any, get_args, get_origin
 
 from typer.core import TyperCommand, TyperGroup
 
-_TEXTS = (str, list[str])
+_TEXTS = (str, str | None, list[str], list[str] | None)
 
 
 class Command(TyperCommand):
-    """A command whose texts are taken as they are."""
+    """A command that takes its texts as they are."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As typer's."""
-        _coerce_lightly(self.get_params(ctx))
-        return super().parse_args(ctx, args)
+    def get_params(self, ctx: Any) -> Any:
+        """Return the parameters, as typer does."""
+        return _lightened(super().get_params(ctx), self.callback)
 
 
 class Group(TyperGroup):
     """The same for what stands before the command."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As typer's."""
-        _coerce_lightly(self.get_params(ctx))
-        return super().parse_args(ctx, args)
+    def get_params(self, ctx: Any) -> Any:
+        """Return the parameters, as typer does."""
+        return _lightened(super().get_params(ctx), self.callback)
 
 
-def _coerce_lightly(params: Iterable[Any]) -> None:
-    """Set our coercion before typer builds its own; where a typer has no such place, that is idle."""
-    for param in params:
-        param._runtime_param = _Coercion(param)
+def _lightened(parameters: Any, command: Any) -> Any:
+    for parameter in parameters:
+        if not isinstance(parameter.process_value, _Processing):
+            parameter.process_value = _Processing(parameter, command)
+    return parameters
 
 
-class _Coercion:
-    """Stands in for typer's `RuntimeParam` of one parameter."""
+class _Processing:
+    """Stands before `process_value` of one parameter, click's hook between a word and the value that a command gets."""
 
-    def __init__(self, param: Any) -> None:
-        self._annotation = getattr(getattr(param, "type_descriptor", None), "annotation", None)
+    def __init__(self, parameter: Any, command: Any) -> None:
+        self._parameter = parameter
+        self._command = command
+        self._process = parameter.process_value
 
-    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
-        """The value as the command gets it."""
-        is_list = param.multiple or param.nargs == -1
+    def __call__(self, ctx: Any, value: Any) -> Any:
+        """Return the value as the command gets it; what is missing, or given and not a text, is left to typer."""
+        parameter = self._parameter
+        if parameter.required and parameter.value_is_missing(value):
+            return self._process(ctx, value)
+        is_list = parameter.multiple or parameter.nargs == -1
         if value is None:
-            return () if is_list else None
-        if self._annotation in _TEXTS and not (is_list and isinstance(value, str)):
-            return list(value) if is_list else value
-        param._runtime_param = None
-        return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
+            value = () if is_list else None
+        elif self._is_text() and isinstance(value, str) is not is_list:
+            value = list(value) if is_list else value
+        else:
+            return self._process(ctx, value)
+        return value if parameter.callback is None else parameter.callback(ctx, parameter, value)
+
+    def _is_text(self) -> bool:
+        """Whether the command's own signature says so."""
+        signed = inspect.signature(self._command).parameters.get(self._parameter.name)
+        annotation = None if signed is None else signed.annotation
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        return annotation in _TEXTS

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.runs.netcdf import Dimensions
 from ckpt_inspect.state.optimizer_state import Parameter
 
 GROUP = "elements"
@@ -93,12 +95,21 @@ class ElementsFile:
                 self._temporary.close()
 
 
-def _hdf5_lock() -> Any:
-    """h5py's own lock, which keeps threads apart inside HDF5. Its functions take it themselves, but in 3.14
-    `write_direct_chunk` doesn't, and lets other threads run while it writes."""
+def _hdf5_lock() -> AbstractContextManager[object]:
+    """Return what keeps other threads out of HDF5 while `write_direct_chunk` is called.
+
+    h5py's functions take its lock themselves; before 3.16 this one doesn't, and lets other threads run meanwhile
+    (h5py's whatsnew/3.16, pull request 2764). Only for those versions, which won't change any more, its lock is taken
+    here, under the name that its docs/threads.rst gives.
+    """
+    import h5py
+
+    if h5py.version.version_tuple >= (3, 16):
+        return contextlib.nullcontext()
     from h5py._objects import phil
 
-    return phil
+    lock: AbstractContextManager[object] = phil
+    return lock
 
 
 def _create(group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -127,12 +138,17 @@ def _encoded(values: Array, length: int) -> tuple[int, Any]:
 
 
 def place_elements(
-    target: Any, groups: Mapping[str, str], names: Mapping[str, str], fresh: Any | None, previous: Any | None
+    target: Any,
+    groups: Mapping[str, str],
+    names: Mapping[str, str],
+    fresh: Any | None,
+    previous: Any | None,
+    dimensions: Dimensions,
 ) -> None:
     """Put the arrays of every checkpoint into an open store: from the file that took them, or from the store before.
 
-    `groups`: each optimizer's group; `names`: fingerprint -> checkpoint. Chunks are copied as they are; where `fresh`
-    is that store itself, its arrays are moved.
+    `groups`: each optimizer's group; `names`: fingerprint -> checkpoint; `dimensions` numbers the store's. Chunks
+    are copied as they are; where `fresh` is that store itself, its arrays are moved.
     """
     for optimizer, group_name in groups.items():
         for fingerprint, name in names.items():
@@ -151,14 +167,14 @@ def place_elements(
                 placed.attrs["shape"] = dataset.attrs["shape"]
                 placed.attrs["units"], placed.attrs["long_name"] = "1", "effective learning rate"
                 placed.attrs["description"] = "E of every element in C order; the attribute shape tells the tensor's."
-                placed.dims[0].attach_scale(_scale(group, scales, len(placed)))
+                placed.dims[0].attach_scale(_scale(group, scales, len(placed), dimensions))
 
 
-def _scale(group: Any, scales: dict[int, Any], size: int) -> Any:
+def _scale(group: Any, scales: dict[int, Any], size: int, dimensions: Dimensions) -> Any:
     """The dimension of flat arrays of that size."""
     if size not in scales:
         scales[size] = group.create_dataset(f"element_{size}", (size,), np.dtype(">f4"), chunks=_chunks(size))
-        scales[size].make_scale(f"This is a netCDF dimension but not a netCDF variable. {size:10d}")
+        dimensions.leave_blank(scales[size])
     return scales[size]
 
 

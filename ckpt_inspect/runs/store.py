@@ -40,6 +40,7 @@ from ckpt_inspect.measurement.variables import (
 from ckpt_inspect.runs.analysis import absolute
 from ckpt_inspect.runs.elements import ElementsFile, place_elements
 from ckpt_inspect.runs.frames import axes_of
+from ckpt_inspect.runs.netcdf import Dimensions
 
 CONVENTIONS = "ckpt-inspect-1"
 """Root attribute `Conventions`; the number is the schema's."""
@@ -51,9 +52,6 @@ _LABELS = frozenset({"quantile", "bin", "second_moment_bin"})
 """Variables that label a dimension and follow from the rest."""
 
 _CHUNK_BYTES = 1 << 20
-_NETCDF_DIMENSION = "_Netcdf4Dimid"
-_NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable. {:10d}"
-"""netCDF-4's name for the scale of a dimension that has no labels."""
 
 
 def default_store(folder: str | os.PathLike[str]) -> Path:
@@ -94,9 +92,10 @@ def save(
     with replacing(path, None if taken_over is None else taken_over.path) as temporary:
         try:
             with _new_file(temporary) if taken_over is None else taken_over.released() as file:
-                write(analyses, file)
+                dimensions = write(analyses, file)
                 if elements is not None:
-                    _write_elements(analyses, file, path, file if taken_over is not None else elements.file)
+                    fresh = file if taken_over is not None else elements.file
+                    _write_elements(analyses, file, path, fresh, dimensions)
         except OSError as error:
             raise StoreError(f"{path}: can't be written ({error})") from None
 
@@ -107,12 +106,12 @@ def _new_file(path: Path) -> Any:
     return h5py.File(path, "w", libver=("earliest", "v110"), track_order=True)
 
 
-def _write_elements(analyses: RunColumns, file: Any, path: Path, fresh: Any) -> None:
+def _write_elements(analyses: RunColumns, file: Any, path: Path, fresh: Any, dimensions: Dimensions) -> None:
     groups = group_names(analyses.optimizers)
     columns = analyses.checkpoints
     names = dict(zip(columns["fingerprint"], columns["checkpoint"], strict=True))
     with opened(path) if path.exists() else contextlib.nullcontext() as previous:
-        place_elements(file, groups, names, fresh, previous)
+        place_elements(file, groups, names, fresh, previous, dimensions)
 
 
 @contextlib.contextmanager
@@ -153,14 +152,14 @@ def _mode(path: Path) -> int:
     return 0o666 & ~mask
 
 
-def write(analyses: RunColumns, file: Any) -> None:
-    """Write everything into an open, empty h5py file."""
+def write(analyses: RunColumns, file: Any) -> Dimensions:
+    """Write everything into an open, empty h5py file; return what numbers its dimensions."""
     file.attrs["Conventions"] = CONVENTIONS
     file.attrs["ckpt_inspect_version"] = __version__
     file.attrs["title"] = "Effective learning rates, reconstructed from checkpoints"
     file.attrs["run"] = analyses.run
     file.attrs["options"] = analyses.options
-    dimensions = _Dimensions()
+    dimensions = Dimensions()
     _write_group(file, ROOT_VARIABLES, analyses.checkpoints, dimensions)
     for name, group_name in group_names(analyses.optimizers).items():
         optimizer = analyses.optimizers[name]
@@ -174,6 +173,7 @@ def write(analyses: RunColumns, file: Any) -> None:
     group = file.create_group(FINDINGS, track_order=True)
     group.attrs["thresholds"] = json.dumps(dict(analyses.thresholds), sort_keys=True)
     _write_group(group, FINDING_VARIABLES, _finding_columns(analyses), dimensions)
+    return dimensions
 
 
 def _problem_columns(analyses: RunColumns) -> dict[str, Column]:
@@ -201,21 +201,8 @@ def _finding_columns(analyses: RunColumns) -> dict[str, Column]:
     return columns
 
 
-class _Dimensions:
-    """Numbers dimensions through the whole file, as netCDF-4 does."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def make_scale(self, dataset: Any, name: str) -> None:
-        """Make a dataset the scale of a dimension."""
-        dataset.make_scale(name)
-        dataset.attrs[_NETCDF_DIMENSION] = np.int32(self._count)
-        self._count += 1
-
-
 def _write_group(
-    group: Any, variables: Iterable[Variable], columns: Mapping[str, Column], dimensions: _Dimensions
+    group: Any, variables: Iterable[Variable], columns: Mapping[str, Column], dimensions: Dimensions
 ) -> None:
     """Write a group's variables and the scales of their dimensions."""
     variables = [v for v in variables if v.name in columns]
@@ -230,10 +217,10 @@ def _write_group(
             if dimension == CHECKPOINT:
                 blank |= {"maxshape": (None,), "chunks": (max(length, 1),)}
             scales[dimension] = group.create_dataset(dimension, **blank)
-            dimensions.make_scale(scales[dimension], _NO_VARIABLE.format(length))
+            dimensions.leave_blank(scales[dimension])
         else:
             scales[dimension] = written[dimension]
-            dimensions.make_scale(scales[dimension], dimension)
+            dimensions.label(scales[dimension], dimension)
     for variable in variables:
         if variable.dimensions == (variable.name,):
             continue

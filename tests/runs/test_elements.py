@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ckpt_inspect.runs.elements import ElementsFile
+from ckpt_inspect.runs.elements import ElementsFile, _hdf5_lock
 
 PIECE = 1 << 18
 
@@ -86,3 +87,14 @@ def test_threads_may_write_at_the_same_time(tmp_path: Path) -> None:
     for dataset in file.file["current/Adam"].values():
         np.testing.assert_array_equal(dataset[...].reshape(4, -1), np.broadcast_to(values, (4, PIECE)))
     file.close()
+
+
+def test_the_lock_of_h5py_is_taken_where_it_does_not_take_it_itself() -> None:
+    """Up to 3.15, whose `write_direct_chunk` is called without the lock that keeps threads apart; not later."""
+    locked = _hdf5_lock()
+    if h5py.version.version_tuple >= (3, 16):
+        assert isinstance(locked, contextlib.nullcontext)
+    else:
+        from h5py._objects import phil
+
+        assert locked is phil

@@ -322,6 +322,22 @@ def test_a_store_with_elements_opens_in_xarray(tmp_path: Path) -> None:
         assert tree["Adam/elements/model.ckpt-20"]["dense.kernel"].shape == (36,)
 
 
+def test_every_dimension_has_a_number_of_its_own(tmp_path: Path) -> None:
+    """netCDF-4's specification: if one scale of a file has a number, all have, whole arrays' as well."""
+    save_series(tmp_path / "run", 2)
+    analyze(tmp_path / "run", store=tmp_path / "s.h5", given=GIVEN, elements=True)
+    numbers = []
+
+    def count(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset) and item.is_scale:
+            numbers.append(int(item.attrs["_Netcdf4Dimid"]))
+
+    with h5py.File(tmp_path / "s.h5") as file:
+        file.visititems(count)
+        assert any("element" in name for name in file["Adam/elements/model.ckpt-20"])
+    assert sorted(numbers) == list(range(len(numbers)))
+
+
 def test_elements_need_a_store(tmp_path: Path) -> None:
     """There is nowhere else to keep them."""
     save_series(tmp_path / "run", 1)

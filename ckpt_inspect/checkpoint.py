@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.errors import NotFoundError, UnsupportedError
+from ckpt_inspect.jsonable import JsonObject
 
 Array = NDArray[Any]
 """An array of any element type: what a checkpoint holds is known when it is opened, not before."""
@@ -95,9 +96,9 @@ class Problem:
 class TrainingConfig:
     """The JSON that Keras saves with a model, parsed and not interpreted."""
 
-    optimizer: Mapping[str, Any] | None
+    optimizer: JsonObject | None
     """`{"class_name": .., "config": {..}}`, or None for a model that was not compiled."""
-    model: Mapping[str, Any] | None
+    model: JsonObject | None
     """The model's own `{"class_name": .., "config": {..}}`, where the file has it."""
     where: str
     """The place, for a person: `config.json`, `training_config attribute`, `keras_metadata.pb`."""

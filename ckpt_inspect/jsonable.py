@@ -1,10 +1,16 @@
-"""Values as JSON has them."""
+"""Values as JSON has them, and their type."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+JsonValue: TypeAlias = bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"] | None
+"""Any value that JSON text can hold, parsed."""
+
+JsonObject: TypeAlias = Mapping[str, JsonValue]
+"""A JSON object, parsed and not interpreted: whoever asks for a member checks what it is."""
 
 
 def jsonable(value: Any) -> Any:

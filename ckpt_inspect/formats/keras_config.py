@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from ckpt_inspect.checkpoint import TrainingConfig
 from ckpt_inspect.errors import DamagedFileError
+from ckpt_inspect.jsonable import JsonObject, JsonValue
 
 
-def decode_json(text: str | bytes, where: str) -> Mapping[str, Any]:
+def decode_json(text: str | bytes, where: str) -> JsonObject:
     """A JSON object; DamagedFileError that names `where` for anything else."""
     try:
-        value = json.loads(text)
+        value: JsonValue = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DamagedFileError(f"{where}: is not JSON ({error})") from None
     if not isinstance(value, dict):
@@ -50,7 +49,7 @@ def from_saved_metadata(metadata: str | bytes, where: str) -> TrainingConfig:
     )
 
 
-def _optimizer(config: Any) -> Mapping[str, Any] | None:
+def _optimizer(config: JsonValue) -> JsonObject | None:
     # compile(optimizer="adam") is kept as the bare name: that class with Keras' defaults
     if isinstance(config, str):
         return {"class_name": config, "config": {}}

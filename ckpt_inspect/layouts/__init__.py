@@ -55,10 +55,10 @@ def find_optimizers(checkpoint: Checkpoint) -> tuple[FoundOptimizer, ...]:
     """Every optimizer in the checkpoint; none where it holds weights alone."""
     try:
         found = next((f for _, find in LAYOUTS if (f := find(checkpoint))), [])
-    except RecursionError:
+    except RecursionError as error:
         raise UnsupportedError(
             f"{checkpoint.path}: its groups or its model's configuration are nested too deeply to be read"
-        ) from None
+        ) from error
     return checked(checkpoint, found)
 
 

@@ -39,10 +39,13 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
             layout=LAYOUT,
             family="bert",
             rule=RuleReading(
-                "bert-adamw", True, "slots adam_m and adam_v, as BERT's AdamWeightDecayOptimizer names them", ("lamb",)
+                "bert-adamw",
+                "checkpoint",
+                "slots adam_m and adam_v, as BERT's AdamWeightDecayOptimizer names them",
+                ("lamb",),
             ),
             parameters=parameters,
             counter="global_step" if "global_step" in tensors else None,
-            extra={"counter_is_global_step": True},
+            counted="global-step",
         )
     ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,10 +61,9 @@ def tell_adamax(checkpoint: Checkpoint, rule: RuleReading, moments: Sequence[tup
     if told:
         return RuleReading(
             "adamax",
-            False,
+            "inferred",
             "no first moment is larger than what would be its second: an infinity norm of the gradients, not their "
             "mean square",
-            is_inferred=True,
         )
     if told is False:
         others = tuple(a for a in rule.alternatives if a != "adamax")
@@ -97,7 +95,7 @@ def _sample(checkpoint: Checkpoint, key: str) -> NDArray[np.float64] | None:
     if spec.dtype not in FLOATS:
         return None
     try:
-        found: Any = checkpoint.read_range(key, 0, min(spec.size, SAMPLED_ELEMENTS))
+        found = checkpoint.read_range(key, 0, min(spec.size, SAMPLED_ELEMENTS))
     except CkptInspectError:
         return None
-    return np.asarray(found).astype(np.float64)
+    return found.astype(np.float64)

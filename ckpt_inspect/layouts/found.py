@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.jsonable import JsonObject
+from ckpt_inspect.layouts.graph_def import GraphDef
+from ckpt_inspect.sourced import Source
 
 Family = Literal["tf1", "contrib", "optimizer-v2", "tfa", "keras2", "keras3", "keras1", "bert"]
 """Who implemented the update: decides defaults, dtype arithmetic and what varies inside a rule.
@@ -18,20 +21,71 @@ google-research/bert's AdamWeightDecayOptimizer.
 """
 
 
+Counted = Literal["updates", "global-step", "gradients", "gradients-to-divide", "gradients-either"]
+"""What an optimizer's counter counts.
+
+updates: this optimizer's updates; global-step: the graph's steps, in a layout that has no other counter. Keras 3 with
+gradient accumulation counts every accumulated gradient. gradients: that count is the exponent of the bias correction
+(before 3.5); gradients-to-divide: the exponent is that count divided by the gradients of one update (from 3.5 on);
+gradients-either: one of these two, the file doesn't tell which.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class RuleReading:
     """Which update rule the file speaks of, and how plainly."""
 
     name: str
     """The update rule, or the other optimizer (`rmsprop`, `sgd`, ..) that this is."""
-    is_read: bool
-    """Whether the file says so; False where it is merely the usual reading of such a layout."""
+    source: Source
+    """`config`, `graph` or `checkpoint` (names of tensors and slots) if the file says so; `inferred` if the values of
+    the state do; `default` if it is merely the usual reading of such a layout."""
     where: str
     """The evidence, for a person."""
     alternatives: tuple[str, ...] = ()
     """Other rules that the same file could have come from."""
-    is_inferred: bool = False
-    """Whether the values of the state say so (`is_read` is False then); `where` is the evidence."""
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the file says so, by a name or in words."""
+        return self.source in ("config", "graph", "checkpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class BetaPowerKeys:
+    """Keys of one pair of TF1's `beta1_power` and `beta2_power`, which hold beta**(step + 1)."""
+
+    beta_1: str | None = None
+    beta_2: str | None = None
+    """None for a power that the file doesn't hold."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys that there are."""
+        return tuple(k for k in (self.beta_1, self.beta_2) if k is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class BetaPowers:
+    """The pairs of beta powers that count an optimizer's updates."""
+
+    own: BetaPowerKeys = BetaPowerKeys()
+    """The optimizer's; without keys where the file has none, or doesn't tell which it is."""
+    rivals: tuple[BetaPowerKeys, ...] = ()
+    """All pairs that could be the optimizer's, where that is open or `own` rests on their order alone."""
+    evidence: str = ""
+    """Why `own` is the optimizer's, for a person, where values and not names told."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphRate:
+    """A learning rate that the graph computes anew for every update."""
+
+    graph: GraphDef
+    node: str
+    """Name of the node whose value it is."""
+    counter: str | None
+    """Key of the variable that counts the steps in the expression; None where the checkpoint has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +117,33 @@ class FoundOptimizer:
     parameters: tuple[FoundParameter, ...] = ()
     counter: str | None = None
     """Key of the scalar that counts this optimizer's updates."""
-    beta_powers: tuple[str | None, str | None] = (None, None)
-    """Keys of TF1's beta1_power and beta2_power, both beta**(step + 1)."""
+    counted: Counted = "updates"
+    """What `counter` counts."""
+    beta_powers: BetaPowers = BetaPowers()
+    """TF1's substitute for a counter."""
     scalars: Mapping[str, str] = field(default_factory=dict)
     """Keys of hyperparameter tensors by our name: `learning_rate`, `beta_1`, `decay`, `weight_decay`, .."""
-    config: Mapping[str, Any] | None = None
+    config: JsonObject | None = None
     """This optimizer's own Keras configuration (innermost, unwrapped)."""
     config_where: str = ""
+    """The file and place of `config`, for a person."""
     constants: Mapping[str, float] = field(default_factory=dict)
     """Hyperparameters read from a graph's constants."""
     constants_where: str = ""
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    """Whatever else a rule of this family needs, by its name there."""
+    """The graph's file, for a person."""
+    graph_rate: GraphRate | None = None
+    """The learning rate where the graph computes it, neither a constant nor a variable."""
+    has_scheduled_rate: bool = False
+    """Whether the optimizer has no variable for a constant learning rate, so that its rate is a schedule."""
+    absence: str | None = None
+    """Why the file holds none of the optimizer's variables or moments, for a person; None where it does."""
     problems: tuple[Problem, ...] = ()
 
 
 def adam_of_tf1(slot_name: str) -> RuleReading:
     """TF1's Adam, by the name of its slots, which it shares with two optimizers of tf.contrib."""
     where = f"slots are named {slot_name!r}, as also contrib's NadamOptimizer and LazyAdamOptimizer name theirs"
-    return RuleReading("adam", False, where, ("nadam", "lazyadam"))
+    return RuleReading("adam", "default", where, ("nadam", "lazyadam"))
 
 
 def unique_names(names: Iterable[str]) -> list[str]:

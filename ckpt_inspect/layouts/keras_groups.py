@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
 from ckpt_inspect.layouts.evidence import is_average, tell_adamax
-from ckpt_inspect.layouts.found import Family, FoundOptimizer, FoundParameter, RuleReading, unique_names
+from ckpt_inspect.layouts.found import Counted, Family, FoundOptimizer, FoundParameter, RuleReading, unique_names
 from ckpt_inspect.layouts.layer_groups import MADE_ORDER, model_weights
 from ckpt_inspect.layouts.object_graph import LIST_INDEX
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, OptimizerConfig, rule_of_class, unwrap_config
@@ -86,7 +85,7 @@ def _absent(config: OptimizerConfig, where: str, family: Family) -> FoundOptimiz
         rule=_read_rule(config, "", None),
         config=config.config,
         config_where=where,
-        extra={"state_is_absent": reason},
+        absence=reason,
     )
 
 
@@ -105,7 +104,8 @@ def _read_optimizer(
     problems: list[Problem] = []
     parameters: tuple[FoundParameter, ...] = ()
     scalars: dict[str, str] = {}
-    extra: dict[str, Any] = {}
+    counted: Counted = "updates"
+    absence: str | None = None
     if rule.name in ADAM_FAMILY:
         reading, pairing, by_names = _choose_reading(specs, family, config, rule.name if rule.is_read else None, models)
         if reading is not None:
@@ -119,14 +119,12 @@ def _read_optimizer(
             parameters = _parameters(checkpoint, keys, reading, pairing, rule.name, problems)
             scalars = {"u_product": keys[reading.u_product]} if reading.u_product is not None else {}
             scalars |= {"learning_rate": keys[1]} if reading.has_learning_rate else {}
-            extra = {"accumulates_gradients": "unknown"} if reading.accumulators else {}
+            counted = "gradients-either" if reading.accumulators else "updates"
         elif all(s.shape == () for s in specs):
-            extra["state_is_absent"] = "the optimizer was saved before its first update, without moments"
+            absence = "the optimizer was saved before its first update, without moments"
         else:
-            extra["state_is_absent"] = "its variables fit no known order of moments"
+            absence = "its variables fit no known order of moments"
             problems.append(_unreadable(path, len(keys)))
-    if "learning_rate" not in scalars and config is None:
-        extra["learning_rate_is_scheduled"] = family == "keras3"
     return FoundOptimizer(
         name=path,
         layout=LAYOUT,
@@ -134,10 +132,12 @@ def _read_optimizer(
         rule=rule,
         parameters=parameters,
         counter=keys[0],
+        counted=counted,
         scalars=scalars,
         config=config.config if config else None,
         config_where=where if config else "",
-        extra=extra,
+        has_scheduled_rate=family == "keras3" and config is None and "learning_rate" not in scalars,
+        absence=absence,
         problems=tuple(problems),
     )
 
@@ -145,16 +145,16 @@ def _read_optimizer(
 def _read_rule(config: OptimizerConfig | None, label: str, reading: SlotReading | None) -> RuleReading:
     """From the configuration, else from slots that only one rule has, else from the optimizer's name."""
     if config is not None:
-        return RuleReading(config.rule, True, f"class {config.class_name!r} in the configuration")
+        return RuleReading(config.rule, "config", f"class {config.class_name!r} in the configuration")
     if reading is not None and reading.u_product is not None:
-        return RuleReading("nadam", True, "a scalar among the slots, as only Nadam keeps")
+        return RuleReading("nadam", "checkpoint", "a scalar among the slots, as only Nadam keeps")
     if reading is not None and reading.maxima:
-        return RuleReading("amsgrad", True, "three variables for each weight: a maximum of the second moment")
+        return RuleReading("amsgrad", "checkpoint", "three variables for each weight: a maximum of the second moment")
     named = rule_of_class(label) if label else None
     if named is not None:
-        return RuleReading(named, True, f"the optimizer is named {label!r}, the class's own name")
+        return RuleReading(named, "checkpoint", f"the optimizer is named {label!r}, the class's own name")
     where = "variables in pairs of one shape, as first and second moments are"
-    return RuleReading("adam", False, where, ("adamw", "lamb", "adamax", "nadam"))
+    return RuleReading("adam", "default", where, ("adamw", "lamb", "adamax", "nadam"))
 
 
 def _moments(keys: Sequence[str], reading: SlotReading) -> list[tuple[str, str]]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
+from ckpt_inspect.jsonable import JsonObject
 from ckpt_inspect.layouts.found import Family, FoundOptimizer, FoundParameter, unique_names
 from ckpt_inspect.layouts.keras_variables import SlotName, adapt_slots, parse_keras2_slot, parse_keras3_slot, read_rule
 from ckpt_inspect.layouts.model_config import LayerConfig, frozen_layers, layers_of
@@ -65,7 +65,7 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
             scalars=scalars,
             config=config.config if config else None,
             config_where=training.where if training and config else "",
-            extra=_extra(names, config),
+            absence=None if names else "the file holds the optimizer's configuration, but none of its weights",
             problems=tuple(problems),
         )
     ]
@@ -83,15 +83,6 @@ def _in_order(checkpoint: Checkpoint, weights: Sequence[Weight]) -> Block:
     return Block("", (), tuple(Block(name, tuple(members)) for name, members in layers.items()))
 
 
-def _extra(names: Mapping[str, str], config: OptimizerConfig | None) -> dict[str, Any]:
-    extra: dict[str, Any] = (
-        {} if names else {"state_is_absent": "the file holds the optimizer's configuration, but none of its weights"}
-    )
-    if config is not None:
-        extra["class_name"] = config.class_name
-    return extra
-
-
 def _is_scalar(checkpoint: Checkpoint, key: str) -> bool:
     return checkpoint.tensors[key].shape == ()
 
@@ -104,7 +95,7 @@ def _adamax(parameter: FoundParameter, rule: str) -> FoundParameter:
     return FoundParameter(parameter.name, parameter.shape, parameter.dtype, parameter.value, slots)
 
 
-def _model_weights(checkpoint: Checkpoint, model: Mapping[str, Any] | None) -> list[Weight]:
+def _model_weights(checkpoint: Checkpoint, model: JsonObject | None) -> list[Weight]:
     """The model's weights in recorded order; trained or not by the configuration."""
     layers = {layer.name: layer for layer in layers_of(model) or ()}
     prefixes: dict[str, set[str]] = {}
@@ -134,7 +125,7 @@ def _is_frozen(layer: LayerConfig | None, weight: str, prefixes: set[str]) -> bo
     return bool(frozen) and prefixes <= inside and weight.partition("/")[0] in frozen
 
 
-def _is_partly_frozen_somehow(checkpoint: Checkpoint, model: Mapping[str, Any] | None) -> bool:
+def _is_partly_frozen_somehow(checkpoint: Checkpoint, model: JsonObject | None) -> bool:
     """Whether a model inside has frozen layers that can't be told from its weights' names (TF 1.4 names them apart)."""
     for layer in layers_of(model) or ():
         inside, frozen = frozen_layers(layer)

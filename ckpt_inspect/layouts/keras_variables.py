@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
-from ckpt_inspect.layouts.found import Family, FoundOptimizer, FoundParameter, RuleReading, unique_names
+from ckpt_inspect.layouts.found import Counted, Family, FoundOptimizer, FoundParameter, RuleReading, unique_names
 from ckpt_inspect.layouts.object_graph import Node, ObjectGraph
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, OptimizerConfig, normal_name, rule_of_class
 
@@ -144,12 +144,10 @@ def _read_optimizer(
     counter = graph.child(node, "_iterations") or graph.child(node, "iterations")
     own_names = [s.optimizer for _, s in parsed] or [m.full_name.rpartition("/")[0] for m in members]
     rule = read_rule(own_names[0] if own_names else "", [s for _, s in parsed], "u_product" in scalars, config)
-    extra: dict[str, object] = {}
-    if not {"learning_rate", "current_learning_rate"} & set(scalars):
-        extra["learning_rate_is_scheduled"] = True
+    counted: Counted = "updates"
     if any(s.slot == "gradient_accumulator" for _, s in parsed):
         # `iterations` became `_iterations` in Keras 3.5, from which on the exponent is the count divided by n
-        extra["accumulates_gradients"] = "divided" if "_iterations" in node.children else "raw"
+        counted = "gradients-to-divide" if "_iterations" in node.children else "gradients"
     sharers = [n for n in graph.nodes if counter is not None and counter.index in map(n.children.get, COUNTERS)]
     if counter is not None and len(sharers) > 1:
         problems.append(
@@ -166,10 +164,11 @@ def _read_optimizer(
         rule=rule,
         parameters=tuple(adapt_slots(p, rule.name) for p in parameters),
         counter=counter.key if counter is not None and counter.key in checkpoint.tensors else None,
+        counted=counted,
         scalars=scalars,
         config=config.config if config else None,
         config_where=config_where if config else "",
-        extra=extra,
+        has_scheduled_rate=not {"learning_rate", "current_learning_rate"} & set(scalars),
         problems=tuple(problems),
     )
 
@@ -181,16 +180,16 @@ def read_rule(
     kinds = [s.slot for s in slots]
     has = set(kinds)
     if config is not None:
-        return RuleReading(config.rule, True, f"class {config.class_name!r} in the configuration")
+        return RuleReading(config.rule, "config", f"class {config.class_name!r} in the configuration")
     if has_u_product:
-        return RuleReading("nadam", True, "the running product of Nadam's momentum schedule (_u_product)")
+        return RuleReading("nadam", "checkpoint", "the running product of Nadam's momentum schedule (_u_product)")
     if "infinity_norm" in has:
-        return RuleReading("adamax", True, "slots named for an infinity norm, which only Adamax has")
+        return RuleReading("adamax", "checkpoint", "slots named for an infinity norm, which only Adamax has")
     named = rule_of_class(own_name) if own_name else None
     if "max_second_moment" in has and named in (None, "adam", "adamw"):
-        return RuleReading("amsgrad", True, "slots of a maximum of the second moment")
+        return RuleReading("amsgrad", "checkpoint", "slots of a maximum of the second moment")
     if named is not None:
-        return RuleReading(named, True, f"slots are named {own_name!r}, the class's own name")
+        return RuleReading(named, "checkpoint", f"slots are named {own_name!r}, the class's own name")
     return _read_rule_from_slots(own_name, kinds)
 
 
@@ -200,17 +199,19 @@ def _read_rule_from_slots(own_name: str, kinds: Sequence[str]) -> RuleReading:
     moments = [k for k in kinds if k in ("first_moment", "second_moment")]
     if moments[:2] == ["first_moment", "second_moment"]:
         naming = f"slots named {own_name!r}, which names no class" if own_name else "slots not named for any optimizer"
-        return RuleReading("adam", False, f"a first and a second moment for each variable, {naming}", ("adamw", "lamb"))
+        return RuleReading(
+            "adam", "default", f"a first and a second moment for each variable, {naming}", ("adamw", "lamb")
+        )
     if "average_gradient" in has or "velocity" in has or moments[:1] == ["second_moment"]:
-        return RuleReading("rmsprop", False, "a mean square for each variable, in a block of its own")
+        return RuleReading("rmsprop", "default", "a mean square for each variable, in a block of its own")
     if "accumulated_grad" in has:
-        return RuleReading("adadelta", True, "accumulated gradients and updates")
+        return RuleReading("adadelta", "checkpoint", "accumulated gradients and updates")
     if "accumulator" in has:
-        return RuleReading("adagrad", False, "an accumulator for each variable")
+        return RuleReading("adagrad", "default", "an accumulator for each variable")
     if has & {"first_moment", "momentum"}:
-        return RuleReading("sgd", False, "one moment for each variable")
+        return RuleReading("sgd", "default", "one moment for each variable")
     return RuleReading(
-        normal_name(own_name) if own_name else "unknown", False, f"no slots of a known kind; named {own_name!r}"
+        normal_name(own_name) if own_name else "unknown", "default", f"no slots of a known kind; named {own_name!r}"
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
 
 from ckpt_inspect.checkpoint import Checkpoint
+from ckpt_inspect.jsonable import JsonObject
 from ckpt_inspect.layouts.model_config import LayerConfig, frozen_layers, layers_of, snake_case
 from ckpt_inspect.layouts.object_graph import LIST_INDEX
 from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Weight
@@ -48,21 +49,41 @@ PART_ORDERS = (
 )
 
 
-def model_weights(checkpoint: Checkpoint, model: Mapping[str, Any] | None) -> tuple[Block, ...]:
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group of the file that holds weights, or groups that do."""
+
+    keys: dict[int, str] = field(default_factory=dict)
+    """The group's own weights: number -> key of `vars/<number>`."""
+    groups: dict[str, Group] = field(default_factory=dict)
+    """The groups inside by name, in the file's order."""
+
+    @property
+    def container(self) -> str:
+        """Name of the group inside that holds the layers; empty where there is none."""
+        return next((c for c in CONTAINERS if c in self.groups and self.groups[c].groups), "")
+
+    @property
+    def layers(self) -> Mapping[str, Group]:
+        """The groups of the layers inside; none without a container."""
+        return self.groups[self.container].groups if self.container else {}
+
+
+def model_weights(checkpoint: Checkpoint, model: JsonObject | None) -> tuple[Block, ...]:
     """The model's floating-point weights, named `<layer>/<role>`, by layer; alternatives, the surest first."""
     tree = _tree(checkpoint)
     layers = layers_of(model)
     config = model.get("config") if model is not None else None
     name = str(config.get("name", "model")) if isinstance(config, Mapping) else "model"
     own = _own(checkpoint, tree, name)
-    if layers is not None and any(c in tree for c in CONTAINERS):
+    if layers is not None and tree.container:
         configured = Block("", (), (*_configured(checkpoint, tree, "", layers), *own))
         frozen = frozenset(name for layer in layers for name in _frozen_names(layer))
         return configured, _by_labels(checkpoint, configured, MADE_ORDER), *_in_made_order(checkpoint, tree, frozen)
     unordered = _unordered(checkpoint, tree, "", "", order=None)
     written = checkpoint.written_order()
     trees = [unordered]
-    if written and any(c in tree for c in CONTAINERS) and _agrees_with_counts(tree, "", written):
+    if written and tree.container and _agrees_with_counts(tree, "", written):
         trees.append(_unordered(checkpoint, tree, "", "", order=written))
     models = [Block("", (), (*t.parts, *own), t.is_ordered) for t in trees]
     models += [_by_labels(checkpoint, model, MADE_ORDER) for model in models]
@@ -100,21 +121,21 @@ def _numbers(checkpoint: Checkpoint, block: Block) -> dict[str, int]:
     return found
 
 
-def _in_made_order(checkpoint: Checkpoint, tree: Mapping[str, Any], frozen: frozenset[str]) -> tuple[Block, ...]:
+def _in_made_order(checkpoint: Checkpoint, tree: Group, frozen: frozenset[str]) -> tuple[Block, ...]:
     """The layers by the names that the file labels them with (Keras 3.8+): Keras numbers those of one class as they are
     made, and they are usually trained in that order; nothing is said of classes among each other."""
     labels = checkpoint.labels()
     leaves: list[tuple[int, Block]] = []
 
-    def visit(group: Mapping[Any, Any], path: str) -> bool:
-        if keys := group.get("vars"):
+    def visit(group: Group, path: str) -> bool:
+        if group.keys:
             label = labels.get(f"{path}/vars") if path else labels.get("vars")
             if not label:
                 return False
             base = re.sub(r"_\d+$", "", label)
-            own = {"vars": keys}
+            own = Group(group.keys)
             leaves.append((_number(label), _layer(checkpoint, own, label, base, base, label not in frozen, {})))
-        return all(visit(inner, f"{path}/{name}" if path else name) for name, inner in group.items() if name != "vars")
+        return all(visit(inner, f"{path}/{name}" if path else name) for name, inner in group.groups.items())
 
     if not visit(tree, "") or not leaves:
         return ()
@@ -122,9 +143,9 @@ def _in_made_order(checkpoint: Checkpoint, tree: Mapping[str, Any], frozen: froz
     return (Block(MADE_ORDER, (), tuple(block for _, block in leaves), is_ordered=False),)
 
 
-def _tree(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The groups as nested dictionaries; `vars` holds number -> key."""
-    tree: dict[str, Any] = {}
+def _tree(checkpoint: Checkpoint) -> Group:
+    """Collect the file's groups of weights, without those of optimizers and metrics."""
+    tree = Group()
     for key, spec in checkpoint.tensors.items():
         path, _, tail = key.rpartition("/")
         parts = path.split("/")
@@ -132,23 +153,16 @@ def _tree(checkpoint: Checkpoint) -> dict[str, Any]:
             continue
         if "float" not in spec.dtype:
             continue
-        at: dict[Any, Any] = tree
-        for part in parts:
-            at = at.setdefault(part, {})
-        at[int(tail)] = key
+        at = tree
+        for part in parts[:-1]:
+            at = at.groups.setdefault(part, Group())
+        at.keys[int(tail)] = key
     return tree
 
 
-def _children(tree: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """The container's name and its groups."""
-    return next(((c, tree[c]) for c in CONTAINERS if c in tree), ("", {}))
-
-
-def _configured(
-    checkpoint: Checkpoint, tree: Mapping[str, Any], path: str, layers: Sequence[LayerConfig]
-) -> list[Block]:
+def _configured(checkpoint: Checkpoint, tree: Group, path: str, layers: Sequence[LayerConfig]) -> list[Block]:
     """One block a layer, in the order of the configuration; a model inside gives one for each of its own."""
-    container, groups = _children(tree)
+    container, groups = tree.container, tree.layers
     blocks: list[Block] = []
     seen: dict[str, int] = {}
     for layer in layers:
@@ -158,14 +172,14 @@ def _configured(
         if name is None:
             continue
         group, here = groups[name], f"{path}{container}/{name}"
-        if layer.layers is not None and any(c in group for c in CONTAINERS):
+        if layer.layers is not None and group.container:
             blocks += _configured(checkpoint, group, f"{here}/", layer.layers)
         else:
             blocks.append(_layer(checkpoint, group, layer.name, base, base, layer.is_trainable, layer.config))
     return blocks
 
 
-def _group_of(groups: Mapping[str, Any], base: str, index: int, is_doubled: bool) -> str | None:
+def _group_of(groups: Mapping[str, Group], base: str, index: int, is_doubled: bool) -> str | None:
     """The group of the index-th layer of a class. Keras 2.13 counts each layer with weights twice."""
     if is_doubled:
         members = sorted((g for g in groups if re.fullmatch(rf"{re.escape(base)}(_\d+)?", g)), key=_number)
@@ -179,36 +193,32 @@ def _number(group: str) -> int:
     return int(tail) if LIST_INDEX.match(tail) else 0
 
 
-def _unordered(
-    checkpoint: Checkpoint, tree: Mapping[str, Any], path: str, kind: str, order: Mapping[str, int] | None
-) -> Block:
+def _unordered(checkpoint: Checkpoint, tree: Group, path: str, kind: str, order: Mapping[str, int] | None) -> Block:
     """Without a configuration: layers of one class are counted in the model's order; classes among each other aren't.
 
     `order` tells when each group was written, and with it the order of a container's layers.
     """
-    container, members = _children(tree)
+    container = tree.container
     if path and not container:
         shown = checkpoint.labels().get(f"{path}/vars") or path
         bases = [re.sub(r"_\d+$", "", name.rpartition("/")[2]) for name in (path, shown)]
         base = next((b for b in bases if b in ROLES), bases[0])
         return _layer(checkpoint, tree, shown, base, kind, True, {})
     parts = []
-    for name in members or tree:
-        if name == "vars" and not container:
-            continue
+    for name, inner in (tree.layers if container else tree.groups).items():
         child = "/".join(p for p in (path, container, name) if p)
         counted = re.sub(r"_\d+$", "", name) if container else name
         place = order.get(child, 0) if order is not None else 0
         number = _number(name) if container else 0
-        parts.append((place, number, child, _unordered(checkpoint, (members or tree)[name], child, counted, order)))
+        parts.append((place, number, child, _unordered(checkpoint, inner, child, counted, order)))
     parts.sort(key=lambda p: p[:3])
     return Block(kind, (), tuple(p[3] for p in parts), order is not None and bool(container))
 
 
-def _agrees_with_counts(tree: Mapping[str, Any], path: str, written: Mapping[str, int]) -> bool:
+def _agrees_with_counts(tree: Group, path: str, written: Mapping[str, int]) -> bool:
     """Whether the offsets grow with each class's counter: then space was not reused, and they tell the order of
     writing."""
-    container, members = _children(tree)
+    container, members = tree.container, tree.layers
     for base in {re.sub(r"_\d+$", "", m) for m in members}:
         counted = sorted((m for m in members if re.fullmatch(rf"{re.escape(base)}(_\d+)?", m)), key=_number)
         places = [written[p] for m in counted if (p := f"{path}{container}/{m}") in written]
@@ -217,35 +227,35 @@ def _agrees_with_counts(tree: Mapping[str, Any], path: str, written: Mapping[str
     return all(
         _agrees_with_counts(group, f"{path}{container}/{m}/", written)
         for m, group in members.items()
-        if _children(group)[0]
+        if group.container
     )
 
 
-def _own(checkpoint: Checkpoint, tree: Mapping[str, Any], name: str) -> list[Block]:
+def _own(checkpoint: Checkpoint, tree: Group, name: str) -> list[Block]:
     """Weights that the model holds itself, outside of any layer."""
-    keys = tree.get("vars", {})
+    keys = tree.keys
     weights = tuple(Weight(f"{name}/{i}", keys[i], checkpoint.tensors[keys[i]].shape, True) for i in sorted(keys))
     return [Block("", weights)] if weights else []
 
 
 def _layer(
     checkpoint: Checkpoint,
-    group: Mapping[str, Any],
+    group: Group,
     name: str,
     base: str,
     kind: str,
     is_trainable: bool,
-    config: Mapping[str, Any],
+    config: JsonObject,
 ) -> Block:
     """A layer's own weights, and its parts'; `base` is its class as groups spell it."""
-    keys = group.get("vars", {})
+    keys = group.keys
     roles = _roles(base, len(keys), config)
     weights = []
     for i in sorted(keys):
         role = roles[i] if i < len(roles) else str(i)
         trained = is_trainable and role not in NOT_TRAINED and base not in NEVER_TRAINED_CLASSES
         weights.append(Weight(f"{name}/{role}", keys[i], checkpoint.tensors[keys[i]].shape, trained))
-    names = [g for g in group if g != "vars"]
+    names = list(group.groups)
     known = next((order for order in PART_ORDERS if sum(n in order for n in names) > 1), None)
     parts = []
     for part in sorted(
@@ -255,12 +265,14 @@ def _layer(
         inner = part if part in ROLES else re.sub(r"_\d+$", "", part.strip("_"))
         inner = "dense" if inner.endswith("_dense") else inner
         parts.append(
-            _layer(checkpoint, group[part], f"{name}/{part}", inner, re.sub(r"_\d+$", "", part), is_trainable, {})
+            _layer(
+                checkpoint, group.groups[part], f"{name}/{part}", inner, re.sub(r"_\d+$", "", part), is_trainable, {}
+            )
         )
     return Block(kind, tuple(weights), tuple(parts), known is not None)
 
 
-def _roles(base: str, count: int, config: Mapping[str, Any]) -> tuple[str, ...]:
+def _roles(base: str, count: int, config: JsonObject) -> tuple[str, ...]:
     roles = ROLES.get(base, ())
     if base == "batch_normalization" and count < len(roles):
         kept = [r for r, flag in (("gamma", "scale"), ("beta", "center")) if config.get(flag, True) is not False]

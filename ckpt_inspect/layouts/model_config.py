@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from ckpt_inspect.jsonable import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,23 +19,24 @@ class LayerConfig:
     """False where it, or a model around it, is frozen."""
     layers: tuple[LayerConfig, ...] | None
     """The layers inside, where it is a functional or sequential model itself; else None."""
-    config: Mapping[str, Any]
+    config: JsonObject
 
 
-def layers_of(model: Mapping[str, Any] | None) -> tuple[LayerConfig, ...] | None:
+def layers_of(model: JsonObject | None) -> tuple[LayerConfig, ...] | None:
     """The model's layers in their order; None for a subclassed model, whose configuration doesn't list them."""
     config = model.get("config") if isinstance(model, Mapping) else None
     if isinstance(config, list):  # Sequential of Keras before 2.2.3: the list of layers itself
         return tuple(_layer(entry, True) for entry in config if isinstance(entry, Mapping))
-    if not isinstance(config, Mapping) or not isinstance(config.get("layers"), list):
+    layers = config.get("layers") if isinstance(config, Mapping) else None
+    if not isinstance(config, Mapping) or not isinstance(layers, list):
         return None
     trainable = config.get("trainable", True) is not False
-    return tuple(_layer(entry, trainable) for entry in config["layers"] if isinstance(entry, Mapping))
+    return tuple(_layer(entry, trainable) for entry in layers if isinstance(entry, Mapping))
 
 
-def _layer(entry: Mapping[str, Any], is_trainable: bool) -> LayerConfig:
+def _layer(entry: JsonObject, is_trainable: bool) -> LayerConfig:
     raw = entry.get("config")
-    config: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
+    config: JsonObject = raw if isinstance(raw, Mapping) else {}
     trainable = is_trainable and config.get("trainable", True) is not False
     name = config.get("name") or entry.get("name") or ""
     inner = layers_of(entry) if isinstance(raw, list) or "layers" in config else None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from ckpt_inspect.jsonable import JsonObject
 
 ADAM_FAMILY = ("adam", "amsgrad", "adamw", "nadam", "adamax", "lamb", "radam", "lazyadam", "bert-adamw")
 """Rules whose state is a first and a second moment (Adamax: an infinity norm)."""
@@ -57,7 +58,7 @@ class OptimizerConfig:
 
     class_name: str
     """As written: `Adam`, `Custom>AdamW`, `Addons>LAMB`."""
-    config: Mapping[str, Any]
+    config: JsonObject
     wrappers: tuple[str, ...]
     """Class names of the wrappers around it, outermost first."""
 
@@ -73,14 +74,15 @@ class OptimizerConfig:
         return self.class_name.startswith("Addons>")
 
 
-def unwrap_config(entry: Mapping[str, Any] | None) -> OptimizerConfig | None:
+def unwrap_config(entry: JsonObject | None) -> OptimizerConfig | None:
     """`{"class_name": .., "config": ..}` -> the innermost optimizer; None where there is no usable entry."""
     wrappers: list[str] = []
-    while isinstance(entry, Mapping):
+    while entry is not None:
         name, config = entry.get("class_name"), entry.get("config")
         if not isinstance(name, str) or not isinstance(config, Mapping):
             return None
-        inner = next((config[k] for k in WRAPPED_CONFIG_KEYS if isinstance(config.get(k), Mapping)), None)
+        members = (config.get(key) for key in WRAPPED_CONFIG_KEYS)
+        inner = next((member for member in members if isinstance(member, Mapping)), None)
         if inner is None or "class_name" not in inner:
             return OptimizerConfig(name, config, tuple(wrappers))
         wrappers.append(name)

@@ -12,7 +12,16 @@ from collections.abc import Mapping
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.layouts.evidence import tell_adamax
-from ckpt_inspect.layouts.found import Family, FoundOptimizer, FoundParameter, RuleReading, adam_of_tf1, unique_names
+from ckpt_inspect.layouts.found import (
+    BetaPowerKeys,
+    BetaPowers,
+    Family,
+    FoundOptimizer,
+    FoundParameter,
+    RuleReading,
+    adam_of_tf1,
+    unique_names,
+)
 from ckpt_inspect.layouts.object_graph import Node, ObjectGraph
 from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig, normal_name, rule_of_class
 
@@ -23,6 +32,7 @@ HYPERPARAMETERS = (
     "learning_rate", "beta_1", "beta_2", "decay", "weight_decay", "epsilon", "momentum_cache", "momentum", "rho",
     "sma_threshold", "min_lr", "total_steps", "warmup_proportion", "weight_decay_rate", "initial_accumulator_value",
 )  # fmt: skip
+POWERS = ("beta1_power", "beta2_power")
 PAIR = {"first_moment", "second_moment"}
 AVERAGE_SLOTS = {"slow", "average"}
 WRAPPED_CHILDREN = (
@@ -81,7 +91,7 @@ def _read_optimizer(
     checkpoint: Checkpoint, graph: ObjectGraph, node: Node, config: OptimizerConfig | None, config_where: str
 ) -> FoundOptimizer:
     wrapper = next((n for n in graph.nodes if node in _inner(graph, n)), None)
-    is_tf1 = "beta1_power" in node.children or "beta2_power" in node.children
+    is_tf1 = any(power in node.children for power in POWERS)
     own_config = config if _is_compiled(graph, node, wrapper) else None
     scalars = {n: key for n in HYPERPARAMETERS if (key := _key(checkpoint, graph, node, n))}
     reading = _read_rule(graph, node, scalars, own_config, is_tf1)
@@ -116,11 +126,11 @@ def _read_optimizer(
         rule=reading,
         parameters=_parameters(checkpoint, graph, node, wrapper, reading.name),
         counter=counter,
-        beta_powers=(_key(checkpoint, graph, node, "beta1_power"), _key(checkpoint, graph, node, "beta2_power")),
+        beta_powers=BetaPowers(BetaPowerKeys(*(_key(checkpoint, graph, node, n) for n in POWERS))),
         scalars=scalars,
         config=own_config.config if own_config else None,
         config_where=config_where if own_config else "",
-        extra={} if is_tf1 or "learning_rate" in scalars else {"learning_rate_is_scheduled": True},
+        has_scheduled_rate=not is_tf1 and "learning_rate" not in scalars,
         problems=tuple(problems),
     )
 
@@ -146,22 +156,22 @@ def _read_rule(
 ) -> RuleReading:
     slots = {s.name for s in node.slots}
     if config is not None:
-        return RuleReading(config.rule, True, f"class {config.class_name!r} in the configuration")
+        return RuleReading(config.rule, "config", f"class {config.class_name!r} in the configuration")
     if "sma_threshold" in scalars:
-        return RuleReading("radam", True, "hyperparameter sma_threshold, which only RectifiedAdam has")
+        return RuleReading("radam", "checkpoint", "hyperparameter sma_threshold, which only RectifiedAdam has")
     if "momentum_cache" in scalars or "momentum_cache" in node.children:
-        return RuleReading("nadam", True, "momentum_cache, which only Nadam has")
+        return RuleReading("nadam", "checkpoint", "momentum_cache, which only Nadam has")
     for names, rule in TELLING_SLOTS:
         if names <= slots:
-            return RuleReading(rule, True, f"slots {', '.join(sorted(slots))}")
+            return RuleReading(rule, "checkpoint", f"slots {', '.join(sorted(slots))}")
     prefix = _slot_prefix(graph, node)
     named = rule_of_class(prefix) if prefix else None
     if "vhat" in slots and named in (None, "adam"):
-        return RuleReading("amsgrad", True, "slot vhat, the maximum of the second moment")
+        return RuleReading("amsgrad", "checkpoint", "slot vhat, the maximum of the second moment")
     if named == "adam" and is_tf1:
         return adam_of_tf1(prefix)
     if named is not None:
-        return RuleReading(named, True, f"slots are named {prefix!r}, the class's own name")
+        return RuleReading(named, "checkpoint", f"slots are named {prefix!r}, the class's own name")
     if {"m", "v"} <= slots or {"beta_1", "beta_2"} <= set(node.children):
         rule = "adamw" if {"weight_decay", "weight_decay_rate"} & set(scalars) else "adam"
         where = (
@@ -170,12 +180,12 @@ def _read_rule(
             else "hyperparameters beta_1, beta_2"
         )
         return RuleReading(
-            rule, False, where, tuple(r for r in ("adam", "adamax", "lazyadam", "adamw", "lamb") if r != rule)
+            rule, "default", where, tuple(r for r in ("adam", "adamax", "lazyadam", "adamw", "lamb") if r != rule)
         )
     if not slots and "momentum" in scalars:
-        return RuleReading("sgd", True, "hyperparameters momentum and learning_rate")
+        return RuleReading("sgd", "checkpoint", "hyperparameters momentum and learning_rate")
     return RuleReading(
-        normal_name(prefix) if prefix else "unknown", False, f"slots {', '.join(sorted(slots)) or 'none'}"
+        normal_name(prefix) if prefix else "unknown", "default", f"slots {', '.join(sorted(slots)) or 'none'}"
     )
 
 

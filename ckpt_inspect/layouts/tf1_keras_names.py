@@ -70,11 +70,11 @@ def _find_named(checkpoint: Checkpoint) -> list[FoundOptimizer]:
             for v, keys in slots.items()
             for key in [next(iter(keys.values()))]
         )
-        extra = {} if "learning_rate" in scalars else {"learning_rate_is_scheduled": True}
         found.append(
             FoundOptimizer(
                 prefix.rstrip("/"), LAYOUT, "optimizer-v2", rule,
-                parameters=parameters, counter=counter, scalars=scalars, extra=extra,
+                parameters=parameters, counter=counter, scalars=scalars,
+                has_scheduled_rate="learning_rate" not in scalars,
             )
         )  # fmt: skip
     return found
@@ -83,11 +83,11 @@ def _find_named(checkpoint: Checkpoint) -> list[FoundOptimizer]:
 def _read_rule(prefix: str, has_maximum: bool) -> RuleReading:
     name = prefix.rstrip("/").rpartition("/")[2]
     if has_maximum:
-        return RuleReading("amsgrad", True, "slots vhat, the maximum of the second moment")
+        return RuleReading("amsgrad", "checkpoint", "slots vhat, the maximum of the second moment")
     rule = rule_of_class(name)
     if rule is not None:
-        return RuleReading(rule, True, f"its variables lie under {name!r}, the class's own name")
-    return RuleReading("adam", False, f"a first and a second moment for each variable, under the name {name!r}")
+        return RuleReading(rule, "checkpoint", f"its variables lie under {name!r}, the class's own name")
+    return RuleReading("adam", "default", f"a first and a second moment for each variable, under the name {name!r}")
 
 
 def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:
@@ -110,7 +110,7 @@ def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:
                 name=name,
                 layout=LAYOUT,
                 family="keras1",
-                rule=RuleReading(rule, True, f"its variables lie under {name!r}, the class's own name"),
+                rule=RuleReading(rule, "checkpoint", f"its variables lie under {name!r}, the class's own name"),
                 parameters=parameters,
                 counter=counter,
                 scalars=scalars,

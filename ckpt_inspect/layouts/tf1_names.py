@@ -16,7 +16,16 @@ from dataclasses import dataclass, field
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.layouts.beta_powers import read_beta_powers
-from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading, adam_of_tf1, unique_names
+from ckpt_inspect.layouts.found import (
+    BetaPowerKeys,
+    BetaPowers,
+    FoundOptimizer,
+    FoundParameter,
+    GraphRate,
+    RuleReading,
+    adam_of_tf1,
+    unique_names,
+)
 from ckpt_inspect.layouts.graph_def import GraphDef, decode_graph_def
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, normal_name, rule_of_class
 from ckpt_inspect.layouts.validation import FLOATS
@@ -49,8 +58,7 @@ class _Powers:
 
     scope: str
     number: int
-    beta_1: str | None = None
-    beta_2: str | None = None
+    keys: BetaPowerKeys
 
 
 @dataclass(slots=True)
@@ -138,7 +146,7 @@ def _find_powers(tensors: Mapping[str, TensorSpec]) -> list[_Powers]:
     for key, spec in tensors.items():
         if (match := POWER.match(key)) is not None and spec.shape == () and spec.dtype in FLOATS:
             found.setdefault((match["scope"] or "", int(match["number"] or 0)), {})[f"beta_{match['which']}"] = key
-    return [_Powers(scope, number, **keys) for (scope, number), keys in sorted(found.items())]
+    return [_Powers(scope, number, BetaPowerKeys(**keys)) for (scope, number), keys in sorted(found.items())]
 
 
 def _group_by_name(slots: Sequence[_Slots]) -> list[_Group]:
@@ -192,7 +200,7 @@ def _assign_powers(
                 continue
             group.graph_rule, group.scalar_nodes = application.rule, dict(application.scalars)
             names = {application.tensors.get("beta1_power"), application.tensors.get("beta2_power")} - {None}
-            group.powers = next((p for p in powers if names & {p.beta_1, p.beta_2}), None)
+            group.powers = next((p for p in powers if names & set(p.keys.keys)), None)
             left = [p for p in left if p is not group.powers]
     open_groups = [g for g in of_adam if g.powers is None]
     named = [g for g in open_groups if rule_of_class(g.members[0].base) is not None]
@@ -267,8 +275,8 @@ def _give_out_by_moments(checkpoint: Checkpoint, groups: Sequence[_Group], power
     still = [p for p in powers if p is not moved[0]]
     live[0].powers, live[0].rivals = moved[0], ()
     live[0].evidence = (
-        f"its moments aren't zero, and of {len(powers)} pairs of beta powers in the file {moved[0].beta_2} alone has "
-        "been multiplied since it was made"
+        f"its moments aren't zero, and of {len(powers)} pairs of beta powers in the file {moved[0].keys.beta_2} alone "
+        "has been multiplied since it was made"
     )
     for group in groups:
         if group is not live[0]:
@@ -280,7 +288,7 @@ def _give_out_by_moments(checkpoint: Checkpoint, groups: Sequence[_Group], power
 
 def _has_moved(checkpoint: Checkpoint, powers: _Powers) -> bool:
     """Whether the powers are others than those before the first update, or can't be read as powers."""
-    values = [None if k is None else float(checkpoint.read(k)) for k in (powers.beta_1, powers.beta_2)]
+    values = [None if k is None else float(checkpoint.read(k)) for k in (powers.keys.beta_1, powers.keys.beta_2)]
     return read_beta_powers(values[0], values[1]).step != 0
 
 
@@ -311,14 +319,10 @@ def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, gra
         if graph is not None and (value := graph.constant(node)) is not None
     }
     scalars, learning_rate_node = _fed_by_variables(checkpoint, group, graph)
-    extra: dict[str, object] = {}
+    rate = None
     if graph is not None and "learning_rate" in group.scalar_nodes and "learning_rate" not in constants | scalars:
         counter = "global_step" if "global_step" in checkpoint.tensors else None
-        extra["learning_rate_graph"] = (graph, learning_rate_node, counter)
-    if group.rivals:
-        extra["rival_beta_powers"] = tuple((p.beta_1, p.beta_2) for p in group.rivals)
-    if group.evidence:
-        extra["beta_powers_evidence"] = group.evidence
+        rate = GraphRate(graph, learning_rate_node, counter)
     averages = {s.removesuffix(f"/{AVERAGE}"): s for s in checkpoint.tensors if s.endswith(f"/{AVERAGE}")}
     roles = _roles(rule)
     # a bundle lists its tensors by key, `layer_10` before `layer_2`
@@ -331,18 +335,21 @@ def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, gra
         if member.variable in averages:
             slots["average"] = averages[member.variable]
         parameters.append(FoundParameter(name, spec.shape, spec.dtype, member.variable, slots))
-    has_powers = group.powers is not None
     return FoundOptimizer(
         name=group.name,
         layout=LAYOUT,
         family="contrib" if rule in CONTRIB_RULES else "tf1",
         rule=reading,
         parameters=tuple(parameters),
-        beta_powers=(group.powers.beta_1, group.powers.beta_2) if has_powers and group.powers else (None, None),
+        beta_powers=BetaPowers(
+            group.powers.keys if group.powers is not None else BetaPowerKeys(),
+            tuple(p.keys for p in group.rivals),
+            group.evidence,
+        ),
         scalars=scalars,
         constants=constants,
         constants_where=graph_where,
-        extra=extra,
+        graph_rate=rate,
         problems=tuple(group.problems),
     )
 
@@ -351,16 +358,16 @@ def _read_rule(group: _Group, base: str, graph_where: str) -> RuleReading:
     named = rule_of_class(base)
     in_graph = group.graph_rule if group.graph_rule in ADAM_FAMILY else None
     if in_graph is not None and (named in (None, "adam") or in_graph != "adam"):
-        return RuleReading(in_graph, True, f"its update operations in {graph_where}")
+        return RuleReading(in_graph, "graph", f"its update operations in {graph_where}")
     if named == "adam":
         return adam_of_tf1(base)
     if named is not None:
-        return RuleReading(named, True, f"slots are named {base!r}, the class's own name")
+        return RuleReading(named, "checkpoint", f"slots are named {base!r}, the class's own name")
     if group.powers is not None or group.problems:
         where = f"two slots {base!r} for each variable, and beta powers"
-        return RuleReading("adam", False, where, ("adamw", "adamax", "nadam", "lazyadam"))
+        return RuleReading("adam", "default", where, ("adamw", "adamax", "nadam", "lazyadam"))
     where = f"two slots {base!r} for each variable, no beta powers: no Adam of TensorFlow 1"
-    return RuleReading(normal_name(base), False, where)
+    return RuleReading(normal_name(base), "default", where)
 
 
 def _fed_by_variables(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None) -> tuple[dict[str, str], str]:

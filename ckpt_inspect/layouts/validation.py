@@ -1,4 +1,5 @@
-"""What layouts found, held against the file's own metadata: what can't be what its name says is left out, and said."""
+"""What layouts found, checked against the file's own metadata: what can't be what its name says is skipped, with a
+problem."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
-from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, unique_names
+from ckpt_inspect.layouts.found import BetaPowerKeys, FoundOptimizer, FoundParameter, unique_names
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 NUMBERS = (*FLOATS, "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -41,11 +42,12 @@ def _check(checkpoint: Checkpoint, found: FoundOptimizer, name: str) -> FoundOpt
         )
         return None
 
+    powers = found.beta_powers
     return replace(
         found,
         name=name,
         counter=scalar(found.counter),
-        beta_powers=(scalar(found.beta_powers[0]), scalar(found.beta_powers[1])),
+        beta_powers=replace(powers, own=BetaPowerKeys(scalar(powers.own.beta_1), scalar(powers.own.beta_2))),
         scalars={ours: key for ours, key in found.scalars.items() if scalar(key) is not None},
         parameters=tuple(
             p for p in (_check_parameter(checkpoint, name, p, problems) for p in found.parameters) if p.slots

@@ -203,15 +203,15 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Mapping[str, An
         parameters=parameters,
         update_rule=rule,
         settings=settings,
-        keys=tuple(k for k in (found.counter, *found.beta_powers, *found.scalars.values()) if k is not None),
+        keys=tuple(k for k in (found.counter, *found.beta_powers.own.keys, *found.scalars.values()) if k is not None),
         absence=_absence(found, resolved.step, resolved.rule.value),
         problems=(*found.problems, *resolved.problems),
     )
 
 
 def _absence(found: FoundOptimizer, step: Sourced, rule: str) -> str | None:
-    if "state_is_absent" in found.extra and not found.parameters:
-        return str(found.extra["state_is_absent"])
+    if found.absence is not None and not found.parameters:
+        return found.absence
     if rule not in ADAM_FAMILY:
         return f"the optimizer is {rule}, which keeps no pair of moments as Adam does"
     if not found.parameters:

@@ -15,10 +15,11 @@ import numpy as np
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.errors import NotDetermined, RequestError
+from ckpt_inspect.jsonable import JsonObject, JsonValue
 from ckpt_inspect.layouts.beta_powers import PowersReading, read_beta_powers
-from ckpt_inspect.layouts.found import FoundOptimizer
+from ckpt_inspect.layouts.found import BetaPowerKeys, FoundOptimizer, GraphRate
 from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY
-from ckpt_inspect.sourced import Sourced
+from ckpt_inspect.sourced import Source, Sourced
 from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
 from ckpt_inspect.state.schedules import evaluate_schedule, inverse_time_decay
 from ckpt_inspect.update_rules import RULES, UpdateRule, find_rule
@@ -92,7 +93,7 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Mapping[str, A
     scalars = _Scalars(checkpoint)
     betas = {n: _resolve_plain(n, found, given, scalars) for n in ("beta_1", "beta_2")}
     powers = _read_powers(found, betas, scalars)
-    rivals = found.extra.get("rival_beta_powers", ())
+    rivals = found.beta_powers.rivals
     others = _common([_read_pair(keys, betas, scalars) for keys in rivals]) if rivals else powers
     raw, step, problems = _resolve_step(checkpoint, found, given, powers, others, scalars)
     defaults = _defaults(found, rule.value)
@@ -156,14 +157,10 @@ class _Scalars:
 def _resolve_rule(found: FoundOptimizer, given: Mapping[str, Any]) -> Sourced:
     if "rule" in given:
         return Sourced(str(given["rule"]), "given", "given by the caller")
-    if found.rule.is_inferred:
-        return Sourced(found.rule.name, "inferred", found.rule.where)
-    if not found.rule.is_read:
-        others = f"; could be {', '.join(found.rule.alternatives)} just as well" if found.rule.alternatives else ""
-        return Sourced(found.rule.name, "default", f"{found.rule.where}{others}")
-    is_config = found.config is not None and "configuration" in found.rule.where
-    is_graph = bool(found.constants_where) and found.constants_where in found.rule.where
-    return Sourced(found.rule.name, "config" if is_config else "graph" if is_graph else "checkpoint", found.rule.where)
+    reading = found.rule
+    is_open = reading.source == "default" and reading.alternatives
+    others = f"; could be {', '.join(reading.alternatives)} just as well" if is_open else ""
+    return Sourced(reading.name, reading.source, f"{reading.where}{others}")
 
 
 def _defaults(found: FoundOptimizer, rule: str) -> Mapping[str, float]:
@@ -183,7 +180,7 @@ def _given(name: str, given: Mapping[str, Any]) -> Sourced | None:
     return Sourced(given[name], "given", "given by the caller") if name in given else None
 
 
-def _number(value: Any) -> float | None:
+def _number(value: JsonValue) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
@@ -205,13 +202,11 @@ def _resolve_plain(name: str, found: FoundOptimizer, given: Mapping[str, Any], s
 
 
 def _read_powers(found: FoundOptimizer, betas: Mapping[str, Sourced | None], scalars: _Scalars) -> PowersReading | None:
-    rivals = found.extra.get("rival_beta_powers", ())
-    if found.beta_powers == (None, None):
-        return _common([_read_pair(keys, betas, scalars) for keys in rivals]) if rivals else None
-    reading = _read_pair(found.beta_powers, betas, scalars)
-    if "beta_powers_evidence" in found.extra:
-        reading = replace(reading, evidence=f"{reading.evidence}; {found.extra['beta_powers_evidence']}")
-    return reading
+    powers = found.beta_powers
+    if not powers.own.keys:
+        return _common([_read_pair(keys, betas, scalars) for keys in powers.rivals]) if powers.rivals else None
+    reading = _read_pair(powers.own, betas, scalars)
+    return replace(reading, evidence=f"{reading.evidence}; {powers.evidence}") if powers.evidence else reading
 
 
 def _common(readings: Sequence[PowersReading]) -> PowersReading:
@@ -232,10 +227,8 @@ def _common(readings: Sequence[PowersReading]) -> PowersReading:
     return PowersReading(step, agreed("beta_1"), agreed("beta_2"), at_least, is_converged, evidence)
 
 
-def _read_pair(
-    keys: tuple[str | None, str | None], betas: Mapping[str, Sourced | None], scalars: _Scalars
-) -> PowersReading:
-    power_1, power_2 = (scalars.read(k) if k is not None else None for k in keys)
+def _read_pair(keys: BetaPowerKeys, betas: Mapping[str, Sourced | None], scalars: _Scalars) -> PowersReading:
+    power_1, power_2 = (scalars.read(k) if k is not None else None for k in (keys.beta_1, keys.beta_2))
     known = [b.value if b is not None and b.source != "given" else None for b in (betas["beta_1"], betas["beta_2"])]
     reading = read_beta_powers(power_1, power_2, known[0], known[1])
     if reading.step is None and not reading.is_converged:
@@ -311,7 +304,7 @@ def _unordered_counter(raw: int) -> Problem:
 def _counted(checkpoint: Checkpoint, found: FoundOptimizer, raw: int) -> Sourced:
     """The exponent behind a raw count: the count itself, but for gradient accumulation."""
     where = str(found.counter)
-    if found.extra.get("counter_is_global_step"):
+    if found.counted == "global-step":
         return Sourced(raw, "checkpoint", f"{where}, the only counter that this layout has")
     accumulated = (found.config or {}).get("gradient_accumulation_steps")
     if isinstance(accumulated, int) and accumulated > 1:
@@ -323,8 +316,7 @@ def _counted(checkpoint: Checkpoint, found: FoundOptimizer, raw: int) -> Sourced
                 f"{where} = {raw}, divided by gradient_accumulation_steps = {accumulated} ({found.config_where})",
             )
         return Sourced(raw, "checkpoint", f"{where}; Keras before 3.5 counts each accumulated gradient")
-    accumulates = found.extra.get("accumulates_gradients")
-    if accumulates in ("divided", "unknown") and found.config is None:
+    if found.counted in ("gradients-to-divide", "gradients-either") and found.config is None:
         return Sourced(
             None,
             "unknown",
@@ -356,8 +348,8 @@ def _resolve_learning_rate(
         return _decayed(scalars.read(key), decay, "checkpoint", key, found, rule, completed)
     if "learning_rate" in found.constants:
         return Sourced(found.constants["learning_rate"], "graph", f"a constant in {found.constants_where}")
-    if "learning_rate_graph" in found.extra:
-        return _from_graph(found, step, scalars)
+    if found.graph_rate is not None:
+        return _from_graph(found.graph_rate, found.constants_where, scalars)
     saved = config.get("learning_rate", config.get("lr"))
     if isinstance(saved, Mapping):
         return _scheduled(saved, found, completed)
@@ -372,7 +364,7 @@ def _resolve_learning_rate(
             rule,
             completed,
         )
-    if found.extra.get("learning_rate_is_scheduled"):
+    if found.has_scheduled_rate:
         return Sourced(
             None,
             "unknown",
@@ -383,7 +375,7 @@ def _resolve_learning_rate(
 
 
 def _decayed(
-    value: float, decay: float, source: Any, where: str, found: FoundOptimizer, rule: str, completed: int | None
+    value: float, decay: float, source: Source, where: str, found: FoundOptimizer, rule: str, completed: int | None
 ) -> Sourced:
     """The learning rate under OptimizerV2's `decay` (whose Nadam means its momentum schedule by that name)."""
     if not decay or found.family not in DECAYING_FAMILIES or rule == "nadam":
@@ -397,7 +389,7 @@ def _decayed(
     )
 
 
-def _scheduled(schedule: Mapping[str, Any], found: FoundOptimizer, completed: int | None) -> Sourced:
+def _scheduled(schedule: JsonObject, found: FoundOptimizer, completed: int | None) -> Sourced:
     name = schedule.get("class_name", "a schedule")
     if completed is None:
         return Sourced(None, "unknown", f"{found.config_where}: {name} depends on the step, which is not known")
@@ -408,21 +400,19 @@ def _scheduled(schedule: Mapping[str, Any], found: FoundOptimizer, completed: in
     return Sourced(value, "config", f"{found.config_where}: {name} at step - 1 = {completed}")
 
 
-def _from_graph(found: FoundOptimizer, step: Sourced, scalars: _Scalars) -> Sourced:
+def _from_graph(rate: GraphRate, where: str, scalars: _Scalars) -> Sourced:
     """A learning rate that the graph computes, at the global step before the last update's increment."""
-    graph, node, counter = found.extra["learning_rate_graph"]
-    variables = {counter: scalars.read(counter)} if counter else {}
+    variables = {rate.counter: scalars.read(rate.counter)} if rate.counter is not None else {}
     before = {k: max(v - 1, 0) for k, v in variables.items()}
-    value = graph.evaluate(node, before)
+    value = rate.graph.evaluate(rate.node, before)
     if value is None:
         return Sourced(
             None,
             "unknown",
-            f"{found.constants_where}: the learning rate is fed at run time, or computed from what isn't saved; "
-            "give --learning-rate",
+            f"{where}: the learning rate is fed at run time, or computed from what isn't saved; give --learning-rate",
         )
     at = "".join(f" at {k} = {int(v)}, before the last update" for k, v in before.items())
-    return Sourced(value, "graph", f"{found.constants_where}: the expression {node!r}{at}")
+    return Sourced(value, "graph", f"{where}: the expression {rate.node!r}{at}")
 
 
 def _resolve_weight_decay(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ckpt_inspect.errors import NotDetermined
+from ckpt_inspect.jsonable import JsonObject, JsonValue
 
 Float32 = Any
 """A numpy float32 scalar (numpy's stubs give its arithmetic no type under every version)."""
@@ -26,7 +27,7 @@ _ONE = np.float32(1)
 _HALF = np.float32(0.5)
 
 
-def evaluate_schedule(schedule: Mapping[str, Any], completed: int) -> float:
+def evaluate_schedule(schedule: JsonObject, completed: int) -> float:
     """The learning rate of the update that follows `completed` updates: for update t, `completed` is t - 1.
 
     `schedule` is what Keras' `serialize` makes, `{"class_name": .., "config": {..}}`, with or without `module` and
@@ -69,7 +70,7 @@ def inverse_time_decay(learning_rate: float, decay: float, completed: int) -> fl
 class _Configuration:
     """A schedule's JSON, of which every number is checked as it is asked for."""
 
-    def __init__(self, name: str, values: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, values: JsonObject) -> None:
         self.name = name
         self.values = values
 
@@ -103,7 +104,7 @@ class _Configuration:
     def flag(self, key: str) -> bool:
         return bool(self.values.get(key, False))
 
-    def _float32(self, key: str, value: Any) -> Float32:
+    def _float32(self, key: str, value: JsonValue) -> Float32:
         if isinstance(value, Mapping) and value.get("class_name") in ("__tensor__", "__numpy__"):
             inner = value.get("config")
             value = inner.get("value") if isinstance(inner, Mapping) else None

@@ -11,12 +11,13 @@ from support.memory_checkpoints import MemoryCheckpoint
 
 from ckpt_inspect.errors import NotFoundError, RequestError
 from ckpt_inspect.layouts.beta_powers import running_power
-from ckpt_inspect.layouts.found import FoundOptimizer, RuleReading
+from ckpt_inspect.layouts.found import BetaPowerKeys, BetaPowers, Counted, FoundOptimizer, RuleReading
 from ckpt_inspect.state.optimizer_state import optimizer_states
 from ckpt_inspect.state.resolution import Resolved, check_given, resolve
 from ckpt_inspect.state.schedules import evaluate_schedule
 
-ADAM = RuleReading("adam", True, "class 'Adam' in the configuration")
+ADAM = RuleReading("adam", "config", "class 'Adam' in the configuration")
+OWN_POWERS = BetaPowers(BetaPowerKeys("beta1_power", "beta2_power"))
 DECAY = {
     "class_name": "ExponentialDecay",
     "config": {"initial_learning_rate": 0.1, "decay_steps": 5, "decay_rate": 0.5, "staircase": False},
@@ -75,7 +76,7 @@ class TestPrecedence:
 
     def test_a_beta_read_out_of_the_powers_is_inferred(self) -> None:
         """TF1's betas come from the powers, with the evidence, where nothing else has them."""
-        got = _resolve(_powers(41, 0.5, 0.99), family="tf1", beta_powers=("beta1_power", "beta2_power"))
+        got = _resolve(_powers(41, 0.5, 0.99), family="tf1", beta_powers=OWN_POWERS)
         assert {n: (got.hyperparameters[n].value, got.hyperparameters[n].source) for n in ("beta_1", "beta_2")} == {
             "beta_1": (0.5, "inferred"),
             "beta_2": (0.99, "inferred"),
@@ -133,26 +134,26 @@ class TestStep:
         got = _resolve({"it": np.int64(12)}, producer={"keras_version": "3.8.0"}, counter="it", config=config)
         assert got.hyperparameters["learning_rate"].value == evaluate_schedule(DECAY, 11)
 
-    @pytest.mark.parametrize("kind", ["divided", "unknown"])
-    def test_accumulators_without_a_configuration_leave_the_step_open(self, kind: str) -> None:
+    @pytest.mark.parametrize("counted", ["gradients-to-divide", "gradients-either"])
+    def test_accumulators_without_a_configuration_leave_the_step_open(self, counted: Counted) -> None:
         """The slots tell that gradients are accumulated, not how many."""
-        got = _resolve({"it": np.int64(12)}, counter="it", extra={"accumulates_gradients": kind})
+        got = _resolve({"it": np.int64(12)}, counter="it", counted=counted)
         assert got.step.value is None
         assert "it = 12 counts every accumulated gradient" in got.step.where
 
     def test_accumulators_of_old_keras_count_raw(self) -> None:
         """Before 3.5 the raw count is the exponent, whatever the number."""
-        assert _resolve({"it": np.int64(12)}, counter="it", extra={"accumulates_gradients": "raw"}).step.value == 12
+        assert _resolve({"it": np.int64(12)}, counter="it", counted="gradients").step.value == 12
 
     def test_global_step_is_labelled(self) -> None:
         """Where a layout has nothing but global_step, it is read and called that."""
-        got = _resolve({"global_step": np.int64(9)}, counter="global_step", extra={"counter_is_global_step": True})
+        got = _resolve({"global_step": np.int64(9)}, counter="global_step", counted="global-step")
         assert "the only counter that this layout has" in got.step.where
 
     def test_underflowed_powers(self) -> None:
         """Both powers 0: no step, but converged, said once as information; given betas give a bound."""
         arrays = {"beta1_power": np.float32(0), "beta2_power": np.float32(0)}
-        got = _resolve(arrays, family="tf1", beta_powers=("beta1_power", "beta2_power"))
+        got = _resolve(arrays, family="tf1", beta_powers=OWN_POWERS)
         assert got.step.value is None
         assert got.is_converged
         assert [(p.code, p.severity) for p in got.problems] == [("step-underflowed", "info")]
@@ -165,7 +166,7 @@ class TestStep:
     def test_a_given_beta_reads_powers_of_uncommon_ones(self) -> None:
         """Powers of betas that nobody uses are read once the caller names one."""
         arrays = _powers(300, 0.9123, 0.98765)
-        options: dict[str, Any] = {"family": "tf1", "beta_powers": ("beta1_power", "beta2_power")}
+        options: dict[str, Any] = {"family": "tf1", "beta_powers": OWN_POWERS}
         assert _resolve(arrays, **options).step.value is None
         assert _resolve(arrays, {"beta_2": 0.98765}, **options).step.value == 300
 
@@ -174,9 +175,9 @@ class TestRivalPowers:
     """Several pairs of powers, of which nothing says whose they are."""
 
     def _resolve(self, first: dict[str, Any], second: dict[str, Any], is_assigned: bool) -> Resolved:
-        rivals = (("beta1_power", "beta2_power"), ("beta1_power_1", "beta2_power_1"))
-        own = rivals[0] if is_assigned else (None, None)
-        return _resolve({**first, **second}, family="tf1", beta_powers=own, extra={"rival_beta_powers": rivals})
+        rivals = (OWN_POWERS.own, BetaPowerKeys("beta1_power_1", "beta2_power_1"))
+        powers = BetaPowers(rivals[0] if is_assigned else BetaPowerKeys(), rivals)
+        return _resolve({**first, **second}, family="tf1", beta_powers=powers)
 
     @pytest.mark.parametrize("is_assigned", [True, False])
     def test_all_pairs_agree(self, is_assigned: bool) -> None:
@@ -227,7 +228,7 @@ class TestLearningRate:
     def test_decay_that_is_no_decay(self, family: str, rule: str) -> None:
         """Nadam's `decay` is its momentum schedule's, and Keras 2.11+ has none."""
         config = {"learning_rate": 0.01, "decay": 0.004}
-        reading = RuleReading(rule, True, "configuration")
+        reading = RuleReading(rule, "config", "configuration")
         rate = self._rate({"it": np.int64(9)}, family=family, rule=reading, counter="it", config=config)
         assert rate.value == 0.01
 
@@ -272,12 +273,12 @@ class TestLearningRate:
         assert (rate.value, rate.source) == (0.02, "graph")
 
     @pytest.mark.parametrize(
-        ("extra", "phrase"),
-        [({"learning_rate_is_scheduled": True}, "a schedule, which this format doesn't save"), ({}, "doesn't save it")],
+        ("has_schedule", "phrase"),
+        [(True, "a schedule, which this format doesn't save"), (False, "doesn't save it")],
     )
-    def test_no_rate_in_the_file(self, extra: Any, phrase: str) -> None:
+    def test_no_rate_in_the_file(self, has_schedule: bool, phrase: str) -> None:
         """Absence is told from a schedule's absence; neither becomes a default."""
-        rate = self._rate(extra=extra)
+        rate = self._rate(has_scheduled_rate=has_schedule)
         assert (rate.value, rate.source) == (None, "unknown")
         assert phrase in rate.where
 
@@ -300,7 +301,7 @@ class TestWeightDecay:
     )
     def test_by_rule_and_family(self, rule: str, family: str, config: Any, value: Any, source: str) -> None:
         """Keras has a default, Addons and contrib have none; a null in the JSON is a decision for none."""
-        reading = RuleReading(rule, True, "slots")
+        reading = RuleReading(rule, "checkpoint", "slots")
         decay = _resolve(family=family, rule=reading, config=config).hyperparameters["weight_decay"]
         assert (decay.value, decay.source) == (value, source)
 
@@ -312,10 +313,10 @@ class TestRule:
         ("found", "source"),
         [
             ({"config": {}}, "config"),
-            ({"rule": RuleReading("adam", True, "slots named adam")}, "checkpoint"),
-            ({"rule": RuleReading("adam", True, "operations in x.meta"), "constants_where": "x.meta"}, "graph"),
-            ({"rule": RuleReading("adam", False, "two slots", ("lamb",))}, "default"),
-            ({"rule": RuleReading("adamax", False, "its values", is_inferred=True)}, "inferred"),
+            ({"rule": RuleReading("adam", "checkpoint", "slots named adam")}, "checkpoint"),
+            ({"rule": RuleReading("adam", "graph", "operations in x.meta")}, "graph"),
+            ({"rule": RuleReading("adam", "default", "two slots", ("lamb",))}, "default"),
+            ({"rule": RuleReading("adamax", "inferred", "its values")}, "inferred"),
         ],
     )
     def test_source(self, found: Any, source: str) -> None:
@@ -324,7 +325,7 @@ class TestRule:
 
     def test_alternatives_are_named(self) -> None:
         """An ambiguous file's other readings stand in the words."""
-        rule = _resolve(rule=RuleReading("adam", False, "two slots", ("lamb", "adamw"))).rule
+        rule = _resolve(rule=RuleReading("adam", "default", "two slots", ("lamb", "adamw"))).rule
         assert rule.where == "two slots; could be lamb, adamw just as well"
 
 

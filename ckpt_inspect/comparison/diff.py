@@ -26,6 +26,7 @@ from ckpt_inspect.comparison.differences import (
 from ckpt_inspect.comparison.distances import Buffers, Distance, Window, WindowCount
 from ckpt_inspect.errors import NotDetermined, NotFoundError
 from ckpt_inspect.measurement.medians import EffectiveLrMedian
+from ckpt_inspect.measurement.wording import percent
 from ckpt_inspect.series.newest import open_newest
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.optimizer_state import STATE_SLOTS, OptimizerState, Parameter, optimizer_states
@@ -382,6 +383,7 @@ def _continuity_problems(optimizer: OptimizerDiff, rows: list[ParameterDiff]) ->
         yield Problem(
             "not-a-continuation",
             f"optimizer {optimizer.name}: in {len(impossible)} parameters the second moment fell faster than "
-            f"{optimizer.steps} updates can make it fall ({worst.parameter}: {worst.impossible:.0%} of the elements)",
+            f"{optimizer.steps} updates can make it fall "
+            f"({worst.parameter}: {percent(worst.impossible)} of the elements)",
             "its state was reset in between, the checkpoints are of two runs, or beta_2 is not the one that was used",
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
+from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states
 from ckpt_inspect.state.selection import Selection
@@ -181,4 +182,4 @@ def _description(states: tuple[OptimizerState, ...]) -> str:
     names = ", ".join(f"{s.name} ({s.rule})" for s in states)
     if not analysable:
         return f"no optimizer in it has an effective learning rate to reconstruct: {names}"
-    return f"{len(states)} optimizer{'s' if len(states) > 1 else ''}: {names}"
+    return f"{counted(len(states), 'optimizer')}: {names}"

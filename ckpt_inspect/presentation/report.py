@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ckpt_inspect.checkpoint import Problem, Progress
 from ckpt_inspect.errors import CkptInspectError, RequestError, StoreError
+from ckpt_inspect.presentation.shown_names import distinct
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -202,20 +203,6 @@ def _run_frames(name: str, run: ReportedRun) -> RunFrames:
     return RunFrames(name, parameters, run.to_frame("histogram", with_bins), run.to_frame("sample", with_samples))
 
 
-def distinct(names: Sequence[str]) -> list[str]:
-    """`names` with an ordinal behind those that repeat, so that no two are alike."""
-    taken: set[str] = set()
-    result = []
-    for name in names:
-        candidate, ordinal = name, 1
-        while candidate in taken:
-            ordinal += 1
-            candidate = f"{name} ({ordinal})"
-        taken.add(candidate)
-        result.append(candidate)
-    return result
-
-
 def _jobs(drawn: Sequence[Chapter]) -> Iterator[tuple[Chapter, FigureKind, str]]:
     """Every figure of every chapter, and its file's name without the ending."""
     from ckpt_inspect.presentation.plots import FIGURES
@@ -228,7 +215,7 @@ def _jobs(drawn: Sequence[Chapter]) -> Iterator[tuple[Chapter, FigureKind, str]]
 def file_slugs(optimizers: Sequence[str]) -> list[str]:
     """What stands for each optimizer in the names of its files: plain, and no two alike."""
     slugs = [re.sub(r"[^a-z0-9]+", "-", optimizer.lower()).strip("-") or "optimizer" for optimizer in optimizers]
-    return [slug.replace(" (", "-").rstrip(")") for slug in distinct(slugs)]
+    return distinct(slugs, "{}-{}".format)
 
 
 def check_folder(folder: str | os.PathLike[str]) -> None:

@@ -30,6 +30,7 @@ from ckpt_inspect.errors import StoreError
 from ckpt_inspect.measurement.variables import METRICS, QUANTILE_NAMES, group_names
 from ckpt_inspect.presentation.export.events import HISTOGRAMS, SCALARS, Tag, first_event, record, summary_event
 from ckpt_inspect.presentation.export.target import Exported, Order, Target, written_whole
+from ckpt_inspect.presentation.shown_names import distinct
 
 if TYPE_CHECKING:
     from ckpt_inspect.measurement.columns import Column, OptimizerColumns, RunColumns
@@ -103,17 +104,8 @@ def _jobs(order: Order) -> Iterator[_Job]:
 
 def _folder_names(names: list[str] | tuple[str, ...]) -> list[str]:
     """Names that are safe as a folder's, and distinct where case doesn't count: they come out of untrusted files."""
-    taken: set[str] = set()
-    result = []
-    for name in names:
-        safe = re.sub(r"[^\w.+#=() -]+", "_", name).strip(". ")[:100] or "run"
-        candidate, ordinal = safe, 1
-        while candidate.casefold() in taken:
-            ordinal += 1
-            candidate = f"{safe}-{ordinal}"
-        taken.add(candidate.casefold())
-        result.append(candidate)
-    return result
+    safe = [re.sub(r"[^\w.+#=() -]+", "_", name).strip(". ")[:100] or "run" for name in names]
+    return distinct(safe, "{}-{}".format, str.casefold)
 
 
 def _check_folder(folder: Path) -> None:

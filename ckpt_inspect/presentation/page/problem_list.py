@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.presentation.page.contents import Contents
 from ckpt_inspect.presentation.page.markup import Html, element
-from ckpt_inspect.presentation.tables.wording import counted
 
 _ORDER = ("error", "warning", "info")
 _MOST_NAMED = 3

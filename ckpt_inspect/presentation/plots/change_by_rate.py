@@ -36,8 +36,8 @@ def plot_change_by_rate(frame: DataFrame, name_a: str = "A", name_b: str = "B") 
     if not is_drawn.any():
         raise RequestError("there is nothing to draw: no parameter has an effective learning rate and moved")
     rates, changes = rates[is_drawn], changes[is_drawn]
-    names = [style.printable(str(name)) for name in frame["parameter"][is_drawn]]
-    told = [f"{label}: {shorten(style.printable(name), 60)}" for label, name in (("A", name_a), ("B", name_b))]
+    names = [style.drawable(str(name)) for name in frame["parameter"][is_drawn]]
+    told = [f"{label}: {shorten(style.drawable(name), 60)}" for label, name in (("A", name_a), ("B", name_b))]
     page = Page(
         QUESTION,
         [*told, f"{len(rates)} of {len(frame)} tensors"],

@@ -37,11 +37,11 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B") -> Figure:
     if not len(frame):
         raise RequestError("there is nothing to draw: no parameter or tensor was compared")
     shown = frame.head(MOST_ROWS)
-    name_a, name_b = (shorten(style.printable(name), 60) for name in (name_a, name_b))
+    name_a, name_b = (shorten(style.drawable(name), 60) for name in (name_a, name_b))
     note = f"The {MOST_ROWS} of {len(frame)} that changed most." if len(frame) > MOST_ROWS else ""
     counts = frame["status"].value_counts()
     told = [f"{counts[s]} {s}" for s in ("changed", "same", "added", "removed", "reshaped") if s in counts.index]
-    names = [style.printable(str(name)) for name in frame["parameter"]]
+    names = [style.drawable(str(name)) for name in frame["parameter"]]
     rows = Rows(
         "What changed between the two checkpoints?",
         [f"A: {name_a}", f"B: {name_b}", f"{len(frame)} tensors: {', '.join(told)}"],

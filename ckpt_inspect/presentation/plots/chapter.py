@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.names import Group, group_by_structure, shorten
+from ckpt_inspect.sourced import SOURCE_WORDS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -31,16 +32,6 @@ KNOT_COLUMNS = tuple(
 
 COLUMNS = (*KNOT_COLUMNS, "size", "untouched", "epsilon_dominated", "lost_in_rounding", "update_to_weight")
 """Columns of such a frame that figures are drawn from."""
-
-_SOURCES = {
-    "checkpoint": "read from the checkpoint",
-    "config": "read from the configuration",
-    "graph": "read from the graph",
-    "inferred": "inferred from the state",
-    "given": "given by the caller",
-    "default": "assumed, the implementation's default",
-    "unknown": "unknown",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +172,7 @@ class Chapter:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The parameters' names as they can be written on a page."""
-        return tuple(style.printable(name) for name in self.parameters)
+        return tuple(style.drawable(name) for name in self.parameters)
 
     def quantiles(self, run: Run, group: Group, levels: Sequence[float]) -> Floats:
         """(K, len(levels)) quantiles of E over all touched elements of the group's parameters.
@@ -204,7 +195,7 @@ class Chapter:
         runs = self.runs
         names = f"run {shorten(runs[0].name, 60)}" if len(runs) == 1 else f"{len(runs)} runs"
         rules = " / ".join(dict.fromkeys(run.rule for run in runs))
-        parts = [names, f"optimizer {shorten(style.printable(self.optimizer), 60)}", f"rule {rules}"]
+        parts = [names, f"optimizer {shorten(style.drawable(self.optimizer), 60)}", f"rule {rules}"]
         if len({_rate_text(run) for run in runs}) == 1:
             parts.append(_rate_text(runs[0]))
         else:
@@ -217,7 +208,7 @@ class Chapter:
 
 
 def _rate_text(run: Run) -> str:
-    sources = ", ".join(_SOURCES.get(source, source) for source in run.learning_rate_sources)
+    sources = ", ".join(SOURCE_WORDS.get(source, source) for source in run.learning_rate_sources)
     rates = run.learning_rate[~np.isnan(run.learning_rate)]
     if not rates.size:
         return "learning rate α not known"
@@ -321,7 +312,7 @@ def _run(
             columns[column] = values
     sources = heads["learning_rate_source"] if "learning_rate_source" in heads else pd.Series(dtype=str)
     return Run(
-        name=style.printable(name),
+        name=style.drawable(name),
         rule=str(heads["rule"].iloc[-1]),
         checkpoints=tuple(str(checkpoint) for checkpoint in heads["checkpoint"]),
         indices=indices.astype(float),

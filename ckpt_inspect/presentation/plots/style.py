@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
+from ckpt_inspect.presentation.shown_names import printable
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
@@ -89,12 +91,13 @@ def _rc() -> dict[str, Any]:
     }
 
 
-def printable(text: str) -> str:
-    """`text` with what the font has no letter for, and line breaks, replaced by a mark: names come from files."""
-    if text.isascii() and text.isprintable():
+def drawable(name: str) -> str:
+    """Return the name made visible (see `printable`), with a mark for each letter that the font lacks."""
+    text = printable(name)
+    if text.isascii():
         return text
     letters = _letters()
-    return "".join(letter if letter.isprintable() and ord(letter) in letters else "\ufffd" for letter in text)
+    return "".join(letter if ord(letter) in letters else "\ufffd" for letter in text)
 
 
 @functools.lru_cache(maxsize=1)

@@ -66,15 +66,6 @@ def ratio_text(value: float) -> str:
     return NOTHING if math.isnan(value) else f"×{figure(value)}"
 
 
-def share(value: float) -> str:
-    """A percentage; tells almost none from none and almost all from all."""
-    if math.isnan(value):
-        return NOTHING
-    if 0.0 < value < 0.001:
-        return "<0.1%"
-    return ">99.9%" if 0.999 < value < 1.0 else f"{value:.1%}"
-
-
 def shape_text(shape: Sequence[int]) -> str:
     """`12×3`; `scalar` for no dimensions."""
     return "×".join(map(str, shape)) or "scalar"
@@ -87,10 +78,6 @@ def bytes_text(count: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
         size /= 1000
     raise AssertionError("the loop returns")
-
-
-def counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def problem_lines(problems: Iterable[Problem], *, is_brief: bool = False) -> list[str]:

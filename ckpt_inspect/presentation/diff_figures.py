@@ -6,9 +6,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ckpt_inspect.errors import CkptInspectError, RequestError, StoreError
+from ckpt_inspect.errors import CkptInspectError, RequestError
+from ckpt_inspect.presentation.written_files import write_whole
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ckpt_inspect.comparison.differences import Differences
     from ckpt_inspect.presentation.plots import Chapter
 
@@ -75,12 +78,9 @@ def _beside(path: Path, tail: str) -> Path:
     return path.with_name(f"{path.stem}-{tail}{path.suffix}")
 
 
-def _write(figures: Mapping[Path, Any]) -> tuple[Path, ...]:
+def _write(figures: Mapping[Path, Figure]) -> tuple[Path, ...]:
     from ckpt_inspect.presentation.report import rendered
 
-    try:
-        for path, figure in figures.items():
-            path.write_bytes(rendered(figure, path.suffix[1:].lower()))
-    except OSError as error:
-        raise StoreError(f"{path}: the figure can't be written: {error.strerror or error}") from None
+    for path, figure in figures.items():
+        write_whole(rendered(figure, path.suffix[1:].lower()), path)
     return tuple(figures)

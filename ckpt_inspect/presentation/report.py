@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import io
 import os
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ckpt_inspect.checkpoint import Problem, Progress
 from ckpt_inspect.errors import CkptInspectError, RequestError, StoreError
 from ckpt_inspect.presentation.shown_names import distinct
+from ckpt_inspect.presentation.written_files import cause_of, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -139,14 +139,14 @@ def write_report(
             continue
         figure, file = kind.plot(chapter), target / f"{stem}.{file_format}"
         content = rendered(figure, file_format)
-        _write(content, file)
+        write_whole(content, file)
         subtitle = " · ".join(chapter.subtitle)
         figures.append(ReportFigure(kind.id, chapter.optimizer, kind.question, kind.caption, subtitle, file))
         shown.append(_page_figure(figures[-1], kind, figure, content if file_format == "png" else rendered(figure)))
     problems = _problems(drawn)
     page = target / PAGE
     contents = Contents(_page_runs(runs, frames), shown, missing, problems, __version__)
-    _write(page_html(contents).encode("utf-8"), page)
+    write_whole(page_html(contents).encode("utf-8"), page)
     if progress is not None:
         progress(len(drawn) * len(FIGURES), len(drawn) * len(FIGURES))
     return Report(target, tuple(figures), tuple(omitted), page, problems)
@@ -237,21 +237,8 @@ def _made_folder(folder: Path) -> Path:
     return folder
 
 
-def _write(content: bytes, file: Path) -> None:
-    """The file whole or not at all: whoever looks at an earlier one while a report is made sees one or the other."""
-    partial = file.with_name(f".{file.name}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(file)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise _unwritable(file.parent, error) from error
-
-
 def _unwritable(folder: Path, error: OSError) -> CkptInspectError:
-    cause = error.strerror or type(error).__name__
-    return StoreError(f"{folder}: the report can't be written there ({cause.lower()}): give another folder")
+    return StoreError(f"{folder}: the report can't be written there ({cause_of(error)}): give another folder")
 
 
 def _problems(drawn: Sequence[Chapter]) -> tuple[Problem, ...]:

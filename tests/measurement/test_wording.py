@@ -23,10 +23,10 @@ def test_share(share: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0.0, "0"), (1e-5, "<0.1 %"), (0.004, "0.4 %"), (0.6, "60 %"), (0.9999, ">99.9 %"), (1.0, "100 %")],
+    [(0.0, "0"), (1e-5, "<0.1 %"), (0.004, "0.4 %"), (0.6, "60 %"), (0.996, ">99 %"), (1.0, "100 %")],
 )
 def test_brief_share(share: float, text: str) -> None:
-    """Whole percents, tenths below one, and never a zero that isn't."""
+    """Whole percents, tenths below one, and never a zero or a whole that isn't one."""
     assert percent(share, is_brief=True) == text
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known
 from ckpt_inspect.presentation.page.anchors import Anchors
 from ckpt_inspect.presentation.page.markup import Html, element
 from ckpt_inspect.presentation.page.overview import badge, number
-from ckpt_inspect.presentation.page.series import Floats, OptimizerSeries, floats, known
 from ckpt_inspect.presentation.page.sparklines import sparkline
 from ckpt_inspect.sourced import SOURCE_WORDS
 from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS

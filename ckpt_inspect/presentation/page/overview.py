@@ -9,10 +9,10 @@ import numpy as np
 
 from ckpt_inspect.findings.explanations import EXPLANATIONS, NOTATION
 from ckpt_inspect.measurement.wording import counted
+from ckpt_inspect.presentation.optimizer_series import OptimizerSeries, floats
 from ckpt_inspect.presentation.page.anchors import Anchors
 from ckpt_inspect.presentation.page.contents import Contents, PageRun
 from ckpt_inspect.presentation.page.markup import Html, element
-from ckpt_inspect.presentation.page.series import OptimizerSeries, floats
 from ckpt_inspect.presentation.tables.wording import bytes_text, figure
 from ckpt_inspect.sourced import SOURCE_WORDS
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from ckpt_inspect.findings import Finding
 from ckpt_inspect.measurement.wording import counted, percent
+from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known
 from ckpt_inspect.presentation.page.anchors import Anchors, breakable, tensor
 from ckpt_inspect.presentation.page.contents import Contents
 from ckpt_inspect.presentation.page.markup import Html, element
-from ckpt_inspect.presentation.page.series import Floats, OptimizerSeries, floats, known
 from ckpt_inspect.presentation.page.sparklines import sparkline
 from ckpt_inspect.presentation.tables.wording import figure, ratio_text, shape_text
 

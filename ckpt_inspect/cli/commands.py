@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from ckpt_inspect.cli.coercion import Command, Group
-from ckpt_inspect.cli.options import Common, parsed_thresholds, with_common_options
+from ckpt_inspect.cli.options import Common, check_choice, parsed_thresholds, with_common_options
 from ckpt_inspect.errors import CkptInspectError
 
 if TYPE_CHECKING:
@@ -216,8 +216,8 @@ def _print_run(result: RunResult, common: Common) -> Analyses | None:
 def _check_severity(word: str | None) -> None:
     from ckpt_inspect.findings import SEVERITIES
 
-    if word is not None and word not in SEVERITIES:
-        raise typer.BadParameter(f"{word!r} is none of {', '.join(SEVERITIES)}", param_hint="--fail-on")
+    if word is not None:
+        check_choice(word, SEVERITIES, "--fail-on")
 
 
 def _fails(analyses: Analyses, fail_on: str | None) -> bool:
@@ -280,9 +280,7 @@ def report(
 
     --learning-rate draws them as they would be at that rate; other hyperparameters can be given to analyze only.
     """
-    others = [name for name in common.given if name != "learning_rate"]
-    if others:
-        raise typer.BadParameter(f"{', '.join(others)} can't be given to report; give it to analyze")
+    _check_only_rate(common, "report")
     _check_file_format(file_format)
     with _answering(trouble=1, verbose=common.verbose):
         written = _write_report(stores, output, common, file_format)
@@ -329,9 +327,7 @@ def export(
     TensorBoard shows them beside a training's own curves if PATH is its log folder: each optimizer of a run becomes a
     run of its own, drawn over the optimizer's steps.
     """
-    others = [name for name in common.given if name != "learning_rate"]
-    if others:
-        raise typer.BadParameter(f"{', '.join(others)} can't be given to export; give it to analyze")
+    _check_only_rate(common, "export")
     with _answering(trouble=1, verbose=common.verbose):
         from ckpt_inspect.api import export as export_runs
 
@@ -352,11 +348,17 @@ def export(
         _remark_on(written.problems, quiet=common.quiet, verbose=True)
 
 
+def _check_only_rate(common: Common, command: str) -> None:
+    """Refuse what stores can't be redrawn for."""
+    others = [name for name in common.given if name != "learning_rate"]
+    if others:
+        raise typer.BadParameter(f"{', '.join(others)} can't be given to {command}; give it to analyze")
+
+
 def _check_file_format(name: str) -> None:
     from ckpt_inspect.presentation.report import FILE_FORMATS
 
-    if name not in FILE_FORMATS:
-        raise typer.BadParameter(f"{name!r} is none of {', '.join(FILE_FORMATS)}", param_hint="--format")
+    check_choice(name, FILE_FORMATS, "--format")
 
 
 def _write_report(runs: Sequence[Analyses | str], folder: str, common: Common, file_format: str = "png") -> Report:
@@ -438,8 +440,13 @@ def _remark_on(problems: Any, *, quiet: bool, verbose: bool) -> None:
 
 
 def _check_figure_name(name: str) -> None:
-    if Path(name).suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise typer.BadParameter(f"{name!r} must end in .png, .svg or .pdf", param_hint="-o")
+    from ckpt_inspect.errors import RequestError
+    from ckpt_inspect.presentation.diff_figures import format_of
+
+    try:
+        format_of(Path(name))
+    except RequestError as error:
+        raise typer.BadParameter(str(error), param_hint="-o") from error
 
 
 def _draw_diff(result: Any, output: str, common: Common) -> None:

@@ -25,6 +25,7 @@ from ckpt_inspect.comparison.differences import (
 )
 from ckpt_inspect.comparison.distances import Buffers, Distance, Window, WindowCount
 from ckpt_inspect.errors import NotDetermined, NotFoundError
+from ckpt_inspect.layouts.object_graph import KEY_TAIL
 from ckpt_inspect.measurement.medians import EffectiveLrMedian
 from ckpt_inspect.measurement.wording import percent
 from ckpt_inspect.series.newest import open_newest
@@ -41,9 +42,6 @@ lock."""
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 """A serialized description of the objects that were saved, not a part of their state."""
-
-KEY_TAIL = "/.ATTRIBUTES/VARIABLE_VALUE"
-"""Ends every key of an object graph's variables and says nothing."""
 
 
 def compare(

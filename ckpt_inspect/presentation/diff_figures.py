@@ -27,14 +27,15 @@ def write_diff_figures(
     """Draw into `path` what changed, and beside it, where both checkpoints have effective learning rates, the weights'
     change by rate (`-by-rate`) and for each optimizer the distributions of E laid over each other (`-distributions`).
 
-    The checkpoints are read once more for their distributions. The suffix is the format. Raises StoreError where the
-    files can't be written.
+    The checkpoints are read once more for their distributions. The suffix is the format. Raises RequestError for a
+    suffix that isn't one, StoreError where the files can't be written.
     """
     from ckpt_inspect.presentation.plots import plot_change_by_rate, plot_diff, plot_distributions
     from ckpt_inspect.presentation.report import file_slugs
     from ckpt_inspect.runs.assembly import checkpoint_names
     from ckpt_inspect.runs.frames import diff_frame
 
+    format_of(path)
     names = checkpoint_names([diff.path_a, diff.path_b])
     frame = diff_frame(diff)
     figures = {path: plot_diff(frame, *names)}
@@ -47,6 +48,16 @@ def write_diff_figures(
         tail = "distributions" if len(chapters) == 1 else f"{slug}-distributions"
         figures[_beside(path, tail)] = plot_distributions(chapter)
     return _write(figures)
+
+
+def format_of(path: Path) -> str:
+    """Return the format of a figure's file by its suffix. Raises RequestError for one that figures can't have."""
+    from ckpt_inspect.presentation.report import FILE_FORMATS
+
+    if (suffix := path.suffix.lower().removeprefix(".")) not in FILE_FORMATS:
+        *others, last = FILE_FORMATS
+        raise RequestError(f"'{path}' must end in .{', .'.join(others)} or .{last}")
+    return suffix
 
 
 def _chapters(
@@ -82,5 +93,5 @@ def _write(figures: Mapping[Path, Figure]) -> tuple[Path, ...]:
     from ckpt_inspect.presentation.report import rendered
 
     for path, figure in figures.items():
-        write_whole(rendered(figure, path.suffix[1:].lower()), path)
+        write_whole(rendered(figure, format_of(path)), path)
     return tuple(figures)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from ckpt_inspect.layouts.object_graph import KEY_TAIL
 from ckpt_inspect.presentation.tables.table import NOTHING
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 
+SEVERITY_ORDER = ("error", "warning", "info")
+"""In which problems are listed."""
 
 _BRIEFLY = 3
 """Problems of one kind that are told where not all are asked for."""
@@ -21,7 +24,7 @@ _BRIEFLY = 3
 
 def tensor_title(key: str) -> str:
     """A tensor's key without the tail that every key of an object graph's variables has."""
-    return key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE")
+    return key.removesuffix(KEY_TAIL)
 
 
 def sparkline(values: Sequence[float], width: int = 12) -> str:
@@ -82,10 +85,9 @@ def bytes_text(count: int) -> str:
 
 def problem_lines(problems: Iterable[Problem], *, is_brief: bool = False) -> list[str]:
     """One line a problem, each once, the most severe first; if brief, without remarks and a few of each kind."""
-    order = ("error", "warning", "info")
     chosen = [p for p in dict.fromkeys(problems) if p.severity != "info" or not is_brief]
     of_kind: dict[str, list[Problem]] = {}
-    for problem in sorted(chosen, key=lambda p: order.index(p.severity)):
+    for problem in sorted(chosen, key=lambda p: SEVERITY_ORDER.index(p.severity)):
         of_kind.setdefault(problem.code, []).append(problem)
     lines = []
     for kind in of_kind.values():

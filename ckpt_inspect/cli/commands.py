@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -17,8 +17,9 @@ from ckpt_inspect.cli.options import Common, check_choice, parsed_thresholds, wi
 from ckpt_inspect.errors import CkptInspectError
 
 if TYPE_CHECKING:
+    from ckpt_inspect.checkpoint import Problem
     from ckpt_inspect.presentation.report import Report
-    from ckpt_inspect.presentation.results import Analyses, RunResult
+    from ckpt_inspect.presentation.results import Analyses, Diff, RunResult
 
 
 class _Group(Group):
@@ -336,7 +337,7 @@ def export(
             target,
             output,
             frame=frame,
-            learning_rate=common.given.get("learning_rate"),
+            learning_rate=common.learning_rate,
             include=common.include,
             exclude=common.exclude,
         )
@@ -366,7 +367,7 @@ def _write_report(runs: Sequence[Analyses | str], folder: str, common: Common, f
     from ckpt_inspect.cli.terminal import progress_bar, remark
 
     # analyze computed with the rate that was given; stores are drawn for it
-    rate = common.given.get("learning_rate") if all(isinstance(run, str) for run in runs) else None
+    rate = common.learning_rate if all(isinstance(run, str) for run in runs) else None
     with progress_bar("drawing", is_quiet=common.quiet) as progress:
         written = write_report(
             runs,
@@ -424,13 +425,13 @@ def _answering(*, trouble: int, verbose: bool) -> Iterator[None]:
         raise typer.Exit(trouble) from error
 
 
-def _print_json(document: Any) -> None:
+def _print_json(document: Mapping[str, object]) -> None:
     import json
 
     sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
-def _remark_on(problems: Any, *, quiet: bool, verbose: bool) -> None:
+def _remark_on(problems: Iterable[Problem], *, quiet: bool, verbose: bool) -> None:
     from ckpt_inspect.cli.terminal import remark
     from ckpt_inspect.presentation.tables import problem_lines
 
@@ -449,7 +450,7 @@ def _check_figure_name(name: str) -> None:
         raise typer.BadParameter(str(error), param_hint="-o") from error
 
 
-def _draw_diff(result: Any, output: str, common: Common) -> None:
+def _draw_diff(result: Diff, output: str, common: Common) -> None:
     from ckpt_inspect.api import draw_diff
     from ckpt_inspect.cli.terminal import remark
 

@@ -15,13 +15,19 @@ import typer
 class Common:
     """What every command can be told, parsed."""
 
-    given: Mapping[str, Any]
+    given: Mapping[str, float | int | str]
     """Hyperparameters, `step` and `rule` by name; those of one of several optimizers as `OPTIMIZER.NAME`."""
     include: tuple[str, ...]
     exclude: tuple[str, ...]
     json: bool
     quiet: bool
     verbose: bool
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The learning rate given for all optimizers."""
+        rate = self.given.get("learning_rate")
+        return None if rate is None else float(rate)
 
 
 _NUMBERS = {

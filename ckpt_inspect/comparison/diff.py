@@ -12,7 +12,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from threading import Event
-from typing import Any
 
 from ckpt_inspect.checkpoint import STRING, Checkpoint, PieceReader, Problem, Progress, TensorSpec, numpy_dtype
 from ckpt_inspect.comparison.differences import (
@@ -48,16 +47,16 @@ def compare(
     a: str | os.PathLike[str] | Checkpoint,
     b: str | os.PathLike[str] | Checkpoint,
     *,
-    given: Mapping[str, Any] | None = None,
+    given: Mapping[str, float | int | str] | None = None,
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
     progress: Progress | None = None,
 ) -> Differences:
     """Compare two checkpoints: what was added, removed, reshaped, changed, and by how much.
 
-    `a` and `b` are paths (for a folder of checkpoints its newest), open checkpoints, or anything with a `path` such as
-    an Analysis. `given` overrides hyperparameters of both as in `optimizer_states`. `include` and `exclude` are glob
-    patterns that parameters' names must match, or must not.
+    `a` and `b` are paths (for a folder of checkpoints its newest) or open checkpoints. `given` overrides
+    hyperparameters of both as in `optimizer_states`. `include` and `exclude` are glob patterns that parameters' names
+    must match, or must not.
 
     Raises CkptInspectError for what can't be opened or read, NotFoundError where no parameter is chosen.
     """
@@ -129,11 +128,11 @@ class _Job:
         return sum(self.a.tensors[x].nbytes + self.b.tensors[y].nbytes for x, y in self.tensors.values())
 
 
-def _opened(thing: Any, stack: ExitStack) -> tuple[Checkpoint, tuple[Problem, ...]]:
+def _opened(thing: str | os.PathLike[str] | Checkpoint, stack: ExitStack) -> tuple[Checkpoint, tuple[Problem, ...]]:
     """A checkpoint that was open stays open; one opened here is closed with the stack."""
     if isinstance(thing, Checkpoint):
         return thing, ()
-    checkpoint, remarks = open_newest(getattr(thing, "path", thing))
+    checkpoint, remarks = open_newest(thing)
     return stack.enter_context(checkpoint), remarks
 
 

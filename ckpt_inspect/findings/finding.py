@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+
+from ckpt_inspect.jsonable import JsonObject
 
 MOST_NAMED = 3
 """Tensors that a title names; the rest are counted."""
@@ -115,8 +116,8 @@ class Finding:
         """Why it matters, in one sentence."""
         return self.kind.why
 
-    def to_json(self) -> dict[str, Any]:
-        """In JSON's types, but for figures that are NaN or infinite."""
+    def to_json(self) -> JsonObject:
+        """Return it in JSON's types, but for figures that are NaN or infinite."""
         return {
             "id": self.id,
             "severity": self.severity.word,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ckpt_inspect.checkpoint import Array
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, MOST_NAMED, Evidence, Finding, Kind, Severity
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.variables import CHECKPOINT, OPTIMIZER_VARIABLES, QUANTILE_NAMES
@@ -45,14 +46,14 @@ class History:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, variable: str) -> NDArray[Any]:
+    def __getitem__(self, variable: str) -> Array:
         """A variable; of one along checkpoints the R rows."""
         column = self.run.variables[variable]
         return column[self.rows] if _DIMENSIONS[variable][0] == CHECKPOINT else column
 
-    def newest(self, variable: str) -> NDArray[Any]:
+    def newest(self, variable: str) -> Array:
         """A variable's last row."""
-        newest: NDArray[Any] = self.run.variables[variable][self.rows[-1]]
+        newest: Array = self.run.variables[variable][self.rows[-1]]
         return newest
 
     def quantile(self, variable: str, name: str) -> Floats:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
@@ -86,7 +85,7 @@ class Overview:
 def overview(
     checkpoint: Checkpoint,
     *,
-    given: Mapping[str, Any] | None = None,
+    given: Mapping[str, float | int | str] | None = None,
     selection: Selection | None = None,
     remarks: Sequence[Problem] = (),
 ) -> Overview:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ckpt_inspect.errors import CkptInspectError, RequestError
 from ckpt_inspect.presentation.written_files import write_whole
@@ -20,7 +20,7 @@ def write_diff_figures(
     diff: Differences,
     path: Path,
     *,
-    given: Mapping[str, Any] | None = None,
+    given: Mapping[str, float | int | str] | None = None,
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
 ) -> tuple[Path, ...]:
@@ -63,7 +63,7 @@ def format_of(path: Path) -> str:
 def _chapters(
     diff: Differences,
     names: list[str],
-    given: Mapping[str, Any] | None,
+    given: Mapping[str, float | int | str] | None,
     include: Iterable[str] | None,
     exclude: Iterable[str] | None,
 ) -> list[Chapter]:

@@ -152,9 +152,10 @@ def _findings(analyses: RunColumns) -> DataFrame:
     import pandas as pd
 
     names = ("severity", "id", "title", "optimizer", "parameters", "checkpoints", "why", "action")
-    rows = [f.to_json() for f in find_findings(analyses)]
-    for found in rows:
-        found |= {name: "\n".join(found[name]) for name in ("parameters", "checkpoints")}
+    rows = [
+        {**f.to_json(), "parameters": "\n".join(f.parameters), "checkpoints": "\n".join(f.checkpoints)}
+        for f in find_findings(analyses)
+    ]
     table: DataFrame = pd.DataFrame(rows, columns=list(names))
     return table
 

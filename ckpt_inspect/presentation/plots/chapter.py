@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,7 +156,7 @@ class Chapter:
         positive: Floats = np.where(values > 0, values, np.nan)
         return positive
 
-    def scaled(self, values: Floats, run: Run, positions: Any = slice(None)) -> Floats:
+    def scaled(self, values: Floats, run: Run, positions: int | slice | NDArray[np.intp] = slice(None)) -> Floats:
         """Effective learning rates (K, n) in the chapter's unit; `positions`: of those checkpoints alone, or of one."""
         if not self.is_relative:
             return values

@@ -35,7 +35,7 @@ SEVERITIES: tuple[str, ...] = tuple(severity.word for severity in Severity)
 """The words, the least severe first."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Kind:
     """All findings of one id: what they have in common."""
 
@@ -57,6 +57,9 @@ class Kind:
     """Fields of `Thresholds` that decide."""
     metrics: tuple[str, ...] = ()
     """Variables that show it; the report's figures of them are where to look."""
+
+    def __repr__(self) -> str:
+        return f"<ckpt_inspect.Kind {self.id!r}, {self.severity.word}: {self.title!r}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class Evidence:
     """By the names of variables where they are such, else by what they are."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Finding:
     """One thing that deserves attention, in one optimizer of a run."""
 
@@ -115,6 +118,9 @@ class Finding:
     def why(self) -> str:
         """Why it matters, in one sentence."""
         return self.kind.why
+
+    def __repr__(self) -> str:
+        return f"<ckpt_inspect.Finding {self.id!r}, {self.severity.word}, optimizer {self.optimizer!r}: {self.title!r}>"
 
     def to_json(self) -> JsonObject:
         """Return it in JSON's types, but for figures that are NaN or infinite."""

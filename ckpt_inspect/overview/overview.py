@@ -60,7 +60,7 @@ class ShownOptimizer:
     """What its state is good for, in one sentence."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Overview:
     """What `show` shows."""
 
@@ -80,6 +80,10 @@ class Overview:
     def is_damaged(self) -> bool:
         """Whether its values can't be read."""
         return any(p.code == STATE_UNREADABLE for p in self.problems)
+
+    def __repr__(self) -> str:
+        where = f"{self.format}, {counted(self.tensors, 'tensor')} in {counted(len(self.files), 'file')}"
+        return f"<ckpt_inspect.Overview of {self.path!r}: {where}; {self.description}>"
 
 
 def overview(

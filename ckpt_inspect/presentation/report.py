@@ -80,7 +80,7 @@ class Omission:
     """Half a sentence: `it shows a run, and there is one checkpoint`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Report:
     """What `write_report` wrote."""
 
@@ -97,6 +97,11 @@ class Report:
     def files(self) -> tuple[Path, ...]:
         """Every figure's file, in the order of `figures`."""
         return tuple(figure.file for figure in self.figures)
+
+    def __repr__(self) -> str:
+        from ckpt_inspect.presentation.reprs import report_repr
+
+        return report_repr(self.page, self.files, len(self.omitted))
 
 
 def write_report(

@@ -87,7 +87,7 @@ class Analyses(RunColumns):
         return run_repr(self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RunResult:
     """What became of one run of several that were analysed."""
 
@@ -98,6 +98,11 @@ class RunResult:
     """None if the run could not be analysed."""
     error: CkptInspectError | None = None
     """Why not."""
+
+    def __repr__(self) -> str:
+        from ckpt_inspect.presentation.reprs import run_result_repr
+
+        return run_result_repr(self.run, self.store, self.error)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

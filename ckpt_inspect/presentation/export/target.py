@@ -30,13 +30,18 @@ class Order:
     """The parameters."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Exported:
     """What was written."""
 
     files: tuple[Path, ...]
     problems: tuple[Problem, ...] = ()
     """What was odd about the runs, and what was done about it."""
+
+    def __repr__(self) -> str:
+        from ckpt_inspect.presentation.reprs import exported_repr
+
+        return exported_repr(self.files)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ def frame(analyses: RunColumns, kind: str, checkpoints: Sequence[int] | None = N
         return _FRAMES[kind](analyses)
     if kind not in _RESTRICTABLE:
         raise RequestError(f"a frame of kind {kind!r} can't be had of some checkpoints alone")
+    if beyond := [index for index in checkpoints if index >= len(analyses)]:
+        raise RequestError(f"the run has {len(analyses)} checkpoints, and none of index {beyond[0]}")
     return _RESTRICTABLE[kind](analyses, np.asarray(checkpoints, np.int64))
 
 

@@ -10,10 +10,28 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Checkpoint, Progress
 from ckpt_inspect.errors import CkptInspectError, RequestError
+from ckpt_inspect.presentation.arguments import (
+    Given,
+    PathLike,
+    count_if_any,
+    flag_in,
+    function_if_any,
+    given_if_any,
+    instance_in,
+    iterable_in,
+    number_if_any,
+    path_if_any,
+    path_in,
+    paths_in,
+    text_if_any,
+    text_in,
+    texts_if_any,
+    thresholds_if_any,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,14 +43,6 @@ if TYPE_CHECKING:
     from ckpt_inspect.presentation.report import Report
     from ckpt_inspect.presentation.results import Analyses, Diff, RunResult
     from ckpt_inspect.state.optimizer_state import OptimizerState
-
-PathLike = str | os.PathLike[str]
-"""A path of the local file system."""
-
-Given = Mapping[str, float | int | str]
-"""Hyperparameters, `step`, `rule`, `epsilon_placement` by name; for one of several optimizers as `OPTIMIZER.beta_1`."""
-
-T = TypeVar("T")
 
 
 # --- one checkpoint
@@ -47,7 +57,7 @@ def open_checkpoint(path: PathLike) -> Checkpoint:
     """
     from ckpt_inspect.formats import open_checkpoint
 
-    return open_checkpoint(_path(path, "path"))
+    return open_checkpoint(path_in(path, "path"))
 
 
 def optimizer_states(
@@ -60,9 +70,8 @@ def optimizer_states(
     """
     from ckpt_inspect.state.optimizer_state import optimizer_states
 
-    is_open = isinstance(checkpoint, Checkpoint)
-    opened = checkpoint if is_open else open_checkpoint(checkpoint)  # type: ignore[arg-type]  # said by is_open
-    return optimizer_states(opened, _mapping(given, "given"), _text(optimizer, "optimizer"))  # type: ignore[arg-type]
+    opened = checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(path_in(checkpoint, "checkpoint"))
+    return optimizer_states(opened, given_if_any(given), text_if_any(optimizer, "optimizer"))
 
 
 def describe(
@@ -81,11 +90,11 @@ def describe(
     from ckpt_inspect.series.newest import open_newest
     from ckpt_inspect.state.selection import Selection
 
-    selection = Selection.of(_texts(include, "include"), _texts(exclude, "exclude"))
-    given = _mapping(given, "given")
+    selection = Selection.of(texts_if_any(include, "include"), texts_if_any(exclude, "exclude"))
+    given = given_if_any(given)
     if isinstance(checkpoint, Checkpoint):
         return overview(checkpoint, given=given, selection=selection)
-    opened, remarks = open_newest(_path(checkpoint, "checkpoint"))
+    opened, remarks = open_newest(path_in(checkpoint, "checkpoint"))
     with opened:
         return overview(opened, given=given, selection=selection, remarks=remarks)
 
@@ -100,7 +109,7 @@ def find_checkpoints(folder_or_glob: PathLike) -> tuple[Path, ...]:
     """
     from ckpt_inspect.series.search import find_checkpoints
 
-    return find_checkpoints(_path(folder_or_glob, "folder_or_glob"))
+    return find_checkpoints(path_in(folder_or_glob, "folder_or_glob"))
 
 
 def find_runs(paths: PathLike | Iterable[PathLike]) -> tuple[Run, ...]:
@@ -110,7 +119,7 @@ def find_runs(paths: PathLike | Iterable[PathLike]) -> tuple[Run, ...]:
     """
     from ckpt_inspect.series.search import find_runs
 
-    return find_runs(tuple(_paths(paths, "paths")))
+    return find_runs(tuple(paths_in(paths, "paths")))
 
 
 def diff(
@@ -132,15 +141,15 @@ def diff(
     from ckpt_inspect.comparison.diff import compare
     from ckpt_inspect.presentation.results import Diff
 
-    one, two = (x if isinstance(x, Checkpoint) else _path(x, name) for x, name in ((a, "a"), (b, "b")))
+    one, two = (x if isinstance(x, Checkpoint) else path_in(x, name) for x, name in ((a, "a"), (b, "b")))
     return Diff.of(
         compare(
             one,
             two,
-            given=_mapping(given, "given"),
-            include=_texts(include, "include"),
-            exclude=_texts(exclude, "exclude"),
-            progress=_callable(progress, "progress"),
+            given=given_if_any(given),
+            include=texts_if_any(include, "include"),
+            exclude=texts_if_any(exclude, "exclude"),
+            progress=function_if_any(progress, "progress"),
         )
     )
 
@@ -174,18 +183,17 @@ def analyze(
     from ckpt_inspect.runs.analyze import analyze
     from ckpt_inspect.series.search import one_run
 
-    limits = _mapping(thresholds, "thresholds")
     return Analyses.of(
         analyze(
-            paths if isinstance(paths, Run) else one_run(tuple(_paths(paths, "paths"))),
-            store=None if store is None else _path(store, "store"),
-            given=_mapping(given, "given"),
-            include=_texts(include, "include"),
-            exclude=_texts(exclude, "exclude"),
-            elements=elements,
-            thresholds=limits,
-            progress=_callable(progress, "progress"),
-            threads=threads,
+            paths if isinstance(paths, Run) else one_run(tuple(paths_in(paths, "paths"))),
+            store=path_if_any(store, "store"),
+            given=given_if_any(given),
+            include=texts_if_any(include, "include"),
+            exclude=texts_if_any(exclude, "exclude"),
+            elements=flag_in(elements, "elements"),
+            thresholds=thresholds_if_any(thresholds),
+            progress=function_if_any(progress, "progress"),
+            threads=count_if_any(threads, "threads"),
         )
     )
 
@@ -217,25 +225,31 @@ def analyze_runs(
     from ckpt_inspect.presentation.results import RunResult
     from ckpt_inspect.runs.store import default_store
 
-    each = [paths] if isinstance(paths, (str, os.PathLike)) else list(_iterable(paths, "paths", "a path or several"))
+    each = [paths] if isinstance(paths, (str, os.PathLike)) else list(iterable_in(paths, "paths", "a path or several"))
     runs = [run for run in each if isinstance(run, Run)]
-    if others := tuple(_paths([path for path in each if not isinstance(path, Run)], "paths")):
+    if others := tuple(paths_in([path for path in each if not isinstance(path, Run)], "paths")):
         runs += _runs_of(others, is_one=store is not None)
-    target = None if store is None else Path(_path(store, "store"))
+    target = None if store is None else Path(path_in(store, "store"))
     if target is not None and len(runs) != 1:
         raise RequestError(f"{target}: one store can't hold {len(runs)} runs ({', '.join(r.name for r in runs)})")
-    place = None if folder is None else Path(_path(folder, "folder"))
-    options = {
-        "given": given, "include": include, "exclude": exclude, "elements": elements, "thresholds": thresholds,
-        "threads": threads,
-    }  # fmt: skip
+    place = None if folder is None else Path(path_in(folder, "folder"))
+    function_if_any(progress, "progress")
+    work = functools.partial(
+        analyze,
+        given=given_if_any(given),
+        include=texts_if_any(include, "include"),
+        exclude=texts_if_any(exclude, "exclude"),
+        elements=flag_in(elements, "elements"),
+        thresholds=thresholds_if_any(thresholds),
+        threads=count_if_any(threads, "threads"),
+    )
 
     def results() -> Iterator[RunResult]:
         for run in runs:
             own = target or (None if place is None else place / default_store(run.name))
             told = None if progress is None else functools.partial(progress, run.name)
             try:
-                analyses = analyze(run, store=own, progress=told, **options)  # type: ignore[arg-type]  # as they came
+                analyses = work(run, store=own, progress=told)
             except CkptInspectError as error:
                 yield RunResult(run, own, None, error)
             else:
@@ -249,7 +263,7 @@ def load(store: PathLike) -> Analyses:
     from ckpt_inspect.presentation.results import Analyses
     from ckpt_inspect.runs.analyze import load
 
-    return Analyses.of(load(_path(store, "store")))
+    return Analyses.of(load(path_in(store, "store")))
 
 
 # --- results into files, and what their names mean
@@ -270,14 +284,15 @@ def draw_diff(
     """
     from pathlib import Path
 
+    from ckpt_inspect.comparison.differences import Differences
     from ckpt_inspect.presentation.diff_figures import write_diff_figures
 
     return write_diff_figures(
-        diff,
-        Path(_path(path, "path")),
-        given=_mapping(given, "given"),
-        include=_texts(include, "include"),
-        exclude=_texts(exclude, "exclude"),
+        instance_in(diff, "diff", Differences, "what diff() returned"),
+        Path(path_in(path, "path")),
+        given=given_if_any(given),
+        include=texts_if_any(include, "include"),
+        exclude=texts_if_any(exclude, "exclude"),
     )
 
 
@@ -302,13 +317,13 @@ def write_report(
     from ckpt_inspect.presentation.report import write_report
     from ckpt_inspect.state.selection import Selection
 
-    selection = Selection.of(_texts(include, "include"), _texts(exclude, "exclude"))
+    selection = Selection.of(texts_if_any(include, "include"), texts_if_any(exclude, "exclude"))
     return write_report(
         [ChosenRun(run, selection) for run in _runs(runs, learning_rate)],
-        _path(folder, "folder"),
-        names=None if names is None else tuple(_texts(names, "names") or ()),
-        file_format=file_format,
-        progress=_callable(progress, "progress"),
+        path_in(folder, "folder"),
+        names=texts_if_any(names, "names"),
+        file_format=text_in(file_format, "file_format"),
+        progress=function_if_any(progress, "progress"),
     )
 
 
@@ -334,10 +349,10 @@ def export(
 
     return export(
         _runs(runs, learning_rate),
-        target,
-        None if path is None else _path(path, "path"),
-        frame=frame,
-        selection=Selection.of(_texts(include, "include"), _texts(exclude, "exclude")),
+        text_in(target, "target"),
+        path_if_any(path, "path"),
+        frame=text_if_any(frame, "frame"),
+        selection=Selection.of(texts_if_any(include, "include"), texts_if_any(exclude, "exclude")),
     )
 
 
@@ -348,7 +363,7 @@ def explain(name: str | None = None) -> tuple[Explanation, ...]:
     """
     from ckpt_inspect.findings.explanations import EXPLANATIONS, explain
 
-    return tuple(EXPLANATIONS.values()) if name is None else tuple(explain(_text(name, "name") or ""))
+    return tuple(EXPLANATIONS.values()) if name is None else tuple(explain(text_in(name, "name")))
 
 
 # --- arguments
@@ -368,59 +383,13 @@ def _runs(runs: object, learning_rate: float | None) -> tuple[Analyses, ...]:
     """The runs that were named, loaded where they are stores, rescaled where another rate is asked for."""
     from ckpt_inspect.presentation.results import Analyses
 
-    each = [runs] if isinstance(runs, (Analyses, str, os.PathLike)) else list(_iterable(runs, "runs", "runs or stores"))
-    found = [run if isinstance(run, Analyses) else load(_path(run, "runs")) for run in each]
-    if learning_rate is None:
+    rate = number_if_any(learning_rate, "learning_rate")
+    each = (
+        [runs] if isinstance(runs, (Analyses, str, os.PathLike)) else list(iterable_in(runs, "runs", "runs or stores"))
+    )
+    found = [run if isinstance(run, Analyses) else load(path_in(run, "runs")) for run in each]
+    if rate is None:
         return tuple(found)
     from ckpt_inspect.runs.rescaling import with_learning_rate
 
-    return tuple(Analyses.of(with_learning_rate(run, learning_rate)) for run in found)
-
-
-def _path(value: object, name: str) -> PathLike:
-    if not isinstance(value, (str, os.PathLike)) or isinstance(os.fspath(value), bytes):
-        raise RequestError(f"{name} must be a path (text or pathlib.Path), not {_named(value)}")
-    return value
-
-
-def _paths(value: object, name: str) -> Iterator[PathLike]:
-    is_one = isinstance(value, (str, os.PathLike, Checkpoint))
-    for path in [value] if is_one else _iterable(value, name, "a path or several"):
-        yield path.path if isinstance(path, Checkpoint) else _path(path, name)
-
-
-def _iterable(value: object, name: str, wanted: str) -> Iterable[object]:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise RequestError(f"{name} must be {wanted}, not {_named(value)}")
-    return value
-
-
-def _texts(value: object, name: str) -> tuple[str, ...] | None:
-    """Several patterns; a single one may stand by itself."""
-    if value is None:
-        return None
-    each = (value,) if isinstance(value, str) else tuple(_iterable(value, name, "text or several"))
-    return tuple(_text(text, name) or "" for text in each)
-
-
-def _text(value: object, name: str) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise RequestError(f"{name} must be text, not {_named(value)}")
-    return value
-
-
-def _mapping(value: Mapping[str, T] | None, name: str) -> Mapping[str, T] | None:
-    if value is not None and not isinstance(value, Mapping):
-        raise RequestError(f"{name} must be a mapping of names to values, not {_named(value)}")
-    return value
-
-
-def _callable(value: Progress | None, name: str) -> Progress | None:
-    if value is not None and not callable(value):
-        raise RequestError(f"{name} must be a function of what is done and what there is in all, not {_named(value)}")
-    return value
-
-
-def _named(value: object) -> str:
-    text = repr(value)
-    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
+    return tuple(Analyses.of(with_learning_rate(run, rate)) for run in found)

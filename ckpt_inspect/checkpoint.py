@@ -186,6 +186,9 @@ class Checkpoint(ABC):
     def close(self) -> None:  # noqa: B027 - a reader that holds nothing open needs no closing
         """Release what is open; safe to call twice."""
 
+    def __repr__(self) -> str:
+        return f"<ckpt_inspect.Checkpoint {str(self.path)!r} ({self.format}, {len(self.tensors)} tensors)>"
+
     def __enter__(self) -> Checkpoint:
         return self
 

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 Source = Literal["checkpoint", "config", "graph", "inferred", "given", "default", "unknown"]
+
+SOURCE_WORDS: Mapping[str, str] = {
+    "checkpoint": "read from the checkpoint",
+    "config": "read from the configuration",
+    "graph": "read from the graph",
+    "inferred": "inferred from the state",
+    "given": "given by the caller",
+    "default": "assumed: the implementation's default",
+    "unknown": "unknown",
+}
+"""What each source is to a person."""
 
 
 @dataclass(frozen=True, slots=True)

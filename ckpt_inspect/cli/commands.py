@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from ckpt_inspect.cli.coercion import Command, Group
-from ckpt_inspect.cli.options import Common, parsed_thresholds, with_common_options
+from ckpt_inspect.cli.options import Common, check_choice, parsed_thresholds, with_common_options
 from ckpt_inspect.errors import CkptInspectError
 
 if TYPE_CHECKING:
+    from ckpt_inspect.checkpoint import Problem
     from ckpt_inspect.presentation.report import Report
-    from ckpt_inspect.presentation.results import Analyses, RunResult
+    from ckpt_inspect.presentation.results import Analyses, Diff, RunResult
 
 
 class _Group(Group):
@@ -218,8 +219,8 @@ def _print_run(result: RunResult, common: Common) -> Analyses | None:
 def _check_severity(word: str | None) -> None:
     from ckpt_inspect.findings import SEVERITIES
 
-    if word is not None and word not in SEVERITIES:
-        raise typer.BadParameter(f"{word!r} is none of {', '.join(SEVERITIES)}", param_hint="--fail-on")
+    if word is not None:
+        check_choice(word, SEVERITIES, "--fail-on")
 
 
 def _fails(analyses: Analyses, fail_on: str | None) -> bool:
@@ -295,9 +296,7 @@ def report(
 
     --learning-rate draws them as they would be at that rate; other hyperparameters can be given to analyze only.
     """
-    others = [name for name in common.given if name != "learning_rate"]
-    if others:
-        raise typer.BadParameter(f"{', '.join(others)} can't be given to report; give it to analyze")
+    _check_only_rate(common, "report")
     _check_file_format(file_format)
     with _answering(trouble=1, verbose=common.verbose):
         written = _write_report(stores, output, common, file_format)
@@ -344,9 +343,7 @@ def export(
     TensorBoard shows them beside a training's own curves if PATH is its log folder: each optimizer of a run becomes a
     run of its own, drawn over the optimizer's steps.
     """
-    others = [name for name in common.given if name != "learning_rate"]
-    if others:
-        raise typer.BadParameter(f"{', '.join(others)} can't be given to export; give it to analyze")
+    _check_only_rate(common, "export")
     with _answering(trouble=1, verbose=common.verbose):
         from ckpt_inspect.api import export as export_runs
 
@@ -355,7 +352,7 @@ def export(
             target,
             output,
             frame=frame,
-            learning_rate=common.given.get("learning_rate"),
+            learning_rate=common.learning_rate,
             include=common.include,
             exclude=common.exclude,
         )
@@ -367,11 +364,17 @@ def export(
         _remark_on(written.problems, quiet=common.quiet, verbose=True)
 
 
+def _check_only_rate(common: Common, command: str) -> None:
+    """Refuse what stores can't be redrawn for."""
+    others = [name for name in common.given if name != "learning_rate"]
+    if others:
+        raise typer.BadParameter(f"{', '.join(others)} can't be given to {command}; give it to analyze")
+
+
 def _check_file_format(name: str) -> None:
     from ckpt_inspect.presentation.report import FILE_FORMATS
 
-    if name not in FILE_FORMATS:
-        raise typer.BadParameter(f"{name!r} is none of {', '.join(FILE_FORMATS)}", param_hint="--format")
+    check_choice(name, FILE_FORMATS, "--format")
 
 
 def _write_report(runs: Sequence[Analyses | str], folder: str, common: Common, file_format: str = "png") -> Report:
@@ -379,7 +382,7 @@ def _write_report(runs: Sequence[Analyses | str], folder: str, common: Common, f
     from ckpt_inspect.cli.terminal import progress_bar, remark
 
     # analyze computed with the rate that was given; stores are drawn for it
-    rate = common.given.get("learning_rate") if all(isinstance(run, str) for run in runs) else None
+    rate = common.learning_rate if all(isinstance(run, str) for run in runs) else None
     with progress_bar("drawing", is_quiet=common.quiet) as progress:
         written = write_report(
             runs,
@@ -437,13 +440,13 @@ def _answering(*, trouble: int, verbose: bool) -> Iterator[None]:
         raise typer.Exit(trouble) from error
 
 
-def _print_json(document: Any) -> None:
+def _print_json(document: Mapping[str, object]) -> None:
     import json
 
     sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
-def _remark_on(problems: Any, *, quiet: bool, verbose: bool) -> None:
+def _remark_on(problems: Iterable[Problem], *, quiet: bool, verbose: bool) -> None:
     from ckpt_inspect.cli.terminal import remark
     from ckpt_inspect.presentation.tables import problem_lines
 
@@ -453,11 +456,16 @@ def _remark_on(problems: Any, *, quiet: bool, verbose: bool) -> None:
 
 
 def _check_figure_name(name: str) -> None:
-    if Path(name).suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise typer.BadParameter(f"{name!r} must end in .png, .svg or .pdf", param_hint="-o")
+    from ckpt_inspect.errors import RequestError
+    from ckpt_inspect.presentation.diff_figures import format_of
+
+    try:
+        format_of(Path(name))
+    except RequestError as error:
+        raise typer.BadParameter(str(error), param_hint="-o") from error
 
 
-def _draw_diff(result: Any, output: str, common: Common) -> None:
+def _draw_diff(result: Diff, output: str, common: Common) -> None:
     from ckpt_inspect.api import draw_diff
     from ckpt_inspect.cli.terminal import remark
 

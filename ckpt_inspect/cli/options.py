@@ -15,13 +15,19 @@ import typer
 class Common:
     """Options that every command has, parsed."""
 
-    given: Mapping[str, Any]
+    given: Mapping[str, float | int | str]
     """Hyperparameters, `step` and `rule` by name; those of one of several optimizers as `OPTIMIZER.NAME`."""
     include: tuple[str, ...]
     exclude: tuple[str, ...]
     json: bool
     quiet: bool
     verbose: bool
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The learning rate given for all optimizers."""
+        rate = self.given.get("learning_rate")
+        return None if rate is None else float(rate)
 
 
 _NUMBERS = {
@@ -134,8 +140,8 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
             _check_rule(value, "--set")
         try:
             given[target] = value if name == "rule" else int(value) if name == "step" else float(value)
-        except ValueError:
-            raise typer.BadParameter(f"{value!r} in {text!r} is not a number", param_hint="--set") from None
+        except ValueError as error:
+            raise typer.BadParameter(f"{value!r} in {text!r} is not a number", param_hint="--set") from error
     return given
 
 
@@ -151,17 +157,22 @@ def parsed_thresholds(texts: Sequence[str]) -> dict[str, float]:
             raise typer.BadParameter(f"{text!r} is not of the form NAME=VALUE", param_hint="--threshold")
         try:
             given[name] = float(value)
-        except ValueError:
-            raise typer.BadParameter(f"{value!r} in {text!r} is not a number", param_hint="--threshold") from None
+        except ValueError as error:
+            raise typer.BadParameter(f"{value!r} in {text!r} is not a number", param_hint="--threshold") from error
     try:
         Thresholds.of(given)
     except RequestError as error:
-        raise typer.BadParameter(str(error), param_hint="--threshold") from None
+        raise typer.BadParameter(str(error), param_hint="--threshold") from error
     return given
 
 
 def _check_rule(name: str, option: str) -> None:
     from ckpt_inspect.update_rules import RULES
 
-    if name not in [rule.name for rule in RULES]:
-        raise typer.BadParameter(f"{name!r} is none of {', '.join(rule.name for rule in RULES)}", param_hint=option)
+    check_choice(name, [rule.name for rule in RULES], option)
+
+
+def check_choice(word: str, choices: Sequence[str], option: str) -> None:
+    """Refuse a word that is none of an option's choices."""
+    if word not in choices:
+        raise typer.BadParameter(f"{word!r} is none of {', '.join(choices)}", param_hint=option)

@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from io import UnsupportedOperation
 from typing import TYPE_CHECKING, TextIO
 
+from ckpt_inspect.presentation.shown_names import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -37,13 +39,6 @@ ASCII = str.maketrans(
     | {"×": "x", "Δ": "d", "…": "~", "‖": "|", "→": ">", "ε": "e", "α": "a", "√": "v"}
 )
 """What stands for our symbols where the output's encoding doesn't have them."""
-
-
-def printable(text: str) -> str:
-    """The text with control characters escaped: names come from files that anybody may have written."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def drop_output() -> None:

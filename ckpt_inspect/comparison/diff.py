@@ -12,7 +12,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from threading import Event
-from typing import Any
 
 from ckpt_inspect.checkpoint import STRING, Checkpoint, PieceReader, Problem, Progress, TensorSpec, numpy_dtype
 from ckpt_inspect.comparison.differences import (
@@ -25,7 +24,9 @@ from ckpt_inspect.comparison.differences import (
 )
 from ckpt_inspect.comparison.distances import Buffers, Distance, Window, WindowCount
 from ckpt_inspect.errors import NotDetermined, NotFoundError
+from ckpt_inspect.layouts.object_graph import KEY_TAIL
 from ckpt_inspect.measurement.medians import EffectiveLrMedian
+from ckpt_inspect.measurement.wording import percent
 from ckpt_inspect.series.newest import open_newest
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.optimizer_state import STATE_SLOTS, OptimizerState, Parameter, optimizer_states
@@ -41,24 +42,21 @@ lock."""
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 """A serialized description of the objects that were saved, not a part of their state."""
 
-KEY_TAIL = "/.ATTRIBUTES/VARIABLE_VALUE"
-"""Ends every key of an object graph's variables and says nothing."""
-
 
 def compare(
     a: str | os.PathLike[str] | Checkpoint,
     b: str | os.PathLike[str] | Checkpoint,
     *,
-    given: Mapping[str, Any] | None = None,
+    given: Mapping[str, float | int | str] | None = None,
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
     progress: Progress | None = None,
 ) -> Differences:
     """Compare two checkpoints: what was added, removed, reshaped, changed, and by how much.
 
-    `a` and `b` are paths (for a folder of checkpoints its newest), open checkpoints, or anything with a `path` such as
-    an Analysis. `given` overrides hyperparameters of both as in `optimizer_states`. `include` and `exclude` are glob
-    patterns that parameters' names must match, or must not.
+    `a` and `b` are paths (for a folder of checkpoints its newest) or open checkpoints. `given` overrides
+    hyperparameters of both as in `optimizer_states`. `include` and `exclude` are glob patterns that parameters' names
+    must match, or must not.
 
     Raises CkptInspectError for what can't be opened or read, NotFoundError where no parameter is chosen.
     """
@@ -130,11 +128,11 @@ class _Job:
         return sum(self.a.tensors[x].nbytes + self.b.tensors[y].nbytes for x, y in self.tensors.values())
 
 
-def _opened(thing: Any, stack: ExitStack) -> tuple[Checkpoint, tuple[Problem, ...]]:
+def _opened(thing: str | os.PathLike[str] | Checkpoint, stack: ExitStack) -> tuple[Checkpoint, tuple[Problem, ...]]:
     """A checkpoint that was open stays open; one opened here is closed with the stack."""
     if isinstance(thing, Checkpoint):
         return thing, ()
-    checkpoint, remarks = open_newest(getattr(thing, "path", thing))
+    checkpoint, remarks = open_newest(thing)
     return stack.enter_context(checkpoint), remarks
 
 
@@ -382,6 +380,7 @@ def _continuity_problems(optimizer: OptimizerDiff, rows: list[ParameterDiff]) ->
         yield Problem(
             "not-a-continuation",
             f"optimizer {optimizer.name}: in {len(impossible)} parameters the second moment fell faster than "
-            f"{optimizer.steps} updates can make it fall ({worst.parameter}: {worst.impossible:.0%} of the elements)",
+            f"{optimizer.steps} updates can make it fall "
+            f"({worst.parameter}: {percent(worst.impossible)} of the elements)",
             "its state was reset in between, the checkpoints are of two runs, or beta_2 is not the one that was used",
         )

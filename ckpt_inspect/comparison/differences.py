@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.sourced import Sourced
@@ -154,7 +154,7 @@ COLUMNS = (
 """Fields and derived figures of a `ParameterDiff`, as the columns of a table."""
 
 
-def row(parameter: ParameterDiff) -> dict[str, Any]:
+def row(parameter: ParameterDiff) -> dict[str, object]:
     """Return the values of `COLUMNS`."""
     return {name: getattr(parameter, name) for name in COLUMNS}
 

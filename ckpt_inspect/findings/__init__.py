@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
+from ckpt_inspect.errors import RequestError
 from ckpt_inspect.findings import (
     adaptivity,
     arithmetic,
@@ -19,9 +19,7 @@ from ckpt_inspect.findings import (
 from ckpt_inspect.findings.finding import SEVERITIES, Evidence, Finding, Kind, Limit, Severity
 from ckpt_inspect.findings.history import History
 from ckpt_inspect.findings.thresholds import THRESHOLDS, Thresholds
-
-if TYPE_CHECKING:
-    from ckpt_inspect.measurement.columns import RunColumns
+from ckpt_inspect.measurement.columns import RunColumns
 
 Check = Callable[[History, Thresholds], Iterable[Finding]]
 """Looks at one optimizer over a run that has at least one checkpoint with its state; pure."""
@@ -77,8 +75,12 @@ def find_findings(analyses: RunColumns, thresholds: Thresholds | None = None) ->
     """All findings of a run, the most severe first; of equals in the order of `CHECKS`, then of the optimizers.
 
     A condition that holds in many tensors is one finding. Most look at the newest checkpoint alone, those on damage,
-    resets and changes at all of them. `thresholds`: by default the run's own.
+    resets and changes at all of them. `thresholds`: by default the run's own. Raises RequestError for what is no run.
     """
+    if not isinstance(analyses, RunColumns):
+        raise RequestError(f"findings are of what analyze() or load() returned, not {type(analyses).__name__}")
+    if thresholds is not None and not isinstance(thresholds, Thresholds):
+        raise RequestError(f"thresholds must be Thresholds, not {type(thresholds).__name__}: see Thresholds.of")
     thresholds = thresholds or Thresholds.of(analyses.thresholds)
     histories = [History.of(analyses, run) for run in analyses.optimizers.values()]
     found = [

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from ckpt_inspect.findings.finding import Finding, Kind, Severity
-from ckpt_inspect.findings.history import Floats, History, percent, worst_first
+from ckpt_inspect.findings.history import Floats, History, worst_first
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.measurement.wording import percent
 
 EPSILON = Kind(
     id="epsilon-dominated",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+
+from ckpt_inspect.jsonable import JsonObject
 
 MOST_NAMED = 3
 """Tensors that a title names; the rest are counted."""
@@ -34,7 +35,7 @@ SEVERITIES: tuple[str, ...] = tuple(severity.word for severity in Severity)
 """The words, the least severe first."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Kind:
     """All findings of one id: what they have in common."""
 
@@ -56,6 +57,9 @@ class Kind:
     """Fields of `Thresholds` that decide."""
     metrics: tuple[str, ...] = ()
     """Variables that show it; the report's figures of them are where to look."""
+
+    def __repr__(self) -> str:
+        return f"<ckpt_inspect.Kind {self.id!r}, {self.severity.word}: {self.title!r}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ class Evidence:
     """By the names of variables where they are such, else by what they are."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Finding:
     """One thing that deserves attention, in one optimizer of a run."""
 
@@ -115,8 +119,11 @@ class Finding:
         """Why it matters, in one sentence."""
         return self.kind.why
 
-    def to_json(self) -> dict[str, Any]:
-        """In JSON's types, but for figures that are NaN or infinite."""
+    def __repr__(self) -> str:
+        return f"<ckpt_inspect.Finding {self.id!r}, {self.severity.word}, optimizer {self.optimizer!r}: {self.title!r}>"
+
+    def to_json(self) -> JsonObject:
+        """Return it in JSON's types, but for figures that are NaN or infinite."""
         return {
             "id": self.id,
             "severity": self.severity.word,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ckpt_inspect.checkpoint import Array
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, MOST_NAMED, Evidence, Finding, Kind, Severity
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.variables import CHECKPOINT, OPTIMIZER_VARIABLES, QUANTILE_NAMES
+from ckpt_inspect.measurement.wording import counted
 
 if TYPE_CHECKING:
     from ckpt_inspect.measurement.columns import OptimizerColumns, RunColumns
@@ -44,14 +46,14 @@ class History:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, variable: str) -> NDArray[Any]:
+    def __getitem__(self, variable: str) -> Array:
         """A variable; of one along checkpoints the R rows."""
         column = self.run.variables[variable]
         return column[self.rows] if _DIMENSIONS[variable][0] == CHECKPOINT else column
 
-    def newest(self, variable: str) -> NDArray[Any]:
+    def newest(self, variable: str) -> Array:
         """A variable's last row."""
-        newest: NDArray[Any] = self.run.variables[variable][self.rows[-1]]
+        newest: Array = self.run.variables[variable][self.rows[-1]]
         return newest
 
     def quantile(self, variable: str, name: str) -> Floats:
@@ -129,15 +131,10 @@ class History:
     def counted(self, places: Sequence[int], row: int = -1) -> str:
         """`3 of 26 tensors`."""
         total = int(np.count_nonzero(self.run.present[self.rows[row]]))
-        return f"{len(places)} of {total} tensor{'' if total == 1 else 's'}"
+        return f"{len(places)} of {counted(total, 'tensor')}"
 
 
 def worst_first(mask: Bools, badness: Floats) -> list[int]:
     """Places where the mask is true, those with the greatest badness first; equals in their order."""
     (places,) = np.nonzero(mask)
     return [int(i) for i in places[np.argsort(-badness[places], kind="stable")]]
-
-
-def percent(share: float) -> str:
-    """A share, `41.2 %`; near all or none is not rounded to it."""
-    return ">99.9 %" if 0.999 < share < 1 else "<0.1 %" if 0 < share < 0.001 else f"{share * 100:.3g} %"

@@ -8,9 +8,10 @@ from itertools import pairwise
 import numpy as np
 
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
-from ckpt_inspect.findings.history import Bools, Floats, History, percent, worst_first
+from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.intervals import SMALLEST_SQUARE, Intervals
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.measurement.wording import percent
 
 RESET = Kind(
     id="step-reset",

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
-from ckpt_inspect.findings.history import Bools, Floats, History, percent, worst_first
+from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.measurement.wording import percent
 
 _RULE_OF_THUMB = "Karpathy, makemore part 3: about 1e-3 is healthy"
 

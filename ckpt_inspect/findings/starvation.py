@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
-from ckpt_inspect.findings.history import Floats, History, percent, worst_first
+from ckpt_inspect.findings.history import Floats, History, worst_first
 from ckpt_inspect.findings.intervals import SMALLEST_SQUARE, Interval, Intervals
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.measurement.wording import percent
 
 STARVED_TENSORS = Kind(
     id="starved-tensors",

@@ -117,5 +117,5 @@ class Thresholds:
         )
 
 
-THRESHOLDS: Mapping[str, Field[Any]] = {f.name: f for f in fields(Thresholds)}
+THRESHOLDS: Mapping[str, Field[float]] = {f.name: f for f in fields(Thresholds)}
 """Every threshold's field, by name."""

@@ -51,6 +51,11 @@ class Run:
     checkpoints: tuple[Path, ...]
     """In training order, each as `open_checkpoint` takes it."""
 
+    def __repr__(self) -> str:
+        names = [path.name for path in self.checkpoints]
+        ends = f": {names[0]!r} .. {names[-1]!r}" if len(names) > 1 else f": {names[0]!r}" if names else ""
+        return f"<ckpt_inspect.Run {self.name!r} in {str(self.folder)!r}, {len(names)} checkpoints{ends}>"
+
 
 def find_checkpoints(folder_or_glob: str | os.PathLike[str], step_of: StepOf | None = None) -> tuple[Path, ...]:
     """The checkpoints in a folder and below it, behind a glob pattern, or at a path, in training order, none twice.

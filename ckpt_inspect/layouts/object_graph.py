@@ -17,6 +17,8 @@ from ckpt_inspect.wire import fields
 
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VARIABLE_VALUE = "VARIABLE_VALUE"
+KEY_TAIL = f"/.ATTRIBUTES/{VARIABLE_VALUE}"
+"""Ends every key of a variable, and says nothing."""
 LIST_INDEX = re.compile(r"^[0-9]{1,18}$")
 
 # trackable_object_graph.proto, by message: field numbers

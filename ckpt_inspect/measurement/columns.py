@@ -28,7 +28,7 @@ class Remark:
     problem: Problem
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OptimizerColumns:
     """One optimizer over a run: C checkpoints by P parameters."""
 
@@ -41,6 +41,11 @@ class OptimizerColumns:
     def present(self) -> NDArray[np.bool_]:
         """(C, P) whether the parameter is in the checkpoint."""
         return ~np.isnan(self.variables["nonfinite"])
+
+    def __repr__(self) -> str:
+        checkpoints, parameters = self.variables["nonfinite"].shape
+        counts = f"{checkpoints} checkpoints, {parameters} parameters, {len(self.variables)} variables"
+        return f"<ckpt_inspect.OptimizerColumns {self.name!r}: {counts}>"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
+from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states
 from ckpt_inspect.state.selection import Selection
@@ -60,7 +60,7 @@ class ShownOptimizer:
     """What its state is good for, in one sentence."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Overview:
     """What `show` shows."""
 
@@ -81,11 +81,15 @@ class Overview:
         """Whether its values can't be read."""
         return any(p.code == STATE_UNREADABLE for p in self.problems)
 
+    def __repr__(self) -> str:
+        where = f"{self.format}, {counted(self.tensors, 'tensor')} in {counted(len(self.files), 'file')}"
+        return f"<ckpt_inspect.Overview of {self.path!r}: {where}; {self.description}>"
+
 
 def overview(
     checkpoint: Checkpoint,
     *,
-    given: Mapping[str, Any] | None = None,
+    given: Mapping[str, float | int | str] | None = None,
     selection: Selection | None = None,
     remarks: Sequence[Problem] = (),
 ) -> Overview:
@@ -181,4 +185,4 @@ def _description(states: tuple[OptimizerState, ...]) -> str:
     names = ", ".join(f"{s.name} ({s.rule})" for s in states)
     if not analysable:
         return f"no optimizer in it has an effective learning rate to reconstruct: {names}"
-    return f"{len(states)} optimizer{'s' if len(states) > 1 else ''}: {names}"
+    return f"{counted(len(states), 'optimizer')}: {names}"

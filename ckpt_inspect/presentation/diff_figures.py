@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ckpt_inspect.errors import CkptInspectError, RequestError, StoreError
+from ckpt_inspect.errors import CkptInspectError, RequestError
+from ckpt_inspect.presentation.written_files import write_whole
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ckpt_inspect.comparison.differences import Differences
     from ckpt_inspect.presentation.plots import Chapter
 
@@ -17,21 +20,22 @@ def write_diff_figures(
     diff: Differences,
     path: Path,
     *,
-    given: Mapping[str, Any] | None = None,
+    given: Mapping[str, float | int | str] | None = None,
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
 ) -> tuple[Path, ...]:
     """Draw into `path` what changed, and beside it, where both checkpoints have effective learning rates, the weights'
     change by rate (`-by-rate`) and for each optimizer the distributions of E laid over each other (`-distributions`).
 
-    The checkpoints are read once more for their distributions. The suffix is the format. Raises StoreError where the
-    files can't be written.
+    The checkpoints are read once more for their distributions. The suffix is the format. Raises RequestError for a
+    suffix that isn't one, StoreError where the files can't be written.
     """
     from ckpt_inspect.presentation.plots import plot_change_by_rate, plot_diff, plot_distributions
     from ckpt_inspect.presentation.report import file_slugs
     from ckpt_inspect.runs.assembly import checkpoint_names
     from ckpt_inspect.runs.frames import diff_frame
 
+    format_of(path)
     names = checkpoint_names([diff.path_a, diff.path_b])
     frame = diff_frame(diff)
     figures = {path: plot_diff(frame, *names)}
@@ -46,10 +50,20 @@ def write_diff_figures(
     return _write(figures)
 
 
+def format_of(path: Path) -> str:
+    """Return the format of a figure's file by its suffix. Raises RequestError for one that figures can't have."""
+    from ckpt_inspect.presentation.report import FILE_FORMATS
+
+    if (suffix := path.suffix.lower().removeprefix(".")) not in FILE_FORMATS:
+        *others, last = FILE_FORMATS
+        raise RequestError(f"'{path}' must end in .{', .'.join(others)} or .{last}")
+    return suffix
+
+
 def _chapters(
     diff: Differences,
     names: list[str],
-    given: Mapping[str, Any] | None,
+    given: Mapping[str, float | int | str] | None,
     include: Iterable[str] | None,
     exclude: Iterable[str] | None,
 ) -> list[Chapter]:
@@ -75,12 +89,9 @@ def _beside(path: Path, tail: str) -> Path:
     return path.with_name(f"{path.stem}-{tail}{path.suffix}")
 
 
-def _write(figures: Mapping[Path, Any]) -> tuple[Path, ...]:
+def _write(figures: Mapping[Path, Figure]) -> tuple[Path, ...]:
     from ckpt_inspect.presentation.report import rendered
 
-    try:
-        for path, figure in figures.items():
-            path.write_bytes(rendered(figure, path.suffix[1:].lower()))
-    except OSError as error:
-        raise StoreError(f"{path}: the figure can't be written: {error.strerror or error}") from None
+    for path, figure in figures.items():
+        write_whole(rendered(figure, format_of(path)), path)
     return tuple(figures)

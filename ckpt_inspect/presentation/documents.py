@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from ckpt_inspect.comparison.differences import Differences, row
 from ckpt_inspect.findings import find_findings
-from ckpt_inspect.jsonable import jsonable
+from ckpt_inspect.jsonable import JsonObject, json_object
 from ckpt_inspect.measurement.columns import OptimizerColumns, RunColumns
 from ckpt_inspect.measurement.variables import CHECKPOINT_VARIABLES, METRICS, PARAMETER_VARIABLES, QUANTILE_NAMES
 from ckpt_inspect.overview.overview import Overview
 
 
-def run_document(analyses: RunColumns, store: str | None) -> dict[str, Any]:
+def run_document(analyses: RunColumns, store: str | None) -> JsonObject:
     """One run: its checkpoints, what deserves attention in it, and for each optimizer every figure as a list over them.
 
     Distributions are their quantiles; histograms and single elements are in the store.
@@ -31,10 +30,10 @@ def run_document(analyses: RunColumns, store: str | None) -> dict[str, Any]:
             {"checkpoint": r.checkpoint, "optimizer": r.optimizer, **asdict(r.problem)} for r in analyses.remarks
         ],
     }
-    return jsonable(document)  # type: ignore[no-any-return]  # of a dict it makes a dict
+    return json_object(document)
 
 
-def _optimizer(optimizer: OptimizerColumns) -> dict[str, Any]:
+def _optimizer(optimizer: OptimizerColumns) -> dict[str, object]:
     variables = optimizer.variables
     steps = [None if step < 0 else step for step in variables["step"].tolist()]
     parameters = []
@@ -49,7 +48,7 @@ def _optimizer(optimizer: OptimizerColumns) -> dict[str, Any]:
     return {"name": optimizer.name, "step": steps, **over_run, "parameters": parameters}
 
 
-def diff_document(diff: Differences) -> dict[str, Any]:
+def diff_document(diff: Differences) -> JsonObject:
     """Two checkpoints compared."""
     optimizers = [
         {
@@ -71,9 +70,9 @@ def diff_document(diff: Differences) -> dict[str, Any]:
         "parameters": [row(p) | {"slot_changes": p.slot_changes} for p in diff.parameters],
         "problems": [asdict(p) for p in diff.problems],
     }
-    return jsonable(document)  # type: ignore[no-any-return]  # of a dict it makes a dict
+    return json_object(document)
 
 
-def overview_document(overview: Overview) -> dict[str, Any]:
+def overview_document(overview: Overview) -> JsonObject:
     """What one checkpoint is."""
-    return jsonable(asdict(overview))  # type: ignore[no-any-return]  # of a dict it makes a dict
+    return json_object(asdict(overview))

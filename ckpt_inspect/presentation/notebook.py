@@ -1,16 +1,13 @@
-"""How results show themselves in a notebook: tables as HTML, figures by name.
-
-Everything in a table is text out of files that others made: it is escaped, and what can't be printed becomes a mark.
-"""
+"""How results show themselves in a notebook: tables as HTML, figures by name."""
 
 from __future__ import annotations
 
 import functools
-import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from ckpt_inspect.errors import RequestError
+from ckpt_inspect.presentation.page.markup import Html, element, joined
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +26,6 @@ MOST_ROWS = 30
 
 _STYLE = (
     # Colours with an alpha: they suit light and dark pages alike
-    "<style>"
     ".ckpt-inspect{font-variant-numeric:tabular-nums;overflow-x:auto}"
     ".ckpt-inspect table{border-collapse:collapse;margin:.2em 0 .8em}"
     ".ckpt-inspect caption{caption-side:top;text-align:left;font-weight:600;padding:.2em 0;color:inherit}"
@@ -39,7 +35,6 @@ _STYLE = (
     ".ckpt-inspect thead th{border-bottom:1px solid rgba(128,128,128,.5);font-weight:600}"
     ".ckpt-inspect tbody tr:nth-child(even){background:rgba(128,128,128,.08)}"
     ".ckpt-inspect p{margin:-.5em 0 .9em;opacity:.7;font-size:90%}"
-    "</style>"
 )
 _LONG = 60
 """Characters from which on a column's texts are wrapped."""
@@ -66,34 +61,30 @@ def diff_html(diff: Differences) -> str:
 
 
 def _page(tables: Iterable[Table]) -> str:
-    return f'{_STYLE}<div class="ckpt-inspect">{"".join(map(_table, tables))}</div>'
+    return joined([element("style", Html(_STYLE)), element("div", map(_table, tables), class_="ckpt-inspect")])
 
 
-def _table(table: Table) -> str:
+def _table(table: Table) -> Html:
     classes = [_class(column, [row[i] for row in table.rows]) for i, column in enumerate(table.columns)]
-    caption = f"<caption>{_text(table.title)}</caption>" if table.title else ""
-    head = "".join(f"<th{c}>{_text(column.title)}</th>" for column, c in zip(table.columns, classes, strict=True))
-    has_head = any(column.title for column in table.columns)
-    rows = (
-        "".join(f"<td{c}>{_text(cell)}</td>" for cell, c in zip(row, classes, strict=True))
-        for row in table.rows[:MOST_ROWS]
-    )
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    titles = [column.title for column in table.columns]
+    heads = element("thead", _row("th", titles, classes)) if any(titles) else None
+    rows = [_row("td", row, classes) for row in table.rows[:MOST_ROWS]]
     left_out = len(table.rows) - MOST_ROWS
     notes = [f"{left_out} more rows: .to_frame() has them all"] if left_out > 0 else []
     notes += [table.note] if table.note else []
-    note = f"<p>{_text('; '.join(notes))}</p>" if notes else ""
-    return f"<table>{caption}{f'<thead><tr>{head}</tr></thead>' if has_head else ''}<tbody>{body}</tbody></table>{note}"
+    caption = element("caption", table.title) if table.title else None
+    whole = element("table", caption, heads, element("tbody", rows))
+    return joined([whole, element("p", "; ".join(notes)) if notes else None])
 
 
-def _class(column: Column, cells: Sequence[str]) -> str:
+def _row(name: str, texts: Sequence[str], classes: Sequence[str | None]) -> Html:
+    return element("tr", [element(name, text, class_=c) for text, c in zip(texts, classes, strict=True)])
+
+
+def _class(column: Column, cells: Sequence[str]) -> str | None:
     classes = ["l"] if column.justify == "left" else []
     classes += ["w"] if any(len(cell) > _LONG for cell in cells) else []
-    return f' class="{" ".join(classes)}"' if classes else ""
-
-
-def _text(text: str) -> str:
-    return html.escape("".join(c if c.isprintable() else "\ufffd" for c in text))
+    return " ".join(classes) or None
 
 
 # --- figures

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import io
 import os
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ckpt_inspect.checkpoint import Problem, Progress
 from ckpt_inspect.errors import CkptInspectError, RequestError, StoreError
+from ckpt_inspect.presentation.shown_names import distinct
+from ckpt_inspect.presentation.written_files import cause_of, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,7 +80,7 @@ class Omission:
     """Half a sentence: `it shows a run, and there is one checkpoint`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Report:
     """What `write_report` wrote."""
 
@@ -96,6 +97,11 @@ class Report:
     def files(self) -> tuple[Path, ...]:
         """Every figure's file, in the order of `figures`."""
         return tuple(figure.file for figure in self.figures)
+
+    def __repr__(self) -> str:
+        from ckpt_inspect.presentation.reprs import report_repr
+
+        return report_repr(self.page, self.files, len(self.omitted))
 
 
 def write_report(
@@ -138,14 +144,14 @@ def write_report(
             continue
         figure, file = kind.plot(chapter), target / f"{stem}.{file_format}"
         content = rendered(figure, file_format)
-        _write(content, file)
+        write_whole(content, file)
         subtitle = " · ".join(chapter.subtitle)
         figures.append(ReportFigure(kind.id, chapter.optimizer, kind.question, kind.caption, subtitle, file))
         shown.append(_page_figure(figures[-1], kind, figure, content if file_format == "png" else rendered(figure)))
     problems = _problems(drawn)
     page = target / PAGE
     contents = Contents(_page_runs(runs, frames), shown, missing, problems, __version__)
-    _write(page_html(contents).encode("utf-8"), page)
+    write_whole(page_html(contents).encode("utf-8"), page)
     if progress is not None:
         progress(len(drawn) * len(FIGURES), len(drawn) * len(FIGURES))
     return Report(target, tuple(figures), tuple(omitted), page, problems)
@@ -202,20 +208,6 @@ def _run_frames(name: str, run: ReportedRun) -> RunFrames:
     return RunFrames(name, parameters, run.to_frame("histogram", with_bins), run.to_frame("sample", with_samples))
 
 
-def distinct(names: Sequence[str]) -> list[str]:
-    """`names` with an ordinal behind those that repeat, so that no two are alike."""
-    taken: set[str] = set()
-    result = []
-    for name in names:
-        candidate, ordinal = name, 1
-        while candidate in taken:
-            ordinal += 1
-            candidate = f"{name} ({ordinal})"
-        taken.add(candidate)
-        result.append(candidate)
-    return result
-
-
 def _jobs(drawn: Sequence[Chapter]) -> Iterator[tuple[Chapter, FigureKind, str]]:
     """Every figure of every chapter, and its file's name without the ending."""
     from ckpt_inspect.presentation.plots import FIGURES
@@ -228,7 +220,7 @@ def _jobs(drawn: Sequence[Chapter]) -> Iterator[tuple[Chapter, FigureKind, str]]
 def file_slugs(optimizers: Sequence[str]) -> list[str]:
     """What stands for each optimizer in the names of its files: plain, and no two alike."""
     slugs = [re.sub(r"[^a-z0-9]+", "-", optimizer.lower()).strip("-") or "optimizer" for optimizer in optimizers]
-    return [slug.replace(" (", "-").rstrip(")") for slug in distinct(slugs)]
+    return distinct(slugs, "{}-{}".format)
 
 
 def check_folder(folder: str | os.PathLike[str]) -> None:
@@ -250,21 +242,8 @@ def _made_folder(folder: Path) -> Path:
     return folder
 
 
-def _write(content: bytes, file: Path) -> None:
-    """The file whole or not at all: whoever looks at an earlier one while a report is made sees one or the other."""
-    partial = file.with_name(f".{file.name}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(file)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise _unwritable(file.parent, error) from error
-
-
 def _unwritable(folder: Path, error: OSError) -> CkptInspectError:
-    cause = error.strerror or type(error).__name__
-    return StoreError(f"{folder}: the report can't be written there ({cause.lower()}): give another folder")
+    return StoreError(f"{folder}: the report can't be written there ({cause_of(error)}): give another folder")
 
 
 def _problems(drawn: Sequence[Chapter]) -> tuple[Problem, ...]:

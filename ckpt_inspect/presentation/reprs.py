@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.comparison.differences import STATUSES, Differences
 from ckpt_inspect.findings import SEVERITIES, find_findings
+from ckpt_inspect.presentation.shown_names import printable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ckpt_inspect.errors import CkptInspectError
+    from ckpt_inspect.formats.grouping import Run
     from ckpt_inspect.measurement.columns import OptimizerColumns, RunColumns
 
 MOST_LINES = 8
-"""Of optimizers, and of changed parameters."""
+"""Of optimizers, of changed parameters, of files."""
+MOST_LETTERS = 90
+"""Of such a line: names come from files, and may be of any length."""
 
 
 def run_repr(run: RunColumns) -> str:
@@ -26,7 +34,7 @@ def run_repr(run: RunColumns) -> str:
     lines.append(f"Findings: {found or 'none'}")
     if failures := len(run.failures):
         lines.append(f"Not read: {failures}")
-    return "\n".join([*lines, "Methods: findings, to_frame(), to_xarray(), plot()"])
+    return _joined([*lines, "Methods: findings, to_frame(), to_xarray(), plot()"])
 
 
 def diff_repr(diff: Differences) -> str:
@@ -40,7 +48,28 @@ def diff_repr(diff: Differences) -> str:
     ]
     changed = [p for p in diff.parameters if p.status != "same"]
     lines += _list([f"  {p.status} {p.optimizer} {p.parameter}".rstrip() for p in changed], "changed")
-    return "\n".join([*lines, "Methods: to_frame(), to_xarray(), plot()"])
+    return _joined([*lines, "Methods: to_frame(), to_xarray(), plot()"])
+
+
+def run_result_repr(run: Run, store: Path | None, error: CkptInspectError | None) -> str:
+    """Return what became of a run."""
+    lines = ["<ckpt_inspect.RunResult>", f"Run: {run!r}", f"Store: {store or 'none'}"]
+    return _joined([*lines, "Analysed: .analyses" if error is None else f"Not analysed: {error}"])
+
+
+def report_repr(page: Path, figures: Sequence[Path], omitted: int) -> str:
+    """Return where a report is, and which figures it has."""
+    lines = ["<ckpt_inspect.Report>", f"Page: {page}", f"Figures: {len(figures)}, not drawn: {omitted}"]
+    return _joined(lines + _list([f"  {file.name}" for file in figures], "figures"))
+
+
+def exported_repr(files: Sequence[Path]) -> str:
+    """Return what was written."""
+    return _joined(["<ckpt_inspect.Exported>", *_list([f"  {file}" for file in files], "files")])
+
+
+def _joined(lines: Iterable[str]) -> str:
+    return "\n".join(map(printable, lines))
 
 
 def _optimizer_line(optimizer: OptimizerColumns) -> str:
@@ -50,6 +79,7 @@ def _optimizer_line(optimizer: OptimizerColumns) -> str:
     return f"  {optimizer.name} ({', '.join(rules)}{span}): {len(optimizer.variables['parameter'])} parameters"
 
 
-def _list(lines: list[str], what: str) -> list[str]:
+def _list(lines: Sequence[str], what: str) -> list[str]:
     more = len(lines) - MOST_LINES
-    return lines[:MOST_LINES] + ([f"  .. and {more} more {what}"] if more > 0 else [])
+    shown = [f"{line[: MOST_LETTERS - 2]}.." if len(line) > MOST_LETTERS else line for line in lines[:MOST_LINES]]
+    return [*shown, f"  .. and {more} more {what}"] if more > 0 else shown

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ckpt_inspect.comparison.differences import Differences
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.measurement.columns import RunColumns
+from ckpt_inspect.presentation.arguments import indices_if_any, text_if_any, text_in, texts_if_any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +52,7 @@ class Analyses(RunColumns):
         """
         from ckpt_inspect.runs.frames import frame
 
-        return frame(self, kind, checkpoints)
+        return frame(self, text_in(kind, "kind"), indices_if_any(checkpoints, "checkpoints"))
 
     def to_xarray(self) -> DataTree:
         """An xarray tree like the store's groups; raises RequestError where xarray is not installed."""
@@ -74,7 +75,8 @@ class Analyses(RunColumns):
         """
         from ckpt_inspect.presentation.notebook import run_figure
 
-        return run_figure(self, name, optimizer, include, exclude)
+        patterns = texts_if_any(include, "include"), texts_if_any(exclude, "exclude")
+        return run_figure(self, text_in(name, "name"), text_if_any(optimizer, "optimizer"), *patterns)
 
     def _repr_html_(self) -> str:
         from ckpt_inspect.presentation.notebook import run_html
@@ -87,7 +89,7 @@ class Analyses(RunColumns):
         return run_repr(self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RunResult:
     """What became of one run of several that were analysed."""
 
@@ -98,6 +100,11 @@ class RunResult:
     """None if the run could not be analysed."""
     error: CkptInspectError | None = None
     """Why not."""
+
+    def __repr__(self) -> str:
+        from ckpt_inspect.presentation.reprs import run_result_repr
+
+        return run_result_repr(self.run, self.store, self.error)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -135,7 +142,7 @@ class Diff(Differences):
         from ckpt_inspect.presentation.notebook import diff_figure
         from ckpt_inspect.runs.assembly import checkpoint_names
 
-        return diff_figure(self.to_frame(), name, *checkpoint_names([self.path_a, self.path_b]))
+        return diff_figure(self.to_frame(), text_in(name, "name"), *checkpoint_names([self.path_a, self.path_b]))
 
     def _repr_html_(self) -> str:
         from ckpt_inspect.presentation.notebook import diff_html

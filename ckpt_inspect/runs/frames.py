@@ -39,6 +39,8 @@ def frame(analyses: RunColumns, kind: str, checkpoints: Sequence[int] | None = N
         return _FRAMES[kind](analyses)
     if kind not in _RESTRICTABLE:
         raise RequestError(f"a frame of kind {kind!r} can't be had of some checkpoints alone")
+    if beyond := [index for index in checkpoints if index >= len(analyses)]:
+        raise RequestError(f"the run has {len(analyses)} checkpoints, and none of index {beyond[0]}")
     return _RESTRICTABLE[kind](analyses, np.asarray(checkpoints, np.int64))
 
 
@@ -152,9 +154,10 @@ def _findings(analyses: RunColumns) -> DataFrame:
     import pandas as pd
 
     names = ("severity", "id", "title", "optimizer", "parameters", "checkpoints", "why", "action")
-    rows = [f.to_json() for f in find_findings(analyses)]
-    for found in rows:
-        found |= {name: "\n".join(found[name]) for name in ("parameters", "checkpoints")}
+    rows = [
+        {**f.to_json(), "parameters": "\n".join(f.parameters), "checkpoints": "\n".join(f.checkpoints)}
+        for f in find_findings(analyses)
+    ]
     table: DataFrame = pd.DataFrame(rows, columns=list(names))
     return table
 

@@ -24,7 +24,7 @@ from ckpt_inspect._version import __version__
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import StoreError
 from ckpt_inspect.findings import find_findings
-from ckpt_inspect.jsonable import jsonable
+from ckpt_inspect.jsonable import json_object
 from ckpt_inspect.measurement.columns import Column, OptimizerColumns, Remark, RunColumns
 from ckpt_inspect.measurement.variables import (
     CHECKPOINT,
@@ -189,16 +189,13 @@ def _problem_columns(analyses: RunColumns) -> dict[str, Column]:
 
 
 def _finding_columns(analyses: RunColumns) -> dict[str, Column]:
-    rows = [jsonable(finding.to_json()) for finding in find_findings(analyses)]
-    columns = {}
-    for name in (v.name for v in FINDING_VARIABLES):
-        values = [row[name] for row in rows]
-        if name in ("parameters", "checkpoints"):
-            values = ["\n".join(value) for value in values]
-        elif name in ("evidence", "thresholds"):
-            values = [json.dumps(value, ensure_ascii=False) for value in values]
-        columns[name] = np.array(values, object)
-    return columns
+    rows: list[dict[str, object]] = []
+    for finding in find_findings(analyses):
+        row = dict(json_object(finding.to_json()))
+        texts = {name: json.dumps(row[name], ensure_ascii=False) for name in ("evidence", "thresholds")}
+        lines = {"parameters": "\n".join(finding.parameters), "checkpoints": "\n".join(finding.checkpoints)}
+        rows.append({**row, **texts, **lines})
+    return {v.name: np.array([row[v.name] for row in rows], object) for v in FINDING_VARIABLES}
 
 
 def _write_group(

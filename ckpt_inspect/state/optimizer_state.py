@@ -26,7 +26,7 @@ STATE_SLOTS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Parameter:
     """One trained variable with its optimizer's slots. Each method reads from the file anew, and returns a whole
     array."""
@@ -102,12 +102,16 @@ class Parameter:
             return str(reason)
         return None
 
+    def __repr__(self) -> str:
+        arrays = [array for array in ("value", *STATE_SLOTS) if self.key(array) is not None]
+        return f"<ckpt_inspect.Parameter {self.name!r} {self.dtype} {self.shape}: {', '.join(arrays) or 'no arrays'}>"
+
     def _read(self, array: str) -> Array | None:
         key = self.key(array)
         return None if key is None else self.checkpoint.read(key)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class OptimizerState:
     """One optimizer in one checkpoint."""
 
@@ -137,6 +141,19 @@ class OptimizerState:
     def is_adam(self) -> bool:
         """Whether the rule is of Adam's family."""
         return self.rule in ADAM_FAMILY
+
+    def __repr__(self) -> str:
+        values = [f"{name} = {value.value} ({value.source})" for name, value in self.hyperparameters.items()]
+        names = list(self.parameters)
+        ends = f": {names[0]!r} .. {names[-1]!r}" if len(names) > 1 else f": {names[0]!r}" if names else ""
+        return "\n".join(
+            [
+                f"<ckpt_inspect.OptimizerState {self.name!r} ({self.rule}, {self.layout})>",
+                f"step = {self.step.value} ({self.step.source})",
+                *values,
+                f"{len(names)} parameters{ends}",
+            ]
+        )
 
 
 def optimizer_states(

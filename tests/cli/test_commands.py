@@ -220,7 +220,7 @@ def test_diff_draws(model: Path, later: Path, tmp_path: Path) -> None:
     assert all(drawn.stat().st_size > 10_000 for drawn in beside)
     nowhere = Answer("diff", model, later, "-o", tmp_path / "no" / "diff.png")
     assert nowhere.code == 2
-    assert "No such file or directory" in nowhere.sentence
+    assert "there is no folder" in nowhere.sentence
 
 
 # --- bad input

@@ -12,6 +12,7 @@ from ckpt_inspect.presentation.export.csv import CSV
 from ckpt_inspect.presentation.export.parquet import PARQUET
 from ckpt_inspect.presentation.export.target import PARAMETERS, Exported, Order, Target
 from ckpt_inspect.presentation.export.tensorboard import TENSORBOARD
+from ckpt_inspect.presentation.shown_names import distinct
 from ckpt_inspect.state.selection import Selection
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ def export(
     StoreError where the path can't be written.
     """
     from ckpt_inspect.measurement.columns import RunColumns
-    from ckpt_inspect.presentation.report import distinct
 
     runs = (analyses,) if isinstance(analyses, RunColumns) else tuple(analyses)
     chosen = {t.name: t for t in TARGETS}.get(target)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ckpt_inspect.presentation.export.frames import joined_frame
-from ckpt_inspect.presentation.export.target import Exported, Order, Target, written_whole
+from ckpt_inspect.presentation.export.target import Exported, Order, Target
+from ckpt_inspect.presentation.written_files import written_whole
 
 
 def write_csv(order: Order, path: Path) -> Exported:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Problem
-from ckpt_inspect.errors import StoreError
 from ckpt_inspect.state.selection import Selection
 
 if TYPE_CHECKING:
@@ -32,13 +30,18 @@ class Order:
     """The parameters."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Exported:
     """What was written."""
 
     files: tuple[Path, ...]
     problems: tuple[Problem, ...] = ()
     """What was odd about the runs, and what was done about it."""
+
+    def __repr__(self) -> str:
+        from ckpt_inspect.presentation.reprs import exported_repr
+
+        return exported_repr(self.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +58,3 @@ class Target:
     """Whether it writes a frame of a kind that can be chosen."""
     write: Callable[[Order, Path], Exported]
     """Raises CkptInspectError where it can't."""
-
-
-@contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A name to write a file under, which takes the place of `path` if all goes well; else StoreError.
-
-    The folder must be there, and `path` must not be one.
-    """
-    from ckpt_inspect.runs.store import replacing
-
-    if path.is_dir():
-        raise StoreError(f"{path}: is a folder; name a file to write")
-    if not path.parent.is_dir():
-        raise StoreError(f"{path}: there is no folder {path.parent}; make it, or write elsewhere")
-    try:
-        with replacing(path) as temporary:
-            yield temporary
-    except OSError as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(f"{path}: can't be written ({error.strerror or error}); write elsewhere") from None

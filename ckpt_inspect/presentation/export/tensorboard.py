@@ -29,7 +29,9 @@ from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import StoreError
 from ckpt_inspect.measurement.variables import METRICS, QUANTILE_NAMES, group_names
 from ckpt_inspect.presentation.export.events import HISTOGRAMS, SCALARS, Tag, first_event, record, summary_event
-from ckpt_inspect.presentation.export.target import Exported, Order, Target, written_whole
+from ckpt_inspect.presentation.export.target import Exported, Order, Target
+from ckpt_inspect.presentation.shown_names import distinct
+from ckpt_inspect.presentation.written_files import cause_of, written_whole
 
 if TYPE_CHECKING:
     from ckpt_inspect.measurement.columns import Column, OptimizerColumns, RunColumns
@@ -74,9 +76,7 @@ def write_tensorboard(order: Order, path: Path) -> Exported:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(
-                f"{folder}: the folder can't be made ({error.strerror or error}); give another one"
-            ) from None
+            raise StoreError(f"{folder}: the folder can't be made ({cause_of(error)}); give another one") from error
         file = folder / f"events.out.tfevents.{int(job.first_time):010d}{_SUFFIX}"
         with written_whole(file) as temporary, temporary.open("wb") as stream:
             stream.writelines(job.records())
@@ -103,17 +103,8 @@ def _jobs(order: Order) -> Iterator[_Job]:
 
 def _folder_names(names: list[str] | tuple[str, ...]) -> list[str]:
     """Names that are safe as a folder's, and distinct where case doesn't count: they come out of untrusted files."""
-    taken: set[str] = set()
-    result = []
-    for name in names:
-        safe = re.sub(r"[^\w.+#=() -]+", "_", name).strip(". ")[:100] or "run"
-        candidate, ordinal = safe, 1
-        while candidate.casefold() in taken:
-            ordinal += 1
-            candidate = f"{safe}-{ordinal}"
-        taken.add(candidate.casefold())
-        result.append(candidate)
-    return result
+    safe = [re.sub(r"[^\w.+#=() -]+", "_", name).strip(". ")[:100] or "run" for name in names]
+    return distinct(safe, "{}-{}".format, str.casefold)
 
 
 def _check_folder(folder: Path) -> None:
@@ -121,7 +112,7 @@ def _check_folder(folder: Path) -> None:
     try:
         foreign = sorted(f.name for f in folder.glob("*tfevents*") if not f.name.endswith(_SUFFIX))
     except OSError as error:
-        raise StoreError(f"{folder}: can't be read ({error.strerror or error}); give another folder") from None
+        raise StoreError(f"{folder}: can't be read ({cause_of(error)}); give another folder") from error
     if foreign:
         raise StoreError(
             f"{folder}: holds event files of another program ({foreign[0]}), with which TensorBoard would mix these; "

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ckpt_inspect.findings.explanations import EXPLANATIONS
+from ckpt_inspect.presentation.optimizer_series import OptimizerSeries
 from ckpt_inspect.presentation.page.contents import Contents, PageFigure
 from ckpt_inspect.presentation.page.markup import Html, element, joined
-from ckpt_inspect.presentation.page.series import OptimizerSeries
 
 Row = tuple[str, str, str]
 """Run, optimizer, parameter."""

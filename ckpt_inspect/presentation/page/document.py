@@ -6,6 +6,7 @@ import base64
 import hashlib
 from importlib.resources import files
 
+from ckpt_inspect.presentation.optimizer_series import optimizer_series
 from ckpt_inspect.presentation.page.anchors import Anchors
 from ckpt_inspect.presentation.page.contents import Contents
 from ckpt_inspect.presentation.page.definitions import definitions
@@ -16,7 +17,6 @@ from ckpt_inspect.presentation.page.markup import Html, element
 from ckpt_inspect.presentation.page.overview import overview, title_of
 from ckpt_inspect.presentation.page.parameter_table import parameter_table
 from ckpt_inspect.presentation.page.problem_list import problem_list
-from ckpt_inspect.presentation.page.series import optimizer_series
 
 _SECTIONS = (
     ("analysed", "Overview"),

@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 
 from ckpt_inspect.findings import Evidence, Finding
+from ckpt_inspect.measurement.wording import counted, percent
 from ckpt_inspect.presentation.page.anchors import Anchors
 from ckpt_inspect.presentation.page.contents import Contents, PageRun
 from ckpt_inspect.presentation.page.markup import Html, element
-from ckpt_inspect.presentation.tables.wording import counted, figure, share
+from ckpt_inspect.presentation.tables.wording import figure
 
 _SHARES = ("untouched", "untouched_rows", "epsilon_dominated", "lost_in_rounding", "starved")
 _OPEN_ROWS = 3
@@ -143,7 +144,7 @@ def _figure(name: str, evidence: Evidence) -> str:
     value = evidence.figures.get(name, math.nan)
     if isinstance(value, str):
         return value
-    return share(value) if name in _SHARES else figure(float(value))
+    return percent(value) if name in _SHARES else figure(float(value))
 
 
 def _details(finding: Finding) -> Html:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known
 from ckpt_inspect.presentation.page.anchors import Anchors
 from ckpt_inspect.presentation.page.markup import Html, element
-from ckpt_inspect.presentation.page.overview import SOURCES, badge, number
-from ckpt_inspect.presentation.page.series import Floats, OptimizerSeries, floats, known
+from ckpt_inspect.presentation.page.overview import badge, number
 from ckpt_inspect.presentation.page.sparklines import sparkline
+from ckpt_inspect.sourced import SOURCE_WORDS
 from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
 
 
@@ -20,7 +21,7 @@ def hyperparameter_tables(series: Sequence[OptimizerSeries], anchors: Anchors, *
     for s in series:
         title = f"Optimizer {s.optimizer}" + (f", run {s.run}" if several_runs else "")
         parts += [element("h3", title), _table(s, title, anchors)]
-    legend = [element("li", badge(source), f" {text}") for source, text in SOURCES.items()]
+    legend = [element("li", badge(source), f" {text}") for source, text in SOURCE_WORDS.items()]
     heading = element("h2", "Hyperparameters and their sources", id="hyperparameters-heading")
     return element(
         "section", heading, parts,

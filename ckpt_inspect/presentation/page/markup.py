@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
+from ckpt_inspect.presentation.shown_names import printable
+
 _VOID = frozenset({"br", "col", "img", "input", "link", "meta", "wbr"})
 """Elements that have no end."""
 
@@ -43,14 +45,8 @@ def joined(content: Content) -> Html:
 
 
 def escaped(text: str) -> str:
-    """Text that a browser shows as it is.
-
-    What can't be shown, or would change how the rest is (control characters, changes of writing direction, halves of
-    surrogate pairs), becomes a mark: names come from files.
-    """
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
-    return html.escape(text)
+    """Return the text so that a browser shows it as it is; what can't be shown is made visible, see `printable`."""
+    return html.escape(printable(text))
 
 
 def _attribute(name: str, value: str | int | bool | None) -> str:

@@ -8,23 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from ckpt_inspect.findings.explanations import EXPLANATIONS, NOTATION
+from ckpt_inspect.measurement.wording import counted
+from ckpt_inspect.presentation.optimizer_series import OptimizerSeries, floats
 from ckpt_inspect.presentation.page.anchors import Anchors
 from ckpt_inspect.presentation.page.contents import Contents, PageRun
 from ckpt_inspect.presentation.page.markup import Html, element
-from ckpt_inspect.presentation.page.series import OptimizerSeries, floats
-from ckpt_inspect.presentation.tables.wording import bytes_text, counted, figure
-
-SOURCES = {
-    "checkpoint": "read from the checkpoint",
-    "config": "read from the configuration",
-    "graph": "read from the graph",
-    "inferred": "inferred from the state",
-    "given": "given by the caller",
-    "default": "assumed: the implementation's default",
-    "unknown": "unknown",
-}
-"""What each kind of source is to a person."""
-
+from ckpt_inspect.presentation.tables.wording import bytes_text, figure
+from ckpt_inspect.sourced import SOURCE_WORDS
 
 _KINDS = dict.fromkeys(("parameters", "elements", "checkpoints", "steps"), "number")
 
@@ -103,7 +93,7 @@ def rate_text(s: OptimizerSeries) -> Html:
     """The nominal learning rate over the run, and where it comes from."""
     rates = floats(s.heads["learning_rate"])
     rates = rates[~np.isnan(rates)]
-    sources = [SOURCES.get(text, text) for text in s.distinct("learning_rate_source")]
+    sources = [SOURCE_WORDS.get(text, text) for text in s.distinct("learning_rate_source")]
     if not rates.size:
         return element("span", badge("unknown"), element("span", " E/α is shown", class_="note"))
     value = figure(float(rates[0]))
@@ -114,7 +104,7 @@ def rate_text(s: OptimizerSeries) -> Html:
 
 def badge(source: str) -> Html:
     """The kind of source, in the colour of how far it can be trusted."""
-    return element("span", source, class_=f"badge source-{source if source in SOURCES else 'unknown'}")
+    return element("span", source, class_=f"badge source-{source if source in SOURCE_WORDS else 'unknown'}")
 
 
 def _steps(s: OptimizerSeries) -> str:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ckpt_inspect.findings import Finding
+from ckpt_inspect.measurement.wording import counted, percent
+from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known
 from ckpt_inspect.presentation.page.anchors import Anchors, breakable, tensor
 from ckpt_inspect.presentation.page.contents import Contents
 from ckpt_inspect.presentation.page.markup import Html, element
-from ckpt_inspect.presentation.page.series import Floats, OptimizerSeries, floats, known
 from ckpt_inspect.presentation.page.sparklines import sparkline
-from ckpt_inspect.presentation.tables.wording import counted, figure, ratio_text, shape_text, share
+from ckpt_inspect.presentation.tables.wording import figure, ratio_text, shape_text
 
 NOTHING = "–"
 """What stands where a figure is not defined or not known."""
@@ -230,7 +231,7 @@ def _figured(value: float) -> Cell:
 
 
 def _shared(value: float) -> Cell:
-    return Cell("" if math.isnan(value) else share(value), value)
+    return Cell("" if math.isnan(value) else percent(value), value)
 
 
 def _drawn(medians: Floats, path: Floats, change: float) -> Html:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.presentation.page.contents import Contents
 from ckpt_inspect.presentation.page.markup import Html, element
-from ckpt_inspect.presentation.tables.wording import counted
+from ckpt_inspect.presentation.tables.wording import SEVERITY_ORDER
 
-_ORDER = ("error", "warning", "info")
 _MOST_NAMED = 3
 
 Problems = dict[tuple[str, str, str], list[str]]
@@ -20,11 +20,15 @@ def problem_list(contents: Contents) -> Html:
     found: Problems = {}
     for key, place in _problems(contents):
         found.setdefault(key, []).append(place)
-    ranked = sorted(found.items(), key=lambda each: _ORDER.index(each[0][0]) if each[0][0] in _ORDER else len(_ORDER))
+    ranked = sorted(found.items(), key=lambda each: _rank(each[0][0]))
     items = [_item(*key, places) for key, places in ranked]
     body = element("ul", items, class_="problems") if items else element("p", "Nothing was odd.", class_="note")
     heading = element("h2", "Problems", id="problems-heading")
     return element("section", heading, body, id="problems", aria_labelledby="problems-heading")
+
+
+def _rank(severity: str) -> int:
+    return SEVERITY_ORDER.index(severity) if severity in SEVERITY_ORDER else len(SEVERITY_ORDER)
 
 
 def _problems(contents: Contents) -> Iterator[tuple[tuple[str, str, str], str]]:

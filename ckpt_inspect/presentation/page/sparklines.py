@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ckpt_inspect.presentation.optimizer_series import Floats
 from ckpt_inspect.presentation.page.markup import Html, element
-from ckpt_inspect.presentation.page.series import Floats
 
 WIDTH, HEIGHT = 96, 20
 """Units of the drawing; pixels where nothing scales it."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ckpt_inspect.errors import RequestError
+from ckpt_inspect.presentation.optimizer_series import floats
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.names import shared_prefix, short_labels, shorten
 from ckpt_inspect.presentation.plots.page import Key, Page, text_width
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-    from ckpt_inspect.presentation.plots.chapter import Floats
+    from ckpt_inspect.presentation.optimizer_series import Floats
 
 QUESTION = "Did the weights with larger effective learning rates move further?"
 WIDTH, LEFT, RIGHT, HEIGHT, BELOW = 9.5, 0.95, 0.35, 5.0, 0.6
@@ -31,13 +32,13 @@ def plot_change_by_rate(frame: DataFrame, name_a: str = "A", name_b: str = "B") 
 
     The parameters furthest from the common trend are named. Raises RequestError where no parameter has both.
     """
-    rates, changes = (frame[c].to_numpy(dtype=float, na_value=np.nan) for c in ("effective_lr_b", "weight_change"))
+    rates, changes = (floats(frame[c]) for c in ("effective_lr_b", "weight_change"))
     is_drawn = np.isfinite(rates) & np.isfinite(changes) & (rates > 0) & (changes > 0)
     if not is_drawn.any():
         raise RequestError("there is nothing to draw: no parameter has an effective learning rate and moved")
     rates, changes = rates[is_drawn], changes[is_drawn]
-    names = [style.printable(str(name)) for name in frame["parameter"][is_drawn]]
-    told = [f"{label}: {shorten(style.printable(name), 60)}" for label, name in (("A", name_a), ("B", name_b))]
+    names = [style.drawable(str(name)) for name in frame["parameter"][is_drawn]]
+    told = [f"{label}: {shorten(style.drawable(name), 60)}" for label, name in (("A", name_a), ("B", name_b))]
     page = Page(
         QUESTION,
         [*told, f"{len(rates)} of {len(frame)} tensors"],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ckpt_inspect.errors import RequestError
+from ckpt_inspect.presentation.optimizer_series import floats
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.names import shared_prefix, short_labels, shorten
 from ckpt_inspect.presentation.plots.page import Key
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-    from ckpt_inspect.presentation.plots.chapter import Floats
+    from ckpt_inspect.presentation.optimizer_series import Floats
 
 MOST_ROWS = 40
 STATUSES = {"added": "added", "removed": "removed", "reshaped": "reshaped", "same": "same"}
@@ -37,11 +38,11 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B") -> Figure:
     if not len(frame):
         raise RequestError("there is nothing to draw: no parameter or tensor was compared")
     shown = frame.head(MOST_ROWS)
-    name_a, name_b = (shorten(style.printable(name), 60) for name in (name_a, name_b))
+    name_a, name_b = (shorten(style.drawable(name), 60) for name in (name_a, name_b))
     note = f"The {MOST_ROWS} of {len(frame)} that changed most." if len(frame) > MOST_ROWS else ""
     counts = frame["status"].value_counts()
     told = [f"{counts[s]} {s}" for s in ("changed", "same", "added", "removed", "reshaped") if s in counts.index]
-    names = [style.printable(str(name)) for name in frame["parameter"]]
+    names = [style.drawable(str(name)) for name in frame["parameter"]]
     rows = Rows(
         "What changed between the two checkpoints?",
         [f"A: {name_a}", f"B: {name_b}", f"{len(frame)} tensors: {', '.join(told)}"],
@@ -58,13 +59,13 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B") -> Figure:
         width=12.5,
     )
     medians, weights, moments = rows.axes
-    _draw_medians(medians, _values(shown, "effective_lr_a"), _values(shown, "effective_lr_b"))
-    _draw_ratios(weights, [(_values(shown, "weight_change"), style.MAIN)])
+    _draw_medians(medians, floats(shown["effective_lr_a"]), floats(shown["effective_lr_b"]))
+    _draw_ratios(weights, [(floats(shown["weight_change"]), style.MAIN)])
     _draw_ratios(
         moments,
         [
-            (_values(shown, "first_moment_change"), style.RUN_COLORS[2]),
-            (_values(shown, "second_moment_change"), style.RUN_COLORS[3]),
+            (floats(shown["first_moment_change"]), style.RUN_COLORS[2]),
+            (floats(shown["second_moment_change"]), style.RUN_COLORS[3]),
         ],
     )
     for row, status in enumerate(shown["status"]):
@@ -81,10 +82,6 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B") -> Figure:
                 gid="status",
             )
     return rows.page.figure
-
-
-def _values(frame: DataFrame, column: str) -> Floats:
-    return np.asarray(frame[column].to_numpy(dtype=float, na_value=np.nan), dtype=float)
 
 
 def _log_axis(axes: Axes, *values: Floats) -> tuple[float, float]:

@@ -8,39 +8,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.errors import RequestError
+from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
+from ckpt_inspect.measurement.variables import QUANTILE_NAMES
+from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.names import Group, group_by_structure, shorten
+from ckpt_inspect.sourced import SOURCE_WORDS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-Floats = NDArray[np.float64]
-
-KNOTS = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
+KNOTS = QUANTILE_LEVELS
 """Levels of the quantiles that a store holds of each parameter's effective learning rate."""
-KNOT_COLUMNS = tuple(
-    f"effective_lr_{name}" for name in ("min", "q01", "q05", "q25", "median", "q75", "q95", "q99", "max")
-)
+KNOT_COLUMNS = tuple(f"effective_lr_{name}" for name in QUANTILE_NAMES)
 """Their columns in a frame of kind `parameters`, in the same order."""
 
 COLUMNS = (*KNOT_COLUMNS, "size", "untouched", "epsilon_dominated", "lost_in_rounding", "update_to_weight")
 """Columns of such a frame that figures are drawn from."""
-
-_SOURCES = {
-    "checkpoint": "read from the checkpoint",
-    "config": "read from the configuration",
-    "graph": "read from the graph",
-    "inferred": "inferred from the state",
-    "given": "given by the caller",
-    "default": "assumed, the implementation's default",
-    "unknown": "unknown",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +156,7 @@ class Chapter:
         positive: Floats = np.where(values > 0, values, np.nan)
         return positive
 
-    def scaled(self, values: Floats, run: Run, positions: Any = slice(None)) -> Floats:
+    def scaled(self, values: Floats, run: Run, positions: int | slice | NDArray[np.intp] = slice(None)) -> Floats:
         """Effective learning rates (K, n) in the chapter's unit; `positions`: of those checkpoints alone, or of one."""
         if not self.is_relative:
             return values
@@ -181,7 +171,7 @@ class Chapter:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The parameters' names as they can be written on a page."""
-        return tuple(style.printable(name) for name in self.parameters)
+        return tuple(style.drawable(name) for name in self.parameters)
 
     def quantiles(self, run: Run, group: Group, levels: Sequence[float]) -> Floats:
         """(K, len(levels)) quantiles of E over all touched elements of the group's parameters.
@@ -204,7 +194,7 @@ class Chapter:
         runs = self.runs
         names = f"run {shorten(runs[0].name, 60)}" if len(runs) == 1 else f"{len(runs)} runs"
         rules = " / ".join(dict.fromkeys(run.rule for run in runs))
-        parts = [names, f"optimizer {shorten(style.printable(self.optimizer), 60)}", f"rule {rules}"]
+        parts = [names, f"optimizer {shorten(style.drawable(self.optimizer), 60)}", f"rule {rules}"]
         if len({_rate_text(run) for run in runs}) == 1:
             parts.append(_rate_text(runs[0]))
         else:
@@ -217,7 +207,7 @@ class Chapter:
 
 
 def _rate_text(run: Run) -> str:
-    sources = ", ".join(_SOURCES.get(source, source) for source in run.learning_rate_sources)
+    sources = ", ".join(SOURCE_WORDS.get(source, source) for source in run.learning_rate_sources)
     rates = run.learning_rate[~np.isnan(run.learning_rate)]
     if not rates.size:
         return "learning rate α not known"
@@ -293,53 +283,33 @@ def _chapter(optimizer: str, runs: Sequence[RunFrames]) -> Chapter:
     frames = {run.name: run.parameters[run.parameters["optimizer"] == optimizer] for run in runs}
     frames = {name: frame for name, frame in frames.items() if len(frame)}
     parameters = tuple(str(p) for p in dict.fromkeys(p for frame in frames.values() for p in frame["parameter"]))
-    drawn = [run for run in runs if run.name in frames]
     return Chapter(
         optimizer,
         parameters,
         tuple(
-            _run(run.name, frames[run.name], parameters, _of(run.histogram, optimizer), _of(run.sample, optimizer))
-            for run in drawn
+            _run(
+                OptimizerSeries.of(run.name, optimizer, frames[run.name], parameters),
+                _of(run.histogram, optimizer),
+                _of(run.sample, optimizer),
+            )
+            for run in runs
+            if run.name in frames
         ),
     )
 
 
-def _run(
-    name: str, frame: DataFrame, parameters: Sequence[str], histogram: DataFrame | None, sample: DataFrame | None
-) -> Run:
-    import pandas as pd
-
-    indices, row = np.unique(frame["checkpoint_index"].to_numpy(), return_inverse=True)
-    column_of = pd.Index(list(parameters)).get_indexer(frame["parameter"].astype(str))
-    first = np.unique(row, return_index=True)[1]
-    heads = frame.iloc[first]
-    columns: dict[str, Floats] = {}
-    for column in COLUMNS:
-        if column in frame:
-            values = np.full((len(indices), len(parameters)), np.nan)
-            values[row, column_of] = _floats(frame[column])
-            columns[column] = values
-    sources = heads["learning_rate_source"] if "learning_rate_source" in heads else pd.Series(dtype=str)
+def _run(series: OptimizerSeries, histogram: DataFrame | None, sample: DataFrame | None) -> Run:
+    heads = series.heads
     return Run(
-        name=style.printable(name),
+        name=style.drawable(series.run),
         rule=str(heads["rule"].iloc[-1]),
         checkpoints=tuple(str(checkpoint) for checkpoint in heads["checkpoint"]),
-        indices=indices.astype(float),
-        steps=_floats(heads["step"]),
-        learning_rate=_floats(heads["learning_rate"]),
-        is_relative=_is_relative(heads),
-        learning_rate_sources=tuple(dict.fromkeys(str(source) for source in sources)),
-        columns=columns,
+        indices=series.indices,
+        steps=series.steps,
+        learning_rate=floats(heads["learning_rate"]),
+        is_relative=series.is_relative,
+        learning_rate_sources=tuple(series.distinct("learning_rate_source")),
+        columns={name: series.values(name) for name in COLUMNS if name in series.frame},
         histogram=histogram,
         sample=sample,
     )
-
-
-def _is_relative(heads: DataFrame) -> NDArray[np.bool_]:
-    if "effective_lr_is_relative" in heads:
-        return np.asarray(heads["effective_lr_is_relative"].to_numpy(dtype=bool))
-    return np.isnan(_floats(heads["learning_rate"]))
-
-
-def _floats(series: Any) -> Floats:
-    return np.asarray(series.to_numpy(dtype=float, na_value=np.nan), dtype=float)

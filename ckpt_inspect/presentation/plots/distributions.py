@@ -16,7 +16,8 @@ from ckpt_inspect.presentation.plots.panels import MOST_PANELS, run_color, run_d
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ckpt_inspect.presentation.plots.chapter import Chapter, Floats, Run
+    from ckpt_inspect.presentation.optimizer_series import Floats
+    from ckpt_inspect.presentation.plots.chapter import Chapter, Run
 
 QUESTION = "How widely are effective learning rates spread within each layer?"
 CELLS_PER_DECADE = 40

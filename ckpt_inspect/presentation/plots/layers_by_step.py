@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ckpt_inspect.presentation.plots.chapter import Chapter, Floats, Run
+    from ckpt_inspect.presentation.optimizer_series import Floats
+    from ckpt_inspect.presentation.plots.chapter import Chapter, Run
 
 QUESTION = "Which layers have larger effective learning rates, and when?"
 MOST_LABELLED = 48

@@ -9,6 +9,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ckpt_inspect.presentation.shown_names import distinct
+
 _TOKEN = re.compile(r"[/_.:\-# ]*(?:\d+|[^\d/_.:\-# ]+)|.")
 ELLIPSIS = "…"
 
@@ -118,16 +120,7 @@ def _by_letters(names: Sequence[str], width: int) -> list[str]:
 
 def _numbered(labels: Sequence[str], width: int) -> list[str]:
     """A last resort: labels that are still equal get their ordinal, those after the first."""
-    taken: set[str] = set()
-    numbered = []
-    for label in labels:
-        candidate, ordinal = label, 1
-        while candidate in taken:
-            ordinal += 1
-            candidate = f"{shorten(label, max(width - len(str(ordinal)) - 3, 4))} ({ordinal})"
-        taken.add(candidate)
-        numbered.append(candidate)
-    return numbered
+    return distinct(labels, lambda label, n: f"{shorten(label, max(width - len(str(n)) - 3, 4))} ({n})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ class Key:
     color: str
     text: str
     alpha: float = 1.0
-    dashes: Any = "solid"
+    dashes: style.LineStyle = "solid"
 
 
 _LINE = {"title": 0.27, "subtitle": 0.18}

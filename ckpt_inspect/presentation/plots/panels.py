@@ -122,7 +122,7 @@ def run_color(position: int) -> str:
     return style.RUN_COLORS[position % len(style.RUN_COLORS)]
 
 
-def run_dashes(position: int) -> object:
+def run_dashes(position: int) -> style.LineStyle:
     """Its dashes, which tell runs apart without colour, too."""
     return style.RUN_DASHES[position % len(style.RUN_DASHES)]
 

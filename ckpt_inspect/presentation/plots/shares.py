@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ckpt_inspect.measurement.wording import percent
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.layers_by_step import label_groups, set_checkpoint_ticks
 from ckpt_inspect.presentation.plots.names import Group, group_by_structure, shared_prefix
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ckpt_inspect.presentation.plots.chapter import Chapter, Floats, Run
+    from ckpt_inspect.presentation.optimizer_series import Floats
+    from ckpt_inspect.presentation.plots.chapter import Chapter, Run
 
 QUESTION = "Where does the optimizer not adapt?"
 SHARES = (
@@ -92,17 +94,6 @@ def group_share(run: Run, column: str, group: Group) -> Floats:
     return share
 
 
-def percent(share: float) -> str:
-    """A share for people: whole percents, or tenths below one."""
-    if not np.isfinite(share):
-        return "–"
-    if share == 0:
-        return "0"
-    if share < SHOWN:
-        return "<0.1 %"
-    return f"{100 * share:.1f} %" if share < 0.0095 else f"{100 * share:.0f} %"
-
-
 def _plot_nothing(chapter: Chapter) -> Figure:
     """The answer where there is nothing to be drawn is a sentence."""
     parts = [*chapter.subtitle]
@@ -148,7 +139,7 @@ def _plot_blocks(chapter: Chapter, affected: _Affected, note: str) -> Figure:
             axes.text(
                 1 + 0.07 / width,
                 row + 0.5,
-                percent(float(newest)),
+                percent(float(newest), is_brief=True, nothing="–"),
                 transform=axes.get_yaxis_transform(),
                 ha="left",
                 va="center_baseline",

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, cast
 
 import numpy as np
+
+from ckpt_inspect.presentation.shown_names import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
 
 INK = "#1f2328"
 MUTED = "#646b73"
@@ -26,7 +30,10 @@ SHARE = "light:#0173b2"
 """seaborn's ramp from almost white to the main colour: of shares, whose zero should look like nothing."""
 TIME = "crest"
 """Colour map of early to late."""
-RUN_DASHES: tuple[Any, ...] = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+LineStyle: TypeAlias = str | tuple[int, tuple[float, ...]]
+"""A line's dashes, as matplotlib takes them: a name, or an offset and the lengths of dashes and gaps."""
+
+RUN_DASHES: tuple[LineStyle, ...] = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 FONT = "DejaVu Sans"
 """matplotlib ships it: the same letters, and so the same widths, on every machine."""
 TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 14.0, 9.0, 8.0
@@ -34,14 +41,14 @@ TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 14.0, 9.0, 8.0
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
-Plot = TypeVar("Plot", bound=Callable[..., Any])
+P = ParamSpec("P")
 
 
-def styled(plot: Plot) -> Plot:
+def styled(plot: Callable[P, Figure]) -> Callable[P, Figure]:
     """A plot function that draws in the report's style, and leaves the caller's settings as they were."""
 
     @functools.wraps(plot)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
         import matplotlib
         import seaborn
 
@@ -54,7 +61,7 @@ def styled(plot: Plot) -> Plot:
                     axis.get_minor_ticks()
             return figure
 
-    return cast("Plot", wrapper)
+    return wrapper
 
 
 def _rc() -> dict[str, Any]:
@@ -89,12 +96,13 @@ def _rc() -> dict[str, Any]:
     }
 
 
-def printable(text: str) -> str:
-    """`text` with what the font has no letter for, and line breaks, replaced by a mark: names come from files."""
-    if text.isascii() and text.isprintable():
+def drawable(name: str) -> str:
+    """Return the name made visible (see `printable`), with a mark for each letter that the font lacks."""
+    text = printable(name)
+    if text.isascii():
         return text
     letters = _letters()
-    return "".join(letter if letter.isprintable() and ord(letter) in letters else "\ufffd" for letter in text)
+    return "".join(letter if ord(letter) in letters else "\ufffd" for letter in text)
 
 
 @functools.lru_cache(maxsize=1)
@@ -198,7 +206,7 @@ def set_count_axis(axis: Axis, low: float, high: float, most: int = 5) -> None:
     axis.set_major_formatter(FixedFormatter(counts(ticks)))
 
 
-def positive_range(*arrays: Any, pad: float = 0.06, decades: float = 0.0) -> tuple[float, float]:
+def positive_range(*arrays: ArrayLike, pad: float = 0.06, decades: float = 0.0) -> tuple[float, float]:
     """Limits of a logarithmic axis that shows all positive finite values, with a margin; (0.1, 10) without any.
 
     They are `decades` apart at least, so that small differences look small.

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ckpt_inspect.presentation.plots.chapter import Chapter, Floats, Run
+    from ckpt_inspect.presentation.optimizer_series import Floats
+    from ckpt_inspect.presentation.plots.chapter import Chapter, Run
     from ckpt_inspect.presentation.plots.names import Group
 
 QUESTION = "Are the updates in proportion to the weights?"

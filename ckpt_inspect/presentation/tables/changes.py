@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ckpt_inspect.measurement.wording import percent
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table, without_empty
-from ckpt_inspect.presentation.tables.wording import cosine_text, figure, ratio_text, shape_text, share, value_text
+from ckpt_inspect.presentation.tables.wording import cosine_text, figure, ratio_text, shape_text, value_text
 
 if TYPE_CHECKING:
     from ckpt_inspect.comparison.differences import Differences, ParameterDiff
@@ -62,7 +63,7 @@ def _changed_table(diff: Differences, moved: Sequence[ParameterDiff]) -> Table:
         row = [
             p.parameter, figure(p.weight_change), cosine_text(p.weight_cosine),
             ratio_text(p.effective_lr_ratio), figure(p.first_moment_change), figure(p.second_moment_change),
-            figure(p.gradient_rms), share(p.starved),
+            figure(p.gradient_rms), percent(p.starved),
         ]  # fmt: skip
         rows.append(tuple([p.optimizer or NOTHING, *row] if several else row))
     if several:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ckpt_inspect.measurement.wording import counted, percent
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table
-from ckpt_inspect.presentation.tables.wording import bytes_text, counted, shape_text, tensor_title, value_text
+from ckpt_inspect.presentation.tables.wording import bytes_text, shape_text, tensor_title, value_text
 
 if TYPE_CHECKING:
     from ckpt_inspect.overview.overview import Overview, ShownOptimizer
@@ -56,7 +57,7 @@ def _size_table(overview: Overview) -> Table:
     return Table(
         "Size",
         (Column("", "left"), Column("bytes"), Column("share")),
-        tuple((name, bytes_text(n), f"{n / sizes.files:.1%}" if sizes.files else NOTHING) for name, n in rows if n),
+        tuple((name, bytes_text(n), percent(n / sizes.files) if sizes.files else NOTHING) for name, n in rows if n),
     )
 
 

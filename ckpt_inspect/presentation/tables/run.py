@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.measurement.variables import QUANTILE_NAMES
+from ckpt_inspect.measurement.wording import percent
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table, without_empty
-from ckpt_inspect.presentation.tables.wording import figure, ratio_text, share, sparkline
+from ckpt_inspect.presentation.tables.wording import figure, ratio_text, sparkline
 from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
 
 if TYPE_CHECKING:
@@ -105,8 +106,8 @@ def _parameter_row(v: Columns, row: int, i: int, rate: float, medians: Sequence[
         NOTHING if math.isnan(low) else f"{figure(low)} .. {figure(high)}",
         ratio_text(median / rate if rate > 0.0 else math.nan),
         figure(metric("update_to_weight")),
-        share(metric("untouched")),
-        share(metric("epsilon_dominated")),
+        percent(metric("untouched")),
+        percent(metric("epsilon_dominated")),
         _share_if_any(metric("lost_in_rounding")),
         _count_if_any(metric("nonfinite")),
         _count_if_any(metric("negative_second_moment")),
@@ -116,7 +117,7 @@ def _parameter_row(v: Columns, row: int, i: int, rate: float, medians: Sequence[
 
 
 def _share_if_any(value: float) -> str:
-    return share(value) if value > 0.0 else NOTHING
+    return percent(value) if value > 0.0 else NOTHING
 
 
 def _count_if_any(value: float) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from ckpt_inspect.layouts.object_graph import KEY_TAIL
 from ckpt_inspect.presentation.tables.table import NOTHING
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 
+SEVERITY_ORDER = ("error", "warning", "info")
+"""In which problems are listed."""
 
 _BRIEFLY = 3
 """Problems of one kind that are printed unless all are asked for."""
@@ -21,7 +24,7 @@ _BRIEFLY = 3
 
 def tensor_title(key: str) -> str:
     """A tensor's key without the tail that every key of an object graph's variables has."""
-    return key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE")
+    return key.removesuffix(KEY_TAIL)
 
 
 def sparkline(values: Sequence[float], width: int = 12) -> str:
@@ -66,15 +69,6 @@ def ratio_text(value: float) -> str:
     return NOTHING if math.isnan(value) else f"×{figure(value)}"
 
 
-def share(value: float) -> str:
-    """A percentage; tells almost none from none and almost all from all."""
-    if math.isnan(value):
-        return NOTHING
-    if 0.0 < value < 0.001:
-        return "<0.1%"
-    return ">99.9%" if 0.999 < value < 1.0 else f"{value:.1%}"
-
-
 def shape_text(shape: Sequence[int]) -> str:
     """`12×3`; `scalar` for no dimensions."""
     return "×".join(map(str, shape)) or "scalar"
@@ -89,16 +83,11 @@ def bytes_text(count: int) -> str:
     raise AssertionError("the loop returns")
 
 
-def counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def problem_lines(problems: Iterable[Problem], *, is_brief: bool = False) -> list[str]:
     """One line a problem, each once, the most severe first; if brief, without remarks and a few of each kind."""
-    order = ("error", "warning", "info")
     chosen = [p for p in dict.fromkeys(problems) if p.severity != "info" or not is_brief]
     of_kind: dict[str, list[Problem]] = {}
-    for problem in sorted(chosen, key=lambda p: order.index(p.severity)):
+    for problem in sorted(chosen, key=lambda p: SEVERITY_ORDER.index(p.severity)):
         of_kind.setdefault(problem.code, []).append(problem)
     lines = []
     for kind in of_kind.values():

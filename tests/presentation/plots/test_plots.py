@@ -19,7 +19,7 @@ from ckpt_inspect.presentation.plots.distributions import density, plot_distribu
 from ckpt_inspect.presentation.plots.elements import changes, plot_elements
 from ckpt_inspect.presentation.plots.layers_by_step import plot_layers_by_step, spread
 from ckpt_inspect.presentation.plots.over_run import plot_effective_lr
-from ckpt_inspect.presentation.plots.shares import SHARES, percent, plot_shares
+from ckpt_inspect.presentation.plots.shares import SHARES, plot_shares
 from ckpt_inspect.presentation.plots.style import counts, log_ticks, number
 from ckpt_inspect.presentation.plots.update_to_weight import middle, plot_update_to_weight
 
@@ -173,7 +173,7 @@ def test_subtitle_names_run_optimizer_rule_and_source() -> None:
 def test_subtitle_tells_an_assumed_rate() -> None:
     """A default is never passed off as read."""
     assert chapter_of(4, 3, source="default").subtitle[-1] == (
-        "learning rate α 0.001 → 0.0001 (assumed, the implementation's default)"
+        "learning rate α 0.001 → 0.0001 (assumed: the implementation's default)"
     )
 
 
@@ -452,14 +452,6 @@ def test_no_share_at_all_is_said_in_words() -> None:
     answer = " ".join(text.get_text() for text in figure.texts if text.get_gid() == "answer")
     assert answer.startswith("Nowhere: none of the 4 parameters")
     assert_legible(figure)
-
-
-@pytest.mark.parametrize(
-    ("share", "text"), [(0.0, "0"), (1e-5, "<0.1 %"), (0.004, "0.4 %"), (0.6, "60 %"), (1.0, "100 %")]
-)
-def test_shares_are_written_in_percent(share: float, text: str) -> None:
-    """Whole percents, tenths below one, and never a zero that isn't."""
-    assert percent(share) == text
 
 
 # --- differences

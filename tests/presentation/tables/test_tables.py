@@ -14,9 +14,10 @@ from support.keras_files import Run
 
 from ckpt_inspect import analyze
 from ckpt_inspect.checkpoint import Problem
-from ckpt_inspect.cli.terminal import print_tables, printable
+from ckpt_inspect.cli.terminal import print_tables
+from ckpt_inspect.presentation.shown_names import printable
 from ckpt_inspect.presentation.tables import Column, Table, problem_lines, run_tables
-from ckpt_inspect.presentation.tables.wording import cosine_text, figure, ratio_text, share, sparkline
+from ckpt_inspect.presentation.tables.wording import cosine_text, figure, ratio_text, sparkline
 
 TABLE = Table(
     "Title",
@@ -61,15 +62,6 @@ def test_sparkline_is_thinned() -> None:
 def test_figure(value: float, text: str) -> None:
     """Three digits, whatever the magnitude."""
     assert figure(value) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.0, "0.0%"), (1e-6, "<0.1%"), (0.5, "50.0%"), (0.9999, ">99.9%"), (1.0, "100.0%"), (math.nan, "-")],
-)
-def test_share(value: float, text: str) -> None:
-    """Almost none is not none, and almost all is not all."""
-    assert share(value) == text
 
 
 def test_cosine_tells_small_turns_apart() -> None:

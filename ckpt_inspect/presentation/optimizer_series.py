@@ -1,11 +1,11 @@
-"""A frame's rows as arrays over checkpoints and parameters, for one optimizer of one run."""
+"""A frame's rows as arrays over checkpoints and parameters, for one optimizer of one run: what is drawn and shown."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +23,28 @@ class OptimizerSeries:
     run: str
     optimizer: str
     parameters: tuple[str, ...]
-    """Names, in the order of the frame."""
+    """Names, in the order of the frame, or of those that were asked for."""
     frame: DataFrame
-    """The optimizer's rows of the frame of kind `parameters`."""
+    """The optimizer's rows of the frame of kind `parameters`, by checkpoint."""
     row: NDArray[np.intp]
     """(rows of the frame,) place of each row's checkpoint among the K."""
     column: NDArray[np.intp]
     """(rows of the frame,) place of each row's parameter among the P."""
+
+    @classmethod
+    def of(cls, run: str, optimizer: str, rows: DataFrame, parameters: Sequence[str] | None = None) -> OptimizerSeries:
+        """Return the series of an optimizer's rows of a frame of kind `parameters`; K is at least 1.
+
+        `parameters`: the P names, those of all rows and perhaps more; by default those of the rows.
+        """
+        import pandas as pd
+
+        index = rows["checkpoint_index"]
+        ordered = rows if index.is_monotonic_increasing else rows.sort_values("checkpoint_index", kind="stable")
+        row = np.unique(ordered["checkpoint_index"].to_numpy(), return_inverse=True)[1]
+        names = ordered["parameter"].astype(str)
+        own = tuple(str(name) for name in (names.unique() if parameters is None else parameters))
+        return cls(run, optimizer, own, ordered, np.asarray(row), np.asarray(pd.Index(list(own)).get_indexer(names)))
 
     @cached_property
     def heads(self) -> DataFrame:
@@ -68,6 +83,11 @@ class OptimizerSeries:
         return list(dict.fromkeys(str(text) for text in self.heads[name])) if name in self.heads else []
 
     @cached_property
+    def indices(self) -> Floats:
+        """(K,) `checkpoint_index`."""
+        return floats(self.heads["checkpoint_index"])
+
+    @cached_property
     def is_relative(self) -> NDArray[np.bool_]:
         """(K,) whether effective learning rates are E/α there."""
         if "effective_lr_is_relative" in self.heads:
@@ -81,24 +101,18 @@ class OptimizerSeries:
 
 
 def optimizer_series(run: str, frame: DataFrame) -> Iterator[OptimizerSeries]:
-    """Each optimizer of a run, in the order of the frame."""
-    import pandas as pd
-
+    """Yield each optimizer of a run, in the order of the frame."""
     for optimizer, rows in frame.groupby("optimizer", sort=False, observed=True):
-        ordered = rows.sort_values("checkpoint_index", kind="stable")
-        row = np.unique(ordered["checkpoint_index"].to_numpy(), return_inverse=True)[1]
-        column, parameters = pd.factorize(ordered["parameter"].astype(str))
-        names = tuple(str(name) for name in parameters)
-        yield OptimizerSeries(run, str(optimizer), names, ordered, np.asarray(row), np.asarray(column))
+        yield OptimizerSeries.of(run, str(optimizer), rows)
 
 
-def floats(series: Series[Any]) -> Floats:
-    """A column as numbers, what is missing as NaN."""
-    return np.asarray(series.to_numpy(dtype=float, na_value=np.nan), dtype=float)
+def floats(column: Series[float]) -> Floats:
+    """Return a column as numbers, what is missing as NaN."""
+    return np.asarray(column.to_numpy(dtype=float, na_value=np.nan), dtype=float)
 
 
 def known(values: Sequence[float] | Floats) -> Floats:
-    """Those that can stand on a logarithmic axis."""
+    """Return those that can stand on a logarithmic axis."""
     array = np.asarray(values, dtype=float)
     positive: Floats = array[np.isfinite(array) & (array > 0)]
     return positive

@@ -1,0 +1,157 @@
+"""What callers hand to the public functions and methods: checked, so that what can't be meant is a RequestError."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
+
+from ckpt_inspect.checkpoint import Checkpoint
+from ckpt_inspect.errors import RequestError
+
+PathLike = str | os.PathLike[str]
+"""A path of the local file system."""
+
+Given = Mapping[str, float | int | str]
+"""Hyperparameters, `step`, `rule`, `epsilon_placement` by name; for one of several optimizers as `OPTIMIZER.beta_1`."""
+
+F = TypeVar("F", bound=Callable[..., object])
+T = TypeVar("T")
+
+
+def path_in(value: object, name: str) -> PathLike:
+    """Return a path. Raises RequestError, as all functions here do, for what is none."""
+    if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
+        raise _wrong(value, name, "a path (text or pathlib.Path)")
+    if value == "":
+        raise RequestError(f"{name} is empty: name a path")
+    return value
+
+
+def path_if_any(value: object, name: str) -> PathLike | None:
+    """Return a path, or None."""
+    return None if value is None else path_in(value, name)
+
+
+def paths_in(value: object, name: str) -> Iterator[PathLike]:
+    """Yield several paths; a single one may stand by itself. An open checkpoint stands for its path."""
+    is_one = isinstance(value, (str, os.PathLike, Checkpoint))
+    for path in [value] if is_one else iterable_in(value, name, "a path or several"):
+        yield path.path if isinstance(path, Checkpoint) else path_in(path, name)
+
+
+def iterable_in(value: object, name: str, wanted: str) -> Iterable[object]:
+    """Return what has several elements; text is none."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise _wrong(value, name, wanted)
+    return value
+
+
+def text_in(value: object, name: str) -> str:
+    """Return a text."""
+    if not isinstance(value, str):
+        raise _wrong(value, name, "text")
+    return value
+
+
+def text_if_any(value: object, name: str) -> str | None:
+    """Return a text, or None."""
+    return None if value is None else text_in(value, name)
+
+
+def texts_if_any(value: object, name: str) -> tuple[str, ...] | None:
+    """Return several texts, such as patterns; a single one may stand by itself. Or None."""
+    if value is None:
+        return None
+    each = (value,) if isinstance(value, str) else iterable_in(value, name, "text or several")
+    return tuple(text_in(text, name) for text in each)
+
+
+def flag_in(value: object, name: str) -> bool:
+    """Return True or False."""
+    if not isinstance(value, bool):
+        raise _wrong(value, name, "True or False")
+    return value
+
+
+def count_if_any(value: object, name: str) -> int | None:
+    """Return a whole number from 1 on, or None."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise _wrong(value, name, "a whole number from 1 on")
+    return int(value)
+
+
+def indices_if_any(value: object, name: str) -> tuple[int, ...] | None:
+    """Return several whole numbers from 0 on, or None."""
+    if value is None:
+        return None
+    each = tuple(iterable_in(value, name, "whole numbers from 0 on"))
+    for index in each:
+        if isinstance(index, bool) or not isinstance(index, numbers.Integral) or index < 0:
+            raise _wrong(index, f"each of {name}", "a whole number from 0 on")
+    return tuple(int(index) for index in each if isinstance(index, numbers.Integral))
+
+
+def number_if_any(value: object, name: str) -> float | None:
+    """Return a finite number, or None."""
+    if value is None:
+        return None
+    if not _is_number(value) or not math.isfinite(float(value)):  # type: ignore[arg-type]  # a number has a float
+        raise _wrong(value, name, "a number")
+    return float(value)  # type: ignore[arg-type]  # a number has a float
+
+
+def given_if_any(value: object, name: str = "given") -> Given | None:
+    """Return numbers and texts by name, or None; which names and values there are is known where they are used."""
+    for key, each in (named := _mapping_in(value, name)).items():
+        if not isinstance(each, str) and not _is_number(each):
+            raise _wrong(each, f"{name}[{key!r}]", "a number or text")
+    return None if value is None else named  # type: ignore[return-value]  # the loop looked at each
+
+
+def thresholds_if_any(value: object, name: str = "thresholds") -> Mapping[str, float] | None:
+    """Return thresholds by name, or None. Raises RequestError also for a name or a value that can't be one."""
+    from ckpt_inspect.findings import Thresholds
+
+    named: Mapping[str, float] = _mapping_in(value, name)  # type: ignore[assignment]  # `of` looks at each
+    Thresholds.of(named)
+    return None if value is None else named
+
+
+def function_if_any(value: F | None, name: str) -> F | None:
+    """Return a function that is called with what is done and what there is in all, or None."""
+    if value is not None and not callable(value):
+        raise _wrong(value, name, "a function of what is done and what there is in all")
+    return value
+
+
+def instance_in(value: object, name: str, kind: type[T], wanted: str) -> T:
+    """Return a result of that type."""
+    if not isinstance(value, kind):
+        raise _wrong(value, name, wanted)
+    return value
+
+
+def _mapping_in(value: object, name: str) -> Mapping[str, object]:
+    """What there is by name; nothing for None."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise _wrong(value, name, "a mapping of names to values")
+    for key in value:
+        text_in(key, f"a name in {name}")
+    return value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _wrong(value: object, name: str, wanted: str) -> RequestError:
+    text = repr(value)
+    told = text if len(text) <= 60 else text[:57] + "..."
+    return RequestError(f"{name} must be {wanted}, not {told} ({type(value).__name__})")

@@ -63,7 +63,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     The folder must be there, and `path` must not be one.
     """
-    from ckpt_inspect.runs.store import replacing
+    from ckpt_inspect.runs.atomic import replacing
 
     if path.is_dir():
         raise StoreError(f"{path}: is a folder; name a file to write")

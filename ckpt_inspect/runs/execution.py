@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
 _IN_FLIGHT = 256
-"""Units that an executor is given ahead of the one that is waited for: enough for as many workers, and few enough
-results to keep."""
+"""Units that an executor holds at a time: enough for as many workers, and few of a run of 100,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +115,14 @@ def merge(results: Sequence[UnitResult]) -> Analysis:
 def run_units(
     checkpoints: Iterable[Sequence[Unit]], executor: Executor | None, meter: Meter, worker: Worker, threads: int = 1
 ) -> Generator[list[UnitResult], None, None]:
-    """Do the units of one checkpoint after another; yield each one's results as soon as it and those before are done.
+    """Do the units of many checkpoints; yield each one's results, in their order, as soon as they are all there.
 
-    Without an executor `worker` does them, up to the first of a checkpoint that can't be done. An executor gets them
-    one by one, to be done by `threads` threads each. Results are the same to the bit.
+    Without an executor `worker` does one checkpoint after the other, each up to the first unit that can't be done. An
+    executor gets unit by unit, to be done by `threads` threads each, and checkpoints come as they are done. Results are
+    the same to the bit.
     """
     if executor is not None:
-        yield from _measured_by(executor, checkpoints, meter, threads)
+        yield from _done_by(executor, checkpoints, meter, threads)
         return
     for units in checkpoints:
         results: list[UnitResult] = []
@@ -134,31 +133,34 @@ def run_units(
         yield results
 
 
-def _measured_by(
+def _done_by(
     executor: Executor, checkpoints: Iterable[Sequence[Unit]], meter: Meter, threads: int
 ) -> Generator[list[UnitResult], None, None]:
-    """In order, with a few units ahead of what is waited for; none is begun any more once this is left."""
-    waiting: deque[list[Future[UnitResult]]] = deque()
+    """With a few units ahead of what is done; no other is begun once this is left."""
+    from concurrent.futures import FIRST_COMPLETED, wait
 
-    def next_results() -> list[UnitResult]:
-        results = []
-        for future in waiting[0]:
-            results.append(future.result())
-            meter.finish(results[-1].unit)
-        waiting.popleft()
-        return results
+    waiting: dict[Future[UnitResult], list[Future[UnitResult]]] = {}
+    """With all units of the same checkpoint."""
+
+    def take_done() -> Generator[list[UnitResult], None, None]:
+        done = wait(waiting, return_when=FIRST_COMPLETED).done
+        for future in sorted(done, key=lambda future: future.exception() is not None):
+            meter.finish(future.result().unit)
+            together = waiting.pop(future)
+            if not any(other in waiting for other in together):
+                yield [each.result() for each in together]
 
     try:
         for units in checkpoints:
-            waiting.append([executor.submit(measure_unit, unit, threads) for unit in units])
-            while sum(map(len, waiting)) > _IN_FLIGHT:
-                yield next_results()
+            together = [executor.submit(measure_unit, unit, threads) for unit in units]
+            waiting.update(dict.fromkeys(together, together))
+            while len(waiting) >= _IN_FLIGHT:
+                yield from take_done()
         while waiting:
-            yield next_results()
+            yield from take_done()
     finally:
-        for futures in waiting:
-            for future in futures:
-                future.cancel()
+        for future in waiting:
+            future.cancel()
 
 
 class Meter:

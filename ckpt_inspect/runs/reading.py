@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import CkptInspectError
@@ -16,7 +17,7 @@ from ckpt_inspect.runs.planning import Plan
 
 @dataclass(slots=True)
 class Reading:
-    """Takes in one checkpoint after another."""
+    """Takes in checkpoints in any order; what it tells is in the run's."""
 
     plan: Plan
     thresholds: Mapping[str, float]
@@ -24,9 +25,8 @@ class Reading:
     """By fingerprint."""
     fingerprints: dict[str, str] = field(default_factory=dict)
     """By absolute path."""
-    errors: list[CkptInspectError] = field(default_factory=list)
-    failures: list[tuple[str, Problem]] = field(default_factory=list)
-    """Name of each checkpoint that couldn't be read, and why."""
+    errors: dict[Path, CkptInspectError] = field(default_factory=dict)
+    """Why a checkpoint could not be read."""
 
     def take(self, results: Sequence[UnitResult]) -> str | None:
         """Take in all results of a checkpoint, and return its fingerprint; None if it couldn't be read."""
@@ -34,9 +34,7 @@ class Reading:
         try:
             analysis = merge(results)
         except CkptInspectError as error:
-            self.errors.append(error)
-            problem = Problem(UNREADABLE, str(error), "it was left out; the rest of the run is analysed", "error")
-            self.failures.append((path.name, problem))
+            self.errors[path] = error
             return None
         self.analyses[analysis.fingerprint] = analysis
         self.fingerprints[absolute(path)] = analysis.fingerprint
@@ -46,21 +44,27 @@ class Reading:
         """Return the run as far as it is known."""
         plan = self.plan
         order = plan.order(self.fingerprints)
-        return assemble(
-            plan.run.name, plan.options.text(), order, plan.previous, self.analyses, self.failures, self.thresholds
-        )
+        fresh = {fingerprint: self.analyses[fingerprint] for fingerprint in order if fingerprint in self.analyses}
+        failures = [
+            (path.name, Problem(UNREADABLE, str(error), "it was left out; the rest of the run is analysed", "error"))
+            for path, error in self._errors()
+        ]
+        return assemble(plan.run.name, plan.options.text(), order, plan.previous, fresh, failures, self.thresholds)
+
+    def _errors(self) -> Iterator[tuple[Path, CkptInspectError]]:
+        return ((path, self.errors[path]) for path in self.plan.run.checkpoints if path in self.errors)
 
     def require_results(self) -> None:
         """Raise, if there is nothing to analyse in the whole run, the first checkpoint's error, or say what it is."""
         if self.errors and not self.plan.known and not self.fingerprints:
-            raise self.errors[0]
+            raise next(self._errors())[1]
         if not self.plan.previous and not any(analysis.has_state for analysis in self.analyses.values()):
-            require_state(list(self.analyses.values())[-1])
+            require_state(self.analyses[self.plan.order(self.fingerprints)[-1]])
 
     def is_stored(self) -> bool:
         """Return whether the store holds all of this: nothing was read, nothing failed, now or then."""
         previous = self.plan.previous
-        if previous is None or self.analyses or self.failures or previous.failures:
+        if previous is None or self.analyses or self.errors or previous.failures:
             return False
         order = self.plan.order(self.fingerprints)
         return previous.thresholds == self.thresholds and list(previous.checkpoints["fingerprint"]) == order

@@ -24,6 +24,7 @@ from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.runs import execution, planning
 from ckpt_inspect.runs.analysis import Analysis, Chosen
+from ckpt_inspect.runs.assembly import assemble
 from ckpt_inspect.runs.execution import UnitResult, Worker, measure_unit, merge
 from ckpt_inspect.runs.planning import Options, Span, Unit
 
@@ -138,13 +139,8 @@ def test_results_merge_in_parts(large_run: Path) -> None:
 
 
 def columns_of(analysis: Analysis) -> RunColumns:
-    return execution_columns({analysis.fingerprint: analysis})
-
-
-def execution_columns(analyses: dict[str, Analysis]) -> RunColumns:
-    from ckpt_inspect.runs.assembly import assemble
-
-    return assemble("run", "", list(analyses), None, analyses)
+    """All that is in it, to be compared."""
+    return assemble("run", "", [analysis.fingerprint], None, {analysis.fingerprint: analysis})
 
 
 def test_the_whole_is_measured_though_the_file_has_more_than_was_planned(large_run: Path) -> None:
@@ -268,13 +264,34 @@ def test_an_interrupt_in_the_middle_of_a_checkpoint_leaves_it_out(tmp_path: Path
     assert not (tmp_path / "s.h5").exists()
 
 
-def test_few_units_are_given_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An executor never holds a whole run of 100,000; results come in the run's order all the same."""
-    monkeypatch.setattr(execution, "_IN_FLIGHT", 2)
+class Backwards(Executor):
+    """Does nothing until it holds so many units, and then the last first."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.largest = most, 0
+        self.waiting: list[tuple[Future[Any], Callable[[], Any]]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.waiting.append((future, lambda: fn(*args, **kwargs)))
+        self.largest = max(self.largest, len(self.waiting))
+        if len(self.waiting) == self.most:
+            while self.waiting:
+                future_done, work = self.waiting.pop()
+                future_done.set_result(work())
+        return future
+
+
+def test_an_executor_may_be_done_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It never holds a whole run of 100,000; the result is in the run's order all the same, failures too."""
+    monkeypatch.setattr(execution, "_IN_FLIGHT", 3)
     paths = save_series(tmp_path / "run", 6)
-    with ThreadPoolExecutor(2) as pool:
-        found = analyze(tmp_path / "run", executor=pool)
-    assert list(found.checkpoints["checkpoint"]) == [path.name for path in paths]
+    for path in paths[1:3]:
+        damage(path)
+    save_bundle(Run(shapes={"other": (3,), "dense/bias": (3,)}).train(5), paths[4])
+    executor = Backwards(3)
+    assert analyze(tmp_path / "run", executor=executor) == analyze(tmp_path / "run")
+    assert executor.largest == 3
 
 
 @pytest.mark.parametrize("unit_bytes", [0, 1 << 40])

@@ -127,7 +127,7 @@ def test_spans_cover_every_parameter_once(sizes: list[int], most: int) -> None:
     assert spans[-1].last is None
 
 
-@given(st.lists(st.integers(0, 1 << 30), min_size=1), st.integers(UNIT_BYTES + 1, 1 << 40))
+@given(st.lists(st.integers(0, 1 << 31), min_size=1), st.integers(UNIT_BYTES + 1, 1 << 40))
 def test_units_measure_every_parameter_once_and_add_up(sizes: list[int], nbytes: int) -> None:
     """Bytes are shared out without a rest."""
     units = plan_units(FOLDER / "a", Options(), nbytes, lambda: sizes)

@@ -7,11 +7,10 @@ float32's range are counted in the last bin, those below in the first.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from ckpt_inspect.checkpoint import Array
 from ckpt_inspect.measurement.extension import loops
 
 Counts = NDArray[np.int64]
@@ -45,7 +44,7 @@ FINE_EDGES = _fine_edges()
 """(FINE_BINS + 1,) edges of the fine bins; the last ones, of what isn't finite, are infinite."""
 
 
-def fine_indices(values: NDArray[Any]) -> NDArray[np.intp]:
+def fine_indices(values: Array) -> NDArray[np.intp]:
     """The fine bin of each positive value of any float dtype."""
     if values.dtype == np.float32:
         return (values.view(np.uint32) >> FINE_SHIFT).astype(np.intp)
@@ -57,13 +56,13 @@ def fine_indices(values: NDArray[Any]) -> NDArray[np.intp]:
     return (bits >> FINE_SHIFT).astype(np.intp)
 
 
-def are_touched(values: NDArray[Any]) -> NDArray[np.bool_]:
+def are_touched(values: Array) -> NDArray[np.bool_]:
     """Which second moments a gradient has left behind: positive and finite ones."""
     with np.errstate(invalid="ignore"):
         return np.asarray((values > 0) & (values < np.inf))
 
 
-def count_touched(values: NDArray[Any], counts: Counts) -> None:
+def count_touched(values: Array, counts: Counts) -> None:
     """Add the values of any float dtype that are positive and finite to the counts (FINE_BINS,) of their fine bins."""
     if loops is not None and values.dtype == np.float32 and values.flags.c_contiguous:
         loops.count(values, counts)
@@ -95,7 +94,7 @@ class Grid:
         """The coarse histogram of a fine one."""
         return np.add.reduceat(fine, self.starts)
 
-    def count(self, values: NDArray[Any]) -> Counts:
+    def count(self, values: Array) -> Counts:
         """The histogram of positive values."""
         return np.bincount(self._of_fine[fine_indices(values)], minlength=self.bins)
 
@@ -107,7 +106,7 @@ SECOND_MOMENT_GRID = Grid(2)
 """Two bins an octave: as fine for √v as `EFFECTIVE_LR_GRID` is for E."""
 
 
-def quantiles_of_values(values: NDArray[Any]) -> Floats:
+def quantiles_of_values(values: Array) -> Floats:
     """(9,) exact quantiles at `QUANTILE_LEVELS`, linear between neighbours as np.quantile's; NaN of nothing."""
     if not values.size:
         return np.full(len(QUANTILE_LEVELS), np.nan)

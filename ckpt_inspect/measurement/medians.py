@@ -7,11 +7,10 @@ in passing is the second moment, and the formula is evaluated once.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ckpt_inspect.checkpoint import Array
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.measurement.histograms import (
     FINE_BINS,
@@ -36,7 +35,7 @@ class EffectiveLrMedian:
         self._settings = settings
         self._dtype = np.dtype(np.float32)
         self._norms: Norms | None = Norms() if rule.needs_norms else None
-        self._values: list[NDArray[Any]] | None = [] if size <= EXACT_ELEMENTS else None
+        self._values: list[Array] | None = [] if size <= EXACT_ELEMENTS else None
         self._counts = np.zeros(FINE_BINS, np.int64) if size > EXACT_ELEMENTS else None
 
     def add(self, piece: State) -> None:

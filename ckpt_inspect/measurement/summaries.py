@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ckpt_inspect.checkpoint import Array
 from ckpt_inspect.measurement.histograms import (
     EFFECTIVE_LR_GRID,
     FINE_BINS,
@@ -81,9 +81,9 @@ class Piece:
     """Largest |m|/√v over touched elements."""
     sums: dict[str, float] = field(default_factory=dict)
     """By name, of `SUMS`; a name is absent where the state doesn't determine it."""
-    effective_lrs: NDArray[Any] | None = None
+    effective_lrs: Array | None = None
     """For small tensors: the touched elements' values. Those of others are counted where they are computed."""
-    second_moments: NDArray[Any] | None = None
+    second_moments: Array | None = None
 
 
 class FineCounts:
@@ -147,7 +147,7 @@ class Tally:
         self._size = size
         self._total = Piece(0)
         self._sums: dict[str, list[float]] = {}
-        self._exact: tuple[list[NDArray[Any]], list[NDArray[Any]]] = ([], [])
+        self._exact: tuple[list[Array], list[Array]] = ([], [])
         self.counts = None if is_exact else FineCounts()
 
     @property

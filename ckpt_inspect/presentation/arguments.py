@@ -6,10 +6,13 @@ import math
 import numbers
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.errors import RequestError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 PathLike = str | os.PathLike[str]
 """A path of the local file system."""
@@ -83,6 +86,13 @@ def count_if_any(value: object, name: str) -> int | None:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise _wrong(value, name, "a whole number from 1 on")
     return int(value)
+
+
+def executor_if_any(value: object) -> Executor | None:
+    """Return what takes work as a `concurrent.futures.Executor` does, or None."""
+    if value is not None and not callable(getattr(value, "submit", None)):
+        raise _wrong(value, "executor", "a concurrent.futures.Executor")
+    return cast("Executor | None", value)
 
 
 def indices_if_any(value: object, name: str) -> tuple[int, ...] | None:

@@ -15,7 +15,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     The folder must exist, and `path` must not be one. Raises StoreError, with the file, the cause and what to do.
     """
-    from ckpt_inspect.runs.store import replacing
+    from ckpt_inspect.runs.atomic import replacing
 
     if path.is_dir():
         raise StoreError(f"{path}: is a folder; name a file to write")

@@ -5,23 +5,25 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.checkpoint import Array, Checkpoint, Problem
-from ckpt_inspect.errors import NotFoundError
+from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.measurement.histograms import Counts, Floats
 from ckpt_inspect.measurement.summaries import sample_indices
-from ckpt_inspect.measurement.sweep import Measured, Sweep
+from ckpt_inspect.measurement.sweep import Measured, Sweep, nbytes_of
 from ckpt_inspect.measurement.variables import METRICS
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter, optimizer_states
 from ckpt_inspect.state.selection import Selection
+
+Given = Mapping[str, float | int | str]
+"""Hyperparameters, `step`, `rule`, `epsilon_placement` by name; for one of several optimizers as `OPTIMIZER.beta_1`."""
 
 _HEAD_BYTES = 1 << 16
 """How much of a checkpoint's first file, its index, goes into the fingerprint."""
@@ -54,6 +56,10 @@ class ParameterAnalysis:
     name: str
     shape: tuple[int, ...]
     dtype: str
+    is_relative: bool
+    """Whether α is not known, so that every effective learning rate is E/α."""
+    absence: str
+    """Why there is no effective learning rate; empty where there is."""
     metrics: Mapping[str, float]
     """By the names of `variables.METRICS`; NaN where the state doesn't determine one."""
     effective_lr: Floats
@@ -87,12 +93,36 @@ class OptimizerAnalysis:
     """Whose implementation: `layouts.found.Family`."""
     step: Sourced
     hyperparameters: Mapping[str, Sourced]
-    is_relative: bool
-    """Whether α is not known, so that every effective learning rate is E/α."""
     parameters: tuple[ParameterAnalysis, ...]
     absence: str | None
     """Why there are no moments; None where there are."""
-    problems: tuple[Problem, ...]
+    state_problems: tuple[Problem, ...]
+    """What was odd about the state, whichever parameters were measured."""
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether α is not known, so that every effective learning rate is E/α."""
+        return any(parameter.is_relative for parameter in self.parameters)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All that was odd."""
+        return (*self.state_problems, *self._undetermined())
+
+    def _undetermined(self) -> Iterator[Problem]:
+        """Why E is missing, once for each reason; a step of 0 speaks for itself."""
+        if self.step.value == 0:
+            return
+        reasons: dict[str, list[str]] = {}
+        for parameter in self.parameters:
+            if parameter.absence:
+                reasons.setdefault(parameter.absence, []).append(parameter.name)
+        for reason, names in reasons.items():
+            yield Problem(
+                "effective-lr-undetermined",
+                f"optimizer {self.name}: no effective learning rate for {_some(names)}: {reason}",
+                "the figures that don't need it are reported",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,48 +151,85 @@ class Analysis:
         return any(o.parameters and o.step.value != 0 for o in self.optimizers)
 
 
-def analyze_checkpoint(
-    checkpoint: Checkpoint,
-    *,
-    given: Mapping[str, Any] | None = None,
-    selection: Selection | None = None,
-    sink: ElementSink | None = None,
-    progress: Callable[[int], None] | None = None,
-    threads: int | None = None,
-) -> Analysis:
-    """Read the whole optimizer state of one open checkpoint once.
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What there is to measure in an open checkpoint, with every number resolved."""
 
-    `given` overrides hyperparameters as in `optimizer_states`. `progress` is told the bytes of each piece as it is
-    done, from any thread. Raises CkptInspectError for what can't be read.
+    checkpoint: Checkpoint
+    states: tuple[OptimizerState, ...]
+    parameters: tuple[tuple[OptimizerState, Parameter], ...]
+    """With the state that each is part of; those of one state stand together."""
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, given: Given | None = None, selection: Selection | None = None) -> Chosen:
+        """Resolve every optimizer, and choose the parameters that have something to measure.
+
+        `given` overrides hyperparameters as in `optimizer_states`. Reads metadata and scalars only. Raises
+        CkptInspectError for what can't be read.
+        """
+        states = optimizer_states(checkpoint, given)
+        selection = selection or Selection()
+        parameters = tuple(
+            (state, parameter)
+            for state in states
+            if state.update_rule is not None
+            for parameter in state.parameters.values()
+            if selection.has(parameter.name) and parameter.key("second_moment") is not None
+        )
+        return cls(checkpoint, states, parameters)
+
+    def nbytes(self) -> list[int]:
+        """Return what reading each parameter comes to."""
+        return [nbytes_of(parameter) for _, parameter in self.parameters]
+
+    def measure(
+        self,
+        part: slice = slice(None),
+        *,
+        sink: ElementSink | None = None,
+        progress: Callable[[int], None] | None = None,
+        threads: int | None = None,
+    ) -> Analysis:
+        """Read some of the parameters once, by default all; `join` puts several parts together.
+
+        `progress` is told the bytes of each piece as it is done, from any thread. Raises CkptInspectError for what
+        can't be read.
+        """
+        checkpoint, chosen = self.checkpoint, self.parameters[part]
+        owners = {id(parameter): state.name for state, parameter in chosen}
+        element_sink = None if sink is None else (lambda p, start, e: sink(owners[id(p)], p, start, e))
+        sweep = Sweep([p for _, p in chosen], threads=threads, progress=progress, sink=element_sink)
+        measured: dict[str, list[Measured]] = {}
+        for (state, _), found in zip(chosen, sweep.run(), strict=True):
+            measured.setdefault(state.name, []).append(found)
+        files = tuple(map(absolute, checkpoint.files))
+        return Analysis(
+            path=str(checkpoint.path),
+            name=Path(checkpoint.path).name,
+            format=checkpoint.format,
+            layout=",".join(dict.fromkeys(state.layout for state in self.states)),
+            size_bytes=checkpoint.size_bytes,
+            modified=max((f.stat().st_mtime for f in checkpoint.files), default=math.nan),
+            fingerprint=fingerprint(files),
+            files=files,
+            optimizers=tuple(_optimizer(state, measured.get(state.name, ())) for state in self.states),
+            problems=tuple(checkpoint.problems),
+        )
+
+
+def join(parts: Sequence[Analysis]) -> Analysis:
+    """Return the analysis of a whole checkpoint from those of its parts, in the order of their parameters.
+
+    Exactly what one analysis of everything would be. Raises DamagedFileError if the files were changed in between.
     """
-    selection = selection or Selection()
-    files = tuple(map(absolute, checkpoint.files))
-    states = optimizer_states(checkpoint, given)
-    chosen = [
-        (state, parameter)
-        for state in states
-        if state.update_rule is not None
-        for parameter in state.parameters.values()
-        if selection.has(parameter.name) and parameter.key("second_moment") is not None
+    first, *others = parts
+    if any(part.fingerprint != first.fingerprint for part in others):
+        raise DamagedFileError(f"{first.path}: was changed while it was read; analyse again when it is complete")
+    optimizers = [
+        replace(same[0], parameters=tuple(parameter for optimizer in same for parameter in optimizer.parameters))
+        for same in zip(*(part.optimizers for part in parts), strict=True)
     ]
-    owners = {id(parameter): state.name for state, parameter in chosen}
-    element_sink = None if sink is None else (lambda p, start, e: sink(owners[id(p)], p, start, e))
-    sweep = Sweep([p for _, p in chosen], threads=threads, progress=progress, sink=element_sink)
-    measured: dict[str, list[Measured]] = {}
-    for (state, _), found in zip(chosen, sweep.run(), strict=True):
-        measured.setdefault(state.name, []).append(found)
-    return Analysis(
-        path=str(checkpoint.path),
-        name=Path(checkpoint.path).name,
-        format=checkpoint.format,
-        layout=",".join(dict.fromkeys(state.layout for state in states)),
-        size_bytes=checkpoint.size_bytes,
-        modified=max((f.stat().st_mtime for f in checkpoint.files), default=math.nan),
-        fingerprint=fingerprint(files),
-        files=files,
-        optimizers=tuple(_optimizer(state, measured.get(state.name, ())) for state in states),
-        problems=tuple(checkpoint.problems),
-    )
+    return replace(first, optimizers=tuple(optimizers))
 
 
 def require_state(analysis: Analysis) -> None:
@@ -202,6 +269,14 @@ def fingerprint(files: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
+def fingerprint_now(files: Sequence[str]) -> str | None:
+    """Return the fingerprint of files as they are; None if one is gone."""
+    try:
+        return fingerprint(files)
+    except OSError:
+        return None
+
+
 def absolute(path: str | os.PathLike[str]) -> str:
     """The path from the root, without `..`, and without looking where links lead."""
     return os.path.abspath(path)  # noqa: PTH100 - Path has nothing that leaves links alone and removes `..`
@@ -215,28 +290,9 @@ def _optimizer(state: OptimizerState, measured: Sequence[Measured]) -> Optimizer
         family=state.family,
         step=state.step,
         hyperparameters=state.hyperparameters,
-        is_relative=any(m.formula.is_relative for m in measured),
         parameters=tuple(_parameter(m) for m in measured),
         absence=state.absence,
-        problems=(*state.problems, *_undetermined(state, measured)),
-    )
-
-
-def _undetermined(state: OptimizerState, measured: Sequence[Measured]) -> tuple[Problem, ...]:
-    """Why E is missing, once for each reason; a step of 0 speaks for itself."""
-    if state.step.value == 0:
-        return ()
-    reasons: dict[str, list[str]] = {}
-    for m in measured:
-        if m.formula.reason:
-            reasons.setdefault(m.formula.reason, []).append(m.parameter.name)
-    return tuple(
-        Problem(
-            "effective-lr-undetermined",
-            f"optimizer {state.name}: no effective learning rate for {_some(names)}: {reason}",
-            "the figures that don't need it are reported",
-        )
-        for reason, names in reasons.items()
+        state_problems=tuple(state.problems),
     )
 
 
@@ -250,6 +306,8 @@ def _parameter(measured: Measured) -> ParameterAnalysis:
         name=parameter.name,
         shape=parameter.shape,
         dtype=parameter.dtype,
+        is_relative=measured.formula.is_relative,
+        absence=measured.formula.reason,
         metrics=_metrics(measured),
         effective_lr=summary.effective_lr,
         effective_lr_histogram=Histogram.of(summary.effective_lr_histogram),

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -33,8 +32,8 @@ GRIDS: Mapping[str, Grid] = {
 
 _SAMPLED = ("effective_lr_sample", "second_moment_sample")
 
-_DTYPES: Mapping[Kind, Any] = {"text": object, "float": np.float64, "integer": np.int64, "count": np.int64}
-_EMPTY: Mapping[Kind, Any] = {"text": "", "float": np.nan, "integer": -1, "count": 0}
+_DTYPES: Mapping[Kind, type] = {"text": object, "float": np.float64, "integer": np.int64, "count": np.int64}
+_EMPTY: Mapping[Kind, str | float] = {"text": "", "float": np.nan, "integer": -1, "count": 0}
 
 
 def assemble(
@@ -82,7 +81,7 @@ class _Rows:
     def count(self) -> int:
         return len(self.kept) + len(self.fresh)
 
-    def copy_kept(self, target: Column, source: Column, *rest: Any) -> None:
+    def copy_kept(self, target: Column, source: Column, *rest: Sequence[int]) -> None:
         """Copy the kept rows of a column; `rest` indexes the target's other dimensions."""
         if self.kept:
             to, of = (list(indices) for indices in zip(*self.kept, strict=True))

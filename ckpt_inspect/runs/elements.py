@@ -15,13 +15,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.runs.netcdf import Dimensions
 from ckpt_inspect.state.optimizer_state import Parameter
+
+if TYPE_CHECKING:
+    import h5py  # no type stubs exist: a type checker takes its classes for Any
 
 GROUP = "elements"
 
@@ -75,7 +78,7 @@ class ElementsFile:
         self._current = self.file.create_group("current", track_order=True)
 
     @contextlib.contextmanager
-    def released(self) -> Iterator[Any]:
+    def released(self) -> Iterator[h5py.File]:
         """The open file, for a store to be written into around the arrays; closed, and no longer ours, at the end."""
         del self.file["current"]
         taken = list(self.file)
@@ -112,7 +115,7 @@ def _hdf5_lock() -> AbstractContextManager[object]:
     return lock
 
 
-def _create(group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def _create(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: DType) -> None:
     size = int(np.prod(shape, dtype=np.int64))
     dataset = group.create_dataset(
         name, (size,), dtype, chunks=_chunks(size), shuffle=True, compression="gzip", compression_opts=_DEFLATE_LEVEL
@@ -124,7 +127,7 @@ def _chunks(size: int) -> tuple[int, ...]:
     return (max(1, min(_CHUNK, size)),)
 
 
-def _encoded(values: Array, length: int) -> tuple[int, Any]:
+def _encoded(values: Array, length: int) -> tuple[int, Array | bytes]:
     """A chunk's filter mask and its bytes as they are stored; filled up with zeros to `length` elements."""
     if len(values) < length:
         values = np.concatenate([values, np.zeros(length - len(values), values.dtype)])
@@ -138,11 +141,11 @@ def _encoded(values: Array, length: int) -> tuple[int, Any]:
 
 
 def place_elements(
-    target: Any,
+    target: h5py.File,
     groups: Mapping[str, str],
     names: Mapping[str, str],
-    fresh: Any | None,
-    previous: Any | None,
+    fresh: h5py.File | None,
+    previous: h5py.File | None,
     dimensions: Dimensions,
 ) -> None:
     """Put the arrays of every checkpoint into an open store: from the file that took them, or from the store before.
@@ -157,7 +160,7 @@ def place_elements(
                 continue
             group = target[group_name].require_group(GROUP).create_group(_escaped(name))
             group.attrs["fingerprint"] = fingerprint
-            scales: dict[int, Any] = {}
+            scales: dict[int, h5py.Dataset] = {}
             for parameter, dataset in source:
                 if dataset.file == target:
                     target.move(dataset.name, f"{group.name}/{parameter}")
@@ -170,7 +173,7 @@ def place_elements(
                 placed.dims[0].attach_scale(_scale(group, scales, len(placed), dimensions))
 
 
-def _scale(group: Any, scales: dict[int, Any], size: int, dimensions: Dimensions) -> Any:
+def _scale(group: h5py.Group, scales: dict[int, h5py.Dataset], size: int, dimensions: Dimensions) -> h5py.Dataset:
     """The dimension of flat arrays of that size."""
     if size not in scales:
         scales[size] = group.create_dataset(f"element_{size}", (size,), np.dtype(">f4"), chunks=_chunks(size))
@@ -179,8 +182,8 @@ def _scale(group: Any, scales: dict[int, Any], size: int, dimensions: Dimensions
 
 
 def _source(
-    optimizer: str, group_name: str, fingerprint: str, fresh: Any | None, previous: Any | None
-) -> list[tuple[str, Any]] | None:
+    optimizer: str, group_name: str, fingerprint: str, fresh: h5py.File | None, previous: h5py.File | None
+) -> list[tuple[str, h5py.Dataset]] | None:
     """Each parameter's name and array, wherever they are; None if nowhere."""
     if fresh is not None and fingerprint in fresh:
         group = fresh[fingerprint].get(_escaped(optimizer))
@@ -193,7 +196,7 @@ def _source(
     return None
 
 
-def read_elements(file: Any, group_name: str, checkpoint: str) -> Iterator[tuple[str, Array]]:
+def read_elements(file: h5py.File, group_name: str, checkpoint: str) -> Iterator[tuple[str, Array]]:
     """Each parameter's name in the group, and its array in its shape, out of an open store."""
     for name, dataset in file[f"{group_name}/{GROUP}/{_escaped(checkpoint)}"].items():
         if "shape" in dataset.attrs:

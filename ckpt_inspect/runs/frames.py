@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ckpt_inspect.comparison.differences import COLUMNS, Differences, row
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.findings import find_findings
+from ckpt_inspect.measurement.columns import Column
 from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
 from ckpt_inspect.measurement.variables import (
     AXES,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from xarray import Dataset, DataTree
 
-    from ckpt_inspect.measurement.columns import Column, OptimizerColumns, RunColumns
+    from ckpt_inspect.measurement.columns import OptimizerColumns, RunColumns
 
 
 def frame(analyses: RunColumns, kind: str, checkpoints: Sequence[int] | None = None) -> DataFrame:
@@ -189,12 +190,16 @@ def diff_frame(differences: Differences) -> DataFrame:
 # --- xarray
 
 
+_Labelled = tuple[tuple[str, ...], Column, dict[str, str]]
+"""Dimensions, values and attributes, as xarray takes a variable."""
+
+
 def tree(analyses: RunColumns) -> DataTree:
     """The store's groups as an xarray tree; see `Analyses.to_xarray`."""
     try:
         import xarray as xr
-    except ImportError:
-        raise RequestError("xarray is not installed: pip install 'ckpt-inspect[xarray]'") from None
+    except ImportError as error:
+        raise RequestError("xarray is not installed: pip install 'ckpt-inspect[xarray]'") from error
 
     root = xr.Dataset(_variables(ROOT_VARIABLES, analyses.checkpoints))
     groups = {"/": root}
@@ -206,7 +211,7 @@ def tree(analyses: RunColumns) -> DataTree:
     return result
 
 
-def _variables(known: tuple[Variable, ...], columns: Mapping[str, Column]) -> dict[str, Any]:
+def _variables(known: tuple[Variable, ...], columns: Mapping[str, Column]) -> dict[str, _Labelled]:
     return {
         v.name: (
             v.dimensions,

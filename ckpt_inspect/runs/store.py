@@ -15,13 +15,12 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ckpt_inspect._version import __version__
-from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.checkpoint import DType, Problem
 from ckpt_inspect.errors import StoreError
 from ckpt_inspect.findings import find_findings
 from ckpt_inspect.jsonable import json_object
@@ -38,9 +37,13 @@ from ckpt_inspect.measurement.variables import (
     group_names,
 )
 from ckpt_inspect.runs.analysis import absolute
+from ckpt_inspect.runs.atomic import replacing
 from ckpt_inspect.runs.elements import ElementsFile, place_elements
 from ckpt_inspect.runs.frames import axes_of
 from ckpt_inspect.runs.netcdf import Dimensions
+
+if TYPE_CHECKING:
+    import h5py  # no type stubs exist: a type checker takes its classes for Any
 
 CONVENTIONS = "ckpt-inspect-1"
 """Root attribute `Conventions`; the number is the schema's."""
@@ -73,7 +76,7 @@ def check_writable(path: Path) -> None:
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=folder)
     except OSError as error:
-        raise StoreError(f"{path}: can't be written ({error.strerror}); write the store elsewhere") from None
+        raise StoreError(f"{path}: can't be written ({error.strerror}); write the store elsewhere") from error
     os.close(handle)
     Path(name).unlink()
 
@@ -97,16 +100,18 @@ def save(
                     fresh = file if taken_over is not None else elements.file
                     _write_elements(analyses, file, path, fresh, dimensions)
         except OSError as error:
-            raise StoreError(f"{path}: can't be written ({error})") from None
+            raise StoreError(f"{path}: can't be written ({error})") from error
 
 
-def _new_file(path: Path) -> Any:
+def _new_file(path: Path) -> h5py.File:
     import h5py
 
     return h5py.File(path, "w", libver=("earliest", "v110"), track_order=True)
 
 
-def _write_elements(analyses: RunColumns, file: Any, path: Path, fresh: Any, dimensions: Dimensions) -> None:
+def _write_elements(
+    analyses: RunColumns, file: h5py.File, path: Path, fresh: h5py.File, dimensions: Dimensions
+) -> None:
     groups = group_names(analyses.optimizers)
     columns = analyses.checkpoints
     names = dict(zip(columns["fingerprint"], columns["checkpoint"], strict=True))
@@ -114,45 +119,7 @@ def _write_elements(analyses: RunColumns, file: Any, path: Path, fresh: Any, dim
         place_elements(file, groups, names, fresh, previous, dimensions)
 
 
-@contextlib.contextmanager
-def replacing(path: Path, made: Path | None = None) -> Iterator[Path]:
-    """A name for a file to be written in the same folder, or the file `made` there; it takes the place of `path` if all
-    goes well."""
-    if made is None:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        os.close(handle)
-        made = Path(name)
-    temporary = made
-    try:
-        yield temporary
-        _make_durable(temporary)
-        temporary.chmod(_mode(path))
-        temporary.replace(path)
-        _make_durable(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _make_durable(path: Path) -> None:
-    """Have the bytes, or a folder's names, reach the disk; filesystems that can't sync a folder do without."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError) if path.is_dir() else contextlib.nullcontext():
-            os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _mode(path: Path) -> int:
-    """The permissions of the file that is replaced, or those a new file gets."""
-    if path.exists():
-        return path.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
-
-
-def write(analyses: RunColumns, file: Any) -> Dimensions:
+def write(analyses: RunColumns, file: h5py.File) -> Dimensions:
     """Write everything into an open, empty h5py file; return what numbers its dimensions."""
     file.attrs["Conventions"] = CONVENTIONS
     file.attrs["ckpt_inspect_version"] = __version__
@@ -199,7 +166,7 @@ def _finding_columns(analyses: RunColumns) -> dict[str, Column]:
 
 
 def _write_group(
-    group: Any, variables: Iterable[Variable], columns: Mapping[str, Column], dimensions: Dimensions
+    group: h5py.Group, variables: Iterable[Variable], columns: Mapping[str, Column], dimensions: Dimensions
 ) -> None:
     """Write a group's variables and the scales of their dimensions."""
     variables = [v for v in variables if v.name in columns]
@@ -225,12 +192,12 @@ def _write_group(
             written[variable.name].dims[axis].attach_scale(scales[dimension])
 
 
-def _write_variable(group: Any, variable: Variable, column: Column) -> Any:
+def _write_variable(group: h5py.Group, variable: Variable, column: Column) -> h5py.Dataset:
     import h5py
 
     if variable.kind == "text":
-        dtype: Any = h5py.string_dtype("utf-8")
-        options: dict[str, Any] = {}
+        dtype: DType = h5py.string_dtype("utf-8")
+        options: dict[str, object] = {}
     else:
         dtype = column.dtype
         options = {"fillvalue": {"float": np.nan, "integer": -1, "count": 0}[variable.kind]}
@@ -278,11 +245,11 @@ def load(path: str | os.PathLike[str]) -> RunColumns:
             reason = f"the store is damaged ({error})"
             if isinstance(error, KeyError) and (writer := file.attrs.get("ckpt_inspect_version")) is not None:
                 reason = f"the store lacks what this version needs: ckpt-inspect {writer} wrote it, or it is damaged"
-            raise StoreError(f"{path}: {reason}; remove it and analyse again") from None
+            raise StoreError(f"{path}: {reason}; remove it and analyse again") from error
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Any]:
+def opened(path: Path) -> Iterator[h5py.File]:
     """An open h5py file that is a store of this schema."""
     import h5py
 
@@ -291,7 +258,7 @@ def opened(path: Path) -> Iterator[Any]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise StoreError(f"{path}: is not a store, or a damaged one ({_first_sentence(error)})") from None
+        raise StoreError(f"{path}: is not a store, or a damaged one ({_first_sentence(error)})") from error
     with file:
         conventions = file.attrs.get("Conventions")
         if conventions != CONVENTIONS:
@@ -308,7 +275,7 @@ def _first_sentence(error: OSError) -> str:
     return str(error).split("(")[-1].rstrip(")") or str(error)
 
 
-def read(file: Any) -> RunColumns:
+def read(file: h5py.File) -> RunColumns:
     """Everything out of an open store."""
     groups = [
         name for name in file if name not in (FINDINGS, PROBLEMS) and file.get(name, getclass=True).__name__ == "Group"
@@ -328,21 +295,21 @@ def read(file: Any) -> RunColumns:
     )
 
 
-def _read_columns(group: Any, variables: Iterable[Variable]) -> dict[str, Column]:
+def _read_columns(group: h5py.Group, variables: Iterable[Variable]) -> dict[str, Column]:
     return {v.name: _read_variable(group, v) for v in variables if v.name not in _LABELS}
 
 
-def _read_variable(group: Any, variable: Variable) -> NDArray[Any]:
+def _read_variable(group: h5py.Group, variable: Variable) -> Column:
     dataset = group[variable.name]
     if variable.kind == "text":
         return np.array(dataset.asstr()[...], dtype=object)
-    column: NDArray[Any] = dataset[...]
+    column: Column = dataset[...]
     return column
 
 
-def _read_remarks(group: Any) -> Iterator[Remark]:
+def _read_remarks(group: h5py.Group) -> Iterator[Remark]:
     columns = {v.name: _read_variable(group, v) for v in PROBLEM_VARIABLES}
     for i in range(len(columns["code"])):
         at = {name: str(column[i]) for name, column in columns.items()}
-        severity: Any = at["severity"]
-        yield Remark(at["checkpoint"], at["optimizer"], Problem(at["code"], at["message"], at["resolution"], severity))
+        text = (at["code"], at["message"], at["resolution"], at["severity"])
+        yield Remark(at["checkpoint"], at["optimizer"], Problem(*text))  # type: ignore[arg-type]  # severity as written

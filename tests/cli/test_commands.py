@@ -26,7 +26,7 @@ from typer.main import get_command
 from ckpt_inspect._version import __version__
 from ckpt_inspect.cli.commands import app
 from ckpt_inspect.cli.usage import HELP
-from ckpt_inspect.runs import analyze as runs
+from ckpt_inspect.runs import execution
 
 COMMANDS = ("analyze", "show", "diff", "report", "export", "explain")
 
@@ -409,8 +409,8 @@ def test_analyze_again_reads_only_what_is_new(folder: Path, monkeypatch: pytest.
     first = Answer("analyze", folder)
     written = Path(STORE).stat().st_mtime_ns
     opened: list[str] = []
-    real = runs.open_checkpoint
-    monkeypatch.setattr(runs, "open_checkpoint", lambda path: opened.append(Path(path).name) or real(path))
+    real = execution.open_checkpoint
+    monkeypatch.setattr(execution, "open_checkpoint", lambda path: opened.append(Path(path).name) or real(path))
     assert Answer("analyze", folder).out == first.out
     assert (opened, Path(STORE).stat().st_mtime_ns) == ([], written)
     Run().train(20).save(folder / "model-020.h5")

@@ -20,18 +20,18 @@ from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.formats.grouping import Run as Series
 from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
 from ckpt_inspect.measurement.sweep import Sweep
-from ckpt_inspect.runs import analyze as runs
-from ckpt_inspect.runs.analysis import Analysis, analyze_checkpoint
-from ckpt_inspect.runs.analyze import merged_order
+from ckpt_inspect.runs import execution
+from ckpt_inspect.runs.analysis import Analysis, Chosen
+from ckpt_inspect.runs.planning import merged_order
 from ckpt_inspect.state.optimizer_state import optimizer_states
 from ckpt_inspect.state.selection import Selection
 
 GIVEN = {"learning_rate": 0.01, "epsilon": 1e-7}
 
 
-def analysis_of(path: Path, **options: Any) -> Analysis:
+def analysis_of(path: Path, *, selection: Selection | None = None, threads: int | None = None) -> Analysis:
     with open_checkpoint(path) as checkpoint:
-        return analyze_checkpoint(checkpoint, given=GIVEN, **options)
+        return Chosen.of(checkpoint, GIVEN, selection).measure(threads=threads)
 
 
 def damage(prefix: Path) -> None:
@@ -46,13 +46,13 @@ def damage(prefix: Path) -> None:
 def opened_paths(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Names of the checkpoints that are opened to be analysed."""
     names: list[str] = []
-    real = runs.open_checkpoint
+    real = execution.open_checkpoint
 
     def opening(path: Any) -> Checkpoint:
         names.append(Path(path).name)
         return real(path)
 
-    monkeypatch.setattr(runs, "open_checkpoint", opening)
+    monkeypatch.setattr(execution, "open_checkpoint", opening)
     yield names
 
 
@@ -154,7 +154,7 @@ def test_memory_does_not_grow_with_the_tensor() -> None:
     with Synthetic(20_000_000) as checkpoint:
         tracemalloc.start()
         try:
-            analysis = analyze_checkpoint(checkpoint, given=GIVEN)
+            analysis = Chosen.of(checkpoint, GIVEN).measure()
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -452,14 +452,14 @@ def test_problems_stay_with_their_checkpoints(tmp_path: Path) -> None:
 def test_an_interrupt_keeps_what_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in the third checkpoint: two are in the store."""
     save_series(tmp_path / "run", 4)
-    real = runs.open_checkpoint
+    real = execution.open_checkpoint
 
     def opening(path: Any) -> Checkpoint:
         if Path(path).name == "model.ckpt-30":
             raise KeyboardInterrupt
         return real(path)
 
-    monkeypatch.setattr(runs, "open_checkpoint", opening)
+    monkeypatch.setattr(execution, "open_checkpoint", opening)
     with pytest.raises(KeyboardInterrupt):
         analyze(tmp_path / "run", store=tmp_path / "s.h5")
     assert len(load(tmp_path / "s.h5")) == 2

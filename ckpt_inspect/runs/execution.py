@@ -1,0 +1,193 @@
+"""Units of work -> what was found: in this process, or wherever an executor takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ckpt_inspect.checkpoint import Progress
+from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.formats import open_checkpoint
+from ckpt_inspect.runs.analysis import Analysis, Chosen, ElementSink, join
+from ckpt_inspect.runs.planning import Options, Unit, plan_units
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
+_IN_FLIGHT = 256
+"""Units that an executor holds at a time: enough for as many workers, and few of a run of 100,000."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitResult:
+    """What a unit of work came to; picklable."""
+
+    unit: Unit
+    analysis: Analysis | None
+    """Of the unit's parameters."""
+    error: CkptInspectError | None = None
+    """Why there is none."""
+
+
+class Worker:
+    """Does units one after another. A context manager: the last one's checkpoint stays open until another is needed.
+
+    So the units of one checkpoint are read through the same open files, and its names are resolved once.
+    """
+
+    def __init__(
+        self,
+        threads: int | None = None,
+        *,
+        sink: ElementSink | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """`threads` (default 2) share the pieces of a unit; `sink` is given E of every element; `progress` is called
+        with the bytes of each piece as it is done, from any thread."""
+        self._threads = threads
+        self._sink = sink
+        self._progress = progress
+        self._opened: tuple[Path, Options, Chosen] | None = None
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def measure(self, unit: Unit) -> UnitResult:
+        """Measure the unit's parameters; what can't be read is the result's error.
+
+        No figure needs the neighbour in `Unit.paths` yet: it is not opened.
+        """
+        try:
+            chosen = self._open(unit.path, unit.options)
+            analysis = chosen.measure(unit.span.slice, sink=self._sink, progress=self._progress, threads=self._threads)
+        except CkptInspectError as error:
+            self._close()
+            return UnitResult(unit, None, error)
+        return UnitResult(unit, analysis)
+
+    def units_of(self, path: Path, options: Options, nbytes: int) -> list[Unit]:
+        """Return the units that a checkpoint of about that size makes; a large one is opened for its parameters'."""
+        try:
+            return plan_units(path, options, nbytes, lambda: self._open(path, options).nbytes())
+        except CkptInspectError:  # whoever does the unit meets it again, and it is the result
+            return [Unit((str(path),), options, nbytes=nbytes)]
+
+    def _open(self, path: Path, options: Options) -> Chosen:
+        if self._opened is None or self._opened[:2] != (path, options):
+            self._close()
+            checkpoint = open_checkpoint(path)
+            try:
+                self._opened = path, options, Chosen.of(checkpoint, options.given, options.selection)
+            except BaseException:
+                checkpoint.close()
+                raise
+        return self._opened[2]
+
+    def _close(self) -> None:
+        if self._opened is not None:
+            self._opened[2].checkpoint.close()
+            self._opened = None
+
+
+def measure_unit(unit: Unit, threads: int | None = 1) -> UnitResult:
+    """Do one unit, with one thread unless more are asked for: what an executor's worker does."""
+    with Worker(threads) as worker:
+        return worker.measure(unit)
+
+
+def merge(results: Sequence[UnitResult]) -> Analysis:
+    """Return the analysis of a checkpoint from the results of its units, in their order; raises the first error."""
+    for result in results:
+        if result.error is not None:
+            raise result.error
+    return join([result.analysis for result in results if result.analysis is not None])
+
+
+def run_units(
+    checkpoints: Iterable[Sequence[Unit]], executor: Executor | None, meter: Meter, worker: Worker, threads: int = 1
+) -> Generator[list[UnitResult], None, None]:
+    """Do the units of many checkpoints; yield each one's results, in their order, as soon as they are all there.
+
+    Without an executor `worker` does one checkpoint after the other, each up to the first unit that can't be done. An
+    executor gets unit by unit, to be done by `threads` threads each, and checkpoints come as they are done. Results are
+    the same to the bit.
+    """
+    if executor is not None:
+        yield from _done_by(executor, checkpoints, meter, threads)
+        return
+    for units in checkpoints:
+        results: list[UnitResult] = []
+        for unit in units:
+            if not results or results[-1].error is None:
+                results.append(worker.measure(unit))
+            meter.finish(unit)
+        yield results
+
+
+def _done_by(
+    executor: Executor, checkpoints: Iterable[Sequence[Unit]], meter: Meter, threads: int
+) -> Generator[list[UnitResult], None, None]:
+    """With a few units ahead of what is done; no other is begun once this is left."""
+    from concurrent.futures import FIRST_COMPLETED, wait
+
+    waiting: dict[Future[UnitResult], list[Future[UnitResult]]] = {}
+    """With all units of the same checkpoint."""
+
+    def take_done() -> Generator[list[UnitResult], None, None]:
+        done = wait(waiting, return_when=FIRST_COMPLETED).done
+        for future in sorted(done, key=lambda future: future.exception() is not None):
+            meter.finish(future.result().unit)
+            together = waiting.pop(future)
+            if not any(other in waiting for other in together):
+                yield [each.result() for each in together]
+
+    try:
+        for units in checkpoints:
+            together = [executor.submit(measure_unit, unit, threads) for unit in units]
+            waiting.update(dict.fromkeys(together, together))
+            while len(waiting) >= _IN_FLIGHT:
+                yield from take_done()
+        while waiting:
+            yield from take_done()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+class Meter:
+    """Adds up what has been read, for the caller's progress."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        """`total`: of all units' `nbytes`."""
+        self._progress = progress
+        self._lock = Lock()
+        self._total = total
+        self._finished = self._current = self._shown = 0
+
+    def add(self, nbytes: int) -> None:
+        """Count bytes of the unit that is being done; from any thread."""
+        with self._lock:
+            self._current += nbytes
+            self._show(min(self._finished + self._current, self._total))
+
+    def finish(self, unit: Unit) -> None:
+        """Count the unit as done, whatever of it there was to read."""
+        with self._lock:
+            self._finished += unit.nbytes
+            self._current = 0
+            self._show(self._finished)
+
+    def _show(self, done: int) -> None:
+        """Never less than before: a compressed file holds more than its size says."""
+        if self._progress is not None:
+            self._shown = max(self._shown, done)
+            self._progress(self._shown, self._total)

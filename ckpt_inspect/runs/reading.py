@@ -1,0 +1,70 @@
+"""What has been read of a run so far, and the run's columns as they are with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.measurement.columns import UNREADABLE, RunColumns
+from ckpt_inspect.runs.analysis import Analysis, absolute, require_state
+from ckpt_inspect.runs.assembly import assemble
+from ckpt_inspect.runs.execution import UnitResult, merge
+from ckpt_inspect.runs.planning import Plan
+
+
+@dataclass(slots=True)
+class Reading:
+    """Takes in checkpoints in any order; what it tells is in the run's."""
+
+    plan: Plan
+    thresholds: Mapping[str, float]
+    analyses: dict[str, Analysis] = field(default_factory=dict)
+    """By fingerprint."""
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    """By absolute path."""
+    errors: dict[Path, CkptInspectError] = field(default_factory=dict)
+    """Why a checkpoint could not be read."""
+
+    def take(self, results: Sequence[UnitResult]) -> str | None:
+        """Take in all results of a checkpoint, and return its fingerprint; None if it couldn't be read."""
+        path = results[0].unit.path
+        try:
+            analysis = merge(results)
+        except CkptInspectError as error:
+            self.errors[path] = error
+            return None
+        self.analyses[analysis.fingerprint] = analysis
+        self.fingerprints[absolute(path)] = analysis.fingerprint
+        return analysis.fingerprint
+
+    def columns(self) -> RunColumns:
+        """Return the run as far as it is known."""
+        plan = self.plan
+        order = plan.order(self.fingerprints)
+        fresh = {fingerprint: self.analyses[fingerprint] for fingerprint in order if fingerprint in self.analyses}
+        failures = [
+            (path.name, Problem(UNREADABLE, str(error), "it was left out; the rest of the run is analysed", "error"))
+            for path, error in self._errors()
+        ]
+        return assemble(plan.run.name, plan.options.text(), order, plan.previous, fresh, failures, self.thresholds)
+
+    def _errors(self) -> Iterator[tuple[Path, CkptInspectError]]:
+        return ((path, self.errors[path]) for path in self.plan.run.checkpoints if path in self.errors)
+
+    def require_results(self) -> None:
+        """Raise, if there is nothing to analyse in the whole run, the first checkpoint's error, or say what it is."""
+        if self.errors and not self.plan.known and not self.fingerprints:
+            raise next(self._errors())[1]
+        if not self.plan.previous and not any(analysis.has_state for analysis in self.analyses.values()):
+            require_state(self.analyses[self.plan.order(self.fingerprints)[-1]])
+
+    def is_stored(self) -> bool:
+        """Return whether the store holds all of this: nothing was read, nothing failed, now or then."""
+        previous = self.plan.previous
+        if previous is None or self.analyses or self.errors or previous.failures:
+            return False
+        order = self.plan.order(self.fingerprints)
+        return previous.thresholds == self.thresholds and list(previous.checkpoints["fingerprint"]) == order

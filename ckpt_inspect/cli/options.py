@@ -31,13 +31,13 @@ _NUMBERS = {
     "epsilon": "The denominator's constant, which most formats don't hold.",
     "weight_decay": "Decoupled weight decay, instead of the one in the file.",
 }
-_RULE_HELP = (
-    "Update rule, where the file can't tell: adam, amsgrad, adamw, nadam, adamax, lamb, radam, lazyadam or bert-adamw."
-)
 _COMMON_OPTIONS: dict[str, tuple[Any, Any]] = {
     **{name: (float, typer.Option(f"--{name.replace('_', '-')}", help=text)) for name, text in _NUMBERS.items()},
     "step": (int, typer.Option("--step", min=0, help="Number of updates that the optimizer has made.")),
-    "rule": (str, typer.Option("--rule", help=_RULE_HELP)),
+    "rule": (
+        str,
+        typer.Option("--rule", help="Update rule, if the file can't tell; `ckpt-inspect explain rule` lists them."),
+    ),
     "epsilon_placement": (
         str,
         typer.Option(

@@ -11,7 +11,7 @@ from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.jsonable import jsonable
 from ckpt_inspect.sourced import Sourced
-from ckpt_inspect.state.optimizer_state import STATE_SLOTS
+from ckpt_inspect.update_rules import STATE_SLOTS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,6 +11,7 @@ from typing import Literal
 from ckpt_inspect.errors import NotFoundError
 from ckpt_inspect.findings import KINDS, Kind, Limit, Thresholds
 from ckpt_inspect.measurement.variables import CHECKPOINT_VARIABLES, DISTRIBUTIONS, METRICS
+from ckpt_inspect.update_rules import RULES
 
 ADAM = "Kingma & Ba, arXiv 1412.6980"
 
@@ -260,7 +261,7 @@ def _hyperparameters() -> list[Explanation]:
             "hyperparameter",
             v.long_name,
             v.description
-            or "The update rule: adam, amsgrad, adamw, nadam, adamax, lamb, radam, lazyadam, bert-adamw, ..",
+            or f"The update rule: {', '.join(rule.name for rule in RULES)}, or the name of another optimizer.",
             *_HYPERPARAMETER_READINGS[v.name],
             "the checkpoint; its place and kind of source stand beside it",
             see=_kinds_of(v.name),

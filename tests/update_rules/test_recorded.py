@@ -11,7 +11,8 @@ import pytest
 from support.recorded_updates import RecordedUpdate, recorded_updates
 
 from ckpt_inspect.errors import NotDetermined
-from ckpt_inspect.update_rules import RULES, find_rule
+from ckpt_inspect.update_rules import RULES, find_implementation, find_rule
+from ckpt_inspect.update_rules.implementations import KERAS1
 
 WITHOUT_UPDATE = {"nadam", "adagrad"}
 FACTOR_ON_GRADIENT = {"nadam", "adagrad", "rmsprop"}
@@ -157,7 +158,7 @@ def test_betas_that_skip_float32_are_caught_in_float64() -> None:
     assert adam is not None
     for record in GROUPS["adam", "keras3", "float64"]:
         if record.settings.step > 1:
-            textbook = replace(record.settings, family="keras1")  # the one family of full-precision betas
+            textbook = replace(record.settings, implementation=KERAS1)  # the one family of full-precision betas
             assert record.excess(adam.last_update(record.state, textbook)) > 2, record.label
 
 
@@ -168,5 +169,7 @@ def test_default_epsilon_is_the_recorded_one(group: tuple[str, str, str]) -> Non
     """Where the recorded optimizer was given no epsilon, the one that it had is the rule's default for its family."""
     rule = find_rule(group[0])
     assert rule is not None
+    implementation = find_implementation(group[1])
+    assert implementation is not None
     had = {r.settings.epsilon for r in GROUPS[group]} - {0.01}  # the one that the recorder gives
-    assert had <= {rule.defaults(group[1])["epsilon"]}
+    assert had <= {rule.defaults(implementation)["epsilon"]}

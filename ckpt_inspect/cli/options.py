@@ -101,7 +101,7 @@ def _common(options: dict[str, Any]) -> Common:
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     """Hyperparameters, step and rule given on the command line; those of one optimizer as `OPTIMIZER.NAME`."""
-    names = (*_NUMBERS, "step", "rule")
+    names: tuple[str, ...] = (*_NUMBERS, "step", "rule")
     given = {name: options[name] for name in names if options[name] is not None}
     if "rule" in given:
         _check_rule(given["rule"], "--rule")
@@ -111,6 +111,10 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
                 f"{placement!r} is neither implementation nor textbook", param_hint="--epsilon-placement"
             )
         given["epsilon_placement"] = placement
+    if options["settings"]:
+        from ckpt_inspect.state.hyperparameters import FURTHER
+
+        names += FURTHER
     for text in options["settings"] or ():
         target, equals, value = text.partition("=")
         optimizer, dot, name = target.rpartition(".")

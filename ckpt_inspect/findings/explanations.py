@@ -10,8 +10,8 @@ from typing import Literal
 
 from ckpt_inspect.errors import NotFoundError
 from ckpt_inspect.findings import KINDS, Kind, Limit, Thresholds
-from ckpt_inspect.measurement.variables import CHECKPOINT_VARIABLES, DISTRIBUTIONS, METRICS
-from ckpt_inspect.update_rules import RULES
+from ckpt_inspect.measurement.variables import CHECKPOINT_VARIABLES, DISTRIBUTIONS, FURTHER_VARIABLES, METRICS
+from ckpt_inspect.update_rules import HYPERPARAMETERS, RULES
 
 ADAM = "Kingma & Ba, arXiv 1412.6980"
 
@@ -161,20 +161,7 @@ _HYPERPARAMETER_READINGS: Mapping[str, tuple[str, str]] = {
         "t, the exponent of the bias correction in the last update",
         "In no way global_step: it counts this optimizer's.",
     ),
-    "learning_rate": (
-        "α of the last update: schedule(t-1), α/(1 + decay·(t-1))",
-        "A callback may have changed it after that.",
-    ),
-    "beta_1": ("m ← β1·m + (1-β1)·g", "m averages about the last 1/(1-β1) gradients."),
-    "beta_2": ("v ← β2·v + (1-β2)·g²", "v averages about the last 1/(1-β2) squared gradients."),
-    "epsilon": (
-        "its place differs by rule: √v + ε in TensorFlow's and Keras' Adam",
-        "Saved in no tensor of any format.",
-    ),
-    "weight_decay": (
-        "θ ← θ - d·θ, d = α·wd (Keras) or wd (TensorFlow Addons, contrib)",
-        "Excluded variables are in no file.",
-    ),
+    **{h.name: (h.formula, h.reading) for h in HYPERPARAMETERS.values()},
     "rule": ("", "Which formula the figures follow; where the file can't tell, its source is default."),
 }
 
@@ -254,7 +241,8 @@ def _metrics() -> list[Explanation]:
 
 
 def _hyperparameters() -> list[Explanation]:
-    chosen = [v for v in CHECKPOINT_VARIABLES if v.name in _HYPERPARAMETER_READINGS]
+    further = (variable for own in FURTHER_VARIABLES.values() for variable in own)
+    chosen = [v for v in (*CHECKPOINT_VARIABLES, *further) if v.name in _HYPERPARAMETER_READINGS]
     return [
         Explanation(
             v.name,

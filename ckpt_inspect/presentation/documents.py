@@ -33,7 +33,7 @@ def run_document(analyses: Analyses, store: str | None) -> dict[str, Any]:
 
 
 def _optimizer(optimizer: OptimizerRun) -> dict[str, Any]:
-    from ckpt_inspect.measurement.variables import CHECKPOINT_VARIABLES, METRICS, PARAMETER_VARIABLES, QUANTILE_NAMES
+    from ckpt_inspect.measurement.variables import METRICS, PARAMETER_VARIABLES, QUANTILE_NAMES, checkpoint_variables_in
 
     variables = optimizer.variables
     steps = [None if step < 0 else step for step in variables["step"].tolist()]
@@ -45,5 +45,5 @@ def _optimizer(optimizer: OptimizerRun) -> dict[str, Any]:
         }
         parameter |= {v.name: variables[v.name][:, i] for v in METRICS}
         parameters.append(parameter)
-    over_run = {v.name: variables[v.name] for v in CHECKPOINT_VARIABLES if v.name != "step"}
+    over_run = {v.name: variables[v.name] for v in checkpoint_variables_in(variables) if v.name != "step"}
     return {"name": optimizer.name, "step": steps, **over_run, "parameters": parameters}

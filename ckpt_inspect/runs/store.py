@@ -28,12 +28,14 @@ from ckpt_inspect.measurement.variables import (
     CHECKPOINT,
     FINDING_VARIABLES,
     FINDINGS,
+    FURTHER_VARIABLES,
     OPTIMIZER_VARIABLES,
     PROBLEM_VARIABLES,
     PROBLEMS,
     ROOT_VARIABLES,
     Variable,
     group_names,
+    variables_in,
 )
 from ckpt_inspect.runs.analyses import Analyses, Column, OptimizerRun, Remark
 from ckpt_inspect.runs.analysis import absolute
@@ -166,7 +168,7 @@ def write(analyses: Analyses, file: Any) -> None:
         group = file.create_group(group_name, track_order=True)
         group.attrs["optimizer"] = name
         columns = {"checkpoint": analyses.checkpoints["checkpoint"], **axes_of(optimizer), **optimizer.variables}
-        _write_group(group, (ROOT_VARIABLES[0], *OPTIMIZER_VARIABLES), columns, dimensions)
+        _write_group(group, (ROOT_VARIABLES[0], *variables_in(columns)), columns, dimensions)
     _write_group(
         file.create_group(PROBLEMS, track_order=True), PROBLEM_VARIABLES, _problem_columns(analyses), dimensions
     )
@@ -332,7 +334,7 @@ def read(file: Any) -> Analyses:
     for group_name in groups:
         group = file[group_name]
         name = str(group.attrs["optimizer"])
-        optimizers[name] = OptimizerRun(name, _read_columns(group, OPTIMIZER_VARIABLES))
+        optimizers[name] = OptimizerRun(name, _read_columns(group, _variables_of(group)))
     return Analyses(
         str(file.attrs["run"]),
         str(file.attrs["options"]),
@@ -341,6 +343,12 @@ def read(file: Any) -> Analyses:
         tuple(_read_remarks(file[PROBLEMS])),
         json.loads(file[FINDINGS].attrs["thresholds"]),
     )
+
+
+def _variables_of(group: Any) -> tuple[Variable, ...]:
+    """What every optimizer has, and of what some have that which the group holds."""
+    further = {v.name for own in FURTHER_VARIABLES.values() if all(v.name in group for v in own) for v in own}
+    return variables_in({*further, *(v.name for v in OPTIMIZER_VARIABLES)})
 
 
 def _read_columns(group: Any, variables: Iterable[Variable]) -> dict[str, Column]:

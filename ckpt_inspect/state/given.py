@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ckpt_inspect.errors import RequestError
-from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
+from ckpt_inspect.state.hyperparameters import FURTHER, HYPERPARAMETERS
 from ckpt_inspect.update_rules import HYPERPARAMETERS as KNOWN
 from ckpt_inspect.update_rules import RULES, find_rule
 
@@ -16,8 +16,6 @@ Given: TypeAlias = Mapping[str, float | int | str]
 """Values by name: a hyperparameter's, `step`, `rule`, `epsilon_placement`; those of one of several optimizers as
 `OPTIMIZER.NAME`."""
 
-FURTHER = tuple(name for name in KNOWN if name not in HYPERPARAMETERS)
-"""Hyperparameters that only some rules have."""
 GIVEN_NAMES = (*HYPERPARAMETERS, "step", "rule", "epsilon_placement", *FURTHER)
 EPSILON_PLACEMENTS = ("implementation", "textbook")
 """Where epsilon is asked to stand: where that implementation has it, or as in Kingma & Ba's Algorithm 1."""

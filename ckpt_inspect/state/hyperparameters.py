@@ -14,10 +14,17 @@ HYPERPARAMETERS = tuple(h.name for h in COMMON)
 """Those that every store has a place for, in the order in which they are shown."""
 
 
-def hyperparameters_in(columns: Mapping[str, Array]) -> tuple[str, ...]:
-    """Return the hyperparameters that a run's columns hold: those with a source in any checkpoint.
+FURTHER = tuple(name for name in KNOWN if name not in HYPERPARAMETERS)
+"""Those that some rules alone have: a store has a place for those that its optimizers have."""
 
-    `columns` are a store's variables of one optimizer by name. A rule's further hyperparameters follow those that most
-    rules have.
+
+def hyperparameters_in(columns: Mapping[str, Array]) -> tuple[str, ...]:
+    """Return the hyperparameters that an optimizer has in any checkpoint of a run, those that most rules have first.
+
+    `columns` are its variables by the store's names: it has those with a source.
     """
-    return tuple(name for name in KNOWN if f"{name}_source" in columns and np.any(columns[f"{name}_source"] != ""))
+    return tuple(
+        name
+        for name in KNOWN
+        if name in columns and (f"{name}_source" not in columns or np.any(columns[f"{name}_source"] != ""))
+    )

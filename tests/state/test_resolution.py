@@ -11,7 +11,7 @@ from support.memory_checkpoints import MemoryCheckpoint
 
 from ckpt_inspect.errors import NotFoundError, RequestError
 from ckpt_inspect.layouts.beta_powers import running_power
-from ckpt_inspect.layouts.found import BetaPowerKeys, BetaPowers, Counted, FoundOptimizer, RuleReading
+from ckpt_inspect.layouts.found import BetaPowerKeys, BetaPowers, Counted, FoundOptimizer, FoundParameter, RuleReading
 from ckpt_inspect.state.optimizer_state import optimizer_states
 from ckpt_inspect.state.resolution import Resolved, check_given, resolve
 from ckpt_inspect.state.schedules import evaluate_schedule
@@ -422,3 +422,75 @@ class TestEpsilonPlacement:
         """The message names both places."""
         with pytest.raises(RequestError, match="must be one of implementation, textbook, not 'inside'"):
             check_given({"epsilon_placement": "inside"}, "ckpt-1")
+
+
+class TestHyperparametersOfARule:
+    """A rule has its own, and no others."""
+
+    RMSPROP = RuleReading("rmsprop", "checkpoint", "slots rms")
+
+    def _parameter(self, *slots: str) -> FoundParameter:
+        return FoundParameter("w", (2,), "float32", "w", {slot: f"w/{slot}" for slot in slots})
+
+    def test_rmsprop_has_no_betas(self) -> None:
+        """rho and momentum from their tensors, whatever else the layout may look for."""
+        arrays = {"rho": np.float32(0.75), "mu": np.float32(0.5)}
+        scalars = {"rho": "rho", "momentum": "mu"}
+        got = _resolve(arrays, rule=self.RMSPROP, implementation=OPTIMIZER_V2, scalars=scalars).hyperparameters
+        assert list(got) == ["learning_rate", "rho", "momentum", "centered", "epsilon", "weight_decay"]
+        assert (got["rho"].value, got["rho"].source, got["rho"].where) == (0.75, "checkpoint", "rho")
+        assert (got["momentum"].value, got["momentum"].source) == (0.5, "checkpoint")
+
+    def test_a_configuration_s_flag(self) -> None:
+        """A flag is read as one, and a default of it as well."""
+        got = _resolve(rule=self.RMSPROP, config={"centered": True, "rho": 0.8}).hyperparameters
+        assert (got["centered"].value, got["centered"].source) == (True, "config")
+        assert (got["rho"].value, got["rho"].source) == (0.8, "config")
+        assert _resolve(rule=self.RMSPROP).hyperparameters["centered"].value is False
+
+    @pytest.mark.parametrize(("slots", "is_centered"), [(("rms", "mg"), True), (("rms",), False)])
+    def test_slots_tell_a_flag(self, slots: tuple[str, ...], is_centered: bool) -> None:
+        """A mean gradient is kept by centered RMSprop alone."""
+        got = _resolve(rule=self.RMSPROP, parameters=(self._parameter(*slots),)).hyperparameters["centered"]
+        assert (got.value, got.source) == (is_centered, "inferred")
+
+    def test_a_rule_s_own_can_be_given(self) -> None:
+        """By the rule's own names; what the rule has none of is left out, with a remark."""
+        got = _resolve(given={"rho": 0.5, "centered": 1, "beta_1": 0.5, "rule": "rmsprop"})
+        values = {n: (s.value, s.source) for n, s in got.hyperparameters.items() if s.source == "given"}
+        assert values == {"rho": (0.5, "given"), "centered": (True, "given")}
+        assert [(p.code, p.message) for p in got.problems] == [
+            ("given-ignored", "opt: beta_1 was given, and rmsprop has none")
+        ]
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ({"rho": 1.0}, "x: rho must be from 0 up to, not including, 1, not 1.0"),
+            ({"centered": 0.5}, "x: centered must be 0 or 1, not 0.5"),
+            ({"sma_threshold": -1}, "x: sma_threshold must not be negative, not -1"),
+        ],
+    )  # fmt: skip
+    def test_what_cannot_be_given(self, given: Any, message: str) -> None:
+        """By the same bounds as the betas, or as a flag has them."""
+        with pytest.raises(RequestError) as error:
+            check_given(given, "x")
+        assert str(error.value) == message
+
+    def test_they_reach_the_formula(self) -> None:
+        """RAdam's threshold is in the settings of each parameter."""
+        arrays = {"w": np.ones(2, np.float32), "w/RectifiedAdam": np.ones(2, np.float32)}
+        arrays["w/RectifiedAdam_1"] = np.ones(2, np.float32)
+        (state,) = optimizer_states(MemoryCheckpoint(arrays), {"step": 4, "sma_threshold": 6.5, "learning_rate": 0.5})
+        assert state.rule == "radam"
+        assert state.settings.others["sma_threshold"] == 6.5
+        np.testing.assert_array_equal(state.parameters["w"].effective_lr(), [0.5, 0.5])
+
+    def test_an_optimizer_without_a_formula(self) -> None:
+        """SGD has a momentum and no beta, and nothing is assumed of it; one that nobody knows may have any."""
+        sgd = _resolve(rule=RuleReading("sgd", "checkpoint", "slots momentum"), config={"momentum": 0.9})
+        assert {n: s.source for n, s in sgd.hyperparameters.items()} == {
+            "learning_rate": "unknown", "momentum": "config", "weight_decay": "default",
+        }  # fmt: skip
+        unknown = _resolve(rule=RuleReading("mine", "default", "slots a"), config={"beta_1": 0.5}).hyperparameters
+        assert (unknown["beta_1"].value, unknown["beta_2"].source) == (0.5, "unknown")

@@ -205,7 +205,9 @@ def _parameter_job(a: _Side, b: _Side, pair: _OptimizerPair, name: str) -> _Job:
         row = replace(row, status="changed")
     window = None
     rule = pair.b.update_rule
-    if rule is not None and rule.has_squared_gradients and rule.decays_everywhere and "second_moment" in tensors:
+    is_lazy = rule is None or rule.is_lazy or pair.b.settings.implementation.is_lazy
+    has_window = rule is not None and rule.has_squared_gradients and rule.decays_by_beta_2 and not is_lazy
+    if has_window and "second_moment" in tensors:
         beta_2 = pair.b.hyperparameters.get("beta_2")
         dtype = b.checkpoint.tensors[tensors["second_moment"][1]].dtype
         if beta_2 is not None and beta_2.is_known and pair.steps:

@@ -68,7 +68,7 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
         if h.name == LEARNING_RATE.name:
             return _resolve_learning_rate(found, given, has_own_decay, raw, scalars)
         if h.name == WEIGHT_DECAY.name:
-            return _resolve_weight_decay(h, found, given, scalars)
+            return _resolve_weight_decay(h, found, given, raw, scalars)
         read = betas[h.name] if h.name in betas else _resolve_plain(h, found, given, scalars)
         read = read or (_infer_beta(h.name, powers, others) if h.name in betas else _infer_flag(h, found))
         return read or _default(h, found, has_formula)
@@ -335,7 +335,7 @@ def _resolve_learning_rate(
         return _from_graph(found.graph_rate, found.constants_where, scalars)
     saved = config.get("learning_rate", config.get("lr"))
     if isinstance(saved, Mapping):
-        return _scheduled(saved, found, completed)
+        return _scheduled(saved, found, completed, "--learning-rate")
     value = _number(saved)
     if value is not None:
         return _decayed(
@@ -378,14 +378,15 @@ def _decayed(
     )
 
 
-def _scheduled(schedule: JsonObject, found: FoundOptimizer, completed: int | None) -> Sourced:
+def _scheduled(schedule: JsonObject, found: FoundOptimizer, completed: int | None, option: str) -> Sourced:
+    """A schedule's value at that step; where it has none, `option` is what gives it on the command line."""
     name = schedule.get("class_name", "a schedule")
     if completed is None:
         return Sourced(None, "unknown", f"{found.config_where}: {name} depends on the step, which is not known")
     try:
         value = evaluate_schedule(schedule, completed)
     except NotDetermined as reason:
-        return Sourced(None, "unknown", f"{found.config_where}: {reason}; give --learning-rate")
+        return Sourced(None, "unknown", f"{found.config_where}: {reason}; give {option}")
     return Sourced(value, "config", f"{found.config_where}: {name} at step - 1 = {completed}")
 
 
@@ -404,15 +405,19 @@ def _from_graph(rate: GraphRate, where: str, scalars: _Scalars) -> Sourced:
     return Sourced(value, "graph", f"{where}: the expression {rate.node!r}{at}")
 
 
-def _resolve_weight_decay(h: Hyperparameter, found: FoundOptimizer, given: Given, scalars: _Scalars) -> Sourced:
+def _resolve_weight_decay(
+    h: Hyperparameter, found: FoundOptimizer, given: Given, raw: int | None, scalars: _Scalars
+) -> Sourced:
     if (own := _given(h.name, given)) is not None:
         return own
     for name in h.upstream_names:
         if name in found.scalars:
             return Sourced(scalars.read(found.scalars[name]), "checkpoint", found.scalars[name])
         if found.config is not None and name in found.config:
-            value = _number(found.config[name])
-            return Sourced(value or 0.0, "config", f"{found.config_where}: {name}")
+            saved = found.config[name]
+            if isinstance(saved, Mapping):
+                return _scheduled(saved, found, None if raw is None else max(raw - 1, 0), "--weight-decay")
+            return Sourced(_number(saved) or 0.0, "config", f"{found.config_where}: {name}")
     default = h.default_in(found.implementation)
     if default is None:
         return Sourced(None, "unknown", "this layout doesn't save it; give --weight-decay")

@@ -60,7 +60,6 @@ class Adagrad(UpdateRule):
     has_moment_pair: ClassVar = False
     has_average: ClassVar = False
     decays_by_beta_2: ClassVar = False
-    decays_everywhere: ClassVar = False
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
         """See the class; TF1 needs no epsilon."""

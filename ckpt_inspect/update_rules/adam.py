@@ -60,7 +60,7 @@ class Adam(UpdateRule):
         """See the class; E's numerator is α·√c2, rounded after each operation."""
         c1, c2 = self.bias_corrections(settings, dtype)
         rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, dtype)
-        is_textbook = settings.has_textbook_epsilon
+        is_textbook = settings.is_textbook
         return Coefficients(
             numerator=rate if is_textbook else rate * np.sqrt(c2),
             divisor=c2 if is_textbook else dtype.type(1),
@@ -72,7 +72,7 @@ class Adam(UpdateRule):
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
         """(m·alpha)/(√v + ε); the textbook's α·m̂/(√v̂ + ε) where that is asked for."""
         second = self.second_moment(state)
-        if settings.has_textbook_epsilon:
+        if settings.is_textbook:
             corrected = first_moment(state) / c.first_correction
             return np.asarray(c.numerator * corrected / (np.sqrt(second / c.divisor) + c.epsilon))
         if settings.implementation.has_corrected_rate:
@@ -134,7 +134,7 @@ class AdamW(Adam):
         BETA_1,
         BETA_2,
         EPSILON,
-        replace(WEIGHT_DECAY, default=lambda implementation: implementation.default_adamw_decay),
+        replace(WEIGHT_DECAY, default=lambda i: None if i.hides_decay else i.default_adamw_decay),
     )
 
 
@@ -153,4 +153,3 @@ class LazyAdam(Adam):
     traces: ClassVar = Traces(class_names=("lazyadam",), implementations=(CONTRIB, TFA), shares_slot_name="adam")
     with_maximum: ClassVar = ""
     is_lazy: ClassVar = True
-    decays_everywhere: ClassVar = False

@@ -56,7 +56,7 @@ class Adamax(UpdateRule):
     has_root: ClassVar = False
     has_average: ClassVar = False
     has_squared_gradients: ClassVar = False
-    decays_everywhere: ClassVar = False
+    is_lazy: ClassVar = True
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
         """See the class."""

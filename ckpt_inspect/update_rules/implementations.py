@@ -35,13 +35,19 @@ class Implementation:
     # --- defaults
     default_epsilon: float = 1e-7
     """Of Adam and of what derives from it."""
-    default_adamw_decay: float | None = 0.0
-    """Weight decay of its AdamW; None: it has to be given."""
+    default_adamw_decay: float = 0.0
+    """Weight decay of its AdamW."""
+    hides_decay: bool = False
+    """Whether a rule that takes a weight decay may have been given one that no checkpoint holds, or a schedule of it:
+    then where there is none to be read it is not known."""
 
     adagrad_start: float = 0.1
     """What the accumulator of its Adagrad starts from."""
 
     # --- the formula
+    has_textbook_epsilon: bool = False
+    """Whether its Adam is Algorithm 1 of Kingma & Ba itself, which adds epsilon to the root of the corrected second
+    moment."""
     has_epsilon_hat: bool = False
     """Whether Nadam adds epsilon to the root of the uncorrected second moment, as Adam does."""
     applies_adamax: Literal["joined", "factor-first", "quotient-first"] = "quotient-first"
@@ -66,6 +72,8 @@ class Implementation:
     divides_accumulated_since: tuple[int, int] | None = None
     """Release from which the exponent is the counter divided by the number of accumulated gradients; before it, and
     with None, the counter itself."""
+    is_lazy: bool = False
+    """Whether a sparse gradient leaves all rows alone that it doesn't touch, moments included, whatever the rule."""
     squares_slices: Literal["never", "sometimes", "always"] = "never"
     """Whether the slices of a sparse gradient are squared one by one where a batch repeats a row: then r parts g of a
     row's gradient go into v as r·g², into m as r·g, and |m|/√v may exceed its bound by √r."""
@@ -93,7 +101,7 @@ CONTRIB = Implementation(
     has_float32_rates=True,
     has_float32_epsilon=True,
     default_epsilon=1e-8,
-    default_adamw_decay=None,
+    hides_decay=True,
     has_epsilon_hat=True,
     rmsprop_epsilon="inside",
 )
@@ -110,7 +118,7 @@ TFA = Implementation(
     "TensorFlow Addons, on OptimizerV2",
     ("tensorflow_addons/optimizers/",),
     has_float32_rates=True,
-    default_adamw_decay=None,
+    hides_decay=True,
     decays_rate=True,
 )
 KERAS2 = Implementation(

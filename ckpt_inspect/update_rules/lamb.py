@@ -13,13 +13,12 @@ from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.update_rules import arithmetic
 from ckpt_inspect.update_rules.arithmetic import Scalar
 from ckpt_inspect.update_rules.hyperparameters import BETA_1, BETA_2, EPSILON, LEARNING_RATE, WEIGHT_DECAY
-from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS3, TFA, Implementation
+from ckpt_inspect.update_rules.implementations import KERAS3, TFA
 from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule, decoupled_decay
 from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
 from ckpt_inspect.update_rules.traces import Traces
 
 _EPSILONS = {KERAS3: KERAS3.default_epsilon}
-_DECAYS: dict[Implementation, float | None] = {TFA: None, CONTRIB: None}
 _STARTED_AT_ZERO = 1e-11  # relative to |θ|²; float32 rounding of θ leaves 1e-14
 
 
@@ -53,8 +52,7 @@ class Lamb(UpdateRule):
         BETA_1,
         BETA_2,
         replace(EPSILON, default=lambda implementation: _EPSILONS.get(implementation, 1e-6)),
-        # Addons' and contrib's default is 0, but a checkpoint doesn't tell that it wasn't given
-        replace(WEIGHT_DECAY, default=lambda implementation: _DECAYS.get(implementation, 0.0)),
+        replace(WEIGHT_DECAY, default=lambda implementation: None if implementation.hides_decay else 0.0),
     )
     is_linear_in_rate: ClassVar = False
     needs_norms: ClassVar = True

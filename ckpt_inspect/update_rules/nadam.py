@@ -40,7 +40,7 @@ class Nadam(UpdateRule):
         operations=(Operation("ApplyAdam", ADAM_INPUTS, flag="use_nesterov"),),
         shares_slot_name="adam",
     )
-    decays_everywhere: ClassVar = False
+    is_lazy: ClassVar = True
     has_own_decay: ClassVar = True
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:

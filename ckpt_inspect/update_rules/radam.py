@@ -10,7 +10,14 @@ import numpy as np
 from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.update_rules import arithmetic
 from ckpt_inspect.update_rules.arithmetic import Scalar
-from ckpt_inspect.update_rules.hyperparameters import COMMON, EPSILON, Hyperparameter
+from ckpt_inspect.update_rules.hyperparameters import (
+    BETA_1,
+    BETA_2,
+    EPSILON,
+    LEARNING_RATE,
+    WEIGHT_DECAY,
+    Hyperparameter,
+)
 from ckpt_inspect.update_rules.implementations import TFA
 from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule
 from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
@@ -71,11 +78,15 @@ class RAdam(UpdateRule):
     title = "RAdam"
     traces: ClassVar = Traces(class_names=("rectifiedadam",), implementations=(TFA,), scalars=("sma_threshold",))
     hyperparameters: ClassVar = (
-        *(replace(h, default=1e-7) if h is EPSILON else h for h in COMMON),
+        LEARNING_RATE,
+        BETA_1,
+        BETA_2,
+        replace(EPSILON, default=1e-7),
+        replace(WEIGHT_DECAY, default=lambda implementation: None if implementation.hides_decay else 0.0),
         *RECTIFICATION,
     )
     slots: ClassVar = {**UpdateRule.slots, "max_second_moment": ("max_second_moment",)}
-    decays_everywhere: ClassVar = False
+    is_lazy: ClassVar = True
 
     def second_moment(self, state: State) -> Array:
         """v, or its maximum where one is kept."""

@@ -78,6 +78,11 @@ class Settings:
     others: Mapping[str, float] = field(default_factory=dict)
     """The rule's other hyperparameters that are known (`sma_threshold`, `momentum`, `centered`, ..), by name."""
 
+    @property
+    def is_textbook(self) -> bool:
+        """Whether E and Δ are those of Algorithm 1: as asked for, or as the implementation applies it."""
+        return self.has_textbook_epsilon or self.implementation.has_textbook_epsilon
+
     def other(self, name: str, default: float) -> float:
         """Return one of `others`; the default where it is not known."""
         return self.others.get(name, default)
@@ -149,7 +154,6 @@ class UpdateRule(ABC):
     the one that the slots `m` and `v` get."""
     with_maximum: ClassVar[str] = ""
     """Name of the rule that this one is with a maximum of the second moment beside it; empty: it stays what it is."""
-
     with_decay: ClassVar[str] = ""
     """Name of the rule that this one is with decoupled weight decay; empty: it stays what it is."""
 
@@ -166,8 +170,9 @@ class UpdateRule(ABC):
     """Whether what the second moment gathers are squared gradients, so that it tells their mean square."""
     decays_by_beta_2: ClassVar[bool] = True
     """Whether an update leaves at least beta_2 of each element of the second moment."""
-    decays_everywhere: ClassVar[bool] = True
-    """Whether every update makes every element of the second moment decay, in every implementation."""
+    is_lazy: ClassVar[bool] = False
+    """Whether some implementation leaves elements alone that the gradient doesn't touch (rows of an embedding): then
+    not every element decays, or moves, at every update."""
 
     # --- how it is computed
     has_textbook_form: ClassVar[bool] = False
@@ -179,9 +184,6 @@ class UpdateRule(ABC):
     needs_norms: ClassVar[bool] = False
     """Whether E and Δ depend on norms of the whole tensor: then pieces need `norms`, the sum of `norms_of` all
     pieces."""
-    is_lazy: ClassVar[bool] = False
-    """Whether rows of an embedding that the last batch didn't touch were left alone, although the formula moves
-    them."""
 
     # --- what differs by rule
 

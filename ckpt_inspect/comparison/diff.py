@@ -21,6 +21,7 @@ from ckpt_inspect.errors import NotDetermined, NotFoundError
 from ckpt_inspect.measurement.medians import EffectiveLrMedian
 from ckpt_inspect.series.newest import open_newest
 from ckpt_inspect.sourced import Sourced
+from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter, optimizer_states
 from ckpt_inspect.state.selection import Selection
 from ckpt_inspect.update_rules import STATE_SLOTS, State
@@ -45,7 +46,7 @@ def diff(
     a: str | os.PathLike[str] | Checkpoint,
     b: str | os.PathLike[str] | Checkpoint,
     *,
-    given: Mapping[str, Any] | None = None,
+    given: Given | None = None,
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
     progress: Progress | None = None,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ckpt_inspect.checkpoint import DType
 from ckpt_inspect.measurement.extension import loops
 
 Array = NDArray[Any]
@@ -106,7 +107,7 @@ class Window:
     """Smallest normal number of the variable's dtype: below it, values may have been flushed to zero."""
 
     @classmethod
-    def between(cls, steps: int, beta_2: float, dtype: np.dtype[Any]) -> Window | None:
+    def between(cls, steps: int, beta_2: float, dtype: DType) -> Window | None:
         """None where rounding or underflow leaves nothing to tell: no steps, coarse dtypes, very long windows."""
         if steps <= 0 or not 0.0 < beta_2 < 1.0 or dtype.kind not in "fV":
             return None

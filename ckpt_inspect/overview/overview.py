@@ -10,6 +10,7 @@ from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.jsonable import jsonable
 from ckpt_inspect.sourced import Sourced
+from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states
 from ckpt_inspect.state.selection import Selection
 
@@ -90,7 +91,7 @@ class Overview:
 def overview(
     checkpoint: Checkpoint,
     *,
-    given: Mapping[str, Any] | None = None,
+    given: Given | None = None,
     selection: Selection | None = None,
 ) -> Overview:
     """Describe an open checkpoint; reads scalars and metadata, no tensor of a parameter. Raises CkptInspectError."""

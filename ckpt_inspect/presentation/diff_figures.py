@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ckpt_inspect.errors import CkptInspectError, RequestError, StoreError
+from ckpt_inspect.state.given import Given
 
 if TYPE_CHECKING:
     from ckpt_inspect.comparison.differences import Diff
@@ -17,7 +18,7 @@ def write_diff_figures(
     diff: Diff,
     path: Path,
     *,
-    given: Mapping[str, Any] | None = None,
+    given: Given | None = None,
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
 ) -> tuple[Path, ...]:
@@ -48,7 +49,7 @@ def write_diff_figures(
 def _chapters(
     diff: Diff,
     names: list[str],
-    given: Mapping[str, Any] | None,
+    given: Given | None,
     include: Iterable[str] | None,
     exclude: Iterable[str] | None,
 ) -> list[Chapter]:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from ckpt_inspect.measurement.summaries import sample_indices
 from ckpt_inspect.measurement.sweep import Measured, Sweep
 from ckpt_inspect.measurement.variables import METRICS
 from ckpt_inspect.sourced import Sourced
+from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter, optimizer_states
 from ckpt_inspect.state.selection import Selection
 
@@ -159,7 +160,7 @@ class Analysis:
 def analyze_checkpoint(
     checkpoint: Checkpoint,
     *,
-    given: Mapping[str, Any] | None = None,
+    given: Given | None = None,
     selection: Selection | None = None,
     sink: ElementSink | None = None,
     progress: Callable[[int], None] | None = None,

@@ -20,6 +20,7 @@ from ckpt_inspect.runs.analyses import UNREADABLE, Analyses, assemble
 from ckpt_inspect.runs.analysis import Analysis, absolute, analyze_checkpoint, fingerprint, require_state
 from ckpt_inspect.runs.elements import ElementsFile
 from ckpt_inspect.series.search import find_checkpoints
+from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.selection import Selection
 
 PathLike = str | os.PathLike[str]
@@ -39,7 +40,7 @@ def analyze(
     paths: PathLike | Run | Iterable[PathLike],
     *,
     store: PathLike | None = None,
-    given: Mapping[str, Any] | None = None,
+    given: Given | None = None,
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
     elements: bool = False,
@@ -78,7 +79,7 @@ def load(store: PathLike) -> Analyses:
     return stores.load(store)
 
 
-def _options(given: Mapping[str, Any] | None, selection: Selection, elements: bool) -> str:
+def _options(given: Given | None, selection: Selection, elements: bool) -> str:
     wanted: dict[str, Any] = {"given": dict(given or {}), "include": selection.include, "exclude": selection.exclude}
     if elements:
         wanted["elements"] = True
@@ -179,9 +180,7 @@ class _Work:
                 known[place] = stored
         return known
 
-    def read(
-        self, given: Mapping[str, Any] | None, selection: Selection, progress: Progress | None, threads: int | None
-    ) -> None:
+    def read(self, given: Given | None, selection: Selection, progress: Progress | None, threads: int | None) -> None:
         """Read what is new; what was done is stored also when this is interrupted."""
         todo = [path for path in self._series.paths if absolute(path) not in self._known]
         meter = _Meter(todo, progress)
@@ -195,7 +194,7 @@ class _Work:
             raise
 
     def _read_one(
-        self, path: Path, given: Mapping[str, Any] | None, selection: Selection, meter: _Meter, threads: int | None
+        self, path: Path, given: Given | None, selection: Selection, meter: _Meter, threads: int | None
     ) -> None:
         try:
             with open_checkpoint(path) as checkpoint:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.update_rules import Coefficients, Norms, Settings, State, UpdateRule
 
@@ -44,7 +44,7 @@ class Formula:
         cls,
         rule: UpdateRule,
         settings: Settings,
-        dtype: np.dtype[Any],
+        dtype: DType,
         held: frozenset[str] | None = None,
         norms: Norms | None = None,
     ) -> Formula:
@@ -90,7 +90,7 @@ class Formula:
         return self.rule.effective_lr(state, self.settings, self.norms)
 
 
-def _figures(rule: UpdateRule, settings: Settings, dtype: np.dtype[Any]) -> tuple[float, float, float]:
+def _figures(rule: UpdateRule, settings: Settings, dtype: DType) -> tuple[float, float, float]:
     """`noise_scale`, `moment_bound` and `bias_correction`."""
     one = np.ones(1, dtype)
     return (

@@ -3,11 +3,9 @@ against."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.measurement.histograms import are_touched, fine_indices
 from ckpt_inspect.measurement.kernels.formula import Formula
 from ckpt_inspect.measurement.summaries import FineCounts, Piece
@@ -106,7 +104,7 @@ def half_ulp(values: Array) -> Array:
     return half
 
 
-def smallest_update(dtype: np.dtype[Any]) -> float:
+def smallest_update(dtype: DType) -> float:
     """|Δ| from which on it is one. TensorFlow's threads flush subnormal float32 and float64 to zero
     (tensorflow/core/platform/denormal.h, `ScopedFlushDenormal`); halves are computed in float32."""
     return float(np.finfo(dtype).tiny) if dtype.itemsize >= 4 else float(np.finfo(np.float64).smallest_subnormal)

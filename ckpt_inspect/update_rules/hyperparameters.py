@@ -50,7 +50,7 @@ LEARNING_RATE = Hyperparameter(
     "learning_rate",
     "Nominal learning rate α of the last update, after schedules and decay.",
     "α of the last update: schedule(t-1), α/(1 + decay·(t-1))",
-    "A callback may have changed it after that.",
+    "A callback may have changed it since.",
 )
 BETA_1 = Hyperparameter(
     "beta_1",
@@ -72,14 +72,14 @@ EPSILON = Hyperparameter(
     "epsilon",
     "Constant in the denominator, at this rule's place.",
     "its place differs by rule: √v + ε in TensorFlow's and Keras' Adam",
-    "Saved in no tensor of any format.",
+    "No format saves it as a tensor.",
     default=lambda implementation: implementation.default_epsilon,
 )
 WEIGHT_DECAY = Hyperparameter(
     "weight_decay",
     "Decoupled weight decay.",
     "θ ← θ - d·θ, d = α·wd (Keras) or wd (TensorFlow Addons, contrib)",
-    "Excluded variables are in no file.",
+    "No file says which variables were excluded.",
     default=0.0,
     spellings=("weight_decay", "weight_decay_rate"),
 )

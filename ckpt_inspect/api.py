@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from ckpt_inspect.checkpoint import Checkpoint, Progress
 from ckpt_inspect.errors import CkptInspectError, RequestError
 from ckpt_inspect.presentation.arguments import (
-    Given,
     PathLike,
     count_if_any,
     executor_if_any,
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from ckpt_inspect.presentation.export import Exported
     from ckpt_inspect.presentation.report import Report
     from ckpt_inspect.presentation.results import Analyses, Diff, RunResult
+    from ckpt_inspect.state.given import Given
     from ckpt_inspect.state.optimizer_state import OptimizerState
 
 

@@ -390,11 +390,12 @@ def kernel_limit() -> str:
     from ckpt_inspect.measurement.kernels import Buffers, Formula, pieces
     from ckpt_inspect.measurement.summaries import FineCounts
     from ckpt_inspect.update_rules import Settings, State, find_rule
+    from ckpt_inspect.update_rules.implementations import TF1
 
     size, rule, values = 1 << 18, find_rule("adam"), data.AdamValues()
     assert rule is not None
     state = State(*(next(values.pieces(array, size)) for array in ("value", "first_moment", "second_moment")))
-    formula = Formula.of(rule, Settings("tf1", 1000, 1e-3, 0.9, 0.999, 1e-8), np.dtype(np.float32))
+    formula = Formula.of(rule, Settings(TF1, 1000, 1e-3, 0.9, 0.999, 1e-8), np.dtype(np.float32))
     buffers, counts = Buffers(size), FineCounts()
     each = best(lambda: list(pieces(formula, state, buffers, counts)), 20) / size
     way = "numpy; the loops in C were not compiled" if loops is None else "compiled loops"

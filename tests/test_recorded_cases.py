@@ -74,9 +74,7 @@ def _no_bias_correction(patch: pytest.MonkeyPatch) -> None:
 
 def _one_step_more_in_the_formula(patch: pytest.MonkeyPatch) -> None:
     power = arithmetic.beta_power
-    patch.setattr(
-        arithmetic, "beta_power", lambda value, name, step, family, dtype: power(value, name, step + 1, family, dtype)
-    )
+    patch.setattr(arithmetic, "beta_power", lambda value, name, step, *rest: power(value, name, step + 1, *rest))
 
 
 def _one_step_less_in_the_formula(patch: pytest.MonkeyPatch) -> None:
@@ -84,7 +82,7 @@ def _one_step_less_in_the_formula(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         arithmetic,
         "beta_power",
-        lambda value, name, step, family, dtype: power(value, name, max(1, step - 1), family, dtype),
+        lambda value, name, step, *rest: power(value, name, max(1, step - 1), *rest),
     )
 
 

@@ -37,13 +37,13 @@ _NUMBERS = {
     "epsilon": "The denominator's constant, which most formats don't hold.",
     "weight_decay": "Decoupled weight decay, instead of the one in the file.",
 }
-_RULE_HELP = (
-    "Update rule, where the file can't tell: adam, amsgrad, adamw, nadam, adamax, lamb, radam, lazyadam or bert-adamw."
-)
 _COMMON_OPTIONS: dict[str, tuple[Any, Any]] = {
     **{name: (float, typer.Option(f"--{name.replace('_', '-')}", help=text)) for name, text in _NUMBERS.items()},
     "step": (int, typer.Option("--step", min=0, help="Number of updates that the optimizer has made.")),
-    "rule": (str, typer.Option("--rule", help=_RULE_HELP)),
+    "rule": (
+        str,
+        typer.Option("--rule", help="Update rule, if the file can't tell; `ckpt-inspect explain rule` lists them."),
+    ),
     "epsilon_placement": (
         str,
         typer.Option(
@@ -119,7 +119,7 @@ def _common(options: dict[str, Any]) -> Common:
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     """Hyperparameters, step and rule given on the command line; those of one optimizer as `OPTIMIZER.NAME`."""
-    names = (*_NUMBERS, "step", "rule")
+    names: tuple[str, ...] = (*_NUMBERS, "step", "rule")
     given = {name: options[name] for name in names if options[name] is not None}
     if "rule" in given:
         _check_rule(given["rule"], "--rule")
@@ -129,6 +129,10 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
                 f"{placement!r} is neither implementation nor textbook", param_hint="--epsilon-placement"
             )
         given["epsilon_placement"] = placement
+    if options["settings"]:
+        from ckpt_inspect.state.hyperparameters import FURTHER
+
+        names += FURTHER
     for text in options["settings"] or ():
         target, equals, value = text.partition("=")
         optimizer, dot, name = target.rpartition(".")

@@ -29,9 +29,10 @@ from ckpt_inspect.measurement.medians import EffectiveLrMedian
 from ckpt_inspect.measurement.wording import percent
 from ckpt_inspect.series.newest import open_newest
 from ckpt_inspect.sourced import Sourced
-from ckpt_inspect.state.optimizer_state import STATE_SLOTS, OptimizerState, Parameter, optimizer_states
+from ckpt_inspect.state.given import Given
+from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter, optimizer_states
 from ckpt_inspect.state.selection import Selection
-from ckpt_inspect.update_rules import State
+from ckpt_inspect.update_rules import STATE_SLOTS, State
 
 THREADS = 2
 
@@ -47,7 +48,7 @@ def compare(
     a: str | os.PathLike[str] | Checkpoint,
     b: str | os.PathLike[str] | Checkpoint,
     *,
-    given: Mapping[str, float | int | str] | None = None,
+    given: Given | None = None,
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
     progress: Progress | None = None,
@@ -206,16 +207,15 @@ def _parameter_job(a: _Side, b: _Side, pair: _OptimizerPair, name: str) -> _Job:
     if set(one.found.slots) != set(two.found.slots) or bool(one.found.value) != bool(two.found.value):
         row = replace(row, status="changed")
     window = None
-    if pair.b.rule not in LAZY and "second_moment" in tensors:
+    rule = pair.b.update_rule
+    is_lazy = rule is None or rule.is_lazy or pair.b.settings.implementation.is_lazy
+    has_window = rule is not None and rule.has_squared_gradients and rule.decays_by_beta_2 and not is_lazy
+    if has_window and "second_moment" in tensors:
         beta_2 = pair.b.hyperparameters.get("beta_2")
         dtype = b.checkpoint.tensors[tensors["second_moment"][1]].dtype
         if beta_2 is not None and beta_2.is_known and pair.steps:
             window = Window.between(pair.steps, float(beta_2.value), numpy_dtype(dtype))
     return _Job(row, a.checkpoint, b.checkpoint, tensors, (one, two), window)
-
-
-LAZY = ("lazyadam", "adamax", "radam", "nadam")
-"""Rules whose second moment does not decay in every element at every step, in at least one implementation."""
 
 
 def _bare_row(

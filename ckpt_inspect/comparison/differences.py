@@ -9,7 +9,7 @@ from typing import Literal
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.sourced import Sourced
-from ckpt_inspect.state.optimizer_state import STATE_SLOTS
+from ckpt_inspect.update_rules import STATE_SLOTS
 
 Status = Literal["added", "removed", "reshaped", "changed", "same"]
 STATUSES: tuple[Status, ...] = ("reshaped", "added", "removed", "changed", "same")

@@ -10,6 +10,7 @@ from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Floats, History, worst_first
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.update_rules import find_rule
 
 ROUNDING = Kind(
     id="lost-in-rounding",
@@ -81,7 +82,8 @@ def find_bias_correction(history: History, thresholds: Thresholds) -> Iterator[F
         present & (np.abs(correction - 1) >= max(thresholds.bias_correction, 1e-12)), np.abs(correction - 1)
     )
     far = [i for i in far if i not in set(inert)]
-    if far and history.newest("rule") != "adamax":  # whose infinity norm is no average
+    rule = find_rule(str(history.newest("rule")))
+    if far and (rule is None or rule.has_average):
         value, beta_2 = float(np.median(correction[far])), float(history.newest("beta_2"))
         yield history.finding(
             CORRECTION,

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Floats, History
 from ckpt_inspect.findings.thresholds import Thresholds
-from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
 
 CHANGED = Kind(
     id="hyperparameters-changed",
@@ -60,7 +59,7 @@ def find_changed_hyperparameters(history: History, thresholds: Thresholds) -> It
         )
     told: list[str] = []
     rows: set[int] = set()
-    for name in HYPERPARAMETERS:
+    for name in history.hyperparameters:
         if name == "learning_rate":
             continue
         values: Floats = history[name]
@@ -82,7 +81,7 @@ def find_changed_hyperparameters(history: History, thresholds: Thresholds) -> It
             rows=sorted(rows),
             evidence=[
                 history.evidence(
-                    row, **{n: float(history[n][row]) for n in HYPERPARAMETERS if not np.isnan(history[n][row])}
+                    row, **{n: float(history[n][row]) for n in history.hyperparameters if not np.isnan(history[n][row])}
                 )
                 for row in sorted(rows)[:MOST_EVIDENCE]
             ],

@@ -10,6 +10,7 @@ from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.intervals import SMALLEST_SQUARE
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.update_rules import Implementation, find_implementation
 
 NONFINITE = Kind(
     id="nonfinite-state",
@@ -48,8 +49,6 @@ BOUND = Kind(
 )
 
 KINDS = (NONFINITE, NEGATIVE, BOUND)
-
-_WHO_REPEATS = {True: "Keras 3", False: "an experimental optimizer of TF 2.9"}
 
 
 def find_damage(history: History, thresholds: Thresholds) -> Iterator[Finding]:
@@ -95,13 +94,13 @@ def find_bound_violations(history: History, thresholds: Thresholds) -> Iterator[
     assumed = [n for n in ("beta_1", "beta_2") if history[f"{n}_source"][row] == "default"]
     betas = ", ".join(f"{n} = {history[n][row]:.6g} ({history[f'{n}_source'][row]})" for n in ("beta_1", "beta_2"))
     severity, action, told = Severity.CRITICAL, "", ""
-    is_usual = history["family"][row] == "keras3"
-    if _may_repeat_rows(history, row, places) and (is_usual or not assumed):
+    implementation = find_implementation(str(history["family"][row]))
+    is_usual = implementation is not None and implementation.squares_slices == "always"
+    if _may_repeat_rows(history, implementation, row, places) and (is_usual or not assumed):
         severity = Severity.INFO if is_usual else Severity.WARNING
         action = "Nothing, if these are embeddings; else don't trust these tensors' state"
-        told = (
-            f"; where a batch repeats a row of an embedding, {_WHO_REPEATS[is_usual]} squares each part, so that v is "
-        )
+        who = implementation.who_squares_slices if implementation is not None else ""
+        told = f"; where a batch repeats a row of an embedding, {who} squares each part, so that v is "
         told += "that much smaller" + ("; or other betas were used than those assumed" if assumed else "")
     elif assumed:
         severity = Severity.WARNING
@@ -125,13 +124,9 @@ def find_bound_violations(history: History, thresholds: Thresholds) -> Iterator[
     )
 
 
-def _may_repeat_rows(history: History, row: int, places: list[int]) -> bool:
-    """Whether these may be embeddings of such a Keras, and something else obeys the bound.
-
-    Keras 3 (measured on 3.0 to 3.15 with TensorFlow; and TF 2.9's experimental optimizers, of the same family as Keras
-    2.11's, which are sound) doesn't add up the slices of a sparse gradient before it squares
-    them: r parts g of a row's gradient go into v as r·g², into m as r·g, so that |m|/√v may exceed its bound by √r.
-    """
+def _may_repeat_rows(history: History, implementation: Implementation | None, row: int, places: list[int]) -> bool:
+    """Whether these may be embeddings whose implementation squares slices, and something else obeys the bound."""
+    squares = implementation is not None and implementation.squares_slices != "never"
     axes = [str(shape).count(",") + 1 for shape in history["shape"]]
     is_all = len(places) == np.count_nonzero(history.run.present[history.rows[row]])
-    return history["family"][row] in ("keras2", "keras3") and not is_all and all(axes[i] == 2 for i in places)
+    return squares and not is_all and all(axes[i] == 2 for i in places)

@@ -10,8 +10,8 @@ from typing import Literal
 
 from ckpt_inspect.errors import NotFoundError
 from ckpt_inspect.findings import KINDS, Kind, Limit, Thresholds
-from ckpt_inspect.measurement.variables import CHECKPOINT_VARIABLES, DISTRIBUTIONS, METRICS
-from ckpt_inspect.update_rules import RULES
+from ckpt_inspect.measurement.variables import CHECKPOINT_VARIABLES, DISTRIBUTIONS, FURTHER_VARIABLES, METRICS
+from ckpt_inspect.update_rules import HYPERPARAMETERS, RULES
 
 ADAM = "Kingma & Ba, arXiv 1412.6980"
 
@@ -160,20 +160,7 @@ _HYPERPARAMETER_READINGS: Mapping[str, tuple[str, str]] = {
         "t, the exponent of the bias correction in the last update",
         "Not global_step: it counts this optimizer's updates.",
     ),
-    "learning_rate": (
-        "α of the last update: schedule(t-1), α/(1 + decay·(t-1))",
-        "A callback may have changed it since.",
-    ),
-    "beta_1": ("m ← β1·m + (1-β1)·g", "m averages about the last 1/(1-β1) gradients."),
-    "beta_2": ("v ← β2·v + (1-β2)·g²", "v averages about the last 1/(1-β2) squared gradients."),
-    "epsilon": (
-        "its place differs by rule: √v + ε in TensorFlow's and Keras' Adam",
-        "No format saves it as a tensor.",
-    ),
-    "weight_decay": (
-        "θ ← θ - d·θ, d = α·wd (Keras) or wd (TensorFlow Addons, contrib)",
-        "No file says which variables were excluded.",
-    ),
+    **{h.name: (h.formula, h.reading) for h in HYPERPARAMETERS.values()},
     "rule": ("", "Which formula the figures follow. Its source is default if the file doesn't say."),
 }
 
@@ -253,14 +240,15 @@ def _metrics() -> list[Explanation]:
 
 
 def _hyperparameters() -> list[Explanation]:
-    chosen = [v for v in CHECKPOINT_VARIABLES if v.name in _HYPERPARAMETER_READINGS]
+    further = (variable for own in FURTHER_VARIABLES.values() for variable in own)
+    chosen = [v for v in (*CHECKPOINT_VARIABLES, *further) if v.name in _HYPERPARAMETER_READINGS]
     return [
         Explanation(
             v.name,
             "hyperparameter",
             v.long_name,
             v.description
-            or f"The update rule: {', '.join(rule.name for rule in RULES)}, or the name of one without a formula.",
+            or f"The update rule: {', '.join(rule.name for rule in RULES)}, or the name of another optimizer.",
             *_HYPERPARAMETER_READINGS[v.name],
             "the checkpoint; source and place are printed beside it",
             see=_kinds_of(v.name),

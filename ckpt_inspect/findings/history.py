@@ -14,6 +14,7 @@ from ckpt_inspect.findings.finding import MOST_EVIDENCE, MOST_NAMED, Evidence, F
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.variables import CHECKPOINT, OPTIMIZER_VARIABLES, QUANTILE_NAMES
 from ckpt_inspect.measurement.wording import counted
+from ckpt_inspect.state.hyperparameters import hyperparameters_in
 
 if TYPE_CHECKING:
     from ckpt_inspect.measurement.columns import OptimizerColumns, RunColumns
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-_DIMENSIONS = {v.name: v.dimensions for v in OPTIMIZER_VARIABLES}
+
+_OF_PARAMETERS = frozenset(v.name for v in OPTIMIZER_VARIABLES if v.dimensions[0] != CHECKPOINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class History:
     def __getitem__(self, variable: str) -> Array:
         """A variable; of one along checkpoints the R rows."""
         column = self.run.variables[variable]
-        return column[self.rows] if _DIMENSIONS[variable][0] == CHECKPOINT else column
+        return column if variable in _OF_PARAMETERS else column[self.rows]
 
     def newest(self, variable: str) -> Array:
         """A variable's last row."""
@@ -60,6 +62,11 @@ class History:
         """(R, P) one of the quantiles, by its name among QUANTILE_NAMES."""
         values: Floats = self[variable][:, :, QUANTILE_NAMES.index(name)]
         return values
+
+    @property
+    def hyperparameters(self) -> tuple[str, ...]:
+        """Names of those that the optimizer has."""
+        return hyperparameters_in(self.run.variables)
 
     @property
     def parameters(self) -> tuple[str, ...]:

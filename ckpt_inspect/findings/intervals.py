@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ckpt_inspect.findings.history import History
+from ckpt_inspect.update_rules import find_rule
 
 SMALLEST_SQUARE = 1e-36
 """Second moments below this may have been flushed to 0, or have few digits left in float32."""
-
-DECAYING = ("adam", "amsgrad", "adamw", "nadam", "adamax", "lamb", "radam", "lazyadam", "bert-adamw")
-"""Rules whose second moment decays by β2 at every update, or (the lazy ones) at most at every update."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,8 @@ class Intervals:
         start, stop, beta_2 = self._steps[before], self._steps[after], self._beta_2[after]
         if not 0 <= start < stop or not 0 < beta_2 < 1:
             return None
-        if self._rules[before] != self._rules[after] or self._rules[after] not in DECAYING:
+        rule = find_rule(str(self._rules[after]))
+        if self._rules[before] != self._rules[after] or rule is None or not rule.decays_by_beta_2:
             return None
         factor = beta_2 ** (stop - start)
         return Interval(before, after, stop - start, factor) if factor > 0 else None

@@ -11,8 +11,6 @@ from ckpt_inspect.findings.history import History
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
 
-_OPTIONS = {name: f"--{name.replace('_', '-')}" for name in HYPERPARAMETERS}
-
 ASSUMED = Kind(
     id="hyperparameters-assumed",
     title="Hyperparameters assumed",
@@ -54,10 +52,10 @@ KINDS = (ASSUMED, RATE_UNKNOWN, AMBIGUOUS)
 
 def find_assumptions(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     """Of the newest checkpoint's hyperparameters."""
-    names = [n for n in HYPERPARAMETERS if n != "learning_rate" and _is_assumed(history, n)]
+    names = [n for n in history.hyperparameters if n != "learning_rate" and _is_assumed(history, n)]
     if names:
         values = ", ".join(f"{n} = {history.newest(n):.6g}" for n in names)
-        options = " ".join(_OPTIONS[n] for n in names)
+        options = " ".join(_option(history.name, n) for n in names)
         yield history.finding(
             ASSUMED,
             f"Assumed, because the file doesn't say: {values}",
@@ -83,12 +81,17 @@ def find_assumptions(history: History, thresholds: Thresholds) -> Iterator[Findi
         )
 
 
+def _option(optimizer: str, name: str) -> str:
+    """What gives it on the command line."""
+    return f"--{name.replace('_', '-')}" if name in HYPERPARAMETERS else f"--set {optimizer}.{name}=.."
+
+
 def _is_assumed(history: History, name: str) -> bool:
     """Whether a default stands in for what the training used, and no other checkpoint of the run says the same.
 
-    That a rule has no weight decay is no assumption.
+    That a rule has no weight decay, or no momentum, is no assumption.
     """
-    if history.newest(f"{name}_source") != "default" or (name == "weight_decay" and history.newest(name) == 0):
+    if history.newest(f"{name}_source") != "default" or history.newest(name) == 0:
         return False
     is_read = ~np.isin(history[f"{name}_source"].astype(str), ("default", "unknown"))
     return not np.isclose(history[name][is_read], history.newest(name), rtol=1e-4, atol=0).any()

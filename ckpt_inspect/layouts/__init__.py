@@ -21,7 +21,7 @@ from ckpt_inspect.layouts import (
 )
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter
 from ckpt_inspect.layouts.object_graph import OBJECT_GRAPH_KEY, decode_object_graph
-from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, unwrap_config
+from ckpt_inspect.layouts.optimizer_classes import unwrap_config
 from ckpt_inspect.layouts.validation import checked
 
 
@@ -62,4 +62,4 @@ def find_optimizers(checkpoint: Checkpoint) -> tuple[FoundOptimizer, ...]:
     return checked(checkpoint, found)
 
 
-__all__ = ["ADAM_FAMILY", "LAYOUTS", "FoundOptimizer", "FoundParameter", "find_optimizers"]
+__all__ = ["LAYOUTS", "FoundOptimizer", "FoundParameter", "find_optimizers"]

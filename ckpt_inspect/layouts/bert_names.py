@@ -9,6 +9,8 @@ from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading, unique_names
 from ckpt_inspect.layouts.tf1_names import strip_to_variable
 from ckpt_inspect.natural_order import natural_key
+from ckpt_inspect.update_rules import rules_of
+from ckpt_inspect.update_rules.implementations import BERT
 
 LAYOUT = "bert-names"
 FIRST, SECOND = "/adam_m", "/adam_v"
@@ -35,14 +37,13 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     )
     return [
         FoundOptimizer(
-            name="adam",
+            name=FIRST.strip("/").removesuffix("_m"),
             layout=LAYOUT,
-            family="bert",
+            implementation=BERT,
             rule=RuleReading(
-                "bert-adamw",
+                rules_of(BERT)[0].name,
                 "checkpoint",
                 "slots adam_m and adam_v, as BERT's AdamWeightDecayOptimizer names them",
-                ("lamb",),
             ),
             parameters=parameters,
             counter="global_step" if "global_step" in tensors else None,

@@ -16,6 +16,7 @@ from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.layouts.found import RuleReading
 from ckpt_inspect.layouts.validation import FLOATS
+from ckpt_inspect.update_rules import USUAL_RULE, find_rule
 
 SAMPLED_SLOTS, SAMPLED_ELEMENTS = 32, 4096
 """Of how many slots how many elements are looked at."""
@@ -55,20 +56,26 @@ def is_adamax(checkpoint: Checkpoint, moments: Sequence[tuple[str, str]]) -> boo
 
 def tell_adamax(checkpoint: Checkpoint, rule: RuleReading, moments: Sequence[tuple[str, str]]) -> RuleReading:
     """The reading of a file that doesn't name its rule, after a look at the moments."""
-    if rule.name != "adam" or "adamax" not in rule.alternatives:
+    other = next((name for name in rule.alternatives if _divides_by_norm(name)), None)
+    if rule.name != USUAL_RULE.name or other is None:
         return rule
     told = is_adamax(checkpoint, moments)
     if told:
         return RuleReading(
-            "adamax",
+            other,
             "inferred",
             "no first moment is larger than what would be its second: an infinity norm of the gradients, not their "
             "mean square",
         )
     if told is False:
-        others = tuple(a for a in rule.alternatives if a != "adamax")
+        others = tuple(a for a in rule.alternatives if a != other)
         return replace(rule, alternatives=others)
     return rule
+
+
+def _divides_by_norm(name: str) -> bool:
+    rule = find_rule(name)
+    return rule is not None and rule.has_moment_pair and not rule.has_root
 
 
 def is_average(checkpoint: Checkpoint, slots: Sequence[tuple[str, str | None]]) -> bool | None:

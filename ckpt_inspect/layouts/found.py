@@ -11,15 +11,7 @@ from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.jsonable import JsonObject
 from ckpt_inspect.layouts.graph_def import GraphDef
 from ckpt_inspect.sourced import Source
-
-Family = Literal["tf1", "contrib", "optimizer-v2", "tfa", "keras2", "keras3", "keras1", "bert"]
-"""Who implemented the update: decides defaults, dtype arithmetic and what varies inside a rule.
-
-tf1 tf.train.*Optimizer; contrib tf.contrib.opt; optimizer-v2 Keras' OptimizerV2 (TF 1.15-2.10, legacy later); tfa
-TensorFlow Addons on OptimizerV2; keras2 Keras 2.11-2.15 and tf_keras; keras3; keras1 Keras before OptimizerV2; bert
-google-research/bert's AdamWeightDecayOptimizer.
-"""
-
+from ckpt_inspect.update_rules import Implementation, Optimizer, rules_with_slots_of
 
 Counted = Literal["updates", "global-step", "gradients", "gradients-to-divide", "gradients-either"]
 """What an optimizer's counter counts.
@@ -112,7 +104,8 @@ class FoundOptimizer:
     (`Adam`)."""
     layout: str
     """The layout's id, one of `layouts.LAYOUTS`."""
-    family: Family
+    implementation: Implementation
+    """Whose update it was."""
     rule: RuleReading
     parameters: tuple[FoundParameter, ...] = ()
     counter: str | None = None
@@ -140,10 +133,14 @@ class FoundOptimizer:
     problems: tuple[Problem, ...] = ()
 
 
-def adam_of_tf1(slot_name: str) -> RuleReading:
-    """TF1's Adam, by the name of its slots, which it shares with two optimizers of tf.contrib."""
-    where = f"slots are named {slot_name!r}, as also contrib's NadamOptimizer and LazyAdamOptimizer name theirs"
-    return RuleReading("adam", "default", where, ("nadam", "lazyadam"))
+def rule_of_tf1_slots(slot_name: str, rule: Optimizer) -> RuleReading:
+    """Read the rule from the name of TF1's slots, which optimizers of tf.contrib may share with another."""
+    sharing = rules_with_slots_of(rule)
+    if not sharing:
+        return RuleReading(rule.name, "checkpoint", f"slots are named {slot_name!r}, the class's own name")
+    titles = " and ".join(f"{r.title}Optimizer" for r in sharing)
+    where = f"slots are named {slot_name!r}, as also contrib's {titles} name theirs"
+    return RuleReading(rule.name, "default", where, tuple(r.name for r in sharing))
 
 
 def unique_names(names: Iterable[str]) -> list[str]:

@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from ckpt_inspect.errors import DamagedFileError
+from ckpt_inspect.update_rules import OPERATIONS
 from ckpt_inspect.wire import fields
 
 # graph.proto, node_def.proto, attr_value.proto, tensor.proto: field numbers
@@ -27,31 +28,6 @@ ATTR_BOOL, ATTR_TENSOR = 5, 8
 TENSOR_DTYPE, TENSOR_CONTENT, TENSOR_FLOAT, TENSOR_DOUBLE, TENSOR_INT, TENSOR_INT64 = 1, 4, 5, 6, 7, 10
 NUMPY_OF_DTYPE = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}  # types.proto: FLOAT, DOUBLE, INT32, INT64, HALF
 
-# operation -> (rule, position of each input)
-ADAM_INPUTS = {
-    "variable": 0, "first_moment": 1, "second_moment": 2, "beta1_power": 3, "beta2_power": 4,
-    "learning_rate": 5, "beta_1": 6, "beta_2": 7, "epsilon": 8,
-}  # fmt: skip
-ADAMAX_INPUTS = {
-    "variable": 0, "first_moment": 1, "infinity_norm": 2, "beta1_power": 3,
-    "learning_rate": 4, "beta_1": 5, "beta_2": 6, "epsilon": 7,
-}  # fmt: skip
-AMSGRAD_INPUTS = {
-    "variable": 0, "first_moment": 1, "second_moment": 2, "max_second_moment": 3, "beta1_power": 4, "beta2_power": 5,
-    "learning_rate": 6, "beta_1": 7, "beta_2": 8, "epsilon": 9,
-}  # fmt: skip
-APPLY_OPS = {
-    "ApplyAdam": ("adam", ADAM_INPUTS),
-    "ApplyAdaMax": ("adamax", ADAMAX_INPUTS),
-    "ApplyAdamWithAmsgrad": ("amsgrad", AMSGRAD_INPUTS),
-    "ApplyRMSProp": ("rmsprop", {"variable": 0}),
-    "ApplyCenteredRMSProp": ("rmsprop", {"variable": 0}),
-    "ApplyAdagrad": ("adagrad", {"variable": 0}),
-    "ApplyAdadelta": ("adadelta", {"variable": 0}),
-    "ApplyMomentum": ("momentum", {"variable": 0}),
-    "ApplyGradientDescent": ("sgd", {"variable": 0}),
-    "ApplyFtrl": ("ftrl", {"variable": 0}),
-}
 CONSTANT_OPS = {"Const"}
 VARIABLE_OPS = {"VariableV2", "Variable", "VarHandleOp"}
 ASSIGN_OPS = {"Assign", "AssignVariableOp"}
@@ -217,10 +193,11 @@ class GraphDef:
             return None
 
     def _application(self, node: GraphNode) -> Application | None:
-        known = APPLY_OPS.get(node.op.removeprefix("Resource"))
-        if known is None:
+        known = OPERATIONS.get(node.op.removeprefix("Resource"), ())
+        told = next(((rule, o.inputs) for rule, o in known if not o.flag or _flag(node, o.flag)), None)
+        if told is None:
             return None
-        rule, places = known
+        rule, places = told
         if max(places.values()) >= len(node.inputs):
             return None
         tensors = {role: v for role, i in places.items() if (v := self.variable_of(node.inputs[i])) is not None}
@@ -229,8 +206,6 @@ class GraphDef:
             for role, i in places.items()
             if role in ("learning_rate", "beta_1", "beta_2", "epsilon")
         }
-        if rule == "adam" and _flag(node, "use_nesterov"):
-            rule = "nadam"
         scope = node.name.split("/update_", 1)[0] if "/update_" in node.name else node.name.rpartition("/")[0]
         return Application(rule, scope, tensors, scalars)
 

@@ -14,12 +14,24 @@ from dataclasses import replace
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
 from ckpt_inspect.layouts.evidence import is_average, tell_adamax
-from ckpt_inspect.layouts.found import Counted, Family, FoundOptimizer, FoundParameter, RuleReading, unique_names
+from ckpt_inspect.layouts.found import Counted, FoundOptimizer, FoundParameter, RuleReading, unique_names
 from ckpt_inspect.layouts.layer_groups import MADE_ORDER, model_weights
 from ckpt_inspect.layouts.object_graph import LIST_INDEX
-from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, OptimizerConfig, rule_of_class, unwrap_config
-from ckpt_inspect.layouts.slot_lists import SlotReading, slot_readings
+from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig, unwrap_config
+from ckpt_inspect.layouts.slot_lists import U_PRODUCT, SlotReading, slot_readings
 from ckpt_inspect.layouts.trainable_order import Block, Pairing, pair
+from ckpt_inspect.update_rules import (
+    USUAL_RULE,
+    Implementation,
+    Optimizer,
+    find_optimizer,
+    has_moment_pair,
+    optimizer_of_class,
+    rules_of,
+    rules_of_scalars,
+    second_slot,
+)
+from ckpt_inspect.update_rules.implementations import KERAS2, KERAS3, OPTIMIZER_V2
 
 LAYOUT = "keras-groups"
 INTEGERS = ("int32", "int64", "uint32", "uint64")
@@ -32,7 +44,7 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     where = training.where if training and config else ""
     groups = _optimizer_groups(checkpoint)
     if not groups:
-        return [_absent(config, where, _family(checkpoint))] if config is not None else []
+        return [_absent(config, where, _implementation(checkpoint))] if config is not None else []
     models = model_weights(checkpoint, training.model if training else None)
     found = []
     for path, keys in groups.items():
@@ -54,23 +66,25 @@ def _optimizer_groups(checkpoint: Checkpoint) -> dict[str, list[str]]:
     for path, keys in groups.items():
         keys.sort(key=lambda k: int(k.rpartition("/")[2]))
         first = checkpoint.tensors[keys[0]]
-        is_named = "optimizer" in path.rpartition("/")[2] or rule_of_class(labels.get(f"{path}/vars", "")) is not None
+        is_named = (
+            "optimizer" in path.rpartition("/")[2] or optimizer_of_class(labels.get(f"{path}/vars", "")) is not None
+        )
         if is_named and first.shape == () and first.dtype in INTEGERS and keys[0].endswith("/vars/0"):
             chosen[path] = keys
     return {p: k for p, k in chosen.items() if f"{p}/inner_optimizer" not in chosen}
 
 
-def _family(checkpoint: Checkpoint) -> Family:
+def _implementation(checkpoint: Checkpoint) -> Implementation:
     version = checkpoint.producer().get("keras_version", "")
     if version:
-        return "keras2" if version.startswith("2.") else "keras3"
+        return KERAS2 if version.startswith("2.") else KERAS3
     if checkpoint.labels():
-        return "keras3"
+        return KERAS3
     is_keras2 = any(k.startswith(("metrics/", "_layer_checkpoint_dependencies/")) for k in checkpoint.tensors)
-    return "keras2" if is_keras2 else "keras3"
+    return KERAS2 if is_keras2 else KERAS3
 
 
-def _absent(config: OptimizerConfig, where: str, family: Family) -> FoundOptimizer:
+def _absent(config: OptimizerConfig, where: str, implementation: Implementation) -> FoundOptimizer:
     """The optimizer of a model that was saved with its configuration, but without the optimizer's variables."""
     is_legacy = "decay" in config.config or config.config.get("is_legacy_optimizer") is True
     reason = (
@@ -81,7 +95,7 @@ def _absent(config: OptimizerConfig, where: str, family: Family) -> FoundOptimiz
     return FoundOptimizer(
         name="optimizer",
         layout=LAYOUT,
-        family="optimizer-v2" if is_legacy else family,
+        implementation=OPTIMIZER_V2 if is_legacy else implementation,
         rule=_read_rule(config, "", None),
         config=config.config,
         config_where=where,
@@ -97,7 +111,7 @@ def _read_optimizer(
     config: OptimizerConfig | None,
     where: str,
 ) -> FoundOptimizer:
-    family = _family(checkpoint)
+    implementation = _implementation(checkpoint)
     label = checkpoint.labels().get(f"{path}/vars", "")
     rule = _read_rule(config, label, None)
     specs = [checkpoint.tensors[k] for k in keys]
@@ -106,8 +120,10 @@ def _read_optimizer(
     scalars: dict[str, str] = {}
     counted: Counted = "updates"
     absence: str | None = None
-    if rule.name in ADAM_FAMILY:
-        reading, pairing, by_names = _choose_reading(specs, family, config, rule.name if rule.is_read else None, models)
+    if has_moment_pair(rule.name):
+        reading, pairing, by_names = _choose_reading(
+            specs, implementation, config, find_optimizer(rule.name) if rule.is_read else None, models
+        )
         if reading is not None:
             if by_names:
                 problems.append(_assumed_order())
@@ -117,7 +133,7 @@ def _read_optimizer(
             if not rule.is_read:
                 rule = tell_adamax(checkpoint, rule, _moments(keys, reading))
             parameters = _parameters(checkpoint, keys, reading, pairing, rule.name, problems)
-            scalars = {"u_product": keys[reading.u_product]} if reading.u_product is not None else {}
+            scalars = {U_PRODUCT: keys[reading.u_product]} if reading.u_product is not None else {}
             scalars |= {"learning_rate": keys[1]} if reading.has_learning_rate else {}
             counted = "gradients-either" if reading.accumulators else "updates"
         elif all(s.shape == () for s in specs):
@@ -128,7 +144,7 @@ def _read_optimizer(
     return FoundOptimizer(
         name=path,
         layout=LAYOUT,
-        family=family,
+        implementation=implementation,
         rule=rule,
         parameters=parameters,
         counter=keys[0],
@@ -136,7 +152,7 @@ def _read_optimizer(
         scalars=scalars,
         config=config.config if config else None,
         config_where=where if config else "",
-        has_scheduled_rate=family == "keras3" and config is None and "learning_rate" not in scalars,
+        has_scheduled_rate=implementation.has_listed_rate and config is None and "learning_rate" not in scalars,
         absence=absence,
         problems=tuple(problems),
     )
@@ -147,14 +163,17 @@ def _read_rule(config: OptimizerConfig | None, label: str, reading: SlotReading 
     if config is not None:
         return RuleReading(config.rule, "config", f"class {config.class_name!r} in the configuration")
     if reading is not None and reading.u_product is not None:
-        return RuleReading("nadam", "checkpoint", "a scalar among the slots, as only Nadam keeps")
+        (rule,) = rules_of_scalars([U_PRODUCT])
+        return RuleReading(rule.name, "checkpoint", f"a scalar among the slots, as only {rule.title} keeps")
     if reading is not None and reading.maxima:
-        return RuleReading("amsgrad", "checkpoint", "three variables for each weight: a maximum of the second moment")
-    named = rule_of_class(label) if label else None
+        where = "three variables for each weight: a maximum of the second moment"
+        return RuleReading(USUAL_RULE.with_maximum, "checkpoint", where)
+    named = optimizer_of_class(label) if label else None
     if named is not None:
-        return RuleReading(named, "checkpoint", f"the optimizer is named {label!r}, the class's own name")
+        return RuleReading(named.name, "checkpoint", f"the optimizer is named {label!r}, the class's own name")
     where = "variables in pairs of one shape, as first and second moments are"
-    return RuleReading("adam", "default", where, ("adamw", "lamb", "adamax", "nadam"))
+    others = [r for r in rules_of(KERAS2, KERAS3) if r.has_moment_pair and not r.has_maximum and r is not USUAL_RULE]
+    return RuleReading(USUAL_RULE.name, "default", where, tuple(r.name for r in others))
 
 
 def _moments(keys: Sequence[str], reading: SlotReading) -> list[tuple[str, str]]:
@@ -210,16 +229,16 @@ def _assumed_order() -> Problem:
 
 def _choose_reading(
     specs: Sequence[TensorSpec],
-    family: Family,
+    implementation: Implementation,
     config: OptimizerConfig | None,
-    rule: str | None,
+    rule: Optimizer | None,
     models: Sequence[Block],
 ) -> tuple[SlotReading | None, Pairing | None, bool]:
     """The first reading whose slots fit all of the model's weights; else some of them; else the first that fits
     itself. The last of the three: whether the pairing rests on the order of the layers' automatic names."""
     best: tuple[SlotReading | None, Pairing | None, bool] = None, None, False
     best_score = (-1, -1)
-    for reading in slot_readings(specs, family, config, rule):
+    for reading in slot_readings(specs, implementation, config, rule):
         shapes = [specs[i].shape for i in reading.first]
         for model in models:
             pairing = pair(model, shapes)
@@ -261,7 +280,7 @@ def _parameters(
             )
         )
     names = unique_names(w.name if w else f"weight {i}" for i, w in enumerate(chosen))
-    second = "infinity_norm" if rule == "adamax" else "second_moment"
+    second = second_slot(rule)
     parameters = []
     for i, (name, weight) in enumerate(zip(names, chosen, strict=True)):
         slots = {"first_moment": keys[reading.first[i]], second: keys[reading.second[i]]}

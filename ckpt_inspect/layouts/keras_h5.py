@@ -13,11 +13,13 @@ from collections.abc import Mapping, Sequence
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.jsonable import JsonObject
-from ckpt_inspect.layouts.found import Family, FoundOptimizer, FoundParameter, unique_names
+from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, unique_names
 from ckpt_inspect.layouts.keras_variables import SlotName, adapt_slots, parse_keras2_slot, parse_keras3_slot, read_rule
 from ckpt_inspect.layouts.model_config import LayerConfig, frozen_layers, layers_of
-from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, OptimizerConfig, unwrap_config
+from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig, unwrap_config
 from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Pairing, Weight, pair
+from ckpt_inspect.update_rules import TELLING_SCALARS, USUAL_RULE, Implementation, has_moment_pair, second_slot
+from ckpt_inspect.update_rules.implementations import KERAS1, KERAS2, KERAS3, OPTIMIZER_V2, TFA
 
 LAYOUT = "keras-h5"
 MODEL, OPTIMIZER = "model_weights/", "optimizer_weights/"
@@ -37,30 +39,23 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     names = {n.removeprefix(OPTIMIZER).removesuffix(":0"): n for n in checkpoint.tensors if n.startswith(OPTIMIZER)}
     if config is None and not names:
         return []
-    family, parameters, problems = _read_slots(checkpoint, names, weights, config)
+    implementation, parameters, problems = _read_slots(checkpoint, names, weights, config)
     slots = [s for p in parameters for s in p.slots]
     rule = read_rule("", [SlotName("", s, "") for s in slots], False, config)
-    if family == "optimizer-v2" and config is not None and config.is_addon:
-        family = "tfa"
     own = [n for n in names if not n.startswith("loss_scale_optimizer/") or "/adam" in n]
     counter = next((names[n] for n in own if COUNTER.search(n) and _is_scalar(checkpoint, names[n])), None)
     scalars = {
-        ours: names[n]
+        tail: names[n]
         for n in own
-        for tail, ours in (
-            ("learning_rate", "learning_rate"),
-            ("momentum_cache", "momentum_cache"),
-            ("u_product", "u_product"),
-        )
-        if n.rpartition("/")[2] == tail and _is_scalar(checkpoint, names[n])
+        if (tail := n.rpartition("/")[2]) in ("learning_rate", *TELLING_SCALARS) and _is_scalar(checkpoint, names[n])
     }
     return [
         FoundOptimizer(
             name="optimizer",
             layout=LAYOUT,
-            family=family,
+            implementation=implementation,
             rule=rule,
-            parameters=tuple(adapt_slots(_adamax(p, rule.name), rule.name) for p in parameters),
+            parameters=tuple(adapt_slots(_with_second_slot(p, rule.name), rule.name) for p in parameters),
             counter=counter,
             scalars=scalars,
             config=config.config if config else None,
@@ -87,11 +82,9 @@ def _is_scalar(checkpoint: Checkpoint, key: str) -> bool:
     return checkpoint.tensors[key].shape == ()
 
 
-def _adamax(parameter: FoundParameter, rule: str) -> FoundParameter:
+def _with_second_slot(parameter: FoundParameter, rule: str) -> FoundParameter:
     """Adamax of OptimizerV2 calls its infinity norm `v`."""
-    if rule != "adamax" or "second_moment" not in parameter.slots:
-        return parameter
-    slots = {("infinity_norm" if s == "second_moment" else s): k for s, k in parameter.slots.items()}
+    slots = {(second_slot(rule) if s == USUAL_RULE.second_slot else s): k for s, k in parameter.slots.items()}
     return FoundParameter(parameter.name, parameter.shape, parameter.dtype, parameter.value, slots)
 
 
@@ -138,27 +131,28 @@ def _is_partly_frozen_somehow(checkpoint: Checkpoint, model: JsonObject | None) 
 
 def _read_slots(
     checkpoint: Checkpoint, names: Mapping[str, str], weights: Sequence[Weight], config: OptimizerConfig | None
-) -> tuple[Family, list[FoundParameter], list[Problem]]:
+) -> tuple[Implementation, list[FoundParameter], list[Problem]]:
     by_name: dict[str, list[Weight]] = {}
     for weight in weights:
         by_name.setdefault(weight.name, []).append(weight)
+    v2 = TFA if config is not None and config.is_addon else OPTIMIZER_V2
     problems: list[Problem] = []
     if any(NAMELESS.search(n) for n in names):
-        return "keras1", _pair_nameless(checkpoint, names, weights, config, problems), problems
+        return KERAS1, _pair_nameless(checkpoint, names, weights, config, problems), problems
     if any(n.rpartition("/")[2] in V2_SLOTS for n in names) or "iter" in {n.rpartition("/")[2] for n in names}:
         slots = [(names[n], s) for n in names if (s := _parse_v2_slot(n, by_name)) is not None]
-        return "optimizer-v2", _pair_named(checkpoint, slots, by_name, problems), problems
+        return v2, _pair_named(checkpoint, slots, by_name, problems), problems
     is_keras3 = checkpoint.producer().get("keras_version", "").startswith("3.")
     is_keras2 = "iteration" in names or any(re.search(r"(^|/)(m|v|velocity|momentum|accumulator)/", n) for n in names)
     if is_keras2 and not is_keras3:
         slots = [(names[n], s) for n in names if (s := parse_keras2_slot(n, by_name)) is not None]
-        return "keras2", _pair_named(checkpoint, slots, by_name, problems), problems
+        return KERAS2, _pair_named(checkpoint, slots, by_name, problems), problems
     slots = [(names[n], s) for n in names if (s := parse_keras3_slot(n)) is not None]
     lossy: dict[str, list[Weight]] = {}
     for weight in weights:
         lossy.setdefault(weight.name.replace("/", "_"), []).append(weight)
-    family: Family = "keras3" if names or config is None or "decay" not in config.config else "optimizer-v2"
-    return family, _pair_named(checkpoint, slots, lossy, problems), problems
+    implementation = KERAS3 if names or config is None or "decay" not in config.config else v2
+    return implementation, _pair_named(checkpoint, slots, lossy, problems), problems
 
 
 def _parse_v2_slot(name: str, by_name: Mapping[str, object]) -> SlotName | None:
@@ -218,9 +212,9 @@ def _pair_nameless(
     config: OptimizerConfig | None,
     problems: list[Problem],
 ) -> list[FoundParameter]:
-    rule = config.rule if config else "adam"
+    rule = config.rule if config else USUAL_RULE.name
     keys = [k for n, k in names.items() if not COUNTER.search(n) and n.rpartition("/")[2] not in NOT_SLOTS]
-    if rule not in ADAM_FAMILY:
+    if not has_moment_pair(rule):
         return []
     shapes = [checkpoint.tensors[k].shape for k in keys]
     ways = [n for n in (3, 2) if _are_blocks(shapes, n)]
@@ -256,7 +250,7 @@ def _pair_nameless(
                 "those that could belong to several weights are reported by their place",
             )
         )
-    has_maximum = blocks == 3 and config is not None and config.config.get("amsgrad") is True
+    has_maximum = blocks == 3 and config is not None and config.keeps_maximum
     return _nameless_parameters(checkpoint, keys, count, pairing.weights if pairing else (None,) * count, has_maximum)
 
 

@@ -13,9 +13,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
-from ckpt_inspect.layouts.found import Counted, Family, FoundOptimizer, FoundParameter, RuleReading, unique_names
+from ckpt_inspect.layouts.found import Counted, FoundOptimizer, FoundParameter, RuleReading, unique_names
 from ckpt_inspect.layouts.object_graph import Node, ObjectGraph
-from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, OptimizerConfig, normal_name, rule_of_class
+from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig
+from ckpt_inspect.layouts.slot_lists import U_PRODUCT
+from ckpt_inspect.sourced import Source
+from ckpt_inspect.update_rules import (
+    RULES,
+    USUAL_RULE,
+    has_moment_pair,
+    normal_name,
+    optimizer_of_class,
+    optimizer_of_slots,
+    rules_of,
+    rules_of_scalars,
+)
+from ckpt_inspect.update_rules.implementations import KERAS2, KERAS3
 
 LAYOUT_KERAS2 = "keras2-variables"
 LAYOUT_KERAS3 = "keras3-variables"
@@ -41,13 +54,14 @@ KERAS3_SLOTS = {
 SCALARS = {
     "_learning_rate": "learning_rate",
     "_current_learning_rate": "current_learning_rate",
-    "_u_product": "u_product",
+    f"_{U_PRODUCT}": U_PRODUCT,
 }
 COUNTERS = ("_iterations", "iterations")
 SEPARATE_LISTS = (
     "_momentums", "_velocities", "_velocity_hats", "_m", "_u", "_accumulators", "_average_gradients",
     "_model_variables_moving_average",
 )  # fmt: skip
+USUAL_SLOTS = frozenset({"first_moment", "second_moment"})
 COPIES = {"target", "average", "averaged", "ema", "shadow", "teacher", "old", "frozen", "copy", "best"}
 """Words in the names of networks that are copies of a trained one."""
 
@@ -123,7 +137,6 @@ def _read_optimizer(
     checkpoint: Checkpoint, graph: ObjectGraph, node: Node, config: OptimizerConfig | None, config_where: str
 ) -> FoundOptimizer:
     is_keras3 = "_trainable_variables" in node.children
-    family: Family = "keras3" if is_keras3 else "keras2"
     members = _members(checkpoint, graph, node)
     names = graph.variables_by_full_name
     parsed = [
@@ -143,7 +156,7 @@ def _read_optimizer(
     }
     counter = graph.child(node, "_iterations") or graph.child(node, "iterations")
     own_names = [s.optimizer for _, s in parsed] or [m.full_name.rpartition("/")[0] for m in members]
-    rule = read_rule(own_names[0] if own_names else "", [s for _, s in parsed], "u_product" in scalars, config)
+    rule = read_rule(own_names[0] if own_names else "", [s for _, s in parsed], U_PRODUCT in scalars, config)
     counted: Counted = "updates"
     if any(s.slot == "gradient_accumulator" for _, s in parsed):
         # `iterations` became `_iterations` in Keras 3.5, from which on the exponent is the count divided by n
@@ -160,7 +173,7 @@ def _read_optimizer(
     return FoundOptimizer(
         name=graph.paths.get(node.index) or f"node {node.index}",
         layout=LAYOUT_KERAS3 if is_keras3 else LAYOUT_KERAS2,
-        family=family,
+        implementation=KERAS3 if is_keras3 else KERAS2,
         rule=rule,
         parameters=tuple(adapt_slots(p, rule.name) for p in parameters),
         counter=counter.key if counter is not None and counter.key in checkpoint.tensors else None,
@@ -182,34 +195,36 @@ def read_rule(
     if config is not None:
         return RuleReading(config.rule, "config", f"class {config.class_name!r} in the configuration")
     if has_u_product:
-        return RuleReading("nadam", "checkpoint", "the running product of Nadam's momentum schedule (_u_product)")
-    if "infinity_norm" in has:
-        return RuleReading("adamax", "checkpoint", "slots named for an infinity norm, which only Adamax has")
-    named = rule_of_class(own_name) if own_name else None
-    if "max_second_moment" in has and named in (None, "adam", "adamw"):
-        return RuleReading("amsgrad", "checkpoint", "slots of a maximum of the second moment")
+        (rule,) = rules_of_scalars([U_PRODUCT])
+        where = f"the running product of {rule.title}'s momentum schedule (_{U_PRODUCT})"
+        return RuleReading(rule.name, "checkpoint", where)
+    peculiar = next((r for r in RULES if r.has_moment_pair and r.second_slot in has - USUAL_SLOTS), None)
+    if peculiar is not None:
+        where = f"slots named for an {peculiar.second_slot.replace('_', ' ')}, which only {peculiar.title} has"
+        return RuleReading(peculiar.name, "checkpoint", where)
+    named = optimizer_of_class(own_name) if own_name else None
+    with_maximum = (USUAL_RULE if named is None else named).with_maximum
+    if "max_second_moment" in has and with_maximum:
+        return RuleReading(with_maximum, "checkpoint", "slots of a maximum of the second moment")
     if named is not None:
-        return RuleReading(named, "checkpoint", f"slots are named {own_name!r}, the class's own name")
+        return RuleReading(named.name, "checkpoint", f"slots are named {own_name!r}, the class's own name")
     return _read_rule_from_slots(own_name, kinds)
 
 
 def _read_rule_from_slots(own_name: str, kinds: Sequence[str]) -> RuleReading:
     """The usual reading where neither a class nor a name speaks."""
-    has = set(kinds)
-    moments = [k for k in kinds if k in ("first_moment", "second_moment")]
+    moments = [k for k in kinds if k in USUAL_SLOTS]
     if moments[:2] == ["first_moment", "second_moment"]:
         naming = f"slots named {own_name!r}, which names no class" if own_name else "slots not named for any optimizer"
-        return RuleReading(
-            "adam", "default", f"a first and a second moment for each variable, {naming}", ("adamw", "lamb")
-        )
-    if "average_gradient" in has or "velocity" in has or moments[:1] == ["second_moment"]:
-        return RuleReading("rmsprop", "default", "a mean square for each variable, in a block of its own")
-    if "accumulated_grad" in has:
-        return RuleReading("adadelta", "checkpoint", "accumulated gradients and updates")
-    if "accumulator" in has:
-        return RuleReading("adagrad", "default", "an accumulator for each variable")
-    if has & {"first_moment", "momentum"}:
-        return RuleReading("sgd", "default", "one moment for each variable")
+        others = [r for r in rules_of(KERAS2, KERAS3) if r.slots == USUAL_RULE.slots and not r.traces.scalars]
+        names = tuple(r.name for r in others if r is not USUAL_RULE)
+        where = f"a first and a second moment for each variable, {naming}"
+        return RuleReading(USUAL_RULE.name, "default", where, names)
+    told = optimizer_of_slots({*kinds} - USUAL_SLOTS | {*moments[:1]})
+    if told is not None:
+        spoken = " and ".join(slot.replace("_", " ") for slot in dict.fromkeys(kinds))
+        source: Source = "checkpoint" if told[1] else "default"
+        return RuleReading(told[0].name, source, f"slots for each variable: {spoken}")
     return RuleReading(
         normal_name(own_name) if own_name else "unknown", "default", f"no slots of a known kind; named {own_name!r}"
     )
@@ -217,7 +232,7 @@ def _read_rule_from_slots(own_name: str, kinds: Sequence[str]) -> RuleReading:
 
 def adapt_slots(parameter: FoundParameter, rule: str) -> FoundParameter:
     """Keras 3 spells RMSprop's mean square `velocity` and SGD's `momentum`: those are moments in Adam's family only."""
-    if rule in ADAM_FAMILY:
+    if has_moment_pair(rule):
         return parameter
     upstream = {"first_moment": "momentum", "second_moment": "velocity", "max_second_moment": "velocity_hat"}
     slots = {upstream.get(slot, slot): key for slot, key in parameter.slots.items()}

@@ -8,30 +8,43 @@ which slot belongs to which variable is the node's `slot_variables`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.layouts.evidence import tell_adamax
 from ckpt_inspect.layouts.found import (
     BetaPowerKeys,
     BetaPowers,
-    Family,
     FoundOptimizer,
     FoundParameter,
     RuleReading,
-    adam_of_tf1,
+    rule_of_tf1_slots,
     unique_names,
 )
 from ckpt_inspect.layouts.object_graph import Node, ObjectGraph
-from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig, normal_name, rule_of_class
+from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig
+from ckpt_inspect.update_rules import (
+    SCALAR_NAMES,
+    USUAL_RULE,
+    Implementation,
+    Optimizer,
+    UpdateRule,
+    implementation_among,
+    normal_name,
+    optimizer_of_bare_scalars,
+    optimizer_of_class,
+    optimizer_of_slots,
+    rules_of,
+    rules_of_scalars,
+    second_slot,
+)
+from ckpt_inspect.update_rules.hyperparameters import WEIGHT_DECAY
+from ckpt_inspect.update_rules.implementations import OPTIMIZER_V2, TF1, TFA
 
 LAYOUT = "optimizer-v2"
 LAYOUT_TF1 = "tf1-object-graph"
 
-HYPERPARAMETERS = (
-    "learning_rate", "beta_1", "beta_2", "decay", "weight_decay", "epsilon", "momentum_cache", "momentum", "rho",
-    "sma_threshold", "min_lr", "total_steps", "warmup_proportion", "weight_decay_rate", "initial_accumulator_value",
-)  # fmt: skip
+SCALARS = ("decay", *SCALAR_NAMES)
 POWERS = ("beta1_power", "beta2_power")
 PAIR = {"first_moment", "second_moment"}
 AVERAGE_SLOTS = {"slow", "average"}
@@ -45,15 +58,6 @@ WRAPPED_CHILDREN = (
 )
 NOT_COUNTERS = re.compile(
     r"save_counter|train_counter|ckpt_saved|good_steps|global_step_unused|epoch|batch|seed|state|count$|total$"
-)
-
-# slots that only one optimizer has -> its name
-TELLING_SLOTS = (
-    ({"rms"}, "rmsprop"),
-    ({"accum_grad", "accum_var"}, "adadelta"),
-    ({"accumulator", "linear"}, "ftrl"),
-    ({"accumulator"}, "adagrad"),
-    ({"momentum"}, "sgd"),
 )
 
 
@@ -93,7 +97,7 @@ def _read_optimizer(
     wrapper = next((n for n in graph.nodes if node in _inner(graph, n)), None)
     is_tf1 = any(power in node.children for power in POWERS)
     own_config = config if _is_compiled(graph, node, wrapper) else None
-    scalars = {n: key for n in HYPERPARAMETERS if (key := _key(checkpoint, graph, node, n))}
+    scalars = {n: key for n in SCALARS if (key := _key(checkpoint, graph, node, n))}
     reading = _read_rule(graph, node, scalars, own_config, is_tf1)
     if not reading.is_read:
         moments = _parameters(checkpoint, graph, node, None, reading.name)
@@ -118,11 +122,10 @@ def _read_optimizer(
                 "info",
             )
         )
-    family: Family = "tf1" if is_tf1 else "tfa" if _is_addon(reading.name, scalars, own_config) else "optimizer-v2"
     return FoundOptimizer(
         name=graph.paths.get(node.index) or f"node {node.index}",
         layout=LAYOUT_TF1 if is_tf1 else LAYOUT,
-        family=family,
+        implementation=_implementation(reading.name, scalars, own_config, is_tf1),
         rule=reading,
         parameters=_parameters(checkpoint, graph, node, wrapper, reading.name),
         counter=counter,
@@ -147,8 +150,15 @@ def _is_compiled(graph: ObjectGraph, node: Node, wrapper: Node | None) -> bool:
     return compiled is not None and compiled in (node.index, wrapper.index if wrapper else None)
 
 
-def _is_addon(rule: str, scalars: Mapping[str, str], config: OptimizerConfig | None) -> bool:
-    return bool(config and config.is_addon) or (rule in ("lamb", "lazyadam", "radam", "adamw") and "beta_1" in scalars)
+def _implementation(
+    rule: str, scalars: Mapping[str, str], config: OptimizerConfig | None, is_tf1: bool
+) -> Implementation:
+    """Whose it is: Addons' where the configuration says so, or where Keras has no such rule."""
+    if is_tf1:
+        return TF1
+    if config is not None and config.is_addon:
+        return TFA
+    return implementation_among(rule, (OPTIMIZER_V2, TFA)) if "beta_1" in scalars else OPTIMIZER_V2
 
 
 def _read_rule(
@@ -157,36 +167,51 @@ def _read_rule(
     slots = {s.name for s in node.slots}
     if config is not None:
         return RuleReading(config.rule, "config", f"class {config.class_name!r} in the configuration")
-    if "sma_threshold" in scalars:
-        return RuleReading("radam", "checkpoint", "hyperparameter sma_threshold, which only RectifiedAdam has")
-    if "momentum_cache" in scalars or "momentum_cache" in node.children:
-        return RuleReading("nadam", "checkpoint", "momentum_cache, which only Nadam has")
-    for names, rule in TELLING_SLOTS:
-        if names <= slots:
-            return RuleReading(rule, "checkpoint", f"slots {', '.join(sorted(slots))}")
     prefix = _slot_prefix(graph, node)
-    named = rule_of_class(prefix) if prefix else None
-    if "vhat" in slots and named in (None, "adam"):
-        return RuleReading("amsgrad", "checkpoint", "slot vhat, the maximum of the second moment")
-    if named == "adam" and is_tf1:
-        return adam_of_tf1(prefix)
+    named = optimizer_of_class(prefix) if prefix else None
+    kept = {*scalars, *node.children}
+    if keepers := rules_of_scalars(kept):
+        return _read_keeper(keepers, kept, named, prefix)
+    told = optimizer_of_slots(slots)
+    if told is not None and told[1]:
+        return RuleReading(told[0].name, "checkpoint", f"slots {', '.join(sorted(slots))}")
+    if "vhat" in slots and named in (None, USUAL_RULE):
+        return RuleReading(USUAL_RULE.with_maximum, "checkpoint", "slot vhat, the maximum of the second moment")
+    if named is not None and is_tf1:
+        return rule_of_tf1_slots(prefix, named)
     if named is not None:
-        return RuleReading(named, "checkpoint", f"slots are named {prefix!r}, the class's own name")
+        return RuleReading(named.name, "checkpoint", f"slots are named {prefix!r}, the class's own name")
     if {"m", "v"} <= slots or {"beta_1", "beta_2"} <= set(node.children):
-        rule = "adamw" if {"weight_decay", "weight_decay_rate"} & set(scalars) else "adam"
-        where = (
-            f"slots m and v under the name {prefix!r}, which names no class"
-            if prefix
-            else "hyperparameters beta_1, beta_2"
-        )
-        return RuleReading(
-            rule, "default", where, tuple(r for r in ("adam", "adamax", "lazyadam", "adamw", "lamb") if r != rule)
-        )
-    if not slots and "momentum" in scalars:
-        return RuleReading("sgd", "checkpoint", "hyperparameters momentum and learning_rate")
+        return _read_usual(scalars, prefix)
+    bare = None if slots else optimizer_of_bare_scalars(scalars)
+    if bare is not None:
+        return RuleReading(bare.name, "checkpoint", "hyperparameters momentum and learning_rate")
     return RuleReading(
         normal_name(prefix) if prefix else "unknown", "default", f"slots {', '.join(sorted(slots)) or 'none'}"
     )
+
+
+def _read_keeper(keepers: Sequence[UpdateRule], kept: Set[str], named: Optimizer | None, prefix: str) -> RuleReading:
+    """One of the rules that keep such a scalar: the only one, else the one that the slots are named for."""
+    rule = next((r for r in keepers if r is named), keepers[0])
+    scalar = next(s for s in rule.traces.scalars if s in kept)
+    titles = " and ".join(r.title for r in keepers)
+    where = f"{scalar}, which only {titles} {'has' if len(keepers) == 1 else 'have'}"
+    if len(keepers) > 1 and rule is not named:
+        return RuleReading(rule.name, "default", where, tuple(r.name for r in keepers if r is not rule))
+    return RuleReading(rule.name, "checkpoint", where + (f", in slots named {prefix!r}" if len(keepers) > 1 else ""))
+
+
+def _read_usual(scalars: Mapping[str, str], prefix: str) -> RuleReading:
+    """What two moments without any name are usually."""
+    others = [r for r in rules_of(OPTIMIZER_V2, TFA) if r.has_moment_pair and not r.has_maximum]
+    others = [r for r in others if not r.traces.scalars]
+    has_decay = not scalars.keys().isdisjoint(WEIGHT_DECAY.upstream_names)
+    name = USUAL_RULE.with_decay if has_decay else USUAL_RULE.name
+    where = (
+        f"slots m and v under the name {prefix!r}, which names no class" if prefix else "hyperparameters beta_1, beta_2"
+    )
+    return RuleReading(name, "default", where, tuple(r.name for r in others if r.name != name))
 
 
 def _slot_prefix(graph: ObjectGraph, node: Node) -> str:
@@ -205,7 +230,7 @@ def _parameters(
 ) -> tuple[FoundParameter, ...]:
     ours = {
         "m": "first_moment",
-        "v": "infinity_norm" if rule == "adamax" else "second_moment",
+        "v": second_slot(rule),
         "vhat": "max_second_moment",
     }
     by_variable: dict[int, dict[str, str]] = {}

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from itertools import product
 
 from ckpt_inspect.checkpoint import TensorSpec
-from ckpt_inspect.layouts.found import Family
 from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig
+from ckpt_inspect.update_rules import Implementation, Optimizer, UpdateRule
+
+U_PRODUCT = "u_product"
+"""Name of the running product of momenta that some rules keep among their slots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +32,26 @@ class SlotReading:
 
 
 def slot_readings(
-    specs: Sequence[TensorSpec], family: Family, config: OptimizerConfig | None, rule: str | None
+    specs: Sequence[TensorSpec], implementation: Implementation, config: OptimizerConfig | None, rule: Optimizer | None
 ) -> Iterator[SlotReading]:
     """Every way to read the list that is consistent in itself, likelier ones first."""
     settings = config.config if config else {}
     is_scheduled = isinstance(settings.get("learning_rate"), Mapping)
     rates = [True, False]
     averages = accumulation = maxima = [False, True]
-    products = ["before", "after", None] if rule == "nadam" else [None, "before", "after"]
+    has_product = rule is not None and U_PRODUCT in rule.traces.scalars
+    has_maximum = isinstance(rule, UpdateRule) and rule.has_maximum
+    products = ["before", "after", None] if has_product else [None, "before", "after"]
     if config is not None:
         rates = [not is_scheduled]
         averages = [bool(settings.get("use_ema"))]
         accumulation = [bool(settings.get("gradient_accumulation_steps"))]
-        maxima = [rule == "amsgrad"]
-    elif rule == "amsgrad":
+        maxima = [has_maximum]
+    elif has_maximum:
         maxima = [True, False]
-    if family == "keras2":
+    if not implementation.has_listed_rate:
         rates, accumulation = [False], [False]
-    if rule not in (None, "nadam"):
+    if rule is not None and not has_product:
         products = [None]
     for choice in product(rates, averages, accumulation, maxima, products):
         if (reading := _lay_out(specs, *choice)) is not None:

@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading
 from ckpt_inspect.layouts.graph_def import VARIABLE_OPS, GraphDef, decode_graph_def
-from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, rule_of_class
 from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Pairing, Weight, pair
+from ckpt_inspect.update_rules import USUAL_RULE, optimizer_of_class, second_slot
+from ckpt_inspect.update_rules.implementations import KERAS1, OPTIMIZER_V2
 
 LAYOUT = "tf1-keras-names"
 SLOTS = {"m": "first_moment", "v": "second_moment", "vhat": "max_second_moment"}
@@ -60,11 +61,10 @@ def _find_named(checkpoint: Checkpoint) -> list[FoundOptimizer]:
         if not slots and not scalars:
             continue
         rule = _read_rule(prefix, any("max_second_moment" in s for s in slots.values()))
-        if rule.name == "adamax":
-            slots = {
-                v: {("infinity_norm" if s == "second_moment" else s): k for s, k in keys.items()}
-                for v, keys in slots.items()
-            }
+        second = second_slot(rule.name)
+        slots = {
+            v: {(second if s == USUAL_RULE.second_slot else s): k for s, k in keys.items()} for v, keys in slots.items()
+        }
         parameters = tuple(
             FoundParameter(v, tensors[key].shape, tensors[key].dtype, v if v in tensors else None, keys)
             for v, keys in slots.items()
@@ -72,7 +72,7 @@ def _find_named(checkpoint: Checkpoint) -> list[FoundOptimizer]:
         )
         found.append(
             FoundOptimizer(
-                prefix.rstrip("/"), LAYOUT, "optimizer-v2", rule,
+                prefix.rstrip("/"), LAYOUT, OPTIMIZER_V2, rule,
                 parameters=parameters, counter=counter, scalars=scalars,
                 has_scheduled_rate="learning_rate" not in scalars,
             )
@@ -83,11 +83,12 @@ def _find_named(checkpoint: Checkpoint) -> list[FoundOptimizer]:
 def _read_rule(prefix: str, has_maximum: bool) -> RuleReading:
     name = prefix.rstrip("/").rpartition("/")[2]
     if has_maximum:
-        return RuleReading("amsgrad", "checkpoint", "slots vhat, the maximum of the second moment")
-    rule = rule_of_class(name)
+        return RuleReading(USUAL_RULE.with_maximum, "checkpoint", "slots vhat, the maximum of the second moment")
+    rule = optimizer_of_class(name)
     if rule is not None:
-        return RuleReading(rule, "checkpoint", f"its variables lie under {name!r}, the class's own name")
-    return RuleReading("adam", "default", f"a first and a second moment for each variable, under the name {name!r}")
+        return RuleReading(rule.name, "checkpoint", f"its variables lie under {name!r}, the class's own name")
+    where = f"a first and a second moment for each variable, under the name {name!r}"
+    return RuleReading(USUAL_RULE.name, "default", where)
 
 
 def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:
@@ -98,19 +99,20 @@ def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:
         own = counter.removesuffix("iterations")
         blocks = _indexed(tensors, own) or _numbered(tensors, own)
         name = own.rstrip("/")
-        rule = rule_of_class(name.rpartition("/")[2]) or "adam"
+        rule = optimizer_of_class(name.rpartition("/")[2]) or USUAL_RULE
+        rule_name = rule.name
         scalars = {ours: own + name for name, ours in SCALARS.items() if own + name in tensors}
         problems: list[Problem] = []
         parameters: tuple[FoundParameter, ...] = ()
-        if rule in ADAM_FAMILY and blocks:
+        if rule.has_moment_pair and blocks:
             parameters, has_maximum = _pair_nameless(checkpoint, blocks, problems)
-            rule = "amsgrad" if has_maximum and rule == "adam" else rule
+            rule_name = rule.with_maximum if has_maximum and rule is USUAL_RULE else rule_name
         found.append(
             FoundOptimizer(
                 name=name,
                 layout=LAYOUT,
-                family="keras1",
-                rule=RuleReading(rule, "checkpoint", f"its variables lie under {name!r}, the class's own name"),
+                implementation=KERAS1,
+                rule=RuleReading(rule_name, "checkpoint", f"its variables lie under {name!r}, the class's own name"),
                 parameters=parameters,
                 counter=counter,
                 scalars=scalars,

@@ -23,18 +23,27 @@ from ckpt_inspect.layouts.found import (
     FoundParameter,
     GraphRate,
     RuleReading,
-    adam_of_tf1,
+    rule_of_tf1_slots,
     unique_names,
 )
 from ckpt_inspect.layouts.graph_def import GraphDef, decode_graph_def
-from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY, normal_name, rule_of_class
 from ckpt_inspect.layouts.validation import FLOATS
 from ckpt_inspect.natural_order import natural_key
+from ckpt_inspect.update_rules import (
+    USUAL_RULE,
+    Traces,
+    find_rule,
+    has_moment_pair,
+    implementation_among,
+    normal_name,
+    optimizer_of_class,
+    rules_of,
+)
+from ckpt_inspect.update_rules.implementations import CONTRIB, TF1
 
 LAYOUT = "tf1-names"
 AVERAGE = "ExponentialMovingAverage"
 POWER = re.compile(r"^(?:(?P<scope>.+)/)?beta(?P<which>[12])_power(?:_(?P<number>[0-9]{1,9}))?$")
-CONTRIB_RULES = ("adamw", "adamax", "nadam", "lazyadam")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +131,7 @@ def _find_slots(tensors: Mapping[str, TensorSpec]) -> list[_Slots]:
                 continue
             shape = tensors[f"{stem}/{base}"].shape
             is_pair = f"{base}_1" in present and tensors[f"{stem}/{base}_1"].shape == shape
-            if not is_pair and rule_of_class(base) is None:
+            if not is_pair and optimizer_of_class(base) is None:
                 continue
             if not is_pair and re.search(r"_\d+$", base):
                 continue  # the later members of a run that its first member accounts for
@@ -133,7 +142,7 @@ def _find_slots(tensors: Mapping[str, TensorSpec]) -> list[_Slots]:
             while f"{base}_{len(run)}" in present:
                 run.append(f"{base}_{len(run)}")
             scope = stem[: -len(variable)].rstrip("/") if stem.endswith(variable) else ""
-            step = 2 if is_pair and rule_of_class(base) in (None, *ADAM_FAMILY) else len(run)
+            step = 2 if is_pair and _may_keep_pairs(base) else len(run)
             found += [
                 _Slots(variable, scope, base, i // step, tuple(f"{stem}/{n}" for n in run[i : i + step]))
                 for i in range(0, len(run) - step + 1, step)
@@ -190,7 +199,7 @@ def _is_partition(slot: str, key: str) -> bool:
 def _assign_powers(
     checkpoint: Checkpoint, groups: Sequence[_Group], powers: Sequence[_Powers], graph: GraphDef | None
 ) -> None:
-    of_adam = [g for g in groups if rule_of_class(g.members[0].base) in (None, *ADAM_FAMILY)]
+    of_adam = [g for g in groups if _may_keep_pairs(g.members[0].base)]
     left = list(powers)
     if graph is not None:
         by_scope = {a.scope: a for a in graph.applications if "beta1_power" in a.tensors}
@@ -203,7 +212,7 @@ def _assign_powers(
             group.powers = next((p for p in powers if names & set(p.keys.keys)), None)
             left = [p for p in left if p is not group.powers]
     open_groups = [g for g in of_adam if g.powers is None]
-    named = [g for g in open_groups if rule_of_class(g.members[0].base) is not None]
+    named = [g for g in open_groups if optimizer_of_class(g.members[0].base) is not None]
     if named and len(left) < len(open_groups):
         open_groups = named  # two slots of another name are an optimizer's only where there are powers for it
     by_scope_of_powers: dict[str, list[_Group]] = {}
@@ -312,7 +321,6 @@ def _power_scope(group: _Group, powers: Sequence[_Powers]) -> str:
 def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, graph_where: str) -> FoundOptimizer:
     base = group.members[0].base
     reading = _read_rule(group, base, graph_where)
-    rule = reading.name
     constants = {
         name: value
         for name, node in group.scalar_nodes.items()
@@ -324,7 +332,7 @@ def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, gra
         counter = "global_step" if "global_step" in checkpoint.tensors else None
         rate = GraphRate(graph, learning_rate_node, counter)
     averages = {s.removesuffix(f"/{AVERAGE}"): s for s in checkpoint.tensors if s.endswith(f"/{AVERAGE}")}
-    roles = _roles(rule)
+    roles = _roles(reading.name)
     # a bundle lists its tensors by key, `layer_10` before `layer_2`
     members = sorted(group.members, key=lambda m: natural_key(m.variable))
     names = unique_names(m.variable for m in members)
@@ -338,7 +346,7 @@ def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, gra
     return FoundOptimizer(
         name=group.name,
         layout=LAYOUT,
-        family="contrib" if rule in CONTRIB_RULES else "tf1",
+        implementation=implementation_among(reading.name, (TF1, CONTRIB)),
         rule=reading,
         parameters=tuple(parameters),
         beta_powers=BetaPowers(
@@ -355,17 +363,15 @@ def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, gra
 
 
 def _read_rule(group: _Group, base: str, graph_where: str) -> RuleReading:
-    named = rule_of_class(base)
-    in_graph = group.graph_rule if group.graph_rule in ADAM_FAMILY else None
-    if in_graph is not None and (named in (None, "adam") or in_graph != "adam"):
+    named = optimizer_of_class(base)
+    in_graph = group.graph_rule if group.graph_rule is not None and has_moment_pair(group.graph_rule) else None
+    if in_graph is not None and (named in (None, USUAL_RULE) or in_graph != USUAL_RULE.name):
         return RuleReading(in_graph, "graph", f"its update operations in {graph_where}")
-    if named == "adam":
-        return adam_of_tf1(base)
     if named is not None:
-        return RuleReading(named, "checkpoint", f"slots are named {base!r}, the class's own name")
+        return rule_of_tf1_slots(base, named)
     if group.powers is not None or group.problems:
         where = f"two slots {base!r} for each variable, and beta powers"
-        return RuleReading("adam", "default", where, ("adamw", "adamax", "nadam", "lazyadam"))
+        return RuleReading(USUAL_RULE.name, "default", where, tuple(rule.name for rule in rules_of(CONTRIB)))
     where = f"two slots {base!r} for each variable, no beta powers: no Adam of TensorFlow 1"
     return RuleReading(normal_name(base), "default", where)
 
@@ -381,10 +387,11 @@ def _fed_by_variables(checkpoint: Checkpoint, group: _Group, graph: GraphDef | N
 
 
 def _roles(rule: str) -> tuple[str, ...]:
-    if rule == "adamax":
-        return ("first_moment", "infinity_norm")
-    if rule in ADAM_FAMILY:
-        return ("first_moment", "second_moment")
-    return {"rmsprop": ("mean_square", "momentum", "mean_gradient"), "adagrad": ("accumulator",)}.get(
-        rule, ("slot", "slot_1", "slot_2")
-    )
+    found = find_rule(rule)
+    return Traces(()).slots_in_tf1 if found is None else found.slots_in_tf1
+
+
+def _may_keep_pairs(base: str) -> bool:
+    """Whether slots of that name may be first and second moments: an optimizer's that keeps such, or one unknown."""
+    named = optimizer_of_class(base)
+    return named is None or named.has_moment_pair

@@ -22,8 +22,8 @@ from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.measurement.histograms import Floats
 from ckpt_inspect.measurement.kernels import Buffers, Formula, pieces
 from ckpt_inspect.measurement.summaries import EXACT_ELEMENTS, Summary, Tally, sample_indices
-from ckpt_inspect.state.optimizer_state import STATE_SLOTS, Parameter
-from ckpt_inspect.update_rules import Norms, State
+from ckpt_inspect.state.optimizer_state import Parameter
+from ckpt_inspect.update_rules import STATE_SLOTS, Norms, State
 
 PIECE = 1 << 18
 """Elements that a thread reads and computes at a time: θ, m and v take 3 MB, which fit the third-level cache (by numpy

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
-from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
+from ckpt_inspect.state.hyperparameters import FURTHER, HYPERPARAMETERS
+from ckpt_inspect.update_rules import HYPERPARAMETERS as KNOWN
 
 Kind = Literal["text", "float", "integer", "count"]
 
@@ -62,19 +63,12 @@ ROOT_VARIABLES = (
 """Of the root group."""
 
 _SOURCE = "checkpoint, config, graph, inferred, given, default or unknown."
-_HYPERPARAMETER_TEXTS = {
-    "learning_rate": "Nominal learning rate α of the last update, after schedules and decay.",
-    "beta_1": "Decay rate of the first moment.",
-    "beta_2": "Decay rate of the second moment.",
-    "epsilon": "Constant in the denominator, at this rule's place.",
-    "weight_decay": "Decoupled weight decay.",
-}
 
 
 def _hyperparameter(name: str) -> tuple[Variable, ...]:
     spoken = name.replace("_", " ")
     return (
-        _per_checkpoint(name, "float", spoken, _HYPERPARAMETER_TEXTS[name] + " NaN where not known."),
+        _per_checkpoint(name, "float", spoken, f"{KNOWN[name].meaning} NaN where not known."),
         _per_checkpoint(f"{name}_source", "text", f"source of {spoken}", _SOURCE),
         _per_checkpoint(f"{name}_where", "text", f"place of {spoken}", "Tensor, file and field, or evidence."),
     )
@@ -102,6 +96,9 @@ CHECKPOINT_VARIABLES = (
     ),
 )
 """Of an optimizer, one value a checkpoint."""
+
+FURTHER_VARIABLES = {name: _hyperparameter(name) for name in FURTHER}
+"""Of an optimizer that has such a hyperparameter in any checkpoint, one value a checkpoint; by the hyperparameter."""
 
 PARAMETER_VARIABLES = (
     Variable("parameter", (PARAMETER,), "text", "parameter", "The trained variable's name."),
@@ -271,7 +268,20 @@ PROBLEMS = "problems"
 _RESERVED = frozenset({FINDINGS, PROBLEMS, *(v.name for v in ROOT_VARIABLES)})
 
 OPTIMIZER_VARIABLES = (*CHECKPOINT_VARIABLES, *PARAMETER_VARIABLES, *METRICS, *DISTRIBUTIONS, *AXES)
-"""Of an optimizer's group."""
+"""Of every optimizer's group; some of FURTHER_VARIABLES may stand beside them."""
+
+
+def checkpoint_variables_in(names: Container[str]) -> tuple[Variable, ...]:
+    """Return the variables of one value a checkpoint that are among these names, in the order of a store."""
+    further = (variable for own in FURTHER_VARIABLES.values() for variable in own)
+    return tuple(v for v in (*CHECKPOINT_VARIABLES, *further) if v.name in names)
+
+
+def variables_in(names: Container[str]) -> tuple[Variable, ...]:
+    """Return an optimizer's variables that are among these names, in the order of a store."""
+    others = (v for v in OPTIMIZER_VARIABLES if v.name in names and v not in CHECKPOINT_VARIABLES)
+    return (*checkpoint_variables_in(names), *others)
+
 
 QUANTILE_NAMES = ("min", "q01", "q05", "q25", "median", "q75", "q95", "q99", "max")
 """How the quantiles are called in a frame, after `effective_lr_`."""

@@ -9,6 +9,7 @@ from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.sourced import Sourced
+from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states
 from ckpt_inspect.state.selection import Selection
 
@@ -89,7 +90,7 @@ class Overview:
 def overview(
     checkpoint: Checkpoint,
     *,
-    given: Mapping[str, float | int | str] | None = None,
+    given: Given | None = None,
     selection: Selection | None = None,
     remarks: Sequence[Problem] = (),
 ) -> Overview:

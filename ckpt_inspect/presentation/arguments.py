@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.errors import RequestError
+from ckpt_inspect.state.given import Given
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 PathLike = str | os.PathLike[str]
 """A path of the local file system."""
-
-Given = Mapping[str, float | int | str]
-"""Hyperparameters, `step`, `rule`, `epsilon_placement` by name; for one of several optimizers as `OPTIMIZER.beta_1`."""
 
 F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T")

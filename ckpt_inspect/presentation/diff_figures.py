@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ckpt_inspect.errors import CkptInspectError, RequestError
 from ckpt_inspect.presentation.written_files import write_whole
+from ckpt_inspect.state.given import Given
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,7 +21,7 @@ def write_diff_figures(
     diff: Differences,
     path: Path,
     *,
-    given: Mapping[str, float | int | str] | None = None,
+    given: Given | None = None,
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
 ) -> tuple[Path, ...]:
@@ -63,7 +64,7 @@ def format_of(path: Path) -> str:
 def _chapters(
     diff: Differences,
     names: list[str],
-    given: Mapping[str, float | int | str] | None,
+    given: Given | None,
     include: Iterable[str] | None,
     exclude: Iterable[str] | None,
 ) -> list[Chapter]:

@@ -8,7 +8,12 @@ from ckpt_inspect.comparison.differences import Differences, row
 from ckpt_inspect.findings import find_findings
 from ckpt_inspect.jsonable import JsonObject, json_object
 from ckpt_inspect.measurement.columns import OptimizerColumns, RunColumns
-from ckpt_inspect.measurement.variables import CHECKPOINT_VARIABLES, METRICS, PARAMETER_VARIABLES, QUANTILE_NAMES
+from ckpt_inspect.measurement.variables import (
+    METRICS,
+    PARAMETER_VARIABLES,
+    QUANTILE_NAMES,
+    checkpoint_variables_in,
+)
 from ckpt_inspect.overview.overview import Overview
 
 
@@ -44,7 +49,7 @@ def _optimizer(optimizer: OptimizerColumns) -> dict[str, object]:
         }
         parameter |= {v.name: variables[v.name][:, i] for v in METRICS}
         parameters.append(parameter)
-    over_run = {v.name: variables[v.name] for v in CHECKPOINT_VARIABLES if v.name != "step"}
+    over_run = {v.name: variables[v.name] for v in checkpoint_variables_in(variables) if v.name != "step"}
     return {"name": optimizer.name, "step": steps, **over_run, "parameters": parameters}
 
 

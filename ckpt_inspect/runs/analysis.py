@@ -19,11 +19,9 @@ from ckpt_inspect.measurement.summaries import sample_indices
 from ckpt_inspect.measurement.sweep import Measured, Sweep, nbytes_of
 from ckpt_inspect.measurement.variables import METRICS
 from ckpt_inspect.sourced import Sourced
+from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter, optimizer_states
 from ckpt_inspect.state.selection import Selection
-
-Given = Mapping[str, float | int | str]
-"""Hyperparameters, `step`, `rule`, `epsilon_placement` by name; for one of several optimizers as `OPTIMIZER.beta_1`."""
 
 _HEAD_BYTES = 1 << 16
 """How much of a checkpoint's first file, its index, goes into the fingerprint."""

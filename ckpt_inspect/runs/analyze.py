@@ -14,12 +14,13 @@ from ckpt_inspect.findings import Thresholds
 from ckpt_inspect.formats.grouping import Run
 from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.runs import store as stores
-from ckpt_inspect.runs.analysis import Given, fingerprint_now
+from ckpt_inspect.runs.analysis import fingerprint_now
 from ckpt_inspect.runs.execution import Meter, Worker, run_units
 from ckpt_inspect.runs.planning import Options, plan_run
 from ckpt_inspect.runs.reading import Reading
 from ckpt_inspect.runs.saving import Saving
 from ckpt_inspect.runs.sizes import sizes_nearby
+from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.selection import Selection
 
 if TYPE_CHECKING:

@@ -16,14 +16,15 @@ from ckpt_inspect.measurement.summaries import SAMPLES
 from ckpt_inspect.measurement.variables import (
     BINS,
     CHECKPOINT_VARIABLES,
+    FURTHER_VARIABLES,
     METRICS,
-    OPTIMIZER_VARIABLES,
     PARAMETER_VARIABLES,
     ROOT_VARIABLES,
     Kind,
+    checkpoint_variables_in,
+    variables_in,
 )
 from ckpt_inspect.runs.analysis import Analysis, Histogram, OptimizerAnalysis, ParameterAnalysis
-from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
 
 GRIDS: Mapping[str, Grid] = {
     "effective_lr_histogram": EFFECTIVE_LR_GRID,
@@ -146,6 +147,8 @@ def _optimizer_columns(name: str, rows: _Rows) -> dict[str, Column]:
         parameters.update(dict.fromkeys(p.name for p in optimizer.parameters))
     place = {parameter: i for i, parameter in enumerate(parameters)}
     columns: dict[str, Column] = {v.name: _blank(v.kind, rows.count) for v in CHECKPOINT_VARIABLES}
+    had = {name for _, o in fresh for name in o.hyperparameters} | ({*old.variables} if old is not None else set())
+    columns |= {v.name: _blank(v.kind, rows.count) for n, own in FURTHER_VARIABLES.items() if n in had for v in own}
     columns |= {v.name: _blank(v.kind, len(place)) for v in PARAMETER_VARIABLES}
     columns |= {v.name: _blank(v.kind, rows.count, len(place)) for v in METRICS}
     for quantiles in ("effective_lr", "second_moment"):
@@ -158,12 +161,12 @@ def _optimizer_columns(name: str, rows: _Rows) -> dict[str, Column]:
         _copy_previous(columns, old.variables, rows, place)
     for row, optimizer in fresh:
         _fill(columns, row, optimizer, place)
-    return {v.name: columns[v.name] for v in OPTIMIZER_VARIABLES if v.name in columns}
+    return {v.name: columns[v.name] for v in variables_in(columns)}
 
 
 def _copy_previous(columns: dict[str, Column], old: Columns, rows: _Rows, place: Mapping[str, int]) -> None:
     at = [place[name] for name in old["parameter"]]
-    for variable in CHECKPOINT_VARIABLES:
+    for variable in checkpoint_variables_in(old):
         rows.copy_kept(columns[variable.name], old[variable.name])
     for variable in PARAMETER_VARIABLES:
         columns[variable.name][at] = old[variable.name]
@@ -183,9 +186,9 @@ def _fill(columns: dict[str, Column], row: int, optimizer: OptimizerAnalysis, pl
     columns["rule"][row], columns["layout"][row] = optimizer.rule.value, optimizer.layout
     columns["family"][row] = optimizer.family
     columns["effective_lr_is_relative"][row] = int(optimizer.is_relative)
-    for name in HYPERPARAMETERS:
-        if name in optimizer.hyperparameters and optimizer.hyperparameters[name].value is not None:
-            columns[name][row] = optimizer.hyperparameters[name].value
+    for name, hyperparameter in optimizer.hyperparameters.items():
+        if hyperparameter.value is not None:
+            columns[name][row] = hyperparameter.value
     found = optimizer.parameters
     at = [place[p.name] for p in found]
     columns["parameter"][at] = [p.name for p in found]

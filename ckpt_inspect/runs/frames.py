@@ -17,12 +17,13 @@ from ckpt_inspect.measurement.variables import (
     CHECKPOINT_VARIABLES,
     DISTRIBUTIONS,
     METRICS,
-    OPTIMIZER_VARIABLES,
     PARAMETER_VARIABLES,
     QUANTILE_NAMES,
     ROOT_VARIABLES,
     Variable,
+    checkpoint_variables_in,
     group_names,
+    variables_in,
 )
 
 if TYPE_CHECKING:
@@ -73,16 +74,18 @@ def _head(analyses: RunColumns, optimizer: OptimizerColumns, row: Column, column
 
 
 _HEAD = ("checkpoint", "checkpoint_index", "optimizer", "step", "parameter")
-_OF_CHECKPOINT = tuple(v.name for v in CHECKPOINT_VARIABLES if v.name != "step")
+_ALWAYS = frozenset(v.name for v in CHECKPOINT_VARIABLES)
 _OF_PARAMETER = tuple(v.name for v in PARAMETER_VARIABLES if v.name != "parameter")
 _QUANTILES = tuple(f"effective_lr_{name}" for name in QUANTILE_NAMES)
 _SECOND_MOMENT_QUANTILES = tuple(f"second_moment_{name}" for name in QUANTILE_NAMES)
 
 
 def _parameters(analyses: RunColumns) -> DataFrame:
+    held = {*_ALWAYS, *(name for optimizer in analyses.optimizers.values() for name in optimizer.variables)}
+    of_checkpoint = [v for v in checkpoint_variables_in(held) if v.name != "step"]
     names = (
         *_HEAD[:4],
-        *_OF_CHECKPOINT,
+        *(v.name for v in of_checkpoint),
         "parameter",
         *_OF_PARAMETER,
         *_QUANTILES,
@@ -94,7 +97,7 @@ def _parameters(analyses: RunColumns) -> DataFrame:
         variables = optimizer.variables
         row, column = np.nonzero(optimizer.present)
         found = _head(analyses, optimizer, row, column)
-        found |= {name: variables[name][row] for name in _OF_CHECKPOINT}
+        found |= {v.name: variables[v.name][row] if v.name in variables else _blank(v, row) for v in of_checkpoint}
         found |= {name: variables[name][column] for name in _OF_PARAMETER}
         found |= {v.name: variables[v.name][row, column] for v in METRICS}
         for quantiles, labels in (("effective_lr", _QUANTILES), ("second_moment", _SECOND_MOMENT_QUANTILES)):
@@ -105,6 +108,11 @@ def _parameters(analyses: RunColumns) -> DataFrame:
     table = _joined(analyses, columns, names)
     table["effective_lr_is_relative"] = table["effective_lr_is_relative"].to_numpy() == 1
     return table
+
+
+def _blank(variable: Variable, row: Column) -> Column:
+    """Values of a variable that an optimizer doesn't have, one for each of these rows."""
+    return np.full(len(row), "", object) if variable.kind == "text" else np.full(len(row), np.nan)
 
 
 def _histogram(analyses: RunColumns, checkpoints: Column | None = None) -> DataFrame:
@@ -205,7 +213,7 @@ def tree(analyses: RunColumns) -> DataTree:
     groups = {"/": root}
     for name, group in group_names(analyses.optimizers).items():
         columns = {**axes_of(analyses.optimizers[name]), **analyses.optimizers[name].variables}
-        dataset: Dataset = xr.Dataset(_variables(OPTIMIZER_VARIABLES, columns), attrs={"optimizer": name})
+        dataset: Dataset = xr.Dataset(_variables(variables_in(columns), columns), attrs={"optimizer": name})
         groups[group] = dataset.assign_coords(checkpoint=("checkpoint", analyses.checkpoints["checkpoint"]))
     result: DataTree = xr.DataTree.from_dict(groups)
     return result

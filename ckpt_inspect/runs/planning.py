@@ -13,7 +13,8 @@ from pathlib import Path
 from ckpt_inspect.errors import StoreError
 from ckpt_inspect.formats.grouping import Run
 from ckpt_inspect.measurement.columns import RunColumns
-from ckpt_inspect.runs.analysis import Given, absolute
+from ckpt_inspect.runs.analysis import absolute
+from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.selection import Selection
 
 UNIT_BYTES = 1 << 30

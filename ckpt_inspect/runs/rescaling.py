@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.measurement.columns import Column, OptimizerColumns, RunColumns
 from ckpt_inspect.measurement.histograms import EFFECTIVE_LR_GRID, Counts, Floats
-
-_NOT_LINEAR = ("lamb",)
-"""Rules whose E is not proportional to α: LAMB's trust ratio depends on it."""
+from ckpt_inspect.update_rules import find_rule
 
 
 def with_learning_rate(analyses: RunColumns, rate: float) -> RunColumns:
@@ -26,7 +24,7 @@ def with_learning_rate(analyses: RunColumns, rate: float) -> RunColumns:
     if not rate > 0:
         raise RequestError(f"a learning rate of {rate} makes no update: give a positive one")
     for optimizer in analyses.optimizers.values():
-        rules = set(optimizer.variables["rule"]) & set(_NOT_LINEAR)
+        rules = {name for name in set(optimizer.variables["rule"]) if not _is_linear(str(name))}
         if rules:
             raise RequestError(
                 f"optimizer {optimizer.name} ({', '.join(rules)}): its effective learning rate is not proportional to "
@@ -34,6 +32,12 @@ def with_learning_rate(analyses: RunColumns, rate: float) -> RunColumns:
             )
     rescaled = {name: OptimizerColumns(name, _rescaled(o.variables, rate)) for name, o in analyses.optimizers.items()}
     return replace(analyses, optimizers=rescaled)
+
+
+def _is_linear(name: str) -> bool:
+    """Whether E is proportional to α under the rule of that name, as it is under most."""
+    rule = find_rule(name)
+    return rule is None or rule.is_linear_in_rate
 
 
 def _rescaled(before: Mapping[str, Column], rate: float) -> dict[str, Column]:

@@ -29,12 +29,14 @@ from ckpt_inspect.measurement.variables import (
     CHECKPOINT,
     FINDING_VARIABLES,
     FINDINGS,
+    FURTHER_VARIABLES,
     OPTIMIZER_VARIABLES,
     PROBLEM_VARIABLES,
     PROBLEMS,
     ROOT_VARIABLES,
     Variable,
     group_names,
+    variables_in,
 )
 from ckpt_inspect.runs.analysis import absolute
 from ckpt_inspect.runs.atomic import replacing
@@ -133,7 +135,7 @@ def write(analyses: RunColumns, file: h5py.File) -> Dimensions:
         group = file.create_group(group_name, track_order=True)
         group.attrs["optimizer"] = name
         columns = {"checkpoint": analyses.checkpoints["checkpoint"], **axes_of(optimizer), **optimizer.variables}
-        _write_group(group, (ROOT_VARIABLES[0], *OPTIMIZER_VARIABLES), columns, dimensions)
+        _write_group(group, (ROOT_VARIABLES[0], *variables_in(columns)), columns, dimensions)
     _write_group(
         file.create_group(PROBLEMS, track_order=True), PROBLEM_VARIABLES, _problem_columns(analyses), dimensions
     )
@@ -284,7 +286,7 @@ def read(file: h5py.File) -> RunColumns:
     for group_name in groups:
         group = file[group_name]
         name = str(group.attrs["optimizer"])
-        optimizers[name] = OptimizerColumns(name, _read_columns(group, OPTIMIZER_VARIABLES))
+        optimizers[name] = OptimizerColumns(name, _read_columns(group, _variables_of(group)))
     return RunColumns(
         str(file.attrs["run"]),
         str(file.attrs["options"]),
@@ -293,6 +295,12 @@ def read(file: h5py.File) -> RunColumns:
         tuple(_read_remarks(file[PROBLEMS])),
         json.loads(file[FINDINGS].attrs["thresholds"]),
     )
+
+
+def _variables_of(group: h5py.Group) -> tuple[Variable, ...]:
+    """What every optimizer has, and of what some have that which the group holds."""
+    further = {v.name for own in FURTHER_VARIABLES.values() if all(v.name in group for v in own) for v in own}
+    return variables_in({*further, *(v.name for v in OPTIMIZER_VARIABLES)})
 
 
 def _read_columns(group: h5py.Group, variables: Iterable[Variable]) -> dict[str, Column]:

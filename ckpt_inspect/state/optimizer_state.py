@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -12,18 +11,11 @@ from ckpt_inspect.checkpoint import Array, Checkpoint, Problem, numpy_dtype
 from ckpt_inspect.errors import NotDetermined, NotFoundError
 from ckpt_inspect.layouts import find_optimizers
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter
-from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY
 from ckpt_inspect.sourced import Sourced
-from ckpt_inspect.state.resolution import check_given, resolve
-from ckpt_inspect.update_rules import Settings, State, UpdateRule, find_rule
-
-# our name of an array in `State` -> names of the slots that may hold it, by rule's habit
-STATE_SLOTS: Mapping[str, tuple[str, ...]] = {
-    "first_moment": ("first_moment",),
-    "second_moment": ("second_moment", "infinity_norm", "mean_square", "rms", "velocity", "accumulator"),
-    "max_second_moment": ("max_second_moment",),
-    "mean_gradient": ("mean_gradient", "mg", "average_gradient"),
-}
+from ckpt_inspect.state.given import Given, check_given
+from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
+from ckpt_inspect.state.resolution import resolve
+from ckpt_inspect.update_rules import STATE_SLOTS, Settings, State, UpdateRule, find_rule, has_moment_pair
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -123,7 +115,7 @@ class OptimizerState:
     """Its value is `rule`; source `default` where it is merely the usual reading of such a layout."""
     layout: str
     family: str
-    """Whose implementation: `layouts.found.Family`."""
+    """Whose implementation: its id in `update_rules.IMPLEMENTATIONS`."""
     step: Sourced
     """t, the exponent of the bias correction in the last update."""
     hyperparameters: Mapping[str, Sourced]
@@ -140,7 +132,7 @@ class OptimizerState:
     @property
     def is_adam(self) -> bool:
         """Whether the rule is of Adam's family."""
-        return self.rule in ADAM_FAMILY
+        return has_moment_pair(self.rule)
 
     def __repr__(self) -> str:
         values = [f"{name} = {value.value} ({value.source})" for name, value in self.hyperparameters.items()]
@@ -157,18 +149,18 @@ class OptimizerState:
 
 
 def optimizer_states(
-    checkpoint: Checkpoint, given: Mapping[str, Any] | None = None, optimizer: str | None = None
+    checkpoint: Checkpoint, given: Given | None = None, optimizer: str | None = None
 ) -> tuple[OptimizerState, ...]:
     """Every optimizer in the checkpoint, by the order in which the file lists them; none where it holds weights alone.
 
-    `given` overrides what the file says (`learning_rate`, `beta_1`, `beta_2`, `epsilon`, `weight_decay`, `step`,
-    `rule`, and `epsilon_placement`: `implementation` or `textbook`), for the optimizer of that name or for all;
+    `given` overrides what the file says (the rule's hyperparameters by name, `step`, `rule`, and `epsilon_placement`:
+    `implementation` or `textbook`), for the optimizer of that name or for all;
     `{"generator.beta_1": 0.5}` gives it for one of several. Reads metadata and scalars only. Raises RequestError for a
     value that can't be given, NotFoundError for an optimizer that isn't there.
     """
     given = dict(given or {})
     found = find_optimizers(checkpoint)
-    given_to: dict[str, dict[str, Any]] = {}
+    given_to: dict[str, dict[str, float | int | str]] = {}
     for target, value in given.items():
         owner, dot, name = target.rpartition(".")
         given_to.setdefault(owner if dot else "", {})[name] = value
@@ -185,26 +177,26 @@ def optimizer_states(
     )
 
 
-def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Mapping[str, Any]) -> OptimizerState:
+def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> OptimizerState:
     resolved = resolve(checkpoint, found, given)
     values = {n: None if s.value is None else float(s.value) for n, s in resolved.hyperparameters.items()}
     rule = find_rule(resolved.rule.value)
     settings = Settings(
-        family=found.family,
+        implementation=found.implementation,
         step=resolved.step.value,
-        learning_rate=values["learning_rate"],
-        beta_1=values["beta_1"],
-        beta_2=values["beta_2"],
-        epsilon=values["epsilon"],
-        weight_decay=values["weight_decay"],
+        learning_rate=values.get("learning_rate"),
+        beta_1=values.get("beta_1"),
+        beta_2=values.get("beta_2"),
+        epsilon=values.get("epsilon"),
+        weight_decay=values.get("weight_decay", 0.0),
         is_converged=resolved.is_converged,
         has_textbook_epsilon=resolved.has_textbook_epsilon,
-        extra=resolved.extra,
+        others={n: v for n, v in values.items() if n not in HYPERPARAMETERS and v is not None},
     )
     parameters = {}
     for parameter in found.parameters:
         own = settings
-        if rule is not None and settings.weight_decay and not rule.is_decayed(parameter.name, found.family):
+        if rule is not None and settings.weight_decay and not rule.is_decayed(parameter.name, found.implementation):
             own = replace(settings, weight_decay=0.0)
         parameters[parameter.name] = Parameter(
             parameter.name, parameter.shape, parameter.dtype, parameter, checkpoint, rule, own
@@ -214,7 +206,7 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Mapping[str, An
         rule=resolved.rule.value,
         rule_source=resolved.rule,
         layout=found.layout,
-        family=found.family,
+        family=found.implementation.id,
         step=resolved.step,
         hyperparameters=resolved.hyperparameters,
         parameters=parameters,
@@ -229,7 +221,7 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Mapping[str, An
 def _absence(found: FoundOptimizer, step: Sourced, rule: str) -> str | None:
     if found.absence is not None and not found.parameters:
         return found.absence
-    if rule not in ADAM_FAMILY:
+    if not has_moment_pair(rule):
         return f"the optimizer is {rule}, which keeps no pair of moments as Adam does"
     if not found.parameters:
         return "the optimizer was saved without its moments (before its first update, or without the model's variables)"

@@ -7,34 +7,31 @@ default.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
-from ckpt_inspect.errors import NotDetermined, RequestError
+from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.jsonable import JsonObject, JsonValue
 from ckpt_inspect.layouts.beta_powers import PowersReading, read_beta_powers
 from ckpt_inspect.layouts.found import BetaPowerKeys, FoundOptimizer, GraphRate
-from ckpt_inspect.layouts.optimizer_classes import ADAM_FAMILY
 from ckpt_inspect.sourced import Source, Sourced
-from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
+from ckpt_inspect.state.given import MOST_UPDATES, Given, check_given
 from ckpt_inspect.state.schedules import evaluate_schedule, inverse_time_decay
-from ckpt_inspect.update_rules import RULES, UpdateRule, find_rule
+from ckpt_inspect.update_rules import HYPERPARAMETERS, STATE_SLOTS, Hyperparameter, UpdateRule, find_optimizer
+from ckpt_inspect.update_rules.hyperparameters import (
+    BETA_1,
+    BETA_2,
+    COMMON,
+    LEARNING_RATE,
+    WEIGHT_DECAY,
+)
 
-GIVEN_NAMES = (*HYPERPARAMETERS, "step", "rule", "epsilon_placement")
-EPSILON_PLACEMENTS = ("implementation", "textbook")
-"""Where epsilon is asked to stand: where that implementation has it, or as in Kingma & Ba's Algorithm 1."""
-TEXTBOOK_RULES = ("adam", "amsgrad", "adamw", "lazyadam")
-DECAYING_FAMILIES = ("optimizer-v2", "tfa", "keras1")
-"""Families whose `decay` shrinks the learning rate with every update."""
-MOST_UPDATES = 1 << 53
-"""No counter is believed beyond: floats are no longer whole numbers there."""
+__all__ = ["Resolved", "check_given", "resolve"]
+
 OPEN_OWNER = "that these beta powers are this optimizer's is a reading of their order"
-DIVIDED_SINCE = (3, 5)
-"""Keras release from which gradient accumulation's exponent is the raw count divided by its steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +41,7 @@ class Resolved:
     rule: Sourced
     step: Sourced
     hyperparameters: Mapping[str, Sourced]
-    """Every name of HYPERPARAMETERS."""
-    extra: Mapping[str, Any]
-    """What only one rule needs, by its upstream name."""
+    """Every name that the rule has, in its order; of an optimizer that is not known at all, those that most have."""
     is_converged: bool
     """The step is unknown, but so large that the bias corrections are 1."""
     has_textbook_epsilon: bool
@@ -54,75 +49,37 @@ class Resolved:
     problems: tuple[Problem, ...]
 
 
-def check_given(given: Mapping[str, Any], path: str) -> None:
-    """Raise RequestError for a name or a value that can't be given."""
-    for name, value in given.items():
-        if name not in GIVEN_NAMES:
-            raise RequestError(f"{path}: {name!r} can't be given; one of {', '.join(GIVEN_NAMES)} can")
-        if name == "rule":
-            if find_rule(str(value)) is None:
-                raise RequestError(
-                    f"{path}: there is no rule {value!r}; the rules are {', '.join(r.name for r in RULES)}"
-                )
-        elif name == "epsilon_placement":
-            if value not in EPSILON_PLACEMENTS:
-                raise RequestError(f"{path}: {name} must be one of {', '.join(EPSILON_PLACEMENTS)}, not {value!r}")
-        elif not _is_finite(value):
-            raise RequestError(f"{path}: {name} must be a number, not {value!r}")
-        elif name == "step" and not (0 <= value <= MOST_UPDATES and value == int(value)):
-            raise RequestError(f"{path}: step must be a whole number from 0 on, not {value!r}")
-        elif name in ("beta_1", "beta_2") and not 0 <= value < 1:
-            raise RequestError(f"{path}: {name} must be from 0 up to, not including, 1, not {value!r}")
-        elif value < 0:
-            raise RequestError(f"{path}: {name} must not be negative, not {value!r}")
-
-
-def _is_finite(value: Any) -> bool:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        return False
-    try:
-        return bool(np.isfinite(float(value)))
-    except OverflowError:
-        return False
-
-
-def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Mapping[str, Any]) -> Resolved:
+def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Resolved:
     """Every number of one optimizer, with where it came from. Reads scalars only."""
     rule = _resolve_rule(found, given)
-    is_textbook = given.get("epsilon_placement") == "textbook" and rule.value in TEXTBOOK_RULES
+    optimizer = find_optimizer(str(rule.value))
+    has_formula = isinstance(optimizer, UpdateRule)
+    is_asked = given.get("epsilon_placement") == "textbook"
+    is_textbook = is_asked and isinstance(optimizer, UpdateRule) and optimizer.has_textbook_form
     scalars = _Scalars(checkpoint)
-    betas = {n: _resolve_plain(n, found, given, scalars) for n in ("beta_1", "beta_2")}
+    betas = {h.name: _resolve_plain(h, found, given, scalars) for h in (BETA_1, BETA_2)}
     powers = _read_powers(found, betas, scalars)
     rivals = found.beta_powers.rivals
     others = _common([_read_pair(keys, betas, scalars) for keys in rivals]) if rivals else powers
     raw, step, problems = _resolve_step(checkpoint, found, given, powers, others, scalars)
-    defaults = _defaults(found, rule.value)
-    hyperparameters: dict[str, Sourced] = {
-        "learning_rate": _resolve_learning_rate(found, given, rule.value, raw, step, scalars),
-        **{n: betas[n] or _infer_beta(n, powers, others) or _default(n, defaults, found) for n in ("beta_1", "beta_2")},
-        "epsilon": _resolve_plain("epsilon", found, given, scalars) or _default("epsilon", defaults, found),
-        "weight_decay": _resolve_weight_decay(found, given, rule.value, scalars, defaults),
-    }
+    has_own_decay = isinstance(optimizer, UpdateRule) and optimizer.has_own_decay
+
+    def resolved(h: Hyperparameter) -> Sourced:
+        if h.name == LEARNING_RATE.name:
+            return _resolve_learning_rate(found, given, has_own_decay, raw, scalars)
+        if h.name == WEIGHT_DECAY.name:
+            return _resolve_weight_decay(h, found, given, raw, scalars)
+        read = betas[h.name] if h.name in betas else _resolve_plain(h, found, given, scalars)
+        read = read or (_infer_beta(h.name, powers, others) if h.name in betas else _infer_flag(h, found))
+        return read or _default(h, found, has_formula)
+
+    own = COMMON if optimizer is None else optimizer.hyperparameters
+    hyperparameters = {h.name: resolved(h) for h in own}
     if is_textbook:
         epsilon = hyperparameters["epsilon"]
         placed = f"{epsilon.where}; added to √(v/c2) as in Kingma & Ba's Algorithm 1, as asked for"
         hyperparameters["epsilon"] = Sourced(epsilon.value, epsilon.source, placed)
-    extra = {
-        name: value
-        for name in (
-            "sma_threshold",
-            "total_steps",
-            "warmup_proportion",
-            "min_lr",
-            "momentum",
-            "centered",
-            "u_product",
-            "momentum_cache",
-        )
-        if (value := scalars.read(found.scalars[name]) if name in found.scalars else (found.config or {}).get(name))
-        is not None
-    }
-    if given.get("epsilon_placement") == "textbook" and not is_textbook:
+    if is_asked and not is_textbook:
         problems.append(
             Problem(
                 "epsilon-placement-ignored",
@@ -131,12 +88,24 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Mapping[str, A
                 "info",
             )
         )
+    if has_formula:
+        problems += _ignored(found, str(rule.value), hyperparameters, given)
     is_converged = step.value is None and powers is not None and powers.is_converged
     if is_converged and powers is not None:
         problems.append(
             Problem("step-underflowed", f"{found.name}: {powers.evidence}", "the step is left unknown", "info")
         )
-    return Resolved(rule, step, hyperparameters, extra, is_converged, is_textbook, tuple(problems))
+    return Resolved(rule, step, hyperparameters, is_converged, is_textbook, tuple(problems))
+
+
+def _ignored(
+    found: FoundOptimizer, rule: str, hyperparameters: Mapping[str, Sourced], given: Given
+) -> Iterator[Problem]:
+    """What was given for a rule that has no such hyperparameter."""
+    for name in given:
+        if name in HYPERPARAMETERS and name not in hyperparameters:
+            what = f"{found.name}: {name} was given, and {rule} has none"
+            yield Problem("given-ignored", what, "it is left out", "info")
 
 
 class _Scalars:
@@ -154,7 +123,7 @@ class _Scalars:
         return int(value) if 0 <= value <= MOST_UPDATES and value == int(value) else None
 
 
-def _resolve_rule(found: FoundOptimizer, given: Mapping[str, Any]) -> Sourced:
+def _resolve_rule(found: FoundOptimizer, given: Given) -> Sourced:
     if "rule" in given:
         return Sourced(str(given["rule"]), "given", "given by the caller")
     reading = found.rule
@@ -163,20 +132,17 @@ def _resolve_rule(found: FoundOptimizer, given: Mapping[str, Any]) -> Sourced:
     return Sourced(reading.name, reading.source, f"{reading.where}{others}")
 
 
-def _defaults(found: FoundOptimizer, rule: str) -> Mapping[str, float]:
-    update_rule: UpdateRule | None = find_rule(rule)
-    return update_rule.defaults(found.family) if update_rule is not None else {}
+def _default(h: Hyperparameter, found: FoundOptimizer, is_assumed: bool = True) -> Sourced:
+    """The implementation's default; unknown where it has none, or where no formula stands behind the name."""
+    implementation = found.implementation
+    value = h.default_in(implementation) if is_assumed else None
+    if value is None:
+        return Sourced(None, "unknown", "not in the file")
+    where = f"assumed: the default of this implementation ({implementation.id}); not in the file"
+    return Sourced(bool(value) if h.is_flag else value, "default", where)
 
 
-def _default(name: str, defaults: Mapping[str, float], found: FoundOptimizer) -> Sourced:
-    if name in defaults:
-        return Sourced(
-            defaults[name], "default", f"assumed: the default of this implementation ({found.family}); not in the file"
-        )
-    return Sourced(None, "unknown", "not in the file")
-
-
-def _given(name: str, given: Mapping[str, Any]) -> Sourced | None:
+def _given(name: str, given: Given) -> Sourced | None:
     return Sourced(given[name], "given", "given by the caller") if name in given else None
 
 
@@ -189,16 +155,32 @@ def _number(value: JsonValue) -> float | None:
         return None
 
 
-def _resolve_plain(name: str, found: FoundOptimizer, given: Mapping[str, Any], scalars: _Scalars) -> Sourced | None:
+def _resolve_plain(h: Hyperparameter, found: FoundOptimizer, given: Given, scalars: _Scalars) -> Sourced | None:
     """A hyperparameter that is used as it is written."""
-    if (own := _given(name, given)) is not None:
-        return own
-    if name in found.scalars:
-        return Sourced(scalars.read(found.scalars[name]), "checkpoint", found.scalars[name])
-    if name in found.constants:
-        return Sourced(found.constants[name], "graph", f"a constant in {found.constants_where}")
-    value = _number((found.config or {}).get(name))
-    return Sourced(value, "config", f"{found.config_where}: {name}") if value is not None else None
+    if (own := _given(h.name, given)) is not None:
+        return Sourced(bool(own.value), own.source, own.where) if h.is_flag else own
+    for name in h.upstream_names:
+        if name in found.scalars:
+            return Sourced(scalars.read(found.scalars[name]), "checkpoint", found.scalars[name])
+        if name in found.constants:
+            return Sourced(found.constants[name], "graph", f"a constant in {found.constants_where}")
+        saved = (found.config or {}).get(name)
+        value = saved if h.is_flag and isinstance(saved, bool) else _number(saved)
+        if value is not None:
+            return Sourced(value, "config", f"{found.config_where}: {name}")
+    return None
+
+
+def _infer_flag(h: Hyperparameter, found: FoundOptimizer) -> Sourced | None:
+    """Whether a flag is on, by the slots that there are only where it is."""
+    if not h.array or not found.parameters:
+        return None
+    slots = [s for p in found.parameters for s in STATE_SLOTS[h.array] if s in p.slots]
+    return Sourced(bool(slots), "inferred", f"slots {slots[0]}" if slots else f"no slots of a {_spoken(h.array)}")
+
+
+def _spoken(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _read_powers(found: FoundOptimizer, betas: Mapping[str, Sourced | None], scalars: _Scalars) -> PowersReading | None:
@@ -213,10 +195,8 @@ def _common(readings: Sequence[PowersReading]) -> PowersReading:
     """What all of several pairs of powers say, one of which is the optimizer's; None for what they don't agree on."""
     first = readings[0]
 
-    def agreed(name: str) -> Any:
-        return getattr(first, name) if len({getattr(r, name) for r in readings}) == 1 else None
-
-    step = agreed("step")
+    is_agreed = {name: len({getattr(r, name) for r in readings}) == 1 for name in ("step", "beta_1", "beta_2")}
+    step = first.step if is_agreed["step"] else None
     evidence = (
         f"all {len(readings)} pairs of beta powers say so: {first.evidence}"
         if step is not None
@@ -224,7 +204,9 @@ def _common(readings: Sequence[PowersReading]) -> PowersReading:
     )
     at_least = min(r.at_least for r in readings)
     is_converged = all(r.is_converged for r in readings)
-    return PowersReading(step, agreed("beta_1"), agreed("beta_2"), at_least, is_converged, evidence)
+    beta_1 = first.beta_1 if is_agreed["beta_1"] else None
+    beta_2 = first.beta_2 if is_agreed["beta_2"] else None
+    return PowersReading(step, beta_1, beta_2, at_least, is_converged, evidence)
 
 
 def _read_pair(keys: BetaPowerKeys, betas: Mapping[str, Sourced | None], scalars: _Scalars) -> PowersReading:
@@ -254,7 +236,7 @@ def _infer_beta(name: str, powers: PowersReading | None, others: PowersReading |
 def _resolve_step(
     checkpoint: Checkpoint,
     found: FoundOptimizer,
-    given: Mapping[str, Any],
+    given: Given,
     powers: PowersReading | None,
     others: PowersReading | None,
     scalars: _Scalars,
@@ -273,8 +255,8 @@ def _resolve_step(
         is_divided = bool((found.config or {}).get("gradient_accumulation_steps")) and raw is not None
         return (raw if is_divided else step), Sourced(step, "given", "given by the caller"), problems
     if raw is not None:
-        if found.family == "keras1" and raw > 0:
-            problems.append(_unordered_counter(raw))
+        if found.implementation.has_unordered_counter and raw > 0:
+            problems.append(_unordered_counter(found.implementation.title, raw))
         return raw, _counted(checkpoint, found, raw), problems
     if powers is not None:
         if powers.step is not None:
@@ -291,11 +273,10 @@ def _resolve_step(
     )
 
 
-def _unordered_counter(raw: int) -> Problem:
+def _unordered_counter(who: str, raw: int) -> Problem:
     return Problem(
         "step-unordered",
-        f"Keras before OptimizerV2 counts an update while it computes it: the last one used {raw} or {raw + 1} for its "
-        "step",
+        f"{who} counts an update while it computes it: the last one used {raw} or {raw + 1} for its step",
         f"{raw} was taken; the two differ by about {100 / (2 * raw):.2g} % in the effective learning rate",
         "info",
     )
@@ -309,13 +290,15 @@ def _counted(checkpoint: Checkpoint, found: FoundOptimizer, raw: int) -> Sourced
     accumulated = (found.config or {}).get("gradient_accumulation_steps")
     if isinstance(accumulated, int) and accumulated > 1:
         version = _version(checkpoint.producer().get("keras_version", ""))
-        if version is None or version >= DIVIDED_SINCE:
+        since = found.implementation.divides_accumulated_since
+        if since is not None and (version is None or version >= since):
             return Sourced(
                 raw // accumulated,
                 "checkpoint",
                 f"{where} = {raw}, divided by gradient_accumulation_steps = {accumulated} ({found.config_where})",
             )
-        return Sourced(raw, "checkpoint", f"{where}; Keras before 3.5 counts each accumulated gradient")
+        who = f"Keras before {'.'.join(map(str, since))}" if since is not None else found.implementation.title
+        return Sourced(raw, "checkpoint", f"{where}; {who} counts each accumulated gradient")
     if found.counted in ("gradients-to-divide", "gradients-either") and found.config is None:
         return Sourced(
             None,
@@ -331,7 +314,7 @@ def _version(text: str) -> tuple[int, int] | None:
 
 
 def _resolve_learning_rate(
-    found: FoundOptimizer, given: Mapping[str, Any], rule: str, raw: int | None, step: Sourced, scalars: _Scalars
+    found: FoundOptimizer, given: Given, has_own_decay: bool, raw: int | None, scalars: _Scalars
 ) -> Sourced:
     if (own := _given("learning_rate", given)) is not None:
         return own
@@ -345,14 +328,14 @@ def _resolve_learning_rate(
         decay = (
             scalars.read(found.scalars["decay"]) if "decay" in found.scalars else _number(config.get("decay")) or 0.0
         )
-        return _decayed(scalars.read(key), decay, "checkpoint", key, found, rule, completed)
+        return _decayed(scalars.read(key), decay, "checkpoint", key, found, has_own_decay, completed)
     if "learning_rate" in found.constants:
         return Sourced(found.constants["learning_rate"], "graph", f"a constant in {found.constants_where}")
     if found.graph_rate is not None:
         return _from_graph(found.graph_rate, found.constants_where, scalars)
     saved = config.get("learning_rate", config.get("lr"))
     if isinstance(saved, Mapping):
-        return _scheduled(saved, found, completed)
+        return _scheduled(saved, found, completed, "--learning-rate")
     value = _number(saved)
     if value is not None:
         return _decayed(
@@ -361,7 +344,7 @@ def _resolve_learning_rate(
             "config",
             f"{found.config_where}: learning_rate",
             found,
-            rule,
+            has_own_decay,
             completed,
         )
     if found.has_scheduled_rate:
@@ -375,10 +358,16 @@ def _resolve_learning_rate(
 
 
 def _decayed(
-    value: float, decay: float, source: Source, where: str, found: FoundOptimizer, rule: str, completed: int | None
+    value: float,
+    decay: float,
+    source: Source,
+    where: str,
+    found: FoundOptimizer,
+    has_own_decay: bool,
+    completed: int | None,
 ) -> Sourced:
-    """The learning rate under OptimizerV2's `decay` (whose Nadam means its momentum schedule by that name)."""
-    if not decay or found.family not in DECAYING_FAMILIES or rule == "nadam":
+    """The learning rate under an implementation's `decay`, unless the rule means something of its own by that name."""
+    if not decay or not found.implementation.decays_rate or has_own_decay:
         return Sourced(value, source, where)
     if completed is None:
         return Sourced(None, "unknown", f"{where} = {value:g} decays with the step, which is not known")
@@ -389,14 +378,15 @@ def _decayed(
     )
 
 
-def _scheduled(schedule: JsonObject, found: FoundOptimizer, completed: int | None) -> Sourced:
+def _scheduled(schedule: JsonObject, found: FoundOptimizer, completed: int | None, option: str) -> Sourced:
+    """A schedule's value at that step; where it has none, `option` is what gives it on the command line."""
     name = schedule.get("class_name", "a schedule")
     if completed is None:
         return Sourced(None, "unknown", f"{found.config_where}: {name} depends on the step, which is not known")
     try:
         value = evaluate_schedule(schedule, completed)
     except NotDetermined as reason:
-        return Sourced(None, "unknown", f"{found.config_where}: {reason}; give --learning-rate")
+        return Sourced(None, "unknown", f"{found.config_where}: {reason}; give {option}")
     return Sourced(value, "config", f"{found.config_where}: {name} at step - 1 = {completed}")
 
 
@@ -416,23 +406,22 @@ def _from_graph(rate: GraphRate, where: str, scalars: _Scalars) -> Sourced:
 
 
 def _resolve_weight_decay(
-    found: FoundOptimizer, given: Mapping[str, Any], rule: str, scalars: _Scalars, defaults: Mapping[str, float]
+    h: Hyperparameter, found: FoundOptimizer, given: Given, raw: int | None, scalars: _Scalars
 ) -> Sourced:
-    if (own := _given("weight_decay", given)) is not None:
+    if (own := _given(h.name, given)) is not None:
         return own
-    for name in ("weight_decay", "weight_decay_rate"):
+    for name in h.upstream_names:
         if name in found.scalars:
             return Sourced(scalars.read(found.scalars[name]), "checkpoint", found.scalars[name])
         if found.config is not None and name in found.config:
-            value = _number(found.config[name])
-            return Sourced(value or 0.0, "config", f"{found.config_where}: {name}")
-    if "weight_decay" in defaults:
-        return _default("weight_decay", defaults, found)
-    if rule in ("adamw", "lamb") and found.family in ("contrib", "tfa"):
+            saved = found.config[name]
+            if isinstance(saved, Mapping):
+                return _scheduled(saved, found, None if raw is None else max(raw - 1, 0), "--weight-decay")
+            return Sourced(_number(saved) or 0.0, "config", f"{found.config_where}: {name}")
+    default = h.default_in(found.implementation)
+    if default is None:
         return Sourced(None, "unknown", "this layout doesn't save it; give --weight-decay")
-    where = (
-        "assumed: none, the default"
-        if found.family in ("keras2", "keras3") and found.config is None and rule in ADAM_FAMILY
-        else "the rule has none"
-    )
-    return Sourced(0.0, "default", where)
+    if default:
+        return _default(h, found)
+    is_assumed = found.implementation.takes_weight_decay and found.config is None
+    return Sourced(0.0, "default", "assumed: none, the default" if is_assumed else "the rule has none")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import ClassVar
 
-import numpy as np
-
-from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.update_rules import arithmetic
 from ckpt_inspect.update_rules.arithmetic import Scalar
+from ckpt_inspect.update_rules.hyperparameters import EPSILON, LEARNING_RATE, WEIGHT_DECAY, Hyperparameter
+from ckpt_inspect.update_rules.implementations import KERAS, TF1
 from ckpt_inspect.update_rules.rule import (
     Coefficients,
     Norms,
@@ -20,6 +20,16 @@ from ckpt_inspect.update_rules.rule import (
     check_stepped,
     decoupled_decay,
 )
+from ckpt_inspect.update_rules.traces import Operation, Traces
+
+_START = Hyperparameter(
+    "initial_accumulator_value",
+    "What the sum of squared gradients starts from.",
+    "s_0",
+    "E falls from α/√s_0; no factor of it, once updates have been made.",
+    default=lambda implementation: implementation.adagrad_start,
+)
+_EPSILON = replace(EPSILON, default=lambda i: 0.0 if i.adagrad_epsilon == "none" else 1e-7)
 
 
 class Adagrad(UpdateRule):
@@ -38,14 +48,27 @@ class Adagrad(UpdateRule):
 
     name = "adagrad"
     title = "Adagrad"
+    traces: ClassVar = Traces(
+        class_names=("adagrad",),
+        implementations=(TF1, *KERAS),
+        slots=(frozenset({"accumulator"}),),
+        operations=(Operation("ApplyAdagrad"),),
+        slots_in_tf1=("accumulator",),
+    )
+    hyperparameters: ClassVar = (LEARNING_RATE, _START, _EPSILON, WEIGHT_DECAY)
+    slots: ClassVar = {"second_moment": ("accumulator",)}
+    has_moment_pair: ClassVar = False
+    has_average: ClassVar = False
+    decays_by_beta_2: ClassVar = False
 
-    def coefficients(self, settings: Settings, dtype: np.dtype[Any], norms: Norms | None = None) -> Coefficients:
+    def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
         """See the class; TF1 needs no epsilon."""
         check_stepped(settings)
-        rate = arithmetic.learning_rate(settings.learning_rate, settings.family, dtype)
+        rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, dtype)
         one, zero = dtype.type(1), dtype.type(0)
-        eps = zero if settings.family == "tf1" else arithmetic.epsilon(settings.epsilon, settings.family, dtype)
-        is_inside = settings.family in ("keras2", "keras3")
+        place = settings.implementation.adagrad_epsilon
+        eps = zero if place == "none" else arithmetic.epsilon(settings.epsilon, settings.implementation, dtype)
+        is_inside = place == "inside"
         return Coefficients(
             numerator=rate,
             divisor=one,
@@ -59,7 +82,7 @@ class Adagrad(UpdateRule):
         """Raises NotDetermined."""
         raise NotDetermined("Adagrad's last update needs the last gradient, which no checkpoint holds")
 
-    def bias_corrections(self, settings: Settings, dtype: np.dtype[Any]) -> tuple[Scalar, Scalar]:
+    def bias_corrections(self, settings: Settings, dtype: DType) -> tuple[Scalar, Scalar]:
         """(1, 1): this rule has none."""
         check_stepped(settings)
         return dtype.type(1), dtype.type(1)
@@ -71,7 +94,3 @@ class Adagrad(UpdateRule):
     def moment_bound(self, settings: Settings) -> float:
         """Raises NotDetermined: there is no mean of the gradients."""
         raise NotDetermined("Adagrad keeps no first moment")
-
-    def defaults(self, family: str) -> Mapping[str, float]:
-        """epsilon 1e-7 in Keras; TF1 has none."""
-        return {} if family == "tf1" else {"epsilon": 1e-7}

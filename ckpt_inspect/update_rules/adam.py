@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.update_rules import arithmetic
+from ckpt_inspect.update_rules.hyperparameters import BETA_1, BETA_2, EPSILON, LEARNING_RATE, WEIGHT_DECAY
+from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS, KERAS2, KERAS3, TF1, TFA
 from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule, decoupled_decay
 from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
+from ckpt_inspect.update_rules.traces import Operation, Traces
 
-_TF1_EPSILON = 1e-8
-_KERAS_EPSILON = 1e-7
+ADAM_INPUTS = {
+    "variable": 0, "first_moment": 1, "second_moment": 2, "beta1_power": 3, "beta2_power": 4,
+    "learning_rate": 5, "beta_1": 6, "beta_2": 7, "epsilon": 8,
+}  # fmt: skip
+_AMSGRAD_INPUTS = {
+    "variable": 0, "first_moment": 1, "second_moment": 2, "max_second_moment": 3, "beta1_power": 4, "beta2_power": 5,
+    "learning_rate": 6, "beta_1": 7, "beta_2": 8, "epsilon": 9,
+}  # fmt: skip
+"""tensorflow/core/ops/training_ops.cc"""
 
 
 class Adam(UpdateRule):
@@ -39,16 +49,22 @@ class Adam(UpdateRule):
 
     name = "adam"
     title = "Adam"
+    traces: ClassVar = Traces(
+        class_names=("adam",), implementations=(TF1, *KERAS), operations=(Operation("ApplyAdam", ADAM_INPUTS),)
+    )
+    with_maximum: ClassVar = "amsgrad"
+    with_decay: ClassVar = "adamw"
+    has_textbook_form: ClassVar = True
 
-    def coefficients(self, settings: Settings, dtype: np.dtype[Any], norms: Norms | None = None) -> Coefficients:
+    def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
         """See the class; E's numerator is α·√c2, rounded after each operation."""
         c1, c2 = self.bias_corrections(settings, dtype)
-        rate = arithmetic.learning_rate(settings.learning_rate, settings.family, dtype)
-        is_textbook = settings.has_textbook_epsilon
+        rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, dtype)
+        is_textbook = settings.is_textbook
         return Coefficients(
             numerator=rate if is_textbook else rate * np.sqrt(c2),
             divisor=c2 if is_textbook else dtype.type(1),
-            epsilon=arithmetic.epsilon(settings.epsilon, settings.family, dtype),
+            epsilon=arithmetic.epsilon(settings.epsilon, settings.implementation, dtype),
             first_correction=c1,
             decay=decoupled_decay(settings, rate, dtype),
         )
@@ -56,25 +72,16 @@ class Adam(UpdateRule):
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
         """(m·alpha)/(√v + ε); the textbook's α·m̂/(√v̂ + ε) where that is asked for."""
         second = self.second_moment(state)
-        if settings.has_textbook_epsilon:
+        if settings.is_textbook:
             corrected = first_moment(state) / c.first_correction
             return np.asarray(c.numerator * corrected / (np.sqrt(second / c.divisor) + c.epsilon))
-        if settings.family == "keras1":
+        if settings.implementation.has_corrected_rate:
             c1, c2 = self.bias_corrections(settings, second.dtype)
-            rate = arithmetic.learning_rate(settings.learning_rate, settings.family, second.dtype)
+            rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, second.dtype)
             alpha = rate * (np.sqrt(c2) / c1)
         else:
             alpha = c.numerator / c.first_correction
         return np.asarray(first_moment(state) * alpha / (np.sqrt(second) + c.epsilon))
-
-    def defaults(self, family: str) -> Mapping[str, float]:
-        """beta_1 0.9 and beta_2 0.999 everywhere; epsilon 1e-8 in TF1 and contrib, `backend.epsilon()` = 1e-7 in Keras.
-
-        tensorflow/python/training/adam.py; keras/optimizers/optimizer_v2/adam.py and later. Keras before OptimizerV2:
-        1e-8 up to 2.0.x and TF 1.4, `K.epsilon()` = 1e-7 from 2.1 on, which is taken as the default.
-        """
-        epsilon = _TF1_EPSILON if family in ("tf1", "contrib") else _KERAS_EPSILON
-        return {"beta_1": 0.9, "beta_2": 0.999, "epsilon": epsilon}
 
 
 class AMSGrad(Adam):
@@ -90,6 +97,13 @@ class AMSGrad(Adam):
 
     name = "amsgrad"
     title = "AMSGrad"
+    traces: ClassVar = Traces(
+        class_names=(),
+        implementations=KERAS,
+        operations=(Operation("ApplyAdamWithAmsgrad", _AMSGRAD_INPUTS),),
+    )
+    slots: ClassVar = {**Adam.slots, "max_second_moment": ("max_second_moment",)}
+    has_maximum: ClassVar = True
 
     def second_moment(self, state: State) -> Array:
         """The running maximum."""
@@ -114,11 +128,14 @@ class AdamW(Adam):
 
     name = "adamw"
     title = "AdamW"
-
-    def defaults(self, family: str) -> Mapping[str, float]:
-        """As Adam's; weight_decay 0.004 in Keras 2.11+ and 3. Addons and contrib have no default for it."""
-        own = {"weight_decay": 0.004} if family in ("keras2", "keras3") else {}
-        return {**super().defaults(family), **own}
+    traces: ClassVar = Traces(class_names=("adamw", "adamweightdecay"), implementations=(CONTRIB, TFA, KERAS2, KERAS3))
+    hyperparameters: ClassVar = (
+        LEARNING_RATE,
+        BETA_1,
+        BETA_2,
+        EPSILON,
+        replace(WEIGHT_DECAY, default=lambda i: None if i.hides_decay else i.default_adamw_decay),
+    )
 
 
 class LazyAdam(Adam):
@@ -133,4 +150,6 @@ class LazyAdam(Adam):
 
     name = "lazyadam"
     title = "LazyAdam"
-    is_lazy: ClassVar[bool] = True
+    traces: ClassVar = Traces(class_names=("lazyadam",), implementations=(CONTRIB, TFA), shares_slot_name="adam")
+    with_maximum: ClassVar = ""
+    is_lazy: ClassVar = True

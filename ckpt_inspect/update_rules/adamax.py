@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.update_rules import arithmetic
 from ckpt_inspect.update_rules.arithmetic import Scalar
+from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS
 from ckpt_inspect.update_rules.rule import (
     Coefficients,
     Norms,
@@ -21,6 +21,13 @@ from ckpt_inspect.update_rules.rule import (
     geometric_sum,
 )
 from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
+from ckpt_inspect.update_rules.traces import Operation, Traces
+
+_INPUTS = {
+    "variable": 0, "first_moment": 1, "infinity_norm": 2, "beta1_power": 3,
+    "learning_rate": 4, "beta_1": 5, "beta_2": 6, "epsilon": 7,
+}  # fmt: skip
+"""tensorflow/core/ops/training_ops.cc"""
 
 
 class Adamax(UpdateRule):
@@ -40,40 +47,47 @@ class Adamax(UpdateRule):
 
     name = "adamax"
     title = "Adamax"
+    traces: ClassVar = Traces(
+        class_names=("adamax",),
+        implementations=(CONTRIB, *KERAS),
+        operations=(Operation("ApplyAdaMax", _INPUTS),),
+    )
+    slots: ClassVar = {"first_moment": ("first_moment",), "second_moment": ("infinity_norm",)}
+    has_root: ClassVar = False
+    has_average: ClassVar = False
+    has_squared_gradients: ClassVar = False
+    is_lazy: ClassVar = True
 
-    def coefficients(self, settings: Settings, dtype: np.dtype[Any], norms: Norms | None = None) -> Coefficients:
+    def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
         """See the class."""
         c1, _ = self.bias_corrections(settings, dtype)
-        rate = arithmetic.learning_rate(settings.learning_rate, settings.family, dtype)
+        rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, dtype)
         return Coefficients(
             numerator=rate,
             divisor=dtype.type(1),
-            epsilon=arithmetic.epsilon(settings.epsilon, settings.family, dtype),
+            epsilon=arithmetic.epsilon(settings.epsilon, settings.implementation, dtype),
             first_correction=c1,
             decay=decoupled_decay(settings, rate, dtype),
-            has_root=False,
+            has_root=self.has_root,
         )
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
         """Keras 2.11+: (α·m)/(c1·(u + ε)); OptimizerV2's kernel: α/c1 · (m/(u + ε)); Keras before: (α/c1·m)/(u + ε)."""
         m, u = first_moment(state), self.second_moment(state)
-        if settings.family in ("keras2", "keras3"):
+        order = settings.implementation.applies_adamax
+        if order == "joined":
             return np.asarray(c.numerator * m / (c.first_correction * (u + c.epsilon)))
         rate = c.numerator / c.first_correction
-        if settings.family == "keras1":
+        if order == "factor-first":
             return np.asarray(rate * m / (u + c.epsilon))
         return np.asarray(rate * (m / (u + c.epsilon)))
 
-    def defaults(self, family: str) -> Mapping[str, float]:
-        """beta_1 0.9, beta_2 0.999; epsilon 1e-8 in contrib, 1e-7 in Keras."""
-        return {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8 if family in ("tf1", "contrib") else 1e-7}
-
-    def bias_corrections(self, settings: Settings, dtype: np.dtype[Any]) -> tuple[Scalar, Scalar]:
+    def bias_corrections(self, settings: Settings, dtype: DType) -> tuple[Scalar, Scalar]:
         """(1 - beta_1**t, 1): the norm has no correction, and beta_2 need not be known."""
         one, step = dtype.type(1), self.step(settings)
         if step is None:
             return one, one
-        return one - arithmetic.beta_power(settings.beta_1, "beta_1", step, settings.family, dtype), one
+        return one - arithmetic.beta_power(settings.beta_1, "beta_1", step, settings.implementation, dtype), one
 
     def signal_to_noise(self, state: State, settings: Settings) -> Array:
         """(m/c1)/u, elementwise, at least float32; nan where u = 0. Its scale differs from that of the rules with a

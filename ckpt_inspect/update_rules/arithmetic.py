@@ -14,24 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from ckpt_inspect.checkpoint import DType
 from ckpt_inspect.errors import NotDetermined
+from ckpt_inspect.update_rules.implementations import Implementation
 
 Scalar = Any
-"""A numpy or ml_dtypes scalar of the variable's dtype (ml_dtypes' have no static type)."""
-
-FLOAT32_TENSORS = frozenset({"tf1", "contrib", "bert", "optimizer-v2", "tfa"})
-"""Families that hold the learning rate and decay as float32 tensors, whatever the variable's dtype: TF1 by
-`convert_to_tensor` of a Python float, OptimizerV2 by `add_weight` of its hyperparameters."""
-
-FLOAT32_BETAS = FLOAT32_TENSORS | {"keras2", "keras3"}
-"""Families whose betas pass through float32: Keras 2.11+ and 3 by `cast(0.999, dtype)`, which makes a float32 tensor
-first. Keras before OptimizerV2 holds them in `K.variable`, of the variables' own dtype."""
-
-FLOAT32_EPSILON = frozenset({"tf1", "contrib", "bert"})
-"""Families that make epsilon a float32 tensor; all others convert it to the variable's dtype at once."""
-
-RUNNING_PRODUCTS = frozenset({"tf1", "contrib"})
-"""Families that keep beta**t as a float32 variable and multiply it by beta after each update."""
+"""A numpy or ml_dtypes scalar of the variable's dtype; `Any`, for ml_dtypes' scalars have no static type."""
 
 _CHUNK = 1 << 16
 _LONGEST = 1 << 26  # products in turn; by then every beta up to 0.999999 has vanished
@@ -45,42 +33,42 @@ def known(value: float | None, what: str) -> float:
     return float(value)
 
 
-def is_half(dtype: np.dtype[Any]) -> bool:
+def is_half(dtype: DType) -> bool:
     """Whether the dtype is a 16-bit (or smaller) float."""
     return dtype.itemsize < 4
 
 
-def learning_rate(value: float | None, family: str, dtype: np.dtype[Any]) -> Scalar:
+def learning_rate(value: float | None, implementation: Implementation, dtype: DType) -> Scalar:
     """The learning rate as the update sees it."""
-    return _cast(known(value, "learning rate of the last update"), family in FLOAT32_TENSORS, dtype)
+    return _cast(known(value, "learning rate of the last update"), implementation.has_float32_rates, dtype)
 
 
-def weight_decay(value: float, family: str, dtype: np.dtype[Any]) -> Scalar:
+def weight_decay(value: float, implementation: Implementation, dtype: DType) -> Scalar:
     """The weight decay as the update sees it."""
-    return _cast(value, family in FLOAT32_TENSORS, dtype)
+    return _cast(value, implementation.has_float32_rates, dtype)
 
 
-def epsilon(value: float | None, family: str, dtype: np.dtype[Any]) -> Scalar:
+def epsilon(value: float | None, implementation: Implementation, dtype: DType) -> Scalar:
     """Epsilon as the update sees it."""
-    return _cast(known(value, "epsilon"), family in FLOAT32_EPSILON, dtype)
+    return _cast(known(value, "epsilon"), implementation.has_float32_epsilon, dtype)
 
 
-def beta(value: float | None, name: str, family: str, dtype: np.dtype[Any]) -> Scalar:
+def beta(value: float | None, name: str, implementation: Implementation, dtype: DType) -> Scalar:
     """A beta as its powers see it."""
-    return _cast(known(value, name), family in FLOAT32_BETAS, dtype)
+    return _cast(known(value, name), implementation.has_float32_betas, dtype)
 
 
-def beta_power(value: float | None, name: str, step: int, family: str, dtype: np.dtype[Any]) -> Scalar:
-    """beta**step in `dtype`, as the family computes it.
+def beta_power(value: float | None, name: str, step: int, implementation: Implementation, dtype: DType) -> Scalar:
+    """beta**step in `dtype`, as the implementation computes it.
 
     TF1 multiplies a float32 variable by float32(beta) after each update and casts it to the variable's dtype;
     OptimizerV2 and all Keras raise dtype(beta) to the power dtype(step), correctly rounded here (Eigen's `pow` is
     within an ulp of that).
     """
     with np.errstate(all="ignore"):
-        if family in RUNNING_PRODUCTS:
+        if implementation.has_running_powers:
             return dtype.type(_running_product(float(np.float32(known(value, name))), step))
-        base, exponent = float(beta(value, name, family, dtype)), float(dtype.type(step))
+        base, exponent = float(beta(value, name, implementation, dtype)), float(dtype.type(step))
         try:
             power = math.pow(base, exponent)  # numpy's differs from libm's in the last bit, by version and machine
         except OverflowError:
@@ -88,7 +76,7 @@ def beta_power(value: float | None, name: str, step: int, family: str, dtype: np
         return dtype.type(power)
 
 
-def _cast(value: float, through_float32: bool, dtype: np.dtype[Any]) -> Scalar:
+def _cast(value: float, through_float32: bool, dtype: DType) -> Scalar:
     with np.errstate(all="ignore"):
         return dtype.type(np.float32(value)) if through_float32 else dtype.type(value)
 

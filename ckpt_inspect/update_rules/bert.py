@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.update_rules import arithmetic
 from ckpt_inspect.update_rules.arithmetic import Scalar
+from ckpt_inspect.update_rules.hyperparameters import BETA_1, BETA_2, EPSILON, LEARNING_RATE, WEIGHT_DECAY
+from ckpt_inspect.update_rules.implementations import BERT, Implementation
 from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule, check_stepped
 from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
+from ckpt_inspect.update_rules.traces import Traces
 
 _UNDECAYED = re.compile("LayerNorm|layer_norm|bias")
 
@@ -32,41 +35,44 @@ class BertAdamW(UpdateRule):
 
     name = "bert-adamw"
     title = "BERT's AdamW"
+    traces: ClassVar = Traces(class_names=(), implementations=(BERT,))
+    hyperparameters: ClassVar = (
+        LEARNING_RATE,
+        BETA_1,
+        BETA_2,
+        replace(EPSILON, default=1e-6),
+        replace(WEIGHT_DECAY, default=0.01),  # what `create_optimizer` fixes; the class itself: 0
+    )
 
-    def coefficients(self, settings: Settings, dtype: np.dtype[Any], norms: Norms | None = None) -> Coefficients:
+    def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
         """See the class."""
         check_stepped(settings)
         one = dtype.type(1)
-        rate = arithmetic.learning_rate(settings.learning_rate, settings.family, dtype)
+        rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, dtype)
         decay = settings.weight_decay
         return Coefficients(
             numerator=rate,
             divisor=one,
-            epsilon=arithmetic.epsilon(settings.epsilon, settings.family, dtype),
+            epsilon=arithmetic.epsilon(settings.epsilon, settings.implementation, dtype),
             first_correction=one,
-            decay=rate * arithmetic.weight_decay(decay, settings.family, dtype) if decay else dtype.type(0),
+            decay=rate * arithmetic.weight_decay(decay, settings.implementation, dtype) if decay else dtype.type(0),
         )
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
         """α·(m/(√v + ε))."""
         return np.asarray(c.numerator * (first_moment(state) / (np.sqrt(self.second_moment(state)) + c.epsilon)))
 
-    def bias_corrections(self, settings: Settings, dtype: np.dtype[Any]) -> tuple[Scalar, Scalar]:
+    def bias_corrections(self, settings: Settings, dtype: DType) -> tuple[Scalar, Scalar]:
         """(1, 1): this rule has none."""
         check_stepped(settings)
         return dtype.type(1), dtype.type(1)
 
-    def statistical_corrections(self, settings: Settings, dtype: np.dtype[Any]) -> tuple[Scalar, Scalar]:
+    def statistical_corrections(self, settings: Settings, dtype: DType) -> tuple[Scalar, Scalar]:
         """The moments are biased all the same: 1 - beta**t where t is known, 1 where it isn't."""
         if settings.step is None:
             return dtype.type(1), dtype.type(1)
         return super().bias_corrections(settings, dtype)
 
-    def is_decayed(self, parameter: str, family: str) -> bool:
+    def is_decayed(self, parameter: str, implementation: Implementation) -> bool:
         """False for LayerNorm and bias variables, which `create_optimizer` excludes by these patterns."""
         return _UNDECAYED.search(parameter) is None
-
-    def defaults(self, family: str) -> Mapping[str, float]:
-        """What `create_optimizer` fixes: beta_1 0.9, beta_2 0.999, epsilon 1e-6, weight_decay 0.01 (the class itself:
-        0)."""
-        return {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-6, "weight_decay": 0.01}

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.update_rules import arithmetic
 from ckpt_inspect.update_rules.arithmetic import Scalar
+from ckpt_inspect.update_rules.hyperparameters import BETA_1, BETA_2, EPSILON, LEARNING_RATE, WEIGHT_DECAY
+from ckpt_inspect.update_rules.implementations import KERAS3, TFA
 from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule, decoupled_decay
 from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
+from ckpt_inspect.update_rules.traces import Traces
 
+_EPSILONS = {KERAS3: KERAS3.default_epsilon}
 _STARTED_AT_ZERO = 1e-11  # relative to |θ|²; float32 rounding of θ leaves 1e-14
 
 
@@ -37,26 +41,35 @@ class Lamb(UpdateRule):
     and is told by θ = -α·d.
 
     Sources: keras/src/optimizers/lamb.py, tensorflow_addons/optimizers/lamb.py. Addons may exclude variables from decay
-    and from adaptation (`extra["is_adapted"]` False: ρ = 1); no file says which.
+    and from adaptation (`others["is_adapted"]` 0: ρ = 1); no file says which.
     """
 
     name = "lamb"
     title = "LAMB"
-    needs_norms: ClassVar[bool] = True
+    traces: ClassVar = Traces(class_names=("lamb",), implementations=(TFA, KERAS3))
+    hyperparameters: ClassVar = (
+        LEARNING_RATE,
+        BETA_1,
+        BETA_2,
+        replace(EPSILON, default=lambda implementation: _EPSILONS.get(implementation, 1e-6)),
+        replace(WEIGHT_DECAY, default=lambda implementation: None if implementation.hides_decay else 0.0),
+    )
+    is_linear_in_rate: ClassVar = False
+    needs_norms: ClassVar = True
 
-    def coefficients(self, settings: Settings, dtype: np.dtype[Any], norms: Norms | None = None) -> Coefficients:
+    def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
         """See the class; `norms` must be those of the whole tensor."""
         if norms is None:
             raise NotDetermined("LAMB's trust ratio needs the norms of the whole tensor")
         c1, c2 = self.bias_corrections(settings, dtype)
-        rate = arithmetic.learning_rate(settings.learning_rate, settings.family, dtype)
+        rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, dtype)
         inner = self._inner_decay(settings, dtype)
-        is_adapted = settings.extra.get("is_adapted", True)
+        is_adapted = settings.other("is_adapted", 1)
         numerator = dtype.type(trust_ratio(norms, float(rate), float(inner)) if is_adapted else 1) * rate
         return Coefficients(
             numerator=numerator,
             divisor=c2,
-            epsilon=arithmetic.epsilon(settings.epsilon, settings.family, dtype),
+            epsilon=arithmetic.epsilon(settings.epsilon, settings.implementation, dtype),
             first_correction=c1,
             decay=numerator * inner if inner else decoupled_decay(settings, rate, dtype),
         )
@@ -74,21 +87,17 @@ class Lamb(UpdateRule):
             d = self._direction(state, settings).astype(np.float64).ravel()
             return Norms(value=float(theta @ theta), direction=float(d @ d), product=float(theta @ d))
 
-    def defaults(self, family: str) -> Mapping[str, float]:
-        """beta_1 0.9, beta_2 0.999; epsilon 1e-6 in Addons, 1e-7 in Keras 3; no weight decay in either."""
-        return {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7 if family == "keras3" else 1e-6}
-
     def _direction(self, state: State, settings: Settings) -> Array:
         v = self.second_moment(state)
         c1, c2 = self.bias_corrections(settings, v.dtype)
-        eps = arithmetic.epsilon(settings.epsilon, settings.family, v.dtype)
+        eps = arithmetic.epsilon(settings.epsilon, settings.implementation, v.dtype)
         return np.asarray((first_moment(state) / c1) / (np.sqrt(v / c2) + eps))
 
-    def _inner_decay(self, settings: Settings, dtype: np.dtype[Any]) -> Scalar:
+    def _inner_decay(self, settings: Settings, dtype: DType) -> Scalar:
         """The weight decay inside r, which the trust ratio scales: Addons'."""
-        if settings.family == "keras3" or not settings.weight_decay:
+        if settings.implementation.takes_weight_decay or not settings.weight_decay:
             return dtype.type(0)
-        return arithmetic.weight_decay(settings.weight_decay, settings.family, dtype)
+        return arithmetic.weight_decay(settings.weight_decay, settings.implementation, dtype)
 
 
 def trust_ratio(norms: Norms, rate: float, inner_decay: float) -> float:

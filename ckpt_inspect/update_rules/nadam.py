@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.update_rules import arithmetic
+from ckpt_inspect.update_rules.adam import ADAM_INPUTS
+from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS
 from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule, decoupled_decay
+from ckpt_inspect.update_rules.traces import Operation, Traces
 
 
 class Nadam(UpdateRule):
@@ -31,16 +33,25 @@ class Nadam(UpdateRule):
 
     name = "nadam"
     title = "Nadam"
+    traces: ClassVar = Traces(
+        class_names=("nadam",),
+        implementations=(CONTRIB, *KERAS),
+        scalars=("momentum_cache", "u_product"),
+        operations=(Operation("ApplyAdam", ADAM_INPUTS, flag="use_nesterov"),),
+        shares_slot_name="adam",
+    )
+    is_lazy: ClassVar = True
+    has_own_decay: ClassVar = True
 
-    def coefficients(self, settings: Settings, dtype: np.dtype[Any], norms: Norms | None = None) -> Coefficients:
+    def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
         """See the class."""
         c1, c2 = self.bias_corrections(settings, dtype)
-        rate = arithmetic.learning_rate(settings.learning_rate, settings.family, dtype)
-        has_epsilon_hat = settings.family in ("tf1", "contrib")
+        rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, dtype)
+        has_epsilon_hat = settings.implementation.has_epsilon_hat
         return Coefficients(
             numerator=rate * np.sqrt(c2) if has_epsilon_hat else rate,
             divisor=dtype.type(1) if has_epsilon_hat else c2,
-            epsilon=arithmetic.epsilon(settings.epsilon, settings.family, dtype),
+            epsilon=arithmetic.epsilon(settings.epsilon, settings.implementation, dtype),
             first_correction=c1,
             decay=decoupled_decay(settings, rate, dtype),
         )
@@ -48,7 +59,3 @@ class Nadam(UpdateRule):
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
         """Raises NotDetermined."""
         raise NotDetermined("Nadam's last update needs the last gradient, which no checkpoint holds")
-
-    def defaults(self, family: str) -> Mapping[str, float]:
-        """beta_1 0.9, beta_2 0.999; epsilon 1e-8 in contrib, 1e-7 in Keras."""
-        return {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8 if family in ("tf1", "contrib") else 1e-7}

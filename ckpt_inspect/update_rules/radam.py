@@ -2,17 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from numbers import Real
-from typing import Any
+from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.update_rules import arithmetic
 from ckpt_inspect.update_rules.arithmetic import Scalar
+from ckpt_inspect.update_rules.hyperparameters import (
+    BETA_1,
+    BETA_2,
+    EPSILON,
+    LEARNING_RATE,
+    WEIGHT_DECAY,
+    Hyperparameter,
+)
+from ckpt_inspect.update_rules.implementations import TFA
 from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule
 from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
+from ckpt_inspect.update_rules.traces import Traces
+
+RECTIFICATION = (
+    Hyperparameter(
+        "sma_threshold",
+        "Length of the second moment's average from which on it is divided by.",
+        "n ≥ threshold",
+        "Below it every element's E is α.",
+        default=5.0,
+    ),
+    Hyperparameter(
+        "total_steps",
+        "Updates over which the optimizer itself warms up and decays the learning rate.",
+        "T; T·p updates of warm-up, then a line down to the lowest rate",
+        "0: the learning rate is left as it is.",
+        default=0.0,
+    ),
+    Hyperparameter(
+        "warmup_proportion",
+        "Share of these updates that are the warm-up.",
+        "p",
+        "Of no consequence where total_steps is 0.",
+        default=0.1,
+    ),
+    Hyperparameter(
+        "min_lr",
+        "Learning rate that the optimizer's own decay ends at.",
+        "α at update T",
+        "Of no consequence where total_steps is 0.",
+        default=0.0,
+    ),
+)
+"""What Addons' rectified rules have beside Adam's hyperparameters."""
 
 
 class RAdam(UpdateRule):
@@ -24,10 +65,10 @@ class RAdam(UpdateRule):
         with weight decay, wd·θ is added to what α multiplies
 
     so E = α·r/(√(v/c2) + ε), or α for every element during the first updates; m, v are `first_moment`, `second_moment`
-    (where there is a `max_second_moment`, that). The threshold is `settings.extra["sma_threshold"]`, 5 by default. Liu
+    (where there is a `max_second_moment`, that). The threshold is `settings.others["sma_threshold"]`, 5 by default. Liu
     et al., arXiv 1908.03265, Algorithm 2 (threshold 4, no ε).
 
-    `extra["total_steps"]` > 0 with `warmup_proportion` and `min_lr` switches on the implementation's own warm-up and
+    `others["total_steps"]` > 0 with `warmup_proportion` and `min_lr` switches on the implementation's own warm-up and
     linear decay of α, which is applied here.
     Source: tensorflow_addons/optimizers/rectified_adam.py; n cancels badly in float32, so its order of operations is
     kept. Rows of an embedding that the batch did not touch decay but don't move.
@@ -35,12 +76,23 @@ class RAdam(UpdateRule):
 
     name = "radam"
     title = "RAdam"
+    traces: ClassVar = Traces(class_names=("rectifiedadam",), implementations=(TFA,), scalars=("sma_threshold",))
+    hyperparameters: ClassVar = (
+        LEARNING_RATE,
+        BETA_1,
+        BETA_2,
+        replace(EPSILON, default=1e-7),
+        replace(WEIGHT_DECAY, default=lambda implementation: None if implementation.hides_decay else 0.0),
+        *RECTIFICATION,
+    )
+    slots: ClassVar = {**UpdateRule.slots, "max_second_moment": ("max_second_moment",)}
+    is_lazy: ClassVar = True
 
     def second_moment(self, state: State) -> Array:
         """v, or its maximum where one is kept."""
         return super().second_moment(state) if state.max_second_moment is None else state.max_second_moment
 
-    def coefficients(self, settings: Settings, dtype: np.dtype[Any], norms: Norms | None = None) -> Coefficients:
+    def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
         """See the class."""
         c1, c2 = self.bias_corrections(settings, dtype)
         rate = self._rate(settings, dtype)
@@ -49,9 +101,9 @@ class RAdam(UpdateRule):
         return Coefficients(
             numerator=rate if factor is None else rate * factor,
             divisor=c2,
-            epsilon=arithmetic.epsilon(settings.epsilon, settings.family, dtype),
+            epsilon=arithmetic.epsilon(settings.epsilon, settings.implementation, dtype),
             first_correction=c1,
-            decay=rate * arithmetic.weight_decay(decay, settings.family, dtype) if decay else dtype.type(0),
+            decay=rate * arithmetic.weight_decay(decay, settings.implementation, dtype) if decay else dtype.type(0),
             is_adaptive=factor is not None,
         )
 
@@ -64,40 +116,39 @@ class RAdam(UpdateRule):
             corrected = factor * corrected / (np.sqrt(v / c.divisor) + c.epsilon)
         return np.asarray(rate * corrected)
 
-    def defaults(self, family: str) -> Mapping[str, float]:
-        """beta_1 0.9, beta_2 0.999, epsilon 1e-7; no weight decay."""
-        return {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
-
-    def _rectifier(self, settings: Settings, dtype: np.dtype[Any]) -> Scalar | None:
+    def _rectifier(self, settings: Settings, dtype: DType) -> Scalar | None:
         """r, or None while n is below the threshold."""
-        one, two, four = dtype.type(1), dtype.type(2), dtype.type(4)
-        step = self.step(settings)
-        beta_2 = arithmetic.beta(settings.beta_2, "beta_2", settings.family, dtype)
-        limit = two / (one - beta_2) - one
-        length = limit
-        if step is not None:
-            power = arithmetic.beta_power(settings.beta_2, "beta_2", step, settings.family, dtype)
-            length = limit - two * dtype.type(step) * power / (one - power)
-        if not length >= _extra(settings, "sma_threshold", 5.0, dtype):
+        two, four = dtype.type(2), dtype.type(4)
+        length, limit = average_length(settings, dtype, self.step(settings))
+        if not length >= dtype.type(settings.other("sma_threshold", 5.0)):
             return None
         return np.sqrt((length - four) / (limit - four) * (length - two) / (limit - two) * limit / length)
 
-    def _rate(self, settings: Settings, dtype: np.dtype[Any]) -> Scalar:
-        """α after the implementation's own warm-up, where that is on."""
-        rate = arithmetic.learning_rate(settings.learning_rate, settings.family, dtype)
-        total = _extra(settings, "total_steps", 0.0, dtype)
-        step = self.step(settings)
-        if not total > 0 or step is None:
-            return rate
-        t = dtype.type(step)
-        warm = total * _extra(settings, "warmup_proportion", 0.1, dtype)
-        if t <= warm:
-            return rate * (t / warm)
-        span = max(total - warm, dtype.type(1))
-        slope = (_extra(settings, "min_lr", 0.0, dtype) - rate) / span
-        return rate + slope * min(t - warm, span)
+    def _rate(self, settings: Settings, dtype: DType) -> Scalar:
+        return warmed_rate(settings, dtype, self.step(settings))
 
 
-def _extra(settings: Settings, name: str, default: float, dtype: np.dtype[Any]) -> Scalar:
-    value = settings.extra.get(name)
-    return dtype.type(value if isinstance(value, Real) else default)
+def average_length(settings: Settings, dtype: DType, step: int | None) -> tuple[Scalar, Scalar]:
+    """(n, n∞): how many gradients the second moment averages after that many updates (None: n∞), and in the end."""
+    one, two = dtype.type(1), dtype.type(2)
+    beta_2 = arithmetic.beta(settings.beta_2, "beta_2", settings.implementation, dtype)
+    limit = two / (one - beta_2) - one
+    if step is None:
+        return limit, limit
+    power = arithmetic.beta_power(settings.beta_2, "beta_2", step, settings.implementation, dtype)
+    return limit - two * dtype.type(step) * power / (one - power), limit
+
+
+def warmed_rate(settings: Settings, dtype: DType, step: int | None) -> Scalar:
+    """α after the implementation's own warm-up and linear decay, where `total_steps` switches them on."""
+    rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, dtype)
+    total = dtype.type(settings.other("total_steps", 0.0))
+    if not total > 0 or step is None:
+        return rate
+    t = dtype.type(step)
+    warm = total * dtype.type(settings.other("warmup_proportion", 0.1))
+    if t <= warm:
+        return rate * (t / warm)
+    span = max(total - warm, dtype.type(1))
+    slope = (dtype.type(settings.other("min_lr", 0.0)) - rate) / span
+    return rate + slope * min(t - warm, span)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.update_rules import arithmetic
 from ckpt_inspect.update_rules.arithmetic import Scalar
+from ckpt_inspect.update_rules.hyperparameters import (
+    EPSILON,
+    LEARNING_RATE,
+    MOMENTUM,
+    WEIGHT_DECAY,
+    Hyperparameter,
+)
+from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS, TF1
 from ckpt_inspect.update_rules.rule import (
     Coefficients,
     Norms,
@@ -20,6 +28,27 @@ from ckpt_inspect.update_rules.rule import (
     check_stepped,
     decoupled_decay,
 )
+from ckpt_inspect.update_rules.traces import Operation, Traces
+
+_RHO = Hyperparameter(
+    "rho",
+    "Decay rate of the mean square, `decay` in TF1.",
+    "s ← ρ·s + (1-ρ)·g²",
+    "s averages about the last 1/(1-ρ) squared gradients.",
+    default=0.9,
+    is_below_one=True,
+)
+_CENTERED = Hyperparameter(
+    "centered",
+    "Whether the gradients' mean is subtracted: divided by an estimate of their variance.",
+    "s - a² in the place of s, a ← ρ·a + (1-ρ)·g",
+    "On, E is larger where gradients agree.",
+    default=0.0,
+    is_flag=True,
+    array="mean_gradient",
+)
+_EPSILONS = {TF1: 1e-10, CONTRIB: 1e-10}
+_EPSILON = replace(EPSILON, default=lambda implementation: _EPSILONS.get(implementation, 1e-7))
 
 
 class RMSprop(UpdateRule):
@@ -36,20 +65,34 @@ class RMSprop(UpdateRule):
 
     Sources: keras/optimizers/optimizer_v2/rmsprop.py, keras/src/optimizers/rmsprop.py,
     tensorflow/python/training/rmsprop.py with `ApplyRMSProp` in training_ops.cc. TF1 starts s at 1, Keras at 0.
-    Centered RMSprop (`extra["centered"]`) takes s - a² for s, a being `mean_gradient`.
+    Centered RMSprop (`others["centered"]`) takes s - a² for s, a being `mean_gradient`.
     """
 
     name = "rmsprop"
     title = "RMSprop"
+    traces: ClassVar = Traces(
+        class_names=("rmsprop",),
+        implementations=(TF1, *KERAS),
+        slots=tuple(frozenset({slot}) for slot in ("rms", "velocity", "average_gradient")),
+        usual_slots=(frozenset({"second_moment"}),),
+        operations=(Operation("ApplyRMSProp"), Operation("ApplyCenteredRMSProp")),
+        slots_in_tf1=("mean_square", "momentum", "mean_gradient"),
+    )
+    hyperparameters: ClassVar = (LEARNING_RATE, _RHO, MOMENTUM, _CENTERED, _EPSILON, WEIGHT_DECAY)
+    slots: ClassVar = {
+        "second_moment": ("mean_square", "rms", "velocity"),
+        "mean_gradient": ("mean_gradient", "mg", "average_gradient"),
+    }
+    has_moment_pair: ClassVar = False
+    decays_by_beta_2: ClassVar = False
 
-    def coefficients(self, settings: Settings, dtype: np.dtype[Any], norms: Norms | None = None) -> Coefficients:
-        """See the class; `extra["momentum"]` tells OptimizerV2's two forms apart."""
+    def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
+        """See the class; `others["momentum"]` tells OptimizerV2's two forms apart."""
         check_stepped(settings)
-        rate = arithmetic.learning_rate(settings.learning_rate, settings.family, dtype)
-        eps = arithmetic.epsilon(settings.epsilon, settings.family, dtype)
-        is_inside = settings.family in ("keras2", "keras3", "tf1", "contrib") or (
-            settings.family == "optimizer-v2" and bool(settings.extra.get("momentum"))
-        )
+        rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, dtype)
+        eps = arithmetic.epsilon(settings.epsilon, settings.implementation, dtype)
+        place = settings.implementation.rmsprop_epsilon
+        is_inside = place == "inside" or (place == "inside-with-momentum" and bool(settings.other("momentum", 0)))
         one, zero = dtype.type(1), dtype.type(0)
         return Coefficients(
             numerator=rate,
@@ -81,7 +124,7 @@ class RMSprop(UpdateRule):
             raise NotDetermined("RMSprop's last update needs the last gradient, which no checkpoint holds")
         return state.first_moment
 
-    def bias_corrections(self, settings: Settings, dtype: np.dtype[Any]) -> tuple[Scalar, Scalar]:
+    def bias_corrections(self, settings: Settings, dtype: DType) -> tuple[Scalar, Scalar]:
         """(1, 1): this rule has none."""
         check_stepped(settings)
         return dtype.type(1), dtype.type(1)
@@ -94,11 +137,7 @@ class RMSprop(UpdateRule):
         """Raises NotDetermined: there is no mean of the gradients."""
         raise NotDetermined("RMSprop keeps no first moment")
 
-    def defaults(self, family: str) -> Mapping[str, float]:
-        """epsilon 1e-10 in TF1, 1e-7 in Keras."""
-        return {"epsilon": 1e-10 if family in ("tf1", "contrib") else 1e-7}
-
 
 def _check_centered(state: State, settings: Settings) -> None:
-    if settings.extra.get("centered") and state.mean_gradient is None:
+    if settings.other("centered", 0) and state.mean_gradient is None:
         raise NotDetermined("centered RMSprop's effective learning rate needs the mean gradient; the file has none")

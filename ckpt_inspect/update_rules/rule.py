@@ -11,14 +11,17 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.update_rules import arithmetic
 from ckpt_inspect.update_rules.arithmetic import Scalar
+from ckpt_inspect.update_rules.hyperparameters import COMMON, Hyperparameter
+from ckpt_inspect.update_rules.implementations import Implementation
+from ckpt_inspect.update_rules.traces import Traces
 
 _BLOCK = 1 << 13
 """Elements of which norms are taken at a time; for the products of so few BLAS starts no threads of its own."""
@@ -57,8 +60,7 @@ class State:
 class Settings:
     """The numbers that the formula needs, and whose formula it is."""
 
-    family: str
-    """layouts.found.Family"""
+    implementation: Implementation
     step: int | None
     """t, the exponent of the bias correction in the last update. None: unknown."""
     learning_rate: float | None
@@ -72,9 +74,18 @@ class Settings:
     """step is None, but so large that both bias corrections are 1 to rounding."""
     has_textbook_epsilon: bool = False
     """Whether E and Δ are asked for in the form of Kingma & Ba's Algorithm 1, α/(√(v/c2) + ε), which no TensorFlow
-    and no Keras applies: for comparison with other frameworks. Only Adam, AMSGrad, AdamW and LazyAdam heed it."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    """What only one rule needs (`sma_threshold`, `momentum`, `centered`, ..), by its upstream name."""
+    and no Keras applies: for comparison with other frameworks. Only rules that have `has_textbook_form` heed it."""
+    others: Mapping[str, float] = field(default_factory=dict)
+    """The rule's other hyperparameters that are known (`sma_threshold`, `momentum`, `centered`, ..), by name."""
+
+    @property
+    def is_textbook(self) -> bool:
+        """Whether E and Δ are those of Algorithm 1: as asked for, or as the implementation applies it."""
+        return self.has_textbook_epsilon or self.implementation.has_textbook_epsilon
+
+    def other(self, name: str, default: float) -> float:
+        """Return one of `others`; the default where it is not known."""
+        return self.others.get(name, default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,34 +129,67 @@ class Coefficients:
 
 
 class UpdateRule(ABC):
-    """One optimizer's update, in each family's implementation of it. Stateless.
+    """One optimizer's update, in each implementation of it, and every fact about that optimizer. Stateless.
 
     Each method works in the arrays' dtype: float32 stays float32, float16 and bfloat16 are rounded after every
     operation, as their kernels do. Overflow and division by zero give inf and nan, as they did in training, and warn of
     nothing.
     """
 
+    # --- what it is, and by what it is known
+
     name: ClassVar[str]
     """As in `optimizer_states().rule`."""
     title: ClassVar[str]
     """As a person writes it."""
+    traces: ClassVar[Traces]
+    """What tells it in a file."""
+    hyperparameters: ClassVar[tuple[Hyperparameter, ...]] = COMMON
+    """All that it has, in the order in which they are shown."""
+    slots: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "first_moment": ("first_moment",),
+        "second_moment": ("second_moment",),
+    }
+    """Fields of `State` that it keeps -> names under which layouts find them. Of a pair of moments, the first name is
+    the one that the slots `m` and `v` get."""
+    with_maximum: ClassVar[str] = ""
+    """Name of the rule that this one is with a maximum of the second moment beside it; empty: it stays what it is."""
+    with_decay: ClassVar[str] = ""
+    """Name of the rule that this one is with decoupled weight decay; empty: it stays what it is."""
+
+    # --- what it keeps
+    has_moment_pair: ClassVar[bool] = True
+    """Whether its state is a first and a second moment for each element, as Adam's (Adamax: an infinity norm)."""
+    has_maximum: ClassVar[bool] = False
+    """Whether a maximum of the second moment always stands beside it."""
+    has_root: ClassVar[bool] = True
+    """Whether it divides by the root of the second moment (Adamax: by an infinity norm itself)."""
+    has_average: ClassVar[bool] = True
+    """Whether the second moment is a moving average, which takes time to fill (Adamax: a maximum; Adagrad: a sum)."""
+    has_squared_gradients: ClassVar[bool] = True
+    """Whether what the second moment gathers are squared gradients, so that it tells their mean square."""
+    decays_by_beta_2: ClassVar[bool] = True
+    """Whether an update leaves at least beta_2 of each element of the second moment."""
+    is_lazy: ClassVar[bool] = False
+    """Whether some implementation leaves elements alone that the gradient doesn't touch (rows of an embedding): then
+    not every element decays, or moves, at every update."""
+
+    # --- how it is computed
+    has_textbook_form: ClassVar[bool] = False
+    """Whether Algorithm 1 of Kingma & Ba has it with epsilon in another place."""
+    is_linear_in_rate: ClassVar[bool] = True
+    """Whether E and Δ are proportional to the learning rate."""
+    has_own_decay: ClassVar[bool] = False
+    """Whether a `decay` in its configuration is a number of its own formula, and no decay of the learning rate."""
     needs_norms: ClassVar[bool] = False
     """Whether E and Δ depend on norms of the whole tensor: then pieces need `norms`, the sum of `norms_of` all
     pieces."""
-    is_lazy: ClassVar[bool] = False
-    """Whether rows of an embedding that the last batch didn't touch were left alone, although the formula moves
-    them."""
 
     # --- what differs by rule
 
     @abstractmethod
-    def coefficients(self, settings: Settings, dtype: np.dtype[Any], norms: Norms | None = None) -> Coefficients:
+    def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
         """The scalars of the last update of a variable of that dtype. Raises NotDetermined with the reason."""
-
-    @abstractmethod
-    def defaults(self, family: str) -> Mapping[str, float]:
-        """The implementation's default hyperparameters (beta_1, beta_2, epsilon, weight_decay; never the learning
-        rate)."""
 
     def second_moment(self, state: State) -> Array:
         """The array under the root of E: v, the maximum of it (AMSGrad), or u (Adamax)."""
@@ -155,11 +199,26 @@ class UpdateRule(ABC):
         """What the last update subtracted from θ, but for weight decay, in upstream's order of operations."""
         raise NotDetermined(f"{self.title}'s state does not determine the last update")
 
-    def is_decayed(self, parameter: str, family: str) -> bool:
+    def is_decayed(self, parameter: str, implementation: Implementation) -> bool:
         """Whether the implementation's customary set-up applies weight decay to a variable of that name."""
         return True
 
     # --- what follows from it
+
+    @property
+    def second_slot(self) -> str:
+        """Name of the slot that holds its second accumulator."""
+        return self.slots["second_moment"][0]
+
+    @property
+    def slots_in_tf1(self) -> tuple[str, ...]:
+        """Our names of the slots `X`, `X_1`, .. that TensorFlow 1 keeps under a variable's name."""
+        return ("first_moment", self.second_slot) if self.has_moment_pair else self.traces.slots_in_tf1
+
+    def defaults(self, implementation: Implementation) -> Mapping[str, float]:
+        """Return the implementation's default of every hyperparameter that has one (never the learning rate)."""
+        found = {h.name: h.default_in(implementation) for h in self.hyperparameters}
+        return {name: value for name, value in found.items() if value is not None}
 
     def effective_lr(self, state: State, settings: Settings, norms: Norms | None = None) -> Array:
         """E: the factor on the bias-corrected first moment in the last update, elementwise, in the state's dtype.
@@ -183,7 +242,7 @@ class UpdateRule(ABC):
             if self.needs_norms:
                 e = self.effective_lr(state, settings, norms)
                 wide = np.dtype(np.float32) if arithmetic.is_half(dtype) else dtype
-                rate = arithmetic.learning_rate(settings.learning_rate, settings.family, dtype)
+                rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, dtype)
                 if not rate:
                     raise NotDetermined(f"{self.title}'s E/α is not defined for a learning rate of 0")
                 return np.asarray(e.astype(wide, copy=False) / wide.type(rate))
@@ -211,15 +270,15 @@ class UpdateRule(ABC):
             before = (value + step) / (type(c.decay)(1) - c.decay)
             return np.asarray(-(step + c.decay * before))
 
-    def bias_corrections(self, settings: Settings, dtype: np.dtype[Any]) -> tuple[Scalar, Scalar]:
-        """(c1, c2) = (1 - beta_1**t, 1 - beta_2**t) in `dtype`, rounded as the family rounds them."""
+    def bias_corrections(self, settings: Settings, dtype: DType) -> tuple[Scalar, Scalar]:
+        """(c1, c2) = (1 - beta_1**t, 1 - beta_2**t) in `dtype`, rounded as the implementation rounds them."""
         one = dtype.type(1)
         step = self.step(settings)
         if step is None:
             return one, one
-        family = settings.family
-        first = arithmetic.beta_power(settings.beta_1, "beta_1", step, family, dtype)
-        second = arithmetic.beta_power(settings.beta_2, "beta_2", step, family, dtype)
+        implementation = settings.implementation
+        first = arithmetic.beta_power(settings.beta_1, "beta_1", step, implementation, dtype)
+        second = arithmetic.beta_power(settings.beta_2, "beta_2", step, implementation, dtype)
         return one - first, one - second
 
     def step(self, settings: Settings) -> int | None:
@@ -254,7 +313,7 @@ class UpdateRule(ABC):
             result = (m.astype(dtype, copy=False) / c1) / np.sqrt(v.astype(dtype, copy=False) / c2)
             return np.asarray(np.where(np.isinf(result), dtype.type(np.nan), result))
 
-    def statistical_corrections(self, settings: Settings, dtype: np.dtype[Any]) -> tuple[Scalar, Scalar]:
+    def statistical_corrections(self, settings: Settings, dtype: DType) -> tuple[Scalar, Scalar]:
         """(c1, c2) that make m/c1 and v/c2 unbiased, whether or not the rule itself corrects."""
         return self.bias_corrections(settings, dtype)
 
@@ -288,7 +347,7 @@ def check_stepped(settings: Settings) -> None:
         raise NotDetermined("no update yet: the step is 0" if settings.step == 0 else f"the step is {settings.step}")
 
 
-def decoupled_decay(settings: Settings, rate: Scalar, dtype: np.dtype[Any]) -> Scalar:
+def decoupled_decay(settings: Settings, rate: Scalar, dtype: DType) -> Scalar:
     """The share of θ that decoupled weight decay takes off before the update proper.
 
     Keras 2.11+ and 3: `var -= var·wd·lr` (`BaseOptimizer._apply_weight_decay`); TensorFlow Addons and tf.contrib: `var
@@ -298,10 +357,8 @@ def decoupled_decay(settings: Settings, rate: Scalar, dtype: np.dtype[Any]) -> S
     decay = settings.weight_decay
     if not decay:
         return dtype.type(0)
-    wd = arithmetic.weight_decay(decay, settings.family, dtype)
-    if settings.family in ("keras2", "keras3"):
-        return rate * wd
-    return wd
+    wd = arithmetic.weight_decay(decay, settings.implementation, dtype)
+    return rate * wd if settings.implementation.takes_weight_decay else wd
 
 
 def required_first_moment(state: State) -> Array:

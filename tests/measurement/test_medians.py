@@ -12,10 +12,11 @@ from support.ways import ways_of
 from ckpt_inspect.measurement import histograms
 from ckpt_inspect.measurement.medians import EffectiveLrMedian
 from ckpt_inspect.update_rules import RULES, Settings, State, UpdateRule
+from ckpt_inspect.update_rules.implementations import KERAS3
 
 way = ways_of(histograms)
 
-SETTINGS = Settings("keras3", 100, 0.01, 0.9, 0.999, 1e-7)
+SETTINGS = Settings(KERAS3, 100, 0.01, 0.9, 0.999, 1e-7)
 
 
 def median(rule: UpdateRule, state: State, size: int, piece: int) -> float:

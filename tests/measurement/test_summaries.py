@@ -20,11 +20,12 @@ from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
 from ckpt_inspect.measurement.kernels import Buffers, Formula, pieces
 from ckpt_inspect.measurement.kernels.plain_kernel import half_ulp, plain_piece
 from ckpt_inspect.measurement.summaries import SAMPLES, Summary, Tally, sample_indices
-from ckpt_inspect.update_rules import RULES, Norms, Settings, State, UpdateRule, find_rule
+from ckpt_inspect.update_rules import RULES, Implementation, Norms, Settings, State, UpdateRule, find_rule
+from ckpt_inspect.update_rules.implementations import KERAS2, KERAS3, OPTIMIZER_V2, TF1, TFA
 
 Array = NDArray[Any]
 
-ADAM = Settings("keras3", 1000, 1e-3, 0.9, 0.999, 1e-7, 0.0)
+ADAM = Settings(KERAS3, 1000, 1e-3, 0.9, 0.999, 1e-7, 0.0)
 
 
 way = ways_of(kernels)
@@ -86,12 +87,12 @@ def same(a: Summary, b: Summary, rtol: float) -> None:
             np.testing.assert_allclose(one, other, rtol=rtol, err_msg=f.name)
 
 
-@pytest.mark.parametrize("family", ["tf1", "optimizer-v2", "keras2", "keras3", "tfa"])
+@pytest.mark.parametrize("implementation", [TF1, OPTIMIZER_V2, KERAS2, KERAS3, TFA], ids=lambda i: i.id)
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 @pytest.mark.parametrize("decay", [0.0, 0.01])
-def test_the_fast_way_agrees_with_the_plain_one(rule: UpdateRule, family: str, decay: float) -> None:
+def test_the_fast_way_agrees_with_the_plain_one(rule: UpdateRule, implementation: Implementation, decay: float) -> None:
     """float32 with buffers against the rule's own methods in float64, for every rule, with and without decay."""
-    options = Settings(family, 50, 1e-3, 0.9, 0.999, 1e-5, decay)
+    options = Settings(implementation, 50, 1e-3, 0.9, 0.999, 1e-5, decay)
     state = moments(3000)
     if rule.name == "rmsprop":
         state = State(state.value, state.first_moment, state.second_moment)
@@ -150,7 +151,7 @@ def test_numbers_that_cannot_be_right_give_what_the_rule_gives(
     rule, state = find_rule("adam"), moments(3000)
     assert rule is not None
     rate, beta_2, epsilon = numbers
-    f = formula(rule, Settings("keras3", 50, rate, 0.9, beta_2, epsilon, 0.0), state)
+    f = formula(rule, Settings(KERAS3, 50, rate, 0.9, beta_2, epsilon, 0.0), state)
     plain = Tally(3000, is_exact=is_exact)
     plain.add(plain_piece(f, state, plain.counts))
     found = tallied(f, state, is_exact=is_exact).summary()
@@ -163,7 +164,7 @@ def test_of_a_pruned_weight_nothing_is_lost(dtype: Any) -> None:
     state = State(np.zeros(500, dtype), np.full(500, 1e-3, dtype), np.full(500, 1e-4, dtype))
     rule = find_rule("adam")
     assert rule is not None
-    options = Settings("keras3", 50, 1e-3, 0.9, 0.99, 1e-7, 0.0)
+    options = Settings(KERAS3, 50, 1e-3, 0.9, 0.99, 1e-7, 0.0)
     assert tallied(formula(rule, options, state, dtype), state).summary().lost_in_rounding == 0
 
 
@@ -226,7 +227,7 @@ def test_second_moments_are_summarised_where_e_is_not_determined(is_exact: bool)
     rule, state = find_rule("adam"), moments(3000)
     assert rule is not None and state.second_moment is not None
     summary = tallied(
-        formula(rule, Settings("keras3", None, 1e-3, 0.9, 0.999, 1e-7, 0.0), state), state, is_exact=is_exact
+        formula(rule, Settings(KERAS3, None, 1e-3, 0.9, 0.999, 1e-7, 0.0), state), state, is_exact=is_exact
     ).summary()
     assert np.isnan(summary.effective_lr).all()
     np.testing.assert_allclose(summary.second_moment, np.quantile(state.second_moment, QUANTILE_LEVELS), rtol=0.01)
@@ -282,7 +283,7 @@ def test_any_cutting_and_merging_gives_the_same_answer(is_exact: bool, cuts: lis
     state = spoiled(moments(3000))
     rule = find_rule("adamw")
     assert rule is not None
-    f = formula(rule, Settings("keras3", 1000, 1e-3, 0.9, 0.999, 1e-7, 0.01), state)
+    f = formula(rule, Settings(KERAS3, 1000, 1e-3, 0.9, 0.999, 1e-7, 0.01), state)
     whole = tallied(f, state, is_exact=is_exact).summary()
     edges = [0, *sorted(cuts), 3000]
     parts = [
@@ -316,7 +317,7 @@ def test_other_dtypes_are_summarised_in_their_own_arithmetic(dtype: Any) -> None
     state = State(rng.normal(size=500).astype(dtype), rng.normal(size=500).astype(dtype), v)
     rule = find_rule("adam")
     assert rule is not None
-    options = Settings("keras3", 20, 1e-2, 0.9, 0.99, 1e-3, 0.0)
+    options = Settings(KERAS3, 20, 1e-2, 0.9, 0.99, 1e-3, 0.0)
     summary = tallied(formula(rule, options, state, dtype), state, is_exact=True).summary()
     e = rule.effective_lr(state, options).astype(np.float64)
     np.testing.assert_allclose(summary.effective_lr, np.quantile(e, QUANTILE_LEVELS), rtol=1e-12)
@@ -326,11 +327,11 @@ def test_unknown_learning_rate_gives_relative_figures() -> None:
     """E/α where α is not known; a decay that needs α leaves the update undetermined."""
     rule, state = find_rule("adam"), moments(300)
     assert rule is not None
-    known = tallied(formula(rule, Settings("tf1", 9, 0.5, 0.9, 0.999, 1e-8, 0.0), state), state).summary()
-    f = formula(rule, Settings("tf1", 9, None, 0.9, 0.999, 1e-8, 0.0), state)
+    known = tallied(formula(rule, Settings(TF1, 9, 0.5, 0.9, 0.999, 1e-8, 0.0), state), state).summary()
+    f = formula(rule, Settings(TF1, 9, None, 0.9, 0.999, 1e-8, 0.0), state)
     assert f.is_relative
     np.testing.assert_allclose(tallied(f, state).summary().effective_lr * 0.5, known.effective_lr, rtol=1e-2)
-    assert not formula(rule, Settings("keras3", 9, None, 0.9, 0.999, 1e-7, 0.01), state).has_update
+    assert not formula(rule, Settings(KERAS3, 9, None, 0.9, 0.999, 1e-7, 0.01), state).has_update
 
 
 def test_lamb_without_norms_has_no_effective_lr_but_keeps_its_moments() -> None:

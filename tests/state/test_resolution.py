@@ -11,10 +11,12 @@ from support.memory_checkpoints import MemoryCheckpoint
 
 from ckpt_inspect.errors import NotFoundError, RequestError
 from ckpt_inspect.layouts.beta_powers import running_power
-from ckpt_inspect.layouts.found import BetaPowerKeys, BetaPowers, Counted, FoundOptimizer, RuleReading
+from ckpt_inspect.layouts.found import BetaPowerKeys, BetaPowers, Counted, FoundOptimizer, FoundParameter, RuleReading
 from ckpt_inspect.state.optimizer_state import optimizer_states
 from ckpt_inspect.state.resolution import Resolved, check_given, resolve
 from ckpt_inspect.state.schedules import evaluate_schedule
+from ckpt_inspect.update_rules import Implementation
+from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS1, KERAS3, OPTIMIZER_V2, TF1, TFA
 
 ADAM = RuleReading("adam", "config", "class 'Adam' in the configuration")
 OWN_POWERS = BetaPowers(BetaPowerKeys("beta1_power", "beta2_power"))
@@ -30,7 +32,13 @@ def _resolve(
     producer: Mapping[str, str] | None = None,
     **found: Any,
 ) -> Resolved:
-    options = {"name": "opt", "layout": "keras-groups", "family": "keras3", "rule": ADAM, "config_where": "config.json"}
+    options = {
+        "name": "opt",
+        "layout": "keras-groups",
+        "implementation": KERAS3,
+        "rule": ADAM,
+        "config_where": "config.json",
+    }
     checkpoint = MemoryCheckpoint(arrays or {}, producer=producer)
     return resolve(checkpoint, FoundOptimizer(**{**options, **found}), given or {})
 
@@ -76,7 +84,7 @@ class TestPrecedence:
 
     def test_a_beta_read_out_of_the_powers_is_inferred(self) -> None:
         """TF1's betas come from the powers, with the evidence, where nothing else has them."""
-        got = _resolve(_powers(41, 0.5, 0.99), family="tf1", beta_powers=OWN_POWERS)
+        got = _resolve(_powers(41, 0.5, 0.99), implementation=TF1, beta_powers=OWN_POWERS)
         assert {n: (got.hyperparameters[n].value, got.hyperparameters[n].source) for n in ("beta_1", "beta_2")} == {
             "beta_1": (0.5, "inferred"),
             "beta_2": (0.99, "inferred"),
@@ -153,7 +161,7 @@ class TestStep:
     def test_underflowed_powers(self) -> None:
         """Both powers 0: no step, but converged, said once as information; given betas give a bound."""
         arrays = {"beta1_power": np.float32(0), "beta2_power": np.float32(0)}
-        got = _resolve(arrays, family="tf1", beta_powers=OWN_POWERS)
+        got = _resolve(arrays, implementation=TF1, beta_powers=OWN_POWERS)
         assert got.step.value is None
         assert got.is_converged
         assert [(p.code, p.severity) for p in got.problems] == [("step-underflowed", "info")]
@@ -166,7 +174,7 @@ class TestStep:
     def test_a_given_beta_reads_powers_of_uncommon_ones(self) -> None:
         """Powers of betas that nobody uses are read once the caller names one."""
         arrays = _powers(300, 0.9123, 0.98765)
-        options: dict[str, Any] = {"family": "tf1", "beta_powers": OWN_POWERS}
+        options: dict[str, Any] = {"implementation": TF1, "beta_powers": OWN_POWERS}
         assert _resolve(arrays, **options).step.value is None
         assert _resolve(arrays, {"beta_2": 0.98765}, **options).step.value == 300
 
@@ -177,7 +185,7 @@ class TestRivalPowers:
     def _resolve(self, first: dict[str, Any], second: dict[str, Any], is_assigned: bool) -> Resolved:
         rivals = (OWN_POWERS.own, BetaPowerKeys("beta1_power_1", "beta2_power_1"))
         powers = BetaPowers(rivals[0] if is_assigned else BetaPowerKeys(), rivals)
-        return _resolve({**first, **second}, family="tf1", beta_powers=powers)
+        return _resolve({**first, **second}, implementation=TF1, beta_powers=powers)
 
     @pytest.mark.parametrize("is_assigned", [True, False])
     def test_all_pairs_agree(self, is_assigned: bool) -> None:
@@ -215,21 +223,23 @@ class TestLearningRate:
     def test_decay_of_optimizer_v2(self) -> None:
         """lr/(1 + decay·(t-1)), with how it was combined."""
         arrays = {"it": np.int64(5), "lr": np.float32(0.01), "d": np.float32(0.5)}
-        rate = self._rate(arrays, family="optimizer-v2", counter="it", scalars={"learning_rate": "lr", "decay": "d"})
+        rate = self._rate(
+            arrays, implementation=OPTIMIZER_V2, counter="it", scalars={"learning_rate": "lr", "decay": "d"}
+        )
         assert rate.value == pytest.approx(0.01 / 3, rel=1e-6)
         assert "decay = 0.5, step = 5" in rate.where
 
     def test_decay_without_a_step_is_unknown(self) -> None:
         """A decayed rate can't be told without the step."""
-        rate = self._rate(family="keras1", config={"lr": 0.01, "decay": 0.1})
+        rate = self._rate(implementation=KERAS1, config={"lr": 0.01, "decay": 0.1})
         assert (rate.value, rate.source) == (None, "unknown")
 
-    @pytest.mark.parametrize(("family", "rule"), [("optimizer-v2", "nadam"), ("keras3", "adam")])
-    def test_decay_that_is_no_decay(self, family: str, rule: str) -> None:
+    @pytest.mark.parametrize(("implementation", "rule"), [(OPTIMIZER_V2, "nadam"), (KERAS3, "adam")])
+    def test_decay_that_is_no_decay(self, implementation: Implementation, rule: str) -> None:
         """Nadam's `decay` is its momentum schedule's, and Keras 2.11+ has none."""
         config = {"learning_rate": 0.01, "decay": 0.004}
         reading = RuleReading(rule, "config", "configuration")
-        rate = self._rate({"it": np.int64(9)}, family=family, rule=reading, counter="it", config=config)
+        rate = self._rate({"it": np.int64(9)}, implementation=implementation, rule=reading, counter="it", config=config)
         assert rate.value == 0.01
 
     def test_schedule_at_the_step_before(self) -> None:
@@ -269,7 +279,7 @@ class TestLearningRate:
 
     def test_constant_of_the_graph(self) -> None:
         """TF1's rate is a constant in the .meta."""
-        rate = self._rate(family="tf1", constants={"learning_rate": 0.02}, constants_where="x.meta")
+        rate = self._rate(implementation=TF1, constants={"learning_rate": 0.02}, constants_where="x.meta")
         assert (rate.value, rate.source) == (0.02, "graph")
 
     @pytest.mark.parametrize(
@@ -287,23 +297,37 @@ class TestWeightDecay:
     """Decoupled decay."""
 
     @pytest.mark.parametrize(
-        ("rule", "family", "config", "value", "source"),
+        ("rule", "implementation", "config", "value", "source"),
         [
-            ("adamw", "keras3", None, 0.004, "default"),
-            ("adamw", "keras3", {"weight_decay": 0.01}, 0.01, "config"),
-            ("adam", "keras3", {"weight_decay": None}, 0.0, "config"),
-            ("adam", "keras3", None, 0.0, "default"),
-            ("adamw", "tfa", None, None, "unknown"),
-            ("lamb", "tfa", {"weight_decay_rate": 0.02}, 0.02, "config"),
-            ("adamw", "contrib", None, None, "unknown"),
-            ("adam", "tf1", None, 0.0, "default"),
+            ("adamw", KERAS3, None, 0.004, "default"),
+            ("adamw", KERAS3, {"weight_decay": 0.01}, 0.01, "config"),
+            ("adam", KERAS3, {"weight_decay": None}, 0.0, "config"),
+            ("adam", KERAS3, None, 0.0, "default"),
+            ("adamw", TFA, None, None, "unknown"),
+            ("lamb", TFA, {"weight_decay_rate": 0.02}, 0.02, "config"),
+            ("adamw", CONTRIB, None, None, "unknown"),
+            ("adam", TF1, None, 0.0, "default"),
+            ("radam", TFA, None, None, "unknown"),
+            ("radam", TFA, {"weight_decay": 0}, 0.0, "config"),
+            ("radam", TFA, {"weight_decay": DECAY}, None, "unknown"),
         ],
     )
-    def test_by_rule_and_family(self, rule: str, family: str, config: Any, value: Any, source: str) -> None:
+    def test_by_rule_and_family(
+        self, rule: str, implementation: Implementation, config: Any, value: Any, source: str
+    ) -> None:
         """Keras has a default, Addons and contrib have none; a null in the JSON is a decision for none."""
         reading = RuleReading(rule, "checkpoint", "slots")
-        decay = _resolve(family=family, rule=reading, config=config).hyperparameters["weight_decay"]
+        decay = _resolve(implementation=implementation, rule=reading, config=config).hyperparameters["weight_decay"]
         assert (decay.value, decay.source) == (value, source)
+
+    def test_a_schedule_at_the_step_before(self) -> None:
+        """Addons take a schedule of weight decay, and evaluate it as they do the learning rate's."""
+        reading = RuleReading("radam", "checkpoint", "slots")
+        got = _resolve(
+            {"it": np.int64(6)}, implementation=TFA, rule=reading, counter="it", config={"weight_decay": DECAY}
+        )
+        decay = got.hyperparameters["weight_decay"]
+        assert (decay.value, decay.source) == (evaluate_schedule(DECAY, 5), "config")
 
 
 class TestRule:
@@ -410,3 +434,75 @@ class TestEpsilonPlacement:
         """The message names both places."""
         with pytest.raises(RequestError, match="must be one of implementation, textbook, not 'inside'"):
             check_given({"epsilon_placement": "inside"}, "ckpt-1")
+
+
+class TestHyperparametersOfARule:
+    """A rule has its own, and no others."""
+
+    RMSPROP = RuleReading("rmsprop", "checkpoint", "slots rms")
+
+    def _parameter(self, *slots: str) -> FoundParameter:
+        return FoundParameter("w", (2,), "float32", "w", {slot: f"w/{slot}" for slot in slots})
+
+    def test_rmsprop_has_no_betas(self) -> None:
+        """rho and momentum from their tensors, whatever else the layout may look for."""
+        arrays = {"rho": np.float32(0.75), "mu": np.float32(0.5)}
+        scalars = {"rho": "rho", "momentum": "mu"}
+        got = _resolve(arrays, rule=self.RMSPROP, implementation=OPTIMIZER_V2, scalars=scalars).hyperparameters
+        assert list(got) == ["learning_rate", "rho", "momentum", "centered", "epsilon", "weight_decay"]
+        assert (got["rho"].value, got["rho"].source, got["rho"].where) == (0.75, "checkpoint", "rho")
+        assert (got["momentum"].value, got["momentum"].source) == (0.5, "checkpoint")
+
+    def test_a_configuration_s_flag(self) -> None:
+        """A flag is read as one, and a default of it as well."""
+        got = _resolve(rule=self.RMSPROP, config={"centered": True, "rho": 0.8}).hyperparameters
+        assert (got["centered"].value, got["centered"].source) == (True, "config")
+        assert (got["rho"].value, got["rho"].source) == (0.8, "config")
+        assert _resolve(rule=self.RMSPROP).hyperparameters["centered"].value is False
+
+    @pytest.mark.parametrize(("slots", "is_centered"), [(("rms", "mg"), True), (("rms",), False)])
+    def test_slots_tell_a_flag(self, slots: tuple[str, ...], is_centered: bool) -> None:
+        """A mean gradient is kept by centered RMSprop alone."""
+        got = _resolve(rule=self.RMSPROP, parameters=(self._parameter(*slots),)).hyperparameters["centered"]
+        assert (got.value, got.source) == (is_centered, "inferred")
+
+    def test_a_rule_s_own_can_be_given(self) -> None:
+        """By the rule's own names; what the rule has none of is left out, with a remark."""
+        got = _resolve(given={"rho": 0.5, "centered": 1, "beta_1": 0.5, "rule": "rmsprop"})
+        values = {n: (s.value, s.source) for n, s in got.hyperparameters.items() if s.source == "given"}
+        assert values == {"rho": (0.5, "given"), "centered": (True, "given")}
+        assert [(p.code, p.message) for p in got.problems] == [
+            ("given-ignored", "opt: beta_1 was given, and rmsprop has none")
+        ]
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ({"rho": 1.0}, "x: rho must be from 0 up to, not including, 1, not 1.0"),
+            ({"centered": 0.5}, "x: centered must be 0 or 1, not 0.5"),
+            ({"sma_threshold": -1}, "x: sma_threshold must not be negative, not -1"),
+        ],
+    )  # fmt: skip
+    def test_what_cannot_be_given(self, given: Any, message: str) -> None:
+        """By the same bounds as the betas, or as a flag has them."""
+        with pytest.raises(RequestError) as error:
+            check_given(given, "x")
+        assert str(error.value) == message
+
+    def test_they_reach_the_formula(self) -> None:
+        """RAdam's threshold is in the settings of each parameter."""
+        arrays = {"w": np.ones(2, np.float32), "w/RectifiedAdam": np.ones(2, np.float32)}
+        arrays["w/RectifiedAdam_1"] = np.ones(2, np.float32)
+        (state,) = optimizer_states(MemoryCheckpoint(arrays), {"step": 4, "sma_threshold": 6.5, "learning_rate": 0.5})
+        assert state.rule == "radam"
+        assert state.settings.others["sma_threshold"] == 6.5
+        np.testing.assert_array_equal(state.parameters["w"].effective_lr(), [0.5, 0.5])
+
+    def test_an_optimizer_without_a_formula(self) -> None:
+        """SGD has a momentum and no beta, and nothing is assumed of it; one that nobody knows may have any."""
+        sgd = _resolve(rule=RuleReading("sgd", "checkpoint", "slots momentum"), config={"momentum": 0.9})
+        assert {n: s.source for n, s in sgd.hyperparameters.items()} == {
+            "learning_rate": "unknown", "momentum": "config", "weight_decay": "default",
+        }  # fmt: skip
+        unknown = _resolve(rule=RuleReading("mine", "default", "slots a"), config={"beta_1": 0.5}).hyperparameters
+        assert (unknown["beta_1"].value, unknown["beta_2"].source) == (0.5, "unknown")

@@ -12,7 +12,7 @@ import ml_dtypes
 import numpy as np
 
 from ckpt_inspect.state.schedules import inverse_time_decay
-from ckpt_inspect.update_rules import Settings, State
+from ckpt_inspect.update_rules import Settings, State, find_implementation
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -67,6 +67,8 @@ def _decoded(row: dict[str, Any], flat: dict[str, Any]) -> RecordedUpdate:
     settings = dict(row["settings"])
     rate = inverse_time_decay(settings.pop("learning_rate"), settings.pop("decay", 0.0), row["step"] - 1)
     before, after = arrays.pop("before"), arrays.pop("after")
+    implementation = find_implementation(row["family"])
+    assert implementation is not None
     return RecordedUpdate(
         label=f"{row['producer']} {row['optimizer']} {row['dtype']} step {row['step']} {row['settings']}",
         rule=row["rule"],
@@ -74,5 +76,5 @@ def _decoded(row: dict[str, Any], flat: dict[str, Any]) -> RecordedUpdate:
         dtype=row["dtype"],
         before=before,
         state=State(value=after, **arrays),
-        settings=Settings(row["family"], row["step"], rate, **settings, extra=row["extra"]),
+        settings=Settings(implementation, row["step"], rate, **settings, others=row["extra"]),
     )

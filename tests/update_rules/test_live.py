@@ -10,6 +10,7 @@ import pytest
 from support.recorded_updates import RecordedUpdate
 
 from ckpt_inspect.update_rules import Settings, State, find_rule
+from ckpt_inspect.update_rules.implementations import KERAS3, TF1
 
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
@@ -61,14 +62,14 @@ def trained(optimizer: Any, start: Any, dtype: str) -> Iterator[tuple[int, Any, 
 def settings_of(optimizer: Any, step: int) -> Settings:
     config = optimizer.get_config()
     return Settings(
-        "keras3",
+        KERAS3,
         step,
         float(config["learning_rate"]),
         config.get("beta_1"),
         config.get("beta_2"),
         config["epsilon"],
         config["weight_decay"],
-        extra={k: config[k] for k in ("momentum", "centered") if k in config},
+        others={k: config[k] for k in ("momentum", "centered") if k in config},
     )
 
 
@@ -143,7 +144,7 @@ def test_last_update_is_what_tf1_adam_did(dtype: str) -> None:
             before = session.run(variable)
             session.run(apply, {feed: random.normal(size=6)})
             after, m, v = session.run([variable, *slots])
-            update = rule.last_update(State(after, m, v), Settings("tf1", step, 0.01, 0.9, 0.999, 1e-3))
+            update = rule.last_update(State(after, m, v), Settings(TF1, step, 0.01, 0.9, 0.999, 1e-3))
             if dtype == "float32":
                 np.testing.assert_allclose(before + update, after, rtol=3e-7, atol=0)
             else:
@@ -163,18 +164,20 @@ def test_last_update_is_what_tf1_adam_did(dtype: str) -> None:
     ],
 )
 def test_defaults_are_those_of_keras(cls: str, name: str) -> None:
-    """`defaults("keras3")` is what the constructor takes when it is given nothing."""
+    """`defaults` is what the constructor takes when it is given nothing."""
     config, rule = getattr(keras.optimizers, cls)().get_config(), find_rule(name)
     assert rule is not None
-    known = {k: config[k] for k in ("beta_1", "beta_2", "epsilon", "weight_decay") if config.get(k) is not None}
-    assert rule.defaults("keras3") == known
+    names = {h.name for h in rule.hyperparameters} - {"learning_rate"}
+    assert rule.defaults(KERAS3) == {name: config[name] or 0 for name in names}
 
 
 def test_defaults_are_those_of_tf1() -> None:
-    """`defaults("tf1")` is what tf.train's constructors take when they are given nothing."""
+    """`defaults` is what tf.train's constructors take when they are given nothing."""
     adam, rms = tf.compat.v1.train.AdamOptimizer(), tf.compat.v1.train.RMSPropOptimizer(0.1)
     rules = find_rule("adam"), find_rule("rmsprop")
     assert rules[0] is not None
     assert rules[1] is not None
-    assert rules[0].defaults("tf1") == {"beta_1": adam._beta1, "beta_2": adam._beta2, "epsilon": adam._epsilon}
-    assert rules[1].defaults("tf1") == {"epsilon": rms._epsilon}
+    of_adam = {"beta_1": adam._beta1, "beta_2": adam._beta2, "epsilon": adam._epsilon}
+    of_rms = {"rho": rms._decay, "momentum": rms._momentum, "centered": rms._centered, "epsilon": rms._epsilon}
+    assert rules[0].defaults(TF1) == {**of_adam, "weight_decay": 0}
+    assert rules[1].defaults(TF1) == {**of_rms, "weight_decay": 0}

@@ -16,12 +16,21 @@ from hypothesis import strategies as st
 from support.recorded_updates import recorded_updates
 
 from ckpt_inspect.errors import NotDetermined
-from ckpt_inspect.update_rules import RULES, Norms, Settings, State, UpdateRule, find_rule
+from ckpt_inspect.update_rules import (
+    IMPLEMENTATIONS,
+    RULES,
+    Implementation,
+    Norms,
+    Settings,
+    State,
+    UpdateRule,
+    find_rule,
+)
 from ckpt_inspect.update_rules.arithmetic import beta_power
+from ckpt_inspect.update_rules.implementations import BERT, KERAS1, KERAS3, TF1, TFA
 from ckpt_inspect.update_rules.lamb import trust_ratio
 
-FAMILIES = ("tf1", "contrib", "optimizer-v2", "tfa", "keras2", "keras3", "keras1", "bert")
-GIVEN = Settings("keras3", 7, 0.01, 0.9, 0.999, 1e-7)
+GIVEN = Settings(KERAS3, 7, 0.01, 0.9, 0.999, 1e-7)
 
 
 def rule(name: str) -> UpdateRule:
@@ -82,11 +91,13 @@ def test_pieces_are_the_whole_bit_for_bit(r: UpdateRule, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS, ids=lambda i: i.id)
 @pytest.mark.parametrize("r", RULES, ids=lambda r: r.name)
-def test_shapes_and_dtypes_are_kept_without_a_warning(r: UpdateRule, family: str, dtype: Any) -> None:
+def test_shapes_and_dtypes_are_kept_without_a_warning(
+    r: UpdateRule, implementation: Implementation, dtype: Any
+) -> None:
     """E has the state's dtype and shape, scalars and empty tensors included, and zero moments warn of nothing."""
-    settings = replace(GIVEN, family=family)
+    settings = replace(GIVEN, implementation=implementation)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for shape in ((), (0,), (2, 0), (2, 3)):
@@ -131,10 +142,10 @@ def test_beta_powers_are_those_of_the_file() -> None:
     running = np.float32(1)
     for _ in range(1000):
         running = running * np.float32(0.999)
-    assert beta_power(0.999, "beta_2", 1000, "tf1", np.dtype(np.float64)) == np.float64(running)
+    assert beta_power(0.999, "beta_2", 1000, TF1, np.dtype(np.float64)) == np.float64(running)
     powered = np.float64(np.float32(0.999)) ** 1000
-    assert beta_power(0.999, "beta_2", 1000, "keras3", np.dtype(np.float64)) == powered
-    assert beta_power(0.999, "beta_2", 1000, "keras1", np.dtype(np.float64)) == 0.999**1000
+    assert beta_power(0.999, "beta_2", 1000, KERAS3, np.dtype(np.float64)) == powered
+    assert beta_power(0.999, "beta_2", 1000, KERAS1, np.dtype(np.float64)) == 0.999**1000
     assert abs(float(running) - powered) > 1e-8
 
 
@@ -142,7 +153,7 @@ def test_beta_powers_are_those_of_the_file() -> None:
 @pytest.mark.parametrize("beta", [0.0, 0.9, 0.999, 0.99999994, 1.0])
 def test_running_product_of_any_length_ends(beta: float, step: int) -> None:
     """A damaged step counter costs no more than the product takes to vanish or to stand still."""
-    assert 0 <= float(beta_power(beta, "beta_2", step, "tf1", np.dtype(np.float32))) <= 1
+    assert 0 <= float(beta_power(beta, "beta_2", step, TF1, np.dtype(np.float32))) <= 1
 
 
 @pytest.mark.parametrize(
@@ -183,27 +194,27 @@ def test_missing_array_is_named(name: str, missing: str, message: str) -> None:
 def test_converged_state_needs_neither_step_nor_betas() -> None:
     """Where both powers have vanished the corrections are 1: E is α/(√v + ε) exactly."""
     s = state()
-    settings = Settings("tf1", None, 0.01, None, None, 1e-8, is_converged=True)
+    settings = Settings(TF1, None, 0.01, None, None, 1e-8, is_converged=True)
     want = np.float32(0.01) / (np.sqrt(s.second_moment) + np.float32(1e-8))
     np.testing.assert_array_equal(rule("adam").effective_lr(s, settings), want)
 
 
-@pytest.mark.parametrize("family", ["keras3", "tfa"])
+@pytest.mark.parametrize("implementation", [KERAS3, TFA], ids=lambda i: i.id)
 @pytest.mark.parametrize("name", ["adamw", "lamb"])
-def test_weights_before_give_back_the_weights_after(name: str, family: str) -> None:
+def test_weights_before_give_back_the_weights_after(name: str, implementation: Implementation) -> None:
     """Going back by Δ and forward again by the published update, decay and trust ratio included, is a closed loop."""
     s, r = state(np.float64), rule(name)
-    settings = replace(GIVEN, family=family, weight_decay=0.1, learning_rate=0.05)
+    settings = replace(GIVEN, implementation=implementation, weight_decay=0.1, learning_rate=0.05)
     before = s.value - r.last_update(s, settings)
     b1, b2 = np.float64(np.float32(0.9)) ** 7, np.float64(np.float32(0.999)) ** 7
-    lr, wd = (0.05, 0.1) if family == "keras3" else (np.float64(np.float32(0.05)), np.float64(np.float32(0.1)))
+    lr, wd = (0.05, 0.1) if implementation == KERAS3 else (np.float64(np.float32(0.05)), np.float64(np.float32(0.1)))
     if name == "adamw":
-        decayed = before * (1 - (lr * wd if family == "keras3" else wd))
+        decayed = before * (1 - (lr * wd if implementation == KERAS3 else wd))
         after = decayed - lr * np.sqrt(1 - b2) / (1 - b1) * s.first_moment / (np.sqrt(s.second_moment) + 1e-7)
     else:
-        decayed = before * (1 - lr * wd) if family == "keras3" else before
+        decayed = before * (1 - lr * wd) if implementation == KERAS3 else before
         direction = (s.first_moment / (1 - b1)) / (np.sqrt(s.second_moment / (1 - b2)) + 1e-7)
-        direction = direction if family == "keras3" else direction + wd * before
+        direction = direction if implementation == KERAS3 else direction + wd * before
         after = decayed - lr * np.linalg.norm(decayed) / np.linalg.norm(direction) * direction
     np.testing.assert_allclose(after, s.value, rtol=0, atol=1e-13)
 
@@ -241,8 +252,8 @@ def test_coefficients_give_effective_lr_and_update() -> None:
     """The scalars alone suffice to compute E and Δ elementwise, which a fused kernel relies on."""
     s = state(np.float64)
     for r in RULES:
-        for family in ("keras3", "tfa"):
-            settings = replace(GIVEN, family=family, weight_decay=0.01)
+        for implementation in (KERAS3, TFA):
+            settings = replace(GIVEN, implementation=implementation, weight_decay=0.01)
             norms = r.norms_of(s, settings)
             c = r.coefficients(settings, np.dtype(np.float64), norms)
             with np.errstate(all="ignore"):
@@ -309,16 +320,16 @@ def test_moment_bound_is_the_published_limit() -> None:
 def test_bert_excludes_biases_and_layer_norms_from_decay() -> None:
     """`create_optimizer`'s patterns decide; every other rule decays what it is given."""
     bert = rule("bert-adamw")
-    assert bert.is_decayed("bert/encoder/layer_0/output/dense/kernel", "bert")
-    assert not bert.is_decayed("bert/encoder/layer_0/output/dense/bias", "bert")
-    assert not bert.is_decayed("bert/embeddings/LayerNorm/gamma", "bert")
-    assert rule("adamw").is_decayed("dense/bias", "keras3")
+    assert bert.is_decayed("bert/encoder/layer_0/output/dense/kernel", BERT)
+    assert not bert.is_decayed("bert/encoder/layer_0/output/dense/bias", BERT)
+    assert not bert.is_decayed("bert/embeddings/LayerNorm/gamma", BERT)
+    assert rule("adamw").is_decayed("dense/bias", KERAS3)
 
 
 def test_centered_rmsprop_needs_the_mean_gradient() -> None:
     """Centered RMSprop divides by √(s - a² + ε), and says what is missing where `a` is not in the file."""
     s = State(second_moment=np.array([4.0], np.float32))
-    settings = Settings("keras3", 3, 0.5, epsilon=0.0, extra={"centered": True})
+    settings = Settings(KERAS3, 3, 0.5, epsilon=0.0, others={"centered": True})
     with pytest.raises(NotDetermined, match="needs the mean gradient"):
         rule("rmsprop").effective_lr(s, settings)
     centered = replace(s, mean_gradient=np.array([np.sqrt(3.0)], np.float32))
@@ -328,21 +339,21 @@ def test_centered_rmsprop_needs_the_mean_gradient() -> None:
 def test_radam_is_not_adaptive_during_its_first_updates() -> None:
     """Below the threshold E is α for every element; from there on it is rectified."""
     radam, s = rule("radam"), state()
-    early = radam.effective_lr(s, replace(GIVEN, family="tfa", step=5))
+    early = radam.effective_lr(s, replace(GIVEN, implementation=TFA, step=5))
     np.testing.assert_array_equal(early, np.float32(0.01))
-    late = radam.effective_lr(s, replace(GIVEN, family="tfa", step=6))
+    late = radam.effective_lr(s, replace(GIVEN, implementation=TFA, step=6))
     assert late.std() > 0
-    assert not radam.is_epsilon_dominated(s, replace(GIVEN, family="tfa", step=5)).any()
+    assert not radam.is_epsilon_dominated(s, replace(GIVEN, implementation=TFA, step=5)).any()
 
 
 def test_radam_s_own_warm_up_scales_the_learning_rate() -> None:
     """`total_steps` switches on a linear warm-up, then a linear decay to `min_lr`."""
     radam, s = rule("radam"), state(size=1)
-    extra = {"total_steps": 10, "warmup_proportion": 0.4, "min_lr": 0.004}
+    others = {"total_steps": 10, "warmup_proportion": 0.4, "min_lr": 0.004}
     rates = [
         float(
             radam.effective_lr(
-                s, replace(GIVEN, family="tfa", step=t, beta_2=0.5, extra={**extra, "sma_threshold": 1e9})
+                s, replace(GIVEN, implementation=TFA, step=t, beta_2=0.5, others={**others, "sma_threshold": 1e9})
             )[0]
         )
         for t in (1, 4, 7, 10, 20)
@@ -363,6 +374,15 @@ def test_textbook_form_is_there_on_request() -> None:
     np.testing.assert_allclose(adam.effective_lr(s, same), effective, rtol=1e-12)
 
 
+def test_an_implementation_may_apply_the_textbook_form() -> None:
+    """A row with `has_textbook_epsilon` is Algorithm 1, without being asked for."""
+    adam, s = rule("adam"), state(np.float64)
+    asked = replace(GIVEN, epsilon=1e-3, has_textbook_epsilon=True)
+    applied = replace(GIVEN, epsilon=1e-3, implementation=replace(KERAS3, has_textbook_epsilon=True))
+    np.testing.assert_array_equal(adam.effective_lr(s, applied), adam.effective_lr(s, asked))
+    np.testing.assert_array_equal(adam.last_update(s, applied), adam.last_update(s, asked))
+
+
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
 def test_senseless_numbers_give_nan_or_inf_and_no_error(dtype: Any) -> None:
     """Hyperparameters and counters of a damaged file neither raise nor warn: what they yield is seen in the result."""
@@ -370,12 +390,12 @@ def test_senseless_numbers_give_nan_or_inf_and_no_error(dtype: Any) -> None:
     senseless = {"learning_rate": 1e300, "beta_1": 5.0, "beta_2": -3.0, "epsilon": -1.0, "step": 2**63 - 1}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for r, family, (name, value) in product(RULES, FAMILIES, senseless.items()):
+        for r, implementation, (name, value) in product(RULES, IMPLEMENTATIONS, senseless.items()):
             with suppress(NotDetermined):
-                r.last_update(s, replace(GIVEN, family=family, **{name: value}))
+                r.last_update(s, replace(GIVEN, implementation=implementation, **{name: value}))
 
 
 @pytest.mark.parametrize("beta", [float("nan"), float("inf"), -3.0, 5.0, 1.0000001])
 def test_running_product_of_a_senseless_beta_ends(beta: float) -> None:
     """A beta that no optimizer has doesn't keep the product going for as long as a damaged counter says."""
-    assert not 0 <= float(beta_power(beta, "beta_2", 2**63 - 1, "tf1", np.dtype(np.float32))) <= 1
+    assert not 0 <= float(beta_power(beta, "beta_2", 2**63 - 1, TF1, np.dtype(np.float32))) <= 1

@@ -74,7 +74,7 @@ def are_finite(*arrays: Array | None) -> Array:
 def add_ratio(piece: Piece, rule: UpdateRule, m: Array, second: Array, finite: Array) -> None:
     """|m|/√v of the finite elements with v > 0, from arrays of float64, whose range none of it leaves."""
     some = finite & (second > 0)
-    root = second[some] if rule.name == "adamax" else np.sqrt(second[some])
+    root = np.sqrt(second[some]) if rule.has_root else second[some]
     ratio = np.abs(m[some]) / root
     piece.sums["ratio_squares"] = squares(ratio)
     if ratio.size:

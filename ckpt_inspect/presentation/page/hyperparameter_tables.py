@@ -12,7 +12,7 @@ from ckpt_inspect.presentation.page.markup import Html, element
 from ckpt_inspect.presentation.page.overview import badge, number
 from ckpt_inspect.presentation.page.sparklines import sparkline
 from ckpt_inspect.sourced import SOURCE_WORDS
-from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
+from ckpt_inspect.state.hyperparameters import hyperparameters_in
 
 
 def hyperparameter_tables(series: Sequence[OptimizerSeries], anchors: Anchors, *, several_runs: bool) -> Html:
@@ -33,10 +33,9 @@ def hyperparameter_tables(series: Sequence[OptimizerSeries], anchors: Anchors, *
 def _table(s: OptimizerSeries, title: str, anchors: Anchors) -> Html:
     rows = [_row(s, "rule", _last(s, "rule"), None, anchors)]
     rows.append(_row(s, "step", _whole(s.steps[-1]), s.steps, anchors))
-    for name in HYPERPARAMETERS:
-        if name in s.heads:
-            values = floats(s.heads[name])
-            rows.append(_row(s, name, number(float(values[-1])), values, anchors))
+    for name in hyperparameters_in({str(column): s.heads[column].to_numpy() for column in s.heads}):
+        values = floats(s.heads[name])
+        rows.append(_row(s, name, number(float(values[-1])), values, anchors))
     heads = ["", "newest value", "over the run", "source", "where it was found"]
     head = element("thead", element("tr", [element("th", text, scope="col") for text in heads]))
     caption = element("caption", f"Hyperparameters: {title}", class_="visually-hidden")

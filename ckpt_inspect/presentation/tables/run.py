@@ -10,7 +10,7 @@ from ckpt_inspect.measurement.variables import QUANTILE_NAMES
 from ckpt_inspect.measurement.wording import percent
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table, without_empty
 from ckpt_inspect.presentation.tables.wording import figure, ratio_text, sparkline
-from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
+from ckpt_inspect.state.hyperparameters import hyperparameters_in
 
 if TYPE_CHECKING:
     from ckpt_inspect.measurement.columns import Columns, OptimizerColumns, RunColumns
@@ -48,7 +48,7 @@ def _optimizer_tables(optimizer: OptimizerColumns, checkpoints: Sequence[str]) -
             _series(v["step"].tolist()),
         )
     )
-    for name in HYPERPARAMETERS:
+    for name in hyperparameters_in(v):
         value, source, where = v[name][row], v[f"{name}_source"][row], v[f"{name}_where"][row]
         rows.append(
             (name, "unknown" if math.isnan(value) else f"{value:.6g}", source, where, _series(v[name].tolist()))

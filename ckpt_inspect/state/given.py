@@ -1,0 +1,67 @@
+"""What a caller may say about an optimizer, in place of what the file says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import numpy as np
+
+from ckpt_inspect.errors import RequestError
+from ckpt_inspect.state.hyperparameters import FURTHER, HYPERPARAMETERS
+from ckpt_inspect.update_rules import HYPERPARAMETERS as KNOWN
+from ckpt_inspect.update_rules import RULES, find_rule
+
+Given: TypeAlias = Mapping[str, float | int | str]
+"""Values by name: a hyperparameter's, `step`, `rule`, `epsilon_placement`; those of one of several optimizers as
+`OPTIMIZER.NAME`."""
+
+GIVEN_NAMES = (*HYPERPARAMETERS, "step", "rule", "epsilon_placement", *FURTHER)
+EPSILON_PLACEMENTS = ("implementation", "textbook")
+"""Where epsilon is asked to stand: where that implementation has it, or as in Kingma & Ba's Algorithm 1."""
+MOST_UPDATES = 1 << 53
+"""No counter is believed beyond: floats are no longer whole numbers there."""
+
+
+def check_given(given: Given, path: str) -> None:
+    """Raise RequestError for a name or a value that can't be given; `path` is the checkpoint's."""
+    for name, value in given.items():
+        if name not in GIVEN_NAMES:
+            raise RequestError(f"{path}: {name!r} can't be given; one of {', '.join(GIVEN_NAMES)} can")
+        if name == "rule":
+            if find_rule(str(value)) is None:
+                raise RequestError(
+                    f"{path}: there is no rule {value!r}; the rules are {', '.join(r.name for r in RULES)}"
+                )
+        elif name == "epsilon_placement":
+            if value not in EPSILON_PLACEMENTS:
+                raise RequestError(f"{path}: {name} must be one of {', '.join(EPSILON_PLACEMENTS)}, not {value!r}")
+        else:
+            _check_number(name, value, path)
+
+
+def _check_number(name: str, value: float | str, path: str) -> None:
+    number = _finite(value)
+    if number is None:
+        raise RequestError(f"{path}: {name} must be a number, not {value!r}")
+    if name == "step":
+        if not (0 <= number <= MOST_UPDATES and number == int(number)):
+            raise RequestError(f"{path}: step must be a whole number from 0 on, not {value!r}")
+    elif KNOWN[name].is_flag:
+        if number not in (0, 1):
+            raise RequestError(f"{path}: {name} must be 0 or 1, not {value!r}")
+    elif KNOWN[name].is_below_one:
+        if not 0 <= number < 1:
+            raise RequestError(f"{path}: {name} must be from 0 up to, not including, 1, not {value!r}")
+    elif number < 0:
+        raise RequestError(f"{path}: {name} must not be negative, not {value!r}")
+
+
+def _finite(value: float | str) -> float | None:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if np.isfinite(number) else None

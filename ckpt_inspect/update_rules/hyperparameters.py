@@ -1,0 +1,96 @@
+"""The hyperparameters that rules have, by name: what they mean, what bounds them, and what stands in for them.
+
+A rule lists its own. Those that several rules share are here; what one rule alone has stands in that rule's file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ckpt_inspect.update_rules.implementations import Implementation
+
+Default = float | None | Callable[[Implementation], float | None]
+"""A default, the same everywhere or by implementation; None: there is none, the value has to be read or given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperparameter:
+    """A number that a rule's formula or its state depends on."""
+
+    name: str
+    """As it is shown, stored and given."""
+    meaning: str
+    """One sentence."""
+    formula: str = ""
+    """Where it stands in the update."""
+    reading: str = ""
+    """What a person makes of its value."""
+    default: Default = None
+    spellings: tuple[str, ...] = ()
+    """Upstream's names of it, in checkpoints and configurations alike, the first that is there counts; none: `name`."""
+    is_flag: bool = False
+    """Whether it is on or off: False or True, and 0 or 1 in a store."""
+    is_below_one: bool = False
+    """Whether it must be below 1, as a decay rate must."""
+    array: str = ""
+    """Of a flag: the field of `State` that there is only where it is on; empty: none tells."""
+
+    @property
+    def upstream_names(self) -> tuple[str, ...]:
+        """Names to look for."""
+        return self.spellings or (self.name,)
+
+    def default_in(self, implementation: Implementation) -> float | None:
+        """Return the implementation's default; None where it has none."""
+        return self.default(implementation) if callable(self.default) else self.default
+
+
+LEARNING_RATE = Hyperparameter(
+    "learning_rate",
+    "Nominal learning rate α of the last update, after schedules and decay.",
+    "α of the last update: schedule(t-1), α/(1 + decay·(t-1))",
+    "A callback may have changed it since.",
+)
+BETA_1 = Hyperparameter(
+    "beta_1",
+    "Decay rate of the first moment.",
+    "m ← β1·m + (1-β1)·g",
+    "m averages about the last 1/(1-β1) gradients.",
+    default=0.9,
+    is_below_one=True,
+)
+BETA_2 = Hyperparameter(
+    "beta_2",
+    "Decay rate of the second moment.",
+    "v ← β2·v + (1-β2)·g²",
+    "v averages about the last 1/(1-β2) squared gradients.",
+    default=0.999,
+    is_below_one=True,
+)
+EPSILON = Hyperparameter(
+    "epsilon",
+    "Constant in the denominator, at this rule's place.",
+    "its place differs by rule: √v + ε in TensorFlow's and Keras' Adam",
+    "No format saves it as a tensor.",
+    default=lambda implementation: implementation.default_epsilon,
+)
+WEIGHT_DECAY = Hyperparameter(
+    "weight_decay",
+    "Decoupled weight decay.",
+    "θ ← θ - d·θ, d = α·wd (Keras) or wd (TensorFlow Addons, contrib)",
+    "No file says which variables were excluded.",
+    default=0.0,
+    spellings=("weight_decay", "weight_decay_rate"),
+)
+MOMENTUM = Hyperparameter(
+    "momentum",
+    "Share of the step before that each step takes along.",
+    "b ← μ·b + the new step; θ ← θ - b",
+    "0: no momentum. Near 1, a step is about 1/(1-μ) new ones.",
+    default=0.0,
+    is_below_one=True,
+)
+
+COMMON = (LEARNING_RATE, BETA_1, BETA_2, EPSILON, WEIGHT_DECAY)
+"""What Adam and most of what derives from it have. Every store has a place for each, NaN where a rule has none."""

@@ -1,0 +1,178 @@
+"""Whose arithmetic an update was: what varies inside a rule from one implementation to the other. One row each.
+
+A hyperparameter reaches the update through casts that differ by implementation; so do the powers of beta, the defaults,
+the place of epsilon in some rules, what `decay` does, and what the counter counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Implementation:
+    """One implementation of the update rules. The default of each field is what most of them do."""
+
+    id: str
+    """As in stores and `OptimizerState.family`."""
+    title: str
+    """As a person writes it."""
+    sources: tuple[str, ...]
+    """Upstream files."""
+
+    # --- powers and casts
+    has_running_powers: bool = False
+    """Whether beta**t is a float32 variable that is multiplied by beta after each update, rather than a power that each
+    update computes anew."""
+    has_float32_rates: bool = False
+    """Whether the learning rate and the weight decay are float32 tensors, whatever the variable's dtype."""
+    has_float32_betas: bool = True
+    """Whether the betas pass through float32."""
+    has_float32_epsilon: bool = False
+    """Whether epsilon is made a float32 tensor first; else it is converted to the variable's dtype at once."""
+
+    # --- defaults
+    default_epsilon: float = 1e-7
+    """Of Adam and of what derives from it."""
+    default_adamw_decay: float = 0.0
+    """Weight decay of its AdamW."""
+    hides_decay: bool = False
+    """Whether a rule that takes a weight decay may have been given one that no checkpoint holds, or a schedule of it:
+    then where there is none to be read it is not known."""
+
+    adagrad_start: float = 0.1
+    """What the accumulator of its Adagrad starts from."""
+
+    # --- the formula
+    has_textbook_epsilon: bool = False
+    """Whether its Adam is Algorithm 1 of Kingma & Ba itself, which adds epsilon to the root of the corrected second
+    moment."""
+    has_epsilon_hat: bool = False
+    """Whether Nadam adds epsilon to the root of the uncorrected second moment, as Adam does."""
+    applies_adamax: Literal["joined", "factor-first", "quotient-first"] = "quotient-first"
+    """Order of operations: α·m / (c1·(u + ε)); (α/c1·m) / (u + ε); α/c1 · (m / (u + ε))."""
+    has_corrected_rate: bool = False
+    """Whether Adam computes α·(√c2/c1), rather than (α·√c2)/c1: another last bit."""
+    rmsprop_epsilon: Literal["outside", "inside", "inside-with-momentum"] = "outside"
+    """Where RMSprop adds epsilon: to the root, or under it; or under it only where it has momentum."""
+    adagrad_epsilon: Literal["outside", "inside", "none"] = "outside"
+    """Where Adagrad adds epsilon: to the root, or under it; or nowhere."""
+    takes_weight_decay: bool = False
+    """Whether every optimizer takes a `weight_decay`, which shrinks θ by α·wd before the update; else decoupled decay
+    shrinks it by wd, and LAMB's is a part of the direction."""
+
+    # --- what it keeps, what its counter counts, and what else is special
+    has_listed_rate: bool = False
+    """Whether a learning rate that is no schedule stands second in the list of an optimizer's variables."""
+    decays_rate: bool = False
+    """Whether `decay` shrinks the learning rate with every update: α/(1 + decay·(t - 1))."""
+    has_unordered_counter: bool = False
+    """Whether the counter is incremented while the update is computed, so that an update may use t or t + 1."""
+    divides_accumulated_since: tuple[int, int] | None = None
+    """Release from which the exponent is the counter divided by the number of accumulated gradients; before it, and
+    with None, the counter itself."""
+    is_lazy: bool = False
+    """Whether a sparse gradient leaves all rows alone that it doesn't touch, moments included, whatever the rule."""
+    squares_slices: Literal["never", "sometimes", "always"] = "never"
+    """Whether the slices of a sparse gradient are squared one by one where a batch repeats a row: then r parts g of a
+    row's gradient go into v as r·g², into m as r·g, and |m|/√v may exceed its bound by √r."""
+    who_squares_slices: str = ""
+    """Which release does, for a person."""
+
+
+TF1 = Implementation(
+    "tf1",
+    "tf.train",
+    ("tensorflow/python/training/adam.py", "tensorflow/core/kernels/training_ops.cc"),
+    has_running_powers=True,
+    has_float32_rates=True,  # `convert_to_tensor` of a Python float
+    has_float32_epsilon=True,
+    default_epsilon=1e-8,
+    has_epsilon_hat=True,
+    rmsprop_epsilon="inside",
+    adagrad_epsilon="none",
+)
+CONTRIB = Implementation(
+    "contrib",
+    "tf.contrib.opt",
+    ("tensorflow/contrib/opt/python/training/",),
+    has_running_powers=True,
+    has_float32_rates=True,
+    has_float32_epsilon=True,
+    default_epsilon=1e-8,
+    hides_decay=True,
+    has_epsilon_hat=True,
+    rmsprop_epsilon="inside",
+)
+OPTIMIZER_V2 = Implementation(
+    "optimizer-v2",
+    "Keras' OptimizerV2 (TF 1.15 to 2.10, `legacy` later)",
+    ("keras/optimizers/optimizer_v2/",),
+    has_float32_rates=True,  # `add_weight` of its hyperparameters
+    rmsprop_epsilon="inside-with-momentum",
+    decays_rate=True,
+)
+TFA = Implementation(
+    "tfa",
+    "TensorFlow Addons, on OptimizerV2",
+    ("tensorflow_addons/optimizers/",),
+    has_float32_rates=True,
+    hides_decay=True,
+    decays_rate=True,
+)
+KERAS2 = Implementation(
+    "keras2",
+    "Keras 2.11 to 2.15, tf_keras",
+    ("keras/src/optimizers/",),
+    # the betas by `cast(0.999, dtype)`, which makes a float32 tensor first
+    default_adamw_decay=0.004,
+    applies_adamax="joined",
+    rmsprop_epsilon="inside",
+    adagrad_epsilon="inside",
+    takes_weight_decay=True,
+    squares_slices="sometimes",
+    who_squares_slices="an experimental optimizer of TF 2.9",  # 2.11 and later are sound
+)
+KERAS3 = Implementation(
+    "keras3",
+    "Keras 3",
+    ("keras/src/optimizers/",),
+    default_adamw_decay=0.004,
+    applies_adamax="joined",
+    rmsprop_epsilon="inside",
+    adagrad_epsilon="inside",
+    takes_weight_decay=True,
+    has_listed_rate=True,
+    divides_accumulated_since=(3, 5),
+    squares_slices="always",  # measured on 3.0 to 3.15 with TensorFlow
+    who_squares_slices="Keras 3",
+)
+KERAS1 = Implementation(
+    "keras1",
+    "Keras before OptimizerV2",
+    ("keras/optimizers.py", "tensorflow/python/keras/optimizers.py"),
+    adagrad_start=0.0,
+    has_float32_betas=False,  # `K.variable`, of the variables' own dtype
+    applies_adamax="factor-first",
+    has_corrected_rate=True,
+    decays_rate=True,
+    has_unordered_counter=True,
+)
+BERT = Implementation(
+    "bert",
+    "google-research/bert",
+    ("google-research/bert optimization.py",),
+    has_float32_rates=True,
+    has_float32_epsilon=True,
+)
+
+KERAS = (OPTIMIZER_V2, KERAS1, KERAS2, KERAS3)
+"""Whoever has what Keras has had since long."""
+
+IMPLEMENTATIONS: tuple[Implementation, ...] = (TF1, CONTRIB, OPTIMIZER_V2, TFA, KERAS2, KERAS3, KERAS1, BERT)
+
+
+def find_implementation(identifier: str) -> Implementation | None:
+    """Return the implementation of that id, or None."""
+    return next((i for i in IMPLEMENTATIONS if i.id == identifier), None)

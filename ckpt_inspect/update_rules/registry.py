@@ -1,0 +1,202 @@
+"""Which update rules there are, and which other optimizers are known by name. A new rule is a file and a line here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from ckpt_inspect.update_rules.adagrad import Adagrad
+from ckpt_inspect.update_rules.adam import Adam, AdamW, AMSGrad, LazyAdam
+from ckpt_inspect.update_rules.adamax import Adamax
+from ckpt_inspect.update_rules.bert import BertAdamW
+from ckpt_inspect.update_rules.hyperparameters import (
+    BETA_1,
+    BETA_2,
+    COMMON,
+    LEARNING_RATE,
+    MOMENTUM,
+    WEIGHT_DECAY,
+    Hyperparameter,
+)
+from ckpt_inspect.update_rules.implementations import Implementation
+from ckpt_inspect.update_rules.lamb import Lamb
+from ckpt_inspect.update_rules.nadam import Nadam
+from ckpt_inspect.update_rules.radam import RAdam
+from ckpt_inspect.update_rules.rmsprop import RMSprop
+from ckpt_inspect.update_rules.rule import UpdateRule
+from ckpt_inspect.update_rules.traces import NamedOptimizer, Operation, Traces
+
+RULES: tuple[UpdateRule, ...] = (
+    Adam(),
+    AMSGrad(),
+    AdamW(),
+    Nadam(),
+    Adamax(),
+    Lamb(),
+    RAdam(),
+    LazyAdam(),
+    BertAdamW(),
+    RMSprop(),
+    Adagrad(),
+)
+
+_SGD = (LEARNING_RATE, MOMENTUM, WEIGHT_DECAY)
+NAMED: tuple[NamedOptimizer, ...] = (
+    NamedOptimizer(
+        "sgd",
+        Traces(
+            class_names=("sgd", "gradientdescent"),
+            slots=(frozenset({"momentum"}),),
+            usual_slots=(frozenset({"first_moment"}),),
+            bare_scalars=("momentum",),
+            operations=(Operation("ApplyGradientDescent"),),
+        ),
+        _SGD,
+    ),
+    NamedOptimizer("momentum", Traces(("momentum",), operations=(Operation("ApplyMomentum"),)), _SGD),
+    NamedOptimizer(
+        "adadelta",
+        Traces(
+            ("adadelta",),
+            slots=(frozenset({"accum_grad", "accum_var"}), frozenset({"accumulated_grad"})),
+            operations=(Operation("ApplyAdadelta"),),
+        ),
+    ),
+    NamedOptimizer(
+        "ftrl",
+        Traces(("ftrl",), slots=(frozenset({"accumulator", "linear"}),), operations=(Operation("ApplyFtrl"),)),
+    ),
+    NamedOptimizer("lion", Traces(("lion",)), (LEARNING_RATE, BETA_1, BETA_2, WEIGHT_DECAY)),
+    NamedOptimizer("adafactor", Traces(("adafactor",))),
+    NamedOptimizer("muon", Traces(("muon",))),
+    NamedOptimizer("novograd", Traces(("novograd",)), COMMON),
+    NamedOptimizer("yogi", Traces(("yogi",)), COMMON),
+    NamedOptimizer("adabelief", Traces(("adabelief",)), COMMON),
+)
+"""Recognized, so that nobody takes their state for another's."""
+
+Optimizer = UpdateRule | NamedOptimizer
+OPTIMIZERS: tuple[Optimizer, ...] = (*RULES, *NAMED)
+
+USUAL_RULE: UpdateRule = RULES[0]
+"""What a pair of moments is taken for where nothing tells whose it is."""
+
+
+def _merged_slots() -> dict[str, tuple[str, ...]]:
+    merged: dict[str, dict[str, None]] = {}
+    for rule in RULES:
+        for array, names in rule.slots.items():
+            merged.setdefault(array, {}).update(dict.fromkeys(names))
+    return {array: tuple(names) for array, names in merged.items()}
+
+
+STATE_SLOTS: Mapping[str, tuple[str, ...]] = _merged_slots()
+"""Field of `State` -> every name under which a layout may have found it, by any rule's habit."""
+
+HYPERPARAMETERS: Mapping[str, Hyperparameter] = {h.name: h for h in COMMON} | {
+    h.name: h for optimizer in OPTIMIZERS for h in optimizer.hyperparameters if h.name not in {c.name for c in COMMON}
+}
+"""Every hyperparameter of any optimizer by name, those that most have first; defaults are in the rules."""
+
+
+TELLING_SCALARS: tuple[str, ...] = tuple(dict.fromkeys(name for rule in RULES for name in rule.traces.scalars))
+"""Names of scalars that some rules alone keep."""
+
+SCALAR_NAMES: tuple[str, ...] = tuple(
+    dict.fromkeys((*(name for h in HYPERPARAMETERS.values() for name in h.upstream_names), *TELLING_SCALARS))
+)
+"""Names of every scalar that a rule keeps, as upstream spells them."""
+
+OPERATIONS: Mapping[str, tuple[tuple[str, Operation], ...]] = {
+    name: tuple(
+        sorted(
+            ((o.name, op) for o in OPTIMIZERS for op in o.traces.operations if op.name == name),
+            key=lambda entry: not entry[1].flag,
+        )
+    )
+    for name in dict.fromkeys(op.name for o in OPTIMIZERS for op in o.traces.operations)
+}
+"""TensorFlow's operations by name: the optimizers that make them, those that a flag tells first."""
+
+MAXIMUM_FLAG = "amsgrad"
+"""Switch in a configuration that has a maximum of the second moment kept; see `UpdateRule.with_maximum`."""
+
+
+def find_rule(name: str) -> UpdateRule | None:
+    """Return the rule of that name, or None."""
+    return next((rule for rule in RULES if rule.name == name), None)
+
+
+def find_optimizer(name: str) -> Optimizer | None:
+    """Return the rule or the other known optimizer of that name, or None."""
+    return next((optimizer for optimizer in OPTIMIZERS if optimizer.name == name), None)
+
+
+def normal_name(name: str) -> str:
+    """`Custom>AdamW`, `keras.optimizers.AdamW`, `adam_w`, `AdamW_1`, `AdamWOptimizer` -> `adamw`."""
+    bare = re.split(r"[>./]", name)[-1].lower()
+    bare = re.sub(r"_\d+$", "", bare).replace("_", "")
+    return re.sub(r"(?<=.)optimizer(v[12])?$", "", bare)
+
+
+def optimizer_of_class(name: str) -> Optimizer | None:
+    """Return the optimizer that a class (or the default `name` that it gives its slots) is; None where unknown."""
+    normal = normal_name(name)
+    return next((o for o in OPTIMIZERS if normal in o.traces.class_names), None)
+
+
+def has_moment_pair(name: str) -> bool:
+    """Return whether the optimizer of that name keeps a first and a second moment as Adam does; False if unknown."""
+    optimizer = find_optimizer(name)
+    return optimizer is not None and optimizer.has_moment_pair
+
+
+def second_slot(name: str) -> str:
+    """Return the name of the slot that holds the second moment, or what the rule of that name keeps in its place."""
+    rule = find_rule(name)
+    return (USUAL_RULE if rule is None else rule).second_slot
+
+
+def optimizer_of_slots(slots: Iterable[str]) -> tuple[Optimizer, bool] | None:
+    """Return the optimizer behind such slots, by the most of them, and whether it alone keeps them; None for none."""
+    has = frozenset(slots)
+    told = [
+        (is_certain, len(names), optimizer)
+        for optimizer in OPTIMIZERS
+        for is_certain, sets in ((True, optimizer.traces.slots), (False, optimizer.traces.usual_slots))
+        for names in sets
+        if names <= has
+    ]
+    if not told:
+        return None
+    is_certain, _, optimizer = max(told, key=lambda entry: entry[:2])
+    return optimizer, is_certain
+
+
+def optimizer_of_bare_scalars(scalars: Iterable[str]) -> Optimizer | None:
+    """Return the optimizer that such scalars tell where there are no slots; None where they tell none."""
+    has = frozenset(scalars)
+    return next((optimizer for optimizer in OPTIMIZERS if has & frozenset(optimizer.traces.bare_scalars)), None)
+
+
+def rules_of_scalars(scalars: Iterable[str]) -> tuple[UpdateRule, ...]:
+    """Return the rules that such scalars tell; several where several keep the same."""
+    has = frozenset(scalars)
+    return tuple(rule for rule in RULES if has & frozenset(rule.traces.scalars))
+
+
+def rules_of(*implementations: Implementation) -> tuple[UpdateRule, ...]:
+    """Return the rules that any of these implementations has."""
+    return tuple(rule for rule in RULES if set(implementations) & set(rule.traces.implementations))
+
+
+def rules_with_slots_of(optimizer: Optimizer) -> tuple[UpdateRule, ...]:
+    """Return the rules whose slots in contrib bear that optimizer's name."""
+    return tuple(rule for rule in RULES if rule.traces.shares_slot_name in optimizer.traces.class_names)
+
+
+def implementation_among(name: str, implementations: Sequence[Implementation]) -> Implementation:
+    """Return the one of these that has the optimizer of that name; the first where none has."""
+    optimizer = find_optimizer(name)
+    who = () if optimizer is None else optimizer.traces.implementations
+    return next((i for i in implementations if i in who), implementations[0])

@@ -1,0 +1,59 @@
+"""What an optimizer leaves behind in a file, by which a layout recognizes it without knowing any by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ckpt_inspect.update_rules.hyperparameters import LEARNING_RATE, Hyperparameter
+from ckpt_inspect.update_rules.implementations import Implementation
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A TensorFlow operation that makes one variable's update in a graph."""
+
+    name: str
+    """Without `Resource` before it: `ApplyAdam`."""
+    inputs: Mapping[str, int] = field(default_factory=lambda: {"variable": 0})
+    """Place of each input by our name: `variable`, `first_moment`, `beta1_power`, `learning_rate`, .."""
+    flag: str = ""
+    """Attribute that must be true for it to be this optimizer's; empty: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What tells one optimizer from others."""
+
+    class_names: tuple[str, ...]
+    """Names of its classes, which are also what the class calls its slots unless it is told otherwise; in lower case,
+    without `_` and `optimizer` at the end: `rectifiedadam`."""
+    implementations: tuple[Implementation, ...] = ()
+    """Who has it."""
+    slots: tuple[frozenset[str], ...] = ()
+    """Sets of slots that nothing else keeps: as OptimizerV2 calls them, or as the readers of Keras' lists do."""
+    usual_slots: tuple[frozenset[str], ...] = ()
+    """Sets that it is usually behind, where neither a class nor a name tells; in Keras' lists, those of the kind of
+    moment that stands first."""
+    scalars: tuple[str, ...] = ()
+    """Scalars any of which tells it, unless another rule has it too: `sma_threshold`, `momentum_cache`."""
+    bare_scalars: tuple[str, ...] = ()
+    """Scalars any of which tells it where there are no slots."""
+    operations: tuple[Operation, ...] = ()
+    slots_in_tf1: tuple[str, ...] = ("slot", "slot_1", "slot_2")
+    """Our names of `X`, `X_1`, .. under a variable's name; of a rule with a pair of moments those of its own."""
+    shares_slot_name: str = ""
+    """Class whose name contrib's version gives its slots, where that is another's; as in `class_names`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedOptimizer:
+    """An optimizer that is recognized and has no formula here."""
+
+    name: str
+    traces: Traces
+    hyperparameters: tuple[Hyperparameter, ...] = (LEARNING_RATE,)
+    has_moment_pair: bool = False
+    """As `UpdateRule.has_moment_pair`."""
+    with_maximum: str = ""
+    """As `UpdateRule.with_maximum`."""

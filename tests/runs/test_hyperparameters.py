@@ -7,15 +7,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from ckpt_inspect.runs.analyses import Analyses
 from support.adam_bundles import save_bundle, save_series
 from support.keras_files import Run
 
+from ckpt_inspect import Analyses, analyze, load
 from ckpt_inspect.findings import find_findings
 from ckpt_inspect.measurement.variables import FURTHER_VARIABLES, OPTIMIZER_VARIABLES
 from ckpt_inspect.presentation.documents import run_document
 from ckpt_inspect.presentation.tables import run_tables
-from ckpt_inspect.runs.analyze import analyze, load
 
 FURTHER_OF_RADAM = ("sma_threshold", "total_steps", "warmup_proportion", "min_lr")
 

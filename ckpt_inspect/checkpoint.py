@@ -46,8 +46,8 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
         try:
             found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
             return found
-        except (AttributeError, TypeError):
-            raise UnsupportedError(f"the element type {name!r} has no counterpart in numpy") from None
+        except (AttributeError, TypeError) as error:
+            raise UnsupportedError(f"the element type {name!r} has no counterpart in numpy") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,16 @@ class Graph:
     """The place, for a person: `model.ckpt-2.meta`, `saved_model.pb`."""
 
 
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """A file of a checkpoint, as it was when the checkpoint was opened."""
+
+    size: int
+    """In bytes."""
+    modified_ns: int
+    """Time of writing, in nanoseconds since 1970."""
+
+
 class Checkpoint(ABC):
     """One checkpoint, open for reading. A context manager; reading is thread-safe unless a reader says otherwise."""
 
@@ -121,6 +131,8 @@ class Checkpoint(ABC):
     number), else sorted by key."""
     files: tuple[Path, ...]
     """Every file that belongs to the checkpoint and exists, the index first; what a fingerprint must cover."""
+    file_stats: tuple[FileStat, ...] = ()
+    """What each of `files` was when the checkpoint was opened; empty for one that lies in no files."""
     problems: tuple[Problem, ...] = ()
 
     @abstractmethod
@@ -150,8 +162,8 @@ class Checkpoint(ABC):
         """The tensor's metadata; raises NotFoundError with the checkpoint's path for an unknown name."""
         try:
             return self.tensors[name]
-        except KeyError:
-            raise NotFoundError(f"{self.path}: holds no tensor {name!r}; `tensors` lists those it holds") from None
+        except KeyError as error:
+            raise NotFoundError(f"{self.path}: holds no tensor {name!r}; `tensors` lists those it holds") from error
 
     def training_config(self) -> TrainingConfig | None:
         """Keras' JSON configuration, where it lies in or beside the checkpoint."""
@@ -176,8 +188,18 @@ class Checkpoint(ABC):
 
     @property
     def size_bytes(self) -> int:
-        """Size on disk of all its files."""
-        return sum(f.stat().st_size for f in self.files)
+        """Size on disk of all its files, when it was opened."""
+        return sum(file.size for file in self.file_stats)
+
+    @property
+    def modified(self) -> float:
+        """When the newest of its files was written, in seconds since 1970; NaN for one that lies in no files."""
+        times = (divmod(file.modified_ns, 10**9) for file in self.file_stats)
+        return max((seconds + 1e-9 * rest for seconds, rest in times), default=math.nan)
+
+    def read_head(self, size: int) -> bytes:
+        """Return the first bytes of the first of `files`, at most `size`, of the file that was opened."""
+        return b""
 
     def close(self) -> None:  # noqa: B027 - a reader that holds nothing open needs no closing
         """Release what is open; safe to call twice."""

@@ -13,7 +13,7 @@ from ckpt_inspect.errors import RequestError
 from ckpt_inspect.formats import bundle, hdf5, keras_archive, saved_model, state_file, tf1_v1
 from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
 from ckpt_inspect.formats.grouping import Run, find_checkpoints, find_runs
-from ckpt_inspect.storage.location import Location, locate
+from ckpt_inspect.storage import Location, locate, stat
 
 __all__ = ["FORMATS", "Format", "Run", "find_checkpoints", "find_runs", "open_checkpoint"]
 
@@ -69,7 +69,7 @@ def _open_newest(folder: Path) -> Checkpoint:
     """The checkpoint that the folder's `checkpoint` file names, else the last in training order."""
     problems: tuple[Problem, ...] = ()
     state = folder / state_file.NAME
-    if state.is_file() and (newest := state_file.read_state(state).newest):
+    if stat(state).kind == "file" and (newest := state_file.read_state(state).newest):
         prefix, problems = state_file.resolve_state_path(newest, folder)
         location = locate(Path(prefix))
         for known in FORMATS:

@@ -13,12 +13,12 @@ from pathlib import Path
 from ckpt_inspect.errors import CkptInspectError, NotFoundError
 from ckpt_inspect.formats import bundle, hdf5, keras_archive, sstable, tf1_v1
 from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
+from ckpt_inspect.formats.hdf5_library import is_keras
 from ckpt_inspect.formats.saved_model import METADATA_FILE, MODEL_FILE
 from ckpt_inspect.formats.state_file import NAME as STATE_FILE
 from ckpt_inspect.formats.state_file import read_state
 from ckpt_inspect.natural_order import natural_key
-from ckpt_inspect.storage.byte_file import unreadable
-from ckpt_inspect.storage.location import Location, locate
+from ckpt_inspect.storage import Location, list_folder, locate
 
 StepOf = Callable[[Path], "int | None"]
 """The step that a checkpoint's own tensors tell, None where they don't; asked only where names don't order a run."""
@@ -125,19 +125,15 @@ def _scan(folder: Path) -> Iterator[Path]:
     """The checkpoints in a folder and below it. Symbolic links to folders are not followed: they'd give some twice."""
     files: list[str] = []
     folders: list[str] = []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                (folders if entry.is_dir(follow_symlinks=False) else files).append(entry.name)
-    except OSError as error:
-        raise unreadable(folder, error) from None
+    for entry in list_folder(folder):
+        (folders if entry.is_folder else files).append(entry.name)
     is_saved_model = MODEL_FILE in files or (METADATA_FILE in files and "variables" in folders)
     if is_saved_model or keras_archive.recognises_names(files):
         yield folder
         files = []
     if any(bundle.PART_NAME.fullmatch(name) for name in files):
         # A writer that was stopped before it merged its parts. What is incomplete, or was merged since, is nothing.
-        if bundle.is_complete(bundle.part_prefixes(folder)) and not bundle.merged_prefix(folder):
+        if bundle.is_complete(bundle.part_prefixes(folder)) and not bundle.is_merged(folder):
             yield folder
     else:
         yield from _among(folder, files)
@@ -195,7 +191,7 @@ def _is_keras(path: Path) -> bool:
     """For a file that is named like one: False only if it is soundly something else."""
     location = _look(path)
     if location.head.startswith(hdf5.SIGNATURE):
-        return hdf5.is_keras(path, if_damaged=True)
+        return is_keras(path, if_damaged=True)
     return not location.head.startswith(keras_archive.SIGNATURE) or keras_archive.recognises(location)
 
 
@@ -203,7 +199,7 @@ def _is_checkpoint(path: Path) -> bool:
     """For a file whose name says nothing."""
     location = _look(path)
     if location.head.startswith(hdf5.SIGNATURE):
-        return hdf5.is_keras(path, if_damaged=False)
+        return is_keras(path, if_damaged=False)
     return keras_archive.recognises(location) or (location.kind == "file" and location.tail == sstable.MAGIC)
 
 

@@ -15,7 +15,7 @@ def decode_json(text: str | bytes, where: str) -> Mapping[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DamagedFileError(f"{where}: is not JSON ({error})") from None
+        raise DamagedFileError(f"{where}: is not JSON ({error})") from error
     if not isinstance(value, dict):
         raise DamagedFileError(f"{where}: is JSON, but not an object")
     return value

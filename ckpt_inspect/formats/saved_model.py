@@ -11,7 +11,7 @@ from pathlib import Path
 from ckpt_inspect.checkpoint import Checkpoint, Graph, Problem, TensorSpec, TrainingConfig
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.formats import keras_config
-from ckpt_inspect.formats.bundle import BundleCheckpoint
+from ckpt_inspect.formats.bundle import BundleCheckpoint, Prefix
 from ckpt_inspect.formats.meta_graph import (
     META_GRAPHS,
     OBJECT_GRAPH_DEF,
@@ -20,7 +20,7 @@ from ckpt_inspect.formats.meta_graph import (
     read_versions,
     submessages,
 )
-from ckpt_inspect.storage.location import Location
+from ckpt_inspect.storage import Location, OpenFile, PinnedFiles, is_folder, is_there, list_folder
 from ckpt_inspect.wire import fields
 
 MODEL_FILE, METADATA_FILE = "saved_model.pb", "keras_metadata.pb"
@@ -34,11 +34,10 @@ class SavedModelCheckpoint(BundleCheckpoint):
     """A SavedModel with variables."""
 
     def __init__(self, folder: Path, *, verify: bool = True) -> None:
-        super().__init__(folder, [str(folder / "variables" / "variables")], format="saved-model", verify=verify)
-        self._folder = folder
-        beside = tuple(p for p in (folder / MODEL_FILE, folder / METADATA_FILE) if p.exists())
-        self.files = (*self.files, *beside)
-        if not (folder / MODEL_FILE).exists():
+        super().__init__(folder, [Prefix(folder / "variables", "variables")], format="saved-model", verify=verify)
+        self._model, self._metadata = _pin_protobufs(folder, self._pinned)
+        self.files, self.file_stats = self._pinned.paths, self._pinned.stats
+        if self._model is None:
             missing = Problem(
                 "missing-saved-model",
                 f"{folder / MODEL_FILE}: is missing",
@@ -47,15 +46,13 @@ class SavedModelCheckpoint(BundleCheckpoint):
             self.problems = (*self.problems, missing)
 
     def training_config(self) -> TrainingConfig | None:
-        return read_training_config(self._folder)
+        return read_training_config(self._model, self._metadata)
 
     def graph(self) -> Graph | None:
-        path = self._folder / MODEL_FILE
-        return read_saved_model_graph(path) if path.exists() else None
+        return read_saved_model_graph(self._model) if self._model is not None else None
 
     def producer(self) -> Mapping[str, str]:
-        path = self._folder / MODEL_FILE
-        return read_versions(path, is_saved_model=True) if path.exists() else {}
+        return read_versions(self._model, is_saved_model=True) if self._model is not None else {}
 
 
 class EmptySavedModel(Checkpoint):
@@ -66,7 +63,9 @@ class EmptySavedModel(Checkpoint):
     def __init__(self, folder: Path) -> None:
         self.path = folder
         self.tensors: Mapping[str, TensorSpec] = {}
-        self.files = tuple(p for p in (folder / MODEL_FILE, folder / METADATA_FILE) if p.exists())
+        self._pinned = PinnedFiles()
+        self._model, self._metadata = _pin_protobufs(folder, self._pinned)
+        self.files, self.file_stats = self._pinned.paths, self._pinned.stats
         self.problems = (
             Problem("no-variables", f"{folder}: has no variables/variables.index", "no tensors are listed", "info"),
         )
@@ -75,10 +74,21 @@ class EmptySavedModel(Checkpoint):
         raise NotFoundError(f"{self.path}: holds no tensor {name!r}; it is a SavedModel without variables")
 
     def training_config(self) -> TrainingConfig | None:
-        return read_training_config(self.path)
+        return read_training_config(self._model, self._metadata)
 
     def graph(self) -> Graph | None:
-        return read_saved_model_graph(self.path / MODEL_FILE)
+        return read_saved_model_graph(self._model) if self._model is not None else None
+
+    def read_head(self, size: int) -> bytes:
+        return self._pinned.read_head(size)
+
+    def close(self) -> None:
+        self._pinned.close()
+
+
+def _pin_protobufs(folder: Path, pinned: PinnedFiles) -> tuple[OpenFile | None, OpenFile | None]:
+    """The model's file and the metadata's, as far as they are there."""
+    return pinned.pin_if_there(folder / MODEL_FILE), pinned.pin_if_there(folder / METADATA_FILE)
 
 
 def recognises(location: Location) -> bool:
@@ -90,28 +100,30 @@ def recognises(location: Location) -> bool:
 
 def open_saved_model(path: Path) -> Checkpoint:
     """A path that is recognised."""
-    folder = path if path.is_dir() else path.parent
-    if (folder / "variables" / "variables.index").exists():
+    folder = path if is_folder(path) else path.parent
+    variables = folder / "variables"
+    if is_there(variables / "variables.index"):
         return SavedModelCheckpoint(folder)
-    if (folder / "variables").is_dir() and any((folder / "variables").glob("variables.data-*")):
-        raise NotFoundError(
-            f"{folder / 'variables' / 'variables.index'}: is missing, while its data is there; copy it too"
-        )
+    if is_folder(variables) and any(entry.name.startswith("variables.data-") for entry in list_folder(variables)):
+        raise NotFoundError(f"{variables / 'variables.index'}: is missing, while its data is there; copy it too")
     return EmptySavedModel(folder)
 
 
-def read_training_config(folder: Path) -> TrainingConfig | None:
-    """From `keras_metadata.pb` (TF 2.5 and later), else from the root object in `saved_model.pb` (TF 2.0 to 2.4)."""
-    for name, find in ((METADATA_FILE, _root_metadata), (MODEL_FILE, _root_object_metadata)):
-        path = folder / name
-        if not path.exists():
+def read_training_config(model: OpenFile | None, metadata: OpenFile | None) -> TrainingConfig | None:
+    """Read the configuration out of `keras_metadata.pb` (TF 2.5 and later), else out of the root object in
+    `saved_model.pb` (TF 2.0 to 2.4)."""
+    for file, find in ((metadata, _root_metadata), (model, _root_object_metadata)):
+        if file is None:
             continue
+        message = read_message(file)
         try:
-            text = find(read_message(path))
+            text = find(message)
             if text:
-                return keras_config.from_saved_metadata(text, name)
+                return keras_config.from_saved_metadata(text, file.path.name)
         except DamagedFileError as error:
-            raise DamagedFileError(f"{path}: {error}: the model's metadata is damaged; copy or restore it") from None
+            raise DamagedFileError(
+                f"{file.path}: {error}: the model's metadata is damaged; copy or restore it"
+            ) from error
     return None
 
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import DamagedFileError
-from ckpt_inspect.storage.byte_file import unreadable
+from ckpt_inspect.storage import absolute, open_file
 
 NAME = "checkpoint"
 
@@ -48,13 +48,11 @@ def decode_state(text: str) -> StateFile:
 
 
 def read_state(path: Path) -> StateFile:
-    """The `checkpoint` file at `path`."""
-    try:
-        if path.stat().st_size > _MAX_SIZE:
+    """Return what the `checkpoint` file at `path` says."""
+    with open_file(path) as file:
+        if file.size > _MAX_SIZE:
             raise DamagedFileError(f"{path}: is too large for a file that names checkpoints")
-        return decode_state(path.read_text("utf-8", "replace"))
-    except OSError as error:
-        raise unreadable(path, error) from None
+        return decode_state(file.read(0, file.size).decode("utf-8", "replace"))
 
 
 def resolve_state_path(name: str, folder: Path) -> tuple[str, tuple[Problem, ...]]:
@@ -68,7 +66,7 @@ def resolve_state_path(name: str, folder: Path) -> tuple[str, tuple[Problem, ...
     if not windows.drive and not posix.is_absolute():
         return f"{folder}/{name}", ()
     beside = folder / (windows.name if windows.drive else posix.name)
-    if Path(name).parent == folder or Path(name).parent == folder.absolute():
+    if Path(name).parent in (folder, Path(absolute(folder))):
         return name, ()
     return str(beside), (
         Problem(

@@ -17,7 +17,7 @@ from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, Graph, TensorSpec
 from ckpt_inspect.errors import DamagedFileError, NotFoundError, RequestError, UnsupportedError
 from ckpt_inspect.formats.meta_graph import read_meta_graph, read_versions
 from ckpt_inspect.formats.sstable import MAGIC
-from ckpt_inspect.storage.location import Location
+from ckpt_inspect.storage import Location, PinnedFiles, is_there
 
 SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<shard>\d{5}|\?{5})-of-(?P<count>\d{5})$")
 """A shard's name, or the pattern of all, which is what TF1's `checkpoint` file names."""
@@ -31,9 +31,13 @@ class V1Checkpoint(Checkpoint):
     def __init__(self, path: Path) -> None:
         """`path` of the one file, the pattern, or one of the shards."""
         self.path = as_pattern(path)
-        self._meta = self.path.with_name(SHARD_NAME.sub(r"\g<stem>", self.path.name) + ".meta")
-        shards = shard_files(self.path)
-        self.files = (*shards, self._meta) if self._meta.exists() else shards
+        self._pinned = PinnedFiles()
+        for shard in shard_files(self.path):
+            self._pinned.pin(shard)
+        self._meta = self._pinned.pin_if_there(
+            self.path.with_name(SHARD_NAME.sub(r"\g<stem>", self.path.name) + ".meta")
+        )
+        self.files, self.file_stats = self._pinned.paths, self._pinned.stats
         self._tensorflow = _import_tensorflow(self.path)
         self._lock = Lock()
         self._last: tuple[str, Array] | None = None
@@ -56,13 +60,17 @@ class V1Checkpoint(Checkpoint):
             return piece
 
     def graph(self) -> Graph | None:
-        return read_meta_graph(self._meta) if self._meta.exists() else None
+        return read_meta_graph(self._meta) if self._meta is not None else None
 
     def producer(self) -> Mapping[str, str]:
-        return read_versions(self._meta, is_saved_model=False) if self._meta.exists() else {}
+        return read_versions(self._meta, is_saved_model=False) if self._meta is not None else {}
 
     def close(self) -> None:
         self._last = None
+        self._pinned.close()
+
+    def read_head(self, size: int) -> bytes:
+        return self._pinned.read_head(size)
 
     def _read_whole(self, name: str) -> Array:
         try:
@@ -95,7 +103,7 @@ def shard_files(path: Path) -> tuple[Path, ...]:
         return (path,)
     count = int(match["count"])
     shards = tuple(path.with_name(f"{match['stem']}-{i:05d}-of-{count:05d}") for i in range(count))
-    if absent := [shard for shard in shards if not shard.exists()]:
+    if absent := [shard for shard in shards if not is_there(shard)]:
         raise NotFoundError(
             f"{absent[0]}: is missing ({count - len(absent)} of the {count} shards of this V1 checkpoint are here); "
             "copy it too"

@@ -17,10 +17,11 @@ from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.formats.grouping import Run
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.analyses import UNREADABLE, Analyses, assemble
-from ckpt_inspect.runs.analysis import Analysis, absolute, analyze_checkpoint, fingerprint, require_state
+from ckpt_inspect.runs.analysis import Analysis, analyze_checkpoint, fingerprint, require_state
 from ckpt_inspect.runs.elements import ElementsFile
 from ckpt_inspect.series.search import find_checkpoints
 from ckpt_inspect.state.selection import Selection
+from ckpt_inspect.storage import absolute, is_folder
 
 PathLike = str | os.PathLike[str]
 
@@ -102,7 +103,7 @@ class _Series:
             raise NotFoundError("no path was given: name a checkpoint or a folder of them")
         found = dict.fromkeys(checkpoint for path in given for checkpoint in find_checkpoints(Path(path)))
         first = Path(given[0])
-        folder = first if first.is_dir() else next(iter(found)).parent
+        folder = first if is_folder(first) else next(iter(found)).parent
         return cls(Path(absolute(folder)).name, tuple(found))
 
 
@@ -290,7 +291,7 @@ def _fingerprint_now(files: Sequence[str]) -> str | None:
     """The fingerprint of files as they are; None if one is gone."""
     try:
         return fingerprint(files)
-    except OSError:
+    except NotFoundError:
         return None
 
 

@@ -36,9 +36,9 @@ from ckpt_inspect.measurement.variables import (
     group_names,
 )
 from ckpt_inspect.runs.analyses import Analyses, Column, OptimizerRun, Remark
-from ckpt_inspect.runs.analysis import absolute
 from ckpt_inspect.runs.elements import ElementsFile, place_elements
 from ckpt_inspect.runs.frames import axes_of
+from ckpt_inspect.storage import absolute
 
 CONVENTIONS = "ckpt-inspect-1"
 """Root attribute `Conventions`; the number is the schema's."""

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from ckpt_inspect.comparison.differences import Diff
     from ckpt_inspect.errors import CkptInspectError
     from ckpt_inspect.findings import Finding, Severity, Thresholds, find_findings
-    from ckpt_inspect.formats import open_checkpoint
     from ckpt_inspect.runs.analyses import Analyses
     from ckpt_inspect.runs.analysis import Analysis
     from ckpt_inspect.runs.analyze import analyze, load
+    from ckpt_inspect.series.newest import open_checkpoint
     from ckpt_inspect.series.search import find_checkpoints
     from ckpt_inspect.sourced import Sourced
     from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter, optimizer_states
@@ -42,7 +42,7 @@ _HOMES = {
     "find_checkpoints": "series.search",
     "find_findings": "findings",
     "load": "runs.analyze",
-    "open_checkpoint": "formats",
+    "open_checkpoint": "series.newest",
     "optimizer_states": "state.optimizer_state",
 }
 

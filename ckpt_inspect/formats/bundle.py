@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,11 @@ from ckpt_inspect.errors import CkptInspectError, DamagedFileError, RequestError
 from ckpt_inspect.formats.bundle_index import BundleIndex, Entry, Extent, decode_index, encode_slice_key
 from ckpt_inspect.formats.checksums import PieceChecksums, mask
 from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
+from ckpt_inspect.formats.format import Claim, Format
+from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.formats.meta_graph import read_meta_graph, read_versions
 from ckpt_inspect.formats.sstable import MAGIC
+from ckpt_inspect.formats.state_file import NEWEST_FILE
 from ckpt_inspect.storage import (
     HEAD_SIZE,
     Location,
@@ -77,8 +80,48 @@ def recognises(location: Location) -> bool:
     return location.kind == "absent" and (has_shards(prefix) or bool(_parts_of(prefix)))
 
 
+def claims(listing: Listing) -> Iterator[Claim]:
+    """Claim each prefix that has an index with data or that is a table; of others the names, and nothing to open.
+
+    The parts of a writer that was stopped before it merged them are one checkpoint if all are there and nobody merged
+    them since.
+    """
+    folder = listing.folder
+    if any(PART_NAME.fullmatch(name) for name in listing.names):
+        parts = _parts_among(folder, listing.files)
+        is_one = is_complete(parts) and not is_merged(folder)
+        yield Claim(folder, tuple(listing.files), folder if is_one else None, folder.name)
+        return
+    wanted = set(listing.names)
+    for prefix, shards in _shards_by_prefix(listing.files).items():
+        index = f"{prefix}.index"
+        beside = (name for name in (index, *shards, f"{prefix}.meta", prefix) if name in listing.files)
+        names = tuple(beside)
+        if wanted.isdisjoint(names):
+            continue
+        is_one = index in listing.files and (bool(shards) or _is_index(listing.look(index)))
+        path = folder / prefix if prefix else folder
+        yield Claim(folder, names, path if is_one else None, path.name)
+
+
+def _shards_by_prefix(names: Iterable[str]) -> dict[str, list[str]]:
+    """The data files of every prefix that has any, or an index."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        if index := INDEX_NAME.fullmatch(name):
+            found.setdefault(index["prefix"], [])
+        elif data := DATA_NAME.fullmatch(name):
+            found.setdefault(data["prefix"], []).append(name)
+    return found
+
+
+def _is_index(location: Location) -> bool:
+    """For an index without data: whether it is a table, or was to be one."""
+    return location.tail == MAGIC or is_placeholder(location)
+
+
 def open_bundle(path: Path) -> BundleCheckpoint:
-    """A path that is recognised."""
+    """Open a path that is recognised."""
     kind = stat(path).kind
     if kind == "folder":
         if is_there(path / ".index"):
@@ -109,8 +152,12 @@ def has_shards(prefix: Prefix) -> bool:
 
 def part_prefixes(folder: Path) -> list[Prefix]:
     """Return the prefixes of the parts in a sharded writer's temporary folder, in order."""
-    names = sorted(name for name in _names_in(folder) if PART_NAME.fullmatch(name))
-    return [Prefix(folder, name.removesuffix(".index")) for name in names]
+    return _parts_among(folder, _names_in(folder))
+
+
+def _parts_among(folder: Path, names: Iterable[str]) -> list[Prefix]:
+    found = sorted(name for name in names if PART_NAME.fullmatch(name))
+    return [Prefix(folder, name.removesuffix(".index")) for name in found]
 
 
 def is_complete(parts: Sequence[Prefix]) -> bool:
@@ -466,3 +513,8 @@ def _places(extents: tuple[Extent, ...], shape: tuple[int, ...], first: int, las
         places += (start + at) * stride
         stride *= size
     return places
+
+
+FORMAT = Format(
+    ("tensor-bundle",), "tensor bundle (.index, .data-*)", recognises, open_bundle, claims, newest_file=NEWEST_FILE
+)

@@ -14,22 +14,22 @@ import numpy as np
 from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, Problem, TensorSpec, TrainingConfig, numpy_dtype
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, RequestError, UnsupportedError
 from ckpt_inspect.formats import keras_config
-from ckpt_inspect.formats.hdf5_library import Source, hdf5_errors, open_library_file
+from ckpt_inspect.formats.format import Claim, Format
+from ckpt_inspect.formats.hdf5_library import Source, hdf5_errors, is_keras, open_library_file
+from ckpt_inspect.formats.keras_files import HDF5_SIGNATURE, INDEX_SUFFIX, ZIP_SIGNATURE, is_named_so, split_name
+from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.natural_order import natural_key
 from ckpt_inspect.storage import Location, PinnedFiles, read_head
 
 if TYPE_CHECKING:
     import h5py
 
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
-"""HDF5 File Format Specification, II.A: the superblock's first 8 bytes, here always at offset 0."""
-
 WHOLE_MODEL, VARIABLES = "keras-h5", "keras-weights-h5"
 
 _PLAIN_TYPES = {"float16", "float32", "float64", "int32", "int64"}
 _UNKNOWN: Any = object()
 _STORE_CONVENTIONS = "ckpt-inspect-"
-_INDEX_SUFFIX = ".weights.json"
+_SHARD_NAME = re.compile(r"(?P<stem>.+)_\d{5}\.weights\.h5")
 _MAX_JSON_SIZE = 1 << 26
 _EXPANSION_FLOOR, _MAX_EXPANSION = 1 << 32, 1000
 """A dataset may claim more than 4 GiB only if at least a thousandth of it is stored: more is an allocation trap."""
@@ -210,18 +210,48 @@ class Hdf5Checkpoint(Checkpoint):
 
 
 def recognises(location: Location) -> bool:
-    """By the signature; a suffix proves nothing."""
-    return location.head.startswith(SIGNATURE)
+    """Recognise the signature; a suffix proves nothing."""
+    return location.head.startswith(HDF5_SIGNATURE)
 
 
 def recognises_shards(location: Location) -> bool:
-    """`NAME.weights.json`."""
-    if location.kind != "file" or not location.path.name.endswith(_INDEX_SUFFIX):
+    """Recognise `NAME.weights.json`."""
+    if location.kind != "file" or not location.path.name.endswith(INDEX_SUFFIX):
         return False
     try:
         return b'"weight_map"' in read_head(location.path, _MAX_JSON_SIZE)
     except CkptInspectError:
         return False
+
+
+def claims(listing: Listing) -> Iterator[Claim]:
+    """Claim Keras' HDF5 files, and what is named like one and damaged: opening it says what is wrong."""
+    for name in listing.unclear():
+        location = listing.look(name)
+        path = location.path
+        if recognises(location):
+            is_one = is_keras(path, if_damaged=is_named_so(name))
+        else:
+            is_one = is_named_so(name) and not location.head.startswith(ZIP_SIGNATURE)
+        if is_one:
+            yield Claim(listing.folder, (name,), path, *split_name(name))
+
+
+def claim_shards(listing: Listing) -> Iterator[Claim]:
+    """Claim each `NAME.weights.json` with its shards; beside another JSON file of that name they are no checkpoints."""
+    shards: dict[str, list[str]] = {
+        name.removesuffix(INDEX_SUFFIX): [] for name in listing.files if name.endswith(INDEX_SUFFIX)
+    }
+    for name in listing.files if shards else ():
+        if (shard := _SHARD_NAME.fullmatch(name)) and shard["stem"] in shards:
+            shards[shard["stem"]].append(name)
+    wanted = set(listing.names)
+    for stem, found in shards.items():
+        names = (f"{stem}{INDEX_SUFFIX}", *found)
+        if not wanted.isdisjoint(names):
+            path = listing.folder / names[0]
+            is_one = recognises_shards(listing.look(names[0]))
+            yield Claim(listing.folder, names, path if is_one else None, *split_name(names[0]))
 
 
 def open_hdf5(path: Path) -> Hdf5Checkpoint:
@@ -383,3 +413,9 @@ def _boxes(shape: tuple[int, ...], start: int, stop: int) -> Iterator[tuple[tupl
     if last * row < stop:
         for selection, count in _boxes(shape[1:], 0, stop - last * row):
             yield (last, *selection), count
+
+
+FORMAT = Format(("keras-h5", "keras-weights-h5"), "Keras HDF5 (.h5, .weights.h5)", recognises, open_hdf5, claims)
+SHARDED_FORMAT = Format(
+    ("keras-weights-h5",), "Keras sharded weights", recognises_shards, open_sharded_weights, claim_shards
+)

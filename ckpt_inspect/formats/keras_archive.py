@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ckpt_inspect.checkpoint import TrainingConfig
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, UnsupportedError
 from ckpt_inspect.formats import keras_config
+from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.hdf5 import Hdf5Checkpoint, shard_names
 from ckpt_inspect.formats.hdf5_library import Source
+from ckpt_inspect.formats.keras_files import ZIP_SIGNATURE, split_name
+from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.storage import Location, OpenFile, PinnedFiles, is_folder, keep_temporarily, open_file
-
-SIGNATURE = b"PK\x03\x04"
-"""A zip's first local file header (APPNOTE.TXT, 4.3.7)."""
 
 CONFIG_FILE, METADATA_FILE, WEIGHTS_FILE = FOLDER_FILES = ("config.json", "metadata.json", "model.weights.h5")
 
@@ -46,10 +46,10 @@ class KerasArchive(Hdf5Checkpoint):
 
 
 def recognises(location: Location) -> bool:
-    """A zip that has a `config.json`, or is named `.keras`; a folder that holds what such a zip would."""
+    """Recognise a zip that has a `config.json`, or is named `.keras`; a folder that holds what such a zip would."""
     if location.kind == "folder":
         return all(map(location.has, FOLDER_FILES))
-    if not location.head.startswith(SIGNATURE):
+    if not location.head.startswith(ZIP_SIGNATURE):
         return False
     if location.path.suffix == ".keras":
         return True
@@ -60,9 +60,16 @@ def recognises(location: Location) -> bool:
         return False
 
 
-def recognises_names(names: Collection[str]) -> bool:
-    """Whether these are the files of an archive's folder."""
-    return all(name in names for name in FOLDER_FILES)
+def claims(listing: Listing) -> Iterator[Claim]:
+    """Claim the folder that holds what an archive would, and each archive among the files."""
+    folder = listing.folder
+    if all(name in listing.names for name in FOLDER_FILES):
+        yield Claim(folder, listing.names, folder, *split_name(folder.name))
+        return
+    for name in listing.unclear():
+        location = listing.look(name)
+        if recognises(location):
+            yield Claim(folder, (name,), location.path, *split_name(name))
 
 
 def open_archive(path: Path) -> KerasArchive:
@@ -142,7 +149,7 @@ def _member_source(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipIn
             )
         return Source(keep_temporarily(_unpacked(archive, path, info), path))
     header = file.read(info.header_offset, _LOCAL_HEADER_SIZE)
-    if not header.startswith(SIGNATURE):
+    if not header.startswith(ZIP_SIGNATURE):
         raise DamagedFileError(f"{path}: has no local header for {info.filename} at {info.header_offset:#x}")
     name_length, extra_length = (int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
     base = info.header_offset + _LOCAL_HEADER_SIZE + name_length + extra_length
@@ -167,3 +174,6 @@ def _unpacked(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> It
         raise DamagedFileError(
             f"{path}: its {info.filename} can't be unpacked ({error}): the file is damaged"
         ) from error
+
+
+FORMAT = Format(("keras-archive",), "Keras archive (.keras)", recognises, open_archive, claims)

@@ -5,13 +5,16 @@ tensorflow/core/protobuf/{saved_model,meta_graph,saved_object_graph}.proto, kera
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ckpt_inspect.checkpoint import Checkpoint, Graph, Problem, TensorSpec, TrainingConfig
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.formats import keras_config
 from ckpt_inspect.formats.bundle import BundleCheckpoint, Prefix
+from ckpt_inspect.formats.foreign import is_placeholder
+from ckpt_inspect.formats.format import Claim, Format
+from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.formats.meta_graph import (
     META_GRAPHS,
     OBJECT_GRAPH_DEF,
@@ -23,7 +26,7 @@ from ckpt_inspect.formats.meta_graph import (
 from ckpt_inspect.storage import Location, OpenFile, PinnedFiles, is_folder, is_there, list_folder
 from ckpt_inspect.wire import fields
 
-MODEL_FILE, METADATA_FILE = "saved_model.pb", "keras_metadata.pb"
+MODEL_FILE, METADATA_FILE, _VARIABLES = "saved_model.pb", "keras_metadata.pb", "variables"
 
 _NODES = 1  # SavedMetadata.nodes, SavedObjectGraph.nodes
 _NODE_PATH, _NODE_METADATA = 3, 5  # SavedMetadata.SavedObject
@@ -34,7 +37,7 @@ class SavedModelCheckpoint(BundleCheckpoint):
     """A SavedModel with variables."""
 
     def __init__(self, folder: Path, *, verify: bool = True) -> None:
-        super().__init__(folder, [Prefix(folder / "variables", "variables")], format="saved-model", verify=verify)
+        super().__init__(folder, [Prefix(folder / _VARIABLES, "variables")], format="saved-model", verify=verify)
         self._model, self._metadata = _pin_protobufs(folder, self._pinned)
         self.files, self.file_stats = self._pinned.paths, self._pinned.stats
         if self._model is None:
@@ -94,14 +97,21 @@ def _pin_protobufs(folder: Path, pinned: PinnedFiles) -> tuple[OpenFile | None, 
 def recognises(location: Location) -> bool:
     """A folder that holds `saved_model.pb`, or `keras_metadata.pb` and variables; or one of those files."""
     if location.kind == "file":
-        return location.path.name in (MODEL_FILE, METADATA_FILE)
-    return location.has(MODEL_FILE) or (location.has(METADATA_FILE) and location.has("variables"))
+        return location.path.name in (MODEL_FILE, METADATA_FILE) and not is_placeholder(location)
+    return location.has(MODEL_FILE) or (location.has(METADATA_FILE) and location.has(_VARIABLES))
+
+
+def claims(listing: Listing) -> Iterator[Claim]:
+    """Claim the whole folder, and what a SavedModel keeps in folders of its own, if its files are there."""
+    if MODEL_FILE in listing.names or (METADATA_FILE in listing.names and _VARIABLES in listing.folders):
+        names = (*listing.files, *(listing.folders & {_VARIABLES, "assets", "assets.extra"}))
+        yield Claim(listing.folder, names, listing.folder, listing.folder.name)
 
 
 def open_saved_model(path: Path) -> Checkpoint:
-    """A path that is recognised."""
+    """Open a path that is recognised."""
     folder = path if is_folder(path) else path.parent
-    variables = folder / "variables"
+    variables = folder / _VARIABLES
     if is_there(variables / "variables.index"):
         return SavedModelCheckpoint(folder)
     if is_folder(variables) and any(entry.name.startswith("variables.data-") for entry in list_folder(variables)):
@@ -142,3 +152,6 @@ def _root_object_metadata(message: memoryview) -> bytes | None:
             for user_object in submessages(root, _USER_OBJECT) if root is not None else ():
                 return next((bytes(m) for m in submessages(user_object, _USER_OBJECT_METADATA)), None)
     return None
+
+
+FORMAT = Format(("saved-model",), "SavedModel folder", recognises, open_saved_model, claims)

@@ -15,6 +15,9 @@ import numpy as np
 
 from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, Graph, TensorSpec
 from ckpt_inspect.errors import DamagedFileError, NotFoundError, RequestError, UnsupportedError
+from ckpt_inspect.formats.foreign import is_placeholder
+from ckpt_inspect.formats.format import Claim, Format
+from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.formats.meta_graph import read_meta_graph, read_versions
 from ckpt_inspect.formats.sstable import MAGIC
 from ckpt_inspect.storage import Location, PinnedFiles, is_there
@@ -112,16 +115,44 @@ def shard_files(path: Path) -> tuple[Path, ...]:
 
 
 def recognises(location: Location) -> bool:
-    """A table that is no bundle's index, or a pattern of shards."""
+    """Recognise a table that is no bundle's index, or a pattern of shards."""
     if location.kind == "file":
-        return location.tail == MAGIC and location.path.suffix != ".index"
+        return location.tail == MAGIC and location.path.suffix != ".index" and not is_placeholder(location)
     return (
         location.kind == "absent" and "?" in location.path.name and SHARD_NAME.fullmatch(location.path.name) is not None
     )
 
 
+def claims(listing: Listing) -> Iterator[Claim]:
+    """Claim each pattern of shards one of which is a table or was to be one, and each file that is a table."""
+    shards: dict[tuple[str, str], list[str]] = {}
+    for name in listing.files:
+        if shard := SHARD_NAME.fullmatch(name):
+            shards.setdefault((shard["stem"], shard["count"]), []).append(name)
+    wanted = set(listing.names)
+    for (stem, count), files in shards.items():
+        names = (*files, *_graph_beside(stem, listing))
+        if not wanted.isdisjoint(names) and any(_is_table(listing.look(name)) for name in files):
+            yield Claim(listing.folder, names, listing.folder / f"{stem}-?????-of-{count}", stem)
+    for name in listing.unclear():
+        if SHARD_NAME.fullmatch(name):
+            continue
+        location = listing.look(name)
+        if recognises(location):
+            yield Claim(listing.folder, (name, *_graph_beside(name, listing)), location.path, name)
+
+
+def _is_table(location: Location) -> bool:
+    return location.tail == MAGIC or is_placeholder(location)
+
+
+def _graph_beside(stem: str, listing: Listing) -> tuple[str, ...]:
+    name = f"{stem}.meta"
+    return (name,) if name in listing.files else ()
+
+
 def open_v1(path: Path) -> V1Checkpoint:
-    """A V1 file, a V1 pattern or a V1 shard."""
+    """Open a V1 file, a V1 pattern or a V1 shard."""
     return V1Checkpoint(path)
 
 
@@ -156,3 +187,6 @@ def _import_tensorflow(path: Path) -> Any:
             f"({error}); install it with `pip install tensorflow`"
         ) from None
     return tensorflow
+
+
+FORMAT = Format(("tf1-v1",), "TF1 V1 file or shards", recognises, open_v1, claims)

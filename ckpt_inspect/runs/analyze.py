@@ -14,14 +14,14 @@ from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import CkptInspectError, NotFoundError, RequestError, StoreError
 from ckpt_inspect.findings import Thresholds
 from ckpt_inspect.formats import open_checkpoint
-from ckpt_inspect.formats.grouping import Run
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.analyses import UNREADABLE, Analyses, assemble
 from ckpt_inspect.runs.analysis import Analysis, analyze_checkpoint, fingerprint, require_state
 from ckpt_inspect.runs.elements import ElementsFile
-from ckpt_inspect.series.search import find_checkpoints
+from ckpt_inspect.series.run import Run
+from ckpt_inspect.series.search import find_series
 from ckpt_inspect.state.selection import Selection
-from ckpt_inspect.storage import absolute, is_folder
+from ckpt_inspect.storage import absolute
 
 PathLike = str | os.PathLike[str]
 
@@ -62,7 +62,10 @@ def analyze(
     """
     limits = Thresholds.of(thresholds or {}).given()
     selection = Selection.of(include, exclude)
-    series = _Series.of(paths)
+    if isinstance(paths, Run):
+        series = paths
+    else:
+        series = find_series([paths] if isinstance(paths, (str, os.PathLike)) else paths)
     if elements and store is None:
         raise RequestError("whole arrays of effective learning rates are kept in a store: name one")
     place = None if store is None else Path(store)
@@ -86,32 +89,11 @@ def _options(given: Mapping[str, Any] | None, selection: Selection, elements: bo
     return json.dumps(wanted, sort_keys=True, default=float)
 
 
-class _Series:
-    """Paths of checkpoints in training order, and the run's name."""
-
-    def __init__(self, name: str, paths: Sequence[Path]) -> None:
-        self.name = name
-        self.paths = paths
-
-    @classmethod
-    def of(cls, paths: PathLike | Run | Iterable[PathLike]) -> _Series:
-        """What the paths stand for; raises NotFoundError where one of them holds no checkpoint."""
-        if isinstance(paths, Run):
-            return cls(paths.name, paths.checkpoints)
-        given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-        if not given:
-            raise NotFoundError("no path was given: name a checkpoint or a folder of them")
-        found = dict.fromkeys(checkpoint for path in given for checkpoint in find_checkpoints(Path(path)))
-        first = Path(given[0])
-        folder = first if is_folder(first) else next(iter(found)).parent
-        return cls(Path(absolute(folder)).name, tuple(found))
-
-
 class _Work:
     """What is known of a run, and what has still to be read."""
 
     def __init__(
-        self, series: _Series, options: str, store: Path | None, elements: bool, thresholds: Mapping[str, float]
+        self, series: Run, options: str, store: Path | None, elements: bool, thresholds: Mapping[str, float]
     ) -> None:
         self._series = series
         self._options = options
@@ -148,7 +130,7 @@ class _Work:
 
     def _check_can_be_read_again(self, previous: Analyses) -> None:
         """Results of other options replace those of a store; not those of checkpoints that are gone or not named."""
-        gone = {absolute(path) for path in previous.checkpoints["path"]} - set(map(absolute, self._series.paths))
+        gone = {absolute(path) for path in previous.checkpoints["path"]} - set(map(absolute, self._series.checkpoints))
         if gone:
             raise StoreError(
                 f"{self._store}: holds results of other options, also of {len(gone)} checkpoints that would not be "
@@ -159,7 +141,7 @@ class _Work:
         """Folders of different runs are often called alike, and then so are their stores: never mix or replace them."""
         before, now = (
             {str(Path(absolute(path)).parent) for path in paths}
-            for paths in (previous.checkpoints["path"], self._series.paths)
+            for paths in (previous.checkpoints["path"], self._series.checkpoints)
         )
         if before and not before & now:
             raise StoreError(
@@ -172,7 +154,7 @@ class _Work:
         if self._previous is None:
             return {}
         columns = self._previous.checkpoints
-        wanted = {absolute(path) for path in self._series.paths}
+        wanted = {absolute(path) for path in self._series.checkpoints}
         known = {}
         for path, stored, files in zip(columns["path"], columns["fingerprint"], columns["files"], strict=True):
             place = absolute(path)
@@ -184,8 +166,8 @@ class _Work:
         self, given: Mapping[str, Any] | None, selection: Selection, progress: Progress | None, threads: int | None
     ) -> None:
         """Read what is new; what was done is stored also when this is interrupted."""
-        todo = [path for path in self._series.paths if absolute(path) not in self._known]
-        meter = _Meter(todo, progress)
+        todo = [path for path in self._series.checkpoints if absolute(path) not in self._known]
+        meter = _Meter(todo, self._series.sizes() if progress is not None else {}, progress)
         try:
             for path in todo:
                 self._read_one(path, given, selection, meter, threads)
@@ -257,11 +239,11 @@ class _Work:
 
     def _order(self) -> list[str]:
         """Fingerprints in training order, with those of checkpoints that were deleted since in their place."""
-        found = [self._known[p] for p in map(absolute, self._series.paths) if p in self._known]
+        found = [self._known[p] for p in map(absolute, self._series.checkpoints) if p in self._known]
         order = list(dict.fromkeys(found))
         current = set(order)
         if self._previous is not None:
-            gone = {absolute(path) for path in self._series.paths}
+            gone = {absolute(path) for path in self._series.checkpoints}
             columns = self._previous.checkpoints
             before = [
                 stored
@@ -298,11 +280,11 @@ def _fingerprint_now(files: Sequence[str]) -> str | None:
 class _Meter:
     """Adds up what has been read, for the caller's progress."""
 
-    def __init__(self, paths: Sequence[Path], progress: Progress | None) -> None:
+    def __init__(self, paths: Sequence[Path], sizes: Mapping[Path, int], progress: Progress | None) -> None:
         self._progress = progress
         self._lock = Lock()
-        self._sizes = {path: _size_nearby(path) for path in paths} if progress is not None else {}
-        self._total = sum(self._sizes.values())
+        self._sizes = sizes
+        self._total = sum(sizes.get(path, 0) for path in paths)
         self._finished = self._current = 0
 
     def add(self, nbytes: int) -> None:
@@ -321,19 +303,3 @@ class _Meter:
             self._finished += self._sizes[path]
             self._current = 0
             self._progress(self._finished, self._total)
-
-
-def _size_nearby(path: Path) -> int:
-    """About the size of a checkpoint, without opening it: of the files whose names begin with its name."""
-    try:
-        if path.is_dir():
-            return sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
-        return sum(f.stat().st_size for f in path.parent.glob(f"{_escaped(path.name)}*") if f.is_file()) or 1
-    except OSError:
-        return 1
-
-
-def _escaped(name: str) -> str:
-    import glob
-
-    return name if "?" in name else glob.escape(name)

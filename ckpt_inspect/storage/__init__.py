@@ -9,6 +9,7 @@ from ckpt_inspect.storage.local import keep_temporarily
 from ckpt_inspect.storage.location import HEAD_SIZE, Location, locate
 from ckpt_inspect.storage.pinned_files import PinnedFiles
 from ckpt_inspect.storage.registry import (
+    PathLike,
     absolute,
     as_path,
     find_matches,
@@ -17,6 +18,7 @@ from ckpt_inspect.storage.registry import (
     is_there,
     link_target,
     list_folder,
+    native_path,
     open_file,
     read_file,
     read_head,
@@ -31,6 +33,7 @@ __all__ = [
     "Entry",
     "Location",
     "OpenFile",
+    "PathLike",
     "PinnedFiles",
     "Stat",
     "Storage",
@@ -44,6 +47,7 @@ __all__ = [
     "link_target",
     "list_folder",
     "locate",
+    "native_path",
     "open_file",
     "read_file",
     "read_head",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple
@@ -20,8 +19,7 @@ from ckpt_inspect.errors import DamagedFileError
 from ckpt_inspect.storage.stream import Bytes, RangeStream
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(NamedTuple):
     """What lies at a path, without a look inside. Equal as long as nothing was written there or put in its place."""
 
     kind: Literal["file", "folder", "absent", "other"]
@@ -82,7 +80,7 @@ class OpenFile(ABC):
         """
         return io.BufferedReader(RangeStream(self, start, self.size - start if size is None else size), _STREAM_BUFFER)
 
-    def native_path(self) -> str | None:
+    def native_path(self) -> bytes | None:
         """Return a path under which a C library may open the very same bytes; None where there is no such path.
 
         That can fail, and never opens another file that was put in its place.
@@ -135,6 +133,10 @@ class Storage(ABC):
     @abstractmethod
     def find_matches(self, pattern: Path) -> Iterator[Entry]:
         """Find what a glob pattern (`*`, `?`, `[..]`, `**`) matches, links followed; the entries' names are paths."""
+
+    def native_path(self, path: Path) -> bytes | None:
+        """Return the path as C libraries open it, for a look that nothing is kept of; None where there is none."""
+        return None
 
     def link_target(self, path: Path) -> str | None:
         """Return where a symbolic link leads; None for what is none."""

@@ -14,6 +14,9 @@ from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundErro
 from ckpt_inspect.storage.interface import ABSENT, Entry, OpenFile, Stat, Storage
 from ckpt_inspect.storage.stream import Bytes
 
+_SMALL = 1 << 20
+"""What is read at once, without a buffer that is copied from."""
+
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe that took a file's place is refused, not waited for
 
 
@@ -43,6 +46,9 @@ class LocalStorage(Storage):
     def find_matches(self, pattern: Path) -> Iterator[Entry]:
         for match in glob.iglob(str(pattern), recursive=True):  # noqa: PTH207 - takes absolute patterns as well
             yield Entry(match, os.path.isdir(match))  # noqa: PTH112 - quicker, and false where it can't be told
+
+    def native_path(self, path: Path) -> bytes | None:
+        return os.fsencode(path)
 
     def link_target(self, path: Path) -> str | None:
         try:
@@ -88,9 +94,23 @@ class LocalFile(OpenFile):
         except OSError as error:
             raise _unreadable(self.path, error) from error
 
-    def native_path(self) -> str | None:
+    def read(self, offset: int, size: int) -> bytes:
+        if offset + size > self.size:
+            raise self.too_short(offset + size)
+        if size > _SMALL:
+            return super().read(offset, size)
         descriptor = self._descriptor
-        return f"/dev/fd/{self._open() if descriptor is None else descriptor}"
+        if descriptor is None:
+            descriptor = self._open()
+        try:
+            found = os.pread(descriptor, size, offset)
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+        return found if len(found) == size else super().read(offset, size)
+
+    def native_path(self) -> bytes | None:
+        descriptor = self._descriptor
+        return b"/dev/fd/%d" % (self._open() if descriptor is None else descriptor)
 
     def close(self) -> None:
         with self._lock:

@@ -11,10 +11,13 @@ from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.storage.interface import Entry, OpenFile, Stat, Storage
 from ckpt_inspect.storage.local import LocalStorage
 
+PathLike = str | os.PathLike[str]
+"""A path as a caller gives it."""
+
 _LOCAL = LocalStorage()
 
 
-def as_path(given: str | os.PathLike[str]) -> Path:
+def as_path(given: PathLike) -> Path:
     """Return what a caller gave as the path that everything else takes."""
     return Path(given)
 
@@ -99,12 +102,17 @@ def is_pattern(path: Path) -> bool:
     return glob.has_magic(str(path))
 
 
+def native_path(path: Path) -> bytes | None:
+    """Return the path as C libraries open it, for a look that nothing is kept of; None where there is none."""
+    return storage_of(path).native_path(path)
+
+
 def link_target(path: Path) -> str | None:
     """Return where a symbolic link leads; None for what is none."""
     return storage_of(path).link_target(path)
 
 
-def absolute(path: str | os.PathLike[str]) -> str:
+def absolute(path: PathLike) -> str:
     """Return the path from its root, without `..`, and without looking where links lead."""
     place = as_path(path)
     return storage_of(place).absolute(place)

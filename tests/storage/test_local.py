@@ -157,7 +157,7 @@ def test_an_open_file_stays_what_it_was(file: Path) -> None:
         assert opened.stream().read() == CONTENTS
         name = opened.native_path()
         assert name is not None
-        assert Path(name).read_bytes() == CONTENTS
+        assert Path(name.decode()).read_bytes() == CONTENTS
 
 
 def test_a_pinned_file_is_the_same_or_an_error(file: Path) -> None:

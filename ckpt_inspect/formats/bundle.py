@@ -64,7 +64,7 @@ class Prefix:
 
 
 def recognises(location: Location) -> bool:
-    """A prefix, an index, a shard, a folder of un-merged parts, or `DIR/` of `save_weights("DIR/")`."""
+    """Recognise a prefix, an index, a shard, a folder of un-merged parts, or `DIR/` of `save_weights("DIR/")`."""
     path, name = location.path, location.path.name
     if location.kind == "folder":
         return is_there(path / ".index") or bool(part_prefixes(path))

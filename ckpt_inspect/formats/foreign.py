@@ -12,7 +12,7 @@ _PICKLE_STARTS = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 
 
 def name_foreign(location: Location) -> CkptInspectError:
-    """The error for a location that no format recognises."""
+    """Return the error for a location that no format recognises."""
     path = location.path
     if location.kind == "absent":
         if (target := link_target(path)) is not None:
@@ -28,7 +28,7 @@ def name_foreign(location: Location) -> CkptInspectError:
 
 
 def is_placeholder(location: Location) -> bool:
-    """Whether the file's contents are elsewhere, or nowhere."""
+    """Return whether the file's contents are elsewhere, or nowhere."""
     return location.kind == "file" and (not location.head.strip(b"\0") or location.head.startswith(_POINTERS))
 
 

@@ -27,7 +27,7 @@ class Claim:
 
     @property
     def parts(self) -> tuple[Path, ...]:
-        """What belongs to it, as paths; a folder stands for all that is in it."""
+        """Return what belongs to it, as paths; a folder stands for all that is in it."""
         return (self.path,) if self.path == self.folder else tuple(self.folder / name for name in self.names)
 
 

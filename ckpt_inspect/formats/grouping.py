@@ -13,7 +13,7 @@ from ckpt_inspect.formats.format import Claim
 from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.formats.opening import is_recognised
 from ckpt_inspect.formats.registry import FORMATS, NEWEST_FILES
-from ckpt_inspect.storage import find_matches, is_pattern, locate, stat
+from ckpt_inspect.storage import as_path, find_matches, is_pattern, locate, stat
 
 _UNIMPORTANT_FOLDERS = {"__pycache__", "node_modules", "site-packages"}
 
@@ -95,7 +95,7 @@ class _Search:
         return _Question({path.parent: names}, itself=Claim(path.parent, (), path, path.name), is_one=True)
 
     def owners(self, questions: Sequence[_Question]) -> dict[Path, dict[str, Claim]]:
-        """By folder and name, the claims on what the questions name."""
+        """Return by folder and name the claims on what the questions name."""
         wanted: dict[Path, set[str]] = {}
         for question in questions:
             for folder, names in question.names.items():
@@ -106,7 +106,7 @@ class _Search:
         }
 
     def answers(self, question: _Question, owners: dict[Path, dict[str, Claim]]) -> Iterator[Claim]:
-        """The checkpoints that a path stands for, each once."""
+        """Yield the checkpoints that a path stands for, each once."""
         found: dict[Path, Claim] = {}
         for folder, names in question.names.items():
             for name in sorted(names):
@@ -141,7 +141,7 @@ def _unclaimed(file: Path) -> Claim:
 def _ask_for_matches(pattern: Path) -> _Question:
     question = _Question()
     for entry in find_matches(pattern):
-        path = Path(entry.name)
+        path = as_path(entry.name)
         if entry.is_folder:
             question.folders.append(path)
         else:

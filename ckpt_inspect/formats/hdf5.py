@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 WHOLE_MODEL, VARIABLES = "keras-h5", "keras-weights-h5"
 
 _PLAIN_TYPES = {"float16", "float32", "float64", "int32", "int64"}
-_UNKNOWN: Any = object()
 _STORE_CONVENTIONS = "ckpt-inspect-"
 _SHARD_NAME = re.compile(r"(?P<stem>.+)_\d{5}\.weights\.h5")
 _MAX_JSON_SIZE = 1 << 26
@@ -59,7 +58,7 @@ class Hdf5Checkpoint(Checkpoint):
         self._sources = tuple(sources)
         self._handles: list[h5py.File] = []
         self._datasets: dict[str, _Dataset] = {}
-        self._attributes: dict[str, Any] = {}
+        self._attributes: dict[str, str] = {}
         self._labels: dict[str, str] = {}
         self._offsets: dict[str, int | None] = {}
         found: dict[str, _Dataset] = {}
@@ -112,11 +111,11 @@ class Hdf5Checkpoint(Checkpoint):
             dtype = numpy_dtype(spec.dtype)
         except UnsupportedError as error:
             raise UnsupportedError(f"{self.path}: dataset {name!r} holds no numbers that can be read") from error
-        offset = self._offsets.get(name, _UNKNOWN)
-        if offset is _UNKNOWN:
+        if name not in self._offsets:
             with hdf5_errors(self.path):
                 self._check_expansion(dataset)
-                offset = self._offsets[name] = _plain_offset(dataset, self.path)
+                self._offsets[name] = _plain_offset(dataset, self.path)
+        offset = self._offsets[name]
         if out is None or out.dtype != dtype or out.ndim != 1 or len(out) < stop - start or not out.flags.carray:
             out = np.empty(stop - start, dtype)
         else:
@@ -142,7 +141,7 @@ class Hdf5Checkpoint(Checkpoint):
         return self._labels
 
     def written_order(self) -> Mapping[str, int]:
-        """Offset of the first array in each group: HDF5 appends arrays to the file as they are written."""
+        """Return the offset of the first array in each group: HDF5 appends arrays to the file as they are written."""
         first: dict[str, int] = {}
         for name, dataset in self._datasets.items():
             offset = dataset.handle.get_offset()
@@ -283,7 +282,7 @@ def shard_names(text: bytes, where: str) -> list[str]:
 
 
 def recorded_order(root: h5py.File) -> list[str]:
-    """Paths of the datasets that `layer_names` and `weight_names` list, in their order."""
+    """Return the paths of the datasets that `layer_names` and `weight_names` list, in their order."""
     base = "model_weights/" if "model_weights" in root else ""
     group = root["model_weights"] if base else root
     paths = []
@@ -393,7 +392,7 @@ def _read_flat(handle: h5py.h5d.DatasetID, shape: tuple[int, ...], start: int, s
         out[:] = raw
 
 
-def _boxes(shape: tuple[int, ...], start: int, stop: int) -> Iterator[tuple[tuple[Any, ...], int]]:
+def _boxes(shape: tuple[int, ...], start: int, stop: int) -> Iterator[tuple[tuple[slice | int, ...], int]]:
     """Hyperslabs that together are the flat range, in order: (selection, number of elements)."""
     if len(shape) == 1:
         yield (slice(start, stop),), stop - start

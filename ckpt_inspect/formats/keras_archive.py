@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,7 @@ def _weight_members(archive: zipfile.ZipFile, path: Path, members: Mapping[str, 
     return names
 
 
-def _describe_zip(members: Mapping[str, Any]) -> str:
+def _describe_zip(members: Collection[str]) -> str:
     if any(n.endswith(("/data.pkl", "data.pkl")) for n in members):
         return "is a PyTorch file, not a TensorFlow or Keras checkpoint"
     if members and all(n.endswith(".npy") for n in members):

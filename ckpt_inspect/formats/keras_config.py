@@ -11,7 +11,7 @@ from ckpt_inspect.errors import DamagedFileError
 
 
 def decode_json(text: str | bytes, where: str) -> Mapping[str, Any]:
-    """A JSON object; DamagedFileError that names `where` for anything else."""
+    """Return a JSON object; DamagedFileError that names `where` for anything else."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -22,7 +22,7 @@ def decode_json(text: str | bytes, where: str) -> Mapping[str, Any]:
 
 
 def from_attributes(training: str | bytes | None, model: str | bytes | None) -> TrainingConfig | None:
-    """HDF5 files: the root's attributes `training_config` and `model_config`."""
+    """Decode the attributes `training_config` and `model_config` of an HDF5 file's root."""
     if training is None and model is None:
         return None
     decoded = {} if training is None else decode_json(training, "training_config attribute")
@@ -34,14 +34,14 @@ def from_attributes(training: str | bytes | None, model: str | bytes | None) -> 
 
 
 def from_archive(config: str | bytes, where: str) -> TrainingConfig:
-    """`.keras` files: `config.json`, which is the model's configuration, with `compile_config` in it."""
+    """Decode the `config.json` of `.keras` files: the model's configuration, with `compile_config` in it."""
     decoded = decode_json(config, where)
     compiled = decoded.get("compile_config")
     return TrainingConfig(_optimizer(compiled.get("optimizer") if isinstance(compiled, dict) else None), decoded, where)
 
 
 def from_saved_metadata(metadata: str | bytes, where: str) -> TrainingConfig:
-    """SavedModels: the metadata of the root object, which has `class_name`, `config` and `training_config` in it."""
+    """Decode the metadata of a SavedModel's root: an object with `class_name`, `config` and `training_config`."""
     decoded = decode_json(metadata, where)
     training = decoded.get("training_config")
     model = {key: decoded[key] for key in ("class_name", "config") if key in decoded}

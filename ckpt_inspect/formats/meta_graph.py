@@ -24,7 +24,7 @@ def read_message(file: OpenFile) -> memoryview:
 
 
 def submessages(message: Buffer, number: int) -> Iterator[Buffer]:
-    """The values of a repeated or single length-delimited field."""
+    """Yield the values of a repeated or single length-delimited field."""
     for found, kind, value in fields(message):
         if found == number and kind == LENGTH_DELIMITED and not isinstance(value, int):
             yield value

@@ -95,7 +95,7 @@ def _pin_protobufs(folder: Path, pinned: PinnedFiles) -> tuple[OpenFile | None, 
 
 
 def recognises(location: Location) -> bool:
-    """A folder that holds `saved_model.pb`, or `keras_metadata.pb` and variables; or one of those files."""
+    """Recognise a folder that holds `saved_model.pb`, or `keras_metadata.pb` and variables; or one of those files."""
     if location.kind == "file":
         return location.path.name in (MODEL_FILE, METADATA_FILE) and not is_placeholder(location)
     return location.has(MODEL_FILE) or (location.has(METADATA_FILE) and location.has(_VARIABLES))

@@ -37,7 +37,7 @@ class StateFile:
 
 
 def decode_state(text: str) -> StateFile:
-    """The text of a `checkpoint` file; one that says nothing names no checkpoint."""
+    """Decode the text of a `checkpoint` file; one that says nothing names no checkpoint."""
     newest, kept = None, []
     for field, value in _LINE.findall(text):
         path = _unescape(value)

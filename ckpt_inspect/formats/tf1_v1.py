@@ -94,13 +94,13 @@ class V1Checkpoint(Checkpoint):
 
 
 def as_pattern(path: Path) -> Path:
-    """The pattern of all shards for one of them; any other path as it is."""
+    """Return the pattern of all shards for one of them; any other path as it is."""
     match = SHARD_NAME.fullmatch(path.name)
     return path.with_name(f"{match['stem']}-?????-of-{match['count']}") if match else path
 
 
 def shard_files(path: Path) -> tuple[Path, ...]:
-    """The files behind the path of a V1 checkpoint; NotFoundError for a shard that is missing."""
+    """Return the files behind the path of a V1 checkpoint; NotFoundError for a shard that is missing."""
     match = SHARD_NAME.fullmatch(path.name)
     if not match:
         return (path,)

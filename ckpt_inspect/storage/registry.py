@@ -58,12 +58,6 @@ def open_file(path: Path, pinned: Stat | None = None) -> OpenFile:
     return storage_of(path).open_file(path, pinned)
 
 
-def read_file(path: Path) -> bytes:
-    """Return all bytes of a file; NotFoundError if it can't be read."""
-    with open_file(path) as file:
-        return file.read(0, file.size)
-
-
 def read_head(path: Path, size: int) -> bytes:
     """Return the first bytes of a file, at most `size`; NotFoundError if it can't be read."""
     with open_file(path) as file:

@@ -95,13 +95,15 @@ def claims(listing: Listing) -> Iterator[Claim]:
     wanted = set(listing.names)
     for prefix, shards in _shards_by_prefix(listing.files).items():
         index = f"{prefix}.index"
-        beside = (name for name in (index, *shards, f"{prefix}.meta", prefix) if name in listing.files)
-        names = tuple(beside)
+        # the last is a V1 checkpoint of the same name: a prefix that is both is opened as V2
+        names = tuple(name for name in (index, *shards, f"{prefix}.meta", prefix) if name in listing.files)
         if wanted.isdisjoint(names):
             continue
-        is_one = index in listing.files and (bool(shards) or _is_index(listing.look(index)))
         path = folder / prefix if prefix else folder
-        yield Claim(folder, names, path if is_one else None, path.name)
+        if index in listing.files and (shards or _is_index(listing.look(index))):
+            yield Claim(folder, names, path, path.name)
+        else:
+            yield Claim(folder, tuple(name for name in names if name != prefix), None)
 
 
 def _shards_by_prefix(names: Iterable[str]) -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError
 from ckpt_inspect.storage import OpenFile, native_path, open_file
 
 if TYPE_CHECKING:
@@ -84,8 +84,6 @@ def hdf5_errors(path: Path) -> Iterator[None]:
         yield
     except CkptInspectError:
         raise
-    except FileNotFoundError as error:
-        raise NotFoundError(f"{path}: can't be opened by HDF5's library ({error})") from error
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
         reason = " ".join(str(error).strip("'\"").split()) or type(error).__name__
         raise DamagedFileError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from ckpt_inspect.measurement.variables import (
     Kind,
 )
 from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
+from ckpt_inspect.storage import absolute
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -244,7 +244,7 @@ def _root_columns(rows: _Rows) -> dict[str, Column]:
             if name == "files":
                 column[row] = "\n".join(analysis.files)
             elif name == "path":
-                column[row] = os.path.abspath(analysis.path)  # noqa: PTH100 - leaves links alone and removes `..`
+                column[row] = absolute(analysis.path)
             elif name != "checkpoint":
                 column[row] = getattr(analysis, name)
     columns["checkpoint"][:] = checkpoint_names([str(path) for path in columns["path"]])

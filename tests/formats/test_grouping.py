@@ -165,6 +165,14 @@ def test_a_new_format_is_one_row(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     assert opening.open_checkpoint(folder / "run.toy") == "opened run.toy"
 
 
+def test_an_index_of_someone_else(tmp_path: Path) -> None:
+    """A file beside one that is named like a bundle's index, and isn't one, is still a checkpoint of its own."""
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file["vars/0"] = np.zeros(2)
+    (tmp_path / "m.h5.index").write_bytes(b"an index of something else")
+    assert list(claims(tmp_path)) == ["m.h5"]
+
+
 def test_deep_folders(tmp_path: Path) -> None:
     """Folders are searched at any depth, without recursion."""
     deep = tmp_path.joinpath(*["d"] * 300)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.storage import Location
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """Names in a folder that are one format's: a checkpoint's, or what is left of one."""
 
     folder: Path
@@ -31,8 +31,7 @@ class Claim:
         return (self.path,) if self.path == self.folder else tuple(self.folder / name for name in self.names)
 
 
-@dataclass(frozen=True, slots=True)
-class NewestFile:
+class NewestFile(NamedTuple):
     """A file beside checkpoints that names the newest of them."""
 
     name: str

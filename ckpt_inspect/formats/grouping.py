@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from ckpt_inspect.errors import CkptInspectError, NotFoundError
 from ckpt_inspect.formats.foreign import name_foreign
@@ -55,13 +56,12 @@ def _named_newest(folder: Path) -> Iterator[tuple[Path, str]]:
                 yield place, newest
 
 
-@dataclass(slots=True)
-class _Question:
+class _Question(NamedTuple):
     """A path, as folders are asked for what it stands for."""
 
-    names: dict[Path, set[str]] = field(default_factory=dict)
+    names: Mapping[Path, set[str]] = MappingProxyType({})
     """By folder, the files whose checkpoints it stands for."""
-    folders: list[Path] = field(default_factory=list)
+    folders: Sequence[Path] = ()
     """Folders that it stands for, unless they belong to a checkpoint that it stands for."""
     itself: Claim | None = None
     """What it stands for if no format claims its names."""
@@ -139,14 +139,15 @@ def _unclaimed(file: Path) -> Claim:
 
 
 def _ask_for_matches(pattern: Path) -> _Question:
-    question = _Question()
+    names: dict[Path, set[str]] = {}
+    folders: list[Path] = []
     for entry in find_matches(pattern):
         path = as_path(entry.name)
         if entry.is_folder:
-            question.folders.append(path)
+            folders.append(path)
         else:
-            question.names.setdefault(path.parent, set()).add(path.name)
-    return question
+            names.setdefault(path.parent, set()).add(path.name)
+    return _Question(names, folders)
 
 
 def _scan(folder: Path) -> Iterator[Claim]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ckpt_inspect import formats
 from ckpt_inspect.checkpoint import Checkpoint, Problem
@@ -52,8 +52,7 @@ def open_newest(path: PathLike) -> tuple[Checkpoint, tuple[Problem, ...]]:
     return _open(newest), (chosen,)
 
 
-@dataclass(frozen=True, slots=True)
-class _Newest:
+class _Newest(NamedTuple):
     path: Path
     problems: tuple[Problem, ...] = ()
     """What was odd about finding it."""

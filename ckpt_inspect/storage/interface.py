@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ckpt_inspect.errors import DamagedFileError
+from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.storage.stream import Bytes, RangeStream
 
 
@@ -53,7 +53,9 @@ class OpenFile(ABC):
 
     @property
     def size(self) -> int:
-        """In bytes, as it was when the file was opened."""
+        """In bytes, as it was when the file was opened; NotFoundError for one that was pinned and is missing."""
+        if self.stat.kind == "absent":
+            raise missing(self.path)
         return self.stat.size
 
     @abstractmethod
@@ -107,6 +109,11 @@ class OpenFile(ABC):
         self.close()
 
 
+def missing(path: Path) -> NotFoundError:
+    """Return the error for a file that is not there."""
+    return NotFoundError(f"{path}: is missing; copy it to this folder, where the rest of its checkpoint lies")
+
+
 _STREAM_BUFFER = 1 << 13
 """Enough for an HDF5 object header and its neighbours, little enough that what lies between two of them is not read."""
 
@@ -126,8 +133,8 @@ class Storage(ABC):
     def open_file(self, path: Path, pinned: Stat | None = None) -> OpenFile:
         """Open a file; raises NotFoundError where there is none.
 
-        With `pinned`, what `stat` said of it before, opening may wait for the first read: what is read then is that
-        file, or DamagedFileError if another one lies there by now.
+        With `pinned`, what `stat` said of it before, opening waits for the first read: what is read then is that file,
+        or DamagedFileError if another one lies there by now. A file that was absent says so when it is read.
         """
 
     @abstractmethod

@@ -5,13 +5,12 @@ from __future__ import annotations
 import glob
 import os
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from threading import Lock
 
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError
-from ckpt_inspect.storage.interface import ABSENT, Entry, OpenFile, Stat, Storage
+from ckpt_inspect.storage.interface import ABSENT, Entry, OpenFile, Stat, Storage, missing
 from ckpt_inspect.storage.stream import Bytes
 
 _SMALL = 1 << 20
@@ -74,12 +73,6 @@ class LocalFile(OpenFile):
         else:
             self._descriptor, self.stat = _open(path)
 
-    @property
-    def size(self) -> int:
-        if self.stat.kind == "absent":  # pinned before it was there: opening it says what is wrong
-            self._open()
-        return self.stat.size
-
     def read_into(self, buffer: Bytes, offset: int) -> None:
         descriptor = self._descriptor
         if descriptor is None:
@@ -139,6 +132,8 @@ class LocalFile(OpenFile):
 
 def keep_temporarily(chunks: Iterable[bytes], path: Path) -> LocalFile:
     """Write bytes to a file without a name, which vanishes when it is closed; `path` is what its messages name."""
+    import tempfile  # takes a while, and archives are seldom compressed
+
     with tempfile.NamedTemporaryFile(prefix="ckpt-inspect-") as written:
         try:
             for chunk in chunks:
@@ -173,5 +168,5 @@ def _stat_of(status: os.stat_result) -> Stat:
 def _unreadable(path: Path, error: OSError) -> CkptInspectError:
     """The sentence for a file that the operating system doesn't give."""
     if isinstance(error, FileNotFoundError):
-        return NotFoundError(f"{path}: is missing; copy it to this folder, where the rest of its checkpoint lies")
+        return missing(path)
     return NotFoundError(f"{path}: can't be read ({error.strerror or error})")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ckpt_inspect.checkpoint import FileStat
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError
-from ckpt_inspect.storage.interface import ABSENT, OpenFile
+from ckpt_inspect.storage.interface import ABSENT, OpenFile, Stat
 from ckpt_inspect.storage.registry import open_file, stat
 
 
@@ -22,23 +22,21 @@ class PinnedFiles:
 
     def open(self, path: Path) -> OpenFile:
         """Open a file at once, and keep it; NotFoundError if it can't be opened."""
-        return self._files.setdefault(path, open_file(path))
+        file = self._files[path] = open_file(path)
+        return file
 
     def pin(self, path: Path) -> OpenFile:
         """Keep a file as it is now; one that is missing or can't be looked at says so when it is read."""
-        try:
-            found = stat(path)
-        except CkptInspectError:
-            found = ABSENT
-        return self._files.setdefault(path, open_file(path, found))
+        return self._pin(path, _stat(path))
 
     def pin_if_there(self, path: Path) -> OpenFile | None:
         """Keep a file as it is now; None, and nothing kept, where there is none."""
-        file = self.pin(path)
-        if file.stat.kind != "absent":
-            return file
-        del self._files[path]
-        return None
+        found = _stat(path)
+        return None if found.kind == "absent" else self._pin(path, found)
+
+    def _pin(self, path: Path, found: Stat) -> OpenFile:
+        file = self._files[path] = open_file(path, found)
+        return file
 
     def check(self, path: Path) -> None:
         """Raise DamagedFileError if another file lies at the path than the one that is kept."""
@@ -65,3 +63,10 @@ class PinnedFiles:
         """Close all; safe to call twice."""
         for file in self._files.values():
             file.close()
+
+
+def _stat(path: Path) -> Stat:
+    try:
+        return stat(path)
+    except CkptInspectError:
+        return ABSENT

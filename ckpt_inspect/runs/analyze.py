@@ -19,7 +19,7 @@ from ckpt_inspect.runs.analyses import UNREADABLE, Analyses, assemble
 from ckpt_inspect.runs.analysis import Analysis, analyze_checkpoint, fingerprint, require_state
 from ckpt_inspect.runs.elements import ElementsFile
 from ckpt_inspect.series.run import Run
-from ckpt_inspect.series.search import find_series
+from ckpt_inspect.series.search import one_run
 from ckpt_inspect.state.selection import Selection
 from ckpt_inspect.storage import absolute
 
@@ -62,10 +62,8 @@ def analyze(
     """
     limits = Thresholds.of(thresholds or {}).given()
     selection = Selection.of(include, exclude)
-    if isinstance(paths, Run):
-        series = paths
-    else:
-        series = find_series([paths] if isinstance(paths, (str, os.PathLike)) else paths)
+    given_paths = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    series = given_paths if isinstance(given_paths, Run) else one_run(given_paths)
     if elements and store is None:
         raise RequestError("whole arrays of effective learning rates are kept in a store: name one")
     place = None if store is None else Path(store)

@@ -30,6 +30,11 @@ class Run:
     claims: tuple[Claim, ...] = ()
     """What formats know of each of them by its files' names; empty for a run that was put together by hand."""
 
+    def __repr__(self) -> str:
+        names = [path.name for path in self.checkpoints]
+        ends = f": {names[0]!r} .. {names[-1]!r}" if len(names) > 1 else f": {names[0]!r}" if names else ""
+        return f"<ckpt_inspect.Run {self.name!r} in {str(self.folder)!r}, {len(names)} checkpoints{ends}>"
+
     def sizes(self) -> Mapping[Path, int]:
         """Return about how many bytes each checkpoint has on disk, without opening it; at least 1."""
         every = [claim.parts for claim in self.claims] or [(path,) for path in self.checkpoints]

@@ -40,7 +40,7 @@ def find_runs(paths: Iterable[PathLike], step_of: StepOf = step_of) -> tuple[Run
     return runs_of(_once(claim for found in _claims(paths) for claim in found), step_of)
 
 
-def find_series(paths: Iterable[PathLike], step_of: StepOf = step_of) -> Run:
+def one_run(paths: Iterable[PathLike], step_of: StepOf = step_of) -> Run:
     """Return the checkpoints at paths that are named together as one run, in the order of the paths; those of a folder
     or pattern in training order. Its name is the first path's folder's.
 

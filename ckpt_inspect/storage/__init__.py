@@ -25,10 +25,12 @@ from ckpt_inspect.storage.registry import (
     storage_of,
     total_size,
 )
+from ckpt_inspect.storage.stream import Bytes
 
 __all__ = [
     "ABSENT",
     "HEAD_SIZE",
+    "Bytes",
     "Entry",
     "Location",
     "OpenFile",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from support.bundle_writer import table, write_bundle
 
+from ckpt_inspect.errors import NotFoundError
 from ckpt_inspect.formats import FORMATS, Claim, Format, Listing, find_claims, grouping, opening
 from ckpt_inspect.storage import Location, local
 
@@ -181,9 +181,21 @@ def test_deep_folders(tmp_path: Path) -> None:
     assert list(claims(tmp_path)) == ["ckpt-1"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may list everything")
-def test_folders_that_cannot_be_listed(tmp_path: Path) -> None:
-    """A folder below that can't be listed hides what it holds; its neighbours are found."""
+def test_folders_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder below that can't be listed hides what it holds, and its neighbours are found; one that was asked for
+    says so."""
     write_bundle(tmp_path / "ckpt-1", X)
-    (tmp_path / "closed").mkdir(mode=0)
+    (tmp_path / "closed").mkdir()
+    write_bundle(tmp_path / "closed" / "ckpt-2", X)
+    list_folder = local.LocalStorage.list_folder
+
+    def refuse(self: Any, folder: Path) -> Any:
+        if folder.name == "closed":
+            raise NotFoundError(f"{folder}: can't be read (Permission denied)")
+        return list_folder(self, folder)
+
+    monkeypatch.setattr(local.LocalStorage, "list_folder", refuse)
     assert list(claims(tmp_path)) == ["ckpt-1"]
+    with pytest.raises(NotFoundError, match="Permission denied"):
+        claims(tmp_path / "closed")
+    assert list(claims(tmp_path / "closed" / "ckpt-2.index")) == ["ckpt-2.index"]

@@ -15,7 +15,7 @@ from support.bundle_writer import table, write_bundle
 from ckpt_inspect.errors import NotFoundError
 from ckpt_inspect.series.newest import open_checkpoint, open_newest
 from ckpt_inspect.series.run import Run
-from ckpt_inspect.series.search import find_checkpoints, find_runs, find_series
+from ckpt_inspect.series.search import find_checkpoints, find_runs, one_run
 
 X = {"x": np.zeros(2, np.float32)}
 
@@ -293,15 +293,13 @@ def test_paths_named_together(tmp_path: Path) -> None:
     """Paths that are named together are one run in their order; a folder's checkpoints are in training order."""
     for name in ("b/ckpt-10", "b/ckpt-9", "a/other", "a/m_1"):
         bundle(tmp_path / name)
-    run = find_series(
-        [tmp_path / "b", tmp_path / "a" / "other.index", tmp_path / "a" / "m_1", tmp_path / "b" / "ckpt-9"]
-    )
+    run = one_run([tmp_path / "b", tmp_path / "a" / "other.index", tmp_path / "a" / "m_1", tmp_path / "b" / "ckpt-9"])
     assert (run.name, run.folder) == ("b", tmp_path / "b")
     assert [p.name for p in run.checkpoints] == ["ckpt-9", "ckpt-10", "other", "m_1"]
     with pytest.raises(NotFoundError, match="no path was given"):
-        find_series([])
+        one_run([])
     with pytest.raises(NotFoundError, match="there is no such file or folder"):
-        find_series([tmp_path / "b", tmp_path / "nothing"])
+        one_run([tmp_path / "b", tmp_path / "nothing"])
 
 
 def test_sizes_by_names(tmp_path: Path) -> None:
@@ -318,7 +316,7 @@ def test_sizes_by_names(tmp_path: Path) -> None:
         with open_checkpoint(path) as checkpoint:
             expected[path.name] = checkpoint.size_bytes
     assert sizes == expected
-    assert find_series([tmp_path / "ckpt-1"]).sizes() == {tmp_path / "ckpt-1": expected["ckpt-1"]}
+    assert one_run([tmp_path / "ckpt-1"]).sizes() == {tmp_path / "ckpt-1": expected["ckpt-1"]}
     assert Run("made", tmp_path, (tmp_path / "m.h5",)).sizes() == {tmp_path / "m.h5": expected["m.h5"]}
 
 

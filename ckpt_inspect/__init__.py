@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from ckpt_inspect.findings import Severity as Severity
     from ckpt_inspect.findings import Thresholds as Thresholds
     from ckpt_inspect.findings import find_findings as find_findings
-    from ckpt_inspect.formats.grouping import Run as Run
     from ckpt_inspect.overview.overview import Overview as Overview
     from ckpt_inspect.presentation.results import Analyses as Analyses
     from ckpt_inspect.presentation.results import Diff as Diff
     from ckpt_inspect.presentation.results import RunResult as RunResult
+    from ckpt_inspect.series.run import Run as Run
     from ckpt_inspect.sourced import Sourced as Sourced
     from ckpt_inspect.state.optimizer_state import OptimizerState as OptimizerState
     from ckpt_inspect.state.optimizer_state import Parameter as Parameter
@@ -50,7 +50,7 @@ _HOMES = {
     "Overview": "overview.overview",
     "Parameter": "state.optimizer_state",
     "Problem": "checkpoint",
-    "Run": "formats.grouping",
+    "Run": "series.run",
     "RunResult": "presentation.results",
     "Severity": "findings",
     "Sourced": "sourced",

@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ckpt_inspect.findings.explanations import Explanation
-    from ckpt_inspect.formats.grouping import Run
     from ckpt_inspect.overview.overview import Overview
     from ckpt_inspect.presentation.export import Exported
     from ckpt_inspect.presentation.report import Report
     from ckpt_inspect.presentation.results import Analyses, Diff, RunResult
+    from ckpt_inspect.series.run import Run
     from ckpt_inspect.state.given import Given
     from ckpt_inspect.state.optimizer_state import OptimizerState
 
@@ -57,7 +57,7 @@ def open_checkpoint(path: PathLike) -> Checkpoint:
     folder, whose newest checkpoint is opened. Raises NotFoundError (nothing there), DamagedFileError or
     UnsupportedError, each with the path, the cause and what to do.
     """
-    from ckpt_inspect.formats import open_checkpoint
+    from ckpt_inspect.series.newest import open_checkpoint
 
     return open_checkpoint(path_in(path, "path"))
 
@@ -185,9 +185,9 @@ def analyze(
     rest is done. Raises CkptInspectError if there is nothing else: a single checkpoint that can't be read, or none that
     holds moments; StoreError, before anything is read, if the store can't be written or is not one.
     """
-    from ckpt_inspect.formats.grouping import Run
     from ckpt_inspect.presentation.results import Analyses
     from ckpt_inspect.runs.analyze import analyze
+    from ckpt_inspect.series.run import Run
     from ckpt_inspect.series.search import one_run
 
     return Analyses.of(
@@ -230,9 +230,9 @@ def analyze_runs(
     """
     from pathlib import Path
 
-    from ckpt_inspect.formats.grouping import Run
     from ckpt_inspect.presentation.results import RunResult
     from ckpt_inspect.runs.store import default_store
+    from ckpt_inspect.series.run import Run
 
     each = [paths] if isinstance(paths, (str, os.PathLike)) else list(iterable_in(paths, "paths", "a path or several"))
     runs = [run for run in each if isinstance(run, Run)]

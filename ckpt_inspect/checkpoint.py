@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,6 +113,15 @@ class Graph:
     """The place, for a person: `model.ckpt-2.meta`, `saved_model.pb`."""
 
 
+class FileStat(NamedTuple):
+    """A file of a checkpoint, as it was when the checkpoint was opened."""
+
+    size: int
+    """In bytes."""
+    modified_ns: int
+    """Time of writing, in nanoseconds since 1970."""
+
+
 class Checkpoint(ABC):
     """One checkpoint, open for reading. A context manager; reading is thread-safe unless a reader says otherwise."""
 
@@ -125,6 +134,8 @@ class Checkpoint(ABC):
     number), else sorted by key."""
     files: tuple[Path, ...]
     """Every file that belongs to the checkpoint and exists, the index first; what a fingerprint must cover."""
+    file_stats: tuple[FileStat, ...] = ()
+    """What each of `files` was when the checkpoint was opened; empty for one that lies in no files."""
     problems: tuple[Problem, ...] = ()
 
     @abstractmethod
@@ -154,8 +165,8 @@ class Checkpoint(ABC):
         """The tensor's metadata; raises NotFoundError with the checkpoint's path for an unknown name."""
         try:
             return self.tensors[name]
-        except KeyError:
-            raise NotFoundError(f"{self.path}: holds no tensor {name!r}; `tensors` lists those it holds") from None
+        except KeyError as error:
+            raise NotFoundError(f"{self.path}: holds no tensor {name!r}; `tensors` lists those it holds") from error
 
     def training_config(self) -> TrainingConfig | None:
         """Keras' JSON configuration, where it lies in or beside the checkpoint."""
@@ -180,8 +191,18 @@ class Checkpoint(ABC):
 
     @property
     def size_bytes(self) -> int:
-        """Size on disk of all its files."""
-        return sum(f.stat().st_size for f in self.files)
+        """Size on disk of all its files, when it was opened."""
+        return sum(file.size for file in self.file_stats)
+
+    @property
+    def modified(self) -> float:
+        """When the newest of its files was written, in seconds since 1970; NaN for one that lies in no files."""
+        times = (divmod(file.modified_ns, 10**9) for file in self.file_stats)
+        return max((seconds + 1e-9 * rest for seconds, rest in times), default=math.nan)
+
+    def read_head(self, size: int) -> bytes:
+        """Return the first bytes of the first of `files`, at most `size`, of the file that was opened."""
+        return b""
 
     def close(self) -> None:  # noqa: B027 - a reader that holds nothing open needs no closing
         """Release what is open; safe to call twice."""

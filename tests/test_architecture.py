@@ -181,6 +181,59 @@ def test_tensorflow_is_never_imported() -> None:
     assert [str(i) for i in IMPORTS if i.module.partition(".")[0] in ("tensorflow", "keras")] == []
 
 
+READING_ROOMS = ("formats", "layouts", "state", "series")
+"""Rooms that get at checkpoints through `storage` alone."""
+
+PATH_METHODS = {
+    "absolute", "chmod", "cwd", "exists", "expanduser", "glob", "group", "hardlink_to", "is_block_device",
+    "is_char_device", "is_dir", "is_fifo", "is_file", "is_mount", "is_socket", "is_symlink", "iterdir", "lchmod",
+    "lstat", "mkdir", "open", "owner", "read_bytes", "read_text", "readlink", "rename", "resolve", "rglob", "rmdir",
+    "samefile", "stat", "symlink_to", "touch", "unlink", "walk", "write_bytes", "write_text",
+}  # fmt: skip
+"""What a `pathlib.Path` does with files."""
+
+SYSTEM_MODULES = {"glob", "io", "mmap", "os", "shutil", "tempfile"}
+LIBRARY_OPENERS = {"h5py.File", "h5py.h5f.open", "zipfile.ZipFile"}
+THROUGH = {"storage", "pinned", "self._pinned", "archive", "known"}
+"""What may be asked to open something: our storage, what it opened, and a format."""
+
+
+def system_calls(file: Path) -> list[str]:
+    """Every call in a module that opens, lists or looks at a file by itself."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    from_storage = {  # names of values that storage gave for libraries
+        ast.unparse(target)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.NamedExpr | ast.Assign) and "native_path(" in ast.unparse(node.value)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+    }
+
+    def is_own(call: ast.Call) -> bool:
+        name = ast.unparse(call.func)
+        owner, _, method = name.rpartition(".")
+        if name in LIBRARY_OPENERS:
+            given = ast.unparse(call.args[0])
+            return ".stream(" not in given and given not in from_storage
+        if owner.startswith("h5py."):
+            return False
+        return (
+            name == "open"
+            or owner.partition(".")[0] in SYSTEM_MODULES
+            or (bool(owner) and method in PATH_METHODS and owner not in THROUGH)
+        )
+
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and is_own(node))
+    return [f"{file.relative_to(PACKAGE.parent)}:{call.lineno} {ast.unparse(call.func)}" for call in calls]
+
+
+def test_one_room_opens_and_lists_checkpoints() -> None:
+    """Formats, layouts, states and series touch no file: another storage is one file in the room of storages."""
+    found = [
+        call for room in READING_ROOMS for file in sorted((PACKAGE / room).rglob("*.py")) for call in system_calls(file)
+    ]
+    assert found == []
+
+
 def test_nothing_is_unpickled() -> None:
     """No module that turns bytes into code or objects is imported anywhere."""
     forbidden = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}

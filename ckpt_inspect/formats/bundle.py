@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-import glob
-import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import google_crc32c
 import numpy as np
 
-from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, Graph, Problem, TensorSpec, numpy_dtype
+from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, DType, Graph, Problem, TensorSpec, numpy_dtype
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, RequestError, UnsupportedError
 from ckpt_inspect.formats.bundle_index import BundleIndex, Entry, Extent, decode_index, encode_slice_key
 from ckpt_inspect.formats.checksums import PieceChecksums, mask
 from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
+from ckpt_inspect.formats.format import Claim, Format
+from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.formats.meta_graph import read_meta_graph, read_versions
 from ckpt_inspect.formats.slices import ElementReader, Slice, SlicedTensor, resolve_extents
 from ckpt_inspect.formats.sstable import MAGIC
-from ckpt_inspect.storage.byte_file import ByteFile, unreadable
-from ckpt_inspect.storage.location import HEAD_SIZE, Location, locate
+from ckpt_inspect.formats.state_file import NEWEST_FILE
+from ckpt_inspect.storage import (
+    HEAD_SIZE,
+    Location,
+    OpenFile,
+    PinnedFiles,
+    is_there,
+    list_folder,
+    locate,
+    stat,
+)
 from ckpt_inspect.wire import decode_varint
 
 INDEX_NAME = re.compile(r"(?P<prefix>.*)\.index", re.DOTALL)
@@ -33,80 +42,157 @@ PART_NAME = re.compile(r"part-(?P<part>\d{5})-of-(?P<count>\d{5})\.index")
 _TEMPORARY_NAME = re.compile(r"(?P<prefix>.+)_temp(_[0-9a-f]+)?")
 
 
+class Prefix(NamedTuple):
+    """What the names of a bundle's files begin with."""
+
+    folder: Path
+    name: str
+    """Empty for what `save_weights("DIR/")` writes: `DIR/.index`."""
+
+    @classmethod
+    def of(cls, path: Path) -> Prefix:
+        """Return the prefix that a path is."""
+        return cls(path.parent, path.name)
+
+    def file(self, tail: str) -> Path:
+        """Return the path of the bundle's file whose name ends in `tail`."""
+        return self.folder / f"{self.name}{tail}"
+
+    def __str__(self) -> str:
+        return str(self.folder / self.name)
+
+
 def recognises(location: Location) -> bool:
-    """A prefix, an index, a shard, a folder of un-merged parts, or `DIR/` of `save_weights("DIR/")`."""
+    """Recognise a prefix, an index, a shard, a folder of un-merged parts, or `DIR/` of `save_weights("DIR/")`."""
     path, name = location.path, location.path.name
     if location.kind == "folder":
-        return (path / ".index").exists() or bool(part_prefixes(path))
-    if location.kind == "file" and INDEX_NAME.fullmatch(name):
-        return location.tail == MAGIC or has_shards(str(path)[: -len(".index")])
+        return is_there(path / ".index") or bool(part_prefixes(path))
+    if location.kind == "file" and (index := INDEX_NAME.fullmatch(name)):
+        return location.tail == MAGIC or has_shards(Prefix(path.parent, index["prefix"]))
     if DATA_NAME.fullmatch(name):
         return location.kind == "file"
     if location.kind == "file" and (meta := _META_NAME.fullmatch(name)):
-        return path.with_name(f"{meta['prefix']}.index").exists()
-    if Path(f"{path}.index").exists():
+        return is_there(Prefix(path.parent, meta["prefix"]).file(".index"))
+    prefix = Prefix.of(path)
+    if is_there(prefix.file(".index")):
         return True
-    return location.kind == "absent" and (has_shards(str(path)) or bool(_parts_of(path)))
+    return location.kind == "absent" and (has_shards(prefix) or bool(_parts_of(prefix)))
+
+
+def claims(listing: Listing) -> Iterator[Claim]:
+    """Claim each prefix that has an index with data or that is a table; of others the names, and nothing to open.
+
+    The parts of a writer that was stopped before it merged them are one checkpoint if all are there and nobody merged
+    them since.
+    """
+    folder = listing.folder
+    if any(PART_NAME.fullmatch(name) for name in listing.names):
+        parts = _parts_among(folder, listing.files)
+        is_one = is_complete(parts) and not is_merged(folder)
+        yield Claim(folder, tuple(listing.files), folder if is_one else None, folder.name)
+        return
+    wanted = set(listing.names)
+    for prefix, shards in _shards_by_prefix(listing.files).items():
+        index = f"{prefix}.index"
+        # the last is a V1 checkpoint of the same name: a prefix that is both is opened as V2
+        names = tuple(name for name in (index, *shards, f"{prefix}.meta", prefix) if name in listing.files)
+        if wanted.isdisjoint(names):
+            continue
+        path = folder / prefix if prefix else folder
+        if index in listing.files and (shards or _is_index(listing.look(index))):
+            yield Claim(folder, names, path, path.name)
+        else:
+            yield Claim(folder, tuple(name for name in names if name != prefix), None)
+
+
+def _shards_by_prefix(names: Iterable[str]) -> dict[str, list[str]]:
+    """The data files of every prefix that has any, or an index."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        if index := INDEX_NAME.fullmatch(name):
+            found.setdefault(index["prefix"], [])
+        elif data := DATA_NAME.fullmatch(name):
+            found.setdefault(data["prefix"], []).append(name)
+    return found
+
+
+def _is_index(location: Location) -> bool:
+    """For an index without data: whether it is a table, or was to be one."""
+    return location.tail == MAGIC or is_placeholder(location)
 
 
 def open_bundle(path: Path) -> BundleCheckpoint:
-    """A path that is recognised."""
-    if path.is_dir():
-        if (path / ".index").exists():
-            return BundleCheckpoint(path, [f"{path}{os.sep}"])
+    """Open a path that is recognised."""
+    kind = stat(path).kind
+    if kind == "folder":
+        if is_there(path / ".index"):
+            return BundleCheckpoint(path, [Prefix(path, "")])
         return _open_parts(path, part_prefixes(path))
     names = (INDEX_NAME, DATA_NAME, _META_NAME)
-    if path.is_file() and (found := next((m for n in names if (m := n.fullmatch(path.name))), None)):
-        prefix = f"{path.parent / found['prefix']}" if found["prefix"] else f"{path.parent}{os.sep}"
-        return BundleCheckpoint(Path(prefix), [prefix])
-    if Path(f"{path}.index").exists() or has_shards(str(path)):
+    if kind == "file" and (found := next((m for n in names if (m := n.fullmatch(path.name))), None)):
+        prefix = Prefix(path.parent, found["prefix"])
+        return BundleCheckpoint(prefix.folder / prefix.name, [prefix])
+    prefix = Prefix.of(path)
+    if is_there(prefix.file(".index")) or has_shards(prefix):
         problems = []
-        if path.is_file():
+        if kind == "file":
             problems.append(
                 Problem(
                     "two-checkpoints", f"{path}: is a V1 checkpoint and the prefix of a V2 one", "the V2 one is read"
                 )
             )
-        return BundleCheckpoint(path, [str(path)], problems=problems)
-    return _open_parts(path, _parts_of(path))
+        return BundleCheckpoint(path, [prefix], problems=problems)
+    return _open_parts(path, _parts_of(prefix))
 
 
-def has_shards(prefix: str) -> bool:
-    """Whether data of that prefix is there."""
-    name = os.path.basename(prefix)  # noqa: PTH119 - a prefix may end in a slash, which a Path drops
-    folder = Path(prefix).parent if name else Path(prefix)
-    return any(folder.glob(glob.escape(f"{name}.data-") + "?????-of-?????"))
+def has_shards(prefix: Prefix) -> bool:
+    """Return whether data of that prefix is there."""
+    found = map(DATA_NAME.fullmatch, _names_in(prefix.folder))
+    return any(match is not None and match["prefix"] == prefix.name for match in found)
 
 
-def part_prefixes(folder: Path) -> list[str]:
-    """The prefixes of the parts in a sharded writer's temporary folder, in order."""
-    return [str(p)[: -len(".index")] for p in sorted(folder.glob("part-*-of-*.index")) if PART_NAME.fullmatch(p.name)]
+def part_prefixes(folder: Path) -> list[Prefix]:
+    """Return the prefixes of the parts in a sharded writer's temporary folder, in order."""
+    return _parts_among(folder, _names_in(folder))
 
 
-def is_complete(parts: Sequence[str]) -> bool:
-    """Whether these are all the parts of one bundle."""
-    return bool(parts) and len({p[-5:] for p in parts}) == 1 and len(parts) == int(parts[0][-5:])
+def _parts_among(folder: Path, names: Iterable[str]) -> list[Prefix]:
+    found = sorted(name for name in names if PART_NAME.fullmatch(name))
+    return [Prefix(folder, name.removesuffix(".index")) for name in found]
 
 
-def merged_prefix(folder: Path) -> Path | None:
-    """The bundle that the parts in a temporary folder were merged into, if they were."""
+def is_complete(parts: Sequence[Prefix]) -> bool:
+    """Return whether these are all the parts of one bundle."""
+    return bool(parts) and len({p.name[-5:] for p in parts}) == 1 and len(parts) == int(parts[0].name[-5:])
+
+
+def is_merged(folder: Path) -> bool:
+    """Return whether the bundle that the parts in a temporary folder are of lies beside it."""
     found = _TEMPORARY_NAME.fullmatch(folder.name)
-    prefix = folder.with_name(found["prefix"]) if found else None
-    return prefix if prefix is not None and Path(f"{prefix}.index").exists() else None
+    return found is not None and is_there(Prefix(folder.parent, found["prefix"]).file(".index"))
 
 
-def _parts_of(prefix: Path) -> list[str]:
-    for folder in sorted(prefix.parent.glob(glob.escape(prefix.name) + "_temp*")):
-        if _TEMPORARY_NAME.fullmatch(folder.name) and (parts := part_prefixes(folder)):
+def _parts_of(prefix: Prefix) -> list[Prefix]:
+    for name in sorted(_names_in(prefix.folder)):
+        found = _TEMPORARY_NAME.fullmatch(name)
+        if found and found["prefix"] == prefix.name and (parts := part_prefixes(prefix.folder / name)):
             return parts
     return []
 
 
-def _open_parts(path: Path, parts: Sequence[str]) -> BundleCheckpoint:
+def _names_in(folder: Path) -> list[str]:
+    """The names in a folder; none where it can't be listed."""
+    try:
+        return [entry.name for entry in list_folder(folder)]
+    except CkptInspectError:
+        return []
+
+
+def _open_parts(path: Path, parts: Sequence[Prefix]) -> BundleCheckpoint:
     if not is_complete(parts):
         raise DamagedFileError(
-            f"{path}: holds {len(parts)} of {int(parts[0][-5:])} parts of a checkpoint whose writer was stopped before "
-            "it was whole; use the checkpoint before it"
+            f"{path}: holds {len(parts)} of {int(parts[0].name[-5:])} parts of a checkpoint whose writer was stopped "
+            "before it was whole; use the checkpoint before it"
         )
     problem = Problem(
         "unmerged-parts",
@@ -116,24 +202,21 @@ def _open_parts(path: Path, parts: Sequence[str]) -> BundleCheckpoint:
     return BundleCheckpoint(path, parts, problems=[problem])
 
 
-def shard_path(prefix: str, shard: int, num_shards: int) -> Path:
-    """Where a shard's bytes lie."""
-    return Path(f"{prefix}.data-{shard:05d}-of-{num_shards:05d}")
+def shard_path(prefix: Prefix, shard: int, num_shards: int) -> Path:
+    """Return where a shard's bytes lie."""
+    return prefix.file(f".data-{shard:05d}-of-{num_shards:05d}")
 
 
-def read_index(path: Path) -> BundleIndex:
-    """The index at `path`; errors name it."""
-    try:
-        table = path.read_bytes()
-    except OSError as error:
-        raise unreadable(path, error) from None
-    head = Location(path, "file", len(table), table[:HEAD_SIZE])
+def read_index(file: OpenFile) -> BundleIndex:
+    """Return what an index file says; errors name it."""
+    table = file.read(0, file.size)
+    head = Location(file.path, "file", len(table), table[:HEAD_SIZE])
     if is_placeholder(head):
         raise name_foreign(head)
     try:
         return decode_index(table)
     except CkptInspectError as error:
-        raise type(error)(f"{path}: {error}") from None
+        raise type(error)(f"{file.path}: {error}") from error
 
 
 class BundleCheckpoint(Checkpoint):
@@ -142,36 +225,33 @@ class BundleCheckpoint(Checkpoint):
     def __init__(
         self,
         path: Path,
-        prefixes: Sequence[str],
+        prefixes: Sequence[Prefix],
         *,
         format: str = "tensor-bundle",  # noqa: A002 - the attribute's name in the contract
         verify: bool = True,
         problems: Sequence[Problem] = (),
     ) -> None:
-        """`path` as a person names it; `prefixes` of the bundle or its parts; whether to `verify` what is read.
-
-        A prefix is not always a path: `save_weights("w/")` makes `w/.index`.
-        """
+        """`path` as a person names it; `prefixes` of the bundle or its parts; whether to `verify` what is read."""
         self.path = path
         self.format = format
         self._verify = verify
         self._prefix = prefixes[0]
-        self._shards: list[ByteFile] = []
+        self._pinned = PinnedFiles()
+        self._shards: list[OpenFile] = []
         self._byte_order = "little"
         self._slices: dict[bytes, Entry] = {}
         self._readers: dict[str, ElementReader] = {}
         entries: dict[str, Entry] = {}
-        files, found = [], list(problems)
+        found = list(problems)
         for prefix in prefixes:
-            index_path = Path(f"{prefix}.index")
-            index = read_index(index_path)
+            index_file = self._pinned.open(prefix.file(".index"))
+            index = read_index(index_file)
             first = len(self._shards)
-            paths = [shard_path(prefix, i, index.num_shards) for i in range(index.num_shards)]
-            self._shards += [ByteFile(p) for p in paths]
+            shards = [self._pinned.pin(shard_path(prefix, i, index.num_shards)) for i in range(index.num_shards)]
+            self._pinned.check(index_file.path)  # so that the shards are those that this index was written with
+            self._shards += shards
             self._byte_order = index.byte_order
-            present, odd = _look_at_shards(paths, index)
-            found += odd
-            files += [index_path, *present]
+            found += _look_at_shards(shards, index)
             for name, entry in index.entries.items():
                 if known := entries.get(name):
                     entry = entry._replace(slices=known.slices + entry.slices)
@@ -180,8 +260,8 @@ class BundleCheckpoint(Checkpoint):
                 self._slices[key] = entry._replace(shard=entry.shard + first)
         self._entries = entries if len(prefixes) == 1 else dict(sorted(entries.items()))
         self.tensors = {name: TensorSpec(name, e.shape, e.dtype) for name, e in self._entries.items()}
-        meta = self._meta_path()
-        self.files = (*files, meta) if meta.exists() else tuple(files)
+        self._meta = self._pinned.pin_if_there(self._prefix.file(".meta"))
+        self.files, self.file_stats = self._pinned.paths, self._pinned.stats
         self.problems = tuple(found)
 
     def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
@@ -193,19 +273,16 @@ class BundleCheckpoint(Checkpoint):
         return reader.read(start, stop, out)
 
     def graph(self) -> Graph | None:
-        path = self._meta_path()
-        return read_meta_graph(path) if path.exists() else None
+        return read_meta_graph(self._meta) if self._meta is not None else None
 
     def producer(self) -> Mapping[str, str]:
-        path = self._meta_path()
-        return read_versions(path, is_saved_model=False) if path.exists() else {}
+        return read_versions(self._meta, is_saved_model=False) if self._meta is not None else {}
+
+    def read_head(self, size: int) -> bytes:
+        return self._pinned.read_head(size)
 
     def close(self) -> None:
-        for shard in self._shards:
-            shard.close()
-
-    def _meta_path(self) -> Path:
-        return Path(f"{self._prefix}.meta")
+        self._pinned.close()
 
     def _reader(self, name: str) -> ElementReader:
         spec = self.spec(name)
@@ -237,33 +314,29 @@ class BundleCheckpoint(Checkpoint):
             return _StringTensor(spec, entry, shard, self._byte_order)
         try:
             dtype = numpy_dtype(spec.dtype)
-        except UnsupportedError:
+        except UnsupportedError as error:
             raise UnsupportedError(
                 f"{self.path}: tensor {spec.name!r} is of TensorFlow's type {spec.dtype}, whose values can't be read"
-            ) from None
+            ) from error
         return _DenseTensor(spec, dtype, entry, shard, self._byte_order, self._verify)
 
 
-def _look_at_shards(paths: Sequence[Path], index: BundleIndex) -> tuple[list[Path], list[Problem]]:
-    """The shards that are there, and a Problem for each that is missing or shorter than the index says."""
-    ends = [-1] * len(paths)
+def _look_at_shards(shards: Sequence[OpenFile], index: BundleIndex) -> list[Problem]:
+    """A Problem for each shard that is missing or shorter than the index says."""
+    ends = [-1] * len(shards)
     for entry in (*index.entries.values(), *index.slices.values()):
         if not entry.slices:
             ends[entry.shard] = max(ends[entry.shard], entry.offset + entry.size)
-    present, problems = [], []
-    for path, end in zip(paths, ends, strict=True):
-        try:
-            size = os.stat(path).st_size  # noqa: PTH116 - a third of the cost of Path.stat, in a loop over checkpoints
-        except OSError:
+    problems = []
+    for shard, end in zip(shards, ends, strict=True):
+        if shard.stat.kind == "absent":
             if end >= 0:
                 text = "names and shapes are there; the values that lie in this shard can't be read"
-                problems.append(Problem("missing-shard", f"{path}: is missing", text, "error"))
-            continue
-        present.append(path)
-        if size < end:
-            text = str(_too_short(path, size, f"the index says at least {end}"))
+                problems.append(Problem("missing-shard", f"{shard.path}: is missing", text, "error"))
+        elif shard.size < end:
+            text = str(_too_short(shard.path, shard.size, f"the index says at least {end}"))
             problems.append(Problem("truncated-shard", text, "what lies behind the end can't be read", "error"))
-    return present, problems
+    return problems
 
 
 def _too_short(path: Path, size: int, reason: str) -> CkptInspectError:
@@ -279,7 +352,7 @@ class _DenseTensor(ElementReader):
     __slots__ = ("_checksums", "_is_swapped", "_name", "_offset", "_shard", "_width")
 
     def __init__(
-        self, spec: TensorSpec, dtype: np.dtype[Any], entry: Entry, shard: ByteFile, byte_order: str, verify: bool
+        self, spec: TensorSpec, dtype: DType, entry: Entry, shard: OpenFile, byte_order: str, verify: bool
     ) -> None:
         self.dtype, self.size = dtype, spec.size
         self._name, self._shard, self._offset, self._width = spec.name, shard, entry.offset, dtype.itemsize
@@ -294,7 +367,7 @@ class _DenseTensor(ElementReader):
             try:
                 self._checksums.add(begin, raw)
             except DamagedFileError as error:
-                raise _corrupt(self._shard, self._name, self._offset, error) from None
+                raise _corrupt(self._shard, self._name, self._offset, error) from error
         if self._is_swapped:
             # ml_dtypes' own types don't swap; complex numbers swap each part
             half = self._width // 2 if self.dtype.kind == "c" else self._width
@@ -309,7 +382,7 @@ class _StringTensor(ElementReader):
 
     __slots__ = ("_byte_order", "_entry", "_name", "_shard")
 
-    def __init__(self, spec: TensorSpec, entry: Entry, shard: ByteFile, byte_order: str) -> None:
+    def __init__(self, spec: TensorSpec, entry: Entry, shard: OpenFile, byte_order: str) -> None:
         self.dtype, self.size = np.dtype(object), spec.size
         self._name, self._entry, self._shard, self._byte_order = spec.name, entry, shard, byte_order
 
@@ -318,7 +391,7 @@ class _StringTensor(ElementReader):
         try:
             strings = self._decode(self._shard.read(entry.offset, entry.size))
         except DamagedFileError as error:
-            raise _corrupt(self._shard, self._name, entry.offset, error) from None
+            raise _corrupt(self._shard, self._name, entry.offset, error) from error
         out[:] = strings[start : start + len(out)]
 
     def _decode(self, raw: bytes) -> list[bytes]:
@@ -345,7 +418,12 @@ class _StringTensor(ElementReader):
         return strings
 
 
-def _corrupt(shard: ByteFile, name: str, offset: int, error: DamagedFileError) -> DamagedFileError:
+def _corrupt(shard: OpenFile, name: str, offset: int, error: DamagedFileError) -> DamagedFileError:
     return DamagedFileError(
         f"{shard.path}: tensor {name!r} at {offset:#x}: {error}: its bytes are damaged; copy or restore the file"
     )
+
+
+FORMAT = Format(
+    ("tensor-bundle",), "tensor bundle (.index, .data-*)", recognises, open_bundle, claims, newest_file=NEWEST_FILE
+)

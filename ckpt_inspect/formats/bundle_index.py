@@ -85,7 +85,7 @@ def decode_index(table: bytes) -> BundleIndex:
             entry = _decode_entry(value, shapes)
             _validate(entry, header[0])
         except CkptInspectError as error:
-            raise type(error)(f"entry {name!r}: {error}") from None
+            raise type(error)(f"entry {name!r}: {error}") from error
         if key.startswith(_SLICE_KEY_START):
             slices[key] = entry
         else:

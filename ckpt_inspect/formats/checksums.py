@@ -10,9 +10,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from functools import lru_cache
 from threading import Lock
-from typing import Any
 
 import google_crc32c
+import numpy as np
+from numpy.typing import NDArray
 
 from ckpt_inspect.errors import DamagedFileError
 
@@ -22,18 +23,18 @@ POLYNOMIAL = 0x82F63B78
 _MASK_DELTA = 0xA282EAD8
 
 
-def masked_crc32c(data: Any) -> int:
-    """The masked CRC-32C of a bytes-like object."""
+def masked_crc32c(data: bytes | bytearray | memoryview) -> int:
+    """Return the masked CRC-32C of a bytes-like object."""
     return mask(google_crc32c.value(data))
 
 
 def mask(crc: int) -> int:
-    """The form in which a checksum is stored."""
+    """Return the form in which a checksum is stored."""
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
 def combine(first: int, second: int, second_length: int) -> int:
-    """The CRC-32C of A+B from that of A, that of B, and B's length in bytes."""
+    """Return the CRC-32C of A+B from that of A, that of B, and B's length in bytes."""
     return _multiply(_power(second_length), first) ^ second
 
 
@@ -87,7 +88,7 @@ class PieceChecksums:
         self._stops: list[int] = []
         self._crcs: list[int] = []
 
-    def add(self, start: int, data: Any) -> None:
+    def add(self, start: int, data: NDArray[np.uint8]) -> None:
         """Count `data`, a contiguous 1-D uint8 array from byte `start` on; DamagedFileError if the whole is wrong."""
         stop = start + len(data)
         if start == 0 and stop == self.length:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import struct
 
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, UnsupportedError
-from ckpt_inspect.storage.location import Location
+from ckpt_inspect.storage import Location, is_folder, link_target
 
 _POINTERS = (b"version https://git-lfs.github.com/spec/", b"/annex/objects/")
 _PICKLE_STARTS = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 
 
 def name_foreign(location: Location) -> CkptInspectError:
-    """The error for a location that no format recognises."""
+    """Return the error for a location that no format recognises."""
     path = location.path
     if location.kind == "absent":
-        if path.is_symlink():
-            return NotFoundError(f"{path}: is a symbolic link to {path.readlink()}, which is not there")
-        if not path.parent.is_dir():
+        if (target := link_target(path)) is not None:
+            return NotFoundError(f"{path}: is a symbolic link to {target}, which is not there")
+        if not is_folder(path.parent):
             return NotFoundError(f"{path}: there is no such path; {path.parent} is not a folder either")
         return NotFoundError(f"{path}: there is no such file or folder, and no checkpoint of that prefix")
     if location.kind == "folder":
@@ -28,7 +28,7 @@ def name_foreign(location: Location) -> CkptInspectError:
 
 
 def is_placeholder(location: Location) -> bool:
-    """Whether the file's contents are elsewhere, or nowhere."""
+    """Return whether the file's contents are elsewhere, or nowhere."""
     return location.kind == "file" and (not location.head.strip(b"\0") or location.head.startswith(_POINTERS))
 
 

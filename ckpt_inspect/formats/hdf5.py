@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,37 +14,24 @@ import numpy as np
 from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, Problem, TensorSpec, TrainingConfig, numpy_dtype
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, RequestError, UnsupportedError
 from ckpt_inspect.formats import keras_config
+from ckpt_inspect.formats.format import Claim, Format
+from ckpt_inspect.formats.hdf5_library import Source, hdf5_errors, is_keras, open_library_file
+from ckpt_inspect.formats.keras_files import HDF5_SIGNATURE, INDEX_SUFFIX, ZIP_SIGNATURE, is_named_so, split_name
+from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.natural_order import natural_key
-from ckpt_inspect.storage.byte_file import ByteFile, unreadable
-from ckpt_inspect.storage.location import Location
+from ckpt_inspect.storage import Location, PinnedFiles, read_head
 
 if TYPE_CHECKING:
     import h5py
 
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
-"""HDF5 File Format Specification, II.A: the superblock's first 8 bytes, here always at offset 0."""
-
 WHOLE_MODEL, VARIABLES = "keras-h5", "keras-weights-h5"
 
 _PLAIN_TYPES = {"float16", "float32", "float64", "int32", "int64"}
-_UNKNOWN: Any = object()
 _STORE_CONVENTIONS = "ckpt-inspect-"
+_SHARD_NAME = re.compile(r"(?P<stem>.+)_\d{5}\.weights\.h5")
+_MAX_JSON_SIZE = 1 << 26
 _EXPANSION_FLOOR, _MAX_EXPANSION = 1 << 32, 1000
 """A dataset may claim more than 4 GiB only if at least a thousandth of it is stored: more is an allocation trap."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where one HDF5 file's bytes lie."""
-
-    path: Path
-    """What a message names."""
-    file: ByteFile
-    """For reading contiguous datasets by range."""
-    base: int = 0
-    """Offset of the HDF5 file's first byte in `file`."""
-    stream: io.RawIOBase | None = None
-    """What HDF5's library reads, where it isn't `path` itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +48,17 @@ class Hdf5Checkpoint(Checkpoint):
         self,
         path: Path,
         sources: Sequence[Source],
-        files: Sequence[Path],
+        pinned: PinnedFiles,
         format: str | None = None,  # noqa: A002
     ) -> None:
-        """`format` None: found out by what is in the file. `sources` are closed with the checkpoint."""
+        """`format` None: found out by what is in the file. `sources` and `pinned` are closed with the checkpoint."""
         self.path = path
-        self.files = tuple(files)
+        self.files, self.file_stats = pinned.paths, pinned.stats
+        self._pinned = pinned
         self._sources = tuple(sources)
         self._handles: list[h5py.File] = []
         self._datasets: dict[str, _Dataset] = {}
-        self._attributes: dict[str, Any] = {}
+        self._attributes: dict[str, str] = {}
         self._labels: dict[str, str] = {}
         self._offsets: dict[str, int | None] = {}
         found: dict[str, _Dataset] = {}
@@ -82,7 +67,8 @@ class Hdf5Checkpoint(Checkpoint):
         try:
             for source in sources:
                 with hdf5_errors(source.path):
-                    root = self._open(source)
+                    root = open_library_file(source)
+                    self._handles.append(root)
                     self._attributes.update(_text_attributes(root))
                     _reject_store(source.path, self._attributes)
                     found.update(self._walk(root, source))
@@ -123,13 +109,13 @@ class Hdf5Checkpoint(Checkpoint):
             return self._read_strings(dataset)[start:stop]
         try:
             dtype = numpy_dtype(spec.dtype)
-        except UnsupportedError:
-            raise UnsupportedError(f"{self.path}: dataset {name!r} holds no numbers that can be read") from None
-        offset = self._offsets.get(name, _UNKNOWN)
-        if offset is _UNKNOWN:
+        except UnsupportedError as error:
+            raise UnsupportedError(f"{self.path}: dataset {name!r} holds no numbers that can be read") from error
+        if name not in self._offsets:
             with hdf5_errors(self.path):
                 self._check_expansion(dataset)
-                offset = self._offsets[name] = _plain_offset(dataset, self.path)
+                self._offsets[name] = _plain_offset(dataset, self.path)
+        offset = self._offsets[name]
         if out is None or out.dtype != dtype or out.ndim != 1 or len(out) < stop - start or not out.flags.carray:
             out = np.empty(stop - start, dtype)
         else:
@@ -149,13 +135,13 @@ class Hdf5Checkpoint(Checkpoint):
                 self._attributes.get("training_config"), self._attributes.get("model_config")
             )
         except DamagedFileError as error:
-            raise DamagedFileError(f"{self.path}: {error}") from None
+            raise DamagedFileError(f"{self.path}: {error}") from error
 
     def labels(self) -> Mapping[str, str]:
         return self._labels
 
     def written_order(self) -> Mapping[str, int]:
-        """Offset of the first array in each group: HDF5 appends arrays to the file as they are written."""
+        """Return the offset of the first array in each group: HDF5 appends arrays to the file as they are written."""
         first: dict[str, int] = {}
         for name, dataset in self._datasets.items():
             offset = dataset.handle.get_offset()
@@ -175,19 +161,10 @@ class Hdf5Checkpoint(Checkpoint):
         self._handles.clear()
         for source in self._sources:
             source.file.close()
+        self._pinned.close()
 
-    def _open(self, source: Source) -> h5py.File:
-        import h5py
-
-        try:
-            handle = h5py.File(source.stream or source.path, "r")
-        except OSError:
-            if source.stream:
-                raise
-            # Locks fail on some network shares, and while a training run is writing; nothing is written here.
-            handle = h5py.File(source.path, "r", locking=False)
-        self._handles.append(handle)
-        return handle
+    def read_head(self, size: int) -> bytes:
+        return self._pinned.read_head(size)
 
     def _walk(self, root: h5py.File, source: Source) -> Iterator[tuple[str, _Dataset]]:
         """Every dataset behind hard links; soft and external ones could lead out of the file, and aren't followed."""
@@ -232,70 +209,68 @@ class Hdf5Checkpoint(Checkpoint):
 
 
 def recognises(location: Location) -> bool:
-    """By the signature; a suffix proves nothing."""
-    return location.head.startswith(SIGNATURE)
+    """Recognise the signature; a suffix proves nothing."""
+    return location.head.startswith(HDF5_SIGNATURE)
 
 
 def recognises_shards(location: Location) -> bool:
-    """`NAME.weights.json`."""
-    return location.path.name.endswith(".weights.json") and b'"weight_map"' in _read_some(location)
-
-
-def _read_some(location: Location) -> bytes:
+    """Recognise `NAME.weights.json`."""
+    if location.kind != "file" or not location.path.name.endswith(INDEX_SUFFIX):
+        return False
     try:
-        with location.path.open("rb") as file:
-            return file.read(_MAX_JSON_SIZE)
-    except OSError:
-        return b""
+        return b'"weight_map"' in read_head(location.path, _MAX_JSON_SIZE)
+    except CkptInspectError:
+        return False
 
 
-def is_keras(path: Path, *, if_damaged: bool) -> bool:
-    """A quick look at an HDF5 file: whether it is Keras'; the answer for one that can't be opened is given."""
-    import h5py
-
-    try:
-        # the low level: a tenth of the time, in a loop over a folder
-        file = h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY)
-        try:
-            if h5py.h5a.exists(file, b"layer_names") or h5py.h5a.exists(file, b"layer_names0"):
-                return True
-            if h5py.h5a.exists(file, b"Conventions"):
-                return False
-            groups = h5py.h5g.open(file, b"/")
-            return any(name in groups for name in _KERAS_GROUPS) or any(
-                isinstance(child := h5py.h5o.open(groups, name), h5py.h5g.GroupID) and b"vars" in child
-                for name in groups
-            )
-        finally:
-            file.close()
-    except Exception:  # h5py raises what HDF5's error stack suggests
-        return if_damaged
+def claims(listing: Listing) -> Iterator[Claim]:
+    """Claim Keras' HDF5 files, and what is named like one and damaged: opening it says what is wrong."""
+    for name in listing.unclear():
+        location = listing.look(name)
+        path = location.path
+        if recognises(location):
+            is_one = is_keras(path, if_damaged=is_named_so(name))
+        else:
+            is_one = is_named_so(name) and not location.head.startswith(ZIP_SIGNATURE)
+        if is_one:
+            yield Claim(listing.folder, (name,), path, *split_name(name))
 
 
-_KERAS_GROUPS = (b"model_weights", b"vars", b"layers", b"_layer_checkpoint_dependencies")
-_MAX_JSON_SIZE = 1 << 26
+def claim_shards(listing: Listing) -> Iterator[Claim]:
+    """Claim each `NAME.weights.json` with its shards; beside another JSON file of that name they are no checkpoints."""
+    shards: dict[str, list[str]] = {
+        name.removesuffix(INDEX_SUFFIX): [] for name in listing.files if name.endswith(INDEX_SUFFIX)
+    }
+    for name in listing.files if shards else ():
+        if (shard := _SHARD_NAME.fullmatch(name)) and shard["stem"] in shards:
+            shards[shard["stem"]].append(name)
+    wanted = set(listing.names)
+    for stem, found in shards.items():
+        names = (f"{stem}{INDEX_SUFFIX}", *found)
+        if not wanted.isdisjoint(names):
+            path = listing.folder / names[0]
+            is_one = recognises_shards(listing.look(names[0]))
+            yield Claim(listing.folder, names, path if is_one else None, *split_name(names[0]))
 
 
 def open_hdf5(path: Path) -> Hdf5Checkpoint:
-    """A file that starts with HDF5's signature."""
-    return Hdf5Checkpoint(path, [Source(path, ByteFile(path))], [path])
+    """Open a file that starts with HDF5's signature."""
+    pinned = PinnedFiles()
+    return Hdf5Checkpoint(path, [Source(pinned.open(path))], pinned)
 
 
 def open_sharded_weights(path: Path) -> Hdf5Checkpoint:
-    """Keras' `NAME.weights.json`, which says which file beside it holds which group."""
-    try:
-        names = shard_names(path.read_bytes(), str(path))
-    except OSError as error:
-        raise unreadable(path, error) from None
-    shards = [path.with_name(name) for name in names]
-    for shard in shards:
-        if not shard.exists():
-            raise unreadable(shard, FileNotFoundError())
-    return Hdf5Checkpoint(path, [Source(s, ByteFile(s)) for s in shards], [path, *shards], VARIABLES)
+    """Open Keras' `NAME.weights.json`, which says which file beside it holds which group."""
+    pinned = PinnedFiles()
+    index = pinned.open(path)
+    names = shard_names(index.read(0, index.size), str(path))
+    sources = [Source(pinned.open(path.with_name(name))) for name in names]
+    pinned.check(path)  # so that the shards are those that this index was written with
+    return Hdf5Checkpoint(path, sources, pinned, VARIABLES)
 
 
 def shard_names(text: bytes, where: str) -> list[str]:
-    """The files named in the text of a `.weights.json`, in order."""
+    """Return the files named in the text of a `.weights.json`, in order."""
     weight_map = keras_config.decode_json(text, where).get("weight_map")
     if not isinstance(weight_map, dict):
         raise UnsupportedError(f"{where}: is JSON, but no index of Keras' sharded weights")
@@ -306,24 +281,8 @@ def shard_names(text: bytes, where: str) -> list[str]:
     return sorted(set(names))
 
 
-@contextmanager
-def hdf5_errors(path: Path) -> Iterator[None]:
-    """What HDF5's library says of a file that isn't sound, as our error."""
-    try:
-        yield
-    except CkptInspectError:
-        raise
-    except FileNotFoundError as error:
-        raise unreadable(path, error) from None
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
-        reason = " ".join(str(error).strip("'\"").split()) or type(error).__name__
-        raise DamagedFileError(
-            f"{path}: HDF5 can't read it ({reason}): the file is damaged; copy or restore it"
-        ) from None
-
-
 def recorded_order(root: h5py.File) -> list[str]:
-    """Paths of the datasets that `layer_names` and `weight_names` list, in their order."""
+    """Return the paths of the datasets that `layer_names` and `weight_names` list, in their order."""
     base = "model_weights/" if "model_weights" in root else ""
     group = root["model_weights"] if base else root
     paths = []
@@ -433,7 +392,7 @@ def _read_flat(handle: h5py.h5d.DatasetID, shape: tuple[int, ...], start: int, s
         out[:] = raw
 
 
-def _boxes(shape: tuple[int, ...], start: int, stop: int) -> Iterator[tuple[tuple[Any, ...], int]]:
+def _boxes(shape: tuple[int, ...], start: int, stop: int) -> Iterator[tuple[tuple[slice | int, ...], int]]:
     """Hyperslabs that together are the flat range, in order: (selection, number of elements)."""
     if len(shape) == 1:
         yield (slice(start, stop),), stop - start
@@ -453,3 +412,9 @@ def _boxes(shape: tuple[int, ...], start: int, stop: int) -> Iterator[tuple[tupl
     if last * row < stop:
         for selection, count in _boxes(shape[1:], 0, stop - last * row):
             yield (last, *selection), count
+
+
+FORMAT = Format(("keras-h5", "keras-weights-h5"), "Keras HDF5 (.h5, .weights.h5)", recognises, open_hdf5, claims)
+SHARDED_FORMAT = Format(
+    ("keras-weights-h5",), "Keras sharded weights", recognises_shards, open_sharded_weights, claim_shards
+)

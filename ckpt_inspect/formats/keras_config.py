@@ -10,18 +10,18 @@ from ckpt_inspect.jsonable import JsonObject, JsonValue
 
 
 def decode_json(text: str | bytes, where: str) -> JsonObject:
-    """A JSON object; DamagedFileError that names `where` for anything else."""
+    """Return a JSON object; DamagedFileError that names `where` for anything else."""
     try:
         value: JsonValue = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DamagedFileError(f"{where}: is not JSON ({error})") from None
+        raise DamagedFileError(f"{where}: is not JSON ({error})") from error
     if not isinstance(value, dict):
         raise DamagedFileError(f"{where}: is JSON, but not an object")
     return value
 
 
 def from_attributes(training: str | bytes | None, model: str | bytes | None) -> TrainingConfig | None:
-    """HDF5 files: the root's attributes `training_config` and `model_config`."""
+    """Decode the attributes `training_config` and `model_config` of an HDF5 file's root."""
     if training is None and model is None:
         return None
     decoded = {} if training is None else decode_json(training, "training_config attribute")
@@ -33,14 +33,14 @@ def from_attributes(training: str | bytes | None, model: str | bytes | None) -> 
 
 
 def from_archive(config: str | bytes, where: str) -> TrainingConfig:
-    """`.keras` files: `config.json`, which is the model's configuration, with `compile_config` in it."""
+    """Decode the `config.json` of `.keras` files: the model's configuration, with `compile_config` in it."""
     decoded = decode_json(config, where)
     compiled = decoded.get("compile_config")
     return TrainingConfig(_optimizer(compiled.get("optimizer") if isinstance(compiled, dict) else None), decoded, where)
 
 
 def from_saved_metadata(metadata: str | bytes, where: str) -> TrainingConfig:
-    """SavedModels: the metadata of the root object, which has `class_name`, `config` and `training_config` in it."""
+    """Decode the metadata of a SavedModel's root: an object with `class_name`, `config` and `training_config`."""
     decoded = decode_json(metadata, where)
     training = decoded.get("training_config")
     model = {key: decoded[key] for key in ("class_name", "config") if key in decoded}

@@ -6,11 +6,10 @@ tensorflow/core/protobuf/{meta_graph,saved_model,saved_object_graph}.proto.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from ckpt_inspect.checkpoint import Graph
 from ckpt_inspect.errors import DamagedFileError
-from ckpt_inspect.storage.byte_file import unreadable
+from ckpt_inspect.storage import OpenFile
 from ckpt_inspect.wire import LENGTH_DELIMITED, Buffer, fields
 
 META_GRAPHS = 2  # SavedModel.meta_graphs
@@ -19,50 +18,49 @@ OBJECT_GRAPH_DEF = 7  # MetaGraphDef.object_graph_def
 META_INFO_DEF, TENSORFLOW_VERSION = 1, 5  # MetaGraphDef.meta_info_def, MetaInfoDef.tensorflow_version
 
 
-def read_message(path: Path) -> memoryview:
-    """The bytes of a serialized message."""
-    try:
-        return memoryview(path.read_bytes())
-    except OSError as error:
-        raise unreadable(path, error) from None
+def read_message(file: OpenFile) -> memoryview:
+    """Return the bytes of a serialized message."""
+    return memoryview(file.read(0, file.size))
 
 
 def submessages(message: Buffer, number: int) -> Iterator[Buffer]:
-    """The values of a repeated or single length-delimited field."""
+    """Yield the values of a repeated or single length-delimited field."""
     for found, kind, value in fields(message):
         if found == number and kind == LENGTH_DELIMITED and not isinstance(value, int):
             yield value
 
 
-def read_meta_graph(path: Path) -> Graph | None:
-    """The graph of a `.meta` file, None if it holds none; DamagedFileError with its path."""
+def read_meta_graph(file: OpenFile) -> Graph | None:
+    """Return the graph of a `.meta` file, None if it holds none; DamagedFileError with its path."""
+    message = read_message(file)
     try:
-        return next((Graph(bytes(g), path.name) for g in submessages(read_message(path), GRAPH_DEF)), None)
+        return next((Graph(bytes(g), file.path.name) for g in submessages(message, GRAPH_DEF)), None)
     except DamagedFileError as error:
         raise DamagedFileError(
-            f"{path}: {error}: the graph beside the checkpoint is damaged; restore or remove it"
-        ) from None
+            f"{file.path}: {error}: the graph beside the checkpoint is damaged; restore or remove it"
+        ) from error
 
 
-def read_saved_model_graph(path: Path) -> Graph | None:
-    """The first graph of a `saved_model.pb`; DamagedFileError with its path."""
+def read_saved_model_graph(file: OpenFile) -> Graph | None:
+    """Return the first graph of a `saved_model.pb`; DamagedFileError with its path."""
+    message = read_message(file)
     try:
-        for meta_graph in submessages(read_message(path), META_GRAPHS):
+        for meta_graph in submessages(message, META_GRAPHS):
             for graph in submessages(meta_graph, GRAPH_DEF):
-                return Graph(bytes(graph), path.name)
+                return Graph(bytes(graph), file.path.name)
     except DamagedFileError as error:
-        raise DamagedFileError(f"{path}: {error}: the model's graph is damaged; copy or restore it") from None
+        raise DamagedFileError(f"{file.path}: {error}: the model's graph is damaged; copy or restore it") from error
     return None
 
 
-def read_versions(path: Path, *, is_saved_model: bool) -> dict[str, str]:
-    """`{"tensorflow_version": ..}` as the writer left it in MetaInfoDef; empty where it didn't."""
-    message = read_message(path)
+def read_versions(file: OpenFile, *, is_saved_model: bool) -> dict[str, str]:
+    """Return `{"tensorflow_version": ..}` as the writer left it in MetaInfoDef; empty where it didn't."""
+    message = read_message(file)
     try:
         for meta_graph in submessages(message, META_GRAPHS) if is_saved_model else (message,):
             for info in submessages(meta_graph, META_INFO_DEF):
                 for version in submessages(info, TENSORFLOW_VERSION):
                     return {"tensorflow_version": bytes(version).decode("utf-8", "backslashreplace")}
     except DamagedFileError as error:
-        raise DamagedFileError(f"{path}: {error}") from None
+        raise DamagedFileError(f"{file.path}: {error}") from error
     return {}

@@ -5,13 +5,16 @@ tensorflow/core/protobuf/{saved_model,meta_graph,saved_object_graph}.proto, kera
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ckpt_inspect.checkpoint import Checkpoint, Graph, Problem, TensorSpec, TrainingConfig
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.formats import keras_config
-from ckpt_inspect.formats.bundle import BundleCheckpoint
+from ckpt_inspect.formats.bundle import BundleCheckpoint, Prefix
+from ckpt_inspect.formats.foreign import is_placeholder
+from ckpt_inspect.formats.format import Claim, Format
+from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.formats.meta_graph import (
     META_GRAPHS,
     OBJECT_GRAPH_DEF,
@@ -20,10 +23,10 @@ from ckpt_inspect.formats.meta_graph import (
     read_versions,
     submessages,
 )
-from ckpt_inspect.storage.location import Location
+from ckpt_inspect.storage import Location, OpenFile, PinnedFiles, is_folder, is_there, list_folder
 from ckpt_inspect.wire import fields
 
-MODEL_FILE, METADATA_FILE = "saved_model.pb", "keras_metadata.pb"
+MODEL_FILE, METADATA_FILE, _VARIABLES = "saved_model.pb", "keras_metadata.pb", "variables"
 
 _NODES = 1  # SavedMetadata.nodes, SavedObjectGraph.nodes
 _NODE_PATH, _NODE_METADATA = 3, 5  # SavedMetadata.SavedObject
@@ -34,11 +37,10 @@ class SavedModelCheckpoint(BundleCheckpoint):
     """A SavedModel with variables."""
 
     def __init__(self, folder: Path, *, verify: bool = True) -> None:
-        super().__init__(folder, [str(folder / "variables" / "variables")], format="saved-model", verify=verify)
-        self._folder = folder
-        beside = tuple(p for p in (folder / MODEL_FILE, folder / METADATA_FILE) if p.exists())
-        self.files = (*self.files, *beside)
-        if not (folder / MODEL_FILE).exists():
+        super().__init__(folder, [Prefix(folder / _VARIABLES, "variables")], format="saved-model", verify=verify)
+        self._model, self._metadata = _pin_protobufs(folder, self._pinned)
+        self.files, self.file_stats = self._pinned.paths, self._pinned.stats
+        if self._model is None:
             missing = Problem(
                 "missing-saved-model",
                 f"{folder / MODEL_FILE}: is missing",
@@ -47,15 +49,13 @@ class SavedModelCheckpoint(BundleCheckpoint):
             self.problems = (*self.problems, missing)
 
     def training_config(self) -> TrainingConfig | None:
-        return read_training_config(self._folder)
+        return read_training_config(self._model, self._metadata)
 
     def graph(self) -> Graph | None:
-        path = self._folder / MODEL_FILE
-        return read_saved_model_graph(path) if path.exists() else None
+        return read_saved_model_graph(self._model) if self._model is not None else None
 
     def producer(self) -> Mapping[str, str]:
-        path = self._folder / MODEL_FILE
-        return read_versions(path, is_saved_model=True) if path.exists() else {}
+        return read_versions(self._model, is_saved_model=True) if self._model is not None else {}
 
 
 class EmptySavedModel(Checkpoint):
@@ -66,7 +66,9 @@ class EmptySavedModel(Checkpoint):
     def __init__(self, folder: Path) -> None:
         self.path = folder
         self.tensors: Mapping[str, TensorSpec] = {}
-        self.files = tuple(p for p in (folder / MODEL_FILE, folder / METADATA_FILE) if p.exists())
+        self._pinned = PinnedFiles()
+        self._model, self._metadata = _pin_protobufs(folder, self._pinned)
+        self.files, self.file_stats = self._pinned.paths, self._pinned.stats
         self.problems = (
             Problem("no-variables", f"{folder}: has no variables/variables.index", "no tensors are listed", "info"),
         )
@@ -75,43 +77,63 @@ class EmptySavedModel(Checkpoint):
         raise NotFoundError(f"{self.path}: holds no tensor {name!r}; it is a SavedModel without variables")
 
     def training_config(self) -> TrainingConfig | None:
-        return read_training_config(self.path)
+        return read_training_config(self._model, self._metadata)
 
     def graph(self) -> Graph | None:
-        return read_saved_model_graph(self.path / MODEL_FILE)
+        return read_saved_model_graph(self._model) if self._model is not None else None
+
+    def read_head(self, size: int) -> bytes:
+        return self._pinned.read_head(size)
+
+    def close(self) -> None:
+        self._pinned.close()
+
+
+def _pin_protobufs(folder: Path, pinned: PinnedFiles) -> tuple[OpenFile | None, OpenFile | None]:
+    """The model's file and the metadata's, as far as they are there."""
+    return pinned.pin_if_there(folder / MODEL_FILE), pinned.pin_if_there(folder / METADATA_FILE)
 
 
 def recognises(location: Location) -> bool:
-    """A folder that holds `saved_model.pb`, or `keras_metadata.pb` and variables; or one of those files."""
+    """Recognise a folder that holds `saved_model.pb`, or `keras_metadata.pb` and variables; or one of those files."""
     if location.kind == "file":
-        return location.path.name in (MODEL_FILE, METADATA_FILE)
-    return location.has(MODEL_FILE) or (location.has(METADATA_FILE) and location.has("variables"))
+        return location.path.name in (MODEL_FILE, METADATA_FILE) and not is_placeholder(location)
+    return location.has(MODEL_FILE) or (location.has(METADATA_FILE) and location.has(_VARIABLES))
+
+
+def claims(listing: Listing) -> Iterator[Claim]:
+    """Claim the whole folder, and what a SavedModel keeps in folders of its own, if its files are there."""
+    if MODEL_FILE in listing.names or (METADATA_FILE in listing.names and _VARIABLES in listing.folders):
+        names = (*listing.files, *(listing.folders & {_VARIABLES, "assets", "assets.extra"}))
+        yield Claim(listing.folder, names, listing.folder, listing.folder.name)
 
 
 def open_saved_model(path: Path) -> Checkpoint:
-    """A path that is recognised."""
-    folder = path if path.is_dir() else path.parent
-    if (folder / "variables" / "variables.index").exists():
+    """Open a path that is recognised."""
+    folder = path if is_folder(path) else path.parent
+    variables = folder / _VARIABLES
+    if is_there(variables / "variables.index"):
         return SavedModelCheckpoint(folder)
-    if (folder / "variables").is_dir() and any((folder / "variables").glob("variables.data-*")):
-        raise NotFoundError(
-            f"{folder / 'variables' / 'variables.index'}: is missing, while its data is there; copy it too"
-        )
+    if is_folder(variables) and any(entry.name.startswith("variables.data-") for entry in list_folder(variables)):
+        raise NotFoundError(f"{variables / 'variables.index'}: is missing, while its data is there; copy it too")
     return EmptySavedModel(folder)
 
 
-def read_training_config(folder: Path) -> TrainingConfig | None:
-    """From `keras_metadata.pb` (TF 2.5 and later), else from the root object in `saved_model.pb` (TF 2.0 to 2.4)."""
-    for name, find in ((METADATA_FILE, _root_metadata), (MODEL_FILE, _root_object_metadata)):
-        path = folder / name
-        if not path.exists():
+def read_training_config(model: OpenFile | None, metadata: OpenFile | None) -> TrainingConfig | None:
+    """Read the configuration out of `keras_metadata.pb` (TF 2.5 and later), else out of the root object in
+    `saved_model.pb` (TF 2.0 to 2.4)."""
+    for file, find in ((metadata, _root_metadata), (model, _root_object_metadata)):
+        if file is None:
             continue
+        message = read_message(file)
         try:
-            text = find(read_message(path))
+            text = find(message)
             if text:
-                return keras_config.from_saved_metadata(text, name)
+                return keras_config.from_saved_metadata(text, file.path.name)
         except DamagedFileError as error:
-            raise DamagedFileError(f"{path}: {error}: the model's metadata is damaged; copy or restore it") from None
+            raise DamagedFileError(
+                f"{file.path}: {error}: the model's metadata is damaged; copy or restore it"
+            ) from error
     return None
 
 
@@ -130,3 +152,6 @@ def _root_object_metadata(message: memoryview) -> bytes | None:
             for user_object in submessages(root, _USER_OBJECT) if root is not None else ():
                 return next((bytes(m) for m in submessages(user_object, _USER_OBJECT_METADATA)), None)
     return None
+
+
+FORMAT = Format(("saved-model",), "SavedModel folder", recognises, open_saved_model, claims)

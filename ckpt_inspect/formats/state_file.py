@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import DamagedFileError
-from ckpt_inspect.storage.byte_file import unreadable
+from ckpt_inspect.formats.format import NewestFile
+from ckpt_inspect.storage import absolute, open_file
 
 NAME = "checkpoint"
 
@@ -36,7 +37,7 @@ class StateFile:
 
 
 def decode_state(text: str) -> StateFile:
-    """The text of a `checkpoint` file; one that says nothing names no checkpoint."""
+    """Decode the text of a `checkpoint` file; one that says nothing names no checkpoint."""
     newest, kept = None, []
     for field, value in _LINE.findall(text):
         path = _unescape(value)
@@ -48,17 +49,15 @@ def decode_state(text: str) -> StateFile:
 
 
 def read_state(path: Path) -> StateFile:
-    """The `checkpoint` file at `path`."""
-    try:
-        if path.stat().st_size > _MAX_SIZE:
+    """Return what the `checkpoint` file at `path` says."""
+    with open_file(path) as file:
+        if file.size > _MAX_SIZE:
             raise DamagedFileError(f"{path}: is too large for a file that names checkpoints")
-        return decode_state(path.read_text("utf-8", "replace"))
-    except OSError as error:
-        raise unreadable(path, error) from None
+        return decode_state(file.read(0, file.size).decode("utf-8", "replace"))
 
 
-def resolve_state_path(name: str, folder: Path) -> tuple[str, tuple[Problem, ...]]:
-    """The prefix that `name` stands for, seen from the state file's folder, and what was odd about it.
+def resolve_state_path(name: str, folder: Path) -> tuple[Path, tuple[Problem, ...]]:
+    """Return the prefix that `name` stands for, seen from the state file's folder, and what was odd about it.
 
     An absolute path is sought under its last component beside the state file first: checkpoints are moved and copied as
     folders, and the file at the old place, if there still is one, would be another training's.
@@ -66,11 +65,11 @@ def resolve_state_path(name: str, folder: Path) -> tuple[str, tuple[Problem, ...
     # of another machine, so perhaps of another system
     windows, posix = PureWindowsPath(name), PurePosixPath(name)
     if not windows.drive and not posix.is_absolute():
-        return f"{folder}/{name}", ()
+        return folder / name, ()
     beside = folder / (windows.name if windows.drive else posix.name)
-    if Path(name).parent == folder or Path(name).parent == folder.absolute():
-        return name, ()
-    return str(beside), (
+    if Path(name).parent in (folder, Path(absolute(folder))):
+        return Path(name), ()
+    return beside, (
         Problem(
             "state-file-absolute-paths",
             f"{folder / NAME}: names {name}, which is not in this folder",
@@ -86,3 +85,6 @@ def _unescape(value: str) -> str:
         return bytes([int(code, 8) & 0xFF]) if code.isdigit() else _ESCAPES.get(code, code)
 
     return _ESCAPE.sub(replacement, value.encode()).decode("utf-8", "replace")
+
+
+NEWEST_FILE = NewestFile(NAME, lambda path: read_state(path).newest, resolve_state_path)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
@@ -21,6 +21,8 @@ from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, Graph, TensorSpec
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
 from ckpt_inspect.formats.bundle_index import Extent, encode_slice_key
 from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
+from ckpt_inspect.formats.format import Claim, Format
+from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.formats.meta_graph import read_meta_graph, read_versions
 from ckpt_inspect.formats.slices import ElementReader, Slice, SlicedTensor, resolve_extents
 from ckpt_inspect.formats.sstable import MAGIC, ByteSource, Span, Table, Window
@@ -35,8 +37,7 @@ from ckpt_inspect.formats.tensor_slices import (
     locate_values,
     varint_ends,
 )
-from ckpt_inspect.storage.byte_file import ByteFile, Bytes
-from ckpt_inspect.storage.location import Location, locate
+from ckpt_inspect.storage import Bytes, Location, OpenFile, PinnedFiles, is_there, locate
 from ckpt_inspect.wire import VARINT
 
 SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<shard>\d{5}|\?{5})-of-(?P<count>\d{5})$")
@@ -57,10 +58,12 @@ class V1Checkpoint(Checkpoint):
     def __init__(self, path: Path) -> None:
         """`path` of the one file, the pattern, or one of the shards."""
         self.path = as_pattern(path)
-        self._meta = self.path.with_name(SHARD_NAME.sub(r"\g<stem>", self.path.name) + ".meta")
-        shards = shard_files(self.path)
-        self.files = (*shards, self._meta) if self._meta.exists() else shards
-        self._shards = [_Shard(p) for p in shards]
+        self._pinned = PinnedFiles()
+        self._shards = [_Shard(shard, self._pinned.open(shard)) for shard in shard_files(self.path)]
+        self._meta = self._pinned.pin_if_there(
+            self.path.with_name(SHARD_NAME.sub(r"\g<stem>", self.path.name) + ".meta")
+        )
+        self.files, self.file_stats = self._pinned.paths, self._pinned.stats
         self._slices: dict[str, list[tuple[_Shard, tuple[Extent, ...]]]] = {}
         specs: dict[str, TensorSpec] = {}
         for shard in self._shards:
@@ -85,15 +88,17 @@ class V1Checkpoint(Checkpoint):
         return reader.read(start, stop, out)
 
     def graph(self) -> Graph | None:
-        return read_meta_graph(self._meta) if self._meta.exists() else None
+        return read_meta_graph(self._meta) if self._meta is not None else None
 
     def producer(self) -> Mapping[str, str]:
-        return read_versions(self._meta, is_saved_model=False) if self._meta.exists() else {}
+        return read_versions(self._meta, is_saved_model=False) if self._meta is not None else {}
 
     def close(self) -> None:
         self._last = None
-        for shard in self._shards:
-            shard.close()
+        self._pinned.close()
+
+    def read_head(self, size: int) -> bytes:
+        return self._pinned.read_head(size)
 
     def _reader(self, name: str) -> ElementReader:
         reader, last = self._readers.get(name), self._last
@@ -127,9 +132,9 @@ class V1Checkpoint(Checkpoint):
 class _Shard:
     """One of a V1 checkpoint's files, opened once."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, file: OpenFile) -> None:
         self.path = path
-        self._file = ByteFile(path)
+        self._file = file
         self._lock = Lock()
         try:
             self._table = Table(self._file)
@@ -155,10 +160,6 @@ class _Shard:
         except CkptInspectError as error:
             where = f" slice {list(map(tuple, extents))}" if any(e.length >= 0 for e in extents) else ""
             raise self._named(error, f"tensor {name!r}{where}: ") from error
-
-    def close(self) -> None:
-        """Safe to call twice."""
-        self._file.close()
 
     def _named(self, error: CkptInspectError, place: str = "") -> CkptInspectError:
         """The error with the file's path and the remedy, which errors of the file itself have already."""
@@ -316,19 +317,19 @@ class _Strings(_Run):
 
 
 def as_pattern(path: Path) -> Path:
-    """The pattern of all shards for one of them; any other path as it is."""
+    """Return the pattern of all shards for one of them; any other path as it is."""
     match = SHARD_NAME.fullmatch(path.name)
     return path.with_name(f"{match['stem']}-?????-of-{match['count']}") if match else path
 
 
 def shard_files(path: Path) -> tuple[Path, ...]:
-    """The files behind the path of a V1 checkpoint; NotFoundError for a shard that is missing."""
+    """Return the files behind the path of a V1 checkpoint; NotFoundError for a shard that is missing."""
     match = SHARD_NAME.fullmatch(path.name)
     if not match:
         return (path,)
     count = int(match["count"])
     shards = tuple(path.with_name(f"{match['stem']}-{i:05d}-of-{count:05d}") for i in range(count))
-    if absent := [shard for shard in shards if not shard.exists()]:
+    if absent := [shard for shard in shards if not is_there(shard)]:
         raise NotFoundError(
             f"{absent[0]}: is missing ({count - len(absent)} of the {count} shards of this V1 checkpoint are here); "
             "copy it too"
@@ -337,14 +338,45 @@ def shard_files(path: Path) -> tuple[Path, ...]:
 
 
 def recognises(location: Location) -> bool:
-    """A table that is no bundle's index, or a pattern of shards."""
+    """Recognise a table that is no bundle's index, or a pattern of shards."""
     if location.kind == "file":
-        return location.tail == MAGIC and location.path.suffix != ".index"
+        return location.tail == MAGIC and location.path.suffix != ".index" and not is_placeholder(location)
     return (
         location.kind == "absent" and "?" in location.path.name and SHARD_NAME.fullmatch(location.path.name) is not None
     )
 
 
+def claims(listing: Listing) -> Iterator[Claim]:
+    """Claim each pattern of shards one of which is a table or was to be one, and each file that is a table."""
+    shards: dict[tuple[str, str], list[str]] = {}
+    for name in listing.files:
+        if shard := SHARD_NAME.fullmatch(name):
+            shards.setdefault((shard["stem"], shard["count"]), []).append(name)
+    wanted = set(listing.names)
+    for (stem, count), files in shards.items():
+        names = (*files, *_graph_beside(stem, listing))
+        if not wanted.isdisjoint(names) and any(_is_table(listing.look(name)) for name in files):
+            yield Claim(listing.folder, names, listing.folder / f"{stem}-?????-of-{count}", stem)
+    for name in listing.unclear():
+        if SHARD_NAME.fullmatch(name):
+            continue
+        location = listing.look(name)
+        if recognises(location):
+            yield Claim(listing.folder, (name, *_graph_beside(name, listing)), location.path, name)
+
+
+def _is_table(location: Location) -> bool:
+    return location.tail == MAGIC or is_placeholder(location)
+
+
+def _graph_beside(stem: str, listing: Listing) -> tuple[str, ...]:
+    name = f"{stem}.meta"
+    return (name,) if name in listing.files else ()
+
+
 def open_v1(path: Path) -> V1Checkpoint:
-    """A V1 file, a V1 pattern or a V1 shard."""
+    """Open a V1 file, a V1 pattern or a V1 shard."""
     return V1Checkpoint(path)
+
+
+FORMAT = Format(("tf1-v1",), "TF1 V1 file or shards", recognises, open_v1, claims)

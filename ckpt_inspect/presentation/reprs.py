@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ckpt_inspect.errors import CkptInspectError
-    from ckpt_inspect.formats.grouping import Run
     from ckpt_inspect.measurement.columns import OptimizerColumns, RunColumns
+    from ckpt_inspect.series.run import Run
 
 MOST_LINES = 8
 """Of optimizers, of changed parameters, of files."""

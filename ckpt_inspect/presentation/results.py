@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ckpt_inspect.errors import CkptInspectError
     from ckpt_inspect.findings import Finding
-    from ckpt_inspect.formats.grouping import Run
+    from ckpt_inspect.series.run import Run
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ckpt_inspect.checkpoint import Array, Checkpoint, Problem
+from ckpt_inspect import storage
+from ckpt_inspect.checkpoint import Array, Checkpoint, FileStat, Problem
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.measurement.histograms import Counts, Floats
 from ckpt_inspect.measurement.summaries import sample_indices
@@ -200,15 +200,15 @@ class Chosen:
         measured: dict[str, list[Measured]] = {}
         for (state, _), found in zip(chosen, sweep.run(), strict=True):
             measured.setdefault(state.name, []).append(found)
-        files = tuple(map(absolute, checkpoint.files))
+        files = tuple(map(storage.absolute, checkpoint.files))
         return Analysis(
             path=str(checkpoint.path),
             name=Path(checkpoint.path).name,
             format=checkpoint.format,
             layout=",".join(dict.fromkeys(state.layout for state in self.states)),
             size_bytes=checkpoint.size_bytes,
-            modified=max((f.stat().st_mtime for f in checkpoint.files), default=math.nan),
-            fingerprint=fingerprint(files),
+            modified=checkpoint.modified,
+            fingerprint=_fingerprint(files, checkpoint.file_stats, checkpoint.read_head(_HEAD_BYTES)),
             files=files,
             optimizers=tuple(_optimizer(state, measured.get(state.name, ())) for state in self.states),
             problems=tuple(checkpoint.problems),
@@ -253,17 +253,24 @@ def require_state(analysis: Analysis) -> None:
 
 
 def fingerprint(files: Sequence[str]) -> str:
-    """32 hexadecimal digits of the files' names, sizes and times, and of the first one's head.
+    """Return 32 hexadecimal digits of the files' names, sizes and times, and of the first one's head, as they are now.
 
-    Raises OSError where one is missing.
+    Raises NotFoundError where one is missing.
     """
+    paths = list(map(storage.as_path, files))
+    found = list(map(storage.stat, paths))
+    if missing := next((path for path, each in zip(paths, found, strict=True) if each.kind != "file"), None):
+        raise NotFoundError(f"{missing}: is missing")
+    stats = [FileStat(each.size, each.modified_ns) for each in found]
+    return _fingerprint(files, stats, storage.read_head(paths[0], _HEAD_BYTES) if paths else b"")
+
+
+def _fingerprint(files: Sequence[str], stats: Sequence[FileStat], head: bytes) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for place, file in enumerate(map(Path, files)):
-        status = file.stat()
-        digest.update(f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
-        if place == 0 and file.is_file():
-            with file.open("rb", buffering=0) as index:
-                digest.update(index.read(_HEAD_BYTES))
+    for place, (file, found) in enumerate(zip(files, stats, strict=True)):
+        digest.update(f"{storage.as_path(file).name}\0{found.size}\0{found.modified_ns}\0".encode())
+        if place == 0:
+            digest.update(head)
     return digest.hexdigest()
 
 
@@ -271,13 +278,8 @@ def fingerprint_now(files: Sequence[str]) -> str | None:
     """Return the fingerprint of files as they are; None if one is gone."""
     try:
         return fingerprint(files)
-    except OSError:
+    except NotFoundError:
         return None
-
-
-def absolute(path: str | os.PathLike[str]) -> str:
-    """The path from the root, without `..`, and without looking where links lead."""
-    return os.path.abspath(path)  # noqa: PTH100 - Path has nothing that leaves links alone and removes `..`
 
 
 def _optimizer(state: OptimizerState, measured: Sequence[Measured]) -> OptimizerAnalysis:

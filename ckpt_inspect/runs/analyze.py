@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from ckpt_inspect.checkpoint import Progress
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.findings import Thresholds
-from ckpt_inspect.formats.grouping import Run
 from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.analysis import fingerprint_now
@@ -19,7 +18,7 @@ from ckpt_inspect.runs.execution import Meter, Worker, run_units
 from ckpt_inspect.runs.planning import Options, plan_run
 from ckpt_inspect.runs.reading import Reading
 from ckpt_inspect.runs.saving import Saving
-from ckpt_inspect.runs.sizes import sizes_nearby
+from ckpt_inspect.series.run import Run
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.selection import Selection
 
@@ -60,7 +59,7 @@ def analyze(
         )
     with Saving(None if store is None else Path(store), elements) as saving:
         plan = plan_run(run, options, saving.path, saving.load(), fingerprint_now)
-        sizes = sizes_nearby(plan.unread)
+        sizes = run.sizes(plan.unread)
         reading = Reading(plan, limits)
         meter = Meter(sum(sizes.values()), progress)
         worker = Worker(threads, sink=saving.sink, progress=meter.add)

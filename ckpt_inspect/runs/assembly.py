@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from ckpt_inspect.measurement.variables import (
     variables_in,
 )
 from ckpt_inspect.runs.analysis import Analysis, Histogram, OptimizerAnalysis, ParameterAnalysis
+from ckpt_inspect.storage import absolute
 
 GRIDS: Mapping[str, Grid] = {
     "effective_lr_histogram": EFFECTIVE_LR_GRID,
@@ -102,7 +102,7 @@ def _root_columns(rows: _Rows) -> dict[str, Column]:
             if name == "files":
                 column[row] = "\n".join(analysis.files)
             elif name == "path":
-                column[row] = os.path.abspath(analysis.path)  # noqa: PTH100 - leaves links alone and removes `..`
+                column[row] = absolute(analysis.path)
             elif name != "checkpoint":
                 column[row] = getattr(analysis, name)
     columns["checkpoint"][:] = checkpoint_names([str(path) for path in columns["path"]])

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ckpt_inspect.errors import StoreError
-from ckpt_inspect.formats.grouping import Run
 from ckpt_inspect.measurement.columns import RunColumns
-from ckpt_inspect.runs.analysis import absolute
+from ckpt_inspect.series.run import Run
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.selection import Selection
+from ckpt_inspect.storage import absolute
 
 UNIT_BYTES = 1 << 30
 """Arrays of so many bytes make a unit, about half a second's work for a thread: a checkpoint of more is several, unless

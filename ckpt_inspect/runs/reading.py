@@ -9,10 +9,11 @@ from pathlib import Path
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.columns import UNREADABLE, RunColumns
-from ckpt_inspect.runs.analysis import Analysis, absolute, require_state
+from ckpt_inspect.runs.analysis import Analysis, require_state
 from ckpt_inspect.runs.assembly import assemble
 from ckpt_inspect.runs.execution import UnitResult, merge
 from ckpt_inspect.runs.planning import Plan
+from ckpt_inspect.storage import absolute
 
 
 @dataclass(slots=True)

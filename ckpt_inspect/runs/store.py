@@ -38,11 +38,11 @@ from ckpt_inspect.measurement.variables import (
     group_names,
     variables_in,
 )
-from ckpt_inspect.runs.analysis import absolute
 from ckpt_inspect.runs.atomic import replacing
 from ckpt_inspect.runs.elements import ElementsFile, place_elements
 from ckpt_inspect.runs.frames import axes_of
 from ckpt_inspect.runs.netcdf import Dimensions
+from ckpt_inspect.storage import absolute
 
 if TYPE_CHECKING:
     import h5py  # no type stubs exist: a type checker takes its classes for Any

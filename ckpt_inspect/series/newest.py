@@ -2,29 +2,97 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from typing import NamedTuple
 
+from ckpt_inspect import formats
 from ckpt_inspect.checkpoint import Checkpoint, Problem
-from ckpt_inspect.errors import NotFoundError
-from ckpt_inspect.formats import open_checkpoint
-from ckpt_inspect.series.search import find_checkpoints
+from ckpt_inspect.formats import NEWEST_FILES, is_recognised
+from ckpt_inspect.series.run import Run
+from ckpt_inspect.series.search import find_runs
+from ckpt_inspect.storage import Location, PathLike, as_path, is_pattern, locate, stat
 
 
-def open_newest(path: str | os.PathLike[str]) -> tuple[Checkpoint, tuple[Problem, ...]]:
-    """The checkpoint of that path, open; of a folder or glob pattern the newest one, and a Problem that says so.
+def open_checkpoint(path: PathLike) -> Checkpoint:
+    """Open a checkpoint: a prefix, `.index`, `.data-*`, SavedModel folder, V1 file or pattern, `.h5`, `.keras`,
+    `.weights.h5`; of a folder of checkpoints, or of the `checkpoint` file in it, the newest.
+
+    Raises NotFoundError (nothing there), DamagedFileError or UnsupportedError, each with the path, cause and remedy;
+    RequestError for a glob pattern.
+    """
+    folder = _folder_meant(locate(as_path(path)))
+    return formats.open_checkpoint(path) if folder is None else _open(_newest_in(folder))
+
+
+def open_newest(path: PathLike) -> tuple[Checkpoint, tuple[Problem, ...]]:
+    """Open as `open_checkpoint` does, and of a glob pattern the newest that it matches as well; with a Problem that
+    says so if there were several.
 
     Raises CkptInspectError for what can't be opened.
     """
-    if not Path(path).is_dir() and not any(c in os.fspath(path) for c in "*["):
-        return open_checkpoint(path), ()
-    found = find_checkpoints(Path(path))
-    if not found:
-        raise NotFoundError(f"{os.fspath(path)}: no checkpoint there; name a checkpoint or a folder that holds some")
-    newest = found[-1]
-    if len(found) == 1:
-        return open_checkpoint(newest), ()
+    place = as_path(path)
+    location = locate(place)
+    folder = _folder_meant(location)
+    if folder is not None:
+        newest, runs = _newest_in(folder), find_runs([folder])
+    elif location.kind == "absent" and is_pattern(place) and not is_recognised(location):
+        runs = find_runs([place])
+        newest = _last_of(runs)
+    else:
+        return formats.open_checkpoint(place), ()
+    count = sum(len(run.checkpoints) for run in runs)
+    if count == 1:
+        return _open(newest), ()
     chosen = Problem(
-        "newest-chosen", f"{os.fspath(path)} holds {len(found)} checkpoints", f"the newest was taken: {newest}", "info"
+        "newest-chosen",
+        f"{path} holds {count} checkpoints",
+        f"the newest was taken: {newest.path}",
+        "info",
     )
-    return open_checkpoint(newest), (chosen,)
+    return _open(newest), (chosen,)
+
+
+class _Newest(NamedTuple):
+    path: Path
+    problems: tuple[Problem, ...] = ()
+    """What was odd about finding it."""
+
+
+def _open(newest: _Newest) -> Checkpoint:
+    checkpoint = formats.open_checkpoint(newest.path)
+    checkpoint.problems = (*newest.problems, *checkpoint.problems)
+    return checkpoint
+
+
+def _folder_meant(location: Location) -> Path | None:
+    """The folder whose newest checkpoint is meant; None for the path of a checkpoint, or of nothing."""
+    path = location.path
+    if location.kind == "folder":
+        return None if is_recognised(location) else path
+    files = [known for known in NEWEST_FILES if known.name == path.name and location.kind == "file"]
+    names_newest = files and not is_recognised(location) and any(known.read(path) for known in files)
+    return path.parent if names_newest else None
+
+
+def _newest_in(folder: Path) -> _Newest:
+    """The checkpoint that a file in the folder names as the newest, else the last of the last run."""
+    problems: tuple[Problem, ...] = ()
+    for known in NEWEST_FILES:
+        place = folder / known.name
+        if stat(place).kind == "file" and (name := known.read(place)):
+            path, problems = known.resolve(name, folder)
+            if is_recognised(locate(path)):
+                return _Newest(path, problems)
+            text = f"{place}: names {name}, which is not here"
+            problems = (Problem("state-file-stale", text, "the last one found here was taken"),)
+    runs = find_runs([folder])
+    newest = _last_of(runs)
+    if len(runs) > 1:
+        text = f"{folder}: holds the checkpoints of {len(runs)} runs: {', '.join(run.name for run in runs)}"
+        several = Problem("several-runs", text, f"the last of the last run was taken, {newest.path}", "info")
+        problems = (*problems, several)
+    return _Newest(newest.path, problems)
+
+
+def _last_of(runs: tuple[Run, ...]) -> _Newest:
+    return _Newest(runs[-1].checkpoints[-1])

@@ -1,50 +1,82 @@
-"""A folder or pattern -> its checkpoints, in training order: formats find them, layouts tell the step where names
-don't."""
+"""Folders, patterns and paths -> their checkpoints in training order: formats find them, layouts tell the step where
+names don't."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from ckpt_inspect.errors import CkptInspectError, NotFoundError
-from ckpt_inspect.formats import grouping as files
-from ckpt_inspect.formats import open_checkpoint
-from ckpt_inspect.formats.grouping import Run
+from ckpt_inspect.formats import Claim, explain_nothing_found, find_claims, open_checkpoint
+from ckpt_inspect.series.run import Run, StepOf, run_of, runs_of
 from ckpt_inspect.state.optimizer_state import optimizer_states
-
-
-def find_checkpoints(folder_or_glob: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Every checkpoint below the folder (or that the pattern matches), in training order, without duplicates.
-
-    Raises NotFoundError where there is no such path.
-    """
-    return files.find_checkpoints(folder_or_glob, step_of)
-
-
-def find_runs(paths: Sequence[str | os.PathLike[str]]) -> tuple[Run, ...]:
-    """The checkpoints that the paths name, by run: those of one folder whose names differ in numbers alone."""
-    return files.find_runs(paths, step_of)
-
-
-def one_run(paths: Sequence[str | os.PathLike[str]]) -> Run:
-    """Return all checkpoints that the paths name as one run, called as the first one's folder is.
-
-    Raises NotFoundError where a path holds no checkpoint, or none was given.
-    """
-    if not paths:
-        raise NotFoundError("no path was given: name a checkpoint or a folder of them")
-    found = dict.fromkeys(checkpoint for path in paths for checkpoint in find_checkpoints(path))
-    first = Path(paths[0])
-    folder = first if first.is_dir() else next(iter(found)).parent
-    return Run(Path(os.path.abspath(folder)).name, folder, tuple(found))  # noqa: PTH100 - Path.absolute keeps `..`
+from ckpt_inspect.storage import PathLike, absolute, as_path, is_folder
 
 
 def step_of(path: Path) -> int | None:
-    """The largest step of the checkpoint's optimizers; None where it can't be read."""
+    """Return the largest step of a checkpoint's optimizers; None where it can't be read."""
     try:
         with open_checkpoint(path) as checkpoint:
             steps = [s.step.value for s in optimizer_states(checkpoint) if s.step.value is not None]
     except CkptInspectError:
         return None
     return max(steps, default=None)
+
+
+def find_checkpoints(folder_or_glob: PathLike, step_of: StepOf = step_of) -> tuple[Path, ...]:
+    """Find the checkpoints in a folder and below it, behind a glob pattern, or at a path, in training order, none
+    twice.
+
+    Order: folder by folder; in a folder by the number that grows in the names, else by `step_of`, else by time of
+    writing. A file that is named like a checkpoint and is damaged is listed: opening it says what is wrong. Raises
+    NotFoundError where there is none.
+    """
+    return tuple(c for run in find_runs([folder_or_glob], step_of) for c in run.checkpoints)
+
+
+def find_runs(paths: Iterable[PathLike], step_of: StepOf = step_of) -> tuple[Run, ...]:
+    """Find the runs in folders, behind glob patterns and at paths: the checkpoints of one folder whose names differ in
+    numbers alone. Raises NotFoundError for a path that holds none."""
+    return runs_of(_once(claim for found in _claims(paths) for claim in found), step_of)
+
+
+def one_run(paths: Iterable[PathLike], step_of: StepOf = step_of) -> Run:
+    """Return the checkpoints at paths that are named together as one run, in the order of the paths; those of a folder
+    or pattern in training order. Its name is the first path's folder's.
+
+    Raises NotFoundError for a path that holds none.
+    """
+    given = [as_path(path) for path in paths]
+    if not given:
+        raise NotFoundError("no path was given: name a checkpoint or a folder of them")
+    found = _once(claim for claims in _claims(given) for claim in _ordered(claims, step_of))
+    run = run_of("", given[0], found)
+    folder = given[0] if is_folder(given[0]) else run.checkpoints[0].parent
+    return Run(Path(absolute(folder)).name, folder, run.checkpoints, run.claims)
+
+
+def _ordered(claims: list[Claim], step_of: StepOf) -> list[Claim]:
+    """Several claims in training order."""
+    if len(claims) == 1:
+        return claims
+    by_path = {claim.path: claim for claim in claims}
+    return [by_path[path] for run in runs_of(claims, step_of) for path in run.checkpoints]
+
+
+def _claims(paths: Iterable[PathLike]) -> list[list[Claim]]:
+    """What each path stands for, which is something."""
+    given = [as_path(path) for path in paths]
+    claims = find_claims(given)
+    for path, found in zip(given, claims, strict=True):
+        if not found:
+            raise explain_nothing_found(path)
+    return claims
+
+
+def _once(claims: Iterable[Claim]) -> list[Claim]:
+    """The claims without those of a checkpoint that is there already under another spelling of its path."""
+    found: dict[str, Claim] = {}
+    for claim in claims:
+        assert claim.path is not None
+        found.setdefault(absolute(claim.path), claim)
+    return list(found.values())

@@ -1,1 +1,57 @@
-"""Where checkpoints lie: look at a path, list a folder, read a range of bytes."""
+"""Where checkpoints lie: look at a path, list a folder, read a range of bytes.
+
+Nothing else in the package opens, lists or looks at a checkpoint. Local files so far; another storage is one file that
+implements `interface.Storage`, and one line in `registry.storage_of`.
+"""
+
+from ckpt_inspect.storage.interface import ABSENT, Entry, OpenFile, Stat, Storage
+from ckpt_inspect.storage.local import keep_temporarily
+from ckpt_inspect.storage.location import HEAD_SIZE, Location, locate
+from ckpt_inspect.storage.pinned_files import PinnedFiles
+from ckpt_inspect.storage.registry import (
+    PathLike,
+    absolute,
+    as_path,
+    find_matches,
+    is_folder,
+    is_pattern,
+    is_there,
+    link_target,
+    list_folder,
+    native_path,
+    open_file,
+    read_head,
+    stat,
+    storage_of,
+    total_size,
+)
+from ckpt_inspect.storage.stream import Bytes
+
+__all__ = [
+    "ABSENT",
+    "HEAD_SIZE",
+    "Bytes",
+    "Entry",
+    "Location",
+    "OpenFile",
+    "PathLike",
+    "PinnedFiles",
+    "Stat",
+    "Storage",
+    "absolute",
+    "as_path",
+    "find_matches",
+    "is_folder",
+    "is_pattern",
+    "is_there",
+    "keep_temporarily",
+    "link_target",
+    "list_folder",
+    "locate",
+    "native_path",
+    "open_file",
+    "read_head",
+    "stat",
+    "storage_of",
+    "total_size",
+]

@@ -19,7 +19,7 @@ from support.bundle_writer import entry, field, header, masked, table, varint, w
 
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
 from ckpt_inspect.formats import open_checkpoint
-from ckpt_inspect.formats.bundle import BundleCheckpoint
+from ckpt_inspect.formats.bundle import BundleCheckpoint, Prefix
 from ckpt_inspect.formats.bundle_index import Extent, encode_slice_key
 
 RNG = np.random.default_rng(0)
@@ -309,7 +309,7 @@ def test_flipped_bit_in_data(prefix: Path) -> None:
                 read("dense/kernel")
             assert str(caught.value) == sentence
         assert checkpoint.read("dense/bias").tobytes() == PLAIN["dense/bias"].tobytes()
-    with BundleCheckpoint(prefix, [str(prefix)], verify=False) as checkpoint:
+    with BundleCheckpoint(prefix, [Prefix.of(prefix)], verify=False) as checkpoint:
         assert checkpoint.read("dense/kernel").tobytes() == bytes(data[offset : offset + len(raw)])
 
 

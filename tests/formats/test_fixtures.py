@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ckpt_inspect.formats import FORMATS, find_checkpoints, open_checkpoint
+from ckpt_inspect.formats import FORMATS, open_checkpoint
+from ckpt_inspect.series.search import find_checkpoints
 
 FOLDER = Path(__file__).parents[2] / "fixtures" / "formats"
 FORMAT_OF = {

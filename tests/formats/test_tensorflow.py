@@ -11,7 +11,8 @@ import pytest
 from support.bundle_writer import field, table
 
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
-from ckpt_inspect.formats import find_checkpoints, open_checkpoint
+from ckpt_inspect.formats import open_checkpoint
+from ckpt_inspect.series.search import find_checkpoints
 
 tf = pytest.importorskip("tensorflow")
 v1 = tf.compat.v1

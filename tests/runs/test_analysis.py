@@ -17,12 +17,12 @@ from ckpt_inspect import analyze, load
 from ckpt_inspect.checkpoint import Array, Checkpoint, TensorSpec
 from ckpt_inspect.errors import DamagedFileError, NotFoundError, RequestError, StoreError
 from ckpt_inspect.formats import open_checkpoint
-from ckpt_inspect.formats.grouping import Run as Series
 from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
 from ckpt_inspect.measurement.sweep import Sweep
 from ckpt_inspect.runs import execution
 from ckpt_inspect.runs.analysis import Analysis, Chosen
 from ckpt_inspect.runs.planning import merged_order
+from ckpt_inspect.series.run import Run as Series
 from ckpt_inspect.state.optimizer_state import optimizer_states
 from ckpt_inspect.state.selection import Selection
 

@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckpt_inspect.errors import StoreError
-from ckpt_inspect.formats.grouping import Run
 from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.runs.planning import UNIT_BYTES, Options, Span, Unit, plan_run, plan_units, split
-from ckpt_inspect.runs.sizes import sizes_nearby
+from ckpt_inspect.series.run import Run
 from ckpt_inspect.state.selection import Selection
 
 FOLDER = Path("/training/run")
@@ -158,19 +157,3 @@ def test_units_are_picklable() -> None:
     unit = Unit(("a", "b"), Options({"beta_1": 0.9}, Selection(("*",), ("x",))), Span(2, 5), 7)
     assert pickle.loads(pickle.dumps(unit)) == unit
     assert unit.path == Path("b")
-
-
-# --- sizes
-
-
-def test_sizes_are_told_from_names(tmp_path: Path) -> None:
-    """Of a prefix, a file, a folder and a V1 pattern; files of another whose name begins alike are not counted."""
-    for name, size in {
-        "m-1.index": 3, "m-1.data-00000-of-00001": 50, "m-10.index": 7, "m-1x": 9, "e.keras": 11,
-        "v-00000-of-00002": 20, "v-00001-of-00002": 21, "saved/variables/variables.index": 5, "saved/saved_model.pb": 2,
-    }.items():  # fmt: skip
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(bytes(size))
-    expected = {"m-1": 53, "m-10": 7, "e.keras": 11, "v-?????-of-00002": 41, "saved": 7, "none": 1, "no/thing": 1}
-    paths = {tmp_path / name: size for name, size in expected.items()}
-    assert sizes_nearby(paths) == paths

@@ -13,7 +13,9 @@ import pytest
 from support.bundle_writer import table, write_bundle
 
 from ckpt_inspect.errors import NotFoundError
-from ckpt_inspect.formats import find_checkpoints, find_runs, open_checkpoint
+from ckpt_inspect.series.newest import open_checkpoint, open_newest
+from ckpt_inspect.series.run import Run
+from ckpt_inspect.series.search import find_checkpoints, find_runs, one_run
 
 X = {"x": np.zeros(2, np.float32)}
 
@@ -267,3 +269,61 @@ def test_links_in_circles(tmp_path: Path) -> None:
     bundle(tmp_path / "a" / "ckpt-1")
     (tmp_path / "a" / "up").symlink_to(tmp_path)
     assert found(tmp_path) == ["a/ckpt-1"]
+
+
+def test_newest_means_the_same_everywhere(tmp_path: Path) -> None:
+    """What opens a folder takes the same checkpoint, whoever asks; only the remark that there were several differs."""
+    for i in (1, 2, 3):
+        bundle(tmp_path / f"ckpt-{i}")
+    for text in ("", 'model_checkpoint_path: "ckpt-2"\n', 'model_checkpoint_path: "ckpt-9"\n'):
+        (tmp_path / "checkpoint").write_text(text)
+        checkpoint, remarks = open_newest(tmp_path)
+        with checkpoint, open_checkpoint(tmp_path) as other:
+            assert checkpoint.path == other.path == tmp_path / ("ckpt-2" if "ckpt-2" in text else "ckpt-3")
+            assert checkpoint.problems == other.problems
+        (remark,) = remarks
+        assert (remark.code, remark.message) == ("newest-chosen", f"{tmp_path} holds 3 checkpoints")
+    for pattern, path in ((tmp_path / "ckpt-[12]*", tmp_path / "ckpt-2"), (tmp_path / "ckpt-1*", tmp_path / "ckpt-1")):
+        checkpoint, _ = open_newest(pattern)
+        with checkpoint:
+            assert checkpoint.path == path
+
+
+def test_paths_named_together(tmp_path: Path) -> None:
+    """Paths that are named together are one run in their order; a folder's checkpoints are in training order."""
+    for name in ("b/ckpt-10", "b/ckpt-9", "a/other", "a/m_1"):
+        bundle(tmp_path / name)
+    run = one_run([tmp_path / "b", tmp_path / "a" / "other.index", tmp_path / "a" / "m_1", tmp_path / "b" / "ckpt-9"])
+    assert (run.name, run.folder) == ("b", tmp_path / "b")
+    assert [p.name for p in run.checkpoints] == ["ckpt-9", "ckpt-10", "other", "m_1"]
+    with pytest.raises(NotFoundError, match="no path was given"):
+        one_run([])
+    with pytest.raises(NotFoundError, match="there is no such file or folder"):
+        one_run([tmp_path / "b", tmp_path / "nothing"])
+
+
+def test_sizes_by_names(tmp_path: Path) -> None:
+    """A run tells how large its checkpoints are without opening them, each with what belongs to it and nothing else."""
+    for i in (1, 10):
+        bundle(tmp_path / f"ckpt-{i}")
+        Path(tmp_path / f"ckpt-{i}.meta").write_bytes(bytes(1000))
+    keras(tmp_path / "m.h5")
+    bundle(tmp_path / "saved" / "variables" / "variables")
+    (tmp_path / "saved" / "saved_model.pb").write_bytes(bytes(500))
+    sizes = {path.name: size for run in find_runs([tmp_path]) for path, size in run.sizes().items()}
+    expected = {}
+    for path in (p for run in find_runs([tmp_path]) for p in run.checkpoints):
+        with open_checkpoint(path) as checkpoint:
+            expected[path.name] = checkpoint.size_bytes
+    assert sizes == expected
+    assert one_run([tmp_path / "ckpt-1"]).sizes() == {tmp_path / "ckpt-1": expected["ckpt-1"]}
+    assert Run("made", tmp_path, (tmp_path / "m.h5",)).sizes() == {tmp_path / "m.h5": expected["m.h5"]}
+
+
+def test_a_path_that_is_there_is_no_pattern(tmp_path: Path) -> None:
+    """Brackets in the name of what is there are brackets."""
+    bundle(tmp_path / "run [1]" / "ckpt-1")
+    keras(tmp_path / "run [1]" / "m.h5")
+    for given in ("ckpt-1", "ckpt-1.index", "m.h5"):
+        assert len(find_checkpoints(tmp_path / "run [1]" / given)) == 1
+    assert len(find_checkpoints(tmp_path / "run [1]")) == 2

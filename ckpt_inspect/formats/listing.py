@@ -1,0 +1,68 @@
+"""A folder's names, as formats are asked which are theirs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, KeysView
+from pathlib import Path
+
+from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.storage import Location, list_folder, locate
+
+_STORE_SUFFIX = ".ckpt-inspect.h5"
+_NEVER = re.compile(
+    r"\.(meta|pb|pbtxt|json|txt|md|rst|csv|tsv|ya?ml|toml|ini|cfg|lock|log|out|err|py|pyc|ipynb|sh|js|css|html?|png|jpe?g|bmp|tiff?|webp|"
+    r"gif|svg|pdf|npy|npz|pkl|pickle|pt|pth|onnx|tflite|safetensors|tfrecords?|parquet|arrow|jsonl|mat|db|gz|tar|tgz|bz2|xz|7z|zip|mp[34]|wav|avi|so|whl)$"
+    r"|\.tfevents\.|\.tmp|^checkpoint$",
+    re.IGNORECASE,
+)
+"""Names that are never a checkpoint's own file, unless a format knows them; whatever else there is gets looked into."""
+
+
+class Listing:
+    """A folder's names, and a look into what they name."""
+
+    def __init__(self, folder: Path, files: Collection[str], folders: Collection[str] = ()) -> None:
+        """All names in the folder, one level."""
+        self.folder = folder
+        self.files: KeysView[str] = dict.fromkeys(sorted(files)).keys()
+        """Every file in the folder, sorted; a link to a folder counts as one."""
+        self.folders: KeysView[str] = dict.fromkeys(sorted(folders)).keys()
+        """Every folder in it, sorted."""
+        self.names = tuple(name for name in self.files if not name.endswith(_STORE_SUFFIX))
+        """The files to judge; others in the folder may belong to one of them."""
+        self._looks: dict[str, Location] = {}
+
+    @classmethod
+    def of(cls, folder: Path) -> Listing:
+        """Return the names in a folder; NotFoundError if it can't be listed."""
+        entries = list_folder(folder)
+        return cls(folder, [e.name for e in entries if not e.is_folder], [e.name for e in entries if e.is_folder])
+
+    def only(self, names: Iterable[str]) -> Listing:
+        """Return the same folder, with only these of its names to judge."""
+        chosen = Listing(self.folder, self.files, self.folders)
+        wanted = set(names)
+        chosen.names = tuple(name for name in self.names if name in wanted)
+        chosen._looks = self._looks
+        return chosen
+
+    def without(self, names: Collection[str]) -> Listing:
+        """Return the same folder, with these of its names judged."""
+        return self.only(name for name in self.names if name not in names)
+
+    def look(self, name: str) -> Location:
+        """Return what `locate` says of a file; what can't be read looks like nothing."""
+        found = self._looks.get(name)
+        if found is None:
+            path = self.folder / name
+            try:
+                found = locate(path)
+            except CkptInspectError:
+                found = Location(path, "absent")
+            self._looks[name] = found
+        return found
+
+    def unclear(self) -> Iterator[str]:
+        """Yield the names to judge that may be a checkpoint's, or anything."""
+        return (name for name in self.names if not _NEVER.search(name))

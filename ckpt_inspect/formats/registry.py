@@ -1,0 +1,20 @@
+"""Every format, one line each."""
+
+from __future__ import annotations
+
+from ckpt_inspect.formats import bundle, hdf5, keras_archive, saved_model, tf1_v1
+from ckpt_inspect.formats.format import Format, NewestFile
+
+FORMATS: tuple[Format, ...] = (
+    saved_model.FORMAT,
+    bundle.FORMAT,
+    hdf5.SHARDED_FORMAT,
+    keras_archive.FORMAT,
+    hdf5.FORMAT,
+    tf1_v1.FORMAT,
+)
+"""In the order in which they are tried, and asked for what they claim: a prefix that is both is opened as V2 rather
+than V1; what lies in a SavedModel, an unzipped archive or behind an index of shards is no checkpoint of its own."""
+
+NEWEST_FILES: tuple[NewestFile, ...] = tuple(known.newest_file for known in FORMATS if known.newest_file is not None)
+"""The files that name the newest checkpoint of a folder."""

@@ -1,0 +1,154 @@
+"""What a storage is: it tells what lies at a path, lists a folder and reads ranges of bytes.
+
+A storage is asked through `ckpt_inspect.storage`, which picks the one that a path belongs to. Every failure is a
+CkptInspectError that names the path.
+"""
+
+from __future__ import annotations
+
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from ckpt_inspect.errors import DamagedFileError, NotFoundError
+from ckpt_inspect.storage.stream import Bytes, RangeStream
+
+
+class Stat(NamedTuple):
+    """What lies at a path, without a look inside. Equal as long as nothing was written there or put in its place."""
+
+    kind: Literal["file", "folder", "absent", "other"]
+    """`other` is what can't be read by ranges: a pipe, a socket, a device."""
+    size: int = 0
+    """In bytes; 0 unless a file."""
+    modified_ns: int = 0
+    """Nanoseconds since 1970; 0 where nothing is there."""
+    version: str = ""
+    """The storage's own name of these contents, such as an ETag; empty if it gives none."""
+
+
+ABSENT = Stat("absent")
+
+
+class Entry(NamedTuple):
+    """One name in a folder."""
+
+    name: str
+    is_folder: bool
+    """Whether it is a folder itself; a link to one is not."""
+
+
+class OpenFile(ABC):
+    """A file that is read by byte ranges, from any thread. A context manager."""
+
+    path: Path
+    """What messages name."""
+    stat: Stat
+    """As the file was when it was opened or pinned."""
+
+    @property
+    def size(self) -> int:
+        """In bytes, as it was when the file was opened; NotFoundError for one that was pinned and is missing."""
+        if self.stat.kind == "absent":
+            raise missing(self.path)
+        return self.stat.size
+
+    @abstractmethod
+    def read_into(self, buffer: Bytes, offset: int) -> None:
+        """Fill `buffer` with the bytes at `offset`.
+
+        Raises DamagedFileError if the bytes end too early or the file was replaced since it was pinned, NotFoundError
+        if it can't be read, RequestError if it has been closed.
+        """
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes at `offset`; raises as `read_into` does, and allocates nothing for bytes that aren't
+        there."""
+        if offset + size > self.size:
+            raise self.too_short(offset + size)
+        buffer = np.empty(size, np.uint8)
+        self.read_into(buffer, offset)
+        return buffer.tobytes()
+
+    def stream(self, start: int = 0, size: int | None = None) -> io.BufferedReader:
+        """Return a part of the file (by default all of it) as a Python file with a position of its own.
+
+        Libraries read through it; it can be used as long as this file is open.
+        """
+        return io.BufferedReader(RangeStream(self, start, self.size - start if size is None else size), _STREAM_BUFFER)
+
+    def native_path(self) -> bytes | None:
+        """Return a path under which a C library may open the very same bytes; None where there is no such path.
+
+        That can fail, and never opens another file that was put in its place.
+        """
+        return None
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what is open; safe to call twice."""
+
+    def too_short(self, wanted: int) -> DamagedFileError:
+        """Return the error for bytes up to `wanted` that are not in the file."""
+        return DamagedFileError(
+            f"{self.path}: is {self.size} bytes long, but bytes up to {wanted} are asked for: the file is truncated; "
+            "copy or restore it"
+        )
+
+    def __enter__(self) -> OpenFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def missing(path: Path) -> NotFoundError:
+    """Return the error for a file that is not there."""
+    return NotFoundError(f"{path}: is missing; copy it to this folder, where the rest of its checkpoint lies")
+
+
+_STREAM_BUFFER = 1 << 13
+"""Enough for an HDF5 object header and its neighbours, little enough that what lies between two of them is not read."""
+
+
+class Storage(ABC):
+    """A place where checkpoints lie: the local disk, or an object store."""
+
+    @abstractmethod
+    def stat(self, path: Path) -> Stat:
+        """Return what is at the path, links followed; NotFoundError for what the storage refuses to tell."""
+
+    @abstractmethod
+    def list_folder(self, folder: Path) -> list[Entry]:
+        """Return the names in a folder, one level, in no particular order; NotFoundError if it can't be listed."""
+
+    @abstractmethod
+    def open_file(self, path: Path, pinned: Stat | None = None) -> OpenFile:
+        """Open a file; raises NotFoundError where there is none.
+
+        With `pinned`, what `stat` said of it before, opening waits for the first read: what is read then is that file,
+        or DamagedFileError if another one lies there by now. A file that was absent says so when it is read.
+        """
+
+    @abstractmethod
+    def find_matches(self, pattern: Path) -> Iterator[Entry]:
+        """Find what a glob pattern (`*`, `?`, `[..]`, `**`) matches, links followed; the entries' names are paths."""
+
+    def native_path(self, path: Path) -> bytes | None:
+        """Return the path as C libraries open it, for a look that nothing is kept of; None where there is none."""
+        return None
+
+    def link_target(self, path: Path) -> str | None:
+        """Return where a symbolic link leads; None for what is none."""
+        return None
+
+    def absolute(self, path: Path) -> str:
+        """Return the path from its root, without `..`, and without looking where links lead."""
+        return str(path)

@@ -1,0 +1,172 @@
+"""The local disk, and whatever the operating system mounts like it."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from threading import Lock
+
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError
+from ckpt_inspect.storage.interface import ABSENT, Entry, OpenFile, Stat, Storage, missing
+from ckpt_inspect.storage.stream import Bytes
+
+_SMALL = 1 << 20
+"""What is read at once, without a buffer that is copied from."""
+
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe that took a file's place is refused, not waited for
+
+
+class LocalStorage(Storage):
+    """Files and folders of the operating system."""
+
+    def stat(self, path: Path) -> Stat:
+        try:
+            return _stat_of(os.stat(path))  # noqa: PTH116 - in the loop over a folder's files; Path.stat costs thrice
+        except (FileNotFoundError, NotADirectoryError):
+            return ABSENT
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        except ValueError as error:  # a null character
+            raise NotFoundError(f"{path}: can't be read ({error})") from error
+
+    def list_folder(self, folder: Path) -> list[Entry]:
+        try:
+            with os.scandir(folder) as entries:
+                return [Entry(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        except OSError as error:
+            raise _unreadable(folder, error) from error
+
+    def open_file(self, path: Path, pinned: Stat | None = None) -> LocalFile:
+        return LocalFile(path, pinned)
+
+    def find_matches(self, pattern: Path) -> Iterator[Entry]:
+        for match in glob.iglob(str(pattern), recursive=True):  # noqa: PTH207 - takes absolute patterns as well
+            yield Entry(match, os.path.isdir(match))  # noqa: PTH112 - quicker, and false where it can't be told
+
+    def native_path(self, path: Path) -> bytes | None:
+        return os.fsencode(path)
+
+    def link_target(self, path: Path) -> str | None:
+        try:
+            return os.readlink(path)  # noqa: PTH115 - as it is written
+        except OSError:
+            return None
+
+    def absolute(self, path: Path) -> str:
+        return os.path.abspath(path)  # noqa: PTH100 - Path has nothing that leaves links alone and removes `..`
+
+
+class LocalFile(OpenFile):
+    """Reading neither shares a position nor holds a lock."""
+
+    def __init__(self, path: Path, pinned: Stat | None = None) -> None:
+        """Open the file at once, or, if it is `pinned`, at the first read."""
+        self.path = path
+        self._descriptor: int | None = None
+        self._is_closed = False
+        self._lock = Lock()
+        if pinned is not None:
+            self.stat = pinned
+        else:
+            self._descriptor, self.stat = _open(path)
+
+    def read_into(self, buffer: Bytes, offset: int) -> None:
+        descriptor = self._descriptor
+        if descriptor is None:
+            descriptor = self._open()
+        view = memoryview(buffer.data)
+        try:
+            while view:
+                count = os.preadv(descriptor, (view,), offset)
+                if not count:
+                    raise self.too_short(offset + len(view))
+                view, offset = view[count:], offset + count
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+
+    def read(self, offset: int, size: int) -> bytes:
+        if offset + size > self.size:
+            raise self.too_short(offset + size)
+        if size > _SMALL:
+            return super().read(offset, size)
+        descriptor = self._descriptor
+        if descriptor is None:
+            descriptor = self._open()
+        try:
+            found = os.pread(descriptor, size, offset)
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+        return found if len(found) == size else super().read(offset, size)
+
+    def native_path(self) -> bytes | None:
+        descriptor = self._descriptor
+        return b"/dev/fd/%d" % (self._open() if descriptor is None else descriptor)
+
+    def close(self) -> None:
+        with self._lock:
+            descriptor, self._descriptor, self._is_closed = self._descriptor, None, True
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_lock"):
+            self.close()
+
+    def _open(self) -> int:
+        with self._lock:
+            if self._is_closed:
+                raise RequestError(f"{self.path}: its checkpoint has been closed; open it again")
+            if self._descriptor is None:
+                descriptor, found = _open(self.path)
+                if found != self.stat:
+                    os.close(descriptor)
+                    raise DamagedFileError(
+                        f"{self.path}: was replaced while its checkpoint was being read; open the checkpoint again"
+                    )
+                self._descriptor = descriptor
+            return self._descriptor
+
+
+def keep_temporarily(chunks: Iterable[bytes], path: Path) -> LocalFile:
+    """Write bytes to a file without a name, which vanishes when it is closed; `path` is what its messages name."""
+    import tempfile  # takes a while, and archives are seldom compressed
+
+    with tempfile.NamedTemporaryFile(prefix="ckpt-inspect-") as written:
+        try:
+            for chunk in chunks:
+                written.write(chunk)
+            written.flush()
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        file = LocalFile(Path(written.name))
+    file.path = path
+    return file
+
+
+def _open(path: Path) -> tuple[int, Stat]:
+    try:
+        descriptor = os.open(path, _FLAGS)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    found = _stat_of(os.fstat(descriptor))
+    if found.kind != "file":
+        os.close(descriptor)
+        raise NotFoundError(f"{path}: can't be read (it is not a file)")
+    return descriptor, found
+
+
+def _stat_of(status: os.stat_result) -> Stat:
+    if stat.S_ISREG(status.st_mode):
+        # No inode number: some network file systems make up another one each time. A time and a size suffice.
+        return Stat("file", status.st_size, status.st_mtime_ns)
+    return Stat("folder" if stat.S_ISDIR(status.st_mode) else "other", 0, status.st_mtime_ns)
+
+
+def _unreadable(path: Path, error: OSError) -> CkptInspectError:
+    """The sentence for a file that the operating system doesn't give."""
+    if isinstance(error, FileNotFoundError):
+        return missing(path)
+    return NotFoundError(f"{path}: can't be read ({error.strerror or error})")

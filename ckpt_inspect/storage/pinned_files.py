@@ -1,0 +1,72 @@
+"""The files of one checkpoint, as they were when it was opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ckpt_inspect.checkpoint import FileStat
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError
+from ckpt_inspect.storage.interface import ABSENT, OpenFile, Stat
+from ckpt_inspect.storage.registry import open_file, stat
+
+
+class PinnedFiles:
+    """Keeps the files of one checkpoint apart from others that are put in their places while it is read.
+
+    A pinned file is opened at its first read, so that a thousand shards don't take a thousand descriptors before they
+    are needed; if another file lies in its place by then, reading raises DamagedFileError and never mixes the two.
+    """
+
+    def __init__(self) -> None:
+        self._files: dict[Path, OpenFile] = {}
+
+    def open(self, path: Path) -> OpenFile:
+        """Open a file at once, and keep it; NotFoundError if it can't be opened."""
+        file = self._files[path] = open_file(path)
+        return file
+
+    def pin(self, path: Path) -> OpenFile:
+        """Keep a file as it is now; one that is missing or can't be looked at says so when it is read."""
+        return self._pin(path, _stat(path))
+
+    def pin_if_there(self, path: Path) -> OpenFile | None:
+        """Keep a file as it is now; None, and nothing kept, where there is none."""
+        found = _stat(path)
+        return None if found.kind == "absent" else self._pin(path, found)
+
+    def _pin(self, path: Path, found: Stat) -> OpenFile:
+        file = self._files[path] = open_file(path, found)
+        return file
+
+    def check(self, path: Path) -> None:
+        """Raise DamagedFileError if another file lies at the path than the one that is kept."""
+        if stat(path) != self._files[path].stat:
+            raise DamagedFileError(f"{path}: was replaced while its checkpoint was being opened; open it again")
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file that was there, in the order in which they were opened or pinned."""
+        return tuple(path for path, file in self._files.items() if file.stat.kind != "absent")
+
+    @property
+    def stats(self) -> tuple[FileStat, ...]:
+        """What each of `paths` was then."""
+        found = (self._files[path].stat for path in self.paths)
+        return tuple(FileStat(each.size, each.modified_ns) for each in found)
+
+    def read_head(self, size: int) -> bytes:
+        """Return the first bytes of the first file, at most `size`."""
+        first = next(iter(self._files.values()))
+        return first.read(0, min(size, first.size))
+
+    def close(self) -> None:
+        """Close all; safe to call twice."""
+        for file in self._files.values():
+            file.close()
+
+
+def _stat(path: Path) -> Stat:
+    try:
+        return stat(path)
+    except CkptInspectError:
+        return ABSENT

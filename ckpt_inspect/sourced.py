@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Generic, Literal, TypeVar
 
 Source = Literal["checkpoint", "config", "graph", "inferred", "given", "default", "unknown"]
 
@@ -20,11 +20,14 @@ SOURCE_WORDS: Mapping[str, str] = {
 """What each source is to a person."""
 
 
+T = TypeVar("T", covariant=True)
+
+
 @dataclass(frozen=True, slots=True)
-class Sourced:
+class Sourced(Generic[T]):
     """A value, and where it came from."""
 
-    value: Any
+    value: T | None
     """None where `source` is `unknown`."""
     source: Source
     """`checkpoint`: a tensor; `config`: JSON in or beside; `graph`: a `.meta` or SavedModel graph; `inferred`: from the

@@ -113,6 +113,7 @@ def imports_of(file: Path) -> Iterator[Import]:
 
 
 IMPORTS = [i for file in modules() for i in imports_of(file)]
+FILES = {name_of(file): file for file in modules()}
 
 
 def test_every_room_is_in_the_order() -> None:
@@ -243,3 +244,47 @@ def test_nothing_is_unpickled() -> None:
 def test_modules_are_nouns() -> None:
     """No module is called by what it isn't."""
     assert [str(file) for file in modules() if file.stem in NO_NOUNS or file.parent.name in NO_NOUNS] == []
+
+
+# --- types
+
+
+def annotations_of(name: str, module: str) -> Iterator[tuple[str, ast.AST]]:
+    """What another room sees of a name's types: a function's signature; a class' public fields and methods."""
+    file = FILES.get(module)
+    if file is None:
+        return
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and any((a.asname or a.name) == name for a in node.names):
+            yield from annotations_of(name, node.module or "")  # an `__init__` that re-exports
+        elif isinstance(node, ast.FunctionDef) and node.name == name:
+            yield from ((name, a) for a in signature_of(node))
+        elif isinstance(node, ast.ClassDef) and node.name == name:
+            for part in node.body:
+                if isinstance(part, ast.FunctionDef) and not (part.name.startswith("_") and part.name != "__init__"):
+                    yield from ((f"{name}.{part.name}", a) for a in signature_of(part))
+                elif isinstance(part, ast.AnnAssign) and not ast.unparse(part.target).startswith("_"):
+                    yield f"{name}.{ast.unparse(part.target)}", part.annotation
+
+
+def signature_of(function: ast.FunctionDef) -> Iterator[ast.AST]:
+    arguments = function.args
+    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+    yield from (a.annotation for a in every if a is not None and a.annotation is not None)
+    if function.returns is not None:
+        yield function.returns
+
+
+def test_no_signature_between_rooms_has_any() -> None:
+    """What one room imports of another says what it takes and gives. Arrays' element types are known at run time only:
+    `Array`, `DType` and `Scalar` stand for those."""
+    wrong = {
+        f"{module}: {where}: {ast.unparse(annotation)}"
+        for i in IMPORTS
+        if i.target and i.target != room_of(i.file)
+        for module, _, name in [i.module.rpartition(".")]
+        for where, annotation in annotations_of(name, module)
+        if any(isinstance(node, ast.Name) and node.id == "Any" for node in ast.walk(annotation))
+    }
+    assert not wrong, "\n".join(sorted(wrong))

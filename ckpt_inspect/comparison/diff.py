@@ -213,8 +213,8 @@ def _parameter_job(a: _Side, b: _Side, pair: _OptimizerPair, name: str) -> _Job:
     if has_window and "second_moment" in tensors:
         beta_2 = pair.b.hyperparameters.get("beta_2")
         dtype = b.checkpoint.tensors[tensors["second_moment"][1]].dtype
-        if beta_2 is not None and beta_2.is_known and pair.steps:
-            window = Window.between(pair.steps, float(beta_2.value), numpy_dtype(dtype))
+        if beta_2 is not None and beta_2.value is not None and pair.steps:
+            window = Window.between(pair.steps, beta_2.value, numpy_dtype(dtype))
     return _Job(row, a.checkpoint, b.checkpoint, tensors, (one, two), window)
 
 
@@ -350,15 +350,17 @@ def _medians(parameters: tuple[Parameter, Parameter] | None, size: int) -> tuple
 def _optimizer_diff(pair: _OptimizerPair) -> OptimizerDiff:
     if pair.a is None or pair.b is None:
         return OptimizerDiff(pair.name, "added" if pair.a is None else "removed")
-    unknown = Sourced(None, "unknown", "not a hyperparameter of this rule")
-    of_a, of_b = (
-        {"rule": state.rule_source, "step": state.step, **state.hyperparameters} for state in (pair.a, pair.b)
-    )
+    unknown: Sourced[float] = Sourced(None, "unknown", "not a hyperparameter of this rule")
+    of_a, of_b = map(_sourced_values, (pair.a, pair.b))
     values = tuple(
         HyperparameterDiff(name, of_a.get(name, unknown), of_b.get(name, unknown))
         for name in dict.fromkeys((*of_a, *of_b))
     )
     return OptimizerDiff(pair.name, "changed" if any(v.is_changed for v in values) else "same", values, pair.steps)
+
+
+def _sourced_values(state: OptimizerState) -> dict[str, Sourced[float | str]]:
+    return {"rule": state.rule_source, "step": state.step, **state.hyperparameters}
 
 
 def _continuity_problems(optimizer: OptimizerDiff, rows: list[ParameterDiff]) -> Iterator[Problem]:

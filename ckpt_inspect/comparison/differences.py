@@ -93,8 +93,8 @@ class HyperparameterDiff:
     """One resolved value of an optimizer (`rule`, `step` or a hyperparameter) in both."""
 
     name: str
-    a: Sourced
-    b: Sourced
+    a: Sourced[float | str]
+    b: Sourced[float | str]
 
     @property
     def is_changed(self) -> bool:

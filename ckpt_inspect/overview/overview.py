@@ -51,10 +51,10 @@ class ShownOptimizer:
 
     name: str
     layout: str
-    rule: Sourced
+    rule: Sourced[str]
     """What the update formula is, and whether that was read."""
-    step: Sourced
-    hyperparameters: Mapping[str, Sourced]
+    step: Sourced[int]
+    hyperparameters: Mapping[str, Sourced[float]]
     parameters: int
     """How many there are, before any selection."""
     description: str

@@ -85,12 +85,12 @@ class OptimizerAnalysis:
     """One optimizer in one checkpoint."""
 
     name: str
-    rule: Sourced
+    rule: Sourced[str]
     layout: str
     family: str
     """Whose implementation: `layouts.found.Family`."""
-    step: Sourced
-    hyperparameters: Mapping[str, Sourced]
+    step: Sourced[int]
+    hyperparameters: Mapping[str, Sourced[float]]
     parameters: tuple[ParameterAnalysis, ...]
     absence: str | None
     """Why there are no moments; None where there are."""

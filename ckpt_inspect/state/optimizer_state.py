@@ -111,14 +111,14 @@ class OptimizerState:
     """Unique in the checkpoint, the same in every checkpoint of a run."""
     rule: str
     """Name of the update rule, or of the other optimizer that this is (`sgd`, `lion`, ..)."""
-    rule_source: Sourced
+    rule_source: Sourced[str]
     """Its value is `rule`; source `default` where it is merely the usual reading of such a layout."""
     layout: str
     family: str
     """Whose implementation: its id in `update_rules.IMPLEMENTATIONS`."""
-    step: Sourced
+    step: Sourced[int]
     """t, the exponent of the bias correction in the last update."""
-    hyperparameters: Mapping[str, Sourced]
+    hyperparameters: Mapping[str, Sourced[float]]
     parameters: Mapping[str, Parameter]
     update_rule: UpdateRule | None
     """None for an optimizer that is named but whose formula isn't here."""
@@ -180,7 +180,8 @@ def optimizer_states(
 def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> OptimizerState:
     resolved = resolve(checkpoint, found, given)
     values = {n: None if s.value is None else float(s.value) for n, s in resolved.hyperparameters.items()}
-    rule = find_rule(resolved.rule.value)
+    rule_name = resolved.rule.value or ""
+    rule = find_rule(rule_name)
     settings = Settings(
         implementation=found.implementation,
         step=resolved.step.value,
@@ -203,7 +204,7 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Optim
         )
     return OptimizerState(
         name=found.name,
-        rule=resolved.rule.value,
+        rule=rule_name,
         rule_source=resolved.rule,
         layout=found.layout,
         family=found.implementation.id,
@@ -213,12 +214,12 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Optim
         update_rule=rule,
         settings=settings,
         keys=tuple(k for k in (found.counter, *found.beta_powers.own.keys, *found.scalars.values()) if k is not None),
-        absence=_absence(found, resolved.step, resolved.rule.value),
+        absence=_absence(found, resolved.step, rule_name),
         problems=(*found.problems, *resolved.problems),
     )
 
 
-def _absence(found: FoundOptimizer, step: Sourced, rule: str) -> str | None:
+def _absence(found: FoundOptimizer, step: Sourced[int], rule: str) -> str | None:
     if found.absence is not None and not found.parameters:
         return found.absence
     if not has_moment_pair(rule):

@@ -38,9 +38,9 @@ OPEN_OWNER = "that these beta powers are this optimizer's is a reading of their 
 class Resolved:
     """One optimizer's numbers."""
 
-    rule: Sourced
-    step: Sourced
-    hyperparameters: Mapping[str, Sourced]
+    rule: Sourced[str]
+    step: Sourced[int]
+    hyperparameters: Mapping[str, Sourced[float]]
     """Every name that the rule has, in its order; of an optimizer that is not known at all, those that most have."""
     is_converged: bool
     """The step is unknown, but so large that the bias corrections are 1."""
@@ -64,7 +64,7 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
     raw, step, problems = _resolve_step(checkpoint, found, given, powers, others, scalars)
     has_own_decay = isinstance(optimizer, UpdateRule) and optimizer.has_own_decay
 
-    def resolved(h: Hyperparameter) -> Sourced:
+    def resolved(h: Hyperparameter) -> Sourced[float]:
         if h.name == LEARNING_RATE.name:
             return _resolve_learning_rate(found, given, has_own_decay, raw, scalars)
         if h.name == WEIGHT_DECAY.name:
@@ -99,7 +99,7 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
 
 
 def _ignored(
-    found: FoundOptimizer, rule: str, hyperparameters: Mapping[str, Sourced], given: Given
+    found: FoundOptimizer, rule: str, hyperparameters: Mapping[str, Sourced[float]], given: Given
 ) -> Iterator[Problem]:
     """What was given for a rule that has no such hyperparameter."""
     for name in given:
@@ -123,7 +123,7 @@ class _Scalars:
         return int(value) if 0 <= value <= MOST_UPDATES and value == int(value) else None
 
 
-def _resolve_rule(found: FoundOptimizer, given: Given) -> Sourced:
+def _resolve_rule(found: FoundOptimizer, given: Given) -> Sourced[str]:
     if "rule" in given:
         return Sourced(str(given["rule"]), "given", "given by the caller")
     reading = found.rule
@@ -132,7 +132,7 @@ def _resolve_rule(found: FoundOptimizer, given: Given) -> Sourced:
     return Sourced(reading.name, reading.source, f"{reading.where}{others}")
 
 
-def _default(h: Hyperparameter, found: FoundOptimizer, is_assumed: bool = True) -> Sourced:
+def _default(h: Hyperparameter, found: FoundOptimizer, is_assumed: bool = True) -> Sourced[float]:
     """The implementation's default; unknown where it has none, or where no formula stands behind the name."""
     implementation = found.implementation
     value = h.default_in(implementation) if is_assumed else None
@@ -142,8 +142,8 @@ def _default(h: Hyperparameter, found: FoundOptimizer, is_assumed: bool = True) 
     return Sourced(bool(value) if h.is_flag else value, "default", where)
 
 
-def _given(name: str, given: Given) -> Sourced | None:
-    return Sourced(given[name], "given", "given by the caller") if name in given else None
+def _given(name: str, given: Given) -> Sourced[float] | None:
+    return Sourced(float(given[name]), "given", "given by the caller") if name in given else None
 
 
 def _number(value: JsonValue) -> float | None:
@@ -155,7 +155,7 @@ def _number(value: JsonValue) -> float | None:
         return None
 
 
-def _resolve_plain(h: Hyperparameter, found: FoundOptimizer, given: Given, scalars: _Scalars) -> Sourced | None:
+def _resolve_plain(h: Hyperparameter, found: FoundOptimizer, given: Given, scalars: _Scalars) -> Sourced[float] | None:
     """A hyperparameter that is used as it is written."""
     if (own := _given(h.name, given)) is not None:
         return Sourced(bool(own.value), own.source, own.where) if h.is_flag else own
@@ -171,7 +171,7 @@ def _resolve_plain(h: Hyperparameter, found: FoundOptimizer, given: Given, scala
     return None
 
 
-def _infer_flag(h: Hyperparameter, found: FoundOptimizer) -> Sourced | None:
+def _infer_flag(h: Hyperparameter, found: FoundOptimizer) -> Sourced[float] | None:
     """Whether a flag is on, by the slots that there are only where it is."""
     if not h.array or not found.parameters:
         return None
@@ -183,7 +183,9 @@ def _spoken(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _read_powers(found: FoundOptimizer, betas: Mapping[str, Sourced | None], scalars: _Scalars) -> PowersReading | None:
+def _read_powers(
+    found: FoundOptimizer, betas: Mapping[str, Sourced[float] | None], scalars: _Scalars
+) -> PowersReading | None:
     powers = found.beta_powers
     if not powers.own.keys:
         return _common([_read_pair(keys, betas, scalars) for keys in powers.rivals]) if powers.rivals else None
@@ -209,7 +211,7 @@ def _common(readings: Sequence[PowersReading]) -> PowersReading:
     return PowersReading(step, beta_1, beta_2, at_least, is_converged, evidence)
 
 
-def _read_pair(keys: BetaPowerKeys, betas: Mapping[str, Sourced | None], scalars: _Scalars) -> PowersReading:
+def _read_pair(keys: BetaPowerKeys, betas: Mapping[str, Sourced[float] | None], scalars: _Scalars) -> PowersReading:
     power_1, power_2 = (scalars.read(k) if k is not None else None for k in (keys.beta_1, keys.beta_2))
     known = [b.value if b is not None and b.source != "given" else None for b in (betas["beta_1"], betas["beta_2"])]
     reading = read_beta_powers(power_1, power_2, known[0], known[1])
@@ -219,7 +221,7 @@ def _read_pair(keys: BetaPowerKeys, betas: Mapping[str, Sourced | None], scalars
     return reading
 
 
-def _infer_beta(name: str, powers: PowersReading | None, others: PowersReading | None) -> Sourced | None:
+def _infer_beta(name: str, powers: PowersReading | None, others: PowersReading | None) -> Sourced[float] | None:
     """`others`: what all pairs of powers that could be this optimizer's have in common."""
     value = getattr(powers, name) if powers is not None else None
     if value is None or powers is None:
@@ -240,7 +242,7 @@ def _resolve_step(
     powers: PowersReading | None,
     others: PowersReading | None,
     scalars: _Scalars,
-) -> tuple[int | None, Sourced, list[Problem]]:
+) -> tuple[int | None, Sourced[int], list[Problem]]:
     """(raw count of the counter, the exponent of the last update, problems)."""
     problems: list[Problem] = []
     raw = scalars.count(found.counter) if found.counter is not None else None
@@ -282,7 +284,7 @@ def _unordered_counter(who: str, raw: int) -> Problem:
     )
 
 
-def _counted(checkpoint: Checkpoint, found: FoundOptimizer, raw: int) -> Sourced:
+def _counted(checkpoint: Checkpoint, found: FoundOptimizer, raw: int) -> Sourced[int]:
     """The exponent behind a raw count: the count itself, but for gradient accumulation."""
     where = str(found.counter)
     if found.counted == "global-step":
@@ -315,7 +317,7 @@ def _version(text: str) -> tuple[int, int] | None:
 
 def _resolve_learning_rate(
     found: FoundOptimizer, given: Given, has_own_decay: bool, raw: int | None, scalars: _Scalars
-) -> Sourced:
+) -> Sourced[float]:
     if (own := _given("learning_rate", given)) is not None:
         return own
     config = found.config or {}
@@ -365,7 +367,7 @@ def _decayed(
     found: FoundOptimizer,
     has_own_decay: bool,
     completed: int | None,
-) -> Sourced:
+) -> Sourced[float]:
     """The learning rate under an implementation's `decay`, unless the rule means something of its own by that name."""
     if not decay or not found.implementation.decays_rate or has_own_decay:
         return Sourced(value, source, where)
@@ -378,7 +380,7 @@ def _decayed(
     )
 
 
-def _scheduled(schedule: JsonObject, found: FoundOptimizer, completed: int | None, option: str) -> Sourced:
+def _scheduled(schedule: JsonObject, found: FoundOptimizer, completed: int | None, option: str) -> Sourced[float]:
     """A schedule's value at that step; where it has none, `option` is what gives it on the command line."""
     name = schedule.get("class_name", "a schedule")
     if completed is None:
@@ -390,7 +392,7 @@ def _scheduled(schedule: JsonObject, found: FoundOptimizer, completed: int | Non
     return Sourced(value, "config", f"{found.config_where}: {name} at step - 1 = {completed}")
 
 
-def _from_graph(rate: GraphRate, where: str, scalars: _Scalars) -> Sourced:
+def _from_graph(rate: GraphRate, where: str, scalars: _Scalars) -> Sourced[float]:
     """A learning rate that the graph computes, at the global step before the last update's increment."""
     variables = {rate.counter: scalars.read(rate.counter)} if rate.counter is not None else {}
     before = {k: max(v - 1, 0) for k, v in variables.items()}
@@ -407,7 +409,7 @@ def _from_graph(rate: GraphRate, where: str, scalars: _Scalars) -> Sourced:
 
 def _resolve_weight_decay(
     h: Hyperparameter, found: FoundOptimizer, given: Given, raw: int | None, scalars: _Scalars
-) -> Sourced:
+) -> Sourced[float]:
     if (own := _given(h.name, given)) is not None:
         return own
     for name in h.upstream_names:

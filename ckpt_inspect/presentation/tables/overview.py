@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ckpt_inspect.measurement.wording import counted, percent
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table
 from ckpt_inspect.presentation.tables.wording import bytes_text, shape_text, tensor_title, value_text
+from ckpt_inspect.sourced import Sourced
 
 if TYPE_CHECKING:
     from ckpt_inspect.overview.overview import Overview, ShownOptimizer
@@ -27,7 +28,11 @@ def show_tables(overview: Overview) -> tuple[Table, ...]:
 
 
 def _optimizer_table(optimizer: ShownOptimizer) -> Table:
-    rows = [("rule", optimizer.rule), ("step", optimizer.step), *optimizer.hyperparameters.items()]
+    rows: list[tuple[str, Sourced[float | str]]] = [
+        ("rule", optimizer.rule),
+        ("step", optimizer.step),
+        *optimizer.hyperparameters.items(),
+    ]
     return Table(
         f"Optimizer {optimizer.name}: layout {optimizer.layout}, {counted(optimizer.parameters, 'parameter')}",
         (Column("", "left"), Column("value", "left"), Column("source", "left"), Column("where", "left")),

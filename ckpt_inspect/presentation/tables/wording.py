@@ -43,7 +43,7 @@ def sparkline(values: Sequence[float], width: int = 12) -> str:
     return "".join(" " if x is None else BLOCKS[round((x - low) * scale)] for x in logs)
 
 
-def value_text(value: Sourced) -> str:
+def value_text(value: Sourced[float | str]) -> str:
     """A resolved value as a person would write it."""
     if value.value is None:
         return "unknown"

@@ -1,0 +1,67 @@
+"""Mutations of a checkpoint's folder: files that are missing, empty, of another kind, or another's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from mutators.mutation import Checksum, Content, Files, Mutator, NothingToMutateError, Special, choose_file, contents
+
+
+def remove(files: Files, rng: Random) -> str:
+    """Take one file away, where that leaves another."""
+    if len(files) < 2:
+        raise NothingToMutateError("one file alone")
+    name = choose_file(files, rng, lambda name: True)
+    del files[name]
+    return f"{name}: removed"
+
+
+def replace_by_special(files: Files, rng: Random) -> str:
+    """Put in its place what is no plain file."""
+    name = choose_file(files, rng, lambda name: True)
+    size = rng.choice((len(contents(files, name)), 1 << 32, 1 << 42))
+    chosen: Content = rng.choice(
+        (
+            Special("fifo"),
+            Special("folder"),
+            Special("link", name.rpartition("/")[2]),
+            Special("link", "/dev/zero"),
+            Special("link", "/dev/null"),
+            Special("link", "absent"),
+            Special("sparse", size=size),
+            b"",
+        )
+    )
+    files[name] = chosen
+    return f"{name}: replaced by {chosen if isinstance(chosen, Special) else 'an empty file'}"
+
+
+def lengthen_sparsely(files: Files, rng: Random) -> str:
+    """Put a huge sparse file beside it, under a name that may be asked for."""
+    name = choose_file(files, rng, lambda name: True)
+    other = rng.choice((f"{name}.meta", f"{name}.index", f"{name}.data-00000-of-00001", "checkpoint", "saved_model.pb"))
+    if other in files:
+        raise NothingToMutateError("is there")
+    files[other] = rng.choice((Special("sparse", size=1 << 40), Special("fifo"), Special("link", "/dev/zero")))
+    return f"{other}: a companion that is {files[other]}"
+
+
+def exchange(files: Files, rng: Random) -> str:
+    """Exchange the contents of two files."""
+    names = sorted(files)
+    if len(names) < 2:
+        raise NothingToMutateError("one file alone")
+    a, b = rng.sample(names, 2)
+    files[a], files[b] = files[b], files[a]
+    return f"{a} and {b}: exchanged"
+
+
+def folder_mutators(checksum: Checksum, weight: float = 0.3, *, is_one_file: bool = False) -> tuple[Mutator, ...]:
+    """Return those that any format has; `is_one_file`: but for those that need several files."""
+    changes: tuple[tuple[str, Callable[[Files, Random], str]], ...] = (
+        ("file of another kind", replace_by_special),
+        ("odd companion", lengthen_sparsely),
+        *(() if is_one_file else (("file removed", remove), ("files exchanged", exchange))),
+    )
+    return tuple(Mutator(f"folder: {name}", apply, checksum, weight) for name, apply in changes)

@@ -19,7 +19,6 @@ import argparse
 import contextlib
 import json
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -33,8 +32,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the package beside this script, whatever is installed
 
 from fuzz_pool import Done, Pool, Setting, record_of  # noqa: E402 - behind the path that it needs
-from fuzz_work import FAULTS, OUTCOMES, Observed, Verdict, judge  # noqa: E402
-from mutators import MUTATED, STORE, format_of, make_case, originals_of  # noqa: E402
+from fuzz_work import FAULTS, OUTCOMES, Observed, judge  # noqa: E402
+from mutators import MUTATED, format_of, make_case, originals_of  # noqa: E402
 from mutators.mutation import write_files  # noqa: E402
 
 FIXTURES = ROOT / "fixtures"
@@ -134,7 +133,8 @@ def campaign(options: argparse.Namespace) -> int:
         raise SystemExit(f"{path}: is there; go on with --resume {path}, or name another with --log")
     before = read_log(path) if options.resume else Log({}, [])
     seed = int(str(before.head.get("seed", options.seed)))
-    formats = options.formats or before.head.get("formats") or [mutated.name for mutated in MUTATED]
+    kept = before.head.get("formats")
+    formats: list[str] = options.formats or (kept if isinstance(kept, list) else [mutated.name for mutated in MUTATED])
     rows = list(before.rows)
     deadline = time.monotonic() + 60 * options.minutes
     with prepared(seed, options.seconds, options.megabytes * 1e6) as setting, path.open("a") as log:

@@ -24,7 +24,7 @@ from random import Random
 
 import fuzz_work
 from fuzz_work import Observed, Verdict
-from mutators import STORE, Case, format_of, make_case, originals_of
+from mutators import STORE, Case, make_case, originals_of
 from mutators.mutation import Files, Original, write_files
 
 _PRELOADED = ["h5py", "matplotlib.pyplot", "pandas", "seaborn", "ckpt_inspect", "fuzz_pool"]

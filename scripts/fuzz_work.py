@@ -1,8 +1,9 @@
-"""What is done with one mutated checkpoint or store, in a worker process: all that a user may do, through public calls."""
+"""What is done with one mutated checkpoint or store, in a worker process: what a user may do, by public calls."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import io
 import math
@@ -18,8 +19,8 @@ from typing import Any
 import ckpt_inspect
 from ckpt_inspect import CkptInspectError
 
-PIECE = 1000
-"""Elements that are read at a time."""
+PIECE, MOST_PIECES = 1000, 256
+"""Elements that are read at a time, more where that would be more pieces than these."""
 
 KINDS = ("parameters", "histogram", "sample", "checkpoints", "problems", "findings")
 """Frames of a run; a report is drawn from them."""
@@ -110,16 +111,16 @@ def _read(work: Work, path: Path) -> None:
         _keep_problems(work, checkpoint.problems)
         work.keep("tensors", list(checkpoint.tensors.values()))
         for name in checkpoint.tensors:
-            work.step(f"read {name[:80]}", lambda name=name: work.keep(f"tensor {name}", _streamed(checkpoint, name)))
+            work.step(f"read {name[:80]}", functools.partial(_keep_tensor, work, checkpoint, name))
         for name in ("training_config", "graph", "labels", "producer", "written_order"):
             work.step(name, getattr(checkpoint, name))
 
 
-def _streamed(checkpoint: ckpt_inspect.Checkpoint, name: str) -> bytes:
+def _keep_tensor(work: Work, checkpoint: ckpt_inspect.Checkpoint, name: str) -> None:
     found = hashlib.sha256()
-    for piece in checkpoint.stream(name, PIECE):
+    for piece in checkpoint.stream(name, max(PIECE, checkpoint.tensors[name].size // MOST_PIECES)):
         found.update(repr(piece.tolist()).encode() if piece.dtype == object else piece.tobytes())
-    return found.digest()
+    work.keep(f"tensor {name}", found.digest())
 
 
 def _look_at_states(work: Work, path: Path) -> None:
@@ -128,7 +129,7 @@ def _look_at_states(work: Work, path: Path) -> None:
             numbers = {name: (value.value, value.source) for name, value in state.hyperparameters.items()}
             work.keep(f"optimizer {state.name}", (state.rule, state.step.value, numbers, list(state.parameters)))
             for name, parameter in state.parameters.items():
-                work.step(f"E of {name[:80]}", lambda p=parameter: _keep_parameter(work, p))
+                work.step(f"E of {name[:80]}", functools.partial(_keep_parameter, work, parameter))
 
 
 def _keep_parameter(work: Work, parameter: ckpt_inspect.Parameter) -> None:
@@ -153,8 +154,12 @@ def _keep_analyses(work: Work, analyses: ckpt_inspect.Analyses) -> None:
 
 def _keep_frames(work: Work, analyses: ckpt_inspect.Analyses) -> None:
     for kind in KINDS:
-        work.step(f"frame {kind}", lambda kind=kind: work.keep(f"store, {kind}", _text(analyses.to_frame(kind))))
+        work.step(f"frame {kind}", functools.partial(_keep_frame, work, analyses, kind))
     repr(analyses)
+
+
+def _keep_frame(work: Work, analyses: ckpt_inspect.Analyses, kind: str) -> None:
+    work.keep(f"store, {kind}", _text(analyses.to_frame(kind)))
 
 
 def _export(work: Work, store: Path, folder: Path) -> None:

@@ -34,7 +34,7 @@ def replace_by_special(files: Files, rng: Random) -> str:
         )
     )
     files[name] = chosen
-    return f"{name}: replaced by {chosen if isinstance(chosen, Special) else 'an empty file'}"
+    return f"{name}: replaced by {'an empty file' if chosen == b'' else repr(chosen)}"
 
 
 def lengthen_sparsely(files: Files, rng: Random) -> str:

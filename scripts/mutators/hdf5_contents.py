@@ -29,7 +29,8 @@ def edited(data: bytes, rng: Random, edit: Edit) -> tuple[bytes, str]:
     return stream.getvalue(), note
 
 
-def _datasets(file: h5py.File) -> list[str]:
+def datasets(file: h5py.File) -> list[str]:
+    """Return the names of a file's datasets."""
     found: list[str] = []
     file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
     return found
@@ -49,7 +50,7 @@ def _choose(items: list[str], rng: Random) -> str:
 
 def set_numbers(file: h5py.File, rng: Random) -> str:
     """Put numbers that can't be into a dataset."""
-    numeric = [n for n in _datasets(file) if file[n].size and file[n].dtype.kind in "fiu"]
+    numeric = [n for n in datasets(file) if file[n].size and file[n].dtype.kind in "fiu"]
     name = _choose(numeric, rng)
     number = rng.choice(_ODD_NUMBERS)
     values = file[name][...]
@@ -69,7 +70,7 @@ def set_numbers(file: h5py.File, rng: Random) -> str:
 
 def retype(file: h5py.File, rng: Random) -> str:
     """Have a dataset be of another element type."""
-    name = _choose(_datasets(file), rng)
+    name = _choose(datasets(file), rng)
     shape = file[name].shape
     kind = rng.choice(
         (
@@ -116,10 +117,15 @@ def _is_scale(dataset: h5py.Dataset) -> bool:
     return "REFERENCE_LIST" in dataset.attrs or "DIMENSION_LIST" in dataset.attrs
 
 
+_SHAPES: tuple[tuple[int, ...], ...] = (
+    (), (0,), (1,), (7,), (3, 3), (1 << 20,), (1 << 40,), (1 << 31, 1 << 20), (1,) * 32, (0, 5), (2,) * 20,
+)  # fmt: skip
+
+
 def reshape(file: h5py.File, rng: Random) -> str:
     """Have a dataset be of another shape; what is claimed needn't be stored."""
-    name = _choose(_datasets(file), rng)
-    shape = rng.choice(((), (0,), (1,), (7,), (3, 3), (1 << 20,), (1 << 40,), (1 << 31, 1 << 20), (1,) * 32, (0, 5), (2,) * 20))
+    name = _choose(datasets(file), rng)
+    shape = rng.choice(_SHAPES)
     dtype = file[name].dtype
     if dtype.kind == "O":
         dtype = h5py.string_dtype()
@@ -133,7 +139,7 @@ def reshape(file: h5py.File, rng: Random) -> str:
 
 def relay(file: h5py.File, rng: Random) -> str:
     """Store the same values by another layout or filter, or nearly the same."""
-    numeric = [n for n in _datasets(file) if file[n].size and file[n].dtype.kind in "fiu"]
+    numeric = [n for n in datasets(file) if file[n].size and file[n].dtype.kind in "fiu"]
     name = _choose(numeric, rng)
     values = file[name][...]
     how = rng.choice(("gzip", "lzf", "shuffle", "fletcher32", "scaleoffset", "chunks", "compact", "padded", "bomb"))
@@ -151,21 +157,23 @@ def relay(file: h5py.File, rng: Random) -> str:
     if not values.ndim:
         values = values.reshape(1)
     small = tuple(max(1, length // 2) for length in values.shape)
-    options: dict[str, Any] = {
-        "gzip": {"chunks": small, "compression": "gzip"}, "lzf": {"chunks": small, "compression": "lzf"},
+    padded = tuple(length + 3 for length in small)
+    plans: dict[str, dict[str, Any]] = {
+        "gzip": {"chunks": small, "compression": "gzip"},
+        "lzf": {"chunks": small, "compression": "lzf"},
         "shuffle": {"chunks": small, "shuffle": True, "compression": "gzip"},
         "fletcher32": {"chunks": small, "fletcher32": True},
         "scaleoffset": {"chunks": small, "scaleoffset": 2 if values.dtype.kind == "f" else 0},
-        "chunks": {"chunks": (1,) * values.ndim}, "padded": {"chunks": tuple(s + 3 for s in small), "maxshape": (None,) * values.ndim},
-        "bomb": {},
-    }[how]  # fmt: skip
+        "chunks": {"chunks": (1,) * values.ndim},
+        "padded": {"chunks": padded, "maxshape": (None,) * values.ndim},
+    }
     if how == "bomb":
         side = rng.choice((1 << 10, 1 << 12, 1 << 13))
         dataset = file.create_dataset(name, (4 * side, side), "f4", chunks=(side, side), compression="gzip")
         for row in range(0, 4 * side, side):
             dataset.id.write_direct_chunk((row, 0), _zeros(4 * side * side))
         return f"{name}: {side * side >> 16} MiB that compress to nothing"
-    file.create_dataset(name, data=values, **options)
+    file.create_dataset(name, data=values, **plans[how])
     return f"{name}: {how}"
 
 
@@ -176,12 +184,12 @@ def _zeros(size: int) -> bytes:
 
 def leads_out(file: h5py.File, rng: Random) -> str:
     """Have a name lead out of the file, to itself, or nowhere."""
-    name = _choose(_datasets(file) + _groups(file)[1:], rng)
+    name = _choose(datasets(file) + _groups(file)[1:], rng)
     how = rng.choice(("external", "soft", "loop", "dangling", "storage", "virtual", "hard loop", "alias"))
     if how == "hard loop":
         file[f"{name.partition('/')[0]}_up"] = file["/"]
         return "a group that holds the root"
-    other = _choose(_datasets(file), rng)
+    other = _choose(datasets(file), rng)
     if how == "alias":
         file[f"{name.partition('/')[0]}_alias"] = file[other]
         return f"a second name of {other}"
@@ -220,13 +228,13 @@ def nest(file: h5py.File, rng: Random) -> str:
 
 def rename(file: h5py.File, rng: Random) -> str:
     """Rename, move or remove a dataset or a group."""
-    name = _choose(_datasets(file) + _groups(file)[1:], rng)
+    name = _choose(datasets(file) + _groups(file)[1:], rng)
     how = rng.choice(("removed", "renamed", "renamed", "exchanged"))
     if how == "removed":
         del file[name]
         return f"{name}: removed"
     if how == "exchanged":
-        other = _choose([n for n in _datasets(file) if n != name], rng)
+        other = _choose([n for n in datasets(file) if n != name], rng)
         if other.startswith(f"{name}/") or name.startswith(f"{other}/"):
             raise NothingToMutateError("one is in the other")
         kept = file[other]
@@ -248,7 +256,7 @@ def change_attribute(file: h5py.File, rng: Random) -> str:
     """Have an attribute be of another value, type or shape, or not be there."""
     places = [
         (name, key)
-        for name in (*_groups(file), *_datasets(file))
+        for name in (*_groups(file), *datasets(file))
         for key in file[name].attrs
         if key not in ("REFERENCE_LIST", "DIMENSION_LIST")
     ]

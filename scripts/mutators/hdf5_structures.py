@@ -11,6 +11,7 @@ import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _UNDEFINED = (1 << 64) - 1
@@ -101,7 +102,15 @@ def lookup3(data: bytes) -> int:
     a = (a + int.from_bytes(tail[:4], "little")) & mask
     b = (b + int.from_bytes(tail[4:8], "little")) & mask
     c = (c + int.from_bytes(tail[8:], "little")) & mask
-    for x, y, z, turn in ((2, 1, 1, 14), (0, 2, 2, 11), (1, 0, 0, 25), (2, 1, 1, 16), (0, 2, 2, 4), (1, 0, 0, 14), (2, 1, 1, 24)):
+    for x, y, z, turn in (
+        (2, 1, 1, 14),
+        (0, 2, 2, 11),
+        (1, 0, 0, 25),
+        (2, 1, 1, 16),
+        (0, 2, 2, 4),
+        (1, 0, 0, 14),
+        (2, 1, 1, 24),
+    ):
         state = [a, b, c]
         state[x] = ((state[x] ^ state[y]) - _rotated(state[z], turn)) & mask
         a, b, c = state
@@ -130,9 +139,14 @@ def _plain_fields(data: bytes, start: int, stop: int, name: str) -> Iterator[Fie
             yield Field(f"{name} + {at - start}", at, width)
 
 
+_Named = tuple[str, int, int]
+"""A field's name, its place in its structure, its width."""
+
+
 def _superblock(data: bytes) -> Iterator[Structure]:
     if not data.startswith(SIGNATURE):
         return
+    names: tuple[_Named, ...]
     if data[8] < 2:
         names = (
             ("version", 8, 1), ("free space version", 9, 1), ("root version", 10, 1), ("header version", 12, 1),
@@ -246,15 +260,15 @@ def _new_structures(data: bytes) -> Iterator[Structure]:
         yield from _new_messages(data, first, seal, at, flags)
     for at in _places(data, b"OCHK"):
         # how long it is stands where it is named; most are short
-        seal = next((stop for stop in range(at + 4, min(at + 2048, len(data))) if _is_sealed(data, at, stop)), None)
-        if seal is not None:
-            yield from _new_messages(data, at + 4, seal, at, 0x4)
+        end = next((stop for stop in range(at + 4, min(at + 2048, len(data))) if _is_sealed(data, at, stop)), None)
+        if end is not None:
+            yield from _new_messages(data, at + 4, end, at, 0x4)
     for signature, (kind, starts) in _V2_KINDS.items():
         for at in _places(data, signature):
-            named = [("at", a, b - a) for a, b in zip(starts, starts[1:], strict=False) if b - a in (1, 2, 4, 8)]
+            numbers = [(f"+ {a}", a, b - a) for a, b in pairwise(starts) if b - a in (1, 2, 4, 8)]
             candidates = {b"FRHP": (142,), b"BTHD": (34,), b"FAHD": (24,), b"EAHD": (68,)}.get(signature, ())
-            seal = next((at + c for c in candidates if _is_sealed(data, at, at + c)), None)
-            yield Structure(kind, at, _fields(data, at, *named), seal, at)
+            place = next((at + c for c in candidates if _is_sealed(data, at, at + c)), None)
+            yield Structure(kind, at, _fields(data, at, *numbers), place, at)
 
 
 def _new_messages(data: bytes, first: int, stop: int, sealed_from: int, flags: int) -> Iterator[Structure]:

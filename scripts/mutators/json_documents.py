@@ -61,8 +61,8 @@ def _other(value: Any, rng: Random) -> tuple[Any, str]:
         new = rng.choice(_NUMBERS)
         return new, f"becomes {str(new)[:30]}"
     if kind == "text":
-        new = rng.choice(_TEXTS)
-        return new, f"becomes the text {new[:30]!r}"
+        text = rng.choice(_TEXTS)
+        return text, f"becomes the text {text[:30]!r}"
     if kind == "nested":
         depth = rng.choice((100, 900))
         for _ in range(depth):
@@ -88,7 +88,7 @@ def _mutate_text(text: bytes, rng: Random) -> tuple[bytes, str]:
             (b"\xef\xbb\xbf" + text, "a byte order mark"),
             (b"[" * 100_000, "100,000 brackets"),
             (b'{"a":' * 50_000, "50,000 objects"),
-            (text.replace(b":", b": " + b"9" * 5000 + b", \"x\":", 1), "an integer of 5,000 digits"),
+            (text.replace(b":", b": " + b"9" * 5000 + b', "x":', 1), "an integer of 5,000 digits"),
             (text.decode("utf-8", "replace").encode("utf-16"), "UTF-16"),
             (b"", "empty"),
             (text[:at] + b"\0" + text[at:], f"a NUL at {at}"),

@@ -119,7 +119,9 @@ def _damage_entry(data: bytes, rng: Random) -> tuple[bytes, str]:
     info = rng.choice([info for info in _infos(data) if info.compress_size])
     start = info.header_offset + 30 + sum(struct.unpack_from("<2H", data, info.header_offset + 26))
     content = data[start : start + info.compress_size]
-    name, change = rng.choice([c for c in CHANGES if c[0] in ("bits flipped", "span zeroed", "span filled", "span copied")])
+    _, change = rng.choice(
+        [c for c in CHANGES if c[0] in ("bits flipped", "span zeroed", "span filled", "span copied")]
+    )
     changed, note = change(content, rng)
     return data[:start] + changed + data[start + len(content) :], f"{info.filename}: {note}"
 
@@ -140,14 +142,29 @@ def _change_entries(data: bytes, rng: Random) -> tuple[bytes, str]:
     at = rng.randrange(len(entries))
     name, content = entries[at]
     change = rng.choice(
-        ("left out", "repeated", "renamed", "emptied", "deflated", "bzip2", "lzma", "many", "before", "behind", "comment")
+        (
+            "left out",
+            "repeated",
+            "renamed",
+            "emptied",
+            "deflated",
+            "bzip2",
+            "lzma",
+            "many",
+            "before",
+            "behind",
+            "comment",
+        )
     )
     if change == "left out":
         del entries[at]
     elif change == "repeated":
         entries.append((name, rng.choice((content, content[: len(content) // 2], b""))))
     elif change == "renamed":
-        entries[at] = rng.choice(("../" + name, "/" + name, name.upper(), "a" * 60_000, "\x1b[31m", "x\\" + name)), content
+        entries[at] = (
+            rng.choice(("../" + name, "/" + name, name.upper(), "a" * 60_000, "\x1b[31m", "x\\" + name)),
+            content,
+        )
     elif change == "emptied":
         entries[at] = name, b""
     elif change == "many":

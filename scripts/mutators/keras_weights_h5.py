@@ -11,9 +11,9 @@ import h5py
 
 from mutators.byte_spans import byte_mutators
 from mutators.companions import folder_mutators
-from mutators.json_documents import mutate_json
 from mutators.hdf5_contents import content_mutators
 from mutators.hdf5_fields import OLD_KINDS, field_mutators
+from mutators.json_documents import mutate_json
 from mutators.keras_h5 import file_original, is_hdf5
 from mutators.mutation import Checksum, Mutator, NothingToMutateError, Original, of_bytes
 
@@ -31,7 +31,7 @@ def _change_map(text: bytes, rng: Random) -> tuple[bytes, str]:
     if not places:
         raise NothingToMutateError("no map")
     key = rng.choice(sorted(places))
-    name = rng.choice(
+    name: object = rng.choice(
         (
             "../model_00000.weights.h5", "/etc/passwd", "", ".", "..", "model_00009.weights.h5", _SHARDS[0], "a\0b",
             "model.weights.json", 3, None, {"a": 1}, [_SHARDS[0], _SHARDS[1]], [_SHARDS[0]] * 100_000, [[]], "x" * 5000,

@@ -124,7 +124,9 @@ def _change(record: Record, others: list[Record], rng: Random) -> tuple[bytes, s
         return encode_varint(other << 3 | kind) + whole[len(encode_varint(number << 3 | kind)) :], f"renumbered {other}"
     if change == "of another wire type":
         other = rng.randrange(8)
-        return encode_varint(number << 3 | other) + whole[len(encode_varint(number << 3 | kind)) :], f"{change}, {other}"
+        return encode_varint(number << 3 | other) + whole[
+            len(encode_varint(number << 3 | kind)) :
+        ], f"{change}, {other}"
     if change == "another's":
         return encode_record((number, *rng.choice(others)[1:])), change
     if change == "a message of its own":
@@ -140,7 +142,9 @@ def _change(record: Record, others: list[Record], rng: Random) -> tuple[bytes, s
         return encode_record((number, kind, new)), f"{value} becomes {new}"
     if change == "false length":
         length = whole_numbers(rng, rng.choice((1, 2, 4, 8)), len(value))
-        return encode_varint(number << 3 | _BYTES) + encode_varint(length) + value, f"claims {length} of {len(value)} bytes"
+        return encode_varint(number << 3 | _BYTES) + encode_varint(
+            length
+        ) + value, f"claims {length} of {len(value)} bytes"
     return _change_bytes(record, value, rng)
 
 

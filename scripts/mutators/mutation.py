@@ -104,7 +104,8 @@ def digest(files: Mapping[str, Content]) -> str:
     found = hashlib.sha256()
     for name in sorted(files):
         content = files[name]
-        found.update(name.encode() + b"\0" + (content if isinstance(content, bytes) else repr(content).encode()) + b"\0")
+        text = content if isinstance(content, bytes) else repr(content).encode()
+        found.update(name.encode() + b"\0" + text + b"\0")
     return found.hexdigest()[:16]
 
 

@@ -8,7 +8,7 @@ from random import Random
 
 from mutators.byte_spans import byte_mutators
 from mutators.json_documents import mutate_json
-from mutators.messages import decode, encode, mutate_message
+from mutators.messages import Record, decode, encode, mutate_message
 from mutators.mutation import Checksum, Mutator, NothingToMutateError, Original, of_bytes
 from mutators.tensor_bundle import bundle_mutators
 
@@ -73,5 +73,5 @@ def _metadata() -> bytes:
         "config": {"name": "sequential", "layers": []},
         "training_config": {"loss": "mse", "optimizer_config": {"class_name": "Adam", "config": config}},
     }
-    node = [(_NODE_ID, 0, 0), (_NODE_PATH, 2, b"root"), (_IDENTIFIER, 2, b"_tf_keras_sequential")]
+    node: list[Record] = [(_NODE_ID, 0, 0), (_NODE_PATH, 2, b"root"), (_IDENTIFIER, 2, b"_tf_keras_sequential")]
     return encode([(_NODES, 2, encode([*node, (_METADATA, 2, json.dumps(root).encode())]))])

@@ -183,7 +183,8 @@ def _change_footer(table: bytes, rng: Random) -> tuple[bytes, str]:
             rng.randbytes(_FOOTER - len(MAGIC)),
         )
     )
-    footer = handles[: _FOOTER - len(MAGIC)].ljust(_FOOTER - len(MAGIC), b"\0") + rng.choice((MAGIC, MAGIC, MAGIC[::-1]))
+    width = _FOOTER - len(MAGIC)
+    footer = handles[:width].ljust(width, b"\0") + rng.choice((MAGIC, MAGIC, MAGIC[::-1]))
     return table[:-_FOOTER] + footer, f"footer names {offset:#x}, {size} bytes"
 
 

@@ -10,21 +10,22 @@ import h5py
 
 from mutators.byte_spans import byte_mutators
 from mutators.companions import folder_mutators
-from mutators.hdf5_contents import content_mutators, edited
+from mutators.hdf5_contents import content_mutators, datasets, edited
 from mutators.hdf5_fields import SEALED_KINDS, STORE_KINDS, field_mutators, sealed_field_mutators
 from mutators.json_documents import mutate_json
 from mutators.keras_h5 import is_hdf5
 from mutators.mutation import Checksum, Mutator, NothingToMutateError, Original, of_bytes
+
+_TEXTS = (
+    b"", b"\x1b[31mEVIL", b"=1+1", b"12,3,x", b"-1", b"99999999999,9", b"\xff\xfe", b"a" * 20_000, b"nan", b"a\nb",
+)  # fmt: skip
 
 
 def _resize(data: bytes, rng: Random) -> tuple[bytes, str]:
     """Have one variable be longer or shorter than those beside it."""
 
     def edit(file: h5py.File, rng: Random) -> str:
-        growing: list[str] = []
-        file.visititems(
-            lambda name, item: growing.append(name) if isinstance(item, h5py.Dataset) and item.maxshape[:1] == (None,) else None
-        )
+        growing = [name for name in datasets(file) if file[name].maxshape and file[name].maxshape[0] is None]
         if not growing:
             raise NothingToMutateError("nothing grows")
         name = rng.choice(growing)
@@ -39,12 +40,7 @@ def _rephrase(data: bytes, rng: Random) -> tuple[bytes, str]:
     """Put other text into a variable of texts: names, sources, JSON of findings."""
 
     def edit(file: h5py.File, rng: Random) -> str:
-        texts: list[str] = []
-        file.visititems(
-            lambda name, item: texts.append(name)
-            if isinstance(item, h5py.Dataset) and h5py.check_string_dtype(item.dtype) and item.size
-            else None
-        )
+        texts = [name for name in datasets(file) if file[name].size and h5py.check_string_dtype(file[name].dtype)]
         if not texts:
             raise NothingToMutateError("no texts")
         name = rng.choice(texts)
@@ -54,9 +50,7 @@ def _rephrase(data: bytes, rng: Random) -> tuple[bytes, str]:
         if before[:1] in (b"{", b"[") and rng.random() < 0.7:
             text, note = mutate_json(before, rng)
         else:
-            text = rng.choice(
-                (b"", b"\x1b[31mEVIL", b"=1+1", b"12,3,x", b"-1", b"99999999999,9", b"\xff\xfe", b"a" * 20_000, b"nan", b"a\nb")
-            )
+            text = rng.choice(_TEXTS)
             note = f"becomes {text[:20]!r}"
         column[at] = text
         return f"{name}{list(at)}: {note}"

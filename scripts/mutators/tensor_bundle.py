@@ -119,7 +119,8 @@ def _change_place(files: Files, rng: Random) -> str:
     bundle = Bundle(files, rng)
     key = bundle.choose(rng)
     field = rng.choice((DTYPE, SHARD, OFFSET, SIZE))
-    value = rng.choice((whole_numbers(rng, 8, bundle.get(key, field)), rng.randrange(40), (1 << 64) - rng.randint(1, 8)))
+    odd = whole_numbers(rng, 8, bundle.get(key, field))
+    value = rng.choice((odd, rng.randrange(40), (1 << 64) - rng.randint(1, 8)))
     bundle.put(key, field, value)
     bundle.write()
     return f"{key[:60]!r}: field {field} becomes {value}"

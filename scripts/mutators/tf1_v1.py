@@ -64,8 +64,12 @@ def _change_numbers(table: bytes, rng: Random) -> tuple[bytes, str]:
         ]
     else:
         new = {
-            "more": raw + struct.pack("<d", 1.0), "fewer": raw[:-width], "none": b"", "ragged": raw[:-1], "content": raw,
-        }[change]  # fmt: skip
+            "more": raw + struct.pack("<d", 1.0),
+            "fewer": raw[:-width],
+            "none": b"",
+            "ragged": raw[:-1],
+            "content": raw,
+        }[change]
         proto[values_at] = _TENSOR_CONTENT if change == "content" else number, 2, new
     saved[proto_at] = _SAVED_SLICE_DATA, 2, encode(proto)
     records[data_at] = _DATA, 2, encode(saved)

@@ -92,7 +92,8 @@ def row_of(done: Done, healthy: Observed, setting: Setting) -> Row:
     if verdict.where:
         row["where"] = verdict.where
     if verdict.text and verdict.outcome != "same":
-        row["text"] = verdict.text[-4000:] if verdict.outcome in FAULTS else verdict.text[:300]
+        # a traceback ends with what matters, a dump of a process that was lost begins with it
+        row["text"] = verdict.text[-4000:] if verdict.outcome == "exception" else verdict.text[:4000]
     return row
 
 

@@ -252,6 +252,7 @@ class Pool:
 
     def _lost(self, worker: _Worker, outcome: str, reason: str) -> Done:
         text = worker.dump.read_text(errors="replace") if worker.dump.exists() else ""
+        text = text.partition("\nExtension modules:")[0]
         if not worker.record:
             raise RuntimeError(f"job {worker.job}: could not be made ({outcome}, {reason})\n{text}")
         verdict = Verdict(outcome, fuzz_work.innermost(text), f"{reason}\n{text}")

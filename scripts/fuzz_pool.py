@@ -11,7 +11,6 @@ import faulthandler
 import multiprocessing
 import os
 import resource
-import shutil
 import signal
 import time
 import warnings
@@ -25,7 +24,7 @@ from random import Random
 import fuzz_work
 from fuzz_work import Observed, Verdict
 from mutators import STORE, Case, make_case, originals_of
-from mutators.mutation import Files, Original, write_files
+from mutators.mutation import Files, Original, remove_folder, write_files
 
 _PRELOADED = ["h5py", "matplotlib.pyplot", "pandas", "seaborn", "ckpt_inspect", "fuzz_pool"]
 _CASES_EACH = 400  # then a worker is replaced, so that what one leaves behind doesn't pile up
@@ -129,7 +128,7 @@ def _observe(
         seen.seconds, seen.peak = time.monotonic() - start, fuzz_work.peak() - before
         return seen
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        remove_folder(place)
 
 
 # --- in the main process
@@ -214,7 +213,7 @@ class Pool:
             worker.process.kill()
         worker.process.join()
         worker.connection.close()
-        shutil.rmtree(worker.folder, ignore_errors=True)
+        remove_folder(worker.folder)
         self._workers.remove(worker)
 
     def _heard(self, worker: _Worker) -> Done | None:

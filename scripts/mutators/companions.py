@@ -34,7 +34,8 @@ def replace_by_special(files: Files, rng: Random) -> str:
         )
     )
     files[name] = chosen
-    return f"{name}: replaced by {'an empty file' if chosen == b'' else repr(chosen)}"
+    kind = "an empty file" if isinstance(chosen, bytes) else str(chosen)
+    return f"{name}: replaced by {kind}"
 
 
 def lengthen_sparsely(files: Files, rng: Random) -> str:
@@ -57,11 +58,26 @@ def exchange(files: Files, rng: Random) -> str:
     return f"{a} and {b}: exchanged"
 
 
+def lead_astray(files: Files, rng: Random) -> str:
+    """Put folders beside it that whoever lists a folder may walk into: loops of links, and very deep ones."""
+    how = rng.choice(("loops", "deep", "upwards", "many"))
+    if how == "loops":
+        files |= {f"loop{i}": Special("link", ".") for i in range(3)}
+    elif how == "deep":
+        files["d/" * 1500 + "end"] = Special("folder")
+    elif how == "upwards":
+        files |= {"up": Special("link", ".."), "root": Special("link", "/dev")}
+    else:
+        files |= {f"run{i:04d}/checkpoint": Special("folder") for i in range(2000)}
+    return f"folders beside it: {how}"
+
+
 def folder_mutators(checksum: Checksum, weight: float = 0.3, *, is_one_file: bool = False) -> tuple[Mutator, ...]:
     """Return those that any format has; `is_one_file`: but for those that need several files."""
     changes: tuple[tuple[str, Callable[[Files, Random], str]], ...] = (
         ("file of another kind", replace_by_special),
         ("odd companion", lengthen_sparsely),
+        ("folders beside", lead_astray),
         *(() if is_one_file else (("file removed", remove), ("files exchanged", exchange))),
     )
     return tuple(Mutator(f"folder: {name}", apply, checksum, weight) for name, apply in changes)

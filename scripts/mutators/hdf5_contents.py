@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from mutators.hdf5_structures import without_times
 from mutators.json_documents import mutate_json
 from mutators.mutation import Checksum, Mutator, NothingToMutateError, of_bytes
 
@@ -26,7 +27,7 @@ def edited(data: bytes, rng: Random, edit: Edit) -> tuple[bytes, str]:
     stream = io.BytesIO(data)
     with h5py.File(stream, "r+") as file:
         note = edit(file, rng)
-    return stream.getvalue(), note
+    return without_times(stream.getvalue()), note
 
 
 def datasets(file: h5py.File) -> list[str]:

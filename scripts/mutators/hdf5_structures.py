@@ -25,6 +25,7 @@ MESSAGES = {
 """Message types by number, those that a file of Keras or a store may have."""
 
 _LAST_MESSAGE = 0x18
+_HAS_TIMES = 0x20  # of an object header's flags
 _OLD_HEADER = re.compile(rb"\x01\x00[\x01-\x40]\x00[\x01-\xff]\x00\x00\x00..\x00\x00", re.DOTALL)
 """Version, reserved, number of messages below 65, references, size below 64 KiB."""
 
@@ -246,15 +247,31 @@ def _message(
     return Structure(f"{name} message", at, _fields(data, at, *named) + inside, seal, sealed_from)
 
 
-def _new_structures(data: bytes) -> Iterator[Structure]:
+def _new_headers(data: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Object headers of version 2: where they begin, how long what comes before the size is, the size's own width, and
+    where the checksum lies."""
     for at in _places(data, b"OHDR"):
         flags = data[at + 5]
-        head = 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
+        head = 6 + (16 if flags & _HAS_TIMES else 0) + (4 if flags & 0x10 else 0)
         width = 1 << (flags & 3)
-        first = at + head + width
-        seal = first + _number(data, at + head, width)
-        if not _is_sealed(data, at, seal):
-            continue
+        seal = at + head + width + _number(data, at + head, width)
+        if _is_sealed(data, at, seal):
+            yield at, head, width, seal
+
+
+def without_times(data: bytes) -> bytes:
+    """Return the file as if each of its objects had been made in 1970; HDF5's library writes the time of day."""
+    changed = bytearray(data)
+    for at, _, _, seal in _new_headers(data):
+        if data[at + 5] & _HAS_TIMES:
+            changed[at + 6 : at + 22] = bytes(16)
+            changed[seal : seal + 4] = lookup3(bytes(changed[at:seal])).to_bytes(4, "little")
+    return bytes(changed)
+
+
+def _new_structures(data: bytes) -> Iterator[Structure]:
+    for at, head, width, seal in _new_headers(data):
+        flags, first = data[at + 5], at + head + width
         named = (("version", 4, 1), ("flags", 5, 1), ("size", head, width))
         yield Structure("object header", at, _fields(data, at, *named), seal, at)
         yield from _new_messages(data, first, seal, at, flags)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Mapping
@@ -111,10 +112,10 @@ def digest(files: Mapping[str, Content]) -> str:
 
 def write_files(files: Mapping[str, Content], folder: Path) -> None:
     """Write a case's files below `folder`, which is made."""
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(folder)
     for name, content in files.items():
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         if isinstance(content, bytes):
             path.write_bytes(content)
         elif content.kind == "fifo":
@@ -126,6 +127,31 @@ def write_files(files: Mapping[str, Content], folder: Path) -> None:
         else:
             with path.open("wb") as file:
                 file.truncate(content.size)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, however deep: what Python has for it calls itself."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        each.mkdir()
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder and all in it, however deep; links are removed, not followed."""
+    folders = [folder]
+    for each in folders:  # grows
+        with contextlib.suppress(FileNotFoundError), os.scandir(each) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+                else:
+                    Path(entry.path).unlink()
+    for each in reversed(folders):
+        with contextlib.suppress(FileNotFoundError):
+            each.rmdir()
 
 
 def whole_numbers(rng: Random, width: int, before: int = 0) -> int:

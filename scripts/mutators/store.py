@@ -12,6 +12,7 @@ from mutators.byte_spans import byte_mutators
 from mutators.companions import folder_mutators
 from mutators.hdf5_contents import content_mutators, datasets, edited
 from mutators.hdf5_fields import SEALED_KINDS, STORE_KINDS, field_mutators, sealed_field_mutators
+from mutators.hdf5_structures import without_times
 from mutators.json_documents import mutate_json
 from mutators.keras_h5 import is_hdf5
 from mutators.mutation import Checksum, Mutator, NothingToMutateError, Original, of_bytes
@@ -93,4 +94,7 @@ MUTATORS: tuple[Mutator, ...] = (
 
 def originals(stores: Path) -> tuple[Original, ...]:
     """Return the stores that lie in a folder."""
-    return tuple(Original(path.name, path.name, {path.name: path.read_bytes()}) for path in sorted(stores.glob("*.h5")))
+    return tuple(
+        Original(path.name, path.name, {path.name: without_times(path.read_bytes())})
+        for path in sorted(stores.glob("*.h5"))
+    )

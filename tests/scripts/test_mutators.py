@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,9 +24,9 @@ import fuzz  # noqa: E402 - behind the path that it needs
 import fuzz_work  # noqa: E402
 from fuzz_work import Observed, judge  # noqa: E402
 from mutators import MUTATED, STORE, Case, Mutated, format_of, make_case, mutate, originals_of  # noqa: E402
-from mutators.hdf5_structures import lookup3, structures  # noqa: E402
+from mutators.hdf5_structures import lookup3, structures, without_times  # noqa: E402
 from mutators.messages import decode, encode  # noqa: E402
-from mutators.mutation import Checksum, Mutator, Special, digest, write_files  # noqa: E402
+from mutators.mutation import Checksum, Files, Mutator, Special, digest, remove_folder, write_files  # noqa: E402
 from mutators.sorted_tables import read_table, write_table  # noqa: E402
 from mutators.tensor_bundle import DTYPE, Bundle  # noqa: E402
 
@@ -115,7 +116,7 @@ def test_tables_are_written_as_they_are_read() -> None:
 def test_a_bundle_with_recomputed_checksums_is_read(tmp_path: Path) -> None:
     """A tensor that is changed with its checksum is no damaged one."""
     original = originals_of("tensor-bundle", FIXTURES, FIXTURES)[0]
-    files = dict(original.files)
+    files: Files = dict(original.files)
     bundle = Bundle(files, Random(0))
     key = next(key for key in bundle.entries if key and bundle.get(key, DTYPE) == 1)
     count = len(bundle.values(key)) // 4
@@ -141,9 +142,21 @@ def test_lookup3_is_that_of_hdf5() -> None:
         assert lookup3(stream.getvalue()[structure.sealed_from : structure.seal]) == stored
 
 
+def test_stores_are_the_same_whenever_they_are_made(stores: Path) -> None:
+    """The times that HDF5's library writes are left out, and the checksums around them are right."""
+    (original,) = originals_of(STORE, FIXTURES, stores)
+    written = (stores / original.target).read_bytes()
+    assert without_times(written) == original.files[original.target] == without_times(without_times(written))
+    assert written != original.files[original.target]
+    with h5py.File(io.BytesIO(original.files[original.target])) as file:
+        assert "Conventions" in file.attrs
+
+
 def test_special_files_are_made(tmp_path: Path) -> None:
-    """What stands in a file's place is what it is called."""
-    files = {
+    """What stands in a file's place is what it is called; it is all removed, however deep."""
+    deep = "n/" * 1500 + "end"
+    files: Files = {
+        deep: Special("folder"),
         "a": Special("fifo"),
         "b": Special("folder"),
         "c": Special("link", "c"),
@@ -155,6 +168,9 @@ def test_special_files_are_made(tmp_path: Path) -> None:
     assert (case / "b").is_dir()
     assert (case / "c").is_symlink()
     assert (case / "d").stat().st_size == 1 << 33
+    assert (case / deep).is_dir()
+    remove_folder(case)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_outcomes() -> None:
@@ -192,11 +208,11 @@ def test_a_campaign_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         {"seed": 1, "index": i, "format": "tf1-v1", "mutator": "values", "checksum": Checksum.KEPT.value, "outcome": o}
         for i, o in ((6, "same"), (15, "hang"))
     ]
-    lines = [fuzz.json.dumps(row) for row in ({"campaign": {"seed": 1, "formats": ["tf1-v1"]}}, *rows)]
+    lines = [json.dumps(row) for row in ({"campaign": {"seed": 1, "formats": ["tf1-v1"]}}, *rows)]
     log.write_text("\n".join(lines) + '\n{"seed": 1, "ind')
     assert [row["index"] for row in fuzz.read_log(log).rows] == [6, 15]
     assert list(fuzz.indices(["tf1-v1"], {6, 15}, 4, float("inf"))) == [24, 33]
     rows[1] |= {"where": "ckpt_inspect/x.py:1 f", "note": "why"}
-    log.write_text("\n".join([lines[0], *map(fuzz.json.dumps, rows)]))
+    log.write_text("\n".join([lines[0], *map(json.dumps, rows)]))
     assert fuzz.main(["--table", str(log)]) == 1
     assert "1 x hang: ckpt_inspect/x.py:1 f" in capsys.readouterr().out

@@ -34,7 +34,7 @@ def replace_by_special(files: Files, rng: Random) -> str:
         )
     )
     files[name] = chosen
-    kind = "an empty file" if isinstance(chosen, bytes) else str(chosen)
+    kind = f"{chosen.kind} {chosen.target}" if isinstance(chosen, Special) else "an empty file"
     return f"{name}: replaced by {kind}"
 
 
@@ -44,8 +44,9 @@ def lengthen_sparsely(files: Files, rng: Random) -> str:
     other = rng.choice((f"{name}.meta", f"{name}.index", f"{name}.data-00000-of-00001", "checkpoint", "saved_model.pb"))
     if other in files:
         raise NothingToMutateError("is there")
-    files[other] = rng.choice((Special("sparse", size=1 << 40), Special("fifo"), Special("link", "/dev/zero")))
-    return f"{other}: a companion that is {files[other]}"
+    companion = rng.choice((Special("sparse", size=1 << 40), Special("fifo"), Special("link", "/dev/zero")))
+    files[other] = companion
+    return f"{other}: a companion, {companion.kind}"
 
 
 def exchange(files: Files, rng: Random) -> str:

@@ -20,9 +20,13 @@ from ckpt_inspect.layouts import (
     tf1_names,
 )
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter
-from ckpt_inspect.layouts.object_graph import OBJECT_GRAPH_KEY, decode_object_graph
-from ckpt_inspect.layouts.optimizer_classes import unwrap_config
+from ckpt_inspect.layouts.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, decode_object_graph
+from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig, unwrap_config
 from ckpt_inspect.layouts.validation import checked
+
+GraphLayout = Callable[[Checkpoint, ObjectGraph, OptimizerConfig | None, str], list[FoundOptimizer]]
+"""Finds the optimizers of a kind in an object graph; the third argument is the configuration of the compiled model's
+optimizer, if the checkpoint carries one, and the last the place of that."""
 
 
 def find_in_object_graph(checkpoint: Checkpoint) -> list[FoundOptimizer]:
@@ -34,11 +38,11 @@ def find_in_object_graph(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     training = checkpoint.training_config()
     config = unwrap_config(training.optimizer) if training else None
     where = training.where if training else ""
-    return [
-        *optimizer_v2.find(checkpoint, graph, config, where),
-        *keras_variables.find(checkpoint, graph, config, where),
-    ]
+    return [optimizer for find in GRAPH_LAYOUTS for optimizer in find(checkpoint, graph, config, where)]
 
+
+GRAPH_LAYOUTS: tuple[GraphLayout, ...] = (optimizer_v2.find, keras_variables.find)
+"""Every one of these is asked: a checkpoint may hold optimizers of several."""
 
 LAYOUTS: tuple[tuple[str, Callable[[Checkpoint], list[FoundOptimizer]]], ...] = (
     ("object graph", find_in_object_graph),

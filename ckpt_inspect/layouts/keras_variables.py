@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.layouts.found import Counted, FoundOptimizer, FoundParameter, RuleReading, unique_names
 from ckpt_inspect.layouts.object_graph import Node, ObjectGraph
 from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig
+from ckpt_inspect.layouts.same_names import ambiguity, nearness
 from ckpt_inspect.layouts.slot_lists import U_PRODUCT
 from ckpt_inspect.sourced import Source
 from ckpt_inspect.update_rules import (
@@ -62,8 +63,6 @@ SEPARATE_LISTS = (
     "_model_variables_moving_average",
 )  # fmt: skip
 USUAL_SLOTS = frozenset({"first_moment", "second_moment"})
-COPIES = {"target", "average", "averaged", "ema", "shadow", "teacher", "old", "frozen", "copy", "best"}
-"""Words in the names of networks that are copies of a trained one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +307,7 @@ def _pair_by_name(
             for n in graph.variables_by_full_name.get(variable, ())
             if n.key in checkpoint.tensors and n.key not in own and checkpoint.tensors[n.key].shape == shape
         ]
-    near = _nearness(graph, optimizer, candidates.values())
+    near = nearness(graph, optimizer, candidates.values())
     names = unique_names(variable for variable, _ in grouped)
     parameters = []
     for (entry, keys), name in zip(grouped.items(), names, strict=True):
@@ -318,38 +317,6 @@ def _pair_by_name(
         chosen = sorted(sorted(nodes, key=near)[: len(rivals)], key=lambda n: n.index)
         value = chosen[rivals.index(entry)].key if len(chosen) == len(rivals) else None
         if len(nodes) > 1:
-            problems.append(_ambiguity(name, nodes, len(rivals), value))
+            problems.append(ambiguity(name, nodes, len(rivals), value))
         parameters.append(FoundParameter(name, spec.shape, spec.dtype, value, keys))
     return parameters
-
-
-def _nearness(
-    graph: ObjectGraph, optimizer: Node, candidates: Iterable[Sequence[Node]]
-) -> Callable[[Node], tuple[int, int, int, int]]:
-    """Sorts variables of one name: first those in a branch that this optimizer trains for certain, then those in a
-    branch that is named like the optimizer, then those in no branch that is named for a copy."""
-    sure = Counter(_branch(graph, nodes[0]) for nodes in candidates if len(nodes) == 1)
-    own_words = set(re.split(r"[/_]+", graph.paths.get(optimizer.index, "")))
-
-    def near(node: Node) -> tuple[int, int, int, int]:
-        path = graph.paths.get(node.index, "")
-        words = set(re.split(r"[/_]+", path))
-        return -sure[_branch(graph, node)], -len(words & own_words), len(words & COPIES), node.index
-
-    return near
-
-
-def _branch(graph: ObjectGraph, node: Node) -> str:
-    return graph.paths.get(node.index, "").partition("/")[0]
-
-
-def _ambiguity(name: str, nodes: Sequence[Node], rivals: int, value: str | None) -> Problem:
-    where = ", ".join(n.key.partition("/.ATTRIBUTES")[0] for n in nodes)
-    resolution = (
-        f"{value.partition('/.ATTRIBUTES')[0]} was taken for the one that this optimizer trains"
-        if value is not None and rivals == 1
-        else "they were paired with the moments in the order in which both are listed"
-    )
-    return Problem(
-        "variables-of-one-name", f"{len(nodes)} variables of one shape are named {name!r}: {where}", resolution
-    )

@@ -72,7 +72,7 @@ EPSILON = Hyperparameter(
     "epsilon",
     "Constant in the denominator, at this rule's place.",
     "its place differs by rule: √v + ε in TensorFlow's and Keras' Adam",
-    "No format saves it as a tensor.",
+    "Hardly any checkpoint holds it as a tensor.",
     default=lambda implementation: implementation.default_epsilon,
 )
 WEIGHT_DECAY = Hyperparameter(

@@ -30,7 +30,9 @@ from ckpt_inspect.update_rules.arithmetic import beta_power
 from ckpt_inspect.update_rules.implementations import BERT, KERAS1, KERAS3, TF1, TFA
 from ckpt_inspect.update_rules.lamb import trust_ratio
 
-GIVEN = Settings(KERAS3, 7, 0.01, 0.9, 0.999, 1e-7)
+FLAGS = {h.name: 1.0 for rule in RULES for h in rule.hyperparameters if h.is_flag and not h.array}
+"""Switches that a rule may need to be known, on."""
+GIVEN = Settings(KERAS3, 7, 0.01, 0.9, 0.999, 1e-7, others=FLAGS)
 
 
 def rule(name: str) -> UpdateRule:

@@ -67,11 +67,12 @@ def show(
     with _answering(trouble=1, verbose=common.verbose):
         from ckpt_inspect.api import describe
         from ckpt_inspect.cli.terminal import print_tables
-        from ckpt_inspect.presentation.documents import overview_document
-        from ckpt_inspect.presentation.tables import show_tables
+        from ckpt_inspect.presentation.tables.overview import show_tables
 
         result = describe(path, given=common.given, include=common.include, exclude=common.exclude)
         if common.json:
+            from ckpt_inspect.presentation.documents import overview_document
+
             _print_json(overview_document(result))
         else:
             print_tables(show_tables(result))
@@ -100,14 +101,15 @@ def diff(
     with _answering(trouble=2, verbose=common.verbose):
         from ckpt_inspect.api import diff as compare
         from ckpt_inspect.cli.terminal import print_tables, progress_bar
-        from ckpt_inspect.presentation.documents import diff_document
-        from ckpt_inspect.presentation.tables import diff_tables
+        from ckpt_inspect.presentation.tables.changes import diff_tables
 
         with progress_bar("comparing", is_quiet=common.quiet) as progress:
             result = compare(
                 a, b, given=common.given, include=common.include, exclude=common.exclude, progress=progress
             )
         if common.json:
+            from ckpt_inspect.presentation.documents import diff_document
+
             _print_json(diff_document(result))
         else:
             print_tables(diff_tables(result, all_rows=common.verbose))
@@ -203,7 +205,8 @@ def analyze(
 def _print_run(result: RunResult, common: Common) -> Analyses | None:
     """Print what is known of a run, or why nothing is."""
     from ckpt_inspect.cli.terminal import print_tables, remark
-    from ckpt_inspect.presentation.tables import finding_tables, run_tables
+    from ckpt_inspect.presentation.tables.findings import finding_tables
+    from ckpt_inspect.presentation.tables.run import run_tables
 
     if result.analyses is None:
         remark(f"ckpt-inspect: {result.error}")
@@ -256,7 +259,7 @@ def explain(
         from ckpt_inspect.findings.explanations import EXPLANATIONS, NOTATION
         from ckpt_inspect.findings.explanations import explain as explanations_of
         from ckpt_inspect.presentation.guide import TOPICS, find_topic
-        from ckpt_inspect.presentation.tables import explanation_tables, index_tables
+        from ckpt_inspect.presentation.tables.explained import explanation_tables, index_tables
 
         topic = None if name is None else find_topic(name)
         topics = TOPICS if name is None else (topic,) if topic else ()
@@ -448,7 +451,7 @@ def _print_json(document: Mapping[str, object]) -> None:
 
 def _remark_on(problems: Iterable[Problem], *, quiet: bool, verbose: bool) -> None:
     from ckpt_inspect.cli.terminal import remark
-    from ckpt_inspect.presentation.tables import problem_lines
+    from ckpt_inspect.presentation.tables.wording import problem_lines
 
     if not quiet:
         for line in problem_lines(problems, is_brief=not verbose):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ckpt_inspect.checkpoint import Progress
-    from ckpt_inspect.presentation.tables import Table
+    from ckpt_inspect.presentation.tables.table import Table
 
 INTERRUPTED = 128 + 2
 """Exit code after Ctrl-C: what a shell reports of a program that SIGINT ended."""

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from ckpt_inspect.comparison.differences import Differences, row
-from ckpt_inspect.findings import find_findings
 from ckpt_inspect.jsonable import JsonObject, json_object
-from ckpt_inspect.measurement.columns import OptimizerColumns, RunColumns
-from ckpt_inspect.measurement.variables import (
-    METRICS,
-    PARAMETER_VARIABLES,
-    QUANTILE_NAMES,
-    checkpoint_variables_in,
-)
-from ckpt_inspect.overview.overview import Overview
+
+if TYPE_CHECKING:  # `show --json` needs nothing of the others
+    from ckpt_inspect.comparison.differences import Differences
+    from ckpt_inspect.measurement.columns import OptimizerColumns, RunColumns
+    from ckpt_inspect.overview.overview import Overview
 
 
 def run_document(analyses: RunColumns, store: str | None) -> JsonObject:
@@ -22,6 +18,8 @@ def run_document(analyses: RunColumns, store: str | None) -> JsonObject:
 
     Distributions are their quantiles; histograms and single elements are in the store.
     """
+    from ckpt_inspect.findings import find_findings
+
     document = {
         "run": analyses.run,
         "store": store,
@@ -39,6 +37,8 @@ def run_document(analyses: RunColumns, store: str | None) -> JsonObject:
 
 
 def _optimizer(optimizer: OptimizerColumns) -> dict[str, object]:
+    from ckpt_inspect.measurement.variables import METRICS, PARAMETER_VARIABLES, QUANTILE_NAMES, checkpoint_variables_in
+
     variables = optimizer.variables
     steps = [None if step < 0 else step for step in variables["step"].tolist()]
     parameters = []
@@ -55,6 +55,8 @@ def _optimizer(optimizer: OptimizerColumns) -> dict[str, object]:
 
 def diff_document(diff: Differences) -> JsonObject:
     """Two checkpoints compared."""
+    from ckpt_inspect.comparison.differences import row
+
     optimizers = [
         {
             "name": o.name,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ckpt_inspect.measurement.columns import RunColumns
     from ckpt_inspect.presentation.chosen_run import ChosenRun
     from ckpt_inspect.presentation.plots import Chapter, FigureKind, RunFrames
-    from ckpt_inspect.presentation.tables import Column, Table
+    from ckpt_inspect.presentation.tables.table import Column, Table
 
 T = TypeVar("T")
 
@@ -46,7 +46,8 @@ _LONG = 60
 def run_html(run: RunColumns) -> str:
     """A run: what it is, what in it is amiss, and its parameters in the newest checkpoint and over the run."""
     from ckpt_inspect.findings import find_findings
-    from ckpt_inspect.presentation.tables import finding_tables, run_tables
+    from ckpt_inspect.presentation.tables.findings import finding_tables
+    from ckpt_inspect.presentation.tables.run import run_tables
 
     head, *rest = run_tables(run)
     amiss = [finding for finding in find_findings(run) if finding.severity.word != "info"]
@@ -55,7 +56,7 @@ def run_html(run: RunColumns) -> str:
 
 def diff_html(diff: Differences) -> str:
     """A diff: what changed, most first."""
-    from ckpt_inspect.presentation.tables import diff_tables
+    from ckpt_inspect.presentation.tables.changes import diff_tables
 
     return _page(diff_tables(diff))
 

@@ -16,7 +16,8 @@ from ckpt_inspect.errors import NotFoundError
 from ckpt_inspect.findings import KINDS, THRESHOLDS
 from ckpt_inspect.findings.explanations import _ALIASES, EXPLANATIONS, explain
 from ckpt_inspect.measurement.variables import DISTRIBUTIONS, METRICS
-from ckpt_inspect.presentation.tables import explanation_tables, finding_tables
+from ckpt_inspect.presentation.tables.explained import explanation_tables
+from ckpt_inspect.presentation.tables.findings import finding_tables
 
 STORE = "run.ckpt-inspect.h5"
 

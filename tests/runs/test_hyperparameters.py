@@ -14,7 +14,7 @@ from ckpt_inspect import Analyses, analyze, load
 from ckpt_inspect.findings import find_findings
 from ckpt_inspect.measurement.variables import FURTHER_VARIABLES, OPTIMIZER_VARIABLES
 from ckpt_inspect.presentation.documents import run_document
-from ckpt_inspect.presentation.tables import run_tables
+from ckpt_inspect.presentation.tables.run import run_tables
 
 FURTHER_OF_RADAM = ("sma_threshold", "total_steps", "warmup_proportion", "min_lr")
 

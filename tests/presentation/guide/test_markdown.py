@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ckpt_inspect.presentation.guide.markdown import Code, Heading, Paragraph, blocks, plain, spans
-from ckpt_inspect.presentation.tables import Table
+from ckpt_inspect.presentation.tables.table import Table
 
 
 def test_every_kind_of_block_is_known() -> None:

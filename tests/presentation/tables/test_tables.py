@@ -16,8 +16,9 @@ from ckpt_inspect import analyze
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.cli.terminal import print_tables
 from ckpt_inspect.presentation.shown_names import printable
-from ckpt_inspect.presentation.tables import Column, Table, problem_lines, run_tables
-from ckpt_inspect.presentation.tables.wording import cosine_text, figure, ratio_text, sparkline
+from ckpt_inspect.presentation.tables.run import run_tables
+from ckpt_inspect.presentation.tables.table import Column, Table
+from ckpt_inspect.presentation.tables.wording import cosine_text, figure, problem_lines, ratio_text, sparkline
 
 TABLE = Table(
     "Title",

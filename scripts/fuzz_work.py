@@ -19,8 +19,8 @@ from typing import Any
 import ckpt_inspect
 from ckpt_inspect import CkptInspectError
 
-PIECE, MOST_PIECES = 1000, 256
-"""Elements that are read at a time, more where that would be more pieces than these."""
+SHORT, MOST_PIECES, LONG = 1000, 256, 1 << 16
+"""Elements of a piece, more where that would be more pieces than these, but never more than the package's default."""
 
 KINDS = ("parameters", "histogram", "sample", "checkpoints", "problems", "findings")
 """Frames of a run; a report is drawn from them."""
@@ -118,7 +118,8 @@ def _read(work: Work, path: Path) -> None:
 
 def _keep_tensor(work: Work, checkpoint: ckpt_inspect.Checkpoint, name: str) -> None:
     found = hashlib.sha256()
-    for piece in checkpoint.stream(name, max(PIECE, checkpoint.tensors[name].size // MOST_PIECES)):
+    elements = min(max(SHORT, checkpoint.tensors[name].size // MOST_PIECES), LONG)
+    for piece in checkpoint.stream(name, elements):
         found.update(repr(piece.tolist()).encode() if piece.dtype == object else piece.tobytes())
     work.keep(f"tensor {name}", found.digest())
 

@@ -29,8 +29,8 @@ def main() -> None:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         # imports make a hundred thousand objects and hardly a cycle among them: look for cycles more seldom
         gc.set_threshold(50_000)
-        # glibc gives freed memory back to the system at once, and fetching it again costs a tenth of the time, until a
-        # block as large as this one was freed (mallopt(3), M_MMAP_THRESHOLD); it is never touched, so it takes no memory
+        # glibc gives freed memory back at once, and fetching it again takes a tenth of the time, until a block as large
+        # as this one was freed (mallopt(3), M_MMAP_THRESHOLD); nobody touches it, so it takes no memory
         bytearray(1 << 24)
         from ckpt_inspect.cli.commands import main as run
 

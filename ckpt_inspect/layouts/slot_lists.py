@@ -34,7 +34,7 @@ class SlotReading:
 def slot_readings(
     specs: Sequence[TensorSpec], implementation: Implementation, config: OptimizerConfig | None, rule: Optimizer | None
 ) -> Iterator[SlotReading]:
-    """Every way to read the list that is consistent in itself, likelier ones first."""
+    """Return every way to read the list that is consistent in itself, likelier ones first."""
     settings = config.config if config else {}
     is_scheduled = isinstance(settings.get("learning_rate"), Mapping)
     rates = [True, False]

@@ -274,7 +274,7 @@ def _pair_by_order(
 
 
 def _places_by_name(variables: Sequence[Node], entries: Sequence[tuple[Node, SlotName]]) -> list[int]:
-    """Return each slot's place among the variables if only some have it (Muon's second moments): the next of its name."""
+    """Return each slot's place among the variables if not all have one (Muon's second moments), matched by name."""
     places, start = [], 0
     spelled = [re.sub("/", "_", v.full_name) for v in variables]
     for _, slot in entries:

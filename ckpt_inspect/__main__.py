@@ -12,7 +12,7 @@ _NO_WINDOWS = (
 
 
 def main() -> None:
-    """Run the command line; the two questions asked most often are answered before anything else is imported."""
+    """Run the command line; `--version` and `--help` are answered before anything else is imported."""
     if os.name == "nt":
         sys.exit(_NO_WINDOWS)
     if sys.argv[1:] == ["--version"]:
@@ -27,7 +27,7 @@ def main() -> None:
     else:
         # no matrix is multiplied here, and OpenBLAS' idle threads would spin for a tenth of what reading 1 GB takes
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        # imports make a hundred thousand objects and hardly a cycle among them: look for cycles more seldom
+        # imports make a hundred thousand objects and hardly a cycle among them: look for cycles less often
         gc.set_threshold(50_000)
         # glibc gives freed memory back at once, and fetching it again takes a tenth of the time, until a block as large
         # as this one was freed (mallopt(3), M_MMAP_THRESHOLD); nobody touches it, so it takes no memory
@@ -49,7 +49,7 @@ def run_process() -> None:
 
         sys.exit(INTERRUPTED)
     finally:
-        # the interpreter takes everything apart at its end; searching it for cycles before takes twice as long as that
+        # the interpreter frees everything when it ends; searching for cycles first would take twice as long as that
         gc.freeze()
 
 

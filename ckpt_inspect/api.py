@@ -1,8 +1,8 @@
 """The public functions: what the command line does, each in one call.
 
-They take what people have at hand (a path wherever an open checkpoint is taken, one pattern or several), refuse
-what can't be meant with RequestError, and return results with the methods that show them. What a function needs is
-imported when it is called: importing this module costs nothing.
+They take a path in place of an open checkpoint, and one pattern or several. They raise RequestError for an argument
+that makes no sense, and return results with the methods that show them. What a function needs is imported when it is
+called, so that importing this module costs nothing.
 """
 
 from __future__ import annotations
@@ -65,10 +65,11 @@ def open_checkpoint(path: PathLike) -> Checkpoint:
 def optimizer_states(
     checkpoint: Checkpoint | PathLike, given: Given | None = None, optimizer: str | None = None
 ) -> tuple[OptimizerState, ...]:
-    """Return every optimizer that a checkpoint holds state of, with its parameters, and hyperparameters with sources.
+    """Return every optimizer whose state a checkpoint holds, with its parameters, and hyperparameters with sources.
 
-    `given` overrides what the file says or lacks, for the optimizer of that name or for all. Arrays are read when they
-    are asked for. Raises CkptInspectError for what can't be opened or read, RequestError for what can't be given.
+    `given` overrides what the file says, and adds what it lacks: for the optimizer of the name `optimizer`, or for all.
+    Arrays are read when you use them. Raises CkptInspectError for a checkpoint that can't be opened or read,
+    RequestError for a value in `given` that doesn't fit.
     """
     from ckpt_inspect.state.optimizer_state import optimizer_states
 
@@ -83,10 +84,11 @@ def describe(
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
 ) -> Overview:
-    """Say what one checkpoint is: format, optimizers, every hyperparameter and where it was read, parameters, sizes.
+    """Describe one checkpoint: format, optimizers, every hyperparameter and where it was read, parameters, sizes.
 
-    Of a folder or pattern the newest is taken. Reads scalars and metadata, no tensor of a parameter. `include` and
-    `exclude` are glob patterns on parameters' names. Raises CkptInspectError.
+    For a folder or pattern, describes the newest checkpoint. Reads scalars and metadata, no tensor of a parameter.
+    `include` and `exclude` are glob patterns on parameters' names. Raises CkptInspectError for a checkpoint that can't
+    be opened or read.
     """
     from ckpt_inspect.overview.overview import overview
     from ckpt_inspect.series.newest import open_newest
@@ -105,7 +107,7 @@ def describe(
 
 
 def find_checkpoints(folder_or_glob: PathLike) -> tuple[Path, ...]:
-    """Return every checkpoint below a folder, or that a glob pattern matches, in training order, without duplicates.
+    """Return every checkpoint in and below a folder, or that a glob pattern matches, in training order, each once.
 
     Raises NotFoundError if there is none.
     """
@@ -115,9 +117,9 @@ def find_checkpoints(folder_or_glob: PathLike) -> tuple[Path, ...]:
 
 
 def find_runs(paths: PathLike | Iterable[PathLike]) -> tuple[Run, ...]:
-    """Return the checkpoints that the paths name, by run: those of one folder whose names differ in numbers alone.
+    """Return the checkpoints that the paths name, by run: those of one folder whose names differ only in numbers.
 
-    Raises NotFoundError for a path at which there is none.
+    Raises NotFoundError for a path without checkpoints.
     """
     from ckpt_inspect.series.search import find_runs
 
@@ -135,10 +137,10 @@ def diff(
 ) -> Diff:
     """Compare two checkpoints: what was added, removed, reshaped, changed, and by how much.
 
-    `a` and `b` are open checkpoints or paths (of a folder its newest). `given` overrides hyperparameters of both as in
-    `optimizer_states`. `include` and `exclude` are glob patterns that parameters' names must match, or must not.
-    `progress` is called with bytes. Raises CkptInspectError for what can't be opened or read, NotFoundError if no
-    parameter is chosen.
+    `a` and `b` are open checkpoints or paths; a folder stands for its newest. `given` overrides hyperparameters of both
+    as in `optimizer_states`. `include` and `exclude` are glob patterns that parameters' names must match, or must not.
+    `progress` is called with bytes. Raises CkptInspectError for a checkpoint that can't be opened or read,
+    NotFoundError if the patterns choose no parameter.
     """
     from ckpt_inspect.comparison.diff import compare
     from ckpt_inspect.presentation.results import Diff
@@ -171,19 +173,19 @@ def analyze(
 ) -> Analyses:
     """Analyse a run: the checkpoints in a folder, behind a pattern, at paths that are named together, or of a `Run`.
 
-    With `store` the result is also kept there: checkpoints that are in it already (same files, same options) are not
-    read again, and those that have been deleted since keep their place. `given` overrides hyperparameters as in
+    `store` is a file that keeps the result. Checkpoints that are in it already (same files, same options) are not read
+    again, and those that have been deleted since stay in it. `given` overrides hyperparameters as in
     `optimizer_states`; `include` and `exclude` are glob patterns on parameters' names. With `elements` the store keeps
     E of every element as well, at four bytes each before compression. `thresholds` sets some of `Thresholds`.
     `progress` is called with bytes.
 
     `executor` does the work elsewhere: any `concurrent.futures.Executor` whose workers see the same files, such as a
-    `ProcessPoolExecutor`; by default this process does it, with `threads` threads (2). The result is the same to the
-    bit. `elements` are not available with an executor.
+    `ProcessPoolExecutor`. By default this process does it, with `threads` threads (2). The result is the same to the
+    bit. `elements` can't be combined with an executor.
 
-    In a series a checkpoint that can't be read becomes a Problem of severity `error` (`Analyses.failures`), and the
-    rest is done. Raises CkptInspectError if there is nothing else: a single checkpoint that can't be read, or none that
-    holds moments; StoreError, before anything is read, if the store can't be written or is not one.
+    In a series, a checkpoint that can't be read becomes a Problem of severity `error` (`Analyses.failures`), and the
+    others are analysed. Raises CkptInspectError for a single checkpoint that can't be read, and if no checkpoint holds
+    moments; StoreError, before anything is read, if the store can't be written or the file is not a store.
     """
     from ckpt_inspect.presentation.results import Analyses
     from ckpt_inspect.runs.analyze import analyze
@@ -222,11 +224,11 @@ def analyze_runs(
 ) -> Iterator[RunResult]:
     """Analyse every run that the paths hold, one after the other; each is yielded when it is done.
 
-    Where one run can't be analysed, its `RunResult` has the error, and the next one follows. `folder` takes a store of
-    each run, named `<run>.ckpt-inspect.h5`; `store` names that of the only run: paths of single checkpoints are one run
-    then, folders that hold several raise RequestError. With neither, nothing is stored. `progress` is called with a
-    run's name, bytes done and bytes in all. The rest as in `analyze`. Raises NotFoundError for a path without
-    checkpoints, before anything is read.
+    If one run can't be analysed, its `RunResult` holds the error, and the next run follows. `folder` is where each run
+    gets a store, named `<run>.ckpt-inspect.h5`. `store` is the store of a single run: paths of single checkpoints then
+    count as one run, and several runs raise RequestError. With neither, nothing is stored. `progress` is called with a
+    run's name, bytes done and bytes in all. The other arguments are those of `analyze`. Raises NotFoundError for a path
+    without checkpoints, before anything is read.
     """
     from pathlib import Path
 
@@ -289,8 +291,8 @@ def draw_diff(
 ) -> tuple[Path, ...]:
     """Draw what changed into `path`, and beside it the change by rate and the distributions of E; return the files.
 
-    The suffix of `path` is the format: .png, .svg or .pdf. The checkpoints are read once more. Raises RequestError for
-    another suffix, StoreError if a file can't be written.
+    The suffix of `path` decides the format: .png, .svg or .pdf. Reads the checkpoints once more. Raises RequestError
+    for another suffix, StoreError if a file can't be written.
     """
     from pathlib import Path
 
@@ -319,9 +321,10 @@ def write_report(
 ) -> Report:
     """Write a page with findings, figures and all parameters of one or several runs, and the figures as files.
 
-    `runs`: what `analyze` and `load` return, or stores; several are drawn over each other, called by `names` (default:
-    their own). `learning_rate` draws them as they would be at that rate. `file_format`: png, svg or pdf. `progress` is
-    called with figures. Raises RequestError for runs without anything to draw, StoreError if `folder` can't be written.
+    `runs`: what `analyze` and `load` return, or stores. Several are drawn over each other and labelled with `names`
+    (default: their own). `learning_rate` draws them as they would be at that rate. `file_format`: png, svg or pdf.
+    `progress` is called with figures. Raises RequestError if there is nothing to draw, StoreError if `folder` can't be
+    written.
     """
     from ckpt_inspect.presentation.chosen_run import ChosenRun
     from ckpt_inspect.presentation.report import write_report
@@ -350,9 +353,9 @@ def export(
     """Write one run or several into a table (csv, parquet) or as TensorBoard's scalars and histograms.
 
     `runs` as in `write_report`. `path`: by default the target's own name in the current directory (`parameters.csv`,
-    `tensorboard`). `frame`: of tables, the kind of frame as `Analyses.to_frame` knows them, by default `parameters`.
-    Raises RequestError for a target or kind of frame that does not exist, no runs, or a library that is not installed;
-    StoreError if `path` can't be written.
+    `tensorboard`). `frame`, for tables: a kind of frame of `Analyses.to_frame`, by default `parameters`. Raises
+    RequestError for an unknown target or kind of frame, for no runs, and if a library is not installed; StoreError if
+    `path` can't be written.
     """
     from ckpt_inspect.presentation.export import export
     from ckpt_inspect.state.selection import Selection
@@ -367,9 +370,9 @@ def export(
 
 
 def explain(name: str | None = None) -> tuple[Explanation, ...]:
-    """Return what a figure or a finding means: definition, formula, how to read it, source; without a name all of them.
+    """Return what a figure or a finding means: definition, formula, how to read it, source. Without a name, return all.
 
-    Raises NotFoundError, with names that are near, for one that nothing has.
+    Raises NotFoundError for an unknown name; the message lists similar names.
     """
     from ckpt_inspect.findings.explanations import EXPLANATIONS, explain
 
@@ -380,7 +383,7 @@ def explain(name: str | None = None) -> tuple[Explanation, ...]:
 
 
 def _runs_of(paths: Sequence[PathLike], *, is_one: bool) -> tuple[Run, ...]:
-    """The runs that paths hold; where one is wanted, single checkpoints that are named together are one."""
+    """Return the runs that paths hold; with `is_one`, single checkpoints that are named together are one run."""
     from ckpt_inspect.series.search import find_runs, one_run
 
     runs = find_runs(paths)
@@ -390,7 +393,7 @@ def _runs_of(paths: Sequence[PathLike], *, is_one: bool) -> tuple[Run, ...]:
 
 
 def _runs(runs: object, learning_rate: float | None) -> tuple[Analyses, ...]:
-    """The runs that were named, loaded where they are stores, rescaled where another rate is asked for."""
+    """Return the runs, loaded if they are stores, and rescaled if another learning rate is given."""
     from ckpt_inspect.presentation.results import Analyses
 
     rate = number_if_any(learning_rate, "learning_rate")

@@ -26,7 +26,7 @@ DType = np.dtype[Any]
 """An element type, for the same reason."""
 
 Progress = Callable[[int, int], None]
-"""Called with what is done so far and what there is in all, of bytes or of figures; from any thread, one at a time."""
+"""Called with what is done so far and the total, in bytes or figures; from any thread, but one call at a time."""
 
 PIECE_ELEMENTS = 1 << 16
 """Default length of a streamed piece: 256 KiB of float32, so that a piece of θ, m and v fits a core's cache."""
@@ -36,9 +36,9 @@ STRING = "string"
 
 
 def numpy_dtype(name: str) -> DType:
-    """The numpy dtype of that name, `bfloat16` and the float8 kinds included; `object` for strings.
+    """Return the numpy dtype of that name, `bfloat16` and the float8 kinds included; `object` for strings.
 
-    Raises UnsupportedError for TensorFlow's types that numpy can't hold (`variant`, `resource`).
+    Raises UnsupportedError for types of TensorFlow that numpy can't hold (`variant`, `resource`).
     """
     if name == STRING:
         return np.dtype(object)
@@ -67,12 +67,15 @@ class TensorSpec:
 
     @property
     def size(self) -> int:
-        """Number of elements."""
+        """Return the number of elements."""
         return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:
-        """Size in memory; 0 for strings, whose length is not in the metadata, and for what can't be read."""
+        """Return the size in memory, in bytes.
+
+        0 for strings, because their lengths are not in the metadata, and for types that can't be read.
+        """
         try:
             return 0 if self.dtype == STRING else self.size * numpy_dtype(self.dtype).itemsize
         except UnsupportedError:
@@ -81,7 +84,7 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something odd that could be survived: it reaches the store, the screen and the report."""
+    """Something odd in a file that could still be read. It reaches the store, the screen and the report."""
 
     code: str
     """Stable identifier in kebab-case, e.g. `state-file-absolute-paths`."""
@@ -99,7 +102,7 @@ class TrainingConfig:
     optimizer: JsonObject | None
     """`{"class_name": .., "config": {..}}`, or None for a model that was not compiled."""
     model: JsonObject | None
-    """The model's own `{"class_name": .., "config": {..}}`, where the file has it."""
+    """The model's own `{"class_name": .., "config": {..}}`; None if the file lacks it."""
     where: str
     """The place, for a person: `config.json`, `training_config attribute`, `keras_metadata.pb`."""
 
@@ -130,78 +133,83 @@ class Checkpoint(ABC):
     format: str
     """`tensor-bundle`, `saved-model`, `tf1-v1`, `keras-h5`, `keras-archive` (.keras) or `keras-weights-h5`."""
     tensors: Mapping[str, TensorSpec]
-    """Every tensor by its key, in the order that the file records where it records one (h5 `weight_names`, `vars/N` by
-    number), else sorted by key."""
+    """Every tensor by its key: in the file's order if it records one (h5 `weight_names`, `vars/N` by number), else
+    sorted by key."""
     files: tuple[Path, ...]
     """Every file that belongs to the checkpoint and exists, the index first; what a fingerprint must cover."""
     file_stats: tuple[FileStat, ...] = ()
-    """What each of `files` was when the checkpoint was opened; empty for one that lies in no files."""
+    """Size and time of each of `files` when the checkpoint was opened; empty for a checkpoint without files."""
     problems: tuple[Problem, ...] = ()
 
     @abstractmethod
     def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
-        """Elements `start:stop` of the flattened tensor (C order), 1-D, in the file's dtype.
+        """Return elements `start:stop` of the flattened tensor (C order), 1-D, in the file's dtype.
 
-        `out` may offer a 1-D buffer of that dtype and at least that length; whether it was used or not, the answer is
-        the returned array. Raises NotFoundError for an unknown name, DamagedFileError for bytes that aren't there or
-        whose checksum is wrong: each byte is checksummed as it is read, and the call that completes the tensor
-        compares.
+        `out`, if given, is a 1-D buffer of that dtype and at least that length. A reader may use it or not: the result
+        is always the returned array. Raises NotFoundError for an unknown name, DamagedFileError for bytes that are
+        missing or whose checksum is wrong. Each byte is checksummed as it is read; the call that completes the tensor
+        compares the checksum.
         """
 
     def read(self, name: str) -> Array:
-        """The whole tensor, in its shape and the file's dtype (strings: an object array of `bytes`)."""
+        """Return the whole tensor, in its shape and the file's dtype (strings: an object array of `bytes`)."""
         spec = self.spec(name)
         return self.read_range(name, 0, spec.size).reshape(spec.shape)
 
     def stream(self, name: str, elements: int = PIECE_ELEMENTS) -> Iterator[Array]:
-        """The flattened tensor (C order) in pieces of at most `elements`; a piece is valid until the next is asked
-        for."""
+        """Yield the flattened tensor (C order) in 1-D pieces of at most `elements`.
+
+        A piece is valid until the next one is read.
+        """
         spec = self.spec(name)
         out = None if spec.dtype == STRING else np.empty(min(elements, spec.size), numpy_dtype(spec.dtype))
         for start in range(0, spec.size, elements):
             yield self.read_range(name, start, min(start + elements, spec.size), out)
 
     def spec(self, name: str) -> TensorSpec:
-        """The tensor's metadata; raises NotFoundError with the checkpoint's path for an unknown name."""
+        """Return the tensor's metadata; NotFoundError with the checkpoint's path for an unknown name."""
         try:
             return self.tensors[name]
         except KeyError as error:
             raise NotFoundError(f"{self.path}: holds no tensor {name!r}; `tensors` lists those it holds") from error
 
     def training_config(self) -> TrainingConfig | None:
-        """Keras' JSON configuration, where it lies in or beside the checkpoint."""
+        """Return Keras' JSON configuration from the checkpoint or a file beside it; None if there is none."""
         return None
 
     def graph(self) -> Graph | None:
-        """The TensorFlow graph that lies with the checkpoint (`.meta`, `saved_model.pb`)."""
+        """Return the TensorFlow graph that lies with the checkpoint (`.meta`, `saved_model.pb`), if there is one."""
         return None
 
     def labels(self) -> Mapping[str, str]:
-        """Names that the file attaches to its groups as attributes: `{"optimizer/vars": "adam"}` (Keras 3.8+ HDF5)."""
+        """Return names that the file gives its groups as attributes: `{"optimizer/vars": "adam"}` (Keras 3.8+ HDF5)."""
         return {}
 
     def producer(self) -> Mapping[str, str]:
-        """Who wrote it, where the file says so: `keras_version`, `backend`, `tensorflow_version`, `date_saved`."""
+        """Return what the file says about its writer: `keras_version`, `backend`, `tensorflow_version`,
+        `date_saved`."""
         return {}
 
     def written_order(self) -> Mapping[str, int]:
-        """Group path -> a number that grows in the order in which the file's groups were written, where that can be
-        told."""
+        """Return, by group path, a number that grows in the order in which the groups were written.
+
+        Empty if the file doesn't show that order.
+        """
         return {}
 
     @property
     def size_bytes(self) -> int:
-        """Size on disk of all its files, when it was opened."""
+        """Return the size of all its files when it was opened, in bytes."""
         return sum(file.size for file in self.file_stats)
 
     @property
     def modified(self) -> float:
-        """When the newest of its files was written, in seconds since 1970; NaN for one that lies in no files."""
+        """Return when the newest of its files was written, in seconds since 1970; NaN for one without files."""
         times = (divmod(file.modified_ns, 10**9) for file in self.file_stats)
         return max((seconds + 1e-9 * rest for seconds, rest in times), default=math.nan)
 
     def read_head(self, size: int) -> bytes:
-        """Return the first bytes of the first of `files`, at most `size`, of the file that was opened."""
+        """Return at most `size` bytes from the start of the first of `files`, as it was when it was opened."""
         return b""
 
     def close(self) -> None:  # noqa: B027 - a reader that holds nothing open needs no closing
@@ -225,12 +233,12 @@ class PieceReader:
     __slots__ = ("_arrays", "_elements")
 
     def __init__(self, elements: int) -> None:
-        """`elements` of a piece at most."""
+        """Take the largest number of elements in a piece."""
         self._elements = elements
         self._arrays: dict[tuple[Hashable, DType], Array] = {}
 
     def read(self, checkpoint: Checkpoint, name: str, start: int, stop: int, place: Hashable) -> Array:
-        """Elements start:stop as `Checkpoint.read_range` gives them; valid until the next call for the same place."""
+        """Return elements start:stop as `Checkpoint.read_range` does; valid until the next call for the same place."""
         dtype = numpy_dtype(checkpoint.spec(name).dtype)
         array = self._arrays.get((place, dtype))
         if array is None:

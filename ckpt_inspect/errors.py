@@ -1,4 +1,4 @@
-"""What can go wrong, by who must act. Every message names the file, the place, the cause and what to do."""
+"""Errors, by who must act. Every message names the file, the place, the cause and the next step."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ class CkptInspectError(Exception):
 
 
 class DamagedFileError(CkptInspectError, ValueError):
-    """The file is of a known format, but its bytes are not what the format demands: restore or copy it again."""
+    """The file is of a known format, but its bytes don't follow the format: restore it or copy it again."""
 
 
 class UnsupportedError(CkptInspectError, ValueError):
-    """The file is sound, or not a checkpoint at all, and this package doesn't read it."""
+    """This package doesn't read the file: it is not a checkpoint, or a sound one of an unsupported kind."""
 
 
 class NotFoundError(CkptInspectError, LookupError):
@@ -28,4 +28,4 @@ class StoreError(CkptInspectError, OSError):
 
 
 class NotDetermined(CkptInspectError):  # noqa: N818 - not a failure: the answer is that the state doesn't say
-    """A quantity that the optimizer's state does not determine; the message is the reason."""
+    """The optimizer's state does not determine the quantity; the message is the reason."""

@@ -8,7 +8,7 @@ _NUMBER = re.compile(r"(\d+)")
 
 
 def natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], ...]:
-    """A sort key: path components one by one, digits in them by value."""
+    """Return a sort key that compares path components one by one, and digits in them by value."""
     return tuple(
         tuple((0, int(part)) if part.isdecimal() else (1, part) for part in _NUMBER.split(component) if part)
         for component in name.split("/")

@@ -18,7 +18,7 @@ VARINT, FIXED64, LENGTH_DELIMITED, FIXED32 = 0, 1, 2, 5
 
 
 def fields(buffer: Buffer, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int, int | Buffer]]:
-    """The records of the message in `buffer[start:stop]`: (field number, wire type, value).
+    """Yield the records of the message in `buffer[start:stop]`: (field number, wire type, value).
 
     Varints come as unsigned ints below 2**64 (see `signed`), fixed ones as unsigned ints (little-endian), and
     length-delimited ones as slices of the buffer: copies of `bytes`, views of a `memoryview`. Raises DamagedFileError
@@ -60,7 +60,7 @@ def fields(buffer: Buffer, start: int = 0, stop: int | None = None) -> Iterator[
 
 
 def decode_varint(buffer: Buffer, position: int, stop: int | None = None) -> tuple[int, int]:
-    """The unsigned varint at `position`, and the position behind it; DamagedFileError past `stop` or 64 bits."""
+    """Return the unsigned varint at `position`, and the position behind it; DamagedFileError past `stop` or 64 bits."""
     at, stop = position, len(buffer) if stop is None else stop
     value = shift = 0
     while position < stop:
@@ -80,5 +80,5 @@ def decode_varint(buffer: Buffer, position: int, stop: int | None = None) -> tup
 
 
 def signed(value: int) -> int:
-    """The int64 (or int32) that an unsigned varint stands for."""
+    """Return the int64 (or int32) that an unsigned varint stands for."""
     return value - (1 << 64) if value >> 63 else value

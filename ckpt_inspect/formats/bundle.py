@@ -37,13 +37,13 @@ INDEX_NAME = re.compile(r"(?P<prefix>.*)\.index", re.DOTALL)
 DATA_NAME = re.compile(r"(?P<prefix>.*)\.data-\d{5}-of-\d{5}", re.DOTALL)
 _META_NAME = re.compile(r"(?P<prefix>.+)\.meta", re.DOTALL)
 PART_NAME = re.compile(r"part-(?P<part>\d{5})-of-(?P<count>\d{5})\.index")
-"""What a sharded writer leaves in `PREFIX_temp/` or `PREFIX_temp_<hex>/` until it merges its parts."""
+"""The parts that a sharded writer leaves in `PREFIX_temp/` or `PREFIX_temp_<hex>/` until it merges them."""
 
 _TEMPORARY_NAME = re.compile(r"(?P<prefix>.+)_temp(_[0-9a-f]+)?")
 
 
 class Prefix(NamedTuple):
-    """What the names of a bundle's files begin with."""
+    """The start that the names of a bundle's files share."""
 
     folder: Path
     name: str
@@ -80,10 +80,10 @@ def recognises(location: Location) -> bool:
 
 
 def claims(listing: Listing) -> Iterator[Claim]:
-    """Claim each prefix that has an index with data or that is a table; of others the names, and nothing to open.
+    """Claim each prefix that has an index with data, or whose index is a table; claim other names without a path.
 
-    The parts of a writer that was stopped before it merged them are one checkpoint if all are there and nobody merged
-    them since.
+    The parts of a writer that was stopped before it merged them are one checkpoint if all parts are there and were not
+    merged since.
     """
     folder = listing.folder
     if any(PART_NAME.fullmatch(name) for name in listing.names):
@@ -106,7 +106,7 @@ def claims(listing: Listing) -> Iterator[Claim]:
 
 
 def _shards_by_prefix(names: Iterable[str]) -> dict[str, list[str]]:
-    """The data files of every prefix that has any, or an index."""
+    """Return, by prefix, the names of its data files; none for a prefix that has only an index."""
     found: dict[str, list[str]] = {}
     for name in names:
         if index := INDEX_NAME.fullmatch(name):
@@ -117,12 +117,12 @@ def _shards_by_prefix(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _is_index(location: Location) -> bool:
-    """For an index without data: whether it is a table, or was to be one."""
+    """Return whether an index without data is a table, or a file that was meant to be one."""
     return location.tail == MAGIC or is_placeholder(location)
 
 
 def open_bundle(path: Path) -> BundleCheckpoint:
-    """Open a path that is recognised."""
+    """Open a path that `recognises` accepts."""
     kind = stat(path).kind
     if kind == "folder":
         if is_there(path / ".index"):
@@ -146,7 +146,7 @@ def open_bundle(path: Path) -> BundleCheckpoint:
 
 
 def has_shards(prefix: Prefix) -> bool:
-    """Return whether data of that prefix is there."""
+    """Return whether there are data files of that prefix."""
     found = map(DATA_NAME.fullmatch, _names_in(prefix.folder))
     return any(match is not None and match["prefix"] == prefix.name for match in found)
 
@@ -167,7 +167,7 @@ def is_complete(parts: Sequence[Prefix]) -> bool:
 
 
 def is_merged(folder: Path) -> bool:
-    """Return whether the bundle that the parts in a temporary folder are of lies beside it."""
+    """Return whether the merged bundle lies beside the temporary folder of its parts."""
     found = _TEMPORARY_NAME.fullmatch(folder.name)
     return found is not None and is_there(Prefix(folder.parent, found["prefix"]).file(".index"))
 
@@ -181,7 +181,7 @@ def _parts_of(prefix: Prefix) -> list[Prefix]:
 
 
 def _names_in(folder: Path) -> list[str]:
-    """The names in a folder; none where it can't be listed."""
+    """Return the names in a folder; none if it can't be listed."""
     try:
         return [entry.name for entry in list_folder(folder)]
     except CkptInspectError:
@@ -192,23 +192,23 @@ def _open_parts(path: Path, parts: Sequence[Prefix]) -> BundleCheckpoint:
     if not is_complete(parts):
         raise DamagedFileError(
             f"{path}: holds {len(parts)} of {int(parts[0].name[-5:])} parts of a checkpoint whose writer was stopped "
-            "before it was whole; use the checkpoint before it"
+            "before it had written all; use the checkpoint before it"
         )
     problem = Problem(
         "unmerged-parts",
         f"{path}: its writer was stopped before it merged its {len(parts)} parts",
-        "all parts are there, and are read as one checkpoint",
+        "all parts are there and are read as one checkpoint",
     )
     return BundleCheckpoint(path, parts, problems=[problem])
 
 
 def shard_path(prefix: Prefix, shard: int, num_shards: int) -> Path:
-    """Return where a shard's bytes lie."""
+    """Return the path of a shard's file."""
     return prefix.file(f".data-{shard:05d}-of-{num_shards:05d}")
 
 
 def read_index(file: OpenFile) -> BundleIndex:
-    """Return what an index file says; errors name it."""
+    """Return the decoded index; raises DamagedFileError or UnsupportedError with the file's path."""
     table = file.read(0, file.size)
     head = Location(file.path, "file", len(table), table[:HEAD_SIZE])
     if is_placeholder(head):
@@ -231,7 +231,8 @@ class BundleCheckpoint(Checkpoint):
         verify: bool = True,
         problems: Sequence[Problem] = (),
     ) -> None:
-        """`path` as a person names it; `prefixes` of the bundle or its parts; whether to `verify` what is read."""
+        """Take `path` as a person names it, the `prefixes` of the bundle or its parts, and whether to `verify`
+        checksums."""
         self.path = path
         self.format = format
         self._verify = verify
@@ -302,7 +303,7 @@ class BundleCheckpoint(Checkpoint):
         if entry is None or entry.shape != shape or entry.dtype != spec.dtype:
             raise DamagedFileError(
                 f"{self.path}.index: tensor {spec.name!r} is stored in slices, and its slice {list(map(tuple, whole))} "
-                "is not in the index: the checkpoint was not written whole"
+                "is not in the index: the checkpoint was not written whole; use another one"
             )
         return Slice(whole, self._entry_reader(TensorSpec(spec.name, shape, spec.dtype), entry))
 
@@ -322,7 +323,7 @@ class BundleCheckpoint(Checkpoint):
 
 
 def _look_at_shards(shards: Sequence[OpenFile], index: BundleIndex) -> list[Problem]:
-    """A Problem for each shard that is missing or shorter than the index says."""
+    """Return a Problem for each shard that is missing or shorter than the index says."""
     ends = [-1] * len(shards)
     for entry in (*index.entries.values(), *index.slices.values()):
         if not entry.slices:
@@ -401,8 +402,8 @@ class _StringTensor(ElementReader):
             length, position = decode_varint(raw, position)
             lengths.append(length)
         if position + 4 + sum(lengths) != len(raw):
-            raise DamagedFileError(f"its strings' lengths add up to {sum(lengths)}, which is not what it takes up")
-        # The checksum is over fixed-width lengths (8 bytes for the very long), though varints are what is stored.
+            raise DamagedFileError(f"its strings' lengths add up to {sum(lengths)}, which is not its stored size")
+        # The checksum covers fixed-width lengths (8 bytes for the very long), although varints are stored.
         fixed = b"".join(n.to_bytes(4 if n < 1 << 32 else 8, order) for n in lengths)  # type: ignore[arg-type]
         crc = google_crc32c.value(fixed)
         stored = int.from_bytes(raw[position : position + 4], order)  # type: ignore[arg-type]

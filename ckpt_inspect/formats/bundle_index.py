@@ -49,7 +49,7 @@ class Entry(NamedTuple):
     offset: int
     """In the shard's file, in bytes."""
     size: int
-    """In bytes; 0 where the tensor is stored in slices."""
+    """In bytes; 0 if the tensor is stored in slices."""
     crc: int
     """Masked CRC-32C of the bytes as they lie in the file."""
     slices: tuple[tuple[Extent, ...], ...] = ()
@@ -63,13 +63,13 @@ class BundleIndex:
     num_shards: int
     byte_order: Literal["little", "big"]
     entries: Mapping[str, Entry]
-    """Every tensor by name, sorted by key; partitioned ones whole."""
+    """Every tensor by name, sorted by key; a partitioned variable is one entry."""
     slices: Mapping[bytes, Entry]
     """The parts of partitioned ones, by `encode_slice_key`."""
 
 
 def decode_index(table: bytes) -> BundleIndex:
-    """A whole `.index` file; raises DamagedFileError or UnsupportedError, without the file's path."""
+    """Decode a whole `.index` file; raises DamagedFileError or UnsupportedError, without the file's path."""
     header: tuple[int, Literal["little", "big"]] | None = None
     entries: dict[str, Entry] = {}
     slices: dict[bytes, Entry] = {}
@@ -105,7 +105,7 @@ def _decode_header(value: bytes) -> tuple[int, Literal["little", "big"]]:
         elif number == 3 and not isinstance(content, int):
             oldest_reader = next((v for n, _, v in fields(content) if n == 2 and isinstance(v, int)), 0)
         else:
-            raise DamagedFileError(f"the bundle's header has the unexpected field {number}: it is no bundle header")
+            raise DamagedFileError(f"the bundle's header has the unexpected field {number}: it is not a bundle header")
     if not 0 < num_shards <= _MAX_SHARDS:
         raise DamagedFileError(f"the bundle's header claims {num_shards} shards")
     if oldest_reader > _BUNDLE_VERSION:
@@ -164,7 +164,7 @@ def decode_slice(value: Buffer) -> tuple[Extent, ...]:
 
 
 def _validate(entry: Entry, num_shards: int) -> None:
-    """What the bytes must obey before anything is allocated by them."""
+    """Raise DamagedFileError for impossible sizes, before memory is allocated by them."""
     if entry.shard >= num_shards:
         raise DamagedFileError(f"lies in shard {entry.shard} of a bundle of {num_shards}")
     if entry.offset >> 62 or entry.size >> 62:
@@ -188,7 +188,7 @@ def _validate(entry: Entry, num_shards: int) -> None:
 
 
 def is_inside(extents: tuple[Extent, ...], shape: tuple[int, ...]) -> bool:
-    """Return whether they describe a slice of a tensor of that shape."""
+    """Return whether the extents describe a slice of a tensor of that shape."""
     return len(extents) == len(shape) and all(
         start >= 0 and (length == FULL_EXTENT or 0 <= length <= size - start)
         for (start, length), size in zip(extents, shape, strict=True)
@@ -196,7 +196,8 @@ def is_inside(extents: tuple[Extent, ...], shape: tuple[int, ...]) -> bool:
 
 
 def encode_slice_key(name: str, extents: tuple[Extent, ...]) -> bytes:
-    """The key of a slice's entry: checkpoint::EncodeTensorNameSlice in saved_tensor_slice_util.cc, by OrderedCode."""
+    """Return the key of a slice's entry (checkpoint::EncodeTensorNameSlice in saved_tensor_slice_util.cc,
+    OrderedCode)."""
     key = _encode_number(0) + _encode_string(name.encode()) + _encode_number(len(extents))
     for start, length in extents:
         key += _encode_signed(0 if length == FULL_EXTENT else start) + _encode_signed(length)

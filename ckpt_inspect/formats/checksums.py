@@ -39,7 +39,7 @@ def combine(first: int, second: int, second_length: int) -> int:
 
 
 def _multiply(a: int, b: int) -> int:
-    """The product of two polynomials modulo POLYNOMIAL."""
+    """Return the product of two polynomials modulo POLYNOMIAL."""
     product = 0
     while a:
         if a & 0x80000000:
@@ -70,33 +70,33 @@ def _square(times: int) -> int:
 
 
 class PieceChecksums:
-    """What of one tensor's bytes has been checksummed so far; thread-safe.
+    """Keeps which of one tensor's bytes have been checksummed; thread-safe.
 
-    Pieces may come in any order, size and overlap; bytes that are covered already are not counted again. When the last
-    gap closes, the whole is compared, and a new round begins.
+    Pieces may come in any order and size, and may overlap; bytes that are covered already are not counted again. When
+    the last gap closes, the whole checksum is compared, and a new round begins.
     """
 
     __slots__ = ("_crcs", "_lock", "_starts", "_stops", "expected", "length")
 
     def __init__(self, length: int, expected: int) -> None:
         self.length = length
-        """Length of the whole in bytes."""
+        """Length of the tensor in bytes."""
         self.expected = expected
-        """The whole's masked checksum."""
+        """The tensor's masked checksum, as the file stores it."""
         self._lock = Lock()
         self._starts: list[int] = []
         self._stops: list[int] = []
         self._crcs: list[int] = []
 
     def add(self, start: int, data: NDArray[np.uint8]) -> None:
-        """Count `data`, a contiguous 1-D uint8 array from byte `start` on; DamagedFileError if the whole is wrong."""
+        """Count `data`, a contiguous 1-D uint8 array from byte `start`; DamagedFileError if the checksum differs."""
         stop = start + len(data)
         if start == 0 and stop == self.length:
             self._compare(google_crc32c.value(data))
             return
         with self._lock:
             gaps = self._gaps(start, stop)
-            # Taken out while it is extended, so that no other thread extends it too.
+            # Taken out while it is extended, so that no other thread extends it as well.
             before = self._take_ending_at(gaps[0][0]) if gaps else None
         for begin, end in gaps:
             piece = data[begin - start : end - start]
@@ -132,7 +132,7 @@ class PieceChecksums:
         with self._lock:
             i = bisect_right(self._stops, start)
             while i < len(self._starts) and self._starts[i] < stop:
-                # Another thread has counted some of the same bytes meanwhile; the wider range stays.
+                # Another thread has counted some of the same bytes in the meantime; the wider range stays.
                 if self._starts[i] < start or self._stops[i] > stop:
                     return
                 del self._starts[i], self._stops[i], self._crcs[i]

@@ -1,4 +1,4 @@
-"""What a path holds that is no checkpoint, in one sentence."""
+"""Errors for paths that hold no checkpoint: each says in one sentence what is there instead."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def name_foreign(location: Location) -> CkptInspectError:
 
 
 def is_placeholder(location: Location) -> bool:
-    """Return whether the file's contents are elsewhere, or nowhere."""
+    """Return whether the file stands in for another one, or is empty."""
     return location.kind == "file" and (not location.head.strip(b"\0") or location.head.startswith(_POINTERS))
 
 
@@ -37,7 +37,7 @@ def _name_placeholder(location: Location) -> DamagedFileError:
     if not location.size:
         return DamagedFileError(f"{path}: is empty (0 bytes): it was not written or not copied; restore it")
     if not head.strip(b"\0"):
-        return DamagedFileError(f"{path}: starts with nothing but zero bytes: it was not written or not copied whole")
+        return DamagedFileError(f"{path}: starts with zero bytes only: it was not written or not copied whole")
     tool = "Git LFS" if head.startswith(_POINTERS[0]) else "git-annex"
     command = "git lfs pull" if tool == "Git LFS" else "git annex get"
     return DamagedFileError(f"{path}: is a {tool} pointer, not the file it stands for; run `{command}` to fetch that")
@@ -50,9 +50,7 @@ def _describe(location: Location) -> str:
     if head.startswith(_PICKLE_STARTS):
         if name.endswith((".pt", ".pth", ".bin", ".ckpt")):
             return "is a PyTorch file (a pickle), not a TensorFlow or Keras checkpoint"
-        return (
-            "is a Python pickle, which is not opened, since that would run what is in it; save with TensorFlow or Keras"
-        )
+        return "is a Python pickle, which is not opened because that would run its code; save with TensorFlow or Keras"
     if len(head) > 9 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < location.size:
         return "is a safetensors file, which holds weights and no optimizer of TensorFlow or Keras"
     if head.startswith(b"GGUF"):

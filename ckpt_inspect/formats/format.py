@@ -1,4 +1,4 @@
-"""What a format says of itself, so that nothing else has to know it."""
+"""The interface of a format: everything that other files need to know about it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from ckpt_inspect.storage import Location
 
 
 class Claim(NamedTuple):
-    """Names in a folder that are one format's: a checkpoint's, or what is left of one."""
+    """Names in a folder that belong to one format: the files of a checkpoint, or remains of one."""
 
     folder: Path
     names: tuple[str, ...]
-    """The files and folders in `folder` that belong to it, the one that its time is taken from first."""
+    """The files and folders in `folder` that belong to it; the first one's time is the checkpoint's."""
     path: Path | None
-    """As `open_checkpoint` takes it; None for names that no other format is asked of and that make no checkpoint."""
+    """As `open_checkpoint` takes it; None for names that are no checkpoint and that no other format may claim."""
     stem: str = ""
-    """What tells it from its neighbours: its name without what only says the format."""
+    """Its name without the part that only marks the format."""
     suffix: str = ""
-    """What its name ends in besides, such as `.weights.h5`."""
+    """The ending of its name that is not in `stem`, such as `.weights.h5`."""
 
     @property
     def parts(self) -> tuple[Path, ...]:
-        """Return what belongs to it, as paths; a folder stands for all that is in it."""
+        """Return the paths that belong to it; a folder stands for everything in it."""
         return (self.path,) if self.path == self.folder else tuple(self.folder / name for name in self.names)
 
 
@@ -36,9 +36,9 @@ class NewestFile(NamedTuple):
 
     name: str
     read: Callable[[Path], str | None]
-    """The file's path -> what it names, as it is written there; None if it names nothing."""
+    """The file's path -> the name in it, as it is written; None if it names nothing."""
     resolve: Callable[[str, Path], tuple[Path, tuple[Problem, ...]]]
-    """What it names and the folder that it lies in -> the checkpoint's path there, and what was odd."""
+    """The name in it and its folder -> the checkpoint's path, and what was odd."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,14 @@ class Format:
     """One way in which checkpoints lie on disk."""
 
     names: tuple[str, ...]
-    """What `Checkpoint.format` of an opened one may be."""
+    """The values that `Checkpoint.format` can have."""
     title: str
     """For a person."""
     recognises: Callable[[Location], bool]
-    """Whether it will try; by content wherever there is content."""
+    """Whether it can try to open a path; decides by content if there is any."""
     open: Callable[[Path], Checkpoint]
     """Opens a path that it recognises."""
     claims: Callable[[Listing], Iterable[Claim]]
-    """Which of a listing's names are its own, each in one claim at most."""
+    """Claims the names of a listing that belong to it; a name is in at most one claim."""
     newest_file: NewestFile | None = None
-    """How the newest is named in a folder of them, if it is."""
+    """The file that names the newest checkpoint of a folder; None if the format has none."""

@@ -1,4 +1,4 @@
-"""Folders, patterns and paths -> the files that make one checkpoint each, by asking every format which are its own."""
+"""Folders, patterns and paths -> the files of each checkpoint. Every format is asked which files it claims."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _UNIMPORTANT_FOLDERS = {"__pycache__", "node_modules", "site-packages"}
 
 
 def find_claims(paths: Sequence[Path]) -> list[list[Claim]]:
-    """Return the checkpoints that each path stands for, in no particular order; none for one that stands for none.
+    """Return the checkpoints that each path stands for, in no particular order; an empty list if there are none.
 
-    A folder stands for those in it and below it, a pattern for those that its matches belong to, any other path for
-    its own. A file that is named like a checkpoint and is damaged is one: opening it says what is wrong. A folder is
-    listed once, and of its files only those that were asked for are looked into.
+    A folder stands for the checkpoints in and below it, a pattern for those that its matches belong to, any other path
+    for its own. A damaged file that is named like a checkpoint counts as one: opening it raises the error. Each folder
+    is listed once, and only the files in question are looked into.
     """
     search = _Search()
     questions = [search.ask(path) for path in paths]
@@ -45,7 +45,7 @@ def explain_nothing_found(path: Path) -> CkptInspectError:
 
 
 def _named_newest(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Every file in a folder and below it that names a newest checkpoint, and what it names."""
+    """Yield every file in and below a folder that names a newest checkpoint, and the name in it."""
     waiting = [folder]
     while waiting:
         listing = _list_or_nothing(waiting.pop())
@@ -57,7 +57,7 @@ def _named_newest(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 class _Question(NamedTuple):
-    """A path, as folders are asked for what it stands for."""
+    """What a path asks of folders: the names and folders whose checkpoints it stands for."""
 
     names: Mapping[Path, set[str]] = MappingProxyType({})
     """By folder, the files whose checkpoints it stands for."""
@@ -70,13 +70,13 @@ class _Question(NamedTuple):
 
 
 class _Search:
-    """Keeps what has been listed, for several paths that lead to the same folders."""
+    """A search for several paths; keeps the listings, because paths may lead to the same folders."""
 
     def __init__(self) -> None:
         self._listings: dict[Path, Listing] = {}
 
     def ask(self, path: Path) -> _Question:
-        """Look what kind of path it is; raises NotFoundError or UnsupportedError for what can't be looked at."""
+        """Find out what kind of path it is; raises NotFoundError or UnsupportedError if it can't be looked at."""
         location = locate(path)
         if location.kind == "folder":
             return _Question(folders=[path])
@@ -89,13 +89,13 @@ class _Search:
         return _ask_for_matches(path) if is_pattern(path) else _Question()
 
     def _ask_for_prefix(self, path: Path) -> _Question:
-        """For a path that is no file, but the beginning of some files' names, or a pattern of shards."""
+        """Return the question for a path that is no file: a prefix of files' names, or a pattern of shards."""
         start = re.split(r"[*?\[]", path.name)[0]
         names = {name for name in self._listing(path.parent).files if name.startswith(start)}
         return _Question({path.parent: names}, itself=Claim(path.parent, (), path, path.name), is_one=True)
 
     def owners(self, questions: Sequence[_Question]) -> dict[Path, dict[str, Claim]]:
-        """Return by folder and name the claims on what the questions name."""
+        """Return, by folder and name, the claims on the files that the questions name."""
         wanted: dict[Path, set[str]] = {}
         for question in questions:
             for folder, names in question.names.items():
@@ -133,7 +133,7 @@ class _Search:
 
 
 def _unclaimed(file: Path) -> Claim:
-    """For a file that was named itself and that no format knows: opening it says what it is."""
+    """Return a claim for a named file that no format knows: opening it raises an error that says what it is."""
     suffix = file.suffix if re.fullmatch(r"\.[A-Za-z]\w*", file.suffix) else ""
     return Claim(file.parent, (file.name,), file, file.name.removesuffix(suffix), suffix)
 
@@ -151,7 +151,7 @@ def _ask_for_matches(pattern: Path) -> _Question:
 
 
 def _scan(folder: Path) -> Iterator[Claim]:
-    """The claims in a folder and below it. Symbolic links to folders are not followed: they'd give some twice."""
+    """Yield the claims in and below a folder; links to folders are not followed, because they'd yield some twice."""
     listing, waiting = Listing.of(folder), [folder]
     while waiting:
         current = waiting.pop()
@@ -164,7 +164,7 @@ def _scan(folder: Path) -> Iterator[Claim]:
 
 
 def _list_or_nothing(folder: Path) -> Listing:
-    """The folder's names; none if it can't be listed."""
+    """Return the folder's names; none if it can't be listed."""
     try:
         return Listing.of(folder)
     except NotFoundError:
@@ -172,7 +172,7 @@ def _list_or_nothing(folder: Path) -> Listing:
 
 
 def _claims(listing: Listing) -> Iterator[Claim]:
-    """What each format claims, in their order; no name is claimed twice."""
+    """Yield the claims of each format, in the formats' order; no name is claimed twice."""
     for known in FORMATS:
         claims = list(known.claims(listing))
         yield from claims

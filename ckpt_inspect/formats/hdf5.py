@@ -31,7 +31,7 @@ _STORE_CONVENTIONS = "ckpt-inspect-"
 _SHARD_NAME = re.compile(r"(?P<stem>.+)_\d{5}\.weights\.h5")
 _MAX_JSON_SIZE = 1 << 26
 _EXPANSION_FLOOR, _MAX_EXPANSION = 1 << 32, 1000
-"""A dataset may claim more than 4 GiB only if at least a thousandth of it is stored: more is an allocation trap."""
+"""A dataset may claim more than 4 GiB only if at least a thousandth of it is stored: else it is an allocation trap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,8 @@ class Hdf5Checkpoint(Checkpoint):
         pinned: PinnedFiles,
         format: str | None = None,  # noqa: A002
     ) -> None:
-        """`format` None: found out by what is in the file. `sources` and `pinned` are closed with the checkpoint."""
+        """Open the file or shards at `path`. `format` None: decided by the contents. Closing the checkpoint closes
+        `sources` and `pinned`."""
         self.path = path
         self.files, self.file_stats = pinned.paths, pinned.stats
         self._pinned = pinned
@@ -81,7 +82,7 @@ class Hdf5Checkpoint(Checkpoint):
         if not is_whole_model and not any("vars" in name.split("/")[:-1] for name in found):
             self.close()
             raise UnsupportedError(
-                f"{path}: is an HDF5 file, but not one of Keras': it has neither layer_names nor a group of variables"
+                f"{path}: is an HDF5 file, but not of Keras: it has neither layer_names nor a group of variables"
             )
         listed = {name: found[name] for name in recorded if name in found}
         rest = sorted(found.keys() - listed.keys(), key=natural_key)
@@ -93,7 +94,7 @@ class Hdf5Checkpoint(Checkpoint):
                 Problem(
                     "missing-datasets",
                     f"{path}: names {len(missing)} tensors that it doesn't hold, the first {missing[0]!r}",
-                    "they are left out",
+                    "they are skipped",
                     "error",
                 ),
             )
@@ -167,7 +168,7 @@ class Hdf5Checkpoint(Checkpoint):
         return self._pinned.read_head(size)
 
     def _walk(self, root: h5py.File, source: Source) -> Iterator[tuple[str, _Dataset]]:
-        """Every dataset behind hard links; soft and external ones could lead out of the file, and aren't followed."""
+        """Yield every dataset behind hard links; soft and external links aren't followed: they could leave the file."""
         import h5py
 
         names: list[bytes] = []
@@ -209,7 +210,7 @@ class Hdf5Checkpoint(Checkpoint):
 
 
 def recognises(location: Location) -> bool:
-    """Recognise the signature; a suffix proves nothing."""
+    """Recognise HDF5's signature; a suffix proves nothing."""
     return location.head.startswith(HDF5_SIGNATURE)
 
 
@@ -224,7 +225,7 @@ def recognises_shards(location: Location) -> bool:
 
 
 def claims(listing: Listing) -> Iterator[Claim]:
-    """Claim Keras' HDF5 files, and what is named like one and damaged: opening it says what is wrong."""
+    """Claim Keras' HDF5 files, and damaged files that are named like one: opening them raises the error."""
     for name in listing.unclear():
         location = listing.look(name)
         path = location.path
@@ -237,7 +238,7 @@ def claims(listing: Listing) -> Iterator[Claim]:
 
 
 def claim_shards(listing: Listing) -> Iterator[Claim]:
-    """Claim each `NAME.weights.json` with its shards; beside another JSON file of that name they are no checkpoints."""
+    """Claim each `NAME.weights.json` with its shards; if the JSON is no such index, the shards are no checkpoints."""
     shards: dict[str, list[str]] = {
         name.removesuffix(INDEX_SUFFIX): [] for name in listing.files if name.endswith(INDEX_SUFFIX)
     }
@@ -270,14 +271,17 @@ def open_sharded_weights(path: Path) -> Hdf5Checkpoint:
 
 
 def shard_names(text: bytes, where: str) -> list[str]:
-    """Return the files named in the text of a `.weights.json`, in order."""
+    """Return the files named in the text of a `.weights.json`, in order.
+
+    Raises UnsupportedError for other JSON, DamagedFileError for a name that is no plain file name; both name `where`.
+    """
     weight_map = keras_config.decode_json(text, where).get("weight_map")
     if not isinstance(weight_map, dict):
-        raise UnsupportedError(f"{where}: is JSON, but no index of Keras' sharded weights")
+        raise UnsupportedError(f"{where}: is JSON, but not the index of Keras' sharded weights")
     names = [n for value in weight_map.values() for n in (value if isinstance(value, list) else [value])]
     for name in names:
         if not isinstance(name, str) or not name or "/" in name or "\\" in name:
-            raise DamagedFileError(f"{where}: names the shard {name!r}, which is no plain file name")
+            raise DamagedFileError(f"{where}: names the shard {name!r}, which is not a plain file name")
     return sorted(set(names))
 
 
@@ -295,12 +299,12 @@ def recorded_order(root: h5py.File) -> list[str]:
 
 
 def _names_attributes(group: h5py.Group) -> set[str]:
-    """The group's attributes, without the numbers of split ones."""
+    """Return the names of the group's attributes, without the numbers of split ones."""
     return {re.sub(r"\d+$", "", name) for name in group.attrs}
 
 
 def _names(group: h5py.Group, attribute: str) -> list[str]:
-    """A list of names; Keras splits one past HDF5's 64 KiB into `weight_names0`, `weight_names1`, .."""
+    """Return a list of names; Keras splits one longer than HDF5's 64 KiB into `weight_names0`, `weight_names1`, .."""
     if attribute in group.attrs:
         parts: Iterable[Any] = [group.attrs[attribute]]
     else:
@@ -356,7 +360,7 @@ def _dtype_name(handle: h5py.h5d.DatasetID) -> str:
 
 
 def _plain_offset(dataset: _Dataset, path: Path) -> int | None:
-    """Where in the source's file the elements lie one after another; None where they don't."""
+    """Return where in the source's file the elements lie one after another; None if they don't."""
     import h5py
 
     handle, spec = dataset.handle, dataset.spec
@@ -364,7 +368,7 @@ def _plain_offset(dataset: _Dataset, path: Path) -> int | None:
     layout = plan.get_layout()
     if layout == h5py.h5d.VIRTUAL or plan.get_external_count():
         raise UnsupportedError(
-            f"{path}: dataset {spec.name!r} takes its values from other files, which is not followed"
+            f"{path}: dataset {spec.name!r} takes its values from other files, which this package doesn't read"
         )
     if layout != h5py.h5d.CONTIGUOUS or not handle.dtype.isnative or handle.get_storage_size() != spec.nbytes:
         return None
@@ -393,7 +397,7 @@ def _read_flat(handle: h5py.h5d.DatasetID, shape: tuple[int, ...], start: int, s
 
 
 def _boxes(shape: tuple[int, ...], start: int, stop: int) -> Iterator[tuple[tuple[slice | int, ...], int]]:
-    """Hyperslabs that together are the flat range, in order: (selection, number of elements)."""
+    """Yield hyperslabs that together are the flat range, in order: (selection, number of elements)."""
     if len(shape) == 1:
         yield (slice(start, stop),), stop - start
         return

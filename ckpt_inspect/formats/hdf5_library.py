@@ -1,4 +1,4 @@
-"""What HDF5's library is asked of a file that is open already, and what its errors mean."""
+"""Calls of HDF5's library on a file that is open already, and the meaning of its errors."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Source:
 
     @property
     def path(self) -> Path:
-        """What a message names."""
+        """Return the path that messages name."""
         return self.file.path
 
 
 def open_library_file(source: Source) -> h5py.File:
-    """Let the library read through the file that is open; raises what h5py raises."""
+    """Open the file in HDF5's library, which reads through the open file; raises what h5py raises."""
     import h5py
 
     name = source.file.native_path() if source.size is None and not source.base else None
@@ -47,12 +47,12 @@ def open_library_file(source: Source) -> h5py.File:
 
 
 def is_keras(path: Path, *, if_damaged: bool) -> bool:
-    """Look quickly whether an HDF5 file is Keras'; the answer for one that can't be opened is given."""
+    """Return whether an HDF5 file is Keras', after a quick look; `if_damaged` is the answer if it can't be opened."""
     import h5py
 
     try:
         if (name := native_path(path)) is not None:
-            # the low level: a tenth of the time, in a loop over a folder
+            # the low-level API takes a tenth of the time, which counts in a loop over a folder
             root = h5py.h5f.open(name, h5py.h5f.ACC_RDONLY)
             try:
                 return _has_variables(root)
@@ -79,7 +79,7 @@ def _has_variables(root: h5py.h5f.FileID) -> bool:
 
 @contextmanager
 def hdf5_errors(path: Path) -> Iterator[None]:
-    """Raise what HDF5's library says of a file that isn't sound as our error."""
+    """Turn an error of HDF5's library about an unsound file into DamagedFileError."""
     try:
         yield
     except CkptInspectError:

@@ -22,7 +22,7 @@ CONFIG_FILE, METADATA_FILE, WEIGHTS_FILE = FOLDER_FILES = ("config.json", "metad
 _LOCAL_HEADER_SIZE = 30
 _MAX_CONFIG_BYTES = 1 << 28
 _MAX_EXPANSION = 1000
-"""Deflate reaches 1032 at most; weights never come near."""
+"""Highest compression ratio that is believed. Deflate reaches 1032 at most; weights never come near."""
 
 
 class KerasArchive(Hdf5Checkpoint):
@@ -46,7 +46,7 @@ class KerasArchive(Hdf5Checkpoint):
 
 
 def recognises(location: Location) -> bool:
-    """Recognise a zip that has a `config.json`, or is named `.keras`; a folder that holds what such a zip would."""
+    """Recognise a zip that has a `config.json` or is named `.keras`, and a folder with the files of such a zip."""
     if location.kind == "folder":
         return all(map(location.has, FOLDER_FILES))
     if not location.head.startswith(ZIP_SIGNATURE):
@@ -61,7 +61,7 @@ def recognises(location: Location) -> bool:
 
 
 def claims(listing: Listing) -> Iterator[Claim]:
-    """Claim the folder that holds what an archive would, and each archive among the files."""
+    """Claim the folder if it holds the files of an archive, and each archive among the files."""
     folder = listing.folder
     if all(name in listing.names for name in FOLDER_FILES):
         yield Claim(folder, listing.names, folder, *split_name(folder.name))
@@ -73,7 +73,7 @@ def claims(listing: Listing) -> Iterator[Claim]:
 
 
 def open_archive(path: Path) -> KerasArchive:
-    """Open a path that is recognised."""
+    """Open a path that `recognises` accepts."""
     pinned = PinnedFiles()
     if is_folder(path):
         weights, config, metadata = (pinned.open(path / name) for name in (WEIGHTS_FILE, CONFIG_FILE, METADATA_FILE))
@@ -126,7 +126,7 @@ def _describe_zip(members: Collection[str]) -> str:
         return "is a PyTorch file, not a TensorFlow or Keras checkpoint"
     if members and all(n.endswith(".npy") for n in members):
         return "is a NumPy .npz file, not a checkpoint"
-    return "is a zip archive, but not Keras': it has no config.json"
+    return "is a zip archive, but not of Keras: it has no config.json"
 
 
 def _read_small(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> bytes:
@@ -159,7 +159,7 @@ def _member_source(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipIn
 
 
 def _unpacked(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> Iterator[bytes]:
-    """A compressed member's contents, in pieces."""
+    """Yield a compressed member's contents, in pieces."""
     left = info.file_size
     try:
         with archive.open(info) as member:

@@ -10,7 +10,7 @@ from ckpt_inspect.jsonable import JsonObject, JsonValue
 
 
 def decode_json(text: str | bytes, where: str) -> JsonObject:
-    """Return a JSON object; DamagedFileError that names `where` for anything else."""
+    """Return a JSON object; raises DamagedFileError, which names `where`, for anything else."""
     try:
         value: JsonValue = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""A folder's names, as formats are asked which are theirs."""
+"""A folder's names, in which each format looks for its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NEVER = re.compile(
     r"|\.tfevents\.|\.tmp|^checkpoint$",
     re.IGNORECASE,
 )
-"""Names that are never a checkpoint's own file, unless a format knows them; whatever else there is gets looked into."""
+"""Suffixes of files that are no checkpoints, unless a format knows them; all other files are looked into."""
 
 
 class Listing:
@@ -30,7 +30,7 @@ class Listing:
         self.folders: KeysView[str] = dict.fromkeys(sorted(folders)).keys()
         """Every folder in it, sorted."""
         self.names = tuple(name for name in self.files if not name.endswith(_STORE_SUFFIX))
-        """The files to judge; others in the folder may belong to one of them."""
+        """The files to claim; other files in the folder may belong to them."""
         self._looks: dict[str, Location] = {}
 
     @classmethod
@@ -40,7 +40,7 @@ class Listing:
         return cls(folder, [e.name for e in entries if not e.is_folder], [e.name for e in entries if e.is_folder])
 
     def only(self, names: Iterable[str]) -> Listing:
-        """Return the same folder, with only these of its names to judge."""
+        """Return the same folder with only these names to claim."""
         chosen = Listing(self.folder, self.files, self.folders)
         wanted = set(names)
         chosen.names = tuple(name for name in self.names if name in wanted)
@@ -48,11 +48,11 @@ class Listing:
         return chosen
 
     def without(self, names: Collection[str]) -> Listing:
-        """Return the same folder, with these of its names judged."""
+        """Return the same folder without these names to claim."""
         return self.only(name for name in self.names if name not in names)
 
     def look(self, name: str) -> Location:
-        """Return what `locate` says of a file; what can't be read looks like nothing."""
+        """Return what `locate` finds at a file; a file that can't be read looks absent."""
         found = self._looks.get(name)
         if found is None:
             path = self.folder / name
@@ -64,5 +64,5 @@ class Listing:
         return found
 
     def unclear(self) -> Iterator[str]:
-        """Yield the names to judge that may be a checkpoint's, or anything."""
+        """Yield the names to claim whose suffix doesn't rule out a checkpoint."""
         return (name for name in self.names if not _NEVER.search(name))

@@ -19,7 +19,7 @@ META_INFO_DEF, TENSORFLOW_VERSION = 1, 5  # MetaGraphDef.meta_info_def, MetaInfo
 
 
 def read_message(file: OpenFile) -> memoryview:
-    """Return the bytes of a serialized message."""
+    """Return all bytes of a file that is one serialized message."""
     return memoryview(file.read(0, file.size))
 
 
@@ -31,7 +31,7 @@ def submessages(message: Buffer, number: int) -> Iterator[Buffer]:
 
 
 def read_meta_graph(file: OpenFile) -> Graph | None:
-    """Return the graph of a `.meta` file, None if it holds none; DamagedFileError with its path."""
+    """Return the graph of a `.meta` file, None if it holds none; raises DamagedFileError with its path."""
     message = read_message(file)
     try:
         return next((Graph(bytes(g), file.path.name) for g in submessages(message, GRAPH_DEF)), None)
@@ -42,7 +42,7 @@ def read_meta_graph(file: OpenFile) -> Graph | None:
 
 
 def read_saved_model_graph(file: OpenFile) -> Graph | None:
-    """Return the first graph of a `saved_model.pb`; DamagedFileError with its path."""
+    """Return the first graph of a `saved_model.pb`, None if it holds none; raises DamagedFileError with its path."""
     message = read_message(file)
     try:
         for meta_graph in submessages(message, META_GRAPHS):
@@ -54,7 +54,7 @@ def read_saved_model_graph(file: OpenFile) -> Graph | None:
 
 
 def read_versions(file: OpenFile, *, is_saved_model: bool) -> dict[str, str]:
-    """Return `{"tensorflow_version": ..}` as the writer left it in MetaInfoDef; empty where it didn't."""
+    """Return `{"tensorflow_version": ..}` from MetaInfoDef; empty if the writer left none."""
     message = read_message(file)
     try:
         for meta_graph in submessages(message, META_GRAPHS) if is_saved_model else (message,):

@@ -13,8 +13,8 @@ def open_checkpoint(path: PathLike) -> Checkpoint:
     """Open one checkpoint: a prefix, `.index`, `.data-*`, SavedModel folder, V1 file or pattern, `.h5`, `.keras`,
     `.weights.h5`.
 
-    Raises NotFoundError (nothing there), DamagedFileError or UnsupportedError, each with the path, cause and remedy;
-    RequestError for a pattern.
+    Raises NotFoundError (nothing there), DamagedFileError or UnsupportedError, each with the path, the cause and what
+    to do; RequestError for a pattern.
     """
     place = as_path(path)
     location = locate(place)
@@ -22,10 +22,10 @@ def open_checkpoint(path: PathLike) -> Checkpoint:
         if known.recognises(location):
             return known.open(place)
     if location.kind == "absent" and is_pattern(place):
-        raise RequestError(f"{place}: is a pattern, not a checkpoint; find_checkpoints() gives those it stands for")
+        raise RequestError(f"{place}: is a pattern, not a checkpoint; find_checkpoints() lists what it matches")
     raise name_foreign(location)
 
 
 def is_recognised(location: Location) -> bool:
-    """Return whether `open_checkpoint` would try to open what is there."""
+    """Return whether a format would try to open what is there."""
     return any(known.recognises(location) for known in FORMATS)

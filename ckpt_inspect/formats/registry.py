@@ -13,8 +13,8 @@ FORMATS: tuple[Format, ...] = (
     hdf5.FORMAT,
     tf1_v1.FORMAT,
 )
-"""In the order in which they are tried, and asked for what they claim: a prefix that is both is opened as V2 rather
-than V1; what lies in a SavedModel, an unzipped archive or behind an index of shards is no checkpoint of its own."""
+"""In the order in which they are tried and claim names. A prefix that is both V1 and V2 is opened as V2. A file in a
+SavedModel or an unzipped archive, or named by an index of shards, is not a checkpoint by itself."""
 
 NEWEST_FILES: tuple[NewestFile, ...] = tuple(known.newest_file for known in FORMATS if known.newest_file is not None)
 """The files that name the newest checkpoint of a folder."""

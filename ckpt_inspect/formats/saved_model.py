@@ -90,7 +90,7 @@ class EmptySavedModel(Checkpoint):
 
 
 def _pin_protobufs(folder: Path, pinned: PinnedFiles) -> tuple[OpenFile | None, OpenFile | None]:
-    """The model's file and the metadata's, as far as they are there."""
+    """Pin the model's file and the metadata's; None for one that is missing."""
     return pinned.pin_if_there(folder / MODEL_FILE), pinned.pin_if_there(folder / METADATA_FILE)
 
 
@@ -102,14 +102,14 @@ def recognises(location: Location) -> bool:
 
 
 def claims(listing: Listing) -> Iterator[Claim]:
-    """Claim the whole folder, and what a SavedModel keeps in folders of its own, if its files are there."""
+    """Claim the whole folder with a SavedModel's subfolders, if its files are there."""
     if MODEL_FILE in listing.names or (METADATA_FILE in listing.names and _VARIABLES in listing.folders):
         names = (*listing.files, *(listing.folders & {_VARIABLES, "assets", "assets.extra"}))
         yield Claim(listing.folder, names, listing.folder, listing.folder.name)
 
 
 def open_saved_model(path: Path) -> Checkpoint:
-    """Open a path that is recognised."""
+    """Open a path that `recognises` accepts."""
     folder = path if is_folder(path) else path.parent
     variables = folder / _VARIABLES
     if is_there(variables / "variables.index"):
@@ -120,8 +120,8 @@ def open_saved_model(path: Path) -> Checkpoint:
 
 
 def read_training_config(model: OpenFile | None, metadata: OpenFile | None) -> TrainingConfig | None:
-    """Read the configuration out of `keras_metadata.pb` (TF 2.5 and later), else out of the root object in
-    `saved_model.pb` (TF 2.0 to 2.4)."""
+    """Read the configuration from `keras_metadata.pb` (TF 2.5 and later), else from the root object in
+    `saved_model.pb` (TF 2.0 to 2.4); None if neither holds one."""
     for file, find in ((metadata, _root_metadata), (model, _root_object_metadata)):
         if file is None:
             continue

@@ -1,4 +1,4 @@
-"""A tensor that is stored in slices: whether they cover it, and how its elements are put together from theirs.
+"""Tensors that are stored in slices: whether the slices cover the tensor, and how it is put together from them.
 
 Both of TensorFlow's formats cut partitioned variables into boxes (tensorflow/core/framework/tensor_slice.proto).
 """
@@ -19,10 +19,10 @@ from ckpt_inspect.errors import DamagedFileError, UnsupportedError
 from ckpt_inspect.formats.bundle_index import FULL_EXTENT, Extent
 
 _STRETCH = 1 << 20
-"""Elements that are scattered to their places at a time: their places take more memory than they do."""
+"""Elements that are moved to their places at a time; limited because the places take more memory than the elements."""
 
 _MOST_CORNERS = 1 << 22
-"""Of all slices together; those of 10,000 slices along three dimensions are 80,000."""
+"""Most corners of all slices together; 10,000 slices along three dimensions have 80,000."""
 
 
 class ElementReader:
@@ -38,8 +38,8 @@ class ElementReader:
         raise NotImplementedError
 
     def read(self, start: int, stop: int, out: Array | None = None) -> Array:
-        """Return the elements [start, stop), 1-D: in `out` where it is 1-D, of `dtype` and long enough, else in memory
-        of their own."""
+        """Return the elements [start, stop), 1-D: in `out` if it is 1-D, of `dtype` and long enough, else in new
+        memory."""
         if out is None or out.dtype != self.dtype or out.ndim != 1 or len(out) < stop - start or not out.flags.carray:
             out = np.empty(stop - start, self.dtype)
         else:
@@ -50,18 +50,18 @@ class ElementReader:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A part of a tensor, which is stored like a tensor of its own."""
+    """A part of a tensor that is stored like a separate tensor."""
 
     extents: tuple[Extent, ...]
-    """One a dimension, resolved."""
+    """One per dimension, resolved."""
     reader: ElementReader
 
 
 class SlicedTensor(ElementReader):
     """A partitioned variable, put together from its slices.
 
-    Within a slice, elements keep the order of the whole. So those of its elements that fall into a range of the whole
-    are a range of the slice, and only their places in the whole have to be worked out.
+    Within a slice, elements keep the order of the whole tensor. So the elements of a range of the whole that lie in a
+    slice are a range of the slice, and only their places in the whole have to be computed.
     """
 
     __slots__ = ("_shape", "_slices")
@@ -108,8 +108,8 @@ def first_fault(slices: Sequence[tuple[Extent, ...]], shape: tuple[int, ...]) ->
     """Return the first element (C order) that isn't in exactly one of the slices, and in how many; None if all are.
 
     The slices must be resolved, and inside `shape`. Each element's count is the sum of the slices' indicator functions,
-    which must be the whole's. Two functions are equal where their differences along all dimensions are, and those of a
-    box are its corners, with alternating signs. The difference that comes first is where the counts first differ.
+    which must equal the whole's. Two functions are equal if their differences along all dimensions are equal, and those
+    of a box are its corners, with alternating signs. The first nonzero difference is where the counts first differ.
     Raises UnsupportedError for more corners than any writer makes.
     """
     if 0 in shape:
@@ -131,7 +131,7 @@ def first_fault(slices: Sequence[tuple[Extent, ...]], shape: tuple[int, ...]) ->
 
 
 def _count_before(extents: tuple[Extent, ...], shape: tuple[int, ...], flat: int) -> int:
-    """How many of the slice's elements lie before flat index `flat` of the whole."""
+    """Return how many of the slice's elements lie before flat index `flat` of the whole."""
     count, rest = 0, flat
     inner_whole, inner_slice = math.prod(shape), math.prod(length for _, length in extents)
     for (start, length), size in zip(extents, shape, strict=True):
@@ -141,11 +141,11 @@ def _count_before(extents: tuple[Extent, ...], shape: tuple[int, ...], flat: int
         count += min(max(index - start, 0), length) * inner_slice
         if not start <= index < start + length:
             return count
-    return count + rest  # which only a scalar leaves
+    return count + rest  # only a scalar leaves a rest
 
 
 def _place(extents: tuple[Extent, ...], shape: tuple[int, ...], index: int) -> int:
-    """The flat index in the whole of the slice's element `index`."""
+    """Return the flat index in the whole of the slice's element `index`."""
     place, stride = 0, 1
     for (start, length), size in zip(reversed(extents), reversed(shape), strict=True):
         index, at = divmod(index, length)
@@ -155,7 +155,7 @@ def _place(extents: tuple[Extent, ...], shape: tuple[int, ...], index: int) -> i
 
 
 def _places(extents: tuple[Extent, ...], shape: tuple[int, ...], first: int, last: int) -> Array:
-    """`_place` of each element in [first, last)."""
+    """Return `_place` of each element in [first, last)."""
     index = np.arange(first, last)
     places, stride = np.zeros(last - first, np.int64), 1
     for (start, length), size in zip(reversed(extents), reversed(shape), strict=True):

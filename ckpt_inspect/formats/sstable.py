@@ -1,4 +1,4 @@
-"""TensorFlow's sorted-string table: bytes -> keys and values. Pure, apart from what its caller opened.
+"""TensorFlow's sorted-string table: bytes -> keys and values. Pure: it opens no files.
 
 tensorflow/core/lib/io/table_format.txt, format.cc and block.cc (LevelDB's table format with another magic number): data
 blocks, a metaindex block, an index block, and a footer of 48 bytes: two block handles (varint offset, varint size),
@@ -34,14 +34,14 @@ _WINDOW_BYTES = 1 << 14
 
 
 class ByteSource(Protocol):
-    """What a table is read from, by byte ranges."""
+    """Anything that a table can be read from, by byte ranges."""
 
     @property
     def size(self) -> int:
         """In bytes."""
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return `size` bytes at `offset`; DamagedFileError where they end too early."""
+        """Return `size` bytes at `offset`; DamagedFileError if the source ends too early."""
 
 
 class Span(NamedTuple):
@@ -52,7 +52,7 @@ class Span(NamedTuple):
 
 
 def read_table(table: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Every (key, value) of a whole table, in key order.
+    """Yield every (key, value) of a whole table, in key order.
 
     Raises DamagedFileError with the block's offset, UnsupportedError for compressed blocks.
     """
@@ -69,9 +69,9 @@ def read_table(table: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 class Table:
-    """A table of any size, whose blocks are checked and listed when a key of theirs is first asked for; thread-safe.
+    """A table of any size; a block is checked and listed when one of its keys is first looked up. Thread-safe.
 
-    Of the table's contents only the keys and the places of their values are held in memory.
+    Only the keys and the places of their values are held in memory.
     """
 
     def __init__(self, source: ByteSource) -> None:
@@ -126,7 +126,7 @@ class Table:
 
 
 class Window:
-    """Reads a few bytes here and there, mostly forwards, from a stretch of their source that is kept in memory."""
+    """Reads a few bytes at a time, mostly forwards, from a part of the source that is kept in memory."""
 
     __slots__ = ("_kept", "_source", "_start", "stop")
 
@@ -136,7 +136,7 @@ class Window:
         self.stop = stop
 
     def read(self, position: int, size: int) -> bytes:
-        """Return `size` bytes at `position`, fewer where `stop` comes first."""
+        """Return `size` bytes at `position`, fewer if `stop` comes first."""
         size = min(size, self.stop - position)
         at = position - self._start
         if at < 0 or at + size > len(self._kept):
@@ -164,7 +164,7 @@ def _runs_out(offset: int, key: bytes) -> DamagedFileError:
 
 
 def _decode_footer(footer: bytes) -> tuple[int, int]:
-    """Offset and size of the index block."""
+    """Return offset and size of the index block."""
     if not footer.endswith(MAGIC):
         raise DamagedFileError("does not end with a table's magic number: it is truncated or not a table")
     stop = FOOTER_SIZE - len(MAGIC)
@@ -184,23 +184,21 @@ def _read_block(table: bytes, offset: int, size: int) -> Iterator[tuple[bytes, b
 
 
 def _decode_block(block: bytes, offset: int) -> Iterator[tuple[bytes, bytes]]:
-    """The entries of a block, with its trailer, that lies at `offset`."""
+    """Yield the entries of a block at `offset`; `block` includes the trailer."""
     size = len(block) - _TRAILER_SIZE
     tail = block[-_TRAILER_SIZE - min(size, _RESTART_SIZE) :]
     return _decode_entries(block, _check_block(size, tail, masked_crc32c(block[: size + 1]), offset), offset)
 
 
 def _check_block(size: int, tail: bytes, computed: int, offset: int) -> int:
-    """The size of a block's entries, by its last bytes, trailer included, and the checksum computed of it."""
+    """Return the size of a block's entries, from its last bytes (trailer included) and its computed checksum."""
     where = f"table block at {offset:#x}"
     stored = int.from_bytes(tail[-4:], "little")
     if stored != computed:
         raise DamagedFileError(f"{where}: bad CRC, stored {stored:08x}, computed {computed:08x}")
     if compression := tail[-_TRAILER_SIZE]:
         name = _COMPRESSIONS.get(compression, f"method {compression}")
-        raise UnsupportedError(
-            f"{where}: is compressed with {name}, which TensorFlow's writers of checkpoints never do"
-        )
+        raise UnsupportedError(f"{where}: is compressed with {name}, which this package doesn't read")
     if size < _RESTART_SIZE:
         raise DamagedFileError(f"{where}: is too short for its number of restart points")
     restarts = int.from_bytes(tail[:_RESTART_SIZE], "little")

@@ -28,7 +28,7 @@ _ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r"}
 
 @dataclass(frozen=True, slots=True)
 class StateFile:
-    """What a `checkpoint` file says."""
+    """The decoded contents of a `checkpoint` file."""
 
     newest: str | None
     """As written: a prefix or V1 pattern, relative to the file's folder or absolute."""
@@ -37,7 +37,7 @@ class StateFile:
 
 
 def decode_state(text: str) -> StateFile:
-    """Decode the text of a `checkpoint` file; one that says nothing names no checkpoint."""
+    """Decode the text of a `checkpoint` file; an empty one names no checkpoint."""
     newest, kept = None, []
     for field, value in _LINE.findall(text):
         path = _unescape(value)
@@ -49,7 +49,7 @@ def decode_state(text: str) -> StateFile:
 
 
 def read_state(path: Path) -> StateFile:
-    """Return what the `checkpoint` file at `path` says."""
+    """Read the `checkpoint` file at `path`; DamagedFileError if it is too large for one."""
     with open_file(path) as file:
         if file.size > _MAX_SIZE:
             raise DamagedFileError(f"{path}: is too large for a file that names checkpoints")
@@ -59,10 +59,10 @@ def read_state(path: Path) -> StateFile:
 def resolve_state_path(name: str, folder: Path) -> tuple[Path, tuple[Problem, ...]]:
     """Return the prefix that `name` stands for, seen from the state file's folder, and what was odd about it.
 
-    An absolute path is sought under its last component beside the state file first: checkpoints are moved and copied as
-    folders, and the file at the old place, if there still is one, would be another training's.
+    For an absolute path, its last component is first looked for beside the state file: checkpoints are moved and copied
+    as folders, and a file that is still at the old place may belong to another training.
     """
-    # of another machine, so perhaps of another system
+    # written on another machine, so perhaps on another system
     windows, posix = PureWindowsPath(name), PurePosixPath(name)
     if not windows.drive and not posix.is_absolute():
         return folder / name, ()
@@ -73,7 +73,7 @@ def resolve_state_path(name: str, folder: Path) -> tuple[Path, tuple[Problem, ..
         Problem(
             "state-file-absolute-paths",
             f"{folder / NAME}: names {name}, which is not in this folder",
-            f"{beside} was taken for it",
+            f"{beside} is used instead",
             "info",
         ),
     )

@@ -1,12 +1,12 @@
-"""The records of a V1 checkpoint: bytes -> variables, and where and how the values of their slices lie. Pure.
+"""The records of a V1 checkpoint: bytes -> variables, and the places and encoding of their slices' values. Pure.
 
 tensorflow/core/util/saved_tensor_slice.proto, tensor_slice_writer.h and saved_tensor_slice_util.h. A V1 checkpoint is a
 table. The empty key holds a SavedTensorSlices with `meta`, which lists the variables and their slices; a variable that
 is not partitioned is one slice. Each slice has a record, whose key is OrderedCode of name and slice as in a bundle's
 index, and which holds a SavedTensorSlices with `data`: name, slice, and a TensorProto
 (tensorflow/core/framework/tensor.proto) of nothing but the values. The writer packs as many values as there are
-elements, and the reader refuses any other number (`CopySliceData` in tensor_slice_reader.h), so the rule by which a
-TensorProto's last value stands for all that follow has no place here. A record is at most 2 GiB long.
+elements, and the reader refuses any other number (`CopySliceData` in tensor_slice_reader.h). So the rule that a
+TensorProto's last value stands for all that follow does not apply here. A record is at most 2 GiB long.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Encoding(NamedTuple):
     """How a TensorProto holds the values of a type."""
 
     field: int
-    """Its number in TensorProto; repeated."""
+    """Its number in TensorProto; a repeated field."""
     kind: int
-    """The wire type of one value; numbers are packed as a rule."""
+    """The wire type of one value; numbers are usually packed."""
 
 
 ENCODINGS: Mapping[str, Encoding] = {
@@ -72,7 +72,7 @@ class Variable(NamedTuple):
     dtype: str
     """As in `TensorSpec.dtype`."""
     shape: tuple[int, ...]
-    """Of the whole, wherever its slices are."""
+    """Of the whole variable, even if its slices lie in several files."""
     slices: tuple[tuple[Extent, ...], ...]
     """Those in this file, as they are stored: with FULL_EXTENT."""
 
@@ -81,8 +81,8 @@ class Values(NamedTuple):
     """Where the values of a slice lie."""
 
     spans: array[int]
-    """Start and stop by turns. One span where numbers are packed as the writer packs them, one a value where they
-    aren't, one a string, none where there is nothing."""
+    """Start and stop by turns. One span if the numbers are packed, as the writer does it; else one span per value; one
+    span per string; none if there are no values."""
     is_content: bool
     """Whether they are the elements' own bytes, little-endian (`tensor_content`)."""
 
@@ -138,7 +138,7 @@ def _decode_variable(message: bytes) -> Variable:
 def locate_values(record: Window, start: int, name: str, extents: tuple[Extent, ...], dtype: str) -> Values:
     """Find the values of a slice in its record, from `start` to the end of the window; the values are not read.
 
-    DamagedFileError for a record that is no such slice's.
+    Raises DamagedFileError if the record belongs to another slice.
     """
     wanted = ENCODINGS[dtype]
     spans, content = array("q"), array("q")
@@ -169,7 +169,7 @@ def _submessages(record: Window, message: Span, *numbers: int) -> Iterator[tuple
 
 
 def _field_spans(record: Window, message: Span) -> Iterator[tuple[int, int, Span]]:
-    """What `wire.fields` gives, with each value's place instead of the value: number, wire type, place."""
+    """Yield what `wire.fields` does, with each value's place instead of the value: number, wire type, place."""
     position, stop = message
     while position < stop:
         at = position
@@ -195,12 +195,12 @@ def _field_spans(record: Window, message: Span) -> Iterator[tuple[int, int, Span
 
 
 def varint_ends(raw: NDArray[np.uint8]) -> NDArray[np.intp]:
-    """Return the place of the last byte of each varint."""
+    """Return the index of the last byte of each varint."""
     return np.flatnonzero(raw < 0x80)
 
 
 def decode_varints(raw: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Return the values of whole varints, of at most LONGEST_VARINT bytes, that lie one after another."""
+    """Return the values of complete varints, each at most LONGEST_VARINT bytes, that lie one after another."""
     ends = varint_ends(raw)
     if len(ends) == len(raw):
         return raw.astype(np.uint64)

@@ -1,8 +1,8 @@
 """TF1's V1 checkpoints: one table that holds everything, or several named by a pattern.
 
-tensorflow/core/util/tensor_slice_reader.h; what the tables hold is in `tensor_slices`. A slice's values lie in one
-record of one table, packed one after another. So its record is found once, which takes one pass over the block that
-holds it, to verify its checksum; from then on ranges of elements are read from the file where they lie.
+tensorflow/core/util/tensor_slice_reader.h; `tensor_slices` describes what the tables hold. A slice's values lie in one
+record of one table, packed one after another. The record is found once, in one pass over its block, which verifies the
+block's checksum. After that, ranges of elements are read from the file directly.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<shard>\d{5}|\?{5})-of-(?P<count>\d{5}
 """A shard's name, or the pattern of all, which is what TF1's `checkpoint` file names."""
 
 _COUNTED_BYTES = 1 << 16
-"""The ends of varints are counted by so many bytes, to find an element without decoding all before it."""
+"""Bytes per count of varints' ends: with the counts, an element is found without decoding all before it."""
 
 _DECODED_ELEMENTS = 1 << 16
-"""Varints that are decoded at a time; a decoded one takes up to 40 bytes meanwhile."""
+"""Varints that are decoded at a time; each takes up to 40 bytes while it is decoded."""
 
 
 class V1Checkpoint(Checkpoint):
@@ -56,7 +56,7 @@ class V1Checkpoint(Checkpoint):
     format = "tf1-v1"
 
     def __init__(self, path: Path) -> None:
-        """`path` of the one file, the pattern, or one of the shards."""
+        """Take the `path` of the one file, the pattern, or one of the shards."""
         self.path = as_pattern(path)
         self._pinned = PinnedFiles()
         self._shards = [_Shard(shard, self._pinned.open(shard)) for shard in shard_files(self.path)]
@@ -74,7 +74,7 @@ class V1Checkpoint(Checkpoint):
                     raise DamagedFileError(
                         f"{shard.path}: tensor {name!r} is {spec.dtype} of shape {spec.shape} here, and "
                         f"{specs[name].dtype} of shape {specs[name].shape} where it was listed before: "
-                        "the files are not of one checkpoint, or damaged"
+                        "the files belong to different checkpoints or are damaged; copy them again"
                     )
                 self._slices.setdefault(name, []).extend((shard, extents) for extents in variable.slices)
         self.tensors = dict(sorted(specs.items()))
@@ -118,7 +118,7 @@ class V1Checkpoint(Checkpoint):
             for (shard, extents), box in zip(slices, boxes, strict=True)
         ]
         try:
-            # Made of a single slice as well, because this is what compares the slices with the tensor.
+            # Used for a single slice as well, because this is where slices are checked against the tensor.
             reader = SlicedTensor([Slice(box, run) for box, run in zip(boxes, runs, strict=True)], spec)
         except CkptInspectError as error:
             raise type(error)(f"{self.path}: {error}") from error
@@ -149,9 +149,9 @@ class _Shard:
             raise name_foreign(location) if is_placeholder(location) else self._named(error) from error
 
     def reader(self, name: str, extents: tuple[Extent, ...], dtype: str, size: int) -> _Run:
-        """Of a slice's elements, `size` in number; DamagedFileError unless so many are there."""
+        """Return a reader of a slice's `size` elements; DamagedFileError unless so many are there."""
         try:
-            with self._lock:  # so that a block is verified once, however many threads ask for what is in it
+            with self._lock:  # so that a block is verified once, however many threads read from it
                 place = self._table.find(encode_slice_key(name, extents))
             if place is None:
                 raise DamagedFileError("has no record, though the metadata lists it: the file was not written whole")
@@ -162,7 +162,7 @@ class _Shard:
             raise self._named(error, f"tensor {name!r}{where}: ") from error
 
     def _named(self, error: CkptInspectError, place: str = "") -> CkptInspectError:
-        """The error with the file's path and the remedy, which errors of the file itself have already."""
+        """Return the error with the file's path and the next step, unless it has them already."""
         if not isinstance(error, DamagedFileError | UnsupportedError) or str(error).startswith(f"{self.path}: "):
             return error
         remedy = "; copy or restore it" if isinstance(error, DamagedFileError) else ""
@@ -170,7 +170,7 @@ class _Shard:
 
 
 def _refuse_large(variable: Variable, file_size: int) -> None:
-    """DamagedFileError for slices that can't be in a file of that size, before anything is allocated for them."""
+    """Raise DamagedFileError for slices that don't fit in a file of that size, before memory is allocated for them."""
     for extents in variable.slices:
         size = math.prod(length for _, length in resolve_extents(extents, variable.shape))
         if size > file_size:
@@ -178,7 +178,7 @@ def _refuse_large(variable: Variable, file_size: int) -> None:
 
 
 def _slice_reader(source: _Source, values: Values, dtype: str, size: int) -> _Run:
-    """The reader of the values that lie there, checked to be `size` in number."""
+    """Return a reader of the values at these places; DamagedFileError unless there are `size` of them."""
     if dtype == STRING:
         return _Strings(source, values, size)
     spans = values.spans
@@ -194,7 +194,7 @@ def _slice_reader(source: _Source, values: Values, dtype: str, size: int) -> _Ru
 
 
 class _Source(ByteSource, Protocol):
-    """What values are read from."""
+    """Anything that values can be read from."""
 
     def read_into(self, buffer: Bytes, offset: int) -> None:
         """Fill a contiguous 1-D uint8 array with the bytes at `offset`."""
@@ -228,7 +228,7 @@ class _Run(ElementReader):
 
     @property
     def is_joined(self) -> bool:
-        """Whether it holds its values in memory."""
+        """Return whether it holds its values in memory."""
         return isinstance(self._source, _Joined)
 
 
@@ -241,7 +241,7 @@ class _FixedWidth(_Run):
         super().__init__(source, place.start, dtype, size)
         held, taken = place.stop - place.start, size * dtype.itemsize
         if held != taken:
-            raise DamagedFileError(f"holds {held} bytes of values, and its {size} elements take {taken}")
+            raise DamagedFileError(f"holds {held} bytes of values, but its {size} elements take {taken}")
 
     def read_into(self, out: Array, start: int) -> None:
         width = self.dtype.itemsize
@@ -272,17 +272,17 @@ class _Varints(_Run):
         if last != self._length - 1:
             raise DamagedFileError("its last value is cut off")
         if self._counts[-1] != size:
-            raise DamagedFileError(f"holds {self._counts[-1]} values, and has {size} elements")
+            raise DamagedFileError(f"holds {self._counts[-1]} values, but has {size} elements")
 
     def read_into(self, out: Array, start: int) -> None:
         for at in range(0, len(out), _DECODED_ELEMENTS):
             some = out[at : at + _DECODED_ELEMENTS]
             values = decode_varints(self._encoded(start + at, start + at + len(some)))
-            # The low bits are what TensorFlow's casts leave of a value out of range.
+            # TensorFlow's casts keep the low bits of a value that is out of range.
             some[:] = values != 0 if self.dtype == bool else values.astype(f"u{self.dtype.itemsize}").view(self.dtype)
 
     def _encoded(self, start: int, stop: int) -> Bytes:
-        """The bytes of the elements [start, stop), which are one at least."""
+        """Return the bytes of the elements [start, stop), at least one element."""
         first, last = (int(np.searchsorted(self._counts, i, "right")) - 1 for i in (max(start - 1, 0), stop - 1))
         raw = self._bytes(first, last + 1)
         ends = varint_ends(raw)
@@ -290,13 +290,13 @@ class _Varints(_Run):
         return raw[ends[start - 1 - before] + 1 if start else 0 : ends[stop - 1 - before] + 1]
 
     def _bytes(self, first: int, last: int) -> Bytes:
-        """Those of the stretches [first, last)."""
+        """Return the bytes of the stretches [first, last)."""
         begin, end = first * _COUNTED_BYTES, min(last * _COUNTED_BYTES, self._length)
         return np.frombuffer(self._source.read(self._start + begin, end - begin), np.uint8)
 
 
 class _Strings(_Run):
-    """Strings, each with a place of its own."""
+    """Strings, each at its own place."""
 
     __slots__ = ("_spans",)
 
@@ -308,7 +308,7 @@ class _Strings(_Run):
                 "its strings lie in one piece, which TensorFlow's writer of V1 checkpoints never does"
             )
         if len(self._spans) != 2 * size:
-            raise DamagedFileError(f"holds {len(self._spans) // 2} strings, and has {size} elements")
+            raise DamagedFileError(f"holds {len(self._spans) // 2} strings, but has {size} elements")
 
     def read_into(self, out: Array, start: int) -> None:
         for i in range(len(out)):
@@ -338,7 +338,7 @@ def shard_files(path: Path) -> tuple[Path, ...]:
 
 
 def recognises(location: Location) -> bool:
-    """Recognise a table that is no bundle's index, or a pattern of shards."""
+    """Recognise a table that is not the index of a bundle, and a pattern of shards."""
     if location.kind == "file":
         return location.tail == MAGIC and location.path.suffix != ".index" and not is_placeholder(location)
     return (
@@ -347,7 +347,7 @@ def recognises(location: Location) -> bool:
 
 
 def claims(listing: Listing) -> Iterator[Claim]:
-    """Claim each pattern of shards one of which is a table or was to be one, and each file that is a table."""
+    """Claim each file that is a table, and each pattern of shards if one of them is, or was meant to be, a table."""
     shards: dict[tuple[str, str], list[str]] = {}
     for name in listing.files:
         if shard := SHARD_NAME.fullmatch(name):

@@ -1,7 +1,7 @@
 """How optimizer state is named inside a checkpoint: which tensor is the first moment of which parameter, what counts
 the steps.
 
-One file a layout; each tells what it finds as `FoundOptimizer`s and reads no moments.
+One file per layout; each returns what it finds as `FoundOptimizer`s and reads no moments.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ optimizer, if the checkpoint carries one, and the last the place of that."""
 
 
 def find_in_object_graph(checkpoint: Checkpoint) -> list[FoundOptimizer]:
-    """Optimizers of `tf.train.Checkpoint`, `save_weights` and SavedModels."""
+    """Find the optimizers of `tf.train.Checkpoint`, `save_weights` and SavedModels."""
     spec = checkpoint.tensors.get(OBJECT_GRAPH_KEY)
     if spec is None or spec.dtype != STRING or spec.size != 1:
         return []
@@ -52,11 +52,11 @@ LAYOUTS: tuple[tuple[str, Callable[[Checkpoint], list[FoundOptimizer]]], ...] = 
     (tf1_keras_names.LAYOUT, tf1_keras_names.find),
     (tf1_names.LAYOUT, tf1_names.find),
 )
-"""Tried in this order; the first that finds an optimizer answers."""
+"""Tried in this order; the first that finds an optimizer decides."""
 
 
 def find_optimizers(checkpoint: Checkpoint) -> tuple[FoundOptimizer, ...]:
-    """Every optimizer in the checkpoint; none where it holds weights alone."""
+    """Find every optimizer in the checkpoint; none if it holds only weights."""
     try:
         found = next((f for _, find in LAYOUTS if (f := find(checkpoint))), [])
     except RecursionError as error:

@@ -17,7 +17,7 @@ FIRST, SECOND = "/adam_m", "/adam_v"
 
 
 def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
-    """The optimizer, where there are such slots."""
+    """Find the optimizer, if there are such slots."""
     tensors = checkpoint.tensors
     stems = [k.removesuffix(FIRST) for k in tensors if k.endswith(FIRST) and k.removesuffix(FIRST) + SECOND in tensors]
     if not stems:

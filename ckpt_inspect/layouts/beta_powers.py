@@ -70,7 +70,7 @@ MOST_UPDATES = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class PowersReading:
-    """What a pair of beta powers tells; None for what it doesn't."""
+    """What a pair of beta powers determines; None for the rest."""
 
     step: int | None
     """Updates applied."""
@@ -87,7 +87,7 @@ class PowersReading:
 def read_beta_powers(
     power_1: float | None, power_2: float | None, beta_1: float | None = None, beta_2: float | None = None
 ) -> PowersReading:
-    """Read a pair of powers (None: not in the file), with the betas where they are known from elsewhere."""
+    """Read a pair of powers (None: not in the file), with the betas if they are known from elsewhere."""
     has_1 = power_1 is not None and SMALLEST <= power_1 < 1
     has_2 = power_2 is not None and SMALLEST <= power_2 < 1
     first = second = None
@@ -176,10 +176,10 @@ class _Count:
 
 
 def _count(power: float, candidates: tuple[float, ...], other: float | None, other_beta: float | None) -> _Count | None:
-    """The most convincing candidate; None where there is none.
+    """Return the most convincing candidate; None if there is none.
 
-    Where the other power doesn't speak (it has underflowed, or is no power of a common beta), only equality to the
-    last bit convinces.
+    If the other power says nothing (it has underflowed, or is no power of a common beta), only equality to the last bit
+    convinces.
     """
     best: _Count | None = None
     for beta in candidates:
@@ -202,10 +202,10 @@ def _count(power: float, candidates: tuple[float, ...], other: float | None, oth
 
 
 def _nearest_count(power: float, base: float, beta: float, exponent: float) -> tuple[int, bool]:
-    """(count, whether the running product of that many factors, or a power written by other means than training, is the
-    power to the last bit).
+    """Return the count, and whether the running product of that many factors, or a power that was not written by
+    training, equals the power to the last bit.
 
-    Rounding carries the product away from the true power, the further the closer its base is to 1.
+    Rounding moves the product away from the true power; the closer its base is to 1, the further.
     """
     nearest = max(1, round(exponent))
     drift = math.ceil(DRIFT * math.sqrt(nearest) / -math.log(base))
@@ -224,24 +224,24 @@ def _nearest_count(power: float, base: float, beta: float, exponent: float) -> t
 
 
 def _agrees(power: float, count: int, beta: float | None) -> bool:
-    """Whether the other power is the same power of a number that people use (or of the known one)."""
+    """Return whether the other power is the same power of a number that people use (or of the known one)."""
     bases = (float(np.float32(b)) for b in ((beta,) if beta is not None else COMMON_BETA_1 + COMMON_BETA_2))
     return any(abs(math.log(power) - count * math.log(b)) <= _slack(count) for b in bases if 0 < b < 1)
 
 
 def _is_nearly(power: float, base: float, count: int) -> bool:
-    """Whether the power is base**count to rounding, and rounding leaves no other count in question."""
+    """Return whether the power is base**count to rounding, and no other count fits within rounding."""
     slack = _slack(count)
     return abs(math.log(power) - count * math.log(base)) <= slack <= NEARLY * -math.log(base)
 
 
 def _slack(count: int) -> float:
-    """By how much the logarithm of a float32 power of that many factors may be off."""
+    """Return by how much the logarithm of a float32 power of that many factors may be off."""
     return 1e-6 + DRIFT * math.sqrt(count)
 
 
 def _root(power: float, count: int, common: tuple[float, ...]) -> float | None:
-    """The beta whose power this is; None where it has underflowed and could be several."""
+    """Return the beta whose power this is; None if it has underflowed and several betas are possible."""
     if SMALLEST <= power < 1:
         root = power ** (1 / count)
         near = min(common, key=lambda b: abs(b - root))
@@ -257,5 +257,5 @@ def _running_powers(base: float, count: int) -> NDArray[np.float32]:
 
 
 def running_power(base: float, count: int) -> float:
-    """base**count as `count` - 1 float32 multiplications, starting from base."""
+    """Return base**count as `count` - 1 float32 multiplications, starting from base."""
     return float(_running_powers(base, count)[-1])

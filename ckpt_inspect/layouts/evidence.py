@@ -1,6 +1,6 @@
-"""What the values of slots tell where no name does: reads a few thousand elements, and only where it is asked.
+"""What the values of slots show if no name decides. Reads a few thousand elements, and only when called.
 
-Each function answers None where the values leave room for doubt.
+Each function returns None if the values leave room for doubt.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from ckpt_inspect.layouts.validation import FLOATS
 from ckpt_inspect.update_rules import USUAL_RULE, find_rule
 
 SAMPLED_SLOTS, SAMPLED_ELEMENTS = 32, 4096
-"""Of how many slots how many elements are looked at."""
+"""Number of slots, and of elements per slot, that are read."""
 ADAMAX_BOUND = 1.02
 """Largest |m|/u under Adamax, (1-beta_1)/(1-beta_1/beta_2) = 1.009 at the defaults, with some room."""
 LEAST_ELEMENTS, LEAST_DECADES = 20, 6.0
-"""Adamax is believed where Adam would leave such moments once in a million times, told by this many elements."""
+"""Adamax is accepted if Adam would leave such moments once in a million times, judged by this many elements."""
 NEAR, FAR = 0.25, 0.75
 """Squared distance from the weights, relative to their square, of a moving average, and of anything else."""
 
 
 def is_adamax(checkpoint: Checkpoint, moments: Sequence[tuple[str, str]]) -> bool | None:
-    """Whether pairs (m, second accumulator) are Adamax's, whose second is the infinity norm u of the gradients, not
-    their mean square.
+    """Return whether pairs (m, second accumulator) are Adamax's, whose second is the infinity norm u of the gradients,
+    not their mean square.
 
     Adamax: |m| ≤ 1.01·u for every element. Adam: |m|/v = ρ/√v, where ρ = |m|/√v is about normal with standard
     deviation √((1-β1)/(1+β1)) = 0.23 or larger, so that |m| ≤ 1.02·v has the chance 3.6·√v at most: usual gradients
@@ -55,7 +55,7 @@ def is_adamax(checkpoint: Checkpoint, moments: Sequence[tuple[str, str]]) -> boo
 
 
 def tell_adamax(checkpoint: Checkpoint, rule: RuleReading, moments: Sequence[tuple[str, str]]) -> RuleReading:
-    """The reading of a file that doesn't name its rule, after a look at the moments."""
+    """Return the rule of a file that doesn't name one, after a look at the moments."""
     other = next((name for name in rule.alternatives if _divides_by_norm(name)), None)
     if rule.name != USUAL_RULE.name or other is None:
         return rule
@@ -79,7 +79,7 @@ def _divides_by_norm(name: str) -> bool:
 
 
 def is_average(checkpoint: Checkpoint, slots: Sequence[tuple[str, str | None]]) -> bool | None:
-    """Whether (slot, its weight's key) are moving averages of the weights, rather than accumulated gradients."""
+    """Return whether (slot, its weight's key) are moving averages of the weights, rather than accumulated gradients."""
     distance = scale = 0.0
     is_zero = True
     for slot, weight in slots[:SAMPLED_SLOTS]:
@@ -97,7 +97,7 @@ def is_average(checkpoint: Checkpoint, slots: Sequence[tuple[str, str | None]]) 
 
 
 def _sample(checkpoint: Checkpoint, key: str) -> NDArray[np.float64] | None:
-    """Elements from the beginning; None where they can't be read."""
+    """Return the tensor's first elements; None if they can't be read."""
     spec = checkpoint.tensors[key]
     if spec.dtype not in FLOATS:
         return None

@@ -19,13 +19,13 @@ Counted = Literal["updates", "global-step", "gradients", "gradients-to-divide", 
 updates: this optimizer's updates; global-step: the graph's steps, in a layout that has no other counter. Keras 3 with
 gradient accumulation counts every accumulated gradient. gradients: that count is the exponent of the bias correction
 (before 3.5); gradients-to-divide: the exponent is that count divided by the gradients of one update (from 3.5 on);
-gradients-either: one of these two, the file doesn't tell which.
+gradients-either: one of these two; the file doesn't say which.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class RuleReading:
-    """Which update rule the file speaks of, and how plainly."""
+    """Which update rule the file is read as, and how sure that is."""
 
     name: str
     """The update rule, or the other optimizer (`rmsprop`, `sgd`, ..) that this is."""
@@ -39,7 +39,7 @@ class RuleReading:
 
     @property
     def is_read(self) -> bool:
-        """Whether the file says so, by a name or in words."""
+        """Return whether the file itself names the rule."""
         return self.source in ("config", "graph", "checkpoint")
 
 
@@ -53,7 +53,7 @@ class BetaPowerKeys:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys that there are."""
+        """Return the keys that exist."""
         return tuple(k for k in (self.beta_1, self.beta_2) if k is not None)
 
 
@@ -62,11 +62,11 @@ class BetaPowers:
     """The pairs of beta powers that count an optimizer's updates."""
 
     own: BetaPowerKeys = BetaPowerKeys()
-    """The optimizer's; without keys where the file has none, or doesn't tell which it is."""
+    """The optimizer's; without keys if the file has none, or doesn't show which it is."""
     rivals: tuple[BetaPowerKeys, ...] = ()
-    """All pairs that could be the optimizer's, where that is open or `own` rests on their order alone."""
+    """All pairs that could be the optimizer's, if that is open or `own` rests on their order alone."""
     evidence: str = ""
-    """Why `own` is the optimizer's, for a person, where values and not names told."""
+    """Why `own` is the optimizer's, for a person, if values and not names decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +77,15 @@ class GraphRate:
     node: str
     """Name of the node whose value it is."""
     counter: str | None
-    """Key of the variable that counts the steps in the expression; None where the checkpoint has none."""
+    """Key of the variable that counts the steps in the expression; None if the checkpoint has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundParameter:
-    """One trained variable and the keys of its slot variables; None where the file holds none."""
+    """One trained variable and the keys of its slot variables; None if the file holds none."""
 
     name: str
-    """The variable's own name where the file has it, without `:0`; unique within its optimizer."""
+    """The variable's own name if the file has it, without `:0`; unique within its optimizer."""
     shape: tuple[int, ...]
     dtype: str
     value: str | None = None
@@ -105,7 +105,7 @@ class FoundOptimizer:
     layout: str
     """The layout's id, one of `layouts.LAYOUTS`."""
     implementation: Implementation
-    """Whose update it was."""
+    """The library and version whose update formula applies."""
     rule: RuleReading
     parameters: tuple[FoundParameter, ...] = ()
     counter: str | None = None
@@ -113,7 +113,7 @@ class FoundOptimizer:
     counted: Counted = "updates"
     """What `counter` counts."""
     beta_powers: BetaPowers = BetaPowers()
-    """TF1's substitute for a counter."""
+    """What TF1 has in place of a counter."""
     scalars: Mapping[str, str] = field(default_factory=dict)
     """Keys of hyperparameter tensors by our name: `learning_rate`, `beta_1`, `decay`, `weight_decay`, .."""
     config: JsonObject | None = None
@@ -125,11 +125,11 @@ class FoundOptimizer:
     constants_where: str = ""
     """The graph's file, for a person."""
     graph_rate: GraphRate | None = None
-    """The learning rate where the graph computes it, neither a constant nor a variable."""
+    """The learning rate if the graph computes it, so that it is neither a constant nor a variable."""
     has_scheduled_rate: bool = False
     """Whether the optimizer has no variable for a constant learning rate, so that its rate is a schedule."""
     absence: str | None = None
-    """Why the file holds none of the optimizer's variables or moments, for a person; None where it does."""
+    """Why the file holds none of the optimizer's variables or moments, for a person; None if it holds some."""
     problems: tuple[Problem, ...] = ()
 
 
@@ -144,7 +144,7 @@ def rule_of_tf1_slots(slot_name: str, rule: Optimizer) -> RuleReading:
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
-    """The names in their order, a second variable of the same name as `name#2`."""
+    """Return the names in their order, with a second variable of the same name as `name#2`."""
     seen: Counter[str] = Counter()
     unique = []
     for name in names:

@@ -1,4 +1,4 @@
-"""What a TensorFlow graph tells of its optimizers: the inputs of the apply nodes, and the constants behind them. Pure.
+"""What a TensorFlow graph says about its optimizers: the apply nodes' inputs, and the constants behind them. Pure.
 
 A `GraphDef` (tensorflow/core/framework/graph.proto) names its nodes and their inputs. A TF1 optimizer leaves one node
 a dense variable, `ApplyAdam(var, m, v, beta1_power, beta2_power, lr, beta1, beta2, epsilon, grad)`
@@ -63,7 +63,7 @@ class GraphNode:
     inputs: tuple[str, ...]
     """Names as written: `node`, `node:1`, `^control`."""
     attributes: bytes | memoryview | None
-    """The message from its first attribute on, undecoded; None where there is none."""
+    """The message from its first attribute on, undecoded; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +87,12 @@ class GraphDef:
 
     @cached_property
     def applications(self) -> tuple[Application, ...]:
-        """Every dense update of a known optimizer, in the graph's order."""
+        """Return every dense update of a known optimizer, in the graph's order."""
         return tuple(a for n in self.nodes.values() if (a := self._application(n)) is not None)
 
     @cached_property
     def updated_in(self) -> Mapping[str, frozenset[str]]:
-        """Variable name -> scopes of the training operations that update it, dense or sparse, by
+        """Return, by variable name, the scopes of the training operations that update it, dense or sparse, from
         `<scope>/update_<variable>/`."""
         scopes: dict[str, set[str]] = {}
         for name in self.nodes:
@@ -101,7 +101,7 @@ class GraphDef:
         return {variable: frozenset(found) for variable, found in scopes.items()}
 
     def variable_of(self, name: str) -> str | None:
-        """The variable that an input reads, through `Identity` and `ReadVariableOp`; None for anything else."""
+        """Return the variable that an input reads, through `Identity` and `ReadVariableOp`; None for anything else."""
         for _ in range(MAX_DEPTH):
             node = self.nodes.get(_bare(name))
             if node is None:
@@ -114,7 +114,7 @@ class GraphDef:
         return None
 
     def read_in_updates(self, variables: frozenset[str]) -> Mapping[str, frozenset[str]]:
-        """Variable name -> which of `variables` the values assigned to it are computed from, not by way of gradients.
+        """Return, by variable name, which of `variables` its new values are computed from, gradients aside.
 
         Keras before OptimizerV2 assigns `p - lr·m/(√v + ε)`, spelled out in plain operations: what it reads are the
         slots of p.
@@ -141,7 +141,7 @@ class GraphDef:
         return seen & variables
 
     def constant(self, name: str) -> float | None:
-        """The scalar constant that an input is, through `Identity`; None for anything else."""
+        """Return the scalar constant that an input is, through `Identity`; None for anything else."""
         for _ in range(MAX_DEPTH):
             node = self.nodes.get(_bare(name))
             if node is None:
@@ -154,16 +154,16 @@ class GraphDef:
         return None
 
     def evaluate(self, name: str, variables: Mapping[str, float]) -> float | None:
-        """The value of a scalar expression over constants and the given variables, in float32 as the graph computes it.
+        """Return the value of a scalar expression over constants and `variables`, in float32 as the graph computes it.
 
-        None where the expression holds anything else: a placeholder, an operation that isn't arithmetic.
+        None if the expression holds anything else: a placeholder, an operation that isn't arithmetic.
         """
         return self._evaluate(_bare(name), variables, {}, 0)
 
     def _evaluate(
         self, name: str, variables: Mapping[str, float], known: dict[str, float | None], depth: int
     ) -> float | None:
-        """`known` holds what was computed already: nodes are shared, and a chain of doublings would take forever."""
+        """Evaluate; `known` keeps results, because nodes are shared and a chain of doublings would take forever."""
         if name not in known:
             known[name] = None if depth > MAX_DEPTH else self._compute(name, variables, known, depth)
         return known[name]
@@ -259,7 +259,7 @@ def _flag(node: GraphNode, name: str) -> bool:
 
 
 def _scalar_of(node: GraphNode) -> float | None:
-    """The value of a `Const` node that holds one number (a TensorProto spells it in one of several fields)."""
+    """Return the value of a `Const` node that holds one number (a TensorProto has several fields for it)."""
     for key, value in _attributes(node):
         if key != "value":
             continue

@@ -1,10 +1,10 @@
 """`.keras` and `.weights.h5`: nameless variables in numbered groups, `optimizer/vars/<i>` and `layers/<class
 counter>/vars/<i>`.
 
-Nothing in the file says which slot belongs to which weight but order: the optimizer's slots stand in the order of the
-model's trainable weights, layer after layer as the configuration lists them. Groups are named for classes, not layers
-(`dense_3` is the fourth Dense). A `.weights.h5` has no configuration; then the order in which the groups were written
-stands in.
+Only the order says which slot belongs to which weight: the optimizer's slots stand in the order of the model's
+trainable weights, layer after layer as the configuration lists them. Groups are named for classes, not layers
+(`dense_3` is the fourth Dense). A `.weights.h5` has no configuration; the order in which the groups were written is
+used instead.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ INTEGERS = ("int32", "int64", "uint32", "uint64")
 
 
 def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
-    """Every optimizer that was saved with a model into numbered groups, and one that its configuration merely names."""
+    """Find every optimizer saved with a model in numbered groups, or one that only the configuration names."""
     training = checkpoint.training_config()
     config = unwrap_config(training.optimizer) if training else None
     where = training.where if training and config else ""
@@ -54,8 +54,8 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
 
 
 def _optimizer_groups(checkpoint: Checkpoint) -> dict[str, list[str]]:
-    """Path of each optimizer's group -> its variables' keys in order; of a wrapper and what it wraps the wrapped
-    one."""
+    """Return, by path of each optimizer's group, its variables' keys in order; for a wrapper, those of the optimizer
+    inside."""
     groups: dict[str, list[str]] = {}
     for key in checkpoint.tensors:
         path, _, tail = key.rpartition("/vars/")
@@ -85,7 +85,7 @@ def _implementation(checkpoint: Checkpoint) -> Implementation:
 
 
 def _absent(config: OptimizerConfig, where: str, implementation: Implementation) -> FoundOptimizer:
-    """The optimizer of a model that was saved with its configuration, but without the optimizer's variables."""
+    """Return the optimizer of a model that was saved with its configuration, but without the optimizer's variables."""
     is_legacy = "decay" in config.config or config.config.get("is_legacy_optimizer") is True
     reason = (
         "legacy optimizers are not saved in this format; save as .h5 or in TensorFlow's format to keep them"
@@ -159,7 +159,7 @@ def _read_optimizer(
 
 
 def _read_rule(config: OptimizerConfig | None, label: str, reading: SlotReading | None) -> RuleReading:
-    """From the configuration, else from slots that only one rule has, else from the optimizer's name."""
+    """Read the rule from the configuration, else from slots that only one rule has, else from the optimizer's name."""
     if config is not None:
         return RuleReading(config.rule, "config", f"class {config.class_name!r} in the configuration")
     if reading is not None and reading.u_product is not None:
@@ -187,7 +187,8 @@ def _told_by_values(
     pairing: Pairing | None,
     problems: list[Problem],
 ) -> SlotReading:
-    """Moving averages and accumulated gradients stand in the same place, one for each weight: their values tell."""
+    """Decide by their values whether variables are moving averages or accumulated gradients: both have one for each
+    weight, in the same place."""
     block = reading.averages or reading.accumulators
     if not block or (reading.averages and reading.accumulators):
         return reading
@@ -195,12 +196,12 @@ def _told_by_values(
     is_ema = is_average(checkpoint, [(keys[i], w) for i, w in zip(block, weights, strict=True)])
     kind = "moving averages" if is_ema else "accumulated gradients"
     told = "near the weights" if is_ema else "zero, or far from the weights"
-    reason = "which leaves the step open" if is_ema is None else f"for they are {told}"
+    reason = "which leaves the step open" if is_ema is None else f"because they are {told}"
     problems.append(
         Problem(
             "block-told-by-values",
             f"{len(block)} variables before the moments can be moving averages or accumulated gradients",
-            f"they were taken for {kind}, {reason}",
+            f"they are read as {kind}, {reason}",
             "info",
         )
     )
@@ -213,7 +214,7 @@ def _unreadable(path: str, count: int) -> Problem:
     return Problem(
         "association-open",
         f"{path}: {count} variables fit no known order of first and second moments",
-        "none was reported",
+        "none is reported",
         "error",
     )
 
@@ -222,8 +223,8 @@ def _assumed_order() -> Problem:
     return Problem(
         "association-assumed",
         "the file doesn't record in which order the model's layers are trained",
-        "moments and weights were paired in the order of the layers' automatic names (dense, dense_1, ..), in which "
-        "they were made; what that leaves open is reported by its place",
+        "moments and weights are paired in the order of the layers' automatic names (dense, dense_1, ..), the order in "
+        "which they were made; moments that stay open are reported by their place",
     )
 
 
@@ -234,8 +235,8 @@ def _choose_reading(
     rule: Optimizer | None,
     models: Sequence[Block],
 ) -> tuple[SlotReading | None, Pairing | None, bool]:
-    """The first reading whose slots fit all of the model's weights; else some of them; else the first that fits
-    itself. The last of the three: whether the pairing rests on the order of the layers' automatic names."""
+    """Return the first reading whose slots fit all of the model's weights, else some of them, else the first that is
+    consistent; its pairing; and whether that rests on the order of the layers' automatic names."""
     best: tuple[SlotReading | None, Pairing | None, bool] = None, None, False
     best_score = (-1, -1)
     for reading in slot_readings(specs, implementation, config, rule):
@@ -273,10 +274,9 @@ def _parameters(
         problems.append(
             Problem(
                 "association-uncertain",
-                "the file records no order of the layers (or not which are trained), and several choices of "
+                "the file doesn't record the order of the layers (or which are trained), and several choices of "
                 "weights have the moments' shapes",
-                f"{sum(w is None for w in chosen)} of {len(chosen)} were left without weights, and are reported by "
-                "their place",
+                f"{sum(w is None for w in chosen)} of {len(chosen)} have no weights and are reported by their place",
             )
         )
     names = unique_names(w.name if w else f"weight {i}" for i, w in enumerate(chosen))

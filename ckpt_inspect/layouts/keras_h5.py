@@ -1,9 +1,9 @@
 """Whole-model Keras HDF5: `model_weights` and `optimizer_weights`, each in the order of its attribute `weight_names`.
 
-How the slots are called tells who wrote them: `Adam/dense/kernel/m:0` OptimizerV2; `Adam/m/dense/kernel:0` Keras 2.11+;
-`adam/dense_kernel_momentum` Keras 3; `training/Adam/Variable_7:0` or `m_3_1:0` Keras before OptimizerV2, where order
-alone pairs them: all first moments, all second moments, and (from 2.1.6) as many maxima, dummies of shape (1,) unless
-AMSGrad is on.
+The slots' names show who wrote them: `Adam/dense/kernel/m:0` OptimizerV2; `Adam/m/dense/kernel:0` Keras 2.11+;
+`adam/dense_kernel_momentum` Keras 3; `training/Adam/Variable_7:0` or `m_3_1:0` Keras before OptimizerV2. The last are
+paired by order alone: all first moments, all second moments, and (from 2.1.6) as many maxima, dummies of shape (1,)
+unless AMSGrad is on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SORTED_BEFORE = (2, 0, 6)
 
 
 def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
-    """The compiled optimizer, where its weights or at least its configuration are in the file."""
+    """Find the compiled optimizer, if its weights or at least its configuration are in the file."""
     training = checkpoint.training_config()
     config = unwrap_config(training.optimizer) if training else None
     weights = _model_weights(checkpoint, training.model if training else None)
@@ -67,7 +67,8 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
 
 
 def _in_order(checkpoint: Checkpoint, weights: Sequence[Weight]) -> Block:
-    """The weights as a model of layers, in the order in which that release of Keras handed them to the optimizer."""
+    """Return the weights as a model of layers, in the order in which that Keras release passed them to the
+    optimizer."""
     version = tuple(int(part) for part in re.findall(r"\d+", checkpoint.producer().get("keras_version", ""))[:3])
     if version and version < SORTED_BEFORE:
         by_name = sorted(weights, key=lambda w: w.key.removeprefix(MODEL).partition("/")[2])
@@ -89,7 +90,7 @@ def _with_second_slot(parameter: FoundParameter, rule: str) -> FoundParameter:
 
 
 def _model_weights(checkpoint: Checkpoint, model: JsonObject | None) -> list[Weight]:
-    """The model's weights in recorded order; trained or not by the configuration."""
+    """Return the model's weights in recorded order; the configuration says which are trained."""
     layers = {layer.name: layer for layer in layers_of(model) or ()}
     prefixes: dict[str, set[str]] = {}
     found: list[tuple[str, str, str]] = []
@@ -111,7 +112,7 @@ def _model_weights(checkpoint: Checkpoint, model: JsonObject | None) -> list[Wei
 
 
 def _is_frozen(layer: LayerConfig | None, weight: str, prefixes: set[str]) -> bool:
-    """Whether the layer is frozen, or the layer inside it that the weight is named for."""
+    """Return whether the layer is frozen, or the layer inside it that the weight is named for."""
     if layer is None or layer.is_trainable is False:
         return layer is not None
     inside, frozen = frozen_layers(layer)
@@ -119,7 +120,7 @@ def _is_frozen(layer: LayerConfig | None, weight: str, prefixes: set[str]) -> bo
 
 
 def _is_partly_frozen_somehow(checkpoint: Checkpoint, model: JsonObject | None) -> bool:
-    """Whether a model inside has frozen layers that can't be told from its weights' names (TF 1.4 names them apart)."""
+    """Return whether a model inside has frozen layers that its weights' names don't show (those of TF 1.4 do)."""
     for layer in layers_of(model) or ():
         inside, frozen = frozen_layers(layer)
         own = f"{MODEL}{layer.name}/"
@@ -171,8 +172,8 @@ def _pair_named(
     by_name: Mapping[str, Sequence[Weight]],
     problems: list[Problem],
 ) -> list[FoundParameter]:
-    """Slots that name their weight; of several weights of one name (Keras 3's names are lossy) in order, of the same
-    shape."""
+    """Pair slots that name their weight; several weights of one name (Keras 3's names are lossy) are paired in order,
+    by shape."""
     counts: dict[tuple[str, str], int] = {}
     grouped: dict[tuple[str, int], dict[str, str]] = {}
     for key, slot in slots:
@@ -189,8 +190,8 @@ def _pair_named(
             problems.append(
                 Problem(
                     "variables-of-one-name",
-                    f"{len(rivals)} weights of shape {shape} go by the slots' name {variable!r}",
-                    "they were paired in the order in which both are listed",
+                    f"{len(rivals)} weights of shape {shape} have the slots' name {variable!r}",
+                    "they are paired in the order in which both are listed",
                 )
             )
     names = unique_names(w.name if w else variable for w, (variable, _) in zip(chosen, grouped, strict=True))
@@ -223,7 +224,7 @@ def _pair_nameless(
             Problem(
                 "association-open",
                 f"{len(keys)} nameless slots are no pairs of first and second moments",
-                "none was reported",
+                "none is reported",
             )
         )
         return []
@@ -255,12 +256,13 @@ def _pair_nameless(
 
 
 def _fitness(pairing: Pairing | None) -> int:
-    """How well slots of these shapes fit the model: all of its weights, some of them, or none."""
+    """Return how well slots of these shapes fit the model: all of its weights, some of them, or none."""
     return 0 if pairing is None else 1 + pairing.is_certain
 
 
 def _are_blocks(shapes: Sequence[tuple[int, ...]], blocks: int) -> bool:
-    """Whether the list can be all first moments, all second moments, and for 3 all maxima or dummies of shape (1,)."""
+    """Return whether the list can be all first moments, all second moments, and for 3 blocks all maxima or dummies of
+    shape (1,)."""
     count, rest = divmod(len(shapes), blocks)
     first, second, maxima = shapes[:count], shapes[count : 2 * count], shapes[2 * count :]
     return count > 0 and not rest and first == second and (maxima in ([], first) or all(s == (1,) for s in maxima))

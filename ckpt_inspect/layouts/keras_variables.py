@@ -1,4 +1,4 @@
-"""Keras 2.11+ and Keras 3 optimizers in an object graph: one list `_variables`, and full names that tell the slots.
+"""Keras 2.11+ and Keras 3 optimizers in an object graph: one list `_variables`, and full names that identify the slots.
 
 Keras 2.11-2.15 and tf_keras ("keras2"): `<optimizer>/_variables/<i>`, full name `Adam/m/dense/kernel`. Keras 3: the
 same list, full name `adam/dense_kernel_momentum`, and the trained variables themselves under
@@ -101,7 +101,7 @@ def parse_keras3_slot(full_name: str) -> SlotName | None:
 def find(
     checkpoint: Checkpoint, graph: ObjectGraph, config: OptimizerConfig | None, config_where: str
 ) -> list[FoundOptimizer]:
-    """Every Keras 2.11+ and Keras 3 optimizer of the graph; `config` is the compiled optimizer's, where a model
+    """Find every Keras 2.11+ and Keras 3 optimizer of the graph; `config` is the compiled optimizer's, if a model
     carries one."""
     found = []
     for node in graph.nodes:
@@ -122,8 +122,8 @@ def _has_lists(node: Node) -> bool:
 
 
 def _members(checkpoint: Checkpoint, graph: ObjectGraph, node: Node) -> list[Node]:
-    """The optimizer's variables in their order; of TF 2.9's experimental optimizers, which have no list of all, by
-    turns."""
+    """Return the optimizer's variables in their order; by turns for TF 2.9's experimental optimizers, which have no
+    list of all."""
     if "_variables" in node.children:
         listed = graph.list_of(node, "_variables")
     else:
@@ -158,7 +158,7 @@ def _read_optimizer(
     rule = read_rule(own_names[0] if own_names else "", [s for _, s in parsed], U_PRODUCT in scalars, config)
     counted: Counted = "updates"
     if any(s.slot == "gradient_accumulator" for _, s in parsed):
-        # `iterations` became `_iterations` in Keras 3.5, from which on the exponent is the count divided by n
+        # `iterations` became `_iterations` in Keras 3.5; since then the exponent is the count divided by n
         counted = "gradients-to-divide" if "_iterations" in node.children else "gradients"
     sharers = [n for n in graph.nodes if counter is not None and counter.index in map(n.children.get, COUNTERS)]
     if counter is not None and len(sharers) > 1:
@@ -166,7 +166,7 @@ def _read_optimizer(
             Problem(
                 "shared-step-counter",
                 f"{len(sharers)} optimizers share the counter {counter.key}",
-                "its value was taken for the step; the last update of all but one of them used a smaller one",
+                "its value is used as the step; the last update of all but one of them used a smaller one",
             )
         )
     return FoundOptimizer(
@@ -188,7 +188,7 @@ def _read_optimizer(
 def read_rule(
     own_name: str, slots: Sequence[SlotName], has_u_product: bool, config: OptimizerConfig | None
 ) -> RuleReading:
-    """From the configuration, else from slots that only one rule has, else from the optimizer's name."""
+    """Read the rule from the configuration, else from slots that only one rule has, else from the optimizer's name."""
     kinds = [s.slot for s in slots]
     has = set(kinds)
     if config is not None:
@@ -211,7 +211,7 @@ def read_rule(
 
 
 def _read_rule_from_slots(own_name: str, kinds: Sequence[str]) -> RuleReading:
-    """The usual reading where neither a class nor a name speaks."""
+    """Return the usual reading if neither a class nor a name decides."""
     moments = [k for k in kinds if k in USUAL_SLOTS]
     if moments[:2] == ["first_moment", "second_moment"]:
         naming = f"slots named {own_name!r}, which names no class" if own_name else "slots not named for any optimizer"
@@ -230,7 +230,7 @@ def _read_rule_from_slots(own_name: str, kinds: Sequence[str]) -> RuleReading:
 
 
 def adapt_slots(parameter: FoundParameter, rule: str) -> FoundParameter:
-    """Keras 3 spells RMSprop's mean square `velocity` and SGD's `momentum`: those are moments in Adam's family only."""
+    """Rename slots that are moments only in Adam's family: Keras 3's `velocity` of RMSprop and `momentum` of SGD."""
     if has_moment_pair(rule):
         return parameter
     upstream = {"first_moment": "momentum", "second_moment": "velocity", "max_second_moment": "velocity_hat"}
@@ -241,7 +241,7 @@ def adapt_slots(parameter: FoundParameter, rule: str) -> FoundParameter:
 def _pair_by_order(
     checkpoint: Checkpoint, variables: Sequence[Node], parsed: Sequence[tuple[Node, SlotName]], problems: list[Problem]
 ) -> list[FoundParameter]:
-    """Keras 3: the i-th slot of each kind belongs to the i-th trained variable; shapes are the check, not the rule."""
+    """Pair by order (Keras 3): the i-th slot of each kind belongs to the i-th trained variable; shapes only check."""
     by_kind: dict[str, list[tuple[Node, SlotName]]] = {}
     for node, slot in parsed:
         by_kind.setdefault(slot.slot, []).append((node, slot))
@@ -264,7 +264,7 @@ def _pair_by_order(
                 Problem(
                     "association-uncertain",
                     f"{name}: its first moment has shape {spec.shape}, not its own",
-                    "its weights were left out",
+                    "its weights are skipped",
                 )
             )
             value = None
@@ -273,8 +273,7 @@ def _pair_by_order(
 
 
 def _places_by_name(variables: Sequence[Node], entries: Sequence[tuple[Node, SlotName]]) -> list[int]:
-    """Where only some variables have this slot (Muon's second moments): the next variable of the name that the slot
-    spells."""
+    """Return each slot's place among the variables if not all have one (Muon's second moments), matched by name."""
     places, start = [], 0
     spelled = [re.sub("/", "_", v.full_name) for v in variables]
     for _, slot in entries:
@@ -291,7 +290,7 @@ def _pair_by_name(
     parsed: Sequence[tuple[Node, SlotName]],
     problems: list[Problem],
 ) -> list[FoundParameter]:
-    """Keras 2: the slot's full name holds the variable's."""
+    """Pair by name (Keras 2): the slot's full name holds the variable's."""
     occurrences: Counter[tuple[str, str]] = Counter()
     grouped: dict[tuple[str, int], dict[str, str]] = {}
     for node, slot in parsed:

@@ -60,17 +60,17 @@ class Group:
 
     @property
     def container(self) -> str:
-        """Name of the group inside that holds the layers; empty where there is none."""
+        """Return the name of the group inside that holds the layers; empty if there is none."""
         return next((c for c in CONTAINERS if c in self.groups and self.groups[c].groups), "")
 
     @property
     def layers(self) -> Mapping[str, Group]:
-        """The groups of the layers inside; none without a container."""
+        """Return the groups of the layers inside; none without a container."""
         return self.groups[self.container].groups if self.container else {}
 
 
 def model_weights(checkpoint: Checkpoint, model: JsonObject | None) -> tuple[Block, ...]:
-    """The model's floating-point weights, named `<layer>/<role>`, by layer; alternatives, the surest first."""
+    """Return the model's floating-point weights, named `<layer>/<role>`, by layer: alternatives, the surest first."""
     tree = _tree(checkpoint)
     layers = layers_of(model)
     config = model.get("config") if model is not None else None
@@ -123,7 +123,7 @@ def _numbers(checkpoint: Checkpoint, block: Block) -> dict[str, int]:
 
 def _in_made_order(checkpoint: Checkpoint, tree: Group, frozen: frozenset[str]) -> tuple[Block, ...]:
     """The layers by the names that the file labels them with (Keras 3.8+): Keras numbers those of one class as they are
-    made, and they are usually trained in that order; nothing is said of classes among each other."""
+    made, and they are usually trained in that order. The order between classes stays open."""
     labels = checkpoint.labels()
     leaves: list[tuple[int, Block]] = []
 
@@ -196,7 +196,7 @@ def _number(group: str) -> int:
 def _unordered(checkpoint: Checkpoint, tree: Group, path: str, kind: str, order: Mapping[str, int] | None) -> Block:
     """Without a configuration: layers of one class are counted in the model's order; classes among each other aren't.
 
-    `order` tells when each group was written, and with it the order of a container's layers.
+    `order` says when each group was written, and so the order of a container's layers.
     """
     container = tree.container
     if path and not container:
@@ -216,7 +216,7 @@ def _unordered(checkpoint: Checkpoint, tree: Group, path: str, kind: str, order:
 
 
 def _agrees_with_counts(tree: Group, path: str, written: Mapping[str, int]) -> bool:
-    """Whether the offsets grow with each class's counter: then space was not reused, and they tell the order of
+    """Return whether the offsets grow with each class's counter: then space was not reused, and they show the order of
     writing."""
     container, members = tree.container, tree.layers
     for base in {re.sub(r"_\d+$", "", m) for m in members}:

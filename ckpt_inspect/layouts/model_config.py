@@ -1,4 +1,4 @@
-"""What a Keras model's JSON configuration tells of its layers: order, names, classes, and which are frozen. Pure."""
+"""What a Keras model's JSON configuration says about its layers: order, names, classes, and which are frozen. Pure."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class LayerConfig:
     class_name: str
     name: str
     is_trainable: bool
-    """False where it, or a model around it, is frozen."""
+    """False if it, or a model around it, is frozen."""
     layers: tuple[LayerConfig, ...] | None
-    """The layers inside, where it is a functional or sequential model itself; else None."""
+    """The layers inside, if it is a functional or sequential model itself; else None."""
     config: JsonObject
 
 
 def layers_of(model: JsonObject | None) -> tuple[LayerConfig, ...] | None:
-    """The model's layers in their order; None for a subclassed model, whose configuration doesn't list them."""
+    """Return the model's layers in their order; None for a subclassed model, whose configuration doesn't list them."""
     config = model.get("config") if isinstance(model, Mapping) else None
     if isinstance(config, list):  # Sequential of Keras before 2.2.3: the list of layers itself
         return tuple(_layer(entry, True) for entry in config if isinstance(entry, Mapping))
@@ -51,7 +51,7 @@ def _freeze(layer: LayerConfig) -> LayerConfig:
 
 
 def frozen_layers(layer: LayerConfig) -> tuple[frozenset[str], frozenset[str]]:
-    """(names of all layers inside, names of the frozen ones among them)."""
+    """Return the names of all layers inside, and the names of the frozen ones among them."""
     inside = [inner for part in layer.layers or () for inner in _walk(part)]
     return frozenset(x.name for x in inside), frozenset(x.name for x in inside if not x.is_trainable)
 
@@ -63,7 +63,8 @@ def _walk(layer: LayerConfig) -> Iterator[LayerConfig]:
 
 
 def snake_case(class_name: str) -> str:
-    """How Keras names a layer's group in `.keras` and `.weights.h5`: `MultiHeadAttention` -> `multi_head_attention`."""
+    """Return Keras' name of a layer's group in `.keras` and `.weights.h5`: `MultiHeadAttention` ->
+    `multi_head_attention`."""
     name = re.sub(r"\W+", "", class_name.rpartition(">")[2])
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

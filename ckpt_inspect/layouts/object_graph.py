@@ -18,7 +18,7 @@ from ckpt_inspect.wire import fields
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VARIABLE_VALUE = "VARIABLE_VALUE"
 KEY_TAIL = f"/.ATTRIBUTES/{VARIABLE_VALUE}"
-"""Ends every key of a variable, and says nothing."""
+"""Ends every key of a variable and carries no information."""
 LIST_INDEX = re.compile(r"^[0-9]{1,18}$")
 
 # trackable_object_graph.proto, by message: field numbers
@@ -52,7 +52,7 @@ class Node:
     slots: tuple[SlotReference, ...]
 
     def numbered(self) -> list[int]:
-        """The nodes of a list object (`"0"`, `"1"`, ..) in numeric order."""
+        """Return the nodes of a list object (`"0"`, `"1"`, ..) in numeric order."""
         return [self.children[k] for k in sorted((k for k in self.children if LIST_INDEX.match(k)), key=int)]
 
 
@@ -63,18 +63,18 @@ class ObjectGraph:
     nodes: tuple[Node, ...]
 
     def child(self, node: Node, name: str) -> Node | None:
-        """The child of that attribute name, if there is one."""
+        """Return the child of that attribute name, if there is one."""
         index = node.children.get(name)
         return None if index is None else self.nodes[index]
 
     def list_of(self, node: Node, name: str) -> list[Node]:
-        """The members, in order, of a child that is a list; none where there is no such child."""
+        """Return the members, in order, of a child that is a list; none if there is no such child."""
         child = self.child(node, name)
         return [] if child is None else [self.nodes[i] for i in child.numbered()]
 
     @cached_property
     def paths(self) -> Mapping[int, str]:
-        """The shortest path from the root of every node that can be reached, `a/b/c`; the root's is empty."""
+        """Return the shortest path from the root of every node that can be reached, `a/b/c`; the root's is empty."""
         found, queue = {0: ""}, deque([0] if self.nodes else [])
         while queue:
             at = queue.popleft()
@@ -86,7 +86,7 @@ class ObjectGraph:
 
     @cached_property
     def variables_by_full_name(self) -> Mapping[str, tuple[Node, ...]]:
-        """All variable nodes of that full name, in node order."""
+        """Return, by full name, all variable nodes of that name, in node order."""
         names: dict[str, list[Node]] = {}
         for node in self.nodes:
             if node.full_name:

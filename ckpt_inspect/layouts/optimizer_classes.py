@@ -1,4 +1,4 @@
-"""An optimizer's serialized configuration, and the update rule that its class name says."""
+"""An optimizer's serialized configuration, and the update rule that its class name stands for."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class OptimizerConfig:
 
     @property
     def rule(self) -> str:
-        """The rule's name; for a class this package doesn't know, the class name in lower case."""
+        """Return the rule's name; for a class this package doesn't know, the class name in lower case."""
         optimizer = optimizer_of_class(self.class_name)
         if optimizer is None:
             return normal_name(self.class_name)
@@ -32,17 +32,17 @@ class OptimizerConfig:
 
     @property
     def keeps_maximum(self) -> bool:
-        """Whether it has a maximum of the second moment kept."""
+        """Return whether it keeps a maximum of the second moment."""
         return self.config.get(MAXIMUM_FLAG) is True
 
     @property
     def is_addon(self) -> bool:
-        """Whether it comes from TensorFlow Addons, whose implementations differ from Keras' of the same name."""
+        """Return whether it comes from TensorFlow Addons, whose implementations differ from Keras' of the same name."""
         return self.class_name.startswith("Addons>")
 
 
 def unwrap_config(entry: JsonObject | None) -> OptimizerConfig | None:
-    """`{"class_name": .., "config": ..}` -> the innermost optimizer; None where there is no usable entry."""
+    """Return the innermost optimizer of `{"class_name": .., "config": ..}`; None if there is no usable entry."""
     wrappers: list[str] = []
     while entry is not None:
         name, config = entry.get("class_name"), entry.get("config")

@@ -64,7 +64,7 @@ NOT_COUNTERS = re.compile(
 def find(
     checkpoint: Checkpoint, graph: ObjectGraph, config: OptimizerConfig | None, config_where: str
 ) -> list[FoundOptimizer]:
-    """Every OptimizerV2 or TF1 optimizer of the graph; `config` is the compiled optimizer's, where a model carries
+    """Find every OptimizerV2 or TF1 optimizer of the graph; `config` is the compiled optimizer's, if a model carries
     one."""
     found = []
     for node in graph.nodes:
@@ -72,7 +72,7 @@ def find(
         if not slots and not _has_hyperparameters_of_v2(node):
             continue
         if not slots and any(_inner(graph, node)):
-            continue  # a wrapper: what it wraps answers
+            continue  # a wrapper: the optimizer inside is read instead
         found.append(_read_optimizer(checkpoint, graph, node, config, config_where))
     return found
 
@@ -104,7 +104,7 @@ def _read_optimizer(
         pairs = [(p.slots["first_moment"], p.slots["second_moment"]) for p in moments if set(p.slots) >= PAIR]
         reading = tell_adamax(checkpoint, reading, pairs)
     problems: list[Problem] = []
-    # a wrapper that averages steps for the optimizer inside, whose own counter stays 0 where it has one
+    # a wrapper that averages steps for the optimizer inside, whose own counter, if it has one, stays 0
     averages = wrapper is not None and any(s.name in AVERAGE_SLOTS for s in wrapper.slots)
     counters = [_key(checkpoint, graph, n, "iter") for n in ((wrapper, node) if averages else (node, wrapper)) if n]
     counter = next((c for c in counters if c is not None), None)
@@ -144,8 +144,8 @@ def _key(checkpoint: Checkpoint, graph: ObjectGraph, node: Node, name: str) -> s
 
 
 def _is_compiled(graph: ObjectGraph, node: Node, wrapper: Node | None) -> bool:
-    """Whether this is the optimizer of a compiled model that is the graph's root, to which a saved configuration
-    belongs."""
+    """Return whether this is the optimizer of a compiled model that is the graph's root: a saved configuration belongs
+    to that one."""
     compiled = graph.nodes[0].children.get("optimizer")
     return compiled is not None and compiled in (node.index, wrapper.index if wrapper else None)
 
@@ -153,7 +153,7 @@ def _is_compiled(graph: ObjectGraph, node: Node, wrapper: Node | None) -> bool:
 def _implementation(
     rule: str, scalars: Mapping[str, str], config: OptimizerConfig | None, is_tf1: bool
 ) -> Implementation:
-    """Whose it is: Addons' where the configuration says so, or where Keras has no such rule."""
+    """Return whose it is: Addons' if the configuration says so, or if Keras has no such rule."""
     if is_tf1:
         return TF1
     if config is not None and config.is_addon:
@@ -203,7 +203,7 @@ def _read_keeper(keepers: Sequence[UpdateRule], kept: Set[str], named: Optimizer
 
 
 def _read_usual(scalars: Mapping[str, str], prefix: str) -> RuleReading:
-    """What two moments without any name are usually."""
+    """Return what two moments without any name usually are."""
     others = [r for r in rules_of(OPTIMIZER_V2, TFA) if r.has_moment_pair and not r.has_maximum]
     others = [r for r in others if not r.traces.scalars]
     has_decay = not scalars.keys().isdisjoint(WEIGHT_DECAY.upstream_names)
@@ -215,7 +215,7 @@ def _read_usual(scalars: Mapping[str, str], prefix: str) -> RuleReading:
 
 
 def _slot_prefix(graph: ObjectGraph, node: Node) -> str:
-    """The name that the optimizer gave its slots: `Adam` of `training/Adam/dense/kernel/m`, `AdamW` of `w/AdamW_1`."""
+    """Return the optimizer's name for its slots: `Adam` of `training/Adam/dense/kernel/m`, `AdamW` of `w/AdamW_1`."""
     for slot in node.slots:
         full, variable = graph.nodes[slot.node].full_name, graph.nodes[slot.variable].full_name
         if variable and full.endswith(f"/{variable}/{slot.name}"):
@@ -268,6 +268,6 @@ def _shared_counter(checkpoint: Checkpoint, graph: ObjectGraph, node: Node) -> t
     return candidates[0], Problem(
         "shared-step-counter",
         f"the optimizer keeps no counter of its own; {candidates[0]} is the only one in the checkpoint",
-        "its value was taken for the step; where several optimizers share it, the last update of all but one used "
-        "a smaller one",
+        "its value is used as the step; if several optimizers share it, the last update of all but one used a smaller "
+        "one",
     )

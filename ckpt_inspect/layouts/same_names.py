@@ -41,9 +41,9 @@ def ambiguity(name: str, nodes: Sequence[Node], rivals: int, value: str | None) 
     key of the one that was taken."""
     where = ", ".join(n.key.partition("/.ATTRIBUTES")[0] for n in nodes)
     resolution = (
-        f"{value.partition('/.ATTRIBUTES')[0]} was taken for the one that this optimizer trains"
+        f"{value.partition('/.ATTRIBUTES')[0]} is used as the one that this optimizer trains"
         if value is not None and rivals == 1
-        else "they were paired with the moments in the order in which both are listed"
+        else "they are paired with the moments in the order in which both are listed"
     )
     return Problem(
         "variables-of-one-name", f"{len(nodes)} variables of one shape are named {name!r}: {where}", resolution

@@ -34,7 +34,7 @@ class SlotReading:
 def slot_readings(
     specs: Sequence[TensorSpec], implementation: Implementation, config: OptimizerConfig | None, rule: Optimizer | None
 ) -> Iterator[SlotReading]:
-    """Every way to read the list that is consistent in itself, likelier ones first."""
+    """Return every way to read the list that is consistent in itself, likelier ones first."""
     settings = config.config if config else {}
     is_scheduled = isinstance(settings.get("learning_rate"), Mapping)
     rates = [True, False]
@@ -66,7 +66,7 @@ def _lay_out(
     has_maxima: bool,
     u_product_place: str | None,
 ) -> SlotReading | None:
-    """[iteration][rate][averages][accumulators][product][m0 v0 m1 v1 ..][maxima][product], where the shapes allow
+    """[iteration][rate][averages][accumulators][product][m0 v0 m1 v1 ..][maxima][product], if the shapes allow
     it."""
     start = 1 + has_rate
     if has_rate and (len(specs) < 2 or specs[1].shape != () or "float" not in specs[1].dtype):

@@ -2,8 +2,8 @@
 
 TF 1.15: `training/Adam/dense/kernel/m` beside `training/Adam/iter`. TF 1.4-1.12: `training/Adam/Variable`,
 `Variable_1`, .. (all first moments, all second moments, and maxima) beside `Adam/iterations`, in the order of the
-trainable weights, which a bundle doesn't record: the graph does where a `.meta` lies beside, and without it the
-shapes of whole layers may leave one order.
+trainable weights. A bundle doesn't record that order; the graph does, if a `.meta` lies beside. Without it, the shapes
+of whole layers may leave one order.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ROLE_ORDER = (
 
 
 def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
-    """Every such optimizer, named slots first."""
+    """Find every such optimizer, those with named slots first."""
     return [*_find_named(checkpoint), *_find_nameless(checkpoint)]
 
 
@@ -123,7 +123,7 @@ def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:
 
 
 Blocks = tuple[tuple[str, ...], ...]
-"""Keys of all first moments, all second moments, and (where there are any) all maxima."""
+"""Keys of all first moments, all second moments, and (if there are any) all maxima."""
 
 
 def _indexed(tensors: Mapping[str, TensorSpec], own: str) -> list[Blocks]:
@@ -138,7 +138,7 @@ def _indexed(tensors: Mapping[str, TensorSpec], own: str) -> list[Blocks]:
 
 
 def _numbered(tensors: Mapping[str, TensorSpec], own: str) -> list[Blocks]:
-    """Every way to cut the numbered list that its shapes allow."""
+    """Return every way to cut the numbered list that its shapes allow."""
     numbered: dict[str, dict[int, str]] = {}
     for key in tensors:
         match = NAMELESS.match(key)
@@ -157,7 +157,7 @@ def _numbered(tensors: Mapping[str, TensorSpec], own: str) -> list[Blocks]:
 
 
 def _fit(tensors: Mapping[str, TensorSpec], blocks: Blocks) -> bool:
-    """Whether second moments have the first ones' shapes, and the maxima too, or are dummies of shape (1,)."""
+    """Return whether second moments have the first ones' shapes, and the maxima too or are dummies of shape (1,)."""
     shapes = [[tensors[k].shape for k in block] for block in blocks]
     return shapes[0] == shapes[1] and all(s in (shapes[0], [(1,)] * len(shapes[0])) for s in shapes[2:])
 
@@ -171,7 +171,7 @@ def _pair_nameless(
             Problem(
                 "association-open",
                 "the nameless slots are no pairs of first and second moments",
-                "none was reported",
+                "none is reported",
             )
         )
         return (), False
@@ -229,7 +229,7 @@ def _pair(checkpoint: Checkpoint, blocks: Blocks) -> Pairing | None:
 
 
 def _pair_by_updates(graph: GraphDef, blocks: Blocks, weights: Sequence[Weight]) -> Pairing | None:
-    """The weight whose update reads a slot is the slot's; None where the graph doesn't show that for every slot."""
+    """Give each slot the weight whose update reads it; None if the graph doesn't show that for every slot."""
     by_name = {w.name: w for w in weights}
     readers: dict[str, list[Weight]] = {}
     for target, slots in graph.read_in_updates(frozenset(k for keys in blocks for k in keys)).items():

@@ -3,8 +3,8 @@
 `tf.train.AdamOptimizer` and its kin under `tf.train.Saver` or an Estimator (TF 1.4 to compat.v1 of TF 2.21). The file
 holds names alone. What they prove: slots `X` and `X_1` under a variable's name are its first and second moment in the
 optimizer named X; the second optimizer over the same variable gets `X_2` and `X_3`, and `beta1_power_1`, since both
-are numbered in the order of construction. What they don't: which powers belong to which of two optimizers over
-separate variables. The graph (`.meta`) decides that where it lies beside; else it is said to be open.
+are numbered in the order of construction. They don't prove which powers belong to which of two optimizers over
+separate variables. The graph (`.meta`) decides that if it lies beside; else a Problem reports that it is open.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class _Slots:
     variable: str
     """Key of the variable's own tensor."""
     scope: str
-    """Scope in which the slots were created, where it isn't the variable's own."""
+    """Scope in which the slots were created, if it isn't the variable's own."""
     base: str
     """The optimizer's name for its slots."""
     pair: int
@@ -83,13 +83,13 @@ class _Group:
     scalar_nodes: dict[str, str] = field(default_factory=dict)
     scope_in_graph: str | None = None
     rivals: tuple[_Powers, ...] = ()
-    """All pairs of powers that could be its own, where that is open."""
+    """All pairs of powers that could be its own, if that is open."""
     evidence: str = ""
-    """Why the powers are its own, where names didn't tell."""
+    """Why the powers are its own, if names didn't decide."""
 
 
 def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
-    """Every TF1 optimizer that the names and, where there is one, the graph tell of."""
+    """Find every TF1 optimizer that the names and the graph, if there is one, show."""
     slots = _find_slots(checkpoint.tensors)
     if not slots:
         return []
@@ -105,7 +105,7 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
 
 
 def strip_to_variable(stem: str, shape: tuple[int, ...], tensors: Mapping[str, TensorSpec]) -> str | None:
-    """The variable that a slot's stem names: the stem itself, else without leading scopes, else without what trails.
+    """Return the variable that a slot's stem names: the stem, else without leading scopes, else without trailing parts.
 
     A slot made inside a variable scope carries that scope before the variable's name; one made for a partition inside
     a scope carries remains of the partition's name after it.
@@ -169,7 +169,7 @@ def _group_by_name(slots: Sequence[_Slots]) -> list[_Group]:
 
 
 def _split_by_graph(group: _Group, graph: GraphDef) -> list[_Group]:
-    """One group for each training operation that updates its variables: the graph tells apart what names can't."""
+    """Return a group for each training operation that updates its variables: the graph separates what names can't."""
     by_slot = {a.tensors["first_moment"]: a for a in graph.applications if "first_moment" in a.tensors}
     parts: dict[str | None, list[_Slots]] = {}
     for member in group.members:
@@ -192,7 +192,7 @@ def _split_by_graph(group: _Group, graph: GraphDef) -> list[_Group]:
 
 
 def _is_partition(slot: str, key: str) -> bool:
-    """Whether a graph's slot is a partition of the checkpoint's: `emb/part_0/Adam` of `emb/Adam`."""
+    """Return whether a graph's slot is a partition of the checkpoint's: `emb/part_0/Adam` of `emb/Adam`."""
     return re.sub(r"/part_\d+(?=/)", "", slot) == key
 
 
@@ -214,7 +214,7 @@ def _assign_powers(
     open_groups = [g for g in of_adam if g.powers is None]
     named = [g for g in open_groups if optimizer_of_class(g.members[0].base) is not None]
     if named and len(left) < len(open_groups):
-        open_groups = named  # two slots of another name are an optimizer's only where there are powers for it
+        open_groups = named  # two slots of another name are an optimizer's only if there are powers for it
     by_scope_of_powers: dict[str, list[_Group]] = {}
     for group in open_groups:
         by_scope_of_powers.setdefault(_power_scope(group, left), []).append(group)
@@ -225,7 +225,7 @@ def _assign_powers(
 
 
 def _give_out(checkpoint: Checkpoint, groups: Sequence[_Group], powers: Sequence[_Powers]) -> None:
-    """Which of some pairs of powers belongs to which of some optimizers, as far as names, then values tell."""
+    """Assign pairs of powers to optimizers, as far as names, then values, decide."""
     pairs = sorted({g.members[0].pair for g in groups})
     bases = sorted({g.members[0].base for g in groups})
     if len(groups) == len(powers) == 1:
@@ -258,7 +258,7 @@ def _open_powers(group: _Group, count: int, is_in_order: bool) -> Problem:
         return Problem(
             "beta-powers-by-order",
             what,
-            "they were given out in the order of the optimizers' names; a .meta file beside would decide",
+            "they are assigned in the order of the optimizers' names; a .meta file beside would decide",
         )
     return Problem(
         "beta-powers-open",
@@ -268,9 +268,9 @@ def _open_powers(group: _Group, count: int, is_in_order: bool) -> Problem:
 
 
 def _give_out_by_moments(checkpoint: Checkpoint, groups: Sequence[_Group], powers: Sequence[_Powers]) -> bool:
-    """Moments that aren't zero prove at least one update: they are no optimizer's whose powers still are beta itself.
+    """Assign powers by moments: moments that aren't zero prove an update, and powers that still are beta prove none.
 
-    Decides where exactly one optimizer and one pair have moved: a file may hold copies of a graph that were never run.
+    Decides if exactly one optimizer and one pair have moved: a file may hold copies of a graph that were never run.
     """
     try:
         moved = [p for p in powers if _has_moved(checkpoint, p)]
@@ -296,7 +296,7 @@ def _give_out_by_moments(checkpoint: Checkpoint, groups: Sequence[_Group], power
 
 
 def _has_moved(checkpoint: Checkpoint, powers: _Powers) -> bool:
-    """Whether the powers are others than those before the first update, or can't be read as powers."""
+    """Return whether the powers differ from those before the first update, or can't be read as powers."""
     values = [None if k is None else float(checkpoint.read(k)) for k in (powers.keys.beta_1, powers.keys.beta_2)]
     return read_beta_powers(values[0], values[1]).step != 0
 
@@ -306,8 +306,8 @@ def _is_live(checkpoint: Checkpoint, group: _Group) -> bool:
 
 
 def _power_scope(group: _Group, powers: Sequence[_Powers]) -> str:
-    """The scope whose powers are this group's: its own, else the longest that its variables lie in, else any single
-    one."""
+    """Return the scope whose powers are this group's: its own, else the longest that its variables lie in, else any
+    single one."""
     scopes = {p.scope for p in powers}
     own = group.members[0].scope
     if own in scopes:
@@ -377,7 +377,7 @@ def _read_rule(group: _Group, base: str, graph_where: str) -> RuleReading:
 
 
 def _fed_by_variables(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None) -> tuple[dict[str, str], str]:
-    """Hyperparameters that the graph reads from variables that the checkpoint holds."""
+    """Return the hyperparameters that the graph reads from variables that the checkpoint holds."""
     if graph is None:
         return {}, ""
     read = {name: graph.variable_of(node) for name, node in group.scalar_nodes.items()}
@@ -392,6 +392,7 @@ def _roles(rule: str) -> tuple[str, ...]:
 
 
 def _may_keep_pairs(base: str) -> bool:
-    """Whether slots of that name may be first and second moments: an optimizer's that keeps such, or one unknown."""
+    """Return whether slots of that name can be first and second moments: of an optimizer that keeps such, or an unknown
+    one."""
     named = optimizer_of_class(base)
     return named is None or named.has_moment_pair

@@ -1,8 +1,8 @@
-"""Pairing by recorded order: a list of slots against a tree of weights, where no name says what belongs to what.
+"""Pairing by recorded order: a list of slots and a tree of weights, if no name says what belongs to what.
 
 Keras builds its slots in the order of the model's trainable weights: a layer's own, then its parts', one after the
 other. Weights that aren't trained (moving statistics, frozen layers, seeds) stand in the tree and have no slots.
-Shapes never choose: they check an order that the file records, and tell where another one would have been possible.
+Shapes never choose: they check an order that the file records, and show where another one would have been possible.
 Such weights stay unpaired.
 """
 
@@ -51,11 +51,11 @@ class Block:
     """Whether the parts stand in the order in which they are trained."""
 
     def trained(self) -> list[Weight]:
-        """All trained weights, the parts' behind its own."""
+        """Return all trained weights, its own first, then the parts'."""
         return [w for w in self.weights if w.is_trained] + [w for part in self.parts for w in part.trained()]
 
     def layers(self) -> Iterator[Block]:
-        """It and all blocks inside, as blocks without parts."""
+        """Yield it and all blocks inside, as blocks without parts."""
         if self.weights:
             yield Block(self.kind, self.weights)
         for part in self.parts:
@@ -67,19 +67,19 @@ class Pairing:
     """Which weight each slot belongs to."""
 
     weights: tuple[Weight | None, ...]
-    """In the order of the slots; None where it is open."""
+    """In the order of the slots; None if it is open."""
 
     @property
     def is_certain(self) -> bool:
-        """Whether no slot is left open."""
+        """Return whether no slot is left open."""
         return None not in self.weights
 
 
 def pair(model: Block, shapes: Sequence[Shape]) -> Pairing | None:
-    """The weights that slots of these shapes belong to; None where no permitted order of the weights has these shapes.
+    """Return the weights that slots of these shapes belong to; None if no permitted order of the weights has them.
 
-    What is known not to be trained is left out. Where that leaves more weights than slots, whole layers may be
-    frozen: those that every way of freezing some leaves where they are are paired.
+    Weights that are known not to be trained are skipped. If more weights than slots remain, whole layers may be frozen:
+    then a slot is paired if every possible choice of frozen layers gives it the same weight.
     """
     trained = model.trained()
     if len(trained) == len(shapes):
@@ -95,7 +95,7 @@ def _is_ordered_throughout(block: Block) -> bool:
 
 
 def _pair_block(block: Block, shapes: Sequence[Shape]) -> list[Weight | None] | None:
-    """The block's weights against exactly their number of slots; None where they don't fit."""
+    """Pair the block's weights with exactly as many slots; None if they don't fit."""
     own: list[Weight | None] = [w for w in block.weights if w.is_trained]
     if [w.shape for w in own if w is not None] != list(shapes[: len(own)]):
         return None
@@ -117,7 +117,7 @@ def _pair_sequence(parts: Sequence[Block], shapes: Sequence[Shape]) -> list[Weig
 
 
 def _pair_any_order(parts: Sequence[Block], shapes: Sequence[Shape]) -> list[Weight | None] | None:
-    """Parts that have only one place in all orders that fit are paired there; the others' places stay open."""
+    """Pair the parts that have only one place in all orders that fit; the others stay open."""
     starts = _possible_starts(parts, shapes)
     chosen: list[Weight | None] = [None] * len(shapes)
     if starts is None:
@@ -134,10 +134,10 @@ def _pair_any_order(parts: Sequence[Block], shapes: Sequence[Shape]) -> list[Wei
 
 
 def _possible_starts(parts: Sequence[Block], shapes: Sequence[Shape]) -> list[set[int]] | None:
-    """For each part every place at which it starts in some order that fits; None where there are too many to tell.
+    """Return, for each part, every place at which it starts in some order that fits; None if there are too many orders.
 
-    An order is a merge of queues, one a kind. How many of each queue are placed says all about what may follow, so
-    that the merges are paths through such states, and are never listed one by one.
+    An order is a merge of queues, one per kind. What may follow depends only on how many of each queue are placed. So
+    the merges are paths through such states, and are never listed one by one.
     """
     kinds: dict[str, list[int]] = {}
     for i, part in enumerate(parts):
@@ -180,7 +180,7 @@ def _possible_starts(parts: Sequence[Block], shapes: Sequence[Shape]) -> list[se
 
 
 def _pair_frozen(layers: Sequence[Block], shapes: Sequence[Shape]) -> Pairing | None:
-    """Layers in order, each trained as a whole or not at all: what all choices that fit have in common."""
+    """Pair layers in order, each trained as a whole or not at all, as far as all choices that fit agree."""
     parts = [layer.trained() for layer in layers]
     fits = [[False] * (len(shapes) + 1) for _ in range(len(parts) + 1)]
     fits[len(parts)][len(shapes)] = True
@@ -189,7 +189,7 @@ def _pair_frozen(layers: Sequence[Block], shapes: Sequence[Shape]) -> Pairing | 
             fits[i][j] = fits[i + 1][j] or (_matches(parts[i], shapes, j) and fits[i + 1][j + len(parts[i])])
     if not fits[0][0]:
         return None
-    # Forward: the slots that any choice reaches before layer i; a place is certain where all choices give it one layer
+    # Forward: the slots that any choice reaches before layer i; a place is certain if all choices give it one layer
     reached = {0}
     candidates: list[set[int]] = [set() for _ in shapes]
     for i, part in enumerate(parts):

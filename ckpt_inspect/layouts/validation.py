@@ -1,5 +1,5 @@
-"""What layouts found, checked against the file's own metadata: what can't be what its name says is skipped, with a
-problem."""
+"""Check what layouts found against the file's own metadata: a tensor that can't be what its name says is skipped, with
+a problem."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ OF_THE_VARIABLE_S_SHAPE = (
     "first_moment", "second_moment", "max_second_moment", "infinity_norm", "mean_square", "rms", "velocity",
     "mean_gradient", "mg", "average_gradient", "accumulator",
 )  # fmt: skip
-"""Slots that hold one number for each of the variable's."""
+"""Slots that hold one number for each element of the variable."""
 
 
 def checked(checkpoint: Checkpoint, found: Sequence[FoundOptimizer]) -> tuple[FoundOptimizer, ...]:
-    """The same optimizers under unique names, without scalars that aren't one number and slots of another shape than
-    their variable's."""
+    """Return the same optimizers under unique names, without scalars that aren't one number and without slots whose
+    shape is not their variable's."""
     names = unique_names(f.name for f in found)
     return tuple(_check(checkpoint, f, name) for f, name in zip(found, names, strict=True))
 
@@ -35,8 +35,8 @@ def _check(checkpoint: Checkpoint, found: FoundOptimizer, name: str) -> FoundOpt
         problems.append(
             Problem(
                 "scalar-malformed",
-                f"{name}: {key} is of shape {spec.shape} and type {spec.dtype}, and should be one number",
-                "it was left out",
+                f"{name}: {key} is of shape {spec.shape} and type {spec.dtype}, but should be one number",
+                "it is skipped",
                 "error",
             )
         )
@@ -79,7 +79,7 @@ def _check_parameter(
         Problem(
             "shapes-differ",
             f"{optimizer}: {parameter.name} has moments of shape {parameter.shape}; not so {described}",
-            "what differs was left out",
+            "the slots that differ are skipped",
             "error",
         )
     )

@@ -1,4 +1,4 @@
-"""The checkpoint that a person means by a folder or a pattern: its newest."""
+"""A folder or a pattern stands for its newest checkpoint."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ from ckpt_inspect.storage import Location, PathLike, as_path, is_pattern, locate
 
 def open_checkpoint(path: PathLike) -> Checkpoint:
     """Open a checkpoint: a prefix, `.index`, `.data-*`, SavedModel folder, V1 file or pattern, `.h5`, `.keras`,
-    `.weights.h5`; of a folder of checkpoints, or of the `checkpoint` file in it, the newest.
+    `.weights.h5`. For a folder of checkpoints, or the `checkpoint` file in it, open the newest.
 
-    Raises NotFoundError (nothing there), DamagedFileError or UnsupportedError, each with the path, cause and remedy;
-    RequestError for a glob pattern.
+    Raises NotFoundError (nothing there), DamagedFileError or UnsupportedError, each with the path, the cause and what
+    to do; RequestError for a glob pattern.
     """
     folder = _folder_meant(locate(as_path(path)))
     return formats.open_checkpoint(path) if folder is None else _open(_newest_in(folder))
 
 
 def open_newest(path: PathLike) -> tuple[Checkpoint, tuple[Problem, ...]]:
-    """Open as `open_checkpoint` does, and of a glob pattern the newest that it matches as well; with a Problem that
-    says so if there were several.
+    """Open as `open_checkpoint` does; for a glob pattern, open the newest checkpoint that it matches.
 
-    Raises CkptInspectError for what can't be opened.
+    If there were several, a Problem reports which one was opened. Raises CkptInspectError if it can't be opened.
     """
     place = as_path(path)
     location = locate(place)
@@ -55,7 +54,7 @@ def open_newest(path: PathLike) -> tuple[Checkpoint, tuple[Problem, ...]]:
 class _Newest(NamedTuple):
     path: Path
     problems: tuple[Problem, ...] = ()
-    """What was odd about finding it."""
+    """What was odd when it was searched for."""
 
 
 def _open(newest: _Newest) -> Checkpoint:
@@ -65,7 +64,7 @@ def _open(newest: _Newest) -> Checkpoint:
 
 
 def _folder_meant(location: Location) -> Path | None:
-    """The folder whose newest checkpoint is meant; None for the path of a checkpoint, or of nothing."""
+    """Return the folder whose newest checkpoint is meant; None for a checkpoint's own path, or if nothing is there."""
     path = location.path
     if location.kind == "folder":
         return None if is_recognised(location) else path
@@ -75,7 +74,7 @@ def _folder_meant(location: Location) -> Path | None:
 
 
 def _newest_in(folder: Path) -> _Newest:
-    """The checkpoint that a file in the folder names as the newest, else the last of the last run."""
+    """Return the checkpoint that a file in the folder names as the newest, else the last one of the last run."""
     problems: tuple[Problem, ...] = ()
     for known in NEWEST_FILES:
         place = folder / known.name

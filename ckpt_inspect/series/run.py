@@ -13,7 +13,7 @@ from ckpt_inspect.natural_order import natural_key
 from ckpt_inspect.storage import absolute, stat, total_size
 
 StepOf = Callable[[Path], "int | None"]
-"""The step that a checkpoint's own tensors tell, None where they don't; asked only where names don't order a run."""
+"""Path -> the step that the checkpoint's own tensors hold, None if they hold none; used only if names don't decide."""
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
@@ -23,12 +23,12 @@ class Run:
     """The checkpoints of one training: those of one folder that are named alike, or those that were named together."""
 
     name: str
-    """The folder's name; with the checkpoints' own where the folder holds several runs; unique among those found."""
+    """The folder's name; if the folder holds several runs, with the checkpoints' own. Unique among the runs found."""
     folder: Path
     checkpoints: tuple[Path, ...]
     """In training order, each as `open_checkpoint` takes it."""
     claims: tuple[Claim, ...] = ()
-    """What formats know of each of them by its files' names; empty for a run that was put together by hand."""
+    """What formats know about each checkpoint from its files' names; empty for a run that was put together by hand."""
 
     def __repr__(self) -> str:
         names = [path.name for path in self.checkpoints]
@@ -36,7 +36,7 @@ class Run:
         return f"<ckpt_inspect.Run {self.name!r} in {str(self.folder)!r}, {len(names)} checkpoints{ends}>"
 
     def sizes(self, among: Iterable[Path] | None = None) -> Mapping[Path, int]:
-        """Return about how many bytes checkpoints have on disk, each or those `among` them; at least 1. Opens none."""
+        """Return the size on disk, in bytes, of each checkpoint or of those `among` them; at least 1. Opens none."""
         every = [claim.parts for claim in self.claims] or [(path,) for path in self.checkpoints]
         parts = dict(zip(self.checkpoints, every, strict=True))
         wanted = self.checkpoints if among is None else among
@@ -69,8 +69,11 @@ def run_of(name: str, folder: Path, claims: Sequence[Claim]) -> Run:
 
 
 def in_training_order(group: Sequence[Claim], step_of: StepOf) -> list[Claim]:
-    """Return one run's checkpoints: by the first whole number that differs in all names, by all of them, by step, by
-    time."""
+    """Return one run's checkpoints in training order.
+
+    Sorts by the first whole number that differs in all names, else by all whole numbers, else by step, else by time of
+    writing.
+    """
     named = sorted(group, key=lambda claim: natural_key(_path(claim).name))
     if len(group) == 1:
         return named
@@ -102,12 +105,12 @@ def _modified(claim: Claim) -> int:
 
 
 def _series_name(claim: Claim) -> str:
-    """A checkpoint's name without its numbers and what separates them."""
+    """Return a checkpoint's name without its numbers and their separators."""
     return re.sub(r"[-_.=@ ]*\d+(\.\d+)?", "", claim.stem) + claim.suffix
 
 
 def _labels(groups: Sequence[Sequence[Claim]]) -> list[str]:
-    """What tells the runs of one folder apart, for a person: their names up to where the checkpoints' own differ."""
+    """Return a label for each run of one folder: the part of the name that its checkpoints share."""
     labels = []
     for group in groups:
         shared = _shared_start([_path(claim).name for claim in group])
@@ -121,12 +124,12 @@ def _labels(groups: Sequence[Sequence[Claim]]) -> list[str]:
 
 
 def _shared_start(names: Sequence[str]) -> str:
-    first, last = min(names), max(names)  # what these two share, all between them share
+    first, last = min(names), max(names)  # what these two share, all names between them share
     return first[: next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))]
 
 
 def _in_order_of_steps(runs: list[tuple[str, list[Claim]]], step_of: StepOf) -> list[tuple[str, list[Claim]]]:
-    """The runs of one folder: by the step of their last checkpoint where all tell it, else by name."""
+    """Return the runs of one folder: by the step of their last checkpoint if all have one, else by name."""
     runs = sorted(runs, key=lambda run: natural_key(run[0]))
     if len(runs) > 1:
         steps = [step_of(_path(group[-1])) for _, group in runs]
@@ -136,7 +139,7 @@ def _in_order_of_steps(runs: list[tuple[str, list[Claim]]], step_of: StepOf) -> 
 
 
 def _folder_names(folders: Sequence[Path]) -> dict[Path, str]:
-    """The shortest ends of the folders' paths that tell them apart, joined by dots."""
+    """Return the shortest ends of the folders' paths that are all different, joined by dots."""
     parts = {folder: [part for part in absolute(folder).split("/") if part] or ["root"] for folder in folders}
     names: dict[Path, str] = {}
     for folder, own in parts.items():

@@ -1,5 +1,5 @@
-"""Folders, patterns and paths -> their checkpoints in training order: formats find them, layouts tell the step where
-names don't."""
+"""Folders, patterns and paths -> their checkpoints in training order: formats find them, layouts find the step if
+names don't decide."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ckpt_inspect.storage import PathLike, absolute, as_path, is_folder
 
 
 def step_of(path: Path) -> int | None:
-    """Return the largest step of a checkpoint's optimizers; None where it can't be read."""
+    """Return the largest step of a checkpoint's optimizers; None if it can't be read."""
     try:
         with open_checkpoint(path) as checkpoint:
             steps = [s.step.value for s in optimizer_states(checkpoint) if s.step.value is not None]
@@ -24,27 +24,27 @@ def step_of(path: Path) -> int | None:
 
 
 def find_checkpoints(folder_or_glob: PathLike, step_of: StepOf = step_of) -> tuple[Path, ...]:
-    """Find the checkpoints in a folder and below it, behind a glob pattern, or at a path, in training order, none
-    twice.
+    """Find the checkpoints in a folder and below it, behind a glob pattern, or at a path, in training order, each
+    once.
 
     Order: folder by folder; in a folder by the number that grows in the names, else by `step_of`, else by time of
-    writing. A file that is named like a checkpoint and is damaged is listed: opening it says what is wrong. Raises
-    NotFoundError where there is none.
+    writing. A damaged file that is named like a checkpoint is listed: opening it raises the error. Raises NotFoundError
+    if there is none.
     """
     return tuple(c for run in find_runs([folder_or_glob], step_of) for c in run.checkpoints)
 
 
 def find_runs(paths: Iterable[PathLike], step_of: StepOf = step_of) -> tuple[Run, ...]:
-    """Find the runs in folders, behind glob patterns and at paths: the checkpoints of one folder whose names differ in
-    numbers alone. Raises NotFoundError for a path that holds none."""
+    """Find the runs in folders, behind glob patterns and at paths: the checkpoints of one folder whose names differ
+    only in numbers. Raises NotFoundError for a path without checkpoints."""
     return runs_of(_once(claim for found in _claims(paths) for claim in found), step_of)
 
 
 def one_run(paths: Iterable[PathLike], step_of: StepOf = step_of) -> Run:
-    """Return the checkpoints at paths that are named together as one run, in the order of the paths; those of a folder
-    or pattern in training order. Its name is the first path's folder's.
+    """Return the checkpoints at all paths as one run, in the order of the paths.
 
-    Raises NotFoundError for a path that holds none.
+    Those of a folder or pattern stand in training order. The run is named after the first path's folder. Raises
+    NotFoundError for a path without checkpoints.
     """
     given = [as_path(path) for path in paths]
     if not given:
@@ -56,7 +56,7 @@ def one_run(paths: Iterable[PathLike], step_of: StepOf = step_of) -> Run:
 
 
 def _ordered(claims: list[Claim], step_of: StepOf) -> list[Claim]:
-    """Several claims in training order."""
+    """Return the claims in training order."""
     if len(claims) == 1:
         return claims
     by_path = {claim.path: claim for claim in claims}
@@ -64,7 +64,7 @@ def _ordered(claims: list[Claim], step_of: StepOf) -> list[Claim]:
 
 
 def _claims(paths: Iterable[PathLike]) -> list[list[Claim]]:
-    """What each path stands for, which is something."""
+    """Return the claims that each path stands for; NotFoundError for a path without any."""
     given = [as_path(path) for path in paths]
     claims = find_claims(given)
     for path, found in zip(given, claims, strict=True):
@@ -74,7 +74,7 @@ def _claims(paths: Iterable[PathLike]) -> list[list[Claim]]:
 
 
 def _once(claims: Iterable[Claim]) -> list[Claim]:
-    """The claims without those of a checkpoint that is there already under another spelling of its path."""
+    """Return the claims, each checkpoint once, even if its path is spelled in two ways."""
     found: dict[str, Claim] = {}
     for claim in claims:
         assert claim.path is not None

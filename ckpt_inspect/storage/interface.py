@@ -1,6 +1,6 @@
-"""What a storage is: it tells what lies at a path, lists a folder and reads ranges of bytes.
+"""What a storage does: it looks at a path, lists a folder and reads ranges of bytes.
 
-A storage is asked through `ckpt_inspect.storage`, which picks the one that a path belongs to. Every failure is a
+Callers use it through `ckpt_inspect.storage`, which picks the storage that a path belongs to. Every failure is a
 CkptInspectError that names the path.
 """
 
@@ -27,7 +27,7 @@ class Stat(NamedTuple):
     size: int = 0
     """In bytes; 0 unless a file."""
     modified_ns: int = 0
-    """Nanoseconds since 1970; 0 where nothing is there."""
+    """Nanoseconds since 1970; 0 if nothing is there."""
     version: str = ""
     """The storage's own name of these contents, such as an ETag; empty if it gives none."""
 
@@ -53,7 +53,7 @@ class OpenFile(ABC):
 
     @property
     def size(self) -> int:
-        """In bytes, as it was when the file was opened; NotFoundError for one that was pinned and is missing."""
+        """Return the size in bytes when the file was opened; NotFoundError for a pinned file that was missing."""
         if self.stat.kind == "absent":
             raise missing(self.path)
         return self.stat.size
@@ -67,8 +67,10 @@ class OpenFile(ABC):
         """
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return `size` bytes at `offset`; raises as `read_into` does, and allocates nothing for bytes that aren't
-        there."""
+        """Return `size` bytes at `offset`; raises as `read_into` does.
+
+        Checks the size first, so that nothing is allocated for bytes that aren't there.
+        """
         if offset + size > self.size:
             raise self.too_short(offset + size)
         buffer = np.empty(size, np.uint8)
@@ -76,16 +78,16 @@ class OpenFile(ABC):
         return buffer.tobytes()
 
     def stream(self, start: int = 0, size: int | None = None) -> io.BufferedReader:
-        """Return a part of the file (by default all of it) as a Python file with a position of its own.
+        """Return a part of the file (by default all of it) as a Python file with its own position.
 
-        Libraries read through it; it can be used as long as this file is open.
+        Libraries read through it. It works as long as this file is open.
         """
         return io.BufferedReader(RangeStream(self, start, self.size - start if size is None else size), _STREAM_BUFFER)
 
     def native_path(self) -> bytes | None:
-        """Return a path under which a C library may open the very same bytes; None where there is no such path.
+        """Return a path under which a C library can open the same bytes; None if there is no such path.
 
-        That can fail, and never opens another file that was put in its place.
+        Opening that path can fail, but never opens another file that replaced this one.
         """
         return None
 
@@ -96,7 +98,7 @@ class OpenFile(ABC):
     def too_short(self, wanted: int) -> DamagedFileError:
         """Return the error for bytes up to `wanted` that are not in the file."""
         return DamagedFileError(
-            f"{self.path}: is {self.size} bytes long, but bytes up to {wanted} are asked for: the file is truncated; "
+            f"{self.path}: is {self.size} bytes long, but bytes up to {wanted} are needed: the file is truncated; "
             "copy or restore it"
         )
 
@@ -123,7 +125,7 @@ class Storage(ABC):
 
     @abstractmethod
     def stat(self, path: Path) -> Stat:
-        """Return what is at the path, links followed; NotFoundError for what the storage refuses to tell."""
+        """Return what is at the path, links followed; NotFoundError if the storage refuses to look."""
 
     @abstractmethod
     def list_folder(self, folder: Path) -> list[Entry]:
@@ -131,10 +133,10 @@ class Storage(ABC):
 
     @abstractmethod
     def open_file(self, path: Path, pinned: Stat | None = None) -> OpenFile:
-        """Open a file; raises NotFoundError where there is none.
+        """Open a file; raises NotFoundError if there is none.
 
-        With `pinned`, what `stat` said of it before, opening waits for the first read: what is read then is that file,
-        or DamagedFileError if another one lies there by now. A file that was absent says so when it is read.
+        `pinned` is what `stat` returned for it before. The file is then opened at its first read, which raises
+        DamagedFileError if another file lies there by now, and NotFoundError if it was absent.
         """
 
     @abstractmethod
@@ -142,11 +144,12 @@ class Storage(ABC):
         """Find what a glob pattern (`*`, `?`, `[..]`, `**`) matches, links followed; the entries' names are paths."""
 
     def native_path(self, path: Path) -> bytes | None:
-        """Return the path as C libraries open it, for a look that nothing is kept of; None where there is none."""
+        """Return the path as C libraries open it, to look at a file and close it again; None if there is no such
+        path."""
         return None
 
     def link_target(self, path: Path) -> str | None:
-        """Return where a symbolic link leads; None for what is none."""
+        """Return where a symbolic link leads; None for a path that is no link."""
         return None
 
     def absolute(self, path: Path) -> str:

@@ -14,9 +14,9 @@ from ckpt_inspect.storage.interface import ABSENT, Entry, OpenFile, Stat, Storag
 from ckpt_inspect.storage.stream import Bytes
 
 _SMALL = 1 << 20
-"""What is read at once, without a buffer that is copied from."""
+"""Largest read, in bytes, that is done in one call and without an intermediate buffer."""
 
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe that took a file's place is refused, not waited for
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # so that a pipe in a file's place is refused at once
 
 
 class LocalStorage(Storage):
@@ -44,7 +44,7 @@ class LocalStorage(Storage):
 
     def find_matches(self, pattern: Path) -> Iterator[Entry]:
         for match in glob.iglob(str(pattern), recursive=True):  # noqa: PTH207 - takes absolute patterns as well
-            yield Entry(match, os.path.isdir(match))  # noqa: PTH112 - quicker, and false where it can't be told
+            yield Entry(match, os.path.isdir(match))  # noqa: PTH112 - quicker, and false if it can't look
 
     def native_path(self, path: Path) -> bytes | None:
         return os.fsencode(path)
@@ -60,10 +60,10 @@ class LocalStorage(Storage):
 
 
 class LocalFile(OpenFile):
-    """Reading neither shares a position nor holds a lock."""
+    """A local file; reading uses no shared position and holds no lock."""
 
     def __init__(self, path: Path, pinned: Stat | None = None) -> None:
-        """Open the file at once, or, if it is `pinned`, at the first read."""
+        """Open the file now or, if it is `pinned`, at the first read."""
         self.path = path
         self._descriptor: int | None = None
         self._is_closed = False
@@ -131,8 +131,8 @@ class LocalFile(OpenFile):
 
 
 def keep_temporarily(chunks: Iterable[bytes], path: Path) -> LocalFile:
-    """Write bytes to a file without a name, which vanishes when it is closed; `path` is what its messages name."""
-    import tempfile  # takes a while, and archives are seldom compressed
+    """Write bytes to a nameless file, which disappears when it is closed; messages about it name `path`."""
+    import tempfile  # takes a while, and compressed archives are rare
 
     with tempfile.NamedTemporaryFile(prefix="ckpt-inspect-") as written:
         try:
@@ -160,13 +160,13 @@ def _open(path: Path) -> tuple[int, Stat]:
 
 def _stat_of(status: os.stat_result) -> Stat:
     if stat.S_ISREG(status.st_mode):
-        # No inode number: some network file systems make up another one each time. A time and a size suffice.
+        # No inode number: some network file systems invent a new one each time. Time and size are enough.
         return Stat("file", status.st_size, status.st_mtime_ns)
     return Stat("folder" if stat.S_ISDIR(status.st_mode) else "other", 0, status.st_mtime_ns)
 
 
 def _unreadable(path: Path, error: OSError) -> CkptInspectError:
-    """The sentence for a file that the operating system doesn't give."""
+    """Return the error for a file that the operating system can't read."""
     if isinstance(error, FileNotFoundError):
         return missing(path)
     return NotFoundError(f"{path}: can't be read ({error.strerror or error})")

@@ -1,4 +1,4 @@
-"""What lies at a path, as far as telling formats apart needs it: decided by content, not by suffix."""
+"""A first look at a path, enough to recognise its format by content and not by suffix."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEAD_SIZE = 256
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A path, and the first look at it."""
+    """What a first look at a path shows."""
 
     path: Path
     kind: Literal["file", "folder", "absent"]
@@ -31,7 +31,7 @@ class Location:
 
 
 def locate(path: Path) -> Location:
-    """Look at a path; NotFoundError for a file that can't be read, UnsupportedError for what is no file."""
+    """Look at a path; NotFoundError for a file that can't be read, UnsupportedError for a pipe, socket or device."""
     found = stat(path)
     if found.kind == "other":
         raise UnsupportedError(f"{path}: is neither a file nor a folder (a pipe, socket or device)")

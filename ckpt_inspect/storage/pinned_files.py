@@ -11,26 +11,26 @@ from ckpt_inspect.storage.registry import open_file, stat
 
 
 class PinnedFiles:
-    """Keeps the files of one checkpoint apart from others that are put in their places while it is read.
+    """Makes sure that a checkpoint is read from the files that it had when it was opened.
 
     A pinned file is opened at its first read, so that a thousand shards don't take a thousand descriptors before they
-    are needed; if another file lies in its place by then, reading raises DamagedFileError and never mixes the two.
+    are needed. If it was replaced by then, reading raises DamagedFileError and never mixes the two.
     """
 
     def __init__(self) -> None:
         self._files: dict[Path, OpenFile] = {}
 
     def open(self, path: Path) -> OpenFile:
-        """Open a file at once, and keep it; NotFoundError if it can't be opened."""
+        """Open a file now, and keep it; NotFoundError if it can't be opened."""
         file = self._files[path] = open_file(path)
         return file
 
     def pin(self, path: Path) -> OpenFile:
-        """Keep a file as it is now; one that is missing or can't be looked at says so when it is read."""
+        """Pin a file as it is now; if it is missing or can't be looked at, reading it raises the error."""
         return self._pin(path, _stat(path))
 
     def pin_if_there(self, path: Path) -> OpenFile | None:
-        """Keep a file as it is now; None, and nothing kept, where there is none."""
+        """Pin a file as it is now; return None, and pin nothing, if there is none."""
         found = _stat(path)
         return None if found.kind == "absent" else self._pin(path, found)
 
@@ -39,23 +39,23 @@ class PinnedFiles:
         return file
 
     def check(self, path: Path) -> None:
-        """Raise DamagedFileError if another file lies at the path than the one that is kept."""
+        """Raise DamagedFileError if the file at the path was replaced since it was opened or pinned."""
         if stat(path) != self._files[path].stat:
             raise DamagedFileError(f"{path}: was replaced while its checkpoint was being opened; open it again")
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Every file that was there, in the order in which they were opened or pinned."""
+        """Return every file that existed, in the order in which they were opened or pinned."""
         return tuple(path for path, file in self._files.items() if file.stat.kind != "absent")
 
     @property
     def stats(self) -> tuple[FileStat, ...]:
-        """What each of `paths` was then."""
+        """Return the size and time of each of `paths` when it was opened or pinned."""
         found = (self._files[path].stat for path in self.paths)
         return tuple(FileStat(each.size, each.modified_ns) for each in found)
 
     def read_head(self, size: int) -> bytes:
-        """Return the first bytes of the first file, at most `size`."""
+        """Return at most `size` bytes from the start of the first file."""
         first = next(iter(self._files.values()))
         return first.read(0, min(size, first.size))
 

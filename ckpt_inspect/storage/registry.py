@@ -1,4 +1,4 @@
-"""Which storage a path belongs to, and what it is asked. The one place that decides it."""
+"""Functions on paths, each passed to the storage that the path belongs to. Only `storage_of` decides which."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ckpt_inspect.storage.interface import Entry, OpenFile, Stat, Storage
 from ckpt_inspect.storage.local import LocalStorage
 
 PathLike = str | os.PathLike[str]
-"""A path as a caller gives it."""
+"""A path as a caller passes it."""
 
 _LOCAL = LocalStorage()
 
 
 def as_path(given: PathLike) -> Path:
-    """Return what a caller gave as the path that everything else takes."""
+    """Return a caller's path as a `Path`."""
     return Path(given)
 
 
@@ -28,12 +28,12 @@ def storage_of(path: Path) -> Storage:
 
 
 def stat(path: Path) -> Stat:
-    """Return what is at the path, links followed; NotFoundError for what the storage refuses to tell."""
+    """Return what is at the path, links followed; NotFoundError if the storage refuses to look."""
     return storage_of(path).stat(path)
 
 
 def is_there(path: Path) -> bool:
-    """Return whether anything is at the path; False for what the storage refuses to tell."""
+    """Return whether anything is at the path; False if the storage refuses to look."""
     try:
         return stat(path).kind != "absent"
     except CkptInspectError:
@@ -41,7 +41,7 @@ def is_there(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether a folder is at the path; False for what the storage refuses to tell."""
+    """Return whether a folder is at the path; False if the storage refuses to look."""
     try:
         return stat(path).kind == "folder"
     except CkptInspectError:
@@ -59,13 +59,13 @@ def open_file(path: Path, pinned: Stat | None = None) -> OpenFile:
 
 
 def read_head(path: Path, size: int) -> bytes:
-    """Return the first bytes of a file, at most `size`; NotFoundError if it can't be read."""
+    """Return at most `size` bytes from the start of a file; NotFoundError if it can't be read."""
     with open_file(path) as file:
         return file.read(0, min(size, file.size))
 
 
 def total_size(path: Path) -> int:
-    """Return the size of a file, or of all files in a folder and below it, in bytes; 0 for what can't be told."""
+    """Return the size of a file, or of all files in a folder and below it, in bytes; 0 if it can't be found out."""
     try:
         found = stat(path)
         return _size_below(path) if found.kind == "folder" else found.size
@@ -74,7 +74,7 @@ def total_size(path: Path) -> int:
 
 
 def _size_below(folder: Path) -> int:
-    """Links to folders are not followed: they may lead round in circles."""
+    """Return the size of all files in and below a folder; links to folders are not followed, because they may loop."""
     size, waiting = 0, [folder]
     while waiting:
         current = waiting.pop()
@@ -97,12 +97,12 @@ def is_pattern(path: Path) -> bool:
 
 
 def native_path(path: Path) -> bytes | None:
-    """Return the path as C libraries open it, for a look that nothing is kept of; None where there is none."""
+    """Return the path as C libraries open it, to look at a file and close it again; None if there is no such path."""
     return storage_of(path).native_path(path)
 
 
 def link_target(path: Path) -> str | None:
-    """Return where a symbolic link leads; None for what is none."""
+    """Return where a symbolic link leads; None for a path that is no link."""
     return storage_of(path).link_target(path)
 
 

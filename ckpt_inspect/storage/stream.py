@@ -1,4 +1,4 @@
-"""A part of a file, as a Python file: what libraries take that want to seek and read."""
+"""A part of a file as a Python file, for libraries that seek and read."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ Bytes = NDArray[np.uint8]
 
 
 class RangeReader(Protocol):
-    """What ranges of bytes are read from."""
+    """Anything that ranges of bytes can be read from."""
 
     def read_into(self, buffer: Bytes, offset: int) -> None:
         """Fill `buffer` with the bytes at `offset`."""
 
 
 class RangeStream(io.RawIOBase):
-    """A part of a file with a position of its own. Closing it leaves the file open."""
+    """A part of a file with its own position. Closing it leaves the file open."""
 
     def __init__(self, file: RangeReader, start: int, size: int) -> None:
-        """`size` bytes of `file` from `start` on."""
+        """Take `size` bytes of `file` from byte `start`."""
         super().__init__()
         self._file, self._start, self._size, self._at = file, start, size, 0
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """Fill the start of `buffer`; the number of bytes, 0 at the end."""
+        """Fill the start of `buffer`; return the number of bytes, 0 at the end."""
         target = np.frombuffer(memoryview(buffer), np.uint8)[: max(self._size - self._at, 0)]
         self._file.read_into(target, self._start + self._at)
         self._at += len(target)
         return len(target)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move the position; returns it."""
+        """Move the position and return it."""
         origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         if origin + offset < 0:
             raise OSError(errno.EINVAL, f"position {origin + offset} is before the start")

@@ -27,7 +27,7 @@ LFS_SENTENCE = "is a Git LFS pointer, not the file it stands for; run `git lfs p
             "m.h5",
             bytes(5000),
             DamagedFileError,
-            "starts with nothing but zero bytes: it was not written or not copied whole",
+            "starts with zero bytes only: it was not written or not copied whole",
         ),
         ("m.h5", LFS, DamagedFileError, LFS_SENTENCE),
         (
@@ -46,8 +46,7 @@ LFS_SENTENCE = "is a Git LFS pointer, not the file it stands for; run `git lfs p
             "m.pkl",
             pickle.dumps({"a": 1}),
             UnsupportedError,
-            "is a Python pickle, which is not opened, since that would run what is in it; save with TensorFlow or "
-            "Keras",
+            "is a Python pickle, which is not opened because that would run its code; save with TensorFlow or Keras",
         ),
         ("a.npy", b"\x93NUMPY\x01\x00", UnsupportedError, "is a NumPy .npy file, not a checkpoint"),
         (
@@ -109,7 +108,7 @@ def test_npz_and_zip(tmp_path: Path) -> None:
         archive.writestr("readme", "x")
     for name, sentence in (
         ("a.keras", "is a NumPy .npz file, not a checkpoint"),
-        ("b.keras", "is a zip archive, but not Keras': it has no config.json"),
+        ("b.keras", "is a zip archive, but not of Keras: it has no config.json"),
     ):
         with pytest.raises(UnsupportedError) as caught:
             open_checkpoint(tmp_path / name)
@@ -167,7 +166,7 @@ def test_pattern(tmp_path: Path) -> None:
     with pytest.raises(RequestError) as caught:
         open_checkpoint(tmp_path / "ckpt-*")
     assert str(caught.value) == (
-        f"{tmp_path / 'ckpt-*'}: is a pattern, not a checkpoint; find_checkpoints() gives those it stands for"
+        f"{tmp_path / 'ckpt-*'}: is a pattern, not a checkpoint; find_checkpoints() lists what it matches"
     )
 
 

@@ -247,8 +247,8 @@ def test_unmerged_parts(tmp_path: Path) -> None:
     with pytest.raises(DamagedFileError) as caught:
         open_checkpoint(tmp_path / "ckpt-3")
     assert str(caught.value) == (
-        f"{tmp_path / 'ckpt-3'}: holds 1 of 2 parts of a checkpoint whose writer was stopped before it was whole; "
-        "use the checkpoint before it"
+        f"{tmp_path / 'ckpt-3'}: holds 1 of 2 parts of a checkpoint whose writer was stopped before it had written "
+        "all; use the checkpoint before it"
     )
 
 
@@ -404,7 +404,7 @@ def test_slice_that_is_not_there(written: Path, tmp_path: Path) -> None:
         checkpoint.read("x")
     assert str(caught.value) == (
         f"{tmp_path / 'c'}.index: tensor 'x' is stored in slices, and its slice [(2, 2)] is not in the index: the "
-        "checkpoint was not written whole"
+        "checkpoint was not written whole; use another one"
     )
 
 
@@ -433,7 +433,7 @@ def test_strings_with_wrong_lengths(tmp_path: Path) -> None:
         checkpoint.read("s")
     assert str(caught.value) == (
         f"{tmp_path / 'c.data-00000-of-00001'}: tensor 's' at 0x0: its strings' lengths add up to {1 << 50}, which is "
-        "not what it takes up: its bytes are damaged; copy or restore the file"
+        "not its stored size: its bytes are damaged; copy or restore the file"
     )
 
 

@@ -227,7 +227,7 @@ def test_sharded_weights(tmp_path: Path) -> None:
     index.write_text(json.dumps({"weight_map": {"/vars": "../../etc/passwd"}}))
     with pytest.raises(DamagedFileError) as outside:
         open_checkpoint(index)
-    assert str(outside.value) == f"{index}: names the shard '../../etc/passwd', which is no plain file name"
+    assert str(outside.value) == f"{index}: names the shard '../../etc/passwd', which is not a plain file name"
 
 
 SHAPES = [(), (7,), (5, 4), (3, 4, 5), (2, 1, 3, 4)]
@@ -282,7 +282,8 @@ def test_nothing_outside_the_file_is_followed(tmp_path: Path) -> None:
         with pytest.raises(UnsupportedError) as caught:
             checkpoint.read("vars/3")
     assert str(caught.value) == (
-        f"{tmp_path / 'l.weights.h5'}: dataset 'vars/3' takes its values from other files, which is not followed"
+        f"{tmp_path / 'l.weights.h5'}: dataset 'vars/3' takes its values from other files, which this package "
+        "doesn't read"
     )
 
 
@@ -320,8 +321,7 @@ def test_hdf5_of_someone_else(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError) as caught:
         open_checkpoint(tmp_path / "d.h5")
     assert str(caught.value) == (
-        f"{tmp_path / 'd.h5'}: is an HDF5 file, but not one of Keras': it has neither layer_names nor a group of "
-        "variables"
+        f"{tmp_path / 'd.h5'}: is an HDF5 file, but not of Keras: it has neither layer_names nor a group of variables"
     )
 
 
@@ -341,7 +341,7 @@ def test_truncated_hdf5(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("members", "sentence"),
     [
-        ({"config.json": b""}, "is a zip archive, but not Keras': it has no config.json"),
+        ({"config.json": b""}, "is a zip archive, but not of Keras: it has no config.json"),
         (
             {"model.weights.h5": b""},
             "has a config.json, but no model.weights.h5: the archive was not written whole",

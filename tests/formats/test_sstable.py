@@ -96,7 +96,7 @@ def test_compressed_block(read: Read) -> None:
     """A compressed block is refused by the name of its method."""
     with pytest.raises(UnsupportedError) as caught:
         read(table(ENTRIES, compression=1))
-    assert str(caught.value).endswith("is compressed with snappy, which TensorFlow's writers of checkpoints never do")
+    assert str(caught.value).endswith("is compressed with snappy, which this package doesn't read")
 
 
 @both

@@ -347,21 +347,21 @@ DAMAGED_WHEN_READ: dict[str, tuple[list[tuple[bytes, bytes]], str]] = {
     ),
     "one value for all": (
         one_slice(v1_values(X[:1])),
-        "tensor 'x': holds 4 bytes of values, and its 6 elements take 24; copy or restore it",
+        "tensor 'x': holds 4 bytes of values, but its 6 elements take 24; copy or restore it",
     ),
     "too many values": (
         one_slice(v1_values(np.ones(7, np.float32))),
-        "tensor 'x': holds 28 bytes of values, and its 6 elements take 24; copy or restore it",
+        "tensor 'x': holds 28 bytes of values, but its 6 elements take 24; copy or restore it",
     ),
     "no value": (
-        one_slice(b""), "tensor 'x': holds 0 bytes of values, and its 6 elements take 24; copy or restore it",
+        one_slice(b""), "tensor 'x': holds 0 bytes of values, but its 6 elements take 24; copy or restore it",
     ),
     "values of another type": (
         one_slice(v1_values(np.ones(6, np.float64))),
-        "tensor 'x': holds 0 bytes of values, and its 6 elements take 24; copy or restore it",
+        "tensor 'x': holds 0 bytes of values, but its 6 elements take 24; copy or restore it",
     ),
     "too few integers": (
-        one_slice(v1_values(BIG), 9, (10,)), "tensor 'x': holds 9 values, and has 10 elements; copy or restore it",
+        one_slice(v1_values(BIG), 9, (10,)), "tensor 'x': holds 9 values, but has 10 elements; copy or restore it",
     ),
     "a cut integer": (
         one_slice(field(10, b"\1\2\x80"), 9, (2,)), "tensor 'x': its last value is cut off; copy or restore it",
@@ -372,7 +372,7 @@ DAMAGED_WHEN_READ: dict[str, tuple[list[tuple[bytes, bytes]], str]] = {
     ),
     "too few strings": (
         one_slice(field(8, b"a"), STRING_TYPE, (2,)),
-        "tensor 'x': holds 1 strings, and has 2 elements; copy or restore it",
+        "tensor 'x': holds 1 strings, but has 2 elements; copy or restore it",
     ),
     "a record that runs out": (
         [one_slice(b"")[0], (FULL_KEY, field(2, field(3, field(5, RAW)))[:-1])],
@@ -486,7 +486,7 @@ def test_shards_of_two_checkpoints(tmp_path: Path) -> None:
         open_checkpoint(tmp_path / "m-?????-of-00002")
     assert str(caught.value) == (
         f"{tmp_path / 'm-00001-of-00002'}: tensor 'x' is float32 of shape (2, 3) here, and float32 of shape (6,) where "
-        "it was listed before: the files are not of one checkpoint, or damaged"
+        "it was listed before: the files belong to different checkpoints or are damaged; copy them again"
     )
 
 

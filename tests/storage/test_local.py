@@ -106,7 +106,7 @@ def test_reads_past_the_end(file: Path) -> None:
             lambda: opened.read(10_000, 1 << 50),
             lambda: opened.read_into(np.zeros(241, np.uint8), 10_000),
         ):
-            with pytest.raises(DamagedFileError, match=r"is 10240 bytes long, but bytes up to \d+ are asked for"):
+            with pytest.raises(DamagedFileError, match=r"is 10240 bytes long, but bytes up to \d+ are needed"):
                 read()
 
 

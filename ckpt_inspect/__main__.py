@@ -31,7 +31,7 @@ def main() -> None:
         gc.set_threshold(50_000)
         # glibc gives freed memory back at once, and fetching it again takes a tenth of the time, until a block as large
         # as this one was freed (mallopt(3), M_MMAP_THRESHOLD); nobody touches it, so it takes no memory
-        bytearray(1 << 24)
+        bytes(1 << 24)
         from ckpt_inspect.cli.commands import main as run
 
         run()

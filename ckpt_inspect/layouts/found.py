@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.jsonable import JsonObject
-from ckpt_inspect.layouts.graph_def import GraphDef
 from ckpt_inspect.sourced import Source
 from ckpt_inspect.update_rules import Implementation, Optimizer, rules_with_slots_of
+
+if TYPE_CHECKING:  # decoding graphs takes time to import, and few checkpoints have one
+    from ckpt_inspect.layouts.graph_def import GraphDef
 
 Counted = Literal["updates", "global-step", "gradients", "gradients-to-divide", "gradients-either"]
 """What an optimizer's counter counts.

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading
-from ckpt_inspect.layouts.graph_def import VARIABLE_OPS, GraphDef, decode_graph_def
 from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Pairing, Weight, pair
 from ckpt_inspect.update_rules import USUAL_RULE, optimizer_of_class, second_slot
 from ckpt_inspect.update_rules.implementations import KERAS1, OPTIMIZER_V2
+
+if TYPE_CHECKING:
+    from ckpt_inspect.layouts.graph_def import GraphDef
 
 LAYOUT = "tf1-keras-names"
 SLOTS = {"m": "first_moment", "v": "second_moment", "vhat": "max_second_moment"}
@@ -212,6 +215,8 @@ def _pair(checkpoint: Checkpoint, blocks: Blocks) -> Pairing | None:
     ]
     graph = checkpoint.graph()
     if graph is not None:
+        from ckpt_inspect.layouts.graph_def import VARIABLE_OPS, decode_graph_def
+
         decoded = decode_graph_def(graph.graph_def, graph.where)
         if (proved := _pair_by_updates(decoded, blocks, weights)) is not None:
             return proved

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
 from ckpt_inspect.errors import CkptInspectError
@@ -26,7 +27,6 @@ from ckpt_inspect.layouts.found import (
     rule_of_tf1_slots,
     unique_names,
 )
-from ckpt_inspect.layouts.graph_def import GraphDef, decode_graph_def
 from ckpt_inspect.layouts.validation import FLOATS
 from ckpt_inspect.natural_order import natural_key
 from ckpt_inspect.update_rules import (
@@ -40,6 +40,9 @@ from ckpt_inspect.update_rules import (
     rules_of,
 )
 from ckpt_inspect.update_rules.implementations import CONTRIB, TF1
+
+if TYPE_CHECKING:
+    from ckpt_inspect.layouts.graph_def import GraphDef
 
 LAYOUT = "tf1-names"
 AVERAGE = "ExponentialMovingAverage"
@@ -95,7 +98,11 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
         return []
     powers = _find_powers(checkpoint.tensors)
     graph = checkpoint.graph()
-    graph_def = decode_graph_def(graph.graph_def, graph.where) if graph is not None else None
+    graph_def = None
+    if graph is not None:
+        from ckpt_inspect.layouts.graph_def import decode_graph_def
+
+        graph_def = decode_graph_def(graph.graph_def, graph.where)
     groups = _group_by_name(slots)
     if graph_def is not None:
         groups = [part for g in groups for part in _split_by_graph(g, graph_def)]

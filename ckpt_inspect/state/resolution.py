@@ -19,7 +19,6 @@ from ckpt_inspect.layouts.beta_powers import PowersReading, read_beta_powers
 from ckpt_inspect.layouts.found import BetaPowerKeys, FoundOptimizer, GraphRate
 from ckpt_inspect.sourced import Source, Sourced
 from ckpt_inspect.state.given import MOST_UPDATES, Given, check_given
-from ckpt_inspect.state.schedules import evaluate_schedule, inverse_time_decay
 from ckpt_inspect.update_rules import HYPERPARAMETERS, STATE_SLOTS, Hyperparameter, UpdateRule, find_optimizer
 from ckpt_inspect.update_rules.hyperparameters import (
     BETA_1,
@@ -373,6 +372,8 @@ def _decayed(
         return Sourced(value, source, where)
     if completed is None:
         return Sourced(None, "unknown", f"{where} = {value:g} decays with the step, which is not known")
+    from ckpt_inspect.state.schedules import inverse_time_decay
+
     return Sourced(
         inverse_time_decay(value, decay, completed),
         source,
@@ -385,6 +386,8 @@ def _scheduled(schedule: JsonObject, found: FoundOptimizer, completed: int | Non
     name = schedule.get("class_name", "a schedule")
     if completed is None:
         return Sourced(None, "unknown", f"{found.config_where}: {name} depends on the step, which is not known")
+    from ckpt_inspect.state.schedules import evaluate_schedule
+
     try:
         value = evaluate_schedule(schedule, completed)
     except NotDetermined as reason:

@@ -18,7 +18,8 @@ from ckpt_inspect.overview.overview import Overview
 
 
 def run_document(analyses: RunColumns, store: str | None) -> JsonObject:
-    """One run: its checkpoints, what deserves attention in it, and for each optimizer every figure as a list over them.
+    """Return a document on one run: its checkpoints, what deserves attention in it, and for each optimizer every figure
+    as a list over them.
 
     Distributions are their quantiles; histograms and single elements are in the store.
     """
@@ -54,7 +55,7 @@ def _optimizer(optimizer: OptimizerColumns) -> dict[str, object]:
 
 
 def diff_document(diff: Differences) -> JsonObject:
-    """Two checkpoints compared."""
+    """Return a document on two checkpoints compared."""
     optimizers = [
         {
             "name": o.name,
@@ -79,5 +80,5 @@ def diff_document(diff: Differences) -> JsonObject:
 
 
 def overview_document(overview: Overview) -> JsonObject:
-    """What one checkpoint is."""
+    """Return what one checkpoint is."""
     return json_object(asdict(overview))

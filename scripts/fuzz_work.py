@@ -20,13 +20,13 @@ import ckpt_inspect
 from ckpt_inspect import CkptInspectError
 
 PIECE, MOST_PIECES = 1000, 256
-"""Elements that are read at a time, more where that would be more pieces than these."""
+"""Elements that are read at a time, more if that would be more pieces than these."""
 
 KINDS = ("parameters", "histogram", "sample", "checkpoints", "problems", "findings")
 """Frames of a run; a report is drawn from them."""
 
 _CHANGING = ["path", "size_bytes", "modified", "fingerprint"]
-"""Columns of a frame that tell where and when its checkpoint was written."""
+"""Columns of a frame that say where and when its checkpoint was written."""
 
 
 @dataclass
@@ -183,7 +183,7 @@ FAULTS = frozenset({"exception", "hang", "crash", "memory"})
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a case."""
+    """The outcome of a case."""
 
     outcome: str
     """One of OUTCOMES."""
@@ -194,7 +194,7 @@ class Verdict:
 
 
 def judge(seen: Observed, healthy: Observed, most_memory: float) -> Verdict:
-    """Return what became of a case that came to its end."""
+    """Return the outcome of a case that came to its end."""
     if seen.exceptions:
         place, text = next(iter(seen.exceptions.values()))
         return Verdict("memory" if place.startswith("MemoryError") else "exception", place, text)
@@ -218,7 +218,7 @@ def _differing(a: Mapping[str, str], b: Mapping[str, str]) -> Iterator[str]:
 
 
 def resident() -> float:
-    """Return the bytes of memory in use; NaN where the system doesn't say."""
+    """Return the bytes of memory in use; NaN if the system doesn't say."""
     return _status("VmRSS")
 
 

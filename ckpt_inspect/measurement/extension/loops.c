@@ -213,7 +213,8 @@ INLINE int measure_block(const Coefficients *c, const float *value, const float 
     return !odd;
 }
 
-/* Each kind of block has its own loop; return whether what is under the root is positive, and E positive or 0, throughout. */
+/* Each kind of block has its own loop. Return whether, throughout, what is under the root is positive and E is positive
+ * or 0. */
 FOR_EACH_PROCESSOR
 static int measure_any_block(const Coefficients *c, const float *value, const float *first, const float *second,
                              const float *under, int n, float *lr, Totals *total)
@@ -252,7 +253,7 @@ static Figures figures_of(const Totals *t, const Coefficients *c)
     if (t->touched) {
         f.under_min = of_bits(t->under_min);
         f.under_max = of_bits(t->under_max);
-        /* E falls as u grows, in floating point too, because each operation is correctly rounded; see Formula.is_fast */
+        /* E falls as u grows, in floating point too: each operation is correctly rounded; see Formula.is_fast */
         f.lr_min = effective_lr(c, of_bits(t->under_max));
         f.lr_max = effective_lr(c, of_bits(t->under_min));
     }

@@ -5,7 +5,7 @@ usage: scripts/benchmark.py [--quick] [--rows NAME,..] [--folder DIR] [--repeats
 
 Makes its data (up to 7 GB; a twentieth with --quick) in a temporary folder below DIR, which should be on the disk to be
 measured, and removes it. Commands alternate with their references, so that whatever else the machine does hits both;
-medians are told. Peak memory is what the operating system counted for the process (`ru_maxrss`).
+medians are printed. Peak memory is what the operating system counted for the process (`ru_maxrss`).
 Run it with the Python that has ckpt-inspect: `.venv/bin/python scripts/benchmark.py` after `scripts/test`.
 """
 
@@ -119,7 +119,7 @@ class Bench:
     def compare(
         self, ours: Callable[[], Run], reference: Callable[[], Run], repeats: int | None = None, *, warm: bool = True
     ) -> tuple[Run, Run]:
-        """Medians of both, run in turns, after one of each that doesn't count where `warm`."""
+        """Medians of both, run in turns, after one of each that doesn't count if `warm`."""
         if warm and self.repeats > 1:
             reference()
             ours()
@@ -413,7 +413,7 @@ def best(work: Callable[[], object], repeats: int = 5) -> float:
 
 
 def table(rows: Sequence[Row], *, as_markdown: bool, is_judged: bool) -> str:
-    """The rows, aligned; whether they meet their goals where that `is_judged`."""
+    """The rows, aligned; whether they meet their goals if that `is_judged`."""
     head = ("work", "against", "ckpt-inspect", "reference", "result", "goal", "")
     judgements = {True: "met", False: "NOT MET"} if is_judged else {True: "", False: ""}
     cells = [

@@ -5,7 +5,7 @@ usage: scripts/fuzz.py [--count N] [--minutes M] [--seed S] [--formats NAME,..] 
        scripts/fuzz.py --again SEED:INDEX [--keep DIR]
 
 Case number INDEX of seed SEED is the same whenever it is made, so that one can be made again: its files are written to
-DIR, and what becomes of it is printed. A campaign keeps a line of JSON for each case in its log, and goes on where it
+DIR, and its outcome is printed. A campaign keeps a line of JSON for each case in its log, and goes on where it
 was stopped with --resume. Exit status 1 if a case ended in an exception, a hang, a crash, or took too much memory.
 
 The outcomes: same (as of the healthy file); reported (a Problem, remark or finding says so); clean error
@@ -183,7 +183,7 @@ def again(options: argparse.Namespace) -> int:
 
 
 def table(rows: Sequence[Row], *, is_short: bool = False) -> str:
-    """Return the outcomes by format, mutator and what became of the checksum, as a Markdown table."""
+    """Return the outcomes by format, mutator and state of the checksum, as a Markdown table."""
     counts: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
     for row in rows:
         name, checksum = str(row["format"]), str(row["checksum"])

@@ -32,7 +32,7 @@ _DRAWN = 0.02  # of the stores a report is drawn, which takes a hundred times as
 _POLL = 0.05
 _MOST_TO_MAKE = 120.0  # seconds that a mutator may take
 _SPARE = 4 << 30  # bytes of address space that a worker may take: more is refused to it, as by a machine that is full
-_TOO_MUCH = 1.5e9  # bytes of memory with which a worker is ended, for the machine's sake
+_TOO_MUCH = 1.5e9  # bytes of memory with which a worker is ended, to protect the machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ Job = int | tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A job, and what became of it."""
+    """A job and its outcome."""
 
     job: Job
     record: dict[str, object]

@@ -26,7 +26,7 @@ KINDS = ("parameters", "histogram", "sample", "checkpoints", "problems", "findin
 """Frames of a run; a report is drawn from them."""
 
 _CHANGING = ["path", "size_bytes", "modified", "fingerprint"]
-"""Columns of a frame that tell where and when its checkpoint was written."""
+"""Columns of a frame that say where and when its checkpoint was written."""
 
 
 @dataclass
@@ -184,7 +184,7 @@ FAULTS = frozenset({"exception", "hang", "crash", "memory"})
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a case."""
+    """The outcome of a case."""
 
     outcome: str
     """One of OUTCOMES."""
@@ -195,7 +195,7 @@ class Verdict:
 
 
 def judge(seen: Observed, healthy: Observed, most_memory: float) -> Verdict:
-    """Return what became of a case that came to its end."""
+    """Return the outcome of a case that came to its end."""
     if seen.exceptions:
         place, text = next(iter(seen.exceptions.values()))
         return Verdict("memory" if place.startswith("MemoryError") else "exception", place, text)
@@ -219,7 +219,7 @@ def _differing(a: Mapping[str, str], b: Mapping[str, str]) -> Iterator[str]:
 
 
 def resident() -> float:
-    """Return the bytes of memory in use; NaN where the system doesn't say."""
+    """Return the bytes of memory in use; NaN if the system doesn't say."""
     return _status("VmRSS")
 
 

@@ -5,7 +5,7 @@
 
 A maker trains its run into the folder it is given, and returns what it recorded of the live optimizer: tests hold the
 package against `recorded.json`, which no checkpoint reader had a hand in. The same versions on the same kind of machine
-make the same weights; the files differ all the same, for a `.keras` file holds the time of its saving.
+make the same weights; the files differ all the same, because a `.keras` file holds the time of its saving.
 """
 
 from __future__ import annotations

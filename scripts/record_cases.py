@@ -8,7 +8,7 @@
 
 `record` runs a recorder (case_recorders/) under PYTHON, the interpreter that has the version to be recorded, and
 finishes what it made. `finish` needs an interpreter with TensorFlow, h5py and ml_dtypes: by exact value matching it
-finds which recorded arrays are in the files (keymap.json), and holds the recorded updates against the formulas, so
+finds which recorded arrays are in the files (keymap.json), and checks the recorded updates against the formulas, so
 that a mistake of the recorder is not taken for one of the package. It uses nothing of the package.
 """
 
@@ -146,7 +146,7 @@ def option(o: dict, *names, default=None):
 
 
 def predicted(o: dict, a: dict, t: int) -> np.ndarray | None:
-    """The last update by the formula, float64; None where the record alone doesn't determine it."""
+    """The last update by the formula, float64; None if the record alone doesn't determine it."""
     cls = o["inner_cls"].lower().removesuffix("optimizer")
     b1 = float(np.float32(option(o, "beta_1", "_beta1", default=0.9)))
     b2 = float(np.float32(option(o, "beta_2", "_beta2", default=0.999)))
@@ -205,7 +205,7 @@ def verify(truth: dict, arrays: dict) -> list[str]:
             if not t:
                 continue
             if "race" in (o.get("t_used_last_source") or ""):
-                # nothing orders the increment and the reads in these graphs: the live change tells
+                # nothing orders the increment and the reads in these graphs: the live change decides
                 decay, rate, t = option(o, "decay", default=0.0), o["lr_used_last"], o["iterations"]
                 if decay and o["inner_cls"] != "Nadam":
                     rate = option(o, "lr", "learning_rate") / (1 + decay * (t - 1))

@@ -344,7 +344,7 @@ def export(
     """Write one or several runs as a table (csv, parquet), or as TensorBoard's scalars and histograms.
 
     TensorBoard shows them beside a training's own curves if PATH is its log folder: each optimizer of a run becomes a
-    run of its own, drawn over the optimizer's steps.
+    separate run, drawn over the optimizer's steps.
     """
     _check_only_rate(common, "export")
     with _answering(trouble=1, verbose=common.verbose):

@@ -25,7 +25,7 @@ class Common:
 
     @property
     def learning_rate(self) -> float | None:
-        """The learning rate given for all optimizers."""
+        """Return the learning rate given for all optimizers."""
         rate = self.given.get("learning_rate")
         return None if rate is None else float(rate)
 
@@ -150,7 +150,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def parsed_thresholds(texts: Sequence[str]) -> dict[str, float]:
-    """Thresholds of findings, given as `NAME=VALUE`."""
+    """Return thresholds of findings, given as `NAME=VALUE`."""
     from ckpt_inspect.errors import RequestError
     from ckpt_inspect.findings import Thresholds
 

@@ -38,7 +38,7 @@ ASCII = str.maketrans(
     dict(zip("▁▂▃▄▅▆▇█", "_.-=+*#@", strict=True))
     | {"×": "x", "Δ": "d", "…": "~", "‖": "|", "→": ">", "ε": "e", "α": "a", "√": "v"}
 )
-"""What stands for our symbols where the output's encoding doesn't have them."""
+"""What is printed for our symbols if the output's encoding doesn't have them."""
 
 
 def drop_output() -> None:
@@ -108,7 +108,7 @@ def remark(text: str) -> None:
 
 @contextmanager
 def progress_bar(what: str, *, is_quiet: bool) -> Iterator[Progress | None]:
-    """A bar on stderr where that is a terminal; otherwise None, for nobody to call."""
+    """Yield a function that advances a bar on stderr if that is a terminal; otherwise None."""
     if is_quiet or not sys.stderr.isatty():
         yield None
         return
@@ -126,7 +126,7 @@ def progress_bar(what: str, *, is_quiet: bool) -> Iterator[Progress | None]:
 
 @contextmanager
 def progress_bars(what: str, *, is_quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
-    """A bar for one thing after another, by name, on stderr where that is a terminal; each goes when it is full."""
+    """Yield a bar for one thing after another, by name, on stderr if that is a terminal; each goes when full."""
     with ExitStack() as stack:
         current: dict[str, Progress | None] = {}
 

@@ -6,8 +6,8 @@ HELP = """\
 Usage: ckpt-inspect COMMAND [OPTIONS] PATH...
 
   Effective learning rates, reconstructed from TensorFlow and Keras checkpoints:
-  how large were the steps that Adam really took, for every parameter, and how
-  did that change over the run. The model's code is not needed.
+  the factor on each averaged gradient in the last update, for every parameter,
+  and how it changed over the run. The model's code is not needed.
 
 Commands:
   analyze PATH...      every checkpoint of a run into an HDF5 store, and a table

@@ -59,7 +59,7 @@ def compare(
     hyperparameters of both as in `optimizer_states`. `include` and `exclude` are glob patterns that parameters' names
     must match, or must not.
 
-    Raises CkptInspectError for what can't be opened or read, NotFoundError where no parameter is chosen.
+    Raises CkptInspectError for what can't be opened or read, NotFoundError if no parameter is chosen.
     """
     with ExitStack() as stack:
         (checkpoint_a, remarks_a), (checkpoint_b, remarks_b) = (_opened(x, stack) for x in (a, b))
@@ -138,7 +138,7 @@ def _opened(thing: str | os.PathLike[str] | Checkpoint, stack: ExitStack) -> tup
 
 
 def _paired_optimizers(a: _Side, b: _Side) -> tuple[tuple[_OptimizerPair, ...], tuple[Problem, ...]]:
-    """By name; where each side has a single optimizer, that one with that one."""
+    """By name; if each side has a single optimizer, that one with that one."""
     if len(a.states) == len(b.states) == 1 and a.states[0].name != b.states[0].name:
         names = a.states[0].name, b.states[0].name
         problem = Problem(
@@ -186,7 +186,7 @@ def _jobs(a: _Side, b: _Side, optimizers: tuple[_OptimizerPair, ...]) -> Iterato
 
 
 def _own_keys(state: OptimizerState, *, with_weights: bool) -> set[str]:
-    """Keys that the optimizer's own diff speaks for; weights only where parameters are paired."""
+    """Keys that the optimizer's own diff speaks for; weights only if parameters are paired."""
     keys: set[str] = set(state.keys)
     for parameter in state.parameters.values():
         keys |= set(parameter.found.slots.values())
@@ -221,7 +221,7 @@ def _parameter_job(a: _Side, b: _Side, pair: _OptimizerPair, name: str) -> _Job:
 def _bare_row(
     optimizer: str, name: str, a: TensorSpec | Parameter | None, b: TensorSpec | Parameter | None
 ) -> ParameterDiff:
-    """What names and shapes tell; `same` until the elements say otherwise."""
+    """Return what names and shapes show; `same` until the elements say otherwise."""
     status: Status = "same"
     if a is None:
         status = "added"
@@ -266,7 +266,7 @@ class _Memory(threading.local):
 def _filled(job: _Job, memory: _Memory, stop: Event) -> ParameterDiff:
     """The job's row with every figure that takes the elements; one pass over all tensors of the parameter.
 
-    Given up where `stop` is set: somebody has lost interest in the result.
+    Stops early if `stop` is set: nobody wants the result any more.
     """
     row = job.row
     if not job.tensors:
@@ -327,9 +327,9 @@ _ARRAYS = {"value": ("value",), **STATE_SLOTS}
 
 
 def _medians(parameters: tuple[Parameter, Parameter] | None, size: int) -> tuple[list[EffectiveLrMedian | None], bool]:
-    """For a and b, None where the rule has no E or the state can't give one; and whether they are of E/α.
+    """For a and b, None if the rule has no E or the state can't give one; and whether they are of E/α.
 
-    Where only one learning rate is known, the two medians must still be of one kind to be compared.
+    If only one learning rate is known, the two medians must still be of one kind to be compared.
     """
     if parameters is None:
         return [], False

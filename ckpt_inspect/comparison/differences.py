@@ -23,20 +23,20 @@ class ParameterDiff:
     """One parameter, or one tensor that no optimizer knows, in both checkpoints."""
 
     optimizer: str
-    """The optimizer's name in the second checkpoint (in the first where only that has it); empty for other tensors."""
+    """The optimizer's name in the second checkpoint (in the first if only that has it); empty for other tensors."""
     parameter: str
     """The parameter's name; for other tensors the key, without an object graph's tail."""
     status: Status
     """`same`: weights and every slot variable are the same bit for bit; there is no hidden tolerance."""
     shape_a: tuple[int, ...] | None
-    """None where the first checkpoint doesn't have it."""
+    """None if the first checkpoint doesn't have it."""
     shape_b: tuple[int, ...] | None
     dtype_a: str | None
     dtype_b: str | None
     weight_change: float = NAN
-    """‖b-a‖/‖a‖ of the weights; 0 for the same bits, infinite from all zeros; NaN where one has no weights."""
+    """‖b-a‖/‖a‖ of the weights; 0 for the same bits, infinite from all zeros; NaN if one has no weights."""
     weight_cosine: float = NAN
-    """Cosine between both as vectors, in [-1, 1]; NaN where one is all zeros."""
+    """Cosine between both as vectors, in [-1, 1]; NaN if one is all zeros."""
     weight_norm_a: float = NAN
     weight_norm_b: float = NAN
     weight_distance: float = NAN
@@ -44,7 +44,7 @@ class ParameterDiff:
     slot_changes: Mapping[str, float] = field(default_factory=dict)
     """‖b-a‖/‖a‖ of each slot variable that both have, by its name."""
     effective_lr_a: float = NAN
-    """Median effective learning rate over touched elements, within 1 %; NaN where it is not defined."""
+    """Median effective learning rate over touched elements, within 1 %; NaN if it is not defined."""
     effective_lr_b: float = NAN
     is_effective_lr_relative: bool = False
     """Whether the medians are of E/α, the learning rate of one or both not being known."""
@@ -57,26 +57,28 @@ class ParameterDiff:
 
     @property
     def size(self) -> int:
-        """Number of elements, in b where b has it."""
+        """Return the number of elements, in b if b has it."""
         return math.prod(self.shape_b if self.shape_b is not None else self.shape_a or ())
 
     @property
     def first_moment_change(self) -> float:
-        """‖b-a‖/‖a‖ of the first moment; NaN where one has none."""
+        """Return ‖b-a‖/‖a‖ of the first moment; NaN if one has none."""
         return self.slot_changes.get("first_moment", NAN)
 
     @property
     def second_moment_change(self) -> float:
-        """‖b-a‖/‖a‖ of the second moment, or what stands in its place (Adamax: the infinity norm); NaN for none."""
+        """Return ‖b-a‖/‖a‖ of the second moment, or what stands in its place (Adamax: the infinity norm); NaN for
+        none."""
         return next((self.slot_changes[s] for s in STATE_SLOTS["second_moment"] if s in self.slot_changes), NAN)
 
     @property
     def effective_lr_ratio(self) -> float:
-        """Median effective learning rate of b over that of a."""
+        """Return the median effective learning rate of b over that of a."""
         return self.effective_lr_b / self.effective_lr_a if self.effective_lr_a > 0.0 else NAN
 
     def rank(self) -> tuple[float, ...]:
-        """Sorting by it puts first what changed most: by the weights, then the moments, then the learning rate."""
+        """Return a sorting key that puts first what changed most: by the weights, then the moments, then the learning
+        rate."""
         ratio = self.effective_lr_ratio
         return (
             STATUSES.index(self.status),
@@ -98,7 +100,7 @@ class HyperparameterDiff:
 
     @property
     def is_changed(self) -> bool:
-        """Whether the values differ; a value that merely has another source has not changed."""
+        """Return whether the values differ; a value that merely has another source has not changed."""
         return bool(self.a.value != self.b.value)
 
 
@@ -107,17 +109,17 @@ class OptimizerDiff:
     """One optimizer in both checkpoints, or in only one of them."""
 
     name: str
-    """Its name in b, or in a where b doesn't have it."""
+    """Its name in b, or in a if b doesn't have it."""
     status: Status
-    """`added`, `removed`, `changed` where a resolved value differs, else `same`; says nothing of its tensors."""
+    """`added`, `removed`, `changed` if a resolved value differs, else `same`; says nothing of its tensors."""
     hyperparameters: tuple[HyperparameterDiff, ...] = ()
-    """Rule, step and every hyperparameter, changed or not; empty where only one checkpoint has the optimizer."""
+    """Rule, step and every hyperparameter, changed or not; empty if only one checkpoint has the optimizer."""
     steps: int | None = None
-    """Updates from a to b; negative where b is the earlier one; None where a step is not known."""
+    """Updates from a to b; negative if b is the earlier one; None if a step is not known."""
 
     @property
     def changed_hyperparameters(self) -> tuple[HyperparameterDiff, ...]:
-        """Those whose values differ; the step is told by `steps`."""
+        """Return those whose values differ; the step is in `steps`."""
         return tuple(h for h in self.hyperparameters if h.is_changed and h.name != "step")
 
 
@@ -135,12 +137,12 @@ class Differences:
 
     @property
     def is_same(self) -> bool:
-        """Whether all tensors compared have the same bits and every resolved value is the same."""
+        """Return whether all tensors compared have the same bits and every resolved value is the same."""
         return all(p.status == "same" for p in self.parameters) and all(o.status == "same" for o in self.optimizers)
 
     @property
     def counts(self) -> dict[Status, int]:
-        """How many parameters and tensors there are of each status."""
+        """Return the number of parameters and tensors of each status."""
         return {status: sum(p.status == status for p in self.parameters) for status in STATUSES}
 
 

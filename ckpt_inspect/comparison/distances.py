@@ -14,7 +14,7 @@ _ROW = 4096
 """Elements that are multiplied and added at a time: OpenBLAS starts threads above 10,000 (kernel/x86_64/ddot.c)."""
 
 _GLANCE = 1 << 12
-"""Elements at the start of a piece that mostly tell at once that it has changed."""
+"""Elements at the start of a piece that mostly show at once that it has changed."""
 
 
 class Distance:
@@ -46,7 +46,7 @@ class Distance:
 
     @property
     def relative(self) -> float:
-        """‖b-a‖/‖a‖: 0 where both are the same bit for bit, infinite where a is all zeros and b is not."""
+        """Return ‖b-a‖/‖a‖: 0 if both are the same bit for bit, infinite if a is all zeros and b is not."""
         if self.is_same:
             return 0.0
         if self.dot_aa == 0.0:
@@ -55,23 +55,23 @@ class Distance:
 
     @property
     def cosine(self) -> float:
-        """Of the angle between a and b as vectors, in [-1, 1]; NaN where either is all zeros."""
+        """Return the cosine of the angle between a and b as vectors, in [-1, 1]; NaN if either is all zeros."""
         norms = math.sqrt(self.dot_aa) * math.sqrt(self.dot_bb)
         return max(-1.0, min(1.0, self.dot_ab / norms)) if norms > 0.0 and math.isfinite(norms) else math.nan
 
     @property
     def norm_a(self) -> float:
-        """‖a‖, the Euclidean norm of all elements."""
+        """Return ‖a‖, the Euclidean norm of all elements."""
         return math.sqrt(self.dot_aa)
 
     @property
     def norm_b(self) -> float:
-        """‖b‖."""
+        """Return ‖b‖."""
         return math.sqrt(self.dot_bb)
 
     @property
     def norm_difference(self) -> float:
-        """‖b-a‖."""
+        """Return ‖b-a‖."""
         return math.sqrt(self.dot_dd)
 
 
@@ -85,7 +85,7 @@ class Buffers:
         self._rows: Array | None = None
 
     def pieces(self, elements: int) -> tuple[Array, Array, Array]:
-        """Three 1-D float64 arrays of that length (at most the length given at the start)."""
+        """Return three 1-D float64 arrays of that length (at most the length given at the start)."""
         if self._rows is None:
             self._rows = np.empty((3, self._length), np.float64)
         return self._rows[0, :elements], self._rows[1, :elements], self._rows[2, :elements]
@@ -104,7 +104,8 @@ class Window:
 
     @classmethod
     def between(cls, steps: int, beta_2: float, dtype: DType) -> Window | None:
-        """None where rounding or underflow leaves nothing to tell: no steps, coarse dtypes, very long windows."""
+        """Return the window; None if rounding or underflow hides its effect: no steps, coarse dtypes, very long
+        windows."""
         if steps <= 0 or not 0.0 < beta_2 < 1.0 or dtype.kind not in "fV":
             return None
         import ml_dtypes
@@ -145,7 +146,8 @@ class WindowCount:
         self.impossible += impossible
 
     def gradient_rms(self, window: Window, elements: int) -> float:
-        """√mean((v2 - beta_2**k·v1)/(1 - beta_2**k)): the weighted RMS of the gradients in the window; NaN for none."""
+        """Return √mean((v2 - beta_2**k·v1)/(1 - beta_2**k)): the weighted RMS of the gradients in the window; NaN for
+        none."""
         if not elements:
             return math.nan
         mean = (self.sum_b - window.decay * self.sum_a) / elements / (1.0 - window.decay)
@@ -153,7 +155,8 @@ class WindowCount:
 
 
 def has_same_bits(a: Array, b: Array) -> bool:
-    """Whether two 1-D arrays have the same dtype, length and bits: NaNs compare by payload, and 0.0 is not -0.0."""
+    """Return whether two 1-D arrays have the same dtype, length and bits: NaNs compare by payload, and 0.0 is not
+    -0.0."""
     if a.dtype != b.dtype or a.size != b.size:
         return False
     if a.dtype.kind == "O":
@@ -201,7 +204,7 @@ def _window_count(v1: Array, v2: Array, window: Window, buffers: Buffers) -> tup
 
 
 def _dot(a: Array, b: Array) -> float:
-    """Σab, in rows, for which BLAS starts no threads of its own, and one call, which lets other threads run once."""
+    """Σab, in rows, for which BLAS starts no threads, and one call, which lets other threads run once."""
     whole = a.size - a.size % _ROW
     rows = np.matmul(a[:whole].reshape(-1, 1, _ROW), b[:whole].reshape(-1, _ROW, 1))
     sums = (*rows.ravel().tolist(), float(np.dot(a[whole:], b[whole:])))

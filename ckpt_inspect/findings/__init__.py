@@ -72,7 +72,7 @@ __all__ = [
 
 
 def find_findings(analyses: RunColumns, thresholds: Thresholds | None = None) -> tuple[Finding, ...]:
-    """All findings of a run, the most severe first; of equals in the order of `CHECKS`, then of the optimizers.
+    """Return all findings of a run, the most severe first; of equals in the order of `CHECKS`, then of the optimizers.
 
     A condition that holds in many tensors is one finding. Most look at the newest checkpoint alone, those on damage,
     resets and changes at all of them. `thresholds`: by default the run's own. Raises RequestError for what is no run.

@@ -66,7 +66,7 @@ KINDS = (EPSILON, UNTOUCHED, ROWS, ELEMENTS)
 
 
 def find_epsilon_domination(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    """In the newest checkpoint."""
+    """Find tensors whose √v is below ε, in the newest checkpoint."""
     share: Floats = history.newest("epsilon_dominated")
     places = worst_first(share >= max(thresholds.epsilon_dominated, 1e-12), share)
     if not places:
@@ -85,7 +85,7 @@ def find_epsilon_domination(history: History, thresholds: Thresholds) -> Iterato
 
 
 def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    """In the newest checkpoint: whole tensors, rows, and what is left."""
+    """Find elements without gradient in the newest checkpoint: whole tensors, rows, and single elements."""
     share: Floats = history.newest("untouched")
     rows: Floats = history.newest("untouched_rows")
     sizes = history["size"].astype(np.float64)

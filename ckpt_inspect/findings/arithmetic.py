@@ -54,7 +54,7 @@ KINDS = (ROUNDING, INERT, CORRECTION)
 
 
 def find_lost_updates(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    """In the newest checkpoint."""
+    """Find updates lost in rounding, in the newest checkpoint."""
     share: Floats = history.newest("lost_in_rounding")
     places = worst_first(share >= max(thresholds.lost_in_rounding, 1e-12), share)
     if not places:
@@ -71,7 +71,7 @@ def find_lost_updates(history: History, thresholds: Thresholds) -> Iterator[Find
 
 
 def find_bias_correction(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    """In the newest checkpoint: no correction left at all, or one far from 1."""
+    """Find a bias correction that is 0, or far from 1, in the newest checkpoint."""
     correction: Floats = history.newest("bias_correction")
     present = history.run.present[history.rows[-1]]
     is_undetermined = np.isnan(history.newest("moment_bound"))  # of the same betas and step

@@ -16,7 +16,7 @@ CHANGED = Kind(
     id="hyperparameters-changed",
     title="Hyperparameters changed within the run",
     severity=Severity.WARNING,
-    condition="beta_1, beta_2, epsilon, weight_decay or the rule, where read from the files, differ between two "
+    condition="beta_1, beta_2, epsilon, weight_decay or the rule, if read from the files, differ between two "
     "checkpoints by more than one in ten thousand.",
     why="A run seldom changes them on purpose: it was resumed with another optimizer, or these are checkpoints of "
     "two runs.",
@@ -41,7 +41,7 @@ KINDS = (CHANGED, RATE_CHANGED)
 
 
 def find_changed_hyperparameters(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    """Over the whole run, among values that were read."""
+    """Find changed values over the whole run, among those that were read."""
     rates: Floats = history["learning_rate"]
     (known,) = np.nonzero(~np.isnan(rates))
     changes = _changes(rates, known, 1e-6)

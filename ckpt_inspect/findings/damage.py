@@ -52,7 +52,7 @@ KINDS = (NONFINITE, NEGATIVE, BOUND)
 
 
 def find_damage(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    """Counts that must be 0, over all checkpoints."""
+    """Find counts that must be 0 and aren't, over all checkpoints."""
     yield from _counted(history, thresholds, NONFINITE, "nonfinite", "hold {} that are infinite or NaN")
     yield from _counted(history, thresholds, NEGATIVE, "negative_second_moment", "hold {} with v < 0")
 
@@ -79,7 +79,7 @@ def _counted(history: History, thresholds: Thresholds, kind: Kind, variable: str
 
 
 def find_bound_violations(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    """|m|/√v against its bound, over all checkpoints."""
+    """Compare |m|/√v with its bound, over all checkpoints."""
     excess: Floats = history["moment_ratio_max"] / history["moment_bound"] - 1
     is_half = np.array([str(dtype) in ("float16", "bfloat16") for dtype in history["dtype"]])
     slack = thresholds.moment_bound_slack * np.where(is_half, 10.0, 1.0)
@@ -100,7 +100,7 @@ def find_bound_violations(history: History, thresholds: Thresholds) -> Iterator[
         severity = Severity.INFO if is_usual else Severity.WARNING
         action = "Nothing, if these are embeddings; else don't trust these tensors' state"
         who = implementation.who_squares_slices if implementation is not None else ""
-        told = f"; where a batch repeats a row of an embedding, {who} squares each part, so that v is "
+        told = f"; if a batch repeats a row of an embedding, {who} squares each part, so that v is "
         told += "that much smaller" + ("; or other betas were used than those assumed" if assumed else "")
     elif assumed:
         severity = Severity.WARNING

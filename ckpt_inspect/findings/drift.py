@@ -57,12 +57,12 @@ _FEWEST_TENSORS = 3
 
 
 def find_drift(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    """From the first checkpoint to the newest."""
+    """Find tensors whose E moved apart, from the first checkpoint to the newest."""
     if len(history) < 2:
         return
     with np.errstate(divide="ignore", invalid="ignore"):
         low, median, high = (np.log10(history.quantile("effective_lr", name)) for name in ("q05", "median", "q95"))
-        # that one is E/α and the other E cancels out, for the median tensor's shift is subtracted
+        # that one is E/α and the other E cancels out, because the median tensor's shift is subtracted
         shift: Floats = median[-1] - median[0]
         spread: Floats = high - low
         growth: Floats = spread[-1] - spread[0]
@@ -100,7 +100,8 @@ def find_drift(history: History, thresholds: Thresholds) -> Iterator[Finding]:
 
 
 def find_stuck_directions(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    """In the newest checkpoint, once the averages have seen enough gradients to average out."""
+    """Find constant directions in the newest checkpoint, once the averages have seen enough gradients to average
+    out."""
     ratio: Floats = history.newest("signal_to_noise")
     step, beta_1 = history.steps[-1], float(history.newest("beta_1"))
     if not 0 <= beta_1 < 1 or (step is not None and step * (1 - beta_1) < 10):

@@ -186,7 +186,7 @@ _COMPARISONS: tuple[tuple[str, str, str, str, str, str], ...] = (
         "relative change of the first moment",
         "How far the averaged gradient moved between two checkpoints, by its size.",
         "‖m2-m1‖/‖m1‖",
-        "About 1.4 where both are as long and unrelated, which is usual: m forgets within 1/(1-β1) updates.",
+        "About 1.4 if both are as long and unrelated, which is usual: m forgets within 1/(1-β1) updates.",
         ADAM,
     ),
     (
@@ -194,7 +194,7 @@ _COMPARISONS: tuple[tuple[str, str, str, str, str, str], ...] = (
         "relative change of the second moment",
         "How far the averaged squared gradient moved between two checkpoints, by its size.",
         "‖v2-v1‖/‖v1‖; Adamax: of the infinity norm",
-        "At most 1 where v only faded, so that E rose; larger where v grew.",
+        "At most 1 if v only faded, so that E rose; larger if v grew.",
         ADAM,
     ),
     (

@@ -27,7 +27,7 @@ class Severity(IntEnum):
 
     @property
     def word(self) -> str:
-        """`info`, `warning` or `critical`: how it is shown, stored and given."""
+        """Return `info`, `warning` or `critical`: how it is shown, stored and given."""
         return self.name.lower()
 
 
@@ -70,7 +70,7 @@ class Limit:
     """Field of `Thresholds`."""
     value: float
     source: str
-    """Where its default comes from; `given` where it was set."""
+    """Where its default comes from; `given` if it was set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +78,13 @@ class Evidence:
     """Figures of one tensor, or of the optimizer, in one checkpoint."""
 
     parameter: str
-    """Name; empty where the figures are the optimizer's."""
+    """Name; empty if the figures are the optimizer's."""
     checkpoint: str
     """Name."""
     step: int | None
-    """None where it is not known."""
+    """None if it is not known."""
     figures: Mapping[str, float | str]
-    """By the names of variables where they are such, else by what they are."""
+    """By the names of variables if they are such, else by what they are."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -98,7 +98,7 @@ class Finding:
     optimizer: str
     """Name."""
     parameters: tuple[str, ...] = ()
-    """All that are concerned, the worst first; empty where it concerns the optimizer as a whole."""
+    """All that are concerned, the worst first; empty if it concerns the optimizer as a whole."""
     checkpoints: tuple[str, ...] = ()
     """Names of the checkpoints that show it, in training order."""
     steps: tuple[int | None, ...] = ()
@@ -111,12 +111,12 @@ class Finding:
 
     @property
     def id(self) -> str:
-        """The kind's id."""
+        """Return the kind's id."""
         return self.kind.id
 
     @property
     def why(self) -> str:
-        """Why it matters, in one sentence."""
+        """Return why it matters, in one sentence."""
         return self.kind.why
 
     def __repr__(self) -> str:

@@ -40,7 +40,7 @@ class History:
 
     @classmethod
     def of(cls, analyses: RunColumns, run: OptimizerColumns) -> History:
-        """An optimizer's history; it may be of no checkpoint at all."""
+        """Return an optimizer's history; it may be of no checkpoint at all."""
         (rows,) = np.nonzero(run.present.any(axis=1) & (run.variables["step"] != 0))
         names = analyses.checkpoints["checkpoint"]
         return cls(run.name, rows, tuple(str(names[row]) for row in rows), run)
@@ -54,32 +54,32 @@ class History:
         return column if variable in _OF_PARAMETERS else column[self.rows]
 
     def newest(self, variable: str) -> Array:
-        """A variable's last row."""
+        """Return a variable's last row."""
         newest: Array = self.run.variables[variable][self.rows[-1]]
         return newest
 
     def quantile(self, variable: str, name: str) -> Floats:
-        """(R, P) one of the quantiles, by its name among QUANTILE_NAMES."""
+        """Return (R, P), one of the quantiles, by its name among QUANTILE_NAMES."""
         values: Floats = self[variable][:, :, QUANTILE_NAMES.index(name)]
         return values
 
     @property
     def hyperparameters(self) -> tuple[str, ...]:
-        """Names of those that the optimizer has."""
+        """Return the names of those that the optimizer has."""
         return hyperparameters_in(self.run.variables)
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """(P,) names."""
+        """Return (P,) names."""
         return tuple(map(str, self.run.variables["parameter"]))
 
     @property
     def steps(self) -> tuple[int | None, ...]:
-        """(R,) of the checkpoints; None where not known."""
+        """Return the (R,) steps of the checkpoints; None if not known."""
         return tuple(None if step < 0 else int(step) for step in self["step"])
 
     def at(self, row: int) -> str:
-        """A checkpoint for a person: `model.ckpt-20 (step 20)`."""
+        """Return a checkpoint for a person: `model.ckpt-20 (step 20)`."""
         step = self.steps[row]
         return self.checkpoints[row] if step is None else f"{self.checkpoints[row]} (step {step})"
 
@@ -97,7 +97,7 @@ class History:
         severity: Severity | None = None,
         action: str = "",
     ) -> Finding:
-        """A finding about these rows and parameters, by their places."""
+        """Return a finding about these rows and parameters, by their places."""
         places = sorted({row % len(self) for row in rows})
         steps = self.steps
         return Finding(
@@ -114,21 +114,22 @@ class History:
         )
 
     def evidence(self, row: int, parameter: int | None = None, /, **figures: float | str | None) -> Evidence:
-        """Figures of one tensor (None: the optimizer) in one checkpoint; those that are None are left out."""
+        """Return the figures of one tensor (None: the optimizer) in one checkpoint; those that are None are left
+        out."""
         known = {name: value for name, value in figures.items() if value is not None}
         plain = {name: value if isinstance(value, str) else float(value) for name, value in known.items()}
         name = "" if parameter is None else self.parameters[parameter]
         return Evidence(name, self.checkpoints[row], self.steps[row], plain)
 
     def tensor_evidence(self, row: int, places: Sequence[int], *variables: str) -> list[Evidence]:
-        """The variables of the first of these tensors in one checkpoint."""
+        """Return the variables of the first of these tensors in one checkpoint."""
         return [
             self.evidence(row, i, **{name: float(self[name][row, i]) for name in variables})
             for i in places[:MOST_EVIDENCE]
         ]
 
     def named(self, places: Sequence[int], figures: Sequence[str] = ()) -> str:
-        """The first of these tensors, each with its figure, and how many more there are."""
+        """Return the first of these tensors, each with its figure, and how many more there are."""
         texts = [self.parameters[i] for i in places[:MOST_NAMED]]
         if figures:
             texts = [f"{name} ({figure})" for name, figure in zip(texts, figures, strict=False)]
@@ -136,12 +137,12 @@ class History:
         return ", ".join(texts) + (f" and {more} more" if more else "")
 
     def counted(self, places: Sequence[int], row: int = -1) -> str:
-        """`3 of 26 tensors`."""
+        """Return a count in words: `3 of 26 tensors`."""
         total = int(np.count_nonzero(self.run.present[self.rows[row]]))
         return f"{len(places)} of {counted(total, 'tensor')}"
 
 
 def worst_first(mask: Bools, badness: Floats) -> list[int]:
-    """Places where the mask is true, those with the greatest badness first; equals in their order."""
+    """Return places where the mask is true, those with the greatest badness first; equals in their order."""
     (places,) = np.nonzero(mask)
     return [int(i) for i in places[np.argsort(-badness[places], kind="stable")]]

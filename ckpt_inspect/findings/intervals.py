@@ -23,17 +23,18 @@ class Interval:
 
     @property
     def tolerance(self) -> float:
-        """Relative; of k roundings of float32, and of implementations that take β2 for 0.999 or float32(0.999)."""
+        """Return the relative tolerance: of k roundings of float32, and of implementations that take β2 for 0.999 or
+        float32(0.999)."""
         return 1e-6 + 3e-7 * self.updates
 
     @property
     def inflation(self) -> float:
-        """Of E, where no gradient came."""
+        """Return the factor by which E grows without a gradient: β2^(-k/2)."""
         return float(self.factor**-0.5)
 
 
 class Intervals:
-    """All that can be had of a history; what is looked up for each is looked up once."""
+    """All intervals of a history; what is looked up for each is looked up once."""
 
     def __init__(self, history: History) -> None:
         self._steps = history["step"].tolist()
@@ -41,7 +42,7 @@ class Intervals:
         self._beta_2 = history["beta_2"].tolist()
 
     def between(self, before: int, after: int) -> Interval | None:
-        """None where the number of updates or β2 is not known, or the rule's v doesn't decay by it."""
+        """Return the intervals; None if the updates or β2 are unknown, or the rule's v doesn't decay by β2."""
         start, stop, beta_2 = self._steps[before], self._steps[after], self._beta_2[after]
         if not 0 <= start < stop or not 0 < beta_2 < 1:
             return None

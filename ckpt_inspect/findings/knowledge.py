@@ -51,7 +51,7 @@ KINDS = (ASSUMED, RATE_UNKNOWN, AMBIGUOUS)
 
 
 def find_assumptions(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    """Of the newest checkpoint's hyperparameters."""
+    """Find what is assumed of the newest checkpoint's hyperparameters."""
     names = [n for n in history.hyperparameters if n != "learning_rate" and _is_assumed(history, n)]
     if names:
         values = ", ".join(f"{n} = {history.newest(n):.6g}" for n in names)

@@ -57,7 +57,7 @@ KINDS = (RESET, LOST, BROKEN)
 
 
 def find_resets(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    """Over the whole run."""
+    """Find steps that fell back, over the whole run."""
     steps = history.steps
     known = [(row, step) for row, step in enumerate(steps) if step is not None]
     falls = [(a, b) for (a, s), (b, t) in pairwise(known) if t < s]
@@ -75,7 +75,7 @@ def find_resets(history: History, thresholds: Thresholds) -> Iterator[Finding]:
 
 
 def find_lost_state(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    """Over the whole run: moments that vanished or fell faster than they can."""
+    """Find moments that vanished or fell faster than they can, over the whole run."""
     vanished = _vanished(history)
     if vanished:
         yield _vanished_finding(history, thresholds, vanished)

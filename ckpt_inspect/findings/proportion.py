@@ -67,7 +67,8 @@ KINDS = (TOO_LARGE, TOO_SMALL, DECAY_OUTWEIGHS, EQUILIBRIUM)
 
 
 def find_disproportion(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    """In the newest checkpoint, over matrices and kernels: biases and scales start at 0 or 1 and have no such norm."""
+    """Compare updates with weights in the newest checkpoint, for matrices and kernels: biases and scales, which start
+    at 0 or 1, have no such norm."""
     ratio: Floats = history.newest("update_to_weight")
     has_axes: Bools = np.array([str(shape).count(",") > 0 for shape in history["shape"]], np.bool_)
     sides = (
@@ -104,7 +105,7 @@ def _of_rate(history: History) -> str:
 
 
 def find_decay_balance(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    """In the newest checkpoint."""
+    """Compare weight decay with the updates, in the newest checkpoint."""
     share: Floats = history.newest("decay_balance")
     places = worst_first(share >= max(thresholds.decay_share, 1e-12), share)
     if places:

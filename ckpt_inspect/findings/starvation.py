@@ -44,11 +44,11 @@ STARVED = Kind(
 KINDS = (STARVED_TENSORS, STARVED)
 
 _FEWEST_UPDATES = 10
-"""Below so many updates a small gradient can't be told from none."""
+"""Below so many updates a small gradient can't be distinguished from none."""
 
 
 def find_starved(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    """Between the newest checkpoint and the last one that is far enough back for E to have grown."""
+    """Compare the newest checkpoint with the last one that is far enough back for E to have grown."""
     newest = len(history) - 1
     every = Intervals(history)
     intervals = (every.between(before, newest) for before in reversed(range(newest)))

@@ -1,4 +1,4 @@
-"""From where on something is found: every number that decides, with its default and where that comes from."""
+"""The limits above which something is found: every number that decides, with its default and where that comes from."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Thresholds:
     epsilon_dominated: float = _threshold(
         0.5,
         "share of a tensor's touched elements whose √v is below ε",
-        "Wortsman et al., arXiv 2309.14322, for the condition; the share is our choice: half of the tensor",
+        "Wortsman et al., arXiv 2309.14322; the share is our choice: half of the tensor",
     )
     untouched_rows: float = _threshold(
         0.01, "share of a tensor's rows with v = 0 throughout", _OURS + "one in a hundred"
@@ -65,7 +65,7 @@ class Thresholds:
     decay_equilibrium: float = _threshold(
         2.0,
         "factor within which 2d·(1-β1)/(1+β1)·‖θ‖²/‖Δ‖² is taken for 1",
-        "Kosson et al., arXiv 2305.17212, for the 1; the factor is our choice",
+        "Kosson et al., arXiv 2305.17212; the factor is our choice",
     )
     stuck_direction: float = _threshold(
         0.9,
@@ -92,7 +92,8 @@ class Thresholds:
 
     @classmethod
     def of(cls, given: Mapping[str, float]) -> Thresholds:
-        """The defaults, but for those given; raises RequestError for an unknown name or a value that can't be one."""
+        """Return the defaults, but for those given; raises RequestError for an unknown name or a value that can't be
+        one."""
         for name, value in given.items():
             if name not in THRESHOLDS:
                 near = difflib.get_close_matches(name, THRESHOLDS, 3, 0.5) or list(THRESHOLDS)
@@ -106,11 +107,11 @@ class Thresholds:
         return cls(**{name: float(value) for name, value in given.items()})
 
     def given(self) -> dict[str, float]:
-        """Those that differ from their defaults."""
+        """Return those that differ from their defaults."""
         return {name: value for name, value in asdict(self).items() if value != THRESHOLDS[name].default}
 
     def limits(self, names: tuple[str, ...]) -> tuple[Limit, ...]:
-        """Some of them, with their sources."""
+        """Return some thresholds with their sources."""
         changed = self.given()
         return tuple(
             Limit(n, getattr(self, n), "given" if n in changed else THRESHOLDS[n].metadata["source"]) for n in names

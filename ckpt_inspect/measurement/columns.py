@@ -39,7 +39,7 @@ class OptimizerColumns:
 
     @property
     def present(self) -> NDArray[np.bool_]:
-        """(C, P) whether the parameter is in the checkpoint."""
+        """Return (C, P) whether the parameter is in the checkpoint."""
         return ~np.isnan(self.variables["nonfinite"])
 
     def __repr__(self) -> str:
@@ -80,12 +80,12 @@ class RunColumns:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What was odd anywhere, each once."""
+        """Return what was odd anywhere, each once."""
         return tuple(dict.fromkeys(remark.problem for remark in self.remarks))
 
     @property
     def failures(self) -> tuple[Remark, ...]:
-        """The remarks on checkpoints that couldn't be read."""
+        """Return the remarks on checkpoints that couldn't be read."""
         return tuple(r for r in self.remarks if r.problem.code == UNREADABLE)
 
 

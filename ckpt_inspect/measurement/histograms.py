@@ -45,7 +45,7 @@ FINE_EDGES = _fine_edges()
 
 
 def fine_indices(values: Array) -> NDArray[np.intp]:
-    """The fine bin of each positive value of any float dtype."""
+    """Return the fine bin of each positive value of any float dtype."""
     if values.dtype == np.float32:
         return (values.view(np.uint32) >> FINE_SHIFT).astype(np.intp)
     # float64 to float32 toward zero, so that no value moves up into the next bin
@@ -57,7 +57,7 @@ def fine_indices(values: Array) -> NDArray[np.intp]:
 
 
 def are_touched(values: Array) -> NDArray[np.bool_]:
-    """Which second moments a gradient has left behind: positive and finite ones."""
+    """Return which second moments a gradient has left behind: positive and finite ones."""
     with np.errstate(invalid="ignore"):
         return np.asarray((values > 0) & (values < np.inf))
 
@@ -87,15 +87,15 @@ class Grid:
 
     @property
     def bins(self) -> int:
-        """Number of bins."""
+        """Return the number of bins."""
         return len(self.starts)
 
     def gather(self, fine: Counts) -> Counts:
-        """The coarse histogram of a fine one."""
+        """Return the coarse histogram of a fine one."""
         return np.add.reduceat(fine, self.starts)
 
     def count(self, values: Array) -> Counts:
-        """The histogram of positive values."""
+        """Return the histogram of positive values."""
         return np.bincount(self._of_fine[fine_indices(values)], minlength=self.bins)
 
 
@@ -107,7 +107,7 @@ SECOND_MOMENT_GRID = Grid(2)
 
 
 def quantiles_of_values(values: Array) -> Floats:
-    """(9,) exact quantiles at `QUANTILE_LEVELS`, linear between neighbours as np.quantile's; NaN of nothing."""
+    """Return (9,) exact quantiles at `QUANTILE_LEVELS`, linear between neighbours as np.quantile's; NaN of nothing."""
     if not values.size:
         return np.full(len(QUANTILE_LEVELS), np.nan)
     ordered = np.sort(values)
@@ -117,9 +117,9 @@ def quantiles_of_values(values: Array) -> Floats:
 
 
 def quantiles_of_counts(fine: Counts, low: float, high: float) -> Floats:
-    """(9,) quantiles of a fine histogram's values, whose exact extremes are `low` and `high`.
+    """Return (9,) quantiles of a fine histogram's values, whose exact extremes are `low` and `high`.
 
-    Within 1/128 relative of np.quantile's; 0 and 1 exact; NaN where nothing was counted.
+    Within 1/128 relative of np.quantile's; 0 and 1 exact; NaN if nothing was counted.
     """
     total = int(fine.sum())
     if total == 0:

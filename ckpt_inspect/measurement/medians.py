@@ -39,7 +39,7 @@ class EffectiveLrMedian:
         self._counts = np.zeros(FINE_BINS, np.int64) if size > EXACT_ELEMENTS else None
 
     def add(self, piece: State) -> None:
-        """Take in a piece; its arrays may be reused afterwards. Raises NotDetermined where the rule needs more."""
+        """Take in a piece; its arrays may be reused afterwards. Raises NotDetermined if the rule needs more."""
         second = self._rule.second_moment(piece)
         self._dtype = second.dtype
         if self._norms is not None:
@@ -50,7 +50,7 @@ class EffectiveLrMedian:
             count_touched(second, self._counts)
 
     def median(self) -> float:
-        """The median of E over touched elements; NaN where there are none, or E is not determined."""
+        """Return the median of E over touched elements; NaN if there are none, or E is not determined."""
         if self._values is not None:
             touched = np.concatenate(self._values) if self._values else np.empty(0)
         else:

@@ -37,7 +37,8 @@ SUMS = ("effective_lr", "update_squares", "weight_squares", "first_moment_square
 
 @lru_cache(maxsize=1024)
 def sample_indices(size: int) -> NDArray[np.int64]:
-    """(SAMPLES,) flat indices of the elements that are followed through a run, ascending; -1 beyond a small tensor.
+    """Return (SAMPLES,) flat indices of the elements that are followed through a run, ascending; -1 beyond a small
+    tensor.
 
     One of each of SAMPLES equal stretches, moved within its stretch along the golden ratio's sequence, lest they fall
     into one column of a matrix. They depend on nothing but the size. Read-only.
@@ -80,9 +81,9 @@ class Piece:
     ratio_max: float = -math.inf
     """Largest |m|/√v over touched elements."""
     sums: dict[str, float] = field(default_factory=dict)
-    """By name, of `SUMS`; a name is absent where the state doesn't determine it."""
+    """By name, of `SUMS`; a name is absent if the state doesn't determine it."""
     effective_lrs: Array | None = None
-    """For small tensors: the touched elements' values. Those of others are counted where they are computed."""
+    """For small tensors: the touched elements' values. Larger tensors' values are counted as they are computed."""
     second_moments: Array | None = None
 
 
@@ -104,7 +105,7 @@ class FineCounts:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One tensor's figures; NaN where the state doesn't determine one."""
+    """One tensor's figures; NaN if the state doesn't determine one."""
 
     size: int
     touched: int
@@ -152,7 +153,7 @@ class Tally:
 
     @property
     def elements(self) -> int:
-        """Elements seen so far."""
+        """Return the number of elements seen so far."""
         return self._total.elements
 
     def add(self, piece: Piece) -> None:
@@ -185,7 +186,7 @@ class Tally:
             setattr(total, name, max(getattr(total, name), getattr(piece, name)))
 
     def summary(self) -> Summary:
-        """The figures of all that was seen."""
+        """Return the figures of all that was seen."""
         total, sums = self._total, {name: math.fsum(values) for name, values in self._sums.items()}
         e, v = self._quantiles_and_histograms()
         seen = total.elements or math.nan

@@ -38,7 +38,7 @@ _INLINE_BYTES = 8 << 20
 """Below this, threads cost more than they bring."""
 
 _MOST_ROWS = 1 << 24
-"""Rows are told apart up to so many; each takes a byte while its tensor is read."""
+"""Rows are distinguished up to so many; each takes a byte while its tensor is read."""
 
 ARRAYS = ("value", *STATE_SLOTS)
 """Fields of `State`."""
@@ -54,9 +54,9 @@ class Measured:
     untouched_rows: float
     """Share of rows (indices of the first axis) whose v is 0 throughout; NaN for scalars and vectors."""
     samples: Floats
-    """(SAMPLES,) E of the elements of `sample_indices`; NaN where v = 0."""
+    """(SAMPLES,) E of the elements of `sample_indices`; NaN if v = 0."""
     second_moment_samples: Floats
-    """(SAMPLES,) v of the same elements; NaN where there is no element."""
+    """(SAMPLES,) v of the same elements; NaN if there is no element."""
 
 
 class Sweep:
@@ -71,7 +71,7 @@ class Sweep:
         progress: Callable[[int], None] | None = None,
         sink: Callable[[Parameter, int, Array], None] | None = None,
     ) -> None:
-        """`progress` is told the bytes of each piece; `sink` is given E of each piece with its place (`--elements`)."""
+        """`progress` gets the bytes of each piece, `sink` gets E of each piece with its place (`--elements`)."""
         self._parameters = parameters
         self._piece = piece
         self._progress = progress
@@ -82,7 +82,7 @@ class Sweep:
         self._failure: BaseException | None = None
 
     def run(self) -> list[Measured]:
-        """What was found of each parameter, in their order. Raises what reading raises."""
+        """Return what was found of each parameter, in their order. Raises what reading raises."""
         norms = self._norms()
         targets = [_Target(p, self._formula(p, total)) for p, total in zip(self._parameters, norms, strict=True)]
         self._piece = min(self._piece, max((target.size for target in targets), default=1) or 1)
@@ -108,7 +108,7 @@ class Sweep:
 
     def _norms(self) -> list[Norms | None]:
         """The sums that some rules need of the whole tensor before its first element can be computed; None for other
-        rules, and where the file lacks what the sums are of."""
+        rules, and if the file lacks what the sums are of."""
         found: dict[tuple[int, int], Norms | None] = {}
 
         def add(place: int, start: int, buffers: Buffers, reader: _Reader) -> None:
@@ -130,7 +130,7 @@ class Sweep:
         return norms
 
     def _share(self, jobs: Iterator[Callable[[Buffers, _Reader], None]], nbytes: int) -> None:
-        """Have the jobs done, each with its thread's memory; by several threads where there is enough to do."""
+        """Run the jobs, each with its thread's memory; on several threads if there is enough to do."""
         threads = self._threads if nbytes > _INLINE_BYTES else 1
 
         def loop() -> None:
@@ -174,7 +174,7 @@ class Sweep:
 
 
 def _norms_of(parameter: Parameter, state: State) -> Norms | None:
-    """The sums over a piece that the parameter's rule asks for; None where they can't be had."""
+    """Return the sums over a piece that the parameter's rule needs; None if they are not determined."""
     rule = parameter.update_rule
     assert rule is not None
     try:
@@ -184,7 +184,7 @@ def _norms_of(parameter: Parameter, state: State) -> Norms | None:
 
 
 def nbytes_of(parameter: Parameter) -> int:
-    """What reading all of the parameter's arrays comes to."""
+    """Return the bytes of all of the parameter's arrays."""
     keys = (parameter.key(array) for array in ARRAYS)
     return sum(parameter.checkpoint.spec(key).nbytes for key in keys if key is not None)
 

@@ -23,7 +23,7 @@ class Variable:
     name: str
     dimensions: tuple[str, ...]
     kind: Kind
-    """`text`; `float` (float64, NaN where not known); `integer` (int64); `count` (integers, 0 where there is none)."""
+    """`text`; `float` (float64, NaN if not known); `integer` (int64); `count` (integers, 0 if there is none)."""
     long_name: str
     description: str = ""
     units: str = "1"
@@ -68,7 +68,7 @@ _SOURCE = "checkpoint, config, graph, inferred, given, default or unknown."
 def _hyperparameter(name: str) -> tuple[Variable, ...]:
     spoken = name.replace("_", " ")
     return (
-        _per_checkpoint(name, "float", spoken, f"{KNOWN[name].meaning} NaN where not known."),
+        _per_checkpoint(name, "float", spoken, f"{KNOWN[name].meaning} NaN if not known."),
         _per_checkpoint(f"{name}_source", "text", f"source of {spoken}", _SOURCE),
         _per_checkpoint(f"{name}_where", "text", f"place of {spoken}", "Tensor, file and field, or evidence."),
     )
@@ -76,7 +76,7 @@ def _hyperparameter(name: str) -> tuple[Variable, ...]:
 
 CHECKPOINT_VARIABLES = (
     _per_checkpoint(
-        "step", "integer", "step", "Number of updates applied, the bias correction's exponent; -1 where not known."
+        "step", "integer", "step", "Number of updates applied, the bias correction's exponent; -1 if not known."
     ),
     _per_checkpoint("step_source", "text", "source of step", _SOURCE),
     _per_checkpoint("step_where", "text", "place of step", "Tensor, file and field, or evidence."),
@@ -92,7 +92,7 @@ CHECKPOINT_VARIABLES = (
         "effective_lr_is_relative",
         "integer",
         "whether effective_lr is E/α",
-        "1 where α is not known, so that every effective_lr is E/α, exact all the same; else 0.",
+        "1 if α is not known, so that every effective_lr is E/α, exact all the same; else 0.",
     ),
 )
 """Of an optimizer, one value a checkpoint."""
@@ -119,7 +119,7 @@ METRICS = (
     _metric(
         "relative_update_rms",
         "RMS of the last update over the learning rate",
-        "√mean(Δ²)/α, known also where α is not; about 0.2 to 0.4 is usual for AdamW.",
+        "√mean(Δ²)/α, known even if α is not; about 0.2 to 0.4 is usual for AdamW.",
     ),
     _metric("update_to_weight", "update-to-weight ratio", "‖Δ‖/‖θ‖; about 1e-3 is healthy."),
     _metric("weight_rms", "RMS of the weights", "√mean(θ²)."),
@@ -158,9 +158,9 @@ METRICS = (
         "without decay.",
     ),
 )
-"""Of an optimizer, one figure a checkpoint and parameter; NaN where the state doesn't determine it."""
+"""Of an optimizer, one figure a checkpoint and parameter; NaN if the state doesn't determine it."""
 
-_RELATIVE = " E/α where effective_lr_is_relative."
+_RELATIVE = " E/α if effective_lr_is_relative."
 
 DISTRIBUTIONS = (
     Variable(
@@ -184,7 +184,7 @@ DISTRIBUTIONS = (
         (CHECKPOINT, PARAMETER, "sample"),
         "float",
         "effective learning rate of single elements",
-        "E of the elements of sample_index, the same in every checkpoint; NaN where v = 0." + _RELATIVE,
+        "E of the elements of sample_index, the same in every checkpoint; NaN if v = 0." + _RELATIVE,
     ),
     Variable(
         "second_moment",
@@ -238,8 +238,8 @@ PROBLEM_VARIABLES = tuple(
     for name, long_name, description in (
         ("code", "code", "Stable identifier."),
         ("severity", "severity", "info, warning or error."),
-        ("checkpoint", "checkpoint", "Its name; empty where it concerns the whole run."),
-        ("optimizer", "optimizer", "Its name; empty where it concerns the whole checkpoint."),
+        ("checkpoint", "checkpoint", "Its name; empty if it concerns the whole run."),
+        ("optimizer", "optimizer", "Its name; empty if it concerns the whole checkpoint."),
         ("message", "message", "What was odd, and where."),
         ("resolution", "resolution", "What was done about it."),
     )
@@ -290,7 +290,7 @@ assert len(QUANTILE_NAMES) == len(QUANTILE_LEVELS)
 
 
 def group_names(optimizers: Iterable[str]) -> dict[str, str]:
-    """Each optimizer's group: its name with `.` for `/`; `_` is appended where the root already has that name."""
+    """Return each optimizer's group: its name with `.` for `/`; `_` is appended if the root already has that name."""
     groups: dict[str, str] = {}
     for name in optimizers:
         group = name.replace("/", ".").strip(".") or "optimizer"

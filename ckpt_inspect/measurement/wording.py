@@ -8,7 +8,7 @@ import math
 def percent(share: float, *, is_brief: bool = False, nothing: str = "-") -> str:
     """Return a share, `41.2 %`, in three significant digits; `nothing` for NaN.
 
-    What is almost none or almost all is not rounded to none or all: `<0.1 %`, `>99.9 %`. `is_brief`: where there is
+    What is almost none or almost all is not rounded to none or all: `<0.1 %`, `>99.9 %`. `is_brief`: if there is
     little room, in whole percents, and in tenths below one; none is `0`.
     """
     if math.isnan(share):

@@ -27,7 +27,7 @@ class Sizes:
     second_moments: int
     """AMSGrad's maxima and Adamax' norms included."""
     other_tensors: int
-    """Everything else: frozen weights, statistics, averages, counters; all tensors where there is no optimizer."""
+    """Everything else: frozen weights, statistics, averages, counters; all tensors if there is no optimizer."""
     files: int
     """All files of the checkpoint as they lie on disk: with index, graph and configuration, compressed or not."""
 
@@ -79,7 +79,7 @@ class Overview:
 
     @property
     def is_damaged(self) -> bool:
-        """Whether its values can't be read."""
+        """Return whether its values can't be read."""
         return any(p.code == STATE_UNREADABLE for p in self.problems)
 
     def __repr__(self) -> str:

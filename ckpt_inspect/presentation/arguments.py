@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def path_in(value: object, name: str) -> PathLike:
-    """Return a path. Raises RequestError, as all functions here do, for what is none."""
+    """Return a path. Raises RequestError, as all functions here do, if it isn't one."""
     if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
         raise _wrong(value, name, "a path (text or pathlib.Path)")
     if value == "":

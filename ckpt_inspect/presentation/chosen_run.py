@@ -23,12 +23,12 @@ class ChosenRun:
 
     @property
     def run(self) -> str:
-        """The run's name."""
+        """Return the run's name."""
         return self._run.run
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """The run's findings that concern a chosen parameter, or an optimizer as a whole."""
+        """Return the run's findings that concern a chosen parameter, or an optimizer as a whole."""
         return tuple(
             f for f in find_findings(self._run) if not f.parameters or any(map(self._selection.has, f.parameters))
         )
@@ -37,7 +37,7 @@ class ChosenRun:
         return len(self._run)
 
     def to_frame(self, kind: str = "parameters", checkpoints: Sequence[int] | None = None) -> DataFrame:
-        """As the run's own, with the rows of the chosen parameters."""
+        """Return the run's own frame, with the rows of the chosen parameters."""
         frame = frames.frame(self._run, kind, checkpoints)
         if "parameter" not in frame:
             return frame

@@ -25,11 +25,11 @@ def write_diff_figures(
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
 ) -> tuple[Path, ...]:
-    """Draw into `path` what changed, and beside it, where both checkpoints have effective learning rates, the weights'
+    """Draw into `path` what changed, and beside it, if both checkpoints have effective learning rates, the weights'
     change by rate (`-by-rate`) and for each optimizer the distributions of E laid over each other (`-distributions`).
 
     The checkpoints are read once more for their distributions. The suffix is the format. Raises RequestError for a
-    suffix that isn't one, StoreError where the files can't be written.
+    suffix that isn't one, StoreError if the files can't be written.
     """
     from ckpt_inspect.presentation.plots import plot_change_by_rate, plot_diff, plot_distributions
     from ckpt_inspect.presentation.report import file_slugs
@@ -68,7 +68,7 @@ def _chapters(
     include: Iterable[str] | None,
     exclude: Iterable[str] | None,
 ) -> list[Chapter]:
-    """Each optimizer that both checkpoints have, as two runs of one checkpoint; none where one can't be analysed."""
+    """Each optimizer that both checkpoints have, as two runs of one checkpoint; none if one can't be analysed."""
     from ckpt_inspect.presentation.plots import RunFrames, chapters
     from ckpt_inspect.runs.analyze import analyze
     from ckpt_inspect.runs.frames import frame

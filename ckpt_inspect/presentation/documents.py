@@ -14,7 +14,8 @@ if TYPE_CHECKING:  # `show --json` needs nothing of the others
 
 
 def run_document(analyses: RunColumns, store: str | None) -> JsonObject:
-    """One run: its checkpoints, what deserves attention in it, and for each optimizer every figure as a list over them.
+    """Return a document on one run: its checkpoints, what deserves attention in it, and for each optimizer every figure
+    as a list over them.
 
     Distributions are their quantiles; histograms and single elements are in the store.
     """
@@ -54,7 +55,7 @@ def _optimizer(optimizer: OptimizerColumns) -> dict[str, object]:
 
 
 def diff_document(diff: Differences) -> JsonObject:
-    """Two checkpoints compared."""
+    """Return a document on two checkpoints compared."""
     from ckpt_inspect.comparison.differences import row
 
     optimizers = [
@@ -81,5 +82,5 @@ def diff_document(diff: Differences) -> JsonObject:
 
 
 def overview_document(overview: Overview) -> JsonObject:
-    """What one checkpoint is."""
+    """Return what one checkpoint is."""
     return json_object(asdict(overview))

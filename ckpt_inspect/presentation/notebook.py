@@ -44,7 +44,7 @@ _LONG = 60
 
 
 def run_html(run: RunColumns) -> str:
-    """A run: what it is, what in it is amiss, and its parameters in the newest checkpoint and over the run."""
+    """Return a run: what it is, what in it is amiss, and its parameters in the newest checkpoint and over the run."""
     from ckpt_inspect.findings import find_findings
     from ckpt_inspect.presentation.tables.findings import finding_tables
     from ckpt_inspect.presentation.tables.run import run_tables
@@ -55,7 +55,7 @@ def run_html(run: RunColumns) -> str:
 
 
 def diff_html(diff: Differences) -> str:
-    """A diff: what changed, most first."""
+    """Return the tables of a diff: what changed, most first."""
     from ckpt_inspect.presentation.tables.changes import diff_tables
 
     return _page(diff_tables(diff))
@@ -98,7 +98,7 @@ def run_figure(
     include: Iterable[str] | None,
     exclude: Iterable[str] | None,
 ) -> Figure:
-    """A report's figure of one optimizer; see `Analyses.plot`."""
+    """Return a report's figure of one optimizer; see `Analyses.plot`."""
     from ckpt_inspect.presentation.chosen_run import ChosenRun
     from ckpt_inspect.presentation.plots import FIGURES, RunFrames, chapters
     from ckpt_inspect.state.selection import Selection
@@ -120,7 +120,7 @@ def run_figure(
 
 
 def diff_figure(diff: DataFrame, name: str, name_a: str, name_b: str) -> Figure:
-    """A figure of what changed between what is called `name_a` and `name_b`; see `Diff.plot`."""
+    """Return a figure of what changed between what is called `name_a` and `name_b`; see `Diff.plot`."""
     from ckpt_inspect.presentation.plots import plot_change_by_rate, plot_diff
 
     plot = _chosen({"changes": plot_diff, "change-by-rate": plot_change_by_rate}, name)
@@ -145,7 +145,7 @@ def _of_optimizer(of: Mapping[str, Chapter], name: str | None) -> Chapter:
 
 
 def _with_needed(frames: RunFrames, kind: FigureKind, run: ChosenRun, chapter: Chapter) -> RunFrames:
-    """The frames with bins or elements, of no more checkpoints than are drawn, for there are many of each."""
+    """The frames with bins or elements, of no more checkpoints than are drawn, because there are many of each."""
     from ckpt_inspect.presentation.plots import RunFrames, chosen_checkpoints
     from ckpt_inspect.presentation.report import MOST_SAMPLED
 

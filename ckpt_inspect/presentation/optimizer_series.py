@@ -48,55 +48,55 @@ class OptimizerSeries:
 
     @cached_property
     def heads(self) -> DataFrame:
-        """A row of the frame for each of the K checkpoints: what all its parameters share."""
+        """Return a row of the frame for each of the K checkpoints: what all its parameters share."""
         heads: DataFrame = self.frame.iloc[np.unique(self.row, return_index=True)[1]]
         return heads
 
     @cached_property
     def newest(self) -> NDArray[np.intp]:
-        """(P,) the frame's row of each parameter's newest checkpoint."""
+        """Return (P,) the frame's row of each parameter's newest checkpoint."""
         last = np.zeros(len(self.parameters), np.intp)
         np.maximum.at(last, self.column, np.arange(len(self.column)))
         return last
 
     def values(self, name: str) -> Floats:
-        """(K, P) values of a column; NaN where the frame has no row, or no such column."""
+        """Return (K, P) values of a column; NaN if the frame has no row, or no such column."""
         values = np.full((len(self.heads), len(self.parameters)), np.nan)
         if name in self.frame:
             values[self.row, self.column] = floats(self.frame[name])
         return values
 
     def newest_values(self, name: str) -> Floats:
-        """(P,) values of a column in each parameter's newest checkpoint; NaN where there is no such column."""
+        """Return (P,) values of a column in each parameter's newest checkpoint; NaN if there is no such column."""
         if name not in self.frame:
             return np.full(len(self.parameters), np.nan)
         return floats(self.frame[name])[self.newest]
 
     def newest_texts(self, name: str) -> list[str]:
-        """(P,) the same of a column of texts; empty where there is no such column."""
+        """Return (P,) newest texts of a column; empty if there is no such column."""
         if name not in self.frame:
             return [""] * len(self.parameters)
         return [str(text) for text in self.frame[name].to_numpy(dtype=object)[self.newest]]
 
     def distinct(self, name: str) -> list[str]:
-        """Different texts of a column over the run, in order of appearance; none where there is no such column."""
+        """Return different texts of a column over the run, in order of appearance; none if there is no such column."""
         return list(dict.fromkeys(str(text) for text in self.heads[name])) if name in self.heads else []
 
     @cached_property
     def indices(self) -> Floats:
-        """(K,) `checkpoint_index`."""
+        """Return (K,) `checkpoint_index`."""
         return floats(self.heads["checkpoint_index"])
 
     @cached_property
     def is_relative(self) -> NDArray[np.bool_]:
-        """(K,) whether effective learning rates are E/α there."""
+        """Return (K,) whether effective learning rates are E/α there."""
         if "effective_lr_is_relative" in self.heads:
             return np.asarray(self.heads["effective_lr_is_relative"].to_numpy(dtype=bool))
         return np.isnan(floats(self.heads["learning_rate"]))
 
     @cached_property
     def steps(self) -> Floats:
-        """(K,) updates applied; NaN where not known."""
+        """Return (K,) updates applied; NaN if not known."""
         return floats(self.heads["step"])
 
 

@@ -41,17 +41,17 @@ class ReportedRun(Protocol):
 
     @property
     def run(self) -> str:
-        """The run's name."""
+        """Return the run's name."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What deserves a person's attention, the most severe first."""
+        """Return what deserves a person's attention, the most severe first."""
 
     def __len__(self) -> int:
         """Number of checkpoints."""
 
     def to_frame(self, kind: str = "parameters", checkpoints: Sequence[int] | None = None) -> DataFrame:
-        """The tidy frame of that kind, of those checkpoints (by index)."""
+        """Return the tidy frame of that kind, of those checkpoints (by index)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Report:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every figure's file, in the order of `figures`."""
+        """Return every figure's file, in the order of `figures`."""
         return tuple(figure.file for figure in self.figures)
 
     def __repr__(self) -> str:
@@ -112,13 +112,13 @@ def write_report(
     file_format: str = "png",
     progress: Progress | None = None,
 ) -> Report:
-    """Draw every figure of every optimizer into `folder`, made where it doesn't exist, and a page that shows them all.
+    """Draw every figure of every optimizer into `folder`, made if it doesn't exist, and a page that shows them all.
 
     `runs` are drawn over each other, called by `names` (default: their own). Files are named
     `<optimizer>-<number>-<figure>.<format>`, always the same for the same figure, and `index.html`; those of an earlier
     report are replaced, each at once. The same runs give the same bytes.
 
-    Raises RequestError for an unknown `file_format`, no runs, or runs without anything to draw; StoreError where the
+    Raises RequestError for an unknown `file_format`, no runs, or runs without anything to draw; StoreError if the
     folder can't be written.
     """
     from ckpt_inspect._version import __version__
@@ -179,7 +179,7 @@ def _page_runs(runs: Sequence[ReportedRun], frames: Sequence[RunFrames]) -> list
 
 
 def rendered(figure: Figure, file_format: str = "png") -> bytes:
-    """The figure as a file's bytes: the same for the same figure, whatever the day and the caller's settings."""
+    """Return the figure as a file's bytes: the same for the same figure, whatever the day and the caller's settings."""
     import matplotlib
 
     buffer = io.BytesIO()
@@ -197,7 +197,7 @@ def _frames(runs: Sequence[ReportedRun], names: Sequence[str] | None) -> list[Ru
 
 
 def _run_frames(name: str, run: ReportedRun) -> RunFrames:
-    """A run's frames; bins and elements of no more checkpoints than are drawn, for there are many of each."""
+    """A run's frames; bins and elements of no more checkpoints than are drawn, because there are many of each."""
     from ckpt_inspect.presentation.plots import RunFrames, chosen_checkpoints
 
     parameters = run.to_frame("parameters")
@@ -218,7 +218,7 @@ def _jobs(drawn: Sequence[Chapter]) -> Iterator[tuple[Chapter, FigureKind, str]]
 
 
 def file_slugs(optimizers: Sequence[str]) -> list[str]:
-    """What stands for each optimizer in the names of its files: plain, and no two alike."""
+    """Return what stands for each optimizer in the names of its files: plain, and no two alike."""
     slugs = [re.sub(r"[^a-z0-9]+", "-", optimizer.lower()).strip("-") or "optimizer" for optimizer in optimizers]
     return distinct(slugs, "{}-{}".format)
 

@@ -52,7 +52,7 @@ def diff_repr(diff: Differences) -> str:
 
 
 def run_result_repr(run: Run, store: Path | None, error: CkptInspectError | None) -> str:
-    """Return what became of a run."""
+    """Return the outcome for a run, in one line."""
     lines = ["<ckpt_inspect.RunResult>", f"Run: {run!r}", f"Store: {store or 'none'}"]
     return _joined([*lines, "Analysed: .analyses" if error is None else f"Not analysed: {error}"])
 

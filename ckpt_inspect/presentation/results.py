@@ -38,13 +38,15 @@ class Analyses(RunColumns):
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What deserves a person's attention, by `thresholds`, the most severe first; found anew at every call."""
+        """Return what deserves a person's attention, by `thresholds`, the most severe first; found anew at every
+        call."""
         from ckpt_inspect.findings import find_findings
 
         return find_findings(self)
 
     def to_frame(self, kind: str = "parameters", checkpoints: Sequence[int] | None = None) -> DataFrame:
-        """A tidy pandas frame of a kind: `parameters`, `histogram`, `sample`, `checkpoints`, `problems` or `findings`.
+        """Return a tidy pandas frame of a kind: `parameters`, `histogram`, `sample`, `checkpoints`, `problems` or
+        `findings`.
 
         `parameters`: a row per checkpoint, optimizer and parameter, every figure a column; `histogram`: a row per bin
         that isn't empty; `sample`: a row per sampled element. `checkpoints`: of these two kinds the rows of
@@ -55,7 +57,7 @@ class Analyses(RunColumns):
         return frame(self, text_in(kind, "kind"), indices_if_any(checkpoints, "checkpoints"))
 
     def to_xarray(self) -> DataTree:
-        """An xarray tree like the store's groups; raises RequestError where xarray is not installed."""
+        """Return an xarray tree like the store's groups; raises RequestError if xarray is not installed."""
         from ckpt_inspect.runs.frames import tree
 
         return tree(self)
@@ -70,8 +72,8 @@ class Analyses(RunColumns):
     ) -> Figure:
         """Draw a report's figure (`plots.FIGURES` by `id`) of one optimizer.
 
-        `optimizer` must be said where there are several; `include` and `exclude` are glob patterns on parameters'
-        names. Raises RequestError, which lists what there is, for another name, and where there is nothing to draw.
+        `optimizer` must be named if there are several; `include` and `exclude` are glob patterns on parameters'
+        names. Raises RequestError, which lists what there is, for another name, and if there is nothing to draw.
         """
         from ckpt_inspect.presentation.notebook import run_figure
 
@@ -91,7 +93,7 @@ class Analyses(RunColumns):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RunResult:
-    """What became of one run of several that were analysed."""
+    """The outcome for one run of several that were analysed."""
 
     run: Run
     store: Path | None
@@ -117,27 +119,29 @@ class Diff(Differences):
         return cls(**{field.name: getattr(differences, field.name) for field in fields(Differences)})
 
     def to_frame(self) -> DataFrame:
-        """One row a parameter, in the order of `parameters`; a column for every field and derived figure."""
+        """Return a frame with one row a parameter, in the order of `parameters`; a column for every field and derived
+        figure."""
         from ckpt_inspect.runs.frames import diff_frame
 
         return diff_frame(self)
 
     def to_xarray(self) -> Dataset:
-        """The same as an xarray Dataset along `row`, with `optimizer` and `parameter` as its coordinates.
+        """Return the same as an xarray Dataset along `row`, with `optimizer` and `parameter` as its coordinates.
 
-        Raises RequestError where xarray is not installed.
+        Raises RequestError if xarray is not installed.
         """
         try:
-            import xarray  # noqa: F401 - pandas imports it; this is to say what to do where it can't
+            import xarray  # noqa: F401 - pandas imports it; this is to say what to do if it can't
         except ImportError as error:
             raise RequestError("xarray is not installed: pip install 'ckpt-inspect[xarray]'") from error
         dataset: Dataset = self.to_frame().rename_axis("row").to_xarray().set_coords(["optimizer", "parameter"])
         return dataset
 
     def plot(self, name: str = "changes") -> Figure:
-        """A figure of what changed, as a matplotlib Figure: `changes`, a row for each of those that changed most.
+        """Return a figure of what changed, as a matplotlib Figure: `changes`, a row for each of those that changed
+        most.
 
-        Raises RequestError, which lists what there is, for another name, and where there is nothing to draw.
+        Raises RequestError, which lists what there is, for another name, and if there is nothing to draw.
         """
         from ckpt_inspect.presentation.notebook import diff_figure
         from ckpt_inspect.runs.assembly import checkpoint_names

@@ -40,7 +40,7 @@ class Histogram:
 
     @classmethod
     def of(cls, counts: Counts) -> Histogram:
-        """Of the counts of a whole grid."""
+        """Return the histogram of the counts of a whole grid."""
         (filled,) = np.nonzero(counts)
         if not filled.size:
             return cls(0, counts[:0].copy())
@@ -57,26 +57,26 @@ class ParameterAnalysis:
     is_relative: bool
     """Whether α is not known, so that every effective learning rate is E/α."""
     absence: str
-    """Why there is no effective learning rate; empty where there is."""
+    """Why there is no effective learning rate; empty if there is."""
     metrics: Mapping[str, float]
-    """By the names of `variables.METRICS`; NaN where the state doesn't determine one."""
+    """By the names of `variables.METRICS`; NaN if the state doesn't determine one."""
     effective_lr: Floats
     """(9,) quantiles at `QUANTILE_LEVELS` over touched elements."""
     effective_lr_histogram: Histogram
     """In `EFFECTIVE_LR_GRID`."""
     effective_lr_sample: Floats
-    """(SAMPLES,) of the elements at `sample_index`; NaN where v = 0."""
+    """(SAMPLES,) of the elements at `sample_index`; NaN if v = 0."""
     sample_index: NDArray[np.int64]
     second_moment: Floats
     """(9,) quantiles over touched elements."""
     second_moment_histogram: Histogram
     """In `SECOND_MOMENT_GRID`."""
     second_moment_sample: Floats
-    """(SAMPLES,) v of the elements at `sample_index`; NaN where there is none."""
+    """(SAMPLES,) v of the elements at `sample_index`; NaN if there is none."""
 
     @property
     def size(self) -> int:
-        """Number of elements."""
+        """Return the number of elements."""
         return math.prod(self.shape)
 
 
@@ -93,18 +93,18 @@ class OptimizerAnalysis:
     hyperparameters: Mapping[str, Sourced[float]]
     parameters: tuple[ParameterAnalysis, ...]
     absence: str | None
-    """Why there are no moments; None where there are."""
+    """Why there are no moments; None if there are."""
     state_problems: tuple[Problem, ...]
     """What was odd about the state, whichever parameters were measured."""
 
     @property
     def is_relative(self) -> bool:
-        """Whether α is not known, so that every effective learning rate is E/α."""
+        """Return whether α is not known, so that every effective learning rate is E/α."""
         return any(parameter.is_relative for parameter in self.parameters)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """All that was odd."""
+        """Return everything that was odd."""
         return (*self.state_problems, *self._undetermined())
 
     def _undetermined(self) -> Iterator[Problem]:
@@ -145,7 +145,7 @@ class Analysis:
 
     @property
     def has_state(self) -> bool:
-        """Whether there is a parameter with moments after at least one update."""
+        """Return whether there is a parameter with moments after at least one update."""
         return any(o.parameters and o.step.value != 0 for o in self.optimizers)
 
 
@@ -190,7 +190,7 @@ class Chosen:
     ) -> Analysis:
         """Read some of the parameters once, by default all; `join` puts several parts together.
 
-        `progress` is told the bytes of each piece as it is done, from any thread. Raises CkptInspectError for what
+        `progress` gets the bytes of each piece as it is done, from any thread. Raises CkptInspectError for what
         can't be read.
         """
         checkpoint, chosen = self.checkpoint, self.parameters[part]
@@ -231,7 +231,7 @@ def join(parts: Sequence[Analysis]) -> Analysis:
 
 
 def require_state(analysis: Analysis) -> None:
-    """Raise NotFoundError with one sentence that says what the checkpoint is, where it holds nothing to analyse."""
+    """Raise NotFoundError with one sentence that says what the checkpoint is, if it holds nothing to analyse."""
     if analysis.has_state:
         return
     path, optimizers = analysis.path, analysis.optimizers
@@ -255,7 +255,7 @@ def require_state(analysis: Analysis) -> None:
 def fingerprint(files: Sequence[str]) -> str:
     """Return 32 hexadecimal digits of the files' names, sizes and times, and of the first one's head, as they are now.
 
-    Raises NotFoundError where one is missing.
+    Raises NotFoundError if one is missing.
     """
     paths = list(map(storage.as_path, files))
     found = list(map(storage.stat, paths))

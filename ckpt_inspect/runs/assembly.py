@@ -46,7 +46,7 @@ def assemble(
     failures: Sequence[tuple[str, Problem]] = (),
     thresholds: Mapping[str, float] | None = None,
 ) -> RunColumns:
-    """A run's columns, from what a store held and what was read now.
+    """Return a run's columns, from what a store held and what was read now.
 
     `order` names checkpoints by fingerprint, in training order; each is a key of `fresh` or a fingerprint of
     `previous`. `failures`: paths that couldn't be read. Names of checkpoints are made anew from all paths.
@@ -110,7 +110,7 @@ def _root_columns(rows: _Rows) -> dict[str, Column]:
 
 
 def checkpoint_names(paths: Sequence[str]) -> list[str]:
-    """The last part of each path, or as many of the last parts as tell them all apart; in doubt numbered."""
+    """Return the last part of each path, or as many of the last parts as make them distinct; numbered if that fails."""
     parts = [Path(path).parts for path in paths]
     for depth in range(1, max(map(len, parts), default=1) + 1):
         names = ["/".join(p[-depth:]) for p in parts]

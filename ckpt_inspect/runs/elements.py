@@ -1,7 +1,7 @@
 """Whole arrays of E beside the summaries (`--elements`): written in pieces, in constant memory, to HDF5.
 
 In a store: `<optimizer's group>/elements/<checkpoint>/<parameter>`, each one-dimensional in C order with the attribute
-`shape`, chunked, and shuffled and deflated where that pays. `/` in names becomes `.`. A checkpoint's group has its
+`shape`, chunked, and shuffled and deflated if that pays. `/` in names becomes `.`. A checkpoint's group has its
 `fingerprint`.
 """
 
@@ -33,7 +33,7 @@ _CHUNK = 1 << 16
 
 _DEFLATE_LEVEL = 1
 _PROBE = 1 << 12
-"""Elements of a chunk, spread over it, whose leading digits tell whether its values repeat."""
+"""Elements of a chunk, spread over it, whose leading digits show whether its values repeat."""
 _WORTH_IT = 0.6
 """Largest part of the probe that may be left of it. The digits of trained moments are noise: deflating them saves a
 sixth of the room at twenty times the time. Constant stretches, as of rows that no gradient reached, vanish."""
@@ -70,7 +70,7 @@ class ElementsFile:
                 dataset.write_direct_chunk((start + begin,), chunk, mask)
 
     def finish(self, fingerprint: str | None) -> None:
-        """The checkpoint has been read: keep what came under its fingerprint, or, for None, drop it."""
+        """Keep what came of the checkpoint that was read, under its fingerprint; drop it if that is None."""
         if fingerprint is None or fingerprint in self.file:
             del self.file["current"]
         else:
@@ -79,7 +79,8 @@ class ElementsFile:
 
     @contextlib.contextmanager
     def released(self) -> Iterator[h5py.File]:
-        """The open file, for a store to be written into around the arrays; closed, and no longer ours, at the end."""
+        """Return the open file, for a store to be written into around the arrays; closed, and no longer ours, at the
+        end."""
         del self.file["current"]
         taken = list(self.file)
         try:
@@ -151,7 +152,7 @@ def place_elements(
     """Put the arrays of every checkpoint into an open store: from the file that took them, or from the store before.
 
     `groups`: each optimizer's group; `names`: fingerprint -> checkpoint; `dimensions` numbers the store's. Chunks
-    are copied as they are; where `fresh` is that store itself, its arrays are moved.
+    are copied as they are; if `fresh` is that store itself, its arrays are moved.
     """
     for optimizer, group_name in groups.items():
         for fingerprint, name in names.items():
@@ -169,7 +170,7 @@ def place_elements(
                 placed = group[parameter]
                 placed.attrs["shape"] = dataset.attrs["shape"]
                 placed.attrs["units"], placed.attrs["long_name"] = "1", "effective learning rate"
-                placed.attrs["description"] = "E of every element in C order; the attribute shape tells the tensor's."
+                placed.attrs["description"] = "E of every element in C order; the attribute shape is the tensor's."
                 placed.dims[0].attach_scale(_scale(group, scales, len(placed), dimensions))
 
 
@@ -197,7 +198,7 @@ def _source(
 
 
 def read_elements(file: h5py.File, group_name: str, checkpoint: str) -> Iterator[tuple[str, Array]]:
-    """Each parameter's name in the group, and its array in its shape, out of an open store."""
+    """Return each parameter's name in the group, and its array in its shape, out of an open store."""
     for name, dataset in file[f"{group_name}/{GROUP}/{_escaped(checkpoint)}"].items():
         if "shape" in dataset.attrs:
             yield name, dataset[...].reshape(dataset.attrs["shape"])

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def frame(analyses: RunColumns, kind: str, checkpoints: Sequence[int] | None = None) -> DataFrame:
-    """The frame of that kind; see `Analyses.to_frame`."""
+    """Return the frame of that kind; see `Analyses.to_frame`."""
     if kind not in _FRAMES:
         raise RequestError(f"there is no frame of kind {kind!r}: there are {', '.join(_FRAMES)}")
     if checkpoints is None:
@@ -203,7 +203,7 @@ _Labelled = tuple[tuple[str, ...], Column, dict[str, str]]
 
 
 def tree(analyses: RunColumns) -> DataTree:
-    """The store's groups as an xarray tree; see `Analyses.to_xarray`."""
+    """Return the store's groups as an xarray tree; see `Analyses.to_xarray`."""
     try:
         import xarray as xr
     except ImportError as error:
@@ -231,7 +231,7 @@ def _variables(known: tuple[Variable, ...], columns: Mapping[str, Column]) -> di
 
 
 def axes_of(optimizer: OptimizerColumns) -> dict[str, Column]:
-    """The labels of dimensions that follow from the rest."""
+    """Return the labels of dimensions that follow from the rest."""
     axes: dict[str, Column] = {"quantile": np.asarray(QUANTILE_LEVELS)}
     for bins in ("bin", "second_moment_bin"):
         edges = optimizer.variables[f"{bins}_edges"]

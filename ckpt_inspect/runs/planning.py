@@ -19,7 +19,7 @@ from ckpt_inspect.storage import absolute
 
 UNIT_BYTES = 1 << 30
 """Arrays of so many bytes make a unit, about half a second's work for a thread: a checkpoint of more is several, unless
-one parameter has more. Each costs some 7 ms of its own: cutting 1.3 GB in two takes 1 % longer, in three 4 %."""
+one parameter has more. Each costs some 7 ms: cutting 1.3 GB in two takes 1 % longer, in three 4 %."""
 
 
 # --- what is asked for
@@ -64,7 +64,7 @@ class Plan:
 
     @property
     def unread(self) -> tuple[Path, ...]:
-        """Those of the run that have to be read, in training order."""
+        """Return the checkpoints that have to be read, in training order."""
         return tuple(path for path in self.run.checkpoints if absolute(path) not in self.known)
 
     def order(self, read: Mapping[str, str]) -> list[str]:
@@ -170,7 +170,7 @@ class Span:
 
     @property
     def slice(self) -> slice:
-        """For a sequence of all of them."""
+        """Return the slice of the sequence of all parameters."""
         return slice(self.first, self.last)
 
 
@@ -192,7 +192,7 @@ class Unit:
 
     @property
     def path(self) -> Path:
-        """The checkpoint that is measured."""
+        """Return the checkpoint that is measured."""
         return Path(self.paths[-1])
 
 

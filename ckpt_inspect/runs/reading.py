@@ -18,7 +18,7 @@ from ckpt_inspect.storage import absolute
 
 @dataclass(slots=True)
 class Reading:
-    """Takes in checkpoints in any order; what it tells is in the run's."""
+    """Takes in checkpoints in any order. What it gives out is in the run's order."""
 
     plan: Plan
     thresholds: Mapping[str, float]

@@ -15,10 +15,11 @@ from ckpt_inspect.update_rules import find_rule
 
 
 def with_learning_rate(analyses: RunColumns, rate: float) -> RunColumns:
-    """The same run, had every last update been made with this learning rate; what stood there before is replaced.
+    """Return the same run, had every last update been made with this learning rate; what stood there before is
+    replaced.
 
     E is proportional to α, so quantiles, means and samples are exact. Histograms are exact to a bin: each bin's counts
-    move to the bin that its middle comes to lie in. The share lost in rounding and, where α was not known, the largest
+    move to the bin that its middle comes to lie in. The share lost in rounding and, if α was not known, the largest
     update can't be had from summaries and become NaN. Raises RequestError for a rate that isn't positive, and for LAMB.
     """
     if not rate > 0:

@@ -45,7 +45,7 @@ class Saving:
 
     @property
     def sink(self) -> ElementSink | None:
-        """Takes E of every element of the checkpoint that is being read, if they are kept."""
+        """Take E of every element of the checkpoint that is being read, if they are kept."""
         return None if self._elements is None else self._elements.add
 
     def finish_elements(self, fingerprint: str | None) -> None:

@@ -60,7 +60,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 def default_store(folder: str | os.PathLike[str]) -> Path:
-    """Where the store of a folder's run goes: `<folder>.ckpt-inspect.h5` in the current directory."""
+    """Return where the store of a folder's run goes: `<folder>.ckpt-inspect.h5` in the current directory."""
     name = Path(absolute(folder)).name
     return Path(f"{name or 'root'}{SUFFIX}")
 
@@ -86,10 +86,10 @@ def check_writable(path: Path) -> None:
 def save(
     analyses: RunColumns, path: str | os.PathLike[str], elements: ElementsFile | None = None, *, is_final: bool = True
 ) -> None:
-    """Write a store, replacing one of that name in one step. Raises StoreError where that can't be done.
+    """Write a store, replacing one of that name in one step. Raises StoreError if that can't be done.
 
     `elements` holds whole arrays of checkpoints that are new; those of others are taken over from the store before.
-    Where `is_final`, its file becomes the store, and can take no more.
+    If `is_final`, its file becomes the store, and can take no more.
     """
     path = Path(path)
     check_writable(path)
@@ -238,7 +238,8 @@ def _chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
 
 
 def load(path: str | os.PathLike[str]) -> RunColumns:
-    """What `analyze` returned when the store was written; raises StoreError with one sentence where there is none."""
+    """Return what `analyze` returned when the store was written; raises StoreError with one sentence if there is
+    none."""
     path = Path(path)
     with opened(path) as file:
         try:
@@ -252,7 +253,7 @@ def load(path: str | os.PathLike[str]) -> RunColumns:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
-    """An open h5py file that is a store of this schema."""
+    """Return an open h5py file that is a store of this schema."""
     import h5py
 
     if not path.exists():
@@ -278,7 +279,7 @@ def _first_sentence(error: OSError) -> str:
 
 
 def read(file: h5py.File) -> RunColumns:
-    """Everything out of an open store."""
+    """Return everything out of an open store."""
     groups = [
         name for name in file if name not in (FINDINGS, PROBLEMS) and file.get(name, getclass=True).__name__ == "Group"
     ]

@@ -18,7 +18,7 @@ Given: TypeAlias = Mapping[str, float | int | str]
 
 GIVEN_NAMES = (*HYPERPARAMETERS, "step", "rule", "epsilon_placement", *FURTHER)
 EPSILON_PLACEMENTS = ("implementation", "textbook")
-"""Where epsilon is asked to stand: where that implementation has it, or as in Kingma & Ba's Algorithm 1."""
+"""The places that epsilon may be given: the implementation's own, or as in Kingma & Ba's Algorithm 1."""
 MOST_UPDATES = 1 << 53
 """No counter is believed beyond: floats are no longer whole numbers there."""
 

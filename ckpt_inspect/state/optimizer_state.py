@@ -24,7 +24,7 @@ class Parameter:
     array."""
 
     name: str
-    """The variable's own name where the file has it; unique within its optimizer."""
+    """The variable's own name if the file has it; unique within its optimizer."""
     shape: tuple[int, ...]
     dtype: str
     """Of the optimizer's slots: numpy's or ml_dtypes' name."""
@@ -33,33 +33,33 @@ class Parameter:
     checkpoint: Checkpoint
     update_rule: UpdateRule | None
     settings: Settings
-    """This parameter's: weight decay is 0 where the implementation excludes it."""
+    """This parameter's: weight decay is 0 if the implementation excludes it."""
 
     def key(self, array: str) -> str | None:
-        """Key of the tensor behind a field of `State`; None where the file has none."""
+        """Return the key of the tensor behind a field of `State`; None if the file has none."""
         if array == "value":
             return self.found.value
         return next((self.found.slots[s] for s in STATE_SLOTS[array] if s in self.found.slots), None)
 
     def value(self) -> Array | None:
-        """The weights, in the file's shape and dtype; None where they aren't in the file, or aren't known to be this
-        one's."""
+        """Return the weights, in the file's shape and dtype; None if they aren't in the file, or aren't known to be
+        this one's."""
         return self._read("value")
 
     def first_moment(self) -> Array | None:
-        """m, uncorrected; None where the optimizer keeps none."""
+        """Return m, uncorrected; None if the optimizer keeps none."""
         return self._read("first_moment")
 
     def second_moment(self) -> Array | None:
-        """v, uncorrected (Adamax: the infinity norm u); None where the optimizer keeps none."""
+        """Return v, uncorrected (Adamax: the infinity norm u); None if the optimizer keeps none."""
         return self._read("second_moment")
 
     def max_second_moment(self) -> Array | None:
-        """AMSGrad's maximum of v; None for other rules."""
+        """Return AMSGrad's maximum of v; None for other rules."""
         return self._read("max_second_moment")
 
     def state(self) -> State:
-        """All arrays at once."""
+        """Return all arrays at once."""
         return State(
             self.value(),
             self.first_moment(),
@@ -69,19 +69,19 @@ class Parameter:
         )
 
     def effective_lr(self) -> Array | None:
-        """E (see `UpdateRule.effective_lr`); None where it is not defined or not determined: `reason` says why."""
+        """Return E (see `UpdateRule.effective_lr`); None if it is not defined or not determined: `reason` says why."""
         if self.reason("effective_lr") is not None or self.update_rule is None:
             return None
         return self.update_rule.effective_lr(self.state(), self.settings)
 
     def last_update(self) -> Array | None:
-        """Δ (see `UpdateRule.last_update`); None where it is not defined or not determined: `reason` says why."""
+        """Return Δ (see `UpdateRule.last_update`); None if it is not defined or not determined: `reason` says why."""
         if self.reason("last_update") is not None or self.update_rule is None:
             return None
         return self.update_rule.last_update(self.state(), self.settings)
 
     def reason(self, quantity: str) -> str | None:
-        """Why `effective_lr` or `last_update` gives None; None where it gives an array. Reads nothing."""
+        """Return why `effective_lr` or `last_update` gives None; None if it gives an array. Reads nothing."""
         if self.update_rule is None:
             return "this package has no formula for this optimizer's update"
         if quantity == "last_update" and self.settings.weight_decay is None:
@@ -112,7 +112,7 @@ class OptimizerState:
     rule: str
     """Name of the update rule, or of the other optimizer that this is (`sgd`, `lion`, ..)."""
     rule_source: Sourced[str]
-    """Its value is `rule`; source `default` where it is merely the usual reading of such a layout."""
+    """Its value is `rule`; source `default` if it is merely the usual reading of such a layout."""
     layout: str
     family: str
     """Whose implementation: its id in `update_rules.IMPLEMENTATIONS`."""
@@ -126,12 +126,12 @@ class OptimizerState:
     keys: tuple[str, ...]
     """Keys of its own scalars: counter, beta powers, hyperparameters."""
     absence: str | None
-    """Why there are no moments; None where there are."""
+    """Why there are no moments; None if there are."""
     problems: tuple[Problem, ...]
 
     @property
     def is_adam(self) -> bool:
-        """Whether the rule is of Adam's family."""
+        """Return whether the rule is of Adam's family."""
         return has_moment_pair(self.rule)
 
     def __repr__(self) -> str:
@@ -151,7 +151,8 @@ class OptimizerState:
 def optimizer_states(
     checkpoint: Checkpoint, given: Given | None = None, optimizer: str | None = None
 ) -> tuple[OptimizerState, ...]:
-    """Every optimizer in the checkpoint, by the order in which the file lists them; none where it holds weights alone.
+    """Return every optimizer in the checkpoint, by the order in which the file lists them; none if it holds weights
+    alone.
 
     `given` overrides what the file says (the rule's hyperparameters by name, `step`, `rule`, and `epsilon_placement`:
     `implementation` or `textbook`), for the optimizer of that name or for all;

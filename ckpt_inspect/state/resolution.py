@@ -49,7 +49,7 @@ class Resolved:
 
 
 def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Resolved:
-    """Every number of one optimizer, with where it came from. Reads scalars only."""
+    """Return every number of one optimizer, with where it came from. Reads scalars only."""
     rule = _resolve_rule(found, given)
     optimizer = find_optimizer(str(rule.value))
     has_formula = isinstance(optimizer, UpdateRule)
@@ -132,7 +132,7 @@ def _resolve_rule(found: FoundOptimizer, given: Given) -> Sourced[str]:
 
 
 def _default(h: Hyperparameter, found: FoundOptimizer, is_assumed: bool = True) -> Sourced[float]:
-    """The implementation's default; unknown where it has none, or where no formula stands behind the name."""
+    """The implementation's default; unknown if it has none, or if no formula stands behind the name."""
     implementation = found.implementation
     value = h.default_in(implementation) if is_assumed else None
     if value is None:
@@ -171,7 +171,7 @@ def _resolve_plain(h: Hyperparameter, found: FoundOptimizer, given: Given, scala
 
 
 def _infer_flag(h: Hyperparameter, found: FoundOptimizer) -> Sourced[float] | None:
-    """Whether a flag is on, by the slots that there are only where it is."""
+    """Whether a flag is on, by the slots that exist only if it is."""
     if not h.array or not found.parameters:
         return None
     slots = [s for p in found.parameters for s in STATE_SLOTS[h.array] if s in p.slots]
@@ -227,7 +227,7 @@ def _infer_beta(name: str, powers: PowersReading | None, others: PowersReading |
         return None
     own = name.replace("_", "") + "_power"
     evidence = powers.evidence
-    if own not in evidence:  # the other power told the count
+    if own not in evidence:  # the count follows from the other power
         evidence = f"{own} is the same power of {value:g}: {evidence}"
     if others is None or getattr(others, name) != value:
         return Sourced(value, "default", f"assumed: {evidence}; {OPEN_OWNER}")
@@ -367,7 +367,7 @@ def _decayed(
     has_own_decay: bool,
     completed: int | None,
 ) -> Sourced[float]:
-    """The learning rate under an implementation's `decay`, unless the rule means something of its own by that name."""
+    """The learning rate under an implementation's `decay`, unless that name means something else in the rule."""
     if not decay or not found.implementation.decays_rate or has_own_decay:
         return Sourced(value, source, where)
     if completed is None:
@@ -382,7 +382,7 @@ def _decayed(
 
 
 def _scheduled(schedule: JsonObject, found: FoundOptimizer, completed: int | None, option: str) -> Sourced[float]:
-    """A schedule's value at that step; where it has none, `option` is what gives it on the command line."""
+    """Return a schedule's value at that step; if it has none, `option` gives it on the command line."""
     name = schedule.get("class_name", "a schedule")
     if completed is None:
         return Sourced(None, "unknown", f"{found.config_where}: {name} depends on the step, which is not known")

@@ -28,7 +28,7 @@ _HALF = np.float32(0.5)
 
 
 def evaluate_schedule(schedule: JsonObject, completed: int) -> float:
-    """The learning rate of the update that follows `completed` updates: for update t, `completed` is t - 1.
+    """Return the learning rate of the update that follows `completed` updates: for update t, `completed` is t - 1.
 
     `schedule` is what Keras' `serialize` makes, `{"class_name": .., "config": {..}}`, with or without `module` and
     `registered_name`. A float32 value, as a Python float. Raises NotDetermined for a schedule that isn't Keras' own, is
@@ -57,7 +57,7 @@ def evaluate_schedule(schedule: JsonObject, completed: int) -> float:
 
 
 def inverse_time_decay(learning_rate: float, decay: float, completed: int) -> float:
-    """lr/(1 + decay·completed) in float32: what `decay` makes of the learning rate in OptimizerV2 and Keras before it.
+    """Return lr/(1 + decay·completed) in float32: the learning rate under `decay` in OptimizerV2 and Keras before it.
 
     `completed` is t - 1 for update t. Source: keras/optimizers/optimizer_v2/optimizer_v2.py `_decayed_lr`. Not for
     OptimizerV2's Nadam, whose serialized `decay` is the schedule of its momentum.
@@ -144,7 +144,7 @@ def _polynomial_decay(c: _Configuration, step: Float32) -> Float32:
 
 
 def _cosine_decay(c: _Configuration, step: Float32) -> Float32:
-    """start·((1 - alpha)·½(1 + cos(π·step/steps)) + alpha), after a linear warm-up where there is one (Keras 2.13+)."""
+    """start·((1 - alpha)·½(1 + cos(π·step/steps)) + alpha), after a linear warm-up if there is one (Keras 2.13+)."""
     steps, start = c.steps("decay_steps"), c.initial()
     if c.values.get("warmup_target") is not None:
         warm, target = c.number("warmup_steps", 0.0), c.number("warmup_target")

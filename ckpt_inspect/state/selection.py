@@ -18,10 +18,10 @@ class Selection:
 
     @classmethod
     def of(cls, include: Iterable[str] | None, exclude: Iterable[str] | None) -> Selection:
-        """From what a caller gave: None for no patterns."""
+        """Return the selection that a caller asked for; None for no patterns."""
         return cls(tuple(include or ()), tuple(exclude or ()))
 
     def has(self, name: str) -> bool:
-        """Whether the parameter of that name was asked for."""
+        """Return whether the parameter of that name was asked for."""
         included = not self.include or any(fnmatch.fnmatchcase(name, pattern) for pattern in self.include)
         return included and not any(fnmatch.fnmatchcase(name, pattern) for pattern in self.exclude)

@@ -40,7 +40,7 @@ class Adagrad(UpdateRule):
         Keras 2.11+ and 3:                     θ ← θ - α · g / √(s + ε)
 
     E, the factor on the gradient g itself, is what stands before and below g; s, the accumulator, is `second_moment`. Δ
-    needs g, which no checkpoint holds. Duchi et al., JMLR 12 (2011), section 1.3. s starts at 0.1 unless told otherwise
+    needs g, which no checkpoint holds. Duchi et al., JMLR 12 (2011), section 1.3. s starts at 0.1 by default
     (Keras before OptimizerV2: 0).
 
     Sources: tensorflow/core/kernels/training_ops.cc `ApplyAdagrad`, `ApplyAdagradV2`; keras/src/optimizers/adagrad.py.
@@ -62,7 +62,7 @@ class Adagrad(UpdateRule):
     decays_by_beta_2: ClassVar = False
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
-        """See the class; TF1 needs no epsilon."""
+        """Return the coefficients; see the class. TF1 needs no epsilon."""
         check_stepped(settings)
         rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, dtype)
         one, zero = dtype.type(1), dtype.type(0)
@@ -79,18 +79,18 @@ class Adagrad(UpdateRule):
         )
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
-        """Raises NotDetermined."""
+        """Raise NotDetermined."""
         raise NotDetermined("Adagrad's last update needs the last gradient, which no checkpoint holds")
 
     def bias_corrections(self, settings: Settings, dtype: DType) -> tuple[Scalar, Scalar]:
-        """(1, 1): this rule has none."""
+        """Return (1, 1): this rule has none."""
         check_stepped(settings)
         return dtype.type(1), dtype.type(1)
 
     def signal_to_noise(self, state: State, settings: Settings) -> Array:
-        """Raises NotDetermined: there is no mean of the gradients."""
+        """Raise NotDetermined: there is no mean of the gradients."""
         raise NotDetermined("Adagrad keeps no first moment")
 
     def moment_bound(self, settings: Settings) -> float:
-        """Raises NotDetermined: there is no mean of the gradients."""
+        """Raise NotDetermined: there is no mean of the gradients."""
         raise NotDetermined("Adagrad keeps no first moment")

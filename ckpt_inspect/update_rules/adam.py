@@ -57,7 +57,7 @@ class Adam(UpdateRule):
     has_textbook_form: ClassVar = True
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
-        """See the class; E's numerator is α·√c2, rounded after each operation."""
+        """Return the coefficients; see the class. E's numerator is α·√c2, rounded after each operation."""
         c1, c2 = self.bias_corrections(settings, dtype)
         rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, dtype)
         is_textbook = settings.is_textbook
@@ -70,7 +70,7 @@ class Adam(UpdateRule):
         )
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
-        """(m·alpha)/(√v + ε); the textbook's α·m̂/(√v̂ + ε) where that is asked for."""
+        """Return (m·alpha)/(√v + ε); the textbook's α·m̂/(√v̂ + ε) if that is asked for."""
         second = self.second_moment(state)
         if settings.is_textbook:
             corrected = first_moment(state) / c.first_correction
@@ -89,7 +89,7 @@ class AMSGrad(Adam):
 
         vmax ← max(vmax, v);  θ ← θ - alpha · m / (√vmax + ε)
 
-    alpha, α, t as in Adam; vmax is `max_second_moment`, of the uncorrected v, and gets no correction of its own. Reddi
+    alpha, α, t as in Adam; vmax is `max_second_moment`, of the uncorrected v, and is not itself corrected. Reddi
     et al., "On the Convergence of Adam and Beyond", Algorithm 2 (which has no bias correction at all).
     Sources: as for Adam (tensorflow/core/kernels/training_ops.cc `ApplyAdamWithAmsgrad`,
     keras/src/optimizers/adam.py), with `amsgrad=True`. optax corrects the bias before it takes the maximum.
@@ -106,7 +106,7 @@ class AMSGrad(Adam):
     has_maximum: ClassVar = True
 
     def second_moment(self, state: State) -> Array:
-        """The running maximum."""
+        """Return the running maximum."""
         if state.max_second_moment is None:
             raise NotDetermined("the maximum of the second moment, which AMSGrad divides by, is not in the file")
         return state.max_second_moment

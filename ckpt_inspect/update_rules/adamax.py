@@ -59,7 +59,7 @@ class Adamax(UpdateRule):
     is_lazy: ClassVar = True
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
-        """See the class."""
+        """Return the coefficients; see the class."""
         c1, _ = self.bias_corrections(settings, dtype)
         rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, dtype)
         return Coefficients(
@@ -72,7 +72,8 @@ class Adamax(UpdateRule):
         )
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
-        """Keras 2.11+: (α·m)/(c1·(u + ε)); OptimizerV2's kernel: α/c1 · (m/(u + ε)); Keras before: (α/c1·m)/(u + ε)."""
+        """Return (α·m)/(c1·(u + ε)) (Keras 2.11+), α/c1 · (m/(u + ε)) (OptimizerV2's kernel) or (α/c1·m)/(u + ε) (Keras
+        before)."""
         m, u = first_moment(state), self.second_moment(state)
         order = settings.implementation.applies_adamax
         if order == "joined":
@@ -83,14 +84,14 @@ class Adamax(UpdateRule):
         return np.asarray(rate * (m / (u + c.epsilon)))
 
     def bias_corrections(self, settings: Settings, dtype: DType) -> tuple[Scalar, Scalar]:
-        """(1 - beta_1**t, 1): the norm has no correction, and beta_2 need not be known."""
+        """Return (1 - beta_1**t, 1): the norm has no correction, and beta_2 need not be known."""
         one, step = dtype.type(1), self.step(settings)
         if step is None:
             return one, one
         return one - arithmetic.beta_power(settings.beta_1, "beta_1", step, settings.implementation, dtype), one
 
     def signal_to_noise(self, state: State, settings: Settings) -> Array:
-        """(m/c1)/u, elementwise, at least float32; nan where u = 0. Its scale differs from that of the rules with a
+        """Return (m/c1)/u, elementwise, at least float32; nan if u = 0. Its scale differs from that of the rules with a
         mean square."""
         with np.errstate(all="ignore"):
             m, u = first_moment(state), self.second_moment(state)
@@ -100,7 +101,7 @@ class Adamax(UpdateRule):
             return np.asarray(np.where(np.isinf(result), dtype.type(np.nan), result))
 
     def moment_bound(self, settings: Settings) -> float:
-        """Largest |m|/u: |m| ≤ (1-β1)·Σ_{j<t} (β1/β2)^j · u, since |g_{t-j}| ≤ u/β2^j."""
+        """Return the largest |m|/u: |m| ≤ (1-β1)·Σ_{j<t} (β1/β2)^j · u, since |g_{t-j}| ≤ u/β2^j."""
         b1, b2 = arithmetic.known(settings.beta_1, "beta_1"), arithmetic.known(settings.beta_2, "beta_2")
         if not (0 <= b1 < 1 and 0 < b2 < 1):
             return math.inf

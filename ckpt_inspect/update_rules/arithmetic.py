@@ -27,39 +27,39 @@ _VANISHED = 1e-20  # 1 - p is 1 in every dtype from 1e-17 on
 
 
 def known(value: float | None, what: str) -> float:
-    """The value, or NotDetermined with the reason that `what` is not known."""
+    """Return the value. Raises NotDetermined if it is None: `what` is not known."""
     if value is None:
         raise NotDetermined(f"the {what} is not known: give it")
     return float(value)
 
 
 def is_half(dtype: DType) -> bool:
-    """Whether the dtype is a 16-bit (or smaller) float."""
+    """Return whether the dtype is a 16-bit (or smaller) float."""
     return dtype.itemsize < 4
 
 
 def learning_rate(value: float | None, implementation: Implementation, dtype: DType) -> Scalar:
-    """The learning rate as the update sees it."""
+    """Return the learning rate as the update sees it."""
     return _cast(known(value, "learning rate of the last update"), implementation.has_float32_rates, dtype)
 
 
 def weight_decay(value: float, implementation: Implementation, dtype: DType) -> Scalar:
-    """The weight decay as the update sees it."""
+    """Return the weight decay as the update sees it."""
     return _cast(value, implementation.has_float32_rates, dtype)
 
 
 def epsilon(value: float | None, implementation: Implementation, dtype: DType) -> Scalar:
-    """Epsilon as the update sees it."""
+    """Return epsilon as the update sees it."""
     return _cast(known(value, "epsilon"), implementation.has_float32_epsilon, dtype)
 
 
 def beta(value: float | None, name: str, implementation: Implementation, dtype: DType) -> Scalar:
-    """A beta as its powers see it."""
+    """Return a beta as its powers see it."""
     return _cast(known(value, name), implementation.has_float32_betas, dtype)
 
 
 def beta_power(value: float | None, name: str, step: int, implementation: Implementation, dtype: DType) -> Scalar:
-    """beta**step in `dtype`, as the implementation computes it.
+    """Return beta**step in `dtype`, as the implementation computes it.
 
     TF1 multiplies a float32 variable by float32(beta) after each update and casts it to the variable's dtype;
     OptimizerV2 and all Keras raise dtype(beta) to the power dtype(step), correctly rounded here (Eigen's `pow` is

@@ -27,7 +27,7 @@ class BertAdamW(UpdateRule):
 
     so E = α/(√v + ε) is the factor on m itself: there is no bias correction, and t is not needed. m, v are
     `first_moment`, `second_moment`; Δ = -α·(m/(√v + ε) + wd·θ_before), θ_before = (θ + u)/(1 - α·wd). A `weight_decay`
-    of None or 0 is none; `is_decayed` tells the variables that `create_optimizer` excludes.
+    of None or 0 is none; `is_decayed` says which variables `create_optimizer` excludes.
 
     Source: google-research/bert optimization.py. α is `polynomial_decay` of the global step before its increment, and
     global_step/warm-up·α during the warm-up: 0 for the very first update, which changes nothing.
@@ -45,7 +45,7 @@ class BertAdamW(UpdateRule):
     )
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
-        """See the class."""
+        """Return the coefficients; see the class."""
         check_stepped(settings)
         one = dtype.type(1)
         rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, dtype)
@@ -59,20 +59,20 @@ class BertAdamW(UpdateRule):
         )
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
-        """α·(m/(√v + ε))."""
+        """Return α·(m/(√v + ε))."""
         return np.asarray(c.numerator * (first_moment(state) / (np.sqrt(self.second_moment(state)) + c.epsilon)))
 
     def bias_corrections(self, settings: Settings, dtype: DType) -> tuple[Scalar, Scalar]:
-        """(1, 1): this rule has none."""
+        """Return (1, 1): this rule has none."""
         check_stepped(settings)
         return dtype.type(1), dtype.type(1)
 
     def statistical_corrections(self, settings: Settings, dtype: DType) -> tuple[Scalar, Scalar]:
-        """The moments are biased all the same: 1 - beta**t where t is known, 1 where it isn't."""
+        """Return 1 - beta**t if t is known, else 1: the moments are biased all the same."""
         if settings.step is None:
             return dtype.type(1), dtype.type(1)
         return super().bias_corrections(settings, dtype)
 
     def is_decayed(self, parameter: str, implementation: Implementation) -> bool:
-        """False for LayerNorm and bias variables, which `create_optimizer` excludes by these patterns."""
+        """Return False for LayerNorm and bias variables, which `create_optimizer` excludes by these patterns."""
         return _UNDECAYED.search(parameter) is None

@@ -34,15 +34,15 @@ class Hyperparameter:
     is_below_one: bool = False
     """Whether it must be below 1, as a decay rate must."""
     array: str = ""
-    """Of a flag: the field of `State` that there is only where it is on; empty: none tells."""
+    """Of a flag: the field of `State` that exists only if it is on; empty: no field shows it."""
 
     @property
     def upstream_names(self) -> tuple[str, ...]:
-        """Names to look for."""
+        """Return the names to look for."""
         return self.spellings or (self.name,)
 
     def default_in(self, implementation: Implementation) -> float | None:
-        """Return the implementation's default; None where it has none."""
+        """Return the implementation's default; None if it has none."""
         return self.default(implementation) if callable(self.default) else self.default
 
 
@@ -93,4 +93,4 @@ MOMENTUM = Hyperparameter(
 )
 
 COMMON = (LEARNING_RATE, BETA_1, BETA_2, EPSILON, WEIGHT_DECAY)
-"""What Adam and most of what derives from it have. Every store has a place for each, NaN where a rule has none."""
+"""What Adam and most of what derives from it have. Every store has a place for each, NaN if a rule has none."""

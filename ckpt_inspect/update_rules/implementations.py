@@ -39,7 +39,7 @@ class Implementation:
     """Weight decay of its AdamW."""
     hides_decay: bool = False
     """Whether a rule that takes a weight decay may have been given one that no checkpoint holds, or a schedule of it:
-    then where there is none to be read it is not known."""
+    if none is read, it is then unknown."""
 
     adagrad_start: float = 0.1
     """What the accumulator of its Adagrad starts from."""
@@ -55,7 +55,7 @@ class Implementation:
     has_corrected_rate: bool = False
     """Whether Adam computes α·(√c2/c1), rather than (α·√c2)/c1: another last bit."""
     rmsprop_epsilon: Literal["outside", "inside", "inside-with-momentum"] = "outside"
-    """Where RMSprop adds epsilon: to the root, or under it; or under it only where it has momentum."""
+    """Where RMSprop adds epsilon: to the root, or under it; or under it only if it has momentum."""
     adagrad_epsilon: Literal["outside", "inside", "none"] = "outside"
     """Where Adagrad adds epsilon: to the root, or under it; or nowhere."""
     takes_weight_decay: bool = False
@@ -75,7 +75,7 @@ class Implementation:
     is_lazy: bool = False
     """Whether a sparse gradient leaves all rows alone that it doesn't touch, moments included, whatever the rule."""
     squares_slices: Literal["never", "sometimes", "always"] = "never"
-    """Whether the slices of a sparse gradient are squared one by one where a batch repeats a row: then r parts g of a
+    """Whether the slices of a sparse gradient are squared one by one if a batch repeats a row: then r parts g of a
     row's gradient go into v as r·g², into m as r·g, and |m|/√v may exceed its bound by √r."""
     who_squares_slices: str = ""
     """Which release does, for a person."""

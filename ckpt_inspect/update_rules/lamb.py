@@ -26,10 +26,10 @@ class Lamb(UpdateRule):
     """LAMB.
 
         d = (m/(1 - β1^t)) / (√(v/(1 - β2^t)) + ε)
-        Keras 3:  θ ← θ - α · |θ|/|d| · d                          (after θ -= θ·wd·α, where there is weight decay)
+        Keras 3:  θ ← θ - α · |θ|/|d| · d                          (after θ -= θ·wd·α, if there is weight decay)
         Addons:   r = d + wd·θ;  θ ← θ - α · |θ|/|r| · r
 
-    the trust ratio ρ being 1 where either norm is 0. E = α·ρ/(√(v/c2) + ε), Δ = -α·ρ·r. m, v are `first_moment` and
+    the trust ratio ρ being 1 if either norm is 0. E = α·ρ/(√(v/c2) + ε), Δ = -α·ρ·r. m, v are `first_moment` and
     `second_moment`. You et al., arXiv 1904.00962, Algorithm 2 (with φ the identity).
 
     ρ holds the norm of the weights *before* the update. Since θ_before = (θ + k·d)/(1 - k·wd) with k = α·ρ, and
@@ -38,7 +38,7 @@ class Lamb(UpdateRule):
         (|d + wd·θ|² - α²·|d|²)·ρ² - 2·α·(θ·d)·ρ - |θ|² = 0
 
     which needs three sums over the whole tensor (`Norms`). A tensor that was all zero before (a fresh bias) had ρ = 1
-    and is told by θ = -α·d.
+    and is recognised by θ = -α·d.
 
     Sources: keras/src/optimizers/lamb.py, tensorflow_addons/optimizers/lamb.py. Addons may exclude variables from decay
     and from adaptation (`others["is_adapted"]` 0: ρ = 1); no file says which.
@@ -58,7 +58,7 @@ class Lamb(UpdateRule):
     needs_norms: ClassVar = True
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
-        """See the class; `norms` must be those of the whole tensor."""
+        """Return the coefficients; see the class. `norms` must be those of the whole tensor."""
         if norms is None:
             raise NotDetermined("LAMB's trust ratio needs the norms of the whole tensor")
         c1, c2 = self.bias_corrections(settings, dtype)
@@ -75,11 +75,11 @@ class Lamb(UpdateRule):
         )
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
-        """(ρ·α)·d."""
+        """Return (ρ·α)·d."""
         return np.asarray(c.numerator * self._direction(state, settings))
 
     def norms_of(self, state: State, settings: Settings) -> Norms:
-        """|θ|², |d|² and θ·d of this piece, summed in float64."""
+        """Return |θ|², |d|² and θ·d of this piece, summed in float64."""
         if state.value is None:
             raise NotDetermined("LAMB's trust ratio needs the weights, and they are not in the file")
         with np.errstate(all="ignore"):
@@ -101,9 +101,9 @@ class Lamb(UpdateRule):
 
 
 def trust_ratio(norms: Norms, rate: float, inner_decay: float) -> float:
-    """ρ = |θ_before|/|r|, from the sums over θ *after* the update; see `Lamb`.
+    """Return ρ = |θ_before|/|r|, from the sums over θ *after* the update; see `Lamb`.
 
-    The sums are of a whole tensor, `rate` and `inner_decay` as the update saw them. NotDetermined where it has no root.
+    The sums are of a whole tensor, `rate` and `inner_decay` as the update saw them. NotDetermined if it has no root.
     """
     full = norms.direction + 2 * inner_decay * norms.product + inner_decay * inner_decay * norms.value
     start = norms.value + 2 * rate * norms.product + rate * rate * norms.direction

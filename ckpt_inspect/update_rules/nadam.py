@@ -16,7 +16,7 @@ from ckpt_inspect.update_rules.traces import Operation, Traces
 
 
 class Nadam(UpdateRule):
-    """Nadam, whose momentum looks one step ahead along a schedule of its own.
+    """Nadam, whose momentum looks one step ahead along its own schedule.
 
         Keras:    θ ← θ - α · m̄ / (√(v/(1 - β2^t)) + ε),  m̄ = μ_{t+1}·m/(1 - P·μ_{t+1}) + (1 - μ_t)·g/(1 - P)
         contrib:  θ ← θ - α·√c2/c1 · (β1·m + (1 - β1)·g) / (√v + ε)
@@ -44,7 +44,7 @@ class Nadam(UpdateRule):
     has_own_decay: ClassVar = True
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
-        """See the class."""
+        """Return the coefficients; see the class."""
         c1, c2 = self.bias_corrections(settings, dtype)
         rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, dtype)
         has_epsilon_hat = settings.implementation.has_epsilon_hat
@@ -57,5 +57,5 @@ class Nadam(UpdateRule):
         )
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
-        """Raises NotDetermined."""
+        """Raise NotDetermined."""
         raise NotDetermined("Nadam's last update needs the last gradient, which no checkpoint holds")

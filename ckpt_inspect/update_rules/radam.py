@@ -42,14 +42,14 @@ RECTIFICATION = (
         "warmup_proportion",
         "Share of these updates that are the warm-up.",
         "p",
-        "Of no consequence where total_steps is 0.",
+        "Without effect if total_steps is 0.",
         default=0.1,
     ),
     Hyperparameter(
         "min_lr",
         "Learning rate that the optimizer's own decay ends at.",
         "α at update T",
-        "Of no consequence where total_steps is 0.",
+        "Without effect if total_steps is 0.",
         default=0.0,
     ),
 )
@@ -65,7 +65,7 @@ class RAdam(UpdateRule):
         with weight decay, wd·θ is added to what α multiplies
 
     so E = α·r/(√(v/c2) + ε), or α for every element during the first updates; m, v are `first_moment`, `second_moment`
-    (where there is a `max_second_moment`, that). The threshold is `settings.others["sma_threshold"]`, 5 by default. Liu
+    (if there is a `max_second_moment`, that). The threshold is `settings.others["sma_threshold"]`, 5 by default. Liu
     et al., arXiv 1908.03265, Algorithm 2 (threshold 4, no ε).
 
     `others["total_steps"]` > 0 with `warmup_proportion` and `min_lr` switches on the implementation's own warm-up and
@@ -89,11 +89,11 @@ class RAdam(UpdateRule):
     is_lazy: ClassVar = True
 
     def second_moment(self, state: State) -> Array:
-        """v, or its maximum where one is kept."""
+        """Return v, or its maximum if one is kept."""
         return super().second_moment(state) if state.max_second_moment is None else state.max_second_moment
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
-        """See the class."""
+        """Return the coefficients; see the class."""
         c1, c2 = self.bias_corrections(settings, dtype)
         rate = self._rate(settings, dtype)
         factor = self._rectifier(settings, dtype)
@@ -108,7 +108,7 @@ class RAdam(UpdateRule):
         )
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
-        """α·(r·m̂/(√v̂ + ε)), or α·m̂."""
+        """Return α·(r·m̂/(√v̂ + ε)), or α·m̂."""
         v = self.second_moment(state)
         rate, factor = self._rate(settings, v.dtype), self._rectifier(settings, v.dtype)
         corrected = first_moment(state) / c.first_correction
@@ -129,7 +129,8 @@ class RAdam(UpdateRule):
 
 
 def average_length(settings: Settings, dtype: DType, step: int | None) -> tuple[Scalar, Scalar]:
-    """(n, n∞): how many gradients the second moment averages after that many updates (None: n∞), and in the end."""
+    """Return (n, n∞): how many gradients the second moment averages after that many updates (None: n∞), and in the
+    end."""
     one, two = dtype.type(1), dtype.type(2)
     beta_2 = arithmetic.beta(settings.beta_2, "beta_2", settings.implementation, dtype)
     limit = two / (one - beta_2) - one
@@ -140,7 +141,7 @@ def average_length(settings: Settings, dtype: DType, step: int | None) -> tuple[
 
 
 def warmed_rate(settings: Settings, dtype: DType, step: int | None) -> Scalar:
-    """α after the implementation's own warm-up and linear decay, where `total_steps` switches them on."""
+    """Return α after the implementation's own warm-up and linear decay, if `total_steps` switches them on."""
     rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, dtype)
     total = dtype.type(settings.other("total_steps", 0.0))
     if not total > 0 or step is None:

@@ -79,7 +79,7 @@ Optimizer = UpdateRule | NamedOptimizer
 OPTIMIZERS: tuple[Optimizer, ...] = (*RULES, *NAMED)
 
 USUAL_RULE: UpdateRule = RULES[0]
-"""What a pair of moments is taken for where nothing tells whose it is."""
+"""The rule that is assumed for a pair of moments if nothing identifies it."""
 
 
 def _merged_slots() -> dict[str, tuple[str, ...]]:
@@ -116,7 +116,7 @@ OPERATIONS: Mapping[str, tuple[tuple[str, Operation], ...]] = {
     )
     for name in dict.fromkeys(op.name for o in OPTIMIZERS for op in o.traces.operations)
 }
-"""TensorFlow's operations by name: the optimizers that make them, those that a flag tells first."""
+"""TensorFlow's operations by name: the optimizers that make them, those that a flag identifies first."""
 
 MAXIMUM_FLAG = "amsgrad"
 """Switch in a configuration that has a maximum of the second moment kept; see `UpdateRule.with_maximum`."""
@@ -133,14 +133,15 @@ def find_optimizer(name: str) -> Optimizer | None:
 
 
 def normal_name(name: str) -> str:
-    """`Custom>AdamW`, `keras.optimizers.AdamW`, `adam_w`, `AdamW_1`, `AdamWOptimizer` -> `adamw`."""
+    """Return the plain name: `Custom>AdamW`, `keras.optimizers.AdamW`, `adam_w`, `AdamW_1`, `AdamWOptimizer` ->
+    `adamw`."""
     bare = re.split(r"[>./]", name)[-1].lower()
     bare = re.sub(r"_\d+$", "", bare).replace("_", "")
     return re.sub(r"(?<=.)optimizer(v[12])?$", "", bare)
 
 
 def optimizer_of_class(name: str) -> Optimizer | None:
-    """Return the optimizer that a class (or the default `name` that it gives its slots) is; None where unknown."""
+    """Return the optimizer that a class (or the default `name` that it gives its slots) is; None if unknown."""
     normal = normal_name(name)
     return next((o for o in OPTIMIZERS if normal in o.traces.class_names), None)
 
@@ -174,13 +175,13 @@ def optimizer_of_slots(slots: Iterable[str]) -> tuple[Optimizer, bool] | None:
 
 
 def optimizer_of_bare_scalars(scalars: Iterable[str]) -> Optimizer | None:
-    """Return the optimizer that such scalars tell where there are no slots; None where they tell none."""
+    """Return the optimizer that such scalars identify if there are no slots; None if they identify none."""
     has = frozenset(scalars)
     return next((optimizer for optimizer in OPTIMIZERS if has & frozenset(optimizer.traces.bare_scalars)), None)
 
 
 def rules_of_scalars(scalars: Iterable[str]) -> tuple[UpdateRule, ...]:
-    """Return the rules that such scalars tell; several where several keep the same."""
+    """Return the rules that such scalars identify; several if several keep the same."""
     has = frozenset(scalars)
     return tuple(rule for rule in RULES if has & frozenset(rule.traces.scalars))
 
@@ -196,7 +197,7 @@ def rules_with_slots_of(optimizer: Optimizer) -> tuple[UpdateRule, ...]:
 
 
 def implementation_among(name: str, implementations: Sequence[Implementation]) -> Implementation:
-    """Return the one of these that has the optimizer of that name; the first where none has."""
+    """Return the one of these that has the optimizer of that name; the first if none has."""
     optimizer = find_optimizer(name)
     who = () if optimizer is None else optimizer.traces.implementations
     return next((i for i in implementations if i in who), implementations[0])

@@ -60,7 +60,7 @@ class RMSprop(UpdateRule):
         the new term)
 
     E = α/(√s + ε), or α/√(s + ε), is the factor on the gradient g itself; s is `second_moment`, and the momentum
-    accumulator b, where there is one, stands as `first_moment`. Then Δ = -b; without it Δ needs g, which no checkpoint
+    accumulator b, if there is one, stands as `first_moment`. Then Δ = -b; without it Δ needs g, which no checkpoint
     holds. Tieleman & Hinton, Coursera "Neural Networks for Machine Learning", lecture 6.5 (2012).
 
     Sources: keras/optimizers/optimizer_v2/rmsprop.py, keras/src/optimizers/rmsprop.py,
@@ -87,7 +87,7 @@ class RMSprop(UpdateRule):
     decays_by_beta_2: ClassVar = False
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
-        """See the class; `others["momentum"]` tells OptimizerV2's two forms apart."""
+        """Return the coefficients; see the class. `others["momentum"]` selects one of OptimizerV2's two forms."""
         check_stepped(settings)
         rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, dtype)
         eps = arithmetic.epsilon(settings.epsilon, settings.implementation, dtype)
@@ -104,37 +104,37 @@ class RMSprop(UpdateRule):
         )
 
     def second_moment(self, state: State) -> Array:
-        """s, or s - a² where there is a mean gradient a."""
+        """Return s, or s - a² if there is a mean gradient a."""
         second = super().second_moment(state)
         return second if state.mean_gradient is None else second - np.square(state.mean_gradient)
 
     def effective_lr(self, state: State, settings: Settings, norms: Norms | None = None) -> Array:
-        """E, the factor on the gradient."""
+        """Return E, the factor on the gradient."""
         _check_centered(state, settings)
         return super().effective_lr(state, settings, norms)
 
     def relative_effective_lr(self, state: State, settings: Settings, norms: Norms | None = None) -> Array:
-        """E/α."""
+        """Return E/α."""
         _check_centered(state, settings)
         return super().relative_effective_lr(state, settings, norms)
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
-        """The momentum accumulator."""
+        """Return the momentum accumulator."""
         if state.first_moment is None:
             raise NotDetermined("RMSprop's last update needs the last gradient, which no checkpoint holds")
         return state.first_moment
 
     def bias_corrections(self, settings: Settings, dtype: DType) -> tuple[Scalar, Scalar]:
-        """(1, 1): this rule has none."""
+        """Return (1, 1): this rule has none."""
         check_stepped(settings)
         return dtype.type(1), dtype.type(1)
 
     def signal_to_noise(self, state: State, settings: Settings) -> Array:
-        """Raises NotDetermined: there is no mean of the gradients."""
+        """Raise NotDetermined: there is no mean of the gradients."""
         raise NotDetermined("RMSprop keeps no first moment")
 
     def moment_bound(self, settings: Settings) -> float:
-        """Raises NotDetermined: there is no mean of the gradients."""
+        """Raise NotDetermined: there is no mean of the gradients."""
         raise NotDetermined("RMSprop keeps no first moment")
 
 

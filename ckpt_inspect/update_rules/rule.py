@@ -24,7 +24,7 @@ from ckpt_inspect.update_rules.implementations import Implementation
 from ckpt_inspect.update_rules.traces import Traces
 
 _BLOCK = 1 << 13
-"""Elements of which norms are taken at a time; for the products of so few BLAS starts no threads of its own."""
+"""Elements of which norms are taken at a time; BLAS starts no threads for products of so few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +43,16 @@ class State:
     """Centered RMSprop's EMA of the gradient."""
 
     def arrays(self) -> tuple[Array | None, ...]:
-        """All of them, in the order of the fields."""
+        """Return all arrays, in the order of the fields."""
         return self.value, self.first_moment, self.second_moment, self.max_second_moment, self.mean_gradient
 
     @property
     def size(self) -> int:
-        """Elements of each."""
+        """Return the number of elements of each array."""
         return next((a.size for a in self.arrays() if a is not None), 0)
 
     def at(self, places: Array | slice) -> State:
-        """Some elements of each array, by a mask, by indices or from one place to another."""
+        """Return some elements of each array, by a mask, by indices or from one place to another."""
         return State(*(None if a is None else a[places] for a in self.arrays()))
 
 
@@ -80,11 +80,11 @@ class Settings:
 
     @property
     def is_textbook(self) -> bool:
-        """Whether E and Δ are those of Algorithm 1: as asked for, or as the implementation applies it."""
+        """Return whether E and Δ are those of Algorithm 1: as asked for, or as the implementation applies it."""
         return self.has_textbook_epsilon or self.implementation.has_textbook_epsilon
 
     def other(self, name: str, default: float) -> float:
-        """Return one of `others`; the default where it is not known."""
+        """Return one of `others`; the default if it is not known."""
         return self.others.get(name, default)
 
 
@@ -108,8 +108,8 @@ class Coefficients:
     """The scalars of one tensor's last update, in its dtype: with them, everything left is elementwise.
 
     E = numerator / (root(s / divisor + inner_epsilon) + epsilon), s being `UpdateRule.second_moment(state)` and root
-    the square root, or the identity where `has_root` is false; E = numerator where `is_adaptive` is false.
-    Δ = -(E·m/first_correction + decay·θ_before), up to rounding, where the rule's `last_update` is determined.
+    the square root, or the identity if `has_root` is false; E = numerator if `is_adaptive` is false.
+    Δ = -(E·m/first_correction + decay·θ_before), up to rounding, if the rule's `last_update` is determined.
     """
 
     numerator: Scalar
@@ -119,9 +119,9 @@ class Coefficients:
     epsilon: Scalar
     """Added to the root."""
     first_correction: Scalar
-    """c1 = 1 - beta_1**t, or 1 where the rule has none."""
+    """c1 = 1 - beta_1**t, or 1 if the rule has none."""
     decay: Scalar
-    """Share of θ before the update that weight decay takes off: lr·wd, or wd; 0 where there is none."""
+    """Share of θ before the update that weight decay removes: lr·wd, or wd; 0 without decay."""
     inner_epsilon: Scalar = 0
     """Added under the root (Keras' RMSprop and Adagrad); `epsilon` is 0 then."""
     has_root: bool = True
@@ -143,7 +143,7 @@ class UpdateRule(ABC):
     title: ClassVar[str]
     """As a person writes it."""
     traces: ClassVar[Traces]
-    """What tells it in a file."""
+    """What identifies it in a file."""
     hyperparameters: ClassVar[tuple[Hyperparameter, ...]] = COMMON
     """All that it has, in the order in which they are shown."""
     slots: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -167,7 +167,7 @@ class UpdateRule(ABC):
     has_average: ClassVar[bool] = True
     """Whether the second moment is a moving average, which takes time to fill (Adamax: a maximum; Adagrad: a sum)."""
     has_squared_gradients: ClassVar[bool] = True
-    """Whether what the second moment gathers are squared gradients, so that it tells their mean square."""
+    """Whether the second moment gathers squared gradients, so that their mean square follows from it."""
     decays_by_beta_2: ClassVar[bool] = True
     """Whether an update leaves at least beta_2 of each element of the second moment."""
     is_lazy: ClassVar[bool] = False
@@ -189,18 +189,18 @@ class UpdateRule(ABC):
 
     @abstractmethod
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
-        """The scalars of the last update of a variable of that dtype. Raises NotDetermined with the reason."""
+        """Return the scalars of the last update of a variable of that dtype. Raises NotDetermined with the reason."""
 
     def second_moment(self, state: State) -> Array:
-        """The array under the root of E: v, the maximum of it (AMSGrad), or u (Adamax)."""
+        """Return the array under the root of E: v, the maximum of it (AMSGrad), or u (Adamax)."""
         return _required(state.second_moment, "second moment")
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
-        """What the last update subtracted from θ, but for weight decay, in upstream's order of operations."""
+        """Return what the last update subtracted from θ, but for weight decay, in upstream's order of operations."""
         raise NotDetermined(f"{self.title}'s state does not determine the last update")
 
     def is_decayed(self, parameter: str, implementation: Implementation) -> bool:
-        """Whether the implementation's customary set-up applies weight decay to a variable of that name."""
+        """Return whether the implementation's customary set-up applies weight decay to a variable of that name."""
         return True
 
     # --- what follows from it
@@ -212,7 +212,7 @@ class UpdateRule(ABC):
 
     @property
     def slots_in_tf1(self) -> tuple[str, ...]:
-        """Our names of the slots `X`, `X_1`, .. that TensorFlow 1 keeps under a variable's name."""
+        """Return our names of the slots `X`, `X_1`, .. that TensorFlow 1 keeps under a variable's name."""
         return ("first_moment", self.second_slot) if self.has_moment_pair else self.traces.slots_in_tf1
 
     def defaults(self, implementation: Implementation) -> Mapping[str, float]:
@@ -221,7 +221,8 @@ class UpdateRule(ABC):
         return {name: value for name, value in found.items() if value is not None}
 
     def effective_lr(self, state: State, settings: Settings, norms: Norms | None = None) -> Array:
-        """E: the factor on the bias-corrected first moment in the last update, elementwise, in the state's dtype.
+        """Return E: the factor on the bias-corrected first moment in the last update, elementwise, in the state's
+        dtype.
 
         Raises NotDetermined with the reason.
         """
@@ -231,7 +232,7 @@ class UpdateRule(ABC):
             return _quotient(c.numerator, second, c)
 
     def relative_effective_lr(self, state: State, settings: Settings, norms: Norms | None = None) -> Array:
-        """E/α: E for a learning rate of 1. float32 for 16-bit variables, whose range E/α exceeds where v = 0.
+        """Return E/α: E for a learning rate of 1. float32 for 16-bit variables, whose range E/α exceeds where v = 0.
 
         The scalars are still those of the variable's dtype. LAMB: NotDetermined without the learning rate, on which the
         norm of the weights before the update depends.
@@ -252,7 +253,7 @@ class UpdateRule(ABC):
             return np.asarray(np.float32(c.numerator) / _denominator(second, c).astype(np.float32))
 
     def last_update(self, state: State, settings: Settings, norms: Norms | None = None) -> Array:
-        """Δ = θ_after - θ_before of the last update, elementwise, before θ's own rounding, in the state's dtype.
+        """Return Δ = θ_after - θ_before of the last update, elementwise, before θ's own rounding, in the state's dtype.
 
         Raises NotDetermined with the reason.
         """
@@ -271,7 +272,7 @@ class UpdateRule(ABC):
             return np.asarray(-(step + c.decay * before))
 
     def bias_corrections(self, settings: Settings, dtype: DType) -> tuple[Scalar, Scalar]:
-        """(c1, c2) = (1 - beta_1**t, 1 - beta_2**t) in `dtype`, rounded as the implementation rounds them."""
+        """Return (c1, c2) = (1 - beta_1**t, 1 - beta_2**t) in `dtype`, rounded as the implementation rounds them."""
         one = dtype.type(1)
         step = self.step(settings)
         if step is None:
@@ -282,7 +283,7 @@ class UpdateRule(ABC):
         return one - first, one - second
 
     def step(self, settings: Settings) -> int | None:
-        """t; None where the corrections have converged. Raises NotDetermined before the first update or where
+        """Return t; None if the corrections have converged. Raises NotDetermined before the first update, or if it is
         unknown."""
         check_stepped(settings)
         if settings.step is None and not settings.is_converged:
@@ -290,7 +291,8 @@ class UpdateRule(ABC):
         return settings.step
 
     def is_epsilon_dominated(self, state: State, settings: Settings) -> Array:
-        """Whether the root in E's denominator is below epsilon, at this rule's place of epsilon; bool, elementwise."""
+        """Return whether the root in E's denominator is below epsilon, at this rule's place of epsilon; bool,
+        elementwise."""
         with np.errstate(all="ignore"):
             second = self.second_moment(state)
             c = self.coefficients(replace(settings, learning_rate=0.0), second.dtype, Norms(1.0, 1.0))
@@ -301,7 +303,7 @@ class UpdateRule(ABC):
             return np.asarray(_root(_corrected(second, c), c) < c.epsilon)
 
     def signal_to_noise(self, state: State, settings: Settings) -> Array:
-        """(m/c1)/√(v/c2), elementwise, at least float32; nan where v = 0. Pure noise gives about √((1-β1)/(1+β1)).
+        """Return (m/c1)/√(v/c2), elementwise, at least float32; nan if v = 0. Pure noise gives about √((1-β1)/(1+β1)).
 
         AMSGrad: with v, not its maximum, so that it stays a statistic of the gradients.
         """
@@ -314,14 +316,14 @@ class UpdateRule(ABC):
             return np.asarray(np.where(np.isinf(result), dtype.type(np.nan), result))
 
     def statistical_corrections(self, settings: Settings, dtype: DType) -> tuple[Scalar, Scalar]:
-        """(c1, c2) that make m/c1 and v/c2 unbiased, whether or not the rule itself corrects."""
+        """Return (c1, c2) that make m/c1 and v/c2 unbiased, whether or not the rule itself corrects."""
         return self.bias_corrections(settings, dtype)
 
     def moment_bound(self, settings: Settings) -> float:
-        """Largest |m|/√v that t gradients can leave behind, by Cauchy and Schwarz; exact arithmetic, no slack for
-        rounding.
+        """Return the largest |m|/√v that t gradients can leave behind, by Cauchy and Schwarz; exact arithmetic, no
+        slack for rounding.
 
-        |m|² ≤ (1-β1)²/(1-β2) · Σ_{j<t} (β1²/β2)^j · v; t → ∞ where the corrections have converged.
+        |m|² ≤ (1-β1)²/(1-β2) · Σ_{j<t} (β1²/β2)^j · v; t → ∞ if the corrections have converged.
         """
         b1, b2 = arithmetic.known(settings.beta_1, "beta_1"), arithmetic.known(settings.beta_2, "beta_2")
         if not (0 <= b1 < 1 and 0 < b2 < 1):
@@ -329,11 +331,11 @@ class UpdateRule(ABC):
         return math.sqrt(geometric_sum(b1 * b1 / b2, self.step(settings)) * (1 - b1) ** 2 / (1 - b2))
 
     def norms_of(self, state: State, settings: Settings) -> Norms:
-        """The sums over this piece that `needs_norms` asks for; zeros for all other rules."""
+        """Return the sums over this piece that `needs_norms` asks for; zeros for all other rules."""
         return Norms()
 
     def norms_by_blocks(self, state: State, settings: Settings) -> Norms:
-        """`norms_of` 1-D arrays of any length, a block at a time: what it makes meanwhile stays in the cache."""
+        """Return `norms_of` 1-D arrays of any length, a block at a time: what it makes meanwhile stays in the cache."""
         starts = range(0, state.size, _BLOCK)
         return sum((self.norms_of(state.at(slice(s, s + _BLOCK)), settings) for s in starts), Norms())
 
@@ -342,13 +344,13 @@ class UpdateRule(ABC):
 
 
 def check_stepped(settings: Settings) -> None:
-    """Raise NotDetermined where no update has been made yet."""
+    """Raise NotDetermined if no update has been made yet."""
     if settings.step is not None and settings.step < 1:
         raise NotDetermined("no update yet: the step is 0" if settings.step == 0 else f"the step is {settings.step}")
 
 
 def decoupled_decay(settings: Settings, rate: Scalar, dtype: DType) -> Scalar:
-    """The share of θ that decoupled weight decay takes off before the update proper.
+    """Return the share of θ that decoupled weight decay removes before the update proper.
 
     Keras 2.11+ and 3: `var -= var·wd·lr` (`BaseOptimizer._apply_weight_decay`); TensorFlow Addons and tf.contrib: `var
     -= wd·var`, not times the learning rate (`DecoupledWeightDecayExtension._decay_weights_op`). Others have no such
@@ -362,7 +364,7 @@ def decoupled_decay(settings: Settings, rate: Scalar, dtype: DType) -> Scalar:
 
 
 def required_first_moment(state: State) -> Array:
-    """m; raises NotDetermined where there is none."""
+    """Return m; raises NotDetermined if there is none."""
     return _required(state.first_moment, "first moment")
 
 
@@ -394,7 +396,7 @@ def _quotient(numerator: Scalar, second: Array, c: Coefficients) -> Array:
 
 
 def geometric_sum(ratio: float, terms: int | None) -> float:
-    """Sum of ratio**j for j below `terms` (None: without end)."""
+    """Return the sum of ratio**j for j below `terms` (None: without end)."""
     if terms is None:
         return 1 / (1 - ratio) if ratio < 1 else math.inf
     if ratio == 1:

@@ -23,27 +23,27 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """What tells one optimizer from others."""
+    """What distinguishes one optimizer from the others."""
 
     class_names: tuple[str, ...]
-    """Names of its classes, which are also what the class calls its slots unless it is told otherwise; in lower case,
+    """Names of its classes, which are also the default names of the class's slots; in lower case,
     without `_` and `optimizer` at the end: `rectifiedadam`."""
     implementations: tuple[Implementation, ...] = ()
     """Who has it."""
     slots: tuple[frozenset[str], ...] = ()
     """Sets of slots that nothing else keeps: as OptimizerV2 calls them, or as the readers of Keras' lists do."""
     usual_slots: tuple[frozenset[str], ...] = ()
-    """Sets that it is usually behind, where neither a class nor a name tells; in Keras' lists, those of the kind of
+    """Sets that it is usually behind, if neither a class nor a name decides; in Keras' lists, those of the kind of
     moment that stands first."""
     scalars: tuple[str, ...] = ()
-    """Scalars any of which tells it, unless another rule has it too: `sma_threshold`, `momentum_cache`."""
+    """Scalars any of which identifies it, unless another rule has it too: `sma_threshold`, `momentum_cache`."""
     bare_scalars: tuple[str, ...] = ()
-    """Scalars any of which tells it where there are no slots."""
+    """Scalars any of which identifies it if there are no slots."""
     operations: tuple[Operation, ...] = ()
     slots_in_tf1: tuple[str, ...] = ("slot", "slot_1", "slot_2")
     """Our names of `X`, `X_1`, .. under a variable's name; of a rule with a pair of moments those of its own."""
     shares_slot_name: str = ""
-    """Class whose name contrib's version gives its slots, where that is another's; as in `class_names`."""
+    """Class whose name contrib's version gives its slots, if that is another's; as in `class_names`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
     python -m case_recorders.keras FLAVOUR PREFIX OUT [REGEX]        (in scripts/; scripts/record_cases.py calls it so)
 
-FLAVOUR: v2 (OptimizerV2 where it is the default, or optimizers.legacy), new (the optimizer of Keras 2.9-2.15),
+FLAVOUR: v2 (OptimizerV2 if it is the default, or optimizers.legacy), new (the optimizer of Keras 2.9-2.15),
 k3 (Keras 3, whatever the backend), tfk and tfkleg (tf_keras), tfa (tensorflow-addons on top of v2).
 """
 
@@ -123,13 +123,13 @@ class Tracked(object):
         return [number(v).copy() for v in self.variables]
 
     def count(self):
-        if self.flavour == "v2":  # asking a wrapped optimizer makes it a counter of its own, which would be saved as 0
+        if self.flavour == "v2":  # asking a wrapped optimizer gives it its own counter, which would be saved as 0
             return int(number(self.opt.iterations))
         raw = getattr(self.inner, "_iterations", None)
         return int(number(self.inner.iterations if raw is None else raw))
 
     def exponent(self):
-        """Of the update just made: the counter, but where Keras divides it by the accumulation steps."""
+        """Return the exponent of the update just made: the counter, perhaps divided by the accumulation steps."""
         raw, n = self.count(), self.accumulation()
         return raw // n if n and self.k.version() >= (3, 5) else raw
 
@@ -813,7 +813,7 @@ def makers(k, out):
             return p
 
         if hasattr(o.AdamW, "exclude_from_weight_decay"):
-            ck("adamw_excluded", excluding, text="AdamW", notes="biases excluded from the decay, which no file tells")
+            ck("adamw_excluded", excluding, text="AdamW", notes="biases excluded from the decay, which no file says")
         ck("ema", Adam(use_ema=True, ema_momentum=0.9), saves=(3, 6))
         ck("ema_overwrite", Adam(use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=3), saves=(3, 5))
         ck("ema_amsgrad_dup", Adam(use_ema=True, ema_momentum=0.9, amsgrad=True), model="dup", saves=(3,))

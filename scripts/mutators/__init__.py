@@ -64,7 +64,7 @@ class Case:
     """What was changed."""
     files: Files
     digest: str
-    """Tells whether the same case was made again."""
+    """Says whether the same case was made again."""
 
 
 def format_of(index: int) -> Mutated:
@@ -87,7 +87,7 @@ def make_case(seed: int, index: int, fixtures: Path, stores: Path) -> Case:
 
 
 def mutate(mutator: Mutator, original: Original, rng: Random) -> tuple[Files, str] | None:
-    """Return the original's files changed, and what was changed; None where the mutator finds nothing to change."""
+    """Return the original's files changed, and what was changed; None if the mutator finds nothing to change."""
     for _ in range(_MOST_TRIES):
         files: Files = dict(original.files)
         try:

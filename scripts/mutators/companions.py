@@ -9,7 +9,7 @@ from mutators.mutation import Checksum, Content, Files, Mutator, NothingToMutate
 
 
 def remove(files: Files, rng: Random) -> str:
-    """Take one file away, where that leaves another."""
+    """Take one file away, if that leaves another."""
     if len(files) < 2:
         raise NothingToMutateError("one file alone")
     name = choose_file(files, rng, lambda name: True)

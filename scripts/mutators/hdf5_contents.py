@@ -263,7 +263,7 @@ def change_attribute(file: h5py.File, rng: Random) -> str:
     ]
     if not places:
         raise NothingToMutateError("no attributes")
-    # those of the root, and lists of names, tell the most
+    # those of the root, and lists of names, matter most
     telling = [p for p in places if p[0] == "/" or p[1].endswith("_names")]
     name, key = rng.choice(telling if telling and rng.random() < 0.7 else places)
     attributes = file[name].attrs

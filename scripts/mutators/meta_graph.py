@@ -22,7 +22,7 @@ def is_meta(name: str) -> bool:
 
 
 def mutate_graph(message: bytes, rng: Random) -> tuple[bytes, str]:
-    """Change one node of a MetaGraphDef's graph, of those that tell hyperparameters above all."""
+    """Change one node of a MetaGraphDef's graph, preferably one that holds hyperparameters."""
     records, at, nodes = _nodes(message)
     telling = [i for i, node in enumerate(nodes) if any(word in node for word in _TELLING)]
     chosen = rng.choice(telling or range(len(nodes)))

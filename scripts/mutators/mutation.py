@@ -61,7 +61,7 @@ class Mutator:
 
     name: str
     apply: Callable[[Files, Random], str]
-    """Change the files, and return what was changed in a few words; NothingToMutateError where that can't be done."""
+    """Change the files, and return what was changed in a few words; NothingToMutateError if that can't be done."""
     checksum: Checksum
     weight: float = 1.0
     """How often it is taken, compared with the others; costly ones less."""
@@ -101,7 +101,7 @@ def of_bytes(
 
 
 def digest(files: Mapping[str, Content]) -> str:
-    """Return 16 hexadecimal digits that tell whether two cases are the same."""
+    """Return 16 hexadecimal digits, equal for equal cases."""
     found = hashlib.sha256()
     for name in sorted(files):
         content = files[name]

@@ -84,7 +84,7 @@ class Bundle:
         return contents(self._files, self.shards[self.get(key, SHARD)])[start : start + self.get(key, SIZE)]
 
     def set_values(self, key: bytes, raw: bytes, crc: int | None = None) -> None:
-        """Put other bytes in a tensor's place, or behind all where there are more; `crc` by default of the bytes."""
+        """Put other bytes in a tensor's place, or behind all if there are more; `crc` by default of the bytes."""
         shard = self.shards[self.get(key, SHARD)]
         data, start = contents(self._files, shard), self.get(key, OFFSET)
         if len(raw) > self.get(key, SIZE):

@@ -1,4 +1,4 @@
-"""The loops over float32 elements in C, where they could be compiled at installation.
+"""The loops over float32 elements in C, if they were compiled at installation.
 
 They compute what numpy computes in `kernels`, `distances` and `histograms`, in one pass over the cache instead of a
 dozen, and without holding the interpreter's lock. Without them everything works, and takes two to three times as long.
@@ -25,4 +25,4 @@ _VERSION = 1
 """Of `module.c`: what an older checkout has compiled is not called in another way than it was made for."""
 
 loops: ModuleType | None = _loops if getattr(_loops, "VERSION", None) == _VERSION else None
-"""`loops.c`, bound by `module.c`; None where they were not compiled."""
+"""`loops.c`, bound by `module.c`; None if they were not compiled."""

@@ -1,6 +1,6 @@
 /* The loops over elements that decide how long an analysis takes: each reads a piece of a tensor once, while it lies in
- * the cache, and leaves sums, counts and extremes behind. Float32 alone; everything else goes the ways of numpy, which
- * these loops are held against in tests/test_extension.py and, the figures, in tests/test_summaries.py.
+ * the cache, and leaves sums, counts and extremes behind. Float32 alone; everything else goes the ways of numpy.
+ * The tests of measurement check these loops against numpy.
  *
  * Elements are taken a block at a time. Within a block there are no branches, so that the compiler can use the vector
  * registers of the processor at hand; what an element doesn't take part in, it enters as zero. Every operation on
@@ -17,7 +17,7 @@ enum { BLOCK = 1024 }; /* elements; the few arrays of a block fit the first-leve
 #define INFINITE 0x7F800000u /* exponent bits of a float32: all set in what is not finite */
 
 /* One version of a loop for each width of vector registers, chosen when the module is loaded; -DFOR_EACH_PROCESSOR= makes
- * one alone, for the compiler's own target. Of static functions only: clang gives others a name of its own. */
+ * one alone, for the compiler's own target. Of static functions only: clang renames others. */
 #if !defined(FOR_EACH_PROCESSOR) && defined(__x86_64__) && defined(__GLIBC__) && defined(__has_attribute)
 #if __has_attribute(target_clones)
 #define FOR_EACH_PROCESSOR __attribute__((target_clones("avx512f", "avx2", "default")))
@@ -46,7 +46,7 @@ INLINE float of_bits(uint32_t bits)
     return x;
 }
 
-/* x, or 0 where the condition doesn't hold; by its bits, for GCC 12 vectorises `condition ? x / y : 0` wrongly. */
+/* x, or 0 if the condition doesn't hold; by its bits, because GCC 12 vectorises `condition ? x / y : 0` wrongly. */
 INLINE float kept_if(int condition, float x)
 {
     return of_bits(bits_of(x) & (0u - (uint32_t)condition));
@@ -73,7 +73,7 @@ static void count_unsigned(const float *values, size_t n, int64_t *counts)
         counts[bits_of(values[i]) >> FINE_SHIFT]++;
 }
 
-/* Count values of which `gate` is positive and finite, where they are positive or 0 themselves. */
+/* Count values of which `gate` is positive and finite, if they are positive or 0 themselves. */
 static void count_touched(const float *values, const float *gate, size_t n, int64_t *counts)
 {
     for (size_t i = 0; i < n; i++)
@@ -213,7 +213,8 @@ INLINE int measure_block(const Coefficients *c, const float *value, const float 
     return !odd;
 }
 
-/* Each kind of block has a loop of its own; whether what is under the root is positive, and E positive or 0, throughout. */
+/* Each kind of block has its own loop. Return whether, throughout, what is under the root is positive and E is positive
+ * or 0. */
 FOR_EACH_PROCESSOR
 static int measure_any_block(const Coefficients *c, const float *value, const float *first, const float *second,
                              const float *under, int n, float *lr, Totals *total)
@@ -252,7 +253,7 @@ static Figures figures_of(const Totals *t, const Coefficients *c)
     if (t->touched) {
         f.under_min = of_bits(t->under_min);
         f.under_max = of_bits(t->under_max);
-        /* E falls as u grows, in floating point too, for each operation is correctly rounded; see Formula.is_fast */
+        /* E falls as u grows, in floating point too: each operation is correctly rounded; see Formula.is_fast */
         f.lr_min = effective_lr(c, of_bits(t->under_max));
         f.lr_max = effective_lr(c, of_bits(t->under_min));
     }

@@ -26,7 +26,7 @@ typedef struct { /* summaries.Piece, where the fields are explained */
 } Figures;
 
 /* Figures of arrays of `size` elements, `under` being what is under the root. `value` may be NULL, and so may both counts,
- * (FINE_BINS,), which are added to; `lr` receives E, and is NULL where nobody wants it. */
+ * (FINE_BINS,), which are added to; `lr` receives E, and is NULL if nobody wants it. */
 BETWEEN_FILES Figures measure_piece(const Coefficients *c, const float *value, const float *first, const float *second,
                                     const float *under, size_t size, float *lr, int64_t *lr_counts,
                                     int64_t *under_counts);

@@ -32,7 +32,7 @@ static void *memory_of(Arrays *arrays, PyObject *object, const char *formats, Py
     arrays->count++;
     if (found->itemsize != itemsize || !found->format || strlen(found->format) != 1 ||
         !strchr(formats, found->format[0])) {
-        PyErr_Format(PyExc_TypeError, "an array of elements '%s' was given, where they should be '%c'",
+        PyErr_Format(PyExc_TypeError, "an array of elements '%s' was given: they must be '%c'",
                      found->format ? found->format : "?", formats[0]);
         return NULL;
     }

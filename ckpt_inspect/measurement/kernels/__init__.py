@@ -3,7 +3,7 @@
 Three ways that agree. `plain` asks the rule for E and Δ and works in float64: any rule, any dtype, any values. The
 other two evaluate `Coefficients` in float32: `compiled`, wherever the loops in C were compiled, and else `blocked`, by
 numpy with buffers that stay in the cache, which leaves elements that are not as they should be to the plain way. A new
-rule needs to know of none of them: `Formula` asks it, and finds out which can be gone.
+rule needs to know none of them: `Formula` asks it, and picks the fastest kernel that supports it.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ with them stays at hand. Of whole pieces it takes two to five times as long."""
 
 
 def pieces(formula: Formula, state: State, buffers: Buffers, counts: FineCounts | None) -> Iterator[Piece]:
-    """The figures of a stretch of a tensor of at most `buffers.length` elements, in one or several pieces.
+    """Yield the figures of a stretch of a tensor of at most `buffers.length` elements, in one or several pieces.
 
-    `state` holds 1-D arrays. E and v are counted in `counts`; where that is None, the pieces bring their values, which
+    `state` holds 1-D arrays. E and v are counted in `counts`; if that is None, the pieces bring their values, which
     are valid until the next piece is asked for.
     """
     is_fast = _is_fast(formula, state)

@@ -32,27 +32,27 @@ class Buffers:
 
     @cached_property
     def floats(self) -> list[Array]:
-        """Three of float32."""
+        """Return three arrays of float32."""
         return [np.empty(self.length, np.float32) for _ in range(3)]
 
     @cached_property
     def wide(self) -> Array:
-        """Of float64."""
+        """Return an array of float64."""
         return np.empty(self.length, np.float64)
 
     @property
     def integers(self) -> Array:
-        """The memory of `wide`, of an index's type."""
+        """Return the memory of `wide`, of an index's type."""
         return self.wide.view(np.intp)
 
     @cached_property
     def flags(self) -> Array:
-        """Of booleans."""
+        """Return an array of booleans."""
         return np.empty(self.length, np.bool_)
 
 
 def blocked_pieces(formula: Formula, state: State, buffers: Buffers, counts: FineCounts | None) -> Iterator[Piece]:
-    """The figures of float32 arrays, in one or two pieces: of the elements that are as they should be, and of the
+    """Yield the figures of float32 arrays, in one or two pieces: of the elements that are as they should be, and of the
     others."""
     under = formula.rule.second_moment(state)
     with np.errstate(all="ignore"):
@@ -95,7 +95,7 @@ def _clean_piece(
     sums["first_moment_squares"] = _float32_squares(m)
     if value is not None:
         sums["weight_squares"] = _float32_squares(value)
-    if not np.isfinite(sum(sums.values())):  # an m or θ is not finite, or v is 0 where its maximum is not
+    if not np.isfinite(sum(sums.values())):  # an m or θ is not finite, or v is 0 although its maximum is not
         return plain_piece(formula, state, counts)
 
     if under is not v or c.divisor != 1 or c.inner_epsilon:

@@ -15,7 +15,7 @@ from ckpt_inspect.update_rules import State
 
 
 def compiled_piece(loops: ModuleType, formula: Formula, state: State, counts: FineCounts | None) -> Piece:
-    """The figures of float32 arrays by `extension.loops.measure`."""
+    """Return the figures of float32 arrays by `extension.loops.measure`."""
     c, under = formula.coefficients, formula.rule.second_moment(state)
     assert c is not None
     e = np.empty_like(under) if counts is None else None

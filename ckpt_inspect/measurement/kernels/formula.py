@@ -20,10 +20,10 @@ class Formula:
 
     rule: UpdateRule
     settings: Settings
-    """With a learning rate of 1 where `is_relative`."""
+    """With a learning rate of 1 if `is_relative`."""
     norms: Norms | None
     coefficients: Coefficients | None
-    """None where E is not determined."""
+    """None if E is not determined."""
     is_relative: bool
     """Whether α is not known, so that E and Δ are those of α = 1."""
     has_update: bool
@@ -31,9 +31,9 @@ class Formula:
     is_fast: bool = False
     """Whether the coefficients alone, in float32, give what the rule does."""
     reason: str = ""
-    """Why E is not determined; empty where it is."""
+    """Why E is not determined; empty if it is."""
     noise_scale: float = math.nan
-    """What m/√v is multiplied by to give (m/c1)/√(v/c2); NaN where that isn't determined, as are the next two."""
+    """What m/√v is multiplied by to give (m/c1)/√(v/c2); NaN if that isn't determined, as are the next two."""
     moment_bound: float = math.nan
     """Largest |m|/√v that this many gradients can leave behind."""
     bias_correction: float = math.nan
@@ -48,8 +48,8 @@ class Formula:
         held: frozenset[str] | None = None,
         norms: Norms | None = None,
     ) -> Formula:
-        """Of slots of that dtype; `held` are the fields of `State` that are there (None: all), `norms` those of the
-        whole tensor where the rule needs them."""
+        """Return the formula for slots of that dtype; `held` are the fields of `State` that are there (None: all),
+        `norms` those of the whole tensor if the rule needs them."""
         is_relative = settings.learning_rate is None and not rule.needs_norms
         if is_relative:
             settings = replace(settings, learning_rate=1.0)
@@ -78,11 +78,11 @@ class Formula:
 
     @property
     def has_root(self) -> bool:
-        """Whether E's denominator is a square root."""
+        """Return whether E's denominator is a square root."""
         return self.coefficients is not None and self.coefficients.has_root
 
     def effective_lr(self, state: State) -> Array:
-        """E of some elements in the state's dtype, as the rule computes it; only where `coefficients` are there."""
+        """Return E of some elements in the state's dtype, as the rule computes it; only if there are `coefficients`."""
         under = self.rule.second_moment(state)
         if self.is_fast and self.coefficients is not None and under.dtype == np.float32:
             with np.errstate(all="ignore"):
@@ -101,7 +101,7 @@ def _figures(rule: UpdateRule, settings: Settings, dtype: DType) -> tuple[float,
 
 
 def _tried(figure: Callable[[], float]) -> float:
-    """The figure, NaN where it is not determined."""
+    """The figure, NaN if it is not determined."""
     try:
         return figure()
     except NotDetermined:
@@ -138,7 +138,7 @@ def _update_size(c: Coefficients, state: State, rule: UpdateRule) -> Array:
 
 
 def root_of(c: Coefficients, under: Array) -> Array:
-    """What epsilon is added to in E's denominator."""
+    """Return the part of E's denominator to which epsilon is added."""
     corrected = under if c.divisor == 1 else under / c.divisor
     if c.inner_epsilon:
         corrected = corrected + c.inner_epsilon
@@ -146,6 +146,6 @@ def root_of(c: Coefficients, under: Array) -> Array:
 
 
 def effective_lr_of(c: Coefficients, under: Array) -> Array:
-    """E by the coefficients, with no array made but its own."""
+    """Return E by the coefficients; allocates no other array."""
     e = np.add(root_of(c, under), c.epsilon)
     return np.asarray(np.divide(c.numerator, e, out=e if isinstance(e, np.ndarray) else None))

@@ -1,5 +1,5 @@
-"""The plain way: the rule's own methods and numpy in float64. Any rule, dtype and values; what the others are held
-against."""
+"""The plain way: the rule's own methods and numpy in float64. Any rule, dtype and values. The others are
+checked against it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ckpt_inspect.update_rules import State, UpdateRule
 
 
 def plain_piece(formula: Formula, state: State, counts: FineCounts | None) -> Piece:
-    """The figures by the rule's own methods, in float64: any rule, dtype and values."""
+    """Return the figures by the rule's own methods, in float64: any rule, dtype and values."""
     rule, settings = formula.rule, formula.settings
     with np.errstate(all="ignore"):
         under = wide(rule.second_moment(state))
@@ -66,13 +66,13 @@ def _add_second_moment(piece: Piece, v: Array, counts: FineCounts | None) -> Non
 
 
 def are_finite(*arrays: Array | None) -> Array:
-    """Which elements are finite in all arrays that there are."""
+    """Return which elements are finite in all arrays that there are."""
     finite: Array = np.logical_and.reduce([np.isfinite(array) for array in arrays if array is not None])
     return finite
 
 
 def add_ratio(piece: Piece, rule: UpdateRule, m: Array, second: Array, finite: Array) -> None:
-    """|m|/√v of the finite elements with v > 0, from arrays of float64, whose range none of it leaves."""
+    """Add |m|/√v of the finite elements with v > 0, from arrays of float64, whose range none of it leaves."""
     some = finite & (second > 0)
     root = np.sqrt(second[some]) if rule.has_root else second[some]
     ratio = np.abs(m[some]) / root
@@ -93,7 +93,7 @@ def _add_update(piece: Piece, update: Array, value: Array | None, finite: Array)
 
 
 def half_ulp(values: Array) -> Array:
-    """Half the distance from each |value| to the next larger one of its dtype, in float64."""
+    """Return half the distance from each |value| to the next larger one of its dtype, in float64."""
     import ml_dtypes
 
     info = ml_dtypes.finfo(values.dtype)  # type: ignore[no-untyped-call]  # it has no types
@@ -105,18 +105,18 @@ def half_ulp(values: Array) -> Array:
 
 
 def smallest_update(dtype: DType) -> float:
-    """|Δ| from which on it is one. TensorFlow's threads flush subnormal float32 and float64 to zero
+    """Return the smallest |Δ| that changes a weight. TensorFlow's threads flush subnormal float32 and float64 to zero
     (tensorflow/core/platform/denormal.h, `ScopedFlushDenormal`); halves are computed in float32."""
     return float(np.finfo(dtype).tiny) if dtype.itemsize >= 4 else float(np.finfo(np.float64).smallest_subnormal)
 
 
 def squares(values: Array) -> float:
-    # no np.dot of long arrays anywhere: BLAS would start threads of its own, which costs more than the sum
+    # no np.dot of long arrays anywhere: BLAS would start threads, which costs more than the sum
     return float(np.square(values).sum())
 
 
 def wide(array: Array | None) -> Array:
-    """As float64."""
+    """Return the array as float64."""
     return np.asarray(array).astype(np.float64)
 
 

@@ -39,7 +39,7 @@ def export(
     parameters. Files that are there are replaced, each at once.
 
     Raises RequestError for a target or kind of frame that there isn't, no runs, or a library that is not installed;
-    StoreError where the path can't be written.
+    StoreError if the path can't be written.
     """
     from ckpt_inspect.measurement.columns import RunColumns
 

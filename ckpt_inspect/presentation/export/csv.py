@@ -10,7 +10,7 @@ from ckpt_inspect.presentation.written_files import written_whole
 
 
 def write_csv(order: Order, path: Path) -> Exported:
-    """RFC 4180 in UTF-8 with a heading line; what is not known is an empty field."""
+    """Write RFC 4180 in UTF-8 with a heading line; what is not known is an empty field."""
     frame = joined_frame(order)
     with written_whole(path) as temporary:
         frame.to_csv(temporary, index=False, encoding="utf-8", errors="backslashreplace")

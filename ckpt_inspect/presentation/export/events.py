@@ -40,7 +40,7 @@ Floats = NDArray[np.float64]
 
 
 def record(message: bytes) -> bytes:
-    """The message as a file holds it."""
+    """Return the message as a file holds it."""
     length = struct.pack("<Q", len(message))
     return b"".join(
         (length, struct.pack("<I", masked_crc32c(length)), message, struct.pack("<I", masked_crc32c(message)))
@@ -48,12 +48,12 @@ def record(message: bytes) -> bytes:
 
 
 def first_event(wall_time: float) -> bytes:
-    """The event that every file begins with; `wall_time` in seconds since 1970."""
+    """Return the event that every file begins with; `wall_time` in seconds since 1970."""
     return _fixed64(1, wall_time) + _delimited(3, FILE_VERSION.encode())
 
 
 def summary_event(wall_time: float, step: int, values: list[bytes]) -> bytes:
-    """All values of one step; `step` from 0 up, as int64."""
+    """Return all values of one step; `step` from 0 up, as int64."""
     return b"".join((_fixed64(1, wall_time), b"\x10", _varint(step), _delimited(5, b"".join(values))))
 
 
@@ -63,7 +63,7 @@ class Tag:
     __slots__ = ("_metadata", "_scalar", "_tag")
 
     def __init__(self, name: str, plugin: str, description: str) -> None:
-        """`description`: Markdown; told with the tag's first value alone, where readers look for it."""
+        """`description`: Markdown; written with the tag's first value alone, where readers look for it."""
         self._tag = _delimited(1, name.encode("utf-8", "backslashreplace"))
         self._metadata = _delimited(
             9, _delimited(1, _delimited(1, plugin.encode())) + _delimited(3, description.encode())
@@ -71,11 +71,12 @@ class Tag:
         self._scalar = b"\x0a" + _varint(len(self._tag) + 5) + self._tag + b"\x15"
 
     def scalar(self, value: float) -> bytes:
-        """A `Value` of one float32; beyond float32's range infinite."""
+        """Return a `Value` of one float32; beyond float32's range infinite."""
         return self._first(b"\x15" + _float32(value)) if self._metadata else self._scalar + _float32(value)
 
     def histogram(self, edges: Floats, counts: NDArray[np.int64], low: float, high: float, total: float) -> bytes:
-        """A `Value` of binned values: `counts` (n,) between `edges` (n+1,), of which the outermost count anything.
+        """Return a `Value` of binned values: `counts` (n,) between `edges` (n+1,), of which the outermost count
+        anything.
 
         `low` and `high` are the smallest and largest value, `total` the sum of all. The sum of squares, which no
         reader shows, is taken from the bins' middles.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def joined_frame(order: Order) -> DataFrame:
-    """The runs' frames of the kind, one below the other, after a first column `run`.
+    """Return the runs' frames of the kind, one below the other, after a first column `run`.
 
     Raises RequestError for a kind that there isn't.
     """

@@ -11,9 +11,9 @@ from ckpt_inspect.presentation.written_files import written_whole
 
 
 def write_parquet(order: Order, path: Path) -> Exported:
-    """What is not known is null in columns of integers and texts, NaN in those of floats."""
+    """Write a Parquet file; what is not known is null in columns of integers and texts, NaN in those of floats."""
     try:
-        import pyarrow  # noqa: F401 - pandas imports it; this is to say what to do where it can't
+        import pyarrow  # noqa: F401 - pandas imports it; this is to say what to do if it can't
     except ImportError as error:
         raise RequestError(
             "pyarrow, which writes Parquet, is not installed: pip install 'ckpt-inspect[parquet]'"

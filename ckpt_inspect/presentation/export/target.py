@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ckpt_inspect.measurement.columns import RunColumns
 
 PARAMETERS = "parameters"
-"""The kind of frame that is exported where no other is asked for."""
+"""The kind of frame that is exported if no other is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,8 @@ class Target:
     summary: str
     """What comes out, in half a sentence."""
     default: str
-    """Name of the file or folder where none is given; `{frame}` stands for the kind of frame."""
+    """Name of the file or folder if none is given; `{frame}` stands for the kind of frame."""
     has_frames: bool
     """Whether it writes a frame of a kind that can be chosen."""
     write: Callable[[Order, Path], Exported]
-    """Raises CkptInspectError where it can't."""
+    """Raise CkptInspectError if this machine can't write it."""

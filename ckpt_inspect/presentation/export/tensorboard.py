@@ -2,7 +2,7 @@
 
 A folder a run and optimizer, `<run>/<optimizer>`, which TensorBoard shows as a run; in it one event file. Tags are
 `<figure>/<parameter>`, the figure called as in the frames and the store: TensorBoard groups charts by what stands
-before the first `/`, so that each figure is a group, and the parameters are its charts. Where α is not known, E/α
+before the first `/`, so that each figure is a group, and the parameters are its charts. If α is not known, E/α
 stands under figures of their own, `relative_effective_lr_median` and so on: the two are never in one chart.
 
 Of the two histograms, `effective_lr_log10` is the one to look at: E spans decades, and TensorBoard's axes are even;
@@ -61,7 +61,7 @@ _SMALLEST = 2.0**-149
 
 
 def write_tensorboard(order: Order, path: Path) -> Exported:
-    """An event file for each run and optimizer that has effective learning rates, into folders below `path`.
+    """Write an event file for each run and optimizer that has effective learning rates, into folders below `path`.
 
     A file of an earlier export is replaced; other event files beside it are refused, for TensorBoard would take them
     for the same run. Raises StoreError.
@@ -102,7 +102,7 @@ def _jobs(order: Order) -> Iterator[_Job]:
 
 
 def _folder_names(names: list[str] | tuple[str, ...]) -> list[str]:
-    """Names that are safe as a folder's, and distinct where case doesn't count: they come out of untrusted files."""
+    """Names that are safe as a folder's, and distinct even if case doesn't count: they come out of untrusted files."""
     safe = [re.sub(r"[^\w.+#=() -]+", "_", name).strip(". ")[:100] or "run" for name in names]
     return distinct(safe, "{}-{}".format, str.casefold)
 
@@ -240,7 +240,7 @@ class _Tags:
         self._tags: dict[tuple[str, str], Tag] = {}
 
     def of(self, figure: str, parameter: str, plugin: str) -> Tag:
-        """`<figure>/<parameter>`, or the figure alone where it isn't a parameter's."""
+        """`<figure>/<parameter>`, or the figure alone if it isn't a parameter's."""
         tag = self._tags.get((figure, parameter))
         if tag is None:
             name = f"{figure}/{parameter}" if parameter else figure
@@ -249,7 +249,7 @@ class _Tags:
 
 
 def description(figure: str) -> str:
-    """What a figure is, for the chart's remark."""
+    """Return what a figure is, as the chart's remark."""
     if figure in _DESCRIPTIONS and not figure.startswith("effective_lr"):
         return _DESCRIPTIONS[figure]
     if figure == "learning_rate":

@@ -32,7 +32,7 @@ class Anchors:
 
     @classmethod
     def of(cls, contents: Contents, series: Iterable[OptimizerSeries]) -> Anchors:
-        """Ids for everything in the page."""
+        """Return the ids for everything in the page."""
         keys = [(s.run, s.optimizer, parameter) for s in series for parameter in s.parameters]
         rows = {key: f"parameter-{number}" for number, key in enumerate(keys, start=1)}
         names = [e.name for e in EXPLANATIONS.values() if e.sort in ("metric", "hyperparameter")]
@@ -52,19 +52,19 @@ class Anchors:
         )
 
     def parameter(self, run: str, optimizer: str, parameter: str) -> Html:
-        """The parameter's name, with a link to its row where it has one."""
+        """Return the parameter's name, with a link to its row if it has one."""
         anchor = self.rows.get((run, optimizer, parameter))
         name = tensor(parameter)
         return name if anchor is None else element("a", name, href=f"#{anchor}")
 
     def definition(self, name: str) -> Html:
-        """What the figure of that name is called, with a link to its definition where there is one."""
+        """Return what the figure of that name is called, with a link to its definition if there is one."""
         if name not in self.definitions:
             return element("span", name.replace("_", " "))
         return element("a", EXPLANATIONS[name].title, href=f"#{self.definitions[name]}")
 
     def figures_of(self, figures: Sequence[PageFigure], optimizer: str, metrics: Sequence[str]) -> list[Html]:
-        """Links to the figures that show any of these variables of an optimizer."""
+        """Return the links to the figures that show any of these variables of an optimizer."""
         return [
             element("a", figure.question, href=f"#{self.figures[place]}")
             for place, figure in enumerate(figures)
@@ -73,11 +73,11 @@ class Anchors:
 
 
 def tensor(name: str) -> Html:
-    """A parameter's name, which may be broken behind its slashes."""
+    """Return a parameter's name, which may be broken behind its slashes."""
     return element("code", breakable(name, "/"))
 
 
 def breakable(name: str, marks: str = "/._") -> Html:
-    """A name that may be broken behind any of these marks."""
+    """Return a name that may be broken behind any of these marks."""
     pieces = re.split(f"(?<=[{re.escape(marks)}])", name)
     return Html(element("wbr").join(joined(piece) for piece in pieces))

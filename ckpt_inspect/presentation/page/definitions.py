@@ -10,7 +10,7 @@ from ckpt_inspect.presentation.page.markup import Html, element
 
 
 def definitions(anchors: Anchors) -> Html:
-    """Figures first, then hyperparameters."""
+    """Return the figures first, then hyperparameters."""
     explained = [EXPLANATIONS[name] for name in anchors.definitions]
     heading = element("h2", "How the numbers are defined", id="definitions-heading")
     return element(

@@ -30,7 +30,7 @@ _SECTIONS = (
 
 
 def page_html(contents: Contents) -> str:
-    """The document's text, to be written as UTF-8; the same contents give the same text."""
+    """Return the document's text, to be written as UTF-8; the same contents give the same text."""
     series = [s for run in contents.runs for s in optimizer_series(run.name, run.parameters)]
     anchors = Anchors.of(contents, series)
     several_runs = len(contents.runs) > 1
@@ -65,7 +65,7 @@ def _head(title: str) -> Html:
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
         element("meta", name="referrer", content="no-referrer"),
-        # A browser asks for /favicon.ico where the page names no icon
+        # A browser asks for /favicon.ico if the page names no icon
         element("link", rel="icon", href="data:,"),
         element("title", title),
         element("style", Html(style)),

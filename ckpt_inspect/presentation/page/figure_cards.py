@@ -15,7 +15,7 @@ _DENSITY = 1.7
 
 
 def figure_cards(contents: Contents, anchors: Anchors) -> Html:
-    """By optimizer; figures that could not be drawn are listed with the reason."""
+    """Return the figures by optimizer; those that could not be drawn are listed with the reason."""
     optimizers = list(dict.fromkeys([f.optimizer for f in contents.figures] + [m.optimizer for m in contents.missing]))
     placed = list(enumerate(contents.figures))
     parts: list[Html] = []

@@ -19,7 +19,7 @@ _MARKS = {"critical": "✖", "warning": "▲", "info": "●"}
 
 
 def finding_cards(contents: Contents, anchors: Anchors) -> Html:
-    """All findings, the most severe of any run first."""
+    """Return all findings, the most severe of any run first."""
     found = [
         (run, place, finding) for run in contents.runs for place, finding in enumerate(run.findings)
     ]  # fmt: skip

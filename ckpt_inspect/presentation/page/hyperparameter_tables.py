@@ -16,7 +16,7 @@ from ckpt_inspect.state.hyperparameters import hyperparameters_in
 
 
 def hyperparameter_tables(series: Sequence[OptimizerSeries], anchors: Anchors, *, several_runs: bool) -> Html:
-    """A table for each optimizer of each run."""
+    """Return a table for each optimizer of each run."""
     parts: list[Html] = []
     for s in series:
         title = f"Optimizer {s.optimizer}" + (f", run {s.run}" if several_runs else "")

@@ -22,7 +22,7 @@ Content = str | Html | None | Iterable["Content"]
 
 
 def element(name: str, /, *content: Content, **attributes: str | int | bool | None) -> Html:
-    """`<name attributes>content</name>`.
+    """Return `<name attributes>content</name>`.
 
     Of attributes' names a trailing `_` is dropped (`class_`), others become `-`; of their values True is no value at
     all, None and False leave the attribute out.
@@ -34,7 +34,7 @@ def element(name: str, /, *content: Content, **attributes: str | int | bool | No
 
 
 def joined(content: Content) -> Html:
-    """Pieces one after the other, texts escaped."""
+    """Return pieces one after the other, texts escaped."""
     if content is None:
         return Html()
     if isinstance(content, Html):

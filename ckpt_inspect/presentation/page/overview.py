@@ -20,7 +20,7 @@ _KINDS = dict.fromkeys(("parameters", "elements", "checkpoints", "steps"), "numb
 
 
 def overview(contents: Contents, series: Sequence[OptimizerSeries], anchors: Anchors) -> Html:
-    """What was analysed, a table of the optimizers; and what an effective learning rate is."""
+    """Return what was analysed, a table of the optimizers; and what an effective learning rate is."""
     return element(
         "section",
         element("h2", "What was analysed", id="analysed-heading"),
@@ -90,7 +90,7 @@ def _definition(anchors: Anchors) -> Html:
 
 
 def rate_text(s: OptimizerSeries) -> Html:
-    """The nominal learning rate over the run, and where it comes from."""
+    """Return the nominal learning rate over the run, and where it comes from."""
     rates = floats(s.heads["learning_rate"])
     rates = rates[~np.isnan(rates)]
     sources = [SOURCE_WORDS.get(text, text) for text in s.distinct("learning_rate_source")]
@@ -103,7 +103,7 @@ def rate_text(s: OptimizerSeries) -> Html:
 
 
 def badge(source: str) -> Html:
-    """The kind of source, in the colour of how far it can be trusted."""
+    """Return the kind of source, in the colour of how far it can be trusted."""
     return element("span", source, class_=f"badge source-{source if source in SOURCE_WORDS else 'unknown'}")
 
 
@@ -119,11 +119,11 @@ def _text(s: OptimizerSeries, column: str) -> str:
 
 
 def title_of(contents: Contents) -> str:
-    """What the page is called."""
+    """Return what the page is called."""
     names = [run.name for run in contents.runs]
     return names[0] if len(names) == 1 else f"{counted(len(names), 'run')}: {', '.join(names)}"
 
 
 def number(value: float) -> str:
-    """A number as it was configured: up to six digits; `unknown` for NaN."""
+    """Return a number as it was configured: up to six digits; `unknown` for NaN."""
     return "unknown" if math.isnan(value) else f"{value:.6g}"

@@ -18,7 +18,7 @@ from ckpt_inspect.presentation.page.sparklines import sparkline
 from ckpt_inspect.presentation.tables.wording import figure, ratio_text, shape_text
 
 NOTHING = "–"
-"""What stands where a figure is not defined or not known."""
+"""What is shown for a figure that is not defined or not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Column:
     """What it is, in a sentence."""
     is_number: bool = True
     is_kept: bool = False
-    """Shown also where no row has anything in it."""
+    """Whether it is shown even if no row has anything in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Cell:
     content: str | Html
     """Empty: nothing."""
     value: float | str | None = None
-    """What rows are sorted by, where it isn't the text; NaN comes last."""
+    """What rows are sorted by, if it isn't the text; NaN comes last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,13 @@ class Row:
 
 
 _NOTE = (
-    "a heading sorts, once more the other way round. Over the run: the median effective learning rate, each line on a "
-    "log scale of its own. Columns that would hold nothing, or nothing but 0, are left out."
+    "a heading sorts, once more the other way round. Over the run: the median effective learning rate, each line on "
+    "its own log scale. Columns that would hold nothing, or nothing but 0, are left out."
 )
 
 
 def parameter_table(contents: Contents, series: Sequence[OptimizerSeries], anchors: Anchors) -> Html:
-    """The table with its controls; sorted by the model's own order until a heading is used."""
+    """Return the table with its controls; sorted by the model's own order until a heading is used."""
     has_one_run, has_one_optimizer = len(contents.runs) == 1, len({s.optimizer for s in series}) == 1
     columns = _columns(all(s.is_relative[-1] for s in series))
     rows = [row for s in series for row in _rows(s, anchors, contents)]
@@ -156,7 +156,7 @@ def _rows(s: OptimizerSeries, anchors: Anchors, contents: Contents) -> list[Row]
     """The optimizer's parameters."""
     medians = s.values("effective_lr_median")
     is_alike = s.is_relative == s.is_relative[-1]
-    medians[~is_alike] = np.nan  # what E became can't be told from E/α
+    medians[~is_alike] = np.nan  # how E changed can't be seen from E/α
     rates = floats(s.heads["learning_rate"])[s.row[s.newest]]
     is_relative = s.is_relative[s.row[s.newest]]
     newest = {

@@ -16,7 +16,7 @@ Problems = dict[tuple[str, str, str], list[str]]
 
 
 def problem_list(contents: Contents) -> Html:
-    """Each problem once, the most severe first, with the checkpoints that have it."""
+    """Return each problem once, the most severe first, with the checkpoints that have it."""
     found: Problems = {}
     for key, place in _problems(contents):
         found.setdefault(key, []).append(place)

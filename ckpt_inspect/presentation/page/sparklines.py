@@ -9,13 +9,13 @@ from ckpt_inspect.presentation.optimizer_series import Floats
 from ckpt_inspect.presentation.page.markup import Html, element
 
 WIDTH, HEIGHT = 96, 20
-"""Units of the drawing; pixels where nothing scales it."""
+"""Units of the drawing; pixels if nothing scales it."""
 MOST_POINTS = 48
 """More would fall on the same pixels, and make pages of many parameters large."""
 
 
 def sparkline(values: Floats, text: str) -> Html:
-    """The line on a logarithmic scale of its own; `text` says the same to those who don't see it.
+    """Return the line on its own logarithmic scale; `text` says the same to those who don't see it.
 
     `values` (K,) in training order; what is missing leaves a gap. Longer series are thinned, first and last kept.
     """
@@ -27,7 +27,7 @@ def sparkline(values: Floats, text: str) -> Html:
     if not finite.any():
         return Html()
     low, high = float(logs[finite].min()), float(logs[finite].max())
-    # A change that can't be told in three digits is none
+    # A change that three digits don't show is none
     flat = high - low < 5e-4
     x = np.linspace(2, WIDTH - 2, len(logs)) if len(logs) > 1 else np.array([WIDTH / 2])
     y = np.full(len(logs), HEIGHT / 2) if flat else 2 + (high - logs) / (high - low) * (HEIGHT - 4)

@@ -40,7 +40,7 @@ class FigureKind:
     question: str
     """What the figure answers; its title."""
     caption: str
-    """How to read it, for a page that shows it."""
+    """How to read it; shown on a page."""
     plot: Callable[[Chapter], Figure]
     metrics: tuple[str, ...]
     """The variables that it shows; findings say by these where they can be seen."""
@@ -54,7 +54,7 @@ class FigureKind:
     """Why it may hold nothing, in half a sentence."""
 
     def reason_to_omit(self, chapter: Chapter) -> str | None:
-        """Why this chapter can't have the figure, in one sentence; None if it can."""
+        """Return why this chapter can't have the figure, in one sentence; None if it can."""
         if self.needs_series and not chapter.is_series:
             return "it shows a run, and there is one checkpoint"
         if not chapter.has_learning_rates:

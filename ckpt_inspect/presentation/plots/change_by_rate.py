@@ -27,10 +27,10 @@ MOST_NAMED = 6
 
 @style.styled
 def plot_change_by_rate(frame: DataFrame, name_a: str = "A", name_b: str = "B") -> Figure:
-    """A dot per parameter of `Diff.to_frame()`: median E in B across, relative change of the weights up, both
+    """Draw a dot per parameter of `Diff.to_frame()`: median E in B across, relative change of the weights up, both
     logarithmic.
 
-    The parameters furthest from the common trend are named. Raises RequestError where no parameter has both.
+    The parameters furthest from the common trend are named. Raises RequestError if no parameter has both.
     """
     rates, changes = (floats(frame[c]) for c in ("effective_lr_b", "weight_change"))
     is_drawn = np.isfinite(rates) & np.isfinite(changes) & (rates > 0) & (changes > 0)
@@ -64,7 +64,7 @@ def plot_change_by_rate(frame: DataFrame, name_a: str = "A", name_b: str = "B") 
 
 
 def distance_from_trend(rates: Floats, changes: Floats) -> Floats:
-    """(P,) decades between each change and the line that fits all, by least squares of the logarithms."""
+    """Return (P,) decades between each change and the line that fits all, by least squares of the logarithms."""
     x, y = np.log10(rates), np.log10(changes)
     spread = x - x.mean()
     slope = float((spread * y).sum() / (spread**2).sum()) if np.any(spread) else 0.0

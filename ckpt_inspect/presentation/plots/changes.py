@@ -29,7 +29,7 @@ _MOMENT_LABEL = "change of the moments, ‖b − a‖/‖a‖ (ratio of norms)"
 
 @style.styled
 def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B") -> Figure:
-    """A row per parameter of `Diff.to_frame()`, in its order, those that changed most (40 at most).
+    """Draw a row per parameter of `Diff.to_frame()`, in its order, those that changed most (40 at most).
 
     Left the median effective learning rate in both, joined; then the relative change of the weights; then that of both
     moments. Rows that are only in one of both, or of another shape, say so in place of a bar.

@@ -57,34 +57,34 @@ class Run:
     indices: Floats
     """(K,) `checkpoint_index`."""
     steps: Floats
-    """(K,) updates applied; NaN where not known."""
+    """(K,) updates applied; NaN if not known."""
     learning_rate: Floats
-    """(K,) nominal rate of the last update; NaN where not known."""
+    """(K,) nominal rate of the last update; NaN if not known."""
     is_relative: NDArray[np.bool_]
     """(K,) whether the frame holds E/α, because α is not known there."""
     learning_rate_sources: tuple[str, ...]
     """Distinct sources over the run, in order of appearance."""
     columns: Mapping[str, Floats]
-    """Column -> (K, P), NaN where the frame has no row."""
+    """Column -> (K, P), NaN if the frame has no row."""
     histogram: DataFrame | None
     sample: DataFrame | None
 
     def column(self, name: str) -> Floats:
-        """(K, P) values of a column of the frame; all NaN where the frame lacks it."""
+        """Return (K, P) values of a column of the frame; all NaN if the frame lacks it."""
         if name in self.columns:
             return self.columns[name]
         return np.full(next(iter(self.columns.values())).shape, np.nan)
 
     @cached_property
     def sampled(self) -> NDArray[np.intp]:
-        """Positions of the checkpoints that `sample` covers, ascending."""
+        """Return the positions of the checkpoints that `sample` covers, ascending."""
         if self.sample is None:
             return np.empty(0, dtype=np.intp)
         return np.flatnonzero(np.isin(self.indices, self.sample["checkpoint_index"].unique()))
 
     @cached_property
     def sample_rows(self) -> Mapping[str, NDArray[np.intp]]:
-        """Parameter -> its rows in `sample`."""
+        """Return parameter -> its rows in `sample`."""
         if self.sample is None:
             return {}
         rows = self.sample.groupby("parameter", observed=True).indices
@@ -102,34 +102,34 @@ class Chapter:
 
     @cached_property
     def is_series(self) -> bool:
-        """Whether any run has more than one checkpoint, so that there is something to draw over the run."""
+        """Return whether any run has more than one checkpoint, so that there is something to draw over the run."""
         return any(len(run.checkpoints) > 1 for run in self.runs)
 
     @cached_property
     def has_learning_rates(self) -> bool:
-        """Whether any parameter has an effective learning rate in any checkpoint."""
+        """Return whether any parameter has an effective learning rate in any checkpoint."""
         return any(bool(np.isfinite(run.column("effective_lr_median")).any()) for run in self.runs)
 
     @cached_property
     def is_relative(self) -> bool:
-        """Whether E/α is drawn in place of E, because α is not known everywhere."""
+        """Return whether E/α is drawn in place of E, because α is not known everywhere."""
         return any(bool(run.is_relative.any()) for run in self.runs)
 
     @cached_property
     def has_steps(self) -> bool:
-        """Whether steps are known and rise in every run; otherwise checkpoints are drawn by their index."""
+        """Return whether steps are known and rise in every run; otherwise checkpoints are drawn by their index."""
         return all(
             not np.isnan(run.steps).any() and (len(run.steps) < 2 or bool((np.diff(run.steps) > 0).all()))
             for run in self.runs
         )
 
     def x(self, run: Run) -> Floats:
-        """(K,) positions of the run's checkpoints on the horizontal axis."""
+        """Return (K,) positions of the run's checkpoints on the horizontal axis."""
         return run.steps if self.has_steps else run.indices
 
     @property
     def x_label(self) -> str:
-        """What the horizontal axis of a run shows, with its unit."""
+        """Return what the horizontal axis of a run shows, with its unit."""
         if self.has_steps:
             return "step (updates applied)"
         known = any(not np.isnan(run.steps).all() for run in self.runs)
@@ -137,27 +137,28 @@ class Chapter:
 
     @property
     def lr_symbol(self) -> str:
-        """`E`, or `E/α` where the nominal rate is not known."""
+        """Return `E`, or `E/α` if the nominal rate is not known."""
         return "E/α" if self.is_relative else "E"
 
     @property
     def lr_label(self) -> str:
-        """The axis label of effective learning rates, with their unit: E multiplies a gradient's average."""
+        """Return the axis label of effective learning rates, with their unit: E multiplies a gradient's average."""
         if self.is_relative:
             return "E/α, effective over nominal learning rate (per unit of gradient)"
         return "effective learning rate E (weight change per unit of gradient)"
 
     def effective_lr(self, run: Run, column: str) -> Floats:
-        """(K, P) of a column of effective learning rates, as E, or as E/α throughout where `is_relative`.
+        """Return (K, P) of a column of effective learning rates, as E, or as E/α throughout if `is_relative`.
 
-        NaN where it is zero (α was), which no logarithmic axis can show.
+        NaN if it is zero (α was), which no logarithmic axis can show.
         """
         values = self.scaled(run.column(column), run)
         positive: Floats = np.where(values > 0, values, np.nan)
         return positive
 
     def scaled(self, values: Floats, run: Run, positions: int | slice | NDArray[np.intp] = slice(None)) -> Floats:
-        """Effective learning rates (K, n) in the chapter's unit; `positions`: of those checkpoints alone, or of one."""
+        """Return effective learning rates (K, n) in the chapter's unit; `positions`: of those checkpoints alone, or of
+        one."""
         if not self.is_relative:
             return values
         divisor = np.where(run.is_relative, 1.0, run.learning_rate)
@@ -165,16 +166,16 @@ class Chapter:
         return scaled
 
     def groups(self, limit: int, width: int = 34) -> tuple[Group, ...]:
-        """The parameters in at most `limit` groups by the model's structure."""
+        """Return the parameters in at most `limit` groups by the model's structure."""
         return group_by_structure(self.names, limit, width)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The parameters' names as they can be written on a page."""
+        """Return the parameters' names as they can be written on a page."""
         return tuple(style.drawable(name) for name in self.parameters)
 
     def quantiles(self, run: Run, group: Group, levels: Sequence[float]) -> Floats:
-        """(K, len(levels)) quantiles of E over all touched elements of the group's parameters.
+        """Return (K, len(levels)) quantiles of E over all touched elements of the group's parameters.
 
         One parameter: its own, as stored. Several: of the mixture of their distributions, each taken as log-linear
         between its stored quantiles and weighted by its touched elements.
@@ -190,7 +191,7 @@ class Chapter:
 
     @property
     def subtitle(self) -> tuple[str, ...]:
-        """What was analysed: run, optimizer, rule, nominal learning rate and where it comes from."""
+        """Return what was analysed: run, optimizer, rule, nominal learning rate and where it comes from."""
         runs = self.runs
         names = f"run {shorten(runs[0].name, 60)}" if len(runs) == 1 else f"{len(runs)} runs"
         rules = " / ".join(dict.fromkeys(run.rule for run in runs))
@@ -217,9 +218,9 @@ def _rate_text(run: Run) -> str:
 
 
 def mixture_quantiles(knots: Floats, weights: Floats, levels: Sequence[float]) -> Floats:
-    """(K, L) quantiles of the mixture of G distributions in each of K checkpoints.
+    """Return (K, L) quantiles of the mixture of G distributions in each of K checkpoints.
 
-    `knots` (K, G, 9): positive values at the levels `KNOTS`, ascending, NaN where a member has none; `weights` (K, G).
+    `knots` (K, G, 9): positive values at the levels `KNOTS`, ascending, NaN if a member has none; `weights` (K, G).
     Found by bisection of the mixture's distribution function in log space, to 2⁻³⁰ of the range.
     """
     valid = np.isfinite(knots).all(axis=2) & (knots > 0).all(axis=2) & (weights > 0)
@@ -256,19 +257,20 @@ def _mixture_share(logs: Floats, share: Floats, at: Floats) -> Floats:
 
 
 def chosen_checkpoints(count: int, most: int = 4) -> tuple[int, ...]:
-    """Positions of at most `most` of `count` checkpoints, evenly spaced, the first and the last among them."""
+    """Return the positions of at most `most` of `count` checkpoints, evenly spaced, the first and the last among
+    them."""
     return tuple(dict.fromkeys(round(float(p)) for p in np.linspace(0, count - 1, min(most, count)))) if count else ()
 
 
 def chapters(runs: Sequence[RunFrames]) -> tuple[Chapter, ...]:
-    """One chapter per optimizer name, in order of appearance; a parameter of any run has its column in each.
+    """Return one chapter per optimizer name, in order of appearance; a parameter of any run has its column in each.
 
     Raises RequestError for no runs, runs of one name, or frames without a single row.
     """
     if not runs:
         raise RequestError("there is nothing to draw: no run was given")
     if len({run.name for run in runs}) < len(runs):
-        raise RequestError("two runs have the same name: give each a name of its own")
+        raise RequestError("two runs have the same name: give each its own name")
     optimizers = dict.fromkeys(name for run in runs for name in run.parameters["optimizer"].unique())
     if not optimizers:
         raise RequestError(f"there is nothing to draw: run {runs[0].name} holds no optimizer with moments")

@@ -28,7 +28,8 @@ _WIDTH, _LABELS = 10.0, 2.7
 
 @style.styled
 def plot_distributions(chapter: Chapter) -> Figure:
-    """A ridge per layer: density of log10 E over touched elements, at up to four checkpoints, first and last included.
+    """Draw a ridge per layer: density of log10 E over touched elements, at up to four checkpoints, first and last
+    included.
 
     Several runs: the newest checkpoint of each, in the runs' colours. Areas are equal, heights scaled to each row.
     """
@@ -140,7 +141,7 @@ def _edges(bins: Sequence[Floats]) -> Floats:
 
 
 def density(bins: Floats, edges: Floats) -> Floats:
-    """Density per decade on the cells between `edges` (log10), of area 1; zero without bins.
+    """Return the density per decade on the cells between `edges` (log10), of area 1; zero without bins.
 
     Each bin's count is spread evenly, in log10, over the cells that it overlaps, then smoothed by a normal kernel.
     """

@@ -25,7 +25,7 @@ MOST_CURVES = 12
 
 @style.styled
 def plot_elements(chapter: Chapter) -> Figure:
-    """A panel per layer with the curves of a few of its sampled elements; the one that changed most stands out."""
+    """Draw a panel per layer with the curves of a few of its sampled elements; the one that changed most stands out."""
     groups = chapter.groups(MOST_PANELS)
     each = max(3, MOST_CURVES // len(chapter.runs))
     curves = [[element_curves(chapter, run, group, each) for run in chapter.runs] for group in groups]
@@ -39,7 +39,7 @@ def plot_elements(chapter: Chapter) -> Figure:
             Key("line", style.ALERT, "the one that changed most (at right: newest over first)"),
         ]
     key += nominal_key(chapter)
-    note = "The same elements in every checkpoint, chosen once; no curve where no gradient has reached an element yet."
+    note = "The same elements in every checkpoint, chosen once; no curve if no gradient has reached an element yet."
     panels = Panels(chapter, QUESTION, note, chapter.lr_label, y_range, key)
     for axes, of_group in zip(panels.axes, curves, strict=True):
         for position, (run, values) in enumerate(zip(chapter.runs, of_group, strict=True)):
@@ -61,7 +61,7 @@ def _stress_most_changed(axes: Axes, x: Floats, curves: Floats) -> None:
 
 
 def changes(curves: Floats) -> Floats:
-    """(n,) of each of (K, n) curves its last value over its first, of those that are known; NaN for fewer than two."""
+    """Return (n,) last known value over first of each of (K, n) curves; NaN for fewer than two."""
     result = np.full(curves.shape[1], np.nan)
     for position, curve in enumerate(curves.T):
         known = curve[np.isfinite(curve)]
@@ -71,7 +71,7 @@ def changes(curves: Floats) -> Floats:
 
 
 def element_curves(chapter: Chapter, run: Run, group: Group, most: int) -> Floats:
-    """(S, n) effective learning rates of at most `most` sampled elements of the group, spread evenly over it.
+    """Return (S, n) effective learning rates of at most `most` sampled elements of the group, spread evenly over it.
 
     In the S checkpoints at the positions `run.sampled`.
     """

@@ -39,9 +39,9 @@ class _Layout:
 
 @style.styled
 def plot_layers_by_step(chapter: Chapter) -> Figure:
-    """A row per parameter, a column per checkpoint, the median of E over touched elements in (logarithmic) colour.
+    """Draw a row per parameter, a column per checkpoint, the median of E over touched elements in (logarithmic) colour.
 
-    Beside each row, or each branch of the model where rows are many, its newest median and how that compares with the
+    Beside each row, or each branch of the model if rows are many, its newest median and how that compares with the
     first. Several runs, at most six: a block of columns each, on one scale.
     """
     from matplotlib.colors import LogNorm
@@ -92,7 +92,7 @@ def _layout(labels: Sequence[str], rows: int, columns: Sequence[int]) -> _Layout
 
 
 def _colour_range(values: Sequence[Floats]) -> tuple[float, float, str]:
-    """Limits of the colours, and on which sides values lie beyond: all values, or 99 % where few span many decades."""
+    """Limits of the colours, and on which sides values lie beyond: all values, or 99 % if few span many decades."""
     known = np.concatenate([v[np.isfinite(v) & (v > 0)] for v in values])
     if not known.size:
         return 0.1, 10.0, "neither"
@@ -128,7 +128,7 @@ def _draw(axes: Axes, values: Floats, norm: Any) -> Any:
 
 
 def set_checkpoint_ticks(axes: Axes, chapter: Chapter, run: Run, width: float) -> None:
-    """Ticks at as many steps (or indices) as `width` inches hold: each column's own, or round ones."""
+    """Set ticks at as many steps (or indices) as `width` inches hold: each column's own, or round ones."""
     x = chapter.x(run)
     widest = max(text_width(label, style.SMALL_SIZE) for label in style.counts([*x])) + 0.25
     room = max(2, int(width / widest))
@@ -146,7 +146,7 @@ def set_checkpoint_ticks(axes: Axes, chapter: Chapter, run: Run, width: float) -
 
 
 def _separate(axes: Axes, groups: Sequence[Group], rows: int) -> None:
-    """White lines between branches of the model, where these share labels."""
+    """White lines between branches of the model, if these share labels."""
     if rows == len(groups):
         return
     for edge in np.cumsum([len(group.members) for group in groups])[:-1]:
@@ -154,7 +154,7 @@ def _separate(axes: Axes, groups: Sequence[Group], rows: int) -> None:
 
 
 def label_groups(axes: Axes, groups: Sequence[Group], labels: Sequence[str], height: float) -> None:
-    """Labels left of a heatmap's rows, moved apart where they would touch, with lines to the rows they name."""
+    """Draw labels left of a heatmap's rows, moved apart if they would touch, with lines to the rows they name."""
     edges = np.cumsum([0, *(len(group.members) for group in groups)]).astype(float)
     rows = edges[-1]
     middles = (edges[:-1] + edges[1:]) / 2
@@ -185,7 +185,7 @@ def label_groups(axes: Axes, groups: Sequence[Group], labels: Sequence[str], hei
 
 
 def spread(middles: Floats, gap: float, rows: float) -> Floats:
-    """Places near `middles`, ascending, at least `gap` apart, within 0 and `rows` (where so many gaps fit).
+    """Return places near `middles`, ascending, at least `gap` apart, within 0 and `rows` (if so many gaps fit).
 
     Labels that would touch are set in a block about the middle of what they name; blocks that touch join.
     """
@@ -249,7 +249,7 @@ def _write_numbers(axes: Axes, chapter: Chapter, run: Run, groups: Sequence[Grou
 
 
 def _colour_bar(page: Page, mesh: Any, label: str, layout: _Layout, limits: tuple[float, float], extend: str) -> None:
-    """A flat bar above the rows: its label, its ticks, and arrow heads where values lie beyond."""
+    """A flat bar above the rows: its label, its ticks, and arrow heads if values lie beyond."""
     width = min(3.6, page.width - layout.left - MARGIN)
     page.text(layout.left, page.body, label, color=style.MUTED, va="top", gid="colour label")
     axes = page.axes(layout.left, 0.2, width, 0.11)

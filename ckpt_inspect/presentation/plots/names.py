@@ -26,9 +26,9 @@ class Group:
 
 
 def shared_prefix(names: Sequence[str]) -> str:
-    """The leading path components (`model/encoder/`) that all `names` share, their last two components apart.
+    """Return the leading path components (`model/encoder/`) that all `names` share, their last two components apart.
 
-    Empty for fewer than two names. A layer's name stays before its variables', where it is the only layer, too.
+    Empty for fewer than two names. A layer's name stays before its variables' even if it is the only layer.
     """
     if len(names) < 2:
         return ""
@@ -42,9 +42,9 @@ def shared_prefix(names: Sequence[str]) -> str:
 
 
 def shorten(name: str, width: int, keep: Sequence[int] = ()) -> str:
-    """`name` in at most `width` characters: path components give way to an ellipsis, and only then letters.
+    """Return `name` in at most `width` characters: path components give way to an ellipsis, and only then letters.
 
-    The last component, which tells most, stays, and so do those at the positions `keep` where there is room.
+    The last component, which says most, stays, and so do those at the positions `keep` if there is room.
     """
     if len(name) <= width:
         return name
@@ -72,9 +72,9 @@ def _with_gaps(parts: Sequence[str], kept: set[int]) -> str:
 
 
 def short_labels(names: Sequence[str], width: int = 34, prefix: int | None = None) -> tuple[str, ...]:
-    """A label for each name: the shared prefix left out, the middle elided, and no two alike.
+    """Return a label for each name: the shared prefix left out, the middle elided, and no two alike.
 
-    `prefix`: how many letters to leave out in its place, where `names` are some of more.
+    `prefix`: how many letters to leave out in its place, if `names` are some of more.
     """
     prefix = len(shared_prefix(names)) if prefix is None else prefix
     whole = [name[prefix:] or name for name in names]
@@ -103,12 +103,12 @@ def _by_components(names: Sequence[str], width: int) -> list[str]:
 
 
 def _by_end(names: Sequence[str], width: int) -> list[str]:
-    """The same where components are too long: the last letters, whatever component they begin in."""
+    """The same if components are too long: the last letters, whatever component they begin in."""
     return [name if len(name) <= width else ELLIPSIS + name[1 - width :] for name in names]
 
 
 def _by_letters(names: Sequence[str], width: int) -> list[str]:
-    """The same where names end alike: the letters about the first difference are kept."""
+    """The same if names end alike: the letters about the first difference are kept."""
     start = next((i for i, letters in enumerate(zip(*names, strict=False)) if len(set(letters)) > 1), 0)
     labels = []
     for name in names:
@@ -136,7 +136,7 @@ class _Node:
 def group_by_structure(
     names: Sequence[str], limit: int, width: int = 34, prefix: int | None = None
 ) -> tuple[Group, ...]:
-    """At most `limit` groups of `names`, each a branch of the tree that the parts of the names span.
+    """Return at most `limit` groups of `names`, each a branch of the tree that the parts of the names span.
 
     Up to `limit` names stand for themselves. Beyond it the tree is opened level by level, all branches of a level or
     none, so that like layers are drawn alike; a branch with too many children is cut into runs of neighbours
@@ -175,7 +175,7 @@ def _open_levels(tokens: Sequence[tuple[str, ...]], limit: int) -> list[_Node]:
 
 
 def _children(node: _Node, tokens: Sequence[tuple[str, ...]]) -> list[_Node]:
-    """The branches of `node`, past the tokens that all its members share; itself where it can't be opened."""
+    """The branches of `node`, past the tokens that all its members share; itself if it can't be opened."""
     if len(node.members) == 1:
         return [node]
     depth = node.depth
@@ -184,7 +184,7 @@ def _children(node: _Node, tokens: Sequence[tuple[str, ...]]) -> list[_Node]:
         for member in node.members:
             branches.setdefault(tokens[member][depth] if depth < len(tokens[member]) else "", []).append(member)
         layer = [token for token in branches if token.startswith("/") or not token]
-        if 0 < len(layer) < len(branches):  # `dense/kernel` beside `dense_1/kernel`: `dense` is a layer of its own
+        if 0 < len(layer) < len(branches):  # `dense/kernel` beside `dense_1/kernel`: `dense` is a separate layer
             own = sorted(member for token in layer for member in branches.pop(token))
             return [_Node(tuple(own), depth), *(_Node(tuple(members), depth + 1) for members in branches.values())]
         if len(branches) > 1:

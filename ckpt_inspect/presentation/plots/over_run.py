@@ -28,7 +28,8 @@ LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 @style.styled
 def plot_effective_lr(chapter: Chapter) -> Figure:
-    """A panel per layer: median of E over its touched elements, bands of 25-75 % and 5-95 %, the nominal rate dashed.
+    """Draw a panel per layer: median of E over its touched elements, bands of 25-75 % and 5-95 %, the nominal rate
+    dashed.
 
     With one checkpoint a row per layer in place of a panel. Several runs: a colour each, and the inner band only.
     """

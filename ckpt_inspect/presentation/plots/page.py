@@ -30,7 +30,7 @@ def _renderer() -> Any:
 
 @functools.lru_cache(maxsize=4096)
 def text_width(text: str, size: float = style.TEXT_SIZE, weight: str = "normal") -> float:
-    """Width of one line of text in inches."""
+    """Return the width of one line of text in inches."""
     from matplotlib.font_manager import FontProperties
 
     width, _, _ = _renderer().get_text_width_height_descent(
@@ -42,7 +42,7 @@ def text_width(text: str, size: float = style.TEXT_SIZE, weight: str = "normal")
 def fitting_labels(
     make: Callable[[int], Sequence[str]], width: float, size: float = style.TEXT_SIZE, longest: int = 40
 ) -> tuple[str, ...]:
-    """Labels by `make(characters)` with as many characters as `width` inches hold."""
+    """Return the labels by `make(characters)` with as many characters as `width` inches hold."""
     labels = tuple(make(longest))
     for characters in range(longest, 9, -1):
         labels = tuple(make(characters))
@@ -52,7 +52,7 @@ def fitting_labels(
 
 
 def wrapped(parts: Sequence[str], width: float, size: float) -> list[str]:
-    """`parts` set in lines of at most `width` inches, joined by a middle dot; long parts break at spaces."""
+    """Return `parts` set in lines of at most `width` inches, joined by a middle dot; long parts break at spaces."""
     lines: list[str] = []
     current = ""
     for part in parts:
@@ -86,7 +86,7 @@ _LINE = {"title": 0.27, "subtitle": 0.18}
 
 
 def header_height(figure: Figure) -> float:
-    """Inches from a page's top to the end of its title and subtitle."""
+    """Return the inches from a page's top to the end of its title and subtitle."""
     ends = [
         (1 - text.get_position()[1]) * figure.get_figheight() + _LINE[gid]
         for text in figure.texts
@@ -132,17 +132,17 @@ class Page:
             self.text(MARGIN, bottom, line, size=style.SMALL_SIZE, color=style.MUTED, va="bottom", gid="note")
 
     def text(self, x: float, y: float, text: str, **style: Any) -> None:
-        """Text at `x`, `y` inches from the top left of the page."""
+        """Write text at `x`, `y` inches from the top left of the page."""
         self.figure.text(x / self.width, 1 - y / self.height, text, **style)
 
     def axes(self, left: float, top: float, width: float, height: float, **kwargs: Any) -> Axes:
-        """Axes of that place and size in inches; `top` counts from under the header."""
+        """Add axes of that place and size in inches; `top` counts from under the header."""
         bottom = self.height - self.body - top - height
         box = (left / self.width, bottom / self.height, width / self.width, height / self.height)
         return self.figure.add_axes(box, **kwargs)
 
     def label_y(self, text: str, top: float, height: float, x: float = MARGIN) -> None:
-        """The label that a column of axes shares on its left, broken in two where it is longer than they are high."""
+        """Write the label that a column of axes shares on its left, broken in two if it is longer than they are."""
         lines = wrapped([text], max(height, 1.2), style.TEXT_SIZE)
         self.text(
             x,
@@ -158,7 +158,7 @@ class Page:
         )
 
     def label_x(self, text: str, left: float, width: float, top: float) -> None:
-        """The label that a row of axes shares beneath them."""
+        """Write the label that a row of axes shares beneath them."""
         self.text(left + width / 2, self.body + top, text, color=style.MUTED, va="top", ha="center", gid="xlabel")
 
     def _draw_key(self, x: float, y: float, entry: Key) -> None:

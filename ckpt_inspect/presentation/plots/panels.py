@@ -101,7 +101,7 @@ def _fitting_groups(chapter: Chapter, width: float) -> tuple[Group, ...]:
 
 
 def run_range(chapter: Chapter) -> tuple[float, float]:
-    """Limits of the horizontal axis: from the first to the last checkpoint of any run, with a little air."""
+    """Return the limits of the horizontal axis: from the first to the last checkpoint of any run, with a little air."""
     x = np.concatenate([chapter.x(run) for run in chapter.runs])
     low, high = float(x.min()), float(x.max())
     margin = (high - low) * 0.02 or 0.5
@@ -109,7 +109,7 @@ def run_range(chapter: Chapter) -> tuple[float, float]:
 
 
 def run_key(chapter: Chapter) -> tuple[Key, ...]:
-    """The runs' colours and dashes, where there are several."""
+    """Return the runs' colours and dashes, if there are several."""
     if len(chapter.runs) < 2:
         return ()
     return tuple(
@@ -118,17 +118,17 @@ def run_key(chapter: Chapter) -> tuple[Key, ...]:
 
 
 def run_color(position: int) -> str:
-    """The colour of the run at that position."""
+    """Return the colour of the run at that position."""
     return style.RUN_COLORS[position % len(style.RUN_COLORS)]
 
 
 def run_dashes(position: int) -> style.LineStyle:
-    """Its dashes, which tell runs apart without colour, too."""
+    """Return its dashes, which distinguish runs even without colour."""
     return style.RUN_DASHES[position % len(style.RUN_DASHES)]
 
 
 def nominal_key(chapter: Chapter) -> list[Key]:
-    """What stands for the nominal rate in the key; nothing where it is not known."""
+    """Return what stands for the nominal rate in the key; nothing if it is not known."""
     if chapter.is_relative:
         return []
     text = "nominal learning rate α" if len(chapter.runs) == 1 else "nominal learning rate α (thin, the run's colour)"
@@ -136,7 +136,7 @@ def nominal_key(chapter: Chapter) -> list[Key]:
 
 
 def draw_nominal(axes: Axes, chapter: Chapter) -> None:
-    """The nominal rates of all runs, equal ones once."""
+    """Draw the nominal rates of all runs, equal ones once."""
     drawn: list[Run] = []
     for position, run in enumerate([] if chapter.is_relative else chapter.runs):
         is_drawn = any(np.array_equal(run.learning_rate, other.learning_rate) for other in drawn)
@@ -147,5 +147,5 @@ def draw_nominal(axes: Axes, chapter: Chapter) -> None:
 
 
 def marker(run: Run) -> str | None:
-    """Dots on the lines of runs so short that each checkpoint can be seen."""
+    """Return dots for the lines of runs so short that each checkpoint can be seen."""
     return "o" if len(run.checkpoints) <= 12 else None

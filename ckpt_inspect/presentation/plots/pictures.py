@@ -8,9 +8,9 @@ COLORS = 256
 
 
 def page_picture(png: bytes, top: float) -> tuple[bytes, int, int]:
-    """The picture without its uppermost `top` pixels and in a palette of its own, as PNG; its width and height.
+    """Return the picture without its uppermost `top` pixels and with its own palette, as PNG; its width and height.
 
-    A palette makes it three times smaller, and can't be told by eye: figures have few colours.
+    A palette makes it three times smaller. The eye sees no difference because figures have few colours.
     """
     from PIL import Image
 

@@ -74,22 +74,23 @@ class Rows:
 
 
 def row_groups(chapter: Chapter) -> tuple[Group, ...]:
-    """The parameters as at most `MOST_ROWS` rows."""
+    """Return the parameters as at most `MOST_ROWS` rows."""
     return chapter.groups(MOST_ROWS)
 
 
 def row_labels(chapter: Chapter) -> Callable[[int], list[str]]:
-    """Labels of `row_groups` in so many characters."""
+    """Return the labels of `row_groups` in so many characters."""
     return lambda characters: [group.label for group in chapter.groups(MOST_ROWS, characters)]
 
 
 def dodge(count: int) -> list[float]:
-    """Offsets within a row at which `count` runs lie beside one another."""
+    """Return the offsets within a row at which `count` runs lie beside one another."""
     return [0.0] if count == 1 else [float(o) for o in np.linspace(-0.28, 0.28, count)]
 
 
 def plot_intervals(chapter: Chapter) -> Figure:
-    """A row per layer: median of E as a dot, 25-75 % as a bar, 5-95 % as a thin one; the nominal rate a dashed line."""
+    """Draw a row per layer: median of E as a dot, 25-75 % as a bar, 5-95 % as a thin one; the nominal rate a dashed
+    line."""
     groups = row_groups(chapter)
     quantiles = [[chapter.quantiles(run, g, (0.05, 0.25, 0.5, 0.75, 0.95))[-1] for g in groups] for run in chapter.runs]
     nominal = [] if chapter.is_relative else [run.learning_rate[-1] for run in chapter.runs]
@@ -124,7 +125,7 @@ def plot_intervals(chapter: Chapter) -> Figure:
 
 
 def gathered_note(chapter: Chapter, groups: Sequence[Group]) -> str:
-    """Says that rows are branches, where they are."""
+    """Say that rows are branches, if they are."""
     if len(groups) == len(chapter.parameters):
         return ""
     return f"Rows gather {len(chapter.parameters)} parameters by the model's structure (how many, in brackets)."

@@ -53,7 +53,8 @@ class _Affected:
 
 @style.styled
 def plot_shares(chapter: Chapter) -> Figure:
-    """A row per parameter that is affected at all, a block of columns per share, checkpoint by checkpoint, in colour.
+    """Draw a row per parameter that is affected at all, a block of columns per share, checkpoint by checkpoint, in
+    colour.
 
     One checkpoint, or several runs (the newest of each): a dot per row in place of the colours.
     """
@@ -85,7 +86,7 @@ def _affected(chapter: Chapter) -> _Affected:
 
 
 def group_share(run: Run, column: str, group: Group) -> Floats:
-    """(K,) share of the group's elements: the members' shares weighted by their sizes; NaN where none is known."""
+    """Return (K,) share of the group's elements: the members' shares weighted by their sizes; NaN if none is known."""
     values = run.column(column)[:, list(group.members)]
     sizes = np.where(np.isnan(values), 0.0, np.nan_to_num(run.column("size")[:, list(group.members)]))
     total = sizes.sum(axis=1)
@@ -95,7 +96,7 @@ def group_share(run: Run, column: str, group: Group) -> Floats:
 
 
 def _plot_nothing(chapter: Chapter) -> Figure:
-    """The answer where there is nothing to be drawn is a sentence."""
+    """The answer if there is nothing to be drawn is a sentence."""
     parts = [*chapter.subtitle]
     page = Page(QUESTION, parts, _EXPLAINED, width=9.0, height=0.75)
     known = [any(not np.isnan(run.column(column)).all() for run in chapter.runs) for column, _ in SHARES]

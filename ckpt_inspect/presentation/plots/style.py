@@ -45,7 +45,7 @@ P = ParamSpec("P")
 
 
 def styled(plot: Callable[P, Figure]) -> Callable[P, Figure]:
-    """A plot function that draws in the report's style, and leaves the caller's settings as they were."""
+    """Return a plot function that draws in the report's style, and leaves the caller's settings as they were."""
 
     @functools.wraps(plot)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -113,7 +113,7 @@ def _letters() -> frozenset[int]:
 
 
 def number(value: float) -> str:
-    """A quantity in two significant digits, as a person would write it: `0.001`, `1200`, `3.2·10⁻⁵`."""
+    """Return a quantity in two significant digits, as a person would write it: `0.001`, `1200`, `3.2·10⁻⁵`."""
     if not np.isfinite(value):
         return "–"
     if value == 0:
@@ -126,7 +126,7 @@ def number(value: float) -> str:
 
 
 def power(value: float) -> str:
-    """The same in powers of ten, whatever its size: `10⁻²`, `3·10⁵`."""
+    """Return the same in powers of ten, whatever its size: `10⁻²`, `3·10⁵`."""
     digits, exponent = f"{value:.1e}".split("e")
     digits = digits.removesuffix(".0")
     if int(exponent) == 0:
@@ -135,7 +135,7 @@ def power(value: float) -> str:
 
 
 def count(value: float) -> str:
-    """A number of steps or elements, short where that loses nothing: `950`, `12k`, `1.5M`, `4940`."""
+    """Return a number of steps or elements, short if that loses nothing: `950`, `12k`, `1.5M`, `4940`."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size and value % (size / 10) == 0:
             return f"{value / size:g}{letter}"
@@ -143,14 +143,14 @@ def count(value: float) -> str:
 
 
 def counts(values: Sequence[float]) -> list[str]:
-    """Labels of one axis: short where all of them can be without loss, else all with their digits."""
+    """Return the labels of one axis: short if all of them can be without loss, else all with their digits."""
     short = [count(value) for value in values]
     is_short = all(label[-1].isalpha() or abs(value) < 1e3 for label, value in zip(short, values, strict=True))
     return short if is_short else [f"{value:.15g}" for value in values]
 
 
 def log_ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Round values between `low` and `high` on a logarithmic axis, two at least where there are any."""
+    """Return round values between `low` and `high` on a logarithmic axis, two at least if there are any."""
     first, last = int(np.ceil(np.log10(low) - 1e-9)), int(np.floor(np.log10(high) + 1e-9))
     if last - first >= 1:
         stride = -(-(last - first + 1) // most)
@@ -173,7 +173,7 @@ def hatch_ground(axes: Axes) -> None:
 
 
 def set_log_axis(axis: Axis, low: float, high: float, most: int = 5, *, labels: bool = True) -> None:
-    """A logarithmic axis from `low` to `high` with few, round, labelled ticks."""
+    """Set a logarithmic axis from `low` to `high` with few, round, labelled ticks."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
     ticks = log_ticks(low, high, most)
@@ -183,14 +183,14 @@ def set_log_axis(axis: Axis, low: float, high: float, most: int = 5, *, labels: 
 
 
 def tick_text(tick: float, ticks: Sequence[float]) -> str:
-    """A tick's label: all powers of ten, or all plain, whichever the whole axis can bear."""
+    """Return a tick's label: all powers of ten, or all plain, whichever the whole axis can bear."""
     if all(0.99e-4 <= each <= 1.01e4 for each in ticks):
         return f"{tick:g}"
     return power(tick)
 
 
 def count_ticks(low: float, high: float, most: int) -> list[float]:
-    """At most about `most` round whole numbers from `low` to `high`."""
+    """Return at most about `most` round whole numbers from `low` to `high`."""
     from matplotlib.ticker import MaxNLocator
 
     ticks = MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]).tick_values(low, high)
@@ -198,7 +198,7 @@ def count_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def set_count_axis(axis: Axis, low: float, high: float, most: int = 5) -> None:
-    """A linear axis of whole numbers: steps or checkpoints."""
+    """Set a linear axis of whole numbers: steps or checkpoints."""
     from matplotlib.ticker import FixedFormatter, FixedLocator
 
     ticks = count_ticks(low, high, most)
@@ -207,7 +207,8 @@ def set_count_axis(axis: Axis, low: float, high: float, most: int = 5) -> None:
 
 
 def positive_range(*arrays: ArrayLike, pad: float = 0.06, decades: float = 0.0) -> tuple[float, float]:
-    """Limits of a logarithmic axis that shows all positive finite values, with a margin; (0.1, 10) without any.
+    """Return the limits of a logarithmic axis that shows all positive finite values, with a margin; (0.1, 10) without
+    any.
 
     They are `decades` apart at least, so that small differences look small.
     """

@@ -24,7 +24,7 @@ HEALTHY = (1e-4, 1e-2)
 """Below, a layer barely learns; above, it changes too fast (Karpathy, makemore part 3; MosaicML's OptimizerMonitor)."""
 USUAL = 1e-3
 LABEL = "last update over weights, ‖Δ‖/‖θ‖ (ratio of norms)"
-_NOTE = "Not drawn where the weights are all zero, or where the state doesn't determine the update."
+_NOTE = "Not drawn if the weights are all zero, or if the state doesn't determine the update."
 
 
 def _key() -> list[Key]:
@@ -35,14 +35,14 @@ def _key() -> list[Key]:
 
 
 def ratios(run: Run, group: Group) -> Floats:
-    """(K, members) of the group's ratios, NaN where they are not positive and finite."""
+    """Return (K, members) of the group's ratios, NaN if they are not positive and finite."""
     values = run.column("update_to_weight")[:, list(group.members)]
     positive: Floats = np.where(np.isfinite(values) & (values > 0), values, np.nan)
     return positive
 
 
 def middle(values: Floats) -> Floats:
-    """(K,) median over members, NaN where none has a value."""
+    """Return (K,) median over members, NaN if none has a value."""
     ordered = np.sort(values, axis=1)  # NaNs last
     known = (~np.isnan(values)).sum(axis=1)
     rows = np.arange(len(values))
@@ -53,7 +53,7 @@ def middle(values: Floats) -> Floats:
 
 @style.styled
 def plot_update_to_weight(chapter: Chapter) -> Figure:
-    """A panel per layer with the ratio over the run, on the usual band and the line of a thousandth.
+    """Draw a panel per layer with the ratio over the run, on the usual band and the line of a thousandth.
 
     Panels of several parameters: each a thin line, their median a thick one. With one checkpoint: a dot per layer.
     """
@@ -68,7 +68,7 @@ def plot_update_to_weight(chapter: Chapter) -> Figure:
         key = [Key("line", color, "median of a panel's parameters"), Key("line", color, "each", 0.35)]
     note = _NOTE
     if len(chapter.runs) == 1:
-        note = "At each panel's right: the newest ratio, orange where it is out of the usual band. " + note
+        note = "At each panel's right: the newest ratio, orange if it is out of the usual band. " + note
     panels = Panels(chapter, QUESTION, note, LABEL, y_range, (*key, *_key()))
     for axes, of_group in zip(panels.axes, values, strict=True):
         _draw_usual(axes)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def diff_tables(diff: Differences, *, all_rows: bool = False) -> tuple[Table, ...]:
-    """A diff: optimizers and their changed values, what is in one checkpoint only, then what changed most first."""
+    """Return a diff's tables: optimizers and their changed values, what is in one checkpoint only, then what changed
+    most first."""
     counts = ", ".join(f"{n} {status}" for status, n in diff.counts.items() if n) or "nothing to compare"
     tables = [fact_table(("a", diff.path_a), ("b", diff.path_b), ("parameters", counts))]
     for optimizer in diff.optimizers:

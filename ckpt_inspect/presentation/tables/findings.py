@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def finding_tables(findings: Sequence[Finding], *, with_info: bool = False) -> tuple[Table, ...]:
-    """What deserves attention, the most severe first, and what to do about it; no table where there is nothing."""
+    """Return what deserves attention, the most severe first, and what to do about it; no table if there is nothing."""
     shown = [f for f in findings if with_info or f.severity.word != "info"]
     more = len(findings) - len(shown)
     notes = [f"{more} of severity info: -v shows them"] if more else []

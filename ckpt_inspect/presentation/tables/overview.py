@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def show_tables(overview: Overview) -> tuple[Table, ...]:
-    """A checkpoint's overview: what it is, each optimizer, what fills the disk, the parameters."""
+    """Return a checkpoint's overview: what it is, each optimizer, what fills the disk, the parameters."""
     what = fact_table(
         ("checkpoint", overview.path),
         ("is", overview.description),

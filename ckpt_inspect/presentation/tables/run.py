@@ -20,7 +20,8 @@ _LOW, _MEDIAN, _HIGH = QUANTILE_NAMES.index("q05"), QUANTILE_NAMES.index("median
 
 
 def run_tables(analyses: RunColumns, store: str | None = None) -> tuple[Table, ...]:
-    """A run: what it is, and for each optimizer its parameters in the newest checkpoint that holds them."""
+    """Return a run's tables: what it is, and for each optimizer its parameters in the newest checkpoint that holds
+    them."""
     count = len(analyses)
     facts = [("run", analyses.run), ("checkpoints", str(count))]
     if count:
@@ -64,7 +65,7 @@ def _optimizer_tables(optimizer: OptimizerColumns, checkpoints: Sequence[str]) -
 
 
 def _series(values: Sequence[float]) -> str:
-    """How a number changed over the run, where it did."""
+    """How a number changed over the run, if it did."""
     known = [x for x in values if x >= 0]
     return f"{known[0]:.6g} {sparkline(known)} {known[-1]:.6g}" if len(set(known)) > 1 else ""
 
@@ -80,7 +81,7 @@ def _parameter_table(optimizer: OptimizerColumns, row: int, count: int, holder: 
         Column("v < 0", keep=3), Column("over the run", "left", keep=8), Column("last/first", keep=2),
     ]  # fmt: skip
     rate = math.nan if is_relative else float(v["learning_rate"][row])
-    # What E became can't be told from E/α
+    # How E changed can't be seen from E/α
     is_alike = v["effective_lr_is_relative"] == v["effective_lr_is_relative"][row]
     rows = [
         _parameter_row(v, row, i, rate, v["effective_lr"][is_alike, i, _MEDIAN].tolist())
@@ -89,7 +90,7 @@ def _parameter_table(optimizer: OptimizerColumns, row: int, count: int, holder: 
     unknown = " over the learning rate, which is not known" if is_relative else ""
     note = f"{e}: effective learning rate{unknown}, of touched elements"
     if count > 1:
-        note += "; over the run: its median in each checkpoint, each line on a log scale of its own"
+        note += "; over the run: its median in each checkpoint, each line on its own log scale"
     return Table(f"Parameters of {optimizer.name} in {holder}", *without_empty(tuple(columns), tuple(rows)), note)
 
 

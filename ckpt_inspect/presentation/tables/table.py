@@ -13,7 +13,7 @@ class Column:
     title: str
     justify: Literal["left", "right"] = "right"
     keep: int = 9
-    """Where the screen is too narrow, the columns with the smallest number go first; 9 stays."""
+    """If the screen is too narrow, the columns with the smallest number go first; 9 stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +28,17 @@ class Table:
 
 
 NOTHING = "-"
-"""What stands where a figure is not defined or not known."""
+"""What is shown for a figure that is not defined or not known."""
 
 
 def fact_table(*facts: tuple[str, str]) -> Table:
-    """What something is, a line a fact: what it is about, and what it is."""
+    """Return a table of facts, a line a fact: its subject and its value."""
     return Table("", (Column("", "left"), Column("", "left")), facts)
 
 
 def without_empty(
     columns: tuple[Column, ...], rows: tuple[tuple[str, ...], ...]
 ) -> tuple[tuple[Column, ...], tuple[tuple[str, ...], ...]]:
-    """Columns in which no row has anything are left out."""
+    """Leave out the columns in which no row has anything."""
     used = [i for i, c in enumerate(columns) if c.keep == 9 or any(row[i] != NOTHING for row in rows)]
     return tuple(columns[i] for i in used), tuple(tuple(row[i] for i in used) for row in rows)

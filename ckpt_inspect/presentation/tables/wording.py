@@ -23,12 +23,12 @@ _BRIEFLY = 3
 
 
 def tensor_title(key: str) -> str:
-    """A tensor's key without the tail that every key of an object graph's variables has."""
+    """Return a tensor's key without the tail that every key of an object graph's variables has."""
     return key.removesuffix(KEY_TAIL)
 
 
 def sparkline(values: Sequence[float], width: int = 12) -> str:
-    """Positive values over the run on a log scale from their smallest to their largest; a blank where there is none.
+    """Draw positive values over the run on a log scale from their smallest to their largest; a blank if there is none.
 
     Longer series are thinned to `width` of their values, first and last included. A constant series is a flat low line.
     """
@@ -44,33 +44,33 @@ def sparkline(values: Sequence[float], width: int = 12) -> str:
 
 
 def value_text(value: Sourced[float | str]) -> str:
-    """A resolved value as a person would write it."""
+    """Return a resolved value as a person would write it."""
     if value.value is None:
         return "unknown"
     return f"{value.value:.6g}" if isinstance(value.value, float) else str(value.value)
 
 
 def figure(value: float) -> str:
-    """Three significant digits; a dash for NaN."""
+    """Return three significant digits; a dash for NaN."""
     if math.isnan(value):
         return NOTHING
     return f"{value:.3g}" if value == 0.0 or 1e-3 <= abs(value) < 1e4 or math.isinf(value) else f"{value:.2e}"
 
 
 def cosine_text(value: float) -> str:
-    """Four decimals; near 1 as far below it as it is, so that small turns can be told apart."""
+    """Return four decimals; near 1 as far below it as it is, so that small turns stay distinct."""
     if math.isnan(value):
         return NOTHING
     return f"{value:.4f}" if value < 0.99995 else f"1-{max(0.0, 1.0 - value):.0e}" if value < 1.0 else "1"
 
 
 def ratio_text(value: float) -> str:
-    """A factor, `×0.53`; a dash for NaN."""
+    """Return a factor, `×0.53`; a dash for NaN."""
     return NOTHING if math.isnan(value) else f"×{figure(value)}"
 
 
 def shape_text(shape: Sequence[int]) -> str:
-    """`12×3`; `scalar` for no dimensions."""
+    """Return `12×3`; `scalar` for no dimensions."""
     return "×".join(map(str, shape)) or "scalar"
 
 
@@ -84,7 +84,7 @@ def bytes_text(count: int) -> str:
 
 
 def problem_lines(problems: Iterable[Problem], *, is_brief: bool = False) -> list[str]:
-    """One line a problem, each once, the most severe first; if brief, without remarks and a few of each kind."""
+    """Return one line a problem, each once, the most severe first; if brief, without remarks and a few of each kind."""
     chosen = [p for p in dict.fromkeys(problems) if p.severity != "info" or not is_brief]
     of_kind: dict[str, list[Problem]] = {}
     for problem in sorted(chosen, key=lambda p: SEVERITY_ORDER.index(p.severity)):

@@ -7,6 +7,7 @@ import math
 import ml_dtypes
 import numpy as np
 import pytest
+from support.rule_settings import FLAGS
 from support.ways import ways_of
 
 from ckpt_inspect.measurement import histograms
@@ -16,7 +17,7 @@ from ckpt_inspect.update_rules.implementations import KERAS3
 
 way = ways_of(histograms)
 
-SETTINGS = Settings(KERAS3, 100, 0.01, 0.9, 0.999, 1e-7)
+SETTINGS = Settings(KERAS3, 100, 0.01, 0.9, 0.999, 1e-7, others=FLAGS)
 
 
 def median(rule: UpdateRule, state: State, size: int, piece: int) -> float:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.recorded_updates import recorded_updates
+from support.rule_settings import FLAGS
 
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.update_rules import (
@@ -30,8 +31,6 @@ from ckpt_inspect.update_rules.arithmetic import beta_power
 from ckpt_inspect.update_rules.implementations import BERT, KERAS1, KERAS3, TF1, TFA
 from ckpt_inspect.update_rules.lamb import trust_ratio
 
-FLAGS = {h.name: 1.0 for rule in RULES for h in rule.hyperparameters if h.is_flag and not h.array}
-"""Switches that a rule may need to be known, on."""
 GIVEN = Settings(KERAS3, 7, 0.01, 0.9, 0.999, 1e-7, others=FLAGS)
 
 

@@ -30,6 +30,7 @@ KEPT = (
     "tf20_v2_ckpt_lso", "tf23_v2_ckpt_decay", "tf24_v2_ckpt_amsgrad", "tf24_v2_ckpt_adam_eps", "tf24_v2_ckpt_gan_mixed",
     "tf24_v2_ckpt_adamax", "tf24_v2_fit_h5_sched", "tf20_v2_fit_savedmodel",
     "tf24_tfa_ckpt_tfa_adamw", "tf24_tfa_ckpt_tfa_lamb", "tf24_tfa_ckpt_tfa_radam", "tf24_tfa_ckpt_tfa_lazyadam",
+    "tf210_tfa_ckpt_tfa_adabelief", "tf25_tfa_ckpt_tfa_adabelief_warmup", "tf215_tfa_fit_h5_tfa_adabelief_norect",
     # Keras 2.11 to 2.13
     "tf211_new_ckpt_expdecay", "tf213_new_ckpt_adamw", "tf213_new_ckpt_reordered",
     "tf213_new_fit_keras", "tf213_new_ckpt_gan",

@@ -154,6 +154,8 @@ def predicted(o: dict, a: dict, t: int) -> np.ndarray | None:
     lr, wd = o["lr_used_last"], option(o, "weight_decay", "_weight_decay", default=0.0) or 0.0
     if "slot_m" not in a or not ("slot_v" in a or "slot_u" in a):
         return None
+    if cls == "adabelief":
+        return adabelief(o, a, t)
     m, v = wide(a["slot_m"]), wide(a.get("slot_v", a.get("slot_u")))
     if cls in ("adam", "adamw", "lazyadam"):
         top = wide(a["slot_vhat"]) if option(o, "amsgrad") and "slot_vhat" in a else v
@@ -169,6 +171,32 @@ def predicted(o: dict, a: dict, t: int) -> np.ndarray | None:
         w, n = np.linalg.norm(wide(a["before"])), np.linalg.norm(r)
         return -lr * (w / n if w > 0 and n > 0 else 1.0) * r
     return None
+
+
+def adabelief(o: dict, a: dict, t: int) -> np.ndarray | None:
+    """The last update of tensorflow-addons' AdaBelief, in the variable's dtype: the rectification cancels."""
+    if isinstance(option(o, "weight_decay"), dict):  # a schedule
+        return None
+    f = a["slot_v"].dtype.type
+    lr, wd, b1, b2 = (
+        f(np.float32(x)) for x in (o["lr_used_last"], *(option(o, n) for n in ("weight_decay", "beta_1", "beta_2")))
+    )
+    total, share, least = (f(option(o, n)) for n in ("total_steps", "warmup_proportion", "min_lr"))
+    if total > 0:
+        warm = total * share
+        span = max(total - warm, f(1))
+        lr = lr * (f(t) / warm) if t <= warm else lr + (least - lr) / span * min(f(t) - warm, span)
+    p1, p2 = f(float(b1) ** t), f(float(b2) ** t)
+    c1, c2 = f(1) - p1, f(1) - p2
+    limit = f(2) / (f(1) - b2) - f(1)
+    length = limit - f(2) * f(t) * p2 / c2
+    x = a["slot_m"] / c1
+    if not option(o, "rectify") or length >= f(option(o, "sma_threshold")):
+        r = f(1)
+        if option(o, "rectify"):
+            r = np.sqrt((length - f(4)) * (length - f(2)) * limit / ((limit - f(4)) * (limit - f(2)) * length))
+        x = r * x / (np.sqrt(a.get("slot_vhat", a["slot_v"]) / c2) + f(option(o, "epsilon")))
+    return -wide(lr * (x + wd * a["before"]))
 
 
 def worst(o: dict, arrays: dict, tag: str, t: int) -> float | None:

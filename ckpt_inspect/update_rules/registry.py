@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from ckpt_inspect.update_rules.adabelief import AdaBelief
 from ckpt_inspect.update_rules.adagrad import Adagrad
 from ckpt_inspect.update_rules.adam import Adam, AdamW, AMSGrad, LazyAdam
 from ckpt_inspect.update_rules.adamax import Adamax
@@ -34,6 +35,7 @@ RULES: tuple[UpdateRule, ...] = (
     Adamax(),
     Lamb(),
     RAdam(),
+    AdaBelief(),
     LazyAdam(),
     BertAdamW(),
     RMSprop(),
@@ -71,7 +73,6 @@ NAMED: tuple[NamedOptimizer, ...] = (
     NamedOptimizer("muon", Traces(("muon",))),
     NamedOptimizer("novograd", Traces(("novograd",)), COMMON),
     NamedOptimizer("yogi", Traces(("yogi",)), COMMON),
-    NamedOptimizer("adabelief", Traces(("adabelief",)), COMMON),
 )
 """Recognized, so that nobody takes their state for another's."""
 

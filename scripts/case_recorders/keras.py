@@ -64,6 +64,10 @@ class Namespace(object):
         v["tf_version"] = self.tf.__version__ if self.tf else None
         if self.flavour == "k3":
             v["backend"] = self.keras.backend.backend()
+        if self.flavour == "tfa":
+            import tensorflow_addons
+
+            v["addons_version"] = tensorflow_addons.__version__
         return v
 
     def set_policy(self, name):
@@ -651,6 +655,61 @@ def schedules(k):
     return out
 
 
+def add_adabelief(ck, fit, k):
+    """AdaBelief of tensorflow-addons. With beta_2 = 0.999 its rectification begins with the sixth update."""
+    import tensorflow_addons as tfa
+
+    AdaBelief = lambda **kw: lambda: tfa.optimizers.AdaBelief(**dict(dict(learning_rate=0.01), **kw))
+    text = "tfa AdaBelief"
+    ck("tfa_adabelief", AdaBelief(), text=text, saves=(3, 7))
+    ck("tfa_adabelief_dup", AdaBelief(), model="dup", text=text, saves=(5, 6))
+    ck("tfa_adabelief_long", AdaBelief(beta_2=0.9), text=text, saves=(30, 120))
+    ck("tfa_adabelief_eps", AdaBelief(epsilon=1e-3, beta_1=0.8, beta_2=0.95), text=text, saves=(3, 8))
+    ck("tfa_adabelief_amsgrad", AdaBelief(amsgrad=True, beta_2=0.9), text=text, saves=(3, 7))
+    ck(
+        "tfa_adabelief_norect",
+        AdaBelief(rectify=False),
+        text=text,
+        saves=(3, 7),
+        notes="rectify=False, which a Checkpoint doesn't tell",
+    )
+    ck("tfa_adabelief_threshold", AdaBelief(sma_threshold=4.5, beta_2=0.99), text=text, saves=(4, 5, 6))
+    warm = dict(total_steps=10, warmup_proportion=0.3, min_lr=1e-3)
+    ck("tfa_adabelief_warmup", AdaBelief(weight_decay=0.05, **warm), text=text, saves=(2, 5))
+    ck("tfa_adabelief_warmup_over", AdaBelief(weight_decay=0.05, **warm), text=text, saves=(8, 12))
+    ck("tfa_adabelief_wd", AdaBelief(weight_decay=0.05), text=text, saves=(3, 7))
+    ck(
+        "tfa_adabelief_wd_sched",
+        lambda: AdaBelief(weight_decay=k.schedules.ExponentialDecay(0.05, 2, 0.5))(),
+        text=text,
+        saves=(3, 7),
+        notes="the decay follows a schedule and is in no tensor",
+    )
+    ck(
+        "tfa_adabelief_sched",
+        lambda: AdaBelief(learning_rate=k.schedules.ExponentialDecay(0.02, 2, 0.5))(),
+        text=text,
+        saves=(3, 7),
+    )
+    ck("tfa_adabelief_decay", AdaBelief(decay=0.5), text=text, saves=(3, 7))
+    ck("tfa_adabelief_named", AdaBelief(name="belief"), text=text, saves=(7,))
+    ck("tfa_adabelief_f64", AdaBelief(), text=text, dtype="float64", saves=(3, 7))
+    ck("tfa_adabelief_f64_amsgrad_wd", AdaBelief(amsgrad=True, weight_decay=0.05), text=text, dtype="float64")
+    ck("tfa_adabelief_f16", AdaBelief(epsilon=1e-3, beta_2=0.9), text=text, dtype="float16", saves=(3, 7))
+    ck("tfa_adabelief_bf16", AdaBelief(beta_2=0.9), text=text, dtype="bfloat16", saves=(3, 7))
+    ck(
+        "tfa_ranger_adabelief",
+        lambda: tfa.optimizers.Lookahead(AdaBelief()(), sync_period=4),
+        text="tfa Lookahead(AdaBelief)",
+        saves=(7,),
+    )
+    plain = AdaBelief(rectify=False, amsgrad=True, beta_2=0.9, weight_decay=0.05, epsilon=1e-6)
+    for kind in ("h5", "savedmodel", "saveweights_tf"):
+        fit(kind, "tfa_adabelief", AdaBelief(), text=text, saves=(3, 7))
+        fit(kind, "tfa_adabelief_norect", plain, model="single", text=text, saves=(3, 7))
+        fit(kind, "tfa_adabelief_warmup", AdaBelief(weight_decay=0.05, **warm), text=text, saves=(2, 5))
+
+
 def makers(k, out):
     o, made = k.optimizers, []
     Adam = lambda **kw: lambda: o.Adam(**dict(dict(learning_rate=0.01), **kw))
@@ -892,6 +951,7 @@ def makers(k, out):
                 lambda: t.Lookahead(o.Adam(learning_rate=0.01), sync_period=6),
                 text="tfa Lookahead(Adam)",
             )
+        add_adabelief(ck, fit, k)
         return made
 
     # --- compile, train, save

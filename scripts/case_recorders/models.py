@@ -30,6 +30,11 @@ class Models(object):
             [k.Input(shape=(5,)), L.Dense(4, activation="tanh"), L.Dense(4, activation="tanh"), L.Dense(2)]
         ), self.numbers(5)
 
+    def single(self):
+        """One layer, for a small file."""
+        k = self.k
+        return k.Sequential([k.Input(shape=(3,)), k.layers.Dense(2)]), self.numbers(3)
+
     def sequential_deferred(self):
         """Without an input layer: built by the first batch."""
         k, L = self.k, self.k.layers

@@ -31,6 +31,8 @@ KEPT = (
     "tf24_v2_ckpt_adamax", "tf24_v2_fit_h5_sched", "tf20_v2_fit_savedmodel",
     "tf24_tfa_ckpt_tfa_adamw", "tf24_tfa_ckpt_tfa_lamb", "tf24_tfa_ckpt_tfa_radam", "tf24_tfa_ckpt_tfa_lazyadam",
     "tf210_tfa_ckpt_tfa_adabelief", "tf25_tfa_ckpt_tfa_adabelief_warmup", "tf215_tfa_fit_h5_tfa_adabelief_norect",
+    # Sonnet 2
+    "tf215_snt_ckpt_adam_attributes", "tf25_snt_ckpt_adam_variables",
     # Keras 2.11 to 2.13
     "tf211_new_ckpt_expdecay", "tf213_new_ckpt_adamw", "tf213_new_ckpt_reordered",
     "tf213_new_fit_keras", "tf213_new_ckpt_gan",

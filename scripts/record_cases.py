@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Record conformance cases with other versions of TensorFlow and Keras, for tests and for conformance.py.
+"""Record conformance cases with other versions of TensorFlow, Keras and Sonnet, for tests and for conformance.py.
 
     python record_cases.py record OUT --python PYTHON --recorder keras:v2 --prefix tf24_v2
                                   [-k REGEX] [--path DIR] [--env NAME=VALUE]
@@ -32,6 +32,7 @@ RECORDERS = {
     "keras": "case_recorders.keras",  # keras:v2, keras:new, keras:k3, keras:tfk, keras:tfkleg, keras:tfa
     "keras1": "case_recorders.keras1",  # keras1:tf.keras, keras1:keras
     "tf1": "case_recorders.tf1",  # tf1:contrib, tf1:compat
+    "sonnet": "case_recorders.sonnet",  # sonnet:adam
 }
 
 
@@ -157,6 +158,8 @@ def predicted(o: dict, a: dict, t: int) -> np.ndarray | None:
     if cls == "adabelief":
         return adabelief(o, a, t)
     m, v = wide(a["slot_m"]), wide(a.get("slot_v", a.get("slot_u")))
+    if o["inner_flavor"] == "sonnet":
+        return -lr * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + eps)
     if cls in ("adam", "adamw", "lazyadam"):
         top = wide(a["slot_vhat"]) if option(o, "amsgrad") and "slot_vhat" in a else v
         d = -lr * np.sqrt(1 - b2**t) / (1 - b1**t) * m / (np.sqrt(top) + eps)

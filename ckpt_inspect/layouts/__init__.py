@@ -16,6 +16,7 @@ from ckpt_inspect.layouts import (
     keras_h5,
     keras_variables,
     optimizer_v2,
+    sonnet,
     tf1_keras_names,
     tf1_names,
 )
@@ -41,7 +42,7 @@ def find_in_object_graph(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     return [optimizer for find in GRAPH_LAYOUTS for optimizer in find(checkpoint, graph, config, where)]
 
 
-GRAPH_LAYOUTS: tuple[GraphLayout, ...] = (optimizer_v2.find, keras_variables.find)
+GRAPH_LAYOUTS: tuple[GraphLayout, ...] = (optimizer_v2.find, keras_variables.find, sonnet.find)
 """Every one of these is asked: a checkpoint may hold optimizers of several."""
 
 LAYOUTS: tuple[tuple[str, Callable[[Checkpoint], list[FoundOptimizer]]], ...] = (

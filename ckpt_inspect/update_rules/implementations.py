@@ -167,10 +167,21 @@ BERT = Implementation(
     has_float32_epsilon=True,
 )
 
+SONNET = Implementation(
+    "sonnet",
+    "Sonnet 2",
+    ("sonnet/src/optimizers/adam.py",),
+    has_float32_rates=True,  # `tf.cast` of a Python float makes a float32 tensor first
+    has_float32_epsilon=True,
+    default_epsilon=1e-8,
+    has_textbook_epsilon=True,
+    is_lazy=True,
+)
+
 KERAS = (OPTIMIZER_V2, KERAS1, KERAS2, KERAS3)
 """Whoever has what Keras has had since long."""
 
-IMPLEMENTATIONS: tuple[Implementation, ...] = (TF1, CONTRIB, OPTIMIZER_V2, TFA, KERAS2, KERAS3, KERAS1, BERT)
+IMPLEMENTATIONS: tuple[Implementation, ...] = (TF1, CONTRIB, OPTIMIZER_V2, TFA, KERAS2, KERAS3, KERAS1, BERT, SONNET)
 
 
 def find_implementation(identifier: str) -> Implementation | None:

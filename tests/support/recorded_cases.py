@@ -280,6 +280,8 @@ def _expected_effective_lr(optimizer: RecordedOptimizer, variable: RecordedVaria
     if "learning_rate" not in h:
         return None
     second, c2 = _wide(variable.second), 1 - float(np.float32(h["beta_2"])) ** t
+    if optimizer.flavor == "sonnet":  # Algorithm 1 of Kingma & Ba itself
+        return h["learning_rate"] / (np.sqrt(second / c2) + h["epsilon"])
     if optimizer.rule in ("adam", "adamw", "lazyadam"):
         return h["learning_rate"] * np.sqrt(c2) / (np.sqrt(second) + h["epsilon"])
     if optimizer.rule == "amsgrad":

@@ -36,6 +36,9 @@ class Hyperparameter:
     array: str = ""
     """Of a flag: the field of `State` that there is only where it is on; empty: none tells."""
 
+    starts: str = ""
+    """Slot that starts from this value, in every element; empty: none."""
+
     @property
     def upstream_names(self) -> tuple[str, ...]:
         """Names to look for."""

@@ -423,6 +423,8 @@ def _resolve_weight_decay(
     for name in h.upstream_names:
         if name in found.scalars:
             return Sourced(scalars.read(found.scalars[name]), "checkpoint", found.scalars[name])
+        if name in found.constants:
+            return Sourced(found.constants[name], "graph", f"a constant in {found.constants_where}")
         if found.config is not None and name in found.config:
             saved = found.config[name]
             if isinstance(saved, Mapping):

@@ -2,13 +2,14 @@
 
 `beta1_power` and `beta2_power` start at beta and are multiplied by it after every update, in float32: after t updates
 they hold beta**(t + 1). Two numbers hold three unknowns, so the betas are sought among those that people use; a
-running float32 product that comes out equal to the last bit leaves little doubt.
+running float32 product that comes out equal to the last bit leaves little doubt. If the other power says nothing, two
+betas may fit one power alike, to the last bit: then the step is unknown.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,16 +86,27 @@ class PowersReading:
 
 
 def read_beta_powers(
-    power_1: float | None, power_2: float | None, beta_1: float | None = None, beta_2: float | None = None
+    power_1: float | None,
+    power_2: float | None,
+    beta_1: float | None = None,
+    beta_2: float | None = None,
+    global_step: int | None = None,
 ) -> PowersReading:
-    """Read a pair of powers (None: not in the file), with the betas if they are known from elsewhere."""
+    """Read a pair of powers (None: not in the file), with the betas if they are known from elsewhere.
+
+    `global_step` counts something else in general; it only decides between readings that are exact alike.
+    """
     has_1 = power_1 is not None and SMALLEST <= power_1 < 1
     has_2 = power_2 is not None and SMALLEST <= power_2 < 1
     first = second = None
     if has_2 and power_2 is not None:
-        second = _count(power_2, _candidates(beta_2, COMMON_BETA_2), power_1 if has_1 else None, beta_1)
+        second = _count(power_2, _candidates(beta_2, COMMON_BETA_2), power_1 if has_1 else None, beta_1, global_step)
     if has_1 and power_1 is not None and (second is None or not second.agrees):
-        first = _count(power_1, _candidates(beta_1, COMMON_BETA_1), power_2 if has_2 else None, beta_2)
+        first = _count(power_1, _candidates(beta_1, COMMON_BETA_1), power_2 if has_2 else None, beta_2, global_step)
+    if first is not None and first.rivals and (second is None or second.rivals):
+        return _ambiguous("beta1_power", first, beta_1, beta_2)
+    if second is not None and second.rivals and (first is None or first.rivals):
+        return _ambiguous("beta2_power", second, beta_1, beta_2)
     if first is not None and (second is None or first.convinces_more_than(second)):
         count, beta_1, evidence = first.count, first.beta, first.describe("beta1_power")
     elif second is not None:
@@ -110,6 +122,13 @@ def read_beta_powers(
 
 def _candidates(known: float | None, common: tuple[float, ...]) -> tuple[float, ...]:
     return common if known is None else (known,)
+
+
+def _ambiguous(name: str, count: _Count, beta_1: float | None, beta_2: float | None) -> PowersReading:
+    fits = " and ".join(f"{beta:g}**{exponent}" for beta, exponent in ((count.beta, count.count), *count.rivals))
+    at_least = min(count.count, *(exponent for _, exponent in count.rivals)) - 1
+    why = f"{name} {count.power:.9g} is {fits} alike, to the last bit; give the step or the beta"
+    return PowersReading(None, beta_1, beta_2, at_least, False, why)
 
 
 def _uncounted(
@@ -165,23 +184,37 @@ class _Count:
     """To the last bit, as a running float32 product."""
     agrees: bool
     """The other power is the same power of a number that people use."""
+    is_running: bool = False
+    """Exact as a running product, as training writes it."""
+    rivals: tuple[tuple[float, int], ...] = ()
+    """Other betas, with their exponents, that give this power as exactly: nothing tells which was used."""
 
     def convinces_more_than(self, other: _Count) -> bool:
         """The smaller a beta, the fewer floats are powers of it by chance."""
-        return (self.agrees, self.is_exact, -self.beta) > (other.agrees, other.is_exact, -other.beta)
+        return self._weight > other._weight
+
+    @property
+    def _weight(self) -> tuple[bool, bool, bool, bool, float]:
+        return self.agrees, not self.rivals, self.is_exact, self.is_running, -self.beta
 
     def describe(self, name: str) -> str:
         how = "to the last bit" if self.is_exact else "to rounding"
         return f"{name} {self.power:.9g} is {self.beta:g}**{self.count} {how}"
 
 
-def _count(power: float, candidates: tuple[float, ...], other: float | None, other_beta: float | None) -> _Count | None:
-    """Return the most convincing candidate; None if there is none.
+def _count(
+    power: float,
+    candidates: tuple[float, ...],
+    other: float | None,
+    other_beta: float | None,
+    global_step: int | None,
+) -> _Count | None:
+    """Return the most convincing candidate, with its rivals; None if there is none.
 
     If the other power says nothing (it has underflowed, or is no power of a common beta), only equality to the last bit
-    convinces.
+    convinces, and only if no other common beta is equal as well.
     """
-    best: _Count | None = None
+    fitting: list[_Count] = []
     for beta in candidates:
         base = float(np.float32(beta))
         if not 0 < base < 1:
@@ -189,38 +222,50 @@ def _count(power: float, candidates: tuple[float, ...], other: float | None, oth
         exponent = math.log(power) / math.log(base)
         if not 0.5 <= exponent <= MOST_UPDATES:
             continue
-        count, is_exact = _nearest_count(power, base, beta, exponent)
+        count, is_exact, is_running = _nearest_count(power, base, beta, exponent)
         if not is_exact and not _is_nearly(power, base, count):
             continue
-        found = _Count(power, count, beta, is_exact, other is not None and _agrees(other, count, other_beta))
-        if is_exact and base <= TELLING:
+        agrees = other is not None and _agrees(other, count, other_beta)
+        found = _Count(power, count, beta, is_exact, agrees, is_running)
+        if agrees and is_exact and base <= TELLING:
             return found
-        is_likely = is_exact and base <= LIKELY
+        fitting.append(found)
+    best: _Count | None = None
+    for found in fitting:
+        is_likely = found.is_exact and np.float32(found.beta) <= LIKELY
         if (found.agrees or is_likely or len(candidates) == 1) and (best is None or found.convinces_more_than(best)):
             best = found
-    return best
+    if best is None or best.agrees:
+        return best
+    equals = [f for f in fitting if f.is_exact and f.is_running >= best.is_running and f.count != best.count]
+    if not equals:
+        return best
+    counted = [f for f in (best, *equals) if f.count - 1 == global_step]
+    if len(counted) == 1:
+        return counted[0]
+    return replace(best, rivals=tuple((f.beta, f.count) for f in equals))
 
 
-def _nearest_count(power: float, base: float, beta: float, exponent: float) -> tuple[int, bool]:
-    """Return the count, and whether the running product of that many factors, or a power that was not written by
-    training, equals the power to the last bit.
+def _nearest_count(power: float, base: float, beta: float, exponent: float) -> tuple[int, bool, bool]:
+    """Return the count, whether the power is equal to the last bit, and whether it is so as the running product of that
+    many factors, rather than as a power that was not written by training.
 
     Rounding moves the product away from the true power; the closer its base is to 1, the further.
     """
     nearest = max(1, round(exponent))
     drift = math.ceil(DRIFT * math.sqrt(nearest) / -math.log(base))
     if abs(exponent - nearest) > NEARLY + drift:
-        return nearest, False
+        return nearest, False, False
     lowest = max(1, nearest - drift)
     products = _running_powers(base, nearest + drift)[lowest - 1 :]
     equal = np.flatnonzero(products == np.float32(power))
     if len(equal) == 1:
-        return lowest + int(equal[0]), True
+        return lowest + int(equal[0]), True, True
     for exact_base in (base, beta):
         count = max(1, round(math.log(power) / math.log(exact_base)))
         if np.float32(exact_base**count) == np.float32(power):
-            return count, True
-    return nearest, False
+            return count, True, False
+    return nearest, False, False
 
 
 def _agrees(power: float, count: int, beta: float | None) -> bool:

@@ -73,6 +73,27 @@ def tell_adamax(checkpoint: Checkpoint, rule: RuleReading, moments: Sequence[tup
     return rule
 
 
+def tell_maximum(checkpoint: Checkpoint, rule: RuleReading, slots: Sequence[tuple[str, str]]) -> RuleReading:
+    """Return the rule of a file with a third slot beside each pair of moments, after a look at (second, third).
+
+    A maximum of the second moment is nowhere below it, and is equal to it, to the last bit, where the second moment is
+    at its largest: right after a start, or wherever gradients still grow. A sum of squares is never equal to it.
+    """
+    maximum = find_rule(USUAL_RULE.with_maximum)
+    assert maximum is not None
+    pairs = [(_sample(checkpoint, v), _sample(checkpoint, w)) for v, w in slots[:SAMPLED_SLOTS]]
+    some = [(v, w) for v, w in pairs if v is not None and w is not None and v.shape == w.shape]
+    is_below = any(bool((w < v).any()) for v, w in some)
+    is_equal = any(bool(((w == v) & (v > 0)).any()) for v, w in some)
+    if rule.name == maximum.name and some and not is_below:
+        return rule
+    if some and not is_below and is_equal:
+        where = "a third slot for each variable that is nowhere below the second, and here and there equal to it"
+        return RuleReading(maximum.name, "inferred", f"{where}: the maximum of the second moment")
+    where = "three slots for each variable, of which the third is not known to be a maximum of the second"
+    return RuleReading("unknown", "unknown", where, tuple(dict.fromkeys((rule.name, maximum.name))))
+
+
 def _divides_by_norm(name: str) -> bool:
     rule = find_rule(name)
     return rule is not None and rule.has_moment_pair and not rule.has_root

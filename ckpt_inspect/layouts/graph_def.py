@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from ckpt_inspect.errors import DamagedFileError
-from ckpt_inspect.update_rules import OPERATIONS
+from ckpt_inspect.update_rules import HYPERPARAMETERS, OPERATIONS
 from ckpt_inspect.wire import fields
 
 # graph.proto, node_def.proto, attr_value.proto, tensor.proto: field numbers
@@ -31,6 +31,7 @@ NUMPY_OF_DTYPE = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}  # types.pr
 CONSTANT_OPS = {"Const"}
 VARIABLE_OPS = {"VariableV2", "Variable", "VarHandleOp"}
 ASSIGN_OPS = {"Assign", "AssignVariableOp"}
+SUBTRACT_OPS = {"AssignSub", "AssignSubVariableOp"}
 TRANSPARENT_OPS = {
     "Identity",
     "ReadVariableOp",
@@ -76,7 +77,15 @@ class Application:
     tensors: Mapping[str, str]
     """Variable names by role: `variable`, `first_moment`, `second_moment`, `beta1_power`, `beta2_power`, .."""
     scalars: Mapping[str, str]
-    """Names of the nodes that feed `learning_rate`, `beta_1`, `beta_2`, `epsilon`."""
+    """Names of the nodes that feed the rule's hyperparameters: `learning_rate`, `beta_1`, `epsilon`, `rho`, .. and
+    `weight_decay` if the variable shrinks by it before."""
+    is_sparse: bool = False
+    """Whether it updates the rows alone that the batch touches."""
+
+    @property
+    def slots(self) -> Mapping[str, str]:
+        """Return the variables that are the updated one's slots, by role."""
+        return {role: v for role, v in self.tensors.items() if role != "variable" and not role.endswith("_power")}
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,7 @@ class GraphDef:
 
     @cached_property
     def applications(self) -> tuple[Application, ...]:
-        """Return every dense update of a known optimizer, in the graph's order."""
+        """Return every update of a known optimizer that is one operation, in the graph's order."""
         return tuple(a for n in self.nodes.values() if (a := self._application(n)) is not None)
 
     @cached_property
@@ -193,21 +202,48 @@ class GraphDef:
             return None
 
     def _application(self, node: GraphNode) -> Application | None:
-        known = OPERATIONS.get(node.op.removeprefix("Resource"), ())
+        name = node.op.removeprefix("Resource")
+        known = OPERATIONS.get(name.removeprefix("Sparse"), ())
         told = next(((rule, o.inputs) for rule, o in known if not o.flag or _flag(node, o.flag)), None)
         if told is None:
             return None
         rule, places = told
         if max(places.values()) >= len(node.inputs):
             return None
-        tensors = {role: v for role, i in places.items() if (v := self.variable_of(node.inputs[i])) is not None}
-        scalars = {
-            role: node.inputs[i]
-            for role, i in places.items()
-            if role in ("learning_rate", "beta_1", "beta_2", "epsilon")
-        }
+        scalars = {role: node.inputs[i] for role, i in places.items() if role in HYPERPARAMETERS}
+        read = {role: self.variable_of(node.inputs[i]) for role, i in places.items() if role not in scalars}
+        tensors = {role: variable for role, variable in read.items() if variable is not None}
+        if (decay := self._decay_before(node, tensors.get("variable"))) is not None:
+            scalars["weight_decay"] = decay
         scope = node.name.split("/update_", 1)[0] if "/update_" in node.name else node.name.rpartition("/")[0]
-        return Application(rule, scope, tensors, scalars)
+        return Application(rule, scope, tensors, scalars, name.startswith("Sparse"))
+
+    def _decay_before(self, node: GraphNode, variable: str | None) -> str | None:
+        """Return the node whose value times the variable is subtracted before the update, as contrib's decoupled decay
+        is: a control input `AssignSub(variable, decay * variable)`."""
+        for name in node.inputs:
+            before = self.nodes.get(_bare(name)) if name.startswith("^") else None
+            if before is None or before.op not in SUBTRACT_OPS or len(before.inputs) < 2:
+                continue
+            product = self.nodes.get(_bare(before.inputs[1]))
+            if variable is None or self.variable_of(before.inputs[0]) != variable:
+                continue
+            if product is None or product.op != "Mul" or len(product.inputs) < 2:
+                continue
+            for factor, other in (product.inputs[:2], product.inputs[1::-1]):
+                if self.variable_of(other) == variable:
+                    return factor
+        return None
+
+    def initial_value(self, variable: str) -> float | None:
+        """Return the one number that every element of a variable starts from; None for anything else."""
+        node = self.nodes.get(f"{variable}/Assign")
+        if node is None or node.op not in ASSIGN_OPS or len(node.inputs) < 2:
+            return None
+        source = self.nodes.get(_bare(node.inputs[1]))
+        if source is not None and source.op == "Fill" and len(source.inputs) > 1:
+            return self.constant(source.inputs[1])
+        return self.constant(node.inputs[1])
 
 
 def decode_graph_def(data: bytes, where: str) -> GraphDef:

@@ -10,6 +10,7 @@ separate variables. The graph (`.meta`) decides that if it lies beside; else a P
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.layouts.beta_powers import read_beta_powers
+from ckpt_inspect.layouts.evidence import tell_maximum
 from ckpt_inspect.layouts.found import (
     BetaPowerKeys,
     BetaPowers,
@@ -32,6 +34,7 @@ from ckpt_inspect.natural_order import natural_key
 from ckpt_inspect.update_rules import (
     USUAL_RULE,
     Traces,
+    UpdateRule,
     find_rule,
     has_moment_pair,
     implementation_among,
@@ -42,9 +45,11 @@ from ckpt_inspect.update_rules import (
 from ckpt_inspect.update_rules.implementations import CONTRIB, TF1
 
 if TYPE_CHECKING:
-    from ckpt_inspect.layouts.graph_def import GraphDef
+    from ckpt_inspect.layouts.graph_def import Application, GraphDef
 
 LAYOUT = "tf1-names"
+LARGEST = 3
+"""Slots of an optimizer that keeps a maximum beside a pair of moments."""
 AVERAGE = "ExponentialMovingAverage"
 POWER = re.compile(r"^(?:(?P<scope>.+)/)?beta(?P<which>[12])_power(?:_(?P<number>[0-9]{1,9}))?$")
 
@@ -85,6 +90,8 @@ class _Group:
     constants: dict[str, float] = field(default_factory=dict)
     scalar_nodes: dict[str, str] = field(default_factory=dict)
     scope_in_graph: str | None = None
+    applications: tuple[Application, ...] = ()
+    """The graph's operations that update its variables."""
     rivals: tuple[_Powers, ...] = ()
     """All pairs of powers that could be its own, if that is open."""
     evidence: str = ""
@@ -93,8 +100,7 @@ class _Group:
 
 def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     """Find every TF1 optimizer that the names and the graph, if there is one, show."""
-    slots = _find_slots(checkpoint.tensors)
-    if not slots:
+    if not _has_candidates(checkpoint.tensors):
         return []
     powers = _find_powers(checkpoint.tensors)
     graph = checkpoint.graph()
@@ -103,10 +109,11 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
         from ckpt_inspect.layouts.graph_def import decode_graph_def
 
         graph_def = decode_graph_def(graph.graph_def, graph.where)
+    slots = _find_slots(checkpoint.tensors, _slots_in_graph(graph_def))
     groups = _group_by_name(slots)
     if graph_def is not None:
         groups = [part for g in groups for part in _split_by_graph(g, graph_def)]
-    _assign_powers(checkpoint, groups, powers, graph_def)
+    groups += _assign_powers(checkpoint, groups, powers, graph_def)
     where = graph.where if graph is not None else ""
     return [_describe(checkpoint, g, graph_def, where) for g in groups]
 
@@ -124,7 +131,25 @@ def strip_to_variable(stem: str, shape: tuple[int, ...], tensors: Mapping[str, T
     return next((c for c in candidates if c in tensors and tensors[c].shape == shape), None)
 
 
-def _find_slots(tensors: Mapping[str, TensorSpec]) -> list[_Slots]:
+def _has_candidates(tensors: Mapping[str, TensorSpec]) -> bool:
+    """Return whether any tensor stands under the name of a variable of its shape, as a slot does."""
+    return any(
+        tail != AVERAGE and spec.dtype in FLOATS and strip_to_variable(stem, spec.shape, tensors) is not None
+        for key, spec in tensors.items()
+        for stem, _, tail in [key.rpartition("/")]
+        if stem
+    )
+
+
+def _slots_in_graph(graph: GraphDef | None) -> Mapping[str, int]:
+    """Return the names of all slots that the graph's update operations take, partitions under the whole one's name,
+    with the number of slots that the operation takes."""
+    if graph is None:
+        return {}
+    return {_whole(name): len(a.slots) for a in graph.applications for name in a.slots.values()}
+
+
+def _find_slots(tensors: Mapping[str, TensorSpec], in_graph: Mapping[str, int]) -> list[_Slots]:
     stems: dict[str, list[str]] = {}
     for key, spec in tensors.items():
         stem, _, tail = key.rpartition("/")
@@ -138,7 +163,7 @@ def _find_slots(tensors: Mapping[str, TensorSpec]) -> list[_Slots]:
                 continue
             shape = tensors[f"{stem}/{base}"].shape
             is_pair = f"{base}_1" in present and tensors[f"{stem}/{base}_1"].shape == shape
-            if not is_pair and optimizer_of_class(base) is None:
+            if not is_pair and optimizer_of_class(base) is None and f"{stem}/{base}" not in in_graph:
                 continue
             if not is_pair and re.search(r"_\d+$", base):
                 continue  # the later members of a run that its first member accounts for
@@ -149,12 +174,23 @@ def _find_slots(tensors: Mapping[str, TensorSpec]) -> list[_Slots]:
             while f"{base}_{len(run)}" in present:
                 run.append(f"{base}_{len(run)}")
             scope = stem[: -len(variable)].rstrip("/") if stem.endswith(variable) else ""
-            step = 2 if is_pair and _may_keep_pairs(base) else len(run)
+            step = in_graph.get(f"{stem}/{base}", 0) or _slots_of_one(base, len(run))
             found += [
                 _Slots(variable, scope, base, i // step, tuple(f"{stem}/{n}" for n in run[i : i + step]))
                 for i in range(0, len(run) - step + 1, step)
             ]
     return found
+
+
+def _slots_of_one(base: str, count: int) -> int:
+    """Return how many of that many slots `X`, `X_1`, .. are one optimizer's: several over one variable number theirs
+    on."""
+    if not _may_keep_pairs(base):
+        return count
+    named = optimizer_of_class(base)
+    if isinstance(named, UpdateRule) and count % len(named.slots_in_tf1) == 0:
+        return len(named.slots_in_tf1)
+    return count if count % 2 else 2
 
 
 def _find_powers(tensors: Mapping[str, TensorSpec]) -> list[_Powers]:
@@ -177,13 +213,18 @@ def _group_by_name(slots: Sequence[_Slots]) -> list[_Group]:
 
 def _split_by_graph(group: _Group, graph: GraphDef) -> list[_Group]:
     """Return a group for each training operation that updates its variables: the graph separates what names can't."""
-    by_slot = {a.tensors["first_moment"]: a for a in graph.applications if "first_moment" in a.tensors}
+    scope_of = _optimizer_scopes(graph.applications)
+    by_slot: dict[str, list[Application]] = {}
+    for application in graph.applications:
+        for slot in application.slots.values():
+            by_slot.setdefault(_whole(slot), []).append(application)
     parts: dict[str | None, list[_Slots]] = {}
+    applied: dict[str | None, list[Application]] = {}
     for member in group.members:
-        first = member.keys[0]
-        application = by_slot.get(first) or next((a for slot, a in by_slot.items() if _is_partition(slot, first)), None)
+        own = next((by_slot[key] for key in member.keys if key in by_slot), [])
         scopes = graph.updated_in.get(member.variable, frozenset())
-        scope = application.scope if application else next(iter(scopes)) if len(scopes) == 1 else None
+        scope = scope_of[own[0].scope] if own else next(iter(scopes)) if len(scopes) == 1 else None
+        applied.setdefault(scope, []).extend(own)
         parts.setdefault(scope, []).append(member)
     if set(parts) == {None}:
         return [group]
@@ -195,17 +236,68 @@ def _split_by_graph(group: _Group, graph: GraphDef) -> list[_Group]:
         (split[0].members.extend(orphans) if len(split) == 1 else split.append(_Group(group.name, orphans)))
     for part, scope in zip(split, parts, strict=False):
         part.scope_in_graph = scope
+        part.applications = tuple(applied[scope])
+        if applied[scope]:
+            part.graph_rule = applied[scope][0].rule
+            part.scalar_nodes = _shared_scalars(applied[scope])
+        odd = sorted({a.scope for a in applied[scope] if a.scope != scope})
+        if odd and scope is not None:
+            part.problems.append(_odd_scopes(part.name, scope, odd))
     return split
 
 
-def _is_partition(slot: str, key: str) -> bool:
-    """Return whether a graph's slot is a partition of the checkpoint's: `emb/part_0/Adam` of `emb/Adam`."""
-    return re.sub(r"/part_\d+(?=/)", "", slot) == key
+def _optimizer_scopes(applications: Sequence[Application]) -> dict[str, str]:
+    """Return, for each scope of update operations, the scope of the optimizer that they are of.
+
+    An optimizer makes all its operations in one scope, and shares its beta powers and the constants made there with no
+    other. Where these contradict each other the graph is damaged, and what most operations say counts.
+    """
+    counts = Counter(a.scope for a in applications)
+    owner = {scope: scope for scope in counts}
+    by_power: dict[str, Counter[str]] = {}
+    for a in applications:
+        for role, name in a.tensors.items():
+            if role.endswith("_power"):
+                by_power.setdefault(name, Counter())[a.scope] += 1
+        for node in a.scalars.values():
+            made_in = node.rpartition("/")[0]
+            if made_in in counts:
+                by_power.setdefault(made_in, Counter({made_in: counts[made_in]}))[a.scope] += 1
+    for scopes in by_power.values():
+        main = max(scopes, key=lambda s: counts[s])
+        for scope in scopes:
+            if counts[scope] < counts[main]:
+                owner[scope] = main
+    return owner
+
+
+def _odd_scopes(name: str, scope: str, odd: Sequence[str]) -> Problem:
+    others = ", ".join(repr(s) for s in odd)
+    return Problem(
+        "graph-inconsistent",
+        f"the graph beside the checkpoint has update operations of {name!r} in {scope!r} and in {others}, with the "
+        "same inputs: one of its names is damaged, or it is another checkpoint's graph",
+        "they are taken for one optimizer; restore the .meta file, or remove it to go without",
+    )
+
+
+def _shared_scalars(applications: Sequence[Application]) -> dict[str, str]:
+    """Return the nodes that feed the hyperparameters, without those that only some of the variables have."""
+    shared = dict(applications[0].scalars)
+    for a in applications:
+        shared = {role: node for role, node in shared.items() if role in a.scalars}
+    return shared
+
+
+def _whole(name: str) -> str:
+    """Return the name of the whole variable's slot, of a partition's: `emb/part_0/Adam` -> `emb/Adam`."""
+    return re.sub(r"/part_\d+(?=/)", "", name)
 
 
 def _assign_powers(
     checkpoint: Checkpoint, groups: Sequence[_Group], powers: Sequence[_Powers], graph: GraphDef | None
-) -> None:
+) -> list[_Group]:
+    """Give each optimizer its powers; return those that the powers show to be others than the names do."""
     of_adam = [g for g in groups if _may_keep_pairs(g.members[0].base)]
     left = list(powers)
     if graph is not None:
@@ -214,7 +306,6 @@ def _assign_powers(
             application = by_scope.get(group.scope_in_graph or "")
             if application is None:
                 continue
-            group.graph_rule, group.scalar_nodes = application.rule, dict(application.scalars)
             names = {application.tensors.get("beta1_power"), application.tensors.get("beta2_power")} - {None}
             group.powers = next((p for p in powers if names & set(p.keys.keys)), None)
             left = [p for p in left if p is not group.powers]
@@ -225,19 +316,21 @@ def _assign_powers(
     by_scope_of_powers: dict[str, list[_Group]] = {}
     for group in open_groups:
         by_scope_of_powers.setdefault(_power_scope(group, left), []).append(group)
+    split: list[_Group] = []
     for scope, rivals in by_scope_of_powers.items():
         in_scope = [p for p in left if p.scope == scope]
         if in_scope or (left and len(by_scope_of_powers) == 1):
-            _give_out(checkpoint, rivals, in_scope or left)
+            split += _give_out(checkpoint, rivals, in_scope or left)
+    return split
 
 
-def _give_out(checkpoint: Checkpoint, groups: Sequence[_Group], powers: Sequence[_Powers]) -> None:
-    """Assign pairs of powers to optimizers, as far as names, then values, decide."""
+def _give_out(checkpoint: Checkpoint, groups: Sequence[_Group], powers: Sequence[_Powers]) -> list[_Group]:
+    """Assign pairs of powers to optimizers, as far as names, then values, decide; return what was split off."""
     pairs = sorted({g.members[0].pair for g in groups})
     bases = sorted({g.members[0].base for g in groups})
     if len(groups) == len(powers) == 1:
         groups[0].powers = powers[0]
-        return
+        return []
     for group in groups:
         group.rivals = tuple(powers)
     if len(bases) == 1 and len(groups) == len(powers) == len(pairs):
@@ -249,14 +342,15 @@ def _give_out(checkpoint: Checkpoint, groups: Sequence[_Group], powers: Sequence
             single = [m.variable for m in ordered[0].members if m.variable not in later]
             for group in ordered:
                 group.rivals = () if not single else group.rivals
-        return
-    if _give_out_by_moments(checkpoint, groups, powers):
-        return
+        return []
+    if (split := _give_out_by_moments(checkpoint, groups, powers)) is not None:
+        return split
     is_in_order = len(powers) == len(groups) == len(bases)
     for group in groups:
         if is_in_order:
             group.powers = powers[bases.index(group.members[0].base)]
         group.problems.append(_open_powers(group, len(powers), is_in_order))
+    return []
 
 
 def _open_powers(group: _Group, count: int, is_in_order: bool) -> Problem:
@@ -274,20 +368,32 @@ def _open_powers(group: _Group, count: int, is_in_order: bool) -> Problem:
     )
 
 
-def _give_out_by_moments(checkpoint: Checkpoint, groups: Sequence[_Group], powers: Sequence[_Powers]) -> bool:
+def _give_out_by_moments(
+    checkpoint: Checkpoint, groups: Sequence[_Group], powers: Sequence[_Powers]
+) -> list[_Group] | None:
     """Assign powers by moments: moments that aren't zero prove an update, and powers that still are beta prove none.
 
     Decides if exactly one optimizer and one pair have moved: a file may hold copies of a graph that were never run.
+    Copies may share the slots' name: if there are fewer names than pairs, what never moved is split off and returned.
+    None: this doesn't decide.
     """
     try:
         moved = [p for p in powers if _has_moved(checkpoint, p)]
         if len(moved) != 1:
-            return False
-        live = [g for g in groups if _is_live(checkpoint, g)]
+            return None
+        lives = {id(g): [m for m in g.members if _is_live(checkpoint, m)] for g in groups}
     except CkptInspectError:
-        return False  # the values can't be read: names are all there is
+        return None  # the values can't be read: names are all there is
+    live = [g for g in groups if lives[id(g)]]
     if len(live) != 1:
-        return False
+        return None
+    split: list[_Group] = []
+    kept = lives[id(live[0])]
+    if len(kept) < len(live[0].members) and len(groups) < len(powers):
+        rest = [m for m in live[0].members if m not in kept]
+        live[0].members = kept
+        split = [_Group(live[0].name, rest, problems=[_split_off(live[0].name, len(rest))])]
+        groups = [*groups, *split]
     still = [p for p in powers if p is not moved[0]]
     live[0].powers, live[0].rivals = moved[0], ()
     live[0].evidence = (
@@ -299,7 +405,7 @@ def _give_out_by_moments(checkpoint: Checkpoint, groups: Sequence[_Group], power
             group.powers = still[0] if len(still) == 1 else None
             group.rivals = tuple(still) if len(still) > 1 else ()
             group.evidence = "all its moments are zero, as before the first update"
-    return True
+    return split
 
 
 def _has_moved(checkpoint: Checkpoint, powers: _Powers) -> bool:
@@ -308,8 +414,18 @@ def _has_moved(checkpoint: Checkpoint, powers: _Powers) -> bool:
     return read_beta_powers(values[0], values[1]).step != 0
 
 
-def _is_live(checkpoint: Checkpoint, group: _Group) -> bool:
-    return any(piece.any() for m in group.members for key in m.keys for piece in checkpoint.stream(key))
+def _is_live(checkpoint: Checkpoint, slots: _Slots) -> bool:
+    return any(piece.any() for key in slots.keys for piece in checkpoint.stream(key))
+
+
+def _split_off(name: str, count: int) -> Problem:
+    return Problem(
+        "never-stepped-apart",
+        f"the moments of {count} variables with slots {name!r} are all zero, and a pair of beta powers in the file is "
+        "as before its first update",
+        "these variables are taken for those of an optimizer that never stepped, as a copy of a graph leaves one",
+        "info",
+    )
 
 
 def _power_scope(group: _Group, powers: Sequence[_Powers]) -> str:
@@ -328,6 +444,8 @@ def _power_scope(group: _Group, powers: Sequence[_Powers]) -> str:
 def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, graph_where: str) -> FoundOptimizer:
     base = group.members[0].base
     reading = _read_rule(group, base, graph_where)
+    if len(group.members[0].keys) == LARGEST and group.graph_rule is None and has_moment_pair(reading.name):
+        reading = tell_maximum(checkpoint, reading, [(m.keys[1], m.keys[2]) for m in group.members])
     constants = {
         name: value
         for name, node in group.scalar_nodes.items()
@@ -338,18 +456,24 @@ def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, gra
     if graph is not None and "learning_rate" in group.scalar_nodes and "learning_rate" not in constants | scalars:
         counter = "global_step" if "global_step" in checkpoint.tensors else None
         rate = GraphRate(graph, learning_rate_node, counter)
+    if "learning_rate" not in group.scalar_nodes and (own := _rate_in_scope(checkpoint, group)) is not None:
+        scalars["learning_rate"] = own
     averages = {s.removesuffix(f"/{AVERAGE}"): s for s in checkpoint.tensors if s.endswith(f"/{AVERAGE}")}
-    roles = _roles(reading.name)
+    by_name = _roles_in_graph(group)
     # a bundle lists its tensors by key, `layer_10` before `layer_2`
     members = sorted(group.members, key=lambda m: natural_key(m.variable))
     names = unique_names(m.variable for m in members)
     parameters = []
     for member, name in zip(members, names, strict=True):
         spec = checkpoint.tensors[member.keys[0]]
+        roles = _roles(reading.name, len(member.keys))
+        if any(key in by_name for key in member.keys):
+            roles = tuple(by_name.get(key, role) for key, role in zip(member.keys, roles, strict=False))
         slots = dict(zip(roles, member.keys, strict=False))
         if member.variable in averages:
             slots["average"] = averages[member.variable]
         parameters.append(FoundParameter(name, spec.shape, spec.dtype, member.variable, slots))
+    constants |= _starts(reading.name, graph, parameters)
     return FoundOptimizer(
         name=group.name,
         layout=LAYOUT,
@@ -371,9 +495,12 @@ def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, gra
 
 def _read_rule(group: _Group, base: str, graph_where: str) -> RuleReading:
     named = optimizer_of_class(base)
-    in_graph = group.graph_rule if group.graph_rule is not None and has_moment_pair(group.graph_rule) else None
+    in_graph = group.graph_rule
     if in_graph is not None and (named in (None, USUAL_RULE) or in_graph != USUAL_RULE.name):
-        return RuleReading(in_graph, "graph", f"its update operations in {graph_where}")
+        where = f"its update operations in {graph_where}"
+        if in_graph == USUAL_RULE.name and "weight_decay" in group.scalar_nodes:
+            return RuleReading(USUAL_RULE.with_decay, "graph", f"{where}, after a decay of the weights")
+        return RuleReading(in_graph, "graph", where)
     if named is not None:
         return rule_of_tf1_slots(base, named)
     if group.powers is not None or group.problems:
@@ -393,9 +520,48 @@ def _fed_by_variables(checkpoint: Checkpoint, group: _Group, graph: GraphDef | N
     )
 
 
-def _roles(rule: str) -> tuple[str, ...]:
+def _rate_in_scope(checkpoint: Checkpoint, group: _Group) -> str | None:
+    """Return the rate's variable in the scope of the slots, where `tf.contrib.layers.optimize_loss` makes one."""
+    scope = group.members[0].scope
+    key = f"{scope}/learning_rate"
+    spec = checkpoint.tensors.get(key)
+    return key if scope and spec is not None and spec.shape == () and spec.dtype in FLOATS else None
+
+
+def _roles(rule: str, count: int) -> tuple[str, ...]:
+    """Return our names of that many slots `X`, `X_1`, .. of one variable."""
     found = find_rule(rule)
-    return Traces(()).slots_in_tf1 if found is None else found.slots_in_tf1
+    if found is None:
+        return Traces(()).slots_in_tf1
+    roles, more = found.slots_in_tf1, found.traces.more_slots_in_tf1
+    return more if more and count > len(roles) else roles
+
+
+def _roles_in_graph(group: _Group) -> dict[str, str]:
+    """Return the role of each slot that an update operation takes.
+
+    One that updates rows leaves the others' last step standing in the slot that a dense one moves all elements by, so
+    that is none's last update.
+    """
+    found: dict[str, str] = {}
+    for a in group.applications:
+        is_pair = has_moment_pair(a.rule)
+        for role, name in a.slots.items():
+            found[_whole(name)] = "step_of_rows" if a.is_sparse and not is_pair and role == "first_moment" else role
+    return found
+
+
+def _starts(rule: str, graph: GraphDef | None, parameters: Sequence[FoundParameter]) -> dict[str, float]:
+    """Return the hyperparameters that are the slots' initial values in the graph, if all slots have the same."""
+    optimizer = find_rule(rule)
+    if graph is None or optimizer is None:
+        return {}
+    found = {}
+    for h in optimizer.hyperparameters:
+        values = {graph.initial_value(p.slots[h.starts]) for p in parameters if h.starts in p.slots}
+        if len(values) == 1 and (value := values.pop()) is not None:
+            found[h.name] = value
+    return found
 
 
 def _may_keep_pairs(base: str) -> bool:

@@ -237,7 +237,8 @@ class _Target:
             tally.add(piece)
             untouched += piece.untouched
         assert self._rows is not None
-        self._rows.take(start, self.formula.rule.second_moment(state), has_untouched=untouched > 0)
+        under = self.formula.rule.second_moment(state)
+        self._rows.take(start, under, has_untouched=untouched > 0, untouched_value=self.formula.start)
         self._take_samples(state, start, stop)
 
     def finish(self, tally: Tally, elements: int) -> None:
@@ -264,7 +265,8 @@ class _Target:
         if self.formula.coefficients is None:
             return
         e = self.formula.effective_lr(some).astype(np.float64)
-        self._samples[places] = np.where(self.formula.rule.second_moment(some) > 0, e, np.nan)
+        under = self.formula.rule.second_moment(some)
+        self._samples[places] = np.where((under > 0) & (under != self.formula.start), e, np.nan)
 
     def measured(self) -> Measured:
         """What was found."""
@@ -290,7 +292,7 @@ class _Rows:
         self._touched: NDArray[np.bool_] | None = np.zeros(shape[0], np.bool_) if is_told else None
         self._lock = Lock()
 
-    def take(self, start: int, under: Array, *, has_untouched: bool) -> None:
+    def take(self, start: int, under: Array, *, has_untouched: bool, untouched_value: float) -> None:
         """Take in the elements from flat index `start` on."""
         if self._touched is None:
             return
@@ -300,7 +302,7 @@ class _Rows:
             return
         # rows start where the flat index is a multiple of their length; the first may have begun in an earlier piece
         starts = np.maximum(np.arange(first, last + 1) * self._length - start, 0)
-        touched = np.logical_or.reduceat(under != 0, starts)
+        touched = np.logical_or.reduceat(under != untouched_value, starts)
         with self._lock:
             self._touched[first : last + 1] |= touched
 

@@ -113,6 +113,10 @@ class _Scalars:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
 
+    def has(self, key: str) -> bool:
+        """Return whether the checkpoint holds one number of that name."""
+        return key in self._checkpoint.tensors and self._checkpoint.tensors[key].shape == ()
+
     def read(self, key: str) -> float:
         return float(np.asarray(self._checkpoint.read_range(key, 0, 1))[0])
 
@@ -213,10 +217,11 @@ def _common(readings: Sequence[PowersReading]) -> PowersReading:
 def _read_pair(keys: BetaPowerKeys, betas: Mapping[str, Sourced[float] | None], scalars: _Scalars) -> PowersReading:
     power_1, power_2 = (scalars.read(k) if k is not None else None for k in (keys.beta_1, keys.beta_2))
     known = [b.value if b is not None and b.source != "given" else None for b in (betas["beta_1"], betas["beta_2"])]
-    reading = read_beta_powers(power_1, power_2, known[0], known[1])
+    global_step = scalars.count("global_step") if scalars.has("global_step") else None
+    reading = read_beta_powers(power_1, power_2, known[0], known[1], global_step)
     if reading.step is None and not reading.is_converged:
         given = [b.value if b is not None else None for b in (betas["beta_1"], betas["beta_2"])]
-        reading = read_beta_powers(power_1, power_2, given[0], given[1])
+        reading = read_beta_powers(power_1, power_2, given[0], given[1], global_step)
     return reading
 
 
@@ -418,6 +423,8 @@ def _resolve_weight_decay(
     for name in h.upstream_names:
         if name in found.scalars:
             return Sourced(scalars.read(found.scalars[name]), "checkpoint", found.scalars[name])
+        if name in found.constants:
+            return Sourced(found.constants[name], "graph", f"a constant in {found.constants_where}")
         if found.config is not None and name in found.config:
             saved = found.config[name]
             if isinstance(saved, Mapping):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
+import numpy as np
+
 from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.update_rules import arithmetic
@@ -28,7 +30,10 @@ _START = Hyperparameter(
     "s_0",
     "E falls from α/√s_0; no factor of it, once updates have been made.",
     default=lambda implementation: implementation.adagrad_start,
+    starts="accumulator",
 )
+_INPUTS = {"variable": 0, "accumulator": 1, "learning_rate": 2}
+"""tensorflow/core/ops/training_ops.cc"""
 _EPSILON = replace(EPSILON, default=lambda i: 0.0 if i.adagrad_epsilon == "none" else 1e-7)
 
 
@@ -52,7 +57,7 @@ class Adagrad(UpdateRule):
         class_names=("adagrad",),
         implementations=(TF1, *KERAS),
         slots=(frozenset({"accumulator"}),),
-        operations=(Operation("ApplyAdagrad"),),
+        operations=(Operation("ApplyAdagrad", _INPUTS), Operation("ApplyAdagradV2", {**_INPUTS, "epsilon": 3})),
         slots_in_tf1=("accumulator",),
     )
     hyperparameters: ClassVar = (LEARNING_RATE, _START, _EPSILON, WEIGHT_DECAY)
@@ -77,6 +82,11 @@ class Adagrad(UpdateRule):
             decay=decoupled_decay(settings, rate, dtype),
             inner_epsilon=eps if is_inside else zero,
         )
+
+    def untouched_value(self, settings: Settings, dtype: DType) -> float:
+        """Return s_0: the sum stays there until a gradient comes."""
+        start = settings.other(_START.name, _START.default_in(settings.implementation) or 0.0)
+        return float(dtype.type(np.float32(start)))
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
         """Raise NotDetermined."""

@@ -98,7 +98,7 @@ class AMSGrad(Adam):
     name = "amsgrad"
     title = "AMSGrad"
     traces: ClassVar = Traces(
-        class_names=(),
+        class_names=("amsgrad", "adamamsgrad"),
         implementations=KERAS,
         operations=(Operation("ApplyAdamWithAmsgrad", _AMSGRAD_INPUTS),),
     )

@@ -36,6 +36,9 @@ class Hyperparameter:
     array: str = ""
     """Of a flag: the field of `State` that exists only if it is on; empty: no field shows it."""
 
+    starts: str = ""
+    """Slot that starts from this value, in every element; empty: none."""
+
     @property
     def upstream_names(self) -> tuple[str, ...]:
         """Return the names to look for."""

@@ -55,18 +55,29 @@ NAMED: tuple[NamedOptimizer, ...] = (
         ),
         _SGD,
     ),
-    NamedOptimizer("momentum", Traces(("momentum",), operations=(Operation("ApplyMomentum"),)), _SGD),
+    NamedOptimizer(
+        "momentum",
+        Traces(
+            ("momentum",),
+            operations=(Operation("ApplyMomentum", {"variable": 0, "slot": 1, "learning_rate": 2, "momentum": 4}),),
+        ),
+        _SGD,
+    ),
     NamedOptimizer(
         "adadelta",
         Traces(
             ("adadelta",),
             slots=(frozenset({"accum_grad", "accum_var"}), frozenset({"accumulated_grad"})),
-            operations=(Operation("ApplyAdadelta"),),
+            operations=(Operation("ApplyAdadelta", {"variable": 0, "slot": 1, "slot_1": 2, "learning_rate": 3}),),
         ),
     ),
     NamedOptimizer(
         "ftrl",
-        Traces(("ftrl",), slots=(frozenset({"accumulator", "linear"}),), operations=(Operation("ApplyFtrl"),)),
+        Traces(
+            ("ftrl",),
+            slots=(frozenset({"accumulator", "linear"}),),
+            operations=(Operation("ApplyFtrl", {"variable": 0, "slot": 1, "slot_1": 2, "learning_rate": 4}),),
+        ),
     ),
     NamedOptimizer("lion", Traces(("lion",)), (LEARNING_RATE, BETA_1, BETA_2, WEIGHT_DECAY)),
     NamedOptimizer("adafactor", Traces(("adafactor",))),

@@ -47,6 +47,15 @@ _CENTERED = Hyperparameter(
     is_flag=True,
     array="mean_gradient",
 )
+_INPUTS = {
+    "variable": 0, "mean_square": 1, "first_moment": 2,
+    "learning_rate": 3, "rho": 4, "momentum": 5, "epsilon": 6,
+}  # fmt: skip
+_CENTERED_INPUTS = {
+    "variable": 0, "mean_gradient": 1, "mean_square": 2, "first_moment": 3,
+    "learning_rate": 4, "rho": 5, "momentum": 6, "epsilon": 7,
+}  # fmt: skip
+"""tensorflow/core/ops/training_ops.cc"""
 _EPSILONS = {TF1: 1e-10, CONTRIB: 1e-10}
 _EPSILON = replace(EPSILON, default=lambda implementation: _EPSILONS.get(implementation, 1e-7))
 
@@ -75,8 +84,9 @@ class RMSprop(UpdateRule):
         implementations=(TF1, *KERAS),
         slots=tuple(frozenset({slot}) for slot in ("rms", "velocity", "average_gradient")),
         usual_slots=(frozenset({"second_moment"}),),
-        operations=(Operation("ApplyRMSProp"), Operation("ApplyCenteredRMSProp")),
-        slots_in_tf1=("mean_square", "momentum", "mean_gradient"),
+        operations=(Operation("ApplyRMSProp", _INPUTS), Operation("ApplyCenteredRMSProp", _CENTERED_INPUTS)),
+        slots_in_tf1=("mean_square", "momentum"),
+        more_slots_in_tf1=("mean_square", "mean_gradient", "momentum"),
     )
     hyperparameters: ClassVar = (LEARNING_RATE, _RHO, MOMENTUM, _CENTERED, _EPSILON, WEIGHT_DECAY)
     slots: ClassVar = {

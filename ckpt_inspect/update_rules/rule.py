@@ -195,6 +195,10 @@ class UpdateRule(ABC):
         """Return the array under the root of E: v, the maximum of it (AMSGrad), or u (Adamax)."""
         return _required(state.second_moment, "second moment")
 
+    def untouched_value(self, settings: Settings, dtype: DType) -> float:
+        """Return what the second accumulator holds where no gradient ever came."""
+        return 0.0
+
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
         """Return what the last update subtracted from θ, but for weight decay, in upstream's order of operations."""
         raise NotDetermined(f"{self.title}'s state does not determine the last update")
@@ -213,7 +217,9 @@ class UpdateRule(ABC):
     @property
     def slots_in_tf1(self) -> tuple[str, ...]:
         """Return our names of the slots `X`, `X_1`, .. that TensorFlow 1 keeps under a variable's name."""
-        return ("first_moment", self.second_slot) if self.has_moment_pair else self.traces.slots_in_tf1
+        if not self.has_moment_pair:
+            return self.traces.slots_in_tf1
+        return ("first_moment", self.second_slot, *(("max_second_moment",) if self.has_maximum else ()))
 
     def defaults(self, implementation: Implementation) -> Mapping[str, float]:
         """Return the implementation's default of every hyperparameter that has one (never the learning rate)."""

@@ -42,6 +42,8 @@ class Traces:
     operations: tuple[Operation, ...] = ()
     slots_in_tf1: tuple[str, ...] = ("slot", "slot_1", "slot_2")
     """Our names of `X`, `X_1`, .. under a variable's name; of a rule with a pair of moments those of its own."""
+    more_slots_in_tf1: tuple[str, ...] = ()
+    """The same if there are more of them than that, because some option adds one between."""
     shares_slot_name: str = ""
     """Class whose name contrib's version gives its slots, if that is another's; as in `class_names`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ckpt_inspect.layouts.beta_powers import COMMON_BETA_1, COMMON_BETA_2, SMALLEST, read_beta_powers, running_power
@@ -24,21 +24,57 @@ def test_running_power_multiplies_in_turn() -> None:
     assert running_power(float(base), 5001) != np.float32(float(base) ** 5001)
 
 
+def _equals(power: float, beta: float) -> bool:
+    """Whether the power is one of beta, to the last bit, as a running product."""
+    count = round(np.log(power) / np.log(float(np.float32(beta)))) + 50 if power else 0
+    products = np.multiply.accumulate(np.full(max(count, 1), beta, np.float32))
+    return bool(np.any(products == np.float32(power)))
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(COMMON_BETA_1), st.sampled_from(COMMON_BETA_2), st.integers(0, 90_000))
+@example(0.9, 0.9998, 27117)
 def test_common_betas_give_the_exact_step(beta_1: float, beta_2: float, step: int) -> None:
-    """Any pair of betas that people use, after any number of updates up to 90,000: the step, unless all underflowed."""
-    reading = read_beta_powers(_after(beta_1, step), _after(beta_2, step))
-    if max(_after(beta_1, step), _after(beta_2, step)) < SMALLEST:
+    """Any pair of betas that people use, after any number of updates up to 90,000: the step, unless all underflowed, or
+    unless one is left that is a power of another beta as well."""
+    power_1, power_2 = _after(beta_1, step), _after(beta_2, step)
+    reading = read_beta_powers(power_1, power_2)
+    if max(power_1, power_2) < SMALLEST:
         assert reading.step is None
         assert reading.is_converged
         assert reading.at_least <= step
-    elif beta_2 == 0.99999 and _after(beta_1, step) < SMALLEST:
-        assert reading.step in (step, None)  # by chance one float in 100 is a power of 0.99999
+    elif reading.step is None:
+        assert min(power_1, power_2) < SMALLEST
+        left, betas, own = (power_2, COMMON_BETA_2, beta_2) if power_1 < SMALLEST else (power_1, COMMON_BETA_1, beta_1)
+        assert own == 0.99999 or any(_equals(left, other) for other in betas if 0 < other != own)
     else:
         assert reading.step == step
         assert reading.beta_2 in (beta_2, None)
         assert reading.beta_1 in (beta_1, None)
+
+
+def test_one_power_that_two_betas_fit_gives_no_step() -> None:
+    """beta_1's power has underflowed, and beta_2's is one of 0.999 and one of 0.9997: no step, and the reason."""
+    reading = read_beta_powers(0.0, _after(0.9997, 6_298))
+    assert (reading.step, reading.beta_2, reading.is_converged) == (None, None, False)
+    assert "0.999**1889 and" in reading.evidence
+    assert "0.9997**6299 alike, to the last bit" in reading.evidence
+    assert reading.at_least == 1_888
+
+
+def test_what_training_writes_goes_before_another_rounding() -> None:
+    """A running product of 0.9998 is taken for that, although 0.998**2709, rounded once, is the same float."""
+    power = _after(0.9998, 27_117)
+    assert np.float32(0.998**2709) == np.float32(power) or np.float32(float(np.float32(0.998)) ** 2709) == power
+    assert read_beta_powers(0.0, power).step == 27_117
+
+
+def test_a_known_beta_or_the_global_step_decides_between_two() -> None:
+    """Of two exact readings, the one that a graph's beta or the graph's own count of steps tells."""
+    power = _after(0.9997, 6_298)
+    assert read_beta_powers(0.0, power, beta_2=0.9997).step == 6_298
+    assert read_beta_powers(0.0, power, global_step=6_298).step == 6_298
+    assert read_beta_powers(0.0, power, global_step=1_000).step is None
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)  # chance gives one in some 1,000 floats away

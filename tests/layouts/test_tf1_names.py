@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from support.bundle_writer import field
 from support.memory_checkpoints import MemoryCheckpoint, moments
 
-from ckpt_inspect import OptimizerState, open_checkpoint, optimizer_states
+from ckpt_inspect import OptimizerState, analyze, open_checkpoint, optimizer_states
 from ckpt_inspect.layouts.beta_powers import running_power
 
 
@@ -73,6 +74,32 @@ class TestNames:
         (state,) = _states({**_slots("w"), **averages, **_powers(5)}).values()
         assert (state.name, state.step.value) == ("Adam", 5)
         assert state.parameters["w"].found.slots["average"] == "w/ExponentialMovingAverage"
+
+    def test_a_third_slot_is_amsgrad_s_maximum(self) -> None:
+        """`AMSGrad`, `AMSGrad_1`, `AMSGrad_2`: the class's name, and a third slot that is nowhere below the second."""
+        arrays = _slots("w", "AMSGrad")
+        arrays["w/AMSGrad_2"] = arrays["w/AMSGrad_1"] * np.float32(1.5)
+        (state,) = _states({**arrays, **_powers(5)}).values()
+        assert (state.rule, state.rule_source.source, state.step.value) == ("amsgrad", "checkpoint", 5)
+        np.testing.assert_array_equal(state.parameters["w"].max_second_moment(), arrays["w/AMSGrad_2"])
+
+    def test_a_third_slot_of_another_name_is_told_by_its_values(self) -> None:
+        """A maximum is equal to the second moment where that is at its largest; a sum never is."""
+        arrays = _slots("w", "mine")
+        maximum = arrays["w/mine_1"].copy()
+        maximum[0] *= np.float32(2)
+        (state,) = _states({**arrays, "w/mine_2": maximum, **_powers(5)}).values()
+        assert (state.rule, state.rule_source.source) == ("amsgrad", "inferred")
+        (state,) = _states({**arrays, "w/mine_2": maximum * np.float32(3), **_powers(5)}).values()
+        assert (state.rule, state.rule_source.source, state.update_rule) == ("unknown", "unknown", None)
+
+    @pytest.mark.parametrize("slot", ["AMSGrad", "Adam"])
+    def test_a_third_slot_below_the_second_is_no_maximum(self, slot: str) -> None:
+        """Whatever the name: the rule is unknown."""
+        arrays = _slots("w", slot)
+        (state,) = _states({**arrays, f"w/{slot}_2": arrays[f"w/{slot}_1"] / np.float32(2), **_powers(5)}).values()
+        assert (state.rule, state.update_rule) == ("unknown", None)
+        assert "not known to be a maximum" in state.rule_source.where
 
     def test_rmsprop_is_not_taken_for_adam(self) -> None:
         """`RMSProp`, `RMSProp_1` look like a pair of moments, and aren't."""
@@ -150,6 +177,23 @@ class TestCopiesThatNeverStepped:
             assert {n: s.step.value for n, s in states.items()} == {n: 9 if n == live else 0 for n in states}
             assert {s.step.source for s in states.values()} == {"inferred"}
 
+    def test_copies_whose_slots_share_a_name(self) -> None:
+        """Of variables with slots of one name, those that moved are the optimizer's that stepped; the others aren't
+        counted under its step."""
+        arrays = {**_slots("a", zero=True), **_slots("b", zero=True), **_slots("c"), **_slots("d", seed=3)}
+        states = _states({**arrays, **_powers(0), **_powers(9, "_1")})
+        assert {n: (s.step.value, list(s.parameters)) for n, s in states.items()} == {
+            "Adam": (9, ["c", "d"]),
+            "Adam#2": (0, ["a", "b"]),
+        }
+        (problem,) = states["Adam#2"].problems
+        assert (problem.code, problem.severity) == ("never-stepped-apart", "info")
+
+    def test_one_pair_of_powers_splits_nothing(self) -> None:
+        """Variables that no gradient reached are the one optimizer's own."""
+        (state,) = _states({**_slots("a", zero=True), **_slots("b"), **_powers(9)}).values()
+        assert (state.step.value, len(state.parameters)) == (9, 2)
+
     def test_powers_in_scopes_of_copies(self) -> None:
         """Powers under the copies' scopes, slots under the variables': the same evidence decides."""
         arrays = {**_slots("w"), **_powers(0, scope="eval/"), **_powers(9, scope="train/")}
@@ -216,6 +260,20 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         loss = tf.reduce_sum(tf.square(w))
         return [(tf.train.AdamOptimizer(rate, epsilon=1e-4).minimize(loss, global_step=step), 4)]
 
+    def minimized(optimizer: Any, is_sparse: bool = False) -> list[tuple[Any, int]]:
+        w = variable("w")
+        taken = tf.gather(w, [1, 3]) if is_sparse else w
+        return [(optimizer.minimize(tf.reduce_sum(tf.square(taken - 0.1))), 3)]
+
+    def centered(name: str) -> Any:
+        return tf.train.RMSPropOptimizer(0.02, 0.8, 0.7, epsilon=1e-3, centered=True, name=name)
+
+    save("adagrad", lambda: minimized(tf.train.AdagradOptimizer(0.3, 0.25, name="opt")))
+    save("adagrad-rows", lambda: minimized(tf.train.AdagradOptimizer(0.3, 0.25, name="opt"), is_sparse=True))
+    save("rmsprop", lambda: minimized(centered("mine")))
+    save("rmsprop-rows", lambda: minimized(centered("mine"), is_sparse=True))
+    save("rmsprop-no-graph", lambda: minimized(centered("RMSProp")), has_graph=False)
+    save("momentum", lambda: minimized(tf.train.MomentumOptimizer(0.1, 0.9, name="heavy")))
     for first in ("d", "g"):
         save(f"gan-{first}-first", lambda first=first: gan(first))  # type: ignore[misc]
     save("gan-no-graph", lambda: gan("g"), has_graph=False)
@@ -282,3 +340,142 @@ def test_a_rate_that_the_graph_computes(saved: dict[str, Path]) -> None:
         rate = state.hyperparameters["learning_rate"]
         assert (rate.value, rate.source) == (pytest.approx(0.1 * 0.5**1.5, rel=1e-6), "graph")
         assert state.hyperparameters["epsilon"].value == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize("name", ["adagrad", "adagrad-rows"])
+def test_a_renamed_adagrad_is_read_from_the_graph(saved: dict[str, Path], name: str) -> None:
+    """One slot of any name: `ApplyAdagrad`, dense or of rows, names it; rate and start value are constants there."""
+    with open_checkpoint(saved[name]) as checkpoint:
+        (state,) = optimizer_states(checkpoint)
+        assert (state.name, state.rule, state.rule_source.source) == ("opt", "adagrad", "graph")
+        numbers = {n: (h.value, h.source) for n, h in state.hyperparameters.items()}
+        assert numbers["learning_rate"] == (pytest.approx(0.3), "graph")
+        assert numbers["initial_accumulator_value"] == (pytest.approx(0.25), "graph")
+        accumulator = checkpoint.read("w/opt")
+        np.testing.assert_allclose(state.parameters["w"].effective_lr(), 0.3 / np.sqrt(accumulator), rtol=1e-6)
+
+
+def test_rows_at_adagrad_s_start_value_are_untouched(saved: dict[str, Path]) -> None:
+    """Rows that no gradient reached stay at the start value, which is not 0."""
+    result = analyze(saved["adagrad-rows"]).optimizers["opt"].variables
+    assert result["untouched"].ravel() == pytest.approx([0.5])
+    assert result["untouched_rows"].ravel() == pytest.approx([0.5])
+    assert analyze(saved["adagrad"]).optimizers["opt"].variables["untouched"].ravel() == pytest.approx([0.0])
+
+
+def test_a_renamed_centered_rmsprop_is_read_from_the_graph(saved: dict[str, Path]) -> None:
+    """Three slots: mean square, mean gradient and momentum, which is the last update; its numbers are constants."""
+    with open_checkpoint(saved["rmsprop"]) as checkpoint:
+        (state,) = optimizer_states(checkpoint)
+        assert (state.name, state.rule, state.rule_source.source) == ("mine", "rmsprop", "graph")
+        numbers = {n: h.value for n, h in state.hyperparameters.items() if h.source == "graph"}
+        expected = {"learning_rate": 0.02, "rho": 0.8, "momentum": 0.7, "epsilon": 1e-3}
+        assert numbers == pytest.approx(expected)
+        assert state.parameters["w"].found.slots == {
+            "mean_square": "w/mine",
+            "mean_gradient": "w/mine_1",
+            "first_moment": "w/mine_2",
+        }
+        np.testing.assert_array_equal(state.parameters["w"].last_update(), -checkpoint.read("w/mine_2"))
+
+
+def test_momentum_of_rows_is_no_last_update(saved: dict[str, Path]) -> None:
+    """`SparseApplyCenteredRMSProp` moves the batch's rows alone: the momentum of the others says nothing of the last
+    update."""
+    with open_checkpoint(saved["rmsprop-rows"]) as checkpoint:
+        (state,) = optimizer_states(checkpoint)
+        assert state.rule == "rmsprop"
+        assert state.parameters["w"].last_update() is None
+        assert state.parameters["w"].effective_lr() is not None
+
+
+def test_three_slots_of_rmsprop_without_the_graph(saved: dict[str, Path]) -> None:
+    """The second of three is the mean gradient."""
+    with open_checkpoint(saved["rmsprop-no-graph"]) as checkpoint:
+        (state,) = optimizer_states(checkpoint)
+        slots = state.parameters["w"].found.slots
+        assert (slots["mean_gradient"], slots["momentum"]) == ("w/RMSProp_1", "w/RMSProp_2")
+        assert state.hyperparameters["centered"].value is True
+
+
+def test_a_renamed_momentum_is_read_from_the_graph(saved: dict[str, Path]) -> None:
+    """One slot of any name: `ApplyMomentum` names it."""
+    with open_checkpoint(saved["momentum"]) as checkpoint:
+        (state,) = optimizer_states(checkpoint)
+        assert (state.name, state.rule) == ("heavy", "momentum")
+        assert state.hyperparameters["momentum"].value == pytest.approx(0.9)
+
+
+# ------------------------------------------------------------------------------------------- a graph by hand
+
+
+def _graph(*nodes: tuple[str, str, tuple[str, ...]], constants: Mapping[str, float] | None = None) -> bytes:
+    """A `GraphDef` of nodes (name, op, inputs) and float constants."""
+    out = b""
+    for name, op, inputs in nodes:
+        body = field(1, name.encode()) + field(2, op.encode()) + b"".join(field(3, i.encode()) for i in inputs)
+        out += field(1, body)
+    for name, value in (constants or {}).items():
+        tensor = field(1, 1) + field(4, np.float32(value).tobytes())
+        entry = field(1, b"value") + field(2, field(8, tensor))
+        out += field(1, field(1, name.encode()) + field(2, b"Const") + field(5, entry))
+    return out
+
+
+def _adam_graph(scopes: Mapping[str, str], *extra: tuple[str, str, tuple[str, ...]], decay: bool = False) -> bytes:
+    """The updates of variables in the scopes given, all by one Adam whose constants are in `Adam`."""
+    nodes = [("beta1_power", "VariableV2", ()), ("beta2_power", "VariableV2", ())]
+    scalars = ("beta1_power", "beta2_power", *(f"Adam/{n}" for n in ("rate", "beta1", "beta2", "epsilon")))
+    for variable, scope in scopes.items():
+        slots = (variable, f"{variable}/Adam", f"{variable}/Adam_1")
+        nodes += [(name, "VariableV2", ()) for name in slots]
+        update = f"{scope}/update_{variable}"
+        before: tuple[str, ...] = ()
+        if decay:
+            nodes.append((f"{update}/mul", "Mul", ("Adam/decay", variable)))
+            nodes.append((f"{update}/AssignSub", "AssignSub", (variable, f"{update}/mul")))
+            before = (f"^{update}/AssignSub",)
+        nodes.append((f"{update}/ApplyAdam", "ApplyAdam", (*slots, *scalars, "gradient", *before)))
+    values = {"rate": 0.01, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-6, "decay": 0.03}
+    return _graph(*nodes, *extra, constants={f"Adam/{n}": v for n, v in values.items()})
+
+
+class TestGraph:
+    """What update operations prove, and where they contradict each other."""
+
+    arrays: ClassVar = {**_slots("a"), **_slots("b", seed=1), **_slots("c", seed=2), **_powers(5)}
+
+    def test_a_damaged_name_makes_no_second_optimizer(self) -> None:
+        """One of three operations in a scope of its own, with the same beta powers: one optimizer, and a warning."""
+        graph = _adam_graph({"a": "Cdam", "b": "Adam", "c": "Adam"})
+        (state,) = optimizer_states(MemoryCheckpoint(self.arrays, graph=graph))
+        assert (len(state.parameters), state.step.value) == (3, 5)
+        (problem,) = [p for p in state.problems if p.code == "graph-inconsistent"]
+        assert problem.severity == "warning"
+        assert "'Adam' and in 'Cdam'" in problem.message
+
+    def test_a_sound_graph_has_no_remark(self) -> None:
+        """All operations in one scope."""
+        graph = _adam_graph(dict.fromkeys("abc", "Adam"))
+        (state,) = optimizer_states(MemoryCheckpoint(self.arrays, graph=graph))
+        assert state.problems == ()
+
+    def test_a_decay_before_the_update_is_read(self) -> None:
+        """`AssignSub(w, decay * w)` before `ApplyAdam` is contrib's decoupled decay: AdamW, not times the rate."""
+        graph = _adam_graph(dict.fromkeys("abc", "Adam"), decay=True)
+        (state,) = optimizer_states(MemoryCheckpoint(self.arrays, graph=graph))
+        decay = state.hyperparameters["weight_decay"]
+        assert (state.rule, state.family) == ("adamw", "contrib")
+        assert (decay.value, decay.source) == (pytest.approx(0.03), "graph")
+        assert state.parameters["a"].last_update() is not None
+
+
+def test_the_rate_of_optimize_loss() -> None:
+    """`tf.contrib.layers.optimize_loss` makes slots and the rate's variable in one scope."""
+    w = np.ones((4, 3), np.float32)
+    arrays = {"w": w, "Train/w/Adagrad": w, "Train/learning_rate": np.float32(0.07), "learning_rate": np.float32(9)}
+    (state,) = _states(arrays).values()
+    rate = state.hyperparameters["learning_rate"]
+    assert (state.rule, rate.value, rate.source, rate.where) == (
+        "adagrad", pytest.approx(0.07), "checkpoint", "Train/learning_rate"
+    )  # fmt: skip

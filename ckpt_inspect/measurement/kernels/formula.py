@@ -30,6 +30,8 @@ class Formula:
     """Whether Δ is determined."""
     is_fast: bool = False
     """Whether the coefficients alone, in float32, give what the rule does."""
+    start: float = 0.0
+    """What the second accumulator holds where no gradient ever came."""
     reason: str = ""
     """Why E is not determined; empty if it is."""
     noise_scale: float = math.nan
@@ -57,15 +59,16 @@ class Formula:
         probe = State(**{name: np.array(_PROBES[name], dtype) for name in names})
         with np.errstate(all="ignore"):
             figures = _figures(rule, settings, dtype)
+            start = rule.untouched_value(settings, dtype)
         try:
             with np.errstate(all="ignore"):
                 rule.second_moment(probe)
                 coefficients = rule.coefficients(settings, dtype, norms)
         except NotDetermined as undetermined:
-            return cls(rule, settings, norms, None, is_relative, False, False, str(undetermined), *figures)
+            return cls(rule, settings, norms, None, is_relative, False, False, start, str(undetermined), *figures)
         # a decay times a learning rate that isn't known is no multiple of the rest
         has_update = settings.weight_decay is not None and not (is_relative and settings.weight_decay)
-        is_fast = coefficients.is_adaptive and dtype == np.float32 and _are_sane(coefficients)
+        is_fast = coefficients.is_adaptive and start == 0 and dtype == np.float32 and _are_sane(coefficients)
         if has_update:
             try:
                 with np.errstate(all="ignore"):
@@ -74,7 +77,7 @@ class Formula:
                 is_fast = is_fast and bool((difference <= 1e-4 * update).all())
             except NotDetermined:
                 has_update = False
-        return cls(rule, settings, norms, coefficients, is_relative, has_update, is_fast, "", *figures)
+        return cls(rule, settings, norms, coefficients, is_relative, has_update, is_fast, start, "", *figures)
 
     @property
     def has_root(self) -> bool:

@@ -20,11 +20,12 @@ def plain_piece(formula: Formula, state: State, counts: FineCounts | None) -> Pi
         value, m = _wide_or_none(state.value), _wide_or_none(state.first_moment)
         second = wide(state.second_moment) if state.second_moment is not None else under
         finite = are_finite(under, value, m, second)
-        touched = are_touched(under)
+        untouched = under == formula.start
+        touched = are_touched(under) & ~untouched
         piece = Piece(
             elements=under.size,
             touched=int(np.count_nonzero(touched)),
-            untouched=int(np.count_nonzero(under == 0)),
+            untouched=int(np.count_nonzero(untouched)),
             nonfinite=int(under.size - np.count_nonzero(finite)),
             negative=int(np.count_nonzero(under < 0)),
         )

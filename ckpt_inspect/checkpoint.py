@@ -81,6 +81,15 @@ class TensorSpec:
         except UnsupportedError:
             return 0
 
+    @property
+    def is_readable(self) -> bool:
+        """Return whether its type is one that numpy can hold: a saved dataset iterator (`variant`) isn't."""
+        try:
+            numpy_dtype(self.dtype)
+        except UnsupportedError:
+            return False
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

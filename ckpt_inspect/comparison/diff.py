@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -76,6 +76,7 @@ def compare(
             )
         rows = _compared(jobs, progress)
         problems += remarks_a + remarks_b
+        problems += _opaque_problems(sides)
         for side in sides:
             problems += side.checkpoint.problems
             problems += tuple(p for state in side.states for p in state.problems)
@@ -154,8 +155,8 @@ def _paired_optimizers(a: _Side, b: _Side) -> tuple[tuple[_OptimizerPair, ...], 
 
 def _jobs(a: _Side, b: _Side, optimizers: tuple[_OptimizerPair, ...]) -> Iterator[_Job]:
     """A job for each parameter of the optimizers that both have, then one for each tensor that no such pair covers."""
-    covered_a: set[str] = {OBJECT_GRAPH}
-    covered_b: set[str] = {OBJECT_GRAPH}
+    covered_a: set[str] = {OBJECT_GRAPH, *_opaque_keys(a)}
+    covered_b: set[str] = {OBJECT_GRAPH, *_opaque_keys(b)}
     for pair in optimizers:
         for state, covered in ((pair.a, covered_a), (pair.b, covered_b)):
             if state is not None:
@@ -183,6 +184,22 @@ def _jobs(a: _Side, b: _Side, optimizers: tuple[_OptimizerPair, ...]) -> Iterato
             )
             tensors = {"value": (key, key)} if row.status == "same" else {}
             yield _Job(row, a.checkpoint, b.checkpoint, tensors)
+
+
+def _opaque_keys(side: _Side) -> list[str]:
+    """Keys of what is no array of numbers, such as the state of a dataset's iterator."""
+    return [key for key, spec in side.checkpoint.tensors.items() if not spec.is_readable]
+
+
+def _opaque_problems(sides: Sequence[_Side]) -> tuple[Problem, ...]:
+    keys = dict.fromkeys(key for side in sides for key in _opaque_keys(side))
+    tensors = [side.checkpoint.tensors[key] for key in keys for side in sides if key in side.checkpoint.tensors]
+    if not keys:
+        return ()
+    types = " and ".join(sorted({spec.dtype for spec in tensors if not spec.is_readable}))
+    names = ", ".join(key.removesuffix(KEY_TAIL) for key in keys)
+    what = f"of type {types}, which is no array of numbers: {names}"
+    return (Problem("not-comparable", what, "what is of that type is not compared; everything else is", "info"),)
 
 
 def _own_keys(state: OptimizerState, *, with_weights: bool) -> set[str]:

@@ -131,8 +131,12 @@ def open_bundle(path: Path) -> BundleCheckpoint:
     names = (INDEX_NAME, DATA_NAME, _META_NAME)
     if kind == "file" and (found := next((m for n in names if (m := n.fullmatch(path.name))), None)):
         prefix = Prefix(path.parent, found["prefix"])
+        if _is_part(prefix):
+            return _open_parts(prefix.folder, part_prefixes(prefix.folder))
         return BundleCheckpoint(prefix.folder / prefix.name, [prefix])
     prefix = Prefix.of(path)
+    if _is_part(prefix):
+        return _open_parts(prefix.folder, part_prefixes(prefix.folder))
     if is_there(prefix.file(".index")) or has_shards(prefix):
         problems = []
         if kind == "file":
@@ -159,6 +163,15 @@ def part_prefixes(folder: Path) -> list[Prefix]:
 def _parts_among(folder: Path, names: Iterable[str]) -> list[Prefix]:
     found = sorted(name for name in names if PART_NAME.fullmatch(name))
     return [Prefix(folder, name.removesuffix(".index")) for name in found]
+
+
+def _is_part(prefix: Prefix) -> bool:
+    """Return whether this is one of the parts of an unfinished save, which hold what only together makes sense."""
+    return (
+        PART_NAME.fullmatch(f"{prefix.name}.index") is not None
+        and _TEMPORARY_NAME.fullmatch(prefix.folder.name) is not None
+        and is_there(prefix.file(".index"))
+    )
 
 
 def is_complete(parts: Sequence[Prefix]) -> bool:

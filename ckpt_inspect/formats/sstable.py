@@ -19,6 +19,7 @@ import google_crc32c
 
 from ckpt_inspect.errors import DamagedFileError, UnsupportedError
 from ckpt_inspect.formats.checksums import mask, masked_crc32c
+from ckpt_inspect.formats.snappy import decompress
 from ckpt_inspect.wire import decode_varint
 
 MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
@@ -27,7 +28,7 @@ MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
 FOOTER_SIZE = 48
 _RESTART_SIZE = 4  # a restart point's offset, and their number
 _TRAILER_SIZE = 5  # compression, then masked CRC-32C of contents and compression byte
-_COMPRESSIONS = {1: "snappy"}
+_SNAPPY = 1  # kSnappyCompression; 0: none
 _LONGEST_ENTRY_HEAD = 30  # three varints
 _CHECKED_BYTES = 1 << 20  # of a block at a time
 _WINDOW_BYTES = 1 << 14
@@ -52,9 +53,9 @@ class Span(NamedTuple):
 
 
 def read_table(table: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield every (key, value) of a whole table, in key order.
+    """Yield every (key, value) of a whole table, in key order; its blocks may be compressed with snappy.
 
-    Raises DamagedFileError with the block's offset, UnsupportedError for compressed blocks.
+    Raises DamagedFileError with the block's offset, UnsupportedError for blocks that are compressed otherwise.
     """
     _refuse_short(len(table))
     offset, size = _decode_footer(table[-FOOTER_SIZE:])
@@ -75,7 +76,8 @@ class Table:
     """
 
     def __init__(self, source: ByteSource) -> None:
-        """Read the index block; raises what `read_table` raises."""
+        """Read the index block; raises what `read_table` raises, and UnsupportedError for any compressed block: a value
+        in one has no place in the source."""
         self._source = source
         _refuse_short(source.size)
         offset, size = _decode_footer(source.read(source.size - FOOTER_SIZE, FOOTER_SIZE))
@@ -84,7 +86,9 @@ class Table:
         self._last_keys: list[bytes] = []
         """A key at or behind each block's last one, and before the next block's first."""
         self._blocks: list[tuple[int, int]] = []
-        for key, handle in _decode_block(index, offset):
+        tail = index[-_TRAILER_SIZE - min(size, _RESTART_SIZE) :]
+        stop = _check_block(size, tail, masked_crc32c(index[: size + 1]), offset)
+        for key, handle in _decode_entries(index, stop, offset):
             self._last_keys.append(key)
             self._blocks.append(_decode_handle(handle, 0, len(handle))[:2])
         if any(b <= a for a, b in pairwise(self._last_keys)):
@@ -186,22 +190,44 @@ def _read_block(table: bytes, offset: int, size: int) -> Iterator[tuple[bytes, b
 def _decode_block(block: bytes, offset: int) -> Iterator[tuple[bytes, bytes]]:
     """Yield the entries of a block at `offset`; `block` includes the trailer."""
     size = len(block) - _TRAILER_SIZE
-    tail = block[-_TRAILER_SIZE - min(size, _RESTART_SIZE) :]
-    return _decode_entries(block, _check_block(size, tail, masked_crc32c(block[: size + 1]), offset), offset)
+    _check_crc(block[-_TRAILER_SIZE:], masked_crc32c(block[: size + 1]), offset)
+    if block[size] == _SNAPPY:
+        try:
+            block = decompress(block[:size])
+        except DamagedFileError as error:
+            raise DamagedFileError(f"table block at {offset:#x}: {error}") from error
+        size = len(block)
+    elif block[size]:
+        raise _compressed(block[size], offset)
+    return _decode_entries(block, _entries_size(size, block[max(0, size - _RESTART_SIZE) : size], offset), offset)
 
 
 def _check_block(size: int, tail: bytes, computed: int, offset: int) -> int:
-    """Return the size of a block's entries, from its last bytes (trailer included) and its computed checksum."""
-    where = f"table block at {offset:#x}"
-    stored = int.from_bytes(tail[-4:], "little")
-    if stored != computed:
-        raise DamagedFileError(f"{where}: bad CRC, stored {stored:08x}, computed {computed:08x}")
+    """Return the size of an uncompressed block's entries, from its last bytes (trailer included) and its computed
+    checksum."""
+    _check_crc(tail[-_TRAILER_SIZE:], computed, offset)
     if compression := tail[-_TRAILER_SIZE]:
-        name = _COMPRESSIONS.get(compression, f"method {compression}")
-        raise UnsupportedError(f"{where}: is compressed with {name}, which this package doesn't read")
+        raise _compressed(compression, offset)
+    return _entries_size(size, tail[:_RESTART_SIZE], offset)
+
+
+def _check_crc(trailer: bytes, computed: int, offset: int) -> None:
+    stored = int.from_bytes(trailer[-4:], "little")
+    if stored != computed:
+        raise DamagedFileError(f"table block at {offset:#x}: bad CRC, stored {stored:08x}, computed {computed:08x}")
+
+
+def _compressed(compression: int, offset: int) -> UnsupportedError:
+    name = "snappy" if compression == _SNAPPY else f"method {compression}"
+    return UnsupportedError(f"table block at {offset:#x}: is compressed with {name}, which this package doesn't read")
+
+
+def _entries_size(size: int, tail: bytes, offset: int) -> int:
+    """Return the size of the entries of a block of `size` bytes that ends with `tail`, its number of restart points."""
+    where = f"table block at {offset:#x}"
     if size < _RESTART_SIZE:
         raise DamagedFileError(f"{where}: is too short for its number of restart points")
-    restarts = int.from_bytes(tail[:_RESTART_SIZE], "little")
+    restarts = int.from_bytes(tail, "little")
     stop = size - _RESTART_SIZE * (restarts + 1)
     if stop < 0:
         raise DamagedFileError(f"{where}: claims {restarts} restart points, more than fit in it")

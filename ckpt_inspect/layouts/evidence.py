@@ -6,7 +6,7 @@ Each function returns None if the values leave room for doubt.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,19 +22,18 @@ SAMPLED_SLOTS, SAMPLED_ELEMENTS = 32, 4096
 """Number of slots, and of elements per slot, that are read."""
 ADAMAX_BOUND = 1.02
 """Largest |m|/u under Adamax, (1-beta_1)/(1-beta_1/beta_2) = 1.009 at the defaults, with some room."""
-LEAST_ELEMENTS, LEAST_DECADES = 20, 6.0
-"""Adamax is accepted if Adam would leave such moments once in a million times, judged by this many elements."""
+BOUND_SLACK = 0.01
+"""Rounding by which Adam's own moments may exceed their bound."""
 NEAR, FAR = 0.25, 0.75
 """Squared distance from the weights, relative to their square, of a moving average, and of anything else."""
 
 
-def is_adamax(checkpoint: Checkpoint, moments: Sequence[tuple[str, str]]) -> bool | None:
+def is_adamax(checkpoint: Checkpoint, moments: Sequence[tuple[str, str]], adam_bound: float = math.inf) -> bool | None:
     """Return whether pairs (m, second accumulator) are Adamax's, whose second is the infinity norm u of the gradients,
-    not their mean square.
+    not their mean square; `adam_bound` is the largest |m|/√v that Adam can leave behind.
 
-    Adamax: |m| ≤ 1.01·u for every element. Adam: |m|/v = ρ/√v, where ρ = |m|/√v is about normal with standard
-    deviation √((1-β1)/(1+β1)) = 0.23 or larger, so that |m| ≤ 1.02·v has the chance 3.6·√v at most: usual gradients
-    are far below 1, and break it almost everywhere.
+    Adamax: |m| ≤ 1.01·u for every element; one larger m excludes it. The reverse proves nothing: under Adam too m falls
+    below v once gradients have ceased. Adam is excluded where |m| exceeds `adam_bound`·√v.
     """
     sample = [
         (m, v)
@@ -50,22 +49,26 @@ def is_adamax(checkpoint: Checkpoint, moments: Sequence[tuple[str, str]]) -> boo
     m, v = np.abs(m[told]), v[told]
     if np.any(m > ADAMAX_BOUND * v):
         return False
-    decades = -np.log10(np.minimum(1.0, 3.5 * ADAMAX_BOUND * np.sqrt(v)))
-    return True if m.size >= LEAST_ELEMENTS and float(decades.sum()) >= LEAST_DECADES else None
+    return True if m.size and np.any(m > adam_bound * (1 + BOUND_SLACK) * np.sqrt(v)) else None
 
 
-def tell_adamax(checkpoint: Checkpoint, rule: RuleReading, moments: Sequence[tuple[str, str]]) -> RuleReading:
-    """Return the rule of a file that doesn't name one, after a look at the moments."""
+def tell_adamax(
+    checkpoint: Checkpoint,
+    rule: RuleReading,
+    moments: Sequence[tuple[str, str]],
+    betas: tuple[float, float] | None = None,
+) -> RuleReading:
+    """Return the rule of a file that doesn't name one, after a look at the moments; `betas` as the file has them."""
     other = next((name for name in rule.alternatives if _divides_by_norm(name)), None)
     if rule.name != USUAL_RULE.name or other is None:
         return rule
-    told = is_adamax(checkpoint, moments)
+    told = is_adamax(checkpoint, moments, _adam_bound(betas))
     if told:
         return RuleReading(
             other,
             "inferred",
-            "no first moment is larger than what would be its second: an infinity norm of the gradients, not their "
-            "mean square",
+            "no first moment is larger than what would be its second, and some are larger than Adam's can be: an "
+            "infinity norm of the gradients, not their mean square",
         )
     if told is False:
         others = tuple(a for a in rule.alternatives if a != other)
@@ -92,6 +95,21 @@ def tell_maximum(checkpoint: Checkpoint, rule: RuleReading, slots: Sequence[tupl
         return RuleReading(maximum.name, "inferred", f"{where}: the maximum of the second moment")
     where = "three slots for each variable, of which the third is not known to be a maximum of the second"
     return RuleReading("unknown", "unknown", where, tuple(dict.fromkeys((rule.name, maximum.name))))
+
+
+def read_betas(checkpoint: Checkpoint, scalars: Mapping[str, str]) -> tuple[float, float] | None:
+    """Return beta_1 and beta_2 from the keys of their tensors by name; None if the file doesn't hold both."""
+    found = [_sample(checkpoint, scalars[name]) for name in ("beta_1", "beta_2") if name in scalars]
+    values = [float(f[0]) for f in found if f is not None and f.size == 1]
+    return (values[0], values[1]) if len(values) == 2 else None
+
+
+def _adam_bound(betas: tuple[float, float] | None) -> float:
+    """Return the largest |m|/√v after any number of updates: (1-β1)/√((1-β2)·(1-β1²/β2)); infinite where it depends on
+    betas that aren't known."""
+    if betas is None or not (0 <= betas[0] < 1 and 0 < betas[1] < 1) or betas[0] ** 2 >= betas[1]:
+        return math.inf
+    return (1 - betas[0]) / math.sqrt((1 - betas[1]) * (1 - betas[0] ** 2 / betas[1]))
 
 
 def _divides_by_norm(name: str) -> bool:

@@ -19,9 +19,9 @@ Counted = Literal["updates", "global-step", "gradients", "gradients-to-divide", 
 """What an optimizer's counter counts.
 
 updates: this optimizer's updates; global-step: the graph's steps, in a layout that has no other counter. Keras 3 with
-gradient accumulation counts every accumulated gradient. gradients: that count is the exponent of the bias correction
-(before 3.5); gradients-to-divide: the exponent is that count divided by the gradients of one update (from 3.5 on);
-gradients-either: one of these two; the file doesn't say which.
+gradient accumulation counts every accumulated gradient. gradients: that count, as it was when the last update was made,
+is the exponent of the bias correction (before 3.5); gradients-to-divide: the exponent is that count divided by the
+gradients of one update (from 3.5 on); gradients-either: one of these two; the file doesn't say which.
 """
 
 

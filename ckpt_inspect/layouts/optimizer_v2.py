@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence, Set
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
-from ckpt_inspect.layouts.evidence import tell_adamax
+from ckpt_inspect.layouts.evidence import read_betas, tell_adamax
 from ckpt_inspect.layouts.found import (
     BetaPowerKeys,
     BetaPowers,
@@ -21,7 +21,7 @@ from ckpt_inspect.layouts.found import (
     rule_of_tf1_slots,
     unique_names,
 )
-from ckpt_inspect.layouts.object_graph import Node, ObjectGraph
+from ckpt_inspect.layouts.object_graph import KEY_TAIL, Node, ObjectGraph
 from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig
 from ckpt_inspect.update_rules import (
     SCALAR_NAMES,
@@ -29,6 +29,7 @@ from ckpt_inspect.update_rules import (
     Implementation,
     Optimizer,
     UpdateRule,
+    has_moment_pair,
     implementation_among,
     normal_name,
     optimizer_of_bare_scalars,
@@ -48,6 +49,8 @@ SCALARS = ("decay", *SCALAR_NAMES)
 POWERS = ("beta1_power", "beta2_power")
 PAIR = {"first_moment", "second_moment"}
 AVERAGE_SLOTS = {"slow", "average"}
+SHARDED_NAME = "ShardedVariable"
+"""What every variable that ParameterServerStrategy shards is called in the graph, and each of its slots."""
 WRAPPED_CHILDREN = (
     "base_optimizer",
     "inner_optimizer",
@@ -102,7 +105,7 @@ def _read_optimizer(
     if not reading.is_read:
         moments = _parameters(checkpoint, graph, node, None, reading.name)
         pairs = [(p.slots["first_moment"], p.slots["second_moment"]) for p in moments if set(p.slots) >= PAIR]
-        reading = tell_adamax(checkpoint, reading, pairs)
+        reading = tell_adamax(checkpoint, reading, pairs, read_betas(checkpoint, scalars))
     problems: list[Problem] = []
     # a wrapper that averages steps for the optimizer inside, whose own counter, if it has one, stays 0
     averages = wrapper is not None and any(s.name in AVERAGE_SLOTS for s in wrapper.slots)
@@ -168,7 +171,10 @@ def _read_rule(
     if config is not None:
         return RuleReading(config.rule, "config", f"class {config.class_name!r} in the configuration")
     prefix = _slot_prefix(graph, node)
-    named = optimizer_of_class(prefix) if prefix else None
+    named, by = optimizer_of_class(prefix) if prefix else None, "slots"
+    if named is None and (name := _scalar_prefix(graph, node)):
+        named, by = optimizer_of_class(name), "hyperparameters"
+        prefix = name if named is not None else prefix or name
     kept = {*scalars, *node.children}
     if keepers := rules_of_scalars(kept):
         return _read_keeper(keepers, kept, named, prefix)
@@ -180,7 +186,7 @@ def _read_rule(
     if named is not None and is_tf1:
         return rule_of_tf1_slots(prefix, named)
     if named is not None:
-        return RuleReading(named.name, "checkpoint", f"slots are named {prefix!r}, the class's own name")
+        return RuleReading(named.name, "checkpoint", f"{by} are named {prefix!r}, the class's own name")
     if {"m", "v"} <= slots or {"beta_1", "beta_2"} <= set(node.children):
         return _read_usual(scalars, prefix)
     bare = None if slots else optimizer_of_bare_scalars(scalars)
@@ -209,20 +215,38 @@ def _read_usual(scalars: Mapping[str, str], prefix: str) -> RuleReading:
     has_decay = not scalars.keys().isdisjoint(WEIGHT_DECAY.upstream_names)
     name = USUAL_RULE.with_decay if has_decay else USUAL_RULE.name
     where = (
-        f"slots m and v under the name {prefix!r}, which names no class" if prefix else "hyperparameters beta_1, beta_2"
+        f"slots m and v of an optimizer named {prefix!r}, which names no class"
+        if prefix
+        else "hyperparameters beta_1, beta_2"
     )
     return RuleReading(name, "default", where, tuple(r.name for r in others if r.name != name))
 
 
 def _slot_prefix(graph: ObjectGraph, node: Node) -> str:
-    """Return the optimizer's name for its slots: `Adam` of `training/Adam/dense/kernel/m`, `AdamW` of `w/AdamW_1`."""
+    """Return the optimizer's name for its slots: `Adam` of `training/Adam/dense/kernel/m`, `AdamW` of `w/AdamW_1`.
+
+    Empty for slots that were made outside of the optimizer's scope (`dense/kernel/m`), as a restore makes them.
+    """
     for slot in node.slots:
         full, variable = graph.nodes[slot.node].full_name, graph.nodes[slot.variable].full_name
+        if variable == SHARDED_NAME:
+            continue
         if variable and full.endswith(f"/{variable}/{slot.name}"):
             return full[: -len(f"/{variable}/{slot.name}")].rsplit("/", 1)[-1]
-        if variable and variable + "/" in full:  # TF1: <scope>/<variable>/<optimizer>, <optimizer>_1
-            return re.sub(r"_\d+$", "", full.rsplit("/", 1)[-1])
+        if variable and variable + "/" in full and not full.endswith(f"{variable}/{slot.name}"):
+            return re.sub(r"_\d+$", "", full.rsplit("/", 1)[-1])  # TF1: <scope>/<variable>/<optimizer>, <optimizer>_1
     return ""
+
+
+def _scalar_prefix(graph: ObjectGraph, node: Node) -> str:
+    """Return the optimizer's name for its hyperparameters, if all agree: `Adam` of `Adam/iter` and `Adam/beta_1`."""
+    names = {
+        full.rpartition("/")[0].rpartition("/")[2]
+        for name in ("iter", *SCALARS)
+        if (child := graph.child(node, name)) is not None
+        and (full := re.sub(r"_\d+$", "", child.full_name)).endswith(f"/{re.sub(r'_[0-9]+$', '', name)}")
+    }
+    return names.pop() if len(names) == 1 else ""
 
 
 def _parameters(
@@ -233,20 +257,35 @@ def _parameters(
         "v": second_slot(rule),
         "vhat": "max_second_moment",
     }
+    is_pair = has_moment_pair(rule)
     by_variable: dict[int, dict[str, str]] = {}
     for slot in (*node.slots, *(wrapper.slots if wrapper else ())):
         key = graph.nodes[slot.node].key
         if key in checkpoint.tensors:
-            by_variable.setdefault(slot.variable, {})[ours.get(slot.name, slot.name)] = key
-    names = unique_names(graph.nodes[v].full_name or graph.paths.get(v) or f"node {v}" for v in by_variable)
+            # NovoGrad's v, one number for each variable, is no second moment of its elements
+            is_own = not is_pair and checkpoint.tensors[key].shape == () and _shape(checkpoint, graph, slot.variable)
+            by_variable.setdefault(slot.variable, {})[slot.name if is_own else ours.get(slot.name, slot.name)] = key
+    names = unique_names(_variable_name(graph, v) for v in by_variable)
     parameters = []
     for (variable, slots), name in zip(by_variable.items(), names, strict=True):
         value = graph.nodes[variable].key
-        spec = checkpoint.tensors[next(iter(slots.values()))]
+        spec = checkpoint.tensors[slots.get("first_moment") or next(iter(slots.values()))]
         parameters.append(
             FoundParameter(name, spec.shape, spec.dtype, value if value in checkpoint.tensors else None, slots)
         )
     return tuple(parameters)
+
+
+def _shape(checkpoint: Checkpoint, graph: ObjectGraph, variable: int) -> tuple[int, ...]:
+    spec = checkpoint.tensors.get(graph.nodes[variable].key)
+    return spec.shape if spec is not None else ()
+
+
+def _variable_name(graph: ObjectGraph, index: int) -> str:
+    """Return the variable's own name, else its path; a sharded variable is called by its class alone."""
+    node = graph.nodes[index]
+    own = "" if node.full_name == SHARDED_NAME else node.full_name
+    return own or node.key.removesuffix(KEY_TAIL) or graph.paths.get(index) or f"node {index}"
 
 
 def _shared_counter(checkpoint: Checkpoint, graph: ObjectGraph, node: Node) -> tuple[str | None, Problem | None]:

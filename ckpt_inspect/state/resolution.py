@@ -258,12 +258,12 @@ def _resolve_step(
     if "step" in given:
         step = int(given["step"])
         # A schedule follows the step as well, but under accumulation it goes by the raw count, which isn't the exponent
-        is_divided = bool((found.config or {}).get("gradient_accumulation_steps")) and raw is not None
-        return (raw if is_divided else step), Sourced(step, "given", "given by the caller"), problems
+        count = _applied(found, raw) if _accumulated(found) > 1 and raw is not None else step
+        return count, Sourced(step, "given", "given by the caller"), problems
     if raw is not None:
         if found.implementation.has_unordered_counter and raw > 0:
             problems.append(_unordered_counter(found.implementation.title, raw))
-        return raw, _counted(checkpoint, found, raw), problems
+        return _applied(found, raw), _counted(checkpoint, found, raw), problems
     if powers is not None:
         if powers.step is not None:
             if others is None or others.step != powers.step:
@@ -293,25 +293,38 @@ def _counted(checkpoint: Checkpoint, found: FoundOptimizer, raw: int) -> Sourced
     where = str(found.counter)
     if found.counted == "global-step":
         return Sourced(raw, "checkpoint", f"{where}, the only counter that this layout has")
-    accumulated = (found.config or {}).get("gradient_accumulation_steps")
-    if isinstance(accumulated, int) and accumulated > 1:
+    accumulated = _accumulated(found)
+    if accumulated > 1:
         version = _version(checkpoint.producer().get("keras_version", ""))
         since = found.implementation.divides_accumulated_since
-        if since is not None and (version is None or version >= since):
-            return Sourced(
-                raw // accumulated,
-                "checkpoint",
-                f"{where} = {raw}, divided by gradient_accumulation_steps = {accumulated} ({found.config_where})",
-            )
+        source = f"gradient_accumulation_steps = {accumulated} ({found.config_where})"
+        if since is not None and found.counted != "gradients" and (version is None or version >= since):
+            return Sourced(raw // accumulated, "checkpoint", f"{where} = {raw}, divided by {source}")
         who = f"Keras before {'.'.join(map(str, since))}" if since is not None else found.implementation.title
-        return Sourced(raw, "checkpoint", f"{where}; {who} counts each accumulated gradient")
-    if found.counted in ("gradients-to-divide", "gradients-either") and found.config is None:
-        return Sourced(
-            None,
-            "unknown",
-            f"{where} = {raw} counts every accumulated gradient; by how many Keras divides it is not in the file",
+        counts = f"{who} counts each accumulated gradient"
+        if raw % accumulated == 0:
+            return Sourced(raw, "checkpoint", f"{where}; {counts}")
+        applied = _applied(found, raw)
+        return Sourced(applied, "checkpoint", f"{where} = {raw}; {counts}, and applied the last at {applied}: {source}")
+    if found.counted != "updates" and found.config is None:
+        what = (
+            "it made its last update at the last multiple of a number of accumulated gradients that is not in the file"
+            if found.counted == "gradients"
+            else "by how many Keras divides it is not in the file"
         )
+        return Sourced(None, "unknown", f"{where} = {raw} counts every accumulated gradient; {what}")
     return Sourced(raw, "checkpoint", where)
+
+
+def _accumulated(found: FoundOptimizer) -> int:
+    """How many gradients an update takes; 1 if the configuration is missing or doesn't say."""
+    steps = (found.config or {}).get("gradient_accumulation_steps")
+    return steps if isinstance(steps, int) and steps > 1 else 1
+
+
+def _applied(found: FoundOptimizer, raw: int) -> int:
+    """The count of gradients at which the last update was made: the last multiple of those that an update takes."""
+    return raw - raw % _accumulated(found)
 
 
 def _version(text: str) -> tuple[int, int] | None:

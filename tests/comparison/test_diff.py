@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.bundle_writer import entry, header, masked, write
 from support.keras_files import ADAM, SHAPES, Run
 
 from ckpt_inspect import Diff, diff
@@ -152,6 +153,17 @@ def test_two_weights_only_checkpoints(run: Run, tmp_path: Path) -> None:
     result = diff(a, run.save(tmp_path / "b.h5", optimizer=None))
     assert result.counts["changed"] == 1
     assert result.parameters[0].shape_a == (3,)
+
+
+def test_a_saved_iterator_is_not_compared(tmp_path: Path) -> None:
+    """A variant is no array of numbers: a remark names it, and everything else is compared."""
+    for name, value in (("a", b"\0\0\0\0"), ("b", b"\0\0\x80\x3f")):
+        w = entry(1, (), 0, 4, masked(value))
+        write(tmp_path / name, [(b"", header()), (b"iterator", entry(21, (), 4, 4, 0)), (b"w", w)], value + bytes(4))
+    result = comparison.compare(tmp_path / "a", tmp_path / "b")
+    assert [(r.parameter, r.status) for r in result.parameters] == [("w", "changed")]
+    assert [p.code for p in result.problems] == ["not-comparable"]
+    assert "of type variant, which is no array of numbers: iterator" in result.problems[0].message
 
 
 def test_include_and_exclude(first: Path) -> None:

@@ -243,6 +243,10 @@ def test_unmerged_parts(tmp_path: Path) -> None:
             assert list(checkpoint.tensors) == ["a", "b"]
             np.testing.assert_array_equal(checkpoint.read("a"), PLAIN["dense/kernel"] + 1)
             assert [p.code for p in checkpoint.problems] == ["unmerged-parts"]
+    for name in ("part-00001-of-00002", "part-00000-of-00002.index", "part-00000-of-00002.data-00000-of-00001"):
+        with open_checkpoint(folder / name) as checkpoint:  # a part alone tells nothing of what is in the others
+            assert list(checkpoint.tensors) == ["a", "b"]
+            assert [p.code for p in checkpoint.problems] == ["unmerged-parts"]
     Path(folder / "part-00001-of-00002.index").unlink()
     with pytest.raises(DamagedFileError) as caught:
         open_checkpoint(tmp_path / "ckpt-3")
@@ -250,6 +254,8 @@ def test_unmerged_parts(tmp_path: Path) -> None:
         f"{tmp_path / 'ckpt-3'}: holds 1 of 2 parts of a checkpoint whose writer was stopped before it had written "
         "all; use the checkpoint before it"
     )
+    with pytest.raises(DamagedFileError, match="holds 1 of 2 parts of a checkpoint whose writer was stopped"):
+        open_checkpoint(folder / "part-00000-of-00002")
 
 
 def test_types_that_cannot_be_read_are_listed(tmp_path: Path) -> None:

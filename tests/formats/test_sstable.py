@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -93,10 +94,27 @@ def test_flipped_bit(read: Read) -> None:
 
 @both
 def test_compressed_block(read: Read) -> None:
-    """A compressed block is refused by the name of its method."""
+    """A block whose method of compression is unknown is refused by its number."""
     with pytest.raises(UnsupportedError) as caught:
-        read(table(ENTRIES, compression=1))
+        read(table(ENTRIES, compression=2))
+    assert str(caught.value).endswith("is compressed with method 2, which this package doesn't read")
+
+
+def test_compressed_block_by_ranges() -> None:
+    """A table that is read by ranges can't be compressed: its values have no place in the source."""
+    with pytest.raises(UnsupportedError) as caught:
+        found(Memory(table(ENTRIES, compression=1)), (b"a",))
     assert str(caught.value).endswith("is compressed with snappy, which this package doesn't read")
+
+
+def test_snappy_blocks() -> None:
+    """A table whose blocks are compressed with snappy is read as the same table uncompressed."""
+    literals = lambda data: varint(len(data)) + b"\xf8" + (len(data) - 1).to_bytes(3, "little") + data  # noqa: E731
+    compressed = table(ENTRIES, compression=1, compress=literals)
+    assert list(read_table(compressed)) == ENTRIES
+    with pytest.raises(DamagedFileError) as caught:
+        list(read_table(table(ENTRIES, compression=1)))
+    assert re.match("table block at 0x[0-9a-f]+: .*snappy data", str(caught.value))
 
 
 @both

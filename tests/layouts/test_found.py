@@ -72,7 +72,7 @@ class TestRuleReading:
             (lambda: _find({"w": W, "Nadam/w/m": M, "Nadam/w/v": V, "Nadam/iter": 3}), "nadam", "checkpoint"),
             (lambda: _find(_h5({"a/w_momentum:0": M, "a/w_norm:0": U}), kind="keras-h5"), "adamax", "checkpoint"),
             (lambda: _find(_groups(M, V, V), kind="keras-weights-h5"), "amsgrad", "checkpoint"),
-            (lambda: _find(_groups(M, U), kind="keras-weights-h5"), "adamax", "inferred"),
+            (lambda: _find(_groups(M, U), kind="keras-weights-h5"), "adam", "default"),
             (lambda: _find(_groups(M, V), kind="keras-weights-h5"), "adam", "default"),
             (lambda: _find(_tf1()), "adam", "default"),
             (lambda: _find({"w": W, "mine/w/m": M, "mine/w/v": V, "mine/iter": 3}), "adam", "default"),

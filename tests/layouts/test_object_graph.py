@@ -113,6 +113,80 @@ def test_two_optimizers_over_variables_of_one_name(build: Any) -> None:
         assert parameter.key("first_moment") in b.arrays
 
 
+def _renamed_slots(b: Builder, rename: Any) -> None:
+    for name, (full, key) in b.variables.items():
+        if "/.OPTIMIZER_SLOT/" in name:
+            b.variables[name] = (rename(full), key)
+
+
+@pytest.mark.parametrize(("prefix", "rule"), [("Adam", "adam"), ("AdamW", "adamw"), ("Adamax", "adamax")])
+def test_the_class_of_slots_that_a_restore_made(prefix: str, rule: str) -> None:
+    """Slots made outside of the optimizer's scope don't name its class: its hyperparameters do."""
+    b, (one, _) = _two_models()
+    _v2(b, "opt", [one], 1, prefix=prefix)
+    _renamed_slots(b, lambda full: full.removeprefix(f"{prefix}/"))
+    b.children["root"]["opt"] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    assert (state.rule, state.rule_source.source) == (rule, "checkpoint")
+    assert state.rule_source.where == f"hyperparameters are named {prefix!r}, the class's own name"
+
+
+def test_hyperparameters_that_name_no_class() -> None:
+    """An optimizer of the user's own name is Adam by habit alone."""
+    b, (one, _) = _two_models()
+    _v2(b, "opt", [one], 1, prefix="mine")
+    _renamed_slots(b, lambda full: full.removeprefix("mine/"))
+    b.children["root"]["opt"] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    assert (state.rule, state.rule_source.source) == ("adam", "default")
+    assert "named 'mine', which names no class" in state.rule_source.where
+
+
+@pytest.mark.parametrize(
+    ("scale", "second", "rule", "source"),
+    [
+        (100, lambda g: np.abs(g), "adamax", "inferred"),  # |m| = 10·√u, where Adam leaves 7.3·√v at most
+        (0.01, lambda g: np.abs(g), "adam", "default"),
+        (1e-20, lambda g: np.full_like(g, 1e-4), "adam", "default"),  # gradients that ceased long ago
+    ],
+)
+def test_adamax_is_inferred_where_adam_is_excluded(scale: float, second: Any, rule: str, source: str) -> None:
+    """First moments below the second prove nothing, only one that Adam's betas don't allow does."""
+    b, (one, _) = _two_models()
+    _v2(b, "opt", [one], 1, prefix="mine")
+    b.children["root"]["opt"] = "opt"
+    gradient = np.linspace(-1, 1, 6, dtype=np.float32).reshape(3, 2) * np.float32(scale)
+    for name, array in (("m", gradient), ("v", second(gradient))):
+        b.arrays[f"{one}/.OPTIMIZER_SLOT/opt/{name}"] = array.astype(np.float32)
+    (state,) = optimizer_states(b.checkpoint())
+    assert (state.rule, state.rule_source.source) == (rule, source)
+
+
+def test_sharded_variables_are_named_by_their_keys() -> None:
+    """ParameterServerStrategy's are all called `ShardedVariable`: the key tells one from the other, the
+    hyperparameters tell the class."""
+    b, names = _two_models()
+    _v2(b, "opt", names, 1)
+    for name in [n for n in b.variables if not n.startswith("opt/")]:
+        b.variables[name] = ("ShardedVariable", b.variables[name][1])
+    b.children["root"]["opt"] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    assert list(state.parameters) == ["model0/kernel", "model1/kernel"]
+    assert (state.rule, state.rule_source.source) == ("adam", "checkpoint")
+
+
+def test_second_moments_of_one_number_a_variable() -> None:
+    """NovoGrad's v is one number for each variable by design: kept under its own name, and no fault of the file."""
+    b, (one, _) = _two_models()
+    _v2(b, "opt", [one], 1, prefix="NovoGrad")
+    b.arrays[f"{one}/.OPTIMIZER_SLOT/opt/v"] = np.float32(0.5)
+    b.children["root"]["opt"] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    (parameter,) = state.parameters.values()
+    assert (state.rule, state.step.value, state.problems) == ("novograd", 5, ())
+    assert set(parameter.found.slots) == {"first_moment", "v"}
+
+
 @pytest.mark.parametrize("build", [_v2, _keras3])
 def test_an_optimizer_reachable_twice_is_reported_once(build: Any) -> None:
     """Once, under the shorter of its paths."""

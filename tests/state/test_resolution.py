@@ -142,16 +142,31 @@ class TestStep:
         got = _resolve({"it": np.int64(12)}, producer={"keras_version": "3.8.0"}, counter="it", config=config)
         assert got.hyperparameters["learning_rate"].value == evaluate_schedule(DECAY, 11)
 
-    @pytest.mark.parametrize("counted", ["gradients-to-divide", "gradients-either"])
+    @pytest.mark.parametrize(
+        ("version", "raw", "step"),
+        [("3.3.3", 10, 8), ("3.3.3", 3, 0), ("3.8.0", 10, 2), ("3.8.0", 3, 0)],
+    )
+    def test_between_two_updates_of_accumulated_gradients(self, version: str, raw: int, step: int) -> None:
+        """The last update was at the last multiple of the gradients that one takes, and so was its rate."""
+        config = {"gradient_accumulation_steps": 4, "learning_rate": DECAY}
+        got = _resolve({"it": np.int64(raw)}, producer={"keras_version": version}, counter="it", config=config)
+        assert (got.step.value, got.step.source) == (step, "checkpoint")
+        assert f"it = {raw}" in got.step.where
+        assert got.hyperparameters["learning_rate"].value == evaluate_schedule(DECAY, 7 if step else 0)
+
+    @pytest.mark.parametrize("counted", ["gradients", "gradients-to-divide", "gradients-either"])
     def test_accumulators_without_a_configuration_leave_the_step_open(self, counted: Counted) -> None:
         """The slots tell that gradients are accumulated, not how many."""
         got = _resolve({"it": np.int64(12)}, counter="it", counted=counted)
         assert got.step.value is None
         assert "it = 12 counts every accumulated gradient" in got.step.where
 
-    def test_accumulators_of_old_keras_count_raw(self) -> None:
-        """Before 3.5 the raw count is the exponent, whatever the number."""
-        assert _resolve({"it": np.int64(12)}, counter="it", counted="gradients").step.value == 12
+    def test_old_keras_by_its_counter_s_name(self) -> None:
+        """Before 3.5 the count itself is the exponent, also where only the counter's name tells the release."""
+        config = {"gradient_accumulation_steps": 4}
+        got = _resolve({"it": np.int64(10)}, counter="it", counted="gradients", config=config)
+        assert got.step.value == 8
+        assert "Keras before 3.5 counts each accumulated gradient, and applied the last at 8" in got.step.where
 
     def test_global_step_is_labelled(self) -> None:
         """Where a layout has nothing but global_step, it is read and called that."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,18 @@ def block(entries: Iterable[tuple[bytes, bytes]], restart_interval: int = 16) ->
     return bytes(out) + struct.pack(f"<{len(restarts)}I", *restarts) + struct.pack("<I", len(restarts))
 
 
-def table(entries: Iterable[tuple[bytes, bytes]], per_block: int = 50, compression: int = 0) -> bytes:
-    """A table; a `compression` other than 0 is only claimed."""
+def table(
+    entries: Iterable[tuple[bytes, bytes]],
+    per_block: int = 50,
+    compression: int = 0,
+    compress: Callable[[bytes], bytes] = bytes,
+) -> bytes:
+    """A table; a `compression` other than 0 is only claimed, unless `compress` does it."""
     entries = list(entries)
     out, index = bytearray(), []
 
     def add(contents: bytes) -> bytes:
+        contents = compress(contents)
         handle = varint(len(out)) + varint(len(contents))
         trailer = bytes([compression])
         out.extend(contents + trailer + struct.pack("<I", masked(contents + trailer)))

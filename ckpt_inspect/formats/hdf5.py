@@ -316,7 +316,8 @@ def _names(group: h5py.Group, attribute: str) -> list[str]:
 
 
 def _group_path(key: bytes) -> str:
-    """Return an object's path; Keras 2 on Windows separates the groups of layers by backslashes (`layers\\dense/vars`)."""
+    """Return an object's path; Keras 2 on Windows separates the groups of layers by backslashes
+    (`layers\\dense/vars`)."""
     name = key.decode("utf-8", "backslashreplace")
     groups, separator, variable = name.partition("/vars")
     if b"\\" not in key or not separator or not re.fullmatch(r"|/[0-9]+", variable):

@@ -206,3 +206,53 @@ class TestNamelessHdf5:
         state = self._read(((2, 2), (3,)), 3, {"amsgrad": True})
         assert state.rule == "amsgrad"
         assert all(np.all(p.max_second_moment() == 2) for p in state.parameters.values())
+
+    def test_a_nameless_counter_is_the_first_variable(self) -> None:
+        """Keras 1 calls its counter `Variable`, a float, and sorts the weights by name: `dense_10_W` before
+        `dense_9_W`."""
+        arrays: dict[str, Any] = {
+            f"model_weights/{layer}/{layer}_W:0": np.ones(shape, np.float32)
+            for layer, shape in (("dense_9", (2, 3)), ("dense_10", (3, 1)))
+        }
+        slots = [np.float32(7), *(np.full(s, b, np.float32) for b in range(2) for s in ((3, 1), (2, 3)))]
+        arrays |= {f"optimizer_weights/Variable{f'_{i + 4}' if i else ''}:0": slot for i, slot in enumerate(slots)}
+        optimizer = {"class_name": "Adam", "config": {"lr": 0.01, "epsilon": 1e-8}}
+        producer = {"keras_version": "1.2.2"}
+        made = MemoryCheckpoint(arrays, kind="keras-h5", optimizer=optimizer, producer=producer)
+        (state,) = optimizer_states(made)
+        assert (state.step.value, state.step.source) == (7, "checkpoint")
+        values = [p.found.value for p in state.parameters.values()]
+        assert values == ["model_weights/dense_10/dense_10_W:0", "model_weights/dense_9/dense_9_W:0"]
+
+
+class TestNamedHdf5:
+    """OptimizerV2: `<optimizer>/<variable>/<slot>`."""
+
+    def _read(self, class_name: str, slots: tuple[str, ...], **given: Any) -> OptimizerState:
+        weights = {f"dense/{role}": moments(shape)[0] for role, shape in (("kernel", (3, 2)), ("bias", (2,)))}
+        arrays: dict[str, Any] = {f"model_weights/dense/{name}:0": value for name, value in weights.items()}
+        arrays["optimizer_weights/Mine/iter:0"] = np.int64(5)
+        for slot in slots:
+            arrays |= {f"optimizer_weights/Mine/{n}/{slot}:0": np.full_like(v, 0.25) for n, v in weights.items()}
+        optimizer = {"class_name": class_name, "config": {"learning_rate": 0.5, "epsilon": 0.0}}
+        (state,) = optimizer_states(MemoryCheckpoint(arrays, kind="keras-h5", optimizer=optimizer), given)
+        return state
+
+    @pytest.mark.parametrize(("class_name", "slot"), [("RMSprop", "rms"), ("Adagrad", "accumulator")])
+    def test_one_slot_gives_the_effective_rate(self, class_name: str, slot: str) -> None:
+        """E = α/√s, of RMSprop and of Adagrad."""
+        state = self._read(class_name, (slot,))
+        assert list(state.parameters) == ["dense/kernel", "dense/bias"]
+        assert all(np.allclose(p.effective_lr(), 1.0) for p in state.parameters.values())
+
+    def test_a_class_of_ones_own_keeps_its_slots(self) -> None:
+        """The moments are shown, no formula is assumed, and `rule` says whose it is."""
+        state = self._read("AdamWarm", ("m", "v", "extra"))
+        assert (state.rule, state.update_rule, state.step.value) == ("adamwarm", None, 5)
+        assert state.absence == (
+            "optimizer state of a kind that is not known (adamwarm): slots first_moment, second_moment, extra for 2 "
+            "variables; if it computes as a rule that is known does, name that with --rule"
+        )
+        assert all(p.first_moment() is not None and p.effective_lr() is None for p in state.parameters.values())
+        given = self._read("AdamWarm", ("m", "v", "extra"), rule="adam")
+        assert all(p.effective_lr() is not None for p in given.parameters.values())

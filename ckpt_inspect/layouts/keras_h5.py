@@ -23,7 +23,6 @@ from ckpt_inspect.update_rules import (
     USUAL_RULE,
     Implementation,
     find_optimizer,
-    has_moment_pair,
     second_slot,
 )
 from ckpt_inspect.update_rules.implementations import KERAS1, KERAS2, KERAS3, OPTIMIZER_V2, TFA
@@ -64,13 +63,7 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
             layout=LAYOUT,
             implementation=implementation,
             rule=rule,
-            parameters=tuple(
-                p
-                if implementation in (OPTIMIZER_V2, TFA, KERAS1) and not has_moment_pair(rule.name)
-                # whose slots are spelled as the file spells them
-                else adapt_slots(_with_second_slot(p, rule.name), rule.name)
-                for p in parameters
-            ),
+            parameters=tuple(adapt_slots(_with_second_slot(p, rule.name), rule.name) for p in parameters),
             counter=counter,
             scalars=scalars,
             config=config.config if config else None,

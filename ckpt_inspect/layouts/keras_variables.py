@@ -225,9 +225,9 @@ def _read_rule_from_slots(own_name: str, kinds: Sequence[str]) -> RuleReading:
         spoken = " and ".join(slot.replace("_", " ") for slot in dict.fromkeys(kinds))
         source: Source = "checkpoint" if told[1] else "default"
         return RuleReading(told[0].name, source, f"slots for each variable: {spoken}")
-    return RuleReading(
-        normal_name(own_name) if own_name else "unknown", "default", f"no slots of a known kind; named {own_name!r}"
-    )
+    if not own_name:
+        return RuleReading("unknown", "default", "no slots that tell it" if not kinds else "slots of no known kind")
+    return RuleReading(normal_name(own_name), "default", f"no slots of a known kind; named {own_name!r}")
 
 
 def adapt_slots(parameter: FoundParameter, rule: str) -> FoundParameter:

@@ -232,11 +232,21 @@ def _absence(found: FoundOptimizer, step: Sourced[int], rule: str) -> str | None
         return found.absence
     if find_optimizer(rule) is None:
         return _unknown_kind(found, step, rule)
+    if not has_moment_pair(rule) and (paired := _paired(found)):
+        return (
+            f"the optimizer is {rule}, whose formula this package doesn't have; {paired} of {len(found.parameters)} "
+            "variables have a first and a second moment as Adam's do"
+        )
     if not has_moment_pair(rule):
         return f"the optimizer is {rule}, which keeps no pair of moments as Adam does"
     if not found.parameters:
         return "the optimizer was saved without its moments (before its first update, or without the model's variables)"
     return None
+
+
+def _paired(found: FoundOptimizer) -> int:
+    """Return how many variables have a first and a second moment."""
+    return sum({"first_moment", "second_moment"} <= p.slots.keys() for p in found.parameters)
 
 
 def _unknown_kind(found: FoundOptimizer, step: Sourced[int], rule: str) -> str:

@@ -54,6 +54,7 @@ class Adagrad(UpdateRule):
         slots=(frozenset({"accumulator"}),),
         operations=(Operation("ApplyAdagrad"),),
         slots_in_tf1=("accumulator",),
+        slots_in_lists=(("accumulator", ""),),
     )
     hyperparameters: ClassVar = (LEARNING_RATE, _START, _EPSILON, WEIGHT_DECAY)
     slots: ClassVar = {"second_moment": ("accumulator",)}

@@ -77,6 +77,7 @@ class RMSprop(UpdateRule):
         usual_slots=(frozenset({"second_moment"}),),
         operations=(Operation("ApplyRMSProp"), Operation("ApplyCenteredRMSProp")),
         slots_in_tf1=("mean_square", "momentum", "mean_gradient"),
+        slots_in_lists=(("velocity", ""), ("momentum", "momentum"), ("average_gradient", "centered")),
     )
     hyperparameters: ClassVar = (LEARNING_RATE, _RHO, MOMENTUM, _CENTERED, _EPSILON, WEIGHT_DECAY)
     slots: ClassVar = {

@@ -97,9 +97,67 @@ class TestNamelessGroups:
 
     def test_before_the_first_update(self) -> None:
         """Counter and rate alone: no moments, and the reason."""
-        state = _read(_list())
+        state = _read(_list(step=0))
         assert state.parameters == {}
-        assert state.absence == "the optimizer was saved before its first update, without moments"
+        assert state.absence == "the optimizer was saved before its first update, without slots"
+        assert state.rule == "unknown"
+        assert state.hyperparameters["learning_rate"].value == np.float32(0.01)
+
+    def test_updates_without_slots(self) -> None:
+        """Counter and rate alone after some updates are not Adam's: SGD without momentum keeps no more."""
+        state = _read(_list(step=5))
+        assert (state.rule, state.step.value, state.is_adam) == ("unknown", 5, False)
+        assert state.absence == "the file has none of its slots, though it counts 5 updates"
+        assert "could be sgd" in state.rule_source.where
+        assert state.hyperparameters["learning_rate"].value == np.float32(0.01)
+
+    def test_one_slot_for_each_weight(self) -> None:
+        """Of RMSprop, Adagrad, SGD with momentum or Lion: not Adam's, and the rate is the second scalar."""
+        state = _read(_list(_pairs()[1::2]))
+        assert (state.rule, state.update_rule, len(state.parameters)) == ("unknown", None, 4)
+        assert [p.found.value for p in state.parameters.values()] == list(_weights())
+        assert state.hyperparameters["learning_rate"].value == np.float32(0.01)
+        assert "slots slot for 4 variables" in str(state.absence)
+
+    def test_blocks_of_slots_that_the_configuration_tells(self) -> None:
+        """RMSprop with momentum: all mean squares, then all accumulators of momentum."""
+        v, b = _pairs()[1::2], _pairs()[::2]
+        config = {"class_name": "RMSprop", "config": {"learning_rate": 0.5, "momentum": 0.9, "epsilon": 1e-7}}
+        state = _read(_list(v, b), kind="keras-archive", optimizer=config)
+        parameter = state.parameters["layers/dense/kernel"]
+        assert parameter.found.slots == {"velocity": "optimizer/vars/2", "momentum": "optimizer/vars/6"}
+        assert parameter.effective_lr() is not None
+
+    def test_an_optimizer_given_by_its_name_alone(self) -> None:
+        """`compile("sgd")`, `compile("adam")`: the class's own rate is assumed."""
+        producer = {"keras_version": "2.15.0"}
+        slots = _list(_pairs(), has_rate=False)
+        config = {"class_name": "adam", "config": {}}
+        rate = _read(slots, kind="keras-archive", optimizer=config, producer=producer).hyperparameters["learning_rate"]
+        assert (rate.value, rate.source) == (0.001, "default")
+
+    def test_moments_of_a_class_of_ones_own(self) -> None:
+        """Moments that the decay rates in its configuration announce; the formula is given or unknown."""
+        config = {"class_name": "mine>SlowAdam", "config": {"learning_rate": 0.5, "beta_1": 0.9, "beta_2": 0.999}}
+        state = _read(_list(_pairs()), kind="keras-archive", optimizer=config)
+        assert (state.rule, state.update_rule) == ("slowadam", None)
+        assert all(p.key("first_moment") and p.key("second_moment") for p in state.parameters.values())
+        assert "slots first_moment, second_moment for 4 variables" in str(state.absence)
+
+    def test_pairs_that_nothing_calls_moments(self) -> None:
+        """A class without decay rates keeps two slots of no known meaning."""
+        config = {"class_name": "Own", "config": {"learning_rate": 0.5}}
+        state = _read(_list(_pairs()), kind="keras-archive", optimizer=config)
+        assert all(tuple(p.found.slots) == ("slot", "slot_1") for p in state.parameters.values())
+
+    def test_pairs_for_some_weights(self) -> None:
+        """Muon keeps a first moment for each weight, and a second one for what is no matrix."""
+        slots = [a for i, a in enumerate(_pairs()) if i % 2 == 0 or a.ndim < 2]
+        config = {"class_name": "Muon", "config": {"learning_rate": 0.5}}
+        state = _read(_list(slots), kind="keras-archive", optimizer=config)
+        kept = [tuple(p.found.slots) for p in state.parameters.values()]
+        assert kept == [("first_moment",), ("first_moment", "second_moment")] * 2
+        assert "2 of 4 variables have a first and a second moment" in str(state.absence)
 
     def test_a_list_that_fits_no_order_is_an_error_in_words(self) -> None:
         """Nothing is guessed from an odd list."""

@@ -230,7 +230,7 @@ def _told_by_values(
     block = reading.averages or reading.accumulators
     if not block or (reading.averages and reading.accumulators):
         return reading
-    weights = [w.key if w else None for w in pairing.weights] if pairing else [None] * len(block)
+    weights = [(w.key or None) if w else None for w in pairing.weights] if pairing else [None] * len(block)
     is_ema = is_average(checkpoint, [(keys[i], w) for i, w in zip(block, weights, strict=True)])
     kind = "moving averages" if is_ema else "accumulated gradients"
     told = "near the weights" if is_ema else "zero, or far from the weights"
@@ -354,5 +354,5 @@ def _parameters(
             if block:
                 slots[kind] = keys[block[i]]
         spec = checkpoint.tensors[keys[leading[i]]]
-        parameters.append(FoundParameter(name, spec.shape, spec.dtype, weight.key if weight else None, slots))
+        parameters.append(FoundParameter(name, spec.shape, spec.dtype, (weight.key or None) if weight else None, slots))
     return tuple(parameters)

@@ -150,6 +150,22 @@ class TestNamelessGroups:
         state = _read(_list(_pairs()), kind="keras-archive", optimizer=config)
         assert all(tuple(p.found.slots) == ("slot", "slot_1") for p in state.parameters.values())
 
+    def test_adapters_stand_in_for_the_kernel(self) -> None:
+        """LoRA trains the bias and two matrices that are merged into the kernel as it is saved."""
+        layer = {"class_name": "Dense", "config": {"name": "first", "lora_rank": 2}}
+        last = {"class_name": "Dense", "config": {"name": "last"}}
+        model = {"class_name": "Sequential", "config": {"layers": [layer, last]}}
+        slots = [a for s in ((3,), (12, 2), (2, 3), (3, 5), (5,)) for a in moments(s)[1:]]
+        config = {"class_name": "Adam", "config": {"learning_rate": 0.5}}
+        state = _read(_list(slots), kind="keras-archive", optimizer=config, model=model)
+        assert {p.name: p.found.value for p in state.parameters.values()} == {
+            "first/bias": "layers/dense/vars/1",
+            "first/lora_kernel_a": None,
+            "first/lora_kernel_b": None,
+            "last/kernel": "layers/dense_1/vars/0",
+            "last/bias": "layers/dense_1/vars/1",
+        }
+
     def test_pairs_for_some_weights(self) -> None:
         """Muon keeps a first moment for each weight, and a second one for what is no matrix."""
         slots = [a for i, a in enumerate(_pairs()) if i % 2 == 0 or a.ndim < 2]

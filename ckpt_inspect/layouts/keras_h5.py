@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.jsonable import JsonObject
@@ -43,10 +44,12 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     """Find the compiled optimizer, if its weights or at least its configuration are in the file."""
     training = checkpoint.training_config()
     config = unwrap_config(training.optimizer) if training else None
-    weights = _model_weights(checkpoint, training.model if training else None)
     names = {n.removeprefix(OPTIMIZER).removesuffix(":0"): n for n in checkpoint.tensors if n.startswith(OPTIMIZER)}
     if config is None and not names:
         return []
+    weights = _model_weights(checkpoint, training.model if training else None)
+    if any(NAMELESS.search(n) for n in names):
+        weights = _named_by_layers(weights)
     implementation, parameters, problems = _read_slots(checkpoint, names, weights, config)
     slots = [s for p in parameters for s in p.slots]
     rule = read_rule("", [SlotName("", s, "") for s in slots], False, config)
@@ -83,7 +86,7 @@ def _in_order(checkpoint: Checkpoint, weights: Sequence[Weight]) -> Block:
         return Block("", (), tuple(Block(w.name, (w,)) for w in by_name))
     layers: dict[str, list[Weight]] = {}
     for weight in weights:
-        layers.setdefault(weight.key.removeprefix(MODEL).partition("/")[0], []).append(weight)
+        layers.setdefault(_layer_of(weight), []).append(weight)
     return Block("", (), tuple(Block(name, tuple(members)) for name, members in layers.items()))
 
 
@@ -132,6 +135,28 @@ def _model_weights(checkpoint: Checkpoint, model: JsonObject | None) -> list[Wei
         shown = name if "/" in name or not key.startswith(MODEL) else f"{layer}/{name}"
         weights.append(Weight(shown, key, spec.shape, trained))
     return weights
+
+
+def _named_by_layers(weights: Sequence[Weight]) -> list[Weight]:
+    """Return the weights named for their layer where that is what they were named for when the model was made.
+
+    Keras before OptimizerV2 numbers the variables of a model that is loaded beside others anew: those of the layer
+    `dense_1` become `dense_1_1/kernel`.
+    """
+    scopes: dict[str, set[str]] = {}
+    for weight in weights:
+        scopes.setdefault(_layer_of(weight), set()).add(weight.name.partition("/")[0])
+    named = []
+    for weight in weights:
+        layer = _layer_of(weight)
+        scope, _, role = weight.name.partition("/")
+        is_renamed = role and scopes[layer] == {scope} and re.fullmatch(rf"{re.escape(layer)}_\d+", scope)
+        named.append(replace(weight, name=f"{layer}/{role}") if is_renamed else weight)
+    return named
+
+
+def _layer_of(weight: Weight) -> str:
+    return weight.key.removeprefix(MODEL).partition("/")[0]
 
 
 def _is_frozen(layer: LayerConfig | None, weight: str, prefixes: set[str]) -> bool:

@@ -78,14 +78,18 @@ def block_readings(
     settings = config.config if config else {}
     listed = rule.traces.slots_in_lists if rule is not None else ((ONLY_SLOT, ""),)
     kept = tuple(name for name, switch in listed if not switch or settings.get(switch))
-    kinds = [kept] if config is not None else [tuple(name for name, _ in listed[:n]) for n in range(1, len(listed) + 1)]
+    kinds = (
+        [kept][: len(kept)]
+        if config is not None
+        else [tuple(name for name, _ in listed[:n]) for n in range(1, len(listed) + 1)]
+    )
     for names in kinds:
         for start in _starts(specs, implementation, config):
             averages = 1 if settings.get("use_ema") else 0
             accumulators = 1 if settings.get("gradient_accumulation_steps") else 0
             places = range(start, len(specs))
             count, rest = divmod(len(places), len(names) + averages + accumulators)
-            if not names or rest or count < 1:
+            if rest or count < 1:
                 continue
             blocks = [tuple(places[i : i + count]) for i in range(0, len(places), count)]
             shapes = [[specs[i].shape for i in block] for block in blocks]

@@ -111,6 +111,11 @@ class TestNamelessGroups:
         assert "could be sgd" in state.rule_source.where
         assert state.hyperparameters["learning_rate"].value == np.float32(0.01)
 
+    def test_no_slots_where_the_configuration_has_none(self) -> None:
+        """SGD without momentum is complete with its counter and rate."""
+        state = _read(_list(), kind="keras-archive", optimizer={"class_name": "SGD", "config": {"momentum": 0.0}})
+        assert (state.rule, state.parameters, state.step.value) == ("sgd", {}, 5)
+
     def test_one_slot_for_each_weight(self) -> None:
         """Of RMSprop, Adagrad, SGD with momentum or Lion: not Adam's, and the rate is the second scalar."""
         state = _read(_list(_pairs()[1::2]))
@@ -330,3 +335,21 @@ class TestNamedHdf5:
         assert all(p.first_moment() is not None and p.effective_lr() is None for p in state.parameters.values())
         given = self._read("AdamWarm", ("m", "v", "extra"), rule="adam")
         assert all(p.effective_lr() is not None for p in given.parameters.values())
+
+
+def test_a_reloaded_models_weights_are_named_for_their_layers() -> None:
+    """Keras 2.2 calls the variables of the layer `dense_1` `dense_1_1/kernel` after a load; the layer keeps its
+    name."""
+    names = []
+    for scope, optimizer in (("dense_1", "Adam"), ("dense_1_1", "Adam_1")):
+        slots = {f"training/{optimizer}/Variable{i}": np.ones((2, 3), np.float32) for i in ("", "_1")}
+        slots |= {f"training/{optimizer}/Variable{i}": np.ones((1,), np.float32) for i in ("_2",)}
+        arrays: dict[str, Any] = {
+            f"model_weights/dense_1/{scope}/kernel:0": np.ones((2, 3), np.float32),
+            f"optimizer_weights/{optimizer}/iterations:0": np.int64(4),
+            **{f"optimizer_weights/{name}:0": slot for name, slot in slots.items()},
+        }
+        config = {"class_name": "Adam", "config": {"lr": 0.01}}
+        (state,) = optimizer_states(MemoryCheckpoint(arrays, kind="keras-h5", optimizer=config))
+        names += list(state.parameters)
+    assert names == ["dense_1/kernel", "dense_1/kernel"]

@@ -175,7 +175,7 @@ class Hdf5Checkpoint(Checkpoint):
         types: list[tuple[h5py.h5t.TypeID, str]] = []  # comparing is a tenth of the cost of making a numpy dtype
         h5py.h5o.visit(root.id, names.append)
         for key in names:
-            name = key.decode("utf-8", "backslashreplace")
+            name = _group_path(key)
             handle = h5py.h5o.open(root.id, key)
             if isinstance(handle, h5py.h5d.DatasetID):
                 stored = handle.get_type()
@@ -313,6 +313,16 @@ def _names(group: h5py.Group, attribute: str) -> list[str]:
             parts.append(group.attrs[f"{attribute}{i}"])
             i += 1
     return [text for part in parts for value in np.atleast_1d(part) if (text := _text(value)) is not None]
+
+
+def _group_path(key: bytes) -> str:
+    """Return an object's path; Keras 2 on Windows separates the groups of layers by backslashes
+    (`layers\\dense/vars`)."""
+    name = key.decode("utf-8", "backslashreplace")
+    groups, separator, variable = name.partition("/vars")
+    if b"\\" not in key or not separator or not re.fullmatch(r"|/[0-9]+", variable):
+        return name
+    return groups.replace("\\", "/") + separator + variable
 
 
 def _text(value: Any) -> str | None:

@@ -146,10 +146,18 @@ def rule_of_tf1_slots(slot_name: str, rule: Optimizer) -> RuleReading:
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
-    """Return the names in their order, with a second variable of the same name as `name#2`."""
+    """Return the names in their order, with a second variable of the same name as `name#2`, or as the next number that
+    no variable has in its own name."""
+    listed = list(names)
+    taken = set(listed)
     seen: Counter[str] = Counter()
     unique = []
-    for name in names:
+    for name in listed:
         seen[name] += 1
-        unique.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+        shown = name
+        if seen[name] > 1:
+            while (shown := f"{name}#{seen[name]}") in taken:
+                seen[name] += 1
+            taken.add(shown)
+        unique.append(shown)
     return unique

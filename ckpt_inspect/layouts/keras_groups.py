@@ -9,7 +9,7 @@ used instead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
@@ -18,19 +18,28 @@ from ckpt_inspect.layouts.found import Counted, FoundOptimizer, FoundParameter, 
 from ckpt_inspect.layouts.layer_groups import MADE_ORDER, model_weights
 from ckpt_inspect.layouts.object_graph import LIST_INDEX
 from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig, unwrap_config
-from ckpt_inspect.layouts.slot_lists import U_PRODUCT, SlotReading, slot_readings
+from ckpt_inspect.layouts.slot_lists import (
+    ONLY_SLOT,
+    U_PRODUCT,
+    SlotReading,
+    block_readings,
+    has_listed_rate,
+    mixed_readings,
+    slot_readings,
+)
 from ckpt_inspect.layouts.trainable_order import Block, Pairing, pair
 from ckpt_inspect.update_rules import (
+    OPTIMIZERS,
     USUAL_RULE,
     Implementation,
     Optimizer,
     find_optimizer,
-    has_moment_pair,
     optimizer_of_class,
     rules_of,
     rules_of_scalars,
     second_slot,
 )
+from ckpt_inspect.update_rules.hyperparameters import BETA_1, BETA_2
 from ckpt_inspect.update_rules.implementations import KERAS2, KERAS3, OPTIMIZER_V2
 
 LAYOUT = "keras-groups"
@@ -120,27 +129,26 @@ def _read_optimizer(
     scalars: dict[str, str] = {}
     counted: Counted = "updates"
     absence: str | None = None
-    if has_moment_pair(rule.name):
-        reading, pairing, by_names = _choose_reading(
-            specs, implementation, config, find_optimizer(rule.name) if rule.is_read else None, models
-        )
-        if reading is not None:
-            if by_names:
-                problems.append(_assumed_order())
-            if config is None:
-                reading = _told_by_values(checkpoint, keys, reading, pairing, problems)
-            rule = _read_rule(config, label, reading)
-            if not rule.is_read:
-                rule = tell_adamax(checkpoint, rule, _moments(keys, reading))
-            parameters = _parameters(checkpoint, keys, reading, pairing, rule.name, problems)
-            scalars = {U_PRODUCT: keys[reading.u_product]} if reading.u_product is not None else {}
-            scalars |= {"learning_rate": keys[1]} if reading.has_learning_rate else {}
-            counted = "gradients-either" if reading.accumulators else "updates"
-        elif all(s.shape == () for s in specs):
-            absence = "the optimizer was saved before its first update, without moments"
-        else:
-            absence = "its variables fit no known order of moments"
-            problems.append(_unreadable(path, len(keys)))
+    optimizer = find_optimizer(rule.name) if rule.is_read else None
+    reading, pairing, by_names = _choose_reading(specs, implementation, config, optimizer, models)
+    if reading is not None:
+        if by_names:
+            problems.append(_assumed_order())
+        if config is None and reading.first:
+            reading = _told_by_values(checkpoint, keys, reading, pairing, problems)
+        rule = _read_rule(config, label, reading)
+        if not rule.is_read and reading.first:
+            rule = tell_adamax(checkpoint, rule, _moments(keys, reading))
+        parameters = _parameters(checkpoint, keys, reading, pairing, _pair_names(rule, config), problems)
+        scalars = {U_PRODUCT: keys[reading.u_product]} if reading.u_product is not None else {}
+        scalars |= {"learning_rate": keys[1]} if reading.has_learning_rate else {}
+        counted = "gradients-either" if reading.accumulators else "updates"
+    elif len(specs) <= 1 + has_listed_rate(specs, implementation):
+        scalars = {"learning_rate": keys[1]} if has_listed_rate(specs, implementation) else {}
+        rule, absence = _without_slots(checkpoint, keys[0], rule)
+    else:
+        absence = "its variables fit no known order of slots"
+        problems.append(_unreadable(path, len(keys)))
     return FoundOptimizer(
         name=path,
         layout=LAYOUT,
@@ -158,6 +166,24 @@ def _read_optimizer(
     )
 
 
+def _without_slots(checkpoint: Checkpoint, counter: str, rule: RuleReading) -> tuple[RuleReading, str]:
+    """Read an optimizer that has scalars alone: what it may be, and why it has no slots."""
+    count = int(checkpoint.read_range(counter, 0, 1)[0])
+    if count == 0:
+        unbuilt = "the optimizer was saved before its first update, without slots"
+        if rule.is_read:
+            return rule, unbuilt
+        return RuleReading(
+            "unknown", "default", "an optimizer before its first update has no slots that tell it"
+        ), unbuilt
+    absence = f"the file has none of its slots, though it counts {count} updates"
+    if rule.is_read:
+        return rule, absence
+    others = tuple(o.name for o in OPTIMIZERS if any(switch for _, switch in o.traces.slots_in_lists[:1]))
+    where = f"no slots after {count} updates, as of an optimizer that keeps none, or in a part of a checkpoint"
+    return RuleReading("unknown", "default", where, others), absence
+
+
 def _read_rule(config: OptimizerConfig | None, label: str, reading: SlotReading | None) -> RuleReading:
     """Read the rule from the configuration, else from slots that only one rule has, else from the optimizer's name."""
     if config is not None:
@@ -171,9 +197,21 @@ def _read_rule(config: OptimizerConfig | None, label: str, reading: SlotReading 
     named = optimizer_of_class(label) if label else None
     if named is not None:
         return RuleReading(named.name, "checkpoint", f"the optimizer is named {label!r}, the class's own name")
+    if reading is not None and not reading.first:
+        where = "one variable for each weight, of its shape"
+        others = tuple(o.name for o in OPTIMIZERS if o.traces.slots_in_lists)
+        return RuleReading("unknown", "default", where, others)
     where = "variables in pairs of one shape, as first and second moments are"
-    others = [r for r in rules_of(KERAS2, KERAS3) if r.has_moment_pair and not r.has_maximum and r is not USUAL_RULE]
-    return RuleReading(USUAL_RULE.name, "default", where, tuple(r.name for r in others))
+    pairs = [r for r in rules_of(KERAS2, KERAS3) if r.has_moment_pair and not r.has_maximum and r is not USUAL_RULE]
+    return RuleReading(USUAL_RULE.name, "default", where, tuple(r.name for r in pairs))
+
+
+def _pair_names(rule: RuleReading, config: OptimizerConfig | None) -> tuple[str, str]:
+    """Return our names of the two slots: a class that is not known keeps moments if it has their decay rates."""
+    is_of_its_own = find_optimizer(rule.name) is None and config is not None
+    if is_of_its_own and config is not None and not {BETA_1.name, BETA_2.name} <= config.config.keys():
+        return ONLY_SLOT, f"{ONLY_SLOT}_1"
+    return "first_moment", second_slot(rule.name)
 
 
 def _moments(keys: Sequence[str], reading: SlotReading) -> list[tuple[str, str]]:
@@ -192,7 +230,7 @@ def _told_by_values(
     block = reading.averages or reading.accumulators
     if not block or (reading.averages and reading.accumulators):
         return reading
-    weights = [w.key if w else None for w in pairing.weights] if pairing else [None] * len(block)
+    weights = [(w.key or None) if w else None for w in pairing.weights] if pairing else [None] * len(block)
     is_ema = is_average(checkpoint, [(keys[i], w) for i, w in zip(block, weights, strict=True)])
     kind = "moving averages" if is_ema else "accumulated gradients"
     told = "near the weights" if is_ema else "zero, or far from the weights"
@@ -213,7 +251,7 @@ def _told_by_values(
 def _unreadable(path: str, count: int) -> Problem:
     return Problem(
         "association-open",
-        f"{path}: {count} variables fit no known order of first and second moments",
+        f"{path}: {count} variables fit no known order of slots",
         "none is reported",
         "error",
     )
@@ -239,10 +277,12 @@ def _choose_reading(
     consistent; its pairing; and whether that rests on the order of the layers' automatic names."""
     best: tuple[SlotReading | None, Pairing | None, bool] = None, None, False
     best_score = (-1, -1)
-    for reading in slot_readings(specs, implementation, config, rule):
-        shapes = [specs[i].shape for i in reading.first]
+    for reading in _readings(specs, implementation, config, rule, models):
+        shapes = [specs[i].shape for i in reading.leading]
         for model in models:
             pairing = pair(model, shapes)
+            if pairing is None and rule is None and reading.slots:
+                continue  # any list is one slot each of so many weights: the model must have these
             paired = 0 if pairing is None else sum(w is not None for w in pairing.weights)
             score = (
                 int(pairing is not None) + int(pairing is not None and len(shapes) == len(model.trained())),
@@ -253,20 +293,40 @@ def _choose_reading(
     return best
 
 
+def _readings(
+    specs: Sequence[TensorSpec],
+    implementation: Implementation,
+    config: OptimizerConfig | None,
+    rule: Optimizer | None,
+    models: Sequence[Block],
+) -> Iterator[SlotReading]:
+    """Yield the readings that the rule allows; of one that is not known pairs of moments first, then one slot a
+    weight."""
+    if rule is None or rule.has_moment_pair:
+        yield from slot_readings(specs, implementation, config, rule)
+    if rule is not None and rule.traces.pairs_some:
+        for model in models:
+            yield from mixed_readings(specs, implementation, config, [w.shape for w in model.trained()])
+    elif rule is None or not rule.has_moment_pair:
+        yield from block_readings(specs, implementation, config, rule)
+
+
 def _parameters(
     checkpoint: Checkpoint,
     keys: Sequence[str],
     reading: SlotReading,
     pairing: Pairing | None,
-    rule: str,
+    pair_names: tuple[str, str],
     problems: list[Problem],
 ) -> tuple[FoundParameter, ...]:
-    chosen = pairing.weights if pairing else (None,) * len(reading.first)
+    leading = reading.leading
+    chosen = pairing.weights if pairing else (None,) * len(leading)
+    kept = "pairs of moments" if reading.first else "variables' slots"
     if pairing is None:
         problems.append(
             Problem(
                 "association-open",
-                f"the {len(reading.first)} pairs of moments don't fit the order of the model's weights",
+                f"the {len(leading)} {kept} don't fit the order of the model's weights",
                 "they are reported by their place, without weights",
             )
         )
@@ -280,10 +340,12 @@ def _parameters(
             )
         )
     names = unique_names(w.name if w else f"weight {i}" for i, w in enumerate(chosen))
-    second = second_slot(rule)
     parameters = []
     for i, (name, weight) in enumerate(zip(names, chosen, strict=True)):
-        slots = {"first_moment": keys[reading.first[i]], second: keys[reading.second[i]]}
+        slots = {}
+        if reading.first:
+            slots = dict(zip(pair_names, (keys[reading.first[i]], keys[reading.second[i]]), strict=True))
+        slots |= {name: keys[at] for name, block in reading.slots.items() if (at := block[i]) is not None}
         for kind, block in (
             ("max_second_moment", reading.maxima),
             ("average", reading.averages),
@@ -291,6 +353,6 @@ def _parameters(
         ):
             if block:
                 slots[kind] = keys[block[i]]
-        spec = checkpoint.tensors[keys[reading.first[i]]]
-        parameters.append(FoundParameter(name, spec.shape, spec.dtype, weight.key if weight else None, slots))
+        spec = checkpoint.tensors[keys[leading[i]]]
+        parameters.append(FoundParameter(name, spec.shape, spec.dtype, (weight.key or None) if weight else None, slots))
     return tuple(parameters)

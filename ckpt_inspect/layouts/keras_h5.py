@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.jsonable import JsonObject
@@ -18,13 +19,21 @@ from ckpt_inspect.layouts.keras_variables import SlotName, adapt_slots, parse_ke
 from ckpt_inspect.layouts.model_config import LayerConfig, frozen_layers, layers_of
 from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig, unwrap_config
 from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Pairing, Weight, pair
-from ckpt_inspect.update_rules import TELLING_SCALARS, USUAL_RULE, Implementation, has_moment_pair, second_slot
+from ckpt_inspect.update_rules import (
+    TELLING_SCALARS,
+    USUAL_RULE,
+    Implementation,
+    find_optimizer,
+    second_slot,
+)
 from ckpt_inspect.update_rules.implementations import KERAS1, KERAS2, KERAS3, OPTIMIZER_V2, TFA
 
 LAYOUT = "keras-h5"
 MODEL, OPTIMIZER = "model_weights/", "optimizer_weights/"
 V2_SLOTS = {"m": "first_moment", "v": "second_moment", "vhat": "max_second_moment"}
 COUNTER = re.compile(r"(^|/)(iter|iteration|iterations(_\d+)?)$")
+KERAS1_COUNTER = re.compile(r"(^|/)Variable(_\d+)?$")
+"""Name of the counter before Keras 2, whose variables have no names."""
 NAMELESS = re.compile(r"(^|/)(Variable(_\d+)?|(m|v|vhat|vs|ms)_\d+(_\d+)?)$")
 NOT_SLOTS = ("m_schedule", "lr", "beta_1", "beta_2", "decay")
 SORTED_BEFORE = (2, 0, 6)
@@ -35,15 +44,17 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     """Find the compiled optimizer, if its weights or at least its configuration are in the file."""
     training = checkpoint.training_config()
     config = unwrap_config(training.optimizer) if training else None
-    weights = _model_weights(checkpoint, training.model if training else None)
     names = {n.removeprefix(OPTIMIZER).removesuffix(":0"): n for n in checkpoint.tensors if n.startswith(OPTIMIZER)}
     if config is None and not names:
         return []
+    weights = _model_weights(checkpoint, training.model if training else None)
+    if any(NAMELESS.search(n) for n in names):
+        weights = _named_by_layers(weights)
     implementation, parameters, problems = _read_slots(checkpoint, names, weights, config)
     slots = [s for p in parameters for s in p.slots]
     rule = read_rule("", [SlotName("", s, "") for s in slots], False, config)
-    own = [n for n in names if not n.startswith("loss_scale_optimizer/") or "/adam" in n]
-    counter = next((names[n] for n in own if COUNTER.search(n) and _is_scalar(checkpoint, names[n])), None)
+    own = _own(names)
+    counter = _counter(checkpoint, names)
     scalars = {
         tail: names[n]
         for n in own
@@ -75,8 +86,23 @@ def _in_order(checkpoint: Checkpoint, weights: Sequence[Weight]) -> Block:
         return Block("", (), tuple(Block(w.name, (w,)) for w in by_name))
     layers: dict[str, list[Weight]] = {}
     for weight in weights:
-        layers.setdefault(weight.key.removeprefix(MODEL).partition("/")[0], []).append(weight)
+        layers.setdefault(_layer_of(weight), []).append(weight)
     return Block("", (), tuple(Block(name, tuple(members)) for name, members in layers.items()))
+
+
+def _own(names: Mapping[str, str]) -> list[str]:
+    """Return the names that are not those of a wrapper, whose counter and rate stay 0."""
+    return [n for n in names if not n.startswith("loss_scale_optimizer/") or "/adam" in n]
+
+
+def _counter(checkpoint: Checkpoint, names: Mapping[str, str]) -> str | None:
+    """Return the key of the scalar that counts the updates: by its name, or, before Keras 2, as the first of nameless
+    variables."""
+    own = _own(names)
+    named = next((names[n] for n in own if COUNTER.search(n) and _is_scalar(checkpoint, names[n])), None)
+    if named is None and own and KERAS1_COUNTER.search(own[0]) and _is_scalar(checkpoint, names[own[0]]):
+        return names[own[0]]
+    return named
 
 
 def _is_scalar(checkpoint: Checkpoint, key: str) -> bool:
@@ -109,6 +135,28 @@ def _model_weights(checkpoint: Checkpoint, model: JsonObject | None) -> list[Wei
         shown = name if "/" in name or not key.startswith(MODEL) else f"{layer}/{name}"
         weights.append(Weight(shown, key, spec.shape, trained))
     return weights
+
+
+def _named_by_layers(weights: Sequence[Weight]) -> list[Weight]:
+    """Return the weights named for their layer where that is what they were named for when the model was made.
+
+    Keras before OptimizerV2 numbers the variables of a model that is loaded beside others anew: those of the layer
+    `dense_1` become `dense_1_1/kernel`.
+    """
+    scopes: dict[str, set[str]] = {}
+    for weight in weights:
+        scopes.setdefault(_layer_of(weight), set()).add(weight.name.partition("/")[0])
+    named = []
+    for weight in weights:
+        layer = _layer_of(weight)
+        scope, _, role = weight.name.partition("/")
+        is_renamed = role and scopes[layer] == {scope} and re.fullmatch(rf"{re.escape(layer)}_\d+", scope)
+        named.append(replace(weight, name=f"{layer}/{role}") if is_renamed else weight)
+    return named
+
+
+def _layer_of(weight: Weight) -> str:
+    return weight.key.removeprefix(MODEL).partition("/")[0]
 
 
 def _is_frozen(layer: LayerConfig | None, weight: str, prefixes: set[str]) -> bool:
@@ -158,12 +206,14 @@ def _read_slots(
 
 def _parse_v2_slot(name: str, by_name: Mapping[str, object]) -> SlotName | None:
     """`cond_1/Adam/dense/kernel/m` -> (Adam, first_moment, dense/kernel); of several readings the one whose weight
-    exists."""
+    exists. A slot of another name (`rms`) needs that weight to be known as one."""
     *parts, tail = name.split("/")
-    if tail not in V2_SLOTS or not parts:
-        return None
-    readings = [SlotName("/".join(parts[:i]), V2_SLOTS[tail], "/".join(parts[i:])) for i in range(len(parts))]
-    return next((r for r in readings if r.variable in by_name), readings[min(1, len(readings) - 1)])
+    slot = V2_SLOTS.get(tail, tail)
+    readings = [SlotName("/".join(parts[:i]), slot, "/".join(parts[i:])) for i in range(len(parts))]
+    known = next((r for r in readings if r.variable in by_name), None)
+    if known is not None or tail not in V2_SLOTS or not readings:
+        return known
+    return readings[min(1, len(readings) - 1)]
 
 
 def _pair_named(
@@ -214,8 +264,12 @@ def _pair_nameless(
     problems: list[Problem],
 ) -> list[FoundParameter]:
     rule = config.rule if config else USUAL_RULE.name
-    keys = [k for n, k in names.items() if not COUNTER.search(n) and n.rpartition("/")[2] not in NOT_SLOTS]
-    if not has_moment_pair(rule):
+    counter = _counter(checkpoint, names)
+    keys = [
+        k for n, k in names.items() if not COUNTER.search(n) and n.rpartition("/")[2] not in NOT_SLOTS and k != counter
+    ]
+    optimizer = find_optimizer(rule)
+    if optimizer is not None and not optimizer.has_moment_pair:
         return []
     shapes = [checkpoint.tensors[k].shape for k in keys]
     ways = [n for n in (3, 2) if _are_blocks(shapes, n)]

@@ -22,6 +22,7 @@ from ckpt_inspect.sourced import Source
 from ckpt_inspect.update_rules import (
     RULES,
     USUAL_RULE,
+    find_optimizer,
     has_moment_pair,
     normal_name,
     optimizer_of_class,
@@ -224,14 +225,16 @@ def _read_rule_from_slots(own_name: str, kinds: Sequence[str]) -> RuleReading:
         spoken = " and ".join(slot.replace("_", " ") for slot in dict.fromkeys(kinds))
         source: Source = "checkpoint" if told[1] else "default"
         return RuleReading(told[0].name, source, f"slots for each variable: {spoken}")
-    return RuleReading(
-        normal_name(own_name) if own_name else "unknown", "default", f"no slots of a known kind; named {own_name!r}"
-    )
+    if not own_name:
+        return RuleReading("unknown", "default", "no slots that tell it" if not kinds else "slots of no known kind")
+    return RuleReading(normal_name(own_name), "default", f"no slots of a known kind; named {own_name!r}")
 
 
 def adapt_slots(parameter: FoundParameter, rule: str) -> FoundParameter:
     """Rename slots that are moments only in Adam's family: Keras 3's `velocity` of RMSprop and `momentum` of SGD."""
-    if has_moment_pair(rule):
+    in_order = [slot for slot in parameter.slots if slot in USUAL_SLOTS]
+    is_pair = find_optimizer(rule) is None and in_order == ["first_moment", "second_moment"]
+    if has_moment_pair(rule) or is_pair:  # a class of one's own derives from what has these, in this order
         return parameter
     upstream = {"first_moment": "momentum", "second_moment": "velocity", "max_second_moment": "velocity_hat"}
     slots = {upstream.get(slot, slot): key for slot, key in parameter.slots.items()}

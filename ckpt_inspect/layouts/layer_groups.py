@@ -39,6 +39,8 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "normalization": ("mean", "variance", "count"),
     "p_re_lu": ("alpha",),
 }
+ADAPTED = ("kernel", "embeddings")
+"""Roles of weights that low-rank adapters (LoRA) may stand in for."""
 NEVER_TRAINED_CLASSES = ("normalization", "seed_generator")
 
 # Composite layers: groups of the parts are written in alphabetical order, trained in the order of construction
@@ -250,11 +252,17 @@ def _layer(
     """A layer's own weights, and its parts'; `base` is its class as groups spell it."""
     keys = group.keys
     roles = _roles(base, len(keys), config)
-    weights = []
+    weights: list[Weight] = []
+    adapters: list[Weight] = []  # created after the layer's own weights
     for i in sorted(keys):
         role = roles[i] if i < len(roles) else str(i)
         trained = is_trainable and role not in NOT_TRAINED and base not in NEVER_TRAINED_CLASSES
-        weights.append(Weight(f"{name}/{role}", keys[i], checkpoint.tensors[keys[i]].shape, trained))
+        shape = checkpoint.tensors[keys[i]].shape
+        rank = _adapters_rank(role, shape, config)
+        weights.append(Weight(f"{name}/{role}", keys[i], shape, trained and rank is None))
+        if rank is not None:
+            sides = (("a", (*shape[:-1], rank)), ("b", (rank, shape[-1])))
+            adapters += [Weight(f"{name}/lora_{role}_{side}", "", of_side, trained) for side, of_side in sides]
     names = list(group.groups)
     known = next((order for order in PART_ORDERS if sum(n in order for n in names) > 1), None)
     parts = []
@@ -269,7 +277,16 @@ def _layer(
                 checkpoint, group.groups[part], f"{name}/{part}", inner, re.sub(r"_\d+$", "", part), is_trainable, {}
             )
         )
-    return Block(kind, tuple(weights), tuple(parts), known is not None)
+    return Block(kind, (*weights, *adapters), tuple(parts), known is not None)
+
+
+def _adapters_rank(role: str, shape: tuple[int, ...], config: JsonObject) -> int | None:
+    """Return the rank of the two matrices that are trained in a weight's place (LoRA); they are merged into the weight
+    as it is saved. None if the weight has none."""
+    rank = config.get("lora_rank")
+    if role not in ADAPTED or len(shape) < 2 or isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
+        return None
+    return rank
 
 
 def _roles(base: str, count: int, config: JsonObject) -> tuple[str, ...]:

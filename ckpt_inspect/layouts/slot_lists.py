@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 from ckpt_inspect.checkpoint import TensorSpec
 from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig
 from ckpt_inspect.update_rules import Implementation, Optimizer, UpdateRule
 
+ONLY_SLOT = "slot"
+"""Name of the one slot that an optimizer keeps for each variable, if nothing tells which it is."""
 U_PRODUCT = "u_product"
 """Name of the running product of momenta that some rules keep among their slots."""
 
@@ -29,6 +31,14 @@ class SlotReading:
     first: tuple[int, ...]
     second: tuple[int, ...]
     maxima: tuple[int, ...]
+    slots: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
+    """Where there is no pair for every weight: slots by name, in the order of the weights, None for a weight that has
+    none."""
+
+    @property
+    def leading(self) -> tuple[int, ...]:
+        """Return the places of one slot of each weight, which has its weight's shape."""
+        return self.first or tuple(i for i in next(iter(self.slots.values()), ()) if i is not None)
 
 
 def slot_readings(
@@ -46,7 +56,7 @@ def slot_readings(
         rates = [not is_scheduled]
         averages = [bool(settings.get("use_ema"))]
         accumulation = [bool(settings.get("gradient_accumulation_steps"))]
-        maxima = [has_maximum]
+        maxima = [has_maximum or (rule is None and config.keeps_maximum)]
     elif has_maximum:
         maxima = [True, False]
     if not implementation.has_listed_rate:
@@ -56,6 +66,98 @@ def slot_readings(
     for choice in product(rates, averages, accumulation, maxima, products):
         if (reading := _lay_out(specs, *choice)) is not None:
             yield reading
+
+
+def block_readings(
+    specs: Sequence[TensorSpec], implementation: Implementation, config: OptimizerConfig | None, rule: Optimizer | None
+) -> Iterator[SlotReading]:
+    """Return every way to read the list as slots of which each stands for all weights in a row, likelier ones first.
+
+    Of a rule that is not known: one slot for each weight.
+    """
+    settings = config.config if config else {}
+    listed = rule.traces.slots_in_lists if rule is not None else ((ONLY_SLOT, ""),)
+    kept = tuple(name for name, switch in listed if not switch or settings.get(switch))
+    kinds = (
+        [kept][: len(kept)]
+        if config is not None
+        else [tuple(name for name, _ in listed[:n]) for n in range(1, len(listed) + 1)]
+    )
+    for names in kinds:
+        for start in _starts(specs, implementation, config):
+            averages = 1 if settings.get("use_ema") else 0
+            accumulators = 1 if settings.get("gradient_accumulation_steps") else 0
+            places = range(start, len(specs))
+            count, rest = divmod(len(places), len(names) + averages + accumulators)
+            if rest or count < 1:
+                continue
+            blocks = [tuple(places[i : i + count]) for i in range(0, len(places), count)]
+            shapes = [[specs[i].shape for i in block] for block in blocks]
+            if all(block == shapes[0] for block in shapes):
+                first = averages + accumulators
+                yield SlotReading(
+                    has_learning_rate=start == 2,
+                    u_product=None,
+                    averages=blocks[0] if averages else (),
+                    accumulators=blocks[averages] if accumulators else (),
+                    first=(),
+                    second=(),
+                    maxima=(),
+                    slots=dict(zip(names, blocks[first:], strict=True)),
+                )
+
+
+def mixed_readings(
+    specs: Sequence[TensorSpec],
+    implementation: Implementation,
+    config: OptimizerConfig | None,
+    weights: Sequence[tuple[int, ...]],
+) -> Iterator[SlotReading]:
+    """Return the ways to read the list as a first moment of each weight, of these shapes, with a second moment behind
+    it for some: for all that are no matrices, and for as many matrices as it takes. None if more than one fits."""
+    for start in _starts(specs, implementation, config):
+        shapes = [spec.shape for spec in specs[start:]]
+        ways: dict[int, list[tuple[bool, ...]]] = {
+            0: [()]
+        }  # place in the list -> the choices that lead there: whether each weight has a second moment
+        for shape in weights:
+            after: dict[int, list[tuple[bool, ...]]] = {}
+            for at, choices in ways.items():
+                if shapes[at : at + 1] != [shape]:
+                    continue
+                if len(shape) > 1:
+                    after.setdefault(at + 1, []).extend((*c, False) for c in choices[:2])
+                if shapes[at + 1 : at + 2] == [shape]:
+                    after.setdefault(at + 2, []).extend((*c, True) for c in choices[:2])
+            ways = after
+        choices = ways.get(len(shapes), [])
+        if len(choices) == 1 and weights:
+            first: list[int] = []
+            second: list[int | None] = []
+            at = start
+            for has_second in choices[0]:
+                first.append(at)
+                second.append(at + 1 if has_second else None)
+                at += 1 + has_second
+            slots = {"first_moment": tuple(first), "second_moment": tuple(second)}
+            yield SlotReading(start == 2, None, (), (), (), (), (), slots)
+
+
+def _starts(
+    specs: Sequence[TensorSpec], implementation: Implementation, config: OptimizerConfig | None
+) -> tuple[int, ...]:
+    """Return where the slots can start: behind the counter, and behind the learning rate if one is listed."""
+    can_have = has_listed_rate(specs, implementation)
+    if config is not None:
+        is_scheduled = isinstance(config.config.get("learning_rate"), Mapping)
+        return (2,) if can_have and not is_scheduled else (1,)
+    return (1,) if not can_have else (2,) if len(specs) == 2 else (2, 1)
+
+
+def has_listed_rate(specs: Sequence[TensorSpec], implementation: Implementation) -> bool:
+    """Return whether the second variable can be the learning rate."""
+    is_scalar = len(specs) > 1 and specs[1].shape == () and "float" in specs[1].dtype
+    return implementation.has_listed_rate and is_scalar
 
 
 def _lay_out(

@@ -33,6 +33,7 @@ class Weight:
 
     name: str
     key: str
+    """Empty for what is trained and not saved by itself (adapters that are merged into a kernel)."""
     shape: Shape
     is_trained: bool
     """False for what the configuration freezes and for moving statistics."""

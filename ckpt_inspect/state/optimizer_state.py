@@ -15,7 +15,15 @@ from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given, check_given
 from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
 from ckpt_inspect.state.resolution import resolve
-from ckpt_inspect.update_rules import STATE_SLOTS, Settings, State, UpdateRule, find_rule, has_moment_pair
+from ckpt_inspect.update_rules import (
+    STATE_SLOTS,
+    Settings,
+    State,
+    UpdateRule,
+    find_optimizer,
+    find_rule,
+    has_moment_pair,
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -223,8 +231,35 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Optim
 def _absence(found: FoundOptimizer, step: Sourced[int], rule: str) -> str | None:
     if found.absence is not None and not found.parameters:
         return found.absence
+    if find_optimizer(rule) is None:
+        return _unknown_kind(found, step, rule)
+    if not has_moment_pair(rule) and (paired := _paired(found)):
+        return (
+            f"the optimizer is {rule}, whose formula this package doesn't have; {paired} of {len(found.parameters)} "
+            "variables have a first and a second moment as Adam's do"
+        )
     if not has_moment_pair(rule):
         return f"the optimizer is {rule}, which keeps no pair of moments as Adam does"
     if not found.parameters:
         return "the optimizer was saved without its moments (before its first update, or without the model's variables)"
     return None
+
+
+def _paired(found: FoundOptimizer) -> int:
+    """Return how many variables have a first and a second moment."""
+    return sum({"first_moment", "second_moment"} <= p.slots.keys() for p in found.parameters)
+
+
+def _unknown_kind(found: FoundOptimizer, step: Sourced[int], rule: str) -> str:
+    """Say what the file holds of an optimizer that this package doesn't know."""
+    if found.parameters:
+        slots = ", ".join(dict.fromkeys(slot for p in found.parameters for slot in p.slots))
+        count = sum(bool(p.slots) for p in found.parameters)
+        held = f"slots {slots} for {count} variable{'' if count == 1 else 's'}"
+        advice = "; if it computes as a rule that is known does, name that with --rule"
+    elif step.value == 0:
+        return "the optimizer was saved before its first update: it has no slots yet"
+    else:
+        held, advice = "no slot variables", ""
+    who = "" if rule == "unknown" else f" ({rule})"
+    return f"optimizer state of a kind that is not known{who}: {held}{advice}"

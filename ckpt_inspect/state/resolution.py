@@ -373,6 +373,11 @@ def _resolve_learning_rate(
             "the optimizer has no learning-rate variable: a schedule, which this format doesn't save; give "
             "--learning-rate",
         )
+    optimizer = find_optimizer(found.rule.name)
+    has_default = found.implementation.has_class_rates and optimizer is not None
+    if has_default and optimizer is not None and found.config == {}:
+        where = f"assumed: the default of the class, which {found.config_where} names and sets nothing of"
+        return Sourced(optimizer.traces.keras_rate, "default", where)
     return Sourced(None, "unknown", "this layout doesn't save it; give --learning-rate")
 
 

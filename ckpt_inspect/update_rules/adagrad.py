@@ -59,6 +59,7 @@ class Adagrad(UpdateRule):
         slots=(frozenset({"accumulator"}),),
         operations=(Operation("ApplyAdagrad", _INPUTS), Operation("ApplyAdagradV2", {**_INPUTS, "epsilon": 3})),
         slots_in_tf1=("accumulator",),
+        slots_in_lists=(("accumulator", ""),),
     )
     hyperparameters: ClassVar = (LEARNING_RATE, _START, _EPSILON, WEIGHT_DECAY)
     slots: ClassVar = {"second_moment": ("accumulator",)}

@@ -41,6 +41,8 @@ class Implementation:
     """Whether a rule that takes a weight decay may have been given one that no checkpoint holds, or a schedule of it:
     if none is read, it is then unknown."""
 
+    has_class_rates: bool = False
+    """Whether its classes have the default learning rate that `Traces.keras_rate` tells."""
     adagrad_start: float = 0.1
     """What the accumulator of its Adagrad starts from."""
 
@@ -110,6 +112,7 @@ OPTIMIZER_V2 = Implementation(
     "Keras' OptimizerV2 (TF 1.15 to 2.10, `legacy` later)",
     ("keras/optimizers/optimizer_v2/",),
     has_float32_rates=True,  # `add_weight` of its hyperparameters
+    has_class_rates=True,
     rmsprop_epsilon="inside-with-momentum",
     decays_rate=True,
 )
@@ -127,6 +130,7 @@ KERAS2 = Implementation(
     ("keras/src/optimizers/",),
     # the betas by `cast(0.999, dtype)`, which makes a float32 tensor first
     default_adamw_decay=0.004,
+    has_class_rates=True,
     applies_adamax="joined",
     rmsprop_epsilon="inside",
     adagrad_epsilon="inside",
@@ -139,6 +143,7 @@ KERAS3 = Implementation(
     "Keras 3",
     ("keras/src/optimizers/",),
     default_adamw_decay=0.004,
+    has_class_rates=True,
     applies_adamax="joined",
     rmsprop_epsilon="inside",
     adagrad_epsilon="inside",

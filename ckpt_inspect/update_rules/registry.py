@@ -51,6 +51,8 @@ NAMED: tuple[NamedOptimizer, ...] = (
             slots=(frozenset({"momentum"}),),
             usual_slots=(frozenset({"first_moment"}),),
             bare_scalars=("momentum",),
+            slots_in_lists=(("momentum", "momentum"),),
+            keras_rate=0.01,
             operations=(Operation("ApplyGradientDescent"),),
         ),
         _SGD,
@@ -79,9 +81,11 @@ NAMED: tuple[NamedOptimizer, ...] = (
             operations=(Operation("ApplyFtrl", {"variable": 0, "slot": 1, "slot_1": 2, "learning_rate": 4}),),
         ),
     ),
-    NamedOptimizer("lion", Traces(("lion",)), (LEARNING_RATE, BETA_1, BETA_2, WEIGHT_DECAY)),
+    NamedOptimizer(
+        "lion", Traces(("lion",), slots_in_lists=(("momentum", ""),)), (LEARNING_RATE, BETA_1, BETA_2, WEIGHT_DECAY)
+    ),
     NamedOptimizer("adafactor", Traces(("adafactor",))),
-    NamedOptimizer("muon", Traces(("muon",))),
+    NamedOptimizer("muon", Traces(("muon",), pairs_some=True)),
     NamedOptimizer("novograd", Traces(("novograd",)), COMMON),
     NamedOptimizer("yogi", Traces(("yogi",)), COMMON),
 )

@@ -87,6 +87,7 @@ class RMSprop(UpdateRule):
         operations=(Operation("ApplyRMSProp", _INPUTS), Operation("ApplyCenteredRMSProp", _CENTERED_INPUTS)),
         slots_in_tf1=("mean_square", "momentum"),
         more_slots_in_tf1=("mean_square", "mean_gradient", "momentum"),
+        slots_in_lists=(("velocity", ""), ("momentum", "momentum"), ("average_gradient", "centered")),
     )
     hyperparameters: ClassVar = (LEARNING_RATE, _RHO, MOMENTUM, _CENTERED, _EPSILON, WEIGHT_DECAY)
     slots: ClassVar = {

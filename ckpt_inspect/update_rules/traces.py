@@ -44,6 +44,14 @@ class Traces:
     """Our names of `X`, `X_1`, .. under a variable's name; of a rule with a pair of moments those of its own."""
     more_slots_in_tf1: tuple[str, ...] = ()
     """The same if there are more of them than that, because some option adds one between."""
+    slots_in_lists: tuple[tuple[str, str], ...] = ()
+    """Of an optimizer without a pair of moments: its slots in Keras' lists of nameless variables, each for all weights
+    in a row, with the switch in the configuration that it is kept for; empty: always."""
+    pairs_some: bool = False
+    """Whether it keeps Adam's pair for some variables, in Keras' lists one after the other, and for the others the
+    first of the two alone."""
+    keras_rate: float = 0.001
+    """Learning rate of its class in Keras since OptimizerV2 where none is given."""
     shares_slot_name: str = ""
     """Class whose name contrib's version gives its slots, if that is another's; as in `class_names`."""
 

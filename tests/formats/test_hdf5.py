@@ -419,3 +419,14 @@ def test_random_damage(tmp_path: Path, kind: str) -> None:
                         assert checkpoint.read(name).shape == spec.shape
         except CkptInspectError as error:
             assert str(path) in str(error)
+
+
+def test_groups_named_on_windows(tmp_path: Path) -> None:
+    """Keras 2 on Windows joins the names of a layer's groups by backslashes; they are read as groups."""
+    path = tmp_path / "m.weights.h5"
+    with h5py.File(path, "w") as file:
+        for name in ("layers\\dense/vars/0", "layers\\bi\\cell/vars/1", "optimizer/vars/0"):
+            file[name] = np.zeros(2, np.float32)
+    with open_checkpoint(path) as checkpoint:
+        assert list(checkpoint.tensors) == ["layers/bi/cell/vars/1", "layers/dense/vars/0", "optimizer/vars/0"]
+        assert checkpoint.read("layers/dense/vars/0").shape == (2,)

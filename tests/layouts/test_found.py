@@ -219,7 +219,7 @@ class TestAbsence:
         [
             (lambda: _find(_h5({}), kind="keras-h5", optimizer=ADAMAX), "none of its weights"),
             (lambda: _find({"layers/d/vars/0": W}, kind="keras-archive", optimizer=ADAMAX), "none of its variables"),
-            (lambda: _find(_groups(), kind="keras-weights-h5"), "before its first update"),
+            (lambda: _find(_groups(), kind="keras-weights-h5"), "none of its slots, though it counts 4 updates"),
             (lambda: _find(_groups(M, V, np.ones(7)), kind="keras-weights-h5"), "no known order"),
         ],
     )  # fmt: skip
@@ -242,3 +242,9 @@ def test_the_graph_of_these_tests_is_one() -> None:
     """What was put together by hand reads as one application of Adam."""
     (application,) = decode_graph_def(COMPUTED, "made.meta").applications
     assert (application.rule, application.scalars["learning_rate"]) == ("adam", "rate")
+
+
+def test_a_numbered_name_is_no_variables_own() -> None:
+    """The second of two variables gets the next number that no variable bears in its own name."""
+    assert found_module.unique_names(["a", "a#2", "a", "a", "b", "b"]) == ["a", "a#2", "a#3", "a#4", "b", "b#2"]
+    assert found_module.unique_names(["a", "a", "a#2", "a#2"]) == ["a", "a#3", "a#2", "a#2#2"]

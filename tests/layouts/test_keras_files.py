@@ -96,9 +96,88 @@ class TestNamelessGroups:
 
     def test_before_the_first_update(self) -> None:
         """Counter and rate alone: no moments, and the reason."""
-        state = _read(_list())
+        state = _read(_list(step=0))
         assert state.parameters == {}
-        assert state.absence == "the optimizer was saved before its first update, without moments"
+        assert state.absence == "the optimizer was saved before its first update, without slots"
+        assert state.rule == "unknown"
+        assert state.hyperparameters["learning_rate"].value == np.float32(0.01)
+
+    def test_updates_without_slots(self) -> None:
+        """Counter and rate alone after some updates are not Adam's: SGD without momentum keeps no more."""
+        state = _read(_list(step=5))
+        assert (state.rule, state.step.value, state.is_adam) == ("unknown", 5, False)
+        assert state.absence == "the file has none of its slots, though it counts 5 updates"
+        assert "could be sgd" in state.rule_source.where
+        assert state.hyperparameters["learning_rate"].value == np.float32(0.01)
+
+    def test_no_slots_where_the_configuration_has_none(self) -> None:
+        """SGD without momentum is complete with its counter and rate."""
+        state = _read(_list(), kind="keras-archive", optimizer={"class_name": "SGD", "config": {"momentum": 0.0}})
+        assert (state.rule, state.parameters, state.step.value) == ("sgd", {}, 5)
+
+    def test_one_slot_for_each_weight(self) -> None:
+        """Of RMSprop, Adagrad, SGD with momentum or Lion: not Adam's, and the rate is the second scalar."""
+        state = _read(_list(_pairs()[1::2]))
+        assert (state.rule, state.update_rule, len(state.parameters)) == ("unknown", None, 4)
+        assert [p.found.value for p in state.parameters.values()] == list(_weights())
+        assert state.hyperparameters["learning_rate"].value == np.float32(0.01)
+        assert "slots slot for 4 variables" in str(state.absence)
+
+    def test_blocks_of_slots_that_the_configuration_tells(self) -> None:
+        """RMSprop with momentum: all mean squares, then all accumulators of momentum."""
+        v, b = _pairs()[1::2], _pairs()[::2]
+        config = {"class_name": "RMSprop", "config": {"learning_rate": 0.5, "momentum": 0.9, "epsilon": 1e-7}}
+        state = _read(_list(v, b), kind="keras-archive", optimizer=config)
+        parameter = state.parameters["layers/dense/kernel"]
+        assert parameter.found.slots == {"velocity": "optimizer/vars/2", "momentum": "optimizer/vars/6"}
+        assert parameter.effective_lr() is not None
+
+    def test_an_optimizer_given_by_its_name_alone(self) -> None:
+        """`compile("sgd")`, `compile("adam")`: the class's own rate is assumed."""
+        producer = {"keras_version": "2.15.0"}
+        slots = _list(_pairs(), has_rate=False)
+        config = {"class_name": "adam", "config": {}}
+        rate = _read(slots, kind="keras-archive", optimizer=config, producer=producer).hyperparameters["learning_rate"]
+        assert (rate.value, rate.source) == (0.001, "default")
+
+    def test_moments_of_a_class_of_ones_own(self) -> None:
+        """Moments that the decay rates in its configuration announce; the formula is given or unknown."""
+        config = {"class_name": "mine>SlowAdam", "config": {"learning_rate": 0.5, "beta_1": 0.9, "beta_2": 0.999}}
+        state = _read(_list(_pairs()), kind="keras-archive", optimizer=config)
+        assert (state.rule, state.update_rule) == ("slowadam", None)
+        assert all(p.key("first_moment") and p.key("second_moment") for p in state.parameters.values())
+        assert "slots first_moment, second_moment for 4 variables" in str(state.absence)
+
+    def test_pairs_that_nothing_calls_moments(self) -> None:
+        """A class without decay rates keeps two slots of no known meaning."""
+        config = {"class_name": "Own", "config": {"learning_rate": 0.5}}
+        state = _read(_list(_pairs()), kind="keras-archive", optimizer=config)
+        assert all(tuple(p.found.slots) == ("slot", "slot_1") for p in state.parameters.values())
+
+    def test_adapters_stand_in_for_the_kernel(self) -> None:
+        """LoRA trains the bias and two matrices that are merged into the kernel as it is saved."""
+        layer = {"class_name": "Dense", "config": {"name": "first", "lora_rank": 2}}
+        last = {"class_name": "Dense", "config": {"name": "last"}}
+        model = {"class_name": "Sequential", "config": {"layers": [layer, last]}}
+        slots = [a for s in ((3,), (12, 2), (2, 3), (3, 5), (5,)) for a in moments(s)[1:]]
+        config = {"class_name": "Adam", "config": {"learning_rate": 0.5}}
+        state = _read(_list(slots), kind="keras-archive", optimizer=config, model=model)
+        assert {p.name: p.found.value for p in state.parameters.values()} == {
+            "first/bias": "layers/dense/vars/1",
+            "first/lora_kernel_a": None,
+            "first/lora_kernel_b": None,
+            "last/kernel": "layers/dense_1/vars/0",
+            "last/bias": "layers/dense_1/vars/1",
+        }
+
+    def test_pairs_for_some_weights(self) -> None:
+        """Muon keeps a first moment for each weight, and a second one for what is no matrix."""
+        slots = [a for i, a in enumerate(_pairs()) if i % 2 == 0 or a.ndim < 2]
+        config = {"class_name": "Muon", "config": {"learning_rate": 0.5}}
+        state = _read(_list(slots), kind="keras-archive", optimizer=config)
+        kept = [tuple(p.found.slots) for p in state.parameters.values()]
+        assert kept == [("first_moment",), ("first_moment", "second_moment")] * 2
+        assert "2 of 4 variables have a first and a second moment" in str(state.absence)
 
     def test_a_list_that_fits_no_order_is_an_error_in_words(self) -> None:
         """Nothing is guessed from an odd list."""
@@ -205,3 +284,71 @@ class TestNamelessHdf5:
         state = self._read(((2, 2), (3,)), 3, {"amsgrad": True})
         assert state.rule == "amsgrad"
         assert all(np.all(p.max_second_moment() == 2) for p in state.parameters.values())
+
+    def test_a_nameless_counter_is_the_first_variable(self) -> None:
+        """Keras 1 calls its counter `Variable`, a float, and sorts the weights by name: `dense_10_W` before
+        `dense_9_W`."""
+        arrays: dict[str, Any] = {
+            f"model_weights/{layer}/{layer}_W:0": np.ones(shape, np.float32)
+            for layer, shape in (("dense_9", (2, 3)), ("dense_10", (3, 1)))
+        }
+        slots = [np.float32(7), *(np.full(s, b, np.float32) for b in range(2) for s in ((3, 1), (2, 3)))]
+        arrays |= {f"optimizer_weights/Variable{f'_{i + 4}' if i else ''}:0": slot for i, slot in enumerate(slots)}
+        optimizer = {"class_name": "Adam", "config": {"lr": 0.01, "epsilon": 1e-8}}
+        producer = {"keras_version": "1.2.2"}
+        made = MemoryCheckpoint(arrays, kind="keras-h5", optimizer=optimizer, producer=producer)
+        (state,) = optimizer_states(made)
+        assert (state.step.value, state.step.source) == (7, "checkpoint")
+        values = [p.found.value for p in state.parameters.values()]
+        assert values == ["model_weights/dense_10/dense_10_W:0", "model_weights/dense_9/dense_9_W:0"]
+
+
+class TestNamedHdf5:
+    """OptimizerV2: `<optimizer>/<variable>/<slot>`."""
+
+    def _read(self, class_name: str, slots: tuple[str, ...], **given: Any) -> OptimizerState:
+        weights = {f"dense/{role}": moments(shape)[0] for role, shape in (("kernel", (3, 2)), ("bias", (2,)))}
+        arrays: dict[str, Any] = {f"model_weights/dense/{name}:0": value for name, value in weights.items()}
+        arrays["optimizer_weights/Mine/iter:0"] = np.int64(5)
+        for slot in slots:
+            arrays |= {f"optimizer_weights/Mine/{n}/{slot}:0": np.full_like(v, 0.25) for n, v in weights.items()}
+        optimizer = {"class_name": class_name, "config": {"learning_rate": 0.5, "epsilon": 0.0}}
+        (state,) = optimizer_states(MemoryCheckpoint(arrays, kind="keras-h5", optimizer=optimizer), given)
+        return state
+
+    @pytest.mark.parametrize(("class_name", "slot"), [("RMSprop", "rms"), ("Adagrad", "accumulator")])
+    def test_one_slot_gives_the_effective_rate(self, class_name: str, slot: str) -> None:
+        """E = α/√s, of RMSprop and of Adagrad."""
+        state = self._read(class_name, (slot,))
+        assert list(state.parameters) == ["dense/kernel", "dense/bias"]
+        assert all(np.allclose(p.effective_lr(), 1.0) for p in state.parameters.values())
+
+    def test_a_class_of_ones_own_keeps_its_slots(self) -> None:
+        """The moments are shown, no formula is assumed, and `rule` says whose it is."""
+        state = self._read("AdamWarm", ("m", "v", "extra"))
+        assert (state.rule, state.update_rule, state.step.value) == ("adamwarm", None, 5)
+        assert state.absence == (
+            "optimizer state of a kind that is not known (adamwarm): slots first_moment, second_moment, extra for 2 "
+            "variables; if it computes as a rule that is known does, name that with --rule"
+        )
+        assert all(p.first_moment() is not None and p.effective_lr() is None for p in state.parameters.values())
+        given = self._read("AdamWarm", ("m", "v", "extra"), rule="adam")
+        assert all(p.effective_lr() is not None for p in given.parameters.values())
+
+
+def test_a_reloaded_models_weights_are_named_for_their_layers() -> None:
+    """Keras 2.2 calls the variables of the layer `dense_1` `dense_1_1/kernel` after a load; the layer keeps its
+    name."""
+    names = []
+    for scope, optimizer in (("dense_1", "Adam"), ("dense_1_1", "Adam_1")):
+        slots = {f"training/{optimizer}/Variable{i}": np.ones((2, 3), np.float32) for i in ("", "_1")}
+        slots |= {f"training/{optimizer}/Variable{i}": np.ones((1,), np.float32) for i in ("_2",)}
+        arrays: dict[str, Any] = {
+            f"model_weights/dense_1/{scope}/kernel:0": np.ones((2, 3), np.float32),
+            f"optimizer_weights/{optimizer}/iterations:0": np.int64(4),
+            **{f"optimizer_weights/{name}:0": slot for name, slot in slots.items()},
+        }
+        config = {"class_name": "Adam", "config": {"lr": 0.01}}
+        (state,) = optimizer_states(MemoryCheckpoint(arrays, kind="keras-h5", optimizer=config))
+        names += list(state.parameters)
+    assert names == ["dense_1/kernel", "dense_1/kernel"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.formats.hdf5 import ONE_SHARD
+from ckpt_inspect.layouts import weight_names
 from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
@@ -126,7 +127,10 @@ def overview(
             parameters.append(ShownParameter(state.name, parameter.name, parameter.shape, parameter.dtype, slots))
     others = [spec for key, spec in checkpoint.tensors.items() if key not in known]
     if not parameters:
-        parameters = [ShownParameter("", spec.name, spec.shape, spec.dtype, ()) for spec in others]
+        named = {} if unreadable else weight_names(checkpoint)
+        parameters = [
+            ShownParameter("", named.get(spec.name, spec.name), spec.shape, spec.dtype, ()) for spec in others
+        ]
     return Overview(
         str(checkpoint.path),
         checkpoint.format,

@@ -24,6 +24,7 @@ from ckpt_inspect.comparison.differences import (
 )
 from ckpt_inspect.comparison.distances import Buffers, Distance, Window, WindowCount
 from ckpt_inspect.errors import NotDetermined, NotFoundError
+from ckpt_inspect.layouts import weight_names
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
 from ckpt_inspect.measurement.medians import EffectiveLrMedian
 from ckpt_inspect.measurement.wording import percent
@@ -165,25 +166,47 @@ def _jobs(a: _Side, b: _Side, optimizers: tuple[_OptimizerPair, ...]) -> Iterato
             continue
         for name in dict.fromkeys((*pair.b.parameters, *pair.a.parameters)):
             yield _parameter_job(a, b, pair, name)
-    names = {
-        p.found.value: p.name
-        for side in (b, a)
-        for state in side.states
-        for p in state.parameters.values()
-        if p.found.value
+    names_a, names_b = _names(a), _names(b)
+    shown = names_a | names_b
+    specs_a = {key: spec for key, spec in a.checkpoint.tensors.items() if key not in covered_a}
+    specs_b = {key: spec for key, spec in b.checkpoint.tensors.items() if key not in covered_b}
+    for key_a, key_b in _bare_pairs(specs_a, specs_b, names_a, names_b):
+        key = key_b or key_a or ""
+        in_a, in_b = specs_a[key_a] if key_a else None, specs_b[key_b] if key_b else None
+        name = (names_b if key_b else names_a).get(key) or shown.get(key, key.removesuffix(KEY_TAIL))
+        row = _bare_row("", name, in_a, in_b)
+        tensors = {"value": (key_a, key_b)} if key_a and key_b and row.status == "same" else {}
+        yield _Job(row, a.checkpoint, b.checkpoint, tensors)
+
+
+def _names(side: _Side) -> dict[str, str]:
+    """Return the names of the side's weights by key, where they differ from it: of those that an optimizer trains, and
+    of those that it doesn't."""
+    trained = {
+        p.found.value: p.name for state in side.states for p in state.parameters.values() if p.found.value is not None
     }
-    specs_a, specs_b = a.checkpoint.tensors, b.checkpoint.tensors
-    for key in dict.fromkeys((*specs_b, *specs_a)):
-        in_a, in_b = key in specs_a and key not in covered_a, key in specs_b and key not in covered_b
-        if in_a or in_b:
-            row = _bare_row(
-                "",
-                names.get(key, key.removesuffix(KEY_TAIL)),
-                specs_a[key] if in_a else None,
-                specs_b[key] if in_b else None,
-            )
-            tensors = {"value": (key, key)} if row.status == "same" else {}
-            yield _Job(row, a.checkpoint, b.checkpoint, tensors)
+    return weight_names(side.checkpoint) | trained
+
+
+def _bare_pairs(
+    a: Mapping[str, TensorSpec], b: Mapping[str, TensorSpec], names_a: Mapping[str, str], names_b: Mapping[str, str]
+) -> Iterator[tuple[str | None, str | None]]:
+    """Yield the keys of the same tensor: by the names that both sides have for it, else by the key; None for a side
+    that has no such tensor."""
+    named_a = {name: key for key, name in names_a.items() if key in a}
+    left = dict.fromkeys(a)
+    for key in b:
+        name = names_b.get(key)
+        found = named_a.get(name) if name is not None else None
+        if found is None and (name is None or key not in names_a):
+            found = key
+        if found not in left:
+            yield None, key
+            continue
+        del left[found]
+        yield found, key
+    for key in left:
+        yield key, None
 
 
 def _opaque_keys(side: _Side) -> list[str]:

@@ -19,7 +19,7 @@ from ckpt_inspect.formats.hdf5_library import Source, hdf5_errors, is_keras, ope
 from ckpt_inspect.formats.keras_files import HDF5_SIGNATURE, INDEX_SUFFIX, ZIP_SIGNATURE, is_named_so, split_name
 from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.natural_order import natural_key
-from ckpt_inspect.storage import Location, PinnedFiles, read_head
+from ckpt_inspect.storage import Location, PinnedFiles, is_there, locate, read_head
 
 if TYPE_CHECKING:
     import h5py
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 WHOLE_MODEL, VARIABLES = "keras-h5", "keras-weights-h5"
 
 _PLAIN_TYPES = {"float16", "float32", "float64", "int32", "int64"}
+ONE_SHARD = "one-shard"
+"""Code of the Problem of a shard that stands for itself."""
 _STORE_CONVENTIONS = "ckpt-inspect-"
-_SHARD_NAME = re.compile(r"(?P<stem>.+)_\d{5}\.weights\.h5")
+_SHARD_NAME = re.compile(r"(?P<stem>.+)_(?P<number>\d{5})\.weights\.h5")
 _MAX_JSON_SIZE = 1 << 26
 _EXPANSION_FLOOR, _MAX_EXPANSION = 1 << 32, 1000
 """A dataset may claim more than 4 GiB only if at least a thousandth of it is stored: else it is an allocation trap."""
@@ -256,8 +258,55 @@ def claim_shards(listing: Listing) -> Iterator[Claim]:
 
 def open_hdf5(path: Path) -> Hdf5Checkpoint:
     """Open a file that starts with HDF5's signature."""
+    shard = _SHARD_NAME.fullmatch(path.name)
+    index = path.with_name(f"{shard['stem']}{INDEX_SUFFIX}") if shard else None
+    if index is not None and _lists(index, path.name):
+        whole = open_sharded_weights(index)
+        what = f"{path.name} is one shard of several, which {index.name} names"
+        whole.problems += (Problem("shard-of-a-whole", what, "all of them are read, as one checkpoint", "info"),)
+        return whole
     pinned = PinnedFiles()
-    return Hdf5Checkpoint(path, [Source(pinned.open(path))], pinned)
+    checkpoint = Hdf5Checkpoint(path, [Source(pinned.open(path))], pinned)
+    if (
+        shard is not None
+        and index is not None
+        and checkpoint.format == VARIABLES
+        and _is_incomplete(checkpoint.tensors, is_first=int(shard["number"]) == 0)
+    ):
+        what = f"{path.name} is named as one shard of several is, and lacks variables: they may lie in its siblings"
+        advice = f"it is shown by itself; if it is a shard, put {index.name} and all others beside it, and open that"
+        checkpoint.problems += (Problem(ONE_SHARD, what, advice),)
+    return checkpoint
+
+
+def _lists(index: Path, shard: str) -> bool:
+    """Return whether there is such an index, and the shard is in it."""
+    if not is_there(index) or not recognises_shards(locate(index)):
+        return False
+    try:
+        return shard in shard_names(read_head(index, _MAX_JSON_SIZE), str(index))
+    except CkptInspectError:
+        return False
+
+
+def _is_incomplete(tensors: Mapping[str, TensorSpec], is_first: bool) -> bool:
+    """Return whether variables are missing: some of a group's, which are numbered; a layer of a class whose layers are
+    counted; all slots of an optimizer. In the first of several an optimizer itself: it is written last."""
+    numbers: dict[str, set[int]] = {}
+    for name in tensors:
+        group, _, number = name.rpartition("/")
+        if number.isdecimal() and number.isascii():
+            numbers.setdefault(group, set()).add(int(number[:9]))
+    if any(len(found) != max(found) + 1 for found in numbers.values()):
+        return True
+    owned = [name for name in tensors if name.startswith("optimizer/")]
+    layers = {name.split("/")[1] for name in tensors if name.startswith("layers/") and name.count("/") > 1}
+    for name in layers:
+        if counted := re.fullmatch(r"(.+)_([1-9]\d{0,8})", name):
+            before = int(counted[2]) - 1
+            if (f"{counted[1]}_{before}" if before else counted[1]) not in layers:
+                return True
+    return all(tensors[name].shape == () for name in owned) if owned else is_first
 
 
 def open_sharded_weights(path: Path) -> Hdf5Checkpoint:

@@ -15,6 +15,7 @@ from ckpt_inspect.layouts import (
     keras_groups,
     keras_h5,
     keras_variables,
+    layer_groups,
     optimizer_v2,
     sonnet,
     tf1_keras_names,
@@ -67,4 +68,15 @@ def find_optimizers(checkpoint: Checkpoint) -> tuple[FoundOptimizer, ...]:
     return checked(checkpoint, found)
 
 
-__all__ = ["LAYOUTS", "FoundOptimizer", "FoundParameter", "find_optimizers"]
+def weight_names(checkpoint: Checkpoint) -> dict[str, str]:
+    """Return the names of the model's weights by key, if the file doesn't name them and its configuration or labels
+    do: those that no optimizer trains included."""
+    if checkpoint.format not in ("keras-archive", "keras-weights-h5"):
+        return {}
+    try:
+        return layer_groups.weight_names(checkpoint)
+    except RecursionError:
+        return {}
+
+
+__all__ = ["LAYOUTS", "FoundOptimizer", "FoundParameter", "find_optimizers", "weight_names"]

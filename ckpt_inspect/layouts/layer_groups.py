@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.jsonable import JsonObject
+from ckpt_inspect.layouts.found import unique_names
 from ckpt_inspect.layouts.model_config import LayerConfig, frozen_layers, layers_of, snake_case
 from ckpt_inspect.layouts.object_graph import LIST_INDEX
 from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Weight
@@ -90,6 +91,17 @@ def model_weights(checkpoint: Checkpoint, model: JsonObject | None) -> tuple[Blo
     models = [Block("", (), (*t.parts, *own), t.is_ordered) for t in trees]
     models += [_by_labels(checkpoint, model, MADE_ORDER) for model in models]
     return *models, *_in_made_order(checkpoint, tree, frozenset())
+
+
+def weight_names(checkpoint: Checkpoint) -> dict[str, str]:
+    """Return `<layer>/<role>` by key for weights whose layer's name is in the configuration or in the file's labels;
+    unique."""
+    training = checkpoint.training_config()
+    model = training.model if training else None
+    if layers_of(model) is None and not checkpoint.labels():
+        return {}
+    weights = [w for block in model_weights(checkpoint, model)[0].layers() for w in block.weights if w.key]
+    return dict(zip((w.key for w in weights), unique_names(w.name for w in weights), strict=True))
 
 
 def _frozen_names(layer: LayerConfig) -> frozenset[str]:

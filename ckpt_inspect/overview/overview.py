@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
+from ckpt_inspect.formats.hdf5 import ONE_SHARD
+from ckpt_inspect.layouts import weight_names
 from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states
 from ckpt_inspect.state.selection import Selection
 
+DAMAGED = "a damaged checkpoint: what its index lists can be shown"
+"""What a checkpoint is whose values can't be read."""
 STATE_UNREADABLE = "state-unreadable"
 """Code of the Problem of a checkpoint whose index can be read and whose values can't."""
 
@@ -123,7 +127,10 @@ def overview(
             parameters.append(ShownParameter(state.name, parameter.name, parameter.shape, parameter.dtype, slots))
     others = [spec for key, spec in checkpoint.tensors.items() if key not in known]
     if not parameters:
-        parameters = [ShownParameter("", spec.name, spec.shape, spec.dtype, ()) for spec in others]
+        named = {} if unreadable else weight_names(checkpoint)
+        parameters = [
+            ShownParameter("", named.get(spec.name, spec.name), spec.shape, spec.dtype, ()) for spec in others
+        ]
     return Overview(
         str(checkpoint.path),
         checkpoint.format,
@@ -135,7 +142,7 @@ def overview(
         tuple(_shown(state) for state in states),
         tuple(p for p in parameters if selection.has(p.name)),
         len(checkpoint.tensors),
-        "a damaged checkpoint: what its index lists can be shown" if unreadable else _description(states),
+        DAMAGED if unreadable else _description(states, checkpoint.problems),
         tuple(dict.fromkeys((*remarks, *unreadable, *checkpoint.problems, *(p for s in states for p in s.problems)))),
     )  # fmt: skip
 
@@ -179,7 +186,9 @@ def _state_description(state: OptimizerState) -> str:
     return "; ".join(parts) or "nothing is assumed: every value is in the checkpoint or lies with it"
 
 
-def _description(states: tuple[OptimizerState, ...]) -> str:
+def _description(states: tuple[OptimizerState, ...], problems: Sequence[Problem]) -> str:
+    if not states and any(p.code == ONE_SHARD for p in problems):
+        return "one shard of several: the optimizer's state, if there is any, begins in another"
     if not states:
         return "weights only: it holds no optimizer's state, so there are no effective learning rates to reconstruct"
     analysable = [s for s in states if s.update_rule is not None and s.step.value != 0 and s.parameters]

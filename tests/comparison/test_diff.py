@@ -12,6 +12,7 @@ from support.bundle_writer import entry, header, masked, write
 from support.keras_files import ADAM, SHAPES, Run
 
 from ckpt_inspect import Diff, diff
+from ckpt_inspect.checkpoint import TensorSpec
 from ckpt_inspect.comparison import diff as comparison
 from ckpt_inspect.comparison.differences import ParameterDiff
 from ckpt_inspect.errors import CkptInspectError, NotFoundError
@@ -228,3 +229,12 @@ def test_what_cannot_be_opened(first: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.h5").write_bytes(first.read_bytes()[:2000])
     with pytest.raises(CkptInspectError, match=r"broken\.h5"):
         diff(first, tmp_path / "broken.h5")
+
+
+def test_untrained_weights_are_paired_by_their_layers_names() -> None:
+    """What both sides have a name for is the same tensor if the names agree; else the key decides."""
+    a = {key: TensorSpec(key, (3,), "float32") for key in ("l/0", "l/1", "l/2", "x")}
+    b = {key: TensorSpec(key, (3,), "float32") for key in ("l/0", "l/1", "y", "x")}
+    names_a, names_b = {"l/0": "p", "l/1": "q", "l/2": "only"}, {"l/0": "q", "l/1": "new"}
+    pairs = set(comparison._bare_pairs(a, b, names_a, names_b))
+    assert pairs == {("l/1", "l/0"), (None, "l/1"), (None, "y"), ("x", "x"), ("l/0", None), ("l/2", None)}

@@ -430,3 +430,37 @@ def test_groups_named_on_windows(tmp_path: Path) -> None:
     with open_checkpoint(path) as checkpoint:
         assert list(checkpoint.tensors) == ["layers/bi/cell/vars/1", "layers/dense/vars/0", "optimizer/vars/0"]
         assert checkpoint.read("layers/dense/vars/0").shape == (2,)
+
+
+def test_one_shard_opens_the_whole(tmp_path: Path) -> None:
+    """A shard that an index beside it lists stands for all of them; without one it is shown with a warning."""
+    shards = (("layers/dense/vars/0",), ("layers/dense_1/vars/0", "optimizer/vars/0"), ("optimizer/vars/1",))
+    paths = [tmp_path / f"m_{i:05d}.weights.h5" for i in range(len(shards))]
+    for path, names in zip(paths, shards, strict=True):
+        with h5py.File(path, "w") as file:
+            for name in names:
+                file[name] = np.int64(5) if name == "optimizer/vars/0" else np.zeros(2, np.float32)
+    index = tmp_path / "m.weights.json"
+    listed = {f"/{n.rpartition('/')[0]}": [] for names in shards for n in names}
+    for path, names in zip(paths, shards, strict=True):
+        for name in names:
+            listed[f"/{name.rpartition('/')[0]}"].append(path.name)
+    index.write_text(json.dumps({"weight_map": listed}))
+    for path in paths:
+        with open_checkpoint(path) as checkpoint:
+            assert len(checkpoint.tensors) == 4
+            assert [p.code for p in checkpoint.problems] == ["shard-of-a-whole"]
+    index.unlink()
+    for path in paths:
+        with open_checkpoint(path) as checkpoint:
+            assert [p.code for p in checkpoint.problems] == ["one-shard"]
+
+
+def test_a_number_makes_no_shard(tmp_path: Path) -> None:
+    """Files of five digits that are complete, or weights alone, are checkpoints like any other."""
+    for name, groups in (("e_00003", ("layers/dense",)), ("e_00000", ("layers/dense", "optimizer"))):
+        with h5py.File(tmp_path / f"{name}.weights.h5", "w") as file:
+            for group in groups:
+                file[f"{group}/vars/0"] = np.zeros(2, np.float32)
+        with open_checkpoint(tmp_path / f"{name}.weights.h5") as checkpoint:
+            assert checkpoint.problems == ()

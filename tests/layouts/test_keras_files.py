@@ -10,6 +10,7 @@ from support.memory_checkpoints import MemoryCheckpoint, moments
 
 from ckpt_inspect import OptimizerState, optimizer_states
 from ckpt_inspect.errors import UnsupportedError
+from ckpt_inspect.layouts import weight_names
 
 SHAPES = ((12, 3), (3,), (3, 5), (5,))
 
@@ -352,3 +353,19 @@ def test_a_reloaded_models_weights_are_named_for_their_layers() -> None:
         (state,) = optimizer_states(MemoryCheckpoint(arrays, kind="keras-h5", optimizer=config))
         names += list(state.parameters)
     assert names == ["dense_1/kernel", "dense_1/kernel"]
+
+
+def test_all_weights_get_their_layers_names() -> None:
+    """The configuration names the layers of statistics too, and those of a model that was never compiled."""
+    layers = [("Dense", "first"), ("BatchNormalization", "norm")]
+    model = {
+        "class_name": "Sequential",
+        "config": {"layers": [{"class_name": c, "config": {"name": n}} for c, n in layers]},
+    }
+    arrays = {f"layers/batch_normalization/vars/{i}": np.ones(3, np.float32) for i in range(4)}
+    arrays |= {f"layers/dense/vars/{i}": np.ones((2, 3)[i:], np.float32) for i in range(2)}
+    checkpoint = MemoryCheckpoint(arrays, kind="keras-archive", model=model)
+    assert set(weight_names(checkpoint).values()) == {
+        "first/kernel", "first/bias", "norm/gamma", "norm/beta", "norm/moving_mean", "norm/moving_variance",
+    }  # fmt: skip
+    assert weight_names(MemoryCheckpoint(arrays, kind="keras-weights-h5")) == {}

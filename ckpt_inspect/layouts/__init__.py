@@ -20,6 +20,7 @@ from ckpt_inspect.layouts import (
     sonnet,
     tf1_keras_names,
     tf1_names,
+    unknown_names,
 )
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter
 from ckpt_inspect.layouts.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, decode_object_graph
@@ -54,13 +55,14 @@ LAYOUTS: tuple[tuple[str, Callable[[Checkpoint], list[FoundOptimizer]]], ...] = 
     (tf1_keras_names.LAYOUT, tf1_keras_names.find),
     (tf1_names.LAYOUT, tf1_names.find),
 )
-"""Tried in this order; the first that finds an optimizer decides."""
+"""Tried in this order; the first that finds an optimizer decides. What none finds, `unknown_names` may show."""
 
 
 def find_optimizers(checkpoint: Checkpoint) -> tuple[FoundOptimizer, ...]:
     """Find every optimizer in the checkpoint; none if it holds only weights."""
     try:
         found = next((f for _, find in LAYOUTS if (f := find(checkpoint))), [])
+        found = found or unknown_names.find(checkpoint)
     except RecursionError as error:
         raise UnsupportedError(
             f"{checkpoint.path}: its groups or its model's configuration are nested too deeply to be read"

@@ -135,6 +135,18 @@ def is_average(checkpoint: Checkpoint, slots: Sequence[tuple[str, str | None]]) 
     return False if is_zero else None
 
 
+def is_nonnegative(checkpoint: Checkpoint, slots: Sequence[str]) -> bool:
+    """Return whether the slots hold no negative element, and something other than zeros, as means of squares do."""
+    some = [a for key in slots[:SAMPLED_SLOTS] if (a := _sample(checkpoint, key)) is not None]
+    return all(bool((a >= 0).all()) for a in some) and any(bool(a.any()) for a in some)
+
+
+def is_flag(checkpoint: Checkpoint, slots: Sequence[str]) -> bool:
+    """Return whether the slots hold nothing but 0 and 1, as masks do, with some 1."""
+    some = [a for key in slots[:SAMPLED_SLOTS] if (a := _sample(checkpoint, key)) is not None]
+    return all(bool(((a == 0) | (a == 1)).all()) for a in some) and any(bool(a.any()) for a in some)
+
+
 def _sample(checkpoint: Checkpoint, key: str) -> NDArray[np.float64] | None:
     """Return the tensor's first elements; None if they can't be read."""
     spec = checkpoint.tensors[key]

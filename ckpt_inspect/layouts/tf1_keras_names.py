@@ -1,9 +1,9 @@
 """tf.keras optimizers under TF1's Saver, which keeps names alone.
 
-TF 1.15: `training/Adam/dense/kernel/m` beside `training/Adam/iter`. TF 1.4-1.12: `training/Adam/Variable`,
-`Variable_1`, .. (all first moments, all second moments, and maxima) beside `Adam/iterations`, in the order of the
-trainable weights. A bundle doesn't record that order; the graph does, if a `.meta` lies beside. Without it, the shapes
-of whole layers may leave one order.
+TF 1.15, and TensorFlow Addons in a TF1 graph: `training/Adam/dense/kernel/m` beside `training/Adam/iter`. TF 1.4-1.12:
+`training/Adam/Variable`, `Variable_1`, .. (all first moments, all second moments, and maxima) beside `Adam/iterations`,
+in the order of the trainable weights. A bundle doesn't record that order; the graph does, if a `.meta` lies beside.
+Without it, the shapes of whole layers may leave one order.
 """
 
 from __future__ import annotations
@@ -15,8 +15,19 @@ from typing import TYPE_CHECKING
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading
 from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Pairing, Weight, pair
-from ckpt_inspect.update_rules import USUAL_RULE, optimizer_of_class, second_slot
-from ckpt_inspect.update_rules.implementations import KERAS1, OPTIMIZER_V2
+from ckpt_inspect.sourced import Source
+from ckpt_inspect.update_rules import (
+    SCALAR_NAMES,
+    USUAL_RULE,
+    implementation_among,
+    optimizer_of_class,
+    optimizer_of_slots,
+    rules_of,
+    rules_of_scalars,
+    second_slot,
+)
+from ckpt_inspect.update_rules.hyperparameters import WEIGHT_DECAY
+from ckpt_inspect.update_rules.implementations import KERAS1, OPTIMIZER_V2, TFA
 
 if TYPE_CHECKING:
     from ckpt_inspect.layouts.graph_def import GraphDef
@@ -56,14 +67,19 @@ def _find_named(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     for counter in (k for k in tensors if k.endswith("/iter") and tensors[k].shape == ()):
         prefix = counter.removesuffix("iter")
         slots: dict[str, dict[str, str]] = {}
-        for key in tensors:
+        for key, spec in tensors.items():
             variable, _, tail = key.removeprefix(prefix).rpartition("/")
-            if key.startswith(prefix) and tail in SLOTS and variable:
-                slots.setdefault(variable, {})[SLOTS[tail]] = key
-        scalars = {ours: prefix + name for name, ours in SCALARS.items() if prefix + name in tensors}
+            is_slot = tail in SLOTS or (variable in tensors and tensors[variable].shape == spec.shape)
+            if key.startswith(prefix) and is_slot and variable:
+                slots.setdefault(variable, {})[SLOTS.get(tail, tail)] = key
+        scalars = {
+            ours: prefix + name
+            for name, ours in (SCALARS | {n: n for n in SCALAR_NAMES}).items()
+            if prefix + name in tensors and tensors[prefix + name].shape == ()
+        }
         if not slots and not scalars:
             continue
-        rule = _read_rule(prefix, any("max_second_moment" in s for s in slots.values()))
+        rule = _read_rule(prefix, frozenset(s for names in slots.values() for s in names), scalars)
         second = second_slot(rule.name)
         slots = {
             v: {(second if s == USUAL_RULE.second_slot else s): k for s, k in keys.items()} for v, keys in slots.items()
@@ -75,7 +91,7 @@ def _find_named(checkpoint: Checkpoint) -> list[FoundOptimizer]:
         )
         found.append(
             FoundOptimizer(
-                prefix.rstrip("/"), LAYOUT, OPTIMIZER_V2, rule,
+                prefix.rstrip("/"), LAYOUT, implementation_among(rule.name, (OPTIMIZER_V2, TFA)), rule,
                 parameters=parameters, counter=counter, scalars=scalars,
                 has_scheduled_rate="learning_rate" not in scalars,
             )
@@ -83,15 +99,30 @@ def _find_named(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     return found
 
 
-def _read_rule(prefix: str, has_maximum: bool) -> RuleReading:
+def _read_rule(prefix: str, slots: frozenset[str], scalars: Mapping[str, str]) -> RuleReading:
     name = prefix.rstrip("/").rpartition("/")[2]
-    if has_maximum:
+    named = optimizer_of_class(name)
+    keepers = rules_of_scalars(scalars)
+    if len(keepers) == 1 and named is not keepers[0]:
+        scalar = next(s for s in keepers[0].traces.scalars if s in scalars)
+        return RuleReading(keepers[0].name, "checkpoint", f"{scalar}, which only {keepers[0].title} has")
+    if "max_second_moment" in slots and named in (None, USUAL_RULE):
         return RuleReading(USUAL_RULE.with_maximum, "checkpoint", "slots vhat, the maximum of the second moment")
-    rule = optimizer_of_class(name)
-    if rule is not None:
-        return RuleReading(rule.name, "checkpoint", f"its variables lie under {name!r}, the class's own name")
+    decay = next((n for n in WEIGHT_DECAY.upstream_names if n in scalars), None)
+    if named is USUAL_RULE and decay is not None:
+        return RuleReading(USUAL_RULE.with_decay, "checkpoint", f"its variables lie under {name!r}, {decay} among them")
+    if named is not None:
+        return RuleReading(named.name, "checkpoint", f"its variables lie under {name!r}, the class's own name")
     where = f"a first and a second moment for each variable, under the name {name!r}"
-    return RuleReading(USUAL_RULE.name, "default", where)
+    if slots >= {"first_moment", "second_moment"}:
+        usual = USUAL_RULE.name if decay is None else USUAL_RULE.with_decay
+        others = (r.name for r in (*keepers, *rules_of(OPTIMIZER_V2, TFA)) if r.has_moment_pair and not r.has_maximum)
+        return RuleReading(usual, "default", where, tuple(dict.fromkeys(n for n in others if n != usual)))
+    if (told := optimizer_of_slots(slots)) is not None:
+        source: Source = "checkpoint" if told[1] else "default"
+        return RuleReading(told[0].name, source, f"slots {', '.join(sorted(slots))}")
+    what = f"slots {', '.join(sorted(slots)) or 'none'} under the name {name!r}, which names no class"
+    return RuleReading("unknown", "unknown", what)
 
 
 def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:

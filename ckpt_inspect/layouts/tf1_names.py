@@ -35,10 +35,10 @@ from ckpt_inspect.update_rules import (
     USUAL_RULE,
     Traces,
     UpdateRule,
+    find_optimizer,
     find_rule,
     has_moment_pair,
     implementation_among,
-    normal_name,
     optimizer_of_class,
     rules_of,
 )
@@ -467,6 +467,9 @@ def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, gra
     for member, name in zip(members, names, strict=True):
         spec = checkpoint.tensors[member.keys[0]]
         roles = _roles(reading.name, len(member.keys))
+        if find_optimizer(reading.name) is None:
+            tails = tuple(key.rpartition("/")[2] for key in member.keys)
+            roles = tails if group.powers is None else (*USUAL_RULE.slots_in_tf1, *tails[2:])
         if any(key in by_name for key in member.keys):
             roles = tuple(by_name.get(key, role) for key, role in zip(member.keys, roles, strict=False))
         slots = dict(zip(roles, member.keys, strict=False))
@@ -507,7 +510,7 @@ def _read_rule(group: _Group, base: str, graph_where: str) -> RuleReading:
         where = f"two slots {base!r} for each variable, and beta powers"
         return RuleReading(USUAL_RULE.name, "default", where, tuple(rule.name for rule in rules_of(CONTRIB)))
     where = f"two slots {base!r} for each variable, no beta powers: no Adam of TensorFlow 1"
-    return RuleReading(normal_name(base), "default", where)
+    return RuleReading("unknown", "unknown", where)
 
 
 def _fed_by_variables(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None) -> tuple[dict[str, str], str]:

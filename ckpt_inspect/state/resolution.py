@@ -67,7 +67,8 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
         if h.name == LEARNING_RATE.name:
             return _resolve_learning_rate(found, given, has_own_decay, raw, scalars)
         if h.name == WEIGHT_DECAY.name:
-            return _resolve_weight_decay(h, found, given, raw, scalars)
+            decay = _resolve_weight_decay(h, found, given, raw, scalars)
+            return _default(h, found, False) if optimizer is None and decay.source == "default" else decay
         read = betas[h.name] if h.name in betas else _resolve_plain(h, found, given, scalars)
         read = read or (_infer_beta(h.name, powers, others) if h.name in betas else _infer_flag(h, found))
         return read or _default(h, found, has_formula)

@@ -99,6 +99,7 @@ class TestNames:
         arrays = _slots("w", slot)
         (state,) = _states({**arrays, f"w/{slot}_2": arrays[f"w/{slot}_1"] / np.float32(2), **_powers(5)}).values()
         assert (state.rule, state.update_rule) == ("unknown", None)
+        assert list(state.parameters["w"].found.slots) == ["first_moment", "second_moment", f"{slot}_2"]
         assert "not known to be a maximum" in state.rule_source.where
 
     def test_rmsprop_is_not_taken_for_adam(self) -> None:
@@ -109,7 +110,8 @@ class TestNames:
     def test_two_slots_without_powers_are_no_adam(self) -> None:
         """Every Adam of TensorFlow 1 keeps powers: a pair without any belongs to something else."""
         (state,) = _states(_slots("w", "mine")).values()
-        assert (state.rule, state.is_adam) == ("mine", False)
+        assert (state.name, state.rule, state.is_adam) == ("mine", "unknown", False)
+        assert list(state.parameters["w"].found.slots) == ["mine", "mine_1"]
 
     def test_a_pair_of_another_name_beside_adam_leaves_adam_its_powers(self) -> None:
         """One pair of powers and two sets of slots: the powers are those of the one that is called Adam."""

@@ -1,0 +1,65 @@
+"""Keras' and Addons' optimizers under TF1's Saver: what the names of their variables tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from support.memory_checkpoints import MemoryCheckpoint, moments
+
+from ckpt_inspect import OptimizerState, optimizer_states
+
+
+def _state(name: str, slots: tuple[str, ...], **scalars: float) -> OptimizerState:
+    """The one optimizer of that name over a variable `w`, which also has those scalars."""
+    weights, m, v = moments((4, 3))
+    arrays: dict[str, Any] = {"w": weights, f"{name}/iter": np.int64(5)}
+    arrays |= {f"{name}/w/{slot}": m if slot == "m" else v for slot in slots}
+    arrays |= {f"{name}/{scalar}": np.float32(value) for scalar, value in scalars.items()}
+    (state,) = optimizer_states(MemoryCheckpoint(arrays))
+    return state
+
+
+ADAM = {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.999, "decay": 0.0}
+
+
+@pytest.mark.parametrize("name", ["AdamW", "training/Adam"])
+def test_addons_decay_is_read_from_its_tensor(name: str) -> None:
+    """`weight_decay` beside an Adam's scalars: AdamW, whose decay isn't times the rate."""
+    state = _state(name, ("m", "v"), **ADAM, weight_decay=0.002)
+    decay = state.hyperparameters["weight_decay"]
+    assert (state.rule, state.family, state.step.value) == ("adamw", "tfa", 5)
+    assert (decay.value, decay.source) == (pytest.approx(0.002), "checkpoint")
+    p = state.parameters["w"]
+    m, v, value = (np.asarray(a, np.float64) for a in (p.first_moment(), p.second_moment(), p.value()))
+    u = 0.01 * np.sqrt(1 - 0.999**5) / (1 - 0.9**5) * m / (np.sqrt(v) + 1e-7)
+    np.testing.assert_allclose(p.last_update(), -(u + 0.002 * (value + u) / (1 - 0.002)), rtol=1e-3)
+
+
+def test_plain_adam_has_no_decay() -> None:
+    """The usual optimizer stays what it is."""
+    state = _state("training/Adam", ("m", "v"), **ADAM)
+    assert (state.rule, state.family, state.hyperparameters["weight_decay"].value) == ("adam", "optimizer-v2", 0)
+
+
+def test_a_scalar_that_one_rule_has_names_it() -> None:
+    """`sma_threshold` under a name of the user's own."""
+    state = _state("mine", ("m", "v"), **ADAM, sma_threshold=5.0)
+    assert state.rule != "adam"
+
+
+@pytest.mark.parametrize(
+    ("name", "slots", "rule", "source"),
+    [
+        ("RMSprop", ("rms",), "rmsprop", "checkpoint"),
+        ("mine", ("rms", "momentum"), "rmsprop", "checkpoint"),
+        ("mine", ("accumulator",), "adagrad", "checkpoint"),
+        ("mine", ("m", "v"), "adam", "default"),
+        ("mine", ("fast", "slow"), "unknown", "unknown"),
+    ],
+)
+def test_other_slots_are_read(name: str, slots: tuple[str, ...], rule: str, source: str) -> None:
+    """Slots of other rules are found, and those of no known rule are called unknown rather than passed over."""
+    state = _state(name, slots, learning_rate=0.01, decay=0.0)
+    assert (state.rule, state.rule_source.source, list(state.parameters)) == (rule, source, ["w"])

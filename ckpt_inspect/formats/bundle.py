@@ -131,11 +131,15 @@ def open_bundle(path: Path) -> BundleCheckpoint:
     names = (INDEX_NAME, DATA_NAME, _META_NAME)
     if kind == "file" and (found := next((m for n in names if (m := n.fullmatch(path.name))), None)):
         prefix = Prefix(path.parent, found["prefix"])
+        if _is_part(prefix):
+            return _open_parts(path.parent, part_prefixes(path.parent))
         return BundleCheckpoint(prefix.folder / prefix.name, [prefix])
     prefix = Prefix.of(path)
+    if _is_part(prefix):
+        return _open_parts(path.parent, part_prefixes(path.parent))
     if is_there(prefix.file(".index")) or has_shards(prefix):
         problems = []
-        if kind == "file":
+        if kind == "file" and locate(path).tail == MAGIC:  # and not a state file of the prefix's name
             problems.append(
                 Problem(
                     "two-checkpoints", f"{path}: is a V1 checkpoint and the prefix of a V2 one", "the V2 one is read"
@@ -159,6 +163,12 @@ def part_prefixes(folder: Path) -> list[Prefix]:
 def _parts_among(folder: Path, names: Iterable[str]) -> list[Prefix]:
     found = sorted(name for name in names if PART_NAME.fullmatch(name))
     return [Prefix(folder, name.removesuffix(".index")) for name in found]
+
+
+def _is_part(prefix: Prefix) -> bool:
+    """Return whether a prefix is one part of several that a sharded writer has not merged."""
+    part = PART_NAME.fullmatch(f"{prefix.name}.index")
+    return part is not None and int(part["count"]) > 1 and is_there(prefix.file(".index"))
 
 
 def is_complete(parts: Sequence[Prefix]) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from support.bundle_writer import table, write_bundle
 
-from ckpt_inspect.errors import NotFoundError
+from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.series.newest import open_checkpoint, open_newest
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.series.search import find_checkpoints, find_runs, one_run
@@ -110,6 +110,29 @@ def test_merged_or_incomplete_parts_are_nothing(tmp_path: Path) -> None:
     bundle(tmp_path / "ckpt-1_temp" / "part-00000-of-00001")
     bundle(tmp_path / "ckpt-2_temp" / "part-00000-of-00002")
     assert found(tmp_path) == ["ckpt-1"]
+
+
+@pytest.mark.parametrize("given", ["part-00001-of-00002", "part-00000-of-00002.index"])
+def test_one_part_of_an_unfinished_save(tmp_path: Path, given: str) -> None:
+    """A part stands for all parts if they are there; else what is in the others is not guessed."""
+    for part in range(2):
+        bundle(tmp_path / "ckpt-1_temp" / f"part-{part:05d}-of-00002")
+    with open_checkpoint(tmp_path / "ckpt-1_temp" / given) as checkpoint:
+        assert checkpoint.path == tmp_path / "ckpt-1_temp"
+        assert [p.code for p in checkpoint.problems] == ["unmerged-parts"]
+    other = "part-00001-of-00002" if "00000" in given else "part-00000-of-00002"
+    (tmp_path / "ckpt-1_temp" / f"{other}.index").unlink()
+    with pytest.raises(DamagedFileError, match="holds 1 of 2 parts"):
+        open_checkpoint(tmp_path / "ckpt-1_temp" / given)
+
+
+def test_a_state_file_of_the_prefix_s_name_is_no_v1_checkpoint(tmp_path: Path) -> None:
+    """`save_weights("checkpoint")` leaves a text file of the prefix's own name: nothing is odd about it."""
+    bundle(tmp_path / "checkpoint")
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "checkpoint"\n')
+    for given in (tmp_path, tmp_path / "checkpoint", tmp_path / "checkpoint.index"):
+        with open_checkpoint(given) as checkpoint:
+            assert (checkpoint.path, checkpoint.problems) == (tmp_path / "checkpoint", ())
 
 
 def test_damaged_files_are_listed(tmp_path: Path) -> None:

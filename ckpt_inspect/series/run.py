@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,10 +143,12 @@ def _folder_names(folders: Sequence[Path]) -> dict[Path, str]:
     """Return the shortest ends of the folders' paths that are all different, joined by dots."""
     parts = {folder: [part for part in absolute(folder).split("/") if part] or ["root"] for folder in folders}
     names: dict[Path, str] = {}
-    for folder, own in parts.items():
-        for length in range(1, len(own) + 1):
-            end = own[-length:]
-            if sum(other[-length:] == end for other in parts.values()) == 1:
-                break
-        names[folder] = ".".join(end)
+    length = 1
+    while waiting := [folder for folder in parts if folder not in names]:
+        ends = Counter(tuple(own[-length:]) for own in parts.values())
+        for folder in waiting:
+            own = parts[folder]
+            if ends[tuple(own[-length:])] == 1 or length >= len(own):
+                names[folder] = ".".join(own[-length:])
+        length += 1
     return names

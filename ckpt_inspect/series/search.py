@@ -10,7 +10,7 @@ from ckpt_inspect.errors import CkptInspectError, NotFoundError
 from ckpt_inspect.formats import Claim, explain_nothing_found, find_claims, open_checkpoint
 from ckpt_inspect.series.run import Run, StepOf, run_of, runs_of
 from ckpt_inspect.state.optimizer_state import optimizer_states
-from ckpt_inspect.storage import PathLike, absolute, as_path, is_folder
+from ckpt_inspect.storage import PathLike, absolute, as_path, is_folder, without_links
 
 
 def step_of(path: Path) -> int | None:
@@ -74,9 +74,14 @@ def _claims(paths: Iterable[PathLike]) -> list[list[Claim]]:
 
 
 def _once(claims: Iterable[Claim]) -> list[Claim]:
-    """Return the claims, each checkpoint once, even if its path is spelled in two ways."""
-    found: dict[str, Claim] = {}
+    """Return the claims, each checkpoint once, even if its path is spelled in two ways or leads through links."""
+    found: dict[tuple[str, str], Claim] = {}
+    places: dict[str, str] = {}
     for claim in claims:
         assert claim.path is not None
-        found.setdefault(absolute(claim.path), claim)
+        path = as_path(absolute(claim.path))
+        folder = str(path.parent)
+        if folder not in places:
+            places[folder] = without_links(path.parent)
+        found.setdefault((places[folder], path.name), claim)
     return list(found.values())

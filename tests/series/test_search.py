@@ -294,6 +294,38 @@ def test_links_in_circles(tmp_path: Path) -> None:
     assert found(tmp_path) == ["a/ckpt-1"]
 
 
+@pytest.mark.parametrize("pattern", ["**", "**/ckpt-*", "a/**", "*/ckpt-1*", "**/**/ckpt-*"])
+def test_patterns_and_links_in_circles(tmp_path: Path, pattern: str) -> None:
+    """No pattern follows links in circles, and a checkpoint is found once by however many links."""
+    bundle(tmp_path / "a" / "ckpt-1")
+    for name in ("x", "y", "z"):
+        (tmp_path / "a" / name).symlink_to(".")
+        (tmp_path / name).symlink_to("a")
+    (only,) = find_checkpoints(f"{tmp_path}/{pattern}")
+    assert only.name == "ckpt-1"
+
+
+def test_a_state_file_that_leads_elsewhere(tmp_path: Path) -> None:
+    """A folder that holds only a state file stands for the checkpoint that it names, wherever that lies."""
+    bundle(tmp_path / "loop" / "ckpt-1")
+    bundle(tmp_path / "loop" / "ckpt-2")
+    (tmp_path / "best").mkdir()
+    for name in ("../loop/ckpt-2", str(tmp_path / "loop" / "ckpt-2")):
+        (tmp_path / "best" / "checkpoint").write_text(f'model_checkpoint_path: "{name}"\n')
+        (only,) = find_checkpoints(tmp_path / "best")
+        with open_checkpoint(tmp_path / "best") as checkpoint:
+            assert checkpoint.path == only
+            assert checkpoint.path.with_name("ckpt-2.index").samefile(tmp_path / "loop" / "ckpt-2.index")
+            assert {p.code for p in checkpoint.problems} <= {"state-file-elsewhere"}
+
+
+def test_names_of_many_folders(tmp_path: Path) -> None:
+    """Runs are named by as few folders as tell them apart, each by its own number of them."""
+    for name in ("a/x/ckpt-1", "b/x/ckpt-1", "b/y/ckpt-1"):
+        bundle(tmp_path / name)
+    assert [run.name for run in find_runs([tmp_path])] == ["a.x", "b.x", "y"]
+
+
 def test_newest_means_the_same_everywhere(tmp_path: Path) -> None:
     """What opens a folder takes the same checkpoint, whoever asks; only the remark that there were several differs."""
     for i in (1, 2, 3):

@@ -19,6 +19,10 @@ class NotFoundError(CkptInspectError, LookupError):
     """The caller asked for something that isn't there: a path, a tensor, an optimizer."""
 
 
+class NoStateError(NotFoundError):
+    """A sound checkpoint holds no optimizer state that can be analysed: weights alone, or no update yet."""
+
+
 class RequestError(CkptInspectError, ValueError):
     """The caller's request contradicts itself or the data: an unknown hyperparameter, a bad pattern."""
 

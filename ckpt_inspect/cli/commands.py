@@ -160,7 +160,8 @@ def analyze(
 
     Checkpoints that the store already holds are not read again. Prints the parameters of the newest checkpoint, how
     they changed during training, and what deserves attention; on stderr, what is odd. A checkpoint that can't be read
-    is reported and left out: the others are analysed, the store is kept, and the exit status is 1.
+    is reported and left out: the others are analysed, the store is kept, and the exit status is 1. Weights without an
+    optimizer beside the checkpoints of a run are only reported.
     """
     limits = parsed_thresholds(threshold or ())
     _check_severity(fail_on)
@@ -187,7 +188,10 @@ def analyze(
                 thresholds=limits,
                 progress=progress,
             )
-            done = [(_print_run(result, common), str(result.store)) for result in results]
+            done, unanswered = [], 0
+            for result in results:
+                done.append((_print_run(result, common), str(result.store)))
+                unanswered += result.analyses is None and not result.is_without_state
         each = [analyses for analyses, _ in done if analyses is not None]
         odd = [r.problem for analyses in each for r in analyses.remarks if r not in analyses.failures]
         _remark_on(odd, quiet=common.quiet, verbose=common.verbose)
@@ -198,7 +202,7 @@ def analyze(
         if report is not None and each:
             _write_report(each, report, common)
         has_failed = [_fails(analyses, fail_on) for analyses in each]
-        if len(each) < len(done) or any(has_failed) or any(analyses.failures for analyses in each):
+        if unanswered or not each or any(has_failed) or any(analyses.failures for analyses in each):
             raise typer.Exit(1)
 
 

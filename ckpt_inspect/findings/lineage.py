@@ -60,7 +60,9 @@ def find_resets(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     """Find steps that fell back, over the whole run."""
     steps = history.steps
     known = [(row, step) for row, step in enumerate(steps) if step is not None]
-    falls = [(a, b) for (a, s), (b, t) in pairwise(known) if t < s]
+    present = history.run.present[history.rows]
+    # checkpoints without a common parameter are of different models, and neither led to the other
+    falls = [(a, b) for (a, s), (b, t) in pairwise(known) if t < s and (present[a] & present[b]).any()]
     if falls:
         a, b = falls[-1]
         start, stop = (f"{steps[row]} in {history.checkpoints[row]}" for row in (a, b))

@@ -139,7 +139,7 @@ def open_bundle(path: Path) -> BundleCheckpoint:
         return _open_parts(prefix.folder, part_prefixes(prefix.folder))
     if is_there(prefix.file(".index")) or has_shards(prefix):
         problems = []
-        if kind == "file":
+        if kind == "file" and locate(path).tail == MAGIC:  # and not a state file of the prefix's name
             problems.append(
                 Problem(
                     "two-checkpoints", f"{path}: is a V1 checkpoint and the prefix of a V2 one", "the V2 one is read"

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import DamagedFileError
 from ckpt_inspect.formats.format import NewestFile
-from ckpt_inspect.storage import absolute, open_file
+from ckpt_inspect.storage import absolute, is_there, open_file
 
 NAME = "checkpoint"
 
@@ -60,7 +60,8 @@ def resolve_state_path(name: str, folder: Path) -> tuple[Path, tuple[Problem, ..
     """Return the prefix that `name` stands for, seen from the state file's folder, and what was odd about it.
 
     For an absolute path, its last component is first looked for beside the state file: checkpoints are moved and copied
-    as folders, and a file that is still at the old place may belong to another training.
+    as folders, and a file that is still at the old place may belong to another training. Only if nothing of that name
+    is beside it, the file may lead elsewhere, as TensorFlow itself would follow it.
     """
     # written on another machine, so perhaps on another system
     windows, posix = PureWindowsPath(name), PurePosixPath(name)
@@ -69,6 +70,15 @@ def resolve_state_path(name: str, folder: Path) -> tuple[Path, tuple[Problem, ..
     beside = folder / (windows.name if windows.drive else posix.name)
     if Path(name).parent in (folder, Path(absolute(folder))):
         return Path(name), ()
+    if not _has_files(beside) and _has_files(Path(name)):
+        return Path(name), (
+            Problem(
+                "state-file-elsewhere",
+                f"{folder / NAME}: names {name}, which is not in this folder",
+                "it is used, because nothing of its name is in this folder",
+                "info",
+            ),
+        )
     return beside, (
         Problem(
             "state-file-absolute-paths",
@@ -77,6 +87,11 @@ def resolve_state_path(name: str, folder: Path) -> tuple[Path, tuple[Problem, ..
             "info",
         ),
     )
+
+
+def _has_files(prefix: Path) -> bool:
+    """Return whether a checkpoint's files are at a prefix: its index, or a V1 file of that name."""
+    return is_there(prefix.with_name(f"{prefix.name}.index")) or is_there(prefix)
 
 
 def _unescape(value: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.comparison.differences import Differences
-from ckpt_inspect.errors import RequestError
+from ckpt_inspect.errors import NoStateError, RequestError
 from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.presentation.arguments import indices_if_any, text_if_any, text_in, texts_if_any
 
@@ -102,6 +102,11 @@ class RunResult:
     """None if the run could not be analysed."""
     error: CkptInspectError | None = None
     """Why not."""
+
+    @property
+    def is_without_state(self) -> bool:
+        """Return whether its checkpoints are sound and merely hold nothing to analyse, such as weights alone."""
+        return isinstance(self.error, NoStateError)
 
     def __repr__(self) -> str:
         from ckpt_inspect.presentation.reprs import run_result_repr

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ckpt_inspect import storage
 from ckpt_inspect.checkpoint import Array, Checkpoint, FileStat, Problem
-from ckpt_inspect.errors import DamagedFileError, NotFoundError
+from ckpt_inspect.errors import DamagedFileError, NoStateError, NotFoundError
 from ckpt_inspect.measurement.histograms import Counts, Floats
 from ckpt_inspect.measurement.summaries import sample_indices
 from ckpt_inspect.measurement.sweep import Measured, Sweep, nbytes_of
@@ -231,16 +231,19 @@ def join(parts: Sequence[Analysis]) -> Analysis:
 
 
 def require_state(analysis: Analysis) -> None:
-    """Raise NotFoundError with one sentence that says what the checkpoint is, if it holds nothing to analyse."""
+    """Raise NoStateError with one sentence that says what the checkpoint is, if it holds nothing to analyse.
+
+    NotFoundError if it is the selection that leaves nothing.
+    """
     if analysis.has_state:
         return
     path, optimizers = analysis.path, analysis.optimizers
     if not optimizers:
         reasons = "; ".join(dict.fromkeys(p.message for p in analysis.problems))
-        raise NotFoundError(f"{path}: holds no optimizer state, only weights{f' ({reasons})' if reasons else ''}")
+        raise NoStateError(f"{path}: holds no optimizer state, only weights{f' ({reasons})' if reasons else ''}")
     stepless = [o for o in optimizers if o.parameters]
     if stepless:
-        raise NotFoundError(
+        raise NoStateError(
             f"{path}: its optimizer {stepless[0].name} ({stepless[0].rule.value}) has made no update yet (step 0), so "
             "that there are no effective learning rates: analyse a later checkpoint"
         )
@@ -249,7 +252,7 @@ def require_state(analysis: Analysis) -> None:
         raise NotFoundError(
             f"{path}: no parameter's name matches what was included; `ckpt-inspect show` lists them all"
         )
-    raise NotFoundError(f"{path}: holds no moments of Adam's kind ({'; '.join(absences)})")
+    raise NoStateError(f"{path}: holds no moments of Adam's kind ({'; '.join(absences)})")
 
 
 def fingerprint(files: Sequence[str]) -> str:

@@ -56,11 +56,21 @@ class Reading:
         return ((path, self.errors[path]) for path in self.plan.run.checkpoints if path in self.errors)
 
     def require_results(self) -> None:
-        """Raise, if there is nothing to analyse in the whole run, the first checkpoint's error, or say what it is."""
-        if self.errors and not self.plan.known and not self.fingerprints:
-            raise next(self._errors())[1]
+        """Raise, if there is nothing to analyse in the whole run, every checkpoint's error, or say what it is."""
+        errors = [error for _, error in self._errors()]
         if not self.plan.previous and not any(analysis.has_state for analysis in self.analyses.values()):
-            require_state(self.analyses[self.plan.order(self.fingerprints)[-1]])
+            if self.analyses:
+                try:
+                    require_state(self.analyses[self.plan.order(self.fingerprints)[-1]])
+                except CkptInspectError as error:
+                    errors.append(error)
+        elif self.plan.known or self.fingerprints:
+            return
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            each = "".join(f"\n  {error}" for error in errors)
+            raise type(errors[0])(f"no checkpoint can be analysed:{each}") from errors[0]
 
     def is_stored(self) -> bool:
         """Return whether the store holds all of this: nothing was read, nothing failed, now or then."""

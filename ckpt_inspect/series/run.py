@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise, permutations
 from pathlib import Path
+from typing import NamedTuple
 
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.formats import Claim
 from ckpt_inspect.natural_order import natural_key
 from ckpt_inspect.storage import absolute, stat, total_size
 
-StepOf = Callable[[Path], "int | None"]
-"""Path -> the step that the checkpoint's own tensors hold, None if they hold none; used only if names don't decide."""
+
+class Held(NamedTuple):
+    """What a checkpoint's own tensors tell about its place in a run."""
+
+    step: int | None
+    """The largest step of its optimizers; None if it is not known."""
+    parameters: frozenset[Hashable] = frozenset()
+    """What its optimizers train, by name and shape; empty if there is no optimizer."""
+
+
+HeldBy = Callable[[Path], Held]
+"""Opens the checkpoint at a path. Of a run of many only some are asked for, if names and those agree."""
+
+_LOOKS = 24
+"""Checkpoints of a run that are opened at most before names are trusted; each takes some milliseconds."""
+
+_TRIAL = re.compile(r"trial|run|seed|fold|exp|job|worker|rank|model|version|\d{8}", re.IGNORECASE)
+"""Words in names of folders that number trainings, not the checkpoints of one; a date does as well."""
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
@@ -43,19 +62,20 @@ class Run:
         return {path: sum(map(total_size, parts[path])) or 1 for path in wanted}
 
 
-def runs_of(claims: Iterable[Claim], step_of: StepOf) -> tuple[Run, ...]:
+def runs_of(claims: Iterable[Claim], held_by: HeldBy) -> tuple[Run, ...]:
     """Return the runs that checkpoints belong to, folder by folder."""
     groups: dict[tuple[Path, str], list[Claim]] = {}
     for claim in claims:
         path = _path(claim)
         groups.setdefault((path.parent, _series_name(claim)), []).append(claim)
     by_folder: dict[Path, list[tuple[str, list[Claim]]]] = {}
-    for (folder, series), group in groups.items():
-        by_folder.setdefault(folder, []).append((series, in_training_order(group, step_of)))
+    for (folder, series), group in _with_folders_joined(groups, held_by).items():
+        for same in _of_one_model(group, held_by):
+            by_folder.setdefault(folder, []).append((series, in_training_order(same, held_by)))
     runs = []
     names = _folder_names(list(by_folder))
     for folder in sorted(by_folder, key=lambda f: natural_key(str(f))):
-        several = _in_order_of_steps(by_folder[folder], step_of)
+        several = _in_order_of_steps(by_folder[folder], held_by)
         labels = _labels([group for _, group in several])
         for label, (_, group) in zip(labels, several, strict=True):
             name = names[folder] if len(several) == 1 else f"{names[folder]}.{label}"
@@ -68,27 +88,158 @@ def run_of(name: str, folder: Path, claims: Sequence[Claim]) -> Run:
     return Run(name, folder, tuple(map(_path, claims)), tuple(claims))
 
 
-def in_training_order(group: Sequence[Claim], step_of: StepOf) -> list[Claim]:
-    """Return one run's checkpoints in training order.
+# --- which belong together
 
-    Sorts by the first whole number that differs in all names, else by all whole numbers, else by step, else by time of
-    writing.
+
+def _with_folders_joined(
+    groups: Mapping[tuple[Path, str], list[Claim]], held_by: HeldBy
+) -> dict[tuple[Path, str], list[Claim]]:
+    """Return the groups, those of one checkpoint a folder (`epoch_1/model.keras`, ..) joined in the folder above.
+
+    Folders of trials look the same: only folders whose checkpoints' counters all grow with their numbers are joined.
     """
-    named = sorted(group, key=lambda claim: natural_key(_path(claim).name))
+    alone = Counter(folder for folder, _ in groups)
+    numbered: dict[tuple[Path, str], list[Claim]] = {}
+    for (folder, series), group in groups.items():
+        if len(group) == 1 and alone[folder] == 1 and _NUMBER.search(folder.name) and not _TRIAL.search(folder.name):
+            above = f"{_without_numbers(folder.name)}/{series}"
+            numbered.setdefault((folder.parent, above), []).append(group[0])
+    joined = dict(groups)
+    for place, group in numbered.items():
+        ordered = _by_rows(group, [claim.folder.name for claim in group])
+        if len(group) > 1 and ordered is not None and _grows(ordered, held_by):
+            for claim in group:
+                del joined[_path(claim).parent, _series_name(claim)]
+            joined[place] = ordered
+    return joined
+
+
+def _of_one_model(group: list[Claim], held_by: HeldBy) -> list[list[Claim]]:
+    """Return the checkpoints by model: those that no parameter connects are of different ones.
+
+    What holds no parameters, or can't be read, stays with the one before it in the order of names.
+    """
+    if len(group) == 1:
+        return [group]
+    named = sorted(group, key=_name_key)
+    if len(_connected([named[i] for i in _sample(len(named))], held_by)) == 1:
+        return [group]
+    return _connected(named, held_by)
+
+
+def _connected(named: Sequence[Claim], held_by: HeldBy) -> list[list[Claim]]:
+    parts: list[tuple[set[Hashable], list[Claim]]] = []
+    waiting: list[Claim] = []
+    last: list[Claim] | None = None
+    for claim in named:
+        parameters = held_by(_path(claim)).parameters
+        if not parameters:
+            (waiting if last is None else last).append(claim)
+            continue
+        same = [part for part in parts if not part[0].isdisjoint(parameters)]
+        parts = [part for part in parts if part[0].isdisjoint(parameters)]
+        last = [each for _, members in same for each in members] + waiting + [claim]
+        waiting = []
+        parts.append((set(parameters).union(*(known for known, _ in same)), last))
+    return [members for _, members in parts] or [waiting]
+
+
+def _sample(count: int) -> list[int]:
+    """Return the places that are looked into: all of a few, else the ends and some in between and their neighbours.
+
+    They lie unevenly, so that no regular pattern of names can hide between them.
+    """
+    if count <= _LOOKS:
+        return list(range(count))
+    spread = (int(count * (i * 0.6180339887498949 % 1)) for i in range(1, _LOOKS // 2))
+    return sorted({0, count - 1, *(min(place + more, count - 1) for place in spread for more in (0, 1))})
+
+
+# --- which comes first
+
+
+def in_training_order(group: Sequence[Claim], held_by: HeldBy) -> list[Claim]:
+    """Return one run's checkpoints in training order: by the counters in them, else by names, else by time of writing.
+
+    Counters that fall now and then in an order that the names tell are a training that began anew: the names' order
+    stands. What holds no counter stays where the names put it.
+    """
+    named = sorted(group, key=_name_key)
     if len(group) == 1:
         return named
-    numbers = [_NUMBER.findall(claim.stem) for claim in named]
-    if len({len(n) for n in numbers}) == 1:
-        whole = [column for column in zip(*numbers, strict=True) if not any("." in number for number in column)]
-        columns: list[list[tuple[int, ...]]] = [[(int(number),) for number in column] for column in whole]
-        columns.append([tuple(map(int, row)) for row in zip(*whole, strict=True)])
-        for keys in columns:
-            if len(set(keys)) == len(named):
-                return [named[i] for i in sorted(range(len(named)), key=keys.__getitem__)]
-    steps = [step_of(_path(claim)) for claim in named]
-    if None not in steps:
-        return [named[i] for i in sorted(range(len(named)), key=lambda i: steps[i] or 0)]
-    return sorted(named, key=_modified)
+    orders = _orders_of_names(named)
+    if orders and _grows([orders[0][i] for i in _sample(len(named))], held_by):
+        return orders[0]
+    steps = {claim: held_by(_path(claim)).step for claim in named}
+    if not orders:
+        if None in steps.values():
+            return sorted(named, key=_modified)
+        return _by_steps(sorted(named, key=_modified), steps)
+    if len(set(steps.values()) - {None}) < 2:
+        return orders[0]
+    best = min(orders, key=lambda order: _count_falls(order, steps, ties=True))
+    if _count_falls(best, steps) <= max(1, len(named) // 10):
+        return best
+    return _by_steps(orders[0], steps)
+
+
+def _orders_of_names(named: list[Claim]) -> list[list[Claim]]:
+    """Return the orders in which the whole numbers of the names can be read, the likeliest first; none if they don't
+    tell all apart."""
+    whole = _whole_numbers([claim.stem for claim in named])
+    columns = [column for column in zip(*whole, strict=True) if len(set(column)) > 1]
+    ways = [way for length in (len(columns), 1) for way in permutations(columns, length)] if len(columns) <= 3 else []
+    readings = [whole, *(list(zip(*way, strict=True)) for way in ways)]
+    return [_sorted_by(named, keys) for keys in readings if len(set(keys)) == len(named)]
+
+
+def _sorted_by(group: list[Claim], keys: list[tuple[int, ...]]) -> list[Claim]:
+    return [group[i] for i in sorted(range(len(group)), key=keys.__getitem__)]
+
+
+def _by_rows(group: list[Claim], names: Sequence[str]) -> list[Claim] | None:
+    """Return the claims by all whole numbers of their names; None if these don't tell all apart."""
+    whole = _whole_numbers(names)
+    if len(set(whole)) < len(group):
+        return None
+    return _sorted_by(group, whole)
+
+
+def _whole_numbers(names: Sequence[str]) -> list[tuple[int, ...]]:
+    """Return each name's whole numbers, without the places where some name has a fraction; none if their counts
+    differ."""
+    numbers = [_NUMBER.findall(name) for name in names]
+    if len({len(n) for n in numbers}) != 1:
+        return []
+    places = [i for i, column in enumerate(zip(*numbers, strict=True)) if not any("." in number for number in column)]
+    return [tuple(int(own[i]) for i in places) for own in numbers]
+
+
+def _grows(ordered: Sequence[Claim], held_by: HeldBy) -> bool:
+    """Return whether every counter is known and larger than the one before."""
+    before = -1
+    for claim in ordered:
+        step = held_by(_path(claim)).step
+        if step is None or step <= before:
+            return False
+        before = step
+    return True
+
+
+def _count_falls(order: Sequence[Claim], steps: Mapping[Claim, int | None], *, ties: bool = False) -> int:
+    """Return how often the counter falls, or with `ties` does not grow, from one checkpoint to the next."""
+    known = [step for claim in order if (step := steps[claim]) is not None]
+    return sum(later < before or (ties and later == before) for before, later in pairwise(known))
+
+
+def _by_steps(order: Sequence[Claim], steps: Mapping[Claim, int | None]) -> list[Claim]:
+    """Return the order with those whose step is known sorted by it, and the others in their places."""
+    known = iter(sorted((c for c in order if steps[c] is not None), key=lambda claim: steps[claim] or 0))
+    return [claim if steps[claim] is None else next(known) for claim in order]
+
+
+def _name_key(claim: Claim) -> tuple[object, ...]:
+    return natural_key(_path(claim).name)
 
 
 def _path(claim: Claim) -> Path:
@@ -106,7 +257,11 @@ def _modified(claim: Claim) -> int:
 
 def _series_name(claim: Claim) -> str:
     """Return a checkpoint's name without its numbers and their separators."""
-    return re.sub(r"[-_.=@ ]*\d+(\.\d+)?", "", claim.stem) + claim.suffix
+    return _without_numbers(claim.stem) + claim.suffix
+
+
+def _without_numbers(name: str) -> str:
+    return re.sub(r"[-_.=@ ]*\d+(\.\d+)?", "", name)
 
 
 def _labels(groups: Sequence[Sequence[Claim]]) -> list[str]:
@@ -117,10 +272,14 @@ def _labels(groups: Sequence[Sequence[Claim]]) -> list[str]:
         if group[0].suffix and shared.endswith(group[0].suffix):
             shared = shared.removesuffix(Path(group[0].suffix).suffix or group[0].suffix)
         labels.append(re.sub(r"[-_.=@ ]+\d*$", "", shared) if len(group) > 1 else shared)
-    return [
+    names = [
         label if label and labels.count(label) == 1 else _series_name(group[0])
         for label, group in zip(labels, groups, strict=True)
     ]
+    counts = Counter(names)
+    return [
+        name if counts[name] == 1 else _path(group[0]).name for name, group in zip(names, groups, strict=True)
+    ]  # different models whose names differ only in numbers
 
 
 def _shared_start(names: Sequence[str]) -> str:
@@ -128,11 +287,11 @@ def _shared_start(names: Sequence[str]) -> str:
     return first[: next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))]
 
 
-def _in_order_of_steps(runs: list[tuple[str, list[Claim]]], step_of: StepOf) -> list[tuple[str, list[Claim]]]:
+def _in_order_of_steps(runs: list[tuple[str, list[Claim]]], held_by: HeldBy) -> list[tuple[str, list[Claim]]]:
     """Return the runs of one folder: by the step of their last checkpoint if all have one, else by name."""
     runs = sorted(runs, key=lambda run: natural_key(run[0]))
     if len(runs) > 1:
-        steps = [step_of(_path(group[-1])) for _, group in runs]
+        steps = [held_by(_path(group[-1])).step for _, group in runs]
         if None not in steps:
             return [run for _, run in sorted(zip(steps, runs, strict=True), key=lambda pair: pair[0] or 0)]
     return runs
@@ -142,10 +301,12 @@ def _folder_names(folders: Sequence[Path]) -> dict[Path, str]:
     """Return the shortest ends of the folders' paths that are all different, joined by dots."""
     parts = {folder: [part for part in absolute(folder).split("/") if part] or ["root"] for folder in folders}
     names: dict[Path, str] = {}
-    for folder, own in parts.items():
-        for length in range(1, len(own) + 1):
-            end = own[-length:]
-            if sum(other[-length:] == end for other in parts.values()) == 1:
-                break
-        names[folder] = ".".join(end)
+    length = 1
+    while waiting := [folder for folder in parts if folder not in names]:
+        ends = Counter(tuple(own[-length:]) for own in parts.values())
+        for folder in waiting:
+            own = parts[folder]
+            if ends[tuple(own[-length:])] == 1 or length >= len(own):
+                names[folder] = ".".join(own[-length:])
+        length += 1
     return names

@@ -24,6 +24,7 @@ from ckpt_inspect.storage.registry import (
     stat,
     storage_of,
     total_size,
+    without_links,
 )
 from ckpt_inspect.storage.stream import Bytes
 
@@ -54,4 +55,5 @@ __all__ = [
     "stat",
     "storage_of",
     "total_size",
+    "without_links",
 ]

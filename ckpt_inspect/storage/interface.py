@@ -152,6 +152,10 @@ class Storage(ABC):
         """Return where a symbolic link leads; None for a path that is no link."""
         return None
 
+    def without_links(self, path: Path) -> str:
+        """Return the path from its root with every link resolved, so that one place has one path."""
+        return self.absolute(path)
+
     def absolute(self, path: Path) -> str:
         """Return the path from its root, without `..`, and without looking where links lead."""
         return str(path)

@@ -43,7 +43,7 @@ class LocalStorage(Storage):
         return LocalFile(path, pinned)
 
     def find_matches(self, pattern: Path) -> Iterator[Entry]:
-        for match in glob.iglob(str(pattern), recursive=True):  # noqa: PTH207 - takes absolute patterns as well
+        for match in dict.fromkeys(_matches(str(pattern))):
             yield Entry(match, os.path.isdir(match))  # noqa: PTH112 - quicker, and false if it can't look
 
     def native_path(self, path: Path) -> bytes | None:
@@ -54,6 +54,9 @@ class LocalStorage(Storage):
             return os.readlink(path)  # noqa: PTH115 - as it is written
         except OSError:
             return None
+
+    def without_links(self, path: Path) -> str:
+        return os.path.realpath(path)
 
     def absolute(self, path: Path) -> str:
         return os.path.abspath(path)  # noqa: PTH100 - Path has nothing that leaves links alone and removes `..`
@@ -128,6 +131,46 @@ class LocalFile(OpenFile):
                     )
                 self._descriptor = descriptor
             return self._descriptor
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    """Yield what a pattern matches; `**` doesn't follow links to folders, because they may lead in circles."""
+    parts = pattern.split("/")
+    if "**" not in parts:
+        yield from glob.iglob(pattern)  # noqa: PTH207 - takes absolute patterns as well
+        return
+    at = parts.index("**")
+    above, below = "/".join(parts[:at]), "/".join(part for part in parts[at + 1 :])
+    for top in glob.iglob(above or "/") if at else [""]:  # noqa: PTH207
+        for folder, files in _walk(top):
+            start = os.path.join(folder, "")  # noqa: PTH118 - nothing for the current folder, which stays relative
+            if below:
+                yield from _matches(glob.escape(start) + below)
+            else:
+                yield from [*([folder] if folder else []), *(start + name for name in files)]
+
+
+def _walk(top: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield a folder and those below it, each with its files; neither hidden ones nor links to folders."""
+    waiting = [top]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(folder or ".") as entries:
+                shown = [entry for entry in entries if not entry.name.startswith(".")]
+        except OSError:  # not a folder, or one that can't be listed: as for any pattern, nothing matches
+            continue
+        yield folder, sorted(entry.name for entry in shown if not _is_folder(entry))
+        below = sorted((entry.name for entry in shown if entry.is_dir(follow_symlinks=False)), reverse=True)
+        waiting += [os.path.join(folder, name) for name in below]  # noqa: PTH118
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether it is a folder or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def keep_temporarily(chunks: Iterable[bytes], path: Path) -> LocalFile:

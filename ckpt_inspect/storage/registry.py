@@ -106,6 +106,11 @@ def link_target(path: Path) -> str | None:
     return storage_of(path).link_target(path)
 
 
+def without_links(path: Path) -> str:
+    """Return the path from its root with every link resolved, so that one place has one path."""
+    return storage_of(path).without_links(path)
+
+
 def absolute(path: PathLike) -> str:
     """Return the path from its root, without `..`, and without looking where links lead."""
     place = as_path(path)

@@ -474,15 +474,26 @@ def test_a_bad_checkpoint_in_a_series(folder: Path) -> None:
     assert Path(STORE).exists()
 
 
-def test_one_bad_run_among_several(folder: Path, tmp_path: Path) -> None:
-    """A run without any moments is told, and the other is done."""
+def test_weights_alone_beside_a_run(folder: Path, tmp_path: Path) -> None:
+    """Weights without an optimizer are a remark beside a run that is done, and an error by themselves."""
     other = tmp_path / "other"
     other.mkdir()
     Run().save(other / "weights.h5", optimizer=None)
     answer = Answer("analyze", other, folder, "--json")
+    assert answer.code == 0
+    assert [run["run"] for run in json.loads(answer.out)["runs"]] == ["run"]
+    assert "weights.h5: holds no optimizer state, only weights" in answer.remarks
+    assert Answer("analyze", other).code == 1
+
+
+def test_one_bad_run_among_several(folder: Path, tmp_path: Path) -> None:
+    """A run that can't be read is told, the other is done, and the exit status is 1."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "m.h5").write_bytes((folder / "model-005.h5").read_bytes()[:3000])
+    answer = Answer("analyze", tmp_path / "other", folder, "--json")
     assert answer.code == 1
     assert [run["run"] for run in json.loads(answer.out)["runs"]] == ["run"]
-    assert "holds no optimizer state, only weights" in answer.sentence
+    assert "other/m.h5: " in answer.sentence
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from support.bundle_writer import table, write_bundle
 
-from ckpt_inspect.errors import NotFoundError
+from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.series.newest import open_checkpoint, open_newest
-from ckpt_inspect.series.run import Run
+from ckpt_inspect.series.run import Held, Run
 from ckpt_inspect.series.search import find_checkpoints, find_runs, one_run
 
 X = {"x": np.zeros(2, np.float32)}
@@ -112,6 +112,29 @@ def test_merged_or_incomplete_parts_are_nothing(tmp_path: Path) -> None:
     assert found(tmp_path) == ["ckpt-1"]
 
 
+@pytest.mark.parametrize("given", ["part-00001-of-00002", "part-00000-of-00002.index"])
+def test_one_part_of_an_unfinished_save(tmp_path: Path, given: str) -> None:
+    """A part stands for all parts if they are there; else what is in the others is not guessed."""
+    for part in range(2):
+        bundle(tmp_path / "ckpt-1_temp" / f"part-{part:05d}-of-00002")
+    with open_checkpoint(tmp_path / "ckpt-1_temp" / given) as checkpoint:
+        assert checkpoint.path == tmp_path / "ckpt-1_temp"
+        assert [p.code for p in checkpoint.problems] == ["unmerged-parts"]
+    other = "part-00001-of-00002" if "00000" in given else "part-00000-of-00002"
+    (tmp_path / "ckpt-1_temp" / f"{other}.index").unlink()
+    with pytest.raises(DamagedFileError, match="holds 1 of 2 parts"):
+        open_checkpoint(tmp_path / "ckpt-1_temp" / given)
+
+
+def test_a_state_file_of_the_prefix_s_name_is_no_v1_checkpoint(tmp_path: Path) -> None:
+    """`save_weights("checkpoint")` leaves a text file of the prefix's own name: nothing is odd about it."""
+    bundle(tmp_path / "checkpoint")
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "checkpoint"\n')
+    for given in (tmp_path, tmp_path / "checkpoint", tmp_path / "checkpoint.index"):
+        with open_checkpoint(given) as checkpoint:
+            assert (checkpoint.path, checkpoint.problems) == (tmp_path / "checkpoint", ())
+
+
 def test_damaged_files_are_listed(tmp_path: Path) -> None:
     """What is named like a checkpoint and damaged is not passed over: opening it says what is wrong."""
     keras(tmp_path / "m_1.h5")
@@ -146,20 +169,96 @@ def test_the_step_inside_orders_where_names_do_not(tmp_path: Path) -> None:
     for i, name in enumerate(names):
         os.utime(keras(tmp_path / name), (100 - i, 100 - i))
     steps = {name: i for i, name in enumerate(names)}
-    assert found(tmp_path, step_of=lambda p: steps[p.name]) == names
-    assert found(tmp_path, step_of=lambda p: None) == names[::-1]
+    assert found(tmp_path, held_by=lambda p: Held(steps[p.name])) == names
+    assert found(tmp_path, held_by=lambda p: Held(None)) == names[::-1]
     assert found(tmp_path) == names[::-1]
 
 
-def test_steps_are_asked_for_only_where_needed(tmp_path: Path) -> None:
-    """Where names tell the order, no checkpoint is opened for it."""
-    for i in range(3):
-        bundle(tmp_path / f"ckpt-{i}")
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["cp-01-30", "cp-02-10", "cp-02-20", "cp-03-05"],
+        ["cp-30-01", "cp-10-02", "cp-20-02", "cp-05-03"],
+        ["20220110-231500", "20220111-020000", "20220111-170000", "20220112-010000"],
+        ["m-90", "m-70", "m-50", "m-30", "m-10"],
+        ["lr3-e1", "lr3-e2", "lr2-e3", "lr2-e4", "lr1-e5"],
+    ],
+)
+def test_counters_order_what_names_leave_open(tmp_path: Path, names: list[str]) -> None:
+    """Of all ways to read the numbers in names, that which the counters confirm; where none, the counters alone."""
+    for name in sorted(names):
+        bundle(tmp_path / name)
+    assert found(tmp_path, held_by=lambda p: Held(10 * names.index(p.name))) == names
 
-    def step_of(path: Path) -> int:
-        raise AssertionError(path)
 
-    assert found(tmp_path, step_of=step_of) == ["ckpt-0", "ckpt-1", "ckpt-2"]
+@pytest.mark.parametrize("steps", [[10, 20, 5, 15], [10, None, 5, 15], [7, 7, 7, 7], [None, None, None, 1]])
+def test_one_fall_of_the_counter_leaves_the_names_their_order(tmp_path: Path, steps: list[int | None]) -> None:
+    """A training that began anew is not hidden by sorting; what has no counter stays where its name puts it."""
+    for epoch in range(4):
+        bundle(tmp_path / f"epoch-{epoch}")
+    assert found(tmp_path, held_by=lambda p: Held(steps[int(p.name[-1])])) == [f"epoch-{i}" for i in range(4)]
+
+
+def test_of_many_only_some_are_opened(tmp_path: Path) -> None:
+    """Where names and counters agree wherever it is looked, names order the rest; where they don't, all are opened."""
+    count = 300
+    for i in range(count):
+        bundle(tmp_path / f"cp-{i // 20}-{i % 20}")
+    opened: list[Path] = []
+
+    def by_rows(path: Path) -> Held:
+        opened.append(path)
+        epoch, batch = map(int, path.name.split("-")[1:])
+        return Held(20 * epoch + batch)
+
+    names = [f"cp-{i // 20}-{i % 20}" for i in range(count)]
+    assert found(tmp_path, held_by=by_rows) == names
+    assert 2 <= len(opened) <= 24
+
+    def backwards(path: Path) -> Held:
+        epoch, batch = map(int, path.name.split("-")[1:])
+        return Held(20 * batch + epoch)
+
+    other = sorted(names, key=lambda name: backwards(Path(name)).step or 0)
+    assert found(tmp_path, held_by=backwards) == other
+
+
+def test_models_without_a_common_parameter_are_runs_of_their_own(tmp_path: Path) -> None:
+    """Numbers in names don't make one run of different models; what holds no parameters stays beside its neighbour."""
+    for name in ("net18-1", "net18-2", "net50-1", "net50-2", "net50-3"):
+        bundle(tmp_path / name)
+    trained = {"18": frozenset({"a", "b"}), "50": frozenset({"c"})}
+
+    def held_by(path: Path) -> Held:
+        model, epoch = path.name.removeprefix("net").split("-")
+        return Held(int(epoch), trained[model]) if path.name != "net50-2" else Held(None)
+
+    runs = find_runs([tmp_path], held_by)
+    assert [[p.name for p in run.checkpoints] for run in runs] == [
+        ["net18-1", "net18-2"],
+        ["net50-1", "net50-2", "net50-3"],
+    ]
+    assert len({run.name for run in runs}) == 2
+
+
+@pytest.mark.parametrize("given", [["."], ["epoch_10", "epoch_2", "epoch_9"], ["epoch_*/m.keras"]])
+def test_a_checkpoint_a_folder_is_one_run(tmp_path: Path, given: list[str]) -> None:
+    """Numbered folders of one checkpoint each are a run of the folder above if the counters grow with the numbers."""
+    for epoch in (2, 9, 10):
+        (tmp_path / f"epoch_{epoch}").mkdir()
+        archive(tmp_path / f"epoch_{epoch}" / "m.keras")
+    (run,) = find_runs([tmp_path / path for path in given], lambda p: Held(int(p.parent.name[6:])))
+    assert (run.name, run.folder) == (tmp_path.name, tmp_path)
+    assert [path.parent.name for path in run.checkpoints] == ["epoch_2", "epoch_9", "epoch_10"]
+    assert len(find_runs([tmp_path], lambda p: Held(5))) == 3
+
+
+def test_a_trial_a_folder_is_no_run(tmp_path: Path) -> None:
+    """Folders that number trainings stay runs of their own, whatever their counters."""
+    for trial in (1, 2):
+        (tmp_path / f"trial_{trial}").mkdir()
+        archive(tmp_path / f"trial_{trial}" / "m.keras")
+    assert [r.name for r in find_runs([tmp_path], lambda p: Held(int(p.parent.name[-1])))] == ["trial_1", "trial_2"]
 
 
 def test_runs(tmp_path: Path) -> None:
@@ -269,6 +368,38 @@ def test_links_in_circles(tmp_path: Path) -> None:
     bundle(tmp_path / "a" / "ckpt-1")
     (tmp_path / "a" / "up").symlink_to(tmp_path)
     assert found(tmp_path) == ["a/ckpt-1"]
+
+
+@pytest.mark.parametrize("pattern", ["**", "**/ckpt-*", "a/**", "*/ckpt-1*", "**/**/ckpt-*"])
+def test_patterns_and_links_in_circles(tmp_path: Path, pattern: str) -> None:
+    """No pattern follows links in circles, and a checkpoint is found once by however many links."""
+    bundle(tmp_path / "a" / "ckpt-1")
+    for name in ("x", "y", "z"):
+        (tmp_path / "a" / name).symlink_to(".")
+        (tmp_path / name).symlink_to("a")
+    (only,) = find_checkpoints(f"{tmp_path}/{pattern}")
+    assert only.name == "ckpt-1"
+
+
+def test_a_state_file_that_leads_elsewhere(tmp_path: Path) -> None:
+    """A folder that holds only a state file stands for the checkpoint that it names, wherever that lies."""
+    bundle(tmp_path / "loop" / "ckpt-1")
+    bundle(tmp_path / "loop" / "ckpt-2")
+    (tmp_path / "best").mkdir()
+    for name in ("../loop/ckpt-2", str(tmp_path / "loop" / "ckpt-2")):
+        (tmp_path / "best" / "checkpoint").write_text(f'model_checkpoint_path: "{name}"\n')
+        (only,) = find_checkpoints(tmp_path / "best")
+        with open_checkpoint(tmp_path / "best") as checkpoint:
+            assert checkpoint.path == only
+            assert checkpoint.path.with_name("ckpt-2.index").samefile(tmp_path / "loop" / "ckpt-2.index")
+            assert {p.code for p in checkpoint.problems} <= {"state-file-elsewhere"}
+
+
+def test_names_of_many_folders(tmp_path: Path) -> None:
+    """Runs are named by as few folders as tell them apart, each by its own number of them."""
+    for name in ("a/x/ckpt-1", "b/x/ckpt-1", "b/y/ckpt-1"):
+        bundle(tmp_path / name)
+    assert [run.name for run in find_runs([tmp_path])] == ["a.x", "b.x", "y"]
 
 
 def test_newest_means_the_same_everywhere(tmp_path: Path) -> None:

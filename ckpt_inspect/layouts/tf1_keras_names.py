@@ -106,6 +106,11 @@ def _read_rule(prefix: str, slots: frozenset[str], scalars: Mapping[str, str]) -
     if len(keepers) == 1 and named is not keepers[0]:
         scalar = next(s for s in keepers[0].traces.scalars if s in scalars)
         return RuleReading(keepers[0].name, "checkpoint", f"{scalar}, which only {keepers[0].title} has")
+    if keepers and named not in keepers:
+        scalar = next(s for s in keepers[0].traces.scalars if s in scalars)
+        who = " and ".join(keeper.title for keeper in keepers)
+        others = tuple(keeper.name for keeper in keepers[1:])
+        return RuleReading(keepers[0].name, "default", f"{scalar}, which only {who} have", others)
     if "max_second_moment" in slots and named in (None, USUAL_RULE):
         return RuleReading(USUAL_RULE.with_maximum, "checkpoint", "slots vhat, the maximum of the second moment")
     decay = next((n for n in WEIGHT_DECAY.upstream_names if n in scalars), None)
@@ -116,8 +121,8 @@ def _read_rule(prefix: str, slots: frozenset[str], scalars: Mapping[str, str]) -
     where = f"a first and a second moment for each variable, under the name {name!r}"
     if slots >= {"first_moment", "second_moment"}:
         usual = USUAL_RULE.name if decay is None else USUAL_RULE.with_decay
-        others = (r.name for r in (*keepers, *rules_of(OPTIMIZER_V2, TFA)) if r.has_moment_pair and not r.has_maximum)
-        return RuleReading(usual, "default", where, tuple(dict.fromkeys(n for n in others if n != usual)))
+        rest = (r.name for r in (*keepers, *rules_of(OPTIMIZER_V2, TFA)) if r.has_moment_pair and not r.has_maximum)
+        return RuleReading(usual, "default", where, tuple(dict.fromkeys(n for n in rest if n != usual)))
     if (told := optimizer_of_slots(slots)) is not None:
         source: Source = "checkpoint" if told[1] else "default"
         return RuleReading(told[0].name, source, f"slots {', '.join(sorted(slots))}")

@@ -12,6 +12,7 @@ from ckpt_inspect.errors import NotDetermined, NotFoundError
 from ckpt_inspect.layouts import find_optimizers
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter
 from ckpt_inspect.sourced import Sourced
+from ckpt_inspect.state.exclusions import Exclusions
 from ckpt_inspect.state.given import Given, check_given
 from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
 from ckpt_inspect.state.resolution import resolve
@@ -194,11 +195,12 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Optim
         has_textbook_epsilon=resolved.has_textbook_epsilon,
         others={n: v for n, v in values.items() if n not in HYPERPARAMETERS and v is not None},
     )
+    exclusions = Exclusions.of(found.config)
     parameters = {}
     for parameter in found.parameters:
-        own = settings
+        own = settings if rule is None else exclusions.applied(settings, rule, parameter.name)
         if rule is not None and settings.weight_decay and not rule.is_decayed(parameter.name, found.implementation):
-            own = replace(settings, weight_decay=0.0)
+            own = replace(own, weight_decay=0.0)
         parameters[parameter.name] = Parameter(
             parameter.name, parameter.shape, parameter.dtype, parameter, checkpoint, rule, own
         )
@@ -215,7 +217,7 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Optim
         settings=settings,
         keys=tuple(k for k in (found.counter, *found.beta_powers.own.keys, *found.scalars.values()) if k is not None),
         absence=_absence(found, resolved.step, rule_name),
-        problems=(*found.problems, *resolved.problems),
+        problems=(*found.problems, *resolved.problems, *exclusions.problems(found.config_where)),
     )
 
 

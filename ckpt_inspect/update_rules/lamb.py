@@ -41,7 +41,7 @@ class Lamb(UpdateRule):
     and is told by θ = -α·d.
 
     Sources: keras/src/optimizers/lamb.py, tensorflow_addons/optimizers/lamb.py. Addons may exclude variables from decay
-    and from adaptation (`others["is_adapted"]` 0: ρ = 1); no file says which.
+    and from adaptation (`others["is_adapted"]` 0: ρ = 1); only a configuration says which.
     """
 
     name = "lamb"
@@ -77,6 +77,10 @@ class Lamb(UpdateRule):
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
         """(ρ·α)·d."""
         return np.asarray(c.numerator * self._direction(state, settings))
+
+    def excluded_by(self, parameter: str) -> str:
+        """The variable's name; LAMB's `_get_variable_name` takes the tensor's number off."""
+        return parameter
 
     def norms_of(self, state: State, settings: Settings) -> Norms:
         """|θ|², |d|² and θ·d of this piece, summed in float64."""

@@ -1,8 +1,8 @@
 """Which variables an optimizer's configuration excludes from weight decay and from LAMB's trust ratio.
 
 TensorFlow Addons' AdamW, SGDW and LAMB keep lists of regular expressions, `exclude_from_weight_decay` and (LAMB)
-`exclude_from_layer_adaptation`, each of which is searched in a variable's name (tensorflow_addons/optimizers/
-weight_decay_optimizers.py, lamb.py). Keras 2.11+ and 3 keep such lists as well and don't save them.
+`exclude_from_layer_adaptation`, each of which is searched in a variable's name, `:0` included; LAMB took that off in
+earlier releases (tensorflow_addons/optimizers/{weight_decay_optimizers,lamb,utils}.py). Keras 2.11+ and 3 keep such lists as well and don't save them.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Exclusions:
         return cls({name: _compiled(value) for name, value in saved.items() if value})
 
     def applied(self, settings: Settings, rule: UpdateRule, parameter: str) -> Settings:
-        """Return the settings of that parameter; where a list can't be searched with, the weight decay is unknown, and
-        the rate too if E depends on the weights (LAMB)."""
-        is_excluded = {name: self._is_excluded(name, rule, parameter) for name in self.patterns}
+        """Return the settings of that parameter; if it isn't known whether it is excluded, the weight decay is unknown,
+        and the rate too if E depends on the weights (LAMB)."""
+        is_excluded = {name: self._is_excluded(name, parameter) for name in self.patterns}
         if None in is_excluded.values():
             rate = None if rule.needs_norms else settings.learning_rate
             return replace(settings, weight_decay=None, learning_rate=rate)
@@ -47,12 +47,14 @@ class Exclusions:
             settings = replace(settings, others={**settings.others, "is_adapted": 0.0})
         return settings
 
-    def _is_excluded(self, name: str, rule: UpdateRule, parameter: str) -> bool | None:
+    def _is_excluded(self, name: str, parameter: str) -> bool | None:
+        """None: not known, because the list can't be searched with, or because it depends on the release."""
         patterns = self.patterns[name]
         if patterns is None or len(parameter) > LONGEST_NAME:
             return None
         shown = re.sub(r"#\d+$", "", parameter)  # of a second variable of the same name
-        return any(p.search(rule.excluded_by(shown)) for p in patterns)
+        found = {any(p.search(spelled) for p in patterns) for spelled in (shown, f"{shown}:0")}
+        return found.pop() if len(found) == 1 else None
 
     def problems(self, where: str) -> tuple[Problem, ...]:
         """Return a remark for each list that can't be searched with; `where` names the configuration."""

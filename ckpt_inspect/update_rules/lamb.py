@@ -78,10 +78,6 @@ class Lamb(UpdateRule):
         """(ρ·α)·d."""
         return np.asarray(c.numerator * self._direction(state, settings))
 
-    def excluded_by(self, parameter: str) -> str:
-        """The variable's name; LAMB's `_get_variable_name` takes the tensor's number off."""
-        return parameter
-
     def norms_of(self, state: State, settings: Settings) -> Norms:
         """|θ|², |d|² and θ·d of this piece, summed in float64."""
         if state.value is None:

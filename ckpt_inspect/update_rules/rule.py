@@ -203,10 +203,6 @@ class UpdateRule(ABC):
         """Whether the implementation's customary set-up applies weight decay to a variable of that name."""
         return True
 
-    def excluded_by(self, parameter: str) -> str:
-        """The name in which Addons searches for the patterns of what is excluded from weight decay."""
-        return f"{parameter}:0"
-
     # --- what follows from it
 
     @property

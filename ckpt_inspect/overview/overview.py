@@ -161,7 +161,7 @@ def _shown(state: OptimizerState) -> ShownOptimizer:
 def _state_description(state: OptimizerState) -> str:
     """Say whether effective learning rates follow from it, and if not, why."""
     if state.absence is not None:
-        return f"no moments: {state.absence}"
+        return state.absence if state.parameters else f"no moments: {state.absence}"
     if state.step.value == 0:
         return f"{state.rule} before its first update: the moments are there and still zero"
     # A weight decay of 0 because the rule has none is no assumption

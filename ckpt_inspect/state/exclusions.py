@@ -2,7 +2,8 @@
 
 TensorFlow Addons' AdamW, SGDW and LAMB keep lists of regular expressions, `exclude_from_weight_decay` and (LAMB)
 `exclude_from_layer_adaptation`, each of which is searched in a variable's name, `:0` included; LAMB took that off in
-earlier releases (tensorflow_addons/optimizers/{weight_decay_optimizers,lamb,utils}.py). Keras 2.11+ and 3 keep such lists as well and don't save them.
+earlier releases (tensorflow_addons/optimizers/{weight_decay_optimizers,lamb,utils}.py). Keras 2.11+ and 3 keep such
+lists as well and don't save them.
 """
 
 from __future__ import annotations

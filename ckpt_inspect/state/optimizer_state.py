@@ -16,7 +16,15 @@ from ckpt_inspect.state.exclusions import Exclusions
 from ckpt_inspect.state.given import Given, check_given
 from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
 from ckpt_inspect.state.resolution import resolve
-from ckpt_inspect.update_rules import STATE_SLOTS, Settings, State, UpdateRule, find_rule, has_moment_pair
+from ckpt_inspect.update_rules import (
+    STATE_SLOTS,
+    Settings,
+    State,
+    UpdateRule,
+    find_optimizer,
+    find_rule,
+    has_moment_pair,
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -224,8 +232,15 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Optim
 def _absence(found: FoundOptimizer, step: Sourced[int], rule: str) -> str | None:
     if found.absence is not None and not found.parameters:
         return found.absence
+    if find_rule(rule) is not None and found.parameters:
+        return None
     if not has_moment_pair(rule):
-        return f"the optimizer is {rule}, which keeps no pair of moments as Adam does"
+        slots = ", ".join(dict.fromkeys(slot for p in found.parameters for slot in p.slots))
+        count = len(found.parameters)
+        kept = f"slots {slots} for {count} variable{'s' * (count != 1)}" if slots else "it holds no slots of it"
+        if find_optimizer(rule) is None:
+            return f"optimizer state of a kind that is not known: {kept}"
+        return f"the optimizer is {rule}, for whose update this package has no formula: {kept}"
     if not found.parameters:
         return "the optimizer was saved without its moments (before its first update, or without the model's variables)"
     return None

@@ -16,6 +16,7 @@ from ckpt_inspect.layouts import (
     keras_h5,
     keras_variables,
     layer_groups,
+    module_lists,
     optimizer_v2,
     sonnet,
     tf1_keras_names,
@@ -41,7 +42,8 @@ def find_in_object_graph(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     training = checkpoint.training_config()
     config = unwrap_config(training.optimizer) if training else None
     where = training.where if training else ""
-    return [optimizer for find in GRAPH_LAYOUTS for optimizer in find(checkpoint, graph, config, where)]
+    found = [optimizer for find in GRAPH_LAYOUTS for optimizer in find(checkpoint, graph, config, where)]
+    return found or module_lists.find(checkpoint, graph)  # last, because only shapes speak for what that finds
 
 
 GRAPH_LAYOUTS: tuple[GraphLayout, ...] = (optimizer_v2.find, keras_variables.find, sonnet.find)

@@ -17,7 +17,7 @@ from ckpt_inspect.jsonable import JsonObject
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, unique_names
 from ckpt_inspect.layouts.keras_variables import SlotName, adapt_slots, parse_keras2_slot, parse_keras3_slot, read_rule
 from ckpt_inspect.layouts.model_config import LayerConfig, frozen_layers, layers_of
-from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig, unwrap_config
+from ckpt_inspect.layouts.optimizer_classes import AVERAGE_SLOTS, OptimizerConfig, averaged_weights, unwrap_config
 from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Pairing, Weight, pair
 from ckpt_inspect.update_rules import (
     TELLING_SCALARS,
@@ -53,6 +53,8 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     implementation, parameters, problems = _read_slots(checkpoint, names, weights, config)
     slots = [s for p in parameters for s in p.slots]
     rule = read_rule("", [SlotName("", s, "") for s in slots], False, config)
+    if who := (config.averaging_wrapper if config else "") or _averaging_slots(names):
+        problems.append(averaged_weights(who))
     own = _own(names)
     counter = _counter(checkpoint, names)
     scalars = {
@@ -75,6 +77,12 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
             problems=tuple(problems),
         )
     ]
+
+
+def _averaging_slots(names: Mapping[str, str]) -> str:
+    """Return what is named in the slots of a wrapper, `Lookahead` of `Lookahead/dense/kernel/slow`; empty if none."""
+    tailed = (n.rpartition("/") for n in names)
+    return next((h.partition("/")[0] for h, _, t in tailed if t in AVERAGE_SLOTS and f"{h}/m" in names), "")
 
 
 def _in_order(checkpoint: Checkpoint, weights: Sequence[Weight]) -> Block:

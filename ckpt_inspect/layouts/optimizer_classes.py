@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.jsonable import JsonObject
 from ckpt_inspect.update_rules import MAXIMUM_FLAG, normal_name, optimizer_of_class
 
 # Wrappers keep another optimizer inside, in their configuration under one of these keys
 WRAPPED_CONFIG_KEYS = ("inner_optimizer", "optimizer", "base_optimizer")
+AVERAGE_SLOTS = {"slow", "average"}
+"""Slots of the wrappers that overwrite the weights with an average: Addons' Lookahead; MovingAverage and SWA."""
+AVERAGING_CLASSES = {"lookahead", "movingaverage", "swa"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,25 @@ class OptimizerConfig:
         return self.config.get(MAXIMUM_FLAG) is True
 
     @property
+    def averaging_wrapper(self) -> str:
+        """Return the class name of the wrapper that overwrites the weights with an average; empty if there is none."""
+        return next((name for name in self.wrappers if normal_name(name) in AVERAGING_CLASSES), "")
+
+    @property
     def is_addon(self) -> bool:
         """Return whether it comes from TensorFlow Addons, whose implementations differ from Keras' of the same name."""
         return self.class_name.startswith("Addons>")
+
+
+def averaged_weights(who: str) -> Problem:
+    """Return the remark that the saved weights may not be those that the last update left."""
+    return Problem(
+        "averaged-weights",
+        f"{who} wraps this optimizer and overwrites the weights from time to time (Lookahead, moving average)",
+        "the last update is this optimizer's own, without what the wrapper did to the weights afterwards; what depends "
+        "on the weights themselves (weight decay, LAMB's trust ratio) is computed from those that were saved",
+        "info",
+    )
 
 
 def unwrap_config(entry: JsonObject | None) -> OptimizerConfig | None:

@@ -22,7 +22,7 @@ from ckpt_inspect.layouts.found import (
     unique_names,
 )
 from ckpt_inspect.layouts.object_graph import KEY_TAIL, Node, ObjectGraph
-from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig
+from ckpt_inspect.layouts.optimizer_classes import AVERAGE_SLOTS, OptimizerConfig, averaged_weights
 from ckpt_inspect.update_rules import (
     SCALAR_NAMES,
     USUAL_RULE,
@@ -48,7 +48,6 @@ LAYOUT_TF1 = "tf1-object-graph"
 SCALARS = ("decay", *SCALAR_NAMES)
 POWERS = ("beta1_power", "beta2_power")
 PAIR = {"first_moment", "second_moment"}
-AVERAGE_SLOTS = {"slow", "average"}
 SHARDED_NAME = "ShardedVariable"
 """What every variable that ParameterServerStrategy shards is called in the graph, and each of its slots."""
 WRAPPED_CHILDREN = (
@@ -115,16 +114,7 @@ def _read_optimizer(
         counter, problem = _shared_counter(checkpoint, graph, node)
         problems += [problem] if problem else []
     if wrapper is not None and averages:
-        problems.append(
-            Problem(
-                "averaged-weights",
-                f"{graph.paths.get(wrapper.index, '?')} wraps this optimizer and overwrites the weights from time "
-                "to time "
-                "(Lookahead, moving average)",
-                "the last update is this optimizer's own; the saved weights may be the wrapper's",
-                "info",
-            )
-        )
+        problems.append(averaged_weights(graph.paths.get(wrapper.index, "?")))
     return FoundOptimizer(
         name=graph.paths.get(node.index) or f"node {node.index}",
         layout=LAYOUT_TF1 if is_tf1 else LAYOUT,

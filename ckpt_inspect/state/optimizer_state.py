@@ -12,6 +12,7 @@ from ckpt_inspect.errors import NotDetermined, NotFoundError
 from ckpt_inspect.layouts import find_optimizers
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter
 from ckpt_inspect.sourced import Sourced
+from ckpt_inspect.state.exclusions import Exclusions
 from ckpt_inspect.state.given import Given, check_given
 from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
 from ckpt_inspect.state.resolution import resolve
@@ -203,11 +204,12 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Optim
         has_textbook_epsilon=resolved.has_textbook_epsilon,
         others={n: v for n, v in values.items() if n not in HYPERPARAMETERS and v is not None},
     )
+    exclusions = Exclusions.of(found.config)
     parameters = {}
     for parameter in found.parameters:
-        own = settings
+        own = settings if rule is None else exclusions.applied(settings, rule, parameter.name)
         if rule is not None and settings.weight_decay and not rule.is_decayed(parameter.name, found.implementation):
-            own = replace(settings, weight_decay=0.0)
+            own = replace(own, weight_decay=0.0)
         parameters[parameter.name] = Parameter(
             parameter.name, parameter.shape, parameter.dtype, parameter, checkpoint, rule, own
         )
@@ -224,7 +226,7 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Optim
         settings=settings,
         keys=tuple(k for k in (found.counter, *found.beta_powers.own.keys, *found.scalars.values()) if k is not None),
         absence=_absence(found, resolved.step, rule_name),
-        problems=(*found.problems, *resolved.problems),
+        problems=(*found.problems, *resolved.problems, *exclusions.problems(found.config_where)),
     )
 
 
@@ -233,13 +235,18 @@ def _absence(found: FoundOptimizer, step: Sourced[int], rule: str) -> str | None
         return found.absence
     if find_optimizer(rule) is None:
         return _unknown_kind(found, step, rule)
+    if find_rule(rule) is not None and found.parameters:
+        return None
     if not has_moment_pair(rule) and (paired := _paired(found)):
         return (
             f"the optimizer is {rule}, whose formula this package doesn't have; {paired} of {len(found.parameters)} "
             "variables have a first and a second moment as Adam's do"
         )
-    if not has_moment_pair(rule):
-        return f"the optimizer is {rule}, which keeps no pair of moments as Adam does"
+    if find_rule(rule) is None:
+        slots = ", ".join(dict.fromkeys(slot for p in found.parameters for slot in p.slots))
+        count = len(found.parameters)
+        kept = f"slots {slots} for {count} variable{'s' * (count != 1)}" if slots else "the file holds no slots of it"
+        return f"the optimizer is {rule}, for whose update this package has no formula: {kept}"
     if not found.parameters:
         return "the optimizer was saved without its moments (before its first update, or without the model's variables)"
     return None

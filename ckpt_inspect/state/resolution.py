@@ -272,10 +272,10 @@ def _resolve_step(
                 return powers.step, Sourced(powers.step, "default", where), problems
             return powers.step, Sourced(powers.step, "inferred", powers.evidence), problems
         return None, Sourced(None, "unknown", powers.evidence), problems
-    open_powers = next((p.message for p in found.problems if p.code == "beta-powers-open"), None)
+    open_counter = next((p.message for p in found.problems if p.code in ("beta-powers-open", "counter-open")), None)
     return (
         None,
-        Sourced(None, "unknown", open_powers or "nothing in the file counts this optimizer's updates"),
+        Sourced(None, "unknown", open_counter or "nothing in the file counts this optimizer's updates"),
         problems,
     )
 

@@ -123,7 +123,7 @@ class AdamW(Adam):
     schedule multiplier η is in neither).
     Sources: keras/src/optimizers/{adamw,base_optimizer}.py; tensorflow_addons/optimizers/weight_decay_optimizers.py;
     tensorflow/contrib/opt/python/training/weight_decay_optimizers.py. Addons and contrib decay only the rows of an
-    embedding that the batch touched. Variables excluded from decay are in no file.
+    embedding that the batch touched. Variables excluded from decay are in Addons' configuration alone.
     """
 
     name = "adamw"

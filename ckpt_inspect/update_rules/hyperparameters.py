@@ -82,7 +82,7 @@ WEIGHT_DECAY = Hyperparameter(
     "weight_decay",
     "Decoupled weight decay.",
     "θ ← θ - d·θ, d = α·wd (Keras) or wd (TensorFlow Addons, contrib)",
-    "No file says which variables were excluded.",
+    "Only a configuration of TensorFlow Addons says which variables were excluded.",
     default=0.0,
     spellings=("weight_decay", "weight_decay_rate"),
 )

@@ -41,7 +41,7 @@ class Lamb(UpdateRule):
     and is recognised by θ = -α·d.
 
     Sources: keras/src/optimizers/lamb.py, tensorflow_addons/optimizers/lamb.py. Addons may exclude variables from decay
-    and from adaptation (`others["is_adapted"]` 0: ρ = 1); no file says which.
+    and from adaptation (`others["is_adapted"]` 0: ρ = 1); only a configuration says which.
     """
 
     name = "lamb"

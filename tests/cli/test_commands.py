@@ -503,7 +503,7 @@ def test_one_bad_run_among_several(folder: Path, tmp_path: Path) -> None:
         (
             {"name": "SGD", "learning_rate": 0.1},
             "SGD",
-            "the optimizer is sgd, which keeps no pair of moments as Adam does",
+            "the optimizer is sgd, for whose update this package has no formula",
         ),
         (ADAM, "Adam", "its optimizer optimizer (adam) has made no update yet (step 0)"),
     ],

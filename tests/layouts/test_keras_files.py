@@ -369,3 +369,19 @@ def test_all_weights_get_their_layers_names() -> None:
         "first/kernel", "first/bias", "norm/gamma", "norm/beta", "norm/moving_mean", "norm/moving_variance",
     }  # fmt: skip
     assert weight_names(MemoryCheckpoint(arrays, kind="keras-weights-h5")) == {}
+
+
+@pytest.mark.parametrize("has_config", [True, False])
+def test_a_wrapper_that_averages_weights_is_named(has_config: bool) -> None:
+    """Lookahead overwrites the weights now and then: a remark says so, from the configuration or from its slots."""
+    w, m, v = moments((3, 2))
+    inner = {"class_name": "Addons>RectifiedAdam", "config": {"learning_rate": 0.01}}
+    wrapper = {"class_name": "Addons>Lookahead", "config": {"optimizer": inner, "sync_period": 6}}
+    slots = {"slow": w, "m": m, "v": v}
+    arrays = {f"optimizer_weights/Lookahead/dense/kernel/{name}:0": a for name, a in slots.items()}
+    arrays |= {"model_weights/dense/dense/kernel:0": w, "optimizer_weights/iter:0": np.int64(6)}
+    checkpoint = MemoryCheckpoint(arrays, kind="keras-h5", optimizer=wrapper if has_config else None)
+    (state,) = optimizer_states(checkpoint)
+    assert (list(state.parameters), state.step.value) == (["dense/kernel"], 6)
+    (problem,) = [p for p in state.problems if p.code == "averaged-weights"]
+    assert "Lookahead wraps this optimizer and overwrites the weights" in problem.message

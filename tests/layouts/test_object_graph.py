@@ -187,6 +187,51 @@ def test_second_moments_of_one_number_a_variable() -> None:
     assert set(parameter.found.slots) == {"first_moment", "v"}
 
 
+def _module(b: Builder, name: str, lists: dict[str, list[Any]], step: int | None = 5) -> None:
+    """A `tf.Module` of the user's own with lists of variables, all called `Variable`."""
+    children = {}
+    for kind, arrays in lists.items():
+        members = [b.variable(f"{name}/{kind}/{i}", "Variable", a) for i, a in enumerate(arrays)]
+        children[kind] = b.list(f"{name}/{kind}", members)
+    if step is not None:
+        children["t"] = b.variable(f"{name}/t", "Variable", np.int64(step))
+    b.object(name, **children)
+    b.children["root"][name] = name
+
+
+@pytest.mark.parametrize("step", [5, None])
+def test_a_hand_made_optimizer(step: int | None) -> None:
+    """Lists like the model's variables are an optimizer's state of an unknown kind, under the names that they have."""
+    b = Builder()
+    arrays = [moments(shape, seed=i) for i, shape in enumerate(((3, 2), (2,)))]
+    b.object("model", **{f"w{i}": b.variable(f"model/w{i}", f"w{i}", a[0]) for i, a in enumerate(arrays)})
+    b.children["root"]["model"] = "model"
+    _module(b, "opt", {"v_dvar": [a[1] for a in arrays], "s_dvar": [a[2] for a in arrays]}, step)
+    (state,) = optimizer_states(b.checkpoint())
+    assert (state.name, state.rule, state.rule_source.source, state.step.value) == ("opt", "unknown", "default", None)
+    assert [p.found.slots for p in state.parameters.values()] == [
+        {"v_dvar": f"opt/v_dvar/{i}", "s_dvar": f"opt/s_dvar/{i}"} for i in range(2)
+    ]
+    assert state.absence == "optimizer state of a kind that is not known: slots v_dvar, s_dvar for 2 variables; if it computes as a rule that is known does, name that with --rule"
+    assert [p.code for p in state.problems] == (["counter-open"] if step else [])
+    if step:
+        assert "opt/t may count the updates" in state.step.where
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        {"kernels": [np.ones((3, 2)), np.ones((2, 4))], "biases": [np.ones(2), np.ones(4)]},  # a model's own weights
+        {"one": [np.float32([[-1, 1]]), np.float32([-1])], "two": [np.float32([[-1, 1]]), np.float32([-1])]},
+    ],
+)
+def test_lists_of_weights_are_no_optimizer(lists: dict[str, list[Any]]) -> None:
+    """Lists that don't fit other variables, or that aren't averages of squares, are left alone."""
+    b = Builder()
+    _module(b, "model", lists, None)
+    assert optimizer_states(b.checkpoint()) == ()
+
+
 @pytest.mark.parametrize("build", [_v2, _keras3])
 def test_an_optimizer_reachable_twice_is_reported_once(build: Any) -> None:
     """Once, under the shorter of its paths."""

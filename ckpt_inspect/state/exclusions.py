@@ -1,0 +1,94 @@
+"""Which variables an optimizer's configuration excludes from weight decay and from LAMB's trust ratio.
+
+TensorFlow Addons' AdamW, SGDW and LAMB keep lists of regular expressions, `exclude_from_weight_decay` and (LAMB)
+`exclude_from_layer_adaptation`, each of which is searched in a variable's name, `:0` included; LAMB took that off in
+earlier releases (tensorflow_addons/optimizers/{weight_decay_optimizers,lamb,utils}.py). Keras 2.11+ and 3 keep such
+lists as well and don't save them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.jsonable import JsonObject, JsonValue
+from ckpt_inspect.update_rules import UpdateRule
+from ckpt_inspect.update_rules.rule import Settings
+
+FROM_DECAY, FROM_ADAPTATION = "exclude_from_weight_decay", "exclude_from_layer_adaptation"
+MOST_PATTERNS, LONGEST_PATTERN, LONGEST_NAME = 100, 200, 1000
+"""A file may hold any pattern: these bounds, and those of `_is_plain`, keep the search short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusions:
+    """The configuration's lists, ready to be searched with."""
+
+    patterns: Mapping[str, tuple[re.Pattern[str], ...] | None]
+    """By the configuration's name of the list; None for a list that can't be searched with."""
+
+    @classmethod
+    def of(cls, config: JsonObject | None) -> Exclusions:
+        """Read them from an optimizer's configuration."""
+        saved = {name: (config or {}).get(name) for name in (FROM_DECAY, FROM_ADAPTATION)}
+        return cls({name: _compiled(value) for name, value in saved.items() if value})
+
+    def applied(self, settings: Settings, rule: UpdateRule, parameter: str) -> Settings:
+        """Return the settings of that parameter; if it isn't known whether it is excluded, the weight decay is unknown,
+        and the rate too if E depends on the weights (LAMB)."""
+        is_excluded = {name: self._is_excluded(name, parameter) for name in self.patterns}
+        if None in is_excluded.values():
+            rate = None if rule.needs_norms else settings.learning_rate
+            return replace(settings, weight_decay=None, learning_rate=rate)
+        if is_excluded.get(FROM_DECAY) and settings.weight_decay:
+            settings = replace(settings, weight_decay=0.0)
+        if is_excluded.get(FROM_ADAPTATION):
+            settings = replace(settings, others={**settings.others, "is_adapted": 0.0})
+        return settings
+
+    def _is_excluded(self, name: str, parameter: str) -> bool | None:
+        """None: not known, because the list can't be searched with, or because it depends on the release."""
+        patterns = self.patterns[name]
+        if patterns is None or len(parameter) > LONGEST_NAME:
+            return None
+        shown = re.sub(r"#\d+$", "", parameter)  # of a second variable of the same name
+        found = {any(p.search(spelled) for p in patterns) for spelled in (shown, f"{shown}:0")}
+        return found.pop() if len(found) == 1 else None
+
+    def problems(self, where: str) -> tuple[Problem, ...]:
+        """Return a remark for each list that can't be searched with; `where` names the configuration."""
+        return tuple(
+            Problem(
+                "exclusions-unreadable",
+                f"{where}: {name} is no list of short, plain patterns",
+                "which variables are excluded isn't known, so that their last updates are left out",
+            )
+            for name, patterns in self.patterns.items()
+            if patterns is None
+        )
+
+
+def _compiled(value: JsonValue) -> tuple[re.Pattern[str], ...] | None:
+    if not isinstance(value, list) or len(value) > MOST_PATTERNS:
+        return None
+    found = []
+    for pattern in value:
+        if not isinstance(pattern, str) or not _is_plain(pattern):
+            return None
+        try:
+            found.append(re.compile(pattern))
+        except re.error:
+            return None
+    return tuple(found)
+
+
+def _is_plain(pattern: str) -> bool:
+    """Return whether a search takes a time that is no more than the square of the name's length: no groups, and at most
+    two repetitions."""
+    return (
+        len(pattern) <= LONGEST_PATTERN
+        and not re.search(r"[({]", pattern)
+        and sum(pattern.count(c) for c in "*+?") <= 2
+    )

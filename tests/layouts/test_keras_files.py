@@ -134,6 +134,14 @@ class TestNamelessGroups:
         assert parameter.found.slots == {"velocity": "optimizer/vars/2", "momentum": "optimizer/vars/6"}
         assert parameter.effective_lr() is not None
 
+    def test_a_second_block_may_be_an_average(self) -> None:
+        """Nothing is read as RMSprop's mean square that can be its average of the weights."""
+        averages = [w * np.float32(0.97) for w in _weights().values()]
+        state = _read(_list(averages, _pairs()[1::2]), labels={"optimizer/vars": "rm_sprop"})
+        assert (state.rule, state.parameters) == ("rmsprop", {})
+        state = _read(_list(_pairs()[1::2]), labels={"optimizer/vars": "rm_sprop"})
+        assert [tuple(p.found.slots) for p in state.parameters.values()] == [("velocity",)] * 4
+
     def test_an_optimizer_given_by_its_name_alone(self) -> None:
         """`compile("sgd")`, `compile("adam")`: the class's own rate is assumed."""
         producer = {"keras_version": "2.15.0"}

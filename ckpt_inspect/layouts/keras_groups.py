@@ -148,7 +148,9 @@ def _read_optimizer(
         rule, absence = _without_slots(checkpoint, keys[0], rule)
     elif optimizer is None or optimizer.has_moment_pair or optimizer.traces.slots_in_lists:
         absence = "its variables fit no known order of slots"
-        problems.append(_unreadable(path, len(keys), is_known=config is None or optimizer is not None))
+        problems.append(
+            _unreadable(path, len(keys), is_known=config is None if optimizer is None else optimizer.has_moment_pair)
+        )
         if optimizer is None:
             absence = (
                 f"optimizer state of a kind that is not known: {len(keys)} variables in an order that is not known"
@@ -289,7 +291,7 @@ def _choose_reading(
         shapes = [specs[i].shape for i in reading.leading]
         for model in models:
             pairing = pair(model, shapes)
-            if pairing is None and config is None and reading.slots:
+            if pairing is None and (config is None or rule is None) and reading.slots:
                 continue  # any list is one slot each of so many weights: the model must have these
             paired = 0 if pairing is None else sum(w is not None for w in pairing.weights)
             score = (

@@ -158,6 +158,14 @@ class TestNamelessGroups:
         assert all(p.key("first_moment") and p.key("second_moment") for p in state.parameters.values())
         assert "slots first_moment, second_moment for 4 variables" in str(state.absence)
 
+    def test_blocks_of_a_class_of_ones_own_stay_closed(self) -> None:
+        """Two slots in rows of their own fit no order that is known: they aren't taken for one slot of more weights."""
+        config = {"class_name": "OwnRMSprop", "config": {"learning_rate": 0.5, "momentum": 0.9}}
+        state = _read(_list(_pairs()[1::2], _pairs()[::2]), kind="keras-archive", optimizer=config)
+        assert state.parameters == {}
+        assert str(state.absence).startswith("optimizer state of a kind that is not known: 10 variables")
+        assert [p.severity for p in state.problems] == ["warning"]
+
     def test_pairs_that_nothing_calls_moments(self) -> None:
         """A class without decay rates keeps two slots of no known meaning."""
         config = {"class_name": "Own", "config": {"learning_rate": 0.5}}

@@ -146,9 +146,17 @@ def _read_optimizer(
     elif len(specs) <= 1 + has_listed_rate(specs, implementation):
         scalars = {"learning_rate": keys[1]} if has_listed_rate(specs, implementation) else {}
         rule, absence = _without_slots(checkpoint, keys[0], rule)
-    else:
+    elif optimizer is None or optimizer.has_moment_pair or optimizer.traces.slots_in_lists:
         absence = "its variables fit no known order of slots"
-        problems.append(_unreadable(path, len(keys)))
+        problems.append(
+            _unreadable(path, len(keys), is_known=config is None if optimizer is None else optimizer.has_moment_pair)
+        )
+        if optimizer is None:
+            absence = (
+                f"optimizer state of a kind that is not known: {len(keys)} variables in an order that is not known"
+            )
+        if not rule.is_read:
+            rule = RuleReading("unknown", "default", "its variables fit no known order of slots")
     return FoundOptimizer(
         name=path,
         layout=LAYOUT,
@@ -166,7 +174,7 @@ def _read_optimizer(
     )
 
 
-def _without_slots(checkpoint: Checkpoint, counter: str, rule: RuleReading) -> tuple[RuleReading, str]:
+def _without_slots(checkpoint: Checkpoint, counter: str, rule: RuleReading) -> tuple[RuleReading, str | None]:
     """Read an optimizer that has scalars alone: what it may be, and why it has no slots."""
     count = int(checkpoint.read_range(counter, 0, 1)[0])
     if count == 0:
@@ -177,8 +185,10 @@ def _without_slots(checkpoint: Checkpoint, counter: str, rule: RuleReading) -> t
             "unknown", "default", "an optimizer before its first update has no slots that tell it"
         ), unbuilt
     absence = f"the file has none of its slots, though it counts {count} updates"
+    optimizer = find_optimizer(rule.name)
     if rule.is_read:
-        return rule, absence
+        is_complete = optimizer is not None and any(switch for _, switch in optimizer.traces.slots_in_lists[:1])
+        return rule, None if is_complete else absence
     others = tuple(o.name for o in OPTIMIZERS if any(switch for _, switch in o.traces.slots_in_lists[:1]))
     where = f"no slots after {count} updates, as of an optimizer that keeps none, or in a part of a checkpoint"
     return RuleReading("unknown", "default", where, others), absence
@@ -248,12 +258,12 @@ def _told_by_values(
     return replace(reading, averages=(), accumulators=block)
 
 
-def _unreadable(path: str, count: int) -> Problem:
+def _unreadable(path: str, count: int, is_known: bool) -> Problem:
     return Problem(
         "association-open",
         f"{path}: {count} variables fit no known order of slots",
         "none is reported",
-        "error",
+        "error" if is_known else "warning",
     )
 
 
@@ -281,7 +291,7 @@ def _choose_reading(
         shapes = [specs[i].shape for i in reading.leading]
         for model in models:
             pairing = pair(model, shapes)
-            if pairing is None and rule is None and reading.slots:
+            if pairing is None and (config is None or rule is None) and reading.slots:
                 continue  # any list is one slot each of so many weights: the model must have these
             paired = 0 if pairing is None else sum(w is not None for w in pairing.weights)
             score = (

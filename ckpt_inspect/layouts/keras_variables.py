@@ -233,8 +233,10 @@ def _read_rule_from_slots(own_name: str, kinds: Sequence[str]) -> RuleReading:
 def adapt_slots(parameter: FoundParameter, rule: str) -> FoundParameter:
     """Rename slots that are moments only in Adam's family: Keras 3's `velocity` of RMSprop and `momentum` of SGD."""
     in_order = [slot for slot in parameter.slots if slot in USUAL_SLOTS]
-    is_pair = find_optimizer(rule) is None and in_order == ["first_moment", "second_moment"]
-    if has_moment_pair(rule) or is_pair:  # a class of one's own derives from what has these, in this order
+    optimizer = find_optimizer(rule)
+    is_pair = optimizer is None and in_order == ["first_moment", "second_moment"]
+    has_some = optimizer is not None and optimizer.traces.pairs_some
+    if has_moment_pair(rule) or has_some or is_pair:  # a class of one's own derives from what has these, in this order
         return parameter
     upstream = {"first_moment": "momentum", "second_moment": "velocity", "max_second_moment": "velocity_hat"}
     slots = {upstream.get(slot, slot): key for slot, key in parameter.slots.items()}

@@ -73,16 +73,15 @@ def block_readings(
 ) -> Iterator[SlotReading]:
     """Return every way to read the list as slots of which each stands for all weights in a row, likelier ones first.
 
-    Of a rule that is not known: one slot for each weight.
+    If the rule or its configuration is not known: one slot for each weight.
     """
     settings = config.config if config else {}
-    listed = rule.traces.slots_in_lists if rule is not None else ((ONLY_SLOT, ""),)
+    listed = rule.traces.slots_in_lists if rule is not None else ()
     kept = tuple(name for name, switch in listed if not switch or settings.get(switch))
-    kinds = (
-        [kept][: len(kept)]
-        if config is not None
-        else [tuple(name for name, _ in listed[:n]) for n in range(1, len(listed) + 1)]
-    )
+    if config is None or rule is None:
+        # Without the settings a second slot can be an average as well, and so can the only one if it may be left out
+        kept = kept[:1] or (ONLY_SLOT,)
+    kinds = [kept] if kept and (listed or rule is None) else []
     for names in kinds:
         for start in _starts(specs, implementation, config):
             averages = 1 if settings.get("use_ema") else 0

@@ -220,7 +220,7 @@ class TestAbsence:
             (lambda: _find(_h5({}), kind="keras-h5", optimizer=ADAMAX), "none of its weights"),
             (lambda: _find({"layers/d/vars/0": W}, kind="keras-archive", optimizer=ADAMAX), "none of its variables"),
             (lambda: _find(_groups(), kind="keras-weights-h5"), "none of its slots, though it counts 4 updates"),
-            (lambda: _find(_groups(M, V, np.ones(7)), kind="keras-weights-h5"), "no known order"),
+            (lambda: _find(_groups(M, V, np.ones(7)), kind="keras-weights-h5"), "order that is not known"),
         ],
     )  # fmt: skip
     def test_reason(self, found: Any, phrase: str) -> None:

@@ -133,6 +133,14 @@ class TestNamelessGroups:
         assert parameter.found.slots == {"velocity": "optimizer/vars/2", "momentum": "optimizer/vars/6"}
         assert parameter.effective_lr() is not None
 
+    def test_a_second_block_may_be_an_average(self) -> None:
+        """Nothing is read as RMSprop's mean square that can be its average of the weights."""
+        averages = [w * np.float32(0.97) for w in _weights().values()]
+        state = _read(_list(averages, _pairs()[1::2]), labels={"optimizer/vars": "rm_sprop"})
+        assert (state.rule, state.parameters) == ("rmsprop", {})
+        state = _read(_list(_pairs()[1::2]), labels={"optimizer/vars": "rm_sprop"})
+        assert [tuple(p.found.slots) for p in state.parameters.values()] == [("velocity",)] * 4
+
     def test_an_optimizer_given_by_its_name_alone(self) -> None:
         """`compile("sgd")`, `compile("adam")`: the class's own rate is assumed."""
         producer = {"keras_version": "2.15.0"}
@@ -148,6 +156,14 @@ class TestNamelessGroups:
         assert (state.rule, state.update_rule) == ("slowadam", None)
         assert all(p.key("first_moment") and p.key("second_moment") for p in state.parameters.values())
         assert "slots first_moment, second_moment for 4 variables" in str(state.absence)
+
+    def test_blocks_of_a_class_of_ones_own_stay_closed(self) -> None:
+        """Two slots in rows of their own fit no order that is known: they aren't taken for one slot of more weights."""
+        config = {"class_name": "OwnRMSprop", "config": {"learning_rate": 0.5, "momentum": 0.9}}
+        state = _read(_list(_pairs()[1::2], _pairs()[::2]), kind="keras-archive", optimizer=config)
+        assert state.parameters == {}
+        assert str(state.absence).startswith("optimizer state of a kind that is not known: 10 variables")
+        assert [p.severity for p in state.problems] == ["warning"]
 
     def test_pairs_that_nothing_calls_moments(self) -> None:
         """A class without decay rates keeps two slots of no known meaning."""

@@ -109,7 +109,9 @@ def describe(
 def find_checkpoints(folder_or_glob: PathLike) -> tuple[Path, ...]:
     """Return every checkpoint in and below a folder, or that a glob pattern matches, in training order, each once.
 
-    Raises NotFoundError if there is none.
+    Order: by the optimizers' counters where they are known and differ, else by the numbers in the names, else by time
+    of writing. Of a run of many, only some are opened if names and counters agree there. Raises
+    NotFoundError if there is none.
     """
     from ckpt_inspect.series.search import find_checkpoints
 
@@ -119,7 +121,9 @@ def find_checkpoints(folder_or_glob: PathLike) -> tuple[Path, ...]:
 def find_runs(paths: PathLike | Iterable[PathLike]) -> tuple[Run, ...]:
     """Return the checkpoints that the paths name, by run: those of one folder whose names differ only in numbers.
 
-    Raises NotFoundError for a path without checkpoints.
+    Different models, without a common parameter, are runs of their own. Numbered folders of one checkpoint each
+    (`epoch_1/model.keras`, ..) are one run if the counters grow with the numbers. Raises NotFoundError for a
+    path without checkpoints.
     """
     from ckpt_inspect.series.search import find_runs
 

@@ -9,7 +9,7 @@ from ckpt_inspect import formats
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.formats import NEWEST_FILES, is_recognised
 from ckpt_inspect.series.run import Run
-from ckpt_inspect.series.search import find_runs
+from ckpt_inspect.series.search import count_checkpoints, find_runs
 from ckpt_inspect.storage import Location, PathLike, as_path, is_pattern, locate, stat
 
 
@@ -33,13 +33,12 @@ def open_newest(path: PathLike) -> tuple[Checkpoint, tuple[Problem, ...]]:
     location = locate(place)
     folder = _folder_meant(location)
     if folder is not None:
-        newest, runs = _newest_in(folder), find_runs([folder])
+        newest, count = _newest_in(folder), count_checkpoints(folder)
     elif location.kind == "absent" and is_pattern(place) and not is_recognised(location):
         runs = find_runs([place])
-        newest = _last_of(runs)
+        newest, count = _last_of(runs), sum(len(run.checkpoints) for run in runs)
     else:
         return formats.open_checkpoint(place), ()
-    count = sum(len(run.checkpoints) for run in runs)
     if count == 1:
         return _open(newest), ()
     chosen = Problem(

@@ -43,6 +43,11 @@ def find_runs(paths: Iterable[PathLike], held_by: HeldBy = held_by) -> tuple[Run
     return runs_of(_once(claim for found in _claims(paths) for claim in found), functools.cache(held_by))
 
 
+def count_checkpoints(path: PathLike) -> int:
+    """Return how many checkpoints are in a folder, behind a pattern or at a path; opens none."""
+    return len(_once(claim for found in _claims([path]) for claim in found))
+
+
 def one_run(paths: Iterable[PathLike], held_by: HeldBy = held_by) -> Run:
     """Return the checkpoints at all paths as one run, in the order of the paths.
 

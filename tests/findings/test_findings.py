@@ -262,6 +262,15 @@ def test_every_kind_has_a_run_in_which_it_must_be_found() -> None:
     assert all(part.isalpha() and part.islower() for kind in ids for part in kind.split("-"))
 
 
+def test_no_reset_between_different_models(tmp_path: Path) -> None:
+    """Checkpoints without a common parameter are of two models, even if they are named together."""
+    for number, steps in ((1, 60), (2, 40)):
+        shapes = {f"net{number}/kernel": (5, 4), f"net{number}/bias": (4,)}
+        AdamRun(shapes).train(steps).save(tmp_path / f"m-{number}.h5")
+    ids = {f.id for f in findings_of(analyze([tmp_path / "m-1.h5", tmp_path / "m-2.h5"]))}
+    assert not ids & {"step-reset", "state-lost", "lineage-broken"}
+
+
 @pytest.mark.parametrize("kind", MAKERS)
 def test_it_is_found_in_the_tensors_that_have_it(kind: str, made: Callable[[str], Analyses]) -> None:
     """Once, with evidence, what to do, and the thresholds that decided."""

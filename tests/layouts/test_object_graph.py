@@ -212,7 +212,10 @@ def test_a_hand_made_optimizer(step: int | None) -> None:
     assert [p.found.slots for p in state.parameters.values()] == [
         {"v_dvar": f"opt/v_dvar/{i}", "s_dvar": f"opt/s_dvar/{i}"} for i in range(2)
     ]
-    assert state.absence == "optimizer state of a kind that is not known: slots v_dvar, s_dvar for 2 variables; if it computes as a rule that is known does, name that with --rule"
+    assert state.absence == (
+        "optimizer state of a kind that is not known: slots v_dvar, s_dvar for 2 variables; if it computes as a rule "
+        "that is known does, name that with --rule"
+    )
     assert [p.code for p in state.problems] == (["counter-open"] if step else [])
     if step:
         assert "opt/t may count the updates" in state.step.where

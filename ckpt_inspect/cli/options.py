@@ -145,7 +145,8 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
         try:
             given[target] = value if name == "rule" else int(value) if name == "step" else float(value)
         except ValueError as error:
-            raise typer.BadParameter(f"{value!r} in {text!r} is not a number", param_hint="--set") from error
+            wanted = "a whole number" if name == "step" else "a number"
+            raise typer.BadParameter(f"{value!r} in {text!r} is not {wanted}", param_hint="--set") from error
     return given
 
 

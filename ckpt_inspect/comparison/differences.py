@@ -140,7 +140,9 @@ class Differences:
     @property
     def is_same(self) -> bool:
         """Whether all tensors compared have the same bits and every resolved value is the same."""
-        return all(p.status == "same" for p in (*self.parameters, *self.scalars)) and all(o.status == "same" for o in self.optimizers)
+        return all(p.status == "same" for p in (*self.parameters, *self.scalars)) and all(
+            o.status == "same" for o in self.optimizers
+        )
 
     @property
     def counts(self) -> dict[Status, int]:

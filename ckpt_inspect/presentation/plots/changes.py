@@ -48,7 +48,11 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B") -> Figure:
         [f"A: {name_a}", f"B: {name_b}", f"{len(frame)} tensors: {', '.join(told)}"],
         note,
         lambda characters: short_labels(names[:MOST_ROWS], characters, len(shared_prefix(names))),
-        [(f"median effective learning rate {symbol_of_rates(frame)}", 1.25), (_WEIGHT_LABEL, 1.0), (_MOMENT_LABEL, 1.0)],
+        [
+            (f"median effective learning rate {symbol_of_rates(frame)}", 1.25),
+            (_WEIGHT_LABEL, 1.0),
+            (_MOMENT_LABEL, 1.0),
+        ],
         key=[
             Key("dot", style.MUTED, f"{symbol} in A"),
             Key("dot", style.MAIN, f"{symbol} in B, where it rose"),

@@ -470,8 +470,8 @@ def _continuity_problems(optimizer: OptimizerDiff, rows: list[ParameterDiff]) ->
     if zeroed:
         yield Problem(
             "moments-zeroed",
-            f"optimizer {optimizer.name}: the moments of {len(zeroed)} of {len(kept)} parameters are all 0 in the second "
-            f"checkpoint, and not in the first: {zeroed[0].parameter}{' and others' if len(zeroed) > 1 else ''}",
+            f"optimizer {optimizer.name}: the moments of {len(zeroed)} of {len(kept)} parameters are all 0 in the "
+            f"second checkpoint, and not in the first: {zeroed[0].parameter}{' and others' if len(zeroed) > 1 else ''}",
             "its state was lost or reset, as when weights are restored without the optimizer; restore both together",
         )
     if optimizer.steps is None:

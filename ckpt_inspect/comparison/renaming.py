@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os.path
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -40,7 +39,11 @@ def have_same_shapes(a: Shapes, b: Shapes) -> bool:
 def _without_prefix(names: Sequence[str]) -> list[str]:
     """Return the names without the folders that all of them begin with; at least two parts stay."""
     parts = [name.split("/") for name in names]
-    shared = len(os.path.commonprefix([p[:-2] for p in parts]))
+    shared = 0
+    for folders in zip(*(p[:-2] for p in parts), strict=False):
+        if len(set(folders)) > 1:
+            break
+        shared += 1
     return ["/".join(p[shared:]) for p in parts]
 
 

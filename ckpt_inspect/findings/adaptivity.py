@@ -63,8 +63,8 @@ ELEMENTS = Kind(
 )
 
 _EPSILON_ASSUMED = (
-    "Give the ε that was used (--epsilon): this one is assumed. If it is right, see why these gradients are so small; a "
-    "bias right before a normalisation layer, or of attention's keys, has none by construction, and needs nothing"
+    "Give the ε that was used (--epsilon): this one is assumed. If it is right, see why these gradients are so small; "
+    "a bias right before a normalisation layer, or of attention's keys, has none by construction, and needs nothing"
 )
 
 KINDS = (EPSILON, UNTOUCHED, ROWS, ELEMENTS)

@@ -45,8 +45,8 @@ BROKEN = Kind(
     id="lineage-broken",
     title="Second moments that can't have come from those before",
     severity=Severity.WARNING,
-    condition="For some of the sampled elements, but fewer than half, v2 < β2^k·v1 by more than rounding; for any number "
-    "of them where β2 is assumed and a smaller one, of at least 0.9, explains the fall.",
+    condition="For some of the sampled elements, but fewer than half, v2 < β2^k·v1 by more than rounding; for any "
+    "number of them where β2 is assumed and a smaller one, of at least 0.9, explains the fall.",
     why="v can't fall faster than β2 to the k: β2 is smaller than taken for, these checkpoints are not of one run, "
     "or some variables were made anew.",
     action="Give the β2 that was used (--beta-2); if it is right, compare the two checkpoints with ckpt-inspect diff",
@@ -96,7 +96,7 @@ def find_lost_state(history: History, thresholds: Thresholds) -> Iterator[Findin
         below = is_telling & (now < floor * (1 - 1e-3 - interval.tolerance))
         if not below.any():
             continue
-        is_lost = np.count_nonzero(is_telling & (now < floor / 2)) >= np.count_nonzero(is_telling) / 2
+        is_lost = bool(np.count_nonzero(is_telling & (now < floor / 2)) >= np.count_nonzero(is_telling) / 2)
         if _largest_beta_2(history, interval.after, below) is not None:
             is_lost = False
         (lost if is_lost else broken)[interval.after] = below
@@ -115,10 +115,10 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
     largest = min(filter(None, (_largest_beta_2(history, r, mask) for r, mask in found.items())), default=None)
     if largest is not None:
         assumed = f"{history.newest('beta_2'):.6g}"
-        more += f"; β2 = {assumed} is assumed, and by this fall it was {largest:.4g} at most, unless the state was lost"
+        more += f"; β2 = {assumed} is assumed, and by this fall was {largest:.4g} at most, unless the state was lost"
         action = (
-            f"Give the β2 that was used (--beta-2): {assumed} is merely this implementation's default. If it was larger "
-            f"than {largest:.4g}, the optimizer's state was lost between the two: restore it together with the model"
+            f"Give the β2 that was used (--beta-2): {assumed} is merely this implementation's default. If it was "
+            f"larger than {largest:.4g}, the optimizer's state was lost between the two: restore it together with the model"
         )
     return history.finding(
         kind,

@@ -265,17 +265,21 @@ def opened(path: Path) -> Iterator[h5py.File]:
     if path.is_dir():
         told = "a folder of checkpoints" if _holds_checkpoints(path) else "a folder"
         raise StoreError(f"{path}: is {told}, not a store; run `ckpt-inspect analyze {path}` first, which writes one")
+    is_named_store = path.suffix in (".h5", ".hdf5")  # also of a damaged store, which no longer says what it was
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        if _is_checkpoint(path):
+        if not is_named_store and _is_checkpoint(path):
             raise _not_analyzed(path) from error
         raise StoreError(f"{path}: is not a store, or a damaged one ({_first_sentence(error)})") from error
     with file:
         conventions = file.attrs.get("Conventions")
         if conventions != CONVENTIONS:
             if conventions is None and any(name in file or name in file.attrs for name in _OF_KERAS):
-                raise _not_analyzed(path)
+                raise StoreError(
+                    f"{path}: is not a store but some other HDF5 file, a Keras checkpoint; `ckpt-inspect analyze "
+                    f"{path}` writes a store of it, which must have another name"
+                )
             told = (
                 f"its Conventions attribute is {conventions!r}"
                 if conventions is not None

@@ -29,7 +29,7 @@ def as_path(given: PathLike) -> Path:
     """
     text = os.fspath(given)
     found = _ADDRESS.match(text)
-    if found is not None and not os.path.lexists(text):  # noqa: PTH110 - Path would drop the second slash
+    if found is not None and not os.path.lexists(text):  # Path would drop a slash
         scheme, rest = found.groups()
         if scheme.lower() == "file":
             return Path(f"/{rest.partition('/')[2]}")

@@ -91,6 +91,8 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B") -> Figure:
 def symbol_of_rates(frame: DataFrame) -> str:
     """Return what the medians of `Diff.to_frame()` are: E, or E/α where the learning rate is not known, with units."""
     drawn = frame[np.isfinite(floats(frame["effective_lr_a"])) | np.isfinite(floats(frame["effective_lr_b"]))]
+    if "is_effective_lr_relative" not in drawn:
+        return "E (weight change per unit of gradient)"
     is_relative = drawn["is_effective_lr_relative"].to_numpy(bool)
     if not is_relative.any():
         return "E (weight change per unit of gradient)"

@@ -117,8 +117,8 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
         assumed = f"{history.newest('beta_2'):.6g}"
         more += f"; β2 = {assumed} is assumed, and by this fall was {largest:.4g} at most, unless the state was lost"
         action = (
-            f"Give the β2 that was used (--beta-2): {assumed} is merely this implementation's default. If it was "
-            f"larger than {largest:.4g}, the optimizer's state was lost between the two: restore it together with the model"
+            f"Give the β2 that was used (--beta-2): {assumed} is this implementation's default. If it was larger "
+            f"than {largest:.4g}, the optimizer's state was lost between the two: restore it together with the model"
         )
     return history.finding(
         kind,

@@ -267,7 +267,7 @@ def analyze_runs(
         raise RequestError(f"{target}: one store can't hold {len(runs)} runs ({', '.join(r.name for r in runs)})")
     place = None if folder is None else Path(path_in(folder, "folder"))
     function_if_any(progress, "progress")
-    given_if_any({name: each for name, each in given.items() if not callable(each)} if given else given)
+    given_if_any(with_rates_of(given, None))
     work = functools.partial(
         analyze,
         given=given,

@@ -48,7 +48,7 @@ _COMMON_OPTIONS: dict[str, tuple[Any, Any]] = {
         typer.Option(
             "--learning-rate",
             metavar="RATE|FILE.csv",
-            help=f"{_NUMBERS['learning_rate']} A file gives one for each checkpoint: lines `step,learning_rate`.",
+            help=f"{_NUMBERS['learning_rate']} A CSV file of step,learning_rate gives one for each step.",
         ),
     ),
     **{

@@ -96,6 +96,7 @@ def compare(
             tuple(sorted(rows, key=lambda row: (*row.rank(), row.optimizer, row.parameter))),
             tuple(dict.fromkeys(problems)),
             tuple(sorted(scalars, key=lambda row: (*row.rank(), row.parameter))),
+            {name: before for pair in optimizers for name, before in pair.renamed.items()},
         )
 
 

@@ -136,13 +136,14 @@ class Differences:
     """What was odd about the pair, or in either of them."""
     scalars: tuple[ParameterDiff, ...] = ()
     """Single numbers that are no parameters: counters, rates, loss scales."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Names in b -> names in a of parameters that are compared although their names differ."""
 
     @property
     def is_same(self) -> bool:
-        """Whether all tensors compared have the same bits and every resolved value is the same."""
-        return all(p.status == "same" for p in (*self.parameters, *self.scalars)) and all(
-            o.status == "same" for o in self.optimizers
-        )
+        """Whether all tensors compared have the same names and bits and every resolved value is the same."""
+        rows_and_optimizers = (*self.parameters, *self.scalars, *self.optimizers)
+        return not self.renamed and all(each.status == "same" for each in rows_and_optimizers)
 
     @property
     def counts(self) -> dict[Status, int]:

@@ -105,6 +105,7 @@ def _find_one_rate(history: History, thresholds: Thresholds) -> Iterator[Finding
             f"{history.at(0)} to {history.at(-1)}: right only if no schedule changed it",
             thresholds,
             rows=range(len(history)),
+            evidence=[history.evidence(-1, learning_rate=float(rates[0]))],
         )
 
 

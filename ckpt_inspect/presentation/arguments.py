@@ -128,10 +128,11 @@ def given_if_any(value: object, name: str = "given") -> Given | None:
     return None if value is None else named  # type: ignore[return-value]  # the loop looked at each
 
 
-def with_rates_of(given: object, steps: Callable[[], Iterable[int]]) -> object:
+def with_rates_of(given: object, steps: Callable[[], Iterable[int]] | None) -> object:
     """Return what is given, with a table in place of each function that gives a learning rate for a step.
 
-    `steps` are those of the checkpoints; it is called only if there is such a function.
+    `steps` are those of the checkpoints; it is called only if there is such a function. Without it, functions are
+    left out.
     """
     functions = {
         key: each
@@ -140,7 +141,9 @@ def with_rates_of(given: object, steps: Callable[[], Iterable[int]]) -> object:
     }
     if not functions or not isinstance(given, Mapping):
         return given
-    known = tuple(dict.fromkeys(steps()))
+    known = None if steps is None else tuple(dict.fromkeys(steps()))
+    if known is None:
+        return {key: each for key, each in given.items() if key not in functions}
     if not known:
         raise RequestError(
             "no checkpoint's step is known, so that a function can't be asked for its learning rate: give a number"

@@ -37,7 +37,7 @@ def check_given(given: Given, path: str) -> None:
         elif name == "epsilon_placement":
             if value not in EPSILON_PLACEMENTS:
                 raise RequestError(f"{path}: {name} must be one of {', '.join(EPSILON_PLACEMENTS)}, not {value!r}")
-        elif name == "learning_rate" and isinstance(value, str):
+        elif name == "learning_rate" and isinstance(value, str) and "," in value:
             decode_rate_table(value, path)
         else:
             _check_number(name, value, path)

@@ -199,8 +199,6 @@ def test_v1_shard_that_is_missing(tmp_path: Path) -> None:
 )
 def test_foreign_zip_archives_are_named(tmp_path: Path, names: list[str], told: str) -> None:
     """By their members' names; nothing in them is opened."""
-    import zipfile
-
     with zipfile.ZipFile(tmp_path / "model.ckpt", "w") as archive:
         for name in names:
             archive.writestr(name, b"x")

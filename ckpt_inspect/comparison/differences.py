@@ -142,8 +142,12 @@ class Differences:
     @property
     def is_same(self) -> bool:
         """Whether all tensors compared have the same names and bits and every resolved value is the same."""
-        rows_and_optimizers = (*self.parameters, *self.scalars, *self.optimizers)
-        return not self.renamed and all(each.status == "same" for each in rows_and_optimizers)
+        rows = (*self.parameters, *self.scalars)
+        return (
+            not self.renamed
+            and all(row.status == "same" for row in rows)
+            and all(optimizer.status == "same" for optimizer in self.optimizers)
+        )
 
     @property
     def counts(self) -> dict[Status, int]:

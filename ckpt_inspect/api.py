@@ -31,6 +31,7 @@ from ckpt_inspect.presentation.arguments import (
     text_in,
     texts_if_any,
     thresholds_if_any,
+    with_rates_of,
 )
 
 if TYPE_CHECKING:
@@ -45,6 +46,24 @@ if TYPE_CHECKING:
     from ckpt_inspect.series.run import Run
     from ckpt_inspect.state.given import Given
     from ckpt_inspect.state.optimizer_state import OptimizerState
+
+
+def _given(given: Given | None, checkpoints: Sequence[Checkpoint | PathLike]) -> Given | None:
+    """Return what is given, checked; of a function that gives a learning rate, its values at the checkpoints' steps."""
+    from ckpt_inspect.state.optimizer_state import optimizer_states
+
+    def steps() -> Iterator[int]:
+        for checkpoint in checkpoints:
+            try:
+                opened = checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(checkpoint)
+                states = optimizer_states(opened)
+            except CkptInspectError:  # whoever reads it meets it again
+                continue
+            if opened is not checkpoint:
+                opened.close()
+            yield from (int(state.step.value) for state in states if state.step.value is not None)
+
+    return given_if_any(with_rates_of(given, steps))
 
 
 # --- one checkpoint
@@ -68,13 +87,15 @@ def optimizer_states(
     """Return every optimizer whose state a checkpoint holds, with its parameters, and hyperparameters with sources.
 
     `given` overrides what the file says, and adds what it lacks: for the optimizer of the name `optimizer`, or for all.
+    Its `learning_rate` is a number, or the rates by step: a mapping, or a function of the step. The rate of a step is
+    that of the update that made it, so that a Keras schedule is given as `lambda step: schedule(step - 1)`.
     Arrays are read when you use them. Raises CkptInspectError for a checkpoint that can't be opened or read,
     RequestError for a value in `given` that doesn't fit.
     """
     from ckpt_inspect.state.optimizer_state import optimizer_states
 
     opened = checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(path_in(checkpoint, "checkpoint"))
-    return optimizer_states(opened, given_if_any(given), text_if_any(optimizer, "optimizer"))
+    return optimizer_states(opened, _given(given, [opened]), text_if_any(optimizer, "optimizer"))
 
 
 def describe(
@@ -95,12 +116,12 @@ def describe(
     from ckpt_inspect.state.selection import Selection
 
     selection = Selection.of(texts_if_any(include, "include"), texts_if_any(exclude, "exclude"))
-    given = given_if_any(given)
     if isinstance(checkpoint, Checkpoint):
+        given = _given(given, [checkpoint])
         return overview(checkpoint, given=given, selection=selection)
     opened, remarks = open_newest(path_in(checkpoint, "checkpoint"))
     with opened:
-        return overview(opened, given=given, selection=selection, remarks=remarks)
+        return overview(opened, given=_given(given, [opened]), selection=selection, remarks=remarks)
 
 
 # --- several
@@ -154,7 +175,7 @@ def diff(
         compare(
             one,
             two,
-            given=given_if_any(given),
+            given=_given(given, [one, two]),
             include=texts_if_any(include, "include"),
             exclude=texts_if_any(exclude, "exclude"),
             progress=function_if_any(progress, "progress"),
@@ -196,11 +217,12 @@ def analyze(
     from ckpt_inspect.series.run import Run
     from ckpt_inspect.series.search import one_run
 
+    run = paths if isinstance(paths, Run) else one_run(tuple(paths_in(paths, "paths")))
     return Analyses.of(
         analyze(
-            paths if isinstance(paths, Run) else one_run(tuple(paths_in(paths, "paths"))),
+            run,
             store=path_if_any(store, "store"),
-            given=given_if_any(given),
+            given=_given(given, run.checkpoints),
             include=texts_if_any(include, "include"),
             exclude=texts_if_any(exclude, "exclude"),
             elements=flag_in(elements, "elements"),
@@ -249,9 +271,10 @@ def analyze_runs(
         raise RequestError(f"{target}: one store can't hold {len(runs)} runs ({', '.join(r.name for r in runs)})")
     place = None if folder is None else Path(path_in(folder, "folder"))
     function_if_any(progress, "progress")
+    given_if_any(with_rates_of(given, None))
     work = functools.partial(
         analyze,
-        given=given_if_any(given),
+        given=given,
         include=texts_if_any(include, "include"),
         exclude=texts_if_any(exclude, "exclude"),
         elements=flag_in(elements, "elements"),

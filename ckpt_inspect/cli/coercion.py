@@ -13,6 +13,23 @@ from typer.core import TyperCommand, TyperGroup
 
 _TEXTS = (str, str | None, list[str], list[str] | None)
 
+_OTHER_NAMES = {
+    "--lr": "--learning-rate",
+    "--rate": "--learning-rate",
+    "--beta1": "--beta-1",
+    "--b1": "--beta-1",
+    "--beta2": "--beta-2",
+    "--b2": "--beta-2",
+    "--eps": "--epsilon",
+    "--wd": "--weight-decay",
+    "--decay": "--weight-decay",
+    "--iterations": "--step",
+    "--steps": "--step",
+    "--optimizer": "--rule",
+    "--out": "--output",
+}
+"""Options by the names that other programs give them, and what they are called here."""
+
 
 class Command(TyperCommand):
     """A command that takes its texts as they are."""
@@ -20,6 +37,16 @@ class Command(TyperCommand):
     def get_params(self, ctx: Any) -> Any:
         """Return the parameters, as typer does."""
         return _lightened(super().get_params(ctx), self.callback)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Parse, as typer does; an option that other programs have is answered with the name that it has here."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:  # click's NoSuchOption, which typer may bring along under a name of its own
+            meant = _OTHER_NAMES.get(getattr(error, "option_name", ""))
+            if meant is not None and any(meant in parameter.opts for parameter in self.get_params(ctx)):
+                error.possibilities = [meant]  # type: ignore[attr-defined]  # that exception has them
+            raise
 
 
 class Group(TyperGroup):

@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -27,6 +28,10 @@ class Common:
     def learning_rate(self) -> float | None:
         """Return the learning rate given for all optimizers."""
         rate = self.given.get("learning_rate")
+        if isinstance(rate, str):
+            raise typer.BadParameter(
+                "a table can be given to analyze, show and diff only", param_hint="--learning-rate"
+            )
         return None if rate is None else float(rate)
 
 
@@ -38,7 +43,19 @@ _NUMBERS = {
     "weight_decay": "Decoupled weight decay, instead of the one in the file.",
 }
 _COMMON_OPTIONS: dict[str, tuple[Any, Any]] = {
-    **{name: (float, typer.Option(f"--{name.replace('_', '-')}", help=text)) for name, text in _NUMBERS.items()},
+    "learning_rate": (
+        str,
+        typer.Option(
+            "--learning-rate",
+            metavar="RATE|FILE.csv",
+            help=f"{_NUMBERS['learning_rate']} A CSV file of step,learning_rate gives one for each step.",
+        ),
+    ),
+    **{
+        name: (float, typer.Option(f"--{name.replace('_', '-')}", help=text))
+        for name, text in _NUMBERS.items()
+        if name != "learning_rate"
+    },
     "step": (int, typer.Option("--step", min=0, help="Number of updates that the optimizer has made.")),
     "rule": (
         str,
@@ -121,6 +138,8 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     """Hyperparameters, step and rule given on the command line; those of one optimizer as `OPTIMIZER.NAME`."""
     names: tuple[str, ...] = (*_NUMBERS, "step", "rule")
     given = {name: options[name] for name in names if options[name] is not None}
+    if "learning_rate" in given:
+        given["learning_rate"] = _rate_or_table(given["learning_rate"], "--learning-rate")
     if "rule" in given:
         _check_rule(given["rule"], "--rule")
     if (placement := options["epsilon_placement"]) is not None:
@@ -142,11 +161,37 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
             raise typer.BadParameter(f"{name!r} in {text!r} is none of {', '.join(names)}", param_hint="--set")
         if name == "rule":
             _check_rule(value, "--set")
+        if name == "learning_rate":
+            given[target] = _rate_or_table(value, "--set")
+            continue
         try:
             given[target] = value if name == "rule" else int(value) if name == "step" else float(value)
         except ValueError as error:
-            raise typer.BadParameter(f"{value!r} in {text!r} is not a number", param_hint="--set") from error
+            wanted = "a whole number" if name == "step" else "a number"
+            raise typer.BadParameter(f"{value!r} in {text!r} is not {wanted}", param_hint="--set") from error
     return given
+
+
+def _rate_or_table(text: str, option: str) -> float | str:
+    """A learning rate, or the text of a file with one for each step."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        table = Path(text).read_text("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(
+            f"{text!r} is neither a number nor a file that can be read", param_hint=option
+        ) from error
+    from ckpt_inspect.errors import RequestError
+    from ckpt_inspect.state.rate_tables import decode_rate_table
+
+    try:
+        decode_rate_table(table, text)
+    except RequestError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+    return table
 
 
 def parsed_thresholds(texts: Sequence[str]) -> dict[str, float]:

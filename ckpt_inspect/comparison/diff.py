@@ -6,11 +6,12 @@ Nothing is held of a tensor but a piece of it; sums are in float64.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from threading import Event
 
 from ckpt_inspect.checkpoint import STRING, Checkpoint, PieceReader, Problem, Progress, TensorSpec, numpy_dtype
@@ -21,8 +22,10 @@ from ckpt_inspect.comparison.differences import (
     OptimizerDiff,
     ParameterDiff,
     Status,
+    is_integer,
 )
 from ckpt_inspect.comparison.distances import Buffers, Distance, Window, WindowCount
+from ckpt_inspect.comparison.renaming import have_same_shapes, pair_renamed
 from ckpt_inspect.errors import NotDetermined, NotFoundError
 from ckpt_inspect.layouts import weight_names
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
@@ -67,6 +70,7 @@ def compare(
         sides = [_Side(c, optimizer_states(c, given)) for c in (checkpoint_a, checkpoint_b)]
         side_a, side_b = sides
         optimizers, problems = _paired_optimizers(side_a, side_b)
+        optimizers, renamed = _with_renamed(optimizers)
         chosen = Selection.of(include, exclude)
         every = list(_jobs(side_a, side_b, optimizers))
         jobs = [job for job in every if chosen.has(job.row.parameter)]
@@ -76,8 +80,11 @@ def compare(
                 "`ckpt-inspect show` lists them all"
             )
         rows = _compared(jobs, progress)
-        problems += remarks_a + remarks_b
-        problems += _opaque_problems(sides)
+        problems += remarks_a + remarks_b + renamed + _opaque_problems(sides)
+        if not renamed and (hint := _renaming_hint(rows)) is not None:
+            problems += (hint,)
+        scalars = tuple(row for row in rows if _is_bookkeeping(row, has_optimizers=bool(optimizers)))
+        rows = [row for row in rows if row not in scalars]
         for side in sides:
             problems += side.checkpoint.problems
             problems += tuple(p for state in side.states for p in state.problems)
@@ -89,6 +96,8 @@ def compare(
             results,
             tuple(sorted(rows, key=lambda row: (*row.rank(), row.optimizer, row.parameter))),
             tuple(dict.fromkeys(problems)),
+            tuple(sorted(scalars, key=lambda row: (*row.rank(), row.parameter))),
+            {name: before for pair in optimizers for name, before in pair.renamed.items()},
         )
 
 
@@ -102,6 +111,9 @@ class _Side:
 class _OptimizerPair:
     a: OptimizerState | None
     b: OptimizerState | None
+
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Names in b -> names in a of parameters that are paired although their names differ."""
 
     @property
     def name(self) -> str:
@@ -154,6 +166,64 @@ def _paired_optimizers(a: _Side, b: _Side) -> tuple[tuple[_OptimizerPair, ...], 
     return tuple(_OptimizerPair(of_a.get(n), of_b.get(n)) for n in dict.fromkeys((*of_a, *of_b))), ()
 
 
+def _with_renamed(pairs: tuple[_OptimizerPair, ...]) -> tuple[tuple[_OptimizerPair, ...], tuple[Problem, ...]]:
+    """The pairs, with the parameters that go by other names in b."""
+    found, problems = [], []
+    for pair in pairs:
+        renamed = {}
+        if pair.a is not None and pair.b is not None:
+            of_a, of_b = (
+                {name: p.shape for name, p in one.parameters.items() if name not in other.parameters}
+                for one, other in ((pair.a, pair.b), (pair.b, pair.a))
+            )
+            renamed = pair_renamed(of_a, of_b)
+        if renamed:
+            name, before = next(iter(renamed.items()))
+            problems.append(
+                Problem(
+                    "parameters-renamed",
+                    f"optimizer {pair.name}: {len(renamed)} parameters are named differently in the two checkpoints, "
+                    f"such as {before} and {name}",
+                    "they are compared with each other: that they are the same is assumed, because their shapes and "
+                    "the structure of their names correspond",
+                )
+            )
+        found.append(replace(pair, renamed=renamed))
+    return tuple(found), tuple(problems)
+
+
+def _renaming_hint(rows: list[ParameterDiff]) -> Problem | None:
+    """Whether what was added and what was removed may differ by their names only."""
+    of_a = {f"{r.optimizer}:{r.parameter}": r.shape_a for r in rows if r.status == "removed" and r.shape_a is not None}
+    of_b = {f"{r.optimizer}:{r.parameter}": r.shape_b for r in rows if r.status == "added" and r.shape_b is not None}
+    if not have_same_shapes(of_a, of_b):
+        return None
+    return Problem(
+        "names-differ",
+        f"the {len(of_a)} tensors that were removed and those that were added have the same shapes, so that they may "
+        "differ by their names only",
+        "they are not compared, because nothing says which corresponds to which: save both checkpoints in one format, "
+        "or from models whose layers have names of their own",
+        "info",
+    )
+
+
+_SCALAR_NAMES = re.compile(
+    r"(?:.*/)?_?(?:(?:current_|dynamic_)?loss_scale|dynamic_scale|learning_rate|lr|decay|momentum|rho|epsilon|beta_?[12]"
+    r"|beta[12]_power|(?:global_|good_)?steps?|step_counter|iterations?|epoch|examples|save_counter|count(?:er)?)",
+)
+
+
+def _is_bookkeeping(row: ParameterDiff, *, has_optimizers: bool) -> bool:
+    """Whether it is a counter, a rate, a loss scale: one number that no optimizer trains, rather than a parameter."""
+    shapes = {row.shape_a, row.shape_b} - {None}
+    if row.optimizer or not shapes <= {(), (1,)}:
+        return False
+    dtype = row.dtype_b or row.dtype_a or ""
+    is_named = _SCALAR_NAMES.fullmatch(row.parameter) is not None
+    return is_integer(dtype) or is_named or (shapes == {()} and has_optimizers)
+
+
 def _jobs(a: _Side, b: _Side, optimizers: tuple[_OptimizerPair, ...]) -> Iterator[_Job]:
     """A job for each parameter of the optimizers that both have, then one for each tensor that no such pair covers."""
     covered_a: set[str] = {OBJECT_GRAPH, *_opaque_keys(a)}
@@ -165,7 +235,8 @@ def _jobs(a: _Side, b: _Side, optimizers: tuple[_OptimizerPair, ...]) -> Iterato
         if pair.a is None or pair.b is None:
             continue
         for name in dict.fromkeys((*pair.b.parameters, *pair.a.parameters)):
-            yield _parameter_job(a, b, pair, name)
+            if name not in pair.renamed.values():
+                yield _parameter_job(a, b, pair, name)
     names_a, names_b = _names(a), _names(b)
     shown = names_a | names_b
     specs_a = {key: spec for key, spec in a.checkpoint.tensors.items() if key not in covered_a}
@@ -237,7 +308,7 @@ def _own_keys(state: OptimizerState, *, with_weights: bool) -> set[str]:
 
 def _parameter_job(a: _Side, b: _Side, pair: _OptimizerPair, name: str) -> _Job:
     assert pair.a is not None and pair.b is not None
-    one, two = pair.a.parameters.get(name), pair.b.parameters.get(name)
+    one, two = pair.a.parameters.get(pair.renamed.get(name, name)), pair.b.parameters.get(name)
     row = _bare_row(pair.name, name, one, two)
     if one is None or two is None or row.status != "same":
         return _Job(row, a.checkpoint, b.checkpoint, {})
@@ -344,6 +415,7 @@ def _filled(job: _Job, memory: _Memory, stop: Event) -> ParameterDiff:
         row,
         status="same" if is_same else "changed",
         slot_changes={slot: d.relative for slot, d in distances.items() if slot != "value"},
+        is_zeroed=_is_zeroed([d for slot, d in distances.items() if slot in _MOMENTS]),
     )
     if "value" in distances:
         d = distances["value"]
@@ -362,8 +434,14 @@ def _filled(job: _Job, memory: _Memory, stop: Event) -> ParameterDiff:
     return row
 
 
+_MOMENTS = frozenset(slot for slots in STATE_SLOTS.values() for slot in slots)
+
 _ARRAYS = {"value": ("value",), **STATE_SLOTS}
 """Fields of `State` -> the tensors of a job that may stand in them."""
+
+
+def _is_zeroed(moments: list[Distance]) -> bool:
+    return any(d.dot_aa > 0.0 for d in moments) and all(d.dot_bb == 0.0 for d in moments)
 
 
 def _medians(parameters: tuple[Parameter, Parameter] | None, size: int) -> tuple[list[EffectiveLrMedian | None], bool]:
@@ -405,6 +483,15 @@ def _sourced_values(state: OptimizerState) -> dict[str, Sourced[float | str]]:
 
 def _continuity_problems(optimizer: OptimizerDiff, rows: list[ParameterDiff]) -> Iterator[Problem]:
     """Whether b can be the continuation of a that its step claims."""
+    kept = [r for r in rows if r.optimizer == optimizer.name and _MOMENTS & set(r.slot_changes)]
+    zeroed = [r for r in kept if r.is_zeroed]
+    if zeroed:
+        yield Problem(
+            "moments-zeroed",
+            f"optimizer {optimizer.name}: the moments of {len(zeroed)} of {len(kept)} parameters are all 0 in the "
+            f"second checkpoint, and not in the first: {zeroed[0].parameter}{' and others' if len(zeroed) > 1 else ''}",
+            "its state was lost or reset, as when weights are restored without the optimizer; restore both together",
+        )
     if optimizer.steps is None:
         return
     if optimizer.steps < 0:

@@ -43,6 +43,8 @@ class ParameterDiff:
     """‖b-a‖."""
     slot_changes: Mapping[str, float] = field(default_factory=dict)
     """‖b-a‖/‖a‖ of each slot variable that both have, by its name."""
+    is_zeroed: bool = False
+    """Whether all moments are 0 in b, and not in a."""
     effective_lr_a: float = NAN
     """Median effective learning rate over touched elements, within 1 %; NaN if it is not defined."""
     effective_lr_b: float = NAN
@@ -82,7 +84,7 @@ class ParameterDiff:
         ratio = self.effective_lr_ratio
         return (
             STATUSES.index(self.status),
-            _is_integer(self.dtype_b or self.dtype_a or ""),
+            is_integer(self.dtype_b or self.dtype_a or ""),
             -_or_zero(self.weight_change),
             -_or_zero(self.second_moment_change),
             -_or_zero(self.first_moment_change),
@@ -134,11 +136,20 @@ class Differences:
     """What changed most first: reshaped, added, removed, then by the relative change of the weights, then the same."""
     problems: tuple[Problem, ...] = ()
     """What was odd about the pair, or in either of them."""
+    scalars: tuple[ParameterDiff, ...] = ()
+    """Single numbers that are no parameters: counters, rates, loss scales."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Names in b -> names in a of parameters that are compared although their names differ."""
 
     @property
     def is_same(self) -> bool:
-        """Return whether all tensors compared have the same bits and every resolved value is the same."""
-        return all(p.status == "same" for p in self.parameters) and all(o.status == "same" for o in self.optimizers)
+        """Return whether all tensors compared have the same names and bits and every resolved value is the same."""
+        rows = (*self.parameters, *self.scalars)
+        return (
+            not self.renamed
+            and all(row.status == "same" for row in rows)
+            and all(optimizer.status == "same" for optimizer in self.optimizers)
+        )
 
     @property
     def counts(self) -> dict[Status, int]:
@@ -161,7 +172,8 @@ def row(parameter: ParameterDiff) -> dict[str, object]:
     return {name: getattr(parameter, name) for name in COLUMNS}
 
 
-def _is_integer(dtype: str) -> bool:
+def is_integer(dtype: str) -> bool:
+    """Return whether an element type, by its name, is one of whole numbers, truth values or strings."""
     return dtype.startswith(("int", "uint", "bool", "string"))
 
 

@@ -62,6 +62,11 @@ ELEMENTS = Kind(
     metrics=("untouched",),
 )
 
+_EPSILON_ASSUMED = (
+    "Give the ε that was used (--epsilon): this one is assumed. If it is right, see why these gradients are so small; "
+    "a bias right before a normalisation layer, or of attention's keys, has none by construction, and needs nothing"
+)
+
 KINDS = (EPSILON, UNTOUCHED, ROWS, ELEMENTS)
 
 
@@ -81,6 +86,7 @@ def find_epsilon_domination(history: History, thresholds: Thresholds) -> Iterato
         thresholds,
         parameters=places,
         evidence=history.tensor_evidence(-1, places, "epsilon_dominated"),
+        action=_EPSILON_ASSUMED if source == "default" else "",
     )
 
 

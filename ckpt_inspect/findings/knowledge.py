@@ -47,7 +47,20 @@ AMBIGUOUS = Kind(
     metrics=("rule",),
 )
 
-KINDS = (ASSUMED, RATE_UNKNOWN, AMBIGUOUS)
+ONE_RATE = Kind(
+    id="one-rate-for-all",
+    title="One learning rate given for all checkpoints",
+    severity=Severity.INFO,
+    condition="The learning rate has the source given in two or more checkpoints, is the same in all, and is of "
+    "no table.",
+    why="Schedules and callbacks change the rate during a run; where it was another, effective learning rates and "
+    "updates are off by as much.",
+    action="If it was not constant, give a table: --learning-rate FILE.csv, with lines step,learning_rate",
+    source="E has the rate of each checkpoint's own last update",
+    metrics=("learning_rate", "effective_lr"),
+)
+
+KINDS = (ASSUMED, RATE_UNKNOWN, ONE_RATE, AMBIGUOUS)
 
 
 def find_assumptions(history: History, thresholds: Thresholds) -> Iterator[Finding]:
@@ -71,6 +84,7 @@ def find_assumptions(history: History, thresholds: Thresholds) -> Iterator[Findi
             thresholds,
             evidence=[history.evidence(-1, learning_rate_where=where)],
         )
+    yield from _find_one_rate(history, thresholds)
     if history.newest("rule_source") == "default":
         rule, where = str(history.newest("rule")), str(history.newest("rule_where"))
         yield history.finding(
@@ -79,6 +93,24 @@ def find_assumptions(history: History, thresholds: Thresholds) -> Iterator[Findi
             thresholds,
             evidence=[history.evidence(-1, rule=rule, rule_where=where)],
         )
+
+
+def _find_one_rate(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    rates, where = history["learning_rate"], history["learning_rate_where"].astype(str)
+    is_given = (history["learning_rate_source"] == "given") & ~np.char.startswith(where, _OF_A_TABLE)
+    if len(history) > 1 and is_given.all() and (rates == rates[0]).all():
+        yield history.finding(
+            ONE_RATE,
+            f"The one learning rate given, {rates[0]:.6g}, is taken for every one of {len(history)} checkpoints, from "
+            f"{history.at(0)} to {history.at(-1)}: right only if no schedule changed it",
+            thresholds,
+            rows=range(len(history)),
+            evidence=[history.evidence(-1, learning_rate=float(rates[0]))],
+        )
+
+
+_OF_A_TABLE = "given by the caller, in a table"
+"""How the place of a rate out of a table begins."""
 
 
 def _option(optimizer: str, name: str) -> str:

@@ -45,7 +45,8 @@ BROKEN = Kind(
     id="lineage-broken",
     title="Second moments that can't have come from those before",
     severity=Severity.WARNING,
-    condition="For some of the sampled elements, but fewer than half, v2 < β2^k·v1 by more than rounding.",
+    condition="For some of the sampled elements, but fewer than half, v2 < β2^k·v1 by more than rounding; for any "
+    "number of them where β2 is assumed and a smaller one, of at least 0.9, explains the fall.",
     why="v can't fall faster than β2 to the k: β2 is smaller than taken for, these checkpoints are not of one run, "
     "or some variables were made anew.",
     action="Give the β2 that was used (--beta-2); if it is right, compare the two checkpoints with ckpt-inspect diff",
@@ -97,7 +98,9 @@ def find_lost_state(history: History, thresholds: Thresholds) -> Iterator[Findin
         below = is_telling & (now < floor * (1 - 1e-3 - interval.tolerance))
         if not below.any():
             continue
-        is_lost = np.count_nonzero(is_telling & (now < floor / 2)) >= np.count_nonzero(is_telling) / 2
+        is_lost = bool(np.count_nonzero(is_telling & (now < floor / 2)) >= np.count_nonzero(is_telling) / 2)
+        if _largest_beta_2(history, interval.after, below) is not None:
+            is_lost = False
         (lost if is_lost else broken)[interval.after] = below
     for kind, found in ((LOST, lost), (BROKEN, broken)):
         if found:
@@ -110,6 +113,15 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
     places = worst_first(shares > 0, shares)
     before, after = history.steps[row - 1], history.steps[row]
     more = f" ({len(found)} such pairs in the run)" if len(found) > 1 else ""
+    action = ""
+    largest = min(filter(None, (_largest_beta_2(history, r, mask) for r, mask in found.items())), default=None)
+    if largest is not None:
+        assumed = f"{history.newest('beta_2'):.6g}"
+        more += f"; β2 = {assumed} is assumed, and by this fall was {largest:.4g} at most, unless the state was lost"
+        action = (
+            f"Give the β2 that was used (--beta-2): {assumed} is this implementation's default. If it was larger "
+            f"than {largest:.4g}, the optimizer's state was lost between the two: restore it together with the model"
+        )
     return history.finding(
         kind,
         f"From {history.at(row - 1)} to {history.at(row)} v fell faster than {history.newest('beta_2'):.6g}^"
@@ -127,7 +139,26 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
             )
             for i in places[:MOST_EVIDENCE]
         ],
+        action=action,
     )  # fmt: skip
+
+
+_SMALLEST_BETA_2 = 0.9
+"""The smallest β2 that is in use: below it, a fall of v is not explained by another β2."""
+
+
+def _largest_beta_2(history: History, row: int, below: Bools) -> float | None:
+    """Return the largest β2 by which v can have fallen so far from the row before, where β2 is assumed.
+
+    None where β2 is not assumed, or none that is in use explains the fall. v2 >= β2^k·v1 holds for every element.
+    """
+    updates = int(history["step"][row]) - int(history["step"][row - 1])
+    if history["beta_2_source"][row] != "default" or updates <= 0:
+        return None
+    sample: Floats = history["second_moment_sample"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        largest = float(np.min((sample[row] / sample[row - 1])[below]) ** (1 / updates))
+    return largest if largest >= _SMALLEST_BETA_2 else None
 
 
 def _vanished(history: History) -> list[int]:

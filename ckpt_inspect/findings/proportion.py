@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,7 +18,8 @@ TOO_LARGE = Kind(
     id="updates-too-large",
     title="Updates too large for the weights",
     severity=Severity.WARNING,
-    condition="‖Δ‖/‖θ‖ > update_to_weight_max for the last update, in a tensor of two or more axes.",
+    condition="‖Δ‖/‖θ‖ > update_to_weight_max for the last update, in a tensor of two or more axes that is no bias; "
+    "unless the threshold is given, not in the first 1/(1-β1) updates (10), where m has averaged too few gradients.",
     why="At a hundredth a step, a hundred steps replace the weights: the training of such a layer is noisy or "
     "diverges.",
     action="Lower the learning rate, or that of these layers; early in a warm-up or with weights near 0 it may pass",
@@ -70,7 +72,8 @@ def find_disproportion(history: History, thresholds: Thresholds) -> Iterator[Fin
     """Compare updates with weights in the newest checkpoint, for matrices and kernels: biases and scales, which start
     at 0 or 1, have no such norm."""
     ratio: Floats = history.newest("update_to_weight")
-    has_axes: Bools = np.array([str(shape).count(",") > 0 for shape in history["shape"]], np.bool_)
+    has_axes = ~_are_biases(history)
+    is_early = "update_to_weight_max" not in thresholds.given() and _is_early(history)
     sides = (
         (TOO_LARGE, ratio > thresholds.update_to_weight_max, ratio, thresholds.update_to_weight_max, "above"),
         (
@@ -83,6 +86,8 @@ def find_disproportion(history: History, thresholds: Thresholds) -> Iterator[Fin
     )
     for kind, mask, badness, limit, side in sides:
         places = worst_first(mask & has_axes, badness)
+        if kind is TOO_LARGE and is_early:
+            continue
         if places:
             yield history.finding(
                 kind,
@@ -92,6 +97,38 @@ def find_disproportion(history: History, thresholds: Thresholds) -> Iterator[Fin
                 parameters=places,
                 evidence=history.tensor_evidence(-1, places, "update_to_weight", "update_rms", "weight_rms"),
             )
+
+
+_BIASES = re.compile(r"(.*[_.])?(bias|beta|gamma|scale|offset)(_?\d+|#\d+)?", re.IGNORECASE)
+
+
+def _are_biases(history: History) -> Bools:
+    """(P,) whether a tensor is a bias or a scale, which starts at 0 or 1: by its name, else by its shape.
+
+    A tensor of no or one axis is one; so is one of more whose name says so, as attention's biases by head and width,
+    or one without a telling name whose shape is the end of a longer one's beside it.
+    """
+    shapes = [tuple(str(shape).split(",")) if str(shape) else () for shape in history["shape"]]
+    beside: dict[str, list[tuple[str, ...]]] = {}
+    for name, shape in zip(history.parameters, shapes, strict=True):
+        beside.setdefault(name.rpartition("/")[0], []).append(shape)
+    found = []
+    for name, shape in zip(history.parameters, shapes, strict=True):
+        folder, _, last = name.rpartition("/")
+        is_end = any(len(s) > len(shape) and s[-len(shape) :] == shape for s in beside[folder]) if shape else False
+        is_numbered = bool(folder) and last.isdigit()
+        found.append(len(shape) < 2 or _BIASES.fullmatch(last) is not None or (is_numbered and is_end))
+    return np.array(found, np.bool_)
+
+
+def _is_early(history: History) -> bool:
+    """Whether the newest checkpoint is among the first 1/(1-β1) updates (10 for β1 = 0.9).
+
+    Until m has averaged many gradients, they all point one way: the update is up to α in every element, several times
+    what it is later, and the weights are as small as they were initialised.
+    """
+    step, beta_1 = int(history.newest("step")), float(history.newest("beta_1"))
+    return 0 <= step <= 1 / (1 - (beta_1 if 0 <= beta_1 < 1 else 0.9))
 
 
 def _of_rate(history: History) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
-from ckpt_inspect.findings.history import Floats, History, worst_first
+from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.intervals import SMALLEST_SQUARE, Interval, Intervals
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.wording import percent
@@ -17,7 +17,7 @@ STARVED_TENSORS = Kind(
     title="Tensors that get no gradient any more",
     severity=Severity.WARNING,
     condition="mean(v2) = β2^k·mean(v1) to rounding over the last k updates, with k >= 10 and β2^(-k/2) >= "
-    "starved_inflation.",
+    "starved_inflation; and m, if there is one, is not larger than β1^k leaves of it.",
     why="Nothing was added to v all that time: the tensor has been frozen or cut off, and E inflates like β2^(-k/2) "
     "until the first gradient comes, which then moves it too far.",
     action="If it was frozen on purpose, nothing; else look for what cut it off from the loss",
@@ -31,7 +31,7 @@ STARVED = Kind(
     title="Elements that get no gradient any more",
     severity=Severity.INFO,
     condition="In at least the share starved of a tensor's sampled elements v2 = β2^k·v1 to rounding over the last k "
-    "updates, with k >= 10 and β2^(-k/2) >= starved_inflation.",
+    "updates, with k >= 10 and β2^(-k/2) >= starved_inflation, and v is small enough to show gradients of m's size.",
     why="These elements saw no gradient all that time (dead units, rare tokens): their E inflates like β2^(-k/2) "
     "until the first gradient comes, which then moves them too far.",
     action="Look for units that died; for rare tokens take a rule that leaves untouched rows alone (LazyAdam), or a "
@@ -42,6 +42,13 @@ STARVED = Kind(
 )
 
 KINDS = (STARVED_TENSORS, STARVED)
+
+_SMALLEST_MOMENT = 1e-30
+"""First moments below this may be what rounding leaves of larger ones: float32's smallest numbers stay where they are.
+"""
+
+_VISIBLE = 0.01
+"""Share of the mean square of m that a gradient's square is expected to have at least."""
 
 _FEWEST_UPDATES = 10
 """Below so many updates a small gradient can't be distinguished from none."""
@@ -65,7 +72,8 @@ def find_starved(history: History, thresholds: Thresholds) -> Iterator[Finding]:
         f"in the {interval.updates} updates since {history.checkpoints[interval.before]} (their E grew "
         f"×{interval.inflation:.3g} for it)"
     )
-    whole = worst_first((floor > SMALLEST_SQUARE) & (np.abs(excess) <= interval.tolerance), sizes)
+    is_moving = _still_moving(history, interval)
+    whole = worst_first((floor > SMALLEST_SQUARE) & (np.abs(excess) <= interval.tolerance) & ~is_moving, sizes)
     if whole:
         yield history.finding(
             STARVED_TENSORS,
@@ -97,6 +105,18 @@ def find_starved(history: History, thresholds: Thresholds) -> Iterator[Finding]:
         )
 
 
+def _still_moving(history: History, interval: Interval) -> Bools:
+    """(P,) whether m shows that gradients came: it is larger than β1^k leaves of the former one.
+
+    After one huge gradient, the squares of ordinary ones are smaller than v's rounding, so that v alone can't tell.
+    """
+    beta_1: Floats = history["beta_1"]
+    rms: Floats = history["first_moment_rms"]
+    left = np.nan_to_num(beta_1[interval.after]) ** interval.updates * rms[interval.before]
+    moving: Bools = rms[interval.after] > np.maximum(1.01 * left, _SMALLEST_MOMENT)
+    return moving
+
+
 def _starved_shares(history: History, interval: Interval) -> Floats:
     """(P,) share of a tensor's sampled elements, those never touched left out, whose v only decayed."""
     sample: Floats = history["second_moment_sample"]
@@ -104,6 +124,10 @@ def _starved_shares(history: History, interval: Interval) -> Floats:
     is_telling = (floor > SMALLEST_SQUARE) & ~np.isnan(sample[interval.after])
     with np.errstate(divide="ignore", invalid="ignore"):
         excess = np.abs(sample[interval.after] / floor - 1)
+    # Ordinary gradients, of about m's size, must be seen beside what is left of v, or their absence says nothing
+    squares: Floats = np.nan_to_num(history["first_moment_rms"][interval.after]) ** 2
+    visible = _VISIBLE * (1 - interval.factor) * squares[:, None]
+    is_telling &= ~_still_moving(history, interval)[:, None] | (floor * interval.tolerance < visible)
     starved = is_telling & (excess <= interval.tolerance)
     sampled = np.maximum((history["sample_index"] >= 0).sum(axis=1), 1)
     shares: Floats = starved.sum(axis=1) / sampled

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import struct
+import zipfile
 
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, UnsupportedError
-from ckpt_inspect.storage import Location, is_folder, link_target
+from ckpt_inspect.storage import Location, is_folder, link_target, open_file
 
 _POINTERS = (b"version https://git-lfs.github.com/spec/", b"/annex/objects/")
 _PICKLE_STARTS = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
@@ -47,6 +48,8 @@ def _describe(location: Location) -> str:
     name, head = location.path.name.lower(), location.head
     if head.startswith(b"\x93NUMPY"):
         return "is a NumPy .npy file, not a checkpoint"
+    if head.startswith(b"PK\x03\x04"):
+        return _describe_zip(location)
     if head.startswith(_PICKLE_STARTS):
         if name.endswith((".pt", ".pth", ".bin", ".ckpt")):
             return "is a PyTorch file (a pickle), not a TensorFlow or Keras checkpoint"
@@ -72,3 +75,22 @@ def _describe(location: Location) -> str:
     if head.startswith((b"{", b"[")):
         return "is a JSON file, not a checkpoint"
     return "is not a checkpoint of TensorFlow or Keras that this package knows"
+
+
+def _describe_zip(location: Location) -> str:
+    """Say whose archive a zip is, by the names of its members; nothing in it is opened."""
+    with open_file(location.path) as file:
+        try:
+            with zipfile.ZipFile(file.stream()) as archive:
+                names = archive.namelist()
+        except (CkptInspectError, zipfile.BadZipFile, NotImplementedError, OSError, ValueError, EOFError):
+            names = []
+    # torch.save writes `<name>/data.pkl` beside `<name>/data/0`, ..; TorchScript adds `code/` and `constants.pkl`
+    if any(name == "data.pkl" or name.endswith("/data.pkl") for name in names) or b"/data.pkl" in location.head:
+        return (
+            "is a PyTorch file (a zip archive with a pickle), not a TensorFlow or Keras checkpoint; "
+            "nothing in it was opened"
+        )
+    if any(name.endswith(".npy") for name in names):
+        return "is a NumPy .npz archive, not a checkpoint"
+    return "is a zip archive, but not one that Keras saves: it has no model.weights.h5"

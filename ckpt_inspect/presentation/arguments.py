@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.state.given import Given
+from ckpt_inspect.state.rate_tables import decode_rate_table, encode_rate_table
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -115,10 +116,51 @@ def number_if_any(value: object, name: str) -> float | None:
 
 def given_if_any(value: object, name: str = "given") -> Given | None:
     """Return numbers and texts by name, or None; which names and values there are is known where they are used."""
-    for key, each in (named := _mapping_in(value, name)).items():
-        if not isinstance(each, str) and not _is_number(each):
-            raise _wrong(each, f"{name}[{key!r}]", "a number or text")
+    named = dict(_mapping_in(value, name))
+    for key, each in named.items():
+        if isinstance(each, Mapping) and key.rpartition(".")[2] == "learning_rate":
+            named[key] = _rate_table_in(each, f"{name}[{key!r}]")
+        elif not isinstance(each, str) and not _is_number(each):
+            wanted = "a number or text"
+            if key.rpartition(".")[2] == "learning_rate":
+                wanted = "a number, a table of rates by step, or a function of the step"
+            raise _wrong(each, f"{name}[{key!r}]", wanted)
     return None if value is None else named  # type: ignore[return-value]  # the loop looked at each
+
+
+def with_rates_of(given: object, steps: Callable[[], Iterable[int]] | None) -> object:
+    """Return what is given, with a table in place of each function that gives a learning rate for a step.
+
+    `steps` are those of the checkpoints; it is called only if there is such a function. Without it, functions are
+    left out.
+    """
+    functions = {
+        key: each
+        for key, each in (given.items() if isinstance(given, Mapping) else ())
+        if callable(each) and isinstance(key, str) and key.rpartition(".")[2] == "learning_rate"
+    }
+    if not functions or not isinstance(given, Mapping):
+        return given
+    known = None if steps is None else tuple(dict.fromkeys(steps()))
+    if known is None:
+        return {key: each for key, each in given.items() if key not in functions}
+    if not known:
+        raise RequestError(
+            "no checkpoint's step is known, so that a function can't be asked for its learning rate: give a number"
+        )
+    return {**given, **{key: {step: float(each(step)) for step in known} for key, each in functions.items()}}
+
+
+def _rate_table_in(rates: Mapping[object, object], name: str) -> str:
+    """Return the text of a table of learning rates by step."""
+    for step, rate in rates.items():
+        if isinstance(step, bool) or not isinstance(step, numbers.Integral) or step < 0:
+            raise _wrong(step, f"a step in {name}", "a whole number from 0 on")
+        if not _is_number(rate):
+            raise _wrong(rate, f"{name}[{step}]", "a number")
+    text = encode_rate_table({int(step): float(rate) for step, rate in rates.items()})  # type: ignore[call-overload,arg-type]  # the loop looked at each
+    decode_rate_table(text, name)
+    return text
 
 
 def thresholds_if_any(value: object, name: str = "thresholds") -> Mapping[str, float] | None:

@@ -76,6 +76,7 @@ def diff_document(diff: Differences) -> JsonObject:
         "counts": diff.counts,
         "optimizers": optimizers,
         "parameters": [row(p) | {"slot_changes": p.slot_changes} for p in diff.parameters],
+        "scalars": [row(p) for p in diff.scalars],
         "problems": [asdict(p) for p in diff.problems],
     }
     return json_object(document)

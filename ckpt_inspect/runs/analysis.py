@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from ckpt_inspect.measurement.histograms import Counts, Floats
 from ckpt_inspect.measurement.summaries import sample_indices
 from ckpt_inspect.measurement.sweep import Measured, Sweep, nbytes_of
 from ckpt_inspect.measurement.variables import METRICS
+from ckpt_inspect.runs.other_tensors import nonfinite_problems
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter, optimizer_states
@@ -157,6 +158,7 @@ class Chosen:
     states: tuple[OptimizerState, ...]
     parameters: tuple[tuple[OptimizerState, Parameter], ...]
     """With the state that each is part of; those of one state stand together."""
+    selection: Selection = field(default_factory=Selection)
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, given: Given | None = None, selection: Selection | None = None) -> Chosen:
@@ -174,7 +176,7 @@ class Chosen:
             for parameter in state.parameters.values()
             if selection.has(parameter.name) and parameter.key("second_moment") is not None
         )
-        return cls(checkpoint, states, parameters)
+        return cls(checkpoint, states, parameters, selection)
 
     def nbytes(self) -> list[int]:
         """Return what reading each parameter comes to."""
@@ -201,6 +203,15 @@ class Chosen:
         for (state, _), found in zip(chosen, sweep.run(), strict=True):
             measured.setdefault(state.name, []).append(found)
         files = tuple(map(storage.absolute, checkpoint.files))
+        others: tuple[Problem, ...] = ()
+        if self.parameters and not part.start:  # once, in the first of several parts
+            known = {
+                key
+                for _, parameter in self.parameters
+                for key in (parameter.found.value, *parameter.found.slots.values())
+                if key is not None
+            }
+            others = tuple(nonfinite_problems(checkpoint, known, self.selection))
         return Analysis(
             path=str(checkpoint.path),
             name=Path(checkpoint.path).name,
@@ -211,7 +222,7 @@ class Chosen:
             fingerprint=_fingerprint(files, checkpoint.file_stats, checkpoint.read_head(_HEAD_BYTES)),
             files=files,
             optimizers=tuple(_optimizer(state, measured.get(state.name, ())) for state in self.states),
-            problems=tuple(checkpoint.problems),
+            problems=(*checkpoint.problems, *others),
         )
 
 

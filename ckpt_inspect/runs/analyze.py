@@ -48,6 +48,11 @@ def analyze(
     nothing else: a single checkpoint that can't be read, or none that holds moments; StoreError, before anything is
     read, if the store can't be written or is not one; RequestError for `elements` without a store, or with an executor.
     """
+    if len(run.checkpoints) > 1 and any(name.rpartition(".")[2] == "step" for name in given or {}):
+        raise RequestError(
+            f"{run.name}: one step was given for all {len(run.checkpoints)} checkpoints, which were saved at different "
+            "ones; leave it out, or analyse each checkpoint by itself with its own step"
+        )
     limits = Thresholds.of(thresholds or {}).given()
     options = Options(dict(given or {}), Selection.of(include, exclude), elements)
     if elements and store is None:

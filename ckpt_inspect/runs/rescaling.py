@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.measurement.columns import Column, OptimizerColumns, RunColumns
 from ckpt_inspect.measurement.histograms import EFFECTIVE_LR_GRID, Counts, Floats
-from ckpt_inspect.update_rules import find_rule
+from ckpt_inspect.update_rules import find_implementation, find_rule
 
 
 def with_learning_rate(analyses: RunColumns, rate: float) -> RunColumns:
@@ -19,8 +19,9 @@ def with_learning_rate(analyses: RunColumns, rate: float) -> RunColumns:
     replaced.
 
     E is proportional to α, so quantiles, means and samples are exact. Histograms are exact to a bin: each bin's counts
-    move to the bin that its middle comes to lie in. The share lost in rounding and, if α was not known, the largest
-    update can't be had from summaries and become NaN. Raises RequestError for a rate that isn't positive, and for LAMB.
+    move to the bin that its middle comes to lie in. What summaries can't tell becomes NaN: the share lost in rounding,
+    the largest update if α was not known, and all sizes of updates if weight decay is not scaled by α. Raises
+    RequestError for a rate that isn't positive, and for LAMB.
     """
     if not rate > 0:
         raise RequestError(f"a learning rate of {rate} makes no update: give a positive one")
@@ -47,11 +48,14 @@ def _rescaled(before: Mapping[str, Column], rate: float) -> dict[str, Column]:
     with np.errstate(divide="ignore", invalid="ignore"):
         factor: Floats = rate / np.where(is_relative, 1.0, before["learning_rate"])
     factor[~np.isfinite(factor)] = np.nan
+    is_fixed = _decays_regardless(before)
     columns["effective_lr"] = before["effective_lr"] * factor[:, None, None]
     columns["effective_lr_sample"] = before["effective_lr_sample"] * factor[:, None, None]
     columns["effective_lr_mean"] = before["effective_lr_mean"] * factor[:, None]
-    columns["update_rms"] = before["relative_update_rms"] * rate
-    columns["update_max"] = before["update_max"] * factor[:, None]
+    columns["update_rms"] = np.where(is_fixed, np.nan, before["relative_update_rms"] * rate)
+    columns["update_max"] = np.where(is_fixed, np.nan, before["update_max"] * factor[:, None])
+    for name in ("relative_update_rms", "decay_balance"):
+        columns[name] = np.where(is_fixed, np.nan, before[name])
     with np.errstate(divide="ignore", invalid="ignore"):
         columns["update_to_weight"] = columns["update_rms"] / np.where(
             before["weight_rms"] > 0, before["weight_rms"], np.nan
@@ -66,6 +70,19 @@ def _rescaled(before: Mapping[str, Column], rate: float) -> dict[str, Column]:
     columns["learning_rate_where"] = np.full(count, "given afterwards, in place of what the analysis found", object)
     columns["effective_lr_is_relative"] = np.zeros(count, np.int64)
     return columns
+
+
+def _decays_regardless(before: Mapping[str, Column]) -> NDArray[np.bool_]:
+    """(R, 1) whether an update has a part that isn't proportional to α, by checkpoint: weight decay by wd, not α·wd.
+
+    How much of an update it is can't be had from summaries. Where the implementation is not known, no decay is trusted.
+    """
+    found = []
+    for family, decay in zip(before["family"], before["weight_decay"], strict=True):
+        implementation = find_implementation(str(family))
+        scales = implementation is not None and implementation.takes_weight_decay
+        found.append(not scales and decay != 0 and bool(family))  # NaN, not known, differs from 0
+    return np.array(found, np.bool_).reshape(-1, 1)
 
 
 def _moved(counts: Counts, edges: Floats, factor: Floats) -> tuple[Counts, Floats]:

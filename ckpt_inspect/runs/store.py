@@ -21,8 +21,9 @@ import numpy as np
 
 from ckpt_inspect._version import __version__
 from ckpt_inspect.checkpoint import DType, Problem
-from ckpt_inspect.errors import StoreError
+from ckpt_inspect.errors import CkptInspectError, StoreError
 from ckpt_inspect.findings import find_findings
+from ckpt_inspect.formats import is_recognised
 from ckpt_inspect.jsonable import json_object
 from ckpt_inspect.measurement.columns import Column, OptimizerColumns, Remark, RunColumns
 from ckpt_inspect.measurement.variables import (
@@ -42,7 +43,8 @@ from ckpt_inspect.runs.atomic import replacing
 from ckpt_inspect.runs.elements import ElementsFile, place_elements
 from ckpt_inspect.runs.frames import axes_of
 from ckpt_inspect.runs.netcdf import Dimensions
-from ckpt_inspect.storage import absolute
+from ckpt_inspect.series.search import find_checkpoints
+from ckpt_inspect.storage import absolute, as_path, locate
 
 if TYPE_CHECKING:
     import h5py  # no type stubs exist: a type checker takes its classes for Any
@@ -52,6 +54,9 @@ CONVENTIONS = "ckpt-inspect-1"
 
 SUFFIX = ".ckpt-inspect.h5"
 """How a store's name ends."""
+
+_OF_KERAS = ("layer_names", "model_weights", "layers", "_layer_checkpoint_dependencies", "keras_version", "vars")
+"""Groups or attributes of the root that Keras' own HDF5 files have: one of them."""
 
 _LABELS = frozenset({"quantile", "bin", "second_moment_bin"})
 """Variables that label a dimension and follow from the rest."""
@@ -240,7 +245,7 @@ def _chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
 def load(path: str | os.PathLike[str]) -> RunColumns:
     """Return what `analyze` returned when the store was written; raises StoreError with one sentence if there is
     none."""
-    path = Path(path)
+    path = as_path(path)
     with opened(path) as file:
         try:
             return read(file)
@@ -256,15 +261,26 @@ def opened(path: Path) -> Iterator[h5py.File]:
     """Return an open h5py file that is a store of this schema."""
     import h5py
 
-    if not path.exists():
+    if not path.exists() and not _is_checkpoint(path):
         raise StoreError(f"{path}: there is no such store; `ckpt-inspect analyze` makes one")
+    if path.is_dir():
+        told = "a folder of checkpoints" if _holds_checkpoints(path) else "a folder"
+        raise StoreError(f"{path}: is {told}, not a store; run `ckpt-inspect analyze {path}` first, which writes one")
+    is_named_store = path.suffix in (".h5", ".hdf5")  # also of a damaged store, which no longer says what it was
     try:
         file = h5py.File(path, "r")
     except OSError as error:
+        if not is_named_store and _is_checkpoint(path):
+            raise _not_analyzed(path) from error
         raise StoreError(f"{path}: is not a store, or a damaged one ({_first_sentence(error)})") from error
     with file:
         conventions = file.attrs.get("Conventions")
         if conventions != CONVENTIONS:
+            if conventions is None and any(name in file or name in file.attrs for name in _OF_KERAS):
+                raise StoreError(
+                    f"{path}: is not a store but some other HDF5 file, a Keras checkpoint; `ckpt-inspect analyze "
+                    f"{path}` writes a store of it, which must have another name"
+                )
             told = (
                 f"its Conventions attribute is {conventions!r}"
                 if conventions is not None
@@ -272,6 +288,27 @@ def opened(path: Path) -> Iterator[h5py.File]:
             )
             raise StoreError(f"{path}: is not a store of schema 1 ({told}); give another name, or analyse again")
         yield file
+
+
+def _not_analyzed(path: Path) -> StoreError:
+    return StoreError(
+        f"{path}: is a checkpoint, not a store; run `ckpt-inspect analyze {path}` first, which writes a store"
+    )
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether a format would open what is there."""
+    try:
+        return is_recognised(locate(path))
+    except CkptInspectError:
+        return False
+
+
+def _holds_checkpoints(folder: Path) -> bool:
+    try:
+        return _is_checkpoint(folder) or bool(find_checkpoints(folder))
+    except CkptInspectError:
+        return False
 
 
 def _first_sentence(error: OSError) -> str:

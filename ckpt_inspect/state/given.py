@@ -9,12 +9,13 @@ import numpy as np
 
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.state.hyperparameters import FURTHER, HYPERPARAMETERS
+from ckpt_inspect.state.rate_tables import decode_rate_table
 from ckpt_inspect.update_rules import HYPERPARAMETERS as KNOWN
 from ckpt_inspect.update_rules import RULES, find_rule
 
 Given: TypeAlias = Mapping[str, float | int | str]
 """Values by name: a hyperparameter's, `step`, `rule`, `epsilon_placement`; those of one of several optimizers as
-`OPTIMIZER.NAME`."""
+`OPTIMIZER.NAME`. A `learning_rate` may be the text of a table: see `rate_tables`."""
 
 GIVEN_NAMES = (*HYPERPARAMETERS, "step", "rule", "epsilon_placement", *FURTHER)
 EPSILON_PLACEMENTS = ("implementation", "textbook")
@@ -36,6 +37,8 @@ def check_given(given: Given, path: str) -> None:
         elif name == "epsilon_placement":
             if value not in EPSILON_PLACEMENTS:
                 raise RequestError(f"{path}: {name} must be one of {', '.join(EPSILON_PLACEMENTS)}, not {value!r}")
+        elif name == "learning_rate" and isinstance(value, str) and "," in value:
+            decode_rate_table(value, path)
         else:
             _check_number(name, value, path)
 

@@ -15,7 +15,8 @@ from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.exclusions import Exclusions
 from ckpt_inspect.state.given import Given, check_given
 from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
-from ckpt_inspect.state.resolution import resolve
+from ckpt_inspect.state.rate_tables import decode_rate_table, rate_at
+from ckpt_inspect.state.resolution import Resolved, resolve
 from ckpt_inspect.update_rules import (
     STATE_SLOTS,
     Settings,
@@ -188,7 +189,7 @@ def optimizer_states(
 
 
 def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> OptimizerState:
-    resolved = resolve(checkpoint, found, given)
+    resolved = _resolved(checkpoint, found, given)
     values = {n: None if s.value is None else float(s.value) for n, s in resolved.hyperparameters.items()}
     rule_name = resolved.rule.value or ""
     rule = find_rule(rule_name)
@@ -228,6 +229,29 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Optim
         absence=_absence(found, resolved.step, rule_name),
         problems=(*found.problems, *resolved.problems, *exclusions.problems(found.config_where)),
     )
+
+
+def _resolved(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Resolved:
+    """What `resolve` gives; of a table of learning rates the one of this checkpoint's step."""
+    table = given.get("learning_rate")
+    if not isinstance(table, str):
+        return resolve(checkpoint, found, given)
+    others = {name: value for name, value in given.items() if name != "learning_rate"}
+    without = resolve(checkpoint, found, others)
+    step = without.step.value
+    rate = None if step is None else rate_at(decode_rate_table(table, str(checkpoint.path)), step)
+    if rate is None:
+        told = "its step is not known" if step is None else f"the table has no line for its step, {step}"
+        problem = Problem(
+            "rate-not-in-table",
+            f"{checkpoint.path}: optimizer {found.name}: the table of learning rates that was given says nothing of "
+            f"this checkpoint: {told}",
+            "the learning rate is what the file says, if it says any; add the step to the table",
+        )
+        return replace(without, problems=(*without.problems, problem))
+    resolved = resolve(checkpoint, found, {**others, "learning_rate": rate})
+    of_step = Sourced(rate, "given", f"given by the caller, in a table, for step {step}")
+    return replace(resolved, hyperparameters={**resolved.hyperparameters, "learning_rate": of_step})
 
 
 def _absence(found: FoundOptimizer, step: Sourced[int], rule: str) -> str | None:

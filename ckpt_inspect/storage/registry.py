@@ -4,21 +4,39 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.errors import CkptInspectError, UnsupportedError
 from ckpt_inspect.storage.interface import Entry, OpenFile, Stat, Storage
 from ckpt_inspect.storage.local import LocalStorage
 
 PathLike = str | os.PathLike[str]
 """A path as a caller passes it."""
 
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
+"""A URL: RFC 3986, section 3. Of one letter would be a drive."""
+
 _LOCAL = LocalStorage()
 
 
 def as_path(given: PathLike) -> Path:
-    """Return a caller's path as a `Path`."""
+    """Return a caller's path as a `Path`.
+
+    Raises UnsupportedError for the address of something that isn't a file of this machine (`s3://bucket/name`), unless
+    there is a file of that name.
+    """
+    text = os.fspath(given)
+    found = _ADDRESS.match(text)
+    if found is not None and not os.path.lexists(text):  # Path would drop a slash
+        scheme, rest = found.groups()
+        if scheme.lower() == "file":
+            return Path(f"/{rest.partition('/')[2]}")
+        raise UnsupportedError(
+            f"{scheme}://{rest}: is a remote address, which can't be read yet; copy the checkpoint to this machine "
+            "(all its files) and give that path"
+        )
     return Path(given)
 
 

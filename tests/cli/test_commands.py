@@ -630,3 +630,38 @@ def test_show_lists_what_the_index_of_a_checkpoint_without_its_shard_tells(tmp_p
     assert "_CHECKPOINTABLE_OBJECT_GRAPH" in answer.out
     assert "compression" not in answer.out
     assert "ckpt-1.data-00000-of-00001: is missing" in answer.remarks
+
+
+# --- wrong usage names the next step
+
+
+def test_a_step_that_is_not_whole_is_called_that(model: Path) -> None:
+    """It is a number all the same."""
+    answer = Answer("show", model, "--set", "Adam.step=1.5")
+    assert answer.code == 2
+    assert "'1.5' in 'Adam.step=1.5' is not a whole number" in answer.remarks
+
+
+def test_other_names_of_options_are_answered_with_ours(model: Path) -> None:
+    """Those that other programs have."""
+    answer = Answer("analyze", model, "--lr", "0.1")
+    assert answer.code == 2
+    assert "--learning-rate" in answer.remarks
+
+
+def test_report_of_checkpoints_names_analyze(model: Path) -> None:
+    """Of one, and of a folder of them."""
+    for path in (model, model.parent):
+        answer = Answer("report", path, "-o", model.parent / "figures")
+        assert answer.code == 1
+        assert f"`ckpt-inspect analyze {path}`" in answer.sentence
+
+
+def test_a_table_of_rates_is_read_from_a_file(model: Path) -> None:
+    """For the checkpoint's step; what is neither number nor file is a usage error."""
+    table = model.parent / "rates.csv"
+    table.write_text("step,learning_rate\n20,0.25\n")
+    assert re.search(r"learning_rate +0.25 +given", Answer("show", model, "--learning-rate", table).out)
+    assert Answer("show", model, "--learning-rate", model.parent / "none.csv").code == 2
+    table.write_text("20,0.25\n")
+    assert "step,learning_rate" in Answer("show", model, "--learning-rate", table).remarks

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from support.adam_bundles import save_bundle
 from support.adam_runs import SHAPES, AdamRun, Array, Gradient, noise
+from support.bundle_writer import write_bundle
 from support.keras_files import Run
 
 from ckpt_inspect import Analyses, analyze
@@ -192,6 +193,12 @@ def names_alone(folder: Path) -> None:
     save_bundle(Run().train(30), folder / "model.ckpt-30")
 
 
+def one_rate(folder: Path) -> None:
+    run = AdamRun()
+    run.train(20).save(folder / "m-20.h5")
+    run.train(20).save(folder / "m-40.h5")
+
+
 MAKERS: Mapping[str, Callable[[Path], None]] = {
     "nonfinite-state": nonfinite,
     "negative-second-moment": negative,
@@ -220,6 +227,7 @@ MAKERS: Mapping[str, Callable[[Path], None]] = {
     "hyperparameters-assumed": names_alone,
     "learning-rate-unknown": names_alone,
     "rule-ambiguous": names_alone,
+    "one-rate-for-all": one_rate,
 }
 
 CONCERNED: Mapping[str, tuple[str, ...]] = {
@@ -249,7 +257,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Analyses]:
         if maker not in done:
             folder = tmp_path_factory.mktemp(kind)
             maker(folder)
-            done[maker] = analyze(folder)
+            done[maker] = analyze(folder, given={"learning_rate": 1e-3} if maker is one_rate else None)
         return done[maker]
 
     return analyses
@@ -521,3 +529,50 @@ def test_adamax_has_no_average_of_squares_to_correct() -> None:
     """Its infinity norm is a maximum: the bias correction is of the first moment alone."""
     folder = DIGITS.parent / "recorded" / "tf24_v2_ckpt_adamax"
     assert "bias-correction" not in {f.id for f in findings_of(analyze(folder))}
+
+
+# --- what is not to be found
+
+
+def test_biases_of_two_axes_are_no_matrices(tmp_path: Path) -> None:
+    """Attention's, by head and width: they start at 0 and have no norm to speak of."""
+    shapes = {"attention/query/kernel": (8, 2, 4), "attention/query/bias": (2, 4)}
+    AdamRun(shapes, learning_rate=0.1).train(20).save(tmp_path / "m.h5")
+    assert the("updates-too-large", findings_of(analyze(tmp_path / "m.h5"))).parameters == ("attention/query/kernel",)
+
+
+def test_the_first_updates_are_not_too_large(tmp_path: Path) -> None:
+    """Up to 1/(1-β1) of them, unless the threshold is given."""
+    AdamRun(learning_rate=0.1).train(10).save(tmp_path / "m.h5")
+    run = analyze(tmp_path / "m.h5")
+    assert "updates-too-large" not in {f.id for f in findings_of(run)}
+    assert "updates-too-large" in {f.id for f in findings_of(run, update_to_weight_max=0.02)}
+
+
+def test_a_spike_in_v_is_no_starvation(tmp_path: Path) -> None:
+    """m shows the gradients whose squares v's rounding swallows; a tensor whose m has died away is starved."""
+    run = AdamRun().train(1, scaled(1e6, "first/kernel", "second/kernel")).train(9)
+    run.save(tmp_path / "m-10.h5")
+    run.train(300, scaled(0, "second/kernel")).save(tmp_path / "m-310.h5")
+    found = findings_of(analyze(tmp_path))
+    starved = {p for f in found if f.id.startswith("starved") for p in f.parameters}
+    assert starved == {"second/kernel"}
+
+
+def test_an_assumed_beta_2_is_bounded_rather_than_state_lost(tmp_path: Path) -> None:
+    """Where a smaller β2 explains the fall of v; the bound is near the one that was used."""
+    run = Run().train(20)
+    for step in (20, 120):
+        tensors = dict(run.weights) | {f"{n}/adam_m": v for n, v in run.first.items()}
+        tensors |= {f"{n}/adam_v": v for n, v in run.second.items()}
+        write_bundle(tmp_path / f"model.ckpt-{step}", {**tensors, "global_step": np.array(step, np.int64)})
+        for value in run.second.values():
+            value *= np.float32(0.98**100)
+    analyses = analyze(tmp_path)
+    (optimizer,) = analyses.optimizers.values()
+    assert set(optimizer.variables["beta_2_source"]) == {"default"}
+    found = findings_of(analyses)
+    assert "state-lost" not in {f.id for f in found}
+    assert "was 0.98 at most" in the("lineage-broken", found).title
+    given = analyze(tmp_path, given={"beta_2": 0.98})
+    assert not {f.id for f in findings_of(given)} & {"state-lost", "lineage-broken"}

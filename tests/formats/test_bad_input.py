@@ -187,3 +187,20 @@ def test_v1_shard_that_is_missing(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"{tmp_path / 'm-00001-of-00003'}: is missing (2 of the 3 shards of this V1 checkpoint are here); copy it too"
     )
+
+
+@pytest.mark.parametrize(
+    "names, told",
+    [
+        (["archive/data.pkl", "archive/data/0", "archive/version"], "PyTorch"),
+        (["w.npy"], "NumPy"),
+        (["readme.txt"], "zip archive"),
+    ],
+)
+def test_foreign_zip_archives_are_named(tmp_path: Path, names: list[str], told: str) -> None:
+    """By their members' names; nothing in them is opened."""
+    with zipfile.ZipFile(tmp_path / "model.ckpt", "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x")
+    with pytest.raises(UnsupportedError, match=told):
+        open_checkpoint(tmp_path / "model.ckpt")

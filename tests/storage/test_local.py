@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -235,3 +236,18 @@ def test_pinned_files(tmp_path: Path) -> None:
     pinned.close()
     with pytest.raises(RequestError, match="has been closed"):
         shard.read(0, 1)
+
+
+@pytest.mark.parametrize("address", ["gs://bucket/x", "s3://bucket/run/ckpt-1", "https://host/model.keras"])
+def test_remote_addresses_are_refused_as_they_were_given(address: str) -> None:
+    """With what to do instead."""
+    with pytest.raises(UnsupportedError, match=f"^{re.escape(address)}: is a remote address.*copy"):
+        storage.as_path(address)
+
+
+def test_what_looks_like_an_address_and_exists_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And `file://` is one of this machine's."""
+    (tmp_path / "gs:" / "bucket").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert storage.as_path("gs://bucket") == Path("gs:/bucket")
+    assert storage.as_path("file:///a/b") == Path("/a/b")

@@ -9,6 +9,7 @@ import numpy as np
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.presentation.optimizer_series import floats
 from ckpt_inspect.presentation.plots import style
+from ckpt_inspect.presentation.plots.changes import symbol_of_rates
 from ckpt_inspect.presentation.plots.names import shared_prefix, short_labels, shorten
 from ckpt_inspect.presentation.plots.page import Key, Page, text_width
 
@@ -57,7 +58,8 @@ def plot_change_by_rate(frame: DataFrame, name_a: str = "A", name_b: str = "B") 
     axes.plot(rates, changes, "o", color=style.MAIN, ms=6, alpha=0.75, mec="white", mew=0.5, gid="parameters")
     axes.grid(True, color=style.FAINT, lw=0.6)
     _name_outliers(axes, rates, changes, short_labels(names, 34, len(shared_prefix(names))))
-    label = "median effective learning rate E in B (weight change per unit of gradient)"
+    symbol, space, unit = symbol_of_rates(frame[is_drawn]).partition(" ")
+    label = f"median effective learning rate {symbol} in B{space}{unit}"
     page.label_x(label, LEFT, WIDTH - LEFT - RIGHT, HEIGHT + 0.3)
     page.label_y("change of the weights, ‖b − a‖/‖a‖ (ratio of norms)", 0, HEIGHT)
     return page.figure

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 40
 STATUSES = {"added": "added", "removed": "removed", "reshaped": "reshaped", "same": "same"}
-_LR_LABEL = "median effective learning rate E (weight change per unit of gradient)"
 _WEIGHT_LABEL = "change of the weights, ‖b − a‖/‖a‖ (ratio of norms)"
 _MOMENT_LABEL = "change of the moments, ‖b − a‖/‖a‖ (ratio of norms)"
 
@@ -43,16 +42,21 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B") -> Figure:
     counts = frame["status"].value_counts()
     told = [f"{counts[s]} {s}" for s in ("changed", "same", "added", "removed", "reshaped") if s in counts.index]
     names = [style.drawable(str(name)) for name in frame["parameter"]]
+    symbol = symbol_of_rates(frame).partition(" ")[0]
     rows = Rows(
         "What changed between the two checkpoints?",
         [f"A: {name_a}", f"B: {name_b}", f"{len(frame)} tensors: {', '.join(told)}"],
         note,
         lambda characters: short_labels(names[:MOST_ROWS], characters, len(shared_prefix(names))),
-        [(_LR_LABEL, 1.25), (_WEIGHT_LABEL, 1.0), (_MOMENT_LABEL, 1.0)],
+        [
+            (f"median effective learning rate {symbol_of_rates(frame)}", 1.25),
+            (_WEIGHT_LABEL, 1.0),
+            (_MOMENT_LABEL, 1.0),
+        ],
         key=[
-            Key("dot", style.MUTED, "E in A"),
-            Key("dot", style.MAIN, "E in B, where it rose"),
-            Key("dot", style.ALERT, "E in B, where it fell"),
+            Key("dot", style.MUTED, f"{symbol} in A"),
+            Key("dot", style.MAIN, f"{symbol} in B, where it rose"),
+            Key("dot", style.ALERT, f"{symbol} in B, where it fell"),
             Key("dot", style.RUN_COLORS[2], "first moment"),
             Key("dot", style.RUN_COLORS[3], "second moment"),
         ],
@@ -82,6 +86,19 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B") -> Figure:
                 gid="status",
             )
     return rows.page.figure
+
+
+def symbol_of_rates(frame: DataFrame) -> str:
+    """Return what the medians of `Diff.to_frame()` are: E, or E/α where the learning rate is not known, with units."""
+    drawn = frame[np.isfinite(floats(frame["effective_lr_a"])) | np.isfinite(floats(frame["effective_lr_b"]))]
+    if "is_effective_lr_relative" not in drawn:
+        return "E (weight change per unit of gradient)"
+    is_relative = drawn["is_effective_lr_relative"].to_numpy(bool)
+    if not is_relative.any():
+        return "E (weight change per unit of gradient)"
+    if is_relative.all():
+        return "E/α (over the learning rate α, which is not known)"
+    return "E or, of an optimizer whose learning rate α is not known, E/α"
 
 
 def _log_axis(axes: Axes, *values: Floats) -> tuple[float, float]:

@@ -278,7 +278,7 @@ def chapters(runs: Sequence[RunFrames]) -> tuple[Chapter, ...]:
 
 
 def _of(frame: DataFrame | None, optimizer: str) -> DataFrame | None:
-    return None if frame is None else frame[frame["optimizer"] == optimizer]
+    return None if frame is None or not len(frame) else frame[frame["optimizer"] == optimizer]
 
 
 def _chapter(optimizer: str, runs: Sequence[RunFrames]) -> Chapter:

@@ -17,7 +17,10 @@ def diff_tables(diff: Differences, *, all_rows: bool = False) -> tuple[Table, ..
     """Return a diff's tables: optimizers and their changed values, what is in one checkpoint only, then what changed
     most first."""
     counts = ", ".join(f"{n} {status}" for status, n in diff.counts.items() if n) or "nothing to compare"
-    tables = [fact_table(("a", diff.path_a), ("b", diff.path_b), ("parameters", counts))]
+    facts = [("a", diff.path_a), ("b", diff.path_b), ("parameters", counts)]
+    if moved_scalars := [p.parameter for p in diff.scalars if p.status != "same"]:
+        facts.append(("other scalars", f"{len(moved_scalars)} differ: {', '.join(moved_scalars)}"))
+    tables = [fact_table(*facts)]
     for optimizer in diff.optimizers:
         if optimizer.status in ("added", "removed"):
             tables.append(fact_table((f"optimizer {optimizer.name}", f"{optimizer.status}: only one has its state")))

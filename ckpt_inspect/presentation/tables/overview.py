@@ -45,6 +45,8 @@ def _size_table(overview: Overview) -> Table:
     sizes = overview.sizes
     tensors = sizes.weights + sizes.first_moments + sizes.second_moments + sizes.other_tensors
     rest = sizes.files - tensors
+    is_cut = rest < 0 and overview.is_damaged
+    whole = tensors if is_cut else sizes.files
     rows = [
         ("weights", sizes.weights),
         ("first moments", sizes.first_moments),
@@ -53,16 +55,16 @@ def _size_table(overview: Overview) -> Table:
         (
             "index, graph, configuration"
             if rest >= 0
-            else "missing"
-            if overview.is_damaged
+            else "of these missing, at least"
+            if is_cut
             else "saved by compression",
-            rest,
+            abs(rest),
         ),
     ]
     return Table(
         "Size",
         (Column("", "left"), Column("bytes"), Column("share")),
-        tuple((name, bytes_text(n), percent(n / sizes.files) if sizes.files else NOTHING) for name, n in rows if n),
+        tuple((name, bytes_text(n), percent(n / whole) if 0 < n <= whole else NOTHING) for name, n in rows if n),
     )
 
 

@@ -1,0 +1,59 @@
+"""The tensors of a checkpoint that no optimizer trains, such as statistics and averages: whether they are finite."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+import numpy as np
+
+from ckpt_inspect.checkpoint import STRING, Checkpoint, Problem, TensorSpec, numpy_dtype
+from ckpt_inspect.errors import CkptInspectError, UnsupportedError
+from ckpt_inspect.layouts.object_graph import KEY_TAIL
+from ckpt_inspect.state.selection import Selection
+
+_MOST_NAMED = 5
+
+
+def nonfinite_problems(checkpoint: Checkpoint, measured: Collection[str], selection: Selection) -> Iterator[Problem]:
+    """Yield a Problem that names the tensors with numbers that are infinite or NaN, besides those of the keys
+    `measured`; and one for those that can't be read."""
+    found: dict[str, int] = {}
+    unreadable: dict[str, str] = {}
+    for key, spec in checkpoint.tensors.items():
+        name = key.removesuffix(KEY_TAIL)
+        if key in measured or not _is_real(spec) or not selection.has(name):
+            continue
+        try:
+            count = sum(int(np.count_nonzero(~np.isfinite(piece))) for piece in checkpoint.stream(key))
+        except CkptInspectError as error:
+            unreadable[name] = str(error)
+            continue
+        if count:
+            found[name] = count
+    if found:
+        some = ", ".join(f"{name} ({count:,})" for name, count in list(found.items())[:_MOST_NAMED])
+        more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+        yield Problem(
+            "nonfinite-tensors",
+            f"{checkpoint.path}: elements that are infinite or NaN, in {len(found)} tensors that no optimizer trains: "
+            f"{some}{more}",
+            "the model computes with them: go back to the last checkpoint without them",
+        )
+    if unreadable:
+        name, reason = next(iter(unreadable.items()))
+        yield Problem(
+            "tensors-unreadable",
+            f"{len(unreadable)} tensors that no optimizer trains can't be read, such as {name}: {reason}",
+            "the optimizers' figures don't need them",
+        )
+
+
+def _is_real(spec: TensorSpec) -> bool:
+    """Whether its elements are floating-point numbers."""
+    if spec.dtype == STRING:
+        return False
+    try:
+        dtype = numpy_dtype(spec.dtype)
+    except UnsupportedError:
+        return False
+    return dtype.kind in "fcV"

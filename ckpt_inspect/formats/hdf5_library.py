@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ckpt_inspect.errors import CkptInspectError, DamagedFileError
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError, UnsupportedError
 from ckpt_inspect.storage import OpenFile, native_path, open_file
 
 if TYPE_CHECKING:
@@ -72,9 +72,43 @@ def _has_variables(root: h5py.h5f.FileID) -> bool:
     if h5py.h5a.exists(root, b"Conventions"):
         return False
     groups = h5py.h5g.open(root, b"/")
-    return any(name in groups for name in _KERAS_GROUPS) or any(
-        isinstance(child := h5py.h5o.open(groups, name), h5py.h5g.GroupID) and b"vars" in child for name in groups
+    names = [name for name in groups if groups.links.get_info(name).type == h5py.h5l.TYPE_HARD]
+    return any(name in names for name in _KERAS_GROUPS) or any(
+        isinstance(child := h5py.h5o.open(groups, name), h5py.h5g.GroupID) and b"vars" in child for name in names
     )
+
+
+def has_own(group: h5py.Group, name: str) -> bool:
+    """Return whether the group has something of that name that isn't a link to somewhere else."""
+    import h5py
+
+    key = name.encode("utf-8", "surrogateescape")
+    links = group.id.links
+    return bool(links.exists(key)) and links.get_info(key).type == h5py.h5l.TYPE_HARD
+
+
+def own_group(group: h5py.Group, name: str, path: Path) -> h5py.Group | None:
+    """Return the group of that name below `group`; None if there is none, or a link within the file.
+
+    Raises UnsupportedError, with `path`, if it is a link into another file: HDF5's library would follow it.
+    """
+    import h5py
+
+    found = group
+    for part in name.split("/"):
+        key = part.encode("utf-8", "surrogateescape")
+        if not key or key == b"." or not isinstance(found, h5py.Group) or not found.id.links.exists(key):
+            return None
+        kind = found.id.links.get_info(key).type
+        if kind not in (h5py.h5l.TYPE_HARD, h5py.h5l.TYPE_SOFT):
+            raise UnsupportedError(
+                f"{path}: {name!r} is a link into another file, which isn't followed: a checkpoint is read from "
+                "its own file alone"
+            )
+        if kind != h5py.h5l.TYPE_HARD:
+            return None
+        found = found[part]
+    return found if isinstance(found, h5py.Group) else None
 
 
 @contextmanager

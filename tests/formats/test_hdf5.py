@@ -6,6 +6,7 @@ import json
 import os
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.keras_files import Run
 
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
-from ckpt_inspect.formats import open_checkpoint
+from ckpt_inspect.formats import hdf5, open_checkpoint
 
 RNG = np.random.default_rng(0)
 CONFIG = {"optimizer_config": {"class_name": "Adam", "config": {"epsilon": 1e-8}}, "loss": "mse"}
@@ -419,3 +421,54 @@ def test_random_damage(tmp_path: Path, kind: str) -> None:
                         assert checkpoint.read(name).shape == spec.shape
         except CkptInspectError as error:
             assert str(path) in str(error)
+
+
+def test_each_chunk_is_unpacked_about_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if the pieces in which a dataset is read are smaller than its chunks, and not aligned with them."""
+    values = np.arange(90 * 40, dtype=np.float32).reshape(90, 40)
+    with h5py.File(tmp_path / "f.weights.h5", "w") as file:
+        file.create_dataset("vars/0", data=values, chunks=(20, 15), compression="gzip")
+    read: list[int] = []
+    flat = hdf5._read_flat
+
+    def counted(handle: Any, shape: tuple[int, ...], start: int, stop: int, out: Any) -> None:
+        read.append(stop - start)
+        flat(handle, shape, start, stop, out)
+
+    monkeypatch.setattr(hdf5, "_read_flat", counted)
+    with open_checkpoint(tmp_path / "f.weights.h5") as checkpoint:
+        pieces = [piece.copy() for piece in checkpoint.stream("vars/0", 7)]
+    assert np.array_equal(np.concatenate(pieces), values.ravel())
+    assert read == [800, 800, 800, 800, 400]
+
+
+def test_a_huge_chunk_of_next_to_nothing_is_refused(tmp_path: Path) -> None:
+    """A small file doesn't take hundreds of megabytes: HDF5's library unpacks whole chunks."""
+    size = 1 << 25
+    with h5py.File(tmp_path / "f.weights.h5", "w") as file:
+        dataset = file.create_dataset("vars/0", (size, 1), np.float32, chunks=(size, 1), compression="gzip")
+        dataset.id.write_direct_chunk((0, 0), zlib.compress(bytes(1000)))
+    with open_checkpoint(tmp_path / "f.weights.h5") as checkpoint, pytest.raises(DamagedFileError) as caught:
+        next(checkpoint.stream("vars/0"))
+    assert f"dataset 'vars/0' claims {4 * size} bytes, but the file holds only" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["model_weights", "model_weights/dense", "optimizer_weights"])
+def test_groups_in_another_file_are_refused(tmp_path: Path, name: str) -> None:
+    """HDF5's library follows external links without a word; what another file holds is not read."""
+    Run().train(3).save(tmp_path / "other.h5")
+    path = Run().train(3).save(tmp_path / "model.h5")
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        file[name] = h5py.ExternalLink("other.h5", f"/{name}")
+    with pytest.raises(UnsupportedError, match="is a link into another file, which isn't followed"):
+        open_checkpoint(path)
+
+
+def test_strings_in_another_file_are_refused(tmp_path: Path) -> None:
+    """External storage is as little read for strings as for numbers."""
+    (tmp_path / "other").write_bytes(b"another file's bytes")
+    with h5py.File(tmp_path / "f.weights.h5", "w") as file:
+        file.create_dataset("vars/0", (2,), "S4", external=[(str(tmp_path / "other"), 0, 8)])
+    with open_checkpoint(tmp_path / "f.weights.h5") as checkpoint, pytest.raises(UnsupportedError, match="other files"):
+        checkpoint.read("vars/0")

@@ -129,12 +129,23 @@ class Hdf5Checkpoint(Checkpoint):
             out = out[: stop - start]
         if start == stop:
             return out
+        checksum = dataset.source.checksum
+        if checksum is not None:
+            checksum.begin()
         if offset is not None:
-            dataset.source.file.read_into(out.view(np.uint8), offset + start * dtype.itemsize)
+            raw, place = out.view(np.uint8), offset + start * dtype.itemsize
+            dataset.source.file.read_into(raw, place)
+            if checksum is not None:
+                checksum.add(place, raw)
         else:
             with hdf5_errors(self.path):
                 self._bands.read(dataset, start, stop, out)
         return out
+
+    def finish_reading(self) -> None:
+        for source in self._sources:
+            if source.checksum is not None:
+                source.checksum.finish()
 
     def training_config(self) -> TrainingConfig | None:
         try:
@@ -290,7 +301,7 @@ def shard_names(text: bytes, where: str) -> list[str]:
         raise UnsupportedError(f"{where}: is JSON, but not the index of Keras' sharded weights")
     names = [n for value in weight_map.values() for n in (value if isinstance(value, list) else [value])]
     for name in names:
-        if not isinstance(name, str) or not name or "/" in name or "\\" in name:
+        if not isinstance(name, str) or not name or name in (".", "..") or set(name) & set("/\\\0"):
             raise DamagedFileError(f"{where}: names the shard {name!r}, which is not a plain file name")
     return sorted(set(names))
 

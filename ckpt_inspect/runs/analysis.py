@@ -200,6 +200,8 @@ class Chosen:
         measured: dict[str, list[Measured]] = {}
         for (state, _), found in zip(chosen, sweep.run(), strict=True):
             measured.setdefault(state.name, []).append(found)
+        if part.stop is None:  # nothing of the checkpoint is left to be read
+            checkpoint.finish_reading()
         files = tuple(map(storage.absolute, checkpoint.files))
         return Analysis(
             path=str(checkpoint.path),

@@ -472,3 +472,90 @@ def test_strings_in_another_file_are_refused(tmp_path: Path) -> None:
         file.create_dataset("vars/0", (2,), "S4", external=[(str(tmp_path / "other"), 0, 8)])
     with open_checkpoint(tmp_path / "f.weights.h5") as checkpoint, pytest.raises(UnsupportedError, match="other files"):
         checkpoint.read("vars/0")
+
+
+def _write_archive(path: Path, size: int, *, encrypted: bool = False) -> Path:
+    """A .keras of one tensor of that many elements and a small one after it."""
+    weights = path.with_suffix(".h5")
+    with h5py.File(weights, "w") as file:
+        file["layers/a/vars/0"] = np.arange(size, dtype=np.float32)
+        file["optimizer/vars/0"] = np.int64(7)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr("metadata.json", "{}")
+        archive.write(weights, "model.weights.h5")
+    weights.unlink()
+    if encrypted:
+        raw = bytearray(path.read_bytes())
+        raw[raw.index(b"PK\x01\x02") + 8] |= 1
+        path.write_bytes(raw)
+    return path
+
+
+def _flip_a_bit(path: Path, of: bytes) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(of)] ^= 1
+    path.write_bytes(raw)
+
+
+def test_a_flipped_bit_in_a_small_archive_is_noticed_at_the_first_read(tmp_path: Path) -> None:
+    """Whatever is read: the archive's checksum is of all tensors together."""
+    path = _write_archive(tmp_path / "m.keras", 100)
+    with open_checkpoint(path) as checkpoint:
+        assert checkpoint.read("layers/a/vars/0")[99] == 99
+    _flip_a_bit(path, np.float32(77).tobytes())
+    with open_checkpoint(path) as checkpoint, pytest.raises(DamagedFileError) as caught:
+        checkpoint.read("optimizer/vars/0")
+    assert re.fullmatch(
+        rf"{re.escape(str(path))}: its model.weights.h5: bad CRC, stored \w{{8}}, computed \w{{8}}: its bytes are "
+        "damaged; copy or restore the file",
+        str(caught.value),
+    )
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_the_checksum_of_a_large_archive_is_compared_at_the_end(tmp_path: Path, is_damaged: bool) -> None:
+    """It is counted as the tensors are read; what was not read by then is read at the end."""
+    size = 3 << 20
+    path = _write_archive(tmp_path / "m.keras", size)
+    if is_damaged:
+        _flip_a_bit(path, np.float32(1_000_001).tobytes())
+    with open_checkpoint(path) as checkpoint:
+        for piece in checkpoint.stream("layers/a/vars/0", 1 << 18):
+            assert len(piece)
+        if is_damaged:
+            with pytest.raises(DamagedFileError, match=r"its model\.weights\.h5: bad CRC"):
+                checkpoint.finish_reading()
+        else:
+            checkpoint.finish_reading()
+
+
+def test_an_encrypted_archive_is_called_that(tmp_path: Path) -> None:
+    """It isn't damaged, and no copy helps."""
+    path = _write_archive(tmp_path / "m.keras", 10, encrypted=True)
+    with pytest.raises(UnsupportedError, match=r"its config\.json is encrypted.*unpack the archive with its password"):
+        open_checkpoint(path)
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/b", "a\\b", "a\0b", "", 3, None])
+def test_a_shard_that_is_no_plain_file_name_is_refused(name: Any) -> None:
+    """An index names files beside it, and nothing else."""
+    with pytest.raises(DamagedFileError, match="which is not a plain file name"):
+        hdf5.shard_names(json.dumps({"weight_map": {"/vars": name}}).encode(), "m.weights.json")
+
+
+def test_a_shard_whose_name_is_too_long_for_a_file(tmp_path: Path) -> None:
+    """It can't be there, and the error is this package's own."""
+    path = tmp_path / "m.weights.json"
+    path.write_text(json.dumps({"weight_map": {"/vars": "x" * 5000}}))
+    with pytest.raises(CkptInspectError, match="can't be read"):
+        open_checkpoint(path)
+
+
+def test_numbers_of_thousands_of_digits_have_their_place(tmp_path: Path) -> None:
+    """Python makes no integers of them."""
+    digits = "1" * 5000
+    with h5py.File(tmp_path / "f.weights.h5", "w") as file:
+        file[f"vars/{digits}"], file["vars/2"] = np.float32(1), np.float32(2)
+    with open_checkpoint(tmp_path / "f.weights.h5") as checkpoint:
+        assert list(checkpoint.tensors) == ["vars/2", f"vars/{digits}"]

@@ -35,6 +35,9 @@ _EXPANSION_FLOOR, _CHUNK_FLOOR, _MAX_EXPANSION = 1 << 28, 1 << 26, 200
 """A dataset of more than 256 MiB, or with chunks of more than 64 MiB, is read only if at least a 200th of it is
 stored: else a small file could take any time and memory."""
 
+_MOST_LEVELS = 200
+"""Levels of groups that are followed: HDF5's library takes time with the square of their number."""
+
 _BANDS_BYTES = 1 << 27
 """Unpacked rows of chunks that a checkpoint keeps: those that two threads need of θ, m and v."""
 
@@ -191,7 +194,17 @@ class Hdf5Checkpoint(Checkpoint):
 
         names: list[bytes] = []
         types: list[tuple[h5py.h5t.TypeID, str]] = []  # comparing is a tenth of the cost of making a numpy dtype
-        h5py.h5o.visit(root.id, names.append)
+
+        def take(name: bytes) -> bytes | None:
+            if name.count(b"/") >= _MOST_LEVELS:
+                return name  # and stop
+            names.append(name)
+            return None
+
+        if h5py.h5o.visit(root.id, take) is not None:
+            raise UnsupportedError(
+                f"{source.path}: has groups that are nested more than {_MOST_LEVELS} deep, which no model needs"
+            )
         for key in names:
             name = key.decode("utf-8", "backslashreplace")
             handle = h5py.h5o.open(root.id, key)

@@ -559,3 +559,17 @@ def test_numbers_of_thousands_of_digits_have_their_place(tmp_path: Path) -> None
         file[f"vars/{digits}"], file["vars/2"] = np.float32(1), np.float32(2)
     with open_checkpoint(tmp_path / "f.weights.h5") as checkpoint:
         assert list(checkpoint.tensors) == ["vars/2", f"vars/{digits}"]
+
+
+@pytest.mark.parametrize(("levels", "is_refused"), [(150, False), (400, True)])
+def test_groups_that_are_nested_too_deep_are_refused(tmp_path: Path, levels: int, is_refused: bool) -> None:
+    """HDF5's library would take time with the square of the depth."""
+    path = tmp_path / "f.weights.h5"
+    with h5py.File(path, "w") as file:
+        file["/".join(["g"] * levels) + "/vars/0"] = np.float32(1)
+    if is_refused:
+        with pytest.raises(UnsupportedError, match="nested more than 200 deep"):
+            open_checkpoint(path)
+    else:
+        with open_checkpoint(path) as checkpoint:
+            assert len(checkpoint.tensors) == 1

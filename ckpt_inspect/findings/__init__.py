@@ -26,6 +26,7 @@ Check = Callable[[History, Thresholds], Iterable[Finding]]
 
 CHECKS: tuple[Check, ...] = (
     damage.find_damage,
+    damage.find_impossible_values,
     lineage.find_resets,
     lineage.find_lost_state,
     arithmetic.find_bias_correction,

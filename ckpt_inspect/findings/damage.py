@@ -10,6 +10,7 @@ from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.intervals import SMALLEST_SQUARE
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.state.resolution import IMPOSSIBLE
 from ckpt_inspect.update_rules import Implementation, find_implementation
 
 NONFINITE = Kind(
@@ -48,13 +49,46 @@ BOUND = Kind(
     metrics=("moment_ratio_max", "moment_bound"),
 )
 
-KINDS = (NONFINITE, NEGATIVE, BOUND)
+IMPOSSIBLE_VALUE = Kind(
+    id="impossible-value",
+    title="Hyperparameters and counters that can't be",
+    severity=Severity.CRITICAL,
+    condition="A learning rate, beta, epsilon, weight decay, momentum, beta power or counter in a checkpoint is NaN, "
+    "infinite, negative, or (decay rates) not below 1.",
+    why="No training can have used such a value: the training had diverged, or the file is damaged. What depends on "
+    "it is NaN.",
+    action="Compare the file with a copy of it; if the training diverged, go back to the last checkpoint before; else "
+    "give the value that was used",
+    source="the values that the options of the same name accept",
+    metrics=("learning_rate", "beta_1", "beta_2", "epsilon", "weight_decay"),
+)
+
+KINDS = (NONFINITE, NEGATIVE, BOUND, IMPOSSIBLE_VALUE)
 
 
 def find_damage(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     """Find counts that must be 0 and aren't, over all checkpoints."""
     yield from _counted(history, thresholds, NONFINITE, "nonfinite", "hold {} that are infinite or NaN")
     yield from _counted(history, thresholds, NEGATIVE, "negative_second_moment", "hold {} with v < 0")
+
+
+def find_impossible_values(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """Hyperparameters, powers and counters that were read and can't be, over all checkpoints."""
+    found = [(row, problem.message) for row, problem in history.remarks if problem.code in IMPOSSIBLE]
+    if not found:
+        return
+    newest = found[-1][0]
+    prefix = f"{history.name}: "
+    told = "; ".join(dict.fromkeys(text.removeprefix(prefix) for row, text in found if row == newest))
+    since = "" if found[0][0] == newest else f"; the first in {history.at(found[0][0])}"
+    rows = sorted({row for row, _ in found})
+    yield history.finding(
+        IMPOSSIBLE_VALUE,
+        f"In {history.at(newest)}, {told}{since}",
+        thresholds,
+        rows=rows,
+        evidence=[history.evidence(row, value=text) for row, text in reversed(found[-MOST_EVIDENCE:])],
+    )
 
 
 def _counted(history: History, thresholds: Thresholds, kind: Kind, variable: str, predicate: str) -> Iterator[Finding]:

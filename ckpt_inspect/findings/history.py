@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.checkpoint import Array, Problem
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, MOST_NAMED, Evidence, Finding, Kind, Severity
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.variables import CHECKPOINT, OPTIMIZER_VARIABLES, QUANTILE_NAMES
@@ -37,13 +37,18 @@ class History:
     checkpoints: tuple[str, ...]
     """(R,) their names."""
     run: OptimizerColumns
+    remarks: tuple[tuple[int, Problem], ...] = ()
+    """What was odd about this optimizer: (row, problem), in training order."""
 
     @classmethod
     def of(cls, analyses: RunColumns, run: OptimizerColumns) -> History:
         """Return an optimizer's history; it may be of no checkpoint at all."""
         (rows,) = np.nonzero(run.present.any(axis=1) & (run.variables["step"] != 0))
         names = analyses.checkpoints["checkpoint"]
-        return cls(run.name, rows, tuple(str(names[row]) for row in rows), run)
+        own = tuple(str(names[row]) for row in rows)
+        place = {name: i for i, name in enumerate(own)}
+        remarks = (r for r in analyses.remarks if r.optimizer == run.name and r.checkpoint in place)
+        return cls(run.name, rows, own, run, tuple((place[r.checkpoint], r.problem) for r in remarks))
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -1,4 +1,4 @@
-"""Masked CRC-32C, and the checksum of a whole from the checksums of its pieces, read in any order.
+"""Masked CRC-32C and zip's CRC-32, and the checksum of a whole from those of its pieces, read in any order.
 
 Masking: https://github.com/google/leveldb/blob/main/util/crc32c.h; a stored checksum is rotated and offset, so that the
 checksum of data that holds checksums stays meaningful. Combining: the checksum of A+B is the checksum of A, advanced
@@ -7,7 +7,10 @@ over len(B) zero bytes, xor the checksum of B; advancing is multiplying by x**(8
 
 from __future__ import annotations
 
+import zlib
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
 
@@ -33,56 +36,76 @@ def mask(crc: int) -> int:
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
-def combine(first: int, second: int, second_length: int) -> int:
-    """Return the CRC-32C of A+B from that of A, that of B, and B's length in bytes."""
-    return _multiply(_power(second_length), first) ^ second
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """A cyclic redundancy check of 32 bits."""
+
+    polynomial: int
+    """Bit-reversed: bit 31 is the coefficient of x**0."""
+    extend: Callable[[int, NDArray[np.uint8]], int]
+    """The checksum of A and the bytes B -> that of A+B; 0 is the checksum of nothing."""
+    stored: Callable[[int], int]
+    """The form in which a file stores it."""
 
 
-def _multiply(a: int, b: int) -> int:
-    """Return the product of two polynomials modulo POLYNOMIAL."""
+def combine(first: int, second: int, second_length: int, polynomial: int = POLYNOMIAL) -> int:
+    """Return the checksum of A+B from that of A, that of B, and B's length in bytes."""
+    return _multiply(_power(second_length, polynomial), first, polynomial) ^ second
+
+
+def _multiply(a: int, b: int, polynomial: int) -> int:
+    """Return the product of two polynomials modulo `polynomial`."""
     product = 0
     while a:
         if a & 0x80000000:
             product ^= b
         a = a << 1 & 0xFFFFFFFF
-        b = b >> 1 ^ POLYNOMIAL if b & 1 else b >> 1
+        b = b >> 1 ^ polynomial if b & 1 else b >> 1
     return product
 
 
 @lru_cache(maxsize=256)
-def _power(length: int) -> int:
-    """x**(8 length) modulo POLYNOMIAL."""
+def _power(length: int, polynomial: int) -> int:
+    """x**(8 length) modulo `polynomial`."""
     result, bit = 0x80000000, 0
     while length >> bit:
         if length >> bit & 1:
-            result = _multiply(_square(bit), result)
+            result = _multiply(_square(bit, polynomial), result, polynomial)
         bit += 1
     return result
 
 
 @lru_cache(maxsize=64)
-def _square(times: int) -> int:
-    """x**(8 * 2**times) modulo POLYNOMIAL."""
+def _square(times: int, polynomial: int) -> int:
+    """x**(8 * 2**times) modulo `polynomial`."""
     if times == 0:
         return 0x80000000 >> 8
-    root = _square(times - 1)
-    return _multiply(root, root)
+    root = _square(times - 1, polynomial)
+    return _multiply(root, root, polynomial)
+
+
+CRC32C = Algorithm(POLYNOMIAL, lambda crc, data: google_crc32c.extend(crc, data), mask)
+"""TensorFlow's, masked."""
+
+CRC32 = Algorithm(0xEDB88320, lambda crc, data: zlib.crc32(data.data, crc), lambda crc: crc)
+"""Zip's."""
 
 
 class PieceChecksums:
-    """Keeps which of one tensor's bytes have been checksummed; thread-safe.
+    """Keeps which bytes of a tensor, or a file, have been checksummed; thread-safe.
 
     Pieces may come in any order and size, and may overlap; bytes that are covered already are not counted again. When
     the last gap closes, the whole checksum is compared, and a new round begins.
     """
 
-    __slots__ = ("_crcs", "_lock", "_starts", "_stops", "expected", "length")
+    __slots__ = ("_algorithm", "_crcs", "_lock", "_starts", "_stops", "expected", "length")
 
-    def __init__(self, length: int, expected: int) -> None:
+    def __init__(self, length: int, expected: int, algorithm: Algorithm = CRC32C) -> None:
+        self._algorithm = algorithm
         self.length = length
-        """Length of the tensor in bytes."""
+        """Length of the whole in bytes."""
         self.expected = expected
-        """The tensor's masked checksum, as the file stores it."""
+        """The checksum of the whole, as the file stores it."""
         self._lock = Lock()
         self._starts: list[int] = []
         self._stops: list[int] = []
@@ -92,7 +115,7 @@ class PieceChecksums:
         """Count `data`, a contiguous 1-D uint8 array from byte `start`; DamagedFileError if the checksum differs."""
         stop = start + len(data)
         if start == 0 and stop == self.length:
-            self._compare(google_crc32c.value(data))
+            self._compare(self._algorithm.extend(0, data))
             return
         with self._lock:
             gaps = self._gaps(start, stop)
@@ -101,10 +124,15 @@ class PieceChecksums:
         for begin, end in gaps:
             piece = data[begin - start : end - start]
             if before is not None:
-                self._insert(before[0], end, google_crc32c.extend(before[1], piece))
+                self._insert(before[0], end, self._algorithm.extend(before[1], piece))
                 before = None
             else:
-                self._insert(begin, end, google_crc32c.value(piece))
+                self._insert(begin, end, self._algorithm.extend(0, piece))
+
+    def missing(self) -> list[tuple[int, int]]:
+        """Return the ranges that have not been counted in this round; the whole if a round has just begun."""
+        with self._lock:
+            return self._gaps(0, self.length)
 
     def _gaps(self, start: int, stop: int) -> list[tuple[int, int]]:
         """The parts of [start, stop) that are not covered."""
@@ -137,11 +165,11 @@ class PieceChecksums:
                     return
                 del self._starts[i], self._stops[i], self._crcs[i]
             if i < len(self._starts) and self._starts[i] == stop:
-                crc = combine(crc, self._crcs[i], self._stops[i] - stop)
+                crc = combine(crc, self._crcs[i], self._stops[i] - stop, self._algorithm.polynomial)
                 stop = self._stops[i]
                 del self._starts[i], self._stops[i], self._crcs[i]
             if i and self._stops[i - 1] == start:
-                crc = combine(self._crcs[i - 1], crc, stop - start)
+                crc = combine(self._crcs[i - 1], crc, stop - start, self._algorithm.polynomial)
                 start = self._starts[i - 1]
                 i -= 1
                 del self._starts[i], self._stops[i], self._crcs[i]
@@ -153,5 +181,6 @@ class PieceChecksums:
         self._compare(crc)
 
     def _compare(self, crc: int) -> None:
-        if mask(crc) != self.expected:
-            raise DamagedFileError(f"bad CRC, stored {self.expected:08x}, computed {mask(crc):08x}")
+        computed = self._algorithm.stored(crc)
+        if computed != self.expected:
+            raise DamagedFileError(f"bad CRC, stored {self.expected:08x}, computed {computed:08x}")

@@ -7,15 +7,16 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, Problem, TensorSpec, TrainingConfig, numpy_dtype
+from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, DType, Problem, TensorSpec, TrainingConfig, numpy_dtype
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, RequestError, UnsupportedError
 from ckpt_inspect.formats import keras_config
 from ckpt_inspect.formats.format import Claim, Format
-from ckpt_inspect.formats.hdf5_library import Source, hdf5_errors, is_keras, open_library_file
+from ckpt_inspect.formats.hdf5_library import Source, has_own, hdf5_errors, is_keras, open_library_file, own_group
 from ckpt_inspect.formats.keras_files import HDF5_SIGNATURE, INDEX_SUFFIX, ZIP_SIGNATURE, is_named_so, split_name
 from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.natural_order import natural_key
@@ -32,8 +33,15 @@ ONE_SHARD = "one-shard"
 _STORE_CONVENTIONS = "ckpt-inspect-"
 _SHARD_NAME = re.compile(r"(?P<stem>.+)_(?P<number>\d{5})\.weights\.h5")
 _MAX_JSON_SIZE = 1 << 26
-_EXPANSION_FLOOR, _MAX_EXPANSION = 1 << 32, 1000
-"""A dataset may claim more than 4 GiB only if at least a thousandth of it is stored: else it is an allocation trap."""
+_EXPANSION_FLOOR, _CHUNK_FLOOR, _MAX_EXPANSION = 1 << 28, 1 << 26, 200
+"""A dataset of more than 256 MiB, or with chunks of more than 64 MiB, is read only if at least a 200th of it is
+stored: else a small file could take any time and memory."""
+
+_MOST_LEVELS = 200
+"""Levels of groups that are followed: HDF5's library takes time with the square of their number."""
+
+_BANDS_BYTES = 1 << 27
+"""Unpacked rows of chunks that a checkpoint keeps: those that two threads need of θ, m and v."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,7 @@ class Hdf5Checkpoint(Checkpoint):
         self._attributes: dict[str, str] = {}
         self._labels: dict[str, str] = {}
         self._offsets: dict[str, int | None] = {}
+        self._bands = _Bands()
         found: dict[str, _Dataset] = {}
         recorded: list[str] = []
         is_whole_model = False
@@ -75,8 +84,8 @@ class Hdf5Checkpoint(Checkpoint):
                     self._attributes.update(_text_attributes(root))
                     _reject_store(source.path, self._attributes)
                     found.update(self._walk(root, source))
-                    is_whole_model |= "layer_names" in _names_attributes(root) or "model_weights" in root
-                    recorded += recorded_order(root)
+                    is_whole_model |= "layer_names" in _names_attributes(root) or has_own(root, "model_weights")
+                    recorded += recorded_order(root, source.path)
         except BaseException:
             self.close()
             raise
@@ -125,12 +134,23 @@ class Hdf5Checkpoint(Checkpoint):
             out = out[: stop - start]
         if start == stop:
             return out
+        checksum = dataset.source.checksum
+        if checksum is not None:
+            checksum.begin()
         if offset is not None:
-            dataset.source.file.read_into(out.view(np.uint8), offset + start * dtype.itemsize)
+            raw, place = out.view(np.uint8), offset + start * dtype.itemsize
+            dataset.source.file.read_into(raw, place)
+            if checksum is not None:
+                checksum.add(place, raw)
         else:
             with hdf5_errors(self.path):
-                _read_flat(dataset.handle, spec.shape, start, stop, out)
+                self._bands.read(dataset, start, stop, out)
         return out
+
+    def finish_reading(self) -> None:
+        for source in self._sources:
+            if source.checksum is not None:
+                source.checksum.finish()
 
     def training_config(self) -> TrainingConfig | None:
         try:
@@ -159,6 +179,7 @@ class Hdf5Checkpoint(Checkpoint):
 
     def close(self) -> None:
         self._datasets = {}
+        self._bands.clear()
         for handle in self._handles:
             handle.close()
         self._handles.clear()
@@ -175,7 +196,17 @@ class Hdf5Checkpoint(Checkpoint):
 
         names: list[bytes] = []
         types: list[tuple[h5py.h5t.TypeID, str]] = []  # comparing is a tenth of the cost of making a numpy dtype
-        h5py.h5o.visit(root.id, names.append)
+
+        def take(name: bytes) -> bytes | None:
+            if name.count(b"/") >= _MOST_LEVELS:
+                return name  # and stop
+            names.append(name)
+            return None
+
+        if h5py.h5o.visit(root.id, take) is not None:
+            raise UnsupportedError(
+                f"{source.path}: has groups that are nested more than {_MOST_LEVELS} deep, which no model needs"
+            )
         for key in names:
             name = _group_path(key)
             handle = h5py.h5o.open(root.id, key)
@@ -193,18 +224,21 @@ class Hdf5Checkpoint(Checkpoint):
                     self._labels[name] = label
 
     def _check_expansion(self, dataset: _Dataset) -> None:
-        nbytes = dataset.spec.nbytes
-        if nbytes > _EXPANSION_FLOOR and nbytes > _MAX_EXPANSION * dataset.handle.get_storage_size():
+        handle = dataset.handle
+        nbytes = dataset.spec.size * handle.get_type().get_size()
+        floor = _EXPANSION_FLOOR if math.prod(_chunk_of(handle)) < _CHUNK_FLOOR else _CHUNK_FLOOR
+        if nbytes > floor and nbytes > _MAX_EXPANSION * handle.get_storage_size():
             raise DamagedFileError(
                 f"{self.path}: dataset {dataset.spec.name!r} claims {nbytes} bytes, but the file holds only "
-                f"{dataset.handle.get_storage_size()} of them"
+                f"{handle.get_storage_size()} of them"
             )
 
     def _read_strings(self, dataset: _Dataset) -> Array:
         import h5py
 
-        self._check_expansion(dataset)
         with hdf5_errors(self.path):
+            self._check_expansion(dataset)
+            _plain_offset(dataset, self.path)  # raises if the strings lie in another file
             values = np.asarray(h5py.Dataset(dataset.handle)[()], dtype=object).reshape(-1)
         out = np.empty(len(values), dtype=object)
         out[:] = [v.encode() if isinstance(v, str) else bytes(v) for v in values]
@@ -329,21 +363,24 @@ def shard_names(text: bytes, where: str) -> list[str]:
         raise UnsupportedError(f"{where}: is JSON, but not the index of Keras' sharded weights")
     names = [n for value in weight_map.values() for n in (value if isinstance(value, list) else [value])]
     for name in names:
-        if not isinstance(name, str) or not name or "/" in name or "\\" in name:
+        if not isinstance(name, str) or not name or name in (".", "..") or set(name) & set("/\\\0"):
             raise DamagedFileError(f"{where}: names the shard {name!r}, which is not a plain file name")
     return sorted(set(names))
 
 
-def recorded_order(root: h5py.File) -> list[str]:
-    """Return the paths of the datasets that `layer_names` and `weight_names` list, in their order."""
-    base = "model_weights/" if "model_weights" in root else ""
+def recorded_order(root: h5py.File, path: Path) -> list[str]:
+    """Return the paths of the datasets that `layer_names` and `weight_names` list, in their order.
+
+    Raises UnsupportedError for a group that is a link into another file; messages name `path`.
+    """
+    base = "model_weights/" if own_group(root, "model_weights", path) is not None else ""
     group = root["model_weights"] if base else root
     paths = []
     for layer in (*_names(group, "layer_names"), "top_level_model_weights"):
-        if layer in group:
-            paths += [f"{base}{layer}/{weight}" for weight in _names(group[layer], "weight_names")]
-    if "optimizer_weights" in root:
-        paths += [f"optimizer_weights/{weight}" for weight in _names(root["optimizer_weights"], "weight_names")]
+        if (found := own_group(group, layer, path)) is not None:
+            paths += [f"{base}{layer}/{weight}" for weight in _names(found, "weight_names")]
+    if (found := own_group(root, "optimizer_weights", path)) is not None:
+        paths += [f"optimizer_weights/{weight}" for weight in _names(found, "weight_names")]
     return list(dict.fromkeys(paths))
 
 
@@ -433,6 +470,69 @@ def _plain_offset(dataset: _Dataset, path: Path) -> int | None:
         return None
     address = handle.get_offset()
     return None if address is None else dataset.source.base + address
+
+
+def _chunk_of(handle: h5py.h5d.DatasetID) -> tuple[int, ...]:
+    """Return the shape of a chunk, its last dimension in bytes; (0,) for a dataset that isn't stored in chunks."""
+    import h5py
+
+    plan = handle.get_create_plist()
+    if plan.get_layout() != h5py.h5d.CHUNKED:
+        return (0,)
+    return (*plan.get_chunk(), handle.get_type().get_size())
+
+
+class _Bands:
+    """Keeps what was unpacked last, so that each chunk of a dataset that is read in order is unpacked once.
+
+    A band is all chunks that hold the same rows. Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._kept: dict[tuple[str, int], Array] = {}  # the least recently used first
+
+    def read(self, dataset: _Dataset, start: int, stop: int, out: Array) -> None:
+        """Fill `out` with the flat range of a dataset that doesn't lie in the file as it is."""
+        shape, handle = dataset.spec.shape, dataset.handle
+        rows = _chunk_of(handle)[0]
+        length = min(rows, shape[0]) * math.prod(shape[1:]) if rows else 0
+        if not length or length * out.dtype.itemsize > _BANDS_BYTES:
+            _read_flat(handle, shape, start, stop, out)
+            return
+        at = start
+        while at < stop:
+            place = at // length
+            begin, end = place * length, min((place + 1) * length, dataset.spec.size)
+            last = min(stop, end)
+            if at == begin and last == end:
+                _read_flat(handle, shape, at, last, out[at - start : last - start])
+            else:
+                out[at - start : last - start] = self._band(dataset, place, begin, end, out.dtype)[
+                    at - begin : last - begin
+                ]
+            at = last
+
+    def _band(self, dataset: _Dataset, place: int, begin: int, end: int, dtype: DType) -> Array:
+        key = dataset.spec.name, place
+        with self._lock:  # HDF5's library works for one thread at a time anyway
+            band = self._kept.pop(key, None)
+            if band is None:
+                room = _BANDS_BYTES - (end - begin) * dtype.itemsize
+                size = sum(kept.nbytes for kept in self._kept.values())
+                for oldest in list(self._kept):
+                    if size <= room:
+                        break
+                    size -= self._kept.pop(oldest).nbytes
+                band = np.empty(end - begin, dtype)
+                _read_flat(dataset.handle, dataset.spec.shape, begin, end, band)
+            self._kept[key] = band
+            return band
+
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            self._kept.clear()
 
 
 def _read_flat(handle: h5py.h5d.DatasetID, shape: tuple[int, ...], start: int, stop: int, out: Array) -> None:

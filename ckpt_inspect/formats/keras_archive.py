@@ -12,7 +12,7 @@ from ckpt_inspect.errors import CkptInspectError, DamagedFileError, UnsupportedE
 from ckpt_inspect.formats import keras_config
 from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.hdf5 import Hdf5Checkpoint, shard_names
-from ckpt_inspect.formats.hdf5_library import Source
+from ckpt_inspect.formats.hdf5_library import Source, WholeChecksum
 from ckpt_inspect.formats.keras_files import ZIP_SIGNATURE, split_name
 from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.storage import Location, OpenFile, PinnedFiles, is_folder, keep_temporarily, open_file
@@ -85,6 +85,11 @@ def open_archive(path: Path) -> KerasArchive:
             members = {info.filename: info for info in archive.infolist()}
             if CONFIG_FILE not in members:
                 raise UnsupportedError(f"{path}: {_describe_zip(members)}")
+            if locked := next((info.filename for info in members.values() if info.flag_bits & 1), None):
+                raise UnsupportedError(
+                    f"{path}: its {locked} is encrypted, which this package doesn't read: unpack the archive with its "
+                    "password, and zip it again without one"
+                )
             config_text = _read_small(archive, path, members[CONFIG_FILE])
             decoded = {}
             if METADATA_FILE in members:
@@ -140,8 +145,6 @@ def _read_small(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> 
 
 def _member_source(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipInfo) -> Source:
     path = file.path
-    if info.flag_bits & 1:
-        raise UnsupportedError(f"{path}: its {info.filename} is encrypted")
     if info.compress_type != zipfile.ZIP_STORED:
         if info.file_size > _MAX_EXPANSION * max(info.compress_size, 1 << 10):
             raise DamagedFileError(
@@ -155,7 +158,8 @@ def _member_source(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipIn
     base = info.header_offset + _LOCAL_HEADER_SIZE + name_length + extra_length
     if base + info.file_size > file.size:
         raise DamagedFileError(f"{path}: its {info.filename} runs past the end of the file: it is truncated")
-    return Source(file, base, info.file_size)
+    checksum = WholeChecksum(file, base, info.file_size, info.CRC, info.filename)
+    return Source(file, base, info.file_size, checksum)
 
 
 def _unpacked(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> Iterator[bytes]:

@@ -83,4 +83,7 @@ def _check_parameter(
             "error",
         )
     )
-    return replace(parameter, value=value, slots={s: k for s, k in parameter.slots.items() if k not in odd})
+    slots = {s: k for s, k in parameter.slots.items() if k not in odd}
+    # the odd slot may be the one whose type was taken for all
+    dtype = next((checkpoint.tensors[k].dtype for s, k in slots.items() if s in OF_THE_VARIABLE_S_SHAPE), None)
+    return replace(parameter, value=value, slots=slots, dtype=dtype or parameter.dtype)

@@ -50,14 +50,8 @@ def _check_number(name: str, value: float | str, path: str) -> None:
     if name == "step":
         if not (0 <= number <= MOST_UPDATES and number == int(number)):
             raise RequestError(f"{path}: step must be a whole number from 0 on, not {value!r}")
-    elif KNOWN[name].is_flag:
-        if number not in (0, 1):
-            raise RequestError(f"{path}: {name} must be 0 or 1, not {value!r}")
-    elif KNOWN[name].is_below_one:
-        if not 0 <= number < 1:
-            raise RequestError(f"{path}: {name} must be from 0 up to, not including, 1, not {value!r}")
-    elif number < 0:
-        raise RequestError(f"{path}: {name} must not be negative, not {value!r}")
+    elif (fault := KNOWN[name].fault(number)) is not None:
+        raise RequestError(f"{path}: {name} {fault}, not {value!r}")
 
 
 def _finite(value: float | str) -> float | None:

@@ -6,6 +6,7 @@ default.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ from ckpt_inspect.update_rules.hyperparameters import (
 
 __all__ = ["Resolved", "check_given", "resolve"]
 
+IMPOSSIBLE = ("value-impossible", "beta-power-impossible", "step-malformed")
+"""Codes of the Problems about a number in the file that no training can have used."""
 OPEN_OWNER = "that these beta powers are this optimizer's is a reading of their order"
 
 
@@ -56,11 +59,16 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
     is_asked = given.get("epsilon_placement") == "textbook"
     is_textbook = is_asked and isinstance(optimizer, UpdateRule) and optimizer.has_textbook_form
     scalars = _Scalars(checkpoint)
-    betas = {h.name: _resolve_plain(h, found, given, scalars) for h in (BETA_1, BETA_2)}
+    read = {h.name: _resolve_plain(h, found, given, scalars) for h in (BETA_1, BETA_2)}
+    betas = {h.name: value if (value := read[h.name]) and not _fault(h, value) else None for h in (BETA_1, BETA_2)}
     powers = _read_powers(found, betas, scalars)
     rivals = found.beta_powers.rivals
     others = _common([_read_pair(keys, betas, scalars) for keys in rivals]) if rivals else powers
+    if fault := _power_fault(found, scalars):
+        powers = others = PowersReading(None, None, None, 0, False, fault)
     raw, step, problems = _resolve_step(checkpoint, found, given, powers, others, scalars)
+    if fault:
+        problems.append(Problem("beta-power-impossible", f"{found.name}: {fault}", "the powers are left out", "error"))
     has_own_decay = isinstance(optimizer, UpdateRule) and optimizer.has_own_decay
 
     def resolved(h: Hyperparameter) -> Sourced[float]:
@@ -69,12 +77,23 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
         if h.name == WEIGHT_DECAY.name:
             decay = _resolve_weight_decay(h, found, given, raw, scalars)
             return _default(h, found, False) if optimizer is None and decay.source == "default" else decay
-        read = betas[h.name] if h.name in betas else _resolve_plain(h, found, given, scalars)
-        read = read or (_infer_beta(h.name, powers, others) if h.name in betas else _infer_flag(h, found))
-        return read or _default(h, found, has_formula)
+        value = read[h.name] if h.name in read else _resolve_plain(h, found, given, scalars)
+        value = value or (_infer_beta(h.name, powers, others) if h.name in read else _infer_flag(h, found))
+        return value or _default(h, found, has_formula)
+
+    def judged(h: Hyperparameter) -> Sourced[float]:
+        try:
+            value = resolved(h)
+            fault = _fault(h, value)
+        except _ImpossibleError as error:
+            fault = str(error)
+        if not fault:
+            return value
+        problems.append(Problem("value-impossible", f"{found.name}: {fault}", "it is left unknown", "error"))
+        return Sourced(None, "unknown", fault)
 
     own = COMMON if optimizer is None else optimizer.hyperparameters
-    hyperparameters = {h.name: resolved(h) for h in own}
+    hyperparameters = {h.name: judged(h) for h in own}
     if is_textbook:
         epsilon = hyperparameters["epsilon"]
         placed = f"{epsilon.where}; added to √(v/c2) as in Kingma & Ba's Algorithm 1, as asked for"
@@ -106,6 +125,26 @@ def _ignored(
         if name in HYPERPARAMETERS and name not in hyperparameters:
             what = f"{found.name}: {name} was given, and {rule} has none"
             yield Problem("given-ignored", what, "it is left out", "info")
+
+
+class _ImpossibleError(Exception):
+    """A number in the file that no training can have used; the message names it, and says what it must be."""
+
+
+def _fault(h: Hyperparameter, value: Sourced[float]) -> str:
+    """Why a value of the file can't be this hyperparameter's; empty if it can."""
+    if value.value is None or value.source in ("given", "default"):
+        return ""
+    fault = h.fault(value.value)
+    return f"{h.name} is {value.value:.9g} ({value.where}), and it {fault}" if fault else ""
+
+
+def _power_fault(found: FoundOptimizer, scalars: _Scalars) -> str:
+    """Which of the optimizer's beta powers is no power of a number from 0 to 1; empty if there is none."""
+    for key in found.beta_powers.own.keys:
+        if not 0 <= (power := scalars.read(key)) <= 1:
+            return f"{key} is {power:.9g}, which is no power of a number below 1"
+    return ""
 
 
 class _Scalars:
@@ -154,9 +193,9 @@ def _number(value: JsonValue) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
-        return float(value) if np.isfinite(float(value)) else None
+        return float(value)
     except OverflowError:
-        return None
+        return math.inf if value > 0 else -math.inf
 
 
 def _resolve_plain(h: Hyperparameter, found: FoundOptimizer, given: Given, scalars: _Scalars) -> Sourced[float] | None:
@@ -394,6 +433,8 @@ def _decayed(
     """The learning rate under an implementation's `decay`, unless that name means something else in the rule."""
     if not decay or not found.implementation.decays_rate or has_own_decay:
         return Sourced(value, source, where)
+    if not 0 <= decay < math.inf:
+        raise _ImpossibleError(f"decay is {decay:.9g} ({where} decays by it), and it must be finite and not negative")
     if completed is None:
         return Sourced(None, "unknown", f"{where} = {value:g} decays with the step, which is not known")
     from ckpt_inspect.state.schedules import inverse_time_decay
@@ -422,6 +463,9 @@ def _scheduled(schedule: JsonObject, found: FoundOptimizer, completed: int | Non
 def _from_graph(rate: GraphRate, where: str, scalars: _Scalars) -> Sourced[float]:
     """A learning rate that the graph computes, at the global step before the last update's increment."""
     variables = {rate.counter: scalars.read(rate.counter)} if rate.counter is not None else {}
+    for key, count in variables.items():
+        if not math.isfinite(count):
+            raise _ImpossibleError(f"{key} is {count:g}, which counts nothing, and the learning rate depends on it")
     before = {k: max(v - 1, 0) for k, v in variables.items()}
     value = rate.graph.evaluate(rate.node, before)
     if value is None:

@@ -5,6 +5,7 @@ A rule lists its own. Those that several rules share are here; what one rule alo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -43,6 +44,16 @@ class Hyperparameter:
     def upstream_names(self) -> tuple[str, ...]:
         """Return the names to look for."""
         return self.spellings or (self.name,)
+
+    def fault(self, value: float) -> str | None:
+        """Return what the value must be, if it can't be this hyperparameter's; None for a possible one."""
+        if self.is_flag:
+            return None if value in (0, 1) else "must be 0 or 1"
+        if self.is_below_one:
+            return None if 0 <= value < 1 else "must be from 0 up to, not including, 1"
+        if not math.isfinite(value):
+            return "must be finite"
+        return None if value >= 0 else "must not be negative"
 
     def default_in(self, implementation: Implementation) -> float | None:
         """Return the implementation's default; None if it has none."""

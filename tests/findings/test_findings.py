@@ -73,6 +73,13 @@ def bound(folder: Path) -> None:
     run.save(folder / "m-51.h5")
 
 
+def impossible(folder: Path) -> None:
+    """An epsilon that no training can have used."""
+    run = AdamRun().train(30)
+    run.config["epsilon"] = -1
+    run.save(folder / "m-30.h5")
+
+
 def step_reset(folder: Path) -> None:
     run = AdamRun()
     run.train(60).save(folder / "m-1.h5")
@@ -203,6 +210,7 @@ MAKERS: Mapping[str, Callable[[Path], None]] = {
     "nonfinite-state": nonfinite,
     "negative-second-moment": negative,
     "moment-bound-violated": bound,
+    "impossible-value": impossible,
     "step-reset": step_reset,
     "state-lost": state_lost,
     "lineage-broken": lineage,
@@ -576,3 +584,14 @@ def test_an_assumed_beta_2_is_bounded_rather_than_state_lost(tmp_path: Path) -> 
     assert "was 0.98 at most" in the("lineage-broken", found).title
     given = analyze(tmp_path, given={"beta_2": 0.98})
     assert not {f.id for f in findings_of(given)} & {"state-lost", "lineage-broken"}
+
+
+def test_nothing_is_computed_with_an_impossible_value(made: Callable[[str], Analyses]) -> None:
+    """The finding is critical and names it; what depends on it is NaN, not 0."""
+    run = made("impossible-value")
+    found = the("impossible-value", run.findings)
+    assert found.severity is Severity.CRITICAL
+    assert "epsilon is -1 (training_config attribute: epsilon), and it must not be negative" in found.title
+    (optimizer,) = run.optimizers.values()
+    for figure in ("update_rms", "update_max", "effective_lr_mean"):
+        assert np.isnan(optimizer.variables[figure]).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import zlib
 
 import google_crc32c
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckpt_inspect.errors import DamagedFileError
-from ckpt_inspect.formats.checksums import PieceChecksums, combine, mask, masked_crc32c
+from ckpt_inspect.formats.checksums import CRC32, PieceChecksums, combine, mask, masked_crc32c
 
 
 @given(st.binary(max_size=500), st.binary(max_size=500))
@@ -26,6 +27,14 @@ def test_combine_over_long_zeros(length: int) -> None:
     """Advancing over many bytes agrees with counting them."""
     tail = bytes(length)
     assert combine(google_crc32c.value(b"abc"), google_crc32c.value(tail), length) == google_crc32c.value(b"abc" + tail)
+
+
+@given(st.binary(max_size=500), st.integers(0, 500))
+def test_zip_checksum_by_pieces(data: bytes, cut: int) -> None:
+    """The same for the CRC-32 of zip archives."""
+    cut = min(cut, len(data))
+    parts = zlib.crc32(data[:cut]), zlib.crc32(data[cut:])
+    assert combine(*parts, len(data) - cut, CRC32.polynomial) == zlib.crc32(data)
 
 
 def test_masking() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.keras_files import Run
 
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
-from ckpt_inspect.formats import open_checkpoint
+from ckpt_inspect.formats import hdf5, open_checkpoint
 
 RNG = np.random.default_rng(0)
 CONFIG = {"optimizer_config": {"class_name": "Adam", "config": {"epsilon": 1e-8}}, "loss": "mse"}
@@ -464,3 +466,155 @@ def test_a_number_makes_no_shard(tmp_path: Path) -> None:
                 file[f"{group}/vars/0"] = np.zeros(2, np.float32)
         with open_checkpoint(tmp_path / f"{name}.weights.h5") as checkpoint:
             assert checkpoint.problems == ()
+
+
+def test_each_chunk_is_unpacked_about_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if the pieces in which a dataset is read are smaller than its chunks, and not aligned with them."""
+    values = np.arange(90 * 40, dtype=np.float32).reshape(90, 40)
+    with h5py.File(tmp_path / "f.weights.h5", "w") as file:
+        file.create_dataset("vars/0", data=values, chunks=(20, 15), compression="gzip")
+    read: list[int] = []
+    flat = hdf5._read_flat
+
+    def counted(handle: Any, shape: tuple[int, ...], start: int, stop: int, out: Any) -> None:
+        read.append(stop - start)
+        flat(handle, shape, start, stop, out)
+
+    monkeypatch.setattr(hdf5, "_read_flat", counted)
+    with open_checkpoint(tmp_path / "f.weights.h5") as checkpoint:
+        pieces = [piece.copy() for piece in checkpoint.stream("vars/0", 7)]
+    assert np.array_equal(np.concatenate(pieces), values.ravel())
+    assert read == [800, 800, 800, 800, 400]
+
+
+def test_a_huge_chunk_of_next_to_nothing_is_refused(tmp_path: Path) -> None:
+    """A small file doesn't take hundreds of megabytes: HDF5's library unpacks whole chunks."""
+    size = 1 << 25
+    with h5py.File(tmp_path / "f.weights.h5", "w") as file:
+        dataset = file.create_dataset("vars/0", (size, 1), np.float32, chunks=(size, 1), compression="gzip")
+        dataset.id.write_direct_chunk((0, 0), zlib.compress(bytes(1000)))
+    with open_checkpoint(tmp_path / "f.weights.h5") as checkpoint, pytest.raises(DamagedFileError) as caught:
+        next(checkpoint.stream("vars/0"))
+    assert f"dataset 'vars/0' claims {4 * size} bytes, but the file holds only" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["model_weights", "model_weights/dense", "optimizer_weights"])
+def test_groups_in_another_file_are_refused(tmp_path: Path, name: str) -> None:
+    """HDF5's library follows external links without a word; what another file holds is not read."""
+    Run().train(3).save(tmp_path / "other.h5")
+    path = Run().train(3).save(tmp_path / "model.h5")
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        file[name] = h5py.ExternalLink("other.h5", f"/{name}")
+    with pytest.raises(UnsupportedError, match="is a link into another file, which isn't followed"):
+        open_checkpoint(path)
+
+
+def test_strings_in_another_file_are_refused(tmp_path: Path) -> None:
+    """External storage is as little read for strings as for numbers."""
+    (tmp_path / "other").write_bytes(b"another file's bytes")
+    with h5py.File(tmp_path / "f.weights.h5", "w") as file:
+        file.create_dataset("vars/0", (2,), "S4", external=[(str(tmp_path / "other"), 0, 8)])
+    with open_checkpoint(tmp_path / "f.weights.h5") as checkpoint, pytest.raises(UnsupportedError, match="other files"):
+        checkpoint.read("vars/0")
+
+
+def _write_archive(path: Path, size: int, *, encrypted: bool = False) -> Path:
+    """A .keras of one tensor of that many elements and a small one after it."""
+    weights = path.with_suffix(".h5")
+    with h5py.File(weights, "w") as file:
+        file["layers/a/vars/0"] = np.arange(size, dtype=np.float32)
+        file["optimizer/vars/0"] = np.int64(7)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr("metadata.json", "{}")
+        archive.write(weights, "model.weights.h5")
+    weights.unlink()
+    if encrypted:
+        raw = bytearray(path.read_bytes())
+        raw[raw.index(b"PK\x01\x02") + 8] |= 1
+        path.write_bytes(raw)
+    return path
+
+
+def _flip_a_bit(path: Path, of: bytes) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(of)] ^= 1
+    path.write_bytes(raw)
+
+
+def test_a_flipped_bit_in_a_small_archive_is_noticed_at_the_first_read(tmp_path: Path) -> None:
+    """Whatever is read: the archive's checksum is of all tensors together."""
+    path = _write_archive(tmp_path / "m.keras", 100)
+    with open_checkpoint(path) as checkpoint:
+        assert checkpoint.read("layers/a/vars/0")[99] == 99
+    _flip_a_bit(path, np.float32(77).tobytes())
+    with open_checkpoint(path) as checkpoint, pytest.raises(DamagedFileError) as caught:
+        checkpoint.read("optimizer/vars/0")
+    assert re.fullmatch(
+        rf"{re.escape(str(path))}: its model.weights.h5: bad CRC, stored \w{{8}}, computed \w{{8}}: its bytes are "
+        "damaged; copy or restore the file",
+        str(caught.value),
+    )
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_the_checksum_of_a_large_archive_is_compared_at_the_end(tmp_path: Path, is_damaged: bool) -> None:
+    """It is counted as the tensors are read; what was not read by then is read at the end."""
+    size = 3 << 20
+    path = _write_archive(tmp_path / "m.keras", size)
+    if is_damaged:
+        _flip_a_bit(path, np.float32(1_000_001).tobytes())
+    with open_checkpoint(path) as checkpoint:
+        for piece in checkpoint.stream("layers/a/vars/0", 1 << 18):
+            assert len(piece)
+        if is_damaged:
+            with pytest.raises(DamagedFileError, match=r"its model\.weights\.h5: bad CRC"):
+                checkpoint.finish_reading()
+        else:
+            checkpoint.finish_reading()
+
+
+def test_an_encrypted_archive_is_called_that(tmp_path: Path) -> None:
+    """It isn't damaged, and no copy helps."""
+    path = _write_archive(tmp_path / "m.keras", 10, encrypted=True)
+    with pytest.raises(UnsupportedError, match=r"its config\.json is encrypted.*unpack the archive with its password"):
+        open_checkpoint(path)
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/b", "a\\b", "a\0b", "", 3, None])
+def test_a_shard_that_is_no_plain_file_name_is_refused(name: Any) -> None:
+    """An index names files beside it, and nothing else."""
+    with pytest.raises(DamagedFileError, match="which is not a plain file name"):
+        hdf5.shard_names(json.dumps({"weight_map": {"/vars": name}}).encode(), "m.weights.json")
+
+
+def test_a_shard_whose_name_is_too_long_for_a_file(tmp_path: Path) -> None:
+    """It can't be there, and the error is this package's own."""
+    path = tmp_path / "m.weights.json"
+    path.write_text(json.dumps({"weight_map": {"/vars": "x" * 5000}}))
+    with pytest.raises(CkptInspectError, match="can't be read"):
+        open_checkpoint(path)
+
+
+def test_numbers_of_thousands_of_digits_have_their_place(tmp_path: Path) -> None:
+    """Python makes no integers of them."""
+    digits = "1" * 5000
+    with h5py.File(tmp_path / "f.weights.h5", "w") as file:
+        file[f"vars/{digits}"], file["vars/2"] = np.float32(1), np.float32(2)
+    with open_checkpoint(tmp_path / "f.weights.h5") as checkpoint:
+        assert list(checkpoint.tensors) == ["vars/2", f"vars/{digits}"]
+
+
+@pytest.mark.parametrize(("levels", "is_refused"), [(150, False), (400, True)])
+def test_groups_that_are_nested_too_deep_are_refused(tmp_path: Path, levels: int, is_refused: bool) -> None:
+    """HDF5's library would take time with the square of the depth."""
+    path = tmp_path / "f.weights.h5"
+    with h5py.File(path, "w") as file:
+        file["/".join(["g"] * levels) + "/vars/0"] = np.float32(1)
+    if is_refused:
+        with pytest.raises(UnsupportedError, match="nested more than 200 deep"):
+            open_checkpoint(path)
+    else:
+        with open_checkpoint(path) as checkpoint:
+            assert len(checkpoint.tensors) == 1

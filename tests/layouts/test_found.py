@@ -14,8 +14,10 @@ from support.memory_checkpoints import MemoryCheckpoint, moments, node, object_g
 
 from ckpt_inspect.layouts import find_optimizers
 from ckpt_inspect.layouts import found as found_module
-from ckpt_inspect.layouts.found import BetaPowerKeys, BetaPowers, FoundOptimizer
+from ckpt_inspect.layouts.found import BetaPowerKeys, BetaPowers, FoundOptimizer, FoundParameter, RuleReading
 from ckpt_inspect.layouts.graph_def import decode_graph_def
+from ckpt_inspect.layouts.validation import checked
+from ckpt_inspect.update_rules.implementations import TF1
 
 SHAPE = (12, 3)
 W, M, V = moments(SHAPE)
@@ -248,3 +250,16 @@ def test_a_numbered_name_is_no_variables_own() -> None:
     """The second of two variables gets the next number that no variable bears in its own name."""
     assert found_module.unique_names(["a", "a#2", "a", "a", "b", "b"]) == ["a", "a#2", "a#3", "a#4", "b", "b#2"]
     assert found_module.unique_names(["a", "a", "a#2", "a#2"]) == ["a", "a#3", "a#2", "a#2#2"]
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.bool_, object])
+def test_moments_that_are_no_floats_are_skipped(dtype: Any) -> None:
+    """With a Problem; the parameter's element type is that of the slots that are left."""
+    odd = np.full(SHAPE, b"x", object) if dtype is object else np.ones(SHAPE, dtype)
+    checkpoint = MemoryCheckpoint({"m": odd, "v": V})
+    slots = {"first_moment": "m", "second_moment": "v"}
+    parameter = FoundParameter("w", SHAPE, checkpoint.tensors["m"].dtype, None, slots)
+    reading = RuleReading("adam", "default", "")
+    (found,) = checked(checkpoint, [FoundOptimizer("opt", "tf1-names", TF1, reading, (parameter,))])
+    assert [(p.code, p.severity) for p in found.problems] == [("shapes-differ", "error")]
+    assert [(p.dtype, list(p.slots)) for p in found.parameters] == [("float32", ["second_moment"])]

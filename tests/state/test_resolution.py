@@ -92,10 +92,63 @@ class TestPrecedence:
         assert (got.step.value, got.step.source) == (41, "inferred")
         assert "0.99**42 to the last bit" in got.step.where
 
-    @pytest.mark.parametrize("value", ["0.9", True, float("nan"), float("inf"), 10**400, [0.9], None])
+    @pytest.mark.parametrize("value", ["0.9", True, [0.9], None])
     def test_a_configuration_that_holds_no_number_is_passed_over(self, value: Any) -> None:
-        """What is no finite number in the JSON counts as not there."""
+        """What is no number in the JSON counts as not there."""
         assert _resolve(config={"beta_1": value}).hyperparameters["beta_1"].source == "default"
+
+
+class TestImpossible:
+    """Numbers in the file that no training can have used."""
+
+    @pytest.mark.parametrize(
+        ("name", "value", "what"),
+        [
+            ("beta_1", float("nan"), "beta_1 is nan (config.json: beta_1), and it must be from 0 up to"),
+            ("beta_2", 1.5, "beta_2 is 1.5 (config.json: beta_2), and it must be from 0 up to"),
+            ("beta_1", 10**400, "beta_1 is inf (config.json: beta_1), and it must be from 0 up to"),
+            ("epsilon", -1, "epsilon is -1 (config.json: epsilon), and it must not be negative"),
+            ("epsilon", float("inf"), "epsilon is inf (config.json: epsilon), and it must be finite"),
+            ("learning_rate", -0.1, "learning_rate is -0.1 (config.json: learning_rate), and it must not be negative"),
+            ("weight_decay", float("nan"), "weight_decay is nan (config.json: weight_decay), and it must be finite"),
+        ],
+    )
+    def test_a_configured_value_that_cannot_be(self, name: str, value: float, what: str) -> None:
+        """It is left unknown, without a default in its place, and a Problem names it."""
+        got = _resolve(config={name: value})
+        assert (got.hyperparameters[name].value, got.hyperparameters[name].source) == (None, "unknown")
+        (problem,) = got.problems
+        assert (problem.code, problem.severity) == ("value-impossible", "error")
+        assert problem.message.startswith(f"opt: {what}")
+
+    @pytest.mark.parametrize("value", [-3.0, 1.5, float("nan")])
+    def test_a_variable_that_cannot_be(self, value: float) -> None:
+        """Judged as a configured value is, and as a given one."""
+        got = _resolve({"b": np.float32(value)}, scalars={"beta_2": "b"}).hyperparameters["beta_2"]
+        assert (got.value, got.source) == (None, "unknown")
+
+    @pytest.mark.parametrize("decay", [-1.0, float("nan"), float("inf")])
+    def test_a_decay_of_the_rate_that_cannot_be(self, decay: float) -> None:
+        """The learning rate depends on it, and is left unknown."""
+        config = {"learning_rate": 0.1, "decay": decay}
+        got = _resolve({"it": np.int64(2)}, implementation=OPTIMIZER_V2, config=config, counter="it")
+        assert got.hyperparameters["learning_rate"].value is None
+        assert [p.code for p in got.problems] == ["value-impossible"]
+        assert got.hyperparameters["learning_rate"].where.startswith("decay is ")
+
+    @pytest.mark.parametrize("power", [-2.0, 1.5, float("nan")])
+    def test_a_power_that_cannot_be(self, power: float) -> None:
+        """The step is left unknown, even if the other power is sound."""
+        arrays = {**_powers(41), "beta2_power": np.float32(power)}
+        got = _resolve(arrays, implementation=TF1, beta_powers=OWN_POWERS)
+        assert (got.step.value, got.step.source) == (None, "unknown")
+        assert [p.code for p in got.problems if p.severity == "error"] == ["beta-power-impossible"]
+        assert "beta2_power is" in got.step.where
+
+    def test_a_given_value_replaces_it(self) -> None:
+        """Then nothing depends on the bad one."""
+        got = _resolve(config={"epsilon": -1}, given={"epsilon": 1e-3})
+        assert (got.hyperparameters["epsilon"].value, got.problems) == (1e-3, ())
 
 
 class TestStep:

@@ -23,6 +23,7 @@ def _frame(count: int) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "parameter": [f"model/block_{i}/attention/kernel" for i in range(count)],
+            "effective_lr_a": 10 ** rng.uniform(-5, -2, count),
             "effective_lr_b": 10 ** rng.uniform(-5, -2, count),
             "weight_change": 10 ** rng.uniform(-4, 0, count),
         }

@@ -21,16 +21,20 @@ import numpy as np
 
 from ckpt_inspect._version import __version__
 from ckpt_inspect.checkpoint import DType, Problem
-from ckpt_inspect.errors import StoreError
-from ckpt_inspect.findings import find_findings
+from ckpt_inspect.errors import CkptInspectError, StoreError
+from ckpt_inspect.findings import Thresholds, find_findings
 from ckpt_inspect.jsonable import json_object
 from ckpt_inspect.measurement.columns import Column, OptimizerColumns, Remark, RunColumns
+from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS, Grid
+from ckpt_inspect.measurement.summaries import SAMPLES
 from ckpt_inspect.measurement.variables import (
+    BINS,
     CHECKPOINT,
     FINDING_VARIABLES,
     FINDINGS,
     FURTHER_VARIABLES,
     OPTIMIZER_VARIABLES,
+    PARAMETER,
     PROBLEM_VARIABLES,
     PROBLEMS,
     ROOT_VARIABLES,
@@ -38,10 +42,14 @@ from ckpt_inspect.measurement.variables import (
     group_names,
     variables_in,
 )
+from ckpt_inspect.runs.apart import DiedReading, apart
+from ckpt_inspect.runs.assembly import GRIDS, blank
 from ckpt_inspect.runs.atomic import replacing
+from ckpt_inspect.runs.carried import arrived, carried
 from ckpt_inspect.runs.elements import ElementsFile, place_elements
 from ckpt_inspect.runs.frames import axes_of
 from ckpt_inspect.runs.netcdf import Dimensions
+from ckpt_inspect.runs.stored import is_own, own_group, own_groups, read_values, text_attribute
 from ckpt_inspect.storage import absolute
 
 if TYPE_CHECKING:
@@ -57,6 +65,19 @@ _LABELS = frozenset({"quantile", "bin", "second_moment_bin"})
 """Variables that label a dimension and follow from the rest."""
 
 _CHUNK_BYTES = 1 << 20
+
+_OF_EVERY_ROOT = frozenset({CHECKPOINT, "path", "fingerprint"})
+_OF_EVERY_OPTIMIZER = frozenset({"parameter", "shape", "size", "step", "rule", "nonfinite"})
+"""What tells rows and columns from one another, and which of them there are: a store without it is none."""
+
+_SEVERITIES = frozenset({"info", "warning", "error"})
+
+_SECONDS = 10.0
+_SLOWEST = 2e6
+"""How long the reading of a store may take, beside its bytes at so many a second."""
+
+_ROOM = 1 << 28
+"""Bytes of memory that reading may take beside what the store says that it holds."""
 
 
 def default_store(folder: str | os.PathLike[str]) -> Path:
@@ -238,16 +259,44 @@ def _chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
 
 
 def load(path: str | os.PathLike[str]) -> RunColumns:
-    """What `analyze` returned when the store was written; raises StoreError with one sentence where there is none."""
+    """What `analyze` returned when the store was written; raises StoreError with one sentence where there is none.
+
+    What a store of an earlier version lacks is NaN, -1, 0 (counts) or empty. A store that can't be is refused.
+    """
     path = Path(path)
+    if not path.exists():
+        raise StoreError(f"{path}: there is no such store; `ckpt-inspect analyze` makes one")
+    if not path.is_file():
+        raise StoreError(f"{path}: is not a store: no file of bytes; give another name")
+    size = path.stat().st_size
+    try:
+        return arrived(apart(lambda: carried(_load(path)), _SECONDS + size / _SLOWEST, _ROOM + 4 * size))
+    except DiedReading as error:
+        raise StoreError(f"{path}: the store is damaged ({error}); remove it and analyse again") from error
+
+
+def _load(path: Path) -> RunColumns:
     with opened(path) as file:
         try:
             return read(file)
-        except (KeyError, OSError, ValueError, TypeError, IndexError, RuntimeError) as error:
-            reason = f"the store is damaged ({error})"
-            if isinstance(error, KeyError) and (writer := file.attrs.get("ckpt_inspect_version")) is not None:
+        except StoreError:
+            raise
+        except Exception as error:  # libhdf5's own can be of any kind
+            reason = f"the store is damaged ({_short(error)})"
+            if isinstance(error, KeyError) and (writer := _writer(file)) is not None:
                 reason = f"the store lacks what this version needs: ckpt-inspect {writer} wrote it, or it is damaged"
             raise StoreError(f"{path}: {reason}; remove it and analyse again") from error
+
+
+def _writer(file: h5py.File) -> str | None:
+    try:
+        return text_attribute(file, "ckpt_inspect_version")
+    except Exception:  # so damaged that not even that can be told
+        return None
+
+
+def _short(error: Exception) -> str:
+    return str(error).replace("\n", " ")[:200] or type(error).__name__
 
 
 @contextlib.contextmanager
@@ -259,13 +308,16 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise StoreError(f"{path}: there is no such store; `ckpt-inspect analyze` makes one")
     try:
         file = h5py.File(path, "r")
-    except OSError as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise StoreError(f"{path}: is not a store, or a damaged one ({_first_sentence(error)})") from error
     with file:
-        conventions = file.attrs.get("Conventions")
+        try:
+            conventions = text_attribute(file, "Conventions")
+        except Exception as error:  # libhdf5's own can be of any kind
+            raise StoreError(f"{path}: is not a store, or a damaged one ({_short(error)})") from error
         if conventions != CONVENTIONS:
             told = (
-                f"its Conventions attribute is {conventions!r}"
+                f"its Conventions attribute is {conventions[:40]!r}"
                 if conventions is not None
                 else "it is some other HDF5 file"
             )
@@ -273,51 +325,117 @@ def opened(path: Path) -> Iterator[h5py.File]:
         yield file
 
 
-def _first_sentence(error: OSError) -> str:
+def _first_sentence(error: Exception) -> str:
     return str(error).split("(")[-1].rstrip(")") or str(error)
 
 
 def read(file: h5py.File) -> RunColumns:
-    """Everything out of an open store."""
-    groups = [
-        name for name in file if name not in (FINDINGS, PROBLEMS) and file.get(name, getclass=True).__name__ == "Group"
-    ]
-    optimizers = {}
-    for group_name in groups:
-        group = file[group_name]
-        name = str(group.attrs["optimizer"])
-        optimizers[name] = OptimizerColumns(name, _read_columns(group, _variables_of(group)))
+    """Everything out of an open store. Raises KeyError for what every store has, ValueError for what can't be."""
+    checkpoints = _read_checkpoints(file)
+    optimizers: dict[str, OptimizerColumns] = {}
+    for group_name, group in own_groups(file):
+        if group_name in (FINDINGS, PROBLEMS):
+            continue
+        name = _text_of(group, "optimizer")
+        if name in optimizers:
+            raise ValueError(f"two groups are of the optimizer {name}")
+        optimizers[name] = OptimizerColumns(name, _read_optimizer(group, len(checkpoints["checkpoint"])))
     return RunColumns(
-        str(file.attrs["run"]),
-        str(file.attrs["options"]),
-        _read_columns(file, ROOT_VARIABLES),
+        _text_of(file, "run"),
+        _text_of(file, "options"),
+        checkpoints,
         optimizers,
-        tuple(_read_remarks(file[PROBLEMS])),
-        json.loads(file[FINDINGS].attrs["thresholds"]),
+        tuple(_read_remarks(own_group(file, PROBLEMS))),
+        _read_thresholds(own_group(file, FINDINGS)),
     )
+
+
+def _text_of(thing: h5py.Group, name: str) -> str:
+    text = text_attribute(thing, name)
+    if text is None:
+        raise KeyError(f"there is no attribute {name}")
+    return text
+
+
+def _read_thresholds(group: h5py.Group) -> dict[str, float]:
+    try:
+        found = json.loads(_text_of(group, "thresholds"))
+    except RecursionError as error:
+        raise ValueError("the thresholds are nested too deep") from error
+    if not isinstance(found, dict):
+        raise ValueError("the thresholds are not names with numbers")
+    for name, value in found.items():
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise ValueError(f"the threshold {name} is no number")
+    try:
+        return Thresholds.of(found).given()
+    except CkptInspectError as error:
+        raise ValueError(str(error)) from error
+
+
+def _read_checkpoints(file: h5py.File) -> dict[str, Column]:
+    names = read_values(file, CHECKPOINT, "text", (None,))
+    if not len(names):
+        raise ValueError("it has no checkpoint")
+    columns = {v.name: _read_variable(file, v, {CHECKPOINT: len(names)}, _OF_EVERY_ROOT) for v in ROOT_VARIABLES}
+    if len(set(names)) < len(names):
+        raise ValueError("two checkpoints have the same name")
+    return columns
+
+
+def _read_optimizer(group: h5py.Group, checkpoints: int) -> dict[str, Column]:
+    names = read_values(group, PARAMETER, "text", (None,))
+    if len(set(names)) < len(names):
+        raise ValueError("two parameters have the same name")
+    lengths = {
+        CHECKPOINT: checkpoints, PARAMETER: len(names), "quantile": len(QUANTILE_LEVELS), "sample": SAMPLES,
+    }  # fmt: skip
+    columns = {}
+    for histogram, grid in GRIDS.items():
+        bins = BINS[histogram]
+        edges = _read_edges(group, f"{bins}_edges", grid)
+        columns[f"{bins}_edges"] = edges
+        lengths |= {bins: len(edges) - 1, f"{bins}_edge": len(edges)}
+    for variable in _variables_of(group):
+        if variable.name not in _LABELS and variable.name not in columns:
+            columns[variable.name] = _read_variable(group, variable, lengths, _OF_EVERY_OPTIMIZER)
+    return {v.name: columns[v.name] for v in variables_in(columns)}
+
+
+def _read_edges(group: h5py.Group, name: str, grid: Grid) -> Column:
+    """Return the edges of a histogram's bins, which are some of the grid's, one after another."""
+    if not is_own(group, name):
+        return grid.edges[:1].copy()
+    edges: Column = read_values(group, name, "float", (None,))
+    start = int(np.searchsorted(grid.edges, edges[0])) if len(edges) else 0
+    if not len(edges) or not np.array_equal(edges, grid.edges[start : start + len(edges)]):
+        raise ValueError(f"{name} are not those of our bins")
+    return edges
 
 
 def _variables_of(group: h5py.Group) -> tuple[Variable, ...]:
     """What every optimizer has, and of what some have that which the group holds."""
-    further = {v.name for own in FURTHER_VARIABLES.values() if all(v.name in group for v in own) for v in own}
+    further = {v.name for own in FURTHER_VARIABLES.values() if all(is_own(group, v.name) for v in own) for v in own}
     return variables_in({*further, *(v.name for v in OPTIMIZER_VARIABLES)})
 
 
-def _read_columns(group: h5py.Group, variables: Iterable[Variable]) -> dict[str, Column]:
-    return {v.name: _read_variable(group, v) for v in variables if v.name not in _LABELS}
-
-
-def _read_variable(group: h5py.Group, variable: Variable) -> Column:
-    dataset = group[variable.name]
-    if variable.kind == "text":
-        return np.array(dataset.asstr()[...], dtype=object)
-    column: Column = dataset[...]
-    return column
+def _read_variable(
+    group: h5py.Group, variable: Variable, lengths: Mapping[str, int], required: frozenset[str]
+) -> Column:
+    """Return the variable; blank if the store lacks it and not every store has it."""
+    shape = tuple(lengths[dimension] for dimension in variable.dimensions)
+    if variable.name not in required and not is_own(group, variable.name):
+        return blank(variable.kind, *shape)
+    values: Column = read_values(group, variable.name, variable.kind, shape)
+    return values
 
 
 def _read_remarks(group: h5py.Group) -> Iterator[Remark]:
-    columns = {v.name: _read_variable(group, v) for v in PROBLEM_VARIABLES}
-    for i in range(len(columns["code"])):
+    count = len(read_values(group, "code", "text", (None,)))
+    columns = {v.name: read_values(group, v.name, "text", (count,)) for v in PROBLEM_VARIABLES}
+    for i in range(count):
         at = {name: str(column[i]) for name, column in columns.items()}
+        if at["severity"] not in _SEVERITIES:
+            raise ValueError(f"a problem is of the severity {at['severity'][:40]!r}")
         text = (at["code"], at["message"], at["resolution"], at["severity"])
         yield Remark(at["checkpoint"], at["optimizer"], Problem(*text))  # type: ignore[arg-type]  # severity as written

@@ -230,7 +230,7 @@ def test_a_store_with_a_part_missing_is_damaged(tmp_path: Path, analyses: Analys
     """One sentence with who may have written it so, and what to do."""
     save(analyses, tmp_path / "s.h5")
     with h5py.File(tmp_path / "s.h5", "r+") as file:
-        del file["Adam/effective_lr"]
+        del file["Adam/parameter"]
     with pytest.raises(StoreError, match=r"ckpt-inspect \S+ wrote it, or it is damaged; remove it and analyse again"):
         load(tmp_path / "s.h5")
 

@@ -49,7 +49,7 @@ from ckpt_inspect.runs.carried import arrived, carried
 from ckpt_inspect.runs.elements import ElementsFile, place_elements
 from ckpt_inspect.runs.frames import axes_of
 from ckpt_inspect.runs.netcdf import Dimensions
-from ckpt_inspect.runs.stored import is_own, own_group, own_groups, read_values, text_attribute
+from ckpt_inspect.runs.stored import is_own, own_group, own_groups, read_values, storable, text_attribute
 from ckpt_inspect.storage import absolute
 
 if TYPE_CHECKING:
@@ -124,6 +124,12 @@ def save(
                     _write_elements(analyses, file, path, fresh, dimensions)
         except OSError as error:
             raise StoreError(f"{path}: can't be written ({error})") from error
+        except (ValueError, KeyError, RuntimeError) as error:
+            if elements is None:
+                raise
+            raise StoreError(
+                f"{path}: its arrays of elements are damaged ({_short(error)}); remove it and analyse again"
+            ) from error
 
 
 def _new_file(path: Path) -> h5py.File:
@@ -147,14 +153,14 @@ def write(analyses: RunColumns, file: h5py.File) -> Dimensions:
     file.attrs["Conventions"] = CONVENTIONS
     file.attrs["ckpt_inspect_version"] = __version__
     file.attrs["title"] = "Effective learning rates, reconstructed from checkpoints"
-    file.attrs["run"] = analyses.run
-    file.attrs["options"] = analyses.options
+    file.attrs["run"] = storable(analyses.run)
+    file.attrs["options"] = storable(analyses.options)
     dimensions = Dimensions()
     _write_group(file, ROOT_VARIABLES, analyses.checkpoints, dimensions)
     for name, group_name in group_names(analyses.optimizers).items():
         optimizer = analyses.optimizers[name]
         group = file.create_group(group_name, track_order=True)
-        group.attrs["optimizer"] = name
+        group.attrs["optimizer"] = storable(name)
         columns = {"checkpoint": analyses.checkpoints["checkpoint"], **axes_of(optimizer), **optimizer.variables}
         _write_group(group, (ROOT_VARIABLES[0], *variables_in(columns)), columns, dimensions)
     _write_group(
@@ -234,7 +240,7 @@ def _write_variable(group: h5py.Group, variable: Variable, column: Column) -> h5
             options |= {"shuffle": True, "compression": "gzip", "compression_opts": 1}
     dataset = group.create_dataset(variable.name, column.shape, dtype, **options)
     if column.size:
-        dataset[...] = column
+        dataset[...] = [storable(text) for text in column] if variable.kind == "text" else column
     if variable.kind != "text":
         dataset.attrs["units"] = variable.units
         if variable.kind == "float":  # a fill value would turn integers into floats wherever they are decoded
@@ -405,7 +411,8 @@ def _read_optimizer(group: h5py.Group, checkpoints: int) -> dict[str, Column]:
 def _read_edges(group: h5py.Group, name: str, grid: Grid) -> Column:
     """Return the edges of a histogram's bins, which are some of the grid's, one after another."""
     if not is_own(group, name):
-        return grid.edges[:1].copy()
+        none: Column = grid.edges[:1].copy()
+        return none
     edges: Column = read_values(group, name, "float", (None,))
     start = int(np.searchsorted(grid.edges, edges[0])) if len(edges) else 0
     if not len(edges) or not np.array_equal(edges, grid.edges[start : start + len(edges)]):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 26
 """Bytes of a chunk at most; ours are of a megabyte, or of one text for each checkpoint."""
 
+_DLE = "\x10"
+
 _TEXT = 256
 """Bytes that a text takes in memory, about."""
 
@@ -67,7 +69,7 @@ def text_attribute(thing: h5py.Group, name: str) -> str | None:
         value = value.decode()
     if not isinstance(value, str):
         raise ValueError(f"the attribute {name} is not one text")
-    return value
+    return _found(value)
 
 
 def own_dataset(group: h5py.Group, name: str) -> h5py.Dataset:
@@ -82,6 +84,18 @@ def own_dataset(group: h5py.Group, name: str) -> h5py.Dataset:
     if dataset.external or dataset.is_virtual:
         raise ValueError(f"{name} keeps its values in another file")
     return dataset
+
+
+def storable(text: str) -> str:
+    """Return the text for HDF5, whose texts end at a NUL: DLE @ stands for it, and DLE DLE for DLE; see `_found`."""
+    return text.replace(_DLE, _DLE * 2).replace("\0", f"{_DLE}@") if "\0" in text or _DLE in text else text
+
+
+def _found(text: str) -> str:
+    """Return the text of which `storable` made this."""
+    if _DLE not in text:
+        return text
+    return _DLE.join(part.replace(f"{_DLE}@", "\0") for part in text.split(_DLE * 2))
 
 
 def read_values(group: h5py.Group, name: str, kind: str, shape: tuple[int | None, ...]) -> Array:
@@ -104,7 +118,9 @@ def read_values(group: h5py.Group, name: str, kind: str, shape: tuple[int | None
     count = math.prod(found)
     expect(3 * count * (_TEXT if is_text else max(8, dataset.dtype.itemsize)))
     if is_text:
-        return np.array(dataset.asstr()[...], dtype=object)
+        texts = np.array(dataset.asstr()[...], dtype=object)
+        texts[...] = [_found(text) for text in texts]
+        return texts
     values: Array = dataset[...]
     return values.astype(np.float64 if kind == "float" else np.int64, copy=False)
 

@@ -14,6 +14,8 @@ from support.adam_bundles import save_series
 
 from ckpt_inspect import analyze, load
 from ckpt_inspect.errors import StoreError
+from ckpt_inspect.runs.elements import _escaped, _escaped_checkpoint
+from ckpt_inspect.runs.stored import _found, storable
 
 GIVEN = {"learning_rate": 0.01, "epsilon": 1e-7}
 
@@ -122,3 +124,19 @@ def test_a_pipe_is_no_store(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "s.h5")
     with pytest.raises(StoreError, match="is not a store"):
         load(tmp_path / "s.h5")
+
+
+@pytest.mark.parametrize("text", ["", "plain", "a\0b", "\x10", "\x10@", "\0\x10", "\x10\0", "\x10\x10@\0@"])
+def test_texts_come_back_whatever_they_hold(text: str) -> None:
+    """HDF5's texts end at a NUL."""
+    assert "\0" not in storable(text)
+    assert _found(storable(text)) == text
+
+
+def test_names_of_arrays_are_never_alike() -> None:
+    """And those that can't be mistaken are as they were."""
+    names = ["enc/w", "enc.w", "enc/w/", "/enc/w", "enc\0w", "w" * 2000, "w" * 2001]
+    assert len({_escaped(name) for name in names}) == len(names)
+    assert _escaped("enc/w") == "enc.w"
+    assert _escaped_checkpoint("model.ckpt-10") == "model.ckpt-10"
+    assert _escaped_checkpoint("a/b") != _escaped_checkpoint("a.b")

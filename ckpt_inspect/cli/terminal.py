@@ -41,6 +41,40 @@ ASCII = str.maketrans(
 """What stands for our symbols where the output's encoding doesn't have them."""
 
 
+class Stopped(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: what Ctrl-C ends ends then as well, with everything temporary."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP end what is inside in good order, and then this process as they do; not where ignored."""
+    import signal
+    import threading
+
+    def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a second one must not disturb the putting away
+        raise Stopped(number)
+
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    for number in numbers:
+        signal.signal(number, stop)
+    try:
+        yield
+    except Stopped as stopped:
+        signal.signal(stopped.number, signal.SIG_DFL)
+        os.kill(os.getpid(), stopped.number)
+        raise
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def drop_output() -> None:
     """Have whatever is still buffered for stdout go nowhere, since it can't be written: otherwise the interpreter would
     try once more at its end, and complain."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -20,7 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array, DType
+from ckpt_inspect.runs.atomic import Temporary
 from ckpt_inspect.runs.netcdf import Dimensions
+from ckpt_inspect.runs.sheltered import ShelteredFile
 from ckpt_inspect.runs.stored import is_own, own_dataset, own_group, own_groups, text_attribute
 from ckpt_inspect.state.optimizer_state import Parameter
 
@@ -49,17 +50,20 @@ _UNFILTERED = 0b11
 class ElementsFile:
     """A temporary HDF5 file that takes E of one checkpoint after another, until a store takes it over; thread-safe."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, store: Path) -> None:
+        """Raises OSError if nothing can be written beside the store that is to take it over."""
         import h5py
 
-        self._temporary = tempfile.NamedTemporaryFile(prefix=".ckpt-inspect.", suffix=".tmp", dir=folder)  # noqa: SIM115 - closed by close()
-        self.path = Path(self._temporary.name)
-        self.file = h5py.File(self.path, "w", libver=("earliest", "v110"), track_order=True)
+        self.temporary = Temporary(store)
+        self._bytes = ShelteredFile(self.temporary.path)
+        self.file = h5py.File(self._bytes, "w", libver=("earliest", "v110"), track_order=True)
         self._lock = Lock()
         self._current = self.file.create_group("current", track_order=True)
 
     def add(self, optimizer: str, parameter: Parameter, start: int, values: Array) -> None:
         """Take in E of the elements from flat index `start` on, of the checkpoint that is being read."""
+        if self._bytes.has_failed:  # `finish` says so
+            return
         wide = values.astype(np.float32) if values.dtype.itemsize < 4 else values
         with self._lock:
             group = self._current.require_group(_escaped(optimizer))
@@ -74,7 +78,11 @@ class ElementsFile:
                 dataset.write_direct_chunk((start + begin,), chunk, mask)
 
     def finish(self, fingerprint: str | None) -> None:
-        """The checkpoint has been read: keep what came under its fingerprint, or, for None, drop it."""
+        """The checkpoint has been read: keep what came under its fingerprint, or, for None, drop it.
+
+        Raises OSError if the disk wouldn't take all of it.
+        """
+        self._bytes.check()
         if fingerprint is None or fingerprint in self.file:
             del self.file["current"]
         else:
@@ -92,14 +100,16 @@ class ElementsFile:
                 del self.file[fingerprint]
         finally:
             self.file.close()
+            self._bytes.close()
+        self._bytes.check()
 
     def close(self) -> None:
         """Remove the file, unless it has become a store; safe to call twice."""
         try:
             self.file.close()
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                self._temporary.close()
+            self._bytes.close()
+            self.temporary.close()
 
 
 def _hdf5_lock() -> AbstractContextManager[object]:

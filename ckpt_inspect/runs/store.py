@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,11 +43,12 @@ from ckpt_inspect.measurement.variables import (
 )
 from ckpt_inspect.runs.apart import DiedReading, apart
 from ckpt_inspect.runs.assembly import GRIDS, blank
-from ckpt_inspect.runs.atomic import replacing
+from ckpt_inspect.runs.atomic import Temporary, remove_left, replacing
 from ckpt_inspect.runs.carried import arrived, carried
 from ckpt_inspect.runs.elements import ElementsFile, place_elements
 from ckpt_inspect.runs.frames import axes_of
 from ckpt_inspect.runs.netcdf import Dimensions
+from ckpt_inspect.runs.sheltered import ShelteredFile
 from ckpt_inspect.runs.stored import is_own, own_group, own_groups, read_values, storable, text_attribute
 from ckpt_inspect.storage import absolute
 
@@ -96,12 +96,11 @@ def check_writable(path: Path) -> None:
         raise StoreError(f"{path}: is a folder; give the store another name")
     if not folder.is_dir():
         raise StoreError(f"{path}: there is no folder {folder}; make it, or write the store elsewhere")
+    remove_left(path)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=folder)
+        Temporary(path).close()
     except OSError as error:
         raise StoreError(f"{path}: can't be written ({error.strerror}); write the store elsewhere") from error
-    os.close(handle)
-    Path(name).unlink()
 
 
 def save(
@@ -115,7 +114,7 @@ def save(
     path = Path(path)
     check_writable(path)
     taken_over = elements if is_final else None
-    with replacing(path, None if taken_over is None else taken_over.path) as temporary:
+    with replacing(path, None if taken_over is None else taken_over.temporary) as temporary:
         try:
             with _new_file(temporary) if taken_over is None else taken_over.released() as file:
                 dimensions = write(analyses, file)
@@ -123,7 +122,9 @@ def save(
                     fresh = file if taken_over is not None else elements.file
                     _write_elements(analyses, file, path, fresh, dimensions)
         except OSError as error:
-            raise StoreError(f"{path}: can't be written ({error})") from error
+            raise StoreError(
+                f"{path}: can't be written ({error.strerror or error}); write the store elsewhere"
+            ) from error
         except (ValueError, KeyError, RuntimeError) as error:
             if elements is None:
                 raise
@@ -132,10 +133,18 @@ def save(
             ) from error
 
 
-def _new_file(path: Path) -> h5py.File:
+@contextlib.contextmanager
+def _new_file(path: Path) -> Iterator[h5py.File]:
+    """An empty HDF5 file, to be written; raises OSError at the end if the disk wouldn't take it."""
     import h5py
 
-    return h5py.File(path, "w", libver=("earliest", "v110"), track_order=True)
+    content = ShelteredFile(path)
+    try:
+        with h5py.File(content, "w", libver=("earliest", "v110"), track_order=True) as file:
+            yield file
+    finally:
+        content.close()
+    content.check()
 
 
 def _write_elements(

@@ -619,3 +619,15 @@ def test_show_lists_what_the_index_of_a_checkpoint_without_its_shard_tells(tmp_p
     assert "_CHECKPOINTABLE_OBJECT_GRAPH" in answer.out
     assert "compression" not in answer.out
     assert "ckpt-1.data-00000-of-00001: is missing" in answer.remarks
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_is_as_ctrl_c(number: signal.Signals) -> None:
+    """What is inside is put away, and the process ends by the signal."""
+    code = (
+        "import os, signal; from ckpt_inspect.cli.terminal import stopping\n"
+        "with stopping():\n    try: os.kill(os.getpid(), int(__import__('sys').argv[1])); signal.pause()\n"
+        "    finally: print('put away', flush=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(int(number))], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (-number, "put away\n")

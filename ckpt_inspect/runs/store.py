@@ -278,6 +278,8 @@ def load(path: str | os.PathLike[str]) -> RunColumns:
 
     What a store of an earlier version lacks is NaN, -1, 0 (counts) or empty. A store that can't be is refused.
     """
+    import h5py  # noqa: F401 - here, or every copy would import it anew
+
     path = Path(path)
     if not path.exists():
         raise StoreError(f"{path}: there is no such store; `ckpt-inspect analyze` makes one")

@@ -8,9 +8,14 @@ _NUMBER = re.compile(r"(\d{1,4000})")
 """Longer ones are cut: Python refuses to make a number of more than 4,300 digits."""
 
 
-def natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], ...]:
+def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], ...]:
     """Return a sort key that compares path components one by one, and digits in them by value."""
-    return tuple(
-        tuple((0, int(part)) if part.isdecimal() else (1, part) for part in _NUMBER.split(component) if part)
-        for component in name.split("/")
-    )
+    return tuple(tuple(_part_key(part) for part in _NUMBER.split(component) if part) for component in name.split("/"))
+
+
+def _part_key(part: str) -> tuple[int, int, str]:
+    """Return a key of digits, however many, or of what stands between them, which comes after any digits."""
+    if not part.isdecimal():
+        return (1, 0, part)
+    digits = "".join(str(int(digit)) for digit in part).lstrip("0")  # of any script
+    return (0, len(digits), digits)

@@ -416,11 +416,12 @@ def main() -> None:
 @contextmanager
 def _answering(*, trouble: int, verbose: bool) -> Iterator[None]:
     """Turn whatever goes wrong inside into one sentence on stderr and an exit code; a traceback only if asked for."""
-    from ckpt_inspect.cli.terminal import BROKEN_PIPE, INTERRUPTED, drop_output, remark
+    from ckpt_inspect.cli.terminal import BROKEN_PIPE, INTERRUPTED, Stopped, drop_output, remark, stopping
 
     try:
         try:
-            yield
+            with stopping():
+                yield
         finally:
             sys.stdout.flush()
     except CkptInspectError as error:
@@ -429,6 +430,8 @@ def _answering(*, trouble: int, verbose: bool) -> Iterator[None]:
     except BrokenPipeError as error:
         drop_output()
         raise typer.Exit(BROKEN_PIPE) from error
+    except Stopped as error:  # whoever sent it has been told already, unless the system has no such way to end
+        raise typer.Exit(128 + error.number) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(INTERRUPTED) from error
     except OSError as error:

@@ -41,6 +41,40 @@ ASCII = str.maketrans(
 """What is printed for our symbols if the output's encoding doesn't have them."""
 
 
+class Stopped(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: what Ctrl-C ends ends then as well, with everything temporary."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP end what is inside in good order, and then this process as they do; not where ignored."""
+    import signal
+    import threading
+
+    def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a second one must not disturb the putting away
+        raise Stopped(number)
+
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    for number in numbers:
+        signal.signal(number, stop)
+    try:
+        yield
+    except Stopped as stopped:
+        signal.signal(stopped.number, signal.SIG_DFL)
+        os.kill(os.getpid(), stopped.number)
+        raise
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def drop_output() -> None:
     """Have whatever is still buffered for stdout go nowhere, since it can't be written: otherwise the interpreter would
     try once more at its end, and complain."""
@@ -160,9 +194,9 @@ def _encodable(text: str, stream: TextIO) -> str:
 
 def _plain_text(table: Table) -> str:
     """Columns aligned by blanks, two between them, nothing cut off."""
-    lines = [table.title] if table.title else []
+    lines = [printable(table.title)] if table.title else []
     rows = [tuple(map(printable, row)) for row in table.rows]
-    headings = tuple(c.title for c in table.columns)
+    headings = tuple(printable(c.title) for c in table.columns)
     if any(headings):
         rows.insert(0, headings)
     widths = [max((len(row[i]) for row in rows), default=0) for i in range(len(headings))]
@@ -173,7 +207,7 @@ def _plain_text(table: Table) -> str:
         )
         lines.append("  ".join(cells).rstrip())
     if table.note:
-        lines.append(table.note)
+        lines.append(printable(table.note))
     return "\n".join(lines) + "\n"
 
 
@@ -186,7 +220,8 @@ def _print_rich(table: Table, console: Console) -> None:
     kept = _fitting_columns(table, rows, console.width)
     has_headings = any(c.title for c in table.columns)
     rich_table = RichTable(
-        title=Text(table.title, style="bold") if table.title else None, title_justify="left", show_header=has_headings,
+        title=Text(printable(table.title), style="bold") if table.title else None,
+        title_justify="left", show_header=has_headings,
         box=box.SIMPLE_HEAD if has_headings else None, pad_edge=False,
         show_edge=False, padding=(0, 1, 0, 0), header_style="bold",
     )  # fmt: skip
@@ -195,7 +230,7 @@ def _print_rich(table: Table, console: Console) -> None:
         # Sentences wrap; names and figures are worth more whole, and a name that is too long loses its end last.
         wraps = column.justify == "left" and position > 0
         rich_table.add_column(
-            Text(column.title), justify=column.justify, overflow="fold", no_wrap=not wraps and position > 0,
+            Text(printable(column.title)), justify=column.justify, overflow="fold", no_wrap=not wraps and position > 0,
             style="cyan" if position == 0 else "",
         )  # fmt: skip
     for row in rows:

@@ -293,7 +293,7 @@ def group_names(optimizers: Iterable[str]) -> dict[str, str]:
     """Return each optimizer's group: its name with `.` for `/`; `_` is appended if the root already has that name."""
     groups: dict[str, str] = {}
     for name in optimizers:
-        group = name.replace("/", ".").strip(".") or "optimizer"
+        group = name.replace("/", ".").replace("\0", "_").strip(".") or "optimizer"
         while group in _RESERVED or group in groups.values():
             group += "_"
         groups[name] = group

@@ -80,6 +80,10 @@ class Omission:
     """Half a sentence: `it shows a run, and there is one checkpoint`."""
 
 
+_SLUG = 80
+"""Letters of a file's name that an optimizer's may take; of a longer one the beginning and the end."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Report:
     """What `write_report` wrote."""
@@ -220,6 +224,7 @@ def _jobs(drawn: Sequence[Chapter]) -> Iterator[tuple[Chapter, FigureKind, str]]
 def file_slugs(optimizers: Sequence[str]) -> list[str]:
     """Return what stands for each optimizer in the names of its files: plain, and no two alike."""
     slugs = [re.sub(r"[^a-z0-9]+", "-", optimizer.lower()).strip("-") or "optimizer" for optimizer in optimizers]
+    slugs = [s if len(s) <= _SLUG else f"{s[: _SLUG // 2]}-{s[-_SLUG // 2 :]}" for s in slugs]
     return distinct(slugs, "{}-{}".format)
 
 

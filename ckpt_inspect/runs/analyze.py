@@ -69,22 +69,30 @@ def analyze(
         meter = Meter(sum(sizes.values()), progress)
         worker = Worker(threads, sink=saving.sink, progress=meter.add)
         units = (worker.units_of(path, options, nbytes) for path, nbytes in sizes.items())
+
+        def save(*, is_final: bool) -> RunColumns:
+            """Store what there is, beside what another process has stored meanwhile."""
+            with saving.alone() as is_changed:
+                if is_changed and (stored := saving.load()) is not None:
+                    reading.plan = plan_run(run, options, saving.path, stored, fingerprint_now)
+                columns = reading.columns()
+                if columns != reading.plan.previous or not is_final:
+                    saving.save(columns, is_final=is_final)
+            return columns
+
         try:
             with worker, closing(run_units(units, executor, meter, worker, threads or 1)) as checkpoints:
                 for results in checkpoints:
                     saving.finish_elements(reading.take(results))
-                    saving.save_sometimes(reading.columns)
+                    saving.save_sometimes(lambda: save(is_final=False))
         except BaseException:
             if reading.analyses:
-                saving.save(reading.columns())
+                save(is_final=True)
             raise
         reading.require_results()
         if plan.previous is not None and reading.is_stored():
             return plan.previous
-        columns = reading.columns()
-        if columns != plan.previous:
-            saving.save(columns)
-        return columns
+        return save(is_final=True)
 
 
 def load(store: PathLike) -> RunColumns:

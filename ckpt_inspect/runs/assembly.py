@@ -89,12 +89,13 @@ class _Rows:
             target[np.ix_(to, *rest)] = source[of]
 
 
-def _blank(kind: Kind, *shape: int) -> Column:
+def blank(kind: Kind, *shape: int) -> Column:
+    """Return a column of what stands where nothing is known: NaN, -1, 0 for counts, an empty text."""
     return np.full(shape, _EMPTY[kind], _DTYPES[kind])
 
 
 def _root_columns(rows: _Rows) -> dict[str, Column]:
-    columns = {v.name: _blank(v.kind, rows.count) for v in ROOT_VARIABLES}
+    columns = {v.name: blank(v.kind, rows.count) for v in ROOT_VARIABLES}
     for name, column in columns.items():
         if rows.previous is not None:
             rows.copy_kept(column, rows.previous.checkpoints[name])
@@ -146,16 +147,16 @@ def _optimizer_columns(name: str, rows: _Rows) -> dict[str, Column]:
     for _, optimizer in fresh:
         parameters.update(dict.fromkeys(p.name for p in optimizer.parameters))
     place = {parameter: i for i, parameter in enumerate(parameters)}
-    columns: dict[str, Column] = {v.name: _blank(v.kind, rows.count) for v in CHECKPOINT_VARIABLES}
+    columns: dict[str, Column] = {v.name: blank(v.kind, rows.count) for v in CHECKPOINT_VARIABLES}
     had = {name for _, o in fresh for name in o.hyperparameters} | ({*old.variables} if old is not None else set())
-    columns |= {v.name: _blank(v.kind, rows.count) for n, own in FURTHER_VARIABLES.items() if n in had for v in own}
-    columns |= {v.name: _blank(v.kind, len(place)) for v in PARAMETER_VARIABLES}
-    columns |= {v.name: _blank(v.kind, rows.count, len(place)) for v in METRICS}
+    columns |= {v.name: blank(v.kind, rows.count) for n, own in FURTHER_VARIABLES.items() if n in had for v in own}
+    columns |= {v.name: blank(v.kind, len(place)) for v in PARAMETER_VARIABLES}
+    columns |= {v.name: blank(v.kind, rows.count, len(place)) for v in METRICS}
     for quantiles in ("effective_lr", "second_moment"):
-        columns[quantiles] = _blank("float", rows.count, len(place), len(QUANTILE_LEVELS))
+        columns[quantiles] = blank("float", rows.count, len(place), len(QUANTILE_LEVELS))
     for sample in _SAMPLED:
-        columns[sample] = _blank("float", rows.count, len(place), SAMPLES)
-    columns["sample_index"] = _blank("integer", len(place), SAMPLES)
+        columns[sample] = blank("float", rows.count, len(place), SAMPLES)
+    columns["sample_index"] = blank("integer", len(place), SAMPLES)
     columns |= _histogram_columns(old, fresh, rows, place)
     if old is not None:
         _copy_previous(columns, old.variables, rows, place)
@@ -221,7 +222,7 @@ def _histogram_columns(
         spans += [(h.first, h.first + len(h.counts)) for _, _, h in histograms if len(h.counts)]
         spans = [span for span in spans if span[1] > span[0]]
         first, last = min((s[0] for s in spans), default=0), max((s[1] for s in spans), default=0)
-        counts = _blank("count", rows.count, len(place), last - first)
+        counts = blank("count", rows.count, len(place), last - first)
         if old is not None:
             at = [place[parameter] for parameter in old.variables["parameter"]]
             before = range(start - first, start - first + old.variables[name].shape[2])

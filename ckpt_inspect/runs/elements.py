@@ -1,15 +1,14 @@
 """Whole arrays of E beside the summaries (`--elements`): written in pieces, in constant memory, to HDF5.
 
 In a store: `<optimizer's group>/elements/<checkpoint>/<parameter>`, each one-dimensional in C order with the attribute
-`shape`, chunked, and shuffled and deflated if that pays. `/` in names becomes `.`. A checkpoint's group has its
-`fingerprint`.
+`shape`, chunked, and shuffled and deflated if that pays. `/` in names becomes `.`; names that could then be alike,
+or are long, end in `~` and a sum of the name. A checkpoint's group has its `fingerprint`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
-import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -20,7 +19,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array, DType
+from ckpt_inspect.runs.atomic import Temporary
 from ckpt_inspect.runs.netcdf import Dimensions
+from ckpt_inspect.runs.sheltered import ShelteredFile
+from ckpt_inspect.runs.stored import is_own, own_dataset, own_group, own_groups, text_attribute
 from ckpt_inspect.state.optimizer_state import Parameter
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ GROUP = "elements"
 
 _CHUNK = 1 << 16
 """Elements of a chunk; pieces are of a whole number of them, so that no chunk is written twice."""
+
+_NAME = 500
+"""Letters of a name that are kept."""
 
 _DEFLATE_LEVEL = 1
 _PROBE = 1 << 12
@@ -45,17 +50,20 @@ _UNFILTERED = 0b11
 class ElementsFile:
     """A temporary HDF5 file that takes E of one checkpoint after another, until a store takes it over; thread-safe."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, store: Path) -> None:
+        """Raises OSError if nothing can be written beside the store that is to take it over."""
         import h5py
 
-        self._temporary = tempfile.NamedTemporaryFile(prefix=".ckpt-inspect.", suffix=".tmp", dir=folder)  # noqa: SIM115 - closed by close()
-        self.path = Path(self._temporary.name)
-        self.file = h5py.File(self.path, "w", libver=("earliest", "v110"), track_order=True)
+        self.temporary = Temporary(store)
+        self._bytes = ShelteredFile(self.temporary.path)
+        self.file = h5py.File(self._bytes, "w", libver=("earliest", "v110"), track_order=True)
         self._lock = Lock()
         self._current = self.file.create_group("current", track_order=True)
 
     def add(self, optimizer: str, parameter: Parameter, start: int, values: Array) -> None:
         """Take in E of the elements from flat index `start` on, of the checkpoint that is being read."""
+        if self._bytes.has_failed:  # `finish` says so
+            return
         wide = values.astype(np.float32) if values.dtype.itemsize < 4 else values
         with self._lock:
             group = self._current.require_group(_escaped(optimizer))
@@ -70,7 +78,11 @@ class ElementsFile:
                 dataset.write_direct_chunk((start + begin,), chunk, mask)
 
     def finish(self, fingerprint: str | None) -> None:
-        """Keep what came of the checkpoint that was read, under its fingerprint; drop it if that is None."""
+        """Keep what came of the checkpoint that was read, under its fingerprint; drop it if that is None.
+
+        Raises OSError if the disk wouldn't take all of it.
+        """
+        self._bytes.check()
         if fingerprint is None or fingerprint in self.file:
             del self.file["current"]
         else:
@@ -89,14 +101,16 @@ class ElementsFile:
                 del self.file[fingerprint]
         finally:
             self.file.close()
+            self._bytes.close()
+        self._bytes.check()
 
     def close(self) -> None:
         """Remove the file, unless it has become a store; safe to call twice."""
         try:
             self.file.close()
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                self._temporary.close()
+            self._bytes.close()
+            self.temporary.close()
 
 
 def _hdf5_lock() -> AbstractContextManager[object]:
@@ -159,7 +173,7 @@ def place_elements(
             source = _source(optimizer, group_name, fingerprint, fresh, previous)
             if source is None:
                 continue
-            group = target[group_name].require_group(GROUP).create_group(_escaped(name))
+            group = target[group_name].require_group(GROUP).create_group(_escaped_checkpoint(name))
             group.attrs["fingerprint"] = fingerprint
             scales: dict[int, h5py.Dataset] = {}
             for parameter, dataset in source:
@@ -189,20 +203,34 @@ def _source(
     if fresh is not None and fingerprint in fresh:
         group = fresh[fingerprint].get(_escaped(optimizer))
         return None if group is None else list(group.items())
-    if previous is None or f"{group_name}/{GROUP}" not in previous:
+    if previous is None or not (is_own(previous, group_name) and is_own(previous[group_name], GROUP)):
         return None
-    for group in previous[f"{group_name}/{GROUP}"].values():
-        if group.attrs.get("fingerprint") == fingerprint:
-            return [(name, dataset) for name, dataset in group.items() if "shape" in dataset.attrs]
+    for _, group in own_groups(own_group(own_group(previous, group_name), GROUP)):
+        if text_attribute(group, "fingerprint") == fingerprint:
+            arrays = [(name, own_dataset(group, name)) for name in group]
+            return [(name, dataset) for name, dataset in arrays if "shape" in dataset.attrs]
     return None
 
 
 def read_elements(file: h5py.File, group_name: str, checkpoint: str) -> Iterator[tuple[str, Array]]:
     """Return each parameter's name in the group, and its array in its shape, out of an open store."""
-    for name, dataset in file[f"{group_name}/{GROUP}/{_escaped(checkpoint)}"].items():
+    for name, dataset in file[f"{group_name}/{GROUP}/{_escaped_checkpoint(checkpoint)}"].items():
         if "shape" in dataset.attrs:
             yield name, dataset[...].reshape(dataset.attrs["shape"])
 
 
 def _escaped(name: str) -> str:
-    return name.replace("/", ".").strip(".") or "_"
+    """Return a parameter's or optimizer's name for HDF5: `.` for `/`, and a sum where another name's could be alike."""
+    plain = name.replace("/", ".").strip(".") or "_"
+    is_plain = plain == name.replace("/", ".") and "." not in name and not {"~", "\0"} & set(name)
+    return plain if is_plain and len(plain) <= _NAME else _summed(plain, name)
+
+
+def _escaped_checkpoint(name: str) -> str:
+    """Return a checkpoint's name for HDF5; dots are common in them, slashes are not."""
+    return name if "/" not in name and name.strip(".") and len(name) <= _NAME else _summed(name.replace("/", "."), name)
+
+
+def _summed(plain: str, name: str) -> str:
+    plain = plain[:_NAME].replace("\0", "_")  # HDF5's names end there
+    return f"{plain}~{zlib.crc32(name.encode('utf-8', 'surrogatepass')):08x}"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from ckpt_inspect.errors import StoreError
 from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.analysis import ElementSink
+from ckpt_inspect.runs.atomic import folder_locked
 from ckpt_inspect.runs.elements import ElementsFile
 
 _SAVE_AFTER = 30.0
@@ -17,6 +20,22 @@ _SAVE_AFTER = 30.0
 
 _SAVE_SHARE = 10.0
 """And at least so many times what the writing took, so that it never matters."""
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    """Return what another file of that name doesn't share; None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _new_elements(path: Path) -> ElementsFile:
+    try:
+        return ElementsFile(path)
+    except OSError as error:
+        raise StoreError(f"{path}: can't be written ({error.strerror}); write the store elsewhere") from error
 
 
 class Saving:
@@ -27,7 +46,8 @@ class Saving:
         self.path = path
         if path is not None:
             stores.check_writable(path)
-        self._elements = ElementsFile(path.parent) if has_elements and path is not None else None
+        self._seen: tuple[int, ...] | None = None
+        self._elements = _new_elements(path) if has_elements and path is not None else None
         self._saved_at, self._saving_took = time.monotonic(), 0.0
 
     def __enter__(self) -> Saving:
@@ -41,7 +61,20 @@ class Saving:
 
     def load(self) -> RunColumns | None:
         """Return what is stored already; None if there is no store yet. Raises StoreError if it is none of ours."""
-        return stores.load(self.path) if self.path is not None and self.path.exists() else None
+        if self.path is None:
+            return None
+        with folder_locked(self.path.parent):
+            self._seen = _identity(self.path)
+            return None if self._seen is None else stores.load(self.path)
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Keep other processes from writing the store meanwhile; give whether one has since it was last seen here."""
+        if self.path is None:
+            yield False
+            return
+        with folder_locked(self.path.parent):
+            yield _identity(self.path) != self._seen
 
     @property
     def sink(self) -> ElementSink | None:
@@ -51,19 +84,26 @@ class Saving:
     def finish_elements(self, fingerprint: str | None) -> None:
         """Keep the elements of the checkpoint that was read under its fingerprint; for None drop them."""
         if self._elements is not None:
-            self._elements.finish(fingerprint)
+            try:
+                self._elements.finish(fingerprint)
+            except OSError as error:
+                raise StoreError(
+                    f"{self.path}: can't be written ({error.strerror}); write the store elsewhere"
+                ) from error
 
     def save(self, columns: RunColumns, *, is_final: bool = True) -> None:
         """Write the store. After the last time, `is_final`, it takes no more elements."""
         if self.path is not None:
-            stores.save(columns, self.path, self._elements, is_final=is_final)
+            with folder_locked(self.path.parent):
+                stores.save(columns, self.path, self._elements, is_final=is_final)
+                self._seen = _identity(self.path)
 
-    def save_sometimes(self, columns: Callable[[], RunColumns]) -> None:
-        """Write the store if it has been long enough."""
+    def save_sometimes(self, save: Callable[[], object]) -> None:
+        """Call `save`, which writes the store, if it has been long enough."""
         waited = time.monotonic() - self._saved_at
         if self.path is None or waited < max(_SAVE_AFTER, _SAVE_SHARE * self._saving_took):
             return
         started = time.monotonic()
-        self.save(columns(), is_final=False)
+        save()
         self._saved_at = time.monotonic()
         self._saving_took = self._saved_at - started

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,16 +21,20 @@ import numpy as np
 from ckpt_inspect._version import __version__
 from ckpt_inspect.checkpoint import DType, Problem
 from ckpt_inspect.errors import CkptInspectError, StoreError
-from ckpt_inspect.findings import find_findings
+from ckpt_inspect.findings import Thresholds, find_findings
 from ckpt_inspect.formats import is_recognised
 from ckpt_inspect.jsonable import json_object
 from ckpt_inspect.measurement.columns import Column, OptimizerColumns, Remark, RunColumns
+from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS, Grid
+from ckpt_inspect.measurement.summaries import SAMPLES
 from ckpt_inspect.measurement.variables import (
+    BINS,
     CHECKPOINT,
     FINDING_VARIABLES,
     FINDINGS,
     FURTHER_VARIABLES,
     OPTIMIZER_VARIABLES,
+    PARAMETER,
     PROBLEM_VARIABLES,
     PROBLEMS,
     ROOT_VARIABLES,
@@ -39,10 +42,15 @@ from ckpt_inspect.measurement.variables import (
     group_names,
     variables_in,
 )
-from ckpt_inspect.runs.atomic import replacing
+from ckpt_inspect.runs.apart import DiedReading, apart
+from ckpt_inspect.runs.assembly import GRIDS, blank
+from ckpt_inspect.runs.atomic import Temporary, remove_left, replacing
+from ckpt_inspect.runs.carried import arrived, carried
 from ckpt_inspect.runs.elements import ElementsFile, place_elements
 from ckpt_inspect.runs.frames import axes_of
 from ckpt_inspect.runs.netcdf import Dimensions
+from ckpt_inspect.runs.sheltered import ShelteredFile
+from ckpt_inspect.runs.stored import is_own, own_group, own_groups, read_values, storable, text_attribute
 from ckpt_inspect.series.search import find_checkpoints
 from ckpt_inspect.storage import absolute, as_path, locate
 
@@ -63,6 +71,19 @@ _LABELS = frozenset({"quantile", "bin", "second_moment_bin"})
 
 _CHUNK_BYTES = 1 << 20
 
+_OF_EVERY_ROOT = frozenset({CHECKPOINT, "path", "fingerprint"})
+_OF_EVERY_OPTIMIZER = frozenset({"parameter", "shape", "size", "step", "rule", "nonfinite"})
+"""What tells rows and columns from one another, and which of them there are: a store without it is none."""
+
+_SEVERITIES = frozenset({"info", "warning", "error"})
+
+_SECONDS = 10.0
+_SLOWEST = 2e6
+"""How long the reading of a store may take, beside its bytes at so many a second."""
+
+_ROOM = 1 << 28
+"""Bytes of memory that reading may take beside what the store says that it holds."""
+
 
 def default_store(folder: str | os.PathLike[str]) -> Path:
     """Return where the store of a folder's run goes: `<folder>.ckpt-inspect.h5` in the current directory."""
@@ -80,12 +101,11 @@ def check_writable(path: Path) -> None:
         raise StoreError(f"{path}: is a folder; give the store another name")
     if not folder.is_dir():
         raise StoreError(f"{path}: there is no folder {folder}; make it, or write the store elsewhere")
+    remove_left(path)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=folder)
+        Temporary(path).close()
     except OSError as error:
         raise StoreError(f"{path}: can't be written ({error.strerror}); write the store elsewhere") from error
-    os.close(handle)
-    Path(name).unlink()
 
 
 def save(
@@ -99,7 +119,7 @@ def save(
     path = Path(path)
     check_writable(path)
     taken_over = elements if is_final else None
-    with replacing(path, None if taken_over is None else taken_over.path) as temporary:
+    with replacing(path, None if taken_over is None else taken_over.temporary) as temporary:
         try:
             with _new_file(temporary) if taken_over is None else taken_over.released() as file:
                 dimensions = write(analyses, file)
@@ -107,13 +127,29 @@ def save(
                     fresh = file if taken_over is not None else elements.file
                     _write_elements(analyses, file, path, fresh, dimensions)
         except OSError as error:
-            raise StoreError(f"{path}: can't be written ({error})") from error
+            raise StoreError(
+                f"{path}: can't be written ({error.strerror or error}); write the store elsewhere"
+            ) from error
+        except (ValueError, KeyError, RuntimeError) as error:
+            if elements is None:
+                raise
+            raise StoreError(
+                f"{path}: its arrays of elements are damaged ({_short(error)}); remove it and analyse again"
+            ) from error
 
 
-def _new_file(path: Path) -> h5py.File:
+@contextlib.contextmanager
+def _new_file(path: Path) -> Iterator[h5py.File]:
+    """An empty HDF5 file, to be written; raises OSError at the end if the disk wouldn't take it."""
     import h5py
 
-    return h5py.File(path, "w", libver=("earliest", "v110"), track_order=True)
+    content = ShelteredFile(path)
+    try:
+        with h5py.File(content, "w", libver=("earliest", "v110"), track_order=True) as file:
+            yield file
+    finally:
+        content.close()
+    content.check()
 
 
 def _write_elements(
@@ -131,14 +167,14 @@ def write(analyses: RunColumns, file: h5py.File) -> Dimensions:
     file.attrs["Conventions"] = CONVENTIONS
     file.attrs["ckpt_inspect_version"] = __version__
     file.attrs["title"] = "Effective learning rates, reconstructed from checkpoints"
-    file.attrs["run"] = analyses.run
-    file.attrs["options"] = analyses.options
+    file.attrs["run"] = storable(analyses.run)
+    file.attrs["options"] = storable(analyses.options)
     dimensions = Dimensions()
     _write_group(file, ROOT_VARIABLES, analyses.checkpoints, dimensions)
     for name, group_name in group_names(analyses.optimizers).items():
         optimizer = analyses.optimizers[name]
         group = file.create_group(group_name, track_order=True)
-        group.attrs["optimizer"] = name
+        group.attrs["optimizer"] = storable(name)
         columns = {"checkpoint": analyses.checkpoints["checkpoint"], **axes_of(optimizer), **optimizer.variables}
         _write_group(group, (ROOT_VARIABLES[0], *variables_in(columns)), columns, dimensions)
     _write_group(
@@ -218,7 +254,7 @@ def _write_variable(group: h5py.Group, variable: Variable, column: Column) -> h5
             options |= {"shuffle": True, "compression": "gzip", "compression_opts": 1}
     dataset = group.create_dataset(variable.name, column.shape, dtype, **options)
     if column.size:
-        dataset[...] = column
+        dataset[...] = [storable(text) for text in column] if variable.kind == "text" else column
     if variable.kind != "text":
         dataset.attrs["units"] = variable.units
         if variable.kind == "float":  # a fill value would turn integers into floats wherever they are decoded
@@ -244,16 +280,46 @@ def _chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
 
 def load(path: str | os.PathLike[str]) -> RunColumns:
     """Return what `analyze` returned when the store was written; raises StoreError with one sentence if there is
-    none."""
+    none.
+
+    What a store of an earlier version lacks is NaN, -1, 0 (counts) or empty. A store that can't be is refused.
+    """
+    import h5py  # noqa: F401 - here, or every copy would import it anew
+
     path = as_path(path)
+    if not path.is_file():
+        if path.exists() and not path.is_dir():
+            raise StoreError(f"{path}: is not a store: no file of bytes; give another name")
+        return _load(path)  # which says what is there instead
+    size = path.stat().st_size
+    try:
+        return arrived(apart(lambda: carried(_load(path)), _SECONDS + size / _SLOWEST, _ROOM + 4 * size))
+    except DiedReading as error:
+        raise StoreError(f"{path}: the store is damaged ({error}); remove it and analyse again") from error
+
+
+def _load(path: Path) -> RunColumns:
     with opened(path) as file:
         try:
             return read(file)
-        except (KeyError, OSError, ValueError, TypeError, IndexError, RuntimeError) as error:
-            reason = f"the store is damaged ({error})"
-            if isinstance(error, KeyError) and (writer := file.attrs.get("ckpt_inspect_version")) is not None:
+        except StoreError:
+            raise
+        except Exception as error:  # libhdf5's own can be of any kind
+            reason = f"the store is damaged ({_short(error)})"
+            if isinstance(error, KeyError) and (writer := _writer(file)) is not None:
                 reason = f"the store lacks what this version needs: ckpt-inspect {writer} wrote it, or it is damaged"
             raise StoreError(f"{path}: {reason}; remove it and analyse again") from error
+
+
+def _writer(file: h5py.File) -> str | None:
+    try:
+        return text_attribute(file, "ckpt_inspect_version")
+    except Exception:  # so damaged that not even that can be told
+        return None
+
+
+def _short(error: Exception) -> str:
+    return str(error).replace("\n", " ")[:200] or type(error).__name__
 
 
 @contextlib.contextmanager
@@ -269,12 +335,15 @@ def opened(path: Path) -> Iterator[h5py.File]:
     is_named_store = path.suffix in (".h5", ".hdf5")  # also of a damaged store, which no longer says what it was
     try:
         file = h5py.File(path, "r")
-    except OSError as error:
+    except (OSError, RuntimeError, ValueError) as error:
         if not is_named_store and _is_checkpoint(path):
             raise _not_analyzed(path) from error
         raise StoreError(f"{path}: is not a store, or a damaged one ({_first_sentence(error)})") from error
     with file:
-        conventions = file.attrs.get("Conventions")
+        try:
+            conventions = text_attribute(file, "Conventions")
+        except Exception as error:  # libhdf5's own can be of any kind
+            raise StoreError(f"{path}: is not a store, or a damaged one ({_short(error)})") from error
         if conventions != CONVENTIONS:
             if conventions is None and any(name in file or name in file.attrs for name in _OF_KERAS):
                 raise StoreError(
@@ -282,7 +351,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
                     f"{path}` writes a store of it, which must have another name"
                 )
             told = (
-                f"its Conventions attribute is {conventions!r}"
+                f"its Conventions attribute is {conventions[:40]!r}"
                 if conventions is not None
                 else "it is some other HDF5 file"
             )
@@ -311,51 +380,119 @@ def _holds_checkpoints(folder: Path) -> bool:
         return False
 
 
-def _first_sentence(error: OSError) -> str:
+def _first_sentence(error: Exception) -> str:
     return str(error).split("(")[-1].rstrip(")") or str(error)
 
 
 def read(file: h5py.File) -> RunColumns:
-    """Return everything out of an open store."""
-    groups = [
-        name for name in file if name not in (FINDINGS, PROBLEMS) and file.get(name, getclass=True).__name__ == "Group"
-    ]
-    optimizers = {}
-    for group_name in groups:
-        group = file[group_name]
-        name = str(group.attrs["optimizer"])
-        optimizers[name] = OptimizerColumns(name, _read_columns(group, _variables_of(group)))
+    """Return everything out of an open store. Raises KeyError for what every store has, ValueError for what can't
+    be."""
+    checkpoints = _read_checkpoints(file)
+    optimizers: dict[str, OptimizerColumns] = {}
+    for group_name, group in own_groups(file):
+        if group_name in (FINDINGS, PROBLEMS):
+            continue
+        name = _text_of(group, "optimizer")
+        if name in optimizers:
+            raise ValueError(f"two groups are of the optimizer {name}")
+        optimizers[name] = OptimizerColumns(name, _read_optimizer(group, len(checkpoints["checkpoint"])))
     return RunColumns(
-        str(file.attrs["run"]),
-        str(file.attrs["options"]),
-        _read_columns(file, ROOT_VARIABLES),
+        _text_of(file, "run"),
+        _text_of(file, "options"),
+        checkpoints,
         optimizers,
-        tuple(_read_remarks(file[PROBLEMS])),
-        json.loads(file[FINDINGS].attrs["thresholds"]),
+        tuple(_read_remarks(own_group(file, PROBLEMS))),
+        _read_thresholds(own_group(file, FINDINGS)),
     )
+
+
+def _text_of(thing: h5py.Group, name: str) -> str:
+    text = text_attribute(thing, name)
+    if text is None:
+        raise KeyError(f"there is no attribute {name}")
+    return text
+
+
+def _read_thresholds(group: h5py.Group) -> dict[str, float]:
+    try:
+        found = json.loads(_text_of(group, "thresholds"))
+    except RecursionError as error:
+        raise ValueError("the thresholds are nested too deep") from error
+    if not isinstance(found, dict):
+        raise ValueError("the thresholds are not names with numbers")
+    for name, value in found.items():
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise ValueError(f"the threshold {name} is no number")
+    try:
+        return Thresholds.of(found).given()
+    except CkptInspectError as error:
+        raise ValueError(str(error)) from error
+
+
+def _read_checkpoints(file: h5py.File) -> dict[str, Column]:
+    names = read_values(file, CHECKPOINT, "text", (None,))
+    if not len(names):
+        raise ValueError("it has no checkpoint")
+    columns = {v.name: _read_variable(file, v, {CHECKPOINT: len(names)}, _OF_EVERY_ROOT) for v in ROOT_VARIABLES}
+    if len(set(names)) < len(names):
+        raise ValueError("two checkpoints have the same name")
+    return columns
+
+
+def _read_optimizer(group: h5py.Group, checkpoints: int) -> dict[str, Column]:
+    names = read_values(group, PARAMETER, "text", (None,))
+    if len(set(names)) < len(names):
+        raise ValueError("two parameters have the same name")
+    lengths = {
+        CHECKPOINT: checkpoints, PARAMETER: len(names), "quantile": len(QUANTILE_LEVELS), "sample": SAMPLES,
+    }  # fmt: skip
+    columns = {}
+    for histogram, grid in GRIDS.items():
+        bins = BINS[histogram]
+        edges = _read_edges(group, f"{bins}_edges", grid)
+        columns[f"{bins}_edges"] = edges
+        lengths |= {bins: len(edges) - 1, f"{bins}_edge": len(edges)}
+    for variable in _variables_of(group):
+        if variable.name not in _LABELS and variable.name not in columns:
+            columns[variable.name] = _read_variable(group, variable, lengths, _OF_EVERY_OPTIMIZER)
+    return {v.name: columns[v.name] for v in variables_in(columns)}
+
+
+def _read_edges(group: h5py.Group, name: str, grid: Grid) -> Column:
+    """Return the edges of a histogram's bins, which are some of the grid's, one after another."""
+    if not is_own(group, name):
+        none: Column = grid.edges[:1].copy()
+        return none
+    edges: Column = read_values(group, name, "float", (None,))
+    start = int(np.searchsorted(grid.edges, edges[0])) if len(edges) else 0
+    if not len(edges) or not np.array_equal(edges, grid.edges[start : start + len(edges)]):
+        raise ValueError(f"{name} are not those of our bins")
+    return edges
 
 
 def _variables_of(group: h5py.Group) -> tuple[Variable, ...]:
     """What every optimizer has, and of what some have that which the group holds."""
-    further = {v.name for own in FURTHER_VARIABLES.values() if all(v.name in group for v in own) for v in own}
+    further = {v.name for own in FURTHER_VARIABLES.values() if all(is_own(group, v.name) for v in own) for v in own}
     return variables_in({*further, *(v.name for v in OPTIMIZER_VARIABLES)})
 
 
-def _read_columns(group: h5py.Group, variables: Iterable[Variable]) -> dict[str, Column]:
-    return {v.name: _read_variable(group, v) for v in variables if v.name not in _LABELS}
-
-
-def _read_variable(group: h5py.Group, variable: Variable) -> Column:
-    dataset = group[variable.name]
-    if variable.kind == "text":
-        return np.array(dataset.asstr()[...], dtype=object)
-    column: Column = dataset[...]
-    return column
+def _read_variable(
+    group: h5py.Group, variable: Variable, lengths: Mapping[str, int], required: frozenset[str]
+) -> Column:
+    """Return the variable; blank if the store lacks it and not every store has it."""
+    shape = tuple(lengths[dimension] for dimension in variable.dimensions)
+    if variable.name not in required and not is_own(group, variable.name):
+        return blank(variable.kind, *shape)
+    values: Column = read_values(group, variable.name, variable.kind, shape)
+    return values
 
 
 def _read_remarks(group: h5py.Group) -> Iterator[Remark]:
-    columns = {v.name: _read_variable(group, v) for v in PROBLEM_VARIABLES}
-    for i in range(len(columns["code"])):
+    count = len(read_values(group, "code", "text", (None,)))
+    columns = {v.name: read_values(group, v.name, "text", (count,)) for v in PROBLEM_VARIABLES}
+    for i in range(count):
         at = {name: str(column[i]) for name, column in columns.items()}
+        if at["severity"] not in _SEVERITIES:
+            raise ValueError(f"a problem is of the severity {at['severity'][:40]!r}")
         text = (at["code"], at["message"], at["resolution"], at["severity"])
         yield Remark(at["checkpoint"], at["optimizer"], Problem(*text))  # type: ignore[arg-type]  # severity as written

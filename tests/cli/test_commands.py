@@ -665,3 +665,15 @@ def test_a_table_of_rates_is_read_from_a_file(model: Path) -> None:
     assert Answer("show", model, "--learning-rate", model.parent / "none.csv").code == 2
     table.write_text("20,0.25\n")
     assert "step,learning_rate" in Answer("show", model, "--learning-rate", table).remarks
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_is_as_ctrl_c(number: signal.Signals) -> None:
+    """What is inside is put away, and the process ends by the signal."""
+    code = (
+        "import os, signal; from ckpt_inspect.cli.terminal import stopping\n"
+        "with stopping():\n    try: os.kill(os.getpid(), int(__import__('sys').argv[1])); signal.pause()\n"
+        "    finally: print('put away', flush=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(int(number))], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (-number, "put away\n")

@@ -14,7 +14,7 @@ from support.frames_for_plots import make_frames
 from ckpt_inspect.errors import RequestError, StoreError
 from ckpt_inspect.findings import Finding
 from ckpt_inspect.presentation.plots import FIGURES
-from ckpt_inspect.presentation.report import Report, check_folder, rendered, write_report
+from ckpt_inspect.presentation.report import Report, check_folder, file_slugs, rendered, write_report
 
 
 class MadeUpRun:
@@ -223,3 +223,10 @@ def test_page_shows_every_figure(tmp_path: Path) -> None:
     assert page.count("data:image/png;base64,") == len(report.figures)
     assert all(f'href="{file.name}"' in page for file in report.files)
     assert page.count("Not drawn: it shows a run, and there is one checkpoint.") == len(report.omitted)
+
+
+def test_names_of_files_are_short_whatever_the_optimizer_is_called() -> None:
+    """Their ends tell them apart; those that are alike still get a number."""
+    slugs = file_slugs(["o" * 3000 + "1", "o" * 3000 + "2", "o" * 3000 + "1"])
+    assert len(set(slugs)) == 3
+    assert max(map(len, slugs)) < 100

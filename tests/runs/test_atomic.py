@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from ckpt_inspect.runs.atomic import replacing
+from ckpt_inspect.runs.atomic import Temporary, folder_locked, replacing
 
 
 def test_the_new_file_takes_the_old_ones_place_in_one_step(tmp_path: Path) -> None:
@@ -48,8 +50,43 @@ def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path, failure: Bas
 
 def test_a_file_that_is_there_already_can_take_the_place(tmp_path: Path) -> None:
     """It was written in the same folder."""
-    (tmp_path / "made").write_text("new")
-    with replacing(tmp_path / "a", tmp_path / "made") as temporary:
-        assert temporary == tmp_path / "made"
+    made = Temporary(tmp_path / "a")
+    made.path.write_text("new")
+    with replacing(tmp_path / "a", made) as temporary:
+        assert temporary == made.path
     assert (tmp_path / "a").read_text() == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_killed_processes_left_goes_and_nothing_else(tmp_path: Path) -> None:
+    """Not what somebody is writing, nor files of other names."""
+    path = tmp_path / "a.h5"
+    others = [".a.h5.notes.tmp", ".b.h5.abcdefgh.tmp", "a.h5.abcdefgh.tmp", ".a.h5.tmp"]
+    for name in (*others, ".a.h5.abcdefgh.tmp"):
+        (tmp_path / name).write_text("left")
+    being_written = Temporary(path)
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+    assert {p.name for p in tmp_path.iterdir()} == {"a.h5", being_written.path.name, *others}
+    being_written.close()
+    assert {p.name for p in tmp_path.iterdir()} == {"a.h5", *others}
+
+
+def test_a_long_name_has_temporary_ones(tmp_path: Path) -> None:
+    """Shorter than a name may be."""
+    path = tmp_path / ("a" * 255)
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_folders_lock_keeps_other_processes_away_and_leaves_no_file(tmp_path: Path) -> None:
+    """Whoever holds it may ask for it again."""
+    asks = "import sys, pathlib; from ckpt_inspect.runs.atomic import folder_locked as f"
+    asks += "\nwith f(pathlib.Path(sys.argv[1])): print('in', flush=True)"
+    with folder_locked(tmp_path), folder_locked(tmp_path):
+        process = subprocess.Popen([sys.executable, "-c", asks, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.communicate(timeout=2)
+    assert process.communicate(timeout=60)[0] == "in\n"
+    assert list(tmp_path.iterdir()) == []

@@ -43,7 +43,7 @@ def half_constant(size: int) -> NDArray[Any]:
 def test_h5py_reads_what_was_added(tmp_path: Path, make: Any, dtype: Any, size: int) -> None:
     """Every value of every dtype, whatever its chunks are stored like and wherever they end."""
     values = make(size).astype(dtype)
-    file = ElementsFile(tmp_path)
+    file = ElementsFile(tmp_path / "s.h5")
     parameter: Any = Parameter("dense/kernel", (size,))
     for start in reversed(range(0, size, PIECE)):
         file.add("Adam", parameter, start, values[start : start + PIECE])
@@ -58,7 +58,7 @@ def test_constant_stretches_take_no_room(tmp_path: Path) -> None:
     """What repeats is deflated; noise, which would hardly shrink, is not."""
     sizes = {}
     for make in (noise, np.zeros):
-        file = ElementsFile(tmp_path)
+        file = ElementsFile(tmp_path / "s.h5")
         parameter: Any = Parameter("w", (PIECE,))
         file.add("Adam", parameter, 0, make(PIECE).astype(np.float32))
         sizes[make] = file.file["current/Adam/w"].id.get_storage_size()
@@ -70,7 +70,7 @@ def test_constant_stretches_take_no_room(tmp_path: Path) -> None:
 
 def test_threads_may_write_at_the_same_time(tmp_path: Path) -> None:
     """Arrays of many tensors, added from two threads while others open and close what is there."""
-    file = ElementsFile(tmp_path)
+    file = ElementsFile(tmp_path / "s.h5")
     values = noise(PIECE).astype(np.float32)
 
     def fill(names: list[str]) -> None:

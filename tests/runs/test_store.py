@@ -230,7 +230,7 @@ def test_a_store_with_a_part_missing_is_damaged(tmp_path: Path, analyses: Analys
     """One sentence with who may have written it so, and what to do."""
     save(analyses, tmp_path / "s.h5")
     with h5py.File(tmp_path / "s.h5", "r+") as file:
-        del file["Adam/effective_lr"]
+        del file["Adam/parameter"]
     with pytest.raises(StoreError, match=r"ckpt-inspect \S+ wrote it, or it is damaged; remove it and analyse again"):
         load(tmp_path / "s.h5")
 
@@ -276,6 +276,23 @@ def test_a_store_that_grew_is_that_of_the_whole_run(tmp_path: Path) -> None:
         save_series(folder, count)
         analyze(folder, store=tmp_path / "s.h5", given=GIVEN)
     assert load(tmp_path / "s.h5") == analyze(folder, given=GIVEN)
+
+
+def test_what_another_process_stored_meanwhile_is_kept(tmp_path: Path) -> None:
+    """Two of them on one store, each with a part of the run: the later one puts its own beside the other's."""
+    paths = save_series(tmp_path / "run", 4)
+    begun: list[int] = []
+
+    def progress(done: int, total: int) -> None:
+        if not begun:
+            begun.append(done)
+            analyze(paths[2:], store=tmp_path / "s.h5", given=GIVEN)
+
+    both = analyze(paths[:2], store=tmp_path / "s.h5", given=GIVEN, progress=progress)
+    assert begun
+    assert len(both) == 4
+    assert load(tmp_path / "s.h5") == both
+    assert set(both.checkpoints["path"]) == set(map(str, paths))
 
 
 # --- whole arrays

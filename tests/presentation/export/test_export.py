@@ -21,6 +21,7 @@ from ckpt_inspect.cli.commands import app
 from ckpt_inspect.errors import RequestError, StoreError
 from ckpt_inspect.measurement.variables import QUANTILE_NAMES, ROOT_VARIABLES
 from ckpt_inspect.presentation.export import TARGETS, export
+from ckpt_inspect.presentation.export.csv import _cell
 from ckpt_inspect.runs.store import save
 from ckpt_inspect.state.selection import Selection
 
@@ -392,3 +393,11 @@ def test_what_the_command_cannot_do_is_one_sentence(tmp_path: Path, store: Path)
     assert answer(tmp_path / "none.h5", "--to", "csv").exit_code == 1
     assert answer(store).exit_code == 2
     assert answer(store, "--to", "csv", "--beta-1", "0.5").exit_code == 2
+
+
+def test_no_cell_of_a_csv_is_a_formula_or_holds_control_characters() -> None:
+    """Numbers stay numbers, and innocent names as they are."""
+    assert _cell("=1+1") == "'=1+1"
+    assert _cell("@SUM(1)") == "'@SUM(1)"
+    assert _cell("\x1b[31m") == "\\x1b[31m"
+    assert [_cell(v) for v in ("-1.5", "dense/kernel", "a\nb", 3)] == ["-1.5", "dense/kernel", "a\nb", 3]

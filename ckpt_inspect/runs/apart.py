@@ -1,0 +1,128 @@
+"""Reading that may end the process that does it: libhdf5 dies of, or loops on, some damaged files.
+
+A copy of this process reads, and hands back what it found; if it dies or takes too long, that is an error like another.
+A copy is made within milliseconds and has everything imported already. Where a system has no `fork`, the function is
+called here.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from ckpt_inspect.errors import CkptInspectError, StoreError
+
+Pieces = Sequence[bytes | memoryview]
+
+_DONE, _MARK = b"+", 16
+"""How an answer begins that is what the function returned, and the bytes before it."""
+
+_limit: int | None = None
+"""Bytes of address space that the copy may have at present; None in any other process."""
+
+
+class DiedReading(RuntimeError):  # noqa: N818 - said of what happened
+    """The copy ended, or was ended, before it had read everything."""
+
+
+def apart(function: Callable[[], Pieces], seconds: float, room: int) -> bytearray:
+    """Return what the function returns, pieces of bytes, joined; done in a copy of this process.
+
+    The copy may take so many `seconds`, and `room` bytes of memory beyond what `expect` announces. Raises StoreError
+    with the words of what the function raises, DiedReading if the copy dies or takes longer.
+    """
+    if not hasattr(os, "fork") or sys.platform == "darwin":  # macOS's own libraries don't bear a fork
+        return bytearray().join(function())
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads: the copy takes no lock of theirs
+        copy = os.fork()
+    if copy == 0:
+        _be_the_copy(function, writing, room)
+    os.close(writing)
+    try:
+        answer = _all_of(reading, time.monotonic() + seconds)
+    except BaseException:
+        os.kill(copy, signal.SIGKILL)
+        raise
+    finally:
+        os.close(reading)
+        status = os.waitpid(copy, 0)[1]
+    if status or not answer:
+        raise DiedReading("reading it ends the process that does it")
+    is_done = answer[:1] == _DONE
+    del answer[:_MARK]
+    if not is_done:
+        raise StoreError(answer.decode("utf-8", "replace"))
+    return answer
+
+
+def expect(nbytes: int) -> None:
+    """Announce that an array of that many bytes is about to be read: let a copy of a process have as much more."""
+    global _limit
+    if _limit is not None:
+        import resource
+
+        _limit += nbytes
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (_limit if hard < 0 else min(_limit, hard), hard))
+
+
+def _be_the_copy(function: Callable[[], Pieces], writing: int, room: int) -> NoReturn:
+    """Do it, tell it, and end without anything that this process meant to do at its end."""
+    global _limit
+    try:
+        import faulthandler
+        import gc
+        import resource
+
+        gc.disable()
+        faulthandler.disable()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what the C library says of a damaged heap
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        _limit = _address_space()
+        expect(room)
+        try:
+            answer: Pieces = [_DONE, bytes(_MARK - 1), *function()]
+        except CkptInspectError as error:
+            answer = [bytes(_MARK), str(error).encode("utf-8", "replace")]
+        with os.fdopen(writing, "wb") as stream:
+            for piece in answer:
+                stream.write(piece)
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def _address_space() -> int | None:
+    """Return the bytes of address space this process has; None where that is not told."""
+    try:
+        return int(Path("/proc/self/statm").read_text("ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None
+
+
+def _all_of(reading: int, until: float) -> bytearray:
+    """Return all that comes out of a pipe until its end; raises DiedReading when the time is over."""
+    poll = select.poll()
+    poll.register(reading, select.POLLIN)
+    found = bytearray()
+    while True:
+        left = until - time.monotonic()
+        if left <= 0 or not poll.poll(left * 1000):
+            raise DiedReading("reading it takes for ever")
+        piece = os.read(reading, 1 << 20)
+        if not piece:
+            return found
+        found += piece

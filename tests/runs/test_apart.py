@@ -1,0 +1,69 @@
+"""A copy of the process reads, and may die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from ckpt_inspect.errors import StoreError
+from ckpt_inspect.runs.apart import DiedReading, apart, expect
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork") or sys.platform == "darwin", reason="no copies are made here")
+
+ROOM = 1 << 28
+
+
+def test_what_the_copy_finds_comes_back() -> None:
+    """Its pieces, joined; texts and numbers of a run as they were."""
+    assert apart(lambda: [b"ab", memoryview(bytes(range(3)))], 30, ROOM) == b"ab\0\1\2"
+
+
+def test_errors_of_the_copy_are_raised_here() -> None:
+    """With the same words."""
+
+    def refuse() -> list[bytes]:
+        raise StoreError("s.h5: is damaged")
+
+    with pytest.raises(StoreError, match=r"^s\.h5: is damaged$"):
+        apart(refuse, 30, ROOM)
+
+
+def test_a_copy_that_dies_is_an_error() -> None:
+    """As libhdf5 dies of some bytes."""
+
+    def die() -> list[bytes]:
+        os.kill(os.getpid(), signal.SIGSEGV)
+        return []
+
+    with pytest.raises(DiedReading, match="ends the process"):
+        apart(die, 30, ROOM)
+
+
+def test_a_copy_that_takes_for_ever_is_ended() -> None:
+    """No process is left."""
+
+    def sleep() -> list[bytes]:
+        time.sleep(60)
+        return []
+
+    with pytest.raises(DiedReading, match="for ever"):
+        apart(sleep, 0.2, ROOM)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="memory is not limited here")  # noqa: PTH110
+def test_memory_that_was_not_announced_is_refused() -> None:
+    """What was announced is there."""
+
+    def ask(announced: int) -> list[bytes]:
+        expect(announced)
+        return [bytes(len(bytearray(2 * ROOM)) and 1)]
+
+    with pytest.raises(DiedReading):
+        apart(lambda: ask(0), 30, ROOM)
+    assert apart(lambda: ask(2 * ROOM), 30, ROOM) == b"\0"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-_NUMBER = re.compile(r"(\d{1,4000})")
-"""Longer ones are cut: Python refuses to make a number of more than 4,300 digits."""
+_NUMBER = re.compile(r"(\d+)")
 
 
 def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], ...]:

@@ -8,15 +8,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Array, DType
+from ckpt_inspect.checkpoint import DType
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.update_rules import arithmetic
 from ckpt_inspect.update_rules.arithmetic import Scalar
 from ckpt_inspect.update_rules.hyperparameters import EPSILON, Hyperparameter
 from ckpt_inspect.update_rules.implementations import TFA
-from ckpt_inspect.update_rules.radam import RAdam, average_length, warmed_rate
-from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule, geometric_sum
-from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
+from ckpt_inspect.update_rules.radam import RAdam, average_length
+from ckpt_inspect.update_rules.rule import Settings, geometric_sum
 from ckpt_inspect.update_rules.traces import Traces
 
 RECTIFY = Hyperparameter(
@@ -28,8 +27,8 @@ RECTIFY = Hyperparameter(
 )
 
 
-class AdaBelief(UpdateRule):
-    """AdaBelief, with RAdam's rectification.
+class AdaBelief(RAdam):
+    """AdaBelief, with RAdam's rectification: RAdam with another second moment and another order in r.
 
         m ← β1·m + (1 - β1)·g
         v ← β2·v + (1 - β2)·(g - m)² + ε,  with the new m
@@ -58,37 +57,7 @@ class AdaBelief(UpdateRule):
         *(replace(h, default=1e-14) if h.name == EPSILON.name else h for h in RAdam.hyperparameters),
         RECTIFY,
     )
-    slots: ClassVar = {**UpdateRule.slots, "max_second_moment": ("max_second_moment",)}
     has_squared_gradients: ClassVar = False
-    is_lazy: ClassVar = True
-
-    def second_moment(self, state: State) -> Array:
-        """Return v, or its maximum if one is kept."""
-        return super().second_moment(state) if state.max_second_moment is None else state.max_second_moment
-
-    def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
-        """Return the scalars of the class' equations."""
-        c1, c2 = self.bias_corrections(settings, dtype)
-        rate = warmed_rate(settings, dtype, self.step(settings))
-        factor = self._rectifier(settings, dtype)
-        decay = settings.weight_decay
-        return Coefficients(
-            numerator=rate if factor is None else rate * factor,
-            divisor=c2,
-            epsilon=arithmetic.epsilon(settings.epsilon, settings.implementation, dtype),
-            first_correction=c1,
-            decay=rate * arithmetic.weight_decay(decay, settings.implementation, dtype) if decay else dtype.type(0),
-            is_adaptive=factor is not None,
-        )
-
-    def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
-        """Return α·(r·m̂/(√v̂ + ε)), or α·m̂."""
-        v = self.second_moment(state)
-        rate, factor = warmed_rate(settings, v.dtype, self.step(settings)), self._rectifier(settings, v.dtype)
-        corrected = first_moment(state) / c.first_correction
-        if factor is not None:
-            corrected = factor * corrected / (np.sqrt(v / c.divisor) + c.epsilon)
-        return np.asarray(rate * corrected)
 
     def moment_bound(self, settings: Settings) -> float:
         """Return the largest |m|/√v that t gradients can leave behind, in exact arithmetic.

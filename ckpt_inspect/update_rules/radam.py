@@ -77,7 +77,7 @@ class RAdam(UpdateRule):
     name = "radam"
     title = "RAdam"
     traces: ClassVar = Traces(class_names=("rectifiedadam",), implementations=(TFA,), scalars=("sma_threshold",))
-    hyperparameters: ClassVar = (
+    hyperparameters: ClassVar[tuple[Hyperparameter, ...]] = (
         LEARNING_RATE,
         BETA_1,
         BETA_2,

@@ -61,7 +61,12 @@ LAYOUTS: tuple[tuple[str, Callable[[Checkpoint], list[FoundOptimizer]]], ...] = 
 
 
 def find_optimizers(checkpoint: Checkpoint) -> tuple[FoundOptimizer, ...]:
-    """Find every optimizer in the checkpoint; none if it holds only weights."""
+    """Find every optimizer in the checkpoint; none if it holds only weights.
+
+    Raises UnsupportedError if no tensor can be read.
+    """
+    if checkpoint.unreadable is not None:
+        raise UnsupportedError(checkpoint.unreadable)
     try:
         found = next((f for _, find in LAYOUTS if (f := find(checkpoint))), [])
         found = found or unknown_names.find(checkpoint)

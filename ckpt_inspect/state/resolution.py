@@ -92,7 +92,8 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
         problems.append(Problem("value-impossible", f"{found.name}: {fault}", "it is left unknown", "error"))
         return Sourced(None, "unknown", fault)
 
-    own = COMMON if optimizer is None else optimizer.hyperparameters
+    has = COMMON if optimizer is None else optimizer.hyperparameters
+    own = [h for h in has if h.is_in(found.implementation)]
     hyperparameters = {h.name: judged(h) for h in own}
     if is_textbook:
         epsilon = hyperparameters["epsilon"]

@@ -92,16 +92,16 @@ def find_tensorstore() -> ModuleType | None:
 class Arrays:
     """The open arrays of one checkpoint, by the checkpoint's names. Thread-safe."""
 
-    def __init__(self, library: ModuleType, places: Mapping[str, Place], size_bytes: int) -> None:
+    def __init__(self, tensorstore: ModuleType, places: Mapping[str, Place], size_bytes: int) -> None:
         """Open them all, which reads their metadata; `size_bytes` is the size of all files of the checkpoint.
 
         Raises DamagedFileError for an array that isn't there or whose metadata is damaged.
         """
-        self._library = library
         self._most_bytes = max(size_bytes, 1) * _MOST_EXPANSION
-        context = library.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})
+        context = tensorstore.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})
         waiting = {
-            name: library.open(place.spec(), open=True, read=True, context=context) for name, place in places.items()
+            name: tensorstore.open(place.spec(), open=True, read=True, context=context)
+            for name, place in places.items()
         }
         self._opened = {name: self._open(places[name], future) for name, future in waiting.items()}
         self._slabs: dict[int, OrderedDict[str, _Slab]] = {}
@@ -203,11 +203,11 @@ def _chunk(store: TensorStore, shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(min(max(int(c or n), 1), max(n, 1)) for c, n in zip(found, shape, strict=True))
 
 
-def is_zarr3_store(library: ModuleType, folder: Path) -> bool:
+def is_zarr3_store(tensorstore: ModuleType, folder: Path) -> bool:
     """Return whether the arrays of an OCDBT store are of zarr 3; DamagedFileError if it can't be listed."""
     base = {"driver": "file", "path": f"{absolute(folder)}/"}
     try:
-        keys = library.KvStore.open({"driver": "ocdbt", "base": base}).result().list().result()
+        keys = tensorstore.KvStore.open({"driver": "ocdbt", "base": base}).result().list().result()
     except (ValueError, OSError, RuntimeError) as error:
         raise DamagedFileError(f"{folder}: {_cause(error)}: the checkpoint is damaged; copy or restore it") from error
     return any(key.endswith(b"/zarr.json") for key in keys)

@@ -1,9 +1,9 @@
 """Keras 3's state in an Orbax folder, as `keras.callbacks.OrbaxCheckpoint` writes it (Keras 3.14 and later).
 
 `trainable_variables/<path>`, `non_trainable_variables/<path>` and `optimizer_variables/<optimizer>/<name>`, the names
-being `iteration`, `learning_rate` (not if it is a schedule) and `<path joined by _>_<slot>`. A slot is paired by joining
-each trained path, never by splitting, since paths have underscores of their own. Betas, epsilon and schedule are in the
-model's configuration, which `save_weights_only` leaves out, together with the optimizer.
+being `iteration`, `learning_rate` (not if it is a schedule) and `<path joined by _>_<slot>`. A slot is paired by
+joining each trained path, never by splitting, since paths have underscores of their own. Betas, epsilon and schedule
+are in the model's configuration, which `save_weights_only` leaves out, together with the optimizer.
 
 Sources: keras/src/callbacks/orbax_checkpoint.py, keras/src/trainers/trainer.py `get_state_tree`.
 """

@@ -1,10 +1,10 @@
-"""optax' states in the tree of an Orbax folder: `<state>.{count, mu.<path>, nu.<path>}` and their kin, wherever they lie.
+"""optax' states in the tree of an Orbax folder: `<state>.{count, mu.<path>, nu.<path>}` and their kin, anywhere in it.
 
-A state is a node whose children are named as a NamedTuple of optax names its fields; those that are as large as the
-parameters repeat the parameters' tree, which is how the parameters are found. `chain` adds a level of indices,
+A state is a node whose children are named as a NamedTuple of optax names its fields; fields as large as the parameters
+repeat the parameters' tree, which is how the parameters are found. `chain` adds a level of indices,
 `inject_hyperparams` (`hyperparams.*`, `inner_state`), `multi_transform` (`inner_states.<label>.inner_state`),
 `MultiSteps` (`inner_opt_state`) and other wrappers one of names. The class's name is not saved, so that several rules
-leave the same names behind; what follows a state in its chain and what is injected narrows it down. Betas, epsilon and
+leave the same names behind; what follows a state in its chain and what is injected narrow it down. Betas, epsilon and
 rate are in no file unless they are injected.
 
 Sources: optax/_src/{transform,alias,combine,wrappers}.py, optax/schedules/_inject.py, optax/transforms/_masking.py.
@@ -20,7 +20,8 @@ from math import prod
 from ckpt_inspect.checkpoint import Checkpoint, Problem, SavedTree
 from ckpt_inspect.layouts.evidence import tell_adamax
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading, unique_names
-from ckpt_inspect.update_rules import USUAL_RULE, rules_of
+from ckpt_inspect.update_rules import USUAL_RULE, OptaxState, Optimizer, optimizers_of_optax_state
+from ckpt_inspect.update_rules.hyperparameters import MOMENTUM
 from ckpt_inspect.update_rules.implementations import OPTAX
 
 LAYOUT = "optax"
@@ -29,53 +30,25 @@ UNKNOWN = "unknown"
 Path = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A NamedTuple of optax' that holds something for each parameter."""
-
-    fields: frozenset[str]
-    """All of its fields."""
-    slots: Mapping[str, str]
-    """Our name of each field that repeats the parameters' tree."""
-    rule: str
-    """What it is read as if nothing says more; `unknown` if there is no name for it here."""
-    counter: str = ""
-
-
-def _kind(fields: str, rule: str, **slots: str) -> Kind:
-    names = frozenset(fields.split())
-    return Kind(names, slots, rule, next((c for c in ("count", "t") if c in names), ""))
-
-
-KINDS = (
-    _kind("count mu nu", USUAL_RULE.name, mu="first_moment", nu="second_moment"),
-    _kind("count mu nu nu_max", "amsgrad", mu="first_moment", nu="second_moment", nu_max="max_second_moment"),
-    _kind("count mu", "lion", mu="momentum"),
-    _kind("trace", "sgd", trace="trace"),
-    _kind("nu", "rmsprop", nu="mean_square"),
-    _kind("mu nu", "rmsprop", mu="mean_gradient", nu="mean_square"),
-    _kind("sum_of_squares", "adagrad", sum_of_squares="accumulator"),
-    _kind("e_g e_x", "adadelta", e_g="e_g", e_x="e_x"),
-    _kind("count v_row v_col v", "adafactor", v="v"),
-    _kind("m v n g t", UNKNOWN, m="m", v="v", n="n", g="g"),
-    _kind("count nu", UNKNOWN, nu="nu"),
+COUNTERS = ("count", "t")
+OTHERS = (
+    OptaxState.of("m v n g t", m="m", v="v", n="n", g="g"),
+    OptaxState.of("count nu", nu="nu"),
+    OptaxState.of("count ema", ema="ema"),
 )
-"""optax/_src/transform.py: ScaleByAdamState, ..AmsgradState, ..LionState, TraceState, ScaleByRmsState,
-..RStdDevState, ..RssState, ..AdaDeltaState, FactoredState, ScaleByAdanState, ScaleByRmsWithCountState."""
+"""States for which no optimizer has a name here: ScaleByAdanState, ScaleByRmsWithCountState, EmaState."""
 
 INDEX = re.compile(r"[0-9]+")
 STRUCTURE = frozenset({"inner_state", "inner_states", "inner_opt_state", "base_optimizer_state", "opt_state", "tx"})
 """Keys between a program's own name of an optimizer and its states."""
 OPTIMIZER_KEYS = re.compile(r"opt|tx|optim|optimi[sz]er")
 NOT_THE_WEIGHTS = re.compile(r"ema|avg|average|target|shadow|slow|best|old|previous|grad|init", re.IGNORECASE)
-HYPERPARAMS, INNER = "hyperparams", "inner_state"
+HYPERPARAMS, INNER, LABELLED = "hyperparams", "inner_state", "inner_states"
 INJECTED = {
     "learning_rate": "learning_rate", "b1": "beta_1", "b2": "beta_2", "eps": "epsilon", "eps_root": "epsilon_root",
     "weight_decay": "weight_decay", "threshold": "threshold", "decay": "rho", "momentum": "momentum",
 }  # fmt: skip
 """Our name of each argument of optax' functions that may be injected."""
-BELIEF_EPSILONS = 1e-16
-"""Both of `optax.adabelief`'s defaults; no other function has them."""
 VARIABLE = "value"
 """The key under which flax.nnx keeps a variable's array."""
 
@@ -116,11 +89,20 @@ class State:
     """A node that is a state of optax', with what it repeats of the parameters."""
 
     node: Node
-    kind: Kind
-    slots: Mapping[Path, Mapping[str, str]]
-    """Parameter's path in the tree that the state repeats -> our name of the slot -> its tensor."""
-    odd: tuple[str, ...] = ()
-    """Fields that are not shaped as the others are."""
+    fields: Mapping[str, Mapping[Path, str]]
+    """The fields that repeat the parameters' tree: by name, each parameter's path and the tensor there."""
+    candidates: tuple[tuple[Optimizer, OptaxState], ...]
+    """The optimizers that keep such a state; none if nothing here is known to."""
+
+    @property
+    def counter(self) -> str | None:
+        """Return the tensor that counts its updates."""
+        node = next((self.node.children[c] for c in COUNTERS if c in self.node.children), None)
+        return node.tensor if node is not None else None
+
+    def slots_of(self, path: Path, names: Mapping[str, str]) -> dict[str, str]:
+        """Return a parameter's slots, under these names of the fields."""
+        return {names.get(name, name): own[path] for name, own in self.fields.items() if path in own}
 
 
 def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
@@ -178,24 +160,19 @@ def _states(checkpoint: Checkpoint, root: Node) -> Iterator[State]:
 
 def _state(checkpoint: Checkpoint, node: Node) -> State | None:
     """Return the state that a node is; None for any other node, a layer named `mu` among them."""
-    kind = next((k for k in KINDS if k.fields == node.children.keys()), None)
-    if kind is None or not _is_among_states(node.path):
+    candidates = optimizers_of_optax_state(node.children)
+    shape = candidates[0][1] if candidates else next((s for s in OTHERS if s.fields == node.children.keys()), None)
+    if shape is None or not _is_among_states(node.path, has_counter=bool(shape.fields.intersection(COUNTERS))):
         return None
-    if kind.counter and not _is_count(checkpoint, node.children[kind.counter]):
+    if any(not _is_count(checkpoint, node.children[c]) for c in COUNTERS if c in shape.fields):
         return None
-    fields = {name: dict(node.children[name].leaves()) for name in kind.slots}
-    first = fields[next(iter(kind.slots))]
+    fields = {name: dict(node.children[name].leaves()) for name in shape.slots}
+    first = next(iter(fields.values()))
     if not first:
         return None
     shapes = {path: checkpoint.tensors[name].shape for path, name in first.items()}
-    odd = tuple(name for name, own in fields.items() if not _repeats(checkpoint, own, shapes))
-    slots = {
-        path: {
-            kind.slots[name]: own[path] for name, own in fields.items() if path in own and (name not in odd)
-        }
-        for path in first
-    }
-    return State(node, kind, slots, odd)
+    alike = {name: own for name, own in fields.items() if _repeats(checkpoint, own, shapes)}
+    return State(node, alike, candidates if len(alike) == len(fields) else ())
 
 
 def _repeats(checkpoint: Checkpoint, leaves: Mapping[Path, str], shapes: Mapping[Path, tuple[int, ...]]) -> bool:
@@ -209,9 +186,19 @@ def _is_count(checkpoint: Checkpoint, node: Node) -> bool:
     return prod(spec.shape) == 1 and "int" in spec.dtype
 
 
-def _is_among_states(path: Path) -> bool:
-    """Return whether a path can lead to a state: it is a chain's link, or lies under what is named for one."""
-    return not path or bool(INDEX.fullmatch(path[-1])) or any(_names_optimizer(key) for key in path)
+def _is_among_states(path: Path, has_counter: bool) -> bool:
+    """Return whether a path can lead to a state: it is a chain's link, or lies under what is named for one; of a state
+    that has no counter, whose fields' names a layer could have, without keys of another kind between."""
+    if not path or (has_counter and INDEX.fullmatch(path[-1])):
+        return True
+    top = next((i for i, key in enumerate(path) if _names_optimizer(key)), None)
+    if top is None or has_counter:
+        return top is not None
+    below = path[top:]
+    return all(
+        INDEX.fullmatch(key) or _names_optimizer(key) or above == LABELLED
+        for above, key in zip(below, below[1:], strict=False)
+    )
 
 
 def _names_optimizer(key: str) -> bool:
@@ -234,12 +221,12 @@ def _name_of(path: Path) -> str:
 
 
 def _read_optimizer(checkpoint: Checkpoint, root: Node, name: str, states: Sequence[State]) -> FoundOptimizer:
-    main = next((s for s in states if s.kind.rule not in (UNKNOWN, "sgd")), states[0])
-    injected, scalars = _injected(checkpoint, root, main.node.path)
+    main = max(states, key=lambda state: (bool(state.candidates), len(state.fields)))
+    injected, scalars = _injected(root, main.node.path)
     links = _links_after(root, main.node.path)
     problems: list[Problem] = []
     rule = _read_rule(checkpoint, main, states, injected, links)
-    if any(link == "masked" for link in links) and "weight_decay" in scalars:
+    if "masked" in links and "weight_decay" in scalars:
         del scalars["weight_decay"]
         problems.append(
             Problem(
@@ -249,22 +236,27 @@ def _read_optimizer(checkpoint: Checkpoint, root: Node, name: str, states: Seque
                 "info",
             )
         )
-    parameters = _parameters(checkpoint, root, name, main, states, rule, problems)
-    counter = main.node.children.get(main.kind.counter) if main.kind.counter else None
     return FoundOptimizer(
         name=name,
         layout=LAYOUT,
         implementation=OPTAX,
         rule=rule,
-        parameters=tuple(parameters),
-        counter=counter.tensor if counter is not None else None,
+        parameters=tuple(_parameters(checkpoint, root, name, main, states, rule, problems)),
+        counter=main.counter or _global_step(checkpoint, root),
+        counted="updates" if main.counter else "global-step",
         scalars=scalars,
         has_scheduled_rate="learning_rate" not in scalars and "schedule" in links,
         problems=tuple(problems),
     )
 
 
-def _injected(checkpoint: Checkpoint, root: Node, path: Path) -> tuple[frozenset[str], dict[str, str]]:
+def _global_step(checkpoint: Checkpoint, root: Node) -> str | None:
+    """Return the program's own count of its steps, as flax' TrainState keeps it; None if there is none."""
+    node = root.children.get("step")
+    return node.tensor if node is not None and _is_count(checkpoint, node) else None
+
+
+def _injected(root: Node, path: Path) -> tuple[frozenset[str], dict[str, str]]:
     """Return the names that `inject_hyperparams` injected around a state, and the keys of those that this package
     has a name for; without a rate that what follows in an outer chain may scale."""
     for depth in range(len(path), -1, -1):
@@ -298,54 +290,59 @@ def _link(node: Node) -> str:
 def _read_rule(
     checkpoint: Checkpoint, main: State, states: Sequence[State], injected: frozenset[str], links: Sequence[str]
 ) -> RuleReading:
-    fields = ", ".join(sorted(main.kind.fields))
+    """Read the rule from the fields, what is injected, and how many links follow; a chain is put together freely, so
+    that what the last tells is no more than usual."""
+    kept = f"a state of {', '.join(main.node.children)}"
     others = [s for s in states if s is not main]
-    is_momentum = main.kind.rule == "rmsprop" and all(s.kind.rule == "sgd" for s in others)
-    if main.odd or main.kind.rule == UNKNOWN or (others and not is_momentum):
-        chained = f", in a chain with {len(others)} more states" if others else ""
-        return RuleReading(UNKNOWN, "unknown", f"a state of {fields}{chained}, which no rule here is known to keep so")
-    if main.kind.rule != USUAL_RULE.name:
-        source = "default" if main.kind.rule == "lion" else "checkpoint"
-        where = f"a state of {fields}"
-        return RuleReading(main.kind.rule, source, where)  # type: ignore[arg-type]
-    return _read_adam(checkpoint, main, injected, links)
+    if not main.candidates or not all(_is_momentum(s) and _can_have_momentum(main) for s in others):
+        chained = f", in one chain with {len(others)} more states" if others else ""
+        return RuleReading(UNKNOWN, "unknown", f"{kept}{chained}, which no rule here is known to keep so")
+    candidates = [optimizer for optimizer, _ in main.candidates]
+    if len(candidates) == 1:
+        return RuleReading(candidates[0].name, "checkpoint", f"{kept}, as {candidates[0].name} alone keeps it in optax")
+    if injected:
+        fit = [o for o in candidates if o.traces.optax_arguments == injected]
+        candidates = fit or [o for o in candidates if injected <= o.traces.optax_arguments]
+        kept = f"{kept}, with {', '.join(sorted(injected))} injected"
+    count = links.index("schedule") + 1 if "schedule" in links else max(len(links), 1)
+    fit = [o for o in candidates if o.traces.optax_links == count]
+    kept = f"{kept}; {count} link{'s follow' if count > 1 else ' follows'}"
+    if len(fit) == 1 and injected:
+        return RuleReading(fit[0].name, "inferred", f"{kept}, as for optax.{fit[0].name} alone")
+    others_of_them = [o for o in candidates if o not in fit and o.traces.optax_links <= count]
+    return _usual(checkpoint, main, kept, fit, others_of_them)
 
 
-def _read_adam(checkpoint: Checkpoint, main: State, injected: frozenset[str], links: Sequence[str]) -> RuleReading:
-    """Read the rule of a count and a pair of moments, which many of optax' rules keep alike."""
-    where = "a count, mu and nu, as several of optax' rules keep them"
-    pairs = [(own["first_moment"], own["second_moment"]) for own in main.slots.values()]
-    between = [link for link in links[:-1] if link in ("empty", "masked")] if links else []
-    if "threshold" in injected:
-        return RuleReading("radam", "checkpoint", "the threshold that is injected is that of optax.radam alone")
-    if "weight_decay" in injected:
-        name = "lamb" if len(links) == 3 else "adamw"
-        return RuleReading(name, "inferred", f"{where}; weight_decay is injected, and {len(links)} links follow")
-    if len(between) >= 2 and "schedule" not in links[:-1]:
-        told = f"{where}; {len(links)} more links follow in the chain, as after LAMB's and some AdamW's: give the rule"
-        return RuleReading(UNKNOWN, "unknown", told, ("lamb", "adamw"))
-    if between:
-        told = f"{where}; a stateless link follows before the rate, as the weight decay of AdamW does"
-        return RuleReading("adamw", "default", told, (USUAL_RULE.name, *_alike()))
-    if injected and "eps_root" not in injected and {"b1", "b2", "eps"} <= injected:
-        told_adamax = tell_adamax(checkpoint, RuleReading(USUAL_RULE.name, "default", where, ("adamax",)), pairs)
-        if told_adamax.name == "adamax":
-            return told_adamax
-        rest = (*told_adamax.alternatives, "yogi")
-        return RuleReading(UNKNOWN, "unknown", f"{where}; what is injected is what {' and '.join(rest)} take", rest)
-    if _has_belief_epsilons(checkpoint, main, injected):
-        return RuleReading("adabelief", "inferred", "eps and eps_root are both 1e-16, as optax.adabelief alone has them")
-    return tell_adamax(checkpoint, RuleReading(USUAL_RULE.name, "default", where, _alike()), pairs)
+def _usual(
+    checkpoint: Checkpoint, main: State, kept: str, fit: Sequence[Optimizer], others: Sequence[Optimizer]
+) -> RuleReading:
+    """Return the usual reading of a state that several rules keep alike; unknown if none is usual."""
+    names = [o.name for o in (*fit, *others)]
+    where = f"{kept}, as for {' and '.join(names)}" if names else f"{kept}, as for no function of optax'"
+    usual = next((o for o in fit if o is USUAL_RULE or o.name == USUAL_RULE.with_decay), None)
+    if usual is not None:
+        reading = RuleReading(usual.name, "default", where, tuple(n for n in names if n != usual.name))
+        return tell_adamax(checkpoint, reading, _pairs(main))
+    reading = RuleReading(USUAL_RULE.name, "default", where, tuple(names))
+    told = tell_adamax(checkpoint, reading, _pairs(main))
+    if told.source == "inferred":
+        return told
+    if len(told.alternatives) == 1 and len(names) > 1:
+        return RuleReading(told.alternatives[0], "inferred", f"{where}; the moments are not as the others' can be")
+    return RuleReading(UNKNOWN, "unknown", f"{where}; give the rule", told.alternatives)
 
 
-def _alike() -> tuple[str, ...]:
-    """Return the rules whose states look as Adam's do."""
-    pairs = [r.name for r in rules_of(OPTAX) if r.has_moment_pair and not r.has_maximum and not r.needs_norms]
-    return tuple(name for name in (*pairs, "yogi") if name not in (USUAL_RULE.name, USUAL_RULE.with_decay))
+def _pairs(main: State) -> list[tuple[str, str]]:
+    first, second = (main.fields[name] for name in list(main.fields)[:2])
+    return [(name, second[path]) for path, name in first.items()]
 
 
-def _has_belief_epsilons(checkpoint: Checkpoint, main: State, injected: frozenset[str]) -> bool:
-    return False
+def _is_momentum(state: State) -> bool:
+    return [optimizer.has_moment_pair for optimizer, _ in state.candidates] == [False] and len(state.fields) == 1
+
+
+def _can_have_momentum(state: State) -> bool:
+    return all(any(h.name == MOMENTUM.name for h in o.hyperparameters) for o, _ in state.candidates)
 
 
 # --- whose they are
@@ -361,14 +358,18 @@ def _parameters(
     problems: list[Problem],
 ) -> list[FoundParameter]:
     base = _find_parameters(checkpoint, root, name, main, problems)
-    labels = unique_names("/".join(path) or (base.path[-1] if base and base.path else name) for path in main.slots)
+    names = next((state.slots for optimizer, state in main.candidates if optimizer.name == rule.name), None)
+    names = names if names is not None else next((state.slots for _, state in main.candidates), {})
+    paths = list(next(iter(main.fields.values())))
+    labels = unique_names("/".join(path) or (base.path[-1] if base and base.path else name) for path in paths)
     parameters = []
-    for label, (path, own) in zip(labels, main.slots.items(), strict=True):
-        slots = dict(own)
+    for label, path in zip(labels, paths, strict=True):
+        slots = main.slots_of(path, names)
         for other in states:
             if other is not main:
-                slots |= {slot: key for slot, key in other.slots.get(path, {}).items() if slot not in slots}
-        spec = checkpoint.tensors[next(iter(own.values()))]
+                more = other.slots_of(path, {})
+                slots |= {slot: key for slot, key in more.items() if slot not in slots}
+        spec = checkpoint.tensors[next(iter(slots.values()))]
         found = base.at(path) if base is not None else None
         parameters.append(FoundParameter(label, spec.shape, spec.dtype, found.tensor if found else None, slots))
     return parameters
@@ -380,7 +381,7 @@ def _find_parameters(
     """Return the node whose tree the state repeats: same paths, same shapes, outside of the optimizer's states; None
     if there is none, or none that is likelier than others."""
     top = _top_of_states(main.node.path)
-    wanted = {path: checkpoint.tensors[next(iter(own.values()))].shape for path, own in main.slots.items()}
+    wanted = {path: checkpoint.tensors[name].shape for path, name in next(iter(main.fields.values())).items()}
     probe = max(wanted, key=len)
     bases = []
     for path, tensor in root.leaves():
@@ -426,5 +427,3 @@ def _top_of_states(path: Path) -> Path:
     while len(path) > 1 and INDEX.fullmatch(path[-1]):
         path = path[:-1]
     return path
-
-

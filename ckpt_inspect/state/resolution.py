@@ -92,8 +92,7 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
         problems.append(Problem("value-impossible", f"{found.name}: {fault}", "it is left unknown", "error"))
         return Sourced(None, "unknown", fault)
 
-    has = COMMON if optimizer is None else optimizer.hyperparameters
-    own = [h for h in has if h.is_in(found.implementation)]
+    own = COMMON if optimizer is None else optimizer.hyperparameters_in(found.implementation)
     hyperparameters = {h.name: judged(h) for h in own}
     if is_textbook:
         epsilon = hyperparameters["epsilon"]

@@ -12,11 +12,11 @@ from ckpt_inspect.checkpoint import DType
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.update_rules import arithmetic
 from ckpt_inspect.update_rules.arithmetic import Scalar
-from ckpt_inspect.update_rules.hyperparameters import EPSILON, EPSILON_ROOT, Hyperparameter
+from ckpt_inspect.update_rules.hyperparameters import EPSILON, Hyperparameter
 from ckpt_inspect.update_rules.implementations import OPTAX, TFA
 from ckpt_inspect.update_rules.radam import RECTIFICATION, RAdam, average_length
 from ckpt_inspect.update_rules.rule import Settings, geometric_sum
-from ckpt_inspect.update_rules.traces import Traces
+from ckpt_inspect.update_rules.traces import OPTAX_ADAM, OPTAX_MOMENTS, Traces
 
 RECTIFY = Hyperparameter(
     "rectify",
@@ -26,6 +26,13 @@ RECTIFY = Hyperparameter(
     is_flag=True,
     only_in=(TFA,),
 )
+
+
+_EPSILONS = {OPTAX: 1e-16}
+_ADAPTED = {
+    EPSILON.name: replace(EPSILON, default=lambda implementation: _EPSILONS.get(implementation, 1e-14)),
+    **{h.name: replace(h, only_in=(TFA,)) for h in RECTIFICATION},
+}
 
 
 class AdaBelief(RAdam):
@@ -55,13 +62,18 @@ class AdaBelief(RAdam):
 
     name = "adabelief"
     title = "AdaBelief"
-    traces: ClassVar = Traces(class_names=("adabelief",), implementations=(TFA, OPTAX), scalars=("sma_threshold",))
+    traces: ClassVar = Traces(
+        class_names=("adabelief",),
+        implementations=(TFA, OPTAX),
+        scalars=("sma_threshold",),
+        optax_states=(OPTAX_MOMENTS,),
+        optax_arguments=OPTAX_ADAM,
+    )
     hyperparameters: ClassVar = (
-        *(h for h in RAdam.hyperparameters if h not in (*RECTIFICATION, EPSILON_ROOT) and h.name != EPSILON.name),
-        replace(EPSILON, default=lambda implementation: 1e-16 if implementation is OPTAX else 1e-14),
-        *(replace(h, only_in=(TFA,)) for h in RECTIFICATION),
+        *(_ADAPTED.get(h.name, h) for h in RAdam.hyperparameters),
         RECTIFY,
     )
+    more_hyperparameters: ClassVar = ()
     has_squared_gradients: ClassVar = False
 
     def moment_bound(self, settings: Settings) -> float:

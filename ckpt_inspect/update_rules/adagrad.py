@@ -22,7 +22,7 @@ from ckpt_inspect.update_rules.rule import (
     check_stepped,
     decoupled_decay,
 )
-from ckpt_inspect.update_rules.traces import Operation, Traces
+from ckpt_inspect.update_rules.traces import Operation, OptaxState, Traces
 
 _START = Hyperparameter(
     "initial_accumulator_value",
@@ -59,6 +59,8 @@ class Adagrad(UpdateRule):
         slots=(frozenset({"accumulator"}),),
         operations=(Operation("ApplyAdagrad", _INPUTS), Operation("ApplyAdagradV2", {**_INPUTS, "epsilon": 3})),
         slots_in_tf1=("accumulator",),
+        optax_states=(OptaxState.of("sum_of_squares", sum_of_squares="accumulator"),),
+        optax_arguments=frozenset({"learning_rate", "initial_accumulator_value", "eps"}),
         slots_in_lists=(("accumulator", ""),),
     )
     hyperparameters: ClassVar = (LEARNING_RATE, _START, _EPSILON, WEIGHT_DECAY)

@@ -13,7 +13,6 @@ from ckpt_inspect.update_rules import arithmetic
 from ckpt_inspect.update_rules.hyperparameters import (
     BETA_1,
     BETA_2,
-    COMMON,
     EPSILON,
     EPSILON_ROOT,
     LEARNING_RATE,
@@ -22,7 +21,7 @@ from ckpt_inspect.update_rules.hyperparameters import (
 from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS, KERAS2, KERAS3, OPTAX, TF1, TFA
 from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule, decoupled_decay
 from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
-from ckpt_inspect.update_rules.traces import Operation, Traces
+from ckpt_inspect.update_rules.traces import OPTAX_ADAM, OPTAX_MOMENTS, Operation, OptaxState, Traces
 
 ADAM_INPUTS = {
     "variable": 0, "first_moment": 1, "second_moment": 2, "beta1_power": 3, "beta2_power": 4,
@@ -60,9 +59,13 @@ class Adam(UpdateRule):
     name = "adam"
     title = "Adam"
     traces: ClassVar = Traces(
-        class_names=("adam",), implementations=(TF1, *KERAS, OPTAX), operations=(Operation("ApplyAdam", ADAM_INPUTS),)
+        class_names=("adam",),
+        implementations=(TF1, *KERAS, OPTAX),
+        operations=(Operation("ApplyAdam", ADAM_INPUTS),),
+        optax_states=(OPTAX_MOMENTS,),
+        optax_arguments=OPTAX_ADAM,
     )
-    hyperparameters: ClassVar = (*COMMON, EPSILON_ROOT)
+    more_hyperparameters: ClassVar = (EPSILON_ROOT,)
     with_maximum: ClassVar = "amsgrad"
     with_decay: ClassVar = "adamw"
     has_textbook_form: ClassVar = True
@@ -114,6 +117,10 @@ class AMSGrad(Adam):
         class_names=("amsgrad", "adamamsgrad"),
         implementations=(*KERAS, OPTAX),
         operations=(Operation("ApplyAdamWithAmsgrad", _AMSGRAD_INPUTS),),
+        optax_states=(
+            OptaxState.of("count mu nu nu_max", mu="first_moment", nu="second_moment", nu_max="max_second_moment"),
+        ),
+        optax_arguments=OPTAX_ADAM,
     )
     slots: ClassVar = {**Adam.slots, "max_second_moment": ("max_second_moment",)}
     has_maximum: ClassVar = True
@@ -148,7 +155,11 @@ class AdamW(Adam):
     name = "adamw"
     title = "AdamW"
     traces: ClassVar = Traces(
-        class_names=("adamw", "adamweightdecay"), implementations=(CONTRIB, TFA, KERAS2, KERAS3, OPTAX)
+        class_names=("adamw", "adamweightdecay"),
+        implementations=(CONTRIB, TFA, KERAS2, KERAS3, OPTAX),
+        optax_states=(OPTAX_MOMENTS,),
+        optax_arguments=OPTAX_ADAM | {"weight_decay"},
+        optax_links=2,
     )
     hyperparameters: ClassVar = (
         LEARNING_RATE,
@@ -156,7 +167,6 @@ class AdamW(Adam):
         BETA_2,
         EPSILON,
         replace(WEIGHT_DECAY, default=lambda i: None if i.hides_decay or i.is_chained else i.default_adamw_decay),
-        EPSILON_ROOT,
     )
 
 

@@ -21,7 +21,7 @@ from ckpt_inspect.update_rules.rule import (
     geometric_sum,
 )
 from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
-from ckpt_inspect.update_rules.traces import Operation, Traces
+from ckpt_inspect.update_rules.traces import OPTAX_ADAM, Operation, OptaxState, Traces
 
 _INPUTS = {
     "variable": 0, "first_moment": 1, "infinity_norm": 2, "beta1_power": 3,
@@ -52,6 +52,8 @@ class Adamax(UpdateRule):
         class_names=("adamax",),
         implementations=(CONTRIB, *KERAS, OPTAX),
         operations=(Operation("ApplyAdaMax", _INPUTS),),
+        optax_states=(OptaxState.of("count mu nu", mu="first_moment", nu="infinity_norm"),),
+        optax_arguments=OPTAX_ADAM - {"eps_root"},
     )
     slots: ClassVar = {"first_moment": ("first_moment",), "second_moment": ("infinity_norm",)}
     has_root: ClassVar = False

@@ -23,7 +23,7 @@ from ckpt_inspect.update_rules.hyperparameters import (
 from ckpt_inspect.update_rules.implementations import KERAS3, OPTAX, TFA
 from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule, decoupled_decay
 from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
-from ckpt_inspect.update_rules.traces import Traces
+from ckpt_inspect.update_rules.traces import OPTAX_ADAM, OPTAX_MOMENTS, Traces
 
 _EPSILONS = {KERAS3: KERAS3.default_epsilon}
 _STARTED_AT_ZERO = 1e-11  # relative to |θ|²; float32 rounding of θ leaves 1e-14
@@ -53,15 +53,21 @@ class Lamb(UpdateRule):
 
     name = "lamb"
     title = "LAMB"
-    traces: ClassVar = Traces(class_names=("lamb",), implementations=(TFA, KERAS3, OPTAX))
+    traces: ClassVar = Traces(
+        class_names=("lamb",),
+        implementations=(TFA, KERAS3, OPTAX),
+        optax_states=(OPTAX_MOMENTS,),
+        optax_arguments=OPTAX_ADAM | {"weight_decay"},
+        optax_links=3,
+    )
     hyperparameters: ClassVar = (
         LEARNING_RATE,
         BETA_1,
         BETA_2,
         replace(EPSILON, default=lambda implementation: _EPSILONS.get(implementation, 1e-6)),
         replace(WEIGHT_DECAY, default=lambda i: None if i.hides_decay or i.is_chained else 0.0),
-        EPSILON_ROOT,
     )
+    more_hyperparameters: ClassVar = (EPSILON_ROOT,)
     is_linear_in_rate: ClassVar = False
     needs_norms: ClassVar = True
 

@@ -10,10 +10,10 @@ from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.update_rules import arithmetic
 from ckpt_inspect.update_rules.adam import ADAM_INPUTS
-from ckpt_inspect.update_rules.hyperparameters import COMMON, EPSILON_ROOT
+from ckpt_inspect.update_rules.hyperparameters import EPSILON_ROOT
 from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS, OPTAX
 from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule, decoupled_decay
-from ckpt_inspect.update_rules.traces import Operation, Traces
+from ckpt_inspect.update_rules.traces import OPTAX_ADAM, OPTAX_MOMENTS, Operation, Traces
 
 
 class Nadam(UpdateRule):
@@ -41,8 +41,10 @@ class Nadam(UpdateRule):
         scalars=("momentum_cache", "u_product"),
         operations=(Operation("ApplyAdam", ADAM_INPUTS, flag="use_nesterov"),),
         shares_slot_name="adam",
+        optax_states=(OPTAX_MOMENTS,),
+        optax_arguments=OPTAX_ADAM,
     )
-    hyperparameters: ClassVar = (*COMMON, EPSILON_ROOT)
+    more_hyperparameters: ClassVar = (EPSILON_ROOT,)
     is_lazy: ClassVar = True
     has_own_decay: ClassVar = True
 

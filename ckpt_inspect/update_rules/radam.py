@@ -22,7 +22,7 @@ from ckpt_inspect.update_rules.hyperparameters import (
 from ckpt_inspect.update_rules.implementations import OPTAX, TFA
 from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule
 from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
-from ckpt_inspect.update_rules.traces import Traces
+from ckpt_inspect.update_rules.traces import OPTAX_ADAM, OPTAX_MOMENTS, Traces
 
 RECTIFICATION = (
     Hyperparameter(
@@ -61,6 +61,9 @@ RECTIFICATION = (
 """What Addons' rectified rules have beside Adam's hyperparameters."""
 
 
+_EPSILONS = {OPTAX: OPTAX.default_epsilon}
+
+
 class RAdam(UpdateRule):
     """Rectified Adam.
 
@@ -82,18 +85,22 @@ class RAdam(UpdateRule):
 
     name = "radam"
     title = "RAdam"
-    traces: ClassVar = Traces(class_names=("rectifiedadam",), implementations=(TFA, OPTAX), scalars=("sma_threshold",))
+    traces: ClassVar = Traces(
+        class_names=("rectifiedadam",),
+        implementations=(TFA, OPTAX),
+        scalars=("sma_threshold",),
+        optax_states=(OPTAX_MOMENTS,),
+        optax_arguments=OPTAX_ADAM | {"threshold"},
+    )
     hyperparameters: ClassVar[tuple[Hyperparameter, ...]] = (
         LEARNING_RATE,
         BETA_1,
         BETA_2,
-        replace(
-            EPSILON, default=lambda implementation: 1e-7 if implementation is TFA else implementation.default_epsilon
-        ),
+        replace(EPSILON, default=lambda implementation: _EPSILONS.get(implementation, 1e-7)),
         replace(WEIGHT_DECAY, default=lambda implementation: None if implementation.hides_decay else 0.0),
         *RECTIFICATION,
-        EPSILON_ROOT,
     )
+    more_hyperparameters: ClassVar[tuple[Hyperparameter, ...]] = (EPSILON_ROOT,)
     slots: ClassVar = {**UpdateRule.slots, "max_second_moment": ("max_second_moment",)}
     is_lazy: ClassVar = True
 

@@ -28,7 +28,7 @@ from ckpt_inspect.update_rules.rule import (
     check_stepped,
     decoupled_decay,
 )
-from ckpt_inspect.update_rules.traces import Operation, Traces
+from ckpt_inspect.update_rules.traces import Operation, OptaxState, Traces
 
 _RHO = Hyperparameter(
     "rho",
@@ -87,6 +87,11 @@ class RMSprop(UpdateRule):
         operations=(Operation("ApplyRMSProp", _INPUTS), Operation("ApplyCenteredRMSProp", _CENTERED_INPUTS)),
         slots_in_tf1=("mean_square", "momentum"),
         more_slots_in_tf1=("mean_square", "mean_gradient", "momentum"),
+        optax_states=(
+            OptaxState.of("nu", nu="mean_square"),
+            OptaxState.of("mu nu", mu="mean_gradient", nu="mean_square"),
+        ),
+        optax_arguments=frozenset({"learning_rate", "decay", "eps", "initial_scale", "momentum"}),
         slots_in_lists=(("velocity", ""), ("momentum", "momentum"), ("average_gradient", "centered")),
     )
     hyperparameters: ClassVar = (LEARNING_RATE, _RHO, MOMENTUM, _CENTERED, _EPSILON, WEIGHT_DECAY)

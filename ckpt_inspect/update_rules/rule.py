@@ -146,6 +146,8 @@ class UpdateRule(ABC):
     """What identifies it in a file."""
     hyperparameters: ClassVar[tuple[Hyperparameter, ...]] = COMMON
     """All that it has, in the order in which they are shown."""
+    more_hyperparameters: ClassVar[tuple[Hyperparameter, ...]] = ()
+    """Those that one implementation adds."""
     slots: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "first_moment": ("first_moment",),
         "second_moment": ("second_moment",),
@@ -221,9 +223,13 @@ class UpdateRule(ABC):
             return self.traces.slots_in_tf1
         return ("first_moment", self.second_slot, *(("max_second_moment",) if self.has_maximum else ()))
 
+    def hyperparameters_in(self, implementation: Implementation) -> tuple[Hyperparameter, ...]:
+        """Return those that the rule has in that implementation."""
+        return tuple(h for h in (*self.hyperparameters, *self.more_hyperparameters) if h.is_in(implementation))
+
     def defaults(self, implementation: Implementation) -> Mapping[str, float]:
         """Return the implementation's default of every hyperparameter that has one (never the learning rate)."""
-        found = {h.name: h.default_in(implementation) for h in self.hyperparameters}
+        found = {h.name: h.default_in(implementation) for h in self.hyperparameters_in(implementation)}
         return {name: value for name, value in found.items() if value is not None}
 
     def effective_lr(self, state: State, settings: Settings, norms: Norms | None = None) -> Array:

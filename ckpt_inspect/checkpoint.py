@@ -133,6 +133,8 @@ class SavedTree:
     """The keys that lead from the root to each tensor, by the tensor's name; indices of lists as digits."""
     empty: tuple[tuple[str, ...], ...] = ()
     """Paths of the nodes that hold nothing."""
+    unread: tuple[tuple[str, ...], ...] = ()
+    """Paths of values that are in the checkpoint in a way that is not read."""
 
 
 class FileStat(NamedTuple):

@@ -66,10 +66,12 @@ class OrbaxCheckpoint(Checkpoint):
         with_arrays = [item for item, tree in trees.items() if tree.leaves]
         self._paths: dict[str, tuple[str, ...]] = {}
         self._empty: list[tuple[str, ...]] = []
+        self._unread: list[tuple[str, ...]] = []
         self._leaves: dict[str, tuple[_Item, Leaf]] = {}
         for item, tree in trees.items():
             above = (item.name,) if len(with_arrays) > 1 else ()
             self._empty += [(*above, *path) for path in tree.empty]
+            self._unread += [(*above, *path) for path in tree.aggregated]
             for leaf in tree.leaves:
                 self._add(item, leaf, (*above, *leaf.path))
         self.problems = tuple(_aggregated(item, tree) for item, tree in trees.items() if tree.aggregated)
@@ -115,7 +117,7 @@ class OrbaxCheckpoint(Checkpoint):
                 )
 
     def saved_tree(self) -> SavedTree:
-        return SavedTree(self._paths, tuple(self._empty))
+        return SavedTree(self._paths, tuple(self._empty), tuple(self._unread))
 
     def training_config(self) -> TrainingConfig | None:
         return self._training_config
@@ -187,8 +189,8 @@ class OrbaxCheckpoint(Checkpoint):
 def _aggregated(item: _Item, tree: Tree) -> Problem:
     return Problem(
         "values-aggregated",
-        f"{item.folder / MSGPACK_FILE}: holds {tree.aggregated} values in itself (PyTreeCheckpointer(aggregate=True))",
-        "those are not read; the arrays that lie beside it are",
+        f"{item.folder / MSGPACK_FILE}: holds {len(tree.aggregated)} values in itself (SaveArgs(aggregate=True))",
+        "those are not read; save them as arrays, without aggregate, to have them read",
     )
 
 

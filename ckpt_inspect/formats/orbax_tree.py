@@ -20,7 +20,6 @@ _PLACEHOLDER = "PLACEHOLDER://"
 _STRING = "string"
 _NO_ARRAYS = frozenset({"None", "Dict", "List", "Tuple", "NamedTuple", _STRING})
 """Values of `value_type` of empty nodes, and of strings, which are in a file of their own."""
-_DEEPEST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +44,8 @@ class Tree:
     leaves: tuple[Leaf, ...]
     empty: tuple[tuple[str, ...], ...]
     """Paths of nodes that hold nothing: None, empty states of optax, masked parameters."""
-    aggregated: int
-    """Leaves whose values are in the msgpack file itself."""
+    aggregated: tuple[tuple[str, ...], ...]
+    """Paths of the leaves whose values are in the msgpack file itself."""
     is_ocdbt: bool | None
     is_zarr3: bool | None
     """None where the metadata doesn't say."""
@@ -62,6 +61,7 @@ def decode_tree(text: bytes, where: str) -> Tree:
         raise DamagedFileError(f"{where}: lists no tree_metadata: it is not Orbax' or is damaged; restore it")
     leaves: list[Leaf] = []
     empty: list[tuple[str, ...]] = []
+    aggregated: list[tuple[str, ...]] = []
     for shown, entry in entries.items():
         keys = entry.get("key_metadata") if isinstance(entry, Mapping) else None
         value = entry.get("value_metadata") if isinstance(entry, Mapping) else None
@@ -70,14 +70,16 @@ def decode_tree(text: bytes, where: str) -> Tree:
         path = tuple(_key(key, where) for key in keys)
         if value.get("value_type") == _STRING:
             continue
-        if value.get("skip_deserialize") is True or value.get("value_type") in _NO_ARRAYS:
+        if value.get("value_type") in _NO_ARRAYS:
             empty.append(path)
+        elif value.get("skip_deserialize") is True:
+            aggregated.append(path)
         else:
             leaves.append(Leaf(path, _shape(value.get("write_shape"))))
     return Tree(
         tuple(leaves),
         tuple(empty),
-        0,
+        tuple(aggregated),
         _flag(decoded, "use_ocdbt"),
         _flag(decoded, "use_zarr3"),
         decoded.get("store_array_data_equal_to_fill_value") is True,
@@ -91,15 +93,15 @@ def decode_msgpack_tree(data: bytes, where: str) -> Tree:
         raise DamagedFileError(f"{where}: is msgpack, but no tree: it is damaged, or no checkpoint of Orbax")
     leaves: list[Leaf] = []
     empty: list[tuple[str, ...]] = []
-    aggregated = 0
+    aggregated: list[tuple[str, ...]] = []
     for path, value in _walk(decoded, ()):
         if isinstance(value, str) and value.startswith(_PLACEHOLDER):
             leaves.append(Leaf(tuple(path), None))
         elif value is None or value in ({}, []):
             empty.append(path)
         else:
-            aggregated += 1
-    return Tree(tuple(leaves), tuple(empty), aggregated, None, None, False)
+            aggregated.append(path)
+    return Tree(tuple(leaves), tuple(empty), tuple(aggregated), None, None, False)
 
 
 def _walk(node: Unpacked, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Unpacked]]:

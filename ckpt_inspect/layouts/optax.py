@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import prod
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, SavedTree
@@ -110,6 +111,8 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     tree = checkpoint.saved_tree()
     if tree is None:
         return []
+    if not tree.paths and tree.unread:
+        return _unread(tree)
     root = _grown(tree)
     chains: dict[Path, list[State]] = {}
     for state in _states(checkpoint, root):
@@ -119,6 +122,16 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
         _read_optimizer(checkpoint, root, name, states)
         for name, states in zip(unique_names(names), chains.values(), strict=True)
     ]
+
+
+def _unread(tree: SavedTree) -> list[FoundOptimizer]:
+    """Return an optimizer without anything for a state whose values are not read."""
+    top = next((_top_of_states(path) for path in tree.unread if any(map(_names_optimizer, path))), None)
+    if top is None:
+        return []
+    what = "its values are in a msgpack file, which is not read: save them as arrays, without aggregate"
+    rule = RuleReading(UNKNOWN, "unknown", what)
+    return [FoundOptimizer(_name_of(top), LAYOUT, OPTAX, rule, absence=what)]
 
 
 def _grown(tree: SavedTree) -> Node:
@@ -195,10 +208,7 @@ def _is_among_states(path: Path, has_counter: bool) -> bool:
     if top is None or has_counter:
         return top is not None
     below = path[top:]
-    return all(
-        INDEX.fullmatch(key) or _names_optimizer(key) or above == LABELLED
-        for above, key in zip(below, below[1:], strict=False)
-    )
+    return all(INDEX.fullmatch(key) or _names_optimizer(key) or above == LABELLED for above, key in pairwise(below))
 
 
 def _names_optimizer(key: str) -> bool:
@@ -306,7 +316,7 @@ def _read_rule(
         kept = f"{kept}, with {', '.join(sorted(injected))} injected"
     count = links.index("schedule") + 1 if "schedule" in links else max(len(links), 1)
     fit = [o for o in candidates if o.traces.optax_links == count]
-    kept = f"{kept}; {count} link{'s follow' if count > 1 else ' follows'}"
+    kept = f"{kept}, and {count} link{'s' if count > 1 else ''} after it in the chain"
     if len(fit) == 1 and injected:
         return RuleReading(fit[0].name, "inferred", f"{kept}, as for optax.{fit[0].name} alone")
     others_of_them = [o for o in candidates if o not in fit and o.traces.optax_links <= count]
@@ -318,18 +328,18 @@ def _usual(
 ) -> RuleReading:
     """Return the usual reading of a state that several rules keep alike; unknown if none is usual."""
     names = [o.name for o in (*fit, *others)]
-    where = f"{kept}, as for {' and '.join(names)}" if names else f"{kept}, as for no function of optax'"
     usual = next((o for o in fit if o is USUAL_RULE or o.name == USUAL_RULE.with_decay), None)
     if usual is not None:
-        reading = RuleReading(usual.name, "default", where, tuple(n for n in names if n != usual.name))
+        reading = RuleReading(usual.name, "default", kept, tuple(n for n in names if n != usual.name))
         return tell_adamax(checkpoint, reading, _pairs(main))
+    where = f"{kept}, as for {', '.join(names) or 'no function of optax known here'}"
     reading = RuleReading(USUAL_RULE.name, "default", where, tuple(names))
     told = tell_adamax(checkpoint, reading, _pairs(main))
     if told.source == "inferred":
         return told
     if len(told.alternatives) == 1 and len(names) > 1:
         return RuleReading(told.alternatives[0], "inferred", f"{where}; the moments are not as the others' can be")
-    return RuleReading(UNKNOWN, "unknown", f"{where}; give the rule", told.alternatives)
+    return RuleReading(UNKNOWN, "unknown", f"{where}: give --rule", told.alternatives)
 
 
 def _pairs(main: State) -> list[tuple[str, str]]:

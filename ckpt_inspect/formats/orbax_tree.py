@@ -89,7 +89,7 @@ def decode_tree(text: bytes, where: str) -> Tree:
 def decode_msgpack_tree(data: bytes, where: str) -> Tree:
     """Decode the tree of releases before `_METADATA`; DamagedFileError, which names `where`, for anything else."""
     decoded = unpack(data, where)
-    if not isinstance(decoded, dict):
+    if not isinstance(decoded, (dict, list)) or isinstance(decoded, Extension):
         raise DamagedFileError(f"{where}: is msgpack, but no tree: it is damaged, or no checkpoint of Orbax")
     leaves: list[Leaf] = []
     empty: list[tuple[str, ...]] = []

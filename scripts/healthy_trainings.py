@@ -322,7 +322,7 @@ def gan(folder: Path) -> None:
     manager = tf.train.CheckpointManager(kept, str(folder), max_to_keep=None)
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
 
-    @tf.function  # type: ignore[misc]  # TensorFlow has no types
+    @tf.function
     def step() -> None:
         angle = tf.random.uniform([64], 0, 8, tf.int32)
         angle = tf.cast(angle, tf.float32) * (np.pi / 4)

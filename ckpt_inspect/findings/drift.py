@@ -43,9 +43,9 @@ STUCK = Kind(
     id="stuck-direction",
     title="Gradients that hardly change direction",
     severity=Severity.WARNING,
-    condition="The RMS of (m/c1)/√(v/c2) is at least stuck_direction, and at most 1.1, at a step of 10/(1-β1) or more; "
-    "not where noise could give as much, nor where m is as small beside the gradients since the checkpoint before. "
-    "Only worth knowing where β1 is assumed.",
+    condition="The RMS of (m/c1)/√(v/c2) is at least stuck_direction, and at most 1.1, at a step of 10/(1-β1) or more, "
+    "with a β1 of at least 0.8; not where noise could give as much, nor where gradients have grown since the "
+    "checkpoint before. Only worth knowing where β1 is assumed.",
     why="Adam then moves every element by the full learning rate, always to the same side; near 1 in many tensors is "
     "what precedes a divergence.",
     action="See whether the loss still falls; lower the learning rate if it doesn't",
@@ -113,7 +113,7 @@ def find_stuck_directions(history: History, thresholds: Thresholds) -> Iterator[
     is_assumed = history.newest("beta_1_source") == "default"
     noise = _noise(beta_1)
     limit = max(thresholds.stuck_direction, 1e-12)
-    if beta_1 == 0 or noise >= limit:  # without an average, every gradient looks like a direction
+    if beta_1 < _SHORTEST_MEMORY or noise >= limit:  # of few gradients in a row, many point the same way
         return
     # of n elements the RMS of noise is within four of its own deviations
     highest = _noise(min(beta_1, _SMALLEST_USUAL_BETA_1) if is_assumed else beta_1)
@@ -136,6 +136,9 @@ def find_stuck_directions(history: History, thresholds: Thresholds) -> Iterator[
             else "",
         )
 
+
+_SHORTEST_MEMORY = 0.8
+"""β1 below which m averages fewer than five gradients, and tells no lasting direction."""
 
 _SMALLEST_USUAL_BETA_1 = 0.5
 """Of GANs: what is assumed may be this."""

@@ -163,9 +163,10 @@ def _inert(history: History, thresholds: Thresholds, places: list[int], correcti
     dtypes = history["dtype"]
     types = ", ".join(dict.fromkeys(str(dtypes[i]) for i in places))
     beta_2 = f"{history.newest('beta_2'):.6g}{', assumed' if is_assumed else ''}"
+    cannot = "couldn't move with the β2 that is assumed" if is_assumed and not stood else "can't move"
     yield history.finding(
         INERT,
-        f"{history.counted(places)} can't move: 1 - β2^t is 0 in {types} (β2 = {beta_2}): {history.named(places)}"
+        f"{history.counted(places)} {cannot}: 1 - β2^t is 0 in {types} (β2 = {beta_2}): {history.named(places)}"
         f"{stood}",
         thresholds,
         parameters=places,

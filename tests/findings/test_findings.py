@@ -458,6 +458,7 @@ def test_what_an_assumed_beta_makes_inert_is_no_certainty(tmp_path: Path) -> Non
     analyses.optimizers["optimizer"].variables["beta_2_source"][:] = "default"
     found = the("inert-state", findings_of(analyses))
     assert found.severity is Severity.WARNING
+    assert "couldn't move with the β2 that is assumed" in found.title
     assert "(β2 = 0.9999, assumed)" in found.title
     run.train(5).save(tmp_path / "m-10.h5")
     analyses = analyze(tmp_path, given=given)

@@ -86,7 +86,7 @@ def test_names_are_unique() -> None:
 
 @pytest.mark.parametrize(
     ("name", "rule"),
-    [("Custom>AdamW", "adamw"), ("Addons>RectifiedAdam", "radam"), ("adam_1", "adam"), ("RMSPropOptimizer", "rmsprop"),
+    [("Custom>AdamW", "adamw"), ("Addons>RectifiedAdam", "radam"), ("adam_1", "adam"), ("adamw_1_1", "adamw"), ("RMSPropOptimizer", "rmsprop"),
      ("SGD", "sgd"), ("keras.optimizers.Lion", "lion")],
 )  # fmt: skip
 def test_an_optimizer_is_known_by_its_class(name: str, rule: str) -> None:

@@ -364,6 +364,23 @@ def resumed(folder: Path) -> None:
     )  # fmt: skip
 
 
+def rebuilt(folder: Path) -> None:
+    """The model is built a second time in the process, so that Keras counts its layers' names up, and goes on."""
+    import keras
+
+    model = train(dense_network(), keras.optimizers.Adam(1e-3), moons(), folder, epochs=4)
+    again = dense_network()
+    again.compile(keras.optimizers.Adam(1e-3), loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    again.optimizer.build(again.trainable_variables)
+    again.set_weights(model.get_weights())
+    for new, old in zip(again.optimizer.variables, model.optimizer.variables, strict=True):
+        new.assign(old)
+    again.fit(
+        *moons(), batch_size=64, epochs=8, initial_epoch=4, verbose=0,
+        callbacks=[keras.callbacks.ModelCheckpoint(str(folder / "epoch-{epoch:02d}.keras"))],
+    )  # fmt: skip
+
+
 def fine_tuned(folder: Path) -> None:
     """A trained network with its first layers frozen and a new head."""
     import keras
@@ -521,7 +538,7 @@ TRAININGS: Mapping[str, Training] = {
     make.__name__: Training(make)
     for make in (
         mlp, mlp_keras_h5, mlp_amsgrad, mlp_rmsprop, mlp_ema, mlp_half, mlp_accumulated, cnn, cnn_weights, attention,
-        attention_keras, lstm, lstm_weights, deep, deep_bundle, gan, resumed, fine_tuned,
+        attention_keras, lstm, lstm_weights, deep, deep_bundle, gan, resumed, rebuilt, fine_tuned,
     )
 } | {
     "broken_statistics": _broken(broken_statistics, "nonfinite-tensors"),

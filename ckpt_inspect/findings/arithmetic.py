@@ -166,8 +166,7 @@ def _inert(history: History, thresholds: Thresholds, places: list[int], correcti
     cannot = "couldn't move with the β2 that is assumed" if is_assumed and not stood else "can't move"
     yield history.finding(
         INERT,
-        f"{history.counted(places)} {cannot}: 1 - β2^t is 0 in {types} (β2 = {beta_2}): {history.named(places)}"
-        f"{stood}",
+        f"{history.counted(places)} {cannot}: 1 - β2^t is 0 in {types} (β2 = {beta_2}): {history.named(places)}{stood}",
         thresholds,
         parameters=places,
         evidence=[

@@ -67,8 +67,8 @@ def _renamed(optimizer: OptimizerAnalysis, before: Shapes, told: dict[str, dict[
     own, first = next(iter(names.items()))
     remark = Problem(
         "parameters-renamed",
-        f"optimizer {optimizer.name}: from this checkpoint on {len(names)} parameters have other names than before, such "
-        f"as {own} for {first}",
+        f"optimizer {optimizer.name}: from this checkpoint on {len(names)} parameters have other names than before, "
+        f"such as {own} for {first}",
         "they are shown under the first names: that they are the same is assumed, because their shapes and the "
         "structure of their names correspond",
         "info",

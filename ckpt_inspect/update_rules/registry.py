@@ -149,10 +149,10 @@ def find_optimizer(name: str) -> Optimizer | None:
 
 
 def normal_name(name: str) -> str:
-    """Return the plain name: `Custom>AdamW`, `keras.optimizers.AdamW`, `adam_w`, `AdamW_1`, `AdamWOptimizer` ->
-    `adamw`."""
+    """Return the plain name: `Custom>AdamW`, `keras.optimizers.AdamW`, `adam_w`, `AdamW_1`, `adamw_1_1`,
+    `AdamWOptimizer` -> `adamw`."""
     bare = re.split(r"[>./]", name)[-1].lower()
-    bare = re.sub(r"_\d+$", "", bare).replace("_", "")
+    bare = re.sub(r"(_\d+)+$", "", bare).replace("_", "")
     return re.sub(r"(?<=.)optimizer(v[12])?$", "", bare)
 
 

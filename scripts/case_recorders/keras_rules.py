@@ -57,6 +57,8 @@ class Witness(Tracked):
             if own is None or array.dtype == object:
                 continue
             name = self.SINGULAR.get(bare, bare)
+            if name in ("r", "c") and array.shape == ():
+                continue  # a placeholder: what has no rows has no mean over them
             if self.is_pair:
                 name = {"momentum": "m", "velocity": "v"}.get(name, name)
             found[name] = array

@@ -117,6 +117,8 @@ class Witness(Tracked):
 
     def record(self, s):
         rec, arrays = super(Witness, self).record(s)
+        made = [v for v in tf.global_variables() if v.op.name == "OptimizeLoss/learning_rate"]
+        rec["scalars"].update({v.op.name: float(s.run(v)) for v in made})
         for i, row in enumerate(arrays):
             if self.seen is not None:
                 row["grad"] = self.seen[i]

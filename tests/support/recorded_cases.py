@@ -390,7 +390,7 @@ def _witnessed_faults(
             continue
         if momentum and "before" in arrays:
             update = parameter.last_update()
-            if update is None and "step_of_rows" not in parameter.found.slots:
+            if update is None and optimizer.flavor not in ("v2", "tf1"):  # these move rows alone
                 yield f"{parameter.name}: no last update: {parameter.reason('last_update')}"
             is_lazy = np.shape(effective)[:1] == (EMBEDDING_ROWS,) and optimizer.flavor in ("v2", "tf1")
             if update is not None and not is_lazy and not (excess := _excess(update, variable, rule.name)) <= 1:

@@ -29,7 +29,7 @@ from ckpt_inspect.update_rules.registry import (
     second_slot,
 )
 from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule
-from ckpt_inspect.update_rules.traces import NamedOptimizer, Operation, Traces
+from ckpt_inspect.update_rules.traces import NamedOptimizer, Operation, SlotShape, Traces
 
 __all__ = [
     "HYPERPARAMETERS",
@@ -50,6 +50,7 @@ __all__ = [
     "Operation",
     "Optimizer",
     "Settings",
+    "SlotShape",
     "State",
     "Traces",
     "UpdateRule",

@@ -70,6 +70,7 @@ NAMED: tuple[NamedOptimizer, ...] = (
         Traces(
             ("adadelta",),
             slots=(frozenset({"accum_grad", "accum_var"}), frozenset({"accumulated_grad"})),
+            slots_by_turns=(("accumulated_grad", "whole"), ("accumulated_delta_var", "whole")),
             operations=(Operation("ApplyAdadelta", {"variable": 0, "slot": 1, "slot_1": 2, "learning_rate": 3}),),
         ),
     ),
@@ -78,13 +79,16 @@ NAMED: tuple[NamedOptimizer, ...] = (
         Traces(
             ("ftrl",),
             slots=(frozenset({"accumulator", "linear"}),),
+            slots_by_turns=(("accumulator", "whole"), ("linear", "whole")),
             operations=(Operation("ApplyFtrl", {"variable": 0, "slot": 1, "slot_1": 2, "learning_rate": 4}),),
         ),
     ),
     NamedOptimizer(
         "lion", Traces(("lion",), slots_in_lists=(("momentum", ""),)), (LEARNING_RATE, BETA_1, BETA_2, WEIGHT_DECAY)
     ),
-    NamedOptimizer("adafactor", Traces(("adafactor",))),
+    NamedOptimizer(
+        "adafactor", Traces(("adafactor",), slots_by_turns=(("r", "rows"), ("c", "columns"), ("velocity", "whole")))
+    ),
     NamedOptimizer("muon", Traces(("muon",), pairs_some=True)),
     NamedOptimizer("novograd", Traces(("novograd",)), COMMON),
     NamedOptimizer("yogi", Traces(("yogi",)), COMMON),

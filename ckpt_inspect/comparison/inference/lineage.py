@@ -68,7 +68,7 @@ def _predecessor(place: int, chains: list[list[int]], look: Examine) -> list[int
         return recent[0]
     # before the last checkpoint of a chain another run's may have been taken for its own
     for chain in recent:
-        for earlier in chain[-2 : -_TRIES : -1]:
+        for earlier in chain[-2:-_TRIES:-1]:
             window = look(earlier, place)
             if window.is_proof and not window.is_broken:
                 rest = chain[chain.index(earlier) + 1 :]
@@ -87,4 +87,3 @@ def _contradicts(window: Window, chain: list[int], look: Examine) -> bool:
         return False
     least = window.counted * (math.log(min(told)) - 1e-7)
     return window.silence.log_2 < least - 2 * window.silence.tolerance
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ckpt_inspect.comparison.inference.windows import Window
 
@@ -25,7 +26,7 @@ class Lineage:
 
     def links(self, chain: tuple[int, ...]) -> tuple[Window, ...]:
         """Return the windows between neighbours of a chain."""
-        neighbours = set(zip(chain, chain[1:], strict=False))
+        neighbours = set(pairwise(chain))
         return tuple(w for w in self.windows if w.places in neighbours)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Array, DType
+from ckpt_inspect.checkpoint import Array
 from ckpt_inspect.comparison.inference.movement import (
     Movement,
     Still,
@@ -53,7 +53,7 @@ def find_motion(a: Observation, b: Observation, window: Window, elements: Elemen
     refusal = "no model of the weights' movement fits to rounding: something else moved them, or gradients did"
     for places, share, exponents in _attempts(window, elements, shrinkage, owners, exponent, keeps, b):
         still = _still(elements, places, keeps)
-        settings = Settings(b.implementation, exponent, 1.0, window.beta_1, window.beta_2, others=_told(b.others))
+        settings = Settings(b.implementation, exponent, 1.0, window.beta_1, window.beta_2, others=b.others)
         terms = terms_of(rule, settings, exponents, elements.value_a.dtype, keeps)
         if terms is None:
             return Motion(None, shrinkage, "the rule moves silent elements in a way that is not followed here")
@@ -65,10 +65,6 @@ def find_motion(a: Observation, b: Observation, window: Window, elements: Elemen
             continue
         return Motion(movement, shrinkage)
     return Motion(None, shrinkage, refusal)
-
-
-def _told(others: Mapping[str, float]) -> Mapping[str, float]:
-    return dict(others)
 
 
 def _shrinkage(elements: Elements, decays: int) -> tuple[Shrinkage | None, Array]:
@@ -140,13 +136,12 @@ def _rate_fault(movement: Movement, a: Observation, b: Observation) -> str | Non
     if rate is None or not rate > 0:
         return "the fitted rate is not positive"
     read = [r for r in (_read_rate(a), _read_rate(b)) if r is not None]
-    allowed = _RATE_PROVES if a.moves_by_itself or b.moves_by_itself else _RATE_AGREES
-    if len(read) == 2 and min(read) * (1 - allowed) <= rate <= max(read) * (1 + allowed):
-        if allowed == _RATE_AGREES or abs(rate / read[0] - 1) <= allowed or abs(rate / read[1] - 1) <= allowed:
-            return None
-    if a.moves_by_itself or b.moves_by_itself:
+    moves = a.moves_by_itself or b.moves_by_itself
+    if any(r > 0 and abs(rate / r - 1) <= (_RATE_PROVES if moves else _RATE_AGREES) for r in read):
+        return None
+    if moves:
         return "an average or another optimizer may have moved the weights too"
-    if len(read) < 2:
+    if len(read) < 2 or min(read) < rate < max(read):  # a schedule: its mean over the first updates
         return None
     told = " and ".join(f"{r:.9g}" for r in dict.fromkeys(read))
     return f"the movement fits a rate of {rate:.6g}, and the files say {told}: something else moved the weights"

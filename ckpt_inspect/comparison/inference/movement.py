@@ -4,8 +4,8 @@ After A, a silent element's moments are β1^j·m_A and β2^j·v_A, so that all o
 
     θ_B - θ_A = -Σ_j α·N_j/F_j·β1^j·m_A / (√(β2^j·v_A/D_j) + ε)
 
-N, F, D: the rule's own coefficients at exponent t_A + j (`Coefficients.numerator`, `.first_correction`, `.divisor`) for a
-rate of 1. α and ε are fitted to many elements with different v_A; with them a slope of the rate, so that a schedule
+N, F, D: the rule's own coefficients at exponent t_A + j (`Coefficients.numerator`, `.first_correction`, `.divisor`)
+for a rate of 1. α and ε are fitted to many elements with different v_A; with them a slope of the rate, so that a schedule
 doesn't pass for an epsilon. What the weights' own rounding loses is computed by making the updates in the weights'
 dtype, and residuals are compared with it: a model that doesn't describe what happened (weights moved by something else,
 gradients after all) refuses itself.
@@ -222,7 +222,7 @@ class _Fit:
         s, t = self._sums(epsilons, bool(slope_of))
         y = (self._moved - self._lost) / self._sigma
         s = s / self._sigma
-        ss, sy, yy = (s * s).sum(1), (s * y).sum(1), float((y * y).sum())
+        ss, sy = (s * s).sum(1), (s * y).sum(1)
         if not slope_of:
             rate = sy / ss
             residual = y - rate[:, None] * s
@@ -240,13 +240,13 @@ class _Fit:
         value = self._still.value_a.copy()
         changes = np.zeros(value.size)
         exact = np.zeros(value.size)
-        keep = number(1 - self._share)
+        taken = number(self._share)
         with np.errstate(all="ignore"):
             for j, factor, root in zip(self._slopes, self._terms.factor, self._terms.root, strict=True):
                 size = (rate + slope * j) * factor
                 if self._share:
                     size /= (1 - self._share) ** max(self._decays - 1 - j, 0)
-                    value = value * keep
+                    value = value - value * taken
                 update = size * self._first / (self._root * root + epsilon)
                 after = value - update.astype(number)
                 changes += after != value

@@ -1,9 +1,9 @@
 """Elements that no gradient reached between two states of a run, by the decay of both moments.
 
-Without a gradient, an update leaves β2·v and β1·m. In all other elements of one uninterrupted run v_B > β2^d·v_A. So the
-smallest ln(v_B/v_A) bounds d·ln β2 from above always, and is it where several different elements agree on it to
-rounding. v alone is a weak witness of silence: after a large gradient, the squares of later ones vanish in its rounding.
-m is the second witness, element by element.
+Without a gradient, an update leaves β2·v and β1·m. In all other elements of one uninterrupted run v_B > β2^d·v_A. So
+the smallest ln(v_B/v_A) bounds d·ln β2 from above always, and is it where several different elements agree on it to
+rounding. v alone is a weak witness of silence: after a large gradient, the squares of later ones vanish in its
+rounding. m is the second witness, element by element.
 """
 
 from __future__ import annotations

@@ -138,10 +138,8 @@ def _is_decay_confirmed(
     after, rate = observations[window.places[1]], own.movement.learning_rate.best
     told = after.hyperparameters.get("weight_decay")
     if told is not None and told.value:
-        expected = (
-            told.value * rate if after.implementation.takes_weight_decay or told.value < own.share else told.value
-        )
-        if abs(own.share / expected - 1) < _LIKE_TOLD:
+        expected = told.value * share_of_decay(after, rate)
+        if expected and abs(own.share / expected - 1) < _LIKE_TOLD:
             return True
     read = read_rate(after)
     if read and abs(rate / read - 1) < _EXACT_RATE:

@@ -50,6 +50,19 @@ def usual_beta(log_decay: float, tolerance: float, decays: int) -> float | None:
     return USUAL[int(low)] if high - low == 1 else None
 
 
+def rounded_beta(log_decay: float, tolerance: float, decays: int) -> float | None:
+    """Return the β of at most four decimals with decays·ln β = log_decay within the tolerance; None if there is none.
+
+    Such values are so close together that a second witness is needed.
+    """
+    if decays < 1 or not math.isfinite(log_decay):
+        return None
+    measured = math.exp(log_decay / decays)
+    rounded = round(measured, 4)
+    allowed = (tolerance / decays + 2 * _HALF_UNIT) * measured
+    return rounded if 0 < rounded < 1 and abs(rounded - measured) <= min(allowed, 1e-6) else None
+
+
 def find_pairs(log_1: float, tolerance_1: float, log_2: float, tolerance_2: float, most: int) -> list[Match]:
     """Return every pair of usual betas, and number of decays up to `most`, that explains both moments to rounding."""
     found = []

@@ -38,12 +38,12 @@ def claim_betas(
 ) -> Iterator[Claim]:
     """Yield beta_1 and beta_2 for the checkpoints of a chain that its windows speak for.
 
-    All of them, if the windows agree and none is odd; else those at either end of a window that shows them: its end
-    before its start, which the window before may speak for. `is_alone`: the folder holds no other chain.
+    All of them, if two windows or more agree and none is odd; else those at either end of a window that shows them:
+    its end before its start, which the window before may speak for. `is_alone`: the folder holds no other chain.
     """
     for name in ("beta_1", "beta_2"):
         told = [w for w in links if w.is_proof and getattr(w, name) is not None]
-        is_even = is_alone and not any(w.is_odd for w in links)
+        is_even = is_alone and len(told) > 1 and not any(w.is_odd for w in links)
         if not told:
             told, is_even = _agreed(links), is_alone
         if not told:
@@ -140,8 +140,14 @@ def claim_epsilon(
         f"from how far up to {elements} elements moved that no gradient reached, "
         f"{_pairs([w for w, _ in used], observations)}: between {common.low:.3g} and {common.high:.3g}"
     )
-    is_even = is_alone and all(
-        w.places in motions and motions[w.places].movement is not None for w in links if w.is_odd or w.silence_by_both
+    is_even = (
+        is_alone
+        and len(used) > 1
+        and all(
+            w.places in motions and motions[w.places].movement is not None
+            for w in links
+            if w.is_odd or w.silence_by_both
+        )
     )
     for place in chain if is_even else [p for p in chain if any(p in w.places for w, _ in used)]:
         yield place, "epsilon", Sourced(value, "inferred", where)
@@ -234,6 +240,8 @@ def claim_decay(
         unit = share_of_decay(observations[window.places[1]], motion.movement.learning_rate.best)
         if not unit:
             return
+        if motion.shrinkage.uncertainty > _SAME_DECAY * motion.shrinkage.share:
+            continue
         shares.append((motion.shrinkage.share / unit, motion.shrinkage.uncertainty / unit, motion.shrinkage.elements))
     if len(shares) < 2:
         return

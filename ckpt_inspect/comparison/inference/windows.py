@@ -10,7 +10,7 @@ import numpy as np
 from ckpt_inspect.checkpoint import Array
 from ckpt_inspect.comparison.inference.observations import Observation
 from ckpt_inspect.comparison.inference.silence import Pair, Rounding, Silence, find_silence
-from ckpt_inspect.comparison.inference.usual import Match, decays_by, find_pairs, rounded_beta, usual_beta
+from ckpt_inspect.comparison.inference.usual import CLASSIC, Match, decays_by, find_pairs, rounded_beta, usual_beta
 
 _MANY = 1 << 20
 """Decays at most where no counter tells."""
@@ -196,10 +196,12 @@ def examine(a: Observation, b: Observation, places: tuple[int, int], elements: E
         return replace(window, refusal="no second moment fell")
     if updates is not None:
         window = replace(window, bound=min(math.exp((silence.log_2 + silence.tolerance) / updates), 1.0))
-    return _with_betas(window, silence, known(b, "beta_1"), known(b, "beta_2"))
+    return _with_betas(window, silence, known(b, "beta_1"), known(b, "beta_2"), b.counts_gradients)
 
 
-def _with_betas(window: Window, silence: Silence, beta_1: float | None, beta_2: float | None) -> Window:
+def _with_betas(
+    window: Window, silence: Silence, beta_1: float | None, beta_2: float | None, counts_gradients: bool
+) -> Window:
     """The window with its decays and betas, as far as it tells them."""
     if falls_faster(window, beta_2 if beta_2 else _SMALLEST):
         what = "second moments fell faster than beta_2 lets them: a reset, or another run"
@@ -208,10 +210,10 @@ def _with_betas(window: Window, silence: Silence, beta_1: float | None, beta_2: 
         return _by_both(window, silence, beta_1, beta_2)
     if not silence.is_by_one:
         return replace(window, refusal="too few elements agree on a decay: a gradient reached the others")
-    if window.counted is None or silence.log_2 > -_TELLING * silence.tolerance:
+    if window.counted is None or counts_gradients or silence.log_2 > -_TELLING * silence.tolerance:
         return replace(window, refusal="no first moment tells which elements were silent")
     found = usual_beta(silence.log_2, silence.tolerance, window.counted)
-    if found is None:
+    if found not in CLASSIC:
         what = "the agreed decay is that of no usual beta_2, and no first moment confirms it"
         return replace(window, is_odd=True, refusal=what)
     return replace(window, beta_2=found)

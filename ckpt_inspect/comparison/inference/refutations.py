@@ -20,6 +20,8 @@ from ckpt_inspect.update_rules import Settings
 
 _WITNESSES = 3
 """Elements that must contradict a value."""
+_PLAUSIBLE = 0.8
+"""Bound of beta_2 below which a reset, or another run, is likelier than such a beta_2."""
 _CLOSE = 1e-6
 """Relative difference from an inferred beta below which an assumed one isn't refuted."""
 _SLACK = 1.01
@@ -49,11 +51,13 @@ def least_rate(a: Observation, b: Observation, window: Window, elements: Element
     decay = b.hyperparameters.get("weight_decay")
     if reach is None or (decay is not None and decay.value is None):
         return None
-    taken = share_of_decay(b, 1.0) * (decay.value or 0.0) * (after - a.step.value) if decay is not None else 0.0
+    count = (after - a.step.value) * (decay.value or 0.0 if decay is not None else 0.0)
+    fixed = share_of_decay(b, 0.0) * count  # Addons' decay does not depend on the rate
+    taken = share_of_decay(b, 1.0) * count - fixed
     with np.errstate(all="ignore"):
         moved = np.abs(elements.value_b.astype(np.float64) - elements.value_a)
         largest = np.maximum(np.abs(elements.value_a), np.abs(elements.value_b)).astype(np.float64)
-        rates = moved / (reach + taken * largest)
+        rates = (moved - fixed * largest) / (reach + taken * largest)
         rates = np.sort(rates[np.isfinite(rates)])
     slack = _SLACK if b.implementation.squares_slices == "never" else _REPEATED
     return float(rates[-_WITNESSES]) / slack if rates.size >= _WITNESSES else None
@@ -100,11 +104,12 @@ def find_contradictions(
 ) -> tuple[Contradiction, ...]:
     """Return every value of a file, read or assumed, that windows of its chain refute."""
     found: list[Contradiction] = []
+    is_alone = len(lineage.chains) == 1
     for chain in lineage.chains:
         links = [w for w in lineage.links(chain) if not w.is_broken]
-        found += _refuted_betas(chain, links, values, observations)
+        found += _refuted_betas(chain, links, values, observations, is_alone)
         found += _refuted_epsilon(chain, links, motions, values, observations)
-        found += _refuted_rates(links, rates, observations)
+        found += _refuted_rates([w for w in links if is_alone or w.is_link], rates, observations)
     return tuple(found)
 
 
@@ -118,8 +123,9 @@ def _refuted_betas(
     links: Sequence[Window],
     values: Sequence[Mapping[str, Sourced[float]]],
     observations: Sequence[Observation],
+    is_alone: bool,
 ) -> Iterator[Contradiction]:
-    """Assumed betas, by those that are inferred, and an assumed beta_2 by the bound."""
+    """Assumed betas, by those that are inferred, and an assumed beta_2 by the bound, if the folder holds one run."""
     for name in ("beta_1", "beta_2"):
         wrong: dict[tuple[float, float], list[int]] = {}
         for place in chain:
@@ -145,7 +151,8 @@ def _refuted_betas(
         silence = window.silence
         if own is None or own.value is None or not own.is_assumed or "beta_2" in values[place] or silence is None:
             continue
-        if window.bound is not None and silence.faster >= _WITNESSES and window.bound < own.value:
+        is_refuted = silence.faster >= _WITNESSES and _PLAUSIBLE <= (window.bound or 1.0) < own.value
+        if is_refuted and (is_alone or window.is_link):
             bounded.setdefault(own.value, []).append(window)
     for assumed, windows in bounded.items():
         window = min(windows, key=lambda w: w.bound or 1.0)

@@ -31,6 +31,13 @@ class _Group(Group):
         formatter.write(HELP)
 
 
+NoInfer = Annotated[
+    bool,
+    typer.Option(
+        "--no-infer", help="Leave defaults where the files don't say, whatever several checkpoints tell together."
+    ),
+]
+
 app = typer.Typer(
     cls=_Group, add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
 )  # fmt: skip
@@ -139,6 +146,7 @@ def analyze(
     elements: Annotated[
         bool, typer.Option("--elements", help="Also keep every element's effective learning rate in the store.")
     ] = False,
+    no_infer: NoInfer = False,
     threshold: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option(
@@ -185,6 +193,7 @@ def analyze(
                 include=common.include,
                 exclude=common.exclude,
                 elements=elements,
+                infer=not no_infer,
                 thresholds=limits,
                 progress=progress,
             )

@@ -33,8 +33,8 @@ def write_diff_figures(
     """
     from ckpt_inspect.presentation.plots import plot_change_by_rate, plot_diff, plot_distributions
     from ckpt_inspect.presentation.report import file_slugs
-    from ckpt_inspect.runs.assembly import checkpoint_names
     from ckpt_inspect.runs.frames import diff_frame
+    from ckpt_inspect.series.names import checkpoint_names
 
     format_of(path)
     names = checkpoint_names([diff.path_a, diff.path_b])

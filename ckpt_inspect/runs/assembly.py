@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from ckpt_inspect.measurement.variables import (
     variables_in,
 )
 from ckpt_inspect.runs.analysis import Analysis, Histogram, OptimizerAnalysis, ParameterAnalysis
+from ckpt_inspect.series.names import checkpoint_names
 from ckpt_inspect.storage import absolute
 
 GRIDS: Mapping[str, Grid] = {
@@ -108,16 +108,6 @@ def _root_columns(rows: _Rows) -> dict[str, Column]:
                 column[row] = getattr(analysis, name)
     columns["checkpoint"][:] = checkpoint_names([str(path) for path in columns["path"]])
     return columns
-
-
-def checkpoint_names(paths: Sequence[str]) -> list[str]:
-    """Return the last part of each path, or as many of the last parts as make them distinct; numbered if that fails."""
-    parts = [Path(path).parts for path in paths]
-    for depth in range(1, max(map(len, parts), default=1) + 1):
-        names = ["/".join(p[-depth:]) for p in parts]
-        if len(set(names)) == len(names):
-            return names
-    return [f"{name}#{i + 1}" for i, name in enumerate(names)]
 
 
 def _remarks(rows: _Rows, checkpoints: Columns, failures: Sequence[tuple[str, Problem]]) -> Iterator[Remark]:

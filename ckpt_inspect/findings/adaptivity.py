@@ -9,7 +9,9 @@ import numpy as np
 from ckpt_inspect.findings.finding import Finding, Kind, Severity
 from ckpt_inspect.findings.history import Floats, History, worst_first
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.sourced import doubt
 
 EPSILON = Kind(
     id="epsilon-dominated",
@@ -77,7 +79,7 @@ def find_epsilon_domination(history: History, thresholds: Thresholds) -> Iterato
     if not places:
         return
     epsilon, source = history.newest("epsilon"), history.newest("epsilon_source")
-    told = f"{epsilon:.3g}{', assumed' if source == 'default' else ''}"
+    told = ", ".join(filter(None, (f"{epsilon:.3g}", doubt(source, history.newest(f"epsilon{CONTRADICTION}")))))
     yield history.finding(
         EPSILON,
         f"In {history.counted(places)} √v is below ε ({told}) in at least "

@@ -9,7 +9,9 @@ import numpy as np
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Floats, History, worst_first
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.sourced import doubt
 from ckpt_inspect.update_rules import find_rule
 
 ROUNDING = Kind(
@@ -101,7 +103,8 @@ def _inert(history: History, thresholds: Thresholds, places: list[int], correcti
         return
     dtypes = history["dtype"]
     types = ", ".join(dict.fromkeys(str(dtypes[i]) for i in places))
-    beta_2 = f"{history.newest('beta_2'):.6g}{', assumed' if is_assumed else ''}"
+    doubts = doubt(history.newest("beta_2_source"), history.newest(f"beta_2{CONTRADICTION}"))
+    beta_2 = ", ".join(filter(None, (f"{history.newest('beta_2'):.6g}", doubts)))
     yield history.finding(
         INERT,
         f"{history.counted(places)} can't move: 1 - β2^t is 0 in {types} (β2 = {beta_2}): {history.named(places)}",

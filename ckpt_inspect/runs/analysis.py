@@ -75,6 +75,8 @@ class ParameterAnalysis:
     """In `SECOND_MOMENT_GRID`."""
     second_moment_sample: Floats
     """(SAMPLES,) v of the elements at `sample_index`; NaN if there is none."""
+    value_sample: Floats
+    """(SAMPLES,) θ of the same elements; NaN if there is none."""
 
     @property
     def size(self) -> int:
@@ -339,6 +341,7 @@ def _parameter(measured: Measured) -> ParameterAnalysis:
         second_moment=summary.second_moment,
         second_moment_histogram=Histogram.of(summary.second_moment_histogram),
         second_moment_sample=measured.second_moment_samples,
+        value_sample=measured.value_samples,
     )
 
 

@@ -68,10 +68,10 @@ def analyze(
     with Saving(None if store is None else Path(store), elements) as saving:
         plan = plan_run(run, options, saving.path, saving.load(), fingerprint_now)
         sizes = run.sizes(plan.unread)
-        reading = Reading(plan, limits)
+        told = infer_run(plan.paths(), options.given) if options.infers and sizes else NOTHING
+        reading = Reading(plan, limits, told=told)
         meter = Meter(sum(sizes.values()), progress)
         worker = Worker(threads, sink=saving.sink, progress=meter.add)
-        told = infer_run(plan.paths(), options.given) if options.infers and sizes else NOTHING
         units = (worker.units_of(path, options, n, told.of(absolute(path))) for path, n in sizes.items())
 
         def save(*, is_final: bool) -> RunColumns:

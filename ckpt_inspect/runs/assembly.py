@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.comparison.gradients import window_columns
 from ckpt_inspect.measurement.columns import Column, Columns, OptimizerColumns, Remark, RunColumns
 from ckpt_inspect.measurement.histograms import EFFECTIVE_LR_GRID, QUANTILE_LEVELS, SECOND_MOMENT_GRID, Grid
 from ckpt_inspect.measurement.summaries import SAMPLES
 from ckpt_inspect.measurement.variables import (
     BINS,
     CHECKPOINT_VARIABLES,
+    CONTRADICTION,
     FURTHER_VARIABLES,
     METRICS,
     PARAMETER_VARIABLES,
     ROOT_VARIABLES,
+    WINDOW_METRICS,
     Kind,
     checkpoint_variables_in,
     variables_in,
@@ -31,7 +34,7 @@ GRIDS: Mapping[str, Grid] = {
     "second_moment_histogram": SECOND_MOMENT_GRID,
 }
 
-_SAMPLED = ("effective_lr_sample", "second_moment_sample")
+_SAMPLED = ("effective_lr_sample", "second_moment_sample", "value_sample")
 
 _DTYPES: Mapping[Kind, type] = {"text": object, "float": np.float64, "integer": np.int64, "count": np.int64}
 _EMPTY: Mapping[Kind, str | float] = {"text": "", "float": np.nan, "integer": -1, "count": 0}
@@ -45,21 +48,46 @@ def assemble(
     fresh: Mapping[str, Analysis],
     failures: Sequence[tuple[str, Problem]] = (),
     thresholds: Mapping[str, float] | None = None,
+    evidence: Evidence | None = None,
 ) -> RunColumns:
     """Return a run's columns, from what a store held and what was read now.
 
     `order` names checkpoints by fingerprint, in training order; each is a key of `fresh` or a fingerprint of
-    `previous`. `failures`: paths that couldn't be read. Names of checkpoints are made anew from all paths.
+    `previous`. `failures`: paths that couldn't be read. Names of checkpoints are made anew from all paths. `evidence`:
+    what the checkpoints tell of each other; None if they weren't asked, so that what the store has of it stands.
     """
     rows = _Rows.of(order, previous, fresh)
     checkpoints = _root_columns(rows)
     names = dict.fromkeys(previous.optimizers if previous is not None else ())
     for analysis in fresh.values():
         names.update(dict.fromkeys(o.name for o in analysis.optimizers))
-    optimizers = {name: OptimizerColumns(name, _optimizer_columns(name, rows)) for name in names}
+    optimizers = {}
+    for name in names:
+        columns = _optimizer_columns(name, rows)
+        _write_evidence(columns, checkpoints, {} if evidence is None else evidence.get(name, {}))
+        columns |= window_columns(columns, checkpoints["fingerprint"])
+        optimizers[name] = OptimizerColumns(name, {v.name: columns[v.name] for v in variables_in(columns)})
     return RunColumns(
         run, options, checkpoints, optimizers, tuple(_remarks(rows, checkpoints, failures)), thresholds or {}
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RowEvidence:
+    """What a run's checkpoints tell of one of them, about one optimizer."""
+
+    window_from: str = ""
+    """Absolute path of the checkpoint from which its training went on; empty if there is none."""
+    window_updates: int = -1
+    """Updates between the two; 0 if no checkpoint led to this one; -1 if it was compared with none."""
+    window_learning_rate: float = np.nan
+    """Rate of the first of these updates, as weights without a gradient moved by it; NaN if not known."""
+    contradictions: Mapping[str, str] = field(default_factory=dict)
+    """Why a hyperparameter's value can't be right, by its name."""
+
+
+Evidence = Mapping[str, Mapping[str, RowEvidence]]
+"""By optimizer, and by the checkpoint's absolute path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +169,7 @@ def _optimizer_columns(name: str, rows: _Rows) -> dict[str, Column]:
     had = {name for _, o in fresh for name in o.hyperparameters} | ({*old.variables} if old is not None else set())
     columns |= {v.name: blank(v.kind, rows.count) for n, own in FURTHER_VARIABLES.items() if n in had for v in own}
     columns |= {v.name: blank(v.kind, len(place)) for v in PARAMETER_VARIABLES}
-    columns |= {v.name: blank(v.kind, rows.count, len(place)) for v in METRICS}
+    columns |= {v.name: blank(v.kind, rows.count, len(place)) for v in (*METRICS, *WINDOW_METRICS)}
     for quantiles in ("effective_lr", "second_moment"):
         columns[quantiles] = blank("float", rows.count, len(place), len(QUANTILE_LEVELS))
     for sample in _SAMPLED:
@@ -152,7 +180,23 @@ def _optimizer_columns(name: str, rows: _Rows) -> dict[str, Column]:
         _copy_previous(columns, old.variables, rows, place)
     for row, optimizer in fresh:
         _fill(columns, row, optimizer, place)
-    return {v.name: columns[v.name] for v in variables_in(columns)}
+    return columns
+
+
+def _write_evidence(columns: dict[str, Column], checkpoints: Columns, evidence: Mapping[str, RowEvidence]) -> None:
+    """Write what the checkpoints tell of each other over what was known of it, in those that were asked."""
+    places = {str(path): row for row, path in enumerate(checkpoints["path"])}
+    for place, found in evidence.items():
+        row = places.get(place)
+        if row is None:
+            continue
+        before = places.get(found.window_from)
+        columns["window_from"][row] = "" if before is None else checkpoints["fingerprint"][before]
+        columns["window_updates"][row] = found.window_updates
+        columns["window_learning_rate"][row] = found.window_learning_rate
+        for name, column in columns.items():
+            if name.endswith(CONTRADICTION):
+                column[row] = found.contradictions.get(name.removesuffix(CONTRADICTION), "")
 
 
 def _copy_previous(columns: dict[str, Column], old: Columns, rows: _Rows, place: Mapping[str, int]) -> None:
@@ -194,6 +238,7 @@ def _fill(columns: dict[str, Column], row: int, optimizer: OptimizerAnalysis, pl
         columns["effective_lr_sample"][row, i] = parameter.effective_lr_sample
         columns["second_moment"][row, i] = parameter.second_moment
         columns["second_moment_sample"][row, i] = parameter.second_moment_sample
+        columns["value_sample"][row, i] = parameter.value_sample
 
 
 def _histogram_columns(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+
 from ckpt_inspect.checkpoint import Checkpoint
-from ckpt_inspect.comparison.inference import Contradiction, Inference, WindowEvidence, infer
+from ckpt_inspect.comparison.inference import Inference, WindowEvidence, infer
 from ckpt_inspect.comparison.observing import Glimpse, HeldElements, is_open, observe
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.formats import open_checkpoint
+from ckpt_inspect.runs.assembly import Evidence, RowEvidence
 from ckpt_inspect.series.names import checkpoint_names
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
@@ -60,17 +63,31 @@ class Seen:
     """The hyperparameters and the `step` of each, as its own file tells them."""
     inference: Inference
 
-    def contradictions(self) -> Iterator[tuple[str, Contradiction]]:
-        """Yield each refuted value with the checkpoint that has it."""
+    def rows(self) -> dict[str, RowEvidence]:
+        """Return what is told of each checkpoint."""
+        refuted: dict[int, dict[str, str]] = {}
         for contradiction in self.inference.contradictions:
             for place in contradiction.places:
-                yield self.places[place], contradiction
-
-    def windows(self) -> Iterator[tuple[str, str, WindowEvidence]]:
-        """Yield what each pair showed, with the two checkpoints."""
+                refuted.setdefault(place, {})[contradiction.name] = contradiction.sentence
+        tried: dict[int, list[WindowEvidence]] = {}
         for window in self.inference.windows:
-            before, after = window.places
-            yield self.places[before], self.places[after], window
+            tried.setdefault(window.places[1], []).append(window)
+        return {path: self._row(tried.get(place, []), refuted.get(place, {})) for place, path in enumerate(self.places)}
+
+    def _row(self, tried: Sequence[WindowEvidence], refuted: Mapping[str, str]) -> RowEvidence:
+        if not tried:
+            return RowEvidence(contradictions=refuted)
+        window = max(filter(_leads_on, tried), key=lambda window: window.places[0], default=None)
+        if window is None:
+            return RowEvidence(window_updates=0, contradictions=refuted)
+        updates = window.counted if window.decays is None else window.decays
+        rate = None if window.learning_rate is None else window.learning_rate.best
+        return RowEvidence(self.places[window.places[0]], updates or 0, np.nan if rate is None else rate, refuted)
+
+
+def _leads_on(window: WindowEvidence) -> bool:
+    """Whether the later of the two can have followed from the earlier, by a known number of updates."""
+    return window.is_continuous and (window.counted or 0) > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +103,10 @@ class RunInference:
             if place in seen.places:
                 found[name] = seen.inference.values[seen.places.index(place)]
         return {name: values for name, values in found.items() if values}
+
+    def evidence(self) -> Evidence:
+        """Return what is told of each checkpoint, by optimizer."""
+        return {name: seen.rows() for name, seen in self.optimizers.items()}
 
 
 NOTHING = RunInference()

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.measurement.columns import Column, Columns
+from ckpt_inspect.measurement.variables import WINDOW_METRICS
 from ckpt_inspect.update_rules import find_implementation, find_rule
 
 Floats = NDArray[np.float64]
@@ -74,11 +75,7 @@ def window_columns(columns: Columns, fingerprints: Column) -> dict[str, Column]:
     `fingerprints` of the checkpoints, which `window_from` names.
     """
     mean, sample, values = columns["second_moment_mean"], columns["second_moment_sample"], columns["value_sample"]
-    found = {
-        n: np.full(mean.shape, np.nan)
-        for n in ("window_gradient_rms", "window_gradient_rms_low", "window_gradient_rms_high")
-    }
-    found["window_displacement"] = np.full(mean.shape, np.nan)
+    found = {variable.name: np.full(mean.shape, np.nan) for variable in WINDOW_METRICS}
     rounding = np.array([_ROUNDING.get(str(dtype), np.nan) for dtype in columns["dtype"]], np.float64)
     rows = {str(fingerprint): row for row, fingerprint in enumerate(fingerprints)}
     for row in range(len(mean)):

@@ -79,7 +79,9 @@ def find_epsilon_domination(history: History, thresholds: Thresholds) -> Iterato
     if not places:
         return
     epsilon, source = history.newest("epsilon"), history.newest("epsilon_source")
-    told = ", ".join(filter(None, (f"{epsilon:.3g}", doubt(source, history.newest(f"epsilon{CONTRADICTION}")))))
+    told = ", ".join(
+        filter(None, (f"{epsilon:.3g}", doubt(str(source), str(history.newest(f"epsilon{CONTRADICTION}")))))
+    )
     yield history.finding(
         EPSILON,
         f"In {history.counted(places)} √v is below ε ({told}) in at least "

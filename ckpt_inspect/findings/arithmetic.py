@@ -103,7 +103,7 @@ def _inert(history: History, thresholds: Thresholds, places: list[int], correcti
         return
     dtypes = history["dtype"]
     types = ", ".join(dict.fromkeys(str(dtypes[i]) for i in places))
-    doubts = doubt(history.newest("beta_2_source"), history.newest(f"beta_2{CONTRADICTION}"))
+    doubts = doubt(str(history.newest("beta_2_source")), str(history.newest(f"beta_2{CONTRADICTION}")))
     beta_2 = ", ".join(filter(None, (f"{history.newest('beta_2'):.6g}", doubts)))
     yield history.finding(
         INERT,

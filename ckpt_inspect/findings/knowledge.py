@@ -121,13 +121,14 @@ def find_contradictions(history: History, thresholds: Thresholds) -> Iterator[Fi
             continue
         last = rows[-1]
         value, source = float(history[name][last]), str(history[f"{name}_source"][last])
+        figures: dict[str, float | str | None] = {name: value, f"{name}_source": source}
         more = f" (in {counted(len(rows), 'checkpoint')} of {len(history)})" if len(rows) > 1 else ""
         yield history.finding(
             CONTRADICTED,
             f"{name} = {value:.6g} is {shown_source(source, against[last])}: {against[last]}{more}",
             thresholds,
             rows=rows,
-            evidence=[history.evidence(last, **{name: value, f"{name}_source": source})],
+            evidence=[history.evidence(last, None, **figures)],
             action=f"{CONTRADICTED.action}: {_option(history.name, name)}",
         )
 

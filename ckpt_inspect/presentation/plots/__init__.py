@@ -117,18 +117,6 @@ FIGURES = (
         reason_without_column="the size of the updates is not known, as without the learning rate, or they are all 0",
     ),
     FigureKind(
-        "gradients",
-        gradients.QUESTION,
-        "The root mean square of the gradients between one checkpoint and the next, which nobody need have logged: "
-        "second moments hold it. The band is where the plain root mean square over the window's updates must lie.",
-        plot_gradients,
-        ("window_gradient_rms", "window_gradient_rms_low", "window_gradient_rms_high", "second_moment_mean"),
-        needs_series=True,
-        column="window_gradient_rms",
-        reason_without_column="no checkpoint is known to have led to the next by a known number of updates with a "
-        "second moment that averages squared gradients",
-    ),
-    FigureKind(
         "elements",
         elements.QUESTION,
         "The effective learning rates of single elements, the same in every checkpoint.",
@@ -144,6 +132,18 @@ FIGURES = (
         "whose update is lost in the weights' rounding.",
         plot_shares,
         ("untouched", "untouched_rows", "epsilon_dominated", "lost_in_rounding"),
+    ),
+    FigureKind(
+        "gradients",
+        gradients.QUESTION,
+        "The root mean square of the gradients between one checkpoint and the next, which nobody need have logged: "
+        "second moments hold it. The band is where the plain root mean square over the window's updates must lie.",
+        plot_gradients,
+        ("window_gradient_rms", "window_gradient_rms_low", "window_gradient_rms_high", "second_moment_mean"),
+        needs_series=True,
+        column="window_gradient_rms",
+        reason_without_column="no checkpoint is known to have led to the next by a known number of updates with a "
+        "second moment that averages squared gradients",
     ),
 )
 """In the order in which a report shows them."""

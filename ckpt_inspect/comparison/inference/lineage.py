@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ckpt_inspect.comparison.inference.windows import Window
 
@@ -25,7 +26,7 @@ class Lineage:
 
     def links(self, chain: tuple[int, ...]) -> tuple[Window, ...]:
         """Return the windows between neighbours of a chain."""
-        neighbours = set(zip(chain, chain[1:], strict=False))
+        neighbours = set(pairwise(chain))
         return tuple(w for w in self.windows if w.places in neighbours)
 
 
@@ -68,7 +69,7 @@ def _predecessor(place: int, chains: list[list[int]], look: Examine) -> list[int
         return recent[0]
     # before the last checkpoint of a chain another run's may have been taken for its own
     for chain in recent:
-        for earlier in chain[-2 : -_TRIES : -1]:
+        for earlier in chain[-2:-_TRIES:-1]:
             window = look(earlier, place)
             if window.is_proof and not window.is_broken:
                 rest = chain[chain.index(earlier) + 1 :]
@@ -87,4 +88,3 @@ def _contradicts(window: Window, chain: list[int], look: Examine) -> bool:
         return False
     least = window.counted * (math.log(min(told)) - 1e-7)
     return window.silence.log_2 < least - 2 * window.silence.tolerance
-

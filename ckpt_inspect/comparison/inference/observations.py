@@ -63,3 +63,18 @@ class Observation:
     def is_lazy(self) -> bool:
         """Return whether a sparse gradient may leave elements alone that it doesn't touch."""
         return self.implementation.is_lazy or (self.update_rule is not None and self.update_rule.is_lazy)
+
+    @property
+    def counts_gradients(self) -> bool:
+        """Return whether the counter counts accumulated gradients, of which several make one update."""
+        return self.counted.startswith("gradients")
+
+    def exponent(self, accumulated: int | None) -> int | None:
+        """Return the exponent of the last update: as resolved, or from the raw count if an update took that many
+        gradients; None if it is not known."""
+        if self.step.value is not None or accumulated is None or self.raw_step is None:
+            return self.step.value
+        applied = self.raw_step - self.raw_step % accumulated
+        if self.counted == "gradients-to-divide":
+            return self.raw_step // accumulated
+        return applied if self.counted == "gradients" or accumulated == 1 else None

@@ -1,9 +1,9 @@
 """Elements that no gradient reached between two states of a run, by the decay of both moments.
 
-Without a gradient, an update leaves β2·v and β1·m. In all other elements of one uninterrupted run v_B > β2^d·v_A. So the
-smallest ln(v_B/v_A) bounds d·ln β2 from above always, and is it where several different elements agree on it to
-rounding. v alone is a weak witness of silence: after a large gradient, the squares of later ones vanish in its rounding.
-m is the second witness, element by element. ../shared notes of measurements stand in the guide (`formulas`).
+Without a gradient, an update leaves β2·v and β1·m. In all other elements of one uninterrupted run v_B > β2^d·v_A. So
+the smallest ln(v_B/v_A) bounds d·ln β2 from above always, and is it where several different elements agree on it to
+rounding. v alone is a weak witness of silence: after a large gradient, the squares of later ones vanish in its
+rounding. m is the second witness, element by element.
 """
 
 from __future__ import annotations
@@ -81,6 +81,8 @@ class Silence:
     """Elements whose second moment fell to 0, as no decay brings about."""
     compared: int
     """Elements that could be compared."""
+    faster: int = 0
+    """Elements whose second moment fell faster than the expected beta_2 lets it."""
 
     @property
     def is_by_both(self) -> bool:
@@ -96,10 +98,10 @@ class Silence:
 _NOTHING = np.empty(0, np.intp)
 
 
-def find_silence(pair: Pair, updates: int | None) -> Silence | None:
+def find_silence(pair: Pair, updates: int | None, expected: float | None = None) -> Silence | None:
     """Return the elements that decayed most between two states, at most `updates` updates apart (None: not known).
 
-    None if the dtype hides decays (16-bit floats).
+    `expected`: a beta_2, to count the elements that contradict it. None if the dtype hides decays (16-bit floats).
     """
     rounding = Rounding.of(pair.second_a.dtype)
     if rounding is None or pair.second_b.dtype != pair.second_a.dtype:
@@ -114,6 +116,9 @@ def find_silence(pair: Pair, updates: int | None) -> Silence | None:
     count = min(updates if updates is not None else _LONGEST, _LONGEST)
     tolerance = rounding.of_decays(max(count, 1))
     least = float(logs.min())
+    faster = 0
+    if updates and expected is not None and 0 < expected < 1:
+        faster = int(np.count_nonzero(logs < updates * (math.log(expected) - 1e-7) - 2 * tolerance))
     near = logs <= least + 2 * tolerance
     places, logs = places[near], logs[near]
     log_2 = float(np.median(logs))
@@ -123,9 +128,8 @@ def find_silence(pair: Pair, updates: int | None) -> Silence | None:
         chosen = np.isin(places, silent, assume_unique=True)
         log_2 = float(np.median(logs[chosen]))
     different = distinct(pair.second_a[silent]) if silent.size else 0
-    return Silence(
-        log_2, agreeing, log_1, tolerance, silent, different, vanished, int(np.count_nonzero(usable))
-    )
+    compared = int(np.count_nonzero(usable))
+    return Silence(log_2, agreeing, log_1, tolerance, silent, different, vanished, compared, faster)
 
 
 def _by_first_moments(pair: Pair, places: Array, tolerance: float, rounding: Rounding) -> tuple[Array, float]:

@@ -77,7 +77,9 @@ def elements_of(a: Observation, b: Observation) -> Elements | None:
         return None
     told = {dtype: sum(arrays[2].size for _, arrays in rows) for dtype, rows in groups.items()}  # type: ignore[union-attr]
     rows = groups[max(told, key=lambda dtype: (Rounding.of(dtype) is not None, told[dtype]))]
-    columns = [_joined([arrays[place] for _, arrays in rows]) for place in range(8)]
+    columns = [_joined([arrays[place] for _, arrays in rows]) for place in range(6)]
+    like = [arrays[2] for _, arrays in rows]
+    columns += [_weights([arrays[place] for _, arrays in rows], like) for place in (6, 7)]
     m_a, m_b, v_a, v_b = columns[:4]
     if m_a is None or m_b is None or v_a is None or v_b is None:
         return None
@@ -89,6 +91,15 @@ def _joined(arrays: list[Array | None]) -> Array | None:
     """All of them in a row; None if one is missing."""
     present = [array for array in arrays if array is not None]
     return np.concatenate(present) if len(present) == len(arrays) else None
+
+
+def _weights(arrays: list[Array | None], like: list[Array | None]) -> Array | None:
+    """All weights in a row, NaN for a parameter whose weights are missing; None if all are."""
+    present = [array for array in arrays if array is not None]
+    if not present:
+        return None
+    blanks = [np.full(0 if m is None else m.size, np.nan, present[0].dtype) for m in like]
+    return np.concatenate([blank if w is None else w for w, blank in zip(arrays, blanks, strict=True)])
 
 
 def known(observation: Observation, name: str) -> float | None:
@@ -119,7 +130,8 @@ def examine(a: Observation, b: Observation, places: tuple[int, int], elements: E
         return replace(window, refusal="no update between them")
     if elements is None:
         return replace(window, refusal="they have no moments in common")
-    silence = find_silence(elements.pair, updates)
+    assumed = b.hyperparameters.get("beta_2")
+    silence = find_silence(elements.pair, updates, None if assumed is None else assumed.value)
     if silence is None:
         return replace(window, refusal="16-bit moments: their rounding hides the decay")
     window = replace(window, silence=silence)

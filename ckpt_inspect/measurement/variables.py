@@ -214,6 +214,37 @@ WINDOW_METRICS = (
 )
 """Of an optimizer, one figure a checkpoint and parameter about the window of updates that led to it."""
 
+_KEPT = (
+    ("kept_checkpoint", "kept", "text", "checkpoint", "Its fingerprint."),
+    ("kept_raw_step", "kept", "integer", "count", "What the optimizer's counter held; -1 if it had none."),
+    ("kept_counted", "kept", "text", "what the counter counts", "updates, global-step, gradients, .."),
+    ("kept_moves_by_itself", "kept", "integer", "whether averages may have set the weights", "0 or 1."),
+    ("kept_replaced", "kept", "text", "numbers that were inferred", "In place of defaults, with commas."),
+    ("kept_parameter", "kept_parameter", "text", "parameter", "Of the elements that are kept."),
+    ("kept_parameter_size", "kept_parameter", "integer", "size", "Number of elements of the tensor."),
+    ("kept_parameter_count", "kept_parameter", "integer", "kept elements", "How many of them are kept."),
+    ("kept_parameter_dtype", "kept_parameter", "text", "dtypes", "Of m, v, maximum of v and θ, with commas."),
+)
+
+KEPT = (
+    *(
+        Variable(name, (dimension,), kind, f"{long_name} of kept elements", description)  # type: ignore[arg-type]  # as above
+        for name, dimension, kind, long_name, description in _KEPT
+    ),
+    *(
+        Variable(
+            f"kept_{array}",
+            ("kept", "kept_element"),
+            "float",
+            f"{array.replace('_', ' ')} of kept elements",
+            "Of the newest checkpoints, parameter after parameter: what a later checkpoint is compared with if the "
+            "file is gone.",
+        )
+        for array in ("first_moment", "second_moment", "max_second_moment", "value")
+    ),
+)
+"""Of an optimizer whose checkpoints were compared: all of these, or none."""
+
 _RELATIVE = " E/α if effective_lr_is_relative."
 
 DISTRIBUTIONS = (
@@ -340,7 +371,7 @@ def checkpoint_variables_in(names: Container[str]) -> tuple[Variable, ...]:
 
 def variables_in(names: Container[str]) -> tuple[Variable, ...]:
     """Return an optimizer's variables that are among these names, in the order of a store."""
-    others = (v for v in OPTIMIZER_VARIABLES if v.name in names and v not in CHECKPOINT_VARIABLES)
+    others = (v for v in (*OPTIMIZER_VARIABLES, *KEPT) if v.name in names and v not in CHECKPOINT_VARIABLES)
     return (*checkpoint_variables_in(names), *others)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,8 +68,9 @@ def analyze(
         )
     with Saving(None if store is None else Path(store), elements) as saving:
         plan = plan_run(run, options, saving.path, saving.load(), fingerprint_now)
+        told = infer_run(plan, is_stored=store is not None) if options.infers and plan.unread else NOTHING
+        plan = replace(plan, stale=told.stale)
         sizes = run.sizes(plan.unread)
-        told = infer_run(plan.paths(), options.given) if options.infers and sizes else NOTHING
         reading = Reading(plan, limits, told=told)
         meter = Meter(sum(sizes.values()), progress)
         worker = Worker(threads, sink=saving.sink, progress=meter.add)

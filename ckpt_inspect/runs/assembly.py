@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ckpt_inspect.measurement.variables import (
     CHECKPOINT_VARIABLES,
     CONTRADICTION,
     FURTHER_VARIABLES,
+    KEPT,
     METRICS,
     PARAMETER_VARIABLES,
     ROOT_VARIABLES,
@@ -26,6 +27,7 @@ from ckpt_inspect.measurement.variables import (
     variables_in,
 )
 from ckpt_inspect.runs.analysis import Analysis, Histogram, OptimizerAnalysis, ParameterAnalysis
+from ckpt_inspect.runs.kept_elements import KeptState, kept_columns
 from ckpt_inspect.series.names import checkpoint_names
 from ckpt_inspect.storage import absolute
 
@@ -64,30 +66,46 @@ def assemble(
     optimizers = {}
     for name in names:
         columns = _optimizer_columns(name, rows)
-        _write_evidence(columns, checkpoints, {} if evidence is None else evidence.get(name, {}))
+        if evidence is not None and name in evidence:
+            _write_evidence(columns, checkpoints, evidence[name])
         columns |= window_columns(columns, checkpoints["fingerprint"])
         optimizers[name] = OptimizerColumns(name, {v.name: columns[v.name] for v in variables_in(columns)})
-    return RunColumns(
-        run, options, checkpoints, optimizers, tuple(_remarks(rows, checkpoints, failures)), thresholds or {}
-    )
+    remarks = _remarks(rows, checkpoints, failures, evidence or {})
+    return RunColumns(run, options, checkpoints, optimizers, tuple(remarks), thresholds or {})
 
 
 @dataclass(frozen=True, slots=True)
 class RowEvidence:
     """What a run's checkpoints tell of one of them, about one optimizer."""
 
-    window_from: str = ""
-    """Absolute path of the checkpoint from which its training went on; empty if there is none."""
     window_updates: int = -1
-    """Updates between the two; 0 if no checkpoint led to this one; -1 if it was compared with none."""
+    """Updates since the checkpoint from which its training went on; 0 if none led to it; -1 if it was compared with
+    none."""
+    window_from: str = ""
+    """Absolute path of that checkpoint; empty if there is none."""
     window_learning_rate: float = np.nan
     """Rate of the first of these updates, as weights without a gradient moved by it; NaN if not known."""
     contradictions: Mapping[str, str] = field(default_factory=dict)
     """Why a hyperparameter's value can't be right, by its name."""
+    problems: tuple[Problem, ...] = ()
+    """What can't be done any more."""
 
 
-Evidence = Mapping[str, Mapping[str, RowEvidence]]
-"""By optimizer, and by the checkpoint's absolute path."""
+@dataclass(frozen=True, slots=True)
+class OptimizerEvidence:
+    """What a run's checkpoints tell of each other, about one optimizer."""
+
+    rows: Mapping[str, RowEvidence]
+    """By the checkpoint's absolute path."""
+    kept: tuple[KeptState, ...] = ()
+    """What the store is to keep of the newest ones' elements."""
+
+
+Evidence = Mapping[str, OptimizerEvidence]
+"""By optimizer."""
+
+INFERRED_LATE = "inferred-late"
+"""Code of the Problem of a checkpoint whose file is gone, and of which later ones tell other numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +156,9 @@ def _root_columns(rows: _Rows) -> dict[str, Column]:
     return columns
 
 
-def _remarks(rows: _Rows, checkpoints: Columns, failures: Sequence[tuple[str, Problem]]) -> Iterator[Remark]:
+def _remarks(
+    rows: _Rows, checkpoints: Columns, failures: Sequence[tuple[str, Problem]], evidence: Evidence
+) -> Iterator[Remark]:
     names = checkpoints["checkpoint"]
     by_row: dict[int, list[Remark]] = {}
     if rows.previous is not None:
@@ -146,12 +166,18 @@ def _remarks(rows: _Rows, checkpoints: Columns, failures: Sequence[tuple[str, Pr
         new_row = {before: now for now, before in rows.kept}
         for remark in rows.previous.remarks:
             row = new_row.get(old.get(remark.checkpoint, -1))
-            if row is not None:
+            if row is not None and not (remark.problem.code == INFERRED_LATE and remark.optimizer in evidence):
                 by_row.setdefault(row, []).append(Remark(names[row], remark.optimizer, remark.problem))
     for row, analysis in rows.fresh:
         found = [Remark(names[row], "", p) for p in analysis.problems]
         found += [Remark(names[row], o.name, p) for o in analysis.optimizers for p in o.problems]
         by_row[row] = list(dict.fromkeys(found))
+    places = {str(path): row for row, path in enumerate(checkpoints["path"])}
+    for optimizer, told in evidence.items():
+        for place, each in told.rows.items():
+            if place in places:
+                row = places[place]
+                by_row.setdefault(row, []).extend(Remark(names[row], optimizer, p) for p in each.problems)
     for row in sorted(by_row):
         yield from by_row[row]
     for path, problem in failures:
@@ -178,25 +204,29 @@ def _optimizer_columns(name: str, rows: _Rows) -> dict[str, Column]:
     columns |= _histogram_columns(old, fresh, rows, place)
     if old is not None:
         _copy_previous(columns, old.variables, rows, place)
+        columns |= {v.name: old.variables[v.name] for v in KEPT if v.name in old.variables}
     for row, optimizer in fresh:
         _fill(columns, row, optimizer, place)
     return columns
 
 
-def _write_evidence(columns: dict[str, Column], checkpoints: Columns, evidence: Mapping[str, RowEvidence]) -> None:
-    """Write what the checkpoints tell of each other over what was known of it, in those that were asked."""
+def _write_evidence(columns: dict[str, Column], checkpoints: Columns, evidence: OptimizerEvidence) -> None:
+    """Write what the checkpoints tell of each other over what was known of it, in those that were compared."""
     places = {str(path): row for row, path in enumerate(checkpoints["path"])}
-    for place, found in evidence.items():
+    fingerprints = checkpoints["fingerprint"]
+    for place, found in evidence.rows.items():
         row = places.get(place)
         if row is None:
             continue
         before = places.get(found.window_from)
-        columns["window_from"][row] = "" if before is None else checkpoints["fingerprint"][before]
+        columns["window_from"][row] = "" if before is None else fingerprints[before]
         columns["window_updates"][row] = found.window_updates
         columns["window_learning_rate"][row] = found.window_learning_rate
         for name, column in columns.items():
             if name.endswith(CONTRADICTION):
                 column[row] = found.contradictions.get(name.removesuffix(CONTRADICTION), "")
+    kept = [replace(k, place=str(fingerprints[places[k.place]])) for k in evidence.kept if k.place in places]
+    columns.update(kept_columns(kept))
 
 
 def _copy_previous(columns: dict[str, Column], old: Columns, rows: _Rows, place: Mapping[str, int]) -> None:

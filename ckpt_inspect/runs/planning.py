@@ -67,14 +67,25 @@ class Plan:
     known: Mapping[str, str]
     """Absolute path -> fingerprint of each checkpoint of the run that `previous` has as it is now."""
 
+    stale: frozenset[str] = frozenset()
+    """Absolute paths of those of `known` that have to be read again, because other numbers are known of them now."""
+
     @property
     def unread(self) -> tuple[Path, ...]:
         """Return the checkpoints that have to be read, in training order."""
-        return tuple(path for path in self.run.checkpoints if absolute(path) not in self.known)
+        return tuple(p for p in self.run.checkpoints if (a := absolute(p)) not in self.known or a in self.stale)
 
     def paths(self) -> dict[str, Path]:
         """Return the run's checkpoints that are there, by their absolute paths, in training order."""
         return {absolute(path): path for path in self.run.checkpoints}
+
+    def places(self) -> list[str]:
+        """Return the absolute paths of the run's checkpoints and of those that the store has besides, in training
+        order."""
+        here = list(self.paths())
+        if self.previous is None:
+            return here
+        return merged_order(list(map(absolute, self.previous.checkpoints["path"])), here)
 
     def order(self, read: Mapping[str, str]) -> list[str]:
         """Return the fingerprints of what is known or `read` (absolute path -> fingerprint), in training order.

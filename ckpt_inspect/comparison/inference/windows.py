@@ -69,9 +69,10 @@ def elements_of(a: Observation, b: Observation) -> Elements | None:
         pair = (one.first, two.first, one.second, two.second)
         if any(array is None for array in pair):
             continue
-        arrays = (*pair, one.max_second, two.max_second, one.value, two.value)
-        if len({array.shape for array in arrays if array is not None}) != 1:
-            continue
+        whole = (*pair, one.max_second, two.max_second, one.value, two.value)
+        # a store keeps fewer elements than are looked at in a file: the first of the same ones
+        length = min(array.size for array in whole if array is not None)
+        arrays = tuple(None if array is None else array[:length] for array in whole)
         groups.setdefault(one.second.dtype, []).append((name, arrays))  # type: ignore[union-attr]  # none is None
     if not groups:
         return None

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
 from ckpt_inspect.comparison.inference.evidence import Interval
-from ckpt_inspect.comparison.inference.motion import Motion
+from ckpt_inspect.comparison.inference.motion import Motion, read_rate
 from ckpt_inspect.comparison.inference.observations import Observation
 from ckpt_inspect.comparison.inference.windows import Window
+from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.sourced import Sourced
+from ckpt_inspect.update_rules import Norms, Settings
 
 Claim = tuple[int, str, Sourced[float]]
 """Place of the checkpoint, name, value."""
@@ -21,6 +25,10 @@ _WIDEST = 1.5
 """The same for other values."""
 _SLACK = 1.02
 """By how much intervals of different windows are widened before they must meet."""
+_LIKE_TOLD = 0.03
+"""Relative difference from a weight decay that is assumed, or seen elsewhere: a schedule changes rates in between."""
+_EXACT_RATE = 1e-4
+"""Relative difference of a fitted rate from the file's that proves that nothing else moved the weights."""
 _SAME_DECAY = 1e-3
 """Relative difference of shares in different windows that are one weight decay."""
 
@@ -46,17 +54,19 @@ def claim_betas(chain: Sequence[int], links: Sequence[Window], observations: Seq
 
 def _agreed(links: Sequence[Window]) -> list[Window]:
     """Windows whose betas are no usual values, if two or more of them agree on both to rounding; else none."""
-    loose = [w for w in links if not w.is_usual and w.silence is not None and w.decays is not None]
+    loose = [w for w in links if not w.is_usual]
     if len(loose) < 2 or len(loose) < len([w for w in links if w.beta_2 is not None]):
         return []
     first = loose[0]
-    for other in loose[1:]:
-        for name, log in (("beta_1", "log_1"), ("beta_2", "log_2")):
-            one, two = getattr(first, name), getattr(other, name)
-            allowed = sum(w.silence.tolerance / w.decays for w in (first, other))  # type: ignore[union-attr,operator]
-            if abs(math.log(one) - math.log(two)) > allowed or not math.isfinite(getattr(first.silence, log)):
-                return []
-    return loose
+    same = all(_agree(first, other, name) for other in loose[1:] for name in ("beta_1", "beta_2"))
+    return loose if same else []
+
+
+def _agree(one: Window, two: Window, name: str) -> bool:
+    """Whether both windows show the same beta to rounding."""
+    values: list[float] = [getattr(w, name) or 0.0 for w in (one, two)]
+    allowed = sum(w.silence.tolerance / (w.decays or 1) for w in (one, two) if w.silence is not None)
+    return min(values) > 0 and abs(math.log(values[0]) - math.log(values[1])) <= allowed
 
 
 def _beta_evidence(name: str, told: Sequence[Window], observations: Sequence[Observation]) -> str:
@@ -103,7 +113,7 @@ def claim_epsilon(
 ) -> Iterator[Claim]:
     """Yield epsilon for the checkpoints of a chain, if the intervals of all windows meet and are narrow enough."""
     told = [(w, motions[w.places].movement) for w in links if w.places in motions]
-    fits = [(w, m) for w, m in told if m is not None]
+    fits = [(w, m) for w, m in told if m is not None and _is_decay_confirmed(w, links, motions, observations)]
     common = common_interval([m.epsilon for _, m in fits])
     if common is None or (value := written_epsilon(common)) is None:
         return
@@ -115,6 +125,45 @@ def claim_epsilon(
     )
     for place in chain:
         yield place, "epsilon", Sourced(value, "inferred", where)
+
+
+def _is_decay_confirmed(
+    window: Window, links: Sequence[Window], motions: Motions, observations: Sequence[Observation]
+) -> bool:
+    """Whether the decay in a window's model is more than a change by hand: the decay that is known or assumed, or that
+    of another window too, or one beside which the fitted rate is the file's."""
+    own = motions[window.places]
+    if not own.share or own.movement is None or own.movement.learning_rate.best is None:
+        return True
+    after, rate = observations[window.places[1]], own.movement.learning_rate.best
+    told = after.hyperparameters.get("weight_decay")
+    if told is not None and told.value:
+        expected = told.value * share_of_decay(after, rate)
+        if expected and abs(own.share / expected - 1) < _LIKE_TOLD:
+            return True
+    read = read_rate(after)
+    if read and abs(rate / read - 1) < _EXACT_RATE:
+        return True
+    others = [motions[w.places] for w in links if w.places in motions and w is not window]
+    for other in others:
+        if other.share and other.movement is not None and other.movement.learning_rate.best:
+            ratio = other.share / own.share * share_of_decay(after, rate)
+            ratio /= share_of_decay(after, other.movement.learning_rate.best) or math.inf
+            if abs(ratio - 1) < _LIKE_TOLD:
+                return True
+    return False
+
+
+def share_of_decay(observation: Observation, rate: float) -> float:
+    """Return the share of a weight that one update takes for a weight decay of 1; 0 if the rule has none."""
+    rule = observation.update_rule
+    if rule is None:
+        return 0.0
+    settings = Settings(observation.implementation, 1, rate, 0.9, 0.999, 1e-7, 1.0, others=observation.others)
+    try:
+        return float(rule.coefficients(settings, np.dtype(np.float64), Norms(1.0, 1.0)).decay)
+    except NotDetermined:
+        return 0.0
 
 
 def common_interval(intervals: Sequence[Interval]) -> Interval | None:
@@ -162,9 +211,10 @@ def claim_decay(
             continue
         if motion.movement is None or motion.movement.learning_rate.best is None or motion.shrinkage.share == 0:
             return
-        takes = observations[window.places[1]].implementation.takes_weight_decay
-        rate = motion.movement.learning_rate.best if takes else 1.0
-        shares.append((motion.shrinkage.share / rate, motion.shrinkage.uncertainty / rate, motion.shrinkage.elements))
+        unit = share_of_decay(observations[window.places[1]], motion.movement.learning_rate.best)
+        if not unit:
+            return
+        shares.append((motion.shrinkage.share / unit, motion.shrinkage.uncertainty / unit, motion.shrinkage.elements))
     if len(shares) < 2:
         return
     decay = min(shares, key=lambda s: s[1])[0]
@@ -173,8 +223,8 @@ def claim_decay(
     rounded = float(f"{decay:.1e}")
     value = rounded if abs(rounded - decay) <= 1e-4 * decay else decay
     where = (
-        f"{min(s[2] for s in shares)} weights or more that no gradient ever reached shrank alike, by {value:.6g} times "
-        f"the rate at each update, in {len(shares)} windows"
+        f"{min(s[2] for s in shares)} weights or more that no gradient ever reached shrank alike at each update, as a "
+        f"weight decay of {value:.6g} shrinks them, in {len(shares)} windows"
     )
     for place in chain:
         yield place, "weight_decay", Sourced(value, "inferred", where)

@@ -5,10 +5,10 @@ After A, a silent element's moments are β1^j·m_A and β2^j·v_A, so that all o
     θ_B - θ_A = -Σ_j α·N_j/F_j·β1^j·m_A / (√(β2^j·v_A/D_j) + ε)
 
 N, F, D: the rule's own coefficients at exponent t_A + j (`Coefficients.numerator`, `.first_correction`, `.divisor`)
-for a rate of 1. α and ε are fitted to many elements with different v_A; with them a slope of the rate, so that a schedule
-doesn't pass for an epsilon. What the weights' own rounding loses is computed by making the updates in the weights'
-dtype, and residuals are compared with it: a model that doesn't describe what happened (weights moved by something else,
-gradients after all) refuses itself.
+for a rate of 1. α and ε are fitted to many elements with different v_A; with them a slope of the rate, so that a
+schedule doesn't pass for an epsilon. What the weights' own rounding loses is computed by making
+the updates in the weights' dtype, and residuals are compared with it: a model that doesn't describe what happened
+(weights moved by something else, gradients after all) refuses itself.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def terms_of(rule: UpdateRule, settings: Settings, exponents: Array, dtype: DTyp
         try:
             c = rule.coefficients(replace(plain, step=int(exponents[j])), dtype)
             if j == 0:
-                none = np.zeros(1, dtype)
+                none = np.ones(1, dtype)
                 rule.decrement(State(none, none, none, none), replace(plain, step=int(exponents[j])), None, c)
         except NotDetermined:
             return None
@@ -207,10 +207,11 @@ class _Fit:
         self._sigma = self._noise(np.full(self._moved.shape, min(terms.factor.size, 20.0)))
 
     def _noise(self, roundings: Array) -> Array:
-        return np.sqrt(
+        noise: Array = np.sqrt(
             self._unit**2 * (1 + roundings + (self._decays if self._share else 0)) / 12
             + (self._relative * self._moved) ** 2
         )
+        return noise
 
     def _sums(self, epsilons: Array, with_slope: bool) -> tuple[Array, Array]:
         """What a rate of 1, and a rate that rises by 1 with each update, move: (epsilons, elements) each."""

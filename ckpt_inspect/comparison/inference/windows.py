@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array
-from ckpt_inspect.comparison.inference.observations import Observation
+from ckpt_inspect.comparison.inference.observations import Observation, in_common
 from ckpt_inspect.comparison.inference.silence import Pair, Rounding, Silence, find_silence
 from ckpt_inspect.comparison.inference.usual import Match, decays_by, find_pairs, usual_beta
 
@@ -60,32 +60,61 @@ class Window:
 
 def elements_of(a: Observation, b: Observation) -> Elements | None:
     """Return the elements of both that have a first and a second moment, in the commonest dtype; None if none have."""
-    first, second = a.elements, b.elements
-    groups: dict[np.dtype[np.generic], list[tuple[str, tuple[Array | None, ...]]]] = {}
-    for name in first:
-        if name not in second:
+    groups: dict[np.dtype[np.generic], list[_Row]] = {}
+    for name, one, two in in_common(a, b):
+        if one.first is None or two.first is None or one.second is None or two.second is None:
             continue
-        one, two = first[name], second[name]
-        pair = (one.first, two.first, one.second, two.second)
-        if any(array is None for array in pair):
-            continue
-        whole = (*pair, one.max_second, two.max_second, one.value, two.value)
-        # a store keeps fewer elements than are looked at in a file: the first of the same ones
-        length = min(array.size for array in whole if array is not None)
-        arrays = tuple(None if array is None else array[:length] for array in whole)
-        groups.setdefault(one.second.dtype, []).append((name, arrays))  # type: ignore[union-attr]  # none is None
+        row = _Row(
+            name,
+            Pair(one.first, two.first, one.second, two.second),
+            one.max_second,
+            two.max_second,
+            one.value,
+            two.value,
+        )
+        if row.is_even:
+            groups.setdefault(row.pair.second_a.dtype, []).append(row)
     if not groups:
         return None
-    told = {dtype: sum(arrays[2].size for _, arrays in rows) for dtype, rows in groups.items()}  # type: ignore[union-attr]
+    told = {dtype: sum(row.pair.second_a.size for row in rows) for dtype, rows in groups.items()}
     rows = groups[max(told, key=lambda dtype: (Rounding.of(dtype) is not None, told[dtype]))]
-    columns = [_joined([arrays[place] for _, arrays in rows]) for place in range(6)]
-    like = [arrays[2] for _, arrays in rows]
-    columns += [_weights([arrays[place] for _, arrays in rows], like) for place in (6, 7)]
-    m_a, m_b, v_a, v_b = columns[:4]
-    if m_a is None or m_b is None or v_a is None or v_b is None:
-        return None
-    owner = np.repeat(np.arange(len(rows), dtype=np.int32), [arrays[2].size for _, arrays in rows])  # type: ignore[union-attr]
-    return Elements(Pair(m_a, m_b, v_a, v_b), *columns[4:], owner, tuple(name for name, _ in rows))
+    sizes = [row.pair.second_a.size for row in rows]
+    return Elements(
+        Pair(
+            np.concatenate([row.pair.first_a for row in rows]),
+            np.concatenate([row.pair.first_b for row in rows]),
+            np.concatenate([row.pair.second_a for row in rows]),
+            np.concatenate([row.pair.second_b for row in rows]),
+        ),
+        _joined([row.max_second_a for row in rows]),
+        _joined([row.max_second_b for row in rows]),
+        _weights([row.value_a for row in rows], sizes),
+        _weights([row.value_b for row in rows], sizes),
+        np.repeat(np.arange(len(rows), dtype=np.int32), sizes),
+        tuple(row.name for row in rows),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One parameter's arrays in both checkpoints."""
+
+    name: str
+    pair: Pair
+    max_second_a: Array | None
+    max_second_b: Array | None
+    value_a: Array | None
+    value_b: Array | None
+
+    @property
+    def is_even(self) -> bool:
+        """Whether all arrays are of one length, and pairs of one dtype."""
+        pair = self.pair
+        more = (self.max_second_a, self.max_second_b, self.value_a, self.value_b)
+        arrays = (pair.first_a, pair.first_b, pair.second_b, *(array for array in more if array is not None))
+        if any(array.shape != pair.second_a.shape for array in arrays):
+            return False
+        return {array.dtype for array in arrays[:3]} == {pair.second_a.dtype}
 
 
 def _joined(arrays: list[Array | None]) -> Array | None:
@@ -94,13 +123,13 @@ def _joined(arrays: list[Array | None]) -> Array | None:
     return np.concatenate(present) if len(present) == len(arrays) else None
 
 
-def _weights(arrays: list[Array | None], like: list[Array | None]) -> Array | None:
+def _weights(arrays: list[Array | None], sizes: list[int]) -> Array | None:
     """All weights in a row, NaN for a parameter whose weights are missing; None if all are."""
-    present = [array for array in arrays if array is not None]
-    if not present:
+    dtype = next((array.dtype for array in arrays if array is not None), None)
+    if dtype is None:
         return None
-    blanks = [np.full(0 if m is None else m.size, np.nan, present[0].dtype) for m in like]
-    return np.concatenate([blank if w is None else w for w, blank in zip(arrays, blanks, strict=True)])
+    filled = [np.full(n, np.nan, dtype) if w is None else w for w, n in zip(arrays, sizes, strict=True)]
+    return np.concatenate(filled)
 
 
 def known(observation: Observation, name: str) -> float | None:

@@ -282,7 +282,8 @@ def _histogram_columns(
     for name, grid in GRIDS.items():
         bins = BINS[name]
         start = 0 if old is None else int(np.searchsorted(grid.edges, old.variables[f"{bins}_edges"][0]))
-        spans = [] if old is None else [(start, start + old.variables[name].shape[2])]
+        filled = _filled_bins(old, name, rows)
+        spans = [(start + filled.start, start + filled.stop)]
         histograms = [(row, place[p.name], _histogram(p, name)) for row, o in fresh for p in o.parameters]
         spans += [(h.first, h.first + len(h.counts)) for _, _, h in histograms if len(h.counts)]
         spans = [span for span in spans if span[1] > span[0]]
@@ -290,14 +291,22 @@ def _histogram_columns(
         counts = blank("count", rows.count, len(place), last - first)
         if old is not None:
             at = [place[parameter] for parameter in old.variables["parameter"]]
-            before = range(start - first, start - first + old.variables[name].shape[2])
-            rows.copy_kept(counts, old.variables[name], at, before)
+            before = range(start - first + filled.start, start - first + filled.stop)
+            rows.copy_kept(counts, old.variables[name][:, :, filled], at, before)
         for row, i, histogram in histograms:
             begin = histogram.first - first
             counts[row, i, begin : begin + len(histogram.counts)] = histogram.counts
         columns[name] = counts
         columns[f"{bins}_edges"] = grid.edges[first : last + 1].copy()
     return columns
+
+
+def _filled_bins(old: OptimizerColumns | None, name: str, rows: _Rows) -> slice:
+    """Which of a histogram's bins hold anything in the rows that are kept."""
+    if old is None or not rows.kept:
+        return slice(0, 0)
+    (filled,) = np.nonzero(old.variables[name][[before for _, before in rows.kept]].any(axis=(0, 1)))
+    return slice(int(filled[0]), int(filled[-1]) + 1) if filled.size else slice(0, 0)
 
 
 def _histogram(parameter: ParameterAnalysis, name: str) -> Histogram:

@@ -139,7 +139,7 @@ def test_a_checkpoint_that_cannot_be_read_takes_no_part(tmp_path: Path) -> None:
 def test_two_runs_in_one_folder_keep_their_own(tmp_path: Path) -> None:
     """Pairs that are not neighbours are tried."""
     save_run(tmp_path, (200, 300, 400), **TRUTH)
-    save_run(tmp_path, (250, 350, 450), beta_1=0.9, beta_2=0.95, epsilon=1e-7)
+    save_run(tmp_path, (250, 350, 450), unseen=0.2, beta_1=0.9, beta_2=0.95, epsilon=1e-7)
     run = analyze(tmp_path)
     np.testing.assert_allclose(column(run, "beta_2"), [0.98, 0.95] * 3)
     assert column(run, "window_updates").tolist()[2:] == [100] * 4

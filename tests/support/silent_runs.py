@@ -33,14 +33,14 @@ def save_without_config(run: AdamRun, path: Path) -> Path:
 
 
 def save_run(
-    folder: Path, steps: Sequence[int], *, share: float = 0.3, name: str = "m-{:04d}.h5", **config: float
+    folder: Path, steps: Sequence[int], *, unseen: float = 0.0, name: str = "m-{:04d}.h5", **config: float
 ) -> list[Path]:
-    """Train and save at these steps; in each window other rows get no gradient, and after the first all have had
-    some."""
+    """Train and save at these steps; in each window other rows get no gradient. `unseen`: share of rows that get none
+    before the first save."""
     folder.mkdir(exist_ok=True)
     run = AdamRun(SHAPES, **config)
     paths = []
     for window, step in enumerate(steps):
-        run.train(step - run.step, silent_rows(share if window else 0.0, window))
+        run.train(step - run.step, silent_rows(0.3 if window else unseen, window))
         paths.append(save_without_config(run, folder / name.format(step)))
     return paths

@@ -197,20 +197,25 @@ def _seen(
 
 
 def _leading_windows(inference: Inference) -> dict[int, WindowEvidence | None]:
-    """For each checkpoint that was compared with earlier ones, the window from the last that can have led to it; None
-    if none can."""
+    """For each checkpoint that was compared with earlier ones, the window from the last that led to it; None if none
+    can have."""
     tried: dict[int, list[WindowEvidence]] = {}
     for window in inference.windows:
         tried.setdefault(window.places[1], []).append(window)
-    return {
-        place: max((w for w in windows if _leads_on(w)), key=lambda w: w.places[0], default=None)
-        for place, windows in tried.items()
-    }
+    found: dict[int, WindowEvidence | None] = {}
+    for place, windows in tried.items():
+        beta_2 = inference.values[place].get("beta_2")
+        possible = [w for w in windows if _leads_on(w, None if beta_2 is None else beta_2.value)]
+        proofs = [w for w in possible if w.beta_2 is not None]
+        found[place] = max(proofs or possible, key=lambda w: w.places[0], default=None)
+    return found
 
 
-def _leads_on(window: WindowEvidence) -> bool:
+def _leads_on(window: WindowEvidence, beta_2: float | None) -> bool:
     """Whether the later of the two can have followed from the earlier, by a known number of updates."""
-    return window.is_continuous and (window.counted or 0) > 0
+    if not window.is_continuous or (window.counted or 0) <= 0:
+        return False
+    return beta_2 is None or window.beta_2_bound is None or beta_2 <= window.beta_2_bound * (1 + 1e-6)
 
 
 _CONSTANTS = ("beta_1", "beta_2", "epsilon", "weight_decay")

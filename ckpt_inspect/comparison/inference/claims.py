@@ -33,23 +33,32 @@ _SAME_DECAY = 1e-3
 """Relative difference of shares in different windows that are one weight decay."""
 
 
-def claim_betas(chain: Sequence[int], links: Sequence[Window], observations: Sequence[Observation]) -> Iterator[Claim]:
-    """Yield beta_1 and beta_2 for the checkpoints of a chain: for all if its windows agree, else for those at whose
-    window's end they are seen."""
+def claim_betas(
+    chain: Sequence[int], links: Sequence[Window], observations: Sequence[Observation], is_alone: bool
+) -> Iterator[Claim]:
+    """Yield beta_1 and beta_2 for the checkpoints of a chain that its windows speak for.
+
+    All of them, if two windows or more agree and none is odd; else those at either end of a window that shows them:
+    its end before its start, which the window before may speak for. `is_alone`: the folder holds no other chain.
+    """
     for name in ("beta_1", "beta_2"):
-        told = [w for w in links if w.is_proof and getattr(w, name) is not None] or _agreed(links)
+        told = [w for w in links if w.is_proof and getattr(w, name) is not None]
+        is_even = is_alone and len(told) > 1 and not any(w.is_odd for w in links)
+        if not told:
+            told, is_even = _agreed(links), is_alone
         if not told:
             continue
         values = [float(getattr(w, name)) for w in told]
         if max(values) - min(values) <= 1e-7:
             value = values[0] if told[0].is_proof else sum(values) / len(values)
             where = _beta_evidence(name, told, observations)
-            for place in chain:
+            for place in chain if is_even else [p for p in chain if any(p in w.places for w in told)]:
                 yield place, name, Sourced(value, "inferred", where)
             continue
-        for window, value in zip(told, values, strict=True):
+        spoken = {w.places[0]: w for w in told} | {w.places[1]: w for w in told}
+        for place, window in spoken.items():
             where = f"{_beta_evidence(name, [window], observations)}; other windows of the run show another value"
-            yield window.places[1], name, Sourced(value, "inferred", where)
+            yield place, name, Sourced(float(getattr(window, name)), "inferred", where)
 
 
 def _agreed(links: Sequence[Window]) -> list[Window]:
@@ -109,9 +118,17 @@ def claim_steps(
 
 
 def claim_epsilon(
-    chain: Sequence[int], links: Sequence[Window], motions: Motions, observations: Sequence[Observation]
+    chain: Sequence[int],
+    links: Sequence[Window],
+    motions: Motions,
+    observations: Sequence[Observation],
+    is_alone: bool,
 ) -> Iterator[Claim]:
-    """Yield epsilon for the checkpoints of a chain, if the intervals of all windows meet and are narrow enough."""
+    """Yield epsilon for the checkpoints of a chain, if the intervals of all windows meet and are narrow enough.
+
+    For all checkpoints, unless weights of silent elements moved in a window as no model describes: epsilon may have
+    changed there. `is_alone`: the folder holds no other chain.
+    """
     told = [(w, motions[w.places].movement) for w in links if w.places in motions]
     fits = [(w, m) for w, m in told if m is not None and _is_decay_confirmed(w, links, motions, observations)]
     common = common_interval([m.epsilon for _, m in fits])
@@ -123,7 +140,16 @@ def claim_epsilon(
         f"from how far up to {elements} elements moved that no gradient reached, "
         f"{_pairs([w for w, _ in used], observations)}: between {common.low:.3g} and {common.high:.3g}"
     )
-    for place in chain:
+    is_even = (
+        is_alone
+        and len(used) > 1
+        and all(
+            w.places in motions and motions[w.places].movement is not None
+            for w in links
+            if w.is_odd or w.silence_by_both
+        )
+    )
+    for place in chain if is_even else [p for p in chain if any(p in w.places for w, _ in used)]:
         yield place, "epsilon", Sourced(value, "inferred", where)
 
 
@@ -214,6 +240,8 @@ def claim_decay(
         unit = share_of_decay(observations[window.places[1]], motion.movement.learning_rate.best)
         if not unit:
             return
+        if motion.shrinkage.uncertainty > _SAME_DECAY * motion.shrinkage.share:
+            continue
         shares.append((motion.shrinkage.share / unit, motion.shrinkage.uncertainty / unit, motion.shrinkage.elements))
     if len(shares) < 2:
         return

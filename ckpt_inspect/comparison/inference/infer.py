@@ -29,14 +29,15 @@ def infer(observations: Sequence[Observation]) -> Inference:
     run = _Run(observations)
     lineage = trace(len(observations), run.look)
     values: list[dict[str, Sourced[float]]] = [{} for _ in observations]
+    is_alone = len(lineage.chains) == 1
     for chain in lineage.chains:
         links = lineage.links(chain)
         accumulated = find_accumulated(links, observations)
         run.move(links, accumulated)
         for claim in (
-            claim_betas(chain, links, observations),
+            claim_betas(chain, links, observations, is_alone),
             claim_steps(chain, links, observations, accumulated),
-            claim_epsilon(chain, links, run.motions, observations),
+            claim_epsilon(chain, links, run.motions, observations, is_alone),
             claim_decay(chain, links, run.motions, observations),
         ):
             for place, name, value in claim:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ckpt_inspect.comparison.inference.windows import Window
+from ckpt_inspect.comparison.inference.windows import Window, falls_faster
 
 _TRIES = 8
 """How many checkpoints before the last one are tried if a checkpoint does not follow from that."""
@@ -46,8 +45,9 @@ def trace(count: int, examine: Examine) -> Lineage:
             chains.append([place])
         else:
             before.append(place)
+    parts = [part for chain in chains for part in _split(tuple(chain), look)]
     windows = tuple(known[pair] for pair in sorted(known, key=lambda pair: (pair[1], -pair[0])))
-    return Lineage(tuple(map(tuple, chains)), windows)
+    return Lineage(tuple(parts), windows)
 
 
 def _predecessor(place: int, chains: list[list[int]], look: Examine) -> list[int] | None:
@@ -56,14 +56,14 @@ def _predecessor(place: int, chains: list[list[int]], look: Examine) -> list[int
         return None
     recent = sorted(chains, key=lambda chain: -chain[-1])[:_TRIES]
     nearest = look(recent[0][-1], place)
-    if nearest.is_proof and not nearest.is_broken:
+    if nearest.is_link:
         return recent[0]
     is_open = not nearest.is_broken and not _contradicts(nearest, recent[0], look)
     if is_open and len(chains) == 1:
         return recent[0]
     for chain in recent[1:]:
         window = look(chain[-1], place)
-        if window.is_proof and not window.is_broken and not _contradicts(window, chain, look):
+        if window.is_link and not _contradicts(window, chain, look):
             return chain
     if is_open:
         return recent[0]
@@ -71,7 +71,7 @@ def _predecessor(place: int, chains: list[list[int]], look: Examine) -> list[int
     for chain in recent:
         for earlier in chain[-2:-_TRIES:-1]:
             window = look(earlier, place)
-            if window.is_proof and not window.is_broken:
+            if window.is_link:
                 rest = chain[chain.index(earlier) + 1 :]
                 del chain[chain.index(earlier) + 1 :]
                 chains.append(rest)
@@ -81,10 +81,22 @@ def _predecessor(place: int, chains: list[list[int]], look: Examine) -> list[int
 
 def _contradicts(window: Window, chain: list[int], look: Examine) -> bool:
     """Whether second moments fell faster than the beta_2 of the chain's own windows lets them."""
-    if window.silence is None or window.counted is None or not math.isfinite(window.silence.log_2):
-        return False
-    told = [w.beta_2 for w in map(look, chain[:-1], chain[1:]) if w.is_proof and w.beta_2 is not None]
-    if not told:
-        return False
-    least = window.counted * (math.log(min(told)) - 1e-7)
-    return window.silence.log_2 < least - 2 * window.silence.tolerance
+    told = _told([look(a, b) for a, b in pairwise(chain)])
+    return bool(told) and falls_faster(window, min(told))
+
+
+def _told(links: Iterable[Window]) -> list[float]:
+    """Every beta_2 that windows show."""
+    return [w.beta_2 for w in links if w.is_proof and w.beta_2 is not None]
+
+
+def _split(chain: tuple[int, ...], look: Examine) -> Iterator[tuple[int, ...]]:
+    """The chain in parts between which second moments fell faster than its own windows' beta_2 lets them."""
+    pairs = list(pairwise(chain))
+    told = _told([look(*pair) for pair in pairs])
+    start = 0
+    for end, pair in enumerate(pairs, 1):
+        if told and falls_faster(look(*pair), min(told)):
+            yield chain[start:end]
+            start = end
+    yield chain[start:]

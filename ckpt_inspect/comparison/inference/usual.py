@@ -9,9 +9,6 @@ import numpy as np
 
 from ckpt_inspect.checkpoint import Array
 
-_HALF_UNIT = 2.0**-25
-"""By how much float32(β), or 1 - float32(1 - β), may differ from a β between 0.5 and 1."""
-
 
 def _written() -> tuple[float, ...]:
     """Return numbers with one or two decimals, and those that are 1 less one digit (or one and a half) below that."""
@@ -27,6 +24,9 @@ USUAL = _written()
 
 _LOGS = np.log(np.array(USUAL))
 
+CLASSIC = frozenset({0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.997, 0.998, 0.999, 0.9995, 0.9999, 0.99995, 0.99999})
+"""Those that one witness is enough for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -37,17 +37,40 @@ class Match:
     beta_2: float
 
 
+def applied(beta: float) -> tuple[float, ...]:
+    """Return what a written β becomes in float32: in kernels β itself is rounded, in Keras 1 - β."""
+    return beta, float(np.float32(beta)), 1 - float(np.float32(1 - beta))
+
+
+def explains(beta: float, log_decay: float, tolerance: float, decays: int) -> bool:
+    """Return whether decays·ln β is that logarithm to rounding, in one of the forms in which a β is applied."""
+    return any(abs(log_decay - decays * math.log(b)) <= tolerance for b in applied(beta) if 0 < b < 1)
+
+
 def usual_beta(log_decay: float, tolerance: float, decays: int) -> float | None:
     """Return the usual β with decays·ln β = log_decay within the tolerance; None if there is none, or more than one.
 
-    `tolerance`: of log_decay, from rounding. float32's own distance from the written value is allowed for beside it.
+    `tolerance`: of log_decay, from rounding.
     """
     if decays < 1 or not math.isfinite(log_decay):
         return None
     wanted = log_decay / decays
-    allowed = tolerance / decays + 2 * _HALF_UNIT
+    allowed = tolerance / decays + 2.0**-23
     low, high = np.searchsorted(_LOGS, (wanted - allowed, wanted + allowed))
-    return USUAL[int(low)] if high - low == 1 else None
+    found = [beta for beta in USUAL[int(low) : int(high)] if explains(beta, log_decay, tolerance, decays)]
+    return found[0] if len(found) == 1 else None
+
+
+def rounded_beta(log_decay: float, tolerance: float, decays: int) -> float | None:
+    """Return the β of at most four decimals with decays·ln β = log_decay within the tolerance; None if there is none.
+
+    Such values are so close together that a second witness is needed.
+    """
+    if decays < 1 or not math.isfinite(log_decay):
+        return None
+    rounded = round(math.exp(log_decay / decays), 4)
+    is_sharp = tolerance / decays < 1e-6
+    return rounded if is_sharp and 0 < rounded < 1 and explains(rounded, log_decay, tolerance, decays) else None
 
 
 def find_pairs(log_1: float, tolerance_1: float, log_2: float, tolerance_2: float, most: int) -> list[Match]:
@@ -68,8 +91,7 @@ def decays_by(log_decay: float, tolerance: float, beta: float) -> int | None:
     if not 0 < beta < 1:
         return None
     decays = round(log_decay / math.log(beta))
-    allowed = tolerance + decays * 2 * _HALF_UNIT / beta
-    return decays if decays >= 1 and abs(log_decay - decays * math.log(beta)) <= allowed else None
+    return decays if decays >= 1 and explains(beta, log_decay, tolerance, decays) else None
 
 
 def distinct(values: Array) -> int:

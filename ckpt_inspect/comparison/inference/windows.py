@@ -10,10 +10,12 @@ import numpy as np
 from ckpt_inspect.checkpoint import Array
 from ckpt_inspect.comparison.inference.observations import Observation, in_common
 from ckpt_inspect.comparison.inference.silence import Pair, Rounding, Silence, find_silence
-from ckpt_inspect.comparison.inference.usual import Match, decays_by, find_pairs, usual_beta
+from ckpt_inspect.comparison.inference.usual import CLASSIC, Match, decays_by, find_pairs, rounded_beta, usual_beta
 
 _MANY = 1 << 20
 """Decays at most where no counter tells."""
+_SMALLEST = 0.1
+"""Smallest beta_2 that is thought possible: what falls faster is no decay."""
 _TELLING = 100
 """How many times its tolerance a decay must be, for the second moments alone to tell beta_2."""
 
@@ -51,11 +53,23 @@ class Window:
     is_broken: bool = False
     """Whether the second can't have followed from the first by updates alone."""
     refusal: str = ""
+    is_odd: bool = False
+    """Whether elements agree on a decay that the betas don't explain: they may have changed in this window."""
 
     @property
     def is_proof(self) -> bool:
         """Return whether this window shows by itself that the second followed from the first."""
         return self.beta_2 is not None and self.is_usual
+
+    @property
+    def is_link(self) -> bool:
+        """Return whether elements decayed together as they do only from one state of a run to a later one."""
+        return not self.is_broken and (self.is_proof or self.silence_by_both)
+
+    @property
+    def silence_by_both(self) -> bool:
+        """Return whether both moments show elements to be silent."""
+        return self.silence is not None and self.silence.is_by_both
 
 
 def elements_of(a: Observation, b: Observation) -> Elements | None:
@@ -138,6 +152,13 @@ def known(observation: Observation, name: str) -> float | None:
     return None if value is None or value.is_assumed or value.value is None else float(value.value)
 
 
+def falls_faster(window: Window, beta_2: float) -> bool:
+    """Return whether second moments fell faster than that beta_2 lets them."""
+    if window.silence is None or window.counted is None or not math.isfinite(window.silence.log_2):
+        return False
+    return window.silence.log_2 < window.counted * (math.log(beta_2) - 1e-7) - 2 * window.silence.tolerance
+
+
 def counted(a: Observation, b: Observation) -> int | None:
     """Return by how much the counter rose; None if one has none."""
     if a.raw_step is not None and b.raw_step is not None:
@@ -174,24 +195,26 @@ def examine(a: Observation, b: Observation, places: tuple[int, int], elements: E
         return replace(window, refusal="no second moment fell")
     if updates is not None:
         window = replace(window, bound=min(math.exp((silence.log_2 + silence.tolerance) / updates), 1.0))
-    return _with_betas(window, silence, known(b, "beta_1"), known(b, "beta_2"))
+    return _with_betas(window, silence, known(b, "beta_1"), known(b, "beta_2"), b.counts_gradients)
 
 
-def _with_betas(window: Window, silence: Silence, beta_1: float | None, beta_2: float | None) -> Window:
+def _with_betas(
+    window: Window, silence: Silence, beta_1: float | None, beta_2: float | None, counts_gradients: bool
+) -> Window:
     """The window with its decays and betas, as far as it tells them."""
-    if beta_2 is not None and window.counted is not None and beta_2 > 0:
-        least = window.counted * math.log(beta_2)
-        if silence.log_2 < least - 2 * silence.tolerance + window.counted * -1e-7:
-            return replace(window, is_broken=True, refusal="second moments fell faster than beta_2 lets them")
+    if falls_faster(window, beta_2 if beta_2 else _SMALLEST):
+        what = "second moments fell faster than beta_2 lets them: a reset, or another run"
+        return replace(window, is_broken=True, refusal=what)
     if silence.is_by_both:
         return _by_both(window, silence, beta_1, beta_2)
     if not silence.is_by_one:
         return replace(window, refusal="too few elements agree on a decay: a gradient reached the others")
-    if window.counted is None or silence.log_2 > -_TELLING * silence.tolerance:
+    if window.counted is None or counts_gradients or silence.log_2 > -_TELLING * silence.tolerance:
         return replace(window, refusal="no first moment tells which elements were silent")
     found = usual_beta(silence.log_2, silence.tolerance, window.counted)
-    if found is None:
-        return replace(window, refusal="the agreed decay is that of no usual beta_2, and no first moment confirms it")
+    if found not in CLASSIC:
+        what = "the agreed decay is that of no usual beta_2, and no first moment confirms it"
+        return replace(window, is_odd=True, refusal=what)
     return replace(window, beta_2=found)
 
 
@@ -200,7 +223,7 @@ def _by_both(window: Window, silence: Silence, beta_1: float | None, beta_2: flo
     if beta_1 is not None and beta_2 is not None:
         decays = decays_by(silence.log_2, silence.tolerance, beta_2)
         if decays is None or decays != decays_by(silence.log_1, silence.tolerance, beta_1):
-            return replace(window, refusal="elements agree on a decay, but of no whole number of updates")
+            return replace(window, is_odd=True, refusal="elements agree on a decay, but of no whole number of updates")
         return replace(window, decays=decays, beta_1=beta_1, beta_2=beta_2)
     most = window.counted if window.counted is not None else _MANY
     found = [
@@ -211,16 +234,26 @@ def _by_both(window: Window, silence: Silence, beta_1: float | None, beta_2: flo
     chosen = _chosen(found, window.counted)
     if chosen is not None:
         return replace(window, decays=chosen.decays, beta_1=chosen.beta_1, beta_2=chosen.beta_2)
+    if window.counted is not None:
+        values = [rounded_beta(log, silence.tolerance, window.counted) for log in (silence.log_1, silence.log_2)]
+        if (
+            values[0] is not None
+            and values[1] is not None
+            and _agrees(values[0], beta_1)
+            and _agrees(values[1], beta_2)
+        ):
+            return replace(window, decays=window.counted, beta_1=values[0], beta_2=values[1])
     if found:
         return replace(window, refusal=f"{len(found)} pairs of usual betas explain the decay equally well")
     if window.counted is None:
-        return replace(window, refusal="the agreed decays are those of no usual pair of betas")
+        return replace(window, is_odd=True, refusal="the agreed decays are those of no usual pair of betas")
     return replace(
         window,
         decays=window.counted,
         beta_1=math.exp(silence.log_1 / window.counted),
         beta_2=math.exp(silence.log_2 / window.counted),
         is_usual=False,
+        is_odd=True,
         refusal="the agreed decays are those of no usual pair of betas",
     )
 

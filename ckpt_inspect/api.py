@@ -158,12 +158,14 @@ def diff(
     given: Given | None = None,
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
+    infer: bool = True,
     progress: Progress | None = None,
 ) -> Diff:
     """Compare two checkpoints: what was added, removed, reshaped, changed, and by how much.
 
     `a` and `b` are open checkpoints or paths; a folder stands for its newest. `given` overrides hyperparameters of both
     as in `optimizer_states`. `include` and `exclude` are glob patterns that parameters' names must match, or must not.
+    What the two tell together of values that neither file holds stands in for defaults; `infer=False` leaves these.
     `progress` is called with bytes. Raises CkptInspectError for a checkpoint that can't be opened or read,
     NotFoundError if the patterns choose no parameter.
     """
@@ -178,6 +180,7 @@ def diff(
             given=_given(given, [one, two]),
             include=texts_if_any(include, "include"),
             exclude=texts_if_any(exclude, "exclude"),
+            infer=flag_in(infer, "infer"),
             progress=function_if_any(progress, "progress"),
         )
     )

@@ -97,6 +97,7 @@ def diff(
     output: Annotated[
         Optional[str], typer.Option("-o", "--output", metavar="FILE.png", help="Also draw the diff into this file.")  # noqa: UP045
     ] = None,
+    no_infer: NoInfer = False,
 ) -> None:
     """Compare two checkpoints, paired by optimizer and parameter name; what changed most comes first.
 
@@ -112,7 +113,13 @@ def diff(
 
         with progress_bar("comparing", is_quiet=common.quiet) as progress:
             result = compare(
-                a, b, given=common.given, include=common.include, exclude=common.exclude, progress=progress
+                a,
+                b,
+                given=common.given,
+                include=common.include,
+                exclude=common.exclude,
+                infer=not no_infer,
+                progress=progress,
             )
         if common.json:
             from ckpt_inspect.presentation.documents import diff_document

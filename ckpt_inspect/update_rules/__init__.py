@@ -30,7 +30,7 @@ from ckpt_inspect.update_rules.registry import (
     second_slot,
 )
 from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule
-from ckpt_inspect.update_rules.traces import NamedOptimizer, Operation, OptaxState, Traces
+from ckpt_inspect.update_rules.traces import NamedOptimizer, Operation, OptaxState, SlotShape, Traces
 
 __all__ = [
     "HYPERPARAMETERS",
@@ -52,6 +52,7 @@ __all__ = [
     "OptaxState",
     "Optimizer",
     "Settings",
+    "SlotShape",
     "State",
     "Traces",
     "UpdateRule",

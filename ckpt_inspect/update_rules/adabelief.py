@@ -75,6 +75,7 @@ class AdaBelief(RAdam):
     )
     more_hyperparameters: ClassVar = ()
     has_squared_gradients: ClassVar = False
+    decays_when_silent: ClassVar = False  # m's distance from a gradient of 0 goes into v, and ε
 
     def moment_bound(self, settings: Settings) -> float:
         """Return the largest |m|/√v that t gradients can leave behind, in exact arithmetic.

@@ -69,11 +69,15 @@ class Implementation:
     """Where RMSprop adds epsilon: to the root, or under it; or under it only if it has momentum."""
     adagrad_epsilon: Literal["outside", "inside", "none"] = "outside"
     """Where Adagrad adds epsilon: to the root, or under it; or nowhere."""
+    moves_rows_alone: bool = False
+    """Whether RMSprop with momentum moves only the rows that a sparse gradient touches, though their momentum stays."""
     takes_weight_decay: bool = False
     """Whether every optimizer takes a `weight_decay`, which shrinks θ by α·wd before the update; else decoupled decay
     shrinks it by wd, and LAMB's is a part of the direction."""
 
     # --- what it keeps, what its counter counts, and what else is special
+    lists_placeholders: bool = False
+    """Whether slots of rows and columns are single numbers for a weight without rows, rather than left out."""
     has_listed_rate: bool = False
     """Whether a learning rate that is no schedule stands second in the list of an optimizer's variables."""
     decays_rate: bool = False
@@ -107,6 +111,7 @@ TF1 = Implementation(
     default_epsilon=1e-8,
     has_epsilon_hat=True,
     rmsprop_epsilon="inside",
+    moves_rows_alone=True,
     adagrad_epsilon="none",
 )
 CONTRIB = Implementation(
@@ -120,6 +125,7 @@ CONTRIB = Implementation(
     hides_decay=True,
     has_epsilon_hat=True,
     rmsprop_epsilon="inside",
+    moves_rows_alone=True,
 )
 OPTIMIZER_V2 = Implementation(
     "optimizer-v2",
@@ -128,6 +134,7 @@ OPTIMIZER_V2 = Implementation(
     has_float32_rates=True,  # `add_weight` of its hyperparameters
     has_class_rates=True,
     rmsprop_epsilon="inside-with-momentum",
+    moves_rows_alone=True,
     decays_rate=True,
 )
 TFA = Implementation(
@@ -162,6 +169,7 @@ KERAS3 = Implementation(
     rmsprop_epsilon="inside",
     adagrad_epsilon="inside",
     takes_weight_decay=True,
+    lists_placeholders=True,
     has_listed_rate=True,
     divides_accumulated_since=(3, 5),
     squares_slices="always",  # measured on 3.0 to 3.15 with TensorFlow

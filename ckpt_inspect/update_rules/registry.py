@@ -72,6 +72,7 @@ NAMED: tuple[NamedOptimizer, ...] = (
         Traces(
             ("adadelta",),
             slots=(frozenset({"accum_grad", "accum_var"}), frozenset({"accumulated_grad"})),
+            slots_by_turns=(("accumulated_grad", "whole"), ("accumulated_delta_var", "whole")),
             operations=(Operation("ApplyAdadelta", {"variable": 0, "slot": 1, "slot_1": 2, "learning_rate": 3}),),
             optax_states=(OptaxState.of("e_g e_x", e_g="accum_grad", e_x="accum_var"),),
         ),
@@ -81,6 +82,7 @@ NAMED: tuple[NamedOptimizer, ...] = (
         Traces(
             ("ftrl",),
             slots=(frozenset({"accumulator", "linear"}),),
+            slots_by_turns=(("accumulator", "whole"), ("linear", "whole")),
             operations=(Operation("ApplyFtrl", {"variable": 0, "slot": 1, "slot_1": 2, "learning_rate": 4}),),
         ),
     ),
@@ -93,7 +95,14 @@ NAMED: tuple[NamedOptimizer, ...] = (
         ),
         (LEARNING_RATE, BETA_1, BETA_2, WEIGHT_DECAY),
     ),
-    NamedOptimizer("adafactor", Traces(("adafactor",), optax_states=(OptaxState.of("count v_row v_col v", v="v"),))),
+    NamedOptimizer(
+        "adafactor",
+        Traces(
+            ("adafactor",),
+            slots_by_turns=(("r", "rows"), ("c", "columns"), ("velocity", "whole")),
+            optax_states=(OptaxState.of("count v_row v_col v", v="v"),),
+        ),
+    ),
     NamedOptimizer("muon", Traces(("muon",), pairs_some=True)),
     NamedOptimizer("novograd", Traces(("novograd",)), COMMON),
     NamedOptimizer(
@@ -165,10 +174,10 @@ def find_optimizer(name: str) -> Optimizer | None:
 
 
 def normal_name(name: str) -> str:
-    """Return the plain name: `Custom>AdamW`, `keras.optimizers.AdamW`, `adam_w`, `AdamW_1`, `AdamWOptimizer` ->
-    `adamw`."""
+    """Return the plain name: `Custom>AdamW`, `keras.optimizers.AdamW`, `adam_w`, `AdamW_1`, `adamw_1_1`,
+    `AdamWOptimizer` -> `adamw`."""
     bare = re.split(r"[>./]", name)[-1].lower()
-    bare = re.sub(r"_\d+$", "", bare).replace("_", "")
+    bare = re.sub(r"(_\d+)+$", "", bare).replace("_", "")
     return re.sub(r"(?<=.)optimizer(v[12])?$", "", bare)
 
 

@@ -154,6 +154,8 @@ class UpdateRule(ABC):
     }
     """Fields of `State` that it keeps -> names under which layouts find them. Of a pair of moments, the first name is
     the one that the slots `m` and `v` get."""
+    slots_by_rule: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """The same under names that mean such an array in this rule alone: `momentum`, which others have as well."""
     with_maximum: ClassVar[str] = ""
     """Name of the rule that this one is with a maximum of the second moment beside it; empty: it stays what it is."""
     with_decay: ClassVar[str] = ""
@@ -172,6 +174,9 @@ class UpdateRule(ABC):
     """Whether the second moment gathers squared gradients, so that their mean square follows from it."""
     decays_by_beta_2: ClassVar[bool] = True
     """Whether an update leaves at least beta_2 of each element of the second moment."""
+    decays_when_silent: ClassVar[bool] = True
+    """Whether an update without a gradient leaves beta_1 times the first and beta_2 times the second moment, exactly
+    but for rounding."""
     is_lazy: ClassVar[bool] = False
     """Whether some implementation leaves elements alone that the gradient doesn't touch (rows of an embedding): then
     not every element decays, or moves, at every update."""
@@ -211,6 +216,10 @@ class UpdateRule(ABC):
 
     # --- what follows from it
 
+    def slots_in(self, implementation: Implementation) -> Mapping[str, tuple[str, ...]]:
+        """Return `slots_by_rule`, as far as they hold in that implementation."""
+        return self.slots_by_rule
+
     @property
     def second_slot(self) -> str:
         """Name of the slot that holds its second accumulator."""
@@ -222,6 +231,12 @@ class UpdateRule(ABC):
         if not self.has_moment_pair:
             return self.traces.slots_in_tf1
         return ("first_moment", self.second_slot, *(("max_second_moment",) if self.has_maximum else ()))
+
+    def slots_in_order(self, count: int) -> tuple[str, ...]:
+        """Return our names of that many slots of one variable, in the order in which TensorFlow 1 makes them; none if
+        it keeps another number of them."""
+        ways = (self.slots_in_tf1, self.traces.more_slots_in_tf1, self.slots_in_tf1[:2], self.slots_in_tf1[:1])
+        return next((way for way in ways if len(way) == count), ())
 
     def hyperparameters_in(self, implementation: Implementation) -> tuple[Hyperparameter, ...]:
         """Return those that the rule has in that implementation."""

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ckpt_inspect.update_rules.hyperparameters import LEARNING_RATE, Hyperparameter
 from ckpt_inspect.update_rules.implementations import Implementation
+
+SlotShape = Literal["whole", "rows", "columns"]
+"""A slot's shape: the weight's; without its last axis; without its last but one. Of a weight that has fewer than two
+axes the last two are single numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ class Traces:
     slots_in_lists: tuple[tuple[str, str], ...] = ()
     """Of an optimizer without a pair of moments: its slots in Keras' lists of nameless variables, each for all weights
     in a row, with the switch in the configuration that it is kept for; empty: always."""
+    slots_by_turns: tuple[tuple[str, SlotShape], ...] = ()
+    """The same if the slots of each weight stand together, weight after weight, and whose shapes they have."""
     pairs_some: bool = False
     """Whether it keeps Adam's pair for some variables, in Keras' lists one after the other, and for the others the
     first of the two alone."""

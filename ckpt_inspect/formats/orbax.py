@@ -20,7 +20,7 @@ from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundErro
 from ckpt_inspect.formats import keras_config
 from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.listing import Listing
-from ckpt_inspect.formats.orbax_arrays import INSTALL, Arrays, Place, find_tensorstore, is_zarr3_store
+from ckpt_inspect.formats.orbax_arrays import Arrays, Place, find_tensorstore, is_zarr3_store
 from ckpt_inspect.formats.orbax_tree import (
     MSGPACK_FILE,
     TREE_FILE,
@@ -76,8 +76,8 @@ class OrbaxCheckpoint(Checkpoint):
                 self._add(item, leaf, (*above, *leaf.path))
         self.problems = tuple(_aggregated(item, tree) for item, tree in trees.items() if tree.aggregated)
         self._arrays: Arrays | None = None
-        library = find_tensorstore() if self._leaves else None
-        if library is not None:
+        library = find_tensorstore()
+        if not isinstance(library, str):
             is_zarr3 = {item: self._is_zarr3(item, tree, library) for item, tree in trees.items()}
             places = {
                 name: self._place(item, leaf, trees[item], is_zarr3[item])
@@ -90,11 +90,11 @@ class OrbaxCheckpoint(Checkpoint):
             name: TensorSpec(name, leaf.written_shape or (), UNKNOWN_TYPE) for name, (_, leaf) in self._leaves.items()
         }
         if self._leaves:
-            self.unreadable = f"{path}: {INSTALL}"
+            self.unreadable = f"{path}: {library}"
             self.problems = (
                 Problem(
                     "reader-missing",
-                    f"{path}: {INSTALL}",
+                    self.unreadable,
                     "the arrays are listed as the metadata names them: without types, and sharded ones with the shape "
                     "of a shard",
                 ),
@@ -104,7 +104,7 @@ class OrbaxCheckpoint(Checkpoint):
     def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
         self.spec(name)
         if self._arrays is None:
-            raise UnsupportedError(f"{self.path}: {INSTALL}")
+            raise UnsupportedError(self.unreadable or f"{self.path}: holds no arrays")
         return self._arrays.read(name, start, stop)
 
     def finish_reading(self) -> None:

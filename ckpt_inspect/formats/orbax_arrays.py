@@ -9,6 +9,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from math import prod
 from pathlib import Path
 from threading import Lock, get_ident
@@ -21,7 +22,9 @@ from ckpt_inspect.checkpoint import Array, TensorSpec
 from ckpt_inspect.errors import DamagedFileError, UnsupportedError
 from ckpt_inspect.storage import absolute
 
-INSTALL = "tensorstore, which reads Orbax' arrays, is not installed: pip install 'ckpt-inspect[orbax]'"
+INSTALL = "tensorstore, which reads Orbax' arrays, {what}: pip install 'ckpt-inspect[orbax]'"
+_LEAST_RELEASE = (0, 1, 71)
+"""The first that can tell a chunk that is missing from one that was left out."""
 _CACHE_BYTES = 1 << 24
 """What tensorstore may keep: the nodes of OCDBT's tree, and small chunks."""
 _KEPT_SLABS = 6
@@ -80,12 +83,16 @@ class _Slab(NamedTuple):
         return self.start + self.elements.size
 
 
-def find_tensorstore() -> ModuleType | None:
-    """Return tensorstore; None if it isn't installed."""
+def find_tensorstore() -> ModuleType | str:
+    """Return tensorstore; if it isn't installed, or is too old, what to do."""
     try:
         import tensorstore
-    except ImportError:
-        return None
+
+        release = version("tensorstore")
+    except (ImportError, PackageNotFoundError):
+        return INSTALL.format(what="is not installed")
+    if tuple(int(n) for n in re.findall(r"\d+", release)[:3]) < _LEAST_RELEASE:
+        return INSTALL.format(what=f"is too old ({release})")
     return tensorstore  # type: ignore[no-any-return,unused-ignore]
 
 

@@ -33,6 +33,8 @@ from ckpt_inspect.formats.orbax_tree import (
 from ckpt_inspect.storage import Location, PinnedFiles, is_folder, is_there, list_folder, read_head, stat
 
 STEP_FILE, STORE_FILE, STRINGS_FILE = "_CHECKPOINT_METADATA", "manifest.ocdbt", "_strings.json"
+PROCESS_FOLDER = "ocdbt.process_0"
+"""Where the first process keeps its part of an OCDBT store."""
 UNFINISHED = ".orbax-checkpoint-tmp"
 """In the name of a folder that is being written; it loses that part when it is complete."""
 _STEP = re.compile(r"(?:.*_)?[0-9]+")
@@ -167,7 +169,7 @@ class OrbaxCheckpoint(Checkpoint):
 
     def _place(self, item: _Item, leaf: Leaf, tree: Tree, is_zarr3: bool) -> Place:
         has_store = item.folder / STORE_FILE in self._metadata
-        if tree.is_ocdbt and not has_store:
+        if not has_store and (tree.is_ocdbt or is_there(item.folder / PROCESS_FOLDER)):
             raise NotFoundError(
                 f"{item.folder / STORE_FILE}: is missing; copy it to this folder, where the rest of its checkpoint lies"
             )

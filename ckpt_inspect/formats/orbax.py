@@ -177,7 +177,7 @@ class OrbaxCheckpoint(Checkpoint):
             raise DamagedFileError(
                 f"{item.folder}: names an array {leaf.name!r}, which would lie outside of it: it is damaged"
             )
-        return Place(item.folder, leaf.name, has_store, is_zarr3, tree.has_every_chunk)
+        return Place(item.folder, leaf.name, has_store, is_zarr3, tree.has_every_chunk, leaf.written_shape)
 
     def _is_zarr3(self, item: _Item, tree: Tree, library: ModuleType) -> bool:
         """Return which of the two it is, also if the metadata is older than the choice."""

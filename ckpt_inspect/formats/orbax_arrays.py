@@ -49,6 +49,8 @@ class Place(NamedTuple):
     is_zarr3: bool
     is_complete: bool
     """Whether a chunk that is missing was written, so that its absence is damage."""
+    written_shape: tuple[int, ...] | None = None
+    """Of what one process wrote of it; None if that is not known."""
 
     def spec(self) -> dict[str, Any]:
         """Return tensorstore's specification of it."""
@@ -143,6 +145,14 @@ class Arrays:
         except (ValueError, OSError, RuntimeError, NotImplementedError) as error:
             raise _damaged(place, error) from error
         shape = tuple(int(n) for n in store.shape)
+        written = place.written_shape
+        if written is not None and (
+            len(written) != len(shape) or any(w > n for w, n in zip(written, shape, strict=True))
+        ):
+            raise DamagedFileError(
+                f"{place.folder}: {place.name} is of shape {shape} by its own metadata, and one process wrote {written} of "
+                "it by the tree's: one of the two is damaged; copy or restore the checkpoint"
+            )
         return _Opened(store, place, shape, _chunk(store, shape))
 
     def _kept(self, name: str) -> _Slab | None:

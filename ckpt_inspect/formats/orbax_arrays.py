@@ -150,8 +150,8 @@ class Arrays:
             len(written) != len(shape) or any(w > n for w, n in zip(written, shape, strict=True))
         ):
             raise DamagedFileError(
-                f"{place.folder}: {place.name} is of shape {shape} by its own metadata, and one process wrote {written} of "
-                "it by the tree's: one of the two is damaged; copy or restore the checkpoint"
+                f"{place.folder}: {place.name} is of shape {shape} by its own metadata, and by the tree's one process "
+                f"wrote {written} of it: one of the two is damaged; copy or restore the checkpoint"
             )
         return _Opened(store, place, shape, _chunk(store, shape))
 

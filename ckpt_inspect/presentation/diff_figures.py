@@ -79,11 +79,14 @@ def _chapters(
         both = [analyze(run, given=given, include=include, exclude=exclude) for run in runs]
     except CkptInspectError:
         return []
+    # a parameter that goes by another name in the second checkpoint is called so in both, as in the table
+    named: tuple[dict[str, str], ...] = ({before: name for name, before in diff.renamed.items()}, {})
     frames = [
-        RunFrames(name, frame(run, "parameters"), frame(run, "histogram"))
-        for name, run in zip(names, both, strict=True)
+        RunFrames(name, *(frame(run, kind).replace({"parameter": renamed}) for kind in ("parameters", "histogram")))
+        for name, run, renamed in zip(names, both, named, strict=True)
     ]
-    return [c for c in chapters(frames) if len(c.runs) == 2 and c.has_learning_rates]
+    found = chapters(frames, are_checkpoints=True)
+    return [c for c in found if len(c.runs) == 2 and c.has_learning_rates]
 
 
 def _beside(path: Path, tail: str) -> Path:

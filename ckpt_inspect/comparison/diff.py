@@ -29,7 +29,7 @@ from ckpt_inspect.errors import NotDetermined, NotFoundError
 from ckpt_inspect.layouts import weight_names
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
 from ckpt_inspect.measurement.medians import EffectiveLrMedian
-from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.measurement.wording import counted, percent
 from ckpt_inspect.series.newest import open_newest
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
@@ -504,10 +504,17 @@ def _continuity_problems(optimizer: OptimizerDiff, rows: list[ParameterDiff]) ->
     impossible = [r for r in rows if r.optimizer == optimizer.name and r.impossible > 0.0]
     if impossible:
         worst = max(impossible, key=lambda r: r.impossible)
+        beta_2 = next((h.b for h in optimizer.hyperparameters if h.name == "beta_2"), None)
+        assumed = beta_2 is not None and beta_2.source == "default"
+        told = f" with the beta_2 that is assumed, {beta_2.value:g}" if beta_2 is not None and assumed else ""
         yield Problem(
             "not-a-continuation",
-            f"optimizer {optimizer.name}: in {len(impossible)} parameters the second moment fell faster than "
-            f"{optimizer.steps} updates can make it fall "
+            f"optimizer {optimizer.name}: in {counted(len(impossible), 'parameter')} the second moment fell faster "
+            f"than {optimizer.steps} updates can make it fall{told} "
             f"({worst.parameter}: {percent(worst.impossible)} of the elements)",
-            "its state was reset in between, the checkpoints are of two runs, or beta_2 is not the one that was used",
+            "give the beta_2 that was used (--beta-2); if it is that one, its state was reset in between, or the "
+            "checkpoints are of two runs"
+            if assumed
+            else "its state was reset in between, the checkpoints are of two runs, or beta_2 is not the one that was "
+            "used",
         )

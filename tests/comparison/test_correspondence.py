@@ -63,3 +63,20 @@ def test_moments_that_became_zero_are_reported(tmp_path: Path) -> None:
     assert "moments-zeroed" in codes(diff(before, after).problems)
     assert "moments-zeroed" not in codes(diff(before, before).problems)
     assert "moments-zeroed" not in codes(diff(after, after).problems)
+
+
+def test_an_assumed_beta_2_is_called_so_where_v_fell_too_fast(tmp_path: Path) -> None:
+    """It is the likeliest cause, and the option to give is named; one that was read is not."""
+    for step in (20, 120):
+        run = Run().train(20)
+        tensors = dict(run.weights) | {f"{n}/adam_m": v for n, v in run.first.items()}
+        fallen = 1 if step == 20 else 0.98**100
+        tensors |= {f"{n}/adam_v": (v * fallen).astype(np.float32) for n, v in run.second.items()}
+        write_bundle(tmp_path / f"model.ckpt-{step}", {**tensors, "global_step": np.array(step, np.int64)})
+    paths = tmp_path / "model.ckpt-20", tmp_path / "model.ckpt-120"
+    (problem,) = [p for p in diff(*paths).problems if p.code == "not-a-continuation"]
+    assert "100 updates can make it fall with the beta_2 that is assumed, 0.999" in problem.message
+    assert problem.resolution.startswith("give the beta_2 that was used (--beta-2)")
+    (given,) = [p for p in diff(*paths, given={"beta_2": 0.999}).problems if p.code == "not-a-continuation"]
+    assert "assumed" not in given.message
+    assert "not-a-continuation" not in codes(diff(*paths, given={"beta_2": 0.97}).problems)

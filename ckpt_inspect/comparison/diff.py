@@ -413,7 +413,7 @@ def _filled(job: _Job, memory: _Memory, stop: Event) -> ParameterDiff:
         row,
         status="same" if is_same else "changed",
         slot_changes={slot: d.relative for slot, d in distances.items() if slot != "value"},
-        is_zeroed=_is_zeroed([d for slot, d in distances.items() if slot in _MOMENTS]),
+        is_zeroed=_is_zeroed(distances),
     )
     if "value" in distances:
         d = distances["value"]
@@ -438,7 +438,10 @@ _ARRAYS = {"value": ("value",), **STATE_SLOTS}
 """Fields of `State` -> the tensors of a job that may stand in them."""
 
 
-def _is_zeroed(moments: list[Distance]) -> bool:
+def _is_zeroed(distances: Mapping[str, Distance]) -> bool:
+    """Whether all moments became 0; of a rule that has none, all slots."""
+    slots = {slot: d for slot, d in distances.items() if slot != "value"}
+    moments = [d for slot, d in slots.items() if slot in _MOMENTS] or list(slots.values())
     return any(d.dot_aa > 0.0 for d in moments) and all(d.dot_bb == 0.0 for d in moments)
 
 
@@ -481,7 +484,7 @@ def _sourced_values(state: OptimizerState) -> dict[str, Sourced[float | str]]:
 
 def _continuity_problems(optimizer: OptimizerDiff, rows: list[ParameterDiff]) -> Iterator[Problem]:
     """Whether b can be the continuation of a that its step claims."""
-    kept = [r for r in rows if r.optimizer == optimizer.name and _MOMENTS & set(r.slot_changes)]
+    kept = [r for r in rows if r.optimizer == optimizer.name and r.slot_changes]
     zeroed = [r for r in kept if r.is_zeroed]
     if zeroed:
         yield Problem(

@@ -135,6 +135,10 @@ class OptimizerState:
     settings: Settings
     keys: tuple[str, ...]
     """Keys of its own scalars: counter, beta powers, hyperparameters."""
+    counters: tuple[str, ...]
+    """Keys of what counts its updates: one counter, or TF1's powers of beta (of several pairs that it can be, all)."""
+    has_scheduled_rate: bool
+    """Whether its learning rate is a schedule, which no format keeps as a tensor."""
     absence: str | None
     """Why there are no moments; None if there are."""
     problems: tuple[Problem, ...]
@@ -225,10 +229,18 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Optim
         parameters=parameters,
         update_rule=rule,
         settings=settings,
+        counters=_counters(found),
+        has_scheduled_rate=found.has_scheduled_rate or isinstance((found.config or {}).get("learning_rate"), Mapping),
         keys=tuple(k for k in (found.counter, *found.beta_powers.own.keys, *found.scalars.values()) if k is not None),
         absence=_absence(found, resolved.step, rule_name),
         problems=(*found.problems, *resolved.problems, *exclusions.problems(found.config_where)),
     )
+
+
+def _counters(found: FoundOptimizer) -> tuple[str, ...]:
+    powers = (found.beta_powers.own, *found.beta_powers.rivals)
+    keys = (found.counter, *(key for pair in powers for key in pair.keys))
+    return tuple(dict.fromkeys(key for key in keys if key is not None))
 
 
 def _resolved(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Resolved:

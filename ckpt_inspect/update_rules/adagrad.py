@@ -66,6 +66,7 @@ class Adagrad(UpdateRule):
     has_moment_pair: ClassVar = False
     has_average: ClassVar = False
     decays_by_beta_2: ClassVar = False
+    retained_by: ClassVar = ""
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
         """Return the coefficients; see the class. TF1 needs no epsilon."""

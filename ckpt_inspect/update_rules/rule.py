@@ -170,6 +170,9 @@ class UpdateRule(ABC):
     """Whether the second moment gathers squared gradients, so that their mean square follows from it."""
     decays_by_beta_2: ClassVar[bool] = True
     """Whether an update leaves at least beta_2 of each element of the second moment."""
+    retained_by: ClassVar[str] = "beta_2"
+    """Hyperparameter whose k-th power of each element of the second moment k updates leave at least; empty if they
+    leave all of it (Adagrad: a sum)."""
     is_lazy: ClassVar[bool] = False
     """Whether some implementation leaves elements alone that the gradient doesn't touch (rows of an embedding): then
     not every element decays, or moves, at every update."""

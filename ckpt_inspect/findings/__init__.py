@@ -32,6 +32,7 @@ CHECKS: tuple[Check, ...] = (
     arithmetic.find_inert,
     damage.find_bound_violations,
     changes.find_changed_hyperparameters,
+    knowledge.find_contradictions,
     proportion.find_disproportion,
     drift.find_stuck_directions,
     arithmetic.find_lost_updates,

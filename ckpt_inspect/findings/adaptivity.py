@@ -10,7 +10,9 @@ from ckpt_inspect.findings.finding import Finding, Kind, Severity
 from ckpt_inspect.findings.history import Floats, History, worst_first
 from ckpt_inspect.findings.roles import kernels_beside, may_cancel
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.sourced import doubt
 
 EPSILON = Kind(
     id="epsilon-dominated",
@@ -90,7 +92,9 @@ def find_epsilon_domination(history: History, thresholds: Thresholds) -> Iterato
     if not places:
         return
     epsilon, source = history.newest("epsilon"), history.newest("epsilon_source")
-    told = f"{epsilon:.3g}{', assumed' if source == 'default' else ''}"
+    told = ", ".join(
+        filter(None, (f"{epsilon:.3g}", doubt(str(source), str(history.newest(f"epsilon{CONTRADICTION}")))))
+    )
     idle = _without_effect(history, places)
     is_all = len(idle) == len(places)
     who = "each is a" if is_all else f"{history.named(idle)} {'is a' if len(idle) == 1 else 'are'}"

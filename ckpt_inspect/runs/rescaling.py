@@ -81,7 +81,7 @@ def _decays_regardless(before: Mapping[str, Column]) -> NDArray[np.bool_]:
     found = []
     for family, decay in zip(before["family"], before["weight_decay"], strict=True):
         implementation = find_implementation(str(family))
-        scales = implementation is not None and implementation.takes_weight_decay
+        scales = implementation is not None and implementation.scales_decay
         found.append(not scales and decay != 0 and bool(family))  # NaN, not known, differs from 0
     return np.array(found, np.bool_).reshape(-1, 1)
 

@@ -41,6 +41,10 @@ class Implementation:
     """Whether a rule that takes a weight decay may have been given one that no checkpoint holds, or a schedule of it:
     if none is read, it is then unknown."""
 
+    hides_exclusions: bool = False
+    """Whether variables may have been spared from weight decay by a list that is in no object graph, and in no
+    configuration but Addons'."""
+
     has_class_rates: bool = False
     """Whether its classes have the default learning rate that `Traces.keras_rate` tells."""
     adagrad_start: float = 0.1
@@ -129,6 +133,7 @@ TFA = Implementation(
     ("tensorflow_addons/optimizers/",),
     has_float32_rates=True,
     hides_decay=True,
+    hides_exclusions=True,
     decays_rate=True,
 )
 KERAS2 = Implementation(
@@ -142,6 +147,7 @@ KERAS2 = Implementation(
     rmsprop_epsilon="inside",
     adagrad_epsilon="inside",
     takes_weight_decay=True,
+    hides_exclusions=True,
     squares_slices="sometimes",
     who_squares_slices="an experimental optimizer of TF 2.9",  # 2.11 and later are sound
 )
@@ -155,6 +161,7 @@ KERAS3 = Implementation(
     rmsprop_epsilon="inside",
     adagrad_epsilon="inside",
     takes_weight_decay=True,
+    hides_exclusions=True,
     lists_placeholders=True,
     has_listed_rate=True,
     divides_accumulated_since=(3, 5),

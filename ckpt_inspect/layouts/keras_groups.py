@@ -172,6 +172,9 @@ def _read_optimizer(
                 "its variables may be several slots for each weight: which ones, depends on settings (momentum, "
                 "averages, ..) that this file doesn't hold; a .keras file does"
             )
+        is_rate = has_listed_rate(specs, implementation) and not any(w.shape == () for m in models for w in m.trained())
+        if is_assumed and is_rate:  # the rule has no scalar of its own, and no weight is one
+            scalars = {"learning_rate": keys[1]}
         if optimizer is None:
             absence = (
                 f"optimizer state of a kind that is not known: {len(keys)} variables in an order that is not known"

@@ -64,6 +64,8 @@ class Implementation:
     """Where RMSprop adds epsilon: to the root, or under it; or under it only if it has momentum."""
     adagrad_epsilon: Literal["outside", "inside", "none"] = "outside"
     """Where Adagrad adds epsilon: to the root, or under it; or nowhere."""
+    always_keeps_momentum: bool = False
+    """Whether RMSprop keeps an accumulator of momentum where momentum is 0 as well."""
     moves_rows_alone: bool = False
     """Whether RMSprop with momentum moves only the rows that a sparse gradient touches, though their momentum stays."""
     takes_weight_decay: bool = False
@@ -101,6 +103,7 @@ TF1 = Implementation(
     default_epsilon=1e-8,
     has_epsilon_hat=True,
     rmsprop_epsilon="inside",
+    always_keeps_momentum=True,
     moves_rows_alone=True,
     adagrad_epsilon="none",
 )
@@ -115,6 +118,7 @@ CONTRIB = Implementation(
     hides_decay=True,
     has_epsilon_hat=True,
     rmsprop_epsilon="inside",
+    always_keeps_momentum=True,
     moves_rows_alone=True,
 )
 OPTIMIZER_V2 = Implementation(

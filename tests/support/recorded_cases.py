@@ -82,7 +82,7 @@ class RecordedOptimizer:
     def has_slots(self) -> bool:
         """Whether the file holds a slot of any kind, and an update was made."""
         slots = [w for v in self.variables for w in v.stored if w.startswith("slot_")]
-        return bool(slots) and self.step > 0
+        return bool(slots) and any("before" in v.arrays for v in self.variables)
 
     @property
     def flavor(self) -> str:
@@ -138,6 +138,10 @@ class RecordedOptimizer:
         scalars = self.record.get("scalars") or {}
         rates = [self.record["lr_used_last"], self.record.get("lr_next")]
         rates += [v for k, v in scalars.items() if k.endswith("learning_rate")]
+        if len(self.saved_steps) > 1:  # the graph raced, and the rate's decay with it
+            rates.append(
+                self.option("learning_rate", "lr") / (1 + (self.option("decay") or 0) * (self.saved_steps[1] - 1))
+            )
         return [float(r) for r in rates if isinstance(r, (int, float))]
 
 
@@ -382,7 +386,8 @@ def _witnessed_faults(
     checkpoint: Checkpoint, state: OptimizerState, optimizer: RecordedOptimizer, rule: UpdateRule
 ) -> Iterator[str]:
     """Hold E against what it did to the recorded gradient, and the last update against the real one."""
-    settings = {**_true_settings(optimizer, rule.hyperparameters), "step": optimizer.step, "rule": rule.name}
+    step = optimizer.step or 1  # Keras 1 counts no update of RMSprop and Adagrad, whose E needs none
+    settings = {**_true_settings(optimizer, rule.hyperparameters), "step": step, "rule": rule.name}
     given = {name: value for name, value in settings.items() if name != "centered"}
     states = optimizer_states(checkpoint, given, optimizer=state.name)
     state = next(s for s in states if s.name == state.name)

@@ -24,7 +24,7 @@ ADAMAX_BOUND = 1.02
 """Largest |m|/u under Adamax, (1-beta_1)/(1-beta_1/beta_2) = 1.009 at the defaults, with some room."""
 BOUND_SLACK = 0.01
 """Rounding by which Adam's own moments may exceed their bound."""
-LEAST_MOVED = 64
+LEAST_MOVED = 32
 """Elements other than 0 that are needed to say that none is negative by more than chance."""
 USUAL_BETA_1 = 0.9
 MOST_MOMENTA = 2000

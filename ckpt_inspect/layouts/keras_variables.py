@@ -199,7 +199,8 @@ def _unread(checkpoint: Checkpoint, members: Sequence[Node], parsed: Sequence[tu
     if not left:
         return None
     names = f"{left[0].full_name!r} .. {left[-1].full_name!r}" if len(left) > 1 else f"{left[0].full_name!r}"
-    return f"optimizer state of a kind that is not known: {len(left)} variables whose names tell no slot: {names}"
+    count = f"{len(left)} variable{'s' * (len(left) != 1)}"
+    return f"optimizer state of a kind that is not known: {count} of which no name tells a slot: {names}"
 
 
 def read_rule(

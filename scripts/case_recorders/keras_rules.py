@@ -285,14 +285,14 @@ class ByModule(object):
     lists = ()
 
     def start(self, tf, rate, variables):
-        self.rate, self.variables = rate, variables
+        self.rate = rate
         self.count = tf.Variable(0, dtype="int64")
         for name in self.lists:
             setattr(self, name, [tf.Variable(tf.zeros_like(v)) for v in variables])
 
-    def apply(self, tf, grads):
+    def apply(self, tf, grads, variables):
         self.count.assign_add(1)
-        for i, (g, v) in enumerate(zip(grads, self.variables)):
+        for i, (g, v) in enumerate(zip(grads, variables)):
             v.assign_sub(self.step(tf, i, g, tf.cast(self.count, g.dtype)))
 
 
@@ -333,7 +333,6 @@ def module_case(k, out, cls):
         net, opt = Net(), made()
         variables = [v for pair in zip(net.kernels, net.biases) for v in pair]
         opt.start(tf, 0.01, variables)
-        del opt.variables[:]  # the optimizer of the guide is handed them with each update
         case = Case(out, case_id, "tf.train.Checkpoint", cls.__name__, "an optimizer of one's own", k.versions())
         ckpt = tf.train.Checkpoint(model=net, optimizer=opt)
         state = lambda: [{n: number(getattr(opt, n)[i]).copy() for n in cls.lists} for i in range(len(variables))]
@@ -343,9 +342,7 @@ def module_case(k, out, cls):
                 loss = tf.reduce_mean(tf.square(net(tf.constant(x)) - y))
             grads = tape.gradient(loss, variables)
             before, prior = [number(v).copy() for v in variables], state()
-            opt.variables.extend(variables)
-            opt.apply(tf, grads)
-            del opt.variables[:]
+            opt.apply(tf, grads, variables)
             if t in (2, 4):
                 entries, arrays = [], []
                 for i, v in enumerate(variables):

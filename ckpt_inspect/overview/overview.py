@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.formats.hdf5 import ONE_SHARD
-from ckpt_inspect.layouts import weight_names
+from ckpt_inspect.layouts import suspects, weight_names
 from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
@@ -142,7 +142,7 @@ def overview(
         tuple(_shown(state) for state in states),
         tuple(p for p in parameters if selection.has(p.name)),
         len(checkpoint.tensors),
-        DAMAGED if unreadable else _description(states, checkpoint.problems),
+        DAMAGED if unreadable else _description(states, checkpoint.problems, () if states else suspects(checkpoint)),
         tuple(dict.fromkeys((*remarks, *unreadable, *checkpoint.problems, *(p for s in states for p in s.problems)))),
     )  # fmt: skip
 
@@ -186,9 +186,15 @@ def _state_description(state: OptimizerState) -> str:
     return "; ".join(parts) or "nothing is assumed: every value is in the checkpoint or lies with it"
 
 
-def _description(states: tuple[OptimizerState, ...], problems: Sequence[Problem]) -> str:
+def _description(states: tuple[OptimizerState, ...], problems: Sequence[Problem], suspected: Sequence[str] = ()) -> str:
     if not states and any(p.code == ONE_SHARD for p in problems):
         return "one shard of several: the optimizer's state, if there is any, begins in another"
+    if not states and suspected:
+        others = f" .. {suspected[-1]}" if len(suspected) > 1 else ""
+        return (
+            "no optimizer's state of a kind that is known; what may be one's, or weights: "
+            f"{counted(len(suspected), 'tensor')}, {suspected[0]}{others}"
+        )
     if not states:
         return "weights only: it holds no optimizer's state, so there are no effective learning rates to reconstruct"
     analysable = [s for s in states if s.update_rule is not None and s.step.value != 0 and s.parameters]

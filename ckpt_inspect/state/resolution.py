@@ -413,7 +413,7 @@ def _resolve_learning_rate(
         return Sourced(
             None,
             "unknown",
-            "the optimizer has no learning-rate variable: a schedule, which this format doesn't save; give "
+            "the optimizer has no learning-rate variable, as under a schedule, which this format doesn't save; give "
             "--learning-rate",
         )
     optimizer = find_optimizer(found.rule.name)

@@ -9,6 +9,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from math import prod
 from pathlib import Path
 from threading import Lock, get_ident
@@ -21,7 +22,9 @@ from ckpt_inspect.checkpoint import Array, TensorSpec
 from ckpt_inspect.errors import DamagedFileError, UnsupportedError
 from ckpt_inspect.storage import absolute
 
-INSTALL = "tensorstore, which reads Orbax' arrays, is not installed: pip install 'ckpt-inspect[orbax]'"
+INSTALL = "tensorstore, which reads Orbax' arrays, {what}: pip install 'ckpt-inspect[orbax]'"
+_LEAST_RELEASE = (0, 1, 71)
+"""The first that can tell a chunk that is missing from one that was left out."""
 _CACHE_BYTES = 1 << 24
 """What tensorstore may keep: the nodes of OCDBT's tree, and small chunks."""
 _KEPT_SLABS = 6
@@ -46,6 +49,8 @@ class Place(NamedTuple):
     is_zarr3: bool
     is_complete: bool
     """Whether a chunk that is missing was written, so that its absence is damage."""
+    written_shape: tuple[int, ...] | None = None
+    """Of what one process wrote of it; None if that is not known."""
 
     def spec(self) -> dict[str, Any]:
         """Return tensorstore's specification of it."""
@@ -80,12 +85,16 @@ class _Slab(NamedTuple):
         return self.start + self.elements.size
 
 
-def find_tensorstore() -> ModuleType | None:
-    """Return tensorstore; None if it isn't installed."""
+def find_tensorstore() -> ModuleType | str:
+    """Return tensorstore; if it isn't installed, or is too old, what to do."""
     try:
         import tensorstore
-    except ImportError:
-        return None
+
+        release = version("tensorstore")
+    except (ImportError, PackageNotFoundError):
+        return INSTALL.format(what="is not installed")
+    if tuple(int(n) for n in re.findall(r"\d+", release)[:3]) < _LEAST_RELEASE:
+        return INSTALL.format(what=f"is too old ({release})")
     return tensorstore  # type: ignore[no-any-return,unused-ignore]
 
 
@@ -136,6 +145,14 @@ class Arrays:
         except (ValueError, OSError, RuntimeError, NotImplementedError) as error:
             raise _damaged(place, error) from error
         shape = tuple(int(n) for n in store.shape)
+        written = place.written_shape
+        if written is not None and (
+            len(written) != len(shape) or any(w > n for w, n in zip(written, shape, strict=True))
+        ):
+            raise DamagedFileError(
+                f"{place.folder}: {place.name} is of shape {shape} by its own metadata, and by the tree's one process "
+                f"wrote {written} of it: one of the two is damaged; copy or restore the checkpoint"
+            )
         return _Opened(store, place, shape, _chunk(store, shape))
 
     def _kept(self, name: str) -> _Slab | None:

@@ -47,7 +47,7 @@ NOT_THE_WEIGHTS = re.compile(r"ema|avg|average|target|shadow|slow|best|old|previ
 HYPERPARAMS, INNER, LABELLED = "hyperparams", "inner_state", "inner_states"
 INJECTED = {
     "learning_rate": "learning_rate", "b1": "beta_1", "b2": "beta_2", "eps": "epsilon", "eps_root": "epsilon_root",
-    "weight_decay": "weight_decay", "threshold": "threshold", "decay": "rho", "momentum": "momentum",
+    "weight_decay": "weight_decay", "threshold": "threshold", "decay": "rho", MOMENTUM.name: MOMENTUM.name,
 }  # fmt: skip
 """Our name of each argument of optax' functions that may be injected."""
 VARIABLE = "value"

@@ -15,6 +15,8 @@ from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states
 from ckpt_inspect.state.selection import Selection
 
+UNREADABLE = "a checkpoint whose values can't be read here: what its metadata lists can be shown"
+"""What a checkpoint is for which a library is missing."""
 DAMAGED = "a damaged checkpoint: what its index lists can be shown"
 """What a checkpoint is whose values can't be read."""
 STATE_UNREADABLE = "state-unreadable"
@@ -105,7 +107,7 @@ def overview(
     selection = selection or Selection()
     unreadable: tuple[Problem, ...] = ()
     try:
-        states = optimizer_states(checkpoint, given)
+        states = () if checkpoint.unreadable else optimizer_states(checkpoint, given)
     except (DamagedFileError, NotFoundError) as error:
         if isinstance(error, NotFoundError) and not any(p.severity == "error" for p in checkpoint.problems):
             raise  # what was asked for isn't there, rather than a shard: of one, the index lists names and shapes still
@@ -131,6 +133,12 @@ def overview(
         parameters = [
             ShownParameter("", named.get(spec.name, spec.name), spec.shape, spec.dtype, ()) for spec in others
         ]
+    if checkpoint.unreadable:
+        description = UNREADABLE
+    elif unreadable:
+        description = DAMAGED
+    else:
+        description = _description(states, checkpoint.problems, () if states else suspects(checkpoint))
     return Overview(
         str(checkpoint.path),
         checkpoint.format,
@@ -142,7 +150,7 @@ def overview(
         tuple(_shown(state) for state in states),
         tuple(p for p in parameters if selection.has(p.name)),
         len(checkpoint.tensors),
-        DAMAGED if unreadable else _description(states, checkpoint.problems, () if states else suspects(checkpoint)),
+        description,
         tuple(dict.fromkeys((*remarks, *unreadable, *checkpoint.problems, *(p for s in states for p in s.problems)))),
     )  # fmt: skip
 

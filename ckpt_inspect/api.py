@@ -159,12 +159,14 @@ def diff(
     given: Given | None = None,
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
+    infer: bool = True,
     progress: Progress | None = None,
 ) -> Diff:
     """Compare two checkpoints: what was added, removed, reshaped, changed, and by how much.
 
     `a` and `b` are open checkpoints or paths; a folder stands for its newest. `given` overrides hyperparameters of both
     as in `optimizer_states`. `include` and `exclude` are glob patterns that parameters' names must match, or must not.
+    What the two tell together of values that neither file holds stands in for defaults; `infer=False` leaves these.
     `progress` is called with bytes. Raises CkptInspectError for a checkpoint that can't be opened or read,
     NotFoundError if the patterns choose no parameter.
     """
@@ -179,6 +181,7 @@ def diff(
             given=_given(given, [one, two]),
             include=texts_if_any(include, "include"),
             exclude=texts_if_any(exclude, "exclude"),
+            infer=flag_in(infer, "infer"),
             progress=function_if_any(progress, "progress"),
         )
     )
@@ -225,6 +228,7 @@ def analyze(
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
     elements: bool = False,
+    infer: bool = True,
     thresholds: Mapping[str, float] | None = None,
     progress: Progress | None = None,
     threads: int | None = None,
@@ -237,6 +241,9 @@ def analyze(
     `optimizer_states`; `include` and `exclude` are glob patterns on parameters' names. With `elements` the store keeps
     E of every element as well, at four bytes each before compression. `thresholds` sets some of `Thresholds`.
     `progress` is called with bytes.
+
+    Numbers that no file holds (betas, epsilon, the rate, the number of updates) are inferred from several checkpoints
+    where these show them, and used in place of defaults; `infer=False` leaves the defaults.
 
     `executor` does the work elsewhere: any `concurrent.futures.Executor` whose workers see the same files, such as a
     `ProcessPoolExecutor`. By default this process does it, with `threads` threads (2). The result is the same to the
@@ -260,6 +267,7 @@ def analyze(
             include=texts_if_any(include, "include"),
             exclude=texts_if_any(exclude, "exclude"),
             elements=flag_in(elements, "elements"),
+            infer=flag_in(infer, "infer"),
             thresholds=thresholds_if_any(thresholds),
             progress=function_if_any(progress, "progress"),
             threads=count_if_any(threads, "threads"),
@@ -277,6 +285,7 @@ def analyze_runs(
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
     elements: bool = False,
+    infer: bool = True,
     thresholds: Mapping[str, float] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     threads: int | None = None,
@@ -312,6 +321,7 @@ def analyze_runs(
         include=texts_if_any(include, "include"),
         exclude=texts_if_any(exclude, "exclude"),
         elements=flag_in(elements, "elements"),
+        infer=flag_in(infer, "infer"),
         thresholds=thresholds_if_any(thresholds),
         threads=count_if_any(threads, "threads"),
         executor=executor_if_any(executor),

@@ -31,6 +31,13 @@ class _Group(Group):
         formatter.write(HELP)
 
 
+NoInfer = Annotated[
+    bool,
+    typer.Option(
+        "--no-infer", help="Leave defaults where the files don't say, whatever several checkpoints tell together."
+    ),
+]
+
 app = typer.Typer(
     cls=_Group, add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
 )  # fmt: skip
@@ -90,6 +97,7 @@ def diff(
     output: Annotated[
         Optional[str], typer.Option("-o", "--output", metavar="FILE.png", help="Also draw the diff into this file.")  # noqa: UP045
     ] = None,
+    no_infer: NoInfer = False,
 ) -> None:
     """Compare two checkpoints, paired by optimizer and parameter name; what changed most comes first.
 
@@ -105,7 +113,13 @@ def diff(
 
         with progress_bar("comparing", is_quiet=common.quiet) as progress:
             result = compare(
-                a, b, given=common.given, include=common.include, exclude=common.exclude, progress=progress
+                a,
+                b,
+                given=common.given,
+                include=common.include,
+                exclude=common.exclude,
+                infer=not no_infer,
+                progress=progress,
             )
         if common.json:
             from ckpt_inspect.presentation.documents import diff_document
@@ -177,6 +191,7 @@ def analyze(
     elements: Annotated[
         bool, typer.Option("--elements", help="Also keep every element's effective learning rate in the store.")
     ] = False,
+    no_infer: NoInfer = False,
     threshold: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option(
@@ -205,7 +220,7 @@ def analyze(
     _check_severity(fail_on)
     with _answering(trouble=1, verbose=common.verbose):
         from ckpt_inspect.api import analyze_runs, find_runs
-        from ckpt_inspect.cli.terminal import progress_bars
+        from ckpt_inspect.cli.terminal import progress_bars, telling_downloads
 
         if output is not None and any(map(os.path.isdir, paths)) and len(runs := find_runs(paths)) > 1:
             names = ", ".join(run.name for run in runs)
@@ -223,8 +238,9 @@ def analyze(
                 include=common.include,
                 exclude=common.exclude,
                 elements=elements,
+                infer=not no_infer,
                 thresholds=limits,
-                progress=progress,
+                progress=telling_downloads(progress, paths, is_quiet=common.quiet),
             )
             done, unanswered = [], 0
             for result in results:

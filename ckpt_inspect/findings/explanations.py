@@ -10,7 +10,13 @@ from typing import Literal
 
 from ckpt_inspect.errors import NotFoundError
 from ckpt_inspect.findings import KINDS, Kind, Limit, Thresholds
-from ckpt_inspect.measurement.variables import CHECKPOINT_VARIABLES, DISTRIBUTIONS, FURTHER_VARIABLES, METRICS
+from ckpt_inspect.measurement.variables import (
+    CHECKPOINT_VARIABLES,
+    DISTRIBUTIONS,
+    FURTHER_VARIABLES,
+    METRICS,
+    WINDOW_METRICS,
+)
 from ckpt_inspect.update_rules import HYPERPARAMETERS, RULES
 
 ADAM = "Kingma & Ba, arXiv 1412.6980"
@@ -79,6 +85,33 @@ _FORMULAS: Mapping[str, tuple[str, str, str]] = {
         "v of 16 elements of each tensor, the same in every checkpoint",
         "Falls like β2^k through k updates without a gradient.",
         ADAM,
+    ),
+    "value_sample": (
+        "θ of 16 elements of each tensor, the same in every checkpoint",
+        "How single weights moved over the run; what window_displacement is estimated from.",
+        "as it lies in the checkpoint",
+    ),
+    "window_gradient_rms": (
+        "√((v2 - β2^k·v1)/(1 - β2^k)), of the means of v, k updates apart",
+        "How large the gradients were, although nobody logged them. v forgets: the last 1/(1-β2) updates of the window "
+        "count most. Clipping, loss scaling and an L2 penalty are in it, as the optimizer saw them.",
+        f"{ADAM}, Algorithm 1",
+    ),
+    "window_gradient_rms_low": (
+        "√(S/(k·(1-β2))), S = v2 - β2^k·v1, less its rounding",
+        "Holds whatever the gradients were: each square stands in v with a weight of at most 1-β2.",
+        f"{ADAM}, Algorithm 1",
+    ),
+    "window_gradient_rms_high": (
+        "√(S/(k·(1-β2)·β2^(k-1))), S = v2 - β2^k·v1, and its rounding",
+        "Holds whatever the gradients were: the oldest of the window still stands in v with (1-β2)·β2^(k-1). A wide "
+        "gap to the lower bound says that the window is longer than v remembers.",
+        f"{ADAM}, Algorithm 1",
+    ),
+    "window_displacement": (
+        "√mean((θ2 - θ1)²)/k, over 16 elements of the tensor, k updates apart",
+        "How far a weight came per update, on a straight line: well below update_rms, the weights go to and fro.",
+        "MosaicML's OptimizerMonitor logs the updates' own size",
     ),
     "update_rms": (
         "√mean(Δ²)",
@@ -235,7 +268,7 @@ _COMPARISONS: tuple[tuple[str, str, str, str, str, str], ...] = (
 def _metrics() -> list[Explanation]:
     return [
         Explanation(v.name, "metric", v.long_name, v.description, *_FORMULAS[v.name], see=_kinds_of(v.name))
-        for v in (*DISTRIBUTIONS, *METRICS)
+        for v in (*DISTRIBUTIONS, *METRICS, *WINDOW_METRICS)
     ]
 
 
@@ -294,7 +327,6 @@ _ALIASES: Mapping[str, str] = {
     "e": "effective-lr",
     "effective-learning-rate": "effective-lr",
     "displacement": "weight-change",
-    "window-gradient-rms": "gradient-rms",
     "reset": "step-reset",
     "drift": "effective-lr-ratio",
     "drift-of-e": "effective-lr-ratio",

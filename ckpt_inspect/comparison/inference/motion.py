@@ -66,7 +66,7 @@ def find_motion(a: Observation, b: Observation, window: Window, elements: Elemen
             terms = terms_of(rule, settings, exponents, elements.value_a.dtype, keeps)
             if terms is None:
                 return Motion(None, shrinkage, "the rule moves silent elements in a way that is not followed here")
-            movement = fit_movement(still, terms, window.decays, share)
+            movement = fit_movement(still, terms, window.decays, share, read_rate(b))
             if movement is None or not movement.is_accepted:
                 continue
             if (fault := _rate_fault(movement, a, b)) is None:

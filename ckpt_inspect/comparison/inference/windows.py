@@ -207,7 +207,7 @@ def _with_betas(
         what = "second moments fell faster than beta_2 lets them: a reset, or another run"
         return replace(window, is_broken=True, refusal=what)
     if silence.is_by_both:
-        return _by_both(window, silence, beta_1, beta_2)
+        return _by_both(window, silence, beta_1, beta_2, counts_gradients)
     if not silence.is_by_one:
         return replace(window, refusal="too few elements agree on a decay: a gradient reached the others")
     if window.counted is None or counts_gradients or silence.log_2 > -_TELLING * silence.tolerance:
@@ -219,7 +219,9 @@ def _with_betas(
     return replace(window, beta_2=found)
 
 
-def _by_both(window: Window, silence: Silence, beta_1: float | None, beta_2: float | None) -> Window:
+def _by_both(
+    window: Window, silence: Silence, beta_1: float | None, beta_2: float | None, counts_gradients: bool
+) -> Window:
     """As `_with_betas`, from elements that both moments show to be silent."""
     if beta_1 is not None and beta_2 is not None:
         decays = decays_by(silence.log_2, silence.tolerance, beta_2)
@@ -235,7 +237,7 @@ def _by_both(window: Window, silence: Silence, beta_1: float | None, beta_2: flo
     chosen = _chosen(found, window.counted)
     if chosen is not None:
         return replace(window, decays=chosen.decays, beta_1=chosen.beta_1, beta_2=chosen.beta_2)
-    if window.counted is not None:
+    if window.counted is not None and not counts_gradients:
         values = [rounded_beta(log, silence.tolerance, window.counted) for log in (silence.log_1, silence.log_2)]
         if (
             values[0] is not None
@@ -246,7 +248,7 @@ def _by_both(window: Window, silence: Silence, beta_1: float | None, beta_2: flo
             return replace(window, decays=window.counted, beta_1=values[0], beta_2=values[1])
     if found:
         return replace(window, refusal=f"{len(found)} pairs of usual betas explain the decay equally well")
-    if window.counted is None:
+    if window.counted is None or counts_gradients:
         return replace(window, is_odd=True, refusal="the agreed decays are those of no usual pair of betas")
     return replace(
         window,

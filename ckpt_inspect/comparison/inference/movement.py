@@ -31,7 +31,7 @@ _VANISHED = 1e-8
 _LONGEST = 4000
 """Updates that are followed at most."""
 _ARITHMETIC = 3e-7
-"""Relative rounding of an update of float32, by its handful of operations."""
+"""Relative rounding of an update of float32, by its handful of operations; of the sums computed here in float64."""
 WORST_FIT = 1.6
 """Residuals, in units of what rounding explains, above which a fit is refused."""
 _GOOD_FIT = 0.2
@@ -209,15 +209,13 @@ class _Fit:
         self._profile = _Profile(self._terms.factor, self._terms.root)
         self._slope_profile = _Profile(self._terms.factor * self._slopes, self._terms.root)
         self._scale = self._first / self._root
-        relative = _ARITHMETIC if self._dtype == np.float32 else 1e-15
-        self._relative = relative
         self._lost = np.zeros_like(self._moved)
         self._sigma = self._noise(np.full(self._moved.shape, min(terms.factor.size, 20.0)))
 
     def _noise(self, roundings: Array) -> Array:
         noise: Array = np.sqrt(
             self._unit**2 * (1 + roundings + (self._decays if self._share else 0)) / 12
-            + (self._relative * self._moved) ** 2
+            + (_ARITHMETIC * self._moved) ** 2
         )
         return noise
 

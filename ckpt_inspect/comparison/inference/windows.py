@@ -14,6 +14,8 @@ from ckpt_inspect.comparison.inference.usual import CLASSIC, Match, decays_by, f
 
 _MANY = 1 << 20
 """Decays at most where no counter tells."""
+_NEAR = 10
+"""Tolerances within which a decay may be a usual one's that small gradients blur."""
 _SMALLEST = 0.3
 """Smallest beta_2 that is thought possible: what falls faster is no decay."""
 _TELLING = 100
@@ -215,7 +217,8 @@ def _with_betas(
     found = usual_beta(silence.log_2, silence.tolerance, window.counted)
     if found not in CLASSIC:
         what = "the agreed decay is that of no usual beta_2, and no first moment confirms it"
-        return replace(window, is_odd=True, refusal=what)
+        near = usual_beta(silence.log_2, _NEAR * silence.tolerance, window.counted)
+        return replace(window, is_odd=near not in CLASSIC, refusal=what)
     return replace(window, beta_2=found)
 
 

@@ -14,6 +14,9 @@ from ckpt_inspect.comparison.inference.usual import CLASSIC, Match, decays_by, f
 
 _MANY = 1 << 20
 """Decays at most where no counter tells."""
+_SHARP = 4e-8
+"""Uncertainty of a beta_2 from second moments alone: 0.999, had half of the updates been skipped, lies 1.2e-7 from
+0.9995."""
 _NEAR = 10
 """Tolerances within which a decay may be a usual one's that small gradients blur."""
 _SMALLEST = 0.3
@@ -198,22 +201,24 @@ def examine(a: Observation, b: Observation, places: tuple[int, int], elements: E
         return replace(window, refusal="no second moment fell")
     if updates is not None:
         window = replace(window, bound=min(math.exp((silence.log_2 + silence.tolerance) / updates), 1.0))
-    return _with_betas(window, silence, known(b, "beta_1"), known(b, "beta_2"), b.counts_gradients)
+    return _with_betas(window, silence, known(b, "beta_1"), known(b, "beta_2"), b.counted == "updates")
 
 
 def _with_betas(
-    window: Window, silence: Silence, beta_1: float | None, beta_2: float | None, counts_gradients: bool
+    window: Window, silence: Silence, beta_1: float | None, beta_2: float | None, counts_updates: bool
 ) -> Window:
     """The window with its decays and betas, as far as it tells them."""
     if falls_faster(window, beta_2 if beta_2 else _SMALLEST):
         what = "second moments fell faster than beta_2 lets them: a reset, or another run"
         return replace(window, is_broken=True, refusal=what)
     if silence.is_by_both:
-        return _by_both(window, silence, beta_1, beta_2, counts_gradients)
+        return _by_both(window, silence, beta_1, beta_2, counts_updates)
     if not silence.is_by_one:
         return replace(window, refusal="too few elements agree on a decay: a gradient reached the others")
-    if window.counted is None or counts_gradients or silence.log_2 > -_TELLING * silence.tolerance:
+    if window.counted is None or not counts_updates or silence.log_2 > -_TELLING * silence.tolerance:
         return replace(window, refusal="no first moment tells which elements were silent")
+    if silence.tolerance > _SHARP * window.counted:
+        return replace(window, refusal="too few updates for the second moments alone to tell beta_2")
     found = usual_beta(silence.log_2, silence.tolerance, window.counted)
     if found not in CLASSIC:
         what = "the agreed decay is that of no usual beta_2, and no first moment confirms it"
@@ -223,7 +228,7 @@ def _with_betas(
 
 
 def _by_both(
-    window: Window, silence: Silence, beta_1: float | None, beta_2: float | None, counts_gradients: bool
+    window: Window, silence: Silence, beta_1: float | None, beta_2: float | None, counts_updates: bool
 ) -> Window:
     """As `_with_betas`, from elements that both moments show to be silent."""
     if beta_1 is not None and beta_2 is not None:
@@ -240,7 +245,7 @@ def _by_both(
     chosen = _chosen(found, window.counted)
     if chosen is not None:
         return replace(window, decays=chosen.decays, beta_1=chosen.beta_1, beta_2=chosen.beta_2)
-    if window.counted is not None and not counts_gradients:
+    if window.counted is not None and counts_updates:
         values = [rounded_beta(log, silence.tolerance, window.counted) for log in (silence.log_1, silence.log_2)]
         if (
             values[0] is not None
@@ -251,7 +256,7 @@ def _by_both(
             return replace(window, decays=window.counted, beta_1=values[0], beta_2=values[1])
     if found:
         return replace(window, refusal=f"{len(found)} pairs of usual betas explain the decay equally well")
-    if window.counted is None or counts_gradients:
+    if window.counted is None or not counts_updates:
         return replace(window, is_odd=True, refusal="the agreed decays are those of no usual pair of betas")
     return replace(
         window,

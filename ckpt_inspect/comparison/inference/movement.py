@@ -26,6 +26,10 @@ from ckpt_inspect.update_rules import Settings, State, UpdateRule
 
 _SAMPLE = 480
 """Elements that a fit takes at most."""
+_WITNESSES = 3
+"""Elements at least, all of which must have moved so far that it can be seen."""
+_SEEN = 20
+"""Units in the last place of a weight that it must have moved by."""
 _VANISHED = 1e-8
 """Share of the first update below which later ones are left out."""
 _LONGEST = 4000
@@ -136,8 +140,12 @@ def fit_movement(
     from as well; the fit is free all the same.
     """
     chosen = _sample(still)
-    if chosen.first.size < 3:
+    if chosen.first.size < _WITNESSES:
         return None
+    with np.errstate(all="ignore"):
+        unit = np.spacing(np.maximum(np.abs(chosen.value_a), np.abs(chosen.value_b)))
+        if np.count_nonzero(np.abs(chosen.value_b - chosen.value_a) >= _SEEN * unit) < _WITNESSES:
+            return None
     fit = _Fit(chosen, terms, decays, share)
     return fit.run(expected)
 

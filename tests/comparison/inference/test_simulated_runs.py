@@ -43,7 +43,7 @@ def test_epsilon_is_right_or_bounded(epsilon: float) -> None:
     _, _, inference = run(Plan(epsilon=epsilon, scale=max(1e-5, 30 * epsilon), seed=4))
     intervals = [w.epsilon for w in inference.windows if w.epsilon is not None]
     assert intervals and all(i.low <= epsilon <= i.high for i in intervals)
-    assert claimed(inference, "epsilon") == 3 or all(i.best is None or i.high / i.low > 1.5 for i in intervals)
+    assert claimed(inference, "epsilon") >= 2 or all(i.best is None or i.high / i.low > 1.5 for i in intervals)
 
 
 def test_weights_that_hardly_moved_tell_nothing() -> None:

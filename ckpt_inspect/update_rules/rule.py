@@ -176,6 +176,8 @@ class UpdateRule(ABC):
     is_lazy: ClassVar[bool] = False
     """Whether some implementation leaves elements alone that the gradient doesn't touch (rows of an embedding): then
     not every element decays, or moves, at every update."""
+    leaves_moments: ClassVar[bool] = False
+    """Whether the moments of such elements stay as they are too, bit for bit, in every implementation that is lazy."""
 
     # --- how it is computed
     has_textbook_form: ClassVar[bool] = False

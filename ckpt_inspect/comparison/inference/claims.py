@@ -19,8 +19,10 @@ Claim = tuple[int, str, Sourced[float]]
 """Place of the checkpoint, name, value."""
 Motions = Mapping[tuple[int, int], Motion]
 
-_WIDEST_TO_A_POWER = 3.0
+_WIDEST_TO_A_POWER = 1.9
 """Width of an interval of epsilon, above which it isn't taken for the power of ten inside."""
+_NEAR_A_POWER = 1.25
+"""Factor by which the best value may differ from that power."""
 _WIDEST = 1.5
 """The same for other values."""
 _SLACK = 1.02
@@ -221,7 +223,7 @@ def written_epsilon(interval: Interval) -> float | None:
     if width > _WIDEST_TO_A_POWER:
         return None
     power = float(f"1e{math.floor(math.log10(interval.high))}")
-    if interval.low <= power <= interval.high:
+    if interval.low <= power <= interval.high and 1 / _NEAR_A_POWER < interval.best / power < _NEAR_A_POWER:
         return power
     if width > _WIDEST:
         return None

@@ -156,6 +156,16 @@ def test_a_lazy_rule_tells_its_betas() -> None:
     run(Plan(rule="lazyadam", family="tfa", is_lazy=True, scale=1e-5))
 
 
+@pytest.mark.parametrize("is_lazy", [True, False])
+def test_rows_that_stay_tell_a_lazy_rule(is_lazy: bool) -> None:
+    """Slots named Adam may be LazyAdam's: rows that no batch touched keep their moments to the bit, or decay."""
+    observations, _ = simulate(Plan(family="tf1", is_lazy=is_lazy, saves=(100, 110, 150)))
+    told = [replace(o, rule=replace(o.rule, source="default")) for o in observations]
+    rule = infer(told).rule
+    assert (rule.value if rule is not None else None) == ("lazyadam" if is_lazy else None)
+    assert infer(observations).rule is None  # the file itself names it
+
+
 def test_known_values_are_never_replaced() -> None:
     """What a file tells, or the caller, stays."""
     known = {"beta_1": "config", "beta_2": "given", "epsilon": "config", "learning_rate": "checkpoint"}

@@ -14,6 +14,7 @@ from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.runs.analysis import Analysis, Chosen, ElementSink, join
 from ckpt_inspect.runs.planning import Options, Unit, plan_units
+from ckpt_inspect.state.inferred import Inferred
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -51,7 +52,7 @@ class Worker:
         self._threads = threads
         self._sink = sink
         self._progress = progress
-        self._opened: tuple[Path, Options, Chosen] | None = None
+        self._opened: tuple[Path, Options, Inferred, Chosen] | None = None
 
     def __enter__(self) -> Worker:
         return self
@@ -67,34 +68,36 @@ class Worker:
         No figure needs the neighbour in `Unit.paths` yet: it is not opened.
         """
         try:
-            chosen = self._open(unit.path, unit.options)
+            chosen = self._open(unit.path, unit.options, unit.inferred)
             analysis = chosen.measure(unit.span.slice, sink=self._sink, progress=self._progress, threads=self._threads)
         except CkptInspectError as error:
             self._close()
             return UnitResult(unit, None, error)
         return UnitResult(unit, analysis)
 
-    def units_of(self, path: Path, options: Options, nbytes: int) -> list[Unit]:
+    def units_of(self, path: Path, options: Options, nbytes: int, inferred: Inferred | None = None) -> list[Unit]:
         """Return the units that a checkpoint of about that size makes; a large one is opened for its parameters'."""
+        told = inferred or {}
         try:
-            return plan_units(path, options, nbytes, lambda: self._open(path, options).nbytes())
+            return plan_units(path, options, nbytes, lambda: self._open(path, options, told).nbytes(), told)
         except CkptInspectError:  # whoever does the unit meets it again, and it is the result
-            return [Unit((str(path),), options, nbytes=nbytes)]
+            return [Unit((str(path),), options, nbytes=nbytes, inferred=told)]
 
-    def _open(self, path: Path, options: Options) -> Chosen:
-        if self._opened is None or self._opened[:2] != (path, options):
+    def _open(self, path: Path, options: Options, inferred: Inferred) -> Chosen:
+        if self._opened is None or self._opened[:3] != (path, options, inferred):
             self._close()
             checkpoint = open_checkpoint(path)
             try:
-                self._opened = path, options, Chosen.of(checkpoint, options.given, options.selection)
+                chosen = Chosen.of(checkpoint, options.given, options.selection, inferred)
             except BaseException:
                 checkpoint.close()
                 raise
-        return self._opened[2]
+            self._opened = path, options, inferred, chosen
+        return self._opened[3]
 
     def _close(self) -> None:
         if self._opened is not None:
-            self._opened[2].checkpoint.close()
+            self._opened[3].checkpoint.close()
             self._opened = None
 
 

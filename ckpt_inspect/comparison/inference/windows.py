@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array
-from ckpt_inspect.comparison.inference.observations import Observation
+from ckpt_inspect.comparison.inference.observations import Observation, in_common
 from ckpt_inspect.comparison.inference.silence import Pair, Rounding, Silence, find_silence
 from ckpt_inspect.comparison.inference.usual import CLASSIC, Match, decays_by, find_pairs, rounded_beta, usual_beta
 
@@ -80,9 +80,8 @@ class Window:
 def elements_of(a: Observation, b: Observation) -> Elements | None:
     """Return the elements of both that have a first and a second moment, in the commonest dtype; None if none have."""
     groups: dict[np.dtype[np.generic], list[_Row]] = {}
-    for name, one in a.elements.items():
-        two = b.elements.get(name)
-        if two is None or one.first is None or two.first is None or one.second is None or two.second is None:
+    for name, one, two in in_common(a, b):
+        if one.first is None or two.first is None or one.second is None or two.second is None:
             continue
         row = _Row(
             name,

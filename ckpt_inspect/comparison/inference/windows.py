@@ -14,7 +14,7 @@ from ckpt_inspect.comparison.inference.usual import CLASSIC, Match, decays_by, f
 
 _MANY = 1 << 20
 """Decays at most where no counter tells."""
-_SMALLEST = 0.1
+_SMALLEST = 0.3
 """Smallest beta_2 that is thought possible: what falls faster is no decay."""
 _TELLING = 100
 """How many times its tolerance a decay must be, for the second moments alone to tell beta_2."""

@@ -27,6 +27,7 @@ from ckpt_inspect.measurement.variables import (
     variables_in,
 )
 from ckpt_inspect.runs.analysis import Analysis, Histogram, OptimizerAnalysis, ParameterAnalysis
+from ckpt_inspect.runs.first_names import with_first_names
 from ckpt_inspect.runs.kept_elements import KeptState, kept_columns
 from ckpt_inspect.series.names import checkpoint_names
 from ckpt_inspect.storage import absolute
@@ -58,6 +59,7 @@ def assemble(
     `previous`. `failures`: paths that couldn't be read. Names of checkpoints are made anew from all paths. `evidence`:
     what the checkpoints tell of each other; None if they weren't asked, so that what the store has of it stands.
     """
+    fresh = with_first_names(order, previous, fresh)
     rows = _Rows.of(order, previous, fresh)
     checkpoints = _root_columns(rows)
     names = dict.fromkeys(previous.optimizers if previous is not None else ())

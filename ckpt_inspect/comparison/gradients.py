@@ -32,9 +32,13 @@ def plain_bounds(beta_2: float, updates: int) -> tuple[float, float]:
     """Return by which factors the root of the plain mean of `updates` squares can differ from that of the weighted
     one: at least, and at most; NaN for a window so long that there is no bound."""
     total = -math.expm1(updates * math.log(beta_2))
-    low = math.sqrt(total / (updates * (1 - beta_2)))
+    middle = math.sqrt(total / (updates * (1 - beta_2)))
     oldest = beta_2 ** (updates - 1)
-    return low, low / math.sqrt(oldest) if oldest > 1e-300 else math.nan
+    slack = 2.0**-24 / (1 - beta_2)  # 1 - beta_2, where beta_2 passed through float32
+    return middle * (1 - slack), middle * (1 + slack) / math.sqrt(oldest) if oldest > 1e-300 else math.nan
+
+
+_NAMES = ("window_gradient_rms", "window_gradient_rms_low", "window_gradient_rms_high")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +90,7 @@ def _gradients(columns: Columns, window: _Window, row: int, beta_2: float) -> Ma
         rms = window_gradient_rms(before, after, beta_2, window.updates, dtype)
         if rms is not None:
             figures[:, i] = rms.value, rms.low * low, rms.high * high
-    return dict(
-        zip(("window_gradient_rms", "window_gradient_rms_low", "window_gradient_rms_high"), figures, strict=True)
-    )
+    return dict(zip(_NAMES, figures, strict=True))
 
 
 def _window(columns: Columns, row: int, rows: dict[str, int]) -> _Window | None:

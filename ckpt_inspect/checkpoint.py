@@ -164,6 +164,8 @@ class Checkpoint(ABC):
     problems: tuple[Problem, ...] = ()
     unreadable: str | None = None
     """Why no tensor can be read, although all are listed, for a person: a library is missing. None if they can be."""
+    checksums: str = ""
+    """What the format keeps a checksum of, for a person: `each tensor (CRC-32C)`; empty if it keeps none."""
 
     @abstractmethod
     def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
@@ -180,6 +182,13 @@ class Checkpoint(ABC):
 
         Call it after the last tensor: an archive keeps one checksum of all its tensors together.
         """
+
+    def check_rest(self) -> tuple[Problem, ...]:
+        """Read what no tensor leads to (an archive's other files, a graph beside it), and return what is wrong there.
+
+        A Problem of severity `error` is damage; `info` is what couldn't be checked.
+        """
+        return ()
 
     def read(self, name: str) -> Array:
         """Return the whole tensor, in its shape and the file's dtype (strings: an object array of `bytes`)."""

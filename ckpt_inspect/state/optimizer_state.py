@@ -145,6 +145,10 @@ class OptimizerState:
     """Whether something else than the update may have set the weights: averages, Lookahead."""
     keys: tuple[str, ...]
     """Keys of its own scalars: counter, beta powers, hyperparameters."""
+    counters: tuple[str, ...]
+    """Keys of what counts its updates: one counter, or TF1's powers of beta (of several pairs that it can be, all)."""
+    has_scheduled_rate: bool
+    """Whether its learning rate is a schedule, which no format keeps as a tensor."""
     absence: str | None
     """Why there are no moments; None if there are."""
     problems: tuple[Problem, ...]
@@ -250,6 +254,8 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given, inferred
         raw_step=resolved.raw_step,
         counted=found.counted,
         moves_by_itself=_moves_by_itself(found),
+        counters=_counters(found),
+        has_scheduled_rate=found.has_scheduled_rate or isinstance((found.config or {}).get("learning_rate"), Mapping),
         keys=tuple(k for k in (found.counter, *found.beta_powers.own.keys, *found.scalars.values()) if k is not None),
         absence=_absence(found, resolved.step, rule_name),
         problems=(*found.problems, *resolved.problems, *exclusions.problems(found.config_where)),
@@ -260,6 +266,12 @@ def _named_by(rule: UpdateRule, parameter: FoundParameter) -> FoundParameter:
     """Return the parameter with its numbered slots named as a rule that is given names them."""
     names = rule.slots_in_order(len(parameter.slots))
     return replace(parameter, slots=dict(zip(names, parameter.slots.values(), strict=True))) if names else parameter
+
+
+def _counters(found: FoundOptimizer) -> tuple[str, ...]:
+    powers = (found.beta_powers.own, *found.beta_powers.rivals)
+    keys = (found.counter, *(key for pair in powers for key in pair.keys))
+    return tuple(dict.fromkeys(key for key in keys if key is not None))
 
 
 def _resolved(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Resolved:

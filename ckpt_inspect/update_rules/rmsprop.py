@@ -105,6 +105,7 @@ class RMSprop(UpdateRule):
     has_moment_pair: ClassVar = False
     decays_by_beta_2: ClassVar = False
     decays_when_silent: ClassVar = False
+    retained_by: ClassVar = "rho"
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
         """Return the coefficients; see the class. `others["momentum"]` selects one of OptimizerV2's two forms."""

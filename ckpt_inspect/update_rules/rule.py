@@ -177,6 +177,9 @@ class UpdateRule(ABC):
     decays_when_silent: ClassVar[bool] = True
     """Whether an update without a gradient leaves beta_1 times the first and beta_2 times the second moment, exactly
     but for rounding."""
+    retained_by: ClassVar[str] = "beta_2"
+    """Hyperparameter whose k-th power of each element of the second moment k updates leave at least; empty if they
+    leave all of it (Adagrad: a sum)."""
     is_lazy: ClassVar[bool] = False
     """Whether some implementation leaves elements alone that the gradient doesn't touch (rows of an embedding): then
     not every element decays, or moves, at every update."""

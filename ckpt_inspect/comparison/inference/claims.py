@@ -149,7 +149,7 @@ def claim_epsilon(
             if w.is_odd or w.silence_by_both
         )
     )
-    for place in chain if is_even else [p for p in chain if any(p in w.places for w, _ in used)]:
+    for place in chain if is_even else [p for p in chain if any(p in w.places for w, _ in fits)]:
         yield place, "epsilon", Sourced(value, "inferred", where)
 
 

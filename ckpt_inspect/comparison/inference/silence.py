@@ -40,7 +40,7 @@ class Rounding:
         if dtype == np.float32:
             return Rounding(2.0**-24, 1e-32)
         if dtype == np.float64:
-            return Rounding(2.0**-53, 1e-300)
+            return Rounding(2.0**-50, 1e-300)  # of logarithms and powers as well
         return None
 
     def of_decays(self, count: int) -> float:

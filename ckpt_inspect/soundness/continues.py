@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from ckpt_inspect.checkpoint import Checkpoint, numpy_dtype
 from ckpt_inspect.comparison.continuity import LEAST_USUAL_RATE, SPARE_UPDATES, Floor, StateCounts
-from ckpt_inspect.comparison.renaming import have_same_shapes, pair_renamed
 from ckpt_inspect.errors import CkptInspectError, NotDetermined
 from ckpt_inspect.measurement.wording import counted, percent
 from ckpt_inspect.soundness import kinds
@@ -18,6 +17,7 @@ from ckpt_inspect.soundness.reading import Pair, Reading
 from ckpt_inspect.soundness.verdicts import Reason
 from ckpt_inspect.soundness.whole import named
 from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter
+from ckpt_inspect.state.renaming import have_same_shapes, pair_renamed
 
 
 @dataclass(frozen=True, slots=True)

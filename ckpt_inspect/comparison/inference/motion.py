@@ -67,7 +67,10 @@ def find_motion(a: Observation, b: Observation, window: Window, elements: Elemen
             if terms is None:
                 return Motion(None, shrinkage, "the rule moves silent elements in a way that is not followed here")
             movement = fit_movement(still, terms, window.decays, share, read_rate(b))
-            if movement is None or not movement.is_accepted:
+            if movement is None:
+                refusal = "silent elements hardly moved: epsilon has no effect that could be seen"
+                continue
+            if not movement.is_accepted:
                 continue
             if (fault := _rate_fault(movement, a, b)) is None:
                 accepted.append(movement)

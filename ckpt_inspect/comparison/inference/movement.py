@@ -22,10 +22,14 @@ import numpy as np
 from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.comparison.inference.evidence import Interval
 from ckpt_inspect.errors import NotDetermined
-from ckpt_inspect.update_rules import Settings, State, UpdateRule
+from ckpt_inspect.update_rules import Settings, UpdateRule
 
 _SAMPLE = 480
 """Elements that a fit takes at most."""
+_WITNESSES = 3
+"""Elements at least, all of which must have moved so far that it can be seen."""
+_SEEN = 20
+"""Units in the last place of a weight that it must have moved by."""
 _VANISHED = 1e-8
 """Share of the first update below which later ones are left out."""
 _LONGEST = 4000
@@ -97,18 +101,15 @@ def terms_of(rule: UpdateRule, settings: Settings, exponents: Array, dtype: DTyp
     plain = replace(settings, learning_rate=1.0, epsilon=0.0, weight_decay=0.0)
     has_root = True
     for j in range(count):
+        own = replace(plain, step=int(exponents[j]))
         try:
-            c = rule.coefficients(replace(plain, step=int(exponents[j])), dtype)
-            if j == 0:
-                none = np.ones(1, dtype)
-                rule.decrement(State(none, none, none, none), replace(plain, step=int(exponents[j])), None, c)
+            c = rule.coefficients(own, dtype)
+            factor[j] = float(c.numerator) * rule.silent_factor(own, c) * beta_1 ** (j + 1)
         except NotDetermined:
             return None
         if not c.is_adaptive or c.inner_epsilon:
             return None
         has_root = c.has_root
-        first = float(c.first_correction)
-        factor[j] = float(c.numerator) / first * beta_1 ** (j + 1) if first else math.nan
         second = (1.0 if keeps_second else beta_2 ** (j + 1)) / float(c.divisor)
         root[j] = math.sqrt(second) if has_root else second
     return Terms(factor, root, has_root) if np.all(np.isfinite(factor)) and np.all(root > 0) else None
@@ -136,8 +137,12 @@ def fit_movement(
     from as well; the fit is free all the same.
     """
     chosen = _sample(still)
-    if chosen.first.size < 3:
+    if chosen.first.size < _WITNESSES:
         return None
+    with np.errstate(all="ignore"):
+        unit = np.spacing(np.maximum(np.abs(chosen.value_a), np.abs(chosen.value_b)))
+        if np.count_nonzero(np.abs(chosen.value_b - chosen.value_a) >= _SEEN * unit) < _WITNESSES:
+            return None
     fit = _Fit(chosen, terms, decays, share)
     return fit.run(expected)
 

@@ -26,6 +26,8 @@ _CLOSE = 1e-6
 """Relative difference from an inferred beta below which an assumed one isn't refuted."""
 _SLACK = 1.01
 """By how much a weight may move further than the bound, for what rounding adds."""
+_CLEARLY = 1.5
+"""How many times the rate in the files the least possible one must be."""
 _REPEATED = 3.0
 """The same where slices of a sparse gradient may be squared one by one: then |m|/√v may exceed its bound."""
 _COUNTED_OUT = 512
@@ -223,7 +225,7 @@ def _refuted_rates(
         least = rates.get(window.places)
         a, b = (observations[place] for place in window.places)
         read = [rate for rate in (read_rate(a), read_rate(b)) if rate is not None]
-        if least is None or len(read) < 2 or max(read) >= least:
+        if least is None or len(read) < 2 or max(read) * _CLEARLY >= least:
             continue
         before, after = _names(window, observations)
         sentence = (

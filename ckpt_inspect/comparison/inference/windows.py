@@ -182,10 +182,14 @@ def examine(a: Observation, b: Observation, places: tuple[int, int], elements: E
         return replace(window, refusal="the rule's moments don't decay by the betas alone")
     if updates is not None and updates < 0:
         return replace(window, is_broken=True, refusal="the counter fell")
-    if updates == 0:
-        return replace(window, refusal="no update between them")
     if elements is None:
         return replace(window, refusal="they have no moments in common")
+    if updates == 0:
+        pair = elements.pair
+        is_same = np.array_equal(pair.second_a, pair.second_b) and np.array_equal(pair.first_a, pair.first_b)
+        if not is_same and b.counted == "updates":
+            return replace(window, is_broken=True, refusal="the counter is the same, but not the moments: another run")
+        return replace(window, refusal="no update between them")
     assumed = b.hyperparameters.get("beta_2")
     silence = find_silence(elements.pair, updates, None if assumed is None else assumed.value)
     if silence is None:

@@ -40,10 +40,17 @@ def test_betas_and_epsilon_are_right(betas: tuple[float, float], family: str) ->
 @pytest.mark.parametrize("epsilon", [1e-3, 1e-5, 1e-7, 1e-8, 1e-10, 1.5e-4, 3e-8])
 def test_epsilon_is_right_or_bounded(epsilon: float) -> None:
     """Where it makes a difference it is found, written as people write it; elsewhere its bound holds."""
-    _, _, inference = run(Plan(epsilon=epsilon, scale=1e-5, seed=4))
+    _, _, inference = run(Plan(epsilon=epsilon, scale=max(1e-5, 30 * epsilon), seed=4))
     intervals = [w.epsilon for w in inference.windows if w.epsilon is not None]
     assert intervals and all(i.low <= epsilon <= i.high for i in intervals)
-    assert claimed(inference, "epsilon") == 3 or all(i.best is None or i.high / i.low > 1.5 for i in intervals)
+    assert claimed(inference, "epsilon") >= 2 or all(i.best is None or i.high / i.low > 1.5 for i in intervals)
+
+
+def test_weights_that_hardly_moved_tell_nothing() -> None:
+    """Gradients so small that their updates vanish in the weights' rounding: betas, and no epsilon."""
+    _, _, inference = run(Plan(epsilon=1e-3, scale=1e-9))
+    assert claimed(inference, "beta_2") == 3 and claimed(inference, "epsilon") == 0
+    assert all(w.epsilon is None and w.refusal for w in inference.windows)
 
 
 def test_an_epsilon_without_effect_is_bounded_only() -> None:
@@ -149,6 +156,16 @@ def test_a_lazy_rule_tells_its_betas() -> None:
     run(Plan(rule="lazyadam", family="tfa", is_lazy=True, scale=1e-5))
 
 
+@pytest.mark.parametrize("is_lazy", [True, False])
+def test_rows_that_stay_tell_a_lazy_rule(is_lazy: bool) -> None:
+    """Slots named Adam may be LazyAdam's: rows that no batch touched keep their moments to the bit, or decay."""
+    observations, _ = simulate(Plan(family="tf1", is_lazy=is_lazy, saves=(100, 110, 150)))
+    told = [replace(o, rule=replace(o.rule, source="default")) for o in observations]
+    rule = infer(told).rule
+    assert (rule.value if rule is not None else None) == ("lazyadam" if is_lazy else None)
+    assert infer(observations).rule is None  # the file itself names it
+
+
 def test_known_values_are_never_replaced() -> None:
     """What a file tells, or the caller, stays."""
     known = {"beta_1": "config", "beta_2": "given", "epsilon": "config", "learning_rate": "checkpoint"}
@@ -168,6 +185,15 @@ def test_two_runs_never_mix() -> None:
     assert claimed(inference, "beta_2") == 6
     for values, (_, truth) in zip(inference.values, rows, strict=True):
         assert all(found.value == pytest.approx(getattr(truth, name)) for name, found in values.items())
+
+
+def test_one_counter_of_two_runs_is_a_break() -> None:
+    """Two checkpoints with one counter and different moments are of different runs."""
+    (one,), _ = simulate(Plan(saves=(50,)))
+    (two,), _ = simulate(Plan(saves=(50,), seed=1))
+    (window,) = infer([one, two]).windows
+    assert not window.is_continuous and not any(infer([one, one]).values)
+    assert infer([one, one]).windows[0].is_continuous
 
 
 def test_evidence_is_told() -> None:

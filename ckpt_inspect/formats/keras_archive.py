@@ -12,7 +12,7 @@ from ckpt_inspect.errors import CkptInspectError, DamagedFileError, UnsupportedE
 from ckpt_inspect.formats import keras_config
 from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.hdf5 import Hdf5Checkpoint, shard_names
-from ckpt_inspect.formats.hdf5_library import Source, WholeChecksum
+from ckpt_inspect.formats.hdf5_source import Source, WholeChecksum
 from ckpt_inspect.formats.keras_files import ZIP_SIGNATURE, split_name
 from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.storage import Location, OpenFile, PinnedFiles, is_folder, keep_temporarily, open_file

@@ -26,6 +26,7 @@ from ckpt_inspect.layouts import (
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter
 from ckpt_inspect.layouts.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, decode_object_graph
 from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig, unwrap_config
+from ckpt_inspect.layouts.output_names import with_outputs, without_outputs
 from ckpt_inspect.layouts.validation import checked
 
 GraphLayout = Callable[[Checkpoint, ObjectGraph, OptimizerConfig | None, str], list[FoundOptimizer]]
@@ -63,8 +64,9 @@ LAYOUTS: tuple[tuple[str, Callable[[Checkpoint], list[FoundOptimizer]]], ...] = 
 def find_optimizers(checkpoint: Checkpoint) -> tuple[FoundOptimizer, ...]:
     """Find every optimizer in the checkpoint; none if it holds only weights."""
     try:
-        found = next((f for _, find in LAYOUTS if (f := find(checkpoint))), [])
-        found = found or unknown_names.find(checkpoint)
+        shown = without_outputs(checkpoint)
+        found = next((f for _, find in LAYOUTS if (f := find(shown))), [])
+        found = [with_outputs(shown, optimizer) for optimizer in found or unknown_names.find(shown)]
     except RecursionError as error:
         raise UnsupportedError(
             f"{checkpoint.path}: its groups or its model's configuration are nested too deeply to be read"

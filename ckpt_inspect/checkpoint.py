@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -125,6 +125,10 @@ class Graph:
     """The place, for a person: `model.ckpt-2.meta`, `saved_model.pb`."""
 
 
+CountedPieces = tuple[tuple[tuple[int, int, int], ...], ...]
+"""For each checksum that covers several tensors: begin, end and checksum of the pieces that were read."""
+
+
 class FileStat(NamedTuple):
     """A file of a checkpoint, as it was when the checkpoint was opened."""
 
@@ -160,11 +164,16 @@ class Checkpoint(ABC):
         compares the checksum.
         """
 
-    def finish_reading(self) -> None:  # noqa: B027 - a reader whose checksums are those of single tensors needs none
+    def finish_reading(self, counted: Sequence[CountedPieces] = ()) -> None:  # noqa: B027 - most have nothing to do
         """Read what a checksum covers and was not read yet, and compare; raises DamagedFileError if they differ.
 
-        Call it after the last tensor: an archive keeps one checksum of all its tensors together.
+        Call it after the last tensor: an archive keeps one checksum of all its tensors together. `counted` is what
+        `counted_pieces` returned where other parts of the same checkpoint were read, in other processes too.
         """
+
+    def counted_pieces(self) -> CountedPieces:
+        """Return what has been checksummed so far, of checksums that cover several tensors; picklable."""
+        return ()
 
     def read(self, name: str) -> Array:
         """Return the whole tensor, in its shape and the file's dtype (strings: an object array of `bytes`)."""

@@ -10,14 +10,24 @@ from threading import Lock
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, DType, Problem, TensorSpec, TrainingConfig, numpy_dtype
+from ckpt_inspect.checkpoint import (
+    STRING,
+    Array,
+    Checkpoint,
+    CountedPieces,
+    DType,
+    Problem,
+    TensorSpec,
+    TrainingConfig,
+    numpy_dtype,
+)
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, RequestError, UnsupportedError
 from ckpt_inspect.formats import keras_config
 from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.hdf5_messages import Datatype, Link
 from ckpt_inspect.formats.hdf5_objects import Dataset, Hdf5File, Header
 from ckpt_inspect.formats.hdf5_source import Source, hdf5_errors, open_objects
-from ckpt_inspect.formats.hdf5_values import BANDS_BYTES, Values, boxes
+from ckpt_inspect.formats.hdf5_values import BANDS_BYTES, Values, boxes, check_extents
 from ckpt_inspect.formats.keras_files import HDF5_SIGNATURE, INDEX_SUFFIX, ZIP_SIGNATURE, is_named_so, split_name
 from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.natural_order import natural_key
@@ -70,7 +80,9 @@ class Hdf5Checkpoint(Checkpoint):
                     file = self._objects[source] = open_objects(source)
                     self._attributes.update(_text_attributes(file))
                     _reject_store(source.path, self._attributes)
-                    found.update(self._walk(file, source))
+                    here = dict(self._walk(file, source))
+                    check_extents(values for _, values in here.values())
+                    found.update(here)
                     is_whole_model |= (
                         "layer_names" in {re.sub(r"\d+$", "", name) for name in file.attributes(file.root)}
                         or own_group(file, file.root, "model_weights", source.path) is not None
@@ -141,10 +153,16 @@ class Hdf5Checkpoint(Checkpoint):
         else:
             values.read_plain(start, stop, out)
 
-    def finish_reading(self) -> None:
-        for source in self._sources:
-            if source.checksum is not None:
-                source.checksum.finish()
+    def finish_reading(self, counted: Sequence[CountedPieces] = ()) -> None:
+        checksums = [source.checksum for source in self._sources if source.checksum is not None]
+        for pieces in counted:
+            for checksum, of_it in zip(checksums, pieces, strict=False):
+                checksum.take(of_it)
+        for checksum in checksums:
+            checksum.finish()
+
+    def counted_pieces(self) -> CountedPieces:
+        return tuple(source.checksum.pieces() for source in self._sources if source.checksum is not None)
 
     def _finish_if_all_is_read(self, source: Source) -> None:
         """Compare the checksum of an archive whose tensors have all been read: little of it is left."""
@@ -323,7 +341,7 @@ def open_sharded_weights(path: Path) -> Hdf5Checkpoint:
     """Open Keras' `NAME.weights.json`, which says which file beside it holds which group."""
     pinned = PinnedFiles()
     index = pinned.open(path)
-    names = shard_names(index.read(0, index.size), str(path))
+    names = shard_names(index.read_whole(_MAX_JSON_SIZE), str(path))
     sources = [Source(pinned.open(path.with_name(name))) for name in names]
     pinned.check(path)  # so that the shards are those that this index was written with
     return Hdf5Checkpoint(path, sources, pinned, VARIABLES)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,7 +90,7 @@ def read_index(file: Metadata, layout: Layout, shape: tuple[int, ...], is_filter
     elif layout.index == "B-tree 2":
         found = _new_tree(file, layout.address, grid, plain, is_filtered)
     else:
-        raise UnreadFeatureError("a dataset's chunks are found by an index of HDF5 1.10 for datasets that grow")
+        raise UnreadFeatureError("a dataset's chunks are kept as HDF5 1.10 and later can have it (extensible arrays)")
     found = found[np.argsort(found[:, 0], kind="stable")]
     index = ChunkIndex(grid, *(np.ascontiguousarray(found[:, i]) for i in range(4)))
     _check(index, file.size, plain, is_filtered)
@@ -208,14 +208,13 @@ def _fixed_array(file: Metadata, at: int, count: int, plain: int, is_filtered: b
 # --- contents
 
 
-def unpack(
-    read_into: ReadInto, address: int, size: int, mask: int, filters: tuple[Filter, ...], plain: int
-) -> NDArray[np.uint8]:
+def unpack(read_into: ReadInto, address: int, size: int, filters: Sequence[Filter], plain: int) -> NDArray[np.uint8]:
     """Return the `plain` bytes of a chunk whose `size` bytes lie at an address; raises UnsoundError.
 
-    Never more than a few times `plain` bytes of memory are taken, whatever the stored bytes say.
+    `filters` are those that it went through, in the order in which they were done. Never more than a few times `plain`
+    bytes of memory are taken, whatever the stored bytes say.
     """
-    steps = [step for i, step in enumerate(filters) if not mask >> i & 1][::-1]
+    steps = filters[::-1]
     if steps and steps[0].number == DEFLATE:
         room = plain + 4 * sum(step.number == FLETCHER32 for step in steps)
         data = _inflated(read_into, address, size, room)

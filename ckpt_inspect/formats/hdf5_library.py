@@ -5,6 +5,8 @@ It sees no file of anybody's: a chunk's bytes are put into a dataset in memory t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,13 +17,11 @@ from ckpt_inspect.formats.hdf5_messages import Filter
 _SCALE_OFFSET = 6
 
 
-def unpack_chunk(
-    raw: bytes, mask: int, filters: tuple[Filter, ...], dtype: DType, chunk: tuple[int, ...]
-) -> NDArray[np.uint8]:
+def unpack_chunk(raw: bytes, filters: Sequence[Filter], dtype: DType, chunk: tuple[int, ...]) -> NDArray[np.uint8]:
     """Return the bytes of a chunk of that shape, whose elements are of `dtype`, byte order included.
 
-    `mask` has bit i set if filter i was left out. Raises OSError or ValueError for bytes that can't be unpacked,
-    UnsupportedError for a filter that this machine's HDF5 doesn't have.
+    `filters` are those that it went through, in this order. Raises OSError or ValueError for bytes that can't be
+    unpacked, UnsupportedError for a filter that this machine's HDF5 doesn't have.
     """
     import h5py
 
@@ -42,7 +42,7 @@ def unpack_chunk(
                 plan.set_filter(step.number, h5py.h5z.FLAG_OPTIONAL, step.values)
         kind = h5py.h5t.py_create(dtype)
         dataset = h5py.h5d.create(file, b"values", kind, h5py.h5s.create_simple(chunk), plan)
-        dataset.write_direct_chunk((0,) * len(chunk), raw, mask)
+        dataset.write_direct_chunk((0,) * len(chunk), raw)
         values = np.empty(chunk, dtype)
         dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values, kind)
         return values.reshape(-1).view(np.uint8)

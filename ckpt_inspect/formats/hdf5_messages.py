@@ -301,7 +301,8 @@ def _new_chunked(source: Bytes) -> Layout:
         1: "one chunk", 2: "implicit", 3: "fixed array", 4: "other", 5: "B-tree 2",
     }  # fmt: skip
     return Layout(
-        "chunked", source.address(), chunk=plain.chunk, element_size=plain.element_size, index=names[kind],
+        "chunked", source.address(), chunk=plain.chunk, element_size=plain.element_size,
+        index="other" if flags & 1 else names[kind],  # 1: chunks at the edges go through no filter
         one_size=size, one_mask=mask,
     )  # fmt: skip
 

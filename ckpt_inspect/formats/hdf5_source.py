@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,17 @@ class WholeChecksum:
         if not self._is_done:
             with self._errors():
                 self._pieces.add(start - self._base, data)
+
+    def pieces(self) -> tuple[tuple[int, int, int], ...]:
+        """Return begin, end and checksum of what was counted; all of it once it is found right."""
+        return ((0, self._size, self._pieces.expected),) if self._is_done else self._pieces.counted()
+
+    def take(self, pieces: Iterable[tuple[int, int, int]]) -> None:
+        """Count what `pieces` returned elsewhere; raises DamagedFileError as `finish` does."""
+        with self._errors():
+            for start, stop, crc in pieces:
+                if not self._is_done and self._pieces.take(start, stop, crc):
+                    self._is_done = True
 
     def finish_if_only(self, rest: int) -> None:
         """Do what `finish` does if no more than `rest` bytes, which belong to no tensor, have not been read yet."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from threading import Lock
 
 import numpy as np
@@ -22,7 +23,7 @@ from ckpt_inspect.formats.hdf5_chunks import (
     unpack,
 )
 from ckpt_inspect.formats.hdf5_heaps import Metadata
-from ckpt_inspect.formats.hdf5_messages import UnsoundError
+from ckpt_inspect.formats.hdf5_messages import Filter, UnsoundError
 from ckpt_inspect.formats.hdf5_objects import Dataset
 from ckpt_inspect.formats.hdf5_source import Source, hdf5_errors
 from ckpt_inspect.storage import OpenFile, keep_temporarily
@@ -160,18 +161,18 @@ class Values:
 
     def _chunk(self, index: ChunkIndex, i: int) -> Array:
         address, size, mask = int(index.addresses[i]), int(index.sizes[i]), int(index.masks[i])
-        filters, plain = self.dataset.filters, self._chunk_bytes()
-        shape = self.dataset.layout.chunk
-        if {step.number for step in filters} <= KNOWN_FILTERS:
-            data = unpack(self._read_into, address, size, mask, filters, plain)
+        plain, shape = self._chunk_bytes(), self.dataset.layout.chunk
+        steps = [step for k, step in enumerate(self.dataset.filters) if not mask >> k & 1]
+        if {step.number for step in steps} <= KNOWN_FILTERS:
+            data = unpack(self._read_into, address, size, steps, plain)
         else:
-            data = self._by_library(address, size, mask)
+            data = self._by_library(address, size, steps)
         found: Array = data.view(self.dtype).reshape(shape)
         if self._is_swapped:
             found = found.byteswap()
         return found
 
-    def _by_library(self, address: int, size: int, mask: int) -> NDArray[np.uint8]:
+    def _by_library(self, address: int, size: int, steps: Sequence[Filter]) -> NDArray[np.uint8]:
         from ckpt_inspect.formats.hdf5_library import unpack_chunk
 
         plain = self._chunk_bytes()
@@ -183,9 +184,8 @@ class Values:
         is_known = kind == "number" and self.dtype.kind in "iufb"
         dtype = self.dtype if is_known else np.dtype(f"V{length}")
         stored = dtype.newbyteorder() if self._is_swapped else dtype
-        chunk, filters = self.dataset.layout.chunk, self.dataset.filters
         try:
-            return unpack_chunk(raw.tobytes(), mask, filters, stored, chunk)
+            return unpack_chunk(raw.tobytes(), steps, stored, self.dataset.layout.chunk)
         except UnsupportedError as error:
             raise UnsupportedError(f"{self.source.path}: dataset {self.name!r}: {error}") from error
 
@@ -234,6 +234,18 @@ class Values:
         source.file.read_into(buffer, place)
         if source.checksum is not None:
             source.checksum.add(place, buffer)
+
+
+def check_extents(found: Iterable[Values]) -> None:
+    """Raise UnsoundError if two datasets that aren't in chunks share bytes of their file: one of them is elsewhere."""
+    extents = sorted(
+        (layout.address, layout.address + values.size * values.dataset.datatype.size, values.name)
+        for values in found
+        if (layout := values.dataset.layout).kind == "contiguous" and layout.address is not None and values.size
+    )
+    for (_, stop, name), (start, _, other) in pairwise(extents):
+        if start < stop:
+            raise UnsoundError(f"datasets {name!r} and {other!r} claim the same bytes")
 
 
 def _of_length(pieces: Iterator[bytes], length: int) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ from ckpt_inspect.formats import keras_config
 from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.hdf5 import Hdf5Checkpoint, shard_names
 from ckpt_inspect.formats.hdf5_source import Source, WholeChecksum
+from ckpt_inspect.formats.hdf5_values import EXPANSION_LIMIT
 from ckpt_inspect.formats.keras_files import ZIP_SIGNATURE, split_name
 from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.storage import Location, OpenFile, PinnedFiles, is_folder, keep_temporarily, open_file
@@ -23,6 +24,8 @@ _LOCAL_HEADER_SIZE = 30
 _MAX_CONFIG_BYTES = 1 << 28
 _MAX_EXPANSION = 1000
 """Highest compression ratio that is believed. Deflate reaches 1032 at most; weights never come near."""
+_USUAL_EXPANSION = 200
+"""The same for more than EXPANSION_LIMIT bytes, which take their time."""
 
 
 class KerasArchive(Hdf5Checkpoint):
@@ -77,8 +80,8 @@ def open_archive(path: Path) -> KerasArchive:
     pinned = PinnedFiles()
     if is_folder(path):
         weights, config, metadata = (pinned.open(path / name) for name in (WEIGHTS_FILE, CONFIG_FILE, METADATA_FILE))
-        decoded = keras_config.decode_json(metadata.read(0, metadata.size), str(metadata.path))
-        return KerasArchive(path, [Source(weights)], pinned, config.read(0, config.size), decoded)
+        decoded = keras_config.decode_json(metadata.read_whole(_MAX_CONFIG_BYTES), str(metadata.path))
+        return KerasArchive(path, [Source(weights)], pinned, config.read_whole(_MAX_CONFIG_BYTES), decoded)
     file = pinned.open(path)
     try:
         with zipfile.ZipFile(file.stream()) as archive:
@@ -137,16 +140,14 @@ def _describe_zip(members: Collection[str]) -> str:
 def _read_small(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> bytes:
     if info.file_size > _MAX_CONFIG_BYTES:
         raise DamagedFileError(f"{path}: its {info.filename} claims {info.file_size} bytes")
-    try:
-        return archive.read(info)
-    except Exception as error:  # zlib.error has no public parent
-        raise DamagedFileError(f"{path}: its {info.filename} can't be read ({error}): the file is damaged") from error
+    return b"".join(_unpacked(archive, path, info))
 
 
 def _member_source(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipInfo) -> Source:
     path = file.path
     if info.compress_type != zipfile.ZIP_STORED:
-        if info.file_size > _MAX_EXPANSION * max(info.compress_size, 1 << 10):
+        most = max(EXPANSION_LIMIT, _USUAL_EXPANSION * info.compress_size)
+        if info.file_size > min(_MAX_EXPANSION * max(info.compress_size, 1 << 10), most):
             raise DamagedFileError(
                 f"{path}: its {info.filename} claims to unpack from {info.compress_size} bytes to {info.file_size}"
             )
@@ -165,9 +166,11 @@ def _member_source(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipIn
 def _unpacked(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> Iterator[bytes]:
     """Yield a compressed member's contents, in pieces."""
     left = info.file_size
+    # A piece of other methods' input is unpacked whole, whatever comes of it.
+    step = 1 << 20 if info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) else 1 << 12
     try:
         with archive.open(info) as member:
-            while chunk := member.read(1 << 20):
+            while chunk := member.read(min(step, left + 1)):
                 left -= len(chunk)
                 if left < 0:
                     raise DamagedFileError(f"{path}: its {info.filename} is longer than the archive says")

@@ -194,6 +194,8 @@ def _open(path: Path) -> tuple[int, Stat]:
         descriptor = os.open(path, _FLAGS)
     except OSError as error:
         raise _unreadable(path, error) from error
+    except ValueError as error:  # a null character, or text that can't be a file's name
+        raise NotFoundError(f"{path}: can't be read ({error})") from error
     found = _stat_of(os.fstat(descriptor))
     if found.kind != "file":
         os.close(descriptor)

@@ -83,10 +83,7 @@ class Hdf5Checkpoint(Checkpoint):
                     here = dict(self._walk(file, source))
                     check_extents(values for _, values in here.values())
                     found.update(here)
-                    is_whole_model |= (
-                        "layer_names" in {re.sub(r"\d+$", "", name) for name in file.attributes(file.root)}
-                        or own_group(file, file.root, "model_weights", source.path) is not None
-                    )
+                    is_whole_model |= _is_whole_model(file)
                     recorded += recorded_order(file, source.path)
                     file.forget()
         except BaseException:
@@ -378,6 +375,14 @@ def is_keras(path: Path, *, if_damaged: bool) -> bool:
             )
     except CkptInspectError:
         return if_damaged
+
+
+def _is_whole_model(file: Hdf5File) -> bool:
+    """Return whether there are the names of layers, or what a whole model keeps its weights in."""
+    if any(re.fullmatch(r"layer_names\d*", name) for name in file.attributes(file.root)):
+        return True
+    weights = file.links(file.root).get(b"model_weights")
+    return weights is not None and weights.kind == "hard"
 
 
 def _has_variables(file: Hdf5File, link: Link) -> bool:

@@ -115,9 +115,13 @@ def old_links(file: Metadata, tree: int | None, heap: int | None) -> Iterator[Li
     """Yield the names of a group that keeps them in a B-tree of symbol nodes, in the tree's order."""
     if tree is None or heap is None:
         return
-    names = _local_heap(file, heap)
+    names, before = _local_heap(file, heap), None
     for node in _leaves(file, tree):
-        yield from _symbols(file, node, names)
+        for link in _symbols(file, node, names):
+            if before is not None and link.name <= before:
+                raise UnsoundError(f"the names of a group aren't in order: {link.name!r} comes after {before!r}")
+            before = link.name
+            yield link
 
 
 def _local_heap(file: Metadata, at: int) -> tuple[int, int]:

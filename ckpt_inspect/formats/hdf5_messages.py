@@ -409,6 +409,11 @@ def decode_attribute(data: bytes) -> Attribute:
         if version == 1:
             source.take(-size % 8)
     name, datatype, dataspace = parts
-    text = name.partition(b"\0")[0].decode("utf-8", "backslashreplace")
+    if not name or name.find(b"\0") != len(name) - 1:
+        raise UnsoundError(f"an attribute whose name takes {len(name)} bytes, and ends before or after")
+    try:
+        text = name[:-1].decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UnsoundError(f"an attribute whose name is no text: {name[:-1]!r}") from error
     is_shared = version > 1 and bool(flags & 1)
     return Attribute(text, datatype, is_shared, dataspace, data[source.at :])

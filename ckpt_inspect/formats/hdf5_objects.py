@@ -150,7 +150,7 @@ class Hdf5File:
         count = 1
         for length in shape:
             count *= length
-        if count * datatype.size > len(attribute.value):
+        if not 0 <= len(attribute.value) - count * datatype.size < 8:  # values are padded to 8 bytes at most
             raise UnsoundError(f"attribute {attribute.name!r} claims {count} texts in {len(attribute.value)} bytes")
         return [value.decode("utf-8", "backslashreplace") for value in self.strings(datatype, attribute.value, count)]
 

@@ -31,8 +31,8 @@ from ckpt_inspect.storage import OpenFile, keep_temporarily
 _EXPANSION_FLOOR, _MAX_EXPANSION = 1 << 28, 200
 """Of a dataset of more than 256 MiB at least a 200th must be stored, compressed or not .."""
 
-EXPANSION_LIMIT = 1 << 32
-""".. unless all that the file claims to hold is no more than 4 GiB beyond 200 times its size: what compresses so well
+EXPANSION_LIMIT = 1 << 31
+""".. unless all that the file claims to hold is no more than 2 GiB beyond 200 times its size: what compresses so well
 is zeros mostly, and they take their time all the same."""
 
 BANDS_BYTES = 96 << 20

@@ -22,6 +22,9 @@ CONFIG_FILE, METADATA_FILE, WEIGHTS_FILE = FOLDER_FILES = ("config.json", "metad
 
 _LOCAL_HEADER_SIZE = 30
 _MAX_CONFIG_BYTES = 1 << 28
+_MAX_DIRECTORY_BYTES = 1 << 21
+"""Some twenty thousand members: each takes time, and Keras writes a handful."""
+_MAX_END_BYTES = (1 << 16) + 22 + 20 + 56
 _MAX_EXPANSION = 1000
 """Highest compression ratio that is believed. Deflate reaches 1032 at most; weights never come near."""
 _USUAL_EXPANSION = 200
@@ -57,8 +60,11 @@ def recognises(location: Location) -> bool:
     if location.path.suffix == ".keras":
         return True
     try:
-        with open_file(location.path) as file, zipfile.ZipFile(file.stream()) as archive:
-            return CONFIG_FILE in archive.namelist()
+        with open_file(location.path) as file:
+            if _directory_size(file) > _MAX_DIRECTORY_BYTES:
+                return False
+            with zipfile.ZipFile(file.stream()) as archive:
+                return CONFIG_FILE in archive.namelist()
     except (CkptInspectError, zipfile.BadZipFile, OSError, ValueError, EOFError):
         return False
 
@@ -83,6 +89,11 @@ def open_archive(path: Path) -> KerasArchive:
         decoded = keras_config.decode_json(metadata.read_whole(_MAX_CONFIG_BYTES), str(metadata.path))
         return KerasArchive(path, [Source(weights)], pinned, config.read_whole(_MAX_CONFIG_BYTES), decoded)
     file = pinned.open(path)
+    if (size := _directory_size(file)) > _MAX_DIRECTORY_BYTES:
+        raise UnsupportedError(
+            f"{path}: lists its members in {size} bytes, and an archive of Keras needs a few thousand: it is none, or "
+            "damaged"
+        )
     try:
         with zipfile.ZipFile(file.stream()) as archive:
             members = {info.filename: info for info in archive.infolist()}
@@ -108,6 +119,20 @@ def open_archive(path: Path) -> KerasArchive:
             "damaged; copy or restore it"
         ) from error
     return KerasArchive(path, sources, pinned, config_text, decoded)
+
+
+def _directory_size(file: OpenFile) -> int:
+    """Return the size of a zip's list of members in bytes, as its end says (APPNOTE.TXT, 4.3.14 to 4.3.16)."""
+    start = max(file.size - _MAX_END_BYTES, 0)
+    tail = file.read(start, file.size - start)
+    at = tail.rfind(b"PK\x05\x06")
+    size = int.from_bytes(tail[at + 12 : at + 16], "little") if at >= 0 else 0
+    locator = tail[max(at - 20, 0) : max(at, 0)]
+    if locator.startswith(b"PK\x06\x07"):
+        place = int.from_bytes(locator[8:16], "little") - start
+        if 0 <= place < len(tail) and tail[place : place + 4] == b"PK\x06\x06":
+            return int.from_bytes(tail[place + 40 : place + 48], "little")
+    return size
 
 
 def _weight_members(archive: zipfile.ZipFile, path: Path, members: Mapping[str, zipfile.ZipInfo]) -> list[str]:

@@ -185,7 +185,7 @@ class Values:
         dtype = self.dtype if is_known else np.dtype(f"V{length}")
         stored = dtype.newbyteorder() if self._is_swapped else dtype
         try:
-            return unpack_chunk(raw.tobytes(), steps, stored, self.dataset.layout.chunk)
+            return unpack_chunk(raw.tobytes(), steps, stored, self.dataset.layout.chunk, self.dataset.fill)
         except UnsupportedError as error:
             raise UnsupportedError(f"{self.source.path}: dataset {self.name!r}: {error}") from error
 

@@ -9,6 +9,9 @@ import numpy as np
 from ckpt_inspect.findings.finding import Finding, Kind, Severity
 from ckpt_inspect.findings.history import History
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.measurement.variables import CONTRADICTION
+from ckpt_inspect.measurement.wording import counted
+from ckpt_inspect.sourced import shown_source
 from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
 
 ASSUMED = Kind(
@@ -60,7 +63,21 @@ ONE_RATE = Kind(
     metrics=("learning_rate", "effective_lr"),
 )
 
-KINDS = (ASSUMED, RATE_UNKNOWN, ONE_RATE, AMBIGUOUS)
+CONTRADICTED = Kind(
+    id="hyperparameter-contradicted",
+    title="A hyperparameter that the run's checkpoints refute",
+    severity=Severity.WARNING,
+    condition="Between two checkpoints of the run moments or weights changed as they can't have with the value that is "
+    "assumed, or read: v fell further than β2^k lets it, or a weight moved further than the rate lets it.",
+    why="Every figure that rests on the value is off: the effective learning rate, the last update, and what is found "
+    "by them.",
+    action="Give the value that was used; if it is the one in the file, a callback changed it since, or these are "
+    "checkpoints of several trainings",
+    source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: v2 = β2^k·v1 + (what is not negative)",
+    metrics=("learning_rate", "beta_1", "beta_2", "epsilon", "weight_decay"),
+)
+
+KINDS = (CONTRADICTED, ASSUMED, RATE_UNKNOWN, ONE_RATE, AMBIGUOUS)
 
 
 def find_assumptions(history: History, thresholds: Thresholds) -> Iterator[Finding]:
@@ -95,6 +112,27 @@ def find_assumptions(history: History, thresholds: Thresholds) -> Iterator[Findi
         )
 
 
+def find_contradictions(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """Find values that other checkpoints of the run refute, over the whole run: one finding for each hyperparameter."""
+    for name in history.hyperparameters:
+        against = history[f"{name}{CONTRADICTION}"]
+        rows = [row for row in range(len(history)) if against[row]]
+        if not rows:
+            continue
+        last = rows[-1]
+        value, source = float(history[name][last]), str(history[f"{name}_source"][last])
+        figures: dict[str, float | str | None] = {name: value, f"{name}_source": source}
+        more = f" (in {counted(len(rows), 'checkpoint')} of {len(history)})" if len(rows) > 1 else ""
+        yield history.finding(
+            CONTRADICTED,
+            f"{name} = {value:.6g} is {shown_source(source, against[last])}: {against[last]}{more}",
+            thresholds,
+            rows=rows,
+            evidence=[history.evidence(last, None, **figures)],
+            action=f"{CONTRADICTED.action}: {_option(history.name, name)}",
+        )
+
+
 def _find_one_rate(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     rates, where = history["learning_rate"], history["learning_rate_where"].astype(str)
     is_given = (history["learning_rate_source"] == "given") & ~np.char.startswith(where, _OF_A_TABLE)
@@ -124,6 +162,8 @@ def _is_assumed(history: History, name: str) -> bool:
     That a rule has no weight decay, or no momentum, is no assumption.
     """
     if history.newest(f"{name}_source") != "default" or history.newest(name) == 0:
+        return False
+    if history.newest(f"{name}{CONTRADICTION}"):  # which says more
         return False
     is_read = ~np.isin(history[f"{name}_source"].astype(str), ("default", "unknown"))
     return not np.isclose(history[name][is_read], history.newest(name), rtol=1e-4, atol=0).any()

@@ -17,7 +17,7 @@ from ckpt_inspect.formats.checksums import PieceChecksums, mask
 from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
 from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.listing import Listing
-from ckpt_inspect.formats.meta_graph import read_meta_graph, read_versions
+from ckpt_inspect.formats.meta_graph import check_graph, read_meta_graph, read_versions
 from ckpt_inspect.formats.slices import ElementReader, Slice, SlicedTensor, resolve_extents
 from ckpt_inspect.formats.sstable import MAGIC
 from ckpt_inspect.formats.state_file import NEWEST_FILE
@@ -240,6 +240,8 @@ def read_index(file: OpenFile) -> BundleIndex:
 class BundleCheckpoint(Checkpoint):
     """One tensor bundle, or the parts of one whose writer was stopped before it merged them."""
 
+    checksums = "each tensor and the index (CRC-32C)"
+
     def __init__(
         self,
         path: Path,
@@ -296,6 +298,20 @@ class BundleCheckpoint(Checkpoint):
 
     def producer(self) -> Mapping[str, str]:
         return read_versions(self._meta, is_saved_model=False) if self._meta is not None else {}
+
+    def check_rest(self) -> tuple[Problem, ...]:
+        return (*check_graph(self), *self._beyond_tensors())
+
+    def _beyond_tensors(self) -> Iterator[Problem]:
+        """Yield a Problem for each shard that is longer than what the index says lies in it."""
+        ends = [0] * len(self._shards)
+        for entry in (*self._entries.values(), *self._slices.values()):
+            if not entry.slices:
+                ends[entry.shard] = max(ends[entry.shard], entry.offset + entry.size)
+        for shard, end in zip(self._shards, ends, strict=True):
+            if shard.stat.kind != "absent" and shard.size > end:
+                what = f"{shard.path}: {shard.size - end} bytes lie behind the last tensor"
+                yield Problem("bytes-unclaimed", what, "no checksum covers them, and no tensor needs them", "info")
 
     def read_head(self, size: int) -> bytes:
         return self._pinned.read_head(size)

@@ -26,7 +26,7 @@ from ckpt_inspect.formats import keras_config
 from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.hdf5_messages import Datatype, Link
 from ckpt_inspect.formats.hdf5_objects import Dataset, Hdf5File, Header
-from ckpt_inspect.formats.hdf5_source import Source, hdf5_errors, open_objects
+from ckpt_inspect.formats.hdf5_source import Source, WholeChecksum, hdf5_errors, open_objects
 from ckpt_inspect.formats.hdf5_values import BANDS_BYTES, Values, boxes, check_extents
 from ckpt_inspect.formats.keras_files import HDF5_SIGNATURE, INDEX_SUFFIX, ZIP_SIGNATURE, is_named_so, split_name
 from ckpt_inspect.formats.listing import Listing
@@ -150,16 +150,19 @@ class Hdf5Checkpoint(Checkpoint):
         else:
             values.read_plain(start, stop, out)
 
-    def finish_reading(self, counted: Sequence[CountedPieces] = ()) -> None:
-        checksums = [source.checksum for source in self._sources if source.checksum is not None]
-        for pieces in counted:
-            for checksum, of_it in zip(checksums, pieces, strict=False):
-                checksum.take(of_it)
-        for checksum in checksums:
+    def finish_reading(self) -> None:
+        for checksum in self._checksums():
             checksum.finish()
 
     def counted_pieces(self) -> CountedPieces:
-        return tuple(source.checksum.pieces() for source in self._sources if source.checksum is not None)
+        return tuple(checksum.pieces() for checksum in self._checksums())
+
+    def take_pieces(self, counted: CountedPieces) -> None:
+        for checksum, pieces in zip(self._checksums(), counted, strict=False):
+            checksum.take(pieces)
+
+    def _checksums(self) -> Iterator[WholeChecksum]:
+        return (source.checksum for source in self._sources if source.checksum is not None)
 
     def _finish_if_all_is_read(self, source: Source) -> None:
         """Compare the checksum of an archive whose tensors have all been read: little of it is left."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ckpt_inspect.checkpoint import TrainingConfig
+from ckpt_inspect.checkpoint import Problem, TrainingConfig
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, UnsupportedError
 from ckpt_inspect.formats import keras_config
 from ckpt_inspect.formats.format import Claim, Format
@@ -35,10 +36,19 @@ class KerasArchive(Hdf5Checkpoint):
     """A `.keras` file, or the folder that `save_model(zipped=False)` makes of the same files."""
 
     def __init__(
-        self, path: Path, sources: Sequence[Source], pinned: PinnedFiles, config: bytes, metadata: Mapping[str, Any]
+        self,
+        path: Path,
+        sources: Sequence[Source],
+        pinned: PinnedFiles,
+        config: bytes,
+        metadata: Mapping[str, Any],
+        archive: OpenFile | None = None,
     ) -> None:
+        """Take the zip file as `archive`; None for a folder of its files, which keep no checksums."""
         self._config = config
         self._metadata = metadata
+        self._archive = archive
+        self.checksums = "" if archive is None else "each file in the archive (CRC-32)"
         super().__init__(path, sources, pinned, "keras-archive")
 
     def training_config(self) -> TrainingConfig | None:
@@ -49,6 +59,10 @@ class KerasArchive(Hdf5Checkpoint):
 
     def producer(self) -> Mapping[str, str]:
         return {key: str(self._metadata[key]) for key in ("keras_version", "date_saved") if key in self._metadata}
+
+    def check_rest(self) -> tuple[Problem, ...]:
+        """Compare the checksums of the archive's other files, and its local headers with its directory."""
+        return () if self._archive is None else tuple(_check_archive(self._archive))
 
 
 def recognises(location: Location) -> bool:
@@ -118,7 +132,7 @@ def open_archive(path: Path) -> KerasArchive:
             f"{path}: starts like a zip archive, but can't be read as one ({error}): the file is truncated or "
             "damaged; copy or restore it"
         ) from error
-    return KerasArchive(path, sources, pinned, config_text, decoded)
+    return KerasArchive(path, sources, pinned, config_text, decoded, file)
 
 
 def _directory_size(file: OpenFile) -> int:
@@ -206,6 +220,67 @@ def _unpacked(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> It
         raise DamagedFileError(
             f"{path}: its {info.filename} can't be unpacked ({error}): the file is damaged"
         ) from error
+
+
+def _check_archive(file: OpenFile) -> Iterator[Problem]:
+    """Yield what is wrong in a zip file beyond the weights, which are checked as they are read."""
+    covered = 0
+    with zipfile.ZipFile(file.stream()) as archive:
+        for info in sorted(archive.infolist(), key=lambda member: member.header_offset):
+            if info.header_offset > covered:
+                yield _unclaimed(file, info.header_offset - covered, f"before {info.filename}")
+            try:
+                covered = max(covered, _check_member(archive, file, info))
+            except CkptInspectError as error:
+                yield Problem("archive-damaged", str(error), "the rest is read without it", "error")
+        if archive.start_dir > covered:
+            yield _unclaimed(file, archive.start_dir - covered, "before its directory")
+
+
+def _unclaimed(file: OpenFile, size: int, where: str) -> Problem:
+    what = f"{file.path}: {size} bytes {where} belong to none of the archive's files"
+    return Problem("bytes-unclaimed", what, "no checksum covers them, and nothing needs them", "info")
+
+
+def _check_member(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipInfo) -> int:
+    """Return where a member ends; raises DamagedFileError if its header or its contents aren't as the directory says.
+
+    Local header: APPNOTE.TXT 6.3.10, section 4.3.7. Sizes and checksum are 0 in it if a data descriptor follows.
+    """
+    header = file.read(info.header_offset, _LOCAL_HEADER_SIZE)
+    flags, method, time, date, crc, packed, unpacked, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+    names = file.read(info.header_offset + _LOCAL_HEADER_SIZE, name_length)
+    encoding = "utf-8" if info.flag_bits & _UTF8 else "cp437"
+    year, month, day, hour, minute, second = info.date_time
+    has_own = not flags & _DESCRIPTOR and _WIDE not in (packed, unpacked)
+    agrees = (
+        header.startswith(ZIP_SIGNATURE)
+        and (flags, method) == (info.flag_bits, info.compress_type)
+        and names == info.orig_filename.encode(encoding, "replace")
+        and (date, time) == ((year - 1980) << 9 | month << 5 | day, hour << 11 | minute << 5 | second // 2)
+        and (not has_own or (crc, packed, unpacked) == (info.CRC, info.compress_size, info.file_size))
+    )
+    if not agrees:
+        raise DamagedFileError(
+            f"{file.path}: the header of {info.filename} at {info.header_offset:#x} is not as the archive's directory "
+            "says: the file is damaged; copy or restore it"
+        )
+    if info.filename not in (WEIGHTS_FILE, CONFIG_FILE, METADATA_FILE) and not info.is_dir():
+        if info.file_size > _MAX_EXPANSION * max(info.compress_size, 1 << 10):
+            raise DamagedFileError(
+                f"{file.path}: its {info.filename} claims to unpack from {info.compress_size} bytes to {info.file_size}"
+            )
+        for _ in _unpacked(archive, file.path, info):
+            pass  # the library compares the checksum at the end
+    start = info.header_offset + _LOCAL_HEADER_SIZE + int(name_length) + int(extra_length)
+    return start + info.compress_size + (_DESCRIPTOR_SIZE if flags & _DESCRIPTOR else 0)
+
+
+_LOCAL_HEADER = struct.Struct("<6xHHHHIIIHH")
+_DESCRIPTOR, _UTF8 = 1 << 3, 1 << 11
+_DESCRIPTOR_SIZE = 16
+_WIDE = 0xFFFFFFFF
+"""What stands for a size that takes more than 32 bits, and lies in the extra field."""
 
 
 FORMAT = Format(("keras-archive",), "Keras archive (.keras)", recognises, open_archive, claims)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ckpt_inspect.checkpoint import Graph
-from ckpt_inspect.errors import DamagedFileError
+from ckpt_inspect.checkpoint import Checkpoint, Graph, Problem
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError
 from ckpt_inspect.storage import OpenFile
 from ckpt_inspect.wire import LENGTH_DELIMITED, Buffer, fields
 
@@ -67,3 +67,15 @@ def read_versions(file: OpenFile, *, is_saved_model: bool) -> dict[str, str]:
     except DamagedFileError as error:
         raise DamagedFileError(f"{file.path}: {error}") from error
     return {}
+
+
+def check_graph(checkpoint: Checkpoint) -> Iterator[Problem]:
+    """Yield a Problem if the graph that lies with a checkpoint can't be read, or how far it could be checked."""
+    try:
+        graph = checkpoint.graph()
+    except CkptInspectError as error:
+        yield Problem("graph-damaged", str(error), "tensors are read without it", "error")
+        return
+    if graph is not None:
+        what = f"{graph.where} could be parsed, and keeps no checksum"
+        yield Problem("graph-without-checksum", what, "that its bytes are those that were written is not known", "info")

@@ -14,9 +14,11 @@ from ckpt_inspect.layouts import (
     bert_names,
     keras_groups,
     keras_h5,
+    keras_orbax,
     keras_variables,
     layer_groups,
     module_lists,
+    optax,
     optimizer_v2,
     sonnet,
     tf1_keras_names,
@@ -54,6 +56,8 @@ LAYOUTS: tuple[tuple[str, Callable[[Checkpoint], list[FoundOptimizer]]], ...] = 
     ("object graph", find_in_object_graph),
     (keras_groups.LAYOUT, lambda c: keras_groups.find(c) if c.format in ("keras-archive", "keras-weights-h5") else []),
     (keras_h5.LAYOUT, lambda c: keras_h5.find(c) if c.format == "keras-h5" else []),
+    (keras_orbax.LAYOUT, keras_orbax.find),
+    (optax.LAYOUT, optax.find),
     (bert_names.LAYOUT, bert_names.find),
     (tf1_keras_names.LAYOUT, tf1_keras_names.find),
     (tf1_names.LAYOUT, tf1_names.find),
@@ -62,7 +66,12 @@ LAYOUTS: tuple[tuple[str, Callable[[Checkpoint], list[FoundOptimizer]]], ...] = 
 
 
 def find_optimizers(checkpoint: Checkpoint) -> tuple[FoundOptimizer, ...]:
-    """Find every optimizer in the checkpoint; none if it holds only weights."""
+    """Find every optimizer in the checkpoint; none if it holds only weights.
+
+    Raises UnsupportedError if no tensor can be read.
+    """
+    if checkpoint.unreadable is not None:
+        raise UnsupportedError(checkpoint.unreadable)
     try:
         shown = without_outputs(checkpoint)
         found = next((f for _, find in LAYOUTS if (f := find(shown))), [])

@@ -81,6 +81,7 @@ def _described(checkpoint: Checkpoint, tails: Sequence[str], slots: Mapping[str,
         rule=RuleReading(
             UNKNOWN, "unknown", f"slots {', '.join(tails)} for each variable, which no class names so{advice}"
         ),
+        has_numbered_slots=len(tails) == 1,
         parameters=tuple(
             FoundParameter(
                 name,

@@ -21,6 +21,7 @@ from ckpt_inspect.measurement.variables import METRICS
 from ckpt_inspect.runs.other_tensors import nonfinite_problems
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
+from ckpt_inspect.state.inferred import Inferred
 from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter, optimizer_states
 from ckpt_inspect.state.selection import Selection
 
@@ -74,6 +75,8 @@ class ParameterAnalysis:
     """In `SECOND_MOMENT_GRID`."""
     second_moment_sample: Floats
     """(SAMPLES,) v of the elements at `sample_index`; NaN if there is none."""
+    value_sample: Floats
+    """(SAMPLES,) θ of the same elements; NaN if there is none."""
 
     @property
     def size(self) -> int:
@@ -161,13 +164,19 @@ class Chosen:
     selection: Selection = field(default_factory=Selection)
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, given: Given | None = None, selection: Selection | None = None) -> Chosen:
+    def of(
+        cls,
+        checkpoint: Checkpoint,
+        given: Given | None = None,
+        selection: Selection | None = None,
+        inferred: Inferred | None = None,
+    ) -> Chosen:
         """Resolve every optimizer, and choose the parameters that have something to measure.
 
-        `given` overrides hyperparameters as in `optimizer_states`. Reads metadata and scalars only. Raises
-        CkptInspectError for what can't be read.
+        `given` and `inferred` as in `optimizer_states`. Reads metadata and scalars only. Raises CkptInspectError for
+        what can't be read.
         """
-        states = optimizer_states(checkpoint, given)
+        states = optimizer_states(checkpoint, given, inferred=inferred)
         selection = selection or Selection()
         parameters = tuple(
             (state, parameter)
@@ -330,6 +339,7 @@ def _parameter(measured: Measured) -> ParameterAnalysis:
         second_moment=summary.second_moment,
         second_moment_histogram=Histogram.of(summary.second_moment_histogram),
         second_moment_sample=measured.second_moment_samples,
+        value_sample=measured.value_samples,
     )
 
 

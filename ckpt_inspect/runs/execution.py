@@ -14,6 +14,7 @@ from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.runs.analysis import Analysis, Chosen, ElementSink, join
 from ckpt_inspect.runs.planning import Options, Unit, plan_units
+from ckpt_inspect.state.inferred import Inferred
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -56,7 +57,7 @@ class Worker:
         self._threads = threads
         self._sink = sink
         self._progress = progress
-        self._opened: tuple[Path, Options, Chosen] | None = None
+        self._opened: tuple[Path, Options, Inferred, Chosen] | None = None
 
     def __enter__(self) -> Worker:
         return self
@@ -72,38 +73,41 @@ class Worker:
         No figure needs the neighbour in `Unit.paths` yet: it is not opened.
         """
         try:
-            chosen = self._open(unit.path, unit.options)
+            chosen = self._open(unit.path, unit.options, unit.inferred)
             part = unit.span.slice
             analysis = chosen.measure(part, sink=self._sink, progress=self._progress, threads=self._threads)
             is_part = not self._is_alone and bool(part.start or part.stop is not None)
-            if part.stop is None and not is_part:  # nothing of the checkpoint is left to be read
+            counted = chosen.checkpoint.counted_pieces() if is_part else ()
+            if part.stop is None and not any(counted):  # nothing of the checkpoint is left to be read
                 chosen.checkpoint.finish_reading()
         except CkptInspectError as error:
             self._close()
             return UnitResult(unit, None, error)
-        return UnitResult(unit, analysis, counted=chosen.checkpoint.counted_pieces() if is_part else ())
+        return UnitResult(unit, analysis, counted=counted)
 
-    def units_of(self, path: Path, options: Options, nbytes: int) -> list[Unit]:
+    def units_of(self, path: Path, options: Options, nbytes: int, inferred: Inferred | None = None) -> list[Unit]:
         """Return the units that a checkpoint of about that size makes; a large one is opened for its parameters'."""
+        told = inferred or {}
         try:
-            return plan_units(path, options, nbytes, lambda: self._open(path, options).nbytes())
+            return plan_units(path, options, nbytes, lambda: self._open(path, options, told).nbytes(), told)
         except CkptInspectError:  # whoever does the unit meets it again, and it is the result
-            return [Unit((str(path),), options, nbytes=nbytes)]
+            return [Unit((str(path),), options, nbytes=nbytes, inferred=told)]
 
-    def _open(self, path: Path, options: Options) -> Chosen:
-        if self._opened is None or self._opened[:2] != (path, options):
+    def _open(self, path: Path, options: Options, inferred: Inferred) -> Chosen:
+        if self._opened is None or self._opened[:3] != (path, options, inferred):
             self._close()
             checkpoint = open_checkpoint(path)
             try:
-                self._opened = path, options, Chosen.of(checkpoint, options.given, options.selection)
+                chosen = Chosen.of(checkpoint, options.given, options.selection, inferred)
             except BaseException:
                 checkpoint.close()
                 raise
-        return self._opened[2]
+            self._opened = path, options, inferred, chosen
+        return self._opened[3]
 
     def _close(self) -> None:
         if self._opened is not None:
-            self._opened[2].checkpoint.close()
+            self._opened[3].checkpoint.close()
             self._opened = None
 
 
@@ -123,7 +127,9 @@ def merge(results: Sequence[UnitResult]) -> Analysis:
             raise result.error
     if any(any(result.counted) for result in results):
         with open_checkpoint(results[0].unit.path) as checkpoint:
-            checkpoint.finish_reading([result.counted for result in results])
+            for result in results:
+                checkpoint.take_pieces(result.counted)
+            checkpoint.finish_reading()
     return join([result.analysis for result in results if result.analysis is not None])
 
 

@@ -42,6 +42,8 @@ class Resolved:
 
     rule: Sourced[str]
     step: Sourced[int]
+    raw_step: int | None
+    """What the optimizer's counter holds; None if there is none, or it counts nothing."""
     hyperparameters: Mapping[str, Sourced[float]]
     """Every name that the rule has, in its order; of an optimizer that is not known at all, those that most have."""
     is_converged: bool
@@ -92,7 +94,7 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
         problems.append(Problem("value-impossible", f"{found.name}: {fault}", "it is left unknown", "error"))
         return Sourced(None, "unknown", fault)
 
-    own = COMMON if optimizer is None else optimizer.hyperparameters
+    own = COMMON if optimizer is None else optimizer.hyperparameters_in(found.implementation)
     hyperparameters = {h.name: judged(h) for h in own}
     if is_textbook:
         epsilon = hyperparameters["epsilon"]
@@ -114,7 +116,8 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
         problems.append(
             Problem("step-underflowed", f"{found.name}: {powers.evidence}", "the step is left unknown", "info")
         )
-    return Resolved(rule, step, hyperparameters, is_converged, is_textbook, tuple(problems))
+    counter = None if found.counter is None else scalars.count(found.counter)
+    return Resolved(rule, step, counter, hyperparameters, is_converged, is_textbook, tuple(problems))
 
 
 def _ignored(

@@ -5,7 +5,7 @@ All statistics that figures show are done here, so that a plot function only pla
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
-from ckpt_inspect.measurement.variables import QUANTILE_NAMES
+from ckpt_inspect.measurement.variables import CONTRADICTION, QUANTILE_NAMES
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.names import Group, group_by_structure, shorten
-from ckpt_inspect.sourced import SOURCE_WORDS
+from ckpt_inspect.sourced import SOURCE_WORDS, shown_source
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -29,7 +29,10 @@ KNOTS = QUANTILE_LEVELS
 KNOT_COLUMNS = tuple(f"effective_lr_{name}" for name in QUANTILE_NAMES)
 """Their columns in a frame of kind `parameters`, in the same order."""
 
-COLUMNS = (*KNOT_COLUMNS, "size", "untouched", "epsilon_dominated", "lost_in_rounding", "update_to_weight")
+COLUMNS = (
+    *KNOT_COLUMNS, "size", "untouched", "epsilon_dominated", "lost_in_rounding", "update_to_weight",
+    "window_gradient_rms", "window_gradient_rms_low", "window_gradient_rms_high",
+)  # fmt: skip
 """Columns of such a frame that figures are drawn from."""
 
 
@@ -68,6 +71,9 @@ class Run:
     """Column -> (K, P), NaN if the frame has no row."""
     histogram: DataFrame | None
     sample: DataFrame | None
+    contradicted: tuple[str, ...] = ()
+    """Hyperparameters on which figures rest although other checkpoints of the run refute them, each with its value and
+    source."""
 
     def column(self, name: str) -> Floats:
         """Return (K, P) values of a column of the frame; all NaN if the frame lacks it."""
@@ -200,6 +206,7 @@ class Chapter:
             parts.append(_rate_text(runs[0]))
         else:
             parts.extend(f"{shorten(run.name, 40)}: {_rate_text(run)}" for run in runs)
+        parts.extend(dict.fromkeys(text for run in runs for text in run.contradicted))
         if not self.is_series:
             steps = dict.fromkeys(run.steps[-1] if run.steps.size else np.nan for run in runs)
             known = [f"{step:.0f}" for step in steps if not np.isnan(step)]
@@ -314,4 +321,15 @@ def _run(series: OptimizerSeries, histogram: DataFrame | None, sample: DataFrame
         columns={name: series.values(name) for name in COLUMNS if name in series.frame},
         histogram=histogram,
         sample=sample,
+        contradicted=tuple(_contradicted(heads)),
     )
+
+
+def _contradicted(heads: DataFrame) -> Iterator[str]:
+    """What stands in a figure's subtitle of values that are refuted."""
+    for name in (str(column).removesuffix(CONTRADICTION) for column in heads if str(column).endswith(CONTRADICTION)):
+        rows = heads[heads[f"{name}{CONTRADICTION}"].astype(bool)]
+        if len(rows):
+            last = rows.iloc[-1]
+            source = shown_source(str(last[f"{name}_source"]), str(last[f"{name}{CONTRADICTION}"]))
+            yield f"{name} {last[name]:.6g} ({source})"

@@ -125,6 +125,10 @@ class Graph:
     """The place, for a person: `model.ckpt-2.meta`, `saved_model.pb`."""
 
 
+CountedPieces = tuple[tuple[tuple[int, int, int], ...], ...]
+"""For each checksum that covers several tensors: begin, end and checksum of the pieces that were read."""
+
+
 @dataclass(frozen=True, slots=True)
 class SavedTree:
     """The tree of nested maps and lists that a checkpoint was saved from, if its file has one."""
@@ -164,6 +168,8 @@ class Checkpoint(ABC):
     problems: tuple[Problem, ...] = ()
     unreadable: str | None = None
     """Why no tensor can be read, although all are listed, for a person: a library is missing. None if they can be."""
+    checksums: str = ""
+    """What the format keeps a checksum of, for a person: `each tensor (CRC-32C)`; empty if it keeps none."""
 
     @abstractmethod
     def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
@@ -180,6 +186,23 @@ class Checkpoint(ABC):
 
         Call it after the last tensor: an archive keeps one checksum of all its tensors together.
         """
+
+    def counted_pieces(self) -> CountedPieces:
+        """Return what has been checksummed so far, of checksums that cover several tensors; picklable."""
+        return ()
+
+    def take_pieces(self, counted: CountedPieces) -> None:  # noqa: B027 - a reader without such checksums needs none
+        """Count what `counted_pieces` returned where another part of this checkpoint was read, as in another process.
+
+        Raises DamagedFileError as `finish_reading` does.
+        """
+
+    def check_rest(self) -> tuple[Problem, ...]:
+        """Read what no tensor leads to (an archive's other files, a graph beside it), and return what is wrong there.
+
+        A Problem of severity `error` is damage; `info` is what couldn't be checked.
+        """
+        return ()
 
     def read(self, name: str) -> Array:
         """Return the whole tensor, in its shape and the file's dtype (strings: an object array of `bytes`)."""

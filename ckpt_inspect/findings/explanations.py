@@ -34,8 +34,8 @@ class Explanation:
 
     name: str
     """A variable of the store, a figure of `diff`, or a finding's id."""
-    sort: Literal["metric", "comparison", "hyperparameter", "finding"]
-    """`comparison`: of two checkpoints."""
+    sort: Literal["metric", "comparison", "hyperparameter", "finding", "reason"]
+    """`comparison`: of two checkpoints; `reason`: of a verdict of `check`."""
     title: str
     definition: str
     formula: str
@@ -326,6 +326,13 @@ EXPLANATIONS: Mapping[str, Explanation] = {
 _ALIASES: Mapping[str, str] = {
     "e": "effective-lr",
     "effective-learning-rate": "effective-lr",
+    "lr": "learning-rate",
+    "alpha": "learning-rate",
+    "α": "learning-rate",
+    "eps": "epsilon",
+    "ε": "epsilon",
+    "wd": "weight-decay",
+    "iterations": "step",
     "displacement": "weight-change",
     "reset": "step-reset",
     "drift": "effective-lr-ratio",
@@ -335,18 +342,22 @@ _ALIASES: Mapping[str, str] = {
 """Other names that people know them by."""
 
 
-def explain(name: str, others: Iterable[str] = ()) -> tuple[Explanation, ...]:
+def explain(
+    name: str, others: Iterable[str] = (), among: Iterable[Explanation] = tuple(EXPLANATIONS.values())
+) -> tuple[Explanation, ...]:
     """Return what the figure, hyperparameter or finding of that name means. `-` and `_` are the same here, so that two
     may have one name.
 
-    Raises NotFoundError with similar names; `others` are names of other things, which may be meant as well.
+    Raises NotFoundError with similar names; `others` are names of other things, which may be meant as well. `among`:
+    all that can be explained.
     """
+    known = tuple(among)
     plain = _plain(name.strip())
     plain = _ALIASES.get(plain, plain)
-    found = tuple(e for key, e in EXPLANATIONS.items() if _plain(key) == plain)
+    found = tuple(e for e in known if _plain(e.name) == plain)
     if found:
         return found
-    names = list(dict.fromkeys(map(_plain, (*EXPLANATIONS, *others))))
+    names = list(dict.fromkeys(map(_plain, (*(e.name for e in known), *others))))
     within = [n for n in names if plain and plain in n]
     near = list(dict.fromkeys([*difflib.get_close_matches(plain, names, 3, 0.5), *within]))[:5]
     hint = f"did you mean {', '.join(near)}?" if near else "`ckpt-inspect explain` lists all names"

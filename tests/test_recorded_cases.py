@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.orbax_sets import FOLDER as ORBAX
+from support.orbax_sets import SETS, tree_folders
 from support.recorded_cases import CASES, FIXTURES, first_fault, recorded_case
 
 from ckpt_inspect import open_checkpoint, optimizer_states
@@ -37,6 +39,9 @@ def test_every_layout_and_rule_has_a_case() -> None:
                 layouts.add(state.layout)
                 families.add(state.family)
         rules |= {o.rule for o in recorded_case(name).optimizers}
+    for folder in (folder for name in SETS for folder in tree_folders(ORBAX / name)):
+        with open_checkpoint(folder) as checkpoint:
+            layouts |= {state.layout for state in optimizer_states(checkpoint)}
     assert layouts >= {name for name, _ in LAYOUTS if name != "object graph"}
     assert layouts >= {"optimizer-v2", "tf1-object-graph", "keras2-variables", "keras3-variables"}
     assert families >= {"tf1", "contrib", "bert", "optimizer-v2", "tfa", "keras1", "keras2", "keras3"}

@@ -93,42 +93,47 @@ def _serve(connection: Connection, setting: Setting, folder: Path, dump: Path) -
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
         for name in ("keras-archive", STORE):  # what is imported late, before memory is measured
-            _observe(setting, name, originals_of(name, setting.fixtures, setting.stores)[0], None, folder, False)
+            original = originals_of(name, setting.fixtures, setting.stores)[0]
+            _observe(setting, name, original, _place(original.files, folder), is_drawn=False)
         size = int(fuzz_work.mapped())
         resource.setrlimit(resource.RLIMIT_AS, (size + _SPARE, size + _SPARE))
         with contextlib.suppress(EOFError):
             while True:
+                # files are written and removed while no time is taken: a thousand folders take their time
                 job: Job = connection.recv()
                 if isinstance(job, int):
                     case = make_case(setting.seed, job, setting.fixtures, setting.stores)
-                    connection.send(record_of(case, setting.seed))
+                    name, original, record = case.format, case.original, record_of(case, setting.seed)
+                    place = _place(case.files, folder)
                     is_drawn = Random(f"{setting.seed}:{job}:drawn").random() < _DRAWN
-                    seen = _observe(setting, case.format, case.original, case.files, folder, is_drawn)
                 else:
-                    originals = originals_of(job[0], setting.fixtures, setting.stores)
+                    name, originals = job[0], originals_of(job[0], setting.fixtures, setting.stores)
                     original = next(o for o in originals if o.name == job[1])
-                    connection.send({"format": job[0], "original": original.name})
-                    seen = _observe(setting, job[0], original, None, folder, job[0] == STORE)
-                connection.send(seen)
+                    record = {"format": name, "original": original.name}
+                    place = _place(original.files, folder)
+                    is_drawn = name == STORE
+                connection.send(record)
+                connection.send(_observe(setting, name, original, place, is_drawn=is_drawn))
 
 
-def _observe(
-    setting: Setting, name: str, original: Original, files: Files | None, folder: Path, is_drawn: bool
-) -> Observed:
+def _place(files: Files, folder: Path) -> Path:
+    """Write a case's files where the last one's were, and return the folder."""
     place = folder / "case"
-    write_files(original.files if files is None else files, place)
+    remove_folder(place)
+    write_files(files, place)
+    return place
+
+
+def _observe(setting: Setting, name: str, original: Original, place: Path, *, is_drawn: bool) -> Observed:
     before = fuzz_work.resident()
     fuzz_work.forget_peak()
     start = time.monotonic()
-    try:
-        if name == STORE:
-            seen = fuzz_work.look_at_store(place, original.target, setting.more, is_drawn=is_drawn)
-        else:
-            seen = fuzz_work.look_at_checkpoint(place, original.target)
-        seen.seconds, seen.peak = time.monotonic() - start, fuzz_work.peak() - before
-        return seen
-    finally:
-        remove_folder(place)
+    if name == STORE:
+        seen = fuzz_work.look_at_store(place, original.target, setting.more, is_drawn=is_drawn)
+    else:
+        seen = fuzz_work.look_at_checkpoint(place, original.target)
+    seen.seconds, seen.peak = time.monotonic() - start, fuzz_work.peak() - before
+    return seen
 
 
 # --- in the main process

@@ -125,6 +125,18 @@ class Graph:
     """The place, for a person: `model.ckpt-2.meta`, `saved_model.pb`."""
 
 
+@dataclass(frozen=True, slots=True)
+class SavedTree:
+    """The tree of nested maps and lists that a checkpoint was saved from, if its file has one."""
+
+    paths: Mapping[str, tuple[str, ...]]
+    """The keys that lead from the root to each tensor, by the tensor's name; indices of lists as digits."""
+    empty: tuple[tuple[str, ...], ...] = ()
+    """Paths of the nodes that hold nothing."""
+    unread: tuple[tuple[str, ...], ...] = ()
+    """Paths of values that are in the checkpoint in a way that is not read."""
+
+
 class FileStat(NamedTuple):
     """A file of a checkpoint, as it was when the checkpoint was opened."""
 
@@ -140,7 +152,8 @@ class Checkpoint(ABC):
     path: Path
     """As a person would name it: the prefix, file, V1 pattern or SavedModel folder."""
     format: str
-    """`tensor-bundle`, `saved-model`, `tf1-v1`, `keras-h5`, `keras-archive` (.keras) or `keras-weights-h5`."""
+    """`tensor-bundle`, `saved-model`, `tf1-v1`, `keras-h5`, `keras-archive` (.keras), `keras-weights-h5` or
+    `orbax`."""
     tensors: Mapping[str, TensorSpec]
     """Every tensor by its key: in the file's order if it records one (h5 `weight_names`, `vars/N` by number), else
     sorted by key."""
@@ -149,6 +162,8 @@ class Checkpoint(ABC):
     file_stats: tuple[FileStat, ...] = ()
     """Size and time of each of `files` when the checkpoint was opened; empty for a checkpoint without files."""
     problems: tuple[Problem, ...] = ()
+    unreadable: str | None = None
+    """Why no tensor can be read, although all are listed, for a person: a library is missing. None if they can be."""
 
     @abstractmethod
     def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
@@ -194,6 +209,10 @@ class Checkpoint(ABC):
 
     def graph(self) -> Graph | None:
         """Return the TensorFlow graph that lies with the checkpoint (`.meta`, `saved_model.pb`), if there is one."""
+        return None
+
+    def saved_tree(self) -> SavedTree | None:
+        """Return the tree that was saved; None for a format whose names are all that there is."""
         return None
 
     def labels(self) -> Mapping[str, str]:

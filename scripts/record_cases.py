@@ -32,6 +32,8 @@ RECORDERS = {
     "keras": "case_recorders.keras",  # keras:v2, keras:new, keras:k3, keras:tfk, keras:tfkleg, keras:tfa
     "keras1": "case_recorders.keras1",  # keras1:tf.keras, keras1:keras
     "tf1": "case_recorders.tf1",  # tf1:contrib, tf1:compat
+    "keras-rules": "case_recorders.keras_rules",  # keras-rules:v2, keras-rules:new, keras-rules:k3
+    "tf1-rules": "case_recorders.tf1_rules",  # tf1-rules:contrib, tf1-rules:compat
     "sonnet": "case_recorders.sonnet",  # sonnet:adam
 }
 

@@ -195,8 +195,8 @@ PATH_METHODS = {
 
 SYSTEM_MODULES = {"glob", "io", "mmap", "os", "shutil", "tempfile"}
 LIBRARY_OPENERS = {"h5py.File", "h5py.h5f.open", "zipfile.ZipFile"}
-THROUGH = {"storage", "pinned", "self._pinned", "archive", "known"}
-"""What may be asked to open something: our storage, what it opened, and a format."""
+THROUGH = {"storage", "pinned", "self._pinned", "archive", "known", "tensorstore", "tensorstore.KvStore"}
+"""What may be asked to open something: our storage, what it opened, a format, and what reads Orbax' arrays."""
 
 
 def system_calls(file: Path) -> list[str]:

@@ -167,7 +167,7 @@ def analyze(
     _check_severity(fail_on)
     with _answering(trouble=1, verbose=common.verbose):
         from ckpt_inspect.api import analyze_runs, find_runs
-        from ckpt_inspect.cli.terminal import progress_bars
+        from ckpt_inspect.cli.terminal import progress_bars, telling_downloads
 
         if output is not None and any(map(os.path.isdir, paths)) and len(runs := find_runs(paths)) > 1:
             names = ", ".join(run.name for run in runs)
@@ -186,7 +186,7 @@ def analyze(
                 exclude=common.exclude,
                 elements=elements,
                 thresholds=limits,
-                progress=progress,
+                progress=telling_downloads(progress, paths, is_quiet=common.quiet),
             )
             done, unanswered = [], 0
             for result in results:

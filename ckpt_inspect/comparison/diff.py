@@ -25,7 +25,6 @@ from ckpt_inspect.comparison.differences import (
     is_integer,
 )
 from ckpt_inspect.comparison.distances import Buffers, Distance, Window, WindowCount
-from ckpt_inspect.comparison.renaming import have_same_shapes, pair_renamed
 from ckpt_inspect.errors import NotDetermined, NotFoundError
 from ckpt_inspect.layouts import weight_names
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
@@ -35,6 +34,7 @@ from ckpt_inspect.series.newest import open_newest
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter, optimizer_states
+from ckpt_inspect.state.renaming import have_same_shapes, pair_parameters
 from ckpt_inspect.state.selection import Selection
 from ckpt_inspect.update_rules import STATE_SLOTS, State
 
@@ -172,11 +172,8 @@ def _with_renamed(pairs: tuple[_OptimizerPair, ...]) -> tuple[tuple[_OptimizerPa
     for pair in pairs:
         renamed = {}
         if pair.a is not None and pair.b is not None:
-            of_a, of_b = (
-                {name: p.shape for name, p in one.parameters.items() if name not in other.parameters}
-                for one, other in ((pair.a, pair.b), (pair.b, pair.a))
-            )
-            renamed = pair_renamed(of_a, of_b)
+            of_a, of_b = ({n: p.shape for n, p in state.parameters.items()} for state in (pair.a, pair.b))
+            renamed = pair_parameters(of_a, of_b)
         if renamed:
             name, before = next(iter(renamed.items()))
             problems.append(
@@ -234,9 +231,10 @@ def _jobs(a: _Side, b: _Side, optimizers: tuple[_OptimizerPair, ...]) -> Iterato
                 covered |= _own_keys(state, with_weights=pair.a is not None and pair.b is not None)
         if pair.a is None or pair.b is None:
             continue
-        for name in dict.fromkeys((*pair.b.parameters, *pair.a.parameters)):
-            if name not in pair.renamed.values():
-                yield _parameter_job(a, b, pair, name)
+        taken = set(pair.renamed.values())
+        only_a = [name for name in pair.a.parameters if name not in taken and name not in pair.b.parameters]
+        for name in (*pair.b.parameters, *only_a):
+            yield _parameter_job(a, b, pair, name)
     names_a, names_b = _names(a), _names(b)
     shown = names_a | names_b
     specs_a = {key: spec for key, spec in a.checkpoint.tensors.items() if key not in covered_a}

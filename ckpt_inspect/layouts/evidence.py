@@ -141,6 +141,15 @@ def is_nonnegative(checkpoint: Checkpoint, slots: Sequence[str]) -> bool:
     return all(bool((a >= 0).all()) for a in some) and any(bool(a.any()) for a in some)
 
 
+def exceeds_root(checkpoint: Checkpoint, slots: Sequence[tuple[str, str]]) -> bool:
+    """Return whether |a| > √s somewhere, for (a, s): then a is no average of what s averages the squares of."""
+    for first, second in slots[:SAMPLED_SLOTS]:
+        a, s = _sample(checkpoint, first), _sample(checkpoint, second)
+        if a is not None and s is not None and a.shape == s.shape and bool((a**2 > s * (1 + BOUND_SLACK)).any()):
+            return True
+    return False
+
+
 def is_flag(checkpoint: Checkpoint, slots: Sequence[str]) -> bool:
     """Return whether the slots hold nothing but 0 and 1, as masks do, with some 1."""
     some = [a for key in slots[:SAMPLED_SLOTS] if (a := _sample(checkpoint, key)) is not None]

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
-from ckpt_inspect.layouts.evidence import is_average, tell_adamax
+from ckpt_inspect.layouts.evidence import exceeds_root, is_average, is_nonnegative, tell_adamax
 from ckpt_inspect.layouts.found import Counted, FoundOptimizer, FoundParameter, RuleReading, unique_names
 from ckpt_inspect.layouts.layer_groups import MADE_ORDER, model_weights
 from ckpt_inspect.layouts.object_graph import LIST_INDEX
@@ -26,6 +26,7 @@ from ckpt_inspect.layouts.slot_lists import (
     has_listed_rate,
     mixed_readings,
     slot_readings,
+    turn_readings,
 )
 from ckpt_inspect.layouts.trainable_order import Block, Pairing, pair
 from ckpt_inspect.update_rules import (
@@ -33,6 +34,7 @@ from ckpt_inspect.update_rules import (
     USUAL_RULE,
     Implementation,
     Optimizer,
+    UpdateRule,
     find_optimizer,
     optimizer_of_class,
     rules_of,
@@ -130,7 +132,12 @@ def _read_optimizer(
     counted: Counted = "updates"
     absence: str | None = None
     optimizer = find_optimizer(rule.name) if rule.is_read else None
+    if optimizer is not None and not _has_known_order(optimizer):
+        optimizer = None
     reading, pairing, by_names = _choose_reading(specs, implementation, config, optimizer, models)
+    is_assumed = config is None and optimizer is not None and bool(optimizer.traces.slots_in_lists)
+    if is_assumed and reading is not None and len(reading.slots) > 1 and not _are_told(checkpoint, keys, reading):
+        reading = None
     if reading is not None:
         if by_names:
             problems.append(_assumed_order())
@@ -151,6 +158,11 @@ def _read_optimizer(
         problems.append(
             _unreadable(path, len(keys), is_known=config is None if optimizer is None else optimizer.has_moment_pair)
         )
+        if is_assumed:
+            absence = (
+                "its variables may be several slots for each weight: which ones, depends on settings (momentum, "
+                "averages, ..) that this file doesn't hold; a .keras file does"
+            )
         if optimizer is None:
             absence = (
                 f"optimizer state of a kind that is not known: {len(keys)} variables in an order that is not known"
@@ -168,10 +180,27 @@ def _read_optimizer(
         scalars=scalars,
         config=config.config if config else None,
         config_where=where if config else "",
+        has_numbered_slots=all(ONLY_SLOT in p.slots for p in parameters),
         has_scheduled_rate=implementation.has_listed_rate and config is None and "learning_rate" not in scalars,
         absence=absence,
         problems=tuple(problems),
     )
+
+
+def _are_told(checkpoint: Checkpoint, keys: Sequence[str], reading: SlotReading) -> bool:
+    """Return whether values prove the order of several blocks of slots, of which settings that aren't in the file might
+    have added others: the first a mean of squares, the second no mean of what it squares, as an average of gradients
+    is."""
+    first, second = ([keys[i] for i in block if i is not None] for block in list(reading.slots.values())[:2])
+    is_mean = is_nonnegative(checkpoint, first) and not is_nonnegative(checkpoint, second)
+    return is_mean and exceeds_root(checkpoint, list(zip(second, first, strict=True)))
+
+
+def _has_known_order(optimizer: Optimizer) -> bool:
+    """Return whether it is known how Keras lists its slots."""
+    traces = optimizer.traces
+    listed = traces.slots_in_lists or traces.slots_by_turns or traces.pairs_some
+    return optimizer.has_moment_pair or bool(listed) or isinstance(optimizer, UpdateRule)
 
 
 def _without_slots(checkpoint: Checkpoint, counter: str, rule: RuleReading) -> tuple[RuleReading, str | None]:
@@ -218,7 +247,8 @@ def _read_rule(config: OptimizerConfig | None, label: str, reading: SlotReading 
 
 def _pair_names(rule: RuleReading, config: OptimizerConfig | None) -> tuple[str, str]:
     """Return our names of the two slots: a class that is not known keeps moments if it has their decay rates."""
-    is_of_its_own = find_optimizer(rule.name) is None and config is not None
+    optimizer = find_optimizer(rule.name)
+    is_of_its_own = (optimizer is None or not _has_known_order(optimizer)) and config is not None
     if is_of_its_own and config is not None and not {BETA_1.name, BETA_2.name} <= config.config.keys():
         return ONLY_SLOT, f"{ONLY_SLOT}_1"
     return "first_moment", second_slot(rule.name)
@@ -317,6 +347,8 @@ def _readings(
     if rule is not None and rule.traces.pairs_some:
         for model in models:
             yield from mixed_readings(specs, implementation, config, [w.shape for w in model.trained()])
+    elif rule is not None and rule.traces.slots_by_turns:
+        yield from turn_readings(specs, implementation, config, rule.traces.slots_by_turns)
     elif rule is None or not rule.has_moment_pair:
         yield from block_readings(specs, implementation, config, rule)
 

@@ -23,6 +23,7 @@ from ckpt_inspect.update_rules import (
     TELLING_SCALARS,
     USUAL_RULE,
     Implementation,
+    Traces,
     find_optimizer,
     second_slot,
 )
@@ -36,6 +37,7 @@ KERAS1_COUNTER = re.compile(r"(^|/)Variable(_\d+)?$")
 """Name of the counter before Keras 2, whose variables have no names."""
 NAMELESS = re.compile(r"(^|/)(Variable(_\d+)?|(m|v|vhat|vs|ms)_\d+(_\d+)?)$")
 NOT_SLOTS = ("m_schedule", "lr", "beta_1", "beta_2", "decay")
+MOMENTS = ("first_moment", "second_moment", "max_second_moment")
 SORTED_BEFORE = (2, 0, 6)
 """Keras release up to which `compile` sorted the trainable weights by name (keras/engine/training.py)."""
 
@@ -277,18 +279,18 @@ def _pair_nameless(
         k for n, k in names.items() if not COUNTER.search(n) and n.rpartition("/")[2] not in NOT_SLOTS and k != counter
     ]
     optimizer = find_optimizer(rule)
-    if optimizer is not None and not optimizer.has_moment_pair:
-        return []
+    is_pair = optimizer is None or optimizer.has_moment_pair
     shapes = [checkpoint.tensors[k].shape for k in keys]
-    ways = [n for n in (3, 2) if _are_blocks(shapes, n)]
+    ways = [n for n in ((3, 2) if is_pair else (3, 2, 1)) if _are_blocks(shapes, n)]
     if not ways:
-        problems.append(
-            Problem(
-                "association-open",
-                f"{len(keys)} nameless slots are no pairs of first and second moments",
-                "none is reported",
+        if keys:
+            problems.append(
+                Problem(
+                    "association-open",
+                    f"{len(keys)} nameless slots are no pairs of first and second moments",
+                    "none is reported",
+                )
             )
-        )
         return []
     training = checkpoint.training_config()
     is_open = _is_partly_frozen_somehow(checkpoint, training.model if training else None)
@@ -300,8 +302,8 @@ def _pair_nameless(
         problems.append(
             Problem(
                 "association-open",
-                f"{count} pairs of nameless moments don't fit the order of the model's {len(weights)} weights",
-                "the moments are reported by their place, without weights",
+                f"{blocks} x {count} nameless slots don't fit the order of the model's {len(weights)} weights",
+                "the slots are reported by their place, without weights",
             )
         )
     elif not pairing.is_certain:
@@ -313,8 +315,14 @@ def _pair_nameless(
                 "those that could belong to several weights are reported by their place",
             )
         )
-    has_maximum = blocks == 3 and config is not None and config.keeps_maximum
-    return _nameless_parameters(checkpoint, keys, count, pairing.weights if pairing else (None,) * count, has_maximum)
+    roles: tuple[str, ...]
+    if is_pair:
+        has_maximum = blocks == 3 and config is not None and config.keeps_maximum
+        roles = MOMENTS if has_maximum else MOMENTS[:2]
+    else:
+        listed = tuple(slot for slot, _ in optimizer.traces.slots_in_lists) if optimizer is not None else ()
+        roles = (*listed, *Traces(()).slots_in_tf1[len(listed) :])[:blocks]
+    return _nameless_parameters(checkpoint, keys, pairing.weights if pairing else (None,) * count, roles)
 
 
 def _fitness(pairing: Pairing | None) -> int:
@@ -323,21 +331,22 @@ def _fitness(pairing: Pairing | None) -> int:
 
 
 def _are_blocks(shapes: Sequence[tuple[int, ...]], blocks: int) -> bool:
-    """Return whether the list can be all first moments, all second moments, and for 3 blocks all maxima or dummies of
-    shape (1,)."""
+    """Return whether the list can be as many times all weights' slots: all first moments, all second moments, and for
+    3 blocks all maxima or dummies of shape (1,)."""
     count, rest = divmod(len(shapes), blocks)
     first, second, maxima = shapes[:count], shapes[count : 2 * count], shapes[2 * count :]
-    return count > 0 and not rest and first == second and (maxima in ([], first) or all(s == (1,) for s in maxima))
+    if count == 0 or rest or second not in ([], first):
+        return False
+    return maxima in ([], first) or all(s == (1,) for s in maxima)
 
 
 def _nameless_parameters(
-    checkpoint: Checkpoint, keys: Sequence[str], count: int, weights: Sequence[Weight | None], has_maximum: bool
+    checkpoint: Checkpoint, keys: Sequence[str], weights: Sequence[Weight | None], roles: Sequence[str]
 ) -> list[FoundParameter]:
+    """Return the parameters with their slots, of which each kind is listed for all weights in a row."""
     names = unique_names(w.name if w else f"weight {i}" for i, w in enumerate(weights))
     parameters = []
     for i, (name, weight) in enumerate(zip(names, weights, strict=True)):
-        slots = {"first_moment": keys[i], "second_moment": keys[count + i]}
-        if has_maximum:
-            slots["max_second_moment"] = keys[2 * count + i]
+        slots = {role: keys[block * len(weights) + i] for block, role in enumerate(roles)}
         parameters.append(_parameter(checkpoint, name, weight, slots))
     return parameters

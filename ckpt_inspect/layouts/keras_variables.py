@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.layouts.found import Counted, FoundOptimizer, FoundParameter, RuleReading, unique_names
 from ckpt_inspect.layouts.object_graph import Node, ObjectGraph
 from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig
 from ckpt_inspect.layouts.same_names import ambiguity, nearness
-from ckpt_inspect.layouts.slot_lists import U_PRODUCT
+from ckpt_inspect.layouts.slot_lists import U_PRODUCT, turn_readings
 from ckpt_inspect.sourced import Source
 from ckpt_inspect.update_rules import (
     RULES,
@@ -149,6 +149,8 @@ def _read_optimizer(
         parameters = _pair_by_order(checkpoint, graph.list_of(node, "_trainable_variables"), parsed, problems)
     else:
         parameters = _pair_by_name(checkpoint, graph, node, parsed, problems)
+    if is_keras3 and len(parsed) < len(members):
+        parameters = _with_turns(checkpoint, members, parsed, parameters, config)
     scalars = {
         ours: child.key
         for name, ours in SCALARS.items()
@@ -275,6 +277,32 @@ def _pair_by_order(
             value = None
         parameters.append(FoundParameter(name, spec.shape, spec.dtype, value, keys))
     return parameters
+
+
+def _with_turns(
+    checkpoint: Checkpoint,
+    members: Sequence[Node],
+    parsed: Sequence[tuple[Node, SlotName]],
+    parameters: list[FoundParameter],
+    config: OptimizerConfig | None,
+) -> list[FoundParameter]:
+    """Add the slots whose names tell nothing (Adafactor's, of rows and columns) by their place among the others."""
+    named = optimizer_of_class(parsed[0][1].optimizer) if parsed else None
+    if named is None or not named.traces.slots_by_turns:
+        return parameters
+    specs = [checkpoint.tensors[m.key] for m in members]
+    reading = next(turn_readings(specs, KERAS3, config, named.traces.slots_by_turns), None)
+    if reading is None or len(reading.leading) != len(parameters):
+        return parameters
+    known = {node.key for node, _ in parsed}
+    places = [
+        {name: members[at].key for name, block in reading.slots.items() if (at := block[i]) is not None}
+        for i in range(len(parameters))
+    ]
+    return [
+        replace(p, slots={**{name: key for name, key in more.items() if key not in known}, **p.slots})
+        for p, more in zip(parameters, places, strict=True)
+    ]
 
 
 def _places_by_name(variables: Sequence[Node], entries: Sequence[tuple[Node, SlotName]]) -> list[int]:

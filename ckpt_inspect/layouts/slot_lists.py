@@ -8,7 +8,7 @@ from itertools import product
 
 from ckpt_inspect.checkpoint import TensorSpec
 from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig
-from ckpt_inspect.update_rules import Implementation, Optimizer, UpdateRule
+from ckpt_inspect.update_rules import Implementation, Optimizer, SlotShape, UpdateRule
 
 ONLY_SLOT = "slot"
 """Name of the one slot that an optimizer keeps for each variable, if nothing tells which it is."""
@@ -34,11 +34,14 @@ class SlotReading:
     slots: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
     """Where there is no pair for every weight: slots by name, in the order of the weights, None for a weight that has
     none."""
+    of_the_weight_s_shape: str = ""
+    """Which of these has its weight's shape, if not the first."""
 
     @property
     def leading(self) -> tuple[int, ...]:
         """Return the places of one slot of each weight, which has its weight's shape."""
-        return self.first or tuple(i for i in next(iter(self.slots.values()), ()) if i is not None)
+        own = self.slots.get(self.of_the_weight_s_shape) or next(iter(self.slots.values()), ())
+        return self.first or tuple(i for i in own if i is not None)
 
 
 def slot_readings(
@@ -78,10 +81,13 @@ def block_readings(
     settings = config.config if config else {}
     listed = rule.traces.slots_in_lists if rule is not None else ()
     kept = tuple(name for name, switch in listed if not switch or settings.get(switch))
-    if config is None or rule is None:
-        # Without the settings a second slot can be an average as well, and so can the only one if it may be left out
-        kept = kept[:1] or (ONLY_SLOT,)
     kinds = [kept] if kept and (listed or rule is None) else []
+    if config is None or rule is None:
+        # Without the settings a second slot can be an average as well, and so can the only one if it may be left out:
+        # values must tell
+        names = tuple(name for name, _ in listed)
+        kinds = [kept[:1] or (ONLY_SLOT,)]
+        kinds += [names[:n] for n in range(2, len(names) + 1)] if kept else []
     for names in kinds:
         for start in _starts(specs, implementation, config):
             averages = 1 if settings.get("use_ema") else 0
@@ -104,6 +110,64 @@ def block_readings(
                     maxima=(),
                     slots=dict(zip(names, blocks[first:], strict=True)),
                 )
+
+
+def turn_readings(
+    specs: Sequence[TensorSpec],
+    implementation: Implementation,
+    config: OptimizerConfig | None,
+    turns: Sequence[tuple[str, SlotShape]],
+) -> Iterator[SlotReading]:
+    """Return every way to read the list as slots that stand together for each weight, behind its averages and
+    accumulated gradients, if the configuration has these."""
+    settings = config.config if config else {}
+    kinds = [kind for kind in ("use_ema", "gradient_accumulation_steps") if settings.get(kind)]
+    whole = next(name for name, shape in turns if shape == "whole")
+    for start in _starts(specs, implementation, config):
+        for count in range(len(specs) - start) if kinds else [0]:
+            at = start + count * len(kinds)
+            blocks = _in_turns(specs, at, turns, implementation.lists_placeholders)
+            if not blocks or (kinds and len(blocks[whole]) != count):
+                continue
+            shapes = [specs[i].shape for i in blocks[whole] if i is not None]
+            extras = {kind: tuple(range(start + n * count, start + (n + 1) * count)) for n, kind in enumerate(kinds)}
+            if any([specs[i].shape for i in block] != shapes for block in extras.values()):
+                continue
+            averages, accumulators = (extras.get(k, ()) for k in ("use_ema", "gradient_accumulation_steps"))
+            yield SlotReading(start == 2, None, averages, accumulators, (), (), (), blocks, whole)
+
+
+def _in_turns(
+    specs: Sequence[TensorSpec], at: int, turns: Sequence[tuple[str, SlotShape]], has_placeholders: bool
+) -> Mapping[str, tuple[int | None, ...]]:
+    """Return the slots from that place on, weight after weight; none if the shapes don't fit."""
+    found: dict[str, list[int | None]] = {name: [] for name, _ in turns}
+    place = next(i for i, (_, shape) in enumerate(turns) if shape == "whole")
+    only_whole = [turns[place]] if not has_placeholders and len({shape for _, shape in turns}) > 1 else []
+    while at < len(specs):
+        for own, index in ((turns, place), (only_whole, 0)):
+            shapes = [spec.shape for spec in specs[at : at + len(own)]]
+            if not own or len(shapes) < len(own) or (own is only_whole and len(shapes[0]) > 1):
+                continue
+            if shapes != [_part(shapes[index], part) for _, part in own]:
+                continue
+            held = {name: at + i for i, (name, _) in enumerate(own)}
+            break
+        else:
+            return {}
+        for name, block in found.items():
+            i = held.get(name)
+            block.append(None if i is None or (specs[i].shape == () and shapes[index] != ()) else i)
+        at += len(own)
+    return {name: tuple(block) for name, block in found.items()} if any(found.values()) else {}
+
+
+def _part(shape: tuple[int, ...], part: SlotShape) -> tuple[int, ...]:
+    if part == "whole":
+        return shape
+    if len(shape) < 2:
+        return ()
+    return shape[:-1] if part == "rows" else (*shape[:-2], shape[-1])
 
 
 def mixed_readings(

@@ -273,6 +273,14 @@ def _optimizer_scopes(applications: Sequence[Application]) -> dict[str, str]:
 
 def _odd_scopes(name: str, scope: str, odd: Sequence[str]) -> Problem:
     others = ", ".join(repr(s) for s in odd)
+    if all(re.fullmatch(rf"{re.escape(scope)}_[0-9]+", s) for s in odd):  # a scope's name that was taken gets a number
+        return Problem(
+            "optimizer-applied-twice",
+            f"the graph beside the checkpoint has update operations of {name!r} in {scope!r} and in {others}, with the "
+            "same beta powers: its apply_gradients was called for each",
+            "they are taken for one optimizer, whose step counts the updates of all of them",
+            "info",
+        )
     return Problem(
         "graph-inconsistent",
         f"the graph beside the checkpoint has update operations of {name!r} in {scope!r} and in {others}, with the "
@@ -458,6 +466,7 @@ def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, gra
         rate = GraphRate(graph, learning_rate_node, counter)
     if "learning_rate" not in group.scalar_nodes and (own := _rate_in_scope(checkpoint, group)) is not None:
         scalars["learning_rate"] = own
+        group.problems.append(_before_decay(own))
     averages = {s.removesuffix(f"/{AVERAGE}"): s for s in checkpoint.tensors if s.endswith(f"/{AVERAGE}")}
     by_name = _roles_in_graph(group)
     # a bundle lists its tensors by key, `layer_10` before `layer_2`
@@ -492,6 +501,7 @@ def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, gra
         constants=constants,
         constants_where=graph_where,
         graph_rate=rate,
+        has_numbered_slots=find_optimizer(reading.name) is None and not by_name,
         problems=tuple(group.problems),
     )
 
@@ -529,6 +539,16 @@ def _rate_in_scope(checkpoint: Checkpoint, group: _Group) -> str | None:
     key = f"{scope}/learning_rate"
     spec = checkpoint.tensors.get(key)
     return key if scope and spec is not None and spec.shape == () and spec.dtype in FLOATS else None
+
+
+def _before_decay(key: str) -> Problem:
+    return Problem(
+        "rate-before-decay",
+        f"{key} is optimize_loss's learning rate before its learning_rate_decay_fn; whether it was given one is in no "
+        "tensor, and a .meta file beside the checkpoint would tell",
+        "it is taken for the rate of the last update; give --learning-rate if it decayed",
+        "info",
+    )
 
 
 def _roles(rule: str, count: int) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from ckpt_inspect.update_rules.implementations import TF1
 LAYOUT = "unknown-names"
 UNKNOWN = "unknown"
 NAMELESS = re.compile(r"^(?:.*/)?Variable(?:_[0-9]{1,9})?$")
+NUMBER = re.compile(r"_[0-9]{1,9}(?=/|$)")
 PAIRS = (("m", "v"), ("mu", "nu"), ("exp_avg", "exp_avg_sq"), ("moment1", "moment2"), ("moment_1", "moment_2"))
 """How people name a first and a second moment, at the end of a name."""
 LEAST = 2
@@ -32,7 +33,7 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     """Find slots under the variables' names, else unnamed variables that look like slots."""
     if checkpoint.format not in ("tensor-bundle", "tf1-v1"):
         return []
-    return _find_under_variables(checkpoint) or _find_nameless(checkpoint)
+    return _find_under_variables(checkpoint) or _find_nameless(checkpoint) or _find_numbered(checkpoint)
 
 
 def _find_under_variables(checkpoint: Checkpoint) -> list[FoundOptimizer]:
@@ -80,6 +81,7 @@ def _described(checkpoint: Checkpoint, tails: Sequence[str], slots: Mapping[str,
         rule=RuleReading(
             UNKNOWN, "unknown", f"slots {', '.join(tails)} for each variable, which no class names so{advice}"
         ),
+        has_numbered_slots=len(tails) == 1,
         parameters=tuple(
             FoundParameter(
                 name,
@@ -133,6 +135,41 @@ def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:
             absence=None if parameters else f"{what}; nothing in the file says whose they are",
         )
     ]
+
+
+def _find_numbered(checkpoint: Checkpoint) -> list[FoundOptimizer]:
+    """Find tensors `x`, `x_1`, `x_2`, .. that have the shapes of all the others, one of each, as slots have."""
+    tensors = checkpoint.tensors
+    floats = {k for k, s in tensors.items() if s.dtype in FLOATS and s.shape and not k.endswith(f"/{AVERAGE}")}
+    families: dict[str, list[str]] = {}
+    for key in floats:
+        families.setdefault(NUMBER.sub("", key), []).append(key)
+    for keys in families.values():
+        own = sorted(keys, key=natural_key)
+        others = floats - set(own)
+        shapes, wanted = (Counter(tensors[k].shape for k in some) for some in (own, others))
+        is_twin = sum(len(some) == len(own) for some in families.values()) > 1  # as of a network and its copy
+        if len(own) < LEAST or len(shapes) < LEAST or shapes != wanted or is_twin:
+            continue
+        same_shape = [
+            (mine, theirs) for mine in own for theirs in others if tensors[mine].shape == tensors[theirs].shape
+        ]
+        if is_average(checkpoint, same_shape) is not False:
+            continue
+        what = (
+            f"{len(own)} numbered tensors ({own[0]} .. {own[-1]}) have the shapes of the {len(others)} variables, as "
+            "the slots of an optimizer have that the program does by hand"
+        )
+        return [
+            FoundOptimizer(
+                name=own[0],
+                layout=LAYOUT,
+                implementation=TF1,
+                rule=RuleReading(UNKNOWN, "unknown", what),
+                absence="nothing in the file says what the numbered tensors are",
+            )
+        ]
+    return []
 
 
 def _paired_by_graph(

@@ -24,6 +24,7 @@ from ckpt_inspect.measurement.variables import (
     variables_in,
 )
 from ckpt_inspect.runs.analysis import Analysis, Histogram, OptimizerAnalysis, ParameterAnalysis
+from ckpt_inspect.runs.first_names import with_first_names
 from ckpt_inspect.storage import absolute
 
 GRIDS: Mapping[str, Grid] = {
@@ -51,6 +52,7 @@ def assemble(
     `order` names checkpoints by fingerprint, in training order; each is a key of `fresh` or a fingerprint of
     `previous`. `failures`: paths that couldn't be read. Names of checkpoints are made anew from all paths.
     """
+    fresh = with_first_names(order, previous, fresh)
     rows = _Rows.of(order, previous, fresh)
     checkpoints = _root_columns(rows)
     names = dict.fromkeys(previous.optimizers if previous is not None else ())

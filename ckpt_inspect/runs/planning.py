@@ -15,7 +15,7 @@ from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.selection import Selection
-from ckpt_inspect.storage import absolute
+from ckpt_inspect.storage import absolute, as_path
 
 UNIT_BYTES = 1 << 30
 """Arrays of so many bytes make a unit, about half a second's work for a thread: a checkpoint of more is several, unless
@@ -111,7 +111,7 @@ def plan_run(
 def _check_same_run(run: Run, store: Path | None, previous: RunColumns) -> None:
     """Folders of different runs are often called alike, and then so are their stores: never mix or replace them."""
     before, now = (
-        {str(Path(absolute(path)).parent) for path in paths}
+        {str(as_path(absolute(path)).parent) for path in paths}
         for paths in (previous.checkpoints["path"], run.checkpoints)
     )
     if before and not before & now:
@@ -193,7 +193,7 @@ class Unit:
     @property
     def path(self) -> Path:
         """Return the checkpoint that is measured."""
-        return Path(self.paths[-1])
+        return as_path(self.paths[-1])
 
 
 def plan_units(path: Path, options: Options, nbytes: int, parameter_bytes: Callable[[], Sequence[int]]) -> list[Unit]:

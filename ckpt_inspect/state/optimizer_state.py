@@ -49,7 +49,9 @@ class Parameter:
         """Return the key of the tensor behind a field of `State`; None if the file has none."""
         if array == "value":
             return self.found.value
-        return next((self.found.slots[s] for s in STATE_SLOTS[array] if s in self.found.slots), None)
+        rule = self.update_rule
+        more = () if rule is None else rule.slots_in(self.settings.implementation).get(array, ())
+        return next((self.found.slots[s] for s in (*STATE_SLOTS[array], *more) if s in self.found.slots), None)
 
     def value(self) -> Array | None:
         """Return the weights, in the file's shape and dtype; None if they aren't in the file, or aren't known to be
@@ -206,8 +208,11 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Optim
         others={n: v for n, v in values.items() if n not in HYPERPARAMETERS and v is not None},
     )
     exclusions = Exclusions.of(found.config)
+    found_parameters = found.parameters
+    if found.has_numbered_slots and "rule" in given and rule is not None:
+        found_parameters = tuple(_named_by(rule, p) for p in found.parameters)
     parameters = {}
-    for parameter in found.parameters:
+    for parameter in found_parameters:
         own = settings if rule is None else exclusions.applied(settings, rule, parameter.name)
         if rule is not None and settings.weight_decay and not rule.is_decayed(parameter.name, found.implementation):
             own = replace(own, weight_decay=0.0)
@@ -229,6 +234,12 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Optim
         absence=_absence(found, resolved.step, rule_name),
         problems=(*found.problems, *resolved.problems, *exclusions.problems(found.config_where)),
     )
+
+
+def _named_by(rule: UpdateRule, parameter: FoundParameter) -> FoundParameter:
+    """Return the parameter with its numbered slots named as a rule that is given names them."""
+    names = rule.slots_in_order(len(parameter.slots))
+    return replace(parameter, slots=dict(zip(names, parameter.slots.values(), strict=True))) if names else parameter
 
 
 def _resolved(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Resolved:

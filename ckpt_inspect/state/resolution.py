@@ -92,7 +92,7 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
         problems.append(Problem("value-impossible", f"{found.name}: {fault}", "it is left unknown", "error"))
         return Sourced(None, "unknown", fault)
 
-    own = COMMON if optimizer is None else optimizer.hyperparameters
+    own = COMMON if optimizer is None else optimizer.hyperparameters_in(found.implementation)
     hyperparameters = {h.name: judged(h) for h in own}
     if is_textbook:
         epsilon = hyperparameters["epsilon"]

@@ -29,6 +29,8 @@ class Implementation:
     """Whether the learning rate and the weight decay are float32 tensors, whatever the variable's dtype."""
     has_float32_betas: bool = True
     """Whether the betas pass through float32."""
+    has_float32_powers: bool = False
+    """Whether a bias correction is computed in float32 at least, and then rounded to the variable's dtype."""
     has_float32_epsilon: bool = False
     """Whether epsilon is made a float32 tensor first; else it is converted to the variable's dtype at once."""
 
@@ -41,6 +43,9 @@ class Implementation:
     """Whether a rule that takes a weight decay may have been given one that no checkpoint holds, or a schedule of it:
     if none is read, it is then unknown."""
 
+    is_chained: bool = False
+    """Whether a rule is a chain of transformations that the program puts together: weight decay is one of them, scaled
+    by α as all that stands before the rate, and how much it is is known only where the file holds it."""
     has_class_rates: bool = False
     """Whether its classes have the default learning rate that `Traces.keras_rate` tells."""
     adagrad_start: float = 0.1
@@ -54,17 +59,25 @@ class Implementation:
     """Whether Nadam adds epsilon to the root of the uncorrected second moment, as Adam does."""
     applies_adamax: Literal["joined", "factor-first", "quotient-first"] = "quotient-first"
     """Order of operations: α·m / (c1·(u + ε)); (α/c1·m) / (u + ε); α/c1 · (m / (u + ε))."""
+    corrects_before_maximum: bool = False
+    """Whether AMSGrad keeps the maximum of the corrected second moment v/c2, rather than that of v."""
+    has_epsilon_in_norm: bool = False
+    """Whether Adamax adds epsilon to each gradient's size, inside the maximum, and divides by the norm alone."""
     has_corrected_rate: bool = False
     """Whether Adam computes α·(√c2/c1), rather than (α·√c2)/c1: another last bit."""
     rmsprop_epsilon: Literal["outside", "inside", "inside-with-momentum"] = "outside"
     """Where RMSprop adds epsilon: to the root, or under it; or under it only if it has momentum."""
     adagrad_epsilon: Literal["outside", "inside", "none"] = "outside"
     """Where Adagrad adds epsilon: to the root, or under it; or nowhere."""
+    moves_rows_alone: bool = False
+    """Whether RMSprop with momentum moves only the rows that a sparse gradient touches, though their momentum stays."""
     takes_weight_decay: bool = False
     """Whether every optimizer takes a `weight_decay`, which shrinks θ by α·wd before the update; else decoupled decay
     shrinks it by wd, and LAMB's is a part of the direction."""
 
     # --- what it keeps, what its counter counts, and what else is special
+    lists_placeholders: bool = False
+    """Whether slots of rows and columns are single numbers for a weight without rows, rather than left out."""
     has_listed_rate: bool = False
     """Whether a learning rate that is no schedule stands second in the list of an optimizer's variables."""
     decays_rate: bool = False
@@ -82,6 +95,11 @@ class Implementation:
     who_squares_slices: str = ""
     """Which release does, for a person."""
 
+    @property
+    def scales_decay(self) -> bool:
+        """Return whether decoupled weight decay shrinks θ by α·wd, rather than by wd."""
+        return self.takes_weight_decay or self.is_chained
+
 
 TF1 = Implementation(
     "tf1",
@@ -93,6 +111,7 @@ TF1 = Implementation(
     default_epsilon=1e-8,
     has_epsilon_hat=True,
     rmsprop_epsilon="inside",
+    moves_rows_alone=True,
     adagrad_epsilon="none",
 )
 CONTRIB = Implementation(
@@ -106,6 +125,7 @@ CONTRIB = Implementation(
     hides_decay=True,
     has_epsilon_hat=True,
     rmsprop_epsilon="inside",
+    moves_rows_alone=True,
 )
 OPTIMIZER_V2 = Implementation(
     "optimizer-v2",
@@ -114,6 +134,7 @@ OPTIMIZER_V2 = Implementation(
     has_float32_rates=True,  # `add_weight` of its hyperparameters
     has_class_rates=True,
     rmsprop_epsilon="inside-with-momentum",
+    moves_rows_alone=True,
     decays_rate=True,
 )
 TFA = Implementation(
@@ -148,6 +169,7 @@ KERAS3 = Implementation(
     rmsprop_epsilon="inside",
     adagrad_epsilon="inside",
     takes_weight_decay=True,
+    lists_placeholders=True,
     has_listed_rate=True,
     divides_accumulated_since=(3, 5),
     squares_slices="always",  # measured on 3.0 to 3.15 with TensorFlow
@@ -183,10 +205,36 @@ SONNET = Implementation(
     is_lazy=True,
 )
 
+OPTAX = Implementation(
+    "optax",
+    "optax",
+    ("optax/_src/transform.py", "optax/_src/alias.py"),
+    has_float32_betas=False,  # Python floats take the array's dtype
+    has_float32_powers=True,  # `1 - decay**count`, `astype` the moment's dtype
+    default_epsilon=1e-8,
+    is_chained=True,
+    has_textbook_epsilon=True,
+    corrects_before_maximum=True,
+    has_epsilon_in_norm=True,
+    rmsprop_epsilon="inside",
+    adagrad_epsilon="inside",
+)
+
 KERAS = (OPTIMIZER_V2, KERAS1, KERAS2, KERAS3)
 """Whoever has what Keras has had since long."""
 
-IMPLEMENTATIONS: tuple[Implementation, ...] = (TF1, CONTRIB, OPTIMIZER_V2, TFA, KERAS2, KERAS3, KERAS1, BERT, SONNET)
+IMPLEMENTATIONS: tuple[Implementation, ...] = (
+    TF1,
+    CONTRIB,
+    OPTIMIZER_V2,
+    TFA,
+    KERAS2,
+    KERAS3,
+    KERAS1,
+    BERT,
+    SONNET,
+    OPTAX,
+)
 
 
 def find_implementation(identifier: str) -> Implementation | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -18,7 +19,7 @@ from ckpt_inspect.update_rules.hyperparameters import (
     WEIGHT_DECAY,
     Hyperparameter,
 )
-from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS, TF1
+from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS, OPTAX, TF1, Implementation
 from ckpt_inspect.update_rules.rule import (
     Coefficients,
     Norms,
@@ -28,11 +29,11 @@ from ckpt_inspect.update_rules.rule import (
     check_stepped,
     decoupled_decay,
 )
-from ckpt_inspect.update_rules.traces import Operation, Traces
+from ckpt_inspect.update_rules.traces import Operation, OptaxState, Traces
 
 _RHO = Hyperparameter(
     "rho",
-    "Decay rate of the mean square, `decay` in TF1.",
+    "Decay rate of the mean square, `decay` in TF1 and optax.",
     "s ← ρ·s + (1-ρ)·g²",
     "s averages about the last 1/(1-ρ) squared gradients.",
     default=0.9,
@@ -56,7 +57,7 @@ _CENTERED_INPUTS = {
     "learning_rate": 4, "rho": 5, "momentum": 6, "epsilon": 7,
 }  # fmt: skip
 """tensorflow/core/ops/training_ops.cc"""
-_EPSILONS = {TF1: 1e-10, CONTRIB: 1e-10}
+_EPSILONS = {TF1: 1e-10, CONTRIB: 1e-10, OPTAX: OPTAX.default_epsilon}
 _EPSILON = replace(EPSILON, default=lambda implementation: _EPSILONS.get(implementation, 1e-7))
 
 
@@ -65,12 +66,13 @@ class RMSprop(UpdateRule):
 
         OptimizerV2 without momentum, Keras before it:  θ ← θ - α · g / (√s + ε)
         OptimizerV2 with momentum, TF1:                 b ← μ·b + α · g / √(s + ε);  θ ← θ - b
-        Keras 2.11+ and 3:                              b ← μ·b + α · g / √(s + ε);  θ ← θ - b    (without momentum b is
+        Keras 2.11+ and 3, optax:                       b ← μ·b + α · g / √(s + ε);  θ ← θ - b    (without momentum b is
         the new term)
 
     E = α/(√s + ε), or α/√(s + ε), is the factor on the gradient g itself; s is `second_moment`, and the momentum
-    accumulator b, if there is one, stands as `first_moment`. Then Δ = -b; without it Δ needs g, which no checkpoint
-    holds. Tieleman & Hinton, Coursera "Neural Networks for Machine Learning", lecture 6.5 (2012).
+    accumulator b, if there is one, stands as `first_moment`. Then Δ = -b, but for rows that the last gradient left
+    alone (TF1, OptimizerV2); without it Δ needs g, which no checkpoint holds. Tieleman & Hinton, Coursera "Neural
+    Networks for Machine Learning", lecture 6.5 (2012).
 
     Sources: keras/optimizers/optimizer_v2/rmsprop.py, keras/src/optimizers/rmsprop.py,
     tensorflow/python/training/rmsprop.py with `ApplyRMSProp` in training_ops.cc. TF1 starts s at 1, Keras at 0.
@@ -81,12 +83,17 @@ class RMSprop(UpdateRule):
     title = "RMSprop"
     traces: ClassVar = Traces(
         class_names=("rmsprop",),
-        implementations=(TF1, *KERAS),
+        implementations=(TF1, *KERAS, OPTAX),
         slots=tuple(frozenset({slot}) for slot in ("rms", "velocity", "average_gradient")),
         usual_slots=(frozenset({"second_moment"}),),
         operations=(Operation("ApplyRMSProp", _INPUTS), Operation("ApplyCenteredRMSProp", _CENTERED_INPUTS)),
         slots_in_tf1=("mean_square", "momentum"),
         more_slots_in_tf1=("mean_square", "mean_gradient", "momentum"),
+        optax_states=(
+            OptaxState.of("nu", nu="mean_square"),
+            OptaxState.of("mu nu", mu="mean_gradient", nu="mean_square"),
+        ),
+        optax_arguments=frozenset({"learning_rate", "decay", "eps", "initial_scale", "momentum"}),
         slots_in_lists=(("velocity", ""), ("momentum", "momentum"), ("average_gradient", "centered")),
     )
     hyperparameters: ClassVar = (LEARNING_RATE, _RHO, MOMENTUM, _CENTERED, _EPSILON, WEIGHT_DECAY)
@@ -94,8 +101,10 @@ class RMSprop(UpdateRule):
         "second_moment": ("mean_square", "rms", "velocity"),
         "mean_gradient": ("mean_gradient", "mg", "average_gradient"),
     }
+    slots_by_rule: ClassVar = {"first_moment": ("momentum",)}
     has_moment_pair: ClassVar = False
     decays_by_beta_2: ClassVar = False
+    decays_when_silent: ClassVar = False
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
         """Return the coefficients; see the class. `others["momentum"]` selects one of OptimizerV2's two forms."""
@@ -114,6 +123,10 @@ class RMSprop(UpdateRule):
             inner_epsilon=eps if is_inside else zero,
         )
 
+    def slots_in(self, implementation: Implementation) -> Mapping[str, tuple[str, ...]]:
+        """Return momentum for the last update, unless it stays as it was while its row doesn't move."""
+        return {} if implementation.moves_rows_alone else self.slots_by_rule
+
     def second_moment(self, state: State) -> Array:
         """Return s, or s - a² if there is a mean gradient a."""
         second = super().second_moment(state)
@@ -131,6 +144,11 @@ class RMSprop(UpdateRule):
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
         """Return the momentum accumulator."""
+        if state.first_moment is None and settings.other("momentum", 0) and settings.implementation.moves_rows_alone:
+            raise NotDetermined(
+                "momentum is the last step of each element, whenever that was: a sparse gradient (an embedding's) "
+                "moves only the rows that it touches, and nothing in the file says whether the last one was sparse"
+            )
         if state.first_moment is None:
             raise NotDetermined("RMSprop's last update needs the last gradient, which no checkpoint holds")
         return state.first_moment

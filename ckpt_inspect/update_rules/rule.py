@@ -123,7 +123,7 @@ class Coefficients:
     decay: Scalar
     """Share of θ before the update that weight decay removes: lr·wd, or wd; 0 without decay."""
     inner_epsilon: Scalar = 0
-    """Added under the root (Keras' RMSprop and Adagrad); `epsilon` is 0 then."""
+    """Added under the root (Keras' RMSprop and Adagrad, whose `epsilon` is 0 then; optax' `eps_root`)."""
     has_root: bool = True
     is_adaptive: bool = True
 
@@ -146,12 +146,16 @@ class UpdateRule(ABC):
     """What identifies it in a file."""
     hyperparameters: ClassVar[tuple[Hyperparameter, ...]] = COMMON
     """All that it has, in the order in which they are shown."""
+    more_hyperparameters: ClassVar[tuple[Hyperparameter, ...]] = ()
+    """Those that one implementation adds."""
     slots: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "first_moment": ("first_moment",),
         "second_moment": ("second_moment",),
     }
     """Fields of `State` that it keeps -> names under which layouts find them. Of a pair of moments, the first name is
     the one that the slots `m` and `v` get."""
+    slots_by_rule: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """The same under names that mean such an array in this rule alone: `momentum`, which others have as well."""
     with_maximum: ClassVar[str] = ""
     """Name of the rule that this one is with a maximum of the second moment beside it; empty: it stays what it is."""
     with_decay: ClassVar[str] = ""
@@ -170,6 +174,9 @@ class UpdateRule(ABC):
     """Whether the second moment gathers squared gradients, so that their mean square follows from it."""
     decays_by_beta_2: ClassVar[bool] = True
     """Whether an update leaves at least beta_2 of each element of the second moment."""
+    decays_when_silent: ClassVar[bool] = True
+    """Whether an update without a gradient leaves beta_1 times the first and beta_2 times the second moment, exactly
+    but for rounding."""
     is_lazy: ClassVar[bool] = False
     """Whether some implementation leaves elements alone that the gradient doesn't touch (rows of an embedding): then
     not every element decays, or moves, at every update."""
@@ -209,6 +216,10 @@ class UpdateRule(ABC):
 
     # --- what follows from it
 
+    def slots_in(self, implementation: Implementation) -> Mapping[str, tuple[str, ...]]:
+        """Return `slots_by_rule`, as far as they hold in that implementation."""
+        return self.slots_by_rule
+
     @property
     def second_slot(self) -> str:
         """Name of the slot that holds its second accumulator."""
@@ -221,9 +232,19 @@ class UpdateRule(ABC):
             return self.traces.slots_in_tf1
         return ("first_moment", self.second_slot, *(("max_second_moment",) if self.has_maximum else ()))
 
+    def slots_in_order(self, count: int) -> tuple[str, ...]:
+        """Return our names of that many slots of one variable, in the order in which TensorFlow 1 makes them; none if
+        it keeps another number of them."""
+        ways = (self.slots_in_tf1, self.traces.more_slots_in_tf1, self.slots_in_tf1[:2], self.slots_in_tf1[:1])
+        return next((way for way in ways if len(way) == count), ())
+
+    def hyperparameters_in(self, implementation: Implementation) -> tuple[Hyperparameter, ...]:
+        """Return those that the rule has in that implementation."""
+        return tuple(h for h in (*self.hyperparameters, *self.more_hyperparameters) if h.is_in(implementation))
+
     def defaults(self, implementation: Implementation) -> Mapping[str, float]:
         """Return the implementation's default of every hyperparameter that has one (never the learning rate)."""
-        found = {h.name: h.default_in(implementation) for h in self.hyperparameters}
+        found = {h.name: h.default_in(implementation) for h in self.hyperparameters_in(implementation)}
         return {name: value for name, value in found.items() if value is not None}
 
     def effective_lr(self, state: State, settings: Settings, norms: Norms | None = None) -> Array:
@@ -283,10 +304,9 @@ class UpdateRule(ABC):
         step = self.step(settings)
         if step is None:
             return one, one
-        implementation = settings.implementation
-        first = arithmetic.beta_power(settings.beta_1, "beta_1", step, implementation, dtype)
-        second = arithmetic.beta_power(settings.beta_2, "beta_2", step, implementation, dtype)
-        return one - first, one - second
+        first = arithmetic.beta_correction(settings.beta_1, "beta_1", step, settings.implementation, dtype)
+        second = arithmetic.beta_correction(settings.beta_2, "beta_2", step, settings.implementation, dtype)
+        return first, second
 
     def step(self, settings: Settings) -> int | None:
         """Return t; None if the corrections have converged. Raises NotDetermined before the first update, or if it is
@@ -358,7 +378,8 @@ def check_stepped(settings: Settings) -> None:
 def decoupled_decay(settings: Settings, rate: Scalar, dtype: DType) -> Scalar:
     """Return the share of θ that decoupled weight decay removes before the update proper.
 
-    Keras 2.11+ and 3: `var -= var·wd·lr` (`BaseOptimizer._apply_weight_decay`); TensorFlow Addons and tf.contrib: `var
+    Keras 2.11+ and 3: `var -= var·wd·lr` (`BaseOptimizer._apply_weight_decay`); optax the same, up to rounding
+    (`add_decayed_weights`); TensorFlow Addons and tf.contrib: `var
     -= wd·var`, not times the learning rate (`DecoupledWeightDecayExtension._decay_weights_op`). Others have no such
     decay.
     """
@@ -366,7 +387,7 @@ def decoupled_decay(settings: Settings, rate: Scalar, dtype: DType) -> Scalar:
     if not decay:
         return dtype.type(0)
     wd = arithmetic.weight_decay(decay, settings.implementation, dtype)
-    return rate * wd if settings.implementation.takes_weight_decay else wd
+    return rate * wd if settings.implementation.scales_decay else wd
 
 
 def required_first_moment(state: State) -> Array:
@@ -392,7 +413,7 @@ def _root(corrected: Array, c: Coefficients) -> Array:
 
 def _denominator(second: Array, c: Coefficients) -> Array:
     root = _root(_corrected(second, c), c)
-    return np.asarray(root if c.inner_epsilon else root + c.epsilon)
+    return np.asarray(root + c.epsilon)
 
 
 def _quotient(numerator: Scalar, second: Array, c: Coefficients) -> Array:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ckpt_inspect.update_rules.hyperparameters import LEARNING_RATE, Hyperparameter
 from ckpt_inspect.update_rules.implementations import Implementation
+
+SlotShape = Literal["whole", "rows", "columns"]
+"""A slot's shape: the weight's; without its last axis; without its last but one. Of a weight that has fewer than two
+axes the last two are single numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +24,27 @@ class Operation:
     """Place of each input by our name: `variable`, `first_moment`, `beta1_power`, `learning_rate`, .."""
     flag: str = ""
     """Attribute that must be true for it to be this optimizer's; empty: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptaxState:
+    """A state that optax keeps, by the names of its fields: a NamedTuple's own name is not saved."""
+
+    fields: frozenset[str]
+    """All of them."""
+    slots: Mapping[str, str]
+    """Our name of the slot by the field that holds it: a tree of arrays as the parameters' tree is."""
+
+    @classmethod
+    def of(cls, fields: str, **slots: str) -> OptaxState:
+        """Take the fields' names with spaces between."""
+        return cls(frozenset(fields.split()), slots)
+
+
+OPTAX_MOMENTS = OptaxState.of("count mu nu", mu="first_moment", nu="second_moment")
+"""ScaleByAdamState and ScaleByBeliefState of optax/_src/transform.py."""
+OPTAX_ADAM = frozenset({"learning_rate", "b1", "b2", "eps", "eps_root"})
+"""Numbers that `optax.adam` takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +73,17 @@ class Traces:
     slots_in_lists: tuple[tuple[str, str], ...] = ()
     """Of an optimizer without a pair of moments: its slots in Keras' lists of nameless variables, each for all weights
     in a row, with the switch in the configuration that it is kept for; empty: always."""
+    slots_by_turns: tuple[tuple[str, SlotShape], ...] = ()
+    """The same if the slots of each weight stand together, weight after weight, and whose shapes they have."""
     pairs_some: bool = False
     """Whether it keeps Adam's pair for some variables, in Keras' lists one after the other, and for the others the
     first of the two alone."""
+    optax_states: tuple[OptaxState, ...] = ()
+    """States of optax that it is behind."""
+    optax_arguments: frozenset[str] = frozenset()
+    """Numbers that optax' function of it takes, as `inject_hyperparams` keeps them."""
+    optax_links: int = 1
+    """Links of optax' chain that follow its state: weight decay, trust ratio, learning rate."""
     keras_rate: float = 0.001
     """Learning rate of its class in Keras since OptimizerV2 where none is given."""
     shares_slot_name: str = ""
@@ -67,3 +101,8 @@ class NamedOptimizer:
     """As `UpdateRule.has_moment_pair`."""
     with_maximum: str = ""
     """As `UpdateRule.with_maximum`."""
+    more_hyperparameters: tuple[Hyperparameter, ...] = ()
+
+    def hyperparameters_in(self, implementation: Implementation) -> tuple[Hyperparameter, ...]:
+        """Return them all."""
+        return self.hyperparameters

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
+from support.adam_bundles import save_series
 
 from ckpt_inspect import diff
 from ckpt_inspect.errors import RequestError, StoreError
@@ -85,3 +87,13 @@ def test_a_folder_that_is_not_there_is_an_error_in_words(tmp_path: Path) -> None
 def test_optimizers_of_like_names_get_files_of_their_own() -> None:
     """Names that differ only in what a file name can't hold don't overwrite each other."""
     assert file_slugs(["a/opt", "a opt", "\u00e9"]) == ["a-opt", "a-opt-2", "optimizer"]
+
+
+@pytest.mark.parametrize("name", ["changes", "change-by-rate"])
+@pytest.mark.parametrize("rate", [None, 1e-3])
+def test_rates_relative_to_the_nominal_one_are_called_so(tmp_path: Path, name: str, rate: float | None) -> None:
+    """Where the learning rate isn't known each figure says E/α, and none does where it is."""
+    a, b = save_series(tmp_path, 2)
+    figure = diff(a, b, given=None if rate is None else {"learning_rate": rate}).plot(name)
+    said = " | ".join(text.get_text() for text in figure.findobj(Text)).replace("\n", " ")
+    assert ("E/α" in said) == (rate is None), said

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from ckpt_inspect import OptimizerState, open_checkpoint, optimizer_states
+from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.state.optimizer_state import Parameter
-from ckpt_inspect.update_rules import find_rule, optimizer_of_class
+from ckpt_inspect.update_rules import Hyperparameter, find_rule, normal_name, optimizer_of_class
+from ckpt_inspect.update_rules.rule import UpdateRule
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "recorded"
 CASES = tuple(sorted(f.parent.name for f in FIXTURES.glob("*/truth.json")))
@@ -73,6 +75,12 @@ class RecordedOptimizer:
             if isinstance(config.get(wrapper), dict):
                 config = config[wrapper].get("config", config)
         return next((config[n] for n in names if config.get(n) is not None), None)
+
+    @property
+    def has_slots(self) -> bool:
+        """Whether the file holds a slot of any kind, and an update was made."""
+        slots = [w for v in self.variables for w in v.stored if w.startswith("slot_")]
+        return bool(slots) and self.step > 0
 
     @property
     def flavor(self) -> str:
@@ -142,11 +150,16 @@ class RecordedCase:
     def faults(self) -> list[str]:
         """Everything that the package says of this checkpoint and the record denies."""
         with open_checkpoint(self.path) as checkpoint:
-            states = [s for s in optimizer_states(checkpoint) if s.is_adam and s.parameters]
+            every = optimizer_states(checkpoint)
+            states = [s for s in every if s.is_adam and s.parameters]
             found: list[str] = []
             live = [o for o in self.optimizers if o.rule and any(v.has_moments for v in o.variables)]
-            if len(states) > len(live):
-                found.append(f"{len(states)} optimizers of Adam's family, the record has {len(live)}")
+            others = [o for o in self.optimizers if o not in live and o.has_slots]
+            claimed = [s for s in states if not s.rule_source.is_assumed] if others else states
+            if len(claimed) > len(live):
+                found.append(f"{len(claimed)} optimizers of Adam's family, the record has {len(live)}")
+            for optimizer in others:
+                found += other_faults(checkpoint, every, optimizer)
             for optimizer in live:
                 state = max(states, key=lambda s: len(_pairing(s, optimizer)), default=None)
                 if state is None or not _pairing(state, optimizer):
@@ -163,16 +176,24 @@ class RecordedCase:
 @lru_cache
 def recorded_case(name: str) -> RecordedCase:
     """The case of that name."""
-    folder = FIXTURES / name
+    (case,) = cases_in(FIXTURES / name)
+    return case
+
+
+def cases_in(folder: Path) -> Iterator[RecordedCase]:
+    """Every recorded checkpoint of a folder, as `record_cases.py` or `keep_cases.py` leave it."""
     truth = json.loads((folder / "truth.json").read_text())
-    (checkpoint,) = truth["checkpoints"]
     with np.load(folder / "truth.npz") as npz:
-        arrays = {key.partition("/")[2]: npz[key] for key in npz.files}
-    optimizers = [
-        RecordedOptimizer(o, tuple(_variables(o, arrays, truth["keymap"].get(label, {}))))
-        for label, o in checkpoint["optimizers"].items()
-    ]
-    return RecordedCase(name, folder / checkpoint["path"], tuple(optimizers))
+        arrays = {key: npz[key] for key in npz.files}
+    for checkpoint in truth["checkpoints"]:
+        tag = checkpoint["tag"]
+        keymap = truth.get("keymap") or json.loads((folder / "keymap.json").read_text())["keymap"].get(tag, {})
+        own = {key.removeprefix(f"{tag}/"): a for key, a in arrays.items() if key.startswith(f"{tag}/")}
+        optimizers = tuple(
+            RecordedOptimizer(o, tuple(_variables(o, own, keymap.get(label, {}))))
+            for label, o in checkpoint["optimizers"].items()
+        )
+        yield RecordedCase(folder.name, folder / checkpoint["path"], optimizers)
 
 
 def _variables(
@@ -272,6 +293,122 @@ def _exactness_faults(state: OptimizerState, optimizer: RecordedOptimizer) -> li
             if not excess <= 1:
                 faults.append(f"{parameter.name}: last_update() is off by {excess:.1e} of what rounding explains")
     return faults
+
+
+# ------------------------------------------------------------------------------- optimizers beside Adam's family
+
+
+def other_faults(
+    checkpoint: Checkpoint, states: Sequence[OptimizerState], optimizer: RecordedOptimizer
+) -> Iterator[str]:
+    """What is wrong with an optimizer without a pair of moments as Adam's, or of a class that no rule is known of."""
+    state = max(states, key=lambda s: len(_owners(checkpoint, s, optimizer)), default=None)
+    owners = {} if state is None else _owners(checkpoint, state, optimizer)
+    if state is None or not owners:
+        yield f"no state with the recorded slots; found {[(s.name, s.rule, s.absence) for s in states]}"
+        return
+    for i, variable in enumerate(optimizer.variables):
+        if any(w.startswith("slot_") for w in variable.stored) and i not in owners:
+            yield f"{sorted(variable.names)}: no parameter has its slots and its weights"
+    for i, parameter in owners.items():
+        others = {n for j, v in enumerate(optimizer.variables) if j != i for n in v.names}
+        if parameter.name in others - optimizer.variables[i].names:
+            yield f"{sorted(optimizer.variables[i].names)} is reported as {parameter.name!r}"
+    if state.step.value not in (None, *optimizer.saved_steps):
+        yield f"step {state.step.value} from {state.step.source}, the record says {optimizer.step}"
+    known = optimizer_of_class(optimizer.record["inner_cls"])
+    true = known.name if known is not None else normal_name(optimizer.record["inner_cls"])
+    if not state.rule_source.is_assumed and state.rule not in (true, "unknown", f"{true}w"):
+        yield f"rule {state.rule} from {state.rule_source.source}, the record says {true}"
+    if known is not None and state.rule in (true, "unknown"):
+        yield from _setting_faults(state, optimizer, known.hyperparameters)
+    rule = find_rule(true)
+    if rule is not None:
+        yield from _witnessed_faults(checkpoint, state, optimizer, rule)
+    elif known is not None or state.rule not in ("adam", "amsgrad", "adamw"):
+        yield from (
+            f"{p.name}: an effective rate of {state.rule}" for p in owners.values() if p.effective_lr() is not None
+        )
+
+
+def _owners(checkpoint: Checkpoint, state: OptimizerState, optimizer: RecordedOptimizer) -> dict[int, Parameter]:
+    """For each recorded variable the parameter that has all of its slots that are in the file, and its weights."""
+    found = {}
+    for i, variable in enumerate(optimizer.variables):
+        slots = [w for w in variable.stored if w.startswith("slot_")]
+        for parameter in state.parameters.values():
+            held = [checkpoint.read(key) for key in parameter.found.slots.values()]
+            has_all = all(any(_same(variable.part(h), variable.arrays[w]) for h in held) for w in slots)
+            value = parameter.value() if has_all and slots else None
+            is_its = (
+                value is None or "value" not in variable.stored or _same(variable.part(value), variable.arrays["value"])
+            )
+            if slots and has_all and is_its and parameter not in found.values():
+                found[i] = parameter
+                break
+    return found
+
+
+SPELLED = {"rho": ("rho", "_decay"), "momentum": ("momentum", "_momentum"), "learning_rate": ()}
+"""What hyperparameters are called in the record's configuration, where that isn't our name."""
+
+
+def _true_settings(optimizer: RecordedOptimizer, hyperparameters: Sequence[Hyperparameter]) -> dict[str, float]:
+    found = {h.name: optimizer.option(*SPELLED.get(h.name, (h.name, f"_{h.name}"))) for h in hyperparameters}
+    found["learning_rate"] = optimizer.record["lr_used_last"]
+    return {name: float(v) for name, v in found.items() if isinstance(v, (bool, int, float))}
+
+
+def _setting_faults(
+    state: OptimizerState, optimizer: RecordedOptimizer, hyperparameters: Sequence[Hyperparameter]
+) -> Iterator[str]:
+    for name, want in _true_settings(optimizer, hyperparameters).items():
+        got = state.hyperparameters.get(name)
+        wants = optimizer.rates if name == "learning_rate" else [want]
+        if got is None or got.value is None or got.source in ASSUMED:
+            continue
+        if not any(abs(float(got.value) - w) <= 2e-6 * abs(w) + 1e-12 for w in wants):
+            yield f"{name} {got.value} from {got.source}, the record says {want}"
+
+
+def _witnessed_faults(
+    checkpoint: Checkpoint, state: OptimizerState, optimizer: RecordedOptimizer, rule: UpdateRule
+) -> Iterator[str]:
+    """Hold E against what it did to the recorded gradient, and the last update against the real one."""
+    settings = {**_true_settings(optimizer, rule.hyperparameters), "step": optimizer.step, "rule": rule.name}
+    given = {name: value for name, value in settings.items() if name != "centered"}
+    states = optimizer_states(checkpoint, given, optimizer=state.name)
+    state = next(s for s in states if s.name == state.name)
+    momentum = settings.get("momentum", 0.0)
+    every = optimizer.option("gradient_accumulation_steps")
+    for i, parameter in _owners(checkpoint, state, optimizer).items():
+        variable = optimizer.variables[i]
+        arrays = variable.arrays
+        effective = parameter.effective_lr()
+        if effective is None:
+            yield f"{parameter.name}: no effective rate: {parameter.reason('effective_lr')}"
+            continue
+        if momentum and "before" in arrays:
+            update = parameter.last_update()
+            if update is None and optimizer.flavor not in ("v2", "tf1"):  # these move rows alone
+                yield f"{parameter.name}: no last update: {parameter.reason('last_update')}"
+            is_lazy = np.shape(effective)[:1] == (EMBEDDING_ROWS,) and optimizer.flavor in ("v2", "tf1")
+            if update is not None and not is_lazy and not (excess := _excess(update, variable, rule.name)) <= 1:
+                yield f"{parameter.name}: last_update() is off by {excess:.1e} of what rounding explains"
+        if "grad" not in arrays or every or "before" not in arrays:
+            continue
+        e, g = _wide(variable.part(effective)), _wide(arrays["grad"])
+        if momentum and "prior_momentum" not in arrays:
+            continue
+        if momentum:
+            moved, rows = _wide(arrays["slot_momentum"]) - momentum * _wide(arrays["prior_momentum"]), np.abs(g) > 0
+        else:
+            decay = settings["learning_rate"] * settings.get("weight_decay", 0.0) * _wide(arrays["before"])
+            moved, rows = _wide(arrays["before"]) - _wide(arrays["after"]) - decay, np.ones(g.shape, bool)
+        largest = max(np.max(np.abs(moved), initial=0), np.max(np.abs(_wide(arrays["before"])), initial=0) * 2e-3)
+        off = np.max(np.abs(e * g - moved)[rows], initial=0) / largest
+        if not off <= (2e-4 if settings.get("centered") else 3e-5):
+            yield f"{parameter.name}: effective_lr() times the gradient is off by {off:.1e} of the real step"
 
 
 def _expected_effective_lr(optimizer: RecordedOptimizer, variable: RecordedVariable) -> Any:

@@ -1,4 +1,4 @@
-"""Parameters that have other names in the second checkpoint: paired only where the names' structure leaves no doubt."""
+"""Parameters that have other names in another checkpoint: paired only where the names' structure leaves no doubt."""
 
 from __future__ import annotations
 
@@ -12,10 +12,27 @@ Shapes = Mapping[str, tuple[int, ...]]
 _NUMBERED = re.compile(r"(.*?)(?:_(\d+))?", re.DOTALL)
 
 
+def pair_parameters(a: Shapes, b: Shapes) -> dict[str, str]:
+    """Return, for each name of `b` that stands for another in `a`, the latter; empty where that isn't certain.
+
+    `a` and `b` hold all parameters of two checkpoints. A name that both have may still be of two layers: where Keras'
+    counter went on by one, `dense_1` of `b` is `dense` of `a`. So all names are paired together where that is possible,
+    else those that only one has.
+    """
+    if a.keys() == b.keys():
+        return {}
+    if a.keys() & b.keys() and (every := pair_renamed(a, b)):
+        return {name: before for name, before in every.items() if name != before}
+    return pair_renamed(
+        {name: shape for name, shape in a.items() if name not in b},
+        {name: shape for name, shape in b.items() if name not in a},
+    )
+
+
 def pair_renamed(a: Shapes, b: Shapes) -> dict[str, str]:
     """Return, for each name of `b`, the name of the same parameter in `a`; empty where that isn't certain.
 
-    `a` and `b` hold the names that only one of them has. Two structures are known: a path before all names
+    `a` and `b` hold names that are all paired, or none. Two structures are known: a path before all names
     (`sequential/dense/kernel` and `dense/kernel`), and Keras' numbers of layers, which count up in a process
     (`dense_3`, `dense_4` and `dense_15`, `dense_16`). All names must pair, and all shapes agree.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ckpt_inspect.comparison.renaming import have_same_shapes, pair_renamed
+from ckpt_inspect.state.renaming import have_same_shapes, pair_parameters, pair_renamed
 
 A = {"dense_3/kernel": (4, 3), "dense_3/bias": (3,), "dense_4/kernel": (4, 3), "dense_4/bias": (3,)}
 
@@ -43,3 +43,22 @@ def test_same_shapes() -> None:
     assert have_same_shapes(A, dict(reversed(A.items())))
     assert not have_same_shapes(A, {"x": (4, 3)})
     assert not have_same_shapes({}, {})
+
+
+def test_names_that_both_have_may_be_of_different_layers() -> None:
+    """Keras' counter went on by one: the second's `dense_1` is what the first calls `dense`."""
+    a = {"dense/kernel": (3, 3), "dense_1/kernel": (3, 3), "dense_2/kernel": (3, 2)}
+    b = {"dense_1/kernel": (3, 3), "dense_2/kernel": (3, 3), "dense_3/kernel": (3, 2)}
+    assert pair_parameters(a, b) == {
+        "dense_1/kernel": "dense/kernel", "dense_2/kernel": "dense_1/kernel", "dense_3/kernel": "dense_2/kernel",
+    }  # fmt: skip
+    assert pair_parameters(a, dict(a)) == {}
+
+
+def test_a_new_head_is_the_only_one_renamed() -> None:
+    """What both have under one name stays itself, where the names' ranks say so too."""
+    a = {"dense/kernel": (3, 3), "dense_1/kernel": (3, 2)}
+    assert pair_parameters(a, {"dense/kernel": (3, 3), "dense_4/kernel": (3, 2)}) == {
+        "dense_4/kernel": "dense_1/kernel"
+    }
+    assert pair_parameters(a, {"dense/kernel": (3, 3), "dense_4/kernel": (3, 7)}) == {}

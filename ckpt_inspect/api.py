@@ -112,6 +112,7 @@ def describe(
     be opened or read.
     """
     from ckpt_inspect.overview.overview import overview
+    from ckpt_inspect.series.meanwhile import telling_changes
     from ckpt_inspect.series.newest import open_newest
     from ckpt_inspect.state.selection import Selection
 
@@ -119,8 +120,10 @@ def describe(
     if isinstance(checkpoint, Checkpoint):
         given = _given(given, [checkpoint])
         return overview(checkpoint, given=given, selection=selection)
-    opened, remarks = open_newest(path_in(checkpoint, "checkpoint"))
-    with opened:
+    path = path_in(checkpoint, "checkpoint")
+    with telling_changes([path]):
+        opened, remarks = open_newest(path)
+    with opened, telling_changes([path]):
         return overview(opened, given=_given(given, [opened]), selection=selection, remarks=remarks)
 
 
@@ -169,10 +172,11 @@ def diff(
     """
     from ckpt_inspect.comparison.diff import compare
     from ckpt_inspect.presentation.results import Diff
+    from ckpt_inspect.series.meanwhile import telling_changes
 
     one, two = (x if isinstance(x, Checkpoint) else path_in(x, name) for x, name in ((a, "a"), (b, "b")))
-    return Diff.of(
-        compare(
+    with telling_changes([x for x in (one, two) if not isinstance(x, Checkpoint)]):
+        compared = compare(
             one,
             two,
             given=_given(given, [one, two]),
@@ -180,7 +184,7 @@ def diff(
             exclude=texts_if_any(exclude, "exclude"),
             progress=function_if_any(progress, "progress"),
         )
-    )
+    return Diff.of(compared)
 
 
 def analyze(
@@ -209,8 +213,9 @@ def analyze(
     bit. `elements` can't be combined with an executor.
 
     In a series, a checkpoint that can't be read becomes a Problem of severity `error` (`Analyses.failures`), and the
-    others are analysed. Raises CkptInspectError for a single checkpoint that can't be read, and if no checkpoint holds
-    moments; StoreError, before anything is read, if the store can't be written or the file is not a store.
+    others are analysed; one that is deleted, replaced or written meanwhile, a Problem of severity `warning`, and it is
+    read again the next time. Raises CkptInspectError for a single checkpoint that can't be read, and if no checkpoint
+    holds moments; StoreError, before anything is read, if the store can't be written or the file is not a store.
     """
     from ckpt_inspect.presentation.results import Analyses
     from ckpt_inspect.runs.analyze import analyze

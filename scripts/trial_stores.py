@@ -107,6 +107,7 @@ def run_copy(words: Sequence[str], stderr: Path, prepare: Callable[[], object] =
     `prepare` is called in the copy before anything else.
     """
     sys.stdout.flush()
+    stderr.write_bytes(b"")
     pid = os.fork()
     if pid == 0:
         _be_the_copy(words, stderr, prepare)

@@ -47,7 +47,9 @@ def interrupt(run: GrowingRun, name: str, after: float, folder: Path) -> Counter
     found["damaged"] += not is_whole(store, 3)
     left = strangers(folder, store)
     found["left by the kill" if name == "KILL" else "left behind"] += bool(left)
-    found["said too much"] += "Traceback" in stderr.read_text(errors="replace")
+    if "Traceback" in (said := stderr.read_text(errors="replace")):
+        found["said too much"] += 1
+        sys.stderr.write(f"{name} after {after:.3f} s: {said}\n")
     others = Temporary(store)
     try:
         status = run_copy(run.command(store), stderr).wait()

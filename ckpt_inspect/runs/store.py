@@ -49,7 +49,7 @@ from ckpt_inspect.runs.carried import arrived, carried
 from ckpt_inspect.runs.elements import ElementsFile, place_elements
 from ckpt_inspect.runs.frames import axes_of
 from ckpt_inspect.runs.netcdf import Dimensions
-from ckpt_inspect.runs.sheltered import ShelteredFile
+from ckpt_inspect.runs.sheltered import ShelteredFile, SignalShelter
 from ckpt_inspect.runs.stored import is_own, own_group, own_groups, read_values, storable, text_attribute
 from ckpt_inspect.series.search import find_checkpoints
 from ckpt_inspect.storage import absolute, as_path, locate
@@ -143,12 +143,13 @@ def _new_file(path: Path) -> Iterator[h5py.File]:
     """An empty HDF5 file, to be written; raises OSError at the end if the disk wouldn't take it."""
     import h5py
 
-    content = ShelteredFile(path)
+    shelter, content = SignalShelter(), ShelteredFile(path)
     try:
         with h5py.File(content, "w", libver=("earliest", "v110"), track_order=True) as file:
             yield file
     finally:
         content.close()
+        shelter.close()
     content.check()
 
 

@@ -31,6 +31,8 @@ _CASES_EACH = 400  # then a worker is replaced, so that what one leaves behind d
 _DRAWN = 0.02  # of the stores a report is drawn, which takes a hundred times as long as all else
 _POLL = 0.05
 _MOST_TO_MAKE = 120.0  # seconds that a mutator may take
+_LEAST_SHARE, _LONGEST = 0.02, 20
+"""Of a processor that a worker has if it is not waiting for something; and times its limit that it may then take."""
 _SPARE = 4 << 30  # bytes of address space that a worker may take: more is refused to it, as by a machine that is full
 _TOO_MUCH = 1.5e9  # bytes of memory with which a worker is ended, to protect the machine
 
@@ -148,6 +150,8 @@ class _Worker:
     job: Job | None = None
     record: dict[str, object] = field(default_factory=dict)
     deadline: float = 0.0
+    processor: float = 0.0
+    """Seconds of processor time that it had taken when the case was begun."""
     started: float = 0.0
     done: int = 0
 
@@ -233,6 +237,7 @@ class Pool:
         if isinstance(message, dict):
             worker.record, worker.started = message, time.monotonic()
             worker.deadline = worker.started + self._setting.seconds
+            worker.processor = fuzz_work.processor_of(worker.process.pid or 0)
             return None
         done = Done(self._job(worker), worker.record, message, None, message.seconds)
         worker.job = None
@@ -242,7 +247,7 @@ class Pool:
 
     def _looked_after(self, worker: _Worker) -> Done | None:
         """End a worker that takes too long, or too much."""
-        if time.monotonic() > worker.deadline:
+        if time.monotonic() > worker.deadline and self._has_had_its_time(worker):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker.process.pid or 0, signal.SIGUSR1)
             time.sleep(0.3)
@@ -253,6 +258,13 @@ class Pool:
             time.sleep(0.1)
             return self._lost(worker, "memory", f"more than {_TOO_MUCH / 1e6:.0f} MB")
         return None
+
+    def _has_had_its_time(self, worker: _Worker) -> bool:
+        """Return whether it is the case that takes long, and not a machine that has others to serve."""
+        took = time.monotonic() - worker.started
+        busy = fuzz_work.processor_of(worker.process.pid or 0) - worker.processor
+        limit = self._setting.seconds
+        return not (bool(worker.record) and took * _LEAST_SHARE < busy < limit and took < _LONGEST * limit)
 
     def _lost(self, worker: _Worker, outcome: str, reason: str) -> Done:
         text = worker.dump.read_text(errors="replace") if worker.dump.exists() else ""

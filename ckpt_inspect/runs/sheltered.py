@@ -116,8 +116,12 @@ class SignalShelter:
     be lost, together with what was being written. A signal that comes there is sent again a moment later.
     """
 
-    def __init__(self) -> None:
-        """Signals reach the main thread: in any other there is nothing to do."""
+    def __init__(self, *functions: Callable[..., object]) -> None:
+        """Keep them out of what these functions call as well.
+
+        Signals reach the main thread: in any other there is nothing to do.
+        """
+        self._closed_to = _CALLED_BY_LIBHDF5 | {function.__code__ for function in functions}
         self._handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -135,7 +139,7 @@ class SignalShelter:
     def _take(self, number: int, frame: FrameType | None) -> None:
         at = frame
         while at is not None:
-            if at.f_code in _CALLED_BY_LIBHDF5:
+            if at.f_code in self._closed_to:
                 again = threading.Timer(_ASKED_AGAIN, os.kill, (os.getpid(), number))
                 again.daemon = True
                 again.start()

@@ -266,7 +266,10 @@ class Checkpoint(ABC):
         return max((seconds + 1e-9 * rest for seconds, rest in times), default=math.nan)
 
     def read_head(self, size: int) -> bytes:
-        """Return at most `size` bytes from the start of the first of `files`, as it was when it was opened."""
+        """Return at most `size` bytes from the start of the first of `files`, as it was when it was opened.
+
+        Raises ChangedFileError if something was written into the files since: what was read may be of both.
+        """
         return b""
 
     def close(self) -> None:  # noqa: B027 - a reader that holds nothing open needs no closing

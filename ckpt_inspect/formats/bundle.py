@@ -11,7 +11,7 @@ import google_crc32c
 import numpy as np
 
 from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, DType, Graph, Problem, TensorSpec, numpy_dtype
-from ckpt_inspect.errors import CkptInspectError, DamagedFileError, RequestError, UnsupportedError
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError, RequestError, TruncatedFileError, UnsupportedError
 from ckpt_inspect.formats.bundle_index import BundleIndex, Entry, Extent, decode_index, encode_slice_key
 from ckpt_inspect.formats.checksums import PieceChecksums, mask
 from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
@@ -41,6 +41,9 @@ million tensors has a tenth of that."""
 _META_NAME = re.compile(r"(?P<prefix>.+)\.meta", re.DOTALL)
 PART_NAME = re.compile(r"part-(?P<part>\d{5})-of-(?P<count>\d{5})\.index")
 """The parts that a sharded writer leaves in `PREFIX_temp/` or `PREFIX_temp_<hex>/` until it merges them."""
+
+_UNFINISHED_NAME = re.compile(r".*\.(index|data-\d{5}-of-\d{5})\.tempstate\d*", re.DOTALL)
+"""What TensorFlow's BundleWriter writes before it renames it (tensorflow/core/util/tensor_bundle, tensor_bundle.cc)."""
 
 _TEMPORARY_NAME = re.compile(r"(?P<prefix>.+)_temp(_[0-9a-f]+)?")
 
@@ -94,6 +97,8 @@ def claims(listing: Listing) -> Iterator[Claim]:
         is_one = is_complete(parts) and not is_merged(folder)
         yield Claim(folder, tuple(listing.files), folder if is_one else None, folder.name)
         return
+    if unfinished := tuple(name for name in listing.files if _UNFINISHED_NAME.fullmatch(name)):
+        yield Claim(folder, unfinished, None)
     wanted = set(listing.names)
     for prefix, shards in _shards_by_prefix(listing.files).items():
         index = f"{prefix}.index"
@@ -378,7 +383,7 @@ def _too_short(path: Path, size: int, reason: str) -> CkptInspectError:
     location = locate(path)
     if is_placeholder(location):
         return name_foreign(location)
-    return DamagedFileError(f"{path}: is {size} bytes long, but {reason}: the file is truncated; copy or restore it")
+    return TruncatedFileError(f"{path}: is {size} bytes long, but {reason}: the file is truncated; copy or restore it")
 
 
 class _DenseTensor(ElementReader):

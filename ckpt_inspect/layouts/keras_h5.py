@@ -147,6 +147,14 @@ def _model_weights(checkpoint: Checkpoint, model: JsonObject | None) -> list[Wei
     return weights
 
 
+def weight_names(checkpoint: Checkpoint) -> dict[str, str]:
+    """Return `<layer>/<role>` by key for the weights under `model_weights`; unique."""
+    training = checkpoint.training_config()
+    weights = _named_by_layers(_model_weights(checkpoint, training.model if training else None))
+    own = [weight for weight in weights if weight.key.startswith(MODEL)]
+    return dict(zip((w.key for w in own), unique_names(w.name for w in own), strict=True))
+
+
 def _named_by_layers(weights: Sequence[Weight]) -> list[Weight]:
     """Return the weights named for their layer where that is what they were named for when the model was made.
 

@@ -248,28 +248,17 @@ def _by_both(
     chosen = _chosen(found, window.counted)
     if chosen is not None:
         return replace(window, decays=chosen.decays, beta_1=chosen.beta_1, beta_2=chosen.beta_2)
-    if window.counted is not None and counts_updates:
-        values = [rounded_beta(log, silence.tolerance, window.counted) for log in (silence.log_1, silence.log_2)]
-        if (
-            values[0] is not None
-            and values[1] is not None
-            and _agrees(values[0], beta_1)
-            and _agrees(values[1], beta_2)
-        ):
-            return replace(window, decays=window.counted, beta_1=values[0], beta_2=values[1])
+    refused = replace(window, is_odd=True, refusal="the agreed decays are those of no usual pair of betas")
     if found:
         return replace(window, refusal=f"{len(found)} pairs of usual betas explain the decay equally well")
-    if window.counted is None or not counts_updates:
-        return replace(window, is_odd=True, refusal="the agreed decays are those of no usual pair of betas")
-    return replace(
-        window,
-        decays=window.counted,
-        beta_1=math.exp(silence.log_1 / window.counted),
-        beta_2=math.exp(silence.log_2 / window.counted),
-        is_usual=False,
-        is_odd=True,
-        refusal="the agreed decays are those of no usual pair of betas",
-    )
+    # the first moments of gradients that fade in proportion fall slower than the second
+    if window.counted is None or not counts_updates or silence.log_1 > silence.log_2:
+        return refused
+    first, second = (rounded_beta(log, silence.tolerance, window.counted) for log in (silence.log_1, silence.log_2))
+    if first is not None and second is not None and _agrees(first, beta_1) and _agrees(second, beta_2):
+        return replace(window, decays=window.counted, beta_1=first, beta_2=second)
+    measured = (math.exp(log / window.counted) for log in (silence.log_1, silence.log_2))
+    return replace(refused, decays=window.counted, beta_1=next(measured), beta_2=next(measured), is_usual=False)
 
 
 def _agrees(found: float, told: float | None) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
+from ckpt_inspect.comparison.together import Told, states_together
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.formats.hdf5 import ONE_SHARD
 from ckpt_inspect.layouts import weight_names
@@ -63,6 +64,8 @@ class ShownOptimizer:
     """How many there are, before any selection."""
     description: str
     """What its state is good for, in one sentence."""
+    contradictions: Mapping[str, str] = field(default_factory=dict)
+    """By hyperparameter: why its value can't be right, as another checkpoint of the run shows."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -97,15 +100,21 @@ def overview(
     given: Given | None = None,
     selection: Selection | None = None,
     remarks: Sequence[Problem] = (),
+    beside: Sequence[Checkpoint] = (),
 ) -> Overview:
     """Describe an open checkpoint; reads scalars and metadata, no tensor of a parameter.
 
-    `remarks`: what was odd about finding it. Raises CkptInspectError.
+    `remarks`: what was odd about finding it. `beside`: others of the same run, open. What they and this one tell
+    together of values that no file holds, stands in for defaults; for that, elements of them all are read. Raises
+    CkptInspectError.
     """
     selection = selection or Selection()
     unreadable: tuple[Problem, ...] = ()
+    told = Told(())
     try:
-        states = optimizer_states(checkpoint, given)
+        if beside:
+            told = states_together([checkpoint, *beside], given)[0]
+        states = told.states if beside else optimizer_states(checkpoint, given)
     except (DamagedFileError, NotFoundError) as error:
         if isinstance(error, NotFoundError) and not any(p.severity == "error" for p in checkpoint.problems):
             raise  # what was asked for isn't there, rather than a shard: of one, the index lists names and shapes still
@@ -139,7 +148,7 @@ def overview(
             sizes["weights"], sizes["first_moments"], sizes["second_moments"],
             sizes.get("", 0) + sum(spec.nbytes for spec in others), checkpoint.size_bytes,
         ),
-        tuple(_shown(state) for state in states),
+        tuple(_shown(state, told) for state in states),
         tuple(p for p in parameters if selection.has(p.name)),
         len(checkpoint.tensors),
         DAMAGED if unreadable else _description(states, checkpoint.problems),
@@ -156,16 +165,16 @@ _KINDS = {
 }
 
 
-def _shown(state: OptimizerState) -> ShownOptimizer:
+def _shown(state: OptimizerState, told: Told) -> ShownOptimizer:
     """Of an optimizer without a formula here (sgd) only what is known: it may have no betas."""
     hyperparameters = {n: v for n, v in state.hyperparameters.items() if state.update_rule is not None or v.is_known}
     return ShownOptimizer(
         state.name, state.layout, state.rule_source, state.step, hyperparameters, len(state.parameters),
-        _state_description(state),
+        _state_description(state, told.inferred.get(state.name, ())), told.contradictions.get(state.name, {}),
     )  # fmt: skip
 
 
-def _state_description(state: OptimizerState) -> str:
+def _state_description(state: OptimizerState, inferred: Collection[str]) -> str:
     """Say whether effective learning rates follow from it, and if not, why."""
     if state.absence is not None:
         return state.absence if state.parameters else f"no moments: {state.absence}"
@@ -183,6 +192,8 @@ def _state_description(state: OptimizerState) -> str:
         parts.append(f"assumed, nothing in the file says so: {', '.join(assumed)}")
     if unknown:
         parts.append(f"not known: {', '.join(unknown)}")
+    if inferred:
+        parts.insert(0, f"no file holds, and the checkpoints tell together: {', '.join(inferred)}")
     return "; ".join(parts) or "nothing is assumed: every value is in the checkpoint or lies with it"
 
 

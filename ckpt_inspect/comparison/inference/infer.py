@@ -16,7 +16,7 @@ from ckpt_inspect.comparison.inference.refutations import find_contradictions, l
 from ckpt_inspect.comparison.inference.windows import Window, elements_of, examine
 from ckpt_inspect.sourced import Sourced
 
-_FITS = 64
+_FITS = 24
 """Windows whose weights are fitted at most: each takes some hundredths of a second."""
 
 

@@ -178,8 +178,11 @@ def examine(a: Observation, b: Observation, places: tuple[int, int], elements: E
     updates = counted(a, b)
     rule = b.update_rule
     window = Window(places, updates, None)
-    if rule is None or not rule.decays_when_silent or a.rule.value != b.rule.value:
+    if rule is None or not rule.decays_when_silent:
         return replace(window, refusal="the rule's moments don't decay by the betas alone")
+    if a.rule.value != b.rule.value:
+        what = f"the rule was {a.rule.value} before, and is {b.rule.value} after"
+        return replace(window, is_broken=True, refusal=what)
     if updates is not None and updates < 0:
         return replace(window, is_broken=True, refusal="the counter fell")
     if elements is None:

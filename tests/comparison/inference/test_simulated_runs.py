@@ -196,6 +196,21 @@ def test_one_counter_of_two_runs_is_a_break() -> None:
     assert infer([one, one]).windows[0].is_continuous
 
 
+def test_a_checkpoint_without_moments_is_passed_over() -> None:
+    """Weights alone between two whole checkpoints hide nothing of the others."""
+    observations, truths = simulate(Plan(scale=1e-5))
+    observations.insert(1, replace(observations[0], checkpoint="weights", elements={}))
+    values = infer(observations).values
+    assert values[1] == {} and [v["beta_2"].value for v in values if v] == [t.beta_2 for t in truths]
+
+
+def test_another_rule_is_a_break() -> None:
+    """A run that went on with another optimizer."""
+    observations, _ = simulate(Plan(scale=1e-5))
+    other = replace(observations[2], rule=replace(observations[2].rule, value="adamw"))
+    assert [w.is_continuous for w in infer([*observations[:2], other]).windows][:2] == [True, False]
+
+
 def test_evidence_is_told() -> None:
     """Every value names the checkpoints, and how many elements are the evidence."""
     _, _, inference = run(Plan(scale=1e-5))

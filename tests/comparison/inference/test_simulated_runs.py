@@ -200,7 +200,7 @@ def test_one_counter_of_two_runs_is_a_break() -> None:
 def test_decays_are_counted_where_no_counter_is() -> None:
     """Both moments together tell the betas and the number of updates; the exponent stays open."""
     observations, truths = simulate(Plan(scale=1e-5, family="tf1", beta_2=0.98))
-    unknown = Sourced[int](None, "unknown", "")
+    unknown: Sourced[int] = Sourced(None, "unknown", "")
     inference = infer([replace(o, step=unknown, raw_step=None) for o in observations])
     assert [w.decays for w in inference.windows] == [40, 160]
     assert [v["beta_2"].value for v in inference.values] == [t.beta_2 for t in truths]

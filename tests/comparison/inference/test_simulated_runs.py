@@ -222,6 +222,13 @@ def test_another_rule_is_a_break() -> None:
     assert [w.is_continuous for w in infer([*observations[:2], other]).windows][:2] == [True, False]
 
 
+def test_a_run_of_many_checkpoints_is_told_to_its_end() -> None:
+    """Not every window's weights are fitted; those that are speak for all."""
+    plan = Plan(saves=tuple(range(100, 300, 2)), rows=20, dense=20, scale=1e-5)
+    _, _, inference = run(plan)
+    assert [claimed(inference, name) for name in NAMES] == [100, 100, 100]
+
+
 def test_evidence_is_told() -> None:
     """Every value names the checkpoints, and how many elements are the evidence."""
     _, _, inference = run(Plan(scale=1e-5))

@@ -123,11 +123,7 @@ class Hdf5Checkpoint(Checkpoint):
             dtype = numpy_dtype(spec.dtype)
         except UnsupportedError as error:
             raise UnsupportedError(f"{self.path}: dataset {name!r} holds no numbers that can be read") from error
-        if name not in self._offsets:
-            with hdf5_errors(self.path):
-                self._check_expansion(dataset)
-                self._offsets[name] = _plain_offset(dataset, self.path)
-        offset = self._offsets[name]
+        offset = self._offset(name, dataset)
         if out is None or out.dtype != dtype or out.ndim != 1 or len(out) < stop - start or not out.flags.carray:
             out = np.empty(stop - start, dtype)
         else:
@@ -146,6 +142,21 @@ class Hdf5Checkpoint(Checkpoint):
             with hdf5_errors(self.path):
                 self._bands.read(dataset, start, stop, out)
         return out
+
+    def is_plain(self, name: str) -> bool:
+        dataset = self._datasets.get(name)
+        try:
+            return self.spec(name).is_readable and dataset is not None and self._offset(name, dataset) is not None
+        except (DamagedFileError, UnsupportedError):
+            return False
+
+    def _offset(self, name: str, dataset: _Dataset) -> int | None:
+        """Where in the source's file the elements lie one after another; None if they don't."""
+        if name not in self._offsets:
+            with hdf5_errors(self.path):
+                self._check_expansion(dataset)
+                self._offsets[name] = _plain_offset(dataset, self.path)
+        return self._offsets[name]
 
     def finish_reading(self) -> None:
         for source in self._sources:

@@ -22,8 +22,8 @@ WITNESSES_BY_ONE = 6
 """The same if only the second moment is."""
 _FAST = 0.9
 """beta_2 by which no second moment is thought to have fallen to 0 that was larger than what it lets last."""
-_LONGEST = 1 << 20
-"""Updates beyond which moments tell nothing."""
+UNCOUNTED = 1000
+"""Updates at most that lie between two states of which no counter tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,7 @@ def find_silence(pair: Pair, updates: int | None, expected: float | None = None)
         if not places.size:
             return Silence(math.nan, 0, math.nan, 0.0, _NOTHING, 0, vanished, 0)
         logs = np.log(pair.second_b[places].astype(np.float64) / pair.second_a[places].astype(np.float64))
-    count = min(updates if updates is not None else _LONGEST, _LONGEST)
-    tolerance = rounding.of_decays(max(count, 1))
+    tolerance = rounding.of_decays(max(updates if updates is not None else UNCOUNTED, 1))
     least = float(logs.min())
     faster = 0
     if updates and expected is not None and 0 < expected < 1:

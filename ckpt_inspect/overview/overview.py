@@ -9,13 +9,15 @@ from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.comparison.together import Told, states_together
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.formats.hdf5 import ONE_SHARD
-from ckpt_inspect.layouts import weight_names
+from ckpt_inspect.layouts import suspects, weight_names
 from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states
 from ckpt_inspect.state.selection import Selection
 
+UNREADABLE = "a checkpoint whose values can't be read here: what its metadata lists can be shown"
+"""What a checkpoint is for which a library is missing."""
 DAMAGED = "a damaged checkpoint: what its index lists can be shown"
 """What a checkpoint is whose values can't be read."""
 STATE_UNREADABLE = "state-unreadable"
@@ -112,9 +114,9 @@ def overview(
     unreadable: tuple[Problem, ...] = ()
     told = Told(())
     try:
-        if beside:
+        if beside and not checkpoint.unreadable:
             told = states_together([checkpoint, *beside], given)[0]
-        states = told.states if beside else optimizer_states(checkpoint, given)
+        states = told.states if told.states or checkpoint.unreadable else optimizer_states(checkpoint, given)
     except (DamagedFileError, NotFoundError) as error:
         if isinstance(error, NotFoundError) and not any(p.severity == "error" for p in checkpoint.problems):
             raise  # what was asked for isn't there, rather than a shard: of one, the index lists names and shapes still
@@ -140,6 +142,12 @@ def overview(
         parameters = [
             ShownParameter("", named.get(spec.name, spec.name), spec.shape, spec.dtype, ()) for spec in others
         ]
+    if checkpoint.unreadable:
+        description = UNREADABLE
+    elif unreadable:
+        description = DAMAGED
+    else:
+        description = _description(states, checkpoint.problems, () if states else suspects(checkpoint))
     return Overview(
         str(checkpoint.path),
         checkpoint.format,
@@ -151,7 +159,7 @@ def overview(
         tuple(_shown(state, told) for state in states),
         tuple(p for p in parameters if selection.has(p.name)),
         len(checkpoint.tensors),
-        DAMAGED if unreadable else _description(states, checkpoint.problems),
+        description,
         tuple(dict.fromkeys((*remarks, *unreadable, *checkpoint.problems, *(p for s in states for p in s.problems)))),
     )  # fmt: skip
 
@@ -197,9 +205,15 @@ def _state_description(state: OptimizerState, inferred: Collection[str]) -> str:
     return "; ".join(parts) or "nothing is assumed: every value is in the checkpoint or lies with it"
 
 
-def _description(states: tuple[OptimizerState, ...], problems: Sequence[Problem]) -> str:
+def _description(states: tuple[OptimizerState, ...], problems: Sequence[Problem], suspected: Sequence[str] = ()) -> str:
     if not states and any(p.code == ONE_SHARD for p in problems):
         return "one shard of several: the optimizer's state, if there is any, begins in another"
+    if not states and suspected:
+        others = f" .. {suspected[-1]}" if len(suspected) > 1 else ""
+        return (
+            "no optimizer's state of a kind that is known; what may be one's, or weights: "
+            f"{counted(len(suspected), 'tensor')}, {suspected[0]}{others}"
+        )
     if not states:
         return "weights only: it holds no optimizer's state, so there are no effective learning rates to reconstruct"
     analysable = [s for s in states if s.update_rule is not None and s.step.value != 0 and s.parameters]

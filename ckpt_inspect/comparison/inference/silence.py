@@ -83,6 +83,8 @@ class Silence:
     """Elements whose second moment fell to 0, as no decay brings about."""
     compared: int
     """Elements that could be compared."""
+    least: float = math.nan
+    """The smallest ln(v_B/v_A) of all; below log_2 by rounding, and where small gradients blur the others."""
     faster: int = 0
     """Elements whose second moment fell faster than the expected beta_2 lets it."""
 
@@ -131,7 +133,7 @@ def find_silence(pair: Pair, updates: int | None, expected: float | None = None)
         log_2 = float(np.median(logs[chosen]))
     different = distinct(pair.second_a[silent]) if silent.size else 0
     compared = int(np.count_nonzero(usable))
-    return Silence(log_2, agreeing, log_1, tolerance, silent, different, vanished, compared, faster)
+    return Silence(log_2, agreeing, log_1, tolerance, silent, different, vanished, compared, least, faster)
 
 
 def _by_first_moments(pair: Pair, places: Array, tolerance: float, rounding: Rounding) -> tuple[Array, float]:

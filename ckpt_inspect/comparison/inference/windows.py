@@ -223,7 +223,9 @@ def _with_betas(
         return replace(window, refusal="no first moment tells which elements were silent")
     if silence.tolerance > _SHARP * window.counted:
         return replace(window, refusal="too few updates for the second moments alone to tell beta_2")
-    found = usual_beta(silence.log_2, silence.tolerance, window.counted)
+    # small gradients raise most of them a little: silence lies between the smallest and the middle one
+    middle, allowed = (silence.least + silence.log_2) / 2, silence.tolerance + (silence.log_2 - silence.least) / 2
+    found = usual_beta(middle, allowed, window.counted)
     if found not in CLASSIC:
         what = "the agreed decay is that of no usual beta_2, and no first moment confirms it"
         near = usual_beta(silence.log_2, _NEAR * silence.tolerance, window.counted)

@@ -181,6 +181,12 @@ class Checkpoint(ABC):
         compares the checksum.
         """
 
+    def is_plain(self, name: str) -> bool:
+        """Return whether a few elements of the tensor can be read without what lies around them: it is neither
+        compressed nor cut into chunks. Raises NotFoundError for an unknown name."""
+        self.spec(name)
+        return False
+
     def finish_reading(self) -> None:  # noqa: B027 - a reader whose checksums are those of single tensors needs none
         """Read what a checksum covers and was not read yet, and compare; raises DamagedFileError if they differ.
 

@@ -298,6 +298,10 @@ class BundleCheckpoint(Checkpoint):
             raise RequestError(f"{self.path}: tensor {name!r} has {reader.size} elements, not {start}:{stop}")
         return reader.read(start, stop, out)
 
+    def is_plain(self, name: str) -> bool:
+        self.spec(name)
+        return True
+
     def graph(self) -> Graph | None:
         return read_meta_graph(self._meta) if self._meta is not None else None
 

@@ -30,7 +30,7 @@ from ckpt_inspect.errors import NotDetermined, NotFoundError
 from ckpt_inspect.layouts import weight_names
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
 from ckpt_inspect.measurement.medians import EffectiveLrMedian
-from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.measurement.wording import counted, percent
 from ckpt_inspect.series.newest import open_newest
 from ckpt_inspect.sourced import Sourced, shown_source
 from ckpt_inspect.state.given import Given
@@ -82,6 +82,8 @@ def compare(
                 "`ckpt-inspect show` lists them all"
             )
         rows = _compared(jobs, progress)
+        for side in sides:
+            side.checkpoint.finish_reading()
         problems += remarks_a + remarks_b + renamed + _opaque_problems(sides)
         if not renamed and (hint := _renaming_hint(rows)) is not None:
             problems += (hint,)
@@ -441,7 +443,7 @@ def _filled(job: _Job, memory: _Memory, stop: Event) -> ParameterDiff:
         row,
         status="same" if is_same else "changed",
         slot_changes={slot: d.relative for slot, d in distances.items() if slot != "value"},
-        is_zeroed=_is_zeroed([d for slot, d in distances.items() if slot in _MOMENTS]),
+        is_zeroed=_is_zeroed(distances),
     )
     if "value" in distances:
         d = distances["value"]
@@ -466,7 +468,10 @@ _ARRAYS = {"value": ("value",), **STATE_SLOTS}
 """Fields of `State` -> the tensors of a job that may stand in them."""
 
 
-def _is_zeroed(moments: list[Distance]) -> bool:
+def _is_zeroed(distances: Mapping[str, Distance]) -> bool:
+    """Whether all moments became 0; of a rule that has none, all slots."""
+    slots = {slot: d for slot, d in distances.items() if slot != "value"}
+    moments = [d for slot, d in slots.items() if slot in _MOMENTS] or list(slots.values())
     return any(d.dot_aa > 0.0 for d in moments) and all(d.dot_bb == 0.0 for d in moments)
 
 
@@ -530,7 +535,7 @@ def _contradictions(optimizer: OptimizerDiff) -> Iterator[Problem]:
 
 def _continuity_problems(optimizer: OptimizerDiff, rows: list[ParameterDiff]) -> Iterator[Problem]:
     """Whether b can be the continuation of a that its step claims."""
-    kept = [r for r in rows if r.optimizer == optimizer.name and _MOMENTS & set(r.slot_changes)]
+    kept = [r for r in rows if r.optimizer == optimizer.name and r.slot_changes]
     zeroed = [r for r in kept if r.is_zeroed]
     if zeroed:
         yield Problem(
@@ -553,10 +558,17 @@ def _continuity_problems(optimizer: OptimizerDiff, rows: list[ParameterDiff]) ->
     impossible = [r for r in rows if r.optimizer == optimizer.name and r.impossible > 0.0]
     if impossible:
         worst = max(impossible, key=lambda r: r.impossible)
+        beta_2 = next((h.b for h in optimizer.hyperparameters if h.name == "beta_2"), None)
+        assumed = beta_2 is not None and beta_2.source == "default"
+        told = f" with the beta_2 that is assumed, {beta_2.value:g}" if beta_2 is not None and assumed else ""
         yield Problem(
             "not-a-continuation",
-            f"optimizer {optimizer.name}: in {len(impossible)} parameters the second moment fell faster than "
-            f"{optimizer.steps} updates can make it fall "
+            f"optimizer {optimizer.name}: in {counted(len(impossible), 'parameter')} the second moment fell faster "
+            f"than {optimizer.steps} updates can make it fall{told} "
             f"({worst.parameter}: {percent(worst.impossible)} of the elements)",
-            "its state was reset in between, the checkpoints are of two runs, or beta_2 is not the one that was used",
+            "give the beta_2 that was used (--beta-2); if it is that one, its state was reset in between, or the "
+            "checkpoints are of two runs"
+            if assumed
+            else "its state was reset in between, the checkpoints are of two runs, or beta_2 is not the one that was "
+            "used",
         )

@@ -44,7 +44,7 @@ class ParameterDiff:
     slot_changes: Mapping[str, float] = field(default_factory=dict)
     """‖b-a‖/‖a‖ of each slot variable that both have, by its name."""
     is_zeroed: bool = False
-    """Whether all moments are 0 in b, and not in a."""
+    """Whether all moments, or what the rule keeps in their place, are 0 in b, and not in a."""
     effective_lr_a: float = NAN
     """Median effective learning rate over touched elements, within 1 %; NaN if it is not defined."""
     effective_lr_b: float = NAN

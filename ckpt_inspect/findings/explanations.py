@@ -326,6 +326,13 @@ EXPLANATIONS: Mapping[str, Explanation] = {
 _ALIASES: Mapping[str, str] = {
     "e": "effective-lr",
     "effective-learning-rate": "effective-lr",
+    "lr": "learning-rate",
+    "alpha": "learning-rate",
+    "α": "learning-rate",
+    "eps": "epsilon",
+    "ε": "epsilon",
+    "wd": "weight-decay",
+    "iterations": "step",
     "displacement": "weight-change",
     "reset": "step-reset",
     "drift": "effective-lr-ratio",

@@ -82,7 +82,9 @@ def _chapters(
         return []
     rows = {str(path): row for row, path in enumerate(run.checkpoints["path"])}
     places = [rows.get(absolute(path)) for path in (diff.path_a, diff.path_b)]
-    parameters, histogram = frame(run, "parameters"), frame(run, "histogram")
+    # a parameter that goes by another name in the second checkpoint is called so in both, as in the table
+    named = {"parameter": {before: name for name, before in diff.renamed.items()}}
+    parameters, histogram = (frame(run, kind).replace(named) for kind in ("parameters", "histogram"))
     frames = [
         RunFrames(
             name,
@@ -94,7 +96,8 @@ def _chapters(
     ]
     if len(frames) < 2 or any(not len(each.parameters) for each in frames):
         return []
-    return [c for c in chapters(frames) if len(c.runs) == 2 and c.has_learning_rates]
+    found = chapters(frames, are_checkpoints=True)
+    return [c for c in found if len(c.runs) == 2 and c.has_learning_rates]
 
 
 def _beside(path: Path, tail: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
@@ -16,12 +16,14 @@ from ckpt_inspect.state.selection import Selection
 _MOST_NAMED = 5
 
 
-def nonfinite_problems(checkpoint: Checkpoint, measured: Collection[str], selection: Selection) -> Iterator[Problem]:
+def nonfinite_problems(
+    checkpoint: Checkpoint, measured: Collection[str], slots: Mapping[str, str], selection: Selection
+) -> Iterator[Problem]:
     """Yield a Problem that names the tensors with numbers that are infinite or NaN, besides those of the keys
-    `measured`; and one for those that can't be read."""
+    `measured`; and one for those that can't be read. `slots` names by key what an optimizer keeps besides."""
     found: dict[str, int] = {}
     unreadable: dict[str, str] = {}
-    names = weight_names(checkpoint)
+    names = {**weight_names(checkpoint), **slots}
     for key, spec in checkpoint.tensors.items():
         name = names.get(key, key.removesuffix(KEY_TAIL))
         if key in measured or not _is_real(spec) or not selection.has(name):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ckpt_inspect.checkpoint import Problem
-from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.errors import CkptInspectError, RequestError
 from ckpt_inspect.measurement.columns import UNREADABLE, RunColumns
 from ckpt_inspect.runs.analysis import Analysis, require_state
 from ckpt_inspect.runs.assembly import assemble
@@ -78,7 +78,8 @@ class Reading:
                     errors.append(error)
         elif self.plan.known or self.fingerprints:
             return
-        if len(errors) == 1:
+        requests = [error for error in errors if isinstance(error, RequestError)]
+        if len(errors) == 1 or (requests and len(requests) == len(errors)):  # what was asked for is wrong everywhere
             raise errors[0]
         if errors:
             each = "".join(f"\n  {error}" for error in errors)

@@ -4,14 +4,13 @@ and names order them."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from ckpt_inspect.errors import CkptInspectError, NotFoundError
 from ckpt_inspect.formats import Claim, explain_nothing_found, find_claims, open_checkpoint
 from ckpt_inspect.series.run import Held, HeldBy, Run, in_training_order, run_of, runs_of
 from ckpt_inspect.state.optimizer_state import optimizer_states
-from ckpt_inspect.state.renaming import structure_of
 from ckpt_inspect.storage import PathLike, absolute, as_path, is_folder, without_links
 
 
@@ -24,21 +23,6 @@ def held_by(path: Path) -> Held:
         return Held(None)
     parameters = frozenset((p.name, p.shape) for state in states for p in state.parameters.values())
     return Held(max((s.step.value for s in states if s.step.value is not None), default=None), parameters)
-
-
-def held_with_structure(path: Path) -> Held:
-    """Return the same as `held_by`, with the structure of the parameters' names: so that a run goes on where Keras
-    numbers the layers of a resumed model anew."""
-    try:
-        with open_checkpoint(path) as checkpoint:
-            states = optimizer_states(checkpoint)
-    except CkptInspectError:
-        return Held(None)
-    each = [{p.name: p.shape for p in state.parameters.values()} for state in states]
-    parameters: set[Hashable] = {(name, shape) for own in each for name, shape in own.items()}
-    parameters.update(structure for own in each if (structure := structure_of(own)))
-    step = max((s.step.value for s in states if s.step.value is not None), default=None)
-    return Held(step, frozenset[Hashable](parameters))
 
 
 def find_checkpoints(folder_or_glob: PathLike, held_by: HeldBy = held_by) -> tuple[Path, ...]:
@@ -80,7 +64,7 @@ def one_run(paths: Iterable[PathLike], held_by: HeldBy = held_by) -> Run:
     return Run(Path(absolute(folder)).name, folder, run.checkpoints, run.claims)
 
 
-def runs_named(paths: Iterable[PathLike], held_by: HeldBy = held_with_structure) -> tuple[Run, ...]:
+def runs_named(paths: Iterable[PathLike], held_by: HeldBy = held_by) -> tuple[Run, ...]:
     """Return the runs that paths stand for: checkpoints that are named one by one are one run, in training order; those
     of folders and patterns are as `find_runs` finds them. Raises NotFoundError for a path without checkpoints."""
     given = [as_path(path) for path in paths]

@@ -48,14 +48,6 @@ def pair_renamed(a: Shapes, b: Shapes) -> dict[str, str]:
     return {}
 
 
-def structure_of(shapes: Shapes) -> frozenset[tuple[str, tuple[int, ...]]]:
-    """Return the parameters by names without what differs where `pair_renamed` pairs them: two checkpoints of one model
-    have equal structures. Empty where the names don't stay different."""
-    keys = _renumbered(_without_prefix(list(shapes)))
-    found = frozenset(zip(keys, shapes.values(), strict=True))
-    return found if len(set(keys)) == len(shapes) else frozenset()
-
-
 def have_same_shapes(a: Shapes, b: Shapes) -> bool:
     """Return whether as many of each shape are in both, and any at all."""
     return bool(a) and Counter(a.values()) == Counter(b.values())

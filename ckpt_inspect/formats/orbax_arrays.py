@@ -20,7 +20,7 @@ import numpy as np
 
 from ckpt_inspect.checkpoint import Array, TensorSpec
 from ckpt_inspect.errors import DamagedFileError, UnsupportedError
-from ckpt_inspect.storage import absolute
+from ckpt_inspect.storage import key_value_store
 
 INSTALL = "tensorstore, which reads Orbax' arrays, {what}: pip install 'ckpt-inspect[orbax]'"
 _LEAST_RELEASE = (0, 1, 71)
@@ -54,8 +54,7 @@ class Place(NamedTuple):
 
     def spec(self) -> dict[str, Any]:
         """Return tensorstore's specification of it."""
-        base = f"{absolute(self.folder)}/"
-        files = {"driver": "file", "path": base if self.is_ocdbt else f"{base}{self.name}/"}
+        files = key_value_store(self.folder if self.is_ocdbt else self.folder / self.name)
         return {
             "driver": "zarr3" if self.is_zarr3 else "zarr",
             "kvstore": {"driver": "ocdbt", "base": files, "path": f"{self.name}/"} if self.is_ocdbt else files,
@@ -245,9 +244,8 @@ def _chunk(store: TensorStore, shape: Sequence[int]) -> tuple[int, ...]:
 
 def is_zarr3_store(tensorstore: ModuleType, folder: Path) -> bool:
     """Return whether the arrays of an OCDBT store are of zarr 3; DamagedFileError if it can't be listed."""
-    base = {"driver": "file", "path": f"{absolute(folder)}/"}
     try:
-        keys = tensorstore.KvStore.open({"driver": "ocdbt", "base": base}).result().list().result()
+        keys = tensorstore.KvStore.open({"driver": "ocdbt", "base": key_value_store(folder)}).result().list().result()
     except (ValueError, OSError, RuntimeError) as error:
         raise DamagedFileError(f"{folder}: {_cause(error)}: the checkpoint is damaged; copy or restore it") from error
     return any(key.endswith(b"/zarr.json") for key in keys)

@@ -29,8 +29,8 @@ _CACHE_BYTES = 1 << 24
 """What tensorstore may keep: the nodes of OCDBT's tree, and small chunks."""
 _KEPT_SLABS = 12
 """Slabs that are kept, if parts of them weren't read yet: two threads stream at most five tensors each."""
-_MOST_EXPANSION = 1 << 15
-"""Highest ratio of a chunk to the files that is believed: zstd makes 4 bytes of 128 KiB that are all the same."""
+_MOST_EXPANSION = 1 << 16
+"""Highest ratio of an array to the files that is believed: zstd makes 4 bytes of 128 KiB that are all the same."""
 _NOISE = re.compile(r"\s*\[(tensorstore_spec|source locations)=.*", re.DOTALL)
 _STATUS = re.compile(r"^[A-Z_]+: ")
 
@@ -71,6 +71,11 @@ class _Opened:
     shape: tuple[int, ...]
     chunk: tuple[int, ...]
     """Shape of what can be read at once."""
+
+    @property
+    def itemsize(self) -> int:
+        """Return the size of an element in bytes."""
+        return int(np.dtype(self.store.dtype.numpy_dtype).itemsize)
 
 
 class _Slab:
@@ -116,10 +121,7 @@ class Arrays:
         """
         self._most_bytes = max(size_bytes, 1) * _MOST_EXPANSION
         context = tensorstore.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})
-        waiting = {
-            name: tensorstore.open(place.spec(), open=True, read=True, context=context)
-            for name, place in places.items()
-        }
+        waiting = {name: _start_opening(tensorstore, place, context) for name, place in places.items()}
         self._opened = {name: self._open(places[name], future) for name, future in waiting.items()}
         self._slabs: OrderedDict[tuple[str, int], _Slab] = OrderedDict()
         self._lock = Lock()
@@ -174,7 +176,13 @@ class Arrays:
                 f"{place.folder}: {place.name} is of shape {shape} by its own metadata, and by the tree's one process "
                 f"wrote {written} of it: one of the two is damaged; copy or restore the checkpoint"
             )
-        return _Opened(store, place, shape, _chunk(store, shape))
+        opened = _Opened(store, place, shape, _chunk(store, shape))
+        if max(prod(shape), prod(opened.chunk)) * opened.itemsize > self._most_bytes:
+            raise DamagedFileError(
+                f"{place.folder}: the metadata of {place.name} claims shape {shape} in chunks of {opened.chunk}, more "
+                "than the checkpoint's files can hold: it is damaged; copy or restore it"
+            )
+        return opened
 
     def _kept(self, name: str, at: int) -> _Slab | None:
         with self._lock:
@@ -198,14 +206,8 @@ class Arrays:
         return np.ascontiguousarray(found).reshape(-1)
 
     def _check_size(self, opened: _Opened, box: Sequence[slice]) -> None:
-        """Raise DamagedFileError for what can't be in the files: C++ ends the process if memory runs out."""
-        itemsize = np.dtype(opened.store.dtype.numpy_dtype).itemsize
-        wanted = max(_size(box), prod(opened.chunk)) * itemsize
-        if prod(opened.chunk) * itemsize > self._most_bytes:
-            raise DamagedFileError(
-                f"{opened.place.folder}: the metadata of {opened.place.name} claims chunks of {opened.chunk} elements, "
-                "more than the checkpoint's files can hold: it is damaged; copy or restore it"
-            )
+        """Raise UnsupportedError for what memory can't hold: C++ would end the process."""
+        wanted = max(_size(box), prod(opened.chunk)) * opened.itemsize
         try:
             np.empty(wanted, np.uint8)
         except (MemoryError, ValueError) as error:
@@ -213,6 +215,14 @@ class Arrays:
                 f"{opened.place.folder}: {opened.place.name} is written in chunks of {opened.chunk} elements, of which "
                 f"{wanted / 1e9:.3g} GB would have to be in memory at a time"
             ) from error
+
+
+def _start_opening(tensorstore: ModuleType, place: Place, context: Any) -> Any:
+    """Return the future of an open array; many are opened side by side."""
+    try:
+        return tensorstore.open(place.spec(), open=True, read=True, context=context)
+    except (ValueError, TypeError) as error:
+        raise _damaged(place, error) from error
 
 
 def box_around(shape: Sequence[int], chunk: Sequence[int], start: int, stop: int) -> tuple[int, list[slice]]:

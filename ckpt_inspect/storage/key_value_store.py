@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from ckpt_inspect.errors import UnsupportedError
+from ckpt_inspect.jsonable import JsonObject, JsonValue
 from ckpt_inspect.storage.address import Address
 from ckpt_inspect.storage.registry import absolute
 
 
-def key_value_store(folder: Path) -> dict[str, Any]:
+def key_value_store(folder: Path) -> JsonObject:
     """Return tensorstore's specification of a folder, as JSON; UnsupportedError for a place that it can't open."""
     if not isinstance(folder, Address):
         return {"driver": "file", "path": f"{absolute(folder)}/"}
@@ -35,14 +35,14 @@ def key_value_store(folder: Path) -> dict[str, Any]:
     )
 
 
-def _aws() -> dict[str, Any]:
+def _aws() -> dict[str, JsonValue]:
     from ckpt_inspect.storage.objects import aws_settings
 
     settings = aws_settings()
     environment = (os.environ.get(n) for n in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"))
     endpoint = settings.get("endpoint") or next(filter(None, environment), None)
     region = settings.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    found: dict[str, Any] = {}
+    found: dict[str, JsonValue] = {}
     if endpoint:
         found |= {"endpoint": endpoint, "aws_region": region or "us-east-1"}
     elif region:

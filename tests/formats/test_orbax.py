@@ -234,3 +234,16 @@ def test_deep_paths_are_refused(tmp_path: Path) -> None:
     edit_metadata(folder, deepen)
     with pytest.raises(DamagedFileError, match="nested"):
         open_checkpoint(folder)
+
+
+def test_a_file_of_flax_is_named(tmp_path: Path) -> None:
+    """Its tree says what it holds, and no value is read; a pickle or a text of that name is none."""
+    (tmp_path / "state.msgpack").write_bytes((FOLDER / "aggregate" / "checkpoint").read_bytes())
+    (tmp_path / "checkpoint_7").write_bytes((FOLDER / "aggregate" / "checkpoint").read_bytes())
+    (tmp_path / "pickle.msgpack").write_bytes(b"\x80\x04\x95" + bytes(20))
+    (tmp_path / "checkpoint_8").write_text('model_checkpoint_path: "model"')
+    assert {path.name for path in find_checkpoints(tmp_path)} == {"state.msgpack", "checkpoint_7"}
+    with open_checkpoint(tmp_path / "checkpoint_7") as checkpoint:
+        assert [p.code for p in checkpoint.problems] == ["values-aggregated"]
+        (state,) = optimizer_states(checkpoint)
+        assert not state.parameters

@@ -34,6 +34,9 @@ _MOST_EXPANSION = 1 << 16
 _NOISE = re.compile(r"\s*\[(tensorstore_spec|source locations)=.*", re.DOTALL)
 _STATUS = re.compile(r"^[A-Z_]+: ")
 
+_MOST_CHUNKS = 1 << 16
+"""Chunks of an array, each a file of its own, that are believed; Orbax writes one for each device's part."""
+
 TensorStore = Any
 """An open `tensorstore.TensorStore`: its stubs need the library, which is an extra."""
 
@@ -71,6 +74,8 @@ class _Opened:
     shape: tuple[int, ...]
     chunk: tuple[int, ...]
     """Shape of what can be read at once."""
+    whole_chunk: int
+    """Elements of a chunk as it is decoded, which may reach beyond the array."""
 
     @property
     def itemsize(self) -> int:
@@ -176,8 +181,12 @@ class Arrays:
                 f"{place.folder}: {place.name} is of shape {shape} by its own metadata, and by the tree's one process "
                 f"wrote {written} of it: one of the two is damaged; copy or restore the checkpoint"
             )
-        opened = _Opened(store, place, shape, _chunk(store, shape))
-        if max(prod(shape), prod(opened.chunk)) * opened.itemsize > self._most_bytes:
+        whole = store.chunk_layout.read_chunk.shape or shape
+        opened = _Opened(store, place, shape, _chunk(whole, shape), prod(max(int(n), 1) for n in whole))
+        chunks = prod(-(-n // c) for n, c in zip(shape, opened.chunk, strict=True))
+        if max(prod(shape), opened.whole_chunk) * opened.itemsize > self._most_bytes or (
+            not place.is_ocdbt and chunks > _MOST_CHUNKS
+        ):
             raise DamagedFileError(
                 f"{place.folder}: the metadata of {place.name} claims shape {shape} in chunks of {opened.chunk}, more "
                 "than the checkpoint's files can hold: it is damaged; copy or restore it"
@@ -207,7 +216,7 @@ class Arrays:
 
     def _check_size(self, opened: _Opened, box: Sequence[slice]) -> None:
         """Raise UnsupportedError for what memory can't hold: C++ would end the process."""
-        wanted = max(_size(box), prod(opened.chunk)) * opened.itemsize
+        wanted = max(_size(box), opened.whole_chunk) * opened.itemsize
         try:
             np.empty(wanted, np.uint8)
         except (MemoryError, ValueError) as error:
@@ -245,11 +254,9 @@ def _size(box: Sequence[slice]) -> int:
     return prod(s.stop - s.start for s in box)
 
 
-def _chunk(store: TensorStore, shape: Sequence[int]) -> tuple[int, ...]:
-    found = store.chunk_layout.read_chunk.shape
-    if found is None:
-        return tuple(max(n, 1) for n in shape)
-    return tuple(min(max(int(c or n), 1), max(n, 1)) for c, n in zip(found, shape, strict=True))
+def _chunk(whole: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the part of a chunk that is in the array."""
+    return tuple(min(max(int(c), 1), max(n, 1)) for c, n in zip(whole, shape, strict=True))
 
 
 def is_zarr3_store(tensorstore: ModuleType, folder: Path) -> bool:

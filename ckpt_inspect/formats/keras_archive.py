@@ -265,7 +265,7 @@ def _check_member(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipInf
             f"{file.path}: the header of {info.filename} at {info.header_offset:#x} is not as the archive's directory "
             "says: the file is damaged; copy or restore it"
         )
-    if info.filename not in (WEIGHTS_FILE, CONFIG_FILE, METADATA_FILE) and not info.is_dir():
+    if info.filename not in (WEIGHTS_FILE, CONFIG_FILE, METADATA_FILE) and not info.filename.endswith("/"):
         if info.file_size > _MAX_EXPANSION * max(info.compress_size, 1 << 10):
             raise DamagedFileError(
                 f"{file.path}: its {info.filename} claims to unpack from {info.compress_size} bytes to {info.file_size}"

@@ -338,9 +338,8 @@ class BundleCheckpoint(Checkpoint):
         spec = self.spec(name)
         entry = self._entries[name]
         if entry.slices:
-            if len(entry.slices) > max(
-                _MANY_SLICES, len(self._slices)
-            ):  # which would take seconds to see below, if they are very many
+            # To find that out below would take seconds, if they are very many.
+            if len(entry.slices) > max(_MANY_SLICES, len(self._slices)):
                 raise DamagedFileError(
                     f"{self._prefix}.index: tensor {name!r} is stored in {len(entry.slices)} slices, and the index has "
                     f"{len(self._slices)}: some are named twice; use another checkpoint"

@@ -213,7 +213,14 @@ class Checkpoint(ABC):
     def read(self, name: str) -> Array:
         """Return the whole tensor, in its shape and the file's dtype (strings: an object array of `bytes`)."""
         spec = self.spec(name)
-        return self.read_range(name, 0, spec.size).reshape(spec.shape)
+        found = self.read_range(name, 0, spec.size)
+        try:
+            return found.reshape(spec.shape)
+        except ValueError as error:
+            raise UnsupportedError(
+                f"{self.path}: tensor {name!r} has {len(spec.shape)} dimensions, more than numpy can hold; `stream` "
+                "gives its elements"
+            ) from error
 
     def stream(self, name: str, elements: int = PIECE_ELEMENTS) -> Iterator[Array]:
         """Yield the flattened tensor (C order) in 1-D pieces of at most `elements`.

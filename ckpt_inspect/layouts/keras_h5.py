@@ -36,7 +36,7 @@ V2_SLOTS = {"m": "first_moment", "v": "second_moment", "vhat": "max_second_momen
 COUNTER = re.compile(r"(^|/)(iter|iteration|iterations(_\d+)?)$")
 KERAS1_COUNTER = re.compile(r"(^|/)Variable(_\d+)?$")
 """Name of the counter before Keras 2, whose variables have no names."""
-NAMELESS = re.compile(r"(^|/)(Variable(_\d+)?|(m|v|vhat|vs|ms)_\d+(_\d+)?)$")
+NAMELESS = re.compile(r"(^|/)(Variable(_\d+)?|(m|v|u|vhat|vs|ms|moment|(delta_)?accumulator)_\d+(_\d+)?)$")
 NOT_SLOTS = ("m_schedule", "lr", "beta_1", "beta_2", "decay")
 SORTED_BEFORE = (2, 0, 6)
 """Keras release up to which `compile` sorted the trainable weights by name (keras/engine/training.py)."""
@@ -75,10 +75,21 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
             scalars=scalars,
             config=config.config if config else None,
             config_where=training.where if training and config else "",
-            absence=None if names else "the file holds the optimizer's configuration, but none of its weights",
+            absence=_absence(checkpoint, names, counter) if not parameters else None,
             problems=tuple(problems),
         )
     ]
+
+
+def _absence(checkpoint: Checkpoint, names: Mapping[str, str], counter: str | None) -> str | None:
+    """Say what there is instead of slots that are understood; None if there are scalars alone."""
+    if not names:
+        return "the file holds the optimizer's configuration, but none of its weights"
+    left = [n for n, key in names.items() if key != counter and checkpoint.tensors[key].shape]
+    if not left:
+        return None
+    count = f"{len(left)} variable{'s' * (len(left) != 1)}"
+    return f"optimizer state of a kind that is not known: {count}, {left[0]!r} .. {left[-1]!r}"
 
 
 def _averaging_slots(names: Mapping[str, str]) -> str:

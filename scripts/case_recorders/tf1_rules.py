@@ -221,8 +221,8 @@ def makers(out):
             add("loss_%s_decay" % name, of, "by optimize_loss", net=dense, loss_op=decay)
     for name, of in (("adamw", of_addons("AdamW", weight_decay=0.05)), ("lamb", of_addons("LAMB"))):
         if of is not None:
-            add("tfa_" + name, of, "tfa " + name, net=dense)
-            add("tfa_%s_dup" % name, of, "tfa " + name, net=dict(dup=True, one_hot=True))
+            add("tfa_" + name, of, "tfa " + name, net=dict(one_hot=True, resource=True))
+            add("tfa_%s_dup" % name, of, "tfa " + name, net=dict(dup=True, one_hot=True, resource=True))
     renamed = lambda: t.Saver({"old/" + v.op.name: v for v in tf.global_variables()}, max_to_keep=None)
     add("rms_renamed", lambda lr: R(lr, momentum=0.5), "RMSPropOptimizer", net=dense, saver=renamed)
     add("ada_renamed", lambda lr: G(lr), "AdagradOptimizer", net=dense, saver=renamed)

@@ -128,6 +128,8 @@ class Witness(Tracked):
         rec, arrays = super(Witness, self).record(s)
         if hasattr(self.opt, "get_config"):
             rec.update(flavor="v2", inner_flavor="v2")
+            hyper = {n: h for n, h in self.opt._hyper.items() if hasattr(h, "op")}
+            rec["config"].update({n: float(x) for n, x in s.run(hyper).items()})
         made = [v for v in tf.global_variables() if v.op.name == "OptimizeLoss/learning_rate"]
         rec["scalars"].update({v.op.name: float(s.run(v)) for v in made})
         for i, row in enumerate(arrays):

@@ -80,6 +80,9 @@ def arrays_in(path: Path) -> dict[str, np.ndarray]:
         return arrays_of_h5(path)
     if (path / "variables").is_dir():
         return arrays_of_bundle(str(path / "variables" / "variables"))
+    if "_temp_" in path.name:  # parts that were never merged
+        parts = sorted(path.glob("*.index"))
+        return {k: a for part in parts for k, a in arrays_of_bundle(str(part)[: -len(".index")]).items()}
     if path.is_dir():  # BackupAndRestore
         inside = sorted([*path.rglob("*.weights.h5"), *path.rglob("*.index")])
         return (

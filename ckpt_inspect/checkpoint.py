@@ -125,6 +125,22 @@ class Graph:
     """The place, for a person: `model.ckpt-2.meta`, `saved_model.pb`."""
 
 
+CountedPieces = tuple[tuple[tuple[int, int, int], ...], ...]
+"""For each checksum that covers several tensors: begin, end and checksum of the pieces that were read."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedTree:
+    """The tree of nested maps and lists that a checkpoint was saved from, if its file has one."""
+
+    paths: Mapping[str, tuple[str, ...]]
+    """The keys that lead from the root to each tensor, by the tensor's name; indices of lists as digits."""
+    empty: tuple[tuple[str, ...], ...] = ()
+    """Paths of the nodes that hold nothing."""
+    unread: tuple[tuple[str, ...], ...] = ()
+    """Paths of values that are in the checkpoint in a way that is not read."""
+
+
 class FileStat(NamedTuple):
     """A file of a checkpoint, as it was when the checkpoint was opened."""
 
@@ -140,7 +156,8 @@ class Checkpoint(ABC):
     path: Path
     """As a person would name it: the prefix, file, V1 pattern or SavedModel folder."""
     format: str
-    """`tensor-bundle`, `saved-model`, `tf1-v1`, `keras-h5`, `keras-archive` (.keras) or `keras-weights-h5`."""
+    """`tensor-bundle`, `saved-model`, `tf1-v1`, `keras-h5`, `keras-archive` (.keras), `keras-weights-h5` or
+    `orbax`."""
     tensors: Mapping[str, TensorSpec]
     """Every tensor by its key: in the file's order if it records one (h5 `weight_names`, `vars/N` by number), else
     sorted by key."""
@@ -149,6 +166,10 @@ class Checkpoint(ABC):
     file_stats: tuple[FileStat, ...] = ()
     """Size and time of each of `files` when the checkpoint was opened; empty for a checkpoint without files."""
     problems: tuple[Problem, ...] = ()
+    unreadable: str | None = None
+    """Why no tensor can be read, although all are listed, for a person: a library is missing. None if they can be."""
+    checksums: str = ""
+    """What the format keeps a checksum of, for a person: `each tensor (CRC-32C)`; empty if it keeps none."""
 
     @abstractmethod
     def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
@@ -165,6 +186,23 @@ class Checkpoint(ABC):
 
         Call it after the last tensor: an archive keeps one checksum of all its tensors together.
         """
+
+    def counted_pieces(self) -> CountedPieces:
+        """Return what has been checksummed so far, of checksums that cover several tensors; picklable."""
+        return ()
+
+    def take_pieces(self, counted: CountedPieces) -> None:  # noqa: B027 - a reader without such checksums needs none
+        """Count what `counted_pieces` returned where another part of this checkpoint was read, as in another process.
+
+        Raises DamagedFileError as `finish_reading` does.
+        """
+
+    def check_rest(self) -> tuple[Problem, ...]:
+        """Read what no tensor leads to (an archive's other files, a graph beside it), and return what is wrong there.
+
+        A Problem of severity `error` is damage; `info` is what couldn't be checked.
+        """
+        return ()
 
     def read(self, name: str) -> Array:
         """Return the whole tensor, in its shape and the file's dtype (strings: an object array of `bytes`)."""
@@ -194,6 +232,10 @@ class Checkpoint(ABC):
 
     def graph(self) -> Graph | None:
         """Return the TensorFlow graph that lies with the checkpoint (`.meta`, `saved_model.pb`), if there is one."""
+        return None
+
+    def saved_tree(self) -> SavedTree | None:
+        """Return the tree that was saved; None for a format whose names are all that there is."""
         return None
 
     def labels(self) -> Mapping[str, str]:

@@ -177,6 +177,30 @@ def progress_bars(what: str, *, is_quiet: bool) -> Iterator[Callable[[str, int, 
         yield None if is_quiet or not sys.stderr.isatty() else progress
 
 
+_LARGE = 100_000_000
+"""Bytes from which on a download is worth a line before it begins."""
+
+
+def telling_downloads(
+    progress: Callable[[str, int, int], None] | None, paths: Iterable[str], *, is_quiet: bool
+) -> Callable[[str, int, int], None] | None:
+    """Return a `progress` that first says how much will be fetched of each run, if paths are addresses."""
+    if is_quiet or not any("://" in path for path in paths):
+        return progress
+    from ckpt_inspect.presentation.tables.wording import bytes_text
+
+    told: set[str] = set()
+
+    def telling(name: str, done: int, total: int) -> None:
+        if name not in told and total >= _LARGE:
+            remark(f"{name}: up to {bytes_text(total)} will be fetched")
+        told.add(name)
+        if progress is not None:
+            progress(name, done, total)
+
+    return telling
+
+
 def _console(stream: TextIO) -> Console:
     from rich.console import Console
 

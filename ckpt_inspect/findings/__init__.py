@@ -29,9 +29,10 @@ CHECKS: tuple[Check, ...] = (
     damage.find_impossible_values,
     lineage.find_resets,
     lineage.find_lost_state,
-    arithmetic.find_bias_correction,
+    arithmetic.find_inert,
     damage.find_bound_violations,
     changes.find_changed_hyperparameters,
+    knowledge.find_contradictions,
     proportion.find_disproportion,
     drift.find_stuck_directions,
     arithmetic.find_lost_updates,
@@ -39,7 +40,9 @@ CHECKS: tuple[Check, ...] = (
     adaptivity.find_untouched,
     starvation.find_starved,
     proportion.find_decay_balance,
+    arithmetic.find_bias_correction,
     drift.find_drift,
+    lineage.find_repeated_steps,
     knowledge.find_assumptions,
 )
 """Every check; of two findings as severe, the earlier check's ranks first."""

@@ -8,14 +8,19 @@ import numpy as np
 
 from ckpt_inspect.findings.finding import Finding, Kind, Severity
 from ckpt_inspect.findings.history import Floats, History, worst_first
+from ckpt_inspect.findings.roles import kernels_beside, may_cancel
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.sourced import doubt
 
 EPSILON = Kind(
     id="epsilon-dominated",
     title="Tensors whose gradients are lost in ε",
     severity=Severity.WARNING,
-    condition="The share of touched elements with √v < ε (at this rule's place of ε) is at least epsilon_dominated.",
+    condition="The share of touched elements with √v < ε (at this rule's place of ε) is at least epsilon_dominated; "
+    "only worth knowing if all are biases whose median v is below 1e-7 of their kernels', of attention's keys or in a "
+    "model with normalisation layers.",
     why="Where √v is below ε the update is no longer normalised: it shrinks with the gradient, down to nothing.",
     action="Lower ε, or see why these gradients are so small; a bias right before a normalisation layer, or of "
     "attention's keys, has none by construction, and needs nothing",
@@ -28,7 +33,8 @@ UNTOUCHED = Kind(
     id="untouched-tensors",
     title="Tensors that no gradient has ever reached",
     severity=Severity.WARNING,
-    condition="v = 0 in all of the tensor's elements after at least one update, and m, if there is one, as well.",
+    condition="v = 0 in all of the tensor's elements after at least one update, and m, if there is one, as well; "
+    "only worth knowing if the step isn't known and that holds for all tensors.",
     why="The optimizer holds the tensor and has never been given a gradient of it: it stays as it was initialised.",
     action="Freeze it if that is meant; if not, look for what cuts it off from the loss (stop_gradient, an unused "
     "branch)",
@@ -67,7 +73,16 @@ _EPSILON_ASSUMED = (
     "a bias right before a normalisation layer, or of attention's keys, has none by construction, and needs nothing"
 )
 
+_WITHOUT_EFFECT = (
+    "bias{} whose kernel's gradients are larger by decades: {} own cancel out, as right before a normalisation layer "
+    "or in attention's keys, where a bias has no effect"
+)
+
 KINDS = (EPSILON, UNTOUCHED, ROWS, ELEMENTS)
+
+_CANCELLED = 1e-7
+"""Median of a bias's v over its kernel's below which its gradients cancel. Measured: 1e-9 and less right before a
+BatchNormalization, 1e-13 in attention's keys; elsewhere 1e-2 and more, if inputs aren't in thousands."""
 
 
 def find_epsilon_domination(history: History, thresholds: Thresholds) -> Iterator[Finding]:
@@ -77,17 +92,42 @@ def find_epsilon_domination(history: History, thresholds: Thresholds) -> Iterato
     if not places:
         return
     epsilon, source = history.newest("epsilon"), history.newest("epsilon_source")
-    told = f"{epsilon:.3g}{', assumed' if source == 'default' else ''}"
+    told = ", ".join(
+        filter(None, (f"{epsilon:.3g}", doubt(str(source), str(history.newest(f"epsilon{CONTRADICTION}")))))
+    )
+    idle = _without_effect(history, places)
+    is_all = len(idle) == len(places)
+    who = "each is a" if is_all else f"{history.named(idle)} {'is a' if len(idle) == 1 else 'are'}"
+    forms = ("", "its") if is_all or len(idle) == 1 else ("es", "their")
+    which = f"; {who} {_WITHOUT_EFFECT.format(*forms)}" if idle else ""
     yield history.finding(
         EPSILON,
         f"In {history.counted(places)} √v is below ε ({told}) in at least "
         f"{percent(thresholds.epsilon_dominated)} of the elements: "
-        f"{history.named(places, [percent(share[i]) for i in places])}",
+        f"{history.named(places, [percent(share[i]) for i in places])}{which}",
         thresholds,
         parameters=places,
         evidence=history.tensor_evidence(-1, places, "epsilon_dominated"),
-        action=_EPSILON_ASSUMED if source == "default" else "",
+        severity=Severity.INFO if is_all else Severity.WARNING,
+        action="Nothing: what such biases are makes no difference"
+        if is_all
+        else (_EPSILON_ASSUMED if source == "default" else ""),
     )
+
+
+def _without_effect(history: History, places: list[int]) -> list[int]:
+    """Return those that are biases whose gradients are smaller by decades than their kernels': they cancel out.
+
+    A bias's gradient is the sum of what its outputs get, a kernel's that of the same times its inputs: the first can be
+    so much smaller only where shifting all outputs changes nothing, and rounding is all that it is: in attention's
+    keys, and before a normalisation.
+    """
+    kernels = kernels_beside(history)
+    has_room = may_cancel(history)
+    median: Floats = history.quantile("second_moment", "median")[-1]
+    return [
+        i for i in places if has_room[i] and kernels[i] and all(median[i] <= _CANCELLED * median[k] for k in kernels[i])
+    ]
 
 
 def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding]:
@@ -97,7 +137,10 @@ def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding
     sizes = history["size"].astype(np.float64)
     # bfloat16(0.999) is 1 and leaves v at 0, and small squares underflow: m then shows that there were gradients
     has_gradients = history.newest("first_moment_rms") > 0
-    if whole := worst_first((share == 1) & ~has_gradients, sizes):
+    whole = worst_first((share == 1) & ~has_gradients, sizes)
+    if len(whole) == np.count_nonzero(history.run.present[history.rows[-1]]):
+        yield from _all_untouched(history, thresholds, whole)
+    elif whole:
         yield history.finding(
             UNTOUCHED,
             f"No gradient has reached {history.counted(whole)}: {history.named(whole)}",
@@ -123,4 +166,19 @@ def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding
             thresholds,
             parameters=dead,
             evidence=history.tensor_evidence(-1, dead, "untouched", "untouched_rows"),
+        )
+
+
+def _all_untouched(history: History, thresholds: Thresholds, whole: list[int]) -> Iterator[Finding]:
+    """An optimizer without any moment: one that never stepped, as a copy of a graph leaves it, if its step isn't known;
+    else its state was lost, which another check finds."""
+    if history.steps[-1] is None and not (history["first_moment_rms"] > 0).any():
+        yield history.finding(
+            UNTOUCHED,
+            f"The moments of all {len(whole)} tensors are 0, so that this optimizer has probably never made an update",
+            thresholds,
+            parameters=whole,
+            evidence=history.tensor_evidence(-1, whole, "untouched"),
+            severity=Severity.INFO,
+            action="Nothing, if it is a copy that isn't trained, such as one for evaluation",
         )

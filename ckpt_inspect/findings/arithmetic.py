@@ -7,19 +7,23 @@ from collections.abc import Iterator
 import numpy as np
 
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
-from ckpt_inspect.findings.history import Floats, History, worst_first
+from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
+from ckpt_inspect.findings.starvation import starved_in
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.sourced import doubt
 from ckpt_inspect.update_rules import find_rule
 
 ROUNDING = Kind(
     id="lost-in-rounding",
     title="Updates lost in rounding",
     severity=Severity.WARNING,
-    condition="The share of elements with 0 < |Δ| < ½ ulp(θ) is at least lost_in_rounding.",
-    why="Added to such weights, the update rounds to nothing: they stand still although their gradient is not 0.",
-    action="See why these updates are so small: dead units, or a learning rate near its end; in a 16-bit type keep "
-    "the weights in a wider one",
+    condition="The share of elements with 0 < |Δ| < ½ ulp(θ) is at least lost_in_rounding, in a tensor that isn't "
+    "found starved or below ε; only worth knowing where the others move, or m has died away.",
+    why="Added to such weights, the update rounds to nothing: they stand still.",
+    action="See why these updates are so small: a learning rate near its end; in a 16-bit type keep the weights in a "
+    "wider one",
     source="IEEE 754, round to nearest: θ + Δ = θ for |Δ| < ½ ulp(θ)",
     thresholds=("lost_in_rounding",),
     metrics=("lost_in_rounding",),
@@ -56,32 +60,86 @@ KINDS = (ROUNDING, INERT, CORRECTION)
 def find_lost_updates(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     """Find updates lost in rounding, in the newest checkpoint."""
     share: Floats = history.newest("lost_in_rounding")
-    places = worst_first(share >= max(thresholds.lost_in_rounding, 1e-12), share)
+    is_lost = are_lost(history, thresholds) & ~has_small_gradients(history, thresholds)
+    places = worst_first(is_lost, share)
     if not places:
         return
+    has_faded = _have_faded(history)
+    faded = [i for i in places if has_faded[i]]
+    is_all = len(faded) == len(places)
+    which = "" if not faded else f"; the gradients of these elements{'' if is_all else f' of {history.named(faded)}'}"
+    which += "" if not faded else " have faded, for m has died away in them"
     yield history.finding(
         ROUNDING,
         f"In {history.counted(places)} the last update was lost in rounding in at least "
         f"{percent(thresholds.lost_in_rounding)} of the elements: "
-        f"{history.named(places, [percent(share[i]) for i in places])}",
+        f"{history.named(places, [percent(share[i]) for i in places])}{which}",
         thresholds,
         parameters=places,
         evidence=history.tensor_evidence(-1, places, "lost_in_rounding", "update_rms", "weight_rms"),
+        severity=Severity.INFO if is_all else Severity.WARNING,
+        action="Look for units that died, or for inputs that don't occur any more" if is_all else "",
     )
 
 
-def find_bias_correction(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    """Find a bias correction that is 0, or far from 1, in the newest checkpoint."""
+def are_lost(history: History, thresholds: Thresholds) -> Bools:
+    """(P,) whether the tensor's last update is lost in rounding, whatever the cause."""
+    lost: Bools = history.newest("lost_in_rounding") >= max(thresholds.lost_in_rounding, 1e-12)
+    return lost
+
+
+def has_small_gradients(history: History, thresholds: Thresholds) -> Bools:
+    """(P,) whether a tensor's gradients are gone, or below ε: each is found by a check of its own, as the cause."""
+    explained: Bools = history.newest("epsilon_dominated") >= max(thresholds.epsilon_dominated, 1e-12)
+    starved = starved_in(history, thresholds)
+    if starved is not None:
+        explained[[*starved.tensors, *starved.some]] = True
+    return explained
+
+
+_STILL = 1e-3
+"""RMS of (m/c1)/√(v/c2) below which a tensor's gradients are gone: noise alone gives 0.2."""
+
+_ROUNDINGS = 8.0
+"""RMS of Δ over RMS of θ, in ulps of 1, above which a tensor moves."""
+
+
+def _have_faded(history: History) -> Bools:
+    """(P,) whether it is for m that updates are small, rather than for the learning rate or the type: m is gone in
+    the whole tensor, or other elements of it move."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        moves = history.newest("update_rms") / history.newest("weight_rms")
+    ulps = np.array([_ULPS.get(str(dtype), _ULPS["float32"]) for dtype in history["dtype"]])
+    faded: Bools = (history.newest("signal_to_noise") < _STILL) | (moves > _ROUNDINGS * ulps)
+    return faded
+
+
+_ULPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+"""Distance from 1 to the next number: IEEE 754, and bfloat16's 8 bits."""
+
+
+def find_inert(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """Find a bias correction that is 0, in the newest checkpoint."""
+    correction: Floats = history.newest("bias_correction")
+    if inert := _inert_in(history):
+        yield from _inert(history, thresholds, inert, correction)
+
+
+def _inert_in(history: History) -> list[int]:
     correction: Floats = history.newest("bias_correction")
     present = history.run.present[history.rows[-1]]
     is_undetermined = np.isnan(history.newest("moment_bound"))  # of the same betas and step
-    inert = worst_first(present & ((correction == 0) | (np.isnan(correction) & ~is_undetermined)), -correction)
-    if inert:
-        yield from _inert(history, thresholds, inert, correction)
-    far = worst_first(
-        present & (np.abs(correction - 1) >= max(thresholds.bias_correction, 1e-12)), np.abs(correction - 1)
-    )
-    far = [i for i in far if i not in set(inert)]
+    return worst_first(present & ((correction == 0) | (np.isnan(correction) & ~is_undetermined)), -correction)
+
+
+def find_bias_correction(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """Find a bias correction that is far from 1, in the newest checkpoint."""
+    correction: Floats = history.newest("bias_correction")
+    present = history.run.present[history.rows[-1]]
+    distance: Floats = np.abs(correction - 1)
+    inert = set(_inert_in(history))
+    far = worst_first(present & (distance >= max(thresholds.bias_correction, 1e-12)), distance)
+    far = [i for i in far if i not in inert]
     rule = find_rule(str(history.newest("rule")))
     if far and (rule is None or rule.has_average):
         value, beta_2 = float(np.median(correction[far])), float(history.newest("beta_2"))
@@ -95,21 +153,28 @@ def find_bias_correction(history: History, thresholds: Thresholds) -> Iterator[F
 
 
 def _inert(history: History, thresholds: Thresholds, places: list[int], correction: Floats) -> Iterator[Finding]:
-    """A warning if β2 is assumed, and nothing if then the weights did move: another β2 was used."""
+    """A warning if β2 is assumed, unless the weights stood still between two checkpoints; nothing if then they did
+    move: another β2 was used."""
     is_assumed = history.newest("beta_2_source") == "default"
-    if is_assumed and len(history) > 1 and (history["weight_rms"][-1] != history["weight_rms"][-2])[places].any():
-        return
+    stood = ""
+    if is_assumed and len(history) > 1:
+        if (history["weight_rms"][-1] != history["weight_rms"][-2])[places].any():
+            return
+        if (history["first_moment_rms"][-1] != history["first_moment_rms"][-2])[places].any():
+            stood = f"; none has moved since {history.at(-2)}, while their moments changed"
     dtypes = history["dtype"]
     types = ", ".join(dict.fromkeys(str(dtypes[i]) for i in places))
-    beta_2 = f"{history.newest('beta_2'):.6g}{', assumed' if is_assumed else ''}"
+    doubts = doubt(str(history.newest("beta_2_source")), str(history.newest(f"beta_2{CONTRADICTION}")))
+    beta_2 = ", ".join(filter(None, (f"{history.newest('beta_2'):.6g}", doubts)))
+    cannot = "couldn't move with the β2 that is assumed" if is_assumed and not stood else "can't move"
     yield history.finding(
         INERT,
-        f"{history.counted(places)} can't move: 1 - β2^t is 0 in {types} (β2 = {beta_2}): {history.named(places)}",
+        f"{history.counted(places)} {cannot}: 1 - β2^t is 0 in {types} (β2 = {beta_2}): {history.named(places)}{stood}",
         thresholds,
         parameters=places,
         evidence=[
             history.evidence(-1, i, bias_correction=correction[i], dtype=str(dtypes[i])) for i in places[:MOST_EVIDENCE]
         ],
-        severity=Severity.WARNING if is_assumed else Severity.CRITICAL,
-        action="Give the β2 that was used (--beta-2)" if is_assumed else "",
+        severity=Severity.WARNING if is_assumed and not stood else Severity.CRITICAL,
+        action="Give the β2 that was used (--beta-2)" if is_assumed and not stood else "",
     )

@@ -9,6 +9,7 @@ import numpy as np
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.intervals import SMALLEST_SQUARE
+from ckpt_inspect.findings.roles import are_kernels
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.state.resolution import IMPOSSIBLE
 from ckpt_inspect.update_rules import Implementation, find_implementation
@@ -162,5 +163,6 @@ def _may_repeat_rows(history: History, implementation: Implementation | None, ro
     """Whether these may be embeddings whose implementation squares slices, and something else obeys the bound."""
     squares = implementation is not None and implementation.squares_slices != "never"
     axes = [str(shape).count(",") + 1 for shape in history["shape"]]
+    is_kernel = are_kernels(history)
     is_all = len(places) == np.count_nonzero(history.run.present[history.rows[row]])
-    return squares and not is_all and all(axes[i] == 2 for i in places)
+    return squares and not is_all and all(axes[i] == 2 and not is_kernel[i] for i in places)

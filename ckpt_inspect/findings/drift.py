@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ckpt_inspect.findings.arithmetic import has_small_gradients
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Floats, History, worst_first
+from ckpt_inspect.findings.intervals import Intervals
 from ckpt_inspect.findings.thresholds import Thresholds
 
 DRIFTED = Kind(
@@ -15,7 +17,7 @@ DRIFTED = Kind(
     title="Tensors whose E moved away from the others'",
     severity=Severity.INFO,
     condition="log10 of the median E changed from the first to the newest checkpoint by at least drift_decades more, "
-    "or less, than it did in the median tensor (of three or more).",
+    "or less, than it did in the median tensor (of three or more), in a tensor that isn't found starved or below ε.",
     why="Their gradients grew or faded by another factor than the rest's, and E follows them.",
     action="See in the heatmap when it happened; a tensor whose E rises alone is losing its gradient",
     source="Kingma & Ba, arXiv 1412.6980: E goes with 1/√v",
@@ -41,7 +43,9 @@ STUCK = Kind(
     id="stuck-direction",
     title="Gradients that hardly change direction",
     severity=Severity.WARNING,
-    condition="The RMS of (m/c1)/√(v/c2) is at least stuck_direction at a step of 10/(1-β1) or more.",
+    condition="The RMS of (m/c1)/√(v/c2) is at least stuck_direction, and at most 1.1, at a step of 10/(1-β1) or more, "
+    "with a β1 of at least 0.8; not where noise could give as much, nor where gradients have grown since the "
+    "checkpoint before. Only worth knowing where β1 is assumed.",
     why="Adam then moves every element by the full learning rate, always to the same side; near 1 in many tensors is "
     "what precedes a divergence.",
     action="See whether the loss still falls; lower the learning rate if it doesn't",
@@ -66,7 +70,7 @@ def find_drift(history: History, thresholds: Thresholds) -> Iterator[Finding]:
         shift: Floats = median[-1] - median[0]
         spread: Floats = high - low
         growth: Floats = spread[-1] - spread[0]
-    known = np.isfinite(shift)
+    known = np.isfinite(shift) & ~has_small_gradients(history, thresholds)  # whose E is found elsewhere
     if np.count_nonzero(known) >= _FEWEST_TENSORS:
         apart: Floats = shift - np.median(shift[known])
         places = worst_first(known & (np.abs(apart) >= max(thresholds.drift_decades, 1e-12)), np.abs(apart))
@@ -106,17 +110,60 @@ def find_stuck_directions(history: History, thresholds: Thresholds) -> Iterator[
     step, beta_1 = history.steps[-1], float(history.newest("beta_1"))
     if not 0 <= beta_1 < 1 or (step is not None and step * (1 - beta_1) < 10):
         return
-    noise = float(np.sqrt((1 - beta_1) / (1 + beta_1)))
+    is_assumed = history.newest("beta_1_source") == "default"
+    noise = _noise(beta_1)
     limit = max(thresholds.stuck_direction, 1e-12)
-    if beta_1 == 0 or noise >= limit:  # without an average, every gradient looks like a direction
+    if beta_1 < _SHORTEST_MEMORY or noise >= limit:  # of few gradients in a row, many point the same way
         return
-    places = worst_first(ratio >= limit, ratio)
+    # of n elements the RMS of noise is within four of its own deviations
+    highest = _noise(min(beta_1, _SMALLEST_USUAL_BETA_1) if is_assumed else beta_1)
+    reach: Floats = highest * (1 + 4 / np.sqrt(2 * history["size"].astype(np.float64)))
+    is_stuck = (ratio >= np.maximum(limit, reach)) & (ratio <= max(_GROWN, limit))
+    is_stuck &= ~(_beside_recent_gradients(history) < limit)
+    places = worst_first(is_stuck, ratio)
     if places:
         yield history.finding(
             STUCK,
             f"The gradients of {history.counted(places)} hardly change direction: |m̂|/√v̂ of "
-            f"{history.named(places, [f'{ratio[i]:.2g}' for i in places])}, where noise gives {noise:.2g}",
+            f"{history.named(places, [f'{ratio[i]:.2g}' for i in places])}, where noise gives {noise:.2g}"
+            f"{f' (β1 = {beta_1:g} is assumed)' if is_assumed else ''}",
             thresholds,
             parameters=places,
             evidence=history.tensor_evidence(-1, places, "signal_to_noise"),
+            severity=Severity.INFO if is_assumed else Severity.WARNING,
+            action="Give the β1 that was used (--beta-1): a smaller one forgets before a direction can show"
+            if is_assumed
+            else "",
         )
+
+
+_SHORTEST_MEMORY = 0.8
+"""β1 below which m averages fewer than five gradients, and tells no lasting direction."""
+
+_SMALLEST_USUAL_BETA_1 = 0.5
+"""Of GANs: what is assumed may be this."""
+
+_GROWN = 1.1
+"""RMS of (m/c1)/√(v/c2) above which gradients have grown, which says nothing of their direction: a constant gradient
+gives 1."""
+
+
+def _noise(beta_1: float) -> float:
+    """Return the RMS of m over that of gradients that are noise."""
+    return float(np.sqrt((1 - beta_1) / (1 + beta_1)))
+
+
+def _beside_recent_gradients(history: History) -> Floats:
+    """(P,) RMS of m over that of the gradients since the checkpoint before; NaN if that isn't known.
+
+    √v̂ remembers longer than m: where gradients have grown since, m is large beside it whatever their direction.
+    """
+    newest = len(history) - 1
+    interval = Intervals(history).between(newest - 1, newest) if newest else None
+    if interval is None:
+        return np.full(len(history.parameters), np.nan)
+    mean: Floats = history["second_moment_mean"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        squares = (mean[newest] - interval.factor * mean[newest - 1]) / (1 - interval.factor)
+        ratio: Floats = history["first_moment_rms"][newest] / np.sqrt(squares)
+    return ratio

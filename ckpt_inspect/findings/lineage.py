@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
+from ckpt_inspect.findings.finding import MOST_EVIDENCE, MOST_NAMED, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.intervals import SMALLEST_SQUARE, Intervals
 from ckpt_inspect.findings.thresholds import Thresholds
@@ -54,7 +54,20 @@ BROKEN = Kind(
     metrics=("second_moment_sample",),
 )
 
-KINDS = (RESET, LOST, BROKEN)
+REPEATED = Kind(
+    id="step-repeated",
+    title="Several checkpoints of one step",
+    severity=Severity.INFO,
+    condition="Two or more checkpoints of the run have the same step, above 0, and parameters in common.",
+    why="If their moments are the same, no update was made in between, and the run has fewer points than checkpoints; "
+    "if not, they are of two trainings, or of one that was set back.",
+    action="Nothing, if a state was saved twice, as at the end of a training or as the best so far; if their moments "
+    "differ, see whether all are of one run",
+    source="the counters in the files",
+    metrics=("step", "first_moment_rms", "second_moment_mean"),
+)
+
+KINDS = (RESET, LOST, BROKEN, REPEATED)
 
 
 def find_resets(history: History, thresholds: Thresholds) -> Iterator[Finding]:
@@ -75,6 +88,40 @@ def find_resets(history: History, thresholds: Thresholds) -> Iterator[Finding]:
             rows=[row for pair in falls for row in pair],
             evidence=[history.evidence(row) for pair in falls[-MOST_EVIDENCE:] for row in pair],
         )
+
+
+def find_repeated_steps(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """Find checkpoints of the same step, over the whole run."""
+    present = history.run.present[history.rows]
+    places: dict[int, list[int]] = {}
+    for row, step in enumerate(history.steps):
+        if step is not None and (step not in places or (present[row] & present[places[step][0]]).any()):
+            places.setdefault(step, []).append(row)
+    repeated = {step: rows for step, rows in places.items() if len(rows) > 1}
+    if not repeated:
+        return
+    step, rows = max(repeated.items())
+    names = history.checkpoints
+    told = ", ".join(names[row] for row in rows[:MOST_NAMED])
+    told += f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
+    is_same = all(_have_same_moments(history, rows[0], row) for row in rows[1:])
+    states = "with the same moments" if is_same else "whose moments differ"
+    more = f"; {len(repeated)} steps are in several" if len(repeated) > 1 else ""
+    every = sorted(row for own in repeated.values() for row in own)
+    yield history.finding(
+        REPEATED,
+        f"Step {step} is in {len(rows)} checkpoints, {states}: {told}{more}",
+        thresholds,
+        rows=every,
+        evidence=[history.evidence(row) for row in every[-MOST_EVIDENCE:]],
+    )
+
+
+def _have_same_moments(history: History, a: int, b: int) -> bool:
+    """Whether the figures of two checkpoints' moments are the same to the bit, of the parameters in both."""
+    moments = ("first_moment_rms", "second_moment_mean", "second_moment_sample")
+    both = history.run.present[history.rows[a]] & history.run.present[history.rows[b]]
+    return all(np.array_equal(history[name][a][both], history[name][b][both], equal_nan=True) for name in moments)
 
 
 def find_lost_state(history: History, thresholds: Thresholds) -> Iterator[Finding]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import numpy as np
 
+from ckpt_inspect.findings.arithmetic import are_lost, has_small_gradients
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
+from ckpt_inspect.findings.roles import are_biases
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.wording import percent
 
@@ -32,9 +33,10 @@ TOO_SMALL = Kind(
     id="updates-too-small",
     title="Updates too small for the weights",
     severity=Severity.INFO,
-    condition="0 < ‖Δ‖/‖θ‖ < update_to_weight_min for the last update, in a tensor of two or more axes.",
+    condition="0 < ‖Δ‖/‖θ‖ < update_to_weight_min for the last update, in a tensor of two or more axes that is no "
+    "bias, whose gradients are neither gone nor below ε, and whose update is not lost in rounding.",
     why="Such a layer barely learns: a thousand such updates, all in one direction, change it by less than a tenth.",
-    action="Raise the learning rate, unless a schedule has just brought it down: then it is meant",
+    action="Raise the learning rate, unless a schedule has brought it down, or the loss is as low as it gets",
     source=_RULE_OF_THUMB,
     thresholds=("update_to_weight_min",),
     metrics=("update_to_weight",),
@@ -56,7 +58,8 @@ EQUILIBRIUM = Kind(
     id="decay-equilibrium",
     title="Weight decay balances the update",
     severity=Severity.INFO,
-    condition="2d·(1-β1)/(1+β1)·‖θ‖²/‖Δ‖² is within decay_equilibrium of 1.",
+    condition="2d·(1-β1)/(1+β1)·‖θ‖²/‖Δ‖² is within decay_equilibrium of 1 after 1/(2d) updates or more, d being the "
+    "share of θ that decoupled decay removes in a step, in a tensor that is no bias.",
     why="Decay removes as much of the weights' norm as the updates, a random walk, add: the norm stands still, and "
     "decay and learning rate together set how fast the weights turn.",
     action="Nothing; from here on a change of the learning rate changes the speed only until a new balance is found",
@@ -72,13 +75,15 @@ def find_disproportion(history: History, thresholds: Thresholds) -> Iterator[Fin
     """Compare updates with weights in the newest checkpoint, for matrices and kernels: biases and scales, which start
     at 0 or 1, have no such norm."""
     ratio: Floats = history.newest("update_to_weight")
-    has_axes = ~_are_biases(history)
+    has_axes = ~are_biases(history)
+    is_small = (ratio > 0) & (ratio < thresholds.update_to_weight_min)
+    is_small &= ~has_small_gradients(history, thresholds) & ~are_lost(history, thresholds)
     is_early = "update_to_weight_max" not in thresholds.given() and _is_early(history)
     sides = (
         (TOO_LARGE, ratio > thresholds.update_to_weight_max, ratio, thresholds.update_to_weight_max, "above"),
         (
             TOO_SMALL,
-            (ratio > 0) & (ratio < thresholds.update_to_weight_min),
+            is_small,
             -ratio,
             thresholds.update_to_weight_min,
             "below",
@@ -97,28 +102,6 @@ def find_disproportion(history: History, thresholds: Thresholds) -> Iterator[Fin
                 parameters=places,
                 evidence=history.tensor_evidence(-1, places, "update_to_weight", "update_rms", "weight_rms"),
             )
-
-
-_BIASES = re.compile(r"(.*[_.])?(bias|beta|gamma|scale|offset)(_?\d+|#\d+)?", re.IGNORECASE)
-
-
-def _are_biases(history: History) -> Bools:
-    """(P,) whether a tensor is a bias or a scale, which starts at 0 or 1: by its name, else by its shape.
-
-    A tensor of no or one axis is one; so is one of more whose name says so, as attention's biases by head and width,
-    or one without a telling name whose shape is the end of a longer one's beside it.
-    """
-    shapes = [tuple(str(shape).split(",")) if str(shape) else () for shape in history["shape"]]
-    beside: dict[str, list[tuple[str, ...]]] = {}
-    for name, shape in zip(history.parameters, shapes, strict=True):
-        beside.setdefault(name.rpartition("/")[0], []).append(shape)
-    found = []
-    for name, shape in zip(history.parameters, shapes, strict=True):
-        folder, _, last = name.rpartition("/")
-        is_end = any(len(s) > len(shape) and s[-len(shape) :] == shape for s in beside[folder]) if shape else False
-        is_numbered = bool(folder) and last.isdigit()
-        found.append(len(shape) < 2 or _BIASES.fullmatch(last) is not None or (is_numbered and is_end))
-    return np.array(found, np.bool_)
 
 
 def _is_early(history: History) -> bool:
@@ -159,9 +142,9 @@ def find_decay_balance(history: History, thresholds: Thresholds) -> Iterator[Fin
     with np.errstate(divide="ignore", invalid="ignore"):
         balance: Floats = 2 * share / history.newest("update_to_weight") * (1 - beta_1) / (1 + beta_1)
         distance = np.abs(np.log(balance))
-    places = worst_first(
-        (distance <= np.log(max(thresholds.decay_equilibrium, 1.0))) & ~(share >= thresholds.decay_share), -distance
-    )
+    is_balanced = (distance <= np.log(max(thresholds.decay_equilibrium, 1.0))) & ~(share >= thresholds.decay_share)
+    is_balanced &= _has_had_time(history, share) & ~are_biases(history)
+    places = worst_first(is_balanced, -distance)
     if places:
         yield history.finding(
             EQUILIBRIUM,
@@ -173,3 +156,15 @@ def find_decay_balance(history: History, thresholds: Thresholds) -> Iterator[Fin
                 history.evidence(-1, i, balance=balance[i], decay_balance=share[i]) for i in places[:MOST_EVIDENCE]
             ],
         )
+
+
+def _has_had_time(history: History, share: Floats) -> Bools:
+    """(P,) whether decay has had the 1/(2d) updates in which it can change the norm, d at the run's highest rate.
+
+    Before, what decay takes off and what updates add are both next to nothing, however they compare.
+    """
+    rates: Floats = history["learning_rate"]
+    highest = float(np.nanmax(rates) / rates[-1]) if rates[-1] > 0 else 1.0
+    decay: Floats = share * history.newest("update_to_weight") * highest
+    enough: Bools = 2 * decay * (history.steps[-1] or 0) >= 1
+    return enough

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -56,24 +57,15 @@ _FEWEST_UPDATES = 10
 
 def find_starved(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     """Compare the newest checkpoint with the last one that is far enough back for E to have grown."""
-    newest = len(history) - 1
-    every = Intervals(history)
-    intervals = (every.between(before, newest) for before in reversed(range(newest)))
-    needed = max(thresholds.starved_inflation, 1.0)
-    interval = next((i for i in intervals if i and i.inflation >= needed and i.updates >= _FEWEST_UPDATES), None)
-    if interval is None:
+    starved = starved_in(history, thresholds)
+    if starved is None:
         return
+    interval, whole, some, shares = starved
     mean: Floats = history["second_moment_mean"]
-    floor = mean[interval.before] * interval.factor
-    with np.errstate(divide="ignore", invalid="ignore"):
-        excess = mean[interval.after] / floor - 1
-    sizes = history["size"].astype(np.float64)
     told = (
         f"in the {interval.updates} updates since {history.checkpoints[interval.before]} (their E grew "
         f"×{interval.inflation:.3g} for it)"
     )
-    is_moving = _still_moving(history, interval)
-    whole = worst_first((floor > SMALLEST_SQUARE) & (np.abs(excess) <= interval.tolerance) & ~is_moving, sizes)
     if whole:
         yield history.finding(
             STARVED_TENSORS,
@@ -90,9 +82,6 @@ def find_starved(history: History, thresholds: Thresholds) -> Iterator[Finding]:
                 for i in whole[:MOST_EVIDENCE]
             ],
         )  # fmt: skip
-    shares = _starved_shares(history, interval)
-    some = worst_first(shares >= max(thresholds.starved, 1e-12), shares)
-    some = [i for i in some if i not in set(whole)]
     if some:
         yield history.finding(
             STARVED,
@@ -103,6 +92,40 @@ def find_starved(history: History, thresholds: Thresholds) -> Iterator[Finding]:
             parameters=some,
             evidence=[history.evidence(interval.after, i, starved=shares[i]) for i in some[:MOST_EVIDENCE]],
         )
+
+
+class Starved(NamedTuple):
+    """What gets no gradient any more."""
+
+    interval: Interval
+    """In which none came."""
+    tensors: list[int]
+    """Places of the tensors of which no element got one, the largest first."""
+    some: list[int]
+    """Places of other tensors of which many elements got none, the worst first."""
+    shares: Floats
+    """(P,) of the sampled elements."""
+
+
+def starved_in(history: History, thresholds: Thresholds) -> Starved | None:
+    """Return what gets no gradient any more; None if no two checkpoints are far enough apart to tell."""
+    newest = len(history) - 1
+    every = Intervals(history)
+    intervals = (every.between(before, newest) for before in reversed(range(newest)))
+    needed = max(thresholds.starved_inflation, 1.0)
+    interval = next((i for i in intervals if i and i.inflation >= needed and i.updates >= _FEWEST_UPDATES), None)
+    if interval is None:
+        return None
+    mean: Floats = history["second_moment_mean"]
+    floor = mean[interval.before] * interval.factor
+    with np.errstate(divide="ignore", invalid="ignore"):
+        excess = mean[interval.after] / floor - 1
+    sizes = history["size"].astype(np.float64)
+    is_moving = _still_moving(history, interval)
+    whole = worst_first((floor > SMALLEST_SQUARE) & (np.abs(excess) <= interval.tolerance) & ~is_moving, sizes)
+    shares = _starved_shares(history, interval)
+    some = worst_first(shares >= max(thresholds.starved, 1e-12), shares)
+    return Starved(interval, whole, [i for i in some if i not in set(whole)], shares)
 
 
 def _still_moving(history: History, interval: Interval) -> Bools:

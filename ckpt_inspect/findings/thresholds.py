@@ -45,7 +45,9 @@ class Thresholds:
         0.5, "share of a tensor's elements with 0 < |Δ| < ½ ulp(θ)", _OURS + "half of the tensor"
     )
     bias_correction: float = _threshold(
-        0.1, "distance of the bias correction √c2/c1 from 1", _OURS + "E changes by a tenth for this reason alone"
+        0.5,
+        "distance of the bias correction √c2/c1 from 1",
+        _OURS + "√v is then half of the gradients' RMS or less, and grows for this reason alone",
     )
     update_to_weight_max: float = _threshold(
         1e-2,

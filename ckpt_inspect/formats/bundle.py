@@ -17,7 +17,7 @@ from ckpt_inspect.formats.checksums import PieceChecksums, mask
 from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
 from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.listing import Listing
-from ckpt_inspect.formats.meta_graph import read_meta_graph, read_versions
+from ckpt_inspect.formats.meta_graph import check_graph, read_meta_graph, read_versions
 from ckpt_inspect.formats.slices import ElementReader, Slice, SlicedTensor, resolve_extents
 from ckpt_inspect.formats.sstable import MAGIC
 from ckpt_inspect.formats.state_file import NEWEST_FILE
@@ -35,6 +35,9 @@ from ckpt_inspect.wire import decode_varint
 
 INDEX_NAME = re.compile(r"(?P<prefix>.*)\.index", re.DOTALL)
 DATA_NAME = re.compile(r"(?P<prefix>.*)\.data-\d{5}-of-\d{5}", re.DOTALL)
+_LARGE_INDEX, _MOST_INDEX = 1 << 20, 1 << 30
+"""Bytes of an index whose end is looked at before all of it is read, and of the largest that is read: a model of a
+million tensors has a tenth of that."""
 _META_NAME = re.compile(r"(?P<prefix>.+)\.meta", re.DOTALL)
 PART_NAME = re.compile(r"part-(?P<part>\d{5})-of-(?P<count>\d{5})\.index")
 """The parts that a sharded writer leaves in `PREFIX_temp/` or `PREFIX_temp_<hex>/` until it merges them."""
@@ -222,7 +225,9 @@ def shard_path(prefix: Prefix, shard: int, num_shards: int) -> Path:
 
 def read_index(file: OpenFile) -> BundleIndex:
     """Return the decoded index; raises DamagedFileError or UnsupportedError with the file's path."""
-    table = file.read(0, file.size)
+    if file.size > _LARGE_INDEX and file.read(file.size - len(MAGIC), len(MAGIC)) != MAGIC:
+        raise DamagedFileError(f"{file.path}: does not end with a table's magic number: it is truncated or not a table")
+    table = file.read_whole(_MOST_INDEX)
     head = Location(file.path, "file", len(table), table[:HEAD_SIZE])
     if is_placeholder(head):
         raise name_foreign(head)
@@ -234,6 +239,8 @@ def read_index(file: OpenFile) -> BundleIndex:
 
 class BundleCheckpoint(Checkpoint):
     """One tensor bundle, or the parts of one whose writer was stopped before it merged them."""
+
+    checksums = "each tensor and the index (CRC-32C)"
 
     def __init__(
         self,
@@ -291,6 +298,20 @@ class BundleCheckpoint(Checkpoint):
 
     def producer(self) -> Mapping[str, str]:
         return read_versions(self._meta, is_saved_model=False) if self._meta is not None else {}
+
+    def check_rest(self) -> tuple[Problem, ...]:
+        return (*check_graph(self), *self._beyond_tensors())
+
+    def _beyond_tensors(self) -> Iterator[Problem]:
+        """Yield a Problem for each shard that is longer than what the index says lies in it."""
+        ends = [0] * len(self._shards)
+        for entry in (*self._entries.values(), *self._slices.values()):
+            if not entry.slices:
+                ends[entry.shard] = max(ends[entry.shard], entry.offset + entry.size)
+        for shard, end in zip(self._shards, ends, strict=True):
+            if shard.stat.kind != "absent" and shard.size > end:
+                what = f"{shard.path}: {shard.size - end} bytes lie behind the last tensor"
+                yield Problem("bytes-unclaimed", what, "no checksum covers them, and no tensor needs them", "info")
 
     def read_head(self, size: int) -> bytes:
         return self._pinned.read_head(size)

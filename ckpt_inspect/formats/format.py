@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
+from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.storage import Location
 
@@ -57,3 +58,5 @@ class Format:
     """Claims the names of a listing that belong to it; a name is in at most one claim."""
     newest_file: NewestFile | None = None
     """The file that names the newest checkpoint of a folder; None if the format has none."""
+    explain_nothing: Callable[[Path], CkptInspectError | None] | None = None
+    """A folder without checkpoints -> the error that says why, if this format knows; None if it never does."""

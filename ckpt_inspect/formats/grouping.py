@@ -42,6 +42,9 @@ def explain_nothing_found(path: Path) -> CkptInspectError:
         return NotFoundError(
             f"{place}: names {newest}, which is not here, and no other checkpoint is in {path} or below it"
         )
+    for known in FORMATS if location.kind == "folder" else ():
+        if known.explain_nothing is not None and (error := known.explain_nothing(path)) is not None:
+            return error
     return name_foreign(location)
 
 

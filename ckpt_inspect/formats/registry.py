@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ckpt_inspect.formats import bundle, hdf5, keras_archive, saved_model, tf1_v1
+from ckpt_inspect.formats import bundle, hdf5, keras_archive, orbax, saved_model, tf1_v1
 from ckpt_inspect.formats.format import Format, NewestFile
 
 FORMATS: tuple[Format, ...] = (
     saved_model.FORMAT,
+    orbax.FORMAT,
     bundle.FORMAT,
     hdf5.SHARDED_FORMAT,
     keras_archive.FORMAT,

@@ -65,12 +65,15 @@ def resolve_state_path(name: str, folder: Path) -> tuple[Path, tuple[Problem, ..
     """
     # written on another machine, so perhaps on another system
     windows, posix = PureWindowsPath(name), PurePosixPath(name)
-    if not windows.drive and not posix.is_absolute():
+    is_address = "://" in name  # of a run in a bucket, whose folder may since have been copied here
+    if not windows.drive and not posix.is_absolute() and not is_address:
         return folder / name, ()
     beside = folder / (windows.name if windows.drive else posix.name)
-    if Path(name).parent in (folder, Path(absolute(folder))):
-        return Path(name), ()
-    if not _has_files(beside) and _has_files(Path(name)):
+    if str(name).rpartition("/")[0] in (str(folder), absolute(folder)):
+        return beside, ()
+    # whoever wrote a file in a bucket may not name files of this machine
+    may_lead_on = not is_address and type(folder) is type(Path())
+    if may_lead_on and not _has_files(beside) and _has_files(Path(name)):
         return Path(name), (
             Problem(
                 "state-file-elsewhere",

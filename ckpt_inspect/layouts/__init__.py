@@ -14,9 +14,11 @@ from ckpt_inspect.layouts import (
     bert_names,
     keras_groups,
     keras_h5,
+    keras_orbax,
     keras_variables,
     layer_groups,
     module_lists,
+    optax,
     optimizer_v2,
     sonnet,
     tf1_keras_names,
@@ -26,6 +28,7 @@ from ckpt_inspect.layouts import (
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter
 from ckpt_inspect.layouts.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, decode_object_graph
 from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig, unwrap_config
+from ckpt_inspect.layouts.output_names import with_outputs, without_outputs
 from ckpt_inspect.layouts.validation import checked
 
 GraphLayout = Callable[[Checkpoint, ObjectGraph, OptimizerConfig | None, str], list[FoundOptimizer]]
@@ -53,6 +56,8 @@ LAYOUTS: tuple[tuple[str, Callable[[Checkpoint], list[FoundOptimizer]]], ...] = 
     ("object graph", find_in_object_graph),
     (keras_groups.LAYOUT, lambda c: keras_groups.find(c) if c.format in ("keras-archive", "keras-weights-h5") else []),
     (keras_h5.LAYOUT, lambda c: keras_h5.find(c) if c.format == "keras-h5" else []),
+    (keras_orbax.LAYOUT, keras_orbax.find),
+    (optax.LAYOUT, optax.find),
     (bert_names.LAYOUT, bert_names.find),
     (tf1_keras_names.LAYOUT, tf1_keras_names.find),
     (tf1_names.LAYOUT, tf1_names.find),
@@ -61,10 +66,16 @@ LAYOUTS: tuple[tuple[str, Callable[[Checkpoint], list[FoundOptimizer]]], ...] = 
 
 
 def find_optimizers(checkpoint: Checkpoint) -> tuple[FoundOptimizer, ...]:
-    """Find every optimizer in the checkpoint; none if it holds only weights."""
+    """Find every optimizer in the checkpoint; none if it holds only weights.
+
+    Raises UnsupportedError if no tensor can be read.
+    """
+    if checkpoint.unreadable is not None:
+        raise UnsupportedError(checkpoint.unreadable)
     try:
-        found = next((f for _, find in LAYOUTS if (f := find(checkpoint))), [])
-        found = found or unknown_names.find(checkpoint)
+        shown = without_outputs(checkpoint)
+        found = next((f for _, find in LAYOUTS if (f := find(shown))), [])
+        found = [with_outputs(shown, optimizer) for optimizer in found or unknown_names.find(shown)]
     except RecursionError as error:
         raise UnsupportedError(
             f"{checkpoint.path}: its groups or its model's configuration are nested too deeply to be read"
@@ -78,12 +89,17 @@ def suspects(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def weight_names(checkpoint: Checkpoint) -> dict[str, str]:
-    """Return the names of the model's weights by key, if the file doesn't name them and its configuration or labels
-    do: those that no optimizer trains included."""
-    if checkpoint.format not in ("keras-archive", "keras-weights-h5"):
+    """Return the names of the model's weights by key, by layer and role, if the file, its configuration or its labels
+    tell them: those that no optimizer trains included."""
+    naming = {
+        "keras-archive": layer_groups.weight_names,
+        "keras-weights-h5": layer_groups.weight_names,
+        "keras-h5": keras_h5.weight_names,
+    }.get(checkpoint.format)
+    if naming is None:
         return {}
     try:
-        return layer_groups.weight_names(checkpoint)
+        return naming(checkpoint)
     except RecursionError:
         return {}
 

@@ -38,6 +38,7 @@ KERAS1_COUNTER = re.compile(r"(^|/)Variable(_\d+)?$")
 """Name of the counter before Keras 2, whose variables have no names."""
 NAMELESS = re.compile(r"(^|/)(Variable(_\d+)?|(m|v|u|vhat|vs|ms|moment|(delta_)?accumulator)_\d+(_\d+)?)$")
 NOT_SLOTS = ("m_schedule", "lr", "beta_1", "beta_2", "decay")
+MOMENTS = ("first_moment", "second_moment", "max_second_moment")
 SORTED_BEFORE = (2, 0, 6)
 """Keras release up to which `compile` sorted the trainable weights by name (keras/engine/training.py)."""
 
@@ -160,6 +161,14 @@ def _model_weights(checkpoint: Checkpoint, model: JsonObject | None) -> list[Wei
         shown = name if "/" in name or not key.startswith(MODEL) else f"{layer}/{name}"
         weights.append(Weight(shown, key, spec.shape, trained))
     return weights
+
+
+def weight_names(checkpoint: Checkpoint) -> dict[str, str]:
+    """Return `<layer>/<role>` by key for the weights under `model_weights`; unique."""
+    training = checkpoint.training_config()
+    weights = _named_by_layers(_model_weights(checkpoint, training.model if training else None))
+    own = [weight for weight in weights if weight.key.startswith(MODEL)]
+    return dict(zip((w.key for w in own), unique_names(w.name for w in own), strict=True))
 
 
 def _named_by_layers(weights: Sequence[Weight]) -> list[Weight]:
@@ -300,13 +309,14 @@ def _pair_nameless(
         return []
     ways = [len(slots)] if slots else [n for n in (3, 2) if _are_blocks(shapes, n)]
     if not ways:
-        problems.append(
-            Problem(
-                "association-open",
-                f"{len(keys)} nameless slots are no pairs of first and second moments",
-                "none is reported",
+        if keys:
+            problems.append(
+                Problem(
+                    "association-open",
+                    f"{len(keys)} nameless slots are no pairs of first and second moments",
+                    "none is reported",
+                )
             )
-        )
         return []
     training = checkpoint.training_config()
     is_open = _is_partly_frozen_somehow(checkpoint, training.model if training else None)
@@ -355,16 +365,19 @@ def _fitness(pairing: Pairing | None) -> int:
 
 
 def _are_blocks(shapes: Sequence[tuple[int, ...]], blocks: int) -> bool:
-    """Return whether the list can be all first moments, all second moments, and for 3 blocks all maxima or dummies of
-    shape (1,)."""
+    """Return whether the list can be as many times all weights' slots: all first moments, all second moments, and for
+    3 blocks all maxima or dummies of shape (1,)."""
     count, rest = divmod(len(shapes), blocks)
     first, second, maxima = shapes[:count], shapes[count : 2 * count], shapes[2 * count :]
-    return count > 0 and not rest and first == second and (maxima in ([], first) or all(s == (1,) for s in maxima))
+    if count == 0 or rest or second not in ([], first):
+        return False
+    return maxima in ([], first) or all(s == (1,) for s in maxima)
 
 
 def _nameless_parameters(
     checkpoint: Checkpoint, keys: Sequence[str], count: int, weights: Sequence[Weight | None], kinds: Sequence[str]
 ) -> list[FoundParameter]:
+    """Return the parameters with their slots, of which each kind is listed for all weights in a row."""
     names = unique_names(w.name if w else f"weight {i}" for i, w in enumerate(weights))
     parameters = []
     for i, (name, weight) in enumerate(zip(names, weights, strict=True)):

@@ -273,6 +273,14 @@ def _optimizer_scopes(applications: Sequence[Application]) -> dict[str, str]:
 
 def _odd_scopes(name: str, scope: str, odd: Sequence[str]) -> Problem:
     others = ", ".join(repr(s) for s in odd)
+    if all(re.fullmatch(rf"{re.escape(scope)}_[0-9]+", s) for s in odd):  # a scope's name that was taken gets a number
+        return Problem(
+            "optimizer-applied-twice",
+            f"the graph beside the checkpoint has update operations of {name!r} in {scope!r} and in {others}, with the "
+            "same beta powers: its apply_gradients was called for each",
+            "they are taken for one optimizer, whose step counts the updates of all of them",
+            "info",
+        )
     return Problem(
         "graph-inconsistent",
         f"the graph beside the checkpoint has update operations of {name!r} in {scope!r} and in {others}, with the "

@@ -23,6 +23,7 @@ from ckpt_inspect.update_rules.implementations import TF1
 LAYOUT = "unknown-names"
 UNKNOWN = "unknown"
 NAMELESS = re.compile(r"^(?:.*/)?Variable(?:_[0-9]{1,9})?$")
+NUMBER = re.compile(r"_[0-9]{1,9}(?=/|$)")
 OF_AN_OPTIMIZER = re.compile(
     r"^\.?optimi[sz]er|optimi[sz]er$|^(adam|rmsprop|adagrad|momentum|momenta|velocit(y|ies)|accumulator|exp_avg)s?(_[0-9]+)?$",
     re.IGNORECASE,
@@ -40,7 +41,7 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     """Find slots under the variables' names, else unnamed variables that look like slots."""
     if checkpoint.format not in ("tensor-bundle", "tf1-v1"):
         return []
-    return _find_under_variables(checkpoint) or _find_nameless(checkpoint)
+    return _find_under_variables(checkpoint) or _find_nameless(checkpoint) or _find_numbered(checkpoint)
 
 
 def _find_under_variables(checkpoint: Checkpoint) -> list[FoundOptimizer]:
@@ -150,6 +151,41 @@ def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:
             absence=None if parameters else f"{what}; nothing in the file says whose they are",
         )
     ]
+
+
+def _find_numbered(checkpoint: Checkpoint) -> list[FoundOptimizer]:
+    """Find tensors `x`, `x_1`, `x_2`, .. that have the shapes of all the others, one of each, as slots have."""
+    tensors = checkpoint.tensors
+    floats = {k for k, s in tensors.items() if s.dtype in FLOATS and s.shape and not k.endswith(f"/{AVERAGE}")}
+    families: dict[str, list[str]] = {}
+    for key in floats:
+        families.setdefault(NUMBER.sub("", key), []).append(key)
+    for keys in families.values():
+        own = sorted(keys, key=natural_key)
+        others = floats - set(own)
+        shapes, wanted = (Counter(tensors[k].shape for k in some) for some in (own, others))
+        is_twin = sum(len(some) == len(own) for some in families.values()) > 1  # as of a network and its copy
+        if len(own) < LEAST or len(shapes) < LEAST or shapes != wanted or is_twin:
+            continue
+        same_shape = [
+            (mine, theirs) for mine in own for theirs in others if tensors[mine].shape == tensors[theirs].shape
+        ]
+        if is_average(checkpoint, same_shape) is not False:
+            continue
+        what = (
+            f"{len(own)} numbered tensors ({own[0]} .. {own[-1]}) have the shapes of the {len(others)} variables, as "
+            "the slots of an optimizer have that the program does by hand"
+        )
+        return [
+            FoundOptimizer(
+                name=own[0],
+                layout=LAYOUT,
+                implementation=TF1,
+                rule=RuleReading(UNKNOWN, "unknown", what),
+                absence="nothing in the file says what the numbered tensors are",
+            )
+        ]
+    return []
 
 
 def _paired_by_graph(

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
 from ckpt_inspect.checkpoint import STRING, Checkpoint, Problem, TensorSpec, numpy_dtype
 from ckpt_inspect.errors import CkptInspectError, UnsupportedError
+from ckpt_inspect.layouts import weight_names
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
+from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.state.selection import Selection
 
 _MOST_NAMED = 5
 
 
-def nonfinite_problems(checkpoint: Checkpoint, measured: Collection[str], selection: Selection) -> Iterator[Problem]:
+def nonfinite_problems(
+    checkpoint: Checkpoint, measured: Collection[str], slots: Mapping[str, str], selection: Selection
+) -> Iterator[Problem]:
     """Yield a Problem that names the tensors with numbers that are infinite or NaN, besides those of the keys
-    `measured`; and one for those that can't be read."""
+    `measured`; and one for those that can't be read. `slots` names by key what an optimizer keeps besides."""
     found: dict[str, int] = {}
     unreadable: dict[str, str] = {}
+    names = {**weight_names(checkpoint), **slots}
     for key, spec in checkpoint.tensors.items():
-        name = key.removesuffix(KEY_TAIL)
+        name = names.get(key, key.removesuffix(KEY_TAIL))
         if key in measured or not _is_real(spec) or not selection.has(name):
             continue
         try:
@@ -35,15 +40,15 @@ def nonfinite_problems(checkpoint: Checkpoint, measured: Collection[str], select
         more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
         yield Problem(
             "nonfinite-tensors",
-            f"{checkpoint.path}: elements that are infinite or NaN, in {len(found)} tensors that no optimizer trains: "
-            f"{some}{more}",
+            f"{checkpoint.path}: elements that are infinite or NaN, in {counted(len(found), 'tensor')} that no "
+            f"optimizer trains: {some}{more}",
             "the model computes with them: go back to the last checkpoint without them",
         )
     if unreadable:
         name, reason = next(iter(unreadable.items()))
         yield Problem(
             "tensors-unreadable",
-            f"{len(unreadable)} tensors that no optimizer trains can't be read, such as {name}: {reason}",
+            f"{counted(len(unreadable), 'tensor')} that no optimizer trains can't be read, such as {name}: {reason}",
             "the optimizers' figures don't need them",
         )
 

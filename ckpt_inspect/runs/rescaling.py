@@ -52,10 +52,11 @@ def _rescaled(before: Mapping[str, Column], rate: float) -> dict[str, Column]:
     columns["effective_lr"] = before["effective_lr"] * factor[:, None, None]
     columns["effective_lr_sample"] = before["effective_lr_sample"] * factor[:, None, None]
     columns["effective_lr_mean"] = before["effective_lr_mean"] * factor[:, None]
-    columns["update_rms"] = np.where(is_fixed, np.nan, before["relative_update_rms"] * rate)
-    columns["update_max"] = np.where(is_fixed, np.nan, before["update_max"] * factor[:, None])
-    for name in ("relative_update_rms", "decay_balance"):
-        columns[name] = np.where(is_fixed, np.nan, before[name])
+    shrinkage = _shrinkage(before, rate)
+    columns["relative_update_rms"] = np.where(is_fixed, np.nan, before["relative_update_rms"] * shrinkage)
+    columns["update_rms"] = columns["relative_update_rms"] * rate
+    columns["update_max"] = np.where(is_fixed, np.nan, before["update_max"] * factor[:, None] * shrinkage)
+    columns["decay_balance"] = np.where(is_fixed, np.nan, before["decay_balance"] / shrinkage)
     with np.errstate(divide="ignore", invalid="ignore"):
         columns["update_to_weight"] = columns["update_rms"] / np.where(
             before["weight_rms"] > 0, before["weight_rms"], np.nan
@@ -80,9 +81,21 @@ def _decays_regardless(before: Mapping[str, Column]) -> NDArray[np.bool_]:
     found = []
     for family, decay in zip(before["family"], before["weight_decay"], strict=True):
         implementation = find_implementation(str(family))
-        scales = implementation is not None and implementation.takes_weight_decay
+        scales = implementation is not None and implementation.scales_decay
         found.append(not scales and decay != 0 and bool(family))  # NaN, not known, differs from 0
     return np.array(found, np.bool_).reshape(-1, 1)
+
+
+def _shrinkage(before: Mapping[str, Column], rate: float) -> Floats:
+    """(R, P) (1 - α·wd)/(1 - rate·wd) of tensors that decay, else 1.
+
+    The weights in the file are those after the update, so that Δ = -α·(wd·θ + u)/(1 - α·wd), u being the rest of the
+    update over α.
+    """
+    decay = np.nan_to_num(before["weight_decay"])[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shrinkage: Floats = (1 - before["learning_rate"][:, None] * decay) / (1 - rate * decay)
+    return np.where((before["decay_balance"] > 0) & np.isfinite(shrinkage), shrinkage, 1.0)
 
 
 def _moved(counts: Counts, edges: Floats, factor: Floats) -> tuple[Counts, Floats]:

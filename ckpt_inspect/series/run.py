@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, permutations
 from pathlib import Path
@@ -13,7 +13,11 @@ from typing import NamedTuple
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.formats import Claim
 from ckpt_inspect.natural_order import natural_key
+from ckpt_inspect.state.renaming import pair_parameters
 from ckpt_inspect.storage import absolute, stat, total_size
+
+Parameter = tuple[str, tuple[int, ...]]
+"""Name and shape."""
 
 
 class Held(NamedTuple):
@@ -21,7 +25,7 @@ class Held(NamedTuple):
 
     step: int | None
     """The largest step of its optimizers; None if it is not known."""
-    parameters: frozenset[Hashable] = frozenset()
+    parameters: frozenset[Parameter] = frozenset()
     """What its optimizers train, by name and shape; empty if there is no optimizer."""
 
 
@@ -70,7 +74,7 @@ def runs_of(claims: Iterable[Claim], held_by: HeldBy) -> tuple[Run, ...]:
         groups.setdefault((path.parent, _series_name(claim)), []).append(claim)
     by_folder: dict[Path, list[tuple[str, list[Claim]]]] = {}
     for (folder, series), group in _with_folders_joined(groups, held_by).items():
-        for same in _of_one_model(group, held_by):
+        for same in _with_renamed_joined(_of_one_model(group, held_by), held_by):
             by_folder.setdefault(folder, []).append((series, in_training_order(same, held_by)))
     runs = []
     names = _folder_names(list(by_folder))
@@ -128,7 +132,7 @@ def _of_one_model(group: list[Claim], held_by: HeldBy) -> list[list[Claim]]:
 
 
 def _connected(named: Sequence[Claim], held_by: HeldBy) -> list[list[Claim]]:
-    parts: list[tuple[set[Hashable], list[Claim]]] = []
+    parts: list[tuple[set[Parameter], list[Claim]]] = []
     waiting: list[Claim] = []
     last: list[Claim] | None = None
     for claim in named:
@@ -142,6 +146,53 @@ def _connected(named: Sequence[Claim], held_by: HeldBy) -> list[list[Claim]]:
         waiting = []
         parts.append((set(parameters).union(*(known for known, _ in same)), last))
     return [members for _, members in parts] or [waiting]
+
+
+def _with_renamed_joined(parts: list[list[Claim]], held_by: HeldBy) -> list[list[Claim]]:
+    """Return the parts as one if they are a training that was resumed under other names of its layers.
+
+    Keras numbers layers anew where a model is built a second time in a process: `dense_3` is what was `dense`. Several
+    trainings of one architecture look the same, so that more is asked for: shapes and structure of all names
+    correspond, the counter grows along the names of the files from part to part, and each part begins where it could
+    not have been if it had begun at 0.
+    """
+    if len(parts) < 2:
+        return parts
+    steps = {claim: held_by(_path(claim)).step for part in parts for claim in part}
+    if None in steps.values():
+        return parts
+    known = {claim: step for claim, step in steps.items() if step is not None}
+    ordered = sorted((sorted(part, key=known.__getitem__) for part in parts), key=lambda part: known[part[0]])
+    whole = [claim for part in ordered for claim in part]
+    names = _orders_of_names(sorted(whole, key=_name_key))
+    if not names or names[0] != whole or not _grows(whole, held_by):
+        return parts
+    if not all(_goes_on([known[c] for c in a], [known[c] for c in b]) for a, b in pairwise(ordered)):
+        return parts
+    first, *others = (_shapes(held_by(_path(part[0])).parameters) for part in ordered)
+    return [whole] if all(first and pair_parameters(first, other) for other in others) else parts
+
+
+def _goes_on(before: Sequence[int], after: Sequence[int]) -> bool:
+    """Whether the steps of a part continue those of the part before, rather than begin at 0.
+
+    A training that began anew has its first checkpoint after about as many updates as lie between the next ones; one
+    that goes on, as many after the last one before.
+    """
+    if len(after) > 1:
+        return after[0] > _NEXT * (after[1] - after[0])
+    return len(before) > 1 and after[0] - before[-1] <= _NEXT * max(b - a for a, b in pairwise(before))
+
+
+_NEXT = 1.5
+"""Times the updates between two checkpoints in which the next one is expected."""
+
+
+def _shapes(parameters: Iterable[Parameter]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes by name; none if two parameters share a name, as those of two optimizers may."""
+    every = list(parameters)
+    shapes = dict(every)
+    return shapes if len(shapes) == len(every) else {}
 
 
 def _sample(count: int) -> list[int]:

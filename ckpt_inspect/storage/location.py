@@ -26,8 +26,11 @@ class Location:
     """The file's last 8 bytes, fewer if it is shorter."""
 
     def has(self, name: str) -> bool:
-        """Return whether the folder holds something of that name."""
-        return self.kind == "folder" and is_there(self.path / name)
+        """Return whether the folder holds something of that name.
+
+        Asked of what looks absent too: a web server needn't show its folders.
+        """
+        return self.kind != "file" and is_there(self.path / name)
 
 
 def locate(path: Path) -> Location:

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ckpt_inspect.errors import CkptInspectError, UnsupportedError
+from ckpt_inspect.errors import CkptInspectError, RequestError, UnsupportedError
+from ckpt_inspect.storage.address import Address
 from ckpt_inspect.storage.interface import Entry, OpenFile, Stat, Storage
 from ckpt_inspect.storage.local import LocalStorage
 
@@ -18,14 +19,17 @@ PathLike = str | os.PathLike[str]
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 """A URL: RFC 3986, section 3. Of one letter would be a drive."""
 
+SCHEMES = ("s3", "gs", "az", "http", "https")
+"""Whose addresses can be read."""
+
 _LOCAL = LocalStorage()
 
 
 def as_path(given: PathLike) -> Path:
-    """Return a caller's path as a `Path`.
+    """Return a caller's path as a `Path`; of a URL (`s3://bucket/name`) as an `Address`, unless there is a file of
+    that name.
 
-    Raises UnsupportedError for the address of something that isn't a file of this machine (`s3://bucket/name`), unless
-    there is a file of that name.
+    Raises UnsupportedError for a scheme that can't be read, RequestError for an address with a query.
     """
     text = os.fspath(given)
     found = _ADDRESS.match(text)
@@ -33,16 +37,28 @@ def as_path(given: PathLike) -> Path:
         scheme, rest = found.groups()
         if scheme.lower() == "file":
             return Path(f"/{rest.partition('/')[2]}")
-        raise UnsupportedError(
-            f"{scheme}://{rest}: is a remote address, which can't be read yet; copy the checkpoint to this machine "
-            "(all its files) and give that path"
-        )
+        if scheme.lower() not in SCHEMES:
+            raise UnsupportedError(
+                f"{scheme}://{rest}: can't be read, of remote addresses only those that begin with "
+                f"{', '.join(f'{known}://' for known in SCHEMES)}; copy the checkpoint to this machine (all its "
+                "files) and give that path"
+            )
+        if re.search(r"\?.*=", rest) and scheme.lower().startswith("http"):
+            raise RequestError(
+                f"{scheme}://{rest}: has a query, as signed addresses have, with which no file beside it can be named; "
+                "download the checkpoint (all its files) and give that path"
+            )
+        return Address(f"{scheme.lower()}:/{rest}")
     return Path(given)
 
 
 def storage_of(path: Path) -> Storage:
-    """Return the storage that the path belongs to: so far, the local disk."""
-    return _LOCAL
+    """Return the storage that the path belongs to: the local disk, or the bucket or host of an address."""
+    if not isinstance(path, Address):
+        return _LOCAL
+    from ckpt_inspect.storage.objects import object_storage  # takes a while to import, and few have addresses
+
+    return object_storage(path)
 
 
 def stat(path: Path) -> Stat:

@@ -23,13 +23,14 @@ from ckpt_inspect.update_rules.registry import (
     optimizer_of_bare_scalars,
     optimizer_of_class,
     optimizer_of_slots,
+    optimizers_of_optax_state,
     rules_of,
     rules_of_scalars,
     rules_with_slots_of,
     second_slot,
 )
 from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule
-from ckpt_inspect.update_rules.traces import NamedOptimizer, Operation, SlotShape, Traces
+from ckpt_inspect.update_rules.traces import NamedOptimizer, Operation, OptaxState, SlotShape, Traces
 
 __all__ = [
     "HYPERPARAMETERS",
@@ -48,6 +49,7 @@ __all__ = [
     "NamedOptimizer",
     "Norms",
     "Operation",
+    "OptaxState",
     "Optimizer",
     "Settings",
     "SlotShape",
@@ -63,6 +65,7 @@ __all__ = [
     "optimizer_of_bare_scalars",
     "optimizer_of_class",
     "optimizer_of_slots",
+    "optimizers_of_optax_state",
     "rules_of",
     "rules_of_scalars",
     "rules_with_slots_of",

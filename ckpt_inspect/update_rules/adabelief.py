@@ -13,10 +13,10 @@ from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.update_rules import arithmetic
 from ckpt_inspect.update_rules.arithmetic import Scalar
 from ckpt_inspect.update_rules.hyperparameters import EPSILON, Hyperparameter
-from ckpt_inspect.update_rules.implementations import TFA
-from ckpt_inspect.update_rules.radam import RAdam, average_length
+from ckpt_inspect.update_rules.implementations import OPTAX, TFA
+from ckpt_inspect.update_rules.radam import RECTIFICATION, RAdam, average_length
 from ckpt_inspect.update_rules.rule import Settings, geometric_sum
-from ckpt_inspect.update_rules.traces import Traces
+from ckpt_inspect.update_rules.traces import OPTAX_ADAM, OPTAX_MOMENTS, Traces
 
 RECTIFY = Hyperparameter(
     "rectify",
@@ -24,7 +24,15 @@ RECTIFY = Hyperparameter(
     "r; 1 if it is off",
     "No tensor holds it, and the first thousands of updates depend on it: without a configuration, give it.",
     is_flag=True,
+    only_in=(TFA,),
 )
+
+
+_EPSILONS = {OPTAX: 1e-16}
+_ADAPTED = {
+    EPSILON.name: replace(EPSILON, default=lambda implementation: _EPSILONS.get(implementation, 1e-14)),
+    **{h.name: replace(h, only_in=(TFA,)) for h in RECTIFICATION},
+}
 
 
 class AdaBelief(RAdam):
@@ -45,6 +53,8 @@ class AdaBelief(RAdam):
     ε stands twice. The one in v decides: v/c2 ≥ ε/(1 - β2) from the first update on. The one beside the root hardly
     matters. `others`: `rectify`, and RAdam's `sma_threshold`, `total_steps`, `warmup_proportion` and `min_lr`.
 
+    optax' has no rectification, and takes ε_root for the ε in v, ε for the one beside the root (`scale_by_belief`).
+
     Source: tensorflow_addons/optimizers/adabelief.py (0.16, 0.18, 0.23: no difference). n cancels badly in float32, so
     its order of operations is kept; r is one quotient of products here, and a product of quotients in RectifiedAdam.
     Rows of an embedding that the batch did not touch decay in m and v, get no ε, and don't move.
@@ -52,12 +62,20 @@ class AdaBelief(RAdam):
 
     name = "adabelief"
     title = "AdaBelief"
-    traces: ClassVar = Traces(class_names=("adabelief",), implementations=(TFA,), scalars=("sma_threshold",))
+    traces: ClassVar = Traces(
+        class_names=("adabelief",),
+        implementations=(TFA, OPTAX),
+        scalars=("sma_threshold",),
+        optax_states=(OPTAX_MOMENTS,),
+        optax_arguments=OPTAX_ADAM,
+    )
     hyperparameters: ClassVar = (
-        *(replace(h, default=1e-14) if h.name == EPSILON.name else h for h in RAdam.hyperparameters),
+        *(_ADAPTED.get(h.name, h) for h in RAdam.hyperparameters),
         RECTIFY,
     )
+    more_hyperparameters: ClassVar = ()
     has_squared_gradients: ClassVar = False
+    decays_when_silent: ClassVar = False  # m's distance from a gradient of 0 goes into v, and ε
 
     def moment_bound(self, settings: Settings) -> float:
         """Return the largest |m|/√v that t gradients can leave behind, in exact arithmetic.
@@ -73,6 +91,8 @@ class AdaBelief(RAdam):
     def _rectifier(self, settings: Settings, dtype: DType) -> Scalar | None:
         """r; 1 without rectification; None while n is below the threshold. Raises NotDetermined if it is not known."""
         two, four = dtype.type(2), dtype.type(4)
+        if not RECTIFY.is_in(settings.implementation):
+            return dtype.type(1)
         is_rectified = settings.others.get(RECTIFY.name)
         if is_rectified is None:
             raise NotDetermined("whether AdaBelief's updates are rectified is not in the file: give rectify, 1 or 0")

@@ -12,7 +12,7 @@ from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.update_rules import arithmetic
 from ckpt_inspect.update_rules.arithmetic import Scalar
 from ckpt_inspect.update_rules.hyperparameters import EPSILON, LEARNING_RATE, WEIGHT_DECAY, Hyperparameter
-from ckpt_inspect.update_rules.implementations import KERAS, TF1
+from ckpt_inspect.update_rules.implementations import KERAS, OPTAX, TF1
 from ckpt_inspect.update_rules.rule import (
     Coefficients,
     Norms,
@@ -22,7 +22,7 @@ from ckpt_inspect.update_rules.rule import (
     check_stepped,
     decoupled_decay,
 )
-from ckpt_inspect.update_rules.traces import Operation, Traces
+from ckpt_inspect.update_rules.traces import Operation, OptaxState, Traces
 
 _START = Hyperparameter(
     "initial_accumulator_value",
@@ -42,7 +42,7 @@ class Adagrad(UpdateRule):
 
         TF1:                                   θ ← θ - α · g / √s
         OptimizerV2, Keras before it:          θ ← θ - α · g / (√s + ε)
-        Keras 2.11+ and 3:                     θ ← θ - α · g / √(s + ε)
+        Keras 2.11+ and 3, optax:              θ ← θ - α · g / √(s + ε)
 
     E, the factor on the gradient g itself, is what stands before and below g; s, the accumulator, is `second_moment`. Δ
     needs g, which no checkpoint holds. Duchi et al., JMLR 12 (2011), section 1.3. s starts at 0.1 by default
@@ -55,10 +55,12 @@ class Adagrad(UpdateRule):
     title = "Adagrad"
     traces: ClassVar = Traces(
         class_names=("adagrad",),
-        implementations=(TF1, *KERAS),
+        implementations=(TF1, *KERAS, OPTAX),
         slots=(frozenset({"accumulator"}),),
         operations=(Operation("ApplyAdagrad", _INPUTS), Operation("ApplyAdagradV2", {**_INPUTS, "epsilon": 3})),
         slots_in_tf1=("accumulator",),
+        optax_states=(OptaxState.of("sum_of_squares", sum_of_squares="accumulator"),),
+        optax_arguments=frozenset({"learning_rate", "initial_accumulator_value", "eps"}),
         slots_in_lists=(("accumulator", ""),),
     )
     hyperparameters: ClassVar = (LEARNING_RATE, _START, _EPSILON, WEIGHT_DECAY)
@@ -66,6 +68,8 @@ class Adagrad(UpdateRule):
     has_moment_pair: ClassVar = False
     has_average: ClassVar = False
     decays_by_beta_2: ClassVar = False
+    decays_when_silent: ClassVar = False
+    retained_by: ClassVar = ""
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
         """Return the coefficients; see the class. TF1 needs no epsilon."""

@@ -10,11 +10,18 @@ import numpy as np
 from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.update_rules import arithmetic
-from ckpt_inspect.update_rules.hyperparameters import BETA_1, BETA_2, EPSILON, LEARNING_RATE, WEIGHT_DECAY
-from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS, KERAS2, KERAS3, TF1, TFA
+from ckpt_inspect.update_rules.hyperparameters import (
+    BETA_1,
+    BETA_2,
+    EPSILON,
+    EPSILON_ROOT,
+    LEARNING_RATE,
+    WEIGHT_DECAY,
+)
+from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS, KERAS2, KERAS3, OPTAX, TF1, TFA
 from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule, decoupled_decay
 from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
-from ckpt_inspect.update_rules.traces import Operation, Traces
+from ckpt_inspect.update_rules.traces import OPTAX_ADAM, OPTAX_MOMENTS, Operation, OptaxState, Traces
 
 ADAM_INPUTS = {
     "variable": 0, "first_moment": 1, "second_moment": 2, "beta1_power": 3, "beta2_power": 4,
@@ -35,7 +42,9 @@ class Adam(UpdateRule):
 
     so E = α·√c2/(√v + ε), Δ = -alpha·m/(√v + ε); m, v are `first_moment`, `second_moment` after the update, t is
     `settings.step`. Kingma & Ba, arXiv 1412.6980, the remark after Algorithm 1; Algorithm 1 itself, which divides by
-    √(v/c2) + ε, is implemented by none of them (and by PyTorch and optax).
+    √(v/c2) + ε, is implemented by none of them. Sonnet and optax implement it:
+
+        θ ← θ - α · (m/c1) / (√(v/c2 + ε_root) + ε)        (Sonnet without ε_root)
 
     Sources: tensorflow/core/kernels/training_ops.cc `ApplyAdamNonCuda` (TF1 and OptimizerV2, dense);
     tensorflow/python/training/adam.py; keras/optimizers/optimizer_v2/adam.py; keras/src/optimizers/adam.py (2.11+, 3).
@@ -50,8 +59,13 @@ class Adam(UpdateRule):
     name = "adam"
     title = "Adam"
     traces: ClassVar = Traces(
-        class_names=("adam",), implementations=(TF1, *KERAS), operations=(Operation("ApplyAdam", ADAM_INPUTS),)
+        class_names=("adam",),
+        implementations=(TF1, *KERAS, OPTAX),
+        operations=(Operation("ApplyAdam", ADAM_INPUTS),),
+        optax_states=(OPTAX_MOMENTS,),
+        optax_arguments=OPTAX_ADAM,
     )
+    more_hyperparameters: ClassVar = (EPSILON_ROOT,)
     with_maximum: ClassVar = "amsgrad"
     with_decay: ClassVar = "adamw"
     has_textbook_form: ClassVar = True
@@ -67,6 +81,7 @@ class Adam(UpdateRule):
             epsilon=arithmetic.epsilon(settings.epsilon, settings.implementation, dtype),
             first_correction=c1,
             decay=decoupled_decay(settings, rate, dtype),
+            inner_epsilon=dtype.type(settings.other(EPSILON_ROOT.name, 0.0)),
         )
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
@@ -74,7 +89,7 @@ class Adam(UpdateRule):
         second = self.second_moment(state)
         if settings.is_textbook:
             corrected = first_moment(state) / c.first_correction
-            return np.asarray(c.numerator * corrected / (np.sqrt(second / c.divisor) + c.epsilon))
+            return np.asarray(c.numerator * corrected / (np.sqrt(second / c.divisor + c.inner_epsilon) + c.epsilon))
         if settings.implementation.has_corrected_rate:
             c1, c2 = self.bias_corrections(settings, second.dtype)
             rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, second.dtype)
@@ -92,18 +107,28 @@ class AMSGrad(Adam):
     alpha, α, t as in Adam; vmax is `max_second_moment`, of the uncorrected v, and is not itself corrected. Reddi
     et al., "On the Convergence of Adam and Beyond", Algorithm 2 (which has no bias correction at all).
     Sources: as for Adam (tensorflow/core/kernels/training_ops.cc `ApplyAdamWithAmsgrad`,
-    keras/src/optimizers/adam.py), with `amsgrad=True`. optax corrects the bias before it takes the maximum.
+    keras/src/optimizers/adam.py), with `amsgrad=True`. optax corrects the bias before it takes the maximum
+    (`scale_by_amsgrad`): vmax ← max(vmax, v/c2), and the update divides by √(vmax + ε_root) + ε.
     """
 
     name = "amsgrad"
     title = "AMSGrad"
     traces: ClassVar = Traces(
         class_names=("amsgrad", "adamamsgrad"),
-        implementations=KERAS,
+        implementations=(*KERAS, OPTAX),
         operations=(Operation("ApplyAdamWithAmsgrad", _AMSGRAD_INPUTS),),
+        optax_states=(
+            OptaxState.of("count mu nu nu_max", mu="first_moment", nu="second_moment", nu_max="max_second_moment"),
+        ),
+        optax_arguments=OPTAX_ADAM,
     )
     slots: ClassVar = {**Adam.slots, "max_second_moment": ("max_second_moment",)}
     has_maximum: ClassVar = True
+
+    def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
+        """Return Adam's coefficients; optax' maximum needs no further correction."""
+        c = super().coefficients(settings, dtype, norms)
+        return replace(c, divisor=dtype.type(1)) if settings.implementation.corrects_before_maximum else c
 
     def second_moment(self, state: State) -> Array:
         """Return the running maximum."""
@@ -116,6 +141,7 @@ class AdamW(Adam):
     """AdamW: Adam after decoupled weight decay.
 
         Keras 2.11+, 3:          θ ← θ - θ·wd·α;  then Adam
+        optax:                   θ ← θ - α·(Adam's direction + wd·θ), the same up to rounding
         TensorFlow Addons, contrib: θ ← θ - wd·θ;  then Adam     (the decay is not scaled by α)
 
     wd is `settings.weight_decay`. E is Adam's; with u = alpha·m/(√v + ε) and d the decayed share,
@@ -128,13 +154,19 @@ class AdamW(Adam):
 
     name = "adamw"
     title = "AdamW"
-    traces: ClassVar = Traces(class_names=("adamw", "adamweightdecay"), implementations=(CONTRIB, TFA, KERAS2, KERAS3))
+    traces: ClassVar = Traces(
+        class_names=("adamw", "adamweightdecay"),
+        implementations=(CONTRIB, TFA, KERAS2, KERAS3, OPTAX),
+        optax_states=(OPTAX_MOMENTS,),
+        optax_arguments=OPTAX_ADAM | {"weight_decay"},
+        optax_links=2,
+    )
     hyperparameters: ClassVar = (
         LEARNING_RATE,
         BETA_1,
         BETA_2,
         EPSILON,
-        replace(WEIGHT_DECAY, default=lambda i: None if i.hides_decay else i.default_adamw_decay),
+        replace(WEIGHT_DECAY, default=lambda i: None if i.hides_decay or i.is_chained else i.default_adamw_decay),
     )
 
 
@@ -153,3 +185,4 @@ class LazyAdam(Adam):
     traces: ClassVar = Traces(class_names=("lazyadam",), implementations=(CONTRIB, TFA), shares_slot_name="adam")
     with_maximum: ClassVar = ""
     is_lazy: ClassVar = True
+    leaves_moments: ClassVar = True

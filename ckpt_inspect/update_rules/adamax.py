@@ -10,7 +10,7 @@ import numpy as np
 from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.update_rules import arithmetic
 from ckpt_inspect.update_rules.arithmetic import Scalar
-from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS
+from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS, OPTAX
 from ckpt_inspect.update_rules.rule import (
     Coefficients,
     Norms,
@@ -21,7 +21,7 @@ from ckpt_inspect.update_rules.rule import (
     geometric_sum,
 )
 from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
-from ckpt_inspect.update_rules.traces import Operation, Traces
+from ckpt_inspect.update_rules.traces import OPTAX_ADAM, Operation, OptaxState, Traces
 
 _INPUTS = {
     "variable": 0, "first_moment": 1, "infinity_norm": 2, "beta1_power": 3,
@@ -42,34 +42,45 @@ class Adamax(UpdateRule):
     Sources: tensorflow/core/kernels/training_ops.cc `ApplyAdaMaxNonCuda` (OptimizerV2, contrib);
     keras/src/optimizers/adamax.py (2.11+ and 3); tensorflow/contrib/opt/python/training/adamax.py.
     Where implementations differ: the order of operations, hence the last bit. In OptimizerV2 and contrib the rows of an
-    embedding that the batch did not touch neither decay nor move. optax puts ε inside the maximum.
+    embedding that the batch did not touch neither decay nor move. In
+    optax (`scale_by_adamax`) ε stands inside the maximum: u ← max(β2·u, |g| + ε), and E = α/u.
     """
 
     name = "adamax"
     title = "Adamax"
     traces: ClassVar = Traces(
         class_names=("adamax",),
-        implementations=(CONTRIB, *KERAS),
+        implementations=(CONTRIB, *KERAS, OPTAX),
         operations=(Operation("ApplyAdaMax", _INPUTS),),
+        optax_states=(OptaxState.of("count mu nu", mu="first_moment", nu="infinity_norm"),),
+        optax_arguments=OPTAX_ADAM - {"eps_root"},
     )
     slots: ClassVar = {"first_moment": ("first_moment",), "second_moment": ("infinity_norm",)}
     has_root: ClassVar = False
     has_average: ClassVar = False
     has_squared_gradients: ClassVar = False
     is_lazy: ClassVar = True
+    leaves_moments: ClassVar = True
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
         """Return the coefficients; see the class."""
         c1, _ = self.bias_corrections(settings, dtype)
         rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, dtype)
+        is_inside = settings.implementation.has_epsilon_in_norm
         return Coefficients(
             numerator=rate,
             divisor=dtype.type(1),
-            epsilon=arithmetic.epsilon(settings.epsilon, settings.implementation, dtype),
+            epsilon=dtype.type(0)
+            if is_inside
+            else arithmetic.epsilon(settings.epsilon, settings.implementation, dtype),
             first_correction=c1,
             decay=decoupled_decay(settings, rate, dtype),
             has_root=self.has_root,
         )
+
+    def untouched_value(self, settings: Settings, dtype: DType) -> float:
+        """Return 0; optax: ε, which stands inside the maximum."""
+        return float(dtype.type(settings.epsilon or 0.0)) if settings.implementation.has_epsilon_in_norm else 0.0
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
         """Return (α·m)/(c1·(u + ε)) (Keras 2.11+), α/c1 · (m/(u + ε)) (OptimizerV2's kernel) or (α/c1·m)/(u + ε) (Keras
@@ -88,7 +99,7 @@ class Adamax(UpdateRule):
         one, step = dtype.type(1), self.step(settings)
         if step is None:
             return one, one
-        return one - arithmetic.beta_power(settings.beta_1, "beta_1", step, settings.implementation, dtype), one
+        return arithmetic.beta_correction(settings.beta_1, "beta_1", step, settings.implementation, dtype), one
 
     def signal_to_noise(self, state: State, settings: Settings) -> Array:
         """Return (m/c1)/u, elementwise, at least float32; nan if u = 0. Its scale differs from that of the rules with a

@@ -76,6 +76,14 @@ def beta_power(value: float | None, name: str, step: int, implementation: Implem
         return dtype.type(power)
 
 
+def beta_correction(value: float | None, name: str, step: int, implementation: Implementation, dtype: DType) -> Scalar:
+    """Return 1 - beta**step in `dtype`; optax computes it in float32 and rounds the difference (optax/tree_utils/
+    _tree_math.py, `tree_bias_correction`)."""
+    wide = np.dtype(np.float32) if implementation.has_float32_powers and is_half(dtype) else dtype
+    with np.errstate(all="ignore"):
+        return dtype.type(wide.type(1) - beta_power(value, name, step, implementation, wide))
+
+
 def _cast(value: float, through_float32: bool, dtype: DType) -> Scalar:
     with np.errstate(all="ignore"):
         return dtype.type(np.float32(value)) if through_float32 else dtype.type(value)

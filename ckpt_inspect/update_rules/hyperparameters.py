@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ckpt_inspect.update_rules.implementations import Implementation
+from ckpt_inspect.update_rules.implementations import OPTAX, Implementation
 
 Default = float | None | Callable[[Implementation], float | None]
 """A default, the same everywhere or by implementation; None: there is none, the value has to be read or given."""
@@ -39,11 +39,17 @@ class Hyperparameter:
 
     starts: str = ""
     """Slot that starts from this value, in every element; empty: none."""
+    only_in: tuple[Implementation, ...] = ()
+    """The implementations that have it; empty: all that have the rule."""
 
     @property
     def upstream_names(self) -> tuple[str, ...]:
         """Return the names to look for."""
         return self.spellings or (self.name,)
+
+    def is_in(self, implementation: Implementation) -> bool:
+        """Return whether that implementation has it."""
+        return not self.only_in or implementation in self.only_in
 
     def fault(self, value: float) -> str | None:
         """Return what the value must be, if it can't be this hyperparameter's; None for a possible one."""
@@ -56,7 +62,9 @@ class Hyperparameter:
         return None if value >= 0 else "must not be negative"
 
     def default_in(self, implementation: Implementation) -> float | None:
-        """Return the implementation's default; None if it has none."""
+        """Return the implementation's default; None if it has none, or no such hyperparameter."""
+        if not self.is_in(implementation):
+            return None
         return self.default(implementation) if callable(self.default) else self.default
 
 
@@ -89,10 +97,19 @@ EPSILON = Hyperparameter(
     "Hardly any checkpoint holds it as a tensor.",
     default=lambda implementation: implementation.default_epsilon,
 )
+EPSILON_ROOT = Hyperparameter(
+    "epsilon_root",
+    "Constant under the root in the denominator, beside epsilon.",
+    "√(v/c2 + ε_root) + ε in optax",
+    "0 unless the program differentiates through the updates.",
+    default=0.0,
+    spellings=("epsilon_root", "eps_root"),
+    only_in=(OPTAX,),
+)
 WEIGHT_DECAY = Hyperparameter(
     "weight_decay",
     "Decoupled weight decay.",
-    "θ ← θ - d·θ, d = α·wd (Keras) or wd (TensorFlow Addons, contrib)",
+    "θ ← θ - d·θ, d = α·wd (Keras, optax) or wd (TensorFlow Addons, contrib)",
     "Only a configuration of TensorFlow Addons says which variables were excluded.",
     default=0.0,
     spellings=("weight_decay", "weight_decay_rate"),

@@ -29,6 +29,8 @@ class Implementation:
     """Whether the learning rate and the weight decay are float32 tensors, whatever the variable's dtype."""
     has_float32_betas: bool = True
     """Whether the betas pass through float32."""
+    has_float32_powers: bool = False
+    """Whether a bias correction is computed in float32 at least, and then rounded to the variable's dtype."""
     has_float32_epsilon: bool = False
     """Whether epsilon is made a float32 tensor first; else it is converted to the variable's dtype at once."""
 
@@ -40,6 +42,10 @@ class Implementation:
     hides_decay: bool = False
     """Whether a rule that takes a weight decay may have been given one that no checkpoint holds, or a schedule of it:
     if none is read, it is then unknown."""
+
+    is_chained: bool = False
+    """Whether a rule is a chain of transformations that the program puts together: weight decay is one of them, scaled
+    by α as all that stands before the rate, and how much it is is known only where the file holds it."""
 
     hides_exclusions: bool = False
     """Whether variables may have been spared from weight decay by a list that is in no object graph, and in no
@@ -58,6 +64,10 @@ class Implementation:
     """Whether Nadam adds epsilon to the root of the uncorrected second moment, as Adam does."""
     applies_adamax: Literal["joined", "factor-first", "quotient-first"] = "quotient-first"
     """Order of operations: α·m / (c1·(u + ε)); (α/c1·m) / (u + ε); α/c1 · (m / (u + ε))."""
+    corrects_before_maximum: bool = False
+    """Whether AMSGrad keeps the maximum of the corrected second moment v/c2, rather than that of v."""
+    has_epsilon_in_norm: bool = False
+    """Whether Adamax adds epsilon to each gradient's size, inside the maximum, and divides by the norm alone."""
     has_corrected_rate: bool = False
     """Whether Adam computes α·(√c2/c1), rather than (α·√c2)/c1: another last bit."""
     rmsprop_epsilon: Literal["outside", "inside", "inside-with-momentum"] = "outside"
@@ -91,6 +101,11 @@ class Implementation:
     row's gradient go into v as r·g², into m as r·g, and |m|/√v may exceed its bound by √r."""
     who_squares_slices: str = ""
     """Which release does, for a person."""
+
+    @property
+    def scales_decay(self) -> bool:
+        """Return whether decoupled weight decay shrinks θ by α·wd, rather than by wd."""
+        return self.takes_weight_decay or self.is_chained
 
 
 TF1 = Implementation(
@@ -202,10 +217,36 @@ SONNET = Implementation(
     is_lazy=True,
 )
 
+OPTAX = Implementation(
+    "optax",
+    "optax",
+    ("optax/_src/transform.py", "optax/_src/alias.py"),
+    has_float32_betas=False,  # Python floats take the array's dtype
+    has_float32_powers=True,  # `1 - decay**count`, `astype` the moment's dtype
+    default_epsilon=1e-8,
+    is_chained=True,
+    has_textbook_epsilon=True,
+    corrects_before_maximum=True,
+    has_epsilon_in_norm=True,
+    rmsprop_epsilon="inside",
+    adagrad_epsilon="inside",
+)
+
 KERAS = (OPTIMIZER_V2, KERAS1, KERAS2, KERAS3)
 """Whoever has what Keras has had since long."""
 
-IMPLEMENTATIONS: tuple[Implementation, ...] = (TF1, CONTRIB, OPTIMIZER_V2, TFA, KERAS2, KERAS3, KERAS1, BERT, SONNET)
+IMPLEMENTATIONS: tuple[Implementation, ...] = (
+    TF1,
+    CONTRIB,
+    OPTIMIZER_V2,
+    TFA,
+    KERAS2,
+    KERAS3,
+    KERAS1,
+    BERT,
+    SONNET,
+    OPTAX,
+)
 
 
 def find_implementation(identifier: str) -> Implementation | None:

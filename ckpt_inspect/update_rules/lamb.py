@@ -12,11 +12,18 @@ from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.update_rules import arithmetic
 from ckpt_inspect.update_rules.arithmetic import Scalar
-from ckpt_inspect.update_rules.hyperparameters import BETA_1, BETA_2, EPSILON, LEARNING_RATE, WEIGHT_DECAY
-from ckpt_inspect.update_rules.implementations import KERAS3, TFA
+from ckpt_inspect.update_rules.hyperparameters import (
+    BETA_1,
+    BETA_2,
+    EPSILON,
+    EPSILON_ROOT,
+    LEARNING_RATE,
+    WEIGHT_DECAY,
+)
+from ckpt_inspect.update_rules.implementations import KERAS3, OPTAX, TFA
 from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule, decoupled_decay
 from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
-from ckpt_inspect.update_rules.traces import Traces
+from ckpt_inspect.update_rules.traces import OPTAX_ADAM, OPTAX_MOMENTS, Traces
 
 _EPSILONS = {KERAS3: KERAS3.default_epsilon}
 _STARTED_AT_ZERO = 1e-11  # relative to |θ|²; float32 rounding of θ leaves 1e-14
@@ -27,7 +34,7 @@ class Lamb(UpdateRule):
 
         d = (m/(1 - β1^t)) / (√(v/(1 - β2^t)) + ε)
         Keras 3:  θ ← θ - α · |θ|/|d| · d                          (after θ -= θ·wd·α, if there is weight decay)
-        Addons:   r = d + wd·θ;  θ ← θ - α · |θ|/|r| · r
+        Addons, optax (√(v/(1 - β2^t) + ε_root) in d):  r = d + wd·θ;  θ ← θ - α · |θ|/|r| · r
 
     the trust ratio ρ being 1 if either norm is 0. E = α·ρ/(√(v/c2) + ε), Δ = -α·ρ·r. m, v are `first_moment` and
     `second_moment`. You et al., arXiv 1904.00962, Algorithm 2 (with φ the identity).
@@ -46,14 +53,21 @@ class Lamb(UpdateRule):
 
     name = "lamb"
     title = "LAMB"
-    traces: ClassVar = Traces(class_names=("lamb",), implementations=(TFA, KERAS3))
+    traces: ClassVar = Traces(
+        class_names=("lamb",),
+        implementations=(TFA, KERAS3, OPTAX),
+        optax_states=(OPTAX_MOMENTS,),
+        optax_arguments=OPTAX_ADAM | {"weight_decay"},
+        optax_links=3,
+    )
     hyperparameters: ClassVar = (
         LEARNING_RATE,
         BETA_1,
         BETA_2,
         replace(EPSILON, default=lambda implementation: _EPSILONS.get(implementation, 1e-6)),
-        replace(WEIGHT_DECAY, default=lambda implementation: None if implementation.hides_decay else 0.0),
+        replace(WEIGHT_DECAY, default=lambda i: None if i.hides_decay or i.is_chained else 0.0),
     )
+    more_hyperparameters: ClassVar = (EPSILON_ROOT,)
     is_linear_in_rate: ClassVar = False
     needs_norms: ClassVar = True
 
@@ -72,6 +86,7 @@ class Lamb(UpdateRule):
             epsilon=arithmetic.epsilon(settings.epsilon, settings.implementation, dtype),
             first_correction=c1,
             decay=numerator * inner if inner else decoupled_decay(settings, rate, dtype),
+            inner_epsilon=dtype.type(settings.other(EPSILON_ROOT.name, 0.0)),
         )
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
@@ -91,10 +106,11 @@ class Lamb(UpdateRule):
         v = self.second_moment(state)
         c1, c2 = self.bias_corrections(settings, v.dtype)
         eps = arithmetic.epsilon(settings.epsilon, settings.implementation, v.dtype)
-        return np.asarray((first_moment(state) / c1) / (np.sqrt(v / c2) + eps))
+        inner = v.dtype.type(settings.other(EPSILON_ROOT.name, 0.0))
+        return np.asarray((first_moment(state) / c1) / (np.sqrt(v / c2 + inner) + eps))
 
     def _inner_decay(self, settings: Settings, dtype: DType) -> Scalar:
-        """The weight decay inside r, which the trust ratio scales: Addons'."""
+        """The weight decay inside r, which the trust ratio scales: Addons' and optax'."""
         if settings.implementation.takes_weight_decay or not settings.weight_decay:
             return dtype.type(0)
         return arithmetic.weight_decay(settings.weight_decay, settings.implementation, dtype)

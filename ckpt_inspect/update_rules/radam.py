@@ -14,14 +14,15 @@ from ckpt_inspect.update_rules.hyperparameters import (
     BETA_1,
     BETA_2,
     EPSILON,
+    EPSILON_ROOT,
     LEARNING_RATE,
     WEIGHT_DECAY,
     Hyperparameter,
 )
-from ckpt_inspect.update_rules.implementations import TFA
+from ckpt_inspect.update_rules.implementations import OPTAX, TFA
 from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule
 from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
-from ckpt_inspect.update_rules.traces import Traces
+from ckpt_inspect.update_rules.traces import OPTAX_ADAM, OPTAX_MOMENTS, Traces
 
 RECTIFICATION = (
     Hyperparameter(
@@ -30,6 +31,7 @@ RECTIFICATION = (
         "n ≥ threshold",
         "Below it every element's E is α.",
         default=5.0,
+        spellings=("sma_threshold", "threshold"),
     ),
     Hyperparameter(
         "total_steps",
@@ -37,6 +39,7 @@ RECTIFICATION = (
         "T; T·p updates of warm-up, then a line down to the lowest rate",
         "0: the learning rate is left as it is.",
         default=0.0,
+        only_in=(TFA,),
     ),
     Hyperparameter(
         "warmup_proportion",
@@ -44,6 +47,7 @@ RECTIFICATION = (
         "p",
         "Without effect if total_steps is 0.",
         default=0.1,
+        only_in=(TFA,),
     ),
     Hyperparameter(
         "min_lr",
@@ -51,9 +55,13 @@ RECTIFICATION = (
         "α at update T",
         "Without effect if total_steps is 0.",
         default=0.0,
+        only_in=(TFA,),
     ),
 )
 """What Addons' rectified rules have beside Adam's hyperparameters."""
+
+
+_EPSILONS = {OPTAX: OPTAX.default_epsilon}
 
 
 class RAdam(UpdateRule):
@@ -70,21 +78,29 @@ class RAdam(UpdateRule):
 
     `others["total_steps"]` > 0 with `warmup_proportion` and `min_lr` switches on the implementation's own warm-up and
     linear decay of α, which is applied here.
-    Source: tensorflow_addons/optimizers/rectified_adam.py; n cancels badly in float32, so its order of operations is
+    Sources: tensorflow_addons/optimizers/rectified_adam.py, optax/_src/transform.py `scale_by_radam` (no warm-up, no
+    weight decay; ε_root beside v/c2); n cancels badly in float32, so its order of operations is
     kept. Rows of an embedding that the batch did not touch decay but don't move.
     """
 
     name = "radam"
     title = "RAdam"
-    traces: ClassVar = Traces(class_names=("rectifiedadam",), implementations=(TFA,), scalars=("sma_threshold",))
+    traces: ClassVar = Traces(
+        class_names=("rectifiedadam",),
+        implementations=(TFA, OPTAX),
+        scalars=("sma_threshold",),
+        optax_states=(OPTAX_MOMENTS,),
+        optax_arguments=OPTAX_ADAM | {"threshold"},
+    )
     hyperparameters: ClassVar[tuple[Hyperparameter, ...]] = (
         LEARNING_RATE,
         BETA_1,
         BETA_2,
-        replace(EPSILON, default=1e-7),
+        replace(EPSILON, default=lambda implementation: _EPSILONS.get(implementation, 1e-7)),
         replace(WEIGHT_DECAY, default=lambda implementation: None if implementation.hides_decay else 0.0),
         *RECTIFICATION,
     )
+    more_hyperparameters: ClassVar[tuple[Hyperparameter, ...]] = (EPSILON_ROOT,)
     slots: ClassVar = {**UpdateRule.slots, "max_second_moment": ("max_second_moment",)}
     is_lazy: ClassVar = True
 
@@ -104,6 +120,7 @@ class RAdam(UpdateRule):
             epsilon=arithmetic.epsilon(settings.epsilon, settings.implementation, dtype),
             first_correction=c1,
             decay=rate * arithmetic.weight_decay(decay, settings.implementation, dtype) if decay else dtype.type(0),
+            inner_epsilon=dtype.type(settings.other(EPSILON_ROOT.name, 0.0)) if factor is not None else dtype.type(0),
             is_adaptive=factor is not None,
         )
 
@@ -113,7 +130,7 @@ class RAdam(UpdateRule):
         rate, factor = self._rate(settings, v.dtype), self._rectifier(settings, v.dtype)
         corrected = first_moment(state) / c.first_correction
         if factor is not None:
-            corrected = factor * corrected / (np.sqrt(v / c.divisor) + c.epsilon)
+            corrected = factor * corrected / (np.sqrt(v / c.divisor + c.inner_epsilon) + c.epsilon)
         return np.asarray(rate * corrected)
 
     def _rectifier(self, settings: Settings, dtype: DType) -> Scalar | None:

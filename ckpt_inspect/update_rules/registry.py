@@ -25,7 +25,7 @@ from ckpt_inspect.update_rules.nadam import Nadam
 from ckpt_inspect.update_rules.radam import RAdam
 from ckpt_inspect.update_rules.rmsprop import RMSprop
 from ckpt_inspect.update_rules.rule import UpdateRule
-from ckpt_inspect.update_rules.traces import NamedOptimizer, Operation, Traces
+from ckpt_inspect.update_rules.traces import OPTAX_ADAM, OPTAX_MOMENTS, NamedOptimizer, Operation, OptaxState, Traces
 
 RULES: tuple[UpdateRule, ...] = (
     Adam(),
@@ -53,6 +53,8 @@ NAMED: tuple[NamedOptimizer, ...] = (
             slots_in_lists=(("momentum", "momentum"),),
             keras_rate=0.01,
             operations=(Operation("ApplyGradientDescent"),),
+            optax_states=(OptaxState.of("trace", trace="trace"),),
+            optax_arguments=frozenset({"learning_rate", "momentum"}),
         ),
         _SGD,
     ),
@@ -71,6 +73,7 @@ NAMED: tuple[NamedOptimizer, ...] = (
             slots=(frozenset({"accum_grad", "accum_var"}), frozenset({"accumulated_grad"})),
             slots_by_turns=(("accumulated_grad", "whole"), ("accumulated_delta_var", "whole")),
             operations=(Operation("ApplyAdadelta", {"variable": 0, "slot": 1, "slot_1": 2, "learning_rate": 3}),),
+            optax_states=(OptaxState.of("e_g e_x", e_g="accum_grad", e_x="accum_var"),),
         ),
     ),
     NamedOptimizer(
@@ -83,14 +86,29 @@ NAMED: tuple[NamedOptimizer, ...] = (
         ),
     ),
     NamedOptimizer(
-        "lion", Traces(("lion",), slots_in_lists=(("momentum", ""),)), (LEARNING_RATE, BETA_1, BETA_2, WEIGHT_DECAY)
+        "lion",
+        Traces(
+            ("lion",),
+            slots_in_lists=(("momentum", ""),),
+            optax_states=(OptaxState.of("count mu", mu="momentum"),),
+        ),
+        (LEARNING_RATE, BETA_1, BETA_2, WEIGHT_DECAY),
     ),
     NamedOptimizer(
-        "adafactor", Traces(("adafactor",), slots_by_turns=(("r", "rows"), ("c", "columns"), ("velocity", "whole")))
+        "adafactor",
+        Traces(
+            ("adafactor",),
+            slots_by_turns=(("r", "rows"), ("c", "columns"), ("velocity", "whole")),
+            optax_states=(OptaxState.of("count v_row v_col v", v="v"),),
+        ),
     ),
     NamedOptimizer("muon", Traces(("muon",), pairs_some=True)),
     NamedOptimizer("novograd", Traces(("novograd",)), COMMON),
-    NamedOptimizer("yogi", Traces(("yogi",)), COMMON),
+    NamedOptimizer(
+        "yogi",
+        Traces(("yogi",), optax_states=(OPTAX_MOMENTS,), optax_arguments=OPTAX_ADAM - {"eps_root"}),
+        COMMON,
+    ),
 )
 """Recognized, so that nobody takes their state for another's."""
 
@@ -113,7 +131,10 @@ STATE_SLOTS: Mapping[str, tuple[str, ...]] = _merged_slots()
 """Field of `State` -> every name under which a layout may have found it, by any rule's habit."""
 
 HYPERPARAMETERS: Mapping[str, Hyperparameter] = {h.name: h for h in COMMON} | {
-    h.name: h for optimizer in OPTIMIZERS for h in optimizer.hyperparameters if h.name not in {c.name for c in COMMON}
+    h.name: h
+    for optimizer in OPTIMIZERS
+    for h in (*optimizer.hyperparameters, *optimizer.more_hyperparameters)
+    if h.name not in {c.name for c in COMMON}
 }
 """Every hyperparameter of any optimizer by name, those that most have first; defaults are in the rules."""
 
@@ -152,10 +173,10 @@ def find_optimizer(name: str) -> Optimizer | None:
 
 
 def normal_name(name: str) -> str:
-    """Return the plain name: `Custom>AdamW`, `keras.optimizers.AdamW`, `adam_w`, `AdamW_1`, `AdamWOptimizer` ->
-    `adamw`."""
+    """Return the plain name: `Custom>AdamW`, `keras.optimizers.AdamW`, `adam_w`, `AdamW_1`, `adamw_1_1`,
+    `AdamWOptimizer` -> `adamw`."""
     bare = re.split(r"[>./]", name)[-1].lower()
-    bare = re.sub(r"_\d+$", "", bare).replace("_", "")
+    bare = re.sub(r"(_\d+)+$", "", bare).replace("_", "")
     return re.sub(r"(?<=.)optimizer(v[12])?$", "", bare)
 
 
@@ -191,6 +212,12 @@ def optimizer_of_slots(slots: Iterable[str]) -> tuple[Optimizer, bool] | None:
         return None
     is_certain, _, optimizer = max(told, key=lambda entry: entry[:2])
     return optimizer, is_certain
+
+
+def optimizers_of_optax_state(fields: Iterable[str]) -> tuple[tuple[Optimizer, OptaxState], ...]:
+    """Return the optimizers that keep a state of these fields in optax, with what they keep in it."""
+    has = frozenset(fields)
+    return tuple((o, state) for o in OPTIMIZERS for state in o.traces.optax_states if state.fields == has)
 
 
 def optimizer_of_bare_scalars(scalars: Iterable[str]) -> Optimizer | None:

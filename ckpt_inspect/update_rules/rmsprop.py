@@ -19,7 +19,7 @@ from ckpt_inspect.update_rules.hyperparameters import (
     WEIGHT_DECAY,
     Hyperparameter,
 )
-from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS, TF1, Implementation
+from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS, OPTAX, TF1, Implementation
 from ckpt_inspect.update_rules.rule import (
     Coefficients,
     Norms,
@@ -29,11 +29,11 @@ from ckpt_inspect.update_rules.rule import (
     check_stepped,
     decoupled_decay,
 )
-from ckpt_inspect.update_rules.traces import Operation, Traces
+from ckpt_inspect.update_rules.traces import Operation, OptaxState, Traces
 
 _RHO = Hyperparameter(
     "rho",
-    "Decay rate of the mean square, `decay` in TF1.",
+    "Decay rate of the mean square, `decay` in TF1 and optax.",
     "s ← ρ·s + (1-ρ)·g²",
     "s averages about the last 1/(1-ρ) squared gradients.",
     default=0.9,
@@ -57,7 +57,7 @@ _CENTERED_INPUTS = {
     "learning_rate": 4, "rho": 5, "momentum": 6, "epsilon": 7,
 }  # fmt: skip
 """tensorflow/core/ops/training_ops.cc"""
-_EPSILONS = {TF1: 1e-10, CONTRIB: 1e-10}
+_EPSILONS = {TF1: 1e-10, CONTRIB: 1e-10, OPTAX: OPTAX.default_epsilon}
 _EPSILON = replace(EPSILON, default=lambda implementation: _EPSILONS.get(implementation, 1e-7))
 
 
@@ -66,7 +66,7 @@ class RMSprop(UpdateRule):
 
         OptimizerV2 without momentum, Keras before it:  θ ← θ - α · g / (√s + ε)
         OptimizerV2 with momentum, TF1:                 b ← μ·b + α · g / √(s + ε);  θ ← θ - b
-        Keras 2.11+ and 3:                              b ← μ·b + α · g / √(s + ε);  θ ← θ - b    (without momentum b is
+        Keras 2.11+ and 3, optax:                       b ← μ·b + α · g / √(s + ε);  θ ← θ - b    (without momentum b is
         the new term)
 
     E = α/(√s + ε), or α/√(s + ε), is the factor on the gradient g itself; s is `second_moment`, and the momentum
@@ -83,12 +83,17 @@ class RMSprop(UpdateRule):
     title = "RMSprop"
     traces: ClassVar = Traces(
         class_names=("rmsprop",),
-        implementations=(TF1, *KERAS),
+        implementations=(TF1, *KERAS, OPTAX),
         slots=tuple(frozenset({slot}) for slot in ("rms", "velocity", "average_gradient")),
         usual_slots=(frozenset({"second_moment"}),),
         operations=(Operation("ApplyRMSProp", _INPUTS), Operation("ApplyCenteredRMSProp", _CENTERED_INPUTS)),
         slots_in_tf1=("mean_square", "momentum"),
         more_slots_in_tf1=("mean_square", "mean_gradient", "momentum"),
+        optax_states=(
+            OptaxState.of("nu", nu="mean_square"),
+            OptaxState.of("mu nu", mu="mean_gradient", nu="mean_square"),
+        ),
+        optax_arguments=frozenset({"learning_rate", "decay", "eps", "initial_scale", "momentum"}),
         slots_in_lists=(("velocity", ""), ("momentum", "momentum"), ("average_gradient", "centered")),
     )
     hyperparameters: ClassVar = (LEARNING_RATE, _RHO, MOMENTUM, _CENTERED, _EPSILON, WEIGHT_DECAY)
@@ -99,6 +104,8 @@ class RMSprop(UpdateRule):
     slots_by_rule: ClassVar = {"first_moment": ("momentum",)}
     has_moment_pair: ClassVar = False
     decays_by_beta_2: ClassVar = False
+    decays_when_silent: ClassVar = False
+    retained_by: ClassVar = "rho"
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
         """Return the coefficients; see the class. `others["momentum"]` selects one of OptimizerV2's two forms."""

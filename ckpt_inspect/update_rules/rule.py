@@ -123,7 +123,7 @@ class Coefficients:
     decay: Scalar
     """Share of θ before the update that weight decay removes: lr·wd, or wd; 0 without decay."""
     inner_epsilon: Scalar = 0
-    """Added under the root (Keras' RMSprop and Adagrad); `epsilon` is 0 then."""
+    """Added under the root (Keras' RMSprop and Adagrad, whose `epsilon` is 0 then; optax' `eps_root`)."""
     has_root: bool = True
     is_adaptive: bool = True
 
@@ -146,6 +146,8 @@ class UpdateRule(ABC):
     """What identifies it in a file."""
     hyperparameters: ClassVar[tuple[Hyperparameter, ...]] = COMMON
     """All that it has, in the order in which they are shown."""
+    more_hyperparameters: ClassVar[tuple[Hyperparameter, ...]] = ()
+    """Those that one implementation adds."""
     slots: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "first_moment": ("first_moment",),
         "second_moment": ("second_moment",),
@@ -172,9 +174,17 @@ class UpdateRule(ABC):
     """Whether the second moment gathers squared gradients, so that their mean square follows from it."""
     decays_by_beta_2: ClassVar[bool] = True
     """Whether an update leaves at least beta_2 of each element of the second moment."""
+    decays_when_silent: ClassVar[bool] = True
+    """Whether an update without a gradient leaves beta_1 times the first and beta_2 times the second moment, exactly
+    but for rounding."""
+    retained_by: ClassVar[str] = "beta_2"
+    """Hyperparameter whose k-th power of each element of the second moment k updates leave at least; empty if they
+    leave all of it (Adagrad: a sum)."""
     is_lazy: ClassVar[bool] = False
     """Whether some implementation leaves elements alone that the gradient doesn't touch (rows of an embedding): then
     not every element decays, or moves, at every update."""
+    leaves_moments: ClassVar[bool] = False
+    """Whether the moments of such elements stay as they are too, bit for bit, in every implementation that is lazy."""
 
     # --- how it is computed
     has_textbook_form: ClassVar[bool] = False
@@ -205,6 +215,16 @@ class UpdateRule(ABC):
         """Return what the last update subtracted from θ, but for weight decay, in upstream's order of operations."""
         raise NotDetermined(f"{self.title}'s state does not determine the last update")
 
+    def silent_factor(self, settings: Settings, c: Coefficients) -> float:
+        """Return the factor on E·m of what an update without a gradient subtracts: 1/c1. E and m are those after it.
+
+        Raises NotDetermined if such an update does not follow from the moments.
+        """
+        one = np.ones(1, np.float32)
+        with np.errstate(all="ignore"):
+            self.decrement(State(one, one, one, one), settings, None, c)
+        return 1 / float(c.first_correction) if c.first_correction else math.nan
+
     def is_decayed(self, parameter: str, implementation: Implementation) -> bool:
         """Return whether the implementation's customary set-up applies weight decay to a variable of that name."""
         return True
@@ -233,9 +253,13 @@ class UpdateRule(ABC):
         ways = (self.slots_in_tf1, self.traces.more_slots_in_tf1, self.slots_in_tf1[:2], self.slots_in_tf1[:1])
         return next((way for way in ways if len(way) == count), ())
 
+    def hyperparameters_in(self, implementation: Implementation) -> tuple[Hyperparameter, ...]:
+        """Return those that the rule has in that implementation."""
+        return tuple(h for h in (*self.hyperparameters, *self.more_hyperparameters) if h.is_in(implementation))
+
     def defaults(self, implementation: Implementation) -> Mapping[str, float]:
         """Return the implementation's default of every hyperparameter that has one (never the learning rate)."""
-        found = {h.name: h.default_in(implementation) for h in self.hyperparameters}
+        found = {h.name: h.default_in(implementation) for h in self.hyperparameters_in(implementation)}
         return {name: value for name, value in found.items() if value is not None}
 
     def effective_lr(self, state: State, settings: Settings, norms: Norms | None = None) -> Array:
@@ -295,10 +319,9 @@ class UpdateRule(ABC):
         step = self.step(settings)
         if step is None:
             return one, one
-        implementation = settings.implementation
-        first = arithmetic.beta_power(settings.beta_1, "beta_1", step, implementation, dtype)
-        second = arithmetic.beta_power(settings.beta_2, "beta_2", step, implementation, dtype)
-        return one - first, one - second
+        first = arithmetic.beta_correction(settings.beta_1, "beta_1", step, settings.implementation, dtype)
+        second = arithmetic.beta_correction(settings.beta_2, "beta_2", step, settings.implementation, dtype)
+        return first, second
 
     def step(self, settings: Settings) -> int | None:
         """Return t; None if the corrections have converged. Raises NotDetermined before the first update, or if it is
@@ -370,7 +393,8 @@ def check_stepped(settings: Settings) -> None:
 def decoupled_decay(settings: Settings, rate: Scalar, dtype: DType) -> Scalar:
     """Return the share of θ that decoupled weight decay removes before the update proper.
 
-    Keras 2.11+ and 3: `var -= var·wd·lr` (`BaseOptimizer._apply_weight_decay`); TensorFlow Addons and tf.contrib: `var
+    Keras 2.11+ and 3: `var -= var·wd·lr` (`BaseOptimizer._apply_weight_decay`); optax the same, up to rounding
+    (`add_decayed_weights`); TensorFlow Addons and tf.contrib: `var
     -= wd·var`, not times the learning rate (`DecoupledWeightDecayExtension._decay_weights_op`). Others have no such
     decay.
     """
@@ -378,7 +402,7 @@ def decoupled_decay(settings: Settings, rate: Scalar, dtype: DType) -> Scalar:
     if not decay:
         return dtype.type(0)
     wd = arithmetic.weight_decay(decay, settings.implementation, dtype)
-    return rate * wd if settings.implementation.takes_weight_decay else wd
+    return rate * wd if settings.implementation.scales_decay else wd
 
 
 def required_first_moment(state: State) -> Array:
@@ -404,7 +428,7 @@ def _root(corrected: Array, c: Coefficients) -> Array:
 
 def _denominator(second: Array, c: Coefficients) -> Array:
     root = _root(_corrected(second, c), c)
-    return np.asarray(root if c.inner_epsilon else root + c.epsilon)
+    return np.asarray(root + c.epsilon)
 
 
 def _quotient(numerator: Scalar, second: Array, c: Coefficients) -> Array:

@@ -27,6 +27,27 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
+class OptaxState:
+    """A state that optax keeps, by the names of its fields: a NamedTuple's own name is not saved."""
+
+    fields: frozenset[str]
+    """All of them."""
+    slots: Mapping[str, str]
+    """Our name of the slot by the field that holds it: a tree of arrays as the parameters' tree is."""
+
+    @classmethod
+    def of(cls, fields: str, **slots: str) -> OptaxState:
+        """Take the fields' names with spaces between."""
+        return cls(frozenset(fields.split()), slots)
+
+
+OPTAX_MOMENTS = OptaxState.of("count mu nu", mu="first_moment", nu="second_moment")
+"""ScaleByAdamState and ScaleByBeliefState of optax/_src/transform.py."""
+OPTAX_ADAM = frozenset({"learning_rate", "b1", "b2", "eps", "eps_root"})
+"""Numbers that `optax.adam` takes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Traces:
     """What distinguishes one optimizer from the others."""
 
@@ -57,6 +78,12 @@ class Traces:
     pairs_some: bool = False
     """Whether it keeps Adam's pair for some variables, in Keras' lists one after the other, and for the others the
     first of the two alone."""
+    optax_states: tuple[OptaxState, ...] = ()
+    """States of optax that it is behind."""
+    optax_arguments: frozenset[str] = frozenset()
+    """Numbers that optax' function of it takes, as `inject_hyperparams` keeps them."""
+    optax_links: int = 1
+    """Links of optax' chain that follow its state: weight decay, trust ratio, learning rate."""
     keras_rate: float = 0.001
     """Learning rate of its class in Keras since OptimizerV2 where none is given."""
     shares_slot_name: str = ""
@@ -74,3 +101,8 @@ class NamedOptimizer:
     """As `UpdateRule.has_moment_pair`."""
     with_maximum: str = ""
     """As `UpdateRule.with_maximum`."""
+    more_hyperparameters: tuple[Hyperparameter, ...] = ()
+
+    def hyperparameters_in(self, implementation: Implementation) -> tuple[Hyperparameter, ...]:
+        """Return them all."""
+        return self.hyperparameters

@@ -14,6 +14,7 @@ from support.adam_bundles import save_bundle
 from support.adam_runs import SHAPES, AdamRun, Array, Gradient, noise
 from support.bundle_writer import write_bundle
 from support.keras_files import Run
+from support.silent_runs import save_run, save_without_config
 
 from ckpt_inspect import Analyses, analyze
 from ckpt_inspect.errors import RequestError
@@ -101,6 +102,12 @@ def lineage(folder: Path) -> None:
         run.train(steps - 300, scaled(factor, "first/kernel"))
         run.config["beta_2"] = 0.999
         run.save(folder / name)
+
+
+def saved_twice(folder: Path) -> None:
+    run = AdamRun()
+    run.train(30).save(folder / "m-1.h5")
+    run.save(folder / "m-2.h5")
 
 
 def changed(folder: Path) -> None:
@@ -206,6 +213,17 @@ def one_rate(folder: Path) -> None:
     run.train(20).save(folder / "m-40.h5")
 
 
+def contradicted(folder: Path) -> None:
+    """A β2 of 0.95 in files that hold none, with gradients that fade: v falls faster than the default lets it."""
+    run = AdamRun(beta_2=0.95).train(200)
+    save_without_config(run, folder / "m-200.h5")
+    save_without_config(run.train(40, scaled(0.05)), folder / "m-240.h5")
+
+
+def inferred(folder: Path) -> None:
+    save_run(folder, (100, 130), beta_2=0.98)
+
+
 MAKERS: Mapping[str, Callable[[Path], None]] = {
     "nonfinite-state": nonfinite,
     "negative-second-moment": negative,
@@ -214,6 +232,7 @@ MAKERS: Mapping[str, Callable[[Path], None]] = {
     "step-reset": step_reset,
     "state-lost": state_lost,
     "lineage-broken": lineage,
+    "step-repeated": saved_twice,
     "hyperparameters-changed": changed,
     "learning-rate-changed": rate_changed,
     "starved-tensors": starved_tensors,
@@ -232,6 +251,8 @@ MAKERS: Mapping[str, Callable[[Path], None]] = {
     "stuck-direction": stuck,
     "layer-drifted": drifted,
     "spread-growing": spread,
+    "hyperparameter-contradicted": contradicted,
+    "hyperparameters-inferred": inferred,
     "hyperparameters-assumed": names_alone,
     "learning-rate-unknown": names_alone,
     "rule-ambiguous": names_alone,
@@ -451,6 +472,7 @@ def test_what_an_assumed_beta_makes_inert_is_no_certainty(tmp_path: Path) -> Non
     analyses.optimizers["optimizer"].variables["beta_2_source"][:] = "default"
     found = the("inert-state", findings_of(analyses))
     assert found.severity is Severity.WARNING
+    assert "couldn't move with the β2 that is assumed" in found.title
     assert "(β2 = 0.9999, assumed)" in found.title
     run.train(5).save(tmp_path / "m-10.h5")
     analyses = analyze(tmp_path, given=given)
@@ -595,3 +617,169 @@ def test_nothing_is_computed_with_an_impossible_value(made: Callable[[str], Anal
     (optimizer,) = run.optimizers.values()
     for figure in ("update_rms", "update_max", "effective_lr_mean"):
         assert np.isnan(optimizer.variables[figure]).all()
+
+
+NORMALISED = {"conv/kernel": (20, 30), "conv/bias": (30,), "bn/gamma": (30,), "bn/beta": (30,), "out/kernel": (30, 4)}
+
+
+def test_a_bias_whose_gradients_cancel_is_no_warning(tmp_path: Path) -> None:
+    """Beside a kernel whose gradients are larger by decades; a kernel below ε makes it one again, and is named."""
+    AdamRun(NORMALISED).train(50, scaled(1e-9, "conv/bias")).save(tmp_path / "m-50.h5")
+    found = the("epsilon-dominated", findings_of(analyze(tmp_path / "m-50.h5")))
+    assert found.severity is Severity.INFO
+    assert "each is a bias whose kernel's gradients are larger by decades: its own cancel out" in found.title
+    assert found.action.startswith("Nothing")
+    AdamRun(NORMALISED).train(50, scaled(1e-9, "conv/bias", "out/kernel")).save(tmp_path / "both-50.h5")
+    both = the("epsilon-dominated", findings_of(analyze(tmp_path / "both-50.h5")))
+    assert both.severity is Severity.WARNING
+    assert "conv/bias is a bias whose" in both.title
+    AdamRun(NORMALISED).train(50, scaled(1e-9, "conv/bias", "conv/kernel")).save(tmp_path / "layer-50.h5")
+    assert "cancel" not in the("epsilon-dominated", findings_of(analyze(tmp_path / "layer-50.h5"))).title
+
+
+def test_a_bias_of_keys_has_no_effect_elsewhere_it_has(tmp_path: Path) -> None:
+    """Attention's keys need no normalisation; in a plain layer such a bias is a riddle."""
+    for name, severity in (("mha/key", Severity.INFO), ("mha/query", Severity.WARNING), ("monkey", Severity.WARNING)):
+        run = AdamRun({f"{name}/kernel": (8, 2, 4), f"{name}/bias": (2, 4)})
+        path = run.train(50, scaled(1e-9, f"{name}/bias")).save(tmp_path / f"{name.replace('/', '-')}.h5")
+        assert the("epsilon-dominated", findings_of(analyze(path))).severity is severity
+
+
+def test_one_cause_is_one_finding(tmp_path: Path) -> None:
+    """Updates are small or lost in rounding because gradients are gone, or below ε: only the cause is found."""
+    run = AdamRun().train(200)
+    run.save(tmp_path / "m-200.h5")
+    run.train(300, scaled(0, "second/kernel")).save(tmp_path / "m-500.h5")
+    AdamRun().train(50, scaled(1e-14, "second/kernel")).save(tmp_path / "other.h5")
+    for path, cause in ((tmp_path / "m-*.h5", "starved-tensors"), (tmp_path / "other.h5", "epsilon-dominated")):
+        findings = findings_of(analyze(path))
+        assert not {f.id for f in findings} & {"lost-in-rounding", "updates-too-small"}
+        assert "second/kernel" in the(cause, findings).parameters
+
+
+def test_updates_of_faded_gradients_are_no_warning(tmp_path: Path) -> None:
+    """One checkpoint tells no starvation, but m does: other elements of the tensor move, or none has an m."""
+    run = AdamRun().train(200).train(250, masked("second/kernel", slice(None), slice(0, 20)))
+    run.save(tmp_path / "m-450.h5")
+    found = the("lost-in-rounding", findings_of(analyze(tmp_path)))
+    assert found.severity is Severity.INFO
+    assert found.title.endswith("the gradients of these elements have faded, for m has died away in them")
+    run.train(250, scaled(0, "second/kernel")).save(tmp_path / "m-700.h5")
+    alone = the("lost-in-rounding", findings_of(analyze(tmp_path / "m-700.h5")))
+    assert alone.severity is Severity.INFO
+
+
+def test_a_rate_near_zero_is_one_warning(made: Callable[[str], Analyses]) -> None:
+    """Lost in rounding; that the updates are small besides says no more."""
+    findings = findings_of(made("lost-in-rounding"))
+    assert the("lost-in-rounding", findings).severity is Severity.WARNING
+    assert "faded" not in the("lost-in-rounding", findings).title
+    small = [p for f in findings if f.id == "updates-too-small" for p in f.parameters]
+    assert not set(small) & set(the("lost-in-rounding", findings).parameters)
+
+
+def test_a_kernel_out_of_bound_is_no_embedding(tmp_path: Path) -> None:
+    """Whatever Keras 3 does with repeated rows: the state of a dense kernel is damaged."""
+    run = AdamRun().train(30)
+    run.second["second/kernel"] *= 1e-4
+    run.save(tmp_path / "m-30.h5", keras="3.8.0")
+    found = the("moment-bound-violated", findings_of(analyze(tmp_path)))
+    assert found.severity is Severity.CRITICAL
+    assert "embedding" not in found.title
+
+
+def test_grown_gradients_are_no_direction(tmp_path: Path) -> None:
+    """m is as large beside √v̂ as that of a constant gradient, because gradients grew; they are noise all the same."""
+    run = AdamRun({"a/kernel": (40, 50)}).train(1000)
+    run.save(tmp_path / "m-1000.h5")
+    run.train(20, scaled(5, "a/kernel")).save(tmp_path / "m-1020.h5")
+    run.train(200, scaled(25, "a/kernel")).save(tmp_path / "m-1220.h5")
+    analyses = analyze(tmp_path)
+    (optimizer,) = analyses.optimizers.values()
+    optimizer.variables["signal_to_noise"][-1] = 0.95
+    assert "stuck-direction" not in {f.id for f in findings_of(analyses)}
+    AdamRun({"a/kernel": (40, 50)}).train(1000).train(5, scaled(100, "a/kernel")).save(tmp_path / "spike.h5")
+    spike = analyze(tmp_path / "spike.h5")
+    assert spike.optimizers["optimizer"].variables["signal_to_noise"][-1, 0] > 1.1
+    assert "stuck-direction" not in {f.id for f in findings_of(spike)}
+
+
+@pytest.mark.parametrize(("beta_1", "shape"), [(0.5, (40, 30)), (0.85, (1, 1))])
+def test_a_short_memory_or_few_elements_are_no_direction(tmp_path: Path, beta_1: float, shape: tuple[int, ...]) -> None:
+    """At a β1 of 0.5, as in GANs, or of a few elements, m is often as large beside √v̂ as a constant gradient's."""
+    run = AdamRun({"a/kernel": shape}, beta_1=beta_1).train(500)
+    for value, square in zip(run.first.values(), run.second.values(), strict=True):
+        value[...] = 0.95 * np.sqrt(square / (1 - 0.999**500))
+    run.save(tmp_path / "m.h5")
+    assert "stuck-direction" not in {f.id for f in findings_of(analyze(tmp_path / "m.h5"))}
+
+
+def test_an_assumed_beta_1_makes_no_direction_a_warning(tmp_path: Path) -> None:
+    """It is worth knowing, and the option to give is named."""
+    run = AdamRun().train(200, lambda n, w, rng: np.ones_like(w) if n == "first/kernel" else noise(n, w, rng))
+    run.save(tmp_path / "m-200.h5")
+    assert the("stuck-direction", findings_of(analyze(tmp_path))).severity is Severity.WARNING
+    del run.config["beta_1"]
+    run.save(tmp_path / "m-200.h5")
+    found = the("stuck-direction", findings_of(analyze(tmp_path)))
+    assert found.severity is Severity.INFO
+    assert "(β1 = 0.9 is assumed)" in found.title
+    assert "--beta-1" in found.action
+
+
+def test_decay_that_had_no_time_balances_nothing(tmp_path: Path) -> None:
+    """Of 1/(2d) updates; before, the norm stands still because neither does anything to it."""
+    AdamRun(weight_decay=0.001).train(300).save(tmp_path / "m.h5")
+    (optimizer,) = (analyses := analyze(tmp_path / "m.h5")).optimizers.values()
+    share, ratio = optimizer.variables["decay_balance"][-1], optimizer.variables["update_to_weight"][-1]
+    assert (np.abs(np.log(2 * share / ratio / 19)) < np.log(2)).any()
+    assert "decay-equilibrium" not in {f.id for f in findings_of(analyses)}
+
+
+def test_the_same_step_twice_is_told_with_whether_it_is_the_same_state(made: Callable[[str], Analyses]) -> None:
+    """By the moments' figures."""
+    found = the("step-repeated", findings_of(made("step-repeated")))
+    assert found.severity is Severity.INFO
+    assert found.title == "Step 30 is in 2 checkpoints, with the same moments: m-1.h5, m-2.h5"
+
+
+def test_two_states_of_one_step_are_told(tmp_path: Path) -> None:
+    """Two trainings in one folder."""
+    for number, rate in ((1, 1e-3), (2, 1e-2)):
+        AdamRun(learning_rate=rate).train(30).save(tmp_path / f"m-{number}.h5")
+    title = the("step-repeated", findings_of(analyze(tmp_path))).title
+    assert title == "Step 30 is in 2 checkpoints, whose moments differ: m-1.h5, m-2.h5"
+
+
+def test_inert_weights_that_stood_still_are_certain(tmp_path: Path) -> None:
+    """Although β2 is assumed: the weights are the same in two checkpoints, the moments are not."""
+    run = AdamRun(dtype="float16", beta_2=0.9999)
+    run.train(5).save(tmp_path / "m-5.h5")
+    run.train(5).save(tmp_path / "m-10.h5")
+    analyses = analyze(tmp_path)
+    analyses.optimizers["optimizer"].variables["beta_2_source"][:] = "default"
+    found = the("inert-state", findings_of(analyses))
+    assert found.severity is Severity.CRITICAL
+    assert "none has moved since m-5.h5 (step 5), while their moments changed" in found.title
+    assert "--beta-2" not in found.action
+
+
+def test_an_optimizer_without_moments_and_step_is_none_that_froze(tmp_path: Path) -> None:
+    """As a copy of a graph that isn't trained leaves it: nothing was lost, and nothing need be frozen."""
+    tensors = dict(Run().weights)
+    tensors |= {f"{n}/adam_{slot}": np.zeros_like(w) for n, w in Run().weights.items() for slot in "mv"}
+    write_bundle(tmp_path / "model.ckpt-20", tensors)
+    findings = findings_of(analyze(tmp_path / "model.ckpt-20"))
+    found = the("untouched-tensors", findings)
+    assert found.severity is Severity.INFO
+    assert "has probably never made an update" in found.title
+    assert "Freeze" not in found.action
+
+
+def test_an_early_bias_correction_is_told_only_where_it_halves_v(tmp_path: Path) -> None:
+    """√c2/c1 of at most one half."""
+    run = AdamRun().train(250)
+    run.save(tmp_path / "m-250.h5")
+    run.train(100).save(tmp_path / "m-350.h5")
+    told = {n: "bias-correction" in {f.id for f in findings_of(analyze(tmp_path / f"m-{n}.h5"))} for n in (250, 350)}
+    assert told == {250: True, 350: False}

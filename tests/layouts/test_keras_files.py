@@ -391,13 +391,15 @@ class TestSettingsThatAreElsewhere:
 class TestNamelessHdf5:
     """Keras before OptimizerV2: all first moments, all second ones, and perhaps maxima."""
 
-    def _read(self, shapes: tuple[tuple[int, ...], ...], blocks: int, config: dict[str, Any]) -> OptimizerState:
+    def _read(
+        self, shapes: tuple[tuple[int, ...], ...], blocks: int, config: dict[str, Any], class_name: str = "Adam"
+    ) -> OptimizerState:
         arrays: dict[str, Any] = {f"model_weights/l{i}/l{i}/w:0": np.ones(s, np.float32) for i, s in enumerate(shapes)}
         arrays["optimizer_weights/Adam/iterations:0"] = np.int64(4)
         slots = [np.full(s, b, np.float32) for b in range(blocks) for s in shapes]
         for i, slot in enumerate(slots):
             arrays[f"optimizer_weights/training/Adam/Variable{f'_{i}' if i else ''}:0"] = slot
-        optimizer = {"class_name": "Adam", "config": {"lr": 0.01, **config}}
+        optimizer = {"class_name": class_name, "config": {"lr": 0.01, **config}}
         (state,) = optimizer_states(MemoryCheckpoint(arrays, kind="keras-h5", optimizer=optimizer))
         return state
 
@@ -415,6 +417,26 @@ class TestNamelessHdf5:
         state = self._read(((2, 2), (3,)), 3, {"amsgrad": True})
         assert state.rule == "amsgrad"
         assert all(np.all(p.max_second_moment() == 2) for p in state.parameters.values())
+
+    @pytest.mark.parametrize("class_name", ["RMSprop", "Adagrad"])
+    @pytest.mark.parametrize("shapes", [((2, 2), (3,)), ((2, 2), (2, 2), (2, 2)), ((1, 2), (2,), (1, 2), (2,))])
+    def test_one_block_of_slots(self, class_name: str, shapes: tuple[tuple[int, ...], ...]) -> None:
+        """RMSprop and Adagrad list one slot for each weight, also where the weights' shapes repeat: E = α/(√s + ε)."""
+        state = self._read(shapes, 1, {"epsilon": 0.5}, class_name)
+        assert [p.found.value for p in state.parameters.values()] == [
+            f"model_weights/l{i}/l{i}/w:0" for i in range(len(shapes))
+        ]
+        for parameter in state.parameters.values():
+            rate = parameter.effective_lr()
+            assert rate is not None
+            np.testing.assert_allclose(rate, 0.01 / 0.5, rtol=1e-6)
+
+    def test_slots_without_a_formula_are_shown(self) -> None:
+        """Adadelta lists two slots for each weight; both are shown, and no effective rate."""
+        state = self._read(((2, 2), (3,)), 2, {}, "Adadelta")
+        assert state.rule == "adadelta"
+        assert [len(p.found.slots) for p in state.parameters.values()] == [2, 2]
+        assert all(p.effective_lr() is None for p in state.parameters.values())
 
     def test_a_nameless_counter_is_the_first_variable(self) -> None:
         """Keras 1 calls its counter `Variable`, a float, and sorts the weights by name: `dense_10_W` before

@@ -36,6 +36,30 @@ def _states(arrays: dict[str, Any]) -> dict[str, OptimizerState]:
 class TestNames:
     """What the names alone prove."""
 
+    def test_names_of_outputs(self) -> None:
+        """A Saver that was given `{v.name: v}` writes `w:0` and `w/Adam:0`: the same state, read under those keys."""
+        arrays = {**_slots("net/w"), **_slots("net/b", seed=1), **_powers(5), "learning_rate": np.float32(0.01)}
+        (plain,) = _states(arrays).values()
+        (state,) = _states({f"{name}:0": array for name, array in arrays.items()}).values()
+        assert (list(state.parameters), state.name, state.step.value) == (["net/b", "net/w"], "Adam", 5)
+        assert state.parameters["net/w"].found.slots["first_moment"] == "net/w/Adam:0"
+        for name, parameter in plain.parameters.items():
+            for array in ("value", "first_moment", "second_moment"):
+                np.testing.assert_array_equal(getattr(state.parameters[name], array)(), getattr(parameter, array)())
+
+    def test_names_of_outputs_and_of_variables_of_one_name_stay_apart(self) -> None:
+        """`w` beside `w:0` are two tensors, and neither is read for the other."""
+        (state,) = _states({**_slots("w"), **_powers(5), "w:0": np.zeros((4, 3), np.float32)}).values()
+        assert state.parameters["w"].found.value == "w"
+
+    def test_a_graph_knows_variables_by_their_own_names(self) -> None:
+        """The constants of the graph reach the optimizer of a file whose names are of outputs."""
+        arrays = {f"{name}:0": array for name, array in TestGraph.arrays.items()}
+        (state,) = optimizer_states(MemoryCheckpoint(arrays, graph=_adam_graph(dict.fromkeys("abc", "Adam"))))
+        epsilon = state.hyperparameters["epsilon"]
+        assert (epsilon.value, epsilon.source) == (pytest.approx(1e-6), "graph")
+        assert state.parameters["a"].last_update() is not None
+
     def test_a_plain_optimizer(self) -> None:
         """`w/Adam` and `w/Adam_1` are w's moments; contrib's namesakes are named as alternatives."""
         (state,) = _states({**_slots("w"), **_powers(5)}).values()
@@ -455,6 +479,13 @@ class TestGraph:
         (problem,) = [p for p in state.problems if p.code == "graph-inconsistent"]
         assert problem.severity == "warning"
         assert "'Adam' and in 'Cdam'" in problem.message
+
+    def test_an_optimizer_that_is_applied_twice_is_one(self) -> None:
+        """A second `apply_gradients` makes its operations in `Adam_1`, with the same beta powers: no damage."""
+        graph = _adam_graph({"a": "Adam_1", "b": "Adam", "c": "Adam"})
+        (state,) = optimizer_states(MemoryCheckpoint(self.arrays, graph=graph))
+        assert (len(state.parameters), state.step.value) == (3, 5)
+        assert [(p.code, p.severity) for p in state.problems] == [("optimizer-applied-twice", "info")]
 
     def test_a_sound_graph_has_no_remark(self) -> None:
         """All operations in one scope."""

@@ -108,6 +108,25 @@ def test_unnamed_variables_of_other_shapes_are_weights() -> None:
     assert _states(flipped) == ()
 
 
+@pytest.mark.parametrize("name", ["train/trace{}/trace", "train/slot{}"])
+def test_numbered_tensors_of_the_variables_shapes_are_named(name: str) -> None:
+    """`trace/trace`, `trace_1/trace`, ..: one of each variable's shape is said to be there, not "weights only"."""
+    arrays = {n: moments(shape, seed=seed)[0] for seed, (n, shape) in enumerate(SHAPES.items())}
+    arrays |= {name.format(f"_{i}" if i else ""): moments(shape, seed=i)[1] for i, shape in enumerate(SHAPES.values())}
+    (state,) = _states(arrays)
+    assert (state.rule, state.rule_source.source, len(state.parameters)) == ("unknown", "unknown", 0)
+    assert "3 numbered tensors" in state.rule_source.where
+
+
+def test_a_copy_of_the_weights_is_no_optimizer() -> None:
+    """Numbered tensors beside their like are two networks; those near the weights are averages."""
+    two = {f"{net}/w{n}": moments((i + 2, 3), seed=i)[0] for net in ("q", "target") for i, n in enumerate(("", "_1"))}
+    assert _states(two) == ()
+    weights = {n: moments(shape, seed=seed)[0] for seed, (n, shape) in enumerate(SHAPES.items())}
+    near = {f"copy{f'_{i}' if i else ''}": w * np.float32(1.01) for i, w in enumerate(weights.values())}
+    assert _states({**weights, **near}) == ()
+
+
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [

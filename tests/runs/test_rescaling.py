@@ -41,3 +41,28 @@ def test_a_rate_that_makes_no_update_is_refused(tmp_path: Path, rate: float) -> 
     save_series(tmp_path / "run", 1)
     with pytest.raises(RequestError, match="positive"):
         with_learning_rate(analyze(tmp_path / "run"), rate)
+
+
+RECORDED = Path(__file__).parents[2] / "fixtures" / "recorded"
+UPDATES = ("update_rms", "update_max", "relative_update_rms", "update_to_weight", "decay_balance")
+
+
+@pytest.mark.parametrize("case", ["tf24_tfa_ckpt_tfa_adamw", "tf112_saver_contrib_adamw"])
+def test_a_decay_that_the_rate_does_not_scale_leaves_updates_unknown(case: str) -> None:
+    """E follows the rate; the update has a part that doesn't, and how large it is can't be had from summaries."""
+    given = {"weight_decay": 0.01, "learning_rate": 0.001}
+    (scaled,) = with_learning_rate(analyze(RECORDED / case, given=given), 0.1).optimizers.values()
+    (again,) = analyze(RECORDED / case, given=given | {"learning_rate": 0.1}).optimizers.values()
+    assert all(np.isnan(scaled.variables[name]).all() for name in UPDATES)
+    assert np.isfinite(again.variables["update_rms"]).all()
+    np.testing.assert_allclose(scaled.variables["effective_lr_mean"], again.variables["effective_lr_mean"], rtol=1e-6)
+
+
+def test_a_decay_that_the_rate_scales_leaves_updates_known() -> None:
+    """Keras' AdamW: all of the update is proportional to the rate."""
+    folder = RECORDED / "tf213_new_ckpt_adamw"
+    given = {"weight_decay": 0.01, "learning_rate": 0.001}
+    (scaled,) = with_learning_rate(analyze(folder, given=given), 0.1).optimizers.values()
+    (again,) = analyze(folder, given=given | {"learning_rate": 0.1}).optimizers.values()
+    for name in UPDATES:
+        np.testing.assert_allclose(scaled.variables[name], again.variables[name], rtol=1e-5, err_msg=name)

@@ -241,6 +241,49 @@ def test_models_without_a_common_parameter_are_runs_of_their_own(tmp_path: Path)
     assert len({run.name for run in runs}) == 2
 
 
+def renumbered(by: int) -> frozenset[tuple[str, tuple[int, ...]]]:
+    """The parameters of a model whose layers' numbers begin at `by`, as Keras counts them in a process."""
+    names = ["dense" if by + i == 0 else f"dense_{by + i}" for i in range(3)]
+    return frozenset((f"{name}/kernel", (8, 4 + i)) for i, name in enumerate(names))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "runs"),
+    [
+        ([32, 64, 96], [128, 160], 1),  # resumed under other names
+        ([32, 64], [96], 1),
+        ([32, 64, 96], [128, 512], 2),  # began at 0 by its own pace
+        ([32, 64, 96], [32, 64], 2),  # another fold of a cross-validation
+        ([96], [128], 2),  # too few to tell
+        ([32, 64], [640], 2),
+    ],
+)
+def test_layers_that_were_numbered_anew_are_one_run_where_steps_go_on(
+    tmp_path: Path, first: list[int], second: list[int], runs: int
+) -> None:
+    """Structure and shapes correspond, and the counter leaves no doubt; else the models are two runs, as before."""
+    steps = [*first, *second]
+    for i in range(len(steps)):
+        bundle(tmp_path / f"ckpt-{i}")
+
+    def held_by(path: Path) -> Held:
+        place = int(path.name.removeprefix("ckpt-"))
+        return Held(steps[place], renumbered(0 if place < len(first) else 3))
+
+    assert len(find_runs([tmp_path], held_by)) == runs
+
+
+def test_another_architecture_is_no_renumbered_one(tmp_path: Path) -> None:
+    """However well its steps go on."""
+    for i in range(4):
+        bundle(tmp_path / f"ckpt-{i}")
+    other = frozenset({("dense_3/kernel", (8, 4)), ("dense_4/kernel", (8, 5)), ("dense_5/kernel", (8, 7))})
+    runs = find_runs(
+        [tmp_path], lambda p: Held(10 * int(p.name[-1]) + 10, renumbered(0) if p.name[-1] < "2" else other)
+    )
+    assert len(runs) == 2
+
+
 @pytest.mark.parametrize("given", [["."], ["epoch_10", "epoch_2", "epoch_9"], ["epoch_*/m.keras"]])
 def test_a_checkpoint_a_folder_is_one_run(tmp_path: Path, given: list[str]) -> None:
     """Numbered folders of one checkpoint each are a run of the folder above if the counters grow with the numbers."""

@@ -238,10 +238,10 @@ def test_pinned_files(tmp_path: Path) -> None:
         shard.read(0, 1)
 
 
-@pytest.mark.parametrize("address", ["gs://bucket/x", "s3://bucket/run/ckpt-1", "https://host/model.keras"])
-def test_remote_addresses_are_refused_as_they_were_given(address: str) -> None:
+@pytest.mark.parametrize("address", ["ftp://host/x", "hdfs://name/run/ckpt-1", "scp://host/model.keras"])
+def test_addresses_that_cant_be_read_are_refused_as_they_were_given(address: str) -> None:
     """With what to do instead."""
-    with pytest.raises(UnsupportedError, match=f"^{re.escape(address)}: is a remote address.*copy"):
+    with pytest.raises(UnsupportedError, match=f"^{re.escape(address)}: can't be read.*copy"):
         storage.as_path(address)
 
 

@@ -35,6 +35,7 @@ from ckpt_inspect.update_rules.implementations import BERT, CONTRIB, KERAS3, OPT
 
 ALLOWED_STRINGS = {
     ("layouts/keras_variables.py", "momentum"): "a slot's spelling in Keras, not TF1's MomentumOptimizer",
+    ("layouts/optax.py", "optax"): "the layout's own id, which is called as its writer is",
     ("layouts/optimizer_v2.py", "optimizer-v2"): "the layout's own id, which is called as its writer is",
 }
 ROWS = {name for name, value in vars(implementations).items() if value in IMPLEMENTATIONS}
@@ -87,7 +88,7 @@ def test_names_are_unique() -> None:
 @pytest.mark.parametrize(
     ("name", "rule"),
     [("Custom>AdamW", "adamw"), ("Addons>RectifiedAdam", "radam"), ("adam_1", "adam"), ("RMSPropOptimizer", "rmsprop"),
-     ("SGD", "sgd"), ("keras.optimizers.Lion", "lion")],
+     ("SGD", "sgd"), ("keras.optimizers.Lion", "lion"), ("adamw_1_1", "adamw")],
 )  # fmt: skip
 def test_an_optimizer_is_known_by_its_class(name: str, rule: str) -> None:
     """However upstream spells the class, or the slots that are named for it."""

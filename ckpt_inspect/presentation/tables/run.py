@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ckpt_inspect.measurement.variables import QUANTILE_NAMES
+from ckpt_inspect.measurement.variables import CONTRADICTION, QUANTILE_NAMES
 from ckpt_inspect.measurement.wording import percent
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table, without_empty
 from ckpt_inspect.presentation.tables.wording import figure, ratio_text, sparkline
+from ckpt_inspect.sourced import shown_source
 from ckpt_inspect.state.hyperparameters import hyperparameters_in
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ def _optimizer_tables(optimizer: OptimizerColumns, checkpoints: Sequence[str]) -
         )
     )
     for name in hyperparameters_in(v):
-        value, source, where = v[name][row], v[f"{name}_source"][row], v[f"{name}_where"][row]
+        against = str(v[f"{name}{CONTRADICTION}"][row])
+        value, source = v[name][row], shown_source(str(v[f"{name}_source"][row]), against)
+        where = "; but ".join(filter(None, (str(v[f"{name}_where"][row]), against)))
         rows.append(
             (name, "unknown" if math.isnan(value) else f"{value:.6g}", source, where, _series(v[name].tolist()))
         )

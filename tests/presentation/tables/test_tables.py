@@ -12,10 +12,11 @@ from support.adam_bundles import save_series
 from support.bundle_writer import write_bundle
 from support.keras_files import Run
 
-from ckpt_inspect import analyze
+from ckpt_inspect import analyze, describe
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.cli.terminal import print_tables
 from ckpt_inspect.presentation.shown_names import printable
+from ckpt_inspect.presentation.tables.overview import show_tables
 from ckpt_inspect.presentation.tables.run import run_tables
 from ckpt_inspect.presentation.tables.table import Column, Table
 from ckpt_inspect.presentation.tables.wording import cosine_text, figure, problem_lines, ratio_text, sparkline
@@ -153,3 +154,22 @@ def test_figures_are_told_of_the_checkpoint_that_they_are_of(tmp_path: Path) -> 
     assert run_tables(analyze(tmp_path / "run"))[-1].title == (
         "Parameters of Adam in model.ckpt-20, the last that holds its state"
     )
+
+
+def test_what_a_cut_file_lacks_is_an_amount_above_zero(tmp_path: Path) -> None:
+    """Not a negative size; and no share is above 100 %."""
+    (path,) = save_series(tmp_path / "run", 1)
+    data = next((tmp_path / "run").glob("*.data-*"))
+    whole = dict(_size_rows(path))
+    assert "of these missing, at least" not in whole
+    data.write_bytes(data.read_bytes()[:16])
+    rows = dict(_size_rows(path))
+    assert "of these missing, at least" in rows
+    assert not any(text.startswith("-") for cells in rows.values() for text in cells)
+    shares = [float(share.removesuffix(" %")) for _, share in rows.values() if share.endswith("%")]
+    assert shares and all(0 < share <= 100 for share in shares)
+
+
+def _size_rows(path: Path) -> list[tuple[str, tuple[str, str]]]:
+    (table,) = [table for table in show_tables(describe(path)) if table.title == "Size"]
+    return [(name, (size, share)) for name, size, share in table.rows]

@@ -1,0 +1,311 @@
+"""Orbax folders: a tree of arrays, as `keras.callbacks.OrbaxCheckpoint` and JAX' programs save it.
+
+A checkpoint is a folder with a tree in it, or a step of a manager: a folder with a folder for each item, of which those
+with a tree count. A tree's folder holds `_METADATA` (JSON: every leaf's keys), and its arrays: zarr or zarr3 in an
+OCDBT store (`manifest.ocdbt`), or in a folder each. orbax/checkpoint/_src/{handlers/base_pytree_checkpoint_handler,
+path/{step,atomicity_types},metadata/checkpoint}.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+from ckpt_inspect.checkpoint import Array, Checkpoint, Problem, SavedTree, TensorSpec, TrainingConfig
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, UnsupportedError
+from ckpt_inspect.formats import keras_config
+from ckpt_inspect.formats.format import Claim, Format
+from ckpt_inspect.formats.listing import Listing
+from ckpt_inspect.formats.orbax_arrays import Arrays, Place, find_tensorstore, is_zarr3_store
+from ckpt_inspect.formats.orbax_tree import (
+    MSGPACK_FILE,
+    TREE_FILE,
+    Leaf,
+    Tree,
+    decode_msgpack_tree,
+    decode_strings,
+    decode_tree,
+)
+from ckpt_inspect.storage import Location, PinnedFiles, is_folder, is_there, list_folder, read_head, stat
+
+STEP_FILE, STORE_FILE, STRINGS_FILE = "_CHECKPOINT_METADATA", "manifest.ocdbt", "_strings.json"
+PROCESS_FOLDER = "ocdbt.process_0"
+"""Where the first process keeps its part of an OCDBT store."""
+UNFINISHED = ".orbax-checkpoint-tmp"
+"""In the name of a folder that is being written; it loses that part when it is complete."""
+_STEP = re.compile(r"(?:.*_)?[0-9]+")
+"""Name of a manager's step: `12`, `00000012`, `step_12`."""
+_CONFIG_ITEM, _CONFIG = "model_config", "config"
+"""Keras' item that holds the model's configuration as a string, and that string's name."""
+_MOST_METADATA = 1 << 28
+UNKNOWN_TYPE = "unknown"
+
+
+class _Item(NamedTuple):
+    """A folder with a tree."""
+
+    name: str
+    """Empty for a checkpoint that is the tree's folder itself."""
+    folder: Path
+
+
+class OrbaxCheckpoint(Checkpoint):
+    """One step, or one tree, open for reading."""
+
+    format = "orbax"
+
+    def __init__(self, path: Path, items: Sequence[_Item]) -> None:
+        self.path = path
+        self._items = tuple(items)
+        self._pinned = PinnedFiles()
+        self._metadata = {file: self._pinned.pin(file) for file in _files_below(path, items)}
+        self.files, self.file_stats = self._pinned.paths, self._pinned.stats
+        trees = {item: self._read_tree(item) for item in self._items}
+        with_arrays = [item for item, tree in trees.items() if tree.leaves]
+        self._paths: dict[str, tuple[str, ...]] = {}
+        self._empty: list[tuple[str, ...]] = []
+        self._unread: list[tuple[str, ...]] = []
+        self._leaves: dict[str, tuple[_Item, Leaf]] = {}
+        for item, tree in trees.items():
+            above = (item.name,) if len(with_arrays) > 1 else ()
+            self._empty += [(*above, *path) for path in tree.empty]
+            self._unread += [(*above, *path) for path in tree.aggregated]
+            for leaf in tree.leaves:
+                self._add(item, leaf, (*above, *leaf.path))
+        self.problems = tuple(_aggregated(item, tree) for item, tree in trees.items() if tree.aggregated)
+        self._arrays: Arrays | None = None
+        library = find_tensorstore()
+        if not isinstance(library, str):
+            is_zarr3 = {item: self._is_zarr3(item, tree, library) for item, tree in trees.items()}
+            places = {
+                name: self._place(item, leaf, trees[item], is_zarr3[item])
+                for name, (item, leaf) in self._leaves.items()
+            }
+            self._arrays = Arrays(library, places, self.size_bytes)
+            self.tensors: Mapping[str, TensorSpec] = self._arrays.specs
+            return
+        self.tensors = {
+            name: TensorSpec(name, leaf.written_shape or (), UNKNOWN_TYPE) for name, (_, leaf) in self._leaves.items()
+        }
+        if self._leaves:
+            self.unreadable = f"{path}: {library}"
+            self.problems = (
+                Problem(
+                    "reader-missing",
+                    self.unreadable,
+                    "the arrays are listed as the metadata names them: without types, and sharded ones with the shape "
+                    "of a shard",
+                ),
+                *self.problems,
+            )
+
+    def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
+        self.spec(name)
+        if self._arrays is None:
+            raise UnsupportedError(self.unreadable or f"{self.path}: holds no arrays")
+        return self._arrays.read(name, start, stop)
+
+    def finish_reading(self) -> None:
+        """Raise DamagedFileError if a file was replaced since the checkpoint was opened: no checksum covers a chunk."""
+        for file, found in zip(self.files, self.file_stats, strict=True):
+            now = stat(file)
+            if (now.size, now.modified_ns) != (found.size, found.modified_ns):
+                raise DamagedFileError(
+                    f"{file}: was replaced while its checkpoint was being read; open the checkpoint again"
+                )
+
+    def saved_tree(self) -> SavedTree:
+        return SavedTree(self._paths, tuple(self._empty), tuple(self._unread))
+
+    def training_config(self) -> TrainingConfig | None:
+        return self._training_config
+
+    @cached_property
+    def _training_config(self) -> TrainingConfig | None:
+        for item in self._items:
+            if item.name == _CONFIG_ITEM and item.folder / STRINGS_FILE in self._metadata:
+                where = f"{_CONFIG_ITEM}/{STRINGS_FILE}"
+                try:
+                    text = decode_strings(self._read_small(item.folder / STRINGS_FILE), where).get(_CONFIG)
+                    return None if text is None else keras_config.from_archive(text, where)
+                except DamagedFileError as error:
+                    raise DamagedFileError(f"{self.path}: {error}") from error
+        return None
+
+    def read_head(self, size: int) -> bytes:
+        return self._pinned.read_head(size)
+
+    def close(self) -> None:
+        if self._arrays is not None:
+            self._arrays.forget()
+        self._pinned.close()
+
+    def _add(self, item: _Item, leaf: Leaf, path: tuple[str, ...]) -> None:
+        """Take a leaf in, under a name that no other has: keys may hold slashes."""
+        name, count = "/".join(path), 1
+        while name in self._leaves:
+            count += 1
+            name = f"{'/'.join(path)}#{count}"
+        self._leaves[name] = (item, leaf)
+        self._paths[name] = path
+
+    def _read_tree(self, item: _Item) -> Tree:
+        for file, decode in ((TREE_FILE, decode_tree), (MSGPACK_FILE, decode_msgpack_tree)):
+            if item.folder / file in self._metadata:
+                return decode(self._read_small(item.folder / file), str(item.folder / file))
+        raise NotFoundError(
+            f"{item.folder / TREE_FILE}: is missing, while the arrays that it names are there; copy it too"
+        )
+
+    def _read_small(self, path: Path) -> bytes:
+        file = self._metadata[path]
+        if file.size > _MOST_METADATA:
+            raise DamagedFileError(f"{path}: is {file.size} bytes long, which no metadata is: it is damaged")
+        return file.read(0, file.size)
+
+    def _place(self, item: _Item, leaf: Leaf, tree: Tree, is_zarr3: bool) -> Place:
+        has_store = item.folder / STORE_FILE in self._metadata
+        if not has_store and (tree.is_ocdbt or is_there(item.folder / PROCESS_FOLDER)):
+            raise NotFoundError(
+                f"{item.folder / STORE_FILE}: is missing; copy it to this folder, where the rest of its checkpoint lies"
+            )
+        if not has_store and not _is_inside(leaf.name):
+            raise DamagedFileError(
+                f"{item.folder}: names an array {leaf.name!r}, which would lie outside of it: it is damaged"
+            )
+        return Place(item.folder, leaf.name, has_store, is_zarr3, tree.has_every_chunk, leaf.written_shape)
+
+    def _is_zarr3(self, item: _Item, tree: Tree, library: ModuleType) -> bool:
+        """Return which of the two it is, also if the metadata is older than the choice."""
+        if tree.is_zarr3 is not None or not tree.leaves:
+            return bool(tree.is_zarr3)
+        if item.folder / STORE_FILE in self._metadata:
+            return is_zarr3_store(library, item.folder)
+        return is_there(item.folder / tree.leaves[0].name / "zarr.json")
+
+
+def _aggregated(item: _Item, tree: Tree) -> Problem:
+    return Problem(
+        "values-aggregated",
+        f"{item.folder / MSGPACK_FILE}: holds {len(tree.aggregated)} values in itself (SaveArgs(aggregate=True))",
+        "those are not read; save them as arrays, without aggregate, to have them read",
+    )
+
+
+def _is_inside(name: str) -> bool:
+    """Return whether a name of an array leads to a folder below its item's."""
+    return not name.startswith("/") and "\0" not in name and ".." not in name.split("/")
+
+
+def _files_below(path: Path, items: Sequence[_Item]) -> Iterator[Path]:
+    """Yield every file of the checkpoint, the metadata first; links to folders are not followed."""
+    heads = [path / STEP_FILE, *(item.folder / name for item in items for name in (TREE_FILE, STORE_FILE))]
+    yield from (head for head in dict.fromkeys(heads) if is_there(head))
+    waiting = [path]
+    while waiting:
+        folder = waiting.pop()
+        for entry in sorted(list_folder(folder)):
+            if entry.is_folder:
+                waiting.append(folder / entry.name)
+            elif folder / entry.name not in heads:
+                yield folder / entry.name
+
+
+# --- which folders are checkpoints
+
+
+def recognises(location: Location) -> bool:
+    """Recognise a tree's folder, a step's, or one of their metadata files; and a folder that is still being written."""
+    if location.kind == "file":
+        return location.path.name in (TREE_FILE, STEP_FILE, STORE_FILE) and bool(_find_items(location.path.parent))
+    if location.kind != "folder":
+        return False
+    return UNFINISHED in location.path.name or bool(_find_items(location.path))
+
+
+def claims(listing: Listing) -> Iterator[Claim]:
+    """Claim the whole folder of a checkpoint; of one that is still being written, so that no other format does."""
+    folder = listing.folder
+    if UNFINISHED in folder.name:
+        yield Claim(folder, (*listing.files, *listing.folders), None)
+        return
+    if _items_among(folder, listing.files, listing.folders):
+        yield Claim(folder, (*listing.files, *listing.folders), folder, folder.name)
+        return
+    for name in listing.folders:
+        if UNFINISHED in name:
+            yield Claim(folder, (name,), None)
+
+
+def open_orbax(path: Path) -> OrbaxCheckpoint:
+    """Open a path that `recognises` accepts; DamagedFileError for a folder that is still being written."""
+    folder = path if is_folder(path) else path.parent
+    if UNFINISHED in folder.name:
+        raise unfinished(folder)
+    return OrbaxCheckpoint(folder, _find_items(folder))
+
+
+def unfinished(folder: Path) -> DamagedFileError:
+    """Return the error for a folder of that name."""
+    final = folder.name.partition(UNFINISHED)[0]
+    return DamagedFileError(
+        f"{folder}: is still being written by Orbax, or its writing was broken off: it is renamed to {final} when it "
+        "is complete; wait for that, or take another checkpoint"
+    )
+
+
+def explain_nothing(folder: Path) -> CkptInspectError | None:
+    """Return the error for a folder that holds nothing but what is still being written; None for any other."""
+    try:
+        names = [entry.name for entry in list_folder(folder) if entry.is_folder and UNFINISHED in entry.name]
+    except CkptInspectError:
+        return None
+    if UNFINISHED in folder.name:
+        return unfinished(folder)
+    return unfinished(folder / sorted(names)[-1]) if names else None
+
+
+def _find_items(folder: Path) -> list[_Item]:
+    listing = _list(folder)
+    return [] if listing is None else _items_among(folder, listing.files, listing.folders)
+
+
+def _items_among(folder: Path, files: Collection[str], folders: Collection[str]) -> list[_Item]:
+    """Return the trees of the checkpoint that a folder with these names is; none if it is no checkpoint."""
+    if _is_tree(folder, files):
+        return [_Item("", folder)]
+    # Before there was a file for it, only its name tells a step with its items from a folder of checkpoints
+    if STEP_FILE not in files and (not _STEP.fullmatch(folder.name) or any(map(_STEP.fullmatch, folders))):
+        return []
+    listings = [(name, _list(folder / name)) for name in folders if UNFINISHED not in name]
+    return [
+        _Item(name, folder / name)
+        for name, inner in listings
+        if inner is not None and _is_tree(folder / name, inner.files)
+    ]
+
+
+def _list(folder: Path) -> Listing | None:
+    try:
+        return Listing.of(folder)
+    except CkptInspectError:
+        return None
+
+
+def _is_tree(folder: Path, files: Collection[str]) -> bool:
+    """Return whether a folder with these files holds a tree; TensorFlow's file `checkpoint` is a text."""
+    if TREE_FILE in files or STORE_FILE in files:
+        return True
+    if MSGPACK_FILE not in files:
+        return False
+    try:
+        return read_head(folder / MSGPACK_FILE, 1) >= b"\x80"  # a map
+    except CkptInspectError:
+        return False
+
+
+FORMAT = Format(("orbax",), "Orbax folder", recognises, open_orbax, claims, explain_nothing=explain_nothing)

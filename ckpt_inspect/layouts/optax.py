@@ -1,0 +1,444 @@
+"""optax' states in the tree of an Orbax folder: `<state>.{count, mu.<path>, nu.<path>}` and their kin, anywhere in it.
+
+A state is a node whose children are named as a NamedTuple of optax names its fields; fields as large as the parameters
+repeat the parameters' tree, which is how the parameters are found. `chain` adds a level of indices,
+`inject_hyperparams` (`hyperparams.*`, `inner_state`), `multi_transform` (`inner_states.<label>.inner_state`),
+`MultiSteps` (`inner_opt_state`) and other wrappers one of names. The class's name is not saved, so that several rules
+leave the same names behind; what follows a state in its chain and what is injected narrow it down. Betas, epsilon and
+rate are in no file unless they are injected.
+
+Sources: optax/_src/{transform,alias,combine,wrappers}.py, optax/schedules/_inject.py, optax/transforms/_masking.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+from math import prod
+
+from ckpt_inspect.checkpoint import Checkpoint, Problem, SavedTree
+from ckpt_inspect.layouts.evidence import tell_adamax
+from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading, unique_names
+from ckpt_inspect.update_rules import USUAL_RULE, OptaxState, Optimizer, optimizers_of_optax_state
+from ckpt_inspect.update_rules.hyperparameters import MOMENTUM
+from ckpt_inspect.update_rules.implementations import OPTAX
+
+LAYOUT = "optax"
+UNKNOWN = "unknown"
+
+Path = tuple[str, ...]
+
+
+COUNTERS = ("count", "t")
+OTHERS = (
+    OptaxState.of("m v n g t", m="m", v="v", n="n", g="g"),
+    OptaxState.of("count nu", nu="nu"),
+    OptaxState.of("count ema", ema="ema"),
+)
+"""States for which no optimizer has a name here: ScaleByAdanState, ScaleByRmsWithCountState, EmaState."""
+
+INDEX = re.compile(r"[0-9]+")
+STRUCTURE = frozenset({"inner_state", "inner_states", "inner_opt_state", "base_optimizer_state", "opt_state", "tx"})
+"""Keys between a program's own name of an optimizer and its states."""
+OPTIMIZER_KEYS = re.compile(r"opt|tx|optim|optimi[sz]er")
+NOT_THE_WEIGHTS = re.compile(r"ema|avg|average|target|shadow|slow|best|old|previous|grad|init", re.IGNORECASE)
+HYPERPARAMS, INNER, LABELLED = "hyperparams", "inner_state", "inner_states"
+INJECTED = {
+    "learning_rate": "learning_rate", "b1": "beta_1", "b2": "beta_2", "eps": "epsilon", "eps_root": "epsilon_root",
+    "weight_decay": "weight_decay", "threshold": "threshold", "decay": "rho", MOMENTUM.name: MOMENTUM.name,
+}  # fmt: skip
+"""Our name of each argument of optax' functions that may be injected."""
+MOST_LOOKED_INTO = 1 << 20
+"""Elements of all first moments that are looked into."""
+VARIABLE = "value"
+"""The key under which flax.nnx keeps a variable's array."""
+
+
+@dataclass(slots=True)
+class Node:
+    """A node of the saved tree."""
+
+    path: Path
+    children: dict[str, Node] = field(default_factory=dict)
+    tensor: str | None = None
+    """Name of its tensor, of a leaf."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nothing is in it."""
+        return self.tensor is None and all(child.is_empty for child in self.children.values())
+
+    def leaves(self) -> Iterator[tuple[Path, str]]:
+        """Yield the path from here and the tensor of every leaf."""
+        waiting = [self]
+        while waiting:
+            node = waiting.pop()
+            if node.tensor is not None:
+                yield node.path[len(self.path) :], node.tensor
+            waiting += reversed(node.children.values())
+
+    def at(self, path: Path) -> Node | None:
+        """Return the node at a path from here; None if there is none."""
+        node: Node | None = self
+        for key in path:
+            node = node.children.get(key) if node is not None else None
+        return node
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A node that is a state of optax', with what it repeats of the parameters."""
+
+    node: Node
+    fields: Mapping[str, Mapping[Path, str]]
+    """The fields that repeat the parameters' tree: by name, each parameter's path and the tensor there."""
+    candidates: tuple[tuple[Optimizer, OptaxState], ...]
+    """The optimizers that keep such a state; none if nothing here is known to."""
+
+    @property
+    def counter(self) -> str | None:
+        """Return the tensor that counts its updates."""
+        node = next((self.node.children[c] for c in COUNTERS if c in self.node.children), None)
+        return node.tensor if node is not None else None
+
+    def slots_of(self, path: Path, names: Mapping[str, str]) -> dict[str, str]:
+        """Return a parameter's slots, under these names of the fields."""
+        return {names.get(name, name): own[path] for name, own in self.fields.items() if path in own}
+
+
+def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
+    """Find every optimizer whose states are in the tree."""
+    tree = checkpoint.saved_tree()
+    if tree is None:
+        return []
+    if not tree.paths and tree.unread:
+        return _unread(tree)
+    root = _grown(tree)
+    chains: dict[Path, list[State]] = {}
+    for state in _states(checkpoint, root):
+        chains.setdefault(_chain_of(state.node.path), []).append(state)
+    names = [_name_of(path) for path in chains]
+    return [
+        _read_optimizer(checkpoint, root, name, states)
+        for name, states in zip(unique_names(names), chains.values(), strict=True)
+    ]
+
+
+def _unread(tree: SavedTree) -> list[FoundOptimizer]:
+    """Return an optimizer without anything for a state whose values are not read."""
+    top = next((_top_of_states(path) for path in tree.unread if any(map(_names_optimizer, path))), None)
+    if top is None:
+        return []
+    what = "its values are in a msgpack file, which is not read: save them as arrays, without aggregate"
+    rule = RuleReading(UNKNOWN, "unknown", what)
+    return [FoundOptimizer(_name_of(top), LAYOUT, OPTAX, rule, absence=what)]
+
+
+def _grown(tree: SavedTree) -> Node:
+    """Return the tree's root; of flax.nnx' variables the arrays stand for the variables."""
+    paths = dict(tree.paths)
+    if any(path[-2:] == ("count", VARIABLE) for path in paths.values()):
+        paths = {name: path[:-1] if path[-1] == VARIABLE and len(path) > 1 else path for name, path in paths.items()}
+    root = Node(())
+    for path in tree.empty:
+        _node_at(root, path)
+    for name, path in paths.items():
+        node = _node_at(root, path)
+        node.tensor = node.tensor or name
+    return root
+
+
+def _node_at(root: Node, path: Path) -> Node:
+    node = root
+    for i, key in enumerate(path):
+        if key not in node.children:
+            node.children[key] = Node(path[: i + 1])
+        node = node.children[key]
+    return node
+
+
+# --- which nodes are states
+
+
+def _states(checkpoint: Checkpoint, root: Node) -> Iterator[State]:
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        state = _state(checkpoint, node)
+        if state is not None:
+            yield state
+        else:
+            waiting += reversed(node.children.values())
+
+
+def _state(checkpoint: Checkpoint, node: Node) -> State | None:
+    """Return the state that a node is; None for any other node, a layer named `mu` among them."""
+    candidates = optimizers_of_optax_state(node.children)
+    shape = candidates[0][1] if candidates else next((s for s in OTHERS if s.fields == node.children.keys()), None)
+    if shape is None or not _is_among_states(node.path, has_counter=bool(shape.fields.intersection(COUNTERS))):
+        return None
+    if any(not _is_count(checkpoint, node.children[c]) for c in COUNTERS if c in shape.fields):
+        return None
+    fields = {name: dict(node.children[name].leaves()) for name in shape.slots}
+    first = next(iter(fields.values()))
+    if not first:
+        return None
+    shapes = {path: checkpoint.tensors[name].shape for path, name in first.items()}
+    alike = {name: own for name, own in fields.items() if _repeats(checkpoint, own, shapes)}
+    return State(node, alike, candidates if len(alike) == len(fields) else ())
+
+
+def _repeats(checkpoint: Checkpoint, leaves: Mapping[Path, str], shapes: Mapping[Path, tuple[int, ...]]) -> bool:
+    return {path: checkpoint.tensors[name].shape for path, name in leaves.items()} == shapes
+
+
+def _is_count(checkpoint: Checkpoint, node: Node) -> bool:
+    if node.tensor is None:
+        return False
+    spec = checkpoint.tensors[node.tensor]
+    return prod(spec.shape) == 1 and "int" in spec.dtype
+
+
+def _is_among_states(path: Path, has_counter: bool) -> bool:
+    """Return whether a path can lead to a state: it is a chain's link, or lies under what is named for one; of a state
+    that has no counter, whose fields' names a layer could have, without keys of another kind between."""
+    if not path or (has_counter and INDEX.fullmatch(path[-1])):
+        return True
+    top = next((i for i, key in enumerate(path) if _names_optimizer(key)), None)
+    if top is None or has_counter:
+        return top is not None
+    below = path[top:]
+    return all(INDEX.fullmatch(key) or _names_optimizer(key) or above == LABELLED for above, key in pairwise(below))
+
+
+def _names_optimizer(key: str) -> bool:
+    return key in STRUCTURE or bool(OPTIMIZER_KEYS.search(key.lower()))
+
+
+def _chain_of(path: Path) -> Path:
+    return path[:-1] if path and INDEX.fullmatch(path[-1]) else path
+
+
+def _name_of(path: Path) -> str:
+    """Return the keys that are the program's own; the structure's name if there are none."""
+    own = [key for key in path if not INDEX.fullmatch(key) and key not in STRUCTURE]
+    if own:
+        return "/".join(own)
+    return next((key for key in path if key in STRUCTURE), "optimizer")
+
+
+# --- what a chain of states is
+
+
+def _read_optimizer(checkpoint: Checkpoint, root: Node, name: str, states: Sequence[State]) -> FoundOptimizer:
+    main = max(states, key=lambda state: (bool(state.candidates), len(state.fields)))
+    injected, scalars = _injected(root, main.node.path)
+    links = _links_after(root, main.node.path)
+    problems: list[Problem] = []
+    rule = _read_rule(checkpoint, main, states, injected, links)
+    if "masked" in links and "weight_decay" in scalars:
+        del scalars["weight_decay"]
+        problems.append(
+            Problem(
+                "decay-masked",
+                f"{name}: a mask says which variables are decayed, and no file holds it",
+                "the weight decay is left unknown; give it to have it applied to all",
+                "info",
+            )
+        )
+    return FoundOptimizer(
+        name=name,
+        layout=LAYOUT,
+        implementation=OPTAX,
+        rule=rule,
+        parameters=tuple(_parameters(checkpoint, root, name, main, states, rule, problems)),
+        counter=main.counter or _global_step(checkpoint, root),
+        counted="updates" if main.counter else "global-step",
+        scalars=scalars,
+        has_scheduled_rate="learning_rate" not in scalars and "schedule" in links,
+        problems=tuple(problems),
+    )
+
+
+def _global_step(checkpoint: Checkpoint, root: Node) -> str | None:
+    """Return the program's own count of its steps, as flax' TrainState keeps it; None if there is none."""
+    node = root.children.get("step")
+    return node.tensor if node is not None and _is_count(checkpoint, node) else None
+
+
+def _injected(root: Node, path: Path) -> tuple[frozenset[str], dict[str, str]]:
+    """Return the names that `inject_hyperparams` injected around a state, and the keys of those that this package
+    has a name for; without a rate that what follows in an outer chain may scale."""
+    for depth in range(len(path), -1, -1):
+        node = root.at(path[:depth])
+        if node is None or HYPERPARAMS not in node.children or path[depth : depth + 1] != (INNER,):
+            continue
+        own = {key: leaf for key, leaf in node.children[HYPERPARAMS].children.items() if leaf.tensor is not None}
+        scalars = {INJECTED[key]: leaf.tensor for key, leaf in own.items() if key in INJECTED and leaf.tensor}
+        if _links_after(root, path[:depth]):
+            scalars.pop("learning_rate", None)
+        return frozenset(own), scalars
+    return frozenset(), {}
+
+
+def _links_after(root: Node, path: Path) -> list[str]:
+    """Return what follows a link in its chain: `empty` (stateless), `masked` (stateless under a mask), `schedule` (a
+    count alone) or `state`."""
+    chain = root.at(path[:-1]) if path and INDEX.fullmatch(path[-1]) else None
+    if chain is None:
+        return []
+    after = sorted((int(k), n) for k, n in chain.children.items() if INDEX.fullmatch(k) and int(k) > int(path[-1]))
+    return [_link(node) for _, node in after]
+
+
+def _link(node: Node) -> str:
+    if node.is_empty:
+        return "masked" if INNER in node.children else "empty"
+    return "schedule" if list(node.children) == ["count"] else "state"
+
+
+def _read_rule(
+    checkpoint: Checkpoint, main: State, states: Sequence[State], injected: frozenset[str], links: Sequence[str]
+) -> RuleReading:
+    """Read the rule from the fields, what is injected, and how many links follow; a chain is put together freely, so
+    that what the last tells is no more than usual."""
+    kept = f"a state of {', '.join(main.node.children)}"
+    others = [s for s in states if s is not main]
+    if not main.candidates or not all(_is_momentum(s) and _can_have_momentum(main) for s in others):
+        chained = f", in one chain with {len(others)} more states" if others else ""
+        return RuleReading(UNKNOWN, "unknown", f"{kept}{chained}, which no rule here is known to keep so")
+    candidates = [optimizer for optimizer, _ in main.candidates]
+    if len(candidates) == 1:
+        return RuleReading(candidates[0].name, "checkpoint", f"{kept}, as {candidates[0].name} alone keeps it in optax")
+    if injected:
+        fit = [o for o in candidates if o.traces.optax_arguments == injected]
+        candidates = fit or [o for o in candidates if injected <= o.traces.optax_arguments]
+        kept = f"{kept}, with {', '.join(sorted(injected))} injected"
+    count = links.index("schedule") + 1 if "schedule" in links else max(len(links), 1)
+    fit = [o for o in candidates if o.traces.optax_links == count]
+    kept = f"{kept}, and {count} link{'s' if count > 1 else ''} after it in the chain"
+    if len(fit) == 1 and injected:
+        return RuleReading(fit[0].name, "inferred", f"{kept}, as for optax.{fit[0].name} alone")
+    others_of_them = [o for o in candidates if o not in fit and o.traces.optax_links <= count]
+    return _usual(checkpoint, main, kept, fit, others_of_them)
+
+
+def _usual(
+    checkpoint: Checkpoint, main: State, kept: str, fit: Sequence[Optimizer], others: Sequence[Optimizer]
+) -> RuleReading:
+    """Return the usual reading of a state that several rules keep alike; unknown if none is usual."""
+    names = [o.name for o in (*fit, *others)]
+    usual = next((o for o in fit if o is USUAL_RULE or o.name == USUAL_RULE.with_decay), None)
+    if usual is not None:
+        reading = RuleReading(usual.name, "default", kept, tuple(n for n in names if n != usual.name))
+        return tell_adamax(checkpoint, reading, _pairs(checkpoint, main))
+    where = f"{kept}, as for {', '.join(names) or 'no function of optax known here'}"
+    reading = RuleReading(USUAL_RULE.name, "default", where, tuple(names))
+    told = tell_adamax(checkpoint, reading, _pairs(checkpoint, main))
+    if told.source == "inferred":
+        return told
+    if len(told.alternatives) == 1 and len(names) > 1:
+        return RuleReading(told.alternatives[0], "inferred", f"{where}; the moments are not as the others' can be")
+    return RuleReading(UNKNOWN, "unknown", f"{where}: give --rule", told.alternatives)
+
+
+def _pairs(checkpoint: Checkpoint, main: State) -> list[tuple[str, str]]:
+    """Return some pairs of moments to look into, the smallest: a chunk is as large as Orbax wrote it."""
+    first, second = (main.fields[name] for name in list(main.fields)[:2])
+    pairs = sorted(((name, second[path]) for path, name in first.items()), key=lambda p: checkpoint.tensors[p[0]].size)
+    sizes = accumulate(checkpoint.tensors[name].size for name, _ in pairs)
+    return [pair for pair, size in zip(pairs, sizes, strict=True) if size <= MOST_LOOKED_INTO]
+
+
+def _is_momentum(state: State) -> bool:
+    return [optimizer.has_moment_pair for optimizer, _ in state.candidates] == [False] and len(state.fields) == 1
+
+
+def _can_have_momentum(state: State) -> bool:
+    return all(any(h.name == MOMENTUM.name for h in o.hyperparameters) for o, _ in state.candidates)
+
+
+# --- whose they are
+
+
+def _parameters(
+    checkpoint: Checkpoint,
+    root: Node,
+    name: str,
+    main: State,
+    states: Sequence[State],
+    rule: RuleReading,
+    problems: list[Problem],
+) -> list[FoundParameter]:
+    base = _find_parameters(checkpoint, root, name, main, problems)
+    names = next((state.slots for optimizer, state in main.candidates if optimizer.name == rule.name), None)
+    names = names if names is not None else next((state.slots for _, state in main.candidates), {})
+    paths = list(next(iter(main.fields.values())))
+    labels = unique_names("/".join(path) or (base.path[-1] if base and base.path else name) for path in paths)
+    parameters = []
+    for label, path in zip(labels, paths, strict=True):
+        slots = main.slots_of(path, names)
+        for other in states:
+            if other is not main:
+                more = other.slots_of(path, {})
+                slots |= {slot: key for slot, key in more.items() if slot not in slots}
+        spec = checkpoint.tensors[next(iter(slots.values()))]
+        found = base.at(path) if base is not None else None
+        parameters.append(FoundParameter(label, spec.shape, spec.dtype, found.tensor if found else None, slots))
+    return parameters
+
+
+def _find_parameters(
+    checkpoint: Checkpoint, root: Node, name: str, main: State, problems: list[Problem]
+) -> Node | None:
+    """Return the node whose tree the state repeats: same paths, same shapes, outside of the optimizer's states; None
+    if there is none, or none that is likelier than others."""
+    top = _top_of_states(main.node.path)
+    wanted = {path: checkpoint.tensors[name].shape for path, name in next(iter(main.fields.values())).items()}
+    probe = max(wanted, key=len)
+    bases = []
+    for path, tensor in root.leaves():
+        base = path[: len(path) - len(probe)]
+        is_outside = base[: len(top)] != top
+        if is_outside and path[len(base) :] == probe and checkpoint.tensors[tensor].shape == wanted[probe]:
+            node = root.at(base)
+            if node is not None and all(_holds(checkpoint, node, p, shape) for p, shape in wanted.items()):
+                bases.append(node)
+    ranked = sorted((_rank(node.path, top), node.path) for node in bases)
+    if not ranked:
+        return None
+    if len(ranked) > 1 and ranked[0][0] == ranked[1][0]:
+        shown = " and ".join("/".join(path) for _, path in ranked[:2])
+        problems.append(
+            Problem(
+                "association-open",
+                f"{name}: {len(ranked)} trees have the paths and shapes of its moments, {shown} among them",
+                "the moments are reported without weights",
+            )
+        )
+        return None
+    return root.at(ranked[0][1])
+
+
+def _holds(checkpoint: Checkpoint, base: Node, path: Path, shape: tuple[int, ...]) -> bool:
+    node = base.at(path)
+    return node is not None and node.tensor is not None and checkpoint.tensors[node.tensor].shape == shape
+
+
+def _rank(base: Path, top: Path) -> tuple[int, int, int]:
+    """Return what is least for the likeliest tree of parameters: nearest to the states, named for them, shallowest."""
+    shared = next((i for i, (a, b) in enumerate(zip(base, top, strict=False)) if a != b), min(len(base), len(top)))
+    is_other = any(NOT_THE_WEIGHTS.search(key) for key in base)
+    return (-shared, 2 if is_other else 0 if "params" in base else 1, len(base))
+
+
+def _top_of_states(path: Path) -> Path:
+    """Return the node under which all of an optimizer's states lie."""
+    named = next((i for i, key in enumerate(path) if _names_optimizer(key)), None)
+    if named is not None:
+        return path[: named + 1]
+    while len(path) > 1 and INDEX.fullmatch(path[-1]):
+        path = path[:-1]
+    return path

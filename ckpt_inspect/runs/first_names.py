@@ -1,0 +1,75 @@
+"""One name for a parameter in all checkpoints of a run, although a model that is built anew names its layers anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.measurement.columns import OptimizerColumns, RunColumns
+from ckpt_inspect.runs.analysis import Analysis, OptimizerAnalysis
+from ckpt_inspect.state.renaming import pair_parameters
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def with_first_names(
+    order: Sequence[str], previous: RunColumns | None, fresh: Mapping[str, Analysis]
+) -> dict[str, Analysis]:
+    """Return what was read with the names that the checkpoints before have for the same parameters.
+
+    `order` names checkpoints by fingerprint, in training order. The first checkpoint of other names has a remark that
+    says so. Only where shapes and structure of all names leave no doubt: else each name stays.
+    """
+    before: dict[str, Shapes] = {}
+    told: dict[str, dict[str, str]] = {}
+    stored = {} if previous is None else {f: i for i, f in enumerate(previous.checkpoints["fingerprint"])}
+    found: dict[str, Analysis] = {}
+    for fingerprint in order:
+        if fingerprint in fresh:
+            analysis = fresh[fingerprint]
+            named = tuple(
+                _renamed(optimizer, before.get(optimizer.name, {}), told) for optimizer in analysis.optimizers
+            )
+            found[fingerprint] = analysis if named == analysis.optimizers else replace(analysis, optimizers=named)
+            before |= {o.name: {p.name: p.shape for p in o.parameters} for o in named if o.parameters}
+        elif previous is not None:
+            before |= dict(_stored_shapes(previous.optimizers, stored[fingerprint]))
+    return found
+
+
+def _stored_shapes(optimizers: Mapping[str, OptimizerColumns], row: int) -> Iterator[tuple[str, Shapes]]:
+    for name, optimizer in optimizers.items():
+        present = optimizer.present[row]
+        columns = optimizer.variables
+        shapes = {
+            str(parameter): tuple(int(length) for length in str(shape).split(",") if length)
+            for parameter, shape, is_here in zip(columns["parameter"], columns["shape"], present, strict=True)
+            if is_here
+        }
+        if shapes:
+            yield name, shapes
+
+
+def _renamed(optimizer: OptimizerAnalysis, before: Shapes, told: dict[str, dict[str, str]]) -> OptimizerAnalysis:
+    shapes = {p.name: p.shape for p in optimizer.parameters}
+    if not before or not shapes or before.keys() == shapes.keys():
+        return optimizer
+    names = pair_parameters(before, shapes)
+    if not names:
+        return optimizer
+    named = replace(
+        optimizer, parameters=tuple(replace(p, name=names.get(p.name, p.name)) for p in optimizer.parameters)
+    )
+    if told.get(optimizer.name) == names:
+        return named
+    told[optimizer.name] = names
+    own, first = next(iter(names.items()))
+    remark = Problem(
+        "parameters-renamed",
+        f"optimizer {optimizer.name}: from this checkpoint on {len(names)} parameters have other names than before, "
+        f"such as {own} for {first}",
+        "they are shown under the first names: that they are the same is assumed, because their shapes and the "
+        "structure of their names correspond",
+    )
+    return replace(named, state_problems=(*named.state_problems, remark))

@@ -1,0 +1,42 @@
+"""The list that a web server shows of a folder."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from urllib.parse import unquote, urlsplit
+
+
+def names_in_page(page: bytes) -> list[str] | None:
+    """Return the names that a page links to one level below it, those of folders with a slash at the end.
+
+    None if it is no HTML. Apache, nginx and Python's server write such pages, each its own way; what they have in
+    common are relative links to each name.
+    """
+    start = page.lstrip()[:256].lower()
+    if not start.startswith((b"<!doctype html", b"<html")):
+        return None
+    links = _Links()
+    links.feed(page.decode("utf-8", "replace"))
+    names = (_name(link) for link in links.found)
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def _name(link: str) -> str | None:
+    """Return the name of one thing in the folder, or None for a link to elsewhere."""
+    parts = urlsplit(link)
+    name = unquote(parts.path.removeprefix("./"))
+    if parts.scheme or parts.netloc or parts.query or not name or name.startswith(("/", "../")):
+        return None
+    return None if "/" in name.rstrip("/") or name.rstrip("/") in (".", "..") else name
+
+
+class _Links(HTMLParser):
+    """Collects where the links of a page lead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "a":
+            self.found += [value for name, value in attrs if name == "href" and value]

@@ -1,0 +1,233 @@
+"""Buckets and web servers: the same is read from them as from the disk, in few requests, or one sentence says why
+not."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.object_servers import BUCKET, WebServer, google_server, s3_server, upload, web_server
+
+import ckpt_inspect
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
+from ckpt_inspect.storage import as_path, objects
+from ckpt_inspect.storage.address import Address
+
+RECORDED = Path(__file__).parents[2] / "fixtures" / "recorded"
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "formats"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a run of each kind."""
+    place = tmp_path_factory.mktemp("runs")
+    for name in ("saver", "keras"):
+        shutil.copytree(FIXTURES / name, place / name)
+    return place
+
+
+@pytest.fixture(autouse=True)
+def _forget_storages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Connect anew in each test, and use no settings of whoever runs it."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    objects.forget()
+    yield
+    objects.forget()
+
+
+@pytest.fixture(scope="module")
+def servers(folder: Path) -> Iterator[dict[str, tuple[str, dict[str, str]]]]:
+    """Start each server with the folder's files; give each one's address and environment."""
+    with ExitStack() as stack:
+        s3, google = stack.enter_context(s3_server()), stack.enter_context(google_server())
+        upload(folder, s3)
+        upload(folder, google)
+        web = stack.enter_context(web_server(folder))
+        yield {"s3": (f"s3://{BUCKET}", s3), "gs": (f"gs://{BUCKET}", google), "http": (web.address, {})}
+
+
+@pytest.fixture(params=["s3", "gs", "http"])
+def address(
+    request: pytest.FixtureRequest,
+    servers: dict[str, tuple[str, dict[str, str]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> str:
+    """Return the address under which a server has the folder."""
+    found, environment = servers[request.param]
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return found
+
+
+@pytest.fixture
+def web(folder: Path) -> Iterator[WebServer]:
+    """Serve the folder on the web."""
+    with web_server(folder) as server:
+        yield server
+
+
+def _contents(path: str) -> dict[str, object]:
+    with ckpt_inspect.open_checkpoint(path) as checkpoint:
+        read = {name: checkpoint.read(name) for name in checkpoint.tensors}
+        states = ckpt_inspect.optimizer_states(checkpoint)
+        steps = [(s.name, s.rule, s.step.value) for s in states]
+        return {"format": checkpoint.format, "states": steps, **read}
+
+
+def test_a_folder_is_found_and_read_as_on_the_disk(address: str, folder: Path) -> None:
+    """Every checkpoint in it, whatever its format: the same names, in the same order, with the same bits."""
+    local = ckpt_inspect.find_checkpoints(folder)
+    found = ckpt_inspect.find_checkpoints(address)
+    assert [str(p).removeprefix(address) for p in found] == [str(p).removeprefix(str(folder)) for p in local]
+    for mine, theirs in zip(local, found, strict=True):
+        expected, contents = _contents(str(mine)), _contents(str(theirs))
+        assert expected.keys() == contents.keys()
+        for name, value in expected.items():
+            np.testing.assert_array_equal(contents[name], value)
+
+
+def test_a_run_is_analysed_as_on_the_disk(address: str, folder: Path) -> None:
+    """The same effective learning rates."""
+    run = next(p for p in sorted(folder.iterdir()) if p.name == "saver")
+    local, far = ckpt_inspect.analyze(run), ckpt_inspect.analyze(f"{address}/{run.name}")
+    assert local.optimizers.keys() == far.optimizers.keys()
+    for name, optimizer in local.optimizers.items():
+        np.testing.assert_array_equal(
+            far.optimizers[name].variables["effective_lr"], optimizer.variables["effective_lr"]
+        )
+
+
+def test_a_pattern_matches_names_in_a_bucket(address: str, folder: Path) -> None:
+    """`*` and `**`, as on the disk."""
+    for pattern in ("*", "saver/*", "**/*.h5"):
+        try:
+            local = [str(p).removeprefix(str(folder)) for p in ckpt_inspect.find_checkpoints(folder / pattern)]
+        except CkptInspectError:
+            continue
+        found = ckpt_inspect.find_checkpoints(f"{address}/{pattern}")
+        assert [str(p).removeprefix(address) for p in found] == local
+
+
+def test_what_is_not_there_is_one_sentence(address: str) -> None:
+    """With the address as it was given."""
+    with pytest.raises(NotFoundError, match=f"^{re.escape(address)}/nothing/model.h5: there is no such path") as caught:
+        ckpt_inspect.open_checkpoint(f"{address}/nothing/model.h5")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bucket_that_is_not_there(
+    servers: dict[str, tuple[str, dict[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named."""
+    for name, value in servers["s3"][1].items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(NotFoundError, match=r"^s3://other/x: there is no bucket 'other'"):
+        ckpt_inspect.open_checkpoint("s3://other/x")
+
+
+def test_a_server_that_cant_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given up, in words."""
+    monkeypatch.setattr(objects, "RETRIES", 1)
+    with pytest.raises(NotFoundError, match=r"^http://127.0.0.1:9/x.h5: http://127.0.0.1:9 can't be reached"):
+        ckpt_inspect.open_checkpoint("http://127.0.0.1:9/x.h5")
+
+
+def test_an_address_without_a_bucket() -> None:
+    """It is said what is missing."""
+    with pytest.raises(RequestError, match="names no bucket"):
+        ckpt_inspect.open_checkpoint("s3://")
+
+
+def test_without_obstore_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra's name, and the way around."""
+    monkeypatch.setitem(__import__("sys").modules, "obstore", None)
+    with pytest.raises(UnsupportedError, match=r"pip install 'ckpt-inspect\[remote\]', or copy"):
+        ckpt_inspect.open_checkpoint("s3://bucket/x")
+
+
+@pytest.mark.parametrize("fault", ["error", "truncate"])
+def test_answers_that_fail_are_asked_for_again(fault: str, web: WebServer, folder: Path) -> None:
+    """Every third answer is an error or cut off; what is read is the same."""
+    web.fault = fault
+    path = next(p for p in ckpt_inspect.find_checkpoints(folder) if p.suffix in (".h5", ".keras"))
+    contents = _contents(f"{web.address}/{path.relative_to(folder)}")
+    for name, value in _contents(str(path)).items():
+        np.testing.assert_array_equal(contents[name], value)
+
+
+def test_a_file_that_is_replaced_is_not_mixed_with_the_other(tmp_path: Path, folder: Path) -> None:
+    """The next answer isn't of the file that was opened: said, not read on."""
+    (index,) = sorted((folder / "saver").glob("*.index"))[:1]
+    place = shutil.copytree(index.parent, tmp_path / "run")
+    with web_server(tmp_path) as server:
+        prefix = f"{server.address}/run/{index.stem}"
+        with ckpt_inspect.open_checkpoint(prefix) as checkpoint:
+            for shard in place.glob(f"{index.stem}.data-*"):
+                shard.write_bytes(shard.read_bytes() + b"more")
+            with pytest.raises(DamagedFileError, match="was replaced"):
+                for name in checkpoint.tensors:
+                    checkpoint.read(name)
+
+
+def test_a_look_at_a_bundle_takes_few_requests(web: WebServer, folder: Path) -> None:
+    """At most twenty."""
+    (index,) = sorted((folder / "saver").glob("*.index"))[:1]
+    with ckpt_inspect.open_checkpoint(f"{web.address}/saver/{index.stem}") as checkpoint:
+        ckpt_inspect.optimizer_states(checkpoint)
+    assert len(web.requests) <= 20
+
+
+def test_a_web_server_that_lists_nothing(web: WebServer, folder: Path) -> None:
+    """A checkpoint that is named is read; a folder is refused with what to do."""
+    web.lists_folders = False
+    (index,) = sorted((folder / "saver").glob("*.index"))[:1]
+    with ckpt_inspect.open_checkpoint(f"{web.address}/saver/{index.stem}") as checkpoint:
+        assert checkpoint.tensors
+    with pytest.raises(NotFoundError):
+        ckpt_inspect.find_checkpoints(f"{web.address}/saver")
+
+
+def test_settings_of_aws_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A profile's region, endpoint and key are taken where no variable gives them; without any key nothing is
+    signed."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    assert objects._aws_settings() == {"skip_signature": True}
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text("[profile lab]\nregion = eu-west-3\nendpoint_url = http://here\n")
+    (tmp_path / ".aws" / "credentials").write_text("[lab]\naws_access_key_id = k\naws_secret_access_key = s\n")
+    monkeypatch.setenv("AWS_PROFILE", "lab")
+    keys = {"access_key_id": "k", "secret_access_key": "s"}
+    assert objects._aws_settings() == {**keys, "region": "eu-west-3", "endpoint": "http://here"}
+    monkeypatch.setenv("AWS_REGION", "us-west-1")
+    assert objects._aws_settings() == {**keys, "endpoint": "http://here"}
+
+
+class TestAddresses:
+    """Paths of what lies elsewhere."""
+
+    def test_both_slashes_stay(self) -> None:
+        """In the text, and in what is made from it."""
+        path = as_path("S3://bucket/run/ckpt-1.index")
+        assert isinstance(path, Address)
+        assert (path.scheme, path.place, path.key) == ("s3", "bucket", "run/ckpt-1.index")
+        made = [path, path.parent, path.parent / "x", path.with_name("y"), path.with_suffix("")]
+        tails = ["run/ckpt-1.index", "run", "run/x", "run/y", "run/ckpt-1"]
+        assert [str(p) for p in made] == [f"s3://bucket/{tail}" for tail in tails]
+        assert as_path(path) == path
+
+    def test_a_state_file_of_a_bucket_may_lead_beside_it(self, tmp_path: Path) -> None:
+        """TensorFlow names checkpoints in buckets by their whole address; a copied folder is read from its own."""
+        shutil.copytree(FIXTURES / "saver", tmp_path / "run")
+        (index,) = sorted((tmp_path / "run").glob("*.index"))[-1:]
+        (tmp_path / "run" / "checkpoint").write_text(f'model_checkpoint_path: "gs://elsewhere/run/{index.stem}"\n')
+        with ckpt_inspect.open_checkpoint(tmp_path / "run") as checkpoint:
+            assert checkpoint.path == tmp_path / "run" / index.stem

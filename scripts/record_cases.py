@@ -35,6 +35,7 @@ RECORDERS = {
     "keras-rules": "case_recorders.keras_rules",  # keras-rules:v2, keras-rules:new, keras-rules:k3
     "tf1-rules": "case_recorders.tf1_rules",  # tf1-rules:contrib, tf1-rules:compat
     "sonnet": "case_recorders.sonnet",  # sonnet:adam
+    "servers": "case_recorders.servers",  # servers:v2
 }
 
 

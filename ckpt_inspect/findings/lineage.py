@@ -129,6 +129,21 @@ def find_lost_state(history: History, thresholds: Thresholds) -> Iterator[Findin
     vanished = _vanished(history)
     if vanished:
         yield _vanished_finding(history, thresholds, vanished)
+    lost, broken = _falls(history, vanished)
+    for kind, found in ((LOST, lost), (BROKEN, broken)):
+        if found:
+            yield _lineage_finding(history, thresholds, kind, found)
+
+
+def bounds_assumed_beta_2(history: History) -> bool:
+    """Whether v fell too fast for a β2 that is assumed, and a smaller one explains it: `find_lost_state` says so."""
+    _, broken = _falls(history, _vanished(history))
+    return any(_largest_beta_2(history, row, below) is not None for row, below in broken.items())
+
+
+def _falls(history: History, vanished: list[int]) -> tuple[dict[int, Bools], dict[int, Bools]]:
+    """Return the sampled elements, (P, S) by row, whose v fell too fast since the row before: where the state was lost,
+    and elsewhere."""
     sample: Floats = history["second_moment_sample"]
     lost: dict[int, Bools] = {}
     broken: dict[int, Bools] = {}
@@ -149,9 +164,7 @@ def find_lost_state(history: History, thresholds: Thresholds) -> Iterator[Findin
         if _largest_beta_2(history, interval.after, below) is not None:
             is_lost = False
         (lost if is_lost else broken)[interval.after] = below
-    for kind, found in ((LOST, lost), (BROKEN, broken)):
-        if found:
-            yield _lineage_finding(history, thresholds, kind, found)
+    return lost, broken
 
 
 def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found: dict[int, Bools]) -> Finding:

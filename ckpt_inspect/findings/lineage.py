@@ -58,7 +58,7 @@ REPEATED = Kind(
     id="step-repeated",
     title="Several checkpoints of one step",
     severity=Severity.INFO,
-    condition="Two or more checkpoints of the run have the same step, above 0, and parameters in common.",
+    condition="Two or more checkpoints in a row have the same step, above 0, and parameters in common.",
     why="If their moments are the same, no update was made in between, and the run has fewer points than checkpoints; "
     "if not, they are of two trainings, or of one that was set back.",
     action="Nothing, if a state was saved twice, as at the end of a training or as the best so far; if their moments "
@@ -91,12 +91,16 @@ def find_resets(history: History, thresholds: Thresholds) -> Iterator[Finding]:
 
 
 def find_repeated_steps(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    """Find checkpoints of the same step, over the whole run."""
+    """Find checkpoints of the same step in a row, over the whole run: where it fell in between, it was set back."""
     present = history.run.present[history.rows]
     places: dict[int, list[int]] = {}
+    before: int | None = None
     for row, step in enumerate(history.steps):
-        if step is not None and (step not in places or (present[row] & present[places[step][0]]).any()):
+        if step is None:
+            continue
+        if step not in places or (step == before and (present[row] & present[places[step][0]]).any()):
             places.setdefault(step, []).append(row)
+        before = step
     repeated = {step: rows for step, rows in places.items() if len(rows) > 1}
     if not repeated:
         return

@@ -744,6 +744,18 @@ def test_the_same_step_twice_is_told_with_whether_it_is_the_same_state(made: Cal
     assert found.title == "Step 30 is in 2 checkpoints, with the same moments: m-1.h5, m-2.h5"
 
 
+def test_a_step_that_comes_again_after_a_reset_is_told_once(tmp_path: Path) -> None:
+    """The reset is the cause."""
+    run = AdamRun()
+    for number in range(4):
+        if number == 2:
+            run.forget()
+        run.train(20).save(tmp_path / f"m-{number}.h5")
+    ids = {f.id for f in findings_of(analyze(tmp_path))}
+    assert "step-reset" in ids
+    assert "step-repeated" not in ids
+
+
 def test_two_states_of_one_step_are_told(tmp_path: Path) -> None:
     """Two trainings in one folder."""
     for number, rate in ((1, 1e-3), (2, 1e-2)):

@@ -61,6 +61,11 @@ def nonfinite(folder: Path) -> None:
     run.save(folder / "m-31.h5")
 
 
+def nonfinite_others(folder: Path) -> None:
+    """A statistic that no optimizer trains."""
+    save_bundle(Run().train(20), folder / "model.ckpt-20", **{"norm/moving_mean": np.array([0, np.nan], np.float32)})
+
+
 def negative(folder: Path) -> None:
     run = AdamRun().train(30)
     run.second["second/kernel"][3, 4:7] *= -1
@@ -227,6 +232,7 @@ def one_rate(folder: Path) -> None:
 
 MAKERS: Mapping[str, Callable[[Path], None]] = {
     "nonfinite-state": nonfinite,
+    "nonfinite-tensors": nonfinite_others,
     "negative-second-moment": negative,
     "moment-bound-violated": bound,
     "impossible-value": impossible,
@@ -754,6 +760,16 @@ def test_a_step_that_comes_again_after_a_reset_is_told_once(tmp_path: Path) -> N
     ids = {f.id for f in findings_of(analyze(tmp_path))}
     assert "step-reset" in ids
     assert "step-repeated" not in ids
+
+
+def test_what_no_optimizer_trains_is_told_without_one(made: Callable[[str], Analyses]) -> None:
+    """With the checkpoint's step, and once although it is a remark too."""
+    found = the("nonfinite-tensors", findings_of(made("nonfinite-tensors")))
+    assert found.title == (
+        "In model.ckpt-20 (step 20), elements are infinite or NaN in 1 tensor that no optimizer trains: "
+        "norm/moving_mean (1)"
+    )
+    assert (found.optimizer, found.severity, found.steps) == ("", Severity.CRITICAL, (20,))
 
 
 def test_two_states_of_one_step_are_told(tmp_path: Path) -> None:

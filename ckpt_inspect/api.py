@@ -10,9 +10,10 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from ckpt_inspect.checkpoint import Checkpoint, Progress
+from ckpt_inspect.checkpoint import Checkpoint, Problem, Progress
 from ckpt_inspect.errors import CkptInspectError, RequestError
 from ckpt_inspect.presentation.arguments import (
     PathLike,
@@ -105,24 +106,28 @@ def describe(
     given: Given | None = None,
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
+    others: Checkpoint | PathLike | Iterable[Checkpoint | PathLike] = (),
 ) -> Overview:
     """Describe one checkpoint: format, optimizers, every hyperparameter and where it was read, parameters, sizes.
 
     For a folder or pattern, describes the newest checkpoint. Reads scalars and metadata, no tensor of a parameter.
-    `include` and `exclude` are glob patterns on parameters' names. Raises CkptInspectError for a checkpoint that can't
-    be opened or read.
+    `include` and `exclude` are glob patterns on parameters' names. `others` are further checkpoints of the same run:
+    what they and this one tell together of values that no file holds, stands in for defaults; some elements are read
+    then. Raises CkptInspectError for a checkpoint that can't be opened or read.
     """
     from ckpt_inspect.overview.overview import overview
     from ckpt_inspect.series.newest import open_newest
     from ckpt_inspect.state.selection import Selection
 
     selection = Selection.of(texts_if_any(include, "include"), texts_if_any(exclude, "exclude"))
-    if isinstance(checkpoint, Checkpoint):
-        given = _given(given, [checkpoint])
-        return overview(checkpoint, given=given, selection=selection)
-    opened, remarks = open_newest(path_in(checkpoint, "checkpoint"))
-    with opened:
-        return overview(opened, given=_given(given, [opened]), selection=selection, remarks=remarks)
+    with ExitStack() as stack:
+        remarks: tuple[Problem, ...] = ()
+        if not isinstance(checkpoint, Checkpoint):
+            checkpoint, remarks = open_newest(path_in(checkpoint, "checkpoint"))
+            stack.enter_context(checkpoint)
+        beside = [stack.enter_context(open_checkpoint(path)) for path in paths_in(others, "others")]
+        given = _given(given, [checkpoint, *beside])
+        return overview(checkpoint, given=given, selection=selection, remarks=remarks, beside=beside)
 
 
 # --- several

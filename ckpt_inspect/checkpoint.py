@@ -125,6 +125,10 @@ class Graph:
     """The place, for a person: `model.ckpt-2.meta`, `saved_model.pb`."""
 
 
+CountedPieces = tuple[tuple[tuple[int, int, int], ...], ...]
+"""For each checksum that covers several tensors: begin, end and checksum of the pieces that were read."""
+
+
 @dataclass(frozen=True, slots=True)
 class SavedTree:
     """The tree of nested maps and lists that a checkpoint was saved from, if its file has one."""
@@ -181,6 +185,16 @@ class Checkpoint(ABC):
         """Read what a checksum covers and was not read yet, and compare; raises DamagedFileError if they differ.
 
         Call it after the last tensor: an archive keeps one checksum of all its tensors together.
+        """
+
+    def counted_pieces(self) -> CountedPieces:
+        """Return what has been checksummed so far, of checksums that cover several tensors; picklable."""
+        return ()
+
+    def take_pieces(self, counted: CountedPieces) -> None:  # noqa: B027 - a reader without such checksums needs none
+        """Count what `counted_pieces` returned where another part of this checkpoint was read, as in another process.
+
+        Raises DamagedFileError as `finish_reading` does.
         """
 
     def check_rest(self) -> tuple[Problem, ...]:

@@ -65,18 +65,26 @@ def _start(
 def show(
     common: Common,
     path: Annotated[str, typer.Argument(help="A checkpoint, or a folder of them: its newest is shown.")],
+    others: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--with",
+            metavar="OTHER",
+            help="Another checkpoint of the same run, to infer what neither file holds. Repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Show what one checkpoint is: format, layout, optimizers, every hyperparameter and where it was read, sizes.
 
-    Reads metadata and scalars only, so it is quick at any size. Whatever can be opened can be shown: a checkpoint
-    without Adam's state is described as what it is.
+    Reads metadata and scalars only, so it is quick at any size; with --with, some elements as well. Whatever can be
+    opened can be shown: a checkpoint without Adam's state is described as what it is.
     """
     with _answering(trouble=1, verbose=common.verbose):
         from ckpt_inspect.api import describe
         from ckpt_inspect.cli.terminal import print_tables
         from ckpt_inspect.presentation.tables.overview import show_tables
 
-        result = describe(path, given=common.given, include=common.include, exclude=common.exclude)
+        result = describe(path, given=common.given, include=common.include, exclude=common.exclude, others=others or ())
         if common.json:
             from ckpt_inspect.presentation.documents import overview_document
 

@@ -82,6 +82,8 @@ def compare(
                 "`ckpt-inspect show` lists them all"
             )
         rows = _compared(jobs, progress)
+        for side in sides:
+            side.checkpoint.finish_reading()
         problems += remarks_a + remarks_b + renamed + _opaque_problems(sides)
         if not renamed and (hint := _renaming_hint(rows)) is not None:
             problems += (hint,)

@@ -1,64 +1,44 @@
-"""How large the gradients between two checkpoints were, from the means of their second moments.
+"""Figures of the windows of updates between a run's checkpoints, from the checkpoints' own figures.
 
-v2 = β2^k·v1 + (1 - β2)·Σ_j β2^(k-j)·g_j² (Kingma & Ba, arXiv 1412.6980, Algorithm 1), j = 1..k, so that
-S = v2 - β2^k·v1 is a weighted sum of the k squared gradients. The weights sum to 1 - β2^k: S/(1 - β2^k) is their
-weighted mean. They lie between (1 - β2)·β2^(k-1) and 1 - β2, which bounds the plain mean of the k squares from both
-sides, whatever the gradients were; the longer the window, the wider.
+S = v2 - β2^k·v1 = (1 - β2)·Σ_j β2^(k-j)·g_j² (Kingma & Ba, arXiv 1412.6980, Algorithm 1) is a weighted sum of the
+window's k squared gradients. The weights add up to 1 - β2^k, so that S/(1 - β2^k) is their weighted mean; they lie
+between (1 - β2)·β2^(k-1) and 1 - β2, which bounds the plain mean of the k squares from both sides, whatever the
+gradients were. The longer the window, the wider.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ckpt_inspect.checkpoint import numpy_dtype
+from ckpt_inspect.comparison.inference.gradients import window_gradient_rms
+from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.columns import Column, Columns
-from ckpt_inspect.measurement.variables import WINDOW_METRICS
+from ckpt_inspect.measurement.variables import CONTRADICTION, WINDOW_METRICS
 from ckpt_inspect.update_rules import find_implementation, find_rule
 
 Floats = NDArray[np.float64]
-
-_ROUNDINGS = 3
-"""Of each update of v: a product, a square, a sum."""
-
-_ROUNDING = {"float64": 2.0**-53, "float32": 2.0**-24}
-"""Relative rounding error of the types whose second moments have digits enough to tell."""
 
 _SMALLEST = 1e-30
 """Second moments below it have few digits left."""
 
 
-@dataclass(frozen=True, slots=True)
-class GradientSizes:
-    """The root mean square of a window's gradients, over a tensor's elements and the window's updates; NaN where it is
-    not known."""
-
-    rms: Floats
-    """With the weights that v gives: those shortly before the later checkpoint count more."""
-    low: Floats
-    high: Floats
-    """Bounds of the root of the plain mean of squares; `high` NaN for a window so long that there is none."""
+def plain_bounds(beta_2: float, updates: int) -> tuple[float, float]:
+    """Return by which factors the root of the plain mean of `updates` squares can differ from that of the weighted
+    one: at least, and at most; NaN for a window so long that there is no bound."""
+    total = -math.expm1(updates * math.log(beta_2))
+    middle = math.sqrt(total / (updates * (1 - beta_2)))
+    oldest = beta_2 ** (updates - 1)
+    slack = 2.0**-24 / (1 - beta_2)  # 1 - beta_2, where beta_2 passed through float32
+    return middle * (1 - slack), middle * (1 + slack) / math.sqrt(oldest) if oldest > 1e-300 else math.nan
 
 
-def gradient_sizes(before: Floats, after: Floats, beta_2: float, updates: int, rounding: Floats) -> GradientSizes:
-    """Return what the means of v before and after `updates` updates tell; arrays of one shape, in v's unit.
-
-    `rounding`: relative rounding error of the type of v, NaN where that is too coarse. What a window without a break
-    can't have made, is NaN.
-    """
-    lost = 1.0 - beta_2
-    decay = beta_2**updates
-    with np.errstate(all="ignore"):
-        gained = after - decay * before
-        # beta_2 may have passed through float32 on its way into the average
-        fault = _ROUNDINGS * rounding * min(updates, 1 / lost) * after + updates * 2.0**-25 * decay * before
-        is_possible = (gained >= -fault) & np.isfinite(fault)
-        rms = np.sqrt(np.maximum(gained, 0.0) / (1.0 - decay))
-        low = np.sqrt(np.maximum(gained - fault, 0.0) / (updates * lost))
-        high = np.sqrt((np.maximum(gained, 0.0) + fault) / (updates * lost * beta_2 ** (updates - 1)))
-    high = np.where(np.isfinite(high), high, np.nan)
-    return GradientSizes(*(np.where(is_possible, values, np.nan) for values in (rms, low, high)))
+_NAMES = ("window_gradient_rms", "window_gradient_rms_low", "window_gradient_rms_high")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,28 +54,43 @@ def window_columns(columns: Columns, fingerprints: Column) -> dict[str, Column]:
 
     `fingerprints` of the checkpoints, which `window_from` names.
     """
-    mean, sample, values = columns["second_moment_mean"], columns["second_moment_sample"], columns["value_sample"]
-    found = {variable.name: np.full(mean.shape, np.nan) for variable in WINDOW_METRICS}
-    rounding = np.array([_ROUNDING.get(str(dtype), np.nan) for dtype in columns["dtype"]], np.float64)
+    found = {variable.name: np.full(columns["nonfinite"].shape, np.nan) for variable in WINDOW_METRICS}
     rows = {str(fingerprint): row for row, fingerprint in enumerate(fingerprints)}
-    for row in range(len(mean)):
+    for row in range(len(fingerprints)):
         window = _window(columns, row, rows)
         if window is None:
             continue
-        moved = values[row] - values[window.before]
-        is_there = np.isfinite(moved).any(axis=1)
-        moved_rms = np.sqrt(np.nanmean(moved[is_there] ** 2, axis=1)) / window.updates
         beta_2 = float(columns["beta_2"][row])
-        if not _gathers(columns, row) or not 0 < beta_2 < 1 or columns["beta_2_contradiction"][row]:
-            found["window_displacement"][row, is_there] = moved_rms
-            continue
-        is_broken = _broken(sample[window.before], sample[row], beta_2, window.updates)
-        sizes = gradient_sizes(mean[window.before], mean[row], beta_2, window.updates, rounding)
-        is_known = ~is_broken & ((mean[row] > _SMALLEST) | (mean[row] == 0))
-        for name, figures in (("", sizes.rms), ("_low", sizes.low), ("_high", sizes.high)):
-            found[f"window_gradient_rms{name}"][row] = np.where(is_known, figures, np.nan)
-        found["window_displacement"][row, is_there] = np.where(is_broken[is_there], np.nan, moved_rms)
+        is_told = _gathers(columns, row) and 0 < beta_2 < 1 and not columns[f"beta_2{CONTRADICTION}"][row]
+        sample = columns["second_moment_sample"]
+        is_broken = np.zeros(sample.shape[1], bool)
+        if is_told:
+            is_broken = _broken(sample[window.before], sample[row], beta_2, window.updates)
+            for name, figures in _gradients(columns, window, row, beta_2).items():
+                found[name][row] = np.where(is_broken, np.nan, figures)
+        moved = columns["value_sample"][row] - columns["value_sample"][window.before]
+        is_there = np.isfinite(moved).any(axis=1) & ~is_broken
+        rms = np.sqrt(np.nanmean(moved[is_there] ** 2, axis=1))
+        found["window_displacement"][row, is_there] = rms / window.updates
     return found
+
+
+def _gradients(columns: Columns, window: _Window, row: int, beta_2: float) -> Mapping[str, Floats]:
+    """(P,) the three figures of the gradients' size."""
+    means = columns["second_moment_mean"]
+    low, high = plain_bounds(beta_2, window.updates)
+    figures = np.full((3, means.shape[1]), np.nan)
+    for i, (before, after) in enumerate(zip(means[window.before].tolist(), means[row].tolist(), strict=True)):
+        try:
+            dtype = numpy_dtype(str(columns["dtype"][i]))
+        except CkptInspectError:
+            continue
+        if not (after == 0 or after > _SMALLEST):
+            continue
+        rms = window_gradient_rms(before, after, beta_2, window.updates, dtype)
+        if rms is not None:
+            figures[:, i] = rms.value, rms.low * low, rms.high * high
+    return dict(zip(_NAMES, figures, strict=True))
 
 
 def _window(columns: Columns, row: int, rows: dict[str, int]) -> _Window | None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,7 +22,13 @@ TELLABLE = ("beta_1", "beta_2", "epsilon", "learning_rate", "step")
 """Numbers that several checkpoints may tell; if a run's files hold all of them, no element is looked at."""
 
 HELD_BYTES = 192 << 20
-"""Elements that are held at a time, of all optimizers and checkpoints together; of at least two checkpoints."""
+"""Elements that are held at a time, of all optimizers and checkpoints together."""
+
+_AT_LEAST = 2
+"""Checkpoints whose elements are held, whatever their size: two are compared."""
+
+_FEW_BYTES = 1 << 20
+"""So many are read at once, while the checkpoint is open, lest opening it again takes longer."""
 
 ARRAYS = {"first": "first_moment", "second": "second_moment", "max_second": "max_second_moment", "value": "value"}
 """Fields of `Moments` -> fields of `State`."""
@@ -48,30 +54,6 @@ class Tensors:
     """Key of each field of `Moments` that the file has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Glimpse:
-    """One optimizer in one checkpoint, before its elements are read."""
-
-    observation: Observation
-    """Without elements."""
-    is_open: bool
-    """Whether other checkpoints could tell something that this one leaves to a default, or unknown."""
-    tensors: Mapping[str, Tensors]
-    """By the parameter's name."""
-    reopened: OpenAgain
-
-    @classmethod
-    def of(cls, name: str, state: OptimizerState, reopened: OpenAgain) -> Glimpse:
-        """Return what there is to see of a state in the checkpoint of that short name; reads nothing."""
-        found = ((p, _tensors(p)) for p in state.parameters.values())
-        tensors = {p.name: tensors for p, tensors in found if tensors is not None}
-        return cls(_observation(name, state), is_open(state), tensors, reopened)
-
-    def like(self, other: Glimpse) -> Glimpse:
-        """Return the same, with the other's list of tensors if it says the same: checkpoints of a run share one."""
-        return replace(self, tensors=other.tensors) if self.tensors == other.tensors else self
-
-
 def _tensors(parameter: Parameter) -> Tensors | None:
     """None if it has no second moment, or none of numbers."""
     keys = {own: key for own, array in ARRAYS.items() if (key := parameter.key(array)) is not None}
@@ -87,16 +69,19 @@ class HeldElements:
     for."""
 
     limit: int = HELD_BYTES
-    _held: OrderedDict[object, Mapping[str, Moments]] = field(default_factory=OrderedDict)
+    _held: OrderedDict[object, tuple[int, Mapping[str, Moments]]] = field(default_factory=OrderedDict)
+    _nbytes: int = 0
 
     def get(self, owner: object, read: Callable[[], Mapping[str, Moments]]) -> Mapping[str, Moments]:
         """Return the owner's elements, as `read` gives them."""
         if owner in self._held:
             self._held.move_to_end(owner)
-            return self._held[owner]
-        self._held[owner] = found = read()
-        while len(self._held) > 2 and sum(map(_nbytes, self._held.values())) > self.limit:
-            self._held.popitem(last=False)
+            return self._held[owner][1]
+        found = read()
+        self._held[owner] = _nbytes(found), found
+        self._nbytes += self._held[owner][0]
+        while len(self._held) > _AT_LEAST and self._nbytes > self.limit:
+            self._nbytes -= self._held.popitem(last=False)[1][0]
         return found
 
 
@@ -115,36 +100,93 @@ class ReadElements(Mapping[str, Moments]):
     What can't be read is as if there were none of it: whoever analyses the checkpoint meets the error again.
     """
 
-    def __init__(self, glimpse: Glimpse, choices: Mapping[str, Choice], held: HeldElements) -> None:
-        """`choices` of the run; a tensor of another size than the run's has none in common with it."""
-        self._glimpse = glimpse
-        sizes = {name: tensors.size for name, tensors in glimpse.tensors.items()}
-        self._choices = {name: choice for name, choice in choices.items() if sizes.get(name) == choice.size}
+    def __init__(self, chosen: ChosenTensors, reopened: OpenAgain, held: HeldElements) -> None:
+        self._chosen, self._reopened = chosen, reopened
         self._held, self._token = held, object()
+        self._hidden: frozenset[str] = frozenset()
 
     def __getitem__(self, name: str) -> Moments:
-        if name not in self._choices:
+        if name in self._hidden or name not in self._chosen.choices:
             raise KeyError(name)
-        return self._held.get(self._token, self._read).get(name, Moments())
+        return self.read().get(name, Moments())
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._choices)
+        return (name for name in self._chosen.choices if name not in self._hidden)
 
     def __len__(self) -> int:
-        return len(self._choices)
+        return len(self._chosen.choices) - len(self._hidden)
+
+    def hide(self, names: Collection[str]) -> None:
+        """Leave parameters out that are of another size elsewhere in the run: their elements are not the same ones."""
+        self._hidden = frozenset(names)
+
+    def read(self) -> Mapping[str, Moments]:
+        """Return all that are chosen; at the first time, and when they were let go of, out of the file."""
+        return self._held.get(self._token, self._read)
 
     def _read(self) -> dict[str, Moments]:
+        tensors, choices = self._chosen.tensors, self._chosen.choices
         try:
-            checkpoint = self._glimpse.reopened()
-            tensors = self._glimpse.tensors
+            checkpoint = self._reopened()
             # all first moments, then all second ones: so they lie in most files
-            wanted = [(own, n, tensors[n].keys[own]) for own in ARRAYS for n in self._choices if own in tensors[n].keys]
+            wanted = [(own, n, tensors[n].keys[own]) for own in ARRAYS for n in choices if own in tensors[n].keys]
             arrays: dict[str, dict[str, Array]] = {}
             for own, name, key in wanted:
-                arrays.setdefault(name, {})[own] = read_chosen(checkpoint, key, self._choices[name])
+                arrays.setdefault(name, {})[own] = read_chosen(checkpoint, key, choices[name])
         except CkptInspectError:
             return {}
         return {name: Moments(**own) for name, own in arrays.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenTensors:
+    """What is looked at in a checkpoint; those of one run mostly share it."""
+
+    tensors: Mapping[str, Tensors]
+    """By the parameter's name."""
+    choices: Mapping[str, Choice]
+
+    @property
+    def nbytes(self) -> int:
+        """Return about how many bytes there are to read."""
+        return sum(4 * c.count * len(self.tensors[name].keys) for name, c in self.choices.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """One optimizer in one checkpoint, before most elements are read."""
+
+    observation: Observation
+    is_open: bool
+    """Whether other checkpoints could tell something that this one leaves to a default, or unknown."""
+    chosen: ChosenTensors
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        state: OptimizerState,
+        reopened: OpenAgain,
+        held: HeldElements,
+        *,
+        like: Glimpse | None = None,
+        budget: int = BUDGET,
+    ) -> Glimpse:
+        """Return what there is to see of a state in the checkpoint of that short name, which is open at present.
+
+        Reads elements only if they are few. `like`: of another checkpoint of the run.
+        """
+        found = ((p, _tensors(p)) for p in state.parameters.values())
+        tensors = {p.name: tensors for p, tensors in found if tensors is not None}
+        if like is not None and like.chosen.tensors == tensors:
+            chosen = like.chosen
+        else:
+            chosen = ChosenTensors(tensors, choose({name: t.size for name, t in tensors.items()}, budget))
+        elements = ReadElements(chosen, reopened, held)
+        is_worth_it = is_open(state)
+        if is_worth_it and chosen.nbytes <= _FEW_BYTES:
+            elements.read()
+        return cls(_observation(name, state, elements), is_worth_it, chosen)
 
 
 def read_chosen(checkpoint: Checkpoint, key: str, choice: Choice) -> Array:
@@ -158,20 +200,21 @@ def read_chosen(checkpoint: Checkpoint, key: str, choice: Choice) -> Array:
     return found
 
 
-def observe(
-    glimpses: Sequence[Glimpse], held: HeldElements | None = None, budget: int = BUDGET
-) -> tuple[Observation, ...]:
-    """Return the observations of one optimizer over a run, with the same elements in each; reads nothing yet."""
+def observe(glimpses: Sequence[Glimpse]) -> tuple[Observation, ...]:
+    """Return the observations of one optimizer over a run, with the same elements in each."""
     sizes: dict[str, int] = {}
     for glimpse in glimpses:
-        for name, tensors in glimpse.tensors.items():
+        for name, tensors in glimpse.chosen.tensors.items():
             sizes.setdefault(name, tensors.size)
-    choices = choose(sizes, budget)
-    held = held or HeldElements()
-    return tuple(replace(g.observation, elements=ReadElements(g, choices, held)) for g in glimpses)
+    for glimpse in glimpses:
+        odd = [name for name, tensors in glimpse.chosen.tensors.items() if tensors.size != sizes[name]]
+        elements = glimpse.observation.elements
+        if odd and isinstance(elements, ReadElements):
+            elements.hide(odd)
+    return tuple(glimpse.observation for glimpse in glimpses)
 
 
-def _observation(name: str, state: OptimizerState) -> Observation:
+def _observation(name: str, state: OptimizerState, elements: Mapping[str, Moments]) -> Observation:
     return Observation(
         checkpoint=name,
         rule=state.rule_source,
@@ -183,6 +226,6 @@ def _observation(name: str, state: OptimizerState) -> Observation:
         counted=state.counted,
         hyperparameters=state.hyperparameters,
         moves_by_itself=state.moves_by_itself,
-        elements={},
+        elements=elements,
         others=state.settings.others,
     )

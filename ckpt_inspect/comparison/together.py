@@ -8,7 +8,7 @@ from functools import partial
 
 from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.comparison.inference import Inference, WindowEvidence, infer
-from ckpt_inspect.comparison.observing import Glimpse, observe
+from ckpt_inspect.comparison.observing import Glimpse, HeldElements, observe
 from ckpt_inspect.series.names import checkpoint_names
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.inferred import Inferred, InferredValues
@@ -71,7 +71,8 @@ def _inferred(
     steps = {p: s.step.value if s.raw_step is None else s.raw_step for p, s in states.items()}
     if None not in steps.values():
         places.sort(key=lambda place: steps[place] or 0)
-    glimpses = [Glimpse.of(names[p], states[p], partial(_same, checkpoints[p])) for p in places]
+    held = HeldElements()
+    glimpses = [Glimpse.of(names[p], states[p], partial(_same, checkpoints[p]), held) for p in places]
     if not any(glimpse.is_open for glimpse in glimpses):
         return Inference(tuple({} for _ in places)), places
     return infer(observe(glimpses)), places

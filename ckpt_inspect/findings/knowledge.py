@@ -14,6 +14,20 @@ from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.sourced import shown_source
 from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
+from ckpt_inspect.update_rules import find_implementation, find_rule
+
+INFERRED = Kind(
+    id="hyperparameters-inferred",
+    title="Hyperparameters that no file holds, and that aren't the default",
+    severity=Severity.INFO,
+    condition="beta_1, beta_2, epsilon or weight_decay has the source inferred in the newest checkpoint, by what it "
+    "and others of the run tell together, and differs from the implementation's default.",
+    why="Figures of this run are right only with these values: whoever reads the files alone, or resumes the training, "
+    "has to be given them.",
+    action="See that the training's code says the same",
+    source="elements that no gradient reached between two checkpoints decay, and move, by these values alone",
+    metrics=("beta_1", "beta_2", "epsilon", "weight_decay"),
+)
 
 ASSUMED = Kind(
     id="hyperparameters-assumed",
@@ -78,7 +92,7 @@ CONTRADICTED = Kind(
     metrics=("learning_rate", "beta_1", "beta_2", "epsilon", "weight_decay"),
 )
 
-KINDS = (CONTRADICTED, ASSUMED, RATE_UNKNOWN, ONE_RATE, AMBIGUOUS)
+KINDS = (CONTRADICTED, INFERRED, ASSUMED, RATE_UNKNOWN, ONE_RATE, AMBIGUOUS)
 
 
 def find_assumptions(history: History, thresholds: Thresholds) -> Iterator[Finding]:
@@ -93,6 +107,15 @@ def find_assumptions(history: History, thresholds: Thresholds) -> Iterator[Findi
             thresholds,
             evidence=[history.evidence(-1, **{n: float(history.newest(n)) for n in names})],
             action=f"{ASSUMED.action}: {options}",
+        )
+    if told := [name for name in history.hyperparameters if _is_told(history, name)]:
+        values = ", ".join(f"{name} = {history.newest(name):.6g}" for name in told)
+        where = str(history.newest(f"{told[0]}_where"))
+        yield history.finding(
+            INFERRED,
+            f"No file holds it, and the run's checkpoints tell: {values} ({told[0]} by {where})",
+            thresholds,
+            evidence=[history.evidence(-1, **{name: float(history.newest(name)) for name in told})],
         )
     if history.newest("learning_rate_source") == "unknown":
         where = str(history.newest("learning_rate_where"))
@@ -155,6 +178,16 @@ _OF_A_TABLE = "given by the caller, in a table"
 def _option(optimizer: str, name: str) -> str:
     """What gives it on the command line."""
     return f"--{name.replace('_', '-')}" if name in HYPERPARAMETERS else f"--set {optimizer}.{name}=.."
+
+
+def _is_told(history: History, name: str) -> bool:
+    """Whether a value was inferred from several checkpoints, and is not what would have been assumed."""
+    rule = find_rule(str(history.newest("rule")))
+    implementation = find_implementation(str(history.newest("family")))
+    if name == "learning_rate" or history.newest(f"{name}_source") != "inferred" or not rule or not implementation:
+        return False
+    default = rule.defaults(implementation).get(name)
+    return default is not None and not np.isclose(float(history.newest(name)), default, rtol=1e-4, atol=0)
 
 
 def _is_assumed(history: History, name: str) -> bool:

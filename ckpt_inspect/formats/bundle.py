@@ -35,6 +35,9 @@ from ckpt_inspect.wire import decode_varint
 
 INDEX_NAME = re.compile(r"(?P<prefix>.*)\.index", re.DOTALL)
 DATA_NAME = re.compile(r"(?P<prefix>.*)\.data-\d{5}-of-\d{5}", re.DOTALL)
+_LARGE_INDEX, _MOST_INDEX = 1 << 20, 1 << 30
+"""Bytes of an index whose end is looked at before all of it is read, and of the largest that is read: a model of a
+million tensors has a tenth of that."""
 _META_NAME = re.compile(r"(?P<prefix>.+)\.meta", re.DOTALL)
 PART_NAME = re.compile(r"part-(?P<part>\d{5})-of-(?P<count>\d{5})\.index")
 """The parts that a sharded writer leaves in `PREFIX_temp/` or `PREFIX_temp_<hex>/` until it merges them."""
@@ -222,7 +225,9 @@ def shard_path(prefix: Prefix, shard: int, num_shards: int) -> Path:
 
 def read_index(file: OpenFile) -> BundleIndex:
     """Return the decoded index; raises DamagedFileError or UnsupportedError with the file's path."""
-    table = file.read(0, file.size)
+    if file.size > _LARGE_INDEX and file.read(file.size - len(MAGIC), len(MAGIC)) != MAGIC:
+        raise DamagedFileError(f"{file.path}: does not end with a table's magic number: it is truncated or not a table")
+    table = file.read_whole(_MOST_INDEX)
     head = Location(file.path, "file", len(table), table[:HEAD_SIZE])
     if is_placeholder(head):
         raise name_foreign(head)

@@ -13,7 +13,8 @@ from ckpt_inspect.errors import CkptInspectError, DamagedFileError, UnsupportedE
 from ckpt_inspect.formats import keras_config
 from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.hdf5 import Hdf5Checkpoint, shard_names
-from ckpt_inspect.formats.hdf5_library import Source, WholeChecksum
+from ckpt_inspect.formats.hdf5_source import Source, WholeChecksum
+from ckpt_inspect.formats.hdf5_values import EXPANSION_LIMIT
 from ckpt_inspect.formats.keras_files import ZIP_SIGNATURE, split_name
 from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.storage import Location, OpenFile, PinnedFiles, is_folder, keep_temporarily, open_file
@@ -22,8 +23,13 @@ CONFIG_FILE, METADATA_FILE, WEIGHTS_FILE = FOLDER_FILES = ("config.json", "metad
 
 _LOCAL_HEADER_SIZE = 30
 _MAX_CONFIG_BYTES = 1 << 28
+_MAX_DIRECTORY_BYTES = 1 << 21
+"""Some twenty thousand members: each takes time, and Keras writes a handful."""
+_MAX_END_BYTES = (1 << 16) + 22 + 20 + 56
 _MAX_EXPANSION = 1000
 """Highest compression ratio that is believed. Deflate reaches 1032 at most; weights never come near."""
+_USUAL_EXPANSION = 200
+"""The same for more than EXPANSION_LIMIT bytes, which take their time."""
 
 
 class KerasArchive(Hdf5Checkpoint):
@@ -68,8 +74,11 @@ def recognises(location: Location) -> bool:
     if location.path.suffix == ".keras":
         return True
     try:
-        with open_file(location.path) as file, zipfile.ZipFile(file.stream()) as archive:
-            return CONFIG_FILE in archive.namelist()
+        with open_file(location.path) as file:
+            if _directory_size(file) > _MAX_DIRECTORY_BYTES:
+                return False
+            with zipfile.ZipFile(file.stream()) as archive:
+                return CONFIG_FILE in archive.namelist()
     except (CkptInspectError, zipfile.BadZipFile, OSError, ValueError, EOFError):
         return False
 
@@ -91,9 +100,14 @@ def open_archive(path: Path) -> KerasArchive:
     pinned = PinnedFiles()
     if is_folder(path):
         weights, config, metadata = (pinned.open(path / name) for name in (WEIGHTS_FILE, CONFIG_FILE, METADATA_FILE))
-        decoded = keras_config.decode_json(metadata.read(0, metadata.size), str(metadata.path))
-        return KerasArchive(path, [Source(weights)], pinned, config.read(0, config.size), decoded)
+        decoded = keras_config.decode_json(metadata.read_whole(_MAX_CONFIG_BYTES), str(metadata.path))
+        return KerasArchive(path, [Source(weights)], pinned, config.read_whole(_MAX_CONFIG_BYTES), decoded)
     file = pinned.open(path)
+    if (size := _directory_size(file)) > _MAX_DIRECTORY_BYTES:
+        raise UnsupportedError(
+            f"{path}: lists its members in {size} bytes, and an archive of Keras needs a few thousand: it is none, or "
+            "damaged"
+        )
     try:
         with zipfile.ZipFile(file.stream()) as archive:
             members = {info.filename: info for info in archive.infolist()}
@@ -119,6 +133,20 @@ def open_archive(path: Path) -> KerasArchive:
             "damaged; copy or restore it"
         ) from error
     return KerasArchive(path, sources, pinned, config_text, decoded, file)
+
+
+def _directory_size(file: OpenFile) -> int:
+    """Return the size of a zip's list of members in bytes, as its end says (APPNOTE.TXT, 4.3.14 to 4.3.16)."""
+    start = max(file.size - _MAX_END_BYTES, 0)
+    tail = file.read(start, file.size - start)
+    at = tail.rfind(b"PK\x05\x06")
+    size = int.from_bytes(tail[at + 12 : at + 16], "little") if at >= 0 else 0
+    locator = tail[max(at - 20, 0) : max(at, 0)]
+    if locator.startswith(b"PK\x06\x07"):
+        place = int.from_bytes(locator[8:16], "little") - start
+        if 0 <= place < len(tail) and tail[place : place + 4] == b"PK\x06\x06":
+            return int.from_bytes(tail[place + 40 : place + 48], "little")
+    return size
 
 
 def _weight_members(archive: zipfile.ZipFile, path: Path, members: Mapping[str, zipfile.ZipInfo]) -> list[str]:
@@ -151,16 +179,14 @@ def _describe_zip(members: Collection[str]) -> str:
 def _read_small(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> bytes:
     if info.file_size > _MAX_CONFIG_BYTES:
         raise DamagedFileError(f"{path}: its {info.filename} claims {info.file_size} bytes")
-    try:
-        return archive.read(info)
-    except Exception as error:  # zlib.error has no public parent
-        raise DamagedFileError(f"{path}: its {info.filename} can't be read ({error}): the file is damaged") from error
+    return b"".join(_unpacked(archive, path, info))
 
 
 def _member_source(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipInfo) -> Source:
     path = file.path
     if info.compress_type != zipfile.ZIP_STORED:
-        if info.file_size > _MAX_EXPANSION * max(info.compress_size, 1 << 10):
+        most = max(EXPANSION_LIMIT, _USUAL_EXPANSION * info.compress_size)
+        if info.file_size > min(_MAX_EXPANSION * max(info.compress_size, 1 << 10), most):
             raise DamagedFileError(
                 f"{path}: its {info.filename} claims to unpack from {info.compress_size} bytes to {info.file_size}"
             )
@@ -179,9 +205,11 @@ def _member_source(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipIn
 def _unpacked(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> Iterator[bytes]:
     """Yield a compressed member's contents, in pieces."""
     left = info.file_size
+    # A piece of other methods' input is unpacked whole, whatever comes of it.
+    step = 1 << 20 if info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) else 1 << 12
     try:
         with archive.open(info) as member:
-            while chunk := member.read(1 << 20):
+            while chunk := member.read(min(step, left + 1)):
                 left -= len(chunk)
                 if left < 0:
                     raise DamagedFileError(f"{path}: its {info.filename} is longer than the archive says")
@@ -237,7 +265,7 @@ def _check_member(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipInf
             f"{file.path}: the header of {info.filename} at {info.header_offset:#x} is not as the archive's directory "
             "says: the file is damaged; copy or restore it"
         )
-    if info.filename not in (WEIGHTS_FILE, CONFIG_FILE, METADATA_FILE) and not info.is_dir():
+    if info.filename not in (WEIGHTS_FILE, CONFIG_FILE, METADATA_FILE) and not info.filename.endswith("/"):
         if info.file_size > _MAX_EXPANSION * max(info.compress_size, 1 << 10):
             raise DamagedFileError(
                 f"{file.path}: its {info.filename} claims to unpack from {info.compress_size} bytes to {info.file_size}"

@@ -15,12 +15,15 @@ from ckpt_inspect.wire import LENGTH_DELIMITED, Buffer, fields
 META_GRAPHS = 2  # SavedModel.meta_graphs
 GRAPH_DEF = 2  # MetaGraphDef.graph_def
 OBJECT_GRAPH_DEF = 7  # MetaGraphDef.object_graph_def
+_MOST_BYTES = 1 << 31
+"""protobuf's own limit of a message."""
+
 META_INFO_DEF, TENSORFLOW_VERSION = 1, 5  # MetaGraphDef.meta_info_def, MetaInfoDef.tensorflow_version
 
 
 def read_message(file: OpenFile) -> memoryview:
     """Return all bytes of a file that is one serialized message."""
-    return memoryview(file.read(0, file.size))
+    return memoryview(file.read_whole(_MOST_BYTES))
 
 
 def submessages(message: Buffer, number: int) -> Iterator[Buffer]:

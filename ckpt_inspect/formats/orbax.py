@@ -20,7 +20,7 @@ from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundErro
 from ckpt_inspect.formats import keras_config
 from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.listing import Listing
-from ckpt_inspect.formats.orbax_arrays import INSTALL, Arrays, Place, find_tensorstore, is_zarr3_store
+from ckpt_inspect.formats.orbax_arrays import Arrays, Place, find_tensorstore, is_zarr3_store
 from ckpt_inspect.formats.orbax_tree import (
     MSGPACK_FILE,
     TREE_FILE,
@@ -33,6 +33,8 @@ from ckpt_inspect.formats.orbax_tree import (
 from ckpt_inspect.storage import Location, PinnedFiles, is_folder, is_there, list_folder, read_head, stat
 
 STEP_FILE, STORE_FILE, STRINGS_FILE = "_CHECKPOINT_METADATA", "manifest.ocdbt", "_strings.json"
+PROCESS_FOLDER = "ocdbt.process_0"
+"""Where the first process keeps its part of an OCDBT store."""
 UNFINISHED = ".orbax-checkpoint-tmp"
 """In the name of a folder that is being written; it loses that part when it is complete."""
 _STEP = re.compile(r"(?:.*_)?[0-9]+")
@@ -76,8 +78,8 @@ class OrbaxCheckpoint(Checkpoint):
                 self._add(item, leaf, (*above, *leaf.path))
         self.problems = tuple(_aggregated(item, tree) for item, tree in trees.items() if tree.aggregated)
         self._arrays: Arrays | None = None
-        library = find_tensorstore() if self._leaves else None
-        if library is not None:
+        library = find_tensorstore()
+        if not isinstance(library, str):
             is_zarr3 = {item: self._is_zarr3(item, tree, library) for item, tree in trees.items()}
             places = {
                 name: self._place(item, leaf, trees[item], is_zarr3[item])
@@ -90,11 +92,11 @@ class OrbaxCheckpoint(Checkpoint):
             name: TensorSpec(name, leaf.written_shape or (), UNKNOWN_TYPE) for name, (_, leaf) in self._leaves.items()
         }
         if self._leaves:
-            self.unreadable = f"{path}: {INSTALL}"
+            self.unreadable = f"{path}: {library}"
             self.problems = (
                 Problem(
                     "reader-missing",
-                    f"{path}: {INSTALL}",
+                    self.unreadable,
                     "the arrays are listed as the metadata names them: without types, and sharded ones with the shape "
                     "of a shard",
                 ),
@@ -104,7 +106,7 @@ class OrbaxCheckpoint(Checkpoint):
     def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
         self.spec(name)
         if self._arrays is None:
-            raise UnsupportedError(f"{self.path}: {INSTALL}")
+            raise UnsupportedError(self.unreadable or f"{self.path}: holds no arrays")
         return self._arrays.read(name, start, stop)
 
     def finish_reading(self) -> None:
@@ -167,7 +169,7 @@ class OrbaxCheckpoint(Checkpoint):
 
     def _place(self, item: _Item, leaf: Leaf, tree: Tree, is_zarr3: bool) -> Place:
         has_store = item.folder / STORE_FILE in self._metadata
-        if tree.is_ocdbt and not has_store:
+        if not has_store and (tree.is_ocdbt or is_there(item.folder / PROCESS_FOLDER)):
             raise NotFoundError(
                 f"{item.folder / STORE_FILE}: is missing; copy it to this folder, where the rest of its checkpoint lies"
             )
@@ -175,7 +177,7 @@ class OrbaxCheckpoint(Checkpoint):
             raise DamagedFileError(
                 f"{item.folder}: names an array {leaf.name!r}, which would lie outside of it: it is damaged"
             )
-        return Place(item.folder, leaf.name, has_store, is_zarr3, tree.has_every_chunk)
+        return Place(item.folder, leaf.name, has_store, is_zarr3, tree.has_every_chunk, leaf.written_shape)
 
     def _is_zarr3(self, item: _Item, tree: Tree, library: ModuleType) -> bool:
         """Return which of the two it is, also if the metadata is older than the choice."""

@@ -16,6 +16,8 @@ from ckpt_inspect.jsonable import JsonObject, JsonValue
 
 TREE_FILE = "_METADATA"
 MSGPACK_FILE = "checkpoint"
+_MOST_KEYS = 200
+"""Keys that lead to a leaf; a tree of parameters has some ten."""
 _PLACEHOLDER = "PLACEHOLDER://"
 _STRING = "string"
 _NO_ARRAYS = frozenset({"None", "Dict", "List", "Tuple", "NamedTuple", _STRING})
@@ -67,6 +69,8 @@ def decode_tree(text: bytes, where: str) -> Tree:
         value = entry.get("value_metadata") if isinstance(entry, Mapping) else None
         if not isinstance(keys, list) or not isinstance(value, Mapping):
             raise DamagedFileError(f"{where}: has no keys and value for {shown[:80]!r}: it is damaged; restore it")
+        if len(keys) > _MOST_KEYS:
+            raise DamagedFileError(f"{where}: has a leaf that is nested {len(keys)} levels deep: it is damaged")
         path = tuple(_key(key, where) for key in keys)
         if value.get("value_type") == _STRING:
             continue
@@ -89,7 +93,7 @@ def decode_tree(text: bytes, where: str) -> Tree:
 def decode_msgpack_tree(data: bytes, where: str) -> Tree:
     """Decode the tree of releases before `_METADATA`; DamagedFileError, which names `where`, for anything else."""
     decoded = unpack(data, where)
-    if not isinstance(decoded, dict):
+    if not isinstance(decoded, (dict, list)) or isinstance(decoded, Extension):
         raise DamagedFileError(f"{where}: is msgpack, but no tree: it is damaged, or no checkpoint of Orbax")
     leaves: list[Leaf] = []
     empty: list[tuple[str, ...]] = []

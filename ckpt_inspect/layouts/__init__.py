@@ -83,6 +83,11 @@ def find_optimizers(checkpoint: Checkpoint) -> tuple[FoundOptimizer, ...]:
     return checked(checkpoint, found)
 
 
+def suspects(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return the tensors that may be an optimizer's though no layout found one."""
+    return unknown_names.suspects(checkpoint)
+
+
 def weight_names(checkpoint: Checkpoint) -> dict[str, str]:
     """Return the names of the model's weights by key, by layer and role, if the file, its configuration or its labels
     tell them: those that no optimizer trains included."""
@@ -99,4 +104,4 @@ def weight_names(checkpoint: Checkpoint) -> dict[str, str]:
         return {}
 
 
-__all__ = ["LAYOUTS", "FoundOptimizer", "FoundParameter", "find_optimizers", "weight_names"]
+__all__ = ["LAYOUTS", "FoundOptimizer", "FoundParameter", "find_optimizers", "suspects", "weight_names"]

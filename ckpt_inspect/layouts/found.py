@@ -129,7 +129,7 @@ class FoundOptimizer:
     graph_rate: GraphRate | None = None
     """The learning rate if the graph computes it, so that it is neither a constant nor a variable."""
     has_scheduled_rate: bool = False
-    """Whether the optimizer has no variable for a constant learning rate, so that its rate is a schedule."""
+    """Whether the optimizer has no variable for a constant learning rate, as if its rate is a schedule."""
     has_numbered_slots: bool = False
     """Whether slots have no names that mean anything, but stand in the order in which the optimizer made them: a rule
     that is given tells which they are."""

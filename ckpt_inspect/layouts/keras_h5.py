@@ -18,12 +18,12 @@ from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, unique_na
 from ckpt_inspect.layouts.keras_variables import SlotName, adapt_slots, parse_keras2_slot, parse_keras3_slot, read_rule
 from ckpt_inspect.layouts.model_config import LayerConfig, frozen_layers, layers_of
 from ckpt_inspect.layouts.optimizer_classes import AVERAGE_SLOTS, OptimizerConfig, averaged_weights, unwrap_config
-from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Pairing, Weight, pair
+from ckpt_inspect.layouts.trainable_order import Block, Pairing, Weight, is_untrained, pair
 from ckpt_inspect.update_rules import (
     TELLING_SCALARS,
     USUAL_RULE,
     Implementation,
-    Traces,
+    Optimizer,
     find_optimizer,
     second_slot,
 )
@@ -140,7 +140,7 @@ def _model_weights(checkpoint: Checkpoint, model: JsonObject | None) -> list[Wei
     for key, layer, name in found:
         spec = checkpoint.tensors[key]
         is_frozen = _is_frozen(layers.get(layer), name, prefixes[layer])
-        trained = not is_frozen and name.rpartition("/")[2] not in NOT_TRAINED and "float" in spec.dtype
+        trained = not is_frozen and not is_untrained(name.rpartition("/")[2]) and "float" in spec.dtype
         # Keras 3.0 to 3.2 record a weight's short name alone
         shown = name if "/" in name or not key.startswith(MODEL) else f"{layer}/{name}"
         weights.append(Weight(shown, key, spec.shape, trained))
@@ -287,9 +287,11 @@ def _pair_nameless(
         k for n, k in names.items() if not COUNTER.search(n) and n.rpartition("/")[2] not in NOT_SLOTS and k != counter
     ]
     optimizer = find_optimizer(rule)
-    is_pair = optimizer is None or optimizer.has_moment_pair
     shapes = [checkpoint.tensors[k].shape for k in keys]
-    ways = [n for n in ((3, 2) if is_pair else (3, 2, 1)) if _are_blocks(shapes, n)]
+    slots = _slots_in_blocks(optimizer, shapes)
+    if not slots and optimizer is not None and not optimizer.has_moment_pair:
+        return []
+    ways = [len(slots)] if slots else [n for n in (3, 2) if _are_blocks(shapes, n)]
     if not ways:
         if keys:
             problems.append(
@@ -306,12 +308,13 @@ def _pair_nameless(
     pairings = {n: None if is_open else pair(model, shapes[: len(keys) // n]) for n in ways}
     blocks = max(ways, key=lambda n: _fitness(pairings[n]))
     count, pairing = len(keys) // blocks, pairings[blocks]
+    kept = "nameless slots" if slots else "pairs of nameless moments"
     if pairing is None:
         problems.append(
             Problem(
                 "association-open",
-                f"{blocks} x {count} nameless slots don't fit the order of the model's {len(weights)} weights",
-                "the slots are reported by their place, without weights",
+                f"{count} {kept} don't fit the order of the model's {len(weights)} weights",
+                "they are reported by their place, without weights",
             )
         )
     elif not pairing.is_certain:
@@ -323,14 +326,21 @@ def _pair_nameless(
                 "those that could belong to several weights are reported by their place",
             )
         )
-    roles: tuple[str, ...]
-    if is_pair:
-        has_maximum = blocks == 3 and config is not None and config.keeps_maximum
-        roles = MOMENTS if has_maximum else MOMENTS[:2]
-    else:
-        listed = tuple(slot for slot, _ in optimizer.traces.slots_in_lists) if optimizer is not None else ()
-        roles = (*listed, *Traces(()).slots_in_tf1[len(listed) :])[:blocks]
-    return _nameless_parameters(checkpoint, keys, pairing.weights if pairing else (None,) * count, roles)
+    has_maximum = blocks == 3 and config is not None and config.keeps_maximum
+    kinds = slots or ("first_moment", "second_moment", *(("max_second_moment",) if has_maximum else ()))
+    return _nameless_parameters(checkpoint, keys, count, pairing.weights if pairing else (None,) * count, kinds)
+
+
+def _slots_in_blocks(optimizer: Optimizer | None, shapes: Sequence[tuple[int, ...]]) -> tuple[str, ...]:
+    """Return the slots of an optimizer without moments, each of which stands for all weights in a row; none if there
+    are others, or the shapes don't fit."""
+    if optimizer is None or optimizer.has_moment_pair:
+        return ()
+    listed = tuple(name for name, _ in optimizer.traces.slots_in_lists[:1])
+    names = listed or tuple(name for name, shape in optimizer.traces.slots_by_turns if shape == "whole")
+    count, rest = divmod(len(shapes), max(len(names), 1))
+    fits = all(shapes[i * count : (i + 1) * count] == shapes[:count] for i in range(len(names)))
+    return names if names and count and not rest and fits else ()
 
 
 def _fitness(pairing: Pairing | None) -> int:
@@ -349,12 +359,12 @@ def _are_blocks(shapes: Sequence[tuple[int, ...]], blocks: int) -> bool:
 
 
 def _nameless_parameters(
-    checkpoint: Checkpoint, keys: Sequence[str], weights: Sequence[Weight | None], roles: Sequence[str]
+    checkpoint: Checkpoint, keys: Sequence[str], count: int, weights: Sequence[Weight | None], kinds: Sequence[str]
 ) -> list[FoundParameter]:
     """Return the parameters with their slots, of which each kind is listed for all weights in a row."""
     names = unique_names(w.name if w else f"weight {i}" for i, w in enumerate(weights))
     parameters = []
     for i, (name, weight) in enumerate(zip(names, weights, strict=True)):
-        slots = {role: keys[block * len(weights) + i] for block, role in enumerate(roles)}
+        slots = {kind: keys[n * count + i] for n, kind in enumerate(kinds)}
         parameters.append(_parameter(checkpoint, name, weight, slots))
     return parameters

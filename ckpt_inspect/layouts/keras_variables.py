@@ -91,9 +91,12 @@ def parse_keras2_slot(full_name: str, variables: Mapping[str, object] | frozense
 
 
 def parse_keras3_slot(full_name: str) -> SlotName | None:
-    """`loss_scale_optimizer/adam/dense_kernel_momentum` -> (adam, first_moment, dense_kernel)."""
+    """`loss_scale_optimizer/adam/dense_kernel_momentum` -> (adam, first_moment, dense_kernel); of earlier releases
+    `adagrad/accumulator` -> (adagrad, accumulator, "")."""
     head, _, tail = full_name.rpartition("/")
     for spelling, slot in KERAS3_SLOTS.items():
+        if head and tail == spelling:
+            return SlotName(head.rsplit("/", 1)[-1], slot, "")
         if tail.endswith(f"_{spelling}"):
             return SlotName(head.rsplit("/", 1)[-1], slot, tail[: -len(spelling) - 1])
     return None
@@ -184,8 +187,20 @@ def _read_optimizer(
         config=config.config if config else None,
         config_where=config_where if config else "",
         has_scheduled_rate=not {"learning_rate", "current_learning_rate"} & set(scalars),
+        absence=_unread(checkpoint, members, parsed) if not parameters else None,
         problems=tuple(problems),
     )
+
+
+def _unread(checkpoint: Checkpoint, members: Sequence[Node], parsed: Sequence[tuple[Node, SlotName]]) -> str | None:
+    """Say what stands in the optimizer's list beside scalars; None if nothing does."""
+    known = {node.key for node, _ in parsed}
+    left = [m for m in members if m.key not in known and checkpoint.tensors[m.key].shape]
+    if not left:
+        return None
+    names = f"{left[0].full_name!r} .. {left[-1].full_name!r}" if len(left) > 1 else f"{left[0].full_name!r}"
+    count = f"{len(left)} variable{'s' * (len(left) != 1)}"
+    return f"optimizer state of a kind that is not known: {count} of which no name tells a slot: {names}"
 
 
 def read_rule(

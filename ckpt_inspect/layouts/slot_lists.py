@@ -36,6 +36,8 @@ class SlotReading:
     none."""
     of_the_weight_s_shape: str = ""
     """Which of these has its weight's shape, if not the first."""
+    only_of: str = ""
+    """Name of the optimizer that alone keeps slots of such shapes."""
 
     @property
     def leading(self) -> tuple[int, ...]:

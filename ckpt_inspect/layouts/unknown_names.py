@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from ckpt_inspect.checkpoint import Checkpoint, TensorSpec
 from ckpt_inspect.layouts.evidence import is_average, is_flag, is_nonnegative
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading, unique_names
+from ckpt_inspect.layouts.object_graph import KEY_TAIL
 from ckpt_inspect.layouts.tf1_names import AVERAGE, strip_to_variable
 from ckpt_inspect.layouts.validation import FLOATS
 from ckpt_inspect.natural_order import natural_key
@@ -23,6 +24,13 @@ LAYOUT = "unknown-names"
 UNKNOWN = "unknown"
 NAMELESS = re.compile(r"^(?:.*/)?Variable(?:_[0-9]{1,9})?$")
 NUMBER = re.compile(r"_[0-9]{1,9}(?=/|$)")
+OF_AN_OPTIMIZER = re.compile(
+    r"^\.?optimi[sz]er|optimi[sz]er$|^(adam|rmsprop|adagrad|momentum|momenta|velocit(y|ies)|accumulator|exp_avg)s?(_[0-9]+)?$",
+    re.IGNORECASE,
+)
+"""Parts of keys that call something an optimizer or a slot of one."""
+NUMBERED_MOMENT = re.compile(r"^(m|v|mu|nu|mom|moment|vel)_?[0-9]+$")
+"""How a program may call the moments of its first, second, .. weight."""
 PAIRS = (("m", "v"), ("mu", "nu"), ("exp_avg", "exp_avg_sq"), ("moment1", "moment2"), ("moment_1", "moment_2"))
 """How people name a first and a second moment, at the end of a name."""
 LEAST = 2
@@ -195,3 +203,18 @@ def _paired_by_graph(
         slots = {"slot": own[0], "slot_1": own[1]}
         parameters.append(FoundParameter(name, shape, tensors[own[0]].dtype, name, slots))
     return tuple(parameters)
+
+
+def suspects(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return the tensors that may be an optimizer's where no layout finds one: unnamed variables of which several have
+    one shape, or keys with a part that is called for an optimizer or a slot; none where names rule that out."""
+    floats = {k: s for k, s in checkpoint.tensors.items() if s.dtype in FLOATS and s.size > 1}
+    shapes = Counter(s.shape for s in floats.values())
+    nameless = [k for k, s in floats.items() if NAMELESS.match(k) and shapes[s.shape] > 1]
+    called = [
+        k
+        for k, s in floats.items()
+        if any(OF_AN_OPTIMIZER.search(part) for part in k.split("/"))
+        or (shapes[s.shape] > 2 and NUMBERED_MOMENT.match(k.removesuffix(KEY_TAIL).rpartition("/")[2]))
+    ]
+    return tuple(sorted(called or (nameless if len(nameless) >= LEAST else ()), key=natural_key))

@@ -229,8 +229,6 @@ class Chosen:
         measured: dict[str, list[Measured]] = {}
         for (state, _), found in zip(chosen, sweep.run(), strict=True):
             measured.setdefault(state.name, []).append(found)
-        if part.stop is None:  # nothing of the checkpoint is left to be read
-            checkpoint.finish_reading()
         files = tuple(map(storage.absolute, checkpoint.files))
         others: tuple[Problem, ...] = ()
         if self.parameters and not part.start:  # once, in the first of several parts

@@ -122,18 +122,19 @@ def infer_run(plan: Plan, *, is_stored: bool) -> RunInference:
         first, *_, last = [*paths.values(), *paths.values()]
         if not any(is_open(state) for path in (last, first) for state in _states(opened, path, given)):
             return NOTHING
+        held, budget = HeldElements(), BUDGET if len(places) > 1 else KEPT_ELEMENTS
         glimpses: dict[str, dict[str, Glimpse]] = {}
         for place, path in paths.items():
             for state in _states(opened, path, given):
                 own = glimpses.setdefault(state.name, {})
-                glimpse = Glimpse.of(names[place], state, partial(opened.get, path))
-                own[place] = glimpse.like(next(reversed(own.values()))) if own else glimpse
-        held = HeldElements()
+                like = next(reversed(own.values()), None)
+                reopened = partial(opened.get, path)
+                own[place] = Glimpse.of(names[place], state, reopened, held, like=like, budget=budget)
         seen = {}
         for name, own in glimpses.items():
             gone = {p: o for p in places if p not in paths and (o := stored.observation(name, p, names[p])) is not None}
             if len(own) + len(gone) >= least and any(glimpse.is_open for glimpse in own.values()):
-                seen[name] = _seen(name, [p for p in places if p in own or p in gone], own, gone, stored, held)
+                seen[name] = _seen(name, [p for p in places if p in own or p in gone], own, gone, stored)
     stale = {
         place
         for name, each in seen.items()
@@ -162,10 +163,8 @@ def _seen(
     here: Mapping[str, Glimpse],
     gone: Mapping[str, Observation],
     stored: _Stored,
-    held: HeldElements,
 ) -> Seen:
-    budget = BUDGET if len(places) > 1 else KEPT_ELEMENTS
-    read = dict(zip(here, observe(list(here.values()), held, budget), strict=True))
+    read = dict(zip(here, observe(list(here.values())), strict=True))
     observations = tuple(read[place] if place in read else gone[place] for place in places)
     inference = infer(observations)
     windows = _leading_windows(inference)
@@ -190,7 +189,7 @@ def _seen(
                 window_learning_rate=np.nan if rate is None else rate,
             )
         rows[place] = told
-    sizes = {n: tensors.size for glimpse in here.values() for n, tensors in glimpse.tensors.items()}
+    sizes = {n: tensors.size for glimpse in here.values() for n, tensors in glimpse.chosen.tensors.items()}
     newest = list(zip(places, observations, values, strict=True))[-KEPT_CHECKPOINTS:]
     kept = tuple(keep(place, o, told, sizes) for place, o, told in newest)
     return Seen(tuple(places), observations, values, rows, kept)

@@ -47,7 +47,7 @@ from ckpt_inspect.runs.apart import DiedReading, apart
 from ckpt_inspect.runs.assembly import GRIDS, blank
 from ckpt_inspect.runs.atomic import Temporary, remove_left, replacing
 from ckpt_inspect.runs.carried import arrived, carried
-from ckpt_inspect.runs.elements import ElementsFile, place_elements
+from ckpt_inspect.runs.elements import ElementsFile, check_arrays, place_elements
 from ckpt_inspect.runs.frames import axes_of
 from ckpt_inspect.runs.netcdf import Dimensions
 from ckpt_inspect.runs.sheltered import ShelteredFile
@@ -159,8 +159,29 @@ def _write_elements(
     groups = group_names(analyses.optimizers)
     columns = analyses.checkpoints
     names = dict(zip(columns["fingerprint"], columns["checkpoint"], strict=True))
+    if path.exists():
+        _check_elements(path, list(groups.values()))
     with opened(path) if path.exists() else contextlib.nullcontext() as previous:
         place_elements(file, groups, names, fresh, previous, dimensions)
+
+
+def _check_elements(path: Path, group_names: list[str]) -> None:
+    """See in a copy of this process that the arrays of a store can be copied; raises StoreError, ValueError."""
+
+    def check() -> list[bytes]:
+        with opened(path) as store:
+            try:
+                check_arrays(store, group_names)
+            except Exception as error:  # libhdf5's own can be of any kind
+                raise StoreError(
+                    f"{path}: its arrays of elements are damaged ({_short(error)}); remove it and analyse again"
+                ) from error
+        return []
+
+    try:
+        apart(check, _SECONDS + path.stat().st_size / _SLOWEST, _ROOM)
+    except DiedReading as error:
+        raise ValueError(str(error)) from error
 
 
 def write(analyses: RunColumns, file: h5py.File) -> Dimensions:

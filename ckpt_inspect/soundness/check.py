@@ -10,6 +10,7 @@ from pathlib import Path
 from ckpt_inspect.checkpoint import Checkpoint, Progress
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, UnsupportedError
 from ckpt_inspect.formats import open_checkpoint
+from ckpt_inspect.formats.keras_files import is_named_so
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.series.search import runs_named
 from ckpt_inspect.soundness import kinds
@@ -132,9 +133,14 @@ class _Work:
         try:
             checkpoint = open_checkpoint(path)
         except (DamagedFileError, NotFoundError, UnsupportedError) as error:
-            if not isinstance(error, DamagedFileError):
+            if not isinstance(error, DamagedFileError) and not is_named_so(path.name):
                 self.refused[path] = error
             reason = Reason(kinds.UNREADABLE, str(path), str(error))
+            return _Judged(Verdict(str(path), False, False, None, (reason,))), None
+        if checkpoint.unreadable is not None:
+            checkpoint.close()
+            self.refused[path] = UnsupportedError(checkpoint.unreadable)
+            reason = Reason(kinds.UNREADABLE, str(path), checkpoint.unreadable)
             return _Judged(Verdict(str(path), False, False, None, (reason,))), None
         keep = False
         try:
@@ -148,17 +154,19 @@ class _Work:
     def _judge_open(
         self, checkpoint: Checkpoint, before: Stage | None, others: Mapping[str, Sequence[str]]
     ) -> tuple[_Judged, Stage | None]:
-        reasons: list[Reason] = []
         states: tuple[OptimizerState, ...] | None = None
+        unreadable = ""
         try:
             states = optimizer_states(checkpoint, self._given)
         except CkptInspectError as error:
-            reasons.append(Reason(kinds.DAMAGED, str(checkpoint.path), str(error)))
+            unreadable = str(error)
         stage = Stage(checkpoint, states or ())
         comparable = before is not None and bool(stage.states)
         passages = passages_between(before, stage) if before is not None and comparable else ()
         reading = read_whole(checkpoint, [pair for passage in passages for pair in pairs_of(passage)])
-        reasons += judge_whole(checkpoint, stage.states, reading)
+        reasons = list(judge_whole(checkpoint, stage.states, reading))
+        if unreadable and not any(unreadable in reason.text for reason in reasons):
+            reasons.append(Reason(kinds.DAMAGED, str(checkpoint.path), unreadable))
         if self._second_reader is not None and checkpoint.tensors:
             reasons += self._second_reader(checkpoint)
         if states is not None:

@@ -161,15 +161,17 @@ def _judge(before: Stage, passage: Passage, reading: Reading) -> Iterator[Reason
         yield Reason(kinds.STEP_FELL, who, what)
         return
     lost = _lost(before, passage, reading)
-    replaced = _replaced(passage, reading)
+    replaced, elsewhere = _replaced(passage, reading), _elsewhere(passage, reading)
     kept = _kept_scalars(passage) if lost else ""
     if lost and kept:
-        rest = f"; {replaced}" if replaced else ""
+        rest = f"; {replaced or elsewhere}" if replaced or elsewhere else ""
         yield Reason(kinds.PARTLY_RESTORED, who, f"{who}: {kept}, but {lost}{rest}")
     elif lost:
         yield Reason(kinds.MOMENTS_RESET, who, f"{who}: {lost}")
     elif replaced:
         yield Reason(kinds.WEIGHTS_REPLACED, who, f"{who}: {replaced}")
+    elif elsewhere:
+        yield Reason(kinds.WEIGHTS_ELSEWHERE, who, f"{who}: {elsewhere}")
     if not lost and (doubt := _doubt(passage, reading)):
         yield Reason(kinds.RATE_CONTRADICTED, who, f"{who}: {doubt}")
     yield from _remarks(passage, reading, is_lost=bool(lost))
@@ -224,7 +226,7 @@ def _counts_of(passage: Passage, reading: Reading) -> dict[str, StateCounts]:
 _FEWEST = 3
 """Elements that must agree before weights are called another's."""
 
-_MANY, _FAR, _ELSEWHERE = 64, 10.0, 0.5
+_MANY, _FAR, _ELSEWHERE = 64, 3.0, 0.5
 """Of a parameter whose weights are called another's by where they point: its elements; how many times farther than both
 learning rates allow it moved, because the rate may have been larger in between; and the cosine with those before."""
 
@@ -235,14 +237,20 @@ def _replaced(passage: Passage, reading: Reading) -> str:
     if flipped := {n: c for n, c in counts.items() if c.flipped >= max(_FEWEST, c.untouched / 10)}:
         elements = sum(c.flipped for c in flipped.values())
         return f"{elements} weights that no gradient ever reached changed their sign: {named(tuple(flipped))}"
+    return ""
+
+
+def _elsewhere(passage: Passage, reading: Reading) -> str:
+    """Say that the weights point elsewhere, farther than the rates in both files allow; empty if they don't."""
+    counts = _counts_of(passage, reading)
     large = {n: c for n, c in counts.items() if c.elements >= _MANY and c.cosine == c.cosine}
     farthest = _farthest(passage)
-    elsewhere = [n for n, c in large.items() if c.farthest > _FAR * farthest and c.cosine < _ELSEWHERE]
-    if not elsewhere or len(elsewhere) * 2 <= len(large):
+    away = [n for n, c in large.items() if c.farthest > _FAR * farthest and c.cosine < _ELSEWHERE]
+    if not away or len(away) * 2 <= len(large):
         return ""
-    worst = max(elsewhere, key=lambda name: large[name].farthest)
+    worst = max(away, key=lambda name: large[name].farthest)
     return (
-        f"the weights of {len(elsewhere)} of {counted(len(large), 'parameter')} of {_MANY} elements or more point "
+        f"the weights of {len(away)} of {counted(len(large), 'parameter')} of {_MANY} elements or more point "
         f"elsewhere, and moved farther than the learning rate allows ({worst}: by {large[worst].farthest:.3g}, of "
         f"{farthest:.3g} at most)"
     )

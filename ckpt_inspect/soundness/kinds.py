@@ -216,10 +216,20 @@ WEIGHTS_REPLACED = Kind(
     title="Weights that no update can have moved so",
     severity=Severity.CRITICAL,
     condition="Elements that no gradient ever reached (m = v = 0 in both) changed their sign, or moved in this window "
-    "and in no other at the same rate; or the weights point elsewhere, farther away than the rate allows.",
+    "and in no other at the same rate.",
     why="They were set by hand, initialised anew or taken from another training.",
     action="Restore the weights and the optimizer from one checkpoint",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: without a gradient an update is 0",
+)
+WEIGHTS_ELSEWHERE = Kind(
+    id="weights-elsewhere",
+    title="Weights farther away than the rate allows",
+    severity=Severity.WARNING,
+    condition="Most parameters moved more than three times as far as k updates at the larger of both files' learning "
+    "rates can move them, and their cosine with those before is below 0.5.",
+    why="Either the rate was much larger in between, or the weights were not restored.",
+    action="If no schedule raised the rate in between, restore the weights and the optimizer from one checkpoint",
+    source="Kingma & Ba, arXiv 1412.6980, section 2.1; Cauchy and Schwarz: |m|/√v is bounded",
 )
 WEIGHTS_MOVED = Kind(
     id="weights-moved",
@@ -295,8 +305,8 @@ COMPLETE = (
     AVERAGE_MISSING, IMPOSSIBLE_VALUE,
 )  # fmt: skip
 CONTINUES = (
-    STEP_FELL, MOMENTS_RESET, PARTLY_RESTORED, OTHER_PARAMETERS, WEIGHTS_REPLACED, WEIGHTS_MOVED, RATE_CONTRADICTED,
-    SMALLER_RATE, CONTINUES_ANOTHER, HYPERPARAMETERS_CHANGED, SAME_STEP, CANNOT_TELL,
+    STEP_FELL, MOMENTS_RESET, PARTLY_RESTORED, OTHER_PARAMETERS, WEIGHTS_REPLACED, WEIGHTS_ELSEWHERE, WEIGHTS_MOVED,
+    RATE_CONTRADICTED, SMALLER_RATE, CONTINUES_ANOTHER, HYPERPARAMETERS_CHANGED, SAME_STEP, CANNOT_TELL,
 )  # fmt: skip
 REASONS: tuple[Kind, ...] = (*WHOLE, *COMPLETE, *CONTINUES)
 """Every reason that a verdict can have."""

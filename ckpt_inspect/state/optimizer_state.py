@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from ckpt_inspect.layouts import find_optimizers
 from ckpt_inspect.layouts.found import Counted, FoundOptimizer, FoundParameter
 from ckpt_inspect.layouts.optimizer_classes import AVERAGE_SLOTS, AVERAGED_WEIGHTS
 from ckpt_inspect.sourced import Sourced
-from ckpt_inspect.state.exclusions import Exclusions
+from ckpt_inspect.state.exclusions import Exclusions, unsaved
 from ckpt_inspect.state.given import Given, check_given
 from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
 from ckpt_inspect.state.inferred import Inferred, InferredValues, with_inferred
@@ -46,6 +46,8 @@ class Parameter:
     update_rule: UpdateRule | None
     settings: Settings
     """This parameter's: weight decay is 0 if the implementation excludes it."""
+    open_reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why a quantity isn't known of this parameter alone, by `effective_lr` and `last_update`."""
 
     def key(self, array: str) -> str | None:
         """Return the key of the tensor behind a field of `State`; None if the file has none."""
@@ -98,6 +100,8 @@ class Parameter:
         """Return why `effective_lr` or `last_update` gives None; None if it gives an array. Reads nothing."""
         if self.update_rule is None:
             return "this package has no formula for this optimizer's update"
+        if quantity in self.open_reasons:
+            return self.open_reasons[quantity]
         if quantity == "last_update" and self.settings.weight_decay is None:
             return "the weight decay is not known: give it"
         empty = np.empty(0, numpy_dtype(self.dtype))
@@ -237,8 +241,14 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given, inferred
         own = settings if rule is None else exclusions.applied(settings, rule, parameter.name)
         if rule is not None and settings.weight_decay and not rule.is_decayed(parameter.name, found.implementation):
             own = replace(own, weight_decay=0.0)
+        reasons = {
+            quantity: reason
+            for quantity in ("effective_lr", "last_update")
+            if rule is not None
+            and (reason := exclusions.open_for(rule, parameter.name, quantity, found.config_where)) is not None
+        }
         parameters[parameter.name] = Parameter(
-            parameter.name, parameter.shape, parameter.dtype, parameter, checkpoint, rule, own
+            parameter.name, parameter.shape, parameter.dtype, parameter, checkpoint, rule, own, reasons
         )
     return OptimizerState(
         name=found.name,
@@ -258,7 +268,12 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given, inferred
         has_scheduled_rate=found.has_scheduled_rate or isinstance((found.config or {}).get("learning_rate"), Mapping),
         keys=tuple(k for k in (found.counter, *found.beta_powers.own.keys, *found.scalars.values()) if k is not None),
         absence=_absence(found, resolved.step, rule_name),
-        problems=(*found.problems, *resolved.problems, *exclusions.problems(found.config_where)),
+        problems=(
+            *found.problems,
+            *resolved.problems,
+            *exclusions.problems(found.config_where),
+            *(unsaved(rule, settings, found.config, found.name) if rule is not None and parameters else ()),
+        ),
     )
 
 

@@ -145,7 +145,9 @@ class RMSprop(UpdateRule):
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
         """Return the momentum accumulator."""
-        if state.first_moment is None and settings.other("momentum", 0) and settings.implementation.moves_rows_alone:
+        implementation = settings.implementation
+        has_momentum = implementation.always_keeps_momentum or bool(settings.other("momentum", 0))
+        if state.first_moment is None and has_momentum and implementation.moves_rows_alone:
             raise NotDetermined(
                 "momentum is the last step of each element, whenever that was: a sparse gradient (an embedding's) "
                 "moves only the rows that it touches, and nothing in the file says whether the last one was sparse"

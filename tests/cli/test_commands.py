@@ -28,7 +28,7 @@ from ckpt_inspect.cli.commands import app
 from ckpt_inspect.cli.usage import HELP
 from ckpt_inspect.runs import execution
 
-COMMANDS = ("analyze", "show", "diff", "report", "export", "explain")
+COMMANDS = ("analyze", "show", "diff", "check", "report", "export", "explain")
 
 
 @pytest.fixture

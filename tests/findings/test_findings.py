@@ -14,6 +14,7 @@ from support.adam_bundles import save_bundle
 from support.adam_runs import SHAPES, AdamRun, Array, Gradient, noise
 from support.bundle_writer import write_bundle
 from support.keras_files import Run
+from support.silent_runs import save_run, save_without_config
 
 from ckpt_inspect import Analyses, analyze
 from ckpt_inspect.errors import RequestError
@@ -230,6 +231,17 @@ def one_rate(folder: Path) -> None:
     run.train(20).save(folder / "m-40.h5")
 
 
+def contradicted(folder: Path) -> None:
+    """A β2 of 0.95 in files that hold none, with gradients that fade: v falls faster than the default lets it."""
+    run = AdamRun(beta_2=0.95).train(200)
+    save_without_config(run, folder / "m-200.h5")
+    save_without_config(run.train(40, scaled(0.05)), folder / "m-240.h5")
+
+
+def inferred(folder: Path) -> None:
+    save_run(folder, (100, 130), beta_2=0.98)
+
+
 MAKERS: Mapping[str, Callable[[Path], None]] = {
     "nonfinite-state": nonfinite,
     "nonfinite-tensors": nonfinite_others,
@@ -259,6 +271,8 @@ MAKERS: Mapping[str, Callable[[Path], None]] = {
     "stuck-direction": stuck,
     "layer-drifted": drifted,
     "spread-growing": spread,
+    "hyperparameter-contradicted": contradicted,
+    "hyperparameters-inferred": inferred,
     "hyperparameters-assumed": names_alone,
     "learning-rate-unknown": names_alone,
     "rule-ambiguous": names_alone,

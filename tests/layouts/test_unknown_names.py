@@ -11,6 +11,7 @@ from support.bundle_writer import field
 from support.memory_checkpoints import MemoryCheckpoint, moments
 
 from ckpt_inspect import OptimizerState, optimizer_states
+from ckpt_inspect.overview.overview import overview
 
 SHAPES: Mapping[str, tuple[int, ...]] = {"a/kernel": (4, 3), "a/bias": (3,), "b/kernel": (3, 2)}
 
@@ -122,3 +123,24 @@ def test_a_copy_of_the_weights_is_no_optimizer() -> None:
     weights = {n: moments(shape, seed=seed)[0] for seed, (n, shape) in enumerate(SHAPES.items())}
     near = {f"copy{f'_{i}' if i else ''}": w * np.float32(1.01) for i, w in enumerate(weights.values())}
     assert _states({**weights, **near}) == ()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({f"Variable_{i}": np.ones((4, 3), np.float32) for i in range(9)}, "9 tensors, Variable_0 .. Variable_8"),
+        ({f"trainer/{n}_0": np.ones((4, 3), np.float32) for n in ("w", "m", "v")}, "2 tensors"),
+        ({"w": np.ones((4, 3), np.float32), "optimizer/fast": np.ones((2, 2), np.float32)}, "1 tensor, optimizer/fast"),
+    ],
+)
+def test_what_may_be_an_optimizers_is_not_called_weights(arrays: Mapping[str, Any], words: str) -> None:
+    """Unnamed variables of one shape, numbered moments, a part that is called an optimizer: it can't be told."""
+    described = overview(MemoryCheckpoint(arrays)).description
+    assert described.startswith("no optimizer's state of a kind that is known")
+    assert words in described
+
+
+def test_weights_are_called_weights() -> None:
+    """Unnamed variables of different shapes can't be slots of each other."""
+    arrays = {f"Variable_{i}": np.ones(i + 2, np.float32) for i in range(5)}
+    assert overview(MemoryCheckpoint(arrays)).description.startswith("weights only")

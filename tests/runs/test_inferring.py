@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.adam_runs import AdamRun
+from support.bundle_writer import write_bundle
 from support.silent_runs import SHAPES, save_run, save_without_config, silent_rows
 
-from ckpt_inspect import Analyses, analyze, load
+from ckpt_inspect import Analyses, analyze, load, write_report
 from ckpt_inspect.comparison import observing
 from ckpt_inspect.measurement.columns import Column
+from ckpt_inspect.presentation.tables.run import run_tables
 from ckpt_inspect.runs import kept_elements
 
 TRUTH = {"beta_1": 0.8, "beta_2": 0.98, "epsilon": 1e-5}
@@ -150,3 +152,47 @@ def test_a_store_without_inference_is_another(tmp_path: Path) -> None:
     paths, store = save_run(tmp_path / "run", STEPS, **TRUTH), tmp_path / "s.h5"
     assert sources(analyze(paths, store=store, infer=False), "beta_2") == ["default"] * 3
     assert sources(analyze(paths, store=store), "beta_2") == ["inferred"] * 3
+
+
+def test_two_optimizers_are_asked_one_by_one(tmp_path: Path) -> None:
+    """Each has its own betas, also where nothing in the files says whose beta powers are whose."""
+    betas = {"Gen": 0.98, "Critic": 0.95}
+    runs = {name: AdamRun(SHAPES, beta_2=beta_2) for name, beta_2 in betas.items()}
+    for window, step in enumerate(STEPS):
+        tensors = {"global_step": np.array(step, np.int64)}
+        for tail, (name, run) in zip(("", "_1"), runs.items(), strict=True):
+            run.train(step - run.step, silent_rows(0.3 if window else 0.0, window))
+            for slot, arrays in (("", run.weights), (f"/{name}", run.first), (f"/{name}_1", run.second)):
+                tensors |= {f"{name.lower()}/{variable}{slot}": array for variable, array in arrays.items()}
+            tensors[f"beta1_power{tail}"] = np.float32(0.9 ** (step + 1))
+            tensors[f"beta2_power{tail}"] = np.float32(betas[name] ** (step + 1))
+        write_bundle(tmp_path / f"model-{step}", tensors)
+    optimizers = analyze(tmp_path).optimizers
+    assert {name: o.variables["beta_2"].tolist() for name, o in optimizers.items()} == {
+        name: [beta_2] * 3 for name, beta_2 in betas.items()
+    }
+
+
+def test_contradictions_reach_store_tables_page_and_figures(tmp_path: Path) -> None:
+    """Wherever a refuted value is shown, or figures rest on it, that is said."""
+    run = AdamRun(SHAPES, beta_2=0.95)
+    (tmp_path / "run").mkdir()
+    fading = silent_rows(0.0, 0)
+    save_without_config(run.train(200, fading), tmp_path / "run" / "m-200.h5")
+    faded = run.train(40, lambda name, weight, rng: 0.1 * fading(name, weight, rng))
+    save_without_config(faded, tmp_path / "run" / "m-240.h5")
+    analyze(tmp_path / "run", store=tmp_path / "s.h5")
+    analyses = load(tmp_path / "s.h5")
+    assert sources(analyses, "beta_2") == ["default", "default"]
+    against = column(analyses, "beta_2_contradiction")[1]
+    assert "beta_2 is at most 0.9" in against
+    assert np.isnan(column(analyses, "window_gradient_rms")).all()
+    (finding,) = [f for f in analyses.findings if f.id == "hyperparameter-contradicted"]
+    assert finding.title.startswith("beta_2 = 0.999 is assumed, contradicted: beta_2 is at most")
+    (table,) = [t for t in run_tables(analyses) if t.title.startswith("Optimizer")]
+    (row,) = [r for r in table.rows if r[0] == "beta_2"]
+    assert "assumed, contradicted" in row
+    assert against in row[-1]
+    report = write_report(analyses, tmp_path / "report", names=["faded"])
+    assert "beta_2 0.999 (assumed, contradicted)" in report.figures[0].subtitle
+    assert against in report.page.read_text("utf-8")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from ckpt_inspect.comparison.inference.accumulation import find_accumulated
 from ckpt_inspect.comparison.inference.claims import claim_betas, claim_decay, claim_epsilon, claim_steps
 from ckpt_inspect.comparison.inference.evidence import Inference, Interval, WindowEvidence
+from ckpt_inspect.comparison.inference.laziness import count_left_alone, lazy_alternative, read_rule
 from ckpt_inspect.comparison.inference.lineage import trace
 from ckpt_inspect.comparison.inference.motion import Motion, find_motion
 from ckpt_inspect.comparison.inference.observations import Observation
@@ -46,7 +47,7 @@ def infer(observations: Sequence[Observation]) -> Inference:
                     values[place][name] = value
     contradictions = find_contradictions(lineage, run.motions, run.rates, values, observations)
     windows = tuple(_evidence(w, run.motions.get(w.places), observations) for w in lineage.windows)
-    return Inference(tuple(values), windows, contradictions)
+    return Inference(tuple(values), windows, contradictions, read_rule(run.left_alone, observations))
 
 
 class _Run:
@@ -57,6 +58,8 @@ class _Run:
         self.motions: dict[tuple[int, int], Motion] = {}
         self.rates: dict[tuple[int, int], float] = {}
         """Least rate with which the weights can have moved so far."""
+        self.left_alone: dict[tuple[int, int], int] = {}
+        """Elements that stayed as they were, where a rule that leaves them alone is possible."""
 
     def look(self, a: int, b: int) -> Window:
         """Return what the moments of a pair tell; takes in what the weights do, if the exponent is known."""
@@ -67,6 +70,8 @@ class _Run:
         window = examine(one, two, (a, b), elements)
         if elements is None or window.is_broken:
             return window
+        if window.counted and lazy_alternative(two) is not None:
+            self.left_alone[a, b] = count_left_alone(elements)
         rate = least_rate(one, two, window, elements)
         if rate is not None:
             self.rates[a, b] = rate

@@ -20,6 +20,8 @@ WITNESSES = 3
 """Different elements that must agree, both moments being witnesses."""
 WITNESSES_BY_ONE = 6
 """The same if only the second moment is."""
+_FAST = 0.9
+"""beta_2 by which no second moment is thought to have fallen to 0 that was larger than what it lets last."""
 _LONGEST = 1 << 20
 """Updates beyond which moments tell nothing."""
 
@@ -38,9 +40,9 @@ class Rounding:
     def of(dtype: DType) -> Rounding | None:
         """Return that of float32 or float64; None for halves, whose rounding hides the decay, and for all else."""
         if dtype == np.float32:
-            return Rounding(2.0**-24, 1e-32)
+            return Rounding(2.0**-24, 1e-30)
         if dtype == np.float64:
-            return Rounding(2.0**-53, 1e-300)
+            return Rounding(2.0**-50, 1e-300)  # of logarithms and powers as well
         return None
 
     def of_decays(self, count: int) -> float:
@@ -108,7 +110,8 @@ def find_silence(pair: Pair, updates: int | None, expected: float | None = None)
         return None
     with np.errstate(all="ignore"):
         usable = (pair.second_a > rounding.floor) & np.isfinite(pair.second_a) & np.isfinite(pair.second_b)
-        vanished = int(np.count_nonzero(usable & (pair.second_b == 0) & (pair.second_a > 1e8 * rounding.floor)))
+        lasting = 1e8 * rounding.floor * math.exp(min(-(updates or 0) * math.log(_FAST), 600.0))
+        vanished = int(np.count_nonzero(usable & (pair.second_b == 0) & (pair.second_a > lasting)))
         places = np.flatnonzero(usable & (pair.second_b > rounding.floor))
         if not places.size:
             return Silence(math.nan, 0, math.nan, 0.0, _NOTHING, 0, vanished, 0)

@@ -71,6 +71,8 @@ class Run:
     """Column -> (K, P), NaN if the frame has no row."""
     histogram: DataFrame | None
     sample: DataFrame | None
+    is_beta_2_assumed: bool = False
+    """Whether beta_2 is an implementation's default in any checkpoint."""
     contradicted: tuple[str, ...] = ()
     """Hyperparameters on which figures rest although other checkpoints of the run refute them, each with its value and
     source."""
@@ -325,6 +327,7 @@ def _run(series: OptimizerSeries, histogram: DataFrame | None, sample: DataFrame
         columns={name: series.values(name) for name in COLUMNS if name in series.frame},
         histogram=histogram,
         sample=sample,
+        is_beta_2_assumed="default" in series.distinct("beta_2_source"),
         contradicted=tuple(_contradicted(heads)),
     )
 

@@ -48,7 +48,9 @@ def plot_gradients(chapter: Chapter) -> Figure:
     is_alone = len(chapter.runs) == 1
     color = style.MAIN if is_alone else style.MUTED
     key = [Key("line", color, "weighted as in v"), Key("band", color, "bounds of the plain RMS", 0.2)]
-    panels = Panels(chapter, QUESTION, _NOTE, LABEL, y_range, key)
+    is_assumed = any(run.is_beta_2_assumed for run in chapter.runs)
+    note = f"{_NOTE} β2 is assumed, and with it all of this." if is_assumed else _NOTE
+    panels = Panels(chapter, QUESTION, note, LABEL, y_range, key)
     for axes, of_group in zip(panels.axes, values, strict=True):
         for position, (run, (rms, low, high)) in enumerate(zip(chapter.runs, of_group, strict=True)):
             x, own = chapter.x(run), run_color(position)

@@ -8,7 +8,6 @@ import numpy as np
 
 from ckpt_inspect.findings.finding import Finding, Kind, Severity
 from ckpt_inspect.findings.history import History
-from ckpt_inspect.findings.lineage import bounds_assumed_beta_2
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import counted
@@ -141,7 +140,7 @@ def find_contradictions(history: History, thresholds: Thresholds) -> Iterator[Fi
     for name in history.hyperparameters:
         against = history[f"{name}{CONTRADICTION}"]
         rows = [row for row in range(len(history)) if against[row]]
-        if not rows or (name == "beta_2" and bounds_assumed_beta_2(history)):  # lineage-broken says the same
+        if not rows:
             continue
         last = rows[-1]
         value, source = float(history[name][last]), str(history[f"{name}_source"][last])

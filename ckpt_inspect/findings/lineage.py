@@ -11,6 +11,7 @@ from ckpt_inspect.findings.finding import MOST_EVIDENCE, MOST_NAMED, Finding, Ki
 from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.intervals import SMALLEST_SQUARE, Intervals
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import percent
 
 RESET = Kind(
@@ -139,12 +140,6 @@ def find_lost_state(history: History, thresholds: Thresholds) -> Iterator[Findin
             yield _lineage_finding(history, thresholds, kind, found)
 
 
-def bounds_assumed_beta_2(history: History) -> bool:
-    """Whether v fell too fast for a β2 that is assumed, and a smaller one explains it: `find_lost_state` says so."""
-    _, broken = _falls(history, _vanished(history))
-    return any(_largest_beta_2(history, row, below) is not None for row, below in broken.items())
-
-
 def _falls(history: History, vanished: list[int]) -> tuple[dict[int, Bools], dict[int, Bools]]:
     """Return the sampled elements, (P, S) by row, whose v fell too fast since the row before: where the state was lost,
     and elsewhere."""
@@ -178,8 +173,11 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
     before, after = history.steps[row - 1], history.steps[row]
     more = f" ({len(found)} such pairs in the run)" if len(found) > 1 else ""
     action = ""
+    severity = None
     largest = min(filter(None, (_largest_beta_2(history, r, mask) for r, mask in found.items())), default=None)
     if largest is not None:
+        if any(history[f"beta_2{CONTRADICTION}"]):  # that value is a finding of its own, and this what follows
+            severity = Severity.INFO
         assumed = f"{history.newest('beta_2'):.6g}"
         more += f"; β2 = {assumed} is assumed, and by this fall was {largest:.4g} at most, unless the state was lost"
         action = (
@@ -203,6 +201,7 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
             )
             for i in places[:MOST_EVIDENCE]
         ],
+        severity=severity,
         action=action,
     )  # fmt: skip
 

@@ -97,6 +97,13 @@ def test_accumulated_gradients_are_counted(count: int) -> None:
     assert [v["step"].value for v in inference.values] == [t.step for t in truths]
 
 
+def test_one_update_tells_no_number_of_gradients() -> None:
+    """Many numbers have one multiple among the counts of a short window."""
+    plan = Plan(saves=(20, 21), accumulated=3, counted="gradients-to-divide", scale=1e-5)
+    _, _, inference = run(plan)
+    assert [w.decays for w in inference.windows] == [1] and claimed(inference, "step") == 0
+
+
 def test_an_open_exponent_stays_open() -> None:
     """Where the file doesn't say whether the exponent is divided, n alone is no answer."""
     plan = Plan(saves=(201, 282, 500), accumulated=4, counted="gradients-either", scale=1e-5)

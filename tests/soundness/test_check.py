@@ -316,6 +316,25 @@ def test_a_writer_that_was_stopped(tmp_path: Path) -> None:
     found = ci.check(tmp_path / "run")
     assert [Path(v.path).name for v in found.checkpoints] == [paths[0].name]
     assert found.newest_sound == str(paths[0])
+    assert found.left_over == (f"{paths[1]}.data-00000-of-00001",)
+    answer = Answer("check", tmp_path / "run")
+    assert answer.code == 0
+    assert "its writer was stopped" in answer.out
+
+
+def test_segments_of_a_run_with_restarts(tmp_path: Path) -> None:
+    """Cut where state was lost; on the screen only if there are several."""
+    run, folder = Run(), tmp_path / "run"
+    folder.mkdir()
+    for number in range(4):
+        if number == 2:
+            forget_moments(run)
+        save_bundle(run.train(8), folder / f"model.ckpt-{number}")
+    found = ci.check(folder)
+    assert [(s.start, s.stop, s.begins) for s in found.runs[0].segments] == [(0, 2, "start"), (2, 4, "state-lost")]
+    assert "model.ckpt-2  model.ckpt-3  24 .. 32  where state was lost" in Answer("check", folder).out
+    (document,) = json.loads(Answer("check", folder, "--json").out)["runs"]
+    assert [Path(s["first"]).name for s in document["segments"]] == ["model.ckpt-0", "model.ckpt-2"]
 
 
 def test_the_document(tmp_path: Path) -> None:

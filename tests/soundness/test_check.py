@@ -404,3 +404,19 @@ def test_bits_that_tensorflow_reads_differently(tmp_path: Path, monkeypatch: pyt
     assert not verdict.is_whole
     assert ids(verdict) == ["other-bits"]
     assert verdict.reasons[0].where == "head/bias"
+
+
+def test_plain_sgd_has_slots_of_zeros(tmp_path: Path) -> None:
+    """Keras 2.11 to 2.15 keeps them whatever the momentum: nothing was lost."""
+    run = Run().train(5)
+    path = run.save(tmp_path / "m.h5", {"name": "SGD", "learning_rate": 0.01, "momentum": 0.0}, "SGD")
+    with h5py.File(path, "r+") as file:
+        group = file["optimizer_weights"]
+        names = [f"SGD/m/{name}:0" for name in run.weights]
+        for name, weight in zip(names, run.weights.values(), strict=True):
+            group[name] = np.zeros_like(weight)
+        del group["iter:0"]
+        group["iteration:0"] = np.array(5, np.int64)
+        group.attrs["weight_names"] = [b"iteration:0", *(name.encode() for name in names)]
+    (verdict,) = ci.check(path).checkpoints
+    assert verdict.is_sound

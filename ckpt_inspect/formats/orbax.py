@@ -39,6 +39,8 @@ UNFINISHED = ".orbax-checkpoint-tmp"
 """In the name of a folder that is being written; it loses that part when it is complete."""
 _STEP = re.compile(r"(?:.*_)?[0-9]+")
 """Name of a manager's step: `12`, `00000012`, `step_12`."""
+_FLAX_FILE = re.compile(r".*\.msgpack|(?:.*_)?checkpoint_[0-9]+(?:\.[0-9]+)?")
+"""Names of flax' own files: what programs call them, and what flax.training.checkpoints does."""
 _CONFIG_ITEM, _CONFIG = "model_config", "config"
 """Keras' item that holds the model's configuration as a string, and that string's name."""
 _MOST_METADATA = 1 << 28
@@ -188,11 +190,44 @@ class OrbaxCheckpoint(Checkpoint):
         return is_there(item.folder / tree.leaves[0].name / "zarr.json")
 
 
+class MsgpackFile(Checkpoint):
+    """A file of flax.serialization, as programs wrote before there was Orbax: its tree is listed, no value is read."""
+
+    format = "orbax"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.tensors: Mapping[str, TensorSpec] = {}
+        self._pinned = PinnedFiles()
+        file = self._pinned.open(path)
+        self.files, self.file_stats = self._pinned.paths, self._pinned.stats
+        if file.size > _MOST_METADATA:
+            raise UnsupportedError(f"{path}: is a msgpack file of flax, which is not read: save the state with Orbax")
+        self._tree = decode_msgpack_tree(file.read(0, file.size), str(path))
+        self.problems = (_unread(path, len(self._tree.aggregated), "written by flax.serialization", "with Orbax"),)
+
+    def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
+        raise NotFoundError(f"{self.path}: holds no tensor {name!r} that is read; it is a msgpack file of flax")
+
+    def saved_tree(self) -> SavedTree:
+        return SavedTree({}, self._tree.empty, self._tree.aggregated)
+
+    def read_head(self, size: int) -> bytes:
+        return self._pinned.read_head(size)
+
+    def close(self) -> None:
+        self._pinned.close()
+
+
 def _aggregated(item: _Item, tree: Tree) -> Problem:
+    return _unread(item.folder / MSGPACK_FILE, len(tree.aggregated), "SaveArgs(aggregate=True)", "without aggregate")
+
+
+def _unread(path: Path, count: int, why: str, advice: str) -> Problem:
     return Problem(
         "values-aggregated",
-        f"{item.folder / MSGPACK_FILE}: holds {len(tree.aggregated)} values in itself (SaveArgs(aggregate=True))",
-        "those are not read; save them as arrays, without aggregate, to have them read",
+        f"{path}: holds {count} values in itself ({why})",
+        f"those are not read; save them as arrays, {advice}, to have them read",
     )
 
 
@@ -221,6 +256,8 @@ def _files_below(path: Path, items: Sequence[_Item]) -> Iterator[Path]:
 def recognises(location: Location) -> bool:
     """Recognise a tree's folder, a step's, or one of their metadata files; and a folder that is still being written."""
     if location.kind == "file":
+        if _is_flax(location):
+            return True
         return location.path.name in (TREE_FILE, STEP_FILE, STORE_FILE) and bool(_find_items(location.path.parent))
     if location.kind != "folder":
         return False
@@ -239,10 +276,15 @@ def claims(listing: Listing) -> Iterator[Claim]:
     for name in listing.folders:
         if UNFINISHED in name:
             yield Claim(folder, (name,), None)
+    for name in listing.names:
+        if _FLAX_FILE.fullmatch(name) and _is_flax(listing.look(name)):
+            yield Claim(folder, (name,), folder / name, name.removesuffix(".msgpack"))
 
 
-def open_orbax(path: Path) -> OrbaxCheckpoint:
+def open_orbax(path: Path) -> Checkpoint:
     """Open a path that `recognises` accepts; DamagedFileError for a folder that is still being written."""
+    if path.name not in (TREE_FILE, STEP_FILE, STORE_FILE) and not is_folder(path):
+        return MsgpackFile(path)
     folder = path if is_folder(path) else path.parent
     if UNFINISHED in folder.name:
         raise unfinished(folder)
@@ -267,6 +309,16 @@ def explain_nothing(folder: Path) -> CkptInspectError | None:
     if UNFINISHED in folder.name:
         return unfinished(folder)
     return unfinished(folder / sorted(names)[-1]) if names else None
+
+
+def _is_flax(location: Location) -> bool:
+    """Return whether a file is named and begins as a map of msgpack whose first key is a short text, as flax'
+    are."""
+    head = location.head
+    is_map = len(head) > 1 and (0x81 <= head[0] <= 0x8F or head[0] == 0xDE)
+    first = head[1 if is_map and head[0] < 0x90 else 3 :]
+    is_keyed = bool(first) and 0xA1 <= first[0] <= 0xBF and first[1 : first[0] - 0xA0 + 1].isascii()
+    return is_map and is_keyed and bool(_FLAX_FILE.fullmatch(location.path.name))
 
 
 def _find_items(folder: Path) -> list[_Item]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from ckpt_inspect.checkpoint import Array, TensorSpec
 from ckpt_inspect.errors import DamagedFileError, UnsupportedError
-from ckpt_inspect.storage import absolute
+from ckpt_inspect.storage import key_value_store
 
 INSTALL = "tensorstore, which reads Orbax' arrays, {what}: pip install 'ckpt-inspect[orbax]'"
 _LEAST_RELEASE = (0, 1, 71)
@@ -29,10 +29,13 @@ _CACHE_BYTES = 1 << 24
 """What tensorstore may keep: the nodes of OCDBT's tree, and small chunks."""
 _KEPT_SLABS = 12
 """Slabs that are kept, if parts of them weren't read yet: two threads stream at most five tensors each."""
-_MOST_EXPANSION = 1 << 15
-"""Highest ratio of a chunk to the files that is believed: zstd makes 4 bytes of 128 KiB that are all the same."""
+_MOST_EXPANSION = 1 << 16
+"""Highest ratio of an array to the files that is believed: zstd makes 4 bytes of 128 KiB that are all the same."""
 _NOISE = re.compile(r"\s*\[(tensorstore_spec|source locations)=.*", re.DOTALL)
 _STATUS = re.compile(r"^[A-Z_]+: ")
+
+_MOST_CHUNKS = 1 << 16
+"""Chunks of an array, each a file of its own, that are believed; Orbax writes one for each device's part."""
 
 TensorStore = Any
 """An open `tensorstore.TensorStore`: its stubs need the library, which is an extra."""
@@ -54,8 +57,7 @@ class Place(NamedTuple):
 
     def spec(self) -> dict[str, Any]:
         """Return tensorstore's specification of it."""
-        base = f"{absolute(self.folder)}/"
-        files = {"driver": "file", "path": base if self.is_ocdbt else f"{base}{self.name}/"}
+        files = key_value_store(self.folder if self.is_ocdbt else self.folder / self.name)
         return {
             "driver": "zarr3" if self.is_zarr3 else "zarr",
             "kvstore": {"driver": "ocdbt", "base": files, "path": f"{self.name}/"} if self.is_ocdbt else files,
@@ -72,6 +74,13 @@ class _Opened:
     shape: tuple[int, ...]
     chunk: tuple[int, ...]
     """Shape of what can be read at once."""
+    whole_chunk: int
+    """Elements of a chunk as it is decoded, which may reach beyond the array."""
+
+    @property
+    def itemsize(self) -> int:
+        """Return the size of an element in bytes."""
+        return int(np.dtype(self.store.dtype.numpy_dtype).itemsize)
 
 
 class _Slab:
@@ -117,10 +126,7 @@ class Arrays:
         """
         self._most_bytes = max(size_bytes, 1) * _MOST_EXPANSION
         context = tensorstore.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})
-        waiting = {
-            name: tensorstore.open(place.spec(), open=True, read=True, context=context)
-            for name, place in places.items()
-        }
+        waiting = {name: _start_opening(tensorstore, place, context) for name, place in places.items()}
         self._opened = {name: self._open(places[name], future) for name, future in waiting.items()}
         self._slabs: OrderedDict[tuple[str, int], _Slab] = OrderedDict()
         self._lock = Lock()
@@ -175,7 +181,17 @@ class Arrays:
                 f"{place.folder}: {place.name} is of shape {shape} by its own metadata, and by the tree's one process "
                 f"wrote {written} of it: one of the two is damaged; copy or restore the checkpoint"
             )
-        return _Opened(store, place, shape, _chunk(store, shape))
+        whole = store.chunk_layout.read_chunk.shape or shape
+        opened = _Opened(store, place, shape, _chunk(whole, shape), prod(max(int(n), 1) for n in whole))
+        chunks = prod(-(-n // c) for n, c in zip(shape, opened.chunk, strict=True))
+        if max(prod(shape), opened.whole_chunk) * opened.itemsize > self._most_bytes or (
+            not place.is_ocdbt and chunks > _MOST_CHUNKS
+        ):
+            raise DamagedFileError(
+                f"{place.folder}: the metadata of {place.name} claims shape {shape} in chunks of {opened.chunk}, more "
+                "than the checkpoint's files can hold: it is damaged; copy or restore it"
+            )
+        return opened
 
     def _kept(self, name: str, at: int) -> _Slab | None:
         with self._lock:
@@ -199,14 +215,8 @@ class Arrays:
         return np.ascontiguousarray(found).reshape(-1)
 
     def _check_size(self, opened: _Opened, box: Sequence[slice]) -> None:
-        """Raise DamagedFileError for what can't be in the files: C++ ends the process if memory runs out."""
-        itemsize = np.dtype(opened.store.dtype.numpy_dtype).itemsize
-        wanted = max(_size(box), prod(opened.chunk)) * itemsize
-        if prod(opened.chunk) * itemsize > self._most_bytes:
-            raise DamagedFileError(
-                f"{opened.place.folder}: the metadata of {opened.place.name} claims chunks of {opened.chunk} elements, "
-                "more than the checkpoint's files can hold: it is damaged; copy or restore it"
-            )
+        """Raise UnsupportedError for what memory can't hold: C++ would end the process."""
+        wanted = max(_size(box), opened.whole_chunk) * opened.itemsize
         try:
             np.empty(wanted, np.uint8)
         except (MemoryError, ValueError) as error:
@@ -214,6 +224,14 @@ class Arrays:
                 f"{opened.place.folder}: {opened.place.name} is written in chunks of {opened.chunk} elements, of which "
                 f"{wanted / 1e9:.3g} GB would have to be in memory at a time"
             ) from error
+
+
+def _start_opening(tensorstore: ModuleType, place: Place, context: Any) -> Any:
+    """Return the future of an open array; many are opened side by side."""
+    try:
+        return tensorstore.open(place.spec(), open=True, read=True, context=context)
+    except (ValueError, TypeError) as error:
+        raise _damaged(place, error) from error
 
 
 def box_around(shape: Sequence[int], chunk: Sequence[int], start: int, stop: int) -> tuple[int, list[slice]]:
@@ -236,18 +254,15 @@ def _size(box: Sequence[slice]) -> int:
     return prod(s.stop - s.start for s in box)
 
 
-def _chunk(store: TensorStore, shape: Sequence[int]) -> tuple[int, ...]:
-    found = store.chunk_layout.read_chunk.shape
-    if found is None:
-        return tuple(max(n, 1) for n in shape)
-    return tuple(min(max(int(c or n), 1), max(n, 1)) for c, n in zip(found, shape, strict=True))
+def _chunk(whole: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the part of a chunk that is in the array."""
+    return tuple(min(max(int(c), 1), max(n, 1)) for c, n in zip(whole, shape, strict=True))
 
 
 def is_zarr3_store(tensorstore: ModuleType, folder: Path) -> bool:
     """Return whether the arrays of an OCDBT store are of zarr 3; DamagedFileError if it can't be listed."""
-    base = {"driver": "file", "path": f"{absolute(folder)}/"}
     try:
-        keys = tensorstore.KvStore.open({"driver": "ocdbt", "base": base}).result().list().result()
+        keys = tensorstore.KvStore.open({"driver": "ocdbt", "base": key_value_store(folder)}).result().list().result()
     except (ValueError, OSError, RuntimeError) as error:
         raise DamagedFileError(f"{folder}: {_cause(error)}: the checkpoint is damaged; copy or restore it") from error
     return any(key.endswith(b"/zarr.json") for key in keys)

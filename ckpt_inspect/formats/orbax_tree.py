@@ -69,12 +69,15 @@ def decode_tree(text: bytes, where: str) -> Tree:
         value = entry.get("value_metadata") if isinstance(entry, Mapping) else None
         if not isinstance(keys, list) or not isinstance(value, Mapping):
             raise DamagedFileError(f"{where}: has no keys and value for {shown[:80]!r}: it is damaged; restore it")
+        if not keys:
+            raise DamagedFileError(f"{where}: has a leaf to which no key leads: it is damaged; restore it")
         if len(keys) > _MOST_KEYS:
             raise DamagedFileError(f"{where}: has a leaf that is nested {len(keys)} levels deep: it is damaged")
         path = tuple(_key(key, where) for key in keys)
-        if value.get("value_type") == _STRING:
+        kind = str(value.get("value_type"))
+        if kind == _STRING:
             continue
-        if value.get("value_type") in _NO_ARRAYS:
+        if kind in _NO_ARRAYS:
             empty.append(path)
         elif value.get("skip_deserialize") is True:
             aggregated.append(path)

@@ -187,6 +187,7 @@ def test_a_replaced_file_is_noticed(tmp_path: Path) -> None:
         ("[]", "not an object"),
         ("{}", "lists no tree_metadata"),
         ('{"tree_metadata": {"a": 1}}', "has no keys and value"),
+        ('{"tree_metadata": {"a": {"key_metadata": [], "value_metadata": {"value_type": {}}}}}', "no key leads"),
         ('{"tree_metadata": {"a": {"key_metadata": [{"key": null}], "value_metadata": {}}}}', "neither a name nor"),
     ],
 )
@@ -218,8 +219,8 @@ def test_a_chunk_that_no_file_can_hold_is_damage(size: int, tmp_path: Path) -> N
     folder = copied("adamax-plain", tmp_path)
     path = folder / "params.enc.mu.bias" / ".zarray"
     path.write_text(json.dumps({**json.loads(path.read_text()), "shape": [size], "chunks": [size]}))
-    with open_checkpoint(folder) as checkpoint, pytest.raises(DamagedFileError, match="claims chunks"):
-        checkpoint.read_range("params/enc/mu/bias", 0, 2)
+    with pytest.raises(DamagedFileError, match=r"params\.enc\.mu\.bias claims shape .* more than"):
+        open_checkpoint(folder)
 
 
 def test_deep_paths_are_refused(tmp_path: Path) -> None:
@@ -233,3 +234,16 @@ def test_deep_paths_are_refused(tmp_path: Path) -> None:
     edit_metadata(folder, deepen)
     with pytest.raises(DamagedFileError, match="nested"):
         open_checkpoint(folder)
+
+
+def test_a_file_of_flax_is_named(tmp_path: Path) -> None:
+    """Its tree says what it holds, and no value is read; a pickle or a text of that name is none."""
+    (tmp_path / "state.msgpack").write_bytes((FOLDER / "aggregate" / "checkpoint").read_bytes())
+    (tmp_path / "checkpoint_7").write_bytes((FOLDER / "aggregate" / "checkpoint").read_bytes())
+    (tmp_path / "pickle.msgpack").write_bytes(b"\x80\x04\x95" + bytes(20))
+    (tmp_path / "checkpoint_8").write_text('model_checkpoint_path: "model"')
+    assert {path.name for path in find_checkpoints(tmp_path)} == {"state.msgpack", "checkpoint_7"}
+    with open_checkpoint(tmp_path / "checkpoint_7") as checkpoint:
+        assert [p.code for p in checkpoint.problems] == ["values-aggregated"]
+        (state,) = optimizer_states(checkpoint)
+        assert not state.parameters

@@ -20,10 +20,6 @@ from numpy.typing import NDArray
 from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.update_rules import State
 
-LEAST_USUAL_RATE = 0.9
-"""The smallest decay rate of squared gradients in use (`beta_2`, `rho`). A fall that a rate from here on explains is no
-proof where the rate is assumed."""
-
 SPARE_UPDATES = 2
 """Updates that a counter may be behind: some count while they compute, and a division by n rounds down."""
 
@@ -133,6 +129,12 @@ class StateCounts:
             self.fallen += int(np.count_nonzero(fell))
         if a.value is not None and b.value is not None:
             self._add_values(a, b, a.value, b.value)
+
+    @property
+    def has_witnesses(self) -> bool:
+        """Return whether some elements had gradients and others none: a tensor without any may be trained by something
+        else."""
+        return 0 < self.untouched < self.elements
 
     @property
     def cosine(self) -> float:

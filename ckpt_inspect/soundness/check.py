@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ckpt_inspect.checkpoint import Checkpoint, Progress
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, UnsupportedError
-from ckpt_inspect.formats import open_checkpoint
+from ckpt_inspect.formats import find_left_over, open_checkpoint
 from ckpt_inspect.formats.keras_files import is_named_so
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.series.search import runs_named
@@ -32,7 +32,7 @@ from ckpt_inspect.soundness.verdicts import CheckedRun, Reason, Soundness, Verdi
 from ckpt_inspect.soundness.whole import judge_whole
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states
-from ckpt_inspect.storage import PathLike
+from ckpt_inspect.storage import PathLike, as_path, is_folder
 
 SecondReader = Callable[[Checkpoint], Iterable[Reason]]
 """Reads a checkpoint another way, and yields what differs."""
@@ -50,13 +50,15 @@ def check(
     Checkpoints that are named one by one are one run, in training order. A damaged checkpoint is a verdict. Raises
     NotFoundError for a path without checkpoints, and what opening raises if nothing that was named is a checkpoint.
     """
-    runs = runs_named(paths)
+    given_paths = [as_path(path) for path in paths]
+    runs = runs_named(given_paths)
     work = _Work(given, second_reader, progress, sum(sum(run.sizes().values()) for run in runs))
     checked = tuple(work.check_run(run) for run in runs)
     refused = [error for error in work.refused.values() if error is not None]
     if refused and len(refused) == sum(len(run.checkpoints) for run in runs):
         raise refused[0]
-    return Soundness(checked)
+    left_over = dict.fromkeys(str(file) for path in given_paths if is_folder(path) for file in find_left_over(path))
+    return Soundness(checked, tuple(left_over))
 
 
 @dataclass(slots=True)

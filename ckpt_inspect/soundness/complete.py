@@ -69,7 +69,7 @@ def _judge(
     if lacking:
         what = f"{len(lacking)} of {counted(len(state.parameters), 'parameter')} of {who} lack a moment"
         yield Reason(kinds.MOMENTS_MISSING, lacking[0], f"{what}: {named(lacking)}")
-    elif state.step.value != 0 and has_all_moments_zero(state, reading):
+    elif state.step.value != 0 and _keeps_moments(state) and has_all_moments_zero(state, reading):
         at = f" at step {state.step.value}" if state.step.value is not None else ""
         keys = [_shown(key) for p in state.parameters.values() for key in moments_of(p)]
         what = f"all moments of {counted(len(state.parameters), 'parameter')} of {who} are 0{at}"

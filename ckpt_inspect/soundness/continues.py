@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ckpt_inspect.checkpoint import Checkpoint, numpy_dtype
-from ckpt_inspect.comparison.continuity import LEAST_USUAL_RATE, SPARE_UPDATES, Floor, StateCounts
+from ckpt_inspect.comparison.continuity import SPARE_UPDATES, Floor, StateCounts
 from ckpt_inspect.errors import CkptInspectError, NotDetermined
 from ckpt_inspect.measurement.wording import counted, percent
 from ckpt_inspect.soundness import kinds
@@ -44,6 +44,8 @@ class Passage:
     updates: int | None
     """Counted between the two: the difference of the exponents, else of what the counters count, which is no less;
     None if either is unknown. Negative if the counter fell."""
+    trained_by_others: frozenset[str | None] = frozenset()
+    """Keys of weights in B that other optimizers of it train as well."""
     is_unclear: bool = False
     """Whether their names differ throughout, so that nothing says which is which."""
 
@@ -60,7 +62,11 @@ def passages_between(before: Stage, after: Stage) -> tuple[Passage, ...]:
     else:
         named_before = {state.name: state for state in before.states}
         couples = [(named_before[s.name], s) for s in after.states if s.name in named_before]
-    return tuple(_passage(a, b) for a, b in couples)
+    found = []
+    for a, b in couples:
+        others = (p.found.value for s in after.states if s is not b for p in s.parameters.values())
+        found.append(replace(_passage(a, b), trained_by_others=frozenset(others)))
+    return tuple(found)
 
 
 def _passage(a: OptimizerState, b: OptimizerState) -> Passage:
@@ -77,7 +83,7 @@ def _passage(a: OptimizerState, b: OptimizerState) -> Passage:
     gone = tuple(name for name in shapes_a if name not in paired)
     added = tuple(name for name in shapes_b if name not in both)
     is_unclear = not both and have_same_shapes(shapes_a, shapes_b)
-    return Passage(a, b, same, (*gone, *reshaped), added, _updates(a, b), is_unclear)
+    return Passage(a, b, same, (*gone, *reshaped), added, _updates(a, b), is_unclear=is_unclear)
 
 
 def _updates(a: OptimizerState, b: OptimizerState) -> int | None:
@@ -125,11 +131,11 @@ def _floors(passage: Passage, before: Parameter, after: Parameter) -> tuple[Floo
     rates = [state.hyperparameters.get(rule.retained_by) for state in (passage.before, passage.after)]
     known = [float(r.value) for r in rates if r is not None and r.value is not None]
     if len(known) < 2:
-        return Floor.after(updates, LEAST_USUAL_RATE, dtype), None
+        return Floor.after(updates, rule.least_retained, dtype), None
     rate = min(known)
     if not any(r is not None and r.is_assumed for r in rates):
         return Floor.after(updates, rate, dtype), None
-    least = min(rate, LEAST_USUAL_RATE)
+    least = min(rate, rule.least_retained)
     return Floor.after(updates, least, dtype), Floor.after(updates, rate, dtype)
 
 
@@ -231,10 +237,20 @@ _MANY, _FAR, _ELSEWHERE = 64, 3.0, 0.5
 learning rates allow it moved, because the rate may have been larger in between; and the cosine with those before."""
 
 
+def _witnesses(passage: Passage, reading: Reading) -> dict[str, StateCounts]:
+    """Return the counts of parameters whose elements without a gradient nothing but decay moves.
+
+    One that another optimizer of the checkpoint trains as well, or that has no gradient at all, isn't among them.
+    """
+    trained = passage.trained_by_others
+    counts = _counts_of(passage, reading)
+    return {n: c for n, c in counts.items() if c.has_witnesses and passage.parameters[n][1].found.value not in trained}
+
+
 def _replaced(passage: Passage, reading: Reading) -> str:
     """Say how the weights show that they are others; empty if they don't."""
-    counts = _counts_of(passage, reading)
-    if flipped := {n: c for n, c in counts.items() if c.flipped >= max(_FEWEST, c.untouched / 10)}:
+    witnesses = _witnesses(passage, reading)
+    if flipped := {n: c for n, c in witnesses.items() if c.flipped >= max(_FEWEST, c.untouched / 10)}:
         elements = sum(c.flipped for c in flipped.values())
         return f"{elements} weights that no gradient ever reached changed their sign: {named(tuple(flipped))}"
     return ""
@@ -331,7 +347,7 @@ def _remarks(passage: Passage, reading: Reading, *, is_lost: bool) -> Iterator[R
         is_same = all(c.is_same for c in counts.values())
         state = "all its parameters and moments are the same, bit for bit" if is_same else "its state is another"
         yield Reason(kinds.SAME_STEP, who, f"{who}: the counter is {passage.after.step.value} in both, and {state}")
-    moved = {n: c for n, c in counts.items() if c.moved}
+    moved = {n: c for n, c in _witnesses(passage, reading).items() if c.moved}
     if moved and not is_lost and not _replaced(passage, reading):
         elements = sum(c.moved for c in moved.values())
         low, high = (
@@ -384,7 +400,7 @@ def drifts_of(passages: Sequence[Passage], reading: Reading) -> Iterator[Drift]:
         rate = values.pop() if len(values) == 1 else None
         if rate is None or not passage.updates or passage.updates < 0 or passage.after.has_scheduled_rate:
             continue
-        counts = _counts_of(passage, reading).values()
+        counts = _witnesses(passage, reading).values()
         factors = [f for c in counts if c.moved for f in (c.factor_low, c.factor_high) if 0 < f < math.inf]
         exponent = max((abs(math.log(f)) for f in factors), default=0.0)
         moved, still = sum(c.moved for c in counts), sum(c.still for c in counts)

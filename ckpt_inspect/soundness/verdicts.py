@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ckpt_inspect.comparison.segments import Segment, segments
 from ckpt_inspect.findings import Kind, Severity
 from ckpt_inspect.jsonable import JsonObject
 
@@ -95,8 +96,11 @@ class CheckedRun:
 
     name: str
     checkpoints: tuple[Verdict, ...]
-    remarks: tuple[str, ...] = ()
-    """What is odd about the run as a whole, a sentence each."""
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """Return its segments: cut where state was lost, or where a constant learning rate jumped."""
+        return segments([v.continues for v in self.checkpoints], [v.learning_rate for v in self.checkpoints])
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -104,6 +108,9 @@ class Soundness:
     """What `check` found."""
 
     runs: tuple[CheckedRun, ...]
+    left_over: tuple[str, ...] = ()
+    """Files that belong to no checkpoint, though they are named as parts of one: a writer was stopped before it had
+    finished, or the rest was deleted."""
 
     @property
     def checkpoints(self) -> tuple[Verdict, ...]:
@@ -123,7 +130,25 @@ class Soundness:
 
     def to_json(self) -> JsonObject:
         """Return it in JSON's types."""
-        return {"checkpoints": [v.to_json() for v in self.checkpoints], "newest_sound": self.newest_sound}
+        return {
+            "checkpoints": [v.to_json() for v in self.checkpoints],
+            "newest_sound": self.newest_sound,
+            "runs": [
+                {
+                    "name": run.name,
+                    "segments": [
+                        {
+                            "first": run.checkpoints[s.start].path,
+                            "last": run.checkpoints[s.stop - 1].path,
+                            "begins": s.begins,
+                        }
+                        for s in run.segments
+                    ],
+                }
+                for run in self.runs
+            ],
+            "left_over": list(self.left_over),
+        }
 
     def __repr__(self) -> str:
         passing = sum(verdict.is_sound for verdict in self.checkpoints)

@@ -106,6 +106,7 @@ class RMSprop(UpdateRule):
     decays_by_beta_2: ClassVar = False
     decays_when_silent: ClassVar = False
     retained_by: ClassVar = "rho"
+    least_retained: ClassVar = 0.5
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
         """Return the coefficients; see the class. `others["momentum"]` selects one of OptimizerV2's two forms."""

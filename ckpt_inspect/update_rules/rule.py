@@ -180,6 +180,8 @@ class UpdateRule(ABC):
     retained_by: ClassVar[str] = "beta_2"
     """Hyperparameter whose k-th power of each element of the second moment k updates leave at least; empty if they
     leave all of it (Adagrad: a sum)."""
+    least_retained: ClassVar[float] = 0.9
+    """The smallest value of that hyperparameter in use."""
     is_lazy: ClassVar[bool] = False
     """Whether some implementation leaves elements alone that the gradient doesn't touch (rows of an embedding): then
     not every element decays, or moves, at every update."""

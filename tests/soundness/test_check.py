@@ -316,6 +316,25 @@ def test_a_writer_that_was_stopped(tmp_path: Path) -> None:
     found = ci.check(tmp_path / "run")
     assert [Path(v.path).name for v in found.checkpoints] == [paths[0].name]
     assert found.newest_sound == str(paths[0])
+    assert found.left_over == (f"{paths[1]}.data-00000-of-00001",)
+    answer = Answer("check", tmp_path / "run")
+    assert answer.code == 0
+    assert "its writer was stopped" in answer.out
+
+
+def test_segments_of_a_run_with_restarts(tmp_path: Path) -> None:
+    """Cut where state was lost; on the screen only if there are several."""
+    run, folder = Run(), tmp_path / "run"
+    folder.mkdir()
+    for number in range(4):
+        if number == 2:
+            forget_moments(run)
+        save_bundle(run.train(8), folder / f"model.ckpt-{number}")
+    found = ci.check(folder)
+    assert [(s.start, s.stop, s.begins) for s in found.runs[0].segments] == [(0, 2, "start"), (2, 4, "state-lost")]
+    assert "model.ckpt-2  model.ckpt-3  24 .. 32  where state was lost" in Answer("check", folder).out
+    (document,) = json.loads(Answer("check", folder, "--json").out)["runs"]
+    assert [Path(s["first"]).name for s in document["segments"]] == ["model.ckpt-0", "model.ckpt-2"]
 
 
 def test_the_document(tmp_path: Path) -> None:
@@ -385,3 +404,19 @@ def test_bits_that_tensorflow_reads_differently(tmp_path: Path, monkeypatch: pyt
     assert not verdict.is_whole
     assert ids(verdict) == ["other-bits"]
     assert verdict.reasons[0].where == "head/bias"
+
+
+def test_plain_sgd_has_slots_of_zeros(tmp_path: Path) -> None:
+    """Keras 2.11 to 2.15 keeps them whatever the momentum: nothing was lost."""
+    run = Run().train(5)
+    path = run.save(tmp_path / "m.h5", {"name": "SGD", "learning_rate": 0.01, "momentum": 0.0}, "SGD")
+    with h5py.File(path, "r+") as file:
+        group = file["optimizer_weights"]
+        names = [f"SGD/m/{name}:0" for name in run.weights]
+        for name, weight in zip(names, run.weights.values(), strict=True):
+            group[name] = np.zeros_like(weight)
+        del group["iter:0"]
+        group["iteration:0"] = np.array(5, np.int64)
+        group.attrs["weight_names"] = [b"iteration:0", *(name.encode() for name in names)]
+    (verdict,) = ci.check(path).checkpoints
+    assert verdict.is_sound

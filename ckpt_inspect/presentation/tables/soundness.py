@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table
 
 if TYPE_CHECKING:
+    from ckpt_inspect.comparison.segments import Segment
     from ckpt_inspect.soundness.verdicts import CheckedRun, Reason, Soundness, Verdict
 
 
@@ -20,6 +21,10 @@ def soundness_tables(soundness: Soundness, *, with_info: bool = False) -> tuple[
     passing = sum(verdict.is_sound for verdict in soundness.checkpoints)
     facts = [("sound", f"{passing} of {len(soundness.checkpoints)} checkpoints")]
     facts.append(("newest that passes", soundness.newest_sound or "none: nothing here can be relied on"))
+    facts += [
+        ("left over", f"{name}: belongs to no whole checkpoint; its writer was stopped, or a part is gone")
+        for name in soundness.left_over
+    ]
     hidden = sum(r.severity == "info" for v in soundness.checkpoints for r in v.reasons)
     if hidden and not with_info:
         facts.append(("remarks", f"{hidden} of severity info: -v shows them"))
@@ -51,12 +56,29 @@ def _run_tables(run: CheckedRun, *, with_info: bool) -> Iterator[Table]:
         for v in run.checkpoints
     )
     yield Table(f"{run.name}: {len(rows)} checkpoint{'s' * (len(rows) != 1)}", _COLUMNS, rows)
+    if len(segments := run.segments) > 1:
+        yield Table("Segments", _SEGMENTS, tuple(_segment_row(s, run, names) for s in segments))
     reasons = tuple(row for v in run.checkpoints for row in _reason_rows(v, names[v.path], with_info=with_info))
     if reasons:
         first = next(r for v in run.checkpoints for r in v.reasons if _is_shown(r, with_info=with_info))
         yield Table(
             "Reasons", (Column("", "left"), Column("", "left")), reasons, f"ckpt-inspect explain {first.id} says more"
         )
+
+
+_SEGMENTS = (Column("from", "left"), Column("to", "left"), Column("steps", "left"), Column("begins", "left"))
+_BEGINNINGS = {
+    "start": "at the start",
+    "state-lost": "where state was lost",
+    "rate-jumped": "where the learning rate jumped",
+}
+
+
+def _segment_row(segment: Segment, run: CheckedRun, names: dict[str, str]) -> tuple[str, ...]:
+    own = run.checkpoints[segment.start : segment.stop]
+    steps = [v.step for v in own if v.step is not None]
+    span = NOTHING if not steps else str(steps[0]) if len(steps) == 1 else f"{steps[0]} .. {steps[-1]}"
+    return names[own[0].path], names[own[-1].path], span, _BEGINNINGS[segment.begins]
 
 
 def _reason_rows(verdict: Verdict, name: str, *, with_info: bool) -> Iterator[tuple[str, str]]:

@@ -116,6 +116,7 @@ def describe(
     then. Raises CkptInspectError for a checkpoint that can't be opened or read.
     """
     from ckpt_inspect.overview.overview import overview
+    from ckpt_inspect.series.meanwhile import telling_changes
     from ckpt_inspect.series.newest import open_newest
     from ckpt_inspect.state.selection import Selection
 
@@ -123,7 +124,9 @@ def describe(
     with ExitStack() as stack:
         remarks: tuple[Problem, ...] = ()
         if not isinstance(checkpoint, Checkpoint):
-            checkpoint, remarks = open_newest(path_in(checkpoint, "checkpoint"))
+            path = path_in(checkpoint, "checkpoint")
+            stack.enter_context(telling_changes([path]))
+            checkpoint, remarks = open_newest(path)
             stack.enter_context(checkpoint)
         beside = [stack.enter_context(open_checkpoint(path)) for path in paths_in(others, "others")]
         given = _given(given, [checkpoint, *beside])
@@ -177,10 +180,11 @@ def diff(
     """
     from ckpt_inspect.comparison.diff import compare
     from ckpt_inspect.presentation.results import Diff
+    from ckpt_inspect.series.meanwhile import telling_changes
 
     one, two = (x if isinstance(x, Checkpoint) else path_in(x, name) for x, name in ((a, "a"), (b, "b")))
-    return Diff.of(
-        compare(
+    with telling_changes([x for x in (one, two) if not isinstance(x, Checkpoint)]):
+        compared = compare(
             one,
             two,
             given=_given(given, [one, two]),
@@ -189,7 +193,7 @@ def diff(
             infer=flag_in(infer, "infer"),
             progress=function_if_any(progress, "progress"),
         )
-    )
+    return Diff.of(compared)
 
 
 def check(
@@ -255,8 +259,9 @@ def analyze(
     bit. `elements` can't be combined with an executor.
 
     In a series, a checkpoint that can't be read becomes a Problem of severity `error` (`Analyses.failures`), and the
-    others are analysed. Raises CkptInspectError for a single checkpoint that can't be read, and if no checkpoint holds
-    moments; StoreError, before anything is read, if the store can't be written or the file is not a store.
+    others are analysed; one that is deleted, replaced or written meanwhile, a Problem of severity `warning`, and it is
+    read again the next time. Raises CkptInspectError for a single checkpoint that can't be read, and if no checkpoint
+    holds moments; StoreError, before anything is read, if the store can't be written or the file is not a store.
     """
     from ckpt_inspect.presentation.results import Analyses
     from ckpt_inspect.runs.analyze import analyze

@@ -181,6 +181,12 @@ class Checkpoint(ABC):
         compares the checksum.
         """
 
+    def is_plain(self, name: str) -> bool:
+        """Return whether a few elements of the tensor can be read without what lies around them: it is neither
+        compressed nor cut into chunks. Raises NotFoundError for an unknown name."""
+        self.spec(name)
+        return False
+
     def finish_reading(self) -> None:  # noqa: B027 - a reader whose checksums are those of single tensors needs none
         """Read what a checksum covers and was not read yet, and compare; raises DamagedFileError if they differ.
 
@@ -207,7 +213,14 @@ class Checkpoint(ABC):
     def read(self, name: str) -> Array:
         """Return the whole tensor, in its shape and the file's dtype (strings: an object array of `bytes`)."""
         spec = self.spec(name)
-        return self.read_range(name, 0, spec.size).reshape(spec.shape)
+        found = self.read_range(name, 0, spec.size)
+        try:
+            return found.reshape(spec.shape)
+        except ValueError as error:
+            raise UnsupportedError(
+                f"{self.path}: tensor {name!r} has {len(spec.shape)} dimensions, more than numpy can hold; `stream` "
+                "gives its elements"
+            ) from error
 
     def stream(self, name: str, elements: int = PIECE_ELEMENTS) -> Iterator[Array]:
         """Yield the flattened tensor (C order) in 1-D pieces of at most `elements`.
@@ -266,7 +279,10 @@ class Checkpoint(ABC):
         return max((seconds + 1e-9 * rest for seconds, rest in times), default=math.nan)
 
     def read_head(self, size: int) -> bytes:
-        """Return at most `size` bytes from the start of the first of `files`, as it was when it was opened."""
+        """Return at most `size` bytes from the start of the first of `files`, as it was when it was opened.
+
+        Raises ChangedFileError if something was written into the files since: what was read may be of both.
+        """
         return b""
 
     def close(self) -> None:  # noqa: B027 - a reader that holds nothing open needs no closing

@@ -11,6 +11,14 @@ class DamagedFileError(CkptInspectError, ValueError):
     """The file is of a known format, but its bytes don't follow the format: restore it or copy it again."""
 
 
+class TruncatedFileError(DamagedFileError):
+    """The file ends before it should: it was not copied to its end, or is still being written."""
+
+
+class ChangedFileError(DamagedFileError):
+    """The file was replaced or written to while it was read: read it again when its writer is done."""
+
+
 class UnsupportedError(CkptInspectError, ValueError):
     """This package doesn't read the file: it is not a checkpoint, or a sound one of an unsupported kind."""
 

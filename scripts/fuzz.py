@@ -152,7 +152,7 @@ def campaign(options: argparse.Namespace) -> int:
                 _write(log, rows[-1])
                 if sys.stderr.isatty():
                     sys.stderr.write(f"\r{len(rows)} cases ")
-    sys.stdout.write(f"{table(rows)}\n{faults(rows)}")
+    sys.stdout.write(f"{table(rows, is_short=options.brief)}\n{faults(rows)}")
     return int(any(row["outcome"] in FAULTS for row in rows))
 
 
@@ -242,6 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=20, help="limit of time for a case")
     parser.add_argument("--megabytes", type=float, default=300, help="limit of memory for a case")
     parser.add_argument("--log", type=Path, help="default: fuzz-SEED.jsonl in this folder")
+    parser.add_argument("--brief", action="store_true", help="print a row for each format, not for each mutator")
     parser.add_argument("--resume", type=Path, metavar="LOG", help="go on with a campaign")
     parser.add_argument("--table", type=Path, metavar="LOG", help="print the table of a campaign, and do nothing")
     parser.add_argument("--again", type=_case, metavar="SEED:INDEX", help="make one case again")

@@ -31,6 +31,8 @@ _CASES_EACH = 400  # then a worker is replaced, so that what one leaves behind d
 _DRAWN = 0.02  # of the stores a report is drawn, which takes a hundred times as long as all else
 _POLL = 0.05
 _MOST_TO_MAKE = 120.0  # seconds that a mutator may take
+_LEAST_SHARE, _LONGEST = 0.02, 20
+"""Of a processor that a worker has if it is not waiting for something; and times its limit that it may then take."""
 _SPARE = 4 << 30  # bytes of address space that a worker may take: more is refused to it, as by a machine that is full
 _TOO_MUCH = 1.5e9  # bytes of memory with which a worker is ended, to protect the machine
 
@@ -93,42 +95,47 @@ def _serve(connection: Connection, setting: Setting, folder: Path, dump: Path) -
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
         for name in ("keras-archive", STORE):  # what is imported late, before memory is measured
-            _observe(setting, name, originals_of(name, setting.fixtures, setting.stores)[0], None, folder, False)
+            original = originals_of(name, setting.fixtures, setting.stores)[0]
+            _observe(setting, name, original, _place(original.files, folder), is_drawn=False)
         size = int(fuzz_work.mapped())
         resource.setrlimit(resource.RLIMIT_AS, (size + _SPARE, size + _SPARE))
         with contextlib.suppress(EOFError):
             while True:
+                # files are written and removed while no time is taken: a thousand folders take their time
                 job: Job = connection.recv()
                 if isinstance(job, int):
                     case = make_case(setting.seed, job, setting.fixtures, setting.stores)
-                    connection.send(record_of(case, setting.seed))
+                    name, original, record = case.format, case.original, record_of(case, setting.seed)
+                    place = _place(case.files, folder)
                     is_drawn = Random(f"{setting.seed}:{job}:drawn").random() < _DRAWN
-                    seen = _observe(setting, case.format, case.original, case.files, folder, is_drawn)
                 else:
-                    originals = originals_of(job[0], setting.fixtures, setting.stores)
+                    name, originals = job[0], originals_of(job[0], setting.fixtures, setting.stores)
                     original = next(o for o in originals if o.name == job[1])
-                    connection.send({"format": job[0], "original": original.name})
-                    seen = _observe(setting, job[0], original, None, folder, job[0] == STORE)
-                connection.send(seen)
+                    record = {"format": name, "original": original.name}
+                    place = _place(original.files, folder)
+                    is_drawn = name == STORE
+                connection.send(record)
+                connection.send(_observe(setting, name, original, place, is_drawn=is_drawn))
 
 
-def _observe(
-    setting: Setting, name: str, original: Original, files: Files | None, folder: Path, is_drawn: bool
-) -> Observed:
+def _place(files: Files, folder: Path) -> Path:
+    """Write a case's files where the last one's were, and return the folder."""
     place = folder / "case"
-    write_files(original.files if files is None else files, place)
+    remove_folder(place)
+    write_files(files, place)
+    return place
+
+
+def _observe(setting: Setting, name: str, original: Original, place: Path, *, is_drawn: bool) -> Observed:
     before = fuzz_work.resident()
     fuzz_work.forget_peak()
     start = time.monotonic()
-    try:
-        if name == STORE:
-            seen = fuzz_work.look_at_store(place, original.target, setting.more, is_drawn=is_drawn)
-        else:
-            seen = fuzz_work.look_at_checkpoint(place, original.target)
-        seen.seconds, seen.peak = time.monotonic() - start, fuzz_work.peak() - before
-        return seen
-    finally:
-        remove_folder(place)
+    if name == STORE:
+        seen = fuzz_work.look_at_store(place, original.target, setting.more, is_drawn=is_drawn)
+    else:
+        seen = fuzz_work.look_at_checkpoint(place, original.target)
+    seen.seconds, seen.peak = time.monotonic() - start, fuzz_work.peak() - before
+    return seen
 
 
 # --- in the main process
@@ -143,6 +150,8 @@ class _Worker:
     job: Job | None = None
     record: dict[str, object] = field(default_factory=dict)
     deadline: float = 0.0
+    processor: float = 0.0
+    """Seconds of processor time that it had taken when the case was begun."""
     started: float = 0.0
     done: int = 0
 
@@ -228,6 +237,7 @@ class Pool:
         if isinstance(message, dict):
             worker.record, worker.started = message, time.monotonic()
             worker.deadline = worker.started + self._setting.seconds
+            worker.processor = fuzz_work.processor_of(worker.process.pid or 0)
             return None
         done = Done(self._job(worker), worker.record, message, None, message.seconds)
         worker.job = None
@@ -237,7 +247,7 @@ class Pool:
 
     def _looked_after(self, worker: _Worker) -> Done | None:
         """End a worker that takes too long, or too much."""
-        if time.monotonic() > worker.deadline:
+        if time.monotonic() > worker.deadline and self._has_had_its_time(worker):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker.process.pid or 0, signal.SIGUSR1)
             time.sleep(0.3)
@@ -248,6 +258,13 @@ class Pool:
             time.sleep(0.1)
             return self._lost(worker, "memory", f"more than {_TOO_MUCH / 1e6:.0f} MB")
         return None
+
+    def _has_had_its_time(self, worker: _Worker) -> bool:
+        """Return whether it is the case that takes long, and not a machine that has others to serve."""
+        took = time.monotonic() - worker.started
+        busy = fuzz_work.processor_of(worker.process.pid or 0) - worker.processor
+        limit = self._setting.seconds
+        return not (bool(worker.record) and took * _LEAST_SHARE < busy < limit and took < _LONGEST * limit)
 
     def _lost(self, worker: _Worker, outcome: str, reason: str) -> Done:
         text = worker.dump.read_text(errors="replace") if worker.dump.exists() else ""

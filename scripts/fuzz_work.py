@@ -248,6 +248,15 @@ def _status(key: str, pid: int | None = None) -> float:
     return float(found[1]) * 1024 if found else math.nan
 
 
+def processor_of(pid: int) -> float:
+    """Return the seconds of processor time that another process has taken; NaN if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return math.nan
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def resident_of(pid: int) -> float:
     """Return the bytes of memory that another process uses; NaN if it is gone."""
     return _status("VmRSS", pid)

@@ -542,7 +542,7 @@ TRAININGS: Mapping[str, Training] = {
     )
 } | {
     # what the files don't hold and is assumed is refuted by their moments: betas, and the names of the layers
-    "attention": Training(attention, frozenset({"lineage-broken"})),
+    "attention": Training(attention, frozenset({"hyperparameter-contradicted"})),
     "gan": Training(gan, frozenset({"moment-bound-violated"})),
     "rebuilt": Training(rebuilt, frozenset({"parameters-renamed"})),
     "broken_statistics": _broken(broken_statistics, "nonfinite-tensors"),

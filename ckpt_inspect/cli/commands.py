@@ -221,8 +221,9 @@ def analyze(
 
     Checkpoints that the store already holds are not read again. Prints the parameters of the newest checkpoint, how
     they changed during training, and what deserves attention; on stderr, what is odd. A checkpoint that can't be read
-    is reported and left out: the others are analysed, the store is kept, and the exit status is 1. Weights without an
-    optimizer beside the checkpoints of a run are only reported.
+    is reported and left out: the others are analysed, the store is kept, and the exit status is 1. One that is deleted,
+    replaced or still being written meanwhile is only reported, as are weights without an optimizer beside the
+    checkpoints of a run; the next analysis reads it again.
     """
     limits = parsed_thresholds(threshold or ())
     _check_severity(fail_on)
@@ -255,7 +256,12 @@ def analyze(
                 done.append((_print_run(result, common), str(result.store)))
                 unanswered += result.analyses is None and not result.is_without_state
         each = [analyses for analyses, _ in done if analyses is not None]
-        odd = [r.problem for analyses in each for r in analyses.remarks if r not in analyses.failures]
+        odd = [
+            r.problem
+            for analyses in each
+            for r in analyses.remarks
+            if r not in analyses.failures or r.problem.severity != "error"
+        ]
         _remark_on(odd, quiet=common.quiet, verbose=common.verbose)
         if common.json:
             from ckpt_inspect.presentation.documents import run_document
@@ -264,7 +270,12 @@ def analyze(
         if report is not None and each:
             _write_report(each, report, common)
         has_failed = [_fails(analyses, fail_on) for analyses in each]
-        if unanswered or not each or any(has_failed) or any(analyses.failures for analyses in each):
+        if (
+            unanswered
+            or not each
+            or any(has_failed)
+            or any(f.problem.severity == "error" for analyses in each for f in analyses.failures)
+        ):
             raise typer.Exit(1)
 
 
@@ -281,7 +292,8 @@ def _print_run(result: RunResult, common: Common) -> Analyses | None:
         print_tables(run_tables(result.analyses, str(result.store)))
         print_tables(finding_tables(result.analyses.findings, with_info=common.verbose))
     for failure in result.analyses.failures:
-        remark(f"ckpt-inspect: {failure.problem.message}")
+        if failure.problem.severity == "error":
+            remark(f"ckpt-inspect: {failure.problem.message}")
     return result.analyses
 
 

@@ -156,6 +156,8 @@ class _Job:
     """Keys in a and b of `value` and of each slot variable that both have."""
     parameters: tuple[Parameter, Parameter] | None = None
     window: Window | None = None
+    is_refuted: bool = False
+    """Whether the two show that the window's beta_2 is not the one that was used."""
 
     @property
     def nbytes(self) -> int:
@@ -351,10 +353,10 @@ def _parameter_job(a: _Side, b: _Side, pair: _OptimizerPair, name: str) -> _Job:
     if has_window and "second_moment" in tensors:
         beta_2 = pair.b.hyperparameters.get("beta_2")
         dtype = b.checkpoint.tensors[tensors["second_moment"][1]].dtype
-        is_refuted = "beta_2" in pair.contradictions[1]
-        if beta_2 is not None and beta_2.value is not None and pair.steps and pair.steps > 0 and not is_refuted:
+        if beta_2 is not None and beta_2.value is not None and pair.steps and pair.steps > 0:
             window = Window.between(pair.decays or pair.steps, beta_2.value, numpy_dtype(dtype))
-    return _Job(row, a.checkpoint, b.checkpoint, tensors, (one, two), window)
+    is_refuted = "beta_2" in pair.contradictions[1]
+    return _Job(row, a.checkpoint, b.checkpoint, tensors, (one, two), window, is_refuted=is_refuted)
 
 
 def _bare_row(
@@ -456,9 +458,11 @@ def _filled(job: _Job, memory: _Memory, stop: Event) -> ParameterDiff:
         lrs = [median.median() if median is not None else NAN for median in medians]
         row = replace(row, effective_lr_a=lrs[0], effective_lr_b=lrs[1], is_effective_lr_relative=is_relative)
     if job.window is not None and size:
-        row = replace(row, gradient_rms=counts.gradient_rms(job.window, size))
         if counts.touched:
-            row = replace(row, starved=counts.starved / counts.touched, impossible=counts.impossible / counts.touched)
+            row = replace(row, impossible=counts.impossible / counts.touched)
+        if not job.is_refuted:
+            row = replace(row, gradient_rms=counts.gradient_rms(job.window, size))
+            row = replace(row, starved=counts.starved / counts.touched) if counts.touched else row
     return row
 
 

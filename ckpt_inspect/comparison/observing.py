@@ -8,10 +8,13 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from ckpt_inspect import storage
 from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, numpy_dtype
 from ckpt_inspect.comparison.element_choice import BUDGET, Choice, choose
 from ckpt_inspect.comparison.inference import Moments, Observation
@@ -29,6 +32,15 @@ _AT_LEAST = 2
 
 _FEW_BYTES = 1 << 20
 """So many are read at once, while the checkpoint is open, lest opening it again takes longer."""
+
+_UNPACKED_BYTES = 1 << 26
+"""Bytes of compressed arrays, or of arrays in chunks, that are unpacked for the sake of some of their elements."""
+
+FAR_BUDGET = 1 << 16
+"""Elements that are chosen in a checkpoint that lies in an object store: there each block is a request."""
+
+_REQUESTS = 8
+"""Requests at a time."""
 
 ARRAYS = {"first": "first_moment", "second": "second_moment", "max_second": "max_second_moment", "value": "value"}
 """Fields of `Moments` -> fields of `State`."""
@@ -61,6 +73,29 @@ def _tensors(parameter: Parameter) -> Tensors | None:
     size = math.prod(parameter.shape)
     is_sound = all(s is not None and s.size == size and s.is_readable and s.dtype != STRING for s in specs.values())
     return Tensors(size, keys) if "second" in keys and is_sound else None
+
+
+def _affordable(tensors: Mapping[str, Tensors], checkpoint: Checkpoint) -> dict[str, Tensors]:
+    """Those that can be read by range; of those that have to be unpacked for it, a quarter at most: one large tensor,
+    which may be an embedding, and the smallest."""
+    sizes = {name: sum(checkpoint.spec(key).nbytes for key in t.keys.values()) for name, t in tensors.items()}
+    limit = max(_UNPACKED_BYTES, sum(sizes.values()) // 4)
+    if sum(sizes.values()) <= limit:
+        return dict(tensors)
+    packed = {n for n, t in tensors.items() if not all(checkpoint.is_plain(key) for key in t.keys.values())}
+    ascending = sorted(packed, key=lambda name: (sizes[name], name))
+    largest = [name for name in ascending if sizes[name] <= limit // 2][-1:]
+    taken, nbytes = set(largest), sum(sizes[name] for name in largest)
+    for name in ascending:
+        if name not in taken and nbytes + sizes[name] <= limit:
+            taken.add(name)
+            nbytes += sizes[name]
+    return {name: t for name, t in tensors.items() if name not in packed or name in taken}
+
+
+def _is_far(checkpoint: Checkpoint) -> bool:
+    """Whether each range is a request to somewhere else."""
+    return any(storage.native_path(file) is None for file in checkpoint.files[:1])
 
 
 @dataclass(slots=True)
@@ -131,8 +166,11 @@ class ReadElements(Mapping[str, Moments]):
             # all first moments, then all second ones: so they lie in most files
             wanted = [(own, n, tensors[n].keys[own]) for own in ARRAYS for n in choices if own in tensors[n].keys]
             arrays: dict[str, dict[str, Array]] = {}
-            for own, name, key in wanted:
-                arrays.setdefault(name, {})[own] = read_chosen(checkpoint, key, choices[name])
+            with ThreadPoolExecutor(_REQUESTS) if _is_far(checkpoint) else nullcontext() as pool:
+                each = pool.map if pool is not None else map
+                found = each(lambda w: read_chosen(checkpoint, w[2], choices[w[1]]), wanted)
+                for (own, name, _), array in zip(wanted, found, strict=True):
+                    arrays.setdefault(name, {})[own] = array
         except CkptInspectError:
             return {}
         return {name: Moments(**own) for name, own in arrays.items()}
@@ -178,6 +216,10 @@ class Glimpse:
         """
         found = ((p, _tensors(p)) for p in state.parameters.values())
         tensors = {p.name: tensors for p, tensors in found if tensors is not None}
+        checkpoint = next((p.checkpoint for p in state.parameters.values()), None)
+        if checkpoint is not None:
+            tensors = _affordable(tensors, checkpoint)
+            budget = min(budget, FAR_BUDGET) if _is_far(checkpoint) else budget
         if like is not None and like.chosen.tensors == tensors:
             chosen = like.chosen
         else:

@@ -90,4 +90,5 @@ def find_findings(analyses: RunColumns, thresholds: Thresholds | None = None) ->
     found = [
         finding for check in CHECKS for history in histories if len(history) for finding in check(history, thresholds)
     ]
+    found = [*damage.find_nonfinite_others(analyses, histories), *found]
     return tuple(sorted(found, key=lambda finding: -finding.severity))

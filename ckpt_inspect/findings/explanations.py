@@ -194,6 +194,14 @@ _HYPERPARAMETER_READINGS: Mapping[str, tuple[str, str]] = {
         "Not global_step: it counts this optimizer's updates.",
     ),
     **{h.name: (h.formula, h.reading) for h in HYPERPARAMETERS.values()},
+    "window_updates": (
+        "k: ln(m2/m1)/ln β1 and ln(v2/v1)/ln β2 of elements without a gradient, else t2 - t1",
+        "Fewer than the counter says are updates that loss scaling skipped, or gradients that were accumulated.",
+    ),
+    "window_learning_rate": (
+        "θ2 - θ1 = -Σ_j α·√c2/c1·β1^j·m1/(√(β2^j·v1) + ε) over elements without a gradient",
+        "A rate in between, and no checkpoint's own: with a schedule it is another at each update.",
+    ),
     "rule": ("", "Which formula the figures follow. Its source is default if the file doesn't say."),
 }
 

@@ -11,7 +11,7 @@ import google_crc32c
 import numpy as np
 
 from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, DType, Graph, Problem, TensorSpec, numpy_dtype
-from ckpt_inspect.errors import CkptInspectError, DamagedFileError, RequestError, UnsupportedError
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError, RequestError, TruncatedFileError, UnsupportedError
 from ckpt_inspect.formats.bundle_index import BundleIndex, Entry, Extent, decode_index, encode_slice_key
 from ckpt_inspect.formats.checksums import PieceChecksums, mask
 from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
@@ -38,9 +38,15 @@ DATA_NAME = re.compile(r"(?P<prefix>.*)\.data-\d{5}-of-\d{5}", re.DOTALL)
 _LARGE_INDEX, _MOST_INDEX = 1 << 20, 1 << 30
 """Bytes of an index whose end is looked at before all of it is read, and of the largest that is read: a model of a
 million tensors has a tenth of that."""
+_MANY_SLICES = 1000
+_MOST_SHARDS = 1 << 10
+"""Files of a checkpoint beyond one for each tensor."""
 _META_NAME = re.compile(r"(?P<prefix>.+)\.meta", re.DOTALL)
 PART_NAME = re.compile(r"part-(?P<part>\d{5})-of-(?P<count>\d{5})\.index")
 """The parts that a sharded writer leaves in `PREFIX_temp/` or `PREFIX_temp_<hex>/` until it merges them."""
+
+_UNFINISHED_NAME = re.compile(r".*\.(index|data-\d{5}-of-\d{5})\.tempstate\d*", re.DOTALL)
+"""What TensorFlow's BundleWriter writes before it renames it (tensorflow/core/util/tensor_bundle, tensor_bundle.cc)."""
 
 _TEMPORARY_NAME = re.compile(r"(?P<prefix>.+)_temp(_[0-9a-f]+)?")
 
@@ -94,6 +100,8 @@ def claims(listing: Listing) -> Iterator[Claim]:
         is_one = is_complete(parts) and not is_merged(folder)
         yield Claim(folder, tuple(listing.files), folder if is_one else None, folder.name)
         return
+    if unfinished := tuple(name for name in listing.files if _UNFINISHED_NAME.fullmatch(name)):
+        yield Claim(folder, unfinished, None)
     wanted = set(listing.names)
     for prefix, shards in _shards_by_prefix(listing.files).items():
         index = f"{prefix}.index"
@@ -262,12 +270,18 @@ class BundleCheckpoint(Checkpoint):
         self._byte_order = "little"
         self._slices: dict[bytes, Entry] = {}
         self._readers: dict[str, ElementReader] = {}
+        self._faults: dict[str, DamagedFileError] = {}
         entries: dict[str, Entry] = {}
         found = list(problems)
         for prefix in prefixes:
             index_file = self._pinned.open(prefix.file(".index"))
             index = read_index(index_file)
             first = len(self._shards)
+            if index.num_shards > _MOST_SHARDS + len(index.entries) + len(index.slices):
+                raise DamagedFileError(
+                    f"{index_file.path}: names {index.num_shards} files for {len(index.entries)} tensors: it is "
+                    "damaged; use another checkpoint"
+                )
             shards = [self._pinned.pin(shard_path(prefix, i, index.num_shards)) for i in range(index.num_shards)]
             self._pinned.check(index_file.path)  # so that the shards are those that this index was written with
             self._shards += shards
@@ -288,10 +302,20 @@ class BundleCheckpoint(Checkpoint):
     def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
         reader = self._readers.get(name)
         if reader is None:
-            reader = self._readers.setdefault(name, self._reader(name))
+            if fault := self._faults.get(name):  # looking again takes as long, where slices are very many
+                raise type(fault)(str(fault)) from fault
+            try:
+                reader = self._readers.setdefault(name, self._reader(name))
+            except DamagedFileError as error:
+                self._faults[name] = error
+                raise
         if not 0 <= start <= stop <= reader.size:
             raise RequestError(f"{self.path}: tensor {name!r} has {reader.size} elements, not {start}:{stop}")
         return reader.read(start, stop, out)
+
+    def is_plain(self, name: str) -> bool:
+        self.spec(name)
+        return True
 
     def graph(self) -> Graph | None:
         return read_meta_graph(self._meta) if self._meta is not None else None
@@ -323,6 +347,12 @@ class BundleCheckpoint(Checkpoint):
         spec = self.spec(name)
         entry = self._entries[name]
         if entry.slices:
+            # To find that out below would take seconds, if they are very many.
+            if len(entry.slices) > max(_MANY_SLICES, len(self._slices)):
+                raise DamagedFileError(
+                    f"{self._prefix}.index: tensor {name!r} is stored in {len(entry.slices)} slices, and the index has "
+                    f"{len(self._slices)}: some are named twice; use another checkpoint"
+                )
             slices = [self._slice_reader(spec, s) for s in entry.slices]
             try:
                 return SlicedTensor(slices, spec)
@@ -378,7 +408,7 @@ def _too_short(path: Path, size: int, reason: str) -> CkptInspectError:
     location = locate(path)
     if is_placeholder(location):
         return name_foreign(location)
-    return DamagedFileError(f"{path}: is {size} bytes long, but {reason}: the file is truncated; copy or restore it")
+    return TruncatedFileError(f"{path}: is {size} bytes long, but {reason}: the file is truncated; copy or restore it")
 
 
 class _DenseTensor(ElementReader):

@@ -150,6 +150,11 @@ class Hdf5Checkpoint(Checkpoint):
         else:
             values.read_plain(start, stop, out)
 
+    def is_plain(self, name: str) -> bool:
+        self.spec(name)
+        values = self._values.get(name)
+        return values is not None and not values.rows
+
     def finish_reading(self) -> None:
         for checksum in self._checksums():
             checksum.finish()

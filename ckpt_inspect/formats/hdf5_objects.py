@@ -92,7 +92,8 @@ class Hdf5File:
             return Header(address, list(self._new_messages(address, start)))
         if len(start) < 16 or start[0] != 1:
             raise UnsoundError(f"no object at {address:#x}")
-        return Header(address, list(self._old_messages(address, int.from_bytes(start[8:12], "little"))))
+        count, size = int.from_bytes(start[2:4], "little"), int.from_bytes(start[8:12], "little")
+        return Header(address, list(self._old_messages(address, size, count)))
 
     def links(self, group: Header) -> Mapping[bytes, Link]:
         """Return the links of a group by name, sorted; read once, and kept until `forget`."""
@@ -243,8 +244,8 @@ class Hdf5File:
         if heap is not None and tree is not None:
             yield from heap_objects(self._file, heap, tree, kind, skipped)
 
-    def _old_messages(self, address: int, size: int) -> Iterator[tuple[int, int, bytes]]:
-        """Yield the messages of a header of version 1 (IV.A.1.a)."""
+    def _old_messages(self, address: int, size: int, expected: int) -> Iterator[tuple[int, int, bytes]]:
+        """Yield the messages of a header of version 1 (IV.A.1.a), which says how many they are."""
         blocks, count = [(address + 16, size)], 0
         for at, length in blocks:  # grows
             data = self._file.read(at, length)
@@ -262,6 +263,8 @@ class Hdf5File:
                 elif kind:
                     yield kind, data[place + 4], content
                 place += 8 + held
+        if count != expected:
+            raise UnsoundError(f"the object at {address:#x} has {count} messages, and says {expected}")
 
     def _new_messages(self, address: int, start: bytes) -> Iterator[tuple[int, int, bytes]]:
         """Yield the messages of a header of version 2 (IV.A.1.b)."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ckpt_inspect.checkpoint import Problem, TrainingConfig
-from ckpt_inspect.errors import CkptInspectError, DamagedFileError, UnsupportedError
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError, TruncatedFileError, UnsupportedError
 from ckpt_inspect.formats import keras_config
 from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.hdf5 import Hdf5Checkpoint, shard_names
@@ -128,7 +128,8 @@ def open_archive(path: Path) -> KerasArchive:
     except CkptInspectError:
         raise
     except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, ValueError, OSError) as error:
-        raise DamagedFileError(
+        kind = TruncatedFileError if isinstance(error, (zipfile.BadZipFile, EOFError)) else DamagedFileError
+        raise kind(
             f"{path}: starts like a zip archive, but can't be read as one ({error}): the file is truncated or "
             "damaged; copy or restore it"
         ) from error
@@ -197,7 +198,7 @@ def _member_source(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipIn
     name_length, extra_length = (int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
     base = info.header_offset + _LOCAL_HEADER_SIZE + name_length + extra_length
     if base + info.file_size > file.size:
-        raise DamagedFileError(f"{path}: its {info.filename} runs past the end of the file: it is truncated")
+        raise TruncatedFileError(f"{path}: its {info.filename} runs past the end of the file: it is truncated")
     checksum = WholeChecksum(file, base, info.file_size, info.CRC, info.filename)
     return Source(file, base, info.file_size, checksum)
 

@@ -148,6 +148,11 @@ def rule_of_tf1_slots(slot_name: str, rule: Optimizer) -> RuleReading:
     return RuleReading(rule.name, "default", where, tuple(r.name for r in sharing))
 
 
+def whole_slot(slots: Mapping[str, str]) -> str:
+    """Return the key of a slot that has its variable's shape, which means over rows or columns have not."""
+    return slots.get("first_moment") or slots.get("second_moment") or next(iter(slots.values()))
+
+
 def unique_names(names: Iterable[str]) -> list[str]:
     """Return the names in their order, with a second variable of the same name as `name#2`, or as the next number that
     no variable has in its own name."""

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.jsonable import JsonObject
-from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, unique_names
+from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, unique_names, whole_slot
 from ckpt_inspect.layouts.keras_variables import SlotName, adapt_slots, parse_keras2_slot, parse_keras3_slot, read_rule
 from ckpt_inspect.layouts.model_config import LayerConfig, frozen_layers, layers_of
 from ckpt_inspect.layouts.optimizer_classes import AVERAGE_SLOTS, OptimizerConfig, averaged_weights, unwrap_config
@@ -25,6 +25,7 @@ from ckpt_inspect.update_rules import (
     Implementation,
     Optimizer,
     find_optimizer,
+    has_moment_pair,
     second_slot,
 )
 from ckpt_inspect.update_rules.implementations import KERAS1, KERAS2, KERAS3, OPTIMIZER_V2, TFA
@@ -35,7 +36,7 @@ V2_SLOTS = {"m": "first_moment", "v": "second_moment", "vhat": "max_second_momen
 COUNTER = re.compile(r"(^|/)(iter|iteration|iterations(_\d+)?)$")
 KERAS1_COUNTER = re.compile(r"(^|/)Variable(_\d+)?$")
 """Name of the counter before Keras 2, whose variables have no names."""
-NAMELESS = re.compile(r"(^|/)(Variable(_\d+)?|(m|v|vhat|vs|ms)_\d+(_\d+)?)$")
+NAMELESS = re.compile(r"(^|/)(Variable(_\d+)?|(m|v|u|vhat|vs|ms|moment|(delta_)?accumulator)_\d+(_\d+)?)$")
 NOT_SLOTS = ("m_schedule", "lr", "beta_1", "beta_2", "decay")
 MOMENTS = ("first_moment", "second_moment", "max_second_moment")
 SORTED_BEFORE = (2, 0, 6)
@@ -70,15 +71,26 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
             layout=LAYOUT,
             implementation=implementation,
             rule=rule,
-            parameters=tuple(adapt_slots(_with_second_slot(p, rule.name), rule.name) for p in parameters),
+            parameters=tuple(adapt_slots(_with_second_slot(checkpoint, p, rule.name), rule.name) for p in parameters),
             counter=counter,
             scalars=scalars,
             config=config.config if config else None,
             config_where=training.where if training and config else "",
-            absence=None if names else "the file holds the optimizer's configuration, but none of its weights",
+            absence=_absence(checkpoint, names, counter) if not parameters else None,
             problems=tuple(problems),
         )
     ]
+
+
+def _absence(checkpoint: Checkpoint, names: Mapping[str, str], counter: str | None) -> str | None:
+    """Say what there is instead of slots that are understood; None if there are scalars alone."""
+    if not names:
+        return "the file holds the optimizer's configuration, but none of its weights"
+    left = [n for n, key in names.items() if key != counter and checkpoint.tensors[key].shape]
+    if not left:
+        return None
+    count = f"{len(left)} variable{'s' * (len(left) != 1)}"
+    return f"optimizer state of a kind that is not known: {count}, {left[0]!r} .. {left[-1]!r}"
 
 
 def _averaging_slots(names: Mapping[str, str]) -> str:
@@ -119,9 +131,13 @@ def _is_scalar(checkpoint: Checkpoint, key: str) -> bool:
     return checkpoint.tensors[key].shape == ()
 
 
-def _with_second_slot(parameter: FoundParameter, rule: str) -> FoundParameter:
-    """Adamax of OptimizerV2 calls its infinity norm `v`."""
-    slots = {(second_slot(rule) if s == USUAL_RULE.second_slot else s): k for s, k in parameter.slots.items()}
+def _with_second_slot(checkpoint: Checkpoint, parameter: FoundParameter, rule: str) -> FoundParameter:
+    """Adamax of OptimizerV2 calls its infinity norm `v`; NovoGrad's v is one number for each variable."""
+    own = second_slot(rule)
+    if not has_moment_pair(rule) and parameter.shape:
+        key = parameter.slots.get(USUAL_RULE.second_slot)
+        own = "v" if key is not None and checkpoint.tensors[key].shape == () else own
+    slots = {(own if s == USUAL_RULE.second_slot else s): k for s, k in parameter.slots.items()}
     return FoundParameter(parameter.name, parameter.shape, parameter.dtype, parameter.value, slots)
 
 
@@ -250,7 +266,7 @@ def _pair_named(
     taken: set[str] = set()
     chosen: list[Weight | None] = []
     for (variable, _), keys in grouped.items():
-        shape = checkpoint.tensors[next(iter(keys.values()))].shape
+        shape = checkpoint.tensors[whole_slot(keys)].shape
         rivals = [w for w in by_name.get(variable, ()) if w.key not in taken and w.shape == shape]
         chosen.append(rivals[0] if rivals else None)
         taken |= {w.key for w in rivals[:1]}
@@ -270,7 +286,7 @@ def _pair_named(
 
 
 def _parameter(checkpoint: Checkpoint, name: str, weight: Weight | None, keys: Mapping[str, str]) -> FoundParameter:
-    spec = checkpoint.tensors[next(iter(keys.values()))]
+    spec = checkpoint.tensors[whole_slot(keys)]
     return FoundParameter(name, spec.shape, spec.dtype, weight.key if weight else None, keys)
 
 

@@ -13,7 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
-from ckpt_inspect.layouts.found import Counted, FoundOptimizer, FoundParameter, RuleReading, unique_names
+from ckpt_inspect.layouts.found import (
+    Counted,
+    FoundOptimizer,
+    FoundParameter,
+    RuleReading,
+    unique_names,
+    whole_slot,
+)
 from ckpt_inspect.layouts.object_graph import Node, ObjectGraph
 from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig
 from ckpt_inspect.layouts.same_names import ambiguity, nearness
@@ -280,7 +287,7 @@ def _pair_by_order(
         if not keys:
             continue
         value = variables[i].key if i < len(variables) and variables[i].key in checkpoint.tensors else None
-        spec = checkpoint.tensors[keys.get("first_moment") or next(iter(keys.values()))]
+        spec = checkpoint.tensors[whole_slot(keys)]
         if value is not None and checkpoint.tensors[value].shape != spec.shape and "first_moment" in keys:
             problems.append(
                 Problem(
@@ -348,7 +355,7 @@ def _pair_by_name(
     own = {n.key for n, _ in parsed}
     candidates = {}
     for (variable, place), keys in grouped.items():
-        shape = checkpoint.tensors[keys.get("first_moment") or next(iter(keys.values()))].shape
+        shape = checkpoint.tensors[whole_slot(keys)].shape
         candidates[variable, place] = [
             n
             for n in graph.variables_by_full_name.get(variable, ())
@@ -358,7 +365,7 @@ def _pair_by_name(
     names = unique_names(variable for variable, _ in grouped)
     parameters = []
     for (entry, keys), name in zip(grouped.items(), names, strict=True):
-        spec = checkpoint.tensors[keys.get("first_moment") or next(iter(keys.values()))]
+        spec = checkpoint.tensors[whole_slot(keys)]
         nodes = candidates[entry]
         rivals = [e for e in grouped if e[0] == entry[0] and candidates[e] == nodes]
         chosen = sorted(sorted(nodes, key=near)[: len(rivals)], key=lambda n: n.index)

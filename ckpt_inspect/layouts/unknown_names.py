@@ -79,6 +79,11 @@ def _described(checkpoint: Checkpoint, tails: Sequence[str], slots: Mapping[str,
         first, second, stem = pair
         if is_nonnegative(checkpoint, [own[second] for own in slots.values()]):
             roles |= {first: "first_moment", second: "second_moment"}
+    is_ordered = len(tails) == 1
+    if len(tails) == 2 and roles == {tail: tail for tail in tails}:
+        squares = [t for t in tails if is_nonnegative(checkpoint, [own[t] for own in slots.values()])]
+        is_ordered = len(squares) == 1
+        tails = [*(t for t in tails if t not in squares), *squares] if is_ordered else tails
     named = optimizer_of_class(stem) if stem else None
     advice = f"; if they are {named.name}'s, give --rule {named.name}" if named is not None else ""
     names = unique_names(slots)
@@ -89,14 +94,14 @@ def _described(checkpoint: Checkpoint, tails: Sequence[str], slots: Mapping[str,
         rule=RuleReading(
             UNKNOWN, "unknown", f"slots {', '.join(tails)} for each variable, which no class names so{advice}"
         ),
-        has_numbered_slots=len(tails) == 1,
+        has_numbered_slots=is_ordered,
         parameters=tuple(
             FoundParameter(
                 name,
                 checkpoint.tensors[variable].shape,
                 checkpoint.tensors[next(iter(own.values()))].dtype,
                 variable,
-                {roles[tail]: key for tail, key in own.items()},
+                {roles[tail]: own[tail] for tail in tails},
             )
             for name, (variable, own) in zip(names, slots.items(), strict=True)
         ),
@@ -133,6 +138,8 @@ def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:
         "an optimizer's that the program does by hand"
     )
     parameters = _paired_by_graph(checkpoint, nameless, named)
+    is_ordered = bool(parameters) and is_nonnegative(checkpoint, [p.slots["slot_1"] for p in parameters])
+    is_ordered = is_ordered and not is_nonnegative(checkpoint, [p.slots["slot"] for p in parameters])
     return [
         FoundOptimizer(
             name=nameless[0],
@@ -140,6 +147,7 @@ def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:
             implementation=TF1,
             rule=RuleReading(UNKNOWN, "unknown", what),
             parameters=parameters,
+            has_numbered_slots=is_ordered,  # as moments are made, and as values bear out
             absence=None if parameters else f"{what}; nothing in the file says whose they are",
         )
     ]

@@ -16,6 +16,11 @@ Columns = Mapping[str, Column]
 UNREADABLE = "unreadable-checkpoint"
 """Code of the Problem that stands for a checkpoint that couldn't be read."""
 
+GONE, CHANGED, UNFINISHED = "checkpoint-gone", "checkpoint-changed", "checkpoint-unfinished"
+"""Codes of the Problems that stand for one that somebody deleted, replaced or wrote meanwhile."""
+
+_FAILURES = frozenset({UNREADABLE, GONE, CHANGED, UNFINISHED})
+
 
 @dataclass(frozen=True, slots=True)
 class Remark:
@@ -85,8 +90,11 @@ class RunColumns:
 
     @property
     def failures(self) -> tuple[Remark, ...]:
-        """Return the remarks on checkpoints that couldn't be read."""
-        return tuple(r for r in self.remarks if r.problem.code == UNREADABLE)
+        """Return the remarks on checkpoints that couldn't be read.
+
+        Of severity `error` if they are at fault; of `warning` if they were only deleted or written meanwhile.
+        """
+        return tuple(r for r in self.remarks if r.problem.code in _FAILURES)
 
 
 def _same_columns(a: Columns, b: Columns) -> bool:

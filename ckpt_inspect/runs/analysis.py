@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ckpt_inspect import storage
 from ckpt_inspect.checkpoint import Array, Checkpoint, FileStat, Problem
-from ckpt_inspect.errors import DamagedFileError, NoStateError, NotFoundError
+from ckpt_inspect.errors import ChangedFileError, NoStateError, NotFoundError
 from ckpt_inspect.measurement.histograms import Counts, Floats
 from ckpt_inspect.measurement.summaries import sample_indices
 from ckpt_inspect.measurement.sweep import Measured, Sweep, nbytes_of
@@ -251,11 +251,11 @@ class Chosen:
 def join(parts: Sequence[Analysis]) -> Analysis:
     """Return the analysis of a whole checkpoint from those of its parts, in the order of their parameters.
 
-    Exactly what one analysis of everything would be. Raises DamagedFileError if the files were changed in between.
+    Exactly what one analysis of everything would be. Raises ChangedFileError if the files were changed in between.
     """
     first, *others = parts
     if any(part.fingerprint != first.fingerprint for part in others):
-        raise DamagedFileError(f"{first.path}: was changed while it was read; analyse again when it is complete")
+        raise ChangedFileError(f"{first.path}: was changed while it was read; analyse again when it is complete")
     optimizers = [
         replace(same[0], parameters=tuple(parameter for optimizer in same for parameter in optimizer.parameters))
         for same in zip(*(part.optimizers for part in parts), strict=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ckpt_inspect.errors import CkptInspectError, StoreError
+from ckpt_inspect.runs.sheltered import SignalShelter
 
 Pieces = Sequence[bytes | memoryview]
 
@@ -43,11 +44,11 @@ def apart(function: Callable[[], Pieces], seconds: float, room: int) -> bytearra
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads: the copy takes no lock of theirs
-        copy = os.fork()
+    shelter = SignalShelter(_copied)  # Python drops what is raised in the functions that it calls after a fork
+    copy = _copied()
     if copy == 0:
         _be_the_copy(function, writing, room)
+    shelter.close()
     os.close(writing)
     try:
         answer = _all_of(reading, time.monotonic() + seconds)
@@ -64,6 +65,13 @@ def apart(function: Callable[[], Pieces], seconds: float, room: int) -> bytearra
     if not is_done:
         raise StoreError(answer.decode("utf-8", "replace"))
     return answer
+
+
+def _copied() -> int:
+    """Make a copy of this process; return its number, and 0 in the copy."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads: the copy takes no lock of theirs
+        return os.fork()
 
 
 def expect(nbytes: int) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.runs.atomic import Temporary
 from ckpt_inspect.runs.netcdf import Dimensions
-from ckpt_inspect.runs.sheltered import ShelteredFile
+from ckpt_inspect.runs.sheltered import ShelteredFile, SignalShelter
 from ckpt_inspect.runs.stored import is_own, own_dataset, own_group, own_groups, text_attribute
 from ckpt_inspect.state.optimizer_state import Parameter
 
@@ -55,6 +55,7 @@ class ElementsFile:
         import h5py
 
         self.temporary = Temporary(store)
+        self._shelter = SignalShelter()
         self._bytes = ShelteredFile(self.temporary.path)
         self.file = h5py.File(self._bytes, "w", libver=("earliest", "v110"), track_order=True)
         self._lock = Lock()
@@ -111,6 +112,7 @@ class ElementsFile:
         finally:
             self._bytes.close()
             self.temporary.close()
+            self._shelter.close()
 
 
 def _hdf5_lock() -> AbstractContextManager[object]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ckpt_inspect.checkpoint import STRING, Checkpoint, Problem, TensorSpec, numpy_dtype
 from ckpt_inspect.errors import CkptInspectError, UnsupportedError
+from ckpt_inspect.findings.damage import NONFINITE_ELEMENTS, NONFINITE_OTHERS
 from ckpt_inspect.layouts import weight_names
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
 from ckpt_inspect.measurement.wording import counted
@@ -39,10 +40,11 @@ def nonfinite_problems(
         some = ", ".join(f"{name} ({count:,})" for name, count in list(found.items())[:_MOST_NAMED])
         more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
         yield Problem(
-            "nonfinite-tensors",
-            f"{checkpoint.path}: elements that are infinite or NaN, in {counted(len(found), 'tensor')} that no "
-            f"optimizer trains: {some}{more}",
+            NONFINITE_OTHERS.id,
+            f"{checkpoint.path}: {NONFINITE_ELEMENTS}{counted(len(found), 'tensor')} that no optimizer trains: "
+            f"{some}{more}",
             "the model computes with them: go back to the last checkpoint without them",
+            "info",  # a finding says the same
         )
     if unreadable:
         name, reason = next(iter(unreadable.items()))

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ckpt_inspect.checkpoint import Problem
-from ckpt_inspect.errors import CkptInspectError, RequestError
-from ckpt_inspect.measurement.columns import UNREADABLE, RunColumns
+from ckpt_inspect.errors import ChangedFileError, CkptInspectError, NotFoundError, RequestError
+from ckpt_inspect.measurement.columns import GONE, RunColumns
 from ckpt_inspect.runs.analysis import Analysis, require_state
 from ckpt_inspect.runs.assembly import assemble
 from ckpt_inspect.runs.execution import UnitResult, merge
 from ckpt_inspect.runs.inferring import NOTHING, RunInference
+from ckpt_inspect.runs.movement import Movement
 from ckpt_inspect.runs.planning import Plan
 from ckpt_inspect.storage import absolute
 
@@ -31,6 +32,12 @@ class Reading:
     """What the run's checkpoints tell together."""
     errors: dict[Path, CkptInspectError] = field(default_factory=dict)
     """Why a checkpoint could not be read."""
+    failures: dict[Path, Problem] = field(default_factory=dict)
+    """The same, and whether the checkpoint is at fault."""
+    movement: Movement = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.movement = Movement(self.plan.run)
 
     def take(self, results: Sequence[UnitResult]) -> str | None:
         """Take in all results of a checkpoint, and return its fingerprint; None if it couldn't be read."""
@@ -39,6 +46,7 @@ class Reading:
             analysis = merge(results)
         except CkptInspectError as error:
             self.errors[path] = error
+            self.failures[path] = self.movement.failure(path, error)
             return None
         self.analyses[analysis.fingerprint] = analysis
         self.fingerprints[absolute(path)] = analysis.fingerprint
@@ -49,10 +57,7 @@ class Reading:
         plan = self.plan
         order = plan.order(self.fingerprints)
         fresh = {fingerprint: self.analyses[fingerprint] for fingerprint in order if fingerprint in self.analyses}
-        failures = [
-            (path.name, Problem(UNREADABLE, str(error), "it was left out; the rest of the run is analysed", "error"))
-            for path, error in self._errors()
-        ]
+        failures = [(path.name, self.failures[path]) for path, _ in self._errors()]
         return assemble(
             plan.run.name,
             plan.options.text(),
@@ -80,10 +85,20 @@ class Reading:
             return
         requests = [error for error in errors if isinstance(error, RequestError)]
         if len(errors) == 1 or (requests and len(requests) == len(errors)):  # what was asked for is wrong everywhere
+            if len(errors) == 1:
+                self._raise_moved(errors[0])
             raise errors[0]
         if errors:
-            each = "".join(f"\n  {error}" for error in errors)
+            said = {id(error): self.failures[path].message for path, error in self._errors()}
+            each = "".join(f"\n  {said.get(id(error), error)}" for error in errors)
             raise type(errors[0])(f"no checkpoint can be analysed:{each}") from errors[0]
+
+    def _raise_moved(self, error: CkptInspectError) -> None:
+        """Raise an error in the words of the only failure, if the checkpoint is not at fault."""
+        for failure in self.failures.values():
+            if failure.severity != "error":
+                kind = NotFoundError if failure.code == GONE else ChangedFileError
+                raise kind(f"{failure.message}; {failure.resolution}") from error
 
     def is_stored(self) -> bool:
         """Return whether the store holds all of this: nothing was read, nothing failed, now or then."""

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
+
+_ASKED_AGAIN = 0.01
+"""Seconds after which a signal that was put off is sent again."""
 
 
 class ShelteredFile:
@@ -85,3 +93,56 @@ class ShelteredFile:
 
     def flush(self) -> None:
         """Nothing waits here."""
+
+
+_CALLED_BY_LIBHDF5 = frozenset(
+    each.__code__
+    for each in (
+        ShelteredFile.seek,
+        ShelteredFile.tell,
+        ShelteredFile.read,
+        ShelteredFile.readinto,
+        ShelteredFile.write,
+        ShelteredFile.truncate,
+        ShelteredFile.flush,
+    )
+)
+
+
+class SignalShelter:
+    """Keeps signals out of the calls that libhdf5 makes, from now on until `close`.
+
+    Ctrl-C raises KeyboardInterrupt wherever Python is at that moment. There it would be taken for a disk that fails, or
+    be lost, together with what was being written. A signal that comes there is sent again a moment later.
+    """
+
+    def __init__(self, *functions: Callable[..., object]) -> None:
+        """Keep them out of what these functions call as well.
+
+        Signals reach the main thread: in any other there is nothing to do.
+        """
+        self._closed_to = _CALLED_BY_LIBHDF5 | {function.__code__ for function in functions}
+        self._handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    self._handlers[number] = handler
+                    signal.signal(number, self._take)
+
+    def close(self) -> None:
+        """Have signals do what they did before; safe to call twice."""
+        for number, handler in self._handlers.items():
+            if signal.getsignal(number) == self._take:
+                signal.signal(number, handler)
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        at = frame
+        while at is not None:
+            if at.f_code in self._closed_to:
+                again = threading.Timer(_ASKED_AGAIN, os.kill, (os.getpid(), number))
+                again.daemon = True
+                again.start()
+                return
+            at = at.f_back
+        self._handlers[number](number, frame)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +50,7 @@ from ckpt_inspect.runs.carried import arrived, carried
 from ckpt_inspect.runs.elements import ElementsFile, check_arrays, place_elements
 from ckpt_inspect.runs.frames import axes_of
 from ckpt_inspect.runs.netcdf import Dimensions
-from ckpt_inspect.runs.sheltered import ShelteredFile
+from ckpt_inspect.runs.sheltered import ShelteredFile, SignalShelter
 from ckpt_inspect.runs.stored import is_own, own_group, own_groups, read_values, storable, text_attribute
 from ckpt_inspect.series.search import find_checkpoints
 from ckpt_inspect.storage import absolute, as_path, locate
@@ -66,6 +66,9 @@ SUFFIX = ".ckpt-inspect.h5"
 
 _OF_KERAS = ("layer_names", "model_weights", "layers", "_layer_checkpoint_dependencies", "keras_version", "vars")
 """Groups or attributes of the root that Keras' own HDF5 files have: one of them."""
+
+NOT_IN_STORE = "not-in-store"
+"""Code of the Problem that stands for figures that a store of another version lacks."""
 
 _LABELS = frozenset({"quantile", "bin", "second_moment_bin"})
 """Variables that label a dimension and follow from the rest."""
@@ -144,12 +147,13 @@ def _new_file(path: Path) -> Iterator[h5py.File]:
     """An empty HDF5 file, to be written; raises OSError at the end if the disk wouldn't take it."""
     import h5py
 
-    content = ShelteredFile(path)
+    shelter, content = SignalShelter(), ShelteredFile(path)
     try:
         with h5py.File(content, "w", libver=("earliest", "v110"), track_order=True) as file:
             yield file
     finally:
         content.close()
+        shelter.close()
     content.check()
 
 
@@ -411,6 +415,7 @@ def read(file: h5py.File) -> RunColumns:
     be."""
     checkpoints = _read_checkpoints(file)
     optimizers: dict[str, OptimizerColumns] = {}
+    lacking: list[Remark] = []
     for group_name, group in own_groups(file):
         if group_name in (FINDINGS, PROBLEMS):
             continue
@@ -418,13 +423,26 @@ def read(file: h5py.File) -> RunColumns:
         if name in optimizers:
             raise ValueError(f"two groups are of the optimizer {name}")
         optimizers[name] = OptimizerColumns(name, _read_optimizer(group, len(checkpoints["checkpoint"])))
+        if absent := [variable for variable in optimizers[name].variables if not is_own(group, variable)]:
+            lacking.append(Remark("", name, _not_stored(absent)))
     return RunColumns(
         _text_of(file, "run"),
         _text_of(file, "options"),
         checkpoints,
         optimizers,
-        tuple(_read_remarks(own_group(file, PROBLEMS))),
+        (*_read_remarks(own_group(file, PROBLEMS)), *lacking),
         _read_thresholds(own_group(file, FINDINGS)),
+    )
+
+
+def _not_stored(names: Sequence[str]) -> Problem:
+    """Return the Problem for figures that an earlier version, or another program, left out."""
+    verb = "is" if len(names) == 1 else "are"
+    return Problem(
+        NOT_IN_STORE,
+        f"{', '.join(names)} {verb} not in this store",
+        "they count as not known (NaN); analysing the checkpoints into a new store determines them",
+        "info",
     )
 
 

@@ -58,10 +58,14 @@ class Run:
         ends = f": {names[0]!r} .. {names[-1]!r}" if len(names) > 1 else f": {names[0]!r}" if names else ""
         return f"<ckpt_inspect.Run {self.name!r} in {str(self.folder)!r}, {len(names)} checkpoints{ends}>"
 
+    def parts(self) -> Mapping[Path, tuple[Path, ...]]:
+        """Return the files and folders of each checkpoint, as they were found; its path alone if it was not sought."""
+        every = [claim.parts for claim in self.claims] or [(path,) for path in self.checkpoints]
+        return dict(zip(self.checkpoints, every, strict=True))
+
     def sizes(self, among: Iterable[Path] | None = None) -> Mapping[Path, int]:
         """Return the size on disk, in bytes, of each checkpoint or of those `among` them; at least 1. Opens none."""
-        every = [claim.parts for claim in self.claims] or [(path,) for path in self.checkpoints]
-        parts = dict(zip(self.checkpoints, every, strict=True))
+        parts = self.parts()
         wanted = self.checkpoints if among is None else among
         return {path: sum(map(total_size, parts[path])) or 1 for path in wanted}
 

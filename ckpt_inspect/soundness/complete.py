@@ -16,6 +16,7 @@ from ckpt_inspect.soundness.whole import named
 from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter
 from ckpt_inspect.state.resolution import IMPOSSIBLE
 from ckpt_inspect.update_rules import find_optimizer, find_rule
+from ckpt_inspect.update_rules.hyperparameters import MOMENTUM
 
 NO_MOMENTS = ("average", "slow", "gradient_accumulator")
 """Slots that are no average of gradients or their squares."""
@@ -80,7 +81,7 @@ def _judge(
 
 def _keeps_moments(state: OptimizerState) -> bool:
     """Return whether the optimizer keeps slots, by its rule or by the momentum that the file gives it."""
-    momentum = state.hyperparameters.get("momentum")
+    momentum = state.hyperparameters.get(MOMENTUM.name)
     has_momentum = momentum is not None and not momentum.is_assumed and bool(momentum.value)
     optimizer = find_optimizer(state.rule)
     return find_rule(state.rule) is not None or has_momentum or (optimizer is not None and optimizer.has_moment_pair)

@@ -17,7 +17,7 @@ from ckpt_inspect.soundness.reading import Pair, Reading
 from ckpt_inspect.soundness.verdicts import Reason
 from ckpt_inspect.soundness.whole import named
 from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter
-from ckpt_inspect.state.renaming import have_same_shapes, pair_renamed
+from ckpt_inspect.state.renaming import have_same_shapes, pair_parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +64,19 @@ def passages_between(before: Stage, after: Stage) -> tuple[Passage, ...]:
 
 
 def _passage(a: OptimizerState, b: OptimizerState) -> Passage:
-    only_a = {name: p.shape for name, p in a.parameters.items() if name not in b.parameters}
-    only_b = {name: p.shape for name, p in b.parameters.items() if name not in a.parameters}
-    renamed = pair_renamed(only_a, only_b)
+    shapes_a, shapes_b = ({name: p.shape for name, p in state.parameters.items()} for state in (a, b))
+    renamed = pair_parameters(shapes_a, shapes_b)
     both = {
         name: (a.parameters[renamed.get(name, name)], p)
         for name, p in b.parameters.items()
         if renamed.get(name, name) in a.parameters
     }
+    paired = {one.name for one, _ in both.values()}
     same = {name: (x, y) for name, (x, y) in both.items() if x.shape == y.shape}
     reshaped = [name for name in both if name not in same]
-    gone = tuple(name for name in only_a if name not in renamed.values())
-    added = tuple(name for name in only_b if name not in renamed)
-    is_unclear = not both and have_same_shapes(only_a, only_b)
+    gone = tuple(name for name in shapes_a if name not in paired)
+    added = tuple(name for name in shapes_b if name not in both)
+    is_unclear = not both and have_same_shapes(shapes_a, shapes_b)
     return Passage(a, b, same, (*gone, *reshaped), added, _updates(a, b), is_unclear)
 
 

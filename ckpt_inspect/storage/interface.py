@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ckpt_inspect.errors import DamagedFileError, NotFoundError
+from ckpt_inspect.errors import DamagedFileError, NotFoundError, TruncatedFileError
 from ckpt_inspect.storage.stream import Bytes, RangeStream
 
 
@@ -62,8 +62,8 @@ class OpenFile(ABC):
     def read_into(self, buffer: Bytes, offset: int) -> None:
         """Fill `buffer` with the bytes at `offset`.
 
-        Raises DamagedFileError if the bytes end too early or the file was replaced since it was pinned, NotFoundError
-        if it can't be read, RequestError if it has been closed.
+        Raises DamagedFileError if the bytes end too early, ChangedFileError if the file was replaced since it was
+        pinned, NotFoundError if it can't be read, RequestError if it has been closed.
         """
 
     def read(self, offset: int, size: int) -> bytes:
@@ -107,13 +107,20 @@ class OpenFile(ABC):
         """
         return None
 
+    def is_rewritten(self) -> bool:
+        """Return whether anything was written into the open file since it was opened.
+
+        False for a file that was replaced or deleted: what is open is the one that was there before.
+        """
+        return False
+
     @abstractmethod
     def close(self) -> None:
         """Release what is open; safe to call twice."""
 
-    def too_short(self, wanted: int) -> DamagedFileError:
+    def too_short(self, wanted: int) -> TruncatedFileError:
         """Return the error for bytes up to `wanted` that are not in the file."""
-        return DamagedFileError(
+        return TruncatedFileError(
             f"{self.path}: is {self.size} bytes long, but bytes up to {wanted} are needed: the file is truncated; "
             "copy or restore it"
         )
@@ -155,7 +162,7 @@ class Storage(ABC):
         """Open a file; raises NotFoundError if there is none.
 
         `pinned` is what `stat` returned for it before. The file is then opened at its first read, which raises
-        DamagedFileError if another file lies there by now, and NotFoundError if it was absent.
+        ChangedFileError if another file lies there by now, and NotFoundError if it was absent.
         """
 
     @abstractmethod

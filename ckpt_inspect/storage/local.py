@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from threading import Lock
 
-from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError
+from ckpt_inspect.errors import ChangedFileError, CkptInspectError, NotFoundError, RequestError
 from ckpt_inspect.storage.interface import ABSENT, Entry, OpenFile, Stat, Storage, missing
 from ckpt_inspect.storage.stream import Bytes
 
@@ -110,6 +110,10 @@ class LocalFile(OpenFile):
         descriptor = self._descriptor
         return b"/dev/fd/%d" % (self._open() if descriptor is None else descriptor)
 
+    def is_rewritten(self) -> bool:
+        with self._lock:
+            return self._descriptor is not None and _stat_of(os.fstat(self._descriptor)) != self.stat
+
     def close(self) -> None:
         with self._lock:
             descriptor, self._descriptor, self._is_closed = self._descriptor, None, True
@@ -128,7 +132,7 @@ class LocalFile(OpenFile):
                 descriptor, found = _open(self.path)
                 if found != self.stat:
                     os.close(descriptor)
-                    raise DamagedFileError(
+                    raise ChangedFileError(
                         f"{self.path}: was replaced while its checkpoint was being read; open the checkpoint again"
                     )
                 self._descriptor = descriptor

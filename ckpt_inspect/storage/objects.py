@@ -22,7 +22,14 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
-from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
+from ckpt_inspect.errors import (
+    ChangedFileError,
+    CkptInspectError,
+    DamagedFileError,
+    NotFoundError,
+    RequestError,
+    UnsupportedError,
+)
 from ckpt_inspect.storage.address import Address
 from ckpt_inspect.storage.interface import ABSENT, Entry, OpenFile, Stat, Storage, missing
 from ckpt_inspect.storage.read_ahead import ReadAhead
@@ -194,10 +201,10 @@ class ObjectStorage(Storage):
 
         found = self._ask(path, get, may_be_absent=True)
         if found is None:
-            raise DamagedFileError(f"{path}: is gone since its checkpoint was opened; open the checkpoint again")
+            raise ChangedFileError(f"{path}: is gone since its checkpoint was opened; open the checkpoint again")
         meta, data = found
         if _stat_of(meta) != expected:
-            raise DamagedFileError(
+            raise ChangedFileError(
                 f"{path}: was replaced while its checkpoint was being read; open the checkpoint again"
             )
         if len(data) != stop - start:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ckpt_inspect.checkpoint import FileStat
-from ckpt_inspect.errors import CkptInspectError, DamagedFileError
+from ckpt_inspect.errors import ChangedFileError, CkptInspectError
 from ckpt_inspect.storage.interface import ABSENT, OpenFile, Stat
 from ckpt_inspect.storage.registry import open_file, stat
 
@@ -14,7 +14,7 @@ class PinnedFiles:
     """Makes sure that a checkpoint is read from the files that it had when it was opened.
 
     A pinned file is opened at its first read, so that a thousand shards don't take a thousand descriptors before they
-    are needed. If it was replaced by then, reading raises DamagedFileError and never mixes the two.
+    are needed. If it was replaced by then, reading raises ChangedFileError and never mixes the two.
     """
 
     def __init__(self) -> None:
@@ -39,9 +39,9 @@ class PinnedFiles:
         return file
 
     def check(self, path: Path) -> None:
-        """Raise DamagedFileError if the file at the path was replaced since it was opened or pinned."""
+        """Raise ChangedFileError if the file at the path was replaced since it was opened or pinned."""
         if stat(path) != self._files[path].stat:
-            raise DamagedFileError(f"{path}: was replaced while its checkpoint was being opened; open it again")
+            raise ChangedFileError(f"{path}: was replaced while its checkpoint was being opened; open it again")
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -55,7 +55,15 @@ class PinnedFiles:
         return tuple(FileStat(each.size, each.modified_ns) for each in found)
 
     def read_head(self, size: int) -> bytes:
-        """Return at most `size` bytes from the start of the first file."""
+        """Return at most `size` bytes from the start of the first file, as it was when it was opened.
+
+        Raises ChangedFileError if that can't be told: something was written into one of the files since.
+        """
+        if changed := next((path for path, file in self._files.items() if file.is_rewritten()), None):
+            raise ChangedFileError(
+                f"{changed}: was written to while its checkpoint was being read; open the checkpoint again when it is "
+                "complete"
+            )
         first = next(iter(self._files.values()))
         return first.read(0, min(size, first.size))
 

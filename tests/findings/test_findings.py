@@ -61,6 +61,11 @@ def nonfinite(folder: Path) -> None:
     run.save(folder / "m-31.h5")
 
 
+def nonfinite_others(folder: Path) -> None:
+    """A statistic that no optimizer trains."""
+    save_bundle(Run().train(20), folder / "model.ckpt-20", **{"norm/moving_mean": np.array([0, np.nan], np.float32)})
+
+
 def negative(folder: Path) -> None:
     run = AdamRun().train(30)
     run.second["second/kernel"][3, 4:7] *= -1
@@ -226,6 +231,7 @@ def inferred(folder: Path) -> None:
 
 MAKERS: Mapping[str, Callable[[Path], None]] = {
     "nonfinite-state": nonfinite,
+    "nonfinite-tensors": nonfinite_others,
     "negative-second-moment": negative,
     "moment-bound-violated": bound,
     "impossible-value": impossible,
@@ -604,6 +610,8 @@ def test_an_assumed_beta_2_is_bounded_rather_than_state_lost(tmp_path: Path) -> 
     found = findings_of(analyses)
     assert "state-lost" not in {f.id for f in found}
     assert "was 0.98 at most" in the("lineage-broken", found).title
+    assert the("lineage-broken", found).severity is Severity.INFO  # the cause is a finding of its own
+    assert the("hyperparameter-contradicted", found).severity is Severity.WARNING
     given = analyze(tmp_path, given={"beta_2": 0.98})
     assert not {f.id for f in findings_of(given)} & {"state-lost", "lineage-broken"}
 
@@ -741,6 +749,28 @@ def test_the_same_step_twice_is_told_with_whether_it_is_the_same_state(made: Cal
     found = the("step-repeated", findings_of(made("step-repeated")))
     assert found.severity is Severity.INFO
     assert found.title == "Step 30 is in 2 checkpoints, with the same moments: m-1.h5, m-2.h5"
+
+
+def test_a_step_that_comes_again_after_a_reset_is_told_once(tmp_path: Path) -> None:
+    """The reset is the cause."""
+    run = AdamRun()
+    for number in range(4):
+        if number == 2:
+            run.forget()
+        run.train(20).save(tmp_path / f"m-{number}.h5")
+    ids = {f.id for f in findings_of(analyze(tmp_path))}
+    assert "step-reset" in ids
+    assert "step-repeated" not in ids
+
+
+def test_what_no_optimizer_trains_is_told_without_one(made: Callable[[str], Analyses]) -> None:
+    """With the checkpoint's step, and once although it is a remark too."""
+    found = the("nonfinite-tensors", findings_of(made("nonfinite-tensors")))
+    assert found.title == (
+        "In model.ckpt-20 (step 20), elements are infinite or NaN in 1 tensor that no optimizer trains: "
+        "norm/moving_mean (1)"
+    )
+    assert (found.optimizer, found.severity, found.steps) == ("", Severity.CRITICAL, (20,))
 
 
 def test_two_states_of_one_step_are_told(tmp_path: Path) -> None:

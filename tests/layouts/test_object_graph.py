@@ -468,3 +468,21 @@ def test_any_graph_gives_states_or_one_of_our_errors(checkpoint: MemoryCheckpoin
             for quantity in (parameter.effective_lr, parameter.last_update):
                 result = quantity()
                 assert result is None or result.shape == parameter.shape
+
+
+def test_a_rule_that_is_given_names_a_modules_lists() -> None:
+    """The list without negative elements is the second moment of a rule that has one; without it no rule is assumed."""
+    b = Builder()
+    shapes: list[tuple[int, ...]] = [(4, 3), (3,)]
+    for i, shape in enumerate(shapes):
+        value, m, v = moments(shape, seed=i)
+        for name, array in (("w", value), ("a_square", v), ("b_mean", m)):
+            b.variable(f"{name}{i}", f"{name}_{i}", array)
+    for name in ("a_square", "b_mean"):
+        b.list(name, [f"{name}{i}" for i in range(2)])
+    b.object("opt", a_square="a_square", b_mean="b_mean")
+    b.children["root"] |= {"opt": "opt", "w0": "w0", "w1": "w1"}
+    (state,) = optimizer_states(b.checkpoint())
+    assert (state.rule, state.update_rule) == ("unknown", None)
+    (given,) = optimizer_states(b.checkpoint(), {"rule": "adam", "step": 5, "learning_rate": 0.1})
+    assert {p.key("second_moment") for p in given.parameters.values()} == {"a_square0", "a_square1"}

@@ -94,6 +94,8 @@ def test_unnamed_variables_are_paired_by_the_graph() -> None:
             body = field(1, f"{op}_{i}".encode()) + field(2, op.encode())
             out += field(1, body + b"".join(field(3, v.encode()) for v in inputs))
     (state,) = _states(_nameless(), out)
+    (given,) = optimizer_states(MemoryCheckpoint(_nameless(), graph=out), {"rule": "adam", "step": 5})
+    assert all(p.key("second_moment") == p.found.slots["second_moment"] for p in given.parameters.values())
     found = {n: tuple(p.found.slots.values()) for n, p in state.parameters.items()}
     assert found == {n: (f"Variable_{2 * i + 1}", f"Variable_{2 * i + 2}") for i, n in enumerate(SHAPES)}
 
@@ -144,3 +146,13 @@ def test_weights_are_called_weights() -> None:
     """Unnamed variables of different shapes can't be slots of each other."""
     arrays = {f"Variable_{i}": np.ones(i + 2, np.float32) for i in range(5)}
     assert overview(MemoryCheckpoint(arrays)).description.startswith("weights only")
+
+
+@pytest.mark.parametrize("slots", [("fast", "wide"), ("z_first", "a_second")])
+def test_a_rule_that_is_given_takes_two_slots_that_values_tell_apart(slots: tuple[str, str]) -> None:
+    """Of two slots the one without negative elements is the second moment, if the caller says that there is one."""
+    arrays = _arrays(slots)
+    (state,) = optimizer_states(MemoryCheckpoint(arrays), {"rule": "adam", "step": 5, "learning_rate": 0.1})
+    for name, parameter in state.parameters.items():
+        np.testing.assert_array_equal(parameter.first_moment(), arrays[f"{name}/{slots[0]}"])
+        assert parameter.effective_lr() is not None

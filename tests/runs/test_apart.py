@@ -67,3 +67,17 @@ def test_memory_that_was_not_announced_is_refused() -> None:
     with pytest.raises(DiedReading):
         apart(lambda: ask(0), 30, ROOM)
     assert apart(lambda: ask(2 * ROOM), 30, ROOM) == b"\0"
+
+
+def test_ctrl_c_while_the_copy_is_made_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python drops what is raised in the functions that it calls after a fork."""
+    real = os.fork
+
+    def fork() -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.001)  # where Python looks for signals
+        return real()
+
+    monkeypatch.setattr(os, "fork", fork)
+    with pytest.raises(KeyboardInterrupt):
+        apart(lambda: [time.sleep(5) or b""], 10, 1 << 28)

@@ -196,3 +196,22 @@ def test_contradictions_reach_store_tables_page_and_figures(tmp_path: Path) -> N
     report = write_report(analyses, tmp_path / "report", names=["faded"])
     assert "beta_2 0.999 (assumed, contradicted)" in report.figures[0].subtitle
     assert against in report.page.read_text("utf-8")
+
+
+def test_a_rate_that_no_file_holds_is_one_of_the_window(tmp_path: Path) -> None:
+    """It is shown as such, and is no checkpoint's learning rate."""
+    run = AdamRun(SHAPES, learning_rate=3e-3)
+    for window, step in enumerate(STEPS):
+        run.train(step - run.step, silent_rows(0.3 if window else 0.0, window))
+        tensors = {**run.weights, "global_step": np.array(step, np.int64)}
+        for slot, arrays in (("Adam", run.first), ("Adam_1", run.second)):
+            tensors |= {f"{variable}/{slot}": array for variable, array in arrays.items()}
+        write_bundle(
+            tmp_path / f"model-{step}",
+            {**tensors, "beta1_power": np.float32(0.9 ** (step + 1)), "beta2_power": np.float32(0.999 ** (step + 1))},
+        )
+    analyses = analyze(tmp_path)
+    assert np.isnan(column(analyses, "learning_rate")).all()
+    np.testing.assert_allclose(column(analyses, "window_learning_rate")[1:], 3e-3, rtol=1e-3)
+    (table,) = [t for t in run_tables(analyses) if t.title.startswith("Optimizer")]
+    assert next(r for r in table.rows if r[0] == "rate in between")[1].startswith("0.003")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import time
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from ckpt_inspect.runs.sheltered import ShelteredFile
+from ckpt_inspect.runs.sheltered import ShelteredFile, SignalShelter
 
 
 @pytest.mark.parametrize("room", [0, 100, 2000, 5000, 100_000])
@@ -43,6 +45,36 @@ def test_what_is_written_is_an_ordinary_hdf5_file(tmp_path: Path) -> None:
     file = ShelteredFile(tmp_path / "s.h5")
     with h5py.File(file, "w") as content:
         content["values"] = np.arange(10)
+    file.check()
+    file.close()
+    with h5py.File(tmp_path / "s.h5") as content:
+        assert list(content["values"]) == list(range(10))
+
+
+def test_a_signal_inside_of_libhdf5_comes_when_it_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raised there it would be lost, and what was being written with it."""
+    real = os.pwrite
+    sent: list[int] = []
+
+    def pwrite(handle: int, content: memoryview, at: int) -> int:
+        if not sent:
+            sent.append(at)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.001)  # where Python looks for signals
+        return real(handle, content, at)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    (tmp_path / "s.h5").touch()
+    shelter, file = SignalShelter(), ShelteredFile(tmp_path / "s.h5")
+    try:
+        with h5py.File(file, "w") as content:
+            content["values"] = np.arange(10)
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(5)
+    finally:
+        shelter.close()
+    assert sent
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     file.check()
     file.close()
     with h5py.File(tmp_path / "s.h5") as content:

@@ -181,6 +181,46 @@ def test_a_kill_while_writing_leaves_the_old_store_readable(tmp_path: Path, anal
     assert analyze(tmp_path / "run", store=store, given=GIVEN) == analyses
 
 
+_STOPPED = """
+import sys, time
+from ckpt_inspect.cli.commands import app
+from ckpt_inspect.runs import store
+real = store._write_group
+def slow(*arguments):
+    real(*arguments)
+    print("writing", flush=True)
+    time.sleep(60)
+store._write_group = slow
+app(sys.argv[1:], prog_name="ckpt-inspect")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_writing_leaves_the_old_store_and_nothing_else(
+    tmp_path: Path, analyses: Analyses, number: signal.Signals
+) -> None:
+    """The process ends as whoever sent it expects, without a word."""
+    (tmp_path / "out").mkdir()
+    store = tmp_path / "out" / "s.h5"
+    save(analyses, store)
+    words = ["analyze", str(tmp_path / "run"), "-o", str(store), "-q"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", _STOPPED, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: [signal.signal(n, signal.SIG_DFL) for n in (signal.SIGTERM, signal.SIGHUP)],
+    )
+    assert process.stdout is not None
+    while process.stdout.readline() != b"writing\n":
+        assert process.poll() is None
+    process.send_signal(number)
+    _, said = process.communicate()
+    assert process.returncode == (130 if number == signal.SIGINT else -number)
+    assert said == b""
+    assert load(store) == analyses
+    assert [path.name for path in store.parent.iterdir()] == ["s.h5"]
+
+
 def test_the_permissions_are_those_of_a_new_file(tmp_path: Path, analyses: Analyses) -> None:
     """Not those of a temporary file, which others can't read; an existing store keeps its own."""
     store = tmp_path / "s.h5"
@@ -294,6 +334,32 @@ def test_what_another_process_stored_meanwhile_is_kept(tmp_path: Path) -> None:
     assert len(both) == 4
     assert load(tmp_path / "s.h5") == both
     assert set(both.checkpoints["path"]) == set(map(str, paths))
+
+
+_ONE_OF_MANY = """
+import sys
+from ckpt_inspect import analyze
+sys.stdin.readline()
+analyze(sys.argv[2:], store=sys.argv[1], given={"learning_rate": 0.01, "epsilon": 1e-7})
+"""
+
+
+def test_of_many_processes_at_once_none_loses_what_another_stored(tmp_path: Path) -> None:
+    """Four of them, each with two checkpoints of a run; they leave no file of a lock."""
+    paths = save_series(tmp_path / "run", 8)
+    (tmp_path / "out").mkdir()
+    store = tmp_path / "out" / "s.h5"
+    shares = [paths[i : i + 2] for i in range(0, 8, 2)]
+    writers = [
+        subprocess.Popen([sys.executable, "-c", _ONE_OF_MANY, str(store), *map(str, share)], stdin=subprocess.PIPE)
+        for share in shares
+    ]
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.close()  # all have begun by now
+    assert [writer.wait() for writer in writers] == [0, 0, 0, 0]
+    assert set(load(store).checkpoints["path"]) == set(map(str, paths))
+    assert [path.name for path in store.parent.iterdir()] == ["s.h5"]
 
 
 # --- whole arrays

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -17,6 +18,7 @@ from support.keras_files import Run
 
 import ckpt_inspect as ci
 from ckpt_inspect.errors import NotFoundError, UnsupportedError
+from ckpt_inspect.formats.bundle import BundleCheckpoint
 from ckpt_inspect.soundness.kinds import REASONS
 
 FIXTURES = Path(__file__).parent.parent.parent / "fixtures"
@@ -209,6 +211,18 @@ def test_a_resume_that_lost_state(tmp_path: Path, between: Callable[[Run], None]
     assert not found.is_sound
 
 
+RESUMES = Path(__file__).parent.parent / "data" / "resumes"
+
+
+@pytest.mark.parametrize("name", ["tf115-moments-lost", "keras3-moments-lost"])
+def test_real_resumes_that_lost_their_moments(name: str) -> None:
+    """Of TensorFlow 1.15 and Keras 3: the counter went on, so that only the moments tell."""
+    *before, lost = ci.check([p for p in (RESUMES / name).iterdir() if ".data-" not in p.name]).checkpoints
+    assert all(v.is_sound for v in before)
+    assert (lost.is_whole, lost.is_complete, lost.continues) == (True, True, False)
+    assert ids(lost) == ["partly-restored"]
+
+
 def test_weights_that_point_elsewhere(tmp_path: Path) -> None:
     """The moments were restored, and the weights were not; a much larger rate in between would do the same."""
     shapes = {"dense/kernel": (12, 30)}
@@ -340,3 +354,34 @@ def test_every_reason_is_explained() -> None:
     for kind in REASONS:
         (found,) = (e for e in ci.explain(kind.id) if e.sort == "reason")
         assert (found.title, found.action) == (kind.title, kind.action)
+
+
+# --- TensorFlow's own reader
+
+
+def test_tensorflow_reads_the_same_bits(tmp_path: Path) -> None:
+    """Of bundles, and of V1 files; of Keras' files it reads nothing, which is said."""
+    pytest.importorskip("tensorflow")
+    bundle = save_bundle(Run().train(5), tmp_path / "model.ckpt-5")
+    (verdict,) = ci.check(bundle, reader="tensorflow").checkpoints
+    assert verdict.is_sound
+    assert verdict.reasons == ()
+    (verdict,) = ci.check(Run().train(5).save(tmp_path / "m.h5"), reader="tensorflow").checkpoints
+    assert "not-checked" in remarks(verdict)
+
+
+def test_bits_that_tensorflow_reads_differently(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our reader is made to swap them: the second one notices."""
+    pytest.importorskip("tensorflow")
+    bundle = save_bundle(Run().train(5), tmp_path / "model.ckpt-5")
+    read = BundleCheckpoint.read_range
+
+    def swapped(self: BundleCheckpoint, name: str, start: int, stop: int, out: Any = None) -> Any:
+        found = read(self, name, start, stop, out)
+        return found[::-1].copy() if name == "head/bias" else found
+
+    monkeypatch.setattr(BundleCheckpoint, "read_range", swapped)
+    (verdict,) = ci.check(bundle, reader="tensorflow").checkpoints
+    assert not verdict.is_whole
+    assert ids(verdict) == ["other-bits"]
+    assert verdict.reasons[0].where == "head/bias"

@@ -144,15 +144,8 @@ def claim_epsilon(
         f"from how far up to {elements} elements moved that no gradient reached, "
         f"{_pairs([w for w, _ in used], observations)}: between {common.low:.3g} and {common.high:.3g}"
     )
-    is_even = (
-        is_alone
-        and len(used) > 1
-        and all(
-            w.places in motions and motions[w.places].movement is not None
-            for w in links
-            if w.is_odd or w.silence_by_both
-        )
-    )
+    is_open = any(w.is_odd or (w.places in motions and motions[w.places].is_refuted) for w in links)
+    is_even = is_alone and len(used) > 1 and not is_open
     for place in chain if is_even else [p for p in chain if any(p in w.places for w, _ in fits)]:
         yield place, "epsilon", Sourced(value, "inferred", where)
 

@@ -16,7 +16,7 @@ from ckpt_inspect.comparison.inference.refutations import find_contradictions, l
 from ckpt_inspect.comparison.inference.windows import Window, elements_of, examine
 from ckpt_inspect.sourced import Sourced
 
-_FITS = 64
+_FITS = 24
 """Windows whose weights are fitted at most: each takes some hundredths of a second."""
 
 
@@ -28,7 +28,8 @@ def infer(observations: Sequence[Observation]) -> Inference:
     are never replaced. Nothing is claimed that one window contradicts.
     """
     run = _Run(observations)
-    lineage = trace(len(observations), run.look)
+    # without a formula or moments (weights only, not yet trained) there is nothing to compare
+    lineage = trace((i for i, o in enumerate(observations) if o.update_rule is not None and o.elements), run.look)
     values: list[dict[str, Sourced[float]]] = [{} for _ in observations]
     is_alone = len(lineage.chains) == 1
     for chain in lineage.chains:
@@ -64,8 +65,6 @@ class _Run:
     def look(self, a: int, b: int) -> Window:
         """Return what the moments of a pair tell; takes in what the weights do, if the exponent is known."""
         one, two = self._observations[a], self._observations[b]
-        if one.update_rule is None or two.update_rule is None:
-            return Window((a, b), None, None, refusal="this package has no formula for the optimizer's update")
         elements = elements_of(one, two)
         window = examine(one, two, (a, b), elements)
         if elements is None or window.is_broken:

@@ -40,6 +40,8 @@ class Motion:
     """The fit that describes them; None if none does."""
     shrinkage: Shrinkage | None = None
     refusal: str = ""
+    is_refuted: bool = False
+    """Whether weights moved, and as no model describes: then a number of the update may have changed in between."""
     share: float = 0.0
     """What decoupled decay took of each weight at an update, in the model that describes them."""
 
@@ -59,6 +61,7 @@ def find_motion(a: Observation, b: Observation, window: Window, elements: Elemen
     keeps = elements.max_second_a is not None and elements.max_second_b is not None
     refusal = "no model of the weights' movement fits to rounding: something else moved them, or gradients did"
     settings = Settings(b.implementation, exponent, 1.0, window.beta_1, window.beta_2, others=b.others)
+    is_refuted = False
     for places, share, possible in _attempts(window, elements, shrinkage, owners, exponent, keeps, b):
         still = _still(elements, places, keeps)
         accepted = []
@@ -70,6 +73,7 @@ def find_motion(a: Observation, b: Observation, window: Window, elements: Elemen
             if movement is None:
                 refusal = "silent elements hardly moved: epsilon has no effect that could be seen"
                 continue
+            is_refuted = True
             if not movement.is_accepted:
                 continue
             if (fault := _rate_fault(movement, a, b)) is None:
@@ -78,7 +82,7 @@ def find_motion(a: Observation, b: Observation, window: Window, elements: Elemen
                 refusal = fault
         if accepted:
             return Motion(_joined(accepted), shrinkage, share=share)
-    return Motion(None, shrinkage, refusal)
+    return Motion(None, shrinkage, refusal, is_refuted)
 
 
 def _joined(movements: Sequence[Movement]) -> Movement:

@@ -27,7 +27,7 @@ _CLOSE = 1e-6
 _SLACK = 1.01
 """By how much a weight may move further than the bound, for what rounding adds."""
 _CLEARLY = 1.5
-"""How many times the rate in the files the least possible one must be."""
+"""How many times the rate in the files the least possible one must be; by which factor an epsilon must lie outside."""
 _REPEATED = 3.0
 """The same where slices of a sparse gradient may be squared one by one: then |m|/√v may exceed its bound."""
 _COUNTED_OUT = 512
@@ -192,7 +192,9 @@ def _refuted_epsilon(
     wrong: dict[float, list[int]] = {}
     for place in chain:
         own = observations[place].hyperparameters.get("epsilon")
-        if own is None or own.value is None or not own.is_assumed or common.low <= own.value <= common.high:
+        if own is None or own.value is None or not own.is_assumed:
+            continue
+        if common.low / _CLEARLY <= own.value <= common.high * _CLEARLY:
             continue
         if "epsilon" in values[place] or any(place in w.places for w, _ in fits):
             wrong.setdefault(own.value, []).append(place)

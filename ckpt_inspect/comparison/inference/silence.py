@@ -22,8 +22,8 @@ WITNESSES_BY_ONE = 6
 """The same if only the second moment is."""
 _FAST = 0.9
 """beta_2 by which no second moment is thought to have fallen to 0 that was larger than what it lets last."""
-_LONGEST = 1 << 20
-"""Updates beyond which moments tell nothing."""
+UNCOUNTED = 1000
+"""Updates at most that lie between two states of which no counter tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,8 @@ class Silence:
     """Elements whose second moment fell to 0, as no decay brings about."""
     compared: int
     """Elements that could be compared."""
+    least: float = math.nan
+    """The smallest ln(v_B/v_A) of all; below log_2 by rounding, and where small gradients blur the others."""
     faster: int = 0
     """Elements whose second moment fell faster than the expected beta_2 lets it."""
 
@@ -116,8 +118,7 @@ def find_silence(pair: Pair, updates: int | None, expected: float | None = None)
         if not places.size:
             return Silence(math.nan, 0, math.nan, 0.0, _NOTHING, 0, vanished, 0)
         logs = np.log(pair.second_b[places].astype(np.float64) / pair.second_a[places].astype(np.float64))
-    count = min(updates if updates is not None else _LONGEST, _LONGEST)
-    tolerance = rounding.of_decays(max(count, 1))
+    tolerance = rounding.of_decays(max(updates if updates is not None else UNCOUNTED, 1))
     least = float(logs.min())
     faster = 0
     if updates and expected is not None and 0 < expected < 1:
@@ -132,7 +133,7 @@ def find_silence(pair: Pair, updates: int | None, expected: float | None = None)
         log_2 = float(np.median(logs[chosen]))
     different = distinct(pair.second_a[silent]) if silent.size else 0
     compared = int(np.count_nonzero(usable))
-    return Silence(log_2, agreeing, log_1, tolerance, silent, different, vanished, compared, faster)
+    return Silence(log_2, agreeing, log_1, tolerance, silent, different, vanished, compared, least, faster)
 
 
 def _by_first_moments(pair: Pair, places: Array, tolerance: float, rounding: Rounding) -> tuple[Array, float]:

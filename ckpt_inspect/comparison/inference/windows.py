@@ -9,11 +9,9 @@ import numpy as np
 
 from ckpt_inspect.checkpoint import Array
 from ckpt_inspect.comparison.inference.observations import Observation, in_common
-from ckpt_inspect.comparison.inference.silence import Pair, Rounding, Silence, find_silence
+from ckpt_inspect.comparison.inference.silence import UNCOUNTED, Pair, Rounding, Silence, find_silence
 from ckpt_inspect.comparison.inference.usual import CLASSIC, Match, decays_by, find_pairs, rounded_beta, usual_beta
 
-_MANY = 1 << 20
-"""Decays at most where no counter tells."""
 _SHARP = 4e-8
 """Uncertainty of a beta_2 from second moments alone: 0.999, had half of the updates been skipped, lies 1.2e-7 from
 0.9995."""
@@ -178,8 +176,11 @@ def examine(a: Observation, b: Observation, places: tuple[int, int], elements: E
     updates = counted(a, b)
     rule = b.update_rule
     window = Window(places, updates, None)
-    if rule is None or not rule.decays_when_silent or a.rule.value != b.rule.value:
+    if rule is None or not rule.decays_when_silent:
         return replace(window, refusal="the rule's moments don't decay by the betas alone")
+    if a.rule.value != b.rule.value:
+        what = f"the rule was {a.rule.value} before, and is {b.rule.value} after"
+        return replace(window, is_broken=True, refusal=what)
     if updates is not None and updates < 0:
         return replace(window, is_broken=True, refusal="the counter fell")
     if elements is None:
@@ -222,7 +223,9 @@ def _with_betas(
         return replace(window, refusal="no first moment tells which elements were silent")
     if silence.tolerance > _SHARP * window.counted:
         return replace(window, refusal="too few updates for the second moments alone to tell beta_2")
-    found = usual_beta(silence.log_2, silence.tolerance, window.counted)
+    # small gradients raise most of them a little: silence lies between the smallest and the middle one
+    middle, allowed = (silence.least + silence.log_2) / 2, silence.tolerance + (silence.log_2 - silence.least) / 2
+    found = usual_beta(middle, allowed, window.counted)
     if found not in CLASSIC:
         what = "the agreed decay is that of no usual beta_2, and no first moment confirms it"
         near = usual_beta(silence.log_2, _NEAR * silence.tolerance, window.counted)
@@ -239,7 +242,7 @@ def _by_both(
         if decays is None or decays != decays_by(silence.log_1, silence.tolerance, beta_1):
             return replace(window, is_odd=True, refusal="elements agree on a decay, but of no whole number of updates")
         return replace(window, decays=decays, beta_1=beta_1, beta_2=beta_2)
-    most = window.counted if window.counted is not None else _MANY
+    most = window.counted if window.counted is not None else UNCOUNTED
     found = [
         match
         for match in find_pairs(silence.log_1, silence.tolerance, silence.log_2, silence.tolerance, most)

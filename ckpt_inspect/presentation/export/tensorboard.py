@@ -15,6 +15,7 @@ is seen when TensorBoard is started again.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -27,7 +28,7 @@ import numpy as np
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import StoreError
-from ckpt_inspect.measurement.variables import METRICS, QUANTILE_NAMES, group_names
+from ckpt_inspect.measurement.variables import METRICS, QUANTILE_NAMES, WINDOW_METRICS, group_names
 from ckpt_inspect.presentation.export.events import HISTOGRAMS, SCALARS, Tag, first_event, record, summary_event
 from ckpt_inspect.presentation.export.target import Exported, Order, Target
 from ckpt_inspect.presentation.shown_names import distinct
@@ -51,11 +52,14 @@ FIGURES = (
     "epsilon_dominated",
     "untouched",
     "lost_in_rounding",
+    "window_gradient_rms",
 )
 """Metrics that are drawn over the run; the rest is in the store and the other targets."""
 
 _SUFFIX = ".ckpt-inspect"
-_DESCRIPTIONS = {v.name: f"{v.long_name[:1].upper()}{v.long_name[1:]}. {v.description}" for v in METRICS}
+_DESCRIPTIONS = {
+    v.name: f"{v.long_name[:1].upper()}{v.long_name[1:]}. {v.description}" for v in (*METRICS, *WINDOW_METRICS)
+}
 _SMALLEST = 2.0**-149
 """float32's smallest positive number: the left edge of the lowest bin, 0, has no logarithm."""
 
@@ -73,12 +77,8 @@ def write_tensorboard(order: Order, path: Path) -> Exported:
     problems: list[Problem] = []
     for job in jobs:
         folder = path / job.folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"{folder}: the folder can't be made ({cause_of(error)}); give another one") from error
         file = folder / f"events.out.tfevents.{int(job.first_time):010d}{_SUFFIX}"
-        with written_whole(file) as temporary, temporary.open("wb") as stream:
+        with _folder_made(folder), written_whole(file) as temporary, temporary.open("wb") as stream:
             stream.writelines(job.records())
         for old in folder.glob(f"events.out.tfevents.*{_SUFFIX}"):
             if old != file:
@@ -86,6 +86,22 @@ def write_tensorboard(order: Order, path: Path) -> Exported:
         files.append(file)
         problems += job.problems()
     return Exported(tuple(files), tuple(problems))
+
+
+@contextlib.contextmanager
+def _folder_made(folder: Path) -> Iterator[None]:
+    """Make a folder, and those above it; if what is inside fails, those that were made go again."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException as error:
+        for each in missing:
+            with contextlib.suppress(OSError):  # it was not made, or holds something
+                each.rmdir()
+        if isinstance(error, OSError) and not isinstance(error, StoreError):
+            raise StoreError(f"{folder}: the folder can't be made ({cause_of(error)}); give another one") from error
+        raise
 
 
 TENSORBOARD = Target(

@@ -29,6 +29,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("formats", "Which files are read"),
     Topic("layouts", "Whose optimizer state is understood"),
     Topic("store", "What the HDF5 store holds"),
+    Topic("damage", "What damaged input gets"),
     Topic("python", "The same from Python"),
     Topic("command-line", "Commands, options and exit codes"),
     Topic("speed", "How fast it is, and how much memory it takes"),

@@ -8,6 +8,7 @@ import pytest
 from support.inferred_runs import Plan, Truth, simulate
 
 from ckpt_inspect.comparison.inference import Inference, Observation, infer
+from ckpt_inspect.sourced import Sourced
 
 NAMES = ("beta_1", "beta_2", "epsilon")
 
@@ -94,6 +95,13 @@ def test_accumulated_gradients_are_counted(count: int) -> None:
     plan = Plan(saves=(201, 282, 500), accumulated=count, counted="gradients-to-divide", scale=1e-5)
     _, truths, inference = run(plan)
     assert [v["step"].value for v in inference.values] == [t.step for t in truths]
+
+
+def test_one_update_tells_no_number_of_gradients() -> None:
+    """Many numbers have one multiple among the counts of a short window."""
+    plan = Plan(saves=(20, 21), accumulated=3, counted="gradients-to-divide", scale=1e-5)
+    _, _, inference = run(plan)
+    assert [w.decays for w in inference.windows] == [1] and claimed(inference, "step") == 0
 
 
 def test_an_open_exponent_stays_open() -> None:
@@ -194,6 +202,38 @@ def test_one_counter_of_two_runs_is_a_break() -> None:
     (window,) = infer([one, two]).windows
     assert not window.is_continuous and not any(infer([one, one]).values)
     assert infer([one, one]).windows[0].is_continuous
+
+
+def test_decays_are_counted_where_no_counter_is() -> None:
+    """Both moments together tell the betas and the number of updates; the exponent stays open."""
+    observations, truths = simulate(Plan(scale=1e-5, family="tf1", beta_2=0.98))
+    unknown: Sourced[int] = Sourced(None, "unknown", "")
+    inference = infer([replace(o, step=unknown, raw_step=None) for o in observations])
+    assert [w.decays for w in inference.windows] == [40, 160]
+    assert [v["beta_2"].value for v in inference.values] == [t.beta_2 for t in truths]
+    assert claimed(inference, "step") == claimed(inference, "epsilon") == 0
+
+
+def test_a_checkpoint_without_moments_is_passed_over() -> None:
+    """Weights alone between two whole checkpoints hide nothing of the others."""
+    observations, truths = simulate(Plan(scale=1e-5))
+    observations.insert(1, replace(observations[0], checkpoint="weights", elements={}))
+    values = infer(observations).values
+    assert values[1] == {} and [v["beta_2"].value for v in values if v] == [t.beta_2 for t in truths]
+
+
+def test_another_rule_is_a_break() -> None:
+    """A run that went on with another optimizer."""
+    observations, _ = simulate(Plan(scale=1e-5))
+    other = replace(observations[2], rule=replace(observations[2].rule, value="adamw"))
+    assert [w.is_continuous for w in infer([*observations[:2], other]).windows][:2] == [True, False]
+
+
+def test_a_run_of_many_checkpoints_is_told_to_its_end() -> None:
+    """Not every window's weights are fitted; those that are speak for all."""
+    plan = Plan(saves=tuple(range(100, 300, 2)), rows=20, dense=20, scale=1e-5)
+    _, _, inference = run(plan)
+    assert [claimed(inference, name) for name in NAMES] == [100, 100, 100]
 
 
 def test_evidence_is_told() -> None:

@@ -230,7 +230,7 @@ def _start_opening(tensorstore: ModuleType, place: Place, context: Any) -> Any:
     """Return the future of an open array; many are opened side by side."""
     try:
         return tensorstore.open(place.spec(), open=True, read=True, context=context)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise _damaged(place, error) from error
 
 

@@ -128,6 +128,8 @@ def _key(entry: JsonValue, where: str) -> str:
     key = entry.get("key") if isinstance(entry, Mapping) else None
     if isinstance(key, bool) or not isinstance(key, (str, int)):
         raise DamagedFileError(f"{where}: has a key that is neither a name nor a number: it is damaged; restore it")
+    if any("\ud800" <= character <= "\udfff" for character in str(key)):  # JSON's halves of characters
+        raise DamagedFileError(f"{where}: has the key {ascii(key)[:80]}, which is no text: it is damaged; restore it")
     return str(key)
 
 

@@ -213,6 +213,15 @@ def test_no_name_leads_out_of_the_folder(key: str, tmp_path: Path) -> None:
         open_checkpoint(folder)
 
 
+def test_a_key_that_is_no_text_is_damage(tmp_path: Path) -> None:
+    """Half of a surrogate pair, which no name of a file has."""
+    folder = copied("adagrad", tmp_path)
+    path = folder / "_METADATA"
+    path.write_text(path.read_text().replace('"key": "params"', '"key": "\\ud800"'))
+    with pytest.raises(DamagedFileError, match=r"the key '\\ud800', which is no text"):
+        open_checkpoint(folder)
+
+
 @pytest.mark.parametrize("size", [10**9, 10**13])
 def test_a_chunk_that_no_file_can_hold_is_damage(size: int, tmp_path: Path) -> None:
     """It is not tried: C++ would end the process."""

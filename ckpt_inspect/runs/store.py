@@ -34,11 +34,13 @@ from ckpt_inspect.measurement.variables import (
     FINDINGS,
     FURTHER_VARIABLES,
     KEPT,
+    METRICS,
     OPTIMIZER_VARIABLES,
     PARAMETER,
     PROBLEM_VARIABLES,
     PROBLEMS,
     ROOT_VARIABLES,
+    WINDOW_METRICS,
     Variable,
     group_names,
     variables_in,
@@ -423,7 +425,7 @@ def read(file: h5py.File) -> RunColumns:
         if name in optimizers:
             raise ValueError(f"two groups are of the optimizer {name}")
         optimizers[name] = OptimizerColumns(name, _read_optimizer(group, len(checkpoints["checkpoint"])))
-        if absent := [variable for variable in optimizers[name].variables if not is_own(group, variable)]:
+        if absent := [figure.name for figure in (*METRICS, *WINDOW_METRICS) if not is_own(group, figure.name)]:
             lacking.append(Remark("", name, _not_stored(absent)))
     return RunColumns(
         _text_of(file, "run"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 Shape = tuple[int, ...]
 
@@ -183,12 +184,16 @@ def _possible_starts(parts: Sequence[Block], shapes: Sequence[Shape]) -> list[se
 def _pair_frozen(layers: Sequence[Block], shapes: Sequence[Shape]) -> Pairing | None:
     """Pair layers in order, each trained as a whole or not at all, as far as all choices that fit agree."""
     parts = [layer.trained() for layer in layers]
-    fits = [[False] * (len(shapes) + 1) for _ in range(len(parts) + 1)]
-    fits[len(parts)][len(shapes)] = True
+    # Backward: the places from which layer i and those after it can fill the rest, of those that the layers before it
+    # reach: as many as there are weights that are not trained, however many layers there are
+    ahead = list(accumulate(map(len, parts), initial=0))
+    fits: list[set[int]] = [set() for _ in parts] + [{len(shapes)}]
     for i in range(len(parts) - 1, -1, -1):
-        for j in range(len(shapes), -1, -1):
-            fits[i][j] = fits[i + 1][j] or (_matches(parts[i], shapes, j) and fits[i + 1][j + len(parts[i])])
-    if not fits[0][0]:
+        first, last = max(0, len(shapes) - (ahead[-1] - ahead[i])), min(len(shapes), ahead[i])
+        for j in range(first, last + 1):
+            if j in fits[i + 1] or (j + len(parts[i]) in fits[i + 1] and _matches(parts[i], shapes, j)):
+                fits[i].add(j)
+    if 0 not in fits[0]:
         return None
     # Forward: the slots that any choice reaches before layer i; a place is certain if all choices give it one layer
     reached = {0}
@@ -196,9 +201,9 @@ def _pair_frozen(layers: Sequence[Block], shapes: Sequence[Shape]) -> Pairing | 
     for i, part in enumerate(parts):
         after = set()
         for j in reached:
-            if fits[i + 1][j]:
+            if j in fits[i + 1]:
                 after.add(j)
-            if _matches(part, shapes, j) and fits[i + 1][j + len(part)]:
+            if j + len(part) in fits[i + 1] and _matches(part, shapes, j):
                 after.add(j + len(part))
                 for k in range(len(part)):
                     candidates[j + k].add(i)

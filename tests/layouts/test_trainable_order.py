@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations, permutations
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from ckpt_inspect.layouts import trainable_order
 from ckpt_inspect.layouts.trainable_order import Block, Weight, pair
 
 Shape = tuple[int, ...]
@@ -139,3 +141,19 @@ def test_too_many_orders_are_left_open() -> None:
     pairing = pair(Block("", (), tuple(parts), is_ordered=False), [(1,)] * 40)
     assert pairing is not None
     assert set(pairing.weights) == {None}
+
+
+def test_work_grows_with_the_layers_not_with_their_square(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where every weight is trained there is one place for each layer."""
+    looked: list[int] = []
+    real = trainable_order._matches
+
+    def matches(part: Sequence[Weight], shapes: Sequence[Shape], start: int) -> bool:
+        looked.append(start)
+        return real(part, shapes, start)
+
+    monkeypatch.setattr(trainable_order, "_matches", matches)
+    parts = [Block("a", _weights(f"layer{i}", [(1,)])) for i in range(300)]
+    paired = trainable_order._pair_frozen(parts, [(1,)] * 300)
+    assert paired is not None
+    assert len(looked) <= 4 * 300

@@ -10,6 +10,7 @@ from ckpt_inspect._version import __version__
 if TYPE_CHECKING:
     from ckpt_inspect.api import analyze as analyze
     from ckpt_inspect.api import analyze_runs as analyze_runs
+    from ckpt_inspect.api import check as check
     from ckpt_inspect.api import describe as describe
     from ckpt_inspect.api import diff as diff
     from ckpt_inspect.api import draw_diff as draw_diff
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from ckpt_inspect.presentation.results import Diff as Diff
     from ckpt_inspect.presentation.results import RunResult as RunResult
     from ckpt_inspect.series.run import Run as Run
+    from ckpt_inspect.soundness.verdicts import CheckedRun as CheckedRun
+    from ckpt_inspect.soundness.verdicts import Reason as Reason
+    from ckpt_inspect.soundness.verdicts import Soundness as Soundness
+    from ckpt_inspect.soundness.verdicts import Verdict as Verdict
     from ckpt_inspect.sourced import Sourced as Sourced
     from ckpt_inspect.state.optimizer_state import OptimizerState as OptimizerState
     from ckpt_inspect.state.optimizer_state import Parameter as Parameter
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
 # room is called as a public function is: importing it would put the module in the function's place
 _HOMES = {
     "Analyses": "presentation.results",
+    "CheckedRun": "soundness.verdicts",
     "Checkpoint": "checkpoint",
     "CkptInspectError": "errors",
     "Diff": "presentation.results",
@@ -50,14 +56,18 @@ _HOMES = {
     "Overview": "overview.overview",
     "Parameter": "state.optimizer_state",
     "Problem": "checkpoint",
+    "Reason": "soundness.verdicts",
     "Run": "series.run",
     "RunResult": "presentation.results",
     "Severity": "findings",
+    "Soundness": "soundness.verdicts",
     "Sourced": "sourced",
     "TensorSpec": "checkpoint",
     "Thresholds": "findings",
+    "Verdict": "soundness.verdicts",
     "analyze": "api",
     "analyze_runs": "api",
+    "check": "api",
     "describe": "api",
     "diff": "api",
     "draw_diff": "api",
@@ -74,6 +84,7 @@ _HOMES = {
 
 __all__ = [
     "Analyses",
+    "CheckedRun",
     "Checkpoint",
     "CkptInspectError",
     "Diff",
@@ -82,15 +93,19 @@ __all__ = [
     "Overview",
     "Parameter",
     "Problem",
+    "Reason",
     "Run",
     "RunResult",
     "Severity",
+    "Soundness",
     "Sourced",
     "TensorSpec",
     "Thresholds",
+    "Verdict",
     "__version__",
     "analyze",
     "analyze_runs",
+    "check",
     "describe",
     "diff",
     "draw_diff",

@@ -10,9 +10,10 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from ckpt_inspect.checkpoint import Checkpoint, Progress
+from ckpt_inspect.checkpoint import Checkpoint, Problem, Progress
 from ckpt_inspect.errors import CkptInspectError, RequestError
 from ckpt_inspect.presentation.arguments import (
     PathLike,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from ckpt_inspect.presentation.report import Report
     from ckpt_inspect.presentation.results import Analyses, Diff, RunResult
     from ckpt_inspect.series.run import Run
+    from ckpt_inspect.soundness.verdicts import Soundness
     from ckpt_inspect.state.given import Given
     from ckpt_inspect.state.optimizer_state import OptimizerState
 
@@ -104,12 +106,14 @@ def describe(
     given: Given | None = None,
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
+    others: Checkpoint | PathLike | Iterable[Checkpoint | PathLike] = (),
 ) -> Overview:
     """Describe one checkpoint: format, optimizers, every hyperparameter and where it was read, parameters, sizes.
 
     For a folder or pattern, describes the newest checkpoint. Reads scalars and metadata, no tensor of a parameter.
-    `include` and `exclude` are glob patterns on parameters' names. Raises CkptInspectError for a checkpoint that can't
-    be opened or read.
+    `include` and `exclude` are glob patterns on parameters' names. `others` are further checkpoints of the same run:
+    what they and this one tell together of values that no file holds, stands in for defaults; some elements are read
+    then. Raises CkptInspectError for a checkpoint that can't be opened or read.
     """
     from ckpt_inspect.overview.overview import overview
     from ckpt_inspect.series.meanwhile import telling_changes
@@ -117,14 +121,16 @@ def describe(
     from ckpt_inspect.state.selection import Selection
 
     selection = Selection.of(texts_if_any(include, "include"), texts_if_any(exclude, "exclude"))
-    if isinstance(checkpoint, Checkpoint):
-        given = _given(given, [checkpoint])
-        return overview(checkpoint, given=given, selection=selection)
-    path = path_in(checkpoint, "checkpoint")
-    with telling_changes([path]):
-        opened, remarks = open_newest(path)
-    with opened, telling_changes([path]):
-        return overview(opened, given=_given(given, [opened]), selection=selection, remarks=remarks)
+    with ExitStack() as stack:
+        remarks: tuple[Problem, ...] = ()
+        if not isinstance(checkpoint, Checkpoint):
+            path = path_in(checkpoint, "checkpoint")
+            stack.enter_context(telling_changes([path]))
+            checkpoint, remarks = open_newest(path)
+            stack.enter_context(checkpoint)
+        beside = [stack.enter_context(open_checkpoint(path)) for path in paths_in(others, "others")]
+        given = _given(given, [checkpoint, *beside])
+        return overview(checkpoint, given=given, selection=selection, remarks=remarks, beside=beside)
 
 
 # --- several
@@ -161,12 +167,14 @@ def diff(
     given: Given | None = None,
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
+    infer: bool = True,
     progress: Progress | None = None,
 ) -> Diff:
     """Compare two checkpoints: what was added, removed, reshaped, changed, and by how much.
 
     `a` and `b` are open checkpoints or paths; a folder stands for its newest. `given` overrides hyperparameters of both
     as in `optimizer_states`. `include` and `exclude` are glob patterns that parameters' names must match, or must not.
+    What the two tell together of values that neither file holds stands in for defaults; `infer=False` leaves these.
     `progress` is called with bytes. Raises CkptInspectError for a checkpoint that can't be opened or read,
     NotFoundError if the patterns choose no parameter.
     """
@@ -182,9 +190,43 @@ def diff(
             given=_given(given, [one, two]),
             include=texts_if_any(include, "include"),
             exclude=texts_if_any(exclude, "exclude"),
+            infer=flag_in(infer, "infer"),
             progress=function_if_any(progress, "progress"),
         )
     return Diff.of(compared)
+
+
+def check(
+    paths: PathLike | Iterable[PathLike],
+    *,
+    given: Given | None = None,
+    reader: str | None = None,
+    progress: Progress | None = None,
+) -> Soundness:
+    """Check whether checkpoints can be relied on: whole, complete, and each a continuation of the one before.
+
+    Reads every byte once, compares every checksum that a format keeps, and looks for numbers that are not finite. Says
+    what a resume would silently start anew. Compares each checkpoint with the one before in its run: state that was
+    kept, lost, reset or restored in part. `paths`: checkpoints that are named one by one are one run; folders and
+    patterns hold the runs that `find_runs` finds. `given` overrides hyperparameters as in `optimizer_states`; a
+    `beta_2` lets the moments be judged exactly. `reader`: `tensorflow` reads each tensor with TensorFlow as well and
+    compares the bits. `progress` is called with bytes.
+
+    A damaged checkpoint is a verdict. Raises NotFoundError for a path without checkpoints, UnsupportedError if nothing
+    that was named is one, RequestError for another reader, or if it is not installed.
+    """
+    from ckpt_inspect.series.search import find_checkpoints
+    from ckpt_inspect.soundness.check import check
+    from ckpt_inspect.soundness.second_reader import second_reader
+
+    each = tuple(paths_in(paths, "paths"))
+    has_function = isinstance(given, Mapping) and any(map(callable, given.values()))
+    return check(
+        each,
+        given=_given(given, [path for one in each for path in find_checkpoints(one)] if has_function else ()),
+        second_reader=second_reader(text_if_any(reader, "reader")),
+        progress=function_if_any(progress, "progress"),
+    )
 
 
 def analyze(
@@ -195,6 +237,7 @@ def analyze(
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
     elements: bool = False,
+    infer: bool = True,
     thresholds: Mapping[str, float] | None = None,
     progress: Progress | None = None,
     threads: int | None = None,
@@ -207,6 +250,9 @@ def analyze(
     `optimizer_states`; `include` and `exclude` are glob patterns on parameters' names. With `elements` the store keeps
     E of every element as well, at four bytes each before compression. `thresholds` sets some of `Thresholds`.
     `progress` is called with bytes.
+
+    Numbers that no file holds (betas, epsilon, the rate, the number of updates) are inferred from several checkpoints
+    where these show them, and used in place of defaults; `infer=False` leaves the defaults.
 
     `executor` does the work elsewhere: any `concurrent.futures.Executor` whose workers see the same files, such as a
     `ProcessPoolExecutor`. By default this process does it, with `threads` threads (2). The result is the same to the
@@ -231,6 +277,7 @@ def analyze(
             include=texts_if_any(include, "include"),
             exclude=texts_if_any(exclude, "exclude"),
             elements=flag_in(elements, "elements"),
+            infer=flag_in(infer, "infer"),
             thresholds=thresholds_if_any(thresholds),
             progress=function_if_any(progress, "progress"),
             threads=count_if_any(threads, "threads"),
@@ -248,6 +295,7 @@ def analyze_runs(
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
     elements: bool = False,
+    infer: bool = True,
     thresholds: Mapping[str, float] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     threads: int | None = None,
@@ -283,6 +331,7 @@ def analyze_runs(
         include=texts_if_any(include, "include"),
         exclude=texts_if_any(exclude, "exclude"),
         elements=flag_in(elements, "elements"),
+        infer=flag_in(infer, "infer"),
         thresholds=thresholds_if_any(thresholds),
         threads=count_if_any(threads, "threads"),
         executor=executor_if_any(executor),
@@ -402,13 +451,15 @@ def export(
 
 
 def explain(name: str | None = None) -> tuple[Explanation, ...]:
-    """Return what a figure or a finding means: definition, formula, how to read it, source. Without a name, return all.
+    """Return what a figure, a finding or a reason of `check` means: definition, formula, how to read it, source.
 
-    Raises NotFoundError for an unknown name; the message lists similar names.
+    Without a name, return all. Raises NotFoundError for an unknown name; the message lists similar names.
     """
-    from ckpt_inspect.findings.explanations import EXPLANATIONS, explain
+    from ckpt_inspect.findings.explanations import explain
+    from ckpt_inspect.soundness.explanations import EXPLANATIONS
 
-    return tuple(EXPLANATIONS.values()) if name is None else tuple(explain(text_in(name, "name")))
+    every = tuple(EXPLANATIONS.values())
+    return every if name is None else tuple(explain(text_in(name, "name"), among=every))
 
 
 # --- arguments

@@ -125,6 +125,10 @@ class Graph:
     """The place, for a person: `model.ckpt-2.meta`, `saved_model.pb`."""
 
 
+CountedPieces = tuple[tuple[tuple[int, int, int], ...], ...]
+"""For each checksum that covers several tensors: begin, end and checksum of the pieces that were read."""
+
+
 @dataclass(frozen=True, slots=True)
 class SavedTree:
     """The tree of nested maps and lists that a checkpoint was saved from, if its file has one."""
@@ -164,6 +168,8 @@ class Checkpoint(ABC):
     problems: tuple[Problem, ...] = ()
     unreadable: str | None = None
     """Why no tensor can be read, although all are listed, for a person: a library is missing. None if they can be."""
+    checksums: str = ""
+    """What the format keeps a checksum of, for a person: `each tensor (CRC-32C)`; empty if it keeps none."""
 
     @abstractmethod
     def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
@@ -175,16 +181,46 @@ class Checkpoint(ABC):
         compares the checksum.
         """
 
+    def is_plain(self, name: str) -> bool:
+        """Return whether a few elements of the tensor can be read without what lies around them: it is neither
+        compressed nor cut into chunks. Raises NotFoundError for an unknown name."""
+        self.spec(name)
+        return False
+
     def finish_reading(self) -> None:  # noqa: B027 - a reader whose checksums are those of single tensors needs none
         """Read what a checksum covers and was not read yet, and compare; raises DamagedFileError if they differ.
 
         Call it after the last tensor: an archive keeps one checksum of all its tensors together.
         """
 
+    def counted_pieces(self) -> CountedPieces:
+        """Return what has been checksummed so far, of checksums that cover several tensors; picklable."""
+        return ()
+
+    def take_pieces(self, counted: CountedPieces) -> None:  # noqa: B027 - a reader without such checksums needs none
+        """Count what `counted_pieces` returned where another part of this checkpoint was read, as in another process.
+
+        Raises DamagedFileError as `finish_reading` does.
+        """
+
+    def check_rest(self) -> tuple[Problem, ...]:
+        """Read what no tensor leads to (an archive's other files, a graph beside it), and return what is wrong there.
+
+        A Problem of severity `error` is damage; `info` is what couldn't be checked.
+        """
+        return ()
+
     def read(self, name: str) -> Array:
         """Return the whole tensor, in its shape and the file's dtype (strings: an object array of `bytes`)."""
         spec = self.spec(name)
-        return self.read_range(name, 0, spec.size).reshape(spec.shape)
+        found = self.read_range(name, 0, spec.size)
+        try:
+            return found.reshape(spec.shape)
+        except ValueError as error:
+            raise UnsupportedError(
+                f"{self.path}: tensor {name!r} has {len(spec.shape)} dimensions, more than numpy can hold; `stream` "
+                "gives its elements"
+            ) from error
 
     def stream(self, name: str, elements: int = PIECE_ELEMENTS) -> Iterator[Array]:
         """Yield the flattened tensor (C order) in 1-D pieces of at most `elements`.

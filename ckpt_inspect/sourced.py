@@ -20,6 +20,18 @@ SOURCE_WORDS: Mapping[str, str] = {
 """What each source is to a person."""
 
 
+def shown_source(source: str, contradiction: str = "") -> str:
+    """Return a source as tables show it; of a value that the run's other checkpoints refute it says so."""
+    if not contradiction:
+        return source
+    return "assumed, contradicted" if source == "default" else f"{source}, contradicted"
+
+
+def doubt(source: str, contradiction: str = "") -> str:
+    """Return what is to be said of a value where figures rest on it: that it is assumed, refuted, both or nothing."""
+    return ", ".join(filter(None, ("assumed" * (source == "default"), "contradicted" * bool(contradiction))))
+
+
 T = TypeVar("T", covariant=True)
 
 

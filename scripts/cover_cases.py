@@ -64,7 +64,11 @@ def main() -> int:
                 continue
             for case in cases_in(truth.parent):
                 try:
-                    if case.path.is_dir() and not (case.path / "saved_model.pb").exists():
+                    if (
+                        case.path.is_dir()
+                        and not (case.path / "saved_model.pb").exists()
+                        and "_temp_" not in case.path.name
+                    ):
                         case = RecordedCase(case.name, Path(find_checkpoints(case.path)[-1]), case.optimizers)
                     with np.errstate(all="ignore"):
                         faults, own = case.faults(), cells(case)

@@ -16,7 +16,7 @@ from setuptools.command.sdist import sdist
 
 _FOLDERS = ("tests", "fixtures", "scripts")
 _FILES = (".ci/run", ".gitignore")
-_LEFT_BEHIND = re.compile(r"__pycache__|\..*|.*\.(pyc|so|ckpt-inspect\.h5)")
+_LEFT_BEHIND = re.compile(r"__pycache__|\.(?!zarray$).*|.*\.(pyc|so|ckpt-inspect\.h5)")
 """Names of what tests and editors leave in a checkout."""
 
 _PICTURE = re.compile(r"!\[([^\]]*)\]\((?!https:)([^)]*)\)")

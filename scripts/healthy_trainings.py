@@ -526,7 +526,7 @@ class Training:
 
     make: Callable[[Path], None]
     expected: frozenset[str] = frozenset()
-    """Ids of findings, or codes of remarks, of which all must be there; none is a warning in a healthy run."""
+    """Ids of findings, or codes of remarks, of which all must be there; a healthy run has no other warning."""
     is_healthy: bool = True
 
 
@@ -541,6 +541,10 @@ TRAININGS: Mapping[str, Training] = {
         attention_keras, lstm, lstm_weights, deep, deep_bundle, gan, resumed, rebuilt, fine_tuned,
     )
 } | {
+    # what the files don't hold and is assumed is refuted by their moments: betas, and the names of the layers
+    "attention": Training(attention, frozenset({"hyperparameter-contradicted"})),
+    "gan": Training(gan, frozenset({"moment-bound-violated"})),
+    "rebuilt": Training(rebuilt, frozenset({"parameters-renamed"})),
     "broken_statistics": _broken(broken_statistics, "nonfinite-tensors"),
     "broken_rate": _broken(broken_rate, "updates-too-large"),
     "broken_bfloat16": _broken(broken_bfloat16, "inert-state"),
@@ -566,7 +570,8 @@ def checked(name: str, folder: Path) -> bool:
     training = TRAININGS[name]
     ids = {code for _, code, _ in told}
     warnings = [t for t in told if t[0] in ("warning", "critical", "error")]
-    is_right = training.expected <= ids and not (training.is_healthy and warnings)
+    others = [code for _, code, _ in warnings if code not in training.expected]
+    is_right = training.expected <= ids and not (training.is_healthy and others)
     print(f"{'ok  ' if is_right else 'OFF '} {name}: {dict(sorted(Counter(f'{i} ({s})' for s, i, _ in told).items()))}")
     for severity, code, title in warnings:
         print(f"       {severity} {code}: {title}")

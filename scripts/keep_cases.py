@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Copy the cases that the tests keep from a folder of recorded ones into fixtures/recorded, trimmed.
 
-    python keep_cases.py RECORDED [--to fixtures/recorded]
+    python keep_cases.py RECORDED [--to fixtures/recorded] [-k REGEX]
 
 RECORDED is what record_cases.py made. Of each case the newest checkpoint is kept, with the record of its optimizers and
 the keys under which the recorded arrays are in the file (keymap) in truth.json, and their arrays in truth.npz.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -42,8 +43,18 @@ KEPT = (
     "k333_tf216_fit_weights_h5_ema_dup", "k333_tf216_fit_keras_frozen", "k333_tf216_ckpt_nadam",
     "k311_jax_fit_keras_gradaccum",
     "k311_jax_fit_weights_h5_named", "k311_jax_fit_keras_lamb",
+    # RMSprop, Adagrad, other rules, and classes of one's own (recorders keras-rules, tf1-rules, keras1)
+    "tf14_saver_rms_mom_dense", "tf14_saver_ada_start_nometa", "tf115_saver_hand_lamb_nometa",
+    "tf115_saver_amsgrad_slots_nometa", "tf215_saver_tfa_adamw_nometa", "tf25_v2_ckpt_rmsprop_both",
+    "tf25_v2_ckpt_own_yogi", "tf25_v2_ckpt_module_pair", "tf25_tfa_fit_h5_tfa_novograd", "tf215_new_ckpt_adafactor",
+    "k333_tf216_ckpt_adagrad", "k333_tf216_fit_weights_h5_ftrl", "k333_tf216_fit_weights_h5_nadam_sched",
+    "k333_tf216_fit_keras_gradaccum", "k315_tf221_ckpt_rmsprop_mom", "k315_tf221_fit_keras_adafactor",
+    "k315_tf221_fit_keras_muon", "keras122_tf14_h5_rmsprop", "tf210_v2_ckpt_servers_adam",
 )  # fmt: skip
-WITH_GRAPH = ("tf112_saver_adam_eps", "tf112_saver_lrdecay", "tf112_saver_gan_meta")
+WITH_GRAPH = (
+    "tf112_saver_adam_eps", "tf112_saver_lrdecay", "tf112_saver_gan_meta",
+    "tf14_saver_rms_mom_dense",
+)  # fmt: skip
 """Cases of which the `.meta` file is kept, which is as large as all else."""
 
 
@@ -67,7 +78,14 @@ def keep(case: Path, target: Path) -> None:
             if file.name == stem or file.name.startswith((f"{stem}.", f"{stem}-0")):
                 shutil.copy(file, target / file.name)
     with np.load(case / "truth.npz") as npz:
-        arrays = {k: npz[k] for k in npz.files if k.startswith(f"{tag}/") and k.rpartition("/")[2] != "grad"}
+        arrays = {k: npz[k] for k in npz.files if k.startswith(f"{tag}/")}
+    has_pairs = any(k.endswith("/slot_m") for k in arrays)
+    witnesses = () if has_pairs else ("grad", "prior_momentum")  # of what its state doesn't determine
+    arrays = {
+        k: a
+        for k, a in arrays.items()
+        if (name := k.rpartition("/")[2]) in witnesses or not (name == "grad" or name.startswith("prior_"))
+    }
     same = {k for k in arrays if k.endswith("/value") and np.array_equal(arrays[k], arrays.get(f"{k[:-5]}after"))}
     np.savez_compressed(target / "truth.npz", **{k: a for k, a in arrays.items() if k not in same})
     (target / "truth.json").write_text(json.dumps(truth, sort_keys=True) + "\n")
@@ -78,11 +96,13 @@ def main() -> None:
     parser.add_argument("recorded", type=Path)
     default = Path(__file__).resolve().parent.parent / "fixtures" / "recorded"
     parser.add_argument("--to", type=Path, default=default)
+    parser.add_argument("-k", default="", help="only cases whose name matches this regular expression")
     arguments = parser.parse_args()
-    missing = [name for name in KEPT if not (arguments.recorded / name / "keymap.json").exists()]
+    kept = [name for name in KEPT if re.search(arguments.k, name)]
+    missing = [name for name in kept if not (arguments.recorded / name / "keymap.json").exists()]
     if missing:
         sys.exit(f"not recorded, or not finished: {', '.join(missing)}")
-    for name in KEPT:
+    for name in kept:
         keep(arguments.recorded / name, arguments.to / name)
 
 

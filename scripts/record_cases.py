@@ -35,6 +35,7 @@ RECORDERS = {
     "keras-rules": "case_recorders.keras_rules",  # keras-rules:v2, keras-rules:new, keras-rules:k3
     "tf1-rules": "case_recorders.tf1_rules",  # tf1-rules:contrib, tf1-rules:compat
     "sonnet": "case_recorders.sonnet",  # sonnet:adam
+    "servers": "case_recorders.servers",  # servers:v2
 }
 
 
@@ -80,6 +81,9 @@ def arrays_in(path: Path) -> dict[str, np.ndarray]:
         return arrays_of_h5(path)
     if (path / "variables").is_dir():
         return arrays_of_bundle(str(path / "variables" / "variables"))
+    if "_temp_" in path.name:  # parts that were never merged
+        parts = sorted(path.glob("*.index"))
+        return {k: a for part in parts for k, a in arrays_of_bundle(str(part)[: -len(".index")]).items()}
     if path.is_dir():  # BackupAndRestore
         inside = sorted([*path.rglob("*.weights.h5"), *path.rglob("*.index")])
         return (

@@ -48,6 +48,14 @@ WRONG: tuple[tuple[Callable[[], object], str], ...] = (
     (lambda: ci.optimizer_states(FIRST, given={"beta_1": "x"}), "beta_1 must be a number, not 'x'"),
     (lambda: ci.optimizer_states(FIRST, given={"beta_1": True}), "given['beta_1'] must be a number or text, not True"),
     (lambda: ci.optimizer_states(FIRST, given={"gamma": 1}), "'gamma' can't be given"),
+    (lambda: ci.optimizer_states(FIRST, given={"lr": 0.1}), "; did you mean learning_rate?"),
+    (lambda: ci.optimizer_states(FIRST, given={"betas": 0.1}), "; did you mean beta_1?"),
+    (lambda: ci.optimizer_states(FIRST, given={"learning_rate": "r.csv"}), "a function of the step, not 'r.csv' (str)"),
+    (lambda: ci.optimizer_states(FIRST, given={"learning_rate": lambda s: 1 // 0}), "failed at step 22: ZeroDivision"),
+    (
+        lambda: ci.optimizer_states(FIRST, given={"learning_rate": lambda s: None}),
+        "returns for step 22 must be a number",
+    ),
     (lambda: ci.optimizer_states(FIRST, given={"step": 3.5}), "step must be a whole number from 0 on, not 3.5"),
     (lambda: ci.optimizer_states(FIRST, given={"rule": 5}), "there is no rule 5"),
     (lambda: ci.optimizer_states(FIRST, given={"epsilon_placement": 5}), "epsilon_placement must be one of"),
@@ -59,6 +67,11 @@ WRONG: tuple[tuple[Callable[[], object], str], ...] = (
     (lambda: ci.find_checkpoints(None), "folder_or_glob must be a path"),
     (lambda: ci.find_runs(3), "paths must be a path or several, not 3 (int)"),
     (lambda: ci.find_runs([3]), "paths must be a path (text or pathlib.Path), not 3 (int)"),
+    (lambda: ci.check(3), "paths must be a path or several"),
+    (lambda: ci.check(FIRST, reader=3), "reader must be text, not 3 (int)"),
+    (lambda: ci.check(FIRST, reader="torch"), "there is no reader 'torch'"),
+    (lambda: ci.check(FIRST, progress=3), "progress must be a function of what is done"),
+    (lambda: ci.check(FIRST, given={"beta_2": len}), "given['beta_2'] must be a number or text"),
     (lambda: ci.diff(3, LAST), "a must be a path"),
     (lambda: ci.diff(FIRST, None), "b must be a path"),
     (lambda: ci.diff(FIRST, LAST, progress=3), "progress must be a function of what is done"),
@@ -207,3 +220,17 @@ def test_a_type_checker_sees_what_is_public(tmp_path: Path) -> None:
     assert [t for name, t in zip(ci.__all__, revealed, strict=True) if t == "Any"] == []
     functions = [(name, t) for name, t in zip(ci.__all__, revealed, strict=True) if name.islower()]
     assert [(name, t) for name, t in functions if re.search(r"\bAny\b", t)] == []
+
+
+def test_what_is_wrong_of_every_checkpoint_is_said_once() -> None:
+    """A name that can't be given is the caller's matter, and not each checkpoint's."""
+    with pytest.raises(RequestError) as caught:
+        ci.analyze(FIRST.parent, given={"lr": 0.1})
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith("did you mean learning_rate?")
+
+
+@pytest.mark.parametrize(("name", "meant"), [("lr", "learning_rate"), ("α", "learning_rate"), ("eps", "epsilon")])
+def test_hyperparameters_are_explained_by_their_usual_names(name: str, meant: str) -> None:
+    """As users type them."""
+    assert [e.name for e in ci.explain(name)] == [meant]

@@ -1,4 +1,4 @@
-"""The package against what live optimizers of TensorFlow 1.4 to 2.16 and Keras 2.0 to 3.11 recorded, end to end.
+"""The package against what live optimizers of TensorFlow 1.4 to 2.21 and Keras 1.2 to 3.15 recorded, end to end.
 
 And against mutations of itself: each mistake that such a tool is prone to must be caught by one of the cases.
 """
@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.orbax_sets import FOLDER as ORBAX
+from support.orbax_sets import SETS, tree_folders
 from support.recorded_cases import CASES, FIXTURES, first_fault, recorded_case
 
 from ckpt_inspect import open_checkpoint, optimizer_states
@@ -18,7 +20,7 @@ from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.layouts import LAYOUTS
 from ckpt_inspect.layouts.found import FoundOptimizer
 from ckpt_inspect.state import optimizer_state, resolution
-from ckpt_inspect.update_rules import RULES, arithmetic, find_rule
+from ckpt_inspect.update_rules import RULES, arithmetic, find_rule, optimizer_of_class
 from ckpt_inspect.update_rules.rule import UpdateRule
 
 
@@ -29,24 +31,32 @@ def test_the_record_is_reproduced(name: str) -> None:
 
 
 def test_every_layout_and_rule_has_a_case() -> None:
-    """Each layout, each rule of Adam's family and each family of implementations is recorded."""
+    """Each layout, each rule, each family of implementations and every other optimizer that is known by its lists are
+    recorded."""
     layouts, families, rules = set(), set(), set()
     for name in CASES:
         with open_checkpoint(recorded_case(name).path) as checkpoint:
             for state in optimizer_states(checkpoint):
                 layouts.add(state.layout)
                 families.add(state.family)
-        rules |= {o.rule for o in recorded_case(name).optimizers}
+        for optimizer in recorded_case(name).optimizers:
+            known = optimizer_of_class(optimizer.record["inner_cls"])
+            rules |= {optimizer.rule, None if known is None else known.name}
+    for folder in (folder for name in SETS for folder in tree_folders(ORBAX / name)):
+        with open_checkpoint(folder) as checkpoint:
+            layouts |= {state.layout for state in optimizer_states(checkpoint)}
     assert layouts >= {name for name, _ in LAYOUTS if name != "object graph"}
     assert layouts >= {"optimizer-v2", "tf1-object-graph", "keras2-variables", "keras3-variables"}
     assert families >= {"tf1", "contrib", "bert", "optimizer-v2", "tfa", "keras1", "keras2", "keras3"}
-    assert {rule.name for rule in RULES} - {"rmsprop", "adagrad"} <= rules
+    assert layouts >= {"sonnet-lists", "module-lists", "unknown-names"}
+    assert {rule.name for rule in RULES} <= rules
+    assert {"adafactor", "ftrl", "muon", "novograd", "yogi"} <= rules
 
 
 def test_cases_are_small() -> None:
-    """All files together stay below a megabyte and a half, and none is there that no case needs."""
+    """All files together stay below two megabytes, and none is there that no case needs."""
     files = [f for f in FIXTURES.rglob("*") if f.is_file()]
-    assert sum(f.stat().st_size for f in files) < 1_500_000
+    assert sum(f.stat().st_size for f in files) < 2_000_000
 
 
 # ------------------------------------------------------------------------------------------------------- mutations

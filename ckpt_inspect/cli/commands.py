@@ -31,6 +31,13 @@ class _Group(Group):
         formatter.write(HELP)
 
 
+NoInfer = Annotated[
+    bool,
+    typer.Option(
+        "--no-infer", help="Leave defaults where the files don't say, whatever several checkpoints tell together."
+    ),
+]
+
 app = typer.Typer(
     cls=_Group, add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
 )  # fmt: skip
@@ -58,18 +65,26 @@ def _start(
 def show(
     common: Common,
     path: Annotated[str, typer.Argument(help="A checkpoint, or a folder of them: its newest is shown.")],
+    others: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--with",
+            metavar="OTHER",
+            help="Another checkpoint of the same run, to infer what neither file holds. Repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Show what one checkpoint is: format, layout, optimizers, every hyperparameter and where it was read, sizes.
 
-    Reads metadata and scalars only, so it is quick at any size. Whatever can be opened can be shown: a checkpoint
-    without Adam's state is described as what it is.
+    Reads metadata and scalars only, so it is quick at any size; with --with, some elements as well. Whatever can be
+    opened can be shown: a checkpoint without Adam's state is described as what it is.
     """
     with _answering(trouble=1, verbose=common.verbose):
         from ckpt_inspect.api import describe
         from ckpt_inspect.cli.terminal import print_tables
         from ckpt_inspect.presentation.tables.overview import show_tables
 
-        result = describe(path, given=common.given, include=common.include, exclude=common.exclude)
+        result = describe(path, given=common.given, include=common.include, exclude=common.exclude, others=others or ())
         if common.json:
             from ckpt_inspect.presentation.documents import overview_document
 
@@ -90,6 +105,7 @@ def diff(
     output: Annotated[
         Optional[str], typer.Option("-o", "--output", metavar="FILE.png", help="Also draw the diff into this file.")  # noqa: UP045
     ] = None,
+    no_infer: NoInfer = False,
 ) -> None:
     """Compare two checkpoints, paired by optimizer and parameter name; what changed most comes first.
 
@@ -105,7 +121,13 @@ def diff(
 
         with progress_bar("comparing", is_quiet=common.quiet) as progress:
             result = compare(
-                a, b, given=common.given, include=common.include, exclude=common.exclude, progress=progress
+                a,
+                b,
+                given=common.given,
+                include=common.include,
+                exclude=common.exclude,
+                infer=not no_infer,
+                progress=progress,
             )
         if common.json:
             from ckpt_inspect.presentation.documents import diff_document
@@ -117,6 +139,44 @@ def diff(
             _draw_diff(result, output, common)
         _remark_on(result.problems, quiet=common.quiet, verbose=common.verbose)
         raise typer.Exit(0 if result.is_same else 1)
+
+
+@app.command(cls=Command)
+@with_common_options
+def check(
+    common: Common,
+    paths: Annotated[
+        list[str], typer.Argument(help="Checkpoints, which are then one run, or folders and patterns of them.")
+    ],
+    reader: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--reader",
+            metavar="NAME",
+            help="Read every tensor a second time with tensorflow, and compare the bits; it has to be installed.",
+        ),
+    ] = None,
+) -> None:
+    """Check whether checkpoints are whole and complete, and whether each continues the one before.
+
+    Whole: every byte is read, checksums agree, no part is missing, every number is finite. Complete: what a resume
+    needs is there. Continues: its state grew out of the one before in the run, rather than being lost or reset.
+    Exit status: 0 all are sound, 1 some are not, 2 trouble.
+    """
+    if common.include or common.exclude:
+        raise typer.BadParameter("check looks at every parameter: --include and --exclude can't be given to it")
+    with _answering(trouble=2, verbose=common.verbose):
+        from ckpt_inspect.api import check as check_soundness
+        from ckpt_inspect.cli.terminal import print_tables, progress_bar
+        from ckpt_inspect.presentation.tables.soundness import soundness_tables
+
+        with progress_bar("checking", is_quiet=common.quiet) as progress:
+            result = check_soundness(paths, given=common.given, reader=reader, progress=progress)
+        if common.json:
+            _print_json(result.to_json())
+        else:
+            print_tables(soundness_tables(result, with_info=common.verbose))
+        raise typer.Exit(0 if result.is_sound else 1)
 
 
 @app.command(cls=Command)
@@ -139,6 +199,7 @@ def analyze(
     elements: Annotated[
         bool, typer.Option("--elements", help="Also keep every element's effective learning rate in the store.")
     ] = False,
+    no_infer: NoInfer = False,
     threshold: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option(
@@ -186,6 +247,7 @@ def analyze(
                 include=common.include,
                 exclude=common.exclude,
                 elements=elements,
+                infer=not no_infer,
                 thresholds=limits,
                 progress=telling_downloads(progress, paths, is_quiet=common.quiet),
             )
@@ -272,17 +334,17 @@ def explain(
     """
     with _answering(trouble=1, verbose=False):
         from ckpt_inspect.cli.terminal import print_line, print_page, print_tables
-        from ckpt_inspect.findings.explanations import EXPLANATIONS, NOTATION
+        from ckpt_inspect.findings.explanations import NOTATION
         from ckpt_inspect.findings.explanations import explain as explanations_of
         from ckpt_inspect.presentation.guide import TOPICS, find_topic
         from ckpt_inspect.presentation.tables.explained import explanation_tables, index_tables
+        from ckpt_inspect.soundness.explanations import EXPLANATIONS
 
         topic = None if name is None else find_topic(name)
         topics = TOPICS if name is None else (topic,) if topic else ()
-        if name is None:
-            found = tuple(EXPLANATIONS.values())
-        else:
-            found = () if topic else explanations_of(name, others=[t.name for t in TOPICS])
+        found = every = tuple(EXPLANATIONS.values())
+        if name is not None:
+            found = () if topic else explanations_of(name, others=[t.name for t in TOPICS], among=every)
         if json:
             pages = [asdict(t) | {"text": t.text()} for t in topics]
             _print_json({"notation": NOTATION, "topics": pages, "explanations": [asdict(e) for e in found]})

@@ -149,6 +149,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
             )
         given["epsilon_placement"] = placement
     if options["settings"]:
+        from ckpt_inspect.state.given import similar_name
         from ckpt_inspect.state.hyperparameters import FURTHER
 
         names += FURTHER
@@ -156,9 +157,13 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
         target, equals, value = text.partition("=")
         optimizer, dot, name = target.rpartition(".")
         if not (optimizer and dot and equals):
-            raise typer.BadParameter(f"{text!r} is not of the form OPTIMIZER.NAME=VALUE", param_hint="--set")
+            option = f"--{target.replace('_', '-')} {value}"
+            hint = f"; for all optimizers give {option}" if equals and not dot and target in names else ""
+            raise typer.BadParameter(f"{text!r} is not of the form OPTIMIZER.NAME=VALUE{hint}", param_hint="--set")
         if name not in names:
-            raise typer.BadParameter(f"{name!r} in {text!r} is none of {', '.join(names)}", param_hint="--set")
+            meant = similar_name(name, names)
+            hint = "" if meant is None else f"; did you mean {meant}?"
+            raise typer.BadParameter(f"{name!r} in {text!r} is none of {', '.join(names)}{hint}", param_hint="--set")
         if name == "rule":
             _check_rule(value, "--set")
         if name == "learning_rate":

@@ -14,6 +14,8 @@ Commands:
   show PATH            what one checkpoint is: optimizers, hyperparameters and
                        their sources, parameters, sizes
   diff A B             what changed between two checkpoints, most first
+  check PATH...        are they whole and complete, and does each continue the
+                       one before; the newest that a resume can rely on
   report STORE...      a page of findings and figures, of one or several runs
   export STORE... --to csv|parquet|tensorboard
                        the same figures for other programs
@@ -38,9 +40,10 @@ Options of every command (ckpt-inspect COMMAND --help describes all of them):
   --help               print help and exit
 
 Exit status:
-  0  done; diff: both are the same
-  1  the checkpoint or the request is at fault; diff: they differ
-  2  wrong usage; diff: trouble as well
+  0  done; diff: both are the same; check: all are sound
+  1  the checkpoint or the request is at fault; diff: they differ; check: some
+     are not sound
+  2  wrong usage; diff, check: trouble as well
 
 Examples:
   ckpt-inspect analyze ./checkpoints --report figures

@@ -25,13 +25,14 @@ from ckpt_inspect.comparison.differences import (
     is_integer,
 )
 from ckpt_inspect.comparison.distances import Buffers, Distance, Window, WindowCount
+from ckpt_inspect.comparison.together import Told, states_together
 from ckpt_inspect.errors import NotDetermined, NotFoundError
 from ckpt_inspect.layouts import weight_names
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
 from ckpt_inspect.measurement.medians import EffectiveLrMedian
-from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.measurement.wording import counted, percent
 from ckpt_inspect.series.newest import open_newest
-from ckpt_inspect.sourced import Sourced
+from ckpt_inspect.sourced import Sourced, shown_source
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter, optimizer_states
 from ckpt_inspect.state.renaming import have_same_shapes, pair_parameters
@@ -55,19 +56,20 @@ def compare(
     given: Given | None = None,
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
+    infer: bool = True,
     progress: Progress | None = None,
 ) -> Differences:
     """Compare two checkpoints: what was added, removed, reshaped, changed, and by how much.
 
     `a` and `b` are paths (for a folder of checkpoints its newest) or open checkpoints. `given` overrides
     hyperparameters of both as in `optimizer_states`. `include` and `exclude` are glob patterns that parameters' names
-    must match, or must not.
+    must match, or must not. With `infer`, what the two tell together stands in for defaults.
 
     Raises CkptInspectError for what can't be opened or read, NotFoundError if no parameter is chosen.
     """
     with ExitStack() as stack:
         (checkpoint_a, remarks_a), (checkpoint_b, remarks_b) = (_opened(x, stack) for x in (a, b))
-        sides = [_Side(c, optimizer_states(c, given)) for c in (checkpoint_a, checkpoint_b)]
+        sides = _sides((checkpoint_a, checkpoint_b), given, infer=infer)
         side_a, side_b = sides
         optimizers, problems = _paired_optimizers(side_a, side_b)
         optimizers, renamed = _with_renamed(optimizers)
@@ -80,6 +82,8 @@ def compare(
                 "`ckpt-inspect show` lists them all"
             )
         rows = _compared(jobs, progress)
+        for side in sides:
+            side.checkpoint.finish_reading()
         problems += remarks_a + remarks_b + renamed + _opaque_problems(sides)
         if not renamed and (hint := _renaming_hint(rows)) is not None:
             problems += (hint,)
@@ -89,7 +93,7 @@ def compare(
             problems += side.checkpoint.problems
             problems += tuple(p for state in side.states for p in state.problems)
         results = tuple(_optimizer_diff(pair) for pair in optimizers)
-        problems += tuple(p for o in results for p in _continuity_problems(o, rows))
+        problems += tuple(p for o in results for p in (*_contradictions(o), *_continuity_problems(o, rows)))
         return Differences(
             str(checkpoint_a.path),
             str(checkpoint_b.path),
@@ -98,6 +102,7 @@ def compare(
             tuple(dict.fromkeys(problems)),
             tuple(sorted(scalars, key=lambda row: (*row.rank(), row.parameter))),
             {name: before for pair in optimizers for name, before in pair.renamed.items()},
+            infer,
         )
 
 
@@ -105,6 +110,14 @@ def compare(
 class _Side:
     checkpoint: Checkpoint
     states: tuple[OptimizerState, ...]
+    told: Told = field(default_factory=lambda: Told(()))
+
+
+def _sides(checkpoints: tuple[Checkpoint, Checkpoint], given: Given | None, *, infer: bool) -> list[_Side]:
+    if not infer:
+        return [_Side(checkpoint, optimizer_states(checkpoint, given)) for checkpoint in checkpoints]
+    together = states_together(checkpoints, given)
+    return [_Side(checkpoint, told.states, told) for checkpoint, told in zip(checkpoints, together, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +127,12 @@ class _OptimizerPair:
 
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Names in b -> names in a of parameters that are paired although their names differ."""
+    decays: int | None = None
+    """How often the moments decayed from a to b, if the two tell; else `steps` counts it."""
+    inferred: frozenset[str] = frozenset()
+    """Names of what the two together tell."""
+    contradictions: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {})
+    """Why values of a and of b can't be right, by name."""
 
     @property
     def name(self) -> str:
@@ -137,6 +156,8 @@ class _Job:
     """Keys in a and b of `value` and of each slot variable that both have."""
     parameters: tuple[Parameter, Parameter] | None = None
     window: Window | None = None
+    is_refuted: bool = False
+    """Whether the two show that the window's beta_2 is not the one that was used."""
 
     @property
     def nbytes(self) -> int:
@@ -161,9 +182,19 @@ def _paired_optimizers(a: _Side, b: _Side) -> tuple[tuple[_OptimizerPair, ...], 
             "they are compared with each other",
             "info",
         )
-        return (_OptimizerPair(a.states[0], b.states[0]),), (problem,)
+        return (_pair(a, b, a.states[0], b.states[0]),), (problem,)
     of_a, of_b = ({s.name: s for s in side.states} for side in (a, b))
-    return tuple(_OptimizerPair(of_a.get(n), of_b.get(n)) for n in dict.fromkeys((*of_a, *of_b))), ()
+    return tuple(_pair(a, b, of_a.get(n), of_b.get(n)) for n in dict.fromkeys((*of_a, *of_b))), ()
+
+
+def _pair(a: _Side, b: _Side, one: OptimizerState | None, two: OptimizerState | None) -> _OptimizerPair:
+    if one is None or two is None:
+        return _OptimizerPair(one, two)
+    windows = b.told.windows.get(two.name, ())
+    decays = windows[0].decays if len(windows) == 1 and windows[0].is_continuous else None
+    against = a.told.contradictions.get(one.name, {}), b.told.contradictions.get(two.name, {})
+    inferred = frozenset(a.told.inferred.get(one.name, {})) | frozenset(b.told.inferred.get(two.name, {}))
+    return _OptimizerPair(one, two, decays=decays, contradictions=against, inferred=inferred)
 
 
 def _with_renamed(pairs: tuple[_OptimizerPair, ...]) -> tuple[tuple[_OptimizerPair, ...], tuple[Problem, ...]]:
@@ -322,9 +353,10 @@ def _parameter_job(a: _Side, b: _Side, pair: _OptimizerPair, name: str) -> _Job:
     if has_window and "second_moment" in tensors:
         beta_2 = pair.b.hyperparameters.get("beta_2")
         dtype = b.checkpoint.tensors[tensors["second_moment"][1]].dtype
-        if beta_2 is not None and beta_2.value is not None and pair.steps:
-            window = Window.between(pair.steps, beta_2.value, numpy_dtype(dtype))
-    return _Job(row, a.checkpoint, b.checkpoint, tensors, (one, two), window)
+        if beta_2 is not None and beta_2.value is not None and pair.steps and pair.steps > 0:
+            window = Window.between(pair.decays or pair.steps, beta_2.value, numpy_dtype(dtype))
+    is_refuted = "beta_2" in pair.contradictions[1]
+    return _Job(row, a.checkpoint, b.checkpoint, tensors, (one, two), window, is_refuted=is_refuted)
 
 
 def _bare_row(
@@ -413,7 +445,7 @@ def _filled(job: _Job, memory: _Memory, stop: Event) -> ParameterDiff:
         row,
         status="same" if is_same else "changed",
         slot_changes={slot: d.relative for slot, d in distances.items() if slot != "value"},
-        is_zeroed=_is_zeroed([d for slot, d in distances.items() if slot in _MOMENTS]),
+        is_zeroed=_is_zeroed(distances),
     )
     if "value" in distances:
         d = distances["value"]
@@ -426,9 +458,11 @@ def _filled(job: _Job, memory: _Memory, stop: Event) -> ParameterDiff:
         lrs = [median.median() if median is not None else NAN for median in medians]
         row = replace(row, effective_lr_a=lrs[0], effective_lr_b=lrs[1], is_effective_lr_relative=is_relative)
     if job.window is not None and size:
-        row = replace(row, gradient_rms=counts.gradient_rms(job.window, size))
         if counts.touched:
-            row = replace(row, starved=counts.starved / counts.touched, impossible=counts.impossible / counts.touched)
+            row = replace(row, impossible=counts.impossible / counts.touched)
+        if not job.is_refuted:
+            row = replace(row, gradient_rms=counts.gradient_rms(job.window, size))
+            row = replace(row, starved=counts.starved / counts.touched) if counts.touched else row
     return row
 
 
@@ -438,7 +472,10 @@ _ARRAYS = {"value": ("value",), **STATE_SLOTS}
 """Fields of `State` -> the tensors of a job that may stand in them."""
 
 
-def _is_zeroed(moments: list[Distance]) -> bool:
+def _is_zeroed(distances: Mapping[str, Distance]) -> bool:
+    """Whether all moments became 0; of a rule that has none, all slots."""
+    slots = {slot: d for slot, d in distances.items() if slot != "value"}
+    moments = [d for slot, d in slots.items() if slot in _MOMENTS] or list(slots.values())
     return any(d.dot_aa > 0.0 for d in moments) and all(d.dot_bb == 0.0 for d in moments)
 
 
@@ -468,8 +505,16 @@ def _optimizer_diff(pair: _OptimizerPair) -> OptimizerDiff:
         return OptimizerDiff(pair.name, "added" if pair.a is None else "removed")
     unknown: Sourced[float] = Sourced(None, "unknown", "not a hyperparameter of this rule")
     of_a, of_b = map(_sourced_values, (pair.a, pair.b))
+    against_a, against_b = pair.contradictions
     values = tuple(
-        HyperparameterDiff(name, of_a.get(name, unknown), of_b.get(name, unknown))
+        HyperparameterDiff(
+            name,
+            of_a.get(name, unknown),
+            of_b.get(name, unknown),
+            against_a.get(name, ""),
+            against_b.get(name, ""),
+            name in pair.inferred,
+        )
         for name in dict.fromkeys((*of_a, *of_b))
     )
     return OptimizerDiff(pair.name, "changed" if any(v.is_changed for v in values) else "same", values, pair.steps)
@@ -479,9 +524,22 @@ def _sourced_values(state: OptimizerState) -> dict[str, Sourced[float | str]]:
     return {"rule": state.rule_source, "step": state.step, **state.hyperparameters}
 
 
+def _contradictions(optimizer: OptimizerDiff) -> Iterator[Problem]:
+    """What one of the two refutes of the other's values."""
+    for value in optimizer.hyperparameters:
+        for sourced, against in ((value.a, value.against_a), (value.b, value.against_b)):
+            if against:
+                shown = shown_source(sourced.source, against)
+                yield Problem(
+                    "hyperparameter-contradicted",
+                    f"optimizer {optimizer.name}: {value.name} = {sourced.value} is {shown}: {against}",
+                    f"figures that rest on it are off: give the value that was used (--{value.name.replace('_', '-')})",
+                )
+
+
 def _continuity_problems(optimizer: OptimizerDiff, rows: list[ParameterDiff]) -> Iterator[Problem]:
     """Whether b can be the continuation of a that its step claims."""
-    kept = [r for r in rows if r.optimizer == optimizer.name and _MOMENTS & set(r.slot_changes)]
+    kept = [r for r in rows if r.optimizer == optimizer.name and r.slot_changes]
     zeroed = [r for r in kept if r.is_zeroed]
     if zeroed:
         yield Problem(
@@ -504,10 +562,17 @@ def _continuity_problems(optimizer: OptimizerDiff, rows: list[ParameterDiff]) ->
     impossible = [r for r in rows if r.optimizer == optimizer.name and r.impossible > 0.0]
     if impossible:
         worst = max(impossible, key=lambda r: r.impossible)
+        beta_2 = next((h.b for h in optimizer.hyperparameters if h.name == "beta_2"), None)
+        assumed = beta_2 is not None and beta_2.source == "default"
+        told = f" with the beta_2 that is assumed, {beta_2.value:g}" if beta_2 is not None and assumed else ""
         yield Problem(
             "not-a-continuation",
-            f"optimizer {optimizer.name}: in {len(impossible)} parameters the second moment fell faster than "
-            f"{optimizer.steps} updates can make it fall "
+            f"optimizer {optimizer.name}: in {counted(len(impossible), 'parameter')} the second moment fell faster "
+            f"than {optimizer.steps} updates can make it fall{told} "
             f"({worst.parameter}: {percent(worst.impossible)} of the elements)",
-            "its state was reset in between, the checkpoints are of two runs, or beta_2 is not the one that was used",
+            "give the beta_2 that was used (--beta-2); if it is that one, its state was reset in between, or the "
+            "checkpoints are of two runs"
+            if assumed
+            else "its state was reset in between, the checkpoints are of two runs, or beta_2 is not the one that was "
+            "used",
         )

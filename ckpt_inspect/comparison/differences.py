@@ -44,7 +44,7 @@ class ParameterDiff:
     slot_changes: Mapping[str, float] = field(default_factory=dict)
     """‖b-a‖/‖a‖ of each slot variable that both have, by its name."""
     is_zeroed: bool = False
-    """Whether all moments are 0 in b, and not in a."""
+    """Whether all moments, or what the rule keeps in their place, are 0 in b, and not in a."""
     effective_lr_a: float = NAN
     """Median effective learning rate over touched elements, within 1 %; NaN if it is not defined."""
     effective_lr_b: float = NAN
@@ -99,6 +99,16 @@ class HyperparameterDiff:
     name: str
     a: Sourced[float | str]
     b: Sourced[float | str]
+    against_a: str = ""
+    """Why the value of a can't be right, as b shows; empty if nothing shows it."""
+    against_b: str = ""
+    is_inferred: bool = False
+    """Whether the two checkpoints together tell the value of at least one, which its file leaves open."""
+
+    @property
+    def is_told(self) -> bool:
+        """Return whether the two checkpoints together tell, or refute, a value."""
+        return self.is_inferred or bool(self.against_a or self.against_b)
 
     @property
     def is_changed(self) -> bool:
@@ -140,6 +150,8 @@ class Differences:
     """Single numbers that are no parameters: counters, rates, loss scales."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Names in b -> names in a of parameters that are compared although their names differ."""
+    infers: bool = True
+    """Whether what the two tell together stood in for defaults."""
 
     @property
     def is_same(self) -> bool:

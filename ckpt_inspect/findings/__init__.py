@@ -32,6 +32,7 @@ CHECKS: tuple[Check, ...] = (
     arithmetic.find_inert,
     damage.find_bound_violations,
     changes.find_changed_hyperparameters,
+    knowledge.find_contradictions,
     proportion.find_disproportion,
     drift.find_stuck_directions,
     arithmetic.find_lost_updates,
@@ -89,4 +90,5 @@ def find_findings(analyses: RunColumns, thresholds: Thresholds | None = None) ->
     found = [
         finding for check in CHECKS for history in histories if len(history) for finding in check(history, thresholds)
     ]
+    found = [*damage.find_nonfinite_others(analyses, histories), *found]
     return tuple(sorted(found, key=lambda finding: -finding.severity))

@@ -8,18 +8,22 @@ import numpy as np
 
 from ckpt_inspect.findings.finding import Finding, Kind, Severity
 from ckpt_inspect.findings.history import Floats, History, worst_first
-from ckpt_inspect.findings.roles import kernels_beside
+from ckpt_inspect.findings.roles import kernels_beside, may_cancel
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.sourced import doubt
 
 EPSILON = Kind(
     id="epsilon-dominated",
     title="Tensors whose gradients are lost in ε",
     severity=Severity.WARNING,
     condition="The share of touched elements with √v < ε (at this rule's place of ε) is at least epsilon_dominated; "
-    "only worth knowing if all are biases whose median v is below 1e-7 of their kernels'.",
+    "only worth knowing if all are biases whose median v is below 1e-7 of their kernels', of attention's keys or in a "
+    "model with normalisation layers.",
     why="Where √v is below ε the update is no longer normalised: it shrinks with the gradient, down to nothing.",
-    action="Lower ε, or see why these gradients are so small",
+    action="Lower ε, or see why these gradients are so small; a bias right before a normalisation layer, or of "
+    "attention's keys, has none by construction, and needs nothing",
     source="Wortsman et al., arXiv 2309.14322",
     thresholds=("epsilon_dominated",),
     metrics=("epsilon_dominated",),
@@ -65,7 +69,8 @@ ELEMENTS = Kind(
 )
 
 _EPSILON_ASSUMED = (
-    "Give the ε that was used (--epsilon): this one is assumed. If it is right, see why these gradients are so small"
+    "Give the ε that was used (--epsilon): this one is assumed. If it is right, see why these gradients are so small; "
+    "a bias right before a normalisation layer, or of attention's keys, has none by construction, and needs nothing"
 )
 
 _WITHOUT_EFFECT = (
@@ -87,7 +92,9 @@ def find_epsilon_domination(history: History, thresholds: Thresholds) -> Iterato
     if not places:
         return
     epsilon, source = history.newest("epsilon"), history.newest("epsilon_source")
-    told = f"{epsilon:.3g}{', assumed' if source == 'default' else ''}"
+    told = ", ".join(
+        filter(None, (f"{epsilon:.3g}", doubt(str(source), str(history.newest(f"epsilon{CONTRADICTION}")))))
+    )
     idle = _without_effect(history, places)
     is_all = len(idle) == len(places)
     who = "each is a" if is_all else f"{history.named(idle)} {'is a' if len(idle) == 1 else 'are'}"
@@ -112,11 +119,15 @@ def _without_effect(history: History, places: list[int]) -> list[int]:
     """Return those that are biases whose gradients are smaller by decades than their kernels': they cancel out.
 
     A bias's gradient is the sum of what its outputs get, a kernel's that of the same times its inputs: the first can be
-    so much smaller only where shifting all outputs changes nothing, and rounding is all that it is.
+    so much smaller only where shifting all outputs changes nothing, and rounding is all that it is: in attention's
+    keys, and before a normalisation.
     """
     kernels = kernels_beside(history)
+    has_room = may_cancel(history)
     median: Floats = history.quantile("second_moment", "median")[-1]
-    return [i for i in places if kernels[i] and all(median[i] <= _CANCELLED * median[k] for k in kernels[i])]
+    return [
+        i for i in places if has_room[i] and kernels[i] and all(median[i] <= _CANCELLED * median[k] for k in kernels[i])
+    ]
 
 
 def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding]:

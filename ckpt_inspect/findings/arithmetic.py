@@ -10,7 +10,9 @@ from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.starvation import starved_in
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.sourced import doubt
 from ckpt_inspect.update_rules import find_rule
 
 ROUNDING = Kind(
@@ -162,7 +164,8 @@ def _inert(history: History, thresholds: Thresholds, places: list[int], correcti
             stood = f"; none has moved since {history.at(-2)}, while their moments changed"
     dtypes = history["dtype"]
     types = ", ".join(dict.fromkeys(str(dtypes[i]) for i in places))
-    beta_2 = f"{history.newest('beta_2'):.6g}{', assumed' if is_assumed else ''}"
+    doubts = doubt(str(history.newest("beta_2_source")), str(history.newest(f"beta_2{CONTRADICTION}")))
+    beta_2 = ", ".join(filter(None, (f"{history.newest('beta_2'):.6g}", doubts)))
     cannot = "couldn't move with the β2 that is assumed" if is_assumed and not stood else "can't move"
     yield history.finding(
         INERT,

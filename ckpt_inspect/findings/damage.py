@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
+from ckpt_inspect.findings.finding import MOST_EVIDENCE, Evidence, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.intervals import SMALLEST_SQUARE
 from ckpt_inspect.findings.roles import are_kernels
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.state.resolution import IMPOSSIBLE
 from ckpt_inspect.update_rules import Implementation, find_implementation
+
+if TYPE_CHECKING:
+    from ckpt_inspect.measurement.columns import RunColumns
 
 NONFINITE = Kind(
     id="nonfinite-state",
@@ -23,6 +27,17 @@ NONFINITE = Kind(
     action="Go back to the last checkpoint without them; before training on, lower the learning rate or clip gradients",
     source="IEEE 754: NaN and infinity survive the moving averages",
     metrics=("nonfinite",),
+)
+
+NONFINITE_OTHERS = Kind(
+    id="nonfinite-tensors",
+    title="Numbers that are not finite in what no optimizer trains",
+    severity=Severity.CRITICAL,
+    condition="A tensor that no optimizer trains, such as a normalisation's statistics or an average of the weights, "
+    "is infinite or NaN somewhere.",
+    why="The trained weights may be sound, and what the model computes is NaN all the same.",
+    action="Go back to the last checkpoint without them; before training on, lower the learning rate or clip gradients",
+    source="IEEE 754: NaN and infinity survive moving averages",
 )
 
 NEGATIVE = Kind(
@@ -64,13 +79,44 @@ IMPOSSIBLE_VALUE = Kind(
     metrics=("learning_rate", "beta_1", "beta_2", "epsilon", "weight_decay"),
 )
 
-KINDS = (NONFINITE, NEGATIVE, BOUND, IMPOSSIBLE_VALUE)
+KINDS = (NONFINITE, NONFINITE_OTHERS, NEGATIVE, BOUND, IMPOSSIBLE_VALUE)
+
+NONFINITE_ELEMENTS = "elements that are infinite or NaN, in "
+"""In the remark on such a checkpoint: what stands before the tensors."""
 
 
 def find_damage(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     """Find counts that must be 0 and aren't, over all checkpoints."""
     yield from _counted(history, thresholds, NONFINITE, "nonfinite", "hold {} that are infinite or NaN")
     yield from _counted(history, thresholds, NEGATIVE, "negative_second_moment", "hold {} with v < 0")
+
+
+def find_nonfinite_others(analyses: RunColumns, histories: Iterable[History]) -> Iterator[Finding]:
+    """Find what checkpoints hold beside the optimizers' state that isn't finite, over the whole run; one finding."""
+    found = [r for r in analyses.remarks if r.problem.code == NONFINITE_OTHERS.id]
+    if not found:
+        return
+    steps = {name: step for h in histories for name, step in zip(h.checkpoints, h.steps, strict=True)}
+    tensors = {r.checkpoint: r.problem.message.rpartition(NONFINITE_ELEMENTS)[2] for r in found}
+    names = tuple(tensors)
+
+    def at(name: str) -> str:
+        step = steps.get(name)
+        return name if step is None else f"{name} (step {step})"
+
+    since = "" if len(names) == 1 else f"; the first in {at(names[0])}"
+    yield Finding(
+        NONFINITE_OTHERS,
+        NONFINITE_OTHERS.severity,
+        f"In {at(names[-1])}, elements are infinite or NaN in {tensors[names[-1]]}{since}",
+        "",
+        checkpoints=names,
+        steps=tuple(map(steps.get, names)),
+        evidence=tuple(
+            Evidence("", name, steps.get(name), {"tensors": tensors[name]}) for name in names[: -MOST_EVIDENCE - 1 : -1]
+        ),
+        action=NONFINITE_OTHERS.action,
+    )
 
 
 def find_impossible_values(history: History, thresholds: Thresholds) -> Iterator[Finding]:

@@ -10,7 +10,13 @@ from typing import Literal
 
 from ckpt_inspect.errors import NotFoundError
 from ckpt_inspect.findings import KINDS, Kind, Limit, Thresholds
-from ckpt_inspect.measurement.variables import CHECKPOINT_VARIABLES, DISTRIBUTIONS, FURTHER_VARIABLES, METRICS
+from ckpt_inspect.measurement.variables import (
+    CHECKPOINT_VARIABLES,
+    DISTRIBUTIONS,
+    FURTHER_VARIABLES,
+    METRICS,
+    WINDOW_METRICS,
+)
 from ckpt_inspect.update_rules import HYPERPARAMETERS, RULES
 
 ADAM = "Kingma & Ba, arXiv 1412.6980"
@@ -28,8 +34,8 @@ class Explanation:
 
     name: str
     """A variable of the store, a figure of `diff`, or a finding's id."""
-    sort: Literal["metric", "comparison", "hyperparameter", "finding"]
-    """`comparison`: of two checkpoints."""
+    sort: Literal["metric", "comparison", "hyperparameter", "finding", "reason"]
+    """`comparison`: of two checkpoints; `reason`: of a verdict of `check`."""
     title: str
     definition: str
     formula: str
@@ -79,6 +85,33 @@ _FORMULAS: Mapping[str, tuple[str, str, str]] = {
         "v of 16 elements of each tensor, the same in every checkpoint",
         "Falls like β2^k through k updates without a gradient.",
         ADAM,
+    ),
+    "value_sample": (
+        "θ of 16 elements of each tensor, the same in every checkpoint",
+        "How single weights moved over the run; what window_displacement is estimated from.",
+        "as it lies in the checkpoint",
+    ),
+    "window_gradient_rms": (
+        "√((v2 - β2^k·v1)/(1 - β2^k)), of the means of v, k updates apart",
+        "How large the gradients were, although nobody logged them. v forgets: the last 1/(1-β2) updates of the window "
+        "count most. Clipping, loss scaling and an L2 penalty are in it, as the optimizer saw them.",
+        f"{ADAM}, Algorithm 1",
+    ),
+    "window_gradient_rms_low": (
+        "√(S/(k·(1-β2))), S = v2 - β2^k·v1, less its rounding",
+        "Holds whatever the gradients were: each square stands in v with a weight of at most 1-β2.",
+        f"{ADAM}, Algorithm 1",
+    ),
+    "window_gradient_rms_high": (
+        "√(S/(k·(1-β2)·β2^(k-1))), S = v2 - β2^k·v1, and its rounding",
+        "Holds whatever the gradients were: the oldest of the window still stands in v with (1-β2)·β2^(k-1). A wide "
+        "gap to the lower bound says that the window is longer than v remembers.",
+        f"{ADAM}, Algorithm 1",
+    ),
+    "window_displacement": (
+        "√mean((θ2 - θ1)²)/k, over 16 elements of the tensor, k updates apart",
+        "How far a weight came per update, on a straight line: well below update_rms, the weights go to and fro.",
+        "MosaicML's OptimizerMonitor logs the updates' own size",
     ),
     "update_rms": (
         "√mean(Δ²)",
@@ -161,6 +194,14 @@ _HYPERPARAMETER_READINGS: Mapping[str, tuple[str, str]] = {
         "Not global_step: it counts this optimizer's updates.",
     ),
     **{h.name: (h.formula, h.reading) for h in HYPERPARAMETERS.values()},
+    "window_updates": (
+        "k: ln(m2/m1)/ln β1 and ln(v2/v1)/ln β2 of elements without a gradient, else t2 - t1",
+        "Fewer than the counter says are updates that loss scaling skipped, or gradients that were accumulated.",
+    ),
+    "window_learning_rate": (
+        "θ2 - θ1 = -Σ_j α·√c2/c1·β1^j·m1/(√(β2^j·v1) + ε) over elements without a gradient",
+        "A rate in between, and no checkpoint's own: with a schedule it is another at each update.",
+    ),
     "rule": ("", "Which formula the figures follow. Its source is default if the file doesn't say."),
 }
 
@@ -235,7 +276,7 @@ _COMPARISONS: tuple[tuple[str, str, str, str, str, str], ...] = (
 def _metrics() -> list[Explanation]:
     return [
         Explanation(v.name, "metric", v.long_name, v.description, *_FORMULAS[v.name], see=_kinds_of(v.name))
-        for v in (*DISTRIBUTIONS, *METRICS)
+        for v in (*DISTRIBUTIONS, *METRICS, *WINDOW_METRICS)
     ]
 
 
@@ -293,8 +334,14 @@ EXPLANATIONS: Mapping[str, Explanation] = {
 _ALIASES: Mapping[str, str] = {
     "e": "effective-lr",
     "effective-learning-rate": "effective-lr",
+    "lr": "learning-rate",
+    "alpha": "learning-rate",
+    "α": "learning-rate",
+    "eps": "epsilon",
+    "ε": "epsilon",
+    "wd": "weight-decay",
+    "iterations": "step",
     "displacement": "weight-change",
-    "window-gradient-rms": "gradient-rms",
     "reset": "step-reset",
     "drift": "effective-lr-ratio",
     "drift-of-e": "effective-lr-ratio",
@@ -303,18 +350,22 @@ _ALIASES: Mapping[str, str] = {
 """Other names that people know them by."""
 
 
-def explain(name: str, others: Iterable[str] = ()) -> tuple[Explanation, ...]:
+def explain(
+    name: str, others: Iterable[str] = (), among: Iterable[Explanation] = tuple(EXPLANATIONS.values())
+) -> tuple[Explanation, ...]:
     """Return what the figure, hyperparameter or finding of that name means. `-` and `_` are the same here, so that two
     may have one name.
 
-    Raises NotFoundError with similar names; `others` are names of other things, which may be meant as well.
+    Raises NotFoundError with similar names; `others` are names of other things, which may be meant as well. `among`:
+    all that can be explained.
     """
+    known = tuple(among)
     plain = _plain(name.strip())
     plain = _ALIASES.get(plain, plain)
-    found = tuple(e for key, e in EXPLANATIONS.items() if _plain(key) == plain)
+    found = tuple(e for e in known if _plain(e.name) == plain)
     if found:
         return found
-    names = list(dict.fromkeys(map(_plain, (*EXPLANATIONS, *others))))
+    names = list(dict.fromkeys(map(_plain, (*(e.name for e in known), *others))))
     within = [n for n in names if plain and plain in n]
     near = list(dict.fromkeys([*difflib.get_close_matches(plain, names, 3, 0.5), *within]))[:5]
     hint = f"did you mean {', '.join(near)}?" if near else "`ckpt-inspect explain` lists all names"

@@ -96,7 +96,7 @@ class Finding:
     title: str
     """One sentence with the figures, without a full stop."""
     optimizer: str
-    """Name."""
+    """Name; empty if it is about what no optimizer trains."""
     parameters: tuple[str, ...] = ()
     """All that are concerned, the worst first; empty if it concerns the optimizer as a whole."""
     checkpoints: tuple[str, ...] = ()

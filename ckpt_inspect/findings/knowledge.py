@@ -9,7 +9,24 @@ import numpy as np
 from ckpt_inspect.findings.finding import Finding, Kind, Severity
 from ckpt_inspect.findings.history import History
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.measurement.variables import CONTRADICTION
+from ckpt_inspect.measurement.wording import counted
+from ckpt_inspect.sourced import shown_source
 from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
+from ckpt_inspect.update_rules import find_implementation, find_rule
+
+INFERRED = Kind(
+    id="hyperparameters-inferred",
+    title="Hyperparameters that no file holds, and that aren't the default",
+    severity=Severity.INFO,
+    condition="beta_1, beta_2, epsilon or weight_decay has the source inferred in the newest checkpoint, by what it "
+    "and others of the run tell together, and differs from the implementation's default.",
+    why="Figures of this run are right only with these values: whoever reads the files alone, or resumes the training, "
+    "has to be given them.",
+    action="See that the training's code says the same",
+    source="elements that no gradient reached between two checkpoints decay, and move, by these values alone",
+    metrics=("beta_1", "beta_2", "epsilon", "weight_decay"),
+)
 
 ASSUMED = Kind(
     id="hyperparameters-assumed",
@@ -60,7 +77,21 @@ ONE_RATE = Kind(
     metrics=("learning_rate", "effective_lr"),
 )
 
-KINDS = (ASSUMED, RATE_UNKNOWN, ONE_RATE, AMBIGUOUS)
+CONTRADICTED = Kind(
+    id="hyperparameter-contradicted",
+    title="A hyperparameter that the run's checkpoints refute",
+    severity=Severity.WARNING,
+    condition="Between two checkpoints of the run moments or weights changed as they can't have with the value that is "
+    "assumed, or read: v fell further than β2^k lets it, or a weight moved further than the rate lets it.",
+    why="Every figure that rests on the value is off: the effective learning rate, the last update, and what is found "
+    "by them.",
+    action="Give the value that was used; if it is the one in the file, a callback changed it since, or these are "
+    "checkpoints of several trainings",
+    source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: v2 = β2^k·v1 + (what is not negative)",
+    metrics=("learning_rate", "beta_1", "beta_2", "epsilon", "weight_decay"),
+)
+
+KINDS = (CONTRADICTED, INFERRED, ASSUMED, RATE_UNKNOWN, ONE_RATE, AMBIGUOUS)
 
 
 def find_assumptions(history: History, thresholds: Thresholds) -> Iterator[Finding]:
@@ -75,6 +106,15 @@ def find_assumptions(history: History, thresholds: Thresholds) -> Iterator[Findi
             thresholds,
             evidence=[history.evidence(-1, **{n: float(history.newest(n)) for n in names})],
             action=f"{ASSUMED.action}: {options}",
+        )
+    if told := [name for name in history.hyperparameters if _is_told(history, name)]:
+        values = ", ".join(f"{name} = {history.newest(name):.6g}" for name in told)
+        where = str(history.newest(f"{told[0]}_where"))
+        yield history.finding(
+            INFERRED,
+            f"No file holds it, and the run's checkpoints tell: {values} ({told[0]} by {where})",
+            thresholds,
+            evidence=[history.evidence(-1, **{name: float(history.newest(name)) for name in told})],
         )
     if history.newest("learning_rate_source") == "unknown":
         where = str(history.newest("learning_rate_where"))
@@ -92,6 +132,27 @@ def find_assumptions(history: History, thresholds: Thresholds) -> Iterator[Findi
             f"The rule is taken for {rule}: {where}",
             thresholds,
             evidence=[history.evidence(-1, rule=rule, rule_where=where)],
+        )
+
+
+def find_contradictions(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+    """Find values that other checkpoints of the run refute, over the whole run: one finding for each hyperparameter."""
+    for name in history.hyperparameters:
+        against = history[f"{name}{CONTRADICTION}"]
+        rows = [row for row in range(len(history)) if against[row]]
+        if not rows:
+            continue
+        last = rows[-1]
+        value, source = float(history[name][last]), str(history[f"{name}_source"][last])
+        figures: dict[str, float | str | None] = {name: value, f"{name}_source": source}
+        more = f" (in {counted(len(rows), 'checkpoint')} of {len(history)})" if len(rows) > 1 else ""
+        yield history.finding(
+            CONTRADICTED,
+            f"{name} = {value:.6g} is {shown_source(source, against[last])}: {against[last]}{more}",
+            thresholds,
+            rows=rows,
+            evidence=[history.evidence(last, None, **figures)],
+            action=f"{CONTRADICTED.action}: {_option(history.name, name)}",
         )
 
 
@@ -118,12 +179,24 @@ def _option(optimizer: str, name: str) -> str:
     return f"--{name.replace('_', '-')}" if name in HYPERPARAMETERS else f"--set {optimizer}.{name}=.."
 
 
+def _is_told(history: History, name: str) -> bool:
+    """Whether a value was inferred from several checkpoints, and is not what would have been assumed."""
+    rule = find_rule(str(history.newest("rule")))
+    implementation = find_implementation(str(history.newest("family")))
+    if name == "learning_rate" or history.newest(f"{name}_source") != "inferred" or not rule or not implementation:
+        return False
+    default = rule.defaults(implementation).get(name)
+    return default is not None and not np.isclose(float(history.newest(name)), default, rtol=1e-4, atol=0)
+
+
 def _is_assumed(history: History, name: str) -> bool:
     """Whether a default stands in for what the training used, and no other checkpoint of the run says the same.
 
     That a rule has no weight decay, or no momentum, is no assumption.
     """
     if history.newest(f"{name}_source") != "default" or history.newest(name) == 0:
+        return False
+    if history.newest(f"{name}{CONTRADICTION}"):  # which says more
         return False
     is_read = ~np.isin(history[f"{name}_source"].astype(str), ("default", "unknown"))
     return not np.isclose(history[name][is_read], history.newest(name), rtol=1e-4, atol=0).any()

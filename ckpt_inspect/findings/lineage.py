@@ -11,6 +11,7 @@ from ckpt_inspect.findings.finding import MOST_EVIDENCE, MOST_NAMED, Finding, Ki
 from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.intervals import SMALLEST_SQUARE, Intervals
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import percent
 
 RESET = Kind(
@@ -58,7 +59,7 @@ REPEATED = Kind(
     id="step-repeated",
     title="Several checkpoints of one step",
     severity=Severity.INFO,
-    condition="Two or more checkpoints of the run have the same step, above 0, and parameters in common.",
+    condition="Two or more checkpoints in a row have the same step, above 0, and parameters in common.",
     why="If their moments are the same, no update was made in between, and the run has fewer points than checkpoints; "
     "if not, they are of two trainings, or of one that was set back.",
     action="Nothing, if a state was saved twice, as at the end of a training or as the best so far; if their moments "
@@ -91,12 +92,16 @@ def find_resets(history: History, thresholds: Thresholds) -> Iterator[Finding]:
 
 
 def find_repeated_steps(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    """Find checkpoints of the same step, over the whole run."""
+    """Find checkpoints of the same step in a row, over the whole run: where it fell in between, it was set back."""
     present = history.run.present[history.rows]
     places: dict[int, list[int]] = {}
+    before: int | None = None
     for row, step in enumerate(history.steps):
-        if step is not None and (step not in places or (present[row] & present[places[step][0]]).any()):
+        if step is None:
+            continue
+        if step not in places or (step == before and (present[row] & present[places[step][0]]).any()):
             places.setdefault(step, []).append(row)
+        before = step
     repeated = {step: rows for step, rows in places.items() if len(rows) > 1}
     if not repeated:
         return
@@ -129,6 +134,15 @@ def find_lost_state(history: History, thresholds: Thresholds) -> Iterator[Findin
     vanished = _vanished(history)
     if vanished:
         yield _vanished_finding(history, thresholds, vanished)
+    lost, broken = _falls(history, vanished)
+    for kind, found in ((LOST, lost), (BROKEN, broken)):
+        if found:
+            yield _lineage_finding(history, thresholds, kind, found)
+
+
+def _falls(history: History, vanished: list[int]) -> tuple[dict[int, Bools], dict[int, Bools]]:
+    """Return the sampled elements, (P, S) by row, whose v fell too fast since the row before: where the state was lost,
+    and elsewhere."""
     sample: Floats = history["second_moment_sample"]
     lost: dict[int, Bools] = {}
     broken: dict[int, Bools] = {}
@@ -149,9 +163,7 @@ def find_lost_state(history: History, thresholds: Thresholds) -> Iterator[Findin
         if _largest_beta_2(history, interval.after, below) is not None:
             is_lost = False
         (lost if is_lost else broken)[interval.after] = below
-    for kind, found in ((LOST, lost), (BROKEN, broken)):
-        if found:
-            yield _lineage_finding(history, thresholds, kind, found)
+    return lost, broken
 
 
 def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found: dict[int, Bools]) -> Finding:
@@ -161,8 +173,11 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
     before, after = history.steps[row - 1], history.steps[row]
     more = f" ({len(found)} such pairs in the run)" if len(found) > 1 else ""
     action = ""
+    severity = None
     largest = min(filter(None, (_largest_beta_2(history, r, mask) for r, mask in found.items())), default=None)
     if largest is not None:
+        if any(history[f"beta_2{CONTRADICTION}"]):  # that value is a finding of its own, and this what follows
+            severity = Severity.INFO
         assumed = f"{history.newest('beta_2'):.6g}"
         more += f"; β2 = {assumed} is assumed, and by this fall was {largest:.4g} at most, unless the state was lost"
         action = (
@@ -186,6 +201,7 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
             )
             for i in places[:MOST_EVIDENCE]
         ],
+        severity=severity,
         action=action,
     )  # fmt: skip
 

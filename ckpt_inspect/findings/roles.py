@@ -10,6 +10,8 @@ from ckpt_inspect.findings.history import Bools, History
 
 _BIASES = re.compile(r"(.*[_.])?(bias|beta|gamma|scale|offset)(_?\d+|#\d+)?", re.IGNORECASE)
 _KERNEL = re.compile(r"(.*_)?kernel(_?\d+|#\d+)?", re.IGNORECASE)
+_NORM = re.compile(r"norm|(?:^|[/_.])bn\d*(?:[/_.]|$)|/gamma(?:_?\d+)?$", re.IGNORECASE)
+_KEY = re.compile(r"(?:^|[/_.])(?:key|k_proj)(?:_dense|_proj)?(?:_?\d+)?/", re.IGNORECASE)
 _NO_SHIFT = re.compile(r"(.*[_.])?(beta|gamma|scale)(_?\d+|#\d+)?", re.IGNORECASE)
 
 
@@ -33,6 +35,14 @@ def are_biases(history: History) -> Bools:
 def are_kernels(history: History) -> Bools:
     """(P,) whether a tensor's name says that it is a kernel, and so no embedding."""
     return np.array([_KERNEL.fullmatch(name.rpartition("/")[2]) is not None for name in history.parameters], np.bool_)
+
+
+def may_cancel(history: History) -> Bools:
+    """(P,) whether a tensor's name or those beside it leave room for a bias without effect: one of attention's keys,
+    or any in a model with normalisation layers."""
+    names = history.parameters
+    has_norms = any(_NORM.search(name) is not None for name in names)
+    return np.array([has_norms or _KEY.search(name) is not None for name in names], np.bool_)
 
 
 def kernels_beside(history: History) -> list[list[int]]:

@@ -17,7 +17,7 @@ from ckpt_inspect.formats.checksums import PieceChecksums, mask
 from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
 from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.listing import Listing
-from ckpt_inspect.formats.meta_graph import read_meta_graph, read_versions
+from ckpt_inspect.formats.meta_graph import check_graph, read_meta_graph, read_versions
 from ckpt_inspect.formats.slices import ElementReader, Slice, SlicedTensor, resolve_extents
 from ckpt_inspect.formats.sstable import MAGIC
 from ckpt_inspect.formats.state_file import NEWEST_FILE
@@ -35,6 +35,12 @@ from ckpt_inspect.wire import decode_varint
 
 INDEX_NAME = re.compile(r"(?P<prefix>.*)\.index", re.DOTALL)
 DATA_NAME = re.compile(r"(?P<prefix>.*)\.data-\d{5}-of-\d{5}", re.DOTALL)
+_LARGE_INDEX, _MOST_INDEX = 1 << 20, 1 << 30
+"""Bytes of an index whose end is looked at before all of it is read, and of the largest that is read: a model of a
+million tensors has a tenth of that."""
+_MANY_SLICES = 1000
+_MOST_SHARDS = 1 << 10
+"""Files of a checkpoint beyond one for each tensor."""
 _META_NAME = re.compile(r"(?P<prefix>.+)\.meta", re.DOTALL)
 PART_NAME = re.compile(r"part-(?P<part>\d{5})-of-(?P<count>\d{5})\.index")
 """The parts that a sharded writer leaves in `PREFIX_temp/` or `PREFIX_temp_<hex>/` until it merges them."""
@@ -227,7 +233,9 @@ def shard_path(prefix: Prefix, shard: int, num_shards: int) -> Path:
 
 def read_index(file: OpenFile) -> BundleIndex:
     """Return the decoded index; raises DamagedFileError or UnsupportedError with the file's path."""
-    table = file.read(0, file.size)
+    if file.size > _LARGE_INDEX and file.read(file.size - len(MAGIC), len(MAGIC)) != MAGIC:
+        raise DamagedFileError(f"{file.path}: does not end with a table's magic number: it is truncated or not a table")
+    table = file.read_whole(_MOST_INDEX)
     head = Location(file.path, "file", len(table), table[:HEAD_SIZE])
     if is_placeholder(head):
         raise name_foreign(head)
@@ -239,6 +247,8 @@ def read_index(file: OpenFile) -> BundleIndex:
 
 class BundleCheckpoint(Checkpoint):
     """One tensor bundle, or the parts of one whose writer was stopped before it merged them."""
+
+    checksums = "each tensor and the index (CRC-32C)"
 
     def __init__(
         self,
@@ -260,12 +270,18 @@ class BundleCheckpoint(Checkpoint):
         self._byte_order = "little"
         self._slices: dict[bytes, Entry] = {}
         self._readers: dict[str, ElementReader] = {}
+        self._faults: dict[str, DamagedFileError] = {}
         entries: dict[str, Entry] = {}
         found = list(problems)
         for prefix in prefixes:
             index_file = self._pinned.open(prefix.file(".index"))
             index = read_index(index_file)
             first = len(self._shards)
+            if index.num_shards > _MOST_SHARDS + len(index.entries) + len(index.slices):
+                raise DamagedFileError(
+                    f"{index_file.path}: names {index.num_shards} files for {len(index.entries)} tensors: it is "
+                    "damaged; use another checkpoint"
+                )
             shards = [self._pinned.pin(shard_path(prefix, i, index.num_shards)) for i in range(index.num_shards)]
             self._pinned.check(index_file.path)  # so that the shards are those that this index was written with
             self._shards += shards
@@ -286,16 +302,40 @@ class BundleCheckpoint(Checkpoint):
     def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
         reader = self._readers.get(name)
         if reader is None:
-            reader = self._readers.setdefault(name, self._reader(name))
+            if fault := self._faults.get(name):  # looking again takes as long, where slices are very many
+                raise type(fault)(str(fault)) from fault
+            try:
+                reader = self._readers.setdefault(name, self._reader(name))
+            except DamagedFileError as error:
+                self._faults[name] = error
+                raise
         if not 0 <= start <= stop <= reader.size:
             raise RequestError(f"{self.path}: tensor {name!r} has {reader.size} elements, not {start}:{stop}")
         return reader.read(start, stop, out)
+
+    def is_plain(self, name: str) -> bool:
+        self.spec(name)
+        return True
 
     def graph(self) -> Graph | None:
         return read_meta_graph(self._meta) if self._meta is not None else None
 
     def producer(self) -> Mapping[str, str]:
         return read_versions(self._meta, is_saved_model=False) if self._meta is not None else {}
+
+    def check_rest(self) -> tuple[Problem, ...]:
+        return (*check_graph(self), *self._beyond_tensors())
+
+    def _beyond_tensors(self) -> Iterator[Problem]:
+        """Yield a Problem for each shard that is longer than what the index says lies in it."""
+        ends = [0] * len(self._shards)
+        for entry in (*self._entries.values(), *self._slices.values()):
+            if not entry.slices:
+                ends[entry.shard] = max(ends[entry.shard], entry.offset + entry.size)
+        for shard, end in zip(self._shards, ends, strict=True):
+            if shard.stat.kind != "absent" and shard.size > end:
+                what = f"{shard.path}: {shard.size - end} bytes lie behind the last tensor"
+                yield Problem("bytes-unclaimed", what, "no checksum covers them, and no tensor needs them", "info")
 
     def read_head(self, size: int) -> bytes:
         return self._pinned.read_head(size)
@@ -307,6 +347,12 @@ class BundleCheckpoint(Checkpoint):
         spec = self.spec(name)
         entry = self._entries[name]
         if entry.slices:
+            # To find that out below would take seconds, if they are very many.
+            if len(entry.slices) > max(_MANY_SLICES, len(self._slices)):
+                raise DamagedFileError(
+                    f"{self._prefix}.index: tensor {name!r} is stored in {len(entry.slices)} slices, and the index has "
+                    f"{len(self._slices)}: some are named twice; use another checkpoint"
+                )
             slices = [self._slice_reader(spec, s) for s in entry.slices]
             try:
                 return SlicedTensor(slices, spec)

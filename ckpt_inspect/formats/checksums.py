@@ -129,6 +129,24 @@ class PieceChecksums:
             else:
                 self._insert(begin, end, self._algorithm.extend(0, piece))
 
+    def counted(self) -> tuple[tuple[int, int, int], ...]:
+        """Return begin, end and checksum of each range that has been counted in this round."""
+        with self._lock:
+            return tuple(zip(self._starts, self._stops, self._crcs, strict=True))
+
+    def take(self, start: int, stop: int, crc: int) -> bool:
+        """Count a range by its checksum, unless parts of it are counted; return whether that closed the last gap.
+
+        Raises DamagedFileError as `add` does.
+        """
+        with self._lock:
+            if self._gaps(start, stop) != [(start, stop)]:
+                return False
+        if start == 0 and stop == self.length:
+            self._compare(crc)
+            return True
+        return self._insert(start, stop, crc)
+
     def missing(self) -> list[tuple[int, int]]:
         """Return the ranges that have not been counted in this round; the whole if a round has just begun."""
         with self._lock:
@@ -156,13 +174,14 @@ class PieceChecksums:
         self._stops.pop(i)
         return start, crc
 
-    def _insert(self, start: int, stop: int, crc: int) -> None:
+    def _insert(self, start: int, stop: int, crc: int) -> bool:
+        """Keep a range; if nothing is missing then, compare, and return True."""
         with self._lock:
             i = bisect_right(self._stops, start)
             while i < len(self._starts) and self._starts[i] < stop:
                 # Another thread has counted some of the same bytes in the meantime; the wider range stays.
                 if self._starts[i] < start or self._stops[i] > stop:
-                    return
+                    return False
                 del self._starts[i], self._stops[i], self._crcs[i]
             if i < len(self._starts) and self._starts[i] == stop:
                 crc = combine(crc, self._crcs[i], self._stops[i] - stop, self._algorithm.polynomial)
@@ -177,8 +196,9 @@ class PieceChecksums:
                 self._starts.insert(i, start)
                 self._stops.insert(i, stop)
                 self._crcs.insert(i, crc)
-                return
+                return False
         self._compare(crc)
+        return True
 
     def _compare(self, crc: int) -> None:
         computed = self._algorithm.stored(crc)

@@ -33,6 +33,14 @@ def find_claims(paths: Sequence[Path]) -> list[list[Claim]]:
     return [list(search.answers(question, owners)) for question in questions]
 
 
+def find_left_over(folder: Path) -> list[Path]:
+    """Return what in and below a folder is named as a part of a checkpoint and belongs to no whole one, the first file
+    of each. A writer that was stopped leaves such files, and its temporary folder."""
+    return sorted(
+        claim.folder / min(claim.names) for claim in _scan(folder, set()) if claim.path is None and claim.names
+    )
+
+
 def explain_nothing_found(path: Path) -> CkptInspectError:
     """Return the error for a path that stands for no checkpoint."""
     location = locate(path)
@@ -122,9 +130,10 @@ class _Search:
         if not found and question.itself is not None:
             yield question.itself
         inside = {claim.folder / name for claim in found.values() for name in claim.names}
+        scanned: set[Path] = set()  # a pattern may match each folder of a branch, and each stands for all below it
         for folder in question.folders:
-            if folder not in inside:
-                for claim in _scan(folder):
+            if folder not in inside and folder not in scanned:
+                for claim in _scan(folder, scanned):
                     if claim.path is not None:
                         found.setdefault(claim.path, claim)
         if not found and question.itself is None:
@@ -170,11 +179,17 @@ def _ask_for_matches(pattern: Path) -> _Question:
     return _Question(names, folders)
 
 
-def _scan(folder: Path) -> Iterator[Claim]:
-    """Yield the claims in and below a folder; links to folders are not followed, because they'd yield some twice."""
+def _scan(folder: Path, scanned: set[Path]) -> Iterator[Claim]:
+    """Yield the claims in and below a folder, and add what was listed to `scanned`, which isn't listed again.
+
+    Links to folders are not followed, because they'd yield some twice.
+    """
     listing, waiting = Listing.of(folder), [folder]
     while waiting:
         current = waiting.pop()
+        if current in scanned:
+            continue
+        scanned.add(current)
         if current is not folder:
             listing = _list_or_nothing(current)
         claims = list(_claims(listing))

@@ -4,51 +4,49 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, DType, Problem, TensorSpec, TrainingConfig, numpy_dtype
+from ckpt_inspect.checkpoint import (
+    STRING,
+    Array,
+    Checkpoint,
+    CountedPieces,
+    DType,
+    Problem,
+    TensorSpec,
+    TrainingConfig,
+    numpy_dtype,
+)
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, RequestError, UnsupportedError
 from ckpt_inspect.formats import keras_config
 from ckpt_inspect.formats.format import Claim, Format
-from ckpt_inspect.formats.hdf5_library import Source, has_own, hdf5_errors, is_keras, open_library_file, own_group
+from ckpt_inspect.formats.hdf5_messages import Datatype, Link
+from ckpt_inspect.formats.hdf5_objects import Dataset, Hdf5File, Header
+from ckpt_inspect.formats.hdf5_source import Source, WholeChecksum, hdf5_errors, open_objects
+from ckpt_inspect.formats.hdf5_values import BANDS_BYTES, Values, boxes, check_extents
 from ckpt_inspect.formats.keras_files import HDF5_SIGNATURE, INDEX_SUFFIX, ZIP_SIGNATURE, is_named_so, split_name
 from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.natural_order import natural_key
-from ckpt_inspect.storage import Location, PinnedFiles, is_there, locate, read_head
-
-if TYPE_CHECKING:
-    import h5py
+from ckpt_inspect.storage import Location, PinnedFiles, is_there, locate, native_path, open_file, read_head
+from ckpt_inspect.storage.local import LocalFile
 
 WHOLE_MODEL, VARIABLES = "keras-h5", "keras-weights-h5"
 
-_PLAIN_TYPES = {"float16", "float32", "float64", "int32", "int64"}
 ONE_SHARD = "one-shard"
 """Code of the Problem of a shard that stands for itself."""
 _STORE_CONVENTIONS = "ckpt-inspect-"
 _SHARD_NAME = re.compile(r"(?P<stem>.+)_(?P<number>\d{5})\.weights\.h5")
 _MAX_JSON_SIZE = 1 << 26
-_EXPANSION_FLOOR, _CHUNK_FLOOR, _MAX_EXPANSION = 1 << 28, 1 << 26, 200
-"""A dataset of more than 256 MiB, or with chunks of more than 64 MiB, is read only if at least a 200th of it is
-stored: else a small file could take any time and memory."""
 
-_MOST_LEVELS = 200
-"""Levels of groups that are followed: HDF5's library takes time with the square of their number."""
+_MOST_LEVELS, _MOST_TEXT = 200, 1 << 26
+"""Levels of groups that are followed, and bytes of all paths together: no model needs more."""
 
-_BANDS_BYTES = 1 << 27
-"""Unpacked rows of chunks that a checkpoint keeps: those that two threads need of θ, m and v."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Dataset:
-    spec: TensorSpec
-    source: Source
-    handle: h5py.h5d.DatasetID
+_KERAS_GROUPS = frozenset({b"model_weights", b"vars", b"layers", b"_layer_checkpoint_dependencies"})
+_BFLOAT16 = "bfloat16"
 
 
 class Hdf5Checkpoint(Checkpoint):
@@ -67,25 +65,27 @@ class Hdf5Checkpoint(Checkpoint):
         self.files, self.file_stats = pinned.paths, pinned.stats
         self._pinned = pinned
         self._sources = tuple(sources)
-        self._handles: list[h5py.File] = []
-        self._datasets: dict[str, _Dataset] = {}
+        self._objects: dict[Source, Hdf5File] = {}
+        self._values: dict[str, Values] = {}
         self._attributes: dict[str, str] = {}
         self._labels: dict[str, str] = {}
-        self._offsets: dict[str, int | None] = {}
         self._bands = _Bands()
-        found: dict[str, _Dataset] = {}
+        self._lock = Lock()
+        found: dict[str, tuple[TensorSpec, Values]] = {}
         recorded: list[str] = []
         is_whole_model = False
         try:
             for source in sources:
                 with hdf5_errors(source.path):
-                    root = open_library_file(source)
-                    self._handles.append(root)
-                    self._attributes.update(_text_attributes(root))
+                    file = self._objects[source] = open_objects(source)
+                    self._attributes.update(_text_attributes(file))
                     _reject_store(source.path, self._attributes)
-                    found.update(self._walk(root, source))
-                    is_whole_model |= "layer_names" in _names_attributes(root) or has_own(root, "model_weights")
-                    recorded += recorded_order(root, source.path)
+                    here = dict(self._walk(file, source))
+                    check_extents(values for _, values in here.values())
+                    found.update(here)
+                    is_whole_model |= _is_whole_model(file)
+                    recorded += recorded_order(file, source.path)
+                    file.forget()
         except BaseException:
             self.close()
             raise
@@ -97,8 +97,13 @@ class Hdf5Checkpoint(Checkpoint):
             )
         listed = {name: found[name] for name in recorded if name in found}
         rest = sorted(found.keys() - listed.keys(), key=natural_key)
-        self._datasets = {**listed, **{name: found[name] for name in rest}}
-        self.tensors = {name: dataset.spec for name, dataset in self._datasets.items()}
+        found = {**listed, **{name: found[name] for name in rest}}
+        self.tensors = {name: spec for name, (spec, _) in found.items()}
+        self._values = {name: values for name, (_, values) in found.items()}
+        self._claimed = {
+            source: sum(v.size * v.dataset.datatype.size for v in self._values.values() if v.source is source)
+            for source in sources
+        }
         missing = [n for n in recorded if n not in found]
         if missing:
             self.problems = (
@@ -112,45 +117,63 @@ class Hdf5Checkpoint(Checkpoint):
 
     def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
         spec = self.spec(name)
-        dataset = self._datasets.get(name)
-        if dataset is None:
+        values = self._values.get(name)
+        if values is None:
             raise RequestError(f"{self.path}: has been closed; open it again")
         if not 0 <= start <= stop <= spec.size:
             raise RequestError(f"{self.path}: tensor {name!r} has {spec.size} elements, not {start}:{stop}")
-        if spec.dtype == STRING:
-            return self._read_strings(dataset)[start:stop]
         try:
             dtype = numpy_dtype(spec.dtype)
         except UnsupportedError as error:
             raise UnsupportedError(f"{self.path}: dataset {name!r} holds no numbers that can be read") from error
-        if name not in self._offsets:
-            with hdf5_errors(self.path):
-                self._check_expansion(dataset)
-                self._offsets[name] = _plain_offset(dataset, self.path)
-        offset = self._offsets[name]
-        if out is None or out.dtype != dtype or out.ndim != 1 or len(out) < stop - start or not out.flags.carray:
-            out = np.empty(stop - start, dtype)
-        else:
-            out = out[: stop - start]
-        if start == stop:
-            return out
-        checksum = dataset.source.checksum
-        if checksum is not None:
+        checksum = values.source.checksum
+        if checksum is not None and start < stop:
             checksum.begin()
-        if offset is not None:
-            raw, place = out.view(np.uint8), offset + start * dtype.itemsize
-            dataset.source.file.read_into(raw, place)
-            if checksum is not None:
-                checksum.add(place, raw)
-        else:
-            with hdf5_errors(self.path):
-                self._bands.read(dataset, start, stop, out)
+        with hdf5_errors(self.path):
+            with self._lock:
+                values.prepare(self._objects[values.source].metadata, self._claimed[values.source])
+            if spec.dtype == STRING:
+                return self._read_strings(values)[start:stop]
+            if out is None or out.dtype != dtype or out.ndim != 1 or len(out) < stop - start or not out.flags.carray:
+                out = np.empty(stop - start, dtype)
+            else:
+                out = out[: stop - start]
+            if start < stop:
+                self._read_values(values, start, stop, out)
+        if checksum is not None and stop == spec.size:
+            self._finish_if_all_is_read(values.source)
         return out
 
+    def _read_values(self, values: Values, start: int, stop: int, out: Array) -> None:
+        if values.rows:
+            self._bands.read(values, start, stop, out)
+        else:
+            values.read_plain(start, stop, out)
+
+    def is_plain(self, name: str) -> bool:
+        self.spec(name)
+        values = self._values.get(name)
+        return values is not None and not values.rows
+
     def finish_reading(self) -> None:
-        for source in self._sources:
-            if source.checksum is not None:
-                source.checksum.finish()
+        for checksum in self._checksums():
+            checksum.finish()
+
+    def counted_pieces(self) -> CountedPieces:
+        return tuple(checksum.pieces() for checksum in self._checksums())
+
+    def take_pieces(self, counted: CountedPieces) -> None:
+        for checksum, pieces in zip(self._checksums(), counted, strict=False):
+            checksum.take(pieces)
+
+    def _checksums(self) -> Iterator[WholeChecksum]:
+        return (source.checksum for source in self._sources if source.checksum is not None)
+
+    def _finish_if_all_is_read(self, source: Source) -> None:
+        """Compare the checksum of an archive whose tensors have all been read: little of it is left."""
+        sizes = [values.stored_bytes for values in self._values.values() if values.source is source]
+        if source.checksum is not None and source.size is not None and None not in sizes:
+            source.checksum.finish_if_only(source.size - sum(size for size in sizes if size is not None))
 
     def training_config(self) -> TrainingConfig | None:
         try:
@@ -166,23 +189,23 @@ class Hdf5Checkpoint(Checkpoint):
     def written_order(self) -> Mapping[str, int]:
         """Return the offset of the first array in each group: HDF5 appends arrays to the file as they are written."""
         first: dict[str, int] = {}
-        for name, dataset in self._datasets.items():
-            offset = dataset.handle.get_offset()
-            if offset is not None:
+        for name, values in self._values.items():
+            layout = values.dataset.layout
+            if layout.kind == "contiguous" and layout.address is not None:
                 parts = name.split("/")[:-1]
                 for path in ("/".join(parts[: i + 1]) for i in range(len(parts))):
-                    first[path] = min(offset, first.get(path, offset))
+                    first[path] = min(layout.address, first.get(path, layout.address))
         return first
 
     def producer(self) -> Mapping[str, str]:
         return {key: self._attributes[key] for key in ("keras_version", "backend") if key in self._attributes}
 
     def close(self) -> None:
-        self._datasets = {}
+        for values in self._values.values():
+            values.close()
+        self._values = {}
         self._bands.clear()
-        for handle in self._handles:
-            handle.close()
-        self._handles.clear()
+        self._objects = {}
         for source in self._sources:
             source.file.close()
         self._pinned.close()
@@ -190,58 +213,34 @@ class Hdf5Checkpoint(Checkpoint):
     def read_head(self, size: int) -> bytes:
         return self._pinned.read_head(size)
 
-    def _walk(self, root: h5py.File, source: Source) -> Iterator[tuple[str, _Dataset]]:
+    def _walk(self, file: Hdf5File, source: Source) -> Iterator[tuple[str, tuple[TensorSpec, Values]]]:
         """Yield every dataset behind hard links; soft and external links aren't followed: they could leave the file."""
-        import h5py
-
-        names: list[bytes] = []
-        types: list[tuple[h5py.h5t.TypeID, str]] = []  # comparing is a tenth of the cost of making a numpy dtype
-
-        def take(name: bytes) -> bytes | None:
-            if name.count(b"/") >= _MOST_LEVELS:
-                return name  # and stop
-            names.append(name)
-            return None
-
-        if h5py.h5o.visit(root.id, take) is not None:
-            raise UnsupportedError(
-                f"{source.path}: has groups that are nested more than {_MOST_LEVELS} deep, which no model needs"
-            )
-        for key in names:
+        dtypes: dict[Datatype, tuple[str, DType]] = {}
+        for key, header in _objects(file, source.path):
             name = _group_path(key)
-            handle = h5py.h5o.open(root.id, key)
-            if isinstance(handle, h5py.h5d.DatasetID):
-                stored = handle.get_type()
-                dtype = next((n for known, n in types if known.equal(stored)), None)
-                if dtype is None:
-                    dtype = _dtype_name(handle)
-                    if dtype in _PLAIN_TYPES:  # of opaque bytes an attribute decides
-                        types.append((stored, dtype))
-                yield name, _Dataset(TensorSpec(name, _shape(handle), dtype), source, handle)
-            elif name.rpartition("/")[2] == "vars" and isinstance(handle, h5py.h5g.GroupID):
-                label = _text(h5py.Group(handle).attrs.get("name"))
+            if file.is_dataset(header):
+                dataset = file.dataset(header)
+                datatype = dataset.datatype
+                if datatype.kind == "opaque":  # an attribute decides
+                    known = _opaque_type(file, header, dataset)
+                else:
+                    if datatype not in dtypes:
+                        dtypes[datatype] = _plain_type(datatype)
+                    known = dtypes[datatype]
+                shape = (0,) if dataset.shape is None else dataset.shape
+                yield name, (TensorSpec(name, shape, known[0]), Values(name, dataset, source, known[1]))
+            elif name.rpartition("/")[2] == "vars" and file.is_group(header):
+                label = _text(file, header, "name")
                 if label:
                     self._labels[name] = label
 
-    def _check_expansion(self, dataset: _Dataset) -> None:
-        handle = dataset.handle
-        nbytes = dataset.spec.size * handle.get_type().get_size()
-        floor = _EXPANSION_FLOOR if math.prod(_chunk_of(handle)) < _CHUNK_FLOOR else _CHUNK_FLOOR
-        if nbytes > floor and nbytes > _MAX_EXPANSION * handle.get_storage_size():
-            raise DamagedFileError(
-                f"{self.path}: dataset {dataset.spec.name!r} claims {nbytes} bytes, but the file holds only "
-                f"{handle.get_storage_size()} of them"
-            )
-
-    def _read_strings(self, dataset: _Dataset) -> Array:
-        import h5py
-
-        with hdf5_errors(self.path):
-            self._check_expansion(dataset)
-            _plain_offset(dataset, self.path)  # raises if the strings lie in another file
-            values = np.asarray(h5py.Dataset(dataset.handle)[()], dtype=object).reshape(-1)
-        out = np.empty(len(values), dtype=object)
-        out[:] = [v.encode() if isinstance(v, str) else bytes(v) for v in values]
+    def _read_strings(self, values: Values) -> Array:
+        raw = np.empty(values.size, values.dtype)
+        self._read_values(values, 0, values.size, raw)
+        out = np.empty(values.size, dtype=object)
+        with self._lock:
+            file = self._objects[values.source]
+            out[:] = list(file.strings(values.dataset.datatype, raw.tobytes(), values.size))
         return out
 
 
@@ -347,7 +346,7 @@ def open_sharded_weights(path: Path) -> Hdf5Checkpoint:
     """Open Keras' `NAME.weights.json`, which says which file beside it holds which group."""
     pinned = PinnedFiles()
     index = pinned.open(path)
-    names = shard_names(index.read(0, index.size), str(path))
+    names = shard_names(index.read_whole(_MAX_JSON_SIZE), str(path))
     sources = [Source(pinned.open(path.with_name(name))) for name in names]
     pinned.check(path)  # so that the shards are those that this index was written with
     return Hdf5Checkpoint(path, sources, pinned, VARIABLES)
@@ -368,37 +367,108 @@ def shard_names(text: bytes, where: str) -> list[str]:
     return sorted(set(names))
 
 
-def recorded_order(root: h5py.File, path: Path) -> list[str]:
+def is_keras(path: Path, *, if_damaged: bool) -> bool:
+    """Return whether an HDF5 file is Keras', after a quick look; `if_damaged` is the answer if it can't be opened."""
+    try:
+        with hdf5_errors(path), LocalFile(path) if native_path(path) is not None else open_file(path) as opened:
+            file = open_objects(Source(opened))
+            attributes = file.attributes(file.root)
+            if "layer_names" in attributes or "layer_names0" in attributes:
+                return True
+            if "Conventions" in attributes:
+                return False
+            children = [link for link in file.links(file.root).values() if link.kind == "hard"]
+            return any(link.name in _KERAS_GROUPS for link in children) or any(
+                _has_variables(file, link) for link in children
+            )
+    except CkptInspectError:
+        return if_damaged
+
+
+def _is_whole_model(file: Hdf5File) -> bool:
+    """Return whether there are the names of layers, or what a whole model keeps its weights in."""
+    if any(re.fullmatch(r"layer_names\d*", name) for name in file.attributes(file.root)):
+        return True
+    weights = file.links(file.root).get(b"model_weights")
+    return weights is not None and weights.kind == "hard"
+
+
+def _has_variables(file: Hdf5File, link: Link) -> bool:
+    group = None if link.address is None else file.header(link.address)
+    return group is not None and file.is_group(group) and b"vars" in file.links(group)
+
+
+def own_group(file: Hdf5File, group: Header, name: str, path: Path) -> Header | None:
+    """Return the group of that name below `group`; None if there is none, or a link within the file.
+
+    Raises UnsupportedError, with `path`, if it is a link into another file: HDF5's library would follow it.
+    """
+    found = group
+    for part in name.split("/"):
+        if part in ("", ".") or not file.is_group(found):
+            return None
+        link = file.links(found).get(part.encode("utf-8", "surrogateescape"))
+        if link is not None and link.kind == "external":
+            raise UnsupportedError(
+                f"{path}: {name!r} is a link into another file, which isn't followed: a checkpoint is read from "
+                "its own file alone"
+            )
+        if link is None or link.address is None:
+            return None
+        found = file.header(link.address)
+    return found if file.is_group(found) else None
+
+
+def recorded_order(file: Hdf5File, path: Path) -> list[str]:
     """Return the paths of the datasets that `layer_names` and `weight_names` list, in their order.
 
     Raises UnsupportedError for a group that is a link into another file; messages name `path`.
     """
-    base = "model_weights/" if own_group(root, "model_weights", path) is not None else ""
-    group = root["model_weights"] if base else root
+    weights = own_group(file, file.root, "model_weights", path)
+    base, group = ("", file.root) if weights is None else ("model_weights/", weights)
     paths = []
-    for layer in (*_names(group, "layer_names"), "top_level_model_weights"):
-        if (found := own_group(group, layer, path)) is not None:
-            paths += [f"{base}{layer}/{weight}" for weight in _names(found, "weight_names")]
-    if (found := own_group(root, "optimizer_weights", path)) is not None:
-        paths += [f"optimizer_weights/{weight}" for weight in _names(found, "weight_names")]
+    for layer in (*_names(file, group, "layer_names"), "top_level_model_weights"):
+        if (found := own_group(file, group, layer, path)) is not None:
+            paths += [f"{base}{layer}/{weight}" for weight in _names(file, found, "weight_names")]
+    if (found := own_group(file, file.root, "optimizer_weights", path)) is not None:
+        paths += [f"optimizer_weights/{weight}" for weight in _names(file, found, "weight_names")]
     return list(dict.fromkeys(paths))
 
 
-def _names_attributes(group: h5py.Group) -> set[str]:
-    """Return the names of the group's attributes, without the numbers of split ones."""
-    return {re.sub(r"\d+$", "", name) for name in group.attrs}
+def _objects(file: Hdf5File, path: Path) -> Iterator[tuple[bytes, Header]]:
+    """Yield every object below the root once, with its path: depth first, names in order."""
+    seen = {file.root.address}
+    waiting = [(b"", 0, link) for link in reversed([*file.links(file.root).values()])]
+    text = 0
+    while waiting:
+        parent, level, link = waiting.pop()
+        if link.kind != "hard" or link.address is None or link.address in seen:
+            continue
+        seen.add(link.address)
+        if level >= _MOST_LEVELS:
+            raise UnsupportedError(
+                f"{path}: has groups that are nested more than {_MOST_LEVELS} deep, which no model needs"
+            )
+        key = parent + link.name
+        text += len(key)
+        if text > _MOST_TEXT:
+            raise UnsupportedError(f"{path}: has names of more than {_MOST_TEXT} bytes, which no model needs")
+        header = file.header(link.address)
+        yield key, header
+        if file.is_group(header) and not file.is_dataset(header):
+            waiting += [(key + b"/", level + 1, child) for child in reversed([*file.links(header).values()])]
 
 
-def _names(group: h5py.Group, attribute: str) -> list[str]:
+def _names(file: Hdf5File, group: Header, attribute: str) -> list[str]:
     """Return a list of names; Keras splits one longer than HDF5's 64 KiB into `weight_names0`, `weight_names1`, .."""
-    if attribute in group.attrs:
-        parts: Iterable[Any] = [group.attrs[attribute]]
+    attributes = file.attributes(group)
+    if attribute in attributes:
+        parts = [attributes[attribute]]
     else:
-        parts, i = [], 0
-        while f"{attribute}{i}" in group.attrs:
-            parts.append(group.attrs[f"{attribute}{i}"])
-            i += 1
-    return [text for part in parts for value in np.atleast_1d(part) if (text := _text(value)) is not None]
+        parts = []
+        while (part := attributes.get(f"{attribute}{len(parts)}")) is not None:
+            parts.append(part)
+    return [text for part in parts for text in file.texts(part) or ()]
 
 
 def _group_path(key: bytes) -> str:
@@ -411,15 +481,15 @@ def _group_path(key: bytes) -> str:
     return groups.replace("\\", "/") + separator + variable
 
 
-def _text(value: Any) -> str | None:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    return str(value) if isinstance(value, str) else None
+def _text(file: Hdf5File, header: Header, name: str) -> str | None:
+    """Return the text of an attribute of a single text; None if there is no such."""
+    attribute = file.attributes(header).get(name)
+    return None if attribute is None else file.text(attribute)
 
 
-def _text_attributes(root: h5py.File) -> dict[str, str]:
+def _text_attributes(file: Hdf5File) -> dict[str, str]:
     wanted = ("Conventions", "keras_version", "backend", "training_config", "model_config")
-    found = {name: _text(root.attrs[name]) for name in wanted if name in root.attrs}
+    found = {name: _text(file, file.root, name) for name in wanted}
     return {name: text for name, text in found.items() if text is not None}
 
 
@@ -428,58 +498,31 @@ def _reject_store(path: Path, attributes: Mapping[str, str]) -> None:
         raise UnsupportedError(f"{path}: is a store of results, not a checkpoint; `ckpt-inspect report` reads it")
 
 
-def _shape(handle: h5py.h5d.DatasetID) -> tuple[int, ...]:
-    import h5py
-
-    shape: tuple[int, ...] | None = handle.shape
-    if not shape and handle.get_space().get_simple_extent_type() == h5py.h5s.NULL:
-        return (0,)
-    return shape or ()
-
-
-def _dtype_name(handle: h5py.h5d.DatasetID) -> str:
-    import h5py
-
-    dtype = handle.dtype
-    if dtype.kind == "S" or h5py.check_string_dtype(dtype) is not None:
-        return STRING
-    if dtype.kind in "biufc":
-        return str(dtype.name)
-    # Keras stores bfloat16, which HDF5 doesn't have, as two opaque bytes; saving v3 says so in an attribute.
-    if dtype.kind == "V" and dtype.names is None:
-        label = _text(h5py.Dataset(handle).attrs.get("dtype"))
-        if label is not None and re.fullmatch(r"bfloat16|float8_\w+", label):
-            return label
-        if dtype.itemsize == 2:
-            return "bfloat16"
-    return "opaque"
+def _plain_type(datatype: Datatype) -> tuple[str, DType]:
+    """Return the name of an element type that says itself what it is, and numpy's type for its values."""
+    if datatype.kind == "number":
+        return datatype.name, numpy_dtype(datatype.name)
+    is_text = datatype.kind in ("string", "varying string")
+    return STRING if is_text else "opaque", _of_bytes(datatype)
 
 
-def _plain_offset(dataset: _Dataset, path: Path) -> int | None:
-    """Return where in the source's file the elements lie one after another; None if they don't."""
-    import h5py
-
-    handle, spec = dataset.handle, dataset.spec
-    plan = handle.get_create_plist()
-    layout = plan.get_layout()
-    if layout == h5py.h5d.VIRTUAL or plan.get_external_count():
-        raise UnsupportedError(
-            f"{path}: dataset {spec.name!r} takes its values from other files, which this package doesn't read"
-        )
-    if layout != h5py.h5d.CONTIGUOUS or not handle.dtype.isnative or handle.get_storage_size() != spec.nbytes:
-        return None
-    address = handle.get_offset()
-    return None if address is None else dataset.source.base + address
+def _of_bytes(datatype: Datatype) -> DType:
+    return np.dtype(f"V{min(datatype.size, (1 << 31) - 1)}")
 
 
-def _chunk_of(handle: h5py.h5d.DatasetID) -> tuple[int, ...]:
-    """Return the shape of a chunk, its last dimension in bytes; (0,) for a dataset that isn't stored in chunks."""
-    import h5py
+def _opaque_type(file: Hdf5File, header: Header, dataset: Dataset) -> tuple[str, DType]:
+    """Return the same of opaque bytes.
 
-    plan = handle.get_create_plist()
-    if plan.get_layout() != h5py.h5d.CHUNKED:
-        return (0,)
-    return (*plan.get_chunk(), handle.get_type().get_size())
+    Keras stores bfloat16, which HDF5 doesn't have, as two opaque bytes; saving v3 says so in an attribute.
+    """
+    label, size = _text(file, header, "dtype"), dataset.datatype.size
+    if label is None or not re.fullmatch(r"bfloat16|float8_\w+", label):
+        label = _BFLOAT16 if size == 2 else "opaque"
+    try:
+        dtype = numpy_dtype(label)
+    except UnsupportedError:
+        return label, _of_bytes(dataset.datatype)
+    return (label, dtype) if dtype.itemsize == size else ("opaque", _of_bytes(dataset.datatype))
 
 
 class _Bands:
@@ -492,40 +535,39 @@ class _Bands:
         self._lock = Lock()
         self._kept: dict[tuple[str, int], Array] = {}  # the least recently used first
 
-    def read(self, dataset: _Dataset, start: int, stop: int, out: Array) -> None:
-        """Fill `out` with the flat range of a dataset that doesn't lie in the file as it is."""
-        shape, handle = dataset.spec.shape, dataset.handle
-        rows = _chunk_of(handle)[0]
-        length = min(rows, shape[0]) * math.prod(shape[1:]) if rows else 0
-        if not length or length * out.dtype.itemsize > _BANDS_BYTES:
-            _read_flat(handle, shape, start, stop, out)
+    def read(self, values: Values, start: int, stop: int, out: Array) -> None:
+        """Fill `out` with the flat range of a dataset that is stored in chunks."""
+        shape = values.shape
+        length = min(values.rows, shape[0]) * math.prod(shape[1:])
+        if not length or length * out.dtype.itemsize > BANDS_BYTES:
+            _read_flat(values, shape, start, stop, out)
             return
         at = start
         while at < stop:
             place = at // length
-            begin, end = place * length, min((place + 1) * length, dataset.spec.size)
+            begin, end = place * length, min((place + 1) * length, values.size)
             last = min(stop, end)
             if at == begin and last == end:
-                _read_flat(handle, shape, at, last, out[at - start : last - start])
+                _read_flat(values, shape, at, last, out[at - start : last - start])
             else:
-                out[at - start : last - start] = self._band(dataset, place, begin, end, out.dtype)[
+                out[at - start : last - start] = self._band(values, place, begin, end, out.dtype)[
                     at - begin : last - begin
                 ]
             at = last
 
-    def _band(self, dataset: _Dataset, place: int, begin: int, end: int, dtype: DType) -> Array:
-        key = dataset.spec.name, place
-        with self._lock:  # HDF5's library works for one thread at a time anyway
+    def _band(self, values: Values, place: int, begin: int, end: int, dtype: DType) -> Array:
+        key = values.name, place
+        with self._lock:  # so that no two threads unpack the same
             band = self._kept.pop(key, None)
             if band is None:
-                room = _BANDS_BYTES - (end - begin) * dtype.itemsize
+                room = BANDS_BYTES - (end - begin) * dtype.itemsize
                 size = sum(kept.nbytes for kept in self._kept.values())
                 for oldest in list(self._kept):
                     if size <= room:
                         break
                     size -= self._kept.pop(oldest).nbytes
                 band = np.empty(end - begin, dtype)
-                _read_flat(dataset.handle, dataset.spec.shape, begin, end, band)
+                _read_flat(values, values.shape, begin, end, band)
             self._kept[key] = band
             return band
 
@@ -535,46 +577,13 @@ class _Bands:
             self._kept.clear()
 
 
-def _read_flat(handle: h5py.h5d.DatasetID, shape: tuple[int, ...], start: int, stop: int, out: Array) -> None:
-    """Fill `out` with the flat range: at most one partial row at each end of each dimension, whole rows between."""
-    import h5py
-
-    dataset = h5py.Dataset(handle)
-    raw = out.view(dataset.dtype) if dataset.dtype.kind == "V" else out
-    if not shape:
-        raw[...] = dataset[()]
-        return
-    if not dataset.dtype.isnative:
-        raw = np.empty(stop - start, dataset.dtype)
+def _read_flat(values: Values, shape: tuple[int, ...], start: int, stop: int, out: Array) -> None:
+    """Fill `out` with the flat range of a dataset in chunks."""
     at = 0
-    for selection, count in _boxes(shape, start, stop):
-        box = dataset[selection]
-        raw[at : at + count] = box.reshape(-1)
+    for begin, lengths in boxes(shape, start, stop):
+        count = math.prod(lengths)
+        values.read_box(begin, out[at : at + count].reshape(lengths))
         at += count
-    if raw is not out and dataset.dtype.kind != "V":
-        out[:] = raw
-
-
-def _boxes(shape: tuple[int, ...], start: int, stop: int) -> Iterator[tuple[tuple[slice | int, ...], int]]:
-    """Yield hyperslabs that together are the flat range, in order: (selection, number of elements)."""
-    if len(shape) == 1:
-        yield (slice(start, stop),), stop - start
-        return
-    row = math.prod(shape[1:])
-    first, last = -(-start // row), stop // row
-    if first > last:  # inside one row
-        at = last
-        for selection, count in _boxes(shape[1:], start - at * row, stop - at * row):
-            yield (at, *selection), count
-        return
-    if start < first * row:
-        for selection, count in _boxes(shape[1:], start - (first - 1) * row, row):
-            yield (first - 1, *selection), count
-    if first < last:
-        yield (slice(first, last),), (last - first) * row
-    if last * row < stop:
-        for selection, count in _boxes(shape[1:], 0, stop - last * row):
-            yield (last, *selection), count
 
 
 FORMAT = Format(("keras-h5", "keras-weights-h5"), "Keras HDF5 (.h5, .weights.h5)", recognises, open_hdf5, claims)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ckpt_inspect.checkpoint import TrainingConfig
+from ckpt_inspect.checkpoint import Problem, TrainingConfig
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, TruncatedFileError, UnsupportedError
 from ckpt_inspect.formats import keras_config
 from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.hdf5 import Hdf5Checkpoint, shard_names
-from ckpt_inspect.formats.hdf5_library import Source, WholeChecksum
+from ckpt_inspect.formats.hdf5_source import Source, WholeChecksum
+from ckpt_inspect.formats.hdf5_values import EXPANSION_LIMIT
 from ckpt_inspect.formats.keras_files import ZIP_SIGNATURE, split_name
 from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.storage import Location, OpenFile, PinnedFiles, is_folder, keep_temporarily, open_file
@@ -21,18 +23,32 @@ CONFIG_FILE, METADATA_FILE, WEIGHTS_FILE = FOLDER_FILES = ("config.json", "metad
 
 _LOCAL_HEADER_SIZE = 30
 _MAX_CONFIG_BYTES = 1 << 28
+_MAX_DIRECTORY_BYTES = 1 << 21
+"""Some twenty thousand members: each takes time, and Keras writes a handful."""
+_MAX_END_BYTES = (1 << 16) + 22 + 20 + 56
 _MAX_EXPANSION = 1000
 """Highest compression ratio that is believed. Deflate reaches 1032 at most; weights never come near."""
+_USUAL_EXPANSION = 200
+"""The same for more than EXPANSION_LIMIT bytes, which take their time."""
 
 
 class KerasArchive(Hdf5Checkpoint):
     """A `.keras` file, or the folder that `save_model(zipped=False)` makes of the same files."""
 
     def __init__(
-        self, path: Path, sources: Sequence[Source], pinned: PinnedFiles, config: bytes, metadata: Mapping[str, Any]
+        self,
+        path: Path,
+        sources: Sequence[Source],
+        pinned: PinnedFiles,
+        config: bytes,
+        metadata: Mapping[str, Any],
+        archive: OpenFile | None = None,
     ) -> None:
+        """Take the zip file as `archive`; None for a folder of its files, which keep no checksums."""
         self._config = config
         self._metadata = metadata
+        self._archive = archive
+        self.checksums = "" if archive is None else "each file in the archive (CRC-32)"
         super().__init__(path, sources, pinned, "keras-archive")
 
     def training_config(self) -> TrainingConfig | None:
@@ -44,6 +60,10 @@ class KerasArchive(Hdf5Checkpoint):
     def producer(self) -> Mapping[str, str]:
         return {key: str(self._metadata[key]) for key in ("keras_version", "date_saved") if key in self._metadata}
 
+    def check_rest(self) -> tuple[Problem, ...]:
+        """Compare the checksums of the archive's other files, and its local headers with its directory."""
+        return () if self._archive is None else tuple(_check_archive(self._archive))
+
 
 def recognises(location: Location) -> bool:
     """Recognise a zip that has a `config.json` or is named `.keras`, and a folder with the files of such a zip."""
@@ -54,8 +74,11 @@ def recognises(location: Location) -> bool:
     if location.path.suffix == ".keras":
         return True
     try:
-        with open_file(location.path) as file, zipfile.ZipFile(file.stream()) as archive:
-            return CONFIG_FILE in archive.namelist()
+        with open_file(location.path) as file:
+            if _directory_size(file) > _MAX_DIRECTORY_BYTES:
+                return False
+            with zipfile.ZipFile(file.stream()) as archive:
+                return CONFIG_FILE in archive.namelist()
     except (CkptInspectError, zipfile.BadZipFile, OSError, ValueError, EOFError):
         return False
 
@@ -77,9 +100,14 @@ def open_archive(path: Path) -> KerasArchive:
     pinned = PinnedFiles()
     if is_folder(path):
         weights, config, metadata = (pinned.open(path / name) for name in (WEIGHTS_FILE, CONFIG_FILE, METADATA_FILE))
-        decoded = keras_config.decode_json(metadata.read(0, metadata.size), str(metadata.path))
-        return KerasArchive(path, [Source(weights)], pinned, config.read(0, config.size), decoded)
+        decoded = keras_config.decode_json(metadata.read_whole(_MAX_CONFIG_BYTES), str(metadata.path))
+        return KerasArchive(path, [Source(weights)], pinned, config.read_whole(_MAX_CONFIG_BYTES), decoded)
     file = pinned.open(path)
+    if (size := _directory_size(file)) > _MAX_DIRECTORY_BYTES:
+        raise UnsupportedError(
+            f"{path}: lists its members in {size} bytes, and an archive of Keras needs a few thousand: it is none, or "
+            "damaged"
+        )
     try:
         with zipfile.ZipFile(file.stream()) as archive:
             members = {info.filename: info for info in archive.infolist()}
@@ -105,7 +133,21 @@ def open_archive(path: Path) -> KerasArchive:
             f"{path}: starts like a zip archive, but can't be read as one ({error}): the file is truncated or "
             "damaged; copy or restore it"
         ) from error
-    return KerasArchive(path, sources, pinned, config_text, decoded)
+    return KerasArchive(path, sources, pinned, config_text, decoded, file)
+
+
+def _directory_size(file: OpenFile) -> int:
+    """Return the size of a zip's list of members in bytes, as its end says (APPNOTE.TXT, 4.3.14 to 4.3.16)."""
+    start = max(file.size - _MAX_END_BYTES, 0)
+    tail = file.read(start, file.size - start)
+    at = tail.rfind(b"PK\x05\x06")
+    size = int.from_bytes(tail[at + 12 : at + 16], "little") if at >= 0 else 0
+    locator = tail[max(at - 20, 0) : max(at, 0)]
+    if locator.startswith(b"PK\x06\x07"):
+        place = int.from_bytes(locator[8:16], "little") - start
+        if 0 <= place < len(tail) and tail[place : place + 4] == b"PK\x06\x06":
+            return int.from_bytes(tail[place + 40 : place + 48], "little")
+    return size
 
 
 def _weight_members(archive: zipfile.ZipFile, path: Path, members: Mapping[str, zipfile.ZipInfo]) -> list[str]:
@@ -138,16 +180,14 @@ def _describe_zip(members: Collection[str]) -> str:
 def _read_small(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> bytes:
     if info.file_size > _MAX_CONFIG_BYTES:
         raise DamagedFileError(f"{path}: its {info.filename} claims {info.file_size} bytes")
-    try:
-        return archive.read(info)
-    except Exception as error:  # zlib.error has no public parent
-        raise DamagedFileError(f"{path}: its {info.filename} can't be read ({error}): the file is damaged") from error
+    return b"".join(_unpacked(archive, path, info))
 
 
 def _member_source(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipInfo) -> Source:
     path = file.path
     if info.compress_type != zipfile.ZIP_STORED:
-        if info.file_size > _MAX_EXPANSION * max(info.compress_size, 1 << 10):
+        most = max(EXPANSION_LIMIT, _USUAL_EXPANSION * info.compress_size)
+        if info.file_size > min(_MAX_EXPANSION * max(info.compress_size, 1 << 10), most):
             raise DamagedFileError(
                 f"{path}: its {info.filename} claims to unpack from {info.compress_size} bytes to {info.file_size}"
             )
@@ -166,9 +206,11 @@ def _member_source(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipIn
 def _unpacked(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> Iterator[bytes]:
     """Yield a compressed member's contents, in pieces."""
     left = info.file_size
+    # A piece of other methods' input is unpacked whole, whatever comes of it.
+    step = 1 << 20 if info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) else 1 << 12
     try:
         with archive.open(info) as member:
-            while chunk := member.read(1 << 20):
+            while chunk := member.read(min(step, left + 1)):
                 left -= len(chunk)
                 if left < 0:
                     raise DamagedFileError(f"{path}: its {info.filename} is longer than the archive says")
@@ -179,6 +221,67 @@ def _unpacked(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> It
         raise DamagedFileError(
             f"{path}: its {info.filename} can't be unpacked ({error}): the file is damaged"
         ) from error
+
+
+def _check_archive(file: OpenFile) -> Iterator[Problem]:
+    """Yield what is wrong in a zip file beyond the weights, which are checked as they are read."""
+    covered = 0
+    with zipfile.ZipFile(file.stream()) as archive:
+        for info in sorted(archive.infolist(), key=lambda member: member.header_offset):
+            if info.header_offset > covered:
+                yield _unclaimed(file, info.header_offset - covered, f"before {info.filename}")
+            try:
+                covered = max(covered, _check_member(archive, file, info))
+            except CkptInspectError as error:
+                yield Problem("archive-damaged", str(error), "the rest is read without it", "error")
+        if archive.start_dir > covered:
+            yield _unclaimed(file, archive.start_dir - covered, "before its directory")
+
+
+def _unclaimed(file: OpenFile, size: int, where: str) -> Problem:
+    what = f"{file.path}: {size} bytes {where} belong to none of the archive's files"
+    return Problem("bytes-unclaimed", what, "no checksum covers them, and nothing needs them", "info")
+
+
+def _check_member(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipInfo) -> int:
+    """Return where a member ends; raises DamagedFileError if its header or its contents aren't as the directory says.
+
+    Local header: APPNOTE.TXT 6.3.10, section 4.3.7. Sizes and checksum are 0 in it if a data descriptor follows.
+    """
+    header = file.read(info.header_offset, _LOCAL_HEADER_SIZE)
+    flags, method, time, date, crc, packed, unpacked, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+    names = file.read(info.header_offset + _LOCAL_HEADER_SIZE, name_length)
+    encoding = "utf-8" if info.flag_bits & _UTF8 else "cp437"
+    year, month, day, hour, minute, second = info.date_time
+    has_own = not flags & _DESCRIPTOR and _WIDE not in (packed, unpacked)
+    agrees = (
+        header.startswith(ZIP_SIGNATURE)
+        and (flags, method) == (info.flag_bits, info.compress_type)
+        and names == info.orig_filename.encode(encoding, "replace")
+        and (date, time) == ((year - 1980) << 9 | month << 5 | day, hour << 11 | minute << 5 | second // 2)
+        and (not has_own or (crc, packed, unpacked) == (info.CRC, info.compress_size, info.file_size))
+    )
+    if not agrees:
+        raise DamagedFileError(
+            f"{file.path}: the header of {info.filename} at {info.header_offset:#x} is not as the archive's directory "
+            "says: the file is damaged; copy or restore it"
+        )
+    if info.filename not in (WEIGHTS_FILE, CONFIG_FILE, METADATA_FILE) and not info.filename.endswith("/"):
+        if info.file_size > _MAX_EXPANSION * max(info.compress_size, 1 << 10):
+            raise DamagedFileError(
+                f"{file.path}: its {info.filename} claims to unpack from {info.compress_size} bytes to {info.file_size}"
+            )
+        for _ in _unpacked(archive, file.path, info):
+            pass  # the library compares the checksum at the end
+    start = info.header_offset + _LOCAL_HEADER_SIZE + int(name_length) + int(extra_length)
+    return start + info.compress_size + (_DESCRIPTOR_SIZE if flags & _DESCRIPTOR else 0)
+
+
+_LOCAL_HEADER = struct.Struct("<6xHHHHIIIHH")
+_DESCRIPTOR, _UTF8 = 1 << 3, 1 << 11
+_DESCRIPTOR_SIZE = 16
+_WIDE = 0xFFFFFFFF
+"""What stands for a size that takes more than 32 bits, and lies in the extra field."""
 
 
 FORMAT = Format(("keras-archive",), "Keras archive (.keras)", recognises, open_archive, claims)

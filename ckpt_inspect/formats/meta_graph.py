@@ -7,20 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ckpt_inspect.checkpoint import Graph
-from ckpt_inspect.errors import DamagedFileError
+from ckpt_inspect.checkpoint import Checkpoint, Graph, Problem
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError
 from ckpt_inspect.storage import OpenFile
 from ckpt_inspect.wire import LENGTH_DELIMITED, Buffer, fields
 
 META_GRAPHS = 2  # SavedModel.meta_graphs
 GRAPH_DEF = 2  # MetaGraphDef.graph_def
 OBJECT_GRAPH_DEF = 7  # MetaGraphDef.object_graph_def
+_MOST_BYTES = 1 << 31
+"""protobuf's own limit of a message."""
+
 META_INFO_DEF, TENSORFLOW_VERSION = 1, 5  # MetaGraphDef.meta_info_def, MetaInfoDef.tensorflow_version
 
 
 def read_message(file: OpenFile) -> memoryview:
     """Return all bytes of a file that is one serialized message."""
-    return memoryview(file.read(0, file.size))
+    return memoryview(file.read_whole(_MOST_BYTES))
 
 
 def submessages(message: Buffer, number: int) -> Iterator[Buffer]:
@@ -64,3 +67,15 @@ def read_versions(file: OpenFile, *, is_saved_model: bool) -> dict[str, str]:
     except DamagedFileError as error:
         raise DamagedFileError(f"{file.path}: {error}") from error
     return {}
+
+
+def check_graph(checkpoint: Checkpoint) -> Iterator[Problem]:
+    """Yield a Problem if the graph that lies with a checkpoint can't be read, or how far it could be checked."""
+    try:
+        graph = checkpoint.graph()
+    except CkptInspectError as error:
+        yield Problem("graph-damaged", str(error), "tensors are read without it", "error")
+        return
+    if graph is not None:
+        what = f"{graph.where} could be parsed, and keeps no checksum"
+        yield Problem("graph-without-checksum", what, "that its bytes are those that were written is not known", "info")

@@ -20,7 +20,7 @@ from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundErro
 from ckpt_inspect.formats import keras_config
 from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.listing import Listing
-from ckpt_inspect.formats.orbax_arrays import INSTALL, Arrays, Place, find_tensorstore, is_zarr3_store
+from ckpt_inspect.formats.orbax_arrays import Arrays, Place, find_tensorstore, is_zarr3_store
 from ckpt_inspect.formats.orbax_tree import (
     MSGPACK_FILE,
     TREE_FILE,
@@ -33,10 +33,14 @@ from ckpt_inspect.formats.orbax_tree import (
 from ckpt_inspect.storage import Location, PinnedFiles, is_folder, is_there, list_folder, read_head, stat
 
 STEP_FILE, STORE_FILE, STRINGS_FILE = "_CHECKPOINT_METADATA", "manifest.ocdbt", "_strings.json"
+PROCESS_FOLDER = "ocdbt.process_0"
+"""Where the first process keeps its part of an OCDBT store."""
 UNFINISHED = ".orbax-checkpoint-tmp"
 """In the name of a folder that is being written; it loses that part when it is complete."""
 _STEP = re.compile(r"(?:.*_)?[0-9]+")
 """Name of a manager's step: `12`, `00000012`, `step_12`."""
+_FLAX_FILE = re.compile(r".*\.msgpack|(?:.*_)?checkpoint_[0-9]+(?:\.[0-9]+)?")
+"""Names of flax' own files: what programs call them, and what flax.training.checkpoints does."""
 _CONFIG_ITEM, _CONFIG = "model_config", "config"
 """Keras' item that holds the model's configuration as a string, and that string's name."""
 _MOST_METADATA = 1 << 28
@@ -76,8 +80,8 @@ class OrbaxCheckpoint(Checkpoint):
                 self._add(item, leaf, (*above, *leaf.path))
         self.problems = tuple(_aggregated(item, tree) for item, tree in trees.items() if tree.aggregated)
         self._arrays: Arrays | None = None
-        library = find_tensorstore() if self._leaves else None
-        if library is not None:
+        library = find_tensorstore()
+        if not isinstance(library, str):
             is_zarr3 = {item: self._is_zarr3(item, tree, library) for item, tree in trees.items()}
             places = {
                 name: self._place(item, leaf, trees[item], is_zarr3[item])
@@ -90,11 +94,11 @@ class OrbaxCheckpoint(Checkpoint):
             name: TensorSpec(name, leaf.written_shape or (), UNKNOWN_TYPE) for name, (_, leaf) in self._leaves.items()
         }
         if self._leaves:
-            self.unreadable = f"{path}: {INSTALL}"
+            self.unreadable = f"{path}: {library}"
             self.problems = (
                 Problem(
                     "reader-missing",
-                    f"{path}: {INSTALL}",
+                    self.unreadable,
                     "the arrays are listed as the metadata names them: without types, and sharded ones with the shape "
                     "of a shard",
                 ),
@@ -104,7 +108,7 @@ class OrbaxCheckpoint(Checkpoint):
     def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
         self.spec(name)
         if self._arrays is None:
-            raise UnsupportedError(f"{self.path}: {INSTALL}")
+            raise UnsupportedError(self.unreadable or f"{self.path}: holds no arrays")
         return self._arrays.read(name, start, stop)
 
     def finish_reading(self) -> None:
@@ -167,7 +171,7 @@ class OrbaxCheckpoint(Checkpoint):
 
     def _place(self, item: _Item, leaf: Leaf, tree: Tree, is_zarr3: bool) -> Place:
         has_store = item.folder / STORE_FILE in self._metadata
-        if tree.is_ocdbt and not has_store:
+        if not has_store and (tree.is_ocdbt or is_there(item.folder / PROCESS_FOLDER)):
             raise NotFoundError(
                 f"{item.folder / STORE_FILE}: is missing; copy it to this folder, where the rest of its checkpoint lies"
             )
@@ -175,7 +179,7 @@ class OrbaxCheckpoint(Checkpoint):
             raise DamagedFileError(
                 f"{item.folder}: names an array {leaf.name!r}, which would lie outside of it: it is damaged"
             )
-        return Place(item.folder, leaf.name, has_store, is_zarr3, tree.has_every_chunk)
+        return Place(item.folder, leaf.name, has_store, is_zarr3, tree.has_every_chunk, leaf.written_shape)
 
     def _is_zarr3(self, item: _Item, tree: Tree, library: ModuleType) -> bool:
         """Return which of the two it is, also if the metadata is older than the choice."""
@@ -186,11 +190,44 @@ class OrbaxCheckpoint(Checkpoint):
         return is_there(item.folder / tree.leaves[0].name / "zarr.json")
 
 
+class MsgpackFile(Checkpoint):
+    """A file of flax.serialization, as programs wrote before there was Orbax: its tree is listed, no value is read."""
+
+    format = "orbax"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.tensors: Mapping[str, TensorSpec] = {}
+        self._pinned = PinnedFiles()
+        file = self._pinned.open(path)
+        self.files, self.file_stats = self._pinned.paths, self._pinned.stats
+        if file.size > _MOST_METADATA:
+            raise UnsupportedError(f"{path}: is a msgpack file of flax, which is not read: save the state with Orbax")
+        self._tree = decode_msgpack_tree(file.read(0, file.size), str(path))
+        self.problems = (_unread(path, len(self._tree.aggregated), "written by flax.serialization", "with Orbax"),)
+
+    def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
+        raise NotFoundError(f"{self.path}: holds no tensor {name!r} that is read; it is a msgpack file of flax")
+
+    def saved_tree(self) -> SavedTree:
+        return SavedTree({}, self._tree.empty, self._tree.aggregated)
+
+    def read_head(self, size: int) -> bytes:
+        return self._pinned.read_head(size)
+
+    def close(self) -> None:
+        self._pinned.close()
+
+
 def _aggregated(item: _Item, tree: Tree) -> Problem:
+    return _unread(item.folder / MSGPACK_FILE, len(tree.aggregated), "SaveArgs(aggregate=True)", "without aggregate")
+
+
+def _unread(path: Path, count: int, why: str, advice: str) -> Problem:
     return Problem(
         "values-aggregated",
-        f"{item.folder / MSGPACK_FILE}: holds {len(tree.aggregated)} values in itself (SaveArgs(aggregate=True))",
-        "those are not read; save them as arrays, without aggregate, to have them read",
+        f"{path}: holds {count} values in itself ({why})",
+        f"those are not read; save them as arrays, {advice}, to have them read",
     )
 
 
@@ -219,6 +256,8 @@ def _files_below(path: Path, items: Sequence[_Item]) -> Iterator[Path]:
 def recognises(location: Location) -> bool:
     """Recognise a tree's folder, a step's, or one of their metadata files; and a folder that is still being written."""
     if location.kind == "file":
+        if _is_flax(location):
+            return True
         return location.path.name in (TREE_FILE, STEP_FILE, STORE_FILE) and bool(_find_items(location.path.parent))
     if location.kind != "folder":
         return False
@@ -237,10 +276,15 @@ def claims(listing: Listing) -> Iterator[Claim]:
     for name in listing.folders:
         if UNFINISHED in name:
             yield Claim(folder, (name,), None)
+    for name in listing.names:
+        if _FLAX_FILE.fullmatch(name) and _is_flax(listing.look(name)):
+            yield Claim(folder, (name,), folder / name, name.removesuffix(".msgpack"))
 
 
-def open_orbax(path: Path) -> OrbaxCheckpoint:
+def open_orbax(path: Path) -> Checkpoint:
     """Open a path that `recognises` accepts; DamagedFileError for a folder that is still being written."""
+    if path.name not in (TREE_FILE, STEP_FILE, STORE_FILE) and not is_folder(path):
+        return MsgpackFile(path)
     folder = path if is_folder(path) else path.parent
     if UNFINISHED in folder.name:
         raise unfinished(folder)
@@ -265,6 +309,16 @@ def explain_nothing(folder: Path) -> CkptInspectError | None:
     if UNFINISHED in folder.name:
         return unfinished(folder)
     return unfinished(folder / sorted(names)[-1]) if names else None
+
+
+def _is_flax(location: Location) -> bool:
+    """Return whether a file is named and begins as a map of msgpack whose first key is a short text, as flax'
+    are."""
+    head = location.head
+    is_map = len(head) > 1 and (0x81 <= head[0] <= 0x8F or head[0] == 0xDE)
+    first = head[1 if is_map and head[0] < 0x90 else 3 :]
+    is_keyed = bool(first) and 0xA1 <= first[0] <= 0xBF and first[1 : first[0] - 0xA0 + 1].isascii()
+    return is_map and is_keyed and bool(_FLAX_FILE.fullmatch(location.path.name))
 
 
 def _find_items(folder: Path) -> list[_Item]:

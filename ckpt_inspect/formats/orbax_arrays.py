@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from math import prod
 from pathlib import Path
-from threading import Lock, get_ident
+from threading import Lock
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -19,17 +20,22 @@ import numpy as np
 
 from ckpt_inspect.checkpoint import Array, TensorSpec
 from ckpt_inspect.errors import DamagedFileError, UnsupportedError
-from ckpt_inspect.storage import absolute
+from ckpt_inspect.storage import key_value_store
 
-INSTALL = "tensorstore, which reads Orbax' arrays, is not installed: pip install 'ckpt-inspect[orbax]'"
+INSTALL = "tensorstore, which reads Orbax' arrays, {what}: pip install 'ckpt-inspect[orbax]'"
+_LEAST_RELEASE = (0, 1, 71)
+"""The first that can tell a chunk that is missing from one that was left out."""
 _CACHE_BYTES = 1 << 24
 """What tensorstore may keep: the nodes of OCDBT's tree, and small chunks."""
-_KEPT_SLABS = 6
-"""Slabs kept by thread: an update rule streams at most five tensors side by side."""
-_MOST_EXPANSION = 1 << 15
-"""Highest ratio of a chunk to the files that is believed: zstd makes 4 bytes of 128 KiB that are all the same."""
+_KEPT_SLABS = 12
+"""Slabs that are kept, if parts of them weren't read yet: two threads stream at most five tensors each."""
+_MOST_EXPANSION = 1 << 16
+"""Highest ratio of an array to the files that is believed: zstd makes 4 bytes of 128 KiB that are all the same."""
 _NOISE = re.compile(r"\s*\[(tensorstore_spec|source locations)=.*", re.DOTALL)
 _STATUS = re.compile(r"^[A-Z_]+: ")
+
+_MOST_CHUNKS = 1 << 16
+"""Chunks of an array, each a file of its own, that are believed; Orbax writes one for each device's part."""
 
 TensorStore = Any
 """An open `tensorstore.TensorStore`: its stubs need the library, which is an extra."""
@@ -46,11 +52,12 @@ class Place(NamedTuple):
     is_zarr3: bool
     is_complete: bool
     """Whether a chunk that is missing was written, so that its absence is damage."""
+    written_shape: tuple[int, ...] | None = None
+    """Of what one process wrote of it; None if that is not known."""
 
     def spec(self) -> dict[str, Any]:
         """Return tensorstore's specification of it."""
-        base = f"{absolute(self.folder)}/"
-        files = {"driver": "file", "path": base if self.is_ocdbt else f"{base}{self.name}/"}
+        files = key_value_store(self.folder if self.is_ocdbt else self.folder / self.name)
         return {
             "driver": "zarr3" if self.is_zarr3 else "zarr",
             "kvstore": {"driver": "ocdbt", "base": files, "path": f"{self.name}/"} if self.is_ocdbt else files,
@@ -67,25 +74,45 @@ class _Opened:
     shape: tuple[int, ...]
     chunk: tuple[int, ...]
     """Shape of what can be read at once."""
-
-
-class _Slab(NamedTuple):
-    """Elements of a flattened tensor, kept because the next piece is likely to need the rest of them."""
-
-    start: int
-    elements: Array
+    whole_chunk: int
+    """Elements of a chunk as it is decoded, which may reach beyond the array."""
 
     @property
-    def stop(self) -> int:
-        return self.start + self.elements.size
+    def itemsize(self) -> int:
+        """Return the size of an element in bytes."""
+        return int(np.dtype(self.store.dtype.numpy_dtype).itemsize)
 
 
-def find_tensorstore() -> ModuleType | None:
-    """Return tensorstore; None if it isn't installed."""
+class _Slab:
+    """Elements of a flattened tensor, kept until each was read once."""
+
+    def __init__(self, start: int, elements: Array) -> None:
+        self.start, self.stop = start, start + elements.size
+        self._elements = elements
+        self._unread = [(self.start, self.stop)]
+
+    @property
+    def is_read(self) -> bool:
+        """Return whether nothing is left to read."""
+        return not self._unread
+
+    def take(self, start: int, stop: int) -> Array:
+        """Return elements start:stop of the tensor."""
+        parts = ((max(a, x), min(b, y)) for a, b in self._unread for x, y in ((a, start), (stop, b)))
+        self._unread = [(a, b) for a, b in parts if a < b]
+        return self._elements[start - self.start : stop - self.start]
+
+
+def find_tensorstore() -> ModuleType | str:
+    """Return tensorstore; if it isn't installed, or is too old, what to do."""
     try:
         import tensorstore
-    except ImportError:
-        return None
+
+        release = version("tensorstore")
+    except (ImportError, PackageNotFoundError):
+        return INSTALL.format(what="is not installed")
+    if tuple(int(n) for n in re.findall(r"\d+", release)[:3]) < _LEAST_RELEASE:
+        return INSTALL.format(what=f"is too old ({release})")
     return tensorstore  # type: ignore[no-any-return,unused-ignore]
 
 
@@ -99,13 +126,11 @@ class Arrays:
         """
         self._most_bytes = max(size_bytes, 1) * _MOST_EXPANSION
         context = tensorstore.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})
-        waiting = {
-            name: tensorstore.open(place.spec(), open=True, read=True, context=context)
-            for name, place in places.items()
-        }
+        waiting = {name: _start_opening(tensorstore, place, context) for name, place in places.items()}
         self._opened = {name: self._open(places[name], future) for name, future in waiting.items()}
-        self._slabs: dict[int, OrderedDict[str, _Slab]] = {}
+        self._slabs: OrderedDict[tuple[str, int], _Slab] = OrderedDict()
         self._lock = Lock()
+        self._locks = {name: Lock() for name in self._opened}
 
     @property
     def specs(self) -> Mapping[str, TensorSpec]:
@@ -119,11 +144,23 @@ class Arrays:
         opened = self._opened[name]
         if start >= stop:
             return np.empty(0, opened.store.dtype.numpy_dtype)
-        slab = self._kept(name)
-        if slab is None or not slab.start <= start <= stop <= slab.stop:
-            slab = _Slab(*self._read_slab(opened, start, stop))
-        self._keep(name, slab if stop < slab.stop else None)
-        return slab.elements[start - slab.start : stop - slab.start]
+        with self._locks[name]:  # who else wants a part of the same chunk waits for it, and doesn't decode it again
+            parts = list(self._parts(name, opened, start, stop))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _parts(self, name: str, opened: _Opened, start: int, stop: int) -> Iterator[Array]:
+        at = start
+        while at < stop:
+            slab = self._kept(name, at)
+            if slab is None:
+                first, box = box_around(opened.shape, opened.chunk, at, at + 1)
+                if first + _size(box) < stop and _size(box) < stop - at:
+                    first, box = box_around(opened.shape, opened.chunk, at, stop)
+                slab = _Slab(first, self._read_box(opened, box))
+            end = min(stop, slab.stop)
+            yield slab.take(at, end)
+            self._keep(name, slab)
+            at = end
 
     def forget(self) -> None:
         """Release what is kept of what was read."""
@@ -136,41 +173,50 @@ class Arrays:
         except (ValueError, OSError, RuntimeError, NotImplementedError) as error:
             raise _damaged(place, error) from error
         shape = tuple(int(n) for n in store.shape)
-        return _Opened(store, place, shape, _chunk(store, shape))
+        written = place.written_shape
+        if written is not None and (
+            len(written) != len(shape) or any(w > n for w, n in zip(written, shape, strict=True))
+        ):
+            raise DamagedFileError(
+                f"{place.folder}: {place.name} is of shape {shape} by its own metadata, and by the tree's one process "
+                f"wrote {written} of it: one of the two is damaged; copy or restore the checkpoint"
+            )
+        whole = store.chunk_layout.read_chunk.shape or shape
+        opened = _Opened(store, place, shape, _chunk(whole, shape), prod(max(int(n), 1) for n in whole))
+        chunks = prod(-(-n // c) for n, c in zip(shape, opened.chunk, strict=True))
+        if max(prod(shape), opened.whole_chunk) * opened.itemsize > self._most_bytes or (
+            not place.is_ocdbt and chunks > _MOST_CHUNKS
+        ):
+            raise DamagedFileError(
+                f"{place.folder}: the metadata of {place.name} claims shape {shape} in chunks of {opened.chunk}, more "
+                "than the checkpoint's files can hold: it is damaged; copy or restore it"
+            )
+        return opened
 
-    def _kept(self, name: str) -> _Slab | None:
+    def _kept(self, name: str, at: int) -> _Slab | None:
         with self._lock:
-            own = self._slabs.get(get_ident())
-            return None if own is None else own.get(name)
+            return next((s for (of, _), s in self._slabs.items() if of == name and s.start <= at < s.stop), None)
 
-    def _keep(self, name: str, slab: _Slab | None) -> None:
+    def _keep(self, name: str, slab: _Slab) -> None:
         with self._lock:
-            own = self._slabs.setdefault(get_ident(), OrderedDict())
-            own.pop(name, None)
-            if slab is not None:
-                own[name] = slab
-                while len(own) > _KEPT_SLABS:
-                    own.popitem(last=False)
+            self._slabs.pop((name, slab.start), None)
+            if not slab.is_read:
+                self._slabs[name, slab.start] = slab
+                while len(self._slabs) > _KEPT_SLABS:
+                    self._slabs.popitem(last=False)
 
-    def _read_slab(self, opened: _Opened, start: int, stop: int) -> tuple[int, Array]:
-        """Return whole rows of chunks that hold these elements, and the place of the first."""
-        first, box = box_around(opened.shape, opened.chunk, start, stop)
+    def _read_box(self, opened: _Opened, box: Sequence[slice]) -> Array:
+        """Return the elements of a box of whole chunks, flattened."""
         self._check_size(opened, box)
         try:
             found = opened.store[tuple(box)].read().result() if box else opened.store.read().result()
         except (ValueError, OSError, RuntimeError, MemoryError) as error:
             raise _damaged(opened.place, error) from error
-        return first, np.ascontiguousarray(found).reshape(-1)
+        return np.ascontiguousarray(found).reshape(-1)
 
     def _check_size(self, opened: _Opened, box: Sequence[slice]) -> None:
-        """Raise DamagedFileError for what can't be in the files: C++ ends the process if memory runs out."""
-        itemsize = np.dtype(opened.store.dtype.numpy_dtype).itemsize
-        wanted = max(prod(s.stop - s.start for s in box), prod(opened.chunk)) * itemsize
-        if prod(opened.chunk) * itemsize > self._most_bytes:
-            raise DamagedFileError(
-                f"{opened.place.folder}: the metadata of {opened.place.name} claims chunks of {opened.chunk} elements, "
-                "more than the checkpoint's files can hold: it is damaged; copy or restore it"
-            )
+        """Raise UnsupportedError for what memory can't hold: C++ would end the process."""
+        wanted = max(_size(box), opened.whole_chunk) * opened.itemsize
         try:
             np.empty(wanted, np.uint8)
         except (MemoryError, ValueError) as error:
@@ -178,6 +224,14 @@ class Arrays:
                 f"{opened.place.folder}: {opened.place.name} is written in chunks of {opened.chunk} elements, of which "
                 f"{wanted / 1e9:.3g} GB would have to be in memory at a time"
             ) from error
+
+
+def _start_opening(tensorstore: ModuleType, place: Place, context: Any) -> Any:
+    """Return the future of an open array; many are opened side by side."""
+    try:
+        return tensorstore.open(place.spec(), open=True, read=True, context=context)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise _damaged(place, error) from error
 
 
 def box_around(shape: Sequence[int], chunk: Sequence[int], start: int, stop: int) -> tuple[int, list[slice]]:
@@ -196,18 +250,19 @@ def box_around(shape: Sequence[int], chunk: Sequence[int], start: int, stop: int
     return first, box
 
 
-def _chunk(store: TensorStore, shape: Sequence[int]) -> tuple[int, ...]:
-    found = store.chunk_layout.read_chunk.shape
-    if found is None:
-        return tuple(max(n, 1) for n in shape)
-    return tuple(min(max(int(c or n), 1), max(n, 1)) for c, n in zip(found, shape, strict=True))
+def _size(box: Sequence[slice]) -> int:
+    return prod(s.stop - s.start for s in box)
+
+
+def _chunk(whole: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the part of a chunk that is in the array."""
+    return tuple(min(max(int(c), 1), max(n, 1)) for c, n in zip(whole, shape, strict=True))
 
 
 def is_zarr3_store(tensorstore: ModuleType, folder: Path) -> bool:
     """Return whether the arrays of an OCDBT store are of zarr 3; DamagedFileError if it can't be listed."""
-    base = {"driver": "file", "path": f"{absolute(folder)}/"}
     try:
-        keys = tensorstore.KvStore.open({"driver": "ocdbt", "base": base}).result().list().result()
+        keys = tensorstore.KvStore.open({"driver": "ocdbt", "base": key_value_store(folder)}).result().list().result()
     except (ValueError, OSError, RuntimeError) as error:
         raise DamagedFileError(f"{folder}: {_cause(error)}: the checkpoint is damaged; copy or restore it") from error
     return any(key.endswith(b"/zarr.json") for key in keys)

@@ -16,6 +16,8 @@ from ckpt_inspect.jsonable import JsonObject, JsonValue
 
 TREE_FILE = "_METADATA"
 MSGPACK_FILE = "checkpoint"
+_MOST_KEYS = 200
+"""Keys that lead to a leaf; a tree of parameters has some ten."""
 _PLACEHOLDER = "PLACEHOLDER://"
 _STRING = "string"
 _NO_ARRAYS = frozenset({"None", "Dict", "List", "Tuple", "NamedTuple", _STRING})
@@ -67,10 +69,15 @@ def decode_tree(text: bytes, where: str) -> Tree:
         value = entry.get("value_metadata") if isinstance(entry, Mapping) else None
         if not isinstance(keys, list) or not isinstance(value, Mapping):
             raise DamagedFileError(f"{where}: has no keys and value for {shown[:80]!r}: it is damaged; restore it")
+        if not keys:
+            raise DamagedFileError(f"{where}: has a leaf to which no key leads: it is damaged; restore it")
+        if len(keys) > _MOST_KEYS:
+            raise DamagedFileError(f"{where}: has a leaf that is nested {len(keys)} levels deep: it is damaged")
         path = tuple(_key(key, where) for key in keys)
-        if value.get("value_type") == _STRING:
+        kind = str(value.get("value_type"))
+        if kind == _STRING:
             continue
-        if value.get("value_type") in _NO_ARRAYS:
+        if kind in _NO_ARRAYS:
             empty.append(path)
         elif value.get("skip_deserialize") is True:
             aggregated.append(path)
@@ -89,7 +96,7 @@ def decode_tree(text: bytes, where: str) -> Tree:
 def decode_msgpack_tree(data: bytes, where: str) -> Tree:
     """Decode the tree of releases before `_METADATA`; DamagedFileError, which names `where`, for anything else."""
     decoded = unpack(data, where)
-    if not isinstance(decoded, dict):
+    if not isinstance(decoded, (dict, list)) or isinstance(decoded, Extension):
         raise DamagedFileError(f"{where}: is msgpack, but no tree: it is damaged, or no checkpoint of Orbax")
     leaves: list[Leaf] = []
     empty: list[tuple[str, ...]] = []
@@ -121,6 +128,8 @@ def _key(entry: JsonValue, where: str) -> str:
     key = entry.get("key") if isinstance(entry, Mapping) else None
     if isinstance(key, bool) or not isinstance(key, (str, int)):
         raise DamagedFileError(f"{where}: has a key that is neither a name nor a number: it is damaged; restore it")
+    if any("\ud800" <= character <= "\udfff" for character in str(key)):  # JSON's halves of characters
+        raise DamagedFileError(f"{where}: has the key {ascii(key)[:80]}, which is no text: it is damaged; restore it")
     return str(key)
 
 

@@ -18,6 +18,7 @@ from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.formats.meta_graph import (
     META_GRAPHS,
     OBJECT_GRAPH_DEF,
+    check_graph,
     read_message,
     read_saved_model_graph,
     read_versions,
@@ -81,6 +82,9 @@ class EmptySavedModel(Checkpoint):
 
     def graph(self) -> Graph | None:
         return read_saved_model_graph(self._model) if self._model is not None else None
+
+    def check_rest(self) -> tuple[Problem, ...]:
+        return tuple(check_graph(self))
 
     def read_head(self, size: int) -> bytes:
         return self._pinned.read_head(size)

@@ -17,13 +17,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, Graph, TensorSpec, numpy_dtype
+from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, Graph, Problem, TensorSpec, numpy_dtype
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
 from ckpt_inspect.formats.bundle_index import Extent, encode_slice_key
 from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
 from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.listing import Listing
-from ckpt_inspect.formats.meta_graph import read_meta_graph, read_versions
+from ckpt_inspect.formats.meta_graph import check_graph, read_meta_graph, read_versions
 from ckpt_inspect.formats.slices import ElementReader, Slice, SlicedTensor, resolve_extents
 from ckpt_inspect.formats.sstable import MAGIC, ByteSource, Span, Table, Window
 from ckpt_inspect.formats.tensor_slices import (
@@ -54,6 +54,7 @@ class V1Checkpoint(Checkpoint):
     """A V1 checkpoint, read by ranges; a block's checksum is verified before anything in it is read."""
 
     format = "tf1-v1"
+    checksums = "each block of its tables (CRC-32C)"
 
     def __init__(self, path: Path) -> None:
         """Take the `path` of the one file, the pattern, or one of the shards."""
@@ -92,6 +93,9 @@ class V1Checkpoint(Checkpoint):
 
     def producer(self) -> Mapping[str, str]:
         return read_versions(self._meta, is_saved_model=False) if self._meta is not None else {}
+
+    def check_rest(self) -> tuple[Problem, ...]:
+        return tuple(check_graph(self))
 
     def close(self) -> None:
         self._last = None

@@ -83,15 +83,25 @@ def find_optimizers(checkpoint: Checkpoint) -> tuple[FoundOptimizer, ...]:
     return checked(checkpoint, found)
 
 
+def suspects(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return the tensors that may be an optimizer's though no layout found one."""
+    return unknown_names.suspects(checkpoint)
+
+
 def weight_names(checkpoint: Checkpoint) -> dict[str, str]:
-    """Return the names of the model's weights by key, if the file doesn't name them and its configuration or labels
-    do: those that no optimizer trains included."""
-    if checkpoint.format not in ("keras-archive", "keras-weights-h5"):
+    """Return the names of the model's weights by key, by layer and role, if the file, its configuration or its labels
+    tell them: those that no optimizer trains included."""
+    naming = {
+        "keras-archive": layer_groups.weight_names,
+        "keras-weights-h5": layer_groups.weight_names,
+        "keras-h5": keras_h5.weight_names,
+    }.get(checkpoint.format)
+    if naming is None:
         return {}
     try:
-        return layer_groups.weight_names(checkpoint)
+        return naming(checkpoint)
     except RecursionError:
         return {}
 
 
-__all__ = ["LAYOUTS", "FoundOptimizer", "FoundParameter", "find_optimizers", "weight_names"]
+__all__ = ["LAYOUTS", "FoundOptimizer", "FoundParameter", "find_optimizers", "suspects", "weight_names"]

@@ -24,6 +24,11 @@ ADAMAX_BOUND = 1.02
 """Largest |m|/u under Adamax, (1-beta_1)/(1-beta_1/beta_2) = 1.009 at the defaults, with some room."""
 BOUND_SLACK = 0.01
 """Rounding by which Adam's own moments may exceed their bound."""
+LEAST_MOVED = 32
+"""Elements other than 0 that are needed to say that none is negative by more than chance."""
+USUAL_BETA_1 = 0.9
+MOST_MOMENTA = 2000
+"""Factors after which the product of momenta is 0 in any precision."""
 NEAR, FAR = 0.25, 0.75
 """Squared distance from the weights, relative to their square, of a moving average, and of anything else."""
 
@@ -139,6 +144,33 @@ def is_nonnegative(checkpoint: Checkpoint, slots: Sequence[str]) -> bool:
     """Return whether the slots hold no negative element, and something other than zeros, as means of squares do."""
     some = [a for key in slots[:SAMPLED_SLOTS] if (a := _sample(checkpoint, key)) is not None]
     return all(bool((a >= 0).all()) for a in some) and any(bool(a.any()) for a in some)
+
+
+def contradicts_moments(checkpoint: Checkpoint, pairs: Sequence[tuple[str, str]]) -> str:
+    """Return why pairs are no first and second moments; empty if they can be.
+
+    A mean of squares has no negative element, and gradients of one sign everywhere are no training's.
+    """
+    first = [a for m, _ in pairs[:SAMPLED_SLOTS] if (a := _sample(checkpoint, m)) is not None]
+    second = [a for _, v in pairs[:SAMPLED_SLOTS] if (a := _sample(checkpoint, v)) is not None]
+    if any(bool((a < 0).any()) for a in second):
+        return "of which the second has negative elements, as no mean of squares has"
+    moved = [a[a != 0] for a in first]
+    if sum(a.size for a in moved) >= LEAST_MOVED and all(bool((a > 0).all()) for a in moved):
+        return "of which the first has no negative element, as means of gradients have"
+    return ""
+
+
+def is_momentum_product(value: float, updates: int) -> bool:
+    """Return whether a scalar is the running product of Nadam's momenta after that many updates, at its default beta_1.
+
+    Π β1·(1 - 0.5·0.96^i), i = 1 .. t (keras/src/optimizers/nadam.py); after some thousand updates it is 0, as no rate
+    is.
+    """
+    product = 1.0
+    for i in range(1, min(updates, MOST_MOMENTA) + 1):
+        product *= USUAL_BETA_1 * (1 - 0.5 * 0.96**i)
+    return updates > 0 and math.isclose(value, product, rel_tol=1e-4, abs_tol=1e-44)
 
 
 def exceeds_root(checkpoint: Checkpoint, slots: Sequence[tuple[str, str]]) -> bool:

@@ -129,7 +129,7 @@ class FoundOptimizer:
     graph_rate: GraphRate | None = None
     """The learning rate if the graph computes it, so that it is neither a constant nor a variable."""
     has_scheduled_rate: bool = False
-    """Whether the optimizer has no variable for a constant learning rate, so that its rate is a schedule."""
+    """Whether the optimizer has no variable for a constant learning rate, as if its rate is a schedule."""
     has_numbered_slots: bool = False
     """Whether slots have no names that mean anything, but stand in the order in which the optimizer made them: a rule
     that is given tells which they are."""
@@ -146,6 +146,11 @@ def rule_of_tf1_slots(slot_name: str, rule: Optimizer) -> RuleReading:
     titles = " and ".join(f"{r.title}Optimizer" for r in sharing)
     where = f"slots are named {slot_name!r}, as also contrib's {titles} name theirs"
     return RuleReading(rule.name, "default", where, tuple(r.name for r in sharing))
+
+
+def whole_slot(slots: Mapping[str, str]) -> str:
+    """Return the key of a slot that has its variable's shape, which means over rows or columns have not."""
+    return slots.get("first_moment") or slots.get("second_moment") or next(iter(slots.values()))
 
 
 def unique_names(names: Iterable[str]) -> list[str]:

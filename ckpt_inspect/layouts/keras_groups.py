@@ -13,7 +13,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
-from ckpt_inspect.layouts.evidence import exceeds_root, is_average, is_nonnegative, tell_adamax
+from ckpt_inspect.layouts.evidence import (
+    contradicts_moments,
+    exceeds_root,
+    is_average,
+    is_momentum_product,
+    is_nonnegative,
+    tell_adamax,
+)
 from ckpt_inspect.layouts.found import Counted, FoundOptimizer, FoundParameter, RuleReading, unique_names
 from ckpt_inspect.layouts.layer_groups import MADE_ORDER, model_weights
 from ckpt_inspect.layouts.object_graph import LIST_INDEX
@@ -138,6 +145,8 @@ def _read_optimizer(
     is_assumed = config is None and optimizer is not None and bool(optimizer.traces.slots_in_lists)
     if is_assumed and reading is not None and len(reading.slots) > 1 and not _are_told(checkpoint, keys, reading):
         reading = None
+    if reading is not None and reading.has_learning_rate and config is None and reading.u_product is None:
+        reading = _with_product(checkpoint, keys, reading, rule)
     if reading is not None:
         if by_names:
             problems.append(_assumed_order())
@@ -145,7 +154,7 @@ def _read_optimizer(
             reading = _told_by_values(checkpoint, keys, reading, pairing, problems)
         rule = _read_rule(config, label, reading)
         if not rule.is_read and reading.first:
-            rule = tell_adamax(checkpoint, rule, _moments(keys, reading))
+            rule = _told_by_moments(checkpoint, rule, _moments(keys, reading))
         parameters = _parameters(checkpoint, keys, reading, pairing, _pair_names(rule, config), problems)
         scalars = {U_PRODUCT: keys[reading.u_product]} if reading.u_product is not None else {}
         scalars |= {"learning_rate": keys[1]} if reading.has_learning_rate else {}
@@ -163,6 +172,9 @@ def _read_optimizer(
                 "its variables may be several slots for each weight: which ones, depends on settings (momentum, "
                 "averages, ..) that this file doesn't hold; a .keras file does"
             )
+        is_rate = has_listed_rate(specs, implementation) and not any(w.shape == () for m in models for w in m.trained())
+        if is_assumed and is_rate:  # the rule has no scalar of its own, and no weight is one
+            scalars = {"learning_rate": keys[1]}
         if optimizer is None:
             absence = (
                 f"optimizer state of a kind that is not known: {len(keys)} variables in an order that is not known"
@@ -185,6 +197,17 @@ def _read_optimizer(
         absence=absence,
         problems=tuple(problems),
     )
+
+
+def _with_product(checkpoint: Checkpoint, keys: Sequence[str], reading: SlotReading, rule: RuleReading) -> SlotReading:
+    """Return the reading in which the second scalar is no learning rate, if it is the running product of Nadam's
+    momenta: of a schedule's rate there is no variable."""
+    (nadam,) = rules_of_scalars([U_PRODUCT])
+    if not reading.first or (rule.is_read and rule.name != nadam.name):
+        return reading
+    count = int(checkpoint.read_range(keys[0], 0, 1)[0])
+    value = float(checkpoint.read_range(keys[1], 0, 1)[0])
+    return replace(reading, has_learning_rate=False, u_product=1) if is_momentum_product(value, count) else reading
 
 
 def _are_told(checkpoint: Checkpoint, keys: Sequence[str], reading: SlotReading) -> bool:
@@ -229,6 +252,9 @@ def _read_rule(config: OptimizerConfig | None, label: str, reading: SlotReading 
         return RuleReading(config.rule, "config", f"class {config.class_name!r} in the configuration")
     if reading is not None and reading.u_product is not None:
         (rule,) = rules_of_scalars([U_PRODUCT])
+        if reading.u_product == 1:
+            where = f"the second scalar is the running product of {rule.title}'s momenta"
+            return RuleReading(rule.name, "inferred", where)
         return RuleReading(rule.name, "checkpoint", f"a scalar among the slots, as only {rule.title} keeps")
     if reading is not None and reading.maxima:
         where = "three variables for each weight: a maximum of the second moment"
@@ -236,6 +262,8 @@ def _read_rule(config: OptimizerConfig | None, label: str, reading: SlotReading 
     named = optimizer_of_class(label) if label else None
     if named is not None:
         return RuleReading(named.name, "checkpoint", f"the optimizer is named {label!r}, the class's own name")
+    if reading is not None and reading.only_of:
+        return RuleReading(reading.only_of, "checkpoint", f"slots of rows and of columns, as {reading.only_of} keeps")
     if reading is not None and not reading.first:
         where = "one variable for each weight, of its shape"
         others = tuple(o.name for o in OPTIMIZERS if o.traces.slots_in_lists)
@@ -245,10 +273,20 @@ def _read_rule(config: OptimizerConfig | None, label: str, reading: SlotReading 
     return RuleReading(USUAL_RULE.name, "default", where, tuple(r.name for r in pairs))
 
 
+def _told_by_moments(checkpoint: Checkpoint, rule: RuleReading, pairs: Sequence[tuple[str, str]]) -> RuleReading:
+    """Return the rule of pairs that nothing names, after a look at their values."""
+    if reason := contradicts_moments(checkpoint, pairs):
+        kept = [o.name for o in OPTIMIZERS if [shape for _, shape in o.traces.slots_by_turns] == ["whole"] * 2]
+        return RuleReading("unknown", "default", f"variables in pairs of one shape, {reason}", tuple(kept))
+    return tell_adamax(checkpoint, rule, pairs)
+
+
 def _pair_names(rule: RuleReading, config: OptimizerConfig | None) -> tuple[str, str]:
     """Return our names of the two slots: a class that is not known keeps moments if it has their decay rates."""
     optimizer = find_optimizer(rule.name)
     is_of_its_own = (optimizer is None or not _has_known_order(optimizer)) and config is not None
+    if rule.name == "unknown":
+        return ONLY_SLOT, f"{ONLY_SLOT}_1"
     if is_of_its_own and config is not None and not {BETA_1.name, BETA_2.name} <= config.config.keys():
         return ONLY_SLOT, f"{ONLY_SLOT}_1"
     return "first_moment", second_slot(rule.name)
@@ -351,6 +389,12 @@ def _readings(
         yield from turn_readings(specs, implementation, config, rule.traces.slots_by_turns)
     elif rule is None or not rule.has_moment_pair:
         yield from block_readings(specs, implementation, config, rule)
+    if rule is None and config is None:
+        for optimizer in OPTIMIZERS:
+            turns = optimizer.traces.slots_by_turns
+            if any(shape != "whole" for _, shape in turns):
+                for reading in turn_readings(specs, implementation, config, turns):
+                    yield replace(reading, only_of=optimizer.name)
 
 
 def _parameters(

@@ -14,17 +14,18 @@ from dataclasses import replace
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.jsonable import JsonObject
-from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, unique_names
+from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, unique_names, whole_slot
 from ckpt_inspect.layouts.keras_variables import SlotName, adapt_slots, parse_keras2_slot, parse_keras3_slot, read_rule
 from ckpt_inspect.layouts.model_config import LayerConfig, frozen_layers, layers_of
 from ckpt_inspect.layouts.optimizer_classes import AVERAGE_SLOTS, OptimizerConfig, averaged_weights, unwrap_config
-from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Pairing, Weight, pair
+from ckpt_inspect.layouts.trainable_order import Block, Pairing, Weight, is_untrained, pair
 from ckpt_inspect.update_rules import (
     TELLING_SCALARS,
     USUAL_RULE,
     Implementation,
-    Traces,
+    Optimizer,
     find_optimizer,
+    has_moment_pair,
     second_slot,
 )
 from ckpt_inspect.update_rules.implementations import KERAS1, KERAS2, KERAS3, OPTIMIZER_V2, TFA
@@ -35,7 +36,7 @@ V2_SLOTS = {"m": "first_moment", "v": "second_moment", "vhat": "max_second_momen
 COUNTER = re.compile(r"(^|/)(iter|iteration|iterations(_\d+)?)$")
 KERAS1_COUNTER = re.compile(r"(^|/)Variable(_\d+)?$")
 """Name of the counter before Keras 2, whose variables have no names."""
-NAMELESS = re.compile(r"(^|/)(Variable(_\d+)?|(m|v|vhat|vs|ms)_\d+(_\d+)?)$")
+NAMELESS = re.compile(r"(^|/)(Variable(_\d+)?|(m|v|u|vhat|vs|ms|moment|(delta_)?accumulator)_\d+(_\d+)?)$")
 NOT_SLOTS = ("m_schedule", "lr", "beta_1", "beta_2", "decay")
 MOMENTS = ("first_moment", "second_moment", "max_second_moment")
 SORTED_BEFORE = (2, 0, 6)
@@ -70,15 +71,26 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
             layout=LAYOUT,
             implementation=implementation,
             rule=rule,
-            parameters=tuple(adapt_slots(_with_second_slot(p, rule.name), rule.name) for p in parameters),
+            parameters=tuple(adapt_slots(_with_second_slot(checkpoint, p, rule.name), rule.name) for p in parameters),
             counter=counter,
             scalars=scalars,
             config=config.config if config else None,
             config_where=training.where if training and config else "",
-            absence=None if names else "the file holds the optimizer's configuration, but none of its weights",
+            absence=_absence(checkpoint, names, counter) if not parameters else None,
             problems=tuple(problems),
         )
     ]
+
+
+def _absence(checkpoint: Checkpoint, names: Mapping[str, str], counter: str | None) -> str | None:
+    """Say what there is instead of slots that are understood; None if there are scalars alone."""
+    if not names:
+        return "the file holds the optimizer's configuration, but none of its weights"
+    left = [n for n, key in names.items() if key != counter and checkpoint.tensors[key].shape]
+    if not left:
+        return None
+    count = f"{len(left)} variable{'s' * (len(left) != 1)}"
+    return f"optimizer state of a kind that is not known: {count}, {left[0]!r} .. {left[-1]!r}"
 
 
 def _averaging_slots(names: Mapping[str, str]) -> str:
@@ -119,9 +131,13 @@ def _is_scalar(checkpoint: Checkpoint, key: str) -> bool:
     return checkpoint.tensors[key].shape == ()
 
 
-def _with_second_slot(parameter: FoundParameter, rule: str) -> FoundParameter:
-    """Adamax of OptimizerV2 calls its infinity norm `v`."""
-    slots = {(second_slot(rule) if s == USUAL_RULE.second_slot else s): k for s, k in parameter.slots.items()}
+def _with_second_slot(checkpoint: Checkpoint, parameter: FoundParameter, rule: str) -> FoundParameter:
+    """Adamax of OptimizerV2 calls its infinity norm `v`; NovoGrad's v is one number for each variable."""
+    own = second_slot(rule)
+    if not has_moment_pair(rule) and parameter.shape:
+        key = parameter.slots.get(USUAL_RULE.second_slot)
+        own = "v" if key is not None and checkpoint.tensors[key].shape == () else own
+    slots = {(own if s == USUAL_RULE.second_slot else s): k for s, k in parameter.slots.items()}
     return FoundParameter(parameter.name, parameter.shape, parameter.dtype, parameter.value, slots)
 
 
@@ -140,11 +156,19 @@ def _model_weights(checkpoint: Checkpoint, model: JsonObject | None) -> list[Wei
     for key, layer, name in found:
         spec = checkpoint.tensors[key]
         is_frozen = _is_frozen(layers.get(layer), name, prefixes[layer])
-        trained = not is_frozen and name.rpartition("/")[2] not in NOT_TRAINED and "float" in spec.dtype
+        trained = not is_frozen and not is_untrained(name.rpartition("/")[2]) and "float" in spec.dtype
         # Keras 3.0 to 3.2 record a weight's short name alone
         shown = name if "/" in name or not key.startswith(MODEL) else f"{layer}/{name}"
         weights.append(Weight(shown, key, spec.shape, trained))
     return weights
+
+
+def weight_names(checkpoint: Checkpoint) -> dict[str, str]:
+    """Return `<layer>/<role>` by key for the weights under `model_weights`; unique."""
+    training = checkpoint.training_config()
+    weights = _named_by_layers(_model_weights(checkpoint, training.model if training else None))
+    own = [weight for weight in weights if weight.key.startswith(MODEL)]
+    return dict(zip((w.key for w in own), unique_names(w.name for w in own), strict=True))
 
 
 def _named_by_layers(weights: Sequence[Weight]) -> list[Weight]:
@@ -242,7 +266,7 @@ def _pair_named(
     taken: set[str] = set()
     chosen: list[Weight | None] = []
     for (variable, _), keys in grouped.items():
-        shape = checkpoint.tensors[next(iter(keys.values()))].shape
+        shape = checkpoint.tensors[whole_slot(keys)].shape
         rivals = [w for w in by_name.get(variable, ()) if w.key not in taken and w.shape == shape]
         chosen.append(rivals[0] if rivals else None)
         taken |= {w.key for w in rivals[:1]}
@@ -262,7 +286,7 @@ def _pair_named(
 
 
 def _parameter(checkpoint: Checkpoint, name: str, weight: Weight | None, keys: Mapping[str, str]) -> FoundParameter:
-    spec = checkpoint.tensors[next(iter(keys.values()))]
+    spec = checkpoint.tensors[whole_slot(keys)]
     return FoundParameter(name, spec.shape, spec.dtype, weight.key if weight else None, keys)
 
 
@@ -279,9 +303,11 @@ def _pair_nameless(
         k for n, k in names.items() if not COUNTER.search(n) and n.rpartition("/")[2] not in NOT_SLOTS and k != counter
     ]
     optimizer = find_optimizer(rule)
-    is_pair = optimizer is None or optimizer.has_moment_pair
     shapes = [checkpoint.tensors[k].shape for k in keys]
-    ways = [n for n in ((3, 2) if is_pair else (3, 2, 1)) if _are_blocks(shapes, n)]
+    slots = _slots_in_blocks(optimizer, shapes)
+    if not slots and optimizer is not None and not optimizer.has_moment_pair:
+        return []
+    ways = [len(slots)] if slots else [n for n in (3, 2) if _are_blocks(shapes, n)]
     if not ways:
         if keys:
             problems.append(
@@ -298,12 +324,13 @@ def _pair_nameless(
     pairings = {n: None if is_open else pair(model, shapes[: len(keys) // n]) for n in ways}
     blocks = max(ways, key=lambda n: _fitness(pairings[n]))
     count, pairing = len(keys) // blocks, pairings[blocks]
+    kept = "nameless slots" if slots else "pairs of nameless moments"
     if pairing is None:
         problems.append(
             Problem(
                 "association-open",
-                f"{blocks} x {count} nameless slots don't fit the order of the model's {len(weights)} weights",
-                "the slots are reported by their place, without weights",
+                f"{count} {kept} don't fit the order of the model's {len(weights)} weights",
+                "they are reported by their place, without weights",
             )
         )
     elif not pairing.is_certain:
@@ -315,14 +342,21 @@ def _pair_nameless(
                 "those that could belong to several weights are reported by their place",
             )
         )
-    roles: tuple[str, ...]
-    if is_pair:
-        has_maximum = blocks == 3 and config is not None and config.keeps_maximum
-        roles = MOMENTS if has_maximum else MOMENTS[:2]
-    else:
-        listed = tuple(slot for slot, _ in optimizer.traces.slots_in_lists) if optimizer is not None else ()
-        roles = (*listed, *Traces(()).slots_in_tf1[len(listed) :])[:blocks]
-    return _nameless_parameters(checkpoint, keys, pairing.weights if pairing else (None,) * count, roles)
+    has_maximum = blocks == 3 and config is not None and config.keeps_maximum
+    kinds = slots or ("first_moment", "second_moment", *(("max_second_moment",) if has_maximum else ()))
+    return _nameless_parameters(checkpoint, keys, count, pairing.weights if pairing else (None,) * count, kinds)
+
+
+def _slots_in_blocks(optimizer: Optimizer | None, shapes: Sequence[tuple[int, ...]]) -> tuple[str, ...]:
+    """Return the slots of an optimizer without moments, each of which stands for all weights in a row; none if there
+    are others, or the shapes don't fit."""
+    if optimizer is None or optimizer.has_moment_pair:
+        return ()
+    listed = tuple(name for name, _ in optimizer.traces.slots_in_lists[:1])
+    names = listed or tuple(name for name, shape in optimizer.traces.slots_by_turns if shape == "whole")
+    count, rest = divmod(len(shapes), max(len(names), 1))
+    fits = all(shapes[i * count : (i + 1) * count] == shapes[:count] for i in range(len(names)))
+    return names if names and count and not rest and fits else ()
 
 
 def _fitness(pairing: Pairing | None) -> int:
@@ -341,12 +375,12 @@ def _are_blocks(shapes: Sequence[tuple[int, ...]], blocks: int) -> bool:
 
 
 def _nameless_parameters(
-    checkpoint: Checkpoint, keys: Sequence[str], weights: Sequence[Weight | None], roles: Sequence[str]
+    checkpoint: Checkpoint, keys: Sequence[str], count: int, weights: Sequence[Weight | None], kinds: Sequence[str]
 ) -> list[FoundParameter]:
     """Return the parameters with their slots, of which each kind is listed for all weights in a row."""
     names = unique_names(w.name if w else f"weight {i}" for i, w in enumerate(weights))
     parameters = []
     for i, (name, weight) in enumerate(zip(names, weights, strict=True)):
-        slots = {role: keys[block * len(weights) + i] for block, role in enumerate(roles)}
+        slots = {kind: keys[n * count + i] for n, kind in enumerate(kinds)}
         parameters.append(_parameter(checkpoint, name, weight, slots))
     return parameters

@@ -13,7 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
-from ckpt_inspect.layouts.found import Counted, FoundOptimizer, FoundParameter, RuleReading, unique_names
+from ckpt_inspect.layouts.found import (
+    Counted,
+    FoundOptimizer,
+    FoundParameter,
+    RuleReading,
+    unique_names,
+    whole_slot,
+)
 from ckpt_inspect.layouts.object_graph import Node, ObjectGraph
 from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig
 from ckpt_inspect.layouts.same_names import ambiguity, nearness
@@ -91,9 +98,12 @@ def parse_keras2_slot(full_name: str, variables: Mapping[str, object] | frozense
 
 
 def parse_keras3_slot(full_name: str) -> SlotName | None:
-    """`loss_scale_optimizer/adam/dense_kernel_momentum` -> (adam, first_moment, dense_kernel)."""
+    """`loss_scale_optimizer/adam/dense_kernel_momentum` -> (adam, first_moment, dense_kernel); of earlier releases
+    `adagrad/accumulator` -> (adagrad, accumulator, "")."""
     head, _, tail = full_name.rpartition("/")
     for spelling, slot in KERAS3_SLOTS.items():
+        if head and tail == spelling:
+            return SlotName(head.rsplit("/", 1)[-1], slot, "")
         if tail.endswith(f"_{spelling}"):
             return SlotName(head.rsplit("/", 1)[-1], slot, tail[: -len(spelling) - 1])
     return None
@@ -184,8 +194,20 @@ def _read_optimizer(
         config=config.config if config else None,
         config_where=config_where if config else "",
         has_scheduled_rate=not {"learning_rate", "current_learning_rate"} & set(scalars),
+        absence=_unread(checkpoint, members, parsed) if not parameters else None,
         problems=tuple(problems),
     )
+
+
+def _unread(checkpoint: Checkpoint, members: Sequence[Node], parsed: Sequence[tuple[Node, SlotName]]) -> str | None:
+    """Say what stands in the optimizer's list beside scalars; None if nothing does."""
+    known = {node.key for node, _ in parsed}
+    left = [m for m in members if m.key not in known and checkpoint.tensors[m.key].shape]
+    if not left:
+        return None
+    names = f"{left[0].full_name!r} .. {left[-1].full_name!r}" if len(left) > 1 else f"{left[0].full_name!r}"
+    count = f"{len(left)} variable{'s' * (len(left) != 1)}"
+    return f"optimizer state of a kind that is not known: {count} of which no name tells a slot: {names}"
 
 
 def read_rule(
@@ -265,7 +287,7 @@ def _pair_by_order(
         if not keys:
             continue
         value = variables[i].key if i < len(variables) and variables[i].key in checkpoint.tensors else None
-        spec = checkpoint.tensors[keys.get("first_moment") or next(iter(keys.values()))]
+        spec = checkpoint.tensors[whole_slot(keys)]
         if value is not None and checkpoint.tensors[value].shape != spec.shape and "first_moment" in keys:
             problems.append(
                 Problem(
@@ -333,7 +355,7 @@ def _pair_by_name(
     own = {n.key for n, _ in parsed}
     candidates = {}
     for (variable, place), keys in grouped.items():
-        shape = checkpoint.tensors[keys.get("first_moment") or next(iter(keys.values()))].shape
+        shape = checkpoint.tensors[whole_slot(keys)].shape
         candidates[variable, place] = [
             n
             for n in graph.variables_by_full_name.get(variable, ())
@@ -343,7 +365,7 @@ def _pair_by_name(
     names = unique_names(variable for variable, _ in grouped)
     parameters = []
     for (entry, keys), name in zip(grouped.items(), names, strict=True):
-        spec = checkpoint.tensors[keys.get("first_moment") or next(iter(keys.values()))]
+        spec = checkpoint.tensors[whole_slot(keys)]
         nodes = candidates[entry]
         rivals = [e for e in grouped if e[0] == entry[0] and candidates[e] == nodes]
         chosen = sorted(sorted(nodes, key=near)[: len(rivals)], key=lambda n: n.index)

@@ -44,7 +44,7 @@ def _read(checkpoint: Checkpoint, graph: ObjectGraph, node: Node) -> FoundOptimi
     scalars = [name for name in node.children if _is_scalar(checkpoint, graph.child(node, name))]
     if not scalars and (len(lists) < 2 or not any(_has_no_negative(checkpoint, keys) for keys in lists.values())):
         return None
-    names = " and ".join(lists)
+    names, in_order = " and ".join(lists), _moments_in_order(checkpoint, lists)
     path = graph.paths[node.index]
     problems = [
         Problem(
@@ -63,12 +63,13 @@ def _read(checkpoint: Checkpoint, graph: ObjectGraph, node: Node) -> FoundOptimi
             "default",
             f"{names}: as many variables as others in the file, and of their shapes; no class named",
         ),
+        has_numbered_slots=len(in_order) > 1,
         parameters=tuple(
             FoundParameter(
                 f"weight {i}",
                 shape,
                 checkpoint.tensors[keys[i]].dtype,
-                slots={name: members[i] for name, members in lists.items()},
+                slots={name: lists[name][i] for name in in_order or lists},
             )
             for i, shape in enumerate(shapes)
             if (keys := next(iter(lists.values())))
@@ -90,6 +91,13 @@ def _parallel_lists(checkpoint: Checkpoint, graph: ObjectGraph, node: Node) -> M
             lists[name] = keys
     shapes = {tuple(checkpoint.tensors[k].shape for k in keys) for keys in lists.values()}
     return lists if len(shapes) == 1 else {}
+
+
+def _moments_in_order(checkpoint: Checkpoint, lists: Mapping[str, Sequence[str]]) -> Sequence[str]:
+    """Return the names of two lists, the one that can be means of gradients first, if the other alone can be means of
+    their squares; none if that leaves a doubt."""
+    squares = [name for name, keys in lists.items() if _has_no_negative(checkpoint, keys)]
+    return [*(name for name in lists if name not in squares), *squares] if len(lists) == 2 and len(squares) == 1 else []
 
 
 def _is_scalar(checkpoint: Checkpoint, node: Node | None) -> bool:

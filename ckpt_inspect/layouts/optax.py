@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import prod
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, SavedTree
@@ -47,9 +47,11 @@ NOT_THE_WEIGHTS = re.compile(r"ema|avg|average|target|shadow|slow|best|old|previ
 HYPERPARAMS, INNER, LABELLED = "hyperparams", "inner_state", "inner_states"
 INJECTED = {
     "learning_rate": "learning_rate", "b1": "beta_1", "b2": "beta_2", "eps": "epsilon", "eps_root": "epsilon_root",
-    "weight_decay": "weight_decay", "threshold": "threshold", "decay": "rho", "momentum": "momentum",
+    "weight_decay": "weight_decay", "threshold": "threshold", "decay": "rho", MOMENTUM.name: MOMENTUM.name,
 }  # fmt: skip
 """Our name of each argument of optax' functions that may be injected."""
+MOST_LOOKED_INTO = 1 << 20
+"""Elements of all first moments that are looked into."""
 VARIABLE = "value"
 """The key under which flax.nnx keeps a variable's array."""
 
@@ -129,7 +131,7 @@ def _unread(tree: SavedTree) -> list[FoundOptimizer]:
     top = next((_top_of_states(path) for path in tree.unread if any(map(_names_optimizer, path))), None)
     if top is None:
         return []
-    what = "its values are in a msgpack file, which is not read: save them as arrays, without aggregate"
+    what = "its values are in a msgpack file, which is not read: save them as arrays, with Orbax and without aggregate"
     rule = RuleReading(UNKNOWN, "unknown", what)
     return [FoundOptimizer(_name_of(top), LAYOUT, OPTAX, rule, absence=what)]
 
@@ -331,10 +333,10 @@ def _usual(
     usual = next((o for o in fit if o is USUAL_RULE or o.name == USUAL_RULE.with_decay), None)
     if usual is not None:
         reading = RuleReading(usual.name, "default", kept, tuple(n for n in names if n != usual.name))
-        return tell_adamax(checkpoint, reading, _pairs(main))
+        return tell_adamax(checkpoint, reading, _pairs(checkpoint, main))
     where = f"{kept}, as for {', '.join(names) or 'no function of optax known here'}"
     reading = RuleReading(USUAL_RULE.name, "default", where, tuple(names))
-    told = tell_adamax(checkpoint, reading, _pairs(main))
+    told = tell_adamax(checkpoint, reading, _pairs(checkpoint, main))
     if told.source == "inferred":
         return told
     if len(told.alternatives) == 1 and len(names) > 1:
@@ -342,9 +344,12 @@ def _usual(
     return RuleReading(UNKNOWN, "unknown", f"{where}: give --rule", told.alternatives)
 
 
-def _pairs(main: State) -> list[tuple[str, str]]:
+def _pairs(checkpoint: Checkpoint, main: State) -> list[tuple[str, str]]:
+    """Return some pairs of moments to look into, the smallest: a chunk is as large as Orbax wrote it."""
     first, second = (main.fields[name] for name in list(main.fields)[:2])
-    return [(name, second[path]) for path, name in first.items()]
+    pairs = sorted(((name, second[path]) for path, name in first.items()), key=lambda p: checkpoint.tensors[p[0]].size)
+    sizes = accumulate(checkpoint.tensors[name].size for name, _ in pairs)
+    return [pair for pair, size in zip(pairs, sizes, strict=True) if size <= MOST_LOOKED_INTO]
 
 
 def _is_momentum(state: State) -> bool:

@@ -13,6 +13,8 @@ from ckpt_inspect.update_rules import MAXIMUM_FLAG, normal_name, optimizer_of_cl
 WRAPPED_CONFIG_KEYS = ("inner_optimizer", "optimizer", "base_optimizer")
 AVERAGE_SLOTS = {"slow", "average"}
 """Slots of the wrappers that overwrite the weights with an average: Addons' Lookahead; MovingAverage and SWA."""
+AVERAGED_WEIGHTS = "averaged-weights"
+"""Code of the Problem of a wrapper that overwrites the weights."""
 AVERAGING_CLASSES = {"lookahead", "movingaverage", "swa"}
 
 
@@ -53,7 +55,7 @@ class OptimizerConfig:
 def averaged_weights(who: str) -> Problem:
     """Return the remark that the saved weights may not be those that the last update left."""
     return Problem(
-        "averaged-weights",
+        AVERAGED_WEIGHTS,
         f"{who} wraps this optimizer and overwrites the weights from time to time (Lookahead, moving average)",
         "the last update is this optimizer's own, without what the wrapper did to the weights afterwards; what depends "
         "on the weights themselves (weight decay, LAMB's trust ratio) is computed from those that were saved",

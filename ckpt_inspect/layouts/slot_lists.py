@@ -36,6 +36,8 @@ class SlotReading:
     none."""
     of_the_weight_s_shape: str = ""
     """Which of these has its weight's shape, if not the first."""
+    only_of: str = ""
+    """Name of the optimizer that alone keeps slots of such shapes."""
 
     @property
     def leading(self) -> tuple[int, ...]:
@@ -81,7 +83,8 @@ def block_readings(
     settings = config.config if config else {}
     listed = rule.traces.slots_in_lists if rule is not None else ()
     kept = tuple(name for name, switch in listed if not switch or settings.get(switch))
-    kinds = [kept] if kept and (listed or rule is None) else []
+    # Keras 2's SGD keeps momentum where it is 0 as well
+    kinds = [kept or tuple(name for name, _ in listed[:1])] if listed or kept else []
     if config is None or rule is None:
         # Without the settings a second slot can be an average as well, and so can the only one if it may be left out:
         # values must tell

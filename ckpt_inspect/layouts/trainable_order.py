@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 Shape = tuple[int, ...]
 
+STATISTICS = ("running_mean", "running_std")
 NOT_TRAINED = (
     "moving_mean",
     "moving_variance",
-    "running_mean",
-    "running_std",
+    *STATISTICS,
     "running_variance",
     "seed_generator_state",
     "seed_state",
@@ -25,6 +25,11 @@ NOT_TRAINED = (
 """Roles of weights that no optimizer trains (batch normalization, seeds), by Keras' own names."""
 MOST_STATES = 20_000
 """How many partial orders of a layer's parts are looked at before its weights are left unpaired."""
+
+
+def is_untrained(role: str) -> bool:
+    """Return whether a weight of that role is never trained; `batchnormalization_1_running_std` is Keras 1's name."""
+    return role.endswith(tuple(f"_{name}" for name in STATISTICS)) or role in NOT_TRAINED
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from ckpt_inspect.checkpoint import Checkpoint, TensorSpec
 from ckpt_inspect.layouts.evidence import is_average, is_flag, is_nonnegative
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading, unique_names
+from ckpt_inspect.layouts.object_graph import KEY_TAIL
 from ckpt_inspect.layouts.tf1_names import AVERAGE, strip_to_variable
 from ckpt_inspect.layouts.validation import FLOATS
 from ckpt_inspect.natural_order import natural_key
@@ -23,6 +24,13 @@ LAYOUT = "unknown-names"
 UNKNOWN = "unknown"
 NAMELESS = re.compile(r"^(?:.*/)?Variable(?:_[0-9]{1,9})?$")
 NUMBER = re.compile(r"_[0-9]{1,9}(?=/|$)")
+OF_AN_OPTIMIZER = re.compile(
+    r"^\.?optimi[sz]er|optimi[sz]er$|^(adam|rmsprop|adagrad|momentum|momenta|velocit(y|ies)|accumulator|exp_avg)s?(_[0-9]+)?$",
+    re.IGNORECASE,
+)
+"""Parts of keys that call something an optimizer or a slot of one."""
+NUMBERED_MOMENT = re.compile(r"^(m|v|mu|nu|mom|moment|vel)_?[0-9]+$")
+"""How a program may call the moments of its first, second, .. weight."""
 PAIRS = (("m", "v"), ("mu", "nu"), ("exp_avg", "exp_avg_sq"), ("moment1", "moment2"), ("moment_1", "moment_2"))
 """How people name a first and a second moment, at the end of a name."""
 LEAST = 2
@@ -71,6 +79,11 @@ def _described(checkpoint: Checkpoint, tails: Sequence[str], slots: Mapping[str,
         first, second, stem = pair
         if is_nonnegative(checkpoint, [own[second] for own in slots.values()]):
             roles |= {first: "first_moment", second: "second_moment"}
+    is_ordered = len(tails) == 1
+    if len(tails) == 2 and roles == {tail: tail for tail in tails}:
+        squares = [t for t in tails if is_nonnegative(checkpoint, [own[t] for own in slots.values()])]
+        is_ordered = len(squares) == 1
+        tails = [*(t for t in tails if t not in squares), *squares] if is_ordered else tails
     named = optimizer_of_class(stem) if stem else None
     advice = f"; if they are {named.name}'s, give --rule {named.name}" if named is not None else ""
     names = unique_names(slots)
@@ -81,14 +94,14 @@ def _described(checkpoint: Checkpoint, tails: Sequence[str], slots: Mapping[str,
         rule=RuleReading(
             UNKNOWN, "unknown", f"slots {', '.join(tails)} for each variable, which no class names so{advice}"
         ),
-        has_numbered_slots=len(tails) == 1,
+        has_numbered_slots=is_ordered,
         parameters=tuple(
             FoundParameter(
                 name,
                 checkpoint.tensors[variable].shape,
                 checkpoint.tensors[next(iter(own.values()))].dtype,
                 variable,
-                {roles[tail]: key for tail, key in own.items()},
+                {roles[tail]: own[tail] for tail in tails},
             )
             for name, (variable, own) in zip(names, slots.items(), strict=True)
         ),
@@ -125,6 +138,8 @@ def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:
         "an optimizer's that the program does by hand"
     )
     parameters = _paired_by_graph(checkpoint, nameless, named)
+    is_ordered = bool(parameters) and is_nonnegative(checkpoint, [p.slots["slot_1"] for p in parameters])
+    is_ordered = is_ordered and not is_nonnegative(checkpoint, [p.slots["slot"] for p in parameters])
     return [
         FoundOptimizer(
             name=nameless[0],
@@ -132,6 +147,7 @@ def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:
             implementation=TF1,
             rule=RuleReading(UNKNOWN, "unknown", what),
             parameters=parameters,
+            has_numbered_slots=is_ordered,  # as moments are made, and as values bear out
             absence=None if parameters else f"{what}; nothing in the file says whose they are",
         )
     ]
@@ -198,3 +214,18 @@ def _paired_by_graph(
         slots = {"slot": own[0], "slot_1": own[1]}
         parameters.append(FoundParameter(name, shape, tensors[own[0]].dtype, name, slots))
     return tuple(parameters)
+
+
+def suspects(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return the tensors that may be an optimizer's where no layout finds one: unnamed variables of which several have
+    one shape, or keys with a part that is called for an optimizer or a slot; none where names rule that out."""
+    floats = {k: s for k, s in checkpoint.tensors.items() if s.dtype in FLOATS and s.size > 1}
+    shapes = Counter(s.shape for s in floats.values())
+    nameless = [k for k, s in floats.items() if NAMELESS.match(k) and shapes[s.shape] > 1]
+    called = [
+        k
+        for k, s in floats.items()
+        if any(OF_AN_OPTIMIZER.search(part) for part in k.split("/"))
+        or (shapes[s.shape] > 2 and NUMBERED_MOMENT.match(k.removesuffix(KEY_TAIL).rpartition("/")[2]))
+    ]
+    return tuple(sorted(called or (nameless if len(nameless) >= LEAST else ()), key=natural_key))

@@ -57,6 +57,8 @@ class Measured:
     """(SAMPLES,) E of the elements of `sample_indices`; NaN if v = 0."""
     second_moment_samples: Floats
     """(SAMPLES,) v of the same elements; NaN if there is no element."""
+    value_samples: Floats
+    """(SAMPLES,) θ of the same elements; NaN if there is no element, or θ is not in the file."""
 
 
 class Sweep:
@@ -221,6 +223,7 @@ class _Target:
         self._order = [int(index) for index in self._indices if index >= 0]
         self._samples = np.full(len(self._indices), np.nan)
         self._second_moment_samples = np.full(len(self._indices), np.nan)
+        self._value_samples = np.full(len(self._indices), np.nan)
         self._lock = Lock()
         self._taken = 0
 
@@ -262,6 +265,8 @@ class _Target:
         some = state.at(self._indices[places] - start)
         if some.second_moment is not None:
             self._second_moment_samples[places] = some.second_moment.astype(np.float64)
+        if some.value is not None:
+            self._value_samples[places] = some.value.astype(np.float64)
         if self.formula.coefficients is None:
             return
         e = self.formula.effective_lr(some).astype(np.float64)
@@ -278,6 +283,7 @@ class _Target:
             self._untouched_rows,
             self._samples,
             self._second_moment_samples,
+            self._value_samples,
         )
 
 

@@ -62,6 +62,9 @@ ROOT_VARIABLES = (
 )
 """Of the root group."""
 
+CONTRADICTION = "_contradiction"
+"""Ends the name of the variable that says why a hyperparameter's value can't be right."""
+
 _SOURCE = "checkpoint, config, graph, inferred, given, default or unknown."
 
 
@@ -71,6 +74,12 @@ def _hyperparameter(name: str) -> tuple[Variable, ...]:
         _per_checkpoint(name, "float", spoken, f"{KNOWN[name].meaning} NaN if not known."),
         _per_checkpoint(f"{name}_source", "text", f"source of {spoken}", _SOURCE),
         _per_checkpoint(f"{name}_where", "text", f"place of {spoken}", "Tensor, file and field, or evidence."),
+        _per_checkpoint(
+            f"{name}{CONTRADICTION}",
+            "text",
+            f"what contradicts {spoken}",
+            "Why the value can't be right, as other checkpoints of the run show; empty if nothing shows it.",
+        ),
     )
 
 
@@ -93,6 +102,25 @@ CHECKPOINT_VARIABLES = (
         "integer",
         "whether effective_lr is E/α",
         "1 if α is not known, so that every effective_lr is E/α, exact all the same; else 0.",
+    ),
+    _per_checkpoint(
+        "window_from",
+        "text",
+        "start of the window",
+        "Fingerprint of the checkpoint from which this one's training went on; empty if there is none.",
+    ),
+    _per_checkpoint(
+        "window_updates",
+        "integer",
+        "updates in the window",
+        "Updates since that checkpoint, by the decay of the moments if that tells; 0 if no checkpoint of the run led "
+        "to this one; -1 if they weren't compared.",
+    ),
+    _per_checkpoint(
+        "window_learning_rate",
+        "float",
+        "learning rate at the start of the window",
+        "α of the first updates since that checkpoint, by which weights moved that had no gradient; NaN if not known.",
     ),
 )
 """Of an optimizer, one value a checkpoint."""
@@ -160,6 +188,63 @@ METRICS = (
 )
 """Of an optimizer, one figure a checkpoint and parameter; NaN if the state doesn't determine it."""
 
+WINDOW_METRICS = (
+    _metric(
+        "window_gradient_rms",
+        "RMS of the gradients since the checkpoint before",
+        "√((v2 - β2^k·v1)/(1 - β2^k)) of the means of v, k updates apart: the root of the mean square of the window's "
+        "gradients, weighted as v weights them. NaN for rows that no checkpoint led to, and rules that don't tell.",
+    ),
+    _metric(
+        "window_gradient_rms_low",
+        "least RMS of the gradients",
+        "No smaller can the root of the plain mean of the window's squared gradients have been.",
+    ),
+    _metric(
+        "window_gradient_rms_high",
+        "largest RMS of the gradients",
+        "Nor larger; NaN if the window is so long that there is no bound.",
+    ),
+    _metric(
+        "window_displacement",
+        "displacement of the weights per update",
+        "√mean((θ2 - θ1)²)/k since the checkpoint before, k updates apart; estimated from the 16 elements of "
+        "sample_index.",
+    ),
+)
+"""Of an optimizer, one figure a checkpoint and parameter about the window of updates that led to it."""
+
+_KEPT = (
+    ("kept_checkpoint", "kept", "text", "checkpoint", "Its fingerprint."),
+    ("kept_raw_step", "kept", "integer", "count", "What the optimizer's counter held; -1 if it had none."),
+    ("kept_counted", "kept", "text", "what the counter counts", "updates, global-step, gradients, .."),
+    ("kept_moves_by_itself", "kept", "integer", "whether averages may have set the weights", "0 or 1."),
+    ("kept_replaced", "kept", "text", "numbers that were inferred", "In place of defaults, with commas."),
+    ("kept_parameter", "kept_parameter", "text", "parameter", "Of the elements that are kept."),
+    ("kept_parameter_size", "kept_parameter", "integer", "size", "Number of elements of the tensor."),
+    ("kept_parameter_count", "kept_parameter", "integer", "kept elements", "How many of them are kept."),
+    ("kept_parameter_dtype", "kept_parameter", "text", "dtypes", "Of m, v, maximum of v and θ, with commas."),
+)
+
+KEPT = (
+    *(
+        Variable(name, (dimension,), kind, f"{long_name} of kept elements", description)  # type: ignore[arg-type]  # as above
+        for name, dimension, kind, long_name, description in _KEPT
+    ),
+    *(
+        Variable(
+            f"kept_{array}",
+            ("kept", "kept_element"),
+            "float",
+            f"{array.replace('_', ' ')} of kept elements",
+            "Of the newest checkpoints, parameter after parameter: what a later checkpoint is compared with if the "
+            "file is gone.",
+        )
+        for array in ("first_moment", "second_moment", "max_second_moment", "value")
+    ),
+)
+"""Of an optimizer whose checkpoints were compared: all of these, or none."""
+
 _RELATIVE = " E/α if effective_lr_is_relative."
 
 DISTRIBUTIONS = (
@@ -208,6 +293,13 @@ DISTRIBUTIONS = (
         "float",
         "second moment of single elements",
         "v, uncorrected, of the elements of sample_index; k updates without a gradient leave β2^k of it.",
+    ),
+    Variable(
+        "value_sample",
+        (CHECKPOINT, PARAMETER, "sample"),
+        "float",
+        "weights of single elements",
+        "θ of the elements of sample_index; NaN if the file has none.",
     ),
 )
 """Of an optimizer, several values a checkpoint and parameter."""
@@ -267,7 +359,7 @@ FINDINGS = "findings"
 PROBLEMS = "problems"
 _RESERVED = frozenset({FINDINGS, PROBLEMS, *(v.name for v in ROOT_VARIABLES)})
 
-OPTIMIZER_VARIABLES = (*CHECKPOINT_VARIABLES, *PARAMETER_VARIABLES, *METRICS, *DISTRIBUTIONS, *AXES)
+OPTIMIZER_VARIABLES = (*CHECKPOINT_VARIABLES, *PARAMETER_VARIABLES, *METRICS, *WINDOW_METRICS, *DISTRIBUTIONS, *AXES)
 """Of every optimizer's group; some of FURTHER_VARIABLES may stand beside them."""
 
 
@@ -279,7 +371,7 @@ def checkpoint_variables_in(names: Container[str]) -> tuple[Variable, ...]:
 
 def variables_in(names: Container[str]) -> tuple[Variable, ...]:
     """Return an optimizer's variables that are among these names, in the order of a store."""
-    others = (v for v in OPTIMIZER_VARIABLES if v.name in names and v not in CHECKPOINT_VARIABLES)
+    others = (v for v in (*OPTIMIZER_VARIABLES, *KEPT) if v.name in names and v not in CHECKPOINT_VARIABLES)
     return (*checkpoint_variables_in(names), *others)
 
 

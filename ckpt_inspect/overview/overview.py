@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
+from ckpt_inspect.comparison.together import Told, states_together
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.formats.hdf5 import ONE_SHARD
-from ckpt_inspect.layouts import weight_names
+from ckpt_inspect.layouts import suspects, weight_names
 from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states
 from ckpt_inspect.state.selection import Selection
 
+UNREADABLE = "a checkpoint whose values can't be read here: what its metadata lists can be shown"
+"""What a checkpoint is for which a library is missing."""
 DAMAGED = "a damaged checkpoint: what its index lists can be shown"
 """What a checkpoint is whose values can't be read."""
 STATE_UNREADABLE = "state-unreadable"
@@ -63,6 +66,8 @@ class ShownOptimizer:
     """How many there are, before any selection."""
     description: str
     """What its state is good for, in one sentence."""
+    contradictions: Mapping[str, str] = field(default_factory=dict)
+    """By hyperparameter: why its value can't be right, as another checkpoint of the run shows."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -97,15 +102,21 @@ def overview(
     given: Given | None = None,
     selection: Selection | None = None,
     remarks: Sequence[Problem] = (),
+    beside: Sequence[Checkpoint] = (),
 ) -> Overview:
     """Describe an open checkpoint; reads scalars and metadata, no tensor of a parameter.
 
-    `remarks`: what was odd about finding it. Raises CkptInspectError.
+    `remarks`: what was odd about finding it. `beside`: others of the same run, open. What they and this one tell
+    together of values that no file holds, stands in for defaults; for that, elements of them all are read. Raises
+    CkptInspectError.
     """
     selection = selection or Selection()
     unreadable: tuple[Problem, ...] = ()
+    told = Told(())
     try:
-        states = optimizer_states(checkpoint, given)
+        if beside and not checkpoint.unreadable:
+            told = states_together([checkpoint, *beside], given)[0]
+        states = told.states if told.states or checkpoint.unreadable else optimizer_states(checkpoint, given)
     except (DamagedFileError, NotFoundError) as error:
         if isinstance(error, NotFoundError) and not any(p.severity == "error" for p in checkpoint.problems):
             raise  # what was asked for isn't there, rather than a shard: of one, the index lists names and shapes still
@@ -131,6 +142,12 @@ def overview(
         parameters = [
             ShownParameter("", named.get(spec.name, spec.name), spec.shape, spec.dtype, ()) for spec in others
         ]
+    if checkpoint.unreadable:
+        description = UNREADABLE
+    elif unreadable:
+        description = DAMAGED
+    else:
+        description = _description(states, checkpoint.problems, () if states else suspects(checkpoint))
     return Overview(
         str(checkpoint.path),
         checkpoint.format,
@@ -139,10 +156,10 @@ def overview(
             sizes["weights"], sizes["first_moments"], sizes["second_moments"],
             sizes.get("", 0) + sum(spec.nbytes for spec in others), checkpoint.size_bytes,
         ),
-        tuple(_shown(state) for state in states),
+        tuple(_shown(state, told) for state in states),
         tuple(p for p in parameters if selection.has(p.name)),
         len(checkpoint.tensors),
-        DAMAGED if unreadable else _description(states, checkpoint.problems),
+        description,
         tuple(dict.fromkeys((*remarks, *unreadable, *checkpoint.problems, *(p for s in states for p in s.problems)))),
     )  # fmt: skip
 
@@ -156,16 +173,16 @@ _KINDS = {
 }
 
 
-def _shown(state: OptimizerState) -> ShownOptimizer:
+def _shown(state: OptimizerState, told: Told) -> ShownOptimizer:
     """Of an optimizer without a formula here (sgd) only what is known: it may have no betas."""
     hyperparameters = {n: v for n, v in state.hyperparameters.items() if state.update_rule is not None or v.is_known}
     return ShownOptimizer(
         state.name, state.layout, state.rule_source, state.step, hyperparameters, len(state.parameters),
-        _state_description(state),
+        _state_description(state, told.inferred.get(state.name, ())), told.contradictions.get(state.name, {}),
     )  # fmt: skip
 
 
-def _state_description(state: OptimizerState) -> str:
+def _state_description(state: OptimizerState, inferred: Collection[str]) -> str:
     """Say whether effective learning rates follow from it, and if not, why."""
     if state.absence is not None:
         return state.absence if state.parameters else f"no moments: {state.absence}"
@@ -183,12 +200,20 @@ def _state_description(state: OptimizerState) -> str:
         parts.append(f"assumed, nothing in the file says so: {', '.join(assumed)}")
     if unknown:
         parts.append(f"not known: {', '.join(unknown)}")
+    if inferred:
+        parts.insert(0, f"no file holds, and the checkpoints tell together: {', '.join(inferred)}")
     return "; ".join(parts) or "nothing is assumed: every value is in the checkpoint or lies with it"
 
 
-def _description(states: tuple[OptimizerState, ...], problems: Sequence[Problem]) -> str:
+def _description(states: tuple[OptimizerState, ...], problems: Sequence[Problem], suspected: Sequence[str] = ()) -> str:
     if not states and any(p.code == ONE_SHARD for p in problems):
         return "one shard of several: the optimizer's state, if there is any, begins in another"
+    if not states and suspected:
+        others = f" .. {suspected[-1]}" if len(suspected) > 1 else ""
+        return (
+            "no optimizer's state of a kind that is known; what may be one's, or weights: "
+            f"{counted(len(suspected), 'tensor')}, {suspected[0]}{others}"
+        )
     if not states:
         return "weights only: it holds no optimizer's state, so there are no effective learning rates to reconstruct"
     analysable = [s for s in states if s.update_rule is not None and s.step.value != 0 and s.parameters]

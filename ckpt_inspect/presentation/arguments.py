@@ -120,11 +120,12 @@ def given_if_any(value: object, name: str = "given") -> Given | None:
     for key, each in named.items():
         if isinstance(each, Mapping) and key.rpartition(".")[2] == "learning_rate":
             named[key] = _rate_table_in(each, f"{name}[{key!r}]")
+        elif key.rpartition(".")[2] == "learning_rate" and not _is_number(each):
+            if not isinstance(each, str) or "," not in each:  # else a table's text, as the command line has it
+                wanted = "a number, a table of rates by step ({step: rate, ..}), or a function of the step"
+                raise _wrong(each, f"{name}[{key!r}]", wanted)
         elif not isinstance(each, str) and not _is_number(each):
-            wanted = "a number or text"
-            if key.rpartition(".")[2] == "learning_rate":
-                wanted = "a number, a table of rates by step, or a function of the step"
-            raise _wrong(each, f"{name}[{key!r}]", wanted)
+            raise _wrong(each, f"{name}[{key!r}]", "a number or text")
     return None if value is None else named  # type: ignore[return-value]  # the loop looked at each
 
 
@@ -148,7 +149,21 @@ def with_rates_of(given: object, steps: Callable[[], Iterable[int]] | None) -> o
         raise RequestError(
             "no checkpoint's step is known, so that a function can't be asked for its learning rate: give a number"
         )
-    return {**given, **{key: {step: float(each(step)) for step in known} for key, each in functions.items()}}
+    return {**given, **{key: {step: _asked(each, step, key) for step in known} for key, each in functions.items()}}
+
+
+def _asked(function: Callable[[int], object], step: int, name: str) -> float:
+    """Return the rate that a caller's function gives for a step; RequestError if it gives none."""
+    try:
+        rate = function(step)
+    except Exception as error:
+        raise RequestError(
+            f"given[{name!r}]: the function of the step failed at step {step}: {type(error).__name__}: {error}"
+        ) from error
+    try:
+        return float(rate)  # type: ignore[arg-type]  # what it can't take is refused
+    except (TypeError, ValueError) as error:
+        raise _wrong(rate, f"what given[{name!r}] returns for step {step}", "a number") from error
 
 
 def _rate_table_in(rates: Mapping[object, object], name: str) -> str:

@@ -33,8 +33,8 @@ def write_diff_figures(
     """
     from ckpt_inspect.presentation.plots import plot_change_by_rate, plot_diff, plot_distributions
     from ckpt_inspect.presentation.report import file_slugs
-    from ckpt_inspect.runs.assembly import checkpoint_names
     from ckpt_inspect.runs.frames import diff_frame
+    from ckpt_inspect.series.names import checkpoint_names
 
     format_of(path)
     names = checkpoint_names([diff.path_a, diff.path_b])
@@ -73,17 +73,31 @@ def _chapters(
     from ckpt_inspect.runs.analyze import analyze
     from ckpt_inspect.runs.frames import frame
     from ckpt_inspect.series.search import one_run
+    from ckpt_inspect.storage import absolute
 
     try:
-        runs = [one_run([path]) for path in (diff.path_a, diff.path_b)]
-        both = [analyze(run, given=given, include=include, exclude=exclude) for run in runs]
+        together = one_run([diff.path_a, diff.path_b])  # so that they tell of each other what they told the diff
+        run = analyze(together, given=given, include=include, exclude=exclude, infer=diff.infers)
     except CkptInspectError:
         return []
+    rows = {str(path): row for row, path in enumerate(run.checkpoints["path"])}
+    places = [rows.get(absolute(path)) for path in (diff.path_a, diff.path_b)]
+    # a parameter that goes by another name in the second checkpoint is called so in both, as in the table
+    named = {"parameter": {before: name for name, before in diff.renamed.items()}}
+    parameters, histogram = (frame(run, kind).replace(named) for kind in ("parameters", "histogram"))
     frames = [
-        RunFrames(name, frame(run, "parameters"), frame(run, "histogram"))
-        for name, run in zip(names, both, strict=True)
+        RunFrames(
+            name,
+            parameters[parameters["checkpoint_index"] == row],
+            histogram[histogram["checkpoint_index"] == row],
+        )
+        for name, row in zip(names, places, strict=True)
+        if row is not None
     ]
-    return [c for c in chapters(frames) if len(c.runs) == 2 and c.has_learning_rates]
+    if len(frames) < 2 or any(not len(each.parameters) for each in frames):
+        return []
+    found = chapters(frames, are_checkpoints=True)
+    return [c for c in found if len(c.runs) == 2 and c.has_learning_rates]
 
 
 def _beside(path: Path, tail: str) -> Path:

@@ -38,7 +38,13 @@ def run_document(analyses: RunColumns, store: str | None) -> JsonObject:
 
 
 def _optimizer(optimizer: OptimizerColumns) -> dict[str, object]:
-    from ckpt_inspect.measurement.variables import METRICS, PARAMETER_VARIABLES, QUANTILE_NAMES, checkpoint_variables_in
+    from ckpt_inspect.measurement.variables import (
+        METRICS,
+        PARAMETER_VARIABLES,
+        QUANTILE_NAMES,
+        WINDOW_METRICS,
+        checkpoint_variables_in,
+    )
 
     variables = optimizer.variables
     steps = [None if step < 0 else step for step in variables["step"].tolist()]
@@ -48,7 +54,7 @@ def _optimizer(optimizer: OptimizerColumns) -> dict[str, object]:
         parameter |= {
             f"effective_lr_{name}": variables["effective_lr"][:, i, q] for q, name in enumerate(QUANTILE_NAMES)
         }
-        parameter |= {v.name: variables[v.name][:, i] for v in METRICS}
+        parameter |= {v.name: variables[v.name][:, i] for v in (*METRICS, *WINDOW_METRICS)}
         parameters.append(parameter)
     over_run = {v.name: variables[v.name] for v in checkpoint_variables_in(variables) if v.name != "step"}
     return {"name": optimizer.name, "step": steps, **over_run, "parameters": parameters}

@@ -149,7 +149,7 @@ class Diff(Differences):
         Raises RequestError, which lists what there is, for another name, and if there is nothing to draw.
         """
         from ckpt_inspect.presentation.notebook import diff_figure
-        from ckpt_inspect.runs.assembly import checkpoint_names
+        from ckpt_inspect.series.names import checkpoint_names
 
         return diff_figure(self.to_frame(), text_in(name, "name"), *checkpoint_names([self.path_a, self.path_b]))
 

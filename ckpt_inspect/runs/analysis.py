@@ -21,8 +21,10 @@ from ckpt_inspect.measurement.variables import METRICS
 from ckpt_inspect.runs.other_tensors import nonfinite_problems
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
+from ckpt_inspect.state.inferred import Inferred
 from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter, optimizer_states
 from ckpt_inspect.state.selection import Selection
+from ckpt_inspect.update_rules import STATE_SLOTS
 
 _HEAD_BYTES = 1 << 16
 """How much of a checkpoint's first file, its index, goes into the fingerprint."""
@@ -74,6 +76,8 @@ class ParameterAnalysis:
     """In `SECOND_MOMENT_GRID`."""
     second_moment_sample: Floats
     """(SAMPLES,) v of the elements at `sample_index`; NaN if there is none."""
+    value_sample: Floats
+    """(SAMPLES,) θ of the same elements; NaN if there is none."""
 
     @property
     def size(self) -> int:
@@ -150,6 +154,23 @@ class Analysis:
         return any(o.parameters and o.step.value != 0 for o in self.optimizers)
 
 
+def _tensors_of(parameters: Sequence[Parameter]) -> tuple[set[str], dict[str, str]]:
+    """Return the keys of what is measured of parameters, and the names by key of their other slots, as averages."""
+    known: set[str] = set()
+    further: dict[str, str] = {}
+    for parameter in parameters:
+        known |= {parameter.found.value} - {None}  # type: ignore[arg-type]  # no key is left out
+        for slot, key in parameter.found.slots.items():
+            if slot in _MEASURED:
+                known.add(key)
+            else:
+                further[key] = f"{parameter.name} ({slot.replace('_', ' ')})"
+    return known, further
+
+
+_MEASURED = {name for names in STATE_SLOTS.values() for name in names}
+
+
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """What there is to measure in an open checkpoint, with every number resolved."""
@@ -161,13 +182,19 @@ class Chosen:
     selection: Selection = field(default_factory=Selection)
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, given: Given | None = None, selection: Selection | None = None) -> Chosen:
+    def of(
+        cls,
+        checkpoint: Checkpoint,
+        given: Given | None = None,
+        selection: Selection | None = None,
+        inferred: Inferred | None = None,
+    ) -> Chosen:
         """Resolve every optimizer, and choose the parameters that have something to measure.
 
-        `given` overrides hyperparameters as in `optimizer_states`. Reads metadata and scalars only. Raises
-        CkptInspectError for what can't be read.
+        `given` and `inferred` as in `optimizer_states`. Reads metadata and scalars only. Raises CkptInspectError for
+        what can't be read.
         """
-        states = optimizer_states(checkpoint, given)
+        states = optimizer_states(checkpoint, given, inferred=inferred)
         selection = selection or Selection()
         parameters = tuple(
             (state, parameter)
@@ -202,18 +229,11 @@ class Chosen:
         measured: dict[str, list[Measured]] = {}
         for (state, _), found in zip(chosen, sweep.run(), strict=True):
             measured.setdefault(state.name, []).append(found)
-        if part.stop is None:  # nothing of the checkpoint is left to be read
-            checkpoint.finish_reading()
         files = tuple(map(storage.absolute, checkpoint.files))
         others: tuple[Problem, ...] = ()
         if self.parameters and not part.start:  # once, in the first of several parts
-            known = {
-                key
-                for _, parameter in self.parameters
-                for key in (parameter.found.value, *parameter.found.slots.values())
-                if key is not None
-            }
-            others = tuple(nonfinite_problems(checkpoint, known, self.selection))
+            known, further = _tensors_of([parameter for _, parameter in self.parameters])
+            others = tuple(nonfinite_problems(checkpoint, known, further, self.selection))
         return Analysis(
             path=str(checkpoint.path),
             name=Path(checkpoint.path).name,
@@ -332,6 +352,7 @@ def _parameter(measured: Measured) -> ParameterAnalysis:
         second_moment=summary.second_moment,
         second_moment_histogram=Histogram.of(summary.second_moment_histogram),
         second_moment_sample=measured.second_moment_samples,
+        value_sample=measured.value_samples,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,14 @@ from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.analysis import fingerprint_now
 from ckpt_inspect.runs.execution import Meter, Worker, run_units
+from ckpt_inspect.runs.inferring import NOTHING, infer_run
 from ckpt_inspect.runs.planning import Options, plan_run
 from ckpt_inspect.runs.reading import Reading
 from ckpt_inspect.runs.saving import Saving
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.selection import Selection
+from ckpt_inspect.storage import absolute
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -36,6 +39,7 @@ def analyze(
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
     elements: bool = False,
+    infer: bool = True,
     thresholds: Mapping[str, float] | None = None,
     progress: Progress | None = None,
     threads: int | None = None,
@@ -54,7 +58,7 @@ def analyze(
             "ones; leave it out, or analyse each checkpoint by itself with its own step"
         )
     limits = Thresholds.of(thresholds or {}).given()
-    options = Options(dict(given or {}), Selection.of(include, exclude), elements)
+    options = Options(dict(given or {}), Selection.of(include, exclude), elements, infer)
     if elements and store is None:
         raise RequestError("whole arrays of effective learning rates are kept in a store: name one")
     if elements and executor is not None:
@@ -64,11 +68,13 @@ def analyze(
         )
     with Saving(None if store is None else Path(store), elements) as saving:
         plan = plan_run(run, options, saving.path, saving.load(), fingerprint_now)
+        told = infer_run(plan, is_stored=store is not None) if options.infers and plan.unread else NOTHING
+        plan = replace(plan, stale=told.stale)
         sizes = run.sizes(plan.unread)
-        reading = Reading(plan, limits)
+        reading = Reading(plan, limits, told=told)
         meter = Meter(sum(sizes.values()), progress)
         worker = Worker(threads, sink=saving.sink, progress=meter.add)
-        units = (worker.units_of(path, options, nbytes) for path, nbytes in sizes.items())
+        units = (worker.units_of(path, options, n, told.of(absolute(path))) for path, n in sizes.items())
 
         def save(*, is_final: bool) -> RunColumns:
             """Store what there is, beside what another process has stored meanwhile."""

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.comparison.gradients import window_columns
 from ckpt_inspect.measurement.columns import Column, Columns, OptimizerColumns, Remark, RunColumns
 from ckpt_inspect.measurement.histograms import EFFECTIVE_LR_GRID, QUANTILE_LEVELS, SECOND_MOMENT_GRID, Grid
 from ckpt_inspect.measurement.summaries import SAMPLES
 from ckpt_inspect.measurement.variables import (
     BINS,
     CHECKPOINT_VARIABLES,
+    CONTRADICTION,
     FURTHER_VARIABLES,
+    KEPT,
     METRICS,
     PARAMETER_VARIABLES,
     ROOT_VARIABLES,
+    WINDOW_METRICS,
     Kind,
     checkpoint_variables_in,
     variables_in,
 )
 from ckpt_inspect.runs.analysis import Analysis, Histogram, OptimizerAnalysis, ParameterAnalysis
 from ckpt_inspect.runs.first_names import with_first_names
+from ckpt_inspect.runs.kept_elements import KeptState, kept_columns
+from ckpt_inspect.series.names import checkpoint_names
 from ckpt_inspect.storage import absolute
 
 GRIDS: Mapping[str, Grid] = {
@@ -32,7 +37,7 @@ GRIDS: Mapping[str, Grid] = {
     "second_moment_histogram": SECOND_MOMENT_GRID,
 }
 
-_SAMPLED = ("effective_lr_sample", "second_moment_sample")
+_SAMPLED = ("effective_lr_sample", "second_moment_sample", "value_sample")
 
 _DTYPES: Mapping[Kind, type] = {"text": object, "float": np.float64, "integer": np.int64, "count": np.int64}
 _EMPTY: Mapping[Kind, str | float] = {"text": "", "float": np.nan, "integer": -1, "count": 0}
@@ -46,11 +51,13 @@ def assemble(
     fresh: Mapping[str, Analysis],
     failures: Sequence[tuple[str, Problem]] = (),
     thresholds: Mapping[str, float] | None = None,
+    evidence: Evidence | None = None,
 ) -> RunColumns:
     """Return a run's columns, from what a store held and what was read now.
 
     `order` names checkpoints by fingerprint, in training order; each is a key of `fresh` or a fingerprint of
-    `previous`. `failures`: paths that couldn't be read. Names of checkpoints are made anew from all paths.
+    `previous`. `failures`: paths that couldn't be read. Names of checkpoints are made anew from all paths. `evidence`:
+    what the checkpoints tell of each other; None if they weren't asked, so that what the store has of it stands.
     """
     fresh = with_first_names(order, previous, fresh)
     rows = _Rows.of(order, previous, fresh)
@@ -58,10 +65,49 @@ def assemble(
     names = dict.fromkeys(previous.optimizers if previous is not None else ())
     for analysis in fresh.values():
         names.update(dict.fromkeys(o.name for o in analysis.optimizers))
-    optimizers = {name: OptimizerColumns(name, _optimizer_columns(name, rows)) for name in names}
-    return RunColumns(
-        run, options, checkpoints, optimizers, tuple(_remarks(rows, checkpoints, failures)), thresholds or {}
-    )
+    optimizers = {}
+    for name in names:
+        columns = _optimizer_columns(name, rows)
+        if evidence is not None and name in evidence:
+            _write_evidence(columns, checkpoints, evidence[name])
+        columns |= window_columns(columns, checkpoints["fingerprint"])
+        optimizers[name] = OptimizerColumns(name, {v.name: columns[v.name] for v in variables_in(columns)})
+    remarks = _remarks(rows, checkpoints, failures, evidence or {})
+    return RunColumns(run, options, checkpoints, optimizers, tuple(remarks), thresholds or {})
+
+
+@dataclass(frozen=True, slots=True)
+class RowEvidence:
+    """What a run's checkpoints tell of one of them, about one optimizer."""
+
+    window_updates: int = -1
+    """Updates since the checkpoint from which its training went on; 0 if none led to it; -1 if it was compared with
+    none."""
+    window_from: str = ""
+    """Absolute path of that checkpoint; empty if there is none."""
+    window_learning_rate: float = np.nan
+    """Rate of the first of these updates, as weights without a gradient moved by it; NaN if not known."""
+    contradictions: Mapping[str, str] = field(default_factory=dict)
+    """Why a hyperparameter's value can't be right, by its name."""
+    problems: tuple[Problem, ...] = ()
+    """What can't be done any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerEvidence:
+    """What a run's checkpoints tell of each other, about one optimizer."""
+
+    rows: Mapping[str, RowEvidence]
+    """By the checkpoint's absolute path."""
+    kept: tuple[KeptState, ...] = ()
+    """What the store is to keep of the newest ones' elements."""
+
+
+Evidence = Mapping[str, OptimizerEvidence]
+"""By optimizer."""
+
+INFERRED_LATE = "inferred-late"
+"""Code of the Problem of a checkpoint whose file is gone, and of which later ones tell other numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +158,9 @@ def _root_columns(rows: _Rows) -> dict[str, Column]:
     return columns
 
 
-def checkpoint_names(paths: Sequence[str]) -> list[str]:
-    """Return the last part of each path, or as many of the last parts as make them distinct; numbered if that fails."""
-    parts = [Path(path).parts for path in paths]
-    for depth in range(1, max(map(len, parts), default=1) + 1):
-        names = ["/".join(p[-depth:]) for p in parts]
-        if len(set(names)) == len(names):
-            return names
-    return [f"{name}#{i + 1}" for i, name in enumerate(names)]
-
-
-def _remarks(rows: _Rows, checkpoints: Columns, failures: Sequence[tuple[str, Problem]]) -> Iterator[Remark]:
+def _remarks(
+    rows: _Rows, checkpoints: Columns, failures: Sequence[tuple[str, Problem]], evidence: Evidence
+) -> Iterator[Remark]:
     names = checkpoints["checkpoint"]
     by_row: dict[int, list[Remark]] = {}
     if rows.previous is not None:
@@ -130,12 +168,18 @@ def _remarks(rows: _Rows, checkpoints: Columns, failures: Sequence[tuple[str, Pr
         new_row = {before: now for now, before in rows.kept}
         for remark in rows.previous.remarks:
             row = new_row.get(old.get(remark.checkpoint, -1))
-            if row is not None:
+            if row is not None and not (remark.problem.code == INFERRED_LATE and remark.optimizer in evidence):
                 by_row.setdefault(row, []).append(Remark(names[row], remark.optimizer, remark.problem))
     for row, analysis in rows.fresh:
         found = [Remark(names[row], "", p) for p in analysis.problems]
         found += [Remark(names[row], o.name, p) for o in analysis.optimizers for p in o.problems]
         by_row[row] = list(dict.fromkeys(found))
+    places = {str(path): row for row, path in enumerate(checkpoints["path"])}
+    for optimizer, told in evidence.items():
+        for place, each in told.rows.items():
+            if place in places:
+                row = places[place]
+                by_row.setdefault(row, []).extend(Remark(names[row], optimizer, p) for p in each.problems)
     for row in sorted(by_row):
         yield from by_row[row]
     for path, problem in failures:
@@ -153,7 +197,7 @@ def _optimizer_columns(name: str, rows: _Rows) -> dict[str, Column]:
     had = {name for _, o in fresh for name in o.hyperparameters} | ({*old.variables} if old is not None else set())
     columns |= {v.name: blank(v.kind, rows.count) for n, own in FURTHER_VARIABLES.items() if n in had for v in own}
     columns |= {v.name: blank(v.kind, len(place)) for v in PARAMETER_VARIABLES}
-    columns |= {v.name: blank(v.kind, rows.count, len(place)) for v in METRICS}
+    columns |= {v.name: blank(v.kind, rows.count, len(place)) for v in (*METRICS, *WINDOW_METRICS)}
     for quantiles in ("effective_lr", "second_moment"):
         columns[quantiles] = blank("float", rows.count, len(place), len(QUANTILE_LEVELS))
     for sample in _SAMPLED:
@@ -162,9 +206,29 @@ def _optimizer_columns(name: str, rows: _Rows) -> dict[str, Column]:
     columns |= _histogram_columns(old, fresh, rows, place)
     if old is not None:
         _copy_previous(columns, old.variables, rows, place)
+        columns |= {v.name: old.variables[v.name] for v in KEPT if v.name in old.variables}
     for row, optimizer in fresh:
         _fill(columns, row, optimizer, place)
-    return {v.name: columns[v.name] for v in variables_in(columns)}
+    return columns
+
+
+def _write_evidence(columns: dict[str, Column], checkpoints: Columns, evidence: OptimizerEvidence) -> None:
+    """Write what the checkpoints tell of each other over what was known of it, in those that were compared."""
+    places = {str(path): row for row, path in enumerate(checkpoints["path"])}
+    fingerprints = checkpoints["fingerprint"]
+    for place, found in evidence.rows.items():
+        row = places.get(place)
+        if row is None:
+            continue
+        before = places.get(found.window_from)
+        columns["window_from"][row] = "" if before is None else fingerprints[before]
+        columns["window_updates"][row] = found.window_updates
+        columns["window_learning_rate"][row] = found.window_learning_rate
+        for name, column in columns.items():
+            if name.endswith(CONTRADICTION):
+                column[row] = found.contradictions.get(name.removesuffix(CONTRADICTION), "")
+    kept = [replace(k, place=str(fingerprints[places[k.place]])) for k in evidence.kept if k.place in places]
+    columns.update(kept_columns(kept))
 
 
 def _copy_previous(columns: dict[str, Column], old: Columns, rows: _Rows, place: Mapping[str, int]) -> None:
@@ -206,6 +270,7 @@ def _fill(columns: dict[str, Column], row: int, optimizer: OptimizerAnalysis, pl
         columns["effective_lr_sample"][row, i] = parameter.effective_lr_sample
         columns["second_moment"][row, i] = parameter.second_moment
         columns["second_moment_sample"][row, i] = parameter.second_moment_sample
+        columns["value_sample"][row, i] = parameter.value_sample
 
 
 def _histogram_columns(
@@ -219,7 +284,8 @@ def _histogram_columns(
     for name, grid in GRIDS.items():
         bins = BINS[name]
         start = 0 if old is None else int(np.searchsorted(grid.edges, old.variables[f"{bins}_edges"][0]))
-        spans = [] if old is None else [(start, start + old.variables[name].shape[2])]
+        filled = _filled_bins(old, name, rows)
+        spans = [(start + filled.start, start + filled.stop)]
         histograms = [(row, place[p.name], _histogram(p, name)) for row, o in fresh for p in o.parameters]
         spans += [(h.first, h.first + len(h.counts)) for _, _, h in histograms if len(h.counts)]
         spans = [span for span in spans if span[1] > span[0]]
@@ -227,14 +293,22 @@ def _histogram_columns(
         counts = blank("count", rows.count, len(place), last - first)
         if old is not None:
             at = [place[parameter] for parameter in old.variables["parameter"]]
-            before = range(start - first, start - first + old.variables[name].shape[2])
-            rows.copy_kept(counts, old.variables[name], at, before)
+            before = range(start - first + filled.start, start - first + filled.stop)
+            rows.copy_kept(counts, old.variables[name][:, :, filled], at, before)
         for row, i, histogram in histograms:
             begin = histogram.first - first
             counts[row, i, begin : begin + len(histogram.counts)] = histogram.counts
         columns[name] = counts
         columns[f"{bins}_edges"] = grid.edges[first : last + 1].copy()
     return columns
+
+
+def _filled_bins(old: OptimizerColumns | None, name: str, rows: _Rows) -> slice:
+    """Which of a histogram's bins hold anything in the rows that are kept."""
+    if old is None or not rows.kept:
+        return slice(0, 0)
+    (filled,) = np.nonzero(old.variables[name][[before for _, before in rows.kept]].any(axis=(0, 1)))
+    return slice(int(filled[0]), int(filled[-1]) + 1) if filled.size else slice(0, 0)
 
 
 def _histogram(parameter: ParameterAnalysis, name: str) -> Histogram:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Lock
@@ -212,6 +212,27 @@ def _source(
             arrays = [(name, own_dataset(group, name)) for name in group]
             return [(name, dataset) for name, dataset in arrays if "shape" in dataset.attrs]
     return None
+
+
+def check_arrays(store: h5py.File, group_names: Iterable[str]) -> None:
+    """Look at all that copying a store's arrays would look at; raises ValueError or what h5py raises if it can't be."""
+    size = store.id.get_filesize()
+    for group_name in group_names:
+        if not (is_own(store, group_name) and is_own(store[group_name], GROUP)):
+            continue
+        for _, group in own_groups(own_group(own_group(store, group_name), GROUP)):
+            text_attribute(group, "fingerprint")
+            for name in group:
+                dataset = own_dataset(group, name)
+                if "shape" in dataset.attrs:
+                    shape = dataset.attrs["shape"]
+                    if dataset.ndim != 1 or dataset.chunks is None or int(np.prod(shape)) != len(dataset):
+                        raise ValueError(f"{name} is not the array of a tensor of shape {shape}")
+                    ends: list[int] = []
+                    if hasattr(dataset.id, "chunk_iter"):  # not in h5py built with HDF5 before 1.12.3
+                        dataset.id.chunk_iter(lambda chunk, ends=ends: ends.append(chunk.byte_offset + chunk.size))
+                    if max(ends, default=0) > size or dataset.id.get_storage_size() > size:
+                        raise ValueError(f"{name} runs past the end of the file")
 
 
 def read_elements(file: h5py.File, group_name: str, checkpoint: str) -> Iterator[tuple[str, Array]]:

@@ -9,11 +9,12 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ckpt_inspect.checkpoint import Progress
+from ckpt_inspect.checkpoint import CountedPieces, Progress
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.runs.analysis import Analysis, Chosen, ElementSink, join
 from ckpt_inspect.runs.planning import Options, Unit, plan_units
+from ckpt_inspect.state.inferred import Inferred
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -31,6 +32,8 @@ class UnitResult:
     """Of the unit's parameters."""
     error: CkptInspectError | None = None
     """Why there is none."""
+    counted: CountedPieces = ()
+    """What was checksummed of it, if it is one part of a checkpoint that others read as well."""
 
 
 class Worker:
@@ -45,13 +48,16 @@ class Worker:
         *,
         sink: ElementSink | None = None,
         progress: Callable[[int], None] | None = None,
+        is_alone: bool = True,
     ) -> None:
         """`threads` (default 2) share the pieces of a unit; `sink` is given E of every element; `progress` is called
-        with the bytes of each piece as it is done, from any thread."""
+        with the bytes of each piece as it is done, from any thread. Unless it `is_alone`, others may do other units of
+        the same checkpoint, and `merge` compares the checksum of all."""
+        self._is_alone = is_alone
         self._threads = threads
         self._sink = sink
         self._progress = progress
-        self._opened: tuple[Path, Options, Chosen] | None = None
+        self._opened: tuple[Path, Options, Inferred, Chosen] | None = None
 
     def __enter__(self) -> Worker:
         return self
@@ -67,48 +73,63 @@ class Worker:
         No figure needs the neighbour in `Unit.paths` yet: it is not opened.
         """
         try:
-            chosen = self._open(unit.path, unit.options)
-            analysis = chosen.measure(unit.span.slice, sink=self._sink, progress=self._progress, threads=self._threads)
+            chosen = self._open(unit.path, unit.options, unit.inferred)
+            part = unit.span.slice
+            analysis = chosen.measure(part, sink=self._sink, progress=self._progress, threads=self._threads)
+            is_part = not self._is_alone and bool(part.start or part.stop is not None)
+            counted = chosen.checkpoint.counted_pieces() if is_part else ()
+            if part.stop is None and not any(counted):  # nothing of the checkpoint is left to be read
+                chosen.checkpoint.finish_reading()
         except CkptInspectError as error:
             self._close()
             return UnitResult(unit, None, error)
-        return UnitResult(unit, analysis)
+        return UnitResult(unit, analysis, counted=counted)
 
-    def units_of(self, path: Path, options: Options, nbytes: int) -> list[Unit]:
+    def units_of(self, path: Path, options: Options, nbytes: int, inferred: Inferred | None = None) -> list[Unit]:
         """Return the units that a checkpoint of about that size makes; a large one is opened for its parameters'."""
+        told = inferred or {}
         try:
-            return plan_units(path, options, nbytes, lambda: self._open(path, options).nbytes())
+            return plan_units(path, options, nbytes, lambda: self._open(path, options, told).nbytes(), told)
         except CkptInspectError:  # whoever does the unit meets it again, and it is the result
-            return [Unit((str(path),), options, nbytes=nbytes)]
+            return [Unit((str(path),), options, nbytes=nbytes, inferred=told)]
 
-    def _open(self, path: Path, options: Options) -> Chosen:
-        if self._opened is None or self._opened[:2] != (path, options):
+    def _open(self, path: Path, options: Options, inferred: Inferred) -> Chosen:
+        if self._opened is None or self._opened[:3] != (path, options, inferred):
             self._close()
             checkpoint = open_checkpoint(path)
             try:
-                self._opened = path, options, Chosen.of(checkpoint, options.given, options.selection)
+                chosen = Chosen.of(checkpoint, options.given, options.selection, inferred)
             except BaseException:
                 checkpoint.close()
                 raise
-        return self._opened[2]
+            self._opened = path, options, inferred, chosen
+        return self._opened[3]
 
     def _close(self) -> None:
         if self._opened is not None:
-            self._opened[2].checkpoint.close()
+            self._opened[3].checkpoint.close()
             self._opened = None
 
 
 def measure_unit(unit: Unit, threads: int | None = 1) -> UnitResult:
     """Do one unit, with one thread unless more are asked for: what an executor's worker does."""
-    with Worker(threads) as worker:
+    with Worker(threads, is_alone=False) as worker:
         return worker.measure(unit)
 
 
 def merge(results: Sequence[UnitResult]) -> Analysis:
-    """Return the analysis of a checkpoint from the results of its units, in their order; raises the first error."""
+    """Return the analysis of a checkpoint from the results of its units, in their order; raises the first error.
+
+    What no unit read of a file with one checksum for all is read here, and the checksum compared.
+    """
     for result in results:
         if result.error is not None:
             raise result.error
+    if any(any(result.counted) for result in results):
+        with open_checkpoint(results[0].unit.path) as checkpoint:
+            for result in results:
+                checkpoint.take_pieces(result.counted)
+            checkpoint.finish_reading()
     return join([result.analysis for result in results if result.analysis is not None])
 
 

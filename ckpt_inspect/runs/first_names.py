@@ -71,6 +71,5 @@ def _renamed(optimizer: OptimizerAnalysis, before: Shapes, told: dict[str, dict[
         f"such as {own} for {first}",
         "they are shown under the first names: that they are the same is assumed, because their shapes and the "
         "structure of their names correspond",
-        "info",
     )
     return replace(named, state_problems=(*named.state_problems, remark))

@@ -20,6 +20,7 @@ from ckpt_inspect.measurement.variables import (
     PARAMETER_VARIABLES,
     QUANTILE_NAMES,
     ROOT_VARIABLES,
+    WINDOW_METRICS,
     Variable,
     checkpoint_variables_in,
     group_names,
@@ -89,7 +90,7 @@ def _parameters(analyses: RunColumns) -> DataFrame:
         "parameter",
         *_OF_PARAMETER,
         *_QUANTILES,
-        *(v.name for v in METRICS),
+        *(v.name for v in (*METRICS, *WINDOW_METRICS)),
         *_SECOND_MOMENT_QUANTILES,
     )
 
@@ -99,7 +100,7 @@ def _parameters(analyses: RunColumns) -> DataFrame:
         found = _head(analyses, optimizer, row, column)
         found |= {v.name: variables[v.name][row] if v.name in variables else _blank(v, row) for v in of_checkpoint}
         found |= {name: variables[name][column] for name in _OF_PARAMETER}
-        found |= {v.name: variables[v.name][row, column] for v in METRICS}
+        found |= {v.name: variables[v.name][row, column] for v in (*METRICS, *WINDOW_METRICS)}
         for quantiles, labels in (("effective_lr", _QUANTILES), ("second_moment", _SECOND_MOMENT_QUANTILES)):
             values = variables[quantiles][row, column]
             found |= {label: values[:, i] for i, label in enumerate(labels)}

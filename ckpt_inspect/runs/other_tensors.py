@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
 from ckpt_inspect.checkpoint import STRING, Checkpoint, Problem, TensorSpec, numpy_dtype
 from ckpt_inspect.errors import CkptInspectError, UnsupportedError
+from ckpt_inspect.findings.damage import NONFINITE_ELEMENTS, NONFINITE_OTHERS
 from ckpt_inspect.layouts import weight_names
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
 from ckpt_inspect.measurement.wording import counted
@@ -16,12 +17,14 @@ from ckpt_inspect.state.selection import Selection
 _MOST_NAMED = 5
 
 
-def nonfinite_problems(checkpoint: Checkpoint, measured: Collection[str], selection: Selection) -> Iterator[Problem]:
+def nonfinite_problems(
+    checkpoint: Checkpoint, measured: Collection[str], slots: Mapping[str, str], selection: Selection
+) -> Iterator[Problem]:
     """Yield a Problem that names the tensors with numbers that are infinite or NaN, besides those of the keys
-    `measured`; and one for those that can't be read."""
+    `measured`; and one for those that can't be read. `slots` names by key what an optimizer keeps besides."""
     found: dict[str, int] = {}
     unreadable: dict[str, str] = {}
-    names = weight_names(checkpoint)
+    names = {**weight_names(checkpoint), **slots}
     for key, spec in checkpoint.tensors.items():
         name = names.get(key, key.removesuffix(KEY_TAIL))
         if key in measured or not _is_real(spec) or not selection.has(name):
@@ -37,10 +40,11 @@ def nonfinite_problems(checkpoint: Checkpoint, measured: Collection[str], select
         some = ", ".join(f"{name} ({count:,})" for name, count in list(found.items())[:_MOST_NAMED])
         more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
         yield Problem(
-            "nonfinite-tensors",
-            f"{checkpoint.path}: elements that are infinite or NaN, in {counted(len(found), 'tensor')} that no "
-            f"optimizer trains: {some}{more}",
+            NONFINITE_OTHERS.id,
+            f"{checkpoint.path}: {NONFINITE_ELEMENTS}{counted(len(found), 'tensor')} that no optimizer trains: "
+            f"{some}{more}",
             "the model computes with them: go back to the last checkpoint without them",
+            "info",  # a finding says the same
         )
     if unreadable:
         name, reason = next(iter(unreadable.items()))

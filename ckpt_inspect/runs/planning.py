@@ -14,6 +14,7 @@ from ckpt_inspect.errors import StoreError
 from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.state.given import Given
+from ckpt_inspect.state.inferred import Inferred
 from ckpt_inspect.state.selection import Selection
 from ckpt_inspect.storage import absolute, as_path
 
@@ -35,6 +36,8 @@ class Options:
     """The parameters."""
     has_elements: bool = False
     """Whether E of every element is kept as well."""
+    infers: bool = True
+    """Whether what the run's checkpoints tell together stands in for defaults, and for what is unknown."""
 
     def text(self) -> str:
         """Return the JSON by which a store knows them again."""
@@ -45,6 +48,8 @@ class Options:
         }
         if self.has_elements:
             wanted["elements"] = True
+        if not self.infers:
+            wanted["infer"] = False
         return json.dumps(wanted, sort_keys=True, default=float)
 
 
@@ -62,10 +67,25 @@ class Plan:
     known: Mapping[str, str]
     """Absolute path -> fingerprint of each checkpoint of the run that `previous` has as it is now."""
 
+    stale: frozenset[str] = frozenset()
+    """Absolute paths of those of `known` that have to be read again, because other numbers are known of them now."""
+
     @property
     def unread(self) -> tuple[Path, ...]:
         """Return the checkpoints that have to be read, in training order."""
-        return tuple(path for path in self.run.checkpoints if absolute(path) not in self.known)
+        return tuple(p for p in self.run.checkpoints if (a := absolute(p)) not in self.known or a in self.stale)
+
+    def paths(self) -> dict[str, Path]:
+        """Return the run's checkpoints that are there, by their absolute paths, in training order."""
+        return {absolute(path): path for path in self.run.checkpoints}
+
+    def places(self) -> list[str]:
+        """Return the absolute paths of the run's checkpoints and of those that the store has besides, in training
+        order."""
+        here = list(self.paths())
+        if self.previous is None:
+            return here
+        return merged_order(list(map(absolute, self.previous.checkpoints["path"])), here)
 
     def order(self, read: Mapping[str, str]) -> list[str]:
         """Return the fingerprints of what is known or `read` (absolute path -> fingerprint), in training order.
@@ -186,6 +206,8 @@ class Unit:
     """Of the parameters of the checkpoint that is measured."""
     nbytes: int = 0
     """About what its part of the checkpoint's files comes to; for progress."""
+    inferred: Inferred = field(default_factory=dict)
+    """What the run tells of the checkpoint that is measured, in place of defaults."""
 
     def __post_init__(self) -> None:
         assert 1 <= len(self.paths) <= 2
@@ -196,21 +218,27 @@ class Unit:
         return as_path(self.paths[-1])
 
 
-def plan_units(path: Path, options: Options, nbytes: int, parameter_bytes: Callable[[], Sequence[int]]) -> list[Unit]:
-    """Return the units that measure every chosen parameter of a checkpoint once.
+def plan_units(
+    path: Path,
+    options: Options,
+    nbytes: int,
+    parameter_bytes: Callable[[], Sequence[int]],
+    inferred: Inferred | None = None,
+) -> list[Unit]:
+    """Return the units that measure every chosen parameter of a checkpoint once, with what is inferred of it.
 
     `nbytes`: about the size of its files. `parameter_bytes` gives what reading each chosen parameter comes to, in
     order; only a checkpoint of more than UNIT_BYTES is asked for it.
     """
     place = (str(path),)
     if nbytes <= UNIT_BYTES:
-        return [Unit(place, options, Span(), nbytes)]
+        return [Unit(place, options, Span(), nbytes, inferred or {})]
     sizes = parameter_bytes()
     spans = split(sizes, UNIT_BYTES)
     total = max(sum(sizes), 1)
     shares = [nbytes * sum(sizes[span.slice]) // total for span in spans]
     shares[-1] += nbytes - sum(shares)
-    return [Unit(place, options, span, share) for span, share in zip(spans, shares, strict=True)]
+    return [Unit(place, options, span, share, inferred or {}) for span, share in zip(spans, shares, strict=True)]
 
 
 def split(sizes: Sequence[int], most: int) -> list[Span]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ckpt_inspect.checkpoint import Problem
-from ckpt_inspect.errors import ChangedFileError, CkptInspectError, NotFoundError
+from ckpt_inspect.errors import ChangedFileError, CkptInspectError, NotFoundError, RequestError
 from ckpt_inspect.measurement.columns import GONE, RunColumns
 from ckpt_inspect.runs.analysis import Analysis, require_state
 from ckpt_inspect.runs.assembly import assemble
 from ckpt_inspect.runs.execution import UnitResult, merge
+from ckpt_inspect.runs.inferring import NOTHING, RunInference
 from ckpt_inspect.runs.movement import Movement
 from ckpt_inspect.runs.planning import Plan
 from ckpt_inspect.storage import absolute
@@ -27,6 +28,8 @@ class Reading:
     """By fingerprint."""
     fingerprints: dict[str, str] = field(default_factory=dict)
     """By absolute path."""
+    told: RunInference = NOTHING
+    """What the run's checkpoints tell together."""
     errors: dict[Path, CkptInspectError] = field(default_factory=dict)
     """Why a checkpoint could not be read."""
     failures: dict[Path, Problem] = field(default_factory=dict)
@@ -55,7 +58,16 @@ class Reading:
         order = plan.order(self.fingerprints)
         fresh = {fingerprint: self.analyses[fingerprint] for fingerprint in order if fingerprint in self.analyses}
         failures = [(path.name, self.failures[path]) for path, _ in self._errors()]
-        return assemble(plan.run.name, plan.options.text(), order, plan.previous, fresh, failures, self.thresholds)
+        return assemble(
+            plan.run.name,
+            plan.options.text(),
+            order,
+            plan.previous,
+            fresh,
+            failures,
+            self.thresholds,
+            self.told.evidence(),
+        )
 
     def _errors(self) -> Iterator[tuple[Path, CkptInspectError]]:
         return ((path, self.errors[path]) for path in self.plan.run.checkpoints if path in self.errors)
@@ -71,8 +83,10 @@ class Reading:
                     errors.append(error)
         elif self.plan.known or self.fingerprints:
             return
-        if len(errors) == 1:
-            self._raise_moved(errors[0])
+        requests = [error for error in errors if isinstance(error, RequestError)]
+        if len(errors) == 1 or (requests and len(requests) == len(errors)):  # what was asked for is wrong everywhere
+            if len(errors) == 1:
+                self._raise_moved(errors[0])
             raise errors[0]
         if errors:
             said = {id(error): self.failures[path].message for path, error in self._errors()}

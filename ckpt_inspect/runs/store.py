@@ -33,6 +33,7 @@ from ckpt_inspect.measurement.variables import (
     FINDING_VARIABLES,
     FINDINGS,
     FURTHER_VARIABLES,
+    KEPT,
     OPTIMIZER_VARIABLES,
     PARAMETER,
     PROBLEM_VARIABLES,
@@ -46,7 +47,7 @@ from ckpt_inspect.runs.apart import DiedReading, apart
 from ckpt_inspect.runs.assembly import GRIDS, blank
 from ckpt_inspect.runs.atomic import Temporary, remove_left, replacing
 from ckpt_inspect.runs.carried import arrived, carried
-from ckpt_inspect.runs.elements import ElementsFile, place_elements
+from ckpt_inspect.runs.elements import ElementsFile, check_arrays, place_elements
 from ckpt_inspect.runs.frames import axes_of
 from ckpt_inspect.runs.netcdf import Dimensions
 from ckpt_inspect.runs.sheltered import ShelteredFile, SignalShelter
@@ -162,8 +163,29 @@ def _write_elements(
     groups = group_names(analyses.optimizers)
     columns = analyses.checkpoints
     names = dict(zip(columns["fingerprint"], columns["checkpoint"], strict=True))
+    if path.exists():
+        _check_elements(path, list(groups.values()))
     with opened(path) if path.exists() else contextlib.nullcontext() as previous:
         place_elements(file, groups, names, fresh, previous, dimensions)
+
+
+def _check_elements(path: Path, group_names: list[str]) -> None:
+    """See in a copy of this process that the arrays of a store can be copied; raises StoreError, ValueError."""
+
+    def check() -> list[bytes]:
+        with opened(path) as store:
+            try:
+                check_arrays(store, group_names)
+            except Exception as error:  # libhdf5's own can be of any kind
+                raise StoreError(
+                    f"{path}: its arrays of elements are damaged ({_short(error)}); remove it and analyse again"
+                ) from error
+        return []
+
+    try:
+        apart(check, _SECONDS + path.stat().st_size / _SLOWEST, _ROOM)
+    except DiedReading as error:
+        raise ValueError(str(error)) from error
 
 
 def write(analyses: RunColumns, file: h5py.File) -> Dimensions:
@@ -470,10 +492,20 @@ def _read_optimizer(group: h5py.Group, checkpoints: int) -> dict[str, Column]:
         edges = _read_edges(group, f"{bins}_edges", grid)
         columns[f"{bins}_edges"] = edges
         lengths |= {bins: len(edges) - 1, f"{bins}_edge": len(edges)}
+    if is_own(group, "kept_checkpoint"):
+        lengths |= _kept_lengths(group)
     for variable in _variables_of(group):
         if variable.name not in _LABELS and variable.name not in columns:
             columns[variable.name] = _read_variable(group, variable, lengths, _OF_EVERY_OPTIMIZER)
     return {v.name: columns[v.name] for v in variables_in(columns)}
+
+
+def _kept_lengths(group: h5py.Group) -> dict[str, int]:
+    counts = read_values(group, "kept_parameter_count", "integer", (None,))
+    if (counts < 0).any():
+        raise ValueError("kept_parameter_count has a negative count")
+    kept = len(read_values(group, "kept_checkpoint", "text", (None,)))
+    return {"kept": kept, "kept_parameter": len(counts), "kept_element": int(counts.sum())}
 
 
 def _read_edges(group: h5py.Group, name: str, grid: Grid) -> Column:
@@ -491,7 +523,8 @@ def _read_edges(group: h5py.Group, name: str, grid: Grid) -> Column:
 def _variables_of(group: h5py.Group) -> tuple[Variable, ...]:
     """What every optimizer has, and of what some have that which the group holds."""
     further = {v.name for own in FURTHER_VARIABLES.values() if all(is_own(group, v.name) for v in own) for v in own}
-    return variables_in({*further, *(v.name for v in OPTIMIZER_VARIABLES)})
+    kept = {v.name for v in KEPT} if is_own(group, "kept_checkpoint") else set()
+    return variables_in({*further, *kept, *(v.name for v in OPTIMIZER_VARIABLES)})
 
 
 def _read_variable(

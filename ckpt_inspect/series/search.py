@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ckpt_inspect.errors import CkptInspectError, NotFoundError
 from ckpt_inspect.formats import Claim, explain_nothing_found, find_claims, open_checkpoint
-from ckpt_inspect.series.run import Held, HeldBy, Run, run_of, runs_of
+from ckpt_inspect.series.run import Held, HeldBy, Run, in_training_order, run_of, runs_of
 from ckpt_inspect.state.optimizer_state import optimizer_states
 from ckpt_inspect.storage import PathLike, absolute, as_path, is_folder, without_links
 
@@ -62,6 +62,27 @@ def one_run(paths: Iterable[PathLike], held_by: HeldBy = held_by) -> Run:
     run = run_of("", given[0], found)
     folder = given[0] if is_folder(given[0]) else run.checkpoints[0].parent
     return Run(Path(absolute(folder)).name, folder, run.checkpoints, run.claims)
+
+
+def runs_named(paths: Iterable[PathLike], held_by: HeldBy = held_by) -> tuple[Run, ...]:
+    """Return the runs that paths stand for: checkpoints that are named one by one are one run, in training order; those
+    of folders and patterns are as `find_runs` finds them. Raises NotFoundError for a path without checkpoints."""
+    given = [as_path(path) for path in paths]
+    if not given:
+        raise NotFoundError("no path was given: name a checkpoint or a folder of them")
+    look = functools.cache(held_by)
+    singles: list[Claim] = []
+    others: list[Claim] = []
+    for path, found in zip(given, _claims(given), strict=True):
+        is_one = len(found) == 1 and (not is_folder(path) or found[0].path == path)
+        (singles if is_one else others).extend(found)
+    alone = in_training_order(_once(singles), look) if singles else []
+    named = {claim.path for claim in alone}
+    runs = runs_of((claim for claim in _once([*alone, *others]) if claim.path not in named), look)
+    if not alone:
+        return runs
+    first = run_of("", given[0], alone).checkpoints[0]
+    return (run_of(Path(absolute(first.parent)).name, first.parent, alone), *runs)
 
 
 def _ordered(claims: list[Claim], held_by: HeldBy) -> list[Claim]:

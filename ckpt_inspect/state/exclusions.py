@@ -57,6 +57,15 @@ class Exclusions:
         found = {any(p.search(spelled) for p in patterns) for spelled in (shown, f"{shown}:0")}
         return found.pop() if len(found) == 1 else None
 
+    def open_for(self, rule: UpdateRule, parameter: str, quantity: str, where: str) -> str | None:
+        """Return why `effective_lr` or `last_update` of that parameter is left open; None if no list is the reason."""
+        is_concerned = quantity == "last_update" or rule.needs_norms
+        name = next((n for n in self.patterns if self._is_excluded(n, parameter) is None), None)
+        if name is None or not is_concerned:
+            return None
+        why = "can't be searched with" if self.patterns[name] is None else "finds it in some releases and not in others"
+        return f"whether {name} ({where}) spares it isn't known: the list {why}"
+
     def problems(self, where: str) -> tuple[Problem, ...]:
         """Return a remark for each list that can't be searched with; `where` names the configuration."""
         return tuple(
@@ -91,4 +100,24 @@ def _is_plain(pattern: str) -> bool:
         len(pattern) <= LONGEST_PATTERN
         and not re.search(r"[({]", pattern)
         and sum(pattern.count(c) for c in "*+?") <= 2
+    )
+
+
+def unsaved(rule: UpdateRule, settings: Settings, config: JsonObject | None, name: str) -> tuple[Problem, ...]:
+    """Return the remark that variables may have been excluded from weight decay without a trace in the file, and what
+    that would change; none where there is no decay, or where a configuration has such a list."""
+    if not settings.weight_decay or not settings.implementation.hides_exclusions or FROM_DECAY in (config or {}):
+        return ()
+    is_inside = rule.needs_norms and not settings.implementation.takes_weight_decay
+    return (
+        Problem(
+            "exclusions-not-saved",
+            f"{name}: which variables exclude_from_weight_decay spares from the weight decay of "
+            f"{settings.weight_decay:.6g} is not in the file",
+            "none is taken to be spared; of those that were, the effective learning rate and the last update are others"
+            if is_inside
+            else "none is taken to be spared; of those that were, the last update lacks the decay, and the effective "
+            "learning rate is the same",
+            "info",
+        ),
     )

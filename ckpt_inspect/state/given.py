@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -28,7 +29,9 @@ def check_given(given: Given, path: str) -> None:
     """Raise RequestError for a name or a value that can't be given; `path` is the checkpoint's."""
     for name, value in given.items():
         if name not in GIVEN_NAMES:
-            raise RequestError(f"{path}: {name!r} can't be given; one of {', '.join(GIVEN_NAMES)} can")
+            meant = similar_name(name, GIVEN_NAMES)
+            hint = "" if meant is None else f"; did you mean {meant}?"
+            raise RequestError(f"{path}: {name!r} can't be given; one of {', '.join(GIVEN_NAMES)} can{hint}")
         if name == "rule":
             if find_rule(str(value)) is None:
                 raise RequestError(
@@ -41,6 +44,22 @@ def check_given(given: Given, path: str) -> None:
             decode_rate_table(value, path)
         else:
             _check_number(name, value, path)
+
+
+_OTHER_NAMES = {
+    "lr": "learning_rate", "rate": "learning_rate", "alpha": "learning_rate",
+    "b1": "beta_1", "b2": "beta_2", "betas": "beta_1", "eps": "epsilon",
+    "wd": "weight_decay", "decay": "weight_decay",
+    "iterations": "step", "iteration": "step", "steps": "step", "optimizer": "rule",
+}  # fmt: skip
+"""What other programs call them."""
+
+
+def similar_name(name: str, names: Sequence[str]) -> str | None:
+    """Return the one of the names that is probably meant; None if none is near."""
+    plain = name.lower().replace("-", "_")
+    near = difflib.get_close_matches(plain, names, 1, 0.7)
+    return _OTHER_NAMES.get(plain, next(iter(near), None))
 
 
 def _check_number(name: str, value: float | str, path: str) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array, Checkpoint, Problem, numpy_dtype
 from ckpt_inspect.errors import NotDetermined, NotFoundError
 from ckpt_inspect.layouts import find_optimizers
-from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter
+from ckpt_inspect.layouts.found import Counted, FoundOptimizer, FoundParameter
+from ckpt_inspect.layouts.optimizer_classes import AVERAGE_SLOTS, AVERAGED_WEIGHTS
 from ckpt_inspect.sourced import Sourced
-from ckpt_inspect.state.exclusions import Exclusions
+from ckpt_inspect.state.exclusions import Exclusions, unsaved
 from ckpt_inspect.state.given import Given, check_given
 from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
+from ckpt_inspect.state.inferred import Inferred, InferredValues, with_inferred
 from ckpt_inspect.state.rate_tables import decode_rate_table, rate_at
 from ckpt_inspect.state.resolution import Resolved, resolve
 from ckpt_inspect.update_rules import (
@@ -44,6 +46,8 @@ class Parameter:
     update_rule: UpdateRule | None
     settings: Settings
     """This parameter's: weight decay is 0 if the implementation excludes it."""
+    open_reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why a quantity isn't known of this parameter alone, by `effective_lr` and `last_update`."""
 
     def key(self, array: str) -> str | None:
         """Return the key of the tensor behind a field of `State`; None if the file has none."""
@@ -96,6 +100,8 @@ class Parameter:
         """Return why `effective_lr` or `last_update` gives None; None if it gives an array. Reads nothing."""
         if self.update_rule is None:
             return "this package has no formula for this optimizer's update"
+        if quantity in self.open_reasons:
+            return self.open_reasons[quantity]
         if quantity == "last_update" and self.settings.weight_decay is None:
             return "the weight decay is not known: give it"
         empty = np.empty(0, numpy_dtype(self.dtype))
@@ -135,8 +141,18 @@ class OptimizerState:
     update_rule: UpdateRule | None
     """None for an optimizer that is named but whose formula isn't here."""
     settings: Settings
+    raw_step: int | None
+    """What the counter holds; None if there is no counter."""
+    counted: Counted
+    """What the counter counts, as the layout reads it."""
+    moves_by_itself: bool
+    """Whether something else than the update may have set the weights: averages, Lookahead."""
     keys: tuple[str, ...]
     """Keys of its own scalars: counter, beta powers, hyperparameters."""
+    counters: tuple[str, ...]
+    """Keys of what counts its updates: one counter, or TF1's powers of beta (of several pairs that it can be, all)."""
+    has_scheduled_rate: bool
+    """Whether its learning rate is a schedule, which no format keeps as a tensor."""
     absence: str | None
     """Why there are no moments; None if there are."""
     problems: tuple[Problem, ...]
@@ -161,15 +177,19 @@ class OptimizerState:
 
 
 def optimizer_states(
-    checkpoint: Checkpoint, given: Given | None = None, optimizer: str | None = None
+    checkpoint: Checkpoint,
+    given: Given | None = None,
+    optimizer: str | None = None,
+    inferred: Inferred | None = None,
 ) -> tuple[OptimizerState, ...]:
     """Return every optimizer in the checkpoint, by the order in which the file lists them; none if it holds weights
     alone.
 
     `given` overrides what the file says (the rule's hyperparameters by name, `step`, `rule`, and `epsilon_placement`:
     `implementation` or `textbook`), for the optimizer of that name or for all;
-    `{"generator.beta_1": 0.5}` gives it for one of several. Reads metadata and scalars only. Raises RequestError for a
-    value that can't be given, NotFoundError for an optimizer that isn't there.
+    `{"generator.beta_1": 0.5}` gives it for one of several. `inferred`, what other checkpoints of the run tell, stands
+    in for what the file leaves to a default, or open. Reads metadata and scalars only. Raises RequestError for a value
+    that can't be given, NotFoundError for an optimizer that isn't there.
     """
     given = dict(given or {})
     found = find_optimizers(checkpoint)
@@ -185,13 +205,18 @@ def optimizer_states(
             raise NotFoundError(f"{checkpoint.path}: holds no optimizer {owner!r}; it holds {names}")
     for_all = given_to.get("", {})
     return tuple(
-        _state(checkpoint, f, (for_all if optimizer in (None, f.name) else {}) | given_to.get(f.name, {}))
+        _state(
+            checkpoint,
+            f,
+            (for_all if optimizer in (None, f.name) else {}) | given_to.get(f.name, {}),
+            (inferred or {}).get(f.name, {}),
+        )
         for f in found
     )
 
 
-def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> OptimizerState:
-    resolved = _resolved(checkpoint, found, given)
+def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given, inferred: InferredValues) -> OptimizerState:
+    resolved = with_inferred(_resolved(checkpoint, found, given), inferred)
     values = {n: None if s.value is None else float(s.value) for n, s in resolved.hyperparameters.items()}
     rule_name = resolved.rule.value or ""
     rule = find_rule(rule_name)
@@ -216,8 +241,14 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Optim
         own = settings if rule is None else exclusions.applied(settings, rule, parameter.name)
         if rule is not None and settings.weight_decay and not rule.is_decayed(parameter.name, found.implementation):
             own = replace(own, weight_decay=0.0)
+        reasons = {
+            quantity: reason
+            for quantity in ("effective_lr", "last_update")
+            if rule is not None
+            and (reason := exclusions.open_for(rule, parameter.name, quantity, found.config_where)) is not None
+        }
         parameters[parameter.name] = Parameter(
-            parameter.name, parameter.shape, parameter.dtype, parameter, checkpoint, rule, own
+            parameter.name, parameter.shape, parameter.dtype, parameter, checkpoint, rule, own, reasons
         )
     return OptimizerState(
         name=found.name,
@@ -230,9 +261,19 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Optim
         parameters=parameters,
         update_rule=rule,
         settings=settings,
+        raw_step=resolved.raw_step,
+        counted=found.counted,
+        moves_by_itself=_moves_by_itself(found),
+        counters=_counters(found),
+        has_scheduled_rate=found.has_scheduled_rate or isinstance((found.config or {}).get("learning_rate"), Mapping),
         keys=tuple(k for k in (found.counter, *found.beta_powers.own.keys, *found.scalars.values()) if k is not None),
         absence=_absence(found, resolved.step, rule_name),
-        problems=(*found.problems, *resolved.problems, *exclusions.problems(found.config_where)),
+        problems=(
+            *found.problems,
+            *resolved.problems,
+            *exclusions.problems(found.config_where),
+            *(unsaved(rule, settings, found.config, found.name) if rule is not None and parameters else ()),
+        ),
     )
 
 
@@ -240,6 +281,12 @@ def _named_by(rule: UpdateRule, parameter: FoundParameter) -> FoundParameter:
     """Return the parameter with its numbered slots named as a rule that is given names them."""
     names = rule.slots_in_order(len(parameter.slots))
     return replace(parameter, slots=dict(zip(names, parameter.slots.values(), strict=True))) if names else parameter
+
+
+def _counters(found: FoundOptimizer) -> tuple[str, ...]:
+    powers = (found.beta_powers.own, *found.beta_powers.rivals)
+    keys = (found.counter, *(key for pair in powers for key in pair.keys))
+    return tuple(dict.fromkeys(key for key in keys if key is not None))
 
 
 def _resolved(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Resolved:
@@ -263,6 +310,16 @@ def _resolved(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Re
     resolved = resolve(checkpoint, found, {**others, "learning_rate": rate})
     of_step = Sourced(rate, "given", f"given by the caller, in a table, for step {step}")
     return replace(resolved, hyperparameters={**resolved.hyperparameters, "learning_rate": of_step})
+
+
+def _moves_by_itself(found: FoundOptimizer) -> bool:
+    """Whether something else than the update may have set the weights that were saved: an average that is kept beside
+    them, unless the configuration says that it never overwrites them."""
+    config = found.config or {}
+    if config.get("use_ema") is True:
+        return config.get("ema_overwrite_frequency") is not None
+    has_averages = any(AVERAGE_SLOTS & parameter.slots.keys() for parameter in found.parameters)
+    return has_averages or any(problem.code == AVERAGED_WEIGHTS for problem in found.problems)
 
 
 def _absence(found: FoundOptimizer, step: Sourced[int], rule: str) -> str | None:

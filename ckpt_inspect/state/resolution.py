@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Checkpoint, Problem
+from ckpt_inspect.checkpoint import Checkpoint, DType, Problem, numpy_dtype
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.jsonable import JsonObject, JsonValue
 from ckpt_inspect.layouts.beta_powers import PowersReading, read_beta_powers
@@ -42,6 +42,8 @@ class Resolved:
 
     rule: Sourced[str]
     step: Sourced[int]
+    raw_step: int | None
+    """What the optimizer's counter holds; None if there is none, or it counts nothing."""
     hyperparameters: Mapping[str, Sourced[float]]
     """Every name that the rule has, in its order; of an optimizer that is not known at all, those that most have."""
     is_converged: bool
@@ -98,6 +100,14 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
         epsilon = hyperparameters["epsilon"]
         placed = f"{epsilon.where}; added to √(v/c2) as in Kingma & Ba's Algorithm 1, as asked for"
         hyperparameters["epsilon"] = Sourced(epsilon.value, epsilon.source, placed)
+    for told in scalars.rounded.values():
+        problems.append(
+            Problem(
+                "beta-rounded-to-one",
+                f"{found.name}: {told}",
+                "in that type 1 - β2^t is 0, and with it every update: such variables never move",
+            )
+        )
     if is_asked and not is_textbook:
         problems.append(
             Problem(
@@ -114,7 +124,8 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
         problems.append(
             Problem("step-underflowed", f"{found.name}: {powers.evidence}", "the step is left unknown", "info")
         )
-    return Resolved(rule, step, hyperparameters, is_converged, is_textbook, tuple(problems))
+    counter = None if found.counter is None else scalars.count(found.counter)
+    return Resolved(rule, step, counter, hyperparameters, is_converged, is_textbook, tuple(problems))
 
 
 def _ignored(
@@ -152,10 +163,16 @@ class _Scalars:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
+        self.rounded: dict[str, str] = {}
+        """By name, what is to be said of a hyperparameter that its type rounded to 1."""
 
     def has(self, key: str) -> bool:
         """Return whether the checkpoint holds one number of that name."""
         return key in self._checkpoint.tensors and self._checkpoint.tensors[key].shape == ()
+
+    def dtype(self, key: str) -> DType:
+        """Return numpy's type of a tensor."""
+        return numpy_dtype(self._checkpoint.tensors[key].dtype)
 
     def read(self, key: str) -> float:
         return float(np.asarray(self._checkpoint.read_range(key, 0, 1))[0])
@@ -204,7 +221,8 @@ def _resolve_plain(h: Hyperparameter, found: FoundOptimizer, given: Given, scala
         return Sourced(bool(own.value), own.source, own.where) if h.is_flag else own
     for name in h.upstream_names:
         if name in found.scalars:
-            return Sourced(scalars.read(found.scalars[name]), "checkpoint", found.scalars[name])
+            own = Sourced(scalars.read(found.scalars[name]), "checkpoint", found.scalars[name])
+            return _unrounded(h, found, own, scalars) if h.is_below_one and own.value == 1.0 else own
         if name in found.constants:
             return Sourced(found.constants[name], "graph", f"a constant in {found.constants_where}")
         saved = (found.config or {}).get(name)
@@ -212,6 +230,21 @@ def _resolve_plain(h: Hyperparameter, found: FoundOptimizer, given: Given, scala
         if value is not None:
             return Sourced(value, "config", f"{found.config_where}: {name}")
     return None
+
+
+def _unrounded(h: Hyperparameter, found: FoundOptimizer, value: Sourced[float], scalars: _Scalars) -> Sourced[float]:
+    """Return what a decay rate of exactly 1 stands for, if it is kept in a type of few digits: bfloat16(0.999) is 1."""
+    dtype = scalars.dtype(value.where)
+    default = h.default_in(found.implementation)
+    if np.dtype(dtype).itemsize > 2 or value.value is None:
+        return value
+    what = f"{h.name} is 1 in {dtype} ({value.where}), which is what {dtype} makes of numbers so near below it"
+    is_default = default is not None and float(np.asarray(default).astype(dtype)) == 1.0
+    told = f"{what} as {default:g}, the default" if is_default else what
+    scalars.rounded[h.name] = told
+    if is_default and default is not None:
+        return Sourced(default, "default", f"assumed: {told} of this implementation ({found.implementation.id})")
+    return Sourced(None, "unknown", told)
 
 
 def _infer_flag(h: Hyperparameter, found: FoundOptimizer) -> Sourced[float] | None:
@@ -410,7 +443,7 @@ def _resolve_learning_rate(
         return Sourced(
             None,
             "unknown",
-            "the optimizer has no learning-rate variable: a schedule, which this format doesn't save; give "
+            "the optimizer has no learning-rate variable, as under a schedule, which this format doesn't save; give "
             "--learning-rate",
         )
     optimizer = find_optimizer(found.rule.name)

@@ -5,6 +5,7 @@ implements `interface.Storage`, and one line in `registry.storage_of`.
 """
 
 from ckpt_inspect.storage.interface import ABSENT, Entry, OpenFile, Stat, Storage
+from ckpt_inspect.storage.key_value_store import key_value_store
 from ckpt_inspect.storage.local import keep_temporarily
 from ckpt_inspect.storage.location import HEAD_SIZE, Location, locate
 from ckpt_inspect.storage.pinned_files import PinnedFiles
@@ -46,6 +47,7 @@ __all__ = [
     "is_pattern",
     "is_there",
     "keep_temporarily",
+    "key_value_store",
     "link_target",
     "list_folder",
     "locate",

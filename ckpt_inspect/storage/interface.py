@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ckpt_inspect.errors import NotFoundError, TruncatedFileError
+from ckpt_inspect.errors import DamagedFileError, NotFoundError, TruncatedFileError
 from ckpt_inspect.storage.stream import Bytes, RangeStream
 
 
@@ -77,6 +77,22 @@ class OpenFile(ABC):
         self.read_into(buffer, offset)
         return buffer.tobytes()
 
+    def read_whole(self, most: int) -> bytes:
+        """Return all bytes; raises as `read` does, and DamagedFileError for more than `most`, or if zeros come first.
+
+        For files of text and messages, which begin with something: a sparse file may claim any size.
+        """
+        if self.size > most:
+            raise DamagedFileError(
+                f"{self.path}: is {self.size} bytes long, and a file of this name has {most} at most: it is damaged, "
+                "or not what its name says; restore or remove it"
+            )
+        if self.size > _LARGE and not any(self.read(0, _STREAM_BUFFER)):
+            raise DamagedFileError(
+                f"{self.path}: starts with zero bytes only: it was not written or not copied whole; copy or restore it"
+            )
+        return self.read(0, self.size)
+
     def stream(self, start: int = 0, size: int | None = None) -> io.BufferedReader:
         """Return a part of the file (by default all of it) as a Python file with its own position.
 
@@ -122,6 +138,9 @@ def missing(path: Path) -> NotFoundError:
     """Return the error for a file that is not there."""
     return NotFoundError(f"{path}: is missing; copy it to this folder, where the rest of its checkpoint lies")
 
+
+_LARGE = 1 << 20
+"""Size in bytes from which a file is looked at before all of it is read."""
 
 _STREAM_BUFFER = 1 << 13
 """Enough for an HDF5 object header and its neighbours, little enough that what lies between two of them is not read."""

@@ -16,6 +16,8 @@ from ckpt_inspect.storage.stream import Bytes
 _SMALL = 1 << 20
 """Largest read, in bytes, that is done in one call and without an intermediate buffer."""
 
+_ZEROS = bytes(_SMALL)
+
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # so that a pipe in a file's place is refused at once
 
 
@@ -183,8 +185,15 @@ def keep_temporarily(chunks: Iterable[bytes], path: Path) -> LocalFile:
 
     with tempfile.NamedTemporaryFile(prefix="ckpt-inspect-") as written:
         try:
+            size = 0
             for chunk in chunks:
-                written.write(chunk)
+                # What compresses best is zeros, which a file needn't hold.
+                if chunk == _ZEROS[: len(chunk)]:
+                    written.seek(len(chunk), os.SEEK_CUR)
+                else:
+                    written.write(chunk)
+                size += len(chunk)
+            written.truncate(size)
             written.flush()
         except OSError as error:
             raise _unreadable(path, error) from error
@@ -198,6 +207,8 @@ def _open(path: Path) -> tuple[int, Stat]:
         descriptor = os.open(path, _FLAGS)
     except OSError as error:
         raise _unreadable(path, error) from error
+    except ValueError as error:  # a null character, or text that can't be a file's name
+        raise NotFoundError(f"{path}: can't be read ({error})") from error
     found = _stat_of(os.fstat(descriptor))
     if found.kind != "file":
         os.close(descriptor)

@@ -358,6 +358,11 @@ def _connect(root: Address) -> ObjectStore:
     return store.AzureStore(place, client_options=client, retry_config=retry)
 
 
+def aws_settings() -> S3Config:
+    """Return what is passed on to whoever opens a bucket of S3 by itself; see `_aws_settings`."""
+    return _aws_settings()
+
+
 def _aws_settings() -> S3Config:
     """Return what AWS' configuration files say of the profile in use, where no environment variable says it.
 

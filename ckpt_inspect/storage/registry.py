@@ -16,11 +16,14 @@ from ckpt_inspect.storage.local import LocalStorage
 PathLike = str | os.PathLike[str]
 """A path as a caller passes it."""
 
+SCHEMES = ("s3", "gs", "az", "http", "https")
+"""Whose addresses can be read."""
+
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 """A URL: RFC 3986, section 3. Of one letter would be a drive."""
 
-SCHEMES = ("s3", "gs", "az", "http", "https")
-"""Whose addresses can be read."""
+_ADDRESS_IN_PATH = re.compile(rf"({'|'.join(SCHEMES)}):/([^/].*)", re.DOTALL)
+"""What `pathlib.Path` makes of one."""
 
 _LOCAL = LocalStorage()
 
@@ -32,7 +35,7 @@ def as_path(given: PathLike) -> Path:
     Raises UnsupportedError for a scheme that can't be read, RequestError for an address with a query.
     """
     text = os.fspath(given)
-    found = _ADDRESS.match(text)
+    found = _ADDRESS.match(text) or (_ADDRESS_IN_PATH.fullmatch(text) if isinstance(given, Path) else None)
     if found is not None and not os.path.lexists(text):  # Path would drop a slash
         scheme, rest = found.groups()
         if scheme.lower() == "file":

@@ -69,6 +69,7 @@ class Adagrad(UpdateRule):
     has_average: ClassVar = False
     decays_by_beta_2: ClassVar = False
     decays_when_silent: ClassVar = False
+    retained_by: ClassVar = ""
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
         """Return the coefficients; see the class. TF1 needs no epsilon."""

@@ -185,3 +185,4 @@ class LazyAdam(Adam):
     traces: ClassVar = Traces(class_names=("lazyadam",), implementations=(CONTRIB, TFA), shares_slot_name="adam")
     with_maximum: ClassVar = ""
     is_lazy: ClassVar = True
+    leaves_moments: ClassVar = True

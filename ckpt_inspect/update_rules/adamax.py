@@ -60,6 +60,7 @@ class Adamax(UpdateRule):
     has_average: ClassVar = False
     has_squared_gradients: ClassVar = False
     is_lazy: ClassVar = True
+    leaves_moments: ClassVar = True
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
         """Return the coefficients; see the class."""

@@ -41,6 +41,8 @@ class Hyperparameter:
     """Slot that starts from this value, in every element; empty: none."""
     only_in: tuple[Implementation, ...] = ()
     """The implementations that have it; empty: all that have the rule."""
+    not_in: tuple[Implementation, ...] = ()
+    """Of these, the ones that don't: its rule may be given for a file of any other."""
 
     @property
     def upstream_names(self) -> tuple[str, ...]:
@@ -49,7 +51,7 @@ class Hyperparameter:
 
     def is_in(self, implementation: Implementation) -> bool:
         """Return whether that implementation has it."""
-        return not self.only_in or implementation in self.only_in
+        return (not self.only_in or implementation in self.only_in) and implementation not in self.not_in
 
     def fault(self, value: float) -> str | None:
         """Return what the value must be, if it can't be this hyperparameter's; None for a possible one."""

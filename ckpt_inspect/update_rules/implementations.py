@@ -46,6 +46,11 @@ class Implementation:
     is_chained: bool = False
     """Whether a rule is a chain of transformations that the program puts together: weight decay is one of them, scaled
     by α as all that stands before the rate, and how much it is is known only where the file holds it."""
+
+    hides_exclusions: bool = False
+    """Whether variables may have been spared from weight decay by a list that is in no object graph, and in no
+    configuration but Addons'."""
+
     has_class_rates: bool = False
     """Whether its classes have the default learning rate that `Traces.keras_rate` tells."""
     adagrad_start: float = 0.1
@@ -69,6 +74,8 @@ class Implementation:
     """Where RMSprop adds epsilon: to the root, or under it; or under it only if it has momentum."""
     adagrad_epsilon: Literal["outside", "inside", "none"] = "outside"
     """Where Adagrad adds epsilon: to the root, or under it; or nowhere."""
+    always_keeps_momentum: bool = False
+    """Whether RMSprop keeps an accumulator of momentum where momentum is 0 as well."""
     moves_rows_alone: bool = False
     """Whether RMSprop with momentum moves only the rows that a sparse gradient touches, though their momentum stays."""
     takes_weight_decay: bool = False
@@ -111,6 +118,7 @@ TF1 = Implementation(
     default_epsilon=1e-8,
     has_epsilon_hat=True,
     rmsprop_epsilon="inside",
+    always_keeps_momentum=True,
     moves_rows_alone=True,
     adagrad_epsilon="none",
 )
@@ -125,6 +133,7 @@ CONTRIB = Implementation(
     hides_decay=True,
     has_epsilon_hat=True,
     rmsprop_epsilon="inside",
+    always_keeps_momentum=True,
     moves_rows_alone=True,
 )
 OPTIMIZER_V2 = Implementation(
@@ -143,6 +152,7 @@ TFA = Implementation(
     ("tensorflow_addons/optimizers/",),
     has_float32_rates=True,
     hides_decay=True,
+    hides_exclusions=True,
     decays_rate=True,
 )
 KERAS2 = Implementation(
@@ -156,6 +166,7 @@ KERAS2 = Implementation(
     rmsprop_epsilon="inside",
     adagrad_epsilon="inside",
     takes_weight_decay=True,
+    hides_exclusions=True,
     squares_slices="sometimes",
     who_squares_slices="an experimental optimizer of TF 2.9",  # 2.11 and later are sound
 )
@@ -169,6 +180,7 @@ KERAS3 = Implementation(
     rmsprop_epsilon="inside",
     adagrad_epsilon="inside",
     takes_weight_decay=True,
+    hides_exclusions=True,
     lists_placeholders=True,
     has_listed_rate=True,
     divides_accumulated_since=(3, 5),

@@ -15,6 +15,11 @@ from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS, OPTAX
 from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule, decoupled_decay
 from ckpt_inspect.update_rules.traces import OPTAX_ADAM, OPTAX_MOMENTS, Operation, Traces
 
+_SCHEDULE_DECAY = 0.004
+"""OptimizerV2's and Keras 1's default of `schedule_decay`."""
+_LONGEST = 100_000
+"""Updates after which μ no longer changes, and P is 0."""
+
 
 class Nadam(UpdateRule):
     """Nadam, whose momentum looks one step ahead along its own schedule.
@@ -61,6 +66,17 @@ class Nadam(UpdateRule):
             decay=decoupled_decay(settings, rate, dtype),
             inner_epsilon=dtype.type(settings.other(EPSILON_ROOT.name, 0.0)),
         )
+
+    def silent_factor(self, settings: Settings, c: Coefficients) -> float:
+        """Return μ_{t+1}/(1 - P·μ_{t+1}), contrib β1/c1: m̄ without a gradient."""
+        beta_1, step = arithmetic.known(settings.beta_1, "beta_1"), self.step(settings)
+        if settings.implementation.has_epsilon_hat:
+            return beta_1 / float(c.first_correction)
+        if step is None:
+            return beta_1
+        power = 1.0 if settings.implementation.takes_weight_decay else _SCHEDULE_DECAY
+        momenta = beta_1 * (1 - 0.5 * 0.96 ** (power * np.arange(1, min(step, _LONGEST) + 2, dtype=np.float64)))
+        return float(momenta[-1] / (1 - np.prod(momenta)))
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
         """Raise NotDetermined."""

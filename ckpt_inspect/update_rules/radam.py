@@ -39,7 +39,7 @@ RECTIFICATION = (
         "T; T·p updates of warm-up, then a line down to the lowest rate",
         "0: the learning rate is left as it is.",
         default=0.0,
-        only_in=(TFA,),
+        not_in=(OPTAX,),
     ),
     Hyperparameter(
         "warmup_proportion",
@@ -47,7 +47,7 @@ RECTIFICATION = (
         "p",
         "Without effect if total_steps is 0.",
         default=0.1,
-        only_in=(TFA,),
+        not_in=(OPTAX,),
     ),
     Hyperparameter(
         "min_lr",
@@ -55,7 +55,7 @@ RECTIFICATION = (
         "α at update T",
         "Without effect if total_steps is 0.",
         default=0.0,
-        only_in=(TFA,),
+        not_in=(OPTAX,),
     ),
 )
 """What Addons' rectified rules have beside Adam's hyperparameters."""

@@ -48,8 +48,7 @@ NAMED: tuple[NamedOptimizer, ...] = (
         "sgd",
         Traces(
             class_names=("sgd", "gradientdescent"),
-            slots=(frozenset({"momentum"}),),
-            usual_slots=(frozenset({"first_moment"}),),
+            usual_slots=(frozenset({"first_moment"}), frozenset({"momentum"})),
             bare_scalars=("momentum",),
             slots_in_lists=(("momentum", "momentum"),),
             keras_rate=0.01,

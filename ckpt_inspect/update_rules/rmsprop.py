@@ -105,6 +105,8 @@ class RMSprop(UpdateRule):
     has_moment_pair: ClassVar = False
     decays_by_beta_2: ClassVar = False
     decays_when_silent: ClassVar = False
+    retained_by: ClassVar = "rho"
+    least_retained: ClassVar = 0.5
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
         """Return the coefficients; see the class. `others["momentum"]` selects one of OptimizerV2's two forms."""
@@ -144,7 +146,9 @@ class RMSprop(UpdateRule):
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
         """Return the momentum accumulator."""
-        if state.first_moment is None and settings.other("momentum", 0) and settings.implementation.moves_rows_alone:
+        implementation = settings.implementation
+        has_momentum = implementation.always_keeps_momentum or bool(settings.other("momentum", 0))
+        if state.first_moment is None and has_momentum and implementation.moves_rows_alone:
             raise NotDetermined(
                 "momentum is the last step of each element, whenever that was: a sparse gradient (an embedding's) "
                 "moves only the rows that it touches, and nothing in the file says whether the last one was sparse"

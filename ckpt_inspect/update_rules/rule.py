@@ -177,9 +177,16 @@ class UpdateRule(ABC):
     decays_when_silent: ClassVar[bool] = True
     """Whether an update without a gradient leaves beta_1 times the first and beta_2 times the second moment, exactly
     but for rounding."""
+    retained_by: ClassVar[str] = "beta_2"
+    """Hyperparameter whose k-th power of each element of the second moment k updates leave at least; empty if they
+    leave all of it (Adagrad: a sum)."""
+    least_retained: ClassVar[float] = 0.9
+    """The smallest value of that hyperparameter in use."""
     is_lazy: ClassVar[bool] = False
     """Whether some implementation leaves elements alone that the gradient doesn't touch (rows of an embedding): then
     not every element decays, or moves, at every update."""
+    leaves_moments: ClassVar[bool] = False
+    """Whether the moments of such elements stay as they are too, bit for bit, in every implementation that is lazy."""
 
     # --- how it is computed
     has_textbook_form: ClassVar[bool] = False
@@ -209,6 +216,16 @@ class UpdateRule(ABC):
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
         """Return what the last update subtracted from θ, but for weight decay, in upstream's order of operations."""
         raise NotDetermined(f"{self.title}'s state does not determine the last update")
+
+    def silent_factor(self, settings: Settings, c: Coefficients) -> float:
+        """Return the factor on E·m of what an update without a gradient subtracts: 1/c1. E and m are those after it.
+
+        Raises NotDetermined if such an update does not follow from the moments.
+        """
+        one = np.ones(1, np.float32)
+        with np.errstate(all="ignore"):
+            self.decrement(State(one, one, one, one), settings, None, c)
+        return 1 / float(c.first_correction) if c.first_correction else math.nan
 
     def is_decayed(self, parameter: str, implementation: Implementation) -> bool:
         """Return whether the implementation's customary set-up applies weight decay to a variable of that name."""

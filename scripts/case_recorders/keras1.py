@@ -113,9 +113,12 @@ def slots_of(opt, variables):
         "Nadam": ["m", "v"],
         "RMSprop": ["rms"],
         "SGD": ["momentum"],
+        "Adagrad": ["accumulator"],
+        "Adadelta": ["accum_grad", "accum_var"],
     }[cls]
-    if cls in ("SGD", "RMSprop"):
-        held = held if len(held) >= n else []
+    if cls in ("SGD", "RMSprop", "Adagrad", "Adadelta"):
+        every = list(opt.weights)  # some releases list the counter, some don't
+        held = every[len(every) - len(every) // n * n :] if len(every) >= n else []
     del extra
     return [{s: held[k * n + i] for k, s in enumerate(names) if (k + 1) * n <= len(held)} for i in range(n)]
 
@@ -229,6 +232,36 @@ def case(out, kind, optimizer, model="base", saves=(4,), text="Adam", notes="", 
     return make
 
 
+def reloaded(out, optimizer, model="base", notes="saved, loaded again in the same program, trained on"):
+    """`load_model` where the first model still lives: Keras gives every name of the second one a number."""
+
+    def make(case_id):
+        K.clear_session()
+        seed = zlib.crc32(case_id.encode()) % 100000
+        np.random.seed(seed)
+        tf.set_random_seed(seed)
+        K.set_session(tf.Session(config=tf.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)))
+        rng = np.random.RandomState(seed)
+        m, data = getattr(Old(Namespace), model)()
+        m.compile(optimizer=optimizer(), loss="mse")
+        c = Case(out, case_id, "model.save(.h5)", "Adam", notes, versions())
+        for part in (0, 1):
+            track = Tracked(m)
+            for _ in range(3):
+                x, y = data(rng)
+                track.around(lambda: m.train_on_batch(x, y))
+            name = "model_%d.h5" % (3 * part + 3)
+            m.save(c.file(name))
+            if part:
+                c.checkpoint("s6", name, 6, {"optimizer": track.record()})
+            else:
+                m = keras.models.load_model(c.file(name))
+                os.remove(c.file(name))
+        c.write()
+
+    return make
+
+
 def makers(out):
     made = []
     o = keras.optimizers
@@ -269,6 +302,10 @@ def makers(out):
         "conv",
     ):
         add("h5_" + form, "h5", Adam(), model=form)
+    if hasattr(keras.models, "load_model"):
+        made += [("h5_reloaded_" + form, reloaded(out, Adam(), form)) for form in ("base", "dup", "many")]
+    add("h5_adagrad", "h5", lambda: o.Adagrad(lr=0.01), text="Adagrad")
+    add("h5_adadelta", "h5", lambda: o.Adadelta(lr=0.5), text="Adadelta")
     add("fresh_h5", "h5", Adam(), saves=(0,))
     add("weights_h5old", "weights", Adam(), text="Adam (not saved)")
     for form in ("base", "dup", "bn_dup", "frozen", "many", "nested"):

@@ -9,7 +9,7 @@ FLAVOUR as in case_recorders.keras. The record also has the gradient of the last
 import os
 import sys
 
-from case_recorders.case import Case, run_all
+from case_recorders.case import Case, run_all, variable_entry
 from case_recorders.keras import (
     FORMATS,
     Namespace,
@@ -276,6 +276,110 @@ def classes_since_keras2(k):
     return dict(adamwarmup=AdamWarmup, adabound=AdaBound, yogi=Yogi)
 
 
+# ------------------------------------------------------------------------------------- optimizers that are a tf.Module
+
+
+class ByModule(object):
+    """What both of these have: lists of variables, made by the first update, and a counter."""
+
+    lists = ()
+
+    def start(self, tf, rate, variables):
+        self.rate = rate
+        self.count = tf.Variable(0, dtype="int64")
+        for name in self.lists:
+            setattr(self, name, [tf.Variable(tf.zeros_like(v)) for v in variables])
+
+    def apply(self, tf, grads, variables):
+        self.count.assign_add(1)
+        for i, (g, v) in enumerate(zip(grads, variables)):
+            v.assign_sub(self.step(tf, i, g, tf.cast(self.count, g.dtype)))
+
+
+class AdamModule(ByModule):
+    """As in TensorFlow's guide to its core API."""
+
+    lists = ("v_dvar", "s_dvar")
+
+    def step(self, tf, i, g, t):
+        m = self.v_dvar[i].assign(0.9 * self.v_dvar[i] + 0.1 * g)
+        v = self.s_dvar[i].assign(0.999 * self.s_dvar[i] + 0.001 * tf.square(g))
+        return self.rate * (m / (1 - 0.9**t)) / (tf.sqrt(v / (1 - 0.999**t)) + 1e-8)
+
+
+class MomentumModule(ByModule):
+    lists = ("velocity",)
+
+    def step(self, tf, i, g, t):
+        return self.velocity[i].assign(0.9 * self.velocity[i] + self.rate * g)
+
+
+def module_case(k, out, cls):
+    """A model and an optimizer of the program's own, both modules."""
+
+    def make(case_id):
+        tf, rng = k.tf, seeded(k, case_id)
+        made = type(cls.__name__, (cls, tf.Module), {})
+
+        class Net(tf.Module):
+            def __init__(self):
+                super(Net, self).__init__()
+                self.kernels = [tf.Variable(rng.randn(*s).astype("float32")) for s in ((4, 3), (3, 2))]
+                self.biases = [tf.Variable(tf.zeros([n])) for n in (3, 2)]
+
+            def __call__(self, x):
+                return tf.tanh(x @ self.kernels[0] + self.biases[0]) @ self.kernels[1] + self.biases[1]
+
+        net, opt = Net(), made()
+        variables = [v for pair in zip(net.kernels, net.biases) for v in pair]
+        opt.start(tf, 0.01, variables)
+        case = Case(out, case_id, "tf.train.Checkpoint", cls.__name__, "an optimizer of one's own", k.versions())
+        ckpt = tf.train.Checkpoint(model=net, optimizer=opt)
+        state = lambda: [{n: number(getattr(opt, n)[i]).copy() for n in cls.lists} for i in range(len(variables))]
+        for t in range(1, 5):
+            x, y = rng.randn(4, 4).astype("float32"), rng.randn(4, 2).astype("float32")
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(tf.square(net(tf.constant(x)) - y))
+            grads = tape.gradient(loss, variables)
+            before, prior = [number(v).copy() for v in variables], state()
+            opt.apply(tf, grads, variables)
+            if t in (2, 4):
+                entries, arrays = [], []
+                for i, v in enumerate(variables):
+                    slots = state()[i]
+                    entries.append(variable_entry(i, v.name, v.shape, v.dtype.name, slots))
+                    row = dict(value=number(v), before=before[i], after=number(v), grad=number(grads[i]))
+                    row.update({"slot_" + n: a for n, a in slots.items()})
+                    row.update({"prior_" + n: a for n, a in prior[i].items()})
+                    arrays.append(row)
+                name = cls.__name__
+                rec = dict(
+                    cls=name, inner_cls=name, module=__name__, flavor="module", inner_flavor="module", config={},
+                    iterations=t, apply_gradients_calls=t, t_used_last=t, t_used_last_source="rule", lr_used_last=0.01,
+                    lr_next=0.01, scalars={}, variables=entries,
+                )  # fmt: skip
+                path = ckpt.write(case.file("ckpt-%d" % t))
+                case.checkpoint("s%d" % t, os.path.basename(path), t, {"optimizer": (rec, arrays)})
+        case.write()
+
+    return make
+
+
+def add_addons(add, o):
+    """Those of tensorflow-addons that have no formula here, and its wrappers in HDF5."""
+    import tensorflow_addons as tfa
+
+    t = tfa.optimizers
+    add("tfa_novograd", lambda: t.NovoGrad(learning_rate=0.01), text="tfa NovoGrad")
+    add("tfa_novograd_dup", lambda: t.NovoGrad(learning_rate=0.01), text="tfa NovoGrad", model="dup")
+    add("tfa_yogi", lambda: t.Yogi(learning_rate=0.01), text="tfa Yogi", is_pair=True)
+    add("tfa_lookahead", lambda: t.Lookahead(o.Adam(learning_rate=0.01), sync_period=6), text="tfa Lookahead(Adam)")
+    add("tfa_lookahead_dup", lambda: t.Lookahead(o.Adam(0.01), sync_period=3), text="tfa Lookahead(Adam)", model="dup")
+    add("tfa_lookahead_rmsprop", lambda: t.Lookahead(o.RMSprop(0.01), sync_period=6), text="tfa Lookahead(RMSprop)")
+    add("tfa_adamw", lambda: t.AdamW(weight_decay=0.05, learning_rate=0.01), text="tfa AdamW", model="dup")
+    add("tfa_sgdw", lambda: t.SGDW(weight_decay=0.05, learning_rate=0.01, momentum=0.9), text="tfa SGDW", model="dup")
+
+
 # ------------------------------------------------------------------------------------------------------ what to make
 
 
@@ -291,6 +395,11 @@ def makers(k, out):
             where = kind if kind == "ckpt" else "fit_" + kind
             made.append(("%s_%s" % (where, name), case(k, out, kind, optimizer, **kw)))
 
+    if f == "tfa":
+        add_addons(add, o)
+        return made
+    for name, fill in (("pair", AdamModule), ("velocity", MomentumModule)):
+        made.append(("ckpt_module_" + name, module_case(k, out, fill)))
     rate = lambda: schedules(k)["expdecay"]()
     add("rmsprop", of("RMSprop"), text="RMSprop")
     add("rmsprop_eps", of("RMSprop", rho=0.8, epsilon=1e-3), text="RMSprop(rho, epsilon)")

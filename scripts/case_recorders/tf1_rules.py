@@ -99,6 +99,15 @@ class AMSGrad(tf.train.AdamOptimizer):
         return self._apply_dense(tf.convert_to_tensor(g), var)
 
 
+def of_addons(name, **settings):
+    """An optimizer of tensorflow-addons, which is one of Keras' OptimizerV2, in a graph; None where there is none."""
+    try:
+        import tensorflow_addons as tfa
+    except ImportError:
+        return None
+    return lambda lr: getattr(tfa.optimizers, name)(learning_rate=lr, **settings)
+
+
 class Witness(Tracked):
     """As Tracked, with the gradient of the last update and the slots before it."""
 
@@ -117,6 +126,12 @@ class Witness(Tracked):
 
     def record(self, s):
         rec, arrays = super(Witness, self).record(s)
+        if isinstance(self.opt, AMSGrad):
+            rec["inner_cls"], rec["config"]["amsgrad"] = "AdamOptimizer", True
+        if hasattr(self.opt, "get_config"):
+            rec.update(flavor="v2", inner_flavor="v2")
+            hyper = {n: h for n, h in self.opt._hyper.items() if hasattr(h, "op")}
+            rec["config"].update({n: float(x) for n, x in s.run(hyper).items()})
         made = [v for v in tf.global_variables() if v.op.name == "OptimizeLoss/learning_rate"]
         rec["scalars"].update({v.op.name: float(s.run(v)) for v in made})
         for i, row in enumerate(arrays):
@@ -148,9 +163,13 @@ def case(out, optimizer, text, meta=True, net=None, saves=(2, 4), notes="", loss
             opt, rate = held["opt"], held["rate"]
         elif isinstance(opt, ByHand):
             op = opt.apply_gradients(list(zip(grads, variables)), gs)
+        elif hasattr(opt, "get_config"):
+            op = tf.group(opt.apply_gradients(list(zip(grads, variables))), gs.assign_add(1))
         else:
             op = opt.minimize(loss, global_step=gs)
         config = {n: getattr(opt, n) for n in CONFIG if isinstance(getattr(opt, n, None), (bool, int, float))}
+        if hasattr(opt, "get_config"):
+            config.update({n: x for n, x in opt.get_config().items() if isinstance(x, (bool, int, float))})
         track = Witness(opt, variables, rate, grads, config)
         case_ = Case(out, case_id, "tf.train.Saver V2", text, notes, versions())
         with session() as s:
@@ -169,8 +188,45 @@ def case(out, optimizer, text, meta=True, net=None, saves=(2, 4), notes="", loss
     return make
 
 
+def unmerged(out):
+    """A sharded save that was interrupted before its parts were merged."""
+
+    def make(case_id):
+        rng = start(case_id)
+        gs = tf.train.get_or_create_global_step()
+        devices = ["/cpu:0", "/cpu:1"]
+        ids, y, loss = network(devices=devices, dup=True)
+        opt, variables = tf.train.AdamOptimizer(0.01), trained()
+        op = opt.minimize(loss, global_step=gs)
+        track = Witness(opt, variables, 0.01, tf.gradients(loss, variables), {})
+        case_ = Case(
+            out,
+            case_id,
+            "tf.train.Saver V2",
+            "AdamOptimizer",
+            "a save that broke off before its parts were merged",
+            versions(),
+        )
+        with session() as s:
+            s.run(tf.global_variables_initializer())
+            saver = tf.train.Saver(max_to_keep=None, sharded=True)
+            for _ in range(3):
+                track.around(s, op, batch(rng, ids, y))
+            graph = tf.get_default_graph()
+            saves = [o for o in graph.get_operations() if o.type == "SaveV2"]
+            prefix = saver.saver_def.filename_tensor_name
+            names = [graph.get_tensor_by_name(o.inputs[0].name) for o in saves]
+            paths = s.run([names, saves], {prefix: case_.file("model.ckpt-3")})[0]
+            record = track.record(s)
+        (folder,) = {os.path.dirname(os.path.relpath(p.decode(), case_.folder)) for p in paths}
+        case_.checkpoint("s3", folder, 3, {"optimizer": record}, global_step=3)
+        case_.write()
+
+    return make
+
+
 def makers(out):
-    made, t = [], tf.train
+    made, t = [("saver_unmerged", unmerged(out))], tf.train
 
     def add(name, optimizer, text, **kw):
         for suffix, meta in (("", True), ("_nometa", False)):
@@ -204,6 +260,10 @@ def makers(out):
         for name, of in (("rms", lambda lr: R(lr, momentum=0.5)), ("ada", G), ("adam", t.AdamOptimizer)):
             add("loss_" + name, of, "by optimize_loss", net=dense, loss_op=True)
             add("loss_%s_decay" % name, of, "by optimize_loss", net=dense, loss_op=decay)
+    for name, of in (("adamw", of_addons("AdamW", weight_decay=0.05)), ("lamb", of_addons("LAMB"))):
+        if of is not None:
+            add("tfa_" + name, of, "tfa " + name, net=dict(one_hot=True, resource=True))
+            add("tfa_%s_dup" % name, of, "tfa " + name, net=dict(dup=True, one_hot=True, resource=True))
     renamed = lambda: t.Saver({"old/" + v.op.name: v for v in tf.global_variables()}, max_to_keep=None)
     add("rms_renamed", lambda lr: R(lr, momentum=0.5), "RMSPropOptimizer", net=dense, saver=renamed)
     add("ada_renamed", lambda lr: G(lr), "AdagradOptimizer", net=dense, saver=renamed)

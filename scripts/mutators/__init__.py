@@ -13,6 +13,7 @@ from mutators import (
     keras_h5,
     keras_weights_h5,
     meta_graph,
+    orbax,
     saved_model,
     store,
     tensor_bundle,
@@ -43,6 +44,7 @@ MUTATED: tuple[Mutated, ...] = (
     Mutated("keras-weights-shards", keras_weights_h5.SHARD_MUTATORS, keras_weights_h5.shard_originals),
     Mutated("keras-archive", keras_archive.MUTATORS, keras_archive.originals),
     Mutated("tf1-v1", tf1_v1.MUTATORS, tf1_v1.originals),
+    Mutated("orbax", orbax.MUTATORS, orbax.originals),
     Mutated("meta-graph", meta_graph.MUTATORS, meta_graph.originals),
     Mutated(STORE, store.MUTATORS, store.originals),
 )

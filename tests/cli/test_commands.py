@@ -28,7 +28,7 @@ from ckpt_inspect.cli.commands import app
 from ckpt_inspect.cli.usage import HELP
 from ckpt_inspect.runs import execution
 
-COMMANDS = ("analyze", "show", "diff", "report", "export", "explain")
+COMMANDS = ("analyze", "show", "diff", "check", "report", "export", "explain")
 
 
 @pytest.fixture
@@ -87,6 +87,9 @@ def test_version() -> None:
             ["show", "x", "--set", "Adam.beta=1"],
             "Invalid value for --set: 'beta' in 'Adam.beta=1' is none of learning_rate",
         ),
+        (["show", "x", "--set", "beta_1=0.5"], "for all optimizers give --beta-1 0.5"),
+        (["show", "x", "--set", "Adam.lr=0.1"], "; did you mean learning_rate?"),
+        (["show", "x", "--set", "Adam.stepp=3"], "; did you mean step?"),
         (["show", "x", "--set", "Adam.beta_1=a"], "Invalid value for --set: 'a' in 'Adam.beta_1=a' is not a number"),
         (["diff", "a"], "Missing argument"),
         (["diff", "a", "b", "-o", "c.txt"], "Invalid value for -o: 'c.txt' must end in .png, .svg or .pdf"),

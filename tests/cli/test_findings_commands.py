@@ -15,7 +15,7 @@ from ckpt_inspect import analyze, load
 from ckpt_inspect.errors import NotFoundError
 from ckpt_inspect.findings import KINDS, THRESHOLDS
 from ckpt_inspect.findings.explanations import _ALIASES, EXPLANATIONS, explain
-from ckpt_inspect.measurement.variables import DISTRIBUTIONS, METRICS
+from ckpt_inspect.measurement.variables import DISTRIBUTIONS, METRICS, WINDOW_METRICS
 from ckpt_inspect.presentation.tables.explained import explanation_tables
 from ckpt_inspect.presentation.tables.findings import finding_tables
 
@@ -138,7 +138,10 @@ def test_several_optimizers_are_told_apart_in_the_table(folder: Path) -> None:
 
 def test_every_figure_and_finding_is_explained() -> None:
     """Definition, how to read it and source; a formula for every figure, what to do for every finding."""
-    computed = {"metric": [v.name for v in (*METRICS, *DISTRIBUTIONS)], "finding": [kind.id for kind in KINDS]}
+    computed = {
+        "metric": [v.name for v in (*METRICS, *WINDOW_METRICS, *DISTRIBUTIONS)],
+        "finding": [kind.id for kind in KINDS],
+    }
     for sort, names in computed.items():
         assert {e.name for e in EXPLANATIONS.values() if e.sort == sort} == {*names}
     for e in EXPLANATIONS.values():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 from support.adam_bundles import save_bundle
+from support.adam_runs import AdamRun
 from support.bundle_writer import write_bundle
 from support.keras_files import Run
 
@@ -63,3 +65,48 @@ def test_moments_that_became_zero_are_reported(tmp_path: Path) -> None:
     assert "moments-zeroed" in codes(diff(before, after).problems)
     assert "moments-zeroed" not in codes(diff(before, before).problems)
     assert "moments-zeroed" not in codes(diff(after, after).problems)
+
+
+def test_an_assumed_beta_2_is_called_so_where_v_fell_too_fast(tmp_path: Path) -> None:
+    """It is the likeliest cause, and the option to give is named; one that was read is not."""
+    rng = np.random.default_rng(0)  # so that no elements agree on a beta_2
+    for step in (20, 120):
+        run = Run().train(20)
+        tensors = dict(run.weights) | {f"{n}/adam_m": v for n, v in run.first.items()}
+        tensors |= {
+            f"{n}/adam_v": (v * (1 if step == 20 else rng.uniform(0.98, 0.99, v.shape) ** 100)).astype(np.float32)
+            for n, v in run.second.items()
+        }
+        write_bundle(tmp_path / f"model.ckpt-{step}", {**tensors, "global_step": np.array(step, np.int64)})
+    paths = tmp_path / "model.ckpt-20", tmp_path / "model.ckpt-120"
+    (problem,) = [p for p in diff(*paths, infer=False).problems if p.code == "not-a-continuation"]
+    assert "100 updates can make it fall with the beta_2 that is assumed, 0.999" in problem.message
+    assert problem.resolution.startswith("give the beta_2 that was used (--beta-2)")
+    (given,) = [p for p in diff(*paths, given={"beta_2": 0.999}).problems if p.code == "not-a-continuation"]
+    assert "assumed" not in given.message
+    assert "not-a-continuation" not in codes(diff(*paths, given={"beta_2": 0.97}).problems)
+    assert "not-a-continuation" not in codes(diff(*paths).problems)  # one cause, one remark: the value is refuted
+
+
+def test_slots_of_a_rule_without_moments_that_became_zero_are_reported(tmp_path: Path) -> None:
+    """As momentum's, which a restore without the optimizer leaves at 0."""
+    run = Run().train(5)
+    for name, factor in (("a", 1.0), ("b", 0.0)):
+        slots = {f"{n}/Momentum": (v * factor).astype(np.float32) for n, v in run.first.items()}
+        write_bundle(tmp_path / name, {**run.weights, **slots})
+    assert "moments-zeroed" in codes(diff(tmp_path / "a", tmp_path / "b").problems)
+    assert "moments-zeroed" not in codes(diff(tmp_path / "b", tmp_path / "a").problems)
+
+
+def test_untrained_weights_of_a_whole_model_have_their_layers_names(tmp_path: Path) -> None:
+    """`norm/moving_mean` in an .h5 is what a .keras calls so: neither added nor removed."""
+    for name in ("a.h5", "b.h5"):
+        path = AdamRun({"out/kernel": (4, 3)}).train(5).save(tmp_path / name)
+        with h5py.File(path, "r+") as file:
+            layer = "norm" if name == "a.h5" else "model_1"
+            group = file["model_weights"].create_group(layer)
+            group["norm/moving_mean:0"] = np.zeros(3, np.float32)
+            file["model_weights"].attrs["layer_names"] = [b"out", layer.encode()]
+            group.attrs["weight_names"] = [b"norm/moving_mean:0"]
+    found = diff(tmp_path / "a.h5", tmp_path / "b.h5")
+    assert {p.parameter: p.status for p in found.parameters} == {"norm/moving_mean": "same", "out/kernel": "same"}

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.bundle_writer import entry, header, masked, write
-from support.keras_files import ADAM, SHAPES, Run
+from support.keras_files import ADAM, SHAPES, Run, save_large_archive
 
 from ckpt_inspect import Diff, diff
 from ckpt_inspect.checkpoint import TensorSpec
 from ckpt_inspect.comparison import diff as comparison
 from ckpt_inspect.comparison.differences import ParameterDiff
-from ckpt_inspect.errors import CkptInspectError, NotFoundError
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError
 from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.presentation.documents import diff_document
 
@@ -169,7 +169,7 @@ def test_a_saved_iterator_is_not_compared(tmp_path: Path) -> None:
 
 def test_include_and_exclude(first: Path) -> None:
     """Glob patterns choose among parameters' names."""
-    chosen = diff(first, first, include=["dense/*"], exclude=["*bias"])
+    chosen = diff(first, first, include=["*dense/*"], exclude=["*bias"])
     assert [p.parameter for p in chosen.parameters] == ["dense/kernel"]
 
 
@@ -238,3 +238,13 @@ def test_untrained_weights_are_paired_by_their_layers_names() -> None:
     names_a, names_b = {"l/0": "p", "l/1": "q", "l/2": "only"}, {"l/0": "q", "l/1": "new"}
     pairs = set(comparison._bare_pairs(a, b, names_a, names_b))
     assert pairs == {("l/1", "l/0"), (None, "l/1"), (None, "y"), ("x", "x"), ("l/0", None), ("l/2", None)}
+
+
+def test_a_flipped_bit_of_a_large_archive_is_noticed(tmp_path: Path) -> None:
+    """An archive's checksum is of all tensors together, and is compared when they have been read."""
+    sound = save_large_archive(tmp_path / "a.keras")
+    assert diff(sound, sound, include=["*dense/*"]).is_same
+    damaged = save_large_archive(tmp_path / "b.keras", is_damaged=True)
+    for chosen in (None, ["*dense/*"]):
+        with pytest.raises(DamagedFileError, match=r"b\.keras: its model\.weights\.h5: bad CRC"):
+            diff(sound, damaged, include=chosen)

@@ -14,6 +14,7 @@ from support.adam_bundles import save_bundle
 from support.adam_runs import SHAPES, AdamRun, Array, Gradient, noise
 from support.bundle_writer import write_bundle
 from support.keras_files import Run
+from support.silent_runs import save_run, save_without_config
 
 from ckpt_inspect import Analyses, analyze
 from ckpt_inspect.errors import RequestError
@@ -58,6 +59,11 @@ def nonfinite(folder: Path) -> None:
         1, lambda n, w, rng: np.where(w == w.max(), np.nan, noise(n, w, rng)) if n == "third/bias" else noise(n, w, rng)
     )
     run.save(folder / "m-31.h5")
+
+
+def nonfinite_others(folder: Path) -> None:
+    """A statistic that no optimizer trains."""
+    save_bundle(Run().train(20), folder / "model.ckpt-20", **{"norm/moving_mean": np.array([0, np.nan], np.float32)})
 
 
 def negative(folder: Path) -> None:
@@ -212,8 +218,20 @@ def one_rate(folder: Path) -> None:
     run.train(20).save(folder / "m-40.h5")
 
 
+def contradicted(folder: Path) -> None:
+    """A β2 of 0.95 in files that hold none, with gradients that fade: v falls faster than the default lets it."""
+    run = AdamRun(beta_2=0.95).train(200)
+    save_without_config(run, folder / "m-200.h5")
+    save_without_config(run.train(40, scaled(0.05)), folder / "m-240.h5")
+
+
+def inferred(folder: Path) -> None:
+    save_run(folder, (100, 130), beta_2=0.98)
+
+
 MAKERS: Mapping[str, Callable[[Path], None]] = {
     "nonfinite-state": nonfinite,
+    "nonfinite-tensors": nonfinite_others,
     "negative-second-moment": negative,
     "moment-bound-violated": bound,
     "impossible-value": impossible,
@@ -239,6 +257,8 @@ MAKERS: Mapping[str, Callable[[Path], None]] = {
     "stuck-direction": stuck,
     "layer-drifted": drifted,
     "spread-growing": spread,
+    "hyperparameter-contradicted": contradicted,
+    "hyperparameters-inferred": inferred,
     "hyperparameters-assumed": names_alone,
     "learning-rate-unknown": names_alone,
     "rule-ambiguous": names_alone,
@@ -590,6 +610,8 @@ def test_an_assumed_beta_2_is_bounded_rather_than_state_lost(tmp_path: Path) -> 
     found = findings_of(analyses)
     assert "state-lost" not in {f.id for f in found}
     assert "was 0.98 at most" in the("lineage-broken", found).title
+    assert the("lineage-broken", found).severity is Severity.INFO  # the cause is a finding of its own
+    assert the("hyperparameter-contradicted", found).severity is Severity.WARNING
     given = analyze(tmp_path, given={"beta_2": 0.98})
     assert not {f.id for f in findings_of(given)} & {"state-lost", "lineage-broken"}
 
@@ -605,19 +627,30 @@ def test_nothing_is_computed_with_an_impossible_value(made: Callable[[str], Anal
         assert np.isnan(optimizer.variables[figure]).all()
 
 
+NORMALISED = {"conv/kernel": (20, 30), "conv/bias": (30,), "bn/gamma": (30,), "bn/beta": (30,), "out/kernel": (30, 4)}
+
+
 def test_a_bias_whose_gradients_cancel_is_no_warning(tmp_path: Path) -> None:
     """Beside a kernel whose gradients are larger by decades; a kernel below ε makes it one again, and is named."""
-    AdamRun().train(50, scaled(1e-9, "first/bias")).save(tmp_path / "m-50.h5")
+    AdamRun(NORMALISED).train(50, scaled(1e-9, "conv/bias")).save(tmp_path / "m-50.h5")
     found = the("epsilon-dominated", findings_of(analyze(tmp_path / "m-50.h5")))
     assert found.severity is Severity.INFO
     assert "each is a bias whose kernel's gradients are larger by decades: its own cancel out" in found.title
     assert found.action.startswith("Nothing")
-    AdamRun().train(50, scaled(1e-9, "first/bias", "third/kernel")).save(tmp_path / "both-50.h5")
+    AdamRun(NORMALISED).train(50, scaled(1e-9, "conv/bias", "out/kernel")).save(tmp_path / "both-50.h5")
     both = the("epsilon-dominated", findings_of(analyze(tmp_path / "both-50.h5")))
     assert both.severity is Severity.WARNING
-    assert "first/bias is a bias whose" in both.title
-    AdamRun().train(50, scaled(1e-9, "first/bias", "first/kernel")).save(tmp_path / "layer-50.h5")
+    assert "conv/bias is a bias whose" in both.title
+    AdamRun(NORMALISED).train(50, scaled(1e-9, "conv/bias", "conv/kernel")).save(tmp_path / "layer-50.h5")
     assert "cancel" not in the("epsilon-dominated", findings_of(analyze(tmp_path / "layer-50.h5"))).title
+
+
+def test_a_bias_of_keys_has_no_effect_elsewhere_it_has(tmp_path: Path) -> None:
+    """Attention's keys need no normalisation; in a plain layer such a bias is a riddle."""
+    for name, severity in (("mha/key", Severity.INFO), ("mha/query", Severity.WARNING), ("monkey", Severity.WARNING)):
+        run = AdamRun({f"{name}/kernel": (8, 2, 4), f"{name}/bias": (2, 4)})
+        path = run.train(50, scaled(1e-9, f"{name}/bias")).save(tmp_path / f"{name.replace('/', '-')}.h5")
+        assert the("epsilon-dominated", findings_of(analyze(path))).severity is severity
 
 
 def test_one_cause_is_one_finding(tmp_path: Path) -> None:
@@ -716,6 +749,28 @@ def test_the_same_step_twice_is_told_with_whether_it_is_the_same_state(made: Cal
     found = the("step-repeated", findings_of(made("step-repeated")))
     assert found.severity is Severity.INFO
     assert found.title == "Step 30 is in 2 checkpoints, with the same moments: m-1.h5, m-2.h5"
+
+
+def test_a_step_that_comes_again_after_a_reset_is_told_once(tmp_path: Path) -> None:
+    """The reset is the cause."""
+    run = AdamRun()
+    for number in range(4):
+        if number == 2:
+            run.forget()
+        run.train(20).save(tmp_path / f"m-{number}.h5")
+    ids = {f.id for f in findings_of(analyze(tmp_path))}
+    assert "step-reset" in ids
+    assert "step-repeated" not in ids
+
+
+def test_what_no_optimizer_trains_is_told_without_one(made: Callable[[str], Analyses]) -> None:
+    """With the checkpoint's step, and once although it is a remark too."""
+    found = the("nonfinite-tensors", findings_of(made("nonfinite-tensors")))
+    assert found.title == (
+        "In model.ckpt-20 (step 20), elements are infinite or NaN in 1 tensor that no optimizer trains: "
+        "norm/moving_mean (1)"
+    )
+    assert (found.optimizer, found.severity, found.steps) == ("", Severity.CRITICAL, (20,))
 
 
 def test_two_states_of_one_step_are_told(tmp_path: Path) -> None:

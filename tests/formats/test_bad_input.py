@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 import zipfile
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.bundle_writer import table, write_bundle
+from support.bundle_writer import header, table, write_bundle
 
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
 from ckpt_inspect.formats import open_checkpoint
+from ckpt_inspect.formats.sstable import read_table
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 LFS_SENTENCE = "is a Git LFS pointer, not the file it stands for; run `git lfs pull` to fetch that"
@@ -204,3 +206,59 @@ def test_foreign_zip_archives_are_named(tmp_path: Path, names: list[str], told: 
             archive.writestr(name, b"x")
     with pytest.raises(UnsupportedError, match=told):
         open_checkpoint(tmp_path / "model.ckpt")
+
+
+@pytest.mark.parametrize("name", ["model.index", "model.meta", "m.weights.json"])
+def test_a_sparse_companion_is_not_read_into_memory(tmp_path: Path, name: str) -> None:
+    """A file may claim a terabyte of zeros; what is read whole begins, or ends, with something."""
+    write_bundle(tmp_path / "model", {"a": np.zeros(3, np.float32)})
+    with (tmp_path / name).open("wb") as file:
+        file.truncate(1 << 40)
+    with (
+        pytest.raises(CkptInspectError, match=r"magic number|zero bytes|at most|not a"),
+        open_checkpoint(tmp_path / (name if name.endswith("json") else "model")) as checkpoint,
+    ):
+        checkpoint.graph()
+
+
+def test_a_name_that_no_file_can_have() -> None:
+    """Text that can't be a path's is an error of our own."""
+    with pytest.raises(CkptInspectError):
+        open_checkpoint(Path("model\ud800.weights.h5"))
+
+
+def test_more_files_than_tensors_are_not_looked_for(tmp_path: Path) -> None:
+    """An index that names a billion files is damaged; none of them is asked for."""
+    prefix = tmp_path / "model"
+    write_bundle(prefix, {"a": np.zeros(3, np.float32)})
+    entries = list(read_table((tmp_path / "model.index").read_bytes()))
+    many = [(key, value if key else header(60_000)) for key, value in entries]
+    (tmp_path / "model.index").write_bytes(table(many))
+    with pytest.raises(DamagedFileError, match="names 60000 files for 1 tensors"):
+        open_checkpoint(prefix)
+
+
+def test_an_archive_that_lists_too_many_members(tmp_path: Path) -> None:
+    """They are not read one by one."""
+    path = tmp_path / "m.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "{}")
+        for i in range(30_000):
+            member = copy.copy(archive.filelist[0])
+            member.filename = f"{i:0>40}"
+            archive.filelist.append(member)
+    with pytest.raises(UnsupportedError, match=r"lists its members in \d+ bytes"):
+        open_checkpoint(path)
+
+
+def test_a_member_that_unpacks_to_more_than_it_claims(tmp_path: Path) -> None:
+    """No more than that is unpacked."""
+    path = tmp_path / "m.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", b" " * (1 << 22))
+    raw = bytearray(path.read_bytes())
+    at = raw.index(b"PK\x01\x02")
+    raw[at + 24 : at + 28] = (64).to_bytes(4, "little")
+    path.write_bytes(raw)
+    with pytest.raises(DamagedFileError, match=r"its config\.json can't be unpacked"):
+        open_checkpoint(path)

@@ -199,3 +199,21 @@ def test_folders_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(NotFoundError, match="Permission denied"):
         claims(tmp_path / "closed")
     assert list(claims(tmp_path / "closed" / "ckpt-2.index")) == ["ckpt-2.index"]
+
+
+def test_a_branch_of_folders_is_listed_about_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although a pattern of two stars matches each of its folders, and each stands for all below it."""
+    deep = tmp_path.joinpath(*["d"] * 40)
+    deep.mkdir(parents=True)
+    (deep / "m.h5").write_bytes(b"no HDF5")
+    listed: list[Path] = []
+    list_folder = local.LocalStorage.list_folder
+
+    def count(self: Any, path: Path) -> Any:
+        listed.append(path)
+        return list_folder(self, path)
+
+    monkeypatch.setattr(local.LocalStorage, "list_folder", count)
+    ((claim,),) = find_claims([tmp_path / "**"])
+    assert claim.path == deep / "m.h5"
+    assert len(listed) < 50

@@ -618,3 +618,38 @@ def test_groups_that_are_nested_too_deep_are_refused(tmp_path: Path, levels: int
     else:
         with open_checkpoint(path) as checkpoint:
             assert len(checkpoint.tensors) == 1
+
+
+def test_the_last_tensor_of_a_large_archive_completes_its_checksum(tmp_path: Path) -> None:
+    """Whoever reads all tensors need not ask for it: the few bytes between them are read then."""
+    path = _write_archive(tmp_path / "m.keras", 3 << 20)
+    _flip_a_bit(path, np.float32(1_000_001).tobytes())
+    with open_checkpoint(path) as checkpoint:
+        checkpoint.read("optimizer/vars/0")
+        with pytest.raises(DamagedFileError, match=r"its model\.weights\.h5: bad CRC"):
+            checkpoint.read("layers/a/vars/0")
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_the_checksum_of_a_large_archive_that_several_read(tmp_path: Path, is_damaged: bool) -> None:
+    """What each counted is put together; only what none of them read is read for it."""
+    path = _write_archive(tmp_path / "m.keras", 3 << 20)
+    if is_damaged:
+        _flip_a_bit(path, np.float32(1_000_001).tobytes())
+    counted = []
+    for part in range(3):
+        with open_checkpoint(path) as checkpoint:
+            for start in range(part << 20, (part + 1) << 20, 1 << 18):
+                checkpoint.read_range("layers/a/vars/0", start, start + (1 << 18))
+            counted.append(checkpoint.counted_pieces())
+    with open_checkpoint(path) as checkpoint:
+        for pieces in reversed(counted):
+            checkpoint.take_pieces(pieces)
+        if is_damaged:
+            with pytest.raises(DamagedFileError, match="bad CRC"):
+                checkpoint.finish_reading()
+        else:
+            checkpoint.finish_reading()
+            with zipfile.ZipFile(path) as archive:
+                member = archive.getinfo("model.weights.h5")
+            assert checkpoint.counted_pieces() == (((0, member.file_size, member.CRC),),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -274,6 +274,120 @@ class TestNamedGroups:
             _read(_list(_pairs()), kind="keras-archive", model=model)
 
 
+def _turns(kind: str) -> list[Any]:
+    """The slots of such an optimizer, weight after weight, as Keras 3 lists them."""
+    listed: list[Any] = []
+    for i, shape in enumerate(SHAPES):
+        _, m, v = moments(shape, seed=i)
+        if kind == "adafactor":
+            is_matrix = len(shape) > 1
+            listed += [v.mean(-1), v.mean(-2)] if is_matrix else [np.int32(0), np.int32(0)]
+            listed.append(v)
+        else:
+            listed += [np.float32(0.1) + v, m if kind == "ftrl" else v]
+    return listed
+
+
+class TestSlotsByTurns:
+    """Optimizers whose slots stand together for each weight, and are no pair of moments."""
+
+    @pytest.mark.parametrize(
+        ("class_name", "slots"),
+        [
+            ("Adadelta", ("accumulated_grad", "accumulated_delta_var")),
+            ("Ftrl", ("accumulator", "linear")),
+            ("Adafactor", ("r", "c", "velocity")),
+        ],
+    )
+    def test_they_are_shown_as_what_they_are(self, class_name: str, slots: tuple[str, ...]) -> None:
+        """With a configuration, or by the name that Keras 3.8 and later write; no rate of Adam's is made of them."""
+        arrays = _list(_turns(class_name.lower()))
+        config = {"class_name": class_name, "config": {"learning_rate": 0.01}}
+        labels = {"optimizer/vars": class_name.lower()}
+        for options in ({"kind": "keras-archive", "optimizer": config}, {"labels": labels}):
+            state = _read(arrays, **options)
+            assert (state.rule, state.update_rule, state.is_adam) == (class_name.lower(), None, False)
+            assert [p.found.value for p in state.parameters.values()] == list(_weights())
+            assert tuple(next(iter(state.parameters.values())).found.slots) == slots
+            assert all(p.effective_lr() is None for p in state.parameters.values())
+
+    def test_a_weight_without_rows_has_neither_row_nor_column(self) -> None:
+        """Adafactor keeps single numbers in their place, which are no slots; Keras 2 keeps none."""
+        config = {"class_name": "Adafactor", "config": {"learning_rate": 0.01}}
+        state = _read(_list(_turns("adafactor")), kind="keras-archive", optimizer=config)
+        assert tuple(list(state.parameters.values())[1].found.slots) == ("velocity",)
+        listed = _list([a for a in _turns("adafactor") if np.shape(a)], has_rate=False)
+        of_keras2 = {"kind": "keras-archive", "optimizer": config, "producer": {"keras_version": "2.15.0"}}
+        again = _read(listed, **of_keras2)
+        assert [len(p.found.slots) for p in again.parameters.values()] == [3, 1, 3, 1]
+
+    def test_averages_stand_before(self) -> None:
+        """With `use_ema` in the configuration, the averages of all weights come first."""
+        averages = list(_weights().values())
+        config = {"class_name": "Ftrl", "config": {"learning_rate": 0.01, "use_ema": True}}
+        state = _read(_list(averages, _turns("ftrl")), kind="keras-archive", optimizer=config)
+        assert [set(p.found.slots) for p in state.parameters.values()] == [{"accumulator", "linear", "average"}] * 4
+
+    @pytest.mark.parametrize("kind", ["adadelta", "ftrl"])
+    def test_values_that_are_no_moments_are_not_adams(self, kind: str) -> None:
+        """Where nothing names them: a second slot with negative elements, a first one without any."""
+        state = _read(_list(_turns(kind)))
+        assert (state.rule, state.update_rule) == ("unknown", None)
+        assert {tuple(p.found.slots) for p in state.parameters.values()} == {("slot", "slot_1")}
+        assert "could be adadelta, ftrl just as well" in state.rule_source.where
+
+    def test_rows_and_columns_tell_adafactor(self) -> None:
+        """No other optimizer keeps slots of such shapes."""
+        state = _read(_list(_turns("adafactor")))
+        assert (state.rule, state.rule_source.source, len(state.parameters)) == ("adafactor", "checkpoint", 4)
+
+    def test_a_known_name_without_a_known_order(self) -> None:
+        """A class called Yogi may keep anything: pairs are moments if its configuration has their decay rates."""
+        config: dict[str, Any] = {"learning_rate": 0.5, "beta_1": 0.9, "beta_2": 0.999}
+        state = _read(_list(_pairs()), kind="keras-archive", optimizer={"class_name": "Yogi", "config": config})
+        assert (state.rule, state.update_rule, len(state.parameters)) == ("yogi", None, 4)
+        assert all(p.key("first_moment") and p.key("second_moment") for p in state.parameters.values())
+
+
+class TestSettingsThatAreElsewhere:
+    """`.weights.h5` names the optimizer at most; its options are in no file."""
+
+    LABELS: ClassVar = {"optimizer/vars": "rm_sprop"}
+
+    def test_momentum_that_is_no_mean_gradient(self) -> None:
+        """A second block larger than the root of the first can't be what the first averages the squares of."""
+        b, v = _pairs()[::2], [np.float32(0.01) * v for v in _pairs()[1::2]]
+        state = _read(_list(v, b), labels=self.LABELS)
+        assert {tuple(p.found.slots) for p in state.parameters.values()} == {("velocity", "momentum")}
+        np.testing.assert_array_equal(state.parameters["layers/dense/kernel"].last_update(), -b[0])
+
+    def test_a_block_that_may_be_either_is_left_alone(self) -> None:
+        """Below the root it may be a mean gradient as well: nothing is claimed, and the rate is still the rate."""
+        a, v = [np.float32(0.1) * m for m in _pairs()[::2]], _pairs()[1::2]
+        state = _read(_list(v, a), labels=self.LABELS)
+        assert state.parameters == {}
+        assert "depends on settings" in str(state.absence)
+        assert state.hyperparameters["learning_rate"].value == np.float32(0.01)
+
+    def test_a_rule_that_is_given_names_the_only_slot(self) -> None:
+        """One slot a weight and no name: `--rule` says which it is."""
+        arrays = {**_weights(), **_list(_pairs()[1::2])}
+        made = MemoryCheckpoint(arrays, kind="keras-weights-h5")
+        for rule in ("rmsprop", "adagrad"):
+            (state,) = optimizer_states(made, {"rule": rule})
+            assert all(p.effective_lr() is not None for p in state.parameters.values())
+
+    @pytest.mark.parametrize(("updates", "product"), [(3, 0.9**3), (5000, 0.0)])
+    def test_the_product_of_momenta_is_no_rate(self, updates: int, product: float) -> None:
+        """Nadam under a schedule has no rate in the list, and its running product stands in that place."""
+        for i in range(1, min(updates, 3) + 1):
+            product *= 1 - 0.5 * 0.96**i
+        arrays = {**_list(_pairs(), step=updates), "optimizer/vars/1": np.float32(product)}
+        state = _read(arrays)
+        assert (state.rule, state.rule_source.source) == ("nadam", "inferred")
+        assert state.hyperparameters["learning_rate"].source == "unknown"
+
+
 class TestNamelessHdf5:
     """Keras before OptimizerV2: all first moments, all second ones, and perhaps maxima."""
 
@@ -340,6 +454,27 @@ class TestNamelessHdf5:
         assert (state.step.value, state.step.source) == (7, "checkpoint")
         values = [p.found.value for p in state.parameters.values()]
         assert values == ["model_weights/dense_10/dense_10_W:0", "model_weights/dense_9/dense_9_W:0"]
+
+    @pytest.mark.parametrize(
+        ("class_name", "slot"), [("RMSprop", "velocity"), ("Adagrad", "accumulator"), ("SGD", "momentum")]
+    )
+    def test_the_only_slot(self, class_name: str, slot: str) -> None:
+        """Keras 1 and 2 keep it without a name; a running statistic of normalization has none."""
+        arrays: dict[str, Any] = {
+            f"model_weights/norm_1/norm_1_{role}:0": np.ones(3, np.float32) for role in ("gamma", "beta", "running_std")
+        }
+        arrays |= {f"optimizer_weights/Variable_{i}:0": np.full(3, i, np.float32) for i in (1, 2)}
+        optimizer = {"class_name": class_name, "config": {"lr": 0.5, "epsilon": 0.0}}
+        producer = {"keras_version": "1.2.2"}
+        made = MemoryCheckpoint(arrays, kind="keras-h5", optimizer=optimizer, producer=producer)
+        (state,) = optimizer_states(made)
+        assert [p.found.value for p in state.parameters.values()] == [
+            f"model_weights/norm_1/norm_1_{role}:0" for role in ("beta", "gamma")
+        ]
+        assert {tuple(p.found.slots) for p in state.parameters.values()} == {(slot,)}
+        if state.update_rule is not None:
+            rates = [p.effective_lr() for p in state.parameters.values()]
+            np.testing.assert_allclose(rates[1], 0.5 / np.sqrt(2), rtol=1e-6)
 
 
 class TestNamedHdf5:

@@ -87,6 +87,47 @@ def _keras3(b: Builder, name: str, variables: list[str], seed: int, step: int = 
     )
 
 
+def _keras3_list(names_and_arrays: list[tuple[str, Any]], shapes: list[tuple[int, ...]]) -> Any:
+    """The only optimizer of a checkpoint, its list as it is given, over weights of these shapes."""
+    b = Builder()
+    weights = [b.variable(f"w{i}", f"layer_{i}/kernel", moments(s, seed=i)[0]) for i, s in enumerate(shapes)]
+    listed = [("own/iteration", np.int64(5)), ("own/learning_rate", np.float32(0.5)), *names_and_arrays]
+    members = [b.variable(f"v{i}", name, array) for i, (name, array) in enumerate(listed)]
+    b.list("list", members)
+    b.list("trained", weights)
+    b.object("opt", _variables="list", _trainable_variables="trained", iterations=members[0], _learning_rate=members[1])
+    b.children["root"]["optimizer"] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    return state
+
+
+def test_slots_of_earlier_keras_3_that_name_no_variable() -> None:
+    """Adagrad's are all called `adagrad/accumulator`: the order of the trained variables says whose they are."""
+    shapes: list[tuple[int, ...]] = [(3, 2), (2,)]
+    state = _keras3_list([("adagrad/accumulator", np.full(s, 4.0, np.float32)) for s in shapes], shapes)
+    assert (state.rule, list(state.parameters)) == ("adagrad", ["layer_0/kernel", "layer_1/kernel"])
+    assert all(np.allclose(p.effective_lr(), 0.25) for p in state.parameters.values())
+
+
+def test_rows_and_columns_without_a_name_of_their_own() -> None:
+    """Adafactor's means over rows and columns bear the weight's short name: their place says which they are."""
+    kernel, bias = np.full((3, 2), 4.0, np.float32), np.full(2, 4.0, np.float32)
+    listed = [
+        ("adafactor/kernel", kernel[:, 0]), ("adafactor/kernel", kernel[0]),
+        ("adafactor/layer_0_kernel_velocity", kernel),
+        ("adafactor/bias", np.int32(0)), ("adafactor/bias", np.int32(0)), ("adafactor/layer_1_kernel_velocity", bias),
+    ]  # fmt: skip
+    state = _keras3_list(listed, [(3, 2), (2,)])
+    assert [tuple(p.found.slots) for p in state.parameters.values()] == [("r", "c", "velocity"), ("velocity",)]
+
+
+def test_slots_with_names_that_tell_nothing_are_said_to_be_there() -> None:
+    """Never that an optimizer was saved before its first update, where it has counted five and variables stand by."""
+    state = _keras3_list([("mine/fast", np.ones((3, 2), np.float32))], [(3, 2)])
+    assert state.parameters == {}
+    assert str(state.absence).startswith("optimizer state of a kind that is not known: 1 variable ")
+
+
 def _two_models(count: int = 2) -> tuple[Builder, list[str]]:
     """Two variables of one name and one shape, in two models."""
     b = Builder()
@@ -427,3 +468,21 @@ def test_any_graph_gives_states_or_one_of_our_errors(checkpoint: MemoryCheckpoin
             for quantity in (parameter.effective_lr, parameter.last_update):
                 result = quantity()
                 assert result is None or result.shape == parameter.shape
+
+
+def test_a_rule_that_is_given_names_a_modules_lists() -> None:
+    """The list without negative elements is the second moment of a rule that has one; without it no rule is assumed."""
+    b = Builder()
+    shapes: list[tuple[int, ...]] = [(4, 3), (3,)]
+    for i, shape in enumerate(shapes):
+        value, m, v = moments(shape, seed=i)
+        for name, array in (("w", value), ("a_square", v), ("b_mean", m)):
+            b.variable(f"{name}{i}", f"{name}_{i}", array)
+    for name in ("a_square", "b_mean"):
+        b.list(name, [f"{name}{i}" for i in range(2)])
+    b.object("opt", a_square="a_square", b_mean="b_mean")
+    b.children["root"] |= {"opt": "opt", "w0": "w0", "w1": "w1"}
+    (state,) = optimizer_states(b.checkpoint())
+    assert (state.rule, state.update_rule) == ("unknown", None)
+    (given,) = optimizer_states(b.checkpoint(), {"rule": "adam", "step": 5, "learning_rate": 0.1})
+    assert {p.key("second_moment") for p in given.parameters.values()} == {"a_square0", "a_square1"}

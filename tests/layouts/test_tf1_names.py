@@ -508,7 +508,16 @@ def test_the_rate_of_optimize_loss() -> None:
     w = np.ones((4, 3), np.float32)
     arrays = {"w": w, "Train/w/Adagrad": w, "Train/learning_rate": np.float32(0.07), "learning_rate": np.float32(9)}
     (state,) = _states(arrays).values()
+    assert [p.code for p in state.problems] == ["rate-before-decay"]  # a decay would be in a graph alone
     rate = state.hyperparameters["learning_rate"]
     assert (state.rule, rate.value, rate.source, rate.where) == (
         "adagrad", pytest.approx(0.07), "checkpoint", "Train/learning_rate"
     )  # fmt: skip
+
+
+def test_a_rule_that_is_given_names_numbered_slots() -> None:
+    """`opt` and `opt_1` are what the rule's optimizer makes first and second."""
+    w = np.full((4, 3), 4.0, np.float32)
+    arrays = {"w": w, "u": w, "w/opt": w, "w/opt_1": -w, "u/opt": w, "u/opt_1": -w}
+    (state,) = optimizer_states(MemoryCheckpoint(arrays), {"rule": "rmsprop", "learning_rate": 0.5, "epsilon": 0.0})
+    np.testing.assert_allclose(state.parameters["w"].effective_lr(), 0.25)

@@ -11,6 +11,7 @@ from support.bundle_writer import field
 from support.memory_checkpoints import MemoryCheckpoint, moments
 
 from ckpt_inspect import OptimizerState, optimizer_states
+from ckpt_inspect.overview.overview import overview
 
 SHAPES: Mapping[str, tuple[int, ...]] = {"a/kernel": (4, 3), "a/bias": (3,), "b/kernel": (3, 2)}
 
@@ -93,6 +94,8 @@ def test_unnamed_variables_are_paired_by_the_graph() -> None:
             body = field(1, f"{op}_{i}".encode()) + field(2, op.encode())
             out += field(1, body + b"".join(field(3, v.encode()) for v in inputs))
     (state,) = _states(_nameless(), out)
+    (given,) = optimizer_states(MemoryCheckpoint(_nameless(), graph=out), {"rule": "adam", "step": 5})
+    assert all(p.key("second_moment") == p.found.slots["second_moment"] for p in given.parameters.values())
     found = {n: tuple(p.found.slots.values()) for n, p in state.parameters.items()}
     assert found == {n: (f"Variable_{2 * i + 1}", f"Variable_{2 * i + 2}") for i, n in enumerate(SHAPES)}
 
@@ -122,3 +125,34 @@ def test_a_copy_of_the_weights_is_no_optimizer() -> None:
     weights = {n: moments(shape, seed=seed)[0] for seed, (n, shape) in enumerate(SHAPES.items())}
     near = {f"copy{f'_{i}' if i else ''}": w * np.float32(1.01) for i, w in enumerate(weights.values())}
     assert _states({**weights, **near}) == ()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({f"Variable_{i}": np.ones((4, 3), np.float32) for i in range(9)}, "9 tensors, Variable_0 .. Variable_8"),
+        ({f"trainer/{n}_0": np.ones((4, 3), np.float32) for n in ("w", "m", "v")}, "2 tensors"),
+        ({"w": np.ones((4, 3), np.float32), "optimizer/fast": np.ones((2, 2), np.float32)}, "1 tensor, optimizer/fast"),
+    ],
+)
+def test_what_may_be_an_optimizers_is_not_called_weights(arrays: Mapping[str, Any], words: str) -> None:
+    """Unnamed variables of one shape, numbered moments, a part that is called an optimizer: it can't be told."""
+    described = overview(MemoryCheckpoint(arrays)).description
+    assert described.startswith("no optimizer's state of a kind that is known")
+    assert words in described
+
+
+def test_weights_are_called_weights() -> None:
+    """Unnamed variables of different shapes can't be slots of each other."""
+    arrays = {f"Variable_{i}": np.ones(i + 2, np.float32) for i in range(5)}
+    assert overview(MemoryCheckpoint(arrays)).description.startswith("weights only")
+
+
+@pytest.mark.parametrize("slots", [("fast", "wide"), ("z_first", "a_second")])
+def test_a_rule_that_is_given_takes_two_slots_that_values_tell_apart(slots: tuple[str, str]) -> None:
+    """Of two slots the one without negative elements is the second moment, if the caller says that there is one."""
+    arrays = _arrays(slots)
+    (state,) = optimizer_states(MemoryCheckpoint(arrays), {"rule": "adam", "step": 5, "learning_rate": 0.1})
+    for name, parameter in state.parameters.items():
+        np.testing.assert_array_equal(parameter.first_moment(), arrays[f"{name}/{slots[0]}"])
+        assert parameter.effective_lr() is not None

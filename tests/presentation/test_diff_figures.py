@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from support.adam_bundles import save_series
+from support.adam_runs import AdamRun
 
 from ckpt_inspect import diff
 from ckpt_inspect.errors import RequestError, StoreError
+from ckpt_inspect.presentation import diff_figures
 from ckpt_inspect.presentation.diff_figures import write_diff_figures
 from ckpt_inspect.presentation.plots import plot_change_by_rate
 from ckpt_inspect.presentation.plots.change_by_rate import MOST_NAMED, distance_from_trend
@@ -97,3 +100,16 @@ def test_rates_relative_to_the_nominal_one_are_called_so(tmp_path: Path, name: s
     figure = diff(a, b, given=None if rate is None else {"learning_rate": rate}).plot(name)
     said = " | ".join(text.get_text() for text in figure.findobj(Text)).replace("\n", " ")
     assert ("E/α" in said) == (rate is None), said
+
+
+def test_two_checkpoints_are_no_two_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The distributions' heading counts what is compared; a parameter of two names is one row, as in the table."""
+    one, two = (AdamRun({f"dense_{n}/kernel": (4, 5), f"dense_{n + 1}/kernel": (5, 5)}) for n in (1, 4))
+    paths = one.train(20).save(tmp_path / "a.h5"), two.train(40).save(tmp_path / "b.h5")
+    drawn: list[Figure] = []
+    monkeypatch.setattr(diff_figures, "_write", lambda figures: drawn.extend(figures.values()) or tuple(figures))
+    write_diff_figures(diff(*paths), tmp_path / "d.png")
+    said = [text.get_text() for text in drawn[-1].findobj(Text)]
+    assert any(text.startswith("2 checkpoints") for text in said)
+    assert not any("2 runs" in text for text in said)
+    assert {text for text in said if text.startswith("dense")} == {"dense_4/kernel", "dense_5/kernel"}

@@ -82,6 +82,7 @@ def test_one_checkpoint_omits_what_needs_a_run(single: Single) -> None:
     assert [(omitted.id, omitted.reason) for omitted in report.omitted] == [
         ("layers-by-step", "it shows a run, and there is one checkpoint"),
         ("elements", "it shows a run, and there is one checkpoint"),
+        ("gradients", "it shows a run, and there is one checkpoint"),
     ]
     assert names(report)[1] == "adam-3-distributions.png"
 

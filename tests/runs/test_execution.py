@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from support.adam_bundles import save_bundle, save_series
 from support.adam_runs import AdamRun
-from support.keras_files import Run
+from support.keras_files import Run, save_large_archive
 from support.recorded_cases import CASES, FIXTURES
 
 from ckpt_inspect import analyze, analyze_runs, find_runs, load
@@ -27,6 +27,7 @@ from ckpt_inspect.runs.analysis import Analysis, Chosen
 from ckpt_inspect.runs.assembly import assemble
 from ckpt_inspect.runs.execution import UnitResult, Worker, measure_unit, merge
 from ckpt_inspect.runs.planning import Options, Span, Unit
+from ckpt_inspect.storage.local import LocalFile
 
 GIVEN = {"learning_rate": 0.01, "epsilon": 1e-7}
 
@@ -358,3 +359,27 @@ def test_an_open_checkpoint_is_analysed_in_parts(tmp_path: Path) -> None:
         (optimizer,), (whole,) = chosen.measure(slice(1, 3)).optimizers, chosen.measure().optimizers
         assert chosen.nbytes() == [3 * 4 * p.size for p in whole.parameters]
     assert [p.name for p in optimizer.parameters] == [p.name for p in whole.parameters[1:3]]
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_the_units_of_a_large_archive_compare_its_checksum_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_damaged: bool
+) -> None:
+    """Each counts what it reads, and none reads what another has read."""
+    path = save_large_archive(tmp_path / "m.keras", is_damaged=is_damaged)
+    monkeypatch.setattr(planning, "UNIT_BYTES", 0)
+    read: list[int] = []
+    read_into = LocalFile.read_into
+
+    def count(self: LocalFile, buffer: Any, offset: int) -> None:
+        read.append(len(buffer))
+        read_into(self, buffer, offset)
+
+    monkeypatch.setattr(LocalFile, "read_into", count)
+    with ThreadPoolExecutor(2) as pool:
+        if is_damaged:
+            with pytest.raises(DamagedFileError, match=r"m\.keras: its model\.weights\.h5: bad CRC"):
+                analyze(path, executor=pool)
+        else:
+            assert analyze(path, executor=pool).failures == ()
+            assert sum(read) < 1.3 * path.stat().st_size

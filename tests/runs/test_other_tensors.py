@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 from support.adam_bundles import save_bundle
+from support.adam_runs import AdamRun
 from support.keras_files import Run
 
-from ckpt_inspect import analyze
+from ckpt_inspect import analyze, open_checkpoint, optimizer_states
 
 
 def messages(prefix: Path, **options: object) -> list[str]:
@@ -35,3 +38,31 @@ def test_sound_and_excluded_tensors_are_not_named(tmp_path: Path) -> None:
     assert not messages(save_bundle(run, tmp_path / "a"))
     extra = {"norm/moving_mean": np.array([np.nan], np.float32)}
     assert not messages(save_bundle(run, tmp_path / "b", **extra), exclude="norm/*")
+
+
+def test_an_average_that_an_optimizer_keeps_is_looked_at(tmp_path: Path) -> None:
+    """It is a slot, and nothing that is measured: named by the parameter that it is of."""
+    case = Path(__file__).parents[2] / "fixtures" / "recorded" / "k333_tf216_fit_weights_h5_ema_dup"
+    (source, *_) = sorted(case.glob("*.weights.h5"))
+    path = tmp_path / source.name
+    shutil.copy(source, path)
+    assert not messages(path)
+    with open_checkpoint(path) as checkpoint:
+        (state,) = optimizer_states(checkpoint)
+        parameter = next(iter(state.parameters.values()))
+        (average,) = (key for slot, key in parameter.found.slots.items() if "moment" not in slot)
+    with h5py.File(path, "r+") as file:
+        file[average][(0,) * len(parameter.shape)] = np.inf
+    (message,) = messages(path)
+    assert f"{parameter.name} (" in message
+
+
+def test_a_whole_model_s_statistics_are_named_by_layer(tmp_path: Path) -> None:
+    """As they are in the other formats: `norm/moving_mean`."""
+    path = AdamRun({"out/kernel": (4, 3)}).train(5).save(tmp_path / "m.h5")
+    with h5py.File(path, "r+") as file:
+        file["model_weights"].create_group("norm")["norm/moving_mean:0"] = np.array([np.nan, 0], np.float32)
+        file["model_weights"].attrs["layer_names"] = [b"out", b"norm"]
+        file["model_weights/norm"].attrs["weight_names"] = [b"norm/moving_mean:0"]
+    (message,) = messages(path)
+    assert message.endswith("that no optimizer trains: norm/moving_mean (1)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -426,3 +427,22 @@ def test_elements_need_a_store(tmp_path: Path) -> None:
     save_series(tmp_path / "run", 1)
     with pytest.raises(RequestError, match="name one"):
         analyze(tmp_path / "run", elements=True)
+
+
+def test_damaged_arrays_of_the_store_before_end_no_process(tmp_path: Path) -> None:
+    """They are looked at in a copy of the process before they are copied: any damage is an error, or none."""
+    folder, store = tmp_path / "run", tmp_path / "s.h5"
+    save_series(folder, 2)
+    analyze(folder, store=store, given=GIVEN, elements=True)
+    save_bundle(Run().train(30), folder / "model.ckpt-30")
+    sound = store.read_bytes()
+    with h5py.File(store) as file:
+        dataset = file["Adam/elements/model.ckpt-10/dense.kernel"]
+        places = [dataset.id.get_chunk_info(0).byte_offset, h5py.h5o.get_info(dataset.id).addr]
+    tree = sound.rindex(b"TREE\x01", 0, len(sound))
+    for at in (places[1] + 40, places[1] + 90, tree + 5, tree + 6, tree + 24, tree + 40):
+        damaged = bytearray(sound)
+        damaged[at] ^= 0xFF
+        store.write_bytes(damaged)
+        with contextlib.suppress(StoreError):
+            analyze(folder, store=store, given=GIVEN, elements=True)

@@ -204,14 +204,15 @@ def test_a_place_is_found_in_either_kind_of_traceback() -> None:
 def test_a_campaign_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What is in the log isn't done again; a line that was cut off is."""
     log = tmp_path / "log.jsonl"
+    first, second, third, fourth = (NAMES.index("tf1-v1") + i * len(NAMES) for i in range(4))
     rows = [
         {"seed": 1, "index": i, "format": "tf1-v1", "mutator": "values", "checksum": Checksum.KEPT.value, "outcome": o}
-        for i, o in ((6, "same"), (15, "hang"))
+        for i, o in ((first, "same"), (second, "hang"))
     ]
     lines = [json.dumps(row) for row in ({"campaign": {"seed": 1, "formats": ["tf1-v1"]}}, *rows)]
     log.write_text("\n".join(lines) + '\n{"seed": 1, "ind')
-    assert [row["index"] for row in fuzz.read_log(log).rows] == [6, 15]
-    assert list(fuzz.indices(["tf1-v1"], {6, 15}, 4, float("inf"))) == [24, 33]
+    assert [row["index"] for row in fuzz.read_log(log).rows] == [first, second]
+    assert list(fuzz.indices(["tf1-v1"], {first, second}, 4, float("inf"))) == [third, fourth]
     rows[1] |= {"where": "ckpt_inspect/x.py:1 f", "note": "why"}
     log.write_text("\n".join([lines[0], *map(json.dumps, rows)]))
     assert fuzz.main(["--table", str(log)]) == 1

@@ -81,3 +81,26 @@ def test_empty_lists(listed: Any) -> None:
     """No list excludes nothing."""
     state = _state("LAMB", exclude_from_weight_decay=listed)
     assert (state.parameters["dense/bias"].settings.weight_decay, state.problems) == (DECAY, ())
+
+
+def test_the_reason_is_the_list_and_no_missing_number() -> None:
+    """What leaves LAMB's rate open is the list: neither the learning rate nor the weight decay is missing."""
+    parameter = _state("LAMB", exclude_from_weight_decay=["(a+)+$"]).parameters["dense/bias"]
+    for quantity in ("effective_lr", "last_update"):
+        assert "exclude_from_weight_decay" in str(parameter.reason(quantity))
+        assert "give it" not in str(parameter.reason(quantity))
+
+
+@pytest.mark.parametrize(("given", "codes"), [({}, []), ({"weight_decay": 0.1}, ["exclusions-not-saved"])])
+def test_lists_that_keras_does_not_save(given: dict[str, float], codes: list[str]) -> None:
+    """Where weights decay, a remark says that some may have been spared, and what that would change."""
+    value, m, v = WEIGHTS["kernel"]
+    arrays = {
+        "layers/dense/vars/0": value,
+        **{f"optimizer/vars/{i}": a for i, a in enumerate((np.int64(5), np.float32(RATE), m, v))},
+    }
+    labels = {"optimizer/vars": "adam"}
+    (state,) = optimizer_states(MemoryCheckpoint(arrays, kind="keras-weights-h5", labels=labels), given)
+    problems = [p for p in state.problems if p.code == "exclusions-not-saved"]
+    assert [p.code for p in problems] == codes
+    assert all("the effective learning rate is the same" in p.resolution for p in problems)

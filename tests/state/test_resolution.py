@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from support.memory_checkpoints import MemoryCheckpoint
@@ -126,6 +127,26 @@ class TestImpossible:
         """Judged as a configured value is, and as a given one."""
         got = _resolve({"b": np.float32(value)}, scalars={"beta_2": "b"}).hyperparameters["beta_2"]
         assert (got.value, got.source) == (None, "unknown")
+
+    @pytest.mark.parametrize(
+        ("name", "beta", "value", "source"), [("beta_2", 0.999, 0.999, "default"), ("beta_1", 0.999, None, "unknown")]
+    )
+    def test_a_beta_that_bfloat16_rounds_to_one(self, name: str, beta: float, value: float | None, source: str) -> None:
+        """bfloat16(0.999) is 1: that is reported, and possible; the default is taken if it becomes 1 too."""
+        arrays = {"it": np.int64(3), "beta": np.asarray(beta, ml_dtypes.bfloat16)}
+        got = _resolve(arrays, counter="it", scalars={name: "beta"}, implementation=OPTIMIZER_V2)
+        assert (got.hyperparameters[name].value, got.hyperparameters[name].source) == (value, source)
+        (problem,) = got.problems
+        assert problem.code == "beta-rounded-to-one"
+        assert (
+            f"{name} is 1 in bfloat16 (beta), which is what bfloat16 makes of numbers so near below it"
+            in problem.message
+        )
+
+    def test_a_beta_of_one_in_float32_cannot_be(self) -> None:
+        """There 0.999 and its like have digits enough."""
+        got = _resolve({"beta": np.float32(1)}, scalars={"beta_2": "beta"}, implementation=OPTIMIZER_V2)
+        assert [problem.code for problem in got.problems] == ["value-impossible"]
 
     @pytest.mark.parametrize("decay", [-1.0, float("nan"), float("inf")])
     def test_a_decay_of_the_rate_that_cannot_be(self, decay: float) -> None:

@@ -223,6 +223,7 @@ class TestAddresses:
         tails = ["run/ckpt-1.index", "run", "run/x", "run/y", "run/ckpt-1"]
         assert [str(p) for p in made] == [f"s3://bucket/{tail}" for tail in tails]
         assert as_path(path) == path
+        assert str(as_path(Path("s3://bucket/run"))) == "s3://bucket/run"
 
     def test_a_state_file_of_a_bucket_may_lead_beside_it(self, tmp_path: Path) -> None:
         """TensorFlow names checkpoints in buckets by their whole address; a copied folder is read from its own."""

@@ -151,7 +151,10 @@ class _Simulation:
                 observations.append(self.observed())
                 truths.append(
                     Truth(
-                        *(self.now(n) for n in ("beta_1", "beta_2", "epsilon", "learning_rate")),
+                        self.now("beta_1"),
+                        self.now("beta_2"),
+                        self.now("epsilon"),
+                        self.now("learning_rate"),
                         self.exponent(),
                         plan.weight_decay,
                     )

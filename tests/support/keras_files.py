@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -79,3 +80,39 @@ def _write(group: h5py.Group, tensors: Mapping[str, NDArray[Any]]) -> None:
     group.attrs["weight_names"] = [f"{name}:0".encode() for name in tensors]
     for name, value in tensors.items():
         group.create_dataset(f"{name}:0", data=value)
+
+
+def save_large_archive(path: Path, *, is_damaged: bool = False) -> Path:
+    """A .keras of Keras 3 with Adam, whose weights are too large to be checked before they are read (4 MiB).
+
+    If it `is_damaged`, a bit of the last second moment is flipped.
+    """
+    rng = np.random.default_rng(4)
+    weights = path.with_suffix(".weights.h5")
+    with h5py.File(weights, "w") as file:
+        slots = file.create_group("optimizer/vars")
+        slots["0"], slots["1"] = np.int64(5), np.float32(1e-3)
+        for i, layer in enumerate(("dense", "dense_1")):
+            file[f"layers/{layer}/vars/0"] = rng.normal(size=(512, 512)).astype(np.float32)
+            slots[f"{2 + 2 * i}"] = rng.normal(size=(512, 512)).astype(np.float32)
+            slots[f"{3 + 2 * i}"] = rng.random((512, 512)).astype(np.float32)
+        place = slots["5"].id.get_offset() + 4 * 100_000
+    config = {
+        "class_name": "Sequential",
+        "config": {},
+        "compile_config": {"optimizer": {"class_name": "Adam", "config": {}}},
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps(config))
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3.3.3"}))
+        archive.write(weights, "model.weights.h5")
+        member = archive.getinfo("model.weights.h5")
+        start = member.header_offset + 30 + len(member.filename)
+    weights.unlink()
+    if is_damaged:
+        with path.open("r+b") as stream:
+            stream.seek(start + place)
+            bits = stream.read(1)[0] ^ 1
+            stream.seek(start + place)
+            stream.write(bytes([bits]))
+    return path

@@ -121,6 +121,7 @@ def s3_server() -> Iterator[dict[str, str]]:
         "AWS_SECRET_ACCESS_KEY": "a secret",
         "AWS_REGION": "us-east-1",
     }
+    _ask("POST", f"{endpoint}/moto-api/reset")  # of which all servers of a process are one
     server.stop()
 
 

@@ -67,6 +67,8 @@ class RecordedOptimizer:
 
     record: Mapping[str, Any]
     variables: tuple[RecordedVariable, ...]
+    has_applied_gradient: bool = True
+    """Whether `grad` is the very array that was applied, rather than computed once more beside `train_on_batch`."""
 
     def option(self, *names: str) -> Any:
         """A setting of its configuration, the innermost's."""
@@ -80,7 +82,7 @@ class RecordedOptimizer:
     def has_slots(self) -> bool:
         """Whether the file holds a slot of any kind, and an update was made."""
         slots = [w for v in self.variables for w in v.stored if w.startswith("slot_")]
-        return bool(slots) and self.step > 0
+        return bool(slots) and any("before" in v.arrays for v in self.variables)
 
     @property
     def flavor(self) -> str:
@@ -136,6 +138,10 @@ class RecordedOptimizer:
         scalars = self.record.get("scalars") or {}
         rates = [self.record["lr_used_last"], self.record.get("lr_next")]
         rates += [v for k, v in scalars.items() if k.endswith("learning_rate")]
+        if len(self.saved_steps) > 1:  # the graph raced, and the rate's decay with it
+            rates.append(
+                self.option("learning_rate", "lr") / (1 + (self.option("decay") or 0) * (self.saved_steps[1] - 1))
+            )
         return [float(r) for r in rates if isinstance(r, (int, float))]
 
 
@@ -190,7 +196,9 @@ def cases_in(folder: Path) -> Iterator[RecordedCase]:
         keymap = truth.get("keymap") or json.loads((folder / "keymap.json").read_text())["keymap"].get(tag, {})
         own = {key.removeprefix(f"{tag}/"): a for key, a in arrays.items() if key.startswith(f"{tag}/")}
         optimizers = tuple(
-            RecordedOptimizer(o, tuple(_variables(o, own, keymap.get(label, {}))))
+            RecordedOptimizer(
+                o, tuple(_variables(o, own, keymap.get(label, {}))), truth["format"].startswith("tf.train.")
+            )
             for label, o in checkpoint["optimizers"].items()
         )
         yield RecordedCase(folder.name, folder / checkpoint["path"], optimizers)
@@ -323,6 +331,9 @@ def other_faults(
     if known is not None and state.rule in (true, "unknown"):
         yield from _setting_faults(state, optimizer, known.hyperparameters)
     rule = find_rule(true)
+    has_pairs = any({"slot_m", "slot_v"} <= v.stored for v in optimizer.variables)
+    if has_pairs and state.rule_source.is_assumed:
+        return  # nothing in the file names the class: pairs are Adam's by habit, and that is said
     if rule is not None:
         yield from _witnessed_faults(checkpoint, state, optimizer, rule)
     elif known is not None or state.rule not in ("adam", "amsgrad", "adamw"):
@@ -375,7 +386,8 @@ def _witnessed_faults(
     checkpoint: Checkpoint, state: OptimizerState, optimizer: RecordedOptimizer, rule: UpdateRule
 ) -> Iterator[str]:
     """Hold E against what it did to the recorded gradient, and the last update against the real one."""
-    settings = {**_true_settings(optimizer, rule.hyperparameters), "step": optimizer.step, "rule": rule.name}
+    step = optimizer.step or 1  # Keras 1 counts no update of RMSprop and Adagrad, whose E needs none
+    settings = {**_true_settings(optimizer, rule.hyperparameters), "step": step, "rule": rule.name}
     given = {name: value for name, value in settings.items() if name != "centered"}
     states = optimizer_states(checkpoint, given, optimizer=state.name)
     state = next(s for s in states if s.name == state.name)
@@ -407,7 +419,8 @@ def _witnessed_faults(
             moved, rows = _wide(arrays["before"]) - _wide(arrays["after"]) - decay, np.ones(g.shape, bool)
         largest = max(np.max(np.abs(moved), initial=0), np.max(np.abs(_wide(arrays["before"])), initial=0) * 2e-3)
         off = np.max(np.abs(e * g - moved)[rows], initial=0) / largest
-        if not off <= (2e-4 if settings.get("centered") else 3e-5):
+        tolerance = 3e-5 if optimizer.has_applied_gradient else 1e-3
+        if not off <= (2e-4 if settings.get("centered") and optimizer.has_applied_gradient else tolerance):
             yield f"{parameter.name}: effective_lr() times the gradient is off by {off:.1e} of the real step"
 
 

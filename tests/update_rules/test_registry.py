@@ -35,6 +35,7 @@ from ckpt_inspect.update_rules.implementations import BERT, CONTRIB, KERAS3, OPT
 
 ALLOWED_STRINGS = {
     ("layouts/keras_variables.py", "momentum"): "a slot's spelling in Keras, not TF1's MomentumOptimizer",
+    ("layouts/optax.py", "optax"): "the layout's own id, which is called as its writer is",
     ("layouts/optimizer_v2.py", "optimizer-v2"): "the layout's own id, which is called as its writer is",
 }
 ROWS = {name for name, value in vars(implementations).items() if value in IMPLEMENTATIONS}

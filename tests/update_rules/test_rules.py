@@ -28,7 +28,7 @@ from ckpt_inspect.update_rules import (
     find_rule,
 )
 from ckpt_inspect.update_rules.arithmetic import beta_power
-from ckpt_inspect.update_rules.implementations import BERT, KERAS1, KERAS3, TF1, TFA
+from ckpt_inspect.update_rules.implementations import BERT, KERAS1, KERAS3, OPTIMIZER_V2, TF1, TFA
 from ckpt_inspect.update_rules.lamb import trust_ratio
 
 GIVEN = Settings(KERAS3, 7, 0.01, 0.9, 0.999, 1e-7, others=FLAGS)
@@ -335,6 +335,17 @@ def test_centered_rmsprop_needs_the_mean_gradient() -> None:
         rule("rmsprop").effective_lr(s, settings)
     centered = replace(s, mean_gradient=np.array([np.sqrt(3.0)], np.float32))
     np.testing.assert_allclose(rule("rmsprop").effective_lr(centered, settings), [0.5], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("implementation", "momentum"), [(TF1, 0.0), (OPTIMIZER_V2, 0.5)])
+def test_momentum_of_rows_that_stay_is_no_last_update(implementation: Implementation, momentum: float) -> None:
+    """Where a sparse gradient moves its rows alone, the accumulator doesn't say what moved last: the reason is told."""
+    s = State(second_moment=np.array([4.0], np.float32))
+    settings = Settings(implementation, 3, 0.5, epsilon=0.0, others={"momentum": momentum})
+    with pytest.raises(NotDetermined, match="whether the last one was sparse"):
+        rule("rmsprop").last_update(s, settings)
+    assert rule("rmsprop").slots_in(implementation) == {}
+    assert rule("rmsprop").slots_in(KERAS3) == {"first_moment": ("momentum",)}
 
 
 def test_radam_is_not_adaptive_during_its_first_updates() -> None:

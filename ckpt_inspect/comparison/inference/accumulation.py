@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ckpt_inspect.comparison.inference.observations import Observation
 from ckpt_inspect.comparison.inference.windows import Window
+
+_LEAST, _MOST = 2, 1 << 20
+"""Gradients of an update, where several are accumulated."""
 
 
 def find_accumulated(links: Sequence[Window], observations: Sequence[Observation]) -> int | None:
@@ -19,6 +24,11 @@ def find_accumulated(links: Sequence[Window], observations: Sequence[Observation
             told.append((one.raw_step, two.raw_step, window.decays))
     if not told:
         return None
-    most = min((after - before) // max(decays - 1, 1) + 1 for before, after, decays in told)
-    possible = [n for n in range(1, most + 1) if all(b // n - a // n == decays for a, b, decays in told)]
-    return possible[0] if len(possible) == 1 else None
+    # one update can be the last of any number of gradients up to the count itself
+    most = min(after if decays == 1 else (after - before) // (decays - 1) for before, after, decays in told)
+    multiples = np.arange(_LEAST, min(most, _MOST) + 1)
+    is_possible = np.ones(multiples.size, bool)
+    for before, after, decays in told:
+        is_possible &= after // multiples - before // multiples == decays
+    possible = multiples[is_possible].tolist()
+    return int(possible[0]) if len(possible) == 1 else None

@@ -19,8 +19,10 @@ Claim = tuple[int, str, Sourced[float]]
 """Place of the checkpoint, name, value."""
 Motions = Mapping[tuple[int, int], Motion]
 
-_WIDEST_TO_A_POWER = 3.0
+_WIDEST_TO_A_POWER = 1.9
 """Width of an interval of epsilon, above which it isn't taken for the power of ten inside."""
+_NEAR_A_POWER = 1.25
+"""Factor by which the best value may differ from that power."""
 _WIDEST = 1.5
 """The same for other values."""
 _SLACK = 1.02
@@ -134,22 +136,17 @@ def claim_epsilon(
     common = common_interval([m.epsilon for _, m in fits])
     if common is None or (value := written_epsilon(common)) is None:
         return
+    if not all(m.epsilon.low / _SLACK <= value <= m.epsilon.high * _SLACK for _, m in fits):
+        return
     used = [(w, m) for w, m in fits if m.epsilon.best is not None]
     elements = max(m.elements for _, m in used)
     where = (
         f"from how far up to {elements} elements moved that no gradient reached, "
         f"{_pairs([w for w, _ in used], observations)}: between {common.low:.3g} and {common.high:.3g}"
     )
-    is_even = (
-        is_alone
-        and len(used) > 1
-        and all(
-            w.places in motions and motions[w.places].movement is not None
-            for w in links
-            if w.is_odd or w.silence_by_both
-        )
-    )
-    for place in chain if is_even else [p for p in chain if any(p in w.places for w, _ in used)]:
+    is_open = any(w.is_odd or (w.places in motions and motions[w.places].is_refuted) for w in links)
+    is_even = is_alone and len(used) > 1 and not is_open
+    for place in chain if is_even else [p for p in chain if any(p in w.places for w, _ in fits)]:
         yield place, "epsilon", Sourced(value, "inferred", where)
 
 
@@ -193,32 +190,37 @@ def share_of_decay(observation: Observation, rate: float) -> float:
 
 
 def common_interval(intervals: Sequence[Interval]) -> Interval | None:
-    """Return what is in all of the intervals; None if nothing is, or there are none."""
+    """Return the narrowest of the intervals if all others meet in it; None if they don't, or there are none.
+
+    What only the overlap of several wide ones leaves is not taken for known: `best` is that of one window.
+    """
     if not intervals:
         return None
-    low = max(i.low / _SLACK for i in intervals)
-    high = min(i.high * _SLACK for i in intervals)
-    if low > high:
+    low = max(i.low for i in intervals)
+    high = min(i.high for i in intervals)
+    if low > high * _SLACK**2:
         return None
-    best = [i for i in intervals if i.best is not None]
-    narrowest = min(best, key=lambda i: i.high / i.low if i.low > 0 else math.inf, default=None)
-    return Interval(None if narrowest is None else narrowest.best, low, high)
+    best = [i for i in intervals if i.best is not None and i.low > 0 and math.isfinite(i.high)]
+    if not best:
+        return Interval(None, min(low, high), max(low, high))
+    narrowest = min(best, key=lambda i: i.high / i.low)
+    return narrowest if narrowest.low / _SLACK <= high and low <= narrowest.high * _SLACK else None
 
 
 def written_epsilon(interval: Interval) -> float | None:
-    """Return the epsilon that an interval leaves: the one power of ten in it, else the best value; None if the
-    interval is too wide."""
+    """Return the epsilon that an interval leaves: the one power of ten in it, else the best value, rounded as far as
+    the interval allows; None if the interval is too wide."""
     if interval.best is None or not interval.low > 0 or not math.isfinite(interval.high):
         return None
     width = interval.high / interval.low
     if width > _WIDEST_TO_A_POWER:
         return None
     power = float(f"1e{math.floor(math.log10(interval.high))}")
-    if interval.low <= power <= interval.high:
+    if interval.low <= power <= interval.high and 1 / _NEAR_A_POWER < interval.best / power < _NEAR_A_POWER:
         return power
     if width > _WIDEST:
         return None
-    for digits in (0, 1, 2):
+    for digits in range(5):
         rounded = float(f"{interval.best:.{digits}e}")
         if interval.low <= rounded <= interval.high:
             return rounded

@@ -88,3 +88,5 @@ class Inference:
     windows: tuple[WindowEvidence, ...] = ()
     """Every pair that was tried, in the order of the later checkpoint."""
     contradictions: tuple[Contradiction, ...] = ()
+    rule: Sourced[str] | None = None
+    """The rule, if the files' names leave open which of several it is, and the elements show it."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from ckpt_inspect.comparison.inference.accumulation import find_accumulated
 from ckpt_inspect.comparison.inference.claims import claim_betas, claim_decay, claim_epsilon, claim_steps
 from ckpt_inspect.comparison.inference.evidence import Inference, Interval, WindowEvidence
+from ckpt_inspect.comparison.inference.laziness import count_left_alone, lazy_alternative, read_rule
 from ckpt_inspect.comparison.inference.lineage import trace
 from ckpt_inspect.comparison.inference.motion import Motion, find_motion
 from ckpt_inspect.comparison.inference.observations import Observation
@@ -15,7 +16,7 @@ from ckpt_inspect.comparison.inference.refutations import find_contradictions, l
 from ckpt_inspect.comparison.inference.windows import Window, elements_of, examine
 from ckpt_inspect.sourced import Sourced
 
-_FITS = 64
+_FITS = 24
 """Windows whose weights are fitted at most: each takes some hundredths of a second."""
 
 
@@ -27,7 +28,8 @@ def infer(observations: Sequence[Observation]) -> Inference:
     are never replaced. Nothing is claimed that one window contradicts.
     """
     run = _Run(observations)
-    lineage = trace(len(observations), run.look)
+    # without a formula or moments (weights only, not yet trained) there is nothing to compare
+    lineage = trace((i for i, o in enumerate(observations) if o.update_rule is not None and o.elements), run.look)
     values: list[dict[str, Sourced[float]]] = [{} for _ in observations]
     is_alone = len(lineage.chains) == 1
     for chain in lineage.chains:
@@ -46,7 +48,7 @@ def infer(observations: Sequence[Observation]) -> Inference:
                     values[place][name] = value
     contradictions = find_contradictions(lineage, run.motions, run.rates, values, observations)
     windows = tuple(_evidence(w, run.motions.get(w.places), observations) for w in lineage.windows)
-    return Inference(tuple(values), windows, contradictions)
+    return Inference(tuple(values), windows, contradictions, read_rule(run.left_alone, observations))
 
 
 class _Run:
@@ -57,16 +59,18 @@ class _Run:
         self.motions: dict[tuple[int, int], Motion] = {}
         self.rates: dict[tuple[int, int], float] = {}
         """Least rate with which the weights can have moved so far."""
+        self.left_alone: dict[tuple[int, int], int] = {}
+        """Elements that stayed as they were, where a rule that leaves them alone is possible."""
 
     def look(self, a: int, b: int) -> Window:
         """Return what the moments of a pair tell; takes in what the weights do, if the exponent is known."""
         one, two = self._observations[a], self._observations[b]
-        if one.update_rule is None or two.update_rule is None:
-            return Window((a, b), None, None, refusal="this package has no formula for the optimizer's update")
         elements = elements_of(one, two)
         window = examine(one, two, (a, b), elements)
         if elements is None or window.is_broken:
             return window
+        if window.counted and lazy_alternative(two) is not None:
+            self.left_alone[a, b] = count_left_alone(elements)
         rate = least_rate(one, two, window, elements)
         if rate is not None:
             self.rates[a, b] = rate

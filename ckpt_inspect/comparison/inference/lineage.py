@@ -29,8 +29,11 @@ class Lineage:
         return tuple(w for w in self.windows if w.places in neighbours)
 
 
-def trace(count: int, examine: Examine) -> Lineage:
-    """Return the chains of that many checkpoints. Neighbours first; others only where neighbours don't continue."""
+def trace(places: Iterable[int], examine: Examine) -> Lineage:
+    """Return the chains of the checkpoints at these places, in the run's order.
+
+    Neighbours are compared first; others only where neighbours don't continue.
+    """
     known: dict[tuple[int, int], Window] = {}
 
     def look(a: int, b: int) -> Window:
@@ -39,7 +42,7 @@ def trace(count: int, examine: Examine) -> Lineage:
         return known[a, b]
 
     chains: list[list[int]] = []
-    for place in range(count):
+    for place in places:
         before = _predecessor(place, chains, look)
         if before is None:
             chains.append([place])

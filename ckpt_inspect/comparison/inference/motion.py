@@ -40,6 +40,8 @@ class Motion:
     """The fit that describes them; None if none does."""
     shrinkage: Shrinkage | None = None
     refusal: str = ""
+    is_refuted: bool = False
+    """Whether weights moved, and as no model describes: then a number of the update may have changed in between."""
     share: float = 0.0
     """What decoupled decay took of each weight at an update, in the model that describes them."""
 
@@ -59,6 +61,7 @@ def find_motion(a: Observation, b: Observation, window: Window, elements: Elemen
     keeps = elements.max_second_a is not None and elements.max_second_b is not None
     refusal = "no model of the weights' movement fits to rounding: something else moved them, or gradients did"
     settings = Settings(b.implementation, exponent, 1.0, window.beta_1, window.beta_2, others=b.others)
+    is_refuted = False
     for places, share, possible in _attempts(window, elements, shrinkage, owners, exponent, keeps, b):
         still = _still(elements, places, keeps)
         accepted = []
@@ -66,8 +69,12 @@ def find_motion(a: Observation, b: Observation, window: Window, elements: Elemen
             terms = terms_of(rule, settings, exponents, elements.value_a.dtype, keeps)
             if terms is None:
                 return Motion(None, shrinkage, "the rule moves silent elements in a way that is not followed here")
-            movement = fit_movement(still, terms, window.decays, share)
-            if movement is None or not movement.is_accepted:
+            movement = fit_movement(still, terms, window.decays, share, read_rate(b))
+            if movement is None:
+                refusal = "silent elements hardly moved: epsilon has no effect that could be seen"
+                continue
+            is_refuted = True
+            if not movement.is_accepted:
                 continue
             if (fault := _rate_fault(movement, a, b)) is None:
                 accepted.append(movement)
@@ -75,7 +82,7 @@ def find_motion(a: Observation, b: Observation, window: Window, elements: Elemen
                 refusal = fault
         if accepted:
             return Motion(_joined(accepted), shrinkage, share=share)
-    return Motion(None, shrinkage, refusal)
+    return Motion(None, shrinkage, refusal, is_refuted)
 
 
 def _joined(movements: Sequence[Movement]) -> Movement:
@@ -169,11 +176,15 @@ def _rate_fault(movement: Movement, a: Observation, b: Observation) -> str | Non
         return "the fitted rate is not positive"
     read = [r for r in (read_rate(a), read_rate(b)) if r is not None]
     moves = a.moves_by_itself or b.moves_by_itself
-    if any(r > 0 and abs(rate / r - 1) <= (_RATE_PROVES if moves else _RATE_AGREES) for r in read):
+    allowed = _RATE_PROVES if moves else _RATE_AGREES
+    if any(r > 0 and abs(rate / r - 1) <= allowed for r in read):
         return None
     if moves:
         return "an average or another optimizer may have moved the weights too"
     if len(read) < 2 or min(read) < rate < max(read):  # a schedule: its mean over the first updates
         return None
+    own = movement.learning_rate
+    if movement.epsilon.best is None and any(own.low * (1 - allowed) <= r <= own.high * (1 + allowed) for r in read):
+        return None  # rate and epsilon can't be told apart here
     told = " and ".join(f"{r:.9g}" for r in dict.fromkeys(read))
     return f"the movement fits a rate of {rate:.6g}, and the files say {told}: something else moved the weights"

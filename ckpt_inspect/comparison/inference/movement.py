@@ -14,6 +14,7 @@ the updates in the weights' dtype, and residuals are compared with it: a model t
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,18 +22,26 @@ import numpy as np
 from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.comparison.inference.evidence import Interval
 from ckpt_inspect.errors import NotDetermined
-from ckpt_inspect.update_rules import Settings, State, UpdateRule
+from ckpt_inspect.update_rules import Settings, UpdateRule
 
 _SAMPLE = 480
 """Elements that a fit takes at most."""
+_WITNESSES = 3
+"""Elements at least, all of which must have moved so far that it can be seen."""
+_SEEN = 20
+"""Units in the last place of a weight that it must have moved by."""
 _VANISHED = 1e-8
 """Share of the first update below which later ones are left out."""
 _LONGEST = 4000
 """Updates that are followed at most."""
 _ARITHMETIC = 3e-7
-"""Relative rounding of an update of float32, by its handful of operations."""
+"""Relative rounding of an update of float32, by its handful of operations; of the sums computed here in float64."""
 WORST_FIT = 1.6
 """Residuals, in units of what rounding explains, above which a fit is refused."""
+_GOOD_FIT = 0.2
+"""Residuals below which no other start is tried."""
+_SAME_RATE = 1e-4
+"""Relative difference from the expected rate above which that itself is tried, with usual epsilons."""
 _SLOPE = 0.02
 """By which share of itself a schedule may change the rate from one update to the next (standard deviation)."""
 _CONFIDENCE = 9.0
@@ -92,18 +101,15 @@ def terms_of(rule: UpdateRule, settings: Settings, exponents: Array, dtype: DTyp
     plain = replace(settings, learning_rate=1.0, epsilon=0.0, weight_decay=0.0)
     has_root = True
     for j in range(count):
+        own = replace(plain, step=int(exponents[j]))
         try:
-            c = rule.coefficients(replace(plain, step=int(exponents[j])), dtype)
-            if j == 0:
-                none = np.ones(1, dtype)
-                rule.decrement(State(none, none, none, none), replace(plain, step=int(exponents[j])), None, c)
+            c = rule.coefficients(own, dtype)
+            factor[j] = float(c.numerator) * rule.silent_factor(own, c) * beta_1 ** (j + 1)
         except NotDetermined:
             return None
         if not c.is_adaptive or c.inner_epsilon:
             return None
         has_root = c.has_root
-        first = float(c.first_correction)
-        factor[j] = float(c.numerator) / first * beta_1 ** (j + 1) if first else math.nan
         second = (1.0 if keeps_second else beta_2 ** (j + 1)) / float(c.divisor)
         root[j] = math.sqrt(second) if has_root else second
     return Terms(factor, root, has_root) if np.all(np.isfinite(factor)) and np.all(root > 0) else None
@@ -122,16 +128,23 @@ def longest_followed() -> int:
     return _LONGEST
 
 
-def fit_movement(still: Still, terms: Terms, decays: int, share: float = 0.0) -> Movement | None:
+def fit_movement(
+    still: Still, terms: Terms, decays: int, share: float = 0.0, expected: float | None = None
+) -> Movement | None:
     """Return rate and epsilon with their intervals; None if the elements tell nothing.
 
-    `share`: what decoupled weight decay takes of a weight at each of the `decays` updates.
+    `share`: what decoupled weight decay takes of a weight at each of the `decays` updates. `expected`: a rate to start
+    from as well; the fit is free all the same.
     """
     chosen = _sample(still)
-    if chosen.first.size < 3:
+    if chosen.first.size < _WITNESSES:
         return None
+    with np.errstate(all="ignore"):
+        unit = np.spacing(np.maximum(np.abs(chosen.value_a), np.abs(chosen.value_b)))
+        if np.count_nonzero(np.abs(chosen.value_b - chosen.value_a) >= _SEEN * unit) < _WITNESSES:
+            return None
     fit = _Fit(chosen, terms, decays, share)
-    return fit.run()
+    return fit.run(expected)
 
 
 def _sample(still: Still) -> Still:
@@ -201,15 +214,13 @@ class _Fit:
         self._profile = _Profile(self._terms.factor, self._terms.root)
         self._slope_profile = _Profile(self._terms.factor * self._slopes, self._terms.root)
         self._scale = self._first / self._root
-        relative = _ARITHMETIC if self._dtype == np.float32 else 1e-15
-        self._relative = relative
         self._lost = np.zeros_like(self._moved)
         self._sigma = self._noise(np.full(self._moved.shape, min(terms.factor.size, 20.0)))
 
     def _noise(self, roundings: Array) -> Array:
         noise: Array = np.sqrt(
             self._unit**2 * (1 + roundings + (self._decays if self._share else 0)) / 12
-            + (self._relative * self._moved) ** 2
+            + (_ARITHMETIC * self._moved) ** 2
         )
         return noise
 
@@ -258,28 +269,61 @@ class _Fit:
         done = self._still.value_a.astype(np.float64) * kept - value.astype(np.float64) * rest
         return done - exact, changes
 
-    def run(self) -> Movement | None:
-        """Return the fit's result."""
+    def run(self, expected: float | None) -> Movement | None:
+        """Return the fit's result, from the best of several starts. `expected`: the rate, if it is probably known."""
         low, high = float(self._root.min()), float(self._root.max())
         coarse = np.concatenate([[0.0], np.geomspace(max(low * 1e-5, 1e-30), high * 1e4, 70)])
+        sigma = self._sigma
+        best: tuple[float, float, float, Array, Array] | None = None
         with np.errstate(all="ignore"):
-            chis, _, _ = self._solved(coarse, 0.0)
-            if not np.any(np.isfinite(chis)):
+            for start, rate in self._starts(coarse, expected):
+                self._lost, self._sigma = np.zeros_like(self._moved), sigma
+                if rate is not None:
+                    self._follow(rate, start)
+                epsilon, found, chi = self._settled(start)
+                if math.isfinite(chi) and (best is None or chi < best[2]):
+                    best = epsilon, found, chi, self._lost, self._sigma
+                if chi <= _GOOD_FIT:
+                    break
+            if expected and (best is None or best[2] > _GOOD_FIT or abs(best[1] / expected - 1) > _SAME_RATE):
+                for epsilon in (0.0, *(10.0**power for power in range(-12, -2))):
+                    self._follow(expected, epsilon)
+                    residuals = self._moved - self._lost - expected * self._sums(np.array([epsilon]), False)[0][0]
+                    chi = math.sqrt(float(np.mean((residuals / self._sigma) ** 2)))
+                    if math.isfinite(chi) and (best is None or chi < best[2]):
+                        best = epsilon, expected, chi, self._lost, self._sigma
+            if best is None:
                 return None
-            best = int(np.nanargmin(chis))
-            epsilon = float(coarse[best])
-            wide = 2.0
-            for _ in range(4):
-                if epsilon > 0:
-                    epsilon = self._nearest(epsilon, wide)
-                rate = float(self._solved(np.array([epsilon]), 0.0)[1][0])
-                self._follow(rate, epsilon)
-                wide = max(math.sqrt(wide), 1.01)
-            epsilon, rate = self._rounded(epsilon, rate)
-            own, _, _ = self._solved(np.array([epsilon]), 0.0)
-            free = max(self._moved.size - 2, 1)
-            chi = math.sqrt(float(own[0]) / free)
-            return self._judged(epsilon, rate, chi, coarse)
+            self._lost, self._sigma = best[3], best[4]
+            return self._judged(best[0], best[1], best[2], coarse)
+
+    def _starts(self, coarse: Array, expected: float | None) -> Iterator[tuple[float, float | None]]:
+        """Epsilons from which a fit may reach the best one, each with a rate that is known before."""
+        chis, _, _ = self._solved(coarse, 0.0)
+        if not np.any(np.isfinite(chis)):
+            return
+        wide = np.concatenate([[np.inf], np.where(np.isfinite(chis), chis, np.inf), [np.inf]])
+        lowest = np.flatnonzero((wide[1:-1] <= wide[:-2]) & (wide[1:-1] <= wide[2:]) & np.isfinite(wide[1:-1]))
+        ordered = lowest[np.argsort(wide[1:-1][lowest], kind="stable")]
+        yield float(coarse[ordered[0]]), None
+        if expected is not None:
+            residuals = self._moved / self._sigma - expected * self._sums(coarse, False)[0] / self._sigma
+            yield float(coarse[int(np.nanargmin((residuals * residuals).sum(1)))]), expected
+        for place in ordered[1:3]:
+            yield float(coarse[place]), None
+
+    def _settled(self, epsilon: float) -> tuple[float, float, float]:
+        """(epsilon, rate, χ) to which a start leads."""
+        wide, rate = 2.0, math.nan
+        for _ in range(4):
+            if epsilon > 0:
+                epsilon = self._nearest(epsilon, wide)
+            rate = float(self._solved(np.array([epsilon]), 0.0)[1][0])
+            self._follow(rate, epsilon)
+            wide = max(math.sqrt(wide), 1.01)
+        epsilon, rate = self._rounded(epsilon, rate)
+        own, _, _ = self._solved(np.array([epsilon]), 0.0)
+        return epsilon, rate, math.sqrt(float(own[0]) / max(self._moved.size - 2, 1))
 
     def _nearest(self, epsilon: float, wide: float) -> float:
         """The best epsilon within that factor, by looking closer and closer."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ckpt_inspect.checkpoint import Array
@@ -26,6 +26,18 @@ class Moments:
     """AMSGrad's maximum of v."""
     value: Array | None = None
     """θ."""
+
+    @property
+    def size(self) -> int:
+        """Return how many elements there are."""
+        return max((a.size for a in (self.first, self.second, self.max_second, self.value) if a is not None), default=0)
+
+    def up_to(self, count: int) -> Moments:
+        """Return the first so many elements."""
+        if count == self.size:
+            return self
+        arrays = (self.first, self.second, self.max_second, self.value)
+        return Moments(*(None if a is None else a[:count] for a in arrays))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +90,13 @@ class Observation:
         if self.counted == "gradients-to-divide":
             return self.raw_step // accumulated
         return applied if self.counted == "gradients" or accumulated == 1 else None
+
+
+def in_common(a: Observation, b: Observation) -> Iterator[tuple[str, Moments, Moments]]:
+    """Yield each parameter that both have, with its elements: the first of them, where a store kept fewer than are
+    looked at in a file."""
+    for name, one in a.elements.items():
+        two = b.elements.get(name)
+        if two is not None:
+            length = min(one.size, two.size)
+            yield name, one.up_to(length), two.up_to(length)

@@ -26,6 +26,8 @@ _CLOSE = 1e-6
 """Relative difference from an inferred beta below which an assumed one isn't refuted."""
 _SLACK = 1.01
 """By how much a weight may move further than the bound, for what rounding adds."""
+_CLEARLY = 1.5
+"""How many times the rate in the files the least possible one must be; by which factor an epsilon must lie outside."""
 _REPEATED = 3.0
 """The same where slices of a sparse gradient may be squared one by one: then |m|/√v may exceed its bound."""
 _COUNTED_OUT = 512
@@ -35,12 +37,14 @@ _COUNTED_OUT = 512
 def least_rate(a: Observation, b: Observation, window: Window, elements: Elements) -> float | None:
     """Return the smallest rate, at some update of the window, with which the weights can have moved so far.
 
-    None if nothing is known: the rule has no such bound, the exponent or a beta is not known, or something else may
-    have moved the weights. No element can move more in an update than α·N/F·√D times the largest |m|/√v that gradients
-    leave behind (`UpdateRule.moment_bound`), and what decoupled decay takes.
+    None if nothing is known: the rule has no such bound, the exponent, a beta or a file's rate is not known, or
+    something else may have moved the weights. No element can move more in an update than α·N/F·√D times the largest
+    |m|/√v that gradients leave behind (`UpdateRule.moment_bound`), and what decoupled decay takes.
     """
     rule, after = b.update_rule, b.step.value
     if rule is None or after is None or not window.counted or a.moves_by_itself or b.moves_by_itself:
+        return None
+    if read_rate(a) is None or read_rate(b) is None:
         return None
     if elements.value_a is None or elements.value_b is None or not rule.is_linear_in_rate or rule.needs_norms:
         return None
@@ -55,12 +59,17 @@ def least_rate(a: Observation, b: Observation, window: Window, elements: Element
     fixed = share_of_decay(b, 0.0) * count  # Addons' decay does not depend on the rate
     taken = share_of_decay(b, 1.0) * count - fixed
     with np.errstate(all="ignore"):
-        moved = np.abs(elements.value_b.astype(np.float64) - elements.value_a)
-        largest = np.maximum(np.abs(elements.value_a), np.abs(elements.value_b)).astype(np.float64)
-        rates = (moved - fixed * largest) / (reach + taken * largest)
-        rates = np.sort(rates[np.isfinite(rates)])
+        rates = np.abs(elements.value_b - elements.value_a)
+        if fixed or taken:
+            largest = np.maximum(np.abs(elements.value_a), np.abs(elements.value_b))
+            rates = (rates - fixed * largest) / (reach + taken * largest)
+        else:
+            rates = rates / reach
+        rates = rates[np.isfinite(rates)]
+    if rates.size < _WITNESSES:
+        return None
     slack = _SLACK if b.implementation.squares_slices == "never" else _REPEATED
-    return float(rates[-_WITNESSES]) / slack if rates.size >= _WITNESSES else None
+    return float(np.partition(rates, rates.size - _WITNESSES)[rates.size - _WITNESSES]) / slack
 
 
 def value(observation: Observation, name: str, window: Window) -> float | None:
@@ -183,7 +192,9 @@ def _refuted_epsilon(
     wrong: dict[float, list[int]] = {}
     for place in chain:
         own = observations[place].hyperparameters.get("epsilon")
-        if own is None or own.value is None or not own.is_assumed or common.low <= own.value <= common.high:
+        if own is None or own.value is None or not own.is_assumed:
+            continue
+        if common.low / _CLEARLY <= own.value <= common.high * _CLEARLY:
             continue
         if "epsilon" in values[place] or any(place in w.places for w, _ in fits):
             wrong.setdefault(own.value, []).append(place)
@@ -216,7 +227,7 @@ def _refuted_rates(
         least = rates.get(window.places)
         a, b = (observations[place] for place in window.places)
         read = [rate for rate in (read_rate(a), read_rate(b)) if rate is not None]
-        if least is None or len(read) < 2 or max(read) >= least:
+        if least is None or len(read) < 2 or max(read) * _CLEARLY >= least:
             continue
         before, after = _names(window, observations)
         sentence = (

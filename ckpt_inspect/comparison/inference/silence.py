@@ -20,8 +20,10 @@ WITNESSES = 3
 """Different elements that must agree, both moments being witnesses."""
 WITNESSES_BY_ONE = 6
 """The same if only the second moment is."""
-_LONGEST = 1 << 20
-"""Updates beyond which moments tell nothing."""
+_FAST = 0.9
+"""beta_2 by which no second moment is thought to have fallen to 0 that was larger than what it lets last."""
+UNCOUNTED = 1000
+"""Updates at most that lie between two states of which no counter tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,9 @@ class Rounding:
     def of(dtype: DType) -> Rounding | None:
         """Return that of float32 or float64; None for halves, whose rounding hides the decay, and for all else."""
         if dtype == np.float32:
-            return Rounding(2.0**-24, 1e-32)
+            return Rounding(2.0**-24, 1e-30)
         if dtype == np.float64:
-            return Rounding(2.0**-53, 1e-300)
+            return Rounding(2.0**-50, 1e-300)  # of logarithms and powers as well
         return None
 
     def of_decays(self, count: int) -> float:
@@ -81,6 +83,8 @@ class Silence:
     """Elements whose second moment fell to 0, as no decay brings about."""
     compared: int
     """Elements that could be compared."""
+    least: float = math.nan
+    """The smallest ln(v_B/v_A) of all; below log_2 by rounding, and where small gradients blur the others."""
     faster: int = 0
     """Elements whose second moment fell faster than the expected beta_2 lets it."""
 
@@ -108,13 +112,13 @@ def find_silence(pair: Pair, updates: int | None, expected: float | None = None)
         return None
     with np.errstate(all="ignore"):
         usable = (pair.second_a > rounding.floor) & np.isfinite(pair.second_a) & np.isfinite(pair.second_b)
-        vanished = int(np.count_nonzero(usable & (pair.second_b == 0) & (pair.second_a > 1e8 * rounding.floor)))
+        lasting = 1e8 * rounding.floor * math.exp(min(-(updates or 0) * math.log(_FAST), 600.0))
+        vanished = int(np.count_nonzero(usable & (pair.second_b == 0) & (pair.second_a > lasting)))
         places = np.flatnonzero(usable & (pair.second_b > rounding.floor))
         if not places.size:
             return Silence(math.nan, 0, math.nan, 0.0, _NOTHING, 0, vanished, 0)
         logs = np.log(pair.second_b[places].astype(np.float64) / pair.second_a[places].astype(np.float64))
-    count = min(updates if updates is not None else _LONGEST, _LONGEST)
-    tolerance = rounding.of_decays(max(count, 1))
+    tolerance = rounding.of_decays(max(updates if updates is not None else UNCOUNTED, 1))
     least = float(logs.min())
     faster = 0
     if updates and expected is not None and 0 < expected < 1:
@@ -129,7 +133,7 @@ def find_silence(pair: Pair, updates: int | None, expected: float | None = None)
         log_2 = float(np.median(logs[chosen]))
     different = distinct(pair.second_a[silent]) if silent.size else 0
     compared = int(np.count_nonzero(usable))
-    return Silence(log_2, agreeing, log_1, tolerance, silent, different, vanished, compared, faster)
+    return Silence(log_2, agreeing, log_1, tolerance, silent, different, vanished, compared, least, faster)
 
 
 def _by_first_moments(pair: Pair, places: Array, tolerance: float, rounding: Rounding) -> tuple[Array, float]:

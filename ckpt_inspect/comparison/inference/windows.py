@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array
-from ckpt_inspect.comparison.inference.observations import Observation
-from ckpt_inspect.comparison.inference.silence import Pair, Rounding, Silence, find_silence
+from ckpt_inspect.comparison.inference.observations import Observation, in_common
+from ckpt_inspect.comparison.inference.silence import UNCOUNTED, Pair, Rounding, Silence, find_silence
 from ckpt_inspect.comparison.inference.usual import CLASSIC, Match, decays_by, find_pairs, rounded_beta, usual_beta
 
-_MANY = 1 << 20
-"""Decays at most where no counter tells."""
+_SHARP = 4e-8
+"""Uncertainty of a beta_2 from second moments alone: 0.999, had half of the updates been skipped, lies 1.2e-7 from
+0.9995."""
+_NEAR = 10
+"""Tolerances within which a decay may be a usual one's that small gradients blur."""
 _SMALLEST = 0.3
 """Smallest beta_2 that is thought possible: what falls faster is no decay."""
 _TELLING = 100
@@ -75,9 +78,8 @@ class Window:
 def elements_of(a: Observation, b: Observation) -> Elements | None:
     """Return the elements of both that have a first and a second moment, in the commonest dtype; None if none have."""
     groups: dict[np.dtype[np.generic], list[_Row]] = {}
-    for name, one in a.elements.items():
-        two = b.elements.get(name)
-        if two is None or one.first is None or two.first is None or one.second is None or two.second is None:
+    for name, one, two in in_common(a, b):
+        if one.first is None or two.first is None or one.second is None or two.second is None:
             continue
         row = _Row(
             name,
@@ -174,14 +176,21 @@ def examine(a: Observation, b: Observation, places: tuple[int, int], elements: E
     updates = counted(a, b)
     rule = b.update_rule
     window = Window(places, updates, None)
-    if rule is None or not rule.decays_when_silent or a.rule.value != b.rule.value:
+    if rule is None or not rule.decays_when_silent:
         return replace(window, refusal="the rule's moments don't decay by the betas alone")
+    if a.rule.value != b.rule.value:
+        what = f"the rule was {a.rule.value} before, and is {b.rule.value} after"
+        return replace(window, is_broken=True, refusal=what)
     if updates is not None and updates < 0:
         return replace(window, is_broken=True, refusal="the counter fell")
-    if updates == 0:
-        return replace(window, refusal="no update between them")
     if elements is None:
         return replace(window, refusal="they have no moments in common")
+    if updates == 0:
+        pair = elements.pair
+        is_same = np.array_equal(pair.second_a, pair.second_b) and np.array_equal(pair.first_a, pair.first_b)
+        if not is_same and b.counted == "updates":
+            return replace(window, is_broken=True, refusal="the counter is the same, but not the moments: another run")
+        return replace(window, refusal="no update between them")
     assumed = b.hyperparameters.get("beta_2")
     silence = find_silence(elements.pair, updates, None if assumed is None else assumed.value)
     if silence is None:
@@ -196,37 +205,44 @@ def examine(a: Observation, b: Observation, places: tuple[int, int], elements: E
         return replace(window, refusal="no second moment fell")
     if updates is not None:
         window = replace(window, bound=min(math.exp((silence.log_2 + silence.tolerance) / updates), 1.0))
-    return _with_betas(window, silence, known(b, "beta_1"), known(b, "beta_2"), b.counts_gradients)
+    return _with_betas(window, silence, known(b, "beta_1"), known(b, "beta_2"), b.counted == "updates")
 
 
 def _with_betas(
-    window: Window, silence: Silence, beta_1: float | None, beta_2: float | None, counts_gradients: bool
+    window: Window, silence: Silence, beta_1: float | None, beta_2: float | None, counts_updates: bool
 ) -> Window:
     """The window with its decays and betas, as far as it tells them."""
     if falls_faster(window, beta_2 if beta_2 else _SMALLEST):
         what = "second moments fell faster than beta_2 lets them: a reset, or another run"
         return replace(window, is_broken=True, refusal=what)
     if silence.is_by_both:
-        return _by_both(window, silence, beta_1, beta_2)
+        return _by_both(window, silence, beta_1, beta_2, counts_updates)
     if not silence.is_by_one:
         return replace(window, refusal="too few elements agree on a decay: a gradient reached the others")
-    if window.counted is None or counts_gradients or silence.log_2 > -_TELLING * silence.tolerance:
+    if window.counted is None or not counts_updates or silence.log_2 > -_TELLING * silence.tolerance:
         return replace(window, refusal="no first moment tells which elements were silent")
-    found = usual_beta(silence.log_2, silence.tolerance, window.counted)
+    if silence.tolerance > _SHARP * window.counted:
+        return replace(window, refusal="too few updates for the second moments alone to tell beta_2")
+    # small gradients raise most of them a little: silence lies between the smallest and the middle one
+    middle, allowed = (silence.least + silence.log_2) / 2, silence.tolerance + (silence.log_2 - silence.least) / 2
+    found = usual_beta(middle, allowed, window.counted)
     if found not in CLASSIC:
         what = "the agreed decay is that of no usual beta_2, and no first moment confirms it"
-        return replace(window, is_odd=True, refusal=what)
+        near = usual_beta(silence.log_2, _NEAR * silence.tolerance, window.counted)
+        return replace(window, is_odd=near not in CLASSIC, refusal=what)
     return replace(window, beta_2=found)
 
 
-def _by_both(window: Window, silence: Silence, beta_1: float | None, beta_2: float | None) -> Window:
+def _by_both(
+    window: Window, silence: Silence, beta_1: float | None, beta_2: float | None, counts_updates: bool
+) -> Window:
     """As `_with_betas`, from elements that both moments show to be silent."""
     if beta_1 is not None and beta_2 is not None:
         decays = decays_by(silence.log_2, silence.tolerance, beta_2)
         if decays is None or decays != decays_by(silence.log_1, silence.tolerance, beta_1):
             return replace(window, is_odd=True, refusal="elements agree on a decay, but of no whole number of updates")
         return replace(window, decays=decays, beta_1=beta_1, beta_2=beta_2)
-    most = window.counted if window.counted is not None else _MANY
+    most = window.counted if window.counted is not None else UNCOUNTED
     found = [
         match
         for match in find_pairs(silence.log_1, silence.tolerance, silence.log_2, silence.tolerance, most)
@@ -235,28 +251,17 @@ def _by_both(window: Window, silence: Silence, beta_1: float | None, beta_2: flo
     chosen = _chosen(found, window.counted)
     if chosen is not None:
         return replace(window, decays=chosen.decays, beta_1=chosen.beta_1, beta_2=chosen.beta_2)
-    if window.counted is not None:
-        values = [rounded_beta(log, silence.tolerance, window.counted) for log in (silence.log_1, silence.log_2)]
-        if (
-            values[0] is not None
-            and values[1] is not None
-            and _agrees(values[0], beta_1)
-            and _agrees(values[1], beta_2)
-        ):
-            return replace(window, decays=window.counted, beta_1=values[0], beta_2=values[1])
+    refused = replace(window, is_odd=True, refusal="the agreed decays are those of no usual pair of betas")
     if found:
         return replace(window, refusal=f"{len(found)} pairs of usual betas explain the decay equally well")
-    if window.counted is None:
-        return replace(window, is_odd=True, refusal="the agreed decays are those of no usual pair of betas")
-    return replace(
-        window,
-        decays=window.counted,
-        beta_1=math.exp(silence.log_1 / window.counted),
-        beta_2=math.exp(silence.log_2 / window.counted),
-        is_usual=False,
-        is_odd=True,
-        refusal="the agreed decays are those of no usual pair of betas",
-    )
+    # the first moments of gradients that fade in proportion fall slower than the second
+    if window.counted is None or not counts_updates or silence.log_1 > silence.log_2:
+        return refused
+    first, second = (rounded_beta(log, silence.tolerance, window.counted) for log in (silence.log_1, silence.log_2))
+    if first is not None and second is not None and _agrees(first, beta_1) and _agrees(second, beta_2):
+        return replace(window, decays=window.counted, beta_1=first, beta_2=second)
+    measured = (math.exp(log / window.counted) for log in (silence.log_1, silence.log_2))
+    return replace(refused, decays=window.counted, beta_1=next(measured), beta_2=next(measured), is_usual=False)
 
 
 def _agrees(found: float, told: float | None) -> bool:

@@ -28,7 +28,7 @@ import numpy as np
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import StoreError
-from ckpt_inspect.measurement.variables import METRICS, QUANTILE_NAMES, group_names
+from ckpt_inspect.measurement.variables import METRICS, QUANTILE_NAMES, WINDOW_METRICS, group_names
 from ckpt_inspect.presentation.export.events import HISTOGRAMS, SCALARS, Tag, first_event, record, summary_event
 from ckpt_inspect.presentation.export.target import Exported, Order, Target
 from ckpt_inspect.presentation.shown_names import distinct
@@ -52,11 +52,14 @@ FIGURES = (
     "epsilon_dominated",
     "untouched",
     "lost_in_rounding",
+    "window_gradient_rms",
 )
 """Metrics that are drawn over the run; the rest is in the store and the other targets."""
 
 _SUFFIX = ".ckpt-inspect"
-_DESCRIPTIONS = {v.name: f"{v.long_name[:1].upper()}{v.long_name[1:]}. {v.description}" for v in METRICS}
+_DESCRIPTIONS = {
+    v.name: f"{v.long_name[:1].upper()}{v.long_name[1:]}. {v.description}" for v in (*METRICS, *WINDOW_METRICS)
+}
 _SMALLEST = 2.0**-149
 """float32's smallest positive number: the left edge of the lowest bin, 0, has no logarithm."""
 

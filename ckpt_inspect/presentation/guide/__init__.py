@@ -25,6 +25,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("sources", "Where a value comes from"),
     Topic("findings", "What deserves attention in a run"),
     Topic("comparing", "What changed between two checkpoints"),
+    Topic("checking", "Can these checkpoints be relied on"),
     Topic("formats", "Which files are read"),
     Topic("layouts", "Whose optimizer state is understood"),
     Topic("store", "What the HDF5 store holds"),

@@ -132,7 +132,7 @@ def _evidence(run: PageRun, finding: Finding, anchors: Anchors) -> Html | None:
 
 def _tensor(run: PageRun, finding: Finding, evidence: Evidence, anchors: Anchors) -> Html:
     if not evidence.parameter:
-        return element("span", "the optimizer")
+        return element("span", "the optimizer" if finding.optimizer else "the checkpoint")
     return anchors.parameter(run.name, finding.optimizer, evidence.parameter)
 
 

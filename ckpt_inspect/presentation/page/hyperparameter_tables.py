@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known
 from ckpt_inspect.presentation.page.anchors import Anchors
 from ckpt_inspect.presentation.page.markup import Html, element
@@ -47,13 +48,15 @@ def _row(s: OptimizerSeries, name: str, value: str, values: Floats | None, ancho
     sources = s.distinct(f"{name}_source")
     newest = _last(s, f"{name}_source")
     earlier = [source for source in sources if source != newest]
+    against = _last(s, f"{name}{CONTRADICTION}")
+    shown = [badge(newest) if newest else "", element("strong", " contradicted") if against else ""]
     return element(
         "tr",
         element("th", anchors.definition(name), scope="row"),
         element("td", element("b", value)),
         element("td", _over_run(values, is_step=name == "step") if values is not None else _rules(s)),
-        element("td", badge(newest) if newest else "", [[" earlier: ", badge(source)] for source in earlier]),
-        element("td", _last(s, f"{name}_where"), class_="where"),
+        element("td", shown, [[" earlier: ", badge(source)] for source in earlier]),
+        element("td", "; but ".join(filter(None, (_last(s, f"{name}_where"), against))), class_="where"),
     )
 
 

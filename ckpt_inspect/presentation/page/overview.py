@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ckpt_inspect.findings.explanations import EXPLANATIONS, NOTATION
+from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.presentation.optimizer_series import OptimizerSeries, floats
 from ckpt_inspect.presentation.page.anchors import Anchors
@@ -94,6 +95,8 @@ def rate_text(s: OptimizerSeries) -> Html:
     rates = floats(s.heads["learning_rate"])
     rates = rates[~np.isnan(rates)]
     sources = [SOURCE_WORDS.get(text, text) for text in s.distinct("learning_rate_source")]
+    if any(s.distinct(f"learning_rate{CONTRADICTION}")):
+        sources.append("contradicted")
     if not rates.size:
         return element("span", badge("unknown"), element("span", " E/α is shown", class_="note"))
     value = figure(float(rates[0]))

@@ -10,12 +10,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ckpt_inspect.presentation.plots import distributions, elements, layers_by_step, over_run, shares, update_to_weight
+from ckpt_inspect.presentation.plots import (
+    distributions,
+    elements,
+    gradients,
+    layers_by_step,
+    over_run,
+    shares,
+    update_to_weight,
+)
 from ckpt_inspect.presentation.plots.change_by_rate import plot_change_by_rate
 from ckpt_inspect.presentation.plots.changes import plot_diff
 from ckpt_inspect.presentation.plots.chapter import Chapter, RunFrames, chapters, chosen_checkpoints
 from ckpt_inspect.presentation.plots.distributions import plot_distributions
 from ckpt_inspect.presentation.plots.elements import plot_elements
+from ckpt_inspect.presentation.plots.gradients import plot_gradients
 from ckpt_inspect.presentation.plots.layers_by_step import plot_layers_by_step
 from ckpt_inspect.presentation.plots.over_run import plot_effective_lr
 from ckpt_inspect.presentation.plots.shares import plot_shares
@@ -26,8 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FIGURES", "Chapter", "FigureKind", "RunFrames", "chapters", "chosen_checkpoints", "plot_change_by_rate",
-    "plot_diff", "plot_distributions", "plot_effective_lr", "plot_elements", "plot_layers_by_step", "plot_shares",
-    "plot_update_to_weight",
+    "plot_diff", "plot_distributions", "plot_effective_lr", "plot_elements", "plot_gradients", "plot_layers_by_step",
+    "plot_shares", "plot_update_to_weight",
 ]  # fmt: skip
 
 
@@ -123,6 +132,18 @@ FIGURES = (
         "whose update is lost in the weights' rounding.",
         plot_shares,
         ("untouched", "untouched_rows", "epsilon_dominated", "lost_in_rounding"),
+    ),
+    FigureKind(
+        "gradients",
+        gradients.QUESTION,
+        "The root mean square of the gradients between one checkpoint and the next, which nobody need have logged: "
+        "second moments hold it. The band is where the plain root mean square over the window's updates must lie.",
+        plot_gradients,
+        ("window_gradient_rms", "window_gradient_rms_low", "window_gradient_rms_high", "second_moment_mean"),
+        needs_series=True,
+        column="window_gradient_rms",
+        reason_without_column="no checkpoint is known to have led to the next by a known number of updates with a "
+        "second moment that averages squared gradients",
     ),
 )
 """In the order in which a report shows them."""

@@ -5,8 +5,8 @@ All statistics that figures show are done here, so that a plot function only pla
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
-from ckpt_inspect.measurement.variables import QUANTILE_NAMES
+from ckpt_inspect.measurement.variables import CONTRADICTION, QUANTILE_NAMES
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.names import Group, group_by_structure, shorten
-from ckpt_inspect.sourced import SOURCE_WORDS
+from ckpt_inspect.sourced import SOURCE_WORDS, shown_source
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -29,7 +29,10 @@ KNOTS = QUANTILE_LEVELS
 KNOT_COLUMNS = tuple(f"effective_lr_{name}" for name in QUANTILE_NAMES)
 """Their columns in a frame of kind `parameters`, in the same order."""
 
-COLUMNS = (*KNOT_COLUMNS, "size", "untouched", "epsilon_dominated", "lost_in_rounding", "update_to_weight")
+COLUMNS = (
+    *KNOT_COLUMNS, "size", "untouched", "epsilon_dominated", "lost_in_rounding", "update_to_weight",
+    "window_gradient_rms", "window_gradient_rms_low", "window_gradient_rms_high",
+)  # fmt: skip
 """Columns of such a frame that figures are drawn from."""
 
 
@@ -68,6 +71,11 @@ class Run:
     """Column -> (K, P), NaN if the frame has no row."""
     histogram: DataFrame | None
     sample: DataFrame | None
+    is_beta_2_assumed: bool = False
+    """Whether beta_2 is an implementation's default in any checkpoint."""
+    contradicted: tuple[str, ...] = ()
+    """Hyperparameters on which figures rest although other checkpoints of the run refute them, each with its value and
+    source."""
 
     def column(self, name: str) -> Floats:
         """Return (K, P) values of a column of the frame; all NaN if the frame lacks it."""
@@ -99,6 +107,8 @@ class Chapter:
     parameters: tuple[str, ...]
     """Names, in the order of the frames: the model's own."""
     runs: tuple[Run, ...]
+    are_checkpoints: bool = False
+    """Whether the runs are two checkpoints that are compared, each a run of one."""
 
     @cached_property
     def is_series(self) -> bool:
@@ -193,13 +203,15 @@ class Chapter:
     def subtitle(self) -> tuple[str, ...]:
         """Return what was analysed: run, optimizer, rule, nominal learning rate and where it comes from."""
         runs = self.runs
-        names = f"run {shorten(runs[0].name, 60)}" if len(runs) == 1 else f"{len(runs)} runs"
+        several = f"{len(runs)} {'checkpoints' if self.are_checkpoints else 'runs'}"
+        names = f"run {shorten(runs[0].name, 60)}" if len(runs) == 1 else several
         rules = " / ".join(dict.fromkeys(run.rule for run in runs))
         parts = [names, f"optimizer {shorten(style.drawable(self.optimizer), 60)}", f"rule {rules}"]
         if len({_rate_text(run) for run in runs}) == 1:
             parts.append(_rate_text(runs[0]))
         else:
             parts.extend(f"{shorten(run.name, 40)}: {_rate_text(run)}" for run in runs)
+        parts.extend(dict.fromkeys(text for run in runs for text in run.contradicted))
         if not self.is_series:
             steps = dict.fromkeys(run.steps[-1] if run.steps.size else np.nan for run in runs)
             known = [f"{step:.0f}" for step in steps if not np.isnan(step)]
@@ -262,9 +274,10 @@ def chosen_checkpoints(count: int, most: int = 4) -> tuple[int, ...]:
     return tuple(dict.fromkeys(round(float(p)) for p in np.linspace(0, count - 1, min(most, count)))) if count else ()
 
 
-def chapters(runs: Sequence[RunFrames]) -> tuple[Chapter, ...]:
+def chapters(runs: Sequence[RunFrames], *, are_checkpoints: bool = False) -> tuple[Chapter, ...]:
     """Return one chapter per optimizer name, in order of appearance; a parameter of any run has its column in each.
 
+    `are_checkpoints`: the runs are single checkpoints that are compared, and called so.
     Raises RequestError for no runs, runs of one name, or frames without a single row.
     """
     if not runs:
@@ -274,7 +287,7 @@ def chapters(runs: Sequence[RunFrames]) -> tuple[Chapter, ...]:
     optimizers = dict.fromkeys(name for run in runs for name in run.parameters["optimizer"].unique())
     if not optimizers:
         raise RequestError(f"there is nothing to draw: run {runs[0].name} holds no optimizer with moments")
-    return tuple(_chapter(str(optimizer), runs) for optimizer in optimizers)
+    return tuple(replace(_chapter(str(o), runs), are_checkpoints=are_checkpoints) for o in optimizers)
 
 
 def _of(frame: DataFrame | None, optimizer: str) -> DataFrame | None:
@@ -314,4 +327,16 @@ def _run(series: OptimizerSeries, histogram: DataFrame | None, sample: DataFrame
         columns={name: series.values(name) for name in COLUMNS if name in series.frame},
         histogram=histogram,
         sample=sample,
+        is_beta_2_assumed="default" in series.distinct("beta_2_source"),
+        contradicted=tuple(_contradicted(heads)),
     )
+
+
+def _contradicted(heads: DataFrame) -> Iterator[str]:
+    """What stands in a figure's subtitle of values that are refuted."""
+    for name in (str(column).removesuffix(CONTRADICTION) for column in heads if str(column).endswith(CONTRADICTION)):
+        rows = heads[heads[f"{name}{CONTRADICTION}"].astype(bool)]
+        if len(rows):
+            last = rows.iloc[-1]
+            source = shown_source(str(last[f"{name}_source"]), str(last[f"{name}{CONTRADICTION}"]))
+            yield f"{name} {last[name]:.6g} ({source})"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ckpt_inspect.measurement.wording import percent
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table, without_empty
 from ckpt_inspect.presentation.tables.wording import cosine_text, figure, ratio_text, shape_text, value_text
+from ckpt_inspect.sourced import shown_source
 
 if TYPE_CHECKING:
     from ckpt_inspect.comparison.differences import Differences, ParameterDiff
@@ -25,9 +26,18 @@ def diff_tables(diff: Differences, *, all_rows: bool = False) -> tuple[Table, ..
         if optimizer.status in ("added", "removed"):
             tables.append(fact_table((f"optimizer {optimizer.name}", f"{optimizer.status}: only one has its state")))
             continue
-        changed = [h for h in optimizer.hyperparameters if h.is_changed]
+        changed = [h for h in optimizer.hyperparameters if h.is_changed or h.is_told]
         if changed:
-            rows = tuple((h.name, value_text(h.a), h.a.source, value_text(h.b), h.b.source) for h in changed)
+            rows = tuple(
+                (
+                    h.name,
+                    value_text(h.a),
+                    shown_source(h.a.source, h.against_a),
+                    value_text(h.b),
+                    shown_source(h.b.source, h.against_b),
+                )
+                for h in changed
+            )
             source = Column("source", "left")
             headings = (Column("", "left"), Column("a"), source, Column("b"), source)
             apart = "" if optimizer.steps is None else f"{optimizer.steps:+,} updates from a to b"

@@ -16,6 +16,7 @@ _HEADINGS = {
     "comparison": "Figures of two checkpoints",
     "hyperparameter": "Resolved values of an optimizer",
     "finding": "Findings",
+    "reason": "Reasons of `check`",
 }
 
 
@@ -38,7 +39,7 @@ def index_tables(topics: Iterable[Topic], explanations: Iterable[Explanation]) -
 
 
 def _in_full(e: Explanation) -> Table:
-    is_finding = e.sort == "finding"
+    is_finding = e.sort in ("finding", "reason")
     rows = [
         ("what it is" if not is_finding else "found where", e.definition),
         ("formula", e.formula),

@@ -19,9 +19,9 @@ def finding_tables(findings: Sequence[Finding], *, with_info: bool = False) -> t
     if not shown:
         return (fact_table(("findings", f"no warning; {notes[0]}")),) if more else ()
     notes.append(f"ckpt-inspect explain {shown[0].id} says more")
-    has_several = len({f.optimizer for f in findings}) > 1
+    has_several = len({f.optimizer for f in findings if f.optimizer}) > 1
     rows = []
     for f in shown:
-        rows.append((f.severity.word, f"{f.optimizer}: {f.title}" if has_several else f.title))
+        rows.append((f.severity.word, f"{f.optimizer}: {f.title}" if has_several and f.optimizer else f.title))
         rows.append(("", f"{f.id}: {f.action}"))
     return (Table("Findings", (Column("", "left"), Column("", "left")), tuple(rows), "; ".join(notes)),)

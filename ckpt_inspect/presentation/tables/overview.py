@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ckpt_inspect.measurement.wording import counted, percent
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table
 from ckpt_inspect.presentation.tables.wording import bytes_text, shape_text, tensor_title, value_text
-from ckpt_inspect.sourced import Sourced
+from ckpt_inspect.sourced import Sourced, shown_source
 
 if TYPE_CHECKING:
     from ckpt_inspect.overview.overview import Overview, ShownOptimizer
@@ -33,12 +33,21 @@ def _optimizer_table(optimizer: ShownOptimizer) -> Table:
         ("step", optimizer.step),
         *optimizer.hyperparameters.items(),
     ]
+    against = optimizer.contradictions
     return Table(
         f"Optimizer {optimizer.name}: layout {optimizer.layout}, {counted(optimizer.parameters, 'parameter')}",
         (Column("", "left"), Column("value", "left"), Column("source", "left"), Column("where", "left")),
-        tuple((name, value_text(v), v.source, v.where) for name, v in rows),
+        tuple(
+            (name, value_text(v), shown_source(v.source, against.get(name, "")), _place(v.where, against.get(name, "")))
+            for name, v in rows
+        ),
         optimizer.description,
     )
+
+
+def _place(where: str, against: str) -> str:
+    """Where a value is from, and what speaks against it."""
+    return "; but ".join(filter(None, (where, against)))
 
 
 def _size_table(overview: Overview) -> Table:

@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ckpt_inspect.measurement.variables import QUANTILE_NAMES
+from ckpt_inspect.measurement.variables import CONTRADICTION, QUANTILE_NAMES
 from ckpt_inspect.measurement.wording import percent
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table, without_empty
 from ckpt_inspect.presentation.tables.wording import figure, ratio_text, sparkline
+from ckpt_inspect.sourced import shown_source
 from ckpt_inspect.state.hyperparameters import hyperparameters_in
 
 if TYPE_CHECKING:
@@ -50,10 +51,13 @@ def _optimizer_tables(optimizer: OptimizerColumns, checkpoints: Sequence[str]) -
         )
     )
     for name in hyperparameters_in(v):
-        value, source, where = v[name][row], v[f"{name}_source"][row], v[f"{name}_where"][row]
+        against = str(v[f"{name}{CONTRADICTION}"][row])
+        value, source = v[name][row], shown_source(str(v[f"{name}_source"][row]), against)
+        where = "; but ".join(filter(None, (str(v[f"{name}_where"][row]), against)))
         rows.append(
             (name, "unknown" if math.isnan(value) else f"{value:.6g}", source, where, _series(v[name].tolist()))
         )
+    rows += _window_rate(v, row, checkpoints)
     columns = [Column("", "left"), Column("value", "left"), Column("source", "left"), Column("where", "left")]
     if any(r[4] for r in rows):
         columns.insert(2, Column("over the run", "left"))
@@ -62,6 +66,17 @@ def _optimizer_tables(optimizer: OptimizerColumns, checkpoints: Sequence[str]) -
     return Table(f"Optimizer {optimizer.name}", tuple(columns), tuple(values)), _parameter_table(
         optimizer, row, count, holder
     )
+
+
+def _window_rate(v: Columns, row: int, checkpoints: Sequence[str]) -> list[tuple[str, str, str, str, str]]:
+    """The rate that a window tells where no file does: that of its first updates, and no checkpoint's."""
+    rates = v["window_learning_rate"]
+    known = [i for i in range(row + 1) if not math.isnan(rates[i])]
+    if not known or not math.isnan(v["learning_rate"][row]):
+        return []
+    last = known[-1]
+    where = f"of the first updates in the window up to {checkpoints[last]}, by weights that moved without a gradient"
+    return [("rate in between", f"{rates[last]:.6g}", "inferred", where, _series([float(rates[i]) for i in known]))]
 
 
 def _series(values: Sequence[float]) -> str:

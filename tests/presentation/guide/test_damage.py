@@ -21,6 +21,12 @@ PROMISES = {
     "A learning rate, beta or epsilon": "findings/test_findings.py::test_nothing_is_computed_with_an_impossible_value",
     "A store in which anything": "runs/test_stored.py::test_what_cannot_be_is_refused_in_one_sentence",
     "A store that ends the process": "runs/test_stored.py::test_damaged_bytes_never_end_the_process",
+    "HDF5 checkpoints are read by a reader": (
+        "formats/test_hdf5_reader.py::test_what_the_library_loops_on_is_called_damaged"
+    ),
+    "Arrays of zeros that compress": "formats/test_hdf5_reader.py::test_so_much_of_so_little_is_refused",
+    "Sparse companions": "formats/test_bad_input.py::test_a_sparse_companion_is_not_read_into_memory",
+    "A large `.keras` file": "runs/test_execution.py::test_the_units_of_a_large_archive_compare_its_checksum_together",
     "A chunk of next to nothing": "formats/test_hdf5.py::test_a_huge_chunk_of_next_to_nothing_is_refused",
     "Groups that are nested too deep": "formats/test_hdf5.py::test_groups_that_are_nested_too_deep_are_refused",
     "A pipe, socket or device": "formats/test_bad_input.py::test_pipe",

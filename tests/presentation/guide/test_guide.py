@@ -13,9 +13,9 @@ from support.command_line import Answer
 
 import ckpt_inspect.presentation.guide as guide
 from ckpt_inspect.cli.terminal import print_page
-from ckpt_inspect.findings.explanations import EXPLANATIONS
 from ckpt_inspect.presentation.guide import TOPICS, Topic, find_topic
 from ckpt_inspect.presentation.guide.markdown import Block, Code, Heading, Paragraph, blocks, plain
+from ckpt_inspect.soundness.explanations import EXPLANATIONS
 
 topics = pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 

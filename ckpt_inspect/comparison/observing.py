@@ -1,0 +1,273 @@
+"""Open checkpoints -> observations for the inference: numbers at once, chosen elements when they are asked for.
+
+Elements are read by range, and those of a few checkpoints are held at a time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ckpt_inspect import storage
+from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, numpy_dtype
+from ckpt_inspect.comparison.element_choice import BUDGET, Choice, choose
+from ckpt_inspect.comparison.inference import Moments, Observation
+from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter
+
+TELLABLE = ("beta_1", "beta_2", "epsilon", "learning_rate", "step")
+"""Numbers that several checkpoints may tell; if a run's files hold all of them, no element is looked at."""
+
+HELD_BYTES = 192 << 20
+"""Elements that are held at a time, of all optimizers and checkpoints together."""
+
+_AT_LEAST = 2
+"""Checkpoints whose elements are held, whatever their size: two are compared."""
+
+_FEW_BYTES = 1 << 20
+"""So many are read at once, while the checkpoint is open, lest opening it again takes longer."""
+
+_UNPACKED_BYTES = 1 << 26
+"""Bytes of compressed arrays, or of arrays in chunks, that are unpacked for the sake of some of their elements."""
+
+FAR_BUDGET = 1 << 16
+"""Elements that are chosen in a checkpoint that lies in an object store: there each block is a request."""
+
+_REQUESTS = 8
+"""Requests at a time."""
+
+ARRAYS = {"first": "first_moment", "second": "second_moment", "max_second": "max_second_moment", "value": "value"}
+"""Fields of `Moments` -> fields of `State`."""
+
+OpenAgain = Callable[[], Checkpoint]
+"""Returns the checkpoint, open, whenever elements of it are wanted; whoever gave it closes it."""
+
+
+def is_open(state: OptimizerState) -> bool:
+    """Return whether other checkpoints could tell something that this one leaves to a default, or unknown."""
+    if state.update_rule is None or not state.is_adam or not state.parameters:
+        return False
+    numbers = {"step": state.step, **state.hyperparameters}
+    return any(numbers[name].is_assumed for name in TELLABLE if name in numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Tensors:
+    """Where a parameter's arrays lie in one checkpoint."""
+
+    size: int
+    keys: Mapping[str, str]
+    """Key of each field of `Moments` that the file has."""
+
+
+def _tensors(parameter: Parameter) -> Tensors | None:
+    """None if it has no second moment, or none of numbers."""
+    keys = {own: key for own, array in ARRAYS.items() if (key := parameter.key(array)) is not None}
+    specs = {own: parameter.checkpoint.tensors.get(key) for own, key in keys.items()}
+    size = math.prod(parameter.shape)
+    is_sound = all(s is not None and s.size == size and s.is_readable and s.dtype != STRING for s in specs.values())
+    return Tensors(size, keys) if "second" in keys and is_sound else None
+
+
+def _affordable(tensors: Mapping[str, Tensors], checkpoint: Checkpoint) -> dict[str, Tensors]:
+    """Those that can be read by range; of those that have to be unpacked for it, a quarter at most: one large tensor,
+    which may be an embedding, and the smallest."""
+    sizes = {name: sum(checkpoint.spec(key).nbytes for key in t.keys.values()) for name, t in tensors.items()}
+    limit = max(_UNPACKED_BYTES, sum(sizes.values()) // 4)
+    if sum(sizes.values()) <= limit:
+        return dict(tensors)
+    packed = {n for n, t in tensors.items() if not all(checkpoint.is_plain(key) for key in t.keys.values())}
+    ascending = sorted(packed, key=lambda name: (sizes[name], name))
+    largest = [name for name in ascending if sizes[name] <= limit // 2][-1:]
+    taken, nbytes = set(largest), sum(sizes[name] for name in largest)
+    for name in ascending:
+        if name not in taken and nbytes + sizes[name] <= limit:
+            taken.add(name)
+            nbytes += sizes[name]
+    return {name: t for name, t in tensors.items() if name not in packed or name in taken}
+
+
+def _is_far(checkpoint: Checkpoint) -> bool:
+    """Whether each range is a request to somewhere else."""
+    return any(storage.native_path(file) is None for file in checkpoint.files[:1])
+
+
+@dataclass(slots=True)
+class HeldElements:
+    """The elements that were asked for last, up to a number of bytes; older ones are read again when they are asked
+    for."""
+
+    limit: int = HELD_BYTES
+    _held: OrderedDict[object, tuple[int, Mapping[str, Moments]]] = field(default_factory=OrderedDict)
+    _nbytes: int = 0
+
+    def get(self, owner: object, read: Callable[[], Mapping[str, Moments]]) -> Mapping[str, Moments]:
+        """Return the owner's elements, as `read` gives them."""
+        if owner in self._held:
+            self._held.move_to_end(owner)
+            return self._held[owner][1]
+        found = read()
+        self._held[owner] = _nbytes(found), found
+        self._nbytes += self._held[owner][0]
+        while len(self._held) > _AT_LEAST and self._nbytes > self.limit:
+            self._nbytes -= self._held.popitem(last=False)[1][0]
+        return found
+
+
+def _nbytes(elements: Mapping[str, Moments]) -> int:
+    return sum(a.nbytes for m in elements.values() for a in arrays_of(m).values() if a is not None)
+
+
+def arrays_of(moments: Moments) -> dict[str, Array | None]:
+    """Return the arrays by field."""
+    return {name: getattr(moments, name) for name in ARRAYS}
+
+
+class ReadElements(Mapping[str, Moments]):
+    """The chosen elements of one optimizer in one checkpoint, read when one is first looked at.
+
+    What can't be read is as if there were none of it: whoever analyses the checkpoint meets the error again.
+    """
+
+    def __init__(self, chosen: ChosenTensors, reopened: OpenAgain, held: HeldElements) -> None:
+        self._chosen, self._reopened = chosen, reopened
+        self._held, self._token = held, object()
+        self._hidden: frozenset[str] = frozenset()
+
+    def __getitem__(self, name: str) -> Moments:
+        if name in self._hidden or name not in self._chosen.choices:
+            raise KeyError(name)
+        return self.read().get(name, Moments())
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._chosen.choices if name not in self._hidden)
+
+    def __len__(self) -> int:
+        return len(self._chosen.choices) - len(self._hidden)
+
+    def hide(self, names: Collection[str]) -> None:
+        """Leave parameters out that are of another size elsewhere in the run: their elements are not the same ones."""
+        self._hidden = frozenset(names)
+
+    def read(self) -> Mapping[str, Moments]:
+        """Return all that are chosen; at the first time, and when they were let go of, out of the file."""
+        return self._held.get(self._token, self._read)
+
+    def _read(self) -> dict[str, Moments]:
+        tensors, choices = self._chosen.tensors, self._chosen.choices
+        try:
+            checkpoint = self._reopened()
+            # all first moments, then all second ones: so they lie in most files
+            wanted = [(own, n, tensors[n].keys[own]) for own in ARRAYS for n in choices if own in tensors[n].keys]
+            arrays: dict[str, dict[str, Array]] = {}
+            with ThreadPoolExecutor(_REQUESTS) if _is_far(checkpoint) else nullcontext() as pool:
+                each = pool.map if pool is not None else map
+                found = each(lambda w: read_chosen(checkpoint, w[2], choices[w[1]]), wanted)
+                for (own, name, _), array in zip(wanted, found, strict=True):
+                    arrays.setdefault(name, {})[own] = array
+        except CkptInspectError:
+            return {}
+        return {name: Moments(**own) for name, own in arrays.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenTensors:
+    """What is looked at in a checkpoint; those of one run mostly share it."""
+
+    tensors: Mapping[str, Tensors]
+    """By the parameter's name."""
+    choices: Mapping[str, Choice]
+
+    @property
+    def nbytes(self) -> int:
+        """Return about how many bytes there are to read."""
+        return sum(4 * c.count * len(self.tensors[name].keys) for name, c in self.choices.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """One optimizer in one checkpoint, before most elements are read."""
+
+    observation: Observation
+    is_open: bool
+    """Whether other checkpoints could tell something that this one leaves to a default, or unknown."""
+    chosen: ChosenTensors
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        state: OptimizerState,
+        reopened: OpenAgain,
+        held: HeldElements,
+        *,
+        like: Glimpse | None = None,
+        budget: int = BUDGET,
+    ) -> Glimpse:
+        """Return what there is to see of a state in the checkpoint of that short name, which is open at present.
+
+        Reads elements only if they are few. `like`: of another checkpoint of the run.
+        """
+        found = ((p, _tensors(p)) for p in state.parameters.values())
+        tensors = {p.name: tensors for p, tensors in found if tensors is not None}
+        checkpoint = next((p.checkpoint for p in state.parameters.values()), None)
+        if checkpoint is not None:
+            tensors = _affordable(tensors, checkpoint)
+            budget = min(budget, FAR_BUDGET) if _is_far(checkpoint) else budget
+        if like is not None and like.chosen.tensors == tensors:
+            chosen = like.chosen
+        else:
+            chosen = ChosenTensors(tensors, choose({name: t.size for name, t in tensors.items()}, budget))
+        elements = ReadElements(chosen, reopened, held)
+        is_worth_it = is_open(state)
+        if is_worth_it and chosen.nbytes <= _FEW_BYTES:
+            elements.read()
+        return cls(_observation(name, state, elements), is_worth_it, chosen)
+
+
+def read_chosen(checkpoint: Checkpoint, key: str, choice: Choice) -> Array:
+    """Return (choice.count,) the chosen elements of a tensor, in the choice's order and the file's dtype."""
+    if choice.count == choice.size:
+        whole = checkpoint.read_range(key, 0, choice.size)
+        return whole if len(choice.ranges()) == 1 else whole[choice.indices()]
+    found = np.empty(choice.count, numpy_dtype(checkpoint.spec(key).dtype))
+    for start, stop, place in choice.ranges():
+        found[place : place + stop - start] = checkpoint.read_range(key, start, stop)
+    return found
+
+
+def observe(glimpses: Sequence[Glimpse]) -> tuple[Observation, ...]:
+    """Return the observations of one optimizer over a run, with the same elements in each."""
+    sizes: dict[str, int] = {}
+    for glimpse in glimpses:
+        for name, tensors in glimpse.chosen.tensors.items():
+            sizes.setdefault(name, tensors.size)
+    for glimpse in glimpses:
+        odd = [name for name, tensors in glimpse.chosen.tensors.items() if tensors.size != sizes[name]]
+        elements = glimpse.observation.elements
+        if odd and isinstance(elements, ReadElements):
+            elements.hide(odd)
+    return tuple(glimpse.observation for glimpse in glimpses)
+
+
+def _observation(name: str, state: OptimizerState, elements: Mapping[str, Moments]) -> Observation:
+    return Observation(
+        checkpoint=name,
+        rule=state.rule_source,
+        update_rule=state.update_rule,
+        implementation=state.settings.implementation,
+        layout=state.layout,
+        step=state.step,
+        raw_step=state.raw_step,
+        counted=state.counted,
+        hyperparameters=state.hyperparameters,
+        moves_by_itself=state.moves_by_itself,
+        elements=elements,
+        others=state.settings.others,
+    )

@@ -1,0 +1,313 @@
+"""Where the chunks of an HDF5 dataset lie, and what is in them.
+
+HDF5 File Format Specification 3.0: III.A.1 B-trees of chunks, III.A.2 and VII the indexes of HDF5 1.10; filters 1 to 3
+as the library's own sources have them (H5Zdeflate.c, H5Zshuffle.c, H5Zfletcher32.c). An index may claim anything:
+chunks that are named twice, overlap each other, or aren't in the file are refused before one is read.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ckpt_inspect.formats.hdf5_heaps import Metadata, checked, tree_records
+from ckpt_inspect.formats.hdf5_messages import Bytes, Filter, Layout, UnreadFeatureError, UnsoundError
+
+DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
+KNOWN_FILTERS = frozenset({DEFLATE, SHUFFLE, FLETCHER32})
+"""Numbers of the filters that are undone here; HDF5's library undoes others."""
+
+DEFLATE_LIMIT = 1032
+"""Times that deflate makes anything smaller, at most (https://zlib.net/zlib_tech.html)."""
+
+_PIECE = 1 << 20
+_MOST_LEVELS = 64
+
+ReadInto = Callable[[NDArray[np.uint8], int], None]
+"""Fills a buffer with the file's bytes at an offset."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkIndex:
+    """The chunks of a dataset that were written, by their numbers in C order."""
+
+    grid: tuple[int, ...]
+    """Chunks along each dimension."""
+    numbers: NDArray[np.int64]
+    """Ascending."""
+    addresses: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    """In bytes, as they are stored."""
+    masks: NDArray[np.int64]
+    """Bit i: filter i was left out."""
+
+    @property
+    def stored_bytes(self) -> int:
+        """Return the sum of their sizes."""
+        return int(self.sizes.sum())
+
+    def within(self, first: tuple[int, ...], last: tuple[int, ...]) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """Yield the written chunks from one corner of the grid to another, both included: index here, coordinates."""
+        ends = [np.ravel_multi_index(corner, self.grid) for corner in (first, last)]
+        begin, stop = np.searchsorted(self.numbers, ends[0]), np.searchsorted(self.numbers, ends[1], "right")
+        for at in range(int(begin), int(stop), 1 << 16):  # in parts, because each takes memory for its coordinates
+            part = self.numbers[at : min(at + (1 << 16), int(stop))]
+            places = np.stack(np.unravel_index(part, self.grid), axis=1)
+            is_meant = ((places >= first) & (places <= last)).all(axis=1)
+            for i in np.nonzero(is_meant)[0]:
+                yield at + int(i), tuple(places[i].tolist())
+
+
+def read_index(file: Metadata, layout: Layout, shape: tuple[int, ...], is_filtered: bool) -> ChunkIndex:
+    """Read the index of a dataset of that shape, and check it; raises UnsoundError, UnreadFeatureError."""
+    grid = tuple(max(-(-length // part), 1) for length, part in zip(shape, layout.chunk, strict=True))
+    if math.prod(grid) >= 1 << 62:
+        raise UnsoundError(f"a dataset of {math.prod(grid)} chunks")
+    plain = math.prod(layout.chunk) * layout.element_size
+    if plain >= 1 << 32 and layout.index == "B-tree":
+        raise UnsoundError(f"chunks of {plain} bytes")
+    if layout.address is None:
+        found = np.empty((0, 4), np.int64)
+    elif layout.index == "B-tree":
+        found = _old_tree(file, layout.address, layout.chunk, grid)
+    elif layout.index == "one chunk":
+        size = plain if layout.one_size is None else layout.one_size
+        found = np.array([[0, layout.address, size, layout.one_mask]], np.int64)
+    elif layout.index == "implicit":
+        if math.prod(grid) * plain > file.size:
+            raise UnsoundError("a dataset runs past the end of the file")
+        numbers = np.arange(math.prod(grid), dtype=np.int64)
+        found = np.stack(
+            [numbers, layout.address + numbers * plain, np.full_like(numbers, plain), np.zeros_like(numbers)], axis=1
+        )
+    elif layout.index == "fixed array":
+        found = _fixed_array(file, layout.address, math.prod(grid), plain, is_filtered)
+    elif layout.index == "B-tree 2":
+        found = _new_tree(file, layout.address, grid, plain, is_filtered)
+    else:
+        raise UnreadFeatureError("a dataset's chunks are kept as HDF5 1.10 and later can have it (extensible arrays)")
+    found = found[np.argsort(found[:, 0], kind="stable")]
+    index = ChunkIndex(grid, *(np.ascontiguousarray(found[:, i]) for i in range(4)))
+    _check(index, file.size, plain, is_filtered)
+    return index
+
+
+def _check(index: ChunkIndex, size: int, plain: int, is_filtered: bool) -> None:
+    """Refuse chunks that are there twice, that lie outside of the file or over each other."""
+    if (index.numbers[1:] == index.numbers[:-1]).any():
+        raise UnsoundError("a dataset has two chunks for one place")
+    by_address = np.argsort(index.addresses)
+    starts, sizes = index.addresses[by_address], index.sizes[by_address]
+    if (starts < 0).any() or (sizes < 0).any() or (starts > size).any() or (starts + sizes > size).any():
+        raise UnsoundError("a chunk runs past the end of the file")
+    if (starts[:-1] + sizes[:-1] > starts[1:]).any():
+        raise UnsoundError("chunks overlap each other")
+    if not is_filtered and (sizes != plain).any():
+        raise UnsoundError("a chunk is of another size than its dataset says")
+
+
+def _old_tree(file: Metadata, root: int, chunk: tuple[int, ...], grid: tuple[int, ...]) -> NDArray[np.int64]:
+    """Read a version 1 B-tree of chunks (III.A.1, nodes of type 1): number, address, size, mask of each."""
+    width = file.widths.address
+    entry = np.dtype([("size", "<u4"), ("mask", "<u4"), ("at", "<u8", (len(chunk) + 1,)), ("child", f"<u{width}")])
+    waiting: list[tuple[int, int | None]] = [(root, None)]
+    seen: set[int] = set()
+    parts = [np.empty((0, 4), np.int64)]
+    while waiting:
+        at, expected = waiting.pop()
+        head = file.bytes_at(at, 8)
+        if at in seen or head.take(4) != b"TREE" or head.number(1) != 1:
+            raise UnsoundError(f"no node of a B-tree of chunks at {at:#x}")
+        seen.add(at)
+        level, count = head.number(1), head.number(2)
+        if expected not in (None, level) or level > _MOST_LEVELS:
+            raise UnsoundError(f"the B-tree's node at {at:#x} is of level {level}, not {expected}")
+        entries = np.frombuffer(file.read(at + 8 + 2 * width, count * entry.itemsize), entry)
+        if level:
+            waiting.extend((int(child), level - 1) for child in reversed(entries["child"]))
+            continue
+        places = entries["at"][:, :-1] // np.array(chunk, np.uint64)
+        if (entries["at"][:, :-1] != places * np.array(chunk, np.uint64)).any() or entries["at"][:, -1].any():
+            raise UnsoundError(f"the B-tree's node at {at:#x} names a chunk that begins within another")
+        is_inside = (places < np.array(grid, np.uint64)).all(axis=1)
+        if not is_inside.all():
+            raise UnsoundError(f"the B-tree's node at {at:#x} names a chunk outside of its dataset")
+        numbers = np.ravel_multi_index(tuple(places.T.astype(np.int64)), grid)
+        columns = (numbers, entries["child"], entries["size"], entries["mask"])
+        parts.append(np.stack([column.astype(np.int64) for column in columns], axis=1))
+    return np.concatenate(parts)
+
+
+def _new_tree(file: Metadata, root: int, grid: tuple[int, ...], plain: int, is_filtered: bool) -> NDArray[np.int64]:
+    """Read a version 2 B-tree of chunks (III.A.2, records of type 10 and 11)."""
+    rows = []
+    for record in tree_records(file, root, 11 if is_filtered else 10):
+        source = Bytes(record, file.widths)
+        address = source.address()
+        size, mask = plain, 0
+        if is_filtered:
+            size = source.number(len(record) - source.at - 4 - 8 * len(grid))
+            mask = source.number(4)
+        place = tuple(source.number(8) for _ in grid)
+        if any(at >= most for at, most in zip(place, grid, strict=True)) or address is None:
+            raise UnsoundError(f"the B-tree at {root:#x} names a chunk outside of its dataset")
+        rows.append((int(np.ravel_multi_index(place, grid)), address, size, mask))
+    return np.array(rows, np.int64).reshape(-1, 4)
+
+
+def _fixed_array(file: Metadata, at: int, count: int, plain: int, is_filtered: bool) -> NDArray[np.int64]:
+    """Read a fixed array of chunks (VII.C)."""
+    width = file.widths
+    head = Bytes(checked(file.read(at, 12 + width.length + width.address), f"the index at {at:#x}"), width)
+    if head.take(4) != b"FAHD" or head.number(1) != 0 or head.number(1) != int(is_filtered):
+        raise UnsoundError(f"no index of chunks at {at:#x}")
+    entry_size, page_bits, length, block = head.number(1), head.number(1), head.length(), head.address()
+    if length != count:
+        raise UnreadFeatureError("a dataset's chunks are numbered for a larger shape")
+    if block is None:
+        return np.empty((0, 4), np.int64)
+    if entry_size < width.address + (5 if is_filtered else 0) or page_bits > 32 or count * entry_size > file.size:
+        raise UnsoundError(f"the index at {at:#x} has {count} entries of {entry_size} bytes")
+    on_page = 1 << page_bits
+    pages = -(-count // on_page) if count > on_page else 0
+    start = 6 + width.address
+    rows = []
+    if pages:
+        bits = checked(file.read(block, start + (pages + 7) // 8 + 4), f"the index's block at {block:#x}")
+        place = block + start + (pages + 7) // 8 + 4
+        for page in range(pages):
+            held = min(on_page, count - page * on_page)
+            if bits[start + page // 8] & (0x80 >> page % 8):  # the page was written
+                data = checked(file.read(place, held * entry_size + 4), f"the index's page at {place:#x}")
+                rows.append((page * on_page, data))
+            place += on_page * entry_size + 4
+    else:
+        data = checked(file.read(block, start + count * entry_size + 4), f"the index's block at {block:#x}")
+        bits = data
+        rows.append((0, data[start:]))
+    if bits[:4] != b"FADB":
+        raise UnsoundError(f"no block of an index of chunks at {block:#x}")
+    found = []
+    for first, data in rows:
+        source = Bytes(data, width)
+        for number in range(first, first + len(data) // entry_size):
+            address = source.address()
+            size, mask = plain, 0
+            if is_filtered:
+                size, mask = source.number(entry_size - width.address - 4), source.number(4)
+            if address is not None:
+                found.append((number, address, size, mask))
+    return np.array(found, np.int64).reshape(-1, 4)
+
+
+# --- contents
+
+
+def unpack(read_into: ReadInto, address: int, size: int, filters: Sequence[Filter], plain: int) -> NDArray[np.uint8]:
+    """Return the `plain` bytes of a chunk whose `size` bytes lie at an address; raises UnsoundError.
+
+    `filters` are those that it went through, in the order in which they were done. Never more than a few times `plain`
+    bytes of memory are taken, whatever the stored bytes say.
+    """
+    steps = filters[::-1]
+    if steps and steps[0].number == DEFLATE:
+        room = plain + 4 * sum(step.number == FLETCHER32 for step in steps)
+        data = _inflated(read_into, address, size, room)
+        steps = steps[1:]
+    else:
+        if size > plain + 64:
+            raise UnsoundError(f"a chunk of {plain} bytes takes {size}")
+        data = np.empty(size, np.uint8)
+        read_into(data, address)
+    for step in steps:
+        if step.number == DEFLATE:
+            data = _inflated(_from(data), 0, len(data), plain + 64)
+        elif step.number == SHUFFLE:
+            data = _unshuffled(data, step.values[0] if step.values else 1)
+        elif step.number == FLETCHER32:
+            data = _without_checksum(data)
+        else:
+            raise UnreadFeatureError(f"a dataset went through filter {step.number}")
+    if len(data) != plain:
+        raise UnsoundError(f"a chunk of {plain} bytes unpacks to {len(data)}")
+    return data
+
+
+def inflate(read_into: ReadInto, address: int, size: int) -> Iterator[bytes]:
+    """Yield what deflated bytes unpack to, in pieces of at most 1 MiB; raises UnsoundError."""
+    unpacker = zlib.decompressobj()
+    buffer = np.empty(min(_PIECE, size), np.uint8)
+    at = 0
+    try:
+        while not unpacker.eof:
+            if at == size and not unpacker.unconsumed_tail:
+                raise UnsoundError("a compressed chunk ends too early")
+            if not unpacker.unconsumed_tail:
+                piece = buffer[: min(size - at, len(buffer))]
+                read_into(piece, address + at)
+                at += len(piece)
+                given = piece.tobytes()
+            else:
+                given = unpacker.unconsumed_tail
+            yield unpacker.decompress(given, _PIECE)
+    except zlib.error as error:
+        raise UnsoundError(f"a compressed chunk can't be unpacked ({error})") from error
+
+
+def _inflated(read_into: ReadInto, address: int, size: int, most: int) -> NDArray[np.uint8]:
+    found, at = np.empty(most, np.uint8), 0
+    for piece in inflate(read_into, address, size):
+        if at + len(piece) > most:
+            raise UnsoundError(f"a chunk unpacks to more than {most} bytes")
+        found[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
+        at += len(piece)
+    return found[:at]
+
+
+def _from(data: NDArray[np.uint8]) -> ReadInto:
+    def read_into(buffer: NDArray[np.uint8], offset: int) -> None:
+        buffer[:] = data[offset : offset + len(buffer)]
+
+    return read_into
+
+
+def _unshuffled(data: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    """Put the bytes of each element together again: all first bytes stand first, then all second ones."""
+    count = len(data) // width if width else 0
+    if width < 2 or count < 2:
+        return data
+    found = np.empty_like(data)
+    found[: count * width].reshape(count, width)[:] = data[: count * width].reshape(width, count).T
+    found[count * width :] = data[count * width :]
+    return found
+
+
+def _without_checksum(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Compare Fletcher's checksum, which stands at the end, and return what comes before it."""
+    if len(data) < 4:
+        raise UnsoundError("a chunk is shorter than its checksum")
+    content, stored = data[:-4], int.from_bytes(data[-4:].tobytes(), "little")
+    low, high = fletcher32(content)
+    # Versions before 1.6.3 stored the bytes of each half in the other order on little-endian machines.
+    swapped = (stored & 0x00FF00FF) << 8 | (stored & 0xFF00FF00) >> 8
+    if all((s >> 16) % 65535 != high or (s & 0xFFFF) % 65535 != low for s in (stored, swapped)):
+        raise UnsoundError("the checksum of a chunk is wrong")
+    return content
+
+
+def fletcher32(data: NDArray[np.uint8]) -> tuple[int, int]:
+    """Return both sums of Fletcher's checksum modulo 65535, of 16-bit words in big endian."""
+    low = high = 0
+    for start in range(0, len(data), 1 << 16):
+        part = data[start : start + (1 << 16)].tobytes()
+        words = np.frombuffer(part + b"\0" * (len(part) % 2), ">u2").astype(np.uint64)
+        count = len(words)
+        weights = np.arange(count, 0, -1, dtype=np.uint64)
+        high = (high + count * low + int((words * weights).sum())) % 65535
+        low = (low + int(words.sum())) % 65535
+    return low, high

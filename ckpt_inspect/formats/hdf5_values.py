@@ -1,0 +1,283 @@
+"""The values of one HDF5 dataset, in pieces: where they lie, how chunks are undone, and how much is believed."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ckpt_inspect.checkpoint import Array, DType
+from ckpt_inspect.errors import DamagedFileError, UnsupportedError
+from ckpt_inspect.formats.hdf5_chunks import (
+    DEFLATE,
+    DEFLATE_LIMIT,
+    KNOWN_FILTERS,
+    ChunkIndex,
+    inflate,
+    read_index,
+    unpack,
+)
+from ckpt_inspect.formats.hdf5_heaps import Metadata
+from ckpt_inspect.formats.hdf5_messages import Filter, UnsoundError
+from ckpt_inspect.formats.hdf5_objects import Dataset
+from ckpt_inspect.formats.hdf5_source import Source, hdf5_errors
+from ckpt_inspect.storage import OpenFile, keep_temporarily
+
+_EXPANSION_FLOOR, _MAX_EXPANSION = 1 << 28, 200
+"""Of a dataset of more than 256 MiB at least a 200th must be stored, compressed or not .."""
+
+EXPANSION_LIMIT = 1 << 31
+""".. unless all that the file claims to hold is no more than 2 GiB beyond 200 times its size: what compresses so well
+is zeros mostly, and they take their time all the same."""
+
+BANDS_BYTES = 96 << 20
+"""Unpacked rows of chunks that a checkpoint keeps: those that two threads need of θ, m and v. A chunk that is larger
+isn't unpacked whole."""
+
+
+class Values:
+    """The values of a dataset. Reading is thread-safe; `prepare` comes first, one thread at a time."""
+
+    def __init__(self, name: str, dataset: Dataset, source: Source, dtype: DType) -> None:
+        """`dtype` is that of the values as they are read, in the machine's byte order."""
+        self.name, self.dataset, self.source, self.dtype = name, dataset, source, dtype
+        shape = dataset.shape
+        self.shape: tuple[int, ...] = (0,) if shape is None else shape
+        self.size = math.prod(self.shape)
+        self._is_swapped = dataset.datatype.size > 1 and dataset.datatype.is_big_endian == (sys.byteorder == "little")
+        self._index: ChunkIndex | None = None
+        self._large: dict[int, OpenFile] = {}
+        self._lock = Lock()
+        self._is_prepared = False
+
+    def prepare(self, file: Metadata, claimed: int) -> None:
+        """Find where the values lie, and check that so many can be there.
+
+        `claimed` is what all datasets of the file claim together, in bytes. Raises DamagedFileError, UnsupportedError.
+        """
+        if self._is_prepared:
+            return
+        layout, nbytes = self.dataset.layout, self.size * self.dataset.datatype.size
+        if layout.kind == "virtual" or self.dataset.is_external:
+            raise UnsupportedError(
+                f"{self.source.path}: dataset {self.name!r} takes its values from other files, which this package "
+                "doesn't read"
+            )
+        if layout.kind == "compact":
+            stored = len(layout.content)
+            if stored < nbytes:
+                raise UnsoundError(f"dataset {self.name!r} claims {nbytes} bytes, and has {stored}")
+        elif layout.kind == "contiguous":
+            stored = nbytes if layout.address is not None else 0
+            if layout.address is not None and layout.size not in (None, nbytes):
+                raise UnsoundError(f"dataset {self.name!r} claims {nbytes} bytes, and has {layout.size}")
+            if layout.address is not None and layout.address + nbytes > file.size:
+                raise UnsoundError(f"dataset {self.name!r} runs past the end of the file")
+            if not stored and nbytes > _EXPANSION_FLOOR:
+                raise self._claims(nbytes, 0)
+        else:
+            if self._index is None:
+                self._index = read_index(file, layout, self.shape, bool(self.dataset.filters))
+            self._check_expansion(self._index, nbytes, file.size, claimed)
+        self._is_prepared = True
+
+    def _check_expansion(self, index: ChunkIndex, nbytes: int, file_size: int, claimed: int) -> None:
+        stored, plain = index.stored_bytes, self._chunk_bytes()
+        written = len(index.numbers) * plain
+        is_deflated = {DEFLATE} & {step.number for step in self.dataset.filters}
+        if written > max(1 << 16, stored) * (DEFLATE_LIMIT if is_deflated else _MAX_EXPANSION):
+            raise self._claims(nbytes, stored)
+        if nbytes <= _EXPANSION_FLOOR:
+            return
+        if nbytes > _MAX_EXPANSION * written:
+            raise self._claims(nbytes, stored)
+        if nbytes > _MAX_EXPANSION * stored and claimed > EXPANSION_LIMIT + _MAX_EXPANSION * file_size:
+            raise UnsupportedError(
+                f"{self.source.path}: dataset {self.name!r} unpacks from {stored} bytes to {nbytes}, and all of the "
+                f"file to {claimed}: so much isn't unpacked from {file_size} bytes; store it without compression"
+            )
+
+    def _claims(self, nbytes: int, stored: int) -> DamagedFileError:
+        return DamagedFileError(
+            f"{self.source.path}: dataset {self.name!r} claims {nbytes} bytes, but the file holds only {stored} of them"
+        )
+
+    def _chunk_bytes(self) -> int:
+        return math.prod(self.dataset.layout.chunk) * self.dataset.datatype.size
+
+    @property
+    def stored_bytes(self) -> int | None:
+        """Return how many bytes of the file its values take; None if its index has not been read."""
+        layout = self.dataset.layout
+        if layout.kind == "chunked":
+            return None if self._index is None else self._index.stored_bytes
+        return self.size * self.dataset.datatype.size if layout.address is not None else 0
+
+    @property
+    def rows(self) -> int:
+        """Return the rows of a chunk; 0 if there are no chunks."""
+        return self.dataset.layout.chunk[0] if self.dataset.layout.chunk else 0
+
+    def read_plain(self, start: int, stop: int, out: Array) -> None:
+        """Fill `out` with a flat range of values that aren't in chunks."""
+        layout, size = self.dataset.layout, self.dataset.datatype.size
+        if layout.kind == "compact":
+            out.view(np.uint8)[:] = np.frombuffer(layout.content[start * size : stop * size], np.uint8)
+        elif layout.address is None:
+            out[:] = self._fill()
+            return
+        else:
+            self._read_into(out.view(np.uint8), layout.address + start * size)
+        if self._is_swapped:
+            out.byteswap(inplace=True)
+
+    def read_box(self, starts: tuple[int, ...], out: Array) -> None:
+        """Fill `out` with the box of its shape that begins at `starts`, of values in chunks."""
+        chunk, index = self.dataset.layout.chunk, self._index
+        if index is None:
+            raise RuntimeError("prepare comes first")
+        stops = tuple(start + length for start, length in zip(starts, out.shape, strict=True))
+        first = tuple(start // part for start, part in zip(starts, chunk, strict=True))
+        last = tuple((stop - 1) // part for stop, part in zip(stops, chunk, strict=True))
+        if len(index.numbers) < math.prod(index.grid):
+            out[...] = self._fill()
+        is_large = self._chunk_bytes() > BANDS_BYTES
+        for i, place in index.within(first, last):
+            begin = tuple(at * part for at, part in zip(place, chunk, strict=True))
+            inside = tuple(
+                (max(s, b), min(e, b + part)) for s, e, b, part in zip(starts, stops, begin, chunk, strict=True)
+            )
+            to = tuple(slice(low - s, high - s) for (low, high), s in zip(inside, starts, strict=True))
+            if is_large:
+                self._read_large(index, i, begin, inside, out[to])
+            else:
+                taken = tuple(slice(low - b, high - b) for (low, high), b in zip(inside, begin, strict=True))
+                out[to] = self._chunk(index, i)[taken]
+
+    def _chunk(self, index: ChunkIndex, i: int) -> Array:
+        address, size, mask = int(index.addresses[i]), int(index.sizes[i]), int(index.masks[i])
+        plain, shape = self._chunk_bytes(), self.dataset.layout.chunk
+        steps = [step for k, step in enumerate(self.dataset.filters) if not mask >> k & 1]
+        if {step.number for step in steps} <= KNOWN_FILTERS:
+            data = unpack(self._read_into, address, size, steps, plain)
+        else:
+            data = self._by_library(address, size, steps)
+        found: Array = data.view(self.dtype).reshape(shape)
+        if self._is_swapped:
+            found = found.byteswap()
+        return found
+
+    def _by_library(self, address: int, size: int, steps: Sequence[Filter]) -> NDArray[np.uint8]:
+        from ckpt_inspect.formats.hdf5_library import unpack_chunk
+
+        plain = self._chunk_bytes()
+        if size > 2 * plain + (1 << 16):
+            raise UnsoundError(f"a chunk of {plain} bytes takes {size}")
+        raw = np.empty(size, np.uint8)
+        self._read_into(raw, address)
+        kind, length = self.dataset.datatype.kind, self.dataset.datatype.size
+        is_known = kind == "number" and self.dtype.kind in "iufb"
+        dtype = self.dtype if is_known else np.dtype(f"V{length}")
+        stored = dtype.newbyteorder() if self._is_swapped else dtype
+        try:
+            return unpack_chunk(raw.tobytes(), steps, stored, self.dataset.layout.chunk, self.dataset.fill)
+        except UnsupportedError as error:
+            raise UnsupportedError(f"{self.source.path}: dataset {self.name!r}: {error}") from error
+
+    def _read_large(
+        self, index: ChunkIndex, i: int, begin: tuple[int, ...], inside: tuple[tuple[int, int], ...], out: Array
+    ) -> None:
+        """XX"""
+        chunk, size = self.dataset.layout.chunk, self.dataset.datatype.size
+        steps = [step for k, step in enumerate(self.dataset.filters) if not int(index.masks[i]) >> k & 1]
+        if chunk[1:] != self.shape[1:] or [step.number for step in steps] not in ([], [DEFLATE]):
+            raise UnsupportedError(
+                f"{self.source.path}: dataset {self.name!r} is stored in chunks of {self._chunk_bytes()} bytes, and "
+                f"no more than {BANDS_BYTES} are unpacked at a time; rewrite the file with smaller ones, by `h5repack`"
+            )
+        place = 0
+        for (low, _), b, part in zip(inside, begin, chunk, strict=True):
+            place = place * part + low - b
+        raw = np.empty(out.size * size, np.uint8)
+        address = int(index.addresses[i])
+        if not steps:
+            self._read_into(raw, address + place * size)
+        else:
+            with self._lock, hdf5_errors(self.source.path):
+                if i not in self._large:
+                    pieces = inflate(self._read_into, address, int(index.sizes[i]))
+                    self._large[i] = keep_temporarily(_of_length(pieces, self._chunk_bytes()), self.source.path)
+            self._large[i].read_into(raw, place * size)
+        found: Array = raw.view(self.dtype)
+        out[...] = (found.byteswap() if self._is_swapped else found).reshape(out.shape)
+
+    def close(self) -> None:
+        """Remove what was unpacked to a file."""
+        with self._lock:
+            for file in self._large.values():
+                file.close()
+            self._large = {}
+
+    def _fill(self) -> Array:
+        """Return the element that stands where nothing was written."""
+        raw = np.frombuffer(self.dataset.fill or bytes(self.dataset.datatype.size), np.uint8)
+        found: Array = raw.view(self.dtype)
+        return found.byteswap() if self._is_swapped else found
+
+    def _read_into(self, buffer: NDArray[np.uint8], offset: int) -> None:
+        source, place = self.source, self.source.base + offset
+        source.file.read_into(buffer, place)
+        if source.checksum is not None:
+            source.checksum.add(place, buffer)
+
+
+def check_extents(found: Iterable[Values]) -> None:
+    """Raise UnsoundError if two datasets that aren't in chunks share bytes of their file: one of them is elsewhere."""
+    extents = sorted(
+        (layout.address, layout.address + values.size * values.dataset.datatype.size, values.name)
+        for values in found
+        if (layout := values.dataset.layout).kind == "contiguous" and layout.address is not None and values.size
+    )
+    for (_, stop, name), (start, _, other) in pairwise(extents):
+        if start < stop:
+            raise UnsoundError(f"datasets {name!r} and {other!r} claim the same bytes")
+
+
+def _of_length(pieces: Iterator[bytes], length: int) -> Iterator[bytes]:
+    """Yield the pieces; raises UnsoundError if they aren't so many bytes."""
+    for piece in pieces:
+        length -= len(piece)
+        if length < 0:
+            break
+        yield piece
+    if length:
+        raise UnsoundError("a compressed chunk is of another size than its dataset says")
+
+
+def boxes(shape: tuple[int, ...], start: int, stop: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Yield boxes that together are a flat range (C order), in order: where each begins, and its shape.
+
+    At most one partial row at each end of each dimension, whole rows between.
+    """
+    if len(shape) == 1:
+        yield (start,), (stop - start,)
+        return
+    row = math.prod(shape[1:])
+    first, last = -(-start // row), stop // row
+    if first > last:  # inside one row
+        for begin, lengths in boxes(shape[1:], start - last * row, stop - last * row):
+            yield (last, *begin), (1, *lengths)
+        return
+    if start < first * row:
+        for begin, lengths in boxes(shape[1:], start - (first - 1) * row, row):
+            yield (first - 1, *begin), (1, *lengths)
+    if first < last:
+        yield (first, *(0 for _ in shape[1:])), (last - first, *shape[1:])
+    if last * row < stop:
+        for begin, lengths in boxes(shape[1:], 0, stop - last * row):
+            yield (last, *begin), (1, *lengths)

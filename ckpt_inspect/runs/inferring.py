@@ -1,0 +1,338 @@
+"""A run -> what its checkpoints tell together, before any of them is measured: the numbers that figures then use."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from ckpt_inspect.checkpoint import Checkpoint, Problem
+from ckpt_inspect.comparison.element_choice import BUDGET
+from ckpt_inspect.comparison.inference import Inference, Observation, WindowEvidence, infer
+from ckpt_inspect.comparison.observing import Glimpse, HeldElements, is_open, observe
+from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.formats import open_checkpoint
+from ckpt_inspect.measurement.columns import Columns, RunColumns
+from ckpt_inspect.runs.assembly import INFERRED_LATE, Evidence, OptimizerEvidence, RowEvidence
+from ckpt_inspect.runs.kept_elements import (
+    KEPT_CHECKPOINTS,
+    KEPT_ELEMENTS,
+    KeptState,
+    keep,
+    kept_states,
+    observation_of,
+)
+from ckpt_inspect.runs.planning import Plan
+from ckpt_inspect.series.names import checkpoint_names
+from ckpt_inspect.sourced import Sourced
+from ckpt_inspect.state.given import Given
+from ckpt_inspect.state.inferred import Inferred, InferredValues, overlaid
+from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states
+
+_OPEN_AT_A_TIME = 8
+"""Checkpoints of a run that are open at a time."""
+
+
+class OpenCheckpoints:
+    """A few open checkpoints, those that were asked for last. A context manager: all are closed at the end."""
+
+    def __init__(self, limit: int = _OPEN_AT_A_TIME) -> None:
+        self._limit = limit
+        self._open: OrderedDict[Path, Checkpoint] = OrderedDict()
+
+    def get(self, path: Path) -> Checkpoint:
+        """Return the checkpoint, open. Raises CkptInspectError."""
+        if path not in self._open:
+            self._open[path] = open_checkpoint(path)
+            while len(self._open) > self._limit:
+                self._open.popitem(last=False)[1].close()
+        self._open.move_to_end(path)
+        return self._open[path]
+
+    def __enter__(self) -> OpenCheckpoints:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while self._open:
+            self._open.popitem()[1].close()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One optimizer over a run, as the inference saw it."""
+
+    places: tuple[str, ...]
+    """Absolute path of each checkpoint that holds it, in the run's order."""
+    observations: tuple[Observation, ...]
+    values: tuple[InferredValues, ...]
+    """What each checkpoint is given in place of what its file leaves open."""
+    rows: Mapping[str, RowEvidence]
+    """By the checkpoints' absolute paths."""
+    kept: tuple[KeptState, ...]
+    """Of the newest checkpoints."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunInference:
+    """What a run's checkpoints tell together."""
+
+    optimizers: Mapping[str, Seen] = field(default_factory=dict)
+    stale: frozenset[str] = frozenset()
+    """Absolute paths of checkpoints whose stored figures were computed with other numbers; their files are there."""
+
+    def of(self, place: str) -> Inferred:
+        """Return the values for the checkpoint at an absolute path, by optimizer."""
+        found = {
+            name: seen.values[seen.places.index(place)]
+            for name, seen in self.optimizers.items()
+            if place in seen.places
+        }
+        return {name: values for name, values in found.items() if values}
+
+    def evidence(self) -> Evidence:
+        """Return what is told of each checkpoint, by optimizer."""
+        return {name: OptimizerEvidence(seen.rows, seen.kept) for name, seen in self.optimizers.items()}
+
+
+NOTHING = RunInference()
+
+
+def infer_run(plan: Plan, *, is_stored: bool) -> RunInference:
+    """Return what the checkpoints of a run tell together: those that are there, and those that the store keeps
+    something of. `is_stored`: whether elements are to be kept, for checkpoints that are yet to come.
+
+    Nothing, and no element is read, if the first and the last hold all that could be told. What can't be read takes no
+    part.
+    """
+    places, given = plan.places(), plan.options.given
+    paths = plan.paths()
+    stored = _Stored(plan.previous)
+    least = 1 if is_stored else 2
+    if len(places) < least or not paths:
+        return NOTHING
+    names = dict(zip(places, checkpoint_names(places), strict=True))
+    with OpenCheckpoints() as opened:
+        first, *_, last = [*paths.values(), *paths.values()]
+        if not any(is_open(state) for path in (last, first) for state in _states(opened, path, given)):
+            return NOTHING
+        held, budget = HeldElements(), BUDGET if len(places) > 1 else KEPT_ELEMENTS
+        glimpses: dict[str, dict[str, Glimpse]] = {}
+        for place, path in paths.items():
+            for state in _states(opened, path, given):
+                own = glimpses.setdefault(state.name, {})
+                like = next(reversed(own.values()), None)
+                reopened = partial(opened.get, path)
+                own[place] = Glimpse.of(names[place], state, reopened, held, like=like, budget=budget)
+        seen = {}
+        for name, own in glimpses.items():
+            gone = {p: o for p in places if p not in paths and (o := stored.observation(name, p, names[p])) is not None}
+            if len(own) + len(gone) >= least and any(glimpse.is_open for glimpse in own.values()):
+                seen[name] = _seen(name, [p for p in places if p in own or p in gone], own, gone, stored)
+    stale = {
+        place
+        for name, each in seen.items()
+        for place, observation, values in zip(each.places, each.observations, each.values, strict=True)
+        if place in plan.known and stored.differs(name, place, overlaid(alone(observation), values))
+    }
+    return RunInference(seen, frozenset(stale))
+
+
+def _states(opened: OpenCheckpoints, path: Path, given: Given) -> tuple[OptimizerState, ...]:
+    """The optimizers in a checkpoint; none if it can't be read, which whoever measures it will meet again."""
+    try:
+        return optimizer_states(opened.get(path), given)
+    except CkptInspectError:
+        return ()
+
+
+def alone(observation: Observation) -> dict[str, Sourced[float]]:
+    """Return the hyperparameters and the `step`, as the checkpoint's own file tells them."""
+    return {"step": observation.step, **observation.hyperparameters}
+
+
+def _seen(
+    name: str,
+    places: Sequence[str],
+    here: Mapping[str, Glimpse],
+    gone: Mapping[str, Observation],
+    stored: _Stored,
+) -> Seen:
+    read = dict(zip(here, observe(list(here.values())), strict=True))
+    observations = tuple(read[place] if place in read else gone[place] for place in places)
+    inference = infer(observations)
+    windows = _leading_windows(inference)
+    values = inference.values
+    if gone:
+        values = _carried_on(values, windows, observations, [stored.inferred(name, place) for place in places])
+    rows = {}
+    for number, place in enumerate(places):
+        refuted = {
+            c.name: c.sentence for c in inference.contradictions if number in c.places and c.name not in values[number]
+        }
+        problems = stored.outdated(name, place, values[number]) if place in gone else ()
+        window = windows.get(number)
+        told = RowEvidence(-1 if number not in windows else 0, contradictions=refuted, problems=problems)
+        if window is not None:
+            updates = window.counted if window.decays is None else window.decays
+            rate = None if window.learning_rate is None else window.learning_rate.best
+            told = replace(
+                told,
+                window_updates=updates or 0,
+                window_from=places[window.places[0]],
+                window_learning_rate=np.nan if rate is None else rate,
+            )
+        rows[place] = told
+    sizes = {n: tensors.size for glimpse in here.values() for n, tensors in glimpse.chosen.tensors.items()}
+    newest = list(zip(places, observations, values, strict=True))[-KEPT_CHECKPOINTS:]
+    kept = tuple(keep(place, o, told, sizes) for place, o, told in newest)
+    return Seen(tuple(places), observations, values, rows, kept)
+
+
+def _leading_windows(inference: Inference) -> dict[int, WindowEvidence | None]:
+    """For each checkpoint that was compared with earlier ones, the window from the last that led to it; None if none
+    can have."""
+    tried: dict[int, list[WindowEvidence]] = {}
+    for window in inference.windows:
+        tried.setdefault(window.places[1], []).append(window)
+    found: dict[int, WindowEvidence | None] = {}
+    for place, windows in tried.items():
+        beta_2 = inference.values[place].get("beta_2")
+        possible = [w for w in windows if _leads_on(w, None if beta_2 is None else beta_2.value)]
+        proofs = [w for w in possible if w.beta_2 is not None]
+        found[place] = max(proofs or possible, key=lambda w: w.places[0], default=None)
+    return found
+
+
+def _leads_on(window: WindowEvidence, beta_2: float | None) -> bool:
+    """Whether the later of the two can have followed from the earlier, by a known number of updates."""
+    if not window.is_continuous or (window.counted or 0) <= 0:
+        return False
+    return beta_2 is None or window.beta_2_bound is None or beta_2 <= window.beta_2_bound * (1 + 1e-6)
+
+
+_CONSTANTS = ("beta_1", "beta_2", "epsilon", "weight_decay")
+"""What mostly stays the same during a training."""
+
+
+def _carried_on(
+    values: Sequence[InferredValues],
+    windows: Mapping[int, WindowEvidence | None],
+    observations: Sequence[Observation],
+    before: Sequence[InferredValues],
+) -> tuple[InferredValues, ...]:
+    """Return the values with those that an earlier analysis inferred from files that are gone by now (`before`), and
+    gives to what follows from these checkpoints, where nothing else is known."""
+    found: list[InferredValues] = []
+    carried: list[set[str]] = []
+    for place, (own, observation) in enumerate(zip(values, observations, strict=True)):
+        window = windows.get(place)
+        merged, taken = dict(own), set[str]()
+        for name in _CONSTANTS:
+            resolved = observation.hyperparameters.get(name)
+            if name in own or resolved is None or not resolved.is_assumed:
+                continue
+            if name in before[place]:
+                merged[name] = before[place][name]
+            elif window is not None and name in carried[window.places[0]]:
+                value = found[window.places[0]][name]
+                bound = window.beta_2_bound if name == "beta_2" else None
+                if bound is not None and value.value is not None and value.value > bound * (1 + 1e-6):
+                    continue
+                merged[name] = value
+            else:
+                continue
+            taken.add(name)
+        found.append(merged)
+        carried.append(taken)
+    return tuple(found)
+
+
+# --- what the store has
+
+
+class _Stored:
+    """An optimizer's rows in the store, by the checkpoints' absolute paths."""
+
+    def __init__(self, previous: RunColumns | None) -> None:
+        self._optimizers = {} if previous is None else previous.optimizers
+        checkpoints = {} if previous is None else previous.checkpoints
+        self._rows = {str(path): row for row, path in enumerate(checkpoints.get("path", ()))}
+        self._fingerprints = [str(fingerprint) for fingerprint in checkpoints.get("fingerprint", ())]
+        self._kept = {name: kept_states(columns.variables) for name, columns in self._optimizers.items()}
+
+    def observation(self, optimizer: str, place: str, name: str) -> Observation | None:
+        """Return what is kept of a checkpoint, as its file told it; None if nothing is."""
+        row = self._rows.get(place)
+        state = None if row is None else self._kept.get(optimizer, {}).get(self._fingerprints[row])
+        if row is None or state is None:
+            return None
+        return observation_of(state, self._optimizers[optimizer].variables, row, name)
+
+    def inferred(self, optimizer: str, place: str) -> InferredValues:
+        """Return the constants that were inferred of a checkpoint before."""
+        columns, row = self._row(optimizer, place)
+        if columns is None:
+            return {}
+        return {
+            name: Sourced(float(columns[name][row]), "inferred", str(columns[f"{name}_where"][row]))
+            for name in _CONSTANTS
+            if name in columns and columns[f"{name}_source"][row] == "inferred"
+        }
+
+    def differs(self, optimizer: str, place: str, wanted: Mapping[str, Sourced[float]]) -> bool:
+        """Return whether a checkpoint's figures were computed with other numbers than these."""
+        columns, row = self._row(optimizer, place)
+        if columns is None:
+            return False
+        return any(
+            name in columns and not _is_same(name, value, columns[name][row], str(columns[f"{name}_source"][row]))
+            for name, value in wanted.items()
+        )
+
+    def outdated(self, optimizer: str, place: str, values: InferredValues) -> tuple[Problem, ...]:
+        """Say which of a checkpoint's figures would be others, had its file been there."""
+        columns, row = self._row(optimizer, place)
+        if columns is None:
+            return ()
+        late = {
+            name: value
+            for name, value in values.items()
+            if name in columns and not _is_same(name, value, columns[name][row], str(columns[f"{name}_source"][row]))
+        }
+        if not late:
+            return ()
+        told = ", ".join(
+            f"{name} = {value.value:.6g} in place of "
+            f"{'nothing' if columns[f'{name}_source'][row] == 'unknown' else format(float(columns[name][row]), '.6g')}"
+            for name, value in late.items()
+        )
+        return (
+            Problem(
+                INFERRED_LATE,
+                f"{place}: optimizer {optimizer}: later checkpoints tell {told}, and its file is gone",
+                "its figures stay as they were computed",
+            ),
+        )
+
+    def _row(self, optimizer: str, place: str) -> tuple[Columns | None, int]:
+        if optimizer not in self._optimizers or place not in self._rows:
+            return None, -1
+        return self._optimizers[optimizer].variables, self._rows[place]
+
+
+def _is_same(name: str, wanted: Sourced[float], stored: float, source: str) -> bool:
+    """Whether a stored number is the one that is wanted. What is fitted may differ in digits that change no figure."""
+    if source != wanted.source:
+        return False
+    if name == "step":
+        return int(stored) == (-1 if wanted.value is None else int(wanted.value))
+    value = np.nan if wanted.value is None else float(wanted.value)
+    is_fitted = wanted.source == "inferred" and name not in ("beta_1", "beta_2")
+    return bool(np.isclose(stored, value, rtol=1e-3 if is_fitted else 1e-12, atol=0, equal_nan=True))

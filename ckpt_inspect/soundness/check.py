@@ -1,0 +1,264 @@
+"""Paths -> the runs that they hold -> every checkpoint read once, beside the one before -> verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ckpt_inspect.checkpoint import Checkpoint, Progress
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, UnsupportedError
+from ckpt_inspect.formats import find_left_over, open_checkpoint
+from ckpt_inspect.formats.keras_files import is_named_so
+from ckpt_inspect.series.run import Run
+from ckpt_inspect.series.search import runs_named
+from ckpt_inspect.soundness import kinds
+from ckpt_inspect.soundness.complete import judge_complete, optimizer_keys
+from ckpt_inspect.soundness.continues import (
+    Bound,
+    Drift,
+    Stage,
+    agrees,
+    bounds_of,
+    contradicts,
+    drifts_of,
+    judge_continues,
+    pairs_of,
+    passages_between,
+)
+from ckpt_inspect.soundness.reading import read_whole
+from ckpt_inspect.soundness.verdicts import CheckedRun, Reason, Soundness, Verdict, is_decided
+from ckpt_inspect.soundness.whole import judge_whole
+from ckpt_inspect.state.given import Given
+from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states
+from ckpt_inspect.storage import PathLike, as_path, is_folder
+
+SecondReader = Callable[[Checkpoint], Iterable[Reason]]
+"""Reads a checkpoint another way, and yields what differs."""
+
+
+def check(
+    paths: Iterable[PathLike],
+    *,
+    given: Given | None = None,
+    second_reader: SecondReader | None = None,
+    progress: Progress | None = None,
+) -> Soundness:
+    """Check every checkpoint that the paths hold: whole, complete, and a continuation of the one before.
+
+    Checkpoints that are named one by one are one run, in training order. A damaged checkpoint is a verdict. Raises
+    NotFoundError for a path without checkpoints, and what opening raises if nothing that was named is a checkpoint.
+    """
+    given_paths = [as_path(path) for path in paths]
+    runs = runs_named(given_paths)
+    work = _Work(given, second_reader, progress, sum(sum(run.sizes().values()) for run in runs))
+    checked = tuple(work.check_run(run) for run in runs)
+    refused = [error for error in work.refused.values() if error is not None]
+    if refused and len(refused) == sum(len(run.checkpoints) for run in runs):
+        raise refused[0]
+    left_over = dict.fromkeys(str(file) for path in given_paths if is_folder(path) for file in find_left_over(path))
+    return Soundness(checked, tuple(left_over))
+
+
+@dataclass(slots=True)
+class _Judged:
+    """A verdict, and what later ones may add to it."""
+
+    verdict: Verdict
+    drifts: tuple[Drift, ...] = ()
+    bounds: tuple[Bound, ...] = ()
+
+
+class _Work:
+    def __init__(
+        self, given: Given | None, second_reader: SecondReader | None, progress: Progress | None, total: int
+    ) -> None:
+        self._given, self._second_reader = given, second_reader
+        self._progress, self._total, self._done = progress, total, 0
+        self.refused: dict[Path, CkptInspectError | None] = {}
+        """Errors of paths at which there is no checkpoint."""
+
+    def check_run(self, run: Run) -> CheckedRun:
+        sizes, keys = run.sizes(), _optimizer_keys(run)
+        judged: list[_Judged] = []
+        with ExitStack() as stack:
+            before: Stage | None = None
+            earlier: list[Path] = []
+            for path in run.checkpoints:
+                others = {name: found for name, found in keys.items() if name != path.name}
+                result, stage = self._judge(path, before, others)
+                if stage is not None and result.verdict.continues is False:
+                    result.verdict = self._with_earlier(result.verdict, stage, earlier[-1 - _BACK : -1])
+                judged.append(result)
+                if stage is not None:
+                    earlier.append(path)
+                    stack.push(stage.checkpoint)
+                    if before is not None:
+                        before.checkpoint.close()
+                    before = stage
+                self._report(sizes[path])
+        return CheckedRun(run.name, tuple(_with_contradictions(judged)))
+
+    def _with_earlier(self, verdict: Verdict, stage: Stage, earlier: Sequence[Path]) -> Verdict:
+        """Return the verdict, with the checkpoint further back that it continues, if there is one."""
+        for path in reversed(earlier):
+            try:
+                with open_checkpoint(path) as checkpoint:
+                    before = Stage(checkpoint, optimizer_states(checkpoint, self._given))
+                    passages = passages_between(before, stage)
+                    pairs = [pair for passage in passages for pair in pairs_of(passage)]
+                    reading = read_whole(stage.checkpoint, pairs, is_rest_read=False)
+                    reasons = list(judge_continues(before, stage, passages, reading))
+            except CkptInspectError:
+                continue
+            judged = sum(counts.judged for counts in reading.compared.values())
+            if judged and not is_decided(reasons, kinds.CONTINUES) and all((p.updates or 0) > 0 for p in passages):
+                what = f"its state can have grown out of {path.name}, and not out of {Path(verdict.before).name}"
+                found = Reason(kinds.CONTINUES_ANOTHER, "", what)
+                known = (  # no resume that restored a part, then
+                    replace(r, kind=kinds.MOMENTS_RESET) if r.kind is kinds.PARTLY_RESTORED else r
+                    for r in verdict.reasons
+                )
+                return replace(verdict, reasons=_ranked([*known, found]))
+        return verdict
+
+    def _report(self, nbytes: int) -> None:
+        self._done += nbytes
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+    def _judge(
+        self, path: Path, before: Stage | None, others: Mapping[str, Sequence[str]]
+    ) -> tuple[_Judged, Stage | None]:
+        """Return the verdict, and the stage if the next checkpoint can be compared with it; it is then still open."""
+        try:
+            checkpoint = open_checkpoint(path)
+        except (DamagedFileError, NotFoundError, UnsupportedError) as error:
+            if not isinstance(error, DamagedFileError) and not is_named_so(path.name):
+                self.refused[path] = error
+            reason = Reason(kinds.UNREADABLE, str(path), str(error))
+            return _Judged(Verdict(str(path), False, False, None, (reason,))), None
+        if checkpoint.unreadable is not None:
+            checkpoint.close()
+            self.refused[path] = UnsupportedError(checkpoint.unreadable)
+            reason = Reason(kinds.UNREADABLE, str(path), checkpoint.unreadable)
+            return _Judged(Verdict(str(path), False, False, None, (reason,))), None
+        keep = False
+        try:
+            judged, stage = self._judge_open(checkpoint, before, others)
+            keep = stage is not None
+            return judged, stage
+        finally:
+            if not keep:
+                checkpoint.close()
+
+    def _judge_open(
+        self, checkpoint: Checkpoint, before: Stage | None, others: Mapping[str, Sequence[str]]
+    ) -> tuple[_Judged, Stage | None]:
+        states: tuple[OptimizerState, ...] | None = None
+        unreadable = ""
+        try:
+            states = optimizer_states(checkpoint, self._given)
+        except CkptInspectError as error:
+            unreadable = str(error)
+        stage = Stage(checkpoint, states or ())
+        comparable = before is not None and bool(stage.states)
+        passages = passages_between(before, stage) if before is not None and comparable else ()
+        reading = read_whole(checkpoint, [pair for passage in passages for pair in pairs_of(passage)])
+        reasons = list(judge_whole(checkpoint, stage.states, reading))
+        if unreadable and not any(unreadable in reason.text for reason in reasons):
+            reasons.append(Reason(kinds.DAMAGED, str(checkpoint.path), unreadable))
+        if self._second_reader is not None and checkpoint.tensors:
+            reasons += self._second_reader(checkpoint)
+        if states is not None:
+            reasons += judge_complete(checkpoint, states, reading, others)
+        if before is not None and comparable:
+            reasons += judge_continues(before, stage, passages, reading)
+        is_whole = not is_decided(reasons, kinds.WHOLE)
+        is_complete = states is not None and not is_decided(reasons, kinds.COMPLETE)
+        steps = [int(s.step.value) for s in stage.states if s.step.value is not None]
+        verdict = Verdict(
+            path=str(checkpoint.path),
+            is_whole=is_whole,
+            is_complete=is_complete,
+            continues=_continues(reasons, comparable),
+            reasons=_ranked(reasons),
+            step=max(steps, default=None),
+            learning_rate=_rate(stage.states),
+            before=str(before.checkpoint.path) if before is not None and comparable else "",
+        )
+        can_lead_on = bool(stage.states) and reading.is_readable and not reading.error
+        drifts = tuple(drifts_of(passages, reading))
+        bounds = tuple(bounds_of(passages, reading)) if verdict.continues else ()
+        return _Judged(verdict, drifts, bounds), Stage(checkpoint, stage.states, reading) if can_lead_on else None
+
+
+def _continues(reasons: Sequence[Reason], comparable: bool) -> bool | None:
+    """Return whether it continues; None if there is nothing to compare with, or nothing tells."""
+    if not comparable:
+        return None
+    if is_decided(reasons, kinds.CONTINUES):
+        return False
+    return None if any(r.kind is kinds.CANNOT_TELL for r in reasons) else True
+
+
+def _ranked(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
+    """Return the reasons once each, the most severe first."""
+    return tuple(sorted(dict.fromkeys(reasons), key=lambda reason: -reason.kind.severity))
+
+
+def _rate(states: Sequence[OptimizerState]) -> float | None:
+    for state in states:
+        rate = state.hyperparameters.get("learning_rate")
+        if rate is not None and not rate.is_assumed and not state.has_scheduled_rate:
+            return rate.value
+    return None
+
+
+def _with_contradictions(judged: Sequence[_Judged]) -> Iterator[Verdict]:
+    """Yield the verdicts; a window in which untouched weights moved, while in another they did not, is one in which
+    something else set the weights."""
+    for each in judged:
+        verdict = each.verdict
+        others = [bound for other in judged if other is not each for bound in other.bounds]
+        if each.bounds and all(any(agrees(bound, other) for other in others) for bound in each.bounds):
+            verdict = replace(verdict, reasons=_ranked(map(_explained, verdict.reasons)))
+        for drift in each.drifts:
+            windows = [o for other in judged if other is not each for o in other.drifts]
+            still = next((o for o in windows if contradicts(drift, o)), None)
+            if still is not None and verdict.continues is not False:
+                what = (
+                    f"{drift.optimizer}: {drift.moved} weights that no gradient ever reached moved in these "
+                    f"{drift.updates} updates, and none in {still.updates} others of the run at the same learning "
+                    f"rate, {drift.rate:g}"
+                )
+                reason = Reason(kinds.WEIGHTS_REPLACED, drift.optimizer, what)
+                kept = [r for r in verdict.reasons if r.kind is not kinds.WEIGHTS_MOVED]
+                verdict = replace(verdict, continues=False, reasons=_ranked([*kept, reason]))
+        yield verdict
+
+
+def _explained(reason: Reason) -> Reason:
+    """Return a reason whose doubt other windows of the run dispel."""
+    return replace(reason, kind=kinds.SMALLER_RATE) if reason.kind is kinds.RATE_CONTRADICTED else reason
+
+
+def _optimizer_keys(run: Run) -> dict[str, Sequence[str]]:
+    """Return the keys of the optimizers' tensors of the first checkpoint of a run that has any, by its name."""
+    for path in run.checkpoints[:_LOOKS]:
+        try:
+            with open_checkpoint(path) as checkpoint:
+                keys = [key for state in optimizer_states(checkpoint) for key in optimizer_keys(state)]
+        except CkptInspectError:
+            continue
+        if keys:
+            return {path.name: keys}
+    return {}
+
+
+_BACK = 4
+"""Checkpoints further back that one is compared with if it doesn't continue the one before."""
+
+_LOOKS = 8
+"""Checkpoints that are opened in search of one with an optimizer."""

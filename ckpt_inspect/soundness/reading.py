@@ -1,0 +1,211 @@
+"""Reads every byte of a checkpoint once, and beside it the same parameters of the checkpoint before, piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from threading import Event, local
+
+import numpy as np
+
+from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, PieceReader, Problem
+from ckpt_inspect.comparison.continuity import StateCounts
+from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.state.optimizer_state import Parameter
+from ckpt_inspect.update_rules import STATE_SLOTS, State
+
+THREADS = 2
+PIECE_ELEMENTS = 1 << 17
+"""Elements of each tensor that a thread takes at a time."""
+
+_ARRAYS = ("value", *STATE_SLOTS)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorReading:
+    """What one tensor holds, after all of it was read."""
+
+    nan: int = 0
+    """Elements that are no number."""
+    infinite: int = 0
+    is_zero: bool = False
+    """Whether every element is 0."""
+    error: str = ""
+    """Why it can't be read; empty if it can."""
+    is_readable: bool = True
+    """False for a type that numpy has no counterpart of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One parameter in the checkpoint before and in this one, to be compared in the same pass."""
+
+    optimizer: str
+    before: Parameter
+    after: Parameter
+    counts: StateCounts
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a checkpoint holds, after all of it was read."""
+
+    tensors: Mapping[str, TensorReading]
+    """By key; of every tensor."""
+    compared: Mapping[tuple[str, str], StateCounts]
+    """By optimizer and parameter; of those that could be read in both."""
+    error: str = ""
+    """What a checksum of the whole shows; empty if it agrees, or there is none."""
+    rest: tuple[Problem, ...] = ()
+    """Of what no tensor leads to."""
+
+    @property
+    def is_readable(self) -> bool:
+        """Return whether all tensors could be read."""
+        return not any(tensor.error for tensor in self.tensors.values())
+
+    def is_zero(self, keys: Sequence[str]) -> bool:
+        """Return whether these tensors are 0 throughout; False if there are none."""
+        return bool(keys) and all(self.tensors[key].is_zero for key in keys)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    keys: tuple[str, ...]
+    """Tensors of the checkpoint that it reads."""
+    nbytes: int
+    run: Callable[[_Memory, Event], Mapping[str, TensorReading]]
+    pair: Pair | None = None
+
+
+class _Memory(local):
+    """What a thread reuses from tensor to tensor."""
+
+    def __init__(self) -> None:
+        self.pieces = PieceReader(PIECE_ELEMENTS)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """One tensor's counts so far."""
+
+    nan: int = 0
+    infinite: int = 0
+    is_zero: bool = True
+
+    def add(self, piece: Array) -> None:
+        if piece.dtype.kind == "O":
+            self.is_zero = False
+            return
+        self.is_zero = self.is_zero and not piece.any()
+        if piece.dtype.kind not in "iub" and not (finite := np.isfinite(piece)).all():
+            odd = piece[~finite]
+            missing = int(np.count_nonzero(np.isnan(odd)))
+            self.nan += missing
+            self.infinite += odd.size - missing
+
+    def reading(self) -> TensorReading:
+        return TensorReading(self.nan, self.infinite, self.is_zero)
+
+
+def read_whole(checkpoint: Checkpoint, pairs: Sequence[Pair] = (), *, is_rest_read: bool = True) -> Reading:
+    """Read every tensor, and what no tensor leads to; compare `pairs` in the same pass.
+
+    A tensor that can't be read is reported in its reading. Without `is_rest_read`, only the tensors of the pairs.
+    """
+    jobs = list(_jobs(checkpoint, pairs, is_rest_read=is_rest_read))
+    tensors: dict[str, TensorReading] = {}
+    compared: dict[tuple[str, str], StateCounts] = {}
+    executor, stop, memory = ThreadPoolExecutor(THREADS), Event(), _Memory()
+    try:
+        pending: dict[Future[Mapping[str, TensorReading]], _Job] = {
+            executor.submit(job.run, memory, stop): job for job in sorted(jobs, key=lambda job: -job.nbytes)
+        }
+        while pending:
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                job = pending.pop(future)
+                try:
+                    tensors |= future.result()
+                except CkptInspectError:  # of one of the two: each of this checkpoint's is read by itself
+                    tensors |= {key: _read_alone(checkpoint, key, memory, stop) for key in job.keys}
+                else:
+                    if job.pair is not None:
+                        compared[job.pair.optimizer, job.pair.after.name] = job.pair.counts
+    finally:
+        stop.set()
+        executor.shutdown(wait=True, cancel_futures=True)
+    if not is_rest_read:
+        return Reading(tensors, compared)
+    error = ""
+    try:
+        checkpoint.finish_reading()
+    except CkptInspectError as reason:
+        error = str(reason)
+    return Reading({key: tensors[key] for key in checkpoint.tensors}, compared, error, checkpoint.check_rest())
+
+
+def _jobs(checkpoint: Checkpoint, pairs: Sequence[Pair], *, is_rest_read: bool) -> Iterator[_Job]:
+    covered: set[str] = set()
+    for pair in pairs:
+        keys = tuple(key for array in _ARRAYS if (key := pair.after.key(array)) is not None and key not in covered)
+        covered |= set(keys)
+        nbytes = sum(checkpoint.spec(key).nbytes for key in keys)
+        yield _Job(keys, nbytes, _Comparison(checkpoint, pair, keys), pair)
+    for key, spec in checkpoint.tensors.items() if is_rest_read else ():
+        if key not in covered:
+            yield _Job((key,), spec.nbytes, _Single(checkpoint, key))
+
+
+@dataclass(frozen=True, slots=True)
+class _Single:
+    checkpoint: Checkpoint
+    key: str
+
+    def __call__(self, memory: _Memory, stop: Event) -> Mapping[str, TensorReading]:
+        return {self.key: _read_alone(self.checkpoint, self.key, memory, stop)}
+
+
+def _read_alone(checkpoint: Checkpoint, key: str, memory: _Memory, stop: Event) -> TensorReading:
+    spec, tally = checkpoint.spec(key), _Tally()
+    if not spec.is_readable:
+        return TensorReading(is_readable=False)
+    try:
+        if spec.dtype == STRING:
+            tally.add(checkpoint.read(key))
+            return tally.reading()
+        for start in range(0, spec.size, PIECE_ELEMENTS):
+            if stop.is_set():
+                break
+            tally.add(memory.pieces.read(checkpoint, key, start, min(start + PIECE_ELEMENTS, spec.size), "alone"))
+    except CkptInspectError as error:
+        return TensorReading(error=str(error))
+    return tally.reading()
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """Reads one parameter of both, and fills the counts of its pair."""
+
+    checkpoint: Checkpoint
+    pair: Pair
+    own: tuple[str, ...]
+    """Keys of this checkpoint's tensors that no other job reads."""
+    tallies: dict[str, _Tally] = field(default_factory=dict)
+
+    def __call__(self, memory: _Memory, stop: Event) -> Mapping[str, TensorReading]:
+        sides = (self.pair.before, self.pair.after)
+        keys = [{a: key for a in _ARRAYS if (key := side.key(a)) is not None} for side in sides]
+        size = self.checkpoint.spec(next(iter(keys[1].values()))).size if keys[1] else 0
+        for start in range(0, size, PIECE_ELEMENTS):
+            if stop.is_set():
+                break
+            end = min(start + PIECE_ELEMENTS, size)
+            pieces = [
+                {a: memory.pieces.read(side.checkpoint, key, start, end, (i, a)) for a, key in of_side.items()}
+                for i, (side, of_side) in enumerate(zip(sides, keys, strict=True))
+            ]
+            for array, piece in pieces[1].items():
+                self.tallies.setdefault(keys[1][array], _Tally()).add(piece)
+            self.pair.counts.add(State(**pieces[0]), State(**pieces[1]))
+        return {key: self.tallies.get(key, _Tally()).reading() for key in self.own}

@@ -1,0 +1,54 @@
+"""How tensorstore, which reads Orbax' arrays itself, opens a folder: its key-value store of the same place.
+
+Credentials are found by tensorstore, at the places where AWS' and Google's own libraries look; what it doesn't look at
+(endpoints, and that there are none) is passed on. https://google.github.io/tensorstore/kvstore/index.html
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ckpt_inspect.errors import UnsupportedError
+from ckpt_inspect.jsonable import JsonObject, JsonValue
+from ckpt_inspect.storage.address import Address
+from ckpt_inspect.storage.registry import absolute
+
+
+def key_value_store(folder: Path) -> JsonObject:
+    """Return tensorstore's specification of a folder, as JSON; UnsupportedError for a place that it can't open."""
+    if not isinstance(folder, Address):
+        return {"driver": "file", "path": f"{absolute(folder)}/"}
+    path = f"{folder.key}/" if folder.key else ""
+    if folder.scheme in ("http", "https"):
+        return {"driver": "http", "base_url": f"{folder.scheme}://{folder.place}/{path}"}
+    if folder.scheme == "s3":
+        return {"driver": "s3", "bucket": folder.place, "path": path, **_aws()}
+    if folder.scheme == "gs":
+        emulator = os.environ.get("STORAGE_EMULATOR_HOST")
+        if emulator:  # of which tensorstore knows under another name alone
+            os.environ["TENSORSTORE_GCS_HTTP_URL"] = emulator if "://" in emulator else f"http://{emulator}"
+        return {"driver": "gcs", "bucket": folder.place, "path": path}
+    raise UnsupportedError(
+        f"{folder}: the arrays of an Orbax folder can't be read from {folder.scheme}://, which tensorstore doesn't "
+        "open; copy the folder to this machine, and give that path"
+    )
+
+
+def _aws() -> dict[str, JsonValue]:
+    from ckpt_inspect.storage.objects import aws_settings
+
+    settings = aws_settings()
+    environment = (os.environ.get(n) for n in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"))
+    endpoint = settings.get("endpoint") or next(filter(None, environment), None)
+    region = settings.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    found: dict[str, JsonValue] = {}
+    if endpoint:
+        found |= {"endpoint": endpoint, "aws_region": region or "us-east-1"}
+    elif region:
+        found["aws_region"] = region
+    if settings.get("skip_signature"):
+        found["aws_credentials"] = {"type": "anonymous"}
+    elif os.environ.get("AWS_ACCESS_KEY_ID"):  # so that no file is looked for, of which AWS' library complains
+        found["aws_credentials"] = {"type": "environment"}
+    return found

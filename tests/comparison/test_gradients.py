@@ -1,0 +1,102 @@
+"""How large a window's gradients were, and what bounds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.adam_runs import SHAPES, AdamRun, Array
+
+from ckpt_inspect import Analyses, analyze
+from ckpt_inspect.comparison.gradients import plain_bounds
+
+
+class Logged:
+    """Gradients of a size that changes over the run, and their squares as a training would have logged them."""
+
+    def __init__(self, size: Callable[[int], float]) -> None:
+        self.size, self.squares = size, dict[str, list[float]]()
+
+    def __call__(self, name: str, weight: Array, rng: np.random.Generator) -> Array:
+        log = self.squares.setdefault(name, [])
+        g = (rng.normal(size=weight.shape) * self.size(len(log))).astype(np.float32)
+        log.append(float(np.mean(np.square(g, dtype=np.float64))))
+        return g
+
+    def rms(self, name: str, start: int, stop: int, beta_2: float = 1.0) -> float:
+        """Of the updates after `start` up to `stop`; weighted as v weights them."""
+        squares = np.array(self.squares[name][start:stop])
+        weights = beta_2 ** np.arange(len(squares))[::-1]
+        return float(np.sqrt((squares * weights).sum() / weights.sum()))
+
+
+def trained(folder: Path, steps: tuple[int, ...], size: Callable[[int], float], dtype: str = "float32") -> Logged:
+    run, logged = AdamRun(dtype=dtype), Logged(size)
+    for step in steps:
+        run.train(step - run.step, logged).save(folder / f"m-{step:05d}.h5")
+    return logged
+
+
+def figures(run: Analyses, name: str) -> dict[str, list[float]]:
+    """By parameter, over the run."""
+    (optimizer,) = run.optimizers.values()
+    return dict(zip(optimizer.variables["parameter"], optimizer.variables[name].T.tolist(), strict=True))
+
+
+STEPS = (100, 101, 110, 200, 700, 3000)
+
+
+@pytest.mark.parametrize("size", [lambda t: 0.1, lambda t: 0.3 / (1 + t / 50), lambda t: 1e-3 * (1 + t)])
+def test_it_is_that_of_the_logged_gradients(tmp_path: Path, size: Callable[[int], float]) -> None:
+    """Weighted to a thousandth in windows of 1 to 2,300 updates; and the plain one lies within the bounds."""
+    logged = trained(tmp_path, STEPS, size)
+    run = analyze(tmp_path)
+    rms, low, high = (figures(run, f"window_gradient_rms{name}") for name in ("", "_low", "_high"))
+    for name in SHAPES:
+        assert np.isnan(rms[name][0])
+        for row in range(1, len(STEPS)):
+            start, stop = STEPS[row - 1 : row + 1]
+            assert rms[name][row] == pytest.approx(logged.rms(name, start, stop, 0.999), rel=1e-3)
+            assert low[name][row] <= logged.rms(name, start, stop) <= high[name][row]
+    assert high["first/kernel"][2] / low["first/kernel"][2] < 1.01
+    assert high["first/kernel"][5] / low["first/kernel"][5] > 3
+
+
+def test_nothing_is_said_across_a_reset_or_between_two_runs(tmp_path: Path) -> None:
+    """Second moments that fell faster than they can have no gradients between them."""
+    run = AdamRun()
+    run.train(200).save(tmp_path / "m-200.h5")
+    run.forget().step = 200
+    run.train(50).save(tmp_path / "m-250.h5")
+    assert np.isnan(list(figures(analyze(tmp_path), "window_gradient_rms").values())).all()
+
+
+def test_half_precision_tells_nothing(tmp_path: Path) -> None:
+    """Its rounding hides the decay."""
+    trained(tmp_path, (50, 100), lambda t: 1.0, "float16")
+    assert np.isnan(list(figures(analyze(tmp_path), "window_gradient_rms").values())).all()
+
+
+def test_displacement_is_that_of_the_weights(tmp_path: Path) -> None:
+    """Per update, and about that of all elements; where they go to and fro, less than the updates."""
+    run = AdamRun()
+    before = {n: w.copy() for n, w in run.train(100).weights.items()}
+    run.save(tmp_path / "m-100.h5")
+    run.train(400).save(tmp_path / "m-500.h5")
+    found = analyze(tmp_path)
+    displacement, update = (figures(found, name) for name in ("window_displacement", "update_rms"))
+    for name in ("first/kernel", "second/kernel", "third/kernel"):
+        whole = float(np.sqrt(np.mean((run.weights[name] - before[name]) ** 2))) / 400
+        assert displacement[name][1] == pytest.approx(whole, rel=0.6)
+        assert displacement[name][1] < update[name][1]
+
+
+def test_bounds_widen_with_the_window() -> None:
+    """One update has none; then the oldest gradient counts less and less."""
+    assert plain_bounds(0.999, 1) == pytest.approx((1, 1), rel=1e-4)
+    widths = [high / low for low, high in (plain_bounds(0.999, k) for k in (1, 10, 100, 1000))]
+    assert widths == sorted(widths)
+    assert widths[-1] == pytest.approx(0.999 ** (-999 / 2), rel=1e-3)
+    assert np.isnan(plain_bounds(0.9, 10_000)[1])

@@ -1,0 +1,105 @@
+"""Which elements are read of a checkpoint, and how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from support.silent_runs import save_run
+
+from ckpt_inspect import analyze, open_checkpoint, optimizer_states
+from ckpt_inspect.comparison import observing
+from ckpt_inspect.comparison.observing import Glimpse, HeldElements, observe
+
+
+def glimpse(path: Path, held: HeldElements, budget: int = 1 << 20) -> Glimpse:
+    checkpoint = open_checkpoint(path)
+    (state,) = optimizer_states(checkpoint)
+    return Glimpse.of(path.name, state, lambda: checkpoint, held, budget=budget)
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return save_run(tmp_path_factory.mktemp("run"), (100, 120), beta_2=0.98)
+
+
+def test_elements_are_those_of_the_arrays(paths: list[Path]) -> None:
+    """In the choice's order, in the file's type; a smaller choice is the beginning of a larger."""
+    with open_checkpoint(paths[0]) as checkpoint:
+        (state,) = optimizer_states(checkpoint)
+        whole = {name: p.second_moment().ravel() for name, p in state.parameters.items()}
+    (all_of_them,) = observe([glimpse(paths[0], HeldElements())])
+    (some,) = observe([glimpse(paths[0], HeldElements(), 300)])
+    for name, array in whole.items():
+        found = all_of_them.elements[name].second
+        assert found.dtype == array.dtype
+        np.testing.assert_array_equal(np.sort(found), np.sort(array))
+        np.testing.assert_array_equal(some.elements[name].second, found[: some.elements[name].size])
+    assert sum(moments.size for moments in some.elements.values()) <= 300
+
+
+def test_few_are_held_at_a_time(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was let go of is read again."""
+    held = HeldElements(limit=0)
+    observations = observe([glimpse(paths[i % 2], held) for i in range(6)])
+    for observation in (*observations, *observations):
+        assert observation.elements["dense/kernel"].second is not None
+        assert len(held._held) <= 2
+
+
+def test_a_tensor_of_another_size_is_left_out(paths: list[Path], tmp_path: Path) -> None:
+    """Its elements would not be the same ones."""
+    held = HeldElements()
+    with h5py.File(tmp_path / "other.h5", "w") as file, h5py.File(paths[0]) as source:
+        for name in source:
+            source.copy(name, file)
+        for name, value in source.attrs.items():
+            file.attrs[name] = value
+        for place in (
+            "model_weights/dense/dense/bias:0",
+            "optimizer_weights/adam/dense_bias_momentum:0",
+            "optimizer_weights/adam/dense_bias_velocity:0",
+        ):
+            del file[place]
+            file[place] = np.ones(31, np.float32)
+    one, two = observe([glimpse(paths[0], held), glimpse(tmp_path / "other.h5", held)])
+    assert "dense/bias" in one.elements
+    assert "dense/bias" not in two.elements
+    assert "dense/kernel" in two.elements
+
+
+def test_compressed_arrays_are_unpacked_in_part(
+    paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they are large, a quarter of their bytes; those that lie plainly are read by range."""
+    monkeypatch.setattr(observing, "_UNPACKED_BYTES", 1000)
+    packed = tmp_path / "m.h5"
+    with h5py.File(packed, "w") as file, h5py.File(paths[0]) as source:
+        for name, value in source.attrs.items():
+            file.attrs[name] = value
+
+        def copy(name: str, thing: h5py.Group | h5py.Dataset) -> None:
+            if isinstance(thing, h5py.Group):
+                group = file.require_group(name)
+                group.attrs.update(thing.attrs)
+            else:
+                options = {"compression": "gzip"} if thing.size > 100 else {}
+                file.create_dataset(name, data=thing[()], **options)
+
+        source.visititems(copy)
+    (found,) = observe([glimpse(packed, HeldElements())])
+    assert set(found.elements) == {"dense/kernel", "dense/bias"}
+    (found,) = observe([glimpse(paths[0], HeldElements())])
+    assert len(found.elements) == 3
+
+
+def test_far_checkpoints_are_asked_for_less(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each block is a request there, and several are made at a time."""
+    monkeypatch.setattr(observing.storage, "native_path", lambda path: None)
+    monkeypatch.setattr(observing, "FAR_BUDGET", 500)
+    (found,) = observe([glimpse(paths[0], HeldElements())])
+    assert 300 < sum(moments.size for moments in found.elements.values()) <= 500
+    (optimizer,) = analyze(paths).optimizers.values()
+    assert optimizer.variables["beta_2"].tolist() == [0.98, 0.98]

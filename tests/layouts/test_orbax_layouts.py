@@ -1,0 +1,220 @@
+"""Keras' and optax' states in Orbax folders, compared with the live optimizers' arrays and last updates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.orbax_sets import FOLDER, truth
+
+from ckpt_inspect import OptimizerState, find_checkpoints, open_checkpoint, optimizer_states
+from ckpt_inspect.checkpoint import Array, Checkpoint, SavedTree, TensorSpec
+from ckpt_inspect.state.given import Given
+
+FIELDS = {
+    "mu": "first_moment", "nu": "second_moment", "nu_max": "max_second_moment", "sum_of_squares": "second_moment",
+}  # fmt: skip
+LIVE: dict[str, Given] = {
+    "adam-chain-plain": {"learning_rate": 1e-2, "beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-3},
+    "adamw-inject": {},
+    "lamb-inject": {},
+    "amsgrad-z3": {"learning_rate": 1e-2},
+    "adamax-plain": {"learning_rate": 1e-2, "rule": "adamax"},
+    "multi": {"fast.learning_rate": 1e-2},
+    "multisteps-plain3": {"learning_rate": 1e-2},
+    "run": {"learning_rate": 1e-2},
+    "sharded": {"learning_rate": 1e-2},
+    "keras-amsgrad-sched": {},
+}
+"""Set -> what neither the folder nor a default tells."""
+
+
+def newest(name: str) -> Checkpoint:
+    return open_checkpoint(find_checkpoints(FOLDER / name)[-1])
+
+
+def states_of(name: str, given: Given | None = None) -> tuple[Checkpoint, tuple[OptimizerState, ...]]:
+    checkpoint = newest(name)
+    return checkpoint, optimizer_states(checkpoint, given=given)
+
+
+@pytest.mark.parametrize("name", LIVE)
+def test_state_and_last_update_are_those_of_the_live_optimizer(name: str) -> None:
+    """Every moment and weight to the bit, the step, and Δ to rounding: of adam, adamw, amsgrad, adamax and lamb."""
+    expected = truth(name)
+    checkpoint, states = states_of(name, LIVE[name])
+    with checkpoint:
+        parameters = {p.name: p for state in states for p in state.parameters.values()}
+        assert set(parameters) == {path.removeprefix("value/") for path in expected if path.startswith("value/")}
+        assert {state.step.value for state in states} == {int(expected["step"])}
+        for path, parameter in parameters.items():
+            np.testing.assert_array_equal(_whole(parameter.value()), expected[f"value/{path}"])
+            fields = [field for field in FIELDS if f"{field}/{path}" in expected]
+            assert fields[:2] == ["mu", "nu"]
+            for field in fields:
+                slot = _whole(getattr(parameter, FIELDS[field])())
+                np.testing.assert_array_equal(slot, expected[f"{field}/{path}"], field)
+            update, recorded = _whole(parameter.last_update()), expected[f"update/{path}"]
+            assert np.abs(update - recorded).max() <= 2e-6 * np.abs(recorded).max() + 1e-7 * (name.startswith("keras"))
+
+
+def _whole(array: Any) -> Any:
+    assert array is not None
+    return np.asarray(array)
+
+
+def test_what_is_injected_is_read() -> None:
+    """The schedule's value that the last update used, the betas, both epsilons and the decay."""
+    checkpoint, (state,) = states_of("adamw-inject")
+    with checkpoint:
+        sources = {name: value.source for name, value in state.hyperparameters.items()}
+        assert set(sources.values()) == {"checkpoint"}
+        assert state.hyperparameters["epsilon_root"].value == pytest.approx(1e-3)
+        assert state.hyperparameters["learning_rate"].value == pytest.approx(1e-2 * 0.5 ** (4 / 2))
+        assert (state.rule, state.rule_source.source) == ("adamw", "inferred")
+
+
+def test_what_is_in_no_file_is_assumed_or_unknown() -> None:
+    """optax' defaults are called that; rate and rule are left open where several functions keep the same state."""
+    checkpoint, (state,) = states_of("sharded")
+    with checkpoint:
+        assert (state.rule, state.rule_source.source) == ("adam", "default")
+        assert "nadam" in state.rule_source.where
+        assert state.hyperparameters["learning_rate"].source == "unknown"
+        assert state.hyperparameters["epsilon"].value == 1e-8
+        assert state.hyperparameters["epsilon"].source == "default"
+        assert "total_steps" not in state.hyperparameters
+
+
+def test_each_optimizer_of_a_multi_transform_has_its_own() -> None:
+    """By its label; masked parameters belong to the other."""
+    checkpoint, states = states_of("multi")
+    with checkpoint:
+        names = {state.name: sorted(state.parameters) for state in states}
+        assert names == {"fast": ["enc/mu/kernel", "nu/1/0"], "slow": ["enc/mu/bias", "nu/0"]}
+        rates = {state.name: state.hyperparameters["learning_rate"].source for state in states}
+        assert rates == {"fast": "unknown", "slow": "checkpoint"}
+
+
+def test_accumulated_gradients_are_no_state() -> None:
+    """MultiSteps keeps a tree of them, whose layers may be named as optax' fields are."""
+    checkpoint, states = states_of("multisteps-plain3")
+    with checkpoint:
+        assert [state.name for state in states] == ["opt_state"]
+
+
+def test_adagrad_s_sum_is_read() -> None:
+    """It has no counter of its own, so that the program's stands in."""
+    checkpoint, (state,) = states_of("adagrad", {"learning_rate": 1e-2})
+    expected = truth("adagrad")
+    with checkpoint:
+        assert (state.rule, state.step.value) == ("adagrad", int(expected["step"]))
+        for path, parameter in state.parameters.items():
+            total = expected[f"sum_of_squares/{path}"]
+            np.testing.assert_allclose(
+                _whole(parameter.effective_lr()), np.float32(1e-2) / np.sqrt(total + np.float32(1e-7)), rtol=1e-6
+            )
+
+
+def test_weights_alone_hold_no_optimizer() -> None:
+    """What `save_weights_only` of Keras leaves."""
+    checkpoint, states = states_of("keras-weightsonly")
+    with checkpoint:
+        assert states == ()
+        assert checkpoint.training_config() is None
+
+
+def test_keras_configuration_is_beside_the_arrays() -> None:
+    """Betas, epsilon and the schedule at the last update."""
+    checkpoint, (state,) = states_of("keras-amsgrad-sched")
+    with checkpoint:
+        sources = {name: value.source for name, value in state.hyperparameters.items()}
+        assert {sources[name] for name in ("beta_1", "beta_2", "epsilon", "learning_rate")} == {"config"}
+        assert state.hyperparameters["learning_rate"].value == pytest.approx(0.1 * 0.5**0.5)
+        assert (state.rule, state.layout) == ("amsgrad", "keras-orbax")
+
+
+class Made(Checkpoint):
+    """A tree of zeros of shape (2,) with counters at 1, without any file."""
+
+    format = "orbax"
+
+    def __init__(self, *leaves: str) -> None:
+        self.path, self.files = Path("made"), ()
+        self._trees = {leaf: tuple(leaf.split("/")) for leaf in leaves}
+        self.tensors = {
+            leaf: TensorSpec(leaf, *(((), "int32") if "count" in leaf else ((2,), "float32"))) for leaf in leaves
+        }
+
+    def saved_tree(self) -> SavedTree:
+        return SavedTree(self._trees)
+
+    def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
+        dtype = self.tensors[name].dtype
+        return np.full(stop - start, dtype == "int32", dtype)
+
+
+def optimizers(*leaves: str) -> dict[str, dict[str, str | None]]:
+    """Names of the optimizers that are found, with the key of each parameter's weights."""
+    found = optimizer_states(Made(*leaves))
+    return {state.name: {p.name: p.found.value for p in state.parameters.values()} for state in found}
+
+
+ADAM = ("opt_state/0/count", "opt_state/0/mu/w", "opt_state/0/nu/w")
+
+
+@pytest.mark.parametrize(
+    ("others", "weights"),
+    [
+        (("params/w",), "params/w"),
+        (("params/w", "ema_params/w", "target/w"), "params/w"),
+        (("model/w", "model_ema/w"), "model/w"),
+        (("a/w", "b/w"), None),
+        (("opt_state/acc_grads/w",), None),
+        ((), None),
+    ],
+)
+def test_the_weights_are_the_tree_that_the_moments_repeat(others: tuple[str, ...], weights: str | None) -> None:
+    """Outside of the states; not what is named as an average; none where two are as likely."""
+    assert optimizers(*ADAM, *others) == {"opt_state": {"w": weights}}
+
+
+def test_each_optimizer_has_the_weights_nearest_to_it() -> None:
+    """A generator and a discriminator of the same shapes."""
+    leaves = [f"{who}/{leaf}" for who in ("g", "d") for leaf in (*ADAM, "params/w")]
+    assert optimizers(*leaves) == {"g": {"w": "g/params/w"}, "d": {"w": "d/params/w"}}
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        ("params/enc/mu/w", "params/enc/nu/w"),
+        ("opt_state/acc_grads/enc/mu/w", "opt_state/acc_grads/enc/nu/w"),
+        ("params/0/trace/w",),
+    ],
+)
+def test_a_layer_that_is_named_as_a_field_is_none(layers: tuple[str, ...]) -> None:
+    """A variational autoencoder's `mu`, and what accumulates its gradients."""
+    assert optimizers(*layers) == {}
+
+
+def test_flax_nnx_variables_are_those_of_their_arrays() -> None:
+    """Each array lies under `value`."""
+    leaves = [f"{leaf}/value" for leaf in (*ADAM, "model/w")]
+    assert optimizers(*leaves) == {"opt_state": {"w": "model/w/value"}}
+
+
+def test_a_bare_array_is_a_parameter() -> None:
+    """Without a tree around it, it is named as its place is."""
+    assert optimizers("opt_state/0/count", "opt_state/0/mu", "opt_state/0/nu", "theta") == {
+        "opt_state": {"theta": "theta"}
+    }
+
+
+def test_what_stands_beside_adam_s_state_in_a_chain_makes_it_unknown() -> None:
+    """A moving average of its updates, for example; the slots are shown."""
+    (state,) = optimizer_states(Made(*ADAM, "opt_state/1/count", "opt_state/1/ema/w", "params/w"))
+    assert state.rule == "unknown"
+    assert list(state.parameters["w"].found.slots) == ["first_moment", "second_moment", "ema"]

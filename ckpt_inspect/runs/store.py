@@ -20,6 +20,7 @@ import numpy as np
 
 from ckpt_inspect._version import __version__
 from ckpt_inspect.checkpoint import DType, Problem
+from ckpt_inspect.comparison.gradients import window_columns
 from ckpt_inspect.errors import CkptInspectError, StoreError
 from ckpt_inspect.findings import Thresholds, find_findings
 from ckpt_inspect.formats import is_recognised
@@ -30,6 +31,8 @@ from ckpt_inspect.measurement.summaries import SAMPLES
 from ckpt_inspect.measurement.variables import (
     BINS,
     CHECKPOINT,
+    CHECKPOINT_VARIABLES,
+    CONTRADICTION,
     FINDING_VARIABLES,
     FINDINGS,
     FURTHER_VARIABLES,
@@ -39,6 +42,7 @@ from ckpt_inspect.measurement.variables import (
     PROBLEM_VARIABLES,
     PROBLEMS,
     ROOT_VARIABLES,
+    WINDOW_METRICS,
     Variable,
     group_names,
     variables_in,
@@ -78,6 +82,19 @@ _CHUNK_BYTES = 1 << 20
 _OF_EVERY_ROOT = frozenset({CHECKPOINT, "path", "fingerprint"})
 _OF_EVERY_OPTIMIZER = frozenset({"parameter", "shape", "size", "step", "rule", "nonfinite"})
 """What tells rows and columns from one another, and which of them there are: a store without it is none."""
+
+_COMPARED = frozenset(
+    {
+        *(
+            v.name
+            for v in (*CHECKPOINT_VARIABLES, *(w for own in FURTHER_VARIABLES.values() for w in own))
+            if v.name.startswith("window_") or v.name.endswith(CONTRADICTION)
+        ),
+        *(v.name for v in WINDOW_METRICS if v.name != "window_displacement"),
+    }
+)
+"""What comparing a run's checkpoints adds: a store without it says that they weren't compared, or it follows from the
+rest."""
 
 _SEVERITIES = frozenset({"info", "warning", "error"})
 
@@ -422,8 +439,12 @@ def read(file: h5py.File) -> RunColumns:
         name = _text_of(group, "optimizer")
         if name in optimizers:
             raise ValueError(f"two groups are of the optimizer {name}")
-        optimizers[name] = OptimizerColumns(name, _read_optimizer(group, len(checkpoints["checkpoint"])))
-        if absent := [variable for variable in optimizers[name].variables if not is_own(group, variable)]:
+        columns = _read_optimizer(group, len(checkpoints["checkpoint"]))
+        absent = [variable for variable in columns if variable not in _COMPARED and not is_own(group, variable)]
+        if not is_own(group, WINDOW_METRICS[0].name):
+            columns |= window_columns(columns, checkpoints["fingerprint"])
+        optimizers[name] = OptimizerColumns(name, columns)
+        if absent:
             lacking.append(Remark("", name, _not_stored(absent)))
     return RunColumns(
         _text_of(file, "run"),
@@ -522,7 +543,12 @@ def _read_edges(group: h5py.Group, name: str, grid: Grid) -> Column:
 
 def _variables_of(group: h5py.Group) -> tuple[Variable, ...]:
     """What every optimizer has, and of what some have that which the group holds."""
-    further = {v.name for own in FURTHER_VARIABLES.values() if all(is_own(group, v.name) for v in own) for v in own}
+    further = {
+        v.name
+        for own in FURTHER_VARIABLES.values()
+        if all(is_own(group, v.name) for v in own if not v.name.endswith(CONTRADICTION))
+        for v in own
+    }
     kept = {v.name for v in KEPT} if is_own(group, "kept_checkpoint") else set()
     return variables_in({*further, *kept, *(v.name for v in OPTIMIZER_VARIABLES)})
 

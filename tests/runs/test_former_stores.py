@@ -52,8 +52,9 @@ def test_it_loads_and_holds_the_figures_of_today(store: Path) -> None:
     """Those that are measured now from the same checkpoints."""
     former = load(store)
     now = analyze([store.parent / "digits" / name for name in NAMES[:2]])
+    lacking = {"value_sample", "window_displacement"}  # since 0.3.0
     for name, variable in former.optimizers["optimizer"].variables.items():
-        if variable.dtype.kind == "f" and name in now.optimizers["optimizer"].variables:
+        if name not in lacking and variable.dtype.kind == "f" and name in now.optimizers["optimizer"].variables:
             np.testing.assert_allclose(variable, now.optimizers["optimizer"].variables[name], rtol=1e-6, err_msg=name)
 
 
@@ -89,7 +90,7 @@ def test_a_figure_that_it_lacks_is_not_known_and_named(store: Path) -> None:
     former = load(store)
     assert np.isnan(former.optimizers["optimizer"].variables["moment_bound"]).all()
     (problem,) = [problem for problem in former.problems if problem.code == "not-in-store"]
-    assert problem.message == "moment_bound, decay_balance are not in this store"
+    assert problem.message == ("moment_bound, decay_balance, window_displacement, value_sample are not in this store")
     assert problem.severity == "info"
     grown = analyze(store.parent / "digits", store=store)
     assert np.isnan(grown.optimizers["optimizer"].variables["moment_bound"]).all(axis=1).tolist() == [True, True, False]

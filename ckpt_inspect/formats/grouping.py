@@ -36,7 +36,9 @@ def find_claims(paths: Sequence[Path]) -> list[list[Claim]]:
 def find_left_over(folder: Path) -> list[Path]:
     """Return what in and below a folder is named as a part of a checkpoint and belongs to no whole one, the first file
     of each. A writer that was stopped leaves such files, and its temporary folder."""
-    return sorted(claim.folder / min(claim.names) for claim in _scan(folder) if claim.path is None and claim.names)
+    return sorted(
+        claim.folder / min(claim.names) for claim in _scan(folder, set()) if claim.path is None and claim.names
+    )
 
 
 def explain_nothing_found(path: Path) -> CkptInspectError:

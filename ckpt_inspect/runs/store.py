@@ -20,7 +20,6 @@ import numpy as np
 
 from ckpt_inspect._version import __version__
 from ckpt_inspect.checkpoint import DType, Problem
-from ckpt_inspect.comparison.gradients import window_columns
 from ckpt_inspect.errors import CkptInspectError, StoreError
 from ckpt_inspect.findings import Thresholds, find_findings
 from ckpt_inspect.formats import is_recognised
@@ -31,12 +30,12 @@ from ckpt_inspect.measurement.summaries import SAMPLES
 from ckpt_inspect.measurement.variables import (
     BINS,
     CHECKPOINT,
-    CHECKPOINT_VARIABLES,
     CONTRADICTION,
     FINDING_VARIABLES,
     FINDINGS,
     FURTHER_VARIABLES,
     KEPT,
+    METRICS,
     OPTIMIZER_VARIABLES,
     PARAMETER,
     PROBLEM_VARIABLES,
@@ -82,19 +81,6 @@ _CHUNK_BYTES = 1 << 20
 _OF_EVERY_ROOT = frozenset({CHECKPOINT, "path", "fingerprint"})
 _OF_EVERY_OPTIMIZER = frozenset({"parameter", "shape", "size", "step", "rule", "nonfinite"})
 """What tells rows and columns from one another, and which of them there are: a store without it is none."""
-
-_COMPARED = frozenset(
-    {
-        *(
-            v.name
-            for v in (*CHECKPOINT_VARIABLES, *(w for own in FURTHER_VARIABLES.values() for w in own))
-            if v.name.startswith("window_") or v.name.endswith(CONTRADICTION)
-        ),
-        *(v.name for v in WINDOW_METRICS if v.name != "window_displacement"),
-    }
-)
-"""What comparing a run's checkpoints adds: a store without it says that they weren't compared, or it follows from the
-rest."""
 
 _SEVERITIES = frozenset({"info", "warning", "error"})
 
@@ -439,12 +425,8 @@ def read(file: h5py.File) -> RunColumns:
         name = _text_of(group, "optimizer")
         if name in optimizers:
             raise ValueError(f"two groups are of the optimizer {name}")
-        columns = _read_optimizer(group, len(checkpoints["checkpoint"]))
-        absent = [variable for variable in columns if variable not in _COMPARED and not is_own(group, variable)]
-        if not is_own(group, WINDOW_METRICS[0].name):
-            columns |= window_columns(columns, checkpoints["fingerprint"])
-        optimizers[name] = OptimizerColumns(name, columns)
-        if absent:
+        optimizers[name] = OptimizerColumns(name, _read_optimizer(group, len(checkpoints["checkpoint"])))
+        if absent := [figure.name for figure in (*METRICS, *WINDOW_METRICS) if not is_own(group, figure.name)]:
             lacking.append(Remark("", name, _not_stored(absent)))
     return RunColumns(
         _text_of(file, "run"),

@@ -115,7 +115,8 @@ _FORMULAS: Mapping[str, tuple[str, str, str]] = {
     ),
     "update_rms": (
         "√mean(Δ²)",
-        "How far the last update moved a weight.",
+        "How far the last update moved a weight; left out where it moved rows that no file tells (embeddings under "
+        "LazyAdam, Sonnet's Adam, ..).",
         "OLMo and MosaicML's OptimizerMonitor log similar figures",
     ),
     "update_max": (

@@ -44,8 +44,8 @@ def open_rows(rule: UpdateRule, settings: Mapping[str, Settings], name: str) -> 
         verb = rule.done_by_rows(settings[found[0]])
         yield Problem(
             "rows-not-saved",
-            f"{name}: {rule.title} {verb} only the rows that a sparse gradient (an embedding's) touches, and which the "
-            f"last one touched is not in the file: {named}{more}",
+            f"{name}: {rule.title}, as it is implemented here, {verb} only the rows that a sparse gradient (an "
+            f"embedding's) touches, and which rows the last one touched is not in the file: {named}{more}",
             "the last update of these is left out; all others are taken to have been updated as a whole",
             "info",
         )

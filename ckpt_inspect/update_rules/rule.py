@@ -313,7 +313,7 @@ class UpdateRule(ABC):
         """
         if settings.has_sparse_gradient and (verb := self.done_by_rows(settings)):
             raise NotDetermined(
-                f"{self.title} of {settings.implementation.title} {verb} only the rows that a sparse gradient (an "
+                f"{self.title}, as it is implemented here, {verb} only the rows that a sparse gradient (an "
                 "embedding's) touches, and nothing in the file says which rows the last one touched"
             )
         with np.errstate(all="ignore"):

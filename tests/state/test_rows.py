@@ -10,6 +10,8 @@ import pytest
 from support.memory_checkpoints import VALUE, MemoryCheckpoint, moments, node, object_graph
 
 from ckpt_inspect import OptimizerState, analyze, open_checkpoint, optimizer_states
+from ckpt_inspect.layouts.found import FoundParameter
+from ckpt_inspect.state.rows import has_sparse_gradient
 from ckpt_inspect.update_rules import find_rule
 from ckpt_inspect.update_rules.implementations import (
     CONTRIB,
@@ -86,6 +88,26 @@ def test_who_changes_rows_alone(rule: str, implementation: Implementation, verb:
     found = find_rule(rule)
     assert found is not None
     assert found.done_by_rows(Settings(implementation, 5, 0.01, weight_decay=0.1)) == verb
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "is_table"),
+    [
+        ("emb/table", (5, 3), True), ("net/word_embeddings", (5, 3), True), ("input/embedding_weights", (5, 3), True),
+        ("embedding/embeddings:0", (5, 3), True), ("lookup_table", (5, 3), True), ("embeddings/norm/gamma", (5,), False),
+        ("embeddings/dense/kernel", (5, 3), False), ("stable/w", (5, 3), False), ("vegetable", (5, 3), False),
+    ],
+)  # fmt: skip
+def test_tables_by_name(name: str, shape: tuple[int, ...], is_table: bool) -> None:
+    """Without a graph the variable's own name decides, not that of a scope; one of one dimension has no rows."""
+    assert has_sparse_gradient(FoundParameter(name, shape, "float32", name)) is is_table
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_the_graph_outweighs_the_name(told: bool) -> None:
+    """What the graph tells holds."""
+    parameter = FoundParameter("embeddings", (5, 3), "float32", None, {}, has_sparse_gradient=told)
+    assert has_sparse_gradient(parameter) is told
 
 
 def test_no_decay_no_rows_of_it() -> None:

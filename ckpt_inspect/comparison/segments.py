@@ -9,7 +9,7 @@ from typing import Literal
 JUMP = 2.0
 """Factor between two constant learning rates, up or down, that counts as a jump."""
 
-Beginning = Literal["start", "state-lost", "rate-jumped"]
+Beginning = Literal["start", "state-lost", "another-line", "rate-jumped"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,12 @@ JUMP = 2.0
 
 Beginning = Literal["start", "state-lost", "rate-jumped"]
 
-BEGINNING_WORDS: Mapping[Beginning, str] = {"start": "start", "state-lost": "state lost", "rate-jumped": "rate jumped"}
-"""How each is written where there is little room."""
+BEGINNING_WORDS: Mapping[Beginning, str] = {
+    "start": "start",
+    "state-lost": "state not carried on",
+    "rate-jumped": "rate jumped",
+}
+"""How each is written where there is little room: two runs in one folder have lost nothing."""
 
 
 @dataclass(frozen=True, slots=True)

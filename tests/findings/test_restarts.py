@@ -106,11 +106,25 @@ def test_screen_and_document(tmp_path: Path) -> None:
     run = save(save(AdamRun().train(300), folder).train(50), folder)
     save(run.forget().train(50), folder)
     answer = Answer("analyze", folder, "-o", tmp_path / "run.h5")
-    assert "segments     m-1.h5 .. m-2.h5 | state lost: m-3.h5\n" in answer.out
+    assert "segments     m-1.h5 .. m-2.h5 | state not carried on: m-3.h5\n" in answer.out
     (told,) = json.loads(Answer("analyze", folder, "-o", tmp_path / "run.h5", "--json").out)["runs"]
     (checked,) = json.loads(Answer("check", folder, "--json").out)["runs"]
     assert [s["begins"] for s in told["segments"]] == ["start", "state-lost"]
     assert told["segments"] == checked["segments"]
+
+
+@pytest.mark.parametrize("kind", ["effective-lr", "elements"])
+def test_figures_of_a_run(tmp_path: Path, kind: str) -> None:
+    """A run's own figures mark where its segments begin, also of some of its parameters."""
+    folder = tmp_path / "run"
+    run = save(save(AdamRun().train(300), folder).train(50), folder)
+    save(run.forget().train(50), folder)
+    run_of_all = analyze(folder)
+    assert run_of_all.segments == run_segments(run_of_all)
+    for include in (None, "first/*"):
+        figure = run_of_all.plot(kind, include=include)
+        lines = [line for axes in figure.axes for line in axes.lines if line.get_gid() == "beginning"]
+        assert {float(line.get_xdata()[0]) for line in lines} == {2.0}  # type: ignore[arg-type, index]
 
 
 def test_segments_in_json_name_checkpoints() -> None:

@@ -89,7 +89,7 @@ def bytes_text(count: int) -> str:
 
 
 def segments_text(segments: Sequence[Segment], names: Sequence[str]) -> str:
-    """Return the segments of a run in one line: `ckpt-1 .. ckpt-5 | state lost: ckpt-6 .. ckpt-9 | rate jumped: ..`.
+    """Return the segments of a run in one line: `ckpt-1 .. ckpt-5 | rate jumped: ckpt-6 .. ckpt-9 | ..`.
 
     `names`: of the run's checkpoints. Of many segments the last are counted.
     """

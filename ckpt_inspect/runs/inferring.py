@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Checkpoint, Problem
+from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.comparison.element_choice import BUDGET
 from ckpt_inspect.comparison.inference import Inference, Observation, WindowEvidence, infer
 from ckpt_inspect.comparison.observing import Glimpse, HeldElements, is_open, observe
+from ckpt_inspect.comparison.opened import OpenCheckpoints
 from ckpt_inspect.errors import CkptInspectError
-from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.measurement.columns import Columns, RunColumns
 from ckpt_inspect.runs.assembly import INFERRED_LATE, Evidence, OptimizerEvidence, RowEvidence
 from ckpt_inspect.runs.kept_elements import (
@@ -33,35 +31,6 @@ from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.inferred import Inferred, InferredValues, overlaid
 from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states
-
-_OPEN_AT_A_TIME = 8
-"""Checkpoints of a run that are open at a time."""
-
-
-class OpenCheckpoints:
-    """A few open checkpoints, those that were asked for last. A context manager: all are closed at the end."""
-
-    def __init__(self, limit: int = _OPEN_AT_A_TIME) -> None:
-        self._limit = limit
-        self._open: OrderedDict[Path, Checkpoint] = OrderedDict()
-
-    def get(self, path: Path) -> Checkpoint:
-        """Return the checkpoint, open. Raises CkptInspectError."""
-        if path not in self._open:
-            self._open[path] = open_checkpoint(path)
-            while len(self._open) > self._limit:
-                self._open.popitem(last=False)[1].close()
-        self._open.move_to_end(path)
-        return self._open[path]
-
-    def __enter__(self) -> OpenCheckpoints:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        while self._open:
-            self._open.popitem()[1].close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ckpt_inspect.checkpoint import Checkpoint, Progress
+from ckpt_inspect.comparison.run_together import NOTHING, tell_run
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, UnsupportedError
 from ckpt_inspect.formats import find_left_over, open_checkpoint
 from ckpt_inspect.formats.keras_files import is_named_so
@@ -24,10 +25,12 @@ from ckpt_inspect.soundness.continues import (
     contradicts,
     drifts_of,
     judge_continues,
+    judge_decays,
     pairs_of,
     passages_between,
 )
-from ckpt_inspect.soundness.reading import read_whole
+from ckpt_inspect.soundness.reading import Reading, read_whole
+from ckpt_inspect.soundness.state_files import judge_state_files
 from ckpt_inspect.soundness.verdicts import CheckedRun, Reason, Soundness, Verdict, is_decided
 from ckpt_inspect.soundness.whole import judge_whole
 from ckpt_inspect.state.given import Given
@@ -58,7 +61,8 @@ def check(
     if refused and len(refused) == sum(len(run.checkpoints) for run in runs):
         raise refused[0]
     left_over = dict.fromkeys(str(file) for path in given_paths if is_folder(path) for file in find_left_over(path))
-    return Soundness(checked, tuple(left_over))
+    remarks = [r for folder in dict.fromkeys(filter(is_folder, given_paths)) for r in judge_state_files(folder, runs)]
+    return Soundness(checked, tuple(left_over), tuple(dict.fromkeys(remarks)))
 
 
 @dataclass(slots=True)
@@ -68,6 +72,10 @@ class _Judged:
     verdict: Verdict
     drifts: tuple[Drift, ...] = ()
     bounds: tuple[Bound, ...] = ()
+    back_to: int | None = None
+    """Place in the run of the checkpoint further back that it continues instead of the one before."""
+    distance: float = 0.0
+    """Sum of squares of what its weights moved since the checkpoint before."""
 
 
 class _Work:
@@ -78,9 +86,11 @@ class _Work:
         self._progress, self._total, self._done = progress, total, 0
         self.refused: dict[Path, CkptInspectError | None] = {}
         """Errors of paths at which there is no checkpoint."""
+        self._told = NOTHING
 
     def check_run(self, run: Run) -> CheckedRun:
         sizes, keys = run.sizes(), _optimizer_keys(run)
+        self._told = tell_run(run.checkpoints, self._given)
         judged: list[_Judged] = []
         with ExitStack() as stack:
             before: Stage | None = None
@@ -89,7 +99,7 @@ class _Work:
                 others = {name: found for name, found in keys.items() if name != path.name}
                 result, stage = self._judge(path, before, others)
                 if stage is not None and result.verdict.continues is False:
-                    result.verdict = self._with_earlier(result.verdict, stage, earlier[-1 - _BACK : -1])
+                    result = self._with_earlier(result, stage, earlier[-1 - _BACK : -1], run.checkpoints)
                 judged.append(result)
                 if stage is not None:
                     earlier.append(path)
@@ -98,30 +108,38 @@ class _Work:
                         before.checkpoint.close()
                     before = stage
                 self._report(sizes[path])
-        return CheckedRun(run.name, tuple(_with_contradictions(judged)))
+        return CheckedRun(run.name, tuple(_with_contradictions(list(_with_lines(judged)))))
 
-    def _with_earlier(self, verdict: Verdict, stage: Stage, earlier: Sequence[Path]) -> Verdict:
-        """Return the verdict, with the checkpoint further back that it continues, if there is one."""
+    def _states(self, checkpoint: Checkpoint) -> tuple[OptimizerState, ...]:
+        """Return its optimizers, with what the run's checkpoints tell together."""
+        inferred = self._told.values.get(str(checkpoint.path), {})
+        return optimizer_states(checkpoint, self._given, inferred=inferred)
+
+    def _with_earlier(self, judged: _Judged, stage: Stage, earlier: Sequence[Path], run: Sequence[Path]) -> _Judged:
+        """Return what was judged, with the checkpoint further back that it continues, if there is one."""
+        verdict = judged.verdict
         for path in reversed(earlier):
             try:
                 with open_checkpoint(path) as checkpoint:
-                    before = Stage(checkpoint, optimizer_states(checkpoint, self._given))
+                    before = Stage(checkpoint, self._states(checkpoint))
                     passages = passages_between(before, stage)
                     pairs = [pair for passage in passages for pair in pairs_of(passage)]
                     reading = read_whole(stage.checkpoint, pairs, is_rest_read=False)
                     reasons = list(judge_continues(before, stage, passages, reading))
             except CkptInspectError:
                 continue
-            judged = sum(counts.judged for counts in reading.compared.values())
-            if judged and not is_decided(reasons, kinds.CONTINUES) and all((p.updates or 0) > 0 for p in passages):
+            counts = reading.compared.values()
+            if (
+                sum(c.judged for c in counts)
+                and _distance(reading) <= judged.distance  # else it is the moments that were lost
+                and not is_decided(reasons, kinds.CONTINUES)
+                and all((p.updates or 0) > 0 for p in passages)
+            ):
                 what = f"its state can have grown out of {path.name}, and not out of {Path(verdict.before).name}"
                 found = Reason(kinds.CONTINUES_ANOTHER, "", what)
-                known = (  # no resume that restored a part, then
-                    replace(r, kind=kinds.MOMENTS_RESET) if r.kind is kinds.PARTLY_RESTORED else r
-                    for r in verdict.reasons
-                )
-                return replace(verdict, reasons=_ranked([*known, found]))
-        return verdict
+                back_to = None if any(c.doubtful for c in counts) else run.index(path)
+                return replace(judged, verdict=_with(verdict, found), back_to=back_to)
+        return judged
 
     def _report(self, nbytes: int) -> None:
         self._done += nbytes
@@ -159,7 +177,7 @@ class _Work:
         states: tuple[OptimizerState, ...] | None = None
         unreadable = ""
         try:
-            states = optimizer_states(checkpoint, self._given)
+            states = self._states(checkpoint)
         except CkptInspectError as error:
             unreadable = str(error)
         stage = Stage(checkpoint, states or ())
@@ -175,6 +193,10 @@ class _Work:
             reasons += judge_complete(checkpoint, states, reading, others)
         if before is not None and comparable:
             reasons += judge_continues(before, stage, passages, reading)
+            if not is_decided(reasons, kinds.CONTINUES):
+                places = str(before.checkpoint.path), str(checkpoint.path)
+                for passage in passages:
+                    reasons += judge_decays(passage, self._told.windows.get((*places, passage.name)))
         is_whole = not is_decided(reasons, kinds.WHOLE)
         is_complete = states is not None and not is_decided(reasons, kinds.COMPLETE)
         steps = [int(s.step.value) for s in stage.states if s.step.value is not None]
@@ -191,7 +213,8 @@ class _Work:
         can_lead_on = bool(stage.states) and reading.is_readable and not reading.error
         drifts = tuple(drifts_of(passages, reading))
         bounds = tuple(bounds_of(passages, reading)) if verdict.continues else ()
-        return _Judged(verdict, drifts, bounds), Stage(checkpoint, stage.states, reading) if can_lead_on else None
+        found = _Judged(verdict, drifts, bounds, distance=_distance(reading))
+        return found, Stage(checkpoint, stage.states, reading) if can_lead_on else None
 
 
 def _continues(reasons: Sequence[Reason], comparable: bool) -> bool | None:
@@ -206,6 +229,31 @@ def _continues(reasons: Sequence[Reason], comparable: bool) -> bool | None:
 def _ranked(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
     """Return the reasons once each, the most severe first."""
     return tuple(sorted(dict.fromkeys(reasons), key=lambda reason: -reason.kind.severity))
+
+
+def _distance(reading: Reading) -> float:
+    return sum(max(c.dot_aa - 2 * c.dot_ab + c.dot_bb, 0.0) for c in reading.compared.values())
+
+
+def _with(verdict: Verdict, reason: Reason) -> Verdict:
+    return replace(verdict, reasons=_ranked([*verdict.reasons, reason]))
+
+
+def _with_lines(judged: Sequence[_Judged]) -> Iterator[_Judged]:
+    """Yield what was judged; where lines of training cross, no state was lost that the one before has.
+
+    A checkpoint is on another line than the one before if it continues one from further back itself, or if a later
+    one does, across it.
+    """
+    for place, each in enumerate(judged):
+        spans = [(other.back_to, end) for end, other in enumerate(judged) if other.back_to is not None]
+        if any(start < place <= end for start, end in spans):
+            reasons = (
+                replace(r, kind=kinds.ANOTHER_LINE) if r.kind in (kinds.PARTLY_RESTORED, kinds.MOMENTS_RESET) else r
+                for r in each.verdict.reasons
+            )
+            each = replace(each, verdict=replace(each.verdict, reasons=_ranked(reasons)))
+        yield each
 
 
 def _rate(states: Sequence[OptimizerState]) -> float | None:

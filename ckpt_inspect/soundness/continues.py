@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from ckpt_inspect.checkpoint import Checkpoint, numpy_dtype
 from ckpt_inspect.comparison.continuity import SPARE_UPDATES, Floor, StateCounts
+from ckpt_inspect.comparison.inference import WindowEvidence
 from ckpt_inspect.errors import CkptInspectError, NotDetermined
 from ckpt_inspect.measurement.wording import counted, percent
 from ckpt_inspect.soundness import kinds
@@ -222,7 +223,7 @@ def _kept_scalars(passage: Passage) -> str:
     """Say which scalars go on from the checkpoint before; empty if they don't, or don't show it."""
     if not passage.updates or passage.before.step.value in (None, 0) or passage.after.step.value is None:
         return ""
-    return f"the counter goes on from {passage.before.step.value} to {passage.after.step.value}"
+    return f"the counter rose from {passage.before.step.value} to {passage.after.step.value}"
 
 
 def _counts_of(passage: Passage, reading: Reading) -> dict[str, StateCounts]:
@@ -376,6 +377,20 @@ def _remarks(passage: Passage, reading: Reading, *, is_lost: bool) -> Iterator[R
         yield Reason(
             kinds.CANNOT_TELL, who, f"{who}: the updates between the two are not counted: {passage.after.step.where}"
         )
+
+
+def judge_decays(passage: Passage, window: WindowEvidence | None) -> Iterator[Reason]:
+    """Yield that the moments decayed less often than the counter counts, if silent elements show it."""
+    if window is None or not window.is_continuous or window.decays is None or window.counted is None:
+        return
+    if 0 < window.decays < window.counted:
+        fewer = window.counted - window.decays
+        what = (
+            f"{passage.name}: the moments of {window.silent} elements without a gradient decayed "
+            f"{counted(window.decays, 'time')} while the counter rose by {window.counted}: {fewer} fewer, as where "
+            f"loss scaling skips updates, or gradients are accumulated"
+        )
+        yield Reason(kinds.UPDATES_SKIPPED, passage.name, what)
 
 
 @dataclass(frozen=True, slots=True)

@@ -269,6 +269,27 @@ CONTINUES_ANOTHER = Kind(
     action="Check the two lines separately, by naming their checkpoints",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1",
 )
+ANOTHER_LINE = Kind(
+    id="another-line",
+    title="On another line than the checkpoint before",
+    severity=Severity.CRITICAL,
+    condition="The moments can't have come from the checkpoint before, and this one, or a later one, continues a "
+    "checkpoint from further back, across those in between.",
+    why="The checkpoints lie on two lines: of two trainings in one folder, or of one that was resumed twice from "
+    "the same place, once perhaps without its state.",
+    action="Check the lines separately, by naming the checkpoints of each",
+    source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: v_B = β2^k·v_A + (what is not negative)",
+)
+UPDATES_SKIPPED = Kind(
+    id="updates-skipped",
+    title="Moments decayed less often than the counter counts",
+    severity=Severity.INFO,
+    condition="Elements that no gradient reached show, in both moments, fewer decays than the counter rose by.",
+    why="Loss scaling skips an update whose gradients overflow, and gradients that are accumulated are one update, "
+    "while the counter may count each. Nothing of the state is lost.",
+    action="Nothing, if there is loss scaling or accumulation; if many are skipped, look at the loss scale",
+    source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: each update multiplies m by β1 and v by β2",
+)
 HYPERPARAMETERS_CHANGED = Kind(
     id="hyperparameters-changed",
     title="Hyperparameters differ from those before",
@@ -297,6 +318,26 @@ CANNOT_TELL = Kind(
     source="both files",
 )
 
+STATE_FILE_ASTRAY = Kind(
+    id="state-file-astray",
+    title="State file names a checkpoint that is not there",
+    severity=Severity.WARNING,
+    condition="The folder's `checkpoint` file names a newest checkpoint, and there is none of that name.",
+    why="tf.train.latest_checkpoint finds nothing then, and a training that asks it starts anew, silently.",
+    action="Restore the checkpoint by its own name, or write the name of one that is there into the file",
+    source="tf.train.latest_checkpoint in tensorflow/python/checkpoint/checkpoint_management.py",
+)
+STATE_FILE_BEHIND = Kind(
+    id="state-file-behind",
+    title="State file names an older checkpoint",
+    severity=Severity.WARNING,
+    condition="The folder's `checkpoint` file names another checkpoint than the last of the run.",
+    why="tf.train.latest_checkpoint gives the one that is named: a resume goes on from there, and what was trained "
+    "later is not used.",
+    action="If that isn't meant, restore the last one by its own name",
+    source="tf.train.latest_checkpoint in tensorflow/python/checkpoint/checkpoint_management.py",
+)
+
 WHOLE = (
     UNREADABLE, PART_MISSING, NOT_MERGED, DAMAGED, NOT_FINITE, INFINITE_SCALAR, OTHER_BITS, NO_CHECKSUM, NOT_CHECKED,
 )  # fmt: skip
@@ -306,7 +347,9 @@ COMPLETE = (
 )  # fmt: skip
 CONTINUES = (
     STEP_FELL, MOMENTS_RESET, PARTLY_RESTORED, OTHER_PARAMETERS, WEIGHTS_REPLACED, WEIGHTS_ELSEWHERE, WEIGHTS_MOVED,
-    RATE_CONTRADICTED, SMALLER_RATE, CONTINUES_ANOTHER, HYPERPARAMETERS_CHANGED, SAME_STEP, CANNOT_TELL,
+    RATE_CONTRADICTED, SMALLER_RATE, CONTINUES_ANOTHER, ANOTHER_LINE, UPDATES_SKIPPED, HYPERPARAMETERS_CHANGED,
+    SAME_STEP, CANNOT_TELL,
 )  # fmt: skip
-REASONS: tuple[Kind, ...] = (*WHOLE, *COMPLETE, *CONTINUES)
-"""Every reason that a verdict can have."""
+FOLDER = (STATE_FILE_ASTRAY, STATE_FILE_BEHIND)
+REASONS: tuple[Kind, ...] = (*WHOLE, *COMPLETE, *CONTINUES, *FOLDER)
+"""Every reason that a verdict can have, and every remark on a folder."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ckpt_inspect.comparison.segments import Segment, segments
 from ckpt_inspect.findings import Kind, Severity
 from ckpt_inspect.jsonable import JsonObject
+from ckpt_inspect.soundness.kinds import ANOTHER_LINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,11 @@ class Verdict:
         """Return whether it passes: whole, complete, and nothing shows that it doesn't continue the one before."""
         return self.is_whole and self.is_complete and self.continues is not False
 
+    @property
+    def is_on_another_line(self) -> bool:
+        """Return whether it lies on another line of training than the one before."""
+        return self.continues is False and any(r.kind is ANOTHER_LINE for r in self.reasons)
+
     def to_json(self) -> JsonObject:
         """Return it in JSON's types."""
         return {
@@ -99,8 +105,12 @@ class CheckedRun:
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """Return its segments: cut where state was lost, or where a constant learning rate jumped."""
-        return segments([v.continues for v in self.checkpoints], [v.learning_rate for v in self.checkpoints])
+        """Return its segments: cut where state was lost, where another line of training goes on, or where a constant
+        learning rate jumped."""
+        found = segments([v.continues for v in self.checkpoints], [v.learning_rate for v in self.checkpoints])
+        return tuple(
+            replace(s, begins="another-line") if self.checkpoints[s.start].is_on_another_line else s for s in found
+        )
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -111,6 +121,8 @@ class Soundness:
     left_over: tuple[str, ...] = ()
     """Files that belong to no checkpoint, though they are named as parts of one: a writer was stopped before it had
     finished, or the rest was deleted."""
+    remarks: tuple[Reason, ...] = ()
+    """On the folders: of a state file that leads a resume astray. They decide no verdict."""
 
     @property
     def checkpoints(self) -> tuple[Verdict, ...]:
@@ -136,18 +148,12 @@ class Soundness:
             "runs": [
                 {
                     "name": run.name,
-                    "segments": [
-                        {
-                            "first": run.checkpoints[s.start].path,
-                            "last": run.checkpoints[s.stop - 1].path,
-                            "begins": s.begins,
-                        }
-                        for s in run.segments
-                    ],
+                    "segments": [s.to_json([v.path for v in run.checkpoints]) for s in run.segments],
                 }
                 for run in self.runs
             ],
             "left_over": list(self.left_over),
+            "remarks": [remark.to_json() for remark in self.remarks],
         }
 
     def __repr__(self) -> str:

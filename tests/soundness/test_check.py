@@ -251,10 +251,33 @@ def test_two_trainings_in_one_folder(tmp_path: Path) -> None:
     found = ci.check(tmp_path)
     assert [v.continues for v in found.checkpoints] == [None, False, False, False]
     assert ["continues-another" in remarks(v) for v in found.checkpoints] == [False, False, True, True]
+    assert [ids(v) for v in found.checkpoints] == [[], *[["another-line"]] * 3]  # and no restore that lost a part
+    assert [s.begins for s in found.runs[0].segments] == ["start", *["another-line"] * 3]
 
 
-def test_another_beta_than_assumed_is_no_loss(tmp_path: Path) -> None:
-    """Silent elements of a run with β2 = 0.95, whose files say nothing of it."""
+def test_a_reset_is_no_other_line(tmp_path: Path) -> None:
+    """Gradients were small at first: moments that were lost later can have grown out of the first ones; the weights
+    say that they did not."""
+    run, folder = Run(), tmp_path / "run"
+    folder.mkdir()
+    save_bundle(run.train(10), folder / "model.ckpt-10")
+    small = {name: v.copy() for name, v in run.second.items()}
+    for name in small:
+        run.second[name] *= np.float32(1e-4)
+    first = save_bundle(run, folder / "model.ckpt-10")
+    for name, v in small.items():
+        run.second[name][:] = v
+    before = save_bundle(run.train(20), folder / "model.ckpt-30")
+    forget_moments(run)
+    after = save_bundle(run.train(5), folder / "model.ckpt-35")
+    *_, lost = ci.check([first, before, after]).checkpoints
+    assert (lost.continues, ids(lost)) == (False, ["partly-restored"])
+    assert "continues-another" not in remarks(lost)
+
+
+def save_with_smaller_beta(folder: Path, silent: int, lost_at: int = 0) -> list[Path]:
+    """Write a run with β2 = 0.95 that no file holds, in which nothing reaches some elements of each kernel's first row
+    any more after step 40; `lost_at`: the moments are set to 0 at that step."""
     run, paths = Run(), []
     for step in (40, 60, 80):
         for _ in range(step - run.step):
@@ -262,11 +285,56 @@ def test_another_beta_than_assumed_is_no_loss(tmp_path: Path) -> None:
             for name, v in run.second.items():
                 gradient = run.rng.normal(size=v.shape).astype(np.float32)
                 if run.step > 40 and v.ndim == 2:
-                    gradient[0] = 0  # nothing reaches the first row any more
+                    gradient[0, :silent] = 0
                 run.first[name] += (gradient - run.first[name]) * np.float32(0.1)
                 v += (gradient * gradient - v) * np.float32(0.05)
+            if run.step == lost_at:
+                forget_moments(run)
         config = {"name": "Adam", "learning_rate": 0.01}
-        paths.append(run.save(tmp_path / f"m-{step}.h5", config))
+        paths.append(run.save(folder / f"m-{step}.h5", config))
+    return paths
+
+
+def test_moments_are_judged_with_the_beta_that_the_run_tells(tmp_path: Path) -> None:
+    """Enough silent elements: β2 = 0.95 is inferred, nothing is left to doubt, and a loss in a later window shows."""
+    paths = save_with_smaller_beta(tmp_path, silent=5)
+    for several in (paths, paths[:2]):
+        found = ci.check(several)
+        assert found.is_sound
+        assert not {"decay-rate-smaller", "decay-rate-too-large", "updates-skipped"} & {
+            reason.id for verdict in found.checkpoints for reason in verdict.reasons
+        }
+    (tmp_path / "lost").mkdir()
+    lost = ci.check(save_with_smaller_beta(tmp_path / "lost", silent=5, lost_at=72))
+    assert [v.continues for v in lost.checkpoints] == [None, True, False]
+
+
+@pytest.mark.parametrize("every", [2, 3])
+def test_updates_that_were_skipped_are_told(tmp_path: Path, every: int) -> None:
+    """The counter counts them, and the moments don't decay; that is worth knowing, and no loss."""
+    run, paths = Run(shapes={"dense/kernel": (12, 30)}), []
+    run.train(50)
+    v, m = run.second["dense/kernel"], run.first["dense/kernel"]
+    for step in (50, 80):
+        for _ in range(step - run.step):
+            run.step += 1
+            if run.step % (5 * every) != 0:  # else the gradients overflow
+                gradient = run.rng.normal(size=v.shape).astype(np.float32)
+                gradient[0] = 0
+                m += (gradient - m) * np.float32(0.1)
+                v += (gradient * gradient - v) * np.float32(1 - np.float32(0.999))
+        paths.append(run.save(tmp_path / f"m-{step}.h5"))
+    found = ci.check(paths)
+    assert found.is_sound
+    (reason,) = (r for r in found.checkpoints[1].reasons if r.id == "updates-skipped")
+    assert reason.severity == "info"
+    skipped = sum(step % (5 * every) == 0 for step in range(51, 81))
+    assert f"{30 - skipped} times while the counter rose by 30: {skipped} fewer" in reason.text
+
+
+def test_another_beta_than_assumed_is_no_loss(tmp_path: Path) -> None:
+    """Silent elements of a run with β2 = 0.95, whose files say nothing of it; too few to infer it from them."""
+    paths = save_with_smaller_beta(tmp_path, silent=1)
     found = ci.check(paths)
     assert found.is_sound
     assert all("decay-rate-smaller" in remarks(v) for v in found.checkpoints[1:])
@@ -282,6 +350,31 @@ def test_another_model_continues_nothing(tmp_path: Path) -> None:
     two = Run(shapes={"b/kernel": (3, 7)}).train(9).save(tmp_path / "b-2.h5")
     found = ci.check([one, two])
     assert ids(found.checkpoints[1]) == ["other-parameters"]
+
+
+# --- state files
+
+
+def test_a_state_file_that_leads_astray(tmp_path: Path) -> None:
+    """It names a checkpoint that isn't there, or an older one: a remark on the folder that decides no verdict."""
+    folder = tmp_path / "run"
+    paths = save_series(folder, steps=3)
+    state = folder / "checkpoint"
+    for named, remark, words in (
+        (paths[2].name, None, ""),
+        (str(paths[2]), None, ""),
+        ("model.ckpt-99", "state-file-astray", "names model.ckpt-99, which is not there"),
+        (paths[0].name, "state-file-behind", f"names {paths[0].name}, and {paths[2].name} comes after it"),
+    ):
+        state.write_text(f'model_checkpoint_path: "{named}"\nall_model_checkpoint_paths: "gone-1"\n')
+        found = ci.check(folder)
+        assert found.is_sound
+        assert [r.id for r in found.remarks] == ([remark] if remark else [])
+        answer = Answer("check", folder)
+        assert answer.code == 0
+        assert words in answer.out
+        (*document,) = json.loads(Answer("check", folder, "--json").out)["remarks"]
+        assert [r["id"] for r in document] == [r.id for r in found.remarks]
 
 
 # --- what is no checkpoint, and the command line

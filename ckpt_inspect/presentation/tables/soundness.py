@@ -25,6 +25,7 @@ def soundness_tables(soundness: Soundness, *, with_info: bool = False) -> tuple[
         ("left over", f"{name}: belongs to no whole checkpoint; its writer was stopped, or a part is gone")
         for name in soundness.left_over
     ]
+    facts += [(remark.id, f"{remark.text}; {remark.action}") for remark in soundness.remarks]
     hidden = sum(r.severity == "info" for v in soundness.checkpoints for r in v.reasons)
     if hidden and not with_info:
         facts.append(("remarks", f"{hidden} of severity info: -v shows them"))
@@ -70,6 +71,7 @@ _SEGMENTS = (Column("from", "left"), Column("to", "left"), Column("steps", "left
 _BEGINNINGS = {
     "start": "at the start",
     "state-lost": "where state was lost",
+    "another-line": "where another line begins or goes on",
     "rate-jumped": "where the learning rate jumped",
 }
 

@@ -94,7 +94,8 @@ def test_who_changes_rows_alone(rule: str, implementation: Implementation, verb:
     ("name", "shape", "is_table"),
     [
         ("emb/table", (5, 3), True), ("net/word_embeddings", (5, 3), True), ("input/embedding_weights", (5, 3), True),
-        ("embedding/embeddings:0", (5, 3), True), ("lookup_table", (5, 3), True), ("embeddings/norm/gamma", (5,), False),
+        ("embedding/embeddings:0", (5, 3), True), ("lookup_table", (5, 3), True),
+        ("embeddings/norm/gamma", (5,), False),
         ("embeddings/dense/kernel", (5, 3), False), ("stable/w", (5, 3), False), ("vegetable", (5, 3), False),
     ],
 )  # fmt: skip

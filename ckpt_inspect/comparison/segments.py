@@ -20,8 +20,8 @@ class Segment:
     stop: int
     """Places in the run, half-open."""
     begins: Beginning
-    """Why it begins there: the run's start, state of the checkpoint before that was not carried on, or a rate that
-    jumped."""
+    """Why it begins there: the run's start, state of the checkpoint before that was not carried on, another line of
+    training than that checkpoint's, or a rate that jumped."""
 
 
 def segments(continues: Sequence[bool | None], rates: Sequence[float | None] = ()) -> tuple[Segment, ...]:

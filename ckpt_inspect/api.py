@@ -287,7 +287,7 @@ def analyze(
 
 
 def analyze_runs(
-    paths: PathLike | Iterable[PathLike | Run],
+    paths: PathLike | Run | Iterable[PathLike | Run],
     *,
     store: PathLike | None = None,
     folder: PathLike | None = None,
@@ -315,7 +315,8 @@ def analyze_runs(
     from ckpt_inspect.runs.store import default_store
     from ckpt_inspect.series.run import Run
 
-    each = [paths] if isinstance(paths, (str, os.PathLike)) else list(iterable_in(paths, "paths", "a path or several"))
+    is_one = isinstance(paths, (str, os.PathLike, Run))
+    each = [paths] if is_one else list(iterable_in(paths, "paths", "a path or several"))
     runs = [run for run in each if isinstance(run, Run)]
     if others := tuple(paths_in([path for path in each if not isinstance(path, Run)], "paths")):
         runs += _runs_of(others, is_one=store is not None)

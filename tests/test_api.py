@@ -234,3 +234,11 @@ def test_what_is_wrong_of_every_checkpoint_is_said_once() -> None:
 def test_hyperparameters_are_explained_by_their_usual_names(name: str, meant: str) -> None:
     """As users type them."""
     assert [e.name for e in ci.explain(name)] == [meant]
+
+
+def test_a_run_that_was_found_may_be_analysed_by_itself() -> None:
+    """One Run in the place of a path or several."""
+    (run,) = ci.find_runs(FIRST.parent)
+    (result,) = ci.analyze_runs(run)
+    assert result.analyses is not None
+    assert len(result.analyses.checkpoints["path"]) == len(run.checkpoints)

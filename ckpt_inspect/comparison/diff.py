@@ -560,7 +560,8 @@ def _continuity_problems(optimizer: OptimizerDiff, rows: list[ParameterDiff]) ->
         )
         return
     impossible = [r for r in rows if r.optimizer == optimizer.name and r.impossible > 0.0]
-    if impossible:
+    is_refuted = any(h.name == "beta_2" and h.against_b for h in optimizer.hyperparameters)
+    if impossible and not is_refuted:  # one cause, one remark
         worst = max(impossible, key=lambda r: r.impossible)
         beta_2 = next((h.b for h in optimizer.hyperparameters if h.name == "beta_2"), None)
         assumed = beta_2 is not None and beta_2.source == "default"

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from ckpt_inspect.jsonable import JsonObject
 
 JUMP = 2.0
 """Factor between two constant learning rates, up or down, that counts as a jump."""
 
 Beginning = Literal["start", "state-lost", "another-line", "rate-jumped"]
+
+BEGINNING_WORDS: Mapping[Beginning, str] = {
+    "start": "start",
+    "state-lost": "state not carried on",
+    "rate-jumped": "rate jumped",
+}
+"""How each is written where there is little room: two runs in one folder have lost nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +33,17 @@ class Segment:
     """Why it begins there: the run's start, state of the checkpoint before that was not carried on, another line of
     training than that checkpoint's, or a rate that jumped."""
 
+    def to_json(self, paths: Sequence[str]) -> JsonObject:
+        """Return it in JSON's types, its ends as two of the `paths` of the run's checkpoints."""
+        return {"first": paths[self.start], "last": paths[self.stop - 1], "begins": self.begins}
+
 
 def segments(continues: Sequence[bool | None], rates: Sequence[float | None] = ()) -> tuple[Segment, ...]:
     """Return the segments of a run, in order; they cover it without a gap.
 
     `continues`: for each checkpoint whether it continues the one before; None, for the first and where nothing tells,
-    begins no segment. `rates`: each one's constant learning rate, None where it is a schedule's or not known; a rate is
-    compared with the last one that is known.
+    begins no segment. `rates`: each one's constant learning rate, None where it is a schedule's or not known, NaN where
+    it is seen to move. A rate is compared with the last one that is known, but not across one that moves.
     """
     found: list[Segment] = []
     start = 0
@@ -46,6 +60,6 @@ def segments(continues: Sequence[bool | None], rates: Sequence[float | None] = (
 
 
 def _is_jump(before: float | None, after: float | None) -> bool:
-    if before is None or after is None or min(before, after) <= 0:
+    if before is None or after is None or math.isnan(before) or math.isnan(after) or min(before, after) <= 0:
         return False
     return not 1 / JUMP < after / before < JUMP

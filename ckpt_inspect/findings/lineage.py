@@ -91,6 +91,28 @@ def find_resets(history: History, thresholds: Thresholds) -> Iterator[Finding]:
         )
 
 
+def find_restarts(history: History) -> Iterator[int]:
+    """Yield the run's checkpoints whose state was not carried on from the one before, by their places in the run.
+
+    The step fell, all moments vanished, or v fell faster than it can; not where another β2 in place of an assumed one
+    explains that. A checkpoint before the first update that follows others is where a counter was set back.
+    """
+    if not len(history):
+        return
+    steps = history.run.variables["step"]
+    present = history.run.present
+    for before, after in pairwise(history.rows[history["step"] >= 0].tolist()):
+        if steps[after] < steps[before] and (present[before] & present[after]).any():
+            zeros = before + 1 + np.flatnonzero(steps[before + 1 : after] == 0)
+            yield int(zeros[0]) if zeros.size else after
+    vanished = _vanished(history)
+    lost, broken = _falls(history, vanished)
+    lost |= {row: below for row, below in broken.items() if _largest_beta_2(history, row, below) is None}
+    for row in (*vanished, *lost):
+        if row > 0 and not {row - 1, row} <= set(vanished):
+            yield int(history.rows[row])
+
+
 def find_repeated_steps(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     """Find checkpoints of the same step in a row, over the whole run: where it fell in between, it was set back."""
     present = history.run.present[history.rows]

@@ -95,6 +95,8 @@ class FoundParameter:
     slots: Mapping[str, str] = field(default_factory=dict)
     """Key of each slot variable by our name: `first_moment`, `second_moment`, `max_second_moment`, `infinity_norm`,
     `average`, `accumulator`, or the upstream name for anything else."""
+    has_sparse_gradient: bool | None = None
+    """Whether its gradient is that of some rows (an embedding's), by the graph; None: the file doesn't tell."""
 
 
 @dataclass(frozen=True, slots=True)

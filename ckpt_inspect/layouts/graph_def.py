@@ -109,6 +109,19 @@ class GraphDef:
                 scopes.setdefault(match[2], set()).add(match[1])
         return {variable: frozenset(found) for variable, found in scopes.items()}
 
+    @cached_property
+    def scattered(self) -> Mapping[str, frozenset[str]]:
+        """Return, by the name of a variable or slot, the operations that change rows of it in a training operation
+        (`ScatterAdd`, `ScatterUpdate`, ..), a resource's under the same names."""
+        found: dict[str, set[str]] = {}
+        for node in self.nodes.values():
+            op = node.op.removeprefix("Resource")
+            if not op.startswith("Scatter") or "/update_" not in node.name or not node.inputs:
+                continue
+            if (target := self.variable_of(node.inputs[0])) is not None:
+                found.setdefault(target, set()).add(op)
+        return {target: frozenset(ops) for target, ops in found.items()}
+
     def variable_of(self, name: str) -> str | None:
         """Return the variable that an input reads, through `Identity` and `ReadVariableOp`; None for anything else."""
         for _ in range(MAX_DEPTH):

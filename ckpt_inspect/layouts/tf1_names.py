@@ -41,6 +41,7 @@ from ckpt_inspect.update_rules import (
     implementation_among,
     optimizer_of_class,
     rules_of,
+    rules_with_slots_of,
 )
 from ckpt_inspect.update_rules.implementations import CONTRIB, TF1
 
@@ -92,6 +93,10 @@ class _Group:
     scope_in_graph: str | None = None
     applications: tuple[Application, ...] = ()
     """The graph's operations that update its variables."""
+    has_sparse_gradient: dict[str, bool] = field(default_factory=dict)
+    """By key of a variable, whether its gradient is that of some rows, as far as the graph's operations tell."""
+    lazy_rule: str | None = None
+    """The rule of the same slots that leaves rows alone, moments included, if the graph's operations do."""
     rivals: tuple[_Powers, ...] = ()
     """All pairs of powers that could be its own, if that is open."""
     evidence: str = ""
@@ -113,6 +118,8 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     groups = _group_by_name(slots)
     if graph_def is not None:
         groups = [part for g in groups for part in _split_by_graph(g, graph_def)]
+        for group in groups:
+            _find_rows(group, graph_def)
     groups += _assign_powers(checkpoint, groups, powers, graph_def)
     where = graph.where if graph is not None else ""
     return [_describe(checkpoint, g, graph_def, where) for g in groups]
@@ -244,6 +251,30 @@ def _split_by_graph(group: _Group, graph: GraphDef) -> list[_Group]:
         if odd and scope is not None:
             part.problems.append(_odd_scopes(part.name, scope, odd))
     return split
+
+
+def _find_rows(group: _Group, graph: GraphDef) -> None:
+    """Note which variables have sparse gradients, and whether their moments are left alone but for the rows touched.
+
+    Adam lets all of m and v decay (`Assign`), then adds to rows (`ScatterAdd`); contrib's LazyAdam sets rows
+    (`ScatterUpdate`), by which its graph differs from Adam's.
+    """
+    changed: dict[str, set[str]] = {}
+    for name, operations in graph.scattered.items():
+        changed.setdefault(_whole(name), set()).update(operations)
+    for a in graph.applications:
+        if a.is_sparse:
+            for name in a.slots.values():
+                changed.setdefault(_whole(name), set()).add("Apply")
+    applied = {_whole(name) for a in group.applications for name in a.slots.values()}
+    for member in group.members:
+        keys = {member.variable, *member.keys}
+        if keys & (changed.keys() | applied):
+            group.has_sparse_gradient[member.variable] = bool(keys & changed.keys())
+    slots = {key for member in group.members for key in member.keys}
+    lazy = [rule.name for rule in rules_with_slots_of(USUAL_RULE) if rule.leaves_moments]
+    is_lazy = any("ScatterUpdate" in changed[key] for key in slots & changed.keys())
+    group.lazy_rule = lazy[0] if is_lazy and len(lazy) == 1 else None
 
 
 def _optimizer_scopes(applications: Sequence[Application]) -> dict[str, str]:
@@ -484,7 +515,8 @@ def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, gra
         slots = dict(zip(roles, member.keys, strict=False))
         if member.variable in averages:
             slots["average"] = averages[member.variable]
-        parameters.append(FoundParameter(name, spec.shape, spec.dtype, member.variable, slots))
+        is_sparse = group.has_sparse_gradient.get(member.variable)
+        parameters.append(FoundParameter(name, spec.shape, spec.dtype, member.variable, slots, is_sparse))
     constants |= _starts(reading.name, graph, parameters)
     return FoundOptimizer(
         name=group.name,
@@ -506,9 +538,17 @@ def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, gra
     )
 
 
+_MAY_BE_LAZY = ((USUAL_RULE, USUAL_RULE.name), (None, USUAL_RULE.name), (USUAL_RULE, None))
+"""What slots' names and dense operations say of an optimizer whose operations on rows leave the others alone. A sparse
+Adamax under a name of one's own looks the same."""
+
+
 def _read_rule(group: _Group, base: str, graph_where: str) -> RuleReading:
     named = optimizer_of_class(base)
     in_graph = group.graph_rule
+    if group.lazy_rule is not None and (named, in_graph) in _MAY_BE_LAZY:
+        where = f"its operations in {graph_where} set rows of the moments, and let none of the others decay"
+        return RuleReading(group.lazy_rule, "graph", where)
     if in_graph is not None and (named in (None, USUAL_RULE) or in_graph != USUAL_RULE.name):
         where = f"its update operations in {graph_where}"
         if in_graph == USUAL_RULE.name and "weight_decay" in group.scalar_nodes:

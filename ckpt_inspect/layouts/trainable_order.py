@@ -8,7 +8,7 @@ Such weights stay unpaired.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 Shape = tuple[int, ...]
@@ -186,41 +186,52 @@ def _possible_starts(parts: Sequence[Block], shapes: Sequence[Shape]) -> list[se
 
 
 def _pair_frozen(layers: Sequence[Block], shapes: Sequence[Shape]) -> Pairing | None:
-    """Pair layers in order, each trained as a whole or not at all, as far as all choices that fit agree."""
+    """Pair layers in order, each trained as a whole or not at all, as far as all choices that fit agree.
+
+    Sets of slots are whole numbers, a bit each: a model of thousands of layers takes a moment.
+    """
     parts = [layer.trained() for layer in layers]
-    fits = [[False] * (len(shapes) + 1) for _ in range(len(parts) + 1)]
-    fits[len(parts)][len(shapes)] = True
+    slots: dict[Shape, int] = {}
+    for place, shape in enumerate(shapes):
+        slots[shape] = slots.get(shape, 0) | 1 << place
+    matching = [_places_of(part, slots, len(shapes)) for part in parts]
+    # Backward: the slots from which layer i and those after it can fill the rest
+    fits = [0] * len(parts) + [1 << len(shapes)]
     for i in range(len(parts) - 1, -1, -1):
-        for j in range(len(shapes), -1, -1):
-            fits[i][j] = fits[i + 1][j] or (_matches(parts[i], shapes, j) and fits[i + 1][j + len(parts[i])])
-    if not fits[0][0]:
+        fits[i] = fits[i + 1] | (fits[i + 1] >> len(parts[i]) & matching[i])
+    if not fits[0] & 1:
         return None
     # Forward: the slots that any choice reaches before layer i; a place is certain if all choices give it one layer
-    reached = {0}
-    candidates: list[set[int]] = [set() for _ in shapes]
+    reached, once, more = 1, 0, 0
+    covered = []
     for i, part in enumerate(parts):
-        after = set()
-        for j in reached:
-            if fits[i + 1][j]:
-                after.add(j)
-            if _matches(part, shapes, j) and fits[i + 1][j + len(part)]:
-                after.add(j + len(part))
-                for k in range(len(part)):
-                    candidates[j + k].add(i)
-        reached = after
+        starts = reached & matching[i] & fits[i + 1] >> len(part)
+        reached = (reached & fits[i + 1]) | starts << len(part)
+        covered.append(0)
+        for k in range(len(part)):
+            covered[i] |= starts << k
+        once, more = once | covered[i], more | (once & covered[i])
     chosen: list[Weight | None] = [None] * len(shapes)
-    for j, owners in enumerate(candidates):
-        if len(owners) == 1:
-            part = parts[next(iter(owners))]
-            starts = [
-                s
-                for s in range(max(0, j - len(part) + 1), j + 1)
-                if _matches(part, shapes, s) and candidates[s] >= owners
-            ]
-            if len(starts) == 1:
-                chosen[j] = part[j - starts[0]]
+    for part, own, places in zip(parts, covered, matching, strict=True):
+        for j in _bits(own & ~more):
+            begins = [s for s in range(max(0, j - len(part) + 1), j + 1) if places & own & 1 << s]
+            if len(begins) == 1:
+                chosen[j] = part[j - begins[0]]
     return Pairing(tuple(chosen))
 
 
-def _matches(part: Sequence[Weight], shapes: Sequence[Shape], start: int) -> bool:
-    return [w.shape for w in part] == list(shapes[start : start + len(part)])
+def _places_of(part: Sequence[Weight], slots: Mapping[Shape, int], count: int) -> int:
+    """Return the slots from which on the part's weights have the shapes of the slots; with none, all of them."""
+    places = (1 << count + 1) - 1
+    for k, weight in enumerate(part):
+        places &= slots.get(weight.shape, 0) >> k
+    return places
+
+
+def _bits(number: int) -> Iterator[int]:
+    """Yield the places of the bits that are set."""
+    text = bin(number)[:1:-1]
+    at = text.find("1")
+    while at >= 0:
+        yield at
+        at = text.find("1", at + 1)

@@ -160,12 +160,15 @@ def _find_numbered(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     families: dict[str, list[str]] = {}
     for key in floats:
         families.setdefault(NUMBER.sub("", key), []).append(key)
+    sizes = Counter(map(len, families.values()))
     for keys in families.values():
+        if len(keys) < LEAST or 2 * len(keys) != len(floats):
+            continue
         own = sorted(keys, key=natural_key)
         others = floats - set(own)
         shapes, wanted = (Counter(tensors[k].shape for k in some) for some in (own, others))
-        is_twin = sum(len(some) == len(own) for some in families.values()) > 1  # as of a network and its copy
-        if len(own) < LEAST or len(shapes) < LEAST or shapes != wanted or is_twin:
+        is_twin = sizes[len(own)] > 1  # as of a network and its copy
+        if len(shapes) < LEAST or shapes != wanted or is_twin:
             continue
         same_shape = [
             (mine, theirs) for mine in own for theirs in others if tensors[mine].shape == tensors[theirs].shape

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.findings import Finding, find_findings
+from ckpt_inspect.findings.restarts import run_segments
 from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.runs import frames
 from ckpt_inspect.state.selection import Selection
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from ckpt_inspect.comparison.segments import Segment
 
 
 class ChosenRun:
@@ -32,6 +35,11 @@ class ChosenRun:
         return tuple(
             f for f in find_findings(self._run) if not f.parameters or any(map(self._selection.has, f.parameters))
         )
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """Return the run's segments, by all of its parameters."""
+        return run_segments(self._run)
 
     def __len__(self) -> int:
         return len(self._run)

@@ -14,13 +14,15 @@ if TYPE_CHECKING:  # `show --json` needs nothing of the others
 
 
 def run_document(analyses: RunColumns, store: str | None) -> JsonObject:
-    """Return a document on one run: its checkpoints, what deserves attention in it, and for each optimizer every figure
-    as a list over them.
+    """Return a document on one run: its checkpoints, its segments, what deserves attention in it, and for each
+    optimizer every figure as a list over the checkpoints.
 
     Distributions are their quantiles; histograms and single elements are in the store.
     """
     from ckpt_inspect.findings import find_findings
+    from ckpt_inspect.findings.restarts import run_segments
 
+    paths = [str(path) for path in analyses.checkpoints["path"]]
     document = {
         "run": analyses.run,
         "store": store,
@@ -28,6 +30,7 @@ def run_document(analyses: RunColumns, store: str | None) -> JsonObject:
             {name: column[i] for name, column in analyses.checkpoints.items() if name != "files"}
             for i in range(len(analyses))
         ],
+        "segments": [segment.to_json(paths) for segment in run_segments(analyses)],
         "findings": [finding.to_json() for finding in find_findings(analyses)],
         "optimizers": [_optimizer(optimizer) for optimizer in analyses.optimizers.values()],
         "problems": [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from ckpt_inspect.errors import RequestError
@@ -105,7 +106,7 @@ def run_figure(
 
     kind = _chosen({kind.id: kind for kind in FIGURES}, name)
     chosen = ChosenRun(run, Selection.of(include, exclude))
-    frames = RunFrames(run.run, chosen.to_frame())
+    frames = RunFrames(run.run, chosen.to_frame(), segments=chosen.segments)
     if not len(frames.parameters):
         raise RequestError("there is nothing to draw: no parameter with moments, or none of a name that was included")
     chapter = _of_optimizer({chapter.optimizer: chapter for chapter in chapters([frames])}, optimizer)
@@ -146,13 +147,14 @@ def _of_optimizer(of: Mapping[str, Chapter], name: str | None) -> Chapter:
 
 def _with_needed(frames: RunFrames, kind: FigureKind, run: ChosenRun, chapter: Chapter) -> RunFrames:
     """The frames with bins or elements, of no more checkpoints than are drawn, because there are many of each."""
-    from ckpt_inspect.presentation.plots import RunFrames, chosen_checkpoints
+    from ckpt_inspect.presentation.plots import chosen_checkpoints
     from ckpt_inspect.presentation.report import MOST_SAMPLED
 
     (of_optimizer,) = chapter.runs
     most = {"most": MOST_SAMPLED} if kind.needs == "sample" else {}
     chosen = [int(of_optimizer.indices[at]) for at in chosen_checkpoints(len(of_optimizer.indices), **most)]
-    return RunFrames(frames.name, frames.parameters, **{kind.needs: run.to_frame(kind.needs, chosen)})
+    needed = run.to_frame(kind.needs, chosen)
+    return replace(frames, histogram=needed) if kind.needs == "histogram" else replace(frames, sample=needed)
 
 
 def _shown(figure: Figure) -> Figure:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
+    from ckpt_inspect.comparison.segments import Segment
     from ckpt_inspect.findings import Finding
     from ckpt_inspect.presentation.page import PageFigure, PageRun
     from ckpt_inspect.presentation.plots import Chapter, FigureKind, RunFrames
@@ -46,6 +47,10 @@ class ReportedRun(Protocol):
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Return what deserves a person's attention, the most severe first."""
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """Return its segments, in order."""
 
     def __len__(self) -> int:
         """Number of checkpoints."""
@@ -209,7 +214,9 @@ def _run_frames(name: str, run: ReportedRun) -> RunFrames:
     of_optimizer = parameters.groupby("optimizer", sort=False)["checkpoint_index"].unique()
     with_bins = sorted({int(own[at]) for own in of_optimizer for at in chosen_checkpoints(len(own))})
     with_samples = list(chosen_checkpoints(len(run), MOST_SAMPLED))
-    return RunFrames(name, parameters, run.to_frame("histogram", with_bins), run.to_frame("sample", with_samples))
+    return RunFrames(
+        name, parameters, run.to_frame("histogram", with_bins), run.to_frame("sample", with_samples), run.segments
+    )
 
 
 def _jobs(drawn: Sequence[Chapter]) -> Iterator[tuple[Chapter, FigureKind, str]]:

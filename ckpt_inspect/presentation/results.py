@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from xarray import Dataset, DataTree
 
+    from ckpt_inspect.comparison.segments import Segment
     from ckpt_inspect.errors import CkptInspectError
     from ckpt_inspect.findings import Finding
     from ckpt_inspect.series.run import Run
@@ -43,6 +44,14 @@ class Analyses(RunColumns):
         from ckpt_inspect.findings import find_findings
 
         return find_findings(self)
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """Return the run's segments, in order: cut where state was not carried on, or where a constant learning rate
+        jumped; found anew at every call."""
+        from ckpt_inspect.findings.restarts import run_segments
+
+        return run_segments(self)
 
     def to_frame(self, kind: str = "parameters", checkpoints: Sequence[int] | None = None) -> DataFrame:
         """Return a tidy pandas frame of a kind: `parameters`, `histogram`, `sample`, `checkpoints`, `problems` or

@@ -30,6 +30,7 @@ from ckpt_inspect.measurement.summaries import SAMPLES
 from ckpt_inspect.measurement.variables import (
     BINS,
     CHECKPOINT,
+    CONTRADICTION,
     FINDING_VARIABLES,
     FINDINGS,
     FURTHER_VARIABLES,
@@ -524,7 +525,12 @@ def _read_edges(group: h5py.Group, name: str, grid: Grid) -> Column:
 
 def _variables_of(group: h5py.Group) -> tuple[Variable, ...]:
     """What every optimizer has, and of what some have that which the group holds."""
-    further = {v.name for own in FURTHER_VARIABLES.values() if all(is_own(group, v.name) for v in own) for v in own}
+    further = {
+        v.name
+        for own in FURTHER_VARIABLES.values()
+        if all(is_own(group, v.name) for v in own if not v.name.endswith(CONTRADICTION))
+        for v in own
+    }
     kept = {v.name for v in KEPT} if is_own(group, "kept_checkpoint") else set()
     return variables_in({*further, *kept, *(v.name for v in OPTIMIZER_VARIABLES)})
 

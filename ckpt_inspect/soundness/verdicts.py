@@ -148,14 +148,7 @@ class Soundness:
             "runs": [
                 {
                     "name": run.name,
-                    "segments": [
-                        {
-                            "first": run.checkpoints[s.start].path,
-                            "last": run.checkpoints[s.stop - 1].path,
-                            "begins": s.begins,
-                        }
-                        for s in run.segments
-                    ],
+                    "segments": [s.to_json([v.path for v in run.checkpoints]) for s in run.segments],
                 }
                 for run in self.runs
             ],

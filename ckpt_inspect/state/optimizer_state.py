@@ -19,6 +19,7 @@ from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
 from ckpt_inspect.state.inferred import Inferred, InferredValues, with_inferred
 from ckpt_inspect.state.rate_tables import decode_rate_table, rate_at
 from ckpt_inspect.state.resolution import Resolved, resolve
+from ckpt_inspect.state.rows import open_rows, with_rows
 from ckpt_inspect.update_rules import (
     STATE_SLOTS,
     Settings,
@@ -91,7 +92,11 @@ class Parameter:
         return self.update_rule.effective_lr(self.state(), self.settings)
 
     def last_update(self) -> Array | None:
-        """Return Δ (see `UpdateRule.last_update`); None if it is not defined or not determined: `reason` says why."""
+        """Return Δ (see `UpdateRule.last_update`); None if it is not defined or not determined: `reason` says why.
+
+        A variable that had no gradient in the last update did not move, which no file shows; Δ takes it to have had
+        one. Of a table of embeddings, Δ is None where rows alone moved.
+        """
         if self.reason("last_update") is not None or self.update_rule is None:
             return None
         return self.update_rule.last_update(self.state(), self.settings)
@@ -241,6 +246,8 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given, inferred
         own = settings if rule is None else exclusions.applied(settings, rule, parameter.name)
         if rule is not None and settings.weight_decay and not rule.is_decayed(parameter.name, found.implementation):
             own = replace(own, weight_decay=0.0)
+        if rule is not None:
+            own = with_rows(own, rule, parameter)
         reasons = {
             quantity: reason
             for quantity in ("effective_lr", "last_update")
@@ -273,6 +280,7 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given, inferred
             *resolved.problems,
             *exclusions.problems(found.config_where),
             *(unsaved(rule, settings, found.config, found.name) if rule is not None and parameters else ()),
+            *(open_rows(rule, {n: p.settings for n, p in parameters.items()}, found.name) if rule is not None else ()),
         ),
     )
 

@@ -169,14 +169,19 @@ class AdamW(Adam):
         replace(WEIGHT_DECAY, default=lambda i: None if i.hides_decay or i.is_chained else i.default_adamw_decay),
     )
 
+    def done_by_rows(self, settings: Settings) -> str:
+        """Return `decays` for Addons and contrib."""
+        is_decay = bool(settings.weight_decay) and settings.implementation.moves_rows_alone
+        return "decays" if is_decay else super().done_by_rows(settings)
+
 
 class LazyAdam(Adam):
     """LazyAdam: Adam that leaves the rows of an embedding alone which the batch did not touch, moments included.
 
         θ[rows] ← θ[rows] - alpha · m[rows] / (√v[rows] + ε)
 
-    E and Δ are Adam's. Which rows the last batch touched is in no file: Δ is what a touched row did, and untouched rows
-    did not move. Sources: tensorflow_addons/optimizers/lazy_adam.py,
+    E and Δ are Adam's. Which rows the last batch touched is in no file, so that Δ of a variable with sparse gradients
+    isn't determined: untouched rows did not move. Sources: tensorflow_addons/optimizers/lazy_adam.py,
     tensorflow/contrib/opt/python/training/lazy_adam_optimizer.py (whose slots are named as Adam's).
     """
 

@@ -77,7 +77,8 @@ class Implementation:
     always_keeps_momentum: bool = False
     """Whether RMSprop keeps an accumulator of momentum where momentum is 0 as well."""
     moves_rows_alone: bool = False
-    """Whether RMSprop with momentum moves only the rows that a sparse gradient touches, though their momentum stays."""
+    """Whether RMSprop with momentum, whose momentum stays, and rules that are lazy (`UpdateRule.is_lazy`) move only the
+    rows that a sparse gradient touches."""
     takes_weight_decay: bool = False
     """Whether every optimizer takes a `weight_decay`, which shrinks θ by α·wd before the update; else decoupled decay
     shrinks it by wd, and LAMB's is a part of the direction."""
@@ -153,6 +154,7 @@ TFA = Implementation(
     has_float32_rates=True,
     hides_decay=True,
     hides_exclusions=True,
+    moves_rows_alone=True,
     decays_rate=True,
 )
 KERAS2 = Implementation(

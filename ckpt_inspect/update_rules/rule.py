@@ -77,6 +77,8 @@ class Settings:
     and no Keras applies: for comparison with other frameworks. Only rules that have `has_textbook_form` heed it."""
     others: Mapping[str, float] = field(default_factory=dict)
     """The rule's other hyperparameters that are known (`sma_threshold`, `momentum`, `centered`, ..), by name."""
+    has_sparse_gradient: bool = False
+    """Whether the gradient is that of some rows, as an embedding's is; which rows those were is in no file."""
 
     @property
     def is_textbook(self) -> bool:
@@ -227,6 +229,13 @@ class UpdateRule(ABC):
             self.decrement(State(one, one, one, one), settings, None, c)
         return 1 / float(c.first_correction) if c.first_correction else math.nan
 
+    def done_by_rows(self, settings: Settings) -> str:
+        """Return what of an update a sparse gradient does only to the rows that it touches, as a verb: `moves`,
+        `decays`; empty if all rows change alike."""
+        implementation = settings.implementation
+        is_by_rows = implementation.is_lazy or (self.is_lazy and implementation.moves_rows_alone)
+        return "moves" if is_by_rows else ""
+
     def is_decayed(self, parameter: str, implementation: Implementation) -> bool:
         """Return whether the implementation's customary set-up applies weight decay to a variable of that name."""
         return True
@@ -299,8 +308,14 @@ class UpdateRule(ABC):
     def last_update(self, state: State, settings: Settings, norms: Norms | None = None) -> Array:
         """Return Δ = θ_after - θ_before of the last update, elementwise, before θ's own rounding, in the state's dtype.
 
-        Raises NotDetermined with the reason.
+        It is the change of a variable that the last update reached: one without a gradient doesn't move. Raises
+        NotDetermined with the reason, as where rows alone moved.
         """
+        if settings.has_sparse_gradient and (verb := self.done_by_rows(settings)):
+            raise NotDetermined(
+                f"{self.title} of {settings.implementation.title} {verb} only the rows that a sparse gradient (an "
+                "embedding's) touches, and nothing in the file says which rows the last one touched"
+            )
         with np.errstate(all="ignore"):
             second = self.second_moment(state)
             norms = self._norms(state, settings, norms)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from ckpt_inspect.comparison.segments import segments
@@ -18,10 +20,11 @@ from ckpt_inspect.comparison.segments import segments
         ([None, True, True], [0.1, None, 0.4], [(0, 2, "start"), (2, 3, "rate-jumped")]),
         ([None, False], [0.1, 1.0], [(0, 1, "start"), (1, 2, "state-lost")]),
         ([None, None, True], [0.0, 0.1, 0.1], [(0, 3, "start")]),
+        ([None, None, None], [0.1, math.nan, 0.01], [(0, 3, "start")]),
     ],
 )
 def test_where_a_run_is_cut(
     continues: list[bool | None], rates: list[float | None], expected: list[tuple[int, int, str]]
 ) -> None:
-    """A rate that falls step by step, one that is not known, and one that starts at 0 cut nothing."""
+    """A rate that falls step by step, one that is not known, and one that moves or starts at 0 cut nothing."""
     assert [(s.start, s.stop, s.begins) for s in segments(continues, rates)] == expected

@@ -503,6 +503,57 @@ class TestGraph:
         assert state.parameters["a"].last_update() is not None
 
 
+def _rows(variable: str, *operations: tuple[str, str], prefix: str = "") -> list[tuple[str, str, tuple[str, ...]]]:
+    """A sparse gradient's operations on a variable and its slots, as TF 1.15 makes them: (operation, target)."""
+    handle = "VarHandleOp" if prefix else "VariableV2"
+    targets = {"m": f"{variable}/Adam", "v": f"{variable}/Adam_1", "w": variable}
+    nodes: list[tuple[str, str, tuple[str, ...]]] = [(name, handle, ()) for name in targets.values()]
+    for i, (operation, target) in enumerate(operations):
+        nodes.append((f"Adam/update_{variable}/{i}", operation, (targets[target], "rows", "change")))
+    return nodes
+
+
+class TestRows:
+    """What operations on rows prove of an Adam."""
+
+    arrays: ClassVar = {**_slots("a"), **_slots("net/w", seed=1), **_powers(5)}
+
+    def _state(self, *rows: tuple[str, str, tuple[str, ...]]) -> OptimizerState:
+        graph = _adam_graph({"a": "Adam"}, *rows)
+        (state,) = optimizer_states(MemoryCheckpoint(self.arrays, graph=graph), {"learning_rate": 0.01})
+        return state
+
+    @pytest.mark.parametrize("prefix", ["", "Resource"])
+    def test_a_lazy_adam_is_no_adam(self, prefix: str) -> None:
+        """contrib's LazyAdam sets rows of the moments: the variable's last update is open, whatever its name; the dense
+        one's is Adam's."""
+        operations = ((f"{prefix}ScatterUpdate", "m"), (f"{prefix}ScatterUpdate", "v"), (f"{prefix}ScatterSub", "w"))
+        state = self._state(*_rows("net/w", *operations, prefix=prefix))
+        assert (state.rule, state.rule_source.source, state.family) == ("lazyadam", "graph", "contrib")
+        assert state.parameters["net/w"].last_update() is None
+        assert "which rows" in str(state.parameters["net/w"].reason("last_update"))
+        dense, plain = state.parameters["a"].last_update(), self._state().parameters["a"].last_update()
+        np.testing.assert_array_equal(dense, plain)
+        assert state.hyperparameters["epsilon"].source == "graph"
+
+    def test_a_sparse_adam_moves_all_rows(self) -> None:
+        """Adam lets all of the moments decay, adds to rows, and moves all: nothing is open."""
+        operations = (("Assign", "m"), ("ScatterAdd", "m"), ("Assign", "v"), ("ScatterAdd", "v"), ("AssignSub", "w"))
+        state = self._state(*_rows("net/w", *operations))
+        assert (state.rule, state.rule_source.source) == ("adam", "graph")
+        assert all(p.last_update() is not None for p in state.parameters.values())
+        assert {n: p.found.has_sparse_gradient for n, p in state.parameters.items()} == {"a": False, "net/w": True}
+
+
+def test_a_dense_operation_outweighs_a_name() -> None:
+    """A variable called `embeddings` that the graph updates as a whole is no table, though the rule is lazy."""
+    arrays = {**_slots("embeddings"), **_slots("w", seed=1), **_powers(5)}
+    graph = _adam_graph({"embeddings": "Adam"}, *_rows("w", ("ScatterUpdate", "m"), ("ScatterSub", "w")))
+    (state,) = optimizer_states(MemoryCheckpoint(arrays, graph=graph), {"learning_rate": 0.01})
+    assert state.rule == "lazyadam"
+    assert {n: p.last_update() is None for n, p in state.parameters.items()} == {"embeddings": False, "w": True}
+
+
 def test_the_rate_of_optimize_loss() -> None:
     """`tf.contrib.layers.optimize_loss` makes slots and the rate's variable in one scope."""
     w = np.ones((4, 3), np.float32)

@@ -8,6 +8,7 @@ from itertools import combinations, permutations
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from ckpt_inspect.layouts import trainable_order
 from ckpt_inspect.layouts.trainable_order import Block, Weight, pair
 
 Shape = tuple[int, ...]
@@ -139,3 +140,15 @@ def test_too_many_orders_are_left_open() -> None:
     pairing = pair(Block("", (), tuple(parts), is_ordered=False), [(1,)] * 40)
     assert pairing is not None
     assert set(pairing.weights) == {None}
+
+
+def test_thousands_of_layers_are_paired() -> None:
+    """Some of them frozen: which, is certain where shapes tell, and open where they don't."""
+    parts = [Block("a", _weights(f"layer{i}", [(1 + i,)])) for i in range(4000)]
+    paired = trainable_order._pair_frozen(parts, [(1 + i,) for i in range(4000) if i % 3])
+    assert paired is not None
+    assert paired.weights == tuple(part.weights[0] for i, part in enumerate(parts) if i % 3)
+    alike = [Block("a", _weights(f"layer{i}", [(1,)])) for i in range(4000)]
+    paired = trainable_order._pair_frozen(alike, [(1,)] * 3999)
+    assert paired is not None
+    assert set(paired.weights) == {None}

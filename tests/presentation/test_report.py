@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from support.frames_for_plots import make_frames
 
+from ckpt_inspect.comparison.segments import Segment
 from ckpt_inspect.errors import RequestError, StoreError
 from ckpt_inspect.findings import Finding
 from ckpt_inspect.presentation.plots import FIGURES
@@ -24,6 +25,10 @@ class MadeUpRun:
         self.run = run
         self.checkpoints = checkpoints
         self.frames = make_frames(parameters, checkpoints, **options)  # type: ignore[arg-type]
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        return (Segment(0, self.checkpoints, "start"),)
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -57,7 +58,9 @@ def _predecessor(place: int, chains: list[list[int]], look: Examine) -> list[int
     """The chain whose last checkpoint this one follows from; None if there is none."""
     if not chains:
         return None
-    recent = sorted(chains, key=lambda chain: -chain[-1])[:_TRIES]
+    recent = heapq.nlargest(_TRIES, chains, key=lambda chain: chain[-1])
+    if len(recent) == _TRIES and all(len(chain) == 1 for chain in recent):
+        del recent[1:]  # nothing has followed from anything for so long that looking further back is in vain
     nearest = look(recent[0][-1], place)
     if nearest.is_link:
         return recent[0]

@@ -6,7 +6,7 @@ All statistics that figures show are done here, so that a plot function only pla
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,8 @@ from ckpt_inspect.sourced import SOURCE_WORDS, shown_source
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from ckpt_inspect.comparison.segments import Beginning, Segment
 
 KNOTS = QUANTILE_LEVELS
 """Levels of the quantiles that a store holds of each parameter's effective learning rate."""
@@ -48,6 +50,8 @@ class RunFrames:
     """Kind `histogram`: non-empty bins; of a few checkpoints is enough (`chosen_checkpoints`)."""
     sample: DataFrame | None = None
     """Kind `sample`: the same elements in every checkpoint; of some hundreds of checkpoints is enough."""
+    segments: tuple[Segment, ...] = ()
+    """Of the run; nothing is marked if they aren't given."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ class Run:
     sample: DataFrame | None
     is_beta_2_assumed: bool = False
     """Whether beta_2 is an implementation's default in any checkpoint."""
+    beginnings: Mapping[int, Beginning] = field(default_factory=dict)
+    """Where segments of the run begin after its start, by position among the checkpoints, and why."""
     contradicted: tuple[str, ...] = ()
     """Hyperparameters on which figures rest although other checkpoints of the run refute them, each with its value and
     source."""
@@ -306,6 +312,7 @@ def _chapter(optimizer: str, runs: Sequence[RunFrames]) -> Chapter:
                 OptimizerSeries.of(run.name, optimizer, frames[run.name], parameters),
                 _of(run.histogram, optimizer),
                 _of(run.sample, optimizer),
+                run.segments,
             )
             for run in runs
             if run.name in frames
@@ -313,7 +320,9 @@ def _chapter(optimizer: str, runs: Sequence[RunFrames]) -> Chapter:
     )
 
 
-def _run(series: OptimizerSeries, histogram: DataFrame | None, sample: DataFrame | None) -> Run:
+def _run(
+    series: OptimizerSeries, histogram: DataFrame | None, sample: DataFrame | None, segments: Sequence[Segment]
+) -> Run:
     heads = series.heads
     return Run(
         name=style.drawable(series.run),
@@ -328,8 +337,15 @@ def _run(series: OptimizerSeries, histogram: DataFrame | None, sample: DataFrame
         histogram=histogram,
         sample=sample,
         is_beta_2_assumed="default" in series.distinct("beta_2_source"),
+        beginnings=_beginnings(series.indices, segments),
         contradicted=tuple(_contradicted(heads)),
     )
+
+
+def _beginnings(indices: Floats, segments: Sequence[Segment]) -> dict[int, Beginning]:
+    """Return where segments begin among the checkpoints of these indices, each in the first that is of it."""
+    places = [(int(np.searchsorted(indices, segment.start)), segment) for segment in segments[1:]]
+    return {k: s.begins for k, s in places if 0 < k < len(indices) and indices[k] < s.stop}
 
 
 def _contradicted(heads: DataFrame) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ckpt_inspect.presentation.plots import style
+from ckpt_inspect.presentation.plots.beginnings import beginning_note, draw_beginnings, reasons
 from ckpt_inspect.presentation.plots.names import Group, shorten
 from ckpt_inspect.presentation.plots.page import MARGIN, Page, fitting_labels, text_width
 
@@ -60,6 +61,7 @@ def plot_layers_by_step(chapter: Chapter) -> Figure:
         note += f" All {len(order)} parameters have a row; labels name branches of the model (how many, in brackets)."
     if len(chapter.runs) > MOST_RUNS:
         note += f" The first {MOST_RUNS} of {len(chapter.runs)} runs."
+    note += beginning_note(reasons(chapter))
     page = Page(QUESTION, chapter.subtitle, note, width=layout.page, height=_BAR + 0.2 + layout.height + 0.52)
     norm = LogNorm(low, high)
     for position, (run, values) in enumerate(zip(runs, medians, strict=True)):
@@ -68,6 +70,7 @@ def plot_layers_by_step(chapter: Chapter) -> Figure:
         if len(runs) > 1:
             axes.set_title(shorten(run.name, int(layout.width * 12)), loc="left", color=style.INK)
         set_checkpoint_ticks(axes, chapter, run, layout.width)
+        draw_column_beginnings(axes, run)
         _separate(axes, groups, len(order))
         if position == 0:
             label_groups(axes, groups, labels, layout.height)
@@ -143,6 +146,11 @@ def set_checkpoint_ticks(axes: Axes, chapter: Chapter, run: Run, width: float) -
             places, values = np.arange(0, len(x), stride) + 0.5, x[::stride]
     axes.set_xticks(places, style.counts([*values]), rotation=0)
     axes.tick_params(axis="x", length=2.5)
+
+
+def draw_column_beginnings(axes: Axes, run: Run) -> None:
+    """Draw a line, light around dark so that no colour hides it, before each column at which a segment begins."""
+    draw_beginnings(axes, {float(k): begins for k, begins in run.beginnings.items()}, is_cased=True)
 
 
 def _separate(axes: Axes, groups: Sequence[Group], rows: int) -> None:

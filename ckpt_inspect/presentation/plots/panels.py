@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ckpt_inspect.presentation.plots import style
+from ckpt_inspect.presentation.plots.beginnings import beginning_key, draw_beginnings, label_beginnings
 from ckpt_inspect.presentation.plots.names import Group, shorten
 from ckpt_inspect.presentation.plots.page import MARGIN, Key, Page, fitting_labels
 
@@ -66,7 +67,12 @@ class Panels:
             note += f" Panels gather {len(chapter.parameters)} parameters by the model's structure"
             note += " (how many, in brackets)."
         self.page = Page(
-            question, chapter.subtitle, note, width=grid.page_width, height=body + _BELOW, key=(*key, *run_key(chapter))
+            question,
+            chapter.subtitle,
+            note,
+            width=grid.page_width,
+            height=body + _BELOW,
+            key=(*key, *run_key(chapter), *beginning_key(chapter)),
         )
         self.axes: list[Axes] = []
         x_range = run_range(chapter)
@@ -84,8 +90,18 @@ class Panels:
             axes.grid(axis="y", color=style.FAINT, linewidth=0.5)
             axes.set_axisbelow(True)
             self.axes.append(axes)
+            self._draw_beginnings(axes, chapter, width)
         self.page.label_y(y_label, 0.0, body)
         self.page.label_x(chapter.x_label, _LEFT, grid.page_width - _LEFT - MARGIN, body + 0.3)
+
+    def _draw_beginnings(self, axes: Axes, chapter: Chapter, width: float) -> None:
+        """Mark where segments begin: of one run labelled in the first panel, of several in their colours."""
+        is_alone = len(chapter.runs) == 1
+        for position, run in enumerate(chapter.runs):
+            beginnings = {float(chapter.x(run)[k]): begins for k, begins in run.beginnings.items()}
+            draw_beginnings(axes, beginnings, style.INK if is_alone else run_color(position))
+            if is_alone and axes is self.axes[0]:
+                label_beginnings(axes, beginnings, width)
 
     def show_value(self, axes: Axes, value: float, color: str = style.MUTED) -> None:
         """Write the newest value at a panel's upper right, beside its title."""

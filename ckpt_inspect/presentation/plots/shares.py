@@ -9,7 +9,8 @@ import numpy as np
 
 from ckpt_inspect.measurement.wording import percent
 from ckpt_inspect.presentation.plots import style
-from ckpt_inspect.presentation.plots.layers_by_step import label_groups, set_checkpoint_ticks
+from ckpt_inspect.presentation.plots.beginnings import beginning_note, reasons
+from ckpt_inspect.presentation.plots.layers_by_step import draw_column_beginnings, label_groups, set_checkpoint_ticks
 from ckpt_inspect.presentation.plots.names import Group, group_by_structure, shared_prefix
 from ckpt_inspect.presentation.plots.page import MARGIN, Page, fitting_labels, text_width, wrapped
 from ckpt_inspect.presentation.plots.panels import run_color, run_key
@@ -122,7 +123,7 @@ def _plot_blocks(chapter: Chapter, affected: _Affected, note: str) -> Figure:
     page = Page(
         QUESTION,
         chapter.subtitle,
-        note + " At right of each block: the newest share. Hatched: not known.",
+        note + " At right of each block: the newest share. Hatched: not known." + beginning_note(reasons(chapter)),
         width=right + MARGIN,
         height=top + height + 0.52,
     )
@@ -134,6 +135,7 @@ def _plot_blocks(chapter: Chapter, affected: _Affected, note: str) -> Figure:
         _draw_block(axes, values, Normalize(0.0, 1.0))
         axes.set_title(label, loc="left", color=style.INK)
         set_checkpoint_ticks(axes, chapter, run, width)
+        draw_column_beginnings(axes, run)
         if block == 0:
             label_groups(axes, rows, labels, height)
         for row, newest in enumerate(values[:, -1]):

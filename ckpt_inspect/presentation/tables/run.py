@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ckpt_inspect.findings.restarts import run_segments
 from ckpt_inspect.measurement.variables import CONTRADICTION, QUANTILE_NAMES
 from ckpt_inspect.measurement.wording import percent
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table, without_empty
-from ckpt_inspect.presentation.tables.wording import figure, ratio_text, sparkline
+from ckpt_inspect.presentation.tables.wording import figure, ratio_text, segments_text, sparkline
 from ckpt_inspect.sourced import shown_source
 from ckpt_inspect.state.hyperparameters import hyperparameters_in
 
@@ -27,6 +28,8 @@ def run_tables(analyses: RunColumns, store: str | None = None) -> tuple[Table, .
     facts = [("run", analyses.run), ("checkpoints", str(count))]
     if count:
         facts.append(("newest", str(analyses.checkpoints["checkpoint"][-1])))
+    if len(cut := run_segments(analyses)) > 1:
+        facts.append(("segments", segments_text(cut, analyses.checkpoints["checkpoint"].tolist())))
     if store is not None:
         facts.append(("store", store))
     optimizers = [o for o in analyses.optimizers.values() if o.present.any()]

@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from ckpt_inspect.comparison.segments import BEGINNING_WORDS
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
 from ckpt_inspect.presentation.tables.table import NOTHING
 
 if TYPE_CHECKING:
     from ckpt_inspect.checkpoint import Problem
+    from ckpt_inspect.comparison.segments import Segment
     from ckpt_inspect.sourced import Sourced
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -20,6 +22,9 @@ SEVERITY_ORDER = ("error", "warning", "info")
 
 _BRIEFLY = 3
 """Problems of one kind that are printed unless all are asked for."""
+
+_SEGMENTS = 6
+"""Segments of a run that are printed by their ends."""
 
 
 def tensor_title(key: str) -> str:
@@ -81,6 +86,20 @@ def bytes_text(count: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
         size /= 1000
     raise AssertionError("the loop returns")
+
+
+def segments_text(segments: Sequence[Segment], names: Sequence[str]) -> str:
+    """Return the segments of a run in one line: `ckpt-1 .. ckpt-5 | rate jumped: ckpt-6 .. ckpt-9 | ..`.
+
+    `names`: of the run's checkpoints. Of many segments the last are counted.
+    """
+    texts = []
+    for segment in segments[:_SEGMENTS]:
+        first, last = names[segment.start], names[segment.stop - 1]
+        why = "" if segment.begins == "start" else f"{BEGINNING_WORDS[segment.begins]}: "
+        texts.append(f"{why}{first}" if first == last else f"{why}{first} .. {last}")
+    more = len(segments) - _SEGMENTS
+    return " | ".join([*texts, f"{more} more"] if more > 0 else texts)
 
 
 def problem_lines(problems: Iterable[Problem], *, is_brief: bool = False) -> list[str]:

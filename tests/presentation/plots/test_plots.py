@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from support.frames_for_plots import make_frames, parameter_names
 
+from ckpt_inspect.comparison.segments import Segment
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.presentation.plots import FIGURES, Chapter, RunFrames, chapters, chosen_checkpoints, plot_diff
 from ckpt_inspect.presentation.plots.chapter import KNOTS, mixture_quantiles
@@ -570,3 +571,82 @@ def test_each_optimizer_has_its_chapter() -> None:
     """A GAN's two optimizers are drawn apart."""
     frames = make_frames(4, 3, optimizers=("generator", "discriminator"))
     assert [chapter.optimizer for chapter in chapters([RunFrames("gan", **frames)])] == ["generator", "discriminator"]
+
+
+SEGMENTS = (Segment(0, 4, "start"), Segment(4, 7, "state-lost"), Segment(7, 10, "rate-jumped"))
+OVER_RUN = [kind for kind in FIGURES if kind.id != "distributions"]
+
+
+def cut_chapter(parameters: int, segments: tuple[Segment, ...] = SEGMENTS, **options: Any) -> Chapter:
+    """The chapter of a run of ten checkpoints with these segments."""
+    return chapters([RunFrames("digits", **make_frames(parameters, 10, **options), segments=segments)])[0]
+
+
+def marks(figure: Any) -> list[list[float]]:
+    """Where lines mark a segment's beginning, in each of the axes that have any."""
+    found = [[float(line.get_xdata()[0]) for line in artists(axes, "beginning")] for axes in figure.axes]
+    return [places for places in found if places]
+
+
+@pytest.mark.parametrize("kind", OVER_RUN, ids=lambda kind: kind.id)
+def test_where_segments_begin_is_marked(kind: Any) -> None:
+    """A line at the step of the checkpoint in every panel, or at its column's edge in a heatmap; the page says why."""
+    figure = kind.plot(cut_chapter(12))
+    is_heatmap = kind.id in ("layers-by-step", "shares")
+    count = {"layers-by-step": 1, "shares": 3}.get(kind.id, 12)
+    assert marks(figure) == [[4.0, 7.0] if is_heatmap else [500.0, 800.0]] * count
+    texts = " ".join(t.get_text() for t in sorted(figure.texts, key=lambda text: -text.get_position()[1]))
+    assert "state not carried on" in texts
+    assert "rate jumped" in texts
+    dashes = {str(line.get_linestyle()) + str(line._dash_pattern) for line in artists(figure.axes[0], "beginning")}
+    assert len(dashes) == 2  # told apart without colour
+
+
+@pytest.mark.parametrize("kind", OVER_RUN, ids=lambda kind: kind.id)
+def test_a_run_of_one_segment_has_no_marks(kind: Any) -> None:
+    """Nothing is marked, and nothing is said of it."""
+    figure = kind.plot(cut_chapter(12, (Segment(0, 10, "start"),)))
+    assert not marks(figure)
+    assert not any("carried on" in text.get_text() for text in visible_texts(figure))
+
+
+@pytest.mark.parametrize("parameters", [1, 4, 40, 400])
+@pytest.mark.parametrize("kind", OVER_RUN, ids=lambda kind: kind.id)
+def test_marks_are_legible(kind: Any, parameters: int) -> None:
+    """Labels of lines overlap nothing, at any size; where there are many lines, few of them have one."""
+    every = tuple(Segment(i, i + 1, "state-lost" if i else "start") for i in range(10))
+    for segments in (SEGMENTS, every):
+        chapter = cut_chapter(parameters, segments)
+        if kind.reason_to_omit(chapter) is None:
+            figure = kind.plot(chapter)
+            assert_legible(figure)
+            labels = [len(artists(axes, "beginning label")) for axes in figure.axes]
+            assert sum(labels) == max(labels, default=0) <= 3
+
+
+def test_steps_that_fall_are_marked_by_checkpoint() -> None:
+    """Where the step fell, checkpoints are drawn in their order, and so are the marks."""
+    frames = make_frames(4, 10)
+    for frame in frames.values():
+        frame.loc[frame["checkpoint_index"] >= 4, "step"] -= 400
+    chapter = chapters([RunFrames("digits", **frames, segments=SEGMENTS)])[0]
+    assert marks(plot_effective_lr(chapter)) == [[4.0, 7.0]] * 4
+
+
+def test_an_optimizer_that_lacks_the_checkpoint_is_marked_at_its_next() -> None:
+    """A segment begins at the first checkpoint of it that the optimizer has; none before its own first."""
+    frames = {kind: f[~f["checkpoint_index"].isin([4, 7, 8, 9])] for kind, f in make_frames(4, 10).items()}
+    chapter = chapters([RunFrames("digits", **frames, segments=SEGMENTS)])[0]
+    assert marks(plot_effective_lr(chapter)) == [[600.0]] * 4
+    frames = {kind: f[f["checkpoint_index"] >= 5] for kind, f in make_frames(4, 10).items()}
+    chapter = chapters([RunFrames("digits", **frames, segments=SEGMENTS)])[0]
+    assert marks(plot_effective_lr(chapter)) == [[800.0]] * 4
+
+
+def test_marks_of_several_runs_have_their_colours() -> None:
+    """Each run's lines are drawn in its colour, without labels."""
+    runs = [RunFrames(f"seed {s}", **make_frames(4, 10, seed=s), segments=cut) for s, cut in ((1, SEGMENTS), (2, ()))]
+    figure = plot_effective_lr(chapters(runs)[0])
+    assert marks(figure) == [[500.0, 800.0]] * 4
+    assert {line.get_color() for line in artists(figure.axes[0], "beginning")} == {"#0173b2"}
+    assert not any(artists(axes, "beginning label") for axes in figure.axes)

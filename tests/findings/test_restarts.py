@@ -1,0 +1,132 @@
+"""The segments of a run that was resumed, told from its columns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support.adam_bundles import save_series
+from support.adam_runs import AdamRun
+from support.command_line import Answer
+
+from ckpt_inspect import analyze, check
+from ckpt_inspect.comparison.segments import Segment
+from ckpt_inspect.findings.restarts import run_segments
+
+Saved = tuple[tuple[int, int, str], ...]
+
+
+def save(run: AdamRun, folder: Path) -> AdamRun:
+    """Save a run under the number of the files that are there."""
+    folder.mkdir(exist_ok=True)
+    run.save(folder / f"m-{len(list(folder.iterdir())) + 1}.h5")
+    return run
+
+
+def with_rates(folder: Path, *rates: float) -> None:
+    """Checkpoints 50 updates apart, each at its own learning rate."""
+    run = AdamRun()
+    for rate in rates:
+        run.config["learning_rate"] = rate
+        save(run.train(50), folder)
+
+
+def cut(folder: Path) -> Saved:
+    return tuple((s.start, s.stop, s.begins) for s in run_segments(analyze(folder)))
+
+
+def test_a_healthy_run_is_one_segment(tmp_path: Path) -> None:
+    """Nothing was lost, and the screen has no line on segments."""
+    with_rates(tmp_path / "run", 1e-3, 1e-3, 1e-3)
+    assert cut(tmp_path / "run") == ((0, 3, "start"),)
+    assert "segments" not in Answer("analyze", tmp_path / "run", "-o", tmp_path / "run.h5").out
+
+
+@pytest.mark.parametrize("keeps_step", [True, False])
+def test_a_resume_that_lost_its_moments(tmp_path: Path, keeps_step: bool) -> None:
+    """A segment begins at the checkpoint after, whether the counter went on or not, as `check` has it."""
+    folder = tmp_path / "run"
+    run = save(save(AdamRun().train(300), folder).train(50), folder)
+    step = run.step
+    run.forget().step = step if keeps_step else 0
+    save(save(run.train(50), folder).train(50), folder)
+    assert cut(folder) == ((0, 2, "start"), (2, 4, "state-lost"))
+    assert [(s.start, s.stop, s.begins) for s in check(folder).runs[0].segments] == list(cut(folder))
+
+
+def test_a_checkpoint_before_the_first_update(tmp_path: Path) -> None:
+    """A resumed training that saves at step 0 begins its segment there; at a run's start that is no restart."""
+    folder = tmp_path / "run"
+    run = save(save(save(AdamRun(), folder).train(50), folder).train(50), folder)
+    save(save(run.forget(), folder).train(20), folder)
+    assert cut(folder) == ((0, 3, "start"), (3, 5, "state-lost"))
+
+
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [
+        ([1e-3, 1e-3, 1e-4, 1e-4], ((0, 2, "start"), (2, 4, "rate-jumped"))),
+        ([1e-3, 1e-3, 8e-4, 8e-4], ((0, 4, "start"),)),
+        ([1e-5, 1e-4, 1e-3, 1e-3], ((0, 4, "start"),)),
+        ([1e-3, 1e-3, 4e-4, 1e-4, 1e-4], ((0, 5, "start"),)),
+        ([1e-3, 1e-4], ((0, 2, "start"),)),
+    ],
+    ids=["jump", "little", "warm-up", "decay", "two"],
+)
+def test_a_rate_jumps_from_one_constant_to_another(tmp_path: Path, rates: list[float], expected: Saved) -> None:
+    """Rates that move from checkpoint to checkpoint may be a schedule's, and cut nothing."""
+    with_rates(tmp_path / "run", *rates)
+    assert cut(tmp_path / "run") == expected
+
+
+def test_a_run_without_rates_or_state(tmp_path: Path) -> None:
+    """Rates that no file holds, and checkpoints before the first update, are one segment."""
+    save_series(tmp_path / "run", steps=3)
+    assert [s.begins for s in run_segments(analyze(tmp_path / "run"))] == ["start"]
+
+
+def test_an_assumed_beta_2_loses_nothing(tmp_path: Path) -> None:
+    """Second moments that a smaller β2 explains are not taken for lost where β2 is assumed."""
+    folder = tmp_path / "run"
+    run = AdamRun(beta_2=0.98).train(300)
+    del run.config["beta_2"]
+    save(run, folder)
+    run.config["beta_2"] = 0.98
+    run.train(100, lambda name, weight, rng: rng.normal(size=weight.shape) * 1e-4)
+    del run.config["beta_2"]
+    save(run, folder)
+    assert {o.variables["beta_2_source"][-1] for o in analyze(folder, infer=False).optimizers.values()} == {"default"}
+    assert [s.begins for s in run_segments(analyze(folder, infer=False))] == ["start"]
+
+
+def test_screen_and_document(tmp_path: Path) -> None:
+    """`analyze` prints the segments in a line, and `--json` gives them as `check --json` does."""
+    folder = tmp_path / "run"
+    run = save(save(AdamRun().train(300), folder).train(50), folder)
+    save(run.forget().train(50), folder)
+    answer = Answer("analyze", folder, "-o", tmp_path / "run.h5")
+    assert "segments     m-1.h5 .. m-2.h5 | state not carried on: m-3.h5\n" in answer.out
+    (told,) = json.loads(Answer("analyze", folder, "-o", tmp_path / "run.h5", "--json").out)["runs"]
+    (checked,) = json.loads(Answer("check", folder, "--json").out)["runs"]
+    assert [s["begins"] for s in told["segments"]] == ["start", "state-lost"]
+    assert told["segments"] == checked["segments"]
+
+
+@pytest.mark.parametrize("kind", ["effective-lr", "elements"])
+def test_figures_of_a_run(tmp_path: Path, kind: str) -> None:
+    """A run's own figures mark where its segments begin, also of some of its parameters."""
+    folder = tmp_path / "run"
+    run = save(save(AdamRun().train(300), folder).train(50), folder)
+    save(run.forget().train(50), folder)
+    run_of_all = analyze(folder)
+    assert run_of_all.segments == run_segments(run_of_all)
+    for include in (None, "first/*"):
+        figure = run_of_all.plot(kind, include=include)
+        lines = [line for axes in figure.axes for line in axes.lines if line.get_gid() == "beginning"]
+        assert {float(line.get_xdata()[0]) for line in lines} == {2.0}  # type: ignore[arg-type, index]
+
+
+def test_segments_in_json_name_checkpoints() -> None:
+    """The ends of a segment are both in it."""
+    assert Segment(1, 3, "state-lost").to_json("abcd") == {"first": "b", "last": "c", "begins": "state-lost"}

@@ -17,6 +17,7 @@ Beginning = Literal["start", "state-lost", "another-line", "rate-jumped"]
 BEGINNING_WORDS: Mapping[Beginning, str] = {
     "start": "start",
     "state-lost": "state not carried on",
+    "another-line": "another line of training",
     "rate-jumped": "rate jumped",
 }
 """How each is written where there is little room: two runs in one folder have lost nothing."""
@@ -30,8 +31,8 @@ class Segment:
     stop: int
     """Places in the run, half-open."""
     begins: Beginning
-    """Why it begins there: the run's start, state of the checkpoint before that was not carried on, or a rate that
-    jumped."""
+    """Why it begins there: the run's start, state of the checkpoint before that was not carried on, another line of
+    training than that checkpoint's (which `check` alone tells apart), or a rate that jumped."""
 
     def to_json(self, paths: Sequence[str]) -> JsonObject:
         """Return it in JSON's types, its ends as two of the `paths` of the run's checkpoints."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -45,6 +46,8 @@ def large_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save_bundle(training.train(2), folder / f"m-{step}")
     damage(save_bundle(training, folder / "m-5"))
     save_bundle(Run(shapes={"a": (3,), "d": (7, 5)}).train(6), folder / "m-6")
+    for file in folder.iterdir():
+        os.utime(file, (1e9, 1e9))  # what was written just now may still be, and is waited for
     return folder
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,4 +92,32 @@ def test_a_folders_lock_keeps_other_processes_away_and_leaves_no_file(tmp_path: 
         with pytest.raises(subprocess.TimeoutExpired):
             process.communicate(timeout=2)
     assert process.communicate(timeout=60)[0] == "in\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_while_a_temporary_file_is_made_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is raised when the file is known by name, and the file goes."""
+    made = tempfile.mkstemp
+
+    def interrupted(**where: Any) -> tuple[int, str]:
+        found = made(**where)
+        os.kill(os.getpid(), signal.SIGINT)
+        return found
+
+    monkeypatch.setattr(tempfile, "mkstemp", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Temporary(tmp_path / "s.h5")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_file_that_nobody_holds_goes(tmp_path: Path) -> None:
+    """As one whose maker was interrupted before it could keep it; a copy of the process leaves it."""
+    temporary = Temporary(tmp_path / "s.h5")
+    copy = os.fork()
+    if not copy:
+        del temporary
+        os._exit(0)
+    os.waitpid(copy, 0)
+    assert temporary.path.exists()
+    del temporary
     assert list(tmp_path.iterdir()) == []

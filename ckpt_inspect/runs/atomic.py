@@ -10,16 +10,15 @@ import contextlib
 import fcntl
 import os
 import re
-import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from threading import RLock
 
+from ckpt_inspect.runs.sheltered import SignalShelter
+
 _NAME = 200
 """Bytes of a file's name that its temporary ones repeat; a name may have 255."""
-
-_INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _held: dict[tuple[int, int], int] = {}
 """How often this process has locked each folder."""
@@ -32,15 +31,15 @@ class Temporary:
     def __init__(self, path: Path) -> None:
         """Raises OSError if the folder can't be written."""
         self._handle, self._process = -1, os.getpid()
+        shelter = SignalShelter(Temporary.__init__)  # a file that has been made has to be known by name
         try:
-            with folder_locked(path.parent), _signals_wait():
+            with folder_locked(path.parent):
                 self._handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent)
                 self.path = Path(name)
                 with contextlib.suppress(OSError):  # a filesystem without locks
                     fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BaseException:
-            self.close()
-            raise
+        finally:
+            shelter.close()
 
     def __del__(self) -> None:
         """Remove it if a signal came before whoever made it could see to that; not in a copy of the process."""
@@ -60,16 +59,6 @@ class Temporary:
             self.path.unlink(missing_ok=True)
             os.close(self._handle)
             self._handle = -1
-
-
-@contextlib.contextmanager
-def _signals_wait() -> Iterator[None]:
-    """Let signals wait until this is over: a file that has been made has to be known by name."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTIONS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

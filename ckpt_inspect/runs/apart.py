@@ -7,6 +7,7 @@ called here.
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
@@ -47,7 +48,7 @@ def apart(function: Callable[[], Pieces], seconds: float, room: int) -> bytearra
     shelter = SignalShelter(_copied)  # Python drops what is raised in the functions that it calls after a fork
     copy = _copied()
     if copy == 0:
-        _be_the_copy(function, writing, room)
+        _be_the_copy(function, writing, seconds, room)
     shelter.close()
     os.close(writing)
     try:
@@ -85,7 +86,7 @@ def expect(nbytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (_limit if hard < 0 else min(_limit, hard), hard))
 
 
-def _be_the_copy(function: Callable[[], Pieces], writing: int, room: int) -> NoReturn:
+def _be_the_copy(function: Callable[[], Pieces], writing: int, seconds: float, room: int) -> NoReturn:
     """Do it, tell it, and end without anything that this process meant to do at its end."""
     global _limit
     try:
@@ -99,6 +100,10 @@ def _be_the_copy(function: Callable[[], Pieces], writing: int, room: int) -> NoR
             signal.signal(number, signal.SIG_DFL)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what the C library says of a damaged heap
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        # of the processor's time, in case whoever would end it is killed
+        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        most = math.ceil(seconds) + 1
+        resource.setrlimit(resource.RLIMIT_CPU, (most if hard < 0 else min(most, hard), hard))
         _limit = _address_space()
         expect(room)
         try:

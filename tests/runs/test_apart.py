@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -81,3 +82,12 @@ def test_ctrl_c_while_the_copy_is_made_is_not_lost(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "fork", fork)
     with pytest.raises(KeyboardInterrupt):
         apart(lambda: [time.sleep(5) or b""], 10, 1 << 28)
+
+
+def test_a_copy_outlives_nobody_for_long() -> None:
+    """Whoever would end it may be killed: its time on the processor is limited as well."""
+
+    def limit() -> list[bytes]:
+        return [str(resource.getrlimit(resource.RLIMIT_CPU)[0]).encode()]
+
+    assert int(apart(limit, 6.5, ROOM)) == 8

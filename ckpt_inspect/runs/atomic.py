@@ -6,11 +6,13 @@ lock was left by a process that was killed, and goes when its place is written t
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import os
 import re
 import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from threading import RLock
@@ -36,6 +38,7 @@ class Temporary:
             with folder_locked(path.parent):
                 self._handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent)
                 self.path = Path(name)
+                _open.add(self)
                 with contextlib.suppress(OSError):  # a filesystem without locks
                     fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         finally:
@@ -43,6 +46,10 @@ class Temporary:
 
     def __del__(self) -> None:
         """Remove it if a signal came before whoever made it could see to that; not in a copy of the process."""
+        self.drop()
+
+    def drop(self) -> None:
+        """Remove it, if it is this process' own."""
         if self._process == os.getpid():
             self.close()
 
@@ -59,6 +66,17 @@ class Temporary:
             self.path.unlink(missing_ok=True)
             os.close(self._handle)
             self._handle = -1
+
+
+_open: weakref.WeakSet[Temporary] = weakref.WeakSet()
+"""Those that somebody may still hold."""
+
+
+@atexit.register
+def _drop_all() -> None:
+    """Remove what an interrupted process still holds when it ends: what is on its way up then is not taken apart."""
+    for temporary in list(_open):
+        temporary.drop()
 
 
 @contextlib.contextmanager

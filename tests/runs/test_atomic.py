@@ -123,3 +123,11 @@ def test_a_temporary_file_that_nobody_holds_goes(tmp_path: Path) -> None:
     assert temporary.path.exists()
     del temporary
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_ends_holding_a_temporary_file_removes_it(tmp_path: Path) -> None:
+    """As an interrupted one, whose frames are not taken apart."""
+    makes = "import pathlib, sys; from ckpt_inspect.runs.atomic import Temporary"
+    makes += "\nheld = [Temporary(pathlib.Path(sys.argv[1]) / 's.h5')]; held.append(held); sys.exit(3)"
+    assert subprocess.run([sys.executable, "-c", makes, str(tmp_path)], check=False).returncode == 3
+    assert list(tmp_path.iterdir()) == []

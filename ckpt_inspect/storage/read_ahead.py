@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from threading import Lock
 
 from ckpt_inspect.storage.stream import Bytes
@@ -63,6 +63,10 @@ class ReadAhead:
         for number, (future, begin) in zip(range(first, last + 1), wanted, strict=True):
             try:
                 data = future.result()
+            except CancelledError:  # whoever else read this file has closed it: it is asked for again
+                self._forget(future)
+                self._read_piece(buffer, offset)
+                return
             except BaseException:
                 self._forget(future)
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckpt_inspect.errors import DamagedFileError
+from ckpt_inspect.storage import read_ahead
 from ckpt_inspect.storage.read_ahead import BLOCK, KEPT, LONGEST, ReadAhead
 from ckpt_inspect.storage.stream import Bytes
 from ckpt_inspect.storage.web_folder import names_in_page
@@ -98,6 +100,30 @@ def test_what_failed_is_asked_for_again() -> None:
         reader.read_into(buffer, 5)
     reader.read_into(buffer, 5)
     np.testing.assert_array_equal(buffer, file.contents[5:15])
+
+
+def test_who_closes_the_file_takes_nothing_from_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one of two readers waits for when the other rests is fetched after all."""
+    monkeypatch.setattr(read_ahead, "THREADS", 1)
+    file, begun, may_end = _File(10 * BLOCK), threading.Event(), threading.Event()
+
+    def fetch(start: int, stop: int) -> Bytes:
+        begun.set()
+        assert may_end.wait(60)
+        return file.fetch(start, stop)
+
+    reader, found = ReadAhead(fetch, len(file.contents)), [np.empty(10, np.uint8) for _ in range(2)]
+    threads = [threading.Thread(target=reader.read_into, args=(found[i], 5 * i * BLOCK)) for i in range(2)]
+    threads[0].start()
+    assert begun.wait(60)
+    threads[1].start()
+    while len(reader._blocks) < 2:  # the second waits behind the first
+        time.sleep(0.01)
+    reader.rest()
+    may_end.set()
+    for i, thread in enumerate(threads):
+        thread.join()
+        np.testing.assert_array_equal(found[i], file.contents[5 * i * BLOCK :][:10])
 
 
 @pytest.mark.parametrize(

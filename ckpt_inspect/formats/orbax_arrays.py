@@ -9,7 +9,6 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from math import prod
 from pathlib import Path
 from threading import Lock
@@ -105,6 +104,8 @@ class _Slab:
 
 def find_tensorstore() -> ModuleType | str:
     """Return tensorstore; if it isn't installed, or is too old, what to do."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         import tensorstore
 

@@ -142,7 +142,7 @@ def dense_layers(count: int, width: int) -> Shapes:
 
 
 def write_h5(path: Path, shapes: Shapes, step: int = 1000, **storage: Any) -> None:
-    """A whole model as TF 2.10's Keras saves it; `storage`: how h5py stores the arrays (`chunks`, `compression`, ..)."""
+    """A whole model as TF 2.10 has it; `storage`: how h5py stores the arrays (`chunks`, `compression`, ..)."""
     layers = list(dict.fromkeys(name.split("/")[0] for name in shapes))
     config = [{"class_name": "Dense", "config": {"name": layer, "trainable": True}} for layer in layers]
     adam = {"name": "Adam", "learning_rate": 1e-3, "decay": 0.0, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
@@ -206,7 +206,12 @@ def _keras_object(module: str, class_name: str, config: dict[str, Any]) -> dict[
 
 
 def _fill(
-    group: Any, key: str, shape: tuple[int, ...], values: AdamValues, array: str, storage: Mapping[str, Any] | None = None
+    group: Any,
+    key: str,
+    shape: tuple[int, ...],
+    values: AdamValues,
+    array: str,
+    storage: Mapping[str, Any] | None = None,
 ) -> None:
     """A dataset, written in pieces; contiguous unless `storage` says otherwise."""
     size, start = math.prod(shape), 0

@@ -175,12 +175,16 @@ class _Scalars:
         return numpy_dtype(self._checkpoint.tensors[key].dtype)
 
     def read(self, key: str) -> float:
-        return float(np.asarray(self._checkpoint.read_range(key, 0, 1))[0])
+        """A number; NaN for what is none, which a damaged file can have in its place."""
+        return float(self._checkpoint.read_range(key, 0, 1)[0]) if self._is_number(key) else math.nan
 
     def count(self, key: str) -> int | None:
         """A whole number from 0 on; None for anything else."""
-        value = np.asarray(self._checkpoint.read_range(key, 0, 1))[0].item()
+        value = self._checkpoint.read_range(key, 0, 1)[0].item() if self._is_number(key) else math.nan
         return int(value) if 0 <= value <= MOST_UPDATES and value == int(value) else None
+
+    def _is_number(self, key: str) -> bool:
+        return np.dtype(self.dtype(key)).kind not in "Oc"
 
 
 def _resolve_rule(found: FoundOptimizer, given: Given) -> Sourced[str]:

@@ -98,6 +98,12 @@ CHECKPOINT_VARIABLES = (
     ),
     *(variable for name in HYPERPARAMETERS for variable in _hyperparameter(name)),
     _per_checkpoint(
+        "learning_rate_is_scheduled",
+        "integer",
+        "whether the learning rate follows a schedule",
+        "1 if the file shows a schedule or a decay, 0 if it holds a constant one or none; -1 if it was not looked for.",
+    ),
+    _per_checkpoint(
         "effective_lr_is_relative",
         "integer",
         "whether effective_lr is E/α",

@@ -266,6 +266,7 @@ def _fill(columns: dict[str, Column], row: int, optimizer: OptimizerAnalysis, pl
         columns[f"{name}_source"][row], columns[f"{name}_where"][row] = value.source, value.where
     columns["rule"][row], columns["layout"][row] = optimizer.rule.value, optimizer.layout
     columns["family"][row] = optimizer.family
+    columns["learning_rate_is_scheduled"][row] = int(optimizer.has_scheduled_rate)
     columns["effective_lr_is_relative"][row] = int(optimizer.is_relative)
     for name, hyperparameter in optimizer.hyperparameters.items():
         if hyperparameter.value is not None:

@@ -48,6 +48,9 @@ class Resolved:
     """Every name that the rule has, in its order; of an optimizer that is not known at all, those that most have."""
     is_converged: bool
     """The step is unknown, but so large that the bias corrections are 1."""
+    has_scheduled_rate: bool
+    """Whether the learning rate follows the step, by the configuration, the graph or the optimizer's own variables: a
+    schedule, or a `decay`. A callback that sets it is none of these."""
     has_textbook_epsilon: bool
     """Whether E is asked for in the textbook's form rather than the implementation's."""
     problems: tuple[Problem, ...]
@@ -125,7 +128,8 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
             Problem("step-underflowed", f"{found.name}: {powers.evidence}", "the step is left unknown", "info")
         )
     counter = None if found.counter is None else scalars.count(found.counter)
-    return Resolved(rule, step, counter, hyperparameters, is_converged, is_textbook, tuple(problems))
+    is_scheduled = _has_scheduled_rate(found, has_own_decay, scalars)
+    return Resolved(rule, step, counter, hyperparameters, is_converged, is_scheduled, is_textbook, tuple(problems))
 
 
 def _ignored(
@@ -456,6 +460,20 @@ def _resolve_learning_rate(
         where = f"assumed: the default of the class, which {found.config_where} names and sets nothing of"
         return Sourced(optimizer.traces.keras_rate, "default", where)
     return Sourced(None, "unknown", "this layout doesn't save it; give --learning-rate")
+
+
+def _has_scheduled_rate(found: FoundOptimizer, has_own_decay: bool, scalars: _Scalars) -> bool:
+    config = found.config or {}
+    if found.has_scheduled_rate or "current_learning_rate" in found.scalars:
+        return True
+    if "learning_rate" not in found.scalars:
+        if found.graph_rate is not None and "learning_rate" not in found.constants:
+            return True
+        if isinstance(config.get("learning_rate", config.get("lr")), Mapping):
+            return True
+    key = found.scalars.get("decay")
+    decay = _number(config.get("decay")) if key is None else scalars.read(key)
+    return bool(decay) and found.implementation.decays_rate and not has_own_decay
 
 
 def _decayed(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,8 +36,7 @@ IMPOSSIBLE = ("value-impossible", "beta-power-impossible", "step-malformed")
 OPEN_OWNER = "that these beta powers are this optimizer's is a reading of their order"
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(NamedTuple):
     """One optimizer's numbers."""
 
     rule: Sourced[str]
@@ -274,7 +273,7 @@ def _read_powers(
     if not powers.own.keys:
         return _common([_read_pair(keys, betas, scalars) for keys in powers.rivals]) if powers.rivals else None
     reading = _read_pair(powers.own, betas, scalars)
-    return replace(reading, evidence=f"{reading.evidence}; {powers.evidence}") if powers.evidence else reading
+    return reading._replace(evidence=f"{reading.evidence}; {powers.evidence}") if powers.evidence else reading
 
 
 def _common(readings: Sequence[PowersReading]) -> PowersReading:

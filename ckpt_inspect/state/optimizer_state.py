@@ -157,7 +157,7 @@ class OptimizerState:
     counters: tuple[str, ...]
     """Keys of what counts its updates: one counter, or TF1's powers of beta (of several pairs that it can be, all)."""
     has_scheduled_rate: bool
-    """Whether its learning rate is a schedule, which no format keeps as a tensor."""
+    """Whether its learning rate follows the step by itself, as the file shows: a schedule, or a `decay`."""
     absence: str | None
     """Why there are no moments; None if there are."""
     problems: tuple[Problem, ...]
@@ -272,7 +272,7 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given, inferred
         counted=found.counted,
         moves_by_itself=_moves_by_itself(found),
         counters=_counters(found),
-        has_scheduled_rate=found.has_scheduled_rate or isinstance((found.config or {}).get("learning_rate"), Mapping),
+        has_scheduled_rate=resolved.has_scheduled_rate,
         keys=tuple(k for k in (found.counter, *found.beta_powers.own.keys, *found.scalars.values()) if k is not None),
         absence=_absence(found, resolved.step, rule_name),
         problems=(

@@ -21,7 +21,7 @@ try:
 except ImportError:  # there was no compiler, or a checkout is used as it is
     _loops = None
 
-_VERSION = 1
+_VERSION = 2
 """Of `module.c`: what an older checkout has compiled is not called in another way than it was made for."""
 
 loops: ModuleType | None = _loops if getattr(_loops, "VERSION", None) == _VERSION else None

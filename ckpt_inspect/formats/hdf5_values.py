@@ -282,9 +282,9 @@ class Values:
             out[...] = found.reshape(out.shape)
             return
         rows = found.reshape(out.shape[0], *chunk[1:])
-        taken = (slice(low - b, high - b) for (low, high), b in zip(inside[1:], begin[1:], strict=True))
-        taken = (slice(low - b, high - b) for (low, high), b in zip(inside[1:], begin[1:], strict=True))
-        out[...] = rows[(slice(None), *taken)]
+        columns = (slice(low - b, high - b) for (low, high), b in zip(inside[1:], begin[1:], strict=True))
+        taken = (slice(None), *columns)
+        out[...] = rows[taken]
 
     def _unpacked(self, index: ChunkIndex, i: int, steps: Sequence[Filter]) -> OpenFile:
         """Return a nameless file of a chunk's bytes; unpacked in pieces if it was deflated only."""

@@ -206,7 +206,12 @@ def _keras_object(module: str, class_name: str, config: dict[str, Any]) -> dict[
 
 
 def _fill(
-    group: Any, key: str, shape: tuple[int, ...], values: AdamValues, array: str, storage: Mapping[str, Any] | None = None
+    group: Any,
+    key: str,
+    shape: tuple[int, ...],
+    values: AdamValues,
+    array: str,
+    storage: Mapping[str, Any] | None = None,
 ) -> None:
     """A dataset, written in pieces; contiguous unless `storage` says otherwise."""
     size, start = math.prod(shape), 0

@@ -25,6 +25,7 @@ from ckpt_inspect.update_rules.rule import (
     Norms,
     Settings,
     State,
+    StepOrder,
     UpdateRule,
     check_stepped,
     decoupled_decay,
@@ -123,6 +124,7 @@ class RMSprop(UpdateRule):
             first_correction=one,
             decay=decoupled_decay(settings, rate, dtype),
             inner_epsilon=eps if is_inside else zero,
+            order=StepOrder(is_stored=True),
         )
 
     def slots_in(self, implementation: Implementation) -> Mapping[str, tuple[str, ...]]:

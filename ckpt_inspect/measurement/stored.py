@@ -1,5 +1,7 @@
-"""A parameter's arrays where they lie in local files: read, checksummed and measured by the loops in C, in one call for a
-stretch of elements, during which other threads run."""
+"""A parameter's arrays where they lie in local files: read, checksummed and measured by the loops in C.
+
+One call does a stretch of elements, and other threads run meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ class StoredState:
 
     @classmethod
     def find(cls, parameter: Parameter) -> StoredState | None:
-        """Return where a parameter's arrays lie; None if one is not as the loops read it. Raises what reading raises."""
+        """Return where a parameter's arrays lie; None if the loops can't read one there. Raises what reading raises."""
         checkpoint, size = parameter.checkpoint, math.prod(parameter.shape)
         if parameter.dtype not in DTYPES or not size:
             return None

@@ -134,7 +134,8 @@ class RMSprop(UpdateRule):
     def second_moment(self, state: State) -> Array:
         """Return s, or s - a² if there is a mean gradient a."""
         second = super().second_moment(state)
-        return second if state.mean_gradient is None else second - np.square(state.mean_gradient)
+        with np.errstate(all="ignore"):
+            return second if state.mean_gradient is None else second - np.square(state.mean_gradient)
 
     def effective_lr(self, state: State, settings: Settings, norms: Norms | None = None) -> Array:
         """Return E, the factor on the gradient."""

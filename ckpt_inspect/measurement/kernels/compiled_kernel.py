@@ -55,8 +55,9 @@ def compiled_piece(loops: ModuleType, formula: Formula, state: State, counts: Fi
         formula, found, counts, halves, has_value=state.value is not None, has_first=state.first_moment is not None
     )
     if not math.isfinite(piece.sums.get("ratio_squares", 0.0)):  # of a v near nothing, which float32 can't divide by
-        finite = are_finite(under, state.value, state.first_moment, state.second_moment)
-        add_ratio(piece, formula.rule, wide(state.first_moment), wide(state.second_moment), finite)
+        with np.errstate(invalid="ignore"):
+            finite = are_finite(under, state.value, state.first_moment, state.second_moment)
+            add_ratio(piece, formula.rule, wide(state.first_moment), wide(state.second_moment), finite)
     if e is not None:
         touched = are_touched(under) & (under != formula.start)
         piece.effective_lrs, piece.second_moments = e[touched], under[touched]

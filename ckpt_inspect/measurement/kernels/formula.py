@@ -174,7 +174,8 @@ _PROBES = {
 
 def _are_sane(c: Coefficients) -> bool:
     """Whether E is positive and falls as what it divides by grows: so that its extremes are those of that array."""
-    return bool(0 <= c.numerator < np.inf and c.divisor > 0 and c.epsilon >= 0 and c.inner_epsilon >= 0)
+    with np.errstate(invalid="ignore"):
+        return bool(0 <= c.numerator < np.inf and c.divisor > 0 and c.epsilon >= 0 and c.inner_epsilon >= 0)
 
 
 def _is_stored(c: Coefficients) -> bool:

@@ -22,7 +22,7 @@ from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.measurement.extension import loops
 from ckpt_inspect.measurement.histograms import Floats
 from ckpt_inspect.measurement.kernels import Buffers, Formula, pieces
-from ckpt_inspect.measurement.kernels.formula import is_half
+from ckpt_inspect.measurement.kernels.formula import compiled_norms, is_half
 from ckpt_inspect.measurement.stored import ARRAYS, Rows, StoredState
 from ckpt_inspect.measurement.summaries import EXACT_ELEMENTS, Summary, Tally, sample_indices
 from ckpt_inspect.state.optimizer_state import Parameter
@@ -101,7 +101,7 @@ class Sweep:
         """The parameter's formula; parameters of the same settings, dtype and arrays share one."""
         rule = parameter.update_rule
         assert rule is not None
-        held = frozenset(array for array in ARRAYS if parameter.key(array) is not None)
+        held = _held(parameter)
         key = (id(parameter.settings), parameter.dtype, held)
         if norms is None and key in self._formulas:
             return self._formulas[key]
@@ -118,10 +118,14 @@ class Sweep:
                 return
             parameter = self._parameters[place]
             stop = min(start + self._piece, math.prod(parameter.shape))
-            found[place, start] = _norms_of(parameter, reader.state(parameter, start, stop))
+            of_stored = stored[place](start, stop, buffers)
+            if of_stored is None:
+                of_stored = _norms_of(parameter, reader.state(parameter, start, stop))
+            found[place, start] = of_stored
 
         needy = [i for i, p in enumerate(self._parameters) if p.update_rule is not None and p.update_rule.needs_norms]
         sizes = {i: math.prod(self._parameters[i].shape) for i in needy}
+        stored = {i: _stored_norms(self._parameters[i]) for i in needy}
         jobs = (partial(add, i, start) for i in needy for start in range(0, sizes[i], self._piece))
         self._share(jobs, sum(nbytes_of(self._parameters[i]) for i in needy))
         norms: list[Norms | None] = [None] * len(self._parameters)
@@ -178,6 +182,26 @@ class Sweep:
             if self._progress is not None:
                 self._progress(target.nbytes * (end - begin) // max(target.size, 1))
         target.finish(tally, stop - start)
+
+
+def _stored_norms(parameter: Parameter) -> Callable[[int, int, Buffers], Norms | None]:
+    """Return what reads the sums of elements by the loops in C; it returns None where they can't."""
+    rule = parameter.update_rule
+    assert rule is not None
+    compiled = compiled_norms(rule, parameter.settings, numpy_dtype(parameter.dtype), _held(parameter))
+    stored = StoredState.find(parameter) if compiled is not None and loops is not None else None
+
+    def read(start: int, stop: int, buffers: Buffers) -> Norms | None:
+        if loops is None or stored is None or compiled is None:
+            return None
+        return stored.norms(loops, compiled, start, stop, buffers)
+
+    return read
+
+
+def _held(parameter: Parameter) -> frozenset[str]:
+    """The fields of `State` that there are."""
+    return frozenset(array for array in ARRAYS if parameter.key(array) is not None)
 
 
 def _norms_of(parameter: Parameter, state: State) -> Norms | None:

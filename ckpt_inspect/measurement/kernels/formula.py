@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import astuple, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -200,14 +200,39 @@ def _ordered_update(c: Coefficients, order: StepOrder, under: Array, m: Array, v
     one = under.dtype.type(1)
     step = m
     if not order.is_stored:
-        step = under.dtype.type(order.factor) * (m / under.dtype.type(order.divisor))
-        if c.is_adaptive:
-            denominator = root_of(c, under) + c.epsilon
-            step = step / (under.dtype.type(order.denominator_factor) * denominator)
-        step = under.dtype.type(order.outer) * step
+        step = under.dtype.type(order.outer) * _direction(c, order, under, m)
     if c.decay and value is not None:
         step = step + c.decay * ((value + step) / (one - c.decay))
     return np.asarray(np.abs(step))
+
+
+def _direction(c: Coefficients, order: StepOrder, under: Array, m: Array) -> Array:
+    """Return the step before its outer factor."""
+    step: Array = under.dtype.type(order.factor) * (m / under.dtype.type(order.divisor))
+    if not c.is_adaptive:
+        return step
+    return np.asarray(step / (under.dtype.type(order.denominator_factor) * (root_of(c, under) + c.epsilon)))
+
+
+def compiled_norms(rule: UpdateRule, settings: Settings, dtype: DType, held: frozenset[str]) -> CompiledFormula | None:
+    """Return what the loops in C need for `norms_of`; None if they can't give it. `held` as in `Formula.of`."""
+    probe = State(**{name: np.array(_PROBES[name], dtype) for name in held})
+    try:
+        with np.errstate(all="ignore"):
+            c = rule.coefficients(settings, dtype, Norms(1.0, 1.0))
+            expected = rule.norms_of(probe, settings)
+            if c.order is None or probe.value is None or probe.first_moment is None:
+                return None
+            w, d = (
+                a.astype(np.float64)
+                for a in (probe.value, _direction(c, c.order, rule.second_moment(probe), probe.first_moment))
+            )
+            found = Norms(float((w * w).sum()), float((d * d).sum()), float((w * d).sum()))
+    except NotDetermined:
+        return None
+    pairs = zip(astuple(found), astuple(expected), strict=True)
+    is_right = all(math.isclose(one, other, rel_tol=1e-9) for one, other in pairs)
+    return _compiled(rule, c, dtype, probe, 0.0) if is_right else None
 
 
 def _compiled(rule: UpdateRule, c: Coefficients, dtype: DType, probe: State, start: float) -> CompiledFormula | None:
@@ -227,8 +252,10 @@ def _compiled(rule: UpdateRule, c: Coefficients, dtype: DType, probe: State, sta
         else:
             return None
     order = c.order or StepOrder()
-    numbers = (c.numerator, c.divisor, c.inner_epsilon, c.epsilon, c.first_correction, c.decay, c.has_root, start,
-               c.is_adaptive, order.is_stored, order.divisor, order.factor, order.denominator_factor, order.outer)  # fmt: skip
+    numbers = (
+        c.numerator, c.divisor, c.inner_epsilon, c.epsilon, c.first_correction, c.decay, c.has_root, start,
+        c.is_adaptive, order.is_stored, order.divisor, order.factor, order.denominator_factor, order.outer,
+    )  # fmt: skip
     return CompiledFormula(DTYPES.index(dtype.name), under, tuple(map(float, numbers)))
 
 

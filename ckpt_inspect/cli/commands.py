@@ -81,7 +81,7 @@ def show(
     """
     with _answering(trouble=1, verbose=common.verbose):
         from ckpt_inspect.api import describe
-        from ckpt_inspect.cli.terminal import print_tables
+        from ckpt_inspect.cli.terminal import print_tables, remark
         from ckpt_inspect.presentation.tables.overview import show_tables
 
         result = describe(path, given=common.given, include=common.include, exclude=common.exclude, others=others or ())
@@ -93,6 +93,9 @@ def show(
             print_tables(show_tables(result))
         _remark_on(result.problems, quiet=common.quiet, verbose=True)
         if result.is_damaged:
+            for problem in result.problems if common.quiet else ():
+                if problem.severity == "error":
+                    remark(f"ckpt-inspect: {problem.message}")
             raise typer.Exit(1)
 
 
@@ -380,6 +383,8 @@ def report(
     _check_only_rate(common, "report")
     _check_file_format(file_format)
     with _answering(trouble=1, verbose=common.verbose):
+        from ckpt_inspect.cli.terminal import print_line
+
         written = _write_report(stores, output, common, file_format)
         if common.json:
             _print_json(
@@ -389,9 +394,9 @@ def report(
                 }
             )
         else:
-            typer.echo(f"{written.page}: findings, figures and all parameters on one page")
+            print_line(f"{written.page}: findings, figures and all parameters on one page")
             for figure in written.figures:
-                typer.echo(f"{figure.file}: {figure.question}")
+                print_line(f"{figure.file}: {figure.question}")
 
 
 @app.command(cls=Command)
@@ -427,6 +432,7 @@ def export(
     _check_only_rate(common, "export")
     with _answering(trouble=1, verbose=common.verbose):
         from ckpt_inspect.api import export as export_runs
+        from ckpt_inspect.cli.terminal import print_line
 
         written = export_runs(
             stores,
@@ -441,7 +447,8 @@ def export(
         if common.json:
             _print_json({"files": files})
         else:
-            typer.echo("\n".join(files))
+            for file in files:
+                print_line(file)
         _remark_on(written.problems, quiet=common.quiet, verbose=True)
 
 

@@ -88,7 +88,7 @@ class Values:
                 raise self._claims(nbytes, 0)
         else:
             if self._index is None:
-                self._index = read_index(file, layout, self.shape, bool(self.dataset.filters))
+                self._index = read_index(file, self.dataset)
             self._check_expansion(self._index, nbytes, file.size, claimed)
         self._is_prepared = True
 

@@ -129,6 +129,15 @@ class Values:
         """Return the rows of a chunk; 0 if there are no chunks."""
         return self.dataset.layout.chunk[0] if self.dataset.layout.chunk else 0
 
+    def place(self, start: int, stop: int) -> tuple[OpenFile, int, int] | None:
+        """Return the file, the first byte and the end of a flat range; None unless its values lie in one piece."""
+        layout, size = self.dataset.layout, self.dataset.datatype.size
+        if layout.kind != "contiguous" or layout.address is None:
+            return None
+        first = self.source.base + layout.address
+        is_there = first + self.size * size <= self.source.file.size
+        return (self.source.file, first + start * size, first + stop * size) if is_there else None
+
     def read_plain(self, start: int, stop: int, out: Array) -> None:
         """Fill `out` with a flat range of values that aren't in chunks."""
         layout, size = self.dataset.layout, self.dataset.datatype.size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -33,6 +34,7 @@ def main() -> None:
         # imports make a hundred thousand objects and hardly a cycle among them: looking for cycles meanwhile would take
         # a tenth of what a small question takes
         gc.set_threshold(200_000)
+        _share_one_heap()
         # glibc gives freed memory back at once, and fetching it again takes a tenth of the time, until a block as large
         # as this one was freed (mallopt(3), M_MMAP_THRESHOLD); nobody touches it, so it takes no memory
         bytes(1 << 24)
@@ -42,6 +44,16 @@ def main() -> None:
             from ckpt_inspect.cli.commands import main as run
 
             run()
+
+
+def _share_one_heap() -> None:
+    """Have all threads allocate from one heap: of one for each, what a thread freed stays taken (mallopt(3))."""
+    if sys.platform == "linux":
+        import ctypes  # numpy imports it as well
+
+        arena_max = -8
+        with contextlib.suppress(AttributeError):  # a library other than glibc
+            ctypes.CDLL(None).mallopt(arena_max, 1)
 
 
 def run_process() -> None:

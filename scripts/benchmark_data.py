@@ -142,7 +142,7 @@ def dense_layers(count: int, width: int) -> Shapes:
 
 
 def write_h5(path: Path, shapes: Shapes, step: int = 1000, **storage: Any) -> None:
-    """A whole model as TF 2.10's Keras saves it; `storage`: how h5py stores the arrays (`chunks`, `compression`, ..)."""
+    """A whole model as TF 2.10 has it; `storage`: how h5py stores the arrays (`chunks`, `compression`, ..)."""
     layers = list(dict.fromkeys(name.split("/")[0] for name in shapes))
     config = [{"class_name": "Dense", "config": {"name": layer, "trainable": True}} for layer in layers]
     adam = {"name": "Adam", "learning_rate": 1e-3, "decay": 0.0, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
@@ -228,3 +228,49 @@ def _fill(
     if start < shape[0]:
         rest = (shape[0] - start) * row
         dataset[start:] = next(values.pieces(array, min(rest, _PIECE))).reshape(-1, *shape[1:])
+
+
+def write_orbax(
+    folder: Path, shapes: Shapes, step: int = 1000, *, chunk: int = 0, driver: str = "zarr", codec: str = "zstd"
+) -> None:
+    """A tree of optax' Adam as Orbax saves it, in an OCDBT store.
+
+    `chunk`: rows of a chunk, 0 for whole arrays; `driver`: `zarr` or `zarr3`; `codec`: `zstd`, `gzip` or none of both.
+    """
+    import tensorstore
+
+    folder.mkdir(parents=True)
+    codecs: dict[str, Any] = {"zstd": {"id": "zstd", "level": 1}, "gzip": {"id": "gzip", "level": 1}, "": None}
+    chains: dict[str, list[Any]] = {
+        "zstd": [{"name": "zstd", "configuration": {"level": 1}}],
+        "gzip": [{"name": "gzip", "configuration": {"level": 1}}],
+        "": [],
+    }
+    store: dict[str, Any] = {"driver": "ocdbt", "base": f"file://{folder}", "config": {"max_inline_value_bytes": 1024}}
+    tree: dict[str, Any] = {}
+
+    def add(keys: tuple[str, ...], shape: tuple[int, ...], dtype: str) -> Any:
+        leaf = {"key_metadata": [{"key": key, "key_type": 1 if key.isdecimal() else 2} for key in keys]}
+        tree[str(keys)] = leaf | {"value_metadata": {"value_type": "jax.Array", "skip_deserialize": False}}
+        parts = [min(chunk or shape[0], shape[0]), *shape[1:]] if shape else []
+        if driver == "zarr":
+            types = {"float32": "<f4", "int32": "<i4"}
+            metadata = {"compressor": codecs[codec], "shape": shape, "chunks": parts, "dtype": types[dtype]}
+        else:
+            grid = {"name": "regular", "configuration": {"chunk_shape": parts}}
+            little = {"name": "bytes", "configuration": {"endian": "little"}}
+            metadata = {"shape": shape, "chunk_grid": grid, "data_type": dtype, "codecs": [little, *chains[codec]]}
+        place = store | {"path": f"{'.'.join(keys)}/"}
+        return tensorstore.open({"driver": driver, "kvstore": place, "metadata": metadata}, create=True).result()
+
+    values = AdamValues(step)
+    add(("opt_state", "0", "count"), (), "int32").write(np.int32(step)).result()
+    for prefix, array in ((("params",), "value"), (("opt_state", "0", "mu"), "first_moment"),
+                          (("opt_state", "0", "nu"), "second_moment")):  # fmt: skip
+        for name, shape in shapes.items():
+            written = add((*prefix, *name.split("/")), shape, "float32")
+            whole = np.concatenate(list(values.pieces(array, math.prod(shape)))).reshape(shape)
+            written.write(whole).result()
+    (folder / "_METADATA").write_text(
+        json.dumps({"tree_metadata": tree, "use_ocdbt": True, "use_zarr3": driver == "zarr3"}), "utf-8"
+    )

@@ -48,6 +48,12 @@ def print_overview(
         else:
             print_tables(show_tables(result))
         remark_on(result.problems, quiet=quiet, verbose=True)
+        if result.is_damaged and quiet:  # nothing else says why it fails
+            from ckpt_inspect.cli.terminal import remark
+
+            for problem in result.problems:
+                if problem.severity == "error":
+                    remark(f"ckpt-inspect: {problem.message}")
     return 1 if result.is_damaged else 0
 
 

@@ -403,6 +403,8 @@ def report(
     """
     _check_file_format(file_format)
     with _answering(trouble=1, verbose=common.verbose, as_json=common.json):
+        from ckpt_inspect.cli.terminal import print_line
+
         written = _write_report(stores, output, common, file_format)
         if common.json:
             _print_json(
@@ -412,9 +414,9 @@ def report(
                 }
             )
         else:
-            typer.echo(f"{written.page}: findings, figures and all parameters on one page")
+            print_line(f"{written.page}: findings, figures and all parameters on one page")
             for figure in written.figures:
-                typer.echo(f"{figure.file}: {figure.question}")
+                print_line(f"{figure.file}: {figure.question}")
 
 
 @app.command(cls=Command)
@@ -453,6 +455,7 @@ def export(
     """
     with _answering(trouble=1, verbose=common.verbose, as_json=common.json):
         from ckpt_inspect.api import export as export_runs
+        from ckpt_inspect.cli.terminal import print_line
 
         written = export_runs(
             stores,
@@ -467,7 +470,8 @@ def export(
         if common.json:
             _print_json({"files": files})
         else:
-            typer.echo("\n".join(files))
+            for file in files:
+                print_line(file)
         _remark_on(written.problems, quiet=common.quiet, verbose=True)
 
 

@@ -35,7 +35,7 @@ def print_overview(
     verbose: bool = False,
 ) -> int:
     """Print what one checkpoint is, and return the exit code."""
-    with answering(trouble=1, verbose=verbose):
+    with answering(trouble=1, verbose=verbose, as_json=as_json):
         from ckpt_inspect.api import describe
         from ckpt_inspect.cli.terminal import print_tables
         from ckpt_inspect.presentation.tables.overview import show_tables
@@ -58,12 +58,15 @@ def print_overview(
 
 
 @contextmanager
-def answering(*, trouble: int, verbose: bool, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def answering(
+    *, trouble: int, verbose: bool, as_json: bool = False, passing: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
     """Turn whatever goes wrong inside into one sentence on stderr and an exit code; a traceback only if asked for.
 
-    `passing`: exceptions by which whoever parses the command line answers itself.
+    With `as_json` what went wrong is a document on stdout as well; a command prints its own last. `passing`: exceptions
+    by which whoever parses the command line answers itself.
     """
-    from ckpt_inspect.cli.terminal import BROKEN_PIPE, INTERRUPTED, Stopped, drop_output, remark, stopping
+    from ckpt_inspect.cli.terminal import BROKEN_PIPE, INTERRUPTED, Stopped, drop_output, stopping
 
     try:
         try:
@@ -72,8 +75,7 @@ def answering(*, trouble: int, verbose: bool, passing: tuple[type[Exception], ..
         finally:
             sys.stdout.flush()
     except CkptInspectError as error:
-        remark(f"ckpt-inspect: {error}")
-        raise SystemExit(trouble) from error
+        raise failed(str(error), trouble, type(error).__name__, as_json=as_json) from error
     except BrokenPipeError as error:
         drop_output()
         raise SystemExit(BROKEN_PIPE) from error
@@ -84,17 +86,26 @@ def answering(*, trouble: int, verbose: bool, passing: tuple[type[Exception], ..
     except OSError as error:
         drop_output()
         place = f"{error.filename}: " if error.filename else ""
-        remark(f"ckpt-inspect: {place}{error.strerror or error}")
-        raise SystemExit(trouble) from error
+        raise failed(f"{place}{error.strerror or error}", trouble, type(error).__name__) from error
     except passing:
         raise
     except Exception as error:
         if verbose:
             raise
-        remark(
-            f"ckpt-inspect: this should not happen ({type(error).__name__}: {error}): please report it; -v shows where"
-        )
-        raise SystemExit(trouble) from error
+        kind = type(error).__name__
+        message = f"this should not happen ({kind}: {error}): please report it; -v shows where"
+        raise failed(message, trouble, kind, as_json=as_json) from error
+
+
+def failed(message: str, code: int, kind: str, *, as_json: bool = False) -> SystemExit:
+    """Say what went wrong in one line on stderr, with `as_json` also as a document on stdout; return what ends it."""
+    from ckpt_inspect.cli.terminal import remark
+
+    remark(f"ckpt-inspect: {message}")
+    if as_json:
+        print_json({"error": {"kind": kind, "message": message, "exit_code": code}})
+        sys.stdout.flush()
+    return SystemExit(code)
 
 
 def print_json(document: Mapping[str, object]) -> None:

@@ -36,8 +36,8 @@ Options of every command (ckpt-inspect COMMAND --help describes all of them):
   --json               one JSON document on stdout
   -q, --quiet          no progress and no remarks
   -v, --verbose        more remarks
-  --version            print the version and exit
-  --help               print help and exit
+  -V, --version        print the version and exit
+  -h, --help           print help and exit
 
 Exit status:
   0  done; diff: both are the same; check: all are sound

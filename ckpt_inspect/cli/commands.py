@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from ckpt_inspect.cli import completions
-from ckpt_inspect.cli.answering import answering, print_overview
+from ckpt_inspect.cli.answering import answering, print_overviews
 from ckpt_inspect.cli.answering import print_json as _print_json
 from ckpt_inspect.cli.answering import remark_on as _remark_on
 from ckpt_inspect.cli.coercion import Command, Group
@@ -74,8 +74,11 @@ def _start(
 @with_common_options()
 def show(
     common: Common,
-    path: Annotated[
-        str, typer.Argument(metavar="PATH", help="A checkpoint, or a folder of them: its newest is shown.")
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...", help="Checkpoints, or folders of them, of each of which the newest is shown."
+        ),
     ],
     others: Annotated[
         Optional[list[str]],  # noqa: UP045
@@ -85,18 +88,25 @@ def show(
             help="Another checkpoint of the same run, to infer what neither file holds. Repeatable.",
         ),
     ] = None,
+    tensors: Annotated[
+        bool,
+        typer.Option(
+            "--tensors", help="List every tensor with its extremes, mean, spread, zeros and what isn't finite."
+        ),
+    ] = False,
 ) -> None:
-    """Show what one checkpoint is: format, layout, optimizers, every hyperparameter and where it was read, sizes.
+    """Show what a checkpoint is: format, layout, optimizers, every hyperparameter and where it was read, sizes.
 
-    Reads metadata and scalars only, so it is quick at any size; with --with, some elements as well. Whatever can be
-    opened can be shown: a checkpoint without Adam's state is described as what it is.
+    Reads metadata and scalars only, so it is quick at any size; with --with, some elements as well, and with --tensors
+    all. Whatever can be opened can be shown: a checkpoint without Adam's state is described as what it is.
     """
-    code = print_overview(
-        path,
+    code = print_overviews(
+        paths,
         given=common.given,
         include=common.include,
         exclude=common.exclude,
         others=others or (),
+        with_tensors=tensors,
         as_json=common.json,
         quiet=common.quiet,
         verbose=common.verbose,

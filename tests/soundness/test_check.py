@@ -211,6 +211,17 @@ def test_a_resume_that_lost_state(tmp_path: Path, between: Callable[[Run], None]
     assert not found.is_sound
 
 
+def test_keras_own_loading_of_orbax_restores_a_part() -> None:
+    """Of Keras 3.15: counter and rate, and neither weights nor moments, as nothing but the arrays shows."""
+    pytest.importorskip("tensorstore")
+    *others, before, after = ci.check([RESUMES / "keras315-orbax-partly-restored"]).checkpoints
+    assert before.is_sound and len(others) == 1
+    assert (after.is_whole, after.is_complete, after.continues) == (True, True, False)
+    assert (before.step, after.step) == (24, 32)
+    assert ids(after) == ["partly-restored"]
+    assert "point elsewhere" in after.reasons[0].text
+
+
 RESUMES = Path(__file__).parent.parent / "data" / "resumes"
 
 

@@ -146,6 +146,11 @@ class PieceChecksums:
             return True
         return self._insert(start, stop, crc)
 
+    def is_uncounted(self, start: int, stop: int) -> bool:
+        """Return whether no byte of a range has been counted in this round."""
+        with self._lock:
+            return self._gaps(start, stop) == [(start, stop)]
+
     def missing(self) -> list[tuple[int, int]]:
         """Return the ranges that have not been counted in this round; the whole if a round has just begun."""
         with self._lock:

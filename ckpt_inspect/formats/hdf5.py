@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -149,6 +149,11 @@ class Hdf5Checkpoint(Checkpoint):
             self._bands.read(values, start, stop, out)
         else:
             values.read_plain(start, stop, out)
+
+    def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:
+        if self._sources:
+            places = (self._values[name].place(a, b) for name, a, b in pieces if name in self._values)
+            self._sources[0].file.expect(place for place in places if place is not None)
 
     def is_plain(self, name: str) -> bool:
         self.spec(name)

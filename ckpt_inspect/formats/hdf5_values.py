@@ -101,7 +101,7 @@ class Values:
                 raise self._claims(nbytes, 0)
         else:
             if self._index is None:
-                self._index = read_index(file, layout, self.shape, bool(self.dataset.filters))
+                self._index = read_index(file, self.dataset)
             self._check_expansion(self._index, nbytes, file.size, claimed)
         self._is_prepared = True
 
@@ -149,6 +149,15 @@ class Values:
         if not chunk or self._chunk_bytes() <= _HELD_BYTES:
             return False
         return chunk[1:] == self.shape[1:] or math.prod(chunk[1:]) * self.dataset.datatype.size <= _ROW_BYTES
+
+    def place(self, start: int, stop: int) -> tuple[OpenFile, int, int] | None:
+        """Return the file, the first byte and the end of a flat range; None unless its values lie in one piece."""
+        layout, size = self.dataset.layout, self.dataset.datatype.size
+        if layout.kind != "contiguous" or layout.address is None:
+            return None
+        first = self.source.base + layout.address
+        is_there = first + self.size * size <= self.source.file.size
+        return (self.source.file, first + start * size, first + stop * size) if is_there else None
 
     def read_plain(self, start: int, stop: int, out: Array) -> None:
         """Fill `out` with a flat range of values that aren't in chunks."""

@@ -107,8 +107,11 @@ class LocalFile(OpenFile):
         return found if len(found) == size else super().read(offset, size)
 
     def native_path(self) -> bytes | None:
+        return b"/dev/fd/%d" % self.descriptor()
+
+    def descriptor(self) -> int:
         descriptor = self._descriptor
-        return b"/dev/fd/%d" % (self._open() if descriptor is None else descriptor)
+        return self._open() if descriptor is None else descriptor
 
     def again(self) -> LocalFile:
         """Return the same open file, which each of the two closes for itself."""

@@ -121,6 +121,12 @@ STORED: dict[str, dict[str, Any]] = {
     "grows both ways": {"chunks": (3, 4), "maxshape": (None, None)},
     "grows both ways, gzip": {"chunks": (3, 4), "maxshape": (None, None), "compression": "gzip"},
     "may grow to": {"chunks": (3, 4), "maxshape": (10, 9)},
+    "may grow further": {"chunks": (3, 4), "maxshape": (20, 30)},
+    "may grow further, gzip": {"chunks": (3, 4), "maxshape": (20, 30), "compression": "gzip", "shuffle": True},
+    "grows": {"chunks": (3, 4), "maxshape": (None, 9)},
+    "grows, gzip": {"chunks": (3, 4), "maxshape": (None, 30), "compression": "gzip", "shuffle": True},
+    "grows sideways": {"chunks": (1, 1), "maxshape": (30, None)},
+    "grows sideways, fletcher32": {"chunks": (3, 4), "maxshape": (30, None), "fletcher32": True},
 }
 
 
@@ -154,6 +160,72 @@ def test_a_long_list_of_chunks(tmp_path: Path) -> None:
         with open_checkpoint(path) as checkpoint, h5py.File(path) as file:
             for name in checkpoint.tensors:
                 assert np.array_equal(checkpoint.read(name), file[name][()])
+
+
+def test_a_long_list_of_chunks_that_grows(tmp_path: Path) -> None:
+    """An extensible array gives each chunk, from the index itself and from blocks and pages of all levels; pages that
+    were never written among them."""
+    path = tmp_path / "m.weights.h5"
+    length = 160_000
+    with h5py.File(path, "w", libver="latest") as file:
+        for i, stored in enumerate(({}, {"compression": "gzip"})):
+            dataset = file.create_dataset(
+                f"vars/{i}", (length,), np.int32, chunks=(1,), maxshape=(None,), fillvalue=7, **stored
+            )
+            for start in (0, 300, 4096, 131_000, 135_000, length - 9):
+                dataset[start : start + 9] = np.arange(9)
+    with open_checkpoint(path) as checkpoint, h5py.File(path) as file:
+        for name in checkpoint.tensors:
+            assert np.array_equal(checkpoint.read(name), file[name][()])
+
+
+@pytest.mark.parametrize("limits", [(4, 6), (8, 12), (4, 13)])
+def test_chunks_that_lie_in_a_row(tmp_path: Path, limits: tuple[int, int]) -> None:
+    """Chunks without an index are numbered as far as their dataset may grow."""
+    path = tmp_path / "m.weights.h5"
+    values = np.arange(24, dtype=np.float32).reshape(4, 6)
+    with h5py.File(path, "w", libver="latest") as file:
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_chunk((2, 2))
+        plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        space = h5py.h5s.create_simple(values.shape, limits)
+        group = file.create_group("vars")
+        h5py.Dataset(h5py.h5d.create(group.id, b"0", h5py.h5t.IEEE_F32LE, space, plan))[...] = values
+    with open_checkpoint(path) as checkpoint:
+        assert np.array_equal(checkpoint.read("vars/0"), values)
+
+
+@pytest.mark.parametrize("limits", [(30, 25), (None, 25), (30, None), (None, None)])
+def test_a_dataset_that_was_larger(tmp_path: Path, limits: tuple[int | None, int | None]) -> None:
+    """What lay outside of a shape that shrank and grew again is gone."""
+    path = tmp_path / "m.weights.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        dataset = file.create_dataset("vars/0", data=np.ones((30, 20)), maxshape=limits, chunks=(4, 4))
+        dataset.resize((9, 20))
+        dataset.resize((11, 22))
+    with open_checkpoint(path) as checkpoint, h5py.File(path) as file:
+        assert np.array_equal(checkpoint.read("vars/0"), file["vars/0"][()])
+
+
+def test_an_array_of_chunks_that_names_a_block_twice(tmp_path: Path) -> None:
+    """It is called damaged, whatever its checksums say."""
+    path = tmp_path / "m.weights.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_dataset("vars/0", data=np.arange(60), chunks=(1,), maxshape=(None,))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"EAIB")
+    blocks = at + 14 + 4 * 8  # behind what it holds itself: six blocks, then the 25 that name more
+    end = blocks + (6 + 25) * 8
+    assert lookup3(bytes(data[at:end])) == int.from_bytes(data[end : end + 4], "little")
+    data[blocks + 24 : blocks + 32] = data[blocks + 16 : blocks + 24]
+    _set(data, end, lookup3(bytes(data[at:end])), 4)
+    path.write_bytes(data)
+    with (
+        open_checkpoint(path) as checkpoint,
+        pytest.raises(DamagedFileError, match="names a block twice") as caught,
+    ):
+        checkpoint.read("vars/0")
+    assert str(path) in str(caught.value)
 
 
 def test_strings_and_types_that_are_no_numbers(tmp_path: Path) -> None:
@@ -316,6 +388,7 @@ def _layers(file: h5py.File) -> None:
     file["layers/text/vars/0"] = ["a", "b"]
     chunked = file.create_dataset("layers/wide/vars/0", data=np.arange(60).reshape(12, 5), chunks=(2, 2))
     chunked.attrs["kind"] = "chunked"
+    file.create_dataset("layers/grown/vars/0", data=np.arange(80), chunks=(2,), maxshape=(None,))
 
 
 def _set(data: bytearray, at: int, value: int, width: int = 8) -> None:

@@ -246,7 +246,7 @@ static PyObject *sweep(PyObject *self, PyObject *args)
     Py_ssize_t size;
     long long row_length, first;
     Arrays arrays = {.count = 0, .size = -1};
-    if (!PyArg_ParseTuple(args, "OiinO(ddddddp|dppdddd)(OOO)OLLOO:sweep", &sources, &dtype, &under, &size, &scratch,
+    if (!PyArg_ParseTuple(args, "OiinO(ddddddpdppdddd)(OOO)OLLOO:sweep", &sources, &dtype, &under, &size, &scratch,
                           COEFFICIENTS(stretch.c), &lr_counts, &under_counts, &half_counts, &rows, &row_length, &first,
                           &places, &samples) ||
         !is_dtype(dtype) || sources_of(sources, stretch.sources) < 0 || !has_under(&stretch, under))
@@ -308,7 +308,7 @@ static PyObject *norms(PyObject *self, PyObject *args)
     Stretch stretch = {.c = no_coefficients};
     int dtype, under;
     Py_ssize_t size;
-    if (!PyArg_ParseTuple(args, "OiinO(ddddddp|dppdddd):norms", &sources, &dtype, &under, &size, &scratch,
+    if (!PyArg_ParseTuple(args, "OiinO(ddddddpdppdddd):norms", &sources, &dtype, &under, &size, &scratch,
                           COEFFICIENTS(stretch.c)) ||
         !is_dtype(dtype) || sources_of(sources, stretch.sources) < 0 || !has_under(&stretch, under))
         return NULL;

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from math import prod
 from pathlib import Path
 from threading import Lock
@@ -18,15 +19,19 @@ import numpy as np
 
 from ckpt_inspect.checkpoint import Array, TensorSpec
 from ckpt_inspect.errors import DamagedFileError, UnsupportedError
-from ckpt_inspect.storage import key_value_store
+from ckpt_inspect.storage import OpenFile, keep_temporarily, key_value_store
 
 INSTALL = "tensorstore, which reads Orbax' arrays, {what}: pip install 'ckpt-inspect[orbax]'"
 _LEAST_RELEASE = (0, 1, 71)
 """The first that can tell a chunk that is missing from one that was left out."""
-_CACHE_BYTES = 1 << 24
+_CACHE_BYTES = 1 << 22
 """What tensorstore may keep: the nodes of OCDBT's tree, and small chunks."""
 _KEPT_SLABS = 12
 """Slabs that are kept, if parts of them weren't read yet: two threads stream at most five tensors each."""
+_HELD_BYTES = 12 << 20
+"""Largest slab that is held in memory: of larger ones, three at a time, memory would grow with the chunks. To decode a
+chunk takes memory for all of it, written and unpacked, in any case: tensorstore decodes whole chunks."""
+_WRITTEN = 1 << 20
 _MOST_EXPANSION = 1 << 16
 """Highest ratio of an array to the files that is believed: zstd makes 4 bytes of 128 KiB that are all the same."""
 _NOISE = re.compile(r"\s*\[(tensorstore_spec|source locations)=.*", re.DOTALL)
@@ -81,12 +86,19 @@ class _Opened(NamedTuple):
 
 
 class _Slab:
-    """Elements of a flattened tensor, kept until each was read once."""
+    """Elements of a flattened tensor, kept until each was read once; many of them in a nameless file."""
 
-    def __init__(self, start: int, elements: Array) -> None:
+    def __init__(self, start: int, elements: Array, path: Path) -> None:
+        """`path` is the one that messages name."""
         self.start, self.stop = start, start + elements.size
-        self._elements = elements
+        self._elements: Array | None = elements
+        self._dtype = elements.dtype
+        self._file: OpenFile | None = None
         self._unread = [(self.start, self.stop)]
+        if elements.nbytes > _HELD_BYTES:
+            raw = elements.view(np.uint8)
+            pieces = (raw[at : at + _WRITTEN].data for at in range(0, len(raw), _WRITTEN))
+            self._file, self._elements = keep_temporarily(pieces, path), None
 
     @property
     def is_read(self) -> bool:
@@ -97,7 +109,12 @@ class _Slab:
         """Return elements start:stop of the tensor."""
         parts = ((max(a, x), min(b, y)) for a, b in self._unread for x, y in ((a, start), (stop, b)))
         self._unread = [(a, b) for a, b in parts if a < b]
-        return self._elements[start - self.start : stop - self.start]
+        if self._elements is not None:
+            return self._elements[start - self.start : stop - self.start]
+        assert self._file is not None
+        found = np.empty(stop - start, self._dtype)
+        self._file.read_into(found.view(np.uint8), (start - self.start) * self._dtype.itemsize)
+        return found
 
 
 def version(package: str) -> str:
@@ -134,6 +151,7 @@ class Arrays:
         self._opened = {name: self._open(places[name], future) for name, future in waiting.items()}
         self._slabs: OrderedDict[tuple[str, int], _Slab] = OrderedDict()
         self._lock = Lock()
+        self._large = Lock()
         self._locks = {name: Lock() for name in self._opened}
 
     @property
@@ -160,11 +178,17 @@ class Arrays:
                 first, box = box_around(opened.shape, opened.chunk, at, at + 1)
                 if first + _size(box) < stop and _size(box) < stop - at:
                     first, box = box_around(opened.shape, opened.chunk, at, stop)
-                slab = _Slab(first, self._read_box(opened, box))
+                slab = self._read_slab(opened, first, box)
             end = min(stop, slab.stop)
             yield slab.take(at, end)
             self._keep(name, slab)
             at = end
+
+    def _read_slab(self, opened: _Opened, first: int, box: Sequence[slice]) -> _Slab:
+        """Read a slab; large ones one at a time, because each takes several times its size meanwhile."""
+        is_large = max(_size(box), opened.whole_chunk) * opened.itemsize > _HELD_BYTES
+        with self._large if is_large else nullcontext():
+            return _Slab(first, self._read_box(opened, box), opened.place.folder)
 
     def forget(self) -> None:
         """Release what is kept of what was read."""

@@ -305,6 +305,10 @@ class ObjectFile(OpenFile):
             file._plans = (*(other for other in file._plans if not other.is_over), plan)
             file._reader.rest()  # what was looked at so far takes memory
 
+    def look_ahead(self, places: Iterable[int]) -> None:
+        if not self._is_closed:
+            self._reader.look_ahead(places)
+
     def close(self) -> None:
         self._is_closed = True
         for plan in self._plans:

@@ -267,10 +267,11 @@ def analyze(
     from ckpt_inspect.runs.analyze import analyze
     from ckpt_inspect.series.run import Run
     from ckpt_inspect.series.search import one_run
+    from ckpt_inspect.storage import unpacking_once
 
     run = paths if isinstance(paths, Run) else one_run(tuple(paths_in(paths, "paths")))
-    return Analyses.of(
-        analyze(
+    with unpacking_once():
+        columns = analyze(
             run,
             store=path_if_any(store, "store"),
             given=_given(given, run.checkpoints),
@@ -283,7 +284,7 @@ def analyze(
             threads=count_if_any(threads, "threads"),
             executor=executor_if_any(executor),
         )
-    )
+    return Analyses.of(columns)
 
 
 def analyze_runs(

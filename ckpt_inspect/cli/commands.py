@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -12,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from ckpt_inspect.cli.answering import answering, print_overview
+from ckpt_inspect.cli.answering import print_json as _print_json
+from ckpt_inspect.cli.answering import remark_on as _remark_on
 from ckpt_inspect.cli.coercion import Command, Group
 from ckpt_inspect.cli.options import Common, check_choice, parsed_thresholds, with_common_options
-from ckpt_inspect.errors import CkptInspectError
 
 if TYPE_CHECKING:
-    from ckpt_inspect.checkpoint import Problem
     from ckpt_inspect.presentation.report import Report
     from ckpt_inspect.presentation.results import Analyses, Diff, RunResult
 
@@ -79,21 +79,17 @@ def show(
     Reads metadata and scalars only, so it is quick at any size; with --with, some elements as well. Whatever can be
     opened can be shown: a checkpoint without Adam's state is described as what it is.
     """
-    with _answering(trouble=1, verbose=common.verbose):
-        from ckpt_inspect.api import describe
-        from ckpt_inspect.cli.terminal import print_tables
-        from ckpt_inspect.presentation.tables.overview import show_tables
-
-        result = describe(path, given=common.given, include=common.include, exclude=common.exclude, others=others or ())
-        if common.json:
-            from ckpt_inspect.presentation.documents import overview_document
-
-            _print_json(overview_document(result))
-        else:
-            print_tables(show_tables(result))
-        _remark_on(result.problems, quiet=common.quiet, verbose=True)
-        if result.is_damaged:
-            raise typer.Exit(1)
+    code = print_overview(
+        path,
+        given=common.given,
+        include=common.include,
+        exclude=common.exclude,
+        others=others or (),
+        as_json=common.json,
+        quiet=common.quiet,
+        verbose=common.verbose,
+    )
+    raise typer.Exit(code)
 
 
 @app.command(cls=Command)
@@ -380,6 +376,8 @@ def report(
     _check_only_rate(common, "report")
     _check_file_format(file_format)
     with _answering(trouble=1, verbose=common.verbose):
+        from ckpt_inspect.cli.terminal import print_line
+
         written = _write_report(stores, output, common, file_format)
         if common.json:
             _print_json(
@@ -389,9 +387,9 @@ def report(
                 }
             )
         else:
-            typer.echo(f"{written.page}: findings, figures and all parameters on one page")
+            print_line(f"{written.page}: findings, figures and all parameters on one page")
             for figure in written.figures:
-                typer.echo(f"{figure.file}: {figure.question}")
+                print_line(f"{figure.file}: {figure.question}")
 
 
 @app.command(cls=Command)
@@ -427,6 +425,7 @@ def export(
     _check_only_rate(common, "export")
     with _answering(trouble=1, verbose=common.verbose):
         from ckpt_inspect.api import export as export_runs
+        from ckpt_inspect.cli.terminal import print_line
 
         written = export_runs(
             stores,
@@ -441,7 +440,8 @@ def export(
         if common.json:
             _print_json({"files": files})
         else:
-            typer.echo("\n".join(files))
+            for file in files:
+                print_line(file)
         _remark_on(written.problems, quiet=common.quiet, verbose=True)
 
 
@@ -489,54 +489,8 @@ def main() -> None:
 
 @contextmanager
 def _answering(*, trouble: int, verbose: bool) -> Iterator[None]:
-    """Turn whatever goes wrong inside into one sentence on stderr and an exit code; a traceback only if asked for."""
-    from ckpt_inspect.cli.terminal import BROKEN_PIPE, INTERRUPTED, Stopped, drop_output, remark, stopping
-
-    try:
-        try:
-            with stopping():
-                yield
-        finally:
-            sys.stdout.flush()
-    except CkptInspectError as error:
-        remark(f"ckpt-inspect: {error}")
-        raise typer.Exit(trouble) from error
-    except BrokenPipeError as error:
-        drop_output()
-        raise typer.Exit(BROKEN_PIPE) from error
-    except Stopped as error:  # whoever sent it has been told already, unless the system has no such way to end
-        raise typer.Exit(128 + error.number) from error
-    except KeyboardInterrupt as error:
-        raise typer.Exit(INTERRUPTED) from error
-    except OSError as error:
-        drop_output()
-        place = f"{error.filename}: " if error.filename else ""
-        remark(f"ckpt-inspect: {place}{error.strerror or error}")
-        raise typer.Exit(trouble) from error
-    except (typer.Exit, typer.Abort, typer.BadParameter):
-        raise
-    except Exception as error:
-        if verbose:
-            raise
-        remark(
-            f"ckpt-inspect: this should not happen ({type(error).__name__}: {error}): please report it; -v shows where"
-        )
-        raise typer.Exit(trouble) from error
-
-
-def _print_json(document: Mapping[str, object]) -> None:
-    import json
-
-    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
-
-
-def _remark_on(problems: Iterable[Problem], *, quiet: bool, verbose: bool) -> None:
-    from ckpt_inspect.cli.terminal import remark
-    from ckpt_inspect.presentation.tables.wording import problem_lines
-
-    if not quiet:
-        for line in problem_lines(problems, is_brief=not verbose):
-            remark(line)
+    with answering(trouble=trouble, verbose=verbose, passing=(typer.Exit, typer.Abort, typer.BadParameter)):
+        yield
 
 
 def _check_figure_name(name: str) -> None:

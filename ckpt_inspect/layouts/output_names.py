@@ -43,7 +43,7 @@ def with_outputs(shown: Checkpoint, found: FoundOptimizer) -> FoundOptimizer:
 
     rate = found.graph_rate
     if rate is not None and rate.counter is not None:
-        rate = replace(rate, counter=key_of[rate.counter])
+        rate = rate._replace(counter=key_of[rate.counter])
     own, rivals = powers(found.beta_powers.own), tuple(map(powers, found.beta_powers.rivals))
     return replace(
         found,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
-from ckpt_inspect.comparison.together import Told, states_together
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.formats.hdf5 import ONE_SHARD
 from ckpt_inspect.layouts import suspects, weight_names
@@ -15,6 +15,9 @@ from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states
 from ckpt_inspect.state.selection import Selection
+
+if TYPE_CHECKING:
+    from ckpt_inspect.comparison.together import Told
 
 UNREADABLE = "a checkpoint whose values can't be read here: what its metadata lists can be shown"
 """What a checkpoint is for which a library is missing."""
@@ -112,11 +115,16 @@ def overview(
     """
     selection = selection or Selection()
     unreadable: tuple[Problem, ...] = ()
-    told = Told(())
+    told: Told | None = None
     try:
         if beside and not checkpoint.unreadable:
+            from ckpt_inspect.comparison.together import states_together  # many modules, which few questions need
+
             told = states_together([checkpoint, *beside], given)[0]
-        states = told.states if told.states or checkpoint.unreadable else optimizer_states(checkpoint, given)
+        if told is not None and told.states:
+            states = told.states
+        else:
+            states = () if checkpoint.unreadable else optimizer_states(checkpoint, given)
     except (DamagedFileError, NotFoundError) as error:
         if isinstance(error, NotFoundError) and not any(p.severity == "error" for p in checkpoint.problems):
             raise  # what was asked for isn't there, rather than a shard: of one, the index lists names and shapes still
@@ -173,12 +181,14 @@ _KINDS = {
 }
 
 
-def _shown(state: OptimizerState, told: Told) -> ShownOptimizer:
+def _shown(state: OptimizerState, told: Told | None) -> ShownOptimizer:
     """Of an optimizer without a formula here (sgd) only what is known: it may have no betas."""
     hyperparameters = {n: v for n, v in state.hyperparameters.items() if state.update_rule is not None or v.is_known}
+    inferred = () if told is None else told.inferred.get(state.name, ())
+    contradictions = {} if told is None else told.contradictions.get(state.name, {})
     return ShownOptimizer(
         state.name, state.layout, state.rule_source, state.step, hyperparameters, len(state.parameters),
-        _state_description(state, told.inferred.get(state.name, ())), told.contradictions.get(state.name, {}),
+        _state_description(state, inferred), contradictions,
     )  # fmt: skip
 
 

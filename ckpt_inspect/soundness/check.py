@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -257,11 +258,12 @@ def _with_lines(judged: Sequence[_Judged]) -> Iterator[_Judged]:
 
 
 def _rate(states: Sequence[OptimizerState]) -> float | None:
+    """The learning rate of the first optimizer that has a constant one; else NaN if one has a schedule."""
     for state in states:
         rate = state.hyperparameters.get("learning_rate")
         if rate is not None and not rate.is_assumed and not state.has_scheduled_rate:
             return rate.value
-    return None
+    return math.nan if any(state.has_scheduled_rate for state in states) else None
 
 
 def _with_contradictions(judged: Sequence[_Judged]) -> Iterator[Verdict]:

@@ -69,7 +69,7 @@ class Verdict:
     step: int | None = None
     """The largest of its optimizers' counters; None if it is not known."""
     learning_rate: float | None = None
-    """Of its first optimizer with a constant rate; None if that is not known."""
+    """Of its first optimizer with a constant rate; NaN if it is a schedule's, None if it is not known."""
     before: str = ""
     """Path of the checkpoint that it was compared with; empty if there was none."""
 

@@ -107,6 +107,13 @@ class OpenFile(ABC):
         """
         return None
 
+    def descriptor(self) -> int | None:
+        """Return the operating system's descriptor of the open file, valid until it is closed; None if there is none.
+
+        Raises as `read_into` does.
+        """
+        return None
+
     def is_rewritten(self) -> bool:
         """Return whether anything was written into the open file since it was opened.
 

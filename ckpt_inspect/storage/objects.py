@@ -25,7 +25,7 @@ from ckpt_inspect.errors import (
 )
 from ckpt_inspect.storage import connecting
 from ckpt_inspect.storage.address import Address
-from ckpt_inspect.storage.causes import cause, may_pass, names_bucket, says_no_length
+from ckpt_inspect.storage.causes import cause, lacks_ranges, may_pass, names_bucket
 from ckpt_inspect.storage.connecting import configuration_errors, connect
 from ckpt_inspect.storage.credentials import has_any, query_of
 from ckpt_inspect.storage.fetch_plan import WINDOW, FetchPlan
@@ -98,7 +98,7 @@ class ObjectStorage(Storage):
 
         try:
             found = self._ask(path, look, may_be_absent=True)
-        except UnsaidLengthError:
+        except NoRangesError:
             if self.is_web and self._names_of_page(path) is None:
                 raise
             return Stat("folder")
@@ -243,8 +243,8 @@ class ObjectStorage(Storage):
                     return None
                 raise NotFoundError(f"{path}: {cause(error, self._root)}") from _shown(error)
             except exceptions.BaseError as error:
-                if says_no_length(error):
-                    raise UnsaidLengthError(f"{path}: {cause(error, self._root)}") from _shown(error)
+                if lacks_ranges(error):
+                    raise NoRangesError(f"{path}: {cause(error, self._root)}") from _shown(error)
                 failed += 1
                 if failed > connecting.RETRIES or time.monotonic() - begun > connecting.GIVE_UP or not may_pass(error):
                     raise NotFoundError(f"{path}: {cause(error, self._root)}") from _shown(error)
@@ -260,8 +260,8 @@ class ObjectStorage(Storage):
         return self._stores[query]
 
 
-class UnsaidLengthError(NotFoundError):
-    """A server that answers without saying how long the answer is, as for the list of a folder."""
+class NoRangesError(NotFoundError):
+    """A server that sends no parts of something, as of the list of a folder."""
 
 
 def _shown(error: Exception) -> Exception | None:

@@ -24,9 +24,10 @@ def _status(error: Exception) -> int | None:
     return int(found[1]) if found else None
 
 
-def says_no_length(error: Exception) -> bool:
-    """Return whether the answer lacked the length without which obstore takes none."""
-    return "Content-Length Header missing" in _text(error)
+def lacks_ranges(error: Exception) -> bool:
+    """Return whether the answer lacked the length without which obstore takes none, or was not the part that was asked
+    for."""
+    return "Content-Length Header missing" in _text(error) or "Range request not supported" in _text(error)
 
 
 def names_bucket(error: Exception) -> bool:
@@ -45,8 +46,8 @@ def cause(error: Exception, root: Address) -> str:
         return f"{root} wants credentials, and those found are none that it takes; give them as its provider's tools do"
     if isinstance(error, exceptions.PermissionDeniedError) or _status(error) == 403:
         return f"{root} refuses access; see that the credentials are right and may read this {what}"
-    if says_no_length(error):
-        return f"{root} doesn't say how long it is, so it can't be read by ranges; download it, and give that path"
+    if lacks_ranges(error):
+        return f"{root} sends no parts of it, so it can't be read by ranges; download it, and give that path"
     lowered = text.lower()
     if "timed out" in lowered or "kind: Timeout" in str(error):  # which is for developers, and the sole place
         return f"{root} didn't answer in time; see that it can be reached, and try again"

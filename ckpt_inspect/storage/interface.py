@@ -125,6 +125,10 @@ class OpenFile(ABC):
         """Say what will be read next of this and other files of its storage, in that order: the first byte and the
         end of each range. A file that lies far away fetches them ahead; any range can be read all the same."""
 
+    def look_ahead(self, places: Iterable[int]) -> None:  # noqa: B027 - the same
+        """Say at which offsets a few bytes will be read soon: of a file that lies far away they are asked for at once,
+        and not one after another."""
+
     @abstractmethod
     def close(self) -> None:
         """Release what is open; safe to call twice."""

@@ -7,7 +7,9 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,6 +19,10 @@ import ckpt_inspect
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
 from ckpt_inspect.storage import as_path, connecting, credentials, objects
 from ckpt_inspect.storage.address import Address
+from ckpt_inspect.storage.interface import Stat
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 RECORDED = Path(__file__).parents[2] / "fixtures" / "recorded"
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "formats"
@@ -243,6 +249,52 @@ class TestSecrets:
         """A query has an equals sign."""
         assert str(as_path("http://host/run/ckpt-?.h5")) == "http://host/run/ckpt-?.h5"
         assert str(as_path("http://host/my%20run/a.h5?download=1#top")) == "http://host/my run/a.h5"
+
+
+def test_a_folder_is_listed_once(
+    servers: dict[str, tuple[str, dict[str, str]]], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With all below it; where that is too much, each folder by itself, with the same result."""
+    address, environment = servers["s3"]
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    expected = [str(p).removeprefix(str(folder)) for p in ckpt_inspect.find_checkpoints(folder)]
+    listed: list[str] = []
+    list_one = objects.ObjectStorage._list
+
+    def count(storage: objects.ObjectStorage, path: Path, key: str) -> dict[str, Stat]:
+        listed.append(key)
+        return list_one(storage, path, key)
+
+    monkeypatch.setattr(objects.ObjectStorage, "_list", count)
+    for most in (2000, 0):
+        monkeypatch.setattr(objects, "MOST_BELOW", most)
+        objects.forget()
+        listed.clear()
+        found = [str(p).removeprefix(address) for p in ckpt_inspect.find_checkpoints(address)]
+        assert found == expected
+        assert len(listed) == len(set(listed))
+        assert most == 0 or listed == [""]
+
+
+def test_folders_from_the_keys_of_objects() -> None:
+    """One that is marked by an empty object of its name is a folder; an empty file is a file."""
+    time = datetime.fromtimestamp(7, timezone.utc)
+
+    def meta(key: str, size: int) -> ObjectMeta:
+        return {"path": key, "size": size, "last_modified": time, "e_tag": None, "version": None}
+
+    keys = [meta("run", 0), meta("run/a", 3), meta("run/b/c", 0), meta("run/b", 0), meta("run/d/e/f", 1)]
+    found = {
+        folder: {name: stat.kind for name, stat in entries.items()}
+        for folder, entries in objects._folders_of(keys, "run").items()
+    }
+    assert found == {
+        "run": {"a": "file", "b": "folder", "d": "folder"},
+        "run/b": {"c": "file"},
+        "run/d": {"e": "folder"},
+        "run/d/e": {"f": "file"},
+    }
 
 
 def test_a_file_that_is_replaced_is_not_mixed_with_the_other(tmp_path: Path, folder: Path) -> None:

@@ -413,10 +413,10 @@ def _first_sentence(error: Exception) -> str:
     return str(error).split("(")[-1].rstrip(")") or str(error)
 
 
-def read(file: h5py.File) -> RunColumns:
-    """Return everything out of an open store. Raises KeyError for what every store has, ValueError for what can't
-    be."""
-    checkpoints = _read_checkpoints(file)
+def read(file: h5py.File, rows: slice = slice(None)) -> RunColumns:
+    """Return everything out of an open store, or of some of its checkpoints. Raises KeyError for what every store has,
+    ValueError for what can't be."""
+    count, checkpoints = _read_checkpoints(file, rows)
     optimizers: dict[str, OptimizerColumns] = {}
     lacking: list[Remark] = []
     for group_name, group in own_groups(file):
@@ -425,7 +425,7 @@ def read(file: h5py.File) -> RunColumns:
         name = _text_of(group, "optimizer")
         if name in optimizers:
             raise ValueError(f"two groups are of the optimizer {name}")
-        optimizers[name] = OptimizerColumns(name, _read_optimizer(group, len(checkpoints["checkpoint"])))
+        optimizers[name] = OptimizerColumns(name, _read_optimizer(group, count, rows))
         if absent := [figure.name for figure in (*METRICS, *WINDOW_METRICS) if not is_own(group, figure.name)]:
             lacking.append(Remark("", name, _not_stored(absent)))
     return RunColumns(
@@ -472,17 +472,19 @@ def _read_thresholds(group: h5py.Group) -> dict[str, float]:
         raise ValueError(str(error)) from error
 
 
-def _read_checkpoints(file: h5py.File) -> dict[str, Column]:
+def _read_checkpoints(file: h5py.File, rows: slice) -> tuple[int, dict[str, Column]]:
+    """Return how many there are, and the columns."""
     names = read_values(file, CHECKPOINT, "text", (None,))
     if not len(names):
         raise ValueError("it has no checkpoint")
-    columns = {v.name: _read_variable(file, v, {CHECKPOINT: len(names)}, _OF_EVERY_ROOT) for v in ROOT_VARIABLES}
+    lengths = {CHECKPOINT: len(names)}
+    columns = {v.name: _read_variable(file, v, lengths, _OF_EVERY_ROOT, rows) for v in ROOT_VARIABLES}
     if len(set(names)) < len(names):
         raise ValueError("two checkpoints have the same name")
-    return columns
+    return len(names), columns
 
 
-def _read_optimizer(group: h5py.Group, checkpoints: int) -> dict[str, Column]:
+def _read_optimizer(group: h5py.Group, checkpoints: int, rows: slice) -> dict[str, Column]:
     names = read_values(group, PARAMETER, "text", (None,))
     if len(set(names)) < len(names):
         raise ValueError("two parameters have the same name")
@@ -499,7 +501,7 @@ def _read_optimizer(group: h5py.Group, checkpoints: int) -> dict[str, Column]:
         lengths |= _kept_lengths(group)
     for variable in _variables_of(group):
         if variable.name not in _LABELS and variable.name not in columns:
-            columns[variable.name] = _read_variable(group, variable, lengths, _OF_EVERY_OPTIMIZER)
+            columns[variable.name] = _read_variable(group, variable, lengths, _OF_EVERY_OPTIMIZER, rows)
     return {v.name: columns[v.name] for v in variables_in(columns)}
 
 
@@ -536,13 +538,15 @@ def _variables_of(group: h5py.Group) -> tuple[Variable, ...]:
 
 
 def _read_variable(
-    group: h5py.Group, variable: Variable, lengths: Mapping[str, int], required: frozenset[str]
+    group: h5py.Group, variable: Variable, lengths: Mapping[str, int], required: frozenset[str], rows: slice
 ) -> Column:
-    """Return the variable; blank if the store lacks it and not every store has it."""
+    """Return the variable, of one along checkpoints the rows; blank if the store lacks it and not every store has
+    it."""
     shape = tuple(lengths[dimension] for dimension in variable.dimensions)
+    own = rows if variable.dimensions[0] == CHECKPOINT else slice(None)
     if variable.name not in required and not is_own(group, variable.name):
-        return blank(variable.kind, *shape)
-    values: Column = read_values(group, variable.name, variable.kind, shape)
+        return blank(variable.kind, len(range(*own.indices(shape[0]))), *shape[1:])
+    values: Column = read_values(group, variable.name, variable.kind, shape, own)
     return values
 
 

@@ -402,6 +402,14 @@ def checkpoint_variables_in(names: Container[str]) -> tuple[Variable, ...]:
     return tuple(v for v in (*CHECKPOINT_VARIABLES, *further) if v.name in names)
 
 
+ALONG_CHECKPOINTS = frozenset(
+    v.name
+    for v in (*ROOT_VARIABLES, *OPTIMIZER_VARIABLES, *(v for own in FURTHER_VARIABLES.values() for v in own))
+    if v.dimensions[0] == CHECKPOINT
+)
+"""Names of the variables that have a row for each checkpoint."""
+
+
 def variables_in(names: Container[str]) -> tuple[Variable, ...]:
     """Return an optimizer's variables that are among these names, in the order of a store."""
     others = (v for v in (*OPTIMIZER_VARIABLES, *KEPT) if v.name in names and v not in CHECKPOINT_VARIABLES)

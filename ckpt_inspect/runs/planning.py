@@ -165,17 +165,20 @@ def _known(run: Run, previous: RunColumns, fingerprint_of: Callable[[Sequence[st
 
 def merged_order(before: Sequence[str], now: Sequence[str]) -> list[str]:
     """Return `now`, with what has vanished from `before` kept ahead of what followed it there."""
-    current, merged, waiting = set(now), [], list(before)
+    current, merged = set(now), []
+    at = dict(zip(before, range(len(before)), strict=True))
+    done = 0
+    """Places of `before` that are merged."""
+    last = max((place for item, place in at.items() if item in current), default=-1)
     for item in now:
-        if item in waiting:
-            at = waiting.index(item)
-            merged += [w for w in waiting[:at] if w not in current]
-            waiting = waiting[at + 1 :]
-        elif not any(w in current for w in waiting):
-            merged += waiting
-            waiting = []
+        if at.get(item, -1) >= done:
+            merged += [w for w in before[done : at[item]] if w not in current]
+            done = at[item] + 1
+        elif last < done < len(before):
+            merged += before[done:]
+            done = len(before)
         merged.append(item)
-    return merged + [w for w in waiting if w not in current]
+    return merged + [w for w in before[done:] if w not in current]
 
 
 # --- units of work

@@ -16,7 +16,7 @@ def contents(path: Path) -> dict[str, Any]:
     def take(name: str, thing: h5py.HLObject) -> None:
         for attribute, value in thing.attrs.items():
             if attribute not in ("REFERENCE_LIST", "DIMENSION_LIST"):  # places in the file
-                found[f"{name}@{attribute}"] = np.asarray(value).tolist()
+                found[f"{name}@{attribute}"] = repr(np.asarray(value).tolist())
         if isinstance(thing, h5py.Dataset):
             values = thing[...]
             raw = values.tolist() if values.dtype == object else values.tobytes()

@@ -52,7 +52,7 @@ class EffectiveLrMedian:
             count_touched(second, self._counts)
 
     def counted(self, dtype: DType, held: frozenset[str]) -> tuple[str, Counts] | None:
-        """Return the field of `State` whose values, of that dtype, are counted, and the counts, (FINE_BINS,), to add to.
+        """Return the field of `State` whose values, of that dtype, are counted, and the counts to add to.
 
         None if pieces must be given to `add`. `held` are the fields that there are.
         """

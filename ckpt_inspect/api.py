@@ -107,13 +107,17 @@ def describe(
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
     others: Checkpoint | PathLike | Iterable[Checkpoint | PathLike] = (),
+    with_tensors: bool = False,
+    progress: Progress | None = None,
 ) -> Overview:
     """Describe one checkpoint: format, optimizers, every hyperparameter and where it was read, parameters, sizes.
 
     For a folder or pattern, describes the newest checkpoint. Reads scalars and metadata, no tensor of a parameter.
     `include` and `exclude` are glob patterns on parameters' names. `others` are further checkpoints of the same run:
     what they and this one tell together of values that no file holds, stands in for defaults; some elements are read
-    then. Raises CkptInspectError for a checkpoint that can't be opened or read.
+    then. `with_tensors` lists every tensor of the file with its extremes, mean, spread, zeros and what isn't finite,
+    for which all are read; `progress` is called with bytes (done, total) meanwhile. Raises CkptInspectError for a
+    checkpoint that can't be opened or read.
     """
     from ckpt_inspect.overview.overview import overview
     from ckpt_inspect.series.meanwhile import telling_changes
@@ -130,7 +134,15 @@ def describe(
             stack.enter_context(checkpoint)
         beside = [stack.enter_context(open_checkpoint(path)) for path in paths_in(others, "others")]
         given = _given(given, [checkpoint, *beside])
-        return overview(checkpoint, given=given, selection=selection, remarks=remarks, beside=beside)
+        return overview(
+            checkpoint,
+            given=given,
+            selection=selection,
+            remarks=remarks,
+            beside=beside,
+            with_tensors=with_tensors,
+            progress=progress,
+        )
 
 
 # --- several
@@ -267,10 +279,11 @@ def analyze(
     from ckpt_inspect.runs.analyze import analyze
     from ckpt_inspect.series.run import Run
     from ckpt_inspect.series.search import one_run
+    from ckpt_inspect.storage import unpacking_once
 
     run = paths if isinstance(paths, Run) else one_run(tuple(paths_in(paths, "paths")))
-    return Analyses.of(
-        analyze(
+    with unpacking_once():
+        columns = analyze(
             run,
             store=path_if_any(store, "store"),
             given=_given(given, run.checkpoints),
@@ -283,7 +296,7 @@ def analyze(
             threads=count_if_any(threads, "threads"),
             executor=executor_if_any(executor),
         )
-    )
+    return Analyses.of(columns)
 
 
 def analyze_runs(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -210,6 +210,10 @@ class Checkpoint(ABC):
         compressed nor cut into chunks. Raises NotFoundError for an unknown name."""
         self.spec(name)
         return False
+
+    def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:  # noqa: B027 - advice, which few readers need
+        """Say which elements (name, start, stop) will be read next, in that order, so that a reader of remote files
+        fetches them ahead. Any range can be read all the same, and names needn't exist."""
 
     def finish_reading(self) -> None:  # noqa: B027 - a reader whose checksums are those of single tensors needs none
         """Read what a checksum covers and was not read yet, and compare; raises DamagedFileError if they differ.

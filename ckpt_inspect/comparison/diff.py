@@ -45,6 +45,12 @@ from ckpt_inspect.update_rules import STATE_SLOTS, State
 
 THREADS = 2
 
+_LARGE = 1 << 23
+"""Bytes from which a parameter is announced by itself: smaller ones are together, so that neighbours are one
+request."""
+_MOST_EXPECTED = 1 << 16
+"""Pieces of a tensor that are announced: a damaged file may claim any number."""
+
 PIECE_ELEMENTS = 1 << 18
 """Elements of each tensor that a thread compares at a time; of fewer, threads wait for each other at the interpreter's
 lock."""
@@ -387,6 +393,9 @@ def _compared(jobs: list[_Job], progress: Progress | None) -> list[ParameterDiff
     """Every job's row, filled; large tensors first, so that no thread is left with the largest at the end."""
     total, done, rows = sum(job.nbytes for job in jobs), 0, []
     executor, stop, memory = ThreadPoolExecutor(THREADS), Event(), _Memory()
+    small = [job for job in sorted(jobs, key=lambda job: -job.nbytes) if job.nbytes < _LARGE]
+    for side, checkpoint in enumerate((jobs[0].a, jobs[0].b) if small else ()):
+        checkpoint.expect((keys[side], 0, job.row.size) for job in small for keys in job.tensors.values())
     try:
         pending: dict[Future[ParameterDiff], _Job] = {
             executor.submit(_filled, job, memory, stop): job for job in sorted(jobs, key=lambda job: -job.nbytes)
@@ -433,9 +442,18 @@ def _filled(job: _Job, memory: _Memory, stop: Event) -> ParameterDiff:
     counts = WindowCount()
     medians, is_relative = _medians(job.parameters, size)
     arrays = {array: slot for array, slots in _ARRAYS.items() for slot in reversed(slots) if slot in job.tensors}
-    counted = _counted(job, medians, arrays)
+    pairs = _stored_pairs(job)
+    counted = _counted(job, medians, arrays) if pairs else None
     if counted is not None:
-        _compare_slots(job, distances, counts, counted, memory, stop)
+        _compare_stored(job, pairs, distances, counts, counted, memory, stop)
+    elif job.nbytes >= _LARGE:
+        for side, checkpoint in enumerate((job.a, job.b)):
+            places = range(0, size, PIECE_ELEMENTS)[:_MOST_EXPECTED]
+            checkpoint.expect(
+                (keys[side], start, min(start + PIECE_ELEMENTS, size))
+                for start in places
+                for keys in job.tensors.values()
+            )
     for start in range(0, 0 if counted is not None else size, PIECE_ELEMENTS):
         if stop.is_set():
             break
@@ -501,17 +519,31 @@ def _counted(job: _Job, medians: Sequence[EffectiveLrMedian | None], arrays: Map
     return counted
 
 
-def _compare_slots(
+def _stored_pairs(job: _Job) -> Mapping[str, StoredPair]:
+    """Return where the loops in C can read each slot's elements; nothing unless they can read all."""
+    if loops is None:
+        return {}
+    found: dict[str, StoredPair] = {}
+    for slot, keys in job.tensors.items():
+        pair = StoredPair.find(job.a, job.b, keys)
+        if pair is None:
+            return {}
+        found[slot] = pair
+    return found
+
+
+def _compare_stored(
     job: _Job,
+    pairs: Mapping[str, StoredPair],
     distances: Mapping[str, Distance],
     window_count: WindowCount,
     counted: _Counted,
     memory: _Memory,
     stop: Event,
 ) -> None:
-    """Take in all elements, a stretch of each slot after another: by the loops in C where they can read them."""
+    """Take in all elements by the loops in C, a stretch of each slot after another."""
+    assert loops is not None
     size = job.row.size
-    pairs = {s: StoredPair.find(job.a, job.b, keys) if loops else None for s, keys in job.tensors.items()}
     for start in range(0, size, _STRETCH):
         end = min(start + _STRETCH, size)
         for slot, pair in pairs.items():
@@ -519,12 +551,13 @@ def _compare_slots(
                 return
             window = job.window if slot == "second_moment" else None
             counts = counted.get((slot, 0)), counted.get((slot, 1))
-            found = pair.compare(loops, start, end, memory.scratch, window, counts) if loops and pair else None
+            found = pair.compare(loops, start, end, memory.scratch, window, counts)
             if found is not None:
                 distances[slot].add_products(end - start, found[0])
                 if window is not None:
                     window_count.add_counts(found[1])
                 continue
+            # something of it was checksummed before, or can't be read: whoever reads it says why
             for begin in range(start, end, PIECE_ELEMENTS):
                 a, b = (
                     memory.pieces.read(checkpoint, key, begin, min(begin + PIECE_ELEMENTS, end), (side, slot))

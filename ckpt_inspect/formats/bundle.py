@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -314,6 +315,20 @@ class BundleCheckpoint(Checkpoint):
         if not 0 <= start <= stop <= reader.size:
             raise RequestError(f"{self.path}: tensor {name!r} has {reader.size} elements, not {start}:{stop}")
         return reader.read(start, stop, out)
+
+    def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:
+        if self._shards:
+            self._shards[0].expect(self._ranges(pieces))
+
+    def _ranges(self, pieces: Iterable[tuple[str, int, int]]) -> Iterator[tuple[OpenFile, int, int]]:
+        """Yield where elements lie, of tensors that lie in one piece."""
+        for name, start, stop in pieces:
+            entry = self._entries.get(name)
+            if entry is None or entry.slices or not entry.size or entry.dtype == STRING:
+                continue
+            width, shard = entry.size // max(math.prod(entry.shape), 1), self._shards[entry.shard]
+            if shard.stat.kind != "absent" and entry.offset + entry.size <= shard.size:
+                yield shard, entry.offset + start * width, entry.offset + stop * width
 
     def stored_elements(self, name: str) -> StoredElements | None:
         reader = self._known_reader(name)

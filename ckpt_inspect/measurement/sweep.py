@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from threading import Lock, Thread
 
 import numpy as np
@@ -42,6 +43,9 @@ _INLINE_BYTES = 8 << 20
 
 _MOST_ROWS = 1 << 24
 """Rows are distinguished up to so many; each takes a byte while its tensor is read."""
+
+_MOST_EXPECTED = 1 << 18
+"""Pieces that are announced: of 256 GB. A damaged file may claim any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +98,22 @@ class Sweep:
             for target in targets
             for start in range(0, max(target.size, 1), stretch)
         )
+        self._expect(range(len(targets)))
         self._share(jobs, sum(t.nbytes for t in targets))
         return [target.measured() for target in targets]
+
+    def _expect(self, places: Iterable[int]) -> None:
+        """Say what will be read of these parameters, for files that lie far away."""
+        pieces = (
+            (key, start, min(start + self._piece, size))
+            for parameter in (self._parameters[i] for i in places)
+            for size in (math.prod(parameter.shape),)
+            for start in range(0, size, self._piece)
+            for array in ARRAYS
+            if (key := parameter.key(array)) is not None
+        )
+        if self._parameters:
+            self._parameters[0].checkpoint.expect(islice(pieces, _MOST_EXPECTED))
 
     def _formula(self, parameter: Parameter, norms: Norms | None) -> Formula:
         """The parameter's formula; parameters of the same settings, dtype and arrays share one."""
@@ -127,6 +145,8 @@ class Sweep:
         sizes = {i: math.prod(self._parameters[i].shape) for i in needy}
         stored = {i: _stored_norms(self._parameters[i]) for i in needy}
         jobs = (partial(add, i, start) for i in needy for start in range(0, sizes[i], self._piece))
+        if needy:
+            self._expect(needy)
         self._share(jobs, sum(nbytes_of(self._parameters[i]) for i in needy))
         norms: list[Norms | None] = [None] * len(self._parameters)
         for i in needy:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ckpt_inspect.checkpoint import Progress
+from ckpt_inspect.checkpoint import Problem, Progress
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.findings import Thresholds
-from ckpt_inspect.measurement.columns import RunColumns
+from ckpt_inspect.measurement.columns import Remark, RunColumns
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.analysis import fingerprint_now
 from ckpt_inspect.runs.execution import Meter, Worker, run_units
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 PathLike = str | os.PathLike[str]
+
+WORKERS_LOST = "workers-lost"
+"""Code of the Problem of an executor whose workers ended before the work was done."""
 
 
 def analyze(
@@ -73,6 +76,7 @@ def analyze(
         sizes = run.sizes(plan.unread)
         reading = Reading(plan, limits, told=told)
         meter = Meter(sum(sizes.values()), progress)
+        lost: list[str] = []
         worker = Worker(threads, sink=saving.sink, progress=meter.add)
         units = (worker.units_of(path, options, n, told.of(absolute(path))) for path, n in sizes.items())
 
@@ -87,7 +91,7 @@ def analyze(
             return columns
 
         try:
-            with worker, closing(run_units(units, executor, meter, worker, threads or 1)) as checkpoints:
+            with worker, closing(run_units(units, executor, meter, worker, threads or 1, lost)) as checkpoints:
                 for results in checkpoints:
                     saving.finish_elements(reading.take(results))
                     saving.save_sometimes(lambda: save(is_final=False))
@@ -98,7 +102,19 @@ def analyze(
         reading.require_results()
         if plan.previous is not None and reading.is_stored():
             return plan.previous
-        return save(is_final=True)
+        return _with_loss(save(is_final=True), lost)
+
+
+def _with_loss(columns: RunColumns, lost: Sequence[str]) -> RunColumns:
+    """Return the columns with a remark if an executor gave up: no fact about the run, so that no store has it."""
+    if not lost:
+        return columns
+    problem = Problem(
+        WORKERS_LOST,
+        f"the executor lost its workers ({lost[0]})",
+        "this process did the rest of the work; the results are the same",
+    )
+    return replace(columns, remarks=(*columns.remarks, Remark("", "", problem)))
 
 
 def load(store: PathLike) -> RunColumns:

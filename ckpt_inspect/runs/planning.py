@@ -6,6 +6,7 @@ Nothing is opened here. A unit is the same whoever does it, and however many do:
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -234,7 +235,7 @@ def plan_units(
     if nbytes <= UNIT_BYTES:
         return [Unit(place, options, Span(), nbytes, inferred or {})]
     sizes = parameter_bytes()
-    spans = split(sizes, UNIT_BYTES)
+    spans = split_evenly(sizes, UNIT_BYTES)
     total = max(sum(sizes), 1)
     shares = [nbytes * sum(sizes[span.slice]) // total for span in spans]
     shares[-1] += nbytes - sum(shares)
@@ -250,3 +251,11 @@ def split(sizes: Sequence[int], most: int) -> list[Span]:
             held = 0
         held += size
     return [Span(first, last) for first, last in zip(starts, [*starts[1:], None], strict=True)]
+
+
+def split_evenly(sizes: Sequence[int], most: int) -> list[Span]:
+    """Return as few spans as `split` does, the largest of them as small as it can be, so that several workers share a
+    checkpoint evenly."""
+    count = len(split(sizes, most))
+    least = bisect_left(range(most), True, key=lambda limit: len(split(sizes, limit)) <= count)
+    return split(sizes, least)

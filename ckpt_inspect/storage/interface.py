@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple
@@ -120,6 +120,14 @@ class OpenFile(ABC):
         False for a file that was replaced or deleted: what is open is the one that was there before.
         """
         return False
+
+    def expect(self, ranges: Iterable[tuple[OpenFile, int, int]]) -> None:  # noqa: B027 - advice, which a disk needn't have
+        """Say what will be read next of this and other files of its storage, in that order: the first byte and the
+        end of each range. A file that lies far away fetches them ahead; any range can be read all the same."""
+
+    def look_ahead(self, places: Iterable[int]) -> None:  # noqa: B027 - the same
+        """Say at which offsets a few bytes will be read soon: of a file that lies far away they are asked for at once,
+        and not one after another."""
 
     @abstractmethod
     def close(self) -> None:

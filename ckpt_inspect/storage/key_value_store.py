@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 from ckpt_inspect.errors import UnsupportedError
 from ckpt_inspect.jsonable import JsonObject, JsonValue
+from ckpt_inspect.storage import credentials
 from ckpt_inspect.storage.address import Address
 from ckpt_inspect.storage.registry import absolute
 
@@ -21,7 +23,10 @@ def key_value_store(folder: Path) -> JsonObject:
         return {"driver": "file", "path": f"{absolute(folder)}/"}
     path = f"{folder.key}/" if folder.key else ""
     if folder.scheme in ("http", "https"):
-        return {"driver": "http", "base_url": f"{folder.scheme}://{folder.place}/{path}"}
+        root = f"{folder.scheme}://{folder.place}"
+        query, authorization = credentials.query_of(root, folder.key), credentials.authorization_of(root)
+        found: JsonObject = {"driver": "http", "base_url": f"{root}/{quote(path)}{'?' if query else ''}{query}"}
+        return {**found, "headers": [f"Authorization: {authorization}"]} if authorization else found
     if folder.scheme == "s3":
         return {"driver": "s3", "bucket": folder.place, "path": path, **_aws()}
     if folder.scheme == "gs":
@@ -36,7 +41,7 @@ def key_value_store(folder: Path) -> JsonObject:
 
 
 def _aws() -> dict[str, JsonValue]:
-    from ckpt_inspect.storage.objects import aws_settings
+    from ckpt_inspect.storage.connecting import aws_settings
 
     settings = aws_settings()
     environment = (os.environ.get(n) for n in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"))

@@ -14,7 +14,7 @@ from support.orbax_sets import FOLDER
 
 from ckpt_inspect import find_checkpoints, open_checkpoint, optimizer_states
 from ckpt_inspect.errors import UnsupportedError
-from ckpt_inspect.storage import as_path, key_value_store, objects
+from ckpt_inspect.storage import as_path, connecting, credentials, key_value_store, objects
 
 CHOSEN = ("sharded", "adamax-plain", "run")
 
@@ -28,8 +28,10 @@ def _forget_storages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("TENSORSTORE_GCS_HTTP_URL", "")
     objects.forget()
+    credentials.forget()
     yield
     objects.forget()
+    credentials.forget()
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs", "http"])
@@ -57,6 +59,17 @@ def test_the_same_is_read_as_from_the_disk(scheme: str, monkeypatch: pytest.Monk
                 theirs.finish_reading()
 
 
+def test_a_query_and_an_account_go_with_each_request() -> None:
+    """tensorstore's too; the path shows neither."""
+    with web_server(FOLDER) as server:
+        server.query, server.account = "signature=s%2Fx", "me:pass word"
+        address = f"{server.address.replace('://', '://me:pass%20word@')}/sharded"
+        with open_checkpoint(f"{address}?{server.query}") as theirs, open_checkpoint(FOLDER / "sharded") as ours:
+            assert str(theirs.path) == f"{server.address}/sharded"
+            for key in ours.tensors:
+                np.testing.assert_array_equal(ours.read(key), theirs.read(key))
+
+
 def test_what_tensorstore_has_no_driver_for_is_said() -> None:
     """Azure's containers."""
     with pytest.raises(UnsupportedError, match=r"az://container/run.*can't be read from az://"):
@@ -67,7 +80,7 @@ def test_a_bucket_without_credentials_is_asked_without(monkeypatch: pytest.Monke
     """As public ones want it; endpoint and region are those of the environment."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(objects, "_is_ec2", lambda: False)
+    monkeypatch.setattr(connecting, "_is_ec2", lambda: False)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://here")
     assert key_value_store(as_path("s3://bucket/run/5")) == {
         "driver": "s3",

@@ -5,7 +5,8 @@
 typedef struct { /* Coefficients in the elements' type */
     REAL numerator, divisor, inner, epsilon, correction, decay, kept, start, smallest;
     REAL step_divisor, step_factor, denominator_factor, outer_factor, left; /* halves' */
-    int is_stored, has_decay;
+    int is_stored;
+    UNSIGNED stored; /* all bits, if it is */
 } OF(Scalars);
 
 typedef struct {
@@ -38,7 +39,7 @@ INLINE OF(Scalars) OF(scalars_of)(const Coefficients *c, Half half)
                      .epsilon = (REAL)c->epsilon, .decay = (REAL)c->decay, .start = (REAL)c->start,
                      .step_divisor = (REAL)c->step_divisor, .step_factor = (REAL)c->step_factor,
                      .denominator_factor = (REAL)c->denominator_factor, .outer_factor = (REAL)c->outer_factor,
-                     .is_stored = c->is_stored, .has_decay = c->decay != 0};
+                     .is_stored = c->is_stored, .stored = (UNSIGNED)0 - (c->is_stored != 0)};
     s.smallest = s.inner > 0 ? s.inner : s.epsilon;
     s.correction = 1 / (REAL)c->first_correction;
     s.kept = ABS(1 / (1 - s.decay));
@@ -66,9 +67,9 @@ INLINE int OF(is_clean)(const OF(Block) *b, REAL start)
 INLINE REAL OF(root)(const OF(Scalars) *s, REAL u, Denominator denominator, Half half)
 {
     if (denominator == ROOT_OF_SECOND)
-        return ROUNDED(SQRT(u), half);
+        return ROUNDED_SIZE(SQRT(u), half);
     const REAL corrected = ROUNDED(u / s->divisor, half);
-    return denominator == ROOT ? ROUNDED(SQRT(ROUNDED(corrected + s->inner, half)), half) : corrected;
+    return denominator == ROOT ? ROUNDED_SIZE(SQRT(ROUNDED(corrected + s->inner, half)), half) : corrected;
 }
 
 INLINE REAL OF(direction)(const OF(Scalars) *s, REAL m, REAL root, Denominator denominator, Half half)
@@ -80,19 +81,25 @@ INLINE REAL OF(direction)(const OF(Scalars) *s, REAL m, REAL root, Denominator d
 }
 
 /* |Δ| in that order. */
-INLINE REAL OF(update)(const OF(Scalars) *s, REAL w, REAL m, REAL root, Denominator denominator, Half half)
+INLINE REAL OF(update)(const OF(Scalars) *s, REAL w, REAL m, REAL root, Denominator denominator, const int has_decay,
+                       Half half)
 {
-    const REAL ordered = ROUNDED(s->outer_factor * OF(direction)(s, m, root, denominator, half), half);
-    const REAL step = s->is_stored ? m : ordered;
+    REAL step;
+    if (denominator == ROOT_OF_SECOND) /* scalars that are 1 change nothing */
+        step = ROUNDED(ROUNDED(s->step_factor * m, half) / ROUNDED_SIZE(root + s->epsilon, half), half);
+    else
+        step = ROUNDED(s->outer_factor * OF(direction)(s, m, root, denominator, half), half);
+    step = FROM_BITS((TO_BITS(m) & s->stored) | (TO_BITS(step) & ~s->stored)); /* a condition would cut the loop in two */
+    if (!has_decay)
+        return ABS(step);
     const REAL before = ROUNDED(ROUNDED(w + step, half) / s->left, half);
-    const REAL decayed = ROUNDED(step + ROUNDED(s->decay * before, half), half);
-    return ABS(s->has_decay ? decayed : step);
+    return ABS(ROUNDED(step + ROUNDED(s->decay * before, half), half));
 }
 
 /* Figures of a block; E of its elements goes to `lr`, and whether none of them is negative or NaN is returned. Of halves E
  * is left out: it follows from how often each number stands under the root. */
 INLINE int OF(measure_block)(const OF(Scalars) *s, const OF(Block) *b, OF(Totals) *total, const int all_clean,
-                             const Denominator denominator, const Half half)
+                             const Denominator denominator, const int has_decay, const Half half)
 {
     const REAL *const value = b->value, *const first = b->first, *const second = b->second, *const under = b->under;
     REAL *const lr = b->lr;
@@ -109,7 +116,8 @@ INLINE int OF(measure_block)(const OF(Scalars) *s, const OF(Block) *b, OF(Totals
     reduction(+ : lr_sum, update_squares, value_squares, first_squares, second_sum, ratio_squares) \
     reduction(min : under_min) reduction(max : under_max, update_max, ratio_max)
     for (int i = 0; i < b->n; i++) {
-        const REAL w = value[i], m = first[i], v = second[i], u = denominator == ROOT_OF_SECOND ? v : under[i];
+        const REAL w = value[i], m = first[i], v = second[i];
+        const REAL u = denominator == ROOT_OF_SECOND && half == NO_HALF ? v : under[i];
         const int finite = all_clean || (OF(is_finite)(w) & OF(is_finite)(m) & OF(is_finite)(v) & OF(is_finite)(u));
         const int is_touched = all_clean || ((u > 0) & (u < (REAL)INFINITY) & (u != start));
         if (!all_clean) {
@@ -149,7 +157,7 @@ INLINE int OF(measure_block)(const OF(Scalars) *s, const OF(Block) *b, OF(Totals
             /* |E·m/c1 + d·θ|/(1 - d), which is what solving for the weights before a decay of d comes to */
             size = ABS((is_stored ? m : e * m * correction) + decay * w) * kept;
         } else {
-            size = OF(update)(s, w, m, OF(root)(s, u, denominator, half), denominator, half);
+            size = OF(update)(s, w, m, OF(root)(s, u, denominator, half), denominator, has_decay, half);
         }
         const int has_moved = finite & (size < (REAL)INFINITY);
         const REAL update = OF(kept_if)(has_moved, size);
@@ -188,15 +196,17 @@ INLINE int OF(measure_any_block)(const OF(Scalars) *s, const OF(Block) *b, OF(To
 {
     const int is_clean = OF(is_clean)(b, s->start);
     int has_no_signs = 0;
-#define OF_EACH_KIND(clean) \
-    (denominator == ROOT_OF_SECOND ? OF(measure_block)(s, b, total, clean, ROOT_OF_SECOND, half) \
-     : denominator == ROOT         ? OF(measure_block)(s, b, total, clean, ROOT, half) \
-     : denominator == NO_ROOT      ? OF(measure_block)(s, b, total, clean, NO_ROOT, half) \
-                                   : OF(measure_block)(s, b, total, clean, CONSTANT, half))
-    if (is_clean && half == NO_HALF)
-        has_no_signs = OF_EACH_KIND(1);
+#define OF_EACH_KIND(clean, decay) \
+    (denominator == ROOT_OF_SECOND ? OF(measure_block)(s, b, total, clean, ROOT_OF_SECOND, decay, half) \
+     : denominator == ROOT         ? OF(measure_block)(s, b, total, clean, ROOT, decay, half) \
+     : denominator == NO_ROOT      ? OF(measure_block)(s, b, total, clean, NO_ROOT, decay, half) \
+                                   : OF(measure_block)(s, b, total, clean, CONSTANT, decay, half))
+    if (half != NO_HALF)
+        (void)(s->decay != 0 ? OF_EACH_KIND(0, 1) : OF_EACH_KIND(0, 0));
+    else if (is_clean)
+        has_no_signs = OF_EACH_KIND(1, 0);
     else
-        (void)OF_EACH_KIND(0);
+        (void)OF_EACH_KIND(0, 0);
 #undef OF_EACH_KIND
     return is_clean + has_no_signs;
 }

@@ -80,12 +80,15 @@ class Reading:
     def _put_away(self, *, all_of_it: bool = False) -> None:
         """Put away what was read, up to the first checkpoint that is still being read elsewhere, or `all_of_it`."""
         assert self.parts is not None
-        done: list[str] = []
         failed = {absolute(path) for path in self.errors}
-        while self._waiting and (self._waiting[0] in self.fingerprints or self._waiting[0] in failed or all_of_it):
-            fingerprint = self.fingerprints.get(self._waiting.popleft())
-            if fingerprint in self.analyses and fingerprint not in done:
-                done.append(fingerprint)
+        places: list[str] = []
+        while self._waiting and (self._waiting[0] in self.fingerprints or self._waiting[0] in failed):
+            places.append(self._waiting.popleft())
+        if all_of_it:
+            places += [place for place in self._waiting if place in self.fingerprints]
+            self._waiting = deque(place for place in self._waiting if place not in self.fingerprints)
+        found = dict.fromkeys(self.fingerprints[place] for place in places if place in self.fingerprints)
+        done = [fingerprint for fingerprint in found if fingerprint in self.analyses]
         if not done:
             return
         fresh = {fingerprint: self._names.named(self.analyses.pop(fingerprint)) for fingerprint in done}

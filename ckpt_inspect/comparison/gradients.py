@@ -68,9 +68,10 @@ def window_columns(columns: Columns, fingerprints: Column) -> dict[str, Column]:
             is_broken = _broken(sample[window.before], sample[row], beta_2, window.updates)
             for name, figures in _gradients(columns, window, row, beta_2).items():
                 found[name][row] = np.where(is_broken, np.nan, figures)
-        moved = columns["value_sample"][row] - columns["value_sample"][window.before]
-        is_there = np.isfinite(moved).any(axis=1) & ~is_broken
-        rms = np.sqrt(np.nanmean(moved[is_there] ** 2, axis=1))
+        with np.errstate(invalid="ignore", over="ignore"):  # of weights that are infinite by now
+            moved = columns["value_sample"][row] - columns["value_sample"][window.before]
+            is_there = np.isfinite(moved).any(axis=1) & ~is_broken
+            rms = np.sqrt(np.nanmean(moved[is_there] ** 2, axis=1))
         found["window_displacement"][row, is_there] = rms / window.updates
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -422,11 +423,15 @@ QUANTILE_NAMES = ("min", "q01", "q05", "q25", "median", "q75", "q95", "q99", "ma
 assert len(QUANTILE_NAMES) == len(QUANTILE_LEVELS)
 
 
+_NO_NAME = re.compile("[\0\ud800-\udfff]")
+"""What a name in HDF5 can't hold: NUL, and halves of surrogate pairs."""
+
+
 def group_names(optimizers: Iterable[str]) -> dict[str, str]:
     """Return each optimizer's group: its name with `.` for `/`; `_` is appended if the root already has that name."""
     groups: dict[str, str] = {}
     for name in optimizers:
-        group = name.replace("/", ".").replace("\0", "_").strip(".") or "optimizer"
+        group = _NO_NAME.sub("_", name.replace("/", ".")).strip(".") or "optimizer"
         while group in _RESERVED or group in groups.values():
             group += "_"
         groups[name] = group

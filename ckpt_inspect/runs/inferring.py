@@ -12,12 +12,12 @@ import numpy as np
 from ckpt_inspect.checkpoint import Array, Problem
 from ckpt_inspect.comparison.element_choice import BUDGET
 from ckpt_inspect.comparison.inference import Inference, Observation, WindowEvidence, infer
-from ckpt_inspect.comparison.observing import Glimpse, HeldElements, is_open, joined_values, observe
+from ckpt_inspect.comparison.observing import TELLABLE, Glimpse, HeldElements, is_open, joined_values, observe
 from ckpt_inspect.comparison.opened import OpenCheckpoints
 from ckpt_inspect.comparison.paths import PathFigures, follow_paths
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.columns import Columns, RunColumns
-from ckpt_inspect.runs.assembly import INFERRED_LATE, Evidence, OptimizerEvidence, RowEvidence
+from ckpt_inspect.runs.assembly import INFERRED_LATE, NEVER_INFERRED, Evidence, OptimizerEvidence, RowEvidence
 from ckpt_inspect.runs.kept_elements import (
     KEPT_CHECKPOINTS,
     KEPT_ELEMENTS,
@@ -100,11 +100,14 @@ def infer_run(plan: Plan, *, is_stored: bool) -> RunInference:
                 like = next(reversed(own.values()), None)
                 reopened = partial(opened.get, path)
                 own[place] = Glimpse.of(names[place], state, reopened, held, like=like, budget=budget)
-        seen = {}
+        seen: dict[str, Seen] = {}
         for name, own in glimpses.items():
             gone = {p: o for p in places if p not in paths and (o := stored.observation(name, p, names[p])) is not None}
             if len(own) + len(gone) >= least and any(glimpse.is_open for glimpse in own.values()):
-                seen[name] = _seen(name, [p for p in places if p in own or p in gone], own, gone, stored)
+                told = _seen(name, [p for p in places if p in own or p in gone], own, gone, stored)
+                lost = () if plan.was_inferred else [p for p in places if p not in told.rows]
+                never = {p: r for p in lost if (r := stored.never_inferred(name, p)) is not None}
+                seen[name] = replace(told, rows={**told.rows, **never})
     stale = {
         place
         for name, each in seen.items()
@@ -321,6 +324,23 @@ class _Stored:
                 "its figures stay as they were computed",
             ),
         )
+
+    def never_inferred(self, optimizer: str, place: str) -> RowEvidence | None:
+        """Return, of a checkpoint that was analysed without inference, that nothing of it can be compared any more;
+        None if that changes nothing."""
+        columns, row = self._row(optimizer, place)
+        if columns is None or str(columns["window_from"][row]) or int(columns["window_updates"][row]) >= 0:
+            return None
+        names = [
+            n for n in TELLABLE if f"{n}_source" in columns and columns[f"{n}_source"][row] in ("default", "unknown")
+        ]
+        if not names:
+            return None
+        what = (
+            f"{place}: optimizer {optimizer}: was analysed without inference, and its file is gone: what its "
+            f"neighbours tell of {', '.join(names)} doesn't reach its figures"
+        )
+        return RowEvidence(problems=(Problem(NEVER_INFERRED, what, "its figures stay as they were computed"),))
 
     def _row(self, optimizer: str, place: str) -> tuple[Columns | None, int]:
         if optimizer not in self._optimizers or place not in self._rows:

@@ -149,6 +149,15 @@ def test_two_runs_in_one_folder_keep_their_own(tmp_path: Path) -> None:
     assert column(run, "window_updates").tolist()[2:] == [100] * 4
 
 
+def test_a_change_that_was_inferred_says_so(tmp_path: Path) -> None:
+    """No file holds these values: the finding names where each is from, and an epsilon's interval is no change."""
+    save_run(tmp_path, (200, 300, 400), **TRUTH)
+    save_run(tmp_path, (250, 350, 450), unseen=0.2, beta_1=0.8, beta_2=0.95, epsilon=1e-5)
+    (finding,) = [f for f in analyze(tmp_path).findings if f.id == "hyperparameters-changed"]
+    assert "beta_2 from 0.98, inferred to 0.95, inferred in" in finding.title
+    assert "epsilon" not in finding.title
+
+
 def test_a_store_without_inference_is_another(tmp_path: Path) -> None:
     """The options tell: results without it are done anew with it."""
     paths, store = save_run(tmp_path / "run", STEPS, **TRUTH), tmp_path / "s.h5"

@@ -122,11 +122,12 @@ def find_stuck_directions(history: History, thresholds: Thresholds) -> Iterator[
     is_stuck &= ~(_beside_recent_gradients(history) < limit)
     places = worst_first(is_stuck, ratio)
     if places:
+        value, _, doubts = history.quoted("beta_1").partition(", ")
         yield history.finding(
             STUCK,
             f"The gradients of {history.counted(places)} hardly change direction: |m̂|/√v̂ of "
             f"{history.named(places, [f'{ratio[i]:.2g}' for i in places])}, where noise gives {noise:.2g}"
-            f"{f' (β1 = {beta_1:g} is assumed)' if is_assumed else ''}",
+            f"{f' (β1 = {value} is {doubts})' if doubts else ''}",
             thresholds,
             parameters=places,
             evidence=history.tensor_evidence(-1, places, "signal_to_noise"),

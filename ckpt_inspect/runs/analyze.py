@@ -72,7 +72,8 @@ def analyze(
         )
     with Saving(None if store is None else Path(store), elements) as saving:
         plan = plan_run(run, options, saving.path, saving.load(), fingerprint_now)
-        told = infer_run(plan, is_stored=store is not None) if options.infers and plan.unread else NOTHING
+        is_due = options.infers and (plan.unread or not plan.was_inferred)
+        told = infer_run(plan, is_stored=store is not None) if is_due else NOTHING
         plan = replace(plan, stale=told.stale)
         sizes = run.sizes(plan.unread)
         is_long = len(plan.places()) > LONG

@@ -115,6 +115,9 @@ Evidence = Mapping[str, OptimizerEvidence]
 INFERRED_LATE = "inferred-late"
 """Code of the Problem of a checkpoint whose file is gone, and of which later ones tell other numbers."""
 
+NEVER_INFERRED = "inferred-never"
+"""Code of the Problem of a checkpoint whose file is gone, and of which no store kept anything to compare."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Rows:

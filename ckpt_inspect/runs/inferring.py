@@ -12,12 +12,12 @@ import numpy as np
 from ckpt_inspect.checkpoint import Array, Problem
 from ckpt_inspect.comparison.element_choice import BUDGET
 from ckpt_inspect.comparison.inference import Inference, Observation, WindowEvidence, infer
-from ckpt_inspect.comparison.observing import Glimpse, HeldElements, is_open, joined_values, observe
+from ckpt_inspect.comparison.observing import TELLABLE, Glimpse, HeldElements, is_open, joined_values, observe
 from ckpt_inspect.comparison.opened import OpenCheckpoints
 from ckpt_inspect.comparison.paths import PathFigures, follow_paths
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.columns import Columns, RunColumns
-from ckpt_inspect.runs.assembly import INFERRED_LATE, Evidence, OptimizerEvidence, RowEvidence
+from ckpt_inspect.runs.assembly import INFERRED_LATE, NEVER_INFERRED, Evidence, OptimizerEvidence, RowEvidence
 from ckpt_inspect.runs.kept_elements import (
     KEPT_CHECKPOINTS,
     KEPT_ELEMENTS,
@@ -107,8 +107,10 @@ def infer_run(plan: Plan, *, is_stored: bool) -> RunInference:
                     if place in plan.known
                     and stored.differs(name, place, overlaid(alone(observation), seen.values[place]))
                 )
+                lost = () if plan.was_inferred else [p for p in stretch.own if p not in seen.rows]
+                never = {p: row for p in lost if (row := stored.never_inferred(name, p)) is not None}
                 known = told.get(name, Seen({}, {}, ()))
-                told[name] = Seen({**known.values, **seen.values}, {**known.rows, **seen.rows}, seen.kept)
+                told[name] = Seen({**known.values, **seen.values}, {**known.rows, **seen.rows, **never}, seen.kept)
     return RunInference(told, frozenset(stale))
 
 
@@ -132,7 +134,9 @@ class _Stretch:
 
 
 def _first_stretch(plan: Plan, places: Sequence[str]) -> int:
-    """Return where the stretch begins that has the first unread checkpoint."""
+    """Return where the stretch begins that has the first checkpoint that is unread, or was not inferred."""
+    if not plan.was_inferred:
+        return 0
     unread = {absolute(path) for path in plan.unread}
     first = next((at for at, place in enumerate(places) if place in unread), 0)
     return first - first % STRETCH
@@ -392,6 +396,23 @@ class _Stored:
                 "its figures stay as they were computed",
             ),
         )
+
+    def never_inferred(self, optimizer: str, place: str) -> RowEvidence | None:
+        """Return, of a checkpoint that was analysed without inference, that nothing of it can be compared any more;
+        None if that changes nothing."""
+        columns, row = self._row(optimizer, place)
+        if columns is None or str(columns["window_from"][row]) or int(columns["window_updates"][row]) >= 0:
+            return None
+        names = [
+            n for n in TELLABLE if f"{n}_source" in columns and columns[f"{n}_source"][row] in ("default", "unknown")
+        ]
+        if not names:
+            return None
+        what = (
+            f"{place}: optimizer {optimizer}: was analysed without inference, and its file is gone: what its "
+            f"neighbours tell of {', '.join(names)} doesn't reach its figures"
+        )
+        return RowEvidence(problems=(Problem(NEVER_INFERRED, what, "its figures stay as they were computed"),))
 
     def _row(self, optimizer: str, place: str) -> tuple[Columns | None, int]:
         if optimizer not in self._optimizers or place not in self._rows:

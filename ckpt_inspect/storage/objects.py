@@ -114,6 +114,11 @@ class ObjectStorage(Storage):
 
         return bool(self._ask(path, first))
 
+    def forget(self) -> None:
+        with self._lock:
+            self._listings.clear()
+            self._looks.clear()
+
     def list_folder(self, folder: Path) -> list[Entry]:
         key = _key(folder)
         with self._lock:

@@ -109,13 +109,17 @@ def describe(
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
     others: Checkpoint | PathLike | Iterable[Checkpoint | PathLike] = (),
+    with_tensors: bool = False,
+    progress: Progress | None = None,
 ) -> Overview:
     """Describe one checkpoint: format, optimizers, every hyperparameter and where it was read, parameters, sizes.
 
     For a folder or pattern, describes the newest checkpoint. Reads scalars and metadata, no tensor of a parameter.
     `include` and `exclude` are glob patterns on parameters' names. `others` are further checkpoints of the same run:
     what they and this one tell together of values that no file holds, stands in for defaults; some elements are read
-    then. Raises CkptInspectError for a checkpoint that can't be opened or read.
+    then. `with_tensors` lists every tensor of the file with its extremes, mean, spread, zeros and what isn't finite,
+    for which all are read; `progress` is called with bytes (done, total) meanwhile. Raises CkptInspectError for a
+    checkpoint that can't be opened or read.
     """
     from ckpt_inspect.overview.overview import overview
     from ckpt_inspect.series.meanwhile import telling_changes
@@ -132,7 +136,15 @@ def describe(
             stack.enter_context(checkpoint)
         beside = [stack.enter_context(open_checkpoint(path)) for path in paths_in(others, "others")]
         given = _given(given, [checkpoint, *beside])
-        return overview(checkpoint, given=given, selection=selection, remarks=remarks, beside=beside)
+        return overview(
+            checkpoint,
+            given=given,
+            selection=selection,
+            remarks=remarks,
+            beside=beside,
+            with_tensors=with_tensors,
+            progress=progress,
+        )
 
 
 # --- several
@@ -273,6 +285,7 @@ def analyze(
     from ckpt_inspect.runs.workers import workers as workers_of
     from ckpt_inspect.series.run import Run
     from ckpt_inspect.series.search import one_run
+    from ckpt_inspect.storage import unpacking_once
 
     each = (paths.folder,) if isinstance(paths, Run) else _seen_by(cluster, paths_in(paths, "paths"))
     run = paths if isinstance(paths, Run) else one_run(each)
@@ -290,7 +303,7 @@ def analyze(
         threads=count_if_any(threads, "threads"),
     )
     own = executor_if_any(executor), count_if_any(workers, "workers"), text_if_any(cluster, "cluster")
-    with workers_of(*own, each) as executor:
+    with unpacking_once(), workers_of(*own, each) as executor:
         return Analyses.of(work(executor=executor))
 
 

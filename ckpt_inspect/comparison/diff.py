@@ -41,6 +41,12 @@ from ckpt_inspect.update_rules import STATE_SLOTS, State
 
 THREADS = 2
 
+_LARGE = 1 << 23
+"""Bytes from which a parameter is announced by itself: smaller ones are together, so that neighbours are one
+request."""
+_MOST_EXPECTED = 1 << 16
+"""Pieces of a tensor that are announced: a damaged file may claim any number."""
+
 PIECE_ELEMENTS = 1 << 18
 """Elements of each tensor that a thread compares at a time; of fewer, threads wait for each other at the interpreter's
 lock."""
@@ -380,6 +386,9 @@ def _compared(jobs: list[_Job], progress: Progress | None) -> list[ParameterDiff
     """Every job's row, filled; large tensors first, so that no thread is left with the largest at the end."""
     total, done, rows = sum(job.nbytes for job in jobs), 0, []
     executor, stop, memory = ThreadPoolExecutor(THREADS), Event(), _Memory()
+    small = [job for job in sorted(jobs, key=lambda job: -job.nbytes) if job.nbytes < _LARGE]
+    for side, checkpoint in enumerate((jobs[0].a, jobs[0].b) if small else ()):
+        checkpoint.expect((keys[side], 0, job.row.size) for job in small for keys in job.tensors.values())
     try:
         pending: dict[Future[ParameterDiff], _Job] = {
             executor.submit(_filled, job, memory, stop): job for job in sorted(jobs, key=lambda job: -job.nbytes)
@@ -420,6 +429,14 @@ def _filled(job: _Job, memory: _Memory, stop: Event) -> ParameterDiff:
     counts = WindowCount()
     medians, is_relative = _medians(job.parameters, size)
     arrays = {array: slot for array, slots in _ARRAYS.items() for slot in reversed(slots) if slot in job.tensors}
+    if job.nbytes >= _LARGE:
+        for side, checkpoint in enumerate((job.a, job.b)):
+            places = range(0, size, PIECE_ELEMENTS)[:_MOST_EXPECTED]
+            checkpoint.expect(
+                (keys[side], start, min(start + PIECE_ELEMENTS, size))
+                for start in places
+                for keys in job.tensors.values()
+            )
     for start in range(0, size, PIECE_ELEMENTS):
         if stop.is_set():
             break

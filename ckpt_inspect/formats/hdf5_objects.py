@@ -46,6 +46,9 @@ class Dataset:
     """The element that stands where nothing was written; empty for zeros."""
     is_external: bool
     """Whether its values lie in other files."""
+    limits: tuple[int | None, ...] = ()
+    """How far each dimension may grow (None: without limit), by which some indexes number chunks; of datasets in
+    chunks."""
 
 
 class Header:
@@ -183,12 +186,13 @@ class Hdf5File:
         datatype, layout = None, None
         filters: tuple[Filter, ...] = ()
         fill, is_external = b"", False
+        space = b""
         for kind, flags, data in header.messages:
             if flags & _SHARED and kind in (messages.DATASPACE, messages.FILL, messages.FILTERS, messages.LAYOUT):
                 raise UnreadFeatureError("what describes a dataset is shared by several")
             match kind:
                 case messages.DATASPACE:
-                    shape = messages.decode_dataspace(data, self._file.widths)
+                    shape, space = messages.decode_dataspace(data, self._file.widths), data
                 case messages.DATATYPE:
                     datatype = self._resolved(data, bool(flags & _SHARED))
                 case messages.LAYOUT:
@@ -209,7 +213,8 @@ class Hdf5File:
             raise UnsoundError(f"the dataset at {header.address:#x} has chunks of other dimensions than its own")
         if layout.kind == "chunked" and layout.element_size != datatype.size:
             raise UnsoundError(f"the dataset at {header.address:#x} has chunks of other elements than its own")
-        return Dataset(shape, datatype, layout, filters, fill, is_external)
+        limits = messages.decode_limits(space, self._file.widths) if layout.kind == "chunked" else ()
+        return Dataset(shape, datatype, layout, filters, fill, is_external, limits)
 
     def _resolved(self, data: bytes, is_shared: bool) -> Datatype:
         if not is_shared:

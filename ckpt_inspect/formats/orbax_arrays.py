@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from math import prod
 from pathlib import Path
 from threading import Lock
@@ -67,8 +65,7 @@ class Place(NamedTuple):
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
+class _Opened(NamedTuple):
     store: TensorStore
     place: Place
     shape: tuple[int, ...]
@@ -103,13 +100,20 @@ class _Slab:
         return self._elements[start - self.start : stop - self.start]
 
 
+def version(package: str) -> str:
+    """Return the installed release of a package; ImportError if there is none."""
+    from importlib.metadata import version as find_version  # takes a quarter as long as numpy
+
+    return find_version(package)
+
+
 def find_tensorstore() -> ModuleType | str:
     """Return tensorstore; if it isn't installed, or is too old, what to do."""
     try:
         import tensorstore
 
         release = version("tensorstore")
-    except (ImportError, PackageNotFoundError):
+    except ImportError:  # which what importlib.metadata raises is as well
         return INSTALL.format(what="is not installed")
     if tuple(int(n) for n in re.findall(r"\d+", release)[:3]) < _LEAST_RELEASE:
         return INSTALL.format(what=f"is too old ({release})")

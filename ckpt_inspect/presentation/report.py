@@ -193,7 +193,14 @@ def _page_runs(runs: Sequence[ReportedRun], frames: Sequence[RunFrames]) -> list
     from ckpt_inspect.presentation.page import PageRun
 
     return [
-        PageRun(frame.name, frame.parameters, run.to_frame("checkpoints"), run.to_frame("problems"), run.findings)
+        PageRun(
+            frame.name,
+            frame.parameters,
+            run.to_frame("checkpoints"),
+            run.to_frame("problems"),
+            run.findings,
+            run.segments,
+        )
         for run, frame in zip(runs, frames, strict=True)
     ]
 

@@ -96,6 +96,8 @@ class OptimizerAnalysis:
     """Whose implementation: `layouts.found.Family`."""
     step: Sourced[int]
     hyperparameters: Mapping[str, Sourced[float]]
+    has_scheduled_rate: bool
+    """Whether the file shows that the learning rate follows the step by itself."""
     parameters: tuple[ParameterAnalysis, ...]
     absence: str | None
     """Why there are no moments; None if there are."""
@@ -326,6 +328,7 @@ def _optimizer(state: OptimizerState, measured: Sequence[Measured]) -> Optimizer
         family=state.family,
         step=state.step,
         hyperparameters=state.hyperparameters,
+        has_scheduled_rate=state.has_scheduled_rate,
         parameters=tuple(_parameter(m) for m in measured),
         absence=state.absence,
         state_problems=tuple(state.problems),

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.checkpoint import Array, Problem
 from ckpt_inspect.comparison.element_choice import BUDGET
 from ckpt_inspect.comparison.inference import Inference, Observation, WindowEvidence, infer
-from ckpt_inspect.comparison.observing import Glimpse, HeldElements, is_open, observe
+from ckpt_inspect.comparison.observing import Glimpse, HeldElements, is_open, joined_values, observe
 from ckpt_inspect.comparison.opened import OpenCheckpoints
+from ckpt_inspect.comparison.paths import PathFigures, follow_paths
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.columns import Columns, RunColumns
 from ckpt_inspect.runs.assembly import INFERRED_LATE, Evidence, OptimizerEvidence, RowEvidence
@@ -158,6 +159,8 @@ def _seen(
                 window_learning_rate=np.nan if rate is None else rate,
             )
         rows[place] = told
+    for place, path in _paths(places, observations, windows, here):
+        rows[place] = replace(rows[place], path=path)
     sizes = {n: tensors.size for glimpse in here.values() for n, tensors in glimpse.chosen.tensors.items()}
     newest = list(zip(places, observations, values, strict=True))[-KEPT_CHECKPOINTS:]
     kept = tuple(keep(place, o, told, sizes) for place, o, told in newest)
@@ -184,6 +187,35 @@ def _leads_on(window: WindowEvidence, beta_2: float | None) -> bool:
     if not window.is_continuous or (window.counted or 0) <= 0:
         return False
     return beta_2 is None or window.beta_2_bound is None or beta_2 <= window.beta_2_bound * (1 + 1e-6)
+
+
+def _paths(
+    places: Sequence[str],
+    observations: Sequence[Observation],
+    windows: Mapping[int, WindowEvidence | None],
+    here: Mapping[str, Glimpse],
+) -> Iterator[tuple[str, tuple[tuple[str, ...], PathFigures]]]:
+    """Yield how the weights moved to each checkpoint, by the chosen elements: where the path leads through checkpoints
+    whose files are there."""
+    sizes: dict[str, int] = {}
+    for glimpse in here.values():
+        for name, count in glimpse.chosen.values().items():
+            sizes[name] = max(sizes.get(name, 0), count)
+    before: list[int | None] = []
+    is_here: list[bool] = []
+    for number, place in enumerate(places):
+        window = windows.get(number)
+        before.append(None if window is None else window.places[0])
+        is_here.append(place in here and (window is None or is_here[window.places[0]]))
+
+    def values(number: int) -> Array:
+        return joined_values(observations[number].elements, sizes)
+
+    if not any(is_here) or all(b is None for b in before):
+        return
+    for number, figures in enumerate(follow_paths(before, values, list(sizes.values()))):
+        if before[number] is not None and is_here[number]:
+            yield places[number], (tuple(sizes), figures)
 
 
 _CONSTANTS = ("beta_1", "beta_2", "epsilon", "weight_decay")

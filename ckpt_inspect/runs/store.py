@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,9 +86,11 @@ _OF_EVERY_OPTIMIZER = frozenset({"parameter", "shape", "size", "step", "rule", "
 
 _SEVERITIES = frozenset({"info", "warning", "error"})
 
-_SECONDS = 10.0
+_SECONDS = 6.0
 _SLOWEST = 2e6
 """How long the reading of a store may take, beside its bytes at so many a second."""
+
+_SHAPE = re.compile(r"(\d{1,19}(,\d{1,19})*)?", re.ASCII)
 
 _ROOM = 1 << 28
 """Bytes of memory that reading may take beside what the store says that it holds."""
@@ -500,6 +504,9 @@ def _read_optimizer(group: h5py.Group, checkpoints: int) -> dict[str, Column]:
     for variable in _variables_of(group):
         if variable.name not in _LABELS and variable.name not in columns:
             columns[variable.name] = _read_variable(group, variable, lengths, _OF_EVERY_OPTIMIZER)
+    for parameter, shape, size in zip(names, columns["shape"], columns["size"], strict=True):
+        if not _SHAPE.fullmatch(shape) or math.prod(int(length) for length in shape.split(",") if length) != size:
+            raise ValueError(f"{parameter!r} has the shape {shape!r} and {size} elements")
     return {v.name: columns[v.name] for v in variables_in(columns)}
 
 

@@ -29,6 +29,7 @@ from ckpt_inspect.storage.registry import (
     without_links,
 )
 from ckpt_inspect.storage.stream import Bytes
+from ckpt_inspect.storage.unpacked import keep_unpacked, unpacking_once
 
 __all__ = [
     "ABSENT",
@@ -49,6 +50,7 @@ __all__ = [
     "is_pattern",
     "is_there",
     "keep_temporarily",
+    "keep_unpacked",
     "key_value_store",
     "link_target",
     "list_folder",
@@ -59,5 +61,6 @@ __all__ = [
     "stat",
     "storage_of",
     "total_size",
+    "unpacking_once",
     "without_links",
 ]

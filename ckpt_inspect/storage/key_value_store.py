@@ -36,7 +36,7 @@ def key_value_store(folder: Path) -> JsonObject:
 
 
 def _aws() -> dict[str, JsonValue]:
-    from ckpt_inspect.storage.objects import aws_settings
+    from ckpt_inspect.storage.connecting import aws_settings
 
     settings = aws_settings()
     environment = (os.environ.get(n) for n in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"))

@@ -14,7 +14,7 @@ from support.orbax_sets import FOLDER
 
 from ckpt_inspect import find_checkpoints, open_checkpoint, optimizer_states
 from ckpt_inspect.errors import UnsupportedError
-from ckpt_inspect.storage import as_path, key_value_store, objects
+from ckpt_inspect.storage import as_path, connecting, key_value_store, objects
 
 CHOSEN = ("sharded", "adamax-plain", "run")
 
@@ -67,7 +67,7 @@ def test_a_bucket_without_credentials_is_asked_without(monkeypatch: pytest.Monke
     """As public ones want it; endpoint and region are those of the environment."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(objects, "_is_ec2", lambda: False)
+    monkeypatch.setattr(connecting, "_is_ec2", lambda: False)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://here")
     assert key_value_store(as_path("s3://bucket/run/5")) == {
         "driver": "s3",

@@ -15,7 +15,7 @@ from support.object_servers import BUCKET, WebServer, google_server, s3_server, 
 
 import ckpt_inspect
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
-from ckpt_inspect.storage import as_path, objects
+from ckpt_inspect.storage import as_path, connecting, credentials, objects
 from ckpt_inspect.storage.address import Address
 
 RECORDED = Path(__file__).parents[2] / "fixtures" / "recorded"
@@ -39,8 +39,10 @@ def _forget_storages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     objects.forget()
+    credentials.forget()
     yield
     objects.forget()
+    credentials.forget()
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +137,7 @@ def test_a_bucket_that_is_not_there(
 
 def test_a_server_that_cant_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is given up, in words."""
-    monkeypatch.setattr(objects, "RETRIES", 1)
+    monkeypatch.setattr(connecting, "RETRIES", 1)
     with pytest.raises(NotFoundError, match=r"^http://127.0.0.1:9/x.h5: http://127.0.0.1:9 can't be reached"):
         ckpt_inspect.open_checkpoint("http://127.0.0.1:9/x.h5")
 
@@ -153,14 +155,94 @@ def test_without_obstore_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPa
         ckpt_inspect.open_checkpoint("s3://bucket/x")
 
 
-@pytest.mark.parametrize("fault", ["error", "truncate"])
-def test_answers_that_fail_are_asked_for_again(fault: str, web: WebServer, folder: Path) -> None:
-    """Every third answer is an error or cut off; what is read is the same."""
+@pytest.mark.parametrize("fault", ["error", "truncate", "stall", "silent"])
+def test_answers_that_fail_are_asked_for_again(
+    fault: str, web: WebServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every third answer is an error, is cut off, or stops without an end; what is read is the same."""
+    monkeypatch.setattr(connecting, "STALL", 0.5)
     web.fault = fault
     path = next(p for p in ckpt_inspect.find_checkpoints(folder) if p.suffix in (".h5", ".keras"))
     contents = _contents(f"{web.address}/{path.relative_to(folder)}")
     for name, value in _contents(str(path)).items():
         np.testing.assert_array_equal(contents[name], value)
+
+
+@pytest.mark.parametrize("fault", ["stall", "silent"])
+def test_a_server_that_stalls_is_given_up(
+    fault: str, web: WebServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one sentence, once nothing has come for a while."""
+    path = next(p for p in ckpt_inspect.find_checkpoints(folder) if p.suffix in (".h5", ".keras"))
+    address = f"{web.address}/{path.relative_to(folder)}"
+    monkeypatch.setattr(connecting, "STALL", 0.3)
+    monkeypatch.setattr(connecting, "GIVE_UP", 1.0)
+    web.fault, web.every = fault, 1
+    with pytest.raises(NotFoundError, match=f"^{re.escape(address)}: {web.address} didn't answer in time") as caught:
+        ckpt_inspect.open_checkpoint(address)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_list_whose_length_isnt_said(web: WebServer, folder: Path) -> None:
+    """nginx sends its lists so: the same checkpoints are found."""
+    web.says_length = False
+    found = [str(p).removeprefix(web.address) for p in ckpt_inspect.find_checkpoints(web.address)]
+    assert found == [str(p).removeprefix(str(folder)) for p in ckpt_inspect.find_checkpoints(folder)]
+
+
+class TestSecrets:
+    """Addresses with a query, or with an account: requests bring them, and nothing shows them."""
+
+    QUERY, ACCOUNT = "X-Signature=s%2Fcret&n=1", "me:pass word"
+
+    def test_a_file_is_read_by_its_signed_address(self, web: WebServer, folder: Path) -> None:
+        """The path that is shown ends before the query."""
+        web.query = self.QUERY
+        path = next(p for p in ckpt_inspect.find_checkpoints(folder) if p.suffix == ".h5")
+        address = f"{web.address}/{path.relative_to(folder)}"
+        with ckpt_inspect.open_checkpoint(f"{address}?{self.QUERY}") as checkpoint:
+            assert str(checkpoint.path) == address
+            assert [str(file) for file in checkpoint.files] == [address]
+        contents = _contents(f"{address}?{self.QUERY}")
+        for name, value in _contents(str(path)).items():
+            np.testing.assert_array_equal(contents[name], value)
+
+    def test_the_files_of_a_bundle_are_asked_for_with_the_same_query(self, web: WebServer, folder: Path) -> None:
+        """As one that a whole container is signed with lets read them."""
+        web.query = self.QUERY
+        (index,) = sorted((folder / "saver").glob("*.index"))[:1]
+        for name in (index.stem, index.name):
+            contents = _contents(f"{web.address}/saver/{name}?{self.QUERY}")
+            for key, value in _contents(str(index.with_suffix(""))).items():
+                np.testing.assert_array_equal(contents[key], value)
+
+    def test_an_account_goes_with_each_request(self, web: WebServer, folder: Path) -> None:
+        """As `Authorization`; folders are listed with it too."""
+        web.account = self.ACCOUNT
+        address = web.address.replace("://", "://me:pass%20word@")
+        found = ckpt_inspect.find_checkpoints(address)
+        assert [str(p).removeprefix(web.address) for p in found] == [
+            str(p).removeprefix(str(folder)) for p in ckpt_inspect.find_checkpoints(folder)
+        ]
+
+    def test_no_message_shows_them(self, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nor does what it was raised from, whatever goes wrong."""
+        monkeypatch.setattr(connecting, "RETRIES", 1)
+        address = web.address.replace("://", "://me:pass%20word@")
+        for fault, every in (("", 1), ("error", 1)):
+            web.fault, web.every = fault, every
+            objects.forget()
+            with pytest.raises(CkptInspectError) as caught:
+                ckpt_inspect.open_checkpoint(f"{address}/x.h5?{self.QUERY}")
+            error: BaseException | None = caught.value
+            while error is not None:
+                assert not any(secret in str(error) for secret in ("cret", "pass", "me:"))
+                error = error.__cause__
+
+    def test_a_question_mark_of_a_pattern_is_none(self) -> None:
+        """A query has an equals sign."""
+        assert str(as_path("http://host/run/ckpt-?.h5")) == "http://host/run/ckpt-?.h5"
+        assert str(as_path("http://host/my%20run/a.h5?download=1#top")) == "http://host/my run/a.h5"
 
 
 def test_a_file_that_is_replaced_is_not_mixed_with_the_other(tmp_path: Path, folder: Path) -> None:
@@ -200,15 +282,15 @@ def test_settings_of_aws_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     signed."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
-    assert objects._aws_settings() == {"skip_signature": True}
+    assert connecting.aws_settings() == {"skip_signature": True}
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws" / "config").write_text("[profile lab]\nregion = eu-west-3\nendpoint_url = http://here\n")
     (tmp_path / ".aws" / "credentials").write_text("[lab]\naws_access_key_id = k\naws_secret_access_key = s\n")
     monkeypatch.setenv("AWS_PROFILE", "lab")
     keys = {"access_key_id": "k", "secret_access_key": "s"}
-    assert objects._aws_settings() == {**keys, "region": "eu-west-3", "endpoint": "http://here"}
+    assert connecting.aws_settings() == {**keys, "region": "eu-west-3", "endpoint": "http://here"}
     monkeypatch.setenv("AWS_REGION", "us-west-1")
-    assert objects._aws_settings() == {**keys, "endpoint": "http://here"}
+    assert connecting.aws_settings() == {**keys, "endpoint": "http://here"}
 
 
 class TestAddresses:

@@ -3,6 +3,7 @@ ranges, which can be made to fail."""
 
 from __future__ import annotations
 
+import base64
 import http.server
 import json
 import os
@@ -32,7 +33,16 @@ class WebServer(http.server.ThreadingHTTPServer):
         self.requests: list[tuple[str, str]] = []
         self.sent = 0
         self.fault = ""
-        """What goes wrong with every third answer: `error` 503, `truncate` after half of it, `stall`."""
+        """What goes wrong with every third answer, or each: `error` 503, `truncate` after half of it, `stall` in the
+        middle, `silent` from the start."""
+        self.every = 3
+        """Every how many answers something goes wrong."""
+        self.says_length = True
+        """Whether the list of a folder comes with its length."""
+        self.query = self.account = ""
+        """What requests must bring: a query, `name:password`."""
+        self.released = threading.Event()
+        """Ends what stalls."""
         self.lists_folders = True
 
     @property
@@ -61,13 +71,26 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
     def _answer(self, with_body: bool) -> None:
         self.server.requests.append((self.command, self.path))
-        fault = self.server.fault if len(self.server.requests) % 3 == 0 else ""
+        fault = self.server.fault if len(self.server.requests) % self.server.every == 0 else ""
         if fault == "error":
             return self.send_error(503)
+        if fault == "silent":
+            self.server.released.wait(60)
+            return None
+        account = f"Basic {base64.b64encode(self.server.account.encode()).decode()}" if self.server.account else None
+        if urllib.parse.urlsplit(self.path).query != self.server.query or self.headers.get("Authorization") != account:
+            return self.send_error(403)
         path = Path(self.translate_path(self.path))
         if path.is_dir():
             if not self.server.lists_folders:
                 return self.send_error(404)
+            if not self.server.says_length:
+                self.send_response(200)
+                self.send_header("Connection", "close")
+                self.end_headers()
+                page = "".join(f'<a href="{p.name}{"/" * p.is_dir()}">{p.name}</a>' for p in sorted(path.iterdir()))
+                self.wfile.write(f"<!DOCTYPE html><html>{page}".encode() if with_body else b"")
+                return None
             return super().do_GET() if with_body else super().do_HEAD()
         if not path.is_file():
             return self.send_error(404)
@@ -86,8 +109,11 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         if not with_body:
             return None
         body = whole[start:stop]
-        if fault == "truncate":
+        if fault in ("truncate", "stall"):
             self.wfile.write(body[: len(body) // 2])
+            self.wfile.flush()
+            if fault == "stall":
+                self.server.released.wait(60)
             self.close_connection = True
             return None
         self.server.sent += len(body)
@@ -102,6 +128,7 @@ def web_server(folder: Path) -> Iterator[WebServer]:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield server
+        server.released.set()
         server.shutdown()
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.measurement.extension import loops
 from ckpt_inspect.measurement.histograms import FINE_SHIFT, are_touched
 from ckpt_inspect.measurement.kernels.formula import Formula, effective_lr_of, root_of
 from ckpt_inspect.measurement.kernels.plain_kernel import plain_piece, smallest_update, squares
@@ -22,6 +24,10 @@ _EXPONENT_BITS = np.uint32(0x7F800000)
 _HALF_ULP = np.float32(2.0**-24)
 _SAFE_SQUARES = (1e-30, 1e30)
 """Sums of float32 squares outside of this may have lost elements to underflow or overflow, and are done over."""
+
+
+_LINE = 64
+"""Bytes of a line of the cache."""
 
 
 class Buffers:
@@ -44,6 +50,24 @@ class Buffers:
     def integers(self) -> Array:
         """Return the memory of `wide`, of an index's type."""
         return self.wide.view(np.intp)
+
+    @cached_property
+    def scratch(self) -> Array:
+        """Return memory in which the loops in C read files: that of all arrays of a `State`, 64 bytes aligned."""
+        size = len(fields(State)) * getattr(loops, "CHUNK", 0) * np.dtype(np.float64).itemsize
+        memory = np.empty(size + _LINE, np.uint8)
+        first = -memory.ctypes.data % _LINE
+        return memory[first : first + size]
+
+    @cached_property
+    def halves(self) -> Array:
+        """Return a count of each number that a float of 16 bits can be."""
+        return np.zeros(1 << 16, np.int64)
+
+    def cleared_halves(self) -> Array:
+        """Return `halves`, all 0."""
+        self.halves.fill(0)
+        return self.halves
 
     @cached_property
     def flags(self) -> Array:

@@ -12,6 +12,8 @@ from ckpt_inspect.findings import Finding
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from ckpt_inspect.comparison.segments import Segment
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PageRun:
@@ -24,6 +26,8 @@ class PageRun:
     problems: DataFrame
     findings: tuple[Finding, ...]
     """The most severe first."""
+    segments: tuple[Segment, ...] = ()
+    """In order; empty if they are not known."""
 
 
 @dataclass(frozen=True, slots=True)

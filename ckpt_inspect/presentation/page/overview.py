@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ckpt_inspect.comparison.segments import BEGINNING_WORDS, MEANING_OF_A_JUMP
 from ckpt_inspect.findings.explanations import EXPLANATIONS, NOTATION
 from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import counted
@@ -14,7 +15,7 @@ from ckpt_inspect.presentation.optimizer_series import OptimizerSeries, floats
 from ckpt_inspect.presentation.page.anchors import Anchors
 from ckpt_inspect.presentation.page.contents import Contents, PageRun
 from ckpt_inspect.presentation.page.markup import Html, element
-from ckpt_inspect.presentation.tables.wording import bytes_text, figure
+from ckpt_inspect.presentation.tables.wording import bytes_text, figure, segments_text
 from ckpt_inspect.sourced import SOURCE_WORDS
 
 _KINDS = dict.fromkeys(("parameters", "elements", "checkpoints", "steps"), "number")
@@ -46,8 +47,19 @@ def _run_facts(run: PageRun) -> Html:
     if "size_bytes" in table and count:
         total = float(np.nansum(np.maximum(floats(table["size_bytes"]), 0)))
         facts.append(("on disk", f"{bytes_text(int(total))}{' together' if count > 1 else ''}"))
+    facts += _segments(run, names)
     items = [element("div", element("dt", name), element("dd", value)) for name, value in facts]
     return element("dl", items, class_="facts")
+
+
+def _segments(run: PageRun, names: Sequence[str]) -> list[tuple[str, str | Html]]:
+    """Where the run was resumed or its rate jumped, in words; nothing of a run of one segment."""
+    if len(run.segments) < 2 or run.segments[-1].stop > len(names):
+        return []
+    found: list[tuple[str, str | Html]] = [("segments", segments_text(run.segments, names))]
+    if any(segment.begins == "rate-jumped" for segment in run.segments):
+        found.append((BEGINNING_WORDS["rate-jumped"], element("small", f"{MEANING_OF_A_JUMP}.")))
+    return found
 
 
 def _optimizers(series: Sequence[OptimizerSeries], *, several_runs: bool) -> Html:

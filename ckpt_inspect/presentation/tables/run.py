@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ckpt_inspect.comparison.segments import BEGINNING_WORDS, MEANING_OF_A_JUMP
 from ckpt_inspect.findings.restarts import run_segments
 from ckpt_inspect.measurement.variables import CONTRADICTION, QUANTILE_NAMES
 from ckpt_inspect.measurement.wording import percent
@@ -30,6 +31,8 @@ def run_tables(analyses: RunColumns, store: str | None = None) -> tuple[Table, .
         facts.append(("newest", str(analyses.checkpoints["checkpoint"][-1])))
     if len(cut := run_segments(analyses)) > 1:
         facts.append(("segments", segments_text(cut, analyses.checkpoints["checkpoint"].tolist())))
+        if any(segment.begins == "rate-jumped" for segment in cut):
+            facts.append((BEGINNING_WORDS["rate-jumped"], MEANING_OF_A_JUMP))
     if store is not None:
         facts.append(("store", store))
     optimizers = [o for o in analyses.optimizers.values() if o.present.any()]

@@ -92,6 +92,7 @@ def test_what_is_read_in_place_is_what_numpy_finds(
 ) -> None:
     """Every figure, untouched rows and samples, of large and of small tensors; in several stretches."""
     path = write(tmp_path / "m", adam_arrays(dtype))
+    monkeypatch.setattr(sweep_module, "_INLINE_BYTES", 0)  # two threads share even this little
     decay = 0.01 if rule == "adamw" else 0.0
     with open_checkpoint(path) as checkpoint:
         chosen = parameters(checkpoint, rule=rule, weight_decay=decay)

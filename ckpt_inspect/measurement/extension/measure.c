@@ -403,7 +403,8 @@ static int fetch_all(Stretch *stretch, size_t begin, size_t n, const unsigned ch
     for (int i = 0; i < SOURCES; i++) {
         data[i] = NULL;
         if (is_there(&stretch->sources[i])) {
-            data[i] = fetch(&stretch->sources[i], begin, n, width, stretch->scratch + (size_t)i * CHUNK * width);
+            unsigned char *const room = stretch->scratch ? stretch->scratch + (size_t)i * CHUNK * width : NULL;
+            data[i] = fetch(&stretch->sources[i], begin, n, width, room);
             if (!data[i])
                 return 0;
         }

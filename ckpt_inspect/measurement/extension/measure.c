@@ -18,6 +18,12 @@ typedef enum {
     CONSTANT        /* E = numerator */
 } Denominator;
 
+/* Whether E is not negative and falls as u grows, so that its extremes are those of u. */
+INLINE int is_sane(const Coefficients *c)
+{
+    return c->numerator >= 0 && c->numerator < INFINITY && c->divisor > 0 && c->epsilon >= 0 && c->inner_epsilon >= 0;
+}
+
 /* --- blocks of each type */
 
 #define REAL float
@@ -335,8 +341,8 @@ static void set_doubles(DoubleBlock *b, const Stretch *stretch, const unsigned c
     b->block = (Block_64){arrays[VALUE], arrays[FIRST], arrays[SECOND], under, lr ? lr : b->lr, n};
 }
 
-/* Count what was measured; `state` is what `measure_any_block` returned. */
-static void count_floats(FloatBlock *b, const Stretch *stretch, Half half, float start, int state)
+/* Count what was measured; `is_clean` is what `measure_any_block` returned. */
+static void count_floats(FloatBlock *b, const Stretch *stretch, Half half, float start, int is_clean)
 {
     const float *const lr = b->block.lr, *const under = b->block.under;
     const int n = b->block.n;
@@ -349,10 +355,10 @@ static void count_floats(FloatBlock *b, const Stretch *stretch, Half half, float
             stretch->half_counts[b->bins[i]]++;
     }
     LaneCounts *const lanes = stretch->lanes;
-    if (stretch->lr_counts && state == 2 && lanes) {
+    if (stretch->lr_counts && is_clean && lanes) {
         count_in_lanes(lr, n, &lanes[0]);
         count_in_lanes(under, n, &lanes[1]);
-    } else if (stretch->lr_counts && state == 2) {
+    } else if (stretch->lr_counts && is_clean) {
         count_unsigned(lr, n, stretch->lr_counts);
         count_unsigned(under, n, stretch->under_counts);
     } else if (stretch->lr_counts) {
@@ -397,7 +403,8 @@ static int fetch_all(Stretch *stretch, size_t begin, size_t n, const unsigned ch
     for (int i = 0; i < SOURCES; i++) {
         data[i] = NULL;
         if (is_there(&stretch->sources[i])) {
-            data[i] = fetch(&stretch->sources[i], begin, n, width, stretch->scratch + (size_t)i * CHUNK * width);
+            unsigned char *const room = stretch->scratch ? stretch->scratch + (size_t)i * CHUNK * width : NULL;
+            data[i] = fetch(&stretch->sources[i], begin, n, width, room);
             if (!data[i])
                 return 0;
         }
@@ -417,13 +424,12 @@ int measure_stretch(Stretch *stretch, Figures *figures)
 {
     const Denominator denominator = denominator_of(stretch);
     const Half half = half_of(stretch->dtype);
-    const Scalars_32 s = scalars_of_32(&stretch->c, half);
-    const Scalars_64 wide = scalars_of_64(&stretch->c, half);
+    const Scalars_32 s = scalars_of_32(&stretch->c, denominator, half);
+    const Scalars_64 wide = scalars_of_64(&stretch->c, denominator, half);
     Totals_32 total = {.under_min = UINT32_MAX};
     Totals_64 wide_total = {.under_min = UINT64_MAX};
-    const Coefficients *c = &stretch->c;
-    if (!(c->numerator >= 0 && c->divisor > 0 && c->epsilon >= 0 && c->inner_epsilon >= 0))
-        stretch->lanes = NULL; /* E doesn't fall as u grows, and its extremes are not those of u's */
+    if (!is_sane(&stretch->c))
+        stretch->lanes = NULL;
     const unsigned char *data[SOURCES];
     FloatBlock floats;
     DoubleBlock doubles;
@@ -440,14 +446,14 @@ int measure_stretch(Stretch *stretch, Figures *figures)
             const int64_t first = stretch->first + (int64_t)(begin + i);
             if (stretch->dtype == FLOAT64) {
                 set_doubles(&doubles, stretch, data, i, some, stretch->lr ? (double *)stretch->lr + begin + i : NULL);
-                const int state = measure_doubles(&wide, &doubles.block, &wide_total, denominator);
+                const int is_clean = measure_doubles(&wide, &doubles.block, &wide_total, denominator);
                 count_doubles(&doubles, stretch, wide.start);
-                MARK_ROWS(stretch, doubles.block.under, some, first, wide.start, state)
+                MARK_ROWS(stretch, doubles.block.under, some, first, wide.start, is_clean)
             } else {
                 set_floats(&floats, stretch, half, data, i, some, stretch->lr ? (float *)stretch->lr + begin + i : NULL);
-                const int state = measure_halves_or_floats(half, &s, &floats.block, &total, denominator);
-                count_floats(&floats, stretch, half, s.start, state);
-                MARK_ROWS(stretch, floats.block.under, some, first, s.start, state)
+                const int is_clean = measure_halves_or_floats(half, &s, &floats.block, &total, denominator);
+                count_floats(&floats, stretch, half, s.start, is_clean);
+                MARK_ROWS(stretch, floats.block.under, some, first, s.start, is_clean)
             }
         }
     }
@@ -478,8 +484,8 @@ int norms_of_stretch(Stretch *stretch, Norms *norms)
 {
     const Denominator denominator = denominator_of(stretch);
     const Half half = half_of(stretch->dtype);
-    const Scalars_32 s = scalars_of_32(&stretch->c, half);
-    const Scalars_64 wide = scalars_of_64(&stretch->c, half);
+    const Scalars_32 s = scalars_of_32(&stretch->c, denominator, half);
+    const Scalars_64 wide = scalars_of_64(&stretch->c, denominator, half);
     const unsigned char *data[SOURCES];
     FloatBlock floats;
     DoubleBlock doubles;

@@ -34,10 +34,21 @@ RETRIES = 6
 """How often a request is made anew that failed for a reason that may pass."""
 
 
+_ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+    "gs": ("GOOGLE_BASE_URL",),
+}
+"""Variables that hold a server's address."""
+
+
 def connect(root: Address, query: str = "") -> ObjectStore:
     """Return obstore's store of a bucket or a host; `query` goes with each request to a host."""
     from obstore import store
 
+    for name in _ENDPOINTS.get(root.scheme, ()):  # obstore panics of what is no URL
+        if (given := os.environ.get(name)) and "://" not in given:
+            raise RequestError(f"{root}: {name} is {given!r}, which is no address; write http://{given} or https://..")
     client: ClientConfig = {
         "connect_timeout": timedelta(seconds=5),
         "timeout": timedelta(seconds=REQUEST),
@@ -92,6 +103,8 @@ def aws_settings() -> S3Config:
     if region := of_file("region", "AWS_REGION", "AWS_DEFAULT_REGION"):
         settings["region"] = region
     if endpoint := of_file("endpoint_url", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"):
+        if "://" not in endpoint:
+            raise RequestError(f"AWS' profile {profile!r} has the endpoint_url {endpoint!r}; write http://{endpoint}")
         settings["endpoint"] = endpoint
     if not _has_aws_credentials(settings):
         if way := next((name for name in _ELSEWHERE if name in found), None):

@@ -403,6 +403,13 @@ def test_settings_of_aws_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert connecting.aws_settings() == {**keys, "endpoint": "http://here"}
 
 
+def test_an_endpoint_that_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is named."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9")
+    with pytest.raises(RequestError, match=r"AWS_ENDPOINT_URL is '127.0.0.1:9', .*; write http://127.0.0.1:9"):
+        ckpt_inspect.open_checkpoint("s3://bucket/x")
+
+
 def test_a_profile_whose_keys_are_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named, with the command that brings its keys."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_PROFILE"):
@@ -427,6 +434,12 @@ class TestAddresses:
         assert [str(p) for p in made] == [f"s3://bucket/{tail}" for tail in tails]
         assert as_path(path) == path
         assert str(as_path(Path("s3://bucket/run"))) == "s3://bucket/run"
+
+    def test_two_dots_lead_up(self) -> None:
+        """As in a state file that names a checkpoint of another folder; no further than to the bucket."""
+        path = as_path("s3://bucket/run/../../other//./x")
+        assert isinstance(path, Address)
+        assert path.key == "other/x"
 
     def test_a_state_file_of_a_bucket_may_lead_beside_it(self, tmp_path: Path) -> None:
         """TensorFlow names checkpoints in buckets by their whole address; a copied folder is read from its own."""

@@ -13,11 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
 
+import numpy as np
+
 from ckpt_inspect.measurement.columns import Column, Columns, OptimizerColumns, RunColumns
 from ckpt_inspect.measurement.variables import ALONG_CHECKPOINTS
 
 HELD_BYTES = 64 << 20
 """Columns that are held, about; the last that were asked for. One that is larger is read each time."""
+
+_TOGETHER = 1 << 24
+"""Bytes of columns that are read together, about."""
 
 Pick = Mapping[str | None, tuple[str, ...]]
 """Names of variables by optimizer; None: of the checkpoints."""
@@ -64,18 +69,35 @@ class StoredRun:
         with self._lock:
             key = optimizer, name
             if key not in self._held:
-                found = self.read({optimizer: (name,)}, slice(None))
-                column = (found.checkpoints if optimizer is None else found.optimizers[optimizer].variables)[name]
-                self._hold(key, column)
-                return column
+                names = self._read_with(optimizer, name)
+                found = self.read({optimizer: names}, slice(None))
+                columns = found.checkpoints if optimizer is None else found.optimizers[optimizer].variables
+                for each in reversed(names):
+                    self._hold((optimizer, each), columns[each])
+                return columns[name]
             self._held.move_to_end(key)
             return self._held[key]
+
+    def _read_with(self, optimizer: str | None, name: str) -> tuple[str, ...]:
+        """Return the names of those that are read together, the one that is wanted first: each reading has its cost."""
+        own = self.outline.checkpoints if optimizer is None else self.outline.optimizers[optimizer].variables
+        names, nbytes = [name], self._size(own[name])
+        following = [other for other in own if other in ALONG_CHECKPOINTS and len(own[other]) == 0]
+        for other in following[following.index(name) + 1 :] if name in following else ():
+            nbytes += self._size(own[other])
+            if nbytes > _TOGETHER:
+                break
+            names.append(other)
+        return tuple(names)
+
+    def _size(self, column: Column) -> int:
+        return int(np.prod(column.shape[1:])) * 8 * self.length
 
     def _hold(self, key: tuple[str | None, str], column: Column) -> None:
         if column.nbytes > HELD_BYTES // 2:
             return
+        self._nbytes += column.nbytes - (self._held.pop(key).nbytes if key in self._held else 0)
         self._held[key] = column
-        self._nbytes += column.nbytes
         while self._nbytes > HELD_BYTES:
             self._nbytes -= self._held.popitem(last=False)[1].nbytes
 

@@ -335,7 +335,7 @@ def analyze_runs(
     from pathlib import Path
 
     from ckpt_inspect.presentation.results import RunResult
-    from ckpt_inspect.runs.store import default_store
+    from ckpt_inspect.runs.store import store_for
     from ckpt_inspect.runs.workers import workers as workers_of
     from ckpt_inspect.series.run import Run
 
@@ -366,7 +366,7 @@ def analyze_runs(
     def results() -> Iterator[RunResult]:
         with workers_of(*whose, [*others, *(run.folder for run in runs)]) as executor:
             for run in runs:
-                own = target or (None if place is None else place / default_store(run.name))
+                own = target or (None if place is None else store_for(run, place))
                 told = None if progress is None else functools.partial(progress, run.name)
                 try:
                     analyses = work(run, store=own, progress=told, executor=executor)

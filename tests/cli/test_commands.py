@@ -545,7 +545,7 @@ def test_one_bad_run_among_several(folder: Path, tmp_path: Path) -> None:
             "SGD",
             "the optimizer is sgd, for whose update this package has no formula",
         ),
-        (ADAM, "Adam", "its optimizer optimizer (adam) has made no update yet (step 0)"),
+        (ADAM, "Adam", "its optimizer (adam) has made no update yet (step 0)"),
     ],
 )
 def test_nothing_to_analyse(

@@ -671,6 +671,8 @@ def _continuity_problems(optimizer: OptimizerDiff, rows: list[ParameterDiff]) ->
         beta_2 = next((h.b for h in optimizer.hyperparameters if h.name == "beta_2"), None)
         assumed = beta_2 is not None and beta_2.source == "default"
         told = f" with the beta_2 that is assumed, {beta_2.value:g}" if beta_2 is not None and assumed else ""
+        if beta_2 is not None and beta_2.source == "inferred":
+            told = f" with the beta_2 that is inferred, {beta_2.value:g}"
         yield Problem(
             "not-a-continuation",
             f"optimizer {optimizer.name}: in {counted(len(impossible), 'parameter')} the second moment fell faster "

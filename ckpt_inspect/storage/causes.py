@@ -31,15 +31,15 @@ def lacks_ranges(error: Exception) -> bool:
 
 
 def names_bucket(error: Exception) -> bool:
-    return "NoSuchBucket" in _text(error) or "specified bucket does not exist" in _text(error)
+    return re.search("NoSuchBucket|specified (bucket|container) does not exist", _text(error)) is not None
 
 
 def cause(error: Exception, root: Address) -> str:
     from obstore import exceptions
 
-    text, what = _text(error), "host" if root.scheme.startswith("http") else "bucket"
+    text, what = _text(error), {"http": "host", "https": "host", "az": "container"}.get(root.scheme, "bucket")
     if names_bucket(error):
-        return f"there is no bucket {root.place!r}; see that its name and the endpoint are right"
+        return f"there is no {what} {root.place!r}; see that its name and the endpoint are right"
     if isinstance(error, (exceptions.NotFoundError, FileNotFoundError)):
         return "is not there; see that its name is right"
     if isinstance(error, exceptions.UnauthenticatedError) or _status(error) == 401:
@@ -65,5 +65,5 @@ def _text(error: Exception) -> str:
 
 def first_line(error: Exception) -> str:
     said = re.search(r"<Message>([^<]*)</Message>", _text(error))  # by the server, in what S3 and its kin answer
-    line = said[1] if said else " ".join(_text(error).split("\n")[0].split())
+    line = " ".join((said[1] if said else _text(error)).split("\n")[0].split())
     return line if len(line) <= 200 else f"{line[:197]}..."

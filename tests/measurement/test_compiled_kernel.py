@@ -163,6 +163,18 @@ def test_any_floats_are_counted_as_the_plain_way_counts_them(rule: UpdateRule, d
         check_same(formula, state, has_moderate_numbers=False)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_rate_of_minus_zero_is_counted_as_zero(dtype: Any) -> None:
+    """LAMB's trust ratio is -0 where the weights' norm underflows and the step's is negative."""
+    rule = next(rule for rule in RULES if rule.name == "lamb")
+    tiny = np.full(60, np.finfo(dtype).smallest_subnormal, dtype)
+    first = np.zeros(60, dtype)
+    first[0] = -0.05
+    state = State(tiny, first, tiny.copy())
+    formula = formula_of(rule, KERAS3, state, epsilon=1e-3)
+    check_same(formula, state, has_moderate_numbers=False)
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
 @pytest.mark.parametrize("name", ["adam", "adamax", "adagrad", "rmsprop", "radam"])
 def test_every_set_of_instructions_finds_the_same(name: str, dtype: Any, instructions: None) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from support.adam_bundles import save_series
-from support.stores import contents
+from support.store_contents import contents
 
 from ckpt_inspect import analyze, load
 from ckpt_inspect.errors import NotFoundError, WorkerLostError

@@ -3,6 +3,7 @@ not."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,7 +14,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from support.object_servers import BUCKET, WebServer, google_server, s3_server, upload, web_server
+from support.object_servers import (
+    AZURITE,
+    BUCKET,
+    WebServer,
+    azure_server,
+    google_server,
+    s3_server,
+    upload,
+    web_server,
+)
 
 import ckpt_inspect
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
@@ -52,17 +62,25 @@ def _forget_storages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def servers(folder: Path) -> Iterator[dict[str, tuple[str, dict[str, str]]]]:
+def servers(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[str, dict[str, str]]]]:
     """Start each server with the folder's files; give each one's address and environment."""
     with ExitStack() as stack:
         s3, google = stack.enter_context(s3_server()), stack.enter_context(google_server())
         upload(folder, s3)
         upload(folder, google)
         web = stack.enter_context(web_server(folder))
-        yield {"s3": (f"s3://{BUCKET}", s3), "gs": (f"gs://{BUCKET}", google), "http": (web.address, {})}
+        found = {"s3": (f"s3://{BUCKET}", s3), "gs": (f"gs://{BUCKET}", google), "http": (web.address, {})}
+        if AZURITE is not None:
+            azure = stack.enter_context(azure_server(tmp_path_factory.mktemp("azure")))
+            upload(folder, azure)
+            found["az"] = (f"az://{BUCKET}", azure)
+        yield found
 
 
-@pytest.fixture(params=["s3", "gs", "http"])
+HAS_AZURITE = pytest.mark.skipif(AZURITE is None, reason="npm's azurite is not installed")
+
+
+@pytest.fixture(params=["s3", "gs", "http", pytest.param("az", marks=HAS_AZURITE)])
 def address(
     request: pytest.FixtureRequest,
     servers: dict[str, tuple[str, dict[str, str]]],
@@ -139,6 +157,46 @@ def test_a_bucket_that_is_not_there(
         monkeypatch.setenv(name, value)
     with pytest.raises(NotFoundError, match=r"^s3://other/x: there is no bucket 'other'"):
         ckpt_inspect.open_checkpoint("s3://other/x")
+
+
+@HAS_AZURITE
+def test_a_container_that_is_not_there(
+    servers: dict[str, tuple[str, dict[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named, in one line."""
+    for name, value in servers["az"][1].items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(NotFoundError, match=r"^az://other/x: there is no container 'other'[^\n]*$"):
+        ckpt_inspect.open_checkpoint("az://other/x")
+
+
+def test_settings_of_azure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A connection string, or the variables of `az storage`; without credentials nothing is signed."""
+    root = Address("az:/runs")
+    for name in [name for name in os.environ if name.startswith(("AZURE_", "IDENTITY_"))]:
+        monkeypatch.delenv(name)
+    with pytest.raises(RequestError, match=r"^az://runs: .*no storage account is known; set AZURE_STORAGE_ACCOUNT"):
+        connecting._azure_settings(root)
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", "lab")
+    assert connecting._azure_settings(root) == {"account_name": "lab", "skip_signature": True}
+    monkeypatch.setenv("AZURE_STORAGE_KEY", "a2V5")
+    assert connecting._azure_settings(root) == {"account_name": "lab", "account_key": "a2V5"}
+    text = "DefaultEndpointsProtocol=https;AccountName=other;AccountKey=a2V5Mg==;EndpointSuffix=core.windows.net"
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", text)
+    endpoint = "https://other.blob.core.windows.net"
+    expected = {"account_name": "other", "account_key": "a2V5Mg==", "endpoint": endpoint}
+    assert connecting._azure_settings(root) == expected
+    text = f"BlobEndpoint={endpoint}/;SharedAccessSignature=sv=1&sig=x%3D"
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", text)
+    monkeypatch.delenv("AZURE_STORAGE_KEY")
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT")
+    assert connecting._azure_settings(root) == {
+        "account_name": "other",
+        "endpoint": endpoint,
+        "sas_key": "sv=1&sig=x%3D",
+    }
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", "UseDevelopmentStorage=true")
+    assert connecting._azure_settings(root) == {"use_emulator": True}
 
 
 def test_a_server_that_cant_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,6 +403,24 @@ def test_settings_of_aws_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert connecting.aws_settings() == {**keys, "endpoint": "http://here"}
 
 
+def test_an_endpoint_that_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is named."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9")
+    with pytest.raises(RequestError, match=r"AWS_ENDPOINT_URL is '127.0.0.1:9', .*; write http://127.0.0.1:9"):
+        ckpt_inspect.open_checkpoint("s3://bucket/x")
+
+
+def test_a_profile_whose_keys_are_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named, with the command that brings its keys."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text("[profile lab]\nsso_session = here\n")
+    monkeypatch.setenv("AWS_PROFILE", "lab")
+    with pytest.raises(RequestError, match=r"profile 'lab' .* by sso_session, .*export-credentials --profile lab"):
+        ckpt_inspect.open_checkpoint("s3://bucket/x")
+
+
 class TestAddresses:
     """Paths of what lies elsewhere."""
 
@@ -358,6 +434,12 @@ class TestAddresses:
         assert [str(p) for p in made] == [f"s3://bucket/{tail}" for tail in tails]
         assert as_path(path) == path
         assert str(as_path(Path("s3://bucket/run"))) == "s3://bucket/run"
+
+    def test_two_dots_lead_up(self) -> None:
+        """As in a state file that names a checkpoint of another folder; no further than to the bucket."""
+        path = as_path("s3://bucket/run/../../other//./x")
+        assert isinstance(path, Address)
+        assert path.key == "other/x"
 
     def test_a_state_file_of_a_bucket_may_lead_beside_it(self, tmp_path: Path) -> None:
         """TensorFlow names checkpoints in buckets by their whole address; a copied folder is read from its own."""

@@ -23,7 +23,7 @@ try:
 except ImportError:  # there was no compiler, or a checkout is used as it is
     _loops = None
 
-_VERSION = 2
+_VERSION = 3
 """Of `module.c`: what an older checkout has compiled is not called in another way than it was made for."""
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")

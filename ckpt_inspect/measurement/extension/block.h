@@ -217,11 +217,11 @@ INLINE int OF(measure_clean)(const OF(Scalars) *s, const OF(Block) *b, OF(Totals
     SIGNED lost = 0;
     double lr_sum = 0, update_squares = 0, value_squares = 0, first_squares = 0, second_sum = 0, ratio_squares = 0;
     UNSIGNED under_min = (UNSIGNED)-1, under_max = 0, second_min = (UNSIGNED)-1, second_max = 0, value_max = 0, first_max = 0;
-    UNSIGNED update_max = 0, ratio_max = 0;
+    UNSIGNED update_max = 0, ratio_max = 0, lr_max = 0;
 
 #pragma omp simd reduction(+ : lost, lr_sum, update_squares, value_squares, first_squares, second_sum, ratio_squares) \
     reduction(min : under_min, second_min) \
-    reduction(max : under_max, second_max, value_max, first_max, update_max, ratio_max)
+    reduction(max : under_max, second_max, value_max, first_max, update_max, ratio_max, lr_max)
     for (int i = 0; i < b->n; i++) {
         const REAL w = value[i], m = first[i], v = second[i], u = denominator == ROOT_OF_SECOND ? v : under[i];
         const double wide_w = w, wide_m = m, wide_v = v;
@@ -243,6 +243,7 @@ INLINE int OF(measure_clean)(const OF(Scalars) *s, const OF(Block) *b, OF(Totals
         const REAL e = denominator == CONSTANT ? numerator : numerator / (root + epsilon);
         lr[i] = e;
         lr_sum += e;
+        lr_max = TO_BITS(e) > lr_max ? TO_BITS(e) : lr_max; /* whatever the scalars: its bits number a bin */
         under_min = TO_BITS(u) < under_min ? TO_BITS(u) : under_min;
         under_max = TO_BITS(u) > under_max ? TO_BITS(u) : under_max;
         if (denominator != ROOT_OF_SECOND) {
@@ -259,7 +260,7 @@ INLINE int OF(measure_clean)(const OF(Scalars) *s, const OF(Block) *b, OF(Totals
     }
     const int has_second = denominator == ROOT_OF_SECOND || (second_min > 0 && second_max < EXPONENT);
     if (!(FROM_BITS(under_min) > s->start) || under_max >= EXPONENT || !has_second || value_max >= EXPONENT ||
-        first_max >= EXPONENT || update_max >= EXPONENT)
+        first_max >= EXPONENT || update_max >= EXPONENT || lr_max > EXPONENT)
         return 0;
     if (FROM_BITS(under_min) < s->dominated_below) { /* most blocks have none */
         const REAL below = s->dominated_below;
@@ -364,7 +365,7 @@ static void OF(add_figures)(const OF(Totals) *t, const OF(Scalars) *s, Denominat
     if (t->touched && half == NO_HALF) {
         f->under_min = FROM_BITS(t->under_min);
         f->under_max = FROM_BITS(t->under_max);
-        /* E falls as u grows, in floating point too: each operation is correctly rounded; see Formula.is_fast */
+        /* E falls as u grows, in floating point too: each operation is correctly rounded; see is_sane */
         f->lr_min = OF(effective_lr)(s, FROM_BITS(t->under_max), denominator);
         f->lr_max = OF(effective_lr)(s, FROM_BITS(t->under_min), denominator);
     }

@@ -21,7 +21,8 @@ typedef enum {
 /* Whether E is not negative, no -0 either, and falls as u grows, so that its extremes are those of u. */
 INLINE int is_sane(const Coefficients *c)
 {
-    return c->numerator >= 0 && !signbit(c->numerator) && c->numerator < INFINITY && c->divisor > 0 && c->epsilon >= 0 && c->inner_epsilon >= 0;
+    return c->numerator >= 0 && !signbit(c->numerator) && c->numerator < INFINITY && c->divisor > 0 && c->epsilon >= 0 &&
+           c->inner_epsilon >= 0;
 }
 
 /* --- blocks of each type */
@@ -163,7 +164,7 @@ INLINE void number_floats_body(const float *values, const float *gate, float sta
 {
 #pragma omp simd
     for (int i = 0; i < n; i++) {
-        const uint32_t bits = bits_of(values[i] + 0.0f); /* of -0, which is counted, those of 0 */
+        const uint32_t bits = bits_of(values[i]);
         const int is_counted = (gate[i] > 0) & (gate[i] < INFINITY) & (gate[i] != start) & (bits <= INFINITE);
         bins[i] = is_counted ? bits >> FINE_SHIFT : (uint32_t)NOWHERE;
     }
@@ -178,9 +179,10 @@ INLINE void number_doubles_body(const double *values, const double *gate, double
 #pragma omp simd
     for (int i = 0; i < n; i++) {
         const double x = values[i], small = x < FLT_MAX ? x : FLT_MAX;
-        const float narrow = (float)small + 0.0f; /* -0 is counted as 0 */
+        const float narrow = (float)small;
         const uint32_t bin = (bits_of(narrow) - ((double)narrow > small)) >> FINE_SHIFT;
-        const int is_counted = (gate[i] > 0) & (gate[i] < INFINITY) & (gate[i] != start) & (x >= 0);
+        const int is_counted = (gate[i] > 0) & (gate[i] < INFINITY) & (gate[i] != start) &
+                               (x >= 0) & !(wide_bits_of(x) >> 63);
         bins[i] = is_counted ? bin : (uint32_t)NOWHERE;
     }
 }

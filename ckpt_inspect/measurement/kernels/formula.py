@@ -105,7 +105,8 @@ class Formula:
         has_order = not arithmetic.is_half(dtype) or not has_update or coefficients.order is not None
         compiled = _compiled(rule, coefficients, dtype, probe, start) if is_right and has_order else None
         is_fast = is_right and coefficients.is_adaptive and start == 0 and dtype == np.float32
-        is_fast = is_fast and not _is_stored(coefficients)
+        # by numpy E is counted by its bits, of which -0 has one too many
+        is_fast = is_fast and not _is_stored(coefficients) and not np.signbit(coefficients.numerator)
         return cls(rule, settings, norms, coefficients, is_relative, has_update, is_fast, compiled, start, "", *figures)
 
     @cached_property
@@ -267,7 +268,7 @@ def _compiled(rule: UpdateRule, c: Coefficients, dtype: DType, probe: State, sta
         c.numerator, c.divisor, c.inner_epsilon, c.epsilon, c.first_correction, c.decay, c.has_root, start,
         c.is_adaptive, order.is_stored, order.divisor, order.factor, order.denominator_factor, order.outer,
     )  # fmt: skip
-    return CompiledFormula(DTYPES.index(dtype.name), under, tuple(map(float, numbers)))
+    return CompiledFormula(DTYPES.index(dtype.name), under, tuple(float(number) + 0.0 for number in numbers))  # -0 is 0
 
 
 def root_of(c: Coefficients, under: Array) -> Array:

@@ -11,16 +11,19 @@ _NO_WINDOWS = (
     "ckpt-inspect: Windows is not supported; run it in WSL, Windows' own Linux, which reads the same files under /mnt"
 )
 
+_COMPLETION = "_CKPT_INSPECT_COMPLETE"
+"""The variable by which a shell asks what the words so far can go on with."""
+
 
 def main() -> None:
     """Run the command line; `--version` and `--help` are answered before anything else is imported."""
     if os.name == "nt":
         sys.exit(_NO_WINDOWS)
-    if sys.argv[1:] == ["--version"]:
+    if sys.argv[1:] in (["--version"], ["-V"]):
         from ckpt_inspect._version import __version__
 
         _answer(f"ckpt-inspect {__version__}\n")
-    elif sys.argv[1:] in ([], ["--help"]):
+    elif sys.argv[1:] in ([], ["--help"], ["-h"]) and _COMPLETION not in os.environ:
         from ckpt_inspect.cli.usage import HELP
 
         _answer(HELP)

@@ -117,16 +117,17 @@ def find_stuck_directions(history: History, thresholds: Thresholds) -> Iterator[
         return
     # of n elements the RMS of noise is within four of its own deviations
     highest = _noise(min(beta_1, _SMALLEST_USUAL_BETA_1) if is_assumed else beta_1)
-    reach: Floats = highest * (1 + 4 / np.sqrt(2 * history["size"].astype(np.float64)))
+    reach: Floats = highest * (1 + 4 / np.sqrt(2 * np.maximum(history["size"], 1).astype(np.float64)))
     is_stuck = (ratio >= np.maximum(limit, reach)) & (ratio <= max(_GROWN, limit))
     is_stuck &= ~(_beside_recent_gradients(history) < limit)
     places = worst_first(is_stuck, ratio)
     if places:
+        value, _, doubts = history.quoted("beta_1").partition(", ")
         yield history.finding(
             STUCK,
             f"The gradients of {history.counted(places)} hardly change direction: |m̂|/√v̂ of "
             f"{history.named(places, [f'{ratio[i]:.2g}' for i in places])}, where noise gives {noise:.2g}"
-            f"{f' (β1 = {beta_1:g} is assumed)' if is_assumed else ''}",
+            f"{f' (β1 = {value} is {doubts})' if doubts else ''}",
             thresholds,
             parameters=places,
             evidence=history.tensor_evidence(-1, places, "signal_to_noise"),

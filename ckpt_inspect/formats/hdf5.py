@@ -555,7 +555,7 @@ class _Bands:
         """Fill `out` with the flat range of a dataset that is stored in chunks."""
         shape = values.shape
         length = min(values.rows, shape[0]) * math.prod(shape[1:])
-        if not length or length * out.dtype.itemsize > BANDS_BYTES:
+        if not length or length * out.dtype.itemsize > BANDS_BYTES or values.has_large_chunks:
             _read_flat(values, shape, start, stop, out)
             return
         at = start

@@ -38,12 +38,25 @@ EXPANSION_LIMIT = 1 << 31
 is zeros mostly, and they take their time all the same."""
 
 BANDS_BYTES = 96 << 20
-"""Unpacked rows of chunks that a checkpoint keeps: those that two threads need of θ, m and v. A chunk that is larger
-isn't unpacked whole."""
+"""Unpacked rows of chunks that a checkpoint keeps: those that two threads need of θ, m and v. No more is ever unpacked
+into memory at a time."""
 
+
+_HELD_BYTES, _ROW_BYTES, _WRITTEN = 12 << 20, 1 << 20, 1 << 20
+"""Largest chunk that is held in memory, largest row of a larger one if that is not a whole row of its dataset, and
+bytes that are written at a time."""
 
 _TOGETHER_BYTES = 8 << 20
 """Chunks that are unpacked side by side before their rows are put together; of more, each is put in its place."""
+
+
+class _Kept:
+    """A large chunk, unpacked into a nameless file."""
+
+    __slots__ = ("file", "unread")
+
+    def __init__(self, file: OpenFile, unread: int) -> None:
+        self.file, self.unread = file, unread
 
 
 class Values:
@@ -57,7 +70,7 @@ class Values:
         self.size = math.prod(self.shape)
         self._is_swapped = dataset.datatype.size > 1 and dataset.datatype.is_big_endian == (sys.byteorder == "little")
         self._index: ChunkIndex | None = None
-        self._large: dict[int, OpenFile] = {}
+        self._large: dict[int, _Kept] = {}
         self._lock = Lock()
         self._is_prepared = False
 
@@ -129,6 +142,14 @@ class Values:
         """Return the rows of a chunk; 0 if there are no chunks."""
         return self.dataset.layout.chunk[0] if self.dataset.layout.chunk else 0
 
+    @property
+    def has_large_chunks(self) -> bool:
+        """Return whether a chunk is too large to be held in memory, and can be read in parts."""
+        chunk = self.dataset.layout.chunk
+        if not chunk or self._chunk_bytes() <= _HELD_BYTES:
+            return False
+        return chunk[1:] == self.shape[1:] or math.prod(chunk[1:]) * self.dataset.datatype.size <= _ROW_BYTES
+
     def place(self, start: int, stop: int) -> tuple[OpenFile, int, int] | None:
         """Return the file, the first byte and the end of a flat range; None unless its values lie in one piece."""
         layout, size = self.dataset.layout, self.dataset.datatype.size
@@ -163,14 +184,13 @@ class Values:
         last = tuple((stop - 1) // part for stop, part in zip(stops, chunk, strict=True))
         if len(index.numbers) < math.prod(index.grid):
             out[...] = self._fill()
-        is_large = self._chunk_bytes() > BANDS_BYTES
         for i, place in index.within(first, last):
             begin = tuple(at * part for at, part in zip(place, chunk, strict=True))
             inside = tuple(
                 (max(s, b), min(e, b + part)) for s, e, b, part in zip(starts, stops, begin, chunk, strict=True)
             )
             to = tuple(slice(low - s, high - s) for (low, high), s in zip(inside, starts, strict=True))
-            if is_large:
+            if self.has_large_chunks:
                 self._read_large(index, i, begin, inside, out[to])
             else:
                 taken = tuple(slice(low - b, high - b) for (low, high), b in zip(inside, begin, strict=True))
@@ -203,16 +223,23 @@ class Values:
 
     def _chunk(self, index: ChunkIndex, i: int) -> Array:
         address, size, mask = int(index.addresses[i]), int(index.sizes[i]), int(index.masks[i])
-        plain, shape = self._chunk_bytes(), self.dataset.layout.chunk
-        steps = self._steps(mask)
-        if {step.number for step in steps} <= KNOWN_FILTERS:
-            data = unpack(self._read_into, address, size, steps, plain)
-        else:
-            data = self._by_library(address, size, steps)
+        shape = self.dataset.layout.chunk
+        data = self._filtered(address, size, self._steps(mask))
         found: Array = data.view(self.dtype).reshape(shape)
         if self._is_swapped:
             found = found.byteswap()
         return found
+
+    def _filtered(self, address: int, size: int, steps: Sequence[Filter]) -> NDArray[np.uint8]:
+        """Return a chunk's bytes with the filters undone; UnsupportedError if they are too many."""
+        if (plain := self._chunk_bytes()) > BANDS_BYTES:
+            raise UnsupportedError(
+                f"{self.source.path}: dataset {self.name!r} is stored in chunks of {plain} bytes, and no more than "
+                f"{BANDS_BYTES} are unpacked at a time; rewrite the file with smaller ones, by `h5repack`"
+            )
+        if {step.number for step in steps} <= KNOWN_FILTERS:
+            return unpack(self._read_into, address, size, steps, plain)
+        return self._by_library(address, size, steps)
 
     def _by_library(self, address: int, size: int, steps: Sequence[Filter]) -> NDArray[np.uint8]:
         from ckpt_inspect.formats.hdf5_library import unpack_chunk
@@ -234,35 +261,59 @@ class Values:
     def _read_large(
         self, index: ChunkIndex, i: int, begin: tuple[int, ...], inside: tuple[tuple[int, int], ...], out: Array
     ) -> None:
-        """XX"""
+        """Fill `out` with the box `inside` of a large chunk that begins at `begin`: out of the file itself if it went
+        through no filter, else out of a nameless one, where it stays until it was read."""
         chunk, size = self.dataset.layout.chunk, self.dataset.datatype.size
+        place, length = inside[0][0] - begin[0], out.shape[0]
+        if chunk[1:] == self.shape[1:]:  # a box that is a range
+            for (low, _), first, part in zip(inside[1:], begin[1:], chunk[1:], strict=True):
+                place = place * part + low - first
+            length = out.size
+        else:
+            place, length = place * math.prod(chunk[1:]), length * math.prod(chunk[1:])
+        raw = np.empty(length * size, np.uint8)
         steps = self._steps(int(index.masks[i]))
-        if chunk[1:] != self.shape[1:] or [step.number for step in steps] not in ([], [DEFLATE]):
-            raise UnsupportedError(
-                f"{self.source.path}: dataset {self.name!r} is stored in chunks of {self._chunk_bytes()} bytes, and "
-                f"no more than {BANDS_BYTES} are unpacked at a time; rewrite the file with smaller ones, by `h5repack`"
-            )
-        place = 0
-        for (low, _), b, part in zip(inside, begin, chunk, strict=True):
-            place = place * part + low - b
-        raw = np.empty(out.size * size, np.uint8)
-        address = int(index.addresses[i])
         if not steps:
-            self._read_into(raw, address + place * size)
+            self._read_into(raw, int(index.addresses[i]) + place * size)
         else:
             with self._lock, hdf5_errors(self.source.path):
-                if i not in self._large:
-                    pieces = inflate(self._read_into, address, int(index.sizes[i]))
-                    self._large[i] = keep_temporarily(_of_length(pieces, self._chunk_bytes()), self.source.path)
-            self._large[i].read_into(raw, place * size)
+                kept = self._large.get(i)
+                if kept is None:
+                    kept = self._large[i] = _Kept(self._unpacked(index, i, steps), self._elements_in(begin))
+                kept.file.read_into(raw, place * size)
+                kept.unread -= out.size
+                if kept.unread <= 0:
+                    self._large.pop(i).file.close()
         found: Array = raw.view(self.dtype)
-        out[...] = (found.byteswap() if self._is_swapped else found).reshape(out.shape)
+        if self._is_swapped:
+            found = found.byteswap()
+        if length == out.size:
+            out[...] = found.reshape(out.shape)
+            return
+        rows = found.reshape(out.shape[0], *chunk[1:])
+        columns = (slice(low - b, high - b) for (low, high), b in zip(inside[1:], begin[1:], strict=True))
+        taken = (slice(None), *columns)
+        out[...] = rows[taken]
+
+    def _unpacked(self, index: ChunkIndex, i: int, steps: Sequence[Filter]) -> OpenFile:
+        """Return a nameless file of a chunk's bytes; unpacked in pieces if it was deflated only."""
+        address, size, plain = int(index.addresses[i]), int(index.sizes[i]), self._chunk_bytes()
+        if [step.number for step in steps] == [DEFLATE]:
+            return keep_temporarily(_of_length(inflate(self._read_into, address, size), plain), self.source.path)
+        data = self._filtered(address, size, steps)
+        pieces = (data[at : at + _WRITTEN].data for at in range(0, plain, _WRITTEN))
+        return keep_temporarily(pieces, self.source.path)
+
+    def _elements_in(self, begin: tuple[int, ...]) -> int:
+        """Return how many elements of the dataset are in the chunk that begins there."""
+        parts = zip(self.dataset.layout.chunk, self.shape, begin, strict=True)
+        return math.prod(min(part, length - at) for part, length, at in parts)
 
     def close(self) -> None:
         """Remove what was unpacked to a file."""
         with self._lock:
-            for file in self._large.values():
-                file.close()
+            for kept in self._large.values():
+                kept.file.close()
             self._large = {}
 
     def _fill(self) -> Array:

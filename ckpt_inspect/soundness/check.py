@@ -31,6 +31,7 @@ from ckpt_inspect.soundness.continues import (
     passages_between,
 )
 from ckpt_inspect.soundness.reading import Reading, read_whole
+from ckpt_inspect.soundness.split_runs import judge_split_runs
 from ckpt_inspect.soundness.state_files import judge_state_files
 from ckpt_inspect.soundness.verdicts import CheckedRun, Reason, Soundness, Verdict, is_decided
 from ckpt_inspect.soundness.whole import judge_whole
@@ -63,6 +64,7 @@ def check(
         raise refused[0]
     left_over = dict.fromkeys(str(file) for path in given_paths if is_folder(path) for file in find_left_over(path))
     remarks = [r for folder in dict.fromkeys(filter(is_folder, given_paths)) for r in judge_state_files(folder, runs)]
+    remarks += judge_split_runs(runs)
     return Soundness(checked, tuple(left_over), tuple(dict.fromkeys(remarks)))
 
 

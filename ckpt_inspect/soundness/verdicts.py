@@ -122,7 +122,8 @@ class Soundness:
     """Files that belong to no checkpoint, though they are named as parts of one: a writer was stopped before it had
     finished, or the rest was deleted."""
     remarks: tuple[Reason, ...] = ()
-    """On the folders: of a state file that leads a resume astray. They decide no verdict."""
+    """On the folders: of a state file that leads a resume astray, or of a training that may be resumed under other
+    names. They decide no verdict."""
 
     @property
     def checkpoints(self) -> tuple[Verdict, ...]:

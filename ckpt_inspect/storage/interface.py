@@ -184,6 +184,9 @@ class Storage(ABC):
     def find_matches(self, pattern: Path) -> Iterator[Entry]:
         """Find what a glob pattern (`*`, `?`, `[..]`, `**`) matches, links followed; the entries' names are paths."""
 
+    def forget(self) -> None:  # noqa: B027 - most remember nothing
+        """Forget what listings and looks said, so that the next ones say how it is by then."""
+
     def native_path(self, path: Path) -> bytes | None:
         """Return the path as C libraries open it, to look at a file and close it again; None if there is no such
         path."""

@@ -188,7 +188,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def keep_temporarily(chunks: Iterable[bytes], path: Path) -> LocalFile:
+def keep_temporarily(chunks: Iterable[bytes | memoryview], path: Path) -> LocalFile:
     """Write bytes to a nameless file, which disappears when it is closed; messages about it name `path`.
 
     One piece is written while the next one is made.
@@ -196,9 +196,9 @@ def keep_temporarily(chunks: Iterable[bytes], path: Path) -> LocalFile:
     import tempfile  # takes a while, as does the other, and compressed archives are rare
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    def write(chunk: bytes) -> None:
+    def write(chunk: bytes | memoryview) -> None:
         # What compresses best is zeros, which a file needn't hold.
-        if chunk == _ZEROS[: len(chunk)]:
+        if isinstance(chunk, bytes) and chunk == _ZEROS[: len(chunk)]:
             written.seek(len(chunk), os.SEEK_CUR)
         else:
             written.write(chunk)

@@ -114,6 +114,11 @@ class ObjectStorage(Storage):
         """A folder is what any object's key begins with, and a slash; whoever asks of one asks next what is in it."""
         return Stat("folder") if self.list_folder(path) else ABSENT
 
+    def forget(self) -> None:
+        with self._lock:
+            self._listings.clear()
+            self._looks.clear()
+
     def list_folder(self, folder: Path) -> list[Entry]:
         key = _key(folder)
         with self._lock:

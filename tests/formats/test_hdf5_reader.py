@@ -326,6 +326,26 @@ def test_two_threads_unpack_side_by_side(tmp_path: Path, monkeypatch: pytest.Mon
         assert [part.tolist() for part in parts] == [list(range(60)), list(range(66, 126))]
 
 
+@pytest.mark.parametrize("filters", [{}, {"compression": "gzip"}, {"compression": "gzip", "shuffle": True}])
+@pytest.mark.parametrize("chunks", [(8, 6), (4, 6), (5, 4), (8, 1)])
+@pytest.mark.parametrize("dtype", ["f4", ">f8"])
+def test_large_chunks_are_read_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filters: dict[str, Any], chunks: tuple[int, ...], dtype: str
+) -> None:
+    """Out of the file, or unpacked into another one that goes when it was read; in any pieces, and a second time."""
+    monkeypatch.setattr(hdf5_values, "_HELD_BYTES", 16)
+    values = np.arange(48, dtype=dtype).reshape(8, 6)
+    path = tmp_path / "m.weights.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("vars/0", data=values, chunks=chunks, **filters)
+    with open_checkpoint(path) as checkpoint:
+        for piece in (48, 5, 12):
+            assert np.array_equal(
+                np.concatenate([p.copy() for p in checkpoint.stream("vars/0", piece)]), values.ravel()
+            )
+        assert not checkpoint._values["vars/0"]._large  # type: ignore[attr-defined]  # nothing takes room on the disk
+
+
 @pytest.mark.parametrize("size", [0, 1, 2, 7, 65536, 65537, 200_001])
 def test_fletchers_sums_are_those_of_the_definition(size: int) -> None:
     """Whatever the length: an odd one counts as if a zero followed."""

@@ -123,9 +123,10 @@ def test_every_rule_in_every_implementation_and_type(
     """What training leaves, with elements that are untouched, negative, infinite and not numbers; with and without
     decay, early and late, whether or not the rule has all arrays."""
     compiled = 0
-    for seed, decay, step in ((0, 0.0, 50), (1, 0.01, 50), (2, 0.0, 3), (3, 0.01, 5000)):
+    cases = ((0, 0.0, 50, 1e-3), (1, 0.01, 50, 1e-2), (2, 0.0, 3, 3e-3), (3, 0.01, 5000, 1e-3))
+    for seed, decay, step, epsilon in cases:
         state = moderate_state(rule, dtype, seed)
-        formula = formula_of(rule, implementation, state, weight_decay=decay, step=step, epsilon=1e-3)
+        formula = formula_of(rule, implementation, state, weight_decay=decay, step=step, epsilon=epsilon)
         if formula.coefficients is not None and is_compiled(formula, state):
             compiled += 1
             check_same(formula, state, has_moderate_numbers=True)
@@ -160,6 +161,18 @@ def test_any_floats_are_counted_as_the_plain_way_counts_them(rule: UpdateRule, d
     )
     if formula.coefficients is not None and is_compiled(formula, state):
         check_same(formula, state, has_moderate_numbers=False)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_rate_of_minus_zero_is_counted_as_zero(dtype: Any) -> None:
+    """LAMB's trust ratio is -0 where the weights' norm underflows and the step's is negative."""
+    rule = next(rule for rule in RULES if rule.name == "lamb")
+    tiny = np.full(60, np.finfo(dtype).smallest_subnormal, dtype)
+    first = np.zeros(60, dtype)
+    first[0] = -0.05
+    state = State(tiny, first, tiny.copy())
+    formula = formula_of(rule, KERAS3, state, epsilon=1e-3)
+    check_same(formula, state, has_moderate_numbers=False)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)

@@ -235,6 +235,17 @@ def compiled_norms(rule: UpdateRule, settings: Settings, dtype: DType, held: fro
     return _compiled(rule, c, dtype, probe, 0.0) if is_right else None
 
 
+def array_under_root(rule: UpdateRule, dtype: DType, held: frozenset[str]) -> str | None:
+    """Return the field of `State` that is under a rule's root; None if none of them is. `held` as in `Formula.of`."""
+    probe = State(**{name: np.array(_PROBES[name], dtype) for name in held})
+    try:
+        with np.errstate(all="ignore"):
+            found = rule.second_moment(probe)
+    except NotDetermined:
+        return None
+    return next((field.name for field in fields(State) if getattr(probe, field.name) is found), None)
+
+
 def _compiled(rule: UpdateRule, c: Coefficients, dtype: DType, probe: State, start: float) -> CompiledFormula | None:
     """Return the formula for the loops in C; None for another type, or if something else is under the root."""
     if dtype.name not in DTYPES or not dtype.isnative or probe.second_moment is None:

@@ -75,8 +75,8 @@ class Run:
     """Column -> (K, P), NaN if the frame has no row."""
     histogram: DataFrame | None
     sample: DataFrame | None
-    is_beta_2_assumed: bool = False
-    """Whether beta_2 is an implementation's default in any checkpoint."""
+    beta_2_sources: tuple[str, ...] = ()
+    """Where beta_2 is from in its checkpoints."""
     beginnings: Mapping[int, Beginning] = field(default_factory=dict)
     """Where segments of the run begin after its start, by position among the checkpoints, and why."""
     contradicted: tuple[str, ...] = ()
@@ -336,7 +336,7 @@ def _run(
         columns={name: series.values(name) for name in COLUMNS if name in series.frame},
         histogram=histogram,
         sample=sample,
-        is_beta_2_assumed="default" in series.distinct("beta_2_source"),
+        beta_2_sources=tuple(series.distinct("beta_2_source")),
         beginnings=_beginnings(series.indices, segments),
         contradicted=tuple(_contradicted(heads)),
     )

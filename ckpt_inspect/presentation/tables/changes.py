@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ckpt_inspect.measurement.wording import percent
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table, without_empty
 from ckpt_inspect.presentation.tables.wording import cosine_text, figure, ratio_text, shape_text, value_text
-from ckpt_inspect.sourced import shown_source
+from ckpt_inspect.sourced import quoted, shown_source
 
 if TYPE_CHECKING:
     from ckpt_inspect.comparison.differences import Differences, ParameterDiff
@@ -93,6 +93,15 @@ def _changed_table(diff: Differences, moved: Sequence[ParameterDiff]) -> Table:
         notes.append("gradient RMS: of the gradients between the two")
     if "starved" in shown:
         notes.append("starved: elements that none of them reached")
+    refuted = {
+        f"{h.name} = {quoted(value.value, value.source, against)}": None
+        for optimizer in diff.optimizers
+        for h in optimizer.hyperparameters
+        for value, against in ((h.a, h.against_a), (h.b, h.against_b))
+        if against and isinstance(value.value, float)
+    }
+    if refuted:
+        notes.append(f"by {' and '.join(refuted)}")
     return Table("Changed, most first", used, texts, "; ".join(notes))
 
 

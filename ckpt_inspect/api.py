@@ -573,9 +573,10 @@ def _seen_by(cluster: object, paths: Iterable[PathLike]) -> tuple[PathLike, ...]
 def _runs_of(paths: Sequence[PathLike], *, is_one: bool) -> tuple[Run, ...]:
     """Return the runs that paths hold; with `is_one`, single checkpoints that are named together are one run."""
     from ckpt_inspect.series.search import find_runs, one_run
+    from ckpt_inspect.storage import as_path, is_folder
 
     runs = find_runs(paths)
-    if is_one and len(runs) > 1 and not any(map(os.path.isdir, paths)):
+    if is_one and len(runs) > 1 and not any(is_folder(as_path(path)) for path in paths):
         return (one_run(paths),)
     return runs
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -298,8 +297,10 @@ def analyze(
     with _answering(trouble=1, verbose=common.verbose, as_json=common.json):
         from ckpt_inspect.api import analyze_runs, find_runs
         from ckpt_inspect.cli.terminal import progress_bars, telling_downloads
+        from ckpt_inspect.storage import as_path, is_folder
 
-        if output is not None and any(map(os.path.isdir, paths)) and len(runs := find_runs(paths)) > 1:
+        has_folder = output is not None and any(is_folder(as_path(path)) for path in paths)
+        if has_folder and len(runs := find_runs(paths)) > 1:
             names = ", ".join(run.name for run in runs)
             raise typer.BadParameter(f"one store can't hold {len(runs)} runs ({names}); leave it out", param_hint="-o")
         if report is not None:

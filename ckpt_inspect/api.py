@@ -335,7 +335,7 @@ def analyze_runs(
     from pathlib import Path
 
     from ckpt_inspect.presentation.results import RunResult
-    from ckpt_inspect.runs.store import default_store
+    from ckpt_inspect.runs.store import store_for
     from ckpt_inspect.runs.workers import workers as workers_of
     from ckpt_inspect.series.run import Run
 
@@ -366,7 +366,7 @@ def analyze_runs(
     def results() -> Iterator[RunResult]:
         with workers_of(*whose, [*others, *(run.folder for run in runs)]) as executor:
             for run in runs:
-                own = target or (None if place is None else place / default_store(run.name))
+                own = target or (None if place is None else store_for(run, place))
                 told = None if progress is None else functools.partial(progress, run.name)
                 try:
                     analyses = work(run, store=own, progress=told, executor=executor)
@@ -573,9 +573,10 @@ def _seen_by(cluster: object, paths: Iterable[PathLike]) -> tuple[PathLike, ...]
 def _runs_of(paths: Sequence[PathLike], *, is_one: bool) -> tuple[Run, ...]:
     """Return the runs that paths hold; with `is_one`, single checkpoints that are named together are one run."""
     from ckpt_inspect.series.search import find_runs, one_run
+    from ckpt_inspect.storage import as_path, is_folder
 
     runs = find_runs(paths)
-    if is_one and len(runs) > 1 and not any(map(os.path.isdir, paths)):
+    if is_one and len(runs) > 1 and not any(is_folder(as_path(path)) for path in paths):
         return (one_run(paths),)
     return runs
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -298,8 +297,10 @@ def analyze(
     with _answering(trouble=1, verbose=common.verbose, as_json=common.json):
         from ckpt_inspect.api import analyze_runs, find_runs
         from ckpt_inspect.cli.terminal import progress_bars, telling_downloads
+        from ckpt_inspect.storage import as_path, is_folder
 
-        if output is not None and any(map(os.path.isdir, paths)) and len(runs := find_runs(paths)) > 1:
+        has_folder = output is not None and any(is_folder(as_path(path)) for path in paths)
+        if has_folder and len(runs := find_runs(paths)) > 1:
             names = ", ".join(run.name for run in runs)
             raise typer.BadParameter(f"one store can't hold {len(runs)} runs ({names}); leave it out", param_hint="-o")
         if report is not None:
@@ -421,8 +422,8 @@ def explain(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
 ) -> None:
-    """Explain a figure or a finding (definition, formula, how to read it, thresholds, source), or print the page on a
-    topic.
+    """Explain a figure, a finding or a table's heading (definition, formula, how to read it, thresholds, source), or
+    print the page on a topic.
 
     In a pipe a page is Markdown. Without a name, all topics, figures and findings are listed.
     """
@@ -432,13 +433,16 @@ def explain(
         from ckpt_inspect.findings.explanations import explain as explanations_of
         from ckpt_inspect.presentation.guide import TOPICS, find_topic
         from ckpt_inspect.presentation.tables.explained import explanation_tables, index_tables
+        from ckpt_inspect.presentation.tables.headings import explained_headings
         from ckpt_inspect.soundness.explanations import EXPLANATIONS
 
         topic = None if name is None else find_topic(name)
         topics = TOPICS if name is None else (topic,) if topic else ()
         found = every = tuple(EXPLANATIONS.values())
         if name is not None:
-            found = () if topic else explanations_of(name, others=[t.name for t in TOPICS], among=every)
+            found = () if topic else explained_headings(name)
+            if not topic and not found:
+                found = explanations_of(name, others=[t.name for t in TOPICS], among=every)
         if json:
             pages = [asdict(t) | {"text": t.text()} for t in topics]
             _print_json({"notation": NOTATION, "topics": pages, "explanations": [asdict(e) for e in found]})

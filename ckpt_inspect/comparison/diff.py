@@ -34,7 +34,7 @@ from ckpt_inspect.measurement.extension import loops
 from ckpt_inspect.measurement.histograms import Counts, count_touched
 from ckpt_inspect.measurement.kernels import Buffers as LoopBuffers
 from ckpt_inspect.measurement.medians import EffectiveLrMedian
-from ckpt_inspect.measurement.wording import counted, percent
+from ckpt_inspect.measurement.wording import counted, percent, spoken_name
 from ckpt_inspect.series.newest import open_newest
 from ckpt_inspect.sourced import Sourced, shown_source
 from ckpt_inspect.state.given import Given
@@ -223,8 +223,8 @@ def _with_renamed(pairs: tuple[_OptimizerPair, ...]) -> tuple[tuple[_OptimizerPa
             problems.append(
                 Problem(
                     "parameters-renamed",
-                    f"optimizer {pair.name}: {len(renamed)} parameters are named differently in the two checkpoints, "
-                    f"such as {before} and {name}",
+                    f"{spoken_name(pair.name)}: {len(renamed)} parameters are named differently in the two "
+                    f"checkpoints, such as {before} and {name}",
                     "they are compared with each other: that they are the same is assumed, because their shapes and "
                     "the structure of their names correspond",
                 )
@@ -637,7 +637,7 @@ def _contradictions(optimizer: OptimizerDiff) -> Iterator[Problem]:
                 shown = shown_source(sourced.source, against)
                 yield Problem(
                     "hyperparameter-contradicted",
-                    f"optimizer {optimizer.name}: {value.name} = {sourced.value} is {shown}: {against}",
+                    f"{spoken_name(optimizer.name)}: {value.name} = {sourced.value} is {shown}: {against}",
                     f"figures that rest on it are off: give the value that was used (--{value.name.replace('_', '-')})",
                 )
 
@@ -649,7 +649,7 @@ def _continuity_problems(optimizer: OptimizerDiff, rows: list[ParameterDiff]) ->
     if zeroed:
         yield Problem(
             "moments-zeroed",
-            f"optimizer {optimizer.name}: the moments of {len(zeroed)} of {len(kept)} parameters are all 0 in the "
+            f"{spoken_name(optimizer.name)}: the moments of {len(zeroed)} of {len(kept)} parameters are all 0 in the "
             f"second checkpoint, and not in the first: {zeroed[0].parameter}{' and others' if len(zeroed) > 1 else ''}",
             "its state was lost or reset, as when weights are restored without the optimizer; restore both together",
         )
@@ -658,7 +658,7 @@ def _continuity_problems(optimizer: OptimizerDiff, rows: list[ParameterDiff]) ->
     if optimizer.steps < 0:
         yield Problem(
             "step-fell",
-            f"optimizer {optimizer.name}: the second checkpoint's step is {-optimizer.steps} less than the first's",
+            f"{spoken_name(optimizer.name)}: the second checkpoint's step is {-optimizer.steps} less than the first's",
             "the figures that need a window of updates are left out; give the checkpoints the other way round, or the "
             "optimizer was reset between them",
             "info",
@@ -675,7 +675,7 @@ def _continuity_problems(optimizer: OptimizerDiff, rows: list[ParameterDiff]) ->
             told = f" with the beta_2 that is inferred, {beta_2.value:g}"
         yield Problem(
             "not-a-continuation",
-            f"optimizer {optimizer.name}: in {counted(len(impossible), 'parameter')} the second moment fell faster "
+            f"{spoken_name(optimizer.name)}: in {counted(len(impossible), 'parameter')} the second moment fell faster "
             f"than {optimizer.steps} updates can make it fall{told} "
             f"({worst.parameter}: {percent(worst.impossible)} of the elements)",
             "give the beta_2 that was used (--beta-2); if it is that one, its state was reset in between, or the "

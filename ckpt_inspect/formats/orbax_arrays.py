@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array, DType, TensorSpec
-from ckpt_inspect.errors import DamagedFileError, UnsupportedError
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError, UnsupportedError
 from ckpt_inspect.storage import OpenFile, hidden, keep_temporarily, key_value_store
 
 INSTALL = "tensorstore, which reads Orbax' arrays, {what}: pip install 'ckpt-inspect[orbax]'"
@@ -281,6 +281,8 @@ def _start_opening(tensorstore: ModuleType, place: Place, context: Any) -> Any:
     """Return the future of an open array; many are opened side by side."""
     try:
         return tensorstore.open(place.spec(), open=True, read=True, context=context)
+    except CkptInspectError:
+        raise
     except (ValueError, TypeError, RuntimeError) as error:
         raise _damaged(place, error) from error
 

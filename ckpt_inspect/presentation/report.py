@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ckpt_inspect.checkpoint import Problem, Progress
 from ckpt_inspect.errors import CkptInspectError, RequestError, StoreError
+from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.presentation.shown_names import distinct
 from ckpt_inspect.presentation.written_files import cause_of, write_whole
 
@@ -283,7 +284,8 @@ def _problems(drawn: Sequence[Chapter]) -> tuple[Problem, ...]:
             problems.append(
                 Problem(
                     "steps-not-drawn",
-                    f"The steps of optimizer {chapter.optimizer} are not known, or do not rise, in every checkpoint.",
+                    f"The steps of {spoken_name(chapter.optimizer)} are not known, or do not rise, in every "
+                    "checkpoint.",
                     "Figures show the checkpoints in training order, evenly spaced.",
                     "info",
                 )
@@ -292,7 +294,7 @@ def _problems(drawn: Sequence[Chapter]) -> tuple[Problem, ...]:
             problems.append(
                 Problem(
                     "learning-rate-not-drawn",
-                    f"The nominal learning rate of optimizer {chapter.optimizer} is not known in every checkpoint.",
+                    f"The nominal learning rate of {spoken_name(chapter.optimizer)} is not known in every checkpoint.",
                     "Figures show E/α, the effective learning rate relative to the nominal one.",
                     "info",
                 )

@@ -218,13 +218,16 @@ def follow(
 
     def store_of(run: Run) -> Path:
         if not is_one:
-            return place / stores.default_store(run.name)
+            if run.name not in chosen:
+                chosen[run.name] = stores.store_for(run, place)
+            return chosen[run.name]
         names.setdefault(run.name)
         if len(names) > 1:
             raise RequestError(f"{place}: one store can't hold {len(names)} runs ({', '.join(names)}); name a pattern")
         return place
 
     names: dict[str, None] = {}
+    chosen: dict[str, Path] = {}
     return iter(
         Following(
             Watch(paths),

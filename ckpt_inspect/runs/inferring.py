@@ -17,6 +17,7 @@ from ckpt_inspect.comparison.opened import OpenCheckpoints
 from ckpt_inspect.comparison.paths import PathFigures, follow_paths
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.columns import Columns, RunColumns
+from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.runs.assembly import INFERRED_LATE, NEVER_INFERRED, Evidence, OptimizerEvidence, RowEvidence
 from ckpt_inspect.runs.kept_elements import (
     KEPT_CHECKPOINTS,
@@ -392,7 +393,7 @@ class _Stored:
         return (
             Problem(
                 INFERRED_LATE,
-                f"{place}: optimizer {optimizer}: later checkpoints tell {told}, and its file is gone",
+                f"{place}: {spoken_name(optimizer)}: later checkpoints tell {told}, and its file is gone",
                 "its figures stay as they were computed",
             ),
         )
@@ -409,7 +410,7 @@ class _Stored:
         if not names:
             return None
         what = (
-            f"{place}: optimizer {optimizer}: was analysed without inference, and its file is gone: what its "
+            f"{place}: {spoken_name(optimizer)}: was analysed without inference, and its file is gone: what its "
             f"neighbours tell of {', '.join(names)} doesn't reach its figures"
         )
         return RowEvidence(problems=(Problem(NEVER_INFERRED, what, "its figures stay as they were computed"),))

@@ -14,7 +14,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,6 +74,8 @@ from ckpt_inspect.storage import absolute, as_path, locate
 if TYPE_CHECKING:
     import h5py  # no type stubs exist: a type checker takes its classes for Any
 
+    from ckpt_inspect.series.run import Run
+
 CONVENTIONS = "ckpt-inspect-1"
 """Root attribute `Conventions`; the number is the schema's."""
 
@@ -114,6 +116,34 @@ def default_store(folder: str | os.PathLike[str]) -> Path:
     """Return where the store of a folder's run goes: `<folder>.ckpt-inspect.h5` in the current directory."""
     name = Path(absolute(folder)).name
     return Path(f"{name or 'root'}{SUFFIX}")
+
+
+def store_for(run: Run, place: Path) -> Path:
+    """Return the store in `place` that is the run's own: `<run>.ckpt-inspect.h5`.
+
+    If that holds the run of another folder, for folders are often called alike, the names of the folders above come in
+    front, as many as are needed.
+    """
+    found = default = place / default_store(run.name)
+    folders = {str(as_path(absolute(path)).parent) for path in run.checkpoints}
+    above = [part for part in as_path(absolute(run.folder)).parent.parts if part.strip("/")]
+    for count in range(1, len(above) + 1):
+        if not _is_of_others(found, folders):
+            return found
+        found = place / default_store("-".join((*above[-count:], run.name)))
+    return default
+
+
+def _is_of_others(store: Path, folders: Collection[str]) -> bool:
+    """Return whether there is a store of checkpoints in other folders alone."""
+    if not store.is_file():
+        return False
+    try:
+        held = _apart(store, lambda: _load(store, lambda file: read(file, pick={None: ("path",)})))
+    except StoreError:
+        return False  # whoever writes there says what is wrong with it
+    before = {str(as_path(absolute(path)).parent) for path in held.checkpoints["path"]}
+    return bool(before) and before.isdisjoint(folders)
 
 
 # --- writing

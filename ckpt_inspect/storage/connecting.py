@@ -67,7 +67,7 @@ def connect(root: Address, query: str = "") -> ObjectStore:
         return store.S3Store(place, config=aws_settings(), client_options=client, retry_config=retry)
     if scheme == "gs":
         return store.GCSStore(place, config=_google_settings(), client_options=client, retry_config=retry)
-    return store.AzureStore(place, config=_azure_settings(root), client_options=client, retry_config=retry)
+    return store.AzureStore(place, config=azure_settings(root), client_options=client, retry_config=retry)
 
 
 def aws_settings() -> S3Config:
@@ -141,7 +141,7 @@ def _is_ec2() -> bool:
         return False
 
 
-def _azure_settings(root: Address) -> AzureConfig:
+def azure_settings(root: Address) -> AzureConfig:
     """Return what Azure's own tools take from the environment and obstore doesn't: a connection string, and the names
     of `az storage`. Without any credentials requests are not signed, as public containers want them.
 

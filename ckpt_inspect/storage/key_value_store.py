@@ -24,20 +24,32 @@ def key_value_store(folder: Path) -> JsonObject:
     path = f"{folder.key}/" if folder.key else ""
     if folder.scheme in ("http", "https"):
         root = f"{folder.scheme}://{folder.place}"
-        query, authorization = credentials.query_of(root, folder.key), credentials.authorization_of(root)
-        found: JsonObject = {"driver": "http", "base_url": f"{root}/{quote(path)}{'?' if query else ''}{query}"}
+        found = _web(f"{root}/{quote(path)}", credentials.query_of(root, folder.key))
+        authorization = credentials.authorization_of(root)
         return {**found, "headers": [f"Authorization: {authorization}"]} if authorization else found
+    if folder.scheme == "az":  # of which tensorstore doesn't know
+        from ckpt_inspect.storage.azure_web import web_address
+
+        address, query = web_address(Address(*folder.parts[:2]))
+        query = credentials.query_of(address, "") or query
+        credentials.keep(address, "", query, "")  # so that no message shows it
+        return _web(f"{address}/{quote(path)}", query)
     if folder.scheme == "s3":
         return {"driver": "s3", "bucket": folder.place, "path": path, **_aws()}
     if folder.scheme == "gs":
         emulator = os.environ.get("STORAGE_EMULATOR_HOST")
         if emulator:  # of which tensorstore knows under another name alone
             os.environ["TENSORSTORE_GCS_HTTP_URL"] = emulator if "://" in emulator else f"http://{emulator}"
+            os.environ.setdefault("GOOGLE_AUTH_TOKEN_FOR_TESTING", "none")  # or it complains that there is none
         return {"driver": "gcs", "bucket": folder.place, "path": path}
     raise UnsupportedError(
         f"{folder}: the arrays of an Orbax folder can't be read from {folder.scheme}://, which tensorstore doesn't "
         "open; copy the folder to this machine, and give that path"
     )
+
+
+def _web(address: str, query: str) -> JsonObject:
+    return {"driver": "http", "base_url": f"{address}{'?' if query else ''}{query}"}
 
 
 def _aws() -> dict[str, JsonValue]:

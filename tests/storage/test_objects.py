@@ -176,27 +176,27 @@ def test_settings_of_azure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     for name in [name for name in os.environ if name.startswith(("AZURE_", "IDENTITY_"))]:
         monkeypatch.delenv(name)
     with pytest.raises(RequestError, match=r"^az://runs: .*no storage account is known; set AZURE_STORAGE_ACCOUNT"):
-        connecting._azure_settings(root)
+        connecting.azure_settings(root)
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", "lab")
-    assert connecting._azure_settings(root) == {"account_name": "lab", "skip_signature": True}
+    assert connecting.azure_settings(root) == {"account_name": "lab", "skip_signature": True}
     monkeypatch.setenv("AZURE_STORAGE_KEY", "a2V5")
-    assert connecting._azure_settings(root) == {"account_name": "lab", "account_key": "a2V5"}
+    assert connecting.azure_settings(root) == {"account_name": "lab", "account_key": "a2V5"}
     text = "DefaultEndpointsProtocol=https;AccountName=other;AccountKey=a2V5Mg==;EndpointSuffix=core.windows.net"
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", text)
     endpoint = "https://other.blob.core.windows.net"
     expected = {"account_name": "other", "account_key": "a2V5Mg==", "endpoint": endpoint}
-    assert connecting._azure_settings(root) == expected
+    assert connecting.azure_settings(root) == expected
     text = f"BlobEndpoint={endpoint}/;SharedAccessSignature=sv=1&sig=x%3D"
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", text)
     monkeypatch.delenv("AZURE_STORAGE_KEY")
     monkeypatch.delenv("AZURE_STORAGE_ACCOUNT")
-    assert connecting._azure_settings(root) == {
+    assert connecting.azure_settings(root) == {
         "account_name": "other",
         "endpoint": endpoint,
         "sas_key": "sv=1&sig=x%3D",
     }
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", "UseDevelopmentStorage=true")
-    assert connecting._azure_settings(root) == {"use_emulator": True}
+    assert connecting.azure_settings(root) == {"use_emulator": True}
 
 
 def test_a_server_that_cant_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:

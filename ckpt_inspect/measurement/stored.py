@@ -12,7 +12,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from ckpt_inspect.checkpoint import Array, StoredElements, numpy_dtype
+from ckpt_inspect.checkpoint import Array, StoredElements
 from ckpt_inspect.measurement.extension import DTYPES
 from ckpt_inspect.measurement.kernels import Buffers, Formula
 from ckpt_inspect.measurement.kernels.compiled_kernel import piece_of
@@ -77,10 +77,9 @@ class StoredState:
         compiled = formula.compiled
         if compiled is None or not self._are_uncounted(compiled, start, stop):
             return None
-        dtype = numpy_dtype(DTYPES[compiled.dtype])
         has_halves = is_half(compiled.dtype)
         halves = buffers.cleared_halves() if has_halves else None
-        samples = np.empty((len(ARRAYS), len(places)), dtype)
+        samples = np.empty((len(ARRAYS), len(places)), compiled.elements)
         mine = counts is not None and not has_halves
         found = loops.sweep(
             self._sources(compiled, start),
@@ -136,4 +135,4 @@ class StoredState:
 
 
 def _width(compiled: CompiledFormula) -> int:
-    return numpy_dtype(DTYPES[compiled.dtype]).itemsize
+    return compiled.elements.itemsize

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -234,9 +233,40 @@ def analyze(
         Optional[str],  # noqa: UP045
         typer.Option(
             "--fail-on",
-            metavar="SEVERITY",
+            metavar="SEVERITY|FINDING",
             autocompletion=completions.severities,
-            help="Exit with 1 if there is a finding of this severity or a higher one: info, warning or critical.",
+            help="Exit with 1 if there is a finding of this severity or a higher one (info, warning or critical), or "
+            "of this id.",
+        ),
+    ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", help="Stay, and take each new checkpoint of a training that goes on; until Ctrl-C."),
+    ] = False,
+    every: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(
+            "--every", metavar="SECONDS", help="With --follow: look so often; by default 5, of an object store 30."
+        ),
+    ] = None,
+    until: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--until", metavar="STEP", help="With --follow: end with 0 when this step has been taken."),
+    ] = None,
+    idle: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(
+            "--idle", metavar="SECONDS", help="With --follow: end with 0 when nothing has changed for so long."
+        ),
+    ] = None,
+    workers: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--workers", metavar="N", min=1, help="Do the work in so many processes."),
+    ] = None,
+    cluster: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--cluster", metavar="ADDRESS", help="Have the workers of a Dask scheduler do it: tcp://10.0.0.5:8786."
         ),
     ] = None,
 ) -> None:
@@ -249,12 +279,28 @@ def analyze(
     checkpoints of a run; the next analysis reads it again.
     """
     limits = parsed_thresholds(threshold or ())
-    _check_severity(fail_on)
+    _check_fail_on(fail_on)
+    if workers is not None and cluster is not None:
+        raise typer.BadParameter("--workers and --cluster are two ways to do the work: give one")
+    if elements and (workers or cluster):
+        raise typer.BadParameter("--elements are written as they are read, in one process: leave out the workers")
+    if follow:
+        if elements:
+            raise typer.BadParameter("--elements are not kept of a training that goes on; analyze keeps them later")
+        _follow(
+            common, paths, store=output, report=report, infer=not no_infer, thresholds=limits, fail_on=fail_on,
+            every=every, until=until, idle=idle, workers=workers, cluster=cluster,
+        )  # fmt: skip
+        return
+    if any(value is not None for value in (every, until, idle)):
+        raise typer.BadParameter("--every, --until and --idle are for a training that goes on: give --follow as well")
     with _answering(trouble=1, verbose=common.verbose, as_json=common.json):
         from ckpt_inspect.api import analyze_runs, find_runs
         from ckpt_inspect.cli.terminal import progress_bars, telling_downloads
+        from ckpt_inspect.storage import as_path, is_folder
 
-        if output is not None and any(map(os.path.isdir, paths)) and len(runs := find_runs(paths)) > 1:
+        has_folder = output is not None and any(is_folder(as_path(path)) for path in paths)
+        if has_folder and len(runs := find_runs(paths)) > 1:
             names = ", ".join(run.name for run in runs)
             raise typer.BadParameter(f"one store can't hold {len(runs)} runs ({names}); leave it out", param_hint="-o")
         if report is not None:
@@ -272,6 +318,8 @@ def analyze(
                 elements=elements,
                 infer=not no_infer,
                 thresholds=limits,
+                workers=workers,
+                cluster=cluster,
                 progress=telling_downloads(progress, paths, is_quiet=common.quiet),
             )
             done, unanswered = [], 0
@@ -302,6 +350,21 @@ def analyze(
             raise typer.Exit(1)
 
 
+def _follow(common: Common, paths: Sequence[str], **options: Any) -> None:
+    """Print what comes; exit with 1 if a finding ends it."""
+    with _answering(trouble=1, verbose=common.verbose, as_json=False):  # stdout holds a document a line
+        from ckpt_inspect.api import follow
+        from ckpt_inspect.cli.following import show_following
+        from ckpt_inspect.errors import RequestError
+
+        try:
+            events = follow(paths, given=common.given, include=common.include, exclude=common.exclude, **options)
+        except RequestError as error:
+            raise typer.BadParameter(str(error)) from error
+        if show_following(events, paths, common):
+            raise typer.Exit(1)
+
+
 def _print_run(result: RunResult, common: Common) -> Analyses | None:
     """Print what is known of a run, or why nothing is."""
     from ckpt_inspect.cli.terminal import print_tables, remark
@@ -320,25 +383,30 @@ def _print_run(result: RunResult, common: Common) -> Analyses | None:
     return result.analyses
 
 
-def _check_severity(word: str | None) -> None:
-    from ckpt_inspect.findings import SEVERITIES
+def _check_fail_on(word: str | None) -> None:
+    from ckpt_inspect.errors import RequestError
+    from ckpt_inspect.presentation.arguments import failing_if_any
 
-    if word is not None:
-        check_choice(word, SEVERITIES, "--fail-on")
+    try:
+        failing_if_any(word)
+    except RequestError as error:
+        raise typer.BadParameter(str(error).removeprefix("fail_on: "), param_hint="--fail-on") from error
 
 
 def _fails(analyses: Analyses, fail_on: str | None) -> bool:
-    """Return whether a run has findings as severe as `--fail-on` says, and report them."""
+    """Return whether a run has findings as severe as `--fail-on` says, or of that id, and report them."""
     if fail_on is None:
         return False
     from ckpt_inspect.cli.terminal import remark
     from ckpt_inspect.findings import SEVERITIES
+    from ckpt_inspect.runs.following import failing_ids
 
-    least = SEVERITIES.index(fail_on)
-    ids = dict.fromkeys(f.id for f in analyses.findings if SEVERITIES.index(f.severity.word) >= least)
-    if ids:
-        severities = " or ".join(SEVERITIES[least:])
+    ids = failing_ids(analyses.findings, fail_on)
+    if ids and fail_on in SEVERITIES:
+        severities = " or ".join(SEVERITIES[SEVERITIES.index(fail_on) :])
         remark(f"ckpt-inspect: {analyses.run}: has findings of severity {severities}: {', '.join(ids)}")
+    elif ids:
+        remark(f"ckpt-inspect: {analyses.run}: has the finding {fail_on}")
     return bool(ids)
 
 
@@ -354,8 +422,8 @@ def explain(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
 ) -> None:
-    """Explain a figure or a finding (definition, formula, how to read it, thresholds, source), or print the page on a
-    topic.
+    """Explain a figure, a finding or a table's heading (definition, formula, how to read it, thresholds, source), or
+    print the page on a topic.
 
     In a pipe a page is Markdown. Without a name, all topics, figures and findings are listed.
     """
@@ -365,13 +433,16 @@ def explain(
         from ckpt_inspect.findings.explanations import explain as explanations_of
         from ckpt_inspect.presentation.guide import TOPICS, find_topic
         from ckpt_inspect.presentation.tables.explained import explanation_tables, index_tables
+        from ckpt_inspect.presentation.tables.headings import explained_headings
         from ckpt_inspect.soundness.explanations import EXPLANATIONS
 
         topic = None if name is None else find_topic(name)
         topics = TOPICS if name is None else (topic,) if topic else ()
         found = every = tuple(EXPLANATIONS.values())
         if name is not None:
-            found = () if topic else explanations_of(name, others=[t.name for t in TOPICS], among=every)
+            found = () if topic else explained_headings(name)
+            if not topic and not found:
+                found = explanations_of(name, others=[t.name for t in TOPICS], among=every)
         if json:
             pages = [asdict(t) | {"text": t.text()} for t in topics]
             _print_json({"notation": NOTATION, "topics": pages, "explanations": [asdict(e) for e in found]})

@@ -17,10 +17,10 @@ def rules(incomplete: str) -> list[str]:
 
 
 def severities(incomplete: str) -> list[str]:
-    """Return severities of findings."""
-    from ckpt_inspect.findings import SEVERITIES
+    """Return severities of findings, and their ids."""
+    from ckpt_inspect.findings import KINDS, SEVERITIES
 
-    return _beginning(incomplete, SEVERITIES)
+    return _beginning(incomplete, (*SEVERITIES, *(kind.id for kind in KINDS)))
 
 
 def thresholds(incomplete: str) -> list[str]:

@@ -316,10 +316,6 @@ class BundleCheckpoint(Checkpoint):
             raise RequestError(f"{self.path}: tensor {name!r} has {reader.size} elements, not {start}:{stop}")
         return reader.read(start, stop, out)
 
-    def stored_elements(self, name: str) -> StoredElements | None:
-        reader = self._known_reader(name)
-        return reader.stored_elements() if isinstance(reader, _DenseTensor) else None
-
     def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:
         if self._shards:
             self._shards[0].expect(self._ranges(pieces))
@@ -333,6 +329,10 @@ class BundleCheckpoint(Checkpoint):
             width, shard = entry.size // max(math.prod(entry.shape), 1), self._shards[entry.shard]
             if shard.stat.kind != "absent" and entry.offset + entry.size <= shard.size:
                 yield shard, entry.offset + start * width, entry.offset + stop * width
+
+    def stored_elements(self, name: str) -> StoredElements | None:
+        reader = self._known_reader(name)
+        return reader.stored_elements() if isinstance(reader, _DenseTensor) else None
 
     def is_plain(self, name: str) -> bool:
         self.spec(name)

@@ -443,6 +443,7 @@ def recorded_order(file: Hdf5File, path: Path) -> list[str]:
 def _objects(file: Hdf5File, path: Path) -> Iterator[tuple[bytes, Header]]:
     """Yield every object below the root once, with its path: depth first, names in order."""
     seen = {file.root.address}
+    file.look_ahead(file.links(file.root).values())
     waiting = [(b"", 0, link) for link in reversed([*file.links(file.root).values()])]
     text = 0
     while waiting:
@@ -461,6 +462,7 @@ def _objects(file: Hdf5File, path: Path) -> Iterator[tuple[bytes, Header]]:
         header = file.header(link.address)
         yield key, header
         if file.is_group(header) and not file.is_dataset(header):
+            file.look_ahead(file.links(header).values())
             waiting += [(key + b"/", level + 1, child) for child in reversed([*file.links(header).values()])]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from math import prod
 from pathlib import Path
 from threading import Lock
@@ -17,21 +16,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Array, TensorSpec
-from ckpt_inspect.errors import DamagedFileError, UnsupportedError
-from ckpt_inspect.storage import OpenFile, keep_temporarily, key_value_store
+from ckpt_inspect.checkpoint import Array, DType, TensorSpec
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError, UnsupportedError
+from ckpt_inspect.storage import OpenFile, hidden, keep_temporarily, key_value_store
 
 INSTALL = "tensorstore, which reads Orbax' arrays, {what}: pip install 'ckpt-inspect[orbax]'"
 _LEAST_RELEASE = (0, 1, 71)
 """The first that can tell a chunk that is missing from one that was left out."""
-_CACHE_BYTES = 1 << 22
+_CACHE_BYTES = 1 << 24
 """What tensorstore may keep: the nodes of OCDBT's tree, and small chunks."""
 _KEPT_SLABS = 12
 """Slabs that are kept, if parts of them weren't read yet: two threads stream at most five tensors each."""
-_HELD_BYTES = 12 << 20
-"""Largest slab that is held in memory: of larger ones, three at a time, memory would grow with the chunks. To decode a
-chunk takes memory for all of it, written and unpacked, in any case: tensorstore decodes whole chunks."""
-_WRITTEN = 1 << 20
+_LARGE_SLAB = 1 << 25
+"""Bytes from which a slab is kept in a file: θ, m and v of one parameter need three at a time, and as many again while
+the next are decoded."""
+_PART = 1 << 23
+"""Bytes of a large slab that are copied at a time."""
 _MOST_EXPANSION = 1 << 16
 """Highest ratio of an array to the files that is believed: zstd makes 4 bytes of 128 KiB that are all the same."""
 _NOISE = re.compile(r"\s*\[(tensorstore_spec|source locations)=.*", re.DOTALL)
@@ -85,20 +85,31 @@ class _Opened(NamedTuple):
         return int(np.dtype(self.store.dtype.numpy_dtype).itemsize)
 
 
-class _Slab:
-    """Elements of a flattened tensor, kept until each was read once; many of them in a nameless file."""
+class _InFile:
+    """Elements that are kept in a nameless file."""
 
-    def __init__(self, start: int, elements: Array, path: Path) -> None:
-        """`path` is the one that messages name."""
+    def __init__(self, file: OpenFile, dtype: DType) -> None:
+        self._file, self._dtype = file, dtype
+        self.size = file.size // dtype.itemsize
+
+    def __getitem__(self, part: slice) -> Array:
+        """Return some of the elements."""
+        found = np.empty(part.stop - part.start, self._dtype)
+        if len(found):
+            self._file.read_into(found.view(np.uint8), part.start * self._dtype.itemsize)
+        return found
+
+    def __del__(self) -> None:
+        self._file.close()
+
+
+class _Slab:
+    """Elements of a flattened tensor, kept until each was read once."""
+
+    def __init__(self, start: int, elements: Array | _InFile) -> None:
         self.start, self.stop = start, start + elements.size
-        self._elements: Array | None = elements
-        self._dtype = elements.dtype
-        self._file: OpenFile | None = None
+        self._elements = elements
         self._unread = [(self.start, self.stop)]
-        if elements.nbytes > _HELD_BYTES:
-            raw = elements.view(np.uint8)
-            pieces = (raw[at : at + _WRITTEN].data for at in range(0, len(raw), _WRITTEN))
-            self._file, self._elements = keep_temporarily(pieces, path), None
 
     @property
     def is_read(self) -> bool:
@@ -109,12 +120,7 @@ class _Slab:
         """Return elements start:stop of the tensor."""
         parts = ((max(a, x), min(b, y)) for a, b in self._unread for x, y in ((a, start), (stop, b)))
         self._unread = [(a, b) for a, b in parts if a < b]
-        if self._elements is not None:
-            return self._elements[start - self.start : stop - self.start]
-        assert self._file is not None
-        found = np.empty(stop - start, self._dtype)
-        self._file.read_into(found.view(np.uint8), (start - self.start) * self._dtype.itemsize)
-        return found
+        return self._elements[start - self.start : stop - self.start]
 
 
 def version(package: str) -> str:
@@ -151,8 +157,9 @@ class Arrays:
         self._opened = {name: self._open(places[name], future) for name, future in waiting.items()}
         self._slabs: OrderedDict[tuple[str, int], _Slab] = OrderedDict()
         self._lock = Lock()
-        self._large = Lock()
         self._locks = {name: Lock() for name in self._opened}
+        self._large = Lock()
+        self._tensorstore = tensorstore
 
     @property
     def specs(self) -> Mapping[str, TensorSpec]:
@@ -178,17 +185,12 @@ class Arrays:
                 first, box = box_around(opened.shape, opened.chunk, at, at + 1)
                 if first + _size(box) < stop and _size(box) < stop - at:
                     first, box = box_around(opened.shape, opened.chunk, at, stop)
-                slab = self._read_slab(opened, first, box)
+                is_large = bool(box) and _size(box) * opened.itemsize > _LARGE_SLAB
+                slab = _Slab(first, self._read_to_file(opened, box) if is_large else self._read_box(opened, box))
             end = min(stop, slab.stop)
             yield slab.take(at, end)
             self._keep(name, slab)
             at = end
-
-    def _read_slab(self, opened: _Opened, first: int, box: Sequence[slice]) -> _Slab:
-        """Read a slab; large ones one at a time, because each takes several times its size meanwhile."""
-        is_large = max(_size(box), opened.whole_chunk) * opened.itemsize > _HELD_BYTES
-        with self._large if is_large else nullcontext():
-            return _Slab(first, self._read_box(opened, box), opened.place.folder)
 
     def forget(self) -> None:
         """Release what is kept of what was read."""
@@ -242,6 +244,27 @@ class Arrays:
             raise _damaged(opened.place, error) from error
         return np.ascontiguousarray(found).reshape(-1)
 
+    def _read_to_file(self, opened: _Opened, box: Sequence[slice]) -> _InFile:
+        """Return the elements of a large box of whole chunks, flattened; one such box is decoded at a time.
+
+        Its chunks stay decoded in a cache of its own while it is copied, in parts, to a file.
+        """
+        self._check_size(opened, box)
+        dtype = np.dtype(opened.store.dtype.numpy_dtype)
+        chunks = prod(-(-(s.stop - s.start) // c) for s, c in zip(box, opened.chunk, strict=True))
+        limit = 2 * max(chunks, 1) * opened.whole_chunk * opened.itemsize
+        with self._large:
+            try:
+                context = self._tensorstore.Context({"cache_pool": {"total_bytes_limit": limit}})
+                store = _start_opening(self._tensorstore, opened.place, context).result()
+                parts = (
+                    np.ascontiguousarray(store[tuple(part)].read().result()).tobytes()
+                    for part in _parts_of(box, opened.itemsize)
+                )
+                return _InFile(keep_temporarily(parts, opened.place.folder), dtype)
+            except (ValueError, OSError, RuntimeError, MemoryError) as error:
+                raise _damaged(opened.place, error) from error
+
     def _check_size(self, opened: _Opened, box: Sequence[slice]) -> None:
         """Raise UnsupportedError for what memory can't hold: C++ would end the process."""
         wanted = max(_size(box), opened.whole_chunk) * opened.itemsize
@@ -258,6 +281,8 @@ def _start_opening(tensorstore: ModuleType, place: Place, context: Any) -> Any:
     """Return the future of an open array; many are opened side by side."""
     try:
         return tensorstore.open(place.spec(), open=True, read=True, context=context)
+    except CkptInspectError:
+        raise
     except (ValueError, TypeError, RuntimeError) as error:
         raise _damaged(place, error) from error
 
@@ -276,6 +301,14 @@ def box_around(shape: Sequence[int], chunk: Sequence[int], start: int, stop: int
         if high - low > 1:
             return first, [*box, *(slice(0, n) for n in shape[axis + 1 :])]
     return first, box
+
+
+def _parts_of(box: Sequence[slice], itemsize: int) -> Iterator[list[slice]]:
+    """Yield boxes that are one after another in a flattened box, of some MB each."""
+    axis = next((i for i, s in enumerate(box) if s.stop - s.start > 1), 0)
+    step = max(_PART // max(_size(box[axis + 1 :]) * itemsize, 1), 1)
+    for start in range(box[axis].start, box[axis].stop, step):
+        yield [*box[:axis], slice(start, min(start + step, box[axis].stop)), *box[axis + 1 :]]
 
 
 def _size(box: Sequence[slice]) -> int:
@@ -305,4 +338,4 @@ def _damaged(place: Place, error: BaseException) -> DamagedFileError:
 def _cause(error: BaseException) -> str:
     """Return what tensorstore says, in one line and without its specification of what it opened."""
     text = _STATUS.sub("", _NOISE.sub("", str(error))) or type(error).__name__
-    return " ".join(text.split())[:400]
+    return " ".join(hidden(text).split())[:400]

@@ -1,7 +1,8 @@
 """One pass over a checkpoint's optimizer state: pieces are read, passed through the kernel, and forgotten.
 
 Memory is bounded by threads times piece, whatever the size of a tensor. Threads take pieces in the file's order, so
-that reads stay sequential, and one thread's reading overlaps another's computing.
+that reads stay sequential, and one thread's reading overlaps another's computing. What lies in a local file as it lies
+in memory is read by the loops in C (`stored`), a stretch in one call.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from ckpt_inspect.measurement.columns import Remark, RunColumns
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.analysis import fingerprint_now
 from ckpt_inspect.runs.execution import Meter, Worker, run_units
+from ckpt_inspect.runs.growth import LONG
 from ckpt_inspect.runs.inferring import NOTHING, infer_run
 from ckpt_inspect.runs.planning import Options, plan_run
 from ckpt_inspect.runs.reading import Reading
@@ -71,10 +72,12 @@ def analyze(
         )
     with Saving(None if store is None else Path(store), elements) as saving:
         plan = plan_run(run, options, saving.path, saving.load(), fingerprint_now)
-        told = infer_run(plan, is_stored=store is not None) if options.infers and plan.unread else NOTHING
+        is_due = options.infers and (plan.unread or not plan.was_inferred)
+        told = infer_run(plan, is_stored=store is not None) if is_due else NOTHING
         plan = replace(plan, stale=told.stale)
         sizes = run.sizes(plan.unread)
-        reading = Reading(plan, limits, told=told)
+        is_long = len(plan.places()) > LONG
+        reading = Reading(plan, limits, told=told, parts=saving.parts() if is_long else None)
         meter = Meter(sum(sizes.values()), progress)
         lost: list[str] = []
         worker = Worker(threads, sink=saving.sink, progress=meter.add)
@@ -85,6 +88,10 @@ def analyze(
             with saving.alone() as is_changed:
                 if is_changed and (stored := saving.load()) is not None:
                     reading.plan = plan_run(run, options, saving.path, stored, fingerprint_now)
+                if reading.parts is not None:
+                    columns = saving.save_long(reading.long_run())
+                    reading.is_kept(columns)
+                    return columns
                 columns = reading.columns()
                 if columns != reading.plan.previous or not is_final:
                     saving.save(columns, is_final=is_final)
@@ -96,7 +103,7 @@ def analyze(
                     saving.finish_elements(reading.take(results))
                     saving.save_sometimes(lambda: save(is_final=False))
         except BaseException:
-            if reading.analyses:
+            if reading.fingerprints:
                 save(is_final=True)
             raise
         reading.require_results()

@@ -182,7 +182,7 @@ def _done_by(
         future.set_result(measure_unit(unit, threads))
         return future
 
-    def result_of(unit: Unit, future: Future[UnitResult]) -> UnitResult:
+    def result_of(unit: Unit, future: Future[UnitResult], *, is_alone: bool = False) -> UnitResult:
         try:
             return future.result()
         except (BrokenExecutor, CancelledError) as error:  # nothing is wrong with the unit, as far as is known
@@ -192,6 +192,8 @@ def _done_by(
             return UnitResult(unit, None, WorkerLostError(f"{unit.path}: {error}"))
         except Exception as error:
             if type(error).__name__ == "KilledWorker":  # of distributed, which has tried several times
+                if not is_alone:  # but blames whatever was on the worker; by itself it shows whose fault it is
+                    return result_of(unit, submitted(unit), is_alone=True)
                 told = f"{unit.path}: the cluster's workers ended while they read it ({_cause(error)})"
                 return UnitResult(unit, None, WorkerLostError(told))
             raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ckpt_inspect.errors import StoreError
@@ -64,12 +64,20 @@ class Plan:
     run: Run
     options: Options
     previous: RunColumns | None
-    """What the store holds; None if there is none, or other options were asked for."""
+    """What the store holds, with or without inference; None if there is none, or other options were asked for."""
     known: Mapping[str, str]
     """Absolute path -> fingerprint of each checkpoint of the run that `previous` has as it is now."""
 
     stale: frozenset[str] = frozenset()
     """Absolute paths of those of `known` that have to be read again, because other numbers are known of them now."""
+
+    @property
+    def was_inferred(self) -> bool:
+        """Return whether the store holds what the checkpoints told together: not if inference was left out, if an
+        earlier version wrote it, or if nothing was open."""
+        if self.previous is None or self.previous.options != self.options.text():
+            return False
+        return any("kept_checkpoint" in o.variables for o in self.previous.optimizers.values())
 
     @property
     def unread(self) -> tuple[Path, ...]:
@@ -123,7 +131,8 @@ def plan_run(
     if previous is None:
         return Plan(run, options, None, {})
     _check_same_run(run, store, previous)
-    if previous.options != options.text():
+    without = replace(options, infers=False).text()
+    if previous.options not in (options.text(), without):
         _check_can_be_read_again(run, store, previous)
         return Plan(run, options, None, {})
     return Plan(run, options, previous, _known(run, previous, fingerprint_of))
@@ -165,17 +174,20 @@ def _known(run: Run, previous: RunColumns, fingerprint_of: Callable[[Sequence[st
 
 def merged_order(before: Sequence[str], now: Sequence[str]) -> list[str]:
     """Return `now`, with what has vanished from `before` kept ahead of what followed it there."""
-    current, merged, waiting = set(now), [], list(before)
+    current, merged = set(now), []
+    at = dict(zip(before, range(len(before)), strict=True))
+    done = 0
+    """Places of `before` that are merged."""
+    last = max((place for item, place in at.items() if item in current), default=-1)
     for item in now:
-        if item in waiting:
-            at = waiting.index(item)
-            merged += [w for w in waiting[:at] if w not in current]
-            waiting = waiting[at + 1 :]
-        elif not any(w in current for w in waiting):
-            merged += waiting
-            waiting = []
+        if at.get(item, -1) >= done:
+            merged += [w for w in before[done : at[item]] if w not in current]
+            done = at[item] + 1
+        elif last < done < len(before):
+            merged += before[done:]
+            done = len(before)
         merged.append(item)
-    return merged + [w for w in waiting if w not in current]
+    return merged + [w for w in before[done:] if w not in current]
 
 
 # --- units of work

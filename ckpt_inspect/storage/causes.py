@@ -24,29 +24,30 @@ def _status(error: Exception) -> int | None:
     return int(found[1]) if found else None
 
 
-def says_no_length(error: Exception) -> bool:
-    """Return whether the answer lacked the length without which obstore takes none."""
-    return "Content-Length Header missing" in _text(error)
+def lacks_ranges(error: Exception) -> bool:
+    """Return whether the answer lacked the length without which obstore takes none, or was not the part that was asked
+    for."""
+    return "Content-Length Header missing" in _text(error) or "Range request not supported" in _text(error)
 
 
 def names_bucket(error: Exception) -> bool:
-    return "NoSuchBucket" in _text(error) or "specified bucket does not exist" in _text(error)
+    return re.search("NoSuchBucket|specified (bucket|container) does not exist", _text(error)) is not None
 
 
 def cause(error: Exception, root: Address) -> str:
     from obstore import exceptions
 
-    text, what = _text(error), "host" if root.scheme.startswith("http") else "bucket"
+    text, what = _text(error), {"http": "host", "https": "host", "az": "container"}.get(root.scheme, "bucket")
     if names_bucket(error):
-        return f"there is no bucket {root.place!r}; see that its name and the endpoint are right"
+        return f"there is no {what} {root.place!r}; see that its name and the endpoint are right"
     if isinstance(error, (exceptions.NotFoundError, FileNotFoundError)):
         return "is not there; see that its name is right"
     if isinstance(error, exceptions.UnauthenticatedError) or _status(error) == 401:
         return f"{root} wants credentials, and those found are none that it takes; give them as its provider's tools do"
     if isinstance(error, exceptions.PermissionDeniedError) or _status(error) == 403:
         return f"{root} refuses access; see that the credentials are right and may read this {what}"
-    if says_no_length(error):
-        return f"{root} doesn't say how long it is, so it can't be read by ranges; download it, and give that path"
+    if lacks_ranges(error):
+        return f"{root} sends no parts of it, so it can't be read by ranges; download it, and give that path"
     lowered = text.lower()
     if "timed out" in lowered or "kind: Timeout" in str(error):  # which is for developers, and the sole place
         return f"{root} didn't answer in time; see that it can be reached, and try again"
@@ -64,5 +65,5 @@ def _text(error: Exception) -> str:
 
 def first_line(error: Exception) -> str:
     said = re.search(r"<Message>([^<]*)</Message>", _text(error))  # by the server, in what S3 and its kin answer
-    line = said[1] if said else " ".join(_text(error).split("\n")[0].split())
+    line = " ".join((said[1] if said else _text(error)).split("\n")[0].split())
     return line if len(line) <= 200 else f"{line[:197]}..."

@@ -14,14 +14,15 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from ckpt_inspect.errors import RequestError
+from ckpt_inspect.errors import CkptInspectError, RequestError
 from ckpt_inspect.storage.address import Address
 from ckpt_inspect.storage.causes import first_line
 from ckpt_inspect.storage.credentials import authorization_of
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, GCSConfig, ObjectStore, RetryConfig, S3Config
+    from obstore.store import AzureConfig, ClientConfig, GCSConfig, ObjectStore, RetryConfig, S3Config
 
 GIVE_UP = 20.0
 """Seconds after which a server that doesn't answer is given up."""
@@ -33,10 +34,21 @@ RETRIES = 6
 """How often a request is made anew that failed for a reason that may pass."""
 
 
+_ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+    "gs": ("GOOGLE_BASE_URL",),
+}
+"""Variables that hold a server's address."""
+
+
 def connect(root: Address, query: str = "") -> ObjectStore:
     """Return obstore's store of a bucket or a host; `query` goes with each request to a host."""
     from obstore import store
 
+    for name in _ENDPOINTS.get(root.scheme, ()):  # obstore panics of what is no URL
+        if (given := os.environ.get(name)) and "://" not in given:
+            raise RequestError(f"{root}: {name} is {given!r}, which is no address; write http://{given} or https://..")
     client: ClientConfig = {
         "connect_timeout": timedelta(seconds=5),
         "timeout": timedelta(seconds=REQUEST),
@@ -55,7 +67,7 @@ def connect(root: Address, query: str = "") -> ObjectStore:
         return store.S3Store(place, config=aws_settings(), client_options=client, retry_config=retry)
     if scheme == "gs":
         return store.GCSStore(place, config=_google_settings(), client_options=client, retry_config=retry)
-    return store.AzureStore(place, client_options=client, retry_config=retry)
+    return store.AzureStore(place, config=azure_settings(root), client_options=client, retry_config=retry)
 
 
 def aws_settings() -> S3Config:
@@ -91,10 +103,21 @@ def aws_settings() -> S3Config:
     if region := of_file("region", "AWS_REGION", "AWS_DEFAULT_REGION"):
         settings["region"] = region
     if endpoint := of_file("endpoint_url", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"):
+        if "://" not in endpoint:
+            raise RequestError(f"AWS' profile {profile!r} has the endpoint_url {endpoint!r}; write http://{endpoint}")
         settings["endpoint"] = endpoint
     if not _has_aws_credentials(settings):
+        if way := next((name for name in _ELSEWHERE if name in found), None):
+            raise RequestError(
+                f"AWS' profile {profile!r} takes its credentials by {way}, which only AWS' own tools do; set them as "
+                f"variables: eval $(aws configure export-credentials --profile {profile} --format env)"
+            )
         settings["skip_signature"] = True
     return settings
+
+
+_ELSEWHERE = ("sso_session", "sso_start_url", "role_arn", "credential_process", "login_session")
+"""Settings of a profile whose keys are not in a file."""
 
 
 def _has_aws_credentials(settings: S3Config) -> bool:
@@ -116,6 +139,52 @@ def _is_ec2() -> bool:
         )
     except (OSError, UnicodeError):
         return False
+
+
+def azure_settings(root: Address) -> AzureConfig:
+    """Return what Azure's own tools take from the environment and obstore doesn't: a connection string, and the names
+    of `az storage`. Without any credentials requests are not signed, as public containers want them.
+
+    https://learn.microsoft.com/azure/storage/common/storage-configure-connection-string
+    """
+    env = os.environ
+    parts = (part.partition("=") for part in env.get("AZURE_STORAGE_CONNECTION_STRING", "").split(";"))
+    named = {name.strip().lower(): value.strip() for name, _, value in parts if value}
+    if _is_true(env.get("AZURE_STORAGE_USE_EMULATOR", "")) or _is_true(named.get("usedevelopmentstorage", "")):
+        return {"use_emulator": True}
+    settings: AzureConfig = {}
+    account = named.get("accountname") or env.get("AZURE_STORAGE_ACCOUNT") or env.get("AZURE_STORAGE_ACCOUNT_NAME")
+    endpoint = named.get("blobendpoint")
+    if endpoint:
+        settings["endpoint"] = endpoint.rstrip("/")
+        account = account or urlsplit(endpoint).netloc.partition(".")[0]
+    elif suffix := named.get("endpointsuffix"):
+        settings["endpoint"] = f"{named.get('defaultendpointsprotocol', 'https')}://{account}.blob.{suffix}"
+    if not account:
+        raise RequestError(
+            f"{root}: names a container, and no storage account is known; set AZURE_STORAGE_ACCOUNT, or "
+            "AZURE_STORAGE_CONNECTION_STRING"
+        )
+    settings["account_name"] = account
+    if key := named.get("accountkey") or env.get("AZURE_STORAGE_KEY"):
+        settings["account_key"] = key
+    elif token := named.get("sharedaccesssignature"):
+        settings["sas_key"] = token
+    others = (
+        "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_MASTER_KEY", "AZURE_STORAGE_SAS_KEY",
+        "AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_TOKEN", "AZURE_STORAGE_CLIENT_ID", "AZURE_CLIENT_ID",
+        "AZURE_MSI_ENDPOINT", "AZURE_IDENTITY_ENDPOINT", "IDENTITY_ENDPOINT", "AZURE_FEDERATED_TOKEN_FILE",
+        "AZURE_USE_AZURE_CLI",
+    )  # fmt: skip
+    if not {"account_key", "sas_key"} & settings.keys() and not any(env.get(name) for name in others):
+        # who has logged in by `az login` has this file
+        is_logged_in = (Path(env.get("AZURE_CONFIG_DIR") or Path.home() / ".azure") / "azureProfile.json").exists()
+        settings |= {"use_azure_cli": True} if is_logged_in else {"skip_signature": True}
+    return settings
+
+
+def _is_true(text: str) -> bool:
+    return text.strip().lower() in ("1", "true", "yes", "on", "y")
 
 
 def _google_settings() -> GCSConfig:
@@ -145,5 +214,7 @@ def configuration_errors(root: Address) -> Iterator[None]:
 
     try:
         yield
+    except CkptInspectError:
+        raise
     except (exceptions.BaseError, ValueError, TypeError) as error:
         raise RequestError(f"{root}: its settings can't be used ({first_line(error)})") from error

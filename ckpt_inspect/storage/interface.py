@@ -125,6 +125,10 @@ class OpenFile(ABC):
         """Say what will be read next of this and other files of its storage, in that order: the first byte and the
         end of each range. A file that lies far away fetches them ahead; any range can be read all the same."""
 
+    def look_ahead(self, places: Iterable[int]) -> None:  # noqa: B027 - the same
+        """Say at which offsets a few bytes will be read soon: of a file that lies far away they are asked for at once,
+        and not one after another."""
+
     @abstractmethod
     def close(self) -> None:
         """Release what is open; safe to call twice."""
@@ -179,6 +183,9 @@ class Storage(ABC):
     @abstractmethod
     def find_matches(self, pattern: Path) -> Iterator[Entry]:
         """Find what a glob pattern (`*`, `?`, `[..]`, `**`) matches, links followed; the entries' names are paths."""
+
+    def forget(self) -> None:  # noqa: B027 - most remember nothing
+        """Forget what listings and looks said, so that the next ones say how it is by then."""
 
     def native_path(self, path: Path) -> bytes | None:
         """Return the path as C libraries open it, to look at a file and close it again; None if there is no such

@@ -25,7 +25,7 @@ from ckpt_inspect.errors import (
 )
 from ckpt_inspect.storage import connecting
 from ckpt_inspect.storage.address import Address
-from ckpt_inspect.storage.causes import cause, may_pass, names_bucket, says_no_length
+from ckpt_inspect.storage.causes import cause, lacks_ranges, may_pass, names_bucket
 from ckpt_inspect.storage.connecting import configuration_errors, connect
 from ckpt_inspect.storage.credentials import has_any, query_of
 from ckpt_inspect.storage.fetch_plan import WINDOW, FetchPlan
@@ -43,6 +43,8 @@ REMEMBERED = 60.0
 _MOMENT = 5.0
 """Seconds for which a look at one path is: opening a checkpoint asks several times, and every answer to a reader is
 compared with it."""
+MOST_BELOW = 2000
+"""Objects in and below a folder up to which all are listed at once."""
 _READERS = 8
 """Files of which what was read is remembered."""
 _PAGE = 1 << 20
@@ -98,27 +100,24 @@ class ObjectStorage(Storage):
 
         try:
             found = self._ask(path, look, may_be_absent=True)
-        except UnsaidLengthError:
+        except NoRangesError:
             if self.is_web and self._names_of_page(path) is None:
                 raise
             return Stat("folder")
         if not self.is_web:
-            return _stat_of(found) if found is not None else self._folder_or_nothing(path, key)
+            return _stat_of(found) if found is not None else self._folder_or_nothing(path)
         if found is not None and not (_may_be_page(found) and self._names_of_page(path) is not None):
             return _stat_of(found)
         return Stat("folder") if found is not None else ABSENT
 
-    def _folder_or_nothing(self, path: Path, key: str) -> Stat:
-        return Stat("folder") if self._has_below(path, key) else ABSENT
+    def _folder_or_nothing(self, path: Path) -> Stat:
+        """A folder is what any object's key begins with, and a slash; whoever asks of one asks next what is in it."""
+        return Stat("folder") if self.list_folder(path) else ABSENT
 
-    def _has_below(self, path: Path, key: str) -> bool:
-        """Return whether any object's key begins with this one and a slash: then it is a folder."""
-        import obstore
-
-        def first(store: ObjectStore) -> bool:
-            return any(batch for batch in obstore.list(store, prefix=f"{key}/", chunk_size=1))
-
-        return bool(self._ask(path, first))
+    def forget(self) -> None:
+        with self._lock:
+            self._listings.clear()
+            self._looks.clear()
 
     def list_folder(self, folder: Path) -> list[Entry]:
         key = _key(folder)
@@ -132,12 +131,30 @@ class ObjectStorage(Storage):
         return [Entry(name, stat.kind == "folder") for name, stat in held.entries.items()]
 
     def _list(self, folder: Path, key: str) -> dict[str, Stat]:
+        """Return what is in a folder; if all below it isn't much, remember that as well: a request lists a thousand."""
         import obstore
 
-        found = self._ask(folder, lambda store: obstore.list_with_delimiter(store, prefix=f"{key}/" if key else None))
-        assert found is not None
-        entries = {prefix.rpartition("/")[2]: Stat("folder") for prefix in found["common_prefixes"]}
-        files = {meta["path"].rpartition("/")[2]: _stat_of(meta) for meta in found["objects"] if meta["path"] != key}
+        before = f"{key}/" if key else ""
+
+        def below(store: ObjectStore) -> list[ObjectMeta] | None:
+            found: list[ObjectMeta] = []
+            for batch in obstore.list(store, prefix=before or None, chunk_size=1000):
+                found += batch
+                if len(found) > MOST_BELOW:
+                    return None
+            return found
+
+        found = self._ask(folder, below)
+        if found is not None:
+            listings = _folders_of(found, key)
+            now = time.monotonic()
+            with self._lock:
+                self._listings |= {place: _Listing(entries, now) for place, entries in listings.items()}
+            return listings[key]
+        level = self._ask(folder, lambda store: obstore.list_with_delimiter(store, prefix=before or None))
+        assert level is not None
+        entries = {prefix.rpartition("/")[2]: Stat("folder") for prefix in level["common_prefixes"]}
+        files = {meta["path"].rpartition("/")[2]: _stat_of(meta) for meta in level["objects"] if meta["path"] != key}
         return entries | files
 
     def _list_web(self, folder: Path) -> dict[str, Stat]:
@@ -161,14 +178,20 @@ class ObjectStorage(Storage):
         return None if page is None else names_in_page(page)
 
     def _remembered(self, key: str) -> Stat | None:
-        """Return what a listing of the folder said of it a moment ago; None if none did."""
-        folder, _, name = key.rpartition("/")
-        with self._lock:
-            held = self._listings.get(folder)
-        if held is None or time.monotonic() - held.at > REMEMBERED:
-            return None
-        known = held.entries.get(name, ABSENT)
-        return None if known.kind == "other" else known  # a web server's list tells neither size nor time
+        """Return what a listing of the folder said of it a moment ago, or of a folder above: what isn't there has
+        nothing in it. None if none did."""
+        folder, name = key, ""
+        while folder:
+            folder, _, name = folder.rpartition("/")
+            with self._lock:
+                held = self._listings.get(folder)
+            if held is None or time.monotonic() - held.at > REMEMBERED:
+                continue
+            known = held.entries.get(name, ABSENT)
+            if key == f"{folder}/{name}".lstrip("/"):
+                return None if known.kind == "other" else known  # a web server's list tells neither size nor time
+            return ABSENT if known.kind in ("absent", "file") and not self.is_web else None
+        return None
 
     def open_file(self, path: Path, pinned: Stat | None = None) -> ObjectFile:
         if pinned is None:
@@ -243,8 +266,8 @@ class ObjectStorage(Storage):
                     return None
                 raise NotFoundError(f"{path}: {cause(error, self._root)}") from _shown(error)
             except exceptions.BaseError as error:
-                if says_no_length(error):
-                    raise UnsaidLengthError(f"{path}: {cause(error, self._root)}") from _shown(error)
+                if lacks_ranges(error):
+                    raise NoRangesError(f"{path}: {cause(error, self._root)}") from _shown(error)
                 failed += 1
                 if failed > connecting.RETRIES or time.monotonic() - begun > connecting.GIVE_UP or not may_pass(error):
                     raise NotFoundError(f"{path}: {cause(error, self._root)}") from _shown(error)
@@ -260,8 +283,8 @@ class ObjectStorage(Storage):
         return self._stores[query]
 
 
-class UnsaidLengthError(NotFoundError):
-    """A server that answers without saying how long the answer is, as for the list of a folder."""
+class NoRangesError(NotFoundError):
+    """A server that sends no parts of something, as of the list of a folder."""
 
 
 def _shown(error: Exception) -> Exception | None:
@@ -304,6 +327,10 @@ class ObjectFile(OpenFile):
         for file in files:
             file._plans = (*(other for other in file._plans if not other.is_over), plan)
             file._reader.rest()  # what was looked at so far takes memory
+
+    def look_ahead(self, places: Iterable[int]) -> None:
+        if not self._is_closed:
+            self._reader.look_ahead(places)
 
     def close(self) -> None:
         self._is_closed = True
@@ -351,6 +378,27 @@ def _stat_of(meta: ObjectMeta) -> Stat:
     modified: datetime = meta["last_modified"]
     whole = int(modified.timestamp()) * 10**9  # listings give fractions of a second, the headers of an answer don't
     return Stat("file", meta["size"], whole, (meta["e_tag"] or "").strip('"'))
+
+
+def _folders_of(found: Iterable[ObjectMeta], key: str) -> dict[str, dict[str, Stat]]:
+    """Return what is in a folder and in each one below it, from all objects whose keys begin with the folder's."""
+    folders: dict[str, dict[str, Stat]] = {key: {}}
+    for meta in found:
+        if meta["path"] == key:
+            continue
+        parts = meta["path"].removeprefix(f"{key}/" if key else "").split("/")
+        above = key
+        for part in parts[:-1]:
+            folders[above].setdefault(part, Stat("folder"))
+            above = f"{above}/{part}" if above else part
+            folders.setdefault(above, {})
+        if meta["size"] or parts[-1] not in folders[above]:  # programs mark a folder by an empty object of its name
+            folders[above][parts[-1]] = _stat_of(meta)
+    for place in [place for place in folders if place != key]:
+        above, _, name = place.rpartition("/")
+        if folders[above][name].size == 0:
+            folders[above][name] = Stat("folder")
+    return folders
 
 
 def _matches(storage: ObjectStorage, folder: Path, parts: tuple[str, ...]) -> Iterator[Entry]:

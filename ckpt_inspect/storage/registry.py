@@ -148,6 +148,11 @@ def is_pattern(path: Path) -> bool:
     return glob.has_magic(str(path))
 
 
+def forget(path: Path) -> None:
+    """Have the storage of a path forget what it remembers of listings, for whoever looks again and again."""
+    storage_of(path).forget()
+
+
 def native_path(path: Path) -> bytes | None:
     """Return the path as C libraries open it, to look at a file and close it again; None if there is no such path."""
     return storage_of(path).native_path(path)

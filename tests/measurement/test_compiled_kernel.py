@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.measurement.extension import loops
-from ckpt_inspect.measurement.histograms import FINE_SHIFT
-from ckpt_inspect.measurement.kernels import Formula
+from ckpt_inspect.measurement.histograms import FINE_BINS, FINE_SHIFT
+from ckpt_inspect.measurement.kernels import Buffers, Formula, pieces
 from ckpt_inspect.measurement.kernels.compiled_kernel import compiled_piece, is_compiled
 from ckpt_inspect.measurement.kernels.plain_kernel import plain_piece
 from ckpt_inspect.measurement.summaries import FineCounts, Piece
@@ -76,7 +76,7 @@ def check_same(formula: Formula, state: State, *, has_moderate_numbers: bool) ->
     """Counts, extremes and histograms exactly, sums to rounding; Δ of halves exactly as well."""
     (found, counts), (plain, expected) = both(formula, state)
     for name in EXACT:
-        np.testing.assert_equal(getattr(found, name), getattr(plain, name), err_msg=name)
+        np.testing.assert_array_equal(getattr(found, name), getattr(plain, name), err_msg=name)  # -0 is 0
     for each in (counts, expected):  # an infinite E of float32 has a bin of its own
         each.effective_lr[_LAST_FINITE_BIN] += each.effective_lr[_LAST_FINITE_BIN + 1]
         each.effective_lr[_LAST_FINITE_BIN + 1] = 0
@@ -123,9 +123,10 @@ def test_every_rule_in_every_implementation_and_type(
     """What training leaves, with elements that are untouched, negative, infinite and not numbers; with and without
     decay, early and late, whether or not the rule has all arrays."""
     compiled = 0
-    for seed, decay, step in ((0, 0.0, 50), (1, 0.01, 50), (2, 0.0, 3), (3, 0.01, 5000)):
+    cases = ((0, 0.0, 50, 1e-3), (1, 0.01, 50, 1e-2), (2, 0.0, 3, 3e-3), (3, 0.01, 5000, 1e-3))
+    for seed, decay, step, epsilon in cases:
         state = moderate_state(rule, dtype, seed)
-        formula = formula_of(rule, implementation, state, weight_decay=decay, step=step, epsilon=1e-3)
+        formula = formula_of(rule, implementation, state, weight_decay=decay, step=step, epsilon=epsilon)
         if formula.coefficients is not None and is_compiled(formula, state):
             compiled += 1
             check_same(formula, state, has_moderate_numbers=True)
@@ -160,6 +161,23 @@ def test_any_floats_are_counted_as_the_plain_way_counts_them(rule: UpdateRule, d
     )
     if formula.coefficients is not None and is_compiled(formula, state):
         check_same(formula, state, has_moderate_numbers=False)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_rate_of_minus_zero_is_counted_as_zero(dtype: Any) -> None:
+    """LAMB's trust ratio is -0 where the weights' norm underflows and the step's is negative."""
+    rule = next(rule for rule in RULES if rule.name == "lamb")
+    tiny = np.full(60, np.finfo(dtype).smallest_subnormal, dtype)
+    first = np.zeros(60, dtype)
+    first[0] = -0.05
+    state = State(tiny, first, tiny.copy())
+    formula = formula_of(rule, KERAS3, state, epsilon=1e-3)
+    check_same(formula, state, has_moderate_numbers=False)
+    counts = FineCounts()
+    with pytest.MonkeyPatch.context() as patch:  # and by numpy
+        patch.setattr("ckpt_inspect.measurement.kernels.loops", None)
+        list(pieces(formula, state, Buffers(60), counts))
+    assert counts.effective_lr[0] == counts.effective_lr.sum() == 60
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
@@ -211,3 +229,22 @@ def test_a_ratio_beyond_float32_is_done_over() -> None:
     found, plain = (piece for piece, _ in both(formula, state))
     assert found.sums["ratio_squares"] == pytest.approx(plain.sums["ratio_squares"], rel=1e-6)
     assert math.isfinite(found.ratio_max)
+
+
+@pytest.mark.parametrize("numbers", [(0.0, math.inf, 0.0), (0.0, 2.0, 0.0), (1.0, math.inf, 0.0), (-0.0, 1.0, 0.0)])
+@pytest.mark.parametrize("has_root", [True, False])
+def test_an_effective_lr_that_is_no_number_is_counted_nowhere(
+    numbers: tuple[float, float, float], has_root: bool
+) -> None:
+    """0/0 of sound elements has bits that number no bin: the counts stay within their memory."""
+    assert loops is not None
+    v = np.full(5000, 1e-45, np.float32)
+    room = np.zeros(3 * FINE_BINS, np.int64)
+    counts, under = room[FINE_BINS : 2 * FINE_BINS], np.zeros(FINE_BINS, np.int64)
+    numerator, divisor, epsilon = numbers
+    found = loops.measure(
+        v, v, v, v, None, counts, under, numerator, divisor, 0.0, epsilon, 1.0, 0.0, has_root, 0.0, True, True
+    )
+    assert found["touched"] == under.sum() == 5000
+    assert not room[:FINE_BINS].any()
+    assert not room[2 * FINE_BINS :].any()

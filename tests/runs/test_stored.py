@@ -128,7 +128,22 @@ def test_a_pipe_is_no_store(tmp_path: Path) -> None:
         load(tmp_path / "s.h5")
 
 
-@pytest.mark.parametrize("text", ["", "plain", "a\0b", "\x10", "\x10@", "\0\x10", "\x10\0", "\x10\x10@\0@"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "plain",
+        "a\0b",
+        "\x10",
+        "\x10@",
+        "\0\x10",
+        "\x10\0",
+        "\x10\x10@\0@",
+        "\udcff",
+        "\x10udcff",
+        "\ud800\x10ud800",
+    ],
+)
 def test_texts_come_back_whatever_they_hold(text: str) -> None:
     """HDF5's texts end at a NUL."""
     assert "\0" not in storable(text)

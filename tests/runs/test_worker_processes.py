@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from support.adam_bundles import save_series
+from support.store_contents import contents
 
 from ckpt_inspect import analyze, load
 from ckpt_inspect.errors import NotFoundError, WorkerLostError
@@ -132,7 +133,7 @@ def test_the_same_store_as_one_process(tmp_path: Path, pool: WorkerProcesses) ->
     save_series(tmp_path / "run", 5)
     alone = analyze(tmp_path / "run", store=tmp_path / "a.h5")
     assert analyze(tmp_path / "run", store=tmp_path / "b.h5", executor=pool) == alone
-    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    assert contents(tmp_path / "a.h5") == contents(tmp_path / "b.h5")
 
 
 def measure_or_end(unit: Any, threads: int | None = 1) -> UnitResult:
@@ -179,7 +180,7 @@ def test_this_process_does_what_a_broken_executor_leaves(tmp_path: Path) -> None
     found = analyze(tmp_path / "run", store=tmp_path / "b.h5", executor=Breaking())
     assert [p.code for p in found.problems if p not in alone.problems] == [WORKERS_LOST]
     assert load(tmp_path / "b.h5") == alone
-    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    assert contents(tmp_path / "a.h5") == contents(tmp_path / "b.h5")
 
 
 def end_worker_once(unit: Any, threads: int | None = 1) -> UnitResult:

@@ -3,20 +3,36 @@ not."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from support.object_servers import BUCKET, WebServer, google_server, s3_server, upload, web_server
+from support.object_servers import (
+    AZURITE,
+    BUCKET,
+    WebServer,
+    azure_server,
+    google_server,
+    s3_server,
+    upload,
+    web_server,
+)
 
 import ckpt_inspect
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
 from ckpt_inspect.storage import as_path, connecting, credentials, objects
 from ckpt_inspect.storage.address import Address
+from ckpt_inspect.storage.interface import Stat
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 RECORDED = Path(__file__).parents[2] / "fixtures" / "recorded"
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "formats"
@@ -46,17 +62,25 @@ def _forget_storages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def servers(folder: Path) -> Iterator[dict[str, tuple[str, dict[str, str]]]]:
+def servers(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[str, dict[str, str]]]]:
     """Start each server with the folder's files; give each one's address and environment."""
     with ExitStack() as stack:
         s3, google = stack.enter_context(s3_server()), stack.enter_context(google_server())
         upload(folder, s3)
         upload(folder, google)
         web = stack.enter_context(web_server(folder))
-        yield {"s3": (f"s3://{BUCKET}", s3), "gs": (f"gs://{BUCKET}", google), "http": (web.address, {})}
+        found = {"s3": (f"s3://{BUCKET}", s3), "gs": (f"gs://{BUCKET}", google), "http": (web.address, {})}
+        if AZURITE is not None:
+            azure = stack.enter_context(azure_server(tmp_path_factory.mktemp("azure")))
+            upload(folder, azure)
+            found["az"] = (f"az://{BUCKET}", azure)
+        yield found
 
 
-@pytest.fixture(params=["s3", "gs", "http"])
+HAS_AZURITE = pytest.mark.skipif(AZURITE is None, reason="npm's azurite is not installed")
+
+
+@pytest.fixture(params=["s3", "gs", "http", pytest.param("az", marks=HAS_AZURITE)])
 def address(
     request: pytest.FixtureRequest,
     servers: dict[str, tuple[str, dict[str, str]]],
@@ -133,6 +157,46 @@ def test_a_bucket_that_is_not_there(
         monkeypatch.setenv(name, value)
     with pytest.raises(NotFoundError, match=r"^s3://other/x: there is no bucket 'other'"):
         ckpt_inspect.open_checkpoint("s3://other/x")
+
+
+@HAS_AZURITE
+def test_a_container_that_is_not_there(
+    servers: dict[str, tuple[str, dict[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named, in one line."""
+    for name, value in servers["az"][1].items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(NotFoundError, match=r"^az://other/x: there is no container 'other'[^\n]*$"):
+        ckpt_inspect.open_checkpoint("az://other/x")
+
+
+def test_settings_of_azure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A connection string, or the variables of `az storage`; without credentials nothing is signed."""
+    root = Address("az:/runs")
+    for name in [name for name in os.environ if name.startswith(("AZURE_", "IDENTITY_"))]:
+        monkeypatch.delenv(name)
+    with pytest.raises(RequestError, match=r"^az://runs: .*no storage account is known; set AZURE_STORAGE_ACCOUNT"):
+        connecting.azure_settings(root)
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", "lab")
+    assert connecting.azure_settings(root) == {"account_name": "lab", "skip_signature": True}
+    monkeypatch.setenv("AZURE_STORAGE_KEY", "a2V5")
+    assert connecting.azure_settings(root) == {"account_name": "lab", "account_key": "a2V5"}
+    text = "DefaultEndpointsProtocol=https;AccountName=other;AccountKey=a2V5Mg==;EndpointSuffix=core.windows.net"
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", text)
+    endpoint = "https://other.blob.core.windows.net"
+    expected = {"account_name": "other", "account_key": "a2V5Mg==", "endpoint": endpoint}
+    assert connecting.azure_settings(root) == expected
+    text = f"BlobEndpoint={endpoint}/;SharedAccessSignature=sv=1&sig=x%3D"
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", text)
+    monkeypatch.delenv("AZURE_STORAGE_KEY")
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT")
+    assert connecting.azure_settings(root) == {
+        "account_name": "other",
+        "endpoint": endpoint,
+        "sas_key": "sv=1&sig=x%3D",
+    }
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", "UseDevelopmentStorage=true")
+    assert connecting.azure_settings(root) == {"use_emulator": True}
 
 
 def test_a_server_that_cant_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,6 +309,52 @@ class TestSecrets:
         assert str(as_path("http://host/my%20run/a.h5?download=1#top")) == "http://host/my run/a.h5"
 
 
+def test_a_folder_is_listed_once(
+    servers: dict[str, tuple[str, dict[str, str]]], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With all below it; where that is too much, each folder by itself, with the same result."""
+    address, environment = servers["s3"]
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    expected = [str(p).removeprefix(str(folder)) for p in ckpt_inspect.find_checkpoints(folder)]
+    listed: list[str] = []
+    list_one = objects.ObjectStorage._list
+
+    def count(storage: objects.ObjectStorage, path: Path, key: str) -> dict[str, Stat]:
+        listed.append(key)
+        return list_one(storage, path, key)
+
+    monkeypatch.setattr(objects.ObjectStorage, "_list", count)
+    for most in (2000, 0):
+        monkeypatch.setattr(objects, "MOST_BELOW", most)
+        objects.forget()
+        listed.clear()
+        found = [str(p).removeprefix(address) for p in ckpt_inspect.find_checkpoints(address)]
+        assert found == expected
+        assert len(listed) == len(set(listed))
+        assert most == 0 or listed == [""]
+
+
+def test_folders_from_the_keys_of_objects() -> None:
+    """One that is marked by an empty object of its name is a folder; an empty file is a file."""
+    time = datetime.fromtimestamp(7, timezone.utc)
+
+    def meta(key: str, size: int) -> ObjectMeta:
+        return {"path": key, "size": size, "last_modified": time, "e_tag": None, "version": None}
+
+    keys = [meta("run", 0), meta("run/a", 3), meta("run/b/c", 0), meta("run/b", 0), meta("run/d/e/f", 1)]
+    found = {
+        folder: {name: stat.kind for name, stat in entries.items()}
+        for folder, entries in objects._folders_of(keys, "run").items()
+    }
+    assert found == {
+        "run": {"a": "file", "b": "folder", "d": "folder"},
+        "run/b": {"c": "file"},
+        "run/d": {"e": "folder"},
+        "run/d/e": {"f": "file"},
+    }
+
+
 def test_a_file_that_is_replaced_is_not_mixed_with_the_other(tmp_path: Path, folder: Path) -> None:
     """The next answer isn't of the file that was opened: said, not read on."""
     (index,) = sorted((folder / "saver").glob("*.index"))[:1]
@@ -293,6 +403,24 @@ def test_settings_of_aws_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert connecting.aws_settings() == {**keys, "endpoint": "http://here"}
 
 
+def test_an_endpoint_that_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is named."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9")
+    with pytest.raises(RequestError, match=r"AWS_ENDPOINT_URL is '127.0.0.1:9', .*; write http://127.0.0.1:9"):
+        ckpt_inspect.open_checkpoint("s3://bucket/x")
+
+
+def test_a_profile_whose_keys_are_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named, with the command that brings its keys."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text("[profile lab]\nsso_session = here\n")
+    monkeypatch.setenv("AWS_PROFILE", "lab")
+    with pytest.raises(RequestError, match=r"profile 'lab' .* by sso_session, .*export-credentials --profile lab"):
+        ckpt_inspect.open_checkpoint("s3://bucket/x")
+
+
 class TestAddresses:
     """Paths of what lies elsewhere."""
 
@@ -306,6 +434,12 @@ class TestAddresses:
         assert [str(p) for p in made] == [f"s3://bucket/{tail}" for tail in tails]
         assert as_path(path) == path
         assert str(as_path(Path("s3://bucket/run"))) == "s3://bucket/run"
+
+    def test_two_dots_lead_up(self) -> None:
+        """As in a state file that names a checkpoint of another folder; no further than to the bucket."""
+        path = as_path("s3://bucket/run/../../other//./x")
+        assert isinstance(path, Address)
+        assert path.key == "other/x"
 
     def test_a_state_file_of_a_bucket_may_lead_beside_it(self, tmp_path: Path) -> None:
         """TensorFlow names checkpoints in buckets by their whole address; a copied folder is read from its own."""

@@ -20,7 +20,12 @@ enum { LANE = 2720 }; /* bytes of a lane: a multiple of 8, three of which fit th
 
 static uint32_t tables[8][256];     /* of the bytes of eight */
 static uint32_t past_lane[4][256];  /* a checksum, by its bytes, advanced over the zeros of a lane */
-static int has_instruction, has_wide_products;
+#if defined(HAS_VERSIONS) || defined(HAS_ARM_VERSION)
+static int has_instruction;
+#endif
+#if defined(HAS_VERSIONS)
+static int has_wide_products;
+#endif
 
 /* --- arithmetic modulo the polynomial, for the tables */
 

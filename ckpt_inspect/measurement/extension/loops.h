@@ -60,6 +60,16 @@ typedef enum {
     UNDER_CENTERED /* of the second moment less the square of the mean gradient */
 } Under;
 
+/* Counts of a stretch in several lanes, in turn: one and the same bin, counted again at once, would have to wait until its
+ * count has been written. */
+enum { LANES = 4 };
+typedef struct {
+    uint32_t lanes[LANES][FINE_BINS];
+} LaneCounts;
+
+#define LANES_SIZE (2 * sizeof(LaneCounts)) /* of E, and of what is under the root */
+#define SCRATCH (LANES_SIZE + (size_t)SOURCES * CHUNK * sizeof(double))
+
 typedef struct { /* a stretch of a tensor */
     Dtype dtype;
     Coefficients c;
@@ -70,6 +80,7 @@ typedef struct { /* a stretch of a tensor */
     void *lr;               /* receives E of float32 or float64; NULL if nobody wants it */
     int64_t *lr_counts, *under_counts; /* (FINE_BINS,) that are added to, or both NULL */
     int64_t *half_counts;              /* (HALVES,) of what is under the root, by its bits, that are added to; or NULL */
+    void *lanes;                       /* LANES_SIZE bytes, all 0 before and afterwards; or NULL */
     unsigned char *rows; /* set to 1 for each row in which something differs from `start`; NULL if nobody wants it */
     int64_t row_length, first; /* elements of a row; flat index of the first element */
     const int64_t *places;     /* elements that are wanted themselves, ascending, from the first of the stretch */
@@ -87,8 +98,9 @@ typedef struct { /* update_rules.Norms */
 /* The sums over a stretch's weights and the step before its outer factor. Whether all could be read. */
 BETWEEN_FILES int norms_of_stretch(Stretch *stretch, Norms *norms);
 
-/* Add positive finite values to the counts (FINE_BINS,) of their fine bins. */
+/* Add positive finite values to the counts (FINE_BINS,) of their fine bins; NULL for none. */
 BETWEEN_FILES void count_piece(const float *values, size_t size, int64_t *counts);
+BETWEEN_FILES void count_doubles_piece(const double *values, size_t size, int64_t *counts);
 
 /* --- two tensors */
 
@@ -106,5 +118,20 @@ typedef struct { /* distances.WindowCount */
 
 BETWEEN_FILES Window count_window_of_piece(const float *v1, const float *v2, size_t size, double decay, double smallest,
                                            double tolerance);
+
+typedef struct { /* a stretch of a tensor in two files */
+    Dtype dtype;
+    Source sources[2];
+    size_t size;
+    unsigned char *scratch; /* twice CHUNK elements */
+    int has_window;
+    double decay, smallest, tolerance; /* distances.Window */
+    int64_t *counts[2];                /* (FINE_BINS,) of each side that are added to; NULL for none */
+    Products products;
+    Window window;
+} PairStretch;
+
+/* Whether all could be read. */
+BETWEEN_FILES int compare_stretch(PairStretch *stretch);
 
 #endif

@@ -6,54 +6,23 @@
  * elements is rounded as IEEE 754 has it and as numpy does it: contraction into fused multiply-add is off (pyproject.toml).
  * Sums are of doubles.
  */
+#include "halves.h"
 #include "loops.h"
 
 enum { BLOCK = 1024 }; /* elements; the few arrays of a block fit the first-level cache */
 
 typedef enum {
-    ROOT_OF_SECOND, /* E = numerator / (sqrt(v) + epsilon) */
+    ROOT_OF_SECOND, /* E = numerator / (sqrt(v) + epsilon); of halves: of any u, the step being factor·m / (sqrt(u) + epsilon) */
     ROOT,           /* E = numerator / (sqrt(u / divisor + inner_epsilon) + epsilon), u being what is under the root */
     NO_ROOT,        /* E = numerator / (u / divisor + epsilon): v and u are norms, not squares */
     CONSTANT        /* E = numerator */
 } Denominator;
 
-typedef enum { NO_HALF, IEEE_HALF, BRAIN_HALF } Half;
-
-/* --- halves */
-
-/* The half, of either kind, nearest to x; ties to even. Without branches and without the processor's own conversions, which
- * few have for both kinds. */
-INLINE float rounded(float x, const Half half)
+/* Whether E is not negative, no -0 either, and falls as u grows, so that its extremes are those of u. */
+INLINE int is_sane(const Coefficients *c)
 {
-    if (half == NO_HALF)
-        return x;
-    const uint32_t bits = bits_of(x);
-    if (half == BRAIN_HALF) {
-        const uint32_t nearest = (bits + 0x7FFFu + (bits >> 16 & 1)) & 0xFFFF0000u;
-        return of_bits((bits & 0x7FFFFFFFu) > INFINITE ? bits : nearest);
-    }
-    /* Added to a number so large that the sum ends where the half does, and taken away again. */
-    float power = of_bits(bits & INFINITE); /* of two, not above |x| */
-    power = power < 0x1p-14f ? 0x1p-14f : power;
-    power = power > 0x1p16f ? 0x1p16f : power;
-    const float large = power * 0x1.8p13f;
-    const float nearest = (x + large) - large;
-    return of_bits(bits_of(fabsf(nearest) > 65504.0f ? INFINITY : fabsf(nearest)) | (bits & 0x80000000u));
-}
-
-INLINE float widened(uint16_t x, const Half half)
-{
-    if (half == BRAIN_HALF)
-        return of_bits((uint32_t)x << 16);
-    const uint32_t magnitude = (uint32_t)(x & 0x7FFF) << 13;
-    const uint32_t finite = bits_of(of_bits(magnitude) * 0x1p112f);
-    return of_bits((magnitude >= 0x0F800000u ? magnitude | INFINITE : finite) | (uint32_t)(x & 0x8000) << 16);
-}
-
-/* The bits of what is positive and a half already. */
-INLINE uint32_t narrowed(float x, const Half half)
-{
-    return half == BRAIN_HALF ? bits_of(x) >> 16 : bits_of(x * 0x1p-112f) >> 13;
+    return c->numerator >= 0 && !signbit(c->numerator) && c->numerator < INFINITY && c->divisor > 0 && c->epsilon >= 0 &&
+           c->inner_epsilon >= 0;
 }
 
 /* --- blocks of each type */
@@ -68,6 +37,7 @@ INLINE uint32_t narrowed(float x, const Half half)
 #define ABS fabsf
 #define SQRT sqrtf
 #define ROUNDED rounded
+#define ROUNDED_SIZE rounded_size
 /* What doesn't move a weight: TensorFlow's threads flush subnormals to zero; halves are computed in float32. */
 #define SMALLEST_UPDATE(half) ((half) == NO_HALF ? FLT_MIN : 0x1p-149f)
 
@@ -102,6 +72,7 @@ VERSIONS(int, measure_brain_halves, PARAMETERS, (s, b, total, denominator))
 #undef ABS
 #undef SQRT
 #undef ROUNDED
+#undef ROUNDED_SIZE
 #undef SMALLEST_UPDATE
 
 #define REAL double
@@ -114,6 +85,7 @@ VERSIONS(int, measure_brain_halves, PARAMETERS, (s, b, total, denominator))
 #define ABS fabs
 #define SQRT sqrt
 #define ROUNDED(x, half) ((void)(half), (x))
+#define ROUNDED_SIZE(x, half) ((void)(half), (x))
 #define SMALLEST_UPDATE(half) DBL_MIN
 
 INLINE double half_ulp_64(double w, const Half half)
@@ -146,11 +118,45 @@ static void count_unsigned(const float *values, int n, int64_t *counts)
         counts[bits_of(values[i]) >> FINE_SHIFT]++;
 }
 
-static void count_numbered(const uint32_t *bins, int n, int64_t *counts)
+/* Count bins that aren't NOWHERE; `bins` is written over. */
+static void count_numbered(uint32_t *bins, int n, int64_t *counts)
 {
-    for (int i = 0; i < n; i++)
-        if (bins[i] != NOWHERE)
-            counts[bins[i]]++;
+    int kept = 0;
+    for (int i = 0; i < n; i++) { /* no branch, which would be foretold wrongly as often as rightly */
+        const uint32_t bin = bins[i];
+        bins[kept] = bin;
+        kept += bin != NOWHERE;
+    }
+    for (int i = 0; i < kept; i++)
+        counts[bins[i]]++;
+}
+
+static void count_in_lanes(const float *values, int n, LaneCounts *counts)
+{
+    int i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        uint64_t first, second; /* two values at a load, a tenth of the time of a piece less */
+        memcpy(&first, values + i, sizeof first);
+        memcpy(&second, values + i + 2, sizeof second);
+        counts->lanes[0][(uint32_t)first >> FINE_SHIFT]++;
+        counts->lanes[1][first >> (FINE_SHIFT + 32)]++;
+        counts->lanes[2][(uint32_t)second >> FINE_SHIFT]++;
+        counts->lanes[3][second >> (FINE_SHIFT + 32)]++;
+    }
+    for (; i < n; i++)
+        counts->lanes[0][bits_of(values[i]) >> FINE_SHIFT]++;
+}
+
+/* Add the lanes up, and clear them. What was counted is positive and no larger than `most`, nor smaller than `least`. */
+static void add_lanes(LaneCounts *counts, double least, double most, int64_t *total)
+{
+    const uint32_t first = bits_of((float)least) >> FINE_SHIFT, last = bits_of((float)most) >> FINE_SHIFT;
+    for (uint32_t bin = first; bin <= last && bin < FINE_BINS; bin++) {
+        for (int lane = 0; lane < LANES; lane++) {
+            total[bin] += counts->lanes[lane][bin];
+            counts->lanes[lane][bin] = 0;
+        }
+    }
 }
 
 /* The bins of values of which `gate` is touched: positive, finite and not `start`; if they are positive or 0 themselves. */
@@ -158,8 +164,9 @@ INLINE void number_floats_body(const float *values, const float *gate, float sta
 {
 #pragma omp simd
     for (int i = 0; i < n; i++) {
-        const int is_counted = (gate[i] > 0) & (gate[i] < INFINITY) & (gate[i] != start) & (bits_of(values[i]) <= INFINITE);
-        bins[i] = is_counted ? bits_of(values[i]) >> FINE_SHIFT : (uint32_t)NOWHERE;
+        const uint32_t bits = bits_of(values[i]);
+        const int is_counted = (gate[i] > 0) & (gate[i] < INFINITY) & (gate[i] != start) & (bits <= INFINITE);
+        bins[i] = is_counted ? bits >> FINE_SHIFT : (uint32_t)NOWHERE;
     }
 }
 
@@ -174,7 +181,8 @@ INLINE void number_doubles_body(const double *values, const double *gate, double
         const double x = values[i], small = x < FLT_MAX ? x : FLT_MAX;
         const float narrow = (float)small;
         const uint32_t bin = (bits_of(narrow) - ((double)narrow > small)) >> FINE_SHIFT;
-        const int is_counted = (gate[i] > 0) & (gate[i] < INFINITY) & (gate[i] != start) & (x >= 0) & !(wide_bits_of(x) >> 63);
+        const int is_counted = (gate[i] > 0) & (gate[i] < INFINITY) & (gate[i] != start) &
+                               (x >= 0) & !(wide_bits_of(x) >> 63);
         bins[i] = is_counted ? bin : (uint32_t)NOWHERE;
     }
 }
@@ -196,6 +204,8 @@ VERSIONS(int, are_touched, (const float *values, int n), (values, n))
 void count_piece(const float *values, size_t size, int64_t *counts)
 {
     uint32_t bins[BLOCK];
+    if (!counts)
+        return;
     for (size_t start = 0; start < size; start += BLOCK) {
         const float *block = values + start;
         const int n = size - start < BLOCK ? (int)(size - start) : BLOCK;
@@ -205,6 +215,18 @@ void count_piece(const float *values, size_t size, int64_t *counts)
             number_floats(block, block, 0, n, bins);
             count_numbered(bins, n, counts);
         }
+    }
+}
+
+void count_doubles_piece(const double *values, size_t size, int64_t *counts)
+{
+    uint32_t bins[BLOCK];
+    if (!counts)
+        return;
+    for (size_t start = 0; start < size; start += BLOCK) {
+        const int n = size - start < BLOCK ? (int)(size - start) : BLOCK;
+        number_doubles(values + start, values + start, 0, n, bins);
+        count_numbered(bins, n, counts);
     }
 }
 
@@ -247,20 +269,12 @@ static Denominator denominator_of(const Stretch *stretch)
         return CONSTANT;
     if (!c->has_root)
         return NO_ROOT;
-    return stretch->under == UNDER_SECOND && c->divisor == 1 && c->inner_epsilon == 0 ? ROOT_OF_SECOND : ROOT;
+    const int is_simple = c->divisor == 1 && c->inner_epsilon == 0;
+    if (half_of(stretch->dtype) == NO_HALF)
+        return is_simple && stretch->under == UNDER_SECOND ? ROOT_OF_SECOND : ROOT;
+    const int is_usual = c->step_divisor == 1 && c->denominator_factor == 1 && c->outer_factor == 1;
+    return is_simple && is_usual && !c->is_stored ? ROOT_OF_SECOND : ROOT;
 }
-
-INLINE void widen_body(const uint16_t *x, int n, float *wide, Half half)
-{
-#pragma omp simd
-    for (int i = 0; i < n; i++)
-        wide[i] = widened(x[i], half);
-}
-
-#define widen_ieee_body(x, n, wide) widen_body(x, n, wide, IEEE_HALF)
-#define widen_brain_body(x, n, wide) widen_body(x, n, wide, BRAIN_HALF)
-VERSIONS(void, widen_ieee, (const uint16_t *x, int n, float *wide), (x, n, wide))
-VERSIONS(void, widen_brain, (const uint16_t *x, int n, float *wide), (x, n, wide))
 
 /* The bits of halves that are touched, 0 for the others. */
 INLINE void number_halves_body(const float *under, float start, int n, uint32_t *bits, Half half)
@@ -304,10 +318,7 @@ static void set_floats(FloatBlock *b, const Stretch *stretch, Half half, const u
             continue;
         }
         arrays[i] = b->wide[i];
-        if (half == IEEE_HALF)
-            widen_ieee((const uint16_t *)data[i] + begin, n, b->wide[i]);
-        else
-            widen_brain((const uint16_t *)data[i] + begin, n, b->wide[i]);
+        widen_halves((const uint16_t *)data[i] + begin, n, half, b->wide[i]);
     }
     const float *under = arrays[stretch->under == UNDER_MAXIMUM ? MAXIMUM : SECOND];
     if (stretch->under == UNDER_CENTERED) {
@@ -333,8 +344,8 @@ static void set_doubles(DoubleBlock *b, const Stretch *stretch, const unsigned c
     b->block = (Block_64){arrays[VALUE], arrays[FIRST], arrays[SECOND], under, lr ? lr : b->lr, n};
 }
 
-/* Count what was measured; `state` is what `measure_any_block` returned. */
-static void count_floats(FloatBlock *b, const Stretch *stretch, Half half, float start, int state)
+/* Count what was measured; `is_clean` is what `measure_any_block` returned. */
+static void count_floats(FloatBlock *b, const Stretch *stretch, Half half, float start, int is_clean)
 {
     const float *const lr = b->block.lr, *const under = b->block.under;
     const int n = b->block.n;
@@ -346,7 +357,11 @@ static void count_floats(FloatBlock *b, const Stretch *stretch, Half half, float
         for (int i = 0; i < n; i++)
             stretch->half_counts[b->bins[i]]++;
     }
-    if (stretch->lr_counts && state == 2) {
+    LaneCounts *const lanes = stretch->lanes;
+    if (stretch->lr_counts && is_clean && lanes) {
+        count_in_lanes(lr, n, &lanes[0]);
+        count_in_lanes(under, n, &lanes[1]);
+    } else if (stretch->lr_counts && is_clean) {
         count_unsigned(lr, n, stretch->lr_counts);
         count_unsigned(under, n, stretch->under_counts);
     } else if (stretch->lr_counts) {
@@ -391,17 +406,13 @@ static int fetch_all(Stretch *stretch, size_t begin, size_t n, const unsigned ch
     for (int i = 0; i < SOURCES; i++) {
         data[i] = NULL;
         if (is_there(&stretch->sources[i])) {
-            data[i] = fetch(&stretch->sources[i], begin, n, width, stretch->scratch + (size_t)i * CHUNK * width);
+            unsigned char *const room = stretch->scratch ? stretch->scratch + (size_t)i * CHUNK * width : NULL;
+            data[i] = fetch(&stretch->sources[i], begin, n, width, room);
             if (!data[i])
                 return 0;
         }
     }
     return 1;
-}
-
-static Half half_of(Dtype dtype)
-{
-    return dtype == FLOAT16 ? IEEE_HALF : dtype == BFLOAT16 ? BRAIN_HALF : NO_HALF;
 }
 
 static int measure_halves_or_floats(Half half, const Scalars_32 *s, const Block_32 *b, Totals_32 *total, Denominator denominator)
@@ -416,32 +427,36 @@ int measure_stretch(Stretch *stretch, Figures *figures)
 {
     const Denominator denominator = denominator_of(stretch);
     const Half half = half_of(stretch->dtype);
-    const Scalars_32 s = scalars_of_32(&stretch->c, half);
-    const Scalars_64 wide = scalars_of_64(&stretch->c, half);
+    const Scalars_32 s = scalars_of_32(&stretch->c, denominator, half);
+    const Scalars_64 wide = scalars_of_64(&stretch->c, denominator, half);
     Totals_32 total = {.under_min = UINT32_MAX};
     Totals_64 wide_total = {.under_min = UINT64_MAX};
+    if (!is_sane(&stretch->c))
+        stretch->lanes = NULL;
     const unsigned char *data[SOURCES];
     FloatBlock floats;
     DoubleBlock doubles;
     size_t sample = 0;
+    int is_read = 1;
     for (size_t begin = 0; begin < stretch->size; begin += CHUNK) {
         const size_t n = stretch->size - begin < CHUNK ? stretch->size - begin : CHUNK;
-        if (!fetch_all(stretch, begin, n, data))
-            return 0;
+        is_read = fetch_all(stretch, begin, n, data);
+        if (!is_read)
+            break;
         take_samples(stretch, data, begin, n, &sample);
         for (size_t i = 0; i < n; i += BLOCK) {
             const int some = n - i < BLOCK ? (int)(n - i) : BLOCK;
             const int64_t first = stretch->first + (int64_t)(begin + i);
             if (stretch->dtype == FLOAT64) {
                 set_doubles(&doubles, stretch, data, i, some, stretch->lr ? (double *)stretch->lr + begin + i : NULL);
-                const int state = measure_doubles(&wide, &doubles.block, &wide_total, denominator);
+                const int is_clean = measure_doubles(&wide, &doubles.block, &wide_total, denominator);
                 count_doubles(&doubles, stretch, wide.start);
-                MARK_ROWS(stretch, doubles.block.under, some, first, wide.start, state)
+                MARK_ROWS(stretch, doubles.block.under, some, first, wide.start, is_clean)
             } else {
                 set_floats(&floats, stretch, half, data, i, some, stretch->lr ? (float *)stretch->lr + begin + i : NULL);
-                const int state = measure_halves_or_floats(half, &s, &floats.block, &total, denominator);
-                count_floats(&floats, stretch, half, s.start, state);
-                MARK_ROWS(stretch, floats.block.under, some, first, s.start, state)
+                const int is_clean = measure_halves_or_floats(half, &s, &floats.block, &total, denominator);
+                count_floats(&floats, stretch, half, s.start, is_clean);
+                MARK_ROWS(stretch, floats.block.under, some, first, s.start, is_clean)
             }
         }
     }
@@ -449,7 +464,12 @@ int measure_stretch(Stretch *stretch, Figures *figures)
         add_figures_64(&wide_total, &wide, denominator, half, figures);
     else
         add_figures_32(&total, &s, denominator, half, figures);
-    return 1;
+    if (stretch->lanes && stretch->lr_counts && stretch->dtype == FLOAT32 && total.touched) {
+        LaneCounts *const lanes = stretch->lanes;
+        add_lanes(&lanes[0], figures->lr_min, figures->lr_max, stretch->lr_counts);
+        add_lanes(&lanes[1], figures->under_min, figures->under_max, stretch->under_counts);
+    }
+    return is_read;
 }
 
 #define add_norms_of_floats_body(s, b, norms, denominator) add_norms_32(s, b, norms, denominator, NO_HALF)
@@ -467,8 +487,8 @@ int norms_of_stretch(Stretch *stretch, Norms *norms)
 {
     const Denominator denominator = denominator_of(stretch);
     const Half half = half_of(stretch->dtype);
-    const Scalars_32 s = scalars_of_32(&stretch->c, half);
-    const Scalars_64 wide = scalars_of_64(&stretch->c, half);
+    const Scalars_32 s = scalars_of_32(&stretch->c, denominator, half);
+    const Scalars_64 wide = scalars_of_64(&stretch->c, denominator, half);
     const unsigned char *data[SOURCES];
     FloatBlock floats;
     DoubleBlock doubles;

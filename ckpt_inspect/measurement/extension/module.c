@@ -223,6 +223,21 @@ static int has_under(const Stretch *stretch, int under)
     return 0;
 }
 
+/* Memory of SCRATCH bytes: first the lanes, which stay 0 from call to call, then what is read. -1 with an exception set. */
+static int scratch_of(Arrays *arrays, PyObject *object, Stretch *stretch)
+{
+    unsigned char *memory;
+    if (bytes_of(arrays, object, (Py_ssize_t)SCRATCH, &memory) < 0)
+        return -1;
+    if (!memory || (uintptr_t)memory % 64) {
+        PyErr_SetString(PyExc_TypeError, "memory is needed whose address is a multiple of 64");
+        return -1;
+    }
+    stretch->lanes = memory;
+    stretch->scratch = memory + LANES_SIZE;
+    return 0;
+}
+
 static PyObject *checksums_of(const Stretch *stretch)
 {
     const Source *s = stretch->sources;
@@ -274,15 +289,15 @@ static PyObject *sweep(PyObject *self, PyObject *args)
                 goto done;
             }
     }
-    if (bytes_of(&arrays, scratch, SOURCES * CHUNK * width, &stretch.scratch) < 0 ||
+    if (scratch_of(&arrays, scratch, &stretch) < 0 ||
         counts_of(&arrays, lr_counts, FINE_BINS, &stretch.lr_counts) < 0 ||
         counts_of(&arrays, under_counts, FINE_BINS, &stretch.under_counts) < 0 ||
         counts_of(&arrays, half_counts, HALVES, &stretch.half_counts) < 0 ||
         bytes_of(&arrays, rows, row_count, &stretch.rows) < 0 ||
         bytes_of(&arrays, samples, SOURCES * (Py_ssize_t)stretch.place_count * width, &stretch.samples) < 0)
         goto done;
-    if (!stretch.scratch || !stretch.lr_counts != !stretch.under_counts || (stretch.place_count && !stretch.samples)) {
-        PyErr_SetString(PyExc_TypeError, "memory is needed, both counts or none, and room for samples");
+    if (!stretch.lr_counts != !stretch.under_counts || (stretch.place_count && !stretch.samples)) {
+        PyErr_SetString(PyExc_TypeError, "both counts are needed, or none, and room for samples");
         goto done;
     }
     Figures figures;
@@ -316,14 +331,12 @@ static PyObject *norms(PyObject *self, PyObject *args)
     stretch.under = (Under)under;
     stretch.size = size < 0 ? 0 : (size_t)size;
     Arrays arrays = {.count = 0, .size = -1};
-    if (bytes_of(&arrays, scratch, SOURCES * CHUNK * (Py_ssize_t)width_of(stretch.dtype), &stretch.scratch) == 0) {
+    if (scratch_of(&arrays, scratch, &stretch) == 0) {
         Norms found;
-        int is_read = 0;
-        if (stretch.scratch) {
-            Py_BEGIN_ALLOW_THREADS
-            is_read = norms_of_stretch(&stretch, &found);
-            Py_END_ALLOW_THREADS
-        }
+        int is_read;
+        Py_BEGIN_ALLOW_THREADS
+        is_read = norms_of_stretch(&stretch, &found);
+        Py_END_ALLOW_THREADS
         if (is_read)
             result = Py_BuildValue("((ddd)N)", found.value, found.direction, found.product, checksums_of(&stretch));
         else
@@ -361,6 +374,54 @@ static PyObject *compare(PyObject *self, PyObject *args)
     Py_END_ALLOW_THREADS
     release(&arrays);
     return Py_BuildValue("(ddddO)", p.aa, p.bb, p.ab, p.dd, p.differing_bits ? Py_False : Py_True);
+}
+
+PyDoc_STRVAR(compare_stored_doc,
+             "compare_stored(a, b, dtype, size, scratch, window, counts_a, counts_b)\n--\n\n"
+             "Read `size` elements at two places (descriptor, offset), and return (what `compare` does, what `count_window`\n"
+             "does, checksums of the bytes); None if something can't be read.\n\n"
+             "window: decay, smallest, tolerance, or None; the counts are added to, and may be None.");
+
+static PyObject *compare_stored(PyObject *self, PyObject *args)
+{
+    PyObject *scratch, *window, *counts[2], *result = NULL;
+    PairStretch pair = {.size = 0};
+    Stretch stretch;
+    int dtype;
+    Py_ssize_t size;
+    long long offsets[2];
+    Arrays arrays = {.count = 0, .size = -1};
+    if (!PyArg_ParseTuple(args, "(iL)(iL)inOOOO:compare_stored", &pair.sources[0].descriptor, &offsets[0],
+                          &pair.sources[1].descriptor, &offsets[1], &dtype, &size, &scratch, &window, &counts[0], &counts[1]) ||
+        !is_dtype(dtype))
+        return NULL;
+    pair.dtype = (Dtype)dtype;
+    pair.size = size < 0 ? 0 : (size_t)size;
+    pair.sources[0].offset = offsets[0];
+    pair.sources[1].offset = offsets[1];
+    if (window != Py_None) {
+        if (!PyArg_ParseTuple(window, "ddd", &pair.decay, &pair.smallest, &pair.tolerance))
+            return NULL;
+        pair.has_window = 1;
+    }
+    int is_read = 0;
+    if (scratch_of(&arrays, scratch, &stretch) == 0 && counts_of(&arrays, counts[0], FINE_BINS, &pair.counts[0]) == 0 &&
+        counts_of(&arrays, counts[1], FINE_BINS, &pair.counts[1]) == 0) {
+        pair.scratch = stretch.scratch;
+        Py_BEGIN_ALLOW_THREADS
+        is_read = compare_stretch(&pair);
+        Py_END_ALLOW_THREADS
+        const Products *const p = &pair.products;
+        const Window *const w = &pair.window;
+        if (is_read)
+            result = Py_BuildValue("((ddddO)(ddLLL)(II))", p->aa, p->bb, p->ab, p->dd, p->differing_bits ? Py_False : Py_True,
+                                   w->sum_a, w->sum_b, (long long)w->touched, (long long)w->starved,
+                                   (long long)w->impossible, pair.sources[0].crc, pair.sources[1].crc);
+        else
+            result = Py_NewRef(Py_None);
+    }
+    release(&arrays);
+    return result;
 }
 
 PyDoc_STRVAR(count_window_doc, "count_window(v1, v2, decay, smallest, tolerance)\n--\n\n"
@@ -463,6 +524,7 @@ static PyMethodDef methods[] = {{"measure", measure, METH_VARARGS, measure_doc},
                                 {"sweep", sweep, METH_VARARGS, sweep_doc},
                                 {"norms", norms, METH_VARARGS, norms_doc},
                                 {"compare", compare, METH_VARARGS, compare_doc},
+                                {"compare_stored", compare_stored, METH_VARARGS, compare_stored_doc},
                                 {"count_window", count_window, METH_VARARGS, count_window_doc},
                                 {"count", count, METH_VARARGS, count_doc},
                                 {"extend_checksum", extend_checksum_of, METH_VARARGS, extend_checksum_doc},
@@ -488,7 +550,7 @@ static int prepare(PyObject *module)
         return -1;
     }
     /* grows with every change of what Python may expect */
-    return PyModule_AddIntConstant(module, "VERSION", 2) < 0 || PyModule_AddIntConstant(module, "CHUNK", CHUNK) < 0 ? -1 : 0;
+    return PyModule_AddIntConstant(module, "VERSION", 3) < 0 || PyModule_AddIntConstant(module, "SCRATCH", (long)SCRATCH) < 0 ? -1 : 0;
 }
 
 static PyModuleDef_Slot slots[] = {

@@ -1,9 +1,10 @@
 """One piece of a tensor, through its update rule, into the figures of a `summaries.Piece`.
 
 Three ways that agree. `plain` asks the rule for E and Δ and works in float64: any rule, any dtype, any values. The
-other two evaluate `Coefficients` in float32: `compiled`, wherever the loops in C were compiled, and else `blocked`, by
-numpy with buffers that stay in the cache, which leaves elements that are not as they should be to the plain way. A new
-rule needs to know none of them: `Formula` asks it, and picks the fastest kernel that supports it.
+other two evaluate `Coefficients`: `compiled`, for every kind of float, wherever the loops in C were compiled; and else
+`blocked`, in float32, by numpy with buffers that stay in the cache, which leaves elements that are not as they should
+be to the plain way. A new rule needs to know none of them: `Formula` asks it, and picks the fastest kernel that
+supports it.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 from functools import cached_property
 from typing import Any
 
@@ -53,9 +52,9 @@ class Buffers:
 
     @cached_property
     def scratch(self) -> Array:
-        """Return memory in which the loops in C read files: that of all arrays of a `State`, 64 bytes aligned."""
-        size = len(fields(State)) * getattr(loops, "CHUNK", 0) * np.dtype(np.float64).itemsize
-        memory = np.empty(size + _LINE, np.uint8)
+        """Return memory in which the loops in C read and count; they leave its start as they found it, all 0."""
+        size = getattr(loops, "SCRATCH", 0)
+        memory = np.zeros(size + _LINE, np.uint8)
         first = -memory.ctypes.data % _LINE
         return memory[first : first + size]
 

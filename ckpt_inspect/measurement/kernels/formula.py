@@ -105,7 +105,8 @@ class Formula:
         has_order = not arithmetic.is_half(dtype) or not has_update or coefficients.order is not None
         compiled = _compiled(rule, coefficients, dtype, probe, start) if is_right and has_order else None
         is_fast = is_right and coefficients.is_adaptive and start == 0 and dtype == np.float32
-        is_fast = is_fast and not _is_stored(coefficients)
+        # by numpy E is counted by its bits, of which -0 has one too many
+        is_fast = is_fast and not _is_stored(coefficients) and not np.signbit(coefficients.numerator)
         return cls(rule, settings, norms, coefficients, is_relative, has_update, is_fast, compiled, start, "", *figures)
 
     @cached_property
@@ -235,6 +236,17 @@ def compiled_norms(rule: UpdateRule, settings: Settings, dtype: DType, held: fro
     return _compiled(rule, c, dtype, probe, 0.0) if is_right else None
 
 
+def array_under_root(rule: UpdateRule, dtype: DType, held: frozenset[str]) -> str | None:
+    """Return the field of `State` that is under a rule's root; None if none of them is. `held` as in `Formula.of`."""
+    probe = State(**{name: np.array(_PROBES[name], dtype) for name in held})
+    try:
+        with np.errstate(all="ignore"):
+            found = rule.second_moment(probe)
+    except NotDetermined:
+        return None
+    return next((field.name for field in fields(State) if getattr(probe, field.name) is found), None)
+
+
 def _compiled(rule: UpdateRule, c: Coefficients, dtype: DType, probe: State, start: float) -> CompiledFormula | None:
     """Return the formula for the loops in C; None for another type, or if something else is under the root."""
     if dtype.name not in DTYPES or not dtype.isnative or probe.second_moment is None:
@@ -256,7 +268,7 @@ def _compiled(rule: UpdateRule, c: Coefficients, dtype: DType, probe: State, sta
         c.numerator, c.divisor, c.inner_epsilon, c.epsilon, c.first_correction, c.decay, c.has_root, start,
         c.is_adaptive, order.is_stored, order.divisor, order.factor, order.denominator_factor, order.outer,
     )  # fmt: skip
-    return CompiledFormula(DTYPES.index(dtype.name), under, tuple(map(float, numbers)))
+    return CompiledFormula(DTYPES.index(dtype.name), under, tuple(float(number) + 0.0 for number in numbers))  # -0 is 0
 
 
 def root_of(c: Coefficients, under: Array) -> Array:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ckpt_inspect.measurement.wording import counted, percent
+from ckpt_inspect.measurement.wording import counted, heading_name, percent
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table, without_empty
 from ckpt_inspect.presentation.tables.wording import bytes_text, figure, shape_text, tensor_title, value_text
 from ckpt_inspect.sourced import Sourced, shown_source
@@ -38,7 +38,7 @@ def _optimizer_table(optimizer: ShownOptimizer) -> Table:
     ]
     against = optimizer.contradictions
     return Table(
-        f"Optimizer {optimizer.name}: layout {optimizer.layout}, {counted(optimizer.parameters, 'parameter')}",
+        f"{heading_name(optimizer.name)}: layout {optimizer.layout}, {counted(optimizer.parameters, 'parameter')}",
         (Column("", "left"), Column("value", "left"), Column("source", "left"), Column("where", "left")),
         tuple(
             (name, value_text(v), shown_source(v.source, against.get(name, "")), _place(v.where, against.get(name, "")))

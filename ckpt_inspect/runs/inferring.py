@@ -18,6 +18,7 @@ from ckpt_inspect.comparison.paths import PathFigures, follow_paths
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.columns import Columns, RunColumns
 from ckpt_inspect.runs.assembly import INFERRED_LATE, NEVER_INFERRED, Evidence, OptimizerEvidence, RowEvidence
+from ckpt_inspect.runs.found_before import FoundBefore
 from ckpt_inspect.runs.kept_elements import (
     KEPT_CHECKPOINTS,
     KEPT_ELEMENTS,
@@ -74,9 +75,10 @@ class RunInference:
 NOTHING = RunInference()
 
 
-def infer_run(plan: Plan, *, is_stored: bool) -> RunInference:
+def infer_run(plan: Plan, found: FoundBefore, *, is_stored: bool) -> RunInference:
     """Return what the checkpoints of a run tell together: those that are there, and those that the store keeps
-    something of. `is_stored`: whether elements are to be kept, for checkpoints that are yet to come.
+    something of. `found`: what layouts found, for whoever opens them next. `is_stored`: whether elements are to be
+    kept, for checkpoints that are yet to come.
 
     Nothing, and no element is read, if the first and the last hold all that could be told. What can't be read takes no
     part.
@@ -90,12 +92,12 @@ def infer_run(plan: Plan, *, is_stored: bool) -> RunInference:
     names = dict(zip(places, checkpoint_names(places), strict=True))
     with OpenCheckpoints() as opened:
         first, *_, last = [*paths.values(), *paths.values()]
-        if not any(is_open(state) for path in (last, first) for state in _states(opened, path, given)):
+        if not any(is_open(state) for path in (last, first) for state in _states(opened, path, given, found)):
             return NOTHING
         held, budget = HeldElements(), BUDGET if len(places) > 1 else KEPT_ELEMENTS
         glimpses: dict[str, dict[str, Glimpse]] = {}
         for place, path in paths.items():
-            for state in _states(opened, path, given):
+            for state in _states(opened, path, given, found):
                 own = glimpses.setdefault(state.name, {})
                 like = next(reversed(own.values()), None)
                 reopened = partial(opened.get, path)
@@ -117,10 +119,10 @@ def infer_run(plan: Plan, *, is_stored: bool) -> RunInference:
     return RunInference(seen, frozenset(stale))
 
 
-def _states(opened: OpenCheckpoints, path: Path, given: Given) -> tuple[OptimizerState, ...]:
+def _states(opened: OpenCheckpoints, path: Path, given: Given, found: FoundBefore) -> tuple[OptimizerState, ...]:
     """The optimizers in a checkpoint; none if it can't be read, which whoever measures it will meet again."""
     try:
-        return optimizer_states(opened.get(path), given)
+        return optimizer_states(opened.get(path), given, find=found.find)
     except CkptInspectError:
         return ()
 

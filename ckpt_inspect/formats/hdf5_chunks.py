@@ -11,6 +11,8 @@ import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -421,6 +423,33 @@ def unpack(read_into: ReadInto, address: int, size: int, filters: Sequence[Filte
     return data
 
 
+def unpack_together(
+    read_into: ReadInto,
+    addresses: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    steps: Sequence[Sequence[Filter]],
+    plain: int,
+) -> NDArray[np.uint8]:
+    """Return (chunks, plain) the bytes of several chunks, each with the filters that it went through; those that lie
+    one after another are read at once. Raises as `unpack` does."""
+    found = np.empty((len(addresses), plain), np.uint8)
+    ends = np.nonzero(addresses[1:] != addresses[:-1] + sizes[:-1])[0] + 1
+    for start, stop in pairwise((0, *ends.tolist(), len(addresses))):
+        address = int(addresses[start])
+        if not any(steps[start:stop]) and (sizes[start:stop] == plain).all():
+            read_into(found[start:stop].reshape(-1), address)
+            continue
+        packed = np.empty(int(sizes[start:stop].sum()), np.uint8)
+        read_into(packed, address)
+        read_packed = _from(packed)
+        at = 0
+        for i in range(start, stop):
+            size = int(sizes[i])
+            found[i] = unpack(read_packed, at, size, steps[i], plain)
+            at += size
+    return found
+
+
 def inflate(read_into: ReadInto, address: int, size: int) -> Iterator[bytes]:
     """Yield what deflated bytes unpack to, in pieces of at most 1 MiB; raises UnsoundError."""
     unpacker = zlib.decompressobj()
@@ -443,6 +472,17 @@ def inflate(read_into: ReadInto, address: int, size: int) -> Iterator[bytes]:
 
 
 def _inflated(read_into: ReadInto, address: int, size: int, most: int) -> NDArray[np.uint8]:
+    """Return what deflated bytes unpack to, which may be no more than `most`; at once if they are no more than that."""
+    if size <= 2 * most:
+        packed = np.empty(size, np.uint8)
+        read_into(packed, address)
+        unpacker = zlib.decompressobj()
+        try:
+            data = unpacker.decompress(packed.data, most + 1)
+        except zlib.error as error:
+            raise UnsoundError(f"a compressed chunk can't be unpacked ({error})") from error
+        if unpacker.eof and len(data) <= most:
+            return np.frombuffer(data, np.uint8)
     found, at = np.empty(most, np.uint8), 0
     for piece in inflate(read_into, address, size):
         if at + len(piece) > most:
@@ -464,8 +504,15 @@ def _unshuffled(data: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
     count = len(data) // width if width else 0
     if width < 2 or count < 2:
         return data
+    columns = data[: count * width].reshape(width, count)
+    if width in (2, 4, 8) and len(data) == count * width:  # several times as quick as moving bytes one by one
+        whole: NDArray[np.uint64] = columns[-1].astype(f"<u{width}")
+        for column in columns[-2::-1]:
+            np.left_shift(whole, 8, out=whole)
+            np.bitwise_or(whole, column, out=whole)
+        return whole.view(np.uint8)
     found = np.empty_like(data)
-    found[: count * width].reshape(count, width)[:] = data[: count * width].reshape(width, count).T
+    found[: count * width].reshape(count, width)[:] = columns.T
     found[count * width :] = data[count * width :]
     return found
 
@@ -484,13 +531,27 @@ def _without_checksum(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def fletcher32(data: NDArray[np.uint8]) -> tuple[int, int]:
-    """Return both sums of Fletcher's checksum modulo 65535, of 16-bit words in big endian."""
+    """Return both sums of Fletcher's checksum modulo 65535, of 16-bit words in big endian.
+
+    Words are taken in little endian, and the sums multiplied by 256, which does the same modulo 65535. A block's sums
+    stay below 2**47, which float64 holds exactly.
+    """
     low = high = 0
-    for start in range(0, len(data), 1 << 16):
-        part = data[start : start + (1 << 16)].tobytes()
-        words = np.frombuffer(part + b"\0" * (len(part) % 2), ">u2").astype(np.uint64)
+    for start in range(0, len(data), 2 * _FLETCHER_WORDS):
+        part = data[start : start + 2 * _FLETCHER_WORDS]
+        if len(part) % 2:
+            part = np.append(part, np.uint8(0))
+        words = part.view("<u2").astype(np.float64)
         count = len(words)
-        weights = np.arange(count, 0, -1, dtype=np.uint64)
-        high = (high + count * low + int((words * weights).sum())) % 65535
-        low = (low + int(words.sum())) % 65535
+        high = (high + count * low + 256 * int(words @ _fletcher_weights()[-count:])) % 65535
+        low = (low + 256 * int(words.sum())) % 65535
     return low, high
+
+
+_FLETCHER_WORDS = 1 << 15
+
+
+@lru_cache(maxsize=1)
+def _fletcher_weights() -> NDArray[np.float64]:
+    """Return how often each of a block's words counts: the first as often as there are words."""
+    return np.arange(_FLETCHER_WORDS, 0, -1, dtype=np.float64)

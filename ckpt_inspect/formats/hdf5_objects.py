@@ -6,7 +6,7 @@ damaged files and dies of others; these few hundred lines read all that Keras wr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -69,9 +69,15 @@ class Header:
 class Hdf5File:
     """An HDF5 file, open for reading; not thread-safe. Raises UnsoundError, UnreadFeatureError."""
 
-    def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
-        """`read` returns the bytes at an offset of the file; `size` is its length in bytes."""
-        self._file = Metadata(read, size)
+    def __init__(
+        self,
+        read: Callable[[int, int], bytes],
+        size: int,
+        look_ahead: Callable[[Iterable[int]], None] = lambda places: None,
+    ) -> None:
+        """`read` returns the bytes at an offset of the file; `size` is its length in bytes; `look_ahead` is told at
+        which offsets something will be read soon."""
+        self._file = Metadata(read, size, look_ahead)
         self.heaps = GlobalHeaps(self._file)
         self._root = _read_superblock(self._file)
         self._types: dict[bytes, Datatype] = {}
@@ -104,6 +110,10 @@ class Hdf5File:
             found = sorted(self._all_links(group), key=lambda link: link.name)
             self._links[group.address] = {link.name: link for link in found}
         return self._links[group.address]
+
+    def look_ahead(self, links: Iterable[Link]) -> None:
+        """Say that the objects behind these links will be read, so that they can be asked for all at once."""
+        self._file.look_ahead(link.address for link in links if link.kind == "hard" and link.address is not None)
 
     def forget(self) -> None:
         """Drop what was kept of groups and attributes."""

@@ -99,6 +99,12 @@ CHECKPOINT_VARIABLES = (
     ),
     *(variable for name in HYPERPARAMETERS for variable in _hyperparameter(name)),
     _per_checkpoint(
+        "learning_rate_is_scheduled",
+        "integer",
+        "whether the learning rate follows a schedule",
+        "1 if the file shows a schedule or a decay, 0 if it holds a constant one or none; -1 if it was not looked for.",
+    ),
+    _per_checkpoint(
         "effective_lr_is_relative",
         "integer",
         "whether effective_lr is E/α",
@@ -209,11 +215,38 @@ WINDOW_METRICS = (
     _metric(
         "window_displacement",
         "displacement of the weights per update",
-        "√mean((θ2 - θ1)²)/k since the checkpoint before, k updates apart; estimated from the 16 elements of "
-        "sample_index.",
+        "√mean((θ2 - θ1)²)/k since the checkpoint before, k updates apart, over path_elements elements.",
+    ),
+    _metric(
+        "window_cosine",
+        "cosine between displacements",
+        "Of the angle between this window's displacement of the weights and the one before, over path_elements "
+        "elements; NaN for the first.",
+    ),
+    _metric(
+        "path_distance",
+        "distance from the first checkpoint",
+        "√mean((θ - θ1)²), θ1 of the first checkpoint from which an unbroken path leads here, over path_elements "
+        "elements.",
+    ),
+    _metric(
+        "path_straightness",
+        "straightness of the weights' path",
+        "‖Σd‖/Σ‖d‖ of the displacements d from checkpoint to checkpoint since that first one, in [0, 1]; NaN for the "
+        "first displacement. The way between checkpoints is not seen, so that it is an upper bound for single updates.",
+    ),
+    _metric(
+        "path_elements",
+        "elements behind the figures of the path",
+        "So many of the parameter's elements: all of them, and the figures are exact; or fewer, and they are "
+        "estimates. NaN where there are none.",
+        "element",
     ),
 )
 """Of an optimizer, one figure a checkpoint and parameter about the window of updates that led to it."""
+
+PATHS = ("window_displacement", "window_cosine", "path_distance", "path_straightness", "path_elements")
+"""Those of `WINDOW_METRICS` that say how the weights moved."""
 
 _KEPT = (
     ("kept_checkpoint", "kept", "text", "checkpoint", "Its fingerprint."),
@@ -368,6 +401,14 @@ def checkpoint_variables_in(names: Container[str]) -> tuple[Variable, ...]:
     """Return the variables of one value a checkpoint that are among these names, in the order of a store."""
     further = (variable for own in FURTHER_VARIABLES.values() for variable in own)
     return tuple(v for v in (*CHECKPOINT_VARIABLES, *further) if v.name in names)
+
+
+ALONG_CHECKPOINTS = frozenset(
+    v.name
+    for v in (*ROOT_VARIABLES, *OPTIMIZER_VARIABLES, *(v for own in FURTHER_VARIABLES.values() for v in own))
+    if v.dimensions[0] == CHECKPOINT
+)
+"""Names of the variables that have a row for each checkpoint."""
 
 
 def variables_in(names: Container[str]) -> tuple[Variable, ...]:

@@ -204,6 +204,9 @@ _FRAMES: Mapping[str, Callable[[RunColumns], DataFrame]] = {
     "findings": _findings,
 }
 
+KINDS = tuple(_FRAMES)
+"""The kinds of tables by name."""
+
 
 # --- differences
 

@@ -113,8 +113,10 @@ def _found(text: str) -> str:
     return _DLE.join(_STORED_HALVES.sub(lambda found: chr(int(found[1], 16)), part) for part in parts)
 
 
-def read_values(group: h5py.Group, name: str, kind: str, shape: tuple[int | None, ...]) -> Array:
-    """Return a variable's values, of the kind and of these lengths, of which None is any.
+def read_values(
+    group: h5py.Group, name: str, kind: str, shape: tuple[int | None, ...], rows: slice = slice(None)
+) -> Array:
+    """Return a variable's values, of the kind and of these lengths, of which None is any; of the first axis `rows`.
 
     Texts come as an object array of str, floats as float64, integers and counts as int64.
     """
@@ -130,13 +132,14 @@ def read_values(group: h5py.Group, name: str, kind: str, shape: tuple[int | None
     if is_text != (kind == "text") or (not is_text and dataset.dtype.kind not in KINDS[kind]):
         raise ValueError(f"{name} is of type {dataset.dtype}, and not {kind}")
     _check_room(name, dataset)
-    count = math.prod(found)
+    count = math.prod(found) // max(found[0], 1) * len(range(*rows.indices(found[0]))) if found else 1
     expect(3 * count * (_TEXT if is_text else max(8, dataset.dtype.itemsize)))
+    which = rows if found else ...
     if is_text:
-        texts = np.array(dataset.asstr()[...], dtype=object)
+        texts = np.array(dataset.asstr()[which], dtype=object)
         texts[...] = [_found(text) for text in texts]
         return texts
-    values: Array = dataset[...]
+    values: Array = dataset[which]
     return values.astype(np.float64 if kind == "float" else np.int64, copy=False)
 
 

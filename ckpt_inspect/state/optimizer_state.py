@@ -157,7 +157,7 @@ class OptimizerState:
     counters: tuple[str, ...]
     """Keys of what counts its updates: one counter, or TF1's powers of beta (of several pairs that it can be, all)."""
     has_scheduled_rate: bool
-    """Whether its learning rate is a schedule, which no format keeps as a tensor."""
+    """Whether its learning rate follows the step by itself, as the file shows: a schedule, or a `decay`."""
     absence: str | None
     """Why there are no moments; None if there are."""
     problems: tuple[Problem, ...]
@@ -272,7 +272,7 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given, inferred
         counted=found.counted,
         moves_by_itself=_moves_by_itself(found),
         counters=_counters(found),
-        has_scheduled_rate=found.has_scheduled_rate or isinstance((found.config or {}).get("learning_rate"), Mapping),
+        has_scheduled_rate=resolved.has_scheduled_rate,
         keys=tuple(k for k in (found.counter, *found.beta_powers.own.keys, *found.scalars.values()) if k is not None),
         absence=_absence(found, resolved.step, rule_name),
         problems=(
@@ -314,10 +314,10 @@ def _resolved(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Re
             f"this checkpoint: {told}",
             "the learning rate is what the file says, if it says any; add the step to the table",
         )
-        return replace(without, problems=(*without.problems, problem))
+        return without._replace(problems=(*without.problems, problem))
     resolved = resolve(checkpoint, found, {**others, "learning_rate": rate})
     of_step = Sourced(rate, "given", f"given by the caller, in a table, for step {step}")
-    return replace(resolved, hyperparameters={**resolved.hyperparameters, "learning_rate": of_step})
+    return resolved._replace(hyperparameters={**resolved.hyperparameters, "learning_rate": of_step})
 
 
 def _moves_by_itself(found: FoundOptimizer) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,8 +39,7 @@ SERIALIZED_NUMBERS = ("__tensor__", "__numpy__")
 OPEN_OWNER = "that these beta powers are this optimizer's is a reading of their order"
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(NamedTuple):
     """One optimizer's numbers."""
 
     rule: Sourced[str]
@@ -51,6 +50,9 @@ class Resolved:
     """Every name that the rule has, in its order; of an optimizer that is not known at all, those that most have."""
     is_converged: bool
     """The step is unknown, but so large that the bias corrections are 1."""
+    has_scheduled_rate: bool
+    """Whether the learning rate follows the step, by the configuration, the graph or the optimizer's own variables: a
+    schedule, or a `decay`. A callback that sets it is none of these."""
     has_textbook_epsilon: bool
     """Whether E is asked for in the textbook's form rather than the implementation's."""
     problems: tuple[Problem, ...]
@@ -141,7 +143,8 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
             Problem("step-underflowed", f"{found.name}: {powers.evidence}", "the step is left unknown", "info")
         )
     counter = None if found.counter is None else scalars.count(found.counter)
-    return Resolved(rule, step, counter, hyperparameters, is_converged, is_textbook, tuple(problems))
+    is_scheduled = _has_scheduled_rate(found, has_own_decay, scalars)
+    return Resolved(rule, step, counter, hyperparameters, is_converged, is_scheduled, is_textbook, tuple(problems))
 
 
 def _ignored(
@@ -191,13 +194,16 @@ class _Scalars:
         return numpy_dtype(self._checkpoint.tensors[key].dtype)
 
     def read(self, key: str) -> float:
-        return float(np.asarray(self._checkpoint.read_range(key, 0, 1))[0])
+        """A number; NaN for what is none, which a damaged file can have in its place."""
+        return float(self._checkpoint.read_range(key, 0, 1)[0]) if self._is_number(key) else math.nan
 
     def count(self, key: str) -> int | None:
         """A whole number from 0 on; None for anything else."""
-        value = np.asarray(self._checkpoint.read_range(key, 0, 1))[0].item()
-        is_real = isinstance(value, (int, float))
-        return int(value) if is_real and 0 <= value <= MOST_UPDATES and value == int(value) else None
+        value = self._checkpoint.read_range(key, 0, 1)[0].item() if self._is_number(key) else math.nan
+        return int(value) if 0 <= value <= MOST_UPDATES and value == int(value) else None
+
+    def _is_number(self, key: str) -> bool:
+        return np.dtype(self.dtype(key)).kind not in "Oc"
 
 
 def _resolve_rule(found: FoundOptimizer, given: Given) -> Sourced[str]:
@@ -317,7 +323,7 @@ def _read_powers(
     if not powers.own.keys:
         return _common([_read_pair(keys, betas, scalars) for keys in powers.rivals]) if powers.rivals else None
     reading = _read_pair(powers.own, betas, scalars)
-    return replace(reading, evidence=f"{reading.evidence}; {powers.evidence}") if powers.evidence else reading
+    return reading._replace(evidence=f"{reading.evidence}; {powers.evidence}") if powers.evidence else reading
 
 
 def _common(readings: Sequence[PowersReading]) -> PowersReading:
@@ -503,6 +509,20 @@ def _resolve_learning_rate(
         where = f"assumed: the default of the class, which {found.config_where} names and sets nothing of"
         return Sourced(optimizer.traces.keras_rate, "default", where)
     return Sourced(None, "unknown", "this layout doesn't save it; give --learning-rate")
+
+
+def _has_scheduled_rate(found: FoundOptimizer, has_own_decay: bool, scalars: _Scalars) -> bool:
+    config = found.config or {}
+    if found.has_scheduled_rate or "current_learning_rate" in found.scalars:
+        return True
+    if "learning_rate" not in found.scalars:
+        if found.graph_rate is not None and "learning_rate" not in found.constants:
+            return True
+        if isinstance(config.get("learning_rate", config.get("lr")), Mapping):
+            return True
+    key = found.scalars.get("decay")
+    decay = _number(config.get("decay")) if key is None else scalars.read(key)
+    return bool(decay) and found.implementation.decays_rate and not has_own_decay
 
 
 def _rate_decay(found: FoundOptimizer, has_own_decay: bool) -> float:

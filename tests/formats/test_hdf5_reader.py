@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import h5py
@@ -14,7 +17,7 @@ import numpy as np
 import pytest
 
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, UnsupportedError
-from ckpt_inspect.formats import hdf5_values, open_checkpoint
+from ckpt_inspect.formats import hdf5_chunks, hdf5_values, open_checkpoint
 from ckpt_inspect.formats.hdf5_chunks import fletcher32
 from ckpt_inspect.formats.hdf5_heaps import lookup3
 from ckpt_inspect.formats.hdf5_messages import UnsoundError
@@ -259,6 +262,111 @@ def test_bfloat16_as_a_number(tmp_path: Path) -> None:
         made.write(h5py.h5s.ALL, h5py.h5s.ALL, values.view("V2"), kind)
     with open_checkpoint(path) as checkpoint:
         assert np.array_equal(checkpoint.read("vars/0"), values)
+
+
+@pytest.mark.parametrize("filters", [{}, {"compression": "gzip", "shuffle": True, "fletcher32": True}])
+@pytest.mark.parametrize(
+    "shape, chunks",
+    [
+        ((50,), (7,)),
+        ((12, 8), (4, 4)),
+        ((13, 10), (4, 4)),
+        ((6, 4, 6), (2, 2, 3)),
+        ((7, 5, 7), (3, 2, 3)),
+        ((9, 1), (2, 1)),
+    ],
+)
+def test_rows_are_put_together_from_chunks_in_any_order(
+    tmp_path: Path, shape: tuple[int, ...], chunks: tuple[int, ...], filters: dict[str, Any]
+) -> None:
+    """Chunks lie in the order in which they were written, and those that were not written hold the fill value."""
+    values = np.arange(math.prod(shape), dtype=np.float32).reshape(shape)
+    path = tmp_path / "m.weights.h5"
+    with h5py.File(path, "w") as file:
+        for i, written in enumerate((values.size, values.size // 2)):
+            dataset = file.create_dataset(f"vars/{i}", shape, "f4", chunks=chunks, fillvalue=-1, **filters)
+            rows = -(-written // math.prod(shape[1:]))
+            for start in reversed(range(0, rows, chunks[0])):
+                dataset[start : start + chunks[0]] = values[start : start + chunks[0]]
+                file.flush()
+    with h5py.File(path) as file, open_checkpoint(path) as checkpoint:
+        for name in ("vars/0", "vars/1"):
+            expected = file[name][()].ravel()
+            for piece in (values.size, 5):
+                assert np.array_equal(np.concatenate([p.copy() for p in checkpoint.stream(name, piece)]), expected)
+
+
+def test_a_chunk_that_went_through_no_filter_stands_beside_others(tmp_path: Path) -> None:
+    """Each chunk says which of the dataset's filters were left out."""
+    values = np.arange(64, dtype=np.float32).reshape(8, 8)
+    path = tmp_path / "m.weights.h5"
+    with h5py.File(path, "w") as file:
+        dataset = file.create_dataset("vars/0", data=values, chunks=(4, 4), compression="gzip")
+        dataset.id.write_direct_chunk((0, 4), np.ascontiguousarray(values[:4, 4:]).tobytes(), filter_mask=1)
+    with open_checkpoint(path) as checkpoint:
+        assert np.array_equal(checkpoint.read("vars/0"), values)
+
+
+def test_two_threads_unpack_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None waits for what the other unpacks, unless it is the same."""
+    path = tmp_path / "m.weights.h5"
+    values = np.arange(2 * 64, dtype=np.float32).reshape(16, 8)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("vars/0", data=values, chunks=(8, 4), compression="gzip")
+    both = Barrier(2, timeout=30)
+    together = hdf5_values.unpack_together
+
+    def meeting(*arguments: Any) -> Any:
+        both.wait()
+        return together(*arguments)
+
+    monkeypatch.setattr(hdf5_values, "unpack_together", meeting)
+    with open_checkpoint(path) as checkpoint, ThreadPoolExecutor(2) as pool:
+        parts = pool.map(lambda start: checkpoint.read_range("vars/0", start, start + 60), (0, 66))
+        assert [part.tolist() for part in parts] == [list(range(60)), list(range(66, 126))]
+
+
+@pytest.mark.parametrize("filters", [{}, {"compression": "gzip"}, {"compression": "gzip", "shuffle": True}])
+@pytest.mark.parametrize("chunks", [(8, 6), (4, 6), (5, 4), (8, 1)])
+@pytest.mark.parametrize("dtype", ["f4", ">f8"])
+def test_large_chunks_are_read_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filters: dict[str, Any], chunks: tuple[int, ...], dtype: str
+) -> None:
+    """Out of the file, or unpacked into another one that goes when it was read; in any pieces, and a second time."""
+    monkeypatch.setattr(hdf5_values, "_HELD_BYTES", 16)
+    values = np.arange(48, dtype=dtype).reshape(8, 6)
+    path = tmp_path / "m.weights.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("vars/0", data=values, chunks=chunks, **filters)
+    with open_checkpoint(path) as checkpoint:
+        for piece in (48, 5, 12):
+            assert np.array_equal(
+                np.concatenate([p.copy() for p in checkpoint.stream("vars/0", piece)]), values.ravel()
+            )
+        assert not checkpoint._values["vars/0"]._large  # type: ignore[attr-defined]  # nothing takes room on the disk
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 7, 65536, 65537, 200_001])
+def test_fletchers_sums_are_those_of_the_definition(size: int) -> None:
+    """Whatever the length: an odd one counts as if a zero followed."""
+    data = np.random.default_rng(size).integers(0, 256, size, np.uint8)
+    low = high = 0
+    for word in np.frombuffer(data.tobytes() + b"\0" * (size % 2), ">u2").tolist():
+        low = (low + word) % 65535
+        high = (high + low) % 65535
+    assert fletcher32(data) == (low, high)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 8, 16])
+@pytest.mark.parametrize("rest", [0, 1])
+def test_shuffled_bytes_are_put_back(width: int, rest: int) -> None:
+    """For elements of any size, and with what is left over at the end."""
+    plain = np.random.default_rng(width).integers(0, 256, 40 * width + rest, np.uint8)
+    if width == 1:
+        rest = 0
+    whole = plain[: len(plain) - rest]
+    shuffled = np.concatenate([whole.reshape(-1, width).T.ravel(), plain[len(plain) - rest :]])
+    assert np.array_equal(hdf5_chunks._unshuffled(shuffled, width), plain)
 
 
 def test_checksums_are_the_published_ones() -> None:

@@ -218,6 +218,28 @@ def test_a_resume_that_lost_state(tmp_path: Path, between: Callable[[Run], None]
     assert not found.is_sound
 
 
+def test_a_resume_under_other_names_is_not_passed_over(tmp_path: Path) -> None:
+    """A model that was built twice in a process has other names: two runs or one, which is said with what to do."""
+    paths = sorted((RESUMES / "keras3-moments-lost").iterdir())
+    (remark,) = ci.check([RESUMES / "keras3-moments-lost"]).remarks
+    assert remark.id == "other-names"
+    assert "m-2.keras trains the same shapes as m-1.keras under other names" in remark.text
+    assert not ci.check(paths).remarks
+    save_series(tmp_path / "run", steps=3)
+    assert not ci.check([tmp_path / "run"]).remarks
+
+
+def test_keras_own_loading_of_orbax_restores_a_part() -> None:
+    """Of Keras 3.15: counter and rate, and neither weights nor moments, as nothing but the arrays shows."""
+    pytest.importorskip("tensorstore")
+    *others, before, after = ci.check([RESUMES / "keras315-orbax-partly-restored"]).checkpoints
+    assert before.is_sound and len(others) == 1
+    assert (after.is_whole, after.is_complete, after.continues) == (True, True, False)
+    assert (before.step, after.step) == (24, 32)
+    assert ids(after) == ["partly-restored"]
+    assert "point elsewhere" in after.reasons[0].text
+
+
 RESUMES = Path(__file__).parent.parent / "data" / "resumes"
 
 

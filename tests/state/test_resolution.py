@@ -52,6 +52,21 @@ def _powers(step: int, beta_1: float = 0.9, beta_2: float = 0.999, tail: str = "
     }
 
 
+@pytest.mark.parametrize("value", [b"3", 3 + 1j])
+def test_what_is_no_number_is_no_hyperparameter_and_counts_nothing(value: Any) -> None:
+    """A text or a complex number in a scalar's place, as damage leaves it: named, and nothing is computed with it."""
+    arrays = {
+        "it": np.array(value, object if isinstance(value, bytes) else None),
+        "lr": np.array(value, object if isinstance(value, bytes) else None),
+        "global_step": np.array(value, object if isinstance(value, bytes) else None),
+        **_powers(3),
+    }
+    got = _resolve(arrays, counter="it", scalars={"learning_rate": "lr"}, beta_powers=OWN_POWERS, implementation=TF1)
+    assert got.step.value is None or got.step.value == 3
+    assert math.isnan(got.hyperparameters["learning_rate"].value or math.nan)
+    assert {"step-malformed", "hyperparameter-impossible"} & {problem.code for problem in got.problems}
+
+
 class TestPrecedence:
     """given > what is in the file > inferred > default."""
 

@@ -58,7 +58,8 @@ def window_columns(columns: Columns, fingerprints: Column) -> dict[str, Column]:
     """
     found = {variable.name: np.full(columns["nonfinite"].shape, np.nan) for variable in WINDOW_METRICS}
     rows = {str(fingerprint): row for row, fingerprint in enumerate(fingerprints)}
-    windows = [_window(columns, row, rows) for row in range(len(fingerprints))]
+    present = ~np.isnan(columns["nonfinite"])
+    windows = [_window(columns, row, rows, present) for row in range(len(fingerprints))]
     broken: list[NDArray[np.bool_] | None] = [None] * len(windows)
     for row, window in enumerate(windows):
         if window is None:
@@ -124,12 +125,11 @@ def _gradients(columns: Columns, window: _Window, row: int, beta_2: float) -> Ma
     return dict(zip(_NAMES, figures, strict=True))
 
 
-def _window(columns: Columns, row: int, rows: dict[str, int]) -> _Window | None:
+def _window(columns: Columns, row: int, rows: dict[str, int], present: NDArray[np.bool_]) -> _Window | None:
     """The checkpoint from which the row's training went on: as the inference found it, else the one before it."""
     updates, named = int(columns["window_updates"][row]), str(columns["window_from"][row])
     if updates >= 0:
         return _Window(rows[named], updates) if updates > 0 and named in rows else None
-    present = ~np.isnan(columns["nonfinite"])
     for before in range(row - 1, -1, -1):
         if (present[before] & present[row]).any():
             k = int(columns["step"][row]) - int(columns["step"][before])

@@ -72,7 +72,7 @@ IMPOSSIBLE_VALUE = Kind(
     title="Hyperparameters and counters that can't be",
     severity=Severity.CRITICAL,
     condition="A learning rate, beta, epsilon, weight decay, momentum, beta power or counter in a checkpoint is NaN, "
-    "infinite, negative, or (decay rates) not below 1.",
+    "infinite, negative, no number, or (decay rates) not below 1.",
     why="No training can have used such a value: the training had diverged, or the file is damaged. What depends on "
     "it is NaN.",
     action="Compare the file with a copy of it; if the training diverged, go back to the last checkpoint before; else "

@@ -34,8 +34,8 @@ class Explanation:
 
     name: str
     """A variable of the store, a figure of `diff`, or a finding's id."""
-    sort: Literal["metric", "comparison", "hyperparameter", "finding", "reason"]
-    """`comparison`: of two checkpoints; `reason`: of a verdict of `check`."""
+    sort: Literal["metric", "comparison", "hyperparameter", "finding", "reason", "heading"]
+    """`comparison`: of two checkpoints; `reason`: of a verdict of `check`; `heading`: of a table, no figure's name."""
     title: str
     definition: str
     formula: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -402,6 +403,14 @@ def checkpoint_variables_in(names: Container[str]) -> tuple[Variable, ...]:
     return tuple(v for v in (*CHECKPOINT_VARIABLES, *further) if v.name in names)
 
 
+ALONG_CHECKPOINTS = frozenset(
+    v.name
+    for v in (*ROOT_VARIABLES, *OPTIMIZER_VARIABLES, *(v for own in FURTHER_VARIABLES.values() for v in own))
+    if v.dimensions[0] == CHECKPOINT
+)
+"""Names of the variables that have a row for each checkpoint."""
+
+
 def variables_in(names: Container[str]) -> tuple[Variable, ...]:
     """Return an optimizer's variables that are among these names, in the order of a store."""
     others = (v for v in (*OPTIMIZER_VARIABLES, *KEPT) if v.name in names and v not in CHECKPOINT_VARIABLES)
@@ -414,11 +423,15 @@ QUANTILE_NAMES = ("min", "q01", "q05", "q25", "median", "q75", "q95", "q99", "ma
 assert len(QUANTILE_NAMES) == len(QUANTILE_LEVELS)
 
 
+_NO_NAME = re.compile("[\0\ud800-\udfff]")
+"""What a name in HDF5 can't hold: NUL, and halves of surrogate pairs."""
+
+
 def group_names(optimizers: Iterable[str]) -> dict[str, str]:
     """Return each optimizer's group: its name with `.` for `/`; `_` is appended if the root already has that name."""
     groups: dict[str, str] = {}
     for name in optimizers:
-        group = name.replace("/", ".").replace("\0", "_").strip(".") or "optimizer"
+        group = _NO_NAME.sub("_", name.replace("/", ".")).strip(".") or "optimizer"
         while group in _RESERVED or group in groups.values():
             group += "_"
         groups[name] = group

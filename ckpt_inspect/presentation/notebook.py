@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from ckpt_inspect.errors import RequestError
+from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.presentation.page.markup import Html, element, joined
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def run_figure(
     from ckpt_inspect.state.selection import Selection
 
     kind = _chosen({kind.id: kind for kind in FIGURES}, name)
-    chosen = ChosenRun(run, Selection.of(include, exclude))
+    chosen = ChosenRun(run, Selection.of(include, exclude), is_drawn=True)
     frames = RunFrames(run.run, chosen.to_frame(), segments=chosen.segments)
     if not len(frames.parameters):
         raise RequestError("there is nothing to draw: no parameter with moments, or none of a name that was included")
@@ -116,7 +117,7 @@ def run_figure(
         )
     reason = kind.reason_to_omit(chapter)
     if reason is not None:
-        raise RequestError(f"there is no figure {kind.id} of optimizer {chapter.optimizer}: {reason}")
+        raise RequestError(f"there is no figure {kind.id} of {spoken_name(chapter.optimizer)}: {reason}")
     return _shown(kind.plot(chapter))
 
 

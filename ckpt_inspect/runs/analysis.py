@@ -20,6 +20,7 @@ from ckpt_inspect.measurement.histograms import Counts, Floats
 from ckpt_inspect.measurement.summaries import sample_indices
 from ckpt_inspect.measurement.sweep import Measured, Sweep, nbytes_of
 from ckpt_inspect.measurement.variables import METRICS
+from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.runs.other_tensors import nonfinite_problems
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
@@ -127,7 +128,7 @@ class OptimizerAnalysis:
         for reason, names in reasons.items():
             yield Problem(
                 "effective-lr-undetermined",
-                f"optimizer {self.name}: no effective learning rate for {_some(names)}: {reason}",
+                f"{spoken_name(self.name)}: no effective learning rate for {_some(names)}: {reason}",
                 "the figures that don't need it are reported",
             )
 
@@ -282,8 +283,8 @@ def require_state(analysis: Analysis) -> None:
     stepless = [o for o in optimizers if o.parameters]
     if stepless:
         raise NoStateError(
-            f"{path}: its optimizer {stepless[0].name} ({stepless[0].rule.value}) has made no update yet (step 0), so "
-            "that there are no effective learning rates: analyse a later checkpoint"
+            f"{path}: its {spoken_name(stepless[0].name)} ({stepless[0].rule.value}) has made no update yet (step 0), "
+            "so that there are no effective learning rates: analyse a later checkpoint"
         )
     absences = dict.fromkeys(f"{o.name}: {o.absence}" for o in optimizers if o.absence)
     if not absences:

@@ -54,21 +54,23 @@ def assemble(
     failures: Sequence[tuple[str, Problem]] = (),
     thresholds: Mapping[str, float] | None = None,
     evidence: Evidence | None = None,
+    names: Sequence[str] | None = None,
 ) -> RunColumns:
     """Return a run's columns, from what a store held and what was read now.
 
     `order` names checkpoints by fingerprint, in training order; each is a key of `fresh` or a fingerprint of
-    `previous`. `failures`: paths that couldn't be read. Names of checkpoints are made anew from all paths. `evidence`:
-    what the checkpoints tell of each other; None if they weren't asked, so that what the store has of it stands.
+    `previous`. `failures`: paths that couldn't be read. `names` of the checkpoints: by default made anew from all
+    paths. `evidence`: what the checkpoints tell of each other; None if they weren't asked, so that what the store has
+    of it stands.
     """
     fresh = with_first_names(order, previous, fresh)
     rows = _Rows.of(order, previous, fresh)
-    checkpoints = _root_columns(rows)
-    names = dict.fromkeys(previous.optimizers if previous is not None else ())
+    checkpoints = _root_columns(rows, names)
+    own = dict.fromkeys(previous.optimizers if previous is not None else ())
     for analysis in fresh.values():
-        names.update(dict.fromkeys(o.name for o in analysis.optimizers))
+        own.update(dict.fromkeys(o.name for o in analysis.optimizers))
     optimizers = {}
-    for name in names:
+    for name in own:
         columns = _optimizer_columns(name, rows)
         if evidence is not None and name in evidence:
             _write_evidence(columns, checkpoints, evidence[name])
@@ -149,7 +151,7 @@ def blank(kind: Kind, *shape: int) -> Column:
     return np.full(shape, _EMPTY[kind], _DTYPES[kind])
 
 
-def _root_columns(rows: _Rows) -> dict[str, Column]:
+def _root_columns(rows: _Rows, names: Sequence[str] | None) -> dict[str, Column]:
     columns = {v.name: blank(v.kind, rows.count) for v in ROOT_VARIABLES}
     for name, column in columns.items():
         if rows.previous is not None:
@@ -161,7 +163,7 @@ def _root_columns(rows: _Rows) -> dict[str, Column]:
                 column[row] = absolute(analysis.path)
             elif name != "checkpoint":
                 column[row] = getattr(analysis, name)
-    columns["checkpoint"][:] = checkpoint_names([str(path) for path in columns["path"]])
+    columns["checkpoint"][:] = checkpoint_names([str(path) for path in columns["path"]]) if names is None else names
     return columns
 
 
@@ -189,8 +191,12 @@ def _remarks(
                 by_row.setdefault(row, []).extend(Remark(names[row], optimizer, p) for p in each.problems)
     for row in sorted(by_row):
         yield from by_row[row]
-    for path, problem in failures:
-        yield Remark(path, "", problem)
+    yield from remarks_of(failures)
+
+
+def remarks_of(failures: Sequence[tuple[str, Problem]]) -> Iterator[Remark]:
+    """Yield the remarks on checkpoints that couldn't be read."""
+    return (Remark(path, "", problem) for path, problem in failures)
 
 
 def _optimizer_columns(name: str, rows: _Rows) -> dict[str, Column]:

@@ -50,13 +50,23 @@ def _described(columns: Mapping[str, Column], numbers: list[bytes | memoryview])
     described: list[list[object]] = []
     for name, column in columns.items():
         if column.dtype == object:
-            described.append([name, column.tolist()])
+            texts, codes = _numbered(column)
+            described.append([name, texts, len(codes)])
+            numbers.append(codes.view(np.uint8).data if len(codes) else b"")
+            numbers.append(bytes(-codes.nbytes % _ALIGNED))
             continue
         described.append([name, column.dtype.str, *column.shape])
         if column.size:
             numbers.append(np.ascontiguousarray(column).reshape(-1).view(np.uint8).data)
             numbers.append(bytes(-column.nbytes % _ALIGNED))
     return described
+
+
+def _numbered(column: Column) -> tuple[list[str], Column]:
+    """Return the different texts of a column, and (C,) which each is: most columns have few."""
+    places: dict[str, int] = {}
+    codes = np.fromiter((places.setdefault(text, len(places)) for text in column), np.int32, len(column))
+    return list(places), codes
 
 
 class _Place:
@@ -72,7 +82,8 @@ class _Place:
         if isinstance(what, list):
             texts = np.empty(len(what), object)
             texts[:] = what
-            return texts
+            codes = self._column("<i4", *shape)
+            return texts[codes] if len(codes) else np.empty(0, object)
         dtype, lengths = np.dtype(str(what)), tuple(int(str(n)) for n in shape)
         count = int(np.prod(lengths, dtype=np.int64))
         values: Column = np.frombuffer(self._content, dtype, count, self._at if count else 0).reshape(lengths)

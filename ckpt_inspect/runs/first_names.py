@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.measurement.columns import OptimizerColumns, RunColumns
+from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.runs.analysis import Analysis, OptimizerAnalysis
 from ckpt_inspect.state.renaming import pair_parameters
 
@@ -21,21 +22,35 @@ def with_first_names(
     `order` names checkpoints by fingerprint, in training order. The first checkpoint of other names has a remark that
     says so. Only where shapes and structure of all names leave no doubt: else each name stays.
     """
-    before: dict[str, Shapes] = {}
-    told: dict[str, dict[str, str]] = {}
+    if not fresh:
+        return {}
+    names = FirstNames()
     stored = {} if previous is None else {f: i for i, f in enumerate(previous.checkpoints["fingerprint"])}
     found: dict[str, Analysis] = {}
     for fingerprint in order:
         if fingerprint in fresh:
-            analysis = fresh[fingerprint]
-            named = tuple(
-                _renamed(optimizer, before.get(optimizer.name, {}), told) for optimizer in analysis.optimizers
-            )
-            found[fingerprint] = analysis if named == analysis.optimizers else replace(analysis, optimizers=named)
-            before |= {o.name: {p.name: p.shape for p in o.parameters} for o in named if o.parameters}
+            found[fingerprint] = names.named(fresh[fingerprint])
         elif previous is not None:
-            before |= dict(_stored_shapes(previous.optimizers, stored[fingerprint]))
+            names.take_stored(previous, stored[fingerprint])
     return found
+
+
+class FirstNames:
+    """The names of a run's parameters so far; it is asked in training order."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, Shapes] = {}
+        self._told: dict[str, dict[str, str]] = {}
+
+    def named(self, analysis: Analysis) -> Analysis:
+        """Return what was read of the next checkpoint, with the names of those before."""
+        named = tuple(_renamed(o, self._before.get(o.name, {}), self._told) for o in analysis.optimizers)
+        self._before |= {o.name: {p.name: p.shape for p in o.parameters} for o in named if o.parameters}
+        return analysis if named == analysis.optimizers else replace(analysis, optimizers=named)
+
+    def take_stored(self, previous: RunColumns, row: int) -> None:
+        """Take the next checkpoint's names from a row of a store."""
+        self._before |= dict(_stored_shapes(previous.optimizers, row))
 
 
 def _stored_shapes(optimizers: Mapping[str, OptimizerColumns], row: int) -> Iterator[tuple[str, Shapes]]:
@@ -67,7 +82,7 @@ def _renamed(optimizer: OptimizerAnalysis, before: Shapes, told: dict[str, dict[
     own, first = next(iter(names.items()))
     remark = Problem(
         "parameters-renamed",
-        f"optimizer {optimizer.name}: from this checkpoint on {len(names)} parameters have other names than before, "
+        f"{spoken_name(optimizer.name)}: from this checkpoint on {len(names)} parameters have other names than before, "
         f"such as {own} for {first}",
         "they are shown under the first names: that they are the same is assumed, because their shapes and the "
         "structure of their names correspond",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +26,7 @@ from ckpt_inspect.measurement.variables import (
     group_names,
     variables_in,
 )
+from ckpt_inspect.runs.stored_runs import taken_rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -44,7 +45,33 @@ def frame(analyses: RunColumns, kind: str, checkpoints: Sequence[int] | None = N
         raise RequestError(f"a frame of kind {kind!r} can't be had of some checkpoints alone")
     if beyond := [index for index in checkpoints if index >= len(analyses)]:
         raise RequestError(f"the run has {len(analyses)} checkpoints, and none of index {beyond[0]}")
-    return _RESTRICTABLE[kind](analyses, np.asarray(checkpoints, np.int64))
+    chosen = np.unique(np.asarray(checkpoints, np.int64))
+    table = _FRAMES[kind](taken_rows(analyses, chosen.tolist()))
+    table["checkpoint_index"] = chosen[table["checkpoint_index"].to_numpy(np.int64)]
+    return table
+
+
+def _table(columns: Mapping[str, Column | Sequence[object]]) -> DataFrame:
+    """Return a frame of these columns; in texts that pandas can't hold, halves of surrogate pairs are escaped."""
+    import pandas as pd
+
+    table: DataFrame
+    try:
+        table = pd.DataFrame(columns)
+    except UnicodeEncodeError:
+        encoded = {
+            name: [encodable(cell) if isinstance(cell, str) else cell for cell in column]
+            if not isinstance(column, np.ndarray) or column.dtype == object
+            else column
+            for name, column in columns.items()
+        }
+        table = pd.DataFrame(encoded)
+    return table
+
+
+def encodable(text: str) -> str:
+    """Return the text with halves of surrogate pairs, which a path may hold, escaped: `\\udcff`."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _joined(
@@ -57,7 +84,7 @@ def _joined(
 
     each = [columns_of(analyses, optimizer) for optimizer in analyses.optimizers.values()]
     joined = {n: np.concatenate([c[n] for c in each]) if each else np.empty(0) for n in names}
-    table: DataFrame = pd.DataFrame(joined)
+    table = _table(joined)
     table["step"] = pd.array(np.where(joined["step"] < 0, 0, joined["step"]).astype(np.int64), dtype="Int64")
     table.loc[joined["step"] < 0, "step"] = pd.NA
     return table
@@ -116,24 +143,20 @@ def _blank(variable: Variable, row: Column) -> Column:
     return np.full(len(row), "", object) if variable.kind == "text" else np.full(len(row), np.nan)
 
 
-def _histogram(analyses: RunColumns, checkpoints: Column | None = None) -> DataFrame:
+def _histogram(analyses: RunColumns) -> DataFrame:
     def columns(analyses: RunColumns, optimizer: OptimizerColumns) -> dict[str, Column]:
         counts, edges = optimizer.variables["effective_lr_histogram"], optimizer.variables["bin_edges"]
-        chosen = np.arange(len(counts)) if checkpoints is None else checkpoints
-        row, column, at = np.nonzero(counts[chosen])
-        row = chosen[row]
+        row, column, at = np.nonzero(counts)
         head = _head(analyses, optimizer, row, column)
         return {**head, "low": edges[at], "high": edges[at + 1], "count": counts[row, column, at]}
 
     return _joined(analyses, columns, (*_HEAD, "low", "high", "count"))
 
 
-def _sample(analyses: RunColumns, checkpoints: Column | None = None) -> DataFrame:
+def _sample(analyses: RunColumns) -> DataFrame:
     def columns(analyses: RunColumns, optimizer: OptimizerColumns) -> dict[str, Column]:
         index = optimizer.variables["sample_index"]
-        chosen = np.arange(len(optimizer.present)) if checkpoints is None else checkpoints
-        row, column, at = np.nonzero(optimizer.present[chosen][:, :, None] & (index >= 0))
-        row = chosen[row]
+        row, column, at = np.nonzero(optimizer.present[:, :, None] & (index >= 0))
         e = optimizer.variables["effective_lr_sample"][row, column, at]
         return {**_head(analyses, optimizer, row, column), "element": index[column, at], "effective_lr": e}
 
@@ -141,38 +164,35 @@ def _sample(analyses: RunColumns, checkpoints: Column | None = None) -> DataFram
 
 
 def _checkpoints(analyses: RunColumns) -> DataFrame:
-    import pandas as pd
-
-    table: DataFrame = pd.DataFrame({v.name: analyses.checkpoints[v.name] for v in ROOT_VARIABLES})
+    table = _table({v.name: analyses.checkpoints[v.name] for v in ROOT_VARIABLES})
     table.insert(1, "checkpoint_index", np.arange(len(table)))
     return table
 
 
 def _problems(analyses: RunColumns) -> DataFrame:
-    import pandas as pd
-
     names = ("checkpoint", "optimizer", "code", "severity", "message", "resolution")
     rows = [
         (r.checkpoint, r.optimizer, r.problem.code, r.problem.severity, r.problem.message, r.problem.resolution)
         for r in analyses.remarks
     ]
-    table: DataFrame = pd.DataFrame(rows, columns=list(names))
-    return table
+    return _table({name: [row[i] for row in rows] for i, name in enumerate(names)})
 
 
 def _findings(analyses: RunColumns) -> DataFrame:
-    import pandas as pd
-
     names = ("severity", "id", "title", "optimizer", "parameters", "checkpoints", "why", "action")
     rows = [
-        {**f.to_json(), "parameters": "\n".join(f.parameters), "checkpoints": "\n".join(f.checkpoints)}
+        {**f.to_json(), "parameters": _lines(f.parameters), "checkpoints": _lines(f.checkpoints)}
         for f in find_findings(analyses)
     ]
-    table: DataFrame = pd.DataFrame(rows, columns=list(names))
-    return table
+    return _table({name: [row[name] for row in rows] for name in names})
 
 
-_RESTRICTABLE: Mapping[str, Callable[[RunColumns, Column], DataFrame]] = {"histogram": _histogram, "sample": _sample}
+def _lines(names: Iterable[str]) -> str:
+    """Return a line a name, whatever is in it."""
+    return "\n".join(name.replace("\n", "\\n") for name in names)
+
+
+_RESTRICTABLE = frozenset({"parameters", "histogram", "sample"})
 """Those of which a run of many checkpoints has too many rows to want them all."""
 
 _FRAMES: Mapping[str, Callable[[RunColumns], DataFrame]] = {
@@ -183,6 +203,9 @@ _FRAMES: Mapping[str, Callable[[RunColumns], DataFrame]] = {
     "problems": _problems,
     "findings": _findings,
 }
+
+KINDS = tuple(_FRAMES)
+"""The kinds of tables by name."""
 
 
 # --- differences

@@ -17,6 +17,7 @@ from ckpt_inspect.comparison.opened import OpenCheckpoints
 from ckpt_inspect.comparison.paths import PathFigures, follow_paths
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.columns import Columns, RunColumns
+from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.runs.assembly import INFERRED_LATE, NEVER_INFERRED, Evidence, OptimizerEvidence, RowEvidence
 from ckpt_inspect.runs.found_before import FoundBefore
 from ckpt_inspect.runs.kept_elements import (
@@ -33,19 +34,20 @@ from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.inferred import Inferred, InferredValues, overlaid
 from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states
+from ckpt_inspect.storage import absolute
+
+STRETCH = 512
+"""Checkpoints of a run that are compared together: a longer run is told stretch by stretch, each with what the one
+before told. What another checkpoint costs is so bounded by a stretch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One optimizer over a run, as the inference saw it."""
+    """One optimizer over a run, as the inference saw it; each by the checkpoints' absolute paths."""
 
-    places: tuple[str, ...]
-    """Absolute path of each checkpoint that holds it, in the run's order."""
-    observations: tuple[Observation, ...]
-    values: tuple[InferredValues, ...]
+    values: Mapping[str, InferredValues]
     """What each checkpoint is given in place of what its file leaves open."""
     rows: Mapping[str, RowEvidence]
-    """By the checkpoints' absolute paths."""
     kept: tuple[KeptState, ...]
     """Of the newest checkpoints."""
 
@@ -60,11 +62,7 @@ class RunInference:
 
     def of(self, place: str) -> Inferred:
         """Return the values for the checkpoint at an absolute path, by optimizer."""
-        found = {
-            name: seen.values[seen.places.index(place)]
-            for name, seen in self.optimizers.items()
-            if place in seen.places
-        }
+        found = {name: seen.values.get(place, {}) for name, seen in self.optimizers.items()}
         return {name: values for name, values in found.items() if values}
 
     def evidence(self) -> Evidence:
@@ -81,10 +79,10 @@ def infer_run(plan: Plan, found: FoundBefore, *, is_stored: bool) -> RunInferenc
     kept, for checkpoints that are yet to come.
 
     Nothing, and no element is read, if the first and the last hold all that could be told. What can't be read takes no
-    part.
+    part. Of a run of more than `STRETCH` checkpoints, those stretches are asked that have unread checkpoints, and all
+    that follow; of the others the store has what they tell.
     """
-    places, given = plan.places(), plan.options.given
-    paths = plan.paths()
+    places, paths = plan.places(), plan.paths()
     stored = _Stored(plan.previous)
     least = 1 if is_stored else 2
     if len(places) < least or not paths:
@@ -92,31 +90,84 @@ def infer_run(plan: Plan, found: FoundBefore, *, is_stored: bool) -> RunInferenc
     names = dict(zip(places, checkpoint_names(places), strict=True))
     with OpenCheckpoints() as opened:
         first, *_, last = [*paths.values(), *paths.values()]
-        if not any(is_open(state) for path in (last, first) for state in _states(opened, path, given, found)):
+        if not any(
+            is_open(state) for path in (last, first) for state in _states(opened, path, plan.options.given, found)
+        ):
             return NOTHING
         held, budget = HeldElements(), BUDGET if len(places) > 1 else KEPT_ELEMENTS
-        glimpses: dict[str, dict[str, Glimpse]] = {}
-        for place, path in paths.items():
-            for state in _states(opened, path, given, found):
-                own = glimpses.setdefault(state.name, {})
-                like = next(reversed(own.values()), None)
-                reopened = partial(opened.get, path)
-                own[place] = Glimpse.of(names[place], state, reopened, held, like=like, budget=budget)
-        seen: dict[str, Seen] = {}
-        for name, own in glimpses.items():
-            gone = {p: o for p in places if p not in paths and (o := stored.observation(name, p, names[p])) is not None}
-            if len(own) + len(gone) >= least and any(glimpse.is_open for glimpse in own.values()):
-                told = _seen(name, [p for p in places if p in own or p in gone], own, gone, stored)
-                lost = () if plan.was_inferred else [p for p in places if p not in told.rows]
-                never = {p: r for p in lost if (r := stored.never_inferred(name, p)) is not None}
-                seen[name] = replace(told, rows={**told.rows, **never})
-    stale = {
-        place
-        for name, each in seen.items()
-        for place, observation, values in zip(each.places, each.observations, each.values, strict=True)
-        if place in plan.known and stored.differs(name, place, overlaid(alone(observation), values))
-    }
-    return RunInference(seen, frozenset(stale))
+        told: dict[str, Seen] = {}
+        stale: set[str] = set()
+        for start in range(_first_stretch(plan, places), len(places), STRETCH):
+            before = places[max(start - KEPT_CHECKPOINTS, 0) : start]
+            stretch = _Stretch(places[start : start + STRETCH], before, budget, least, len(places) <= STRETCH)
+            glimpses = _glimpses(stretch, paths, names, plan, opened, held, found)
+            for name, own in glimpses.items():
+                result = _seen(name, stretch, names, own, stored, told.get(name))
+                if result is None:
+                    continue
+                seen, observations = result
+                stale.update(
+                    place
+                    for place, observation in observations.items()
+                    if place in plan.known
+                    and stored.differs(name, place, overlaid(alone(observation), seen.values[place]))
+                )
+                lost = () if plan.was_inferred else [p for p in stretch.own if p not in seen.rows]
+                never = {p: row for p in lost if (row := stored.never_inferred(name, p)) is not None}
+                known = told.get(name, Seen({}, {}, ()))
+                told[name] = Seen({**known.values, **seen.values}, {**known.rows, **seen.rows, **never}, seen.kept)
+    return RunInference(told, frozenset(stale))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Checkpoints that are compared together, by their absolute paths in training order."""
+
+    own: Sequence[str]
+    before: Sequence[str]
+    """The last ones of the stretch before, whose values stand: what the first of these are compared with."""
+    budget: int
+    """Elements that are looked at in each checkpoint."""
+    least: int
+    """Checkpoints of an optimizer that tell anything, or are worth keeping."""
+    is_whole: bool
+    """Whether it is all of the run: a path that begins elsewhere is followed by the elements that the store has."""
+
+    @property
+    def places(self) -> list[str]:
+        return [*self.before, *self.own]
+
+
+def _first_stretch(plan: Plan, places: Sequence[str]) -> int:
+    """Return where the stretch begins that has the first checkpoint that is unread, or was not inferred."""
+    if not plan.was_inferred:
+        return 0
+    unread = {absolute(path) for path in plan.unread}
+    first = next((at for at, place in enumerate(places) if place in unread), 0)
+    return first - first % STRETCH
+
+
+def _glimpses(
+    stretch: _Stretch,
+    paths: Mapping[str, Path],
+    names: Mapping[str, str],
+    plan: Plan,
+    opened: OpenCheckpoints,
+    held: HeldElements,
+    found: FoundBefore,
+) -> dict[str, dict[str, Glimpse]]:
+    """Each optimizer's, by the places of the checkpoints whose files are there."""
+    glimpses: dict[str, dict[str, Glimpse]] = {}
+    for place in stretch.places:
+        if place not in paths:
+            continue
+        path = paths[place]
+        for state in _states(opened, path, plan.options.given, found):
+            own = glimpses.setdefault(state.name, {})
+            like = next(reversed(own.values()), None)
+            reopened = partial(opened.get, path)
+            own[place] = Glimpse.of(names[place], state, reopened, held, like=like, budget=stretch.budget)
+    return glimpses
 
 
 def _states(opened: OpenCheckpoints, path: Path, given: Given, found: FoundBefore) -> tuple[OptimizerState, ...]:
@@ -134,42 +185,67 @@ def alone(observation: Observation) -> dict[str, Sourced[float]]:
 
 def _seen(
     name: str,
-    places: Sequence[str],
+    stretch: _Stretch,
+    names: Mapping[str, str],
     here: Mapping[str, Glimpse],
-    gone: Mapping[str, Observation],
     stored: _Stored,
-) -> Seen:
+    told: Seen | None,
+) -> tuple[Seen, Mapping[str, Observation]] | None:
+    """One optimizer in a stretch, and the observations of its own checkpoints; None if there is nothing to be told.
+
+    `told`: of the stretches before.
+    """
+    gone = {p: o for p in stretch.places if p not in here and (o := stored.observation(name, p, names[p])) is not None}
+    if len(here) + len(gone) < stretch.least or not any(glimpse.is_open for glimpse in here.values()):
+        return None
+    places = [place for place in stretch.places if place in here or place in gone]
     read = dict(zip(here, observe(list(here.values())), strict=True))
     observations = tuple(read[place] if place in read else gone[place] for place in places)
     inference = infer(observations)
     windows = _leading_windows(inference)
     values = inference.values
-    if gone:
-        values = _carried_on(values, windows, observations, [stored.inferred(name, place) for place in places])
+    earlier = set(stretch.before)
+    if gone or earlier:
+        before = [_told_before(name, p, stored, told) if p in gone or p in earlier else {} for p in places]
+        values = _carried_on(values, windows, observations, before)
     rows = {}
     for number, place in enumerate(places):
+        if place in earlier:
+            continue
         refuted = {
             c.name: c.sentence for c in inference.contradictions if number in c.places and c.name not in values[number]
         }
         problems = stored.outdated(name, place, values[number]) if place in gone else ()
         window = windows.get(number)
-        told = RowEvidence(-1 if number not in windows else 0, contradictions=refuted, problems=problems)
+        row = RowEvidence(-1 if number not in windows else 0, contradictions=refuted, problems=problems)
         if window is not None:
             updates = window.counted if window.decays is None else window.decays
             rate = None if window.learning_rate is None else window.learning_rate.best
-            told = replace(
-                told,
+            row = replace(
+                row,
                 window_updates=updates or 0,
                 window_from=places[window.places[0]],
                 window_learning_rate=np.nan if rate is None else rate,
             )
-        rows[place] = told
-    for place, path in _paths(places, observations, windows, here):
-        rows[place] = replace(rows[place], path=path)
+        rows[place] = row
+    if stretch.is_whole:
+        for place, path in _paths(places, observations, windows, here):
+            rows[place] = replace(rows[place], path=path)
     sizes = {n: tensors.size for glimpse in here.values() for n, tensors in glimpse.chosen.tensors.items()}
     newest = list(zip(places, observations, values, strict=True))[-KEPT_CHECKPOINTS:]
-    kept = tuple(keep(place, o, told, sizes) for place, o, told in newest)
-    return Seen(tuple(places), observations, values, rows, kept)
+    kept = tuple(keep(place, o, each, sizes) for place, o, each in newest)
+    own = [place not in earlier for place in places]
+    return (
+        Seen({p: v for p, v, is_own in zip(places, values, own, strict=True) if is_own}, rows, kept),
+        {p: o for p, o, is_own in zip(places, observations, own, strict=True) if is_own},
+    )
+
+
+def _told_before(optimizer: str, place: str, stored: _Stored, told: Seen | None) -> InferredValues:
+    """The values of a checkpoint of the stretch before, or of one that is gone."""
+    if told is not None and place in told.values:
+        return told.values[place]
+    return stored.inferred(optimizer, place)
 
 
 def _leading_windows(inference: Inference) -> dict[int, WindowEvidence | None]:
@@ -322,7 +398,7 @@ class _Stored:
         return (
             Problem(
                 INFERRED_LATE,
-                f"{place}: optimizer {optimizer}: later checkpoints tell {told}, and its file is gone",
+                f"{place}: {spoken_name(optimizer)}: later checkpoints tell {told}, and its file is gone",
                 "its figures stay as they were computed",
             ),
         )
@@ -339,7 +415,7 @@ class _Stored:
         if not names:
             return None
         what = (
-            f"{place}: optimizer {optimizer}: was analysed without inference, and its file is gone: what its "
+            f"{place}: {spoken_name(optimizer)}: was analysed without inference, and its file is gone: what its "
             f"neighbours tell of {', '.join(names)} doesn't reach its figures"
         )
         return RowEvidence(problems=(Problem(NEVER_INFERRED, what, "its figures stay as they were computed"),))

@@ -21,8 +21,14 @@ _NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable. {:10d}"
 class Dimensions:
     """Numbers the dimensions of one file, in the order in which they are made."""
 
-    def __init__(self) -> None:
-        self._count = 0
+    def __init__(self, first: int = 0) -> None:
+        """`first`: the number of the next dimension."""
+        self._count = first
+
+    @classmethod
+    def like(cls, dataset: Any) -> Dimensions:
+        """Return what numbers the dimension that replaces the one of an h5py dataset."""
+        return cls(int(dataset.attrs[_DIMENSION_ID]))
 
     def label(self, dataset: Any, name: str) -> None:
         """Make an h5py dataset, which holds the labels, the scale of the dimension `name`."""

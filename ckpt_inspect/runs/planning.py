@@ -6,6 +6,7 @@ Nothing is opened here. A unit is the same whoever does it, and however many do:
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -173,17 +174,20 @@ def _known(run: Run, previous: RunColumns, fingerprint_of: Callable[[Sequence[st
 
 def merged_order(before: Sequence[str], now: Sequence[str]) -> list[str]:
     """Return `now`, with what has vanished from `before` kept ahead of what followed it there."""
-    current, merged, waiting = set(now), [], list(before)
+    current, merged = set(now), []
+    at = dict(zip(before, range(len(before)), strict=True))
+    done = 0
+    """Places of `before` that are merged."""
+    last = max((place for item, place in at.items() if item in current), default=-1)
     for item in now:
-        if item in waiting:
-            at = waiting.index(item)
-            merged += [w for w in waiting[:at] if w not in current]
-            waiting = waiting[at + 1 :]
-        elif not any(w in current for w in waiting):
-            merged += waiting
-            waiting = []
+        if at.get(item, -1) >= done:
+            merged += [w for w in before[done : at[item]] if w not in current]
+            done = at[item] + 1
+        elif last < done < len(before):
+            merged += before[done:]
+            done = len(before)
         merged.append(item)
-    return merged + [w for w in waiting if w not in current]
+    return merged + [w for w in before[done:] if w not in current]
 
 
 # --- units of work
@@ -243,7 +247,7 @@ def plan_units(
     if nbytes <= UNIT_BYTES:
         return [Unit(place, options, Span(), nbytes, inferred or {})]
     sizes = parameter_bytes()
-    spans = split(sizes, UNIT_BYTES)
+    spans = split_evenly(sizes, UNIT_BYTES)
     total = max(sum(sizes), 1)
     shares = [nbytes * sum(sizes[span.slice]) // total for span in spans]
     shares[-1] += nbytes - sum(shares)
@@ -259,3 +263,11 @@ def split(sizes: Sequence[int], most: int) -> list[Span]:
             held = 0
         held += size
     return [Span(first, last) for first, last in zip(starts, [*starts[1:], None], strict=True)]
+
+
+def split_evenly(sizes: Sequence[int], most: int) -> list[Span]:
+    """Return as few spans as `split` does, the largest of them as small as it can be, so that several workers share a
+    checkpoint evenly."""
+    count = len(split(sizes, most))
+    least = bisect_left(range(most), True, key=lambda limit: len(split(sizes, limit)) <= count)
+    return split(sizes, least)

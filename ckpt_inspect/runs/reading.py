@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ckpt_inspect.checkpoint import Problem
-from ckpt_inspect.errors import ChangedFileError, CkptInspectError, NotFoundError, RequestError
+from ckpt_inspect.errors import ChangedFileError, CkptInspectError, NotFoundError, RequestError, StoreError
 from ckpt_inspect.measurement.columns import GONE, RunColumns
 from ckpt_inspect.runs.analysis import Analysis, require_state
 from ckpt_inspect.runs.assembly import assemble
 from ckpt_inspect.runs.execution import UnitResult, merge
+from ckpt_inspect.runs.first_names import FirstNames
+from ckpt_inspect.runs.growth import LongRun
 from ckpt_inspect.runs.inferring import NOTHING, RunInference
 from ckpt_inspect.runs.movement import Movement
 from ckpt_inspect.runs.planning import Plan
+from ckpt_inspect.runs.spilled import SpilledParts
 from ckpt_inspect.storage import absolute
+
+PART = 256
+"""Checkpoints of a long run that are held as they were read: then they are put away together."""
+
+_LAST = 8
+"""Checkpoints of the store whose parameters' names count as those before."""
 
 
 @dataclass(slots=True)
@@ -34,10 +44,22 @@ class Reading:
     """Why a checkpoint could not be read."""
     failures: dict[Path, Problem] = field(default_factory=dict)
     """The same, and whether the checkpoint is at fault."""
+    parts: SpilledParts | None = None
+    """Where what was read of a long run is put away; None: it is held."""
     movement: Movement = field(init=False)
+    _has_state: bool = False
+    _waiting: deque[str] = field(default_factory=deque)
+    """Absolute paths of the unread, in training order, from the first on that isn't put away."""
+    _names: FirstNames = field(default_factory=FirstNames)
 
     def __post_init__(self) -> None:
         self.movement = Movement(self.plan.run)
+        if self.parts is not None:
+            self._waiting.extend(absolute(path) for path in self.plan.unread)
+            previous = self.plan.previous
+            for row in range(0 if previous is None else len(previous))[-_LAST:]:
+                assert previous is not None
+                self._names.take_stored(previous, row)
 
     def take(self, results: Sequence[UnitResult]) -> str | None:
         """Take in all results of a checkpoint, and return its fingerprint; None if it couldn't be read."""
@@ -50,7 +72,56 @@ class Reading:
             return None
         self.analyses[analysis.fingerprint] = analysis
         self.fingerprints[absolute(path)] = analysis.fingerprint
+        self._has_state |= analysis.has_state
+        if self.parts is not None and self._has_state and len(self.analyses) >= PART:
+            self._put_away()
         return analysis.fingerprint
+
+    def _put_away(self, *, all_of_it: bool = False) -> None:
+        """Put away what was read, up to the first checkpoint that is still being read elsewhere, or `all_of_it`."""
+        assert self.parts is not None
+        failed = {absolute(path) for path in self.errors}
+        places: list[str] = []
+        while self._waiting and (self._waiting[0] in self.fingerprints or self._waiting[0] in failed):
+            places.append(self._waiting.popleft())
+        if all_of_it:
+            places += [place for place in self._waiting if place in self.fingerprints]
+            self._waiting = deque(place for place in self._waiting if place not in self.fingerprints)
+        found = dict.fromkeys(self.fingerprints[place] for place in places if place in self.fingerprints)
+        done = [fingerprint for fingerprint in found if fingerprint in self.analyses]
+        if not done:
+            return
+        fresh = {fingerprint: self._names.named(self.analyses.pop(fingerprint)) for fingerprint in done}
+        names = [absolute(analysis.path) for analysis in fresh.values()]
+        try:
+            self.parts.add(assemble(self.plan.run.name, self.plan.options.text(), done, None, fresh, names=names))
+        except OSError as error:
+            raise StoreError(f"what was read can't be kept beside the store ({error.strerror})") from error
+
+    def long_run(self) -> LongRun:
+        """Return what the store of a long run is to hold, as far as it is known."""
+        assert self.parts is not None
+        self._put_away(all_of_it=True)
+        plan = self.plan
+        order = plan.order(self.fingerprints)
+        evidence = self.told.evidence()
+        failures = [(path.name, self.failures[path]) for path, _ in self._errors()]
+        return LongRun(
+            plan.run.name,
+            plan.options.text(),
+            order,
+            plan.previous,
+            self.parts,
+            failures,
+            self.thresholds,
+            evidence,
+        )
+
+    def is_kept(self, stored: RunColumns) -> None:
+        """Take in that the store holds all that has been read."""
+        assert self.parts is not None
+        self.parts.clear()
+        self.plan = replace(self.plan, previous=stored, known={**self.plan.known, **self.fingerprints})
 
     def columns(self) -> RunColumns:
         """Return the run as far as it is known."""
@@ -75,7 +146,7 @@ class Reading:
     def require_results(self) -> None:
         """Raise, if there is nothing to analyse in the whole run, every checkpoint's error, or say what it is."""
         errors = [error for _, error in self._errors()]
-        if not self.plan.previous and not any(analysis.has_state for analysis in self.analyses.values()):
+        if not self.plan.previous and not self._has_state:
             if self.analyses:
                 try:
                     require_state(self.analyses[self.plan.order(self.fingerprints)[-1]])
@@ -103,7 +174,7 @@ class Reading:
     def is_stored(self) -> bool:
         """Return whether the store holds all of this: nothing was read, nothing failed, now or then."""
         previous = self.plan.previous
-        if previous is None or self.analyses or self.errors or previous.failures or self.told.optimizers:
+        if previous is None or self.fingerprints or self.errors or previous.failures or self.told.optimizers:
             return False
         if previous.options != self.plan.options.text():
             return False

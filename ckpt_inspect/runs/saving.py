@@ -14,6 +14,8 @@ from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.analysis import ElementSink
 from ckpt_inspect.runs.atomic import folder_locked
 from ckpt_inspect.runs.elements import ElementsFile
+from ckpt_inspect.runs.growth import LongRun
+from ckpt_inspect.runs.spilled import SpilledParts
 
 _SAVE_AFTER = 30.0
 """Seconds of work after which the store is written although there is more to do, so that little is lost to a kill."""
@@ -48,6 +50,7 @@ class Saving:
             stores.check_writable(path)
         self._seen: tuple[int, ...] | None = None
         self._elements = _new_elements(path) if has_elements and path is not None else None
+        self._parts: SpilledParts | None = None
         self._saved_at, self._saving_took = time.monotonic(), 0.0
 
     def __enter__(self) -> Saving:
@@ -58,6 +61,8 @@ class Saving:
     ) -> None:
         if self._elements is not None:
             self._elements.close()
+        if self._parts is not None:
+            self._parts.clear()
 
     def load(self) -> RunColumns | None:
         """Return what is stored already; None if there is no store yet. Raises StoreError if it is none of ours."""
@@ -97,6 +102,21 @@ class Saving:
             with folder_locked(self.path.parent):
                 stores.save(columns, self.path, self._elements, is_final=is_final)
                 self._seen = _identity(self.path)
+
+    def parts(self) -> SpilledParts | None:
+        """Return where what is read of a long run is put away; None if there is no store, or it keeps elements."""
+        if self.path is None or self._elements is not None:
+            return None
+        self._parts = self._parts or SpilledParts(self.path.parent)
+        return self._parts
+
+    def save_long(self, long: LongRun) -> RunColumns:
+        """Write the store of a long run, and return what it holds."""
+        assert self.path is not None
+        with folder_locked(self.path.parent):
+            long.save(self.path)
+            self._seen = _identity(self.path)
+            return stores.load(self.path)
 
     def save_sometimes(self, save: Callable[[], object]) -> None:
         """Call `save`, which writes the store, if it has been long enough."""

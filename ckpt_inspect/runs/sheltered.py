@@ -20,10 +20,11 @@ class ShelteredFile:
     Whoever writes asks now and then, so that it never is much.
     """
 
-    def __init__(self, path: Path) -> None:
-        """The file is there, and what it holds goes."""
+    def __init__(self, path: Path, *, is_new: bool = True) -> None:
+        """The file is there; what it holds goes if it `is_new`."""
         self._file = open(path, "r+b", buffering=0)  # noqa: PTH123, SIM115 - closed by close()
-        self._file.truncate(0)
+        if is_new:
+            self._file.truncate(0)
         self._at = 0
         self._failure: OSError | None = None
         self._kept: list[tuple[int, bytes]] = []

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +31,7 @@ from ckpt_inspect.measurement.columns import Column, OptimizerColumns, Remark, R
 from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS, Grid
 from ckpt_inspect.measurement.summaries import SAMPLES
 from ckpt_inspect.measurement.variables import (
+    ALONG_CHECKPOINTS,
     BINS,
     CHECKPOINT,
     CONTRADICTION,
@@ -54,12 +58,25 @@ from ckpt_inspect.runs.elements import ElementsFile, check_arrays, place_element
 from ckpt_inspect.runs.frames import axes_of
 from ckpt_inspect.runs.netcdf import Dimensions
 from ckpt_inspect.runs.sheltered import ShelteredFile, SignalShelter
-from ckpt_inspect.runs.stored import is_own, own_group, own_groups, read_values, storable, text_attribute
+from ckpt_inspect.runs.stored import (
+    Rows,
+    count_rows,
+    is_own,
+    own_dataset,
+    own_group,
+    own_groups,
+    read_values,
+    storable,
+    text_attribute,
+)
+from ckpt_inspect.runs.stored_runs import Pick, PinnedFile, StoredRun
 from ckpt_inspect.series.search import find_checkpoints
 from ckpt_inspect.storage import absolute, as_path, locate
 
 if TYPE_CHECKING:
     import h5py  # no type stubs exist: a type checker takes its classes for Any
+
+    from ckpt_inspect.series.run import Run
 
 CONVENTIONS = "ckpt-inspect-1"
 """Root attribute `Conventions`; the number is the schema's."""
@@ -78,15 +95,20 @@ _LABELS = frozenset({"quantile", "bin", "second_moment_bin"})
 
 _CHUNK_BYTES = 1 << 20
 
+_CHUNK_ROWS = 256
+"""Checkpoints of a chunk of a store that grows: the last chunk is written anew with each that is appended."""
+
 _OF_EVERY_ROOT = frozenset({CHECKPOINT, "path", "fingerprint"})
 _OF_EVERY_OPTIMIZER = frozenset({"parameter", "shape", "size", "step", "rule", "nonfinite"})
 """What tells rows and columns from one another, and which of them there are: a store without it is none."""
 
 _SEVERITIES = frozenset({"info", "warning", "error"})
 
-_SECONDS = 10.0
+_SECONDS = 6.0
 _SLOWEST = 2e6
 """How long the reading of a store may take, beside its bytes at so many a second."""
+
+_SHAPE = re.compile(r"(\d{1,19}(,\d{1,19})*)?", re.ASCII)
 
 _ROOM = 1 << 28
 """Bytes of memory that reading may take beside what the store says that it holds."""
@@ -96,6 +118,34 @@ def default_store(folder: str | os.PathLike[str]) -> Path:
     """Return where the store of a folder's run goes: `<folder>.ckpt-inspect.h5` in the current directory."""
     name = Path(absolute(folder)).name
     return Path(f"{name or 'root'}{SUFFIX}")
+
+
+def store_for(run: Run, place: Path) -> Path:
+    """Return the store in `place` that is the run's own: `<run>.ckpt-inspect.h5`.
+
+    If that holds the run of another folder, for folders are often called alike, the names of the folders above come in
+    front, as many as are needed.
+    """
+    found = default = place / default_store(run.name)
+    folders = {str(as_path(absolute(path)).parent) for path in run.checkpoints}
+    above = [part for part in as_path(absolute(run.folder)).parent.parts if part.strip("/")]
+    for count in range(1, len(above) + 1):
+        if not _is_of_others(found, folders):
+            return found
+        found = place / default_store("-".join((*above[-count:], run.name)))
+    return default
+
+
+def _is_of_others(store: Path, folders: Collection[str]) -> bool:
+    """Return whether there is a store of checkpoints in other folders alone."""
+    if not store.is_file():
+        return False
+    try:
+        held = _apart(store, lambda: _load(store, lambda file: read(file, pick={None: ("path",)})))
+    except StoreError:
+        return False  # whoever writes there says what is wrong with it
+    before = {str(as_path(absolute(path)).parent) for path in held.checkpoints["path"]}
+    return bool(before) and before.isdisjoint(folders)
 
 
 # --- writing
@@ -128,7 +178,7 @@ def save(
     taken_over = elements if is_final else None
     with replacing(path, None if taken_over is None else taken_over.temporary) as temporary:
         try:
-            with _new_file(temporary) if taken_over is None else taken_over.released() as file:
+            with new_file(temporary) if taken_over is None else taken_over.released() as file:
                 dimensions = write(analyses, file)
                 if elements is not None:
                     fresh = file if taken_over is not None else elements.file
@@ -146,13 +196,30 @@ def save(
 
 
 @contextlib.contextmanager
-def _new_file(path: Path) -> Iterator[h5py.File]:
-    """An empty HDF5 file, to be written; raises OSError at the end if the disk wouldn't take it."""
+def new_file(path: Path, *, is_growing: bool = False) -> Iterator[h5py.File]:
+    """Give an empty HDF5 file, to be written; raises OSError at the end if the disk wouldn't take it.
+
+    One that `is_growing` remembers the room in it that is free, so that what is appended later takes that.
+    """
+    kept = {"fs_strategy": "fsm", "fs_persist": True, "fs_threshold": 1} if is_growing else {}
+    with _written(ShelteredFile(path), "w", track_order=True, **kept) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def grown_file(path: Path) -> Iterator[h5py.File]:
+    """Give an HDF5 file, to be changed; raises OSError at the end if the disk wouldn't take it."""
+    with _written(ShelteredFile(path, is_new=False), "r+") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _written(content: ShelteredFile, mode: str, **how: object) -> Iterator[h5py.File]:
     import h5py
 
-    shelter, content = SignalShelter(), ShelteredFile(path)
+    shelter = SignalShelter()
     try:
-        with h5py.File(content, "w", libver=("earliest", "v110"), track_order=True) as file:
+        with h5py.File(content, mode, libver=("earliest", "v110"), **how) as file:
             yield file
     finally:
         content.close()
@@ -193,41 +260,116 @@ def _check_elements(path: Path, group_names: list[str]) -> None:
 
 def write(analyses: RunColumns, file: h5py.File) -> Dimensions:
     """Write everything into an open, empty h5py file; return what numbers its dimensions."""
+    dimensions = write_outline(analyses, file)
+    write_problems(analyses.remarks, file, dimensions)
+    write_findings(finding_columns(analyses), analyses.thresholds, file, dimensions)
+    return dimensions
+
+
+def write_outline(analyses: RunColumns, file: h5py.File, rows: int | None = None) -> Dimensions:
+    """Write everything but problems and findings; `rows`: of how many checkpoints these are the first, to be grown."""
     file.attrs["Conventions"] = CONVENTIONS
     file.attrs["ckpt_inspect_version"] = __version__
     file.attrs["title"] = "Effective learning rates, reconstructed from checkpoints"
     file.attrs["run"] = storable(analyses.run)
     file.attrs["options"] = storable(analyses.options)
     dimensions = Dimensions()
-    _write_group(file, ROOT_VARIABLES, analyses.checkpoints, dimensions)
+    _write_group(file, ROOT_VARIABLES, analyses.checkpoints, dimensions, rows)
     for name, group_name in group_names(analyses.optimizers).items():
         optimizer = analyses.optimizers[name]
         group = file.create_group(group_name, track_order=True)
         group.attrs["optimizer"] = storable(name)
         columns = {"checkpoint": analyses.checkpoints["checkpoint"], **axes_of(optimizer), **optimizer.variables}
-        _write_group(group, (ROOT_VARIABLES[0], *variables_in(columns)), columns, dimensions)
-    _write_group(
-        file.create_group(PROBLEMS, track_order=True), PROBLEM_VARIABLES, _problem_columns(analyses), dimensions
-    )
-    group = file.create_group(FINDINGS, track_order=True)
-    group.attrs["thresholds"] = json.dumps(dict(analyses.thresholds), sort_keys=True)
-    _write_group(group, FINDING_VARIABLES, _finding_columns(analyses), dimensions)
+        _write_group(group, (ROOT_VARIABLES[0], *variables_in(columns)), columns, dimensions, rows)
     return dimensions
 
 
-def _problem_columns(analyses: RunColumns) -> dict[str, Column]:
+def write_problems(remarks: Iterable[Remark], file: h5py.File, dimensions: Dimensions | None = None) -> None:
+    """Write the group `problems`; without `dimensions` in place of the one that is there."""
+    if dimensions is None:
+        dimensions = Dimensions.like(file[PROBLEMS]["problem"])
+        del file[PROBLEMS]
+    group = file.create_group(PROBLEMS, track_order=True)
+    _write_group(group, PROBLEM_VARIABLES, _problem_columns(tuple(remarks)), dimensions)
+
+
+def write_findings(
+    columns: Mapping[str, Column],
+    thresholds: Mapping[str, float],
+    file: h5py.File,
+    dimensions: Dimensions | None = None,
+) -> None:
+    """Write the group `findings`; without `dimensions` in place of the one that is there."""
+    if dimensions is None:
+        dimensions = Dimensions.like(file[FINDINGS]["finding"])
+        del file[FINDINGS]
+    group = file.create_group(FINDINGS, track_order=True)
+    group.attrs["thresholds"] = json.dumps(dict(thresholds), sort_keys=True)
+    _write_group(group, FINDING_VARIABLES, columns, dimensions)
+
+
+# --- growing
+
+
+def is_growing(path: Path) -> bool:
+    """Return whether rows can be appended to the store: it was made for it."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return bool(file.id.get_create_plist().get_file_space_strategy()[1])
+    except (OSError, RuntimeError):
+        return False
+
+
+def resize(file: h5py.File, rows: int) -> None:
+    """Make room for so many checkpoints in an open store."""
+    for dataset in _along_checkpoints(file):
+        dataset.resize(rows, axis=0)
+
+
+def _along_checkpoints(file: h5py.File) -> Iterator[h5py.Dataset]:
+    groups = [file, *(group for name, group in own_groups(file) if name not in (FINDINGS, PROBLEMS))]
+    for group in groups:
+        yield from (own_dataset(group, name) for name in group if name in ALONG_CHECKPOINTS)
+
+
+def write_rows(analyses: RunColumns, file: h5py.File, start: int) -> None:
+    """Write the checkpoints of these columns into the rows of an open store from `start` on."""
+    _put(file, analyses.checkpoints, start)
+    for name, group_name in group_names(analyses.optimizers).items():
+        columns = {CHECKPOINT: analyses.checkpoints[CHECKPOINT], **analyses.optimizers[name].variables}
+        _put(file[group_name], {n: c for n, c in columns.items() if n in ALONG_CHECKPOINTS}, start)
+
+
+def write_others(optimizers: Mapping[str, OptimizerColumns], file: h5py.File) -> None:
+    """Write what doesn't lie along the checkpoints over what an open store has of it; lengths stay."""
+    for name, group_name in group_names(optimizers).items():
+        variables = optimizers[name].variables
+        _put(file[group_name], {n: c for n, c in variables.items() if n not in ALONG_CHECKPOINTS})
+
+
+def _put(group: h5py.Group, columns: Mapping[str, Column], start: int = 0) -> None:
+    for name, column in columns.items():
+        if column.size:
+            values = [storable(text) for text in column] if column.dtype == object else column
+            group[name][start : start + len(column)] = values
+
+
+def _problem_columns(remarks: Sequence[Remark]) -> dict[str, Column]:
     fields = {
-        "code": [r.problem.code for r in analyses.remarks],
-        "severity": [r.problem.severity for r in analyses.remarks],
-        "checkpoint": [r.checkpoint for r in analyses.remarks],
-        "optimizer": [r.optimizer for r in analyses.remarks],
-        "message": [r.problem.message for r in analyses.remarks],
-        "resolution": [r.problem.resolution for r in analyses.remarks],
+        "code": [r.problem.code for r in remarks],
+        "severity": [r.problem.severity for r in remarks],
+        "checkpoint": [r.checkpoint for r in remarks],
+        "optimizer": [r.optimizer for r in remarks],
+        "message": [r.problem.message for r in remarks],
+        "resolution": [r.problem.resolution for r in remarks],
     }
     return {name: np.array(values, object) for name, values in fields.items()}
 
 
-def _finding_columns(analyses: RunColumns) -> dict[str, Column]:
+def finding_columns(analyses: RunColumns) -> dict[str, Column]:
+    """Return the variables of the group `findings`."""
     rows: list[dict[str, object]] = []
     for finding in find_findings(analyses):
         row = dict(json_object(finding.to_json()))
@@ -238,14 +380,19 @@ def _finding_columns(analyses: RunColumns) -> dict[str, Column]:
 
 
 def _write_group(
-    group: h5py.Group, variables: Iterable[Variable], columns: Mapping[str, Column], dimensions: Dimensions
+    group: h5py.Group,
+    variables: Iterable[Variable],
+    columns: Mapping[str, Column],
+    dimensions: Dimensions,
+    rows: int | None = None,
 ) -> None:
-    """Write a group's variables and the scales of their dimensions."""
+    """Write a group's variables and the scales of their dimensions; `rows`: make room for so many checkpoints, whose
+    own values are written later."""
     variables = [v for v in variables if v.name in columns]
     lengths: dict[str, int] = {}
     for variable in variables:
         lengths.update(zip(variable.dimensions, columns[variable.name].shape, strict=True))
-    written = {v.name: _write_variable(group, v, columns[v.name]) for v in variables}
+    written = {v.name: _write_variable(group, v, columns[v.name], rows) for v in variables}
     scales = {}
     for dimension, length in lengths.items():
         if dimension not in written:
@@ -264,7 +411,7 @@ def _write_group(
             written[variable.name].dims[axis].attach_scale(scales[dimension])
 
 
-def _write_variable(group: h5py.Group, variable: Variable, column: Column) -> h5py.Dataset:
+def _write_variable(group: h5py.Group, variable: Variable, column: Column, rows: int | None) -> h5py.Dataset:
     import h5py
 
     if variable.kind == "text":
@@ -274,15 +421,18 @@ def _write_variable(group: h5py.Group, variable: Variable, column: Column) -> h5
         dtype = column.dtype
         options = {"fillvalue": {"float": np.nan, "integer": -1, "count": 0}[variable.kind]}
     is_growing = variable.dimensions[0] == CHECKPOINT
+    shape = column.shape
+    if is_growing and rows is not None:
+        shape = (rows, *shape[1:])
     if is_growing or column.nbytes > _CHUNK_BYTES:
-        options["chunks"] = _chunks(column.shape, column.dtype.itemsize)
+        options["chunks"] = _chunks(shape, column.dtype.itemsize, _CHUNK_ROWS if rows is not None else None)
         if is_growing:
             # a chunk may not be longer than a dimension that can't grow, and none may be 0 long
             options["maxshape"] = (None, *(length or None for length in column.shape[1:]))
         if variable.kind != "text" and column.ndim > 1:
             options |= {"shuffle": True, "compression": "gzip", "compression_opts": 1}
-    dataset = group.create_dataset(variable.name, column.shape, dtype, **options)
-    if column.size:
+    dataset = group.create_dataset(variable.name, shape, dtype, **options)
+    if column.size and shape == column.shape:
         dataset[...] = [storable(text) for text in column] if variable.kind == "text" else column
     if variable.kind != "text":
         dataset.attrs["units"] = variable.units
@@ -294,14 +444,15 @@ def _write_variable(group: h5py.Group, variable: Variable, column: Column) -> h5
     return dataset
 
 
-def _chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """A chunk spans as many checkpoints as fit, and everything else as far as it fits."""
+def _chunks(shape: tuple[int, ...], itemsize: int, most: int | None) -> tuple[int, ...]:
+    """A chunk spans as many checkpoints as fit, or at `most`, and everything else as far as it fits."""
     inner = [max(length, 1) for length in shape[1:]]
     while inner and int(np.prod(inner)) * itemsize > _CHUNK_BYTES:
         longest = int(np.argmax(inner))
         inner[longest] = -(-inner[longest] // 2)
     each = int(np.prod(inner)) * itemsize if inner else itemsize
-    return (max(1, min(max(shape[0], 1), _CHUNK_BYTES // each)), *inner)
+    rows = max(shape[0], 1) if most is None else most
+    return (max(1, min(rows, _CHUNK_BYTES // each)), *inner)
 
 
 # --- reading
@@ -320,17 +471,52 @@ def load(path: str | os.PathLike[str]) -> RunColumns:
         if path.exists() and not path.is_dir():
             raise StoreError(f"{path}: is not a store: no file of bytes; give another name")
         return _load(path)  # which says what is there instead
-    size = path.stat().st_size
+    if path.stat().st_size > LARGE:
+        return load_large(path)
+    return _apart(path, lambda: _load(path))
+
+
+LARGE = 1 << 24
+"""Bytes of a store whose columns are read when they are asked for."""
+
+
+def _apart(path: Path, load: Callable[[], RunColumns], at: Path | None = None) -> RunColumns:
+    size = (at or path).stat().st_size
     try:
-        return arrived(apart(lambda: carried(_load(path)), _SECONDS + size / _SLOWEST, _ROOM + 4 * size))
+        return arrived(apart(lambda: carried(load()), _SECONDS + size / _SLOWEST, _ROOM + 4 * size))
     except DiedReading as error:
         raise StoreError(f"{path}: the store is damaged ({error}); remove it and analyse again") from error
 
 
-def _load(path: Path) -> RunColumns:
-    with opened(path) as file:
+def load_large(path: Path) -> RunColumns:
+    """Return what a store holds, each column read when it is asked for."""
+    return _large(path).columns()
+
+
+def _large(path: Path) -> StoredRun:
+    """Return a store of which little is read yet, but all of it looked at: types, lengths, names."""
+    try:
+        pinned = PinnedFile(path)
+    except OSError as error:
+        raise StoreError(f"{path}: can't be read ({error.strerror})") from error
+
+    def outline(file: h5py.File) -> RunColumns:
+        found = read(file, slice(0, 0))
+        return replace(
+            found, checkpoints={**found.checkpoints, CHECKPOINT: read_values(file, CHECKPOINT, "text", (None,))}
+        )
+
+    def some(pick: Pick | None, rows: Rows) -> RunColumns:
+        return _apart(path, lambda: _load(path, lambda file: read(file, rows, pick), pinned.path), pinned.path)
+
+    return StoredRun(_apart(path, lambda: _load(path, outline, pinned.path), pinned.path), some)
+
+
+def _load(path: Path, find: Callable[[h5py.File], RunColumns] | None = None, at: Path | None = None) -> RunColumns:
+    """Return what `find` finds in the store, by default everything; `at` is another name of the file."""
+    with opened(path, at) as file:
         try:
-            return read(file)
+            return (find or read)(file)
         except StoreError:
             raise
         except Exception as error:  # libhdf5's own can be of any kind
@@ -352,23 +538,25 @@ def _short(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
-    """Return an open h5py file that is a store of this schema."""
+def opened(path: Path, at: Path | None = None) -> Iterator[h5py.File]:
+    """Return an open h5py file that is a store of this schema; `at` is another name of it."""
     import h5py
 
-    if not path.exists() and not _is_checkpoint(path):
+    stack = contextlib.ExitStack()
+    if at is None and not path.exists() and not _is_checkpoint(path):
         raise StoreError(f"{path}: there is no such store; `ckpt-inspect analyze` makes one")
-    if path.is_dir():
+    if at is None and path.is_dir():
         told = "a folder of checkpoints" if _holds_checkpoints(path) else "a folder"
         raise StoreError(f"{path}: is {told}, not a store; run `ckpt-inspect analyze {path}` first, which writes one")
     is_named_store = path.suffix in (".h5", ".hdf5")  # also of a damaged store, which no longer says what it was
     try:
-        file = h5py.File(path, "r")
+        # a file object, since libhdf5 would lock what may be locked by whoever writes it
+        file = h5py.File(path if at is None else stack.enter_context(at.open("rb")), "r")
     except (OSError, RuntimeError, ValueError) as error:
         if not is_named_store and _is_checkpoint(path):
             raise _not_analyzed(path) from error
         raise StoreError(f"{path}: is not a store, or a damaged one ({_first_sentence(error)})") from error
-    with file:
+    with stack, file:
         try:
             conventions = text_attribute(file, "Conventions")
         except Exception as error:  # libhdf5's own can be of any kind
@@ -413,10 +601,12 @@ def _first_sentence(error: Exception) -> str:
     return str(error).split("(")[-1].rstrip(")") or str(error)
 
 
-def read(file: h5py.File) -> RunColumns:
-    """Return everything out of an open store. Raises KeyError for what every store has, ValueError for what can't
-    be."""
-    checkpoints = _read_checkpoints(file)
+def read(file: h5py.File, rows: Rows = slice(None), pick: Pick | None = None) -> RunColumns:
+    """Return everything out of an open store, or of some of its checkpoints, or some columns and nothing else.
+
+    Raises KeyError for what every store has, ValueError for what can't be.
+    """
+    count, checkpoints = _read_checkpoints(file, rows, None if pick is None else pick.get(None, ()))
     optimizers: dict[str, OptimizerColumns] = {}
     lacking: list[Remark] = []
     for group_name, group in own_groups(file):
@@ -425,17 +615,17 @@ def read(file: h5py.File) -> RunColumns:
         name = _text_of(group, "optimizer")
         if name in optimizers:
             raise ValueError(f"two groups are of the optimizer {name}")
-        optimizers[name] = OptimizerColumns(name, _read_optimizer(group, len(checkpoints["checkpoint"])))
+        if pick is not None and name not in pick:
+            continue
+        columns = _read_optimizer(group, count, rows, None if pick is None else pick[name])
+        optimizers[name] = OptimizerColumns(name, columns)
         if absent := [figure.name for figure in (*METRICS, *WINDOW_METRICS) if not is_own(group, figure.name)]:
             lacking.append(Remark("", name, _not_stored(absent)))
-    return RunColumns(
-        _text_of(file, "run"),
-        _text_of(file, "options"),
-        checkpoints,
-        optimizers,
-        (*_read_remarks(own_group(file, PROBLEMS)), *lacking),
-        _read_thresholds(own_group(file, FINDINGS)),
-    )
+    run, options = _text_of(file, "run"), _text_of(file, "options")
+    if pick is not None:
+        return RunColumns(run, options, checkpoints, optimizers, ())
+    remarks = (*_read_remarks(own_group(file, PROBLEMS)), *lacking)
+    return RunColumns(run, options, checkpoints, optimizers, remarks, _read_thresholds(own_group(file, FINDINGS)))
 
 
 def _not_stored(names: Sequence[str]) -> Problem:
@@ -472,17 +662,23 @@ def _read_thresholds(group: h5py.Group) -> dict[str, float]:
         raise ValueError(str(error)) from error
 
 
-def _read_checkpoints(file: h5py.File) -> dict[str, Column]:
+def _read_checkpoints(file: h5py.File, rows: Rows, only: Container[str] | None) -> tuple[int, dict[str, Column]]:
+    """Return how many there are, and the columns, or only some."""
+    if only is not None:
+        count = len(own_dataset(file, CHECKPOINT))
+        wanted = [v for v in ROOT_VARIABLES if v.name in only]
+        return count, {v.name: _read_variable(file, v, {CHECKPOINT: count}, _OF_EVERY_ROOT, rows) for v in wanted}
     names = read_values(file, CHECKPOINT, "text", (None,))
     if not len(names):
         raise ValueError("it has no checkpoint")
-    columns = {v.name: _read_variable(file, v, {CHECKPOINT: len(names)}, _OF_EVERY_ROOT) for v in ROOT_VARIABLES}
+    lengths = {CHECKPOINT: len(names)}
+    columns = {v.name: _read_variable(file, v, lengths, _OF_EVERY_ROOT, rows) for v in ROOT_VARIABLES}
     if len(set(names)) < len(names):
         raise ValueError("two checkpoints have the same name")
-    return columns
+    return len(names), columns
 
 
-def _read_optimizer(group: h5py.Group, checkpoints: int) -> dict[str, Column]:
+def _read_optimizer(group: h5py.Group, checkpoints: int, rows: Rows, only: Container[str] | None) -> dict[str, Column]:
     names = read_values(group, PARAMETER, "text", (None,))
     if len(set(names)) < len(names):
         raise ValueError("two parameters have the same name")
@@ -498,8 +694,12 @@ def _read_optimizer(group: h5py.Group, checkpoints: int) -> dict[str, Column]:
     if is_own(group, "kept_checkpoint"):
         lengths |= _kept_lengths(group)
     for variable in _variables_of(group):
-        if variable.name not in _LABELS and variable.name not in columns:
-            columns[variable.name] = _read_variable(group, variable, lengths, _OF_EVERY_OPTIMIZER)
+        is_wanted = only is None or variable.name in only
+        if is_wanted and variable.name not in _LABELS and variable.name not in columns:
+            columns[variable.name] = _read_variable(group, variable, lengths, _OF_EVERY_OPTIMIZER, rows)
+    for parameter, shape, size in zip(names, columns.get("shape", ()), columns.get("size", ()), strict=False):
+        if not _SHAPE.fullmatch(shape) or math.prod(int(length) for length in shape.split(",") if length) != size:
+            raise ValueError(f"{parameter!r} has the shape {shape!r} and {size} elements")
     return {v.name: columns[v.name] for v in variables_in(columns)}
 
 
@@ -536,13 +736,15 @@ def _variables_of(group: h5py.Group) -> tuple[Variable, ...]:
 
 
 def _read_variable(
-    group: h5py.Group, variable: Variable, lengths: Mapping[str, int], required: frozenset[str]
+    group: h5py.Group, variable: Variable, lengths: Mapping[str, int], required: frozenset[str], rows: Rows
 ) -> Column:
-    """Return the variable; blank if the store lacks it and not every store has it."""
+    """Return the variable, of one along checkpoints the rows; blank if the store lacks it and not every store has
+    it."""
     shape = tuple(lengths[dimension] for dimension in variable.dimensions)
+    own = rows if variable.dimensions[0] == CHECKPOINT else slice(None)
     if variable.name not in required and not is_own(group, variable.name):
-        return blank(variable.kind, *shape)
-    values: Column = read_values(group, variable.name, variable.kind, shape)
+        return blank(variable.kind, count_rows(own, shape[0]), *shape[1:])
+    values: Column = read_values(group, variable.name, variable.kind, shape, own)
     return values
 
 

@@ -7,7 +7,8 @@ variable; and what an array claims to hold must have room in the file. Raises Va
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Array
@@ -87,19 +88,44 @@ def own_dataset(group: h5py.Group, name: str) -> h5py.Dataset:
 
 
 def storable(text: str) -> str:
-    """Return the text for HDF5, whose texts end at a NUL: DLE @ stands for it, and DLE DLE for DLE; see `_found`."""
-    return text.replace(_DLE, _DLE * 2).replace("\0", f"{_DLE}@") if "\0" in text or _DLE in text else text
+    """Return the text for HDF5, whose texts are UTF-8 and end at a NUL; see `_found`.
+
+    DLE @ stands for NUL, DLE u and four hexadecimal digits for half of a surrogate pair, DLE DLE for DLE.
+    """
+    if "\0" in text or _DLE in text:
+        text = text.replace(_DLE, _DLE * 2).replace("\0", f"{_DLE}@")
+    if text.isascii():
+        return text
+    return _HALVES.sub(lambda found: f"{_DLE}u{ord(found[0]):04x}", text)
+
+
+_HALVES = re.compile("[\ud800-\udfff]")
+"""Of surrogate pairs: what Python makes of a byte in a path that isn't UTF-8, and what JSON may hold."""
+
+_STORED_HALVES = re.compile(f"{_DLE}u(d[89a-f][0-9a-f]{{2}})")
 
 
 def _found(text: str) -> str:
     """Return the text of which `storable` made this."""
     if _DLE not in text:
         return text
-    return _DLE.join(part.replace(f"{_DLE}@", "\0") for part in text.split(_DLE * 2))
+    parts = (part.replace(f"{_DLE}@", "\0") for part in text.split(_DLE * 2))
+    return _DLE.join(_STORED_HALVES.sub(lambda found: chr(int(found[1], 16)), part) for part in parts)
 
 
-def read_values(group: h5py.Group, name: str, kind: str, shape: tuple[int | None, ...]) -> Array:
-    """Return a variable's values, of the kind and of these lengths, of which None is any.
+Rows = slice | Sequence[int]
+"""Some of a dimension's places: a slice, or ascending ones."""
+
+
+def count_rows(rows: Rows, length: int) -> int:
+    """Return how many places these are of so many."""
+    return len(range(*rows.indices(length))) if isinstance(rows, slice) else len(rows)
+
+
+def read_values(
+    group: h5py.Group, name: str, kind: str, shape: tuple[int | None, ...], rows: Rows = slice(None)
+) -> Array:
+    """Return a variable's values, of the kind and of these lengths, of which None is any; of the first axis `rows`.
 
     Texts come as an object array of str, floats as float64, integers and counts as int64.
     """
@@ -115,13 +141,14 @@ def read_values(group: h5py.Group, name: str, kind: str, shape: tuple[int | None
     if is_text != (kind == "text") or (not is_text and dataset.dtype.kind not in KINDS[kind]):
         raise ValueError(f"{name} is of type {dataset.dtype}, and not {kind}")
     _check_room(name, dataset)
-    count = math.prod(found)
+    count = math.prod(found[1:]) * count_rows(rows, found[0]) if found else 1
     expect(3 * count * (_TEXT if is_text else max(8, dataset.dtype.itemsize)))
+    which = rows if found else ...
     if is_text:
-        texts = np.array(dataset.asstr()[...], dtype=object)
+        texts = np.array(dataset.asstr()[which], dtype=object)
         texts[...] = [_found(text) for text in texts]
         return texts
-    values: Array = dataset[...]
+    values: Array = dataset[which]
     return values.astype(np.float64 if kind == "float" else np.int64, copy=False)
 
 

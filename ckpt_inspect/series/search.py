@@ -48,6 +48,11 @@ def count_checkpoints(path: PathLike) -> int:
     return len(_once(claim for found in _claims([path]) for claim in found))
 
 
+def claims_now(paths: Iterable[PathLike]) -> list[Claim]:
+    """Return the checkpoints that paths stand for at the moment, each once; none for a path that leads to nothing."""
+    return _once(claim for found in find_claims([as_path(path) for path in paths]) for claim in found)
+
+
 def one_run(paths: Iterable[PathLike], held_by: HeldBy = held_by) -> Run:
     """Return the checkpoints at all paths as one run, in the order of the paths.
 
@@ -109,9 +114,8 @@ def _once(claims: Iterable[Claim]) -> list[Claim]:
     places: dict[str, str] = {}
     for claim in claims:
         assert claim.path is not None
-        path = as_path(absolute(claim.path))
-        folder = str(path.parent)
+        folder, _, name = absolute(claim.path).rpartition("/")  # no Path, which costs more than all the rest
         if folder not in places:
-            places[folder] = without_links(path.parent)
-        found.setdefault((places[folder], path.name), claim)
+            places[folder] = without_links(as_path(folder or "/"))
+        found.setdefault((places[folder], name), claim)
     return list(found.values())

@@ -315,10 +315,10 @@ def _resolved(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Re
             f"this checkpoint: {told}",
             "the learning rate is what the file says, if it says any; add the step to the table",
         )
-        return replace(without, problems=(*without.problems, problem))
+        return without._replace(problems=(*without.problems, problem))
     resolved = resolve(checkpoint, found, {**others, "learning_rate": rate})
     of_step = Sourced(rate, "given", f"given by the caller, in a table, for step {step}")
-    return replace(resolved, hyperparameters={**resolved.hyperparameters, "learning_rate": of_step})
+    return resolved._replace(hyperparameters={**resolved.hyperparameters, "learning_rate": of_step})
 
 
 def _moves_by_itself(found: FoundOptimizer) -> bool:

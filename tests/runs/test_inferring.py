@@ -13,11 +13,11 @@ from support.adam_runs import AdamRun
 from support.bundle_writer import write_bundle
 from support.silent_runs import SHAPES, save_run, save_without_config, silent_rows
 
-from ckpt_inspect import Analyses, analyze, load, write_report
+from ckpt_inspect import Analyses, analyze, find_checkpoints, load, write_report
 from ckpt_inspect.comparison import observing
 from ckpt_inspect.measurement.columns import Column
 from ckpt_inspect.presentation.tables.run import run_tables
-from ckpt_inspect.runs import kept_elements
+from ckpt_inspect.runs import inferring, kept_elements
 
 TRUTH = {"beta_1": 0.8, "beta_2": 0.98, "epsilon": 1e-5}
 STEPS = (100, 120, 150)
@@ -263,3 +263,25 @@ def test_a_rate_that_no_file_holds_is_one_of_the_window(tmp_path: Path) -> None:
     np.testing.assert_allclose(column(analyses, "window_learning_rate")[1:], 3e-3, rtol=1e-3)
     (table,) = [t for t in run_tables(analyses) if t.title.startswith("Optimizer")]
     assert next(r for r in table.rows if r[0] == "rate in between")[1].startswith("0.003")
+
+
+def test_a_long_run_is_told_stretch_by_stretch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each stretch carries on from the one before, and another checkpoint makes only the last one be looked at."""
+    save_run(tmp_path, tuple(range(100, 340, 20)), **TRUTH)
+    whole = analyze(tmp_path)
+    monkeypatch.setattr(inferring, "STRETCH", 4)
+    monkeypatch.setattr(inferring, "KEPT_CHECKPOINTS", 2)
+    paths = find_checkpoints(tmp_path)
+    analyze(paths[:-1], store=tmp_path / "s.h5")
+    looked_at: list[str] = []
+    look = observing.Glimpse.of
+    monkeypatch.setattr(
+        observing.Glimpse, "of", lambda name, *rest, **more: looked_at.append(name) or look(name, *rest, **more)
+    )
+    grown = analyze(paths, store=tmp_path / "s.h5")
+    assert looked_at == [path.name for path in paths[-6:]]
+    for run in (grown, load(tmp_path / "s.h5")):
+        assert all(is_true(run, name) for name in TRUTH)
+        assert list(column(run, "window_updates")) == list(column(whole, "window_updates"))
+        assert list(column(run, "window_from")) == list(column(whole, "window_from"))
+        np.testing.assert_allclose(column(run, "effective_lr"), column(whole, "effective_lr"), rtol=1e-3)

@@ -77,3 +77,5 @@ class Contents:
     """Of drawing, beside those that the runs hold."""
     version: str
     """Of the package."""
+    reload: float | None = None
+    """Seconds after which it loads itself anew; None if it is not about a training that goes on."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
 from ckpt_inspect.measurement.variables import CONTRADICTION, QUANTILE_NAMES
+from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.names import Group, group_by_structure, shorten
@@ -212,7 +213,7 @@ class Chapter:
         several = f"{len(runs)} {'checkpoints' if self.are_checkpoints else 'runs'}"
         names = f"run {shorten(runs[0].name, 60)}" if len(runs) == 1 else several
         rules = " / ".join(dict.fromkeys(run.rule for run in runs))
-        parts = [names, f"optimizer {shorten(style.drawable(self.optimizer), 60)}", f"rule {rules}"]
+        parts = [names, spoken_name(shorten(style.drawable(self.optimizer), 60)), f"rule {rules}"]
         if len({_rate_text(run) for run in runs}) == 1:
             parts.append(_rate_text(runs[0]))
         else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ckpt_inspect.comparison.segments import BEGINNING_WORDS, MEANING_OF_A_JUMP
 from ckpt_inspect.findings.restarts import run_segments
 from ckpt_inspect.measurement.variables import CONTRADICTION, QUANTILE_NAMES
-from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.measurement.wording import heading_name, percent
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table, without_empty
 from ckpt_inspect.presentation.tables.wording import figure, ratio_text, segments_text, sparkline
 from ckpt_inspect.sourced import quoted, shown_source
@@ -69,7 +69,7 @@ def _optimizer_tables(optimizer: OptimizerColumns, checkpoints: Sequence[str]) -
         columns.insert(2, Column("over the run", "left"))
     with_series = len(columns) == 5
     values = [(n, value, *([over] if with_series else []), *rest) for n, value, *rest, over in rows]
-    return Table(f"Optimizer {optimizer.name}", tuple(columns), tuple(values)), _parameter_table(
+    return Table(heading_name(optimizer.name), tuple(columns), tuple(values)), _parameter_table(
         optimizer, row, count, holder
     )
 

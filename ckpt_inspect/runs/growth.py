@@ -1,0 +1,258 @@
+"""The store of a long run: rows that are new are appended to a copy of it, which takes its place when it is whole.
+
+A copy costs what the disk takes for it, and nothing if the file system shares blocks; no array is unpacked but the last
+chunks, which are short. Where rows come before others, or there are new parameters, bins or variables, the store is
+written anew. Either way no more than some rows are held.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.errors import StoreError
+from ckpt_inspect.measurement.columns import OptimizerColumns, Remark, RunColumns
+from ckpt_inspect.measurement.variables import ALONG_CHECKPOINTS, WINDOW_METRICS
+from ckpt_inspect.runs import store as stores
+from ckpt_inspect.runs.assembly import Evidence, OptimizerEvidence, RowEvidence, assemble, remarks_of
+from ckpt_inspect.runs.atomic import replacing
+from ckpt_inspect.runs.kept_elements import kept_columns
+from ckpt_inspect.runs.spilled import SpilledParts
+from ckpt_inspect.runs.stacking import Layouts, layouts_of, some_rows, stacked
+from ckpt_inspect.runs.stored_runs import StoredRun, stored_run
+from ckpt_inspect.series.names import checkpoint_names
+from ckpt_inspect.storage import absolute
+
+LONG = 2000
+"""Checkpoints of a run that is long: with so many it takes less to append to a store than to write it."""
+
+_SLAB = 1024
+"""Rows that are put together at a time."""
+
+_CONTEXT = 8
+"""Rows before them that are looked at as well, for the windows of updates."""
+
+NOTHING_FOUND = RunColumns("", "", {}, {}, ())
+
+_OF_WINDOWS = tuple(v.name for v in WINDOW_METRICS)
+
+
+@dataclass(frozen=True, slots=True)
+class LongRun:
+    """What the store of a long run is to hold."""
+
+    run: str
+    options: str
+    order: Sequence[str]
+    """Fingerprints of all checkpoints, in training order."""
+    previous: RunColumns | None
+    """What the store holds."""
+    parts: SpilledParts
+    """What is new."""
+    failures: Sequence[tuple[str, Problem]]
+    thresholds: Mapping[str, float]
+    evidence: Evidence
+
+    def save(self, path: Path) -> None:
+        """Write the store; raises StoreError if that can't be done, and then the store is as it was."""
+        writing = _Writing(self)
+        first = writing.first_row(path)
+        with replacing(path) as temporary:
+            try:
+                if first is None:
+                    writing.write(temporary)
+                else:
+                    writing.append(path, temporary, first)
+            except OSError as error:
+                raise StoreError(
+                    f"{path}: can't be written ({error.strerror or error}); write the store elsewhere"
+                ) from error
+
+
+class _Writing:
+    """One writing of a long run's store."""
+
+    def __init__(self, long: LongRun) -> None:
+        self._long = long
+        previous = long.previous
+        pieces = [*([] if previous is None else [previous]), *long.parts.outlines]
+        self._layouts: Layouts = layouts_of(pieces)
+        self._old = {} if previous is None else {str(f): i for i, f in enumerate(previous.checkpoints["fingerprint"])}
+        self._paths = self._all_paths()
+        self._names = checkpoint_names(self._paths)
+        self._rows = {path: row for row, path in enumerate(self._paths)}
+        for name, told in long.evidence.items():
+            kept = [replace(k, place=long.order[self._rows[k.place]]) for k in told.kept if k.place in self._rows]
+            self._layouts[name].kept = kept_columns(kept) or self._layouts[name].kept
+
+    def _all_paths(self) -> list[str]:
+        """Absolute paths, in order."""
+        long = self._long
+        stored = [] if long.previous is None else list(map(absolute, long.previous.checkpoints["path"]))
+        found: dict[str, str] = {f: stored[row] for f, row in self._old.items()}
+        found |= long.parts.paths
+        return [found[fingerprint] for fingerprint in long.order]
+
+    # --- where rows come from
+
+    def _slab(self, first: int, last: int) -> RunColumns:
+        """Rows of the result, half-open, with the remarks on them."""
+        long = self._long
+        told = {name: self._evidence(own, first, last) for name, own in long.evidence.items()}
+        befores = {self._rows.get(r.window_from, first) for own in told.values() for r in own.rows.values()}
+        context = sorted({*range(max(first - _CONTEXT, 0), first), *(row for row in befores if row < first)})
+        rows = [*context, *range(first, last)]
+        pieces = [self._piece(source, numbers) for source, numbers in self._pieces(rows)]
+        before = stacked(pieces, self._layouts)
+        order, names = [long.order[row] for row in rows], [self._names[row] for row in rows]
+        found = assemble(
+            long.run, long.options, order, before, {}, (), long.thresholds, told, names=names
+        )  # fmt: skip
+        found = some_rows(stacked([found], self._layouts), len(context), len(rows))
+        self._restore_windows(found, some_rows(before, len(context), len(rows)), order[len(context) :], told)
+        return found
+
+    def _evidence(self, own: OptimizerEvidence, first: int, last: int) -> OptimizerEvidence:
+        rows: dict[str, RowEvidence] = {p: own.rows[p] for p in self._paths[first:last] if p in own.rows}
+        return OptimizerEvidence(rows)
+
+    def _pieces(self, rows: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+        """The part (-1: the store before) and the rows there, for each stretch of rows that follow each other there."""
+        places = self._long.parts.places
+        found = [places.get(f) or (-1, self._old[f]) for f in (self._long.order[row] for row in rows)]
+        at = 0
+        for _, same in groupby(enumerate(found), key=lambda each: (each[1][0], each[1][1] - each[0])):
+            stretch = list(same)
+            at += len(stretch)
+            yield stretch[0][1][0], [row for _, (_, row) in stretch]
+
+    def _piece(self, source: int, numbers: list[int]) -> RunColumns:
+        """Rows of a part, each called by its path."""
+        previous = self._long.previous
+        start, stop = numbers[0], numbers[-1] + 1
+        if source >= 0:
+            piece = some_rows(self._long.parts.part(source), start, stop)
+        else:
+            assert previous is not None
+            stored = stored_run(previous)
+            piece = some_rows(previous, start, stop) if stored is None else stored.rows(start, stop)
+        paths = {
+            str(n): absolute(p) for n, p in zip(piece.checkpoints["checkpoint"], piece.checkpoints["path"], strict=True)
+        }
+        names = np.empty(len(paths), object)
+        names[:] = list(paths.values())
+        remarks = tuple(replace(r, checkpoint=paths[r.checkpoint]) for r in piece.remarks if r.checkpoint in paths)
+        return replace(piece, checkpoints={**piece.checkpoints, "checkpoint": names}, remarks=remarks)
+
+    def _restore_windows(self, found: RunColumns, before: RunColumns, order: Sequence[str], told: Evidence) -> None:
+        """Leave the figures of windows as they were stored, where nothing new is told of them: the checkpoint before
+        may not be among these rows."""
+        for name, optimizer in found.optimizers.items():
+            rows = told[name].rows if name in told else {}
+            paths = before.checkpoints["checkpoint"]
+            at = [i for i, f in enumerate(order) if f not in self._long.parts.places and paths[i] not in rows]
+            for figure in _OF_WINDOWS:
+                optimizer.variables[figure][at] = before.optimizers[name].variables[figure][at]
+
+    # --- what has to be written
+
+    def first_row(self, path: Path) -> int | None:
+        """Return the first row that is written into a copy of the store; None if the store is written anew."""
+        long, previous = self._long, self._long.previous
+        stored = None if previous is None else stored_run(previous)
+        if previous is None or stored is None or not stores.is_growing(path):
+            return None
+        count = len(previous)
+        fingerprints = previous.checkpoints["fingerprint"].tolist()
+        if list(long.order[:count]) != fingerprints or self._names[:count] != list(previous.checkpoints["checkpoint"]):
+            return None
+        if any(f in long.parts.places for f in fingerprints) or previous.options != long.options:
+            return None
+        own = layouts_of([previous])
+        if list(own) != list(self._layouts) or not all(self._layouts[name].is_like(own[name]) for name in own):
+            return None
+        told = [self._rows[place] for each in long.evidence.values() for place in each.rows if place in self._rows]
+        first = min([count, *told])
+        return self._first_difference(stored, first, count)
+
+    def _first_difference(self, stored: StoredRun, first: int, count: int) -> int:
+        """The first of these rows that isn't as it is stored."""
+        for start in range(first, count, _SLAB):
+            stop = min(start + _SLAB, count)
+            found, before = self._slab(start, stop), stored.rows(start, stop)
+            different = _different(found.checkpoints, before.checkpoints, stop - start)
+            for name, optimizer in found.optimizers.items():
+                different |= _different(optimizer.variables, before.optimizers[name].variables, stop - start)
+            if different.any():
+                return start + int(np.argmax(different))
+        return count
+
+    def _slabs(self, first: int) -> Iterator[tuple[int, RunColumns]]:
+        for start in range(first, len(self._long.order), _SLAB):
+            yield start, self._slab(start, min(start + _SLAB, len(self._long.order)))
+
+    # --- writing
+
+    def write(self, target: Path) -> None:
+        """Write the whole store."""
+        remarks: list[Remark] = []
+        with stores.new_file(target, is_growing=True) as file:
+            dimensions = None
+            for start, slab in self._slabs(0):
+                remarks += slab.remarks
+                if dimensions is None:
+                    dimensions = stores.write_outline(slab, file, len(self._long.order))
+                stores.write_rows(slab, file, start)
+            assert dimensions is not None
+            remarks += remarks_of(self._long.failures)
+            stores.write_problems(remarks, file, dimensions)
+            stores.write_findings(stores.finding_columns(NOTHING_FOUND), self._long.thresholds, file, dimensions)
+        self._write_findings(target)
+
+    def append(self, path: Path, target: Path, first: int) -> None:
+        """Write a copy of the store with other rows from `first` on."""
+        previous = self._long.previous
+        assert previous is not None
+        shutil.copyfile(path, target)
+        kept = set(previous.checkpoints["checkpoint"][:first].tolist())
+        remarks = [remark for remark in previous.remarks if remark.checkpoint in kept]
+        with stores.grown_file(target) as file:
+            stores.resize(file, len(self._long.order))
+            for start, slab in self._slabs(first):
+                remarks += slab.remarks
+                stores.write_rows(slab, file, start)
+            stores.write_others(
+                {name: OptimizerColumns(name, layout.columns([(None, 0)])) for name, layout in self._layouts.items()},
+                file,
+            )
+            remarks += remarks_of(self._long.failures)
+            stores.write_problems(remarks, file)
+        self._write_findings(target)
+
+    def _write_findings(self, target: Path) -> None:
+        """Look at the whole run in the new store, column by column, and write what is found."""
+        columns = replace(stores.load_large(target), thresholds=self._long.thresholds)
+        with contextlib.ExitStack() as stack:
+            found = stores.finding_columns(columns)
+            file = stack.enter_context(stores.grown_file(target))
+            stores.write_findings(found, self._long.thresholds, file)
+
+
+def _different(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+    """(count,) whether any column along checkpoints differs there."""
+    found = np.zeros(count, bool)
+    for name in a:
+        if name in ALONG_CHECKPOINTS:
+            one, two = a[name].reshape(count, -1), b[name].reshape(count, -1)
+            differs = one != two
+            if one.dtype.kind == "f":
+                differs &= ~(np.isnan(one) & np.isnan(two))
+            found |= differs.astype(bool).any(axis=1)
+    return found

@@ -1,0 +1,175 @@
+"""A run in a store that is too large to be held: its columns are read when they are asked for.
+
+What was loaded stays what it was, though another analysis puts another file in the store's place: the file stays open.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import RLock
+
+import numpy as np
+
+from ckpt_inspect.measurement.columns import Column, Columns, OptimizerColumns, RunColumns
+from ckpt_inspect.measurement.variables import ALONG_CHECKPOINTS
+from ckpt_inspect.runs.stored import Rows
+
+HELD_BYTES = 64 << 20
+"""Columns that are held, about; the last that were asked for. One that is larger is read each time."""
+
+_TOGETHER = 1 << 24
+"""Bytes of columns that are read together, about."""
+
+Pick = Mapping[str | None, tuple[str, ...]]
+"""Names of variables by optimizer; None: of the checkpoints."""
+
+ReadColumns = Callable[[Pick | None, Rows], RunColumns]
+"""Returns these of a store's columns, or all, of these rows; raises StoreError if they can't be read."""
+
+
+@dataclass(slots=True, eq=False)
+class StoredRun:
+    """The store of a run, and the columns that were read of it last."""
+
+    outline: RunColumns
+    """Everything but what lies along the checkpoints: of that there are the names, and of the rest no row."""
+    read: ReadColumns
+    _held: OrderedDict[tuple[str | None, str], Column] = field(default_factory=OrderedDict)
+    _nbytes: int = 0
+    _lock: RLock = field(default_factory=RLock)
+
+    @property
+    def length(self) -> int:
+        """Return the number of checkpoints."""
+        return len(self.outline)
+
+    def columns(self) -> RunColumns:
+        """Return the run; nothing is read yet."""
+        outline = self.outline
+        return RunColumns(
+            outline.run,
+            outline.options,
+            StoredColumns(self, None, outline.checkpoints),
+            {n: OptimizerColumns(n, StoredColumns(self, n, o.variables)) for n, o in outline.optimizers.items()},
+            outline.remarks,
+            outline.thresholds,
+        )
+
+    def rows(self, start: int, stop: int) -> RunColumns:
+        """Return some of the run's checkpoints, half-open, with everything that is known of them but remarks."""
+        return self.taken(slice(start, stop))
+
+    def taken(self, rows: Rows) -> RunColumns:
+        """Return these checkpoints, with everything that is known of them but remarks."""
+        found = self.read(None, rows)
+        return RunColumns(found.run, found.options, found.checkpoints, found.optimizers, (), found.thresholds)
+
+    def column(self, optimizer: str | None, name: str) -> Column:
+        """Return a whole variable along the checkpoints."""
+        with self._lock:
+            key = optimizer, name
+            if key not in self._held:
+                names = self._read_with(optimizer, name)
+                found = self.read({optimizer: names}, slice(None))
+                columns = found.checkpoints if optimizer is None else found.optimizers[optimizer].variables
+                for each in reversed(names):
+                    self._hold((optimizer, each), columns[each])
+                return columns[name]
+            self._held.move_to_end(key)
+            return self._held[key]
+
+    def _read_with(self, optimizer: str | None, name: str) -> tuple[str, ...]:
+        """Return the names of those that are read together, the one that is wanted first: each reading has its cost."""
+        own = self.outline.checkpoints if optimizer is None else self.outline.optimizers[optimizer].variables
+        names, nbytes = [name], self._size(own[name])
+        following = [other for other in own if other in ALONG_CHECKPOINTS and len(own[other]) == 0]
+        for other in following[following.index(name) + 1 :] if name in following else ():
+            nbytes += self._size(own[other])
+            if nbytes > _TOGETHER:
+                break
+            names.append(other)
+        return tuple(names)
+
+    def _size(self, column: Column) -> int:
+        return int(np.prod(column.shape[1:])) * 8 * self.length
+
+    def _hold(self, key: tuple[str | None, str], column: Column) -> None:
+        if column.nbytes > HELD_BYTES // 2:
+            return
+        self._nbytes += column.nbytes - (self._held.pop(key).nbytes if key in self._held else 0)
+        self._held[key] = column
+        while self._nbytes > HELD_BYTES:
+            self._nbytes -= self._held.popitem(last=False)[1].nbytes
+
+
+class StoredColumns(Mapping[str, Column]):
+    """Columns of a store, each read when it is asked for."""
+
+    def __init__(self, stored: StoredRun, optimizer: str | None, outline: Columns) -> None:
+        """`outline`: the same columns; those along checkpoints without a row."""
+        self.stored = stored
+        self._optimizer, self._outline = optimizer, outline
+
+    def __getitem__(self, name: str) -> Column:
+        column = self._outline[name]
+        is_here = name not in ALONG_CHECKPOINTS or len(column) == self.stored.length
+        return column if is_here else self.stored.column(self._optimizer, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._outline)
+
+    def __len__(self) -> int:
+        return len(self._outline)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._outline
+
+    def __reduce__(self) -> tuple[type, tuple[dict[str, Column]]]:
+        """Whoever gets it in another process gets what it holds."""
+        return dict, ({name: self[name] for name in self},)
+
+
+def stored_run(columns: RunColumns) -> StoredRun | None:
+    """Return the store that the columns are read from when they are asked for; None if they are all here."""
+    found = columns.checkpoints
+    return found.stored if isinstance(found, StoredColumns) else None
+
+
+def taken_rows(columns: RunColumns, rows: Sequence[int]) -> RunColumns:
+    """Return some of a run's checkpoints, by their ascending places, with everything that is known of them but
+    remarks; no more is read."""
+    stored = stored_run(columns)
+    if stored is not None:
+        return stored.taken(rows)
+    places = np.asarray(rows, np.int64)
+    optimizers = {
+        name: OptimizerColumns(
+            name, {n: column[places] if n in ALONG_CHECKPOINTS else column for n, column in o.variables.items()}
+        )
+        for name, o in columns.optimizers.items()
+    }
+    checkpoints = {name: column[places] for name, column in columns.checkpoints.items()}
+    return RunColumns(columns.run, columns.options, checkpoints, optimizers, (), columns.thresholds)
+
+
+class PinnedFile:
+    """A file that stays open as long as this is held, and so stays what it was."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError if it can't be opened."""
+        handle = os.open(path, os.O_RDONLY)
+        self._path, self._pinned = path, Path(f"/proc/self/fd/{handle}")
+        weakref.finalize(self, os.close, handle)
+
+    @property
+    def path(self) -> Path:
+        """Return a name by which this process and its copies open it, whatever lies at its place by now.
+
+        Where a system has no such names, its place.
+        """
+        return self._pinned if self._pinned.exists() else self._path

@@ -12,7 +12,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from ckpt_inspect.checkpoint import Array, StoredElements, numpy_dtype
+from ckpt_inspect.checkpoint import Array, StoredElements
 from ckpt_inspect.measurement.extension import DTYPES
 from ckpt_inspect.measurement.kernels import Buffers, Formula
 from ckpt_inspect.measurement.kernels.compiled_kernel import piece_of
@@ -80,13 +80,12 @@ class StoredState:
         compiled = formula.compiled
         if compiled is None or not self._are_uncounted(compiled, start, stop):
             return None
-        dtype = numpy_dtype(DTYPES[compiled.dtype])
         sources = self._sources(compiled, start, stop)
         if sources is None:
             return None
         has_halves = is_half(compiled.dtype)
         halves = buffers.cleared_halves() if has_halves else None
-        samples = np.empty((len(ARRAYS), len(places)), dtype)
+        samples = np.empty((len(ARRAYS), len(places)), compiled.elements)
         mine = counts is not None and not has_halves
         found = loops.sweep(
             sources,
@@ -158,4 +157,4 @@ class StoredState:
 
 
 def _width(compiled: CompiledFormula) -> int:
-    return numpy_dtype(DTYPES[compiled.dtype]).itemsize
+    return compiled.elements.itemsize

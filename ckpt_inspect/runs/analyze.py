@@ -18,7 +18,7 @@ from ckpt_inspect.runs.analysis import fingerprint_now
 from ckpt_inspect.runs.execution import Meter, Worker, run_units
 from ckpt_inspect.runs.growth import LONG
 from ckpt_inspect.runs.inferring import NOTHING, infer_run
-from ckpt_inspect.runs.planning import Options, plan_run
+from ckpt_inspect.runs.planning import Options, plan_run, without_gone
 from ckpt_inspect.runs.reading import Reading
 from ckpt_inspect.runs.saving import Saving
 from ckpt_inspect.series.run import Run
@@ -71,7 +71,7 @@ def analyze(
             "the executor, or the elements"
         )
     with Saving(None if store is None else Path(store), elements) as saving:
-        plan = plan_run(run, options, saving.path, saving.load(), fingerprint_now)
+        plan = without_gone(plan_run(run, options, saving.path, saving.load(), fingerprint_now))
         is_due = options.infers and (plan.unread or not plan.was_inferred)
         told = infer_run(plan, is_stored=store is not None) if is_due else NOTHING
         plan = replace(plan, stale=told.stale)
@@ -87,7 +87,7 @@ def analyze(
             """Store what there is, beside what another process has stored meanwhile."""
             with saving.alone() as is_changed:
                 if is_changed and (stored := saving.load()) is not None:
-                    reading.plan = plan_run(run, options, saving.path, stored, fingerprint_now)
+                    reading.plan = without_gone(plan_run(run, options, saving.path, stored, fingerprint_now))
                 if reading.parts is not None:
                     columns = saving.save_long(reading.long_run())
                     reading.is_kept(columns)

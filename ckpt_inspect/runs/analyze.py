@@ -48,8 +48,10 @@ def analyze(
     progress: Progress | None = None,
     threads: int | None = None,
     executor: Executor | None = None,
+    is_watched: bool = False,
 ) -> RunColumns:
-    """Analyse the checkpoints of a run, in its order; the arguments are those of `ckpt_inspect.analyze`.
+    """Analyse the checkpoints of a run, in its order; the arguments are those of `ckpt_inspect.analyze`. A run that
+    `is_watched` holds nothing that is being written.
 
     In a series a checkpoint that can't be read becomes a Problem of severity `error` (`RunColumns.failures`), and the
     rest is done. If this is interrupted, the checkpoints that were read are stored. Raises CkptInspectError if there is
@@ -78,6 +80,8 @@ def analyze(
         sizes = run.sizes(plan.unread)
         is_long = len(plan.places()) > LONG
         reading = Reading(plan, limits, told=told, parts=saving.parts() if is_long else None)
+        if is_watched:
+            reading.movement.trust()
         meter = Meter(sum(sizes.values()), progress)
         lost: list[str] = []
         worker = Worker(threads, sink=saving.sink, progress=meter.add)

@@ -116,6 +116,8 @@ class Following:
                 problem = Problem(CANT_LOOK, str(self._watch.error), "it is tried again", "error")
                 yield Taken(None, None, None, problems=(problem,))
             self._told = str(self._watch.error or "")
+            if self._watch.lost:
+                yield Taken(None, None, None, problems=tuple(self._watch.lost))
             is_over = False
             for taken in self._news(set(self._watch.fresh())):
                 is_over |= self._is_over(taken)
@@ -166,7 +168,7 @@ class Following:
             return
         except CkptInspectError as error:
             problem = Problem(UNREADABLE, str(error), "it is read again when it changes", "error")
-            problems = tuple(problem for path in fresh if self._fails(path, is_last=is_last))
+            problems = tuple(problem for path in fresh if self._fails(path, problem, is_last=is_last))
             if problems:
                 yield Taken(run, store, None, problems=problems[:1])
             return
@@ -181,16 +183,16 @@ class Following:
             if absolute(path) in here and failure is None:
                 self._watch.mark(path, "taken")
             elif path in fresh and failure is not None and failure.severity == "error":
-                if self._fails(path, is_last=is_last):
+                if self._fails(path, failure, is_last=is_last):
                     reported.append(failure)
             else:  # deleted, or changed meanwhile
                 self._watch.mark(path, "new")
         if rows or reported:
             yield Taken(near, store, columns, rows, tuple(reported))
 
-    def _fails(self, path: Path, *, is_last: bool) -> bool:
+    def _fails(self, path: Path, failure: Problem, *, is_last: bool) -> bool:
         """Take a failure in; return whether it is to be reported."""
-        self._watch.mark(path, "failed")
+        self._watch.mark(path, "failed", failure)
         return self._watch.should_report(path, at_once=is_last)
 
     def _place(self, run: Run) -> tuple[str, Path]:

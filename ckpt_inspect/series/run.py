@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise, permutations
 from pathlib import Path
 from typing import NamedTuple
@@ -62,6 +62,14 @@ class Run:
         """Return the files and folders of each checkpoint, as they were found; its path alone if it was not sought."""
         every = [claim.parts for claim in self.claims] or [(path,) for path in self.checkpoints]
         return dict(zip(self.checkpoints, every, strict=True))
+
+    def without(self, paths: Collection[Path]) -> Run:
+        """Return the run without some of its checkpoints."""
+        if not paths:
+            return self
+        places = [place for place, path in enumerate(self.checkpoints) if path not in paths]
+        claims = tuple(self.claims[place] for place in places) if self.claims else ()
+        return replace(self, checkpoints=tuple(self.checkpoints[place] for place in places), claims=claims)
 
     def sizes(self, among: Iterable[Path] | None = None) -> Mapping[Path, int]:
         """Return the size on disk, in bytes, of each checkpoint or of those `among` them; at least 1. Opens none."""

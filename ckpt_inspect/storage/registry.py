@@ -35,6 +35,8 @@ def as_path(given: PathLike) -> Path:
     Raises UnsupportedError for a scheme that can't be read, RequestError for an address with a query.
     """
     text = os.fspath(given)
+    if ":/" not in text:  # no address: quick, for runs of many
+        return given if isinstance(given, Path) else Path(given)
     found = _ADDRESS.match(text) or (_ADDRESS_IN_PATH.fullmatch(text) if isinstance(given, Path) else None)
     if found is not None and not os.path.lexists(text):  # Path would drop a slash
         scheme, rest = found.groups()
@@ -53,6 +55,12 @@ def as_path(given: PathLike) -> Path:
             )
         return Address(f"{scheme.lower()}:/{rest}")
     return Path(given)
+
+
+def name_of(path: PathLike) -> str:
+    """Return the last part of an absolute path, as `absolute` gives it."""
+    text = os.fspath(path)
+    return text.rpartition("/")[2] if ":/" not in text else as_path(text).name
 
 
 def storage_of(path: Path) -> Storage:
@@ -150,5 +158,7 @@ def without_links(path: Path) -> str:
 
 def absolute(path: PathLike) -> str:
     """Return the path from its root, without `..`, and without looking where links lead."""
+    if ":/" not in os.fspath(path):
+        return _LOCAL.absolute(path)
     place = as_path(path)
     return storage_of(place).absolute(place)

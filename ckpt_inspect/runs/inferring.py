@@ -88,13 +88,13 @@ def infer_run(plan: Plan, *, is_stored: bool) -> RunInference:
         first, *_, last = [*paths.values(), *paths.values()]
         if not any(is_open(state) for path in (last, first) for state in _states(opened, path, plan.options.given)):
             return NOTHING
-        held, budget = HeldElements(), BUDGET if len(places) > 1 else KEPT_ELEMENTS
+        budget = BUDGET if len(places) > 1 else KEPT_ELEMENTS
         told: dict[str, Seen] = {}
         stale: set[str] = set()
         for start in range(_first_stretch(plan, places), len(places), STRETCH):
             before = places[max(start - KEPT_CHECKPOINTS, 0) : start]
             stretch = _Stretch(places[start : start + STRETCH], before, budget, least)
-            glimpses = _glimpses(stretch, paths, names, plan, opened, held)
+            glimpses = _glimpses(stretch, paths, names, plan, opened, HeldElements())
             for name, own in glimpses.items():
                 found = _seen(name, stretch, names, own, stored, told.get(name))
                 if found is None:

@@ -101,7 +101,7 @@ def _powers_read_as_if_they_held_the_step(patch: pytest.MonkeyPatch) -> None:
 
     def mutant(*powers: Any) -> Any:
         reading = read(*powers)
-        return replace(reading, step=None if reading.step is None else reading.step + 1)
+        return reading._replace(step=None if reading.step is None else reading.step + 1)
 
     patch.setattr(resolution, "read_beta_powers", mutant)
 

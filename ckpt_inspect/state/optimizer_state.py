@@ -186,7 +186,7 @@ def optimizer_states(
     given: Given | None = None,
     optimizer: str | None = None,
     inferred: Inferred | None = None,
-    find: Callable[[Checkpoint], tuple[FoundOptimizer, ...]] = find_optimizers,
+    find: Callable[[Checkpoint], tuple[FoundOptimizer, ...]] | None = None,
 ) -> tuple[OptimizerState, ...]:
     """Return every optimizer in the checkpoint, by the order in which the file lists them; none if it holds weights
     alone.
@@ -198,7 +198,7 @@ def optimizer_states(
     scalars only. Raises RequestError for a value that can't be given, NotFoundError for an optimizer that isn't there.
     """
     given = dict(given or {})
-    found = find(checkpoint)
+    found = (find or find_optimizers)(checkpoint)
     given_to: dict[str, dict[str, float | int | str]] = {}
     for target, value in given.items():
         owner, dot, name = target.rpartition(".")

@@ -53,7 +53,7 @@ def _rephrase(data: bytes, rng: Random) -> tuple[bytes, str]:
         else:
             text = rng.choice(_TEXTS)
             note = f"becomes {text[:20]!r}"
-        column[at] = text
+        column[at] = text.replace(b"\0", b"\1")  # h5py takes no NUL
         return f"{name}{list(at)}: {note}"
 
     return edited(data, rng, edit)

@@ -99,17 +99,17 @@ class Sweep:
             for target in targets
             for start in range(0, max(target.size, 1), stretch)
         )
-        self._expect(range(len(targets)))
+        self._expect(range(len(targets)), stretch)
         self._share(jobs, sum(t.nbytes for t in targets))
         return [target.measured() for target in targets]
 
-    def _expect(self, places: Iterable[int]) -> None:
-        """Say what will be read of these parameters, for files that lie far away."""
+    def _expect(self, places: Iterable[int], step: int) -> None:
+        """Say that these parameters will be read, so many elements at a time, for files that lie far away."""
         pieces = (
-            (key, start, min(start + self._piece, size))
+            (key, start, min(start + step, size))
             for parameter in (self._parameters[i] for i in places)
             for size in (math.prod(parameter.shape),)
-            for start in range(0, size, self._piece)
+            for start in range(0, size, step)
             for array in ARRAYS
             if (key := parameter.key(array)) is not None
         )
@@ -147,7 +147,7 @@ class Sweep:
         stored = {i: _stored_norms(self._parameters[i]) for i in needy}
         jobs = (partial(add, i, start) for i in needy for start in range(0, sizes[i], self._piece))
         if needy:
-            self._expect(needy)
+            self._expect(needy, self._piece)
         self._share(jobs, sum(nbytes_of(self._parameters[i]) for i in needy))
         norms: list[Norms | None] = [None] * len(self._parameters)
         for i in needy:

@@ -310,7 +310,7 @@ def fingerprint(files: Sequence[str]) -> str:
 def _fingerprint(files: Sequence[str], stats: Sequence[FileStat], head: bytes) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for place, (file, found) in enumerate(zip(files, stats, strict=True)):
-        digest.update(f"{storage.as_path(file).name}\0{found.size}\0{found.modified_ns}\0".encode())
+        digest.update(f"{storage.name_of(file)}\0{found.size}\0{found.modified_ns}\0".encode())
         if place == 0:
             digest.update(head)
     return digest.hexdigest()

@@ -94,13 +94,13 @@ def infer_run(plan: Plan, found: FoundBefore, *, is_stored: bool) -> RunInferenc
             is_open(state) for path in (last, first) for state in _states(opened, path, plan.options.given, found)
         ):
             return NOTHING
-        held, budget = HeldElements(), BUDGET if len(places) > 1 else KEPT_ELEMENTS
+        budget = BUDGET if len(places) > 1 else KEPT_ELEMENTS
         told: dict[str, Seen] = {}
         stale: set[str] = set()
         for start in range(_first_stretch(plan, places), len(places), STRETCH):
             before = places[max(start - KEPT_CHECKPOINTS, 0) : start]
             stretch = _Stretch(places[start : start + STRETCH], before, budget, least, len(places) <= STRETCH)
-            glimpses = _glimpses(stretch, paths, names, plan, opened, held, found)
+            glimpses = _glimpses(stretch, paths, names, plan, opened, HeldElements(), found)
             for name, own in glimpses.items():
                 result = _seen(name, stretch, names, own, stored, told.get(name))
                 if result is None:

@@ -488,12 +488,15 @@ def _apart(path: Path, load: Callable[[], RunColumns], at: Path | None = None) -
         raise StoreError(f"{path}: the store is damaged ({error}); remove it and analyse again") from error
 
 
-def load_large(path: Path) -> RunColumns:
-    """Return what a store holds, each column read when it is asked for."""
-    return _large(path).columns()
+def load_large(path: Path, *, is_ours: bool = False) -> RunColumns:
+    """Return what a store holds, each column read when it is asked for.
+
+    One that `is_ours`, since it was written just now, is read by this process itself.
+    """
+    return _large(path, (lambda path, load, at: load()) if is_ours else _apart).columns()
 
 
-def _large(path: Path) -> StoredRun:
+def _large(path: Path, how: Callable[[Path, Callable[[], RunColumns], Path], RunColumns]) -> StoredRun:
     """Return a store of which little is read yet, but all of it looked at: types, lengths, names."""
     try:
         pinned = PinnedFile(path)
@@ -507,9 +510,9 @@ def _large(path: Path) -> StoredRun:
         )
 
     def some(pick: Pick | None, rows: Rows) -> RunColumns:
-        return _apart(path, lambda: _load(path, lambda file: read(file, rows, pick), pinned.path), pinned.path)
+        return how(path, lambda: _load(path, lambda file: read(file, rows, pick), pinned.path), pinned.path)
 
-    return StoredRun(_apart(path, lambda: _load(path, outline, pinned.path), pinned.path), some)
+    return StoredRun(how(path, lambda: _load(path, outline, pinned.path), pinned.path), some)
 
 
 def _load(path: Path, find: Callable[[h5py.File], RunColumns] | None = None, at: Path | None = None) -> RunColumns:

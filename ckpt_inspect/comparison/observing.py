@@ -116,6 +116,10 @@ class HeldElements:
     _held: OrderedDict[object, tuple[int, Mapping[str, Moments]]] = field(default_factory=OrderedDict)
     _nbytes: int = 0
 
+    def has_room(self, nbytes: int) -> bool:
+        """Return whether so many more bytes push nothing out: what is read ahead would else be read twice."""
+        return self._nbytes + nbytes <= self.limit
+
     def find(self, owner: object) -> Mapping[str, Moments] | None:
         """Return the owner's elements if they are held."""
         return self._held[owner][1] if owner in self._held else None
@@ -266,7 +270,7 @@ class Glimpse:
             chosen = ChosenTensors(tensors, choose({name: t.size for name, t in tensors.items()}, budget))
         elements = ReadElements(chosen, reopened, held)
         is_worth_it = is_open(state)
-        if is_worth_it and chosen.nbytes <= _FEW_BYTES:
+        if is_worth_it and chosen.nbytes <= _FEW_BYTES and held.has_room(chosen.nbytes):
             elements.read()
         return cls(_observation(name, state, elements), is_worth_it, chosen)
 

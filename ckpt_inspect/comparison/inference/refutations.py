@@ -172,7 +172,9 @@ def _refuted_betas(
             f"{window.counted} updates, the second moments of {elements} elements fell faster, unless the state was "
             "reset in between"
         )
-        at = tuple(dict.fromkeys(p for w in windows for p in w.places))
+        # what a window starts with was made in the window before: the value may have changed since
+        ends = {w.places[1] for w in links}
+        at = tuple(dict.fromkeys(p for w in windows for p in w.places if p == w.places[1] or p not in ends))
         yield Contradiction("beta_2", assumed, bound, True, at, (before, after), elements, sentence)
 
 

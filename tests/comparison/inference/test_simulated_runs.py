@@ -250,6 +250,15 @@ def test_an_assumed_value_is_refuted() -> None:
     assert {c.name for c in inference.contradictions} == {"beta_2", "epsilon"}
 
 
+def test_what_was_true_before_a_change_is_not_refuted() -> None:
+    """A window after which beta_2 was smaller says nothing of the checkpoint that it starts with."""
+    plan = Plan(rows=0, saves=(100, 140, 180, 220), change_at=141, changed={"beta_2": 0.98}, spike_at=90, spike=30.0)
+    observations, truths = simulate(plan)
+    (found,) = infer(observations).contradictions
+    assert found.name == "beta_2"
+    assert found.places == tuple(place for place, truth in enumerate(truths) if truth.beta_2 != 0.999)
+
+
 def test_a_rate_too_small_is_refuted() -> None:
     """Weights moved further than the rate in the files can move them; with the true rate, nothing is refuted."""
     observations, _ = simulate(Plan(scale=1e-2, family="optimizer-v2"))

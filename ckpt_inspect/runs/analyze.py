@@ -16,9 +16,10 @@ from ckpt_inspect.measurement.columns import Remark, RunColumns
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.analysis import fingerprint_now
 from ckpt_inspect.runs.execution import Meter, Worker, run_units
+from ckpt_inspect.runs.found_before import FoundBefore
 from ckpt_inspect.runs.growth import LONG
 from ckpt_inspect.runs.inferring import NOTHING, infer_run
-from ckpt_inspect.runs.planning import Options, plan_run
+from ckpt_inspect.runs.planning import Options, plan_run, without_gone
 from ckpt_inspect.runs.reading import Reading
 from ckpt_inspect.runs.saving import Saving
 from ckpt_inspect.series.run import Run
@@ -48,8 +49,10 @@ def analyze(
     progress: Progress | None = None,
     threads: int | None = None,
     executor: Executor | None = None,
+    is_watched: bool = False,
 ) -> RunColumns:
-    """Analyse the checkpoints of a run, in its order; the arguments are those of `ckpt_inspect.analyze`.
+    """Analyse the checkpoints of a run, in its order; the arguments are those of `ckpt_inspect.analyze`. A run that
+    `is_watched` holds nothing that is being written.
 
     In a series a checkpoint that can't be read becomes a Problem of severity `error` (`RunColumns.failures`), and the
     rest is done. If this is interrupted, the checkpoints that were read are stored. Raises CkptInspectError if there is
@@ -71,23 +74,26 @@ def analyze(
             "the executor, or the elements"
         )
     with Saving(None if store is None else Path(store), elements) as saving:
-        plan = plan_run(run, options, saving.path, saving.load(), fingerprint_now)
+        plan = without_gone(plan_run(run, options, saving.path, saving.load(), fingerprint_now))
         is_due = options.infers and (plan.unread or not plan.was_inferred)
-        told = infer_run(plan, is_stored=store is not None) if is_due else NOTHING
+        found = FoundBefore()
+        told = infer_run(plan, found, is_stored=store is not None) if is_due else NOTHING
         plan = replace(plan, stale=told.stale)
         sizes = run.sizes(plan.unread)
         is_long = len(plan.places()) > LONG
         reading = Reading(plan, limits, told=told, parts=saving.parts() if is_long else None)
+        if is_watched:
+            reading.movement.trust()
         meter = Meter(sum(sizes.values()), progress)
         lost: list[str] = []
-        worker = Worker(threads, sink=saving.sink, progress=meter.add)
+        worker = Worker(threads, sink=saving.sink, progress=meter.add, found=found)
         units = (worker.units_of(path, options, n, told.of(absolute(path))) for path, n in sizes.items())
 
         def save(*, is_final: bool) -> RunColumns:
             """Store what there is, beside what another process has stored meanwhile."""
             with saving.alone() as is_changed:
                 if is_changed and (stored := saving.load()) is not None:
-                    reading.plan = plan_run(run, options, saving.path, stored, fingerprint_now)
+                    reading.plan = without_gone(plan_run(run, options, saving.path, stored, fingerprint_now))
                 if reading.parts is not None:
                     columns = saving.save_long(reading.long_run())
                     reading.is_kept(columns)

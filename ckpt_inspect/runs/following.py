@@ -99,8 +99,8 @@ class Following:
         idle: float | None = None,
         is_over: Callable[[Taken], bool] = lambda _: False,
     ) -> None:
-        """`every`: seconds between two looks. Ends `idle` seconds after the last change in the folder, or once
-        `is_over` says so of what was taken."""
+        """`every`: seconds between two looks. Ends when nothing has changed in the folder for `idle` seconds of
+        waiting, or once `is_over` says so of what was taken."""
         self._watch, self._store_of, self._analyze = watch, store_of, analyze
         self._every = every if every is not None else FAR if watch.is_far else NEAR
         self._idle, self._is_over = idle, is_over
@@ -116,9 +116,12 @@ class Following:
                 problem = Problem(CANT_LOOK, str(self._watch.error), "it is tried again", "error")
                 yield Taken(None, None, None, problems=(problem,))
             self._told = str(self._watch.error or "")
+            if self._watch.lost:
+                yield Taken(None, None, None, problems=tuple(self._watch.lost))
             is_over = False
             for taken in self._news(set(self._watch.fresh())):
                 is_over |= self._is_over(taken)
+                is_changed = True  # the folder may have changed while this was read, or a page drawn of it
                 yield taken
             now = time.monotonic()
             if is_changed:
@@ -165,7 +168,7 @@ class Following:
             return
         except CkptInspectError as error:
             problem = Problem(UNREADABLE, str(error), "it is read again when it changes", "error")
-            problems = tuple(problem for path in fresh if self._fails(path, is_last=is_last))
+            problems = tuple(problem for path in fresh if self._fails(path, problem, is_last=is_last))
             if problems:
                 yield Taken(run, store, None, problems=problems[:1])
             return
@@ -180,16 +183,16 @@ class Following:
             if absolute(path) in here and failure is None:
                 self._watch.mark(path, "taken")
             elif path in fresh and failure is not None and failure.severity == "error":
-                if self._fails(path, is_last=is_last):
+                if self._fails(path, failure, is_last=is_last):
                     reported.append(failure)
             else:  # deleted, or changed meanwhile
                 self._watch.mark(path, "new")
         if rows or reported:
             yield Taken(near, store, columns, rows, tuple(reported))
 
-    def _fails(self, path: Path, *, is_last: bool) -> bool:
+    def _fails(self, path: Path, failure: Problem, *, is_last: bool) -> bool:
         """Take a failure in; return whether it is to be reported."""
-        self._watch.mark(path, "failed")
+        self._watch.mark(path, "failed", failure)
         return self._watch.should_report(path, at_once=is_last)
 
     def _place(self, run: Run) -> tuple[str, Path]:

@@ -28,11 +28,15 @@ class Movement:
 
     def __init__(self, run: Run) -> None:
         """`run` is as it was found, so that its files were there."""
-        self._parts = run.parts()
+        self._run = run
         self._is_found = bool(run.claims)
         self._is_alone = len(run.checkpoints) == 1
         self._since = time.time()
         self._patience = _PATIENCE
+
+    def trust(self) -> None:
+        """Wait for nothing: whoever found the run looked at its files until nobody wrote them."""
+        self._patience = 0.0
 
     def failure(self, path: Path, error: CkptInspectError) -> Problem:
         """Return the Problem for a checkpoint that can't be read: of severity `error` only if it is at fault.
@@ -40,7 +44,7 @@ class Movement:
         A file that was changed a moment ago is looked at for a while: if it goes on changing, its writer is not done. A
         checkpoint that is all that there is gets no such time.
         """
-        parts = self._parts[path]
+        parts = self._run.parts_of([path])[path]
         before = _stats(parts)
         if self._is_gone(before):
             return Problem(GONE, f"{path}: is gone: it was deleted while the run was analysed", _LEFT_OUT)

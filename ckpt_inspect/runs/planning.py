@@ -17,7 +17,7 @@ from ckpt_inspect.series.run import Run
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.inferred import Inferred
 from ckpt_inspect.state.selection import Selection
-from ckpt_inspect.storage import absolute, as_path
+from ckpt_inspect.storage import absolute, as_path, is_there
 
 UNIT_BYTES = 1 << 30
 """Arrays of so many bytes make a unit, about half a second's work for a thread: a checkpoint of more is several, unless
@@ -141,7 +141,7 @@ def plan_run(
 def _check_same_run(run: Run, store: Path | None, previous: RunColumns) -> None:
     """Folders of different runs are often called alike, and then so are their stores: never mix or replace them."""
     before, now = (
-        {str(as_path(absolute(path)).parent) for path in paths}
+        {absolute(path).rpartition("/")[0] for path in paths}
         for paths in (previous.checkpoints["path"], run.checkpoints)
     )
     if before and not before & now:
@@ -170,6 +170,21 @@ def _known(run: Run, previous: RunColumns, fingerprint_of: Callable[[Sequence[st
         if place in wanted and fingerprint_of(files.split("\n")) == stored:
             known[place] = stored
     return known
+
+
+def without_gone(plan: Plan) -> Plan:
+    """Return the plan without what was deleted since the run was listed: it stays in the store, as what was deleted
+    before does."""
+    if plan.previous is None or len(plan.known) == len(plan.run.checkpoints):
+        return plan
+    columns = plan.previous.checkpoints
+    here = plan.paths()
+    gone = {
+        here[place]
+        for path, files in zip(columns["path"], columns["files"], strict=True)
+        if (place := absolute(path)) in here and place not in plan.known and not is_there(as_path(files.split("\n")[0]))
+    }
+    return replace(plan, run=plan.run.without(gone))
 
 
 def merged_order(before: Sequence[str], now: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import CkptInspectError, NotFoundError
 from ckpt_inspect.formats import Claim
 from ckpt_inspect.series.meanwhile import YOUNG
@@ -36,6 +37,7 @@ class _Known:
     state: State = "new"
     is_reported: bool = False
     """Whether its failure was."""
+    failure: Problem | None = None
     held: Held | None = None
 
 
@@ -48,6 +50,8 @@ class Watch:
         self._clock = clock
         self._known: dict[Path, _Known] = {}
         self._parameters: dict[frozenset[object], Held] = {}
+        self.lost: list[Problem] = []
+        """Failures that nobody was told of, of checkpoints that were deleted or replaced by the last look."""
         self.error: CkptInspectError | None = None
         """Why the last look saw nothing, if the storage refused."""
 
@@ -73,7 +77,7 @@ class Watch:
             self.error = error
             return False
         now, before = self._clock(), self._known
-        self._known = {}
+        self._known, self.lost = {}, []
         is_changed = False
         for claim in claims:
             assert claim.path is not None
@@ -82,13 +86,20 @@ class Watch:
             if known is not None and known.signature == signature:
                 known.is_settled = True
             else:
+                self._lose(known)
                 known = _Known(claim, signature, now)
                 known.is_settled = _is_old(signature) or native_path(claim.path) is None
                 is_changed = True
             if any(found.kind == "absent" for _, found in signature):
                 known.is_settled = False
             self._known[claim.path] = known
+        for known in before.values():
+            self._lose(known)
         return is_changed or bool(before)
+
+    def _lose(self, known: _Known | None) -> None:
+        if known is not None and known.failure is not None and not known.is_reported:
+            self.lost.append(known.failure)
 
     @property
     def is_unsettled(self) -> bool:
@@ -118,10 +129,10 @@ class Watch:
             known.held = Held(found.step, shared.parameters)
         return known.held
 
-    def mark(self, path: Path, state: State) -> None:
+    def mark(self, path: Path, state: State, failure: Problem | None = None) -> None:
         """Say what a checkpoint came to, as it was at the last look."""
         if path in self._known:
-            self._known[path].state = state
+            self._known[path].state, self._known[path].failure = state, failure
 
     def should_report(self, path: Path, *, at_once: bool = False) -> bool:
         """Return whether a failure is news: once, and of a file that may still be written only when it has been left

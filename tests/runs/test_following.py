@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -213,6 +214,20 @@ def test_it_ends_when_nothing_changes(tmp_path: Path) -> None:
     assert len(ci.load(tmp_path / "run.ckpt-inspect.h5").failures) == 1
 
 
+def test_work_is_no_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is saved while a checkpoint is read, or a page drawn of it, is taken, however long that took."""
+    monkeypatch.setattr(watch, "YOUNG", 30.0)
+    training = Training(tmp_path / "run")
+    names = [training.save().name]
+    found = []
+    for event in ci.follow(tmp_path / "run", folder=tmp_path, idle=0.05, every=0.01):
+        found.append(event)
+        if len(names) < 3:
+            names.append(training.save().name)
+        time.sleep(0.1)
+    assert taken(found) == names
+
+
 def test_it_ends_although_nothing_ever_came(tmp_path: Path) -> None:
     """No store is written."""
     assert list(ci.follow(tmp_path / "run", folder=tmp_path, idle=0.05, every=0.01)) == []
@@ -296,3 +311,43 @@ def test_old_files_are_read_at_the_first_look(tmp_path: Path, between: Callable[
             os.utime(file, (1e9, 1e9))
     between(iter([]))
     assert len(list(itertools.islice(ci.follow(tmp_path / "run", folder=tmp_path), 3))) == 3
+
+
+def test_what_is_deleted_between_listing_and_planning_stays_in_the_store(
+    tmp_path: Path, between: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was read before, and is as any other that was deleted since."""
+    training = Training(tmp_path / "run", kept=100)
+    paths = [training.save() for _ in range(3)]
+    real = following.Following._taken
+
+    def delete_first(self: following.Following, *given: object, **named: object) -> Iterator[following.Taken]:
+        if len(training.saved) > 3:
+            delete(paths[0])
+        return real(self, *given, **named)  # type: ignore[arg-type]  # as they were given
+
+    monkeypatch.setattr(following.Following, "_taken", delete_first)
+    between(iter(lambda: training.save() and None, 0))
+    list(ci.follow(tmp_path / "run", folder=tmp_path, until=10, every=1))
+    assert steps_in(tmp_path / "run.ckpt-inspect.h5") == [2, 4, 6, 8, 10]
+
+
+def test_damage_that_is_deleted_while_it_is_young_is_reported(
+    tmp_path: Path, between: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was tried while it might have been written still; nobody can try again."""
+    monkeypatch.setattr(watch, "YOUNG", 1e9)
+    training = Training(tmp_path / "run")
+    training.save()
+    damage(bad := training.save())
+
+    def events() -> Iterator[object]:
+        yield None
+        yield None
+        yield delete(bad)
+        while True:
+            yield training.save() if training.run.step < 6 else None
+
+    between(events())
+    found = list(ci.follow(tmp_path / "run", folder=tmp_path, until=6, every=1))
+    assert [each.problem is not None for each in found] == [False, True, False]

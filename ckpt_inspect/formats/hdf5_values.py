@@ -50,6 +50,10 @@ _TOGETHER_BYTES = 8 << 20
 """Chunks that are unpacked side by side before their rows are put together; of more, each is put in its place."""
 
 
+_one_large = Lock()
+"""Held while a large chunk is unpacked in memory, which takes three times its size: one at a time, of all files."""
+
+
 class _Kept:
     """A large chunk, unpacked into a nameless file."""
 
@@ -300,9 +304,10 @@ class Values:
         address, size, plain = int(index.addresses[i]), int(index.sizes[i]), self._chunk_bytes()
         if [step.number for step in steps] == [DEFLATE]:
             return keep_temporarily(_of_length(inflate(self._read_into, address, size), plain), self.source.path)
-        data = self._filtered(address, size, steps)
-        pieces = (data[at : at + _WRITTEN].data for at in range(0, plain, _WRITTEN))
-        return keep_temporarily(pieces, self.source.path)
+        with _one_large:
+            data = self._filtered(address, size, steps)
+            pieces = (data[at : at + _WRITTEN].data for at in range(0, plain, _WRITTEN))
+            return keep_temporarily(pieces, self.source.path)
 
     def _elements_in(self, begin: tuple[int, ...]) -> int:
         """Return how many elements of the dataset are in the chunk that begins there."""

@@ -40,6 +40,9 @@ _STATUS = re.compile(r"^[A-Z_]+: ")
 _MOST_CHUNKS = 1 << 16
 """Chunks of an array, each a file of its own, that are believed; Orbax writes one for each device's part."""
 
+_one_large = Lock()
+"""Held while a large box is decoded: one at a time, of all checkpoints."""
+
 TensorStore = Any
 """An open `tensorstore.TensorStore`: its stubs need the library, which is an extra."""
 
@@ -158,7 +161,6 @@ class Arrays:
         self._slabs: OrderedDict[tuple[str, int], _Slab] = OrderedDict()
         self._lock = Lock()
         self._locks = {name: Lock() for name in self._opened}
-        self._large = Lock()
         self._tensorstore = tensorstore
 
     @property
@@ -253,7 +255,7 @@ class Arrays:
         dtype = np.dtype(opened.store.dtype.numpy_dtype)
         chunks = prod(-(-(s.stop - s.start) // c) for s, c in zip(box, opened.chunk, strict=True))
         limit = 2 * max(chunks, 1) * opened.whole_chunk * opened.itemsize
-        with self._large:
+        with _one_large:
             try:
                 context = self._tensorstore.Context({"cache_pool": {"total_bytes_limit": limit}})
                 store = _start_opening(self._tensorstore, opened.place, context).result()

@@ -512,7 +512,7 @@ def write_report(
 
     selection = Selection.of(texts_if_any(include, "include"), texts_if_any(exclude, "exclude"))
     return write_report(
-        [ChosenRun(run, selection) for run in _runs(runs, learning_rate)],
+        [ChosenRun(run, selection, is_drawn=True) for run in _runs(runs, learning_rate)],
         path_in(folder, "folder"),
         names=texts_if_any(names, "names"),
         file_format=text_in(file_format, "file_format"),

@@ -152,10 +152,10 @@ class FileStat(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoredElements:
-    """A tensor's elements in a local file: one after another, as they lie in memory."""
+    """A tensor's elements in a file: one after another, as they lie in memory."""
 
     descriptor: int
-    """Of the open file; valid until the checkpoint is closed."""
+    """Of the open file; valid until the checkpoint is closed. -1 for a file of another machine."""
     offset: int
     """Byte at which the first element begins."""
     is_uncounted: Callable[[int, int], bool]
@@ -163,6 +163,9 @@ class StoredElements:
     count: Callable[[int, int, int], None]
     """Take the CRC-32C of the bytes between two, read elsewhere, for checksummed; raises DamagedFileError as
     `read_range` does."""
+    borrow: Callable[[int, int], Array | None] | None = None
+    """Gives the bytes between two, uint8, if they were expected (`Checkpoint.expect`) and are in memory in one piece;
+    None for a file of this machine. `count` gives them back."""
 
 
 class Checkpoint(ABC):

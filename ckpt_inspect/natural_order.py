@@ -16,5 +16,6 @@ def _part_key(part: str) -> tuple[int, int, str]:
     """Return a key of digits, however many, or of what stands between them, which comes after any digits."""
     if not part.isdecimal():
         return (1, 0, part)
-    digits = "".join(str(int(digit)) for digit in part).lstrip("0")  # of any script
+    ascii_digits = part if part.isascii() else "".join(str(int(digit)) for digit in part)  # of any script
+    digits = ascii_digits.lstrip("0")
     return (0, len(digits), digits)

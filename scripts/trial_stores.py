@@ -108,9 +108,13 @@ def run_copy(words: Sequence[str], stderr: Path, prepare: Callable[[], object] =
     """
     sys.stdout.flush()
     stderr.write_bytes(b"")
-    pid = os.fork()
-    if pid == 0:
-        _be_the_copy(words, stderr, prepare)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # held back until the program itself runs
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _be_the_copy(words, stderr, prepare)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return Copy(pid)
 
 
@@ -125,12 +129,16 @@ def _be_the_copy(words: Sequence[str], stderr: Path, prepare: Callable[[], objec
         prepare()
         sys.argv = ["ckpt-inspect", *words]
         from ckpt_inspect.__main__ import run_process
+        from ckpt_inspect.cli.terminal import INTERRUPTED
 
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             run_process()
             status = 0
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        except KeyboardInterrupt:  # in these lines, before or after the program
+            status = INTERRUPTED
         except BaseException:
             import traceback
 

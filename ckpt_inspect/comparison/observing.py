@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from ckpt_inspect.comparison.element_choice import BUDGET, Choice, choose
 from ckpt_inspect.comparison.inference import Moments, Observation
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 TELLABLE = ("beta_1", "beta_2", "epsilon", "learning_rate", "step")
 """Numbers that several checkpoints may tell; if a run's files hold all of them, no element is looked at."""
@@ -96,6 +99,12 @@ def _affordable(tensors: Mapping[str, Tensors], checkpoint: Checkpoint) -> dict[
 def _is_far(checkpoint: Checkpoint) -> bool:
     """Whether each range is a request to somewhere else."""
     return any(storage.native_path(file) is None for file in checkpoint.files[:1])
+
+
+def _requests() -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor  # takes a while, and few checkpoints lie far away
+
+    return ThreadPoolExecutor(_REQUESTS)
 
 
 @dataclass(slots=True)
@@ -193,7 +202,7 @@ class ReadElements(Mapping[str, Moments]):
             # all first moments, then all second ones: so they lie in most files
             wanted = [(own, n, t.keys[own]) for own in arrays_wanted for n in choices if own in (t := tensors[n]).keys]
             arrays: dict[str, dict[str, Array]] = {}
-            with ThreadPoolExecutor(_REQUESTS) if _is_far(checkpoint) else nullcontext() as pool:
+            with _requests() if _is_far(checkpoint) else nullcontext() as pool:
                 each = pool.map if pool is not None else map
                 found = each(lambda w: read_chosen(checkpoint, w[2], choices[w[1]]), wanted)
                 for (own, name, _), array in zip(wanted, found, strict=True):

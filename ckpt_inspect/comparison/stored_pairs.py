@@ -32,6 +32,8 @@ class StoredPair:
         if specs[0].dtype != specs[1].dtype or specs[0].dtype not in DTYPES or specs[0].size != specs[1].size:
             return None
         found = a.stored_elements(keys[0]), b.stored_elements(keys[1])
+        if any(elements is not None and elements.borrow is not None for elements in found):
+            return None
         return None if found[0] is None or found[1] is None else cls(found[0], found[1], specs[0].dtype)
 
     def compare(

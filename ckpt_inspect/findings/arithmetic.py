@@ -140,7 +140,8 @@ def find_bias_correction(history: History, thresholds: Thresholds) -> Iterator[F
     far = [i for i in far if i not in inert]
     rule = find_rule(str(history.newest("rule")))
     if far and (rule is None or rule.has_average):
-        value, beta_2 = float(np.median(correction[far])), float(history.newest("beta_2"))
+        ordered = np.sort(correction[far])  # np.median imports numpy.ma, which takes longer than all findings
+        value, beta_2 = float(ordered[[(len(far) - 1) // 2, len(far) // 2]].mean()), float(history.newest("beta_2"))
         quoted = history.quoted("beta_2").replace(", ", " (", 1)
         quoted += ")" * ("(" in quoted)
         yield history.finding(

@@ -158,7 +158,8 @@ def find_contradictions(history: History, thresholds: Thresholds) -> Iterator[Fi
 
 def _find_one_rate(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     rates, where = history["learning_rate"], history["learning_rate_where"].astype(str)
-    is_given = (history["learning_rate_source"] == "given") & ~np.char.startswith(where, _OF_A_TABLE)
+    is_of_table = np.array([text.startswith(_OF_A_TABLE) for text in where.tolist()], np.bool_)
+    is_given = (history["learning_rate_source"] == "given") & ~is_of_table
     if len(history) > 1 and is_given.all() and (rates == rates[0]).all():
         yield history.finding(
             ONE_RATE,

@@ -474,6 +474,8 @@ class _DenseTensor(ElementReader):
     def stored_elements(self) -> StoredElements | None:
         """Return where the elements lie, if they lie there as in memory."""
         descriptor = None if self._is_swapped or self._checksums is None else self._shard.descriptor()
+        if self._checksums is not None and self._shard.is_far and not self._is_swapped:
+            return StoredElements(-1, self._offset, self._checksums.is_uncounted, self._count_far, self._borrow)
         if descriptor is None or self._checksums is None:
             return None
         return StoredElements(descriptor, self._offset, self._checksums.is_uncounted, self._count)
@@ -484,6 +486,13 @@ class _DenseTensor(ElementReader):
             self._checksums.take(start, stop, crc)
         except DamagedFileError as error:
             raise self._corrupt(error) from error
+
+    def _borrow(self, start: int, stop: int) -> Array | None:
+        return self._shard.borrow(self._offset + start, stop - start)
+
+    def _count_far(self, start: int, stop: int, crc: int) -> None:
+        self._shard.give_back(self._offset + start, stop - start)
+        self._count(start, stop, crc)
 
     def _corrupt(self, error: DamagedFileError) -> DamagedFileError:
         return _corrupt(self._shard, self._name, self._offset, error)

@@ -55,6 +55,9 @@ _CONFIG_ITEM, _CONFIG = "model_config", "config"
 _MOST_METADATA = 1 << 28
 UNKNOWN_TYPE = "unknown"
 
+AGGREGATED = "values-aggregated"
+"""Code of the Problem of values that lie in a msgpack file."""
+
 
 class _Item(NamedTuple):
     """A folder with a tree."""
@@ -244,7 +247,7 @@ def _aggregated(item: _Item, tree: Tree) -> Problem:
 
 def _unread(path: Path, count: int, why: str, advice: str) -> Problem:
     return Problem(
-        "values-aggregated",
+        AGGREGATED,
         f"{path}: holds {count} values in itself ({why})",
         f"those are not read; save them as arrays, {advice}, to have them read",
     )

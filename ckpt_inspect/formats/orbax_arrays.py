@@ -23,11 +23,11 @@ from ckpt_inspect.storage import OpenFile, hidden, keep_temporarily, key_value_s
 INSTALL = "tensorstore, which reads Orbax' arrays, {what}: pip install 'ckpt-inspect[orbax]'"
 _LEAST_RELEASE = (0, 1, 71)
 """The first that can tell a chunk that is missing from one that was left out."""
-_CACHE_BYTES = 1 << 24
+_CACHE_BYTES = 1 << 22
 """What tensorstore may keep: the nodes of OCDBT's tree, and small chunks."""
 _KEPT_SLABS = 12
 """Slabs that are kept, if parts of them weren't read yet: two threads stream at most five tensors each."""
-_LARGE_SLAB = 1 << 25
+_LARGE_SLAB = 12 << 20
 """Bytes from which a slab is kept in a file: θ, m and v of one parameter need three at a time, and as many again while
 the next are decoded."""
 _PART = 1 << 23

@@ -12,7 +12,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from ckpt_inspect.checkpoint import Array, StoredElements, numpy_dtype
+from ckpt_inspect.checkpoint import Array, StoredElements
 from ckpt_inspect.measurement.extension import DTYPES
 from ckpt_inspect.measurement.kernels import Buffers, Formula
 from ckpt_inspect.measurement.kernels.compiled_kernel import piece_of
@@ -23,6 +23,9 @@ from ckpt_inspect.update_rules import STATE_SLOTS, Norms, State
 
 ARRAYS = ("value", *STATE_SLOTS)
 """Fields of `State`, in their order."""
+
+
+_Place = tuple[int, int] | Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +80,15 @@ class StoredState:
         compiled = formula.compiled
         if compiled is None or not self._are_uncounted(compiled, start, stop):
             return None
-        dtype = numpy_dtype(DTYPES[compiled.dtype])
+        sources = self._sources(compiled, start, stop)
+        if sources is None:
+            return None
         has_halves = is_half(compiled.dtype)
         halves = buffers.cleared_halves() if has_halves else None
-        samples = np.empty((len(ARRAYS), len(places)), dtype)
+        samples = np.empty((len(ARRAYS), len(places)), compiled.elements)
         mine = counts is not None and not has_halves
         found = loops.sweep(
-            self._sources(compiled, start),
+            sources,
             compiled.dtype,
             compiled.under,
             stop - start,
@@ -112,7 +117,9 @@ class StoredState:
         """Return the sums over elements start:stop; None if they must be read another way. Raises DamagedFileError."""
         if not self._are_uncounted(compiled, start, stop):
             return None
-        sources = self._sources(compiled, start)
+        sources = self._sources(compiled, start, stop)
+        if sources is None:
+            return None
         found = loops.norms(sources, compiled.dtype, compiled.under, stop - start, buffers.scratch, compiled.numbers)
         if found is None:
             return None
@@ -120,9 +127,23 @@ class StoredState:
         self._count(compiled, start, stop, checksums)
         return Norms(*sums)
 
-    def _sources(self, compiled: CompiledFormula, start: int) -> tuple[tuple[int, int] | None, ...]:
+    def _sources(self, compiled: CompiledFormula, start: int, stop: int) -> tuple[_Place | None, ...] | None:
+        """Return where each array's elements are: a file's descriptor and the first byte, or their bytes in memory.
+
+        None if some were to come from another machine, and aren't in memory.
+        """
         width = _width(compiled)
-        return tuple(None if e is None else (e.descriptor, e.offset + start * width) for e in self.elements)
+        places: list[_Place | None] = []
+        for elements in self.elements:
+            if elements is None:
+                places.append(None)
+            elif elements.borrow is None:
+                places.append((elements.descriptor, elements.offset + start * width))
+            elif (found := elements.borrow(start * width, stop * width)) is None:
+                return None
+            else:
+                places.append(found)
+        return tuple(places)
 
     def _are_uncounted(self, compiled: CompiledFormula, start: int, stop: int) -> bool:
         width = _width(compiled)
@@ -136,4 +157,4 @@ class StoredState:
 
 
 def _width(compiled: CompiledFormula) -> int:
-    return numpy_dtype(DTYPES[compiled.dtype]).itemsize
+    return compiled.elements.itemsize

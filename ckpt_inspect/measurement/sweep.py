@@ -12,7 +12,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from threading import Lock, Thread
 
@@ -83,7 +83,7 @@ class Sweep:
         self._piece = piece
         self._progress = progress
         self._sink = sink
-        self._threads = min(threads or _THREADS, os.cpu_count() or 1)
+        self._threads = min(threads or _THREADS, _processors())
         self._formulas: dict[tuple[int, str, frozenset[str]], Formula] = {}
         self._next = Lock()
         self._failure: BaseException | None = None
@@ -99,17 +99,17 @@ class Sweep:
             for target in targets
             for start in range(0, max(target.size, 1), stretch)
         )
-        self._expect(range(len(targets)))
+        self._expect(range(len(targets)), stretch)
         self._share(jobs, sum(t.nbytes for t in targets))
         return [target.measured() for target in targets]
 
-    def _expect(self, places: Iterable[int]) -> None:
-        """Say what will be read of these parameters, for files that lie far away."""
+    def _expect(self, places: Iterable[int], step: int) -> None:
+        """Say that these parameters will be read, so many elements at a time, for files that lie far away."""
         pieces = (
-            (key, start, min(start + self._piece, size))
+            (key, start, min(start + step, size))
             for parameter in (self._parameters[i] for i in places)
             for size in (math.prod(parameter.shape),)
-            for start in range(0, size, self._piece)
+            for start in range(0, size, step)
             for array in ARRAYS
             if (key := parameter.key(array)) is not None
         )
@@ -147,7 +147,7 @@ class Sweep:
         stored = {i: _stored_norms(self._parameters[i]) for i in needy}
         jobs = (partial(add, i, start) for i in needy for start in range(0, sizes[i], self._piece))
         if needy:
-            self._expect(needy)
+            self._expect(needy, self._piece)
         self._share(jobs, sum(nbytes_of(self._parameters[i]) for i in needy))
         norms: list[Norms | None] = [None] * len(self._parameters)
         for i in needy:
@@ -225,6 +225,12 @@ def _held(parameter: Parameter) -> frozenset[str]:
     return frozenset(array for array in ARRAYS if parameter.key(array) is not None)
 
 
+@cache
+def _processors() -> int:
+    """The machine's processors; counting them takes as long as measuring a small tensor."""
+    return os.cpu_count() or 1
+
+
 def _norms_of(parameter: Parameter, state: State) -> Norms | None:
     """Return the sums over a piece that the parameter's rule needs; None if they are not determined."""
     rule = parameter.update_rule
@@ -287,8 +293,10 @@ class _Target:
 
     def sweep(self, start: int, stop: int, buffers: Buffers, tally: Tally) -> bool:
         """Read and take in elements start:stop, if the loops in C can; else return False."""
+        if loops is None or (tally.counts is None and not self._has_halves()):
+            return False
         stored = self._found_stored()
-        if loops is None or stored is None or (tally.counts is None and not self._has_halves()):
+        if stored is None:
             return False
         assert self._rows is not None
         places = self._places(start, stop)

@@ -9,6 +9,7 @@ from ckpt_inspect.findings import Finding, find_findings
 from ckpt_inspect.findings.restarts import run_segments
 from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.runs import frames
+from ckpt_inspect.runs.thinning import MOST_DRAWN, telling_rows
 from ckpt_inspect.state.selection import Selection
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 class ChosenRun:
     """A run of which only some parameters are looked at."""
 
-    def __init__(self, run: RunColumns, selection: Selection) -> None:
+    def __init__(self, run: RunColumns, selection: Selection, *, is_drawn: bool = False) -> None:
+        """`is_drawn`: of a long run the checkpoints that are worth drawing are enough."""
+        self._is_drawn = is_drawn
         self._run = run
         self._selection = selection
 
@@ -46,6 +49,9 @@ class ChosenRun:
 
     def to_frame(self, kind: str = "parameters", checkpoints: Sequence[int] | None = None) -> DataFrame:
         """Return the run's own frame, with the rows of the chosen parameters."""
+        is_thinned = self._is_drawn and kind == "parameters" and len(self._run) > MOST_DRAWN
+        if is_thinned and checkpoints is None:
+            checkpoints = telling_rows(self._run, [segment.start for segment in self.segments])
         frame = frames.frame(self._run, kind, checkpoints)
         if "parameter" not in frame:
             return frame

@@ -106,7 +106,7 @@ def run_figure(
     from ckpt_inspect.state.selection import Selection
 
     kind = _chosen({kind.id: kind for kind in FIGURES}, name)
-    chosen = ChosenRun(run, Selection.of(include, exclude))
+    chosen = ChosenRun(run, Selection.of(include, exclude), is_drawn=True)
     frames = RunFrames(run.run, chosen.to_frame(), segments=chosen.segments)
     if not len(frames.parameters):
         raise RequestError("there is nothing to draw: no parameter with moments, or none of a name that was included")

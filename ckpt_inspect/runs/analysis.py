@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from ckpt_inspect import storage
 from ckpt_inspect.checkpoint import Array, Checkpoint, FileStat, Problem
 from ckpt_inspect.errors import ChangedFileError, NoStateError, NotFoundError
+from ckpt_inspect.layouts import find_optimizers
+from ckpt_inspect.layouts.found import FoundOptimizer
 from ckpt_inspect.measurement.histograms import Counts, Floats
 from ckpt_inspect.measurement.summaries import sample_indices
 from ckpt_inspect.measurement.sweep import Measured, Sweep, nbytes_of
@@ -191,13 +193,14 @@ class Chosen:
         given: Given | None = None,
         selection: Selection | None = None,
         inferred: Inferred | None = None,
+        find: Callable[[Checkpoint], tuple[FoundOptimizer, ...]] = find_optimizers,
     ) -> Chosen:
         """Resolve every optimizer, and choose the parameters that have something to measure.
 
-        `given` and `inferred` as in `optimizer_states`. Reads metadata and scalars only. Raises CkptInspectError for
-        what can't be read.
+        `given`, `inferred` and `find` as in `optimizer_states`. Reads metadata and scalars only. Raises
+        CkptInspectError for what can't be read.
         """
-        states = optimizer_states(checkpoint, given, inferred=inferred)
+        states = optimizer_states(checkpoint, given, inferred=inferred, find=find)
         selection = selection or Selection()
         parameters = tuple(
             (state, parameter)
@@ -307,7 +310,7 @@ def fingerprint(files: Sequence[str]) -> str:
 def _fingerprint(files: Sequence[str], stats: Sequence[FileStat], head: bytes) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for place, (file, found) in enumerate(zip(files, stats, strict=True)):
-        digest.update(f"{storage.as_path(file).name}\0{found.size}\0{found.modified_ns}\0".encode())
+        digest.update(f"{storage.name_of(file)}\0{found.size}\0{found.modified_ns}\0".encode())
         if place == 0:
             digest.update(head)
     return digest.hexdigest()

@@ -16,6 +16,7 @@ from ckpt_inspect.measurement.columns import Remark, RunColumns
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.analysis import fingerprint_now
 from ckpt_inspect.runs.execution import Meter, Worker, run_units
+from ckpt_inspect.runs.found_before import FoundBefore
 from ckpt_inspect.runs.growth import LONG
 from ckpt_inspect.runs.inferring import NOTHING, infer_run
 from ckpt_inspect.runs.planning import Options, plan_run, without_gone
@@ -75,7 +76,8 @@ def analyze(
     with Saving(None if store is None else Path(store), elements) as saving:
         plan = without_gone(plan_run(run, options, saving.path, saving.load(), fingerprint_now))
         is_due = options.infers and (plan.unread or not plan.was_inferred)
-        told = infer_run(plan, is_stored=store is not None) if is_due else NOTHING
+        found = FoundBefore()
+        told = infer_run(plan, found, is_stored=store is not None) if is_due else NOTHING
         plan = replace(plan, stale=told.stale)
         sizes = run.sizes(plan.unread)
         is_long = len(plan.places()) > LONG
@@ -84,7 +86,7 @@ def analyze(
             reading.movement.trust()
         meter = Meter(sum(sizes.values()), progress)
         lost: list[str] = []
-        worker = Worker(threads, sink=saving.sink, progress=meter.add)
+        worker = Worker(threads, sink=saving.sink, progress=meter.add, found=found)
         units = (worker.units_of(path, options, n, told.of(absolute(path))) for path, n in sizes.items())
 
         def save(*, is_final: bool) -> RunColumns:

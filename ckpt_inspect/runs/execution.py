@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from ckpt_inspect.checkpoint import CountedPieces, Progress
 from ckpt_inspect.errors import CkptInspectError, WorkerLostError
 from ckpt_inspect.formats import open_checkpoint
+from ckpt_inspect.layouts import find_optimizers
 from ckpt_inspect.runs.analysis import Analysis, Chosen, ElementSink, join
+from ckpt_inspect.runs.found_before import FoundBefore
 from ckpt_inspect.runs.planning import Options, Unit, plan_units
 from ckpt_inspect.state.inferred import Inferred
 
@@ -50,10 +52,12 @@ class Worker:
         sink: ElementSink | None = None,
         progress: Callable[[int], None] | None = None,
         is_alone: bool = True,
+        found: FoundBefore | None = None,
     ) -> None:
         """`threads` (default 2) share the pieces of a unit; `sink` is given E of every element; `progress` is called
         with the bytes of each piece as it is done, from any thread. Unless it `is_alone`, others may do other units of
-        the same checkpoint, and `merge` compares the checksum of all."""
+        the same checkpoint, and `merge` compares the checksum of all. `found`: what was found in checkpoints before."""
+        self._find = find_optimizers if found is None else found.find
         self._is_alone = is_alone
         self._threads = threads
         self._sink = sink
@@ -99,7 +103,7 @@ class Worker:
             self._close()
             checkpoint = open_checkpoint(path)
             try:
-                chosen = Chosen.of(checkpoint, options.given, options.selection, inferred)
+                chosen = Chosen.of(checkpoint, options.given, options.selection, inferred, self._find)
             except BaseException:
                 checkpoint.close()
                 raise

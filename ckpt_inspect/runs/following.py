@@ -106,8 +106,8 @@ class Following:
         idle: float | None = None,
         is_over: Callable[[Taken], bool] = lambda _: False,
     ) -> None:
-        """`every`: seconds between two looks. Ends `idle` seconds after the last change in the folder, or once
-        `is_over` says so of what was taken."""
+        """`every`: seconds between two looks. Ends when nothing has changed in the folder for `idle` seconds of
+        waiting, or once `is_over` says so of what was taken."""
         self._watch, self._store_of, self._analyze = watch, store_of, analyze
         self._every = every if every is not None else FAR if watch.is_far else NEAR
         self._idle, self._is_over = idle, is_over
@@ -128,6 +128,7 @@ class Following:
             is_over = False
             for taken in self._news(set(self._watch.fresh())):
                 is_over |= self._is_over(taken)
+                is_changed = True  # the folder may have changed while this was read, or a page drawn of it
                 yield taken
             now = time.monotonic()
             if is_changed:

@@ -26,6 +26,7 @@ from ckpt_inspect.measurement.variables import (
     group_names,
     variables_in,
 )
+from ckpt_inspect.runs.stored_runs import taken_rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -44,7 +45,10 @@ def frame(analyses: RunColumns, kind: str, checkpoints: Sequence[int] | None = N
         raise RequestError(f"a frame of kind {kind!r} can't be had of some checkpoints alone")
     if beyond := [index for index in checkpoints if index >= len(analyses)]:
         raise RequestError(f"the run has {len(analyses)} checkpoints, and none of index {beyond[0]}")
-    return _RESTRICTABLE[kind](analyses, np.asarray(checkpoints, np.int64))
+    chosen = np.unique(np.asarray(checkpoints, np.int64))
+    table = _FRAMES[kind](taken_rows(analyses, chosen.tolist()))
+    table["checkpoint_index"] = chosen[table["checkpoint_index"].to_numpy(np.int64)]
+    return table
 
 
 def _table(columns: Mapping[str, Column | Sequence[object]]) -> DataFrame:
@@ -139,24 +143,20 @@ def _blank(variable: Variable, row: Column) -> Column:
     return np.full(len(row), "", object) if variable.kind == "text" else np.full(len(row), np.nan)
 
 
-def _histogram(analyses: RunColumns, checkpoints: Column | None = None) -> DataFrame:
+def _histogram(analyses: RunColumns) -> DataFrame:
     def columns(analyses: RunColumns, optimizer: OptimizerColumns) -> dict[str, Column]:
         counts, edges = optimizer.variables["effective_lr_histogram"], optimizer.variables["bin_edges"]
-        chosen = np.arange(len(counts)) if checkpoints is None else checkpoints
-        row, column, at = np.nonzero(counts[chosen])
-        row = chosen[row]
+        row, column, at = np.nonzero(counts)
         head = _head(analyses, optimizer, row, column)
         return {**head, "low": edges[at], "high": edges[at + 1], "count": counts[row, column, at]}
 
     return _joined(analyses, columns, (*_HEAD, "low", "high", "count"))
 
 
-def _sample(analyses: RunColumns, checkpoints: Column | None = None) -> DataFrame:
+def _sample(analyses: RunColumns) -> DataFrame:
     def columns(analyses: RunColumns, optimizer: OptimizerColumns) -> dict[str, Column]:
         index = optimizer.variables["sample_index"]
-        chosen = np.arange(len(optimizer.present)) if checkpoints is None else checkpoints
-        row, column, at = np.nonzero(optimizer.present[chosen][:, :, None] & (index >= 0))
-        row = chosen[row]
+        row, column, at = np.nonzero(optimizer.present[:, :, None] & (index >= 0))
         e = optimizer.variables["effective_lr_sample"][row, column, at]
         return {**_head(analyses, optimizer, row, column), "element": index[column, at], "effective_lr": e}
 
@@ -192,7 +192,7 @@ def _lines(names: Iterable[str]) -> str:
     return "\n".join(name.replace("\n", "\\n") for name in names)
 
 
-_RESTRICTABLE: Mapping[str, Callable[[RunColumns, Column], DataFrame]] = {"histogram": _histogram, "sample": _sample}
+_RESTRICTABLE = frozenset({"parameters", "histogram", "sample"})
 """Those of which a run of many checkpoints has too many rows to want them all."""
 
 _FRAMES: Mapping[str, Callable[[RunColumns], DataFrame]] = {

@@ -238,7 +238,7 @@ class _Writing:
 
     def _write_findings(self, target: Path) -> None:
         """Look at the whole run in the new store, column by column, and write what is found."""
-        columns = replace(stores.load_large(target), thresholds=self._long.thresholds)
+        columns = replace(stores.load_large(target, is_ours=True), thresholds=self._long.thresholds)
         with contextlib.ExitStack() as stack:
             found = stores.finding_columns(columns)
             file = stack.enter_context(stores.grown_file(target))

@@ -19,6 +19,7 @@ from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.columns import Columns, RunColumns
 from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.runs.assembly import INFERRED_LATE, NEVER_INFERRED, Evidence, OptimizerEvidence, RowEvidence
+from ckpt_inspect.runs.found_before import FoundBefore
 from ckpt_inspect.runs.kept_elements import (
     KEPT_CHECKPOINTS,
     KEPT_ELEMENTS,
@@ -72,9 +73,10 @@ class RunInference:
 NOTHING = RunInference()
 
 
-def infer_run(plan: Plan, *, is_stored: bool) -> RunInference:
+def infer_run(plan: Plan, found: FoundBefore, *, is_stored: bool) -> RunInference:
     """Return what the checkpoints of a run tell together: those that are there, and those that the store keeps
-    something of. `is_stored`: whether elements are to be kept, for checkpoints that are yet to come.
+    something of. `found`: what layouts found, for whoever opens them next. `is_stored`: whether elements are to be
+    kept, for checkpoints that are yet to come.
 
     Nothing, and no element is read, if the first and the last hold all that could be told. What can't be read takes no
     part. Of a run of more than `STRETCH` checkpoints, those stretches are asked that have unread checkpoints, and all
@@ -88,20 +90,22 @@ def infer_run(plan: Plan, *, is_stored: bool) -> RunInference:
     names = dict(zip(places, checkpoint_names(places), strict=True))
     with OpenCheckpoints() as opened:
         first, *_, last = [*paths.values(), *paths.values()]
-        if not any(is_open(state) for path in (last, first) for state in _states(opened, path, plan.options.given)):
+        if not any(
+            is_open(state) for path in (last, first) for state in _states(opened, path, plan.options.given, found)
+        ):
             return NOTHING
-        held, budget = HeldElements(), BUDGET if len(places) > 1 else KEPT_ELEMENTS
+        budget = BUDGET if len(places) > 1 else KEPT_ELEMENTS
         told: dict[str, Seen] = {}
         stale: set[str] = set()
         for start in range(_first_stretch(plan, places), len(places), STRETCH):
             before = places[max(start - KEPT_CHECKPOINTS, 0) : start]
             stretch = _Stretch(places[start : start + STRETCH], before, budget, least, len(places) <= STRETCH)
-            glimpses = _glimpses(stretch, paths, names, plan, opened, held)
+            glimpses = _glimpses(stretch, paths, names, plan, opened, HeldElements(), found)
             for name, own in glimpses.items():
-                found = _seen(name, stretch, names, own, stored, told.get(name))
-                if found is None:
+                result = _seen(name, stretch, names, own, stored, told.get(name))
+                if result is None:
                     continue
-                seen, observations = found
+                seen, observations = result
                 stale.update(
                     place
                     for place, observation in observations.items()
@@ -150,6 +154,7 @@ def _glimpses(
     plan: Plan,
     opened: OpenCheckpoints,
     held: HeldElements,
+    found: FoundBefore,
 ) -> dict[str, dict[str, Glimpse]]:
     """Each optimizer's, by the places of the checkpoints whose files are there."""
     glimpses: dict[str, dict[str, Glimpse]] = {}
@@ -157,7 +162,7 @@ def _glimpses(
         if place not in paths:
             continue
         path = paths[place]
-        for state in _states(opened, path, plan.options.given):
+        for state in _states(opened, path, plan.options.given, found):
             own = glimpses.setdefault(state.name, {})
             like = next(reversed(own.values()), None)
             reopened = partial(opened.get, path)
@@ -165,10 +170,10 @@ def _glimpses(
     return glimpses
 
 
-def _states(opened: OpenCheckpoints, path: Path, given: Given) -> tuple[OptimizerState, ...]:
+def _states(opened: OpenCheckpoints, path: Path, given: Given, found: FoundBefore) -> tuple[OptimizerState, ...]:
     """The optimizers in a checkpoint; none if it can't be read, which whoever measures it will meet again."""
     try:
-        return optimizer_states(opened.get(path), given)
+        return optimizer_states(opened.get(path), given, find=found.find)
     except CkptInspectError:
         return ()
 

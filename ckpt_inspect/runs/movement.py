@@ -28,7 +28,7 @@ class Movement:
 
     def __init__(self, run: Run) -> None:
         """`run` is as it was found, so that its files were there."""
-        self._parts = run.parts()
+        self._run = run
         self._is_found = bool(run.claims)
         self._is_alone = len(run.checkpoints) == 1
         self._since = time.time()
@@ -44,7 +44,7 @@ class Movement:
         A file that was changed a moment ago is looked at for a while: if it goes on changing, its writer is not done. A
         checkpoint that is all that there is gets no such time.
         """
-        parts = self._parts[path]
+        parts = self._run.parts_of([path])[path]
         before = _stats(parts)
         if self._is_gone(before):
             return Problem(GONE, f"{path}: is gone: it was deleted while the run was analysed", _LEFT_OUT)

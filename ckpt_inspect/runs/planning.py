@@ -141,7 +141,7 @@ def plan_run(
 def _check_same_run(run: Run, store: Path | None, previous: RunColumns) -> None:
     """Folders of different runs are often called alike, and then so are their stores: never mix or replace them."""
     before, now = (
-        {str(as_path(absolute(path)).parent) for path in paths}
+        {absolute(path).rpartition("/")[0] for path in paths}
         for paths in (previous.checkpoints["path"], run.checkpoints)
     )
     if before and not before & now:

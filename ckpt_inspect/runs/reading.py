@@ -57,9 +57,9 @@ class Reading:
         if self.parts is not None:
             self._waiting.extend(absolute(path) for path in self.plan.unread)
             previous = self.plan.previous
-            for row in range(0 if previous is None else len(previous))[-_LAST:]:
-                assert previous is not None
-                self._names.take_stored(previous, row)
+            if previous is not None and self._waiting:
+                for row in range(len(previous))[-_LAST:]:
+                    self._names.take_stored(previous, row)
 
     def take(self, results: Sequence[UnitResult]) -> str | None:
         """Take in all results of a checkpoint, and return its fingerprint; None if it couldn't be read."""

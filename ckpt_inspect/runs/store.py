@@ -59,6 +59,8 @@ from ckpt_inspect.runs.frames import axes_of
 from ckpt_inspect.runs.netcdf import Dimensions
 from ckpt_inspect.runs.sheltered import ShelteredFile, SignalShelter
 from ckpt_inspect.runs.stored import (
+    Rows,
+    count_rows,
     is_own,
     own_dataset,
     own_group,
@@ -486,12 +488,15 @@ def _apart(path: Path, load: Callable[[], RunColumns], at: Path | None = None) -
         raise StoreError(f"{path}: the store is damaged ({error}); remove it and analyse again") from error
 
 
-def load_large(path: Path) -> RunColumns:
-    """Return what a store holds, each column read when it is asked for."""
-    return _large(path).columns()
+def load_large(path: Path, *, is_ours: bool = False) -> RunColumns:
+    """Return what a store holds, each column read when it is asked for.
+
+    One that `is_ours`, since it was written just now, is read by this process itself.
+    """
+    return _large(path, (lambda path, load, at: load()) if is_ours else _apart).columns()
 
 
-def _large(path: Path) -> StoredRun:
+def _large(path: Path, how: Callable[[Path, Callable[[], RunColumns], Path], RunColumns]) -> StoredRun:
     """Return a store of which little is read yet, but all of it looked at: types, lengths, names."""
     try:
         pinned = PinnedFile(path)
@@ -504,10 +509,10 @@ def _large(path: Path) -> StoredRun:
             found, checkpoints={**found.checkpoints, CHECKPOINT: read_values(file, CHECKPOINT, "text", (None,))}
         )
 
-    def some(pick: Pick | None, rows: slice) -> RunColumns:
-        return _apart(path, lambda: _load(path, lambda file: read(file, rows, pick), pinned.path), pinned.path)
+    def some(pick: Pick | None, rows: Rows) -> RunColumns:
+        return how(path, lambda: _load(path, lambda file: read(file, rows, pick), pinned.path), pinned.path)
 
-    return StoredRun(_apart(path, lambda: _load(path, outline, pinned.path), pinned.path), some)
+    return StoredRun(how(path, lambda: _load(path, outline, pinned.path), pinned.path), some)
 
 
 def _load(path: Path, find: Callable[[h5py.File], RunColumns] | None = None, at: Path | None = None) -> RunColumns:
@@ -599,7 +604,7 @@ def _first_sentence(error: Exception) -> str:
     return str(error).split("(")[-1].rstrip(")") or str(error)
 
 
-def read(file: h5py.File, rows: slice = slice(None), pick: Pick | None = None) -> RunColumns:
+def read(file: h5py.File, rows: Rows = slice(None), pick: Pick | None = None) -> RunColumns:
     """Return everything out of an open store, or of some of its checkpoints, or some columns and nothing else.
 
     Raises KeyError for what every store has, ValueError for what can't be.
@@ -660,7 +665,7 @@ def _read_thresholds(group: h5py.Group) -> dict[str, float]:
         raise ValueError(str(error)) from error
 
 
-def _read_checkpoints(file: h5py.File, rows: slice, only: Container[str] | None) -> tuple[int, dict[str, Column]]:
+def _read_checkpoints(file: h5py.File, rows: Rows, only: Container[str] | None) -> tuple[int, dict[str, Column]]:
     """Return how many there are, and the columns, or only some."""
     if only is not None:
         count = len(own_dataset(file, CHECKPOINT))
@@ -676,7 +681,7 @@ def _read_checkpoints(file: h5py.File, rows: slice, only: Container[str] | None)
     return len(names), columns
 
 
-def _read_optimizer(group: h5py.Group, checkpoints: int, rows: slice, only: Container[str] | None) -> dict[str, Column]:
+def _read_optimizer(group: h5py.Group, checkpoints: int, rows: Rows, only: Container[str] | None) -> dict[str, Column]:
     names = read_values(group, PARAMETER, "text", (None,))
     if len(set(names)) < len(names):
         raise ValueError("two parameters have the same name")
@@ -734,14 +739,14 @@ def _variables_of(group: h5py.Group) -> tuple[Variable, ...]:
 
 
 def _read_variable(
-    group: h5py.Group, variable: Variable, lengths: Mapping[str, int], required: frozenset[str], rows: slice
+    group: h5py.Group, variable: Variable, lengths: Mapping[str, int], required: frozenset[str], rows: Rows
 ) -> Column:
     """Return the variable, of one along checkpoints the rows; blank if the store lacks it and not every store has
     it."""
     shape = tuple(lengths[dimension] for dimension in variable.dimensions)
     own = rows if variable.dimensions[0] == CHECKPOINT else slice(None)
     if variable.name not in required and not is_own(group, variable.name):
-        return blank(variable.kind, len(range(*own.indices(shape[0]))), *shape[1:])
+        return blank(variable.kind, count_rows(own, shape[0]), *shape[1:])
     values: Column = read_values(group, variable.name, variable.kind, shape, own)
     return values
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Array
@@ -113,8 +113,17 @@ def _found(text: str) -> str:
     return _DLE.join(_STORED_HALVES.sub(lambda found: chr(int(found[1], 16)), part) for part in parts)
 
 
+Rows = slice | Sequence[int]
+"""Some of a dimension's places: a slice, or ascending ones."""
+
+
+def count_rows(rows: Rows, length: int) -> int:
+    """Return how many places these are of so many."""
+    return len(range(*rows.indices(length))) if isinstance(rows, slice) else len(rows)
+
+
 def read_values(
-    group: h5py.Group, name: str, kind: str, shape: tuple[int | None, ...], rows: slice = slice(None)
+    group: h5py.Group, name: str, kind: str, shape: tuple[int | None, ...], rows: Rows = slice(None)
 ) -> Array:
     """Return a variable's values, of the kind and of these lengths, of which None is any; of the first axis `rows`.
 
@@ -132,7 +141,7 @@ def read_values(
     if is_text != (kind == "text") or (not is_text and dataset.dtype.kind not in KINDS[kind]):
         raise ValueError(f"{name} is of type {dataset.dtype}, and not {kind}")
     _check_room(name, dataset)
-    count = math.prod(found) // max(found[0], 1) * len(range(*rows.indices(found[0]))) if found else 1
+    count = math.prod(found[1:]) * count_rows(rows, found[0]) if found else 1
     expect(3 * count * (_TEXT if is_text else max(8, dataset.dtype.itemsize)))
     which = rows if found else ...
     if is_text:

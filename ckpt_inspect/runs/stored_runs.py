@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
@@ -17,6 +17,7 @@ import numpy as np
 
 from ckpt_inspect.measurement.columns import Column, Columns, OptimizerColumns, RunColumns
 from ckpt_inspect.measurement.variables import ALONG_CHECKPOINTS
+from ckpt_inspect.runs.stored import Rows
 
 HELD_BYTES = 64 << 20
 """Columns that are held, about; the last that were asked for. One that is larger is read each time."""
@@ -27,7 +28,7 @@ _TOGETHER = 1 << 24
 Pick = Mapping[str | None, tuple[str, ...]]
 """Names of variables by optimizer; None: of the checkpoints."""
 
-ReadColumns = Callable[[Pick | None, slice], RunColumns]
+ReadColumns = Callable[[Pick | None, Rows], RunColumns]
 """Returns these of a store's columns, or all, of these rows; raises StoreError if they can't be read."""
 
 
@@ -61,7 +62,11 @@ class StoredRun:
 
     def rows(self, start: int, stop: int) -> RunColumns:
         """Return some of the run's checkpoints, half-open, with everything that is known of them but remarks."""
-        found = self.read(None, slice(start, stop))
+        return self.taken(slice(start, stop))
+
+    def taken(self, rows: Rows) -> RunColumns:
+        """Return these checkpoints, with everything that is known of them but remarks."""
+        found = self.read(None, rows)
         return RunColumns(found.run, found.options, found.checkpoints, found.optimizers, (), found.thresholds)
 
     def column(self, optimizer: str | None, name: str) -> Column:
@@ -133,6 +138,23 @@ def stored_run(columns: RunColumns) -> StoredRun | None:
     """Return the store that the columns are read from when they are asked for; None if they are all here."""
     found = columns.checkpoints
     return found.stored if isinstance(found, StoredColumns) else None
+
+
+def taken_rows(columns: RunColumns, rows: Sequence[int]) -> RunColumns:
+    """Return some of a run's checkpoints, by their ascending places, with everything that is known of them but
+    remarks; no more is read."""
+    stored = stored_run(columns)
+    if stored is not None:
+        return stored.taken(rows)
+    places = np.asarray(rows, np.int64)
+    optimizers = {
+        name: OptimizerColumns(
+            name, {n: column[places] if n in ALONG_CHECKPOINTS else column for n, column in o.variables.items()}
+        )
+        for name, o in columns.optimizers.items()
+    }
+    checkpoints = {name: column[places] for name, column in columns.checkpoints.items()}
+    return RunColumns(columns.run, columns.options, checkpoints, optimizers, (), columns.thresholds)
 
 
 class PinnedFile:

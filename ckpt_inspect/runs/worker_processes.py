@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from ckpt_inspect.errors import WorkerLostError
+from ckpt_inspect.storage import credentials
 
 ATTEMPTS = 3
 """How often a call is made that ends the process that makes it; then it is taken to be the cause."""
@@ -34,6 +35,7 @@ class _Process:
 
     def __init__(self) -> None:
         self._connection, theirs = Pipe()
+        self._secrets: credentials.Kept = ({}, {})
         # A session of its own: what a terminal sends on Ctrl-C is for this process, which then ends its workers
         self._process = subprocess.Popen(
             [sys.executable, "-c", _CODE.format(path=sys.path, handle=theirs.fileno())],
@@ -46,6 +48,9 @@ class _Process:
 
     def call(self, function: Callable[..., object], arguments: tuple[object, ...], named: dict[str, object]) -> object:
         """Return what the function returns there, or raise what it raises; _Lost if the process ends meanwhile."""
+        if (secrets := credentials.kept()) != self._secrets:  # which paths don't hold
+            self._secrets = secrets
+            self.call(credentials.take, (secrets,), {})
         try:
             self._connection.send((function, arguments, named))
             is_done, answer = self._connection.recv()

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ckpt_inspect._version import __version__
 from ckpt_inspect.errors import RequestError
-from ckpt_inspect.runs.worker_processes import WorkerProcesses
 from ckpt_inspect.storage import absolute, as_path, native_path
 
 if TYPE_CHECKING:
@@ -29,6 +28,8 @@ def workers(
     if sum(each is not None for each in (executor, count, cluster)) > 1:
         raise RequestError("an executor, a number of workers and a cluster are three ways to do the work: choose one")
     if count is not None:
+        from ckpt_inspect.runs.worker_processes import WorkerProcesses  # and with it multiprocessing
+
         with WorkerProcesses(count) as processes:
             yield processes
     elif cluster is not None:

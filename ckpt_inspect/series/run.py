@@ -60,8 +60,12 @@ class Run:
 
     def parts(self) -> Mapping[Path, tuple[Path, ...]]:
         """Return the files and folders of each checkpoint, as they were found; its path alone if it was not sought."""
-        every = [claim.parts for claim in self.claims] or [(path,) for path in self.checkpoints]
-        return dict(zip(self.checkpoints, every, strict=True))
+        return self.parts_of(self.checkpoints)
+
+    def parts_of(self, among: Iterable[Path]) -> Mapping[Path, tuple[Path, ...]]:
+        """Return the same of some checkpoints."""
+        claims = dict(zip(self.checkpoints, self.claims, strict=True)) if self.claims else {}
+        return {path: claims[path].parts if claims else (path,) for path in among}
 
     def without(self, paths: Collection[Path]) -> Run:
         """Return the run without some of its checkpoints."""
@@ -73,9 +77,8 @@ class Run:
 
     def sizes(self, among: Iterable[Path] | None = None) -> Mapping[Path, int]:
         """Return the size on disk, in bytes, of each checkpoint or of those `among` them; at least 1. Opens none."""
-        parts = self.parts()
-        wanted = self.checkpoints if among is None else among
-        return {path: sum(map(total_size, parts[path])) or 1 for path in wanted}
+        wanted = self.parts() if among is None else self.parts_of(among)
+        return {path: sum(map(total_size, parts)) or 1 for path, parts in wanted.items()}
 
 
 def runs_of(claims: Iterable[Claim], held_by: HeldBy) -> tuple[Run, ...]:

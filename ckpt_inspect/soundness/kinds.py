@@ -89,6 +89,16 @@ NOT_CHECKED = Kind(
     source="DT_VARIANT in tensorflow/core/framework/types.proto",
 )
 
+NOT_READ = Kind(
+    id="not-read",
+    title="Values that this package doesn't read",
+    severity=Severity.CRITICAL,
+    condition="Arrays lie in a file of a kind that isn't read (flax' msgpack).",
+    why="Whether they are whole is not known, and what isn't known to be whole isn't called sound.",
+    action="Save them as arrays, with Orbax and without aggregate",
+    source="orbax.checkpoint.SaveArgs(aggregate=True); flax.serialization",
+)
+
 WEIGHTS_ONLY = Kind(
     id="weights-only",
     title="No optimizer state",
@@ -352,6 +362,7 @@ OTHER_NAMES = Kind(
 
 WHOLE = (
     UNREADABLE, PART_MISSING, NOT_MERGED, DAMAGED, NOT_FINITE, INFINITE_SCALAR, OTHER_BITS, NO_CHECKSUM, NOT_CHECKED,
+    NOT_READ,
 )  # fmt: skip
 COMPLETE = (
     WEIGHTS_ONLY, MOMENTS_MISSING, MOMENTS_ZERO, NEVER_STEPPED, COUNTER_MISSING, WEIGHTS_MISSING, LOSS_SCALE_MISSING,

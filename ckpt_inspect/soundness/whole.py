@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.formats.hdf5 import ONE_SHARD
+from ckpt_inspect.formats.orbax import AGGREGATED
 from ckpt_inspect.layouts import weight_names
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
 from ckpt_inspect.measurement.wording import counted, spoken_name
@@ -51,6 +52,8 @@ def _missing_parts(checkpoint: Checkpoint) -> Iterator[Reason]:
     for problem in checkpoint.problems:
         if problem.code == "unmerged-parts":
             yield Reason(kinds.NOT_MERGED, str(checkpoint.path), problem.message)
+        elif problem.code == AGGREGATED:
+            yield Reason(kinds.NOT_READ, str(checkpoint.path), f"{problem.message}: {problem.resolution}")
         elif problem.severity == "error" or problem.code == ONE_SHARD:
             yield Reason(kinds.PART_MISSING, str(checkpoint.path), problem.message)
 

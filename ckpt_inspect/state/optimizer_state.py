@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -186,6 +186,7 @@ def optimizer_states(
     given: Given | None = None,
     optimizer: str | None = None,
     inferred: Inferred | None = None,
+    find: Callable[[Checkpoint], tuple[FoundOptimizer, ...]] = find_optimizers,
 ) -> tuple[OptimizerState, ...]:
     """Return every optimizer in the checkpoint, by the order in which the file lists them; none if it holds weights
     alone.
@@ -193,11 +194,11 @@ def optimizer_states(
     `given` overrides what the file says (the rule's hyperparameters by name, `step`, `rule`, and `epsilon_placement`:
     `implementation` or `textbook`), for the optimizer of that name or for all;
     `{"generator.beta_1": 0.5}` gives it for one of several. `inferred`, what other checkpoints of the run tell, stands
-    in for what the file leaves to a default, or open. Reads metadata and scalars only. Raises RequestError for a value
-    that can't be given, NotFoundError for an optimizer that isn't there.
+    in for what the file leaves to a default, or open. `find` may remember what it found before. Reads metadata and
+    scalars only. Raises RequestError for a value that can't be given, NotFoundError for an optimizer that isn't there.
     """
     given = dict(given or {})
-    found = find_optimizers(checkpoint)
+    found = find(checkpoint)
     given_to: dict[str, dict[str, float | int | str]] = {}
     for target, value in given.items():
         owner, dot, name = target.rpartition(".")

@@ -10,6 +10,8 @@ import re
 from base64 import b64encode
 from urllib.parse import unquote
 
+Kept = tuple[dict[tuple[str, str], str], dict[str, str]]
+
 _QUERIES: dict[tuple[str, str], str] = {}
 """Root (`https://host`) and key of a path that was given with a query -> the query."""
 _ACCOUNTS: dict[str, str] = {}
@@ -46,6 +48,17 @@ def hidden(text: str) -> str:
     for secret in (*_QUERIES.values(), *_ACCOUNTS.values()):
         text = text.replace(secret, "...")
     return re.sub(r"(://)[^/@\s]+@", r"\1", text)
+
+
+def kept() -> Kept:
+    """Return a copy of all that is kept, for a process that this one has started."""
+    return dict(_QUERIES), dict(_ACCOUNTS)
+
+
+def take(found: Kept) -> None:
+    """Keep what `kept` returned in another process."""
+    _QUERIES.update(found[0])
+    _ACCOUNTS.update(found[1])
 
 
 def has_any() -> bool:

@@ -22,12 +22,15 @@ class File(Protocol):
 Range = tuple[File, int, int]
 """A file, the first byte and the end."""
 
-UNIT = 1 << 21
-"""Bytes that one request is for at most: beside so many, what a request costs is little."""
-WINDOW = 24 << 20
+UNIT = 1 << 22
+"""Bytes that one request is for at most: beside so many, what a request costs is little. Neighbours are joined up to
+so many."""
+LONGEST = 2 * UNIT
+"""Bytes of one range up to which it is one request all the same: what is measured at once, of float64."""
+WINDOW = 40 << 20
 """Bytes that are under way, or have arrived and were not read yet: what eight requests at a time bring, and the pieces
 of three arrays that two threads are reading."""
-_BATCH = 6 * UNIT
+_BATCH = 3 * UNIT
 """Bytes within which ranges that come one after another are put in the file's order, so that neighbours are joined."""
 _GAP = 1 << 16
 """Bytes between two ranges of a batch that are fetched as well, to save a request."""
@@ -100,6 +103,36 @@ class FetchPlan:
                     self._finish(unit)
             self._fill()
         return True
+
+    def borrow(self, file: File, offset: int, stop: int) -> Bytes | None:
+        """Return the bytes `offset:stop` of a file where one request brought them, read-only; None if none does.
+
+        They count as read once `give_back` says so. Raises what fetching them raised.
+        """
+        with self._lock:
+            numbers = self._covering(file, offset, stop)
+            if numbers is None or len(numbers) != 1:
+                return None
+            unit, future = self._units[numbers[0]], self._ask(numbers[0])
+            self._farthest = max(self._farthest, numbers[0])
+        try:
+            data = future.result()
+        except CancelledError:  # the file is being closed
+            return None
+        except BaseException:
+            self._drop(unit)
+            raise
+        return data[offset - unit.start : stop - unit.start]
+
+    def give_back(self, file: File, offset: int, stop: int) -> None:
+        """Count bytes that were borrowed as read."""
+        with self._lock:
+            for number in self._covering(file, offset, stop) or ():
+                unit = self._units[number]
+                unit.left -= min(stop, unit.stop) - max(offset, unit.start)
+                if unit.left <= 0:
+                    self._finish(unit)
+            self._fill()
 
     def end(self) -> None:
         """Forget all; what is under way ends by itself."""
@@ -179,13 +212,14 @@ def _joined(batch: list[tuple[File, int, int, int]]) -> list[_Unit]:
     files = {file: i for i, (file, *_) in enumerate(batch)}
     for file, start, stop, number in sorted(batch, key=lambda each: (files[each[0]], each[1:])):
         place, last = start, found[-1][1] if found else None
-        if last is not None and last.file == file and start <= min(last.stop + _GAP, last.start + UNIT - 1):
+        is_near = last is not None and last.file == file and start <= last.stop + _GAP
+        if last is not None and is_near and (start < last.stop or stop <= last.start + UNIT):
             end = max(last.stop, min(stop, last.start + UNIT))
             last.left += max(min(stop, end) - start, 0)
             last.stop, place = end, max(start, end)
             found[-1] = min(found[-1][0], number), last
         while place < stop:
-            end = min(place + UNIT, stop)
+            end = stop if stop - place <= LONGEST else place + UNIT
             found.append((number, _Unit(file, place, end, end - place)))
             place = end
     return [unit for _, unit in sorted(found, key=lambda each: each[0])]

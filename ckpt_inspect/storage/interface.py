@@ -125,6 +125,21 @@ class OpenFile(ABC):
         """Say what will be read next of this and other files of its storage, in that order: the first byte and the
         end of each range. A file that lies far away fetches them ahead; any range can be read all the same."""
 
+    def borrow(self, offset: int, size: int) -> Bytes | None:
+        """Return bytes that were expected where they are in memory, read-only; None if they aren't there in one piece.
+
+        They count as read once `give_back` is called. Raises as `read_into` does.
+        """
+        return None
+
+    def give_back(self, offset: int, size: int) -> None:  # noqa: B027 - what lends nothing gets nothing back
+        """Say that bytes that were borrowed have been read."""
+
+    @property
+    def is_far(self) -> bool:
+        """Return whether its bytes come from another machine: what is expected of it can be borrowed."""
+        return False
+
     def look_ahead(self, places: Iterable[int]) -> None:  # noqa: B027 - the same
         """Say at which offsets a few bytes will be read soon: of a file that lies far away they are asked for at once,
         and not one after another."""

@@ -60,7 +60,7 @@ class LocalStorage(Storage):
     def without_links(self, path: Path) -> str:
         return os.path.realpath(path)
 
-    def absolute(self, path: Path) -> str:
+    def absolute(self, path: Path | str | os.PathLike[str]) -> str:
         return os.path.abspath(path)  # noqa: PTH100 - Path has nothing that leaves links alone and removes `..`
 
 

@@ -328,6 +328,18 @@ class ObjectFile(OpenFile):
             file._plans = (*(other for other in file._plans if not other.is_over), plan)
             file._reader.rest()  # what was looked at so far takes memory
 
+    @property
+    def is_far(self) -> bool:
+        return True
+
+    def borrow(self, offset: int, size: int) -> Bytes | None:
+        found = (plan.borrow(self, offset, offset + size) for plan in self._plans)
+        return next((data for data in found if data is not None), None)
+
+    def give_back(self, offset: int, size: int) -> None:
+        for plan in self._plans:
+            plan.give_back(self, offset, offset + size)
+
     def look_ahead(self, places: Iterable[int]) -> None:
         if not self._is_closed:
             self._reader.look_ahead(places)

@@ -41,6 +41,8 @@ def as_path(given: PathLike) -> Path:
     a scheme that can't be read.
     """
     text = os.fspath(given)
+    if ":/" not in text:  # no address: quick, for runs of many
+        return given if isinstance(given, Path) else Path(given)
     found = _ADDRESS.match(text) or (_ADDRESS_IN_PATH.fullmatch(text) if isinstance(given, Path) else None)
     if found is not None and not os.path.lexists(text):  # Path would drop a slash
         scheme, rest = found.groups()
@@ -68,6 +70,12 @@ def _without_secrets(scheme: str, rest: str) -> str:
     key = unquote(key)
     credentials.keep(f"{scheme}://{host}", key.strip("/"), query[1] if query else "", account)
     return f"{host}{slash}{key}"
+
+
+def name_of(path: PathLike) -> str:
+    """Return the last part of an absolute path, as `absolute` gives it."""
+    text = os.fspath(path)
+    return text.rpartition("/")[2] if ":/" not in text else as_path(text).name
 
 
 def storage_of(path: Path) -> Storage:
@@ -170,5 +178,7 @@ def without_links(path: Path) -> str:
 
 def absolute(path: PathLike) -> str:
     """Return the path from its root, without `..`, and without looking where links lead."""
+    if ":/" not in os.fspath(path):
+        return _LOCAL.absolute(path)
     place = as_path(path)
     return storage_of(place).absolute(place)

@@ -24,6 +24,7 @@ from ckpt_inspect.measurement.stored import StoredState
 from ckpt_inspect.measurement.summaries import Summary
 from ckpt_inspect.measurement.sweep import Measured, Sweep
 from ckpt_inspect.state.optimizer_state import Parameter, optimizer_states
+from ckpt_inspect.storage import as_path, objects
 
 Array = NDArray[Any]
 
@@ -105,6 +106,47 @@ def test_what_is_read_in_place_is_what_numpy_finds(
         expected = Sweep(parameters(checkpoint, rule=rule, weight_decay=decay), piece=5000, threads=1).run()
     for one, other in zip(found, expected, strict=True):
         check_same(one, other, rtol=1e-12 if rule == "lamb" else 0)  # whose E holds a sum over the tensor
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
+def test_what_comes_from_a_server_is_measured_where_it_arrives(
+    tmp_path: Path, dtype: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same to the bit as from the disk, at any address in memory; and a flipped bit is found."""
+    pytest.importorskip("obstore")
+    from support.object_servers import web_server
+
+    path = write(tmp_path / "m", {**adam_arrays(dtype), "a": np.zeros(3, np.uint8)})
+    monkeypatch.setattr(sweep_module, "_INLINE_BYTES", 0)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with open_checkpoint(path) as checkpoint:
+        expected = Sweep(parameters(checkpoint), piece=5000).run()
+    with web_server(tmp_path) as server:
+        copied: list[str] = []
+        with open_checkpoint(as_path(f"{server.address}/m")) as checkpoint:
+            read_range = checkpoint.read_range
+
+            def read(name: str, *others: Any) -> Array:
+                copied.append(name)
+                return read_range(name, *others)
+
+            chosen = parameters(checkpoint)
+            monkeypatch.setattr(checkpoint, "read_range", read)
+            found = Sweep(chosen, piece=5000).run()
+            assert not any(name.startswith("w") for name in copied)
+        for one, other in zip(found, expected, strict=True):
+            check_same(one, other)
+        data = Path(f"{path}.data-00000-of-00001")
+        raw = bytearray(data.read_bytes())
+        raw[len(raw) // 2] ^= 1
+        data.write_bytes(raw)
+        objects.forget()
+        with (
+            open_checkpoint(as_path(f"{server.address}/m")) as checkpoint,
+            pytest.raises(DamagedFileError, match="bad CRC"),
+        ):
+            Sweep(parameters(checkpoint), piece=5000).run()
 
 
 @pytest.mark.parametrize("threads", [1, 2])

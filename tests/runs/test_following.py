@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -211,6 +212,20 @@ def test_it_ends_when_nothing_changes(tmp_path: Path) -> None:
     assert taken(found) == ["model.ckpt-10"]
     assert sum(each.problem is not None for each in found) == 1
     assert len(ci.load(tmp_path / "run.ckpt-inspect.h5").failures) == 1
+
+
+def test_work_is_no_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is saved while a checkpoint is read, or a page drawn of it, is taken, however long that took."""
+    monkeypatch.setattr(watch, "YOUNG", 30.0)
+    training = Training(tmp_path / "run")
+    names = [training.save().name]
+    found = []
+    for event in ci.follow(tmp_path / "run", folder=tmp_path, idle=0.05, every=0.01):
+        found.append(event)
+        if len(names) < 3:
+            names.append(training.save().name)
+        time.sleep(0.1)
+    assert taken(found) == names
 
 
 def test_it_ends_although_nothing_ever_came(tmp_path: Path) -> None:

@@ -36,6 +36,13 @@ def remarks(verdict: ci.Verdict) -> list[str]:
 # --- whole
 
 
+def test_values_that_are_not_read_are_not_called_whole() -> None:
+    """Those of Orbax' msgpack file: nothing was looked at, so that nothing is vouched for."""
+    (verdict,) = ci.check([FIXTURES / "orbax" / "aggregate"]).checkpoints
+    assert not verdict.is_whole
+    assert "not-read" in ids(verdict)
+
+
 def test_a_healthy_run_is_sound(tmp_path: Path) -> None:
     """Nothing speaks against any of its checkpoints, and the newest is the one to keep."""
     paths = save_series(tmp_path / "run")

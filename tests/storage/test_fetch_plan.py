@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ckpt_inspect.errors import DamagedFileError
@@ -20,7 +20,7 @@ class _File:
     """Bytes that count how often they are fetched."""
 
     def __init__(self, size: int, seed: int = 0) -> None:
-        self.contents = np.random.default_rng(seed).integers(0, 256, size, np.uint8)
+        self.contents = np.resize(np.random.default_rng(seed).integers(0, 256, 999_983, np.uint8), size)
         self.fetched: list[tuple[int, int]] = []
 
     def fetch(self, start: int, stop: int) -> Bytes:
@@ -135,6 +135,25 @@ def test_what_failed_is_raised_and_then_left_to_others(pool: ThreadPoolExecutor)
     assert not _read(plan, file, 0, 10)
 
 
+def test_what_one_request_brought_can_be_borrowed(pool: ThreadPoolExecutor) -> None:
+    """It is where it arrived, and counts as read once it is given back; ranges that need two requests are copied."""
+    file = _File(3 * UNIT)
+    ranges = [(file, at, at + UNIT) for at in range(7, 2 * UNIT, UNIT)]
+    plan = FetchPlan(ranges, pool)
+    for _, start, stop in ranges:
+        data = plan.borrow(file, start, stop)
+        assert data is not None
+        assert data.base is not None
+        np.testing.assert_array_equal(data, file.contents[start:stop])
+    assert plan.borrow(file, 10, UNIT + 10) is None
+    assert plan.borrow(file, 0, 10) is None
+    assert not plan.is_over
+    for each in ranges:
+        plan.give_back(*each)
+    assert plan.is_over
+    assert file.nbytes == 2 * UNIT
+
+
 def test_an_ended_plan_is_forgotten(pool: ThreadPoolExecutor) -> None:
     """Nothing of it is held."""
     file = _File(10 * UNIT)
@@ -144,6 +163,7 @@ def test_an_ended_plan_is_forgotten(pool: ThreadPoolExecutor) -> None:
     assert not _read(plan, file, 0, 10)
 
 
+@settings(deadline=None, max_examples=30)
 @given(
     st.lists(st.tuples(st.integers(0, 1), st.integers(0, 3 * UNIT), st.integers(0, UNIT)), max_size=12), st.randoms()
 )

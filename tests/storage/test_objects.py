@@ -289,6 +289,14 @@ class TestSecrets:
             str(p).removeprefix(str(folder)) for p in ckpt_inspect.find_checkpoints(folder)
         ]
 
+    def test_worker_processes_bring_them_too(self, web: WebServer, tmp_path: Path) -> None:
+        """They are sent there, and the store holds none of it."""
+        web.query, store = self.QUERY, tmp_path / "run.h5"
+        paths = [f"{web.address}/keras/{name}?{self.QUERY}" for name in ("ckpt-1", "model.h5")]
+        found = ckpt_inspect.analyze(paths, store=store, workers=2)
+        assert list(found.checkpoints["checkpoint"]) == ["ckpt-1", "model.h5"]
+        assert b"cret" not in store.read_bytes()
+
     def test_no_message_shows_them(self, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """Nor does what it was raised from, whatever goes wrong."""
         monkeypatch.setattr(connecting, "RETRIES", 1)

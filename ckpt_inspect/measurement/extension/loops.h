@@ -24,6 +24,7 @@ typedef struct {
     const unsigned char *memory; /* NULL if they are in a file, or if there is no such array */
     int descriptor;              /* of the file; -1 for none */
     int64_t offset;              /* in the file, of the first element that is wanted */
+    int is_received;             /* whether memory is what came of a file: at any address, and to be checksummed */
     uint32_t crc;                /* of what has been read of the file */
 } Source;
 

@@ -190,6 +190,35 @@ INLINE void number_doubles_body(const double *values, const double *gate, double
 VERSIONS(void, number_doubles, (const double *values, const double *gate, double start, int n, uint32_t *bins),
          (values, gate, start, n, bins))
 
+/* Doubles that float32 has as normal numbers: their upper bits number the bin, but for the exponent's other zero. */
+#define LEAST_NORMAL 0x3810000000000000u /* 2**-126 */
+#define BEYOND_FLOATS 0x47F0000000000000u /* 2**128 */
+enum { WIDE_SHIFT = FINE_SHIFT + 29, FIRST_BIN = (1023 - 127) << (23 - FINE_SHIFT) };
+
+INLINE int are_normal_body(const double *values, int n)
+{
+    uint64_t odd = 0;
+#pragma omp simd reduction(| : odd)
+    for (int i = 0; i < n; i++)
+        odd |= wide_bits_of(values[i]) - LEAST_NORMAL >= BEYOND_FLOATS - LEAST_NORMAL;
+    return !odd;
+}
+
+VERSIONS(int, are_normal, (const double *values, int n), (values, n))
+
+/* Count doubles of which `gate` is touched. */
+static void count_doubles_of(const double *values, const double *gate, double start, int is_clean, int n, uint32_t *bins,
+                             int64_t *counts)
+{
+    if (is_clean && are_normal(values, n)) {
+        for (int i = 0; i < n; i++)
+            counts[(wide_bits_of(values[i]) >> WIDE_SHIFT) - FIRST_BIN]++;
+        return;
+    }
+    number_doubles(values, gate, start, n, bins);
+    count_numbered(bins, n, counts);
+}
+
 INLINE int are_touched_body(const float *values, int n)
 {
     uint32_t odd = 0;
@@ -225,8 +254,7 @@ void count_doubles_piece(const double *values, size_t size, int64_t *counts)
         return;
     for (size_t start = 0; start < size; start += BLOCK) {
         const int n = size - start < BLOCK ? (int)(size - start) : BLOCK;
-        number_doubles(values + start, values + start, 0, n, bins);
-        count_numbered(bins, n, counts);
+        count_doubles_of(values + start, values + start, 0, 1, n, bins, counts);
     }
 }
 
@@ -372,16 +400,14 @@ static void count_floats(FloatBlock *b, const Stretch *stretch, Half half, float
     }
 }
 
-static void count_doubles(DoubleBlock *b, const Stretch *stretch, double start)
+static void count_doubles(DoubleBlock *b, const Stretch *stretch, double start, int is_clean)
 {
     const double *const under = b->block.under;
     const int n = b->block.n;
     if (!stretch->lr_counts)
         return;
-    number_doubles(b->block.lr, under, start, n, b->bins);
-    count_numbered(b->bins, n, stretch->lr_counts);
-    number_doubles(under, under, start, n, b->bins);
-    count_numbered(b->bins, n, stretch->under_counts);
+    count_doubles_of(b->block.lr, under, start, is_clean, n, b->bins, stretch->lr_counts);
+    count_doubles_of(under, under, start, is_clean, n, b->bins, stretch->under_counts);
 }
 
 /* Mark the rows of a block whose first is element `first` of the tensor. */
@@ -450,7 +476,7 @@ int measure_stretch(Stretch *stretch, Figures *figures)
             if (stretch->dtype == FLOAT64) {
                 set_doubles(&doubles, stretch, data, i, some, stretch->lr ? (double *)stretch->lr + begin + i : NULL);
                 const int is_clean = measure_doubles(&wide, &doubles.block, &wide_total, denominator);
-                count_doubles(&doubles, stretch, wide.start);
+                count_doubles(&doubles, stretch, wide.start, is_clean);
                 MARK_ROWS(stretch, doubles.block.under, some, first, wide.start, is_clean)
             } else {
                 set_floats(&floats, stretch, half, data, i, some, stretch->lr ? (float *)stretch->lr + begin + i : NULL);

@@ -190,8 +190,8 @@ static PyObject *measure(PyObject *self, PyObject *args)
     return figures_as_object(&figures, (Py_ssize_t)stretch.size);
 }
 
-/* Where each array lies: (descriptor, offset) or None. -1 with an exception set. */
-static int sources_of(PyObject *object, Source sources[SOURCES])
+/* Where each array lies: (descriptor, offset), its bytes, of which `least` are needed, or None. -1 with an exception set. */
+static int sources_of(Arrays *arrays, PyObject *object, Py_ssize_t least, Source sources[SOURCES])
 {
     if (!PyTuple_Check(object) || PyTuple_GET_SIZE(object) != SOURCES) {
         PyErr_Format(PyExc_TypeError, "a tuple of %d places is needed", SOURCES);
@@ -203,6 +203,18 @@ static int sources_of(PyObject *object, Source sources[SOURCES])
         long long offset = 0;
         if (place == Py_None)
             continue;
+        if (!PyTuple_Check(place)) {
+            Py_buffer *view;
+            sources[i].memory = memory_of(arrays, place, "B", 1, 0, &view);
+            sources[i].is_received = 1;
+            if (!sources[i].memory)
+                return -1;
+            if (view->len < least) {
+                PyErr_Format(PyExc_ValueError, "%zd bytes are needed", least);
+                return -1;
+            }
+            continue;
+        }
         if (!PyArg_ParseTuple(place, "iL", &sources[i].descriptor, &offset))
             return -1;
         sources[i].offset = offset;
@@ -248,8 +260,8 @@ PyDoc_STRVAR(sweep_doc,
              "sweep(sources, dtype, under, size, scratch, coefficients, counts, rows, row_length, first, places, samples)\n"
              "--\n\n"
              "Read `size` elements of each source, and return (the fields of a `summaries.Piece`, checksums of the bytes).\n\n"
-             "sources: (descriptor, offset) or None, in the order of the fields of `State`; None is returned if one can't\n"
-             "be read. coefficients: as of `measure`. counts: of E, of what is under the root, of halves, any of them None.\n"
+             "sources: (descriptor, offset), an array of bytes, or None, in the order of the fields of `State`; None is\n"
+             "returned if one can't be read. coefficients: as of `measure`. counts: of E, of what is under the root, of halves, any of them None.\n"
              "rows receives 1 for each row that has a touched element, `first` being the stretch's first element; samples\n"
              "receives the elements at `places`, ascending, of each source. rows and samples may be None.");
 
@@ -264,9 +276,14 @@ static PyObject *sweep(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "OiinO(ddddddpdppdddd)(OOO)OLLOO:sweep", &sources, &dtype, &under, &size, &scratch,
                           COEFFICIENTS(stretch.c), &lr_counts, &under_counts, &half_counts, &rows, &row_length, &first,
                           &places, &samples) ||
-        !is_dtype(dtype) || sources_of(sources, stretch.sources) < 0 || !has_under(&stretch, under))
+        !is_dtype(dtype))
         return NULL;
     stretch.dtype = (Dtype)dtype;
+    if (sources_of(&arrays, sources, size * (Py_ssize_t)width_of(stretch.dtype), stretch.sources) < 0 ||
+        !has_under(&stretch, under)) {
+        release(&arrays);
+        return NULL;
+    }
     stretch.under = (Under)under;
     stretch.size = (size_t)size;
     stretch.row_length = row_length;
@@ -275,7 +292,7 @@ static PyObject *sweep(PyObject *self, PyObject *args)
     const Py_ssize_t row_count = row_length > 0 && size > 0 ? (Py_ssize_t)((first + size - 1) / row_length + 1) : 0;
     if (size < 0 || first < 0 || (rows != Py_None && row_length <= 0)) {
         PyErr_SetString(PyExc_ValueError, "there is no such stretch");
-        return NULL;
+        goto done;
     }
     if (places != Py_None) {
         Py_buffer *view;
@@ -325,13 +342,14 @@ static PyObject *norms(PyObject *self, PyObject *args)
     Py_ssize_t size;
     if (!PyArg_ParseTuple(args, "OiinO(ddddddpdppdddd):norms", &sources, &dtype, &under, &size, &scratch,
                           COEFFICIENTS(stretch.c)) ||
-        !is_dtype(dtype) || sources_of(sources, stretch.sources) < 0 || !has_under(&stretch, under))
+        !is_dtype(dtype))
         return NULL;
     stretch.dtype = (Dtype)dtype;
     stretch.under = (Under)under;
     stretch.size = size < 0 ? 0 : (size_t)size;
     Arrays arrays = {.count = 0, .size = -1};
-    if (scratch_of(&arrays, scratch, &stretch) == 0) {
+    if (sources_of(&arrays, sources, size * (Py_ssize_t)width_of(stretch.dtype), stretch.sources) == 0 &&
+        has_under(&stretch, under) && scratch_of(&arrays, scratch, &stretch) == 0) {
         Norms found;
         int is_read;
         Py_BEGIN_ALLOW_THREADS

@@ -1,5 +1,7 @@
 /* Elements in memory, or read from a file and checksummed on the way. */
 #define _GNU_SOURCE
+#include <string.h>
+
 #include "checksums.h"
 #include "loops.h"
 
@@ -25,9 +27,14 @@ static int64_t read_at(int descriptor, unsigned char *out, size_t size, int64_t 
 
 const unsigned char *fetch(Source *source, size_t begin, size_t n, size_t width, unsigned char *scratch)
 {
-    if (source->memory)
-        return source->memory + begin * width;
     const size_t size = n * width;
+    if (source->memory) {
+        const unsigned char *const found = source->memory + begin * width;
+        if (!source->is_received)
+            return found;
+        source->crc = extend_checksum(source->crc, found, size);
+        return (uintptr_t)found % width ? memcpy(scratch, found, size) : found;
+    }
     for (size_t done = 0; done < size;) {
         const int64_t count = read_at(source->descriptor, scratch + done, size - done,
                                       source->offset + (int64_t)(begin * width + done));

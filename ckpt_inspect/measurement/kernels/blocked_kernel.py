@@ -55,7 +55,7 @@ class Buffers:
         """Return memory in which the loops in C read and count; they leave its start as they found it, all 0."""
         size = getattr(loops, "SCRATCH", 0)
         memory = np.zeros(size + _LINE, np.uint8)
-        first = -memory.ctypes.data % _LINE
+        first = -memory.__array_interface__["data"][0] % _LINE
         return memory[first : first + size]
 
     @cached_property

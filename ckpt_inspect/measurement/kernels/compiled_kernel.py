@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Array
-from ckpt_inspect.measurement.extension import DTYPES
+from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.measurement.histograms import Counts, are_touched, fine_indices
 from ckpt_inspect.measurement.kernels.formula import Formula, HalfTable, is_half
 from ckpt_inspect.measurement.kernels.plain_kernel import add_ratio, are_finite, wide
@@ -27,12 +26,12 @@ def is_compiled(formula: Formula, state: State) -> bool:
     return (
         compiled is not None
         and state.size > 0
-        and all(a is None or _is_plain(a, DTYPES[compiled.dtype]) for a in state.arrays())
+        and all(a is None or _is_plain(a, compiled.elements) for a in state.arrays())
     )
 
 
-def _is_plain(array: Array, dtype: str) -> bool:
-    return array.dtype.name == dtype and array.dtype.isnative and array.flags.c_contiguous and array.flags.aligned
+def _is_plain(array: Array, dtype: DType) -> bool:
+    return array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
 
 
 def compiled_piece(loops: ModuleType, formula: Formula, state: State, counts: FineCounts | None) -> Piece:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Array, DType, numpy_dtype
+from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.measurement.extension import DTYPES
 from ckpt_inspect.update_rules import Coefficients, Norms, Settings, State, StepOrder, UpdateRule, arithmetic
@@ -25,6 +25,8 @@ class CompiledFormula(NamedTuple):
     """What is under the root: 0 the second moment, 1 its maximum, 2 it less the square of the mean gradient."""
     numbers: tuple[float, ...]
     """What `extension.loops.measure` calls coefficients."""
+    elements: DType
+    """The type itself."""
 
 
 class HalfTable(NamedTuple):
@@ -113,8 +115,7 @@ class Formula:
     def halves(self) -> HalfTable:
         """Return E and whether ε dominates, by the rule itself, of every positive float of the 16 bits' kind."""
         assert self.compiled is not None
-        dtype = numpy_dtype(DTYPES[self.compiled.dtype])
-        every = np.arange(1 << 15, dtype=np.uint16).view(dtype)
+        every = np.arange(1 << 15, dtype=np.uint16).view(self.compiled.elements)
         state = State(second_moment=every, max_second_moment=every, mean_gradient=np.zeros_like(every))
         with np.errstate(all="ignore"):
             e = self.rule.effective_lr(state, self.settings, self.norms).astype(np.float64)
@@ -268,7 +269,9 @@ def _compiled(rule: UpdateRule, c: Coefficients, dtype: DType, probe: State, sta
         c.numerator, c.divisor, c.inner_epsilon, c.epsilon, c.first_correction, c.decay, c.has_root, start,
         c.is_adaptive, order.is_stored, order.divisor, order.factor, order.denominator_factor, order.outer,
     )  # fmt: skip
-    return CompiledFormula(DTYPES.index(dtype.name), under, tuple(float(number) + 0.0 for number in numbers))  # -0 is 0
+    return CompiledFormula(
+        DTYPES.index(dtype.name), under, tuple(float(number) + 0.0 for number in numbers), dtype
+    )  # -0 is 0
 
 
 def root_of(c: Coefficients, under: Array) -> Array:

@@ -17,11 +17,13 @@ from ckpt_inspect.presentation.page.markup import Html, element
 from ckpt_inspect.presentation.page.overview import overview, title_of
 from ckpt_inspect.presentation.page.parameter_table import parameter_table
 from ckpt_inspect.presentation.page.problem_list import problem_list
+from ckpt_inspect.presentation.page.verdict import verdict_section
 
 _SECTIONS = (
-    ("analysed", "Overview"),
+    ("verdict", "Verdict"),
     ("findings", "Findings"),
     ("figures", "Figures"),
+    ("analysed", "What was analysed"),
     ("parameters", "Parameters"),
     ("hyperparameters", "Hyperparameters"),
     ("definitions", "Definitions"),
@@ -36,9 +38,10 @@ def page_html(contents: Contents) -> str:
     several_runs = len(contents.runs) > 1
     main = element(
         "main",
-        overview(contents, series, anchors),
+        verdict_section(contents, series, anchors),
         finding_cards(contents, anchors),
         figure_cards(contents, anchors),
+        overview(contents, series),
         parameter_table(contents, series, anchors) if series else _no_parameters(),
         hyperparameter_tables(series, anchors, several_runs=several_runs),
         definitions(anchors),

@@ -1,4 +1,4 @@
-"""The page's beginning: what was analysed, and what its central number is."""
+"""What was analysed: runs and their optimizers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ckpt_inspect.comparison.segments import BEGINNING_WORDS, MEANING_OF_A_JUMP
-from ckpt_inspect.findings.explanations import EXPLANATIONS, NOTATION
 from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.presentation.optimizer_series import OptimizerSeries, floats
-from ckpt_inspect.presentation.page.anchors import Anchors
 from ckpt_inspect.presentation.page.contents import Contents, PageRun
 from ckpt_inspect.presentation.page.markup import Html, element
 from ckpt_inspect.presentation.tables.wording import bytes_text, figure, segments_text
@@ -21,14 +19,13 @@ from ckpt_inspect.sourced import SOURCE_WORDS
 _KINDS = dict.fromkeys(("parameters", "elements", "checkpoints", "steps"), "number")
 
 
-def overview(contents: Contents, series: Sequence[OptimizerSeries], anchors: Anchors) -> Html:
-    """Return what was analysed, a table of the optimizers; and what an effective learning rate is."""
+def overview(contents: Contents, series: Sequence[OptimizerSeries]) -> Html:
+    """Return what was analysed, and a table of the optimizers."""
     return element(
         "section",
         element("h2", "What was analysed", id="analysed-heading"),
         [_run_facts(run) for run in contents.runs],
         _optimizers(series, several_runs=len(contents.runs) > 1),
-        _definition(anchors),
         id="analysed",
         aria_labelledby="analysed-heading",
     )
@@ -88,18 +85,6 @@ def _optimizers(series: Sequence[OptimizerSeries], *, several_runs: bool) -> Htm
         element("tbody", rows),
     )
     return element("div", table, class_="scroll", tabindex=0, role="region", aria_label="Optimizers")
-
-
-def _definition(anchors: Anchors) -> Html:
-    e = EXPLANATIONS["effective_lr"]
-    return element(
-        "div",
-        element("h3", "What an effective learning rate is"),
-        element("p", e.reading),
-        element("p", element("code", e.formula), class_="formula"),
-        element("p", "Notation: ", NOTATION, ". ", element("a", "All definitions", href="#definitions"), class_="note"),
-        class_="card definition",
-    )
 
 
 def rate_text(s: OptimizerSeries) -> Html:

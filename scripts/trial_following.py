@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Follow a training that saves 200 checkpoints and keeps five; one is left half-written, one damaged, one replaced.
 
-usage: scripts/trial_following.py [--saves 200] [--pause 0.3]
+usage: scripts/trial_following.py [--saves 200] [--pause 0.05]
 
 Prints what was taken, and time and memory of the first and the last quarter; exit status 1 if a complete checkpoint was
 not taken exactly once, or a quarter took more than twice the time or 20 % more memory of the first.
@@ -54,11 +54,19 @@ def write(folder: Path, saves: int, pause: float) -> None:
             oldest = kept.pop(0)
             for suffix in (SHARD, ".index"):
                 (folder / f"{oldest}{suffix}").unlink()
-        time.sleep(pause)
+        _wait(folder.parent / "taken", 0 if number == saves // 3 else 1, name, pause)
         if number == saves // 2:
             save_bundle(run.train(1), made / name)
             _moved(made, folder, name)
-            time.sleep(pause)
+            _wait(folder.parent / "taken", 2, name, pause)
+
+
+def _wait(taken: Path, times: int, name: str, pause: float) -> None:
+    """Go on when it has been taken so often: however busy the machine, none is deleted before its turn."""
+    time.sleep(pause)
+    until = time.monotonic() + 60
+    while time.monotonic() < until and (not taken.exists() or taken.read_text().split().count(name) < times):
+        time.sleep(0.02)
 
 
 def _moved(made: Path, folder: Path, name: str) -> None:
@@ -70,7 +78,7 @@ def main() -> int:
     """Follow, and judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--saves", type=int, default=200)
-    parser.add_argument("--pause", type=float, default=0.3, help="seconds between two saves")
+    parser.add_argument("--pause", type=float, default=0.05, help="seconds between two saves, at least")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ckpt-inspect-trial-") as scratch:
         folder = Path(scratch) / "run"
@@ -84,13 +92,15 @@ def main() -> int:
         taken: list[str] = []
         problems = 0
         busy = time.process_time()
-        for each in ci.follow(folder, folder=scratch, every=options.pause / 4, idle=max(35.0, 8 * options.pause)):
+        for each in ci.follow(folder, folder=scratch, every=0.05, idle=5.0):
             now = time.process_time()
             if each.problem is not None:
                 problems += 1
                 sys.stdout.write(f"{each.problem.message}\n")
             else:
                 taken.append(each.checkpoint)
+                with (Path(scratch) / "taken").open("a") as file:
+                    file.write(f"{each.checkpoint}\n")
                 seen.append((now - busy, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
             busy = now
         os.waitpid(pid, 0)

@@ -8,7 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ckpt_inspect.checkpoint import Problem
-from ckpt_inspect.errors import CkptInspectError, NoStateError, RequestError, StoreError
+from ckpt_inspect.errors import (
+    ChangedFileError,
+    CkptInspectError,
+    NoStateError,
+    NotFoundError,
+    RequestError,
+    StoreError,
+)
 from ckpt_inspect.findings import SEVERITIES, Finding, Severity, find_findings
 from ckpt_inspect.measurement.columns import UNREADABLE, RunColumns
 from ckpt_inspect.runs import store as stores
@@ -165,6 +172,10 @@ class Following:
             problem = Problem("no-state", str(error), "the next ones are waited for", "info")
             if said:
                 yield Taken(run, store, None, problems=(problem,))
+            return
+        except (ChangedFileError, NotFoundError):  # it was deleted, or written meanwhile: the next look shows
+            for path in fresh:
+                self._watch.mark(path, "new")
             return
         except CkptInspectError as error:
             problem = Problem(UNREADABLE, str(error), "it is read again when it changes", "error")

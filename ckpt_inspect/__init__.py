@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ckpt_inspect.api import export as export
     from ckpt_inspect.api import find_checkpoints as find_checkpoints
     from ckpt_inspect.api import find_runs as find_runs
+    from ckpt_inspect.api import follow as follow
     from ckpt_inspect.api import load as load
     from ckpt_inspect.api import open_checkpoint as open_checkpoint
     from ckpt_inspect.api import optimizer_states as optimizer_states
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from ckpt_inspect.overview.overview import Overview as Overview
     from ckpt_inspect.presentation.results import Analyses as Analyses
     from ckpt_inspect.presentation.results import Diff as Diff
+    from ckpt_inspect.presentation.results import Followed as Followed
     from ckpt_inspect.presentation.results import RunResult as RunResult
     from ckpt_inspect.series.run import Run as Run
     from ckpt_inspect.soundness.verdicts import CheckedRun as CheckedRun
@@ -52,6 +54,7 @@ _HOMES = {
     "CkptInspectError": "errors",
     "Diff": "presentation.results",
     "Finding": "findings",
+    "Followed": "presentation.results",
     "OptimizerState": "state.optimizer_state",
     "Overview": "overview.overview",
     "Parameter": "state.optimizer_state",
@@ -76,6 +79,7 @@ _HOMES = {
     "find_checkpoints": "api",
     "find_findings": "findings",
     "find_runs": "api",
+    "follow": "api",
     "load": "api",
     "open_checkpoint": "api",
     "optimizer_states": "api",
@@ -89,6 +93,7 @@ __all__ = [
     "CkptInspectError",
     "Diff",
     "Finding",
+    "Followed",
     "OptimizerState",
     "Overview",
     "Parameter",
@@ -114,6 +119,7 @@ __all__ = [
     "find_checkpoints",
     "find_findings",
     "find_runs",
+    "follow",
     "load",
     "open_checkpoint",
     "optimizer_states",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -10,16 +11,19 @@ _NO_WINDOWS = (
     "ckpt-inspect: Windows is not supported; run it in WSL, Windows' own Linux, which reads the same files under /mnt"
 )
 
+_COMPLETION = "_CKPT_INSPECT_COMPLETE"
+"""The variable by which a shell asks what the words so far can go on with."""
+
 
 def main() -> None:
     """Run the command line; `--version` and `--help` are answered before anything else is imported."""
     if os.name == "nt":
         sys.exit(_NO_WINDOWS)
-    if sys.argv[1:] == ["--version"]:
+    if sys.argv[1:] in (["--version"], ["-V"]):
         from ckpt_inspect._version import __version__
 
         _answer(f"ckpt-inspect {__version__}\n")
-    elif sys.argv[1:] in ([], ["--help"]):
+    elif sys.argv[1:] in ([], ["--help"], ["-h"]) and _COMPLETION not in os.environ:
         from ckpt_inspect.cli.usage import HELP
 
         _answer(HELP)
@@ -27,14 +31,29 @@ def main() -> None:
     else:
         # no matrix is multiplied here, and OpenBLAS' idle threads would spin for a tenth of what reading 1 GB takes
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        # imports make a hundred thousand objects and hardly a cycle among them: look for cycles less often
-        gc.set_threshold(50_000)
+        # imports make a hundred thousand objects and hardly a cycle among them: looking for cycles meanwhile would take
+        # a tenth of what a small question takes
+        gc.set_threshold(200_000)
+        _share_one_heap()
         # glibc gives freed memory back at once, and fetching it again takes a tenth of the time, until a block as large
         # as this one was freed (mallopt(3), M_MMAP_THRESHOLD); nobody touches it, so it takes no memory
         bytes(1 << 24)
-        from ckpt_inspect.cli.commands import main as run
+        from ckpt_inspect.cli.answering import show_plainly
 
-        run()
+        if not show_plainly(sys.argv[1:]):
+            from ckpt_inspect.cli.commands import main as run
+
+            run()
+
+
+def _share_one_heap() -> None:
+    """Have all threads allocate from one heap: of one for each, what a thread freed stays taken (mallopt(3))."""
+    if sys.platform == "linux":
+        import ctypes  # numpy imports it as well
+
+        arena_max = -8
+        with contextlib.suppress(AttributeError):  # a library other than glibc
+            ctypes.CDLL(None).mallopt(arena_max, 1)
 
 
 def run_process() -> None:

@@ -19,6 +19,7 @@ from ckpt_inspect.presentation.arguments import (
     PathLike,
     count_if_any,
     executor_if_any,
+    failing_if_any,
     flag_in,
     function_if_any,
     given_if_any,
@@ -28,6 +29,7 @@ from ckpt_inspect.presentation.arguments import (
     path_if_any,
     path_in,
     paths_in,
+    seconds_if_any,
     text_if_any,
     text_in,
     texts_if_any,
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from ckpt_inspect.overview.overview import Overview
     from ckpt_inspect.presentation.export import Exported
     from ckpt_inspect.presentation.report import Report
-    from ckpt_inspect.presentation.results import Analyses, Diff, RunResult
+    from ckpt_inspect.presentation.results import Analyses, Diff, Followed, RunResult
     from ckpt_inspect.series.run import Run
     from ckpt_inspect.soundness.verdicts import Soundness
     from ckpt_inspect.state.given import Given
@@ -107,13 +109,17 @@ def describe(
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
     others: Checkpoint | PathLike | Iterable[Checkpoint | PathLike] = (),
+    with_tensors: bool = False,
+    progress: Progress | None = None,
 ) -> Overview:
     """Describe one checkpoint: format, optimizers, every hyperparameter and where it was read, parameters, sizes.
 
     For a folder or pattern, describes the newest checkpoint. Reads scalars and metadata, no tensor of a parameter.
     `include` and `exclude` are glob patterns on parameters' names. `others` are further checkpoints of the same run:
     what they and this one tell together of values that no file holds, stands in for defaults; some elements are read
-    then. Raises CkptInspectError for a checkpoint that can't be opened or read.
+    then. `with_tensors` lists every tensor of the file with its extremes, mean, spread, zeros and what isn't finite,
+    for which all are read; `progress` is called with bytes (done, total) meanwhile. Raises CkptInspectError for a
+    checkpoint that can't be opened or read.
     """
     from ckpt_inspect.overview.overview import overview
     from ckpt_inspect.series.meanwhile import telling_changes
@@ -130,7 +136,15 @@ def describe(
             stack.enter_context(checkpoint)
         beside = [stack.enter_context(open_checkpoint(path)) for path in paths_in(others, "others")]
         given = _given(given, [checkpoint, *beside])
-        return overview(checkpoint, given=given, selection=selection, remarks=remarks, beside=beside)
+        return overview(
+            checkpoint,
+            given=given,
+            selection=selection,
+            remarks=remarks,
+            beside=beside,
+            with_tensors=with_tensors,
+            progress=progress,
+        )
 
 
 # --- several
@@ -242,6 +256,8 @@ def analyze(
     progress: Progress | None = None,
     threads: int | None = None,
     executor: Executor | None = None,
+    workers: int | None = None,
+    cluster: str | None = None,
 ) -> Analyses:
     """Analyse a run: the checkpoints in a folder, behind a pattern, at paths that are named together, or of a `Run`.
 
@@ -255,8 +271,9 @@ def analyze(
     where these show them, and used in place of defaults; `infer=False` leaves the defaults.
 
     `executor` does the work elsewhere: any `concurrent.futures.Executor` whose workers see the same files, such as a
-    `ProcessPoolExecutor`. By default this process does it, with `threads` threads (2). The result is the same to the
-    bit. `elements` can't be combined with an executor.
+    `ProcessPoolExecutor`. `workers` starts so many processes for it, and `cluster` is the address of a Dask scheduler
+    whose workers do it. By default this process does it, with `threads` threads (2). The result is the same to the bit.
+    What a worker that ends had begun is done again. `elements` can't be combined with any of the three.
 
     In a series, a checkpoint that can't be read becomes a Problem of severity `error` (`Analyses.failures`), and the
     others are analysed; one that is deleted, replaced or written meanwhile, a Problem of severity `warning`, and it is
@@ -265,25 +282,29 @@ def analyze(
     """
     from ckpt_inspect.presentation.results import Analyses
     from ckpt_inspect.runs.analyze import analyze
+    from ckpt_inspect.runs.workers import workers as workers_of
     from ckpt_inspect.series.run import Run
     from ckpt_inspect.series.search import one_run
+    from ckpt_inspect.storage import unpacking_once
 
-    run = paths if isinstance(paths, Run) else one_run(tuple(paths_in(paths, "paths")))
-    return Analyses.of(
-        analyze(
-            run,
-            store=path_if_any(store, "store"),
-            given=_given(given, run.checkpoints),
-            include=texts_if_any(include, "include"),
-            exclude=texts_if_any(exclude, "exclude"),
-            elements=flag_in(elements, "elements"),
-            infer=flag_in(infer, "infer"),
-            thresholds=thresholds_if_any(thresholds),
-            progress=function_if_any(progress, "progress"),
-            threads=count_if_any(threads, "threads"),
-            executor=executor_if_any(executor),
-        )
+    each = (paths.folder,) if isinstance(paths, Run) else _seen_by(cluster, paths_in(paths, "paths"))
+    run = paths if isinstance(paths, Run) else one_run(each)
+    work = functools.partial(
+        analyze,
+        run,
+        store=path_if_any(store, "store"),
+        given=_given(given, run.checkpoints),
+        include=texts_if_any(include, "include"),
+        exclude=texts_if_any(exclude, "exclude"),
+        elements=flag_in(elements, "elements"),
+        infer=flag_in(infer, "infer"),
+        thresholds=thresholds_if_any(thresholds),
+        progress=function_if_any(progress, "progress"),
+        threads=count_if_any(threads, "threads"),
     )
+    own = executor_if_any(executor), count_if_any(workers, "workers"), text_if_any(cluster, "cluster")
+    with unpacking_once(), workers_of(*own, each) as executor:
+        return Analyses.of(work(executor=executor))
 
 
 def analyze_runs(
@@ -300,6 +321,8 @@ def analyze_runs(
     progress: Callable[[str, int, int], None] | None = None,
     threads: int | None = None,
     executor: Executor | None = None,
+    workers: int | None = None,
+    cluster: str | None = None,
 ) -> Iterator[RunResult]:
     """Analyse every run that the paths hold, one after the other; each is yielded when it is done.
 
@@ -312,13 +335,15 @@ def analyze_runs(
     from pathlib import Path
 
     from ckpt_inspect.presentation.results import RunResult
-    from ckpt_inspect.runs.store import default_store
+    from ckpt_inspect.runs.store import store_for
+    from ckpt_inspect.runs.workers import workers as workers_of
     from ckpt_inspect.series.run import Run
 
     is_one = isinstance(paths, (str, os.PathLike, Run))
     each = [paths] if is_one else list(iterable_in(paths, "paths", "a path or several"))
     runs = [run for run in each if isinstance(run, Run)]
-    if others := tuple(paths_in([path for path in each if not isinstance(path, Run)], "paths")):
+    others = _seen_by(cluster, paths_in([path for path in each if not isinstance(path, Run)], "paths"))
+    if others:
         runs += _runs_of(others, is_one=store is not None)
     target = None if store is None else Path(path_in(store, "store"))
     if target is not None and len(runs) != 1:
@@ -335,19 +360,91 @@ def analyze_runs(
         infer=flag_in(infer, "infer"),
         thresholds=thresholds_if_any(thresholds),
         threads=count_if_any(threads, "threads"),
-        executor=executor_if_any(executor),
     )
+    whose = executor_if_any(executor), count_if_any(workers, "workers"), text_if_any(cluster, "cluster")
 
     def results() -> Iterator[RunResult]:
-        for run in runs:
-            own = target or (None if place is None else place / default_store(run.name))
-            told = None if progress is None else functools.partial(progress, run.name)
-            try:
-                analyses = work(run, store=own, progress=told)
-            except CkptInspectError as error:
-                yield RunResult(run, own, None, error)
-            else:
-                yield RunResult(run, own, analyses)
+        with workers_of(*whose, [*others, *(run.folder for run in runs)]) as executor:
+            for run in runs:
+                own = target or (None if place is None else store_for(run, place))
+                told = None if progress is None else functools.partial(progress, run.name)
+                try:
+                    analyses = work(run, store=own, progress=told, executor=executor)
+                except CkptInspectError as error:
+                    yield RunResult(run, own, None, error)
+                else:
+                    yield RunResult(run, own, analyses)
+
+    return results()
+
+
+def follow(
+    paths: PathLike | Iterable[PathLike],
+    *,
+    store: PathLike | None = None,
+    folder: PathLike = ".",
+    report: PathLike | None = None,
+    every: float | None = None,
+    until: int | None = None,
+    idle: float | None = None,
+    fail_on: str | None = None,
+    given: Given | None = None,
+    include: Iterable[str] | None = None,
+    exclude: Iterable[str] | None = None,
+    infer: bool = True,
+    thresholds: Mapping[str, float] | None = None,
+    progress: Progress | None = None,
+    threads: int | None = None,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    cluster: str | None = None,
+) -> Iterator[Followed]:
+    """Analyse the checkpoints of a training that is going on, each once it is complete; yield each as it is taken.
+
+    Looks at `paths` (folders, patterns) `every` so many seconds, by default 5, of an object store 30; they need not be
+    there yet. What is in the store already is not yielded. A checkpoint that is replaced is taken again; one that can't
+    be read is yielded once with its Problem, and tried again when it changes. Each run gets a store in `folder` as of
+    `analyze_runs`, or a single run the `store`; it is whole after each checkpoint. `report` is a folder in which the
+    page is written anew after each look that brought something; open in a browser it reloads itself until this ends.
+
+    Ends when a step of `until` or more was taken; `idle` seconds after the last change in the folder; or when there is
+    a finding that `fail_on` names, a severity or an id (`Followed.fails_on` has it). Otherwise it goes on until it is
+    closed or interrupted. The other arguments are those of `analyze`; `given` takes no function of the step here.
+
+    Raises RequestError for arguments that make no sense, or several runs for one `store`; StoreError for a store or
+    report that can't be written.
+    """
+    from pathlib import Path
+
+    from ckpt_inspect.presentation.following import followed
+    from ckpt_inspect.runs.analyze import analyze
+    from ckpt_inspect.runs.following import Ends, follow
+    from ckpt_inspect.runs.workers import workers as workers_of
+
+    each = _seen_by(cluster, paths_in(paths, "paths"))
+    numbers = given_if_any(with_rates_of(given, None))
+    if len(numbers or {}) < len(given or {}):
+        raise RequestError("a training that goes on has steps that no table has yet: give the rates as a table")
+    work = functools.partial(
+        analyze,
+        given=numbers,
+        include=texts_if_any(include, "include"),
+        exclude=texts_if_any(exclude, "exclude"),
+        infer=flag_in(infer, "infer"),
+        thresholds=thresholds_if_any(thresholds),
+        progress=function_if_any(progress, "progress"),
+        threads=count_if_any(threads, "threads"),
+    )
+    place, target = Path(path_in(folder, "folder")), None if store is None else Path(path_in(store, "store"))
+    seconds = {name: seconds_if_any(value, name) for name, value in (("every", every), ("idle", idle))}
+    whose = executor_if_any(executor), count_if_any(workers, "workers"), text_if_any(cluster, "cluster")
+    ends = Ends(count_if_any(until, "until"), failing_if_any(fail_on))
+    page = path_if_any(report, "report")
+
+    def results() -> Iterator[Followed]:
+        with workers_of(*whose, each) as executor:
+            news = follow(each, target or place, functools.partial(work, executor=executor), ends.are_met, **seconds)
+            yield from followed(news, ends, page)
 
     return results()
 
@@ -466,12 +563,20 @@ def explain(name: str | None = None) -> tuple[Explanation, ...]:
 # --- arguments
 
 
+def _seen_by(cluster: object, paths: Iterable[PathLike]) -> tuple[PathLike, ...]:
+    """Return the paths; for workers of a cluster, who are elsewhere, from their root."""
+    from ckpt_inspect.storage import absolute, as_path
+
+    return tuple(paths) if cluster is None else tuple(as_path(absolute(path)) for path in paths)
+
+
 def _runs_of(paths: Sequence[PathLike], *, is_one: bool) -> tuple[Run, ...]:
     """Return the runs that paths hold; with `is_one`, single checkpoints that are named together are one run."""
     from ckpt_inspect.series.search import find_runs, one_run
+    from ckpt_inspect.storage import as_path, is_folder
 
     runs = find_runs(paths)
-    if is_one and len(runs) > 1 and not any(map(os.path.isdir, paths)):
+    if is_one and len(runs) > 1 and not any(is_folder(as_path(path)) for path in paths):
         return (one_run(paths),)
     return runs
 

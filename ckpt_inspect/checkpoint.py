@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -150,6 +150,21 @@ class FileStat(NamedTuple):
     """Time of writing, in nanoseconds since 1970."""
 
 
+@dataclass(frozen=True, slots=True)
+class StoredElements:
+    """A tensor's elements in a local file: one after another, as they lie in memory."""
+
+    descriptor: int
+    """Of the open file; valid until the checkpoint is closed."""
+    offset: int
+    """Byte at which the first element begins."""
+    is_uncounted: Callable[[int, int], bool]
+    """Whether no byte between two was checksummed in this round; bytes are numbered from the first element's."""
+    count: Callable[[int, int, int], None]
+    """Take the CRC-32C of the bytes between two, read elsewhere, for checksummed; raises DamagedFileError as
+    `read_range` does."""
+
+
 class Checkpoint(ABC):
     """One checkpoint, open for reading. A context manager; reading is thread-safe unless a reader says otherwise."""
 
@@ -181,11 +196,24 @@ class Checkpoint(ABC):
         compares the checksum.
         """
 
+    def stored_elements(self, name: str) -> StoredElements | None:
+        """Return where the tensor's elements lie, so that others can read them from any thread, and say what they have
+        read; None if they are compressed, in pieces, in another byte order or not in a local file.
+
+        Raises NotFoundError for an unknown name, or DamagedFileError, as `read_range` does.
+        """
+        self.spec(name)
+        return None
+
     def is_plain(self, name: str) -> bool:
         """Return whether a few elements of the tensor can be read without what lies around them: it is neither
         compressed nor cut into chunks. Raises NotFoundError for an unknown name."""
         self.spec(name)
         return False
+
+    def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:  # noqa: B027 - advice, which few readers need
+        """Say which elements (name, start, stop) will be read next, in that order, so that a reader of remote files
+        fetches them ahead. Any range can be read all the same, and names needn't exist."""
 
     def finish_reading(self) -> None:  # noqa: B027 - a reader whose checksums are those of single tensors needs none
         """Read what a checksum covers and was not read yet, and compare; raises DamagedFileError if they differ.

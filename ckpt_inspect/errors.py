@@ -39,5 +39,9 @@ class StoreError(CkptInspectError, OSError):
     """A store can't be read or written."""
 
 
+class WorkerLostError(CkptInspectError, RuntimeError):
+    """Whoever did a part of the work elsewhere ended in the middle of it, each time that it was begun."""
+
+
 class NotDetermined(CkptInspectError):  # noqa: N818 - not a failure: the answer is that the state doesn't say
     """The optimizer's state does not determine the quantity; the message is the reason."""

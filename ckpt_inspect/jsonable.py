@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -44,3 +45,13 @@ class _Array(Protocol):
 
     def tolist(self) -> object:
         """The same in Python's types."""
+
+
+def shortened(value: JsonValue, width: int = 40) -> str:
+    """Return the value as JSON, in at most so many characters: what is longer loses its middle."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):  # an integer of more digits than Python writes, lists too deep
+        text = f"{type(value).__name__}"
+    half = width // 2
+    return text if len(text) <= width else f"{text[: half - 1]}…{text[half - width :]}"

@@ -27,9 +27,11 @@ def shown_source(source: str, contradiction: str = "") -> str:
     return "assumed, contradicted" if source == "default" else f"{source}, contradicted"
 
 
-def doubt(source: str, contradiction: str = "") -> str:
-    """Return what is to be said of a value where figures rest on it: that it is assumed, refuted, both or nothing."""
-    return ", ".join(filter(None, ("assumed" * (source == "default"), "contradicted" * bool(contradiction))))
+def quoted(value: float, source: str, contradiction: str = "") -> str:
+    """Return a value as a sentence quotes it, with what is to be said of it there: `0.98, inferred`, `0.999, assumed,
+    contradicted`; of one that was read or given, and that nothing refutes, the value alone."""
+    doubts = {"default": "assumed", "inferred": "inferred"}.get(source, "")
+    return ", ".join(filter(None, (f"{value:.6g}", doubts, "contradicted" * bool(contradiction))))
 
 
 T = TypeVar("T", covariant=True)

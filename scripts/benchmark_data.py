@@ -141,8 +141,8 @@ def dense_layers(count: int, width: int) -> Shapes:
     return shapes
 
 
-def write_h5(path: Path, shapes: Shapes, step: int = 1000) -> None:
-    """A whole model as TF 2.10's Keras saves it."""
+def write_h5(path: Path, shapes: Shapes, step: int = 1000, **storage: Any) -> None:
+    """A whole model as TF 2.10 has it; `storage`: how h5py stores the arrays (`chunks`, `compression`, ..)."""
     layers = list(dict.fromkeys(name.split("/")[0] for name in shapes))
     config = [{"class_name": "Dense", "config": {"name": layer, "trainable": True}} for layer in layers]
     adam = {"name": "Adam", "learning_rate": 1e-3, "decay": 0.0, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
@@ -161,17 +161,17 @@ def write_h5(path: Path, shapes: Shapes, step: int = 1000) -> None:
             group = weights.create_group(layer)
             group.attrs["weight_names"] = [f"{name}:0".encode() for name in own]
             for name in own:
-                _fill(group, f"{name}:0", shapes[name], values, "value")
+                _fill(group, f"{name}:0", shapes[name], values, "value", storage)
         slots = [(f"Adam/{n}/{tail}:0", n, array) for tail, array in _SLOTS.items() for n in shapes]
         group = file.create_group("optimizer_weights")
         group.attrs["weight_names"] = [b"Adam/iter:0", *(key.encode() for key, _, _ in slots)]
         group["Adam/iter:0"] = np.int64(step)
         for key, name, array in slots:
-            _fill(group, key, shapes[name], values, array)
+            _fill(group, key, shapes[name], values, array, storage)
 
 
-def write_keras(path: Path, shapes: Shapes, step: int = 1000) -> None:
-    """A `.keras` archive as Keras 3 saves it."""
+def write_keras(path: Path, shapes: Shapes, step: int = 1000, *, is_deflated: bool = False) -> None:
+    """A `.keras` archive as Keras 3 saves it, or as some zip program packed the same files again."""
     layers = list(dict.fromkeys(name.split("/")[0] for name in shapes))
     values, weights = AdamValues(step), path.with_suffix(".weights.h5")
     with h5py.File(weights, "w") as file:
@@ -190,7 +190,7 @@ def write_keras(path: Path, shapes: Shapes, step: int = 1000) -> None:
     adam = {"name": "adam", "learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": False}
     config = _keras_object("keras", "Sequential", {"name": "sequential", "layers": dense})
     config["compile_config"] = {"optimizer": _keras_object("keras.optimizers", "Adam", adam), "loss": "mse"}
-    with zipfile.ZipFile(path, "w") as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if is_deflated else zipfile.ZIP_STORED) as archive:
         archive.writestr("metadata.json", json.dumps({"keras_version": "3.8.0", "date_saved": "2025-01-01@00:00:00"}))
         archive.writestr("config.json", json.dumps(config))
         with weights.open("rb") as source, archive.open("model.weights.h5", "w", force_zip64=True) as target:
@@ -205,10 +205,17 @@ def _keras_object(module: str, class_name: str, config: dict[str, Any]) -> dict[
     return {"module": module, "class_name": class_name, "config": config, "registered_name": None}
 
 
-def _fill(group: Any, key: str, shape: tuple[int, ...], values: AdamValues, array: str) -> None:
-    """A contiguous dataset, written in pieces."""
+def _fill(
+    group: Any,
+    key: str,
+    shape: tuple[int, ...],
+    values: AdamValues,
+    array: str,
+    storage: Mapping[str, Any] | None = None,
+) -> None:
+    """A dataset, written in pieces; contiguous unless `storage` says otherwise."""
     size, start = math.prod(shape), 0
-    dataset = group.create_dataset(key, shape, np.float32)
+    dataset = group.create_dataset(key, shape, np.float32, **(storage or {}))
     row = math.prod(shape[1:])
     rows = np.concatenate(list(values.pieces(array, size))).reshape(shape) if size <= _PIECE else None
     if rows is not None:
@@ -221,3 +228,49 @@ def _fill(group: Any, key: str, shape: tuple[int, ...], values: AdamValues, arra
     if start < shape[0]:
         rest = (shape[0] - start) * row
         dataset[start:] = next(values.pieces(array, min(rest, _PIECE))).reshape(-1, *shape[1:])
+
+
+def write_orbax(
+    folder: Path, shapes: Shapes, step: int = 1000, *, chunk: int = 0, driver: str = "zarr", codec: str = "zstd"
+) -> None:
+    """A tree of optax' Adam as Orbax saves it, in an OCDBT store.
+
+    `chunk`: rows of a chunk, 0 for whole arrays; `driver`: `zarr` or `zarr3`; `codec`: `zstd`, `gzip` or none of both.
+    """
+    import tensorstore
+
+    folder.mkdir(parents=True)
+    codecs: dict[str, Any] = {"zstd": {"id": "zstd", "level": 1}, "gzip": {"id": "gzip", "level": 1}, "": None}
+    chains: dict[str, list[Any]] = {
+        "zstd": [{"name": "zstd", "configuration": {"level": 1}}],
+        "gzip": [{"name": "gzip", "configuration": {"level": 1}}],
+        "": [],
+    }
+    store: dict[str, Any] = {"driver": "ocdbt", "base": f"file://{folder}", "config": {"max_inline_value_bytes": 1024}}
+    tree: dict[str, Any] = {}
+
+    def add(keys: tuple[str, ...], shape: tuple[int, ...], dtype: str) -> Any:
+        leaf = {"key_metadata": [{"key": key, "key_type": 1 if key.isdecimal() else 2} for key in keys]}
+        tree[str(keys)] = leaf | {"value_metadata": {"value_type": "jax.Array", "skip_deserialize": False}}
+        parts = [min(chunk or shape[0], shape[0]), *shape[1:]] if shape else []
+        if driver == "zarr":
+            types = {"float32": "<f4", "int32": "<i4"}
+            metadata = {"compressor": codecs[codec], "shape": shape, "chunks": parts, "dtype": types[dtype]}
+        else:
+            grid = {"name": "regular", "configuration": {"chunk_shape": parts}}
+            little = {"name": "bytes", "configuration": {"endian": "little"}}
+            metadata = {"shape": shape, "chunk_grid": grid, "data_type": dtype, "codecs": [little, *chains[codec]]}
+        place = store | {"path": f"{'.'.join(keys)}/"}
+        return tensorstore.open({"driver": driver, "kvstore": place, "metadata": metadata}, create=True).result()
+
+    values = AdamValues(step)
+    add(("opt_state", "0", "count"), (), "int32").write(np.int32(step)).result()
+    for prefix, array in ((("params",), "value"), (("opt_state", "0", "mu"), "first_moment"),
+                          (("opt_state", "0", "nu"), "second_moment")):  # fmt: skip
+        for name, shape in shapes.items():
+            written = add((*prefix, *name.split("/")), shape, "float32")
+            whole = np.concatenate(list(values.pieces(array, math.prod(shape)))).reshape(shape)
+            written.write(whole).result()
+    (folder / "_METADATA").write_text(
+        json.dumps({"tree_metadata": tree, "use_ocdbt": True, "use_zarr3": driver == "zarr3"}), "utf-8"
+    )

@@ -4,8 +4,8 @@
     python scripts/healthy_trainings.py FOLDER [NAME...] [--check]      needs: pip install 'ckpt-inspect[fixtures]'
 
 Each training is made into FOLDER/NAME, unless it is there. With `--check` each is analysed and a table is printed: what
-was found, how severe, and whether a broken one's fault was found and a healthy one raised no warning; exit status 1 if
-not. The data are made by this script. A minute or two on two cores.
+was found, how severe, and whether a broken one's fault was found and a healthy one raised no warning, and was sound by
+`check`; exit status 1 if not. The data are made by this script. A minute or two on two cores.
 """
 
 # ruff: noqa: T201  # a script: what it prints is its result
@@ -575,7 +575,19 @@ def checked(name: str, folder: Path) -> bool:
     print(f"{'ok  ' if is_right else 'OFF '} {name}: {dict(sorted(Counter(f'{i} ({s})' for s, i, _ in told).items()))}")
     for severity, code, title in warnings:
         print(f"       {severity} {code}: {title}")
-    return is_right
+    return is_right and (not training.is_healthy or _is_sound(name, folder))
+
+
+def _is_sound(name: str, folder: Path) -> bool:
+    """Return whether `check` calls every checkpoint of a healthy training sound; print what it says otherwise."""
+    from ckpt_inspect import check
+
+    soundness = check([folder])
+    reasons = [(Path(v.path).name, r) for v in soundness.checkpoints for r in v.reasons if r.severity != "info"]
+    print(f"{'ok  ' if soundness.is_sound and not reasons else 'OFF '} {name}: check: {soundness!r}")
+    for checkpoint, reason in [*reasons, *((folder.name, remark) for remark in soundness.remarks)]:
+        print(f"       {checkpoint}: {reason.severity} {reason.id}: {reason.text}")
+    return soundness.is_sound and not reasons
 
 
 def main() -> int:

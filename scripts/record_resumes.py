@@ -1,14 +1,19 @@
 #!/usr/bin/env python3
 """Record trainings that were resumed without their moments into tests/data/resumes/, as tests/soundness reads them.
 
-    python scripts/record_resumes.py FOLDER     with TensorFlow 1.15, or with Keras 3
+    python scripts/record_resumes.py FOLDER     with TensorFlow 1.15; with Keras 3; with Keras 3.15, JAX and Orbax
 
-The counter goes on in both: TF1's powers of beta are restored with the weights, Keras' `iterations` is set by hand.
+The counter goes on in all: TF1's powers of beta are restored with the weights, Keras' `iterations` is set by hand, and
+Keras' loading of an Orbax folder restores counter and rate, and neither weights nor moments, since they have other
+names in the model that it builds.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +81,36 @@ def record_keras3(folder: Path) -> None:
     after.save(folder / "m-2.keras")
 
 
-if __name__ == "__main__":
-    import tensorflow
+def record_orbax(folder: Path) -> None:
+    """Train 24 updates, load the newest checkpoint as Keras documents it, and train 8 more."""
+    os.environ["KERAS_BACKEND"] = "jax"
+    import keras
 
-    target = Path(sys.argv[1])
+    random = np.random.default_rng(0)
+    x, y = random.random((256, 12)).astype("f"), random.integers(0, 4, 256)
+
+    def saver(start: int) -> Any:
+        keras.utils.set_random_seed(start)
+        saves: Any = keras.callbacks.OrbaxCheckpoint(directory=folder, max_to_keep=None, save_on_background=False)
+        return saves
+
+    model = keras.Sequential([keras.Input((12,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(4, "softmax")])
+    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
+    model.fit(x, y, epochs=3, verbose=0, callbacks=[saver(0)])
+    keras.backend.clear_session()
+    again = keras.saving.load_model(folder)
+    again.fit(x, y, initial_epoch=3, epochs=4, verbose=0, callbacks=[saver(3)])
+    shutil.rmtree(folder / "0")  # two before it show that the counter goes on as it did
+    for note in folder.rglob("commit_success.txt"):
+        note.write_text("Checkpoint commit was successful")  # without the path that it names
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1]).resolve()
     target.mkdir(parents=True, exist_ok=True)
-    (record_tf1 if tensorflow.__version__.startswith("1.") else record_keras3)(target)
+    if find_spec("tensorflow") is None:
+        record_orbax(target)
+    else:
+        import tensorflow
+
+        (record_tf1 if tensorflow.__version__.startswith("1.") else record_keras3)(target)

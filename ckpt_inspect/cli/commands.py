@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -12,12 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from ckpt_inspect.cli import completions
+from ckpt_inspect.cli.answering import answering, print_overviews
+from ckpt_inspect.cli.answering import print_json as _print_json
+from ckpt_inspect.cli.answering import remark_on as _remark_on
 from ckpt_inspect.cli.coercion import Command, Group
-from ckpt_inspect.cli.options import Common, check_choice, parsed_thresholds, with_common_options
-from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.cli.options import (
+    OF_STORES,
+    SELECTION,
+    Common,
+    check_choice,
+    parsed_thresholds,
+    with_common_options,
+)
 
 if TYPE_CHECKING:
-    from ckpt_inspect.checkpoint import Problem
     from ckpt_inspect.presentation.report import Report
     from ckpt_inspect.presentation.results import Analyses, Diff, RunResult
 
@@ -39,7 +46,8 @@ NoInfer = Annotated[
 ]
 
 app = typer.Typer(
-    cls=_Group, add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+    cls=_Group, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 
 
@@ -54,17 +62,23 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _start(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option("-V", "--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     """Effective learning rates, reconstructed from TensorFlow and Keras checkpoints."""
 
 
 @app.command(cls=Command)
-@with_common_options
+@with_common_options()
 def show(
     common: Common,
-    path: Annotated[str, typer.Argument(help="A checkpoint, or a folder of them: its newest is shown.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...", help="Checkpoints, or folders of them, of each of which the newest is shown."
+        ),
+    ],
     others: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option(
@@ -73,35 +87,38 @@ def show(
             help="Another checkpoint of the same run, to infer what neither file holds. Repeatable.",
         ),
     ] = None,
+    tensors: Annotated[
+        bool,
+        typer.Option(
+            "--tensors", help="List every tensor with its extremes, mean, spread, zeros and what isn't finite."
+        ),
+    ] = False,
 ) -> None:
-    """Show what one checkpoint is: format, layout, optimizers, every hyperparameter and where it was read, sizes.
+    """Show what a checkpoint is: format, layout, optimizers, every hyperparameter and where it was read, sizes.
 
-    Reads metadata and scalars only, so it is quick at any size; with --with, some elements as well. Whatever can be
-    opened can be shown: a checkpoint without Adam's state is described as what it is.
+    Reads metadata and scalars only, so it is quick at any size; with --with, some elements as well, and with --tensors
+    all. Whatever can be opened can be shown: a checkpoint without Adam's state is described as what it is.
     """
-    with _answering(trouble=1, verbose=common.verbose):
-        from ckpt_inspect.api import describe
-        from ckpt_inspect.cli.terminal import print_tables
-        from ckpt_inspect.presentation.tables.overview import show_tables
-
-        result = describe(path, given=common.given, include=common.include, exclude=common.exclude, others=others or ())
-        if common.json:
-            from ckpt_inspect.presentation.documents import overview_document
-
-            _print_json(overview_document(result))
-        else:
-            print_tables(show_tables(result))
-        _remark_on(result.problems, quiet=common.quiet, verbose=True)
-        if result.is_damaged:
-            raise typer.Exit(1)
+    code = print_overviews(
+        paths,
+        given=common.given,
+        include=common.include,
+        exclude=common.exclude,
+        others=others or (),
+        with_tensors=tensors,
+        as_json=common.json,
+        quiet=common.quiet,
+        verbose=common.verbose,
+    )
+    raise typer.Exit(code)
 
 
 @app.command(cls=Command)
-@with_common_options
+@with_common_options()
 def diff(
     common: Common,
-    a: Annotated[str, typer.Argument(help="The first checkpoint, or a folder: its newest.", show_default=False)],
-    b: Annotated[str, typer.Argument(help="The second one, usually the later of the two.", show_default=False)],
+    a: Annotated[str, typer.Argument(metavar="A", help="The first checkpoint, or a folder: its newest.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The second one, usually the later of the two.")],
     output: Annotated[
         Optional[str], typer.Option("-o", "--output", metavar="FILE.png", help="Also draw the diff into this file.")  # noqa: UP045
     ] = None,
@@ -114,7 +131,7 @@ def diff(
     """
     if output is not None:
         _check_figure_name(output)
-    with _answering(trouble=2, verbose=common.verbose):
+    with _answering(trouble=2, verbose=common.verbose, as_json=common.json):
         from ckpt_inspect.api import diff as compare
         from ckpt_inspect.cli.terminal import print_tables, progress_bar
         from ckpt_inspect.presentation.tables.changes import diff_tables
@@ -129,30 +146,32 @@ def diff(
                 infer=not no_infer,
                 progress=progress,
             )
+        if not common.json:
+            print_tables(diff_tables(result, all_rows=common.verbose))
+        if output is not None:
+            _draw_diff(result, output, common)
         if common.json:
             from ckpt_inspect.presentation.documents import diff_document
 
             _print_json(diff_document(result))
-        else:
-            print_tables(diff_tables(result, all_rows=common.verbose))
-        if output is not None:
-            _draw_diff(result, output, common)
         _remark_on(result.problems, quiet=common.quiet, verbose=common.verbose)
         raise typer.Exit(0 if result.is_same else 1)
 
 
 @app.command(cls=Command)
-@with_common_options
+@with_common_options(without=SELECTION)
 def check(
     common: Common,
     paths: Annotated[
-        list[str], typer.Argument(help="Checkpoints, which are then one run, or folders and patterns of them.")
+        list[str],
+        typer.Argument(metavar="PATH...", help="Checkpoints, which are then one run, or folders and patterns of them."),
     ],
     reader: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
             "--reader",
             metavar="NAME",
+            autocompletion=completions.readers,
             help="Read every tensor a second time with tensorflow, and compare the bits; it has to be installed.",
         ),
     ] = None,
@@ -163,9 +182,7 @@ def check(
     needs is there. Continues: its state grew out of the one before in the run, rather than being lost or reset.
     Exit status: 0 all are sound, 1 some are not, 2 trouble.
     """
-    if common.include or common.exclude:
-        raise typer.BadParameter("check looks at every parameter: --include and --exclude can't be given to it")
-    with _answering(trouble=2, verbose=common.verbose):
+    with _answering(trouble=2, verbose=common.verbose, as_json=common.json):
         from ckpt_inspect.api import check as check_soundness
         from ckpt_inspect.cli.terminal import print_tables, progress_bar
         from ckpt_inspect.presentation.tables.soundness import soundness_tables
@@ -180,11 +197,14 @@ def check(
 
 
 @app.command(cls=Command)
-@with_common_options
+@with_common_options()
 def analyze(
     common: Common,
     paths: Annotated[
-        list[str], typer.Argument(help="Checkpoints, folders of them, or glob patterns; of one run or several.")
+        list[str],
+        typer.Argument(
+            metavar="PATH...", help="Checkpoints, folders of them, or glob patterns; of one run or several."
+        ),
     ],
     output: Annotated[
         Optional[str],  # noqa: UP045
@@ -205,6 +225,7 @@ def analyze(
         typer.Option(
             "--threshold",
             metavar="NAME=VALUE",
+            autocompletion=completions.thresholds,
             help="Set a limit that decides what is found; `explain FINDING` names them. Repeatable.",
         ),
     ] = None,
@@ -212,8 +233,40 @@ def analyze(
         Optional[str],  # noqa: UP045
         typer.Option(
             "--fail-on",
-            metavar="SEVERITY",
-            help="Exit with 1 if there is a finding of this severity or a higher one: info, warning or critical.",
+            metavar="SEVERITY|FINDING",
+            autocompletion=completions.severities,
+            help="Exit with 1 if there is a finding of this severity or a higher one (info, warning or critical), or "
+            "of this id.",
+        ),
+    ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", help="Stay, and take each new checkpoint of a training that goes on; until Ctrl-C."),
+    ] = False,
+    every: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(
+            "--every", metavar="SECONDS", help="With --follow: look so often; by default 5, of an object store 30."
+        ),
+    ] = None,
+    until: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--until", metavar="STEP", help="With --follow: end with 0 when this step has been taken."),
+    ] = None,
+    idle: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(
+            "--idle", metavar="SECONDS", help="With --follow: end with 0 when nothing has changed for so long."
+        ),
+    ] = None,
+    workers: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--workers", metavar="N", min=1, help="Do the work in so many processes."),
+    ] = None,
+    cluster: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--cluster", metavar="ADDRESS", help="Have the workers of a Dask scheduler do it: tcp://10.0.0.5:8786."
         ),
     ] = None,
 ) -> None:
@@ -226,12 +279,28 @@ def analyze(
     checkpoints of a run; the next analysis reads it again.
     """
     limits = parsed_thresholds(threshold or ())
-    _check_severity(fail_on)
-    with _answering(trouble=1, verbose=common.verbose):
+    _check_fail_on(fail_on)
+    if workers is not None and cluster is not None:
+        raise typer.BadParameter("--workers and --cluster are two ways to do the work: give one")
+    if elements and (workers or cluster):
+        raise typer.BadParameter("--elements are written as they are read, in one process: leave out the workers")
+    if follow:
+        if elements:
+            raise typer.BadParameter("--elements are not kept of a training that goes on; analyze keeps them later")
+        _follow(
+            common, paths, store=output, report=report, infer=not no_infer, thresholds=limits, fail_on=fail_on,
+            every=every, until=until, idle=idle, workers=workers, cluster=cluster,
+        )  # fmt: skip
+        return
+    if any(value is not None for value in (every, until, idle)):
+        raise typer.BadParameter("--every, --until and --idle are for a training that goes on: give --follow as well")
+    with _answering(trouble=1, verbose=common.verbose, as_json=common.json):
         from ckpt_inspect.api import analyze_runs, find_runs
         from ckpt_inspect.cli.terminal import progress_bars, telling_downloads
+        from ckpt_inspect.storage import as_path, is_folder
 
-        if output is not None and any(map(os.path.isdir, paths)) and len(runs := find_runs(paths)) > 1:
+        has_folder = output is not None and any(is_folder(as_path(path)) for path in paths)
+        if has_folder and len(runs := find_runs(paths)) > 1:
             names = ", ".join(run.name for run in runs)
             raise typer.BadParameter(f"one store can't hold {len(runs)} runs ({names}); leave it out", param_hint="-o")
         if report is not None:
@@ -249,6 +318,8 @@ def analyze(
                 elements=elements,
                 infer=not no_infer,
                 thresholds=limits,
+                workers=workers,
+                cluster=cluster,
                 progress=telling_downloads(progress, paths, is_quiet=common.quiet),
             )
             done, unanswered = [], 0
@@ -263,12 +334,12 @@ def analyze(
             if r not in analyses.failures or r.problem.severity != "error"
         ]
         _remark_on(odd, quiet=common.quiet, verbose=common.verbose)
+        if report is not None and each:
+            _write_report(each, report, common)
         if common.json:
             from ckpt_inspect.presentation.documents import run_document
 
             _print_json({"runs": [run_document(analyses, store) for analyses, store in done if analyses is not None]})
-        if report is not None and each:
-            _write_report(each, report, common)
         has_failed = [_fails(analyses, fail_on) for analyses in each]
         if (
             unanswered
@@ -276,6 +347,21 @@ def analyze(
             or any(has_failed)
             or any(f.problem.severity == "error" for analyses in each for f in analyses.failures)
         ):
+            raise typer.Exit(1)
+
+
+def _follow(common: Common, paths: Sequence[str], **options: Any) -> None:
+    """Print what comes; exit with 1 if a finding ends it."""
+    with _answering(trouble=1, verbose=common.verbose, as_json=False):  # stdout holds a document a line
+        from ckpt_inspect.api import follow
+        from ckpt_inspect.cli.following import show_following
+        from ckpt_inspect.errors import RequestError
+
+        try:
+            events = follow(paths, given=common.given, include=common.include, exclude=common.exclude, **options)
+        except RequestError as error:
+            raise typer.BadParameter(str(error)) from error
+        if show_following(events, paths, common):
             raise typer.Exit(1)
 
 
@@ -297,25 +383,30 @@ def _print_run(result: RunResult, common: Common) -> Analyses | None:
     return result.analyses
 
 
-def _check_severity(word: str | None) -> None:
-    from ckpt_inspect.findings import SEVERITIES
+def _check_fail_on(word: str | None) -> None:
+    from ckpt_inspect.errors import RequestError
+    from ckpt_inspect.presentation.arguments import failing_if_any
 
-    if word is not None:
-        check_choice(word, SEVERITIES, "--fail-on")
+    try:
+        failing_if_any(word)
+    except RequestError as error:
+        raise typer.BadParameter(str(error).removeprefix("fail_on: "), param_hint="--fail-on") from error
 
 
 def _fails(analyses: Analyses, fail_on: str | None) -> bool:
-    """Return whether a run has findings as severe as `--fail-on` says, and report them."""
+    """Return whether a run has findings as severe as `--fail-on` says, or of that id, and report them."""
     if fail_on is None:
         return False
     from ckpt_inspect.cli.terminal import remark
     from ckpt_inspect.findings import SEVERITIES
+    from ckpt_inspect.runs.following import failing_ids
 
-    least = SEVERITIES.index(fail_on)
-    ids = dict.fromkeys(f.id for f in analyses.findings if SEVERITIES.index(f.severity.word) >= least)
-    if ids:
-        severities = " or ".join(SEVERITIES[least:])
+    ids = failing_ids(analyses.findings, fail_on)
+    if ids and fail_on in SEVERITIES:
+        severities = " or ".join(SEVERITIES[SEVERITIES.index(fail_on) :])
         remark(f"ckpt-inspect: {analyses.run}: has findings of severity {severities}: {', '.join(ids)}")
+    elif ids:
+        remark(f"ckpt-inspect: {analyses.run}: has the finding {fail_on}")
     return bool(ids)
 
 
@@ -323,28 +414,35 @@ def _fails(analyses: Analyses, fail_on: str | None) -> bool:
 def explain(
     name: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Argument(help="A topic, figure or finding. Without a name, all of them are listed.", show_default=False),
+        typer.Argument(
+            metavar="[NAME]",
+            autocompletion=completions.explained,
+            help="A topic, figure or finding. Without a name, all of them are listed.",
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
 ) -> None:
-    """Explain a figure or a finding (definition, formula, how to read it, thresholds, source), or print the page on a
-    topic.
+    """Explain a figure, a finding or a table's heading (definition, formula, how to read it, thresholds, source), or
+    print the page on a topic.
 
     In a pipe a page is Markdown. Without a name, all topics, figures and findings are listed.
     """
-    with _answering(trouble=1, verbose=False):
+    with _answering(trouble=1, verbose=False, as_json=json):
         from ckpt_inspect.cli.terminal import print_line, print_page, print_tables
         from ckpt_inspect.findings.explanations import NOTATION
         from ckpt_inspect.findings.explanations import explain as explanations_of
         from ckpt_inspect.presentation.guide import TOPICS, find_topic
         from ckpt_inspect.presentation.tables.explained import explanation_tables, index_tables
+        from ckpt_inspect.presentation.tables.headings import explained_headings
         from ckpt_inspect.soundness.explanations import EXPLANATIONS
 
         topic = None if name is None else find_topic(name)
         topics = TOPICS if name is None else (topic,) if topic else ()
         found = every = tuple(EXPLANATIONS.values())
         if name is not None:
-            found = () if topic else explanations_of(name, others=[t.name for t in TOPICS], among=every)
+            found = () if topic else explained_headings(name)
+            if not topic and not found:
+                found = explanations_of(name, others=[t.name for t in TOPICS], among=every)
         if json:
             pages = [asdict(t) | {"text": t.text()} for t in topics]
             _print_json({"notation": NOTATION, "topics": pages, "explanations": [asdict(e) for e in found]})
@@ -358,17 +456,24 @@ def explain(
 
 
 @app.command(cls=Command)
-@with_common_options
+@with_common_options(only=OF_STORES)
 def report(
     common: Common,
     stores: Annotated[
-        list[str], typer.Argument(help="Stores that analyze wrote; several runs are laid over each other.")
+        list[str],
+        typer.Argument(metavar="STORE...", help="Stores that analyze wrote; several runs are laid over each other."),
     ],
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="DIR", help="Folder for the page and its figures.")
     ] = "report",
     file_format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="File format of the figures: png, svg or pdf.")
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            autocompletion=completions.file_formats,
+            help="File format of the figures: png, svg or pdf.",
+        ),
     ] = "png",
 ) -> None:
     """Write a page with findings, figures and all parameters of one or several runs, and the figures as files.
@@ -377,9 +482,10 @@ def report(
 
     --learning-rate draws them as they would be at that rate; other hyperparameters can be given to analyze only.
     """
-    _check_only_rate(common, "report")
     _check_file_format(file_format)
-    with _answering(trouble=1, verbose=common.verbose):
+    with _answering(trouble=1, verbose=common.verbose, as_json=common.json):
+        from ckpt_inspect.cli.terminal import print_line
+
         written = _write_report(stores, output, common, file_format)
         if common.json:
             _print_json(
@@ -389,17 +495,20 @@ def report(
                 }
             )
         else:
-            typer.echo(f"{written.page}: findings, figures and all parameters on one page")
+            print_line(f"{written.page}: findings, figures and all parameters on one page")
             for figure in written.figures:
-                typer.echo(f"{figure.file}: {figure.question}")
+                print_line(f"{figure.file}: {figure.question}")
 
 
 @app.command(cls=Command)
-@with_common_options
+@with_common_options(only=OF_STORES)
 def export(
     common: Common,
-    stores: Annotated[list[str], typer.Argument(help="Stores that analyze wrote.")],
-    target: Annotated[str, typer.Option("--to", metavar="TARGET", help="csv, parquet or tensorboard.")],
+    stores: Annotated[list[str], typer.Argument(metavar="STORE...", help="Stores that analyze wrote.")],
+    target: Annotated[
+        str,
+        typer.Option("--to", metavar="TARGET", autocompletion=completions.targets, help="csv, parquet or tensorboard."),
+    ],
     output: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -414,6 +523,7 @@ def export(
         typer.Option(
             "--frame",
             metavar="KIND",
+            autocompletion=completions.frames,
             help="Kind of table: parameters (a row per checkpoint and parameter; the default), histogram, sample, "
             "checkpoints, problems or findings.",
         ),
@@ -424,9 +534,9 @@ def export(
     TensorBoard shows them beside a training's own curves if PATH is its log folder: each optimizer of a run becomes a
     separate run, drawn over the optimizer's steps.
     """
-    _check_only_rate(common, "export")
-    with _answering(trouble=1, verbose=common.verbose):
+    with _answering(trouble=1, verbose=common.verbose, as_json=common.json):
         from ckpt_inspect.api import export as export_runs
+        from ckpt_inspect.cli.terminal import print_line
 
         written = export_runs(
             stores,
@@ -441,15 +551,9 @@ def export(
         if common.json:
             _print_json({"files": files})
         else:
-            typer.echo("\n".join(files))
+            for file in files:
+                print_line(file)
         _remark_on(written.problems, quiet=common.quiet, verbose=True)
-
-
-def _check_only_rate(common: Common, command: str) -> None:
-    """Refuse what stores can't be redrawn for."""
-    others = [name for name in common.given if name != "learning_rate"]
-    if others:
-        raise typer.BadParameter(f"{', '.join(others)} can't be given to {command}; give it to analyze")
 
 
 def _check_file_format(name: str) -> None:
@@ -488,55 +592,10 @@ def main() -> None:
 
 
 @contextmanager
-def _answering(*, trouble: int, verbose: bool) -> Iterator[None]:
-    """Turn whatever goes wrong inside into one sentence on stderr and an exit code; a traceback only if asked for."""
-    from ckpt_inspect.cli.terminal import BROKEN_PIPE, INTERRUPTED, Stopped, drop_output, remark, stopping
-
-    try:
-        try:
-            with stopping():
-                yield
-        finally:
-            sys.stdout.flush()
-    except CkptInspectError as error:
-        remark(f"ckpt-inspect: {error}")
-        raise typer.Exit(trouble) from error
-    except BrokenPipeError as error:
-        drop_output()
-        raise typer.Exit(BROKEN_PIPE) from error
-    except Stopped as error:  # whoever sent it has been told already, unless the system has no such way to end
-        raise typer.Exit(128 + error.number) from error
-    except KeyboardInterrupt as error:
-        raise typer.Exit(INTERRUPTED) from error
-    except OSError as error:
-        drop_output()
-        place = f"{error.filename}: " if error.filename else ""
-        remark(f"ckpt-inspect: {place}{error.strerror or error}")
-        raise typer.Exit(trouble) from error
-    except (typer.Exit, typer.Abort, typer.BadParameter):
-        raise
-    except Exception as error:
-        if verbose:
-            raise
-        remark(
-            f"ckpt-inspect: this should not happen ({type(error).__name__}: {error}): please report it; -v shows where"
-        )
-        raise typer.Exit(trouble) from error
-
-
-def _print_json(document: Mapping[str, object]) -> None:
-    import json
-
-    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
-
-
-def _remark_on(problems: Iterable[Problem], *, quiet: bool, verbose: bool) -> None:
-    from ckpt_inspect.cli.terminal import remark
-    from ckpt_inspect.presentation.tables.wording import problem_lines
-
-    if not quiet:
-        for line in problem_lines(problems, is_brief=not verbose):
-            remark(line)
+def _answering(*, trouble: int, verbose: bool, as_json: bool) -> Iterator[None]:
+    passing = (typer.Exit, typer.Abort, typer.BadParameter)
+    with answering(trouble=trouble, verbose=verbose, as_json=as_json, passing=passing):
+        yield
 
 
 def _check_figure_name(name: str) -> None:

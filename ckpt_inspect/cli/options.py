@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from ckpt_inspect.cli import completions
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +54,26 @@ _COMMON_OPTIONS: dict[str, tuple[Any, Any]] = {
         ),
     ),
     **{
-        name: (float, typer.Option(f"--{name.replace('_', '-')}", help=text))
+        name: (float, typer.Option(f"--{name.replace('_', '-')}", metavar="X", help=text))
         for name, text in _NUMBERS.items()
         if name != "learning_rate"
     },
-    "step": (int, typer.Option("--step", min=0, help="Number of updates that the optimizer has made.")),
+    "step": (int, typer.Option("--step", metavar="N", min=0, help="Number of updates that the optimizer has made.")),
     "rule": (
         str,
-        typer.Option("--rule", help="Update rule, if the file can't tell; `ckpt-inspect explain rule` lists them."),
+        typer.Option(
+            "--rule",
+            metavar="RULE",
+            autocompletion=completions.rules,
+            help="Update rule, if the file can't tell; `ckpt-inspect explain rule` lists them.",
+        ),
     ),
     "epsilon_placement": (
         str,
         typer.Option(
             "--epsilon-placement",
             metavar="PLACE",
+            autocompletion=completions.placements,
             help="`textbook`: add epsilon to √(v/c2), as Algorithm 1 of Adam's paper and PyTorch do, to compare.",
         ),
     ),
@@ -98,12 +106,28 @@ _COMMON_OPTIONS: dict[str, tuple[Any, Any]] = {
 }
 
 
-def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command that takes `common` be called with each common option by name, as typer calls it."""
+SELECTION = frozenset({"include", "exclude"})
+OF_STORES = frozenset({"learning_rate", "include", "exclude", "json", "quiet", "verbose"})
+"""What can be given when stores are read: everything else went into them when they were made."""
 
+
+Run = Callable[..., None]
+"""A command's function."""
+
+
+def with_common_options(*, only: Collection[str] = (), without: Collection[str] = ()) -> Callable[[Run], Run]:
+    """Let a command that takes `common` be called with each common option by name, as typer calls it.
+
+    `only`, `without`: some of them, where the others would always fail.
+    """
+    taken = {n: o for n, o in _COMMON_OPTIONS.items() if n not in without and (not only or n in only)}
+    return functools.partial(_with_options, taken=taken)
+
+
+def _with_options(command: Run, taken: Mapping[str, tuple[Any, Any]]) -> Run:
     @functools.wraps(command)
     def called(**options: Any) -> None:
-        common = _common({name: options.pop(name) for name in _COMMON_OPTIONS})
+        common = _common({name: options.pop(name, None) for name in _COMMON_OPTIONS})
         command(**options, common=common)
 
     signature = inspect.signature(command, eval_str=True)
@@ -115,7 +139,7 @@ def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
             default=False if kind is bool else None,
             annotation=Annotated[kind if kind is bool else kind | None, option],
         )
-        for name, (kind, option) in _COMMON_OPTIONS.items()
+        for name, (kind, option) in taken.items()
     ]
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + shared
     called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # what typer reads

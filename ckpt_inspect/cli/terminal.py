@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 from ckpt_inspect.presentation.shown_names import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, Group
 
     from ckpt_inspect.checkpoint import Progress
     from ckpt_inspect.presentation.tables.table import Table
@@ -141,6 +141,16 @@ def remark(text: str) -> None:
 
 
 @contextmanager
+def live_table(stream: TextIO | None = None) -> Iterator[Callable[[Table], None]]:
+    """Yield a function that draws a table on a terminal in the place of the one before; the last one stays."""
+    from rich.live import Live
+
+    console = _console(stream or sys.stdout)
+    with Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
+        yield lambda table: live.update(_rich_lines(table, console), refresh=True)
+
+
+@contextmanager
 def progress_bar(what: str, *, is_quiet: bool) -> Iterator[Progress | None]:
     """Yield a function that advances a bar on stderr if that is a terminal; otherwise None."""
     if is_quiet or not sys.stderr.isatty():
@@ -236,7 +246,14 @@ def _plain_text(table: Table) -> str:
 
 
 def _print_rich(table: Table, console: Console) -> None:
+    console.print(_rich_lines(table, console))
+    console.print()
+
+
+def _rich_lines(table: Table, console: Console) -> Group:
+    """The table as rich draws it, fitted to the console, and its notes."""
     from rich import box
+    from rich.console import Group
     from rich.table import Table as RichTable
     from rich.text import Text
 
@@ -259,14 +276,11 @@ def _print_rich(table: Table, console: Console) -> None:
         )  # fmt: skip
     for row in rows:
         rich_table.add_row(*(Text(row[i]) for i in kept))
-    console.print(rich_table)
     dropped = [table.columns[i].title for i in range(len(table.columns)) if i not in kept]
     notes = [table.note] if table.note else []
     if dropped:
         notes.append(f"too narrow for: {', '.join(dropped)} (widen the terminal, pipe the output, or use --json)")
-    for note in notes:
-        console.print(Text(printable(note), style="dim"))
-    console.print()
+    return Group(rich_table, *(Text(printable(note), style="dim") for note in notes))
 
 
 def _fitting_columns(table: Table, rows: list[tuple[str, ...]], width: int) -> list[int]:

@@ -10,9 +10,10 @@ Usage: ckpt-inspect COMMAND [OPTIONS] PATH...
   and how it changed over the run. The model's code is not needed.
 
 Commands:
-  analyze PATH...      every checkpoint of a run into an HDF5 store, and a table
-  show PATH            what one checkpoint is: optimizers, hyperparameters and
-                       their sources, parameters, sizes
+  analyze PATH...      every checkpoint of a run into an HDF5 store, and a table;
+                       --follow stays with a training that goes on
+  show PATH...         what a checkpoint is: optimizers, hyperparameters and
+                       their sources, parameters, sizes; --tensors lists all
   diff A B             what changed between two checkpoints, most first
   check PATH...        are they whole and complete, and does each continue the
                        one before; the newest that a resume can rely on
@@ -36,13 +37,13 @@ Options of every command (ckpt-inspect COMMAND --help describes all of them):
   --json               one JSON document on stdout
   -q, --quiet          no progress and no remarks
   -v, --verbose        more remarks
-  --version            print the version and exit
-  --help               print help and exit
+  -V, --version        print the version and exit
+  -h, --help           print help and exit
 
 Exit status:
   0  done; diff: both are the same; check: all are sound
   1  the checkpoint or the request is at fault; diff: they differ; check: some
-     are not sound
+     are not sound; analyze --fail-on: there is such a finding
   2  wrong usage; diff, check: trouble as well
 
 Examples:

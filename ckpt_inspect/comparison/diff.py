@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from threading import Event
 
-from ckpt_inspect.checkpoint import STRING, Checkpoint, PieceReader, Problem, Progress, TensorSpec, numpy_dtype
+from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, PieceReader, Problem, Progress, TensorSpec, numpy_dtype
 from ckpt_inspect.comparison.differences import (
     NAN,
     Differences,
@@ -25,12 +25,16 @@ from ckpt_inspect.comparison.differences import (
     is_integer,
 )
 from ckpt_inspect.comparison.distances import Buffers, Distance, Window, WindowCount
+from ckpt_inspect.comparison.stored_pairs import StoredPair
 from ckpt_inspect.comparison.together import Told, states_together
 from ckpt_inspect.errors import NotDetermined, NotFoundError
 from ckpt_inspect.layouts import weight_names
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
+from ckpt_inspect.measurement.extension import loops
+from ckpt_inspect.measurement.histograms import Counts, count_touched
+from ckpt_inspect.measurement.kernels import Buffers as LoopBuffers
 from ckpt_inspect.measurement.medians import EffectiveLrMedian
-from ckpt_inspect.measurement.wording import counted, percent
+from ckpt_inspect.measurement.wording import counted, percent, spoken_name
 from ckpt_inspect.series.newest import open_newest
 from ckpt_inspect.sourced import Sourced, shown_source
 from ckpt_inspect.state.given import Given
@@ -41,9 +45,18 @@ from ckpt_inspect.update_rules import STATE_SLOTS, State
 
 THREADS = 2
 
+_LARGE = 1 << 23
+"""Bytes from which a parameter is announced by itself: smaller ones are together, so that neighbours are one
+request."""
+_MOST_EXPECTED = 1 << 16
+"""Pieces of a tensor that are announced: a damaged file may claim any number."""
+
 PIECE_ELEMENTS = 1 << 18
 """Elements of each tensor that a thread compares at a time; of fewer, threads wait for each other at the interpreter's
 lock."""
+
+_STRETCH = 1 << 20
+"""Elements that the loops in C compare in one call, which nothing interrupts."""
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 """A serialized description of the objects that were saved, not a part of their state."""
@@ -210,8 +223,8 @@ def _with_renamed(pairs: tuple[_OptimizerPair, ...]) -> tuple[tuple[_OptimizerPa
             problems.append(
                 Problem(
                     "parameters-renamed",
-                    f"optimizer {pair.name}: {len(renamed)} parameters are named differently in the two checkpoints, "
-                    f"such as {before} and {name}",
+                    f"{spoken_name(pair.name)}: {len(renamed)} parameters are named differently in the two "
+                    f"checkpoints, such as {before} and {name}",
                     "they are compared with each other: that they are the same is assumed, because their shapes and "
                     "the structure of their names correspond",
                 )
@@ -380,6 +393,9 @@ def _compared(jobs: list[_Job], progress: Progress | None) -> list[ParameterDiff
     """Every job's row, filled; large tensors first, so that no thread is left with the largest at the end."""
     total, done, rows = sum(job.nbytes for job in jobs), 0, []
     executor, stop, memory = ThreadPoolExecutor(THREADS), Event(), _Memory()
+    small = [job for job in sorted(jobs, key=lambda job: -job.nbytes) if job.nbytes < _LARGE]
+    for side, checkpoint in enumerate((jobs[0].a, jobs[0].b) if small else ()):
+        checkpoint.expect((keys[side], 0, job.row.size) for job in small for keys in job.tensors.values())
     try:
         pending: dict[Future[ParameterDiff], _Job] = {
             executor.submit(_filled, job, memory, stop): job for job in sorted(jobs, key=lambda job: -job.nbytes)
@@ -402,6 +418,12 @@ class _Memory(threading.local):
     def __init__(self) -> None:
         self.pieces = PieceReader(PIECE_ELEMENTS)
         self.buffers = Buffers(PIECE_ELEMENTS)
+        self._of_loops = LoopBuffers(PIECE_ELEMENTS)
+
+    @property
+    def scratch(self) -> Array:
+        """Memory of the loops in C."""
+        return self._of_loops.scratch
 
 
 def _filled(job: _Job, memory: _Memory, stop: Event) -> ParameterDiff:
@@ -420,7 +442,19 @@ def _filled(job: _Job, memory: _Memory, stop: Event) -> ParameterDiff:
     counts = WindowCount()
     medians, is_relative = _medians(job.parameters, size)
     arrays = {array: slot for array, slots in _ARRAYS.items() for slot in reversed(slots) if slot in job.tensors}
-    for start in range(0, size, PIECE_ELEMENTS):
+    pairs = _stored_pairs(job)
+    counted = _counted(job, medians, arrays) if pairs else None
+    if counted is not None:
+        _compare_stored(job, pairs, distances, counts, counted, memory, stop)
+    elif job.nbytes >= _LARGE:
+        for side, checkpoint in enumerate((job.a, job.b)):
+            places = range(0, size, PIECE_ELEMENTS)[:_MOST_EXPECTED]
+            checkpoint.expect(
+                (keys[side], start, min(start + PIECE_ELEMENTS, size))
+                for start in places
+                for keys in job.tensors.values()
+            )
+    for start in range(0, 0 if counted is not None else size, PIECE_ELEMENTS):
         if stop.is_set():
             break
         of_a, of_b = (
@@ -464,6 +498,77 @@ def _filled(job: _Job, memory: _Memory, stop: Event) -> ParameterDiff:
             row = replace(row, gradient_rms=counts.gradient_rms(job.window, size))
             row = replace(row, starved=counts.starved / counts.touched) if counts.touched else row
     return row
+
+
+_Counted = Mapping[tuple[str, int], Counts]
+
+
+def _counted(job: _Job, medians: Sequence[EffectiveLrMedian | None], arrays: Mapping[str, str]) -> _Counted | None:
+    """Return, by slot and side, what counts the slot's values for a median; None if a median takes more than counts."""
+    counted: dict[tuple[str, int], Counts] = {}
+    for side, (median, checkpoint) in enumerate(zip(medians, (job.a, job.b), strict=False)):
+        if median is None:
+            continue
+        if "second_moment" not in arrays:
+            return None
+        dtype = numpy_dtype(checkpoint.spec(job.tensors[arrays["second_moment"]][side]).dtype)
+        under = median.counted(dtype, frozenset(arrays))
+        if under is None:
+            return None
+        counted[arrays[under[0]], side] = under[1]
+    return counted
+
+
+def _stored_pairs(job: _Job) -> Mapping[str, StoredPair]:
+    """Return where the loops in C can read each slot's elements; nothing unless they can read all."""
+    if loops is None:
+        return {}
+    found: dict[str, StoredPair] = {}
+    for slot, keys in job.tensors.items():
+        pair = StoredPair.find(job.a, job.b, keys)
+        if pair is None:
+            return {}
+        found[slot] = pair
+    return found
+
+
+def _compare_stored(
+    job: _Job,
+    pairs: Mapping[str, StoredPair],
+    distances: Mapping[str, Distance],
+    window_count: WindowCount,
+    counted: _Counted,
+    memory: _Memory,
+    stop: Event,
+) -> None:
+    """Take in all elements by the loops in C, a stretch of each slot after another."""
+    assert loops is not None
+    size = job.row.size
+    for start in range(0, size, _STRETCH):
+        end = min(start + _STRETCH, size)
+        for slot, pair in pairs.items():
+            if stop.is_set():
+                return
+            window = job.window if slot == "second_moment" else None
+            counts = counted.get((slot, 0)), counted.get((slot, 1))
+            found = pair.compare(loops, start, end, memory.scratch, window, counts)
+            if found is not None:
+                distances[slot].add_products(end - start, found[0])
+                if window is not None:
+                    window_count.add_counts(found[1])
+                continue
+            # something of it was checksummed before, or can't be read: whoever reads it says why
+            for begin in range(start, end, PIECE_ELEMENTS):
+                a, b = (
+                    memory.pieces.read(checkpoint, key, begin, min(begin + PIECE_ELEMENTS, end), (side, slot))
+                    for side, (checkpoint, key) in enumerate(zip((job.a, job.b), job.tensors[slot], strict=True))
+                )
+                distances[slot].add(a, b, memory.buffers)
+                if window is not None:
+                    window_count.add(a, b, window, memory.buffers)
+                for values, of_side in zip((a, b), counts, strict=True):
+                    if of_side is not None:
+                        count_touched(values, of_side)
 
 
 _MOMENTS = frozenset(slot for slots in STATE_SLOTS.values() for slot in slots)
@@ -532,7 +637,7 @@ def _contradictions(optimizer: OptimizerDiff) -> Iterator[Problem]:
                 shown = shown_source(sourced.source, against)
                 yield Problem(
                     "hyperparameter-contradicted",
-                    f"optimizer {optimizer.name}: {value.name} = {sourced.value} is {shown}: {against}",
+                    f"{spoken_name(optimizer.name)}: {value.name} = {sourced.value} is {shown}: {against}",
                     f"figures that rest on it are off: give the value that was used (--{value.name.replace('_', '-')})",
                 )
 
@@ -544,7 +649,7 @@ def _continuity_problems(optimizer: OptimizerDiff, rows: list[ParameterDiff]) ->
     if zeroed:
         yield Problem(
             "moments-zeroed",
-            f"optimizer {optimizer.name}: the moments of {len(zeroed)} of {len(kept)} parameters are all 0 in the "
+            f"{spoken_name(optimizer.name)}: the moments of {len(zeroed)} of {len(kept)} parameters are all 0 in the "
             f"second checkpoint, and not in the first: {zeroed[0].parameter}{' and others' if len(zeroed) > 1 else ''}",
             "its state was lost or reset, as when weights are restored without the optimizer; restore both together",
         )
@@ -553,7 +658,7 @@ def _continuity_problems(optimizer: OptimizerDiff, rows: list[ParameterDiff]) ->
     if optimizer.steps < 0:
         yield Problem(
             "step-fell",
-            f"optimizer {optimizer.name}: the second checkpoint's step is {-optimizer.steps} less than the first's",
+            f"{spoken_name(optimizer.name)}: the second checkpoint's step is {-optimizer.steps} less than the first's",
             "the figures that need a window of updates are left out; give the checkpoints the other way round, or the "
             "optimizer was reset between them",
             "info",
@@ -566,9 +671,11 @@ def _continuity_problems(optimizer: OptimizerDiff, rows: list[ParameterDiff]) ->
         beta_2 = next((h.b for h in optimizer.hyperparameters if h.name == "beta_2"), None)
         assumed = beta_2 is not None and beta_2.source == "default"
         told = f" with the beta_2 that is assumed, {beta_2.value:g}" if beta_2 is not None and assumed else ""
+        if beta_2 is not None and beta_2.source == "inferred":
+            told = f" with the beta_2 that is inferred, {beta_2.value:g}"
         yield Problem(
             "not-a-continuation",
-            f"optimizer {optimizer.name}: in {counted(len(impossible), 'parameter')} the second moment fell faster "
+            f"{spoken_name(optimizer.name)}: in {counted(len(impossible), 'parameter')} the second moment fell faster "
             f"than {optimizer.steps} updates can make it fall{told} "
             f"({worst.parameter}: {percent(worst.impossible)} of the elements)",
             "give the beta_2 that was used (--beta-2); if it is that one, its state was reset in between, or the "

@@ -32,11 +32,13 @@ class Distance:
 
     def add(self, a: Array, b: Array, buffers: Buffers) -> None:
         """Take in a piece of each, 1-D and of one length."""
-        self.elements += a.size
-        if loops is not None and _are_plain(a, b):
-            aa, bb, ab, dd, is_same = loops.compare(a, b)
-        else:
-            aa, bb, ab, dd, is_same = _products(a, b, buffers)
+        has_loop = loops is not None and _are_plain(a, b)
+        self.add_products(a.size, loops.compare(a, b) if loops and has_loop else _products(a, b, buffers))
+
+    def add_products(self, elements: int, products: tuple[float, float, float, float, bool]) -> None:
+        """Take in Σa², Σb², Σab, Σ(b-a)² of so many elements, and whether all their bits are the same."""
+        self.elements += elements
+        aa, bb, ab, dd, is_same = products
         self.dot_aa += aa
         self.dot_bb += bb
         self.dot_ab += ab
@@ -138,6 +140,10 @@ class WindowCount:
             found = loops.count_window(v1, v2, window.decay, window.smallest, window.tolerance)
         else:
             found = _window_count(v1, v2, window, buffers)
+        self.add_counts(found)
+
+    def add_counts(self, found: tuple[float, float, int, int, int]) -> None:
+        """Take in Σv1, Σv2, touched, starved and impossible of some elements."""
         sum_a, sum_b, touched, starved, impossible = found
         self.sum_a += sum_a
         self.sum_b += sum_b

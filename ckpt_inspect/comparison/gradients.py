@@ -9,7 +9,7 @@ gradients were. The longer the window, the wider.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ckpt_inspect.checkpoint import numpy_dtype
 from ckpt_inspect.comparison.inference.gradients import window_gradient_rms
+from ckpt_inspect.comparison.paths import PathFigures, follow_paths
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.columns import Column, Columns
 from ckpt_inspect.measurement.variables import CONTRADICTION, WINDOW_METRICS
@@ -52,28 +53,58 @@ class _Window:
 def window_columns(columns: Columns, fingerprints: Column) -> dict[str, Column]:
     """Return the variables of `WINDOW_METRICS`, from an optimizer's other columns.
 
-    `fingerprints` of the checkpoints, which `window_from` names.
+    `fingerprints` of the checkpoints, which `window_from` names. Figures of the path of the weights that stand in the
+    columns already, from more elements than are sampled, are kept.
     """
     found = {variable.name: np.full(columns["nonfinite"].shape, np.nan) for variable in WINDOW_METRICS}
     rows = {str(fingerprint): row for row, fingerprint in enumerate(fingerprints)}
     present = ~np.isnan(columns["nonfinite"])
-    for row in range(len(fingerprints)):
-        window = _window(columns, row, rows, present)
+    windows = [_window(columns, row, rows, present) for row in range(len(fingerprints))]
+    broken: list[NDArray[np.bool_] | None] = [None] * len(windows)
+    for row, window in enumerate(windows):
         if window is None:
             continue
         beta_2 = float(columns["beta_2"][row])
-        is_told = _gathers(columns, row) and 0 < beta_2 < 1 and not columns[f"beta_2{CONTRADICTION}"][row]
-        sample = columns["second_moment_sample"]
-        is_broken = np.zeros(sample.shape[1], bool)
-        if is_told:
+        if _gathers(columns, row) and 0 < beta_2 < 1 and not columns[f"beta_2{CONTRADICTION}"][row]:
+            sample = columns["second_moment_sample"]
             is_broken = _broken(sample[window.before], sample[row], beta_2, window.updates)
+            broken[row] = is_broken
             for name, figures in _gradients(columns, window, row, beta_2).items():
                 found[name][row] = np.where(is_broken, np.nan, figures)
-        moved = columns["value_sample"][row] - columns["value_sample"][window.before]
-        is_there = np.isfinite(moved).any(axis=1) & ~is_broken
-        rms = np.sqrt(np.nanmean(moved[is_there] ** 2, axis=1))
-        found["window_displacement"][row, is_there] = rms / window.updates
+    _write_paths(found, columns, windows, broken)
     return found
+
+
+def path_columns(figures: PathFigures, updates: int) -> dict[str, Floats]:
+    """Return (P,) each of `PATHS` of one checkpoint, so many updates after the one before; none if that is unknown."""
+    return {
+        "window_displacement": figures.displacement / (updates if updates > 0 else np.nan),
+        "window_cosine": figures.cosine,
+        "path_distance": figures.from_first,
+        "path_straightness": figures.straightness,
+        "path_elements": np.where(figures.elements > 0, figures.elements, np.nan),
+    }
+
+
+def _write_paths(
+    found: Mapping[str, Floats],
+    columns: Columns,
+    windows: Sequence[_Window | None],
+    broken: Sequence[NDArray[np.bool_] | None],
+) -> None:
+    """Write the figures of `PATHS`: by the sampled elements, where no others were looked at."""
+    sample = columns["value_sample"]
+    before = [None if window is None else window.before for window in windows]
+    sizes = [sample.shape[2]] * sample.shape[1]
+    is_set_back = np.zeros(sample.shape[:2], bool)  # there, or earlier on the path
+    for row, path in enumerate(follow_paths(before, lambda row: sample[row].reshape(-1), sizes, broken)):
+        window, is_broken = windows[row], broken[row]
+        if window is None:
+            continue
+        is_set_back[row] = is_set_back[window.before] | (False if is_broken is None else is_broken)
+        is_better = (columns["path_elements"][row] > path.elements) & ~is_set_back[row]
+        for name, figures in path_columns(path, window.updates).items():
+            found[name][row] = np.where(is_better, columns[name][row], figures)
 
 
 def _gradients(columns: Columns, window: _Window, row: int, beta_2: float) -> Mapping[str, Floats]:

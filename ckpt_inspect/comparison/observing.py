@@ -24,7 +24,7 @@ from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter
 TELLABLE = ("beta_1", "beta_2", "epsilon", "learning_rate", "step")
 """Numbers that several checkpoints may tell; if a run's files hold all of them, no element is looked at."""
 
-HELD_BYTES = 192 << 20
+HELD_BYTES = 64 << 20
 """Elements that are held at a time, of all optimizers and checkpoints together."""
 
 _AT_LEAST = 2
@@ -107,6 +107,10 @@ class HeldElements:
     _held: OrderedDict[object, tuple[int, Mapping[str, Moments]]] = field(default_factory=OrderedDict)
     _nbytes: int = 0
 
+    def find(self, owner: object) -> Mapping[str, Moments] | None:
+        """Return the owner's elements if they are held."""
+        return self._held[owner][1] if owner in self._held else None
+
     def get(self, owner: object, read: Callable[[], Mapping[str, Moments]]) -> Mapping[str, Moments]:
         """Return the owner's elements, as `read` gives them."""
         if owner in self._held:
@@ -118,6 +122,23 @@ class HeldElements:
         while len(self._held) > _AT_LEAST and self._nbytes > self.limit:
             self._nbytes -= self._held.popitem(last=False)[1][0]
         return found
+
+
+def joined_values(elements: Mapping[str, Moments], sizes: Mapping[str, int]) -> Array:
+    """Return the weights of parameters one after another, so many of each; NaN for those that are not known."""
+    found = elements.values_only() if isinstance(elements, ReadElements) else None
+    if found is None:
+        found = {name: m.value for name, m in elements.items() if m.value is not None}
+    found = {name: a for name, a in found.items() if name in sizes and a.dtype.kind in "fV"}
+    is_wide = any(a.dtype.itemsize > 4 for a in found.values())
+    joined = np.full(sum(sizes.values()), np.nan, np.float64 if is_wide else np.float32)
+    start = 0
+    for name, size in sizes.items():
+        if name in found:
+            own = found[name][:size]
+            joined[start : start + own.size] = own
+        start += size
+    return joined
 
 
 def _nbytes(elements: Mapping[str, Moments]) -> int:
@@ -159,12 +180,18 @@ class ReadElements(Mapping[str, Moments]):
         """Return all that are chosen; at the first time, and when they were let go of, out of the file."""
         return self._held.get(self._token, self._read)
 
-    def _read(self) -> dict[str, Moments]:
+    def values_only(self) -> dict[str, Array]:
+        """Return the weights of all that are chosen, and read nothing else."""
+        held = self._held.find(self._token)
+        found = self._read(("value",)) if held is None else held
+        return {n: m.value for n, m in found.items() if m.value is not None and n not in self._hidden}
+
+    def _read(self, arrays_wanted: Collection[str] = tuple(ARRAYS)) -> dict[str, Moments]:
         tensors, choices = self._chosen.tensors, self._chosen.choices
         try:
             checkpoint = self._reopened()
             # all first moments, then all second ones: so they lie in most files
-            wanted = [(own, n, tensors[n].keys[own]) for own in ARRAYS for n in choices if own in tensors[n].keys]
+            wanted = [(own, n, t.keys[own]) for own in arrays_wanted for n in choices if own in (t := tensors[n]).keys]
             arrays: dict[str, dict[str, Array]] = {}
             with ThreadPoolExecutor(_REQUESTS) if _is_far(checkpoint) else nullcontext() as pool:
                 each = pool.map if pool is not None else map
@@ -188,6 +215,10 @@ class ChosenTensors:
     def nbytes(self) -> int:
         """Return about how many bytes there are to read."""
         return sum(4 * c.count * len(self.tensors[name].keys) for name, c in self.choices.items())
+
+    def values(self) -> dict[str, int]:
+        """Return of how many elements of each parameter there are weights."""
+        return {name: c.count for name, c in self.choices.items() if "value" in self.tensors[name].keys}
 
 
 @dataclass(frozen=True, slots=True)

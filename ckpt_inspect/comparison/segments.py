@@ -14,6 +14,12 @@ JUMP = 2.0
 
 Beginning = Literal["start", "state-lost", "another-line", "rate-jumped"]
 
+MEANING_OF_A_JUMP = (
+    f"both files hold a constant learning rate, and it is {JUMP:g} times larger or smaller than before, or more: no "
+    "schedule, but a callback, a person or a resume changed it"
+)
+"""What `rate-jumped` says, for a person."""
+
 BEGINNING_WORDS: Mapping[Beginning, str] = {
     "start": "start",
     "state-lost": "state not carried on",
@@ -43,9 +49,10 @@ def segments(continues: Sequence[bool | None], rates: Sequence[float | None] = (
     """Return the segments of a run, in order; they cover it without a gap.
 
     `continues`: for each checkpoint whether it continues the one before; None, for the first and where nothing tells,
-    begins no segment. `rates`: each one's constant learning rate, None where it is a schedule's or not known, NaN where
-    it is seen to move. A rate is compared with the last one that is known, but not across one that moves.
+    begins no segment. `rates`: each one's learning rate, None where it is not known, NaN where it follows a schedule. A
+    rate is compared with the last one that is known, but not across a schedule's, or one that moves (`constant_rates`).
     """
+    rates = constant_rates(rates)
     found: list[Segment] = []
     start = 0
     begins: Beginning = "start"
@@ -58,6 +65,29 @@ def segments(continues: Sequence[bool | None], rates: Sequence[float | None] = (
             start, begins = place, "state-lost" if goes_on is False else "rate-jumped"
         last = rate if rate is not None else last
     return (*found, Segment(start, len(continues), begins)) if continues else ()
+
+
+def constant_rates(rates: Sequence[float | None]) -> list[float | None]:
+    """Return the rates with NaN for those that move from checkpoint to checkpoint, as where a callback sets one after
+    the other: a rate that is neither that before nor that after, and the first or last if it is not that of one which
+    moves."""
+    found = list(rates)
+    known = [place for place, rate in enumerate(rates) if rate is not None and not math.isnan(rate)]
+    moving = {
+        place
+        for before, place, after in zip(known, known[1:], known[2:], strict=False)
+        if not _is_same(rates[before], rates[place]) and not _is_same(rates[place], rates[after])
+    }
+    for end, neighbour in ((known[:1], known[1:2]), (known[-1:], known[-2:-1])):
+        if set(neighbour) & moving:
+            moving.update(end)
+    for place in moving:
+        found[place] = math.nan
+    return found
+
+
+def _is_same(one: float | None, other: float | None) -> bool:
+    return one is not None and other is not None and math.isclose(one, other, rel_tol=1e-6)
 
 
 def _is_jump(before: float | None, after: float | None) -> bool:

@@ -10,9 +10,7 @@ from ckpt_inspect.findings.finding import Finding, Kind, Severity
 from ckpt_inspect.findings.history import Floats, History, worst_first
 from ckpt_inspect.findings.roles import kernels_beside, may_cancel
 from ckpt_inspect.findings.thresholds import Thresholds
-from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import percent
-from ckpt_inspect.sourced import doubt
 
 EPSILON = Kind(
     id="epsilon-dominated",
@@ -91,10 +89,6 @@ def find_epsilon_domination(history: History, thresholds: Thresholds) -> Iterato
     places = worst_first(share >= max(thresholds.epsilon_dominated, 1e-12), share)
     if not places:
         return
-    epsilon, source = history.newest("epsilon"), history.newest("epsilon_source")
-    told = ", ".join(
-        filter(None, (f"{epsilon:.3g}", doubt(str(source), str(history.newest(f"epsilon{CONTRADICTION}")))))
-    )
     idle = _without_effect(history, places)
     is_all = len(idle) == len(places)
     who = "each is a" if is_all else f"{history.named(idle)} {'is a' if len(idle) == 1 else 'are'}"
@@ -102,7 +96,7 @@ def find_epsilon_domination(history: History, thresholds: Thresholds) -> Iterato
     which = f"; {who} {_WITHOUT_EFFECT.format(*forms)}" if idle else ""
     yield history.finding(
         EPSILON,
-        f"In {history.counted(places)} √v is below ε ({told}) in at least "
+        f"In {history.counted(places)} √v is below ε ({history.quoted('epsilon')}) in at least "
         f"{percent(thresholds.epsilon_dominated)} of the elements: "
         f"{history.named(places, [percent(share[i]) for i in places])}{which}",
         thresholds,
@@ -111,7 +105,7 @@ def find_epsilon_domination(history: History, thresholds: Thresholds) -> Iterato
         severity=Severity.INFO if is_all else Severity.WARNING,
         action="Nothing: what such biases are makes no difference"
         if is_all
-        else (_EPSILON_ASSUMED if source == "default" else ""),
+        else (_EPSILON_ASSUMED if history.newest("epsilon_source") == "default" else ""),
     )
 
 

@@ -10,9 +10,7 @@ from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.starvation import starved_in
 from ckpt_inspect.findings.thresholds import Thresholds
-from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import percent
-from ckpt_inspect.sourced import doubt
 from ckpt_inspect.update_rules import find_rule
 
 ROUNDING = Kind(
@@ -143,10 +141,12 @@ def find_bias_correction(history: History, thresholds: Thresholds) -> Iterator[F
     rule = find_rule(str(history.newest("rule")))
     if far and (rule is None or rule.has_average):
         value, beta_2 = float(np.median(correction[far])), float(history.newest("beta_2"))
+        quoted = history.quoted("beta_2").replace(", ", " (", 1)
+        quoted += ")" * ("(" in quoted)
         yield history.finding(
             CORRECTION,
             f"At {history.at(-1)} the bias correction √c2/c1 is still {value:.3g}: v has averaged {history.steps[-1]} "
-            f"gradients, of about {1 / (1 - beta_2):,.0f} that β2 = {beta_2:.6g} lets it remember",
+            f"gradients, of about {1 / (1 - beta_2):,.0f} that β2 = {quoted} lets it remember",
             thresholds,
             evidence=[history.evidence(-1, bias_correction=value)],
         )
@@ -164,12 +164,11 @@ def _inert(history: History, thresholds: Thresholds, places: list[int], correcti
             stood = f"; none has moved since {history.at(-2)}, while their moments changed"
     dtypes = history["dtype"]
     types = ", ".join(dict.fromkeys(str(dtypes[i]) for i in places))
-    doubts = doubt(str(history.newest("beta_2_source")), str(history.newest(f"beta_2{CONTRADICTION}")))
-    beta_2 = ", ".join(filter(None, (f"{history.newest('beta_2'):.6g}", doubts)))
     cannot = "couldn't move with the β2 that is assumed" if is_assumed and not stood else "can't move"
     yield history.finding(
         INERT,
-        f"{history.counted(places)} {cannot}: 1 - β2^t is 0 in {types} (β2 = {beta_2}): {history.named(places)}{stood}",
+        f"{history.counted(places)} {cannot}: 1 - β2^t is 0 in {types} (β2 = {history.quoted('beta_2')}): "
+        f"{history.named(places)}{stood}",
         thresholds,
         parameters=places,
         evidence=[

@@ -16,12 +16,12 @@ CHANGED = Kind(
     id="hyperparameters-changed",
     title="Hyperparameters changed within the run",
     severity=Severity.WARNING,
-    condition="beta_1, beta_2, epsilon, weight_decay or the rule, if read from the files, differ between two "
-    "checkpoints by more than one in ten thousand.",
+    condition="beta_1, beta_2, epsilon, weight_decay or the rule, if read from the files or inferred, differ between "
+    "two checkpoints by more than one in ten thousand; an inferred epsilon or weight decay by a factor of two or more.",
     why="A run seldom changes them on purpose: it was resumed with another optimizer, or these are checkpoints of "
     "two runs.",
     action="Make sure that these checkpoints are of one run; if not, analyse them separately",
-    source="the hyperparameters in the files",
+    source="the hyperparameters in the files, and what the checkpoints tell of each other",
     metrics=("beta_1", "beta_2", "epsilon", "weight_decay", "rule"),
 )
 
@@ -44,18 +44,18 @@ def find_changed_hyperparameters(history: History, thresholds: Thresholds) -> It
     """Find changed values over the whole run, among those that were read."""
     rates: Floats = history["learning_rate"]
     (known,) = np.nonzero(~np.isnan(rates))
-    changes = _changes(rates, known, 1e-6)
-    if changes:
+    moved = [row for _, row in _changes(rates, known, 1e-6)]
+    if moved:
         first, last = known[0], known[-1]
         low, high = float(np.nanmin(rates)), float(np.nanmax(rates))
         between = "" if {low, high} == {rates[first], rates[last]} else f", between {low:.3g} and {high:.3g}"
         yield history.finding(
             RATE_CHANGED,
             f"The learning rate went from {rates[first]:.3g} in {history.at(int(first))} to {rates[last]:.3g} in "
-            f"{history.at(int(last))}{between}, changing at {len(changes)} of {len(known) - 1} checkpoints",
+            f"{history.at(int(last))}{between}, changing at {len(moved)} of {len(known) - 1} checkpoints",
             thresholds,
-            rows=changes,
-            evidence=[history.evidence(row, learning_rate=rates[row]) for row in changes[:MOST_EVIDENCE]],
+            rows=moved,
+            evidence=[history.evidence(row, learning_rate=rates[row]) for row in moved[:MOST_EVIDENCE]],
         )
     told: list[str] = []
     rows: set[int] = set()
@@ -65,9 +65,17 @@ def find_changed_hyperparameters(history: History, thresholds: Thresholds) -> It
         values: Floats = history[name]
         is_read = ~np.isin(history[f"{name}_source"].astype(str), ("default", "unknown"))
         (known,) = np.nonzero(is_read & ~np.isnan(values))
-        changes = _changes(values, known, 1e-4)
-        told += [f"{name} to {values[row]:.6g} in {history.at(row)}" for row in changes[-1:]]
-        rows.update(changes)
+        is_fitted = (history[f"{name}_source"] == "inferred") & (name not in ("beta_1", "beta_2"))
+        changes = [
+            (before, row)
+            for before, row in _changes(values, known, 1e-4)
+            if not (is_fitted[before] or is_fitted[row]) or _differ(values[before], values[row], _FITTED)
+        ]
+        told += [
+            f"{name} from {history.quoted(name, before)} to {history.quoted(name, row)} in {history.at(row)}"
+            for before, row in changes[-1:]
+        ]
+        rows.update(row for _, row in changes)
     rules = history["rule"]
     (read,) = np.nonzero(history["rule_source"] != "default")
     switches = [int(b) for a, b in pairwise(read) if rules[a] != rules[b]]
@@ -88,10 +96,14 @@ def find_changed_hyperparameters(history: History, thresholds: Thresholds) -> It
         )  # fmt: skip
 
 
-def _changes(values: Floats, known: NDArray[np.intp], tolerance: float) -> Sequence[int]:
-    """Rows whose value differs from the one known before it."""
-    return [
-        int(b)
-        for a, b in pairwise(known)
-        if abs(values[b] - values[a]) > tolerance * max(abs(values[a]), abs(values[b]))
-    ]
+_FITTED = 0.5
+"""Relative difference from which fitted values, whose intervals are wide, differ."""
+
+
+def _changes(values: Floats, known: NDArray[np.intp], tolerance: float) -> Sequence[tuple[int, int]]:
+    """Rows whose value differs from the one known before it: that row, and the row itself."""
+    return [(int(a), int(b)) for a, b in pairwise(known) if _differ(values[a], values[b], tolerance)]
+
+
+def _differ(one: float, other: float, tolerance: float) -> bool:
+    return abs(one - other) > tolerance * max(abs(one), abs(other))

@@ -12,6 +12,8 @@ from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.intervals import SMALLEST_SQUARE
 from ckpt_inspect.findings.roles import are_kernels
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.measurement.variables import CONTRADICTION
+from ckpt_inspect.sourced import shown_source
 from ckpt_inspect.state.resolution import IMPOSSIBLE
 from ckpt_inspect.update_rules import Implementation, find_implementation
 
@@ -70,7 +72,7 @@ IMPOSSIBLE_VALUE = Kind(
     title="Hyperparameters and counters that can't be",
     severity=Severity.CRITICAL,
     condition="A learning rate, beta, epsilon, weight decay, momentum, beta power or counter in a checkpoint is NaN, "
-    "infinite, negative, or (decay rates) not below 1.",
+    "infinite, negative, no number, or (decay rates) not below 1.",
     why="No training can have used such a value: the training had diverged, or the file is damaged. What depends on "
     "it is NaN.",
     action="Compare the file with a copy of it; if the training diverged, go back to the last checkpoint before; else "
@@ -173,7 +175,11 @@ def find_bound_violations(history: History, thresholds: Thresholds) -> Iterator[
     ratios, bound = history["moment_ratio_max"][row], history["moment_bound"][row]
     figures = [f"{ratios[i]:.3g} > {bound[i]:.3g}" for i in places]
     assumed = [n for n in ("beta_1", "beta_2") if history[f"{n}_source"][row] == "default"]
-    betas = ", ".join(f"{n} = {history[n][row]:.6g} ({history[f'{n}_source'][row]})" for n in ("beta_1", "beta_2"))
+    betas = ", ".join(
+        f"{n} = {history[n][row]:.6g} "
+        f"({shown_source(str(history[f'{n}_source'][row]), str(history[f'{n}{CONTRADICTION}'][row]))})"
+        for n in ("beta_1", "beta_2")
+    )
     severity, action, told = Severity.CRITICAL, "", ""
     implementation = find_implementation(str(history["family"][row]))
     is_usual = implementation is not None and implementation.squares_slices == "always"

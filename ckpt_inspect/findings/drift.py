@@ -72,7 +72,8 @@ def find_drift(history: History, thresholds: Thresholds) -> Iterator[Finding]:
         growth: Floats = spread[-1] - spread[0]
     known = np.isfinite(shift) & ~has_small_gradients(history, thresholds)  # whose E is found elsewhere
     if np.count_nonzero(known) >= _FEWEST_TENSORS:
-        apart: Floats = shift - np.median(shift[known])
+        ordered = np.sort(shift[known])  # np.median imports numpy.ma, which takes longer than all findings
+        apart: Floats = shift - (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
         places = worst_first(known & (np.abs(apart) >= max(thresholds.drift_decades, 1e-12)), np.abs(apart))
         if places:
             yield history.finding(
@@ -117,16 +118,17 @@ def find_stuck_directions(history: History, thresholds: Thresholds) -> Iterator[
         return
     # of n elements the RMS of noise is within four of its own deviations
     highest = _noise(min(beta_1, _SMALLEST_USUAL_BETA_1) if is_assumed else beta_1)
-    reach: Floats = highest * (1 + 4 / np.sqrt(2 * history["size"].astype(np.float64)))
+    reach: Floats = highest * (1 + 4 / np.sqrt(2 * np.maximum(history["size"], 1).astype(np.float64)))
     is_stuck = (ratio >= np.maximum(limit, reach)) & (ratio <= max(_GROWN, limit))
     is_stuck &= ~(_beside_recent_gradients(history) < limit)
     places = worst_first(is_stuck, ratio)
     if places:
+        value, _, doubts = history.quoted("beta_1").partition(", ")
         yield history.finding(
             STUCK,
             f"The gradients of {history.counted(places)} hardly change direction: |m̂|/√v̂ of "
             f"{history.named(places, [f'{ratio[i]:.2g}' for i in places])}, where noise gives {noise:.2g}"
-            f"{f' (β1 = {beta_1:g} is assumed)' if is_assumed else ''}",
+            f"{f' (β1 = {value} is {doubts})' if doubts else ''}",
             thresholds,
             parameters=places,
             evidence=history.tensor_evidence(-1, places, "signal_to_noise"),

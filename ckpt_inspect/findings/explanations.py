@@ -34,8 +34,8 @@ class Explanation:
 
     name: str
     """A variable of the store, a figure of `diff`, or a finding's id."""
-    sort: Literal["metric", "comparison", "hyperparameter", "finding", "reason"]
-    """`comparison`: of two checkpoints; `reason`: of a verdict of `check`."""
+    sort: Literal["metric", "comparison", "hyperparameter", "finding", "reason", "heading"]
+    """`comparison`: of two checkpoints; `reason`: of a verdict of `check`; `heading`: of a table, no figure's name."""
     title: str
     definition: str
     formula: str
@@ -88,7 +88,7 @@ _FORMULAS: Mapping[str, tuple[str, str, str]] = {
     ),
     "value_sample": (
         "θ of 16 elements of each tensor, the same in every checkpoint",
-        "How single weights moved over the run; what window_displacement is estimated from.",
+        "How single weights moved over the run; what the path of the weights is estimated from where no more is read.",
         "as it lies in the checkpoint",
     ),
     "window_gradient_rms": (
@@ -109,9 +109,33 @@ _FORMULAS: Mapping[str, tuple[str, str, str]] = {
         f"{ADAM}, Algorithm 1",
     ),
     "window_displacement": (
-        "√mean((θ2 - θ1)²)/k, over 16 elements of the tensor, k updates apart",
+        "√mean((θ2 - θ1)²)/k, k updates apart, over path_elements elements of the tensor",
         "How far a weight came per update, on a straight line: well below update_rms, the weights go to and fro.",
         "MosaicML's OptimizerMonitor logs the updates' own size",
+    ),
+    "window_cosine": (
+        "d2·d1/(‖d2‖·‖d1‖), d the displacement θ2 - θ1 of a window, d1 of the one before",
+        "Near 1: the weights go on as before. Near 0: each window goes its own way. Below 0: they turn back, as where "
+        "they swing around a minimum or along a steep valley.",
+        "the cosine of two displacements",
+    ),
+    "path_distance": (
+        "√mean((θ - θ1)²), θ1 of the first checkpoint of the path",
+        "How far the weights have come in all. It stops growing where training only shakes them.",
+        "the distance between two states of the weights",
+    ),
+    "path_straightness": (
+        "‖Σd‖/Σ‖d‖ over the displacements d between checkpoints",
+        "1: a straight line. About 1/√n after n displacements that don't depend on each other. Near 0: the weights "
+        "come back to where they were. The way between checkpoints is not seen, so that checkpoints which lie further "
+        "apart make it look straighter: compare runs that were saved equally often.",
+        "the end-to-end distance of a path over its length",
+    ),
+    "path_elements": (
+        "elements of the tensor that were followed",
+        "Equal to the tensor's size, the figures of the path are exact. Fewer, and they are estimates: by 16 elements "
+        "a displacement is right within about 20 % (one standard deviation, where elements move independently).",
+        "which elements are looked at is decided by the tensor's size alone",
     ),
     "update_rms": (
         "√mean(Δ²)",

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ckpt_inspect.checkpoint import Array, Problem
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, MOST_NAMED, Evidence, Finding, Kind, Severity
 from ckpt_inspect.findings.thresholds import Thresholds
-from ckpt_inspect.measurement.variables import CHECKPOINT, OPTIMIZER_VARIABLES, QUANTILE_NAMES
+from ckpt_inspect.measurement.variables import CHECKPOINT, CONTRADICTION, OPTIMIZER_VARIABLES, QUANTILE_NAMES
 from ckpt_inspect.measurement.wording import counted
+from ckpt_inspect.sourced import quoted
 from ckpt_inspect.state.hyperparameters import hyperparameters_in
 
 if TYPE_CHECKING:
@@ -87,6 +88,11 @@ class History:
         """Return a checkpoint for a person: `model.ckpt-20 (step 20)`."""
         step = self.steps[row]
         return self.checkpoints[row] if step is None else f"{self.checkpoints[row]} (step {step})"
+
+    def quoted(self, name: str, row: int = -1) -> str:
+        """Return a hyperparameter's value with where it comes from, if it wasn't simply read: `0.98, inferred`."""
+        against = self[f"{name}{CONTRADICTION}"][row] if f"{name}{CONTRADICTION}" in self.run.variables else ""
+        return quoted(float(self[name][row]), str(self[f"{name}_source"][row]), str(against))
 
     # --- making findings
 

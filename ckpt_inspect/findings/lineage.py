@@ -201,11 +201,15 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
         if any(history[f"beta_2{CONTRADICTION}"]):  # that value is a finding of its own, and this what follows
             severity = Severity.INFO
         assumed = f"{history.newest('beta_2'):.6g}"
-        more += f"; β2 = {assumed} is assumed, and by this fall was {largest:.4g} at most, unless the state was lost"
+        refuted = ", contradicted" if any(history[f"beta_2{CONTRADICTION}"]) else ""
+        more += f"; β2 = {assumed} is assumed{refuted}, and by this fall was {largest:.4g} at most, unless the state "
+        more += "was lost"
         action = (
             f"Give the β2 that was used (--beta-2): {assumed} is this implementation's default. If it was larger "
             f"than {largest:.4g}, the optimizer's state was lost between the two: restore it together with the model"
         )
+    if "inferred" in (told := history.quoted("beta_2")):
+        more += f"; β2 = {told}"
     return history.finding(
         kind,
         f"From {history.at(row - 1)} to {history.at(row)} v fell faster than {history.newest('beta_2'):.6g}^"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,17 @@ from typing import NamedTuple
 import google_crc32c
 import numpy as np
 
-from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, DType, Graph, Problem, TensorSpec, numpy_dtype
+from ckpt_inspect.checkpoint import (
+    STRING,
+    Array,
+    Checkpoint,
+    DType,
+    Graph,
+    Problem,
+    StoredElements,
+    TensorSpec,
+    numpy_dtype,
+)
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, RequestError, TruncatedFileError, UnsupportedError
 from ckpt_inspect.formats.bundle_index import BundleIndex, Entry, Extent, decode_index, encode_slice_key
 from ckpt_inspect.formats.checksums import PieceChecksums, mask
@@ -300,18 +311,28 @@ class BundleCheckpoint(Checkpoint):
         self.problems = tuple(found)
 
     def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
-        reader = self._readers.get(name)
-        if reader is None:
-            if fault := self._faults.get(name):  # looking again takes as long, where slices are very many
-                raise type(fault)(str(fault)) from fault
-            try:
-                reader = self._readers.setdefault(name, self._reader(name))
-            except DamagedFileError as error:
-                self._faults[name] = error
-                raise
+        reader = self._known_reader(name)
         if not 0 <= start <= stop <= reader.size:
             raise RequestError(f"{self.path}: tensor {name!r} has {reader.size} elements, not {start}:{stop}")
         return reader.read(start, stop, out)
+
+    def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:
+        if self._shards:
+            self._shards[0].expect(self._ranges(pieces))
+
+    def _ranges(self, pieces: Iterable[tuple[str, int, int]]) -> Iterator[tuple[OpenFile, int, int]]:
+        """Yield where elements lie, of tensors that lie in one piece."""
+        for name, start, stop in pieces:
+            entry = self._entries.get(name)
+            if entry is None or entry.slices or not entry.size or entry.dtype == STRING:
+                continue
+            width, shard = entry.size // max(math.prod(entry.shape), 1), self._shards[entry.shard]
+            if shard.stat.kind != "absent" and entry.offset + entry.size <= shard.size:
+                yield shard, entry.offset + start * width, entry.offset + stop * width
+
+    def stored_elements(self, name: str) -> StoredElements | None:
+        reader = self._known_reader(name)
+        return reader.stored_elements() if isinstance(reader, _DenseTensor) else None
 
     def is_plain(self, name: str) -> bool:
         self.spec(name)
@@ -342,6 +363,18 @@ class BundleCheckpoint(Checkpoint):
 
     def close(self) -> None:
         self._pinned.close()
+
+    def _known_reader(self, name: str) -> ElementReader:
+        reader = self._readers.get(name)
+        if reader is None:
+            if fault := self._faults.get(name):  # looking again takes as long, where slices are very many
+                raise type(fault)(str(fault)) from fault
+            try:
+                reader = self._readers.setdefault(name, self._reader(name))
+            except DamagedFileError as error:
+                self._faults[name] = error
+                raise
+        return reader
 
     def _reader(self, name: str) -> ElementReader:
         spec = self.spec(name)
@@ -432,11 +465,28 @@ class _DenseTensor(ElementReader):
             try:
                 self._checksums.add(begin, raw)
             except DamagedFileError as error:
-                raise _corrupt(self._shard, self._name, self._offset, error) from error
+                raise self._corrupt(error) from error
         if self._is_swapped:
             # ml_dtypes' own types don't swap; complex numbers swap each part
             half = self._width // 2 if self.dtype.kind == "c" else self._width
             out.view(f"u{half}").byteswap(inplace=True)
+
+    def stored_elements(self) -> StoredElements | None:
+        """Return where the elements lie, if they lie there as in memory."""
+        descriptor = None if self._is_swapped or self._checksums is None else self._shard.descriptor()
+        if descriptor is None or self._checksums is None:
+            return None
+        return StoredElements(descriptor, self._offset, self._checksums.is_uncounted, self._count)
+
+    def _count(self, start: int, stop: int, crc: int) -> None:
+        assert self._checksums is not None
+        try:
+            self._checksums.take(start, stop, crc)
+        except DamagedFileError as error:
+            raise self._corrupt(error) from error
+
+    def _corrupt(self, error: DamagedFileError) -> DamagedFileError:
+        return _corrupt(self._shard, self._name, self._offset, error)
 
 
 _NATIVE = "little" if np.dtype("=i4").newbyteorder("<") == np.dtype("=i4") else "big"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from ckpt_inspect.checkpoint import STRING, numpy_dtype
@@ -56,8 +55,7 @@ class Entry(NamedTuple):
     """The slices that together make the tensor."""
 
 
-@dataclass(frozen=True, slots=True)
-class BundleIndex:
+class BundleIndex(NamedTuple):
     """A decoded `.index` file."""
 
     num_shards: int

@@ -10,9 +10,9 @@ from __future__ import annotations
 import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
+from typing import NamedTuple
 
 import google_crc32c
 import numpy as np
@@ -36,8 +36,7 @@ def mask(crc: int) -> int:
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
-class Algorithm:
+class Algorithm(NamedTuple):
     """A cyclic redundancy check of 32 bits."""
 
     polynomial: int
@@ -146,6 +145,11 @@ class PieceChecksums:
             self._compare(crc)
             return True
         return self._insert(start, stop, crc)
+
+    def is_uncounted(self, start: int, stop: int) -> bool:
+        """Return whether no byte of a range has been counted in this round."""
+        with self._lock:
+            return self._gaps(start, stop) == [(start, stop)]
 
     def missing(self) -> list[tuple[int, int]]:
         """Return the ranges that have not been counted in this round; the whole if a round has just begun."""

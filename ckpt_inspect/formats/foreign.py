@@ -5,7 +5,13 @@ from __future__ import annotations
 import struct
 import zipfile
 
-from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, UnsupportedError
+from ckpt_inspect.errors import (
+    CkptInspectError,
+    DamagedFileError,
+    NotFoundError,
+    TruncatedFileError,
+    UnsupportedError,
+)
 from ckpt_inspect.storage import Location, is_folder, link_target, open_file
 
 _POINTERS = (b"version https://git-lfs.github.com/spec/", b"/annex/objects/")
@@ -36,9 +42,9 @@ def is_placeholder(location: Location) -> bool:
 def _name_placeholder(location: Location) -> DamagedFileError:
     path, head = location.path, location.head
     if not location.size:
-        return DamagedFileError(f"{path}: is empty (0 bytes): it was not written or not copied; restore it")
+        return TruncatedFileError(f"{path}: is empty (0 bytes): it was not written or not copied; restore it")
     if not head.strip(b"\0"):
-        return DamagedFileError(f"{path}: starts with zero bytes only: it was not written or not copied whole")
+        return TruncatedFileError(f"{path}: starts with zero bytes only: it was not written or not copied whole")
     tool = "Git LFS" if head.startswith(_POINTERS[0]) else "git-annex"
     command = "git lfs pull" if tool == "Git LFS" else "git annex get"
     return DamagedFileError(f"{path}: is a {tool} pointer, not the file it stands for; run `{command}` to fetch that")

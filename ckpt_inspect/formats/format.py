@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,8 +41,7 @@ class NewestFile(NamedTuple):
     """The name in it and its folder -> the checkpoint's path, and what was odd."""
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(NamedTuple):
     """One way in which checkpoints lie on disk."""
 
     names: tuple[str, ...]

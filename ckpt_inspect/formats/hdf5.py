@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -149,6 +149,11 @@ class Hdf5Checkpoint(Checkpoint):
             self._bands.read(values, start, stop, out)
         else:
             values.read_plain(start, stop, out)
+
+    def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:
+        if self._sources:
+            places = (self._values[name].place(a, b) for name, a, b in pieces if name in self._values)
+            self._sources[0].file.expect(place for place in places if place is not None)
 
     def is_plain(self, name: str) -> bool:
         self.spec(name)
@@ -438,6 +443,7 @@ def recorded_order(file: Hdf5File, path: Path) -> list[str]:
 def _objects(file: Hdf5File, path: Path) -> Iterator[tuple[bytes, Header]]:
     """Yield every object below the root once, with its path: depth first, names in order."""
     seen = {file.root.address}
+    file.look_ahead(file.links(file.root).values())
     waiting = [(b"", 0, link) for link in reversed([*file.links(file.root).values()])]
     text = 0
     while waiting:
@@ -456,6 +462,7 @@ def _objects(file: Hdf5File, path: Path) -> Iterator[tuple[bytes, Header]]:
         header = file.header(link.address)
         yield key, header
         if file.is_group(header) and not file.is_dataset(header):
+            file.look_ahead(file.links(header).values())
             waiting += [(key + b"/", level + 1, child) for child in reversed([*file.links(header).values()])]
 
 
@@ -525,21 +532,30 @@ def _opaque_type(file: Hdf5File, header: Header, dataset: Dataset) -> tuple[str,
     return (label, dtype) if dtype.itemsize == size else ("opaque", _of_bytes(dataset.datatype))
 
 
-class _Bands:
-    """Keeps what was unpacked last, so that each chunk of a dataset that is read in order is unpacked once.
+class _Band:
+    """All chunks that hold the same rows, unpacked by the first who wants some of it; the others wait for that."""
 
-    A band is all chunks that hold the same rows. Thread-safe.
-    """
+    __slots__ = ("elements", "lock", "nbytes", "unread")
+
+    def __init__(self, size: int, dtype: DType) -> None:
+        self.lock = Lock()
+        self.elements: Array | None = None
+        self.unread, self.nbytes = size, size * dtype.itemsize
+
+
+class _Bands:
+    """Keeps what was unpacked until it was read, so that each chunk of a dataset that is read in order is unpacked
+    once. Thread-safe; threads unpack side by side."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._kept: dict[tuple[str, int], Array] = {}  # the least recently used first
+        self._kept: dict[tuple[str, int], _Band] = {}  # the least recently used first
 
     def read(self, values: Values, start: int, stop: int, out: Array) -> None:
         """Fill `out` with the flat range of a dataset that is stored in chunks."""
         shape = values.shape
         length = min(values.rows, shape[0]) * math.prod(shape[1:])
-        if not length or length * out.dtype.itemsize > BANDS_BYTES:
+        if not length or length * out.dtype.itemsize > BANDS_BYTES or values.has_large_chunks:
             _read_flat(values, shape, start, stop, out)
             return
         at = start
@@ -547,28 +563,36 @@ class _Bands:
             place = at // length
             begin, end = place * length, min((place + 1) * length, values.size)
             last = min(stop, end)
+            part = out[at - start : last - start]
             if at == begin and last == end:
-                _read_flat(values, shape, at, last, out[at - start : last - start])
+                _read_flat(values, shape, at, last, part)
             else:
-                out[at - start : last - start] = self._band(values, place, begin, end, out.dtype)[
-                    at - begin : last - begin
-                ]
+                part[:] = self._unpacked(values, place, begin, end, out.dtype, last - at)[at - begin : last - begin]
             at = last
 
-    def _band(self, values: Values, place: int, begin: int, end: int, dtype: DType) -> Array:
-        key = values.name, place
-        with self._lock:  # so that no two threads unpack the same
+    def _unpacked(self, values: Values, place: int, begin: int, end: int, dtype: DType, wanted: int) -> Array:
+        """Return a band, of which so many elements are wanted."""
+        band = self._band((values.name, place), end - begin, dtype, wanted)
+        with band.lock:
+            if band.elements is None:
+                elements = np.empty(end - begin, dtype)
+                _read_flat(values, values.shape, begin, end, elements)
+                band.elements = elements
+            return band.elements
+
+    def _band(self, key: tuple[str, int], size: int, dtype: DType, wanted: int) -> _Band:
+        with self._lock:
             band = self._kept.pop(key, None)
             if band is None:
-                room = BANDS_BYTES - (end - begin) * dtype.itemsize
-                size = sum(kept.nbytes for kept in self._kept.values())
+                band = _Band(size, dtype)
+                kept = sum(other.nbytes for other in self._kept.values())
                 for oldest in list(self._kept):
-                    if size <= room:
+                    if kept <= BANDS_BYTES - band.nbytes:
                         break
-                    size -= self._kept.pop(oldest).nbytes
-                band = np.empty(end - begin, dtype)
-                _read_flat(values, values.shape, begin, end, band)
-            self._kept[key] = band
+                    kept -= self._kept.pop(oldest).nbytes
+            band.unread -= wanted
+            if band.unread > 0:
+                self._kept[key] = band
             return band
 
     def clear(self) -> None:

@@ -7,7 +7,7 @@ any size: no place is visited twice, and nothing is read that the file doesn't h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from ckpt_inspect.formats.hdf5_messages import Bytes, Link, UnreadFeatureError, UnsoundError, Widths
@@ -26,9 +26,15 @@ _MOST_BLOCK = 1 << 26
 class Metadata:
     """The bytes of an HDF5 file outside of its datasets, read by pages; not thread-safe."""
 
-    def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
-        """`read` returns the bytes at an offset; `size` is the file's, in bytes."""
-        self._read, self.size = read, size
+    def __init__(
+        self,
+        read: Callable[[int, int], bytes],
+        size: int,
+        look_ahead: Callable[[Iterable[int]], None] = lambda places: None,
+    ) -> None:
+        """`read` returns the bytes at an offset; `size` is the file's, in bytes; `look_ahead` is told at which offsets
+        something will be read soon, so that it can be asked for all at once."""
+        self._read, self.size, self.look_ahead = read, size, look_ahead
         self.widths = Widths()
         self._pages: dict[int, bytes] = {}
         self._seen: set[int] = set()
@@ -160,6 +166,7 @@ def _leaves(file: Metadata, root: int) -> Iterator[int]:
             if child is None:
                 raise UnsoundError(f"the B-tree's node at {at:#x} leads nowhere")
             children.append(child)
+        file.look_ahead(children)
         if level == 0:
             if not seen.isdisjoint(children) or len(set(children)) < count:
                 raise UnsoundError(f"the B-tree's node at {at:#x} names a node twice")

@@ -209,7 +209,26 @@ def decode_dataspace(data: bytes, widths: Widths) -> tuple[int, ...] | None:
     return shape
 
 
+@lru_cache(maxsize=256)
+def decode_limits(data: bytes, widths: Widths) -> tuple[int | None, ...]:
+    """Decode how far each dimension of a dataspace message may grow; None: without limit."""
+    shape = decode_dataspace(data, widths) or ()
+    has_limits, source = bool(data[2] & 1), Bytes(data, widths, 4 if data[0] == 2 else 8)
+    if not has_limits:
+        return shape
+    source.take(len(shape) * widths.length)
+    found = [source.length() for _ in shape]
+    if any(limit < length for limit, length in zip(found, shape, strict=True)):
+        raise UnsoundError(f"a shape {shape} that is larger than it may get, {tuple(found)}")
+    return tuple(None if limit + 1 == 1 << 8 * widths.length else limit for limit in found)
+
+
 # --- where values lie
+
+
+ChunkIndexKind = Literal[
+    "B-tree", "one chunk", "implicit", "fixed array", "extensible array", "B-tree 2", "unfiltered edges"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +246,7 @@ class Layout:
     """Shape of a chunk."""
     element_size: int = 0
     """Of chunked values."""
-    index: Literal["B-tree", "one chunk", "implicit", "fixed array", "B-tree 2", "other"] = "B-tree"
+    index: ChunkIndexKind = "B-tree"
     one_size: int | None = None
     """Of an only chunk that went through filters, in bytes."""
     one_mask: int = 0
@@ -297,12 +316,12 @@ def _new_chunked(source: Bytes) -> Layout:
         source.take(6)
     elif kind != 2:
         raise UnsoundError(f"an index of chunks of type {kind}")
-    names: dict[int, Literal["one chunk", "implicit", "fixed array", "B-tree 2", "other"]] = {
-        1: "one chunk", 2: "implicit", 3: "fixed array", 4: "other", 5: "B-tree 2",
+    names: dict[int, ChunkIndexKind] = {
+        1: "one chunk", 2: "implicit", 3: "fixed array", 4: "extensible array", 5: "B-tree 2",
     }  # fmt: skip
     return Layout(
         "chunked", source.address(), chunk=plain.chunk, element_size=plain.element_size,
-        index="other" if flags & 1 else names[kind],  # 1: chunks at the edges go through no filter
+        index="unfiltered edges" if flags & 1 else names[kind],
         one_size=size, one_mask=mask,
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ damaged files and dies of others; these few hundred lines read all that Keras wr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -46,6 +46,9 @@ class Dataset:
     """The element that stands where nothing was written; empty for zeros."""
     is_external: bool
     """Whether its values lie in other files."""
+    limits: tuple[int | None, ...] = ()
+    """How far each dimension may grow (None: without limit), by which some indexes number chunks; of datasets in
+    chunks."""
 
 
 class Header:
@@ -66,9 +69,15 @@ class Header:
 class Hdf5File:
     """An HDF5 file, open for reading; not thread-safe. Raises UnsoundError, UnreadFeatureError."""
 
-    def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
-        """`read` returns the bytes at an offset of the file; `size` is its length in bytes."""
-        self._file = Metadata(read, size)
+    def __init__(
+        self,
+        read: Callable[[int, int], bytes],
+        size: int,
+        look_ahead: Callable[[Iterable[int]], None] = lambda places: None,
+    ) -> None:
+        """`read` returns the bytes at an offset of the file; `size` is its length in bytes; `look_ahead` is told at
+        which offsets something will be read soon."""
+        self._file = Metadata(read, size, look_ahead)
         self.heaps = GlobalHeaps(self._file)
         self._root = _read_superblock(self._file)
         self._types: dict[bytes, Datatype] = {}
@@ -101,6 +110,10 @@ class Hdf5File:
             found = sorted(self._all_links(group), key=lambda link: link.name)
             self._links[group.address] = {link.name: link for link in found}
         return self._links[group.address]
+
+    def look_ahead(self, links: Iterable[Link]) -> None:
+        """Say that the objects behind these links will be read, so that they can be asked for all at once."""
+        self._file.look_ahead(link.address for link in links if link.kind == "hard" and link.address is not None)
 
     def forget(self) -> None:
         """Drop what was kept of groups and attributes."""
@@ -183,12 +196,13 @@ class Hdf5File:
         datatype, layout = None, None
         filters: tuple[Filter, ...] = ()
         fill, is_external = b"", False
+        space = b""
         for kind, flags, data in header.messages:
             if flags & _SHARED and kind in (messages.DATASPACE, messages.FILL, messages.FILTERS, messages.LAYOUT):
                 raise UnreadFeatureError("what describes a dataset is shared by several")
             match kind:
                 case messages.DATASPACE:
-                    shape = messages.decode_dataspace(data, self._file.widths)
+                    shape, space = messages.decode_dataspace(data, self._file.widths), data
                 case messages.DATATYPE:
                     datatype = self._resolved(data, bool(flags & _SHARED))
                 case messages.LAYOUT:
@@ -209,7 +223,8 @@ class Hdf5File:
             raise UnsoundError(f"the dataset at {header.address:#x} has chunks of other dimensions than its own")
         if layout.kind == "chunked" and layout.element_size != datatype.size:
             raise UnsoundError(f"the dataset at {header.address:#x} has chunks of other elements than its own")
-        return Dataset(shape, datatype, layout, filters, fill, is_external)
+        limits = messages.decode_limits(space, self._file.widths) if layout.kind == "chunked" else ()
+        return Dataset(shape, datatype, layout, filters, fill, is_external, limits)
 
     def _resolved(self, data: bytes, is_shared: bool) -> Datatype:
         if not is_shared:

@@ -110,7 +110,9 @@ def open_objects(source: Source) -> Hdf5File:
     """Return the groups and datasets of a source; raises what Hdf5File raises."""
     file, base = source.file, source.base
     return Hdf5File(
-        lambda at, size: file.read(base + at, size), file.size - base if source.size is None else source.size
+        lambda at, size: file.read(base + at, size),
+        file.size - base if source.size is None else source.size,
+        lambda places: file.look_ahead(base + at for at in places),
     )
 
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 from threading import Lock
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from ckpt_inspect.checkpoint import Array, DType
@@ -21,6 +22,7 @@ from ckpt_inspect.formats.hdf5_chunks import (
     inflate,
     read_index,
     unpack,
+    unpack_together,
 )
 from ckpt_inspect.formats.hdf5_heaps import Metadata
 from ckpt_inspect.formats.hdf5_messages import Filter, UnsoundError
@@ -36,8 +38,25 @@ EXPANSION_LIMIT = 1 << 31
 is zeros mostly, and they take their time all the same."""
 
 BANDS_BYTES = 96 << 20
-"""Unpacked rows of chunks that a checkpoint keeps: those that two threads need of θ, m and v. A chunk that is larger
-isn't unpacked whole."""
+"""Unpacked rows of chunks that a checkpoint keeps: those that two threads need of θ, m and v. No more is ever unpacked
+into memory at a time."""
+
+
+_HELD_BYTES, _ROW_BYTES, _WRITTEN = 12 << 20, 1 << 20, 1 << 20
+"""Largest chunk that is held in memory, largest row of a larger one if that is not a whole row of its dataset, and
+bytes that are written at a time."""
+
+_TOGETHER_BYTES = 8 << 20
+"""Chunks that are unpacked side by side before their rows are put together; of more, each is put in its place."""
+
+
+class _Kept:
+    """A large chunk, unpacked into a nameless file."""
+
+    __slots__ = ("file", "unread")
+
+    def __init__(self, file: OpenFile, unread: int) -> None:
+        self.file, self.unread = file, unread
 
 
 class Values:
@@ -51,7 +70,7 @@ class Values:
         self.size = math.prod(self.shape)
         self._is_swapped = dataset.datatype.size > 1 and dataset.datatype.is_big_endian == (sys.byteorder == "little")
         self._index: ChunkIndex | None = None
-        self._large: dict[int, OpenFile] = {}
+        self._large: dict[int, _Kept] = {}
         self._lock = Lock()
         self._is_prepared = False
 
@@ -82,7 +101,7 @@ class Values:
                 raise self._claims(nbytes, 0)
         else:
             if self._index is None:
-                self._index = read_index(file, layout, self.shape, bool(self.dataset.filters))
+                self._index = read_index(file, self.dataset)
             self._check_expansion(self._index, nbytes, file.size, claimed)
         self._is_prepared = True
 
@@ -123,6 +142,23 @@ class Values:
         """Return the rows of a chunk; 0 if there are no chunks."""
         return self.dataset.layout.chunk[0] if self.dataset.layout.chunk else 0
 
+    @property
+    def has_large_chunks(self) -> bool:
+        """Return whether a chunk is too large to be held in memory, and can be read in parts."""
+        chunk = self.dataset.layout.chunk
+        if not chunk or self._chunk_bytes() <= _HELD_BYTES:
+            return False
+        return chunk[1:] == self.shape[1:] or math.prod(chunk[1:]) * self.dataset.datatype.size <= _ROW_BYTES
+
+    def place(self, start: int, stop: int) -> tuple[OpenFile, int, int] | None:
+        """Return the file, the first byte and the end of a flat range; None unless its values lie in one piece."""
+        layout, size = self.dataset.layout, self.dataset.datatype.size
+        if layout.kind != "contiguous" or layout.address is None:
+            return None
+        first = self.source.base + layout.address
+        is_there = first + self.size * size <= self.source.file.size
+        return (self.source.file, first + start * size, first + stop * size) if is_there else None
+
     def read_plain(self, start: int, stop: int, out: Array) -> None:
         """Fill `out` with a flat range of values that aren't in chunks."""
         layout, size = self.dataset.layout, self.dataset.datatype.size
@@ -141,36 +177,69 @@ class Values:
         chunk, index = self.dataset.layout.chunk, self._index
         if index is None:
             raise RuntimeError("prepare comes first")
+        if self._read_band(index, starts, out):
+            return
         stops = tuple(start + length for start, length in zip(starts, out.shape, strict=True))
         first = tuple(start // part for start, part in zip(starts, chunk, strict=True))
         last = tuple((stop - 1) // part for stop, part in zip(stops, chunk, strict=True))
         if len(index.numbers) < math.prod(index.grid):
             out[...] = self._fill()
-        is_large = self._chunk_bytes() > BANDS_BYTES
         for i, place in index.within(first, last):
             begin = tuple(at * part for at, part in zip(place, chunk, strict=True))
             inside = tuple(
                 (max(s, b), min(e, b + part)) for s, e, b, part in zip(starts, stops, begin, chunk, strict=True)
             )
             to = tuple(slice(low - s, high - s) for (low, high), s in zip(inside, starts, strict=True))
-            if is_large:
+            if self.has_large_chunks:
                 self._read_large(index, i, begin, inside, out[to])
             else:
                 taken = tuple(slice(low - b, high - b) for (low, high), b in zip(inside, begin, strict=True))
                 out[to] = self._chunk(index, i)[taken]
 
+    def _read_band(self, index: ChunkIndex, starts: tuple[int, ...], out: Array) -> bool:
+        """Fill `out` if it is a band, all rows of one row of chunks, and these are small and were all written; return
+        whether it is: that is what is read most, and takes a tenth of what going from chunk to chunk does."""
+        chunk, count = self.dataset.layout.chunk, math.prod(index.grid[1:])
+        rows = min(chunk[0], self.shape[0] - starts[0])
+        if starts[0] % chunk[0] or any(starts[1:]) or out.shape != (rows, *self.shape[1:]):
+            return False
+        first = starts[0] // chunk[0] * count
+        begin, end = (int(at) for at in np.searchsorted(index.numbers, (first, first + count)))
+        sizes, plain = index.sizes[begin:end], self._chunk_bytes()
+        if end - begin < count or max(count * plain, int(sizes.sum())) > _TOGETHER_BYTES:
+            return False
+        steps = [self._steps(int(mask)) for mask in index.masks[begin:end]]
+        if not {step.number for each in steps for step in each} <= KNOWN_FILTERS:
+            return False
+        raw = unpack_together(self._read_into, index.addresses[begin:end], sizes, steps, plain)
+        _put_together(raw.reshape(-1).view(self.dtype).reshape(*index.grid[1:], *chunk), out)
+        if self._is_swapped:
+            out.byteswap(inplace=True)
+        return True
+
+    def _steps(self, mask: int) -> list[Filter]:
+        """Return the filters that a chunk went through: bit i of its mask says that filter i was left out."""
+        return [step for k, step in enumerate(self.dataset.filters) if not mask >> k & 1]
+
     def _chunk(self, index: ChunkIndex, i: int) -> Array:
         address, size, mask = int(index.addresses[i]), int(index.sizes[i]), int(index.masks[i])
-        plain, shape = self._chunk_bytes(), self.dataset.layout.chunk
-        steps = [step for k, step in enumerate(self.dataset.filters) if not mask >> k & 1]
-        if {step.number for step in steps} <= KNOWN_FILTERS:
-            data = unpack(self._read_into, address, size, steps, plain)
-        else:
-            data = self._by_library(address, size, steps)
+        shape = self.dataset.layout.chunk
+        data = self._filtered(address, size, self._steps(mask))
         found: Array = data.view(self.dtype).reshape(shape)
         if self._is_swapped:
             found = found.byteswap()
         return found
+
+    def _filtered(self, address: int, size: int, steps: Sequence[Filter]) -> NDArray[np.uint8]:
+        """Return a chunk's bytes with the filters undone; UnsupportedError if they are too many."""
+        if (plain := self._chunk_bytes()) > BANDS_BYTES:
+            raise UnsupportedError(
+                f"{self.source.path}: dataset {self.name!r} is stored in chunks of {plain} bytes, and no more than "
+                f"{BANDS_BYTES} are unpacked at a time; rewrite the file with smaller ones, by `h5repack`"
+            )
+        if {step.number for step in steps} <= KNOWN_FILTERS:
+            return unpack(self._read_into, address, size, steps, plain)
+        return self._by_library(address, size, steps)
 
     def _by_library(self, address: int, size: int, steps: Sequence[Filter]) -> NDArray[np.uint8]:
         from ckpt_inspect.formats.hdf5_library import unpack_chunk
@@ -192,35 +261,59 @@ class Values:
     def _read_large(
         self, index: ChunkIndex, i: int, begin: tuple[int, ...], inside: tuple[tuple[int, int], ...], out: Array
     ) -> None:
-        """XX"""
+        """Fill `out` with the box `inside` of a large chunk that begins at `begin`: out of the file itself if it went
+        through no filter, else out of a nameless one, where it stays until it was read."""
         chunk, size = self.dataset.layout.chunk, self.dataset.datatype.size
-        steps = [step for k, step in enumerate(self.dataset.filters) if not int(index.masks[i]) >> k & 1]
-        if chunk[1:] != self.shape[1:] or [step.number for step in steps] not in ([], [DEFLATE]):
-            raise UnsupportedError(
-                f"{self.source.path}: dataset {self.name!r} is stored in chunks of {self._chunk_bytes()} bytes, and "
-                f"no more than {BANDS_BYTES} are unpacked at a time; rewrite the file with smaller ones, by `h5repack`"
-            )
-        place = 0
-        for (low, _), b, part in zip(inside, begin, chunk, strict=True):
-            place = place * part + low - b
-        raw = np.empty(out.size * size, np.uint8)
-        address = int(index.addresses[i])
+        place, length = inside[0][0] - begin[0], out.shape[0]
+        if chunk[1:] == self.shape[1:]:  # a box that is a range
+            for (low, _), first, part in zip(inside[1:], begin[1:], chunk[1:], strict=True):
+                place = place * part + low - first
+            length = out.size
+        else:
+            place, length = place * math.prod(chunk[1:]), length * math.prod(chunk[1:])
+        raw = np.empty(length * size, np.uint8)
+        steps = self._steps(int(index.masks[i]))
         if not steps:
-            self._read_into(raw, address + place * size)
+            self._read_into(raw, int(index.addresses[i]) + place * size)
         else:
             with self._lock, hdf5_errors(self.source.path):
-                if i not in self._large:
-                    pieces = inflate(self._read_into, address, int(index.sizes[i]))
-                    self._large[i] = keep_temporarily(_of_length(pieces, self._chunk_bytes()), self.source.path)
-            self._large[i].read_into(raw, place * size)
+                kept = self._large.get(i)
+                if kept is None:
+                    kept = self._large[i] = _Kept(self._unpacked(index, i, steps), self._elements_in(begin))
+                kept.file.read_into(raw, place * size)
+                kept.unread -= out.size
+                if kept.unread <= 0:
+                    self._large.pop(i).file.close()
         found: Array = raw.view(self.dtype)
-        out[...] = (found.byteswap() if self._is_swapped else found).reshape(out.shape)
+        if self._is_swapped:
+            found = found.byteswap()
+        if length == out.size:
+            out[...] = found.reshape(out.shape)
+            return
+        rows = found.reshape(out.shape[0], *chunk[1:])
+        columns = (slice(low - b, high - b) for (low, high), b in zip(inside[1:], begin[1:], strict=True))
+        taken = (slice(None), *columns)
+        out[...] = rows[taken]
+
+    def _unpacked(self, index: ChunkIndex, i: int, steps: Sequence[Filter]) -> OpenFile:
+        """Return a nameless file of a chunk's bytes; unpacked in pieces if it was deflated only."""
+        address, size, plain = int(index.addresses[i]), int(index.sizes[i]), self._chunk_bytes()
+        if [step.number for step in steps] == [DEFLATE]:
+            return keep_temporarily(_of_length(inflate(self._read_into, address, size), plain), self.source.path)
+        data = self._filtered(address, size, steps)
+        pieces = (data[at : at + _WRITTEN].data for at in range(0, plain, _WRITTEN))
+        return keep_temporarily(pieces, self.source.path)
+
+    def _elements_in(self, begin: tuple[int, ...]) -> int:
+        """Return how many elements of the dataset are in the chunk that begins there."""
+        parts = zip(self.dataset.layout.chunk, self.shape, begin, strict=True)
+        return math.prod(min(part, length - at) for part, length, at in parts)
 
     def close(self) -> None:
         """Remove what was unpacked to a file."""
         with self._lock:
-            for file in self._large.values():
-                file.close()
+            for kept in self._large.values():
+                kept.file.close()
             self._large = {}
 
     def _fill(self) -> Array:
@@ -234,6 +327,29 @@ class Values:
         source.file.read_into(buffer, place)
         if source.checksum is not None:
             source.checksum.add(place, buffer)
+
+
+def _put_together(chunks: Array, out: Array) -> None:
+    """Fill a band of rows from its chunks; both ends of chunks at the edges are beyond it.
+
+    `chunks`: as many dimensions as the grid beside the first one has, then those of a chunk.
+    """
+    sides = out.ndim - 1
+    # chunk by chunk -> row by row: the rows, then along each further dimension the chunks and what is in them
+    order = (sides, *(axis for side in range(sides) for axis in (side, sides + 1 + side)))
+    ordered = chunks.transpose(order)[: len(out)]
+    parts = chunks.shape[sides + 1 :]
+    whole = tuple(length // part for length, part in zip(out.shape[1:], parts, strict=True))
+    if all(part * count == length for part, count, length in zip(parts, whole, out.shape[1:], strict=True)):
+        out.reshape(ordered.shape)[...] = ordered
+    elif sides == 1:
+        inside = whole[0] * parts[0]
+        strides = (out.strides[0], parts[0] * out.strides[1], out.strides[1])
+        as_strided(out, (len(out), whole[0], parts[0]), strides)[...] = ordered[:, : whole[0]]
+        out[:, inside:] = ordered[:, whole[0], : out.shape[1] - inside]
+    else:
+        merged = tuple(grid * part for grid, part in zip(chunks.shape[:sides], parts, strict=True))
+        out[...] = ordered.reshape(len(out), *merged)[tuple(slice(length) for length in out.shape)]
 
 
 def check_extents(found: Iterable[Values]) -> None:

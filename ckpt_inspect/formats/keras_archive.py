@@ -17,7 +17,7 @@ from ckpt_inspect.formats.hdf5_source import Source, WholeChecksum
 from ckpt_inspect.formats.hdf5_values import EXPANSION_LIMIT
 from ckpt_inspect.formats.keras_files import ZIP_SIGNATURE, split_name
 from ckpt_inspect.formats.listing import Listing
-from ckpt_inspect.storage import Location, OpenFile, PinnedFiles, is_folder, keep_temporarily, open_file
+from ckpt_inspect.storage import Location, OpenFile, PinnedFiles, is_folder, keep_unpacked, open_file
 
 CONFIG_FILE, METADATA_FILE, WEIGHTS_FILE = FOLDER_FILES = ("config.json", "metadata.json", "model.weights.h5")
 
@@ -191,7 +191,8 @@ def _member_source(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipIn
             raise DamagedFileError(
                 f"{path}: its {info.filename} claims to unpack from {info.compress_size} bytes to {info.file_size}"
             )
-        return Source(keep_temporarily(_unpacked(archive, path, info), path))
+        key = (path, file.stat, info.header_offset, info.CRC, info.file_size)
+        return Source(keep_unpacked(_unpacked(archive, path, info), path, key))
     header = file.read(info.header_offset, _LOCAL_HEADER_SIZE)
     if not header.startswith(ZIP_SIGNATURE):
         raise DamagedFileError(f"{path}: has no local header for {info.filename} at {info.header_offset:#x}")

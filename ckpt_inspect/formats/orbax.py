@@ -30,7 +30,16 @@ from ckpt_inspect.formats.orbax_tree import (
     decode_strings,
     decode_tree,
 )
-from ckpt_inspect.storage import Location, PinnedFiles, is_folder, is_there, list_folder, read_head, stat
+from ckpt_inspect.storage import (
+    Location,
+    PinnedFiles,
+    is_folder,
+    is_there,
+    key_value_store,
+    list_folder,
+    read_head,
+    stat,
+)
 
 STEP_FILE, STORE_FILE, STRINGS_FILE = "_CHECKPOINT_METADATA", "manifest.ocdbt", "_strings.json"
 PROCESS_FOLDER = "ocdbt.process_0"
@@ -45,6 +54,9 @@ _CONFIG_ITEM, _CONFIG = "model_config", "config"
 """Keras' item that holds the model's configuration as a string, and that string's name."""
 _MOST_METADATA = 1 << 28
 UNKNOWN_TYPE = "unknown"
+
+AGGREGATED = "values-aggregated"
+"""Code of the Problem of values that lie in a msgpack file."""
 
 
 class _Item(NamedTuple):
@@ -80,7 +92,7 @@ class OrbaxCheckpoint(Checkpoint):
                 self._add(item, leaf, (*above, *leaf.path))
         self.problems = tuple(_aggregated(item, tree) for item, tree in trees.items() if tree.aggregated)
         self._arrays: Arrays | None = None
-        library = find_tensorstore()
+        library = _find_library(path)
         if not isinstance(library, str):
             is_zarr3 = {item: self._is_zarr3(item, tree, library) for item, tree in trees.items()}
             places = {
@@ -219,13 +231,23 @@ class MsgpackFile(Checkpoint):
         self._pinned.close()
 
 
+def _find_library(path: Path) -> ModuleType | str:
+    """Return tensorstore; or why it can't read the arrays of a folder, and what to do."""
+    library = find_tensorstore()
+    try:
+        key_value_store(path)
+    except UnsupportedError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return library
+
+
 def _aggregated(item: _Item, tree: Tree) -> Problem:
     return _unread(item.folder / MSGPACK_FILE, len(tree.aggregated), "SaveArgs(aggregate=True)", "without aggregate")
 
 
 def _unread(path: Path, count: int, why: str, advice: str) -> Problem:
     return Problem(
-        "values-aggregated",
+        AGGREGATED,
         f"{path}: holds {count} values in itself ({why})",
         f"those are not read; save them as arrays, {advice}, to have them read",
     )

@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from math import prod
 from pathlib import Path
 from threading import Lock
@@ -18,9 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Array, TensorSpec
-from ckpt_inspect.errors import DamagedFileError, UnsupportedError
-from ckpt_inspect.storage import key_value_store
+from ckpt_inspect.checkpoint import Array, DType, TensorSpec
+from ckpt_inspect.errors import CkptInspectError, DamagedFileError, UnsupportedError
+from ckpt_inspect.storage import OpenFile, hidden, keep_temporarily, key_value_store
 
 INSTALL = "tensorstore, which reads Orbax' arrays, {what}: pip install 'ckpt-inspect[orbax]'"
 _LEAST_RELEASE = (0, 1, 71)
@@ -29,6 +27,11 @@ _CACHE_BYTES = 1 << 24
 """What tensorstore may keep: the nodes of OCDBT's tree, and small chunks."""
 _KEPT_SLABS = 12
 """Slabs that are kept, if parts of them weren't read yet: two threads stream at most five tensors each."""
+_LARGE_SLAB = 1 << 25
+"""Bytes from which a slab is kept in a file: θ, m and v of one parameter need three at a time, and as many again while
+the next are decoded."""
+_PART = 1 << 23
+"""Bytes of a large slab that are copied at a time."""
 _MOST_EXPANSION = 1 << 16
 """Highest ratio of an array to the files that is believed: zstd makes 4 bytes of 128 KiB that are all the same."""
 _NOISE = re.compile(r"\s*\[(tensorstore_spec|source locations)=.*", re.DOTALL)
@@ -67,8 +70,7 @@ class Place(NamedTuple):
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
+class _Opened(NamedTuple):
     store: TensorStore
     place: Place
     shape: tuple[int, ...]
@@ -83,10 +85,28 @@ class _Opened:
         return int(np.dtype(self.store.dtype.numpy_dtype).itemsize)
 
 
+class _InFile:
+    """Elements that are kept in a nameless file."""
+
+    def __init__(self, file: OpenFile, dtype: DType) -> None:
+        self._file, self._dtype = file, dtype
+        self.size = file.size // dtype.itemsize
+
+    def __getitem__(self, part: slice) -> Array:
+        """Return some of the elements."""
+        found = np.empty(part.stop - part.start, self._dtype)
+        if len(found):
+            self._file.read_into(found.view(np.uint8), part.start * self._dtype.itemsize)
+        return found
+
+    def __del__(self) -> None:
+        self._file.close()
+
+
 class _Slab:
     """Elements of a flattened tensor, kept until each was read once."""
 
-    def __init__(self, start: int, elements: Array) -> None:
+    def __init__(self, start: int, elements: Array | _InFile) -> None:
         self.start, self.stop = start, start + elements.size
         self._elements = elements
         self._unread = [(self.start, self.stop)]
@@ -103,13 +123,20 @@ class _Slab:
         return self._elements[start - self.start : stop - self.start]
 
 
+def version(package: str) -> str:
+    """Return the installed release of a package; ImportError if there is none."""
+    from importlib.metadata import version as find_version  # takes a quarter as long as numpy
+
+    return find_version(package)
+
+
 def find_tensorstore() -> ModuleType | str:
     """Return tensorstore; if it isn't installed, or is too old, what to do."""
     try:
         import tensorstore
 
         release = version("tensorstore")
-    except (ImportError, PackageNotFoundError):
+    except ImportError:  # which what importlib.metadata raises is as well
         return INSTALL.format(what="is not installed")
     if tuple(int(n) for n in re.findall(r"\d+", release)[:3]) < _LEAST_RELEASE:
         return INSTALL.format(what=f"is too old ({release})")
@@ -131,6 +158,8 @@ class Arrays:
         self._slabs: OrderedDict[tuple[str, int], _Slab] = OrderedDict()
         self._lock = Lock()
         self._locks = {name: Lock() for name in self._opened}
+        self._large = Lock()
+        self._tensorstore = tensorstore
 
     @property
     def specs(self) -> Mapping[str, TensorSpec]:
@@ -156,7 +185,8 @@ class Arrays:
                 first, box = box_around(opened.shape, opened.chunk, at, at + 1)
                 if first + _size(box) < stop and _size(box) < stop - at:
                     first, box = box_around(opened.shape, opened.chunk, at, stop)
-                slab = _Slab(first, self._read_box(opened, box))
+                is_large = bool(box) and _size(box) * opened.itemsize > _LARGE_SLAB
+                slab = _Slab(first, self._read_to_file(opened, box) if is_large else self._read_box(opened, box))
             end = min(stop, slab.stop)
             yield slab.take(at, end)
             self._keep(name, slab)
@@ -214,6 +244,27 @@ class Arrays:
             raise _damaged(opened.place, error) from error
         return np.ascontiguousarray(found).reshape(-1)
 
+    def _read_to_file(self, opened: _Opened, box: Sequence[slice]) -> _InFile:
+        """Return the elements of a large box of whole chunks, flattened; one such box is decoded at a time.
+
+        Its chunks stay decoded in a cache of its own while it is copied, in parts, to a file.
+        """
+        self._check_size(opened, box)
+        dtype = np.dtype(opened.store.dtype.numpy_dtype)
+        chunks = prod(-(-(s.stop - s.start) // c) for s, c in zip(box, opened.chunk, strict=True))
+        limit = 2 * max(chunks, 1) * opened.whole_chunk * opened.itemsize
+        with self._large:
+            try:
+                context = self._tensorstore.Context({"cache_pool": {"total_bytes_limit": limit}})
+                store = _start_opening(self._tensorstore, opened.place, context).result()
+                parts = (
+                    np.ascontiguousarray(store[tuple(part)].read().result()).tobytes()
+                    for part in _parts_of(box, opened.itemsize)
+                )
+                return _InFile(keep_temporarily(parts, opened.place.folder), dtype)
+            except (ValueError, OSError, RuntimeError, MemoryError) as error:
+                raise _damaged(opened.place, error) from error
+
     def _check_size(self, opened: _Opened, box: Sequence[slice]) -> None:
         """Raise UnsupportedError for what memory can't hold: C++ would end the process."""
         wanted = max(_size(box), opened.whole_chunk) * opened.itemsize
@@ -230,6 +281,8 @@ def _start_opening(tensorstore: ModuleType, place: Place, context: Any) -> Any:
     """Return the future of an open array; many are opened side by side."""
     try:
         return tensorstore.open(place.spec(), open=True, read=True, context=context)
+    except CkptInspectError:
+        raise
     except (ValueError, TypeError, RuntimeError) as error:
         raise _damaged(place, error) from error
 
@@ -248,6 +301,14 @@ def box_around(shape: Sequence[int], chunk: Sequence[int], start: int, stop: int
         if high - low > 1:
             return first, [*box, *(slice(0, n) for n in shape[axis + 1 :])]
     return first, box
+
+
+def _parts_of(box: Sequence[slice], itemsize: int) -> Iterator[list[slice]]:
+    """Yield boxes that are one after another in a flattened box, of some MB each."""
+    axis = next((i for i, s in enumerate(box) if s.stop - s.start > 1), 0)
+    step = max(_PART // max(_size(box[axis + 1 :]) * itemsize, 1), 1)
+    for start in range(box[axis].start, box[axis].stop, step):
+        yield [*box[:axis], slice(start, min(start + step, box[axis].stop)), *box[axis + 1 :]]
 
 
 def _size(box: Sequence[slice]) -> int:
@@ -277,4 +338,4 @@ def _damaged(place: Place, error: BaseException) -> DamagedFileError:
 def _cause(error: BaseException) -> str:
     """Return what tensorstore says, in one line and without its specification of what it opened."""
     text = _STATUS.sub("", _NOISE.sub("", str(error))) or type(error).__name__
-    return " ".join(text.split())[:400]
+    return " ".join(hidden(text).split())[:400]

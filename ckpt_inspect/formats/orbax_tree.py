@@ -7,7 +7,7 @@ file `checkpoint` of flax.serialization, whose leaves are `PLACEHOLDER://<name>`
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ckpt_inspect.errors import DamagedFileError
 from ckpt_inspect.formats.keras_config import decode_json
@@ -24,8 +24,7 @@ _NO_ARRAYS = frozenset({"None", "Dict", "List", "Tuple", "NamedTuple", _STRING})
 """Values of `value_type` of empty nodes, and of strings, which are in a file of their own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(NamedTuple):
     """An array of the tree."""
 
     path: tuple[str, ...]
@@ -39,8 +38,7 @@ class Leaf:
         return ".".join(self.path)
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(NamedTuple):
     """The tree of one item."""
 
     leaves: tuple[Leaf, ...]

@@ -8,8 +8,8 @@ ones.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NamedTuple
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import DamagedFileError
@@ -26,8 +26,7 @@ _ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
 _ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r"}
 
 
-@dataclass(frozen=True, slots=True)
-class StateFile:
+class StateFile(NamedTuple):
     """The decoded contents of a `checkpoint` file."""
 
     newest: str | None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,8 +70,7 @@ LIKELY = 0.99995
 MOST_UPDATES = 10_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class PowersReading:
+class PowersReading(NamedTuple):
     """What a pair of beta powers determines; None for the rest."""
 
     step: int | None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +76,7 @@ def tell_adamax(
         )
     if told is False:
         others = tuple(a for a in rule.alternatives if a != other)
-        return replace(rule, alternatives=others)
+        return rule._replace(alternatives=others)
     return rule
 
 

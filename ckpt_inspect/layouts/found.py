@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.jsonable import JsonObject
@@ -25,8 +25,7 @@ gradients of one update (from 3.5 on); gradients-either: one of these two; the f
 """
 
 
-@dataclass(frozen=True, slots=True)
-class RuleReading:
+class RuleReading(NamedTuple):
     """Which update rule the file is read as, and how sure that is."""
 
     name: str
@@ -71,8 +70,7 @@ class BetaPowers:
     """Why `own` is the optimizer's, for a person, if values and not names decided."""
 
 
-@dataclass(frozen=True, slots=True)
-class GraphRate:
+class GraphRate(NamedTuple):
     """A learning rate that the graph computes anew for every update."""
 
     graph: GraphDef
@@ -120,6 +118,8 @@ class FoundOptimizer:
     """What TF1 has in place of a counter."""
     scalars: Mapping[str, str] = field(default_factory=dict)
     """Keys of hyperparameter tensors by our name: `learning_rate`, `beta_1`, `decay`, `weight_decay`, .."""
+    malformed: Mapping[str, str] = field(default_factory=dict)
+    """Of `scalars` that aren't one number and were left out: what they are instead, for a person."""
     config: JsonObject | None = None
     """This optimizer's own Keras configuration (innermost, unwrapped)."""
     config_where: str = ""

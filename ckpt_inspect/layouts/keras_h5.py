@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.jsonable import JsonObject
@@ -185,7 +184,7 @@ def _named_by_layers(weights: Sequence[Weight]) -> list[Weight]:
         layer = _layer_of(weight)
         scope, _, role = weight.name.partition("/")
         is_renamed = role and scopes[layer] == {scope} and re.fullmatch(rf"{re.escape(layer)}_\d+", scope)
-        named.append(replace(weight, name=f"{layer}/{role}") if is_renamed else weight)
+        named.append(weight._replace(name=f"{layer}/{role}") if is_renamed else weight)
     return named
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.layouts.found import (
@@ -73,8 +74,7 @@ SEPARATE_LISTS = (
 USUAL_SLOTS = frozenset({"first_moment", "second_moment"})
 
 
-@dataclass(frozen=True, slots=True)
-class SlotName:
+class SlotName(NamedTuple):
     """A slot variable's full name, taken apart."""
 
     optimizer: str

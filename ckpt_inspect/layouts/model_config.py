@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ckpt_inspect.jsonable import JsonObject
 
 
-@dataclass(frozen=True, slots=True)
-class LayerConfig:
+class LayerConfig(NamedTuple):
     """One layer of a functional or sequential model."""
 
     class_name: str

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from ckpt_inspect.errors import DamagedFileError
 from ckpt_inspect.wire import fields
@@ -29,8 +30,7 @@ ATTRIBUTE_NAME, ATTRIBUTE_FULL_NAME, ATTRIBUTE_KEY = 1, 2, 3
 SLOT_VARIABLE_NODE, SLOT_NAME, SLOT_NODE = 1, 2, 3
 
 
-@dataclass(frozen=True, slots=True)
-class SlotReference:
+class SlotReference(NamedTuple):
     """An entry of an optimizer node: this variable's slot of that name is that node."""
 
     variable: int

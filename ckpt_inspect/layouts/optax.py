@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from math import prod
+from typing import NamedTuple
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, SavedTree
 from ckpt_inspect.layouts.evidence import tell_adamax
@@ -87,8 +88,7 @@ class Node:
         return node
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """A node that is a state of optax', with what it repeats of the parameters."""
 
     node: Node

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.jsonable import JsonObject
@@ -18,8 +18,7 @@ AVERAGED_WEIGHTS = "averaged-weights"
 AVERAGING_CLASSES = {"lookahead", "movingaverage", "swa"}
 
 
-@dataclass(frozen=True, slots=True)
-class OptimizerConfig:
+class OptimizerConfig(NamedTuple):
     """An optimizer's serialized configuration, unwrapped."""
 
     class_name: str

@@ -7,7 +7,7 @@ with the names that the file has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -43,7 +43,7 @@ def with_outputs(shown: Checkpoint, found: FoundOptimizer) -> FoundOptimizer:
 
     rate = found.graph_rate
     if rate is not None and rate.counter is not None:
-        rate = replace(rate, counter=key_of[rate.counter])
+        rate = rate._replace(counter=key_of[rate.counter])
     own, rivals = powers(found.beta_powers.own), tuple(map(powers, found.beta_powers.rivals))
     return replace(
         found,
@@ -69,6 +69,9 @@ class _Renamed(Checkpoint):
 
     def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
         return self._checkpoint.read_range(self.key_of[self.spec(name).name], start, stop, out)
+
+    def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:
+        self._checkpoint.expect((self.key_of[n], start, stop) for n, start, stop in pieces if n in self.key_of)
 
     def training_config(self) -> TrainingConfig | None:
         return self._checkpoint.training_config()

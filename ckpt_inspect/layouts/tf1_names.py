@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
 from ckpt_inspect.errors import CkptInspectError
@@ -55,8 +55,7 @@ AVERAGE = "ExponentialMovingAverage"
 POWER = re.compile(r"^(?:(?P<scope>.+)/)?beta(?P<which>[12])_power(?:_(?P<number>[0-9]{1,9}))?$")
 
 
-@dataclass(frozen=True, slots=True)
-class _Slots:
+class _Slots(NamedTuple):
     """The slots of one variable in one optimizer."""
 
     variable: str
@@ -70,8 +69,7 @@ class _Slots:
     keys: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Powers:
+class _Powers(NamedTuple):
     """A pair of beta powers, as one optimizer makes them."""
 
     scope: str

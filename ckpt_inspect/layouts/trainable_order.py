@@ -9,7 +9,7 @@ Such weights stay unpaired.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 Shape = tuple[int, ...]
 
@@ -32,8 +32,7 @@ def is_untrained(role: str) -> bool:
     return role.endswith(tuple(f"_{name}" for name in STATISTICS)) or role in NOT_TRAINED
 
 
-@dataclass(frozen=True, slots=True)
-class Weight:
+class Weight(NamedTuple):
     """One of the model's weights."""
 
     name: str
@@ -44,8 +43,7 @@ class Weight:
     """False for what the configuration freezes and for moving statistics."""
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """A layer or model: its own weights, in order, and its parts'."""
 
     kind: str
@@ -68,8 +66,7 @@ class Block:
             yield from part.layers()
 
 
-@dataclass(frozen=True, slots=True)
-class Pairing:
+class Pairing(NamedTuple):
     """Which weight each slot belongs to."""
 
     weights: tuple[Weight | None, ...]

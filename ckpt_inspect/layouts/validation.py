@@ -31,15 +31,7 @@ def _check(checkpoint: Checkpoint, found: FoundOptimizer, name: str) -> FoundOpt
     def scalar(key: str | None) -> str | None:
         if key is None or _is_number(checkpoint.tensors[key]):
             return key
-        spec = checkpoint.tensors[key]
-        problems.append(
-            Problem(
-                "scalar-malformed",
-                f"{name}: {key} is of shape {spec.shape} and type {spec.dtype}, but should be one number",
-                "it is skipped",
-                "error",
-            )
-        )
+        problems.append(Problem("scalar-malformed", f"{name}: {_form(checkpoint, key)}", "it is skipped", "error"))
         return None
 
     powers = found.beta_powers
@@ -49,6 +41,11 @@ def _check(checkpoint: Checkpoint, found: FoundOptimizer, name: str) -> FoundOpt
         counter=scalar(found.counter),
         beta_powers=replace(powers, own=BetaPowerKeys(scalar(powers.own.beta_1), scalar(powers.own.beta_2))),
         scalars={ours: key for ours, key in found.scalars.items() if scalar(key) is not None},
+        malformed={
+            ours: _form(checkpoint, key)
+            for ours, key in found.scalars.items()
+            if not _is_number(checkpoint.tensors[key])
+        },
         parameters=tuple(
             p for p in (_check_parameter(checkpoint, name, p, problems) for p in found.parameters) if p.slots
         ),
@@ -58,6 +55,11 @@ def _check(checkpoint: Checkpoint, found: FoundOptimizer, name: str) -> FoundOpt
 
 def _is_number(spec: TensorSpec) -> bool:
     return spec.size == 1 and spec.dtype in NUMBERS
+
+
+def _form(checkpoint: Checkpoint, key: str) -> str:
+    spec = checkpoint.tensors[key]
+    return f"{key} is of shape {spec.shape} and type {spec.dtype}, but should be one number"
 
 
 def _check_parameter(

@@ -121,10 +121,10 @@ def quantiles_of_counts(fine: Counts, low: float, high: float) -> Floats:
 
     Within 1/128 relative of np.quantile's; 0 and 1 exact; NaN if nothing was counted.
     """
-    total = int(fine.sum())
+    cumulated = np.cumsum(fine)
+    total = int(cumulated[-1])
     if total == 0:
         return np.full(len(QUANTILE_LEVELS), np.nan)
-    cumulated = np.cumsum(fine)
     below, weights = _ranks(total)
     above = np.minimum(below + 1, total - 1)
     quantiles = _between(_value_at(cumulated, below, low, high), _value_at(cumulated, above, low, high), weights)

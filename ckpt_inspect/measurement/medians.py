@@ -10,15 +10,17 @@ import math
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.measurement.histograms import (
     FINE_BINS,
     QUANTILE_LEVELS,
+    Counts,
     are_touched,
     count_touched,
     quantiles_of_counts,
 )
+from ckpt_inspect.measurement.kernels.formula import array_under_root
 from ckpt_inspect.measurement.summaries import EXACT_ELEMENTS
 from ckpt_inspect.update_rules import Norms, Settings, State, UpdateRule
 
@@ -48,6 +50,19 @@ class EffectiveLrMedian:
             self._values.append(second[are_touched(second)])
         if self._counts is not None:
             count_touched(second, self._counts)
+
+    def counted(self, dtype: DType, held: frozenset[str]) -> tuple[str, Counts] | None:
+        """Return the field of `State` whose values, of that dtype, are counted, and the counts to add to.
+
+        None if pieces must be given to `add`. `held` are the fields that there are.
+        """
+        if self._counts is None or self._norms is not None:
+            return None
+        name = array_under_root(self._rule, dtype, held)
+        if name is None:
+            return None
+        self._dtype = dtype
+        return name, self._counts
 
     def median(self) -> float:
         """Return the median of E over touched elements; NaN if there are none, or E is not determined."""

@@ -1,7 +1,8 @@
 """One pass over a checkpoint's optimizer state: pieces are read, passed through the kernel, and forgotten.
 
 Memory is bounded by threads times piece, whatever the size of a tensor. Threads take pieces in the file's order, so
-that reads stay sequential, and one thread's reading overlaps another's computing.
+that reads stay sequential, and one thread's reading overlaps another's computing. What lies in a local file as it lies
+in memory is read by the loops in C (`stored`), a stretch in one call.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import math
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from itertools import islice
 from threading import Lock, Thread
 
 import numpy as np
@@ -19,11 +21,14 @@ from numpy.typing import NDArray
 
 from ckpt_inspect.checkpoint import Array, PieceReader, numpy_dtype
 from ckpt_inspect.errors import NotDetermined
+from ckpt_inspect.measurement.extension import loops
 from ckpt_inspect.measurement.histograms import Floats
 from ckpt_inspect.measurement.kernels import Buffers, Formula, pieces
+from ckpt_inspect.measurement.kernels.formula import compiled_norms, is_half
+from ckpt_inspect.measurement.stored import ARRAYS, Rows, StoredState
 from ckpt_inspect.measurement.summaries import EXACT_ELEMENTS, Summary, Tally, sample_indices
 from ckpt_inspect.state.optimizer_state import Parameter
-from ckpt_inspect.update_rules import STATE_SLOTS, Norms, State
+from ckpt_inspect.update_rules import Norms, State
 
 PIECE = 1 << 18
 """Elements that a thread reads and computes at a time: θ, m and v take 3 MB, which fit the third-level cache (by numpy
@@ -40,8 +45,8 @@ _INLINE_BYTES = 8 << 20
 _MOST_ROWS = 1 << 24
 """Rows are distinguished up to so many; each takes a byte while its tensor is read."""
 
-ARRAYS = ("value", *STATE_SLOTS)
-"""Fields of `State`."""
+_MOST_EXPECTED = 1 << 18
+"""Pieces that are announced: of 256 GB. A damaged file may claim any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ class Sweep:
         self._piece = piece
         self._progress = progress
         self._sink = sink
-        self._threads = min(threads or _THREADS, os.cpu_count() or 1)
+        self._threads = min(threads or _THREADS, _processors())
         self._formulas: dict[tuple[int, str, frozenset[str]], Formula] = {}
         self._next = Lock()
         self._failure: BaseException | None = None
@@ -94,14 +99,28 @@ class Sweep:
             for target in targets
             for start in range(0, max(target.size, 1), stretch)
         )
+        self._expect(range(len(targets)))
         self._share(jobs, sum(t.nbytes for t in targets))
         return [target.measured() for target in targets]
+
+    def _expect(self, places: Iterable[int]) -> None:
+        """Say what will be read of these parameters, for files that lie far away."""
+        pieces = (
+            (key, start, min(start + self._piece, size))
+            for parameter in (self._parameters[i] for i in places)
+            for size in (math.prod(parameter.shape),)
+            for start in range(0, size, self._piece)
+            for array in ARRAYS
+            if (key := parameter.key(array)) is not None
+        )
+        if self._parameters:
+            self._parameters[0].checkpoint.expect(islice(pieces, _MOST_EXPECTED))
 
     def _formula(self, parameter: Parameter, norms: Norms | None) -> Formula:
         """The parameter's formula; parameters of the same settings, dtype and arrays share one."""
         rule = parameter.update_rule
         assert rule is not None
-        held = frozenset(array for array in ARRAYS if parameter.key(array) is not None)
+        held = _held(parameter)
         key = (id(parameter.settings), parameter.dtype, held)
         if norms is None and key in self._formulas:
             return self._formulas[key]
@@ -118,11 +137,17 @@ class Sweep:
                 return
             parameter = self._parameters[place]
             stop = min(start + self._piece, math.prod(parameter.shape))
-            found[place, start] = _norms_of(parameter, reader.state(parameter, start, stop))
+            of_stored = stored[place](start, stop, buffers)
+            if of_stored is None:
+                of_stored = _norms_of(parameter, reader.state(parameter, start, stop))
+            found[place, start] = of_stored
 
         needy = [i for i, p in enumerate(self._parameters) if p.update_rule is not None and p.update_rule.needs_norms]
         sizes = {i: math.prod(self._parameters[i].shape) for i in needy}
+        stored = {i: _stored_norms(self._parameters[i]) for i in needy}
         jobs = (partial(add, i, start) for i in needy for start in range(0, sizes[i], self._piece))
+        if needy:
+            self._expect(needy)
         self._share(jobs, sum(nbytes_of(self._parameters[i]) for i in needy))
         norms: list[Norms | None] = [None] * len(self._parameters)
         for i in needy:
@@ -162,6 +187,11 @@ class Sweep:
     def _measure(self, target: _Target, start: int, buffers: Buffers, reader: _Reader) -> None:
         stop = min(start + self._piece * _STRETCH, target.size)
         tally = target.tally()
+        if self._sink is None and target.sweep(start, stop, buffers, tally):
+            if self._progress is not None:
+                self._progress(target.nbytes * (stop - start) // target.size)
+            target.finish(tally, stop - start)
+            return
         for begin in range(start, max(stop, 1), self._piece):
             if self._failure is not None:
                 return
@@ -173,6 +203,32 @@ class Sweep:
             if self._progress is not None:
                 self._progress(target.nbytes * (end - begin) // max(target.size, 1))
         target.finish(tally, stop - start)
+
+
+def _stored_norms(parameter: Parameter) -> Callable[[int, int, Buffers], Norms | None]:
+    """Return what reads the sums of elements by the loops in C; it returns None where they can't."""
+    rule = parameter.update_rule
+    assert rule is not None
+    compiled = compiled_norms(rule, parameter.settings, numpy_dtype(parameter.dtype), _held(parameter))
+    stored = StoredState.find(parameter) if compiled is not None and loops is not None else None
+
+    def read(start: int, stop: int, buffers: Buffers) -> Norms | None:
+        if loops is None or stored is None or compiled is None:
+            return None
+        return stored.norms(loops, compiled, start, stop, buffers)
+
+    return read
+
+
+def _held(parameter: Parameter) -> frozenset[str]:
+    """The fields of `State` that there are."""
+    return frozenset(array for array in ARRAYS if parameter.key(array) is not None)
+
+
+@cache
+def _processors() -> int:
+    """The machine's processors; counting them takes as long as measuring a small tensor."""
+    return os.cpu_count() or 1
 
 
 def _norms_of(parameter: Parameter, state: State) -> Norms | None:
@@ -215,6 +271,8 @@ class _Target:
         self.size = math.prod(parameter.shape)
         self.nbytes = nbytes_of(parameter)
         self._is_exact = self.size <= EXACT_ELEMENTS
+        self._stored: StoredState | None = None
+        self._is_looked_at = False
         self._idle: list[Tally] = []
         self._summary: Summary | None = None
         self._rows: _Rows | None = None
@@ -233,6 +291,34 @@ class _Target:
             self._rows = self._rows or _Rows(self.parameter.shape)
             return self._idle.pop() if self._idle else Tally(self.size, is_exact=self._is_exact)
 
+    def sweep(self, start: int, stop: int, buffers: Buffers, tally: Tally) -> bool:
+        """Read and take in elements start:stop, if the loops in C can; else return False."""
+        if loops is None or (tally.counts is None and not self._has_halves()):
+            return False
+        stored = self._found_stored()
+        if stored is None:
+            return False
+        assert self._rows is not None
+        places = self._places(start, stop)
+        indices = self._indices[places] - start
+        found = stored.sweep(loops, self.formula, start, stop, buffers, tally.counts, self._rows.as_seen(), indices)
+        if found is None:
+            return False
+        piece, samples = found
+        tally.add(piece)
+        self._take_samples(samples, places)
+        return True
+
+    def _has_halves(self) -> bool:
+        return self.formula.compiled is not None and is_half(self.formula.compiled.dtype)
+
+    def _found_stored(self) -> StoredState | None:
+        with self._lock:
+            if not self._is_looked_at:
+                self._stored = StoredState.find(self.parameter) if self.formula.compiled is not None else None
+                self._is_looked_at = True
+            return self._stored
+
     def take(self, state: State, start: int, stop: int, buffers: Buffers, tally: Tally) -> None:
         """Take in elements start:stop."""
         untouched = 0
@@ -242,7 +328,8 @@ class _Target:
         assert self._rows is not None
         under = self.formula.rule.second_moment(state)
         self._rows.take(start, under, has_untouched=untouched > 0, untouched_value=self.formula.start)
-        self._take_samples(state, start, stop)
+        places = self._places(start, stop)
+        self._take_samples(state.at(self._indices[places] - start), places)
 
     def finish(self, tally: Tally, elements: int) -> None:
         """A stretch of so many elements is done; after the last, what memory the tensor needed is let go of."""
@@ -257,12 +344,13 @@ class _Target:
                 self._summary, self._untouched_rows = first.summary(), self._rows.share()
                 self._idle, self._rows = [], None
 
-    def _take_samples(self, state: State, start: int, stop: int) -> None:
-        first, last = bisect_left(self._order, start), bisect_left(self._order, stop)
-        if first == last:
+    def _places(self, start: int, stop: int) -> slice:
+        """Places among the samples of those in start:stop."""
+        return slice(bisect_left(self._order, start), bisect_left(self._order, stop))
+
+    def _take_samples(self, some: State, places: slice) -> None:
+        if places.start == places.stop:
             return
-        places = slice(first, last)
-        some = state.at(self._indices[places] - start)
         if some.second_moment is not None:
             self._second_moment_samples[places] = some.second_moment.astype(np.float64)
         if some.value is not None:
@@ -290,13 +378,12 @@ class _Target:
 class _Rows:
     """Which rows of a tensor have a touched element."""
 
-    __slots__ = ("_length", "_lock", "_touched")
+    __slots__ = ("_length", "_touched")
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         is_told = len(shape) > 1 and 0 < shape[0] <= _MOST_ROWS and math.prod(shape) > 0
         self._length = math.prod(shape[1:])
         self._touched: NDArray[np.bool_] | None = np.zeros(shape[0], np.bool_) if is_told else None
-        self._lock = Lock()
 
     def take(self, start: int, under: Array, *, has_untouched: bool, untouched_value: float) -> None:
         """Take in the elements from flat index `start` on."""
@@ -309,8 +396,11 @@ class _Rows:
         # rows start where the flat index is a multiple of their length; the first may have begun in an earlier piece
         starts = np.maximum(np.arange(first, last + 1) * self._length - start, 0)
         touched = np.logical_or.reduceat(under != untouched_value, starts)
-        with self._lock:
-            self._touched[first : last + 1] |= touched
+        self._touched[first : last + 1][touched] = True  # no more than that: others write here meanwhile
+
+    def as_seen(self) -> Rows | None:
+        """Return the rows for others to mark; None if they are not told apart."""
+        return None if self._touched is None else Rows(self._length, self._touched)
 
     def share(self) -> float:
         """Of rows without a touched element."""

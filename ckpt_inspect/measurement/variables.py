@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -97,6 +98,12 @@ CHECKPOINT_VARIABLES = (
         "family", "text", "implementation", "Whose update it is: tf1, contrib, optimizer-v2, tfa, keras2, keras3, .."
     ),
     *(variable for name in HYPERPARAMETERS for variable in _hyperparameter(name)),
+    _per_checkpoint(
+        "learning_rate_is_scheduled",
+        "integer",
+        "whether the learning rate follows a schedule",
+        "1 if the file shows a schedule or a decay, 0 if it holds a constant one or none; -1 if it was not looked for.",
+    ),
     _per_checkpoint(
         "effective_lr_is_relative",
         "integer",
@@ -208,11 +215,38 @@ WINDOW_METRICS = (
     _metric(
         "window_displacement",
         "displacement of the weights per update",
-        "√mean((θ2 - θ1)²)/k since the checkpoint before, k updates apart; estimated from the 16 elements of "
-        "sample_index.",
+        "√mean((θ2 - θ1)²)/k since the checkpoint before, k updates apart, over path_elements elements.",
+    ),
+    _metric(
+        "window_cosine",
+        "cosine between displacements",
+        "Of the angle between this window's displacement of the weights and the one before, over path_elements "
+        "elements; NaN for the first.",
+    ),
+    _metric(
+        "path_distance",
+        "distance from the first checkpoint",
+        "√mean((θ - θ1)²), θ1 of the first checkpoint from which an unbroken path leads here, over path_elements "
+        "elements.",
+    ),
+    _metric(
+        "path_straightness",
+        "straightness of the weights' path",
+        "‖Σd‖/Σ‖d‖ of the displacements d from checkpoint to checkpoint since that first one, in [0, 1]; NaN for the "
+        "first displacement. The way between checkpoints is not seen, so that it is an upper bound for single updates.",
+    ),
+    _metric(
+        "path_elements",
+        "elements behind the figures of the path",
+        "So many of the parameter's elements: all of them, and the figures are exact; or fewer, and they are "
+        "estimates. NaN where there are none.",
+        "element",
     ),
 )
 """Of an optimizer, one figure a checkpoint and parameter about the window of updates that led to it."""
+
+PATHS = ("window_displacement", "window_cosine", "path_distance", "path_straightness", "path_elements")
+"""Those of `WINDOW_METRICS` that say how the weights moved."""
 
 _KEPT = (
     ("kept_checkpoint", "kept", "text", "checkpoint", "Its fingerprint."),
@@ -389,11 +423,15 @@ QUANTILE_NAMES = ("min", "q01", "q05", "q25", "median", "q75", "q95", "q99", "ma
 assert len(QUANTILE_NAMES) == len(QUANTILE_LEVELS)
 
 
+_NO_NAME = re.compile("[\0\ud800-\udfff]")
+"""What a name in HDF5 can't hold: NUL, and halves of surrogate pairs."""
+
+
 def group_names(optimizers: Iterable[str]) -> dict[str, str]:
     """Return each optimizer's group: its name with `.` for `/`; `_` is appended if the root already has that name."""
     groups: dict[str, str] = {}
     for name in optimizers:
-        group = name.replace("/", ".").replace("\0", "_").strip(".") or "optimizer"
+        group = _NO_NAME.sub("_", name.replace("/", ".")).strip(".") or "optimizer"
         while group in _RESERVED or group in groups.values():
             group += "_"
         groups[name] = group

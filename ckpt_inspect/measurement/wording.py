@@ -27,3 +27,14 @@ def percent(share: float, *, is_brief: bool = False, nothing: str = "-") -> str:
 def counted(count: int, noun: str) -> str:
     """Return how many there are of something: `1 file`, `3 files`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def spoken_name(optimizer: str) -> str:
+    """Return `optimizer NAME` for a sentence; the name alone if it begins with that word itself."""
+    return optimizer if optimizer.lower().startswith("optimizer") else f"optimizer {optimizer}"
+
+
+def heading_name(optimizer: str) -> str:
+    """Return the same for a heading."""
+    spoken = spoken_name(optimizer)
+    return spoken[:1].upper() + spoken[1:]

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
-from ckpt_inspect.comparison.together import Told, states_together
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.formats.hdf5 import ONE_SHARD
 from ckpt_inspect.layouts import suspects, weight_names
 from ckpt_inspect.measurement.wording import counted
+from ckpt_inspect.overview.tensors import TENSOR_UNREADABLE, ShownTensor, shown_tensors
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states
 from ckpt_inspect.state.selection import Selection
+
+if TYPE_CHECKING:
+    from ckpt_inspect.checkpoint import Progress
+    from ckpt_inspect.comparison.together import Told
 
 UNREADABLE = "a checkpoint whose values can't be read here: what its metadata lists can be shown"
 """What a checkpoint is for which a library is missing."""
@@ -85,11 +90,13 @@ class Overview:
     description: str
     """What the checkpoint is, in one sentence."""
     problems: tuple[Problem, ...]
+    listed: tuple[ShownTensor, ...] = ()
+    """Every tensor with its figures, if that was asked for."""
 
     @property
     def is_damaged(self) -> bool:
-        """Return whether its values can't be read."""
-        return any(p.code == STATE_UNREADABLE for p in self.problems)
+        """Return whether values of it can't be read."""
+        return any(p.code in (STATE_UNREADABLE, TENSOR_UNREADABLE) for p in self.problems)
 
     def __repr__(self) -> str:
         where = f"{self.format}, {counted(self.tensors, 'tensor')} in {counted(len(self.files), 'file')}"
@@ -103,8 +110,11 @@ def overview(
     selection: Selection | None = None,
     remarks: Sequence[Problem] = (),
     beside: Sequence[Checkpoint] = (),
+    with_tensors: bool = False,
+    progress: Progress | None = None,
 ) -> Overview:
-    """Describe an open checkpoint; reads scalars and metadata, no tensor of a parameter.
+    """Describe an open checkpoint; reads scalars and metadata, no tensor of a parameter, unless `with_tensors`, which
+    reads them all.
 
     `remarks`: what was odd about finding it. `beside`: others of the same run, open. What they and this one tell
     together of values that no file holds, stands in for defaults; for that, elements of them all are read. Raises
@@ -112,11 +122,16 @@ def overview(
     """
     selection = selection or Selection()
     unreadable: tuple[Problem, ...] = ()
-    told = Told(())
+    told: Told | None = None
     try:
         if beside and not checkpoint.unreadable:
+            from ckpt_inspect.comparison.together import states_together  # many modules, which few questions need
+
             told = states_together([checkpoint, *beside], given)[0]
-        states = told.states if told.states or checkpoint.unreadable else optimizer_states(checkpoint, given)
+        if told is not None and told.states:
+            states = told.states
+        else:
+            states = () if checkpoint.unreadable else optimizer_states(checkpoint, given)
     except (DamagedFileError, NotFoundError) as error:
         if isinstance(error, NotFoundError) and not any(p.severity == "error" for p in checkpoint.problems):
             raise  # what was asked for isn't there, rather than a shard: of one, the index lists names and shapes still
@@ -148,6 +163,10 @@ def overview(
         description = DAMAGED
     else:
         description = _description(states, checkpoint.problems, () if states else suspects(checkpoint))
+    listed: tuple[ShownTensor, ...] = ()
+    if with_tensors and not checkpoint.unreadable:
+        listed, faults = shown_tensors(checkpoint, states, selection, progress)
+        unreadable += faults
     return Overview(
         str(checkpoint.path),
         checkpoint.format,
@@ -161,6 +180,7 @@ def overview(
         len(checkpoint.tensors),
         description,
         tuple(dict.fromkeys((*remarks, *unreadable, *checkpoint.problems, *(p for s in states for p in s.problems)))),
+        listed,
     )  # fmt: skip
 
 
@@ -173,12 +193,14 @@ _KINDS = {
 }
 
 
-def _shown(state: OptimizerState, told: Told) -> ShownOptimizer:
+def _shown(state: OptimizerState, told: Told | None) -> ShownOptimizer:
     """Of an optimizer without a formula here (sgd) only what is known: it may have no betas."""
     hyperparameters = {n: v for n, v in state.hyperparameters.items() if state.update_rule is not None or v.is_known}
+    inferred = () if told is None else told.inferred.get(state.name, ())
+    contradictions = {} if told is None else told.contradictions.get(state.name, {})
     return ShownOptimizer(
         state.name, state.layout, state.rule_source, state.step, hyperparameters, len(state.parameters),
-        _state_description(state, told.inferred.get(state.name, ())), told.contradictions.get(state.name, {}),
+        _state_description(state, inferred), contradictions,
     )  # fmt: skip
 
 

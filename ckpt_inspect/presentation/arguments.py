@@ -87,6 +87,30 @@ def count_if_any(value: object, name: str) -> int | None:
     return int(value)
 
 
+def seconds_if_any(value: object, name: str) -> float | None:
+    """Return a number of seconds above 0, or None."""
+    if value is None:
+        return None
+    if not _is_number(value) or not 0 < float(value) < math.inf:  # type: ignore[arg-type]  # a number has a float
+        raise _wrong(value, name, "a number of seconds above 0")
+    return float(value)  # type: ignore[arg-type]  # a number has a float
+
+
+def failing_if_any(value: object) -> str | None:
+    """Return a severity or the id of a kind of finding, or None. Raises RequestError also for an unknown one."""
+    if value is None:
+        return None
+    from ckpt_inspect.findings import KINDS, SEVERITIES
+    from ckpt_inspect.state.given import similar_name
+
+    known = (*SEVERITIES, *(kind.id for kind in KINDS))
+    if (name := text_in(value, "fail_on")) not in known:
+        meant = similar_name(name, known)
+        hint = "" if meant is None else f"; did you mean {meant}?"
+        raise RequestError(f"fail_on: {name!r} is none of {', '.join(SEVERITIES)}, nor the id of a finding{hint}")
+    return name
+
+
 def executor_if_any(value: object) -> Executor | None:
     """Return what takes work as a `concurrent.futures.Executor` does, or None."""
     if value is not None and not callable(getattr(value, "submit", None)):

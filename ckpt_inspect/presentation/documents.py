@@ -92,5 +92,5 @@ def diff_document(diff: Differences) -> JsonObject:
 
 
 def overview_document(overview: Overview) -> JsonObject:
-    """Return what one checkpoint is."""
-    return json_object(asdict(overview))
+    """Return what one checkpoint is; `listed`, its tensors with their figures, only if they were asked for."""
+    return json_object({name: value for name, value in asdict(overview).items() if value or name != "listed"})

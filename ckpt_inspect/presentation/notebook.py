@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from ckpt_inspect.errors import RequestError
+from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.presentation.page.markup import Html, element, joined
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def run_figure(
         )
     reason = kind.reason_to_omit(chapter)
     if reason is not None:
-        raise RequestError(f"there is no figure {kind.id} of optimizer {chapter.optimizer}: {reason}")
+        raise RequestError(f"there is no figure {kind.id} of {spoken_name(chapter.optimizer)}: {reason}")
     return _shown(kind.plot(chapter))
 
 

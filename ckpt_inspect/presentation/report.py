@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ckpt_inspect.checkpoint import Problem, Progress
 from ckpt_inspect.errors import CkptInspectError, RequestError, StoreError
+from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.presentation.shown_names import distinct
 from ckpt_inspect.presentation.written_files import cause_of, write_whole
 
@@ -120,12 +121,14 @@ def write_report(
     names: Sequence[str] | None = None,
     file_format: str = "png",
     progress: Progress | None = None,
+    reload: float | None = None,
 ) -> Report:
     """Draw every figure of every optimizer into `folder`, made if it doesn't exist, and a page that shows them all.
 
     `runs` are drawn over each other, called by `names` (default: their own). Files are named
     `<optimizer>-<number>-<figure>.<format>`, always the same for the same figure, and `index.html`; those of an earlier
-    report are replaced, each at once. The same runs give the same bytes.
+    report are replaced, each at once. The same runs give the same bytes. `reload`: seconds after which an open page
+    loads itself anew, until `end_reloading`.
 
     Raises RequestError for an unknown `file_format`, no runs, or runs without anything to draw; StoreError if the
     folder can't be written.
@@ -159,11 +162,20 @@ def write_report(
         shown.append(_page_figure(figures[-1], kind, figure, content if file_format == "png" else rendered(figure)))
     problems = _problems(drawn)
     page = target / PAGE
-    contents = Contents(_page_runs(runs, frames), shown, missing, problems, __version__)
+    contents = Contents(_page_runs(runs, frames), shown, missing, problems, __version__, reload)
     write_whole(page_html(contents).encode("utf-8"), page)
     if progress is not None:
         progress(len(drawn) * len(FIGURES), len(drawn) * len(FIGURES))
     return Report(target, tuple(figures), tuple(omitted), page, problems)
+
+
+def end_reloading(folder: str | os.PathLike[str]) -> None:
+    """Have the page in a folder, if there is one, not load itself anew any more."""
+    from ckpt_inspect.presentation.page import without_reloading
+
+    page = Path(folder) / PAGE
+    if page.is_file() and (text := without_reloading(before := page.read_text("utf-8"))) != before:
+        write_whole(text.encode("utf-8"), page)
 
 
 def _page_figure(entry: ReportFigure, kind: FigureKind, figure: Figure, png: bytes) -> PageFigure:
@@ -182,7 +194,14 @@ def _page_runs(runs: Sequence[ReportedRun], frames: Sequence[RunFrames]) -> list
     from ckpt_inspect.presentation.page import PageRun
 
     return [
-        PageRun(frame.name, frame.parameters, run.to_frame("checkpoints"), run.to_frame("problems"), run.findings)
+        PageRun(
+            frame.name,
+            frame.parameters,
+            run.to_frame("checkpoints"),
+            run.to_frame("problems"),
+            run.findings,
+            run.segments,
+        )
         for run, frame in zip(runs, frames, strict=True)
     ]
 
@@ -265,7 +284,8 @@ def _problems(drawn: Sequence[Chapter]) -> tuple[Problem, ...]:
             problems.append(
                 Problem(
                     "steps-not-drawn",
-                    f"The steps of optimizer {chapter.optimizer} are not known, or do not rise, in every checkpoint.",
+                    f"The steps of {spoken_name(chapter.optimizer)} are not known, or do not rise, in every "
+                    "checkpoint.",
                     "Figures show the checkpoints in training order, evenly spaced.",
                     "info",
                 )
@@ -274,7 +294,7 @@ def _problems(drawn: Sequence[Chapter]) -> tuple[Problem, ...]:
             problems.append(
                 Problem(
                     "learning-rate-not-drawn",
-                    f"The nominal learning rate of optimizer {chapter.optimizer} is not known in every checkpoint.",
+                    f"The nominal learning rate of {spoken_name(chapter.optimizer)} is not known in every checkpoint.",
                     "Figures show E/α, the effective learning rate relative to the nominal one.",
                     "info",
                 )

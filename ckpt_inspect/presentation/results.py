@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from xarray import Dataset, DataTree
 
+    from ckpt_inspect.checkpoint import Problem
     from ckpt_inspect.comparison.segments import Segment
     from ckpt_inspect.errors import CkptInspectError
     from ckpt_inspect.findings import Finding
@@ -121,6 +122,42 @@ class RunResult:
         from ckpt_inspect.presentation.reprs import run_result_repr
 
         return run_result_repr(self.run, self.store, self.error)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Followed:
+    """A checkpoint of a training that is going on, or what can't be read."""
+
+    run: str
+    """Name; empty if it is the folder that can't be looked at."""
+    store: Path | None
+    analyses: Analyses | None
+    """The whole run as far as it has come; None if nothing of it could be analysed yet."""
+    row: int | None
+    """Which checkpoint of `analyses` is new; None if it is a problem that is reported."""
+    problem: Problem | None = None
+    """What can't be read."""
+    fails_on: tuple[str, ...] = ()
+    """Ids of the findings that end the following, in the last that is yielded."""
+
+    @property
+    def checkpoint(self) -> str:
+        """Return the new checkpoint's name; empty if it is a problem."""
+        return (
+            "" if self.analyses is None or self.row is None else str(self.analyses.checkpoints["checkpoint"][self.row])
+        )
+
+    @property
+    def step(self) -> int | None:
+        """Return the largest step of its optimizers; None if none is known."""
+        if self.analyses is None or self.row is None:
+            return None
+        steps = [int(o.variables["step"][self.row]) for o in self.analyses.optimizers.values()]
+        return max((step for step in steps if step >= 0), default=None)
+
+    def __repr__(self) -> str:
+        told = self.problem.message if self.problem is not None else f"{self.checkpoint!r}, step {self.step}"
+        return f"<ckpt_inspect.Followed {self.run!r}: {told}>"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

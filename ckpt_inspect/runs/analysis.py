@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from ckpt_inspect import storage
 from ckpt_inspect.checkpoint import Array, Checkpoint, FileStat, Problem
 from ckpt_inspect.errors import ChangedFileError, NoStateError, NotFoundError
+from ckpt_inspect.layouts import find_optimizers
+from ckpt_inspect.layouts.found import FoundOptimizer
 from ckpt_inspect.measurement.histograms import Counts, Floats
 from ckpt_inspect.measurement.summaries import sample_indices
 from ckpt_inspect.measurement.sweep import Measured, Sweep, nbytes_of
 from ckpt_inspect.measurement.variables import METRICS
+from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.runs.other_tensors import nonfinite_problems
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
@@ -96,6 +99,8 @@ class OptimizerAnalysis:
     """Whose implementation: `layouts.found.Family`."""
     step: Sourced[int]
     hyperparameters: Mapping[str, Sourced[float]]
+    has_scheduled_rate: bool
+    """Whether the file shows that the learning rate follows the step by itself."""
     parameters: tuple[ParameterAnalysis, ...]
     absence: str | None
     """Why there are no moments; None if there are."""
@@ -123,7 +128,7 @@ class OptimizerAnalysis:
         for reason, names in reasons.items():
             yield Problem(
                 "effective-lr-undetermined",
-                f"optimizer {self.name}: no effective learning rate for {_some(names)}: {reason}",
+                f"{spoken_name(self.name)}: no effective learning rate for {_some(names)}: {reason}",
                 "the figures that don't need it are reported",
             )
 
@@ -188,13 +193,14 @@ class Chosen:
         given: Given | None = None,
         selection: Selection | None = None,
         inferred: Inferred | None = None,
+        find: Callable[[Checkpoint], tuple[FoundOptimizer, ...]] = find_optimizers,
     ) -> Chosen:
         """Resolve every optimizer, and choose the parameters that have something to measure.
 
-        `given` and `inferred` as in `optimizer_states`. Reads metadata and scalars only. Raises CkptInspectError for
-        what can't be read.
+        `given`, `inferred` and `find` as in `optimizer_states`. Reads metadata and scalars only. Raises
+        CkptInspectError for what can't be read.
         """
-        states = optimizer_states(checkpoint, given, inferred=inferred)
+        states = optimizer_states(checkpoint, given, inferred=inferred, find=find)
         selection = selection or Selection()
         parameters = tuple(
             (state, parameter)
@@ -277,8 +283,8 @@ def require_state(analysis: Analysis) -> None:
     stepless = [o for o in optimizers if o.parameters]
     if stepless:
         raise NoStateError(
-            f"{path}: its optimizer {stepless[0].name} ({stepless[0].rule.value}) has made no update yet (step 0), so "
-            "that there are no effective learning rates: analyse a later checkpoint"
+            f"{path}: its {spoken_name(stepless[0].name)} ({stepless[0].rule.value}) has made no update yet (step 0), "
+            "so that there are no effective learning rates: analyse a later checkpoint"
         )
     absences = dict.fromkeys(f"{o.name}: {o.absence}" for o in optimizers if o.absence)
     if not absences:
@@ -326,6 +332,7 @@ def _optimizer(state: OptimizerState, measured: Sequence[Measured]) -> Optimizer
         family=state.family,
         step=state.step,
         hyperparameters=state.hyperparameters,
+        has_scheduled_rate=state.has_scheduled_rate,
         parameters=tuple(_parameter(m) for m in measured),
         absence=state.absence,
         state_problems=tuple(state.problems),

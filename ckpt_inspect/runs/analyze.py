@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ckpt_inspect.checkpoint import Progress
+from ckpt_inspect.checkpoint import Problem, Progress
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.findings import Thresholds
-from ckpt_inspect.measurement.columns import RunColumns
+from ckpt_inspect.measurement.columns import Remark, RunColumns
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.analysis import fingerprint_now
 from ckpt_inspect.runs.execution import Meter, Worker, run_units
+from ckpt_inspect.runs.found_before import FoundBefore
 from ckpt_inspect.runs.growth import LONG
 from ckpt_inspect.runs.inferring import NOTHING, infer_run
 from ckpt_inspect.runs.planning import Options, plan_run
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 PathLike = str | os.PathLike[str]
+
+WORKERS_LOST = "workers-lost"
+"""Code of the Problem of an executor whose workers ended before the work was done."""
 
 
 def analyze(
@@ -69,13 +73,16 @@ def analyze(
         )
     with Saving(None if store is None else Path(store), elements) as saving:
         plan = plan_run(run, options, saving.path, saving.load(), fingerprint_now)
-        told = infer_run(plan, is_stored=store is not None) if options.infers and plan.unread else NOTHING
+        is_due = options.infers and (plan.unread or not plan.was_inferred)
+        found = FoundBefore()
+        told = infer_run(plan, found, is_stored=store is not None) if is_due else NOTHING
         plan = replace(plan, stale=told.stale)
         sizes = run.sizes(plan.unread)
         is_long = len(plan.places()) > LONG
         reading = Reading(plan, limits, told=told, parts=saving.parts() if is_long else None)
         meter = Meter(sum(sizes.values()), progress)
-        worker = Worker(threads, sink=saving.sink, progress=meter.add)
+        lost: list[str] = []
+        worker = Worker(threads, sink=saving.sink, progress=meter.add, found=found)
         units = (worker.units_of(path, options, n, told.of(absolute(path))) for path, n in sizes.items())
 
         def save(*, is_final: bool) -> RunColumns:
@@ -93,7 +100,7 @@ def analyze(
             return columns
 
         try:
-            with worker, closing(run_units(units, executor, meter, worker, threads or 1)) as checkpoints:
+            with worker, closing(run_units(units, executor, meter, worker, threads or 1, lost)) as checkpoints:
                 for results in checkpoints:
                     saving.finish_elements(reading.take(results))
                     saving.save_sometimes(lambda: save(is_final=False))
@@ -104,7 +111,19 @@ def analyze(
         reading.require_results()
         if plan.previous is not None and reading.is_stored():
             return plan.previous
-        return save(is_final=True)
+        return _with_loss(save(is_final=True), lost)
+
+
+def _with_loss(columns: RunColumns, lost: Sequence[str]) -> RunColumns:
+    """Return the columns with a remark if an executor gave up: no fact about the run, so that no store has it."""
+    if not lost:
+        return columns
+    problem = Problem(
+        WORKERS_LOST,
+        f"the executor lost its workers ({lost[0]})",
+        "this process did the rest of the work; the results are the same",
+    )
+    return replace(columns, remarks=(*columns.remarks, Remark("", "", problem)))
 
 
 def load(store: PathLike) -> RunColumns:

@@ -26,6 +26,9 @@ Pieces = Sequence[bytes | memoryview]
 _DONE, _MARK = b"+", 16
 """How an answer begins that is what the function returned, and the bytes before it."""
 
+_WAITING = 3
+"""How many times as long as it may work a copy may take, on a busy machine."""
+
 _limit: int | None = None
 """Bytes of address space that the copy may have at present; None in any other process."""
 
@@ -37,8 +40,9 @@ class DiedReading(RuntimeError):  # noqa: N818 - said of what happened
 def apart(function: Callable[[], Pieces], seconds: float, room: int) -> bytearray:
     """Return what the function returns, pieces of bytes, joined; done in a copy of this process.
 
-    The copy may take so many `seconds`, and `room` bytes of memory beyond what `expect` announces. Raises StoreError
-    with the words of what the function raises, DiedReading if the copy dies or takes longer.
+    The copy may take so many `seconds`, a third of them of the processor's time, and `room` bytes of memory beyond what
+    `expect` announces. Raises StoreError with the words of what the function raises, DiedReading if the copy dies or
+    takes longer.
     """
     if not hasattr(os, "fork") or sys.platform == "darwin":  # macOS's own libraries don't bear a fork
         return bytearray().join(function())
@@ -100,9 +104,9 @@ def _be_the_copy(function: Callable[[], Pieces], writing: int, seconds: float, r
             signal.signal(number, signal.SIG_DFL)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what the C library says of a damaged heap
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        # of the processor's time, in case whoever would end it is killed
+        # of the processor's time, which a busy machine doesn't shorten; also in case whoever would end it is killed
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        most = math.ceil(seconds) + 1
+        most = math.ceil(seconds / _WAITING)
         resource.setrlimit(resource.RLIMIT_CPU, (most if hard < 0 else min(most, hard), hard))
         _limit = _address_space()
         expect(room)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ckpt_inspect.checkpoint import Problem
-from ckpt_inspect.comparison.gradients import window_columns
+from ckpt_inspect.comparison.gradients import path_columns, window_columns
+from ckpt_inspect.comparison.paths import PathFigures
 from ckpt_inspect.measurement.columns import Column, Columns, OptimizerColumns, Remark, RunColumns
 from ckpt_inspect.measurement.histograms import EFFECTIVE_LR_GRID, QUANTILE_LEVELS, SECOND_MOMENT_GRID, Grid
 from ckpt_inspect.measurement.summaries import SAMPLES
@@ -20,6 +21,7 @@ from ckpt_inspect.measurement.variables import (
     KEPT,
     METRICS,
     PARAMETER_VARIABLES,
+    PATHS,
     ROOT_VARIABLES,
     WINDOW_METRICS,
     Kind,
@@ -89,6 +91,8 @@ class RowEvidence:
     """Absolute path of that checkpoint; empty if there is none."""
     window_learning_rate: float = np.nan
     """Rate of the first of these updates, as weights without a gradient moved by it; NaN if not known."""
+    path: tuple[tuple[str, ...], PathFigures] | None = None
+    """The parameters of which many elements were looked at, and how their weights moved; None if that isn't known."""
     contradictions: Mapping[str, str] = field(default_factory=dict)
     """Why a hyperparameter's value can't be right, by its name."""
     problems: tuple[Problem, ...] = ()
@@ -110,6 +114,9 @@ Evidence = Mapping[str, OptimizerEvidence]
 
 INFERRED_LATE = "inferred-late"
 """Code of the Problem of a checkpoint whose file is gone, and of which later ones tell other numbers."""
+
+NEVER_INFERRED = "inferred-never"
+"""Code of the Problem of a checkpoint whose file is gone, and of which no store kept anything to compare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,14 +229,24 @@ def _write_evidence(columns: dict[str, Column], checkpoints: Columns, evidence: 
     """Write what the checkpoints tell of each other over what was known of it, in those that were compared."""
     places = {str(path): row for row, path in enumerate(checkpoints["path"])}
     fingerprints = checkpoints["fingerprint"]
+    parameters = {str(name): i for i, name in enumerate(columns["parameter"])}
     for place, found in evidence.rows.items():
         row = places.get(place)
         if row is None:
             continue
         before = places.get(found.window_from)
-        columns["window_from"][row] = "" if before is None else fingerprints[before]
+        origin = "" if before is None else str(fingerprints[before])
+        if columns["window_from"][row] != origin:  # what was known of the path, before some files were deleted, is void
+            for name in PATHS:
+                columns[name][row] = np.nan
+        columns["window_from"][row] = origin
         columns["window_updates"][row] = found.window_updates
         columns["window_learning_rate"][row] = found.window_learning_rate
+        if found.path is not None:
+            at = [parameters[name] for name in found.path[0] if name in parameters]
+            is_here = [name in parameters for name in found.path[0]]
+            for name, figures in path_columns(found.path[1], found.window_updates).items():
+                columns[name][row, at] = figures[is_here]
         for name, column in columns.items():
             if name.endswith(CONTRADICTION):
                 column[row] = found.contradictions.get(name.removesuffix(CONTRADICTION), "")
@@ -244,7 +261,7 @@ def _copy_previous(columns: dict[str, Column], old: Columns, rows: _Rows, place:
     for variable in PARAMETER_VARIABLES:
         columns[variable.name][at] = old[variable.name]
     columns["sample_index"][at] = old["sample_index"]
-    for name in (*(v.name for v in METRICS), "effective_lr", "second_moment", *_SAMPLED):
+    for name in (*(v.name for v in METRICS), *PATHS, "effective_lr", "second_moment", *_SAMPLED):
         rest = [range(length) for length in columns[name].shape[2:]]
         rows.copy_kept(columns[name], old[name], at, *rest)
 
@@ -258,6 +275,7 @@ def _fill(columns: dict[str, Column], row: int, optimizer: OptimizerAnalysis, pl
         columns[f"{name}_source"][row], columns[f"{name}_where"][row] = value.source, value.where
     columns["rule"][row], columns["layout"][row] = optimizer.rule.value, optimizer.layout
     columns["family"][row] = optimizer.family
+    columns["learning_rate_is_scheduled"][row] = int(optimizer.has_scheduled_rate)
     columns["effective_lr_is_relative"][row] = int(optimizer.is_relative)
     for name, hyperparameter in optimizer.hyperparameters.items():
         if hyperparameter.value is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -10,14 +11,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import CountedPieces, Progress
-from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.errors import CkptInspectError, WorkerLostError
 from ckpt_inspect.formats import open_checkpoint
+from ckpt_inspect.layouts import find_optimizers
 from ckpt_inspect.runs.analysis import Analysis, Chosen, ElementSink, join
+from ckpt_inspect.runs.found_before import FoundBefore
 from ckpt_inspect.runs.planning import Options, Unit, plan_units
 from ckpt_inspect.state.inferred import Inferred
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Executor
 
 _IN_FLIGHT = 256
 """Units that an executor holds at a time: enough for as many workers, and few of a run of 100,000."""
@@ -49,10 +52,12 @@ class Worker:
         sink: ElementSink | None = None,
         progress: Callable[[int], None] | None = None,
         is_alone: bool = True,
+        found: FoundBefore | None = None,
     ) -> None:
         """`threads` (default 2) share the pieces of a unit; `sink` is given E of every element; `progress` is called
         with the bytes of each piece as it is done, from any thread. Unless it `is_alone`, others may do other units of
-        the same checkpoint, and `merge` compares the checksum of all."""
+        the same checkpoint, and `merge` compares the checksum of all. `found`: what was found in checkpoints before."""
+        self._find = find_optimizers if found is None else found.find
         self._is_alone = is_alone
         self._threads = threads
         self._sink = sink
@@ -98,7 +103,7 @@ class Worker:
             self._close()
             checkpoint = open_checkpoint(path)
             try:
-                chosen = Chosen.of(checkpoint, options.given, options.selection, inferred)
+                chosen = Chosen.of(checkpoint, options.given, options.selection, inferred, self._find)
             except BaseException:
                 checkpoint.close()
                 raise
@@ -134,16 +139,22 @@ def merge(results: Sequence[UnitResult]) -> Analysis:
 
 
 def run_units(
-    checkpoints: Iterable[Sequence[Unit]], executor: Executor | None, meter: Meter, worker: Worker, threads: int = 1
+    checkpoints: Iterable[Sequence[Unit]],
+    executor: Executor | None,
+    meter: Meter,
+    worker: Worker,
+    threads: int = 1,
+    lost: list[str] | None = None,
 ) -> Generator[list[UnitResult], None, None]:
     """Do the units of many checkpoints; yield each one's results, in their order, as soon as they are all there.
 
     Without an executor `worker` does one checkpoint after the other, each up to the first unit that can't be done. An
-    executor gets unit by unit, to be done by `threads` threads each, and checkpoints come as they are done. Results are
-    the same to the bit.
+    executor gets unit by unit, to be done by `threads` threads each, and checkpoints come as they are done. If its
+    workers are lost, so that it takes no more, this process does the rest, and the cause is appended to `lost`.
+    Results are the same to the bit.
     """
     if executor is not None:
-        yield from _done_by(executor, checkpoints, meter, threads)
+        yield from _done_by(executor, checkpoints, meter, threads, [] if lost is None else lost)
         return
     for units in checkpoints:
         results: list[UnitResult] = []
@@ -155,26 +166,56 @@ def run_units(
 
 
 def _done_by(
-    executor: Executor, checkpoints: Iterable[Sequence[Unit]], meter: Meter, threads: int
+    executor: Executor,
+    checkpoints: Iterable[Sequence[Unit]],
+    meter: Meter,
+    threads: int,
+    lost: list[str],
 ) -> Generator[list[UnitResult], None, None]:
     """With a few units ahead of what is done; no other is begun once this is left."""
-    from concurrent.futures import FIRST_COMPLETED, wait
+    waiting: dict[Future[UnitResult], list[tuple[Unit, Future[UnitResult]]]] = {}
+    """With all units of the same checkpoint, in their order."""
 
-    waiting: dict[Future[UnitResult], list[Future[UnitResult]]] = {}
-    """With all units of the same checkpoint."""
+    def submitted(unit: Unit) -> Future[UnitResult]:
+        if not lost:
+            try:
+                return executor.submit(measure_unit, unit, threads)
+            except BrokenExecutor as error:
+                lost.append(_cause(error))
+        future = Future[UnitResult]()
+        future.set_result(measure_unit(unit, threads))
+        return future
+
+    def result_of(unit: Unit, future: Future[UnitResult], *, is_alone: bool = False) -> UnitResult:
+        try:
+            return future.result()
+        except (BrokenExecutor, CancelledError) as error:  # nothing is wrong with the unit, as far as is known
+            lost.append(_cause(error))
+            return measure_unit(unit, threads)
+        except WorkerLostError as error:
+            return UnitResult(unit, None, WorkerLostError(f"{unit.path}: {error}"))
+        except Exception as error:
+            if type(error).__name__ == "KilledWorker":  # of distributed, which has tried several times
+                if not is_alone:  # but blames whatever was on the worker; by itself it shows whose fault it is
+                    return result_of(unit, submitted(unit), is_alone=True)
+                told = f"{unit.path}: the cluster's workers ended while they read it ({_cause(error)})"
+                return UnitResult(unit, None, WorkerLostError(told))
+            raise
 
     def take_done() -> Generator[list[UnitResult], None, None]:
         done = wait(waiting, return_when=FIRST_COMPLETED).done
-        for future in sorted(done, key=lambda future: future.exception() is not None):
-            meter.finish(future.result().unit)
+        for future in sorted(done, key=_is_interrupted):
+            if _is_interrupted(future):
+                future.result()
             together = waiting.pop(future)
-            if not any(other in waiting for other in together):
-                yield [each.result() for each in together]
+            meter.finish(next(unit for unit, own in together if own is future))
+            if not any(other in waiting for _, other in together):
+                yield [result_of(unit, own) for unit, own in together]
 
     try:
         for units in checkpoints:
-            together = [executor.submit(measure_unit, unit, threads) for unit in units]
-            waiting.update(dict.fromkeys(together, together))
+            together = [(unit, submitted(unit)) for unit in units]
+            waiting.update((future, together) for _, future in together)
             while len(waiting) >= _IN_FLIGHT:
                 yield from take_done()
         while waiting:
@@ -182,6 +223,14 @@ def _done_by(
     finally:
         for future in waiting:
             future.cancel()
+
+
+def _is_interrupted(future: Future[UnitResult]) -> bool:
+    return not future.cancelled() and isinstance(future.exception(), KeyboardInterrupt)
+
+
+def _cause(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 class Meter:

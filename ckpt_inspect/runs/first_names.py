@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.measurement.columns import OptimizerColumns, RunColumns
+from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.runs.analysis import Analysis, OptimizerAnalysis
 from ckpt_inspect.state.renaming import pair_parameters
 
@@ -81,7 +82,7 @@ def _renamed(optimizer: OptimizerAnalysis, before: Shapes, told: dict[str, dict[
     own, first = next(iter(names.items()))
     remark = Problem(
         "parameters-renamed",
-        f"optimizer {optimizer.name}: from this checkpoint on {len(names)} parameters have other names than before, "
+        f"{spoken_name(optimizer.name)}: from this checkpoint on {len(names)} parameters have other names than before, "
         f"such as {own} for {first}",
         "they are shown under the first names: that they are the same is assumed, because their shapes and the "
         "structure of their names correspond",

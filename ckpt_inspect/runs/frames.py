@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +51,29 @@ def frame(analyses: RunColumns, kind: str, checkpoints: Sequence[int] | None = N
     return table
 
 
+def _table(columns: Mapping[str, Column | Sequence[object]]) -> DataFrame:
+    """Return a frame of these columns; in texts that pandas can't hold, halves of surrogate pairs are escaped."""
+    import pandas as pd
+
+    table: DataFrame
+    try:
+        table = pd.DataFrame(columns)
+    except UnicodeEncodeError:
+        encoded = {
+            name: [encodable(cell) if isinstance(cell, str) else cell for cell in column]
+            if not isinstance(column, np.ndarray) or column.dtype == object
+            else column
+            for name, column in columns.items()
+        }
+        table = pd.DataFrame(encoded)
+    return table
+
+
+def encodable(text: str) -> str:
+    """Return the text with halves of surrogate pairs, which a path may hold, escaped: `\\udcff`."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _joined(
     analyses: RunColumns,
     columns_of: Callable[[RunColumns, OptimizerColumns], Mapping[str, Column]],
@@ -61,7 +84,7 @@ def _joined(
 
     each = [columns_of(analyses, optimizer) for optimizer in analyses.optimizers.values()]
     joined = {n: np.concatenate([c[n] for c in each]) if each else np.empty(0) for n in names}
-    table: DataFrame = pd.DataFrame(joined)
+    table = _table(joined)
     table["step"] = pd.array(np.where(joined["step"] < 0, 0, joined["step"]).astype(np.int64), dtype="Int64")
     table.loc[joined["step"] < 0, "step"] = pd.NA
     return table
@@ -141,35 +164,32 @@ def _sample(analyses: RunColumns) -> DataFrame:
 
 
 def _checkpoints(analyses: RunColumns) -> DataFrame:
-    import pandas as pd
-
-    table: DataFrame = pd.DataFrame({v.name: analyses.checkpoints[v.name] for v in ROOT_VARIABLES})
+    table = _table({v.name: analyses.checkpoints[v.name] for v in ROOT_VARIABLES})
     table.insert(1, "checkpoint_index", np.arange(len(table)))
     return table
 
 
 def _problems(analyses: RunColumns) -> DataFrame:
-    import pandas as pd
-
     names = ("checkpoint", "optimizer", "code", "severity", "message", "resolution")
     rows = [
         (r.checkpoint, r.optimizer, r.problem.code, r.problem.severity, r.problem.message, r.problem.resolution)
         for r in analyses.remarks
     ]
-    table: DataFrame = pd.DataFrame(rows, columns=list(names))
-    return table
+    return _table({name: [row[i] for row in rows] for i, name in enumerate(names)})
 
 
 def _findings(analyses: RunColumns) -> DataFrame:
-    import pandas as pd
-
     names = ("severity", "id", "title", "optimizer", "parameters", "checkpoints", "why", "action")
     rows = [
-        {**f.to_json(), "parameters": "\n".join(f.parameters), "checkpoints": "\n".join(f.checkpoints)}
+        {**f.to_json(), "parameters": _lines(f.parameters), "checkpoints": _lines(f.checkpoints)}
         for f in find_findings(analyses)
     ]
-    table: DataFrame = pd.DataFrame(rows, columns=list(names))
-    return table
+    return _table({name: [row[name] for row in rows] for name in names})
+
+
+def _lines(names: Iterable[str]) -> str:
+    """Return a line a name, whatever is in it."""
+    return "\n".join(name.replace("\n", "\\n") for name in names)
 
 
 _RESTRICTABLE = frozenset({"parameters", "histogram", "sample"})
@@ -183,6 +203,9 @@ _FRAMES: Mapping[str, Callable[[RunColumns], DataFrame]] = {
     "problems": _problems,
     "findings": _findings,
 }
+
+KINDS = tuple(_FRAMES)
+"""The kinds of tables by name."""
 
 
 # --- differences

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.checkpoint import Array, Problem
 from ckpt_inspect.comparison.element_choice import BUDGET
 from ckpt_inspect.comparison.inference import Inference, Observation, WindowEvidence, infer
-from ckpt_inspect.comparison.observing import Glimpse, HeldElements, is_open, observe
+from ckpt_inspect.comparison.observing import TELLABLE, Glimpse, HeldElements, is_open, joined_values, observe
 from ckpt_inspect.comparison.opened import OpenCheckpoints
+from ckpt_inspect.comparison.paths import PathFigures, follow_paths
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.columns import Columns, RunColumns
-from ckpt_inspect.runs.assembly import INFERRED_LATE, Evidence, OptimizerEvidence, RowEvidence
+from ckpt_inspect.measurement.wording import spoken_name
+from ckpt_inspect.runs.assembly import INFERRED_LATE, NEVER_INFERRED, Evidence, OptimizerEvidence, RowEvidence
+from ckpt_inspect.runs.found_before import FoundBefore
 from ckpt_inspect.runs.kept_elements import (
     KEPT_CHECKPOINTS,
     KEPT_ELEMENTS,
@@ -70,9 +73,10 @@ class RunInference:
 NOTHING = RunInference()
 
 
-def infer_run(plan: Plan, *, is_stored: bool) -> RunInference:
+def infer_run(plan: Plan, found: FoundBefore, *, is_stored: bool) -> RunInference:
     """Return what the checkpoints of a run tell together: those that are there, and those that the store keeps
-    something of. `is_stored`: whether elements are to be kept, for checkpoints that are yet to come.
+    something of. `found`: what layouts found, for whoever opens them next. `is_stored`: whether elements are to be
+    kept, for checkpoints that are yet to come.
 
     Nothing, and no element is read, if the first and the last hold all that could be told. What can't be read takes no
     part. Of a run of more than `STRETCH` checkpoints, those stretches are asked that have unread checkpoints, and all
@@ -86,28 +90,32 @@ def infer_run(plan: Plan, *, is_stored: bool) -> RunInference:
     names = dict(zip(places, checkpoint_names(places), strict=True))
     with OpenCheckpoints() as opened:
         first, *_, last = [*paths.values(), *paths.values()]
-        if not any(is_open(state) for path in (last, first) for state in _states(opened, path, plan.options.given)):
+        if not any(
+            is_open(state) for path in (last, first) for state in _states(opened, path, plan.options.given, found)
+        ):
             return NOTHING
         budget = BUDGET if len(places) > 1 else KEPT_ELEMENTS
         told: dict[str, Seen] = {}
         stale: set[str] = set()
         for start in range(_first_stretch(plan, places), len(places), STRETCH):
             before = places[max(start - KEPT_CHECKPOINTS, 0) : start]
-            stretch = _Stretch(places[start : start + STRETCH], before, budget, least)
-            glimpses = _glimpses(stretch, paths, names, plan, opened, HeldElements())
+            stretch = _Stretch(places[start : start + STRETCH], before, budget, least, len(places) <= STRETCH)
+            glimpses = _glimpses(stretch, paths, names, plan, opened, HeldElements(), found)
             for name, own in glimpses.items():
-                found = _seen(name, stretch, names, own, stored, told.get(name))
-                if found is None:
+                result = _seen(name, stretch, names, own, stored, told.get(name))
+                if result is None:
                     continue
-                seen, observations = found
+                seen, observations = result
                 stale.update(
                     place
                     for place, observation in observations.items()
                     if place in plan.known
                     and stored.differs(name, place, overlaid(alone(observation), seen.values[place]))
                 )
+                lost = () if plan.was_inferred else [p for p in stretch.own if p not in seen.rows]
+                never = {p: row for p in lost if (row := stored.never_inferred(name, p)) is not None}
                 known = told.get(name, Seen({}, {}, ()))
-                told[name] = Seen({**known.values, **seen.values}, {**known.rows, **seen.rows}, seen.kept)
+                told[name] = Seen({**known.values, **seen.values}, {**known.rows, **seen.rows, **never}, seen.kept)
     return RunInference(told, frozenset(stale))
 
 
@@ -122,6 +130,8 @@ class _Stretch:
     """Elements that are looked at in each checkpoint."""
     least: int
     """Checkpoints of an optimizer that tell anything, or are worth keeping."""
+    is_whole: bool
+    """Whether it is all of the run: a path that begins elsewhere is followed by the elements that the store has."""
 
     @property
     def places(self) -> list[str]:
@@ -129,7 +139,9 @@ class _Stretch:
 
 
 def _first_stretch(plan: Plan, places: Sequence[str]) -> int:
-    """Return where the stretch begins that has the first unread checkpoint."""
+    """Return where the stretch begins that has the first checkpoint that is unread, or was not inferred."""
+    if not plan.was_inferred:
+        return 0
     unread = {absolute(path) for path in plan.unread}
     first = next((at for at, place in enumerate(places) if place in unread), 0)
     return first - first % STRETCH
@@ -142,6 +154,7 @@ def _glimpses(
     plan: Plan,
     opened: OpenCheckpoints,
     held: HeldElements,
+    found: FoundBefore,
 ) -> dict[str, dict[str, Glimpse]]:
     """Each optimizer's, by the places of the checkpoints whose files are there."""
     glimpses: dict[str, dict[str, Glimpse]] = {}
@@ -149,7 +162,7 @@ def _glimpses(
         if place not in paths:
             continue
         path = paths[place]
-        for state in _states(opened, path, plan.options.given):
+        for state in _states(opened, path, plan.options.given, found):
             own = glimpses.setdefault(state.name, {})
             like = next(reversed(own.values()), None)
             reopened = partial(opened.get, path)
@@ -157,10 +170,10 @@ def _glimpses(
     return glimpses
 
 
-def _states(opened: OpenCheckpoints, path: Path, given: Given) -> tuple[OptimizerState, ...]:
+def _states(opened: OpenCheckpoints, path: Path, given: Given, found: FoundBefore) -> tuple[OptimizerState, ...]:
     """The optimizers in a checkpoint; none if it can't be read, which whoever measures it will meet again."""
     try:
-        return optimizer_states(opened.get(path), given)
+        return optimizer_states(opened.get(path), given, find=found.find)
     except CkptInspectError:
         return ()
 
@@ -215,6 +228,9 @@ def _seen(
                 window_learning_rate=np.nan if rate is None else rate,
             )
         rows[place] = row
+    if stretch.is_whole:
+        for place, path in _paths(places, observations, windows, here):
+            rows[place] = replace(rows[place], path=path)
     sizes = {n: tensors.size for glimpse in here.values() for n, tensors in glimpse.chosen.tensors.items()}
     newest = list(zip(places, observations, values, strict=True))[-KEPT_CHECKPOINTS:]
     kept = tuple(keep(place, o, each, sizes) for place, o, each in newest)
@@ -252,6 +268,35 @@ def _leads_on(window: WindowEvidence, beta_2: float | None) -> bool:
     if not window.is_continuous or (window.counted or 0) <= 0:
         return False
     return beta_2 is None or window.beta_2_bound is None or beta_2 <= window.beta_2_bound * (1 + 1e-6)
+
+
+def _paths(
+    places: Sequence[str],
+    observations: Sequence[Observation],
+    windows: Mapping[int, WindowEvidence | None],
+    here: Mapping[str, Glimpse],
+) -> Iterator[tuple[str, tuple[tuple[str, ...], PathFigures]]]:
+    """Yield how the weights moved to each checkpoint, by the chosen elements: where the path leads through checkpoints
+    whose files are there."""
+    sizes: dict[str, int] = {}
+    for glimpse in here.values():
+        for name, count in glimpse.chosen.values().items():
+            sizes[name] = max(sizes.get(name, 0), count)
+    before: list[int | None] = []
+    is_here: list[bool] = []
+    for number, place in enumerate(places):
+        window = windows.get(number)
+        before.append(None if window is None else window.places[0])
+        is_here.append(place in here and (window is None or is_here[window.places[0]]))
+
+    def values(number: int) -> Array:
+        return joined_values(observations[number].elements, sizes)
+
+    if not any(is_here) or all(b is None for b in before):
+        return
+    for number, figures in enumerate(follow_paths(before, values, list(sizes.values()))):
+        if before[number] is not None and is_here[number]:
+            yield places[number], (tuple(sizes), figures)
 
 
 _CONSTANTS = ("beta_1", "beta_2", "epsilon", "weight_decay")
@@ -353,10 +398,27 @@ class _Stored:
         return (
             Problem(
                 INFERRED_LATE,
-                f"{place}: optimizer {optimizer}: later checkpoints tell {told}, and its file is gone",
+                f"{place}: {spoken_name(optimizer)}: later checkpoints tell {told}, and its file is gone",
                 "its figures stay as they were computed",
             ),
         )
+
+    def never_inferred(self, optimizer: str, place: str) -> RowEvidence | None:
+        """Return, of a checkpoint that was analysed without inference, that nothing of it can be compared any more;
+        None if that changes nothing."""
+        columns, row = self._row(optimizer, place)
+        if columns is None or str(columns["window_from"][row]) or int(columns["window_updates"][row]) >= 0:
+            return None
+        names = [
+            n for n in TELLABLE if f"{n}_source" in columns and columns[f"{n}_source"][row] in ("default", "unknown")
+        ]
+        if not names:
+            return None
+        what = (
+            f"{place}: {spoken_name(optimizer)}: was analysed without inference, and its file is gone: what its "
+            f"neighbours tell of {', '.join(names)} doesn't reach its figures"
+        )
+        return RowEvidence(problems=(Problem(NEVER_INFERRED, what, "its figures stay as they were computed"),))
 
     def _row(self, optimizer: str, place: str) -> tuple[Columns | None, int]:
         if optimizer not in self._optimizers or place not in self._rows:

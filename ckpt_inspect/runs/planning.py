@@ -6,8 +6,9 @@ Nothing is opened here. A unit is the same whoever does it, and however many do:
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ckpt_inspect.errors import StoreError
@@ -63,12 +64,20 @@ class Plan:
     run: Run
     options: Options
     previous: RunColumns | None
-    """What the store holds; None if there is none, or other options were asked for."""
+    """What the store holds, with or without inference; None if there is none, or other options were asked for."""
     known: Mapping[str, str]
     """Absolute path -> fingerprint of each checkpoint of the run that `previous` has as it is now."""
 
     stale: frozenset[str] = frozenset()
     """Absolute paths of those of `known` that have to be read again, because other numbers are known of them now."""
+
+    @property
+    def was_inferred(self) -> bool:
+        """Return whether the store holds what the checkpoints told together: not if inference was left out, if an
+        earlier version wrote it, or if nothing was open."""
+        if self.previous is None or self.previous.options != self.options.text():
+            return False
+        return any("kept_checkpoint" in o.variables for o in self.previous.optimizers.values())
 
     @property
     def unread(self) -> tuple[Path, ...]:
@@ -122,7 +131,8 @@ def plan_run(
     if previous is None:
         return Plan(run, options, None, {})
     _check_same_run(run, store, previous)
-    if previous.options != options.text():
+    without = replace(options, infers=False).text()
+    if previous.options not in (options.text(), without):
         _check_can_be_read_again(run, store, previous)
         return Plan(run, options, None, {})
     return Plan(run, options, previous, _known(run, previous, fingerprint_of))
@@ -237,7 +247,7 @@ def plan_units(
     if nbytes <= UNIT_BYTES:
         return [Unit(place, options, Span(), nbytes, inferred or {})]
     sizes = parameter_bytes()
-    spans = split(sizes, UNIT_BYTES)
+    spans = split_evenly(sizes, UNIT_BYTES)
     total = max(sum(sizes), 1)
     shares = [nbytes * sum(sizes[span.slice]) // total for span in spans]
     shares[-1] += nbytes - sum(shares)
@@ -253,3 +263,11 @@ def split(sizes: Sequence[int], most: int) -> list[Span]:
             held = 0
         held += size
     return [Span(first, last) for first, last in zip(starts, [*starts[1:], None], strict=True)]
+
+
+def split_evenly(sizes: Sequence[int], most: int) -> list[Span]:
+    """Return as few spans as `split` does, the largest of them as small as it can be, so that several workers share a
+    checkpoint evenly."""
+    count = len(split(sizes, most))
+    least = bisect_left(range(most), True, key=lambda limit: len(split(sizes, limit)) <= count)
+    return split(sizes, least)

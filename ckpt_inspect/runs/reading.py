@@ -174,7 +174,9 @@ class Reading:
     def is_stored(self) -> bool:
         """Return whether the store holds all of this: nothing was read, nothing failed, now or then."""
         previous = self.plan.previous
-        if previous is None or self.fingerprints or self.errors or previous.failures:
+        if previous is None or self.fingerprints or self.errors or previous.failures or self.told.optimizers:
+            return False
+        if previous.options != self.plan.options.text():
             return False
         order = self.plan.order(self.fingerprints)
         return previous.thresholds == self.thresholds and list(previous.checkpoints["fingerprint"]) == order

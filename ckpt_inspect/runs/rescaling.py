@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.measurement.columns import Column, OptimizerColumns, RunColumns
 from ckpt_inspect.measurement.histograms import EFFECTIVE_LR_GRID, Counts, Floats
+from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.update_rules import find_implementation, find_rule
 
 
@@ -29,8 +30,8 @@ def with_learning_rate(analyses: RunColumns, rate: float) -> RunColumns:
         rules = {name for name in set(optimizer.variables["rule"]) if not _is_linear(str(name))}
         if rules:
             raise RequestError(
-                f"optimizer {optimizer.name} ({', '.join(rules)}): its effective learning rate is not proportional to "
-                "the learning rate: analyse the checkpoints again with the rate given"
+                f"{spoken_name(optimizer.name)} ({', '.join(rules)}): its effective learning rate is not proportional "
+                "to the learning rate: analyse the checkpoints again with the rate given"
             )
     rescaled = {name: OptimizerColumns(name, _rescaled(o.variables, rate)) for name, o in analyses.optimizers.items()}
     return replace(analyses, optimizers=rescaled)

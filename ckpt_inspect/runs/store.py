@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,6 +76,8 @@ from ckpt_inspect.storage import absolute, as_path, locate
 if TYPE_CHECKING:
     import h5py  # no type stubs exist: a type checker takes its classes for Any
 
+    from ckpt_inspect.series.run import Run
+
 CONVENTIONS = "ckpt-inspect-1"
 """Root attribute `Conventions`; the number is the schema's."""
 
@@ -100,9 +104,11 @@ _OF_EVERY_OPTIMIZER = frozenset({"parameter", "shape", "size", "step", "rule", "
 
 _SEVERITIES = frozenset({"info", "warning", "error"})
 
-_SECONDS = 10.0
+_SECONDS = 6.0
 _SLOWEST = 2e6
 """How long the reading of a store may take, beside its bytes at so many a second."""
+
+_SHAPE = re.compile(r"(\d{1,19}(,\d{1,19})*)?", re.ASCII)
 
 _ROOM = 1 << 28
 """Bytes of memory that reading may take beside what the store says that it holds."""
@@ -112,6 +118,34 @@ def default_store(folder: str | os.PathLike[str]) -> Path:
     """Return where the store of a folder's run goes: `<folder>.ckpt-inspect.h5` in the current directory."""
     name = Path(absolute(folder)).name
     return Path(f"{name or 'root'}{SUFFIX}")
+
+
+def store_for(run: Run, place: Path) -> Path:
+    """Return the store in `place` that is the run's own: `<run>.ckpt-inspect.h5`.
+
+    If that holds the run of another folder, for folders are often called alike, the names of the folders above come in
+    front, as many as are needed.
+    """
+    found = default = place / default_store(run.name)
+    folders = {str(as_path(absolute(path)).parent) for path in run.checkpoints}
+    above = [part for part in as_path(absolute(run.folder)).parent.parts if part.strip("/")]
+    for count in range(1, len(above) + 1):
+        if not _is_of_others(found, folders):
+            return found
+        found = place / default_store("-".join((*above[-count:], run.name)))
+    return default
+
+
+def _is_of_others(store: Path, folders: Collection[str]) -> bool:
+    """Return whether there is a store of checkpoints in other folders alone."""
+    if not store.is_file():
+        return False
+    try:
+        held = _apart(store, lambda: _load(store, lambda file: read(file, pick={None: ("path",)})))
+    except StoreError:
+        return False  # whoever writes there says what is wrong with it
+    before = {str(as_path(absolute(path)).parent) for path in held.checkpoints["path"]}
+    return bool(before) and before.isdisjoint(folders)
 
 
 # --- writing
@@ -666,6 +700,9 @@ def _read_optimizer(group: h5py.Group, checkpoints: int, rows: Rows, only: Conta
         is_wanted = only is None or variable.name in only
         if is_wanted and variable.name not in _LABELS and variable.name not in columns:
             columns[variable.name] = _read_variable(group, variable, lengths, _OF_EVERY_OPTIMIZER, rows)
+    for parameter, shape, size in zip(names, columns.get("shape", ()), columns.get("size", ()), strict=False):
+        if not _SHAPE.fullmatch(shape) or math.prod(int(length) for length in shape.split(",") if length) != size:
+            raise ValueError(f"{parameter!r} has the shape {shape!r} and {size} elements")
     return {v.name: columns[v.name] for v in variables_in(columns)}
 
 

@@ -7,6 +7,7 @@ variable; and what an array claims to hold must have room in the file. Raises Va
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -87,15 +88,29 @@ def own_dataset(group: h5py.Group, name: str) -> h5py.Dataset:
 
 
 def storable(text: str) -> str:
-    """Return the text for HDF5, whose texts end at a NUL: DLE @ stands for it, and DLE DLE for DLE; see `_found`."""
-    return text.replace(_DLE, _DLE * 2).replace("\0", f"{_DLE}@") if "\0" in text or _DLE in text else text
+    """Return the text for HDF5, whose texts are UTF-8 and end at a NUL; see `_found`.
+
+    DLE @ stands for NUL, DLE u and four hexadecimal digits for half of a surrogate pair, DLE DLE for DLE.
+    """
+    if "\0" in text or _DLE in text:
+        text = text.replace(_DLE, _DLE * 2).replace("\0", f"{_DLE}@")
+    if text.isascii():
+        return text
+    return _HALVES.sub(lambda found: f"{_DLE}u{ord(found[0]):04x}", text)
+
+
+_HALVES = re.compile("[\ud800-\udfff]")
+"""Of surrogate pairs: what Python makes of a byte in a path that isn't UTF-8, and what JSON may hold."""
+
+_STORED_HALVES = re.compile(f"{_DLE}u(d[89a-f][0-9a-f]{{2}})")
 
 
 def _found(text: str) -> str:
     """Return the text of which `storable` made this."""
     if _DLE not in text:
         return text
-    return _DLE.join(part.replace(f"{_DLE}@", "\0") for part in text.split(_DLE * 2))
+    parts = (part.replace(f"{_DLE}@", "\0") for part in text.split(_DLE * 2))
+    return _DLE.join(_STORED_HALVES.sub(lambda found: chr(int(found[1], 16)), part) for part in parts)
 
 
 Rows = slice | Sequence[int]

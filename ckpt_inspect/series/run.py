@@ -94,6 +94,11 @@ def runs_of(claims: Iterable[Claim], held_by: HeldBy) -> tuple[Run, ...]:
     return tuple(runs)
 
 
+def are_named_alike(one: Run, other: Run) -> bool:
+    """Return whether the names of the checkpoints of two runs differ in numbers alone."""
+    return len({_series_name(claim) for run in (one, other) for claim in run.claims}) == 1
+
+
 def run_of(name: str, folder: Path, claims: Sequence[Claim]) -> Run:
     """Return one run of these checkpoints in this order."""
     return Run(name, folder, tuple(map(_path, claims)), tuple(claims))

@@ -48,6 +48,11 @@ def count_checkpoints(path: PathLike) -> int:
     return len(_once(claim for found in _claims([path]) for claim in found))
 
 
+def claims_now(paths: Iterable[PathLike]) -> list[Claim]:
+    """Return the checkpoints that paths stand for at the moment, each once; none for a path that leads to nothing."""
+    return _once(claim for found in find_claims([as_path(path) for path in paths]) for claim in found)
+
+
 def one_run(paths: Iterable[PathLike], held_by: HeldBy = held_by) -> Run:
     """Return the checkpoints at all paths as one run, in the order of the paths.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from ckpt_inspect.soundness.continues import (
     passages_between,
 )
 from ckpt_inspect.soundness.reading import Reading, read_whole
+from ckpt_inspect.soundness.split_runs import judge_split_runs
 from ckpt_inspect.soundness.state_files import judge_state_files
 from ckpt_inspect.soundness.verdicts import CheckedRun, Reason, Soundness, Verdict, is_decided
 from ckpt_inspect.soundness.whole import judge_whole
@@ -62,6 +64,7 @@ def check(
         raise refused[0]
     left_over = dict.fromkeys(str(file) for path in given_paths if is_folder(path) for file in find_left_over(path))
     remarks = [r for folder in dict.fromkeys(filter(is_folder, given_paths)) for r in judge_state_files(folder, runs)]
+    remarks += judge_split_runs(runs)
     return Soundness(checked, tuple(left_over), tuple(dict.fromkeys(remarks)))
 
 
@@ -257,11 +260,12 @@ def _with_lines(judged: Sequence[_Judged]) -> Iterator[_Judged]:
 
 
 def _rate(states: Sequence[OptimizerState]) -> float | None:
+    """The learning rate of the first optimizer that has a constant one; else NaN if one has a schedule."""
     for state in states:
         rate = state.hyperparameters.get("learning_rate")
         if rate is not None and not rate.is_assumed and not state.has_scheduled_rate:
             return rate.value
-    return None
+    return math.nan if any(state.has_scheduled_rate for state in states) else None
 
 
 def _with_contradictions(judged: Sequence[_Judged]) -> Iterator[Verdict]:

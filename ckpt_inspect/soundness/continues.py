@@ -17,6 +17,7 @@ from ckpt_inspect.soundness.complete import has_all_moments_zero, moments_of
 from ckpt_inspect.soundness.reading import Pair, Reading
 from ckpt_inspect.soundness.verdicts import Reason
 from ckpt_inspect.soundness.whole import named
+from ckpt_inspect.sourced import Sourced, quoted
 from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter
 from ckpt_inspect.state.renaming import have_same_shapes, pair_parameters
 
@@ -362,7 +363,7 @@ def _remarks(passage: Passage, reading: Reading, *, is_lost: bool) -> Iterator[R
         what = f"{who}: {elements} weights in {len(moved)} parameters that no gradient ever reached moved {how}"
         yield Reason(kinds.WEIGHTS_MOVED, next(iter(moved)), what)
     changed = [
-        f"{name} {_shown(a.value)} -> {_shown(b.value)}"
+        f"{name} {_shown(a)} -> {_shown(b)}"
         for name, b in passage.after.hyperparameters.items()
         if (a := passage.before.hyperparameters.get(name)) is not None
         and not a.is_assumed
@@ -436,5 +437,5 @@ def contradicts(drift: Drift, other: Drift) -> bool:
     return is_same and drift.moved >= _FEWEST and other.moved == 0 and other.still >= _FEWEST and due > _VISIBLE
 
 
-def _shown(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+def _shown(value: Sourced[float]) -> str:
+    return "unknown" if value.value is None else quoted(value.value, value.source)

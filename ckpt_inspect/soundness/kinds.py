@@ -89,6 +89,16 @@ NOT_CHECKED = Kind(
     source="DT_VARIANT in tensorflow/core/framework/types.proto",
 )
 
+NOT_READ = Kind(
+    id="not-read",
+    title="Values that this package doesn't read",
+    severity=Severity.CRITICAL,
+    condition="Arrays lie in a file of a kind that isn't read (flax' msgpack).",
+    why="Whether they are whole is not known, and what isn't known to be whole isn't called sound.",
+    action="Save them as arrays, with Orbax and without aggregate",
+    source="orbax.checkpoint.SaveArgs(aggregate=True); flax.serialization",
+)
+
 WEIGHTS_ONLY = Kind(
     id="weights-only",
     title="No optimizer state",
@@ -338,8 +348,21 @@ STATE_FILE_BEHIND = Kind(
     source="tf.train.latest_checkpoint in tensorflow/python/checkpoint/checkpoint_management.py",
 )
 
+OTHER_NAMES = Kind(
+    id="other-names",
+    title="Two runs of a folder train the same shapes under other names",
+    severity=Severity.WARNING,
+    condition="Checkpoints of a folder are named alike, their parameters differ in names alone, and the names "
+    "correspond.",
+    why="Keras numbers layers anew where a model is built a second time in a process: dense_2 is what was dense. It "
+    "may be one training that was resumed, or two trainings; nothing in the files tells.",
+    action="If it is one training, name its checkpoints one by one (ckpt-inspect check A B): they are compared then",
+    source="keras/src/utils/naming.py `auto_name`",
+)
+
 WHOLE = (
     UNREADABLE, PART_MISSING, NOT_MERGED, DAMAGED, NOT_FINITE, INFINITE_SCALAR, OTHER_BITS, NO_CHECKSUM, NOT_CHECKED,
+    NOT_READ,
 )  # fmt: skip
 COMPLETE = (
     WEIGHTS_ONLY, MOMENTS_MISSING, MOMENTS_ZERO, NEVER_STEPPED, COUNTER_MISSING, WEIGHTS_MISSING, LOSS_SCALE_MISSING,
@@ -350,6 +373,6 @@ CONTINUES = (
     RATE_CONTRADICTED, SMALLER_RATE, CONTINUES_ANOTHER, ANOTHER_LINE, UPDATES_SKIPPED, HYPERPARAMETERS_CHANGED,
     SAME_STEP, CANNOT_TELL,
 )  # fmt: skip
-FOLDER = (STATE_FILE_ASTRAY, STATE_FILE_BEHIND)
+FOLDER = (STATE_FILE_ASTRAY, STATE_FILE_BEHIND, OTHER_NAMES)
 REASONS: tuple[Kind, ...] = (*WHOLE, *COMPLETE, *CONTINUES, *FOLDER)
 """Every reason that a verdict can have, and every remark on a folder."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from threading import Event, local
@@ -18,6 +19,12 @@ from ckpt_inspect.update_rules import STATE_SLOTS, State
 THREADS = 2
 PIECE_ELEMENTS = 1 << 17
 """Elements of each tensor that a thread takes at a time."""
+
+_LARGE = 1 << 23
+"""Bytes from which a tensor is announced by itself: smaller ones are together, so that neighbours are one request."""
+
+_MOST_EXPECTED = 1 << 16
+"""Pieces of a tensor that are announced: a damaged file may claim any number."""
 
 _ARRAYS = ("value", *STATE_SLOTS)
 
@@ -118,6 +125,12 @@ def read_whole(checkpoint: Checkpoint, pairs: Sequence[Pair] = (), *, is_rest_re
     tensors: dict[str, TensorReading] = {}
     compared: dict[tuple[str, str], StateCounts] = {}
     executor, stop, memory = ThreadPoolExecutor(THREADS), Event(), _Memory()
+    small = [job for job in sorted(jobs, key=lambda job: -job.nbytes) if job.nbytes < _LARGE]
+    checkpoint.expect((key, 0, checkpoint.spec(key).size) for job in small for key in job.keys)
+    before = [job.pair.before for job in small if job.pair is not None]
+    if before:
+        found = ((parameter, key) for parameter in before for a in _ARRAYS if (key := parameter.key(a)) is not None)
+        before[0].checkpoint.expect((key, 0, math.prod(parameter.shape)) for parameter, key in found)
     try:
         pending: dict[Future[Mapping[str, TensorReading]], _Job] = {
             executor.submit(job.run, memory, stop): job for job in sorted(jobs, key=lambda job: -job.nbytes)
@@ -174,6 +187,8 @@ def _read_alone(checkpoint: Checkpoint, key: str, memory: _Memory, stop: Event) 
         if spec.dtype == STRING:
             tally.add(checkpoint.read(key))
             return tally.reading()
+        if spec.nbytes >= _LARGE:
+            checkpoint.expect([(key, 0, spec.size)])
         for start in range(0, spec.size, PIECE_ELEMENTS):
             if stop.is_set():
                 break
@@ -181,6 +196,13 @@ def _read_alone(checkpoint: Checkpoint, key: str, memory: _Memory, stop: Event) 
     except CkptInspectError as error:
         return TensorReading(error=str(error))
     return tally.reading()
+
+
+def _pieces(keys: Iterable[str], size: int) -> Iterator[tuple[str, int, int]]:
+    """Yield the pieces in which tensors of that many elements are read beside each other."""
+    kept = list(keys)
+    places = range(0, size, PIECE_ELEMENTS)[:_MOST_EXPECTED]
+    return ((key, start, min(start + PIECE_ELEMENTS, size)) for start in places for key in kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +219,9 @@ class _Comparison:
         sides = (self.pair.before, self.pair.after)
         keys = [{a: key for a in _ARRAYS if (key := side.key(a)) is not None} for side in sides]
         size = self.checkpoint.spec(next(iter(keys[1].values()))).size if keys[1] else 0
+        if sum(self.checkpoint.spec(key).nbytes for key in self.own) >= _LARGE:
+            for side, of_side in zip(sides, keys, strict=True):
+                side.checkpoint.expect(_pieces(of_side.values(), size))
         for start in range(0, size, PIECE_ELEMENTS):
             if stop.is_set():
                 break

@@ -69,7 +69,7 @@ class Verdict:
     step: int | None = None
     """The largest of its optimizers' counters; None if it is not known."""
     learning_rate: float | None = None
-    """Of its first optimizer with a constant rate; None if that is not known."""
+    """Of its first optimizer with a constant rate; NaN if it is a schedule's, None if it is not known."""
     before: str = ""
     """Path of the checkpoint that it was compared with; empty if there was none."""
 
@@ -122,7 +122,8 @@ class Soundness:
     """Files that belong to no checkpoint, though they are named as parts of one: a writer was stopped before it had
     finished, or the rest was deleted."""
     remarks: tuple[Reason, ...] = ()
-    """On the folders: of a state file that leads a resume astray. They decide no verdict."""
+    """On the folders: of a state file that leads a resume astray, or of a training that may be resumed under other
+    names. They decide no verdict."""
 
     @property
     def checkpoints(self) -> tuple[Verdict, ...]:

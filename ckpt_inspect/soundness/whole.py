@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Sequence
 
 from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.formats.hdf5 import ONE_SHARD
+from ckpt_inspect.formats.orbax import AGGREGATED
 from ckpt_inspect.layouts import weight_names
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
-from ckpt_inspect.measurement.wording import counted
+from ckpt_inspect.measurement.wording import counted, spoken_name
 from ckpt_inspect.soundness import kinds
 from ckpt_inspect.soundness.reading import Reading
 from ckpt_inspect.soundness.verdicts import Reason
@@ -51,6 +52,8 @@ def _missing_parts(checkpoint: Checkpoint) -> Iterator[Reason]:
     for problem in checkpoint.problems:
         if problem.code == "unmerged-parts":
             yield Reason(kinds.NOT_MERGED, str(checkpoint.path), problem.message)
+        elif problem.code == AGGREGATED:
+            yield Reason(kinds.NOT_READ, str(checkpoint.path), f"{problem.message}: {problem.resolution}")
         elif problem.severity == "error" or problem.code == ONE_SHARD:
             yield Reason(kinds.PART_MISSING, str(checkpoint.path), problem.message)
 
@@ -77,7 +80,7 @@ def roles(checkpoint: Checkpoint, states: Sequence[OptimizerState]) -> dict[str,
     """Return what each tensor of the model and of its optimizers is, for a person, by key."""
     found = dict(weight_names(checkpoint))
     for state in states:
-        found |= {key: f"{_shown(key)} of optimizer {state.name}" for key in state.keys}
+        found |= {key: f"{_shown(key)} of {spoken_name(state.name)}" for key in state.keys}
         for parameter in state.parameters.values():
             found |= {
                 key: f"the {slot.replace('_', ' ')} of {parameter.name}" for slot, key in parameter.found.slots.items()

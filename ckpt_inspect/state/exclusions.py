@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.jsonable import JsonObject, JsonValue
@@ -22,8 +23,7 @@ MOST_PATTERNS, LONGEST_PATTERN, LONGEST_NAME = 100, 200, 1000
 """A file may hold any pattern: these bounds, and those of `_is_plain`, keep the search short."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exclusions:
+class Exclusions(NamedTuple):
     """The configuration's lists, ready to be searched with."""
 
     patterns: Mapping[str, tuple[re.Pattern[str], ...] | None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TypeAlias
 
 from ckpt_inspect.sourced import Sourced
@@ -26,7 +25,7 @@ def with_inferred(resolved: Resolved, values: InferredValues) -> Resolved:
         elif name in hyperparameters and hyperparameters[name].is_assumed:
             hyperparameters[name] = value
     is_converged = resolved.is_converged and step.value is None
-    return replace(resolved, step=step, hyperparameters=hyperparameters, is_converged=is_converged)
+    return resolved._replace(step=step, hyperparameters=hyperparameters, is_converged=is_converged)
 
 
 def overlaid(alone: Mapping[str, Sourced[float]], values: InferredValues) -> dict[str, Sourced[float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -157,7 +157,7 @@ class OptimizerState:
     counters: tuple[str, ...]
     """Keys of what counts its updates: one counter, or TF1's powers of beta (of several pairs that it can be, all)."""
     has_scheduled_rate: bool
-    """Whether its learning rate is a schedule, which no format keeps as a tensor."""
+    """Whether its learning rate follows the step by itself, as the file shows: a schedule, or a `decay`."""
     absence: str | None
     """Why there are no moments; None if there are."""
     problems: tuple[Problem, ...]
@@ -186,6 +186,7 @@ def optimizer_states(
     given: Given | None = None,
     optimizer: str | None = None,
     inferred: Inferred | None = None,
+    find: Callable[[Checkpoint], tuple[FoundOptimizer, ...]] = find_optimizers,
 ) -> tuple[OptimizerState, ...]:
     """Return every optimizer in the checkpoint, by the order in which the file lists them; none if it holds weights
     alone.
@@ -193,11 +194,11 @@ def optimizer_states(
     `given` overrides what the file says (the rule's hyperparameters by name, `step`, `rule`, and `epsilon_placement`:
     `implementation` or `textbook`), for the optimizer of that name or for all;
     `{"generator.beta_1": 0.5}` gives it for one of several. `inferred`, what other checkpoints of the run tell, stands
-    in for what the file leaves to a default, or open. Reads metadata and scalars only. Raises RequestError for a value
-    that can't be given, NotFoundError for an optimizer that isn't there.
+    in for what the file leaves to a default, or open. `find` may remember what it found before. Reads metadata and
+    scalars only. Raises RequestError for a value that can't be given, NotFoundError for an optimizer that isn't there.
     """
     given = dict(given or {})
-    found = find_optimizers(checkpoint)
+    found = find(checkpoint)
     given_to: dict[str, dict[str, float | int | str]] = {}
     for target, value in given.items():
         owner, dot, name = target.rpartition(".")
@@ -272,7 +273,7 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given, inferred
         counted=found.counted,
         moves_by_itself=_moves_by_itself(found),
         counters=_counters(found),
-        has_scheduled_rate=found.has_scheduled_rate or isinstance((found.config or {}).get("learning_rate"), Mapping),
+        has_scheduled_rate=resolved.has_scheduled_rate,
         keys=tuple(k for k in (found.counter, *found.beta_powers.own.keys, *found.scalars.values()) if k is not None),
         absence=_absence(found, resolved.step, rule_name),
         problems=(
@@ -314,10 +315,10 @@ def _resolved(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Re
             f"this checkpoint: {told}",
             "the learning rate is what the file says, if it says any; add the step to the table",
         )
-        return replace(without, problems=(*without.problems, problem))
+        return without._replace(problems=(*without.problems, problem))
     resolved = resolve(checkpoint, found, {**others, "learning_rate": rate})
     of_step = Sourced(rate, "given", f"given by the caller, in a table, for step {step}")
-    return replace(resolved, hyperparameters={**resolved.hyperparameters, "learning_rate": of_step})
+    return resolved._replace(hyperparameters={**resolved.hyperparameters, "learning_rate": of_step})
 
 
 def _moves_by_itself(found: FoundOptimizer) -> bool:

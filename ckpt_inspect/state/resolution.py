@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from ckpt_inspect.checkpoint import Checkpoint, DType, Problem, numpy_dtype
 from ckpt_inspect.errors import NotDetermined
-from ckpt_inspect.jsonable import JsonObject, JsonValue
+from ckpt_inspect.jsonable import JsonObject, JsonValue, shortened
 from ckpt_inspect.layouts.beta_powers import PowersReading, read_beta_powers
 from ckpt_inspect.layouts.found import BetaPowerKeys, FoundOptimizer, GraphRate
 from ckpt_inspect.sourced import Source, Sourced
@@ -31,13 +31,15 @@ from ckpt_inspect.update_rules.hyperparameters import (
 
 __all__ = ["Resolved", "check_given", "resolve"]
 
-IMPOSSIBLE = ("value-impossible", "beta-power-impossible", "step-malformed")
+IMPOSSIBLE = ("value-impossible", "beta-power-impossible", "step-malformed", "scalar-malformed")
 """Codes of the Problems about a number in the file that no training can have used."""
+SERIALIZED_NUMBERS = ("__tensor__", "__numpy__")
+"""Classes under which Keras serializes a number that is an array of no dimensions."""
+
 OPEN_OWNER = "that these beta powers are this optimizer's is a reading of their order"
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(NamedTuple):
     """One optimizer's numbers."""
 
     rule: Sourced[str]
@@ -48,6 +50,9 @@ class Resolved:
     """Every name that the rule has, in its order; of an optimizer that is not known at all, those that most have."""
     is_converged: bool
     """The step is unknown, but so large that the bias corrections are 1."""
+    has_scheduled_rate: bool
+    """Whether the learning rate follows the step, by the configuration, the graph or the optimizer's own variables: a
+    schedule, or a `decay`. A callback that sets it is none of these."""
     has_textbook_epsilon: bool
     """Whether E is asked for in the textbook's form rather than the implementation's."""
     problems: tuple[Problem, ...]
@@ -61,7 +66,17 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
     is_asked = given.get("epsilon_placement") == "textbook"
     is_textbook = is_asked and isinstance(optimizer, UpdateRule) and optimizer.has_textbook_form
     scalars = _Scalars(checkpoint)
-    read = {h.name: _resolve_plain(h, found, given, scalars) for h in (BETA_1, BETA_2)}
+    read: dict[str, Sourced[float] | None] = {}
+    faults: dict[str, str] = {}
+
+    def read_plain(h: Hyperparameter) -> None:
+        try:
+            read[h.name] = _resolve_plain(h, found, given, scalars)
+        except _ImpossibleError as error:
+            read[h.name], faults[h.name] = None, str(error)
+
+    read_plain(BETA_1)
+    read_plain(BETA_2)
     betas = {h.name: value if (value := read[h.name]) and not _fault(h, value) else None for h in (BETA_1, BETA_2)}
     powers = _read_powers(found, betas, scalars)
     rivals = found.beta_powers.rivals
@@ -74,6 +89,8 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
     has_own_decay = isinstance(optimizer, UpdateRule) and optimizer.has_own_decay
 
     def resolved(h: Hyperparameter) -> Sourced[float]:
+        if h.name in faults:
+            raise _ImpossibleError(faults[h.name])
         if h.name == LEARNING_RATE.name:
             return _resolve_learning_rate(found, given, has_own_decay, raw, scalars)
         if h.name == WEIGHT_DECAY.name:
@@ -91,7 +108,8 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
             fault = str(error)
         if not fault:
             return value
-        problems.append(Problem("value-impossible", f"{found.name}: {fault}", "it is left unknown", "error"))
+        if fault not in found.malformed.values():  # reported when it was found
+            problems.append(Problem("value-impossible", f"{found.name}: {fault}", "it is left unknown", "error"))
         return Sourced(None, "unknown", fault)
 
     own = COMMON if optimizer is None else optimizer.hyperparameters_in(found.implementation)
@@ -125,7 +143,8 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
             Problem("step-underflowed", f"{found.name}: {powers.evidence}", "the step is left unknown", "info")
         )
     counter = None if found.counter is None else scalars.count(found.counter)
-    return Resolved(rule, step, counter, hyperparameters, is_converged, is_textbook, tuple(problems))
+    is_scheduled = _has_scheduled_rate(found, has_own_decay, scalars)
+    return Resolved(rule, step, counter, hyperparameters, is_converged, is_scheduled, is_textbook, tuple(problems))
 
 
 def _ignored(
@@ -175,12 +194,16 @@ class _Scalars:
         return numpy_dtype(self._checkpoint.tensors[key].dtype)
 
     def read(self, key: str) -> float:
-        return float(np.asarray(self._checkpoint.read_range(key, 0, 1))[0])
+        """A number; NaN for what is none, which a damaged file can have in its place."""
+        return float(self._checkpoint.read_range(key, 0, 1)[0]) if self._is_number(key) else math.nan
 
     def count(self, key: str) -> int | None:
         """A whole number from 0 on; None for anything else."""
-        value = np.asarray(self._checkpoint.read_range(key, 0, 1))[0].item()
+        value = self._checkpoint.read_range(key, 0, 1)[0].item() if self._is_number(key) else math.nan
         return int(value) if 0 <= value <= MOST_UPDATES and value == int(value) else None
+
+    def _is_number(self, key: str) -> bool:
+        return np.dtype(self.dtype(key)).kind not in "Oc"
 
 
 def _resolve_rule(found: FoundOptimizer, given: Given) -> Sourced[str]:
@@ -215,18 +238,48 @@ def _number(value: JsonValue) -> float | None:
         return math.inf if value > 0 else -math.inf
 
 
+def _saved(found: FoundOptimizer, *names: str) -> float | None:
+    """Return the number that the configuration has under the first of these names that is there; None for a null, and
+    if there is none.
+
+    Raises _ImpossibleError for what is no number.
+    """
+    config = found.config or {}
+    name = next((n for n in names if n in config), None)
+    value = None if name is None else config[name]
+    if isinstance(value, Mapping) and value.get("class_name") in SERIALIZED_NUMBERS:
+        inner = value.get("config")
+        value = inner.get("value") if isinstance(inner, Mapping) else None
+    if value is None:
+        return None
+    number = _number(value)
+    if number is None:
+        raise _ImpossibleError(f"{name} is {shortened(value)} ({found.config_where}: {name}), and it must be a number")
+    return number
+
+
+def _check_form(name: str, found: FoundOptimizer) -> None:
+    """Raise _ImpossibleError if the tensor of that hyperparameter is not one number."""
+    if name in found.malformed:
+        raise _ImpossibleError(found.malformed[name])
+
+
 def _resolve_plain(h: Hyperparameter, found: FoundOptimizer, given: Given, scalars: _Scalars) -> Sourced[float] | None:
     """A hyperparameter that is used as it is written."""
     if (own := _given(h.name, given)) is not None:
         return Sourced(bool(own.value), own.source, own.where) if h.is_flag else own
     for name in h.upstream_names:
+        _check_form(name, found)
         if name in found.scalars:
             own = Sourced(scalars.read(found.scalars[name]), "checkpoint", found.scalars[name])
             return _unrounded(h, found, own, scalars) if h.is_below_one and own.value == 1.0 else own
         if name in found.constants:
             return Sourced(found.constants[name], "graph", f"a constant in {found.constants_where}")
         saved = (found.config or {}).get(name)
-        value = saved if h.is_flag and isinstance(saved, bool) else _number(saved)
+        if isinstance(saved, Mapping) and saved.get("class_name") not in (None, *SERIALIZED_NUMBERS):
+            what = f"{found.config_where}: {name} is computed by {shortened(saved['class_name'])}"
+            return Sourced(None, "unknown", f"{what}, which this package doesn't follow; give --{_dashed(h.name)}")
+        value = saved if h.is_flag and isinstance(saved, bool) else _saved(found, name)
         if value is not None:
             return Sourced(value, "config", f"{found.config_where}: {name}")
     return None
@@ -255,6 +308,10 @@ def _infer_flag(h: Hyperparameter, found: FoundOptimizer) -> Sourced[float] | No
     return Sourced(bool(slots), "inferred", f"slots {slots[0]}" if slots else f"no slots of a {_spoken(h.array)}")
 
 
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
 def _spoken(name: str) -> str:
     return name.replace("_", " ")
 
@@ -266,7 +323,7 @@ def _read_powers(
     if not powers.own.keys:
         return _common([_read_pair(keys, betas, scalars) for keys in powers.rivals]) if powers.rivals else None
     reading = _read_pair(powers.own, betas, scalars)
-    return replace(reading, evidence=f"{reading.evidence}; {powers.evidence}") if powers.evidence else reading
+    return reading._replace(evidence=f"{reading.evidence}; {powers.evidence}") if powers.evidence else reading
 
 
 def _common(readings: Sequence[PowersReading]) -> PowersReading:
@@ -412,27 +469,27 @@ def _resolve_learning_rate(
         return own
     config = found.config or {}
     completed = None if raw is None else max(raw - 1, 0)
+    for name in ("current_learning_rate", "learning_rate", "decay"):
+        _check_form(name, found)
     if "current_learning_rate" in found.scalars:
         key = found.scalars["current_learning_rate"]
         return Sourced(scalars.read(key), "checkpoint", f"{key}, the scheduled learning rate that the last update used")
     if "learning_rate" in found.scalars:
         key = found.scalars["learning_rate"]
-        decay = (
-            scalars.read(found.scalars["decay"]) if "decay" in found.scalars else _number(config.get("decay")) or 0.0
-        )
+        decay = scalars.read(found.scalars["decay"]) if "decay" in found.scalars else _rate_decay(found, has_own_decay)
         return _decayed(scalars.read(key), decay, "checkpoint", key, found, has_own_decay, completed)
     if "learning_rate" in found.constants:
         return Sourced(found.constants["learning_rate"], "graph", f"a constant in {found.constants_where}")
     if found.graph_rate is not None:
         return _from_graph(found.graph_rate, found.constants_where, scalars)
     saved = config.get("learning_rate", config.get("lr"))
-    if isinstance(saved, Mapping):
+    if isinstance(saved, Mapping) and saved.get("class_name") not in SERIALIZED_NUMBERS:
         return _scheduled(saved, found, completed, "--learning-rate")
-    value = _number(saved)
+    value = _saved(found, "learning_rate", "lr")
     if value is not None:
         return _decayed(
             value,
-            _number(config.get("decay")) or 0.0,
+            _rate_decay(found, has_own_decay),
             "config",
             f"{found.config_where}: learning_rate",
             found,
@@ -452,6 +509,25 @@ def _resolve_learning_rate(
         where = f"assumed: the default of the class, which {found.config_where} names and sets nothing of"
         return Sourced(optimizer.traces.keras_rate, "default", where)
     return Sourced(None, "unknown", "this layout doesn't save it; give --learning-rate")
+
+
+def _has_scheduled_rate(found: FoundOptimizer, has_own_decay: bool, scalars: _Scalars) -> bool:
+    config = found.config or {}
+    if found.has_scheduled_rate or "current_learning_rate" in found.scalars:
+        return True
+    if "learning_rate" not in found.scalars:
+        if found.graph_rate is not None and "learning_rate" not in found.constants:
+            return True
+        if isinstance(config.get("learning_rate", config.get("lr")), Mapping):
+            return True
+    key = found.scalars.get("decay")
+    decay = _number(config.get("decay")) if key is None else scalars.read(key)
+    return bool(decay) and found.implementation.decays_rate and not has_own_decay
+
+
+def _rate_decay(found: FoundOptimizer, has_own_decay: bool) -> float:
+    """Return the configuration's `decay` of the learning rate; 0 where the name means something else."""
+    return 0.0 if has_own_decay or not found.implementation.decays_rate else _saved(found, "decay") or 0.0
 
 
 def _decayed(
@@ -484,10 +560,12 @@ def _scheduled(schedule: JsonObject, found: FoundOptimizer, completed: int | Non
     name = schedule.get("class_name", "a schedule")
     if completed is None:
         return Sourced(None, "unknown", f"{found.config_where}: {name} depends on the step, which is not known")
-    from ckpt_inspect.state.schedules import evaluate_schedule
+    from ckpt_inspect.state.schedules import ImpossibleSchedule, evaluate_schedule
 
     try:
         value = evaluate_schedule(schedule, completed)
+    except ImpossibleSchedule as reason:
+        raise _ImpossibleError(f"{found.config_where}: {reason}") from reason
     except NotDetermined as reason:
         return Sourced(None, "unknown", f"{found.config_where}: {reason}; give {option}")
     return Sourced(value, "config", f"{found.config_where}: {name} at step - 1 = {completed}")
@@ -517,15 +595,17 @@ def _resolve_weight_decay(
     if (own := _given(h.name, given)) is not None:
         return own
     for name in h.upstream_names:
+        _check_form(name, found)
         if name in found.scalars:
             return Sourced(scalars.read(found.scalars[name]), "checkpoint", found.scalars[name])
         if name in found.constants:
             return Sourced(found.constants[name], "graph", f"a constant in {found.constants_where}")
         if found.config is not None and name in found.config:
             saved = found.config[name]
-            if isinstance(saved, Mapping):
+            if isinstance(saved, Mapping) and saved.get("class_name") not in SERIALIZED_NUMBERS:
                 return _scheduled(saved, found, None if raw is None else max(raw - 1, 0), "--weight-decay")
-            return Sourced(_number(saved) or 0.0, "config", f"{found.config_where}: {name}")
+            number = 0.0 if saved is False else _saved(found, name)
+            return Sourced(number or 0.0, "config", f"{found.config_where}: {name}")
     default = h.default_in(found.implementation)
     if default is None:
         return Sourced(None, "unknown", "this layout doesn't save it; give --weight-decay")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ckpt_inspect.errors import NotDetermined
-from ckpt_inspect.jsonable import JsonObject, JsonValue
+from ckpt_inspect.jsonable import JsonObject, JsonValue, shortened
 
 Float32 = Any
 """A numpy float32 scalar (numpy's stubs give its arithmetic no type under every version)."""
@@ -22,9 +22,14 @@ Float32 = Any
 _KERAS_PACKAGES = ("keras", "tf_keras", "tensorflow")
 """Packages under whose name Keras serializes its own schedules; a class of the same name elsewhere is another."""
 
+_LARGEST = float(np.finfo(np.float32).max)
 _PI = np.float32(math.pi)
 _ONE = np.float32(1)
 _HALF = np.float32(0.5)
+
+
+class ImpossibleSchedule(NotDetermined):
+    """A schedule's configuration holds what no training can have used; the message names it."""
 
 
 def evaluate_schedule(schedule: JsonObject, completed: int) -> float:
@@ -32,7 +37,8 @@ def evaluate_schedule(schedule: JsonObject, completed: int) -> float:
 
     `schedule` is what Keras' `serialize` makes, `{"class_name": .., "config": {..}}`, with or without `module` and
     `registered_name`. A float32 value, as a Python float. Raises NotDetermined for a schedule that isn't Keras' own, is
-    random, or whose configuration is incomplete or is computed by Keras in integers.
+    random, or whose configuration is incomplete or is computed by Keras in integers; ImpossibleSchedule for one that
+    holds numbers that can't be.
     """
     name = schedule.get("class_name")
     config = schedule.get("config")
@@ -52,7 +58,9 @@ def evaluate_schedule(schedule: JsonObject, completed: int) -> float:
     except OverflowError:
         value = math.nan
     if not math.isfinite(value):
-        raise NotDetermined(f"the schedule {plain} with this configuration has no finite value at step {completed}")
+        raise ImpossibleSchedule(
+            f"the schedule {plain} with this configuration has no finite value at step {completed}"
+        )
     return value
 
 
@@ -98,7 +106,7 @@ class _Configuration:
     def steps(self, key: str) -> Float32:
         value = self.number(key)
         if not value > 0:
-            raise NotDetermined(f"the schedule {self.name} has {key}={value}, which must be positive")
+            raise ImpossibleSchedule(f"the schedule {self.name} has {key}={value}, which must be positive")
         return value
 
     def flag(self, key: str) -> bool:
@@ -108,8 +116,12 @@ class _Configuration:
         if isinstance(value, Mapping) and value.get("class_name") in ("__tensor__", "__numpy__"):
             inner = value.get("config")
             value = inner.get("value") if isinstance(inner, Mapping) else None
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if value is None:
             raise NotDetermined(f"the schedule {self.name} has no number for {key} in its configuration")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not -_LARGEST <= value <= _LARGEST:
+            raise ImpossibleSchedule(
+                f"the schedule {self.name} has {key}={shortened(value)}, which must be a finite number"
+            )
         return np.float32(value)
 
 

@@ -4,6 +4,7 @@ Nothing else in the package opens, lists or looks at a checkpoint. Local files s
 implements `interface.Storage`, and one line in `registry.storage_of`.
 """
 
+from ckpt_inspect.storage.credentials import hidden
 from ckpt_inspect.storage.interface import ABSENT, Entry, OpenFile, Stat, Storage
 from ckpt_inspect.storage.key_value_store import key_value_store
 from ckpt_inspect.storage.local import keep_temporarily
@@ -14,6 +15,7 @@ from ckpt_inspect.storage.registry import (
     absolute,
     as_path,
     find_matches,
+    forget,
     is_folder,
     is_pattern,
     is_there,
@@ -29,6 +31,7 @@ from ckpt_inspect.storage.registry import (
     without_links,
 )
 from ckpt_inspect.storage.stream import Bytes
+from ckpt_inspect.storage.unpacked import keep_unpacked, unpacking_once
 
 __all__ = [
     "ABSENT",
@@ -44,10 +47,13 @@ __all__ = [
     "absolute",
     "as_path",
     "find_matches",
+    "forget",
+    "hidden",
     "is_folder",
     "is_pattern",
     "is_there",
     "keep_temporarily",
+    "keep_unpacked",
     "key_value_store",
     "link_target",
     "list_folder",
@@ -59,5 +65,6 @@ __all__ = [
     "stat",
     "storage_of",
     "total_size",
+    "unpacking_once",
     "without_links",
 ]

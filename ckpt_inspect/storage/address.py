@@ -36,5 +36,11 @@ class Address(PosixPath):
 
     @property
     def key(self) -> str:
-        """Return what stands behind the bucket or host, without a slash at either end."""
-        return "/".join(self.parts[2:])
+        """Return what stands behind the bucket or host, without a slash at either end, and with each `..` followed."""
+        found: list[str] = []
+        for part in self.parts[2:]:
+            if part != "..":
+                found.append(part)
+            elif found:
+                found.pop()
+        return "/".join(found)

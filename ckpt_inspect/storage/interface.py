@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple
@@ -107,12 +107,27 @@ class OpenFile(ABC):
         """
         return None
 
+    def descriptor(self) -> int | None:
+        """Return the operating system's descriptor of the open file, valid until it is closed; None if there is none.
+
+        Raises as `read_into` does.
+        """
+        return None
+
     def is_rewritten(self) -> bool:
         """Return whether anything was written into the open file since it was opened.
 
         False for a file that was replaced or deleted: what is open is the one that was there before.
         """
         return False
+
+    def expect(self, ranges: Iterable[tuple[OpenFile, int, int]]) -> None:  # noqa: B027 - advice, which a disk needn't have
+        """Say what will be read next of this and other files of its storage, in that order: the first byte and the
+        end of each range. A file that lies far away fetches them ahead; any range can be read all the same."""
+
+    def look_ahead(self, places: Iterable[int]) -> None:  # noqa: B027 - the same
+        """Say at which offsets a few bytes will be read soon: of a file that lies far away they are asked for at once,
+        and not one after another."""
 
     @abstractmethod
     def close(self) -> None:
@@ -168,6 +183,9 @@ class Storage(ABC):
     @abstractmethod
     def find_matches(self, pattern: Path) -> Iterator[Entry]:
         """Find what a glob pattern (`*`, `?`, `[..]`, `**`) matches, links followed; the entries' names are paths."""
+
+    def forget(self) -> None:  # noqa: B027 - most remember nothing
+        """Forget what listings and looks said, so that the next ones say how it is by then."""
 
     def native_path(self, path: Path) -> bytes | None:
         """Return the path as C libraries open it, to look at a file and close it again; None if there is no such

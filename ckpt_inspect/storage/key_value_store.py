@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 from ckpt_inspect.errors import UnsupportedError
 from ckpt_inspect.jsonable import JsonObject, JsonValue
+from ckpt_inspect.storage import credentials
 from ckpt_inspect.storage.address import Address
 from ckpt_inspect.storage.registry import absolute
 
@@ -21,13 +23,24 @@ def key_value_store(folder: Path) -> JsonObject:
         return {"driver": "file", "path": f"{absolute(folder)}/"}
     path = f"{folder.key}/" if folder.key else ""
     if folder.scheme in ("http", "https"):
-        return {"driver": "http", "base_url": f"{folder.scheme}://{folder.place}/{path}"}
+        root = f"{folder.scheme}://{folder.place}"
+        found = _web(f"{root}/{quote(path)}", credentials.query_of(root, folder.key))
+        authorization = credentials.authorization_of(root)
+        return {**found, "headers": [f"Authorization: {authorization}"]} if authorization else found
+    if folder.scheme == "az":  # of which tensorstore doesn't know
+        from ckpt_inspect.storage.azure_web import web_address
+
+        address, query = web_address(Address(*folder.parts[:2]))
+        query = credentials.query_of(address, "") or query
+        credentials.keep(address, "", query, "")  # so that no message shows it
+        return _web(f"{address}/{quote(path)}", query)
     if folder.scheme == "s3":
         return {"driver": "s3", "bucket": folder.place, "path": path, **_aws()}
     if folder.scheme == "gs":
         emulator = os.environ.get("STORAGE_EMULATOR_HOST")
         if emulator:  # of which tensorstore knows under another name alone
             os.environ["TENSORSTORE_GCS_HTTP_URL"] = emulator if "://" in emulator else f"http://{emulator}"
+            os.environ.setdefault("GOOGLE_AUTH_TOKEN_FOR_TESTING", "none")  # or it complains that there is none
         return {"driver": "gcs", "bucket": folder.place, "path": path}
     raise UnsupportedError(
         f"{folder}: the arrays of an Orbax folder can't be read from {folder.scheme}://, which tensorstore doesn't "
@@ -35,8 +48,12 @@ def key_value_store(folder: Path) -> JsonObject:
     )
 
 
+def _web(address: str, query: str) -> JsonObject:
+    return {"driver": "http", "base_url": f"{address}{'?' if query else ''}{query}"}
+
+
 def _aws() -> dict[str, JsonValue]:
-    from ckpt_inspect.storage.objects import aws_settings
+    from ckpt_inspect.storage.connecting import aws_settings
 
     settings = aws_settings()
     environment = (os.environ.get(n) for n in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"))

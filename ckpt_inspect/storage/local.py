@@ -107,8 +107,17 @@ class LocalFile(OpenFile):
         return found if len(found) == size else super().read(offset, size)
 
     def native_path(self) -> bytes | None:
+        return b"/dev/fd/%d" % self.descriptor()
+
+    def descriptor(self) -> int:
         descriptor = self._descriptor
-        return b"/dev/fd/%d" % (self._open() if descriptor is None else descriptor)
+        return self._open() if descriptor is None else descriptor
+
+    def again(self) -> LocalFile:
+        """Return the same open file, which each of the two closes for itself."""
+        other = LocalFile(self.path, self.stat)
+        other._descriptor = os.dup(self._open() if self._descriptor is None else self._descriptor)
+        return other
 
     def is_rewritten(self) -> bool:
         with self._lock:
@@ -179,20 +188,31 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def keep_temporarily(chunks: Iterable[bytes], path: Path) -> LocalFile:
-    """Write bytes to a nameless file, which disappears when it is closed; messages about it name `path`."""
-    import tempfile  # takes a while, and compressed archives are rare
+def keep_temporarily(chunks: Iterable[bytes | memoryview], path: Path) -> LocalFile:
+    """Write bytes to a nameless file, which disappears when it is closed; messages about it name `path`.
+
+    One piece is written while the next one is made.
+    """
+    import tempfile  # takes a while, as does the other, and compressed archives are rare
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    def write(chunk: bytes | memoryview) -> None:
+        # What compresses best is zeros, which a file needn't hold.
+        if isinstance(chunk, bytes) and chunk == _ZEROS[: len(chunk)]:
+            written.seek(len(chunk), os.SEEK_CUR)
+        else:
+            written.write(chunk)
 
     with tempfile.NamedTemporaryFile(prefix="ckpt-inspect-") as written:
         try:
-            size = 0
-            for chunk in chunks:
-                # What compresses best is zeros, which a file needn't hold.
-                if chunk == _ZEROS[: len(chunk)]:
-                    written.seek(len(chunk), os.SEEK_CUR)
-                else:
-                    written.write(chunk)
-                size += len(chunk)
+            size, last = 0, Future[None]()
+            last.set_result(None)
+            with ThreadPoolExecutor(1) as writer:
+                for chunk in chunks:
+                    last.result()
+                    last = writer.submit(write, chunk)
+                    size += len(chunk)
+            last.result()
             written.truncate(size)
             written.flush()
         except OSError as error:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ckpt_inspect.errors import UnsupportedError
 from ckpt_inspect.storage.registry import is_there, open_file, stat
@@ -12,8 +11,7 @@ from ckpt_inspect.storage.registry import is_there, open_file, stat
 HEAD_SIZE = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """What a first look at a path shows."""
 
     path: Path

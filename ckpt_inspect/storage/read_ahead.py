@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from threading import Lock
 
@@ -14,36 +15,51 @@ Fetch = Callable[[int, int], Bytes]
 
 BLOCK = 1 << 16
 """Bytes that are fetched at least: as long as a request takes anyway, and little beside what a checkpoint has."""
-LONGEST = 1 << 22
+BEFORE = 3 << 13
+"""Bytes of these that lie before what was asked for: HDF5's headers lie together, in any order, between its arrays."""
+LONGEST = 1 << 21
 """Bytes that one request is for at most."""
 AHEAD = 1 << 23
 """Bytes that are fetched ahead at most of each place where somebody reads in order."""
-KEPT = 48 << 20
-"""Bytes of one file that are kept at most: for three arrays at a time and two threads, what is ahead of each."""
-RESTING = 1 << 21
+IN_ORDER = 1 << 17
+"""Bytes that somebody has read one after another from which on more is fetched ahead."""
+KEPT = 32 << 20
+"""Bytes of one file that are kept at most."""
+RESTING = 1 << 22
 """Bytes that are kept of a file that nobody reads: it is looked at, and then opened."""
-LEFT = 64
-"""Blocks behind a reader in order that stay: threads that share an array don't keep in step."""
 READERS = 16
 """Places at most from which somebody is taken to go on."""
 THREADS = 8
 
 
-class ReadAhead:
-    """Reads ranges of one file through blocks that are fetched in parallel and kept for a while; from any thread.
+class _Segment:
+    """What one request brings."""
 
-    Whoever goes on where a range ended gets four times as much as the last time, up to `AHEAD`; whoever jumps about
-    gets a block each. What somebody has passed in order is not fetched ahead again: arrays that lie one behind the
-    other are read at the same time.
+    __slots__ = ("future", "left", "start", "stop")
+
+    def __init__(self, start: int, stop: int, future: Future[Bytes]) -> None:
+        self.start, self.stop, self.future = start, stop, future
+        self.left = stop - start
+        """Bytes that nobody has read yet, if none is read twice."""
+
+
+class ReadAhead:
+    """Reads ranges of one file through segments that are fetched in parallel and kept for a while; from any thread.
+
+    Whoever goes on where a range ended gets as much again ahead as was read in order so far, up to `AHEAD`; whoever
+    jumps about gets what lies around the place. What somebody has passed in order is not fetched ahead again: arrays
+    that lie one behind the other are read at the same time.
     """
 
     def __init__(self, fetch: Fetch, size: int) -> None:
         """`size`: the file's, in bytes."""
         self._fetch, self._size = fetch, size
-        self._blocks: OrderedDict[int, tuple[Future[Bytes], int]] = OrderedDict()
-        """Number of a block -> the request that brings it, and the number of that request's first block."""
-        self._windows: dict[int, int] = {}
-        """Number of the block with which somebody would go on -> how many were fetched for that reader last."""
+        self._segments: OrderedDict[int, _Segment] = OrderedDict()
+        """By their first byte; what was needed last is last. None overlaps another."""
+        self._starts: list[int] = []
+        self._held = 0
+        self._runs: dict[int, int] = {}
+        """Place where somebody would go on -> how many bytes were read before it, one after another."""
         self._passed = bytearray(-(-size // BLOCK))
         """Whether each block was dropped behind a reader in order."""
         self._lock = Lock()
@@ -51,89 +67,132 @@ class ReadAhead:
 
     def read_into(self, buffer: Bytes, offset: int) -> None:
         """Fill `buffer` with the bytes at `offset`, all of which must be in the file; raises what `fetch` raises."""
-        for start in range(0, len(buffer), LONGEST):
-            self._read_piece(buffer[start : start + LONGEST], offset + start)
+        for start in range(0, len(buffer), KEPT // 4):
+            self._read_piece(buffer[start : start + KEPT // 4], offset + start)
+
+    def look_ahead(self, places: Iterable[int]) -> None:
+        """Ask for what lies around each of these offsets, and don't wait for it."""
+        with self._lock:
+            for place in sorted({place for place in places if 0 <= place < self._size}):
+                if self._held > KEPT // 2:
+                    return
+                if any(self._gaps(place, place + 1)):
+                    self._around(place, place + 1)
+
+    def _around(self, offset: int, stop: int) -> None:
+        """Ask for the bytes around a small range."""
+        start = max(min(offset - BEFORE, self._size - BLOCK), 0)
+        for begin, end in list(self._gaps(start, min(max(start + BLOCK, stop), self._size))):
+            self._request(begin, end)
 
     def _read_piece(self, buffer: Bytes, offset: int) -> None:
         stop = offset + len(buffer)
-        first, last = offset // BLOCK, (stop - 1) // BLOCK
         with self._lock:
-            is_streaming = self._plan(first, last)
-            wanted = [self._wanted(number) for number in range(first, last + 1)]
-        for number, (future, begin) in zip(range(first, last + 1), wanted, strict=True):
+            is_in_order = self._plan(offset, stop)
+            wanted = list(self._covering(offset, stop))
+            for segment in wanted:
+                self._segments.move_to_end(segment.start)
+            self._keep(KEPT, {segment.start for segment in wanted})
+        for segment in wanted:
             try:
-                data = future.result()
+                data = segment.future.result()
             except CancelledError:  # whoever else read this file has closed it: it is asked for again
-                self._forget(future)
+                self._forget(segment)
                 self._read_piece(buffer, offset)
                 return
             except BaseException:
-                self._forget(future)
+                self._forget(segment)
                 raise
-            start, end = max(offset, number * BLOCK), min(stop, (number + 1) * BLOCK)
-            piece = data[start - begin * BLOCK : end - begin * BLOCK]
-            buffer[start - offset : end - offset] = piece
-        if is_streaming:
-            with self._lock:
-                for number in range(max(2 * first - last - 1 - LEFT, 0), first - LEFT):
-                    self._passed[number] = self._blocks.pop(number, None) is not None or self._passed[number]
+            start, end = max(offset, segment.start), min(stop, segment.stop)
+            buffer[start - offset : end - offset] = data[start - segment.start : end - segment.start]
+        with self._lock:
+            for segment in wanted:
+                segment.left -= min(stop, segment.stop) - max(offset, segment.start)
+                if is_in_order and segment.left <= 0 and self._segments.get(segment.start) is segment:
+                    self._drop(segment)
+                    first, last = -(-segment.start // BLOCK), -(-segment.stop // BLOCK)
+                    self._passed[first:last] = b"\1" * (last - first)
 
-    def _plan(self, first: int, last: int) -> bool:
-        """Ask for all of these blocks that aren't there, and for those ahead of a reader who goes on in order.
+    def _plan(self, offset: int, stop: int) -> bool:
+        """Ask for all of a range that isn't there, and for what lies ahead of a reader who goes on in order.
 
         Return whether this is such a reader, who won't come back.
         """
-        blocks = len(self._passed)
-        is_there = all(number in self._blocks for number in range(first, last + 1))
-        window = self._windows.pop(first, 0) or self._windows.pop(first + 1, 0)  # a range may end within a block
-        if window and is_there and min(last + window // 2, blocks - 1) in self._blocks:  # far enough ahead still
-            self._windows[last + 1] = window
-            return True
-        if is_there and not window:
-            return False
-        ahead = min(4 * window, AHEAD // BLOCK)
-        self._windows[last + 1] = ahead or last - first + 1
-        while len(self._windows) > READERS:
-            self._windows.pop(next(iter(self._windows)))
-        planned = range(first, min(last + 1 + ahead, blocks))
-        missing = [n for n in planned if n not in self._blocks and (n <= last or not self._passed[n])]
-        while missing:
-            run = [missing.pop(0)]
-            while missing and missing[0] == run[-1] + 1 and len(run) < LONGEST // BLOCK:
-                run.append(missing.pop(0))
-            self._request(run)
-        return window > 0
+        run = self._runs.pop(offset, 0) + stop - offset
+        self._runs[stop] = run
+        while len(self._runs) > READERS:
+            self._runs.pop(next(iter(self._runs)))
+        is_in_order = run >= IN_ORDER and run > stop - offset
+        gaps = list(self._gaps(offset, stop))
+        if is_in_order:
+            ahead = min(run, AHEAD)
+            if gaps or any(self._gaps(stop, self._before_passed(stop, stop + ahead // 2))):
+                gaps = list(self._gaps(offset, stop))
+                gaps += self._gaps(stop, self._before_passed(stop, stop + ahead))
+        elif gaps and stop - offset < BLOCK:
+            self._around(offset, stop)
+            gaps = []
+        for begin, end in gaps:
+            for at in range(begin, end, LONGEST):
+                self._request(at, min(at + LONGEST, end))
+        return is_in_order
 
-    def _request(self, run: list[int]) -> None:
+    def _before_passed(self, start: int, stop: int) -> int:
+        """Return where a range ends that stops before the end of the file, and before what was passed."""
+        stop = min(stop, self._size)
+        passed = self._passed.find(1, start // BLOCK, -(-stop // BLOCK))
+        return stop if passed < 0 else max(min(stop, passed * BLOCK), start)
+
+    def _covering(self, offset: int, stop: int) -> Iterator[_Segment]:
+        """Yield the segments that hold bytes of a range, in order."""
+        i = max(bisect_right(self._starts, offset) - 1, 0)
+        while i < len(self._starts) and self._starts[i] < stop:
+            segment = self._segments[self._starts[i]]
+            if segment.stop > offset:
+                yield segment
+            i += 1
+
+    def _gaps(self, offset: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Yield the parts of a range that no segment holds."""
+        for segment in self._covering(offset, stop):
+            if segment.start > offset:
+                yield offset, segment.start
+            offset = segment.stop
+        if offset < stop:
+            yield offset, stop
+
+    def _request(self, start: int, stop: int) -> None:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(THREADS, "ckpt-inspect-fetch")
-        start, stop = run[0] * BLOCK, min((run[-1] + 1) * BLOCK, self._size)
-        future = self._pool.submit(self._fetch, start, stop)
-        for number in run:
-            self._blocks[number] = (future, run[0])
+        self._segments[start] = _Segment(start, stop, self._pool.submit(self._fetch, start, stop))
+        insort(self._starts, start)
+        self._held += stop - start
 
-    def _wanted(self, number: int) -> tuple[Future[Bytes], int]:
-        """Return the request that brings a block; it is now the one that was needed last."""
-        found = self._blocks[number]
-        self._blocks.move_to_end(number)
-        while len(self._blocks) > KEPT // BLOCK:
-            self._blocks.popitem(last=False)
-        return found
+    def _drop(self, segment: _Segment) -> None:
+        del self._segments[segment.start]
+        self._starts.remove(segment.start)
+        self._held -= segment.stop - segment.start
 
-    def _forget(self, failed: Future[Bytes]) -> None:
+    def _keep(self, most: int, needed: set[int]) -> None:
+        """Drop what was needed longest ago until no more than `most` bytes are left."""
+        for segment in [] if self._held <= most else list(self._segments.values()):
+            if self._held > most and segment.start not in needed:
+                self._drop(segment)
+
+    def _forget(self, failed: _Segment) -> None:
         """Let a later read ask again for what a request that failed would have brought."""
         with self._lock:
-            for number in [n for n, (future, _) in self._blocks.items() if future is failed]:
-                del self._blocks[number]
+            if self._segments.get(failed.start) is failed:
+                self._drop(failed)
 
     def rest(self) -> None:
-        """Drop all but the blocks that a look at the file takes; what is under way is left to end by itself."""
+        """Drop all but what a look at the file takes; what is under way is left to end by itself."""
         with self._lock:
             pool, self._pool = self._pool, None
             if pool is not None:
                 pool.shutdown(wait=False, cancel_futures=True)
-            for number in [n for n, (future, _) in self._blocks.items() if not future.done() or future.cancelled()]:
-                del self._blocks[number]
-            while len(self._blocks) > RESTING // BLOCK:
-                self._blocks.popitem(last=False)
-            self._windows.clear()
+            for segment in list(self._segments.values()):
+                if not segment.future.done() or segment.future.cancelled():
+                    self._drop(segment)
+            self._keep(RESTING, set())
+            self._runs.clear()

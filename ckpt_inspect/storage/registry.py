@@ -7,8 +7,10 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
-from ckpt_inspect.errors import CkptInspectError, RequestError, UnsupportedError
+from ckpt_inspect.errors import CkptInspectError, UnsupportedError
+from ckpt_inspect.storage import credentials
 from ckpt_inspect.storage.address import Address
 from ckpt_inspect.storage.interface import Entry, OpenFile, Stat, Storage
 from ckpt_inspect.storage.local import LocalStorage
@@ -25,6 +27,9 @@ _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 _ADDRESS_IN_PATH = re.compile(rf"({'|'.join(SCHEMES)}):/([^/].*)", re.DOTALL)
 """What `pathlib.Path` makes of one."""
 
+_QUERY = re.compile(r"\?([^/?#]*=[^#]*)(#.*)?$", re.DOTALL)
+"""What stands behind the path of a web address (RFC 3986, section 3.4). One without `=` is part of a pattern."""
+
 _LOCAL = LocalStorage()
 
 
@@ -32,7 +37,8 @@ def as_path(given: PathLike) -> Path:
     """Return a caller's path as a `Path`; of a URL (`s3://bucket/name`) as an `Address`, unless there is a file of
     that name.
 
-    Raises UnsupportedError for a scheme that can't be read, RequestError for an address with a query.
+    The query of a web address, and the account before its host, are kept out of the path. Raises UnsupportedError for
+    a scheme that can't be read.
     """
     text = os.fspath(given)
     if ":/" not in text:  # no address: quick, for runs of many
@@ -48,11 +54,8 @@ def as_path(given: PathLike) -> Path:
                 f"{', '.join(f'{known}://' for known in SCHEMES)}; copy the checkpoint to this machine (all its "
                 "files) and give that path"
             )
-        if re.search(r"\?.*=", rest) and scheme.lower().startswith("http"):
-            raise RequestError(
-                f"{scheme}://{rest}: has a query, as signed addresses have, with which no file beside it can be named; "
-                "download the checkpoint (all its files) and give that path"
-            )
+        if scheme.lower().startswith("http"):
+            rest = _without_secrets(scheme.lower(), rest)
         return Address(f"{scheme.lower()}:/{rest}")
     return Path(given)
 
@@ -61,6 +64,18 @@ def name_of(path: PathLike) -> str:
     """Return the last part of an absolute path, as `absolute` gives it."""
     text = os.fspath(path)
     return text.rpartition("/")[2] if ":/" not in text else as_path(text).name
+
+
+def _without_secrets(scheme: str, rest: str) -> str:
+    """Return what of a web address may be shown, host and path; its query and its account go where requests take them
+    from. The path is decoded, as the names in a folder are."""
+    query = _QUERY.search(rest)
+    before = rest[: query.start()] if query else rest
+    place, slash, key = before.partition("/")
+    account, _, host = place.rpartition("@")
+    key = unquote(key)
+    credentials.keep(f"{scheme}://{host}", key.strip("/"), query[1] if query else "", account)
+    return f"{host}{slash}{key}"
 
 
 def storage_of(path: Path) -> Storage:
@@ -139,6 +154,11 @@ def find_matches(pattern: Path) -> Iterator[Entry]:
 def is_pattern(path: Path) -> bool:
     """Return whether a glob pattern is in the path."""
     return glob.has_magic(str(path))
+
+
+def forget(path: Path) -> None:
+    """Have the storage of a path forget what it remembers of listings, for whoever looks again and again."""
+    storage_of(path).forget()
 
 
 def native_path(path: Path) -> bytes | None:

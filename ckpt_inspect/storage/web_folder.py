@@ -2,8 +2,37 @@
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
 from html.parser import HTMLParser
-from urllib.parse import unquote, urlsplit
+from http.client import HTTPException
+from urllib.parse import quote, unquote, urlsplit
+
+from ckpt_inspect.storage import credentials
+from ckpt_inspect.storage.address import Address
+
+_PAGE = 1 << 22
+"""Bytes up to which an answer can be a list: of some 30,000 names."""
+
+
+def read_page(path: Address, timeout: float) -> bytes | None:
+    """Return what a web server answers to a folder's address; None if it refuses, or if that is too long for a list.
+
+    Not by obstore, which takes no answer whose length isn't said beforehand, as most servers don't of their lists.
+    Raises TimeoutError.
+    """
+    root = f"{path.scheme}://{path.place}"
+    query, authorization = credentials.query_of(root, path.key), credentials.authorization_of(root)
+    url = f"{root}/{quote(path.key)}{'/' if path.key else ''}{'?' if query else ''}{query}"
+    headers = {"Authorization": authorization} if authorization else {}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout) as answer:
+            page: bytes = answer.read(_PAGE + 1)
+    except TimeoutError:
+        raise
+    except (OSError, HTTPException, ValueError):
+        return None
+    return page if len(page) <= _PAGE else None
 
 
 def names_in_page(page: bytes) -> list[str] | None:

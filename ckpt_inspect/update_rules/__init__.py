@@ -29,7 +29,7 @@ from ckpt_inspect.update_rules.registry import (
     rules_with_slots_of,
     second_slot,
 )
-from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule
+from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, StepOrder, UpdateRule
 from ckpt_inspect.update_rules.traces import NamedOptimizer, Operation, OptaxState, SlotShape, Traces
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "Settings",
     "SlotShape",
     "State",
+    "StepOrder",
     "Traces",
     "UpdateRule",
     "find_implementation",

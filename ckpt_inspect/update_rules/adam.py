@@ -19,7 +19,7 @@ from ckpt_inspect.update_rules.hyperparameters import (
     WEIGHT_DECAY,
 )
 from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS, KERAS2, KERAS3, OPTAX, TF1, TFA
-from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule, decoupled_decay
+from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, StepOrder, UpdateRule, decoupled_decay
 from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
 from ckpt_inspect.update_rules.traces import OPTAX_ADAM, OPTAX_MOMENTS, Operation, OptaxState, Traces
 
@@ -75,13 +75,22 @@ class Adam(UpdateRule):
         c1, c2 = self.bias_corrections(settings, dtype)
         rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, dtype)
         is_textbook = settings.is_textbook
+        with np.errstate(all="ignore"):
+            numerator = rate if is_textbook else rate * np.sqrt(c2)
+            if is_textbook:
+                order = StepOrder(divisor=c1, factor=numerator)
+            elif settings.implementation.has_corrected_rate:
+                order = StepOrder(factor=rate * (np.sqrt(c2) / c1))
+            else:
+                order = StepOrder(factor=numerator / c1)
         return Coefficients(
-            numerator=rate if is_textbook else rate * np.sqrt(c2),
+            numerator=numerator,
             divisor=c2 if is_textbook else dtype.type(1),
             epsilon=arithmetic.epsilon(settings.epsilon, settings.implementation, dtype),
             first_correction=c1,
             decay=decoupled_decay(settings, rate, dtype),
             inner_epsilon=dtype.type(settings.other(EPSILON_ROOT.name, 0.0)),
+            order=order,
         )
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:
@@ -90,13 +99,8 @@ class Adam(UpdateRule):
         if settings.is_textbook:
             corrected = first_moment(state) / c.first_correction
             return np.asarray(c.numerator * corrected / (np.sqrt(second / c.divisor + c.inner_epsilon) + c.epsilon))
-        if settings.implementation.has_corrected_rate:
-            c1, c2 = self.bias_corrections(settings, second.dtype)
-            rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, second.dtype)
-            alpha = rate * (np.sqrt(c2) / c1)
-        else:
-            alpha = c.numerator / c.first_correction
-        return np.asarray(first_moment(state) * alpha / (np.sqrt(second) + c.epsilon))
+        assert c.order is not None
+        return np.asarray(first_moment(state) * c.order.factor / (np.sqrt(second) + c.epsilon))
 
 
 class AMSGrad(Adam):

@@ -16,6 +16,7 @@ from ckpt_inspect.update_rules.rule import (
     Norms,
     Settings,
     State,
+    StepOrder,
     UpdateRule,
     decoupled_decay,
     geometric_sum,
@@ -67,6 +68,11 @@ class Adamax(UpdateRule):
         c1, _ = self.bias_corrections(settings, dtype)
         rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, dtype)
         is_inside = settings.implementation.has_epsilon_in_norm
+        with np.errstate(all="ignore"):
+            order = {
+                "joined": StepOrder(factor=rate, denominator_factor=c1),
+                "factor-first": StepOrder(factor=rate / c1),
+            }.get(settings.implementation.applies_adamax, StepOrder(outer=rate / c1))
         return Coefficients(
             numerator=rate,
             divisor=dtype.type(1),
@@ -76,6 +82,7 @@ class Adamax(UpdateRule):
             first_correction=c1,
             decay=decoupled_decay(settings, rate, dtype),
             has_root=self.has_root,
+            order=order,
         )
 
     def untouched_value(self, settings: Settings, dtype: DType) -> float:

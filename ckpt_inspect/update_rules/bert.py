@@ -13,7 +13,7 @@ from ckpt_inspect.update_rules import arithmetic
 from ckpt_inspect.update_rules.arithmetic import Scalar
 from ckpt_inspect.update_rules.hyperparameters import BETA_1, BETA_2, EPSILON, LEARNING_RATE, WEIGHT_DECAY
 from ckpt_inspect.update_rules.implementations import BERT, Implementation
-from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule, check_stepped
+from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, StepOrder, UpdateRule, check_stepped
 from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
 from ckpt_inspect.update_rules.traces import Traces
 
@@ -56,6 +56,7 @@ class BertAdamW(UpdateRule):
             epsilon=arithmetic.epsilon(settings.epsilon, settings.implementation, dtype),
             first_correction=one,
             decay=rate * arithmetic.weight_decay(decay, settings.implementation, dtype) if decay else dtype.type(0),
+            order=StepOrder(outer=rate),
         )
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from ckpt_inspect.update_rules.implementations import OPTAX, Implementation
 
+_LARGEST = float.fromhex("0x1.fffffep+127")
+
 Default = float | None | Callable[[Implementation], float | None]
 """A default, the same everywhere or by implementation; None: there is none, the value has to be read or given."""
 
@@ -61,6 +63,8 @@ class Hyperparameter:
             return None if 0 <= value < 1 else "must be from 0 up to, not including, 1"
         if not math.isfinite(value):
             return "must be finite"
+        if value > _LARGEST:
+            return "must be at most 3.4e38, float32's largest number"
         return None if value >= 0 else "must not be negative"
 
     def default_in(self, implementation: Implementation) -> float | None:

@@ -21,7 +21,7 @@ from ckpt_inspect.update_rules.hyperparameters import (
     WEIGHT_DECAY,
 )
 from ckpt_inspect.update_rules.implementations import KERAS3, OPTAX, TFA
-from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule, decoupled_decay
+from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, StepOrder, UpdateRule, decoupled_decay
 from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
 from ckpt_inspect.update_rules.traces import OPTAX_ADAM, OPTAX_MOMENTS, Traces
 
@@ -87,6 +87,7 @@ class Lamb(UpdateRule):
             first_correction=c1,
             decay=numerator * inner if inner else decoupled_decay(settings, rate, dtype),
             inner_epsilon=dtype.type(settings.other(EPSILON_ROOT.name, 0.0)),
+            order=StepOrder(divisor=c1, outer=numerator),
         )
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:

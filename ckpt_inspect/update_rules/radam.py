@@ -20,7 +20,7 @@ from ckpt_inspect.update_rules.hyperparameters import (
     Hyperparameter,
 )
 from ckpt_inspect.update_rules.implementations import OPTAX, TFA
-from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, UpdateRule
+from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, StepOrder, UpdateRule
 from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
 from ckpt_inspect.update_rules.traces import OPTAX_ADAM, OPTAX_MOMENTS, Traces
 
@@ -122,6 +122,7 @@ class RAdam(UpdateRule):
             decay=rate * arithmetic.weight_decay(decay, settings.implementation, dtype) if decay else dtype.type(0),
             inner_epsilon=dtype.type(settings.other(EPSILON_ROOT.name, 0.0)) if factor is not None else dtype.type(0),
             is_adaptive=factor is not None,
+            order=StepOrder(divisor=c1, factor=dtype.type(1) if factor is None else factor, outer=rate),
         )
 
     def decrement(self, state: State, settings: Settings, norms: Norms | None, c: Coefficients) -> Array:

@@ -25,6 +25,7 @@ from ckpt_inspect.update_rules.rule import (
     Norms,
     Settings,
     State,
+    StepOrder,
     UpdateRule,
     check_stepped,
     decoupled_decay,
@@ -123,6 +124,7 @@ class RMSprop(UpdateRule):
             first_correction=one,
             decay=decoupled_decay(settings, rate, dtype),
             inner_epsilon=eps if is_inside else zero,
+            order=StepOrder(is_stored=True),
         )
 
     def slots_in(self, implementation: Implementation) -> Mapping[str, tuple[str, ...]]:
@@ -132,7 +134,8 @@ class RMSprop(UpdateRule):
     def second_moment(self, state: State) -> Array:
         """Return s, or s - a² if there is a mean gradient a."""
         second = super().second_moment(state)
-        return second if state.mean_gradient is None else second - np.square(state.mean_gradient)
+        with np.errstate(all="ignore"):
+            return second if state.mean_gradient is None else second - np.square(state.mean_gradient)
 
     def effective_lr(self, state: State, settings: Settings, norms: Norms | None = None) -> Array:
         """Return E, the factor on the gradient."""

@@ -106,6 +106,23 @@ class Norms:
 
 
 @dataclass(frozen=True, slots=True)
+class StepOrder:
+    """In which order an implementation applies the scalars of an update. Its halves round every operation's result, so
+    that another order leaves other numbers.
+
+    It subtracts outer · ((factor·(m / divisor)) / (denominator_factor·(root + epsilon))), and without the denominator
+    if E is not adaptive. A scalar that isn't there is 1, which changes nothing.
+    """
+
+    divisor: Scalar = 1
+    factor: Scalar = 1
+    denominator_factor: Scalar = 1
+    outer: Scalar = 1
+    is_stored: bool = False
+    """Whether it subtracts m as it is: RMSprop's momentum."""
+
+
+@dataclass(frozen=True, slots=True)
 class Coefficients:
     """The scalars of one tensor's last update, in its dtype: with them, everything left is elementwise.
 
@@ -128,6 +145,8 @@ class Coefficients:
     """Added under the root (Keras' RMSprop and Adagrad, whose `epsilon` is 0 then; optax' `eps_root`)."""
     has_root: bool = True
     is_adaptive: bool = True
+    order: StepOrder | None = None
+    """Of `UpdateRule.decrement`; None if there is none, or if it is of another form."""
 
 
 class UpdateRule(ABC):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ckpt_inspect.update_rules.hyperparameters import LEARNING_RATE, Hyperparameter
 from ckpt_inspect.update_rules.implementations import Implementation
@@ -26,8 +26,7 @@ class Operation:
     """Attribute that must be true for it to be this optimizer's; empty: none."""
 
 
-@dataclass(frozen=True, slots=True)
-class OptaxState:
+class OptaxState(NamedTuple):
     """A state that optax keeps, by the names of its fields: a NamedTuple's own name is not saved."""
 
     fields: frozenset[str]
@@ -47,8 +46,7 @@ OPTAX_ADAM = frozenset({"learning_rate", "b1", "b2", "eps", "eps_root"})
 """Numbers that `optax.adam` takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Traces:
+class Traces(NamedTuple):
     """What distinguishes one optimizer from the others."""
 
     class_names: tuple[str, ...]
@@ -90,8 +88,7 @@ class Traces:
     """Class whose name contrib's version gives its slots, if that is another's; as in `class_names`."""
 
 
-@dataclass(frozen=True, slots=True)
-class NamedOptimizer:
+class NamedOptimizer(NamedTuple):
     """An optimizer that is recognized and has no formula here."""
 
     name: str

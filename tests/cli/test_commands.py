@@ -77,7 +77,7 @@ def test_version() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nonsense"], "No such command 'nonsense'."),
+        (["nonsense"], "No such command 'nonsense'; `ckpt-inspect --help` describes all"),
         (["show"], "Missing argument"),
         (["show", "x", "--beta-1", "big"], "--beta-1"),
         (["show", "x", "--step", "-1"], "--step"),
@@ -91,6 +91,10 @@ def test_version() -> None:
         (["show", "x", "--set", "Adam.lr=0.1"], "; did you mean learning_rate?"),
         (["show", "x", "--set", "Adam.stepp=3"], "; did you mean step?"),
         (["show", "x", "--set", "Adam.beta_1=a"], "Invalid value for --set: 'a' in 'Adam.beta_1=a' is not a number"),
+        (["show", "x", "--epsilom", "1"], "No such option: --epsilom (Possible options: --epsilon"),
+        (["check", "x", "--include", "y"], "--include can't be given to check; give it to analyze, "),
+        (["."], ".: which command? `ckpt-inspect analyze .`, perhaps"),
+        (["s3://bucket/run"], "s3://bucket/run: which command? `ckpt-inspect analyze s3://bucket/run`, perhaps"),
         (["diff", "a"], "Missing argument"),
         (["diff", "a", "b", "-o", "c.txt"], "Invalid value for -o: 'c.txt' must end in .png, .svg or .pdf"),
     ],
@@ -101,6 +105,39 @@ def test_wrong_usage(arguments: list[str], message: str) -> None:
     assert answer.code == 2
     assert answer.out == ""
     assert message in answer.remarks
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "code"),
+    [(["show", "x", "--sep", "1"], "usage", 2), (["show", "nowhere"], "NotFoundError", 1), (["check", "."], "", 2)],
+)
+def test_errors_are_json_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], kind: str, code: int
+) -> None:
+    """With --json what went wrong is one document on stdout, and the same sentence on stderr."""
+    monkeypatch.chdir(tmp_path)
+    answer = Answer(*arguments, "--json")
+    error = json.loads(answer.out)["error"]
+    assert answer.code == error["exit_code"] == code
+    assert answer.sentence == error["message"]
+    assert error["kind"] == (kind or "NotFoundError")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_for_people(command: str) -> None:
+    """No help page names a type of Python's, and each calls a thing as its own sentences do."""
+    answer = Answer(command, "-h")
+    assert answer.out == Answer(command, "--help").out
+    assert "<" not in answer.out.replace("<folder>", "")
+    assert "{" not in answer.out
+
+
+def test_no_option_always_fails() -> None:
+    """An option that a command refuses whatever stands beside it is none of its options."""
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    options = {name: {o for p in command.params for o in p.opts} for name, command in commands.items()}
+    assert not options["check"] & {"--include", "--exclude"}
+    assert not (options["report"] | options["export"]) & {"--beta-1", "--epsilon", "--rule", "--step", "--set"}
 
 
 # --- show
@@ -256,6 +293,7 @@ def test_bad_files(
     """A file that is no checkpoint is one sentence with its name, exit 1, and nothing written."""
     monkeypatch.chdir(tmp_path)
     make(tmp_path / name)
+    os.utime(tmp_path / name, (1e9, 1e9))  # of a young one it is said that it may still be being written
     answer = Answer(command, tmp_path / name)
     assert answer.code == 1
     assert answer.out == ""
@@ -508,7 +546,7 @@ def test_one_bad_run_among_several(folder: Path, tmp_path: Path) -> None:
             "SGD",
             "the optimizer is sgd, for whose update this package has no formula",
         ),
-        (ADAM, "Adam", "its optimizer optimizer (adam) has made no update yet (step 0)"),
+        (ADAM, "Adam", "its optimizer (adam) has made no update yet (step 0)"),
     ],
 )
 def test_nothing_to_analyse(
@@ -540,11 +578,13 @@ def test_stores_that_cannot_be_used(folder: Path, tmp_path: Path) -> None:
     elsewhere.mkdir(parents=True)
     Run(seed=3).train(2).save(elsewhere / "model-002.h5")
     kept = Path(STORE).read_bytes()
-    answer = Answer("analyze", elsewhere)
+    answer = Answer("analyze", elsewhere, "-o", STORE)
     assert (answer.code, Path(STORE).read_bytes()) == (1, kept)
     assert answer.sentence == (
         f"{STORE}: holds the run in {folder}, not the one in {elsewhere}; name another store, or delete this one"
     )
+    assert Answer("analyze", elsewhere).code == 0  # by itself it takes another name
+    assert Path(f"elsewhere-{STORE}").exists()
 
     answer = Answer("analyze", folder, "-o", tmp_path / "no" / "store.h5")
     assert answer.code == 1
@@ -613,7 +653,7 @@ def test_report_takes_no_other_hyperparameters(folder: Path) -> None:
     """What else was assumed in the analysis can't be changed by the report, which says where it can."""
     answer = Answer("report", STORE, "--beta-1", "0.5")
     assert answer.code == 2
-    assert "beta_1 can't be given to report; give it to analyze" in answer.remarks
+    assert "--beta-1 can't be given to report; give it to analyze" in answer.remarks
 
 
 def test_report_of_no_store(tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ from ckpt_inspect.comparison.segments import segments
         ([None, False], [0.1, 1.0], [(0, 1, "start"), (1, 2, "state-lost")]),
         ([None, None, True], [0.0, 0.1, 0.1], [(0, 3, "start")]),
         ([None, None, None], [0.1, math.nan, 0.01], [(0, 3, "start")]),
+        ([None, True], [0.1, 0.01], [(0, 1, "start"), (1, 2, "rate-jumped")]),
+        ([None, True, True], [0.1, 0.01, 0.001], [(0, 3, "start")]),
+        ([None, True, True, True], [0.1, 0.03, 0.01, 0.01], [(0, 4, "start")]),
     ],
 )
 def test_where_a_run_is_cut(

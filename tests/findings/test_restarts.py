@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import h5py
 import pytest
 from support.adam_bundles import save_series
 from support.adam_runs import AdamRun
@@ -70,14 +71,50 @@ def test_a_checkpoint_before_the_first_update(tmp_path: Path) -> None:
         ([1e-3, 1e-3, 8e-4, 8e-4], ((0, 4, "start"),)),
         ([1e-5, 1e-4, 1e-3, 1e-3], ((0, 4, "start"),)),
         ([1e-3, 1e-3, 4e-4, 1e-4, 1e-4], ((0, 5, "start"),)),
-        ([1e-3, 1e-4], ((0, 2, "start"),)),
+        ([1e-3, 1e-4], ((0, 1, "start"), (1, 2, "rate-jumped"))),
+        ([1e-3, 1e-3, 1e-4], ((0, 2, "start"), (2, 3, "rate-jumped"))),
+        ([1e-3, 1e-4, 1e-5], ((0, 3, "start"),)),
     ],
-    ids=["jump", "little", "warm-up", "decay", "two"],
+    ids=["jump", "little", "warm-up", "decay", "two", "at-the-end", "three"],
 )
 def test_a_rate_jumps_from_one_constant_to_another(tmp_path: Path, rates: list[float], expected: Saved) -> None:
-    """Rates that move from checkpoint to checkpoint may be a schedule's, and cut nothing."""
+    """Rates that move from checkpoint to checkpoint may be a callback's, and cut nothing; `check` says the same."""
     with_rates(tmp_path / "run", *rates)
     assert cut(tmp_path / "run") == expected
+    assert tuple((s.start, s.stop, s.begins) for s in check(tmp_path / "run").runs[0].segments) == expected
+
+
+def decays(path: Path, **config: object) -> None:
+    """Write other numbers into a file's configuration of the optimizer."""
+    with h5py.File(path, "r+") as file:
+        training = json.loads(file.attrs["training_config"])
+        training["optimizer_config"]["config"] |= config
+        file.attrs["training_config"] = json.dumps(training)
+
+
+SCHEDULE = {
+    "class_name": "ExponentialDecay",
+    "config": {"initial_learning_rate": 1e-2, "decay_steps": 50, "decay_rate": 0.3, "staircase": True},
+}
+
+
+@pytest.mark.parametrize("schedule", [SCHEDULE, {**SCHEDULE, "registered_name": "mine>Own", "class_name": "mine>Own"}])
+def test_a_schedule_in_the_configuration_is_no_jump(tmp_path: Path, schedule: dict[str, object]) -> None:
+    """Whatever rates follow from it, and also if its formula isn't known."""
+    folder = tmp_path / "run"
+    with_rates(folder, *[1e-3] * 4)
+    for path in folder.iterdir():
+        decays(path, learning_rate=schedule)
+    for found in (cut(folder), tuple((s.start, s.stop, s.begins) for s in check(folder).runs[0].segments)):
+        assert found == ((0, 4, "start"),)
+
+
+def test_a_schedule_in_place_of_a_constant_is_no_jump(tmp_path: Path) -> None:
+    """Rates on both sides of a schedule are not compared."""
+    folder = tmp_path / "run"
+    with_rates(folder, 1e-2, 1e-2, 1e-2, 1e-4, 1e-4)
+    decays(folder / "m-3.h5", learning_rate=SCHEDULE)
+    assert cut(folder) == ((0, 5, "start"),)
 
 
 def test_a_run_without_rates_or_state(tmp_path: Path) -> None:

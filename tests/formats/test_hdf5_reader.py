@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import h5py
@@ -14,7 +17,7 @@ import numpy as np
 import pytest
 
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, UnsupportedError
-from ckpt_inspect.formats import hdf5_values, open_checkpoint
+from ckpt_inspect.formats import hdf5_chunks, hdf5_values, open_checkpoint
 from ckpt_inspect.formats.hdf5_chunks import fletcher32
 from ckpt_inspect.formats.hdf5_heaps import lookup3
 from ckpt_inspect.formats.hdf5_messages import UnsoundError
@@ -118,6 +121,12 @@ STORED: dict[str, dict[str, Any]] = {
     "grows both ways": {"chunks": (3, 4), "maxshape": (None, None)},
     "grows both ways, gzip": {"chunks": (3, 4), "maxshape": (None, None), "compression": "gzip"},
     "may grow to": {"chunks": (3, 4), "maxshape": (10, 9)},
+    "may grow further": {"chunks": (3, 4), "maxshape": (20, 30)},
+    "may grow further, gzip": {"chunks": (3, 4), "maxshape": (20, 30), "compression": "gzip", "shuffle": True},
+    "grows": {"chunks": (3, 4), "maxshape": (None, 9)},
+    "grows, gzip": {"chunks": (3, 4), "maxshape": (None, 30), "compression": "gzip", "shuffle": True},
+    "grows sideways": {"chunks": (1, 1), "maxshape": (30, None)},
+    "grows sideways, fletcher32": {"chunks": (3, 4), "maxshape": (30, None), "fletcher32": True},
 }
 
 
@@ -151,6 +160,72 @@ def test_a_long_list_of_chunks(tmp_path: Path) -> None:
         with open_checkpoint(path) as checkpoint, h5py.File(path) as file:
             for name in checkpoint.tensors:
                 assert np.array_equal(checkpoint.read(name), file[name][()])
+
+
+def test_a_long_list_of_chunks_that_grows(tmp_path: Path) -> None:
+    """An extensible array gives each chunk, from the index itself and from blocks and pages of all levels; pages that
+    were never written among them."""
+    path = tmp_path / "m.weights.h5"
+    length = 160_000
+    with h5py.File(path, "w", libver="latest") as file:
+        for i, stored in enumerate(({}, {"compression": "gzip"})):
+            dataset = file.create_dataset(
+                f"vars/{i}", (length,), np.int32, chunks=(1,), maxshape=(None,), fillvalue=7, **stored
+            )
+            for start in (0, 300, 4096, 131_000, 135_000, length - 9):
+                dataset[start : start + 9] = np.arange(9)
+    with open_checkpoint(path) as checkpoint, h5py.File(path) as file:
+        for name in checkpoint.tensors:
+            assert np.array_equal(checkpoint.read(name), file[name][()])
+
+
+@pytest.mark.parametrize("limits", [(4, 6), (8, 12), (4, 13)])
+def test_chunks_that_lie_in_a_row(tmp_path: Path, limits: tuple[int, int]) -> None:
+    """Chunks without an index are numbered as far as their dataset may grow."""
+    path = tmp_path / "m.weights.h5"
+    values = np.arange(24, dtype=np.float32).reshape(4, 6)
+    with h5py.File(path, "w", libver="latest") as file:
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_chunk((2, 2))
+        plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        space = h5py.h5s.create_simple(values.shape, limits)
+        group = file.create_group("vars")
+        h5py.Dataset(h5py.h5d.create(group.id, b"0", h5py.h5t.IEEE_F32LE, space, plan))[...] = values
+    with open_checkpoint(path) as checkpoint:
+        assert np.array_equal(checkpoint.read("vars/0"), values)
+
+
+@pytest.mark.parametrize("limits", [(30, 25), (None, 25), (30, None), (None, None)])
+def test_a_dataset_that_was_larger(tmp_path: Path, limits: tuple[int | None, int | None]) -> None:
+    """What lay outside of a shape that shrank and grew again is gone."""
+    path = tmp_path / "m.weights.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        dataset = file.create_dataset("vars/0", data=np.ones((30, 20)), maxshape=limits, chunks=(4, 4))
+        dataset.resize((9, 20))
+        dataset.resize((11, 22))
+    with open_checkpoint(path) as checkpoint, h5py.File(path) as file:
+        assert np.array_equal(checkpoint.read("vars/0"), file["vars/0"][()])
+
+
+def test_an_array_of_chunks_that_names_a_block_twice(tmp_path: Path) -> None:
+    """It is called damaged, whatever its checksums say."""
+    path = tmp_path / "m.weights.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_dataset("vars/0", data=np.arange(60), chunks=(1,), maxshape=(None,))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"EAIB")
+    blocks = at + 14 + 4 * 8  # behind what it holds itself: six blocks, then the 25 that name more
+    end = blocks + (6 + 25) * 8
+    assert lookup3(bytes(data[at:end])) == int.from_bytes(data[end : end + 4], "little")
+    data[blocks + 24 : blocks + 32] = data[blocks + 16 : blocks + 24]
+    _set(data, end, lookup3(bytes(data[at:end])), 4)
+    path.write_bytes(data)
+    with (
+        open_checkpoint(path) as checkpoint,
+        pytest.raises(DamagedFileError, match="names a block twice") as caught,
+    ):
+        checkpoint.read("vars/0")
+    assert str(path) in str(caught.value)
 
 
 def test_strings_and_types_that_are_no_numbers(tmp_path: Path) -> None:
@@ -189,6 +264,111 @@ def test_bfloat16_as_a_number(tmp_path: Path) -> None:
         assert np.array_equal(checkpoint.read("vars/0"), values)
 
 
+@pytest.mark.parametrize("filters", [{}, {"compression": "gzip", "shuffle": True, "fletcher32": True}])
+@pytest.mark.parametrize(
+    "shape, chunks",
+    [
+        ((50,), (7,)),
+        ((12, 8), (4, 4)),
+        ((13, 10), (4, 4)),
+        ((6, 4, 6), (2, 2, 3)),
+        ((7, 5, 7), (3, 2, 3)),
+        ((9, 1), (2, 1)),
+    ],
+)
+def test_rows_are_put_together_from_chunks_in_any_order(
+    tmp_path: Path, shape: tuple[int, ...], chunks: tuple[int, ...], filters: dict[str, Any]
+) -> None:
+    """Chunks lie in the order in which they were written, and those that were not written hold the fill value."""
+    values = np.arange(math.prod(shape), dtype=np.float32).reshape(shape)
+    path = tmp_path / "m.weights.h5"
+    with h5py.File(path, "w") as file:
+        for i, written in enumerate((values.size, values.size // 2)):
+            dataset = file.create_dataset(f"vars/{i}", shape, "f4", chunks=chunks, fillvalue=-1, **filters)
+            rows = -(-written // math.prod(shape[1:]))
+            for start in reversed(range(0, rows, chunks[0])):
+                dataset[start : start + chunks[0]] = values[start : start + chunks[0]]
+                file.flush()
+    with h5py.File(path) as file, open_checkpoint(path) as checkpoint:
+        for name in ("vars/0", "vars/1"):
+            expected = file[name][()].ravel()
+            for piece in (values.size, 5):
+                assert np.array_equal(np.concatenate([p.copy() for p in checkpoint.stream(name, piece)]), expected)
+
+
+def test_a_chunk_that_went_through_no_filter_stands_beside_others(tmp_path: Path) -> None:
+    """Each chunk says which of the dataset's filters were left out."""
+    values = np.arange(64, dtype=np.float32).reshape(8, 8)
+    path = tmp_path / "m.weights.h5"
+    with h5py.File(path, "w") as file:
+        dataset = file.create_dataset("vars/0", data=values, chunks=(4, 4), compression="gzip")
+        dataset.id.write_direct_chunk((0, 4), np.ascontiguousarray(values[:4, 4:]).tobytes(), filter_mask=1)
+    with open_checkpoint(path) as checkpoint:
+        assert np.array_equal(checkpoint.read("vars/0"), values)
+
+
+def test_two_threads_unpack_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None waits for what the other unpacks, unless it is the same."""
+    path = tmp_path / "m.weights.h5"
+    values = np.arange(2 * 64, dtype=np.float32).reshape(16, 8)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("vars/0", data=values, chunks=(8, 4), compression="gzip")
+    both = Barrier(2, timeout=30)
+    together = hdf5_values.unpack_together
+
+    def meeting(*arguments: Any) -> Any:
+        both.wait()
+        return together(*arguments)
+
+    monkeypatch.setattr(hdf5_values, "unpack_together", meeting)
+    with open_checkpoint(path) as checkpoint, ThreadPoolExecutor(2) as pool:
+        parts = pool.map(lambda start: checkpoint.read_range("vars/0", start, start + 60), (0, 66))
+        assert [part.tolist() for part in parts] == [list(range(60)), list(range(66, 126))]
+
+
+@pytest.mark.parametrize("filters", [{}, {"compression": "gzip"}, {"compression": "gzip", "shuffle": True}])
+@pytest.mark.parametrize("chunks", [(8, 6), (4, 6), (5, 4), (8, 1)])
+@pytest.mark.parametrize("dtype", ["f4", ">f8"])
+def test_large_chunks_are_read_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filters: dict[str, Any], chunks: tuple[int, ...], dtype: str
+) -> None:
+    """Out of the file, or unpacked into another one that goes when it was read; in any pieces, and a second time."""
+    monkeypatch.setattr(hdf5_values, "_HELD_BYTES", 16)
+    values = np.arange(48, dtype=dtype).reshape(8, 6)
+    path = tmp_path / "m.weights.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("vars/0", data=values, chunks=chunks, **filters)
+    with open_checkpoint(path) as checkpoint:
+        for piece in (48, 5, 12):
+            assert np.array_equal(
+                np.concatenate([p.copy() for p in checkpoint.stream("vars/0", piece)]), values.ravel()
+            )
+        assert not checkpoint._values["vars/0"]._large  # type: ignore[attr-defined]  # nothing takes room on the disk
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 7, 65536, 65537, 200_001])
+def test_fletchers_sums_are_those_of_the_definition(size: int) -> None:
+    """Whatever the length: an odd one counts as if a zero followed."""
+    data = np.random.default_rng(size).integers(0, 256, size, np.uint8)
+    low = high = 0
+    for word in np.frombuffer(data.tobytes() + b"\0" * (size % 2), ">u2").tolist():
+        low = (low + word) % 65535
+        high = (high + low) % 65535
+    assert fletcher32(data) == (low, high)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 8, 16])
+@pytest.mark.parametrize("rest", [0, 1])
+def test_shuffled_bytes_are_put_back(width: int, rest: int) -> None:
+    """For elements of any size, and with what is left over at the end."""
+    plain = np.random.default_rng(width).integers(0, 256, 40 * width + rest, np.uint8)
+    if width == 1:
+        rest = 0
+    whole = plain[: len(plain) - rest]
+    shuffled = np.concatenate([whole.reshape(-1, width).T.ravel(), plain[len(plain) - rest :]])
+    assert np.array_equal(hdf5_chunks._unshuffled(shuffled, width), plain)
+
+
 def test_checksums_are_the_published_ones() -> None:
     """Bob Jenkins' and Fletcher's own examples."""
     assert lookup3(b"") == 0xDEADBEEF
@@ -208,6 +388,7 @@ def _layers(file: h5py.File) -> None:
     file["layers/text/vars/0"] = ["a", "b"]
     chunked = file.create_dataset("layers/wide/vars/0", data=np.arange(60).reshape(12, 5), chunks=(2, 2))
     chunked.attrs["kind"] = "chunked"
+    file.create_dataset("layers/grown/vars/0", data=np.arange(80), chunks=(2,), maxshape=(None,))
 
 
 def _set(data: bytearray, at: int, value: int, width: int = 8) -> None:

@@ -13,6 +13,7 @@ from support.orbax_sets import FOLDER, SETS, by_tensorstore, copied, edit_metada
 
 from ckpt_inspect import find_checkpoints, find_runs, open_checkpoint, optimizer_states
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, UnsupportedError
+from ckpt_inspect.formats import orbax_arrays
 from ckpt_inspect.formats.orbax_arrays import box_around, find_tensorstore
 from ckpt_inspect.overview.overview import UNREADABLE, overview
 
@@ -37,6 +38,22 @@ def test_every_array_is_as_tensorstore_reads_it(folder: Path) -> None:
                 pieces = [piece.copy() for piece in checkpoint.stream(name, length)]
                 np.testing.assert_array_equal(np.concatenate(pieces), array.ravel())
         checkpoint.finish_reading()
+
+
+@pytest.mark.parametrize("folder", TREES[:4], ids=lambda folder: str(folder.relative_to(FOLDER)))
+def test_large_chunks_are_kept_in_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take no memory until they are read; the elements are the same, in pieces of any length."""
+    monkeypatch.setattr(orbax_arrays, "_LARGE_SLAB", 0)
+    for part in (1 << 20, 4):
+        monkeypatch.setattr(orbax_arrays, "_PART", part)
+        with open_checkpoint(folder) as checkpoint:
+            tree = checkpoint.saved_tree()
+            assert tree is not None
+            expected = by_tensorstore(folder)
+            for name, path in tree.paths.items():
+                for length in (1, 3, 1000):
+                    pieces = [piece.copy() for piece in checkpoint.stream(name, length)]
+                    np.testing.assert_array_equal(np.concatenate(pieces), expected[".".join(path)].ravel())
 
 
 def test_a_piece_is_read_with_the_rows_of_chunks_around_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.object_servers import BUCKET, google_server, s3_server, upload, web_server
+from support.object_servers import AZURITE, BUCKET, azure_server, google_server, s3_server, upload, web_server
 from support.orbax_sets import FOLDER
 
 from ckpt_inspect import find_checkpoints, open_checkpoint, optimizer_states
 from ckpt_inspect.errors import UnsupportedError
-from ckpt_inspect.storage import as_path, key_value_store, objects
+from ckpt_inspect.storage import as_path, connecting, credentials, hidden, key_value_store, objects
 
+HAS_AZURITE = pytest.mark.skipif(AZURITE is None, reason="npm's azurite is not installed")
 CHOSEN = ("sharded", "adamax-plain", "run")
 
 
@@ -28,18 +30,21 @@ def _forget_storages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("TENSORSTORE_GCS_HTTP_URL", "")
     objects.forget()
+    credentials.forget()
     yield
     objects.forget()
+    credentials.forget()
 
 
-@pytest.mark.parametrize("scheme", ["s3", "gs", "http"])
+@pytest.mark.parametrize("scheme", ["s3", "gs", "http", pytest.param("az", marks=HAS_AZURITE)])
 def test_the_same_is_read_as_from_the_disk(scheme: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every array of a step, and its optimizer."""
     with ExitStack() as stack:
         if scheme == "http":
             base = stack.enter_context(web_server(FOLDER)).address
         else:
-            environment = stack.enter_context(s3_server() if scheme == "s3" else google_server())
+            starts = {"s3": s3_server, "gs": google_server, "az": lambda: azure_server(tmp_path / "azure")}
+            environment = stack.enter_context(starts[scheme]())
             for name, value in environment.items():
                 monkeypatch.setenv(name, value)
             for name in CHOSEN:
@@ -57,17 +62,49 @@ def test_the_same_is_read_as_from_the_disk(scheme: str, monkeypatch: pytest.Monk
                 theirs.finish_reading()
 
 
-def test_what_tensorstore_has_no_driver_for_is_said() -> None:
-    """Azure's containers."""
-    with pytest.raises(UnsupportedError, match=r"az://container/run.*can't be read from az://"):
+def test_a_query_and_an_account_go_with_each_request() -> None:
+    """tensorstore's too; the path shows neither."""
+    with web_server(FOLDER) as server:
+        server.query, server.account = "signature=s%2Fx", "me:pass word"
+        address = f"{server.address.replace('://', '://me:pass%20word@')}/sharded"
+        with open_checkpoint(f"{address}?{server.query}") as theirs, open_checkpoint(FOLDER / "sharded") as ours:
+            assert str(theirs.path) == f"{server.address}/sharded"
+            for key in ours.tensors:
+                np.testing.assert_array_equal(ours.read(key), theirs.read(key))
+
+
+def test_credentials_that_tensorstore_cant_use_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no driver for Azure, and a web server takes no token of a login."""
+    for name in [name for name in os.environ if name.startswith(("AZURE_", "IDENTITY_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", "lab")
+    monkeypatch.setenv("AZURE_STORAGE_TOKEN", "t")
+    with pytest.raises(UnsupportedError, match=r"^az://container: .*key or a SAS token alone; set AZURE_STORAGE_KEY"):
         key_value_store(as_path("az://container/run"))
+
+
+def test_an_azure_container_is_read_as_from_a_web_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key signs a query for the container, a token is one, and a public container needs none."""
+    for name in [name for name in os.environ if name.startswith(("AZURE_", "IDENTITY_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", "lab")
+    url = "https://lab.blob.core.windows.net/container/a%20run/"
+    assert key_value_store(as_path("az://container/a run")) == {"driver": "http", "base_url": url}
+    monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", "?sv=1&sig=x%3D")
+    assert key_value_store(as_path("az://container/a run"))["base_url"] == f"{url}?sv=1&sig=x%3D"
+    credentials.forget()
+    monkeypatch.setenv("AZURE_STORAGE_KEY", "a2V5")
+    signed = key_value_store(as_path("az://container/a run"))
+    assert str(signed["base_url"]).startswith(f"{url}?sp=rl&se=20")
+    assert key_value_store(as_path("az://container/a run")) == signed
+    assert "sig" not in hidden(str(signed))
 
 
 def test_a_bucket_without_credentials_is_asked_without(monkeypatch: pytest.MonkeyPatch) -> None:
     """As public ones want it; endpoint and region are those of the environment."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(objects, "_is_ec2", lambda: False)
+    monkeypatch.setattr(connecting, "_is_ec2", lambda: False)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://here")
     assert key_value_store(as_path("s3://bucket/run/5")) == {
         "driver": "s3",

@@ -162,7 +162,7 @@ def messages(run: Analyses, one: Analyses, change: Diff) -> Iterator[tuple[str, 
         lambda: run.plot(include=["nothing"]),
     )
     yield (
-        "there is no figure elements of optimizer optimizer: it shows a run, and there is one checkpoint",
+        "there is no figure elements of optimizer: it shows a run, and there is one checkpoint",
         lambda: one.plot("elements"),
     )
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 import pytest
 from support.adam_bundles import save_bundle, save_series
 from support.adam_runs import AdamRun
 from support.keras_files import Run, save_large_archive
 from support.recorded_cases import CASES, FIXTURES
+from support.store_contents import contents
 
 from ckpt_inspect import analyze, analyze_runs, find_runs, load
 from ckpt_inspect.errors import DamagedFileError, RequestError
@@ -46,7 +46,7 @@ def large_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save_bundle(training.train(2), folder / f"m-{step}")
     damage(save_bundle(training, folder / "m-5"))
     save_bundle(Run(shapes={"a": (3,), "d": (7, 5)}).train(6), folder / "m-6")
-    for file in folder.iterdir():
+    for file in (*folder.iterdir(), folder):
         os.utime(file, (1e9, 1e9))  # what was written just now may still be, and is waited for
     return folder
 
@@ -68,20 +68,6 @@ def every_parameter_apart(monkeypatch: pytest.MonkeyPatch) -> None:
 def processes() -> Executor:
     """Two, that share nothing with this one."""
     return ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
-
-
-def contents(store: Path) -> dict[str, Any]:
-    """Every dataset's bytes, and every attribute, in a store."""
-    found: dict[str, Any] = {}
-
-    def take(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        attributes = {k: repr(v) for k, v in item.attrs.items() if k not in ("DIMENSION_LIST", "REFERENCE_LIST")}
-        values = item[...] if isinstance(item, h5py.Dataset) else np.empty(0)
-        found[name] = attributes, values.dtype, values.tolist() if values.dtype == object else values.tobytes()
-
-    with h5py.File(store) as file:
-        file.visititems(take)
-    return found
 
 
 # --- the same results

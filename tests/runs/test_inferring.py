@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from support.adam_runs import AdamRun
@@ -147,11 +149,57 @@ def test_two_runs_in_one_folder_keep_their_own(tmp_path: Path) -> None:
     assert column(run, "window_updates").tolist()[2:] == [100] * 4
 
 
+def test_a_change_that_was_inferred_says_so(tmp_path: Path) -> None:
+    """No file holds these values: the finding names where each is from, and an epsilon's interval is no change."""
+    save_run(tmp_path, (200, 300, 400), **TRUTH)
+    save_run(tmp_path, (250, 350, 450), unseen=0.2, beta_1=0.8, beta_2=0.95, epsilon=1e-5)
+    (finding,) = [f for f in analyze(tmp_path).findings if f.id == "hyperparameters-changed"]
+    assert "beta_2 from 0.98, inferred to 0.95, inferred in" in finding.title
+    assert "epsilon" not in finding.title
+
+
 def test_a_store_without_inference_is_another(tmp_path: Path) -> None:
     """The options tell: results without it are done anew with it."""
     paths, store = save_run(tmp_path / "run", STEPS, **TRUTH), tmp_path / "s.h5"
     assert sources(analyze(paths, store=store, infer=False), "beta_2") == ["default"] * 3
     assert sources(analyze(paths, store=store), "beta_2") == ["inferred"] * 3
+
+
+def test_what_was_left_uninferred_is_made_up_for(tmp_path: Path) -> None:
+    """Without a new checkpoint: only what other numbers are known of is read again, and the store is then as if it had
+    been inferred at once; a third time changes nothing."""
+    paths, store = save_run(tmp_path / "run", STEPS, **TRUTH), tmp_path / "s.h5"
+    analyze(paths, store=store, infer=False)
+    assert analyze(paths, store=store) == analyze(paths)
+    assert load(store) == analyze(paths)
+    before = store.stat().st_mtime_ns
+    assert analyze(paths, store=store) == load(store)
+    assert store.stat().st_mtime_ns == before
+
+
+def test_a_store_of_an_earlier_version_is_made_up_for(tmp_path: Path) -> None:
+    """Its options say nothing of inference; it lacks what inference keeps."""
+    paths, store = save_run(tmp_path / "run", STEPS, **TRUTH), tmp_path / "s.h5"
+    analyze(paths, store=store, infer=False)
+    with h5py.File(store, "r+") as file:
+        options = json.loads(file.attrs["options"])
+        del options["infer"]
+        file.attrs["options"] = json.dumps(options, sort_keys=True)
+    assert sources(analyze(paths, store=store), "beta_2") == ["inferred"] * 3
+
+
+def test_what_can_no_longer_be_inferred_is_said(tmp_path: Path) -> None:
+    """Of a file that is gone and was analysed without inference; it stays said when more come."""
+    paths, store = save_run(tmp_path / "run", (*STEPS, 200), **TRUTH), tmp_path / "s.h5"
+    last = paths.pop().rename(tmp_path / "last.h5")
+    analyze(paths, store=store, infer=False)
+    paths[0].unlink()
+    run = analyze(tmp_path / "run", store=store)
+    assert sources(run, "beta_2") == ["default", "inferred", "inferred"]
+    assert codes(run) == ["inferred-never"]
+    assert "was analysed without inference, and its file is gone" in run.remarks[0].problem.message
+    last.rename(tmp_path / "run" / "m-0200.h5")
+    assert codes(analyze(tmp_path / "run", store=store)) == ["inferred-never"]
 
 
 def test_two_optimizers_are_asked_one_by_one(tmp_path: Path) -> None:

@@ -133,12 +133,25 @@ def test_values_of_a_file_that_is_written_in_place_are_not_mixed(
 
 
 @pytest.mark.parametrize("look", [describe, lambda path: diff(path, path)])
-def test_a_young_truncated_file_may_still_be_being_written(tmp_path: Path, look: Callable[[Path], object]) -> None:
-    """`show` and `diff` say so."""
+@pytest.mark.parametrize("kept", [slice(-50), slice(0)])
+def test_a_young_truncated_file_may_still_be_being_written(
+    tmp_path: Path, look: Callable[[Path], object], kept: slice
+) -> None:
+    """`show` and `diff` say so, also of one that is still empty."""
     whole = (DIGITS / "epoch-01.keras").read_bytes()
-    (tmp_path / "m.keras").write_bytes(whole[:-50])
+    (tmp_path / "m.keras").write_bytes(whole[kept])
     with pytest.raises(CkptInspectError, match="less than 30 s ago: if it is still being written, try again"):
         look(tmp_path / "m.keras")
+
+
+def test_a_quiet_show_says_why_values_cannot_be_read(tmp_path: Path) -> None:
+    """No exit status of 1 without a sentence."""
+    (prefix,) = save_series(tmp_path / "run", 1)
+    shard = Path(f"{prefix}.data-00000-of-00001")
+    shard.write_bytes(bytes(shard.stat().st_size))
+    answer = Answer("show", prefix, "-q")
+    assert answer.code == 1
+    assert str(prefix) in answer.sentence
 
 
 def test_what_tensorflow_renames_later_is_no_checkpoint(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from support.adam_bundles import save_bundle, save_series
 from support.keras_files import SHAPES, Run
 
-from ckpt_inspect import Analyses, analyze, load
+from ckpt_inspect import Analyses, analyze, analyze_runs, load
 from ckpt_inspect.errors import RequestError, StoreError
 from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.measurement.variables import METRICS, OPTIMIZER_VARIABLES, group_names
@@ -124,6 +124,23 @@ def test_optimizers_never_collide_with_what_the_root_holds() -> None:
         "problems": "problems_",
         "findings": "findings_",
     }
+
+
+def test_folders_of_one_name_have_stores_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The second gets the names of the folders above in front, as many as it takes; each finds its own again."""
+    folders = [tmp_path / path / "training_checkpoints" for path in ("a", "b", "x/b")]
+    for folder in folders:
+        folder.parent.mkdir(parents=True)
+        save_series(folder, 2)
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        results = [next(iter(analyze_runs(folder, folder="."))) for folder in folders]
+        assert [str(r.store) for r in results] == [
+            "training_checkpoints.ckpt-inspect.h5",
+            "b-training_checkpoints.ckpt-inspect.h5",
+            "x-b-training_checkpoints.ckpt-inspect.h5",
+        ]
+        assert all(r.error is None for r in results)
 
 
 def test_the_default_store_is_named_after_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

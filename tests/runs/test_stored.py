@@ -51,6 +51,8 @@ DAMAGE: dict[str, Change] = {
     "another shape": lambda _, g: _put(g, "untouched", np.zeros((3, 9))),
     "another rank": lambda _, g: _put(g, "untouched", np.float64(3)),
     "words for numbers": lambda _, g: _put(g, "size", np.array(["a"] * 4, h5py.string_dtype())),
+    "a shape that is none": lambda _, g: _put(g, "shape", np.array(["a\nb"] * 4, h5py.string_dtype())),
+    "shapes of other sizes": lambda _, g: _put(g, "shape", np.array(["2,3,5,7"] * 4, h5py.string_dtype())),
     "numbers for words": lambda _, g: _put(g, "rule", np.zeros(3)),
     "a step that is no integer": lambda _, g: _put(g, "step", np.array([1.0, np.nan, 2.0])),
     "fewer parameters": lambda _, g: _put(g, "parameter", np.array(["a"], h5py.string_dtype())),
@@ -126,7 +128,22 @@ def test_a_pipe_is_no_store(tmp_path: Path) -> None:
         load(tmp_path / "s.h5")
 
 
-@pytest.mark.parametrize("text", ["", "plain", "a\0b", "\x10", "\x10@", "\0\x10", "\x10\0", "\x10\x10@\0@"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "plain",
+        "a\0b",
+        "\x10",
+        "\x10@",
+        "\0\x10",
+        "\x10\0",
+        "\x10\x10@\0@",
+        "\udcff",
+        "\x10udcff",
+        "\ud800\x10ud800",
+    ],
+)
 def test_texts_come_back_whatever_they_hold(text: str) -> None:
     """HDF5's texts end at a NUL."""
     assert "\0" not in storable(text)

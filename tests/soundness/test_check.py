@@ -36,6 +36,13 @@ def remarks(verdict: ci.Verdict) -> list[str]:
 # --- whole
 
 
+def test_values_that_are_not_read_are_not_called_whole() -> None:
+    """Those of Orbax' msgpack file: nothing was looked at, so that nothing is vouched for."""
+    (verdict,) = ci.check([FIXTURES / "orbax" / "aggregate"]).checkpoints
+    assert not verdict.is_whole
+    assert "not-read" in ids(verdict)
+
+
 def test_a_healthy_run_is_sound(tmp_path: Path) -> None:
     """Nothing speaks against any of its checkpoints, and the newest is the one to keep."""
     paths = save_series(tmp_path / "run")
@@ -209,6 +216,28 @@ def test_a_resume_that_lost_state(tmp_path: Path, between: Callable[[Run], None]
     assert [v.continues for v in found.checkpoints] == [None, False, True]
     assert ids(found.checkpoints[1]) == [reason]
     assert not found.is_sound
+
+
+def test_a_resume_under_other_names_is_not_passed_over(tmp_path: Path) -> None:
+    """A model that was built twice in a process has other names: two runs or one, which is said with what to do."""
+    paths = sorted((RESUMES / "keras3-moments-lost").iterdir())
+    (remark,) = ci.check([RESUMES / "keras3-moments-lost"]).remarks
+    assert remark.id == "other-names"
+    assert "m-2.keras trains the same shapes as m-1.keras under other names" in remark.text
+    assert not ci.check(paths).remarks
+    save_series(tmp_path / "run", steps=3)
+    assert not ci.check([tmp_path / "run"]).remarks
+
+
+def test_keras_own_loading_of_orbax_restores_a_part() -> None:
+    """Of Keras 3.15: counter and rate, and neither weights nor moments, as nothing but the arrays shows."""
+    pytest.importorskip("tensorstore")
+    *others, before, after = ci.check([RESUMES / "keras315-orbax-partly-restored"]).checkpoints
+    assert before.is_sound and len(others) == 1
+    assert (after.is_whole, after.is_complete, after.continues) == (True, True, False)
+    assert (before.step, after.step) == (24, 32)
+    assert ids(after) == ["partly-restored"]
+    assert "point elsewhere" in after.reasons[0].text
 
 
 RESUMES = Path(__file__).parent.parent / "data" / "resumes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,6 +52,21 @@ def _powers(step: int, beta_1: float = 0.9, beta_2: float = 0.999, tail: str = "
     }
 
 
+@pytest.mark.parametrize("value", [b"3", 3 + 1j])
+def test_what_is_no_number_is_no_hyperparameter_and_counts_nothing(value: Any) -> None:
+    """A text or a complex number in a scalar's place, as damage leaves it: named, and nothing is computed with it."""
+    arrays = {
+        "it": np.array(value, object if isinstance(value, bytes) else None),
+        "lr": np.array(value, object if isinstance(value, bytes) else None),
+        "global_step": np.array(value, object if isinstance(value, bytes) else None),
+        **_powers(3),
+    }
+    got = _resolve(arrays, counter="it", scalars={"learning_rate": "lr"}, beta_powers=OWN_POWERS, implementation=TF1)
+    assert got.step.value is None or got.step.value == 3
+    assert math.isnan(got.hyperparameters["learning_rate"].value or math.nan)
+    assert {"step-malformed", "hyperparameter-impossible"} & {problem.code for problem in got.problems}
+
+
 class TestPrecedence:
     """given > what is in the file > inferred > default."""
 
@@ -93,13 +109,69 @@ class TestPrecedence:
         assert (got.step.value, got.step.source) == (41, "inferred")
         assert "0.99**42 to the last bit" in got.step.where
 
-    @pytest.mark.parametrize("value", ["0.9", True, [0.9], None])
-    def test_a_configuration_that_holds_no_number_is_passed_over(self, value: Any) -> None:
-        """What is no number in the JSON counts as not there."""
-        assert _resolve(config={"beta_1": value}).hyperparameters["beta_1"].source == "default"
+    def test_a_configuration_that_holds_null_is_passed_over(self) -> None:
+        """A null in the JSON counts as not there."""
+        assert _resolve(config={"beta_1": None}).hyperparameters["beta_1"].source == "default"
+
+    @pytest.mark.parametrize("class_name", ["__tensor__", "__numpy__"])
+    def test_a_number_that_keras_serialized_as_an_array_is_one(self, class_name: str) -> None:
+        """Keras 3 writes a tensor without dimensions so."""
+        value = {"class_name": class_name, "config": {"value": 0.5, "dtype": "float32"}}
+        for name in ("learning_rate", "beta_1", "epsilon"):
+            assert _resolve(config={name: value}).hyperparameters[name].value == 0.5
 
 
 class TestImpossible:
+    @pytest.mark.parametrize("name", ["learning_rate", "beta_1", "beta_2", "epsilon"])
+    @pytest.mark.parametrize("value", ["0.9", "nan", True, [0.9], {}, 10**400, -(10**400), math.nan, 1e39])
+    def test_what_is_no_number_is_named_and_left_unknown(self, name: str, value: Any) -> None:
+        """In a configuration; no default stands in for it."""
+        if value == {} and name == "learning_rate":
+            pytest.skip("a schedule that isn't known")
+        resolved = _resolve(config={name: value})
+        assert resolved.hyperparameters[name].value is None
+        assert resolved.hyperparameters[name].source == "unknown"
+        (problem,) = [p for p in resolved.problems if p.code == "value-impossible"]
+        assert name in problem.message
+        assert len(problem.message) < 200
+
+    def test_a_class_that_computes_a_beta_is_not_followed(self) -> None:
+        """The beta is unknown then, not the default."""
+        beta = _resolve(config={"beta_1": {"class_name": "Mine", "config": {}}}).hyperparameters["beta_1"]
+        assert (beta.value, beta.source) == (None, "unknown")
+        assert "Mine" in beta.where
+
+    @pytest.mark.parametrize(
+        "odd",
+        [
+            {"initial_learning_rate": math.nan}, {"initial_learning_rate": "0.1"}, {"decay_rate": True},
+            {"decay_rate": [0.9]}, {"decay_steps": -1}, {"decay_steps": 10**400}, {"decay_rate": -math.inf},
+        ],
+    )  # fmt: skip
+    def test_a_schedule_of_what_cannot_be_is_named(self, odd: dict[str, Any]) -> None:
+        """And the learning rate is unknown."""
+        config = {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.9, **odd}
+        resolved = _resolve(
+            {"t": np.int64(5)}, counter="t",
+            config={"learning_rate": {"class_name": "ExponentialDecay", "config": config}},
+        )  # fmt: skip
+        assert resolved.hyperparameters["learning_rate"].value is None
+        (problem,) = [p for p in resolved.problems if p.code == "value-impossible"]
+        assert "ExponentialDecay" in problem.message
+
+    def test_a_scalar_that_is_no_number_is_not_replaced(self) -> None:
+        """The tensor governs, so that neither the configuration nor a default stands in for it."""
+        resolved = _resolve(malformed={"learning_rate": "lr is of shape (2,)"}, config={"learning_rate": 0.1})
+        assert resolved.hyperparameters["learning_rate"].value is None
+        assert "lr is of shape (2,)" in resolved.hyperparameters["learning_rate"].where
+
+    def test_a_complex_counter_counts_nothing(self) -> None:
+        """Neither does it end the reading."""
+        resolved = _resolve(
+            {**_powers(5, 0.9, 0.999), "global_step": np.complex64(1)}, implementation=TF1, beta_powers=OWN_POWERS
+        )
+        assert resolved.step.value == 5
+
     """Numbers in the file that no training can have used."""
 
     @pytest.mark.parametrize(

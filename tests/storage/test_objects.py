@@ -3,20 +3,36 @@ not."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from support.object_servers import BUCKET, WebServer, google_server, s3_server, upload, web_server
+from support.object_servers import (
+    AZURITE,
+    BUCKET,
+    WebServer,
+    azure_server,
+    google_server,
+    s3_server,
+    upload,
+    web_server,
+)
 
 import ckpt_inspect
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
-from ckpt_inspect.storage import as_path, objects
+from ckpt_inspect.storage import as_path, connecting, credentials, objects
 from ckpt_inspect.storage.address import Address
+from ckpt_inspect.storage.interface import Stat
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 RECORDED = Path(__file__).parents[2] / "fixtures" / "recorded"
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "formats"
@@ -39,22 +55,32 @@ def _forget_storages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     objects.forget()
+    credentials.forget()
     yield
     objects.forget()
+    credentials.forget()
 
 
 @pytest.fixture(scope="module")
-def servers(folder: Path) -> Iterator[dict[str, tuple[str, dict[str, str]]]]:
+def servers(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[str, dict[str, str]]]]:
     """Start each server with the folder's files; give each one's address and environment."""
     with ExitStack() as stack:
         s3, google = stack.enter_context(s3_server()), stack.enter_context(google_server())
         upload(folder, s3)
         upload(folder, google)
         web = stack.enter_context(web_server(folder))
-        yield {"s3": (f"s3://{BUCKET}", s3), "gs": (f"gs://{BUCKET}", google), "http": (web.address, {})}
+        found = {"s3": (f"s3://{BUCKET}", s3), "gs": (f"gs://{BUCKET}", google), "http": (web.address, {})}
+        if AZURITE is not None:
+            azure = stack.enter_context(azure_server(tmp_path_factory.mktemp("azure")))
+            upload(folder, azure)
+            found["az"] = (f"az://{BUCKET}", azure)
+        yield found
 
 
-@pytest.fixture(params=["s3", "gs", "http"])
+HAS_AZURITE = pytest.mark.skipif(AZURITE is None, reason="npm's azurite is not installed")
+
+
+@pytest.fixture(params=["s3", "gs", "http", pytest.param("az", marks=HAS_AZURITE)])
 def address(
     request: pytest.FixtureRequest,
     servers: dict[str, tuple[str, dict[str, str]]],
@@ -133,9 +159,49 @@ def test_a_bucket_that_is_not_there(
         ckpt_inspect.open_checkpoint("s3://other/x")
 
 
+@HAS_AZURITE
+def test_a_container_that_is_not_there(
+    servers: dict[str, tuple[str, dict[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named, in one line."""
+    for name, value in servers["az"][1].items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(NotFoundError, match=r"^az://other/x: there is no container 'other'[^\n]*$"):
+        ckpt_inspect.open_checkpoint("az://other/x")
+
+
+def test_settings_of_azure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A connection string, or the variables of `az storage`; without credentials nothing is signed."""
+    root = Address("az:/runs")
+    for name in [name for name in os.environ if name.startswith(("AZURE_", "IDENTITY_"))]:
+        monkeypatch.delenv(name)
+    with pytest.raises(RequestError, match=r"^az://runs: .*no storage account is known; set AZURE_STORAGE_ACCOUNT"):
+        connecting.azure_settings(root)
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", "lab")
+    assert connecting.azure_settings(root) == {"account_name": "lab", "skip_signature": True}
+    monkeypatch.setenv("AZURE_STORAGE_KEY", "a2V5")
+    assert connecting.azure_settings(root) == {"account_name": "lab", "account_key": "a2V5"}
+    text = "DefaultEndpointsProtocol=https;AccountName=other;AccountKey=a2V5Mg==;EndpointSuffix=core.windows.net"
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", text)
+    endpoint = "https://other.blob.core.windows.net"
+    expected = {"account_name": "other", "account_key": "a2V5Mg==", "endpoint": endpoint}
+    assert connecting.azure_settings(root) == expected
+    text = f"BlobEndpoint={endpoint}/;SharedAccessSignature=sv=1&sig=x%3D"
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", text)
+    monkeypatch.delenv("AZURE_STORAGE_KEY")
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT")
+    assert connecting.azure_settings(root) == {
+        "account_name": "other",
+        "endpoint": endpoint,
+        "sas_key": "sv=1&sig=x%3D",
+    }
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", "UseDevelopmentStorage=true")
+    assert connecting.azure_settings(root) == {"use_emulator": True}
+
+
 def test_a_server_that_cant_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is given up, in words."""
-    monkeypatch.setattr(objects, "RETRIES", 1)
+    monkeypatch.setattr(connecting, "RETRIES", 1)
     with pytest.raises(NotFoundError, match=r"^http://127.0.0.1:9/x.h5: http://127.0.0.1:9 can't be reached"):
         ckpt_inspect.open_checkpoint("http://127.0.0.1:9/x.h5")
 
@@ -153,14 +219,140 @@ def test_without_obstore_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPa
         ckpt_inspect.open_checkpoint("s3://bucket/x")
 
 
-@pytest.mark.parametrize("fault", ["error", "truncate"])
-def test_answers_that_fail_are_asked_for_again(fault: str, web: WebServer, folder: Path) -> None:
-    """Every third answer is an error or cut off; what is read is the same."""
+@pytest.mark.parametrize("fault", ["error", "truncate", "stall", "silent"])
+def test_answers_that_fail_are_asked_for_again(
+    fault: str, web: WebServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every third answer is an error, is cut off, or stops without an end; what is read is the same."""
+    monkeypatch.setattr(connecting, "STALL", 0.5)
     web.fault = fault
     path = next(p for p in ckpt_inspect.find_checkpoints(folder) if p.suffix in (".h5", ".keras"))
     contents = _contents(f"{web.address}/{path.relative_to(folder)}")
     for name, value in _contents(str(path)).items():
         np.testing.assert_array_equal(contents[name], value)
+
+
+@pytest.mark.parametrize("fault", ["stall", "silent"])
+def test_a_server_that_stalls_is_given_up(
+    fault: str, web: WebServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one sentence, once nothing has come for a while."""
+    path = next(p for p in ckpt_inspect.find_checkpoints(folder) if p.suffix in (".h5", ".keras"))
+    address = f"{web.address}/{path.relative_to(folder)}"
+    monkeypatch.setattr(connecting, "STALL", 0.3)
+    monkeypatch.setattr(connecting, "GIVE_UP", 1.0)
+    web.fault, web.every = fault, 1
+    with pytest.raises(NotFoundError, match=f"^{re.escape(address)}: {web.address} didn't answer in time") as caught:
+        ckpt_inspect.open_checkpoint(address)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_list_whose_length_isnt_said(web: WebServer, folder: Path) -> None:
+    """nginx sends its lists so: the same checkpoints are found."""
+    web.says_length = False
+    found = [str(p).removeprefix(web.address) for p in ckpt_inspect.find_checkpoints(web.address)]
+    assert found == [str(p).removeprefix(str(folder)) for p in ckpt_inspect.find_checkpoints(folder)]
+
+
+class TestSecrets:
+    """Addresses with a query, or with an account: requests bring them, and nothing shows them."""
+
+    QUERY, ACCOUNT = "X-Signature=s%2Fcret&n=1", "me:pass word"
+
+    def test_a_file_is_read_by_its_signed_address(self, web: WebServer, folder: Path) -> None:
+        """The path that is shown ends before the query."""
+        web.query = self.QUERY
+        path = next(p for p in ckpt_inspect.find_checkpoints(folder) if p.suffix == ".h5")
+        address = f"{web.address}/{path.relative_to(folder)}"
+        with ckpt_inspect.open_checkpoint(f"{address}?{self.QUERY}") as checkpoint:
+            assert str(checkpoint.path) == address
+            assert [str(file) for file in checkpoint.files] == [address]
+        contents = _contents(f"{address}?{self.QUERY}")
+        for name, value in _contents(str(path)).items():
+            np.testing.assert_array_equal(contents[name], value)
+
+    def test_the_files_of_a_bundle_are_asked_for_with_the_same_query(self, web: WebServer, folder: Path) -> None:
+        """As one that a whole container is signed with lets read them."""
+        web.query = self.QUERY
+        (index,) = sorted((folder / "saver").glob("*.index"))[:1]
+        for name in (index.stem, index.name):
+            contents = _contents(f"{web.address}/saver/{name}?{self.QUERY}")
+            for key, value in _contents(str(index.with_suffix(""))).items():
+                np.testing.assert_array_equal(contents[key], value)
+
+    def test_an_account_goes_with_each_request(self, web: WebServer, folder: Path) -> None:
+        """As `Authorization`; folders are listed with it too."""
+        web.account = self.ACCOUNT
+        address = web.address.replace("://", "://me:pass%20word@")
+        found = ckpt_inspect.find_checkpoints(address)
+        assert [str(p).removeprefix(web.address) for p in found] == [
+            str(p).removeprefix(str(folder)) for p in ckpt_inspect.find_checkpoints(folder)
+        ]
+
+    def test_no_message_shows_them(self, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nor does what it was raised from, whatever goes wrong."""
+        monkeypatch.setattr(connecting, "RETRIES", 1)
+        address = web.address.replace("://", "://me:pass%20word@")
+        for fault, every in (("", 1), ("error", 1)):
+            web.fault, web.every = fault, every
+            objects.forget()
+            with pytest.raises(CkptInspectError) as caught:
+                ckpt_inspect.open_checkpoint(f"{address}/x.h5?{self.QUERY}")
+            error: BaseException | None = caught.value
+            while error is not None:
+                assert not any(secret in str(error) for secret in ("cret", "pass", "me:"))
+                error = error.__cause__
+
+    def test_a_question_mark_of_a_pattern_is_none(self) -> None:
+        """A query has an equals sign."""
+        assert str(as_path("http://host/run/ckpt-?.h5")) == "http://host/run/ckpt-?.h5"
+        assert str(as_path("http://host/my%20run/a.h5?download=1#top")) == "http://host/my run/a.h5"
+
+
+def test_a_folder_is_listed_once(
+    servers: dict[str, tuple[str, dict[str, str]]], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With all below it; where that is too much, each folder by itself, with the same result."""
+    address, environment = servers["s3"]
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    expected = [str(p).removeprefix(str(folder)) for p in ckpt_inspect.find_checkpoints(folder)]
+    listed: list[str] = []
+    list_one = objects.ObjectStorage._list
+
+    def count(storage: objects.ObjectStorage, path: Path, key: str) -> dict[str, Stat]:
+        listed.append(key)
+        return list_one(storage, path, key)
+
+    monkeypatch.setattr(objects.ObjectStorage, "_list", count)
+    for most in (2000, 0):
+        monkeypatch.setattr(objects, "MOST_BELOW", most)
+        objects.forget()
+        listed.clear()
+        found = [str(p).removeprefix(address) for p in ckpt_inspect.find_checkpoints(address)]
+        assert found == expected
+        assert len(listed) == len(set(listed))
+        assert most == 0 or listed == [""]
+
+
+def test_folders_from_the_keys_of_objects() -> None:
+    """One that is marked by an empty object of its name is a folder; an empty file is a file."""
+    time = datetime.fromtimestamp(7, timezone.utc)
+
+    def meta(key: str, size: int) -> ObjectMeta:
+        return {"path": key, "size": size, "last_modified": time, "e_tag": None, "version": None}
+
+    keys = [meta("run", 0), meta("run/a", 3), meta("run/b/c", 0), meta("run/b", 0), meta("run/d/e/f", 1)]
+    found = {
+        folder: {name: stat.kind for name, stat in entries.items()}
+        for folder, entries in objects._folders_of(keys, "run").items()
+    }
+    assert found == {
+        "run": {"a": "file", "b": "folder", "d": "folder"},
+        "run/b": {"c": "file"},
+        "run/d": {"e": "folder"},
+        "run/d/e": {"f": "file"},
+    }
 
 
 def test_a_file_that_is_replaced_is_not_mixed_with_the_other(tmp_path: Path, folder: Path) -> None:
@@ -200,15 +392,33 @@ def test_settings_of_aws_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     signed."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
-    assert objects._aws_settings() == {"skip_signature": True}
+    assert connecting.aws_settings() == {"skip_signature": True}
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws" / "config").write_text("[profile lab]\nregion = eu-west-3\nendpoint_url = http://here\n")
     (tmp_path / ".aws" / "credentials").write_text("[lab]\naws_access_key_id = k\naws_secret_access_key = s\n")
     monkeypatch.setenv("AWS_PROFILE", "lab")
     keys = {"access_key_id": "k", "secret_access_key": "s"}
-    assert objects._aws_settings() == {**keys, "region": "eu-west-3", "endpoint": "http://here"}
+    assert connecting.aws_settings() == {**keys, "region": "eu-west-3", "endpoint": "http://here"}
     monkeypatch.setenv("AWS_REGION", "us-west-1")
-    assert objects._aws_settings() == {**keys, "endpoint": "http://here"}
+    assert connecting.aws_settings() == {**keys, "endpoint": "http://here"}
+
+
+def test_an_endpoint_that_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is named."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9")
+    with pytest.raises(RequestError, match=r"AWS_ENDPOINT_URL is '127.0.0.1:9', .*; write http://127.0.0.1:9"):
+        ckpt_inspect.open_checkpoint("s3://bucket/x")
+
+
+def test_a_profile_whose_keys_are_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named, with the command that brings its keys."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text("[profile lab]\nsso_session = here\n")
+    monkeypatch.setenv("AWS_PROFILE", "lab")
+    with pytest.raises(RequestError, match=r"profile 'lab' .* by sso_session, .*export-credentials --profile lab"):
+        ckpt_inspect.open_checkpoint("s3://bucket/x")
 
 
 class TestAddresses:
@@ -224,6 +434,12 @@ class TestAddresses:
         assert [str(p) for p in made] == [f"s3://bucket/{tail}" for tail in tails]
         assert as_path(path) == path
         assert str(as_path(Path("s3://bucket/run"))) == "s3://bucket/run"
+
+    def test_two_dots_lead_up(self) -> None:
+        """As in a state file that names a checkpoint of another folder; no further than to the bucket."""
+        path = as_path("s3://bucket/run/../../other//./x")
+        assert isinstance(path, Address)
+        assert path.key == "other/x"
 
     def test_a_state_file_of_a_bucket_may_lead_beside_it(self, tmp_path: Path) -> None:
         """TensorFlow names checkpoints in buckets by their whole address; a copied folder is read from its own."""

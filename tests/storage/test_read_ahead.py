@@ -117,7 +117,7 @@ def test_who_closes_the_file_takes_nothing_from_others(monkeypatch: pytest.Monke
     threads[0].start()
     assert begun.wait(60)
     threads[1].start()
-    while len(reader._blocks) < 2:  # the second waits behind the first
+    while len(reader._segments) < 2:  # the second waits behind the first
         time.sleep(0.01)
     reader.rest()
     may_end.set()
@@ -145,3 +145,28 @@ def test_what_is_no_page_is_no_list() -> None:
     """A file's bytes, text or not."""
     assert names_in_page(b"\x89HDF\r\n\x1a\n <html>") is None
     assert names_in_page(b'{"a": "<a href=x>"}') is None
+
+
+def test_looks_at_places_that_are_announced_wait_once() -> None:
+    """Each is asked for before the first is read; what lies near another is one request."""
+    file = _File(100 * BLOCK)
+    reader = ReadAhead(file.fetch, len(file.contents))
+    places = [i * 5 * BLOCK + 7 * j for i in range(1, 20) for j in range(100)]
+    reader.look_ahead([*places, len(file.contents), -1])
+    buffer = np.empty(50, np.uint8)
+    for place in reversed(places):
+        reader.read_into(buffer, place)
+        np.testing.assert_array_equal(buffer, file.contents[place : place + 50])
+    assert len(file.fetched) == 19
+
+
+def test_more_readers_than_memory() -> None:
+    """Twenty that go on in order at the same time, with more ahead of them than is kept: each byte is right."""
+    file = _File(2 * KEPT)
+    reader, share = ReadAhead(file.fetch, len(file.contents)), len(file.contents) // 20
+    buffer = np.empty(200_000, np.uint8)
+    for at in range(0, share - len(buffer), len(buffer)):
+        for start in range(0, len(file.contents) - share, share):
+            reader.read_into(buffer, start + at)
+            np.testing.assert_array_equal(buffer, file.contents[start + at :][: len(buffer)])
+    assert reader._held <= KEPT

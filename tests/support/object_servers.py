@@ -3,9 +3,13 @@ ranges, which can be made to fail."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import http.server
 import json
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -15,6 +19,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +37,16 @@ class WebServer(http.server.ThreadingHTTPServer):
         self.requests: list[tuple[str, str]] = []
         self.sent = 0
         self.fault = ""
-        """What goes wrong with every third answer: `error` 503, `truncate` after half of it, `stall`."""
+        """What goes wrong with every third answer, or each: `error` 503, `truncate` after half of it, `stall` in the
+        middle, `silent` from the start."""
+        self.every = 3
+        """Every how many answers something goes wrong."""
+        self.says_length = True
+        """Whether the list of a folder comes with its length."""
+        self.query = self.account = ""
+        """What requests must bring: a query, `name:password`."""
+        self.released = threading.Event()
+        """Ends what stalls."""
         self.lists_folders = True
 
     @property
@@ -61,13 +75,26 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
     def _answer(self, with_body: bool) -> None:
         self.server.requests.append((self.command, self.path))
-        fault = self.server.fault if len(self.server.requests) % 3 == 0 else ""
+        fault = self.server.fault if len(self.server.requests) % self.server.every == 0 else ""
         if fault == "error":
             return self.send_error(503)
+        if fault == "silent":
+            self.server.released.wait(60)
+            return None
+        account = f"Basic {base64.b64encode(self.server.account.encode()).decode()}" if self.server.account else None
+        if urllib.parse.urlsplit(self.path).query != self.server.query or self.headers.get("Authorization") != account:
+            return self.send_error(403)
         path = Path(self.translate_path(self.path))
         if path.is_dir():
             if not self.server.lists_folders:
                 return self.send_error(404)
+            if not self.server.says_length:
+                self.send_response(200)
+                self.send_header("Connection", "close")
+                self.end_headers()
+                page = "".join(f'<a href="{p.name}{"/" * p.is_dir()}">{p.name}</a>' for p in sorted(path.iterdir()))
+                self.wfile.write(f"<!DOCTYPE html><html>{page}".encode() if with_body else b"")
+                return None
             return super().do_GET() if with_body else super().do_HEAD()
         if not path.is_file():
             return self.send_error(404)
@@ -86,8 +113,11 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         if not with_body:
             return None
         body = whole[start:stop]
-        if fault == "truncate":
+        if fault in ("truncate", "stall"):
             self.wfile.write(body[: len(body) // 2])
+            self.wfile.flush()
+            if fault == "stall":
+                self.server.released.wait(60)
             self.close_connection = True
             return None
         self.server.sent += len(body)
@@ -102,6 +132,7 @@ def web_server(folder: Path) -> Iterator[WebServer]:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield server
+        server.released.set()
         server.shutdown()
 
 
@@ -144,8 +175,61 @@ def google_server() -> Iterator[dict[str, str]]:
             process.terminate()
 
 
+AZURITE = shutil.which("azurite-blob")
+"""The emulator of Azure's blobs, npm's `azurite`; None if it isn't installed."""
+_AZURE_ACCOUNT = "devstoreaccount1"
+_AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+"""The account that every emulator has, as its documentation says."""
+
+
+@contextmanager
+def azure_server(folder: Path) -> Iterator[dict[str, str]]:
+    """Start an empty store like Azure's with a container `runs`, its files in `folder`; give the environment by which
+    it is found."""
+    assert AZURITE is not None
+    port = str(_free_port())
+    command = [
+        AZURITE, "--blobHost", "127.0.0.1", "--blobPort", port, "--location", str(folder), "--silent",
+        "--skipApiVersionCheck", "--disableTelemetry",
+    ]  # fmt: skip
+    endpoint = f"http://127.0.0.1:{port}/{_AZURE_ACCOUNT}"
+    date, version = formatdate(usegmt=True), "2021-08-06"
+    path = f"/{_AZURE_ACCOUNT}/{_AZURE_ACCOUNT}/{BUCKET}"
+    signed = f"PUT{chr(10) * 12}x-ms-date:{date}\nx-ms-version:{version}\n{path}\nrestype:container"
+    signature = hmac.new(base64.b64decode(_AZURE_KEY), signed.encode(), hashlib.sha256).digest()
+    headers = {
+        "x-ms-date": date, "x-ms-version": version, "Content-Length": "0",
+        "Authorization": f"SharedKey {_AZURE_ACCOUNT}:{base64.b64encode(signature).decode()}",
+    }  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            _ask("PUT", f"{endpoint}/{BUCKET}?restype=container", patience=30, more=headers)
+            yield {
+                "AZURE_STORAGE_CONNECTION_STRING": f"DefaultEndpointsProtocol=http;AccountName={_AZURE_ACCOUNT};"
+                f"AccountKey={_AZURE_KEY};BlobEndpoint={endpoint};"
+            }
+        finally:
+            process.terminate()
+
+
 def upload(folder: Path, environment: dict[str, str]) -> None:
     """Put all files of a folder into the bucket, under their paths in it."""
+    if "AZURE_STORAGE_CONNECTION_STRING" in environment:
+        import obstore
+
+        settings = dict(p.split("=", 1) for p in environment["AZURE_STORAGE_CONNECTION_STRING"].split(";") if p)
+        store = obstore.store.AzureStore(
+            BUCKET,
+            config={
+                "account_name": settings["AccountName"],
+                "account_key": settings["AccountKey"],
+                "endpoint": settings["BlobEndpoint"],
+            },
+            client_options={"allow_http": True},
+        )
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            obstore.put(store, path.relative_to(folder).as_posix(), path.read_bytes())
+        return
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         key = urllib.parse.quote(path.relative_to(folder).as_posix(), safe="")
         if endpoint := environment.get("AWS_ENDPOINT_URL"):
@@ -156,8 +240,15 @@ def upload(folder: Path, environment: dict[str, str]) -> None:
             _ask("POST", url, path.read_bytes(), "application/octet-stream")
 
 
-def _ask(method: str, url: str, body: bytes | None = None, kind: str = "", patience: float = 0) -> None:
-    headers = {"Content-Type": kind} if kind else {}
+def _ask(
+    method: str,
+    url: str,
+    body: bytes | None = None,
+    kind: str = "",
+    patience: float = 0,
+    more: dict[str, str] | None = None,
+) -> None:
+    headers = {**({"Content-Type": kind} if kind else {}), **(more or {})}
     until = time.monotonic() + patience
     while True:
         try:

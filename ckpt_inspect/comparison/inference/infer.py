@@ -13,7 +13,7 @@ from ckpt_inspect.comparison.inference.lineage import trace
 from ckpt_inspect.comparison.inference.motion import Motion, find_motion
 from ckpt_inspect.comparison.inference.observations import Observation
 from ckpt_inspect.comparison.inference.refutations import find_contradictions, least_rate
-from ckpt_inspect.comparison.inference.windows import Window, elements_of, examine
+from ckpt_inspect.comparison.inference.windows import Sides, Window, elements_of, examine
 from ckpt_inspect.sourced import Sourced
 
 _FITS = 24
@@ -56,6 +56,7 @@ class _Run:
 
     def __init__(self, observations: Sequence[Observation]) -> None:
         self._observations = observations
+        self._sides = Sides()
         self.motions: dict[tuple[int, int], Motion] = {}
         self.rates: dict[tuple[int, int], float] = {}
         """Least rate with which the weights can have moved so far."""
@@ -65,7 +66,7 @@ class _Run:
     def look(self, a: int, b: int) -> Window:
         """Return what the moments of a pair tell; takes in what the weights do, if the exponent is known."""
         one, two = self._observations[a], self._observations[b]
-        elements = elements_of(one, two)
+        elements = elements_of(one, two, (a, b), self._sides)
         window = examine(one, two, (a, b), elements)
         if elements is None or window.is_broken:
             return window
@@ -85,7 +86,7 @@ class _Run:
                 continue
             one, two = (self._observations[place] for place in window.places)
             exponent = one.exponent(accumulated)
-            elements = elements_of(one, two) if exponent is not None else None
+            elements = elements_of(one, two, window.places, self._sides) if exponent is not None else None
             if elements is not None:
                 self.motions[window.places] = find_motion(one, two, window, elements, exponent)
 

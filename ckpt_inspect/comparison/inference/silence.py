@@ -117,14 +117,17 @@ def find_silence(pair: Pair, updates: int | None, expected: float | None = None)
         places = np.flatnonzero(usable & (pair.second_b > rounding.floor))
         if not places.size:
             return Silence(math.nan, 0, math.nan, 0.0, _NOTHING, 0, vanished, 0)
-        logs = np.log(pair.second_b[places].astype(np.float64) / pair.second_a[places].astype(np.float64))
+        # NaN in neither, and logarithms only of those that are near the smallest
+        ratios = np.divide(pair.second_b[places], pair.second_a[places], dtype=np.float64)
     tolerance = rounding.of_decays(max(updates if updates is not None else UNCOUNTED, 1))
-    least = float(logs.min())
+    with np.errstate(divide="ignore"):  # a quotient may underflow
+        least = float(np.log(ratios.min()))
     faster = 0
     if updates and expected is not None and 0 < expected < 1:
-        faster = int(np.count_nonzero(logs < updates * (math.log(expected) - 1e-7) - 2 * tolerance))
-    near = logs <= least + 2 * tolerance
-    places, logs = places[near], logs[near]
+        faster = int(np.count_nonzero(ratios < math.exp(updates * (math.log(expected) - 1e-7) - 2 * tolerance)))
+    near = np.flatnonzero(ratios <= math.exp(least + 2 * tolerance) * (1 + 1e-12))
+    near = near[np.log(ratios[near]) <= least + 2 * tolerance]
+    places, logs = places[near], np.log(ratios[near])
     log_2 = float(np.median(logs))
     agreeing = distinct(pair.second_a[places])
     silent, log_1 = _by_first_moments(pair, places, tolerance, rounding)

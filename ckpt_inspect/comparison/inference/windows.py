@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array
-from ckpt_inspect.comparison.inference.observations import Observation, in_common
+from ckpt_inspect.comparison.inference.observations import Moments, Observation, in_common
 from ckpt_inspect.comparison.inference.silence import UNCOUNTED, Pair, Rounding, Silence, find_silence
 from ckpt_inspect.comparison.inference.usual import CLASSIC, Match, decays_by, find_pairs, rounded_beta, usual_beta
 
@@ -32,9 +34,14 @@ class Elements:
     max_second_b: Array | None
     value_a: Array | None
     value_b: Array | None
-    owner: Array
-    """Place of each element's parameter in `names`."""
+    sizes: tuple[int, ...]
+    """Elements of each parameter."""
     names: tuple[str, ...]
+
+    @property
+    def owner(self) -> Array:
+        """Return the place of each element's parameter in `names`."""
+        return np.repeat(np.arange(len(self.sizes), dtype=np.int32), self.sizes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,41 +82,60 @@ class Window:
         return self.silence is not None and self.silence.is_by_both
 
 
-def elements_of(a: Observation, b: Observation) -> Elements | None:
-    """Return the elements of both that have a first and a second moment, in the commonest dtype; None if none have."""
+def elements_of(a: Observation, b: Observation, places: tuple[int, int], sides: Sides) -> Elements | None:
+    """Return the elements of both that have a first and a second moment, in the commonest dtype; None if none have.
+
+    `places`: of the two in the run.
+    """
     groups: dict[np.dtype[np.generic], list[_Row]] = {}
     for name, one, two in in_common(a, b):
         if one.first is None or two.first is None or one.second is None or two.second is None:
             continue
-        row = _Row(
-            name,
-            Pair(one.first, two.first, one.second, two.second),
-            one.max_second,
-            two.max_second,
-            one.value,
-            two.value,
-        )
+        row = _Row(name, Pair(one.first, two.first, one.second, two.second), one, two)
         if row.is_even:
             groups.setdefault(row.pair.second_a.dtype, []).append(row)
     if not groups:
         return None
     told = {dtype: sum(row.pair.second_a.size for row in rows) for dtype, rows in groups.items()}
     rows = groups[max(told, key=lambda dtype: (Rounding.of(dtype) is not None, told[dtype]))]
-    sizes = [row.pair.second_a.size for row in rows]
-    return Elements(
-        Pair(
-            np.concatenate([row.pair.first_a for row in rows]),
-            np.concatenate([row.pair.first_b for row in rows]),
-            np.concatenate([row.pair.second_a for row in rows]),
-            np.concatenate([row.pair.second_b for row in rows]),
-        ),
-        _joined([row.max_second_a for row in rows]),
-        _joined([row.max_second_b for row in rows]),
-        _weights([row.value_a for row in rows], sizes),
-        _weights([row.value_b for row in rows], sizes),
-        np.repeat(np.arange(len(rows), dtype=np.int32), sizes),
-        tuple(row.name for row in rows),
-    )
+    names = tuple(row.name for row in rows)
+    sizes = tuple(row.pair.second_a.size for row in rows)
+    before = sides.get((places[0], names, sizes), lambda: _side([row.before for row in rows], sizes))
+    after = sides.get((places[1], names, sizes), lambda: _side([row.after for row in rows], sizes))
+    pair = Pair(before.first, after.first, before.second, after.second)
+    return Elements(pair, before.max_second, after.max_second, before.value, after.value, sizes, names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """The elements of one checkpoint, of all parameters in a row."""
+
+    first: Array
+    second: Array
+    max_second: Array | None
+    value: Array | None
+
+
+def _side(moments: Sequence[Moments], sizes: Sequence[int]) -> _Side:
+    first, second = _joined([m.first for m in moments]), _joined([m.second for m in moments])
+    assert first is not None and second is not None
+    return _Side(first, second, _joined([m.max_second for m in moments]), _weights([m.value for m in moments], sizes))
+
+
+class Sides:
+    """Elements that were joined last: a checkpoint is mostly compared with the one before it and the one after."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[object, _Side] = OrderedDict()
+
+    def get(self, key: tuple[int, tuple[str, ...], tuple[int, ...]], join: Callable[[], _Side]) -> _Side:
+        """Return the elements of a place, of those parameters and sizes."""
+        if key not in self._held:
+            self._held[key] = join()
+            while len(self._held) > 2:
+                self._held.popitem(last=False)
+        self._held.move_to_end(key)
+        return self._held[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,29 +144,27 @@ class _Row:
 
     name: str
     pair: Pair
-    max_second_a: Array | None
-    max_second_b: Array | None
-    value_a: Array | None
-    value_b: Array | None
+    before: Moments
+    after: Moments
 
     @property
     def is_even(self) -> bool:
         """Whether all arrays are of one length, and pairs of one dtype."""
         pair = self.pair
-        more = (self.max_second_a, self.max_second_b, self.value_a, self.value_b)
+        more = (self.before.max_second, self.after.max_second, self.before.value, self.after.value)
         arrays = (pair.first_a, pair.first_b, pair.second_b, *(array for array in more if array is not None))
         if any(array.shape != pair.second_a.shape for array in arrays):
             return False
         return {array.dtype for array in arrays[:3]} == {pair.second_a.dtype}
 
 
-def _joined(arrays: list[Array | None]) -> Array | None:
+def _joined(arrays: Sequence[Array | None]) -> Array | None:
     """All of them in a row; None if one is missing."""
     present = [array for array in arrays if array is not None]
     return np.concatenate(present) if len(present) == len(arrays) else None
 
 
-def _weights(arrays: list[Array | None], sizes: list[int]) -> Array | None:
+def _weights(arrays: Sequence[Array | None], sizes: Sequence[int]) -> Array | None:
     """All weights in a row, NaN for a parameter whose weights are missing; None if all are."""
     dtype = next((array.dtype for array in arrays if array is not None), None)
     if dtype is None:

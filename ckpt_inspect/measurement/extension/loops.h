@@ -1,22 +1,49 @@
-/* The loops over float32 elements, without Python: what loops.c computes and module.c hands over. */
+/* The loops over elements, without Python: what the other files compute and module.c hands over. */
 #ifndef CKPT_INSPECT_LOOPS_H
 #define CKPT_INSPECT_LOOPS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
+#include "processor.h"
+
 enum { FINE_SHIFT = 17 }; /* histograms.FINE_SHIFT */
 #define FINE_BINS (1 << (31 - FINE_SHIFT))
+#define HALVES (1 << 16) /* numbers that a float of 16 bits can be */
 
-#if defined(__GNUC__)
-#define BETWEEN_FILES __attribute__((visibility("hidden")))
-#else
-#define BETWEEN_FILES
-#endif
+typedef enum { FLOAT32, FLOAT64, FLOAT16, BFLOAT16 } Dtype;
 
-typedef struct { /* update_rules.Coefficients */
-    float numerator, divisor, inner_epsilon, epsilon, first_correction, decay;
-    int has_root;
+INLINE size_t width_of(Dtype dtype)
+{
+    return dtype == FLOAT32 ? 4 : dtype == FLOAT64 ? 8 : 2;
+}
+
+/* --- where elements come from */
+
+typedef struct {
+    const unsigned char *memory; /* NULL if they are in a file, or if there is no such array */
+    int descriptor;              /* of the file; -1 for none */
+    int64_t offset;              /* in the file, of the first element that is wanted */
+    uint32_t crc;                /* of what has been read of the file */
+} Source;
+
+INLINE int is_there(const Source *source)
+{
+    return source->memory || source->descriptor >= 0;
+}
+
+enum { CHUNK = 1 << 15 }; /* elements that are read at a time: those of three arrays fit the second-level cache */
+
+/* The elements begin:begin+n of a source, in `scratch`, CHUNK elements long, if they must be read. NULL if they can't be.
+ * Whoever asks for one range after another has the checksum of all. */
+BETWEEN_FILES const unsigned char *fetch(Source *source, size_t begin, size_t n, size_t width, unsigned char *scratch);
+
+/* --- figures of an optimizer's state */
+
+typedef struct { /* update_rules.Coefficients and what kernels.Formula adds */
+    double numerator, divisor, inner_epsilon, epsilon, first_correction, decay, start;
+    int has_root, is_adaptive, is_stored; /* is_stored: the first moment is the step itself */
+    double step_divisor, step_factor, denominator_factor, outer_factor; /* update_rules.StepOrder */
 } Coefficients;
 
 typedef struct { /* summaries.Piece, where the fields are explained */
@@ -25,14 +52,57 @@ typedef struct { /* summaries.Piece, where the fields are explained */
     double lr_sum, update_squares, value_squares, first_squares, second_sum, ratio_squares;
 } Figures;
 
-/* Figures of arrays of `size` elements, `under` being what is under the root. `value` may be NULL, and so may both counts,
- * (FINE_BINS,), which are added to; `lr` receives E, and is NULL if nobody wants it. */
-BETWEEN_FILES Figures measure_piece(const Coefficients *c, const float *value, const float *first, const float *second,
-                                    const float *under, size_t size, float *lr, int64_t *lr_counts,
-                                    int64_t *under_counts);
+enum { VALUE, FIRST, SECOND, MAXIMUM, MEAN, SOURCES }; /* the fields of update_rules.State, in their order */
 
-/* Add positive finite values to the counts (FINE_BINS,) of their fine bins. */
+typedef enum {
+    UNDER_SECOND,  /* the root is of the second moment */
+    UNDER_MAXIMUM, /* of its maximum */
+    UNDER_CENTERED /* of the second moment less the square of the mean gradient */
+} Under;
+
+/* Counts of a stretch in several lanes, in turn: one and the same bin, counted again at once, would have to wait until its
+ * count has been written. */
+enum { LANES = 4 };
+typedef struct {
+    uint32_t lanes[LANES][FINE_BINS];
+} LaneCounts;
+
+#define LANES_SIZE (2 * sizeof(LaneCounts)) /* of E, and of what is under the root */
+#define SCRATCH (LANES_SIZE + (size_t)SOURCES * CHUNK * sizeof(double))
+
+typedef struct { /* a stretch of a tensor */
+    Dtype dtype;
+    Coefficients c;
+    Source sources[SOURCES];
+    Under under;
+    size_t size;
+    unsigned char *scratch; /* SOURCES times CHUNK elements, if anything is read */
+    void *lr;               /* receives E of float32 or float64; NULL if nobody wants it */
+    int64_t *lr_counts, *under_counts; /* (FINE_BINS,) that are added to, or both NULL */
+    int64_t *half_counts;              /* (HALVES,) of what is under the root, by its bits, that are added to; or NULL */
+    void *lanes;                       /* LANES_SIZE bytes, all 0 before and afterwards; or NULL */
+    unsigned char *rows; /* set to 1 for each row in which something differs from `start`; NULL if nobody wants it */
+    int64_t row_length, first; /* elements of a row; flat index of the first element */
+    const int64_t *places;     /* elements that are wanted themselves, ascending, from the first of the stretch */
+    size_t place_count;
+    unsigned char *samples; /* (SOURCES, place_count) of the elements' own type */
+} Stretch;
+
+/* Whether all could be read. */
+BETWEEN_FILES int measure_stretch(Stretch *stretch, Figures *figures);
+
+typedef struct { /* update_rules.Norms */
+    double value, direction, product;
+} Norms;
+
+/* The sums over a stretch's weights and the step before its outer factor. Whether all could be read. */
+BETWEEN_FILES int norms_of_stretch(Stretch *stretch, Norms *norms);
+
+/* Add positive finite values to the counts (FINE_BINS,) of their fine bins; NULL for none. */
 BETWEEN_FILES void count_piece(const float *values, size_t size, int64_t *counts);
+BETWEEN_FILES void count_doubles_piece(const double *values, size_t size, int64_t *counts);
+
+/* --- two tensors */
 
 typedef struct { /* distances.Distance */
     double aa, bb, ab, dd;
@@ -48,5 +118,20 @@ typedef struct { /* distances.WindowCount */
 
 BETWEEN_FILES Window count_window_of_piece(const float *v1, const float *v2, size_t size, double decay, double smallest,
                                            double tolerance);
+
+typedef struct { /* a stretch of a tensor in two files */
+    Dtype dtype;
+    Source sources[2];
+    size_t size;
+    unsigned char *scratch; /* twice CHUNK elements */
+    int has_window;
+    double decay, smallest, tolerance; /* distances.Window */
+    int64_t *counts[2];                /* (FINE_BINS,) of each side that are added to; NULL for none */
+    Products products;
+    Window window;
+} PairStretch;
+
+/* Whether all could be read. */
+BETWEEN_FILES int compare_stretch(PairStretch *stretch);
 
 #endif

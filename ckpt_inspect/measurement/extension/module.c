@@ -1,14 +1,18 @@
-/* The Python module `ckpt_inspect.measurement.extension.loops`: arrays of numpy to the loops of loops.c, and their figures back. The
- * interpreter's lock is let go of meanwhile.
+/* The Python module `ckpt_inspect.measurement.extension.loops`: arrays of numpy, or places in files, to the loops of measure.c
+ * and compare.c, and their figures back. The interpreter's lock is let go of meanwhile.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "checksums.h"
 #include "loops.h"
 
-#include <string.h>
+Instructions instructions = PORTABLE;
 
-enum { MOST_ARRAYS = 7 };
+static const char *const instruction_names[] = {"portable", "sse4.2", "avx2", "avx512"};
+static Instructions best_instructions = PORTABLE;
+
+enum { MOST_ARRAYS = 16 };
 
 typedef struct {
     Py_buffer views[MOST_ARRAYS];
@@ -36,21 +40,26 @@ static void *memory_of(Arrays *arrays, PyObject *object, const char *formats, Py
                      found->format ? found->format : "?", formats[0]);
         return NULL;
     }
+    if ((uintptr_t)found->buf % (uintptr_t)itemsize) {
+        PyErr_SetString(PyExc_TypeError, "an array was given whose elements are not aligned");
+        return NULL;
+    }
     *view = found;
     return found->buf;
 }
 
-/* float32 elements, as many as in the arrays before; `*data` is NULL for None. -1 with an exception set. */
-static int floats_of(Arrays *arrays, PyObject *object, int flags, float **data)
+/* Elements of that type (halves as 'H'), as many as in the arrays before; `*data` is NULL for None. -1 with an exception set. */
+static int elements_of(Arrays *arrays, PyObject *object, Dtype dtype, int flags, void **data)
 {
     Py_buffer *view;
     *data = NULL;
     if (object == Py_None)
         return 0;
-    *data = memory_of(arrays, object, "f", sizeof(float), flags, &view);
+    const Py_ssize_t width = (Py_ssize_t)width_of(dtype);
+    *data = memory_of(arrays, object, dtype == FLOAT32 ? "f" : dtype == FLOAT64 ? "d" : "H", width, flags, &view);
     if (!*data)
         return -1;
-    const Py_ssize_t size = view->len / (Py_ssize_t)sizeof(float);
+    const Py_ssize_t size = view->len / width;
     if (arrays->size >= 0 && size != arrays->size) {
         PyErr_Format(PyExc_ValueError, "an array of %zd elements was given beside one of %zd", size, arrays->size);
         return -1;
@@ -59,8 +68,16 @@ static int floats_of(Arrays *arrays, PyObject *object, int flags, float **data)
     return 0;
 }
 
-/* The counts of all fine bins; `*counts` is NULL for None. -1 with an exception set. */
-static int counts_of(Arrays *arrays, PyObject *object, int64_t **counts)
+static int floats_of(Arrays *arrays, PyObject *object, float **data)
+{
+    void *found;
+    const int failed = elements_of(arrays, object, FLOAT32, 0, &found);
+    *data = found;
+    return failed;
+}
+
+/* That many counts; `*counts` is NULL for None. -1 with an exception set. */
+static int counts_of(Arrays *arrays, PyObject *object, Py_ssize_t bins, int64_t **counts)
 {
     Py_buffer *view;
     *counts = NULL;
@@ -69,62 +86,269 @@ static int counts_of(Arrays *arrays, PyObject *object, int64_t **counts)
     *counts = memory_of(arrays, object, "ql", sizeof(int64_t), PyBUF_WRITABLE, &view);
     if (!*counts)
         return -1;
-    if (view->len != FINE_BINS * (Py_ssize_t)sizeof(int64_t)) {
-        PyErr_Format(PyExc_ValueError, "counts of %d bins are needed", FINE_BINS);
+    if (view->len != bins * (Py_ssize_t)sizeof(int64_t)) {
+        PyErr_Format(PyExc_ValueError, "counts of %zd bins are needed", bins);
         return -1;
     }
     return 0;
 }
 
+/* Bytes, at least so many; `*bytes` is NULL for None. -1 with an exception set. */
+static int bytes_of(Arrays *arrays, PyObject *object, Py_ssize_t least, unsigned char **bytes)
+{
+    Py_buffer *view;
+    *bytes = NULL;
+    if (object == Py_None)
+        return 0;
+    *bytes = memory_of(arrays, object, "B?", 1, PyBUF_WRITABLE, &view);
+    if (!*bytes)
+        return -1;
+    if (view->len < least) {
+        PyErr_Format(PyExc_ValueError, "memory of %zd bytes is needed", least);
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *figures_as_object(const Figures *f, Py_ssize_t size)
+{
+    return Py_BuildValue(
+        "{s:n,s:L,s:L,s:L,s:L,s:L,s:L,s:d,s:d,s:d,s:d,s:d,s:d,s:{s:d,s:d,s:d,s:d,s:d,s:d}}", "elements", size, "touched",
+        (long long)f->touched, "untouched", (long long)f->untouched, "nonfinite", (long long)f->nonfinite, "negative",
+        (long long)f->negative, "epsilon_dominated", (long long)f->epsilon_dominated, "lost", (long long)f->lost,
+        "effective_lr_min", f->lr_min, "effective_lr_max", f->lr_max, "second_moment_min", f->under_min,
+        "second_moment_max", f->under_max, "update_max", f->update_max, "ratio_max", f->ratio_max, "sums", "effective_lr",
+        f->lr_sum, "update_squares", f->update_squares, "weight_squares", f->value_squares, "first_moment_squares",
+        f->first_squares, "second_moment", f->second_sum, "ratio_squares", f->ratio_squares);
+}
+
+#define COEFFICIENTS(c) \
+    &(c).numerator, &(c).divisor, &(c).inner_epsilon, &(c).epsilon, &(c).first_correction, &(c).decay, &(c).has_root, \
+        &(c).start, &(c).is_adaptive, &(c).is_stored, &(c).step_divisor, &(c).step_factor, &(c).denominator_factor, \
+        &(c).outer_factor
+
+static const Coefficients no_coefficients = {.has_root = 1, .is_adaptive = 1, .step_divisor = 1, .step_factor = 1,
+                                             .denominator_factor = 1, .outer_factor = 1};
+
+static int is_dtype(int dtype)
+{
+    if (dtype >= FLOAT32 && dtype <= BFLOAT16)
+        return 1;
+    PyErr_SetString(PyExc_ValueError, "there is no such type of elements");
+    return 0;
+}
+
 PyDoc_STRVAR(measure_doc,
              "measure(value, first_moment, second_moment, under_root, lr, lr_counts, under_counts,\n"
-             "        numerator, divisor, inner_epsilon, epsilon, first_correction, decay, has_root)\n--\n\n"
-             "The fields of a `summaries.Piece`, by name, of float32 arrays of one length.\n\n"
-             "value, lr and both counts may be None; lr receives E, the counts are added to.");
+             "        numerator, divisor, inner_epsilon, epsilon, first_correction, decay, has_root,\n"
+             "        start=0, is_adaptive=True, is_stored=False,\n"
+             "        step_divisor=1, step_factor=1, denominator_factor=1, outer_factor=1, dtype=0, half_counts=None)\n--\n\n"
+             "The fields of a `summaries.Piece`, by name, of arrays of one length.\n\n"
+             "value, first_moment, lr and all counts may be None; lr receives E, the counts are added to.");
 
 static PyObject *measure(PyObject *self, PyObject *args)
 {
-    PyObject *objects[7];
-    Coefficients c;
-    if (!PyArg_ParseTuple(args, "OOOOOOOffffffp:measure", &objects[0], &objects[1], &objects[2], &objects[3], &objects[4],
-                          &objects[5], &objects[6], &c.numerator, &c.divisor, &c.inner_epsilon, &c.epsilon,
-                          &c.first_correction, &c.decay, &c.has_root))
+    PyObject *objects[7], *half_counts = Py_None;
+    Stretch stretch = {.c = no_coefficients};
+    int dtype = FLOAT32;
+    if (!PyArg_ParseTuple(args, "OOOOOOOddddddp|dppddddiO:measure", &objects[0], &objects[1], &objects[2], &objects[3],
+                          &objects[4], &objects[5], &objects[6], COEFFICIENTS(stretch.c), &dtype, &half_counts) ||
+        !is_dtype(dtype))
         return NULL;
+    stretch.dtype = (Dtype)dtype;
     Arrays arrays = {.count = 0, .size = -1};
-    float *value, *first, *second, *under, *lr;
-    int64_t *lr_counts, *under_counts;
-    if (floats_of(&arrays, objects[1], 0, &first) < 0 || floats_of(&arrays, objects[2], 0, &second) < 0 ||
-        floats_of(&arrays, objects[3], 0, &under) < 0 || floats_of(&arrays, objects[0], 0, &value) < 0 ||
-        floats_of(&arrays, objects[4], PyBUF_WRITABLE, &lr) < 0 || counts_of(&arrays, objects[5], &lr_counts) < 0 ||
-        counts_of(&arrays, objects[6], &under_counts) < 0) {
+    void *value, *first, *second, *under;
+    for (int i = 0; i < SOURCES; i++)
+        stretch.sources[i].descriptor = -1;
+    if (elements_of(&arrays, objects[1], stretch.dtype, 0, &first) < 0 ||
+        elements_of(&arrays, objects[2], stretch.dtype, 0, &second) < 0 ||
+        elements_of(&arrays, objects[3], stretch.dtype, 0, &under) < 0 ||
+        elements_of(&arrays, objects[0], stretch.dtype, 0, &value) < 0 ||
+        elements_of(&arrays, objects[4], stretch.dtype, PyBUF_WRITABLE, &stretch.lr) < 0 ||
+        counts_of(&arrays, objects[5], FINE_BINS, &stretch.lr_counts) < 0 ||
+        counts_of(&arrays, objects[6], FINE_BINS, &stretch.under_counts) < 0 ||
+        counts_of(&arrays, half_counts, HALVES, &stretch.half_counts) < 0) {
         release(&arrays);
         return NULL;
     }
-    if (!first || !second || !under || !lr_counts != !under_counts) {
+    if (!second || !under || !stretch.lr_counts != !stretch.under_counts) {
         release(&arrays);
-        PyErr_SetString(PyExc_TypeError, "both moments are needed, and both counts or none");
+        PyErr_SetString(PyExc_TypeError, "the second moment is needed, and both counts or none");
         return NULL;
     }
-    Figures f;
+    stretch.sources[VALUE].memory = value;
+    stretch.sources[FIRST].memory = first;
+    stretch.sources[SECOND].memory = second;
+    stretch.sources[MAXIMUM].memory = under;
+    stretch.under = under == second ? UNDER_SECOND : UNDER_MAXIMUM;
+    stretch.size = (size_t)arrays.size;
+    Figures figures;
     Py_BEGIN_ALLOW_THREADS
-    f = measure_piece(&c, value, first, second, under, (size_t)arrays.size, lr, lr_counts, under_counts);
+    measure_stretch(&stretch, &figures);
     Py_END_ALLOW_THREADS
-    const Py_ssize_t size = arrays.size;
     release(&arrays);
-    return Py_BuildValue(
-        "{s:n,s:L,s:L,s:L,s:L,s:L,s:L,s:d,s:d,s:d,s:d,s:d,s:d,s:{s:d,s:d,s:d,s:d,s:d,s:d}}", "elements", size, "touched",
-        (long long)f.touched, "untouched", (long long)f.untouched, "nonfinite", (long long)f.nonfinite, "negative",
-        (long long)f.negative, "epsilon_dominated", (long long)f.epsilon_dominated, "lost", (long long)f.lost,
-        "effective_lr_min", f.lr_min, "effective_lr_max", f.lr_max, "second_moment_min", f.under_min, "second_moment_max",
-        f.under_max, "update_max", f.update_max, "ratio_max", f.ratio_max, "sums", "effective_lr", f.lr_sum,
-        "update_squares", f.update_squares, "weight_squares", f.value_squares, "first_moment_squares", f.first_squares,
-        "second_moment", f.second_sum, "ratio_squares", f.ratio_squares);
+    return figures_as_object(&figures, (Py_ssize_t)stretch.size);
 }
 
+/* Where each array lies: (descriptor, offset) or None. -1 with an exception set. */
+static int sources_of(PyObject *object, Source sources[SOURCES])
+{
+    if (!PyTuple_Check(object) || PyTuple_GET_SIZE(object) != SOURCES) {
+        PyErr_Format(PyExc_TypeError, "a tuple of %d places is needed", SOURCES);
+        return -1;
+    }
+    for (int i = 0; i < SOURCES; i++) {
+        PyObject *const place = PyTuple_GET_ITEM(object, i);
+        sources[i] = (Source){.descriptor = -1};
+        long long offset = 0;
+        if (place == Py_None)
+            continue;
+        if (!PyArg_ParseTuple(place, "iL", &sources[i].descriptor, &offset))
+            return -1;
+        sources[i].offset = offset;
+    }
+    if (is_there(&sources[SECOND]))
+        return 0;
+    PyErr_SetString(PyExc_TypeError, "the second moment is needed");
+    return -1;
+}
+
+/* Whether what is under the root can be had of the sources; else an exception is set. */
+static int has_under(const Stretch *stretch, int under)
+{
+    if (under == UNDER_SECOND || (under == UNDER_MAXIMUM && is_there(&stretch->sources[MAXIMUM])) ||
+        (under == UNDER_CENTERED && is_there(&stretch->sources[MEAN])))
+        return 1;
+    PyErr_SetString(PyExc_ValueError, "what is under the root is not among the sources");
+    return 0;
+}
+
+/* Memory of SCRATCH bytes: first the lanes, which stay 0 from call to call, then what is read. -1 with an exception set. */
+static int scratch_of(Arrays *arrays, PyObject *object, Stretch *stretch)
+{
+    unsigned char *memory;
+    if (bytes_of(arrays, object, (Py_ssize_t)SCRATCH, &memory) < 0)
+        return -1;
+    if (!memory || (uintptr_t)memory % 64) {
+        PyErr_SetString(PyExc_TypeError, "memory is needed whose address is a multiple of 64");
+        return -1;
+    }
+    stretch->lanes = memory;
+    stretch->scratch = memory + LANES_SIZE;
+    return 0;
+}
+
+static PyObject *checksums_of(const Stretch *stretch)
+{
+    const Source *s = stretch->sources;
+    return Py_BuildValue("(IIIII)", s[VALUE].crc, s[FIRST].crc, s[SECOND].crc, s[MAXIMUM].crc, s[MEAN].crc);
+}
+
+PyDoc_STRVAR(sweep_doc,
+             "sweep(sources, dtype, under, size, scratch, coefficients, counts, rows, row_length, first, places, samples)\n"
+             "--\n\n"
+             "Read `size` elements of each source, and return (the fields of a `summaries.Piece`, checksums of the bytes).\n\n"
+             "sources: (descriptor, offset) or None, in the order of the fields of `State`; None is returned if one can't\n"
+             "be read. coefficients: as of `measure`. counts: of E, of what is under the root, of halves, any of them None.\n"
+             "rows receives 1 for each row that has a touched element, `first` being the stretch's first element; samples\n"
+             "receives the elements at `places`, ascending, of each source. rows and samples may be None.");
+
+static PyObject *sweep(PyObject *self, PyObject *args)
+{
+    PyObject *sources, *scratch, *lr_counts, *under_counts, *half_counts, *rows, *places, *samples, *result = NULL;
+    Stretch stretch = {.c = no_coefficients};
+    int dtype, under;
+    Py_ssize_t size;
+    long long row_length, first;
+    Arrays arrays = {.count = 0, .size = -1};
+    if (!PyArg_ParseTuple(args, "OiinO(ddddddpdppdddd)(OOO)OLLOO:sweep", &sources, &dtype, &under, &size, &scratch,
+                          COEFFICIENTS(stretch.c), &lr_counts, &under_counts, &half_counts, &rows, &row_length, &first,
+                          &places, &samples) ||
+        !is_dtype(dtype) || sources_of(sources, stretch.sources) < 0 || !has_under(&stretch, under))
+        return NULL;
+    stretch.dtype = (Dtype)dtype;
+    stretch.under = (Under)under;
+    stretch.size = (size_t)size;
+    stretch.row_length = row_length;
+    stretch.first = first;
+    const Py_ssize_t width = (Py_ssize_t)width_of(stretch.dtype);
+    const Py_ssize_t row_count = row_length > 0 && size > 0 ? (Py_ssize_t)((first + size - 1) / row_length + 1) : 0;
+    if (size < 0 || first < 0 || (rows != Py_None && row_length <= 0)) {
+        PyErr_SetString(PyExc_ValueError, "there is no such stretch");
+        return NULL;
+    }
+    if (places != Py_None) {
+        Py_buffer *view;
+        stretch.places = memory_of(&arrays, places, "ql", sizeof(int64_t), 0, &view);
+        if (!stretch.places)
+            goto done;
+        stretch.place_count = (size_t)view->len / sizeof(int64_t);
+        for (size_t i = 0; i < stretch.place_count; i++)
+            if (stretch.places[i] < (i ? stretch.places[i - 1] : 0) || stretch.places[i] >= size) {
+                PyErr_SetString(PyExc_ValueError, "places must ascend, and lie inside");
+                goto done;
+            }
+    }
+    if (scratch_of(&arrays, scratch, &stretch) < 0 ||
+        counts_of(&arrays, lr_counts, FINE_BINS, &stretch.lr_counts) < 0 ||
+        counts_of(&arrays, under_counts, FINE_BINS, &stretch.under_counts) < 0 ||
+        counts_of(&arrays, half_counts, HALVES, &stretch.half_counts) < 0 ||
+        bytes_of(&arrays, rows, row_count, &stretch.rows) < 0 ||
+        bytes_of(&arrays, samples, SOURCES * (Py_ssize_t)stretch.place_count * width, &stretch.samples) < 0)
+        goto done;
+    if (!stretch.lr_counts != !stretch.under_counts || (stretch.place_count && !stretch.samples)) {
+        PyErr_SetString(PyExc_TypeError, "both counts are needed, or none, and room for samples");
+        goto done;
+    }
+    Figures figures;
+    int is_read;
+    Py_BEGIN_ALLOW_THREADS
+    is_read = measure_stretch(&stretch, &figures);
+    Py_END_ALLOW_THREADS
+    if (is_read)
+        result = Py_BuildValue("(NN)", figures_as_object(&figures, size), checksums_of(&stretch));
+    else
+        result = Py_NewRef(Py_None);
+done:
+    release(&arrays);
+    return result;
+}
+
+PyDoc_STRVAR(norms_doc, "norms(sources, dtype, under, size, scratch, coefficients)\n--\n\n"
+                        "Read as `sweep` does, and return ((Σθ², Σd², Σθd), checksums); None if something can't be read.");
+
+static PyObject *norms(PyObject *self, PyObject *args)
+{
+    PyObject *sources, *scratch, *result = NULL;
+    Stretch stretch = {.c = no_coefficients};
+    int dtype, under;
+    Py_ssize_t size;
+    if (!PyArg_ParseTuple(args, "OiinO(ddddddpdppdddd):norms", &sources, &dtype, &under, &size, &scratch,
+                          COEFFICIENTS(stretch.c)) ||
+        !is_dtype(dtype) || sources_of(sources, stretch.sources) < 0 || !has_under(&stretch, under))
+        return NULL;
+    stretch.dtype = (Dtype)dtype;
+    stretch.under = (Under)under;
+    stretch.size = size < 0 ? 0 : (size_t)size;
+    Arrays arrays = {.count = 0, .size = -1};
+    if (scratch_of(&arrays, scratch, &stretch) == 0) {
+        Norms found;
+        int is_read;
+        Py_BEGIN_ALLOW_THREADS
+        is_read = norms_of_stretch(&stretch, &found);
+        Py_END_ALLOW_THREADS
+        if (is_read)
+            result = Py_BuildValue("((ddd)N)", found.value, found.direction, found.product, checksums_of(&stretch));
+        else
+            result = Py_NewRef(Py_None);
+    }
+    release(&arrays);
+    return result;
+}
 /* Two arrays of float32, of one length; -1 with an exception set, and nothing kept. */
 static int pair_of(Arrays *arrays, PyObject *const objects[2], float **a, float **b)
 {
-    if (floats_of(arrays, objects[0], 0, a) == 0 && floats_of(arrays, objects[1], 0, b) == 0 && *a && *b)
+    if (floats_of(arrays, objects[0], a) == 0 && floats_of(arrays, objects[1], b) == 0 && *a && *b)
         return 0;
     release(arrays);
     if (!PyErr_Occurred())
@@ -150,6 +374,54 @@ static PyObject *compare(PyObject *self, PyObject *args)
     Py_END_ALLOW_THREADS
     release(&arrays);
     return Py_BuildValue("(ddddO)", p.aa, p.bb, p.ab, p.dd, p.differing_bits ? Py_False : Py_True);
+}
+
+PyDoc_STRVAR(compare_stored_doc,
+             "compare_stored(a, b, dtype, size, scratch, window, counts_a, counts_b)\n--\n\n"
+             "Read `size` elements at two places (descriptor, offset), and return (what `compare` does, what `count_window`\n"
+             "does, checksums of the bytes); None if something can't be read.\n\n"
+             "window: decay, smallest, tolerance, or None; the counts are added to, and may be None.");
+
+static PyObject *compare_stored(PyObject *self, PyObject *args)
+{
+    PyObject *scratch, *window, *counts[2], *result = NULL;
+    PairStretch pair = {.size = 0};
+    Stretch stretch;
+    int dtype;
+    Py_ssize_t size;
+    long long offsets[2];
+    Arrays arrays = {.count = 0, .size = -1};
+    if (!PyArg_ParseTuple(args, "(iL)(iL)inOOOO:compare_stored", &pair.sources[0].descriptor, &offsets[0],
+                          &pair.sources[1].descriptor, &offsets[1], &dtype, &size, &scratch, &window, &counts[0], &counts[1]) ||
+        !is_dtype(dtype))
+        return NULL;
+    pair.dtype = (Dtype)dtype;
+    pair.size = size < 0 ? 0 : (size_t)size;
+    pair.sources[0].offset = offsets[0];
+    pair.sources[1].offset = offsets[1];
+    if (window != Py_None) {
+        if (!PyArg_ParseTuple(window, "ddd", &pair.decay, &pair.smallest, &pair.tolerance))
+            return NULL;
+        pair.has_window = 1;
+    }
+    int is_read = 0;
+    if (scratch_of(&arrays, scratch, &stretch) == 0 && counts_of(&arrays, counts[0], FINE_BINS, &pair.counts[0]) == 0 &&
+        counts_of(&arrays, counts[1], FINE_BINS, &pair.counts[1]) == 0) {
+        pair.scratch = stretch.scratch;
+        Py_BEGIN_ALLOW_THREADS
+        is_read = compare_stretch(&pair);
+        Py_END_ALLOW_THREADS
+        const Products *const p = &pair.products;
+        const Window *const w = &pair.window;
+        if (is_read)
+            result = Py_BuildValue("((ddddO)(ddLLL)(II))", p->aa, p->bb, p->ab, p->dd, p->differing_bits ? Py_False : Py_True,
+                                   w->sum_a, w->sum_b, (long long)w->touched, (long long)w->starved,
+                                   (long long)w->impossible, pair.sources[0].crc, pair.sources[1].crc);
+        else
+            result = Py_NewRef(Py_None);
+    }
+    release(&arrays);
+    return result;
 }
 
 PyDoc_STRVAR(count_window_doc, "count_window(v1, v2, decay, smallest, tolerance)\n--\n\n"
@@ -185,7 +457,7 @@ static PyObject *count(PyObject *self, PyObject *args)
     Arrays arrays = {.count = 0, .size = -1};
     float *values;
     int64_t *counts;
-    if (floats_of(&arrays, objects[0], 0, &values) < 0 || counts_of(&arrays, objects[1], &counts) < 0 || !values ||
+    if (floats_of(&arrays, objects[0], &values) < 0 || counts_of(&arrays, objects[1], FINE_BINS, &counts) < 0 || !values ||
         !counts) {
         release(&arrays);
         if (!PyErr_Occurred())
@@ -199,19 +471,90 @@ static PyObject *count(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(extend_checksum_doc, "extend_checksum(crc, data)\n--\n\n"
+                                  "The CRC-32C of A and then the bytes `data`, from that of A; 0 is that of nothing.");
+
+static PyObject *extend_checksum_of(PyObject *self, PyObject *args)
+{
+    unsigned int crc;
+    Py_buffer data;
+    if (!PyArg_ParseTuple(args, "Iy*:extend_checksum", &crc, &data))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    crc = extend_checksum(crc, data.buf, (size_t)data.len);
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&data);
+    return PyLong_FromUnsignedLong(crc);
+}
+
+static Instructions find_instructions(void)
+{
+#if defined(HAS_VERSIONS)
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("sse4.2"))
+        return PORTABLE;
+    if (!__builtin_cpu_supports("avx2"))
+        return SSE42;
+    const int has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+    return has_avx512 ? AVX512 : AVX2;
+#else
+    return PORTABLE;
+#endif
+}
+
+PyDoc_STRVAR(use_instructions_doc, "use_instructions(name)\n--\n\n"
+                                   "Use the versions of the loops for those of the `INSTRUCTIONS`, for tests; not while\n"
+                                   "others compute.");
+
+static PyObject *use_instructions(PyObject *self, PyObject *args)
+{
+    const char *name;
+    if (!PyArg_ParseTuple(args, "s:use_instructions", &name))
+        return NULL;
+    for (int i = PORTABLE; i <= (int)best_instructions; i++)
+        if (strcmp(name, instruction_names[i]) == 0) {
+            instructions = (Instructions)i;
+            Py_RETURN_NONE;
+        }
+    return PyErr_Format(PyExc_ValueError, "this processor, or this build, has no '%s'", name);
+}
+
 static PyMethodDef methods[] = {{"measure", measure, METH_VARARGS, measure_doc},
+                                {"sweep", sweep, METH_VARARGS, sweep_doc},
+                                {"norms", norms, METH_VARARGS, norms_doc},
                                 {"compare", compare, METH_VARARGS, compare_doc},
+                                {"compare_stored", compare_stored, METH_VARARGS, compare_stored_doc},
                                 {"count_window", count_window, METH_VARARGS, count_window_doc},
                                 {"count", count, METH_VARARGS, count_doc},
+                                {"extend_checksum", extend_checksum_of, METH_VARARGS, extend_checksum_doc},
+                                {"use_instructions", use_instructions, METH_VARARGS, use_instructions_doc},
                                 {NULL, NULL, 0, NULL}};
 
-static int set_version(PyObject *module)
+static int prepare(PyObject *module)
 {
-    return PyModule_AddIntConstant(module, "VERSION", 1); /* grows with every change of what Python may expect */
+    prepare_checksums();
+    instructions = best_instructions = find_instructions();
+    PyObject *names = PyTuple_New((Py_ssize_t)best_instructions + 1);
+    if (!names)
+        return -1;
+    for (int i = PORTABLE; i <= (int)best_instructions; i++) {
+        PyObject *const name = PyUnicode_FromString(instruction_names[i]);
+        if (!name || PyTuple_SetItem(names, i, name) < 0) {
+            Py_DECREF(names);
+            return -1;
+        }
+    }
+    if (PyModule_AddObject(module, "INSTRUCTIONS", names) < 0) {
+        Py_DECREF(names);
+        return -1;
+    }
+    /* grows with every change of what Python may expect */
+    return PyModule_AddIntConstant(module, "VERSION", 3) < 0 || PyModule_AddIntConstant(module, "SCRATCH", (long)SCRATCH) < 0 ? -1 : 0;
 }
 
 static PyModuleDef_Slot slots[] = {
-    {Py_mod_exec, set_version},
+    {Py_mod_exec, prepare},
 #ifdef Py_mod_multiple_interpreters
     {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
 #endif
@@ -221,8 +564,7 @@ static PyModuleDef_Slot slots[] = {
     {0, NULL}};
 
 static PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "ckpt_inspect.measurement.extension.loops",
-                             .m_doc = "Loops over float32 elements.", .m_size = 0, .m_methods = methods,
-                             .m_slots = slots};
+                             .m_doc = "Loops over elements.", .m_size = 0, .m_methods = methods, .m_slots = slots};
 
 PyMODINIT_FUNC PyInit_loops(void)
 {

@@ -1,9 +1,10 @@
 """One piece of a tensor, through its update rule, into the figures of a `summaries.Piece`.
 
 Three ways that agree. `plain` asks the rule for E and Δ and works in float64: any rule, any dtype, any values. The
-other two evaluate `Coefficients` in float32: `compiled`, wherever the loops in C were compiled, and else `blocked`, by
-numpy with buffers that stay in the cache, which leaves elements that are not as they should be to the plain way. A new
-rule needs to know none of them: `Formula` asks it, and picks the fastest kernel that supports it.
+other two evaluate `Coefficients`: `compiled`, for every kind of float, wherever the loops in C were compiled; and else
+`blocked`, in float32, by numpy with buffers that stay in the cache, which leaves elements that are not as they should
+be to the plain way. A new rule needs to know none of them: `Formula` asks it, and picks the fastest kernel that
+supports it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 from ckpt_inspect.measurement.extension import loops
 from ckpt_inspect.measurement.kernels.blocked_kernel import Buffers, blocked_pieces
-from ckpt_inspect.measurement.kernels.compiled_kernel import compiled_piece
+from ckpt_inspect.measurement.kernels.compiled_kernel import compiled_piece, is_compiled
 from ckpt_inspect.measurement.kernels.formula import Formula
 from ckpt_inspect.measurement.kernels.plain_kernel import plain_piece
 from ckpt_inspect.measurement.summaries import FineCounts, Piece
@@ -33,10 +34,9 @@ def pieces(formula: Formula, state: State, buffers: Buffers, counts: FineCounts 
     `state` holds 1-D arrays. E and v are counted in `counts`; if that is None, the pieces bring their values, which
     are valid until the next piece is asked for.
     """
-    is_fast = _is_fast(formula, state)
-    if is_fast and loops is not None:
+    if loops is not None and is_compiled(formula, state):
         yield compiled_piece(loops, formula, state, counts)
-    elif is_fast and formula.has_root:
+    elif formula.has_root and _is_fast(formula, state):
         yield from blocked_pieces(formula, state, buffers, counts)
     else:
         for start in range(0, max(state.size, 1), _PLAIN):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.measurement.extension import loops
 from ckpt_inspect.measurement.histograms import FINE_SHIFT, are_touched
 from ckpt_inspect.measurement.kernels.formula import Formula, effective_lr_of, root_of
 from ckpt_inspect.measurement.kernels.plain_kernel import plain_piece, smallest_update, squares
@@ -22,6 +23,10 @@ _EXPONENT_BITS = np.uint32(0x7F800000)
 _HALF_ULP = np.float32(2.0**-24)
 _SAFE_SQUARES = (1e-30, 1e30)
 """Sums of float32 squares outside of this may have lost elements to underflow or overflow, and are done over."""
+
+
+_LINE = 64
+"""Bytes of a line of the cache."""
 
 
 class Buffers:
@@ -44,6 +49,24 @@ class Buffers:
     def integers(self) -> Array:
         """Return the memory of `wide`, of an index's type."""
         return self.wide.view(np.intp)
+
+    @cached_property
+    def scratch(self) -> Array:
+        """Return memory in which the loops in C read and count; they leave its start as they found it, all 0."""
+        size = getattr(loops, "SCRATCH", 0)
+        memory = np.zeros(size + _LINE, np.uint8)
+        first = -memory.__array_interface__["data"][0] % _LINE
+        return memory[first : first + size]
+
+    @cached_property
+    def halves(self) -> Array:
+        """Return a count of each number that a float of 16 bits can be."""
+        return np.zeros(1 << 16, np.int64)
+
+    def cleared_halves(self) -> Array:
+        """Return `halves`, all 0."""
+        self.halves.fill(0)
+        return self.halves
 
     @cached_property
     def flags(self) -> Array:

@@ -75,9 +75,10 @@ def are_finite(*arrays: Array | None) -> Array:
 def add_ratio(piece: Piece, rule: UpdateRule, m: Array, second: Array, finite: Array) -> None:
     """Add |m|/√v of the finite elements with v > 0, from arrays of float64, whose range none of it leaves."""
     some = finite & (second > 0)
-    root = np.sqrt(second[some]) if rule.has_root else second[some]
-    ratio = np.abs(m[some]) / root
-    piece.sums["ratio_squares"] = squares(ratio)
+    with np.errstate(over="ignore"):
+        root = np.sqrt(second[some]) if rule.has_root else second[some]
+        ratio = np.abs(m[some]) / root
+        piece.sums["ratio_squares"] = squares(ratio)
     if ratio.size:
         piece.ratio_max = float(ratio.max())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from ckpt_inspect.presentation.export.frames import joined_frame
@@ -17,22 +18,33 @@ def write_csv(order: Order, path: Path) -> Exported:
     frame = joined_frame(order)
     for name in frame.columns:
         if frame[name].dtype.kind == "O" or is_string_dtype(frame[name].dtype):
-            frame[name] = frame[name].map(_cell, na_action="ignore")
+            frame[name] = frame[name].map(_cell if name in _LISTS else _line, na_action="ignore")
+    frame.columns = [_line(name) for name in frame.columns]
     with written_whole(path) as temporary:
         frame.to_csv(temporary, index=False, encoding="utf-8", errors="backslashreplace")
     return Exported((path,))
 
 
+_LISTS = ("files", "parameters", "checkpoints")
+"""Columns whose cells have a name a line."""
+
+
+def _line(value: object) -> object:
+    """Return the same as `_cell`, in one line."""
+    return _cell(value.replace("\n", "\\n")) if isinstance(value, str) else value
+
+
 def _cell(value: object) -> object:
     """Return a text as a spreadsheet shows it rather than does it.
 
-    It takes what begins with =, +, - or @ for a formula. An apostrophe goes before such a beginning; control characters
-    are escaped, line breaks apart.
+    It takes what begins with =, +, - or @ for a formula, some of them also behind blanks and quotes, or in their
+    full-width forms; and what follows a semicolon begins a cell wherever that separates them. An apostrophe goes before
+    such a beginning; control characters are escaped, line breaks apart.
     """
     if not isinstance(value, str):
         return value
     text = "\n".join(map(printable, value.split("\n")))
-    return f"'{text}" if text.startswith(_FORMULA) and not _is_number(text) else text
+    return text if _is_number(text) else _FORMULA.sub(r"\1'", text)
 
 
 def _is_number(text: str) -> bool:
@@ -43,7 +55,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-_FORMULA = ("=", "+", "-", "@")
-"""How a cell begins that a spreadsheet takes for a formula."""
+_FORMULA = re.compile("(^|;)(?=[\\s\"'`]*[=+\\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212])")
+"""Where a cell begins that a spreadsheet takes for a formula."""
 
 CSV = Target("csv", "a table as text", "{frame}.csv", True, write_csv)

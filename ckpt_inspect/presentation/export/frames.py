@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ckpt_inspect.presentation.chosen_run import ChosenRun
 from ckpt_inspect.presentation.export.target import Order
+from ckpt_inspect.runs.frames import encodable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -21,7 +22,7 @@ def joined_frame(order: Order) -> DataFrame:
     frames = []
     for name, run in zip(order.names, order.runs, strict=True):
         frame = ChosenRun(run, order.selection).to_frame(order.frame)
-        frame.insert(0, "run", name)
+        frame.insert(0, "run", encodable(name))
         frames.append(frame)
     # Empty frames have no types worth keeping beside the others'
     joined: DataFrame = pd.concat([f for f in frames if len(f)] or frames[:1], ignore_index=True)

@@ -29,6 +29,7 @@ import numpy as np
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import StoreError
 from ckpt_inspect.measurement.variables import METRICS, QUANTILE_NAMES, WINDOW_METRICS, group_names
+from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.presentation.export.events import HISTOGRAMS, SCALARS, Tag, first_event, record, summary_event
 from ckpt_inspect.presentation.export.target import Exported, Order, Target
 from ckpt_inspect.presentation.shown_names import distinct
@@ -178,7 +179,7 @@ class _Job:
             known = (self.optimizer.variables["step"][list(self.rows)] >= 0).all()
             yield Problem(
                 "steps-not-exported",
-                f"{self.run.run}: the steps of optimizer {self.optimizer.name} "
+                f"{self.run.run}: the steps of {spoken_name(self.optimizer.name)} "
                 f"{'do not rise throughout' if known else 'are not known in every checkpoint'}",
                 "its checkpoints stand at their index in training order, 0, 1, ..",
                 "info",

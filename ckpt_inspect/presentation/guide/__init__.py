@@ -28,6 +28,8 @@ TOPICS: tuple[Topic, ...] = (
     Topic("checking", "Can these checkpoints be relied on"),
     Topic("formats", "Which files are read"),
     Topic("layouts", "Whose optimizer state is understood"),
+    Topic("following", "A training that goes on"),
+    Topic("workers", "Several processes, and machines"),
     Topic("store", "What the HDF5 store holds"),
     Topic("damage", "What damaged input gets"),
     Topic("python", "The same from Python"),

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from ckpt_inspect.presentation.page.contents import Contents, MissingFigure, PageFigure, PageRun, Picture
-from ckpt_inspect.presentation.page.document import page_html
+from ckpt_inspect.presentation.page.document import page_html, without_reloading
 
-__all__ = ["Contents", "MissingFigure", "PageFigure", "PageRun", "Picture", "page_html"]
+__all__ = ["Contents", "MissingFigure", "PageFigure", "PageRun", "Picture", "page_html", "without_reloading"]

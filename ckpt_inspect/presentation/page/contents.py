@@ -12,6 +12,8 @@ from ckpt_inspect.findings import Finding
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from ckpt_inspect.comparison.segments import Segment
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PageRun:
@@ -24,6 +26,8 @@ class PageRun:
     problems: DataFrame
     findings: tuple[Finding, ...]
     """The most severe first."""
+    segments: tuple[Segment, ...] = ()
+    """In order; empty if they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +77,5 @@ class Contents:
     """Of drawing, beside those that the runs hold."""
     version: str
     """Of the package."""
+    reload: float | None = None
+    """Seconds after which it loads itself anew; None if it is not about a training that goes on."""

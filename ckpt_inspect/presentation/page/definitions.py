@@ -16,13 +16,29 @@ def definitions(anchors: Anchors) -> Html:
     return element(
         "section",
         heading,
-        element("p", NOTATION, ".", class_="note"),
-        element("h3", "Figures"),
-        _list((e for e in explained if e.sort == "metric"), anchors),
-        element("h3", "Hyperparameters"),
-        _list((e for e in explained if e.sort == "hyperparameter"), anchors),
+        _central(),
+        element(
+            "details",
+            element("summary", f"All {len(explained)} definitions"),
+            element("h3", "Figures"),
+            _list((e for e in explained if e.sort == "metric"), anchors),
+            element("h3", "Hyperparameters"),
+            _list((e for e in explained if e.sort == "hyperparameter"), anchors),
+        ),
         id="definitions",
         aria_labelledby="definitions-heading",
+    )
+
+
+def _central() -> Html:
+    e = EXPLANATIONS["effective_lr"]
+    return element(
+        "div",
+        element("h3", "What an effective learning rate is"),
+        element("p", e.reading),
+        element("p", element("code", e.formula), class_="formula"),
+        element("p", "Notation: ", NOTATION, ".", class_="note"),
+        class_="card definition",
     )
 
 

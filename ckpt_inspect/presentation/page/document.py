@@ -17,11 +17,13 @@ from ckpt_inspect.presentation.page.markup import Html, element
 from ckpt_inspect.presentation.page.overview import overview, title_of
 from ckpt_inspect.presentation.page.parameter_table import parameter_table
 from ckpt_inspect.presentation.page.problem_list import problem_list
+from ckpt_inspect.presentation.page.verdict import verdict_section
 
 _SECTIONS = (
-    ("analysed", "Overview"),
+    ("verdict", "Verdict"),
     ("findings", "Findings"),
     ("figures", "Figures"),
+    ("analysed", "What was analysed"),
     ("parameters", "Parameters"),
     ("hyperparameters", "Hyperparameters"),
     ("definitions", "Definitions"),
@@ -36,9 +38,10 @@ def page_html(contents: Contents) -> str:
     several_runs = len(contents.runs) > 1
     main = element(
         "main",
-        overview(contents, series, anchors),
+        verdict_section(contents, series, anchors),
         finding_cards(contents, anchors),
         figure_cards(contents, anchors),
+        overview(contents, series),
         parameter_table(contents, series, anchors) if series else _no_parameters(),
         hyperparameter_tables(series, anchors, several_runs=several_runs),
         definitions(anchors),
@@ -48,14 +51,17 @@ def page_html(contents: Contents) -> str:
     title = f"Effective learning rates of {title_of(contents)}"
     # The script comes first in the body's end: what it needs stands above it
     body = element("body", _header(contents), element("div", _navigation(), main, class_="columns"), _footer(contents),
-                   element("script", Html(_asset("page.js"))))  # fmt: skip
-    return "<!DOCTYPE html>\n" + element("html", _head(title), body, lang="en") + "\n"
+                   element("script", Html(_asset("page.js"))),
+                   _reloading(contents))  # fmt: skip
+    head = _head(title, reloads=contents.reload is not None)
+    return "<!DOCTYPE html>\n" + element("html", head, body, lang="en") + "\n"
 
 
-def _head(title: str) -> Html:
-    style, script = _asset("page.css"), _asset("page.js")
+def _head(title: str, *, reloads: bool) -> Html:
+    style = _asset("page.css")
+    scripts = " ".join(_hash(_asset(name)) for name in ("page.js", *(["reload.js"] if reloads else [])))
     policy = (
-        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {scripts}; "
         "base-uri 'none'; form-action 'none'"
     )
     return element(
@@ -82,6 +88,26 @@ def _header(contents: Contents) -> Html:
         toggle,
         class_="top",
     )  # fmt: skip
+
+
+def _reloading(contents: Contents) -> Html:
+    """What has a page of a training that goes on load itself anew."""
+    if contents.reload is None:
+        return Html("")
+    script = element("script", Html(_asset("reload.js")), id="reload", data_seconds=f"{contents.reload:g}")
+    note = f"The training goes on: this page loads itself anew every {contents.reload:g} s."
+    return Html(f"{_RELOADING}{element('p', note, class_='kicker')}{script}{_RELOADED}")
+
+
+def without_reloading(page: str) -> str:
+    """Return a page's text without what has it load itself anew."""
+    before, begins, rest = page.partition(_RELOADING)
+    _, ends, after = rest.partition(_RELOADED)
+    return before + after if begins and ends else page
+
+
+_RELOADING, _RELOADED = "<!-- the training goes on -->", "<!-- so far -->"
+"""What stands around that script."""
 
 
 def _navigation() -> Html:

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from ckpt_inspect.measurement.wording import heading_name
 from ckpt_inspect.presentation.page.anchors import Anchors
 from ckpt_inspect.presentation.page.contents import Contents, MissingFigure, PageFigure
 from ckpt_inspect.presentation.page.markup import Html, element
@@ -22,7 +23,7 @@ def figure_cards(contents: Contents, anchors: Anchors) -> Html:
     for optimizer in optimizers:
         own = [(place, figure) for place, figure in placed if figure.optimizer == optimizer]
         missing = [each for each in contents.missing if each.optimizer == optimizer]
-        parts.append(element("h3", f"Optimizer {optimizer}"))
+        parts.append(element("h3", heading_name(optimizer)))
         if own:
             parts.append(element("p", own[0][1].subtitle, class_="note"))
         parts += [_card(figure, anchors.figures[place]) for place, figure in own]

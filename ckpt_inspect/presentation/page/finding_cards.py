@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ckpt_inspect.findings import Evidence, Finding
+from ckpt_inspect.findings import Evidence, Finding, Severity
 from ckpt_inspect.measurement.wording import counted, percent
 from ckpt_inspect.presentation.page.anchors import Anchors
 from ckpt_inspect.presentation.page.contents import Contents, PageRun
@@ -29,11 +29,19 @@ def finding_cards(contents: Contents, anchors: Anchors) -> Html:
     else:
         several = len(contents.runs) > 1
         cards = [_card(contents, run, place, finding, anchors, several) for run, place, finding in found]
-        body = element("div", _counts([f for _, _, f in found]), cards)
+        serious = sum(finding.severity > Severity.INFO for _, _, finding in found)
+        body = element("div", _counts([f for _, _, f in found]), cards[:serious], _remarks(cards[serious:]))
     return element(
         "section", element("h2", "Findings", id="findings-heading"), body,
         id="findings", aria_labelledby="findings-heading",
     )  # fmt: skip
+
+
+def _remarks(cards: Sequence[Html]) -> Html | None:
+    """What is only worth knowing, folded."""
+    if not cards:
+        return None
+    return element("details", element("summary", f"{counted(len(cards), 'remark')}, worth knowing"), cards)
 
 
 def _counts(found: Sequence[Finding]) -> Html:

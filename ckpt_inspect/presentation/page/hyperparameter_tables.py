@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ckpt_inspect.measurement.variables import CONTRADICTION
+from ckpt_inspect.measurement.wording import heading_name
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known
 from ckpt_inspect.presentation.page.anchors import Anchors
 from ckpt_inspect.presentation.page.markup import Html, element
@@ -20,7 +21,7 @@ def hyperparameter_tables(series: Sequence[OptimizerSeries], anchors: Anchors, *
     """Return a table for each optimizer of each run."""
     parts: list[Html] = []
     for s in series:
-        title = f"Optimizer {s.optimizer}" + (f", run {s.run}" if several_runs else "")
+        title = heading_name(s.optimizer) + (f", run {s.run}" if several_runs else "")
         parts += [element("h3", title), _table(s, title, anchors)]
     legend = [element("li", badge(source), f" {text}") for source, text in SOURCE_WORDS.items()]
     heading = element("h2", "Hyperparameters and their sources", id="hyperparameters-heading")

@@ -1,4 +1,4 @@
-"""The page's beginning: what was analysed, and what its central number is."""
+"""What was analysed: runs and their optimizers."""
 
 from __future__ import annotations
 
@@ -7,27 +7,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ckpt_inspect.findings.explanations import EXPLANATIONS, NOTATION
+from ckpt_inspect.comparison.segments import BEGINNING_WORDS, MEANING_OF_A_JUMP
 from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.presentation.optimizer_series import OptimizerSeries, floats
-from ckpt_inspect.presentation.page.anchors import Anchors
 from ckpt_inspect.presentation.page.contents import Contents, PageRun
 from ckpt_inspect.presentation.page.markup import Html, element
-from ckpt_inspect.presentation.tables.wording import bytes_text, figure
+from ckpt_inspect.presentation.tables.wording import bytes_text, figure, segments_text
 from ckpt_inspect.sourced import SOURCE_WORDS
 
 _KINDS = dict.fromkeys(("parameters", "elements", "checkpoints", "steps"), "number")
 
 
-def overview(contents: Contents, series: Sequence[OptimizerSeries], anchors: Anchors) -> Html:
-    """Return what was analysed, a table of the optimizers; and what an effective learning rate is."""
+def overview(contents: Contents, series: Sequence[OptimizerSeries]) -> Html:
+    """Return what was analysed, and a table of the optimizers."""
     return element(
         "section",
         element("h2", "What was analysed", id="analysed-heading"),
         [_run_facts(run) for run in contents.runs],
         _optimizers(series, several_runs=len(contents.runs) > 1),
-        _definition(anchors),
         id="analysed",
         aria_labelledby="analysed-heading",
     )
@@ -46,8 +44,19 @@ def _run_facts(run: PageRun) -> Html:
     if "size_bytes" in table and count:
         total = float(np.nansum(np.maximum(floats(table["size_bytes"]), 0)))
         facts.append(("on disk", f"{bytes_text(int(total))}{' together' if count > 1 else ''}"))
+    facts += _segments(run, names)
     items = [element("div", element("dt", name), element("dd", value)) for name, value in facts]
     return element("dl", items, class_="facts")
+
+
+def _segments(run: PageRun, names: Sequence[str]) -> list[tuple[str, str | Html]]:
+    """Where the run was resumed or its rate jumped, in words; nothing of a run of one segment."""
+    if len(run.segments) < 2 or run.segments[-1].stop > len(names):
+        return []
+    found: list[tuple[str, str | Html]] = [("segments", segments_text(run.segments, names))]
+    if any(segment.begins == "rate-jumped" for segment in run.segments):
+        found.append((BEGINNING_WORDS["rate-jumped"], element("small", f"{MEANING_OF_A_JUMP}.")))
+    return found
 
 
 def _optimizers(series: Sequence[OptimizerSeries], *, several_runs: bool) -> Html:
@@ -76,18 +85,6 @@ def _optimizers(series: Sequence[OptimizerSeries], *, several_runs: bool) -> Htm
         element("tbody", rows),
     )
     return element("div", table, class_="scroll", tabindex=0, role="region", aria_label="Optimizers")
-
-
-def _definition(anchors: Anchors) -> Html:
-    e = EXPLANATIONS["effective_lr"]
-    return element(
-        "div",
-        element("h3", "What an effective learning rate is"),
-        element("p", e.reading),
-        element("p", element("code", e.formula), class_="formula"),
-        element("p", "Notation: ", NOTATION, ". ", element("a", "All definitions", href="#definitions"), class_="note"),
-        class_="card definition",
-    )
 
 
 def rate_text(s: OptimizerSeries) -> Html:

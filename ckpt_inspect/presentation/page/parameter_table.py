@@ -145,7 +145,7 @@ def _controls(contents: Contents, anchors: Anchors, count: int) -> Html:
     ) if options else None  # fmt: skip
     text = element(
         "label", "Filter by name ",
-        element("input", id="name-filter", type="search", placeholder="kernel dense_1", autocomplete="off",
+        element("input", id="name-filter", type="search", placeholder="kernel dense_1 or *kernel", autocomplete="off",
                 spellcheck="false"),
     )  # fmt: skip
     status = element("output", f"{counted(count, 'parameter')}", id="filter-count", aria_live="polite")

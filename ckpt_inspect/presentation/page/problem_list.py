@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ckpt_inspect.measurement.wording import counted
+from ckpt_inspect.measurement.wording import counted, spoken_name
 from ckpt_inspect.presentation.page.contents import Contents
 from ckpt_inspect.presentation.page.markup import Html, element
 from ckpt_inspect.presentation.tables.wording import SEVERITY_ORDER
@@ -38,7 +38,7 @@ def _problems(contents: Contents) -> Iterator[tuple[tuple[str, str, str], str]]:
         for severity, message, resolution, checkpoint, optimizer in zip(
             *(run.problems[column].astype(str) for column in columns), strict=True
         ):
-            where = [run.name if several else "", checkpoint, f"optimizer {optimizer}" if optimizer else ""]
+            where = [run.name if several else "", checkpoint, spoken_name(optimizer) if optimizer else ""]
             yield (severity, message, resolution), ", ".join(filter(None, where))
     for problem in contents.problems:
         yield (problem.severity, problem.message, problem.resolution), "this report"

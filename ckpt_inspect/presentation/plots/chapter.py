@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
 from ckpt_inspect.measurement.variables import CONTRADICTION, QUANTILE_NAMES
+from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.names import Group, group_by_structure, shorten
@@ -75,8 +76,8 @@ class Run:
     """Column -> (K, P), NaN if the frame has no row."""
     histogram: DataFrame | None
     sample: DataFrame | None
-    is_beta_2_assumed: bool = False
-    """Whether beta_2 is an implementation's default in any checkpoint."""
+    beta_2_sources: tuple[str, ...] = ()
+    """Where beta_2 is from in its checkpoints."""
     beginnings: Mapping[int, Beginning] = field(default_factory=dict)
     """Where segments of the run begin after its start, by position among the checkpoints, and why."""
     contradicted: tuple[str, ...] = ()
@@ -212,7 +213,7 @@ class Chapter:
         several = f"{len(runs)} {'checkpoints' if self.are_checkpoints else 'runs'}"
         names = f"run {shorten(runs[0].name, 60)}" if len(runs) == 1 else several
         rules = " / ".join(dict.fromkeys(run.rule for run in runs))
-        parts = [names, f"optimizer {shorten(style.drawable(self.optimizer), 60)}", f"rule {rules}"]
+        parts = [names, spoken_name(shorten(style.drawable(self.optimizer), 60)), f"rule {rules}"]
         if len({_rate_text(run) for run in runs}) == 1:
             parts.append(_rate_text(runs[0]))
         else:
@@ -336,7 +337,7 @@ def _run(
         columns={name: series.values(name) for name in COLUMNS if name in series.frame},
         histogram=histogram,
         sample=sample,
-        is_beta_2_assumed="default" in series.distinct("beta_2_source"),
+        beta_2_sources=tuple(series.distinct("beta_2_source")),
         beginnings=_beginnings(series.indices, segments),
         contradicted=tuple(_contradicted(heads)),
     )

@@ -48,8 +48,11 @@ def plot_gradients(chapter: Chapter) -> Figure:
     is_alone = len(chapter.runs) == 1
     color = style.MAIN if is_alone else style.MUTED
     key = [Key("line", color, "weighted as in v"), Key("band", color, "bounds of the plain RMS", 0.2)]
-    is_assumed = any(run.is_beta_2_assumed for run in chapter.runs)
-    note = f"{_NOTE} β2 is assumed, and with it all of this." if is_assumed else _NOTE
+    sources = {source for run in chapter.runs for source in run.beta_2_sources}
+    told = " and ".join(
+        word for source, word in (("default", "assumed"), ("inferred", "inferred")) if source in sources
+    )
+    note = f"{_NOTE} β2 is {told}, and with it all of this." if told else _NOTE
     panels = Panels(chapter, QUESTION, note, LABEL, y_range, key)
     for axes, of_group in zip(panels.axes, values, strict=True):
         for position, (run, (rms, low, high)) in enumerate(zip(chapter.runs, of_group, strict=True)):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.measurement.wording import heading_name, percent, spoken_name
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table, without_empty
 from ckpt_inspect.presentation.tables.wording import cosine_text, figure, ratio_text, shape_text, value_text
-from ckpt_inspect.sourced import shown_source
+from ckpt_inspect.sourced import quoted, shown_source
 
 if TYPE_CHECKING:
     from ckpt_inspect.comparison.differences import Differences, ParameterDiff
@@ -24,7 +24,7 @@ def diff_tables(diff: Differences, *, all_rows: bool = False) -> tuple[Table, ..
     tables = [fact_table(*facts)]
     for optimizer in diff.optimizers:
         if optimizer.status in ("added", "removed"):
-            tables.append(fact_table((f"optimizer {optimizer.name}", f"{optimizer.status}: only one has its state")))
+            tables.append(fact_table((spoken_name(optimizer.name), f"{optimizer.status}: only one has its state")))
             continue
         changed = [h for h in optimizer.hyperparameters if h.is_changed or h.is_told]
         if changed:
@@ -41,7 +41,7 @@ def diff_tables(diff: Differences, *, all_rows: bool = False) -> tuple[Table, ..
             source = Column("source", "left")
             headings = (Column("", "left"), Column("a"), source, Column("b"), source)
             apart = "" if optimizer.steps is None else f"{optimizer.steps:+,} updates from a to b"
-            tables.append(Table(f"Optimizer {optimizer.name}", headings, rows, apart))
+            tables.append(Table(heading_name(optimizer.name), headings, rows, apart))
     tables += _structural_table(diff)
     moved = [p for p in diff.parameters if p.status == "changed" or (all_rows and p.status == "same")]
     if moved:
@@ -93,6 +93,15 @@ def _changed_table(diff: Differences, moved: Sequence[ParameterDiff]) -> Table:
         notes.append("gradient RMS: of the gradients between the two")
     if "starved" in shown:
         notes.append("starved: elements that none of them reached")
+    refuted = {
+        f"{h.name} = {quoted(value.value, value.source, against)}": None
+        for optimizer in diff.optimizers
+        for h in optimizer.hyperparameters
+        for value, against in ((h.a, h.against_a), (h.b, h.against_b))
+        if against and isinstance(value.value, float)
+    }
+    if refuted:
+        notes.append(f"by {' and '.join(refuted)}")
     return Table("Changed, most first", used, texts, "; ".join(notes))
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ckpt_inspect.measurement.wording import counted, percent
-from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table
-from ckpt_inspect.presentation.tables.wording import bytes_text, shape_text, tensor_title, value_text
+from ckpt_inspect.measurement.wording import counted, heading_name, percent
+from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table, without_empty
+from ckpt_inspect.presentation.tables.wording import bytes_text, figure, shape_text, tensor_title, value_text
 from ckpt_inspect.sourced import Sourced, shown_source
 
 if TYPE_CHECKING:
     from ckpt_inspect.overview.overview import Overview, ShownOptimizer
+    from ckpt_inspect.overview.tensors import ShownTensor
 
 
 def show_tables(overview: Overview) -> tuple[Table, ...]:
@@ -24,7 +26,8 @@ def show_tables(overview: Overview) -> tuple[Table, ...]:
         ("tensors", str(overview.tensors)),
     )
     optimizers = tuple(_optimizer_table(o) for o in overview.optimizers)
-    return (what, *optimizers, _size_table(overview), _parameter_table(overview))
+    last = _tensor_table(overview.listed) if overview.listed else _parameter_table(overview)
+    return (what, *optimizers, _size_table(overview), last)
 
 
 def _optimizer_table(optimizer: ShownOptimizer) -> Table:
@@ -35,7 +38,7 @@ def _optimizer_table(optimizer: ShownOptimizer) -> Table:
     ]
     against = optimizer.contradictions
     return Table(
-        f"Optimizer {optimizer.name}: layout {optimizer.layout}, {counted(optimizer.parameters, 'parameter')}",
+        f"{heading_name(optimizer.name)}: layout {optimizer.layout}, {counted(optimizer.parameters, 'parameter')}",
         (Column("", "left"), Column("value", "left"), Column("source", "left"), Column("where", "left")),
         tuple(
             (name, value_text(v), shown_source(v.source, against.get(name, "")), _place(v.where, against.get(name, "")))
@@ -75,6 +78,27 @@ def _size_table(overview: Overview) -> Table:
         (Column("", "left"), Column("bytes"), Column("share")),
         tuple((name, bytes_text(n), percent(n / whole) if 0 < n <= whole else NOTHING) for name, n in rows if n),
     )
+
+
+def _tensor_table(tensors: Sequence[ShownTensor]) -> Table:
+    columns = (
+        Column("tensor", "left"), Column("holds", "left", keep=6), Column("shape", "left"),
+        Column("dtype", "left", keep=7), Column("bytes", keep=1), Column("min"), Column("max"),
+        Column("mean", keep=5), Column("std", keep=8), Column("zeros", keep=4), Column("not finite", keep=8),
+        Column("from weight", keep=3),
+    )  # fmt: skip
+    rows = tuple(
+        (
+            tensor_title(t.name), t.holds or NOTHING, shape_text(t.shape), t.dtype, bytes_text(t.nbytes),
+            figure(t.minimum), figure(t.maximum), figure(t.mean), figure(t.deviation),
+            percent(t.zeros / math.prod(t.shape)) if t.zeros else NOTHING,
+            f"{t.nonfinite:,}" if t.nonfinite else NOTHING, figure(t.from_weight),
+        )
+        for t in tensors
+    )  # fmt: skip
+    shown = without_empty(columns, rows)
+    note = "from weight: how far a moving average is from its weight, relative to the weight's norm"
+    return Table(f"Tensors ({len(rows)})", *shown, note if any(c.title == "from weight" for c in shown[0]) else "")
 
 
 def _parameter_table(overview: Overview) -> Table:

@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ckpt_inspect.comparison.segments import BEGINNING_WORDS, MEANING_OF_A_JUMP
 from ckpt_inspect.findings.restarts import run_segments
 from ckpt_inspect.measurement.variables import CONTRADICTION, QUANTILE_NAMES
-from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.measurement.wording import heading_name, percent
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table, without_empty
 from ckpt_inspect.presentation.tables.wording import figure, ratio_text, segments_text, sparkline
-from ckpt_inspect.sourced import shown_source
+from ckpt_inspect.sourced import quoted, shown_source
 from ckpt_inspect.state.hyperparameters import hyperparameters_in
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def run_tables(analyses: RunColumns, store: str | None = None) -> tuple[Table, .
         facts.append(("newest", str(analyses.checkpoints["checkpoint"][-1])))
     if len(cut := run_segments(analyses)) > 1:
         facts.append(("segments", segments_text(cut, analyses.checkpoints["checkpoint"].tolist())))
+        if any(segment.begins == "rate-jumped" for segment in cut):
+            facts.append((BEGINNING_WORDS["rate-jumped"], MEANING_OF_A_JUMP))
     if store is not None:
         facts.append(("store", store))
     optimizers = [o for o in analyses.optimizers.values() if o.present.any()]
@@ -66,7 +69,7 @@ def _optimizer_tables(optimizer: OptimizerColumns, checkpoints: Sequence[str]) -
         columns.insert(2, Column("over the run", "left"))
     with_series = len(columns) == 5
     values = [(n, value, *([over] if with_series else []), *rest) for n, value, *rest, over in rows]
-    return Table(f"Optimizer {optimizer.name}", tuple(columns), tuple(values)), _parameter_table(
+    return Table(heading_name(optimizer.name), tuple(columns), tuple(values)), _parameter_table(
         optimizer, row, count, holder
     )
 
@@ -109,6 +112,13 @@ def _parameter_table(optimizer: OptimizerColumns, row: int, count: int, holder: 
     note = f"{e}: effective learning rate{unknown}, of touched elements"
     if count > 1:
         note += "; over the run: its median in each checkpoint, each line on its own log scale"
+    refuted = [
+        f"{name} = {quoted(float(v[name][row]), str(v[f'{name}_source'][row]), against)}"
+        for name in hyperparameters_in(v)
+        if (against := str(v[f"{name}{CONTRADICTION}"][row]))
+    ]
+    if refuted:
+        note += f"; by {' and '.join(refuted)}"
     return Table(f"Parameters of {optimizer.name} in {holder}", *without_empty(tuple(columns), tuple(rows)), note)
 
 

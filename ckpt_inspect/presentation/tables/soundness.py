@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ckpt_inspect.comparison.segments import BEGINNING_WORDS, MEANING_OF_A_JUMP
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ def _run_tables(run: CheckedRun, *, with_info: bool) -> Iterator[Table]:
     )
     yield Table(f"{run.name}: {len(rows)} checkpoint{'s' * (len(rows) != 1)}", _COLUMNS, rows)
     if len(segments := run.segments) > 1:
-        yield Table("Segments", _SEGMENTS, tuple(_segment_row(s, run, names) for s in segments))
+        has_jump = any(s.begins == "rate-jumped" for s in segments)
+        note = f"{BEGINNING_WORDS['rate-jumped']}: {MEANING_OF_A_JUMP}" if has_jump else ""
+        yield Table("Segments", _SEGMENTS, tuple(_segment_row(s, run, names) for s in segments), note)
     reasons = tuple(row for v in run.checkpoints for row in _reason_rows(v, names[v.path], with_info=with_info))
     if reasons:
         first = next(r for v in run.checkpoints for r in v.reasons if _is_shown(r, with_info=with_info))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """One column's heading and behaviour."""
 
     title: str
@@ -16,8 +14,7 @@ class Column:
     """If the screen is too narrow, the columns with the smallest number go first; 9 stays."""
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """Rows of text under headings."""
 
     title: str

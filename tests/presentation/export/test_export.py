@@ -21,7 +21,7 @@ from ckpt_inspect.cli.commands import app
 from ckpt_inspect.errors import RequestError, StoreError
 from ckpt_inspect.measurement.variables import QUANTILE_NAMES, ROOT_VARIABLES
 from ckpt_inspect.presentation.export import TARGETS, export
-from ckpt_inspect.presentation.export.csv import _cell
+from ckpt_inspect.presentation.export.csv import _cell, _line
 from ckpt_inspect.runs.store import save
 from ckpt_inspect.state.selection import Selection
 
@@ -400,4 +400,9 @@ def test_no_cell_of_a_csv_is_a_formula_or_holds_control_characters() -> None:
     assert _cell("=1+1") == "'=1+1"
     assert _cell("@SUM(1)") == "'@SUM(1)"
     assert _cell("\x1b[31m") == "\\x1b[31m"
+    for text in (" =1", '"=1', "'=1", "＝1", "＋1", "－1", "＠A1", "﹦1"):
+        assert _cell(text) == f"'{text}"
+    assert [_cell(text) for text in ("\t=1", "\r=1", "\xa0=1")] == ["\\t=1", "\\r=1", "\\xa0=1"]
+    assert _cell("a; =1") == "a;' =1"
+    assert [_line(v) for v in ("a\nb", "\n=1", 3)] == ["a\\nb", "\\n=1", 3]
     assert [_cell(v) for v in ("-1.5", "dense/kernel", "a\nb", 3)] == ["-1.5", "dense/kernel", "a\nb", 3]

@@ -7,6 +7,7 @@ import hashlib
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -19,6 +20,7 @@ from support.frames_for_plots import make_frames
 from support.page_contents import make_contents, make_figure, make_finding, make_run
 
 from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.comparison.segments import Segment
 from ckpt_inspect.findings.explanations import EXPLANATIONS
 from ckpt_inspect.presentation.page import Contents, PageRun, page_html
 from ckpt_inspect.presentation.page.markup import Html, element
@@ -258,6 +260,16 @@ def test_parameter_that_vanished_says_until_when() -> None:
     frame = make_frames(2, 3)["parameters"]
     frame = frame[(frame["parameter"] != "dense/bias") | (frame["checkpoint_index"] < 2)]
     assert page(make_run(frame=frame)).rows()[1][1].startswith("dense/bias until step 200")
+
+
+def test_segments_are_in_words() -> None:
+    """Where a run was resumed and where its rate jumped, and what a jump is; nothing of one segment."""
+    cut = (Segment(0, 1, "start"), Segment(1, 2, "state-lost"), Segment(2, 3, "rate-jumped"))
+    found = page(replace(make_run(), segments=cut))
+    facts = dict(zip(found.texts("dt"), found.texts("dd"), strict=False))
+    assert facts["segments"] == "ckpt-1 | state not carried on: ckpt-2 | rate jumped: ckpt-3"
+    assert "2 times larger or smaller" in facts["rate jumped"]
+    assert "segments" not in page(replace(make_run(), segments=(Segment(0, 3, "start"),))).texts("dt")
 
 
 def test_one_checkpoint_has_no_change(document: Document) -> None:

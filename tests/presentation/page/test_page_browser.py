@@ -271,3 +271,35 @@ def test_many_parameters_are_quick_to_sort(browser: chromium.Tab, tmp_path: Path
     sort_by(browser, "median E")
     assert shown(browser) == newest["parameter"].tolist()
     assert browser.value("document.documentElement.scrollWidth") <= 1400
+
+
+def test_the_filter_takes_globs(tab: chromium.Tab) -> None:
+    """A word with * or ? is a pattern for the whole name; others may occur anywhere."""
+    type_name(tab, "*/kernel")
+    assert shown(tab) == [name for name in NAMES if name.endswith("/kernel")]
+    type_name(tab, "dense/k*")
+    assert shown(tab) == ["dense/kernel"]
+    type_name(tab, "kern?")
+    assert shown(tab) == []
+
+
+def test_what_is_chosen_lives_in_the_address(tab: chromium.Tab, page: Path) -> None:
+    """Filter, order and colours: whoever opens the address sees the same."""
+    type_name(tab, "*bias")
+    sort_by(tab, "median E")
+    click(tab, "#theme")
+    address = tab.value("location.href")
+    tab.value("localStorage.clear()")
+    tab.call("Page.navigate", url="about:blank")
+    tab.call("Page.navigate", url=address)
+    tab.value("new Promise((done) => document.readyState === 'complete' ? done() : addEventListener('load', done))")
+    assert shown(tab) == ["dense/bias", "dense_1/bias"]
+    assert tab.value(f"{heading('median E')}.ariaSort") == "descending"
+    assert tab.value("document.documentElement.dataset.theme") == "dark"
+
+
+def test_a_link_opens_what_is_folded(tab: chromium.Tab) -> None:
+    """A definition, which lies among the folded ones."""
+    click(tab, "#hyperparameters th a")
+    tab.value("new Promise((done) => setTimeout(done, 100))")
+    assert tab.value("document.querySelector('#definitions details').open") is True

@@ -16,16 +16,35 @@
     theme.textContent = isDark() ? "Light colours" : "Dark colours";
     theme.setAttribute("aria-pressed", String(isDark()));
   };
-  const chosen = remembered.get();
+  const chosen = new URLSearchParams(location.hash.slice(2)).get("theme") ?? remembered.get();
   if (chosen === "dark" || chosen === "light") root.dataset.theme = chosen;
   theme.hidden = false;
   theme.addEventListener("click", () => {
     root.dataset.theme = isDark() ? "light" : "dark";
     remembered.set(root.dataset.theme);
     showTheme();
+    keep("theme", root.dataset.theme);
   });
   system.addEventListener("change", showTheme);
   showTheme();
+
+  // --- what is chosen lives in the address, so that it can be sent: #~filter=*kernel*&sort=median+E&theme=dark
+  const state = new URLSearchParams(location.hash.startsWith("#~") ? location.hash.slice(2) : "");
+  const keep = (name, value) => {
+    if (value) state.set(name, value); else state.delete(name);
+    const place = state.size ? `#~${state}` : location.pathname;
+    // A page opened from disk may not be allowed to
+    try { history.replaceState(null, "", place); } catch { if (state.size) location.replace(place); }
+  };
+
+  // --- a link into what is folded away opens it
+  const reveal = () => {
+    const target = byId(location.hash.slice(1));
+    for (let each = target?.closest("details"); each; each = each.parentElement.closest("details")) each.open = true;
+    target?.closest("details") && target.scrollIntoView();
+  };
+  addEventListener("hashchange", reveal);
+  reveal();
 
   // --- printing shows what is folded away
   let folded = [];
@@ -77,10 +96,18 @@
     const first = head.classList.contains("number") ? "descending" : "ascending";
     const second = first === "ascending" ? "descending" : "ascending";
     const next = { none: first, [first]: second, [second]: "none" };
-    head.querySelector("button").addEventListener("click", () => sortBy(column, next[head.getAttribute("aria-sort")]));
+    head.querySelector("button").addEventListener("click", () => {
+      const direction = next[head.getAttribute("aria-sort")];
+      sortBy(column, direction);
+      keep("sort", direction === "none" ? "" : head.textContent.trim());
+      keep("order", direction === "none" ? "" : direction);
+    });
   });
+  const sorted = heads.findIndex((head) => head.textContent.trim() === state.get("sort"));
+  if (sorted >= 0 && ["ascending", "descending"].includes(state.get("order"))) sortBy(sorted, state.get("order"));
 
-  // --- filtering: every word must occur in the names of parameter, run, optimizer or findings
+  // --- filtering: every word must occur in the names of parameter, run, optimizer or findings; one with * or ? is a
+  // pattern for the whole name of the parameter
   const byName = byId("name-filter");
   const byFinding = byId("finding-filter");
   const count = byId("filter-count");
@@ -88,12 +115,20 @@
     row,
     [...row.cells].filter((cell) => !cell.matches(".number")).map((cell) => cell.textContent).join(" ").toLowerCase(),
   ]));
+  const patternOf = (glob) => {
+    const escaped = glob.replace(/[.+^${}()|[\]\\]/g, "\\$&");
+    return new RegExp(`^${escaped.replaceAll("*", ".*").replaceAll("?", ".")}$`);
+  };
+  const fits = (row, word) => (
+    typeof word === "string" ? names.get(row).includes(word) : word.test(row.querySelector("th").dataset.value.toLowerCase())
+  );
   const filter = () => {
-    const words = byName.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = byName.value.toLowerCase().split(/\s+/).filter(Boolean)
+      .map((word) => (/[*?]/.test(word) ? patternOf(word) : word));
     const finding = byFinding ? byFinding.value : "";
     let shown = 0;
     for (const row of rows) {
-      const found = words.every((word) => names.get(row).includes(word))
+      const found = words.every((word) => fits(row, word))
         && (!finding || (row.dataset.findings ?? "").split(" ").includes(finding));
       row.hidden = !found;
       shown += Number(found);
@@ -102,8 +137,8 @@
     count.textContent = shown === rows.length ? all : `${shown} of ${all}`;
   };
   byName.closest(".controls").hidden = false;
-  byName.addEventListener("input", filter);
-  byFinding?.addEventListener("change", filter);
+  byName.addEventListener("input", () => { filter(); keep("filter", byName.value.trim()); });
+  byFinding?.addEventListener("change", () => { filter(); keep("finding", byFinding.value); });
   document.querySelectorAll("a[data-finding]").forEach((link) => link.addEventListener("click", () => {
     byName.value = "";
     byFinding.value = link.dataset.finding;
@@ -119,6 +154,8 @@
     }
   };
   addEventListener("hashchange", showTarget);
+  if (state.has("filter")) byName.value = state.get("filter");
+  if (byFinding && state.has("finding")) byFinding.value = state.get("finding");
   // A browser may keep what was typed when a page is loaded again
   filter();
 })();

@@ -1,0 +1,376 @@
+/* Figures of a block of elements of type REAL, for measure.c, which includes this once for each type and defines the names.
+ * Halves come widened to float32, and are rounded after every operation as their own arithmetic is.
+ */
+
+typedef struct { /* Coefficients in the elements' type */
+    REAL numerator, divisor, inner, epsilon, correction, decay, kept, start, smallest;
+    REAL dominated_below;
+    REAL step_divisor, step_factor, denominator_factor, outer_factor, left; /* halves' */
+    int is_stored, is_sane; /* is_sane: E is not negative, and falls as u grows */
+    UNSIGNED stored; /* all bits, if it is */
+} OF(Scalars);
+
+typedef struct {
+    const REAL *value, *first, *second, *under;
+    REAL *lr;
+    int n;
+} OF(Block);
+
+typedef struct { /* what becomes `Figures` */
+    int64_t touched, untouched, nonfinite, negative, epsilon_dominated, lost, with_ratio, with_update;
+    double lr_sum, update_squares, value_squares, first_squares, second_sum, ratio_squares;
+    UNSIGNED under_min, under_max, update_max, ratio_max; /* bits of what isn't negative, which are ordered as it is */
+} OF(Totals);
+
+/* x, or 0 if the condition doesn't hold; by its bits, because GCC 12 vectorises `condition ? x / y : 0` wrongly. */
+INLINE REAL OF(kept_if)(int condition, REAL x)
+{
+    return FROM_BITS(TO_BITS(x) & ((UNSIGNED)0 - (UNSIGNED)condition));
+}
+
+INLINE int OF(is_finite)(REAL x)
+{
+    return ABS(x) < (REAL)INFINITY;
+}
+
+INLINE OF(Scalars) OF(scalars_without_bound)(const Coefficients *c, Half half)
+{
+    (void)half;
+    OF(Scalars) s = {.numerator = (REAL)c->numerator, .divisor = (REAL)c->divisor, .inner = (REAL)c->inner_epsilon,
+                     .epsilon = (REAL)c->epsilon, .decay = (REAL)c->decay, .start = (REAL)c->start,
+                     .step_divisor = (REAL)c->step_divisor, .step_factor = (REAL)c->step_factor,
+                     .denominator_factor = (REAL)c->denominator_factor, .outer_factor = (REAL)c->outer_factor,
+                     .is_stored = c->is_stored, .stored = (UNSIGNED)0 - (c->is_stored != 0), .is_sane = is_sane(c)};
+    s.smallest = s.inner > 0 ? s.inner : s.epsilon;
+    s.correction = 1 / (REAL)c->first_correction;
+    s.kept = ABS(1 / (1 - s.decay));
+    s.left = ROUNDED(1 - s.decay, half);
+    return s;
+}
+
+/* Whether every element has finite weights and moments, and something positive under the root that isn't the start. */
+INLINE int OF(is_clean)(const OF(Block) *b, REAL start)
+{
+    const REAL *const value = b->value, *const first = b->first, *const second = b->second, *const under = b->under;
+    UNSIGNED odd = 0;
+#pragma omp simd reduction(| : odd)
+    for (int i = 0; i < b->n; i++) {
+        odd |= (TO_BITS(value[i]) & EXPONENT) == EXPONENT;
+        odd |= (TO_BITS(first[i]) & EXPONENT) == EXPONENT;
+        odd |= TO_BITS(second[i]) - 1 >= EXPONENT - 1; /* not in (0, inf) */
+        odd |= TO_BITS(under[i]) - 1 >= EXPONENT - 1;
+        odd |= under[i] == start;
+    }
+    return !odd;
+}
+
+/* The root of what is under it, and the step before its outer factor, by the order of operations of the implementation. */
+INLINE REAL OF(root)(const OF(Scalars) *s, REAL u, Denominator denominator, Half half)
+{
+    if (denominator == ROOT_OF_SECOND)
+        return ROUNDED_SIZE(SQRT(u), half);
+    const REAL corrected = ROUNDED(u / s->divisor, half);
+    return denominator == ROOT ? ROUNDED_SIZE(SQRT(ROUNDED(corrected + s->inner, half)), half) : corrected;
+}
+
+INLINE REAL OF(direction)(const OF(Scalars) *s, REAL m, REAL root, Denominator denominator, Half half)
+{
+    const REAL step = ROUNDED(s->step_factor * ROUNDED(m / s->step_divisor, half), half);
+    if (denominator == CONSTANT)
+        return step;
+    return ROUNDED(step / ROUNDED(s->denominator_factor * ROUNDED(root + s->epsilon, half), half), half);
+}
+
+/* The least u of which the root is not below epsilon; it grows with u. */
+INLINE REAL OF(dominated_below)(const OF(Scalars) *s, Denominator denominator)
+{
+    UNSIGNED low = 0, high = EXPONENT;
+    while (low < high) {
+        const UNSIGNED middle = low + (high - low) / 2;
+        const REAL u = FROM_BITS(middle);
+        if ((s->inner > 0 ? u / s->divisor : OF(root)(s, u, denominator, NO_HALF)) < s->smallest)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return denominator == CONSTANT ? 0 : FROM_BITS(low);
+}
+
+INLINE OF(Scalars) OF(scalars_of)(const Coefficients *c, Denominator denominator, Half half)
+{
+    OF(Scalars) s = OF(scalars_without_bound)(c, half);
+    s.dominated_below = OF(dominated_below)(&s, denominator);
+    return s;
+}
+
+/* |Δ| in that order. */
+INLINE REAL OF(update)(const OF(Scalars) *s, REAL w, REAL m, REAL root, Denominator denominator, const int has_decay,
+                       Half half)
+{
+    REAL step;
+    if (denominator == ROOT_OF_SECOND) /* scalars that are 1 change nothing */
+        step = ROUNDED(ROUNDED(s->step_factor * m, half) / ROUNDED_SIZE(root + s->epsilon, half), half);
+    else
+        step = ROUNDED(s->outer_factor * OF(direction)(s, m, root, denominator, half), half);
+    step = FROM_BITS((TO_BITS(m) & s->stored) | (TO_BITS(step) & ~s->stored)); /* a condition would cut the loop in two */
+    if (!has_decay)
+        return ABS(step);
+    const REAL before = ROUNDED(ROUNDED(w + step, half) / s->left, half);
+    return ABS(ROUNDED(step + ROUNDED(s->decay * before, half), half));
+}
+
+/* Figures of a block of any elements; E of each goes to `lr`. Of halves E is left out: it follows from how often each number
+ * stands under the root. */
+INLINE void OF(measure_block)(const OF(Scalars) *s, const OF(Block) *b, OF(Totals) *total,
+                             const Denominator denominator, const int has_decay, const Half half)
+{
+    const REAL *const value = b->value, *const first = b->first, *const second = b->second, *const under = b->under;
+    REAL *const lr = b->lr;
+    const REAL numerator = s->numerator, divisor = s->divisor, inner = s->inner, epsilon = s->epsilon, start = s->start;
+    const REAL smallest = s->smallest, correction = s->correction, decay = s->decay, kept = s->kept;
+    const int is_stored = s->is_stored;
+    SIGNED touched = 0, untouched = 0, nonfinite = 0, negative = 0, dominated = 0, lost = 0, with_ratio = 0;
+    SIGNED with_update = 0;
+    double lr_sum = 0, update_squares = 0, value_squares = 0, first_squares = 0, second_sum = 0, ratio_squares = 0;
+    UNSIGNED under_min = (UNSIGNED)-1, under_max = 0, update_max = 0, ratio_max = 0;
+
+#pragma omp simd reduction(+ : touched, untouched, nonfinite, negative, dominated, lost, with_ratio, with_update) \
+    reduction(+ : lr_sum, update_squares, value_squares, first_squares, second_sum, ratio_squares) \
+    reduction(min : under_min) reduction(max : under_max, update_max, ratio_max)
+    for (int i = 0; i < b->n; i++) {
+        const REAL w = value[i], m = first[i], v = second[i];
+        const REAL u = denominator == ROOT_OF_SECOND && half == NO_HALF ? v : under[i];
+        const int finite = (OF(is_finite)(w) & OF(is_finite)(m) & OF(is_finite)(v) & OF(is_finite)(u));
+        const int is_touched = ((u > 0) & (u < (REAL)INFINITY) & (u != start));
+        touched += is_touched;
+        untouched += u == start;
+        nonfinite += !finite;
+        negative += u < 0;
+
+        const double wide_w = OF(kept_if)(finite, w), wide_m = OF(kept_if)(finite, m), wide_v = OF(kept_if)(finite, v);
+        value_squares += wide_w * wide_w;
+        first_squares += wide_m * wide_m;
+        second_sum += wide_v;
+
+        const REAL root_v = denominator == NO_ROOT ? v : SQRT(v);
+        const int has_ratio = (finite & (v > 0));
+        const REAL ratio = OF(kept_if)(has_ratio, ABS(m) / root_v);
+        ratio_squares += (double)ratio * ratio;
+        with_ratio += has_ratio;
+        ratio_max = TO_BITS(ratio) > ratio_max ? TO_BITS(ratio) : ratio_max;
+
+        REAL size;
+        if (half == NO_HALF) {
+            const REAL corrected = denominator == ROOT_OF_SECOND ? u : u / divisor;
+            const REAL root = denominator == ROOT      ? SQRT(corrected + inner)
+                              : denominator == NO_ROOT ? corrected
+                                                       : root_v;
+            if (denominator != CONSTANT)
+                dominated += is_touched & ((inner > 0 ? corrected : root) < smallest);
+            const REAL e = denominator == CONSTANT ? numerator : numerator / (root + epsilon);
+            lr[i] = e;
+            lr_sum += OF(kept_if)(is_touched, e);
+            const UNSIGNED least = TO_BITS(OF(kept_if)(is_touched, u)), most = least - !is_touched;
+            under_min = most < under_min ? most : under_min;
+            under_max = least > under_max ? least : under_max;
+            /* |E·m/c1 + d·θ|/(1 - d), which is what solving for the weights before a decay of d comes to */
+            size = ABS((is_stored ? m : e * m * correction) + decay * w) * kept;
+        } else {
+            size = OF(update)(s, w, m, OF(root)(s, u, denominator, half), denominator, has_decay, half);
+        }
+        const int has_moved = finite & (size < (REAL)INFINITY);
+        const REAL update = OF(kept_if)(has_moved, size);
+        update_squares += (double)update * update;
+        with_update += has_moved;
+        update_max = TO_BITS(update) > update_max ? TO_BITS(update) : update_max;
+        lost += has_moved & (update >= SMALLEST_UPDATE(half)) & (update < OF(half_ulp)(w, half));
+    }
+    total->touched += touched;
+    total->untouched += untouched;
+    total->nonfinite += nonfinite;
+    total->negative += negative;
+    total->epsilon_dominated += dominated;
+    total->lost += lost;
+    total->lr_sum += lr_sum;
+    total->update_squares += update_squares;
+    total->value_squares += value_squares;
+    total->first_squares += first_squares;
+    total->second_sum += second_sum;
+    total->ratio_squares += ratio_squares;
+    total->with_ratio += with_ratio;
+    total->with_update += with_update;
+    total->under_min = under_min < total->under_min ? under_min : total->under_min;
+    total->under_max = under_max > total->under_max ? under_max : total->under_max;
+    total->update_max = update_max > total->update_max ? update_max : total->update_max;
+    total->ratio_max = ratio_max > total->ratio_max ? ratio_max : total->ratio_max;
+}
+
+/* The same of a block in which all elements are touched and finite, and their updates as well; for any other, 0 is returned
+ * and nothing is added. Extremes tell which it is: no element is looked at for it alone. */
+INLINE int OF(measure_clean)(const OF(Scalars) *s, const OF(Block) *b, OF(Totals) *total, const Denominator denominator)
+{
+    const REAL *const value = b->value, *const first = b->first, *const second = b->second, *const under = b->under;
+    REAL *const lr = b->lr;
+    const REAL numerator = s->numerator, divisor = s->divisor, inner = s->inner, epsilon = s->epsilon;
+    const REAL correction = s->correction, decay = s->decay, kept = s->kept;
+    const int is_stored = s->is_stored;
+    SIGNED lost = 0;
+    double lr_sum = 0, update_squares = 0, value_squares = 0, first_squares = 0, second_sum = 0, ratio_squares = 0;
+    UNSIGNED under_min = (UNSIGNED)-1, under_max = 0, second_min = (UNSIGNED)-1, second_max = 0, value_max = 0, first_max = 0;
+    UNSIGNED update_max = 0, ratio_max = 0, lr_max = 0;
+
+#pragma omp simd reduction(+ : lost, lr_sum, update_squares, value_squares, first_squares, second_sum, ratio_squares) \
+    reduction(min : under_min, second_min) \
+    reduction(max : under_max, second_max, value_max, first_max, update_max, ratio_max, lr_max)
+    for (int i = 0; i < b->n; i++) {
+        const REAL w = value[i], m = first[i], v = second[i], u = denominator == ROOT_OF_SECOND ? v : under[i];
+        const double wide_w = w, wide_m = m, wide_v = v;
+        value_squares += wide_w * wide_w;
+        first_squares += wide_m * wide_m;
+        second_sum += wide_v;
+
+        const REAL root_v = denominator == NO_ROOT ? v : SQRT(v);
+        const UNSIGNED first_bits = TO_BITS(ABS(m));
+        first_max = first_bits > first_max ? first_bits : first_max;
+        const REAL ratio = ABS(m) / root_v;
+        ratio_squares += (double)ratio * ratio;
+        ratio_max = TO_BITS(ratio) > ratio_max ? TO_BITS(ratio) : ratio_max;
+
+        const REAL corrected = denominator == ROOT_OF_SECOND ? u : u / divisor;
+        const REAL root = denominator == ROOT      ? SQRT(corrected + inner)
+                          : denominator == NO_ROOT ? corrected
+                                                   : root_v;
+        const REAL e = denominator == CONSTANT ? numerator : numerator / (root + epsilon);
+        lr[i] = e;
+        lr_sum += e;
+        lr_max = TO_BITS(e) > lr_max ? TO_BITS(e) : lr_max; /* whatever the scalars: its bits number a bin */
+        under_min = TO_BITS(u) < under_min ? TO_BITS(u) : under_min;
+        under_max = TO_BITS(u) > under_max ? TO_BITS(u) : under_max;
+        if (denominator != ROOT_OF_SECOND) {
+            second_min = TO_BITS(v) < second_min ? TO_BITS(v) : second_min;
+            second_max = TO_BITS(v) > second_max ? TO_BITS(v) : second_max;
+        }
+
+        const REAL update = ABS((is_stored ? m : e * m * correction) + decay * w) * kept;
+        update_squares += (double)update * update;
+        update_max = TO_BITS(update) > update_max ? TO_BITS(update) : update_max;
+        const UNSIGNED exponent = TO_BITS(w) & EXPONENT;
+        value_max = exponent > value_max ? exponent : value_max;
+        lost += (update >= SMALLEST_UPDATE(NO_HALF)) & (update < OF(half_ulp)(w, NO_HALF));
+    }
+    const int has_second = denominator == ROOT_OF_SECOND || (second_min > 0 && second_max < EXPONENT);
+    if (!(FROM_BITS(under_min) > s->start) || under_max >= EXPONENT || !has_second || value_max >= EXPONENT ||
+        first_max >= EXPONENT || update_max >= EXPONENT || lr_max > EXPONENT)
+        return 0;
+    if (FROM_BITS(under_min) < s->dominated_below) { /* most blocks have none */
+        const REAL below = s->dominated_below;
+        SIGNED dominated = 0;
+#pragma omp simd reduction(+ : dominated)
+        for (int i = 0; i < b->n; i++)
+            dominated += (denominator == ROOT_OF_SECOND ? second[i] : under[i]) < below;
+        total->epsilon_dominated += dominated;
+    }
+    total->touched += b->n;
+    total->lost += lost;
+    total->lr_sum += lr_sum;
+    total->update_squares += update_squares;
+    total->value_squares += value_squares;
+    total->first_squares += first_squares;
+    total->second_sum += second_sum;
+    total->ratio_squares += ratio_squares;
+    total->with_ratio += b->n;
+    total->with_update += b->n;
+    total->under_min = under_min < total->under_min ? under_min : total->under_min;
+    total->under_max = under_max > total->under_max ? under_max : total->under_max;
+    total->update_max = update_max > total->update_max ? update_max : total->update_max;
+    total->ratio_max = ratio_max > total->ratio_max ? ratio_max : total->ratio_max;
+    return 1;
+}
+
+/* Each kind of block has its own loop. Return whether all elements are touched and finite, and E of all is positive or 0. */
+INLINE int OF(measure_any_block)(const OF(Scalars) *s, const OF(Block) *b, OF(Totals) *total, Denominator denominator,
+                                 const Half half)
+{
+#define OF_EACH_KIND(loop, ...) \
+    do { \
+    if (denominator == ROOT_OF_SECOND) \
+        loop(s, b, total, ROOT_OF_SECOND __VA_ARGS__); \
+    else if (denominator == ROOT) \
+        loop(s, b, total, ROOT __VA_ARGS__); \
+    else if (denominator == NO_ROOT) \
+        loop(s, b, total, NO_ROOT __VA_ARGS__); \
+    else \
+        loop(s, b, total, CONSTANT __VA_ARGS__); \
+    } while (0)
+    if (half == NO_HALF) {
+        int is_clean = 0;
+#define CLEAN_LOOP is_clean = OF(measure_clean)
+        if (s->is_sane)
+            OF_EACH_KIND(CLEAN_LOOP);
+#undef CLEAN_LOOP
+        if (!is_clean)
+            OF_EACH_KIND(OF(measure_block), , 0, NO_HALF);
+        return is_clean;
+    }
+    if (s->decay != 0)
+        OF_EACH_KIND(OF(measure_block), , 1, half);
+    else
+        OF_EACH_KIND(OF(measure_block), , 0, half);
+#undef OF_EACH_KIND
+    return OF(is_clean)(b, s->start);
+}
+
+/* The sums of `Norms`. */
+INLINE void OF(add_norms)(const OF(Scalars) *s, const OF(Block) *b, Norms *norms, Denominator denominator, const Half half)
+{
+    const REAL *const value = b->value, *const first = b->first, *const under = b->under;
+    double values = 0, directions = 0, products = 0;
+#define OF_KIND(kind) \
+    _Pragma("omp simd reduction(+ : values, directions, products)") for (int i = 0; i < b->n; i++) \
+    { \
+        const double w = value[i]; \
+        const double d = OF(direction)(s, first[i], OF(root)(s, under[i], kind, half), kind, half); \
+        values += w * w; \
+        directions += d * d; \
+        products += w * d; \
+    }
+    if (denominator == NO_ROOT)
+        OF_KIND(NO_ROOT)
+    else if (denominator == CONSTANT)
+        OF_KIND(CONSTANT)
+    else
+        OF_KIND(ROOT)
+#undef OF_KIND
+    norms->value += values;
+    norms->direction += directions;
+    norms->product += products;
+}
+
+INLINE REAL OF(effective_lr)(const OF(Scalars) *s, REAL u, Denominator denominator)
+{
+    if (denominator == CONSTANT)
+        return s->numerator;
+    const REAL corrected = u / s->divisor;
+    return s->numerator / ((denominator == NO_ROOT ? corrected : SQRT(corrected + s->inner)) + s->epsilon);
+}
+
+static void OF(add_figures)(const OF(Totals) *t, const OF(Scalars) *s, Denominator denominator, Half half, Figures *f)
+{
+    *f = (Figures){.touched = t->touched, .untouched = t->untouched, .nonfinite = t->nonfinite, .negative = t->negative,
+                   .epsilon_dominated = t->epsilon_dominated, .lost = t->lost, .lr_sum = t->lr_sum,
+                   .update_squares = t->update_squares, .value_squares = t->value_squares,
+                   .first_squares = t->first_squares, .second_sum = t->second_sum, .ratio_squares = t->ratio_squares,
+                   .lr_min = INFINITY, .lr_max = -INFINITY, .under_min = INFINITY, .under_max = -INFINITY,
+                   .update_max = -INFINITY, .ratio_max = -INFINITY};
+    if (t->touched && half == NO_HALF) {
+        f->under_min = FROM_BITS(t->under_min);
+        f->under_max = FROM_BITS(t->under_max);
+        /* E falls as u grows, in floating point too: each operation is correctly rounded; see is_sane */
+        f->lr_min = OF(effective_lr)(s, FROM_BITS(t->under_max), denominator);
+        f->lr_max = OF(effective_lr)(s, FROM_BITS(t->under_min), denominator);
+    }
+    if (t->with_update)
+        f->update_max = FROM_BITS(t->update_max);
+    if (t->with_ratio)
+        f->ratio_max = FROM_BITS(t->ratio_max);
+}

@@ -1,0 +1,90 @@
+"""The answer before the details: is a run healthy, or what is to be looked at first; and what its numbers rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ckpt_inspect.findings import Finding, Severity
+from ckpt_inspect.measurement.wording import counted
+
+MOST_FIRST = 3
+"""Findings that a verdict names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a person who has a minute should know of a run."""
+
+    state: Literal["healthy", "look", "trouble"]
+    """`look`: something deserves attention; `trouble`: something of it is critical."""
+    sentence: str
+    first: tuple[Finding, ...]
+    """What to look at, the most severe first, at most three, each of another kind."""
+    more: str
+    """What else there is, in half a sentence; empty if there is nothing."""
+
+
+def verdict_of(findings: Sequence[Finding], checkpoints: int, unread: int = 0) -> Verdict:
+    """Return the verdict on a run of so many analysed `checkpoints`; `unread` of it could not be read."""
+    serious = [finding for finding in findings if finding.severity > Severity.INFO]
+    kinds: dict[tuple[str, str], Finding] = {}
+    for finding in sorted(serious, key=lambda each: -each.severity):
+        kinds.setdefault((finding.id, finding.optimizer), finding)
+    first = tuple(kinds.values())[:MOST_FIRST]
+    read = counted(checkpoints, "checkpoint")
+    if not first:
+        state: Literal["healthy", "look", "trouble"] = "healthy"
+        sentence = f"Healthy, as far as {read} can tell: nothing in it needs attention."
+        if checkpoints == 0:
+            sentence = "Nothing is known: no checkpoint could be analysed."
+            state = "trouble"
+    else:
+        state = "trouble" if first[0].severity == Severity.CRITICAL else "look"
+        things = "One thing" if len(first) == 1 else f"{('Two', 'Three')[len(first) - 2]} things"
+        sentence = f"In trouble: {things.lower()} to look at first." if state == "trouble" else f"{things} to look at."
+    if unread and checkpoints:
+        sentence += (
+            f" {counted(unread, 'checkpoint')} could not be read, and {'are' if unread > 1 else 'is'} not in it."
+        )
+    noted = len(findings) - len(serious)
+    rest = [
+        f"{counted(len(serious) - len(first), 'more warning')}" if len(serious) > len(first) else "",
+        f"{counted(noted, 'remark')} for whoever wants to know more" if noted else "",
+    ]
+    return Verdict(state, sentence, first, " and ".join(filter(None, rest)))
+
+
+def since(finding: Finding) -> str:
+    """Return from where on a run shows it, `since step 1,200`; empty if that isn't known."""
+    if finding.steps and finding.steps[0] is not None:
+        return f"{'at' if len(finding.steps) == 1 else 'since'} step {finding.steps[0]:,}"
+    if finding.checkpoints:
+        return f"{'in' if len(finding.checkpoints) == 1 else 'since'} {finding.checkpoints[0]}"
+    return ""
+
+
+Value = tuple[str, str, bool]
+"""A hyperparameter's value as text, its source, and whether the run's checkpoints contradict it."""
+
+
+def trust(optimizers: Mapping[str, Mapping[str, Value]]) -> Iterator[str]:
+    """Yield what the numbers of each optimizer rest on that no file says, a sentence each; one of all if nothing is
+    so."""
+    doubtful = False
+    for optimizer, values in optimizers.items():
+        of = f"{optimizer}: " if len(optimizers) > 1 else ""
+        groups = (
+            ("contradicted by the run's own checkpoints", [n for n, (_, _, c) in values.items() if c]),
+            ("assumed, since no file says it", [n for n, (_, s, c) in values.items() if s == "default" and not c]),
+            ("not known", [n for n, (_, s, c) in values.items() if s == "unknown" and not c]),
+            ("inferred from several checkpoints", [n for n, (_, s, c) in values.items() if s == "inferred" and not c]),
+        )
+        for what, names in groups:
+            if names:
+                doubtful = True
+                named = ", ".join(n if what == "not known" else f"{n} = {values[n][0]}" for n in names)
+                yield f"{of}{what}: {named}."
+    if not doubtful and optimizers:
+        yield "Every value that the numbers rest on was read from the files or given."

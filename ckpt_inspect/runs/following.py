@@ -1,0 +1,265 @@
+"""A training that is going on -> RunColumns after each checkpoint: what is new of it, with the rest of the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.errors import CkptInspectError, NoStateError, RequestError, StoreError
+from ckpt_inspect.findings import SEVERITIES, Finding, Severity, find_findings
+from ckpt_inspect.measurement.columns import UNREADABLE, RunColumns
+from ckpt_inspect.runs import store as stores
+from ckpt_inspect.runs.kept_elements import KEPT_CHECKPOINTS
+from ckpt_inspect.series.run import Run
+from ckpt_inspect.series.watch import Watch
+from ckpt_inspect.storage import PathLike, absolute
+
+NEAR, FAR = 5.0, 30.0
+"""Seconds between two looks at a local folder, and at one in an object store."""
+
+SOON = 1.0
+"""Seconds, at most, until what may still be written is looked at again."""
+
+WHOLE = 8 * KEPT_CHECKPOINTS
+"""Checkpoints up to which a run is given to each analysis as a whole; of a longer one, those near what is new."""
+
+CANT_LOOK = "folder-unreadable"
+"""Code of the Problem of a folder that can't be looked at for the moment."""
+
+Analyze = Callable[[Run, Path], RunColumns]
+"""Analyses a run, beside what is in the store at the path; raises CkptInspectError if nothing can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a look at the folder brought of one run."""
+
+    run: Run | None
+    """None if there is only a problem of the folder."""
+    store: Path | None
+    columns: RunColumns | None
+    """All that is known of the run by now; None if nothing is."""
+    rows: tuple[int, ...] = ()
+    """Rows of `columns` that are new."""
+    problems: tuple[Problem, ...] = ()
+    """What can't be read; each is reported once, until it changes."""
+
+
+class Ends:
+    """What ends a following: a step that was reached, or a finding."""
+
+    def __init__(self, until: int | None = None, fail_on: str | None = None) -> None:
+        """`fail_on`: the least severity of a finding, or a finding's id."""
+        self._until, self._fail_on = until, fail_on
+        self._columns: RunColumns | None = None
+        self._findings: tuple[Finding, ...] = ()
+
+    def findings(self, columns: RunColumns) -> tuple[Finding, ...]:
+        """Return what deserves attention; of the same columns found once."""
+        if columns is not self._columns:
+            self._columns, self._findings = columns, find_findings(columns)
+        return self._findings
+
+    def fails_on(self, columns: RunColumns) -> tuple[str, ...]:
+        """Return the ids of the findings that end it."""
+        return failing_ids(self.findings(columns), self._fail_on)
+
+    def are_met(self, taken: Taken) -> bool:
+        """Return whether that was the last to be taken."""
+        columns = taken.columns
+        if columns is None:
+            return False
+        reached = max(
+            (int(o.variables["step"][row]) for o in columns.optimizers.values() for row in taken.rows), default=-1
+        )
+        return bool(self.fails_on(columns)) or (self._until is not None and reached >= self._until)
+
+
+def failing_ids(findings: Iterable[Finding], fail_on: str | None) -> tuple[str, ...]:
+    """Return the ids of findings of a severity or more, or of that id, each once."""
+    if fail_on is None:
+        return ()
+    least = Severity[fail_on.upper()] if fail_on in SEVERITIES else None
+    return tuple(dict.fromkeys(f.id for f in findings if (f.id == fail_on if least is None else f.severity >= least)))
+
+
+class Following:
+    """Looks, analyses, waits; an iterator of what is new."""
+
+    def __init__(
+        self,
+        watch: Watch,
+        store_of: Callable[[Run], Path],
+        analyze: Analyze,
+        *,
+        every: float | None = None,
+        idle: float | None = None,
+        is_over: Callable[[Taken], bool] = lambda _: False,
+    ) -> None:
+        """`every`: seconds between two looks. Ends `idle` seconds after the last change in the folder, or once
+        `is_over` says so of what was taken."""
+        self._watch, self._store_of, self._analyze = watch, store_of, analyze
+        self._every = every if every is not None else FAR if watch.is_far else NEAR
+        self._idle, self._is_over = idle, is_over
+        self._stores: dict[Path, tuple[str, Path]] = {}
+        self._shelves: dict[Path, _Shelf] = {}
+        self._told = ""
+
+    def __iter__(self) -> Iterator[Taken]:
+        changed_at = time.monotonic()
+        while True:
+            is_changed = self._watch.look()
+            if self._watch.error is not None and str(self._watch.error) != self._told:
+                problem = Problem(CANT_LOOK, str(self._watch.error), "it is tried again", "error")
+                yield Taken(None, None, None, problems=(problem,))
+            self._told = str(self._watch.error or "")
+            is_over = False
+            for taken in self._news(set(self._watch.fresh())):
+                is_over |= self._is_over(taken)
+                yield taken
+            now = time.monotonic()
+            if is_changed:
+                changed_at = now
+            if is_over or (self._idle is not None and now - changed_at >= self._idle):
+                yield from self._last()
+                return
+            left = self._every if not self._watch.is_unsettled else min(self._every, SOON)
+            if self._idle is not None:
+                left = min(left, max(changed_at + self._idle - now, 0.01))
+            time.sleep(left)
+
+    def _news(self, fresh: set[Path], *, is_last: bool = False) -> Iterator[Taken]:
+        if not fresh:
+            return
+        for path in fresh & set(self._watch.failed()) if not is_last else ():
+            self._watch.mark(path, "new")  # it is tried again
+        for run in self._watch.runs(with_failed=is_last):
+            own = [path for path in run.checkpoints if path in fresh]
+            if own:
+                yield from self._taken(run, own, is_last=is_last)
+
+    def _last(self) -> Iterator[Taken]:
+        """Read once more what can't be read, so that the store says so."""
+        yield from self._news(set(self._watch.failed()), is_last=True)
+
+    def _taken(self, run: Run, fresh: list[Path], *, is_last: bool) -> Iterator[Taken]:
+        name, store = self._place(run)
+        shelf = self._shelves.setdefault(store, _Shelf())
+        if shelf.known is None:
+            shelf.known = _known_in(store)
+        near = replace(near_run(run, fresh), name=name)
+        try:
+            columns = self._analyze(near, store)
+        except (StoreError, RequestError):
+            raise
+        except NoStateError as error:
+            for path in fresh:
+                self._watch.mark(path, "stateless")
+            said = [path for path in fresh if self._watch.should_report(path, at_once=True)]
+            problem = Problem("no-state", str(error), "the next ones are waited for", "info")
+            if said:
+                yield Taken(run, store, None, problems=(problem,))
+            return
+        except CkptInspectError as error:
+            problem = Problem(UNREADABLE, str(error), "it is read again when it changes", "error")
+            problems = tuple(problem for path in fresh if self._fails(path, is_last=is_last))
+            if problems:
+                yield Taken(run, store, None, problems=problems[:1])
+            return
+        found = list(zip(columns.checkpoints["path"], columns.checkpoints["fingerprint"], strict=True))
+        rows = tuple(row for row, each in enumerate(found) if each not in shelf.known)
+        shelf.known = set(found)
+        here = {path for path, _ in found}
+        failures = {remark.checkpoint: remark.problem for remark in columns.failures}
+        reported: list[Problem] = []
+        for path in near.checkpoints:
+            failure = failures.get(path.name)
+            if absolute(path) in here and failure is None:
+                self._watch.mark(path, "taken")
+            elif path in fresh and failure is not None and failure.severity == "error":
+                if self._fails(path, is_last=is_last):
+                    reported.append(failure)
+            else:  # deleted, or changed meanwhile
+                self._watch.mark(path, "new")
+        if rows or reported:
+            yield Taken(near, store, columns, rows, tuple(reported))
+
+    def _fails(self, path: Path, *, is_last: bool) -> bool:
+        """Take a failure in; return whether it is to be reported."""
+        self._watch.mark(path, "failed")
+        return self._watch.should_report(path, at_once=is_last)
+
+    def _place(self, run: Run) -> tuple[str, Path]:
+        """Return the run's name and store: those that it had before, whatever else is in the folder by now."""
+        before = next((self._stores[path] for path in reversed(run.checkpoints) if path in self._stores), None)
+        name, store = before or (run.name, self._store_of(run))
+        self._stores = {path: place for path, place in self._stores.items() if place[1] != store}
+        self._stores |= dict.fromkeys(run.checkpoints, (name, store))
+        return name, store
+
+
+def follow(
+    paths: Iterable[PathLike],
+    place: Path,
+    analyze: Callable[..., RunColumns],
+    is_over: Callable[[Taken], bool],
+    *,
+    every: float | None = None,
+    idle: float | None = None,
+) -> Iterator[Taken]:
+    """Yield what is new of the trainings that write to `paths`, as it comes; stores are in `place`, or it is the one.
+
+    `analyze` as `runs.analyze`. Raises RequestError if several runs would share a store.
+    """
+    is_one = not place.is_dir()
+
+    def store_of(run: Run) -> Path:
+        if not is_one:
+            if run.name not in chosen:
+                chosen[run.name] = stores.store_for(run, place)
+            return chosen[run.name]
+        names.setdefault(run.name)
+        if len(names) > 1:
+            raise RequestError(f"{place}: one store can't hold {len(names)} runs ({', '.join(names)}); name a pattern")
+        return place
+
+    names: dict[str, None] = {}
+    chosen: dict[str, Path] = {}
+    return iter(
+        Following(
+            Watch(paths),
+            store_of,
+            lambda run, store: analyze(run, store=store),
+            every=every,
+            idle=idle,
+            is_over=is_over,
+        )
+    )
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """What is in a store: absolute path and fingerprint of each checkpoint; None if it has not been looked into."""
+
+    known: set[tuple[str, str]] | None = field(default=None)
+
+
+def _known_in(store: Path) -> set[tuple[str, str]]:
+    if not store.exists():
+        return set()
+    columns = stores.load(store).checkpoints
+    return set(zip(columns["path"], columns["fingerprint"], strict=True))
+
+
+def near_run(run: Run, fresh: list[Path]) -> Run:
+    """Return the run with the new checkpoints and those just before each, which they are compared with; a short run as
+    it is."""
+    if len(run.checkpoints) <= WHOLE:
+        return run
+    places = {path: place for place, path in enumerate(run.checkpoints)}
+    wanted = sorted({n for p in fresh for n in range(max(places[p] - KEPT_CHECKPOINTS, 0), places[p] + 1)})
+    claims = tuple(run.claims[n] for n in wanted) if run.claims else ()
+    return replace(run, checkpoints=tuple(run.checkpoints[n] for n in wanted), claims=claims)

@@ -1,0 +1,155 @@
+"""A folder that a training writes into, looked at again and again: which checkpoints are new and complete."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ckpt_inspect.errors import CkptInspectError, NotFoundError
+from ckpt_inspect.formats import Claim
+from ckpt_inspect.series.meanwhile import YOUNG
+from ckpt_inspect.series.run import Held, Run, runs_of
+from ckpt_inspect.series.search import claims_now, held_by
+from ckpt_inspect.storage import ABSENT, PathLike, Stat, as_path, forget, list_folder, native_path, stat
+
+Signature = tuple[tuple[str, Stat], ...]
+"""Every file of a checkpoint: equal as long as none was written or replaced."""
+
+State = Literal["new", "taken", "failed", "stateless"]
+"""`failed`: it can't be read as it is. `stateless`: it is sound, and alone it holds nothing to analyse."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """A checkpoint as it was at the last look."""
+
+    claim: Claim
+    signature: Signature
+    since: float
+    """When it was first seen like this, by the clock."""
+    is_settled: bool = False
+    """Whether nobody seems to be writing it."""
+    state: State = "new"
+    is_reported: bool = False
+    """Whether its failure was."""
+    held: Held | None = None
+
+
+class Watch:
+    """Keeps what it knows of each checkpoint from one look to the next, and forgets those that are gone."""
+
+    def __init__(self, paths: Iterable[PathLike], clock: Callable[[], float] = time.monotonic) -> None:
+        """`paths` as `find_runs` takes them; nothing has to be there yet."""
+        self._paths = [as_path(path) for path in paths]
+        self._clock = clock
+        self._known: dict[Path, _Known] = {}
+        self._parameters: dict[frozenset[object], Held] = {}
+        self.error: CkptInspectError | None = None
+        """Why the last look saw nothing, if the storage refused."""
+
+    @property
+    def is_far(self) -> bool:
+        """Return whether each look asks an object store or a web server."""
+        return any(native_path(path) is None for path in self._paths)
+
+    def look(self) -> bool:
+        """List the folders once, and look at each file; return whether anything is otherwise than at the last look.
+
+        A checkpoint counts as complete when it is as it was at the look before, or was last changed half a minute ago.
+        Objects in a store appear whole.
+        """
+        self.error = None
+        try:
+            for path in self._paths:
+                forget(path)
+            claims = claims_now(self._paths)
+        except NotFoundError:
+            claims = []
+        except CkptInspectError as error:  # for the moment, it may be
+            self.error = error
+            return False
+        now, before = self._clock(), self._known
+        self._known = {}
+        is_changed = False
+        for claim in claims:
+            assert claim.path is not None
+            signature = tuple(_files(claim.parts))
+            known = before.pop(claim.path, None)
+            if known is not None and known.signature == signature:
+                known.is_settled = True
+            else:
+                known = _Known(claim, signature, now)
+                known.is_settled = _is_old(signature) or native_path(claim.path) is None
+                is_changed = True
+            if any(found.kind == "absent" for _, found in signature):
+                known.is_settled = False
+            self._known[claim.path] = known
+        return is_changed or bool(before)
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Return whether something may be complete at the next look."""
+        return any(not known.is_settled for known in self._known.values())
+
+    def fresh(self) -> list[Path]:
+        """Return the checkpoints to be read now: new or changed, and complete as far as names and sizes tell."""
+        return [path for path, known in self._known.items() if known.is_settled and self._is_due(known)]
+
+    def _is_due(self, known: _Known) -> bool:
+        """What failed while it was young is tried once more when it isn't."""
+        is_young = self._clock() - known.since < YOUNG
+        return known.state == "new" or (known.state == "failed" and not known.is_reported and not is_young)
+
+    def runs(self, *, with_failed: bool = False) -> tuple[Run, ...]:
+        """Return the runs that what is complete belongs to; without what can't be read, unless it is asked for."""
+        claims = [k.claim for k in self._known.values() if k.is_settled and (with_failed or k.state != "failed")]
+        return runs_of(claims, self._held_by) if claims else ()
+
+    def _held_by(self, path: Path) -> Held:
+        known = self._known[path]
+        if known.held is None:
+            found = held_by(path)
+            # Those of one run hold the same parameters: once is enough
+            shared = self._parameters.setdefault(frozenset(found.parameters), found)
+            known.held = Held(found.step, shared.parameters)
+        return known.held
+
+    def mark(self, path: Path, state: State) -> None:
+        """Say what a checkpoint came to, as it was at the last look."""
+        if path in self._known:
+            self._known[path].state = state
+
+    def should_report(self, path: Path, *, at_once: bool = False) -> bool:
+        """Return whether a failure is news: once, and of a file that may still be written only when it has been left
+        alone for half a minute, unless `at_once`."""
+        known = self._known.get(path)
+        if known is None or known.is_reported:
+            return False
+        known.is_reported = at_once or _is_old(known.signature) or self._clock() - known.since >= YOUNG
+        return known.is_reported
+
+    def failed(self) -> list[Path]:
+        """Return the checkpoints that can't be read as they are."""
+        return [path for path, known in self._known.items() if known.state == "failed"]
+
+
+def _files(parts: Sequence[Path]) -> Iterator[tuple[str, Stat]]:
+    waiting = list(parts)
+    while waiting:
+        path = waiting.pop()
+        found = ABSENT
+        with suppress(CkptInspectError):
+            found = stat(path)
+        if found.kind == "folder":
+            with suppress(CkptInspectError):
+                waiting += sorted((path / entry.name for entry in list_folder(path)), reverse=True)
+        yield str(path), found
+
+
+def _is_old(signature: Signature) -> bool:
+    newest = max((found.modified_ns for _, found in signature), default=0) / 1e9
+    return abs(time.time() - newest) >= YOUNG

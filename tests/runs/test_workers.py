@@ -1,0 +1,114 @@
+"""A Dask cluster does the work: the same store, whatever becomes of its workers; and what is wrong is one sentence."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.adam_bundles import save_series
+from support.store_contents import contents
+
+from ckpt_inspect import analyze
+from ckpt_inspect.errors import RequestError
+from ckpt_inspect.runs import execution, workers
+from ckpt_inspect.runs.execution import UnitResult, measure_unit
+
+pytestmark = pytest.mark.filterwarnings("default")
+"""distributed warns of ports and of its own parts."""
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """Two processes with one thread each."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as local:
+        yield local
+
+
+def measure_or_end_once(unit: Any, threads: int | None = 1) -> UnitResult:
+    """End the process that measures a certain checkpoint, the first time."""
+    ended = Path(f"{unit.path}.ended")
+    if unit.path.name == "model.ckpt-50" and not ended.exists():
+        ended.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return measure_unit(unit, threads)
+
+
+def test_a_lost_worker_of_a_cluster_changes_nothing(
+    tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its work is done by the other, or by the one that takes its place; every variable is the same to the bit."""
+    save_series(tmp_path / "run", 12)
+    alone = analyze(tmp_path / "run", store=tmp_path / "a.h5")
+    monkeypatch.setattr(execution, "measure_unit", measure_or_end_once)
+    found = analyze(tmp_path / "run", store=tmp_path / "b.h5", cluster=cluster.scheduler_address)
+    assert (tmp_path / "run" / "model.ckpt-50.ended").exists()
+    assert found == alone
+    assert contents(tmp_path / "a.h5") == contents(tmp_path / "b.h5")
+
+
+def always_end(unit: Any, threads: int | None = 1) -> UnitResult:
+    """End every process that measures a certain checkpoint."""
+    if unit.path.name == "model.ckpt-20":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return measure_unit(unit, threads)
+
+
+def test_what_ends_every_worker_of_a_cluster_is_one_failure(
+    tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dask gives it up after some, and the others are analysed."""
+    save_series(tmp_path / "run", 4)
+    monkeypatch.setattr(execution, "measure_unit", always_end)
+    found = analyze(tmp_path / "run", cluster=cluster.scheduler_address)
+    assert list(found.checkpoints["checkpoint"]) == ["model.ckpt-10", "model.ckpt-30", "model.ckpt-40"]
+    (failure,) = found.failures
+    assert "the cluster's workers ended while they read it" in failure.problem.message
+
+
+def test_an_address_without_a_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a time limit, in one sentence."""
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(workers, "ANSWER", 1.0)
+    save_series(tmp_path / "run", 1)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        with pytest.raises(RequestError, match="no Dask scheduler answered within 1 s"):
+            analyze(tmp_path / "run", cluster=address)
+    with pytest.raises(RequestError, match="no Dask scheduler answered"):
+        analyze(tmp_path / "run", cluster="nowhere://x:y")
+
+
+def test_workers_of_another_version_or_without_the_files(
+    tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is asked before the work begins."""
+    save_series(tmp_path / "run", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "__version__", "9.9")
+        with pytest.raises(RequestError, match=r"has ckpt-inspect .*, and this is 9\.9"):
+            analyze(tmp_path / "run", cluster=cluster.scheduler_address)
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "absolute", lambda path: "/elsewhere/run")
+        with pytest.raises(RequestError, match="doesn't see /elsewhere/run: every worker needs the checkpoints"):
+            analyze(tmp_path / "run", cluster=cluster.scheduler_address)
+
+
+def test_without_distributed_a_cluster_is_refused(tmp_path: Path) -> None:
+    """With the line that installs it."""
+    save_series(tmp_path / "run", 1)
+    code = (
+        "import sys; sys.modules['distributed'] = None\n"
+        "import ckpt_inspect as ci\n"
+        f"ci.analyze({str(tmp_path / 'run')!r}, cluster='tcp://127.0.0.1:1')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "distributed, which is not installed: pip install 'ckpt-inspect[cluster]'" in done.stderr

@@ -41,6 +41,9 @@ _CONTEXT = 8
 
 NOTHING_FOUND = RunColumns("", "", {}, {}, ())
 
+_OF_WHOLE_PATHS = ("path_distance", "path_straightness")
+"""Figures that every checkpoint since the first has a part in: of a long run they aren't known."""
+
 _OF_WINDOWS = tuple(v.name for v in WINDOW_METRICS)
 
 
@@ -160,6 +163,8 @@ class _Writing:
             at = [i for i, f in enumerate(order) if f not in self._long.parts.places and paths[i] not in rows]
             for figure in _OF_WINDOWS:
                 optimizer.variables[figure][at] = before.optimizers[name].variables[figure][at]
+            for figure in _OF_WHOLE_PATHS:
+                optimizer.variables[figure][:] = np.nan
 
     # --- what has to be written
 

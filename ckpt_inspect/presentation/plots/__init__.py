@@ -157,7 +157,7 @@ FIGURES = (
         "gradients",
         gradients.QUESTION,
         "The root mean square of the gradients between one checkpoint and the next, which nobody need have logged: "
-        "second moments hold it. The band is where the plain root mean square over the window's updates must lie.",
+        "second moments hold it. A band is where the plain root mean square over the window's updates must lie.",
         gradients.answer,
         plot_gradients,
         ("window_gradient_rms", "window_gradient_rms_low", "window_gradient_rms_high", "second_moment_mean"),

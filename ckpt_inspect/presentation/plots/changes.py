@@ -36,7 +36,7 @@ def answer(frame: DataFrame) -> str:
     moved = np.where(np.isfinite(change), change, -1.0)
     if moved.max() > 0:
         name, share = _name(frame, int(moved.argmax())), style.number(moved.max())
-        parts.append(f"the weights of {name} changed most, by {share} of their norm")
+        parts.append(f"the weights of {name} changed most, by {share} times their norm")
     elif np.isfinite(change).any() and not np.isposinf(change).any():
         parts.append("no weight changed")
     known = ratio[np.isfinite(ratio)]

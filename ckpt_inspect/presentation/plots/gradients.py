@@ -16,7 +16,8 @@ QUESTION = "How large were the gradients?"
 _LABEL = "RMS of the gradients"
 _NOTE = (
     "In loss per unit of weight. Each point: the window of updates up to that checkpoint, weighted as v weights it. "
-    "Shaded: where the plain RMS must lie; wide where windows are long, because v forgets."
+    "Shaded, if a panel has one or two lines: where the plain RMS must lie; wide where windows are long, because v "
+    "forgets."
 )
 
 

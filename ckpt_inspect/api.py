@@ -497,12 +497,14 @@ def write_report(
     exclude: Iterable[str] | None = None,
     names: Sequence[str] | None = None,
     file_format: str = "png",
+    figures: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Write a page with findings, figures and all parameters of one or several runs, and the figures as files.
 
     `runs`: what `analyze` and `load` return, or stores. Several are drawn over each other and labelled with `names`
     (default: their own). `learning_rate` draws them as they would be at that rate. `file_format`: png, svg or pdf.
+    `figures`: those of these ids, or `"all"`; by default those that a person acts on.
     `progress` is called with figures. Raises RequestError if there is nothing to draw, StoreError if `folder` can't be
     written.
     """
@@ -516,6 +518,7 @@ def write_report(
         path_in(folder, "folder"),
         names=texts_if_any(names, "names"),
         file_format=text_in(file_format, "file_format"),
+        figures=texts_if_any(figures, "figures"),
         progress=function_if_any(progress, "progress"),
     )
 

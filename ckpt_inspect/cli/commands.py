@@ -475,6 +475,14 @@ def report(
             help="File format of the figures: png, svg or pdf.",
         ),
     ] = "png",
+    figures: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--figures",
+            metavar="NAME,..",
+            help="Figures to draw, by name, or all; by default the few that a person acts on.",
+        ),
+    ] = None,
 ) -> None:
     """Write a page with findings, figures and all parameters of one or several runs, and the figures as files.
 
@@ -486,7 +494,8 @@ def report(
     with _answering(trouble=1, verbose=common.verbose, as_json=common.json):
         from ckpt_inspect.cli.terminal import print_line
 
-        written = _write_report(stores, output, common, file_format)
+        chosen = None if figures is None else figures.split(",")
+        written = _write_report(stores, output, common, file_format, chosen)
         if common.json:
             _print_json(
                 {
@@ -562,7 +571,13 @@ def _check_file_format(name: str) -> None:
     check_choice(name, FILE_FORMATS, "--format")
 
 
-def _write_report(runs: Sequence[Analyses | str], folder: str, common: Common, file_format: str = "png") -> Report:
+def _write_report(
+    runs: Sequence[Analyses | str],
+    folder: str,
+    common: Common,
+    file_format: str = "png",
+    figures: Sequence[str] | None = None,
+) -> Report:
     from ckpt_inspect.api import write_report
     from ckpt_inspect.cli.terminal import progress_bar, remark
 
@@ -576,6 +591,7 @@ def _write_report(runs: Sequence[Analyses | str], folder: str, common: Common, f
             include=common.include,
             exclude=common.exclude,
             file_format=file_format,
+            figures=figures,
             progress=progress,
         )
     if not common.quiet:

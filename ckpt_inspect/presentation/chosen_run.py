@@ -55,5 +55,8 @@ class ChosenRun:
         frame = frames.frame(self._run, kind, checkpoints)
         if "parameter" not in frame:
             return frame
-        chosen: DataFrame = frame[[self._selection.has(name) for name in frame["parameter"]]].reset_index(drop=True)
-        return chosen
+        names = frame["parameter"]
+        is_chosen = {name: self._selection.has(name) for name in names.unique()}  # many rows, few names
+        chosen: DataFrame = frame if all(is_chosen.values()) else frame[names.map(is_chosen).astype(bool)]
+        rows: DataFrame = chosen.reset_index(drop=True)
+        return rows

@@ -6,7 +6,7 @@ import errno
 import io
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -74,6 +74,8 @@ class ReportFigure:
     subtitle: str
     """What it was made from: runs, optimizer, rule, nominal learning rate and where that comes from."""
     file: Path
+    answer: str = ""
+    """The answer in words, as it stands in the figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Report:
 
     folder: Path
     figures: tuple[ReportFigure, ...]
-    """By optimizer, then in the order of `plots.FIGURES`."""
+    """By optimizer, then in the order in which the page shows them."""
     omitted: tuple[Omission, ...]
     page: Path
     """The file that shows it all, findings and parameters too; it needs no other file and no network."""
@@ -120,10 +122,13 @@ def write_report(
     *,
     names: Sequence[str] | None = None,
     file_format: str = "png",
+    figures: Sequence[str] | None = None,
     progress: Progress | None = None,
     reload: float | None = None,
 ) -> Report:
-    """Draw every figure of every optimizer into `folder`, made if it doesn't exist, and a page that shows them all.
+    """Draw figures of every optimizer into `folder`, made if it doesn't exist, and a page that shows them all.
+
+    `figures`: their ids, or `all`; by default those that a person acts on.
 
     `runs` are drawn over each other, called by `names` (default: their own). Files are named
     `<optimizer>-<number>-<figure>.<format>`, always the same for the same figure, and `index.html`; those of an earlier
@@ -135,20 +140,21 @@ def write_report(
     """
     from ckpt_inspect._version import __version__
     from ckpt_inspect.presentation.page import Contents, MissingFigure, page_html
-    from ckpt_inspect.presentation.plots import FIGURES, chapters
+    from ckpt_inspect.presentation.plots import chapters, chosen_figures
 
     if file_format not in FILE_FORMATS:
         raise RequestError(f"figures can't be written as {file_format!r}: choose one of {', '.join(FILE_FORMATS)}")
-    frames = _frames(runs, names)
+    kinds = chosen_figures(figures)
+    frames = _frames(runs, names, {kind.needs for kind in kinds})
     drawn = chapters(frames)
     target = _made_folder(Path(folder))
-    figures: list[ReportFigure] = []
+    written: list[ReportFigure] = []
     shown: list[PageFigure] = []
     omitted: list[Omission] = []
     missing: list[MissingFigure] = []
-    for done, (chapter, kind, stem) in enumerate(_jobs(drawn)):
+    for done, (chapter, kind, stem) in enumerate(_jobs(drawn, kinds)):
         if progress is not None:
-            progress(done, len(drawn) * len(FIGURES))
+            progress(done, len(drawn) * len(kinds))
         reason = kind.reason_to_omit(chapter)
         if reason is not None:
             omitted.append(Omission(kind.id, chapter.optimizer, reason))
@@ -158,15 +164,16 @@ def write_report(
         content = rendered(figure, file_format)
         write_whole(content, file)
         subtitle = " · ".join(chapter.subtitle)
-        figures.append(ReportFigure(kind.id, chapter.optimizer, kind.question, kind.caption, subtitle, file))
-        shown.append(_page_figure(figures[-1], kind, figure, content if file_format == "png" else rendered(figure)))
+        answer = kind.answer(chapter)
+        written.append(ReportFigure(kind.id, chapter.optimizer, kind.question, kind.caption, subtitle, file, answer))
+        shown.append(_page_figure(written[-1], kind, figure, content if file_format == "png" else rendered(figure)))
     problems = _problems(drawn)
     page = target / PAGE
     contents = Contents(_page_runs(runs, frames), shown, missing, problems, __version__, reload)
     write_whole(page_html(contents).encode("utf-8"), page)
     if progress is not None:
-        progress(len(drawn) * len(FIGURES), len(drawn) * len(FIGURES))
-    return Report(target, tuple(figures), tuple(omitted), page, problems)
+        progress(len(drawn) * len(kinds), len(drawn) * len(kinds))
+    return Report(target, tuple(written), tuple(omitted), page, problems)
 
 
 def end_reloading(folder: str | os.PathLike[str]) -> None:
@@ -179,15 +186,14 @@ def end_reloading(folder: str | os.PathLike[str]) -> None:
 
 
 def _page_figure(entry: ReportFigure, kind: FigureKind, figure: Figure, png: bytes) -> PageFigure:
-    """The figure as the page shows it: without its title, which stands above it there."""
+    """The figure, drawn, as the page shows it: without title and answer, which stand above it there."""
     from ckpt_inspect.presentation.page import PageFigure, Picture
-    from ckpt_inspect.presentation.plots.page import header_height
     from ckpt_inspect.presentation.plots.pictures import page_picture
+    from ckpt_inspect.presentation.plots.sheet import header_height
 
-    picture = Picture(*page_picture(png, header_height(figure) * figure.dpi))
-    return PageFigure(
-        entry.optimizer, entry.question, entry.caption, entry.subtitle, entry.file.name, kind.metrics, picture
-    )
+    picture = Picture(*page_picture(png, header_height(figure)))
+    caption = f"{entry.answer} {entry.caption}"
+    return PageFigure(entry.optimizer, entry.question, caption, entry.subtitle, entry.file.name, kind.metrics, picture)
 
 
 def _page_runs(runs: Sequence[ReportedRun], frames: Sequence[RunFrames]) -> list[PageRun]:
@@ -216,35 +222,38 @@ def rendered(figure: Figure, file_format: str = "png") -> bytes:
     return buffer.getvalue()
 
 
-def _frames(runs: Sequence[ReportedRun], names: Sequence[str] | None) -> list[RunFrames]:
+def _frames(runs: Sequence[ReportedRun], names: Sequence[str] | None, needs: Collection[str]) -> list[RunFrames]:
     if names is None:
         names = [run.run for run in runs]
     if len(names) != len(runs):
         raise RequestError(f"{len(runs)} runs can't be called by {len(names)} names: give one for each")
-    return [_run_frames(name, run) for name, run in zip(distinct(names), runs, strict=True)]
+    return [_run_frames(name, run, needs) for name, run in zip(distinct(names), runs, strict=True)]
 
 
-def _run_frames(name: str, run: ReportedRun) -> RunFrames:
-    """A run's frames; bins and elements of no more checkpoints than are drawn, because there are many of each."""
+def _run_frames(name: str, run: ReportedRun, needs: Collection[str]) -> RunFrames:
+    """A run's frames, those that figures need; bins and elements of no more checkpoints than are drawn, because there
+    are many of each."""
     from ckpt_inspect.presentation.plots import RunFrames, chosen_checkpoints
 
     parameters = run.to_frame("parameters")
-    # An optimizer need not be in every checkpoint: which few are drawn is chosen among its own
-    of_optimizer = parameters.groupby("optimizer", sort=False)["checkpoint_index"].unique()
-    with_bins = sorted({int(own[at]) for own in of_optimizer for at in chosen_checkpoints(len(own))})
-    with_samples = list(chosen_checkpoints(len(run), MOST_SAMPLED))
-    return RunFrames(
-        name, parameters, run.to_frame("histogram", with_bins), run.to_frame("sample", with_samples), run.segments
-    )
+    histogram = sample = None
+    if "histogram" in needs:
+        # An optimizer need not be in every checkpoint: which few are drawn is chosen among its own
+        of_optimizer = parameters.groupby("optimizer", sort=False)["checkpoint_index"].unique()
+        with_bins = sorted({int(own[at]) for own in of_optimizer for at in chosen_checkpoints(len(own))})
+        histogram = run.to_frame("histogram", with_bins)
+    if "sample" in needs:
+        sample = run.to_frame("sample", list(chosen_checkpoints(len(run), MOST_SAMPLED)))
+    return RunFrames(name, parameters, histogram, sample, run.segments)
 
 
-def _jobs(drawn: Sequence[Chapter]) -> Iterator[tuple[Chapter, FigureKind, str]]:
-    """Every figure of every chapter, and its file's name without the ending."""
+def _jobs(drawn: Sequence[Chapter], kinds: Sequence[FigureKind]) -> Iterator[tuple[Chapter, FigureKind, str]]:
+    """These figures of every chapter, and each one's file's name without the ending."""
     from ckpt_inspect.presentation.plots import FIGURES
 
     for chapter, slug in zip(drawn, file_slugs([chapter.optimizer for chapter in drawn]), strict=True):
-        for number, kind in enumerate(FIGURES, start=1):
-            yield chapter, kind, f"{slug}-{number}-{kind.id}"
+        for kind in kinds:
+            yield chapter, kind, f"{slug}-{FIGURES.index(kind) + 1}-{kind.id}"
 
 
 def file_slugs(optimizers: Sequence[str]) -> list[str]:

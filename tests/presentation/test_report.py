@@ -14,7 +14,7 @@ from support.frames_for_plots import make_frames
 from ckpt_inspect.comparison.segments import Segment
 from ckpt_inspect.errors import RequestError, StoreError
 from ckpt_inspect.findings import Finding
-from ckpt_inspect.presentation.plots import FIGURES
+from ckpt_inspect.presentation.plots import FIGURES, chosen_figures
 from ckpt_inspect.presentation.report import Report, check_folder, file_slugs, rendered, write_report
 
 
@@ -60,7 +60,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Single:
     told: list[tuple[int, int]] = []
     folder = tmp_path_factory.mktemp("report")
     run = MadeUpRun(checkpoints=1)
-    return Single(write_report([run], folder, progress=lambda done, total: told.append((done, total))), told)
+    return Single(write_report([run], folder, figures=["all"], progress=lambda d, total: told.append((d, total))), told)
 
 
 def listing(folder: Path) -> list[str]:
@@ -75,21 +75,33 @@ def names(report: Report) -> list[str]:
 
 def test_every_figure_is_a_file_of_constant_name(tmp_path: Path) -> None:
     """Files are numbered by the figure's place in the registry, and nothing but the page is written beside them."""
-    report = write_report([MadeUpRun()], tmp_path / "new" / "folder")
-    assert names(report) == [f"adam-{number}-{kind.id}.png" for number, kind in enumerate(FIGURES, start=1)]
+    report = write_report([MadeUpRun()], tmp_path / "new" / "folder", figures=["all"])
+    expected = [f"adam-{number}-{kind.id}.png" for number, kind in enumerate(FIGURES, start=1)]
+    assert sorted(names(report)) == sorted(expected)
     assert listing(report.folder) == sorted([*names(report), "index.html"])
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in report.files)
+
+
+def test_the_few_figures_that_a_person_acts_on_are_the_default(tmp_path: Path) -> None:
+    """Others are drawn if they are named; a name that there isn't is refused before anything is written."""
+    assert [f.id for f in write_report([MadeUpRun()], tmp_path / "few").figures] == [k.id for k in chosen_figures()]
+    report = write_report([MadeUpRun()], tmp_path / "two", figures=["elements", "movement"])
+    assert [figure.id for figure in report.figures] == ["movement", "elements"]
+    assert all(figure.answer in report.page.read_text(encoding="utf-8") for figure in report.figures)
+    with pytest.raises(RequestError, match="there is no figure 'pie'"):
+        write_report([MadeUpRun()], tmp_path / "none", figures=["pie"])
+    assert not (tmp_path / "none").exists()
 
 
 def test_one_checkpoint_omits_what_needs_a_run(single: Single) -> None:
     """What can't be drawn is told with its reason, and the others keep their numbers."""
     report = single.report
     assert [(omitted.id, omitted.reason) for omitted in report.omitted] == [
+        ("gradients", "it shows a run, and there is one checkpoint"),
         ("layers-by-step", "it shows a run, and there is one checkpoint"),
         ("elements", "it shows a run, and there is one checkpoint"),
-        ("gradients", "it shows a run, and there is one checkpoint"),
     ]
-    assert names(report)[1] == "adam-3-distributions.png"
+    assert "adam-3-distributions.png" in names(report)
 
 
 def test_each_optimizer_has_a_set(tmp_path: Path) -> None:
@@ -103,7 +115,7 @@ def test_each_optimizer_has_a_set(tmp_path: Path) -> None:
 
 def test_entries_say_what_a_page_needs(single: Single) -> None:
     """Each entry has its question, caption, subtitle and file."""
-    entry = single.report.figures[0]
+    entry = single.report.figures[2]
     assert (entry.id, entry.optimizer, entry.question) == ("effective-lr", "adam", FIGURES[0].question)
     assert entry.caption == FIGURES[0].caption
     assert entry.subtitle.startswith("run digits · step 100 · optimizer adam · rule adam · learning rate α 0.001")

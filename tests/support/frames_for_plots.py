@@ -99,8 +99,9 @@ def make_frames(
                         "epsilon_dominated": float(0.6 * (position % 5 == 4) * progress),
                         "lost_in_rounding": float(0.05 * (position % 9 == 2)),
                         "nonfinite": 0,
-                        "update_rms": 1e-4,
+                        "update_rms": np.nan if missing or alpha is None else alpha * 10 ** (-0.6 + 0.2 * start + wave),
                         "update_max": 1e-3,
+                        "relative_update_rms": np.nan if missing else 10 ** (-0.6 + 0.2 * start + wave),
                         "weight_rms": 0.0 if shape == "16" and index == 0 else 0.05,
                         "update_to_weight": np.nan
                         if missing

@@ -11,18 +11,19 @@ from ckpt_inspect.presentation.optimizer_series import floats
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.changes import symbol_of_rates
 from ckpt_inspect.presentation.plots.names import shared_prefix, short_labels, shorten
-from ckpt_inspect.presentation.plots.page import Key, Page, text_width
+from ckpt_inspect.presentation.plots.sheet import figure_of, sheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import BboxBase
     from pandas import DataFrame
 
     from ckpt_inspect.presentation.optimizer_series import Floats
 
 QUESTION = "Did the weights with larger effective learning rates move further?"
-WIDTH, LEFT, RIGHT, HEIGHT, BELOW = 9.5, 0.95, 0.35, 5.0, 0.6
-"""Inches: the page, margins of the axes, their height, and the room for ticks and label beneath."""
+HEIGHT = 5.0
+"""Inches."""
 MOST_NAMED = 6
 
 
@@ -40,16 +41,13 @@ def plot_change_by_rate(frame: DataFrame, name_a: str = "A", name_b: str = "B") 
     rates, changes = rates[is_drawn], changes[is_drawn]
     names = [style.drawable(str(name)) for name in frame["parameter"][is_drawn]]
     told = [f"{label}: {shorten(style.drawable(name), 60)}" for label, name in (("A", name_a), ("B", name_b))]
-    page = Page(
-        QUESTION,
-        [*told, f"{len(rates)} of {len(frame)} tensors"],
+    note = (
         f"Named: up to {MOST_NAMED} that lie furthest from the trend of all. Not drawn: tensors without an optimizer's "
-        "state, and those that did not move.",
-        width=WIDTH,
-        height=HEIGHT + BELOW,
-        key=[Key("dot", style.MAIN, "a parameter")],
+        "state, and those that did not move."
     )
-    axes = page.axes(LEFT, 0, WIDTH - LEFT - RIGHT, HEIGHT)
+    made_from = [*told, f"{len(rates)} of {len(frame)} tensors"]
+    body = sheet(QUESTION, answer(rates, changes), made_from, note, HEIGHT)
+    axes = body.subplots()
     for axis, values, limits in ((axes.xaxis, rates, axes.set_xlim), (axes.yaxis, changes, axes.set_ylim)):
         low, high = style.positive_range(values, decades=1.0)
         limits(low, high)
@@ -57,12 +55,23 @@ def plot_change_by_rate(frame: DataFrame, name_a: str = "A", name_b: str = "B") 
         style.set_log_axis(axis, low, high)
     axes.plot(rates, changes, "o", color=style.MAIN, ms=6, alpha=0.75, mec="white", mew=0.5, gid="parameters")
     axes.grid(True, color=style.FAINT, lw=0.6)
-    _name_outliers(axes, rates, changes, short_labels(names, 34, len(shared_prefix(names))))
     symbol, space, unit = symbol_of_rates(frame[is_drawn]).partition(" ")
-    label = f"median effective learning rate {symbol} in B{space}{unit}"
-    page.label_x(label, LEFT, WIDTH - LEFT - RIGHT, HEIGHT + 0.3)
-    page.label_y("change of the weights, ‖b − a‖/‖a‖ (ratio of norms)", 0, HEIGHT)
-    return page.figure
+    axes.set_xlabel(f"median {symbol} in B{space}{unit}")
+    axes.set_ylabel("change of the weights, ‖b − a‖/‖a‖ (ratio of norms)")
+    _name_outliers(axes, rates, changes, short_labels(names, 34, len(shared_prefix(names))))
+    return figure_of(body)
+
+
+def answer(rates: Floats, changes: Floats) -> str:
+    """Return the figure's answer in words: Spearman's correlation, and what to make of it."""
+    if len(rates) < 4:
+        return "Too few parameters for a trend."
+    places = [np.argsort(np.argsort(values, kind="stable"), kind="stable") for values in (rates, changes)]
+    if not all(np.ptp(values) > 0 for values in (rates, changes)):
+        return "No trend: all are alike."
+    correlation = float(np.corrcoef(np.stack(places).astype(float))[0, 1])
+    word = "Yes, mostly" if correlation > 0.5 else "No, rather less" if correlation < -0.5 else "Hardly"
+    return f"{word}: the correlation of their ranks is {correlation:.2f} over {len(rates)} parameters."
 
 
 def distance_from_trend(rates: Floats, changes: Floats) -> Floats:
@@ -76,27 +85,22 @@ def distance_from_trend(rates: Floats, changes: Floats) -> Floats:
 
 def _name_outliers(axes: Axes, rates: Floats, changes: Floats, labels: tuple[str, ...]) -> None:
     """Names beside the dots, furthest from the trend first, as long as they overlap no other name."""
-    width, height = WIDTH - LEFT - RIGHT, HEIGHT
-    (x0, x1), (y0, y1) = np.log10(axes.get_xlim()), np.log10(axes.get_ylim())
-    xs, ys = (np.log10(rates) - x0) / (x1 - x0) * width, (np.log10(changes) - y0) / (y1 - y0) * height
-    taken: list[tuple[float, float, float]] = []
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()  # so that the axes have their place
+    frame, middle = axes.get_window_extent(), np.sqrt(np.prod(axes.get_xlim()))
+    taken: list[BboxBase] = []
     for at in np.argsort(-distance_from_trend(rates, changes), kind="stable"):
+        is_left = rates[at] > middle
+        name = axes.annotate(
+            labels[at], (rates[at], changes[at]), xytext=(-7 if is_left else 7, 0), textcoords="offset points",
+            ha="right" if is_left else "left", va="center", fontsize=style.SMALL_SIZE, color=style.INK, gid="name",
+        )  # fmt: skip
+        name.set_in_layout(False)
+        box = name.get_window_extent()
+        if any(box.overlaps(other) for other in taken) or not frame.y0 <= (box.y0 + box.y1) / 2 <= frame.y1:
+            name.remove()
+            continue
+        taken.append(box)
         if len(taken) == MOST_NAMED:
             return
-        length = text_width(labels[at], style.SMALL_SIZE)
-        is_left = xs[at] + 0.1 + length > width
-        start = xs[at] - 0.1 - length if is_left else xs[at] + 0.1
-        if any(abs(ys[at] - y) < 0.2 and start < end and start + length > begin for begin, end, y in taken):
-            continue
-        taken.append((start, start + length, float(ys[at])))
-        axes.annotate(
-            labels[at],
-            (rates[at], changes[at]),
-            xytext=(-7 if is_left else 7, 0),
-            textcoords="offset points",
-            ha="right" if is_left else "left",
-            va="center",
-            fontsize=style.SMALL_SIZE,
-            color=style.INK,
-            gid="name",
-        )

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ckpt_inspect.comparison.segments import BEGINNING_WORDS
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
 from ckpt_inspect.measurement.variables import CONTRADICTION, QUANTILE_NAMES
 from ckpt_inspect.measurement.wording import spoken_name
+from ckpt_inspect.natural_order import natural_key
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.names import Group, group_by_structure, shorten
@@ -34,9 +36,16 @@ KNOT_COLUMNS = tuple(f"effective_lr_{name}" for name in QUANTILE_NAMES)
 
 COLUMNS = (
     *KNOT_COLUMNS, "size", "untouched", "epsilon_dominated", "lost_in_rounding", "update_to_weight",
-    "window_gradient_rms", "window_gradient_rms_low", "window_gradient_rms_high",
+    "window_gradient_rms", "window_gradient_rms_low", "window_gradient_rms_high", "update_rms", "relative_update_rms",
+    "nonfinite",
 )  # fmt: skip
 """Columns of such a frame that figures are drawn from."""
+
+
+KERNELS, VECTORS = "Kernels and embeddings", "Biases and norms"
+NOT_FINITE = "NaN or infinite values"
+_VECTOR_ROLES = frozenset({"bias", "gamma", "beta", "scale", "offset"})
+"""Last words of the names of variables that are vectors by their meaning, although some layers give them more axes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +89,24 @@ class Run:
     """Where beta_2 is from in its checkpoints."""
     beginnings: Mapping[int, Beginning] = field(default_factory=dict)
     """Where segments of the run begin after its start, by position among the checkpoints, and why."""
-    contradicted: tuple[str, ...] = ()
-    """Hyperparameters on which figures rest although other checkpoints of the run refute them, each with its value and
-    source."""
+    doubts: tuple[str, ...] = ()
+    """Hyperparameters on which figures rest although they are assumed, inferred, or refuted by other checkpoints of the
+    run, each with its value and source."""
 
     def column(self, name: str) -> Floats:
         """Return (K, P) values of a column of the frame; all NaN if the frame lacks it."""
         if name in self.columns:
             return self.columns[name]
         return np.full(next(iter(self.columns.values())).shape, np.nan)
+
+    @cached_property
+    def marks(self) -> Mapping[int, str]:
+        """Return where something happened to the run, by position among the checkpoints, and what."""
+        found = {k: BEGINNING_WORDS[begins] for k, begins in self.beginnings.items()}
+        damaged = np.flatnonzero((self.column("nonfinite") > 0).any(axis=1))
+        if damaged.size and int(damaged[0]) not in found:
+            found[int(damaged[0])] = NOT_FINITE
+        return dict(sorted(found.items()))
 
     @cached_property
     def sampled(self) -> NDArray[np.intp]:
@@ -116,6 +134,14 @@ class Chapter:
     runs: tuple[Run, ...]
     are_checkpoints: bool = False
     """Whether the runs are two checkpoints that are compared, each a run of one."""
+    are_vectors: tuple[bool, ...] = ()
+    """Of each parameter whether it is a bias, a norm's or another vector, which moves unlike a kernel."""
+
+    def kinds(self) -> dict[str, NDArray[np.intp]]:
+        """Return the parameters' positions by kind, kernels first; a kind without a parameter is left out."""
+        are_vectors = np.array(self.are_vectors or [False] * len(self.parameters))
+        found = {KERNELS: np.flatnonzero(~are_vectors), VECTORS: np.flatnonzero(are_vectors)}
+        return {kind: members for kind, members in found.items() if members.size}
 
     @cached_property
     def is_series(self) -> bool:
@@ -152,35 +178,21 @@ class Chapter:
         known = any(not np.isnan(run.steps).all() for run in self.runs)
         return f"checkpoint (in training order; steps {'do not rise throughout' if known else 'not known'})"
 
-    @property
-    def lr_symbol(self) -> str:
-        """Return `E`, or `E/α` if the nominal rate is not known."""
-        return "E/α" if self.is_relative else "E"
-
-    @property
-    def lr_label(self) -> str:
-        """Return the axis label of effective learning rates, with their unit: E multiplies a gradient's average."""
-        if self.is_relative:
-            return "E/α, effective over nominal learning rate (per unit of gradient)"
-        return "effective learning rate E (weight change per unit of gradient)"
+    lr_label = "E/α, per unit of gradient"
+    """Axis label of effective learning rates: α, and with it any schedule, is divided out."""
 
     def effective_lr(self, run: Run, column: str) -> Floats:
-        """Return (K, P) of a column of effective learning rates, as E, or as E/α throughout if `is_relative`.
-
-        NaN if it is zero (α was), which no logarithmic axis can show.
-        """
-        values = self.scaled(run.column(column), run)
+        """Return (K, P) of a column of effective learning rates as E/α; NaN if it is not defined or zero (α was)."""
+        values = self.over_alpha(run.column(column), run)
         positive: Floats = np.where(values > 0, values, np.nan)
         return positive
 
-    def scaled(self, values: Floats, run: Run, positions: int | slice | NDArray[np.intp] = slice(None)) -> Floats:
-        """Return effective learning rates (K, n) in the chapter's unit; `positions`: of those checkpoints alone, or of
-        one."""
-        if not self.is_relative:
-            return values
+    def over_alpha(self, values: Floats, run: Run, positions: int | slice | NDArray[np.intp] = slice(None)) -> Floats:
+        """Return effective learning rates (K, n) over α; `positions`: of those checkpoints alone, or of one."""
         divisor = np.where(run.is_relative, 1.0, run.learning_rate)
-        scaled: Floats = values / divisor[positions][..., None]
-        return scaled
+        with np.errstate(invalid="ignore", divide="ignore"):
+            scaled: Floats = values / divisor[positions][..., None]
+        return np.where(np.isfinite(scaled), scaled, np.nan)
 
     def groups(self, limit: int, width: int = 34) -> tuple[Group, ...]:
         """Return the parameters in at most `limit` groups by the model's structure."""
@@ -191,19 +203,19 @@ class Chapter:
         """Return the parameters' names as they can be written on a page."""
         return tuple(style.drawable(name) for name in self.parameters)
 
-    def quantiles(self, run: Run, group: Group, levels: Sequence[float]) -> Floats:
-        """Return (K, len(levels)) quantiles of E over all touched elements of the group's parameters.
+    def quantiles(self, run: Run, group: Group, levels: Sequence[float], positions: slice = slice(None)) -> Floats:
+        """Return (K, len(levels)) quantiles of E/α over all touched elements of the group's parameters.
 
         One parameter: its own, as stored. Several: of the mixture of their distributions, each taken as log-linear
-        between its stored quantiles and weighted by its touched elements.
+        between its stored quantiles and weighted by its touched elements. `positions`: of those checkpoints alone.
         """
         members = list(group.members)
         if len(members) == 1 and all(level in KNOTS for level in levels):
             own = [KNOT_COLUMNS[KNOTS.index(level)] for level in levels]
-            return np.stack([self.effective_lr(run, column)[:, members[0]] for column in own], axis=1)
-        knots = np.stack([self.effective_lr(run, column)[:, members] for column in KNOT_COLUMNS], axis=2)
-        untouched = np.nan_to_num(run.column("untouched")[:, members])
-        weights = np.nan_to_num(run.column("size")[:, members]) * (1 - untouched)
+            return np.stack([self.effective_lr(run, column)[positions, members[0]] for column in own], axis=1)
+        knots = np.stack([self.effective_lr(run, column)[positions][:, members] for column in KNOT_COLUMNS], axis=2)
+        untouched = np.nan_to_num(run.column("untouched")[positions][:, members])
+        weights = np.nan_to_num(run.column("size")[positions][:, members]) * (1 - untouched)
         return mixture_quantiles(knots, weights, levels)
 
     @property
@@ -218,7 +230,7 @@ class Chapter:
             parts.append(_rate_text(runs[0]))
         else:
             parts.extend(f"{shorten(run.name, 40)}: {_rate_text(run)}" for run in runs)
-        parts.extend(dict.fromkeys(text for run in runs for text in run.contradicted))
+        parts.extend(dict.fromkeys(text for run in runs for text in run.doubts))
         if not self.is_series:
             steps = dict.fromkeys(run.steps[-1] if run.steps.size else np.nan for run in runs)
             known = [f"{step:.0f}" for step in steps if not np.isnan(step)]
@@ -304,11 +316,16 @@ def _of(frame: DataFrame | None, optimizer: str) -> DataFrame | None:
 def _chapter(optimizer: str, runs: Sequence[RunFrames]) -> Chapter:
     frames = {run.name: run.parameters[run.parameters["optimizer"] == optimizer] for run in runs}
     frames = {name: frame for name, frame in frames.items() if len(frame)}
-    parameters = tuple(str(p) for p in dict.fromkeys(p for frame in frames.values() for p in frame["parameter"]))
+    newest = {run: frame[["parameter", "shape"]].drop_duplicates("parameter") for run, frame in frames.items()}
+    shapes = {str(name): str(shape) for rows in newest.values() for name, shape in rows.itertuples(index=False)}
+    parameters = tuple(shapes)
+    if list(parameters) == sorted(parameters):  # a listing by letters, not the model's order: count its digits
+        parameters = tuple(sorted(parameters, key=natural_key))
     return Chapter(
         optimizer,
         parameters,
-        tuple(
+        are_vectors=tuple(_is_vector(name, shapes[name]) for name in parameters),
+        runs=tuple(
             _run(
                 OptimizerSeries.of(run.name, optimizer, frames[run.name], parameters),
                 _of(run.histogram, optimizer),
@@ -319,6 +336,11 @@ def _chapter(optimizer: str, runs: Sequence[RunFrames]) -> Chapter:
             if run.name in frames
         ),
     )
+
+
+def _is_vector(name: str, shape: str) -> bool:
+    last = name.replace(":", "/").rpartition("/")[2].lower()
+    return shape.count(",") == 0 or last in _VECTOR_ROLES
 
 
 def _run(
@@ -339,7 +361,7 @@ def _run(
         sample=sample,
         beta_2_sources=tuple(series.distinct("beta_2_source")),
         beginnings=_beginnings(series.indices, segments),
-        contradicted=tuple(_contradicted(heads)),
+        doubts=tuple(_doubts(heads)),
     )
 
 
@@ -349,11 +371,16 @@ def _beginnings(indices: Floats, segments: Sequence[Segment]) -> dict[int, Begin
     return {k: s.begins for k, s in places if 0 < k < len(indices) and indices[k] < s.stop}
 
 
-def _contradicted(heads: DataFrame) -> Iterator[str]:
-    """What stands in a figure's subtitle of values that are refuted."""
-    for name in (str(column).removesuffix(CONTRADICTION) for column in heads if str(column).endswith(CONTRADICTION)):
-        rows = heads[heads[f"{name}{CONTRADICTION}"].astype(bool)]
-        if len(rows):
-            last = rows.iloc[-1]
-            source = shown_source(str(last[f"{name}_source"]), str(last[f"{name}{CONTRADICTION}"]))
+def _doubts(heads: DataFrame) -> Iterator[str]:
+    """What stands in a figure's subtitle of values that are not simply read."""
+    for name in (str(column).removesuffix("_source") for column in heads if str(column).endswith("_source")):
+        refuted = heads[heads[name + CONTRADICTION].astype(bool)] if name + CONTRADICTION in heads else heads[:0]
+        if name in heads and len(refuted):
+            last = refuted.iloc[-1]
+            source = shown_source(str(last[f"{name}_source"]), str(last[name + CONTRADICTION]))
             yield f"{name} {last[name]:.6g} ({source})"
+        elif name in ("beta_1", "beta_2", "epsilon", "weight_decay"):
+            last = heads.iloc[-1]
+            word = {"default": "assumed", "inferred": "inferred"}.get(str(last[f"{name}_source"]))
+            if word and np.isfinite(float(last[name])) and float(last[name]) != 0:
+                yield f"{name} {float(last[name]):.6g} ({word})"

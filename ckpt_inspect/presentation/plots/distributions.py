@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.chapter import chosen_checkpoints
+from ckpt_inspect.presentation.plots.lines import run_colors, run_dashes
 from ckpt_inspect.presentation.plots.names import Group, shorten
-from ckpt_inspect.presentation.plots.page import MARGIN, Key, Page, fitting_labels, text_width
-from ckpt_inspect.presentation.plots.panels import MOST_PANELS, run_color, run_dashes
+from ckpt_inspect.presentation.plots.rows import kind_groups, set_rows
+from ckpt_inspect.presentation.plots.sheet import figure_of, sheet
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from ckpt_inspect.presentation.optimizer_series import Floats
@@ -23,79 +26,100 @@ QUESTION = "How widely are effective learning rates spread within each layer?"
 CELLS_PER_DECADE = 40
 SMOOTHING = 0.04
 """Decades: standard deviation of the normal kernel that densities are smoothed with, a little over a store's bins."""
-_WIDTH, _LABELS = 10.0, 2.7
+MOST_RIDGES = 12
+"""Of a kind; beyond it a ridge stands for a branch of the model."""
+
+
+def answer(chapter: Chapter) -> str:
+    """Return the figure's answer in words: the parameters whose elements' rates differ most and least."""
+    low, high = (
+        np.stack([chapter.effective_lr(run, f"effective_lr_{q}")[-1] for run in chapter.runs]) for q in ("q05", "q95")
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        decades = np.log10(high / low)
+    is_known = np.isfinite(decades).any(axis=0)
+    if not is_known.any():
+        return "Not known in the newest checkpoint."
+    spans = np.where(np.isfinite(decades), decades, -np.inf).max(axis=0)
+    known = np.flatnonzero(is_known)
+    most, least = known[spans[known].argmax()], known[spans[known].argmin()]
+    ends = [f"{style.number(10 ** spans[at])}-fold in {shorten(chapter.names[at], 40)}" for at in (most, least)]
+    if most == least:
+        return f"The middle 90 % of the elements differ {ends[0]}."
+    return f"The middle 90 % of the elements differ most {ends[0]}, least {ends[1]}."
 
 
 @style.styled
 def plot_distributions(chapter: Chapter) -> Figure:
-    """Draw a ridge per layer: density of log10 E over touched elements, at up to four checkpoints, first and last
+    """Draw a ridge per layer: density of log10 E/α over touched elements, at up to four checkpoints, first and last
     included.
 
     Several runs: the newest checkpoint of each, in the runs' colours. Areas are equal, heights scaled to each row.
+    Kernels stand left of vectors.
     """
-    groups = chapter.groups(MOST_PANELS)
+    from matplotlib.lines import Line2D
+
+    by_kind = kind_groups(chapter, MOST_RIDGES)
+    groups = [group for of_kind in by_kind.values() for group in of_kind]
     curves = _curves(chapter, groups)
-    edges = _edges([bins for _, _, by_group in curves for bins in by_group])
+    edges = _edges([bins for curve in curves for bins in curve.by_group])
     centres = 10 ** ((edges[:-1] + edges[1:]) / 2)
-    labels = fitting_labels(lambda n: [g.label for g in chapter.groups(MOST_PANELS, n)], _LABELS)
-    left = MARGIN + max(text_width(label) for label in labels) + 0.15
-    row = 0.75 if len(groups) <= 6 else 0.42
-    height = row * len(groups) + 0.1
-    nominal = set() if chapter.is_relative else {float(run.learning_rate[-1]) for run in chapter.runs}
-    note = f"Density of log₁₀ {chapter.lr_symbol}, each row scaled to its peak, smoothed by {SMOOTHING:g} decades."
-    note += " Ticks: medians."
+    note = "The tick under a ridge is its median. Per unit of gradient: a large E is no large step."
     if len(groups) < len(chapter.parameters):
-        note += f" Rows gather {len(chapter.parameters)} parameters by the model's structure (how many, in brackets)."
-    page = Page(
-        QUESTION,
-        chapter.subtitle,
-        note,
-        width=_WIDTH,
-        height=height + 0.6,
-        key=[*(entry for _, entry, _ in curves), *_nominal_key(chapter, nominal)],
-    )
-    width = _WIDTH - left - MARGIN - 0.15
-    axes = page.axes(left, 0.05, width, height, xscale="log", ylim=(len(groups) - 0.9, -1.05))
-    limits = style.positive_range(centres, list(nominal), pad=0.01)
-    axes.set_xlim(*limits)
-    style.set_log_axis(axes.xaxis, *limits, most=8)
-    axes.set_xlabel(chapter.lr_label)
-    axes.set_yticks(np.arange(len(groups)) - 0.1, labels, color=style.INK)
-    axes.tick_params(axis="y", length=0, labelsize=style.TEXT_SIZE)
-    axes.spines["left"].set_visible(False)
-    axes.grid(axis="x", color=style.FAINT, linewidth=0.5)
-    axes.set_axisbelow(True)
-    for position in range(len(groups)):
-        densities = [density(by_group[position], edges) for _, _, by_group in curves]
-        peak = max((float(d.max()) for d in densities), default=0.0) or 1.0
-        axes.axhline(position, color=style.FAINT, lw=0.6, zorder=1)
-        for (is_filled, entry, by_group), values in zip(curves, densities, strict=True):
-            if not values.any():
-                continue
-            heights = np.where(values > 0.002 * peak, position - 0.92 * values / peak, np.nan)
-            if is_filled:
-                axes.fill_between(centres, position, heights, color=entry.color, alpha=0.25, linewidth=0, zorder=2)
-            axes.plot(centres, heights, color=entry.color, lw=1.2, linestyle=entry.dashes, zorder=3, gid="density")
-            middle = _median(by_group[position])
-            axes.plot([middle] * 2, [position, position + 0.07], color=entry.color, lw=1.6, zorder=4, clip_on=False)
-    for rate in sorted(nominal):
-        axes.axvline(rate, color=style.INK, lw=0.9, dashes=(4, 2), gid="nominal")
-    return page.figure
+        note += " Ridges gather parameters by the model's structure (how many, in brackets)."
+    key = [Line2D([], [], color=curve.color, ls=curve.dashes, label=curve.text) for curve in curves]
+    height = max(map(len, by_kind.values())) * 0.42 + 0.9
+    body = sheet(QUESTION, answer(chapter), chapter.subtitle, note, height, key)
+    panels = body.subplots(1, len(by_kind), squeeze=False, sharex=True)[0]
+    start = 0
+    for axes, (kind, own) in zip(panels, by_kind.items(), strict=True):
+        set_rows(axes, kind, [group.label for group in own], sum(len(g.members) for g in own))
+        axes.set_ylim(len(own) - 0.8, -1.05)
+        axes.set_xscale("log")
+        limits = style.positive_range(centres, pad=0.01)
+        axes.set_xlim(*limits)
+        style.set_log_axis(axes.xaxis, *limits, most=6)
+        axes.set_xlabel(chapter.lr_label)
+        for row in range(len(own)):
+            _draw_ridge(axes, row, [(curve, curve.by_group[start + row]) for curve in curves], edges, centres)
+        start += len(own)
+    return figure_of(body)
 
 
-def _nominal_key(chapter: Chapter, nominal: set[float]) -> list[Key]:
-    text = "nominal learning rate α of the newest" if chapter.is_series else "nominal learning rate α"
-    return [Key("line", style.INK, text, dashes=(0, (4, 2)))] if nominal else []
+def _draw_ridge(axes: Axes, row: int, curves: Sequence[tuple[_Curve, Floats]], edges: Floats, centres: Floats) -> None:
+    """Draw the densities of one row over each other, to the scale of the highest."""
+    densities = [density(bins, edges) for _, bins in curves]
+    peak = max((float(d.max()) for d in densities), default=0.0) or 1.0
+    for (curve, bins), values in zip(curves, densities, strict=True):
+        if not values.any():
+            continue
+        heights = np.where(values > 0.002 * peak, row - 0.92 * values / peak, np.nan)
+        if curve.is_filled:
+            axes.fill_between(centres, row, heights, color=curve.color, alpha=0.25, linewidth=0, zorder=2)
+        axes.plot(centres, heights, color=curve.color, lw=1.2, linestyle=curve.dashes, zorder=3, gid="density")
+        axes.plot([_median(bins)] * 2, [row, row + 0.08], color=curve.color, lw=1.6, zorder=4, clip_on=False)
 
 
-def _curves(chapter: Chapter, groups: Sequence[Group]) -> list[tuple[bool, Key, list[Floats]]]:
-    """What is drawn in each row: whether it is filled, its entry in the key, and its bins by group."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Curve:
+    """What is drawn in each row."""
+
+    is_filled: bool
+    color: str
+    dashes: style.LineStyle
+    text: str
+    by_group: list[Floats]
+    """The bins of each group."""
+
+
+def _curves(chapter: Chapter, groups: Sequence[Group]) -> list[_Curve]:
     if len(chapter.runs) > 1:
         return [
-            (True, Key("line", run_color(i), name, dashes=run_dashes(i)), _bins(chapter, run, -1, groups))
-            for i, (name, run) in enumerate((shorten(run.name, 40), run) for run in chapter.runs)
+            _Curve(True, color, dashes, shorten(run.name, 40), _bins(chapter, run, -1, groups))
+            for run, color, dashes in zip(chapter.runs, run_colors(chapter), run_dashes(chapter), strict=True)
         ]
     import seaborn
+    from matplotlib.colors import to_hex
 
     run = chapter.runs[0]
     chosen = chosen_checkpoints(len(run.checkpoints))
@@ -105,15 +129,9 @@ def _curves(chapter: Chapter, groups: Sequence[Group]) -> list[tuple[bool, Key, 
     times = style.counts([float(chapter.x(run)[position]) for position in chosen])
     for position, shade, when in zip(chosen, shades, times, strict=True):
         text = f"step {when}" if chapter.has_steps else f"checkpoint {when}"
-        entry = Key("line", _hex(palette(shade)), text)
-        curves.append((position == chosen[-1], entry, _bins(chapter, run, position, groups)))
+        color = str(to_hex(palette(shade)))
+        curves.append(_Curve(position == chosen[-1], color, "solid", text, _bins(chapter, run, position, groups)))
     return curves
-
-
-def _hex(color: Any) -> str:
-    from matplotlib.colors import to_hex
-
-    return str(to_hex(color))
 
 
 def _bins(chapter: Chapter, run: Run, position: int, groups: Sequence[Group]) -> list[Floats]:
@@ -123,7 +141,7 @@ def _bins(chapter: Chapter, run: Run, position: int, groups: Sequence[Group]) ->
         return [empty] * len(groups)
     frame = run.histogram[run.histogram["checkpoint_index"] == run.indices[position]]
     values = frame[["low", "high", "count"]].to_numpy(dtype=float)
-    values[:, :2] = chapter.scaled(values[:, :2], run, position)
+    values[:, :2] = chapter.over_alpha(values[:, :2], run, position)
     of_parameter = {name: values[rows] for name, rows in frame.groupby("parameter", observed=True).indices.items()}
     return [
         np.concatenate([of_parameter.get(chapter.parameters[member], empty) for member in group.members])

@@ -1,4 +1,4 @@
-"""What single weights see: the effective learning rates of the same elements, over the run."""
+"""What single weights see: the fan of a layer's rates over the run, and the element that changed most."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ckpt_inspect.presentation.plots import style
-from ckpt_inspect.presentation.plots.page import Key
-from ckpt_inspect.presentation.plots.panels import MOST_PANELS, Panels, draw_nominal, nominal_key, run_color
+from ckpt_inspect.presentation.plots.limits import robust_range
+from ckpt_inspect.presentation.plots.lines import (
+    MOST_PANELS,
+    finish_panel,
+    mark_beyond,
+    run_colors,
+    run_dashes,
+    run_key,
+)
+from ckpt_inspect.presentation.plots.marks import draw_marks, mark_key
+from ckpt_inspect.presentation.plots.sheet import drawn, figure_of, sheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,45 +28,100 @@ if TYPE_CHECKING:
     from ckpt_inspect.presentation.plots.names import Group
 
 QUESTION = "What do single weights see?"
-MOST_CURVES = 12
-"""Elements drawn in a panel (of one run; of several, fewer each)."""
+_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+_NAMES = ("q05", "q25", "q50", "q75", "q95")
+
+
+def answer(chapter: Chapter) -> str:
+    """Return the figure's answer in words: how many times its least a layer's largest rate is, of 90 % of elements."""
+    ratios = []
+    for run in chapter.runs:
+        low, high = (chapter.effective_lr(run, f"effective_lr_{q}")[-1] for q in ("q05", "q95"))
+        ratios.append(high / low)
+    known = np.concatenate(ratios)
+    known = known[np.isfinite(known)]
+    if not known.size:
+        return "Not known in the newest checkpoint."
+    text = style.number(float(np.median(known)))
+    return f"Within a parameter E differs {text}-fold over the middle 90 % of its elements (median of all parameters)."
 
 
 @style.styled
 def plot_elements(chapter: Chapter) -> Figure:
-    """Draw a panel per layer with the curves of a few of its sampled elements; the one that changed most stands out."""
+    """Draw a panel per layer: median, 25-75 % and 5-95 % of E/α of its elements, and the curve of the sampled element
+    that changed most."""
+    import pandas as pd
+    import seaborn.objects as so
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
     groups = chapter.groups(MOST_PANELS)
-    each = max(3, MOST_CURVES // len(chapter.runs))
-    curves = [[element_curves(chapter, run, group, each) for run in chapter.runs] for group in groups]
-    nominal = [] if chapter.is_relative else [run.learning_rate for run in chapter.runs]
-    y_range = style.positive_range(*(c for of_group in curves for c in of_group), *nominal)
+    fans = {(group.label, run.name): chapter.quantiles(run, group, _LEVELS) for group in groups for run in chapter.runs}
+    x_of = {run.name: chapter.x(run) for run in chapter.runs}
+    frame = pd.concat(
+        [
+            pd.DataFrame({"layer": layer, "run": name, "x": x_of[name], **dict(zip(_NAMES, q.T, strict=True))})
+            for (layer, name), q in fans.items()
+        ],
+        ignore_index=True,
+    )
     is_alone = len(chapter.runs) == 1
-    key = []
+    columns = min(4, len(groups))
+    names = [run.name for run in chapter.runs]
+    plot = so.Plot(frame, x="x", color="run").facet("layer", order=[g.label for g in groups], wrap=columns)
+    for low, high, alpha in (("q05", "q95", 0.15), ("q25", "q75", 0.3))[0 if is_alone else 1 :]:
+        band = so.Band(alpha=alpha if is_alone else 0.15, edgewidth=0)
+        plot = plot.add(band, ymin=low, ymax=high, legend=False)
+    line = so.Path(linewidth=1.4, artist_kws={"gid": "median"})
+    plot = plot.add(line, y="q50", linestyle="run", legend=False).label(x="", y="")
+    plot = plot.scale(
+        color=so.Nominal(dict(zip(names, run_colors(chapter), strict=True))),
+        linestyle=so.Nominal(dict(zip(names, run_dashes(chapter), strict=True))),
+    )
+    color = style.MAIN if is_alone else style.MUTED
+    key = [
+        Line2D([], [], color=color, lw=1.4, label="median of the elements"),
+        Patch(facecolor=color, alpha=0.4, label="25–75 %"),
+    ]
     if is_alone:
-        key = [
-            Key("line", style.MAIN, f"one element each, up to {each} a panel", 0.6),
-            Key("line", style.ALERT, "the one that changed most (at right: newest over first)"),
+        key += [
+            Patch(facecolor=color, alpha=0.15, label="5–95 %"),
+            Line2D([], [], color=style.ALERT, lw=1.2, label="sampled element that changed most (× first)"),
         ]
-    key += nominal_key(chapter)
-    note = "The same elements in every checkpoint, chosen once; no curve if no gradient has reached an element yet."
-    panels = Panels(chapter, QUESTION, note, chapter.lr_label, y_range, key)
-    for axes, of_group in zip(panels.axes, curves, strict=True):
-        for position, (run, values) in enumerate(zip(chapter.runs, of_group, strict=True)):
-            axes.plot(chapter.x(run)[run.sampled], values, color=run_color(position), lw=0.8, alpha=0.5, gid="element")
-        draw_nominal(axes, chapter)
+    body = sheet(
+        QUESTION, answer(chapter), chapter.subtitle, "E/α of touched elements, per unit of gradient.",
+        1.9 * -(-len(groups) // columns) + 0.6, [*key, *run_key(chapter), *mark_key(chapter)],
+    )  # fmt: skip
+    axes = drawn(plot, body)
+    limits = robust_range([q[:, [1, 3] if not is_alone else [0, 4]] for q in fans.values()])
+    x = np.concatenate([chapter.x(run) for run in chapter.runs])
+    for position, (panel, group) in enumerate(zip(axes, groups, strict=True)):
+        finish_panel(panel, group.label, "", limits, x)
+        for run, own in zip(chapter.runs, run_colors(chapter), strict=True):
+            places = {float(chapter.x(run)[k]): word for k, word in run.marks.items()}
+            draw_marks(panel, places, style.INK if is_alone else own, has_labels=is_alone and position == 0)
         if is_alone:
-            _stress_most_changed(axes, chapter.x(chapter.runs[0])[chapter.runs[0].sampled], of_group[0])
-    return panels.page.figure
+            _stress_most_changed(panel, chapter, group, limits)
+    body.supylabel(chapter.lr_label, size=style.TEXT_SIZE, color=style.MUTED)
+    body.supxlabel(chapter.x_label, size=style.TEXT_SIZE, color=style.MUTED)
+    return figure_of(body)
 
 
-def _stress_most_changed(axes: Axes, x: Floats, curves: Floats) -> None:
-    """Draw the curve that rose or fell by most over the others, and write its newest value over its first."""
+def _stress_most_changed(axes: Axes, chapter: Chapter, group: Group, limits: tuple[float, float]) -> None:
+    """Draw the sampled element that rose or fell by most over the fan, with its newest value over its first."""
+    (run,) = chapter.runs
+    curves = element_curves(chapter, run, group)
     change = changes(curves)
     if np.isfinite(change).any():
         most = int(np.nanargmax(np.abs(np.log(change))))
-        axes.plot(x, curves[:, most], color=style.ALERT, lw=1.4, gid="most changed")
+        x = chapter.x(run)[run.sampled]
+        axes.plot(x, curves[:, most], color=style.ALERT, lw=1.1, gid="most changed")
+        mark_beyond(axes, x, curves[:, most], limits, style.ALERT)
         text = f"×{style.number(change[most])}"
-        axes.set_title(text, loc="right", color=style.ALERT, fontsize=style.SMALL_SIZE)
+        axes.text(
+            0.99, 0.97, text, transform=axes.transAxes, ha="right", va="top", color=style.ALERT,
+            fontsize=style.SMALL_SIZE,
+        )  # fmt: skip
 
 
 def changes(curves: Floats) -> Floats:
@@ -70,26 +134,19 @@ def changes(curves: Floats) -> Floats:
     return result
 
 
-def element_curves(chapter: Chapter, run: Run, group: Group, most: int) -> Floats:
-    """Return (S, n) effective learning rates of at most `most` sampled elements of the group, spread evenly over it.
-
-    In the S checkpoints at the positions `run.sampled`.
-    """
+def element_curves(chapter: Chapter, run: Run, group: Group) -> Floats:
+    """Return (S, n) E/α of the group's sampled elements, in the S checkpoints at the positions `run.sampled`."""
     frame = run.sample
-    members = {chapter.parameters[member]: i for i, member in enumerate(group.members)}
     if frame is None or not len(frame):
         return np.empty((len(run.sampled), 0))
-    rows = np.concatenate([run.sample_rows.get(name, np.empty(0, dtype=int)) for name in members])
-    if not rows.size:
-        return np.empty((len(run.sampled), 0))
-    of_parameter = np.array([members[str(name)] for name in frame["parameter"].to_numpy()[rows]])
-    elements = np.stack([of_parameter, frame["element"].to_numpy()[rows]], axis=1)
-    unique, column = np.unique(elements, axis=0, return_inverse=True)
-    position = np.searchsorted(run.indices[run.sampled], frame["checkpoint_index"].to_numpy()[rows])
-    values = np.full((len(run.sampled), len(unique)), np.nan)
-    values[position, column.ravel()] = frame["effective_lr"].to_numpy(dtype=float)[rows]
-    values = chapter.scaled(values, run, run.sampled)
-    values = np.where(np.isfinite(values) & (values > 0), values, np.nan)
-    values = values[:, ~np.isnan(values).all(axis=0)]
-    chosen = np.unique(np.round(np.linspace(0, values.shape[1] - 1, min(most, values.shape[1]))).astype(int))
-    return values[:, chosen]
+    curves = []
+    for member in group.members:
+        rows = run.sample_rows.get(chapter.parameters[member], np.empty(0, dtype=int))
+        elements, column = np.unique(frame["element"].to_numpy()[rows], return_inverse=True)
+        values = np.full((len(run.sampled), len(elements)), np.nan)
+        position = np.searchsorted(run.indices[run.sampled], frame["checkpoint_index"].to_numpy()[rows])
+        values[position, column] = frame["effective_lr"].to_numpy(dtype=float)[rows]
+        curves.append(values)
+    values = chapter.over_alpha(np.concatenate(curves, axis=1), run, run.sampled)
+    values = np.where(values > 0, values, np.nan)
+    return values[:, ~np.isnan(values).all(axis=0)]

@@ -1,4 +1,4 @@
-"""One row per parameter and a column per quantity: what a single checkpoint, or the newest of each run, looks like."""
+"""Quantities of one checkpoint, or of the newest of several runs: a row per parameter, kernels apart from vectors."""
 
 from __future__ import annotations
 
@@ -8,124 +8,113 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ckpt_inspect.presentation.plots import style
-from ckpt_inspect.presentation.plots.names import Group
-from ckpt_inspect.presentation.plots.page import MARGIN, Key, Page, fitting_labels, text_width, wrapped
-from ckpt_inspect.presentation.plots.panels import run_color, run_key
+from ckpt_inspect.presentation.plots.limits import robust_range
+from ckpt_inspect.presentation.plots.lines import Measure, Reference, run_colors, run_key
+from ckpt_inspect.presentation.plots.names import Group, group_by_structure, shared_prefix
+from ckpt_inspect.presentation.plots.sheet import drawn, figure_of, sheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ckpt_inspect.presentation.plots.chapter import Chapter
+    from ckpt_inspect.presentation.optimizer_series import Floats
+    from ckpt_inspect.presentation.plots.chapter import Chapter, Run
 
-MOST_ROWS = 48
-"""Up to as many parameters have a row each; beyond that a row stands for a branch of the model."""
-ROW = 0.2
-_WIDTH, _LABELS, _BELOW = 10.0, 2.7, 0.55
-
-
-class Rows:
-    """A page of rows, their labels at the left, and columns of axes that share them."""
-
-    def __init__(
-        self,
-        question: str,
-        parts: Sequence[str],
-        note: str,
-        labels: Callable[[int], Sequence[str]],
-        columns: Sequence[tuple[str, float]],
-        *,
-        key: Sequence[Key] = (),
-        row: float = ROW,
-        width: float = _WIDTH,
-        has_titles: bool = False,
-    ) -> None:
-        """`labels(characters)` gives the rows' labels; `columns` are (axis label, share of the width).
-
-        `has_titles` leaves room for a title above each column.
-        """
-        names = fitting_labels(labels, _LABELS)
-        left = MARGIN + max(text_width(name, style.TEXT_SIZE) for name in names) + 0.1
-        body = max(len(names) * row, 0.5) + 0.15
-        top = 0.28 if has_titles else 0.05
-        gap = 0.3
-        room = width - left - MARGIN - 0.15 - gap * (len(columns) - 1)
-        total = sum(share for _, share in columns)
-        widths = [room * share / total for _, share in columns]
-        label_lines = [
-            wrapped([label], room, style.TEXT_SIZE) for (label, _), room in zip(columns, widths, strict=True)
-        ]
-        below = _BELOW + 0.16 * (max(map(len, label_lines)) - 1)
-        self.names = names
-        self.page = Page(question, parts, note, width=width, height=top + body + below, key=key)
-        self.axes: list[Axes] = []
-        for position, (lines, column_width) in enumerate(zip(label_lines, widths, strict=True)):
-            x = left + sum(widths[:position]) + gap * position
-            axes = self.page.axes(x, top, column_width, body, ylim=(len(names) - 0.5, -0.5))
-            axes.set_xlabel("\n".join(lines))
-            axes.set_yticks(range(len(names)), names if position == 0 else [""] * len(names), color=style.INK)
-            axes.tick_params(axis="y", length=0, labelsize=style.TEXT_SIZE)
-            axes.grid(axis="x", color=style.FAINT, linewidth=0.5)
-            for y in range(0, len(names), 2):
-                axes.axhspan(y - 0.5, y + 0.5, color="#f5f6f7", linewidth=0, zorder=0)
-            axes.set_axisbelow(True)
-            axes.spines["left"].set_visible(False)
-            self.axes.append(axes)
+MOST_ROWS = 24
+"""Of a kind; beyond it a row stands for a branch of the model."""
+ROW = 0.19
+"""Inches."""
 
 
-def row_groups(chapter: Chapter) -> tuple[Group, ...]:
-    """Return the parameters as at most `MOST_ROWS` rows."""
-    return chapter.groups(MOST_ROWS)
+def kind_groups(chapter: Chapter, most: int = MOST_ROWS, width: int = 30) -> dict[str, list[Group]]:
+    """Return by kind at most `most` groups of its parameters; members are positions in the chapter."""
+    prefix = len(shared_prefix(chapter.names))
+    found = {}
+    for kind, members in chapter.kinds().items():
+        groups = group_by_structure([chapter.names[m] for m in members], most, width, prefix)
+        found[kind] = [Group(g.label, tuple(int(members[m]) for m in g.members)) for g in groups]
+    return found
 
 
-def row_labels(chapter: Chapter) -> Callable[[int], list[str]]:
-    """Return the labels of `row_groups` in so many characters."""
-    return lambda characters: [group.label for group in chapter.groups(MOST_ROWS, characters)]
+def plot_rows(
+    chapter: Chapter,
+    question: str,
+    answer: str,
+    measure: Measure,
+    note: str = "",
+    reference: Reference | None = None,
+    ranges: Callable[[Run, Group], tuple[float, float]] | None = None,
+) -> Figure:
+    """Draw a dot per parameter at its newest value, or at the middle of a branch's with a bar over all of them.
+
+    `ranges` gives the ends of the bar in place of that. What lies far beyond the others is written at the edge.
+    """
+    import pandas as pd
+    import seaborn.objects as so
+
+    by_kind = kind_groups(chapter)
+    rows = []
+    offsets = np.linspace(-0.25, 0.25, len(chapter.runs)) if len(chapter.runs) > 1 else np.zeros(1)
+    for (kind, groups), (run, values, offset) in (
+        (of_kind, of_run)
+        for of_kind in by_kind.items()
+        for of_run in zip(chapter.runs, measure.values, offsets, strict=True)
+    ):
+        for y, group in enumerate(groups):
+            known = values[-1, list(group.members)]
+            known = known[np.isfinite(known) & (known > 0)]
+            if known.size:
+                ends = ranges(run, group) if ranges else (known.min(), known.max())
+                x = float(np.exp(np.median(np.log(known))))
+                rows.append({"kind": kind, "y": y + offset, "x": x, "low": ends[0], "high": ends[1], "run": run.name})
+    frame = pd.DataFrame(rows, columns=["kind", "y", "x", "low", "high", "run"])
+    gathered = sum(map(len, by_kind.values())) < len(chapter.parameters)
+    if gathered:
+        note = f"{note} Rows gather parameters by the model's structure (how many, in brackets).".strip()
+    height = max(map(len, by_kind.values())) * ROW * max(1.0, 0.5 * len(chapter.runs)) + 0.9
+    key = [*run_key(chapter), *(reference.key() if reference else [])]
+    plot = so.Plot(frame, x="x", y="y").facet(col="kind", order=[*by_kind]).share(x=True, y=False)
+    plot = plot.label(x=measure.label, y="")
+    plot = plot.add(so.Range(linewidth=2.5, alpha=0.4), xmin="low", xmax="high", color="run", legend=False, orient="y")
+    plot = plot.add(so.Dot(pointsize=5, edgecolor="white", artist_kws={"gid": "dot"}), color="run", legend=False)
+    plot = plot.scale(color=so.Nominal(dict(zip([run.name for run in chapter.runs], run_colors(chapter), strict=True))))
+    body = sheet(question, answer, chapter.subtitle, note, height, key)
+    axes = drawn(plot, body)
+    others = np.array(reference.band if reference else ())
+    limits = robust_range([frame[["low", "x", "high"]].to_numpy(float).reshape(1, -1)], others)
+    for panel, (kind, groups) in zip(axes, by_kind.items(), strict=True):
+        set_rows(panel, kind, [group.label for group in groups], sum(len(g.members) for g in groups))
+        panel.set_xscale("log")
+        panel.set_xlim(*limits)
+        style.set_log_axis(panel.xaxis, *limits, most=6)
+        if reference:
+            reference.draw(panel, vertical=True)
+        _write_beyond(panel, frame[frame["kind"] == kind][["x", "y"]].to_numpy(float), limits)
+    return figure_of(body)
 
 
-def dodge(count: int) -> list[float]:
-    """Return the offsets within a row at which `count` runs lie beside one another."""
-    return [0.0] if count == 1 else [float(o) for o in np.linspace(-0.28, 0.28, count)]
+def set_rows(axes: Axes, kind: str, labels: Sequence[str], count: int) -> None:
+    """Set a panel's title and its rows from top to bottom, every other one on a tinted ground."""
+    axes.set_title("")
+    axes.set_title(f"{kind} ({count})" if kind else "", loc="left", color=style.INK)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_yticks(range(len(labels)), labels, color=style.INK)
+    axes.tick_params(axis="y", length=0, labelsize=style.SMALL_SIZE, labelleft=True)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x", color=style.FAINT, linewidth=0.5)
+    axes.grid(axis="y", visible=False)
+    axes.set_axisbelow(True)
+    for y in range(0, len(labels), 2):
+        axes.axhspan(y - 0.5, y + 0.5, color="#f5f6f7", linewidth=0, zorder=0)
 
 
-def plot_intervals(chapter: Chapter) -> Figure:
-    """Draw a row per layer: median of E as a dot, 25-75 % as a bar, 5-95 % as a thin one; the nominal rate a dashed
-    line."""
-    groups = row_groups(chapter)
-    quantiles = [[chapter.quantiles(run, g, (0.05, 0.25, 0.5, 0.75, 0.95))[-1] for g in groups] for run in chapter.runs]
-    nominal = [] if chapter.is_relative else [run.learning_rate[-1] for run in chapter.runs]
-    limits = style.positive_range(*quantiles, nominal)
-    color = style.MAIN if len(chapter.runs) == 1 else style.MUTED
-    key = [Key("dot", color, "median of its touched elements"), Key("line", color, "25–75 %, thin 5–95 %")]
-    if nominal:
-        key.append(Key("line", style.INK, "nominal learning rate α", dashes=(0, (4, 2))))
-    question = "Which layers have larger effective learning rates?"
-    row = ROW * max(1.0, 0.6 * len(chapter.runs))
-    rows = Rows(
-        question,
-        chapter.subtitle,
-        gathered_note(chapter, groups),
-        row_labels(chapter),
-        [(chapter.lr_label, 1.0)],
-        key=(*key, *run_key(chapter)),
-        row=row,
-    )
-    (axes,) = rows.axes
-    axes.set_xscale("log")
-    axes.set_xlim(*limits)
-    style.set_log_axis(axes.xaxis, *limits, most=8)
-    for position, (of_run, offset) in enumerate(zip(quantiles, dodge(len(chapter.runs)), strict=True)):
-        q, y = np.asarray(of_run), np.arange(len(groups)) + offset
-        axes.hlines(y, q[:, 0], q[:, 4], color=run_color(position), lw=1.0, alpha=0.5)
-        axes.hlines(y, q[:, 1], q[:, 3], color=run_color(position), lw=3.0, alpha=0.5)
-        axes.plot(q[:, 2], y, "o", color=run_color(position), ms=4.5, mec="white", mew=0.5, gid="median")
-    for rate in sorted(set(nominal)):
-        axes.axvline(rate, color=style.INK, lw=0.9, dashes=(4, 2), gid="nominal")
-    return rows.page.figure
-
-
-def gathered_note(chapter: Chapter, groups: Sequence[Group]) -> str:
-    """Say that rows are branches, if they are."""
-    if len(groups) == len(chapter.parameters):
-        return ""
-    return f"Rows gather {len(chapter.parameters)} parameters by the model's structure (how many, in brackets)."
+def _write_beyond(axes: Axes, dots: Floats, limits: tuple[float, float]) -> None:
+    """Write the values that lie beyond the axes at their edge."""
+    for x, y in dots:
+        if not limits[0] <= x <= limits[1]:
+            is_high = x > limits[1]
+            text = f"{style.number(x)} ▸" if is_high else f"◂ {style.number(x)}"
+            axes.annotate(
+                text, (1.0 if is_high else 0.0, y), xycoords=axes.get_yaxis_transform(), va="center_baseline",
+                ha="right" if is_high else "left", color=style.ALERT, fontsize=style.SMALL_SIZE, gid="beyond",
+            )  # fmt: skip

@@ -21,6 +21,10 @@ MUTED = "#646b73"
 FAINT = "#d7dbdf"
 RUN_COLORS = ("#0173b2", "#d55e00", "#029e73", "#cc78bc", "#de8f05", "#56b4e9")
 """seaborn's `colorblind`, in the order in which runs take them; the first also draws what belongs to no run."""
+LINE_COLORS = (*RUN_COLORS, "#ca9161", "#949494")
+"""The same and two more of `colorblind`: of single parameters, in the order of the model."""
+FAN = "#646b73"
+"""Of what many parameters do together."""
 MAIN = RUN_COLORS[0]
 ALERT = RUN_COLORS[1]
 HEALTHY = "#029e73"
@@ -50,10 +54,8 @@ def styled(plot: Callable[P, Figure]) -> Callable[P, Figure]:
     @functools.wraps(plot)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
         import matplotlib
-        import seaborn
 
-        settings: Any = {**cast("dict[str, Any]", seaborn.axes_style("ticks")), **_rc()}
-        with matplotlib.rc_context(settings):
+        with matplotlib.rc_context(cast("Any", settings())):
             figure = plot(*args, **kwargs)
             for axes in figure.axes:  # ticks are made when first asked for, in the settings of that moment
                 for axis in (axes.xaxis, axes.yaxis):
@@ -64,8 +66,12 @@ def styled(plot: Callable[P, Figure]) -> Callable[P, Figure]:
     return wrapper
 
 
-def _rc() -> dict[str, Any]:
+def settings() -> dict[str, Any]:
+    """Return matplotlib's settings in which every figure is drawn."""
+    import seaborn
+
     return {
+        **cast("dict[str, Any]", seaborn.axes_style("ticks")),
         "font.family": [FONT],
         "font.size": TEXT_SIZE,
         "text.color": INK,
@@ -151,6 +157,8 @@ def counts(values: Sequence[float]) -> list[str]:
 
 def log_ticks(low: float, high: float, most: int = 5) -> list[float]:
     """Return round values between `low` and `high` on a logarithmic axis, two at least if there are any."""
+    from matplotlib.ticker import MaxNLocator
+
     first, last = int(np.ceil(np.log10(low) - 1e-9)), int(np.floor(np.log10(high) + 1e-9))
     if last - first >= 1:
         stride = -(-(last - first + 1) // most)
@@ -158,10 +166,15 @@ def log_ticks(low: float, high: float, most: int = 5) -> list[float]:
         ticks = [10.0**exponent for exponent in range(start, last + 1, stride)]
         if len(ticks) > 1:
             return ticks
-    for digits in ((1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), tuple(np.arange(10, 100) / 10)):
+    for digits in ((1, 3), (1, 2, 5)):
         ticks = [d * 10.0**e for e in range(first - 2, last + 2) for d in digits if low <= d * 10.0**e <= high]
-        if len(ticks) > 1:
+        if len(ticks) > 2:
             return ticks[:: -(-len(ticks) // most)]
+    # within a few times of each other: evenly spaced values, so that neither end lacks any
+    even = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    ticks = [float(tick) for tick in even if low <= tick <= high]
+    if len(ticks) > 1:
+        return ticks
     return [low, high] if high > low else [low]
 
 

@@ -350,13 +350,13 @@ def test_picture_loses_its_title_and_nothing_else() -> None:
     from PIL import Image
 
     from ckpt_inspect.presentation.plots import FIGURES, RunFrames, chapters
-    from ckpt_inspect.presentation.plots.page import header_height
     from ckpt_inspect.presentation.plots.pictures import page_picture
+    from ckpt_inspect.presentation.plots.sheet import header_height
     from ckpt_inspect.presentation.report import rendered
 
     figure = FIGURES[0].plot(chapters([RunFrames("digits", **make_frames(2, 3))])[0])
     png = rendered(figure)
-    top = header_height(figure) * figure.dpi
+    top = header_height(figure)
     small, width, height = page_picture(png, top)
     with Image.open(io.BytesIO(png)) as before, Image.open(io.BytesIO(small)) as after:
         whole, cut = np.asarray(before.convert("L")), np.asarray(after.convert("L"))

@@ -14,15 +14,27 @@ from support.frames_for_plots import make_frames, parameter_names
 
 from ckpt_inspect.comparison.segments import Segment
 from ckpt_inspect.errors import RequestError
-from ckpt_inspect.presentation.plots import FIGURES, Chapter, RunFrames, chapters, chosen_checkpoints, plot_diff
+from ckpt_inspect.presentation.plots import (
+    FIGURES,
+    Chapter,
+    RunFrames,
+    chapters,
+    chosen_checkpoints,
+    chosen_figures,
+    plot_diff,
+)
 from ckpt_inspect.presentation.plots.chapter import KNOTS, mixture_quantiles
 from ckpt_inspect.presentation.plots.distributions import density, plot_distributions
+from ckpt_inspect.presentation.plots.effective_lr import plot_effective_lr
 from ckpt_inspect.presentation.plots.elements import changes, plot_elements
-from ckpt_inspect.presentation.plots.layers_by_step import plot_layers_by_step, spread
-from ckpt_inspect.presentation.plots.over_run import plot_effective_lr
+from ckpt_inspect.presentation.plots.gradients import plot_gradients
+from ckpt_inspect.presentation.plots.layers_by_step import plot_layers_by_step
+from ckpt_inspect.presentation.plots.limits import robust_range
+from ckpt_inspect.presentation.plots.lines import fan, middle, outermost
+from ckpt_inspect.presentation.plots.movement import plot_movement
 from ckpt_inspect.presentation.plots.shares import SHARES, plot_shares
 from ckpt_inspect.presentation.plots.style import counts, log_ticks, number
-from ckpt_inspect.presentation.plots.update_to_weight import middle, plot_update_to_weight
+from ckpt_inspect.presentation.plots.update_to_weight import plot_update_to_weight
 
 
 @functools.lru_cache(maxsize=16)
@@ -48,14 +60,35 @@ def panels(figure: Any) -> list[Any]:
     return [axes for axes in figure.axes if axes.get_title(loc="left")]
 
 
+def all_texts(figure: Any) -> list[Any]:
+    """Every text of the figure, its header's, axes' and keys'."""
+    from matplotlib.text import Text
+
+    return [text for text in figure.findobj(Text) if text.get_text().strip()]
+
+
+def of_group(figure: Any, gid: str) -> list[str]:
+    """The texts of the figure that bear that group id, on one line each."""
+    return [text.get_text().replace("\n", " ") for text in all_texts(figure) if text.get_gid() == gid]
+
+
+def legends(axes: Any) -> list[str]:
+    """What the key beside a panel names."""
+    legend = axes.get_legend()
+    return [] if legend is None else [text.get_text() for text in legend.get_texts()]
+
+
 def visible_texts(figure: Any) -> Iterator[Any]:
-    """Every text of the figure that is drawn."""
-    yield from figure.texts
-    for axes in figure.axes:
-        yield from axes.texts
-        yield from (axes.title, axes._left_title, axes._right_title, axes.xaxis.label, axes.yaxis.label)
+    """Every text of the figure that is drawn: of ticks those within the axes."""
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Tick
+    from matplotlib.text import Text
+
+    of_ticks = {text for tick in figure.findobj(Tick) for text in tick.findobj(Text)}
+    yield from (text for text in all_texts(figure) if text not in of_ticks)
+    for axes in (each for each in figure.findobj(Axes) if each.axison):
         for axis in (axes.xaxis, axes.yaxis):
-            for tick in axis.get_major_ticks():
+            for tick in axis._update_ticks():
                 yield from (tick.label1, tick.label2)
 
 
@@ -84,11 +117,13 @@ def assert_legible(figure: Any) -> None:
 def test_overlap_and_overflow_would_be_seen() -> None:
     """The check that other tests rely on fails on a label put over another, and on one over the edge."""
     figure = plot_effective_lr(chapter_of(4, 10))
-    figure.texts[0].set_y(figure.texts[1].get_position()[1])
-    with pytest.raises(AssertionError, match="How does each"):
+    assert_legible(figure)
+    for _ in range(2):
+        panels(figure)[0].text(0.5, 0.5, "How", transform=panels(figure)[0].transAxes)
+    with pytest.raises(AssertionError, match="How"):
         assert_legible(figure)
     figure = plot_effective_lr(chapter_of(4, 10))
-    panels(figure)[0].set_title("x" * 300, loc="left")
+    panels(figure)[0].text(0.5, 0.5, "x" * 300, transform=panels(figure)[0].transAxes).set_in_layout(False)
     with pytest.raises(AssertionError, match="xxx"):
         assert_legible(figure)
 
@@ -148,8 +183,71 @@ def test_any_name_can_be_drawn(name: str) -> None:
 @pytest.mark.parametrize("kind", FIGURES, ids=lambda kind: kind.id)
 def test_title_is_the_question(kind: Any) -> None:
     """A figure's title is the question that the report lists it under."""
-    titles = [text.get_text() for text in kind.plot(chapter_of(4, 10)).texts if text.get_gid() == "title"]
-    assert " ".join(titles) == kind.question
+    assert of_group(kind.plot(chapter_of(4, 10)), "title") == [kind.question]
+
+
+@pytest.mark.parametrize("checkpoints", [1, 10])
+@pytest.mark.parametrize("kind", FIGURES, ids=lambda kind: kind.id)
+def test_the_answer_stands_under_the_question(kind: Any, checkpoints: int) -> None:
+    """In words, one sentence or more, of any number of checkpoints and of several runs."""
+    for chapter in (chapter_of(4, checkpoints), two_runs(4, checkpoints), chapter_of(4, checkpoints, is_damaged=True)):
+        if not kind.reason_to_omit(chapter):
+            assert of_group(kind.plot(chapter), "answer") == [kind.answer(chapter)]
+            assert kind.answer(chapter).endswith(".")
+
+
+@pytest.mark.parametrize("kind", FIGURES, ids=lambda kind: kind.id)
+def test_no_title_calls_a_rate_a_step(kind: Any) -> None:
+    """E is per unit of gradient: where it is drawn the axis or the note says so, and no word calls it a size."""
+    figure = kind.plot(chapter_of(4, 10))
+    said = " ".join(text.get_text() for text in all_texts(figure)).replace("\n", " ")
+    assert "step size" not in said
+    if "E/α" in said:
+        assert "per unit of gradient" in said
+
+
+def test_doubtful_values_stand_in_the_subtitle() -> None:
+    """What is assumed or inferred is said in every figure."""
+    frames = make_frames(4, 3)
+    frames["parameters"]["beta_2_source"] = "inferred"
+    chapter = chapters([RunFrames("digits", **frames)])[0]
+    for kind in FIGURES:
+        (subtitle,) = of_group(kind.plot(chapter), "subtitle")
+        assert "beta_2 0.999 (inferred)" in subtitle
+        assert "epsilon 1e-07 (assumed)" in subtitle
+
+
+def test_kernels_are_apart_from_biases_and_norms() -> None:
+    """A panel each; by their axes, and by their names where a layer gives a bias more axes."""
+    frames = make_frames(4, 3)
+    frames["parameters"].loc[frames["parameters"]["parameter"] == "dense/bias", "shape"] = "2,8"
+    chapter = chapters([RunFrames("digits", **frames)])[0]
+    assert [members.tolist() for members in chapter.kinds().values()] == [[0, 2], [1, 3]]
+    titles = [axes.get_title(loc="left") for axes in panels(plot_effective_lr(chapter))]
+    assert titles == ["Kernels and embeddings (2)", "Biases and norms (2)"]
+
+
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_parameters_stand_in_the_models_order(is_sorted: bool) -> None:
+    """The order of the frames; one that is only alphabetical counts digits."""
+    names = ["norm_10/gamma", "norm_2/gamma", "norm_3/gamma", "x/kernel"]
+    shown = names if is_sorted else [names[2], names[0], names[1], names[3]]
+    frames = make_frames(4, 2)
+    for frame in frames.values():
+        frame["parameter"] = frame["parameter"].replace(dict(zip(parameter_names(4), shown, strict=True)))
+    found = chapters([RunFrames("digits", **frames)])[0].parameters
+    assert list(found) == ([names[1], names[2], names[0], names[3]] if is_sorted else shown)
+
+
+def test_figures_are_chosen_by_name() -> None:
+    """Those a person acts on by default, all on request, and single ones; another name is one sentence."""
+    assert [kind.id for kind in chosen_figures()] == [
+        "movement", "update-to-weight", "effective-lr", "gradients", "shares",
+    ]  # fmt: skip
+    assert {kind.id for kind in chosen_figures(["all"])} == {kind.id for kind in FIGURES}
+    assert [kind.id for kind in chosen_figures(["layers_by_step", "movement"])] == ["movement", "layers-by-step"]
+    with pytest.raises(RequestError, match=r"there is no figure 'pie': there are effective-lr, .*, and all"):
+        chosen_figures(["pie"])
 
 
 @pytest.mark.parametrize("kind", FIGURES, ids=lambda kind: kind.id)
@@ -168,12 +266,13 @@ def test_subtitle_names_run_optimizer_rule_and_source() -> None:
     """What was analysed, and where the learning rate comes from, stands under the title."""
     assert chapter_of(4, 1).subtitle == (
         "run digits", "step 100", "optimizer adam", "rule adam", "learning rate α 0.001 (read from the configuration)",
+        "epsilon 1e-07 (assumed)",
     )  # fmt: skip
 
 
 def test_subtitle_tells_an_assumed_rate() -> None:
     """A default is never passed off as read."""
-    assert chapter_of(4, 3, source="default").subtitle[-1] == (
+    assert chapter_of(4, 3, source="default").subtitle[3] == (
         "learning rate α 0.001 → 0.0001 (assumed: the implementation's default)"
     )
 
@@ -181,41 +280,88 @@ def test_subtitle_tells_an_assumed_rate() -> None:
 # --- effective learning rate over the run
 
 
-def test_median_lines_are_the_frames_medians() -> None:
-    """Each panel's line is its parameter's median, against the steps."""
+def values_by_kind(frame: pd.DataFrame, column: str, checkpoints: int = 10) -> list[np.ndarray]:
+    """The frame's values of a column, (P, K): of kernels, and of biases and norms."""
+    values = frame[column].to_numpy(float).reshape(-1, checkpoints)
+    is_vector = np.array(["," not in shape for shape in frame["shape"].to_numpy()[::checkpoints]])
+    return [values[~is_vector], values[is_vector]]
+
+
+def test_median_lines_are_the_frames_medians_over_alpha() -> None:
+    """Each line is its parameter's median over the nominal rate, against the steps: a schedule is divided out."""
     frame = make_frames(4, 10)["parameters"]
+    frame["relative"] = frame["effective_lr_median"] / frame["learning_rate"]
+    axes_of_kinds = panels(plot_effective_lr(chapter_of(4, 10)))
+    for axes, expected in zip(axes_of_kinds, values_by_kind(frame, "relative"), strict=True):
+        lines = artists(axes, "line")
+        np.testing.assert_array_equal(lines[0].get_xdata(), frame["step"][:10])
+        np.testing.assert_allclose([line.get_ydata() for line in lines], expected)
+
+
+def test_keys_name_lines_with_their_newest_values() -> None:
+    """The largest first, whatever the model's order."""
     for axes in panels(plot_effective_lr(chapter_of(4, 10))):
-        (line,) = artists(axes, "median")
-        of_parameter = frame[frame["parameter"] == axes.get_title(loc="left")]
-        np.testing.assert_array_equal(line.get_xdata(), of_parameter["step"])
-        np.testing.assert_array_equal(line.get_ydata(), of_parameter["effective_lr_median"])
+        newest = sorted((line.get_ydata()[-1] for line in artists(axes, "line")), reverse=True)
+        assert [text.rpartition("  ")[2] for text in legends(axes)] == [number(value) for value in newest]
 
 
-def test_bands_are_the_frames_quantiles() -> None:
-    """The bands run from 5 to 95 % and from 25 to 75 %."""
-    frame = make_frames(4, 10)["parameters"]
-    axes = panels(plot_effective_lr(chapter_of(4, 10)))[0]
-    of_parameter = frame[frame["parameter"] == "dense/kernel"]
-    outer, inner = (c.get_paths()[0].vertices[:, 1] for c in axes.collections)
-    assert set(of_parameter["effective_lr_q05"]) | set(of_parameter["effective_lr_q95"]) == set(outer)
-    assert set(of_parameter["effective_lr_q25"]) | set(of_parameter["effective_lr_q75"]) == set(inner)
+def test_many_parameters_are_a_fan_and_the_outermost() -> None:
+    """Bands run from 5 to 95 % and from 25 to 75 % of the parameters, and those that lie furthest out are named."""
+    frame = make_frames(40, 10)["parameters"]
+    frame["relative"] = frame["effective_lr_median"] / frame["learning_rate"]
+    for axes, values in zip(
+        panels(plot_effective_lr(chapter_of(40, 10))), values_by_kind(frame, "relative"), strict=True
+    ):
+        (middle_line,) = artists(axes, "middle")
+        np.testing.assert_allclose(middle_line.get_ydata(), np.exp(np.median(np.log(values), axis=0)))
+        for band, levels in zip(axes.patches, ((0.05, 0.95), (0.25, 0.75)), strict=True):
+            drawn = band.get_path().vertices[:, 1]
+            expected = np.exp(np.quantile(np.log(values), levels, axis=0))
+            np.testing.assert_allclose([drawn.min(), drawn.max()], [expected.min(), expected.max()])
+        assert len(artists(axes, "line")) == len(legends(axes)) == 4
 
 
-def test_nominal_line_is_the_nominal_rate() -> None:
-    """The dashed line follows the schedule's rate."""
-    frame = make_frames(4, 10)["parameters"]
-    rates = frame.groupby("checkpoint_index")["learning_rate"].first()
-    for axes in panels(plot_effective_lr(chapter_of(4, 10))):
-        (line,) = artists(axes, "nominal")
-        np.testing.assert_array_equal(line.get_ydata(), rates)
+def test_an_outlier_does_not_set_everyones_axis() -> None:
+    """It is marked at the edge and named with its value, and the others keep the room."""
+    frames = make_frames(12, 10)
+    far = frames["parameters"]["parameter"] == "conv2d_1/bias"
+    frames["parameters"].loc[far, [c for c in frames["parameters"] if c.startswith("effective_lr_")]] *= 1e6
+    figure = plot_effective_lr(chapters([RunFrames("digits", **frames)])[0])
+    _, vectors = panels(figure)
+    assert vectors.get_ylim()[1] < 1e5
+    assert len(artists(vectors, "beyond")) == 1
+    assert legends(vectors)[0].startswith("conv2d_1/bias") and legends(vectors)[0].endswith("↑ beyond the axis")
+    assert_legible(figure)
 
 
-def test_unknown_rate_shows_relative_rates_and_no_nominal_line() -> None:
-    """Without a nominal rate E/α is drawn, the axis says so, and no line pretends to be the rate."""
+def test_limits_leave_out_what_lies_far_off_alone() -> None:
+    """One of many parameters, or a rare spike; where there are two there is no outlier, and steady drift is none."""
+    steady = np.full((300, 5), 1.0) * np.array([1.0, 2.0, 0.5, 3.0, 1e6])
+    low, high = robust_range([steady])
+    assert low < 0.5 and 3.0 < high < 100
+    assert robust_range([steady[:, [0, 4]]])[1] > 1e6
+    spiky = np.ones((300, 3))
+    spiky[7, 1] = 1e9
+    assert robust_range([spiky])[1] < 100
+    drifting = np.logspace(0, 8, 300)[:, None] * np.ones(3)
+    assert robust_range([drifting])[1] > 1e8
+
+
+def test_fans_and_outermost_skip_what_is_unknown() -> None:
+    """Quantiles are over what is known in a checkpoint; who lies furthest out is seen in the newest with any value."""
+    values = np.array([[1.0, 10.0, 100.0], [1.0, np.nan, 1000.0], [np.nan] * 3])
+    np.testing.assert_allclose(fan(values)["q50"], [10.0, np.sqrt(1000.0), np.nan])
+    assert sorted(outermost(values)) == [0, 2]
+    assert outermost(np.full((2, 3), np.nan)) == []
+
+
+def test_unknown_rate_shows_relative_rates() -> None:
+    """Without a nominal rate the store holds E/α, which is drawn as it is."""
+    frame = make_frames(4, 10, learning_rate=None)["parameters"]
     figure = plot_effective_lr(chapter_of(4, 10, learning_rate=None))
-    labels = " ".join(text.get_text() for text in figure.texts if text.get_gid() == "ylabel")
-    assert labels.startswith("E/α")
-    assert not any(artists(axes, "nominal") for axes in figure.axes)
+    for axes, expected in zip(panels(figure), values_by_kind(frame, "effective_lr_median"), strict=True):
+        np.testing.assert_allclose([line.get_ydata() for line in artists(axes, "line")], expected)
+    assert panels(figure)[0].get_ylabel().startswith("E/α")
 
 
 def test_rates_known_in_part_are_drawn_relative_throughout() -> None:
@@ -237,7 +383,7 @@ def test_rates_of_zero_leave_a_gap() -> None:
     lr_columns = [c for c in frames["parameters"] if c.startswith(("effective_lr", "learning_rate"))]
     frames["parameters"].loc[is_first, [c for c in lr_columns if not c.endswith("source")]] = 0.0
     axes = panels(plot_effective_lr(chapters([RunFrames("digits", **frames)])[0]))[0]
-    (line,) = artists(axes, "median")
+    line, *_ = artists(axes, "line")
     assert np.isnan(line.get_ydata()[0])
     assert axes.get_ylim()[0] > 1e-6
 
@@ -245,9 +391,9 @@ def test_rates_of_zero_leave_a_gap() -> None:
 def test_unknown_steps_are_drawn_by_checkpoint() -> None:
     """Without steps the horizontal axis counts checkpoints, and says so."""
     figure = plot_effective_lr(chapter_of(4, 10, has_steps=False))
-    (line,) = artists(panels(figure)[0], "median")
+    line, *_ = artists(panels(figure)[0], "line")
     np.testing.assert_array_equal(line.get_xdata(), range(10))
-    assert any("steps not known" in text.get_text() for text in figure.texts)
+    assert any("steps not known" in text.get_text() for text in all_texts(figure))
 
 
 def test_steps_that_fall_are_drawn_by_checkpoint() -> None:
@@ -260,21 +406,36 @@ def test_steps_that_fall_are_drawn_by_checkpoint() -> None:
 
 
 def test_one_checkpoint_is_drawn_as_rows() -> None:
-    """With one checkpoint a dot per parameter lies at its median, and the nominal rate is a vertical line."""
-    frame = make_frames(40, 1)["parameters"]
-    (axes,) = plot_effective_lr(chapter_of(40, 1)).axes
-    (dots,) = artists(axes, "median")
-    np.testing.assert_array_equal(dots.get_xdata(), frame["effective_lr_median"])
-    (nominal,) = artists(axes, "nominal")
-    assert list(nominal.get_xdata()) == [1e-3, 1e-3]
+    """With one checkpoint a dot per parameter lies at its median, in the model's order from the top."""
+    frame = make_frames(24, 1)["parameters"]
+    frame["relative"] = frame["effective_lr_median"] / frame["learning_rate"]
+    for axes, expected in zip(
+        panels(plot_effective_lr(chapter_of(24, 1))), values_by_kind(frame, "relative", 1), strict=True
+    ):
+        (dots,) = artists(axes, "dot")
+        places = dots.get_offsets()
+        np.testing.assert_allclose(places[:, 0], expected[:, 0])
+        np.testing.assert_array_equal(places[:, 1], range(len(expected)))
+        assert axes.get_ylim()[0] > axes.get_ylim()[1]
+
+
+def test_a_row_far_from_the_others_is_written_at_the_edge() -> None:
+    """The value that the axis has no room for."""
+    frames = make_frames(12, 1)
+    frames["parameters"].loc[1, "update_to_weight"] = 3e5
+    figure = plot_update_to_weight(chapters([RunFrames("digits", **frames)])[0])
+    assert [text.get_text() for axes in figure.axes for text in artists(axes, "beyond")] == ["3·10⁵ ▸"]
+    assert_legible(figure)
 
 
 def test_runs_have_a_line_each() -> None:
     """Several runs share the panels, told apart by colour and by dashes."""
-    for axes in panels(plot_effective_lr(two_runs(4, 10))):
-        first, second = artists(axes, "median")
+    found = panels(plot_effective_lr(two_runs(4, 10)))
+    assert [axes.get_title(loc="left") for axes in found] == parameter_names(4)
+    for axes in found:
+        first, second = artists(axes, "line")
         assert first.get_color() != second.get_color()
-        assert first.get_linestyle() != second.get_linestyle()
+        assert first._dash_pattern != second._dash_pattern
 
 
 def test_runs_of_different_parameters_share_a_chapter() -> None:
@@ -293,19 +454,20 @@ def test_runs_of_different_parameters_share_a_chapter() -> None:
 def test_heatmap_holds_every_median(parameters: int) -> None:
     """The colours are those of all parameters' medians, a row each, a column per checkpoint."""
     frame = make_frames(parameters, 10)["parameters"]
-    mesh = plot_layers_by_step(chapter_of(parameters, 10)).axes[0].collections[0]
-    medians = frame["effective_lr_median"].to_numpy().reshape(parameters, 10)
-    drawn = np.asarray(mesh.get_array()).reshape(parameters, 10)
-    np.testing.assert_array_equal(np.sort(drawn, axis=0), np.sort(medians, axis=0))
-    if parameters <= 48:
-        np.testing.assert_array_equal(drawn, medians)
+    frame["relative"] = frame["effective_lr_median"] / frame["learning_rate"]
+    found = panels(plot_layers_by_step(chapter_of(parameters, 10)))
+    for axes, medians in zip(found, values_by_kind(frame, "relative"), strict=True):
+        drawn = np.asarray(axes.collections[0].get_array()).reshape(-1, 10)
+        np.testing.assert_allclose(np.sort(drawn, axis=0), np.sort(medians, axis=0))
+        if len(medians) <= 24:
+            np.testing.assert_allclose(drawn, medians)
 
 
 def test_heatmap_leaves_missing_values_out() -> None:
     """A value that is not defined has no colour."""
-    mesh = plot_layers_by_step(chapter_of(4, 10, is_damaged=True)).axes[0].collections[0]
-    mask = np.ma.getmaskarray(mesh.get_array()).reshape(4, 10)
-    assert mask[1].all()
+    found = panels(plot_layers_by_step(chapter_of(4, 10, is_damaged=True)))
+    mask = np.concatenate([np.ma.getmaskarray(a.collections[0].get_array()).reshape(2, 10) for a in found])
+    assert mask[2].all()  # the first of the biases
     assert mask[:, 2].all()
     assert mask.sum() == 10 + 3
 
@@ -313,10 +475,12 @@ def test_heatmap_leaves_missing_values_out() -> None:
 def test_heatmap_states_newest_and_change() -> None:
     """Beside a row stand its newest median and its ratio to the first."""
     frame = make_frames(4, 10)["parameters"]
-    texts = [text.get_text() for text in artists(plot_layers_by_step(chapter_of(4, 10)).axes[0], "row number")]
-    medians = frame["effective_lr_median"].to_numpy().reshape(4, 10)
-    assert texts[::2] == [number(row[-1]) for row in medians]
-    assert texts[1::2] == [f"×{number(row[-1] / row[0])}" for row in medians]
+    frame["relative"] = frame["effective_lr_median"] / frame["learning_rate"]
+    found = panels(plot_layers_by_step(chapter_of(4, 10)))
+    for axes, medians in zip(found, values_by_kind(frame, "relative"), strict=True):
+        (beside,) = axes.child_axes
+        texts = [text.get_text() for text in beside.get_yticklabels()]
+        assert texts == [f"{number(row[-1])}  ×{number(row[-1] / row[0])}" for row in medians]
 
 
 def test_heatmaps_of_runs_share_their_colours() -> None:
@@ -325,13 +489,12 @@ def test_heatmaps_of_runs_share_their_colours() -> None:
     assert first.collections[0].norm is second.collections[0].norm
 
 
-def test_spread_keeps_order_and_distance() -> None:
-    """Labels of crowded rows move apart, stay in order, and stay on the page."""
-    places = spread(np.array([0.5, 1.0, 1.5, 50.0, 99.5, 99.9]), 5.0, 100.0)
-    assert (np.diff(places) >= 5.0 - 1e-9).all()
-    assert places[0] >= 2.5
-    assert places[-1] <= 97.5
-    assert places[3] == 50.0
+def test_labels_of_crowded_rows_leave_each_other_room() -> None:
+    """Of groups too thin for a label each the larger have one, and none overlaps another."""
+    figure = plot_layers_by_step(chapter_of(400, 10))
+    labels = [text.get_text() for text in panels(figure)[0].get_yticklabels()]
+    assert any("encoder" in label for label in labels)
+    assert_legible(figure)
 
 
 # --- distributions
@@ -352,8 +515,12 @@ def test_density_has_area_one_and_lies_where_the_counts_are() -> None:
 def test_distributions_show_first_and_last_checkpoint() -> None:
     """The key names up to four checkpoints, the first and the newest among them."""
     figure = plot_distributions(chapter_of(4, 10))
-    key = [text.get_text() for text in figure.texts if text.get_gid() == "key"]
-    assert key[:4] == ["step 100", "step 400", "step 700", "step 1k"]
+    key = [
+        text.get_text()
+        for text in all_texts(figure)
+        if text.get_text().startswith("step ") and "(" not in text.get_text()
+    ]
+    assert key == ["step 100", "step 400", "step 700", "step 1k"]
 
 
 def test_checkpoints_are_chosen_evenly() -> None:
@@ -366,11 +533,11 @@ def test_checkpoints_are_chosen_evenly() -> None:
 def test_peaks_of_densities_lie_at_the_medians() -> None:
     """The made-up distributions are symmetric in log10, so that their peak is their median."""
     frame = make_frames(4, 1)["parameters"]
-    (axes,) = plot_distributions(chapter_of(4, 1)).axes
+    axes, *_ = panels(plot_distributions(chapter_of(4, 1)))
     kernel, *_ = artists(axes, "density")
     heights = np.nan_to_num(np.asarray(kernel.get_ydata()), nan=9.0)
     peak = np.asarray(kernel.get_xdata())[int(heights.argmin())]
-    assert abs(np.log10(peak / frame["effective_lr_median"][0])) < 0.1
+    assert abs(np.log10(peak * 1e-3 / frame["effective_lr_median"][0])) < 0.1
 
 
 # --- update to weight
@@ -379,10 +546,9 @@ def test_peaks_of_densities_lie_at_the_medians() -> None:
 def test_ratio_lines_are_the_frames_ratios() -> None:
     """Each panel's line is its parameter's ratio, and a line lies at a thousandth."""
     frame = make_frames(4, 10)["parameters"]
-    for axes in panels(plot_update_to_weight(chapter_of(4, 10))):
-        (line,) = artists(axes, "ratio")
-        of_parameter = frame[frame["parameter"] == axes.get_title(loc="left")]
-        np.testing.assert_array_equal(line.get_ydata(), of_parameter["update_to_weight"])
+    found = panels(plot_update_to_weight(chapter_of(4, 10)))
+    for axes, expected in zip(found, values_by_kind(frame, "update_to_weight"), strict=True):
+        np.testing.assert_array_equal([line.get_ydata() for line in artists(axes, "line")], expected)
         (usual,) = artists(axes, "usual")
         assert list(usual.get_ydata()) == [1e-3, 1e-3]
 
@@ -392,7 +558,7 @@ def test_zero_and_infinite_ratios_are_left_out() -> None:
     frames = make_frames(4, 10)
     frames["parameters"].loc[[0, 1], "update_to_weight"] = [0.0, np.inf]
     axes = panels(plot_update_to_weight(chapters([RunFrames("digits", **frames)])[0]))[0]
-    (line,) = artists(axes, "ratio")
+    line, *_ = artists(axes, "line")
     assert np.isnan(line.get_ydata()[:2]).all()
     assert np.isfinite(axes.get_ylim()).all()
 
@@ -403,19 +569,66 @@ def test_middle_is_the_geometric_median_of_what_is_known() -> None:
     np.testing.assert_allclose(middle(values), [10.0, 10.0, np.nan])
 
 
+# --- movement and gradients
+
+
+def test_movement_is_the_frames_and_is_divided_by_a_rate_that_changes() -> None:
+    """RMS of Δ above, and of Δ/α below where a schedule would hide all else; without a schedule one row."""
+    frame = make_frames(4, 10)["parameters"]
+    found = panels(plot_movement(chapter_of(4, 10)))
+    expected = [*values_by_kind(frame, "update_rms"), *values_by_kind(frame, "relative_update_rms")]
+    for axes, values in zip(found, expected, strict=True):
+        np.testing.assert_array_equal([line.get_ydata() for line in artists(axes, "line")], values)
+    frames = make_frames(4, 10)
+    frames["parameters"]["learning_rate"] = 1e-3
+    assert len(panels(plot_movement(chapters([RunFrames("digits", **frames)])[0]))) == 2
+
+
+def test_gradients_are_the_frames_with_their_bounds() -> None:
+    """Each line is its parameter's; of few the bounds are shaded."""
+    frame = make_frames(4, 10)["parameters"]
+    found = panels(plot_gradients(chapter_of(4, 10)))
+    for axes, values in zip(found, values_by_kind(frame, "window_gradient_rms"), strict=True):
+        np.testing.assert_array_equal([line.get_ydata() for line in artists(axes, "line")], values)
+        assert len(artists(axes, "bounds")) == 2
+
+
+@pytest.mark.parametrize("low, high", [(0.9, 1.25), (0.93, 1.06), (0.5, 2.2), (0.97, 1.03)])
+def test_axes_near_one_have_ticks_on_both_sides(low: float, high: float) -> None:
+    """No half of an axis lacks ticks where all values are near each other."""
+    ticks = log_ticks(low, high)
+    middle_of_axis = np.sqrt(low * high)
+    assert min(ticks) < middle_of_axis < max(ticks)
+
+
 # --- elements
 
 
-def test_element_curves_are_the_frames_samples() -> None:
-    """Every curve of a panel is one element's, of that parameter."""
-    sample = make_frames(4, 10)["sample"]
+def test_fans_of_elements_are_the_frames_quantiles() -> None:
+    """Bands run from 5 to 95 % and from 25 to 75 % of a parameter's elements, over α, and the line is the median."""
+    frame = make_frames(4, 10)["parameters"]
+    for axes in panels(plot_elements(chapter_of(4, 10))):
+        of_parameter = frame[frame["parameter"] == axes.get_title(loc="left")]
+        for band, name in zip(axes.patches, ("q05-q95", "q25-q75"), strict=True):
+            columns = [of_parameter[f"effective_lr_{q}"] / of_parameter["learning_rate"] for q in name.split("-")]
+            ends = np.unique(band.get_path().vertices[:, 1])
+            np.testing.assert_allclose(ends, np.unique(np.concatenate(columns)))
+        (line,) = artists(axes, "median")
+        np.testing.assert_allclose(
+            line.get_ydata(), of_parameter["effective_lr_median"] / of_parameter["learning_rate"]
+        )
+
+
+def test_the_element_that_changed_most_is_one_of_the_frames() -> None:
+    """Its curve is a sampled element's of that parameter, over α."""
+    frames = make_frames(4, 10)
+    sample = frames["sample"].assign(rate=np.repeat(frames["parameters"]["learning_rate"].to_numpy(), 16))
+    sample["relative"] = sample["effective_lr"] / sample["rate"]
     for axes in panels(plot_elements(chapter_of(4, 10))):
         of_parameter = sample[sample["parameter"] == axes.get_title(loc="left")]
-        known = of_parameter.pivot(index="element", columns="step", values="effective_lr").to_numpy()
-        lines = artists(axes, "element")
-        assert len(lines) == 12
-        for line in lines:
-            assert (np.isclose(known, line.get_ydata()).all(axis=1)).any()
+        known = of_parameter.pivot(index="element", columns="step", values="relative").to_numpy()
+        (line,) = artists(axes, "most changed")
+        assert np.isclose(known, line.get_ydata()).all(axis=1).any()
 
 
 def test_changes_of_curves_skip_what_is_unknown() -> None:
@@ -433,7 +646,7 @@ def test_shares_are_the_frames_shares_of_affected_parameters() -> None:
     columns = [column for column, _ in SHARES]
     affected = frame.groupby("parameter", sort=False)[columns].max().max(axis=1) > 0
     names = list(affected.index[affected])
-    for axes, column in zip(plot_shares(chapter_of(40, 10)).axes, columns, strict=False):
+    for axes, column in zip(panels(plot_shares(chapter_of(40, 10))), columns, strict=True):
         expected = frame.pivot(index="parameter", columns="checkpoint_index", values=column).loc[names]
         drawn = np.asarray(axes.collections[0].get_array()).reshape(len(names), 10)
         np.testing.assert_allclose(drawn, expected)
@@ -441,8 +654,8 @@ def test_shares_are_the_frames_shares_of_affected_parameters() -> None:
 
 def test_affected_parameters_keep_their_layers_names() -> None:
     """What the affected few share, others don't: it is not left out."""
-    axes = plot_shares(chapter_of(4, 10)).axes[0]
-    assert [text.get_text() for text in artists(axes, "row label")] == ["dense_1/kernel", "dense_1/bias"]
+    axes = panels(plot_shares(chapter_of(4, 10)))[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["dense_1/kernel", "dense_1/bias"]
 
 
 def test_no_share_at_all_is_said_in_words() -> None:
@@ -450,7 +663,7 @@ def test_no_share_at_all_is_said_in_words() -> None:
     frames = make_frames(4, 10)
     frames["parameters"][[column for column, _ in SHARES]] = 0.0
     figure = plot_shares(chapters([RunFrames("digits", **frames)])[0])
-    answer = " ".join(text.get_text() for text in figure.texts if text.get_gid() == "answer")
+    (answer,) = of_group(figure, "answer")
     assert answer.startswith("Nowhere: none of the 4 parameters")
     assert_legible(figure)
 
@@ -488,15 +701,26 @@ def test_diff_is_legible(count: int) -> None:
     assert_legible(plot_diff(diff_frame(count), "runs/a-long-name-of-a-run/checkpoints/ckpt-1", "ckpt-2"))
 
 
-def test_dumbbells_join_the_medians() -> None:
-    """Each row's ends lie at the medians in both; what is only in one has one end."""
+def test_dots_are_ratios_of_rates_and_changes() -> None:
+    """E in B over E in A, and the weights' change; what did not change has no dot, and what came from zero an arrow."""
     frame = diff_frame(4)
-    medians, weights, _ = plot_diff(frame).axes
-    ends = [tuple(bell.get_xdata()) for bell in artists(medians, "dumbbell")]
-    assert ends == [(a, b) for a, b in zip(frame["effective_lr_a"][1:], frame["effective_lr_b"][1:], strict=True)]
+    rates, weights, _ = plot_diff(frame).axes
+    (ratios,) = artists(rates, "change")
+    np.testing.assert_allclose(ratios.get_xdata(), (frame["effective_lr_b"] / frame["effective_lr_a"])[1:])
     (dots,) = artists(weights, "change")
     assert list(dots.get_xdata()) == [frame["weight_change"][2]]
+    (right,) = artists(weights, "beyond")
+    assert list(right.get_ydata()) == [1]
     assert [text.get_text() for text in artists(weights, "status")] == ["added", "same"]
+
+
+def test_extremes_of_a_diff_have_their_numbers() -> None:
+    """The largest ratios of E, and the smallest."""
+    frame = diff_frame(40)
+    rates, *_ = plot_diff(frame).axes
+    ratios = (frame["effective_lr_b"] / frame["effective_lr_a"]).dropna().sort_values(ascending=False)
+    texts = [text.get_text() for text in artists(rates, "extreme")]
+    assert texts == [number(ratios.iloc[at]) for at in (0, 1, -1)]
 
 
 def test_diff_of_nothing_is_refused() -> None:
@@ -575,6 +799,8 @@ def test_each_optimizer_has_its_chapter() -> None:
 
 SEGMENTS = (Segment(0, 4, "start"), Segment(4, 7, "state-lost"), Segment(7, 10, "rate-jumped"))
 OVER_RUN = [kind for kind in FIGURES if kind.id != "distributions"]
+MARKED = {"layers-by-step": 2, "shares": 3, "elements": 12, "movement": 4}
+"""Panels of a run of twelve parameters, of kernels and of biases and norms, that bear the marks; of others two."""
 
 
 def cut_chapter(parameters: int, segments: tuple[Segment, ...] = SEGMENTS, **options: Any) -> Chapter:
@@ -593,9 +819,8 @@ def test_where_segments_begin_is_marked(kind: Any) -> None:
     """A line at the step of the checkpoint in every panel, or at its column's edge in a heatmap; the page says why."""
     figure = kind.plot(cut_chapter(12))
     is_heatmap = kind.id in ("layers-by-step", "shares")
-    count = {"layers-by-step": 1, "shares": 3}.get(kind.id, 12)
-    assert marks(figure) == [[4.0, 7.0] if is_heatmap else [500.0, 800.0]] * count
-    texts = " ".join(t.get_text() for t in sorted(figure.texts, key=lambda text: -text.get_position()[1]))
+    assert marks(figure) == [[4.0, 7.0] if is_heatmap else [500.0, 800.0]] * MARKED.get(kind.id, 2)
+    texts = " ".join(text.get_text() for text in all_texts(figure))
     assert "state not carried on" in texts
     assert "rate jumped" in texts
     dashes = {str(line.get_linestyle()) + str(line._dash_pattern) for line in artists(figure.axes[0], "beginning")}
@@ -630,17 +855,26 @@ def test_steps_that_fall_are_marked_by_checkpoint() -> None:
     for frame in frames.values():
         frame.loc[frame["checkpoint_index"] >= 4, "step"] -= 400
     chapter = chapters([RunFrames("digits", **frames, segments=SEGMENTS)])[0]
-    assert marks(plot_effective_lr(chapter)) == [[4.0, 7.0]] * 4
+    assert marks(plot_effective_lr(chapter)) == [[4.0, 7.0]] * 2
 
 
 def test_an_optimizer_that_lacks_the_checkpoint_is_marked_at_its_next() -> None:
     """A segment begins at the first checkpoint of it that the optimizer has; none before its own first."""
     frames = {kind: f[~f["checkpoint_index"].isin([4, 7, 8, 9])] for kind, f in make_frames(4, 10).items()}
     chapter = chapters([RunFrames("digits", **frames, segments=SEGMENTS)])[0]
-    assert marks(plot_effective_lr(chapter)) == [[600.0]] * 4
+    assert marks(plot_effective_lr(chapter)) == [[600.0]] * 2
     frames = {kind: f[f["checkpoint_index"] >= 5] for kind, f in make_frames(4, 10).items()}
     chapter = chapters([RunFrames("digits", **frames, segments=SEGMENTS)])[0]
-    assert marks(plot_effective_lr(chapter)) == [[800.0]] * 4
+    assert marks(plot_effective_lr(chapter)) == [[800.0]] * 2
+
+
+def test_values_that_are_not_finite_are_marked() -> None:
+    """A line at the first checkpoint that has any, called so."""
+    frames = make_frames(4, 10)
+    frames["parameters"].loc[frames["parameters"]["checkpoint_index"] >= 6, "nonfinite"] = 3
+    figure = plot_movement(chapters([RunFrames("digits", **frames)])[0])
+    assert marks(figure) == [[700.0]] * 4
+    assert any(text.get_text() == "NaN or infinite values" for text in all_texts(figure))
 
 
 def test_marks_of_several_runs_have_their_colours() -> None:

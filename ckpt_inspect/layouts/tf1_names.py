@@ -29,7 +29,7 @@ from ckpt_inspect.layouts.found import (
     rule_of_tf1_slots,
     unique_names,
 )
-from ckpt_inspect.layouts.validation import FLOATS
+from ckpt_inspect.layouts.validation import FLOATS, not_one_number
 from ckpt_inspect.natural_order import natural_key
 from ckpt_inspect.update_rules import (
     USUAL_RULE,
@@ -119,6 +119,13 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
         for group in groups:
             _find_rows(group, graph_def)
     groups += _assign_powers(checkpoint, groups, powers, graph_def)
+    for group in groups:
+        is_named = optimizer_of_class(group.members[0].base) is not None
+        if is_named and _may_keep_pairs(group.members[0].base) and not _has_both_powers(group):
+            group.problems += [
+                not_one_number(checkpoint, group.name, key, "one floating-point number")
+                for key in _odd_powers(checkpoint.tensors)
+            ]
     where = graph.where if graph is not None else ""
     return [_describe(checkpoint, g, graph_def, where) for g in groups]
 
@@ -204,6 +211,15 @@ def _find_powers(tensors: Mapping[str, TensorSpec]) -> list[_Powers]:
         if (match := POWER.match(key)) is not None and spec.shape == () and spec.dtype in FLOATS:
             found.setdefault((match["scope"] or "", int(match["number"] or 0)), {})[f"beta_{match['which']}"] = key
     return [_Powers(scope, number, BetaPowerKeys(**keys)) for (scope, number), keys in sorted(found.items())]
+
+
+def _has_both_powers(group: _Group) -> bool:
+    return group.powers is not None and len(group.powers.keys.keys) == 2
+
+
+def _odd_powers(tensors: Mapping[str, TensorSpec]) -> list[str]:
+    """Return what is called like a beta power and can't be one."""
+    return [k for k, spec in tensors.items() if POWER.match(k) and (spec.shape != () or spec.dtype not in FLOATS)]
 
 
 def _group_by_name(slots: Sequence[_Slots]) -> list[_Group]:

@@ -31,7 +31,7 @@ def _check(checkpoint: Checkpoint, found: FoundOptimizer, name: str) -> FoundOpt
     def scalar(key: str | None) -> str | None:
         if key is None or _is_number(checkpoint.tensors[key]):
             return key
-        problems.append(Problem("scalar-malformed", f"{name}: {_form(checkpoint, key)}", "it is skipped", "error"))
+        problems.append(not_one_number(checkpoint, name, key))
         return None
 
     powers = found.beta_powers
@@ -53,13 +53,18 @@ def _check(checkpoint: Checkpoint, found: FoundOptimizer, name: str) -> FoundOpt
     )
 
 
+def not_one_number(checkpoint: Checkpoint, optimizer: str, key: str, what: str = "one number") -> Problem:
+    """Return the Problem of a tensor that should hold a number of the optimizer's, and can't."""
+    return Problem("scalar-malformed", f"{optimizer}: {_form(checkpoint, key, what)}", "it is skipped", "error")
+
+
 def _is_number(spec: TensorSpec) -> bool:
     return spec.size == 1 and spec.dtype in NUMBERS
 
 
-def _form(checkpoint: Checkpoint, key: str) -> str:
+def _form(checkpoint: Checkpoint, key: str, what: str = "one number") -> str:
     spec = checkpoint.tensors[key]
-    return f"{key} is of shape {spec.shape} and type {spec.dtype}, but should be one number"
+    return f"{key} is of shape {spec.shape} and type {spec.dtype}, but should be {what}"
 
 
 def _check_parameter(

@@ -50,10 +50,11 @@ def _client(address: str) -> Iterator[Any]:
         ) from error
     import logging
 
+    connect: Any = Client  # it has no types
     for name in ("distributed.client", "distributed.comm", "distributed.core"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is said in one sentence, below
     try:
-        client = Client(address, timeout=ANSWER)
+        client: Any = connect(address, timeout=ANSWER)
     except (OSError, ValueError, TimeoutError) as error:
         raise RequestError(
             f"{address}: no Dask scheduler answered within {ANSWER:.0f} s ({error}); is it running, and is this its "

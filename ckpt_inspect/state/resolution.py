@@ -31,6 +31,8 @@ from ckpt_inspect.update_rules.hyperparameters import (
 
 __all__ = ["Resolved", "check_given", "resolve"]
 
+_GLOBAL_STEP = "global_step"
+
 IMPOSSIBLE = ("value-impossible", "beta-power-impossible", "step-malformed", "scalar-malformed")
 """Codes of the Problems about a number in the file that no training can have used."""
 SERIALIZED_NUMBERS = ("__tensor__", "__numpy__")
@@ -86,6 +88,9 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
     raw, step, problems = _resolve_step(checkpoint, found, given, powers, others, scalars)
     if fault:
         problems.append(Problem("beta-power-impossible", f"{found.name}: {fault}", "the powers are left out", "error"))
+    if found.beta_powers.own.keys and scalars.has(_GLOBAL_STEP) and scalars.count(_GLOBAL_STEP) is None:
+        what = f"{found.name}: {_GLOBAL_STEP} is {scalars.read(_GLOBAL_STEP):g}, which counts nothing"
+        problems.append(Problem("step-malformed", what, "the beta powers tell the step without it", "error"))
     has_own_decay = isinstance(optimizer, UpdateRule) and optimizer.has_own_decay
 
     def resolved(h: Hyperparameter) -> Sourced[float]:
@@ -347,7 +352,7 @@ def _common(readings: Sequence[PowersReading]) -> PowersReading:
 def _read_pair(keys: BetaPowerKeys, betas: Mapping[str, Sourced[float] | None], scalars: _Scalars) -> PowersReading:
     power_1, power_2 = (scalars.read(k) if k is not None else None for k in (keys.beta_1, keys.beta_2))
     known = [b.value if b is not None and b.source != "given" else None for b in (betas["beta_1"], betas["beta_2"])]
-    global_step = scalars.count("global_step") if scalars.has("global_step") else None
+    global_step = scalars.count(_GLOBAL_STEP) if scalars.has(_GLOBAL_STEP) else None
     reading = read_beta_powers(power_1, power_2, known[0], known[1], global_step)
     if reading.step is None and not reading.is_converged:
         given = [b.value if b is not None else None for b in (betas["beta_1"], betas["beta_2"])]

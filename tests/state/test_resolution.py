@@ -15,7 +15,7 @@ from ckpt_inspect.errors import NotFoundError, RequestError
 from ckpt_inspect.layouts.beta_powers import running_power
 from ckpt_inspect.layouts.found import BetaPowerKeys, BetaPowers, Counted, FoundOptimizer, FoundParameter, RuleReading
 from ckpt_inspect.state.optimizer_state import optimizer_states
-from ckpt_inspect.state.resolution import Resolved, check_given, resolve
+from ckpt_inspect.state.resolution import IMPOSSIBLE, Resolved, check_given, resolve
 from ckpt_inspect.state.schedules import evaluate_schedule
 from ckpt_inspect.update_rules import Implementation
 from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS1, KERAS3, OPTIMIZER_V2, TF1, TFA
@@ -65,6 +65,28 @@ def test_what_is_no_number_is_no_hyperparameter_and_counts_nothing(value: Any) -
     assert got.step.value is None or got.step.value == 3
     assert math.isnan(got.hyperparameters["learning_rate"].value or math.nan)
     assert {"step-malformed", "hyperparameter-impossible"} & {problem.code for problem in got.problems}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("beta1_power", np.complex64(0.5), "scalar-malformed"),
+        ("beta1_power", np.bool_(True), "scalar-malformed"),
+        ("beta2_power", np.int32(1), "scalar-malformed"),
+        ("beta1_power", np.array([0.9, 0.8], np.float32), "scalar-malformed"),
+        ("beta1_power", np.float32(-0.5), "beta-power-impossible"),
+        ("global_step", np.int64(-3), "step-malformed"),
+        ("global_step", np.float32(np.nan), "step-malformed"),
+    ],
+)
+def test_what_tf1_counts_by_and_cannot_be_is_named(name: str, value: Any, code: str) -> None:
+    """A beta power that is no number below 1, a global step that counts nothing: one problem that names it."""
+    weight = np.ones((3, 2), np.float32)
+    arrays = {"w": weight, "w/Adam": weight * 0.1, "w/Adam_1": weight * 0.01, "global_step": np.int64(4), **_powers(4)}
+    (state,) = optimizer_states(MemoryCheckpoint({**arrays, name: value}))
+    (problem,) = (problem for problem in state.problems if problem.code in IMPOSSIBLE)
+    assert problem.code == code
+    assert name in problem.message
 
 
 class TestPrecedence:

@@ -18,12 +18,13 @@ PROMISES = {
         "formats/test_hdf5.py::test_a_flipped_bit_in_a_small_archive_is_noticed_at_the_first_read"
     ),
     "Slices that leave out": "formats/test_bundle.py::test_slices_that_do_not_cover_the_tensor",
-    "A learning rate, beta or epsilon": "findings/test_findings.py::test_nothing_is_computed_with_an_impossible_value",
+    "A learning rate, beta, epsilon or counter": "findings/test_findings.py::test_nothing_is_computed_with_an_impossible_value",
     "A store in which anything": "runs/test_stored.py::test_what_cannot_be_is_refused_in_one_sentence",
     "A store that ends the process": "runs/test_stored.py::test_damaged_bytes_never_end_the_process",
     "HDF5 checkpoints are read by a reader": (
         "formats/test_hdf5_reader.py::test_what_the_library_loops_on_is_called_damaged"
     ),
+    "Every index of chunks": "formats/test_hdf5_reader.py::test_a_long_list_of_chunks_that_grows",
     "Arrays of zeros that compress": "formats/test_hdf5_reader.py::test_so_much_of_so_little_is_refused",
     "Sparse companions": "formats/test_bad_input.py::test_a_sparse_companion_is_not_read_into_memory",
     "A large `.keras` file": "runs/test_execution.py::test_the_units_of_a_large_archive_compare_its_checksum_together",

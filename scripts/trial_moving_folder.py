@@ -200,10 +200,9 @@ def _unfinished(folder: Path) -> list[Path]:
 
 def _is_sound(path: Path) -> bool:
     try:
-        ckpt_inspect.describe(path)
+        return not ckpt_inspect.describe(path).is_damaged
     except ckpt_inspect.CkptInspectError:
         return False
-    return True
 
 
 if __name__ == "__main__":

@@ -26,6 +26,9 @@ Pieces = Sequence[bytes | memoryview]
 _DONE, _MARK = b"+", 16
 """How an answer begins that is what the function returned, and the bytes before it."""
 
+_MOST_SECONDS = 86_400.0
+"""What a copy may take at the most: a sparse file may claim any size."""
+
 _WAITING = 3
 """How many times as long as it may work a copy may take, on a busy machine."""
 
@@ -44,6 +47,7 @@ def apart(function: Callable[[], Pieces], seconds: float, room: int) -> bytearra
     `expect` announces. Raises StoreError with the words of what the function raises, DiedReading if the copy dies or
     takes longer.
     """
+    seconds = min(seconds, _MOST_SECONDS)
     if not hasattr(os, "fork") or sys.platform == "darwin":  # macOS's own libraries don't bear a fork
         return bytearray().join(function())
     reading, writing = os.pipe()

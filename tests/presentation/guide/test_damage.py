@@ -18,7 +18,9 @@ PROMISES = {
         "formats/test_hdf5.py::test_a_flipped_bit_in_a_small_archive_is_noticed_at_the_first_read"
     ),
     "Slices that leave out": "formats/test_bundle.py::test_slices_that_do_not_cover_the_tensor",
-    "A learning rate, beta, epsilon or counter": "findings/test_findings.py::test_nothing_is_computed_with_an_impossible_value",
+    "A learning rate, beta, epsilon or counter": (
+        "findings/test_findings.py::test_nothing_is_computed_with_an_impossible_value"
+    ),
     "A store in which anything": "runs/test_stored.py::test_what_cannot_be_is_refused_in_one_sentence",
     "A store that ends the process": "runs/test_stored.py::test_damaged_bytes_never_end_the_process",
     "HDF5 checkpoints are read by a reader": (

@@ -8,6 +8,7 @@ betas may fit one power alike, to the last bit: then the step is unknown.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -85,6 +86,7 @@ class PowersReading(NamedTuple):
     """How the step was found, or why it wasn't."""
 
 
+@functools.lru_cache(maxsize=8192)  # a run's checkpoints are opened twice, first together and then each by itself
 def read_beta_powers(
     power_1: float | None,
     power_2: float | None,

@@ -79,7 +79,9 @@ class Group(TyperGroup):
             return super().resolve_command(ctx, args)
         except TyperException as error:
             if os.path.lexists(args[0]) or "://" in args[0]:
-                command = "report" if args[0].endswith(".ckpt-inspect.h5") else "analyze"
+                from ckpt_inspect.runs.store import SUFFIX
+
+                command = "report" if args[0].endswith(SUFFIX) else "analyze"
                 error.message = f"{args[0]}: which command? `ckpt-inspect {command} {shlex.quote(args[0])}`, perhaps"
             raise
 

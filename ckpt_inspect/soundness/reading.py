@@ -13,8 +13,9 @@ import numpy as np
 from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, PieceReader, Problem
 from ckpt_inspect.comparison.continuity import StateCounts
 from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.measurement.stored import ARRAYS
 from ckpt_inspect.state.optimizer_state import Parameter
-from ckpt_inspect.update_rules import STATE_SLOTS, State
+from ckpt_inspect.update_rules import State
 
 THREADS = 2
 PIECE_ELEMENTS = 1 << 17
@@ -25,8 +26,6 @@ _LARGE = 1 << 23
 
 _MOST_EXPECTED = 1 << 16
 """Pieces of a tensor that are announced: a damaged file may claim any number."""
-
-_ARRAYS = ("value", *STATE_SLOTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,7 @@ def read_whole(checkpoint: Checkpoint, pairs: Sequence[Pair] = (), *, is_rest_re
     checkpoint.expect((key, 0, checkpoint.spec(key).size) for job in small for key in job.keys)
     before = [job.pair.before for job in small if job.pair is not None]
     if before:
-        found = ((parameter, key) for parameter in before for a in _ARRAYS if (key := parameter.key(a)) is not None)
+        found = ((parameter, key) for parameter in before for a in ARRAYS if (key := parameter.key(a)) is not None)
         before[0].checkpoint.expect((key, 0, math.prod(parameter.shape)) for parameter, key in found)
     try:
         pending: dict[Future[Mapping[str, TensorReading]], _Job] = {
@@ -161,7 +160,7 @@ def read_whole(checkpoint: Checkpoint, pairs: Sequence[Pair] = (), *, is_rest_re
 def _jobs(checkpoint: Checkpoint, pairs: Sequence[Pair], *, is_rest_read: bool) -> Iterator[_Job]:
     covered: set[str] = set()
     for pair in pairs:
-        keys = tuple(key for array in _ARRAYS if (key := pair.after.key(array)) is not None and key not in covered)
+        keys = tuple(key for array in ARRAYS if (key := pair.after.key(array)) is not None and key not in covered)
         covered |= set(keys)
         nbytes = sum(checkpoint.spec(key).nbytes for key in keys)
         yield _Job(keys, nbytes, _Comparison(checkpoint, pair, keys), pair)
@@ -217,7 +216,7 @@ class _Comparison:
 
     def __call__(self, memory: _Memory, stop: Event) -> Mapping[str, TensorReading]:
         sides = (self.pair.before, self.pair.after)
-        keys = [{a: key for a in _ARRAYS if (key := side.key(a)) is not None} for side in sides]
+        keys = [{a: key for a in ARRAYS if (key := side.key(a)) is not None} for side in sides]
         size = self.checkpoint.spec(next(iter(keys[1].values()))).size if keys[1] else 0
         if sum(self.checkpoint.spec(key).nbytes for key in self.own) >= _LARGE:
             for side, of_side in zip(sides, keys, strict=True):

@@ -145,7 +145,7 @@ def write_report(
     if file_format not in FILE_FORMATS:
         raise RequestError(f"figures can't be written as {file_format!r}: choose one of {', '.join(FILE_FORMATS)}")
     kinds = chosen_figures(figures)
-    frames = _frames(runs, names, {kind.needs for kind in kinds})
+    frames = _frames(runs, names, {kind.asks.needs for kind in kinds})
     drawn = chapters(frames)
     target = _made_folder(Path(folder))
     written: list[ReportFigure] = []
@@ -165,7 +165,9 @@ def write_report(
         write_whole(content, file)
         subtitle = " · ".join(chapter.subtitle)
         answer = kind.answer(chapter)
-        written.append(ReportFigure(kind.id, chapter.optimizer, kind.question, kind.caption, subtitle, file, answer))
+        written.append(
+            ReportFigure(kind.id, chapter.optimizer, kind.question, kind.asks.caption, subtitle, file, answer)
+        )
         shown.append(_page_figure(written[-1], kind, figure, content if file_format == "png" else rendered(figure)))
     problems = _problems(drawn)
     page = target / PAGE
@@ -193,7 +195,9 @@ def _page_figure(entry: ReportFigure, kind: FigureKind, figure: Figure, png: byt
 
     picture = Picture(*page_picture(png, header_height(figure)))
     caption = f"{entry.answer} {entry.caption}"
-    return PageFigure(entry.optimizer, entry.question, caption, entry.subtitle, entry.file.name, kind.metrics, picture)
+    return PageFigure(
+        entry.optimizer, entry.question, caption, entry.subtitle, entry.file.name, kind.asks.metrics, picture
+    )
 
 
 def _page_runs(runs: Sequence[ReportedRun], frames: Sequence[RunFrames]) -> list[PageRun]:

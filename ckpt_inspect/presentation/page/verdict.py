@@ -32,8 +32,7 @@ def run_verdict(run: PageRun, series: Sequence[OptimizerSeries], anchors: Anchor
     verdict = verdict_of(run.findings, len(run.checkpoints), _unread(run))
     place = {id(finding): number for number, finding in enumerate(run.findings)}
     first = tuple((f, anchors.findings[run.name, place[id(f)]], since(f)) for f in verdict.first)
-    sentences = trust({s.optimizer: _values(s) for s in series})
-    return RunVerdict(run.name, verdict, first, " ".join(text[:1].upper() + text[1:] for text in sentences))
+    return RunVerdict(run.name, verdict, first, " ".join(trust({s.optimizer: _values(s) for s in series})))
 
 
 def _unread(run: PageRun) -> int:

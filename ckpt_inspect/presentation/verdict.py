@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Literal
 
 from ckpt_inspect.findings import Finding, Severity
-from ckpt_inspect.measurement.wording import counted
+from ckpt_inspect.measurement.wording import counted, spoken_name
 
 MOST_FIRST = 3
 """Findings that a verdict names."""
@@ -67,6 +69,28 @@ def since(finding: Finding) -> str:
     if finding.checkpoints:
         return f"{'in' if len(finding.checkpoints) == 1 else 'since'} {finding.checkpoints[0]}"
     return ""
+
+
+def pace(optimizers: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """Yield how large the newest checkpoint's last updates are beside the weights, a sentence for each optimizer of
+    which that is known.
+
+    `optimizers`: of each the ‖Δ‖/‖θ‖ of its parameters by name; NaN if it is not known.
+    """
+    for optimizer, ratios in optimizers.items():
+        known = sorted((ratio, name) for name, ratio in ratios.items() if math.isfinite(ratio) and ratio > 0)
+        if not known:
+            continue
+        of = f" of {spoken_name(optimizer)}" if len(optimizers) > 1 else ""
+        (least, slowest), (most, fastest) = known[0], known[-1]
+        between = f", from {_share(least)} in {slowest} to {_share(most)} in {fastest}" if len(known) > 1 else ""
+        middle = f"{_share(median(ratio for ratio, _ in known))} of the weights' norm"
+        tensors = counted(len(known), "tensor")
+        yield f"The last update{of} is {middle} (median of {tensors}{between}); about 0.1 % is usual."
+
+
+def _share(ratio: float) -> str:
+    return f"{100 * ratio:.2g} %"
 
 
 Value = tuple[str, str, bool]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from support.page_contents import make_finding
 
-from ckpt_inspect.presentation.verdict import since, trust, verdict_of
+from ckpt_inspect.presentation.verdict import pace, since, trust, verdict_of
 
 
 def test_a_run_without_warnings_is_healthy() -> None:
@@ -81,3 +81,15 @@ def test_what_fell_back_is_after_a_step() -> None:
     """A counter that starts anew was right up to the step that the finding begins with."""
     finding = replace(make_finding("step-reset", []), checkpoints=("ckpt-4", "ckpt-5"), steps=(128, 32))
     assert since(finding) == "after step 128"
+
+
+def test_how_fast_it_goes_is_said_with_both_ends() -> None:
+    """What is not known, or did not move, is left out; of an optimizer of which nothing is known nothing is said."""
+    ratios = {"a/kernel": 0.0005, "b/kernel": 0.002, "c/kernel": 0.01, "d/kernel": float("nan"), "e/kernel": 0.0}
+    assert list(pace({"adam": ratios})) == [
+        "The last update is 0.2 % of the weights' norm (median of 3 tensors, from 0.05 % in a/kernel to 1 % in "
+        "c/kernel); about 0.1 % is usual."
+    ]
+    assert list(pace({"adam": {"a": 0.001}, "sgd": {"b": float("nan")}})) == [
+        "The last update of optimizer adam is 0.1 % of the weights' norm (median of 1 tensor); about 0.1 % is usual."
+    ]

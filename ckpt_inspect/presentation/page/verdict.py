@@ -26,7 +26,7 @@ class RunVerdict:
     first: tuple[tuple[Finding, str, str], ...]
     """What to look at, where it stands in the page, and since when it is so (may be empty)."""
     pace: str
-    """How large its updates are, in sentences; empty if that is not known, or of a run that is in trouble."""
+    """How large its updates are, in sentences; empty if that is not known for sure, or the run is in trouble."""
     trust: str
     """Sentences; empty if there are no numbers."""
 
@@ -36,8 +36,10 @@ def run_verdict(run: PageRun, series: Sequence[OptimizerSeries], anchors: Anchor
     verdict = verdict_of(run.findings, len(run.checkpoints), _unread(run))
     place = {id(finding): number for number, finding in enumerate(run.findings)}
     first = tuple((f, anchors.findings[run.name, place[id(f)]], since(f)) for f in verdict.first)
-    speed = "" if verdict.state == "trouble" else " ".join(pace({s.optimizer: _ratios(s) for s in series}))
-    return RunVerdict(run.name, verdict, first, speed, " ".join(trust({s.optimizer: _values(s) for s in series})))
+    values = {s.optimizer: _values(s) for s in series}
+    is_sure = verdict.state != "trouble" and not any(wrong for of in values.values() for _, _, wrong in of.values())
+    speed = " ".join(pace({s.optimizer: _ratios(s) for s in series})) if is_sure else ""
+    return RunVerdict(run.name, verdict, first, speed, " ".join(trust(values)))
 
 
 def _unread(run: PageRun) -> int:

@@ -33,12 +33,14 @@ class Column:
 
 COLUMNS = (
     Column("size", "shape", "{:,.0f}".format, "Lengths of its axes; sorted by the number of elements."),
-    Column("effective_lr_median", "median {E}", figure, "Median effective learning rate over touched elements.", True),
+    Column("update_rms", "RMS of Δ", figure, "Root mean square of the last update: how far an element moved."),
+    Column("update_to_weight", "Δ/θ", figure, "‖Δ‖/‖θ‖, the last update's norm by the weights'; about 1e-3 is usual."),
+    Column("effective_lr_median", "median {E}", figure,
+           "Median effective learning rate over touched elements: per unit of gradient, no distance.", True),
     Column("spread", "spread", "{:.1f}".format,
            "Decades from the 5 % to the 95 % quantile of E: how adaptive the tensor is."),
-    Column("of_rate", "of α", ratio_text, "Median effective over nominal learning rate."),
+    Column("of_rate", "of α", ratio_text, "Median effective learning rate over the nominal one, per unit of gradient."),
     Column("change", "over the run", ratio_text, "Median E at every checkpoint, and the newest over the first."),
-    Column("update_to_weight", "update to weight", figure, "‖Δ‖/‖θ‖ of the last update; about 1e-3 is healthy."),
     Column("signal_to_noise", "signal to noise", figure, "RMS of (m/c1)/√(v/c2) over touched elements."),
     Column("untouched", "untouched", percent, "Share of elements that no gradient has ever reached."),
     Column("epsilon_dominated", "ε-dominated", percent,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ckpt_inspect.checkpoint import STRING, Checkpoint
-from ckpt_inspect.errors import UnsupportedError
+from ckpt_inspect.errors import DamagedFileError, UnsupportedError
 from ckpt_inspect.layouts import (
     bert_names,
     keras_groups,
@@ -41,7 +41,11 @@ def find_in_object_graph(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     spec = checkpoint.tensors.get(OBJECT_GRAPH_KEY)
     if spec is None or spec.dtype != STRING or spec.size != 1:
         return []
-    graph = decode_object_graph(checkpoint.read(OBJECT_GRAPH_KEY).item(), str(checkpoint.path))
+    serialized = checkpoint.read_range(OBJECT_GRAPH_KEY, 0, 1)[0]
+    try:
+        graph = decode_object_graph(serialized)
+    except DamagedFileError as error:
+        raise DamagedFileError(f"{checkpoint.path}: {error}") from error
     training = checkpoint.training_config()
     config = unwrap_config(training.optimizer) if training else None
     where = training.where if training else ""

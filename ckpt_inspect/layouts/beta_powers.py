@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ckpt_inspect.update_rules.running_products import running_products
 
 COMMON_BETA_2 = (
     0.999,
@@ -259,7 +260,7 @@ def _nearest_count(power: float, base: float, beta: float, exponent: float) -> t
     if abs(exponent - nearest) > NEARLY + drift:
         return nearest, False, False
     lowest = max(1, nearest - drift)
-    products = _running_powers(base, nearest + drift)[lowest - 1 :]
+    products = running_products(base).between(lowest, nearest + drift)
     equal = np.flatnonzero(products == np.float32(power))
     if len(equal) == 1:
         return lowest + int(equal[0]), True, True
@@ -297,12 +298,3 @@ def _root(power: float, count: int, common: tuple[float, ...]) -> float | None:
         return None
     # 0 after few updates can only be beta = 0: anything larger than this would not have underflowed yet
     return 0.0 if SMALLEST ** (1 / count) < 1e-3 else None
-
-
-def _running_powers(base: float, count: int) -> NDArray[np.float32]:
-    return np.asarray(np.multiply.accumulate(np.full(count, base, np.float32)))
-
-
-def running_power(base: float, count: int) -> float:
-    """Return base**count as `count` - 1 float32 multiplications, starting from base."""
-    return float(_running_powers(base, count)[-1])

@@ -94,17 +94,17 @@ class ObjectGraph:
         return {name: tuple(nodes) for name, nodes in names.items()}
 
 
-def decode_object_graph(data: bytes, where: str) -> ObjectGraph:
-    """Decode a serialized `TrackableObjectGraph`; `where` names the place in errors (DamagedFileError)."""
+def decode_object_graph(data: bytes) -> ObjectGraph:
+    """Decode a serialized `TrackableObjectGraph`; raises DamagedFileError."""
     try:
         nodes = tuple(_decode_node(i, body) for i, body in enumerate(_messages(data, GRAPH_NODES)))
     except DamagedFileError as error:
-        raise DamagedFileError(f"{where}: object graph: {error}; restore the checkpoint from another copy") from error
+        raise DamagedFileError(f"object graph: {error}; restore the checkpoint from another copy") from error
     for node in nodes:
         pointers = [*node.children.values(), *(s.variable for s in node.slots), *(s.node for s in node.slots)]
         if any(not 0 <= p < len(nodes) for p in pointers):
             raise DamagedFileError(
-                f"{where}: object graph: node {node.index} points outside of its {len(nodes)} nodes; "
+                f"object graph: node {node.index} points outside of its {len(nodes)} nodes; "
                 "the checkpoint is damaged, restore it from another copy"
             )
     return ObjectGraph(nodes)

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ckpt_inspect import storage
 from ckpt_inspect.checkpoint import Array, Checkpoint, FileStat, Problem
 from ckpt_inspect.errors import ChangedFileError, NoStateError, NotFoundError
 from ckpt_inspect.layouts import find_optimizers
 from ckpt_inspect.layouts.found import FoundOptimizer
-from ckpt_inspect.measurement.histograms import Counts, Floats
-from ckpt_inspect.measurement.summaries import sample_indices
 from ckpt_inspect.measurement.sweep import Measured, Sweep, nbytes_of
-from ckpt_inspect.measurement.variables import METRICS
 from ckpt_inspect.measurement.wording import spoken_name
+from ckpt_inspect.runs.figures import ParameterFigures
 from ckpt_inspect.runs.other_tensors import nonfinite_problems
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
@@ -36,59 +30,7 @@ ElementSink = Callable[[str, Parameter, int, Array], None]
 """Given an optimizer's name, a parameter, the flat index of a piece's first element, and E of the piece."""
 
 
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """Counts of the bins of a grid from the first that isn't empty to the last."""
-
-    first: int
-    """Number of the first bin in its grid."""
-    counts: Counts
-
-    @classmethod
-    def of(cls, counts: Counts) -> Histogram:
-        """Return the histogram of the counts of a whole grid."""
-        (filled,) = np.nonzero(counts)
-        if not filled.size:
-            return cls(0, counts[:0].copy())
-        return cls(int(filled[0]), counts[filled[0] : filled[-1] + 1].copy())
-
-
-@dataclass(frozen=True, slots=True)
-class ParameterAnalysis:
-    """One parameter in one checkpoint."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    is_relative: bool
-    """Whether α is not known, so that every effective learning rate is E/α."""
-    absence: str
-    """Why there is no effective learning rate; empty if there is."""
-    metrics: Mapping[str, float]
-    """By the names of `variables.METRICS`; NaN if the state doesn't determine one."""
-    effective_lr: Floats
-    """(9,) quantiles at `QUANTILE_LEVELS` over touched elements."""
-    effective_lr_histogram: Histogram
-    """In `EFFECTIVE_LR_GRID`."""
-    effective_lr_sample: Floats
-    """(SAMPLES,) of the elements at `sample_index`; NaN if v = 0."""
-    sample_index: NDArray[np.int64]
-    second_moment: Floats
-    """(9,) quantiles over touched elements."""
-    second_moment_histogram: Histogram
-    """In `SECOND_MOMENT_GRID`."""
-    second_moment_sample: Floats
-    """(SAMPLES,) v of the elements at `sample_index`; NaN if there is none."""
-    value_sample: Floats
-    """(SAMPLES,) θ of the same elements; NaN if there is none."""
-
-    @property
-    def size(self) -> int:
-        """Return the number of elements."""
-        return math.prod(self.shape)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class OptimizerAnalysis:
     """One optimizer in one checkpoint."""
 
@@ -101,7 +43,7 @@ class OptimizerAnalysis:
     hyperparameters: Mapping[str, Sourced[float]]
     has_scheduled_rate: bool
     """Whether the file shows that the learning rate follows the step by itself."""
-    parameters: tuple[ParameterAnalysis, ...]
+    parameters: ParameterFigures
     absence: str | None
     """Why there are no moments; None if there are."""
     state_problems: tuple[Problem, ...]
@@ -110,7 +52,7 @@ class OptimizerAnalysis:
     @property
     def is_relative(self) -> bool:
         """Return whether α is not known, so that every effective learning rate is E/α."""
-        return any(parameter.is_relative for parameter in self.parameters)
+        return any(self.parameters.are_relative)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -122,9 +64,9 @@ class OptimizerAnalysis:
         if self.step.value == 0:
             return
         reasons: dict[str, list[str]] = {}
-        for parameter in self.parameters:
-            if parameter.absence:
-                reasons.setdefault(parameter.absence, []).append(parameter.name)
+        for name, absence in zip(self.parameters.names, self.parameters.absences, strict=True):
+            if absence:
+                reasons.setdefault(absence, []).append(name)
         for reason, names in reasons.items():
             yield Problem(
                 "effective-lr-undetermined",
@@ -263,7 +205,7 @@ def join(parts: Sequence[Analysis]) -> Analysis:
     if any(part.fingerprint != first.fingerprint for part in others):
         raise ChangedFileError(f"{first.path}: was changed while it was read; analyse again when it is complete")
     optimizers = [
-        replace(same[0], parameters=tuple(parameter for optimizer in same for parameter in optimizer.parameters))
+        replace(same[0], parameters=ParameterFigures.joined([optimizer.parameters for optimizer in same]))
         for same in zip(*(part.optimizers for part in parts), strict=True)
     ]
     return replace(first, optimizers=tuple(optimizers))
@@ -333,7 +275,7 @@ def _optimizer(state: OptimizerState, measured: Sequence[Measured]) -> Optimizer
         step=state.step,
         hyperparameters=state.hyperparameters,
         has_scheduled_rate=state.has_scheduled_rate,
-        parameters=tuple(_parameter(m) for m in measured),
+        parameters=ParameterFigures.of(measured),
         absence=state.absence,
         state_problems=tuple(state.problems),
     )
@@ -341,59 +283,3 @@ def _optimizer(state: OptimizerState, measured: Sequence[Measured]) -> Optimizer
 
 def _some(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{len(names)} parameters ({names[0]}, ..)"
-
-
-def _parameter(measured: Measured) -> ParameterAnalysis:
-    parameter, summary = measured.parameter, measured.summary
-    return ParameterAnalysis(
-        name=parameter.name,
-        shape=parameter.shape,
-        dtype=parameter.dtype,
-        is_relative=measured.formula.is_relative,
-        absence=measured.formula.reason,
-        metrics=_metrics(measured),
-        effective_lr=summary.effective_lr,
-        effective_lr_histogram=Histogram.of(summary.effective_lr_histogram),
-        effective_lr_sample=measured.samples,
-        sample_index=sample_indices(summary.size),
-        second_moment=summary.second_moment,
-        second_moment_histogram=Histogram.of(summary.second_moment_histogram),
-        second_moment_sample=measured.second_moment_samples,
-        value_sample=measured.value_samples,
-    )
-
-
-def _metrics(measured: Measured) -> dict[str, float]:
-    """By the names of METRICS."""
-    formula, s = measured.formula, measured.summary
-    is_absolute = not formula.is_relative
-    update_rms = s.update_rms if is_absolute else math.nan
-    rate = formula.settings.learning_rate if is_absolute else 1.0
-    decay = float(formula.coefficients.decay) if formula.coefficients is not None and is_absolute else 0.0
-    values = {
-        "effective_lr_mean": s.effective_lr_mean,
-        "update_rms": update_rms,
-        "update_max": s.update_max if is_absolute else math.nan,
-        "relative_update_rms": _ratio(s.update_rms, rate),
-        "update_to_weight": _ratio(update_rms, s.weight_rms),
-        "weight_rms": s.weight_rms,
-        "first_moment_rms": s.first_moment_rms,
-        "second_moment_mean": s.second_moment_mean,
-        "signal_to_noise": s.ratio_rms * formula.noise_scale,
-        "epsilon_dominated": s.epsilon_dominated if formula.coefficients is not None else math.nan,
-        "untouched": s.untouched,
-        "untouched_rows": measured.untouched_rows,
-        "lost_in_rounding": s.lost_in_rounding if is_absolute else math.nan,
-        "nonfinite": float(s.nonfinite),
-        "negative_second_moment": float(s.negative_second_moment),
-        "moment_ratio_max": s.ratio_max,
-        "moment_bound": formula.moment_bound,
-        "bias_correction": formula.bias_correction,
-        "decay_balance": _ratio(decay * s.weight_rms, update_rms) if decay else math.nan,
-    }
-    assert len(values) == len(METRICS)
-    return values
-
-
-def _ratio(numerator: float, denominator: float | None) -> float:
-    return numerator / denominator if denominator else math.nan

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,8 +12,8 @@ from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.comparison.gradients import path_columns, window_columns
 from ckpt_inspect.comparison.paths import PathFigures
 from ckpt_inspect.measurement.columns import Column, Columns, OptimizerColumns, Remark, RunColumns
-from ckpt_inspect.measurement.histograms import EFFECTIVE_LR_GRID, QUANTILE_LEVELS, SECOND_MOMENT_GRID, Grid
-from ckpt_inspect.measurement.summaries import SAMPLES
+from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
+from ckpt_inspect.measurement.summaries import SAMPLES, sample_indices
 from ckpt_inspect.measurement.variables import (
     BINS,
     CHECKPOINT_VARIABLES,
@@ -28,16 +29,12 @@ from ckpt_inspect.measurement.variables import (
     checkpoint_variables_in,
     variables_in,
 )
-from ckpt_inspect.runs.analysis import Analysis, Histogram, OptimizerAnalysis, ParameterAnalysis
+from ckpt_inspect.runs.analysis import Analysis, OptimizerAnalysis
+from ckpt_inspect.runs.figures import GRIDS
 from ckpt_inspect.runs.first_names import with_first_names
 from ckpt_inspect.runs.kept_elements import KeptState, kept_columns
 from ckpt_inspect.series.names import checkpoint_names
 from ckpt_inspect.storage import absolute
-
-GRIDS: Mapping[str, Grid] = {
-    "effective_lr_histogram": EFFECTIVE_LR_GRID,
-    "second_moment_histogram": SECOND_MOMENT_GRID,
-}
 
 _SAMPLED = ("effective_lr_sample", "second_moment_sample", "value_sample")
 
@@ -204,7 +201,7 @@ def _optimizer_columns(name: str, rows: _Rows) -> dict[str, Column]:
     fresh = [(row, o) for row, analysis in rows.fresh for o in analysis.optimizers if o.name == name]
     parameters = dict.fromkeys(() if old is None else old.variables["parameter"])
     for _, optimizer in fresh:
-        parameters.update(dict.fromkeys(p.name for p in optimizer.parameters))
+        parameters.update(dict.fromkeys(optimizer.parameters.names))
     place = {parameter: i for i, parameter in enumerate(parameters)}
     columns: dict[str, Column] = {v.name: blank(v.kind, rows.count) for v in CHECKPOINT_VARIABLES}
     had = {name for _, o in fresh for name in o.hyperparameters} | ({*old.variables} if old is not None else set())
@@ -222,6 +219,7 @@ def _optimizer_columns(name: str, rows: _Rows) -> dict[str, Column]:
         columns |= {v.name: old.variables[v.name] for v in KEPT if v.name in old.variables}
     for row, optimizer in fresh:
         _fill(columns, row, optimizer, place)
+    _describe_parameters(columns, (optimizer for _, optimizer in fresh), place)
     return columns
 
 
@@ -281,20 +279,25 @@ def _fill(columns: dict[str, Column], row: int, optimizer: OptimizerAnalysis, pl
         if hyperparameter.value is not None:
             columns[name][row] = hyperparameter.value
     found = optimizer.parameters
-    at = [place[p.name] for p in found]
-    columns["parameter"][at] = [p.name for p in found]
-    columns["shape"][at] = [",".join(map(str, p.shape)) for p in found]
-    columns["dtype"][at] = [p.dtype for p in found]
-    columns["size"][at] = [p.size for p in found]
-    for variable in METRICS:
-        columns[variable.name][row, at] = [p.metrics[variable.name] for p in found]
-    for i, parameter in zip(at, found, strict=True):
-        columns["sample_index"][i] = parameter.sample_index
-        columns["effective_lr"][row, i] = parameter.effective_lr
-        columns["effective_lr_sample"][row, i] = parameter.effective_lr_sample
-        columns["second_moment"][row, i] = parameter.second_moment
-        columns["second_moment_sample"][row, i] = parameter.second_moment_sample
-        columns["value_sample"][row, i] = parameter.value_sample
+    at = [place[name] for name in found.names]
+    for name, figures in found.columns.items():
+        columns[name][row, at] = figures
+
+
+def _describe_parameters(
+    columns: dict[str, Column], optimizers: Iterable[OptimizerAnalysis], place: Mapping[str, int]
+) -> None:
+    """Write what stands once for each parameter, as the last checkpoint has it."""
+    described = {
+        name: (shape, dtype)
+        for found in (optimizer.parameters for optimizer in optimizers)
+        for name, shape, dtype in zip(found.names, found.shapes, found.dtypes, strict=True)
+    }
+    for name, (shape, dtype) in described.items():
+        i, size = place[name], math.prod(shape)
+        columns["parameter"][i], columns["dtype"][i], columns["size"][i] = name, dtype, size
+        columns["shape"][i] = ",".join(map(str, shape))
+        columns["sample_index"][i] = sample_indices(size)
 
 
 def _histogram_columns(
@@ -310,8 +313,11 @@ def _histogram_columns(
         start = 0 if old is None else int(np.searchsorted(grid.edges, old.variables[f"{bins}_edges"][0]))
         filled = _filled_bins(old, name, rows)
         spans = [(start + filled.start, start + filled.stop)]
-        histograms = [(row, place[p.name], _histogram(p, name)) for row, o in fresh for p in o.parameters]
-        spans += [(h.first, h.first + len(h.counts)) for _, _, h in histograms if len(h.counts)]
+        histograms = [
+            (row, [place[parameter] for parameter in found.names], found.histograms[name])
+            for row, found in ((row, optimizer.parameters) for row, optimizer in fresh)
+        ]
+        spans += [(h.first, h.first + h.counts.shape[1]) for _, _, h in histograms]
         spans = [span for span in spans if span[1] > span[0]]
         first, last = min((s[0] for s in spans), default=0), max((s[1] for s in spans), default=0)
         counts = blank("count", rows.count, len(place), last - first)
@@ -319,9 +325,9 @@ def _histogram_columns(
             at = [place[parameter] for parameter in old.variables["parameter"]]
             before = range(start - first + filled.start, start - first + filled.stop)
             rows.copy_kept(counts, old.variables[name][:, :, filled], at, before)
-        for row, i, histogram in histograms:
-            begin = histogram.first - first
-            counts[row, i, begin : begin + len(histogram.counts)] = histogram.counts
+        for row, own, found in histograms:
+            begin = found.first - first
+            counts[row, own, begin : begin + found.counts.shape[1]] = found.counts
         columns[name] = counts
         columns[f"{bins}_edges"] = grid.edges[first : last + 1].copy()
     return columns
@@ -333,8 +339,3 @@ def _filled_bins(old: OptimizerColumns | None, name: str, rows: _Rows) -> slice:
         return slice(0, 0)
     (filled,) = np.nonzero(old.variables[name][[before for _, before in rows.kept]].any(axis=(0, 1)))
     return slice(int(filled[0]), int(filled[-1]) + 1) if filled.size else slice(0, 0)
-
-
-def _histogram(parameter: ParameterAnalysis, name: str) -> Histogram:
-    histogram: Histogram = getattr(parameter, name)
-    return histogram

@@ -45,7 +45,7 @@ class FirstNames:
     def named(self, analysis: Analysis) -> Analysis:
         """Return what was read of the next checkpoint, with the names of those before."""
         named = tuple(_renamed(o, self._before.get(o.name, {}), self._told) for o in analysis.optimizers)
-        self._before |= {o.name: {p.name: p.shape for p in o.parameters} for o in named if o.parameters}
+        self._before |= {o.name: _shapes(o) for o in named if o.parameters}
         return analysis if named == analysis.optimizers else replace(analysis, optimizers=named)
 
     def take_stored(self, previous: RunColumns, row: int) -> None:
@@ -66,16 +66,19 @@ def _stored_shapes(optimizers: Mapping[str, OptimizerColumns], row: int) -> Iter
             yield name, shapes
 
 
+def _shapes(optimizer: OptimizerAnalysis) -> Shapes:
+    return dict(zip(optimizer.parameters.names, optimizer.parameters.shapes, strict=True))
+
+
 def _renamed(optimizer: OptimizerAnalysis, before: Shapes, told: dict[str, dict[str, str]]) -> OptimizerAnalysis:
-    shapes = {p.name: p.shape for p in optimizer.parameters}
+    shapes = _shapes(optimizer)
     if not before or not shapes or before.keys() == shapes.keys():
         return optimizer
     names = pair_parameters(before, shapes)
     if not names:
         return optimizer
-    named = replace(
-        optimizer, parameters=tuple(replace(p, name=names.get(p.name, p.name)) for p in optimizer.parameters)
-    )
+    first_names = tuple(names.get(name, name) for name in optimizer.parameters.names)
+    named = replace(optimizer, parameters=replace(optimizer.parameters, names=first_names))
     if told.get(optimizer.name) == names:
         return named
     told[optimizer.name] = names

@@ -100,22 +100,10 @@ def infer_run(plan: Plan, found: FoundBefore, *, is_stored: bool) -> RunInferenc
         for start in range(_first_stretch(plan, places), len(places), STRETCH):
             before = places[max(start - KEPT_CHECKPOINTS, 0) : start]
             stretch = _Stretch(places[start : start + STRETCH], before, budget, least, len(places) <= STRETCH)
-            glimpses = _glimpses(stretch, paths, names, plan, opened, HeldElements(), found)
-            for name, own in glimpses.items():
-                result = _seen(name, stretch, names, own, stored, told.get(name))
-                if result is None:
-                    continue
-                seen, observations = result
-                stale.update(
-                    place
-                    for place, observation in observations.items()
-                    if place in plan.known
-                    and stored.differs(name, place, overlaid(alone(observation), seen.values[place]))
-                )
-                lost = () if plan.was_inferred else [p for p in stretch.own if p not in seen.rows]
-                never = {p: row for p in lost if (row := stored.never_inferred(name, p)) is not None}
+            for name, seen, differing in _tell(stretch, paths, names, plan, opened, found, stored, told):
+                stale |= differing
                 known = told.get(name, Seen({}, {}, ()))
-                told[name] = Seen({**known.values, **seen.values}, {**known.rows, **seen.rows, **never}, seen.kept)
+                told[name] = Seen({**known.values, **seen.values}, {**known.rows, **seen.rows}, seen.kept)
     return RunInference(told, frozenset(stale))
 
 
@@ -136,6 +124,34 @@ class _Stretch:
     @property
     def places(self) -> list[str]:
         return [*self.before, *self.own]
+
+
+def _tell(
+    stretch: _Stretch,
+    paths: Mapping[str, Path],
+    names: Mapping[str, str],
+    plan: Plan,
+    opened: OpenCheckpoints,
+    found: FoundBefore,
+    stored: _Stored,
+    told: Mapping[str, Seen],
+) -> Iterator[tuple[str, Seen, frozenset[str]]]:
+    """Yield, of each optimizer, what a stretch tells, and which of its checkpoints have figures of other numbers in the
+    store. Elements are held until all is told."""
+    glimpses = _glimpses(stretch, paths, names, plan, opened, HeldElements(), found)
+    for name, own in glimpses.items():
+        result = _seen(name, stretch, names, own, stored, told.get(name))
+        if result is None:
+            continue
+        seen, observations = result
+        differing = frozenset(
+            place
+            for place, observation in observations.items()
+            if place in plan.known and stored.differs(name, place, overlaid(alone(observation), seen.values[place]))
+        )
+        lost = () if plan.was_inferred else [p for p in stretch.own if p not in seen.rows]
+        never = {p: row for p in lost if (row := stored.never_inferred(name, p)) is not None}
+        yield name, replace(seen, rows={**seen.rows, **never}), differing
 
 
 def _first_stretch(plan: Plan, places: Sequence[str]) -> int:

@@ -21,7 +21,8 @@ from ckpt_inspect.measurement.variables import (
     Variable,
     variables_in,
 )
-from ckpt_inspect.runs.assembly import GRIDS, blank
+from ckpt_inspect.runs.assembly import blank
+from ckpt_inspect.runs.figures import GRIDS
 
 _KINDS = {v.name: v for v in (*OPTIMIZER_VARIABLES, *(v for own in FURTHER_VARIABLES.values() for v in own))}
 _OF_CELLS = frozenset(v.name for v in (*METRICS, *WINDOW_METRICS, *DISTRIBUTIONS))

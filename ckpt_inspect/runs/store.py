@@ -51,10 +51,11 @@ from ckpt_inspect.measurement.variables import (
     variables_in,
 )
 from ckpt_inspect.runs.apart import DiedReading, apart
-from ckpt_inspect.runs.assembly import GRIDS, blank
+from ckpt_inspect.runs.assembly import blank
 from ckpt_inspect.runs.atomic import Temporary, remove_left, replacing
 from ckpt_inspect.runs.carried import arrived, carried
 from ckpt_inspect.runs.elements import ElementsFile, check_arrays, place_elements
+from ckpt_inspect.runs.figures import GRIDS
 from ckpt_inspect.runs.frames import axes_of
 from ckpt_inspect.runs.netcdf import Dimensions
 from ckpt_inspect.runs.sheltered import ShelteredFile, SignalShelter

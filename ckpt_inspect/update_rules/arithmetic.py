@@ -9,7 +9,6 @@ it.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,12 @@ import numpy as np
 from ckpt_inspect.checkpoint import DType
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.update_rules.implementations import Implementation
+from ckpt_inspect.update_rules.running_products import running_products
 
 Scalar = Any
 """A numpy or ml_dtypes scalar of the variable's dtype; `Any`, for ml_dtypes' scalars have no static type."""
 
-_CHUNK = 1 << 16
 _LONGEST = 1 << 26  # products in turn; by then every beta up to 0.999999 has vanished
-_VANISHED = 1e-20  # 1 - p is 1 in every dtype from 1e-17 on
 
 
 def known(value: float | None, what: str) -> float:
@@ -89,15 +87,7 @@ def _cast(value: float, through_float32: bool, dtype: DType) -> Scalar:
         return dtype.type(np.float32(value)) if through_float32 else dtype.type(value)
 
 
-@lru_cache(maxsize=256)
 def _running_product(factor: float, count: int) -> float:
-    """factor**count by `count` float32 multiplications in turn."""
-    product = 1.0
-    for start in range(0, min(count, _LONGEST), _CHUNK):
-        run = np.full(min(_CHUNK, count - start) + 1, factor, np.float32)
-        run[0] = product
-        after = float(np.multiply.accumulate(run)[-1])
-        if after == product or not _VANISHED < abs(after) < math.inf:  # a fixed point, or it no longer matters
-            return after
-        product = after
+    """factor**count by `count` float32 multiplications in turn; no more than that matter."""
+    product = running_products(factor).power(min(count, _LONGEST))
     return product * float(np.power(np.float64(factor), max(count - _LONGEST, 0)))

@@ -7,21 +7,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ckpt_inspect.layouts.beta_powers import COMMON_BETA_1, COMMON_BETA_2, SMALLEST, read_beta_powers, running_power
+from ckpt_inspect.layouts.beta_powers import COMMON_BETA_1, COMMON_BETA_2, SMALLEST, read_beta_powers
+from ckpt_inspect.update_rules.running_products import running_products
 
 
 def _after(beta: float, step: int) -> float:
     """The float32 variable after that many updates: beta, multiplied by beta `step` times."""
-    return running_power(float(np.float32(beta)), step + 1)
-
-
-def test_running_power_multiplies_in_turn() -> None:
-    """A running product is what repeated float32 multiplication gives, not a rounded power."""
-    product = base = np.float32(0.999)
-    for _ in range(5000):
-        product = np.float32(product * base)
-    assert running_power(float(base), 5001) == product
-    assert running_power(float(base), 5001) != np.float32(float(base) ** 5001)
+    return running_products(float(np.float32(beta))).power(step + 1)
 
 
 def _equals(power: float, beta: float) -> bool:

@@ -12,13 +12,13 @@ from support.bundle_writer import field
 from support.memory_checkpoints import MemoryCheckpoint, moments
 
 from ckpt_inspect import OptimizerState, analyze, open_checkpoint, optimizer_states
-from ckpt_inspect.layouts.beta_powers import running_power
+from ckpt_inspect.update_rules.running_products import running_products
 
 
 def _powers(step: int, tail: str = "", scope: str = "", beta_1: float = 0.9, beta_2: float = 0.999) -> dict[str, Any]:
     return {
-        f"{scope}beta1_power{tail}": np.float32(running_power(float(np.float32(beta_1)), step + 1)),
-        f"{scope}beta2_power{tail}": np.float32(running_power(float(np.float32(beta_2)), step + 1)),
+        f"{scope}beta1_power{tail}": np.float32(running_products(float(np.float32(beta_1))).power(step + 1)),
+        f"{scope}beta2_power{tail}": np.float32(running_products(float(np.float32(beta_2))).power(step + 1)),
     }
 
 

@@ -18,6 +18,7 @@ from ckpt_inspect.checkpoint import Array, Checkpoint, TensorSpec
 from ckpt_inspect.errors import DamagedFileError, NotFoundError, RequestError, StoreError
 from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
+from ckpt_inspect.measurement.summaries import sample_indices
 from ckpt_inspect.measurement.sweep import Sweep
 from ckpt_inspect.runs import execution
 from ckpt_inspect.runs.analysis import Analysis, Chosen
@@ -32,6 +33,11 @@ GIVEN = {"learning_rate": 0.01, "epsilon": 1e-7}
 def analysis_of(path: Path, *, selection: Selection | None = None, threads: int | None = None) -> Analysis:
     with open_checkpoint(path) as checkpoint:
         return Chosen.of(checkpoint, GIVEN, selection).measure(threads=threads)
+
+
+def _first(analysis: Analysis, figure: str) -> float:
+    """A figure of the first parameter."""
+    return float(analysis.optimizers[0].parameters.columns[figure][0])
 
 
 def damage(prefix: Path) -> None:
@@ -63,40 +69,43 @@ def test_every_parameter_has_the_figures_of_its_arrays(tmp_path: Path) -> None:
     """Against `effective_lr()` and `last_update()` of the whole arrays, in float64."""
     path = save_bundle(Run(shapes={"a": (40, 50), "b": (), "c": (300, 100)}).train(30), tmp_path / "m")
     (optimizer,) = analysis_of(path).optimizers
-    assert [p.name for p in optimizer.parameters] == ["a", "b", "c"]
+    figures = optimizer.parameters
+    assert figures.names == ("a", "b", "c")
+    counts = figures.histograms["effective_lr_histogram"].counts
     with open_checkpoint(path) as checkpoint:
         (state,) = optimizer_states(checkpoint, GIVEN)
-        for parameter in optimizer.parameters:
-            whole = state.parameters[parameter.name]
+        for i, name in enumerate(figures.names):
+            own = {variable: column[i] for variable, column in figures.columns.items()}
+            whole = state.parameters[name]
             e, update, value = whole.effective_lr(), whole.last_update(), whole.value()
             assert e is not None and update is not None and value is not None
             wide = e.astype(np.float64).ravel()
-            np.testing.assert_allclose(parameter.effective_lr, np.quantile(wide, QUANTILE_LEVELS), rtol=0.01)
-            assert parameter.effective_lr[0] == wide.min()
-            assert parameter.effective_lr[-1] == wide.max()
-            real = parameter.sample_index[parameter.sample_index >= 0]
-            np.testing.assert_array_equal(parameter.effective_lr_sample[: len(real)], wide[real])
-            assert parameter.effective_lr_histogram.counts.sum() == parameter.size
+            np.testing.assert_allclose(own["effective_lr"], np.quantile(wide, QUANTILE_LEVELS), rtol=0.01)
+            assert own["effective_lr"][0] == wide.min()
+            assert own["effective_lr"][-1] == wide.max()
+            indices = sample_indices(e.size)
+            real = indices[indices >= 0]
+            np.testing.assert_array_equal(own["effective_lr_sample"][: len(real)], wide[real])
+            assert counts[i].sum() == e.size
             norms = np.linalg.norm(update.astype(np.float64)), np.linalg.norm(value.astype(np.float64))
-            metrics = parameter.metrics
-            assert metrics["update_to_weight"] == pytest.approx(norms[0] / norms[1], rel=1e-5)
-            assert metrics["relative_update_rms"] == pytest.approx(metrics["update_rms"] / 0.01)
-            assert metrics["effective_lr_mean"] == pytest.approx(wide.mean(), rel=1e-12)
-            assert metrics["moment_ratio_max"] <= metrics["moment_bound"]
-            assert 0 < metrics["signal_to_noise"] < 1
+            assert own["update_to_weight"] == pytest.approx(norms[0] / norms[1], rel=1e-5)
+            assert own["relative_update_rms"] == pytest.approx(own["update_rms"] / 0.01)
+            assert own["effective_lr_mean"] == pytest.approx(wide.mean(), rel=1e-12)
+            assert own["moment_ratio_max"] <= own["moment_bound"]
+            assert 0 < own["signal_to_noise"] < 1
 
 
 def test_signal_to_noise_is_that_of_noise(tmp_path: Path) -> None:
     """Gradients of pure noise leave about √((1-β1)/(1+β1)) = 0.229."""
     path = save_bundle(Run(shapes={"a": (100, 50)}).train(300), tmp_path / "m")
-    assert analysis_of(path).optimizers[0].parameters[0].metrics["signal_to_noise"] == pytest.approx(0.229, abs=0.01)
+    assert _first(analysis_of(path), "signal_to_noise") == pytest.approx(0.229, abs=0.01)
 
 
 def test_bias_correction_is_of_the_step(tmp_path: Path) -> None:
     """√c2/c1 after 30 updates."""
     path = save_bundle(Run().train(30), tmp_path / "m")
     expected = math.sqrt(1 - 0.999**30) / (1 - 0.9**30)
-    assert analysis_of(path).optimizers[0].parameters[0].metrics["bias_correction"] == pytest.approx(expected, rel=1e-4)
+    assert _first(analysis_of(path), "bias_correction") == pytest.approx(expected, rel=1e-4)
 
 
 def test_untouched_rows_are_told_from_untouched_elements(tmp_path: Path) -> None:
@@ -104,10 +113,13 @@ def test_untouched_rows_are_told_from_untouched_elements(tmp_path: Path) -> None
     run = Run().train(3)
     run.second["dense/kernel"][[2, 5]] = 0
     run.second["dense/kernel"][7, 1] = 0
-    parameters = {p.name: p.metrics for p in analysis_of(save_bundle(run, tmp_path / "m")).optimizers[0].parameters}
-    assert parameters["dense/kernel"]["untouched_rows"] == pytest.approx(2 / 12)
-    assert parameters["dense/kernel"]["untouched"] == pytest.approx(7 / 36)
-    assert math.isnan(parameters["dense/bias"]["untouched_rows"])
+    figures = analysis_of(save_bundle(run, tmp_path / "m")).optimizers[0].parameters
+    rows, elements = (
+        dict(zip(figures.names, figures.columns[n], strict=True)) for n in ("untouched_rows", "untouched")
+    )
+    assert rows["dense/kernel"] == pytest.approx(2 / 12)
+    assert elements["dense/kernel"] == pytest.approx(7 / 36)
+    assert math.isnan(rows["dense/bias"])
 
 
 @pytest.mark.parametrize("piece", [7, 64, 1 << 16])
@@ -158,7 +170,7 @@ def test_memory_does_not_grow_with_the_tensor() -> None:
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-    assert analysis.optimizers[0].parameters[0].effective_lr_histogram.counts.sum() == 20_000_000
+    assert analysis.optimizers[0].parameters.histograms["effective_lr_histogram"].counts.sum() == 20_000_000
     assert peak < 20e6
 
 
@@ -175,7 +187,7 @@ def test_only_selected_parameters_are_read(tmp_path: Path) -> None:
     """Patterns choose by name."""
     path = save_bundle(Run().train(3), tmp_path / "m")
     optimizer = analysis_of(path, selection=Selection(("dense/*",), ("*/bias",))).optimizers[0]
-    assert [p.name for p in optimizer.parameters] == ["dense/kernel"]
+    assert optimizer.parameters.names == ("dense/kernel",)
 
 
 # --- a run

@@ -12,13 +12,13 @@ import pytest
 from support.memory_checkpoints import MemoryCheckpoint
 
 from ckpt_inspect.errors import NotFoundError, RequestError
-from ckpt_inspect.layouts.beta_powers import running_power
 from ckpt_inspect.layouts.found import BetaPowerKeys, BetaPowers, Counted, FoundOptimizer, FoundParameter, RuleReading
 from ckpt_inspect.state.optimizer_state import optimizer_states
 from ckpt_inspect.state.resolution import IMPOSSIBLE, Resolved, check_given, resolve
 from ckpt_inspect.state.schedules import evaluate_schedule
 from ckpt_inspect.update_rules import Implementation
 from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS1, KERAS3, OPTIMIZER_V2, TF1, TFA
+from ckpt_inspect.update_rules.running_products import running_products
 
 ADAM = RuleReading("adam", "config", "class 'Adam' in the configuration")
 OWN_POWERS = BetaPowers(BetaPowerKeys("beta1_power", "beta2_power"))
@@ -47,8 +47,8 @@ def _resolve(
 
 def _powers(step: int, beta_1: float = 0.9, beta_2: float = 0.999, tail: str = "") -> dict[str, Any]:
     return {
-        f"beta1_power{tail}": np.float32(running_power(float(np.float32(beta_1)), step + 1)),
-        f"beta2_power{tail}": np.float32(running_power(float(np.float32(beta_2)), step + 1)),
+        f"beta1_power{tail}": np.float32(running_products(float(np.float32(beta_1))).power(step + 1)),
+        f"beta2_power{tail}": np.float32(running_products(float(np.float32(beta_2))).power(step + 1)),
     }
 
 

@@ -101,9 +101,9 @@ INLINE int OF(is_clean)(const OF(Block) *b, REAL start)
 INLINE REAL OF(root)(const OF(Scalars) *s, REAL u, Denominator denominator, Half half)
 {
     if (denominator == ROOT_OF_SECOND)
-        return ROUNDED_SIZE(SQRT(u), half);
+        return ROUNDED(SQRT(u), half);
     const REAL corrected = ROUNDED(u / s->divisor, half);
-    return denominator == ROOT ? ROUNDED_SIZE(SQRT(ROUNDED(corrected + s->inner, half)), half) : corrected;
+    return denominator == ROOT ? ROUNDED(SQRT(ROUNDED(corrected + s->inner, half)), half) : corrected;
 }
 
 INLINE REAL OF(direction)(const OF(Scalars) *s, REAL m, REAL root, Denominator denominator, Half half)
@@ -142,7 +142,7 @@ INLINE REAL OF(update)(const OF(Scalars) *s, REAL w, REAL m, REAL root, Denomina
 {
     REAL step;
     if (denominator == ROOT_OF_SECOND) /* scalars that are 1 change nothing */
-        step = ROUNDED(ROUNDED(s->step_factor * m, half) / ROUNDED_SIZE(root + s->epsilon, half), half);
+        step = ROUNDED(ROUNDED(s->step_factor * m, half) / ROUNDED(root + s->epsilon, half), half);
     else
         step = ROUNDED(s->outer_factor * OF(direction)(s, m, root, denominator, half), half);
     step = FROM_BITS((TO_BITS(m) & s->stored) | (TO_BITS(step) & ~s->stored)); /* a condition would cut the loop in two */

@@ -68,7 +68,6 @@ INLINE void count_waiting(const Waiting *waiting, int begin, int n)
 #define ABS fabsf
 #define SQRT sqrtf
 #define ROUNDED rounded
-#define ROUNDED_SIZE rounded_size
 /* What doesn't move a weight: TensorFlow's threads flush subnormals to zero; halves are computed in float32. */
 #define SMALLEST_UPDATE(half) ((half) == NO_HALF ? FLT_MIN : 0x1p-149f)
 #define COUNT_WAITING(waiting, begin, n) \
@@ -108,7 +107,6 @@ VERSIONS(int, measure_brain_halves, PARAMETERS, (s, b, total, denominator))
 #undef ABS
 #undef SQRT
 #undef ROUNDED
-#undef ROUNDED_SIZE
 #undef SMALLEST_UPDATE
 #undef COUNT_WAITING
 
@@ -122,7 +120,6 @@ VERSIONS(int, measure_brain_halves, PARAMETERS, (s, b, total, denominator))
 #define ABS fabs
 #define SQRT sqrt
 #define ROUNDED(x, half) ((void)(half), (x))
-#define ROUNDED_SIZE(x, half) ((void)(half), (x))
 #define SMALLEST_UPDATE(half) DBL_MIN
 #define COUNT_WAITING(waiting, begin, n) ((void)0) /* doubles are counted by themselves */
 

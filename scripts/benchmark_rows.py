@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -69,11 +70,36 @@ def analyze(bench: Bench) -> Iterator[Row]:
 
 
 def threads(bench: Bench) -> Iterator[Row]:
-    """What a second thread brings."""
-    large(bench)
+    """What a second thread brings: to all of it, to the pass over the elements alone, and to a program that has nothing
+    else to do."""
+    files, prefixes = large(bench)
     code = "import ckpt_inspect, sys; ckpt_inspect.analyze('large', infer=False, threads=int(sys.argv[1]))"
     pairs = bench.compare(lambda: bench.python("-c", code, "2"), lambda: bench.python("-c", code, "1"))
     yield faster("`analyze(threads=2)` of the two", "`threads=1`", pairs, 1.8)
+    paths = [bench.folder / prefix for prefix in prefixes]
+    pairs = bench.compare(lambda: swept(paths, 2), lambda: swept(paths, 1))
+    yield faster("the pass over their elements alone", "the same in one thread", pairs, 1.8)
+    limit = compiled_limit(bench)
+    if limit is not None:
+        both = [str(limit), "2", *map(str, files)]
+        in_turn = ["sh", "-c", " && ".join(f"{shlex.quote(str(limit))} 2 {shlex.quote(str(file))}" for file in files)]
+        pairs = bench.compare(lambda: run(both, bench.folder), lambda: run(in_turn, bench.folder))
+        yield faster("`benchmark_limit.c`, a thread for each file", "one file after the other", pairs, 1)
+
+
+def swept(paths: Sequence[Path], threads: int) -> Run:
+    """Measure the optimizer state of checkpoints, opened beforehand, in this process."""
+    from ckpt_inspect import open_checkpoint, optimizer_states
+    from ckpt_inspect.measurement.sweep import Sweep
+
+    wall = cpu = 0.0
+    for path in paths:
+        with open_checkpoint(path) as checkpoint:
+            parameters = [each for state in optimizer_states(checkpoint) for each in state.parameters.values()]
+            start, spent = time.perf_counter(), time.process_time()
+            Sweep(parameters, threads=threads).run()
+            wall, cpu = wall + time.perf_counter() - start, cpu + time.process_time() - spent
+    return Run(wall, cpu, 0)
 
 
 def cold(bench: Bench) -> Iterator[Row]:

@@ -86,24 +86,25 @@ def check_same(one: Measured, other: Measured, rtol: float = 0) -> None:
             np.testing.assert_allclose(a, b, rtol=2e-5, err_msg=field.name)
 
 
+@pytest.mark.parametrize("piece", [5000, 20_000], ids=["several stretches", "one stretch"])
 @pytest.mark.parametrize("rule", ["adam", "adamw", "lamb", "nadam", "radam"])
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
 def test_what_is_read_in_place_is_what_numpy_finds(
-    tmp_path: Path, dtype: Any, rule: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, dtype: Any, rule: str, piece: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every figure, untouched rows and samples, of large and of small tensors; in several stretches."""
+    """Every figure, untouched rows and samples, of large and of small tensors; a stretch may be read piecemeal."""
     path = write(tmp_path / "m", adam_arrays(dtype))
     monkeypatch.setattr(sweep_module, "_INLINE_BYTES", 0)  # two threads share even this little
     decay = 0.01 if rule == "adamw" else 0.0
     with open_checkpoint(path) as checkpoint:
         chosen = parameters(checkpoint, rule=rule, weight_decay=decay)
         assert all(StoredState.find(parameter) is not None for parameter in chosen)
-        found = Sweep(chosen, piece=5000).run()
+        found = Sweep(chosen, piece=piece).run()
     monkeypatch.setattr(sweep_module, "loops", None)
     monkeypatch.setattr("ckpt_inspect.measurement.kernels.loops", None)
     monkeypatch.setattr("ckpt_inspect.measurement.histograms.loops", None)
     with open_checkpoint(path) as checkpoint:
-        expected = Sweep(parameters(checkpoint, rule=rule, weight_decay=decay), piece=5000, threads=1).run()
+        expected = Sweep(parameters(checkpoint, rule=rule, weight_decay=decay), piece=piece, threads=1).run()
     for one, other in zip(found, expected, strict=True):
         check_same(one, other, rtol=1e-12 if rule == "lamb" else 0)  # whose E holds a sum over the tensor
 

@@ -14,6 +14,7 @@ typedef struct {
     const REAL *value, *first, *second, *under;
     REAL *lr;
     int n;
+    const Waiting *waiting; /* what is to be counted meanwhile; or NULL */
 } OF(Block);
 
 typedef struct { /* what becomes `Figures` */
@@ -21,6 +22,38 @@ typedef struct { /* what becomes `Figures` */
     double lr_sum, update_squares, value_squares, first_squares, second_sum, ratio_squares;
     UNSIGNED under_min, under_max, update_max, ratio_max; /* bits of what isn't negative, which are ordered as it is */
 } OF(Totals);
+
+INLINE UNSIGNED OF(larger)(UNSIGNED a, UNSIGNED b)
+{
+    return a > b ? a : b;
+}
+
+INLINE UNSIGNED OF(smaller)(UNSIGNED a, UNSIGNED b)
+{
+    return a < b ? a : b;
+}
+
+INLINE void OF(add_totals)(OF(Totals) *total, const OF(Totals) *some)
+{
+    total->touched += some->touched;
+    total->untouched += some->untouched;
+    total->nonfinite += some->nonfinite;
+    total->negative += some->negative;
+    total->epsilon_dominated += some->epsilon_dominated;
+    total->lost += some->lost;
+    total->with_ratio += some->with_ratio;
+    total->with_update += some->with_update;
+    total->lr_sum += some->lr_sum;
+    total->update_squares += some->update_squares;
+    total->value_squares += some->value_squares;
+    total->first_squares += some->first_squares;
+    total->second_sum += some->second_sum;
+    total->ratio_squares += some->ratio_squares;
+    total->under_min = OF(smaller)(total->under_min, some->under_min);
+    total->under_max = OF(larger)(total->under_max, some->under_max);
+    total->update_max = OF(larger)(total->update_max, some->update_max);
+    total->ratio_max = OF(larger)(total->ratio_max, some->ratio_max);
+}
 
 /* x, or 0 if the condition doesn't hold; by its bits, because GCC 12 vectorises `condition ? x / y : 0` wrongly. */
 INLINE REAL OF(kept_if)(int condition, REAL x)
@@ -68,9 +101,9 @@ INLINE int OF(is_clean)(const OF(Block) *b, REAL start)
 INLINE REAL OF(root)(const OF(Scalars) *s, REAL u, Denominator denominator, Half half)
 {
     if (denominator == ROOT_OF_SECOND)
-        return ROUNDED_SIZE(SQRT(u), half);
+        return ROUNDED(SQRT(u), half);
     const REAL corrected = ROUNDED(u / s->divisor, half);
-    return denominator == ROOT ? ROUNDED_SIZE(SQRT(ROUNDED(corrected + s->inner, half)), half) : corrected;
+    return denominator == ROOT ? ROUNDED(SQRT(ROUNDED(corrected + s->inner, half)), half) : corrected;
 }
 
 INLINE REAL OF(direction)(const OF(Scalars) *s, REAL m, REAL root, Denominator denominator, Half half)
@@ -109,7 +142,7 @@ INLINE REAL OF(update)(const OF(Scalars) *s, REAL w, REAL m, REAL root, Denomina
 {
     REAL step;
     if (denominator == ROOT_OF_SECOND) /* scalars that are 1 change nothing */
-        step = ROUNDED(ROUNDED(s->step_factor * m, half) / ROUNDED_SIZE(root + s->epsilon, half), half);
+        step = ROUNDED(ROUNDED(s->step_factor * m, half) / ROUNDED(root + s->epsilon, half), half);
     else
         step = ROUNDED(s->outer_factor * OF(direction)(s, m, root, denominator, half), half);
     step = FROM_BITS((TO_BITS(m) & s->stored) | (TO_BITS(step) & ~s->stored)); /* a condition would cut the loop in two */
@@ -185,105 +218,121 @@ INLINE void OF(measure_block)(const OF(Scalars) *s, const OF(Block) *b, OF(Total
         update_max = TO_BITS(update) > update_max ? TO_BITS(update) : update_max;
         lost += has_moved & (update >= SMALLEST_UPDATE(half)) & (update < OF(half_ulp)(w, half));
     }
-    total->touched += touched;
-    total->untouched += untouched;
-    total->nonfinite += nonfinite;
-    total->negative += negative;
-    total->epsilon_dominated += dominated;
-    total->lost += lost;
-    total->lr_sum += lr_sum;
-    total->update_squares += update_squares;
-    total->value_squares += value_squares;
-    total->first_squares += first_squares;
-    total->second_sum += second_sum;
-    total->ratio_squares += ratio_squares;
-    total->with_ratio += with_ratio;
-    total->with_update += with_update;
-    total->under_min = under_min < total->under_min ? under_min : total->under_min;
-    total->under_max = under_max > total->under_max ? under_max : total->under_max;
-    total->update_max = update_max > total->update_max ? update_max : total->update_max;
-    total->ratio_max = ratio_max > total->ratio_max ? ratio_max : total->ratio_max;
+    const OF(Totals) sum = {touched, untouched, nonfinite, negative, dominated, lost, with_ratio, with_update, lr_sum,
+                            update_squares, value_squares, first_squares, second_sum, ratio_squares, under_min, under_max,
+                            update_max, ratio_max};
+    OF(add_totals)(total, &sum);
 }
 
-/* The same of a block in which all elements are touched and finite, and their updates as well; for any other, 0 is returned
- * and nothing is added. Extremes tell which it is: no element is looked at for it alone. */
-INLINE int OF(measure_clean)(const OF(Scalars) *s, const OF(Block) *b, OF(Totals) *total, const Denominator denominator)
+/* What is added up of a block side by side, the elements in turn: as many at a time as the widest registers hold. Sums are so
+ * the same whatever the registers are. */
+enum { OF(SIDES) = 64 / sizeof(REAL) };
+
+typedef struct {
+    double lr_sum[OF(SIDES)], update_squares[OF(SIDES)], value_squares[OF(SIDES)], first_squares[OF(SIDES)];
+    double second_sum[OF(SIDES)], ratio_squares[OF(SIDES)];
+    UNSIGNED under_min[OF(SIDES)], under_max[OF(SIDES)], second_min[OF(SIDES)], second_max[OF(SIDES)];
+    UNSIGNED value_max[OF(SIDES)], first_max[OF(SIDES)], update_max[OF(SIDES)], ratio_max[OF(SIDES)], lr_max[OF(SIDES)];
+    SIGNED lost[OF(SIDES)];
+} OF(Sides);
+
+/* Add element i, of which nothing is known, as if it were touched and finite. */
+INLINE void OF(add_clean)(const OF(Scalars) *s, const OF(Block) *b, size_t i, OF(Sides) *t, size_t side,
+                          const Denominator denominator)
 {
-    const REAL *const value = b->value, *const first = b->first, *const second = b->second, *const under = b->under;
-    REAL *const lr = b->lr;
-    const REAL numerator = s->numerator, divisor = s->divisor, inner = s->inner, epsilon = s->epsilon;
-    const REAL correction = s->correction, decay = s->decay, kept = s->kept;
-    const int is_stored = s->is_stored;
-    SIGNED lost = 0;
-    double lr_sum = 0, update_squares = 0, value_squares = 0, first_squares = 0, second_sum = 0, ratio_squares = 0;
-    UNSIGNED under_min = (UNSIGNED)-1, under_max = 0, second_min = (UNSIGNED)-1, second_max = 0, value_max = 0, first_max = 0;
-    UNSIGNED update_max = 0, ratio_max = 0, lr_max = 0;
+    const REAL w = b->value[i], m = b->first[i], v = b->second[i], u = denominator == ROOT_OF_SECOND ? v : b->under[i];
+    const double wide_w = w, wide_m = m;
+    t->value_squares[side] += wide_w * wide_w;
+    t->first_squares[side] += wide_m * wide_m;
+    t->second_sum[side] += v;
 
-#pragma omp simd reduction(+ : lost, lr_sum, update_squares, value_squares, first_squares, second_sum, ratio_squares) \
-    reduction(min : under_min, second_min) \
-    reduction(max : under_max, second_max, value_max, first_max, update_max, ratio_max, lr_max)
-    for (int i = 0; i < b->n; i++) {
-        const REAL w = value[i], m = first[i], v = second[i], u = denominator == ROOT_OF_SECOND ? v : under[i];
-        const double wide_w = w, wide_m = m, wide_v = v;
-        value_squares += wide_w * wide_w;
-        first_squares += wide_m * wide_m;
-        second_sum += wide_v;
+    const REAL root_v = denominator == NO_ROOT ? v : SQRT(v);
+    const REAL ratio = ABS(m) / root_v;
+    t->first_max[side] = OF(larger)(t->first_max[side], TO_BITS(ABS(m)));
+    t->ratio_squares[side] += (double)ratio * ratio;
+    t->ratio_max[side] = OF(larger)(t->ratio_max[side], TO_BITS(ratio));
 
-        const REAL root_v = denominator == NO_ROOT ? v : SQRT(v);
-        const UNSIGNED first_bits = TO_BITS(ABS(m));
-        first_max = first_bits > first_max ? first_bits : first_max;
-        const REAL ratio = ABS(m) / root_v;
-        ratio_squares += (double)ratio * ratio;
-        ratio_max = TO_BITS(ratio) > ratio_max ? TO_BITS(ratio) : ratio_max;
+    const REAL corrected = denominator == ROOT_OF_SECOND ? u : u / s->divisor;
+    const REAL root = denominator == ROOT      ? SQRT(corrected + s->inner)
+                      : denominator == NO_ROOT ? corrected
+                                               : root_v;
+    const REAL e = denominator == CONSTANT ? s->numerator : s->numerator / (root + s->epsilon);
+    b->lr[i] = e;
+    t->lr_sum[side] += e;
+    t->lr_max[side] = OF(larger)(t->lr_max[side], TO_BITS(e)); /* whatever the scalars: its bits number a bin */
+    t->under_min[side] = OF(smaller)(t->under_min[side], TO_BITS(u));
+    t->under_max[side] = OF(larger)(t->under_max[side], TO_BITS(u));
+    if (denominator != ROOT_OF_SECOND) {
+        t->second_min[side] = OF(smaller)(t->second_min[side], TO_BITS(v));
+        t->second_max[side] = OF(larger)(t->second_max[side], TO_BITS(v));
+    }
 
-        const REAL corrected = denominator == ROOT_OF_SECOND ? u : u / divisor;
-        const REAL root = denominator == ROOT      ? SQRT(corrected + inner)
-                          : denominator == NO_ROOT ? corrected
-                                                   : root_v;
-        const REAL e = denominator == CONSTANT ? numerator : numerator / (root + epsilon);
-        lr[i] = e;
-        lr_sum += e;
-        lr_max = TO_BITS(e) > lr_max ? TO_BITS(e) : lr_max; /* whatever the scalars: its bits number a bin */
-        under_min = TO_BITS(u) < under_min ? TO_BITS(u) : under_min;
-        under_max = TO_BITS(u) > under_max ? TO_BITS(u) : under_max;
-        if (denominator != ROOT_OF_SECOND) {
-            second_min = TO_BITS(v) < second_min ? TO_BITS(v) : second_min;
-            second_max = TO_BITS(v) > second_max ? TO_BITS(v) : second_max;
-        }
+    const REAL update = ABS((s->is_stored ? m : e * m * s->correction) + s->decay * w) * s->kept;
+    t->update_squares[side] += (double)update * update;
+    t->update_max[side] = OF(larger)(t->update_max[side], TO_BITS(update));
+    t->value_max[side] = OF(larger)(t->value_max[side], TO_BITS(w) & EXPONENT);
+    t->lost[side] += (update >= SMALLEST_UPDATE(NO_HALF)) & (update < OF(half_ulp)(w, NO_HALF));
+}
 
-        const REAL update = ABS((is_stored ? m : e * m * correction) + decay * w) * kept;
-        update_squares += (double)update * update;
-        update_max = TO_BITS(update) > update_max ? TO_BITS(update) : update_max;
-        const UNSIGNED exponent = TO_BITS(w) & EXPONENT;
-        value_max = exponent > value_max ? exponent : value_max;
-        lost += (update >= SMALLEST_UPDATE(NO_HALF)) & (update < OF(half_ulp)(w, NO_HALF));
+/* The figures of `measure_block` of a block in which all elements are touched and finite, and their updates as well; for any
+ * other, 0 is returned and nothing is added. Extremes tell which it is: no element is looked at for it alone.
+ *
+ * Meanwhile the block before is counted: counting waits for the cache, and divisions and roots for each other. */
+INLINE int OF(measure_clean)(const OF(Scalars) *scalars, const OF(Block) *block, OF(Totals) *total, const Denominator denominator)
+{
+    enum { SIDES = OF(SIDES) };
+    const OF(Scalars) s = *scalars; /* that the loop writes nothing which could be in there */
+    const OF(Block) b = *block;
+    OF(Sides) t = {.lost = {0}};
+    for (int side = 0; side < SIDES; side++)
+        t.under_min[side] = t.second_min[side] = (UNSIGNED)-1;
+
+    const size_t n = (size_t)b.n;
+    size_t i = 0; /* as wide as an address: a sum of ints may have to wrap around, by a compiler's options, and isn't vectorised then */
+    for (; i + SIDES <= n; i += SIDES) {
+#pragma omp simd
+        for (size_t side = 0; side < SIDES; side++)
+            OF(add_clean)(&s, &b, i + side, &t, side, denominator);
+        COUNT_WAITING(b.waiting, (int)i, SIDES);
+    }
+    COUNT_WAITING(b.waiting, (int)i, BLOCK - (int)i);
+    for (; i < n; i++)
+        OF(add_clean)(&s, &b, i, &t, 0, denominator);
+
+    OF(Totals) sum = {.under_min = (UNSIGNED)-1};
+    UNSIGNED second_min = (UNSIGNED)-1, second_max = 0, value_max = 0, first_max = 0, lr_max = 0;
+    for (int side = 0; side < SIDES; side++) {
+        sum.lost += t.lost[side];
+        sum.lr_sum += t.lr_sum[side];
+        sum.update_squares += t.update_squares[side];
+        sum.value_squares += t.value_squares[side];
+        sum.first_squares += t.first_squares[side];
+        sum.second_sum += t.second_sum[side];
+        sum.ratio_squares += t.ratio_squares[side];
+        sum.under_min = OF(smaller)(sum.under_min, t.under_min[side]);
+        sum.under_max = OF(larger)(sum.under_max, t.under_max[side]);
+        sum.update_max = OF(larger)(sum.update_max, t.update_max[side]);
+        sum.ratio_max = OF(larger)(sum.ratio_max, t.ratio_max[side]);
+        second_min = OF(smaller)(second_min, t.second_min[side]);
+        second_max = OF(larger)(second_max, t.second_max[side]);
+        value_max = OF(larger)(value_max, t.value_max[side]);
+        first_max = OF(larger)(first_max, t.first_max[side]);
+        lr_max = OF(larger)(lr_max, t.lr_max[side]);
     }
     const int has_second = denominator == ROOT_OF_SECOND || (second_min > 0 && second_max < EXPONENT);
-    if (!(FROM_BITS(under_min) > s->start) || under_max >= EXPONENT || !has_second || value_max >= EXPONENT ||
-        first_max >= EXPONENT || update_max >= EXPONENT || lr_max > EXPONENT)
+    if (!(FROM_BITS(sum.under_min) > s.start) || sum.under_max >= EXPONENT || !has_second || value_max >= EXPONENT ||
+        first_max >= EXPONENT || sum.update_max >= EXPONENT || lr_max > EXPONENT)
         return 0;
-    if (FROM_BITS(under_min) < s->dominated_below) { /* most blocks have none */
-        const REAL below = s->dominated_below;
+    if (FROM_BITS(sum.under_min) < s.dominated_below) { /* most blocks have none */
+        const REAL below = s.dominated_below;
         SIGNED dominated = 0;
 #pragma omp simd reduction(+ : dominated)
-        for (int i = 0; i < b->n; i++)
-            dominated += (denominator == ROOT_OF_SECOND ? second[i] : under[i]) < below;
-        total->epsilon_dominated += dominated;
+        for (int j = 0; j < b.n; j++)
+            dominated += (denominator == ROOT_OF_SECOND ? b.second[j] : b.under[j]) < below;
+        sum.epsilon_dominated = dominated;
     }
-    total->touched += b->n;
-    total->lost += lost;
-    total->lr_sum += lr_sum;
-    total->update_squares += update_squares;
-    total->value_squares += value_squares;
-    total->first_squares += first_squares;
-    total->second_sum += second_sum;
-    total->ratio_squares += ratio_squares;
-    total->with_ratio += b->n;
-    total->with_update += b->n;
-    total->under_min = under_min < total->under_min ? under_min : total->under_min;
-    total->under_max = under_max > total->under_max ? under_max : total->under_max;
-    total->update_max = update_max > total->update_max ? update_max : total->update_max;
-    total->ratio_max = ratio_max > total->ratio_max ? ratio_max : total->ratio_max;
+    sum.touched = sum.with_ratio = sum.with_update = b.n;
+    OF(add_totals)(total, &sum);
     return 1;
 }
 

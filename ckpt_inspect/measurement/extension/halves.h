@@ -6,9 +6,9 @@
 
 typedef enum { NO_HALF, IEEE_HALF, BRAIN_HALF } Half;
 
-/* The half, of either kind, nearest to x, which is not negative; ties to even. Without branches and without the processor's own conversions, which
- * few have for both kinds. */
-INLINE float rounded_size(float x, const Half half)
+/* The half, of either kind, nearest to x; ties to even, and 0 without a sign. Without branches and without the processor's own
+ * conversions, which few have for both kinds, and which compilers don't put into loops. */
+INLINE float rounded(float x, const Half half)
 {
     if (half == NO_HALF)
         return x;
@@ -17,19 +17,13 @@ INLINE float rounded_size(float x, const Half half)
         const uint32_t nearest = (bits + 0x7FFFu + (bits >> 16 & 1)) & 0xFFFF0000u;
         return of_bits((bits & 0x7FFFFFFFu) > INFINITE ? bits : nearest);
     }
-    const uint32_t kept = (bits + 0xFFFu + (bits >> 13 & 1)) & 0xFFFFE000u;
-    const uint32_t large = bits > INFINITE ? bits : INFINITE; /* NaN stays what it is */
-    const uint32_t normal = kept > 0x477FE000u ? large : kept; /* 65504, the largest */
-    const float small = (x + 0.5f) - 0.5f; /* the sum ends where a subnormal half does */
-    return of_bits(bits < 0x38800000u ? bits_of(small) : normal); /* 2**-14 */
-}
-
-/* The same of any x. */
-INLINE float rounded(float x, const Half half)
-{
-    if (half != IEEE_HALF)
-        return rounded_size(x, half);
-    return of_bits(bits_of(rounded_size(fabsf(x), half)) | (bits_of(x) & 0x80000000u));
+    /* Floats around 3/2 of x's power of two times 2**13 are as far apart as halves around x: adding it rounds. The least
+     * power is that of subnormal halves, and beyond the greatest nothing is finite. */
+    const int32_t power = (int32_t)(bits & INFINITE), least = 0x38800000, most = 0x47000000; /* 2**-14, 2**15 */
+    const int32_t kept = power < least ? least : power > most ? most : power;
+    const float far = of_bits((uint32_t)kept + (13u << 23) + (1u << 22));
+    const float nearest = (x + far) - far;
+    return fabsf(nearest) > 65504 ? of_bits((bits & 0x80000000u) | INFINITE) : nearest;
 }
 
 INLINE float widened(uint16_t x, const Half half)

@@ -25,6 +25,37 @@ INLINE int is_sane(const Coefficients *c)
            c->inner_epsilon >= 0;
 }
 
+/* --- counting in lanes */
+
+/* Values that are known to be positive or 0. */
+INLINE void count_in_lanes(const float *values, int n, LaneCounts *counts)
+{
+    int i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        uint64_t first, second; /* two values at a load, a tenth of the time of a piece less */
+        memcpy(&first, values + i, sizeof first);
+        memcpy(&second, values + i + 2, sizeof second);
+        counts->lanes[0][(uint32_t)first >> FINE_SHIFT]++;
+        counts->lanes[1][first >> (FINE_SHIFT + 32)]++;
+        counts->lanes[2][(uint32_t)second >> FINE_SHIFT]++;
+        counts->lanes[3][second >> (FINE_SHIFT + 32)]++;
+    }
+    for (; i < n; i++)
+        counts->lanes[0][bits_of(values[i]) >> FINE_SHIFT]++;
+}
+
+/* BLOCK elements that have been measured, to be counted while the next ones are. */
+typedef struct {
+    const float *lr, *under;
+    LaneCounts *lanes; /* of each */
+} Waiting;
+
+INLINE void count_waiting(const Waiting *waiting, int begin, int n)
+{
+    count_in_lanes(waiting->lr + begin, n, &waiting->lanes[0]);
+    count_in_lanes(waiting->under + begin, n, &waiting->lanes[1]);
+}
+
 /* --- blocks of each type */
 
 #define REAL float
@@ -37,9 +68,13 @@ INLINE int is_sane(const Coefficients *c)
 #define ABS fabsf
 #define SQRT sqrtf
 #define ROUNDED rounded
-#define ROUNDED_SIZE rounded_size
 /* What doesn't move a weight: TensorFlow's threads flush subnormals to zero; halves are computed in float32. */
 #define SMALLEST_UPDATE(half) ((half) == NO_HALF ? FLT_MIN : 0x1p-149f)
+#define COUNT_WAITING(waiting, begin, n) \
+    do { \
+        if (waiting) \
+            count_waiting(waiting, begin, n); \
+    } while (0)
 
 INLINE float half_ulp_32(float w, const Half half)
 {
@@ -72,8 +107,8 @@ VERSIONS(int, measure_brain_halves, PARAMETERS, (s, b, total, denominator))
 #undef ABS
 #undef SQRT
 #undef ROUNDED
-#undef ROUNDED_SIZE
 #undef SMALLEST_UPDATE
+#undef COUNT_WAITING
 
 #define REAL double
 #define UNSIGNED uint64_t
@@ -85,8 +120,8 @@ VERSIONS(int, measure_brain_halves, PARAMETERS, (s, b, total, denominator))
 #define ABS fabs
 #define SQRT sqrt
 #define ROUNDED(x, half) ((void)(half), (x))
-#define ROUNDED_SIZE(x, half) ((void)(half), (x))
 #define SMALLEST_UPDATE(half) DBL_MIN
+#define COUNT_WAITING(waiting, begin, n) ((void)0) /* doubles are counted by themselves */
 
 INLINE double half_ulp_64(double w, const Half half)
 {
@@ -129,22 +164,6 @@ static void count_numbered(uint32_t *bins, int n, int64_t *counts)
     }
     for (int i = 0; i < kept; i++)
         counts[bins[i]]++;
-}
-
-static void count_in_lanes(const float *values, int n, LaneCounts *counts)
-{
-    int i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        uint64_t first, second; /* two values at a load, a tenth of the time of a piece less */
-        memcpy(&first, values + i, sizeof first);
-        memcpy(&second, values + i + 2, sizeof second);
-        counts->lanes[0][(uint32_t)first >> FINE_SHIFT]++;
-        counts->lanes[1][first >> (FINE_SHIFT + 32)]++;
-        counts->lanes[2][(uint32_t)second >> FINE_SHIFT]++;
-        counts->lanes[3][second >> (FINE_SHIFT + 32)]++;
-    }
-    for (; i < n; i++)
-        counts->lanes[0][bits_of(values[i]) >> FINE_SHIFT]++;
 }
 
 /* Add the lanes up, and clear them. What was counted is positive and no larger than `most`, nor smaller than `least`. */
@@ -321,9 +340,11 @@ VERSIONS(void, number_brain, (const float *under, float start, int n, uint32_t *
 
 /* A block, and what it needs of memory. */
 typedef struct {
-    float wide[SOURCES][BLOCK], centered[BLOCK], lr[BLOCK];
+    float wide[SOURCES][BLOCK], centered[2][BLOCK], lr[2][BLOCK]; /* in turn: those of the block before may be waiting */
     uint32_t bins[BLOCK];
     Block_32 block;
+    Waiting waiting;
+    int has_waiting, turn;
 } FloatBlock;
 
 typedef struct {
@@ -349,12 +370,15 @@ static void set_floats(FloatBlock *b, const Stretch *stretch, Half half, const u
         widen_halves((const uint16_t *)data[i] + begin, n, half, b->wide[i]);
     }
     const float *under = arrays[stretch->under == UNDER_MAXIMUM ? MAXIMUM : SECOND];
+    b->turn = !b->turn;
     if (stretch->under == UNDER_CENTERED) {
+        float *const centered = b->centered[b->turn];
         for (int i = 0; i < n; i++)
-            b->centered[i] = rounded(arrays[SECOND][i] - rounded(arrays[MEAN][i] * arrays[MEAN][i], half), half);
-        under = b->centered;
+            centered[i] = rounded(arrays[SECOND][i] - rounded(arrays[MEAN][i] * arrays[MEAN][i], half), half);
+        under = centered;
     }
-    b->block = (Block_32){arrays[VALUE], arrays[FIRST], arrays[SECOND], under, lr ? lr : b->lr, n};
+    b->block = (Block_32){arrays[VALUE], arrays[FIRST], arrays[SECOND],
+                          under,         lr ? lr : b->lr[b->turn], n, b->has_waiting ? &b->waiting : NULL};
 }
 
 static void set_doubles(DoubleBlock *b, const Stretch *stretch, const unsigned char *const data[SOURCES], size_t begin, int n,
@@ -369,10 +393,18 @@ static void set_doubles(DoubleBlock *b, const Stretch *stretch, const unsigned c
             b->centered[i] = arrays[SECOND][i] - arrays[MEAN][i] * arrays[MEAN][i];
         under = b->centered;
     }
-    b->block = (Block_64){arrays[VALUE], arrays[FIRST], arrays[SECOND], under, lr ? lr : b->lr, n};
+    b->block = (Block_64){arrays[VALUE], arrays[FIRST], arrays[SECOND], under, lr ? lr : b->lr, n, NULL};
 }
 
-/* Count what was measured; `is_clean` is what `measure_any_block` returned. */
+/* Count what is waiting of the blocks before; the memory that they were read into may be used again. */
+static void count_rest(FloatBlock *b)
+{
+    if (b->has_waiting)
+        count_waiting(&b->waiting, 0, BLOCK);
+    b->has_waiting = 0;
+}
+
+/* Count what was measured, or have it wait; `is_clean` is what `measure_any_block` returned. */
 static void count_floats(FloatBlock *b, const Stretch *stretch, Half half, float start, int is_clean)
 {
     const float *const lr = b->block.lr, *const under = b->block.under;
@@ -386,7 +418,10 @@ static void count_floats(FloatBlock *b, const Stretch *stretch, Half half, float
             stretch->half_counts[b->bins[i]]++;
     }
     LaneCounts *const lanes = stretch->lanes;
-    if (stretch->lr_counts && is_clean && lanes) {
+    b->has_waiting = stretch->lr_counts && is_clean && lanes && n == BLOCK;
+    if (b->has_waiting) {
+        b->waiting = (Waiting){lr, under, lanes};
+    } else if (stretch->lr_counts && is_clean && lanes) {
         count_in_lanes(lr, n, &lanes[0]);
         count_in_lanes(under, n, &lanes[1]);
     } else if (stretch->lr_counts && is_clean) {
@@ -462,6 +497,7 @@ int measure_stretch(Stretch *stretch, Figures *figures)
     const unsigned char *data[SOURCES];
     FloatBlock floats;
     DoubleBlock doubles;
+    floats.has_waiting = floats.turn = 0;
     size_t sample = 0;
     int is_read = 1;
     for (size_t begin = 0; begin < stretch->size; begin += CHUNK) {
@@ -485,6 +521,7 @@ int measure_stretch(Stretch *stretch, Figures *figures)
                 MARK_ROWS(stretch, floats.block.under, some, first, s.start, is_clean)
             }
         }
+        count_rest(&floats);
     }
     if (stretch->dtype == FLOAT64)
         add_figures_64(&wide_total, &wide, denominator, half, figures);
@@ -518,6 +555,7 @@ int norms_of_stretch(Stretch *stretch, Norms *norms)
     const unsigned char *data[SOURCES];
     FloatBlock floats;
     DoubleBlock doubles;
+    floats.has_waiting = floats.turn = 0;
     *norms = (Norms){0, 0, 0};
     for (size_t begin = 0; begin < stretch->size; begin += CHUNK) {
         const size_t n = stretch->size - begin < CHUNK ? stretch->size - begin : CHUNK;

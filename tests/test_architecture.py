@@ -52,7 +52,7 @@ NUMERIC_ROOMS = ("update_rules", "measurement", "errors")
 MOST_ROOT_FILES = 10
 HEAVY = {
     "tensorflow", "tensorboard", "keras", "pandas", "pyarrow", "seaborn", "matplotlib", "rich", "xarray", "h5py",
-    "h5netcdf",
+    "h5netcdf", "jinja2",
 }  # fmt: skip
 NO_NOUNS = {"utils", "util", "helpers", "helper", "base", "common", "manager", "managers", "misc", "core", "lib"}
 

@@ -22,6 +22,7 @@ HEAVY = (
     "pandas",
     "tensorflow",
     "matplotlib",
+    "jinja2",
     "seaborn",
     "xarray",
     "ml_dtypes",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.measurement.wording import spoken_name
-from ckpt_inspect.presentation.page.markup import Html, element, joined
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,18 +25,6 @@ T = TypeVar("T")
 MOST_ROWS = 30
 """Of a table that are shown; the frame has them all."""
 
-_STYLE = (
-    # Colours with an alpha: they suit light and dark pages alike
-    ".ckpt-inspect{font-variant-numeric:tabular-nums;overflow-x:auto}"
-    ".ckpt-inspect table{border-collapse:collapse;margin:.2em 0 .8em}"
-    ".ckpt-inspect caption{caption-side:top;text-align:left;font-weight:600;padding:.2em 0;color:inherit}"
-    ".ckpt-inspect th,.ckpt-inspect td{padding:.15em .7em .15em 0;text-align:right;white-space:nowrap;border:0}"
-    ".ckpt-inspect .l{text-align:left}"
-    ".ckpt-inspect .w{white-space:normal;min-width:16em}"
-    ".ckpt-inspect thead th{border-bottom:1px solid rgba(128,128,128,.5);font-weight:600}"
-    ".ckpt-inspect tbody tr:nth-child(even){background:rgba(128,128,128,.08)}"
-    ".ckpt-inspect p{margin:-.5em 0 .9em;opacity:.7;font-size:90%}"
-)
 _LONG = 60
 """Characters from which on a column's texts are wrapped."""
 
@@ -63,31 +50,33 @@ def diff_html(diff: Differences) -> str:
     return _page(diff_tables(diff))
 
 
+@dataclass(frozen=True, slots=True)
+class ShownTable:
+    """A table as a notebook shows it."""
+
+    title: str
+    columns: tuple[tuple[str, str], ...]
+    """Title and class."""
+    rows: Sequence[Sequence[str]]
+    notes: tuple[str, ...]
+
+
 def _page(tables: Iterable[Table]) -> str:
-    return joined([element("style", Html(_STYLE)), element("div", map(_table, tables), class_="ckpt-inspect")])
+    from ckpt_inspect.presentation.page.templating import rendered
+
+    return rendered("notebook.html", tables=[_shown_table(table) for table in tables])
 
 
-def _table(table: Table) -> Html:
-    classes = [_class(column, [row[i] for row in table.rows]) for i, column in enumerate(table.columns)]
-    titles = [column.title for column in table.columns]
-    heads = element("thead", _row("th", titles, classes)) if any(titles) else None
-    rows = [_row("td", row, classes) for row in table.rows[:MOST_ROWS]]
+def _shown_table(table: Table) -> ShownTable:
+    columns = tuple((c.title, _class(c, [row[i] for row in table.rows])) for i, c in enumerate(table.columns))
     left_out = len(table.rows) - MOST_ROWS
-    notes = [f"{left_out} more rows: .to_frame() has them all"] if left_out > 0 else []
-    notes += [table.note] if table.note else []
-    caption = element("caption", table.title) if table.title else None
-    whole = element("table", caption, heads, element("tbody", rows))
-    return joined([whole, element("p", "; ".join(notes)) if notes else None])
+    cut = f"{left_out} more rows: .to_frame() has them all" if left_out > 0 else ""
+    return ShownTable(table.title, columns, table.rows[:MOST_ROWS], tuple(filter(None, (cut, table.note))))
 
 
-def _row(name: str, texts: Sequence[str], classes: Sequence[str | None]) -> Html:
-    return element("tr", [element(name, text, class_=c) for text, c in zip(texts, classes, strict=True)])
-
-
-def _class(column: Column, cells: Sequence[str]) -> str | None:
-    classes = ["l"] if column.justify == "left" else []
-    classes += ["w"] if any(len(cell) > _LONG for cell in cells) else []
-    return " ".join(classes) or None
+def _class(column: Column, cells: Sequence[str]) -> str:
+    is_long = any(len(cell) > _LONG for cell in cells)
+    return " ".join(filter(None, ("number" * (column.justify == "right"), "wrapped" * is_long)))
 
 
 # --- figures

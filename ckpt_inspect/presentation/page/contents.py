@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.findings import Finding
+from ckpt_inspect.jsonable import JsonObject
+from ckpt_inspect.measurement.wording import counted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -41,6 +43,19 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class Chart:
+    """A figure that the page's script draws, in the page's colours."""
+
+    kind: str
+    """Which drawing of `assets/charts.js`."""
+    title: str
+    data: JsonObject
+    """What is drawn; NaN is null there, and names are made printable."""
+    alternative: str
+    """What it shows, in words: for those who don't see it, and where no script runs."""
+
+
+@dataclass(frozen=True, slots=True)
 class PageFigure:
     """One figure of an optimizer, under its question."""
 
@@ -53,7 +68,9 @@ class PageFigure:
     """Name of the file beside the page."""
     metrics: tuple[str, ...]
     """The variables that it shows; findings link to figures by them."""
-    picture: Picture
+    picture: Picture | None = None
+    chart: Chart | None = None
+    """Shown instead of a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +96,9 @@ class Contents:
     """Of the package."""
     reload: float | None = None
     """Seconds after which it loads itself anew; None if it is not about a training that goes on."""
+
+    @property
+    def title(self) -> str:
+        """Return what the page is called."""
+        names = [run.name for run in self.runs]
+        return names[0] if len(names) == 1 else f"{counted(len(names), 'run')}: {', '.join(names)}"

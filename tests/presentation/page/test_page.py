@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
+import jinja2
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,8 +25,9 @@ from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.comparison.segments import Segment
 from ckpt_inspect.findings.explanations import EXPLANATIONS
 from ckpt_inspect.presentation.page import Contents, PageRun, page_html
-from ckpt_inspect.presentation.page.markup import Html, element
+from ckpt_inspect.presentation.page.contents import Chart
 from ckpt_inspect.presentation.page.sparklines import MOST_POINTS, sparkline
+from ckpt_inspect.presentation.page.templating import environment
 from ckpt_inspect.presentation.shown_names import printable
 
 VOID = {"br", "col", "img", "input", "link", "meta", "wbr"}
@@ -56,6 +59,8 @@ class Document(HTMLParser):
         assert opened == tag, f"</{tag}> where </{opened}> should be"
 
     def handle_data(self, data: str) -> None:
+        if data.isspace() and "\n" in data:  # the layout of the templates' source
+            return
         for _, text in self._open:
             text.append(data)
 
@@ -179,10 +184,15 @@ def test_names_never_become_markup() -> None:
     assert sum(HOSTILE in text for text in hostile.texts("h1", "h3", "td", "li", "dd")) > 8
 
 
+def filled(template: str, **context: object) -> str:
+    """A template of a test's own, filled in as the page's are."""
+    return environment().from_string(template).render(context)
+
+
 @given(st.text())
 def test_any_text_is_shown_as_it_is(text: str) -> None:
     """Printable text comes back from a parser as it went in; the rest is made visible, and can be written."""
-    made = element("p", text, title=text)
+    made = filled('<p title="{{ text }}">{{ text }}</p>', text=text)
     made.encode("utf-8")
     ((attributes, shown),) = Document(made).all()
     assert shown == attributes["title"]
@@ -194,13 +204,33 @@ def test_any_text_is_shown_as_it_is(text: str) -> None:
 
 def test_writing_direction_is_not_changed_by_names() -> None:
     """Control characters, overrides of the writing direction and halves of surrogate pairs are escaped."""
-    assert element("b", "a\u202eb\x00c\ud800d\ne") == r"<b>a\u202eb\x00c\ud800d\ne</b>"
+    assert filled("<b>{{ text }}</b>", text="a\u202eb\x00c\ud800d\ne") == r"<b>a\u202eb\x00c\ud800d\ne</b>"
 
 
-def test_markup_is_not_escaped_twice() -> None:
-    """What was made here stays as it is, also inside lists; nothing stands for None."""
-    assert element("p", [element("b", "x"), None, " < ", [Html("&amp;")]]) == "<p><b>x</b> &lt; &amp;</p>"
-    assert element("input", id="a", hidden=True, title=None, data_x=3) == '<input id="a" hidden data-x="3">'
+@given(st.text())
+def test_a_name_that_may_be_broken_is_the_same_name(text: str) -> None:
+    """Where a line may be broken, and nothing else, is added to what is shown."""
+    document = Document(filled('{% import "macros.html" as m %}{{ m.tensor(text) }}', text=text))
+    assert {tag for tag, _, _ in document.elements} <= {"code", "wbr"}
+    assert document.texts("code") == [printable(text)]
+
+
+def test_a_template_that_names_what_is_not_there_is_an_error() -> None:
+    """Rather than an empty place in the page."""
+    with pytest.raises(jinja2.UndefinedError):
+        filled("{{ finding.titel }}", finding=make_finding("untouched-elements", []))
+
+
+def test_a_chart_stands_in_its_card_and_its_data_once_in_the_page() -> None:
+    """With the words that say the same, and a link to the file; a picture is not needed then."""
+    chart = Chart("movement", HOSTILE, {"names": [HOSTILE], HOSTILE: [1.5, float("nan")]}, f"Words. {HOSTILE}")
+    figures = [replace(make_figure(), picture=None, chart=chart), make_figure(file="2.png")]
+    document = Document(page_html(Contents([make_run()], figures, [], [], "0.0")))
+    ((place, words),) = [each for each in document.all("div") if "data-kind" in each[0]]
+    assert (place["data-kind"], place["aria-label"], words.strip()) == ("movement", HOSTILE, f"Words. {HOSTILE}")
+    ((_, data),) = [each for each in document.all("script") if each[0].get("type") == "application/json"]
+    assert json.loads(data) == {place["id"]: {"names": [HOSTILE], HOSTILE: [1.5, None]}}
+    assert len(document.texts("script")) == 3 and len(document.texts("img")) == 1
 
 
 def test_findings_come_with_the_most_severe_first() -> None:
@@ -327,21 +357,27 @@ def test_page_of_many_parameters_is_small() -> None:
     assert len(text.encode()) < 1e6
 
 
+def drawn(values: Sequence[float]) -> Document:
+    """A sparkline as the page draws it."""
+    line = sparkline(np.asarray(values), "x")
+    return Document(filled('{% import "macros.html" as m %}{{ m.sparkline(line) if line }}', line=line))
+
+
 def test_sparkline_is_thinned_and_broken_at_gaps() -> None:
     """Long series keep their ends; what is missing leaves a gap; a lone value is a dot."""
-    (attributes, _), *_ = Document(sparkline(np.geomspace(1, 10, 1000), "x")).all("polyline")
+    (attributes, _), *_ = drawn(np.geomspace(1, 10, 1000)).all("polyline")
     points = attributes["points"].split()
     assert len(points) == MOST_POINTS
     assert (points[0], points[-1]) == ("2,18", "94,2")
-    broken = Document(sparkline(np.array([1.0, 2.0, np.nan, 3.0, np.nan, 1.0, 4.0]), "x"))
+    broken = drawn([1.0, 2.0, np.nan, 3.0, np.nan, 1.0, 4.0])
     assert len(broken.texts("polyline")) == 2
     assert [a["class"] for a, _ in broken.all("circle")] == ["lone", "last"]
-    assert sparkline(np.array([np.nan, np.nan]), "x") == ""
+    assert not drawn([np.nan, np.nan]).elements
 
 
 def test_constant_sparkline_is_flat() -> None:
     """Rounding is not drawn as change."""
-    (attributes, _), *_ = Document(sparkline(np.array([1.0, 1.0 + 1e-9, 1.0]), "x")).all("polyline")
+    (attributes, _), *_ = drawn([1.0, 1.0 + 1e-9, 1.0]).all("polyline")
     assert {point.split(",")[1] for point in attributes["points"].split()} == {"10"}
 
 

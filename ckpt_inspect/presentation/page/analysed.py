@@ -1,0 +1,98 @@
+"""What was analysed: runs and their optimizers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ckpt_inspect.measurement.variables import CONTRADICTION
+from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats
+from ckpt_inspect.presentation.page.contents import PageRun
+from ckpt_inspect.presentation.tables.wording import bytes_text, figure, segments_text
+from ckpt_inspect.sourced import SOURCE_WORDS
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What a run is."""
+
+    run: str
+    facts: tuple[tuple[str, str], ...]
+    """Names and values."""
+    has_jumps: bool
+    """Whether one of its segments begins because the learning rate jumped."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerFacts:
+    """What an optimizer of a run is: a row of the table of optimizers."""
+
+    run: str
+    optimizer: str
+    rule: str
+    parameters: int
+    elements: int
+    checkpoints: int
+    steps: str
+    """The first and the last."""
+    learning_rate: str
+    """The first and the last if they differ; empty if none is known."""
+    sources: str
+    """Of the learning rate."""
+
+
+def run_facts(run: PageRun) -> RunFacts:
+    """Return what a run's checkpoints are."""
+    is_cut = len(run.segments) > 1 and run.segments[-1].stop <= len(run.checkpoints.get("checkpoint", ()))
+    has_jumps = is_cut and any(segment.begins == "rate-jumped" for segment in run.segments)
+    return RunFacts(run.name, tuple(_facts(run, is_cut)), has_jumps)
+
+
+def _facts(run: PageRun, is_cut: bool) -> Iterator[tuple[str, str]]:
+    table = run.checkpoints
+    names = [str(name) for name in table.get("checkpoint", ())]
+    between = f": {names[0]} to {names[-1]}" if len(names) > 1 else ""
+    yield "checkpoints", names[0] if len(names) == 1 else f"{len(table):,}{between}"
+    for column in ("format", "layout"):
+        if column in table:
+            yield column, ", ".join(dict.fromkeys(str(text) for text in table[column] if text)) or "unknown"
+    if "size_bytes" in table and len(table):
+        total = float(np.nansum(np.maximum(floats(table["size_bytes"]), 0)))
+        yield "on disk", f"{bytes_text(int(total))}{' together' if len(table) > 1 else ''}"
+    if is_cut:
+        yield "segments", segments_text(run.segments, names)
+
+
+def optimizer_facts(s: OptimizerSeries) -> OptimizerFacts:
+    """Return an optimizer's row."""
+    rates = floats(s.heads["learning_rate"])
+    sources = [SOURCE_WORDS.get(text, text) for text in s.distinct("learning_rate_source")]
+    if any(s.distinct(f"learning_rate{CONTRADICTION}")):
+        sources.append("contradicted")
+    return OptimizerFacts(
+        run=s.run,
+        optimizer=s.optimizer,
+        rule=", ".join(filter(None, s.distinct("rule"))) or "unknown",
+        parameters=len(s.parameters),
+        elements=int(np.nansum(s.newest_values("size"))),
+        checkpoints=len(s.heads),
+        steps=_steps(s.steps),
+        learning_rate=_rates(rates[~np.isnan(rates)]),
+        sources=", ".join(sources),
+    )
+
+
+def _steps(steps: Floats) -> str:
+    known = [step for step in steps if not np.isnan(step)]
+    if not known:
+        return "unknown"
+    return f"{known[0]:,.0f}" if len(steps) == 1 else f"{known[0]:,.0f} to {known[-1]:,.0f}"
+
+
+def _rates(rates: Floats) -> str:
+    if not rates.size:
+        return ""
+    first, last = figure(float(rates[0])), figure(float(rates[-1]))
+    return f"{first} → {last}" if np.ptp(rates) > 1e-9 * abs(float(rates[0])) else first

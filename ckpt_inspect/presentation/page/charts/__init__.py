@@ -15,8 +15,8 @@ What D3 doesn't have, which is the fan, the key, choosing and zooming, is in `as
 from __future__ import annotations
 
 from ckpt_inspect.presentation.page.charts.distribution import slider_checkpoints
-from ckpt_inspect.presentation.page.charts.figures import chart_of
-from ckpt_inspect.presentation.page.charts.model import Chart
-from ckpt_inspect.presentation.page.charts.rates import rates_chart
+from ckpt_inspect.presentation.page.charts.drawing import Drawing
+from ckpt_inspect.presentation.page.charts.figures import drawing_of
+from ckpt_inspect.presentation.page.charts.rates import rates_drawing
 
-__all__ = ["Chart", "chart_of", "rates_chart", "slider_checkpoints"]
+__all__ = ["Drawing", "drawing_of", "rates_drawing", "slider_checkpoints"]

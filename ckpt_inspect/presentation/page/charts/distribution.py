@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.presentation.optimizer_series import Floats
-from ckpt_inspect.presentation.page.charts.model import Distribution
+from ckpt_inspect.presentation.page.charts.drawing import Distribution
 from ckpt_inspect.presentation.plots.chapter import Chapter, Run, chosen_checkpoints
 
 CELL = 0.08

@@ -9,8 +9,8 @@ import numpy as np
 
 from ckpt_inspect.presentation.optimizer_series import Floats
 from ckpt_inspect.presentation.page.charts.distribution import distribution
+from ckpt_inspect.presentation.page.charts.drawing import Drawing, Measure, Panel, Usual
 from ckpt_inspect.presentation.page.charts.maker import ChartMaker
-from ckpt_inspect.presentation.page.charts.model import Chart, Measure, Panel, Usual
 from ckpt_inspect.presentation.plots import distributions, effective_lr, gradients, movement, shares, update_to_weight
 from ckpt_inspect.presentation.plots.chapter import Chapter
 
@@ -18,13 +18,13 @@ MOST_BOUNDED = 60
 """Up to as many parameters have bounds, which are shown of one or two lines at a time and make a page large."""
 
 
-def chart_of(figure: str, chapter: Chapter) -> Chart | None:
+def drawing_of(figure: str, chapter: Chapter) -> Drawing | None:
     """Return the chart of the figure of that id; None if it has none, and its picture is shown."""
-    make = _CHARTS.get(figure)
+    make = _DRAWINGS.get(figure)
     return make(ChartMaker(chapter)) if make else None
 
 
-def _movement(maker: ChartMaker) -> Chart:
+def _movement(maker: ChartMaker) -> Drawing:
     runs = maker.chapter.runs
     measures = [Measure("RMS of Δ", maker.column("update_rms"))]
     if any(_is_scheduled(run.learning_rate) for run in runs):
@@ -39,14 +39,14 @@ def _is_scheduled(rates: Floats) -> bool:
     return bool(known.size and known.max() > movement.CHANGED * known.min())
 
 
-def _update_to_weight(maker: ChartMaker) -> Chart:
+def _update_to_weight(maker: ChartMaker) -> Drawing:
     measure = Measure("‖Δ‖/‖θ‖, ratio of norms", maker.column("update_to_weight"))
     usual = update_to_weight.USUAL
     chart = maker.chart(update_to_weight.QUESTION, [measure], maker.panels())
     return replace(chart, usual=Usual(*usual.band, usual.line, usual.text))
 
 
-def _effective_lr(maker: ChartMaker) -> Chart:
+def _effective_lr(maker: ChartMaker) -> Drawing:
     chapter = maker.chapter
 
     def over_alpha(name: str) -> tuple[Floats, ...]:
@@ -57,7 +57,7 @@ def _effective_lr(maker: ChartMaker) -> Chart:
     return maker.chart(effective_lr.QUESTION, [measure], maker.panels())
 
 
-def _gradients(maker: ChartMaker) -> Chart:
+def _gradients(maker: ChartMaker) -> Drawing:
     values, lows, highs = (maker.column(f"window_gradient_rms{end}") for end in ("", "_low", "_high"))
     bounds = tuple(zip(lows, highs, strict=True)) if _has_bounds(maker.chapter) else ()
     measure = Measure("RMS of the gradients", values, bounds, "where the plain RMS must lie")
@@ -68,7 +68,7 @@ def _has_bounds(chapter: Chapter) -> bool:
     return len(chapter.parameters) <= MOST_BOUNDED
 
 
-def _shares(maker: ChartMaker) -> Chart:
+def _shares(maker: ChartMaker) -> Drawing:
     """A panel per share, with the parameters that it concerns at all."""
     measures: list[Measure] = []
     panels: list[Panel] = []
@@ -82,7 +82,7 @@ def _shares(maker: ChartMaker) -> Chart:
     return maker.chart(shares.QUESTION, measures, panels)
 
 
-def _distributions(maker: ChartMaker) -> Chart | None:
+def _distributions(maker: ChartMaker) -> Drawing | None:
     found = distribution(maker.chapter)
     if found is None:
         return None
@@ -93,7 +93,7 @@ def _distributions(maker: ChartMaker) -> Chart | None:
     return replace(maker.chart(distributions.QUESTION, [], panels, form="ridges"), distribution=found)
 
 
-_CHARTS: Mapping[str, Callable[[ChartMaker], Chart | None]] = {
+_DRAWINGS: Mapping[str, Callable[[ChartMaker], Drawing | None]] = {
     "movement": _movement,
     "update-to-weight": _update_to_weight,
     "effective-lr": _effective_lr,

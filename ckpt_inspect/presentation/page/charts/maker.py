@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.presentation.optimizer_series import Floats
-from ckpt_inspect.presentation.page.charts.model import Chart, Form, Measure, Panel, Row, RunAxis
+from ckpt_inspect.presentation.page.charts.drawing import Drawing, Form, Measure, Panel, Row, RunAxis
 from ckpt_inspect.presentation.page.charts.thinning import most_checkpoints, telling_positions
 from ckpt_inspect.presentation.plots.chapter import Chapter, Run
 from ckpt_inspect.presentation.plots.names import group_by_structure, shared_prefix
@@ -73,11 +73,11 @@ class ChartMaker:
 
     def chart(
         self, title: str, measures: Sequence[Measure], panels: Sequence[Panel], note: str = "", form: Form | None = None
-    ) -> Chart:
+    ) -> Drawing:
         """Return the chart of these panels: over the run, or as dots if there is one checkpoint."""
         chapter = self.chapter
         names = tuple(printable(name) for name in chapter.parameters)
-        return Chart(
+        return Drawing(
             title=title,
             form=form or ("lines" if chapter.is_series else "dots"),
             x_label=chapter.x_label,

@@ -10,8 +10,8 @@ import numpy as np
 from ckpt_inspect.findings.explanations import EXPLANATIONS
 from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats
+from ckpt_inspect.presentation.page.charts.drawing import Drawing, Measure, Panel
 from ckpt_inspect.presentation.page.charts.maker import ChartMaker
-from ckpt_inspect.presentation.page.charts.model import Chart, Measure, Panel
 from ckpt_inspect.presentation.plots.chapter import Chapter
 from ckpt_inspect.presentation.tables.wording import figure
 from ckpt_inspect.sourced import SOURCE_WORDS
@@ -21,7 +21,6 @@ ID = "rates"
 QUESTION = "What were the learning rate and the other hyperparameters?"
 CAPTION = "Those that changed during the run, as each checkpoint's last update used them, and where they come from."
 METRICS = ("learning_rate", "beta_1", "beta_2", "epsilon", "weight_decay")
-_FIRST = "learning_rate"
 
 
 def answer(series: Sequence[OptimizerSeries]) -> str:
@@ -34,13 +33,13 @@ def answer(series: Sequence[OptimizerSeries]) -> str:
     return f"{'; '.join(told)}." if told else ""
 
 
-def rates_chart(chapter: Chapter, series: Sequence[OptimizerSeries]) -> Chart | None:
-    """Return the chart of the learning rate and of what else changed; None if there is no run, or no such.
+def rates_drawing(chapter: Chapter, series: Sequence[OptimizerSeries]) -> Drawing | None:
+    """Return the chart of the hyperparameters that changed; None if there is no run, or no such.
 
     `series`: the chapter's runs, in the same order.
     """
     maker = ChartMaker(chapter)
-    names = [name for name in _names(series) if name == _FIRST or any(_changes(s, name) for s in series)]
+    names = [name for name in _names(series) if any(_changes(s, name) for s in series)]
     known = [name for name in names if any(name in s.heads and (floats(s.heads[name]) > 0).any() for s in series)]
     if not chapter.is_series or not known:
         return None

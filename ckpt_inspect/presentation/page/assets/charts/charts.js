@@ -1,28 +1,29 @@
 // Every chart of the page: its data, its panels, and the controls that all of them share.
 
 const prepared = (data) => {
-  const chart = { ...data, xWord: data.xLabel.split(" ")[0] };
-  chart.measures = data.measures.map((measure) => ({
-    ...measure,
-    values: measure.values.map(floatsOf),
-    low: measure.low?.map(floatsOf),
-    high: measure.high?.map(floatsOf),
-  }));
-  if (data.distribution) {
-    const { densities, peaks, weights } = data.distribution;
-    chart.distribution = { ...data.distribution, densities: densities.map(decoded), peaks: peaks.map(floatsOf), weights: weights.map(floatsOf) };
+  const start = sharedStart(data.parameters);
+  const label = (member) => data.parameters[member].slice(start) || data.parameters[member];
+  return { ...data, xWord: data.xLabel.split(" ")[0], label };
+};
+
+// Values are decoded when they are first drawn
+const decode = (chart) => {
+  for (const measure of chart.measures) {
+    for (const name of ["values", "low", "high"]) measure[name] = measure[name]?.map(floatsOf);
   }
-  const start = sharedStart(chart.parameters);
-  chart.label = (member) => chart.parameters[member].slice(start) || chart.parameters[member];
-  return chart;
+  const { distribution } = chart;
+  if (!distribution) return;
+  distribution.densities = distribution.densities.map(decoded);
+  for (const name of ["peaks", "weights"]) distribution[name] = distribution[name].map(floatsOf);
 };
 
 const FORMS = { lines: LinesPanel, dots: DotsPanel, ridges: RidgesPanel };
 
 class ChartDrawing {
-  constructor(node) {
+  constructor(node, data) {
     this.node = node;
-    this.chart = prepared(JSON.parse(node.querySelector("script").textContent));
+    this.chart = prepared(data);
+    node.querySelector(".alternative")?.remove();
     const { chart } = this;
     node.append(...this.notes());
     if (chart.distribution) node.append(this.slider());
@@ -91,6 +92,8 @@ class ChartDrawing {
   }
 
   draw() {
+    if (!this.isDecoded) decode(this.chart);
+    this.isDecoded = true;
     this.isCurrent = true;
     this.width = this.node.clientWidth;
     this.showSlider?.();
@@ -127,19 +130,21 @@ class ChoicesBar {
   }
 }
 
-const HINT = "Point at a line for its values; click it to see its layer alone; drag across to zoom. With the keyboard: arrows move "
-  + "from point to point and line to line, Enter chooses the layer, plus and minus zoom, Shift with arrows moves on, 0 and Escape "
-  + "bring all back.";
+const HINT = "Point at a line for its values, click it to see its layer alone, drag across to zoom; Escape brings all back.";
+const KEYS_HINT = "Arrow keys move from point to point and from line to line. Enter chooses the layer. Plus and minus zoom, Shift with "
+  + "the left or right arrow moves along, 0 shows all steps. Escape brings everything back.";
 
 const startCharts = () => {
-  const nodes = [...document.querySelectorAll(".chart")];
+  const data = JSON.parse(document.getElementById("chart-data").textContent);
+  const nodes = [...document.querySelectorAll(".chart")].filter((node) => data[node.id] && FORMS[node.dataset.kind]);
   if (!nodes.length) return;
   readChoices();
   const bar = new ChoicesBar();
   drawings.push(bar);
-  nodes.forEach((node) => drawings.push(new ChartDrawing(node)));
+  nodes.forEach((node) => drawings.push(new ChartDrawing(node, data[node.id])));
   const section = nodes[0].closest("section") ?? nodes[0].parentElement;
-  const hint = make("p", { class: "note chart-hint", id: "chart-keys" }, HINT);
+  const hint = make("div", { class: "note chart-hint" }, make("p", {}, HINT),
+    make("details", {}, make("summary", {}, "With the keyboard"), make("p", { id: "chart-keys" }, KEYS_HINT)));
   section.querySelector("h2").after(hint, bar.box);
   document.body.append(status);
   bar.refresh();
@@ -147,7 +152,10 @@ const startCharts = () => {
     if (event.key === "Escape" && (choices.layer !== null || choices.steps)) choose({ layer: null, steps: null });
   });
   // The table's filter, by the parameters that it leaves; null: all
-  document.addEventListener("parameters-filtered", (event) => choose({ names: event.detail && new Set(event.detail) }));
+  document.addEventListener("parameters-filtered", (event) => {
+    if (!event.detail && !choices.names) return;
+    choose({ names: event.detail && new Set(event.detail) });
+  });
   addEventListener("beforeprint", () => drawings.forEach((drawing) => drawing.draw?.()));
 };
 

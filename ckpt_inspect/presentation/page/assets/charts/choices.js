@@ -5,6 +5,7 @@ const drawings = [];
 const kept = window.pageChoices ?? { get: () => null, keep: () => {} };
 
 const readChoices = () => {
+  choices.names = kept.parameters ? new Set(kept.parameters) : null;
   choices.layer = kept.get("layer");
   const steps = (kept.get("steps") ?? "").split("-").map(Number);
   choices.steps = steps.length === 2 && steps[0] < steps[1] ? steps : null;

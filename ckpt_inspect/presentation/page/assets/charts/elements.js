@@ -30,6 +30,9 @@ const sharedStart = (names) => {
   return first.slice(0, length).reduce((sum, part) => sum + part.length + 1, 0);
 };
 
+// Pixels, about, of the charts' font
+const LETTER = 6.8;
+
 // Letters from the middle give way: a name's two ends say most
 const shortened = (text, most) => {
   if (text.length <= most) return text;

@@ -11,21 +11,22 @@ const drawAxes = (svg, x, y, width, isShare, xLabel, yLabel) => {
   svg.append("text").attr("class", "label").attr("x", 0).attr("y", 9).text(yLabel);
 };
 
-// Where something happened to a run: dashes tell the reasons apart, and the first have a word beside them
+// Where something happened to a run: dashes tell the reasons apart, and the first have a word above them
 const MARK_DASHES = ["1 2", "6 2 1 2", "4 3"];
 const drawMarks = (svg, runs, x, isByRun) => {
   const words = [...new Set(runs.flatMap((run) => run.marks.map(([, word]) => word)))];
-  let labels = 0;
+  let [labels, end] = [0, -Infinity];
   runs.forEach((run, place) => run.marks.forEach(([at, word]) => {
     const px = x(at);
     if (px < x.range()[0] || px > x.range()[1]) return;
     svg.append("path").attr("class", "mark").attr("d", `M${px},${MARGIN.top}V${HEIGHT - MARGIN.bottom}`)
       .attr("stroke", isByRun ? color(place) : "var(--ink)").attr("stroke-dasharray", MARK_DASHES[words.indexOf(word) % 3]);
-    if (labels >= 3) return;
+    // Above the panel, as far as there is room
+    const left = Math.min(px - 4, x.range()[1] - word.length * LETTER);
+    if (labels >= 3 || left < end) return;
     labels += 1;
-    const isLeft = px > (x.range()[0] + x.range()[1]) / 2;
-    svg.append("text").attr("class", "halo mark-word").attr("x", px + (isLeft ? -4 : 4)).attr("y", HEIGHT - MARGIN.bottom - 6 - 13 * (labels - 1))
-      .attr("text-anchor", isLeft ? "end" : "start").text(word);
+    end = left + (word.length + 2) * LETTER;
+    svg.append("text").attr("class", "mark-word").attr("x", left).attr("y", MARGIN.top - 4).text(word);
   }));
 };
 

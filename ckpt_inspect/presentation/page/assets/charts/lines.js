@@ -4,8 +4,8 @@ const MOST_LINES = 8;
 const MOST_NAMED = 4;
 const MOST_BOUNDED = 2;
 const FAN = [0.05, 0.25, 0.5, 0.75, 0.95];
-const MARGIN = { top: 22, right: 14, bottom: 38, left: 62 };
-const HEIGHT = 280;
+const MARGIN = { top: 34, right: 14, bottom: 38, left: 62 };
+const HEIGHT = 290;
 
 class LinesPanel {
   constructor(chart, panel, holder) {
@@ -46,13 +46,21 @@ class LinesPanel {
     if (!chosenIn(this.chart)) strong = members.length <= this.mostLines() ? members : this.outermost(members);
     const isStrong = new Set(strong);
     this.members = members;
-    this.strong = this.linesOf(strong).map((line) => this.styled(line, strong.indexOf(line.member)));
+    const places = this.places(strong);
+    this.strong = this.linesOf(strong).map((line) => this.styled(line, places[strong.indexOf(line.member)]));
     this.others = this.linesOf(members.filter((member) => !isStrong.has(member)));
     this.isFanned = this.others.length > 0 && !chosenIn(this.chart) && !this.measure.isShare;
   }
 
   // Of several runs a layer's lines would hide each other sooner
   mostLines() { return this.isByRun ? 2 : MOST_LINES; }
+
+  // A layer has one colour in all panels if there are colours enough
+  places(members) {
+    const layers = [...new Set(this.chart.layers)];
+    const places = members.map((member) => layers.indexOf(this.chart.layers[member]));
+    return layers.length <= MOST_LINES && new Set(places).size === members.length ? places : members.map((_, i) => i);
+  }
 
   styled(line, place) {
     return { ...line, color: color(this.isByRun ? line.run : place), dashes: this.isByRun ? DASHES[line.run % 4] : "none" };

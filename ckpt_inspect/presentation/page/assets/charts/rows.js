@@ -2,7 +2,6 @@
 
 const MOST_ROWS = 24;
 const FOOT = 36;
-const LETTER = 6.3;
 
 class RowsPanel {
   constructor(chart, panel, holder) {

@@ -1,6 +1,11 @@
 // Numbers: how they are packed, written, and ranged.
 
-const decoded = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+const decoded = (base64) => {
+  const letters = atob(base64);
+  const bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i += 1) bytes[i] = letters.charCodeAt(i);
+  return bytes;
+};
 const floatsOf = (base64) => new Float32Array(decoded(base64).buffer);
 
 const isShown = (value, isShare) => Number.isFinite(value) && (isShare || value > 0);
@@ -12,7 +17,8 @@ const numberText = (value) => {
   if (value === 0) return "0";
   const exponent = Number(value.toExponential(2).split("e")[1]);
   if (exponent >= -4 && exponent < 6) return value.toLocaleString("en", { maximumSignificantDigits: 3 });
-  return `${Number(value.toExponential(2).split("e")[0])}·${powerText(exponent)}`;
+  const digits = Number(value.toExponential(2).split("e")[0]);
+  return digits === 1 ? powerText(exponent) : `${digits}·${powerText(exponent)}`;
 };
 
 // What is almost none or almost all is not rounded to none or all
@@ -55,15 +61,19 @@ const tickTexts = (ticks) => {
 };
 
 // Limits of a logarithmic axis that a few outliers don't set: those whose median is far from the median of all, and
-// spikes that are rare and more than a decade off. Each of `series` is an array of values above 0.
+// spikes that are rare and more than a decade off. What fits into a few decades hides nothing, and is shown whole.
+// Each of `series` is an array of values above 0.
+const FEW_DECADES = 4;
 const robustRange = (series, others = [], decades = 1) => {
   const logs = series.map((values) => values.map(Math.log10)).filter((values) => values.length);
   const medians = logs.map(medianOf);
   const middle = medians.length ? medianOf(medians) : 0;
   const reach = Math.max(1.5, 5 * (medians.length ? medianOf(medians.map((m) => Math.abs(m - middle))) : 0));
+  const all = logs.flat().sort((a, b) => a - b);
   const kept = logs.filter((_, i) => Math.abs(medians[i] - middle) <= reach).flat().sort((a, b) => a - b);
   const ends = others.map(Math.log10);
-  if (kept.length) {
+  if (all.length && all[all.length - 1] - all[0] <= FEW_DECADES) ends.push(all[0], all[all.length - 1]);
+  else if (kept.length) {
     const rare = [quantileOf(kept, 0.01), quantileOf(kept, 0.99)];
     const extreme = [kept[0], kept[kept.length - 1]];
     ends.push(...rare.map((each, i) => (Math.abs(extreme[i] - each) <= 1 ? extreme[i] : each)));

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ckpt_inspect.jsonable import JsonObject, JsonValue
+from ckpt_inspect.measurement.wording import counted, percent
 from ckpt_inspect.presentation.optimizer_series import Floats
+from ckpt_inspect.presentation.tables.wording import figure
 
 DIGITS = 4
 """Significant digits that a chart holds; its script shows three."""
@@ -26,7 +29,7 @@ class RunAxis:
     marks: tuple[tuple[float, str], ...] = ()
     """Where something happened to the run, and what: state that was not carried on, a rate that jumped, NaN."""
 
-    def data(self) -> dict[str, object]:
+    def data(self) -> dict[str, JsonValue]:
         """Return it for JSON."""
         return {"name": self.name, "x": [_plain(x) for x in self.x], "marks": [[_plain(x), t] for x, t in self.marks]}
 
@@ -45,9 +48,9 @@ class Measure:
     is_share: bool = False
     """Whether it is a share, on an axis from 0 to 100 %; any other is positive, on a logarithmic axis."""
 
-    def data(self) -> dict[str, object]:
+    def data(self) -> dict[str, JsonValue]:
         """Return it for JSON."""
-        found: dict[str, object] = {"label": self.label, "isShare": self.is_share}
+        found: dict[str, JsonValue] = {"label": self.label, "isShare": self.is_share}
         found["values"] = [packed(values) for values in self.values]
         if self.bounds:
             found["low"] = [packed(low) for low, _ in self.bounds]
@@ -72,7 +75,7 @@ class Distribution:
     weights: tuple[Floats, ...]
     """By run (S, P): how many elements that is."""
 
-    def data(self) -> dict[str, object]:
+    def data(self) -> dict[str, JsonValue]:
         """Return it for JSON: shares in 255ths of each histogram's largest."""
         peaks = [d.max(axis=2, initial=0.0) for d in self.densities]
         cells = [
@@ -98,7 +101,7 @@ class Row:
     label: str
     members: tuple[int, ...]
 
-    def data(self) -> list[object]:
+    def data(self) -> list[JsonValue]:
         """Return it for JSON."""
         return [self.label, list(self.members)]
 
@@ -115,7 +118,7 @@ class Panel:
     rows: tuple[Row, ...] = ()
     """Of dots and ridges."""
 
-    def data(self) -> dict[str, object]:
+    def data(self) -> dict[str, JsonValue]:
         """Return it for JSON."""
         rows = [row.data() for row in self.rows]
         return {"title": self.title, "members": list(self.members), "measure": self.measure, "rows": rows}
@@ -130,7 +133,7 @@ class Usual:
     line: float
     text: str
 
-    def data(self) -> dict[str, object]:
+    def data(self) -> dict[str, JsonValue]:
         """Return it for JSON."""
         return {"low": self.low, "high": self.high, "line": self.line, "text": self.text}
 
@@ -140,7 +143,7 @@ Form = Literal["lines", "dots", "ridges"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Chart:
+class Drawing:
     """A figure that the page's script draws."""
 
     title: str
@@ -162,7 +165,7 @@ class Chart:
     is_of_parameters: bool = True
     """Whether filters and chosen layers apply; not so for hyperparameters."""
 
-    def data(self) -> Mapping[str, object]:
+    def data(self) -> JsonObject:
         """Return all of it as JSON's types."""
         return {
             "title": self.title,
@@ -179,6 +182,29 @@ class Chart:
             "doubts": list(self.doubts),
             "isOfParameters": self.is_of_parameters,
         }
+
+    def alternative(self) -> str:
+        """Return in words what it shows: of each panel and run the ends of the newest values."""
+        return " ".join(self._words()) or "Nothing is drawn."
+
+    def _words(self) -> Iterator[str]:
+        for panel in self.panels if self.measures else ():
+            measure = self.measures[panel.measure]
+            for run, values in zip(self.runs, measure.values, strict=True):
+                newest = _newest(values[:, list(panel.members)])
+                known = np.flatnonzero(np.isfinite(newest))
+                of_run = f", run {run.name}" if len(self.runs) > 1 else ""
+                title = f"{panel.title}{of_run}: {measure.label}"
+                if not known.size:
+                    yield f"{title} not known."
+                    continue
+                least, most = known[newest[known].argmin()], known[newest[known].argmax()]
+                text = percent if measure.is_share else figure
+                ends = [f"{text(float(newest[i]))} ({self.parameters[panel.members[i]]})" for i in (least, most)]
+                yield f"{title} {' to '.join(dict.fromkeys(ends))}."
+        if self.distribution:
+            x = sorted({float(each) for of_run in self.distribution.x for each in of_run})
+            yield f"Distributions of {self.distribution.label} at {counted(len(x), 'checkpoint')}."
 
 
 def packed(values: Floats) -> str:
@@ -198,6 +224,14 @@ def rounded(values: Floats) -> Floats:
     unit = 10.0 ** (exponent - (DIGITS - 1))
     result: Floats = np.where(size > 1e-300, np.round(values / unit) * unit, values)
     return result
+
+
+def _newest(values: Floats) -> Floats:
+    """(P,) newest known value of (K, P); NaN if there is none."""
+    is_known = np.isfinite(values)
+    last = len(values) - 1 - is_known[::-1].argmax(axis=0)
+    newest: Floats = np.where(is_known.any(axis=0), values[last, np.arange(values.shape[1])], np.nan)
+    return newest
 
 
 def _floats(values: Sequence[float] | Floats) -> str:

@@ -100,7 +100,7 @@ def run_figure(
     if not len(frames.parameters):
         raise RequestError("there is nothing to draw: no parameter with moments, or none of a name that was included")
     chapter = _of_optimizer({chapter.optimizer: chapter for chapter in chapters([frames])}, optimizer)
-    if kind.needs != "parameters":
+    if kind.asks.needs != "parameters":
         (chapter,) = (
             c for c in chapters([_with_needed(frames, kind, chosen, chapter)]) if c.optimizer == chapter.optimizer
         )
@@ -141,10 +141,10 @@ def _with_needed(frames: RunFrames, kind: FigureKind, run: ChosenRun, chapter: C
     from ckpt_inspect.presentation.report import MOST_SAMPLED
 
     (of_optimizer,) = chapter.runs
-    most = {"most": MOST_SAMPLED} if kind.needs == "sample" else {}
+    most = {"most": MOST_SAMPLED} if kind.asks.needs == "sample" else {}
     chosen = [int(of_optimizer.indices[at]) for at in chosen_checkpoints(len(of_optimizer.indices), **most)]
-    needed = run.to_frame(kind.needs, chosen)
-    return replace(frames, histogram=needed) if kind.needs == "histogram" else replace(frames, sample=needed)
+    needed = run.to_frame(kind.asks.needs, chosen)
+    return replace(frames, histogram=needed) if kind.asks.needs == "histogram" else replace(frames, sample=needed)
 
 
 def _shown(figure: Figure) -> Figure:

@@ -18,10 +18,10 @@ def page_figure(
     """Return a figure that is in `file` as the page shows it; `picture` is asked for it only if it has no chart."""
     drawing = drawing_of(kind.id, chapter)
     if drawing is not None:
-        return _drawn(chapter, drawing, f"{answer} {kind.caption}", kind.metrics, file)
+        return _drawn(chapter, drawing, f"{answer} {kind.asks.caption}", kind.asks.metrics, file)
     subtitle = " · ".join(chapter.subtitle)
     return PageFigure(
-        chapter.optimizer, kind.question, f"{answer} {kind.caption}", subtitle, file, kind.metrics, picture()
+        chapter.optimizer, kind.question, f"{answer} {kind.asks.caption}", subtitle, file, kind.asks.metrics, picture()
     )
 
 
@@ -29,14 +29,14 @@ def charts_alone(chapter: Chapter, runs: Sequence[RunFrames], drawn: Sequence[Fi
     """Yield the charts of a chapter that the page shows beside its figures: `drawn` are those that have a file."""
     kind = _DISTRIBUTIONS
     if kind not in drawn and kind.reason_to_omit(chapter) is None and (drawing := drawing_of(kind.id, chapter)):
-        yield _drawn(chapter, drawing, f"{kind.answer(chapter)} {kind.caption}", kind.metrics)
+        yield _drawn(chapter, drawing, f"{kind.answer(chapter)} {kind.asks.caption}", kind.asks.metrics)
     series = [
         OptimizerSeries.of(run.name, chapter.optimizer, rows, chapter.parameters)
         for run in runs
         if len(rows := run.parameters[run.parameters["optimizer"] == chapter.optimizer])
     ]
     if drawing := rates.rates_drawing(chapter, series):
-        yield _drawn(chapter, drawing, f"{rates.answer(series)} {rates.CAPTION}", rates.METRICS)
+        yield _drawn(chapter, drawing, f"{rates.answer(series)} {rates.ASKS.caption}", rates.ASKS.metrics)
 
 
 def _drawn(chapter: Chapter, drawing: Drawing, caption: str, metrics: tuple[str, ...], file: str = "") -> PageFigure:

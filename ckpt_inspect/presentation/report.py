@@ -148,7 +148,7 @@ def write_report(
         raise RequestError(f"figures can't be written as {file_format!r}: choose one of {', '.join(FILE_FORMATS)}")
     kinds = chosen_figures(figures)
     is_whole = figures is None or "all" in figures
-    frames = _frames(runs, names, {kind.needs for kind in kinds} | ({"histogram"} if is_whole else set()))
+    frames = _frames(runs, names, {kind.asks.needs for kind in kinds} | ({"histogram"} if is_whole else set()))
     drawn = chapters(frames)
     target = _made_folder(Path(folder))
     written: list[ReportFigure] = []
@@ -168,7 +168,9 @@ def write_report(
         write_whole(content, file)
         subtitle = " · ".join(chapter.subtitle)
         answer = kind.answer(chapter)
-        written.append(ReportFigure(kind.id, chapter.optimizer, kind.question, kind.caption, subtitle, file, answer))
+        written.append(
+            ReportFigure(kind.id, chapter.optimizer, kind.question, kind.asks.caption, subtitle, file, answer)
+        )
         picture = partial(_picture, figure, content if file_format == "png" else None)
         shown.append(page_figure(chapter, kind, answer, file.name, picture))
     if is_whole:

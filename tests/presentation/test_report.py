@@ -117,7 +117,7 @@ def test_entries_say_what_a_page_needs(single: Single) -> None:
     """Each entry has its question, caption, subtitle and file."""
     entry = single.report.figures[2]
     assert (entry.id, entry.optimizer, entry.question) == ("effective-lr", "adam", FIGURES[0].question)
-    assert entry.caption == FIGURES[0].caption
+    assert entry.caption == FIGURES[0].asks.caption
     assert entry.subtitle.startswith("run digits · step 100 · optimizer adam · rule adam · learning rate α 0.001")
     assert entry.file == single.report.folder / "adam-1-effective-lr.png"
 

@@ -11,6 +11,7 @@ from ckpt_inspect.presentation.optimizer_series import floats
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.changes import symbol_of_rates
 from ckpt_inspect.presentation.plots.names import shared_prefix, short_labels, shorten
+from ckpt_inspect.presentation.plots.questions import CHANGE_BY_RATE
 from ckpt_inspect.presentation.plots.sheet import figure_of, sheet
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from ckpt_inspect.presentation.optimizer_series import Floats
 
-QUESTION = "Did the weights with larger effective learning rates move further?"
+QUESTION = CHANGE_BY_RATE
 HEIGHT = 5.0
 """Inches."""
 MOST_NAMED = 6

@@ -11,6 +11,7 @@ from ckpt_inspect.presentation.optimizer_series import floats
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.limits import robust_range
 from ckpt_inspect.presentation.plots.names import shared_prefix, short_labels, shorten
+from ckpt_inspect.presentation.plots.questions import CHANGES
 from ckpt_inspect.presentation.plots.rows import ROW, set_rows
 from ckpt_inspect.presentation.plots.sheet import figure_of, sheet
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from ckpt_inspect.presentation.optimizer_series import Floats
 
-QUESTION = "What changed between the two checkpoints?"
+QUESTION = CHANGES
 MOST_ROWS = 40
 MOST_LABELS = 3
 """Values written beside the dots of a column: its extremes."""

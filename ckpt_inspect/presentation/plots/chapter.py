@@ -22,6 +22,7 @@ from ckpt_inspect.natural_order import natural_key
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.names import Group, group_by_structure, shorten
+from ckpt_inspect.presentation.plots.questions import KERNELS, NOT_FINITE, RATE, VECTORS
 from ckpt_inspect.sourced import SOURCE_WORDS, shown_source
 
 if TYPE_CHECKING:
@@ -42,8 +43,6 @@ COLUMNS = (
 """Columns of such a frame that figures are drawn from."""
 
 
-KERNELS, VECTORS = "Kernels and embeddings", "Biases and norms"
-NOT_FINITE = "NaN or infinite values"
 _VECTOR_ROLES = frozenset({"bias", "gamma", "beta", "scale", "offset"})
 """Last words of the names of variables that are vectors by their meaning, although some layers give them more axes."""
 
@@ -178,7 +177,7 @@ class Chapter:
         known = any(not np.isnan(run.steps).all() for run in self.runs)
         return f"checkpoint (in training order; steps {'do not rise throughout' if known else 'not known'})"
 
-    lr_label = "E/α, per unit of gradient"
+    lr_label = RATE
     """Axis label of effective learning rates: α, and with it any schedule, is divided out."""
 
     def effective_lr(self, run: Run, column: str) -> Floats:

@@ -12,6 +12,7 @@ from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.chapter import chosen_checkpoints
 from ckpt_inspect.presentation.plots.lines import run_colors, run_dashes
 from ckpt_inspect.presentation.plots.names import Group, shorten
+from ckpt_inspect.presentation.plots.questions import DISTRIBUTIONS
 from ckpt_inspect.presentation.plots.rows import kind_groups, set_rows
 from ckpt_inspect.presentation.plots.sheet import figure_of, sheet
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ckpt_inspect.presentation.optimizer_series import Floats
     from ckpt_inspect.presentation.plots.chapter import Chapter, Run
 
-QUESTION = "How widely are effective learning rates spread within each layer?"
+QUESTION = DISTRIBUTIONS.question
 CELLS_PER_DECADE = 40
 SMOOTHING = 0.04
 """Decades: standard deviation of the normal kernel that densities are smoothed with, a little over a store's bins."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.lines import Measure, plot_over_run, spread_words
+from ckpt_inspect.presentation.plots.questions import EFFECTIVE_LR
 from ckpt_inspect.presentation.plots.rows import plot_rows
 
 if TYPE_CHECKING:
@@ -14,11 +15,8 @@ if TYPE_CHECKING:
     from ckpt_inspect.presentation.plots.chapter import Chapter, Run
     from ckpt_inspect.presentation.plots.names import Group
 
-QUESTION = "How does Adam scale each layer's gradients?"
-_NOTE = (
-    "Medians over a parameter's touched elements. E is a rate, per unit of gradient, and no distance: a layer with "
-    "tiny gradients has a large E and moves like the others. 1 would be plain gradient descent."
-)
+QUESTION = EFFECTIVE_LR.question
+_NOTE = EFFECTIVE_LR.note
 
 
 def answer(chapter: Chapter) -> str:

@@ -17,6 +17,7 @@ from ckpt_inspect.presentation.plots.lines import (
     run_key,
 )
 from ckpt_inspect.presentation.plots.marks import draw_marks, mark_key
+from ckpt_inspect.presentation.plots.questions import ELEMENTS
 from ckpt_inspect.presentation.plots.sheet import drawn, figure_of, sheet
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ckpt_inspect.presentation.plots.chapter import Chapter, Run
     from ckpt_inspect.presentation.plots.names import Group
 
-QUESTION = "What do single weights see?"
+QUESTION = ELEMENTS.question
 _LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 _NAMES = ("q05", "q25", "q50", "q75", "q95")
 

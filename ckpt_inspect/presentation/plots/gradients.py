@@ -6,19 +6,16 @@ from typing import TYPE_CHECKING
 
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.lines import Measure, plot_over_run, spread_words
+from ckpt_inspect.presentation.plots.questions import GRADIENTS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ckpt_inspect.presentation.plots.chapter import Chapter
 
-QUESTION = "How large were the gradients?"
-_LABEL = "RMS of the gradients"
-_NOTE = (
-    "In loss per unit of weight. Each point: the window of updates up to that checkpoint, weighted as v weights it. "
-    "Shaded, if a panel has one or two lines: where the plain RMS must lie; wide where windows are long, because v "
-    "forgets."
-)
+QUESTION = GRADIENTS.question
+_LABEL = GRADIENTS.label
+_NOTE = GRADIENTS.note
 
 
 def answer(chapter: Chapter) -> str:

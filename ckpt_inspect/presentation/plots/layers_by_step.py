@@ -13,6 +13,7 @@ from ckpt_inspect.presentation.plots.limits import robust_range
 from ckpt_inspect.presentation.plots.lines import spread_words
 from ckpt_inspect.presentation.plots.marks import mark_key
 from ckpt_inspect.presentation.plots.names import shorten
+from ckpt_inspect.presentation.plots.questions import LAYERS_BY_STEP
 from ckpt_inspect.presentation.plots.rows import kind_groups
 from ckpt_inspect.presentation.plots.sheet import figure_of, sheet
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ckpt_inspect.presentation.plots.chapter import Chapter, Run
     from ckpt_inspect.presentation.plots.names import Group
 
-QUESTION = "Which layers does Adam scale up, and when?"
+QUESTION = LAYERS_BY_STEP.question
 MOST_LABELLED = 24
 """Of a kind; up to as many rows have a label each, beyond it branches of the model have one."""
 MOST_RUNS = 6

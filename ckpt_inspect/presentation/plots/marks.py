@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ckpt_inspect.comparison.segments import BEGINNING_WORDS
 from ckpt_inspect.presentation.plots import style
-from ckpt_inspect.presentation.plots.chapter import NOT_FINITE
+from ckpt_inspect.presentation.plots.questions import NOT_FINITE
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

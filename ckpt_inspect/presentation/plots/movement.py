@@ -8,6 +8,7 @@ import numpy as np
 
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.lines import Measure, plot_over_run, spread_words
+from ckpt_inspect.presentation.plots.questions import MOVEMENT, RELATIVE_MOVEMENT
 from ckpt_inspect.presentation.plots.rows import plot_rows
 
 if TYPE_CHECKING:
@@ -15,13 +16,10 @@ if TYPE_CHECKING:
 
     from ckpt_inspect.presentation.plots.chapter import Chapter
 
-QUESTION = "How far does each layer move in a step?"
+QUESTION = MOVEMENT.question
 CHANGED = 1.5
 """A learning rate that changed by more than this factor over a run is divided out in a second row of panels."""
-_NOTE = (
-    "RMS: root mean square over a parameter's elements, in the weights' own unit; over α a schedule is divided out. "
-    "No value where the state doesn't determine the update."
-)
+_NOTE = MOVEMENT.note
 
 
 def answer(chapter: Chapter) -> str:
@@ -33,11 +31,11 @@ def answer(chapter: Chapter) -> str:
 @style.styled
 def plot_movement(chapter: Chapter) -> Figure:
     """Draw the RMS of the last update Δ of every parameter, and of Δ/α if α changes over the run."""
-    measures = [Measure("RMS of Δ", tuple(run.column("update_rms") for run in chapter.runs))]
+    measures = [Measure(MOVEMENT.label, tuple(run.column("update_rms") for run in chapter.runs))]
     relative = tuple(run.column("relative_update_rms") for run in chapter.runs)
     is_known = any(bool(np.isfinite(each).any()) for each in relative)
     if is_known and any(_changes(run.learning_rate) for run in chapter.runs):
-        measures.append(Measure("RMS of Δ/α", relative))
+        measures.append(Measure(RELATIVE_MOVEMENT, relative))
     if not chapter.is_series:
         return plot_rows(chapter, QUESTION, answer(chapter), measures[0], _NOTE)
     return plot_over_run(chapter, QUESTION, answer(chapter), measures, _NOTE)

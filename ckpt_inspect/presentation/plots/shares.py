@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ckpt_inspect.measurement.wording import percent
-from ckpt_inspect.presentation.plots import style
+from ckpt_inspect.presentation.plots import questions, style
 from ckpt_inspect.presentation.plots.heatmaps import draw_heatmap, label_rows, set_columns
 from ckpt_inspect.presentation.plots.lines import run_colors, run_key
 from ckpt_inspect.presentation.plots.marks import mark_key
@@ -21,19 +21,12 @@ if TYPE_CHECKING:
     from ckpt_inspect.presentation.optimizer_series import Floats
     from ckpt_inspect.presentation.plots.chapter import Chapter, Run
 
-QUESTION = "Where does the optimizer not adapt?"
-SHARES = (
-    ("untouched", "untouched (v = 0)"),
-    ("epsilon_dominated", "ε-dominated (√v < ε)"),
-    ("lost_in_rounding", "lost in rounding (|Δ| < ½ ulp θ)"),
-)
+QUESTION = questions.SHARES.question
+SHARES = tuple(questions.SHARE_LABELS.items())
 """Columns of the frame, and what they are called on the page."""
 SHOWN = 0.0005
 """A share that rounds to 0.1 % or more anywhere in the run gives its parameter a row."""
-_EXPLAINED = (
-    "Untouched: no gradient ever came. ε-dominated: of the touched, those whose update ε sets, not the gradients. "
-    "Lost: the last update was too small to change the weight."
-)
+_EXPLAINED = questions.SHARES.note
 
 
 MOST_ROWS = 40

@@ -9,6 +9,7 @@ import numpy as np
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.lines import Measure, Reference, plot_over_run, spread_words
 from ckpt_inspect.presentation.plots.names import short_labels
+from ckpt_inspect.presentation.plots.questions import UPDATE_TO_WEIGHT
 from ckpt_inspect.presentation.plots.rows import plot_rows
 
 if TYPE_CHECKING:
@@ -16,15 +17,12 @@ if TYPE_CHECKING:
 
     from ckpt_inspect.presentation.plots.chapter import Chapter
 
-QUESTION = "Are the updates in proportion to the weights?"
+QUESTION = UPDATE_TO_WEIGHT.question
 HEALTHY = (1e-4, 1e-2)
 """Below, a layer barely learns; above, it changes too fast (Karpathy, makemore part 3; MosaicML's OptimizerMonitor)."""
 USUAL = Reference(HEALTHY, 1e-3, "rule of thumb, 10⁻³")
-_LABEL = "‖Δ‖/‖θ‖, ratio of norms"
-_NOTE = (
-    "No value if the weights are all zero, or if the state doesn't determine the update. Biases begin at zero, so that "
-    "their ratio is often larger."
-)
+_LABEL = UPDATE_TO_WEIGHT.label
+_NOTE = UPDATE_TO_WEIGHT.note
 
 
 def answer(chapter: Chapter) -> str:

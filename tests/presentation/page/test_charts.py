@@ -20,7 +20,7 @@ from ckpt_inspect.presentation.page.charts import Drawing, drawing_of, rates, sl
 from ckpt_inspect.presentation.page.charts.drawing import packed, rounded
 from ckpt_inspect.presentation.page.charts.maker import layer_of
 from ckpt_inspect.presentation.page.charts.thinning import FEWEST, MOST_VALUES, most_checkpoints, telling_positions
-from ckpt_inspect.presentation.plots import FIGURES, Chapter, RunFrames, chapters
+from ckpt_inspect.presentation.plots import FIGURES, Chapter, RunFrames, chapters, questions
 
 DRAWN = ("movement", "update-to-weight", "effective-lr", "gradients", "shares", "distributions")
 
@@ -129,7 +129,7 @@ def test_panels_hold_kernels_apart_from_vectors_in_the_models_order() -> None:
     names = [drawing.parameters[m] for m in kernels.members]
     assert names == ["conv2d/kernel", *(f"conv2d_{i}/kernel" for i in range(1, 5))]
     assert sorted(kernels.members + vectors.members) == list(range(20))
-    assert [measure.label for measure in drawing.measures] == ["RMS of Δ", "RMS of Δ/α"]
+    assert [measure.label for measure in drawing.measures] == [questions.MOVEMENT.label, questions.RELATIVE_MOVEMENT]
     assert [panel.measure for panel in drawing.panels] == [0, 0, 1, 1]
 
 
@@ -156,7 +156,7 @@ def test_doubts_and_marks_are_in_every_chart() -> None:
     frames = make_frames(4, 10)
     frames["parameters"].loc[frames["parameters"]["checkpoint_index"] >= 7, "nonfinite"] = 1
     segments = (Segment(0, 4, "run"), Segment(4, 10, "state-lost"))
-    (chapter,) = chapters([RunFrames("run", frames["parameters"], frames["histogram"], None, segments)])
+    (chapter,) = chapters([RunFrames("run", frames["parameters"], frames["histogram"], segments=segments)])
     for figure in DRAWN:
         drawing = drawn(figure, chapter)
         assert drawing.doubts == ("epsilon 1e-07 (assumed)",)

@@ -16,6 +16,7 @@ from support.page_contents import make_run
 from ckpt_inspect.presentation.page import Chart, Contents, PageFigure, page_html
 from ckpt_inspect.presentation.page.charts import drawing_of
 from ckpt_inspect.presentation.plots import RunFrames, chapters
+from ckpt_inspect.presentation.plots.questions import MOVEMENT
 
 pytestmark = pytest.mark.skipif(chromium.program() is None, reason="Chromium is not installed")
 
@@ -133,7 +134,7 @@ def test_pointing_shows_parameter_step_and_value(tab: chromium.Tab) -> None:
     newest = make_frames(4, 40)["parameters"].query("parameter == 'dense/kernel' and checkpoint_index == 39")
     assert tip(tab)[:2] == ["dense/kernel", "step 4,000"]
     label, value = tip(tab)[2].split(": ")
-    assert label == "RMS of Δ"
+    assert label == MOVEMENT.label
     digits, _, exponent = value.partition("·10⁻")
     assert float(digits) * 10.0 ** -"⁰¹²³⁴⁵⁶⁷⁸⁹".index(exponent) == pytest.approx(newest["update_rms"].item(), rel=5e-3)
     assert tab.complaints() == []
@@ -241,7 +242,7 @@ def test_a_chart_says_what_it_shows(tab: chromium.Tab) -> None:
     """To a screen reader: each drawing has a role and words of its own."""
     tree: list[dict[str, Any]] = tab.call("Accessibility.getFullAXTree")["nodes"]
     told = [node["name"]["value"] for node in tree if node["role"]["value"] in ("image", "img") and "name" in node]
-    words = [text for text in told if text.startswith("Kernels and embeddings (2). RMS of Δ of 2 over step")]
+    words = [text for text in told if text.startswith(f"Kernels and embeddings (2). {MOVEMENT.label} of 2 over step")]
     assert words and "Newest values from" in words[0] and "(dense/kernel)" in words[0]
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ckpt_inspect.presentation.optimizer_series import Floats
 from ckpt_inspect.presentation.page.charts.drawing import Distribution
 from ckpt_inspect.presentation.plots.chapter import Chapter, Run, chosen_checkpoints
+from ckpt_inspect.presentation.plots.questions import DISTRIBUTIONS
 
 CELL = 0.08
 """Decades: a little more than a store's bins."""
@@ -41,7 +42,7 @@ def distribution(chapter: Chapter) -> Distribution | None:
         (c / np.where(t > 0, t, 1.0)[:, :, None]).astype(np.float32) for c, t in zip(counts, totals, strict=True)
     ]
     x = tuple(np.nan_to_num(chapter.x(run)[at]) for run, (_, at) in zip(chapter.runs, held, strict=True))
-    return Distribution(chapter.lr_label, float(start), CELL, x, tuple(densities), tuple(totals))
+    return Distribution(DISTRIBUTIONS.label, float(start), CELL, x, tuple(densities), tuple(totals))
 
 
 def _bins(chapter: Chapter, run: Run) -> tuple[Floats, NDArray[np.intp]]:

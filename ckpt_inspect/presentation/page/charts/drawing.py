@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ckpt_inspect.jsonable import JsonObject, JsonValue
 from ckpt_inspect.measurement.wording import counted, percent
 from ckpt_inspect.presentation.optimizer_series import Floats
+from ckpt_inspect.presentation.plots.questions import Usual
 from ckpt_inspect.presentation.tables.wording import figure
 
 DIGITS = 4
@@ -124,20 +125,6 @@ class Panel:
         return {"title": self.title, "members": list(self.members), "measure": self.measure, "rows": rows}
 
 
-@dataclass(frozen=True, slots=True)
-class Usual:
-    """What is usual: a band, and a line in it."""
-
-    low: float
-    high: float
-    line: float
-    text: str
-
-    def data(self) -> dict[str, JsonValue]:
-        """Return it for JSON."""
-        return {"low": self.low, "high": self.high, "line": self.line, "text": self.text}
-
-
 Form = Literal["lines", "dots", "ridges"]
 """How values are drawn: over the run, at one checkpoint, or as distributions at the checkpoint that is chosen."""
 
@@ -159,7 +146,6 @@ class Drawing:
     measures: tuple[Measure, ...] = ()
     distribution: Distribution | None = None
     usual: Usual | None = None
-    note: str = ""
     doubts: tuple[str, ...] = ()
     """Values that the chart rests on although nobody read them, or others contradict them."""
     is_of_parameters: bool = True
@@ -177,8 +163,7 @@ class Drawing:
             "panels": [panel.data() for panel in self.panels],
             "measures": [measure.data() for measure in self.measures],
             "distribution": self.distribution.data() if self.distribution else None,
-            "usual": self.usual.data() if self.usual else None,
-            "note": self.note,
+            "usual": asdict(self.usual) if self.usual else None,
             "doubts": list(self.doubts),
             "isOfParameters": self.is_of_parameters,
         }

@@ -9,11 +9,15 @@ import numpy as np
 
 from ckpt_inspect.presentation.optimizer_series import Floats
 from ckpt_inspect.presentation.page.charts.distribution import distribution
-from ckpt_inspect.presentation.page.charts.drawing import Drawing, Measure, Panel, Usual
+from ckpt_inspect.presentation.page.charts.drawing import Drawing, Measure, Panel
 from ckpt_inspect.presentation.page.charts.maker import ChartMaker
-from ckpt_inspect.presentation.plots import distributions, effective_lr, gradients, movement, shares, update_to_weight
+from ckpt_inspect.presentation.plots import questions
 from ckpt_inspect.presentation.plots.chapter import Chapter
 
+SHOWN = 0.0005
+"""A share that rounds to 0.1 % or more anywhere in the run puts its parameter into the panel."""
+SCHEDULED = 1.5
+"""A learning rate that changed by more than this factor over a run is divided out."""
 MOST_BOUNDED = 60
 """Up to as many parameters have bounds, which are shown of one or two lines at a time and make a page large."""
 
@@ -26,24 +30,22 @@ def drawing_of(figure: str, chapter: Chapter) -> Drawing | None:
 
 def _movement(maker: ChartMaker) -> Drawing:
     runs = maker.chapter.runs
-    measures = [Measure("RMS of Δ", maker.column("update_rms"))]
+    measures = [Measure(questions.MOVEMENT.label, maker.column("update_rms"))]
     if any(_is_scheduled(run.learning_rate) for run in runs):
-        relative = Measure("RMS of Δ/α", maker.column("relative_update_rms"))
+        relative = Measure(questions.RELATIVE_MOVEMENT, maker.column("relative_update_rms"))
         # A panel of several runs has room for one: the one that a schedule doesn't hide
         measures = [relative] if len(runs) > 1 else [*measures, relative]
-    return maker.chart(movement.QUESTION, measures, maker.panels(len(measures)))
+    return maker.chart(questions.MOVEMENT, measures, maker.panels(len(measures)))
 
 
 def _is_scheduled(rates: Floats) -> bool:
     known = rates[np.isfinite(rates) & (rates > 0)]
-    return bool(known.size and known.max() > movement.CHANGED * known.min())
+    return bool(known.size and known.max() > SCHEDULED * known.min())
 
 
 def _update_to_weight(maker: ChartMaker) -> Drawing:
-    measure = Measure("‖Δ‖/‖θ‖, ratio of norms", maker.column("update_to_weight"))
-    usual = update_to_weight.USUAL
-    chart = maker.chart(update_to_weight.QUESTION, [measure], maker.panels())
-    return replace(chart, usual=Usual(*usual.band, usual.line, usual.text))
+    measure = Measure(questions.UPDATE_TO_WEIGHT.label, maker.column("update_to_weight"))
+    return maker.chart(questions.UPDATE_TO_WEIGHT, [measure], maker.panels())
 
 
 def _effective_lr(maker: ChartMaker) -> Drawing:
@@ -53,15 +55,15 @@ def _effective_lr(maker: ChartMaker) -> Drawing:
         return maker.values(lambda run: chapter.effective_lr(run, f"effective_lr_{name}"))
 
     bounds = tuple(zip(over_alpha("q05"), over_alpha("q95"), strict=True)) if _has_bounds(chapter) else ()
-    measure = Measure(chapter.lr_label, over_alpha("median"), bounds, "5–95 % of its elements")
-    return maker.chart(effective_lr.QUESTION, [measure], maker.panels())
+    measure = Measure(questions.EFFECTIVE_LR.label, over_alpha("median"), bounds, "5–95 % of its elements")
+    return maker.chart(questions.EFFECTIVE_LR, [measure], maker.panels())
 
 
 def _gradients(maker: ChartMaker) -> Drawing:
     values, lows, highs = (maker.column(f"window_gradient_rms{end}") for end in ("", "_low", "_high"))
     bounds = tuple(zip(lows, highs, strict=True)) if _has_bounds(maker.chapter) else ()
-    measure = Measure("RMS of the gradients", values, bounds, "where the plain RMS must lie")
-    return maker.chart(gradients.QUESTION, [measure], maker.panels())
+    measure = Measure(questions.GRADIENTS.label, values, bounds, "where the plain RMS must lie")
+    return maker.chart(questions.GRADIENTS, [measure], maker.panels())
 
 
 def _has_bounds(chapter: Chapter) -> bool:
@@ -72,14 +74,14 @@ def _shares(maker: ChartMaker) -> Drawing:
     """A panel per share, with the parameters that it concerns at all."""
     measures: list[Measure] = []
     panels: list[Panel] = []
-    for column, label in shares.SHARES:
+    for column, label in questions.SHARE_LABELS.items():
         values = maker.column(column)
-        affected = np.flatnonzero(np.any([(np.nan_to_num(v) >= shares.SHOWN).any(axis=0) for v in values], axis=0))
+        affected = np.flatnonzero(np.any([(np.nan_to_num(v) >= SHOWN).any(axis=0) for v in values], axis=0))
         if affected.size:
             title = f"{label}: {affected.size} of {len(maker.chapter.parameters)} parameters"
             panels.append(Panel(title, tuple(map(int, affected)), len(measures), maker.rows_of(affected)))
-            measures.append(Measure("share of elements", values, is_share=True))
-    return maker.chart(shares.QUESTION, measures, panels)
+            measures.append(Measure(questions.SHARES.label, values, is_share=True))
+    return maker.chart(questions.SHARES, measures, panels)
 
 
 def _distributions(maker: ChartMaker) -> Drawing | None:
@@ -90,15 +92,15 @@ def _distributions(maker: ChartMaker) -> Drawing | None:
         Panel(f"{kind} ({len(members)})", tuple(map(int, members)), 0, maker.rows_of(members))
         for kind, members in maker.chapter.kinds().items()
     ]
-    return replace(maker.chart(distributions.QUESTION, [], panels, form="ridges"), distribution=found)
+    return replace(maker.chart(questions.DISTRIBUTIONS, [], panels, form="ridges"), distribution=found)
 
 
 _DRAWINGS: Mapping[str, Callable[[ChartMaker], Drawing | None]] = {
-    "movement": _movement,
-    "update-to-weight": _update_to_weight,
-    "effective-lr": _effective_lr,
-    "gradients": _gradients,
-    "shares": _shares,
-    "distributions": _distributions,
+    questions.MOVEMENT.id: _movement,
+    questions.UPDATE_TO_WEIGHT.id: _update_to_weight,
+    questions.EFFECTIVE_LR.id: _effective_lr,
+    questions.GRADIENTS.id: _gradients,
+    questions.SHARES.id: _shares,
+    questions.DISTRIBUTIONS.id: _distributions,
 }
 """By the figures' ids."""

@@ -14,6 +14,7 @@ from ckpt_inspect.presentation.page.charts.drawing import Drawing, Form, Measure
 from ckpt_inspect.presentation.page.charts.thinning import most_checkpoints, telling_positions
 from ckpt_inspect.presentation.plots.chapter import Chapter, Run
 from ckpt_inspect.presentation.plots.names import group_by_structure, shared_prefix
+from ckpt_inspect.presentation.plots.questions import Question
 from ckpt_inspect.presentation.shown_names import printable
 
 MOST_ROWS = 24
@@ -52,7 +53,9 @@ class ChartMaker:
         by layer, a panel per layer of the first."""
         chapter = self.chapter
         if chapter.is_series and len(chapter.runs) > 1:
-            return tuple(Panel(printable(group.label), group.members) for group in chapter.groups(MOST_LAYERS))
+            return tuple(
+                Panel(printable(group.label), group.members) for group in group_by_structure(chapter.names, MOST_LAYERS)
+            )
         return tuple(
             Panel(
                 f"{kind} ({len(members)})",
@@ -72,13 +75,13 @@ class ChartMaker:
         return tuple(Row(printable(g.label), tuple(int(members[m]) for m in g.members)) for g in groups)
 
     def chart(
-        self, title: str, measures: Sequence[Measure], panels: Sequence[Panel], note: str = "", form: Form | None = None
+        self, asks: Question, measures: Sequence[Measure], panels: Sequence[Panel], form: Form | None = None
     ) -> Drawing:
         """Return the chart of these panels: over the run, or as dots if there is one checkpoint."""
         chapter = self.chapter
         names = tuple(printable(name) for name in chapter.parameters)
         return Drawing(
-            title=title,
+            title=asks.question,
             form=form or ("lines" if chapter.is_series else "dots"),
             x_label=chapter.x_label,
             parameters=names,
@@ -86,7 +89,7 @@ class ChartMaker:
             runs=self.axes,
             panels=tuple(panels),
             measures=tuple(measures),
-            note=note,
+            usual=asks.usual,
             doubts=tuple(dict.fromkeys(text for run in chapter.runs for text in run.doubts)),
         )
 

@@ -13,14 +13,20 @@ from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, 
 from ckpt_inspect.presentation.page.charts.drawing import Drawing, Measure, Panel
 from ckpt_inspect.presentation.page.charts.maker import ChartMaker
 from ckpt_inspect.presentation.plots.chapter import Chapter
+from ckpt_inspect.presentation.plots.questions import Question
 from ckpt_inspect.presentation.tables.wording import figure
 from ckpt_inspect.sourced import SOURCE_WORDS
 from ckpt_inspect.state.hyperparameters import hyperparameters_in
 
-ID = "rates"
-QUESTION = "What were the learning rate and the other hyperparameters?"
-CAPTION = "Those that changed during the run, as each checkpoint's last update used them, and where they come from."
-METRICS = ("learning_rate", "beta_1", "beta_2", "epsilon", "weight_decay")
+ASKS = Question(
+    "rates",
+    "What were the learning rate and the other hyperparameters?",
+    "",
+    "Those that changed during the run, as each checkpoint's last update used them, and where they come from.",
+    "",
+    ("learning_rate", "beta_1", "beta_2", "epsilon", "weight_decay"),
+)
+"""Of the page alone."""
 
 
 def answer(series: Sequence[OptimizerSeries]) -> str:
@@ -53,7 +59,7 @@ def rates_drawing(chapter: Chapter, series: Sequence[OptimizerSeries]) -> Drawin
         for i, (name, title) in enumerate(zip(known, titles, strict=True))
     ]
     measures = [Measure(title, tuple(values)) for title in titles]
-    chart = maker.chart(QUESTION, measures, panels)
+    chart = maker.chart(ASKS, measures, panels)
     return replace(chart, parameters=tuple(titles), layers=tuple(titles), is_of_parameters=False)
 
 

@@ -52,9 +52,8 @@ class ChartDrawing {
       notes.push(make("div", { class: "key" }, ...marks));
     }
     if (chart.usual) {
-      const { low, high, text } = chart.usual;
-      notes.push(make("div", { class: "key" }, keyText(`usual, ${powerText(Math.log10(low))} to ${powerText(Math.log10(high))}`, swatch("var(--good)", "none", 0.25)),
-        keyText(text, swatch("var(--good)", "4 2"))));
+      const { band_text: band, line_text: line } = chart.usual;
+      notes.push(make("div", { class: "key" }, keyText(band, swatch("var(--good)", "none", 0.25)), keyText(line, swatch("var(--good)", "4 2"))));
     }
     if (chart.doubts.length) notes.push(make("p", { class: "doubts" }, make("b", {}, "Rests on: "), chart.doubts.join("; ")));
     return notes;

@@ -1,0 +1,166 @@
+"""The words of every figure, as plain data: what it asks, its axis with the unit, how to read it, when it can be drawn.
+
+Pictures and the page's charts take them from here, so that both say the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KERNELS, VECTORS = "Kernels and embeddings", "Biases and norms"
+"""The two kinds of parameters, which have panels of their own: vectors move unlike kernels."""
+RATE = "E/α, per unit of gradient"
+"""Axis of effective learning rates: α, and with it any schedule, is divided out."""
+NOT_FINITE = "NaN or infinite values"
+"""Mark of the first checkpoint with any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What is usual of a quantity: a band, and a line in it."""
+
+    low: float
+    high: float
+    line: float
+    band_text: str
+    line_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a figure asks, and how it is read."""
+
+    id: str
+    """Stable, in kebab-case; files and links are named by it."""
+    question: str
+    """Its title."""
+    label: str
+    """What its axis of values shows, with the unit."""
+    caption: str
+    """What is shown, and what is usual; on a page."""
+    note: str
+    """How to read the picture; below it."""
+    metrics: tuple[str, ...]
+    """The variables that it shows; findings say by these where they can be seen."""
+    usual: Usual | None = None
+    needs: str = "parameters"
+    """The kind of frame without which there is nothing to draw: `parameters`, `histogram` or `sample`."""
+    needs_series: bool = False
+    """Whether it takes more than one checkpoint."""
+    column: str = ""
+    """A column that has to hold something above 0 anywhere; empty: none has to."""
+    reason_without_column: str = ""
+    """Why it may hold nothing, in half a sentence."""
+    is_default: bool = True
+    """Whether a report has it unless told otherwise: what a person acts on."""
+
+
+_NO_UPDATES = "the size of the updates is not known, as without the learning rate, or they are all 0"
+
+EFFECTIVE_LR = Question(
+    "effective-lr",
+    "How does Adam scale each layer's gradients?",
+    RATE,
+    "The factor by which Adam multiplies the bias-corrected first moment, per unit of gradient and over α: its median "
+    "over a parameter's touched elements. It is a rate, not a distance.",
+    "Medians over a parameter's touched elements. E is a rate, per unit of gradient, and no distance: a layer with "
+    "tiny gradients has a large E and moves like the others. 1 would be plain gradient descent.",
+    ("effective_lr", "effective_lr_mean", "learning_rate"),
+)
+LAYERS_BY_STEP = Question(
+    "layers-by-step",
+    "Which layers does Adam scale up, and when?",
+    f"median {RATE}",
+    "Every parameter is a row, every checkpoint a column; the colour is the median of E/α, per unit of gradient.",
+    "Every parameter has a row; of many only some have room for a label. Hatched: not defined.",
+    ("effective_lr",),
+    needs_series=True,
+    is_default=False,
+)
+DISTRIBUTIONS = Question(
+    "distributions",
+    "How widely are effective learning rates spread within each layer?",
+    RATE,
+    "How E/α of a layer's touched elements is distributed; a wide hill is a layer in which Adam adapts much, a narrow "
+    "one a layer that plain gradient descent would treat alike.",
+    "A hill's area is 1 over the decades. Per unit of gradient: a large E is no large step.",
+    ("effective_lr", "effective_lr_histogram"),
+    needs="histogram",
+    is_default=False,
+)
+UPDATE_TO_WEIGHT = Question(
+    "update-to-weight",
+    "Are the updates in proportion to the weights?",
+    "‖Δ‖/‖θ‖, ratio of norms",
+    "The norm of the last update over the norm of the weights: about a thousandth is usual, more than a hundredth is "
+    "too fast, less than a ten-thousandth hardly learns.",
+    "No value if the weights are all zero, or if the state doesn't determine the update. Biases begin at zero, so that "
+    "their ratio is often larger.",
+    ("update_to_weight", "weight_rms"),
+    # Below, a layer barely learns; above, it changes too fast (Karpathy, makemore part 3; MosaicML's OptimizerMonitor)
+    usual=Usual(1e-4, 1e-2, 1e-3, "usual, 10⁻⁴ to 10⁻²", "rule of thumb, 10⁻³"),
+    column="update_to_weight",
+    reason_without_column=_NO_UPDATES,
+)
+ELEMENTS = Question(
+    "elements",
+    "What do single weights see?",
+    RATE,
+    "E/α of a layer's elements: the median, what half of them have, and what nine tenths have; and the sampled element "
+    "that changed most.",
+    "E/α of touched elements, per unit of gradient.",
+    ("effective_lr_sample", "second_moment_sample"),
+    needs="sample",
+    needs_series=True,
+    is_default=False,
+)
+SHARES = Question(
+    "shares",
+    "Where does the optimizer not adapt?",
+    "share of elements",
+    "Shares of elements that no gradient ever reached, whose update epsilon sets rather than the gradients, and whose "
+    "update is lost in the weights' rounding.",
+    "Untouched: no gradient ever came. ε-dominated: of the touched, those whose update ε sets, not the gradients. "
+    "Lost: the last update was too small to change the weight.",
+    ("untouched", "untouched_rows", "epsilon_dominated", "lost_in_rounding"),
+)
+GRADIENTS = Question(
+    "gradients",
+    "How large were the gradients?",
+    "RMS of the gradients, in loss per unit of weight",
+    "The root mean square of the gradients between one checkpoint and the next, which nobody need have logged: second "
+    "moments hold it. A band is where the plain root mean square over the window's updates must lie.",
+    "Each point: the window of updates up to that checkpoint, weighted as v weights it. Shaded, if a panel has one or "
+    "two lines: where the plain RMS must lie; wide where windows are long, because v forgets.",
+    ("window_gradient_rms", "window_gradient_rms_low", "window_gradient_rms_high", "second_moment_mean"),
+    needs_series=True,
+    column="window_gradient_rms",
+    reason_without_column="no checkpoint is known to have led to the next by a known number of updates with a second "
+    "moment that averages squared gradients",
+)
+MOVEMENT = Question(
+    "movement",
+    "How far does each layer move in a step?",
+    "RMS of Δ, in the weights' unit",
+    "The root mean square of the last update over a parameter's elements: what it really moved, whatever its effective "
+    "learning rate.",
+    "RMS: root mean square over a parameter's elements; over α a schedule is divided out. No value where the state "
+    "doesn't determine the update.",
+    ("update_rms", "update_max", "relative_update_rms"),
+    column="update_rms",
+    reason_without_column=_NO_UPDATES,
+)
+CHANGES = "What changed between the two checkpoints?"
+CHANGE_BY_RATE = "Did the weights with larger effective learning rates move further?"
+"""A diff's."""
+
+RELATIVE_MOVEMENT = "RMS of Δ/α"
+"""Axis of the second row of panels, where α changes over a run."""
+SHARE_LABELS = {
+    "untouched": "untouched (v = 0)",
+    "epsilon_dominated": "ε-dominated (√v < ε)",
+    "lost_in_rounding": "lost in rounding (|Δ| < ½ ulp θ)",
+}
+"""By column."""
+GATHERED = "Rows gather parameters by the model's structure (how many, in brackets)."
+"""Added to a note where they do."""

@@ -59,8 +59,8 @@ BOUND = Kind(
     title="Moments that no gradients can have left behind",
     severity=Severity.CRITICAL,
     condition="max |m|/√v > (1 + moment_bound_slack) · (1-β1)/√(1-β2) · √Σ_{j<t} (β1²/β2)^j.",
-    why="Whatever the gradients were, their two averages obey Cauchy and Schwarz's inequality: the betas, the step "
-    "or the pairing of m and v is wrong, or the state is damaged.",
+    why="The betas, the step or the pairing of m and v is wrong, or the state is damaged: no gradients leave such "
+    "averages behind (Cauchy and Schwarz's inequality).",
     action="Give the betas that were used (--beta-1, --beta-2); if they are right, don't trust these tensors' state",
     source="Cauchy and Schwarz; 7.27 at (0.9, 0.999) for t → ∞",
     thresholds=("moment_bound_slack",),

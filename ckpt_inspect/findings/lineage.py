@@ -34,8 +34,8 @@ LOST = Kind(
     severity=Severity.CRITICAL,
     condition="For at least half of the sampled elements v2 < ½·β2^k·v1, k being the updates from one checkpoint to "
     "the next; or all moments are 0 at a step above 0.",
-    why="v can't fall faster than β2 to the k: it was set back, so that the averages that training had built up are "
-    "gone.",
+    why="The averages of the gradients that training had built up are gone: v can't fall by more than β2^k in k "
+    "updates, unless it is set back.",
     action="Restore the optimizer together with the model, and see that its variables exist before it is restored; "
     "if these are two runs, analyse them separately",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: v2 = β2^k·v1 + (what is not negative)",
@@ -48,8 +48,8 @@ BROKEN = Kind(
     severity=Severity.WARNING,
     condition="For some of the sampled elements, but fewer than half, v2 < β2^k·v1 by more than rounding; for any "
     "number of them where β2 is assumed and a smaller one, of at least 0.9, explains the fall.",
-    why="v can't fall faster than β2 to the k: β2 is smaller than taken for, these checkpoints are not of one run, "
-    "or some variables were made anew.",
+    why="β2 is smaller than assumed, these checkpoints are not of one run, or some variables were made anew: v can't "
+    "fall by more than β2^k in k updates.",
     action="Give the β2 that was used (--beta-2); if it is right, compare the two checkpoints with ckpt-inspect diff",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: v2 = β2^k·v1 + (what is not negative)",
     metrics=("second_moment_sample",),

@@ -212,7 +212,7 @@ def _page_runs(runs: Sequence[ReportedRun], frames: Sequence[RunFrames]) -> list
             run.to_frame("checkpoints"),
             run.to_frame("problems"),
             run.findings,
-            run.segments,
+            frame.segments,
         )
         for run, frame in zip(runs, frames, strict=True)
     ]

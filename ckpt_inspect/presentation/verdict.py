@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Literal
 
 from ckpt_inspect.findings import Finding, Severity
-from ckpt_inspect.measurement.wording import counted
+from ckpt_inspect.measurement.wording import counted, spoken_name
 
 MOST_FIRST = 3
 """Findings that a verdict names."""
@@ -24,6 +26,8 @@ class Verdict:
     """What to look at, the most severe first, at most three, each of another kind."""
     more: str
     """What else there is, in half a sentence; empty if there is nothing."""
+    limits: str
+    """What checkpoints can't tell, in sentences; may be empty."""
 
 
 def verdict_of(findings: Sequence[Finding], checkpoints: int, unread: int = 0) -> Verdict:
@@ -36,7 +40,7 @@ def verdict_of(findings: Sequence[Finding], checkpoints: int, unread: int = 0) -
     read = counted(checkpoints, "checkpoint")
     if not first:
         state: Literal["healthy", "look", "trouble"] = "healthy"
-        sentence = f"Healthy, as far as {read} can tell: nothing in it needs attention."
+        sentence = f"Healthy: nothing in {read} needs attention."
         if checkpoints == 0:
             sentence = "Nothing is known: no checkpoint could be analysed."
             state = "trouble"
@@ -45,24 +49,48 @@ def verdict_of(findings: Sequence[Finding], checkpoints: int, unread: int = 0) -
         things = "One thing" if len(first) == 1 else f"{('Two', 'Three')[len(first) - 2]} things"
         sentence = f"In trouble: {things.lower()} to look at first." if state == "trouble" else f"{things} to look at."
     if unread and checkpoints:
-        sentence += (
-            f" {counted(unread, 'checkpoint')} could not be read, and {'are' if unread > 1 else 'is'} not in it."
-        )
-    noted = len(findings) - len(serious)
-    rest = [
-        f"{counted(len(serious) - len(first), 'more warning')}" if len(serious) > len(first) else "",
-        f"{counted(noted, 'remark')} for whoever wants to know more" if noted else "",
-    ]
-    return Verdict(state, sentence, first, " and ".join(filter(None, rest)))
+        sentence += f" {counted(unread, 'checkpoint')} could not be read."
+    others, noted = len(serious) - len(first), len(findings) - len(serious)
+    rest = [counted(others, "more warning") if others else "", counted(noted, "remark") if noted else ""]
+    limits = [_NO_LOSS if state == "healthy" else "", _NO_COURSE if checkpoints == 1 else ""]
+    return Verdict(state, sentence, first, " and ".join(filter(None, rest)), " ".join(filter(None, limits)))
+
+
+_NO_LOSS = "Checkpoints hold no loss and no accuracy: whether the model predicts well, they don't tell."
+_NO_COURSE = "What changes over a run takes several checkpoints of it."
 
 
 def since(finding: Finding) -> str:
-    """Return from where on a run shows it, `since step 1,200`; empty if that isn't known."""
-    if finding.steps and finding.steps[0] is not None:
-        return f"{'at' if len(finding.steps) == 1 else 'since'} step {finding.steps[0]:,}"
+    """Return where a run shows it first, `since step 1,200`; empty if that isn't known."""
+    if finding.steps and (first := finding.steps[0]) is not None:
+        last = finding.steps[-1]
+        word = "at" if len(finding.steps) == 1 else "after" if last is not None and last < first else "since"
+        return f"{word} step {first:,}"
     if finding.checkpoints:
         return f"{'in' if len(finding.checkpoints) == 1 else 'since'} {finding.checkpoints[0]}"
     return ""
+
+
+def pace(optimizers: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """Yield how large the newest checkpoint's last updates are beside the weights, a sentence for each optimizer of
+    which that is known.
+
+    `optimizers`: of each the ‖Δ‖/‖θ‖ of its parameters by name; NaN if it is not known.
+    """
+    for optimizer, ratios in optimizers.items():
+        known = sorted((ratio, name) for name, ratio in ratios.items() if math.isfinite(ratio) and ratio > 0)
+        if not known:
+            continue
+        of = f" of {spoken_name(optimizer)}" if len(optimizers) > 1 else ""
+        (least, slowest), (most, fastest) = known[0], known[-1]
+        between = f", from {_share(least)} in {slowest} to {_share(most)} in {fastest}" if len(known) > 1 else ""
+        middle = f"{_share(median(ratio for ratio, _ in known))} of the weights' norm"
+        tensors = counted(len(known), "tensor")
+        yield f"The last update{of} is {middle} (median of {tensors}{between}); about 0.1 % is usual."
+
+
+def _share(ratio: float) -> str:
+    return f"{100 * ratio:.2g} %"
 
 
 Value = tuple[str, str, bool]
@@ -74,7 +102,6 @@ def trust(optimizers: Mapping[str, Mapping[str, Value]]) -> Iterator[str]:
     so."""
     doubtful = False
     for optimizer, values in optimizers.items():
-        of = f"{optimizer}: " if len(optimizers) > 1 else ""
         groups = (
             ("contradicted by the run's own checkpoints", [n for n, (_, _, c) in values.items() if c]),
             ("assumed, since no file says it", [n for n, (_, s, c) in values.items() if s == "default" and not c]),
@@ -85,6 +112,7 @@ def trust(optimizers: Mapping[str, Mapping[str, Value]]) -> Iterator[str]:
             if names:
                 doubtful = True
                 named = ", ".join(n if what == "not known" else f"{n} = {values[n][0]}" for n in names)
-                yield f"{of}{what}: {named}."
+                beginning = f"{what[0].upper()}{what[1:]}" if len(optimizers) == 1 else f"Of {optimizer}, {what}"
+                yield f"{beginning}: {named}."
     if not doubtful and optimizers:
-        yield "Every value that the numbers rest on was read from the files or given."
+        yield "All hyperparameters were read from the files or given."

@@ -30,6 +30,7 @@ from ckpt_inspect.runs.stored_runs import taken_rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+    from pandas.api.extensions import ExtensionArray
     from xarray import Dataset, DataTree
 
     from ckpt_inspect.measurement.columns import OptimizerColumns, RunColumns
@@ -51,7 +52,7 @@ def frame(analyses: RunColumns, kind: str, checkpoints: Sequence[int] | None = N
     return table
 
 
-def _table(columns: Mapping[str, Column | Sequence[object]]) -> DataFrame:
+def _table(columns: Mapping[str, Column | Sequence[object] | ExtensionArray]) -> DataFrame:
     """Return a frame of these columns; in texts that pandas can't hold, halves of surrogate pairs are escaped."""
     import pandas as pd
 
@@ -76,28 +77,51 @@ def encodable(text: str) -> str:
 
 def _joined(
     analyses: RunColumns,
-    columns_of: Callable[[RunColumns, OptimizerColumns], Mapping[str, Column]],
+    columns_of: Callable[[RunColumns, OptimizerColumns], Mapping[str, Column | ExtensionArray]],
     names: tuple[str, ...],
 ) -> DataFrame:
     """The optimizers' columns, one below the other."""
     import pandas as pd
 
     each = [columns_of(analyses, optimizer) for optimizer in analyses.optimizers.values()]
-    joined = {n: np.concatenate([c[n] for c in each]) if each else np.empty(0) for n in names}
-    table = _table(joined)
-    table["step"] = pd.array(np.where(joined["step"] < 0, 0, joined["step"]).astype(np.int64), dtype="Int64")
-    table.loc[joined["step"] < 0, "step"] = pd.NA
+    joined = {n: _one_below_the_other([c[n] for c in each]) for n in names}
+    table, steps = _table(joined), np.asarray(joined["step"])
+    table["step"] = pd.array(np.where(steps < 0, 0, steps).astype(np.int64), dtype="Int64")
+    table.loc[steps < 0, "step"] = pd.NA
     return table
 
 
-def _head(analyses: RunColumns, optimizer: OptimizerColumns, row: Column, column: Column) -> dict[str, Column]:
+def _one_below_the_other(columns: Sequence[Column | ExtensionArray]) -> Column | ExtensionArray:
+    """The columns' values in one, texts as pandas holds them."""
+    import pandas as pd
+
+    if not columns:
+        return np.empty(0)
+    arrays = [column for column in columns if isinstance(column, np.ndarray)]
+    if len(arrays) == len(columns):
+        return np.concatenate(arrays)
+    joined: ExtensionArray = pd.concat([pd.Series(column) for column in columns]).array
+    return joined
+
+
+def _spread(column: Column, rows: Column) -> Column | ExtensionArray:
+    """A column's values in these rows; pandas makes each text once, although many rows have it."""
+    if column.dtype != object:
+        return column[rows]
+    texts: ExtensionArray = _table({"": column})[""].array.take(rows)
+    return texts
+
+
+def _head(
+    analyses: RunColumns, optimizer: OptimizerColumns, row: Column, column: Column
+) -> dict[str, Column | ExtensionArray]:
     """What every row of a frame begins with."""
     return {
-        "checkpoint": analyses.checkpoints["checkpoint"][row],
+        "checkpoint": _spread(analyses.checkpoints["checkpoint"], row),
         "checkpoint_index": row,
-        "optimizer": np.full(len(row), optimizer.name, object),
+        "optimizer": _spread(np.array([optimizer.name], object), np.zeros_like(row)),
         "step": optimizer.variables["step"][row],
-        "parameter": optimizer.variables["parameter"][column],
+        "parameter": _spread(optimizer.variables["parameter"], column),
     }
 
 
@@ -121,12 +145,14 @@ def _parameters(analyses: RunColumns) -> DataFrame:
         *_SECOND_MOMENT_QUANTILES,
     )
 
-    def columns(analyses: RunColumns, optimizer: OptimizerColumns) -> dict[str, Column]:
+    def columns(analyses: RunColumns, optimizer: OptimizerColumns) -> dict[str, Column | ExtensionArray]:
         variables = optimizer.variables
         row, column = np.nonzero(optimizer.present)
         found = _head(analyses, optimizer, row, column)
-        found |= {v.name: variables[v.name][row] if v.name in variables else _blank(v, row) for v in of_checkpoint}
-        found |= {name: variables[name][column] for name in _OF_PARAMETER}
+        found |= {
+            v.name: _spread(variables[v.name], row) if v.name in variables else _blank(v, row) for v in of_checkpoint
+        }
+        found |= {name: _spread(variables[name], column) for name in _OF_PARAMETER}
         found |= {v.name: variables[v.name][row, column] for v in (*METRICS, *WINDOW_METRICS)}
         for quantiles, labels in (("effective_lr", _QUANTILES), ("second_moment", _SECOND_MOMENT_QUANTILES)):
             values = variables[quantiles][row, column]
@@ -144,7 +170,7 @@ def _blank(variable: Variable, row: Column) -> Column:
 
 
 def _histogram(analyses: RunColumns) -> DataFrame:
-    def columns(analyses: RunColumns, optimizer: OptimizerColumns) -> dict[str, Column]:
+    def columns(analyses: RunColumns, optimizer: OptimizerColumns) -> dict[str, Column | ExtensionArray]:
         counts, edges = optimizer.variables["effective_lr_histogram"], optimizer.variables["bin_edges"]
         row, column, at = np.nonzero(counts)
         head = _head(analyses, optimizer, row, column)
@@ -154,7 +180,7 @@ def _histogram(analyses: RunColumns) -> DataFrame:
 
 
 def _sample(analyses: RunColumns) -> DataFrame:
-    def columns(analyses: RunColumns, optimizer: OptimizerColumns) -> dict[str, Column]:
+    def columns(analyses: RunColumns, optimizer: OptimizerColumns) -> dict[str, Column | ExtensionArray]:
         index = optimizer.variables["sample_index"]
         row, column, at = np.nonzero(optimizer.present[:, :, None] & (index >= 0))
         e = optimizer.variables["effective_lr_sample"][row, column, at]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -87,6 +88,13 @@ def test_a_run_shows_its_parameters(run: Analyses) -> None:
     assert rows["run"] == ["run", "run"]
     assert rows["step"][1:2] == ["30"]
     assert rows["learning_rate"][1:2] == ["0.01"]
+
+
+def test_tables_say_what_their_rows_and_columns_are(run: Analyses) -> None:
+    """Every heading has a scope and a text, and what scrolls is reached by keyboard."""
+    text = run._repr_html_()
+    assert len(re.findall("<th ", text)) == len(re.findall(r'<th scope="(?:col|row)"[^>]*>[^<]', text)) > len(SHAPES)
+    assert '<div class="ckpt-inspect" tabindex="0" role="group"' in text
 
 
 def test_a_checkpoint_shows_itself_as_a_run_of_one(one: Analyses) -> None:

@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known
 from ckpt_inspect.presentation.page.anchors import Anchors, Link
@@ -67,7 +65,7 @@ def _row(
 def _change(values: Floats, text_of: Callable[[float], str]) -> tuple[str, Sparkline | None]:
     """How values (K,) changed: in words, and drawn."""
     path = known(values)
-    if len(path) < 2 or float(np.ptp(path)) <= 1e-9 * float(path.max()):
+    if len(path) < 2 or text_of(float(path.min())) == text_of(float(path.max())):
         return "constant" if len(path) == len(values) > 1 else "", None
     first, last = text_of(float(path[0])), text_of(float(path[-1]))
     return f"{first} → {last}", sparkline(values, f"from {first} to {last}")

@@ -21,8 +21,8 @@ from ckpt_inspect.presentation.tables.wording import figure, ratio_text, shape_t
 class Column:
     """A column of figures."""
 
-    id: str
     title: str
+    id: str
     text: Callable[[float], str]
     """A figure as it is shown."""
     hint: str
@@ -32,18 +32,20 @@ class Column:
 
 
 COLUMNS = (
-    Column("size", "shape", "{:,.0f}".format, "Lengths of its axes; sorted by the number of elements."),
-    Column("effective_lr_median", "median {E}", figure, "Median effective learning rate over touched elements.", True),
+    Column("shape", "size", "{:,.0f}".format, "Lengths of its axes; sorted by the number of elements."),
+    Column("update RMS", "update_rms", figure, "Root mean square of the last update: how far an element moved."),
+    Column("update/weight", "update_to_weight", figure, "‖Δ‖/‖θ‖ of the last update; about 1e-3 is usual."),
+    Column("median E", "effective_lr_median", figure,
+           "Median effective learning rate over touched elements: per unit of gradient, no distance.", True),
     Column("spread", "spread", "{:.1f}".format,
            "Decades from the 5 % to the 95 % quantile of E: how adaptive the tensor is."),
-    Column("of_rate", "of α", ratio_text, "Median effective over nominal learning rate."),
-    Column("change", "over the run", ratio_text, "Median E at every checkpoint, and the newest over the first."),
-    Column("update_to_weight", "update to weight", figure, "‖Δ‖/‖θ‖ of the last update; about 1e-3 is healthy."),
-    Column("signal_to_noise", "signal to noise", figure, "RMS of (m/c1)/√(v/c2) over touched elements."),
+    Column("of α", "of_rate", ratio_text, "Median effective learning rate over the nominal one, per unit of gradient."),
+    Column("over the run", "change", ratio_text, "Median E at every checkpoint, and the newest over the first."),
+    Column("signal to noise", "signal_to_noise", figure, "RMS of (m/c1)/√(v/c2) over touched elements."),
     Column("untouched", "untouched", percent, "Share of elements that no gradient has ever reached."),
-    Column("epsilon_dominated", "ε-dominated", percent,
+    Column("ε-dominated", "epsilon_dominated", percent,
            "Share of touched elements whose step ε sets rather than the gradients."),
-    Column("lost_in_rounding", "lost in rounding", percent,
+    Column("lost in rounding", "lost_in_rounding", percent,
            "Share of elements that the last update did not change for want of digits."),
 )  # fmt: skip
 

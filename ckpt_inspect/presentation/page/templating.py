@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.jsonable import JsonValue, jsonable
-from ckpt_inspect.measurement.wording import counted, heading_name, percent
+from ckpt_inspect.measurement.wording import counted, heading_name, percent, spoken_name
 from ckpt_inspect.presentation.shown_names import printable
 from ckpt_inspect.presentation.tables.wording import figure, ratio_text
 
@@ -50,6 +50,7 @@ def environment() -> Environment:
         percent=percent,
         pieces=_pieces,
         ratio=ratio_text,
+        spoken_name=spoken_name,
         sentence=lambda text: text if not text or text.endswith((".", "!", "?")) else f"{text}.",
     )
     made.globals.update(asset=_asset, chart_script=_chart_script)

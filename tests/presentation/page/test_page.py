@@ -251,6 +251,26 @@ def test_findings_link_to_their_figures_and_rows() -> None:
     assert row.startswith("dense/bias") and "untouched-elements" in row
 
 
+def test_the_verdict_says_how_fast_weight_matrices_change() -> None:
+    """Not biases, whose ratio says little; nor of a run in trouble, or with a value that its checkpoints refute."""
+    frame = make_frames(4, 3)["parameters"]
+    frame["update_to_weight"] = np.where(frame["shape"] == "16", 0.5, 0.002)
+    (verdict,) = page(make_run(frame=frame)).of_class("card")[:1]
+    assert "The last update is 0.2 % of the weights' norm (median of 2 tensors" in verdict
+    assert "The last update is" not in page(full_run()).of_class("card")[0]
+    refuted = frame.assign(beta_2_contradiction="at most 0.98")
+    assert "The last update is" not in page(make_run(frame=refuted)).of_class("card")[0]
+
+
+def test_addresses_of_files_lead_to_files() -> None:
+    """Whatever a file is called, its address is a path beside the page and no command."""
+    figures = [make_figure(file='javascript:alert(1)//"x')]
+    document = Document(page_html(Contents([make_run()], figures, [], [], "0.0")))
+    assert [a["href"] for a, _ in document.all("a") if not a["href"].startswith("#")] == [
+        "javascript%3Aalert%281%29//%22x"
+    ]
+
+
 def test_nothing_found_is_said() -> None:
     """A healthy run's page says that nothing was found, and that nothing was odd."""
     document = page()

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from ckpt_inspect.jsonable import jsonable
 from ckpt_inspect.presentation.optimizer_series import optimizer_series
 from ckpt_inspect.presentation.page.charts import Drawing, drawing_of, rates, slider_checkpoints
 from ckpt_inspect.presentation.page.charts.drawing import packed, rounded
-from ckpt_inspect.presentation.page.charts.maker import layer_of
+from ckpt_inspect.presentation.page.charts.maker import MOST_MARKS, layer_of
 from ckpt_inspect.presentation.page.charts.thinning import FEWEST, MOST_VALUES, most_checkpoints, telling_positions
 from ckpt_inspect.presentation.plots import FIGURES, Chapter, RunFrames, chapters, questions
 
@@ -161,6 +162,17 @@ def test_doubts_and_marks_are_in_every_chart() -> None:
         drawing = drawn(figure, chapter)
         assert drawing.doubts == ("epsilon 1e-07 (assumed)",)
         assert drawing.runs[0].marks == ((500, "state not carried on"), (800, "NaN or infinite values"))
+
+
+def test_a_run_that_was_reset_at_every_checkpoint_stays_small() -> None:
+    """The first places are marked, and how many more there are is told; it is thinned all the same."""
+    frame = make_frames(130, 1)["parameters"]
+    frame = pd.concat([frame.assign(checkpoint_index=k, step=10 * k) for k in range(1000)], ignore_index=True)
+    segments = [Segment(0, 1, "run"), *(Segment(k, k + 1, "state-lost") for k in range(1, 1000))]
+    (chapter,) = chapters([RunFrames("run", frame, segments=tuple(segments))])
+    (axis,) = drawn("movement", chapter).runs
+    assert len(axis.marks) + axis.further_marks == 999 and len(axis.marks) == MOST_MARKS
+    assert len(axis.x) < 1000
 
 
 def test_shares_show_what_they_concern() -> None:

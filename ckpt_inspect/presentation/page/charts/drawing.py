@@ -29,10 +29,17 @@ class RunAxis:
     """(K,) ascending: steps, or the checkpoints' places."""
     marks: tuple[tuple[float, str], ...] = ()
     """Where something happened to the run, and what: state that was not carried on, a rate that jumped, NaN."""
+    further_marks: int = 0
+    """How many more there are, which are not drawn."""
 
     def data(self) -> dict[str, JsonValue]:
         """Return it for JSON."""
-        return {"name": self.name, "x": [_plain(x) for x in self.x], "marks": [[_plain(x), t] for x, t in self.marks]}
+        return {
+            "name": self.name,
+            "x": [_plain(x) for x in self.x],
+            "marks": [[_plain(x), text] for x, text in self.marks],
+            "furtherMarks": self.further_marks,
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,6 +21,8 @@ MOST_ROWS = 24
 """Of a kind of parameters; beyond it a row stands for a branch of the model."""
 MOST_LAYERS = 12
 """Panels of several runs laid over each other; beyond it a panel stands for a branch."""
+MOST_MARKS = 24
+"""Of a run that are drawn, the first; more would be a wall."""
 _TELLING = ("update_rms", "update_to_weight", "effective_lr_median", "window_gradient_rms", "untouched",
             "epsilon_dominated")  # fmt: skip
 """Columns whose extremes are kept when a long run is thinned."""
@@ -100,7 +102,8 @@ class ChartMaker:
             RunAxis(
                 printable(run.name),
                 np.nan_to_num(self.chapter.x(run)[kept]),
-                tuple((float(self.chapter.x(run)[k]), word) for k, word in run.marks.items()),
+                tuple((float(self.chapter.x(run)[k]), word) for k, word in list(run.marks.items())[:MOST_MARKS]),
+                max(len(run.marks) - MOST_MARKS, 0),
             )
             for run, kept in zip(self.chapter.runs, self.kept, strict=True)
         )
@@ -114,5 +117,5 @@ def layer_of(name: str) -> str:
 def _kept(run: Run, most: int) -> NDArray[np.intp]:
     columns = [run.column(name) for name in _TELLING]
     known = [values for values in columns if not np.isnan(values).all()]
-    also = {k for mark in run.marks for k in (mark - 1, mark)}
+    also = {k for mark in list(run.marks)[:MOST_MARKS] for k in (mark - 1, mark)}
     return telling_positions(known or columns[:1], most, also)

@@ -49,6 +49,8 @@ class ChartDrawing {
     const words = [...new Set(chart.runs.flatMap((run) => run.marks.map(([, word]) => word)))];
     if (words.length && chart.form === "lines") {
       const marks = words.map((word, i) => keyText(word, markSwatch(MARK_DASHES[i % 3])));
+      const further = chart.runs.reduce((sum, run) => sum + run.furtherMarks, 0);
+      if (further) marks.push(keyText(`${stepText(further)} more are not marked`, ""));
       notes.push(make("div", { class: "key" }, ...marks));
     }
     if (chart.usual) {

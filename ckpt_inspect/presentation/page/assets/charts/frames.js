@@ -7,7 +7,8 @@ const drawAxes = (svg, x, y, width, isShare, xLabel, yLabel) => {
   const left = svg.append("g").attr("class", "axis").attr("transform", `translate(${MARGIN.left},0)`);
   left.call(d3.axisLeft(y).tickValues(ticks).tickFormat(isShare ? (tick) => `${100 * tick} %` : tickTexts(ticks)).tickSizeOuter(0));
   left.selectAll(".tick").append("path").attr("class", "grid").attr("d", `M0,0H${width - MARGIN.left - MARGIN.right}`);
-  svg.append("text").attr("class", "label").attr("x", width - MARGIN.right).attr("y", HEIGHT - 4).attr("text-anchor", "end").text(xLabel);
+  svg.append("text").attr("class", "label").attr("x", width - MARGIN.right).attr("y", HEIGHT - 4).attr("text-anchor", "end")
+    .text(xLabel.length * LETTER < width ? xLabel : xLabel.split(" (")[0]);
   svg.append("text").attr("class", "label").attr("x", 0).attr("y", 9).text(yLabel);
 };
 

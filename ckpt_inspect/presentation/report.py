@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from ckpt_inspect.comparison.segments import Segment
     from ckpt_inspect.findings import Finding
-    from ckpt_inspect.presentation.page import PageFigure, PageRun
+    from ckpt_inspect.presentation.page import PageFigure, PageRun, Picture
     from ckpt_inspect.presentation.plots import Chapter, FigureKind, RunFrames
 
 FILE_FORMATS = ("png", "svg", "pdf")
@@ -140,12 +141,14 @@ def write_report(
     """
     from ckpt_inspect._version import __version__
     from ckpt_inspect.presentation.page import Contents, MissingFigure, page_html
+    from ckpt_inspect.presentation.page_figures import charts_alone, page_figure
     from ckpt_inspect.presentation.plots import chapters, chosen_figures
 
     if file_format not in FILE_FORMATS:
         raise RequestError(f"figures can't be written as {file_format!r}: choose one of {', '.join(FILE_FORMATS)}")
     kinds = chosen_figures(figures)
-    frames = _frames(runs, names, {kind.asks.needs for kind in kinds})
+    is_whole = figures is None or "all" in figures
+    frames = _frames(runs, names, {kind.asks.needs for kind in kinds} | ({"histogram"} if is_whole else set()))
     drawn = chapters(frames)
     target = _made_folder(Path(folder))
     written: list[ReportFigure] = []
@@ -168,7 +171,10 @@ def write_report(
         written.append(
             ReportFigure(kind.id, chapter.optimizer, kind.question, kind.asks.caption, subtitle, file, answer)
         )
-        shown.append(_page_figure(written[-1], kind, figure, content if file_format == "png" else rendered(figure)))
+        picture = partial(_picture, figure, content if file_format == "png" else None)
+        shown.append(page_figure(chapter, kind, answer, file.name, picture))
+    if is_whole:
+        shown += [each for chapter in drawn for each in charts_alone(chapter, frames, kinds)]
     problems = _problems(drawn)
     page = target / PAGE
     contents = Contents(_page_runs(runs, frames), shown, missing, problems, __version__, reload)
@@ -187,17 +193,13 @@ def end_reloading(folder: str | os.PathLike[str]) -> None:
         write_whole(text.encode("utf-8"), page)
 
 
-def _page_figure(entry: ReportFigure, kind: FigureKind, figure: Figure, png: bytes) -> PageFigure:
+def _picture(figure: Figure, png: bytes | None) -> Picture:
     """The figure, drawn, as the page shows it: without title and answer, which stand above it there."""
-    from ckpt_inspect.presentation.page import PageFigure, Picture
+    from ckpt_inspect.presentation.page import Picture
     from ckpt_inspect.presentation.plots.pictures import page_picture
     from ckpt_inspect.presentation.plots.sheet import header_height
 
-    picture = Picture(*page_picture(png, header_height(figure)))
-    caption = f"{entry.answer} {entry.caption}"
-    return PageFigure(
-        entry.optimizer, entry.question, caption, entry.subtitle, entry.file.name, kind.asks.metrics, picture
-    )
+    return Picture(*page_picture(png or rendered(figure), header_height(figure)))
 
 
 def _page_runs(runs: Sequence[ReportedRun], frames: Sequence[RunFrames]) -> list[PageRun]:
@@ -237,14 +239,21 @@ def _frames(runs: Sequence[ReportedRun], names: Sequence[str] | None, needs: Col
 def _run_frames(name: str, run: ReportedRun, needs: Collection[str]) -> RunFrames:
     """A run's frames, those that figures need; bins and elements of no more checkpoints than are drawn, because there
     are many of each."""
+    from ckpt_inspect.presentation.page.charts import slider_checkpoints
     from ckpt_inspect.presentation.plots import RunFrames, chosen_checkpoints
 
     parameters = run.to_frame("parameters")
     histogram = sample = None
     if "histogram" in needs:
         # An optimizer need not be in every checkpoint: which few are drawn is chosen among its own
-        of_optimizer = parameters.groupby("optimizer", sort=False)["checkpoint_index"].unique()
-        with_bins = sorted({int(own[at]) for own in of_optimizer for at in chosen_checkpoints(len(own))})
+        with_bins = sorted(
+            {
+                int(own[at])
+                for _, rows in parameters.groupby("optimizer", sort=False)
+                for own in (rows["checkpoint_index"].unique(),)
+                for at in {*chosen_checkpoints(len(own)), *slider_checkpoints(len(own), rows["parameter"].nunique())}
+            }
+        )
         histogram = run.to_frame("histogram", with_bins)
     if "sample" in needs:
         sample = run.to_frame("sample", list(chosen_checkpoints(len(run), MOST_SAMPLED)))

@@ -235,10 +235,15 @@ def test_updates_of_unknown_size_are_omitted(tmp_path: Path) -> None:
 
 
 def test_page_shows_every_figure(tmp_path: Path) -> None:
-    """The page holds each figure and links to its file, and says why others are missing."""
-    report = write_report([MadeUpRun(checkpoints=1)], tmp_path, file_format="svg")
+    """As a chart, or as a picture if it has none, with a link to its file; it says why others are missing."""
+    report = write_report([MadeUpRun(checkpoints=3)], tmp_path / "all", figures=["all"], file_format="svg")
     page = report.page.read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == len(report.figures)
+    assert page.count("data:image/png;base64,") == len({"layers-by-step", "elements"})
+    assert page.count('class="chart"') == len(report.figures) - 2 + len({"rates"})
+    assert all(f'href="{file.name}"' in page for file in report.files)
+    report = write_report([MadeUpRun(checkpoints=1)], tmp_path / "one", file_format="svg")
+    page = report.page.read_text(encoding="utf-8")
+    assert page.count('class="chart"') == len(report.figures) + len({"distributions"})
     assert all(f'href="{file.name}"' in page for file in report.files)
     assert page.count("Not drawn: it shows a run, and there is one checkpoint.") == len(report.omitted)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ckpt_inspect.presentation.page.contents import Contents, MissingFigure, PageFigure, PageRun, Picture
+from ckpt_inspect.presentation.page.contents import Chart, Contents, MissingFigure, PageFigure, PageRun, Picture
 from ckpt_inspect.presentation.page.document import page_html, without_reloading
 
-__all__ = ["Contents", "MissingFigure", "PageFigure", "PageRun", "Picture", "page_html", "without_reloading"]
+__all__ = ["Chart", "Contents", "MissingFigure", "PageFigure", "PageRun", "Picture", "page_html", "without_reloading"]

@@ -47,7 +47,7 @@ class Chart:
     """A figure that the page's script draws, in the page's colours."""
 
     kind: str
-    """Which drawing of `assets/charts.js`."""
+    """Which drawing of `assets/charts/`."""
     title: str
     data: JsonObject
     """What is drawn; NaN is null there, and names are made printable."""
@@ -65,7 +65,7 @@ class PageFigure:
     subtitle: str
     """What it was made from, the same for all figures of the optimizer."""
     file: str
-    """Name of the file beside the page."""
+    """Name of the file beside the page; empty if the page alone has it."""
     metrics: tuple[str, ...]
     """The variables that it shows; findings link to figures by them."""
     picture: Picture | None = None

@@ -53,7 +53,7 @@ def environment() -> Environment:
         spoken_name=spoken_name,
         sentence=lambda text: text if not text or text.endswith((".", "!", "?")) else f"{text}.",
     )
-    made.globals["asset"] = _asset
+    made.globals.update(asset=_asset, chart_script=_chart_script)
     made.policies["json.dumps_function"] = _json
     return made
 
@@ -70,6 +70,17 @@ def _pieces(name: str, marks: str = "/._") -> list[str]:
 
 def _asset(name: str) -> str:
     return (files(_PACKAGE) / "assets" / name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def _chart_script() -> str:
+    """The library and what draws charts with it, as one script that leaves no other name than the library's."""
+    parts = [_asset(f"charts/{part}.js") for part in _CHART_PARTS]
+    return "\n".join([_asset("d3.js"), '(() => {\n"use strict";', *parts, "})();"])
+
+
+_CHART_PARTS = ("values", "choices", "elements", "lines", "frames", "rows", "tables", "charts")
+"""In this order: each uses what stands above it."""
 
 
 def _digest(text: str) -> str:

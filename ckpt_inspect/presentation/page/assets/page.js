@@ -36,6 +36,8 @@
     // A page opened from disk may not be allowed to
     try { history.replaceState(null, "", place); } catch { if (state.size) location.replace(place); }
   };
+  // Charts keep there what is chosen in them
+  window.pageChoices = { get: (name) => state.get(name), keep };
 
   // --- a link into what is folded away opens it
   const reveal = () => {
@@ -49,7 +51,7 @@
   // --- printing shows what is folded away
   let folded = [];
   addEventListener("beforeprint", () => {
-    folded = [...document.querySelectorAll("details:not([open])")];
+    folded = [...document.querySelectorAll("details:not([open], .chart-table)")];
     folded.forEach((each) => { each.open = true; });
   });
   addEventListener("afterprint", () => folded.forEach((each) => { each.open = false; }));
@@ -133,6 +135,9 @@
       row.hidden = !found;
       shown += Number(found);
     }
+    const left = shown === rows.length ? null : rows.filter((row) => !row.hidden).map((row) => row.querySelector("th").dataset.value);
+    window.pageChoices.parameters = left;
+    document.dispatchEvent(new CustomEvent("parameters-filtered", { detail: left }));
     const all = rows.length === 1 ? "1 parameter" : `${rows.length} parameters`;
     count.textContent = shown === rows.length ? all : `${shown} of ${all}`;
   };

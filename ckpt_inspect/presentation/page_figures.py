@@ -1,0 +1,45 @@
+"""What a report's page shows of its figures: those that its script draws as charts, the others as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from ckpt_inspect.presentation.optimizer_series import OptimizerSeries
+from ckpt_inspect.presentation.page import Chart, PageFigure, Picture
+from ckpt_inspect.presentation.page.charts import Drawing, drawing_of, rates
+from ckpt_inspect.presentation.plots import FIGURES, Chapter, FigureKind, RunFrames
+
+_DISTRIBUTIONS = next(kind for kind in FIGURES if kind.id == "distributions")
+
+
+def page_figure(
+    chapter: Chapter, kind: FigureKind, answer: str, file: str, picture: Callable[[], Picture]
+) -> PageFigure:
+    """Return a figure that is in `file` as the page shows it; `picture` is asked for it only if it has no chart."""
+    drawing = drawing_of(kind.id, chapter)
+    if drawing is not None:
+        return _drawn(chapter, drawing, f"{answer} {kind.asks.caption}", kind.asks.metrics, file)
+    subtitle = " · ".join(chapter.subtitle)
+    return PageFigure(
+        chapter.optimizer, kind.question, f"{answer} {kind.asks.caption}", subtitle, file, kind.asks.metrics, picture()
+    )
+
+
+def charts_alone(chapter: Chapter, runs: Sequence[RunFrames], drawn: Sequence[FigureKind]) -> Iterator[PageFigure]:
+    """Yield the charts of a chapter that the page shows beside its figures: `drawn` are those that have a file."""
+    kind = _DISTRIBUTIONS
+    if kind not in drawn and kind.reason_to_omit(chapter) is None and (drawing := drawing_of(kind.id, chapter)):
+        yield _drawn(chapter, drawing, f"{kind.answer(chapter)} {kind.asks.caption}", kind.asks.metrics)
+    series = [
+        OptimizerSeries.of(run.name, chapter.optimizer, rows, chapter.parameters)
+        for run in runs
+        if len(rows := run.parameters[run.parameters["optimizer"] == chapter.optimizer])
+    ]
+    if drawing := rates.rates_drawing(chapter, series):
+        yield _drawn(chapter, drawing, f"{rates.answer(series)} {rates.ASKS.caption}", rates.ASKS.metrics)
+
+
+def _drawn(chapter: Chapter, drawing: Drawing, caption: str, metrics: tuple[str, ...], file: str = "") -> PageFigure:
+    chart = Chart(drawing.form, drawing.title, drawing.data(), drawing.alternative())
+    subtitle = " · ".join(chapter.subtitle)
+    return PageFigure(chapter.optimizer, drawing.title, caption, subtitle, file, metrics, chart=chart)

@@ -57,6 +57,8 @@ class Question:
 
 _NO_UPDATES = "the size of the updates is not known, as without the learning rate, or they are all 0"
 
+_ALL_ZERO = "every effective learning rate that is known is 0, so that gradients move nothing"
+
 EFFECTIVE_LR = Question(
     "effective-lr",
     "How does Adam scale each layer's gradients?",
@@ -66,6 +68,8 @@ EFFECTIVE_LR = Question(
     "Medians over a parameter's touched elements. E is a rate, per unit of gradient, and no distance: a layer with "
     "tiny gradients has a large E and moves like the others. 1 would be plain gradient descent.",
     ("effective_lr", "effective_lr_mean", "learning_rate"),
+    column="effective_lr_median",
+    reason_without_column=_ALL_ZERO,
 )
 LAYERS_BY_STEP = Question(
     "layers-by-step",
@@ -74,6 +78,8 @@ LAYERS_BY_STEP = Question(
     "Every parameter is a row, every checkpoint a column; the colour is the median of E/α, per unit of gradient.",
     "Every parameter has a row; of many only some have room for a label. Hatched: not defined.",
     ("effective_lr",),
+    column="effective_lr_median",
+    reason_without_column=_ALL_ZERO,
     needs_series=True,
     is_default=False,
 )
@@ -85,6 +91,8 @@ DISTRIBUTIONS = Question(
     "one a layer that plain gradient descent would treat alike.",
     "A hill's area is its touched elements. Per unit of gradient: a large E is no large step.",
     ("effective_lr", "effective_lr_histogram"),
+    column="effective_lr_median",
+    reason_without_column=_ALL_ZERO,
     needs="histogram",
     is_default=False,
 )
@@ -109,6 +117,8 @@ ELEMENTS = Question(
     "E/α of a layer's elements: the median, what half of them have, and what nine tenths have.",
     "E/α of touched elements, per unit of gradient.",
     ("effective_lr_sample", "second_moment_sample"),
+    column="effective_lr_median",
+    reason_without_column=_ALL_ZERO,
     needs_series=True,
     is_default=False,
 )

@@ -85,7 +85,8 @@ def plot_distributions(chapter: Chapter) -> Figure:
     handles = [Line2D([], [], color=c, ls=d, label=t) for c, d, t in zip(colors, dashes, names, strict=True)]
     note, answer = DISTRIBUTIONS.note + left_out(chapter, chosen, reason), distributions_answer(chapter)
     body = sheet(DISTRIBUTIONS, answer, chapter.made_from, chapter.doubts, note, height(chosen), handles)
-    limits = panels.robust_range([frame[["x"]].to_numpy(float)])
+    ends = (frame["x"].min(), frame["x"].max()) if len(frame) else ()
+    limits = panels.robust_range([np.empty((1, 0))], *ends)
     for _, axes in draw_multiples(body, chapter, chosen, plot, DISTRIBUTIONS.label, ""):
         panels.set_log_axis(axes, "x", limits, 5)
         axes.set_yticks([])

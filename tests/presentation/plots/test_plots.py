@@ -354,6 +354,14 @@ def test_fans_and_distances_skip_what_is_unknown() -> None:
     assert np.isnan(distance(np.full((2, 3), np.nan))).all()
 
 
+def test_rates_that_are_all_zero_have_no_figure() -> None:
+    """As in bfloat16, where the correction rounds to 0: no axis can show it, and a reason is given."""
+    frames = make_frames(4, 3)
+    frames["parameters"]["effective_lr_median"] = 0.0
+    reason = FIGURES[0].reason_to_omit(chapters([RunFrames("digits", **frames)])[0])
+    assert reason is not None and reason.startswith("every effective learning rate that is known is 0")
+
+
 def test_unknown_rate_shows_relative_rates() -> None:
     """Without a nominal rate the store holds E/α, which is drawn as it is."""
     frame = make_frames(4, 10, learning_rate=None)["parameters"]

@@ -138,13 +138,10 @@ def _of_optimizer(of: Mapping[str, Chapter], name: str | None) -> Chapter:
 def _with_needed(frames: RunFrames, kind: FigureKind, run: ChosenRun, chapter: Chapter) -> RunFrames:
     """The frames with bins or elements, of no more checkpoints than are drawn, because there are many of each."""
     from ckpt_inspect.presentation.plots import chosen_checkpoints
-    from ckpt_inspect.presentation.report import MOST_SAMPLED
 
     (of_optimizer,) = chapter.runs
-    most = {"most": MOST_SAMPLED} if kind.asks.needs == "sample" else {}
-    chosen = [int(of_optimizer.indices[at]) for at in chosen_checkpoints(len(of_optimizer.indices), **most)]
-    needed = run.to_frame(kind.asks.needs, chosen)
-    return replace(frames, histogram=needed) if kind.asks.needs == "histogram" else replace(frames, sample=needed)
+    chosen = [int(of_optimizer.indices[at]) for at in chosen_checkpoints(len(of_optimizer.indices))]
+    return replace(frames, histogram=run.to_frame("histogram", chosen))
 
 
 def _shown(figure: Figure) -> Figure:

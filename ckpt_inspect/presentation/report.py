@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 FILE_FORMATS = ("png", "svg", "pdf")
 PAGE = "index.html"
-MOST_SAMPLED = 250
-"""Checkpoints of which single elements are drawn: more than a panel has pixels for would not be seen."""
 _METADATA: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
@@ -237,13 +235,12 @@ def _frames(runs: Sequence[ReportedRun], names: Sequence[str] | None, needs: Col
 
 
 def _run_frames(name: str, run: ReportedRun, needs: Collection[str]) -> RunFrames:
-    """A run's frames, those that figures need; bins and elements of no more checkpoints than are drawn, because there
-    are many of each."""
+    """A run's frames, those that figures need; bins of no more checkpoints than are drawn, because there are many."""
     from ckpt_inspect.presentation.page.charts import slider_checkpoints
     from ckpt_inspect.presentation.plots import RunFrames, chosen_checkpoints
 
     parameters = run.to_frame("parameters")
-    histogram = sample = None
+    histogram = None
     if "histogram" in needs:
         # An optimizer need not be in every checkpoint: which few are drawn is chosen among its own
         with_bins = sorted(
@@ -255,9 +252,7 @@ def _run_frames(name: str, run: ReportedRun, needs: Collection[str]) -> RunFrame
             }
         )
         histogram = run.to_frame("histogram", with_bins)
-    if "sample" in needs:
-        sample = run.to_frame("sample", list(chosen_checkpoints(len(run), MOST_SAMPLED)))
-    return RunFrames(name, parameters, histogram, sample, run.segments)
+    return RunFrames(name, parameters, histogram, run.segments)
 
 
 def _jobs(drawn: Sequence[Chapter], kinds: Sequence[FigureKind]) -> Iterator[tuple[Chapter, FigureKind, str]]:

@@ -41,10 +41,10 @@ def test_every_parameter_is_a_dot_and_names_neither_overlap_nor_leave_the_page(c
     frame = _frame(count)
     figure = plot_change_by_rate(frame)
     (axes,) = figure.axes
-    (dots,) = [line for line in axes.lines if line.get_gid() == "parameters"]
-    np.testing.assert_array_equal(dots.get_xdata(), frame["effective_lr_b"])
-    np.testing.assert_array_equal(dots.get_ydata(), frame["weight_change"])
-    names = [text for text in axes.texts if text.get_gid() == "name"]
+    figure.draw_without_rendering()
+    (dots,) = [dots for dots in axes.collections if dots.get_gid() == "parameters"]
+    np.testing.assert_allclose(dots.get_offsets(), frame[["effective_lr_b", "weight_change"]])
+    names = axes.get_legend().get_texts()
     boxes = [text.get_window_extent() for text in names]
     assert 0 < len(names) <= MOST_NAMED
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])

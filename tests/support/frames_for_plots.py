@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-SAMPLES = 16
 BINS_PER_DECADE = 12
 NORMAL = np.array([-3.0, -2.33, -1.64, -0.67, 0.0, 0.67, 1.64, 2.33, 3.0])
 """Quantiles of the normal distribution at a store's levels (the ends stand for themselves)."""
@@ -45,17 +44,14 @@ def make_frames(
     is_damaged: bool = False,
     seed: int = 0,
 ) -> dict[str, pd.DataFrame]:
-    """Frames of the three kinds, by kind; the rate decays tenfold over the run. `is_damaged` puts NaNs and zeros in."""
+    """Frames of two kinds, by kind; the rate decays tenfold over the run. `is_damaged` puts NaNs and zeros in."""
     rng = np.random.default_rng(seed)
-    rows, bins, samples = [], [], []
+    rows, bins = [], []
     for optimizer in optimizers:
         for position, name in enumerate(parameter_names(parameters)):
             shape = "16" if name.split("/")[-1] in ("bias", "gamma", "beta") else "64,16"
             size = 16 if shape == "16" else 1024
             start, drift, width = rng.normal(-0.3, 0.5), rng.normal(0.7, 0.4), rng.uniform(0.15, 0.5)
-            elements = rng.normal(0, width, SAMPLES)
-            if is_damaged and position == 1:
-                elements[:] = np.nan
             for index in range(checkpoints):
                 progress = index / max(checkpoints - 1, 1)
                 alpha = None if learning_rate is None else learning_rate * 10**-progress
@@ -127,16 +123,7 @@ def make_frames(
                                     "count": count,
                                 }
                             )
-                for element in range(SAMPLES):
-                    noise = 0.05 * np.sin(20 * progress + element)
-                    samples.append(
-                        {
-                            **head,
-                            "element": element * (size // SAMPLES),
-                            "effective_lr": factor * 10 ** (centre + elements[element] + noise),
-                        }
-                    )
-    frames = {"parameters": pd.DataFrame(rows), "histogram": pd.DataFrame(bins), "sample": pd.DataFrame(samples)}
+    frames = {"parameters": pd.DataFrame(rows), "histogram": pd.DataFrame(bins)}
     for frame in frames.values():
         frame["step"] = frame["step"].astype("Int64")
     return frames

@@ -11,22 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.errors import RequestError
-from ckpt_inspect.presentation.plots import (
-    distributions,
-    effective_lr,
-    elements,
-    gradients,
-    layers_by_step,
-    movement,
-    questions,
-    shares,
-    update_to_weight,
-)
+from ckpt_inspect.presentation.plots import heatmaps, quantities, questions, within_layers
 from ckpt_inspect.presentation.plots.change_by_rate import plot_change_by_rate
 from ckpt_inspect.presentation.plots.changes import plot_diff
 from ckpt_inspect.presentation.plots.chapter import Chapter, RunFrames, chapters, chosen_checkpoints
-from ckpt_inspect.presentation.plots.distributions import plot_distributions
 from ckpt_inspect.presentation.plots.questions import Question
+from ckpt_inspect.presentation.plots.within_layers import plot_distributions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,23 +54,23 @@ class FigureKind:
             return "it shows a run, and there is one checkpoint"
         if not chapter.has_learning_rates:
             return "no effective learning rate is defined: no update has been applied, or the rule has none"
-        frames = [getattr(run, asks.needs, None) for run in chapter.runs]
-        if asks.needs != "parameters" and not any(frame is not None and len(frame) for frame in frames):
-            return f"the store holds no {asks.needs} of effective learning rates"
+        has_bins = any(run.histogram is not None and len(run.histogram) for run in chapter.runs)
+        if asks.needs == "histogram" and not has_bins:
+            return "the store holds no histogram of effective learning rates"
         if asks.column and not any(bool((run.column(asks.column) > 0).any()) for run in chapter.runs):
             return asks.reason_without_column
         return None
 
 
 FIGURES = (
-    FigureKind(questions.EFFECTIVE_LR, effective_lr.answer, effective_lr.plot_effective_lr),
-    FigureKind(questions.LAYERS_BY_STEP, layers_by_step.answer, layers_by_step.plot_layers_by_step),
-    FigureKind(questions.DISTRIBUTIONS, distributions.answer, plot_distributions),
-    FigureKind(questions.UPDATE_TO_WEIGHT, update_to_weight.answer, update_to_weight.plot_update_to_weight),
-    FigureKind(questions.ELEMENTS, elements.answer, elements.plot_elements),
-    FigureKind(questions.SHARES, shares.answer, shares.plot_shares),
-    FigureKind(questions.GRADIENTS, gradients.answer, gradients.plot_gradients),
-    FigureKind(questions.MOVEMENT, movement.answer, movement.plot_movement),
+    FigureKind(questions.EFFECTIVE_LR, quantities.effective_lr_answer, quantities.plot_effective_lr),
+    FigureKind(questions.LAYERS_BY_STEP, heatmaps.layers_answer, heatmaps.plot_layers_by_step),
+    FigureKind(questions.DISTRIBUTIONS, within_layers.distributions_answer, plot_distributions),
+    FigureKind(questions.UPDATE_TO_WEIGHT, quantities.update_to_weight_answer, quantities.plot_update_to_weight),
+    FigureKind(questions.ELEMENTS, within_layers.elements_answer, within_layers.plot_elements),
+    FigureKind(questions.SHARES, heatmaps.shares_answer, heatmaps.plot_shares),
+    FigureKind(questions.GRADIENTS, quantities.gradients_answer, quantities.plot_gradients),
+    FigureKind(questions.MOVEMENT, quantities.movement_answer, quantities.plot_movement),
 )
 """Numbered in this order in the names of a report's files."""
 

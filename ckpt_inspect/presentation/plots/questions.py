@@ -44,7 +44,7 @@ class Question:
     """The variables that it shows; findings say by these where they can be seen."""
     usual: Usual | None = None
     needs: str = "parameters"
-    """The kind of frame without which there is nothing to draw: `parameters`, `histogram` or `sample`."""
+    """The kind of frame without which there is nothing to draw: `parameters` or `histogram`."""
     needs_series: bool = False
     """Whether it takes more than one checkpoint."""
     column: str = ""
@@ -57,6 +57,8 @@ class Question:
 
 _NO_UPDATES = "the size of the updates is not known, as without the learning rate, or they are all 0"
 
+_ALL_ZERO = "every effective learning rate that is known is 0, so that gradients move nothing"
+
 EFFECTIVE_LR = Question(
     "effective-lr",
     "How does Adam scale each layer's gradients?",
@@ -66,14 +68,18 @@ EFFECTIVE_LR = Question(
     "Medians over a parameter's touched elements. E is a rate, per unit of gradient, and no distance: a layer with "
     "tiny gradients has a large E and moves like the others. 1 would be plain gradient descent.",
     ("effective_lr", "effective_lr_mean", "learning_rate"),
+    column="effective_lr_median",
+    reason_without_column=_ALL_ZERO,
 )
 LAYERS_BY_STEP = Question(
     "layers-by-step",
     "Which layers does Adam scale up, and when?",
-    f"median {RATE}",
+    RATE,
     "Every parameter is a row, every checkpoint a column; the colour is the median of E/α, per unit of gradient.",
     "Every parameter has a row; of many only some have room for a label. Hatched: not defined.",
     ("effective_lr",),
+    column="effective_lr_median",
+    reason_without_column=_ALL_ZERO,
     needs_series=True,
     is_default=False,
 )
@@ -83,8 +89,10 @@ DISTRIBUTIONS = Question(
     RATE,
     "How E/α of a layer's touched elements is distributed; a wide hill is a layer in which Adam adapts much, a narrow "
     "one a layer that plain gradient descent would treat alike.",
-    "A hill's area is 1 over the decades. Per unit of gradient: a large E is no large step.",
+    "A hill's area is its touched elements. Per unit of gradient: a large E is no large step.",
     ("effective_lr", "effective_lr_histogram"),
+    column="effective_lr_median",
+    reason_without_column=_ALL_ZERO,
     needs="histogram",
     is_default=False,
 )
@@ -106,11 +114,11 @@ ELEMENTS = Question(
     "elements",
     "What do single weights see?",
     RATE,
-    "E/α of a layer's elements: the median, what half of them have, and what nine tenths have; and the sampled element "
-    "that changed most.",
+    "E/α of a layer's elements: the median, what half of them have, and what nine tenths have.",
     "E/α of touched elements, per unit of gradient.",
     ("effective_lr_sample", "second_moment_sample"),
-    needs="sample",
+    column="effective_lr_median",
+    reason_without_column=_ALL_ZERO,
     needs_series=True,
     is_default=False,
 )
@@ -127,11 +135,11 @@ SHARES = Question(
 GRADIENTS = Question(
     "gradients",
     "How large were the gradients?",
-    "RMS of the gradients, in loss per unit of weight",
+    "RMS of the gradients",
     "The root mean square of the gradients between one checkpoint and the next, which nobody need have logged: second "
     "moments hold it. A band is where the plain root mean square over the window's updates must lie.",
-    "Each point: the window of updates up to that checkpoint, weighted as v weights it. Shaded, if a panel has one or "
-    "two lines: where the plain RMS must lie; wide where windows are long, because v forgets.",
+    "In loss per unit of weight. Each point: the window of updates up to that checkpoint, weighted as v weights it. "
+    "Shaded, if a panel has one or two lines: where the plain RMS must lie, which is wide where windows are long.",
     ("window_gradient_rms", "window_gradient_rms_low", "window_gradient_rms_high", "second_moment_mean"),
     needs_series=True,
     column="window_gradient_rms",
@@ -141,26 +149,40 @@ GRADIENTS = Question(
 MOVEMENT = Question(
     "movement",
     "How far does each layer move in a step?",
-    "RMS of Δ, in the weights' unit",
+    "RMS of Δ",
     "The root mean square of the last update over a parameter's elements: what it really moved, whatever its effective "
     "learning rate.",
-    "RMS: root mean square over a parameter's elements; over α a schedule is divided out. No value where the state "
-    "doesn't determine the update.",
+    "RMS: root mean square over a parameter's elements, in the weights' own unit; over α a schedule is divided out. "
+    "No value where the state doesn't determine the update.",
     ("update_rms", "update_max", "relative_update_rms"),
     column="update_rms",
     reason_without_column=_NO_UPDATES,
 )
-CHANGES = "What changed between the two checkpoints?"
-CHANGE_BY_RATE = "Did the weights with larger effective learning rates move further?"
-"""A diff's."""
+CHANGES = Question(
+    "changes",
+    "What changed between the two checkpoints?",
+    "change, ‖b − a‖/‖a‖",
+    "",
+    "E is per unit of gradient: a larger one is no larger step. Numbers name the extremes.",
+    (),
+)
+CHANGE_BY_RATE = Question(
+    "change-by-rate",
+    "Did the weights with larger effective learning rates move further?",
+    "change of the weights, ‖b − a‖/‖a‖ (ratio of norms)",
+    "",
+    "Not drawn: tensors without an optimizer's state, and those that did not move.",
+    (),
+)
+"""A diff's, which no page shows."""
 
 RELATIVE_MOVEMENT = "RMS of Δ/α"
-"""Axis of the second row of panels, where α changes over a run."""
+"""Axis of what moved, without a schedule."""
+SCHEDULED = 1.5
+"""A learning rate that changed by more than this factor over a run is divided out."""
 SHARE_LABELS = {
     "untouched": "untouched (v = 0)",
     "epsilon_dominated": "ε-dominated (√v < ε)",
     "lost_in_rounding": "lost in rounding (|Δ| < ½ ulp θ)",
 }
 """By column."""
-GATHERED = "Rows gather parameters by the model's structure (how many, in brackets)."
-"""Added to a note where they do."""

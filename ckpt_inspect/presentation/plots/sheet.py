@@ -1,6 +1,6 @@
-"""The frame that all figures share: a question, its answer in words, what was analysed, a key, axes, a note.
+"""A figure's frame: question, answer, what it was made from and what is doubtful above; a key, and a note below.
 
-Each line of the header is the title of a subfigure inside the one before; matplotlib's constrained layout makes room.
+Matplotlib lays it out: nested subfigures, each with a title, under the engine `constrained`.
 """
 
 from __future__ import annotations
@@ -18,61 +18,57 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from seaborn.objects import Plot
 
+    from ckpt_inspect.presentation.plots.questions import Question
+
 WIDTH = 11.0
 """Inches, of every figure."""
-_HEADER = (
-    ("title", 14.0, "bold", style.INK),
-    ("answer", 10.0, "normal", style.INK),
-    ("subtitle", 9.0, "normal", style.MUTED),
-)
-"""The header's lines: group id, size in points, weight, colour."""
 _LEFT = 0.01
-_LINE = 1.35
-"""Distance of lines over the size of their letters."""
+_LINE = 1.35 / 72
+"""Inches that a line takes for each point of its letters' size."""
+_COLUMNS = 4
+"""Of a key."""
 
 
 def sheet(
-    question: str,
+    asks: Question,
     answer: str,
     made_from: Sequence[str],
+    doubts: Sequence[str],
     note: str,
     height: float,
     key: Iterable[Artist] = (),
 ) -> SubFigure:
     """Return an empty subfigure for axes in a new figure with this header; `height` is what axes need, in inches.
 
-    `key`: artists with labels that explain colours and lines of all axes.
+    `doubts`: values that the figure rests on although nobody read them. `key`: artists with labels that explain colours
+    and lines of all axes.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    lines = zip((question, answer, " · ".join(made_from)), _HEADER, strict=True)
-    texts = [_wrapped(text, size) for text, (_, size, _, _) in lines]
-    notes = _wrapped(note, style.SMALL_SIZE)
-    handles = list(key)
-    header = sum((text.count("\n") + 1) * size for text, (_, size, _, _) in zip(texts, _HEADER, strict=True))
-    below = (notes.count("\n") + 1) * style.SMALL_SIZE
-    keys = -(-len(handles) // 4) * style.TEXT_SIZE
-    figure = Figure(figsize=(WIDTH, height + (header + below + keys) * _LINE / 72 + 0.2), layout="constrained")
+    told = f"Not read, but assumed, inferred or refuted: {'; '.join(doubts)}" if doubts else ""
+    lines = [
+        ("title", asks.question, style.TITLE_SIZE, style.INK),
+        ("answer", answer, style.ANSWER_SIZE, style.INK),
+        ("subtitle", " · ".join(made_from), style.TEXT_SIZE, style.MUTED),
+        ("doubts", told, style.TEXT_SIZE, style.DOUBT),
+    ]
+    texts = [(gid, _wrapped(text, size), size, color) for gid, text, size, color in lines if text]
+    handles, notes = list(key), _wrapped(note, style.SMALL_SIZE)
+    below = [("note", notes, style.SMALL_SIZE, ""), *[("key", "", style.TEXT_SIZE, "")] * -(-len(handles) // _COLUMNS)]
+    frame = sum((text.count("\n") + 1) * size * _LINE for _, text, size, _ in [*texts, *below])
+    figure = Figure(figsize=(WIDTH, height + frame + 0.2), layout="constrained")
     FigureCanvasAgg(figure)
-    if notes:
-        figure.supxlabel(notes, x=_LEFT, ha="left", size=style.SMALL_SIZE, color=style.MUTED, gid="note")
+    figure.supxlabel(notes, x=_LEFT, ha="left", size=style.SMALL_SIZE, color=style.MUTED, gid="note")
     body: Figure | SubFigure = figure
-    for text, (gid, size, weight, color) in zip(texts, _HEADER, strict=True):
-        if body is not figure or gid != "title":
-            body = _inner(body)
-        if text:
-            body.suptitle(text, x=_LEFT, ha="left", size=size, weight=weight, color=color, gid=gid)
-    body = _inner(body)
+    for gid, text, size, color in texts:
+        weight = "bold" if gid == "title" else "normal"
+        body.suptitle(text, x=_LEFT, ha="left", size=size, weight=weight, color=color, gid=gid)
+        body = cast("SubFigure", body.subfigures())
     if handles:
-        body.legend(handles=handles, loc="outside upper left", ncols=4, frameon=False)
-    return _inner(body)
-
-
-def _inner(figure: Figure | SubFigure) -> SubFigure:
-    """A subfigure that takes all the room its figure's title leaves."""
-    inner = figure.subfigures(squeeze=False)[0, 0]
-    return cast("SubFigure", inner)
+        body.legend(handles=handles, loc="outside upper left", ncols=_COLUMNS)
+        body = cast("SubFigure", body.subfigures())
+    return cast("SubFigure", body)
 
 
 def _wrapped(text: str, size: float) -> str:
@@ -85,6 +81,8 @@ def drawn(plot: Plot, body: SubFigure) -> list[Axes]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # seaborn's own calls of pandas, which no one here can mend
         plot.theme(style.settings()).on(body).plot()
+    for axes in body.axes:
+        axes.set_title("")  # of a facet
     return list(body.axes)
 
 
@@ -94,9 +92,8 @@ def figure_of(body: SubFigure) -> Figure:
 
 
 def header_height(figure: Figure) -> float:
-    """Return the pixels from the top of a figure that was drawn to the end of its title, answer and subtitle."""
+    """Return the pixels from the top of a figure that was drawn to the end of its subtitle."""
     from matplotlib.text import Text
 
-    gids = [gid for gid, *_ in _HEADER]
-    found = [text for text in figure.findobj(Text) if text.get_gid() in gids and text.get_text()]
+    found = [text for text in figure.findobj(Text) if text.get_gid() in ("title", "answer", "subtitle", "doubts")]
     return float(max((figure.bbox.height - text.get_window_extent().y0 for text in found), default=0.0))

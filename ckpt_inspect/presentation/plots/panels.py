@@ -1,0 +1,169 @@
+"""What panels share: logarithmic axes that a few outliers don't set, looks of runs, marks where something happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ckpt_inspect.comparison.segments import BEGINNING_WORDS
+from ckpt_inspect.presentation.plots import style
+from ckpt_inspect.presentation.plots.names import shorten
+from ckpt_inspect.presentation.plots.questions import NOT_FINITE, Usual
+from ckpt_inspect.presentation.plots.spread import positive
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+    from ckpt_inspect.presentation.optimizer_series import Floats
+    from ckpt_inspect.presentation.plots.chapter import Chapter, Run
+
+Limits = tuple[float, float]
+FAR = 1.5
+"""Decades from the middle of all parameters, within which none is an outlier."""
+DEVIATIONS = 5.0
+"""Median absolute deviations from it, beyond which one is."""
+_DASHES: Mapping[str, style.LineStyle] = {
+    BEGINNING_WORDS["state-lost"]: (0, (1, 1)),
+    BEGINNING_WORDS["another-line"]: (0, (2, 3)),
+    BEGINNING_WORDS["rate-jumped"]: (0, (5, 1.5, 1, 1.5)),
+    NOT_FINITE: (0, (4, 2)),
+}
+"""Dashes, not colours, tell the reasons apart."""
+_MOST_LABELS, _APART = 3, 0.05
+"""Marks that are labelled, and how much of the axis' length labels are apart at least."""
+
+
+def robust_range(values: Sequence[Floats], *others: float, decades: float = 1.0) -> Limits:
+    """Return limits, with a margin, that show all of `values` (each (K, P)) but outliers, and `others` in any case.
+
+    An outlier is a parameter whose median over the run is more than `FAR` decades and `DEVIATIONS` median absolute
+    deviations from the median of all; of the others a spike that is rarer than 1 % and more than a decade off. Limits
+    are `decades` apart at least, so that small differences look small; (0.1, 10) without any value.
+    """
+    logs = [np.log10(positive(each)) for each in values]
+    logs = [each[:, np.isfinite(each).any(axis=0)] for each in logs]
+    middles = np.concatenate([np.nanmedian(each, axis=0) if each.size else np.empty(0) for each in logs])
+    ends = [float(np.log10(other)) for other in others]
+    if middles.size:
+        middle = np.median(middles)
+        reach = max(FAR, DEVIATIONS * float(np.median(np.abs(middles - middle))))
+        kept = [each[:, np.abs(np.nanmedian(each, axis=0) - middle) <= reach] for each in logs if each.size]
+        shown = np.concatenate([each[np.isfinite(each)] for each in kept])
+        for rare, extreme in zip(np.quantile(shown, (0.01, 0.99)), (shown.min(), shown.max()), strict=True):
+            ends.append(float(extreme if abs(extreme - rare) <= 1.0 else rare))
+    low, high = (min(ends), max(ends)) if ends else (-0.88, 0.88)
+    margin = max((high - low) * 0.06, (decades - (high - low)) / 2, 0.12)
+    return float(10 ** (low - margin)), float(10 ** (high + margin))
+
+
+def set_log_axis(axes: Axes, which: Literal["x", "y"], limits: Limits, most: int = 6) -> None:
+    """Set one axis to be logarithmic, with few ticks, labelled as people write numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axes.set(**{f"{which}scale": "log"})
+    axes.set(**{f"{which}lim": limits})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    is_narrow = limits[1] < 60 * limits[0]
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if is_narrow else (1.0,), numticks=most))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: style.number(value)))
+    axis.set_minor_locator(NullLocator())
+
+
+def set_panel(axes: Axes, chapter: Chapter, limits: Limits) -> None:
+    """Set the axes of a panel over the run: logarithmic values up, checkpoints or steps, whole numbers, across."""
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
+    set_log_axis(axes, "y", limits)
+    axes.grid(axis="y", color=style.FAINT, linewidth=0.5)
+    x = np.concatenate([chapter.x(run) for run in chapter.runs])
+    margin = float(np.ptp(x)) * 0.02 or 0.5
+    axes.set_xlim(float(x.min()) - margin, float(x.max()) + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def mark_beyond(axes: Axes, x: Floats, values: Floats, limits: Limits, color: str) -> str:
+    """Mark, at the edge of the axes, where a curve lies beyond it; return an arrow that way, or nothing."""
+    low, high = limits
+    for is_beyond, place, marker, arrow in ((values > high, high, "^", "↑"), (values < low, low, "v", "↓")):
+        if is_beyond.any():
+            at = np.flatnonzero(is_beyond)[-1]
+            axes.plot([x[at]], [place], marker, color=color, ms=6, clip_on=False, zorder=4, gid="beyond")
+            return arrow
+    return ""
+
+
+def draw_usual(axes: Axes, usual: Usual | None, *, vertical: bool = False) -> None:
+    """Draw what is usual under all else, across a horizontal axis or, if `vertical`, a vertical one."""
+    if usual is not None:
+        span, line = (axes.axvspan, axes.axvline) if vertical else (axes.axhspan, axes.axhline)
+        span(usual.low, usual.high, color=style.HEALTHY, alpha=0.1, linewidth=0, zorder=0.5)
+        line(usual.line, color=style.HEALTHY, lw=0.9, dashes=(4, 2), zorder=0.6, gid="usual")
+
+
+def draw_marks(
+    axes: Axes,
+    chapter: Chapter,
+    run: Run,
+    color: str = style.INK,
+    *,
+    has_labels: bool = False,
+    are_columns: bool = False,
+) -> None:
+    """Draw a vertical line, cased in white, wherever something happened to the run; `has_labels`: beside the first,
+    where there is room, why. `are_columns`: a heatmap's columns are the checkpoints."""
+    from matplotlib.patheffects import withStroke
+
+    case = [withStroke(linewidth=2.4, foreground="white")]
+    low, high = axes.get_xlim()
+    last, labels = low, 0
+    for k, word in run.marks.items():
+        x = float(k if are_columns else chapter.x(run)[k])
+        axes.axvline(x, color=color, lw=0.9, ls=_DASHES[word], zorder=2.5, gid="beginning", path_effects=case)
+        if has_labels and labels < _MOST_LABELS and x - last >= _APART * (high - low):
+            last, labels = x, labels + 1
+            axes.annotate(
+                word, (x, 0.98), xytext=(-1.5, 0), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
+                rotation=90, ha="right", va="top", fontsize=7.0, zorder=3.0, gid="beginning label", path_effects=case,
+            ).set_in_layout(False)  # fmt: skip
+
+
+def key(chapter: Chapter, usual: Usual | None = None) -> list[Artist]:
+    """Return what stands in every figure's key: the runs, if there are several, what is usual, and the marks."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Artist] = []
+    if len(chapter.runs) > 1:
+        looks = zip(chapter.runs, run_colors(chapter), run_dashes(chapter), strict=True)
+        handles += [Line2D([], [], color=c, ls=d, lw=1.4, label=shorten(run.name, 40)) for run, c, d in looks]
+    if usual is not None:
+        handles.append(Patch(facecolor=style.HEALTHY, alpha=0.15, label=usual.band_text))
+        handles.append(Line2D([], [], color=style.HEALTHY, lw=0.9, dashes=(4, 2), label=usual.line_text))
+    found = {word for run in chapter.runs for word in run.marks.values()}
+    handles += [
+        Line2D([], [], color=style.INK, lw=0.9, ls=d, label=word) for word, d in _DASHES.items() if word in found
+    ]
+    return handles
+
+
+def run_colors(chapter: Chapter) -> list[str]:
+    """Return a colour for each run."""
+    return [style.RUN_COLORS[i % len(style.RUN_COLORS)] for i in range(len(chapter.runs))]
+
+
+def run_dashes(chapter: Chapter) -> list[style.LineStyle]:
+    """Return dashes for each run, which tell them apart even without colour."""
+    return [style.RUN_DASHES[i % len(style.RUN_DASHES)] for i in range(len(chapter.runs))]
+
+
+def run_scales(chapter: Chapter) -> dict[str, Any]:
+    """Return seaborn's scales that give each run its colour and dashes."""
+    import seaborn.objects as so
+
+    names = [run.name for run in chapter.runs]
+    looks: dict[str, Sequence[object]] = {"color": run_colors(chapter), "linestyle": run_dashes(chapter)}
+    return {name: so.Nominal(dict(zip(names, values, strict=True))) for name, values in looks.items()}

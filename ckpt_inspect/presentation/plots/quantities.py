@@ -1,0 +1,136 @@
+"""Four quantities of every parameter: how far it moved, in proportion to what, how Adam scaled it, its gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ckpt_inspect.presentation.plots import style
+from ckpt_inspect.presentation.plots.over_run import Measure, plot_over_run
+from ckpt_inspect.presentation.plots.questions import (
+    EFFECTIVE_LR,
+    GRADIENTS,
+    MOVEMENT,
+    RELATIVE_MOVEMENT,
+    SCHEDULED,
+    UPDATE_TO_WEIGHT,
+)
+from ckpt_inspect.presentation.plots.rows import plot_rows
+from ckpt_inspect.presentation.plots.spread import spread_words
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ckpt_inspect.presentation.plots.chapter import Chapter
+    from ckpt_inspect.presentation.plots.questions import Question
+
+
+def _plot(chapter: Chapter, asks: Question, answer: str, measures: Sequence[Measure], note: str = "") -> Figure:
+    return (plot_over_run if chapter.is_series else plot_rows)(chapter, asks, answer, measures, note)
+
+
+def _measure(chapter: Chapter, label: str, column: str) -> Measure:
+    return Measure(label, tuple(run.column(column) for run in chapter.runs))
+
+
+def _is_known(measure: Measure) -> bool:
+    return any(bool((values > 0).any()) for values in measure.values)
+
+
+def _words(chapter: Chapter, column: str) -> str:
+    return spread_words(chapter, [run.column(column) for run in chapter.runs])
+
+
+def movement_answer(chapter: Chapter) -> str:
+    """Return how far the newest update moved an element, in words."""
+    return f"The newest update moved an element by (RMS): {_words(chapter, 'update_rms')}."
+
+
+@style.styled
+def plot_movement(chapter: Chapter) -> Figure:
+    """Draw the RMS of the last update Δ of every parameter, and of Δ/α if α changes over the run."""
+    measures = [_measure(chapter, MOVEMENT.label, "update_rms")]
+    relative = _measure(chapter, RELATIVE_MOVEMENT, "relative_update_rms")
+    if _is_known(relative) and any(is_scheduled(run.learning_rate) for run in chapter.runs):
+        # several runs have room for one, which a schedule doesn't hide
+        measures = [relative] if len(chapter.runs) > 1 else [*measures, relative]
+    return _plot(chapter, MOVEMENT, movement_answer(chapter), measures)
+
+
+def is_scheduled(rates: np.ndarray[tuple[int], np.dtype[np.float64]]) -> bool:
+    """Return whether the learning rates (K,) change so much that they would hide all else."""
+    known = rates[np.isfinite(rates) & (rates > 0)]
+    return bool(known.size and known.max() > SCHEDULED * known.min())
+
+
+def update_to_weight_answer(chapter: Chapter) -> str:
+    """Return how many parameters are outside the usual band, and which, in words."""
+    usual = UPDATE_TO_WEIGHT.usual
+    assert usual is not None
+    if len(chapter.runs) > 1:
+        return f"In the newest checkpoints: {_words(chapter, 'update_to_weight')}."
+    newest = chapter.runs[0].column("update_to_weight")[-1]
+    known = np.flatnonzero(np.isfinite(newest) & (newest > 0))
+    told = []
+    for is_off, word in (
+        (newest[known] > usual.high, "more than 10⁻²: too fast"),
+        (newest[known] < usual.low, "less than 10⁻⁴: hardly learning"),
+    ):
+        if is_off.any():
+            off = known[is_off][np.argsort(-np.abs(np.log10(newest[known[is_off]] / usual.line)), kind="stable")]
+            named = zip(chapter.labels(off[:3]), newest[off[:3]], strict=True)
+            text = ", ".join(f"{label} {style.number(value)}" for label, value in named)
+            told.append(f"{off.size} of {known.size} parameters by {word} ({text}{', ..' if off.size > 3 else ''})")
+    if not told:
+        return f"All {known.size} parameters whose ratio is known lie in the usual band in the newest checkpoint."
+    return f"The newest update changed {'; '.join(told)}."
+
+
+@style.styled
+def plot_update_to_weight(chapter: Chapter) -> Figure:
+    """Draw the ratio of every parameter on the usual band and the line of a thousandth."""
+    measure = _measure(chapter, UPDATE_TO_WEIGHT.label, "update_to_weight")
+    measure = replace(measure, usual=UPDATE_TO_WEIGHT.usual)
+    return _plot(chapter, UPDATE_TO_WEIGHT, update_to_weight_answer(chapter), [measure])
+
+
+def effective_lr_answer(chapter: Chapter) -> str:
+    """Return how Adam scales gradients in the newest checkpoint, in words."""
+    words = spread_words(chapter, [chapter.effective_lr(run, "effective_lr_median") for run in chapter.runs])
+    return f"Per unit of gradient, over α, in the newest checkpoint: {words}."
+
+
+@style.styled
+def plot_effective_lr(chapter: Chapter) -> Figure:
+    """Draw the median of E/α of every parameter, of one checkpoint also the bars of 5-95 % of its elements; and beside
+    it how far the same parameters moved, the RMS of Δ/α."""
+    median, *ends = (
+        tuple(chapter.effective_lr(run, f"effective_lr_{name}") for run in chapter.runs)
+        for name in ("median", "q05", "q95")
+    )
+    bounds = () if chapter.is_series else tuple(zip(*ends, strict=True))
+    moved = _measure(chapter, RELATIVE_MOVEMENT, "relative_update_rms")
+    measures = [Measure(EFFECTIVE_LR.label, median, bounds), *([moved] if _is_known(moved) else [])]
+    note = EFFECTIVE_LR.note if chapter.is_series else f"Bars: 5–95 % of the elements. {EFFECTIVE_LR.note}"
+    return _plot(chapter, EFFECTIVE_LR, effective_lr_answer(chapter), measures, note)
+
+
+def gradients_answer(chapter: Chapter) -> str:
+    """Return how large the gradients were in the newest window, in words."""
+    return f"In the newest window (RMS): {_words(chapter, 'window_gradient_rms')}."
+
+
+@style.styled
+def plot_gradients(chapter: Chapter) -> Figure:
+    """Draw the RMS of every parameter's gradients over the run, and what bounds it."""
+    values, lows, highs = (
+        tuple(run.column(f"window_gradient_rms{end}") for run in chapter.runs) for end in ("", "_low", "_high")
+    )
+    measure = Measure(GRADIENTS.label, values, tuple(zip(lows, highs, strict=True)))
+    sources = {source for run in chapter.runs for source in run.beta_2_sources}
+    words = [word for source, word in (("default", "assumed"), ("inferred", "inferred")) if source in sources]
+    note = f" β2 is {' and '.join(words)}, and with it all of this." if words else ""
+    return _plot(chapter, GRADIENTS, gradients_answer(chapter), [measure], GRADIENTS.note + note)

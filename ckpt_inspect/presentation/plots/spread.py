@@ -1,0 +1,75 @@
+"""What many parameters' values come to: the newest, the fan of all, who lies furthest out, and that in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ckpt_inspect.presentation.plots import style
+from ckpt_inspect.presentation.plots.names import shorten
+
+if TYPE_CHECKING:
+    from ckpt_inspect.presentation.optimizer_series import Floats
+    from ckpt_inspect.presentation.plots.chapter import Chapter
+
+FAN = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
+
+
+def positive(values: Floats) -> Floats:
+    """Return the values that a logarithmic axis can show, NaN in place of all others."""
+    known: Floats = np.where(np.isfinite(values) & (values > 0), values, np.nan)
+    return known
+
+
+def newest(values: Floats) -> Floats:
+    """Return (P,) each parameter's newest known value of (K, P); NaN without any."""
+    is_known = np.isfinite(values)
+    last = len(values) - 1 - is_known[::-1].argmax(axis=0)
+    found: Floats = values[last, np.arange(values.shape[1])]
+    return found
+
+
+def apart(values: Sequence[Floats]) -> Floats:
+    """Return (P,) how many decades the newest values of several runs, (K, P) each, are apart; NaN if any has none."""
+    logs = np.log10(np.stack([newest(positive(each)) for each in values]))
+    found: Floats = logs.max(axis=0) - logs.min(axis=0)
+    return found
+
+
+def fan(values: Floats) -> Mapping[str, Floats]:
+    """Return (K,) quantiles over the P parameters in each checkpoint by name, `q05` to `q95`; NaN if none is known."""
+    result = np.full((len(FAN), len(values)), np.nan)
+    is_known = np.isfinite(values).any(axis=1)
+    if is_known.any():
+        result[:, is_known] = np.exp(np.nanquantile(np.log(values[is_known]), [*FAN.values()], axis=1))
+    return dict(zip(FAN, result, strict=True))
+
+
+def distance(values: Floats) -> Floats:
+    """Return (P,) how far, in logarithms, the newest value of each parameter is from the middle of all; NaN without
+    any."""
+    last = np.log(newest(values))
+    far: Floats = np.abs(last - np.nanmedian(last)) if np.isfinite(last).any() else last
+    return far
+
+
+def spread_words(chapter: Chapter, values: Sequence[Floats]) -> str:
+    """Return in words what the newest values of each kind of parameter are: the middle and both ends, by name."""
+    parts = list(_spreads(chapter, [newest(positive(each)) for each in values]))
+    return "; ".join(parts) if parts else "not known"
+
+
+def _spreads(chapter: Chapter, values: Sequence[Floats]) -> Iterator[str]:
+    for kind, members in chapter.kinds().items():
+        known = [members[np.isfinite(of_run[members])] for of_run in values]
+        medians = [style.number(float(np.median(v[k]))) for v, k in zip(values, known, strict=True) if k.size]
+        if len(values) > 1 and medians:
+            names = [shorten(run.name, 30) for run, k in zip(chapter.runs, known, strict=True) if k.size]
+            yield f"{kind.lower()} {', '.join(f'{m} in {n}' for m, n in zip(medians, names, strict=True))} (medians)"
+        elif medians:
+            ends = known[0][[values[0][known[0]].argmin(), values[0][known[0]].argmax()]]
+            (low, high), told = chapter.labels(ends, 28), [style.number(values[0][at]) for at in ends]
+            text = " each" if told[0] == told[1] else f" ({low} {told[0]} to {high} {told[1]})"
+            yield f"{kind.lower()} {medians[0]}" + (text if known[0].size > 1 else "")

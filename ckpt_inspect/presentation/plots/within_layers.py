@@ -1,0 +1,158 @@
+"""What lies within a layer: how widely its elements' rates are spread, at a few checkpoints and over the run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ckpt_inspect.presentation.plots import panels, style
+from ckpt_inspect.presentation.plots.chapter import chosen_checkpoints
+from ckpt_inspect.presentation.plots.multiples import MOST, draw_multiples, height, left_out
+from ckpt_inspect.presentation.plots.names import shorten
+from ckpt_inspect.presentation.plots.questions import DISTRIBUTIONS, ELEMENTS
+from ckpt_inspect.presentation.plots.sheet import figure_of, sheet
+from ckpt_inspect.presentation.plots.spread import apart, newest
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+    from ckpt_inspect.presentation.optimizer_series import Floats
+    from ckpt_inspect.presentation.plots.chapter import Chapter, Run
+
+
+def spreads(chapter: Chapter) -> Floats:
+    """Return (P,) decades between the 5 % and the 95 % quantile of E in the newest checkpoint, the widest of all runs;
+    NaN if none is known."""
+    found = np.full(len(chapter.parameters), np.nan)
+    for run in chapter.runs:
+        low, high = (newest(chapter.effective_lr(run, f"effective_lr_{q}")) for q in ("q05", "q95"))
+        found = np.fmax(found, np.log10(high / low))
+    return found
+
+
+def _most_telling(chapter: Chapter) -> tuple[Floats, str]:
+    """(P,) scores by which few of many parameters are chosen, and why, in words."""
+    if len(chapter.runs) == 1:
+        return spreads(chapter), "with the widest spread"
+    return apart(
+        [chapter.effective_lr(run, "effective_lr_median") for run in chapter.runs]
+    ), "whose medians differ most"
+
+
+def distributions_answer(chapter: Chapter) -> str:
+    """Return the figure's answer in words: the parameters whose elements' rates differ most and least."""
+    decades = spreads(chapter)
+    known = np.flatnonzero(np.isfinite(decades))
+    if not known.size:
+        return "Not known in the newest checkpoint."
+    most, least = known[decades[known].argmax()], known[decades[known].argmin()]
+    ends = [f"{style.number(10 ** decades[at])}-fold in {shorten(chapter.names[at], 40)}" for at in (most, least)]
+    return f"The middle 90 % of the elements differ most {ends[0]}, least {ends[1]}."
+
+
+@style.styled
+def plot_distributions(chapter: Chapter) -> Figure:
+    """Draw the density of log10 E/α over the touched elements of a parameter, a panel each, at up to four checkpoints,
+    first and last included; several runs: at the newest checkpoint of each, in the runs' colours."""
+    import pandas as pd
+    import seaborn
+    import seaborn.objects as so
+    from matplotlib.lines import Line2D
+
+    if len(chapter.runs) > 1:
+        curves = [(run, len(run.indices) - 1, shorten(run.name, 40)) for run in chapter.runs]
+        colors, dashes = panels.run_colors(chapter), panels.run_dashes(chapter)
+    else:
+        (run,), word = chapter.runs, "step" if chapter.has_steps else "checkpoint"
+        curves = [(run, at, f"{word} {chapter.x(run)[at]:.0f}") for at in chosen_checkpoints(len(run.indices))]
+        colors = list(seaborn.color_palette(style.TIME, len(curves)).as_hex())
+        dashes = ["solid"] * len(curves)
+    scores, reason = _most_telling(chapter)
+    chosen, names = chapter.telling(scores, MOST), [text for _, _, text in curves]
+    places = {chapter.parameters[at]: int(at) for members in chosen.values() for at in members}
+    bins = [_bins(chapter, run, at, places).assign(curve=text) for run, at, text in curves]
+    frame = pd.concat(bins, ignore_index=True)
+    density = so.KDE(gridsize=150)
+    plot = so.Plot(frame, x="x", color="curve").share(y=False)
+    # seaborn's KDE drops a variable of one value
+    first: dict[str, Any] = {} if len(curves) > 1 else {"color": colors[0]}
+    line = so.Line(linewidth=1.3, artist_kws={"gid": "density"}, **first)
+    plot = plot.add(line, density, weight="count", linestyle="curve", legend=False)
+    plot = plot.add(so.Area(alpha=0.12, edgewidth=0, **first), density, weight="count", legend=False)
+    plot = plot.scale(x=so.Continuous(trans="log"), color=so.Nominal(colors), linestyle=so.Nominal(dashes))
+    handles = [Line2D([], [], color=c, ls=d, label=t) for c, d, t in zip(colors, dashes, names, strict=True)]
+    note, answer = DISTRIBUTIONS.note + left_out(chapter, chosen, reason), distributions_answer(chapter)
+    body = sheet(DISTRIBUTIONS, answer, chapter.made_from, chapter.doubts, note, height(chosen), handles)
+    ends = (frame["x"].min(), frame["x"].max()) if len(frame) else ()
+    limits = panels.robust_range([np.empty((1, 0))], *ends)
+    for _, axes in draw_multiples(body, chapter, chosen, plot, DISTRIBUTIONS.label, ""):
+        panels.set_log_axis(axes, "x", limits, 5)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+    return figure_of(body)
+
+
+def _bins(chapter: Chapter, run: Run, at: int, places: dict[str, int]) -> DataFrame:
+    """The middles of the bins of these parameters at one checkpoint, over α, and their counts."""
+    import pandas as pd
+
+    if run.histogram is None:
+        empty: DataFrame = pd.DataFrame(columns=["parameter", "x", "count"], dtype=float)
+        return empty
+    bins = run.histogram[run.histogram["checkpoint_index"] == run.indices[at]]
+    bins = bins[bins["parameter"].isin(places)]
+    low, high, count = (bins[name].to_numpy(float) for name in ("low", "high", "count"))
+    x = chapter.over_alpha(np.sqrt(low * high), run, at)
+    place = np.array([places[name] for name in bins["parameter"]], dtype=float)
+    known: DataFrame = pd.DataFrame({"parameter": place[x > 0], "x": x[x > 0], "count": count[x > 0]})
+    return known
+
+
+def elements_answer(chapter: Chapter) -> str:
+    """Return the figure's answer in words: how many times its least a layer's largest rate is, of 90 % of elements."""
+    known = spreads(chapter)
+    if not np.isfinite(known).any():
+        return "Not known in the newest checkpoint."
+    text = style.number(float(10 ** np.nanmedian(known)))
+    return f"Within a parameter E differs {text}-fold over the middle 90 % of its elements (median of all parameters)."
+
+
+@style.styled
+def plot_elements(chapter: Chapter) -> Figure:
+    """Draw a panel per parameter: the median, 25-75 % and, of one run, 5-95 % of E/α of its elements."""
+    import pandas as pd
+    import seaborn.objects as so
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    is_alone = len(chapter.runs) == 1
+    shades = [("q05", "q95", 0.15, "5–95 % of the elements")] if is_alone else []
+    shades.append(("q25", "q75", 0.3 if is_alone else 0.15, "25–75 %"))
+    levels = ("median", *dict.fromkeys(level for low, high, *_ in shades for level in (low, high)))
+    scores, reason = _most_telling(chapter)
+    chosen = chapter.telling(scores, MOST)
+    fans = [{q: chapter.effective_lr(run, f"effective_lr_{q}") for q in levels} for run in chapter.runs]
+    frames = [
+        pd.DataFrame({"parameter": at, "run": run.name, "x": chapter.x(run), **{q: v[:, at] for q, v in own.items()}})
+        for run, own in zip(chapter.runs, fans, strict=True)
+        for members in chosen.values()
+        for at in members
+    ]
+    plot = so.Plot(pd.concat(frames, ignore_index=True), x="x", color="run").scale(**panels.run_scales(chapter))
+    for low, high, alpha, _ in shades:
+        plot = plot.add(so.Band(alpha=alpha, edgewidth=0), ymin=low, ymax=high, legend=False)
+    median = so.Path(linewidth=1.4, artist_kws={"gid": "median"})
+    plot = plot.add(median, y="median", linestyle="run", legend=False)
+    color = style.MAIN if is_alone else style.MUTED
+    handles = [*panels.key(chapter), Line2D([], [], color=color, lw=1.4, label="median")]
+    handles += [Patch(facecolor=color, alpha=alpha, label=text) for *_, alpha, text in shades]
+    note, answer = ELEMENTS.note + left_out(chapter, chosen, reason), elements_answer(chapter)
+    body = sheet(ELEMENTS, answer, chapter.made_from, chapter.doubts, note, height(chosen), handles)
+    limits = panels.robust_range([values for own in fans for values in own.values()])
+    for _, axes in draw_multiples(body, chapter, chosen, plot, chapter.x_label, ELEMENTS.label):
+        panels.set_panel(axes, chapter, limits)
+        for run, own in zip(chapter.runs, panels.run_colors(chapter), strict=True):
+            panels.draw_marks(axes, chapter, run, style.INK if is_alone else own)
+    return figure_of(body)

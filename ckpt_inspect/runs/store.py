@@ -27,7 +27,7 @@ from ckpt_inspect.errors import CkptInspectError, StoreError
 from ckpt_inspect.findings import Thresholds, find_findings
 from ckpt_inspect.formats import is_recognised
 from ckpt_inspect.jsonable import json_object
-from ckpt_inspect.measurement.columns import Column, OptimizerColumns, Remark, RunColumns
+from ckpt_inspect.measurement.columns import Column, OptimizerColumns, Remark, Rows, RunColumns
 from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS, Grid
 from ckpt_inspect.measurement.summaries import SAMPLES
 from ckpt_inspect.measurement.variables import (
@@ -59,7 +59,6 @@ from ckpt_inspect.runs.frames import axes_of
 from ckpt_inspect.runs.netcdf import Dimensions
 from ckpt_inspect.runs.sheltered import ShelteredFile, SignalShelter
 from ckpt_inspect.runs.stored import (
-    Rows,
     count_rows,
     is_own,
     own_dataset,

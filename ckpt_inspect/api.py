@@ -11,10 +11,10 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, Progress
-from ckpt_inspect.errors import CkptInspectError, RequestError
+from ckpt_inspect.errors import CkptInspectError, RequestError, SeveralRunsError
 from ckpt_inspect.presentation.arguments import (
     PathLike,
     count_if_any,
@@ -46,7 +46,9 @@ if TYPE_CHECKING:
     from ckpt_inspect.presentation.export import Exported
     from ckpt_inspect.presentation.report import Report
     from ckpt_inspect.presentation.results import Analyses, Diff, Followed, RunResult
+    from ckpt_inspect.runs.unchanged import Unchanged
     from ckpt_inspect.series.run import Run
+    from ckpt_inspect.series.survey import Survey
     from ckpt_inspect.soundness.verdicts import Soundness
     from ckpt_inspect.state.given import Given
     from ckpt_inspect.state.optimizer_state import OptimizerState
@@ -280,27 +282,39 @@ def analyze(
     read again the next time. Raises CkptInspectError for a single checkpoint that can't be read, and if no checkpoint
     holds moments; StoreError, before anything is read, if the store can't be written or the file is not a store.
     """
+    from pathlib import Path
+
     from ckpt_inspect.presentation.results import Analyses
     from ckpt_inspect.runs.analyze import analyze
+    from ckpt_inspect.runs.unchanged import survey_of
     from ckpt_inspect.runs.workers import workers as workers_of
     from ckpt_inspect.series.run import Run
     from ckpt_inspect.series.search import one_run
     from ckpt_inspect.storage import unpacking_once
 
     each = (paths.folder,) if isinstance(paths, Run) else _seen_by(cluster, paths_in(paths, "paths"))
-    run = paths if isinstance(paths, Run) else one_run(each)
+    asked: dict[str, Any] = {
+        "include": texts_if_any(include, "include"),
+        "exclude": texts_if_any(exclude, "exclude"),
+        "elements": flag_in(elements, "elements"),
+        "infer": flag_in(infer, "infer"),
+        "thresholds": thresholds_if_any(thresholds),
+    }
+    target = path_if_any(store, "store")
+    survey = None
+    if target is not None and not isinstance(paths, Run) and (survey := survey_of(each)) is not None:
+        same = _unchanged(each[0], survey, Path(target), None, given=given, **asked)
+        if same is not None:
+            return Analyses.of(same.columns)
+    run = paths if isinstance(paths, Run) else one_run(each, survey=survey)
     work = functools.partial(
         analyze,
         run,
-        store=path_if_any(store, "store"),
+        store=target,
         given=_given(given, run.checkpoints),
-        include=texts_if_any(include, "include"),
-        exclude=texts_if_any(exclude, "exclude"),
-        elements=flag_in(elements, "elements"),
-        infer=flag_in(infer, "infer"),
-        thresholds=thresholds_if_any(thresholds),
         progress=function_if_any(progress, "progress"),
         threads=count_if_any(threads, "threads"),
+        **asked,
     )
     own = executor_if_any(executor), count_if_any(workers, "workers"), text_if_any(cluster, "cluster")
     with unpacking_once(), workers_of(*own, each) as executor:
@@ -334,8 +348,9 @@ def analyze_runs(
     """
     from pathlib import Path
 
-    from ckpt_inspect.presentation.results import RunResult
+    from ckpt_inspect.presentation.results import Analyses, RunResult
     from ckpt_inspect.runs.store import store_for
+    from ckpt_inspect.runs.unchanged import survey_of
     from ckpt_inspect.runs.workers import workers as workers_of
     from ckpt_inspect.series.run import Run
 
@@ -343,24 +358,27 @@ def analyze_runs(
     each = [paths] if is_one else list(iterable_in(paths, "paths", "a path or several"))
     runs = [run for run in each if isinstance(run, Run)]
     others = _seen_by(cluster, paths_in([path for path in each if not isinstance(path, Run)], "paths"))
-    if others:
-        runs += _runs_of(others, is_one=store is not None)
     target = None if store is None else Path(path_in(store, "store"))
-    if target is not None and len(runs) != 1:
-        raise RequestError(f"{target}: one store can't hold {len(runs)} runs ({', '.join(r.name for r in runs)})")
     place = None if folder is None else Path(path_in(folder, "folder"))
     function_if_any(progress, "progress")
     given_if_any(with_rates_of(given, None))
-    work = functools.partial(
-        analyze,
-        given=given,
-        include=texts_if_any(include, "include"),
-        exclude=texts_if_any(exclude, "exclude"),
-        elements=flag_in(elements, "elements"),
-        infer=flag_in(infer, "infer"),
-        thresholds=thresholds_if_any(thresholds),
-        threads=count_if_any(threads, "threads"),
-    )
+    asked: dict[str, Any] = {
+        "given": given,
+        "include": texts_if_any(include, "include"),
+        "exclude": texts_if_any(exclude, "exclude"),
+        "elements": flag_in(elements, "elements"),
+        "infer": flag_in(infer, "infer"),
+        "thresholds": thresholds_if_any(thresholds),
+    }
+    thread_count = count_if_any(threads, "threads")
+    survey = None if runs else survey_of(others)
+    if survey is not None and (same := _unchanged(others[0], survey, target, place, **asked)) is not None:
+        return iter([RunResult(same.run, same.store, Analyses.of(same.columns))])
+    if others:
+        runs += _runs_of(others, survey, is_one=store is not None)
+    if target is not None and len(runs) != 1:
+        told = f"{target}: one store can't hold {len(runs)} runs ({', '.join(r.name for r in runs)})"
+        raise SeveralRunsError(told) if runs else RequestError(told)
     whose = executor_if_any(executor), count_if_any(workers, "workers"), text_if_any(cluster, "cluster")
 
     def results() -> Iterator[RunResult]:
@@ -369,7 +387,7 @@ def analyze_runs(
                 own = target or (None if place is None else store_for(run, place))
                 told = None if progress is None else functools.partial(progress, run.name)
                 try:
-                    analyses = work(run, store=own, progress=told, executor=executor)
+                    analyses = analyze(run, store=own, progress=told, threads=thread_count, executor=executor, **asked)
                 except CkptInspectError as error:
                     yield RunResult(run, own, None, error)
                 else:
@@ -574,12 +592,34 @@ def _seen_by(cluster: object, paths: Iterable[PathLike]) -> tuple[PathLike, ...]
     return tuple(paths) if cluster is None else tuple(as_path(absolute(path)) for path in paths)
 
 
-def _runs_of(paths: Sequence[PathLike], *, is_one: bool) -> tuple[Run, ...]:
+def _unchanged(
+    folder: PathLike,
+    survey: Survey,
+    store: Path | None,
+    place: Path | None,
+    *,
+    given: Given | None,
+    thresholds: Mapping[str, float] | None,
+    **asked: Any,
+) -> Unchanged | None:
+    """Return the run in a folder if its store tells that nothing is new there; not where a function gives the rates of
+    steps, which are asked of the checkpoints."""
+    from ckpt_inspect.findings import Thresholds
+    from ckpt_inspect.runs.analyze import options_of
+    from ckpt_inspect.runs.unchanged import unchanged_run
+
+    if with_rates_of(given, None) != given:
+        return None
+    options = options_of(given_if_any(given), **asked)
+    return unchanged_run(folder, survey, store, place, options, Thresholds.of(thresholds or {}).given())
+
+
+def _runs_of(paths: Sequence[PathLike], survey: Survey | None = None, *, is_one: bool) -> tuple[Run, ...]:
     """Return the runs that paths hold; with `is_one`, single checkpoints that are named together are one run."""
     from ckpt_inspect.series.search import find_runs, one_run
     from ckpt_inspect.storage import as_path, is_folder
 
-    runs = find_runs(paths)
+    runs = find_runs(paths, survey=survey)
     if is_one and len(runs) > 1 and not any(is_folder(as_path(path)) for path in paths):
         return (one_run(paths),)
     return runs

@@ -35,6 +35,10 @@ class RequestError(CkptInspectError, ValueError):
     """The caller's request contradicts itself or the data: an unknown hyperparameter, a bad pattern."""
 
 
+class SeveralRunsError(RequestError):
+    """One store was named for the checkpoints of several runs."""
+
+
 class StoreError(CkptInspectError, OSError):
     """A store can't be read or written."""
 

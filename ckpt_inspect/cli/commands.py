@@ -295,33 +295,33 @@ def analyze(
     if any(value is not None for value in (every, until, idle)):
         raise typer.BadParameter("--every, --until and --idle are for a training that goes on: give --follow as well")
     with _answering(trouble=1, verbose=common.verbose, as_json=common.json):
-        from ckpt_inspect.api import analyze_runs, find_runs
+        from ckpt_inspect.api import analyze_runs
         from ckpt_inspect.cli.terminal import progress_bars, telling_downloads
-        from ckpt_inspect.storage import as_path, is_folder
+        from ckpt_inspect.errors import SeveralRunsError
 
-        has_folder = output is not None and any(is_folder(as_path(path)) for path in paths)
-        if has_folder and len(runs := find_runs(paths)) > 1:
-            names = ", ".join(run.name for run in runs)
-            raise typer.BadParameter(f"one store can't hold {len(runs)} runs ({names}); leave it out", param_hint="-o")
         if report is not None:
             from ckpt_inspect.presentation.report import check_folder
 
             check_folder(report)
         with progress_bars("analysing", is_quiet=common.quiet) as progress:
-            results = analyze_runs(
-                paths,
-                store=output,
-                folder=".",
-                given=common.given,
-                include=common.include,
-                exclude=common.exclude,
-                elements=elements,
-                infer=not no_infer,
-                thresholds=limits,
-                workers=workers,
-                cluster=cluster,
-                progress=telling_downloads(progress, paths, is_quiet=common.quiet),
-            )
+            try:
+                results = analyze_runs(
+                    paths,
+                    store=output,
+                    folder=".",
+                    given=common.given,
+                    include=common.include,
+                    exclude=common.exclude,
+                    elements=elements,
+                    infer=not no_infer,
+                    thresholds=limits,
+                    workers=workers,
+                    cluster=cluster,
+                    progress=telling_downloads(progress, paths, is_quiet=common.quiet),
+                )
+            except SeveralRunsError as error:
+                told = str(error).removeprefix(f"{output}: ")
+                raise typer.BadParameter(f"{told}; leave it out", param_hint="-o") from error
             done, unanswered = [], 0
             for result in results:
                 done.append((_print_run(result, common), str(result.store)))

@@ -118,7 +118,7 @@ def _without_effect(history: History, places: list[int]) -> list[int]:
     """
     kernels = kernels_beside(history)
     has_room = may_cancel(history)
-    median: Floats = history.quantile("second_moment", "median")[-1]
+    median: Floats = history.quantile("second_moment", "median")
     return [
         i for i in places if has_room[i] and kernels[i] and all(median[i] <= _CANCELLED * median[k] for k in kernels[i])
     ]
@@ -132,7 +132,7 @@ def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding
     # bfloat16(0.999) is 1 and leaves v at 0, and small squares underflow: m then shows that there were gradients
     has_gradients = history.newest("first_moment_rms") > 0
     whole = worst_first((share == 1) & ~has_gradients, sizes)
-    if len(whole) == np.count_nonzero(history.run.present[history.rows[-1]]):
+    if len(whole) == np.count_nonzero(history.present(-1)):
         yield from _all_untouched(history, thresholds, whole)
     elif whole:
         yield history.finding(
@@ -166,7 +166,7 @@ def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding
 def _all_untouched(history: History, thresholds: Thresholds, whole: list[int]) -> Iterator[Finding]:
     """An optimizer without any moment: one that never stepped, as a copy of a graph leaves it, if its step isn't known;
     else its state was lost, which another check finds."""
-    if history.steps[-1] is None and not (history["first_moment_rms"] > 0).any():
+    if history.step(-1) is None and not history.where(("first_moment_rms",), lambda rms: rms > 0).size:
         yield history.finding(
             UNTOUCHED,
             f"The moments of all {len(whole)} tensors are 0, so that this optimizer has probably never made an update",

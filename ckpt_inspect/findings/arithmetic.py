@@ -125,7 +125,7 @@ def find_inert(history: History, thresholds: Thresholds) -> Iterator[Finding]:
 
 def _inert_in(history: History) -> list[int]:
     correction: Floats = history.newest("bias_correction")
-    present = history.run.present[history.rows[-1]]
+    present = history.present(-1)
     is_undetermined = np.isnan(history.newest("moment_bound"))  # of the same betas and step
     return worst_first(present & ((correction == 0) | (np.isnan(correction) & ~is_undetermined)), -correction)
 
@@ -133,7 +133,7 @@ def _inert_in(history: History) -> list[int]:
 def find_bias_correction(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     """Find a bias correction that is far from 1, in the newest checkpoint."""
     correction: Floats = history.newest("bias_correction")
-    present = history.run.present[history.rows[-1]]
+    present = history.present(-1)
     distance: Floats = np.abs(correction - 1)
     inert = set(_inert_in(history))
     far = worst_first(present & (distance >= max(thresholds.bias_correction, 1e-12)), distance)
@@ -146,7 +146,7 @@ def find_bias_correction(history: History, thresholds: Thresholds) -> Iterator[F
         quoted += ")" * ("(" in quoted)
         yield history.finding(
             CORRECTION,
-            f"At {history.at(-1)} the bias correction √c2/c1 is still {value:.3g}: v has averaged {history.steps[-1]} "
+            f"At {history.at(-1)} the bias correction √c2/c1 is still {value:.3g}: v has averaged {history.step(-1)} "
             f"gradients, of about {1 / (1 - beta_2):,.0f} that β2 = {quoted} lets it remember",
             thresholds,
             evidence=[history.evidence(-1, bias_correction=value)],
@@ -159,9 +159,9 @@ def _inert(history: History, thresholds: Thresholds, places: list[int], correcti
     is_assumed = history.newest("beta_2_source") == "default"
     stood = ""
     if is_assumed and len(history) > 1:
-        if (history["weight_rms"][-1] != history["weight_rms"][-2])[places].any():
+        if (history.newest("weight_rms") != history.row("weight_rms", -2))[places].any():
             return
-        if (history["first_moment_rms"][-1] != history["first_moment_rms"][-2])[places].any():
+        if (history.newest("first_moment_rms") != history.row("first_moment_rms", -2))[places].any():
             stood = f"; none has moved since {history.at(-2)}, while their moments changed"
     dtypes = history["dtype"]
     types = ", ".join(dict.fromkeys(str(dtypes[i]) for i in places))

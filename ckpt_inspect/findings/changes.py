@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
-from ckpt_inspect.findings.history import Floats, History
+from ckpt_inspect.findings.history import Bools, Floats, History
 from ckpt_inspect.findings.thresholds import Thresholds
 
 CHANGED = Kind(
@@ -63,9 +62,10 @@ def find_changed_hyperparameters(history: History, thresholds: Thresholds) -> It
         if name == "learning_rate":
             continue
         values: Floats = history[name]
-        is_read = ~np.isin(history[f"{name}_source"].astype(str), ("default", "unknown"))
+        sources = history[f"{name}_source"]
+        is_read = (sources != "default") & (sources != "unknown")
         (known,) = np.nonzero(is_read & ~np.isnan(values))
-        is_fitted = (history[f"{name}_source"] == "inferred") & (name not in ("beta_1", "beta_2"))
+        is_fitted = (sources == "inferred") & (name not in ("beta_1", "beta_2"))
         changes = [
             (before, row)
             for before, row in _changes(values, known, 1e-4)
@@ -78,7 +78,7 @@ def find_changed_hyperparameters(history: History, thresholds: Thresholds) -> It
         rows.update(row for _, row in changes)
     rules = history["rule"]
     (read,) = np.nonzero(history["rule_source"] != "default")
-    switches = [int(b) for a, b in pairwise(read) if rules[a] != rules[b]]
+    switches = read[1:][rules[read[:-1]] != rules[read[1:]]].tolist()
     told += [f"rule to {rules[row]} in {history.at(row)}" for row in switches[-1:]]
     rows.update(switches)
     if told:
@@ -102,8 +102,11 @@ _FITTED = 0.5
 
 def _changes(values: Floats, known: NDArray[np.intp], tolerance: float) -> Sequence[tuple[int, int]]:
     """Rows whose value differs from the one known before it: that row, and the row itself."""
-    return [(int(a), int(b)) for a, b in pairwise(known) if _differ(values[a], values[b], tolerance)]
+    before, after = known[:-1], known[1:]
+    at = _differ(values[before], values[after], tolerance)
+    return list(zip(before[at].tolist(), after[at].tolist(), strict=True))
 
 
-def _differ(one: float, other: float, tolerance: float) -> bool:
-    return abs(one - other) > tolerance * max(abs(one), abs(other))
+def _differ(one: Floats, other: Floats, tolerance: float) -> Bools:
+    differ: Bools = np.abs(one - other) > tolerance * np.maximum(np.abs(one), np.abs(other))
+    return differ

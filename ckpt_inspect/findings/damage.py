@@ -12,7 +12,7 @@ from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.intervals import SMALLEST_SQUARE
 from ckpt_inspect.findings.roles import are_kernels
 from ckpt_inspect.findings.thresholds import Thresholds
-from ckpt_inspect.measurement.variables import CONTRADICTION
+from ckpt_inspect.measurement.variables import CONTRADICTION, QUANTILE_NAMES
 from ckpt_inspect.sourced import shown_source
 from ckpt_inspect.state.resolution import IMPOSSIBLE
 from ckpt_inspect.update_rules import Implementation, find_implementation
@@ -141,14 +141,14 @@ def find_impossible_values(history: History, thresholds: Thresholds) -> Iterator
 
 
 def _counted(history: History, thresholds: Thresholds, kind: Kind, variable: str, predicate: str) -> Iterator[Finding]:
-    counts: Floats = np.nan_to_num(history[variable])
-    (rows,) = np.nonzero(counts.any(axis=1))
+    rows = history.where((variable,), np.nan_to_num)
     if not rows.size:
         return
     row = int(rows[-1])
-    places = worst_first(counts[row] > 0, counts[row])
-    figures = [f"{counts[row, i]:,.0f}" for i in places]
-    elements = f"{counts[row].sum():,.0f} elements"
+    counts: Floats = np.nan_to_num(history.row(variable, row))
+    places = worst_first(counts > 0, counts)
+    figures = [f"{counts[i]:,.0f}" for i in places]
+    elements = f"{counts.sum():,.0f} elements"
     since = "" if rows[0] == row else f"; the first in {history.at(int(rows[0]))}"
     yield history.finding(
         kind,
@@ -163,25 +163,34 @@ def _counted(history: History, thresholds: Thresholds, kind: Kind, variable: str
 
 def find_bound_violations(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     """Compare |m|/√v with its bound, over all checkpoints."""
-    excess: Floats = history["moment_ratio_max"] / history["moment_bound"] - 1
-    is_half = np.array([str(dtype) in ("float16", "bfloat16") for dtype in history["dtype"]])
+    is_half = np.array([str(dtype) in ("float16", "bfloat16") for dtype in history["dtype"]], np.bool_)
     slack = thresholds.moment_bound_slack * np.where(is_half, 10.0, 1.0)
-    violated: Bools = (excess > slack) & (history.quantile("second_moment", "min") > SMALLEST_SQUARE)
-    (rows,) = np.nonzero(violated.any(axis=1))
+
+    figures_of = ("moment_ratio_max", "moment_bound")
+
+    def are_violated(ratios: Floats, bound: Floats, second_moment: Floats | None = None) -> Bools:
+        found: Bools = ratios / bound - 1 > slack
+        if second_moment is not None:
+            found &= second_moment[..., QUANTILE_NAMES.index("min")] > SMALLEST_SQUARE
+        return found
+
+    if not history.where(figures_of, are_violated).size:  # as of most runs; their quantiles needn't be read
+        return
+    rows = history.where((*figures_of, "second_moment"), are_violated)
     if not rows.size:
         return
     row = int(rows[-1])
-    places = worst_first(violated[row], excess[row])
-    ratios, bound = history["moment_ratio_max"][row], history["moment_bound"][row]
+    ratios, bound = (history.row(name, row) for name in figures_of)
+    places = worst_first(are_violated(ratios, bound, history.row("second_moment", row)), ratios / bound - 1)
     figures = [f"{ratios[i]:.3g} > {bound[i]:.3g}" for i in places]
-    assumed = [n for n in ("beta_1", "beta_2") if history[f"{n}_source"][row] == "default"]
+    assumed = [n for n in ("beta_1", "beta_2") if history.row(f"{n}_source", row) == "default"]
     betas = ", ".join(
-        f"{n} = {history[n][row]:.6g} "
-        f"({shown_source(str(history[f'{n}_source'][row]), str(history[f'{n}{CONTRADICTION}'][row]))})"
+        f"{n} = {history.row(n, row):.6g} "
+        f"({shown_source(str(history.row(f'{n}_source', row)), str(history.row(f'{n}{CONTRADICTION}', row)))})"
         for n in ("beta_1", "beta_2")
     )
     severity, action, told = Severity.CRITICAL, "", ""
-    implementation = find_implementation(str(history["family"][row]))
+    implementation = find_implementation(str(history.row("family", row)))
     is_usual = implementation is not None and implementation.squares_slices == "always"
     if _may_repeat_rows(history, implementation, row, places) and (is_usual or not assumed):
         severity = Severity.INFO if is_usual else Severity.WARNING
@@ -192,7 +201,7 @@ def find_bound_violations(history: History, thresholds: Thresholds) -> Iterator[
     elif assumed:
         severity = Severity.WARNING
         action = f"Give the {' and '.join(assumed)} that the training used: likely not the default"
-    elif len(places) == np.count_nonzero(history.run.present[history.rows[row]]):
+    elif len(places) == np.count_nonzero(history.present(row)):
         action = "Check the rule and the betas: every tensor is concerned, so the formula is not this one's"
     else:
         action = "Don't trust these tensors' state: damaged, or paired with another's moment"
@@ -216,5 +225,5 @@ def _may_repeat_rows(history: History, implementation: Implementation | None, ro
     squares = implementation is not None and implementation.squares_slices != "never"
     axes = [str(shape).count(",") + 1 for shape in history["shape"]]
     is_kernel = are_kernels(history)
-    is_all = len(places) == np.count_nonzero(history.run.present[history.rows[row]])
+    is_all = len(places) == np.count_nonzero(history.present(row))
     return squares and not is_all and all(axes[i] == 2 and not is_kernel[i] for i in places)

@@ -65,7 +65,10 @@ def find_drift(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     if len(history) < 2:
         return
     with np.errstate(divide="ignore", invalid="ignore"):
-        low, median, high = (np.log10(history.quantile("effective_lr", name)) for name in ("q05", "median", "q95"))
+        low, median, high = (
+            np.log10([history.quantile("effective_lr", name, row) for row in (0, -1)])
+            for name in ("q05", "median", "q95")
+        )
         # that one is E/α and the other E cancels out, because the median tensor's shift is subtracted
         shift: Floats = median[-1] - median[0]
         spread: Floats = high - low
@@ -108,7 +111,7 @@ def find_stuck_directions(history: History, thresholds: Thresholds) -> Iterator[
     """Find constant directions in the newest checkpoint, once the averages have seen enough gradients to average
     out."""
     ratio: Floats = history.newest("signal_to_noise")
-    step, beta_1 = history.steps[-1], float(history.newest("beta_1"))
+    step, beta_1 = history.step(-1), float(history.newest("beta_1"))
     if not 0 <= beta_1 < 1 or (step is not None and step * (1 - beta_1) < 10):
         return
     is_assumed = history.newest("beta_1_source") == "default"
@@ -164,8 +167,8 @@ def _beside_recent_gradients(history: History) -> Floats:
     interval = Intervals(history).between(newest - 1, newest) if newest else None
     if interval is None:
         return np.full(len(history.parameters), np.nan)
-    mean: Floats = history["second_moment_mean"]
+    before, after = (history.row("second_moment_mean", row) for row in (newest - 1, newest))
     with np.errstate(divide="ignore", invalid="ignore"):
-        squares = (mean[newest] - interval.factor * mean[newest - 1]) / (1 - interval.factor)
-        ratio: Floats = history["first_moment_rms"][newest] / np.sqrt(squares)
+        squares = (after - interval.factor * before) / (1 - interval.factor)
+        ratio: Floats = history.newest("first_moment_rms") / np.sqrt(squares)
     return ratio

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ckpt_inspect.checkpoint import Array, Problem
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, MOST_NAMED, Evidence, Finding, Kind, Severity
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.measurement.columns import column_rows, slabs
 from ckpt_inspect.measurement.variables import CHECKPOINT, CONTRADICTION, OPTIMIZER_VARIABLES, QUANTILE_NAMES
 from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.sourced import quoted
@@ -44,12 +45,14 @@ class History:
     @classmethod
     def of(cls, analyses: RunColumns, run: OptimizerColumns) -> History:
         """Return an optimizer's history; it may be of no checkpoint at all."""
-        (rows,) = np.nonzero(run.present.any(axis=1) & (run.variables["step"] != 0))
-        names = analyses.checkpoints["checkpoint"]
-        own = tuple(str(names[row]) for row in rows)
-        place = {name: i for i, name in enumerate(own)}
-        remarks = (r for r in analyses.remarks if r.optimizer == run.name and r.checkpoint in place)
-        return cls(run.name, rows, own, run, tuple((place[r.checkpoint], r.problem) for r in remarks))
+        whole = cls(run.name, np.arange(len(analyses)), (), run)
+        held = whole.where(("nonfinite",), lambda counts: ~np.isnan(counts))
+        rows = held[run.variables["step"][held] != 0]
+        own = tuple(map(str, analyses.checkpoints["checkpoint"][rows]))
+        remarks = [r for r in analyses.remarks if r.optimizer == run.name]
+        place = {name: i for i, name in enumerate(own)} if remarks else {}
+        odd = tuple((place[r.checkpoint], r.problem) for r in remarks if r.checkpoint in place)
+        return cls(run.name, rows, own, run, odd)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -59,15 +62,45 @@ class History:
         column = self.run.variables[variable]
         return column if variable in _OF_PARAMETERS else column[self.rows]
 
+    def row(self, variable: str, row: int) -> Array:
+        """Return one row of a variable along checkpoints; of a long run no other is read."""
+        place = int(self.rows[row])
+        found: Array = column_rows(self.run.variables, variable, slice(place, place + 1))[0]
+        return found
+
     def newest(self, variable: str) -> Array:
         """Return a variable's last row."""
-        newest: Array = self.run.variables[variable][self.rows[-1]]
-        return newest
+        return self.row(variable, -1)
 
-    def quantile(self, variable: str, name: str) -> Floats:
-        """Return (R, P), one of the quantiles, by its name among QUANTILE_NAMES."""
-        values: Floats = self[variable][:, :, QUANTILE_NAMES.index(name)]
+    def quantile(self, variable: str, name: str, row: int = -1) -> Floats:
+        """Return (P,), one of the quantiles in a row, by its name among QUANTILE_NAMES."""
+        values: Floats = self.row(variable, row)[:, QUANTILE_NAMES.index(name)]
         return values
+
+    def present(self, row: int) -> Bools:
+        """Return (P,) whether the parameter is in the checkpoint."""
+        present: Bools = ~np.isnan(self.row("nonfinite", row))
+        return present
+
+    def where(self, variables: Sequence[str], holds: Callable[..., Bools]) -> NDArray[np.intp]:
+        """Return the rows in which something holds of any parameter, ascending.
+
+        `holds` is given rows of each of the variables that follow each other, and returns (rows, P, ..). Of a long run
+        it is given some at a time.
+        """
+        found = [np.empty(0, np.intp)]
+        width = max((int(np.prod(self.run.variables[name].shape[1:])) for name in variables), default=1)
+        for start, stop in slabs(len(self), 8 * width):
+            each = holds(*self.between(variables, start, stop))
+            found.append(start + np.flatnonzero(each.reshape(stop - start, -1).any(axis=1)))
+        return np.concatenate(found)
+
+    def between(self, variables: Sequence[str], start: int, stop: int) -> list[Array]:
+        """Return the rows of variables along checkpoints from `start` to before `stop`."""
+        places = self.rows[start:stop]
+        first, last = int(places[0]), int(places[-1]) + 1
+        own = slice(None) if last - first == stop - start else places - first
+        return [column_rows(self.run.variables, name, slice(first, last))[own] for name in variables]
 
     @property
     def hyperparameters(self) -> tuple[str, ...]:
@@ -82,17 +115,22 @@ class History:
     @property
     def steps(self) -> tuple[int | None, ...]:
         """Return the (R,) steps of the checkpoints; None if not known."""
-        return tuple(None if step < 0 else int(step) for step in self["step"])
+        return tuple(None if step < 0 else step for step in self["step"].tolist())
+
+    def step(self, row: int) -> int | None:
+        """Return the step of a checkpoint; None if not known."""
+        step = int(self.row("step", row))
+        return None if step < 0 else step
 
     def at(self, row: int) -> str:
         """Return a checkpoint for a person: `model.ckpt-20 (step 20)`."""
-        step = self.steps[row]
+        step = self.step(row)
         return self.checkpoints[row] if step is None else f"{self.checkpoints[row]} (step {step})"
 
     def quoted(self, name: str, row: int = -1) -> str:
         """Return a hyperparameter's value with where it comes from, if it wasn't simply read: `0.98, inferred`."""
-        against = self[f"{name}{CONTRADICTION}"][row] if f"{name}{CONTRADICTION}" in self.run.variables else ""
-        return quoted(float(self[name][row]), str(self[f"{name}_source"][row]), str(against))
+        against = self.row(f"{name}{CONTRADICTION}", row) if f"{name}{CONTRADICTION}" in self.run.variables else ""
+        return quoted(float(self.row(name, row)), str(self.row(f"{name}_source", row)), str(against))
 
     # --- making findings
 
@@ -110,15 +148,15 @@ class History:
     ) -> Finding:
         """Return a finding about these rows and parameters, by their places."""
         places = sorted({row % len(self) for row in rows})
-        steps = self.steps
+        names = self.parameters
         return Finding(
             kind=kind,
             severity=kind.severity if severity is None else severity,
             title=title,
             optimizer=self.name,
-            parameters=tuple(self.parameters[i] for i in parameters),
-            checkpoints=tuple(self.checkpoints[row] for row in places),
-            steps=tuple(steps[row] for row in places),
+            parameters=tuple(names[i] for i in parameters),
+            checkpoints=tuple(map(self.checkpoints.__getitem__, places)),
+            steps=tuple(None if step < 0 else step for step in self["step"][places].tolist()),
             evidence=tuple(evidence),
             limits=thresholds.limits(kind.thresholds),
             action=action or kind.action,
@@ -130,18 +168,20 @@ class History:
         known = {name: value for name, value in figures.items() if value is not None}
         plain = {name: value if isinstance(value, str) else float(value) for name, value in known.items()}
         name = "" if parameter is None else self.parameters[parameter]
-        return Evidence(name, self.checkpoints[row], self.steps[row], plain)
+        return Evidence(name, self.checkpoints[row], self.step(row), plain)
 
     def tensor_evidence(self, row: int, places: Sequence[int], *variables: str) -> list[Evidence]:
         """Return the variables of the first of these tensors in one checkpoint."""
+        figures = {name: self.row(name, row) for name in variables}
         return [
-            self.evidence(row, i, **{name: float(self[name][row, i]) for name in variables})
+            self.evidence(row, i, **{name: float(values[i]) for name, values in figures.items()})
             for i in places[:MOST_EVIDENCE]
         ]
 
     def named(self, places: Sequence[int], figures: Sequence[str] = ()) -> str:
         """Return the first of these tensors, each with its figure, and how many more there are."""
-        texts = [self.parameters[i] for i in places[:MOST_NAMED]]
+        every = self.parameters
+        texts = [every[i] for i in places[:MOST_NAMED]]
         if figures:
             texts = [f"{name} ({figure})" for name, figure in zip(texts, figures, strict=False)]
         more = len(places) - len(texts)
@@ -149,7 +189,7 @@ class History:
 
     def counted(self, places: Sequence[int], row: int = -1) -> str:
         """Return a count in words: `3 of 26 tensors`."""
-        total = int(np.count_nonzero(self.run.present[self.rows[row]]))
+        total = int(np.count_nonzero(self.present(row)))
         return f"{len(places)} of {counted(total, 'tensor')}"
 
 

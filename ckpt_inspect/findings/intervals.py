@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ckpt_inspect.findings.history import History
+import numpy as np
+
+from ckpt_inspect.findings.history import Floats, History
+from ckpt_inspect.measurement.columns import slabs
 from ckpt_inspect.update_rules import find_rule
 
 SMALLEST_SQUARE = 1e-36
@@ -37,6 +41,7 @@ class Intervals:
     """All intervals of a history; what is looked up for each is looked up once."""
 
     def __init__(self, history: History) -> None:
+        self._history = history
         self._steps = history["step"].tolist()
         self._rules = history["rule"].tolist()
         self._beta_2 = history["beta_2"].tolist()
@@ -51,3 +56,21 @@ class Intervals:
             return None
         factor = beta_2 ** (stop - start)
         return Interval(before, after, stop - start, factor) if factor > 0 else None
+
+    def falling(self, variable: str, share: float) -> Iterator[tuple[Interval, Floats, Floats]]:
+        """Yield the intervals from one row to the next in which a variable falls to less than a share of what β2^k
+        leaves of it, in any element, with its values before and after. Of a long run some rows are looked at at a time.
+        """
+        steps, beta_2 = np.array(self._steps), np.array(self._beta_2)
+        with np.errstate(invalid="ignore"):
+            is_usual = (np.diff(steps, prepend=steps[:1]) > 0) & (beta_2 > 0) & (beta_2 < 1)
+            factors: Floats = np.where(is_usual, beta_2, 0.0) ** np.diff(steps, prepend=steps[:1] - 1).clip(1)
+        width = int(np.prod(self._history.run.variables[variable].shape[1:]))
+        for start, stop in slabs(len(steps) - 1, 8 * width):
+            (values,) = self._history.between((variable,), start, stop + 1)
+            before, after = (part.reshape(stop - start, -1) for part in (values[:-1], values[1:]))
+            limits = share * (1 + 1e-9) * factors[start + 1 : stop + 1, None]  # powers differ in their last digits
+            for at in np.flatnonzero((after < before * limits).any(axis=1)).tolist():
+                interval = self.between(start + at, start + at + 1)
+                if interval is not None:
+                    yield interval, values[at], values[at + 1]

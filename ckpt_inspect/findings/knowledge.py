@@ -139,7 +139,7 @@ def find_contradictions(history: History, thresholds: Thresholds) -> Iterator[Fi
     """Find values that other checkpoints of the run refute, over the whole run: one finding for each hyperparameter."""
     for name in history.hyperparameters:
         against = history[f"{name}{CONTRADICTION}"]
-        rows = [row for row in range(len(history)) if against[row]]
+        rows = np.flatnonzero(against != "").tolist()
         if not rows:
             continue
         last = rows[-1]
@@ -157,10 +157,10 @@ def find_contradictions(history: History, thresholds: Thresholds) -> Iterator[Fi
 
 
 def _find_one_rate(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    rates, where = history["learning_rate"], history["learning_rate_where"].astype(str)
-    is_of_table = np.array([text.startswith(_OF_A_TABLE) for text in where.tolist()], np.bool_)
-    is_given = (history["learning_rate_source"] == "given") & ~is_of_table
-    if len(history) > 1 and is_given.all() and (rates == rates[0]).all():
+    rates = history["learning_rate"]
+    if len(history) < 2 or not (history["learning_rate_source"] == "given").all() or not (rates == rates[0]).all():
+        return
+    if not any(str(text).startswith(_OF_A_TABLE) for text in history["learning_rate_where"]):
         yield history.finding(
             ONE_RATE,
             f"The one learning rate given, {rates[0]:.6g}, is taken for every one of {len(history)} checkpoints, from "
@@ -199,5 +199,6 @@ def _is_assumed(history: History, name: str) -> bool:
         return False
     if history.newest(f"{name}{CONTRADICTION}"):  # which says more
         return False
-    is_read = ~np.isin(history[f"{name}_source"].astype(str), ("default", "unknown"))
+    sources = history[f"{name}_source"]
+    is_read = (sources != "default") & (sources != "unknown")
     return not np.isclose(history[name][is_read], history.newest(name), rtol=1e-4, atol=0).any()

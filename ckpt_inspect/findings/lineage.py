@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from dataclasses import dataclass
 
 import numpy as np
 
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, MOST_NAMED, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
-from ckpt_inspect.findings.intervals import SMALLEST_SQUARE, Intervals
+from ckpt_inspect.findings.intervals import SMALLEST_SQUARE, Interval, Intervals
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import percent
@@ -73,14 +73,10 @@ KINDS = (RESET, LOST, BROKEN, REPEATED)
 
 def find_resets(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     """Find steps that fell back, over the whole run."""
-    steps = history.steps
-    known = [(row, step) for row, step in enumerate(steps) if step is not None]
-    present = history.run.present[history.rows]
-    # checkpoints without a common parameter are of different models, and neither led to the other
-    falls = [(a, b) for (a, s), (b, t) in pairwise(known) if t < s and (present[a] & present[b]).any()]
+    falls = _fallen(history)
     if falls:
         a, b = falls[-1]
-        start, stop = (f"{steps[row]} in {history.checkpoints[row]}" for row in (a, b))
+        start, stop = (f"{history.step(row)} in {history.checkpoints[row]}" for row in (a, b))
         more = f" ({len(falls)} such falls in the run)" if len(falls) > 1 else ""
         yield history.finding(
             RESET,
@@ -89,6 +85,18 @@ def find_resets(history: History, thresholds: Thresholds) -> Iterator[Finding]:
             rows=[row for pair in falls for row in pair],
             evidence=[history.evidence(row) for pair in falls[-MOST_EVIDENCE:] for row in pair],
         )
+
+
+def _fallen(history: History) -> list[tuple[int, int]]:
+    """Two rows each, one after the other of those whose step is known, where it is smaller in the second.
+
+    Checkpoints without a common parameter are of different models, and neither led to the other.
+    """
+    steps = history["step"]
+    known = np.flatnonzero(steps >= 0)
+    at = np.flatnonzero(np.diff(steps[known]) < 0)
+    falls = zip(known[at].tolist(), known[at + 1].tolist(), strict=True)
+    return [(a, b) for a, b in falls if (history.present(a) & history.present(b)).any()]
 
 
 def find_restarts(history: History) -> Iterator[int]:
@@ -100,28 +108,30 @@ def find_restarts(history: History) -> Iterator[int]:
     if not len(history):
         return
     steps = history.run.variables["step"]
-    present = history.run.present
-    for before, after in pairwise(history.rows[history["step"] >= 0].tolist()):
-        if steps[after] < steps[before] and (present[before] & present[after]).any():
-            zeros = before + 1 + np.flatnonzero(steps[before + 1 : after] == 0)
-            yield int(zeros[0]) if zeros.size else after
+    for fallen in _fallen(history):
+        before, after = (int(history.rows[row]) for row in fallen)
+        zeros = before + 1 + np.flatnonzero(steps[before + 1 : after] == 0)
+        yield int(zeros[0]) if zeros.size else after
     vanished = _vanished(history)
     lost, broken = _falls(history, vanished)
-    lost |= {row: below for row, below in broken.items() if _largest_beta_2(history, row, below) is None}
+    lost |= {row: fall for row, fall in broken.items() if fall.largest_beta_2 is None}
+    gone = set(vanished)
     for row in (*vanished, *lost):
-        if row > 0 and not {row - 1, row} <= set(vanished):
+        if row > 0 and not {row - 1, row} <= gone:
             yield int(history.rows[row])
 
 
 def find_repeated_steps(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     """Find checkpoints of the same step in a row, over the whole run: where it fell in between, it was set back."""
-    present = history.run.present[history.rows]
+    known = history["step"][history["step"] >= 0]
+    if np.unique(known).size == known.size:  # as in most runs, however long
+        return
     places: dict[int, list[int]] = {}
     before: int | None = None
     for row, step in enumerate(history.steps):
         if step is None:
             continue
-        if step not in places or (step == before and (present[row] & present[places[step][0]]).any()):
+        if step not in places or (step == before and (history.present(row) & history.present(places[step][0])).any()):
             places.setdefault(step, []).append(row)
         before = step
     repeated = {step: rows for step, rows in places.items() if len(rows) > 1}
@@ -147,8 +157,10 @@ def find_repeated_steps(history: History, thresholds: Thresholds) -> Iterator[Fi
 def _have_same_moments(history: History, a: int, b: int) -> bool:
     """Whether the figures of two checkpoints' moments are the same to the bit, of the parameters in both."""
     moments = ("first_moment_rms", "second_moment_mean", "second_moment_sample")
-    both = history.run.present[history.rows[a]] & history.run.present[history.rows[b]]
-    return all(np.array_equal(history[name][a][both], history[name][b][both], equal_nan=True) for name in moments)
+    both = history.present(a) & history.present(b)
+    return all(
+        np.array_equal(history.row(name, a)[both], history.row(name, b)[both], equal_nan=True) for name in moments
+    )
 
 
 def find_lost_state(history: History, thresholds: Thresholds) -> Iterator[Finding]:
@@ -162,41 +174,48 @@ def find_lost_state(history: History, thresholds: Thresholds) -> Iterator[Findin
             yield _lineage_finding(history, thresholds, kind, found)
 
 
-def _falls(history: History, vanished: list[int]) -> tuple[dict[int, Bools], dict[int, Bools]]:
-    """Return the sampled elements, (P, S) by row, whose v fell too fast since the row before: where the state was lost,
-    and elsewhere."""
-    sample: Floats = history["second_moment_sample"]
-    lost: dict[int, Bools] = {}
-    broken: dict[int, Bools] = {}
-    intervals = Intervals(history)
-    is_half = np.array([str(dtype) in ("float16", "bfloat16") for dtype in history["dtype"]])
-    for row in range(1, len(history)):
-        interval = intervals.between(row - 1, row)
-        if interval is None or row in vanished:
+@dataclass(frozen=True, slots=True)
+class _Fall:
+    """Second moments that fell too fast since the row before."""
+
+    below: Bools
+    """(P, S) which sampled elements."""
+    largest_beta_2: float | None
+    """By which they can have fallen so far, where β2 is assumed; None where it is not, or where none that is in use
+    explains it."""
+
+
+def _falls(history: History, vanished: list[int]) -> tuple[dict[int, _Fall], dict[int, _Fall]]:
+    """Return by row where second moments fell too fast: where the state was lost, and elsewhere."""
+    lost: dict[int, _Fall] = {}
+    broken: dict[int, _Fall] = {}
+    is_half = np.array([str(dtype) in ("float16", "bfloat16") for dtype in history["dtype"]], np.bool_)
+    gone = set(vanished)
+    for interval, former, now in Intervals(history).falling("second_moment_sample", 1 - 1e-3):
+        if interval.after in gone:
             continue
-        floor = sample[interval.before] * interval.factor
-        now = sample[interval.after]
+        floor = former * interval.factor
         is_telling = (floor > SMALLEST_SQUARE) & ~np.isnan(now)
         is_telling &= ~is_half[:, None]
         below = is_telling & (now < floor * (1 - 1e-3 - interval.tolerance))
         if not below.any():
             continue
         is_lost = bool(np.count_nonzero(is_telling & (now < floor / 2)) >= np.count_nonzero(is_telling) / 2)
-        if _largest_beta_2(history, interval.after, below) is not None:
-            is_lost = False
-        (lost if is_lost else broken)[interval.after] = below
+        largest = _largest_beta_2(history, interval, former, now, below)
+        (lost if is_lost and largest is None else broken)[interval.after] = _Fall(below, largest)
     return lost, broken
 
 
-def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found: dict[int, Bools]) -> Finding:
-    row, below = max(found.items())
-    shares: Floats = below.sum(axis=1) / np.maximum((~np.isnan(history["second_moment_sample"][row])).sum(axis=1), 1)
+def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found: dict[int, _Fall]) -> Finding:
+    row = max(found)
+    sampled = ~np.isnan(history.row("second_moment_sample", row))
+    shares: Floats = found[row].below.sum(axis=1) / np.maximum(sampled.sum(axis=1), 1)
     places = worst_first(shares > 0, shares)
-    before, after = history.steps[row - 1], history.steps[row]
+    before, after = history.step(row - 1), history.step(row)
     more = f" ({len(found)} such pairs in the run)" if len(found) > 1 else ""
     action = ""
     severity = None
-    largest = min(filter(None, (_largest_beta_2(history, r, mask) for r, mask in found.items())), default=None)
+    largest = min((f.largest_beta_2 for f in found.values() if f.largest_beta_2 is not None), default=None)
     if largest is not None:
         if any(history[f"beta_2{CONTRADICTION}"]):  # that value is a finding of its own, and this what follows
             severity = Severity.INFO
@@ -222,8 +241,8 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
             history.evidence(
                 row, i,
                 share_below_bound=shares[i],
-                second_moment_mean_before=history["second_moment_mean"][row - 1, i],
-                second_moment_mean=history["second_moment_mean"][row, i],
+                second_moment_mean_before=history.row("second_moment_mean", row - 1)[i],
+                second_moment_mean=history.row("second_moment_mean", row)[i],
             )
             for i in places[:MOST_EVIDENCE]
         ],
@@ -236,29 +255,33 @@ _SMALLEST_BETA_2 = 0.9
 """The smallest β2 that is in use: below it, a fall of v is not explained by another β2."""
 
 
-def _largest_beta_2(history: History, row: int, below: Bools) -> float | None:
-    """Return the largest β2 by which v can have fallen so far from the row before, where β2 is assumed.
+def _largest_beta_2(history: History, interval: Interval, before: Floats, after: Floats, below: Bools) -> float | None:
+    """Return the largest β2 by which v can have fallen so far in the interval, where β2 is assumed.
 
     None where β2 is not assumed, or none that is in use explains the fall. v2 >= β2^k·v1 holds for every element.
     """
-    updates = int(history["step"][row]) - int(history["step"][row - 1])
-    if history["beta_2_source"][row] != "default" or updates <= 0:
+    if history.row("beta_2_source", interval.after) != "default":
         return None
-    sample: Floats = history["second_moment_sample"]
     with np.errstate(divide="ignore", invalid="ignore"):
-        largest = float(np.min((sample[row] / sample[row - 1])[below]) ** (1 / updates))
+        largest = float(np.min((after / before)[below]) ** (1 / interval.updates))
     return largest if largest >= _SMALLEST_BETA_2 else None
 
 
 def _vanished(history: History) -> list[int]:
     """Checkpoints whose m and v are all 0 although updates have been made."""
-    present = history.run.present[history.rows]
-    is_zero = (history["untouched"] == 1) & (history["first_moment_rms"] == 0)
-    return [int(row) for row in np.flatnonzero((is_zero | ~present).all(axis=1))]
+
+    def is_left(untouched: Floats, rms: Floats, counts: Floats) -> Bools:
+        left: Bools = ~((untouched == 1) & (rms == 0)) & ~np.isnan(counts)
+        return left
+
+    left = history.where(("untouched", "first_moment_rms", "nonfinite"), is_left)
+    is_gone = np.ones(len(history), np.bool_)
+    is_gone[left] = False
+    return [int(row) for row in np.flatnonzero(is_gone)]
 
 
 def _vanished_finding(history: History, thresholds: Thresholds, rows: list[int]) -> Finding:
-    count = np.count_nonzero(history.run.present[history.rows[rows[-1]]])
+    count = np.count_nonzero(history.present(rows[-1]))
     return history.finding(
         LOST,
         f"In {history.at(rows[-1])} the moments of all {count} tensors are 0",

@@ -166,5 +166,5 @@ def _has_had_time(history: History, share: Floats) -> Bools:
     rates: Floats = history["learning_rate"]
     highest = float(np.nanmax(rates) / rates[-1]) if rates[-1] > 0 else 1.0
     decay: Floats = share * history.newest("update_to_weight") * highest
-    enough: Bools = 2 * decay * (history.steps[-1] or 0) >= 1
+    enough: Bools = 2 * decay * (history.step(-1) or 0) >= 1
     return enough

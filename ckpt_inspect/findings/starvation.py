@@ -61,12 +61,12 @@ def find_starved(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     if starved is None:
         return
     interval, whole, some, shares = starved
-    mean: Floats = history["second_moment_mean"]
     told = (
         f"in the {interval.updates} updates since {history.checkpoints[interval.before]} (their E grew "
         f"×{interval.inflation:.3g} for it)"
     )
     if whole:
+        before, after = (history.row("second_moment_mean", row) for row in (interval.before, interval.after))
         yield history.finding(
             STARVED_TENSORS,
             f"No gradient has reached {history.counted(whole)} {told}: {history.named(whole)}",
@@ -74,14 +74,10 @@ def find_starved(history: History, thresholds: Thresholds) -> Iterator[Finding]:
             rows=(interval.before, interval.after),
             parameters=whole,
             evidence=[
-                history.evidence(
-                    interval.after, i,
-                    second_moment_mean_before=mean[interval.before, i],
-                    second_moment_mean=mean[interval.after, i],
-                )
+                history.evidence(interval.after, i, second_moment_mean_before=before[i], second_moment_mean=after[i])
                 for i in whole[:MOST_EVIDENCE]
             ],
-        )  # fmt: skip
+        )
     if some:
         yield history.finding(
             STARVED,
@@ -116,10 +112,10 @@ def starved_in(history: History, thresholds: Thresholds) -> Starved | None:
     interval = next((i for i in intervals if i and i.inflation >= needed and i.updates >= _FEWEST_UPDATES), None)
     if interval is None:
         return None
-    mean: Floats = history["second_moment_mean"]
-    floor = mean[interval.before] * interval.factor
+    before, after = (history.row("second_moment_mean", row) for row in (interval.before, interval.after))
+    floor = before * interval.factor
     with np.errstate(divide="ignore", invalid="ignore"):
-        excess = mean[interval.after] / floor - 1
+        excess = after / floor - 1
     sizes = history["size"].astype(np.float64)
     is_moving = _still_moving(history, interval)
     whole = worst_first((floor > SMALLEST_SQUARE) & (np.abs(excess) <= interval.tolerance) & ~is_moving, sizes)
@@ -133,22 +129,21 @@ def _still_moving(history: History, interval: Interval) -> Bools:
 
     After one huge gradient, the squares of ordinary ones are smaller than v's rounding, so that v alone can't tell.
     """
-    beta_1: Floats = history["beta_1"]
-    rms: Floats = history["first_moment_rms"]
-    left = np.nan_to_num(beta_1[interval.after]) ** interval.updates * rms[interval.before]
-    moving: Bools = rms[interval.after] > np.maximum(1.01 * left, _SMALLEST_MOMENT)
+    before, after = (history.row("first_moment_rms", row) for row in (interval.before, interval.after))
+    left = np.nan_to_num(history.row("beta_1", interval.after)) ** interval.updates * before
+    moving: Bools = after > np.maximum(1.01 * left, _SMALLEST_MOMENT)
     return moving
 
 
 def _starved_shares(history: History, interval: Interval) -> Floats:
     """(P,) share of a tensor's sampled elements, those never touched left out, whose v only decayed."""
-    sample: Floats = history["second_moment_sample"]
-    floor = sample[interval.before] * interval.factor
-    is_telling = (floor > SMALLEST_SQUARE) & ~np.isnan(sample[interval.after])
+    before, after = (history.row("second_moment_sample", row) for row in (interval.before, interval.after))
+    floor = before * interval.factor
+    is_telling = (floor > SMALLEST_SQUARE) & ~np.isnan(after)
     with np.errstate(divide="ignore", invalid="ignore"):
-        excess = np.abs(sample[interval.after] / floor - 1)
+        excess = np.abs(after / floor - 1)
     # Ordinary gradients, of about m's size, must be seen beside what is left of v, or their absence says nothing
-    squares: Floats = np.nan_to_num(history["first_moment_rms"][interval.after]) ** 2
+    squares: Floats = np.nan_to_num(history.row("first_moment_rms", interval.after)) ** 2
     visible = _VISIBLE * (1 - interval.factor) * squares[:, None]
     is_telling &= ~_still_moving(history, interval)[:, None] | (floor * interval.tolerance < visible)
     starved = is_telling & (excess <= interval.tolerance)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +13,35 @@ from ckpt_inspect.checkpoint import Array, Problem
 
 Column = Array
 Columns = Mapping[str, Column]
+
+Rows = slice | Sequence[int]
+"""Some of a dimension's places: a slice, or ascending ones."""
+
+_SLAB_BYTES = 1 << 23
+"""Of a column that are looked at together, about."""
+
+
+class StoredElsewhere(Mapping[str, Column]):
+    """Columns that are read when they are asked for."""
+
+    @abstractmethod
+    def rows(self, name: str, rows: Rows) -> Column:
+        """Return some rows of a column that lies along the checkpoints."""
+
+
+def column_rows(columns: Columns, name: str, rows: Rows) -> Column:
+    """Return some rows of a column that lies along the checkpoints; what is stored elsewhere is not read as a whole."""
+    if isinstance(columns, StoredElsewhere):
+        return columns.rows(name, rows)
+    column: Column = columns[name][rows]
+    return column
+
+
+def slabs(count: int, row_bytes: int) -> Iterator[tuple[int, int]]:
+    """Yield the stretches, half-open, in which so many rows of that size are looked at."""
+    length = max(_SLAB_BYTES // max(row_bytes, 1), 1)
+    return ((start, min(start + length, count)) for start in range(0, count, length))
+
 
 UNREADABLE = "unreadable-checkpoint"
 """Code of the Problem that stands for a checkpoint that couldn't be read."""

@@ -63,6 +63,14 @@ ROOT_VARIABLES = (
 )
 """Of the root group."""
 
+FILE_STAMPS = _per_checkpoint(
+    "file_stamps",
+    "integer",
+    "stamps of the files",
+    "Of their sizes and times: same, the files weren't changed, and needn't be opened to see that; 0: not known.",
+)
+"""Of the root group of a store that grows."""
+
 CONTRADICTION = "_contradiction"
 """Ends the name of the variable that says why a hyperparameter's value can't be right."""
 

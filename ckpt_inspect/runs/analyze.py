@@ -14,14 +14,14 @@ from ckpt_inspect.errors import RequestError
 from ckpt_inspect.findings import Thresholds
 from ckpt_inspect.measurement.columns import Remark, RunColumns
 from ckpt_inspect.runs import store as stores
-from ckpt_inspect.runs.analysis import fingerprint_now
 from ckpt_inspect.runs.execution import Meter, Worker, run_units
 from ckpt_inspect.runs.found_before import FoundBefore
-from ckpt_inspect.runs.growth import LONG
 from ckpt_inspect.runs.inferring import NOTHING, infer_run
-from ckpt_inspect.runs.planning import Options, plan_run, without_gone
+from ckpt_inspect.runs.planning import LONG, Options, Plan, plan_run, without_gone
 from ckpt_inspect.runs.reading import Reading
 from ckpt_inspect.runs.saving import Saving
+from ckpt_inspect.runs.stored_runs import stored_run
+from ckpt_inspect.runs.unchanged import KnownFiles
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.selection import Selection
@@ -65,7 +65,7 @@ def analyze(
             "ones; leave it out, or analyse each checkpoint by itself with its own step"
         )
     limits = Thresholds.of(thresholds or {}).given()
-    options = Options(dict(given or {}), Selection.of(include, exclude), elements, infer)
+    options = options_of(given, include, exclude, elements=elements, infer=infer)
     if elements and store is None:
         raise RequestError("whole arrays of effective learning rates are kept in a store: name one")
     if elements and executor is not None:
@@ -74,7 +74,7 @@ def analyze(
             "the executor, or the elements"
         )
     with Saving(None if store is None else Path(store), elements) as saving:
-        plan = without_gone(plan_run(run, options, saving.path, saving.load(), fingerprint_now))
+        plan = _planned(run, options, saving.path, saving.load())
         is_due = options.infers and (plan.unread or not plan.was_inferred)
         found = FoundBefore()
         told = infer_run(plan, found, is_stored=store is not None) if is_due else NOTHING
@@ -93,9 +93,9 @@ def analyze(
             """Store what there is, beside what another process has stored meanwhile."""
             with saving.alone() as is_changed:
                 if is_changed and (stored := saving.load()) is not None:
-                    reading.plan = without_gone(plan_run(run, options, saving.path, stored, fingerprint_now))
+                    reading.plan = _planned(run, options, saving.path, stored)
                 if reading.parts is not None:
-                    columns = saving.save_long(reading.long_run())
+                    columns = saving.save_long(reading.long_run(is_final=is_final))
                     reading.is_kept(columns)
                     return columns
                 columns = reading.columns()
@@ -114,8 +114,21 @@ def analyze(
             raise
         reading.require_results()
         if plan.previous is not None and reading.is_stored():
+            if is_long and run.survey is not None and run.survey.is_settled and stored_run(plan.previous) is not None:
+                save(is_final=True)  # so that the next analysis sees without a look at each that nothing is new
             return plan.previous
         return _with_loss(save(is_final=True), lost)
+
+
+def options_of(
+    given: Given | None, include: Iterable[str] | None, exclude: Iterable[str] | None, *, elements: bool, infer: bool
+) -> Options:
+    """Return what is asked for by the arguments of `analyze`."""
+    return Options(dict(given or {}), Selection.of(include, exclude), elements, infer)
+
+
+def _planned(run: Run, options: Options, store: Path | None, previous: RunColumns | None) -> Plan:
+    return without_gone(plan_run(run, options, store, previous, KnownFiles(run.survey, store, previous)))
 
 
 def _with_loss(columns: RunColumns, lost: Sequence[str]) -> RunColumns:

@@ -7,7 +7,6 @@ written anew. Either way no more than some rows are held.
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,11 +26,10 @@ from ckpt_inspect.runs.kept_elements import kept_columns
 from ckpt_inspect.runs.spilled import SpilledParts
 from ckpt_inspect.runs.stacking import Layouts, layouts_of, some_rows, stacked
 from ckpt_inspect.runs.stored_runs import StoredRun, stored_run
+from ckpt_inspect.runs.unchanged import what_is_seen
 from ckpt_inspect.series.names import checkpoint_names
-from ckpt_inspect.storage import absolute
-
-LONG = 2000
-"""Checkpoints of a run that is long: with so many it takes less to append to a store than to write it."""
+from ckpt_inspect.series.survey import Survey
+from ckpt_inspect.storage import absolutes
 
 _SLAB = 1024
 """Rows that are put together at a time."""
@@ -62,6 +60,12 @@ class LongRun:
     failures: Sequence[tuple[str, Problem]]
     thresholds: Mapping[str, float]
     evidence: Evidence
+    survey: Survey | None = None
+    """What lay in the folder before its checkpoints were read."""
+    run_folder: str = ""
+    """Of the checkpoints, from the root."""
+    is_all: bool = False
+    """Whether everything that can be found there has been analysed with this."""
 
     def save(self, path: Path) -> None:
         """Write the store; raises StoreError if that can't be done, and then the store is as it was."""
@@ -98,7 +102,7 @@ class _Writing:
     def _all_paths(self) -> list[str]:
         """Absolute paths, in order."""
         long = self._long
-        stored = [] if long.previous is None else list(map(absolute, long.previous.checkpoints["path"]))
+        stored = [] if long.previous is None else absolutes(long.previous.checkpoints["path"])
         found: dict[str, str] = {f: stored[row] for f, row in self._old.items()}
         found |= long.parts.paths
         return [found[fingerprint] for fingerprint in long.order]
@@ -146,9 +150,8 @@ class _Writing:
             assert previous is not None
             stored = stored_run(previous)
             piece = some_rows(previous, start, stop) if stored is None else stored.rows(start, stop)
-        paths = {
-            str(n): absolute(p) for n, p in zip(piece.checkpoints["checkpoint"], piece.checkpoints["path"], strict=True)
-        }
+        checkpoints = piece.checkpoints
+        paths = dict(zip(checkpoints["checkpoint"].tolist(), absolutes(checkpoints["path"]), strict=True))
         names = np.empty(len(paths), object)
         names[:] = list(paths.values())
         remarks = tuple(replace(r, checkpoint=paths[r.checkpoint]) for r in piece.remarks if r.checkpoint in paths)
@@ -244,10 +247,13 @@ class _Writing:
     def _write_findings(self, target: Path) -> None:
         """Look at the whole run in the new store, column by column, and write what is found."""
         columns = replace(stores.load_large(target, is_ours=True), thresholds=self._long.thresholds)
-        with contextlib.ExitStack() as stack:
-            found = stores.finding_columns(columns)
-            file = stack.enter_context(stores.grown_file(target))
-            stores.write_findings(found, self._long.thresholds, file)
+        found = stores.finding_columns(columns)
+        long, seen, stamps = self._long, None, None
+        if long.survey is not None:
+            seen, stamps = what_is_seen(long.survey, long.run_folder, columns.checkpoints, is_all=long.is_all)
+        with stores.grown_file(target) as file:
+            stores.write_findings(found, long.thresholds, file)
+            stores.write_seen(file, seen, stamps)
 
 
 def _different(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], count: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from ckpt_inspect.runs.inferring import NOTHING, RunInference
 from ckpt_inspect.runs.movement import Movement
 from ckpt_inspect.runs.planning import Plan
 from ckpt_inspect.runs.spilled import SpilledParts
-from ckpt_inspect.storage import absolute
+from ckpt_inspect.storage import absolute, absolutes
 
 PART = 256
 """Checkpoints of a long run that are held as they were read: then they are put away together."""
@@ -55,7 +55,7 @@ class Reading:
     def __post_init__(self) -> None:
         self.movement = Movement(self.plan.run)
         if self.parts is not None:
-            self._waiting.extend(absolute(path) for path in self.plan.unread)
+            self._waiting.extend(absolutes(self.plan.unread))
             previous = self.plan.previous
             if previous is not None and self._waiting:
                 for row in range(len(previous))[-_LAST:]:
@@ -98,8 +98,9 @@ class Reading:
         except OSError as error:
             raise StoreError(f"what was read can't be kept beside the store ({error.strerror})") from error
 
-    def long_run(self) -> LongRun:
-        """Return what the store of a long run is to hold, as far as it is known."""
+    def long_run(self, *, is_final: bool) -> LongRun:
+        """Return what the store of a long run is to hold, as far as it is known; `is_final` if nothing is left to be
+        read."""
         assert self.parts is not None
         self._put_away(all_of_it=True)
         plan = self.plan
@@ -115,6 +116,9 @@ class Reading:
             failures,
             self.thresholds,
             evidence,
+            plan.run.survey,
+            absolute(plan.run.folder),
+            is_final and not self.errors,
         )
 
     def is_kept(self, stored: RunColumns) -> None:

@@ -15,7 +15,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ from ckpt_inspect.errors import CkptInspectError, StoreError
 from ckpt_inspect.findings import Thresholds, find_findings
 from ckpt_inspect.formats import is_recognised
 from ckpt_inspect.jsonable import json_object
-from ckpt_inspect.measurement.columns import Column, OptimizerColumns, Remark, RunColumns
+from ckpt_inspect.measurement.columns import Column, OptimizerColumns, Remark, Rows, RunColumns
 from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS, Grid
 from ckpt_inspect.measurement.summaries import SAMPLES
 from ckpt_inspect.measurement.variables import (
@@ -35,6 +35,7 @@ from ckpt_inspect.measurement.variables import (
     BINS,
     CHECKPOINT,
     CONTRADICTION,
+    FILE_STAMPS,
     FINDING_VARIABLES,
     FINDINGS,
     FURTHER_VARIABLES,
@@ -60,7 +61,6 @@ from ckpt_inspect.runs.frames import axes_of
 from ckpt_inspect.runs.netcdf import Dimensions
 from ckpt_inspect.runs.sheltered import ShelteredFile, SignalShelter
 from ckpt_inspect.runs.stored import (
-    Rows,
     count_rows,
     is_own,
     own_dataset,
@@ -98,6 +98,9 @@ _CHUNK_BYTES = 1 << 20
 
 _CHUNK_ROWS = 256
 """Checkpoints of a chunk of a store that grows: the last chunk is written anew with each that is appended."""
+
+_SEEN, _MOST_ATTRIBUTE = "seen", 60_000
+"""Root attribute that holds a `Seen`, and the bytes that an attribute may have."""
 
 _OF_EVERY_ROOT = frozenset({CHECKPOINT, "path", "fingerprint"})
 _OF_EVERY_OPTIMIZER = frozenset({"parameter", "shape", "size", "step", "rule", "nonfinite"})
@@ -307,6 +310,78 @@ def write_findings(
     group = file.create_group(FINDINGS, track_order=True)
     group.attrs["thresholds"] = json.dumps(dict(thresholds), sort_keys=True)
     _write_group(group, FINDING_VARIABLES, columns, dimensions)
+
+
+# --- what was seen of a run's files
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A run's files as they were when all of them had been analysed."""
+
+    folder: str
+    """That was looked into, from the root."""
+    digest: str
+    """Of a survey; empty if the run isn't all that can be found there, or not all of it was analysed."""
+    run_folder: str
+    """Of the checkpoints, from the root."""
+    gone: int
+    """Checkpoints of the store whose files aren't there any more."""
+    writer: str = __version__
+    """Another version may find other runs, and other figures."""
+
+
+def write_seen(file: h5py.File, seen: Seen | None, stamps: Column | None) -> None:
+    """Write what was seen in place of what a store that grows has of it; `stamps`: (C,) of the checkpoints' files."""
+    if _SEEN in file.attrs:
+        del file.attrs[_SEEN]
+    if seen is not None and len(text := json.dumps(asdict(seen))) < _MOST_ATTRIBUTE:
+        file.attrs[_SEEN] = storable(text)
+    if stamps is None:  # nothing is known of the rows by now
+        if FILE_STAMPS.name not in file:
+            return
+        stamps = np.zeros(len(file[CHECKPOINT]), np.int64)
+    if FILE_STAMPS.name not in file:
+        dataset = file.create_dataset(
+            FILE_STAMPS.name, (0,), np.int64, chunks=(_CHUNK_BYTES // 64,), maxshape=(None,), fillvalue=0
+        )
+        dataset.attrs["units"] = FILE_STAMPS.units
+        dataset.attrs["long_name"] = FILE_STAMPS.long_name
+        dataset.attrs["description"] = FILE_STAMPS.description
+        dataset.dims[0].attach_scale(file[CHECKPOINT])
+    file[FILE_STAMPS.name].resize(len(stamps), axis=0)
+    file[FILE_STAMPS.name][...] = stamps
+
+
+def load_seen(path: Path) -> Seen | None:
+    """Return what was seen of a run's files when its store was written; None if there is no such store, or nothing."""
+
+    def found() -> list[bytes | memoryview]:
+        with opened(path) as file:
+            return [(text_attribute(file, _SEEN) or "").encode("utf-8", "surrogatepass")]
+
+    try:
+        text = apart(found, _SECONDS, _ROOM).decode("utf-8", "surrogatepass") if path.is_file() else ""
+        known = json.loads(text) if text else {}
+        return Seen(**known) if set(known) == {field.name for field in fields(Seen)} else None
+    except (StoreError, DiedReading, ValueError, TypeError, AttributeError):
+        return None  # whoever loads the store says what is wrong with it
+
+
+def load_stamps(path: Path) -> Column | None:
+    """Return (C,) what `write_seen` kept of the checkpoints' files; None if there is nothing."""
+
+    def found() -> list[bytes | memoryview]:
+        with opened(path) as file:
+            if not is_own(file, FILE_STAMPS.name):
+                return []
+            count = len(own_dataset(file, CHECKPOINT))
+            return [read_values(file, FILE_STAMPS.name, "integer", (count,)).tobytes()]
+
+    try:
+        return np.frombuffer(apart(found, _SECONDS, _ROOM), np.int64)
+    except (StoreError, DiedReading):
+        return None
 
 
 # --- growing

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.measurement.columns import Rows
 from ckpt_inspect.runs.apart import expect
 
 if TYPE_CHECKING:
@@ -111,10 +112,6 @@ def _found(text: str) -> str:
         return text
     parts = (part.replace(f"{_DLE}@", "\0") for part in text.split(_DLE * 2))
     return _DLE.join(_STORED_HALVES.sub(lambda found: chr(int(found[1], 16)), part) for part in parts)
-
-
-Rows = slice | Sequence[int]
-"""Some of a dimension's places: a slice, or ascending ones."""
 
 
 def count_rows(rows: Rows, length: int) -> int:

@@ -15,9 +15,8 @@ from threading import RLock
 
 import numpy as np
 
-from ckpt_inspect.measurement.columns import Column, Columns, OptimizerColumns, RunColumns
+from ckpt_inspect.measurement.columns import Column, Columns, OptimizerColumns, Rows, RunColumns, StoredElsewhere
 from ckpt_inspect.measurement.variables import ALONG_CHECKPOINTS
-from ckpt_inspect.runs.stored import Rows
 
 HELD_BYTES = 256 << 20
 """Columns that are held, about; the last that were asked for. One that is larger is read each time."""
@@ -83,6 +82,16 @@ class StoredRun:
             self._held.move_to_end(key)
             return self._held[key]
 
+    def column_rows(self, optimizer: str | None, name: str, rows: Rows) -> Column:
+        """Return some rows of a variable along the checkpoints; it is read as a whole if it is small."""
+        own = self.outline.checkpoints if optimizer is None else self.outline.optimizers[optimizer].variables
+        with self._lock:
+            if (optimizer, name) in self._held or self._size(own[name]) <= _TOGETHER:
+                return self.column(optimizer, name)[rows]
+        found = self.read({optimizer: (name,)}, rows)
+        columns = found.checkpoints if optimizer is None else found.optimizers[optimizer].variables
+        return columns[name]
+
     def _read_with(self, optimizer: str | None, name: str) -> tuple[str, ...]:
         """Return the names of those that are read together, the one that is wanted first: each reading has its cost."""
         own = self.outline.checkpoints if optimizer is None else self.outline.optimizers[optimizer].variables
@@ -107,7 +116,7 @@ class StoredRun:
             self._nbytes -= self._held.popitem(last=False)[1].nbytes
 
 
-class StoredColumns(Mapping[str, Column]):
+class StoredColumns(StoredElsewhere):
     """Columns of a store, each read when it is asked for."""
 
     def __init__(self, stored: StoredRun, optimizer: str | None, outline: Columns) -> None:
@@ -119,6 +128,11 @@ class StoredColumns(Mapping[str, Column]):
         column = self._outline[name]
         is_here = name not in ALONG_CHECKPOINTS or len(column) == self.stored.length
         return column if is_here else self.stored.column(self._optimizer, name)
+
+    def rows(self, name: str, rows: Rows) -> Column:
+        column = self._outline[name]
+        is_here = name not in ALONG_CHECKPOINTS or len(column) == self.stored.length
+        return column[rows] if is_here else self.stored.column_rows(self._optimizer, name, rows)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._outline)

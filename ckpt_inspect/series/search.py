@@ -4,12 +4,14 @@ and names order them."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ckpt_inspect.errors import CkptInspectError, NotFoundError
 from ckpt_inspect.formats import Claim, explain_nothing_found, find_claims, open_checkpoint
 from ckpt_inspect.series.run import Held, HeldBy, Run, in_training_order, run_of, runs_of
+from ckpt_inspect.series.survey import Survey
 from ckpt_inspect.state.optimizer_state import optimizer_states
 from ckpt_inspect.storage import PathLike, absolute, as_path, is_folder, without_links
 
@@ -36,11 +38,13 @@ def find_checkpoints(folder_or_glob: PathLike, held_by: HeldBy = held_by) -> tup
     return tuple(c for run in find_runs([folder_or_glob], held_by) for c in run.checkpoints)
 
 
-def find_runs(paths: Iterable[PathLike], held_by: HeldBy = held_by) -> tuple[Run, ...]:
+def find_runs(paths: Iterable[PathLike], held_by: HeldBy = held_by, survey: Survey | None = None) -> tuple[Run, ...]:
     """Find the runs in folders, behind glob patterns and at paths: the checkpoints of one folder whose names differ
     only in numbers, and that have parameters in common. Checkpoints in a folder each (`epoch_1/model.keras`, ..) are a
-    run of the folder above. Raises NotFoundError for a path without checkpoints."""
-    return runs_of(_once(claim for found in _claims(paths) for claim in found), functools.cache(held_by))
+    run of the folder above. A run that is the only one takes the `survey` with it, which was made of the one folder
+    that is searched. Raises NotFoundError for a path without checkpoints."""
+    runs = runs_of(_once(claim for found in _claims(paths) for claim in found), functools.cache(held_by))
+    return (replace(runs[0], survey=survey),) if len(runs) == 1 else runs
 
 
 def count_checkpoints(path: PathLike) -> int:
@@ -53,20 +57,21 @@ def claims_now(paths: Iterable[PathLike]) -> list[Claim]:
     return _once(claim for found in find_claims([as_path(path) for path in paths]) for claim in found)
 
 
-def one_run(paths: Iterable[PathLike], held_by: HeldBy = held_by) -> Run:
+def one_run(paths: Iterable[PathLike], held_by: HeldBy = held_by, survey: Survey | None = None) -> Run:
     """Return the checkpoints at all paths as one run, in the order of the paths.
 
-    Those of a folder or pattern stand in training order. The run is named after the first path's folder. Raises
-    NotFoundError for a path without checkpoints.
+    Those of a folder or pattern stand in training order. The run is named after the first path's folder. `survey` as in
+    `find_runs`. Raises NotFoundError for a path without checkpoints.
     """
     given = [as_path(path) for path in paths]
     if not given:
         raise NotFoundError("no path was given: name a checkpoint or a folder of them")
     look = functools.cache(held_by)
-    found = _once(claim for claims in _claims(given) for claim in _ordered(claims, look))
-    run = run_of("", given[0], found)
+    parts = [part for claims in _claims(given) for part in _ordered(claims, look)]
+    run = run_of("", given[0], _once(claim for part in parts for claim in part))
     folder = given[0] if is_folder(given[0]) else run.checkpoints[0].parent
-    return Run(Path(absolute(folder)).name, folder, run.checkpoints, run.claims)
+    own = survey if len(parts) == 1 else None
+    return Run(Path(absolute(folder)).name, folder, run.checkpoints, run.claims, own)
 
 
 def runs_named(paths: Iterable[PathLike], held_by: HeldBy = held_by) -> tuple[Run, ...]:
@@ -90,12 +95,9 @@ def runs_named(paths: Iterable[PathLike], held_by: HeldBy = held_by) -> tuple[Ru
     return (run_of(Path(absolute(first.parent)).name, first.parent, alone), *runs)
 
 
-def _ordered(claims: list[Claim], held_by: HeldBy) -> list[Claim]:
-    """Return the claims in training order."""
-    if len(claims) == 1:
-        return claims
-    by_path = {claim.path: claim for claim in claims}
-    return [by_path[path] for run in runs_of(claims, held_by) for path in run.checkpoints]
+def _ordered(claims: list[Claim], held_by: HeldBy) -> list[Sequence[Claim]]:
+    """Return the claims run by run, in training order."""
+    return [claims] if len(claims) == 1 else [run.claims for run in runs_of(claims, held_by)]
 
 
 def _claims(paths: Iterable[PathLike]) -> list[list[Claim]]:

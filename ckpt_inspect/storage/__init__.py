@@ -5,7 +5,7 @@ implements `interface.Storage`, and one line in `registry.storage_of`.
 """
 
 from ckpt_inspect.storage.credentials import hidden
-from ckpt_inspect.storage.interface import ABSENT, Entry, OpenFile, Stat, Storage
+from ckpt_inspect.storage.interface import ABSENT, Entry, FolderStats, OpenFile, Stat, Storage
 from ckpt_inspect.storage.key_value_store import key_value_store
 from ckpt_inspect.storage.local import keep_temporarily
 from ckpt_inspect.storage.location import HEAD_SIZE, Location, locate
@@ -13,6 +13,7 @@ from ckpt_inspect.storage.pinned_files import PinnedFiles
 from ckpt_inspect.storage.registry import (
     PathLike,
     absolute,
+    absolutes,
     as_path,
     find_matches,
     forget,
@@ -21,6 +22,7 @@ from ckpt_inspect.storage.registry import (
     is_there,
     link_target,
     list_folder,
+    list_stats,
     name_of,
     native_path,
     open_file,
@@ -38,6 +40,7 @@ __all__ = [
     "HEAD_SIZE",
     "Bytes",
     "Entry",
+    "FolderStats",
     "Location",
     "OpenFile",
     "PathLike",
@@ -45,6 +48,7 @@ __all__ = [
     "Stat",
     "Storage",
     "absolute",
+    "absolutes",
     "as_path",
     "find_matches",
     "forget",
@@ -57,6 +61,7 @@ __all__ = [
     "key_value_store",
     "link_target",
     "list_folder",
+    "list_stats",
     "locate",
     "name_of",
     "native_path",

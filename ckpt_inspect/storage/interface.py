@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ckpt_inspect.errors import DamagedFileError, NotFoundError, TruncatedFileError
 from ckpt_inspect.storage.stream import Bytes, RangeStream
@@ -41,6 +42,19 @@ class Entry(NamedTuple):
     name: str
     is_folder: bool
     """Whether it is a folder itself; a link to one is not."""
+
+
+class FolderStats(NamedTuple):
+    """What lies in a folder, one level, with a look at each file; links to files followed."""
+
+    names: list[str]
+    """Of the files, in no particular order; a link to a folder counts as one."""
+    sizes: NDArray[np.int64]
+    """In bytes; -1 where a link leads nowhere."""
+    modified_ns: NDArray[np.int64]
+    """Nanoseconds since 1970."""
+    folders: list[str]
+    """Names of those in it."""
 
 
 class OpenFile(ABC):
@@ -186,6 +200,11 @@ class Storage(ABC):
     @abstractmethod
     def list_folder(self, folder: Path) -> list[Entry]:
         """Return the names in a folder, one level, in no particular order; NotFoundError if it can't be listed."""
+
+    def list_stats(self, folder: Path) -> FolderStats | None:
+        """Return a folder's names with sizes and times; NotFoundError if it can't be listed, None if looking at its
+        files would take long."""
+        return None
 
     @abstractmethod
     def open_file(self, path: Path, pinned: Stat | None = None) -> OpenFile:

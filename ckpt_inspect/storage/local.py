@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from threading import Lock
 
+import numpy as np
+
 from ckpt_inspect.errors import ChangedFileError, CkptInspectError, NotFoundError, RequestError
-from ckpt_inspect.storage.interface import ABSENT, Entry, OpenFile, Stat, Storage, missing
+from ckpt_inspect.storage.interface import ABSENT, Entry, FolderStats, OpenFile, Stat, Storage, missing
 from ckpt_inspect.storage.stream import Bytes
 
 _SMALL = 1 << 20
@@ -40,6 +42,30 @@ class LocalStorage(Storage):
                 return [Entry(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
         except OSError as error:
             raise _unreadable(folder, error) from error
+
+    def list_stats(self, folder: Path) -> FolderStats:
+        names: list[str] = []
+        folders: list[str] = []
+        sizes: list[int] = []
+        times: list[int] = []
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.name)
+                        continue
+                    names.append(entry.name)
+                    try:
+                        status = entry.stat()
+                    except FileNotFoundError:  # a link that leads nowhere, or deleted just now
+                        sizes.append(-1)
+                        times.append(0)
+                    else:
+                        sizes.append(status.st_size)
+                        times.append(status.st_mtime_ns)
+        except OSError as error:
+            raise _unreadable(folder, error) from error
+        return FolderStats(names, np.array(sizes, np.int64), np.array(times, np.int64), folders)
 
     def open_file(self, path: Path, pinned: Stat | None = None) -> LocalFile:
         return LocalFile(path, pinned)

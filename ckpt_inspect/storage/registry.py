@@ -5,14 +5,14 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
 from ckpt_inspect.errors import CkptInspectError, UnsupportedError
 from ckpt_inspect.storage import credentials
 from ckpt_inspect.storage.address import Address
-from ckpt_inspect.storage.interface import Entry, OpenFile, Stat, Storage
+from ckpt_inspect.storage.interface import Entry, FolderStats, OpenFile, Stat, Storage
 from ckpt_inspect.storage.local import LocalStorage
 
 PathLike = str | os.PathLike[str]
@@ -113,6 +113,11 @@ def list_folder(folder: Path) -> list[Entry]:
     return storage_of(folder).list_folder(folder)
 
 
+def list_stats(folder: Path) -> FolderStats | None:
+    """Return a folder's names with sizes and times; see `Storage.list_stats`."""
+    return storage_of(folder).list_stats(folder)
+
+
 def open_file(path: Path, pinned: Stat | None = None) -> OpenFile:
     """Open a file for reading by ranges; see `Storage.open_file`."""
     return storage_of(path).open_file(path, pinned)
@@ -174,6 +179,22 @@ def link_target(path: Path) -> str | None:
 def without_links(path: Path) -> str:
     """Return the path from its root with every link resolved, so that one place has one path."""
     return storage_of(path).without_links(path)
+
+
+def absolutes(paths: Iterable[PathLike]) -> list[str]:
+    """Return `absolute` of many paths; folders that they share are looked up once."""
+    folders: dict[str, str] = {}
+    found = []
+    for path in paths:
+        text = os.fspath(path)
+        folder, slash, name = text.rpartition("/")
+        if not slash or name in ("", ".", "..") or ":/" in text:
+            found.append(absolute(path))
+            continue
+        if folder not in folders:
+            folders[folder] = absolute(folder or "/").rstrip("/")
+        found.append(f"{folders[folder]}/{name}")
+    return found
 
 
 def absolute(path: PathLike) -> str:

@@ -1,0 +1,140 @@
+"""What lies in and below a folder, by names, sizes and times: whether anything has changed since it was last looked at.
+
+A run of 100,000 checkpoints has twice as many files. They are listed and looked at in bulk, and nothing is opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.storage import FolderStats, absolute, list_stats
+
+_OF_STORES = ".ckpt-inspect.h5"
+"""In the names of stores, and of the temporary files beside them: ours, and no part of a run."""
+
+_COARSE, _FINE = 2_000_000_000, 50_000_000
+"""Nanoseconds within which two writes can have the same time: of file systems that count in seconds, and of others."""
+
+_SECOND = 1_000_000_000
+
+_OF_SIZES, _OF_TIMES, _OF_TURNS = map(np.uint64, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+"""Odd numbers of 64 bits without a pattern (SplitMix64)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Survey:
+    """The files in and below a folder, as they were at one moment."""
+
+    folder: str
+    """From the root."""
+    digest: str
+    """Of all names, sizes and times: the same as long as nothing changes."""
+    is_settled: bool
+    """Whether what is written from now on has another time than what was seen."""
+    _folders: dict[str, FolderStats]
+
+    @property
+    def largest_folder(self) -> str:
+        """Return the folder with the most files."""
+        return max(self._folders, key=lambda folder: len(self._folders[folder].names))
+
+    def stamps(
+        self, files: Iterable[str], sizes: NDArray[np.int64] | None = None, modified: NDArray[np.float64] | None = None
+    ) -> NDArray[np.int64]:
+        """Return a number for each of these texts, of absolute paths one a line, that tells the files' sizes and times;
+        0 for one of which a file is missing here.
+
+        With `sizes` (bytes of all files) and `modified` (seconds since 1970, of the newest), 0 also for one of which
+        they are others.
+        """
+        at, lengths = self._places(files)
+        if not len(lengths):
+            return np.empty(0, np.int64)
+        firsts = np.cumsum(lengths) - lengths
+        every = self._folders.values()
+        all_sizes = np.concatenate([[0], *(stats.sizes for stats in every)])[at + 1]
+        all_times = np.concatenate([[0], *(stats.modified_ns for stats in every)])[at + 1]
+        position = np.arange(len(at)) - np.repeat(firsts, lengths)
+        stamps = np.add.reduceat(_mixed(all_sizes, all_times, position), firsts).view(np.int64)
+        is_other = np.minimum.reduceat(at, firsts) < 0
+        if sizes is not None:
+            is_other |= np.add.reduceat(all_sizes, firsts) != sizes
+        if modified is not None:
+            newest = np.maximum.reduceat(all_times, firsts)
+            is_other |= newest // _SECOND + 1e-9 * (newest % _SECOND) != modified
+        return np.where(is_other, 0, stamps)
+
+    def _places(self, files: Iterable[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where each of the files stands among those of all folders, -1 where it is missing, and how many each text
+        has."""
+        names: dict[str, dict[str, int]] = {}
+        start = 0
+        for folder, stats in self._folders.items():
+            names[folder.rstrip("/")] = dict(zip(stats.names, range(start, start + len(stats.names)), strict=True))
+            start += len(stats.names)
+        nothing: dict[str, int] = {}
+        found: list[int] = []
+        lengths: list[int] = []
+        for text in files:
+            own = text.split("\n")
+            lengths.append(len(own))
+            for file in own:
+                folder, _, name = file.rpartition("/")
+                found.append(names.get(folder, nothing).get(name, -1))
+        return np.array(found, np.int64), np.array(lengths, np.int64)
+
+
+def _mixed(sizes: NDArray[np.int64], times: NDArray[np.int64], position: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """A number of 64 bits for each file, of its size, its time, and its place among those of its checkpoint."""
+    with np.errstate(over="ignore"):
+        mixed = sizes.astype(np.uint64) * _OF_SIZES ^ times.astype(np.uint64) * _OF_TIMES
+        mixed = (mixed ^ (mixed >> np.uint64(31))) * _OF_TURNS + position.astype(np.uint64) * _OF_SIZES
+        stamps: NDArray[np.uint64] = (mixed ^ (mixed >> np.uint64(29))) * _OF_TIMES
+    return stamps
+
+
+def survey(folder: str | os.PathLike[str], least: int) -> Survey | None:
+    """Look at what lies in and below a folder; links to folders are not followed.
+
+    None if there are fewer than `least` files, or if the storage can't look at many in little time.
+    """
+    try:
+        top = Path(absolute(folder))
+        taken = time.time_ns()
+        folders: dict[str, FolderStats] = {}
+        waiting = [top]
+        while waiting:
+            stats = list_stats(current := waiting.pop())
+            if stats is None:
+                return None
+            folders[str(current)] = stats
+            waiting += [current / name for name in stats.folders]
+    except CkptInspectError:
+        return None
+    if sum(len(stats.names) for stats in folders.values()) < least:
+        return None
+    digest = hashlib.blake2b(digest_size=16)
+    newest = 0
+    for place in sorted(folders):
+        newest = max(newest, _add(digest, place, folders[place]))
+    margin = _FINE if newest % _SECOND else _COARSE
+    return Survey(str(top), digest.hexdigest(), newest + margin < taken, folders)
+
+
+def _add(digest: hashlib.blake2b, place: str, stats: FolderStats) -> int:
+    """Add a folder to the digest, and return the time of its newest file."""
+    own = [i for i in sorted(range(len(stats.names)), key=stats.names.__getitem__) if _OF_STORES not in stats.names[i]]
+    names = [place, *map(stats.names.__getitem__, own)]
+    content = "\0".join(names).encode("utf-8", "surrogateescape")
+    digest.update(len(content).to_bytes(8, "little") + content)
+    digest.update(stats.sizes[own].tobytes() + stats.modified_ns[own].tobytes())
+    return int(stats.modified_ns[own].max(initial=0))

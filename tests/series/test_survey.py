@@ -1,0 +1,122 @@
+"""What lies in and below a folder, by names, sizes and times."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ckpt_inspect.series.survey import Survey, survey
+
+OLD = 1_700_000_000_123_456_789
+"""Nanoseconds since 1970."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "below").mkdir()
+    for name in ("a.index", "a.data", "below/b.index"):
+        place = tmp_path / name
+        place.write_text(name)
+        os.utime(place, ns=(OLD, OLD))
+    return tmp_path
+
+
+def look(folder: Path) -> Survey:
+    found = survey(folder, 1)
+    assert found is not None
+    return found
+
+
+def stamp(folder: Path, *names: str) -> int:
+    return int(look(folder).stamps(["\n".join(f"{folder}/{name}" for name in names)])[0])
+
+
+def test_nothing_that_changed_is_the_same(folder: Path) -> None:
+    """However often one looks."""
+    assert look(folder).digest == look(folder).digest
+    assert stamp(folder, "a.index", "a.data") == stamp(folder, "a.index", "a.data") != 0
+
+
+@pytest.mark.parametrize("name", ["a.data", "below/b.index"])
+def test_a_size_that_changed_is_seen(folder: Path, name: str) -> None:
+    """In the folder, and below it."""
+    before, own = look(folder).digest, stamp(folder, name)
+    (folder / name).write_text("longer than before")
+    os.utime(folder / name, ns=(OLD, OLD))
+    assert look(folder).digest != before
+    assert stamp(folder, name) != own
+
+
+def test_a_time_that_changed_is_seen(folder: Path) -> None:
+    """By one nanosecond, where a file system keeps them."""
+    before, own = look(folder).digest, stamp(folder, "a.index", "a.data")
+    os.utime(folder / "a.index", ns=(OLD - 1, OLD - 1))
+    assert look(folder).digest != before
+    assert stamp(folder, "a.index", "a.data") != own
+
+
+@pytest.mark.parametrize("change", ["gone", "new", "renamed", "moved"])
+def test_names_that_changed_are_seen(folder: Path, change: str) -> None:
+    """Though sizes and times stay."""
+    before = look(folder).digest
+    if change == "gone":
+        (folder / "a.data").unlink()
+    elif change == "new":
+        (folder / "c").touch()
+        os.utime(folder / "c", ns=(OLD, OLD))
+    else:
+        (folder / "a.data").rename(folder / ("c.data" if change == "renamed" else "below/a.data"))
+    assert look(folder).digest != before
+
+
+def test_two_files_that_swapped_places_are_seen(folder: Path) -> None:
+    """Of one checkpoint: the sum of what is known of them stays."""
+    before = stamp(folder, "a.index", "a.data")
+    assert stamp(folder, "a.data", "a.index") != before
+
+
+def test_a_store_is_no_part_of_it(folder: Path) -> None:
+    """It may lie beside the checkpoints, and changes with every analysis."""
+    before = look(folder).digest
+    (folder / "run.ckpt-inspect.h5").touch()
+    assert look(folder).digest == before
+
+
+def test_a_missing_file_has_no_stamp(folder: Path) -> None:
+    """Nor has a checkpoint that lacks one."""
+    assert stamp(folder, "c.data") == stamp(folder, "a.index", "c.data") == stamp(folder, "nowhere/a.index") == 0
+
+
+def test_files_of_another_size_or_time_than_was_read_have_no_stamp(folder: Path) -> None:
+    """They were changed between the look at them and their reading."""
+    files = [f"{folder}/a.index\n{folder}/a.data"]
+    size, modified = len("a.index") + len("a.data"), OLD // 10**9 + 1e-9 * (OLD % 10**9)
+    found = look(folder)
+    for sizes, times, is_same in ((size, modified, True), (size + 1, modified, False), (size, modified + 1, False)):
+        stamps = found.stamps(files, np.array([sizes]), np.array([times]))
+        assert bool(stamps[0]) == is_same
+
+
+def test_what_was_written_just_now_is_not_settled(folder: Path) -> None:
+    """Another writing may have the same time, above all where a file system counts in seconds."""
+    assert look(folder).is_settled
+    (folder / "a.data").touch()
+    assert not look(folder).is_settled
+
+
+def test_a_link_that_leads_nowhere_is_looked_at(folder: Path) -> None:
+    """And one that leads somewhere by then is seen."""
+    (folder / "link").symlink_to(folder / "c")
+    before = look(folder).digest
+    (folder / "c").touch()
+    os.utime(folder / "c", ns=(OLD, OLD))
+    assert look(folder).digest != before
+
+
+def test_few_files_are_not_worth_a_survey(folder: Path) -> None:
+    """They are found and compared in no time."""
+    assert survey(folder, 4) is None
+    assert survey(folder / "nowhere", 0) is None

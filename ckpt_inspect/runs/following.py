@@ -167,7 +167,7 @@ class Following:
 
     def _last(self) -> Iterator[Taken]:
         """Read once more what can't be read, so that the store says so; raise StoreError if a store lacks anything."""
-        yield from self._news(set(self._watch.failed()), is_last=True)
+        yield from self._news(set(self._watch.unreported()), is_last=True)
         for shelf in self._shelves.values():
             if shelf.unwritten is not None:
                 raise shelf.unwritten
@@ -192,7 +192,7 @@ class Following:
         except NoStateError as error:
             for path in fresh:
                 self._watch.mark(path, "stateless")
-            said = [path for path in fresh if self._watch.should_report(path, at_once=True)]
+            said = [path for path in fresh if self._watch.should_report(path, at_once=is_last)]
             problem = Problem("no-state", str(error), "the next ones are waited for", "info")
             if said:
                 yield Taken(run, store, None, problems=(problem,))

@@ -445,7 +445,6 @@ def follow(
         raise RequestError("a training that goes on has steps that no table has yet: give the rates as a table")
     work = functools.partial(
         analyze,
-        is_watched=True,
         given=numbers,
         include=texts_if_any(include, "include"),
         exclude=texts_if_any(exclude, "exclude"),

@@ -13,18 +13,16 @@ from ckpt_inspect.cli.options import Common
 from ckpt_inspect.cli.terminal import live_table, print_line, remark
 
 if TYPE_CHECKING:
-    from ckpt_inspect.findings import Finding
-    from ckpt_inspect.presentation.results import Analyses, Followed
+    from ckpt_inspect.presentation.results import Followed
 
 _SHOWN = 15
 """Checkpoints that the table on a terminal shows, the newest last."""
 
-Show = Callable[["Followed", "tuple[Finding, ...]"], None]
+Show = Callable[["Followed"], None]
 
 
 def show_following(events: Iterator[Followed], paths: Sequence[str], common: Common) -> bool:
     """Print each checkpoint as it is taken, until there are no more; return whether a finding ended it."""
-    findings_of = _Findings()
     has_failed = False
     with closing(events), _shown(paths, common) as show:  # type: ignore[type-var]  # a generator
         for event in events:
@@ -32,24 +30,11 @@ def show_following(events: Iterator[Followed], paths: Sequence[str], common: Com
                 if event.problem.severity == "error" or not common.quiet:
                     remark(f"ckpt-inspect: {event.problem.message}; {event.problem.resolution}")
                 continue
-            assert event.analyses is not None
-            show(event, findings_of(event.analyses))
+            show(event)
             if event.fails_on:
                 has_failed = True
                 remark(f"ckpt-inspect: {event.run}: ended by --fail-on: {', '.join(event.fails_on)}")
     return has_failed
-
-
-class _Findings:
-    """Those of the same analyses are found once."""
-
-    def __init__(self) -> None:
-        self._known: tuple[Analyses, tuple[Finding, ...]] | None = None
-
-    def __call__(self, analyses: Analyses) -> tuple[Finding, ...]:
-        if self._known is None or self._known[0] is not analyses:
-            self._known = analyses, analyses.findings
-        return self._known[1]
 
 
 @contextmanager
@@ -57,21 +42,21 @@ def _shown(paths: Sequence[str], common: Common) -> Iterator[Show]:
     """Give what shows a checkpoint: a line of JSON, a line of text, or a table that changes."""
     from ckpt_inspect.presentation.tables.following import COLUMNS, following_document, following_rows, following_table
 
-    def show_document(event: Followed, findings: tuple[Finding, ...]) -> None:
+    def show_document(event: Followed) -> None:
         assert event.analyses is not None
         assert event.row is not None
         store = None if event.store is None else str(event.store)
-        document = following_document(event.run, store, event.analyses, event.row, findings)
+        document = following_document(event.run, store, event.analyses, event.row, event.findings)
         sys.stdout.write(json.dumps(document, allow_nan=False) + "\n")
         sys.stdout.flush()
 
-    def rows_of(event: Followed, findings: tuple[Finding, ...]) -> list[tuple[str, ...]]:
+    def rows_of(event: Followed) -> list[tuple[str, ...]]:
         assert event.analyses is not None
         assert event.row is not None
-        return following_rows(event.analyses, event.row, findings)
+        return following_rows(event.analyses, event.row, event.findings)
 
-    def show_line(event: Followed, findings: tuple[Finding, ...]) -> None:
-        for row in rows_of(event, findings):
+    def show_line(event: Followed) -> None:
+        for row in rows_of(event):
             print_line("  ".join(f"{cell:>12}" if c.justify == "right" else f"{cell:<24}"
                                  for cell, c in zip(row, COLUMNS, strict=True)).rstrip())  # fmt: skip
 
@@ -87,10 +72,10 @@ def _shown(paths: Sequence[str], common: Common) -> Iterator[Show]:
             title = ", ".join(paths)
             draw(following_table(title, (), "waiting for the first checkpoint; Ctrl-C ends it"))
 
-            def show_in_table(event: Followed, findings: tuple[Finding, ...]) -> None:
+            def show_in_table(event: Followed) -> None:
                 nonlocal count
                 count += 1
-                shown.extend(rows_of(event, findings))
+                shown.extend(rows_of(event))
                 note = f"{count} new so far, in {event.store}; Ctrl-C ends it"
                 draw(following_table(title, tuple(shown), note))
 

@@ -9,18 +9,18 @@ gradients were. The longer the window, the wider.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.checkpoint import numpy_dtype
 from ckpt_inspect.comparison.inference.gradients import window_gradient_rms
-from ckpt_inspect.comparison.paths import PathFigures, follow_paths
+from ckpt_inspect.comparison.paths import Heads, PathFigures, continue_paths
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.columns import Column, Columns
-from ckpt_inspect.measurement.variables import CONTRADICTION, WINDOW_METRICS
+from ckpt_inspect.measurement.variables import CONTRADICTION, PATHS, WINDOW_METRICS
 from ckpt_inspect.update_rules import find_implementation, find_rule
 
 Floats = NDArray[np.float64]
@@ -50,28 +50,78 @@ class _Window:
     updates: int
 
 
-def window_columns(columns: Columns, fingerprints: Column) -> dict[str, Column]:
+@dataclass(slots=True)
+class KnownWindows:
+    """Figures of the windows of a run that grows: those of rows that are as they were are not computed again."""
+
+    fingerprints: Column | None = None
+    inputs: dict[str, Column] = field(default_factory=dict)
+    """What the figures follow from, beside what is read of each checkpoint."""
+    found: dict[str, Floats] = field(default_factory=dict)
+    is_set_back: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), bool))
+    """(checkpoint, parameter) whether the state was set back there, or earlier on the path."""
+    heads: Heads = field(default_factory=dict)
+    """Paths up to the newest rows."""
+
+    def same_rows(self, columns: Columns, fingerprints: Column) -> int:
+        """Return how many of the first rows are as they were."""
+        if self.fingerprints is None or not np.array_equal(self.inputs["parameter"], columns["parameter"]):
+            return 0
+        count = min(len(self.fingerprints), len(fingerprints))
+        is_same = self.fingerprints[:count] == fingerprints[:count]
+        for name in _ROW_INPUTS:
+            is_same = is_same & _equal(self.inputs[name][:count], columns[name][:count])
+        for name in PATHS:
+            is_same = is_same & _equal(self.found[name][:count], columns[name][:count]).all(axis=1)
+        (different,) = np.nonzero(~is_same)
+        return int(different[0]) if different.size else count
+
+    def take(self, columns: Columns, fingerprints: Column, found: Mapping[str, Floats]) -> None:
+        """Take in what was found of all rows."""
+        self.fingerprints = fingerprints
+        self.inputs = {name: columns[name].copy() for name in ("parameter", *_ROW_INPUTS)}
+        self.found = dict(found)
+
+
+_ROW_INPUTS = ("window_updates", "window_from", "beta_2", f"beta_2{CONTRADICTION}", "step", "rule", "family")
+
+_HEADS = 16
+"""Newest rows of which the path is held: a checkpoint is compared with few before it."""
+
+
+def _equal(a: Column, b: Column) -> NDArray[np.bool_]:
+    is_equal = np.asarray(a == b, bool)
+    return is_equal | (np.isnan(a) & np.isnan(b)) if a.dtype.kind == "f" else is_equal
+
+
+def window_columns(columns: Columns, fingerprints: Column, known: KnownWindows | None = None) -> dict[str, Column]:
     """Return the variables of `WINDOW_METRICS`, from an optimizer's other columns.
 
     `fingerprints` of the checkpoints, which `window_from` names. Figures of the path of the weights that stand in the
-    columns already, from more elements than are sampled, are kept.
+    columns already, from more elements than are sampled, are kept. `known`: what an earlier call found of the same run.
     """
+    known = known or KnownWindows()
     found = {variable.name: np.full(columns["nonfinite"].shape, np.nan) for variable in WINDOW_METRICS}
     rows = {str(fingerprint): row for row, fingerprint in enumerate(fingerprints)}
     present = ~np.isnan(columns["nonfinite"])
-    windows = [_window(columns, row, rows, present) for row in range(len(fingerprints))]
-    broken: list[NDArray[np.bool_] | None] = [None] * len(windows)
-    for row, window in enumerate(windows):
+    same = known.same_rows(columns, fingerprints)
+    windows = {row: _window(columns, row, rows, present) for row in range(same, len(fingerprints))}
+    if any(w is not None and w.before < same and w.before not in known.heads for w in windows.values()):
+        same, windows = 0, {row: _window(columns, row, rows, present) for row in range(len(fingerprints))}
+    for name, figures in known.found.items() if same else ():
+        found[name][:same] = figures[:same]
+    broken: dict[int, NDArray[np.bool_]] = {}
+    for row, window in windows.items():
         if window is None:
             continue
         beta_2 = float(columns["beta_2"][row])
         if _gathers(columns, row) and 0 < beta_2 < 1 and not columns[f"beta_2{CONTRADICTION}"][row]:
             sample = columns["second_moment_sample"]
-            is_broken = _broken(sample[window.before], sample[row], beta_2, window.updates)
-            broken[row] = is_broken
+            broken[row] = is_broken = _broken(sample[window.before], sample[row], beta_2, window.updates)
             for name, figures in _gradients(columns, window, row, beta_2).items():
                 found[name][row] = np.where(is_broken, np.nan, figures)
-    _write_paths(found, columns, windows, broken)
+    _write_paths(found, columns, windows, broken, known)
+    known.take(columns, fingerprints, found)
     return found
 
 
@@ -89,22 +139,30 @@ def path_columns(figures: PathFigures, updates: int) -> dict[str, Floats]:
 def _write_paths(
     found: Mapping[str, Floats],
     columns: Columns,
-    windows: Sequence[_Window | None],
-    broken: Sequence[NDArray[np.bool_] | None],
+    windows: Mapping[int, _Window | None],
+    broken: Mapping[int, NDArray[np.bool_]],
+    known: KnownWindows,
 ) -> None:
-    """Write the figures of `PATHS`: by the sampled elements, where no others were looked at."""
+    """Write the figures of `PATHS` in the last rows, those of `windows`: by the sampled elements, where no others were
+    looked at."""
     sample = columns["value_sample"]
-    before = [None if window is None else window.before for window in windows]
+    same, count = len(sample) - len(windows), len(sample)
+    before = {row: None if window is None else window.before for row, window in windows.items()}
     sizes = [sample.shape[2]] * sample.shape[1]
-    is_set_back = np.zeros(sample.shape[:2], bool)  # there, or earlier on the path
-    for row, path in enumerate(follow_paths(before, lambda row: sample[row].reshape(-1), sizes, broken)):
-        window, is_broken = windows[row], broken[row]
+    is_set_back = np.zeros(sample.shape[:2], bool)
+    if same:
+        is_set_back[:same] = known.is_set_back[:same]
+    heads = {row: head for row, head in known.heads.items() if row < same}
+    kept = range(max(count - _HEADS, 0), count)
+    paths = continue_paths(before, lambda row: sample[row].reshape(-1), sizes, broken, heads, kept)
+    for (row, window), path in zip(windows.items(), paths, strict=True):
         if window is None:
             continue
-        is_set_back[row] = is_set_back[window.before] | (False if is_broken is None else is_broken)
+        is_set_back[row] = is_set_back[window.before] | broken.get(row, False)
         is_better = (columns["path_elements"][row] > path.elements) & ~is_set_back[row]
         for name, figures in path_columns(path, window.updates).items():
             found[name][row] = np.where(is_better, columns[name][row], figures)
+    known.is_set_back, known.heads = is_set_back, heads
 
 
 def _gradients(columns: Columns, window: _Window, row: int, beta_2: float) -> Mapping[str, Floats]:

@@ -7,8 +7,8 @@ in a circle. Only checkpoints are seen: the way that single updates took between
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,15 @@ class _Head:
     steps: NDArray[np.int64]
     """(P,)"""
 
+    def alone(self) -> _Head:
+        """Return the same in arrays of its own."""
+        previous = None if self.previous is None else _own(self.previous)
+        return replace(self, first=_own(self.first), last=_own(self.last), previous=previous)
+
+
+def _own(array: Array) -> Array:
+    return array if array.base is None else array.copy()
+
 
 @dataclass(slots=True)
 class _Parts:
@@ -76,6 +85,10 @@ class _Parts:
         return np.repeat(of_parameters, self.sizes)
 
 
+Heads = dict[int, _Head]
+"""Paths up to checkpoints, by their places."""
+
+
 def follow_paths(
     before: Sequence[int | None],
     values: Callable[[int], Array],
@@ -89,21 +102,36 @@ def follow_paths(
     known. `broken`: of a place, (P,) whose state was set back since the one before; None if nobody's was. A parameter
     that was, or whose weights are missing or not finite, begins anew.
     """
+    known = {place: each for place, each in enumerate(broken) if each is not None}
+    return continue_paths(dict(enumerate(before)), values, sizes, known, {}, ())
+
+
+def continue_paths(
+    before: Mapping[int, int | None],
+    values: Callable[[int], Array],
+    sizes: Sequence[int],
+    broken: Mapping[int, Bools],
+    heads: Heads,
+    kept: Collection[int],
+) -> Iterator[PathFigures]:
+    """Yield the figures of the checkpoints at the places `before`, as `follow_paths` does; `heads` of places before
+    them are known. When all are taken, it has those of the places `kept`, as far as they are known."""
     parts = _Parts(np.asarray(sizes, np.int64))
-    last_use = {b: place for place, b in enumerate(before) if b is not None}
-    heads: dict[int, _Head] = {}
-    for place, origin in enumerate(before):
+    last_use = {b: place for place, b in before.items() if b is not None}
+    for place, origin in before.items():
         weights = values(place)
         head = None if origin is None else heads.get(origin)
         if head is None:
             figures, head = _nothing(len(sizes)), _begun(weights, parts)
         else:
-            figures, head = _step(head, weights, parts, broken[place] if place < len(broken) else None)
-        if place in last_use:
+            figures, head = _step(head, weights, parts, broken.get(place))
+        if place in last_use or place in kept:
             heads[place] = head
-        for done in [b for b in heads if last_use[b] <= place]:
+        for done in [b for b in heads if b not in kept and last_use.get(b, -1) <= place]:
             del heads[done]
         yield figures
+    for place in heads:  # by itself: these arrays may be rows of a whole run's
+        heads[place] = heads[place].alone()
 
 
 def _begun(weights: Array, parts: _Parts) -> _Head:

@@ -139,6 +139,8 @@ class Followed:
     """What can't be read."""
     fails_on: tuple[str, ...] = ()
     """Ids of the findings that end the following, in the last that is yielded."""
+    findings: tuple[Finding, ...] = ()
+    """Of the whole run as far as it has come, the most severe first."""
 
     @property
     def checkpoint(self) -> str:

@@ -19,7 +19,7 @@ from ckpt_inspect.runs.found_before import FoundBefore
 from ckpt_inspect.runs.inferring import NOTHING, infer_run
 from ckpt_inspect.runs.planning import LONG, Options, Plan, plan_run, without_gone
 from ckpt_inspect.runs.reading import Reading
-from ckpt_inspect.runs.saving import Saving
+from ckpt_inspect.runs.saving import Held, Saving
 from ckpt_inspect.runs.stored_runs import stored_run
 from ckpt_inspect.runs.unchanged import KnownFiles
 from ckpt_inspect.series.run import Run
@@ -49,10 +49,10 @@ def analyze(
     progress: Progress | None = None,
     threads: int | None = None,
     executor: Executor | None = None,
-    is_watched: bool = False,
+    held: Held | None = None,
 ) -> RunColumns:
-    """Analyse the checkpoints of a run, in its order; the arguments are those of `ckpt_inspect.analyze`. A run that
-    `is_watched` holds nothing that is being written.
+    """Analyse the checkpoints of a run, in its order; the arguments are those of `ckpt_inspect.analyze`. With `held`
+    it is a run that is analysed again and again by this process, and in which nothing is being written.
 
     In a series a checkpoint that can't be read becomes a Problem of severity `error` (`RunColumns.failures`), and the
     rest is done. If this is interrupted, the checkpoints that were read are stored. Raises CkptInspectError if there is
@@ -73,7 +73,7 @@ def analyze(
             "whole arrays of effective learning rates are written as they are read, in this process alone: leave out "
             "the executor, or the elements"
         )
-    with Saving(None if store is None else Path(store), elements) as saving:
+    with Saving(None if store is None else Path(store), elements, held) as saving:
         plan = _planned(run, options, saving.path, saving.load())
         is_due = options.infers and (plan.unread or not plan.was_inferred)
         found = FoundBefore()
@@ -81,8 +81,9 @@ def analyze(
         plan = replace(plan, stale=told.stale)
         sizes = run.sizes(plan.unread)
         is_long = len(plan.places()) > LONG
-        reading = Reading(plan, limits, told=told, parts=saving.parts() if is_long else None)
-        if is_watched:
+        parts = saving.parts() if is_long else None
+        reading = Reading(plan, limits, told=told, parts=parts, windows=saving.held.windows)
+        if held is not None:
             reading.movement.trust()
         meter = Meter(sum(sizes.values()), progress)
         lost: list[str] = []

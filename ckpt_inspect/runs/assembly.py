@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ckpt_inspect.checkpoint import Problem
-from ckpt_inspect.comparison.gradients import path_columns, window_columns
+from ckpt_inspect.comparison.gradients import KnownWindows, path_columns, window_columns
 from ckpt_inspect.comparison.paths import PathFigures
 from ckpt_inspect.measurement.columns import Column, Columns, OptimizerColumns, Remark, RunColumns
 from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
@@ -52,13 +52,14 @@ def assemble(
     thresholds: Mapping[str, float] | None = None,
     evidence: Evidence | None = None,
     names: Sequence[str] | None = None,
+    windows: dict[str, KnownWindows] | None = None,
 ) -> RunColumns:
     """Return a run's columns, from what a store held and what was read now.
 
     `order` names checkpoints by fingerprint, in training order; each is a key of `fresh` or a fingerprint of
     `previous`. `failures`: paths that couldn't be read. `names` of the checkpoints: by default made anew from all
     paths. `evidence`: what the checkpoints tell of each other; None if they weren't asked, so that what the store has
-    of it stands.
+    of it stands. `windows`: what an earlier call found of the same run, by optimizer; it takes in what this one finds.
     """
     fresh = with_first_names(order, previous, fresh)
     rows = _Rows.of(order, previous, fresh)
@@ -71,7 +72,8 @@ def assemble(
         columns = _optimizer_columns(name, rows)
         if evidence is not None and name in evidence:
             _write_evidence(columns, checkpoints, evidence[name])
-        columns |= window_columns(columns, checkpoints["fingerprint"])
+        known = None if windows is None else windows.setdefault(name, KnownWindows())
+        columns |= window_columns(columns, checkpoints["fingerprint"], known)
         optimizers[name] = OptimizerColumns(name, {v.name: columns[v.name] for v in variables_in(columns)})
     remarks = _remarks(rows, checkpoints, failures, evidence or {})
     return RunColumns(run, options, checkpoints, optimizers, tuple(remarks), thresholds or {})

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.checkpoint import Array, Problem
 from ckpt_inspect.measurement.columns import OptimizerColumns, RunColumns
 from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.runs.analysis import Analysis, OptimizerAnalysis
@@ -27,11 +27,15 @@ def with_first_names(
     names = FirstNames()
     stored = {} if previous is None else {f: i for i, f in enumerate(previous.checkpoints["fingerprint"])}
     found: dict[str, Analysis] = {}
+    before: list[int] = []
     for fingerprint in order:
         if fingerprint in fresh:
+            if previous is not None:
+                names.take_newest(previous, before)
             found[fingerprint] = names.named(fresh[fingerprint])
-        elif previous is not None:
-            names.take_stored(previous, stored[fingerprint])
+            before = []
+        else:
+            before.append(stored[fingerprint])
     return found
 
 
@@ -48,22 +52,22 @@ class FirstNames:
         self._before |= {o.name: _shapes(o) for o in named if o.parameters}
         return analysis if named == analysis.optimizers else replace(analysis, optimizers=named)
 
-    def take_stored(self, previous: RunColumns, row: int) -> None:
-        """Take the next checkpoint's names from a row of a store."""
-        self._before |= dict(_stored_shapes(previous.optimizers, row))
+    def take_newest(self, previous: RunColumns, rows: Sequence[int]) -> None:
+        """Take the next checkpoints' names from rows of a store, in training order."""
+        for name, optimizer in previous.optimizers.items():
+            present = optimizer.present
+            row = next((row for row in reversed(rows) if present[row].any()), None)
+            if row is not None:
+                self._before[name] = _stored_shapes(optimizer, present[row])
 
 
-def _stored_shapes(optimizers: Mapping[str, OptimizerColumns], row: int) -> Iterator[tuple[str, Shapes]]:
-    for name, optimizer in optimizers.items():
-        present = optimizer.present[row]
-        columns = optimizer.variables
-        shapes = {
-            str(parameter): tuple(int(length) for length in str(shape).split(",") if length)
-            for parameter, shape, is_here in zip(columns["parameter"], columns["shape"], present, strict=True)
-            if is_here
-        }
-        if shapes:
-            yield name, shapes
+def _stored_shapes(optimizer: OptimizerColumns, present: Array) -> Shapes:
+    columns = optimizer.variables
+    return {
+        str(parameter): tuple(int(length) for length in str(shape).split(",") if length)
+        for parameter, shape, is_here in zip(columns["parameter"], columns["shape"], present, strict=True)
+        if is_here
+    }
 
 
 def _shapes(optimizer: OptimizerAnalysis) -> Shapes:

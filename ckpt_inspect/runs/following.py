@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from ckpt_inspect.findings import SEVERITIES, Finding, Severity, find_findings
 from ckpt_inspect.measurement.columns import UNREADABLE, RunColumns
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.kept_elements import KEPT_CHECKPOINTS
+from ckpt_inspect.runs.saving import Held
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.series.watch import Watch
 from ckpt_inspect.storage import PathLike, absolute
@@ -33,21 +35,25 @@ SOON = 1.0
 WHOLE = 8 * KEPT_CHECKPOINTS
 """Checkpoints up to which a run is given to each analysis as a whole; of a longer one, those near what is new."""
 
-CANT_LOOK = "folder-unreadable"
-"""Code of the Problem of a folder that can't be looked at for the moment."""
+CANT_LOOK, CANT_WRITE = "folder-unreadable", "not-written"
+"""Codes of the Problems of a folder that can't be looked at, and of a store or page that can't be written, for the
+moment."""
 
-Analyze = Callable[[Run, Path], RunColumns]
+_PASSING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT})
+"""What keeps a file from being written now, and may not in a minute."""
+
+Analyze = Callable[[Run, Path, Held], RunColumns]
 """Analyses a run, beside what is in the store at the path; raises CkptInspectError if nothing can be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a look at the folder brought of one run."""
+    """What a look at the folder brought of one run; nothing, if there is nothing new."""
 
-    run: Run | None
-    """None if there is only a problem of the folder."""
-    store: Path | None
-    columns: RunColumns | None
+    run: Run | None = None
+    """None if nothing is new, or there is only a problem of the folder."""
+    store: Path | None = None
+    columns: RunColumns | None = None
     """All that is known of the run by now; None if nothing is."""
     rows: tuple[int, ...] = ()
     """Rows of `columns` that are new."""
@@ -72,7 +78,7 @@ class Ends:
 
     def fails_on(self, columns: RunColumns) -> tuple[str, ...]:
         """Return the ids of the findings that end it."""
-        return failing_ids(self.findings(columns), self._fail_on)
+        return failing_ids(self.findings(columns), self._fail_on) if self._fail_on is not None else ()
 
     def are_met(self, taken: Taken) -> bool:
         """Return whether that was the last to be taken."""
@@ -85,16 +91,25 @@ class Ends:
         return bool(self.fails_on(columns)) or (self._until is not None and reached >= self._until)
 
 
-def failing_ids(findings: Iterable[Finding], fail_on: str | None) -> tuple[str, ...]:
+def failing_ids(findings: Iterable[Finding], fail_on: str) -> tuple[str, ...]:
     """Return the ids of findings of a severity or more, or of that id, each once."""
-    if fail_on is None:
-        return ()
     least = Severity[fail_on.upper()] if fail_on in SEVERITIES else None
     return tuple(dict.fromkeys(f.id for f in findings if (f.id == fail_on if least is None else f.severity >= least)))
 
 
+def passing_problem(error: StoreError) -> Problem | None:
+    """Return the Problem of a store or page that can't be written for the moment, such as on a full disk; None if
+    waiting doesn't help."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _PASSING:
+            return Problem(CANT_WRITE, str(error), "it is tried again at each look", "error")
+        cause = cause.__cause__
+    return None
+
+
 class Following:
-    """Looks, analyses, waits; an iterator of what is new."""
+    """Looks, analyses, waits; an iterator of what is new, with at least one `Taken` each look."""
 
     def __init__(
         self,
@@ -121,10 +136,9 @@ class Following:
             is_changed = self._watch.look()
             if self._watch.error is not None and str(self._watch.error) != self._told:
                 problem = Problem(CANT_LOOK, str(self._watch.error), "it is tried again", "error")
-                yield Taken(None, None, None, problems=(problem,))
+                yield Taken(problems=(problem,))
             self._told = str(self._watch.error or "")
-            if self._watch.lost:
-                yield Taken(None, None, None, problems=tuple(self._watch.lost))
+            yield Taken(problems=tuple(self._watch.lost))
             is_over = False
             for taken in self._news(set(self._watch.fresh())):
                 is_over |= self._is_over(taken)
@@ -152,8 +166,11 @@ class Following:
                 yield from self._taken(run, own, is_last=is_last)
 
     def _last(self) -> Iterator[Taken]:
-        """Read once more what can't be read, so that the store says so."""
-        yield from self._news(set(self._watch.failed()), is_last=True)
+        """Read once more what can't be read, so that the store says so; raise StoreError if a store lacks anything."""
+        yield from self._news(set(self._watch.unreported()), is_last=True)
+        for shelf in self._shelves.values():
+            if shelf.unwritten is not None:
+                raise shelf.unwritten
 
     def _taken(self, run: Run, fresh: list[Path], *, is_last: bool) -> Iterator[Taken]:
         name, store = self._place(run)
@@ -162,13 +179,20 @@ class Following:
             shelf.known = _known_in(store)
         near = replace(near_run(run, fresh), name=name)
         try:
-            columns = self._analyze(near, store)
-        except (StoreError, RequestError):
+            columns = self._analyze(near, store, shelf.held)
+        except StoreError as error:
+            if is_last or (problem := passing_problem(error)) is None:
+                raise
+            if shelf.unwritten is None:
+                yield Taken(near, store, problems=(problem,))
+            shelf.unwritten = error
+            return  # what is fresh stays so
+        except RequestError:
             raise
         except NoStateError as error:
             for path in fresh:
                 self._watch.mark(path, "stateless")
-            said = [path for path in fresh if self._watch.should_report(path, at_once=True)]
+            said = [path for path in fresh if self._watch.should_report(path, at_once=is_last)]
             problem = Problem("no-state", str(error), "the next ones are waited for", "info")
             if said:
                 yield Taken(run, store, None, problems=(problem,))
@@ -183,6 +207,7 @@ class Following:
             if problems:
                 yield Taken(run, store, None, problems=problems[:1])
             return
+        shelf.unwritten = None
         found = list(zip(columns.checkpoints["path"], columns.checkpoints["fingerprint"], strict=True))
         rows = tuple(row for row, each in enumerate(found) if each not in shelf.known)
         shelf.known = set(found)
@@ -246,7 +271,7 @@ def follow(
         Following(
             Watch(paths),
             store_of,
-            lambda run, store: analyze(run, store=store),
+            lambda run, store, held: analyze(run, store=store, held=held),
             every=every,
             idle=idle,
             is_over=is_over,
@@ -256,9 +281,13 @@ def follow(
 
 @dataclass(slots=True)
 class _Shelf:
-    """What is in a store: absolute path and fingerprint of each checkpoint; None if it has not been looked into."""
+    """A store, as it was left."""
 
-    known: set[tuple[str, str]] | None = field(default=None)
+    known: set[tuple[str, str]] | None = None
+    """Absolute path and fingerprint of each checkpoint; None if it has not been looked into."""
+    held: Held = field(default_factory=Held)
+    unwritten: StoreError | None = None
+    """Why it couldn't be written the last time; None if it could."""
 
 
 def _known_in(store: Path) -> set[tuple[str, str]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.comparison.gradients import KnownWindows
 from ckpt_inspect.errors import ChangedFileError, CkptInspectError, NotFoundError, RequestError, StoreError
 from ckpt_inspect.measurement.columns import GONE, RunColumns
 from ckpt_inspect.runs.analysis import Analysis, require_state
@@ -46,6 +47,8 @@ class Reading:
     """The same, and whether the checkpoint is at fault."""
     parts: SpilledParts | None = None
     """Where what was read of a long run is put away; None: it is held."""
+    windows: dict[str, KnownWindows] | None = None
+    """Figures that an earlier analysis computed, by optimizer; None if there was none in this process."""
     movement: Movement = field(init=False)
     _has_state: bool = False
     _waiting: deque[str] = field(default_factory=deque)
@@ -58,8 +61,7 @@ class Reading:
             self._waiting.extend(absolutes(self.plan.unread))
             previous = self.plan.previous
             if previous is not None and self._waiting:
-                for row in range(len(previous))[-_LAST:]:
-                    self._names.take_stored(previous, row)
+                self._names.take_newest(previous, range(len(previous))[-_LAST:])
 
     def take(self, results: Sequence[UnitResult]) -> str | None:
         """Take in all results of a checkpoint, and return its fingerprint; None if it couldn't be read."""
@@ -142,6 +144,7 @@ class Reading:
             failures,
             self.thresholds,
             self.told.evidence(),
+            windows=self.windows,
         )
 
     def _errors(self) -> Iterator[tuple[Path, CkptInspectError]]:

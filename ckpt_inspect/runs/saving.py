@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from ckpt_inspect.comparison.gradients import KnownWindows
 from ckpt_inspect.errors import StoreError
 from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.runs import store as stores
@@ -40,12 +42,25 @@ def _new_elements(path: Path) -> ElementsFile:
         raise StoreError(f"{path}: can't be written ({error.strerror}); write the store elsewhere") from error
 
 
+@dataclass(slots=True)
+class Held:
+    """What a process that analyses a run again and again holds of it in between."""
+
+    columns: RunColumns | None = None
+    """What it wrote into the store last."""
+    file: tuple[int, ...] | None = None
+    """The store as it was then: of another one, somebody else's, `columns` tell nothing."""
+    windows: dict[str, KnownWindows] = field(default_factory=dict)
+    """By optimizer: figures that need not be computed again."""
+
+
 class Saving:
     """The store of an analysis, or none. A context manager: what is temporary goes at the end."""
 
-    def __init__(self, path: Path | None, has_elements: bool) -> None:
+    def __init__(self, path: Path | None, has_elements: bool, held: Held | None = None) -> None:
         """Raises StoreError, before any work is done, if a store can't be written at `path`."""
         self.path = path
+        self.held = held or Held()
         if path is not None:
             stores.check_writable(path)
         self._seen: tuple[int, ...] | None = None
@@ -70,7 +85,14 @@ class Saving:
             return None
         with folder_locked(self.path.parent):
             self._seen = _identity(self.path)
+            if self._seen is not None and self._seen == self.held.file:
+                return self.held.columns
             return None if self._seen is None else stores.load(self.path)
+
+    def _hold(self, columns: RunColumns) -> None:
+        assert self.path is not None
+        self._seen = self.held.file = _identity(self.path)
+        self.held.columns = columns
 
     @contextmanager
     def alone(self) -> Iterator[bool]:
@@ -101,7 +123,7 @@ class Saving:
         if self.path is not None:
             with folder_locked(self.path.parent):
                 stores.save(columns, self.path, self._elements, is_final=is_final)
-                self._seen = _identity(self.path)
+                self._hold(columns)
 
     def parts(self) -> SpilledParts | None:
         """Return where what is read of a long run is put away; None if there is no store, or it keeps elements."""
@@ -115,8 +137,9 @@ class Saving:
         assert self.path is not None
         with folder_locked(self.path.parent):
             long.save(self.path)
-            self._seen = _identity(self.path)
-            return stores.load(self.path)
+            columns = stores.load(self.path)
+            self._hold(columns)
+            return columns
 
     def save_sometimes(self, save: Callable[[], object]) -> None:
         """Call `save`, which writes the store, if it has been long enough."""

@@ -20,6 +20,9 @@ from ckpt_inspect.storage import ABSENT, PathLike, Stat, as_path, forget, list_f
 Signature = tuple[tuple[str, Stat], ...]
 """Every file of a checkpoint: equal as long as none was written or replaced."""
 
+UPLOADING = 300.0
+"""Seconds after an object came within which others of the same checkpoint may follow: each appears when it is whole."""
+
 State = Literal["new", "taken", "failed", "stateless"]
 """`failed`: it can't be read as it is. `stateless`: it is sound, and alone it holds nothing to analyse."""
 
@@ -39,6 +42,13 @@ class _Known:
     """Whether its failure was."""
     failure: Problem | None = None
     held: Held | None = None
+    is_going: bool = False
+    """Whether some of its files are gone since it was taken, and the others are as they were."""
+
+    def is_going_with(self, signature: Signature) -> bool:
+        """Return whether these are what is left of the files of what was taken."""
+        here = {entry for entry in signature if entry[1].kind == "file"}
+        return (self.is_going or self.state == "taken") and here < set(self.signature)
 
 
 class Watch:
@@ -51,7 +61,7 @@ class Watch:
         self._known: dict[Path, _Known] = {}
         self._parameters: dict[frozenset[object], Held] = {}
         self.lost: list[Problem] = []
-        """Failures that nobody was told of, of checkpoints that were deleted or replaced by the last look."""
+        """Failures that nobody was told of, of checkpoints that were gone at the last look."""
         self.error: CkptInspectError | None = None
         """Why the last look saw nothing, if the storage refused."""
 
@@ -66,7 +76,7 @@ class Watch:
         A checkpoint counts as complete when it is as it was at the look before, or was last changed half a minute ago.
         Objects in a store appear whole.
         """
-        self.error = None
+        self.error, self.lost = None, []
         try:
             for path in self._paths:
                 forget(path)
@@ -77,7 +87,7 @@ class Watch:
             self.error = error
             return False
         now, before = self._clock(), self._known
-        self._known, self.lost = {}, []
+        self._known = {}
         is_changed = False
         for claim in claims:
             assert claim.path is not None
@@ -85,21 +95,16 @@ class Watch:
             known = before.pop(claim.path, None)
             if known is not None and known.signature == signature:
                 known.is_settled = True
-            else:
-                self._lose(known)
-                known = _Known(claim, signature, now)
-                known.is_settled = _is_old(signature) or native_path(claim.path) is None
+            else:  # what failed before was being written, or nobody needs it any more
+                is_going = known is not None and known.is_going_with(signature)
+                known = _Known(claim, signature, now, is_going=is_going)
+                known.is_settled = _is_older(signature, YOUNG) or native_path(claim.path) is None
                 is_changed = True
             if any(found.kind == "absent" for _, found in signature):
                 known.is_settled = False
             self._known[claim.path] = known
-        for known in before.values():
-            self._lose(known)
+        self.lost = [k.failure for k in before.values() if k.failure is not None and not (k.is_reported or k.is_going)]
         return is_changed or bool(before)
-
-    def _lose(self, known: _Known | None) -> None:
-        if known is not None and known.failure is not None and not known.is_reported:
-            self.lost.append(known.failure)
 
     @property
     def is_unsettled(self) -> bool:
@@ -112,8 +117,14 @@ class Watch:
 
     def _is_due(self, known: _Known) -> bool:
         """What failed while it was young is tried once more when it isn't."""
-        is_young = self._clock() - known.since < YOUNG
-        return known.state == "new" or (known.state == "failed" and not known.is_reported and not is_young)
+        return known.state == "new" or (
+            known.state in ("failed", "stateless") and not known.is_reported and not self._is_young(known)
+        )
+
+    def _is_young(self, known: _Known) -> bool:
+        """Whether more of it may be on its way."""
+        patience = UPLOADING if native_path(known.claim.parts[0]) is None else YOUNG
+        return self._clock() - known.since < patience and not _is_older(known.signature, patience)
 
     def runs(self, *, with_failed: bool = False) -> tuple[Run, ...]:
         """Return the runs that what is complete belongs to; without what can't be read, unless it is asked for."""
@@ -135,17 +146,25 @@ class Watch:
             self._known[path].state, self._known[path].failure = state, failure
 
     def should_report(self, path: Path, *, at_once: bool = False) -> bool:
-        """Return whether a failure is news: once, and of a file that may still be written only when it has been left
-        alone for half a minute, unless `at_once`."""
+        """Return whether a failure, or a lack of state, is news: once, and of a file that may still be written only
+        when it has been left alone for half a minute, unless `at_once`."""
         known = self._known.get(path)
         if known is None or known.is_reported:
             return False
-        known.is_reported = at_once or _is_old(known.signature) or self._clock() - known.since >= YOUNG
+        known.is_reported = at_once or not self._is_young(known)
         return known.is_reported
 
     def failed(self) -> list[Path]:
         """Return the checkpoints that can't be read as they are."""
         return [path for path, known in self._known.items() if known.state == "failed"]
+
+    def unreported(self) -> list[Path]:
+        """Return those, and the ones without state that nobody was told of."""
+        return [
+            path
+            for path, known in self._known.items()
+            if known.state == "failed" or (known.state == "stateless" and not known.is_reported)
+        ]
 
 
 def _files(parts: Sequence[Path]) -> Iterator[tuple[str, Stat]]:
@@ -161,6 +180,6 @@ def _files(parts: Sequence[Path]) -> Iterator[tuple[str, Stat]]:
         yield str(path), found
 
 
-def _is_old(signature: Signature) -> bool:
+def _is_older(signature: Signature, seconds: float) -> bool:
     newest = max((found.modified_ns for _, found in signature), default=0) / 1e9
-    return abs(time.time() - newest) >= YOUNG
+    return abs(time.time() - newest) >= seconds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,9 @@ import pytest
 from support.adam_runs import SHAPES, AdamRun, Array
 
 from ckpt_inspect import Analyses, analyze
+from ckpt_inspect.comparison import gradients
 from ckpt_inspect.comparison.gradients import plain_bounds
+from ckpt_inspect.measurement.variables import ALONG_CHECKPOINTS, PATHS
 
 
 class Logged:
@@ -100,3 +102,65 @@ def test_bounds_widen_with_the_window() -> None:
     assert widths == sorted(widths)
     assert widths[-1] == pytest.approx(0.999 ** (-999 / 2), rel=1e-3)
     assert np.isnan(plain_bounds(0.9, 10_000)[1])
+
+
+# --- a run that grows
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Analyses:
+    """Thirty checkpoints; in the middle the state is lost."""
+    folder, run = tmp_path_factory.mktemp("grown"), AdamRun()
+    for number in range(1, 31):
+        if number == 15:
+            run.forget().step = 10 * number
+        run.train(10).save(folder / f"m-{number:02d}.h5")
+    return analyze(folder)
+
+
+def first_rows(run: Analyses, count: int, before: Mapping[str, Array]) -> dict[str, Array]:
+    """The columns of the first checkpoints, with figures of paths as an earlier store has them."""
+    (optimizer,) = run.optimizers.values()
+    columns = {n: c[:count].copy() if n in ALONG_CHECKPOINTS else c for n, c in optimizer.variables.items()}
+    for name in PATHS:
+        columns[name][:] = np.nan
+        kept = before.get(name, columns[name][:0])[:count]
+        columns[name][: len(kept)] = kept
+    return columns
+
+
+def test_what_is_known_is_not_computed_again(grown: Analyses, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is what it would be."""
+    computed: list[int] = []
+    real = gradients._gradients
+    monkeypatch.setattr(gradients, "_gradients", lambda *given: (computed.append(given[2]), real(*given))[1])
+    known, found = gradients.KnownWindows(), dict[str, Array]()
+    for count in (2, 3, 13, 14, 15, 16, 29, 30):
+        columns, fingerprints = first_rows(grown, count, found), grown.checkpoints["fingerprint"][:count]
+        anew = gradients.window_columns(columns, fingerprints)
+        computed.clear()
+        before = len(found.get("path_distance", ()))
+        found = gradients.window_columns(columns, fingerprints, known)
+        assert set(computed) <= set(range(before, count))
+        for name, column in anew.items():
+            np.testing.assert_array_equal(found[name], column, err_msg=name)
+
+
+@pytest.mark.parametrize("row", [28, 20, 3])
+@pytest.mark.parametrize("what", ["fingerprint", "beta_2", "window_updates", "path_elements"])
+def test_what_changed_is_computed_again(grown: Analyses, row: int, what: str) -> None:
+    """With all that follows from it."""
+    known = gradients.KnownWindows()
+    found = gradients.window_columns(first_rows(grown, 30, {}), grown.checkpoints["fingerprint"], known)
+    columns, fingerprints = first_rows(grown, 30, found), grown.checkpoints["fingerprint"].copy()
+    if what == "fingerprint":
+        fingerprints[row] = "another"
+        columns["value_sample"][row] += 1
+        columns["second_moment_mean"][row] *= 1.5
+    else:
+        columns[what][row] = {"beta_2": 0.9995, "window_updates": 3, "path_elements": 1e6}[what]
+        if what == "window_updates":
+            columns["window_from"][row] = fingerprints[row - 2]
+    anew = gradients.window_columns(columns, fingerprints)
+    for name, column in gradients.window_columns(columns, fingerprints, known).items():
+        np.testing.assert_array_equal(column, anew[name], err_msg=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import shutil
@@ -15,8 +16,9 @@ from support.keras_files import Run
 
 import ckpt_inspect as ci
 from ckpt_inspect import Followed
-from ckpt_inspect.errors import RequestError
+from ckpt_inspect.errors import RequestError, StoreError
 from ckpt_inspect.runs import following, movement
+from ckpt_inspect.runs import store as stores
 from ckpt_inspect.series import watch
 
 SHARD = ".data-00000-of-00001"
@@ -270,19 +272,55 @@ def test_an_interrupt_leaves_a_whole_store(tmp_path: Path, between: Callable[...
     assert steps_in(tmp_path / "run.ckpt-inspect.h5") == [2, 4]
 
 
-# --- the report
+# --- a disk that is full for a while
 
 
-def test_a_page_loads_itself_anew_until_the_end(tmp_path: Path, between: Callable[..., None]) -> None:
-    """It is written after each look that brought something; the last has no script for it."""
+def test_a_full_disk_is_waited_for(
+    tmp_path: Path, between: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is reported once, and what came meanwhile is taken when there is room again."""
+    training = Training(tmp_path / "run", kept=100)
+    real, is_full = stores.save, []
+
+    def save(*given: object, **named: object) -> None:
+        if is_full:
+            error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise StoreError("run.ckpt-inspect.h5: can't be written (No space left on device)") from error
+        real(*given, **named)  # type: ignore[arg-type]  # as they were given
+
+    def events() -> Iterator[object]:
+        yield training.save()
+        yield is_full.append(True)
+        for _ in range(3):
+            yield training.save()
+        yield is_full.clear()
+        while True:
+            yield training.save()
+
+    monkeypatch.setattr(stores, "save", save)
+    between(events())
+    found = list(ci.follow(tmp_path / "run", folder=tmp_path, until=10, every=1))
+    assert [each.problem.code for each in found if each.problem is not None] == ["not-written"]
+    assert steps_in(tmp_path / "run.ckpt-inspect.h5") == [2, 4, 6, 8, 10]
+
+
+def test_it_does_not_end_well_while_the_disk_is_full(
+    tmp_path: Path, between: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else would say that the store lacks what came last."""
     training = Training(tmp_path / "run")
-    between(iter(lambda: training.save() and None, 0))
-    pages = []
-    for _ in ci.follow(tmp_path / "run", folder=tmp_path, report=tmp_path / "report", until=4, every=1):
-        pages.append((tmp_path / "report" / "index.html").read_text("utf-8"))  # noqa: PERF401 - as it is by then
-    last = (tmp_path / "report" / "index.html").read_text("utf-8")
-    assert ["location.reload" in page for page in (*pages, last)] == [True, True, False]
-    assert pages[0] != pages[1]
+    training.save()
+
+    def save(*_: object, **__: object) -> None:
+        raise StoreError("a.h5: can't be written") from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(stores, "save", save)
+    events = ci.follow(tmp_path / "run", store=tmp_path / "a.h5", idle=0.05, every=0.01)
+    problem = next(events).problem
+    assert problem is not None
+    assert problem.code == "not-written"
+    with pytest.raises(StoreError, match="can't be written"):
+        list(events)
 
 
 # --- what is refused

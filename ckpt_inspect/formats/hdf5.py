@@ -78,6 +78,8 @@ class Hdf5Checkpoint(Checkpoint):
             for source in sources:
                 with hdf5_errors(source.path):
                     file = self._objects[source] = open_objects(source)
+                    if source.file.is_far:
+                        file.survey()
                     self._attributes.update(_text_attributes(file))
                     _reject_store(source.path, self._attributes)
                     here = dict(self._walk(file, source))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
+from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,7 @@ import ckpt_inspect
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
 from ckpt_inspect.measurement.extension import loops
 from ckpt_inspect.measurement.stored import StoredState
-from ckpt_inspect.storage import as_path, connecting, credentials, objects
+from ckpt_inspect.storage import as_path, connecting, credentials, objects, storage_of
 from ckpt_inspect.storage.address import Address
 from ckpt_inspect.storage.interface import Stat
 
@@ -285,6 +286,22 @@ def test_a_server_that_stalls_is_given_up(
     with pytest.raises(NotFoundError, match=f"^{re.escape(address)}: {web.address} didn't answer in time") as caught:
         ckpt_inspect.open_checkpoint(address)
     assert "\n" not in str(caught.value)
+
+
+def test_files_are_looked_at_side_by_side(web: WebServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where each look is a request, none waits for another; what isn't there is no error before it is asked for."""
+    paths = [as_path(f"{web.address}/{path.relative_to(folder)}") for path in sorted(folder.rglob("*.index"))[:2]]
+    storage, meeting, look = storage_of(paths[0]), Barrier(3, timeout=10), objects.ObjectStorage._look
+
+    def meet(self: objects.ObjectStorage, path: Path, key: str) -> Stat:
+        meeting.wait()
+        return look(self, path, key)
+
+    monkeypatch.setattr(objects.ObjectStorage, "_look", meet)
+    storage.look_together([*paths, as_path(f"{web.address}/nothing")])
+    asked = len(web.requests)
+    assert [storage.stat(path).kind for path in paths] == ["file", "file"]
+    assert len(web.requests) == asked
 
 
 def test_a_list_whose_length_isnt_said(web: WebServer, folder: Path) -> None:

@@ -17,6 +17,7 @@ from ckpt_inspect.checkpoint import (
     CountedPieces,
     DType,
     Problem,
+    StoredElements,
     TensorSpec,
     TrainingConfig,
     numpy_dtype,
@@ -78,6 +79,8 @@ class Hdf5Checkpoint(Checkpoint):
             for source in sources:
                 with hdf5_errors(source.path):
                     file = self._objects[source] = open_objects(source)
+                    if source.file.is_far:
+                        file.survey()
                     self._attributes.update(_text_attributes(file))
                     _reject_store(source.path, self._attributes)
                     here = dict(self._walk(file, source))
@@ -154,6 +157,17 @@ class Hdf5Checkpoint(Checkpoint):
         if self._sources:
             places = (self._values[name].place(a, b) for name, a, b in pieces if name in self._values)
             self._sources[0].file.expect(place for place in places if place is not None)
+
+    def stored_elements(self, name: str) -> StoredElements | None:
+        spec, values = self.spec(name), self._values.get(name)
+        if values is None or spec.dtype == STRING:
+            return None
+        source = values.source
+        if source.checksum is not None and spec.size:
+            source.checksum.begin()
+        with hdf5_errors(self.path), self._lock:
+            values.prepare(self._objects[source].metadata, self._claimed[source])
+        return values.received(lambda: self._finish_if_all_is_read(source))
 
     def is_plain(self, name: str) -> bool:
         self.spec(name)

@@ -130,6 +130,12 @@ def old_links(file: Metadata, tree: int | None, heap: int | None) -> Iterator[Li
             yield link
 
 
+def places_of_names(file: Metadata, tree: int, heap: int) -> Iterator[int]:
+    """Yield where a group's names lie, and the nodes below the root of its B-tree."""
+    yield _local_heap(file, heap)[0]
+    yield from _node(file, tree)[1]
+
+
 def _local_heap(file: Metadata, at: int) -> tuple[int, int]:
     """Return where the names lie (III.D): the first byte, and the one after the last."""
     width = file.widths
@@ -145,35 +151,42 @@ def _local_heap(file: Metadata, at: int) -> tuple[int, int]:
 
 def _leaves(file: Metadata, root: int) -> Iterator[int]:
     """Yield the addresses of the symbol nodes below a version 1 B-tree (III.A.1)."""
-    width = file.widths
-    step = width.length + width.address
     waiting: list[tuple[int, int | None]] = [(root, None)]
     seen: set[int] = set()
     while waiting:
         at, expected = waiting.pop()
-        head = file.bytes_at(at, 8)
-        if at in seen or head.take(4) != b"TREE" or head.number(1) != 0:
+        if at in seen:
             raise UnsoundError(f"no node of a group's B-tree at {at:#x}")
         seen.add(at)
-        level, count = head.number(1), head.number(2)
+        level, children = _node(file, at)
         if expected not in (None, level):
             raise UnsoundError(f"the B-tree's node at {at:#x} is of level {level}, not {expected}")
-        entries = file.bytes_at(at + 8 + 2 * width.address, count * step)
-        children = []
-        for _ in range(count):
-            entries.length()
-            child = entries.address()
-            if child is None:
-                raise UnsoundError(f"the B-tree's node at {at:#x} leads nowhere")
-            children.append(child)
         file.look_ahead(children)
         if level == 0:
-            if not seen.isdisjoint(children) or len(set(children)) < count:
+            if not seen.isdisjoint(children) or len(set(children)) < len(children):
                 raise UnsoundError(f"the B-tree's node at {at:#x} names a node twice")
             seen.update(children)
             yield from children
         else:
             waiting.extend((child, level - 1) for child in reversed(children))
+
+
+def _node(file: Metadata, at: int) -> tuple[int, list[int]]:
+    """Return the level of a node of a group's B-tree, and the nodes that it names."""
+    width = file.widths
+    head = file.bytes_at(at, 8)
+    if head.take(4) != b"TREE" or head.number(1) != 0:
+        raise UnsoundError(f"no node of a group's B-tree at {at:#x}")
+    level, count = head.number(1), head.number(2)
+    entries = file.bytes_at(at + 8 + 2 * width.address, count * (width.length + width.address))
+    children: list[int] = []
+    for _ in range(count):
+        entries.length()
+        child = entries.address()
+        if child is None:
+            raise UnsoundError(f"the B-tree's node at {at:#x} leads nowhere")
+        children.append(child)
+    return level, children
 
 
 def _symbols(file: Metadata, at: int, names: tuple[int, int]) -> Iterator[Link]:

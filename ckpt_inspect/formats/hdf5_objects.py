@@ -7,11 +7,12 @@ damaged files and dies of others; these few hundred lines read all that Keras wr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
 from ckpt_inspect.formats import hdf5_messages as messages
-from ckpt_inspect.formats.hdf5_heaps import GlobalHeaps, Metadata, checked, heap_objects, old_links
+from ckpt_inspect.formats.hdf5_heaps import GlobalHeaps, Metadata, checked, heap_objects, old_links, places_of_names
 from ckpt_inspect.formats.hdf5_messages import (
     Attribute,
     Bytes,
@@ -114,6 +115,32 @@ class Hdf5File:
     def look_ahead(self, links: Iterable[Link]) -> None:
         """Say that the objects behind these links will be read, so that they can be asked for all at once."""
         self._file.look_ahead(link.address for link in links if link.kind == "hard" and link.address is not None)
+
+    def survey(self) -> None:
+        """Ask for all that the groups are made of, a level of groups at a time: of a file that lies far away, what a
+        walk would wait for place by place. Stops, without a word, at what is unsound: the walk says it."""
+        seen, level = {self._root}, [self._root]
+        with suppress(UnsoundError, UnreadFeatureError):
+            while level:
+                self._file.look_ahead(level)
+                self._file.look_ahead([place for address in level for place in self._continuations(address)])
+                headers = [self.header(address) for address in level]
+                groups = [header for header in headers if self.is_group(header) and not self.is_dataset(header)]
+                tables = [table for group in groups if (table := self._table(group)) is not None]
+                self._file.look_ahead([place for table in tables for place in table])
+                self._file.look_ahead([place for table in tables for place in places_of_names(self._file, *table)])
+                links = (link for group in groups for link in self.links(group).values() if link.kind == "hard")
+                level = [a for a in dict.fromkeys(link.address for link in links) if a is not None and a not in seen]
+                seen.update(level)
+
+    def _table(self, group: Header) -> tuple[int, int] | None:
+        """Return the addresses of the B-tree and the heap in which an old group keeps its names; None for others."""
+        found = group.first(messages.SYMBOL_TABLE)
+        if found is None:
+            return None
+        source = Bytes(found[1], self._file.widths)
+        tree, heap = source.address(), source.address()
+        return None if tree is None or heap is None else (tree, heap)
 
     def forget(self) -> None:
         """Drop what was kept of groups and attributes."""
@@ -263,23 +290,36 @@ class Hdf5File:
         """Yield the messages of a header of version 1 (IV.A.1.a), which says how many they are."""
         blocks, count = [(address + 16, size)], 0
         for at, length in blocks:  # grows
-            data = self._file.read(at, length)
-            place = 0
-            while place + 8 <= length:
-                kind, held = int.from_bytes(data[place : place + 2], "little"), data[place + 2] | data[place + 3] << 8
-                content = data[place + 8 : place + 8 + held]
-                if len(content) < held:
-                    raise UnsoundError(f"a message of the object at {address:#x} is longer than its header")
+            for kind, flags, content in self._old_block(address, at, length):
                 count += 1
                 if count > _MOST_MESSAGES:
                     raise UnsoundError(f"the object at {address:#x} has too many messages")
                 if kind == messages.CONTINUATION:
                     blocks.append(self._continued(content, blocks, address))
                 elif kind:
-                    yield kind, data[place + 4], content
-                place += 8 + held
+                    yield kind, flags, content
         if count != expected:
             raise UnsoundError(f"the object at {address:#x} has {count} messages, and says {expected}")
+
+    def _old_block(self, address: int, at: int, length: int) -> Iterator[tuple[int, int, bytes]]:
+        """Yield the messages of one part of a header of version 1."""
+        data, place = self._file.read(at, length), 0
+        while place + 8 <= length:
+            kind, held = int.from_bytes(data[place : place + 2], "little"), data[place + 2] | data[place + 3] << 8
+            content = data[place + 8 : place + 8 + held]
+            if len(content) < held:
+                raise UnsoundError(f"a message of the object at {address:#x} is longer than its header")
+            yield kind, data[place + 4], content
+            place += 8 + held
+
+    def _continuations(self, address: int) -> Iterator[int]:
+        """Yield where a header of version 1 goes on, as its first part says."""
+        start = self._file.read(address, min(16, self._file.size - min(address, self._file.size)))
+        if start[:1] == b"\1" and len(start) == 16:
+            for kind, _, content in self._old_block(address, address + 16, int.from_bytes(start[8:12], "little")):
+                place = Bytes(content, self._file.widths).address() if kind == messages.CONTINUATION else None
+                if place is not None:
+                    yield place
 
     def _new_messages(self, address: int, start: bytes) -> Iterator[tuple[int, int, bytes]]:
         """Yield the messages of a header of version 2 (IV.A.1.b)."""

@@ -9,7 +9,7 @@ path/{step,atomicity_types},metadata/checkpoint}.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -37,6 +37,8 @@ from ckpt_inspect.storage import (
     is_there,
     key_value_store,
     list_folder,
+    look_together,
+    native_path,
     read_head,
     stat,
 )
@@ -76,7 +78,9 @@ class OrbaxCheckpoint(Checkpoint):
         self.path = path
         self._items = tuple(items)
         self._pinned = PinnedFiles()
-        self._metadata = {file: self._pinned.pin(file) for file in _files_below(path, items)}
+        files = list(_files_below(path, items))
+        look_together(files)
+        self._metadata = {file: self._pinned.pin(file) for file in files}
         self.files, self.file_stats = self._pinned.paths, self._pinned.stats
         trees = {item: self._read_tree(item) for item in self._items}
         with_arrays = [item for item, tree in trees.items() if tree.leaves]
@@ -123,8 +127,13 @@ class OrbaxCheckpoint(Checkpoint):
             raise UnsupportedError(self.unreadable or f"{self.path}: holds no arrays")
         return self._arrays.read(name, start, stop)
 
+    def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:
+        if self._arrays is not None and native_path(self.path) is None:  # a disk needs nobody to read ahead of it
+            self._arrays.expect(pieces)
+
     def finish_reading(self) -> None:
         """Raise DamagedFileError if a file was replaced since the checkpoint was opened: no checksum covers a chunk."""
+        look_together(self.files)
         for file, found in zip(self.files, self.file_stats, strict=True):
             now = stat(file)
             if (now.size, now.modified_ns) != (found.size, found.modified_ns):

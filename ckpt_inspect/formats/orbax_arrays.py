@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from math import prod
 from pathlib import Path
 from threading import Lock
+from time import time
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -18,6 +20,7 @@ import numpy as np
 
 from ckpt_inspect.checkpoint import Array, DType, TensorSpec
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, UnsupportedError
+from ckpt_inspect.formats.orbax_ahead import BoxesAhead, ExpectedBox
 from ckpt_inspect.storage import OpenFile, hidden, keep_temporarily, key_value_store
 
 INSTALL = "tensorstore, which reads Orbax' arrays, {what}: pip install 'ckpt-inspect[orbax]'"
@@ -68,7 +71,7 @@ class Place(NamedTuple):
             "driver": "zarr3" if self.is_zarr3 else "zarr",
             "kvstore": {"driver": "ocdbt", "base": files, "path": f"{self.name}/"} if self.is_ocdbt else files,
             "fill_missing_data_reads": not self.is_complete,
-            "recheck_cached_metadata": "open",
+            "recheck_cached_metadata": time(),  # arrays that are opened together ask for the store's manifest once
             "recheck_cached_data": "open",
         }
 
@@ -159,6 +162,7 @@ class Arrays:
         waiting = {name: _start_opening(tensorstore, place, context) for name, place in places.items()}
         self._opened = {name: self._open(places[name], future) for name, future in waiting.items()}
         self._slabs: OrderedDict[tuple[str, int], _Slab] = OrderedDict()
+        self._ahead = BoxesAhead(())
         self._lock = Lock()
         self._locks = {name: Lock() for name in self._opened}
         self._tensorstore = tensorstore
@@ -184,18 +188,44 @@ class Arrays:
         while at < stop:
             slab = self._kept(name, at)
             if slab is None:
-                first, box = box_around(opened.shape, opened.chunk, at, at + 1)
-                if first + _size(box) < stop and _size(box) < stop - at:
-                    first, box = box_around(opened.shape, opened.chunk, at, stop)
-                is_large = bool(box) and _size(box) * opened.itemsize > _LARGE_SLAB
-                slab = _Slab(first, self._read_to_file(opened, box) if is_large else self._read_box(opened, box))
+                slab = self._arrived(name, opened, at) or self._decoded(opened, at, stop)
             end = min(stop, slab.stop)
             yield slab.take(at, end)
             self._keep(name, slab)
             at = end
 
+    def _decoded(self, opened: _Opened, at: int, stop: int) -> _Slab:
+        """Return the slab of chunks that begins before element `at`, of as many as hold the elements to `stop`."""
+        first, box = _box_for(opened, at, stop)
+        is_large = bool(box) and _size(box) * opened.itemsize > _LARGE_SLAB
+        return _Slab(first, self._read_to_file(opened, box) if is_large else self._read_box(opened, box))
+
+    def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:
+        """Begin to read what elements (name, start, stop) are in, in that order, ahead of whoever reads them."""
+        self._ahead.end()
+        self._ahead = BoxesAhead(self._boxes_of(pieces))
+
+    def _boxes_of(self, pieces: Iterable[tuple[str, int, int]]) -> Iterator[ExpectedBox]:
+        """Yield the boxes of some pieces, each once; large ones, which are decoded one at a time, are left out."""
+        ends: dict[str, int] = {}
+        for name, start, stop in pieces:
+            opened = self._opened.get(name)
+            at = max(start, ends.get(name, 0))
+            while opened is not None and at < stop:
+                first, box = _box_for(opened, at, stop)
+                at = ends[name] = first + _size(box)
+                nbytes = _size(box) * opened.itemsize
+                if nbytes <= _LARGE_SLAB:
+                    yield ExpectedBox(name, first, at, nbytes, partial(self._start_box, opened, box))
+
+    def _arrived(self, name: str, opened: _Opened, at: int) -> _Slab | None:
+        """Return the slab that holds an element, if it was expected."""
+        found = self._ahead.take(name, at)
+        return None if found is None else _Slab(found[0], _flat(opened, found[1]))
+
     def forget(self) -> None:
         """Release what is kept of what was read."""
+        self._ahead.end()
         with self._lock:
             self._slabs.clear()
 
@@ -239,12 +269,12 @@ class Arrays:
 
     def _read_box(self, opened: _Opened, box: Sequence[slice]) -> Array:
         """Return the elements of a box of whole chunks, flattened."""
+        return _flat(opened, self._start_box(opened, box))
+
+    def _start_box(self, opened: _Opened, box: Sequence[slice]) -> Any:
+        """Begin to read a box of whole chunks; return the future of its elements."""
         self._check_size(opened, box)
-        try:
-            found = opened.store[tuple(box)].read().result() if box else opened.store.read().result()
-        except (ValueError, OSError, RuntimeError, MemoryError) as error:
-            raise _damaged(opened.place, error) from error
-        return np.ascontiguousarray(found).reshape(-1)
+        return opened.store[tuple(box)].read() if box else opened.store.read()
 
     def _read_to_file(self, opened: _Opened, box: Sequence[slice]) -> _InFile:
         """Return the elements of a large box of whole chunks, flattened; one such box is decoded at a time.
@@ -287,6 +317,24 @@ def _start_opening(tensorstore: ModuleType, place: Place, context: Any) -> Any:
         raise
     except (ValueError, TypeError, RuntimeError) as error:
         raise _damaged(place, error) from error
+
+
+def _flat(opened: _Opened, future: Any) -> Array:
+    """Wait for the elements of a box, and flatten them; raises DamagedFileError."""
+    try:
+        found = future.result()
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+        raise _damaged(opened.place, error) from error
+    return np.ascontiguousarray(found).reshape(-1)
+
+
+def _box_for(opened: _Opened, at: int, stop: int) -> tuple[int, list[slice]]:
+    """Return the place of the first element of the box that is decoded for elements at:stop, and the box: the chunk
+    that holds the first of them, or all of theirs if they are several."""
+    first, box = box_around(opened.shape, opened.chunk, at, at + 1)
+    if first + _size(box) < stop and _size(box) < stop - at:
+        return box_around(opened.shape, opened.chunk, at, stop)
+    return first, box
 
 
 def box_around(shape: Sequence[int], chunk: Sequence[int], start: int, stop: int) -> tuple[int, list[slice]]:

@@ -197,6 +197,9 @@ class Storage(ABC):
     def stat(self, path: Path) -> Stat:
         """Return what is at the path, links followed; NotFoundError if the storage refuses to look."""
 
+    def look_together(self, paths: Iterable[Path]) -> None:  # noqa: B027 - a disk answers at once
+        """Look at paths of which `stat` will be asked next, side by side: far away each look may be a request."""
+
     @abstractmethod
     def list_folder(self, folder: Path) -> list[Entry]:
         """Return the names in a folder, one level, in no particular order; NotFoundError if it can't be listed."""

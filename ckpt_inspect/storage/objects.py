@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
@@ -30,7 +31,7 @@ from ckpt_inspect.storage.connecting import configuration_errors, connect
 from ckpt_inspect.storage.credentials import has_any, query_of
 from ckpt_inspect.storage.fetch_plan import WINDOW, FetchPlan
 from ckpt_inspect.storage.interface import ABSENT, Entry, OpenFile, Stat, Storage, missing
-from ckpt_inspect.storage.read_ahead import THREADS, ReadAhead
+from ckpt_inspect.storage.read_ahead import LOOKS, THREADS, ReadAhead
 from ckpt_inspect.storage.stream import Bytes
 from ckpt_inspect.storage.web_folder import names_in_page, read_page
 
@@ -89,6 +90,16 @@ class ObjectStorage(Storage):
             found = self._look(path, key)
             self._looks[key] = time.monotonic(), found
         return found
+
+    def look_together(self, paths: Iterable[Path]) -> None:
+        unknown = [path for path in paths if self._remembered(_key(path)) is None]
+        if len(unknown) > 1:
+            with ThreadPoolExecutor(LOOKS, "ckpt-inspect-look") as pool:
+                list(pool.map(self._look_quietly, unknown))
+
+    def _look_quietly(self, path: Path) -> None:
+        with suppress(CkptInspectError):  # which whoever asks for it raises again
+            self.stat(path)
 
     def _look(self, path: Path, key: str) -> Stat:
         import obstore

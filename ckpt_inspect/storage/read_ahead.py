@@ -13,9 +13,9 @@ from ckpt_inspect.storage.stream import Bytes
 Fetch = Callable[[int, int], Bytes]
 """Takes the first byte and the end; returns the bytes between."""
 
-BLOCK = 1 << 16
+BLOCK = 3 << 14
 """Bytes that are fetched at least: as long as a request takes anyway, and little beside what a checkpoint has."""
-BEFORE = 3 << 13
+BEFORE = 1 << 14
 """Bytes of these that lie before what was asked for: HDF5's headers lie together, in any order, between its arrays."""
 LONGEST = 1 << 21
 """Bytes that one request is for at most."""
@@ -30,6 +30,9 @@ RESTING = 1 << 22
 READERS = 16
 """Places at most from which somebody is taken to go on."""
 THREADS = 8
+"""Requests at a time for what is measured, which the network limits."""
+LOOKS = 32
+"""Requests at a time of one reader for what it looks at: they are small, and all take as long as an answer does."""
 
 
 class _Segment:
@@ -74,7 +77,7 @@ class ReadAhead:
         """Ask for what lies around each of these offsets, and don't wait for it."""
         with self._lock:
             for place in sorted({place for place in places if 0 <= place < self._size}):
-                if self._held > KEPT // 2:
+                if self._held > KEPT // 4 * 3:
                     return
                 if any(self._gaps(place, place + 1)):
                     self._around(place, place + 1)
@@ -163,7 +166,7 @@ class ReadAhead:
 
     def _request(self, start: int, stop: int) -> None:
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(THREADS, "ckpt-inspect-fetch")
+            self._pool = ThreadPoolExecutor(LOOKS, "ckpt-inspect-look")
         self._segments[start] = _Segment(start, stop, self._pool.submit(self._fetch, start, stop))
         insort(self._starts, start)
         self._held += stop - start

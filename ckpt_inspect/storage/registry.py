@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -90,6 +90,12 @@ def storage_of(path: Path) -> Storage:
 def stat(path: Path) -> Stat:
     """Return what is at the path, links followed; NotFoundError if the storage refuses to look."""
     return storage_of(path).stat(path)
+
+
+def look_together(paths: Sequence[Path]) -> None:
+    """Look at paths of one storage, of which `stat` will be asked next, side by side; raises nothing."""
+    if paths:
+        storage_of(paths[0]).look_together(paths)
 
 
 def is_there(path: Path) -> bool:

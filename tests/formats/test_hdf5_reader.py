@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -541,3 +541,54 @@ def test_so_much_of_so_little_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         pytest.raises(UnsupportedError, match=rf"unpacks from \d+ bytes to {4 * size}"),
     ):
         checkpoint.read_range("vars/0", 0, 1)
+
+
+def _groups_between_arrays(file: h5py.File) -> None:
+    for i in range(30):
+        layer = file.create_group(f"layers/layer_{i}/vars")
+        layer.attrs["names"] = [f"a long name of a variable {i}".encode()] * 20
+        layer["0"], layer["1"] = np.zeros(1 << 14, np.float32), np.zeros(4, np.float32)
+
+
+def test_what_groups_are_made_of_is_asked_for_together() -> None:
+    """A level of groups at a time: a walk then waits for nothing that was not announced before."""
+    data = write("earliest", _groups_between_arrays)
+    announced: set[int] = set()
+    rounds: list[int] = []
+
+    def look_ahead(places: Iterable[int]) -> None:
+        new = {place >> 15 for place in places} - announced
+        announced.update(near for place in new for near in (place - 1, place, place + 1))
+        if new:
+            rounds.append(len(new))
+
+    def read(at: int, size: int) -> bytes:
+        unannounced.update({at >> 15} - announced)
+        return data[at : at + size]
+
+    unannounced: set[int] = set()
+    file = Hdf5File(read, len(data), look_ahead)
+    file.survey()
+    unannounced.clear()
+    for name in ("layers", *(f"layers/layer_{i}/vars" for i in range(30))):
+        header = file.root
+        for part in name.split("/"):
+            link = file.links(header)[part.encode()]
+            assert link.address is not None
+            header = file.header(link.address)
+        assert all(file.header(link.address) for link in file.links(header).values() if link.address is not None)
+    assert not unannounced
+    assert len(rounds) < 20 < sum(rounds)
+
+
+def test_a_survey_ends_at_what_is_unsound() -> None:
+    """Without an error, which a walk raises, and without end in a circle."""
+    data = bytearray(write("earliest", _groups_between_arrays))
+    file = Hdf5File(lambda at, size: bytes(data[at : at + size]), len(data))
+    layers = file.links(file.root)[b"layers"].address
+    assert layers is not None
+    data[layers : layers + 16] = bytes(16)
+    file = Hdf5File(lambda at, size: bytes(data[at : at + size]), len(data))
+    file.survey()
+    with pytest.raises(UnsoundError):
+        file.header(layers)

@@ -13,7 +13,7 @@ import pytest
 from support.object_servers import AZURITE, BUCKET, azure_server, google_server, s3_server, upload, web_server
 from support.orbax_sets import FOLDER
 
-from ckpt_inspect import find_checkpoints, open_checkpoint, optimizer_states
+from ckpt_inspect import analyze, find_checkpoints, open_checkpoint, optimizer_states
 from ckpt_inspect.errors import UnsupportedError
 from ckpt_inspect.storage import as_path, connecting, credentials, hidden, key_value_store, objects
 
@@ -60,6 +60,31 @@ def test_the_same_is_read_as_from_the_disk(scheme: str, monkeypatch: pytest.Monk
                     np.testing.assert_array_equal(ours.read(key), theirs.read(key))
                 assert [s.step for s in optimizer_states(ours)] == [s.step for s in optimizer_states(theirs)]
                 theirs.finish_reading()
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1 << 20])
+def test_arrays_that_were_announced_are_read_the_same(piece: int) -> None:
+    """Whatever is read of them, and in which pieces: all of one are there before they are asked for."""
+    with (
+        web_server(FOLDER) as server,
+        open_checkpoint(FOLDER / "sharded") as ours,
+        open_checkpoint(f"{server.address}/sharded") as theirs,
+    ):
+        theirs.expect((key, 0, spec.size) for key, spec in theirs.tensors.items())
+        for key, spec in theirs.tensors.items():
+            for start in range(0, spec.size, piece):
+                stop = min(start + piece, spec.size)
+                np.testing.assert_array_equal(ours.read_range(key, start, stop), theirs.read_range(key, start, stop))
+
+
+def test_an_analysis_is_that_of_the_disk() -> None:
+    """The same figures of a run whose arrays were read ahead."""
+    with web_server(FOLDER) as server:
+        far, local = analyze(f"{server.address}/run"), analyze(FOLDER / "run")
+    for optimizer, expected in local.optimizers.items():
+        for variable, values in expected.variables.items():
+            if values.dtype.kind == "f":
+                np.testing.assert_array_equal(far.optimizers[optimizer].variables[variable], values)
 
 
 def test_a_query_and_an_account_go_with_each_request() -> None:

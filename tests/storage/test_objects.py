@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Barrier
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from support.keras_files import Run, save_large_archive
 from support.object_servers import (
     AZURITE,
     BUCKET,
@@ -27,7 +29,9 @@ from support.object_servers import (
 
 import ckpt_inspect
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
-from ckpt_inspect.storage import as_path, connecting, credentials, objects
+from ckpt_inspect.measurement.extension import loops
+from ckpt_inspect.measurement.stored import StoredState
+from ckpt_inspect.storage import as_path, connecting, credentials, objects, storage_of
 from ckpt_inspect.storage.address import Address
 from ckpt_inspect.storage.interface import Stat
 
@@ -129,6 +133,43 @@ def test_a_run_is_analysed_as_on_the_disk(address: str, folder: Path) -> None:
         np.testing.assert_array_equal(
             far.optimizers[name].variables["effective_lr"], optimizer.variables["effective_lr"]
         )
+
+
+def _large_model(path: Path) -> Path:
+    """A file whose tensors are measured by the loops in C."""
+    if path.suffix == ".keras":
+        return save_large_archive(path)
+    return Run(shapes={"dense/kernel": (512, 512), "head/kernel": (512, 300)}).train(3).save(path)
+
+
+@pytest.mark.skipif(loops is None, reason="the loops in C are not compiled")
+@pytest.mark.parametrize("name", ["model.keras", "model.h5"])
+def test_arrays_are_measured_where_they_arrive(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the loops in C, without a copy; the figures are those of the file on the disk, and no byte is fetched twice
+    but a few of headers."""
+    path, taken, sweep = _large_model(tmp_path / name), list[bool](), StoredState.sweep
+
+    def counted(*arguments: Any) -> Any:
+        found = sweep(*arguments)
+        taken.append(found is not None)
+        return found
+
+    monkeypatch.setattr(StoredState, "sweep", counted)
+    with web_server(tmp_path) as server:
+        far = ckpt_inspect.analyze(f"{server.address}/{name}")
+        assert server.sent < 1.2 * path.stat().st_size
+    assert taken
+    assert all(taken)
+    for optimizer, expected in ckpt_inspect.analyze(path).optimizers.items():
+        for variable, values in expected.variables.items():
+            np.testing.assert_array_equal(far.optimizers[optimizer].variables[variable], values)
+
+
+def test_damage_of_a_remote_archive_is_found(tmp_path: Path) -> None:
+    """By the checksum of all of it, whose bytes are checked where they arrived."""
+    path = save_large_archive(tmp_path / "model.keras", is_damaged=True)
+    with web_server(tmp_path) as server, pytest.raises(DamagedFileError, match="bad CRC"):
+        ckpt_inspect.analyze(f"{server.address}/{path.name}")
 
 
 def test_a_pattern_matches_names_in_a_bucket(address: str, folder: Path) -> None:
@@ -245,6 +286,22 @@ def test_a_server_that_stalls_is_given_up(
     with pytest.raises(NotFoundError, match=f"^{re.escape(address)}: {web.address} didn't answer in time") as caught:
         ckpt_inspect.open_checkpoint(address)
     assert "\n" not in str(caught.value)
+
+
+def test_files_are_looked_at_side_by_side(web: WebServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where each look is a request, none waits for another; what isn't there is no error before it is asked for."""
+    paths = [as_path(f"{web.address}/{path.relative_to(folder)}") for path in sorted(folder.rglob("*.index"))[:2]]
+    storage, meeting, look = storage_of(paths[0]), Barrier(3, timeout=10), objects.ObjectStorage._look
+
+    def meet(self: objects.ObjectStorage, path: Path, key: str) -> Stat:
+        meeting.wait()
+        return look(self, path, key)
+
+    monkeypatch.setattr(objects.ObjectStorage, "_look", meet)
+    storage.look_together([*paths, as_path(f"{web.address}/nothing")])
+    asked = len(web.requests)
+    assert [storage.stat(path).kind for path in paths] == ["file", "file"]
+    assert len(web.requests) == asked
 
 
 def test_a_list_whose_length_isnt_said(web: WebServer, folder: Path) -> None:

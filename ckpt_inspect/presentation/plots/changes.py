@@ -95,7 +95,8 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B") -> Figure:
     ]
     dots = pd.concat(frames, ignore_index=True)
     is_drawn = (dots["x"] > 0) & np.isfinite(dots["x"])
-    plot = so.Plot(dots[is_drawn], x="x", y="y", color="series").facet("quantity", order=titles)
+    seen = dots.assign(x=dots["x"].where(is_drawn))  # seaborn scales nothing to no rows, and leaves out what is NaN
+    plot = so.Plot(seen, x="x", y="y", color="series").facet("quantity", order=titles)
     plot = plot.share(x=False, y=False).label(x="", y="").scale(color=so.Nominal(COLORS))
     plot = plot.add(so.Dot(pointsize=4.5, edgecolor="white", artist_kws={"gid": "change"}), legend=False)
     key = [Line2D([], [], ls="", marker="o", color=color, label=text) for text, color in COLORS.items() if text]

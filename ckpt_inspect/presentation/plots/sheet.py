@@ -80,6 +80,8 @@ def drawn(plot: Plot, body: SubFigure) -> list[Axes]:
     """Draw seaborn's plot into the subfigure, in the report's style; return its axes row by row."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # seaborn's own calls of pandas, which no one here can mend
+        # a run's colours stay its own where another has nothing to draw
+        warnings.filterwarnings("ignore", "The .* list has more values", UserWarning)
         plot.theme(style.settings()).on(body).plot()
     for axes in body.axes:
         axes.set_title("")  # of a facet

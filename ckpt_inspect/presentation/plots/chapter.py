@@ -94,7 +94,7 @@ class Run:
         found = {k: BEGINNING_WORDS[s.begins] for k, s in places if 0 < k < count and self.indices[k] < s.stop}
         damaged = np.flatnonzero((self.column("nonfinite") > 0).any(axis=1))
         if damaged.size:
-            found.setdefault(int(damaged[0]), NOT_FINITE)
+            found[int(damaged[0])] = NOT_FINITE  # whatever else began there, this matters more
         return dict(sorted(found.items()))
 
     @cached_property

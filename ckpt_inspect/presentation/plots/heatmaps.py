@@ -12,7 +12,7 @@ from ckpt_inspect.presentation.plots import panels, style
 from ckpt_inspect.presentation.plots.names import Group, group_by_structure, shared_prefix, shorten
 from ckpt_inspect.presentation.plots.questions import LAYERS_BY_STEP, SHARE_LABELS, SHARES
 from ckpt_inspect.presentation.plots.sheet import figure_of, sheet
-from ckpt_inspect.presentation.plots.spread import spread_words
+from ckpt_inspect.presentation.plots.spread import newest, spread_words, where_known
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,8 +77,9 @@ def _label_rows(axes: Axes, groups: Sequence[Group], height: float, texts: Seque
 
 def layers_answer(chapter: Chapter) -> str:
     """Return the figure's answer in words."""
-    words = spread_words(chapter, [chapter.effective_lr(run, "effective_lr_median") for run in chapter.runs])
-    return f"Medians of E/α, per unit of gradient, in the newest checkpoint: {words}."
+    medians = [chapter.effective_lr(run, "effective_lr_median") for run in chapter.runs]
+    words = spread_words(chapter, medians)
+    return f"Medians of E/α, per unit of gradient, {where_known(chapter, medians)}: {words}."
 
 
 @style.styled
@@ -141,15 +142,18 @@ def shares_answer(chapter: Chapter) -> str:
     for column, label in SHARE_LABELS.items():
         if all(np.isnan(run.column(column)).all() for run in chapter.runs):
             unknown.append(label)
-        values = np.stack([np.nan_to_num(run.column(column)[-1]) for run in chapter.runs]).max(axis=0)
+        values = np.stack([np.nan_to_num(newest(run.column(column))) for run in chapter.runs]).max(axis=0)
         if (values >= SHOWN).any():
             worst, word = int(values.argmax()), label.partition(" (")[0]
             name, share = shorten(chapter.names[worst], 40), percent(float(values[worst]), is_brief=True)
             told.append(f"{word}: {(values >= SHOWN).sum()} of {len(values)} parameters, most in {name} ({share})")
+    known = [column for column, label in SHARE_LABELS.items() if label not in unknown]
+    of_all = [np.concatenate([run.column(column) for column in known], axis=1) for run in chapter.runs] if known else []
+    where = where_known(chapter, of_all)
     if told:
-        text = f"In the newest checkpoint {'; '.join(told)}."
+        text = f"{where[0].upper()}{where[1:]}: {'; '.join(told)}."
     elif (largest_shares(chapter) >= SHOWN).any():
-        text = "Nowhere in the newest checkpoint; some elements in earlier ones."
+        text = f"Nowhere {where}; some elements in earlier ones."
     else:
         found = " or ".join(label for label in SHARE_LABELS.values() if label not in unknown)
         text = f"Nowhere: none of the {len(chapter.parameters)} parameters has elements that are {found}."

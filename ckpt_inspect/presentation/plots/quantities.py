@@ -19,7 +19,7 @@ from ckpt_inspect.presentation.plots.questions import (
     UPDATE_TO_WEIGHT,
 )
 from ckpt_inspect.presentation.plots.rows import plot_rows
-from ckpt_inspect.presentation.plots.spread import spread_words
+from ckpt_inspect.presentation.plots.spread import NEWEST, newest, positive, spread_words, where_known
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,9 +44,19 @@ def _words(chapter: Chapter, column: str) -> str:
     return spread_words(chapter, [run.column(column) for run in chapter.runs])
 
 
+def _where(chapter: Chapter, column: str) -> str:
+    return where_known(chapter, [positive(run.column(column)) for run in chapter.runs])
+
+
+def _last_update(where: str) -> str:
+    """Begin a sentence about the last update."""
+    return "The newest update" if where == NEWEST else f"The last update {where},"
+
+
 def movement_answer(chapter: Chapter) -> str:
     """Return how far the newest update moved an element, in words."""
-    return f"The newest update moved an element by (RMS): {_words(chapter, 'update_rms')}."
+    update = _last_update(_where(chapter, "update_rms"))
+    return f"{update} moved an element by (RMS): {_words(chapter, 'update_rms')}."
 
 
 @style.styled
@@ -71,22 +81,24 @@ def update_to_weight_answer(chapter: Chapter) -> str:
     usual = UPDATE_TO_WEIGHT.usual
     assert usual is not None
     if len(chapter.runs) > 1:
-        return f"In the newest checkpoints: {_words(chapter, 'update_to_weight')}."
-    newest = chapter.runs[0].column("update_to_weight")[-1]
-    known = np.flatnonzero(np.isfinite(newest) & (newest > 0))
+        return f"{_where(chapter, 'update_to_weight').capitalize()}: {_words(chapter, 'update_to_weight')}."
+    where, ratios = _where(chapter, "update_to_weight"), newest(positive(chapter.runs[0].column("update_to_weight")))
+    known = np.flatnonzero(np.isfinite(ratios))
+    if not known.size:
+        return "Not known."
     told = []
     for is_off, word in (
-        (newest[known] > usual.high, "more than 10⁻²: too fast"),
-        (newest[known] < usual.low, "less than 10⁻⁴: hardly learning"),
+        (ratios[known] > usual.high, "more than 10⁻²: too fast"),
+        (ratios[known] < usual.low, "less than 10⁻⁴: hardly learning"),
     ):
         if is_off.any():
-            off = known[is_off][np.argsort(-np.abs(np.log10(newest[known[is_off]] / usual.line)), kind="stable")]
-            named = zip(chapter.labels(off[:3]), newest[off[:3]], strict=True)
+            off = known[is_off][np.argsort(-np.abs(np.log10(ratios[known[is_off]] / usual.line)), kind="stable")]
+            named = zip(chapter.labels(off[:3]), ratios[off[:3]], strict=True)
             text = ", ".join(f"{label} {style.number(value)}" for label, value in named)
             told.append(f"{off.size} of {known.size} parameters by {word} ({text}{', ..' if off.size > 3 else ''})")
     if not told:
-        return f"All {known.size} parameters whose ratio is known lie in the usual band in the newest checkpoint."
-    return f"The newest update changed {'; '.join(told)}."
+        return f"All {known.size} parameters whose ratio is known lie in the usual band {where}."
+    return f"{_last_update(where)} changed {'; '.join(told)}."
 
 
 @style.styled
@@ -99,8 +111,8 @@ def plot_update_to_weight(chapter: Chapter) -> Figure:
 
 def effective_lr_answer(chapter: Chapter) -> str:
     """Return how Adam scales gradients in the newest checkpoint, in words."""
-    words = spread_words(chapter, [chapter.effective_lr(run, "effective_lr_median") for run in chapter.runs])
-    return f"Per unit of gradient, over α, in the newest checkpoint: {words}."
+    medians = [chapter.effective_lr(run, "effective_lr_median") for run in chapter.runs]
+    return f"Per unit of gradient, over α, {where_known(chapter, medians)}: {spread_words(chapter, medians)}."
 
 
 @style.styled
@@ -120,7 +132,9 @@ def plot_effective_lr(chapter: Chapter) -> Figure:
 
 def gradients_answer(chapter: Chapter) -> str:
     """Return how large the gradients were in the newest window, in words."""
-    return f"In the newest window (RMS): {_words(chapter, 'window_gradient_rms')}."
+    where = _where(chapter, "window_gradient_rms")
+    window = "In the newest window" if where == NEWEST else f"In the window that ends {where}"
+    return f"{window} (RMS): {_words(chapter, 'window_gradient_rms')}."
 
 
 @style.styled

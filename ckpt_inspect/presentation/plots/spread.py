@@ -11,6 +11,8 @@ from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.names import shorten
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ckpt_inspect.presentation.optimizer_series import Floats
     from ckpt_inspect.presentation.plots.chapter import Chapter
 
@@ -25,9 +27,28 @@ def positive(values: Floats) -> Floats:
 
 def newest(values: Floats) -> Floats:
     """Return (P,) each parameter's newest known value of (K, P); NaN without any."""
-    is_known = np.isfinite(values)
-    last = len(values) - 1 - is_known[::-1].argmax(axis=0)
-    found: Floats = values[last, np.arange(values.shape[1])]
+    found: Floats = values[_last_known(values), np.arange(values.shape[1])]
+    return found
+
+
+NEWEST = "in the newest checkpoint"
+
+
+def where_known(chapter: Chapter, values: Sequence[Floats]) -> str:
+    """Return in words which checkpoints the newest known values of runs, (K, P) each, are of: those of a run that ended
+    in NaN are of an earlier one."""
+    rows = [np.unique(_last_known(each)[np.isfinite(each).any(axis=0)]) for each in values]
+    if all(set(of_run.tolist()) <= {len(each) - 1} for of_run, each in zip(rows, values, strict=True)):
+        return NEWEST
+    if len(rows) == 1 and rows[0].size == 1:
+        x = chapter.x(chapter.runs[0])[rows[0][0]]
+        return f"at {chapter.x_label.partition(' ')[0]} {x:,.0f}, the newest in which they are known"
+    return "in the newest checkpoints in which they are known"
+
+
+def _last_known(values: Floats) -> NDArray[np.intp]:
+    """(P,) row of the newest known of (K, P) values; the last without any."""
+    found: NDArray[np.intp] = len(values) - 1 - np.isfinite(values)[::-1].argmax(axis=0)
     return found
 
 

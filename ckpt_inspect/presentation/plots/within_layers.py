@@ -46,7 +46,7 @@ def distributions_answer(chapter: Chapter) -> str:
     decades = spreads(chapter)
     known = np.flatnonzero(np.isfinite(decades))
     if not known.size:
-        return "Not known in the newest checkpoint."
+        return "Not known in any checkpoint."
     most, least = known[decades[known].argmax()], known[decades[known].argmin()]
     ends = [f"{style.number(10 ** decades[at])}-fold in {shorten(chapter.names[at], 40)}" for at in (most, least)]
     return f"The middle 90 % of the elements differ most {ends[0]}, least {ends[1]}."
@@ -114,7 +114,7 @@ def elements_answer(chapter: Chapter) -> str:
     """Return the figure's answer in words: how many times its least a layer's largest rate is, of 90 % of elements."""
     known = spreads(chapter)
     if not np.isfinite(known).any():
-        return "Not known in the newest checkpoint."
+        return "Not known in any checkpoint."
     text = style.number(float(10 ** np.nanmedian(known)))
     return f"Within a parameter E differs {text}-fold over the middle 90 % of its elements (median of all parameters)."
 

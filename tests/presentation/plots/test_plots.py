@@ -195,6 +195,18 @@ def test_the_answer_stands_under_the_question(kind: Any, checkpoints: int) -> No
             assert kind.answer(chapter).endswith(".")
 
 
+def test_an_answer_says_so_if_its_values_are_older_than_the_newest_checkpoint() -> None:
+    frames = make_frames()
+    of_end = frames["parameters"]["checkpoint_index"] >= 8
+    measured = [c for c in frames["parameters"] if c.startswith(("effective_lr_", "update_", "window_"))]
+    frames["parameters"].loc[of_end, [*measured, "relative_update_rms"]] = np.nan
+    (chapter,) = chapters((RunFrames("digits", frames["parameters"], frames["histogram"]),))
+    step = frames["parameters"].loc[~of_end, "step"].max()
+    for kind in (k for k in FIGURES if k.asks.id in ("effective-lr", "update-to-weight", "movement", "layers-by-step")):
+        assert f"at step {step:,.0f}, the newest in which they are known" in kind.answer(chapter)
+        assert "newest checkpoint" not in kind.answer(chapter)
+
+
 @pytest.mark.parametrize("kind", FIGURES, ids=lambda kind: kind.id)
 def test_no_title_calls_a_rate_a_step(kind: Any) -> None:
     """E is per unit of gradient: where it is drawn the axis or the note says so, and no word calls it a size."""

@@ -13,9 +13,9 @@ of rules and types of floats other than Adam's in float32, ten times as long.
     compare_stored   both, read from two files and checksummed    `comparison.stored_pairs`
 
 A rule needs no C of its own: its scalars are `update_rules.Coefficients`, the order of its operations `StepOrder`. An
-element of float32 Adam, 12 bytes in the page cache, takes 2.4 ns of one core (AMD EPYC, family 26): copying 1.2,
-CRC-32C 0.2, figures 0.5, two histograms 0.5. Mapping the file was weighed: 1.9 for the copying's 1.2, and a file that
-shrinks meanwhile would end the process.
+element of float32 Adam, 12 bytes in the page cache, takes 1.9 ns of one core (AMD EPYC, family 26), 0.8 of them for its
+figures and both histograms; the rest is copying and CRC-32C. Mapping the file was weighed: it took half as long again
+as the copying, and a file that shrinks meanwhile would end the process.
 
 Each loop is compiled for several widths of registers, and the widest that the processor has is chosen when the module
 is loaded (`processor.h`; x86-64 with SSE4.2, AVX2, AVX-512, and anything else as its compiler knows it). On arm64 they

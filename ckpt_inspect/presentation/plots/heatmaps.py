@@ -42,7 +42,8 @@ def _draw_heatmap(axes: Axes, values: Floats, norm: Any, colors: Any, **options:
 
     axes.patch.set(facecolor="white", hatch="////", edgecolor=style.FAINT)
     options |= {"xticklabels": False, "yticklabels": False, "rasterized": True, "cbar": False, "ax": axes}
-    seaborn.heatmap(values, mask=np.isnan(values), norm=norm, cmap=colors, **options)
+    # the norm has the limits already, and seaborn would look for them among no values
+    seaborn.heatmap(values, mask=np.isnan(values), norm=norm, vmin=norm.vmin, vmax=norm.vmax, cmap=colors, **options)
 
 
 def _set_checkpoints(axes: Axes, chapter: Chapter, run: Run) -> None:

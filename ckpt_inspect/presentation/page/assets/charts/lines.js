@@ -111,7 +111,8 @@ class LinesPanel {
     this.drawOthers(inside);
     this.strong.forEach((line) => this.drawLine(inside, line));
     drawMarks(this.svg, this.chart.runs, this.x, this.isByRun);
-    this.strong.forEach((line) => this.drawBeyond(line));
+    const written = new Map();
+    this.strong.forEach((line) => this.drawBeyond(line, written));
     this.over = this.svg.append("g").attr("class", "over");
     this.brush = this.svg.append("rect").attr("class", "brush").attr("y", MARGIN.top).attr("height", HEIGHT - MARGIN.top - MARGIN.bottom);
     this.brush.attr("visibility", "hidden");
@@ -205,15 +206,18 @@ class LinesPanel {
     inside.append("path").attr("class", "band bounds").attr("d", area(line.values)).attr("fill", line.color).attr("opacity", 0.15);
   }
 
-  // Where a line leaves the axis: a triangle at the edge, with the furthest value
-  drawBeyond(line) {
+  // Where a line leaves the axis: a triangle at the edge, with the furthest value; what stands there already is in `written`
+  drawBeyond(line, written) {
     const edge = this.beyond(line);
     if (!edge) return;
     const [x, y] = [this.x(line.x[edge.k]), edge.isHigh ? MARGIN.top : HEIGHT - MARGIN.bottom];
     const tall = edge.isHigh ? -7 : 7;
     this.svg.append("path").attr("class", "beyond").attr("d", `M${x - 5},${y}h10l-5,${tall}z`).attr("fill", line.color);
     const isLeft = x > (this.x.range()[0] + this.x.range()[1]) / 2;
-    this.svg.append("text").attr("class", "halo").attr("x", x + (isLeft ? -8 : 8)).attr("y", y + (edge.isHigh ? 9 : -4))
+    const place = `${edge.isHigh} ${isLeft}`;
+    const above = written.get(place) ?? 0;
+    written.set(place, above + 1);
+    this.svg.append("text").attr("class", "halo").attr("x", x + (isLeft ? -8 : 8)).attr("y", y + (edge.isHigh ? 9 + 12 * above : -4 - 12 * above))
       .attr("text-anchor", isLeft ? "end" : "start").text(`${shortened(this.chart.label(line.member), 30)} ${this.text(edge.value)}`);
   }
 

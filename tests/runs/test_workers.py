@@ -73,6 +73,30 @@ def test_what_ends_every_worker_of_a_cluster_is_one_failure(
     assert "the cluster's workers ended while they read it" in failure.problem.message
 
 
+class LateTask:
+    """A cluster's task that is called unfinished and then turns out to have failed."""
+
+    status = "pending"
+
+    def add_done_callback(self, call: Any) -> None:
+        """Call at once."""
+        call(self)
+
+    def result(self) -> None:
+        """Fail."""
+        raise ValueError("lost and failed")
+
+
+def test_a_task_that_fails_late_is_done_all_the_same() -> None:
+    """Nobody waits for it for ever."""
+
+    class Client:
+        def submit(self, *_: Any, **__: Any) -> LateTask:
+            return LateTask()
+
+    assert isinstance(workers.ClusterExecutor(Client()).submit(len, "").exception(timeout=1), ValueError)
+
+
 def test_an_address_without_a_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within a time limit, in one sentence."""
     pytest.importorskip("distributed")

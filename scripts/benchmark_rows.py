@@ -12,6 +12,7 @@ from pathlib import Path
 
 import benchmark_data as data
 import numpy as np
+from benchmark_remote import remote
 from benchmark_runs import Bench, Row, Run, absolute, at_most, faster, gigabytes, median, peak, run
 
 HERE = Path(__file__).parent
@@ -384,6 +385,7 @@ ROWS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "elements": elements,
     "many": many,
     "append": append,
+    "remote": remote,
     "memory": memory,
 }
 

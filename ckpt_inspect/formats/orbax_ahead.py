@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import Any, NamedTuple
 
-WINDOW = 32 << 20
-"""Bytes, decoded, that are under way or have arrived and were not taken yet: as large as what eight requests bring."""
+WINDOW = 24 << 20
+"""Bytes, decoded, that are under way or have arrived and were not taken yet."""
 _MOST_BEHIND = 16
 """Boxes behind the farthest that was taken after which one is not waited for any longer."""
 

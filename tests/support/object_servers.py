@@ -29,7 +29,7 @@ BUCKET = "runs"
 class WebServer(http.server.ThreadingHTTPServer):
     """Serves a folder, with ranges, and lists its folders as Python's own server does; counts what is asked."""
 
-    daemon_threads = True
+    daemon_threads, request_queue_size = True, 128
 
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ckpt_inspect.measurement.variables import CONTRADICTION
+from ckpt_inspect.sourced import SOURCE_WORDS
+from ckpt_inspect.state.hyperparameters import hyperparameters_in
+
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
@@ -81,6 +85,16 @@ class OptimizerSeries:
     def distinct(self, name: str) -> list[str]:
         """Return different texts of a column over the run, in order of appearance; none if there is no such column."""
         return list(dict.fromkeys(str(text) for text in self.heads[name])) if name in self.heads else []
+
+    @cached_property
+    def hyperparameters(self) -> tuple[str, ...]:
+        """Return the names of those that the optimizer has in any checkpoint, those that most rules have first."""
+        return hyperparameters_in({str(column): self.heads[column].to_numpy() for column in self.heads})
+
+    def source_words(self, name: str) -> list[str]:
+        """Return where a hyperparameter's values are from, in words, and whether other checkpoints contradict any."""
+        words = [SOURCE_WORDS.get(source, source) for source in self.distinct(f"{name}_source") if source]
+        return [*words, "contradicted"] if any(self.distinct(f"{name}{CONTRADICTION}")) else words
 
     @cached_property
     def indices(self) -> Floats:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from ckpt_inspect.presentation.optimizer_series import OptimizerSeries
 from ckpt_inspect.presentation.page import Chart, PageFigure, Picture
 from ckpt_inspect.presentation.page.charts import Drawing, drawing_of, rates
-from ckpt_inspect.presentation.plots import FIGURES, Chapter, FigureKind, RunFrames
+from ckpt_inspect.presentation.plots import FIGURES, Chapter, FigureKind
 
 _DISTRIBUTIONS = next(kind for kind in FIGURES if kind.id == "distributions")
 
@@ -25,16 +24,12 @@ def page_figure(
     )
 
 
-def charts_alone(chapter: Chapter, runs: Sequence[RunFrames], drawn: Sequence[FigureKind]) -> Iterator[PageFigure]:
+def charts_alone(chapter: Chapter, drawn: Sequence[FigureKind]) -> Iterator[PageFigure]:
     """Yield the charts of a chapter that the page shows beside its figures: `drawn` are those that have a file."""
     kind = _DISTRIBUTIONS
     if kind not in drawn and kind.reason_to_omit(chapter) is None and (drawing := drawing_of(kind.id, chapter)):
         yield _drawn(chapter, drawing, f"{kind.answer(chapter)} {kind.asks.caption}", kind.asks.metrics)
-    series = [
-        OptimizerSeries.of(run.name, chapter.optimizer, rows, chapter.parameters)
-        for run in runs
-        if len(rows := run.parameters[run.parameters["optimizer"] == chapter.optimizer])
-    ]
+    series = [run.series for run in chapter.runs]
     if drawing := rates.rates_drawing(chapter, series):
         yield _drawn(chapter, drawing, f"{rates.answer(series)} {rates.ASKS.caption}", rates.ASKS.metrics)
 

@@ -172,7 +172,7 @@ def write_report(
         picture = partial(_picture, figure, content if file_format == "png" else None)
         shown.append(page_figure(chapter, kind, answer, file.name, picture))
     if is_whole:
-        shown += [each for chapter in drawn for each in charts_alone(chapter, frames, kinds)]
+        shown += [each for chapter in drawn for each in charts_alone(chapter, kinds)]
     problems = _problems(drawn)
     page = target / PAGE
     contents = Contents(_page_runs(runs, frames), shown, missing, problems, __version__, reload)

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats
 from ckpt_inspect.presentation.page.contents import PageRun
-from ckpt_inspect.presentation.tables.wording import bytes_text, figure, segments_text
-from ckpt_inspect.sourced import SOURCE_WORDS
+from ckpt_inspect.presentation.tables.wording import bytes_text, segments_text, span_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +66,6 @@ def _facts(run: PageRun, is_cut: bool) -> Iterator[tuple[str, str]]:
 def optimizer_facts(s: OptimizerSeries) -> OptimizerFacts:
     """Return an optimizer's row."""
     rates = floats(s.heads["learning_rate"])
-    sources = [SOURCE_WORDS.get(text, text) for text in s.distinct("learning_rate_source")]
-    if any(s.distinct(f"learning_rate{CONTRADICTION}")):
-        sources.append("contradicted")
     return OptimizerFacts(
         run=s.run,
         optimizer=s.optimizer,
@@ -79,8 +74,8 @@ def optimizer_facts(s: OptimizerSeries) -> OptimizerFacts:
         elements=int(np.nansum(s.newest_values("size"))),
         checkpoints=len(s.heads),
         steps=_steps(s.steps),
-        learning_rate=_rates(rates[~np.isnan(rates)]),
-        sources=", ".join(sources),
+        learning_rate=span_text(rates),
+        sources=", ".join(s.source_words("learning_rate")),
     )
 
 
@@ -89,10 +84,3 @@ def _steps(steps: Floats) -> str:
     if not known:
         return "unknown"
     return f"{known[0]:,.0f}" if len(steps) == 1 else f"{known[0]:,.0f} to {known[-1]:,.0f}"
-
-
-def _rates(rates: Floats) -> str:
-    if not rates.size:
-        return ""
-    first, last = figure(float(rates[0])), figure(float(rates[-1]))
-    return f"{first} → {last}" if np.ptp(rates) > 1e-9 * abs(float(rates[0])) else first

@@ -10,7 +10,6 @@ from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known
 from ckpt_inspect.presentation.page.anchors import Anchors, Link
 from ckpt_inspect.presentation.page.sparklines import Sparkline, sparkline
-from ckpt_inspect.state.hyperparameters import hyperparameters_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ def hyperparameter_table(s: OptimizerSeries, anchors: Anchors) -> Hyperparameter
         _row(s, "rule", _last(s, "rule"), f"first {rules[0]}" if len(rules) > 1 else "", None, anchors),
         _row(s, "step", _whole(s.steps[-1]), *_change(s.steps, _whole), anchors),
     ]
-    for name in hyperparameters_in({str(column): s.heads[column].to_numpy() for column in s.heads}):
+    for name in s.hyperparameters:
         values = floats(s.heads[name])
         rows.append(_row(s, name, number(float(values[-1])), *_change(values, number), anchors))
     return HyperparameterTable(s.run, s.optimizer, tuple(rows))

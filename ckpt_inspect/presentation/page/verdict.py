@@ -14,7 +14,6 @@ from ckpt_inspect.presentation.page.anchors import Anchors
 from ckpt_inspect.presentation.page.contents import PageRun
 from ckpt_inspect.presentation.page.hyperparameters import number
 from ckpt_inspect.presentation.verdict import Value, Verdict, pace, since, trust, verdict_of
-from ckpt_inspect.state.hyperparameters import hyperparameters_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ def _ratios(s: OptimizerSeries) -> dict[str, float]:
 
 def _values(s: OptimizerSeries) -> dict[str, Value]:
     found = {}
-    for name in hyperparameters_in({str(column): s.heads[column].to_numpy() for column in s.heads}):
+    for name in s.hyperparameters:
         sources = s.distinct(f"{name}_source")
         is_without = sources == ["default"] and not floats(s.heads[name]).any()  # a rule has none: nothing is assumed
         if sources and not is_without:

@@ -15,10 +15,11 @@ from ckpt_inspect.errors import RequestError
 from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.natural_order import natural_key
-from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats
+from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known
 from ckpt_inspect.presentation.plots import style
-from ckpt_inspect.presentation.plots.names import shared_prefix, short_labels, shorten
-from ckpt_inspect.presentation.plots.questions import KERNELS, NOT_FINITE, RATE, VECTORS
+from ckpt_inspect.presentation.plots.names import Group, group_by_structure, shared_prefix, short_labels, shorten
+from ckpt_inspect.presentation.plots.questions import KERNELS, NOT_FINITE, SCHEDULED, VECTORS
+from ckpt_inspect.presentation.tables.wording import span_text
 from ckpt_inspect.sourced import SOURCE_WORDS, shown_source
 
 if TYPE_CHECKING:
@@ -107,12 +108,19 @@ class Run:
     def rate_text(self) -> str:
         """Return its learning rate, how it changed, and where it is from."""
         sources = ", ".join(SOURCE_WORDS.get(s, s) for s in self.series.distinct("learning_rate_source"))
-        rates = self.learning_rate[~np.isnan(self.learning_rate)]
-        if not rates.size:
-            return "learning rate α not known"
-        first, last = style.number(rates[0]), style.number(rates[-1])
-        value = first if np.ptp(rates) <= 1e-9 * abs(rates[0]) else f"{first} → {last}"
-        return f"learning rate α {value} ({sources})"
+        value = span_text(self.learning_rate, style.number)
+        return f"learning rate α {value} ({sources})" if value else "learning rate α not known"
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Return whether the learning rate changes so much that it would hide all else."""
+        rates = known(self.learning_rate)
+        return bool(rates.size and rates.max() > SCHEDULED * rates.min())
+
+    @cached_property
+    def divisor(self) -> Floats:
+        """Return (K,) what its effective learning rates are divided by to be E/α: 1 where they are that already."""
+        return np.where(self.is_relative, 1.0, self.learning_rate)
 
 
 def _doubts(heads: DataFrame) -> Iterator[str]:
@@ -180,8 +188,6 @@ class Chapter:
         known = any(not np.isnan(run.steps).all() for run in self.runs)
         return f"checkpoint (in training order; steps {'do not rise throughout' if known else 'not known'})"
 
-    lr_label = RATE
-
     def effective_lr(self, run: Run, column: str) -> Floats:
         """Return (K, P) of a column of effective learning rates as E/α; NaN if it is not defined or zero (α was)."""
         values = self.over_alpha(run.column(column), run)
@@ -190,9 +196,8 @@ class Chapter:
 
     def over_alpha(self, values: Floats, run: Run, positions: int | slice | NDArray[np.intp] = slice(None)) -> Floats:
         """Return effective learning rates (K, n) over α; `positions`: of those checkpoints alone, or of one."""
-        divisor = np.where(run.is_relative, 1.0, run.learning_rate)
         with np.errstate(invalid="ignore", divide="ignore"):
-            scaled: Floats = values / divisor[positions][..., None]
+            scaled: Floats = values / run.divisor[positions][..., None]
         return np.where(np.isfinite(scaled), scaled, np.nan)
 
     @cached_property
@@ -203,6 +208,11 @@ class Chapter:
     def labels(self, members: Sequence[int] | NDArray[np.intp], width: int = 30) -> tuple[str, ...]:
         """Return short names of these parameters."""
         return short_labels([self.names[m] for m in members], width, len(shared_prefix(self.names)))
+
+    def groups(self, members: NDArray[np.intp], most: int, width: int = 34) -> list[Group]:
+        """Return at most `most` groups of these parameters, by the model's structure; theirs are positions here."""
+        found = group_by_structure([self.names[m] for m in members], most, width, len(shared_prefix(self.names)))
+        return [Group(group.label, tuple(int(members[m]) for m in group.members)) for group in found]
 
     def telling(self, scores: Floats, most: int) -> dict[str, NDArray[np.intp]]:
         """Return by kind at most `most` parameters of the highest scores (P,), in the model's order."""

@@ -9,8 +9,8 @@ import numpy as np
 
 from ckpt_inspect.measurement.wording import percent
 from ckpt_inspect.presentation.plots import panels, style
-from ckpt_inspect.presentation.plots.names import Group, group_by_structure, shared_prefix, shorten
-from ckpt_inspect.presentation.plots.questions import LAYERS_BY_STEP, SHARE_LABELS, SHARES
+from ckpt_inspect.presentation.plots.names import Group, shorten
+from ckpt_inspect.presentation.plots.questions import LAYERS_BY_STEP, LEAST_SHARE, SHARE_LABELS, SHARES
 from ckpt_inspect.presentation.plots.sheet import figure_of, sheet
 from ckpt_inspect.presentation.plots.spread import newest, spread_words, where_known
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 MOST_LABELLED = 24
 """Of a kind; up to as many rows have a label each, beyond it branches of the model have one."""
 MOST_RUNS = 6
-SHOWN = 0.0005
-"""A share that rounds to 0.1 % or more anywhere in the run gives its parameter a row."""
 MOST_AFFECTED = 20
 """Rows of a kind; of more parameters those with the largest shares."""
 _ROW, _LEAST, _TALLEST, _TEXT = 0.19, 0.45, 4.2, 0.16
@@ -93,7 +91,11 @@ def plot_layers_by_step(chapter: Chapter) -> Figure:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm
 
-    runs, asks, by_kind = chapter.runs[:MOST_RUNS], LAYERS_BY_STEP, kind_groups(chapter, MOST_LABELLED)
+    runs, asks, by_kind = (
+        chapter.runs[:MOST_RUNS],
+        LAYERS_BY_STEP,
+        {kind: chapter.groups(members, MOST_LABELLED, 30) for kind, members in chapter.kinds().items()},
+    )
     medians, is_one = [chapter.effective_lr(run, "effective_lr_median") for run in runs], len(runs) == 1
     low, high = panels.robust_range(medians, decades=0.3)
     norm, known = LogNorm(low, high), np.concatenate([each[np.isfinite(each)] for each in medians])
@@ -122,16 +124,6 @@ def plot_layers_by_step(chapter: Chapter) -> Figure:
     return figure_of(body)
 
 
-def kind_groups(chapter: Chapter, most: int, width: int = 30) -> dict[str, list[Group]]:
-    """Return by kind at most `most` groups of its parameters; members are positions in the chapter."""
-    prefix = len(shared_prefix(chapter.names))
-    found = {}
-    for kind, members in chapter.kinds().items():
-        groups = group_by_structure([chapter.names[m] for m in members], most, width, prefix)
-        found[kind] = [Group(g.label, tuple(int(members[m]) for m in g.members)) for g in groups]
-    return found
-
-
 def _newest_and_change(medians: Floats) -> str:
     known = medians[np.isfinite(medians)]
     return f"{style.number(known[-1])}  ×{style.number(known[-1] / known[0])}" if known.size else "–"
@@ -144,16 +136,18 @@ def shares_answer(chapter: Chapter) -> str:
         if all(np.isnan(run.column(column)).all() for run in chapter.runs):
             unknown.append(label)
         values = np.stack([np.nan_to_num(newest(run.column(column))) for run in chapter.runs]).max(axis=0)
-        if (values >= SHOWN).any():
+        if (values >= LEAST_SHARE).any():
             worst, word = int(values.argmax()), label.partition(" (")[0]
             name, share = shorten(chapter.names[worst], 40), percent(float(values[worst]), is_brief=True)
-            told.append(f"{word}: {(values >= SHOWN).sum()} of {len(values)} parameters, most in {name} ({share})")
+            told.append(
+                f"{word}: {(values >= LEAST_SHARE).sum()} of {len(values)} parameters, most in {name} ({share})"
+            )
     known = [column for column, label in SHARE_LABELS.items() if label not in unknown]
     of_all = [np.concatenate([run.column(column) for column in known], axis=1) for run in chapter.runs] if known else []
     where = where_known(chapter, of_all)
     if told:
         text = f"{where[0].upper()}{where[1:]}: {'; '.join(told)}."
-    elif (largest_shares(chapter) >= SHOWN).any():
+    elif (largest_shares(chapter) >= LEAST_SHARE).any():
         text = f"Nowhere {where}; some elements in earlier ones."
     else:
         found = " or ".join(label for label in SHARE_LABELS.values() if label not in unknown)
@@ -176,9 +170,9 @@ def plot_shares(chapter: Chapter) -> Figure:
     from matplotlib.colors import Normalize
 
     scores, is_over_run = largest_shares(chapter), chapter.is_series and len(chapter.runs) == 1
-    chosen = {kind: m[scores[m] >= SHOWN] for kind, m in chapter.telling(scores, MOST_AFFECTED).items()}
+    chosen = {kind: m[scores[m] >= LEAST_SHARE] for kind, m in chapter.telling(scores, MOST_AFFECTED).items()}
     chosen = {kind: members for kind, members in chosen.items() if members.size}
-    affected = int((scores >= SHOWN).sum())
+    affected = int((scores >= LEAST_SHARE).sum())
     others, hidden = len(scores) - affected, affected - sum(map(len, chosen.values()))
     note = SHARES.note + (f" {others} parameter{'s have' if others > 1 else ' has'} none." if others else "")
     note += f" Not drawn: {hidden} with smaller shares." if hidden else ""

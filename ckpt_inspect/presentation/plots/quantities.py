@@ -15,7 +15,6 @@ from ckpt_inspect.presentation.plots.questions import (
     GRADIENTS,
     MOVEMENT,
     RELATIVE_MOVEMENT,
-    SCHEDULED,
     UPDATE_TO_WEIGHT,
 )
 from ckpt_inspect.presentation.plots.rows import plot_rows
@@ -64,16 +63,10 @@ def plot_movement(chapter: Chapter) -> Figure:
     """Draw the RMS of the last update Δ of every parameter, and of Δ/α if α changes over the run."""
     measures = [_measure(chapter, MOVEMENT.label, "update_rms")]
     relative = _measure(chapter, RELATIVE_MOVEMENT, "relative_update_rms")
-    if _is_known(relative) and any(is_scheduled(run.learning_rate) for run in chapter.runs):
+    if _is_known(relative) and any(run.is_scheduled for run in chapter.runs):
         # several runs have room for one, which a schedule doesn't hide
         measures = [relative] if len(chapter.runs) > 1 else [*measures, relative]
     return _plot(chapter, MOVEMENT, movement_answer(chapter), measures)
-
-
-def is_scheduled(rates: np.ndarray[tuple[int], np.dtype[np.float64]]) -> bool:
-    """Return whether the learning rates (K,) change so much that they would hide all else."""
-    known = rates[np.isfinite(rates) & (rates > 0)]
-    return bool(known.size and known.max() > SCHEDULED * known.min())
 
 
 def update_to_weight_answer(chapter: Chapter) -> str:

@@ -186,3 +186,5 @@ SHARE_LABELS = {
     "lost_in_rounding": "lost in rounding (|Δ| < ½ ulp θ)",
 }
 """By column."""
+LEAST_SHARE = 0.0005
+"""One that rounds to 0.1 % or more anywhere in the run has its parameter shown."""

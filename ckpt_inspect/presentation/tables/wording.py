@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ckpt_inspect.comparison.segments import BEGINNING_WORDS
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
@@ -13,6 +15,7 @@ from ckpt_inspect.presentation.tables.table import NOTHING
 if TYPE_CHECKING:
     from ckpt_inspect.checkpoint import Problem
     from ckpt_inspect.comparison.segments import Segment
+    from ckpt_inspect.presentation.optimizer_series import Floats
     from ckpt_inspect.sourced import Sourced
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -53,6 +56,20 @@ def value_text(value: Sourced[float | str]) -> str:
     if value.value is None:
         return "unknown"
     return f"{value.value:.6g}" if isinstance(value.value, float) else str(value.value)
+
+
+def has_changed(values: Floats) -> bool:
+    """Return whether known numbers (n,) differ by more than rounding."""
+    return bool(values.size and np.ptp(values) > 1e-9 * abs(values).max())
+
+
+def span_text(values: Floats, text_of: Callable[[float], str] | None = None) -> str:
+    """Return the first and the last of the numbers (n,) that are finite, or the one that all are; empty without any."""
+    known, text_of = values[np.isfinite(values)], text_of or figure
+    if not known.size:
+        return ""
+    first, last = text_of(float(known[0])), text_of(float(known[-1]))
+    return f"{first} → {last}" if has_changed(known) else first
 
 
 def figure(value: float) -> str:

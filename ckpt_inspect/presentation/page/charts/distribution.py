@@ -58,7 +58,7 @@ def _bins(chapter: Chapter, run: Run) -> tuple[Floats, NDArray[np.intp]]:
     positions = np.searchsorted(run.indices[at], indices)
     parameter = pd.Index(list(chapter.parameters)).get_indexer(frame["parameter"].astype(str))
     bins = frame[["low", "high", "count"]].to_numpy(dtype=float)
-    divisor = np.where(run.is_relative, 1.0, run.learning_rate)[at][positions]
+    divisor = run.divisor[at][positions]
     with np.errstate(divide="ignore", invalid="ignore"):
         ends = bins[:, :2] / divisor[:, None]
     usable = (ends > 0).all(axis=1) & np.isfinite(ends).all(axis=1) & (bins[:, 2] > 0) & (parameter >= 0)

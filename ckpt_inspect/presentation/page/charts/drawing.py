@@ -14,6 +14,7 @@ from ckpt_inspect.jsonable import JsonObject, JsonValue
 from ckpt_inspect.measurement.wording import counted, percent
 from ckpt_inspect.presentation.optimizer_series import Floats
 from ckpt_inspect.presentation.plots.questions import Usual
+from ckpt_inspect.presentation.plots.spread import newest
 from ckpt_inspect.presentation.tables.wording import figure
 
 DIGITS = 4
@@ -183,16 +184,16 @@ class Drawing:
         for panel in self.panels if self.measures else ():
             measure = self.measures[panel.measure]
             for run, values in zip(self.runs, measure.values, strict=True):
-                newest = _newest(values[:, list(panel.members)])
-                known = np.flatnonzero(np.isfinite(newest))
+                own = newest(values[:, list(panel.members)])
+                known = np.flatnonzero(np.isfinite(own))
                 of_run = f", run {run.name}" if len(self.runs) > 1 else ""
                 title = f"{panel.title}{of_run}: {measure.label}"
                 if not known.size:
                     yield f"{title} not known."
                     continue
-                least, most = known[newest[known].argmin()], known[newest[known].argmax()]
+                least, most = known[own[known].argmin()], known[own[known].argmax()]
                 text = percent if measure.is_share else figure
-                ends = [f"{text(float(newest[i]))} ({self.parameters[panel.members[i]]})" for i in (least, most)]
+                ends = [f"{text(float(own[i]))} ({self.parameters[panel.members[i]]})" for i in (least, most)]
                 yield f"{title} {' to '.join(dict.fromkeys(ends))}."
         if self.distribution:
             x = sorted({float(each) for of_run in self.distribution.x for each in of_run})
@@ -216,14 +217,6 @@ def rounded(values: Floats) -> Floats:
     unit = 10.0 ** (exponent - (DIGITS - 1))
     result: Floats = np.where(size > 1e-300, np.round(values / unit) * unit, values)
     return result
-
-
-def _newest(values: Floats) -> Floats:
-    """(P,) newest known value of (K, P); NaN if there is none."""
-    is_known = np.isfinite(values)
-    last = len(values) - 1 - is_known[::-1].argmax(axis=0)
-    newest: Floats = np.where(is_known.any(axis=0), values[last, np.arange(values.shape[1])], np.nan)
-    return newest
 
 
 def _floats(values: Sequence[float] | Floats) -> str:

@@ -14,10 +14,6 @@ from ckpt_inspect.presentation.page.charts.maker import ChartMaker
 from ckpt_inspect.presentation.plots import questions
 from ckpt_inspect.presentation.plots.chapter import Chapter
 
-SHOWN = 0.0005
-"""A share that rounds to 0.1 % or more anywhere in the run puts its parameter into the panel."""
-SCHEDULED = 1.5
-"""A learning rate that changed by more than this factor over a run is divided out."""
 MOST_BOUNDED = 60
 """Up to as many parameters have bounds, which are shown of one or two lines at a time and make a page large."""
 
@@ -31,16 +27,11 @@ def drawing_of(figure: str, chapter: Chapter) -> Drawing | None:
 def _movement(maker: ChartMaker) -> Drawing:
     runs = maker.chapter.runs
     measures = [Measure(questions.MOVEMENT.label, maker.column("update_rms"))]
-    if any(_is_scheduled(run.learning_rate) for run in runs):
+    if any(run.is_scheduled for run in runs):
         relative = Measure(questions.RELATIVE_MOVEMENT, maker.column("relative_update_rms"))
         # A panel of several runs has room for one: the one that a schedule doesn't hide
         measures = [relative] if len(runs) > 1 else [*measures, relative]
     return maker.chart(questions.MOVEMENT, measures, maker.panels(len(measures)))
-
-
-def _is_scheduled(rates: Floats) -> bool:
-    known = rates[np.isfinite(rates) & (rates > 0)]
-    return bool(known.size and known.max() > SCHEDULED * known.min())
 
 
 def _update_to_weight(maker: ChartMaker) -> Drawing:
@@ -76,7 +67,9 @@ def _shares(maker: ChartMaker) -> Drawing:
     panels: list[Panel] = []
     for column, label in questions.SHARE_LABELS.items():
         values = maker.column(column)
-        affected = np.flatnonzero(np.any([(np.nan_to_num(v) >= SHOWN).any(axis=0) for v in values], axis=0))
+        affected = np.flatnonzero(
+            np.any([(np.nan_to_num(v) >= questions.LEAST_SHARE).any(axis=0) for v in values], axis=0)
+        )
         if affected.size:
             title = f"{label}: {affected.size} of {len(maker.chapter.parameters)} parameters"
             panels.append(Panel(title, tuple(map(int, affected)), len(measures), maker.rows_of(affected)))

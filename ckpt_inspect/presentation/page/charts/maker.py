@@ -13,7 +13,7 @@ from ckpt_inspect.presentation.optimizer_series import Floats
 from ckpt_inspect.presentation.page.charts.drawing import Drawing, Form, Measure, Panel, Row, RunAxis
 from ckpt_inspect.presentation.page.charts.thinning import most_checkpoints, telling_positions
 from ckpt_inspect.presentation.plots.chapter import Chapter, Run
-from ckpt_inspect.presentation.plots.names import group_by_structure, shared_prefix
+from ckpt_inspect.presentation.plots.names import group_by_structure
 from ckpt_inspect.presentation.plots.questions import Question
 from ckpt_inspect.presentation.shown_names import printable
 
@@ -72,9 +72,7 @@ class ChartMaker:
     def rows_of(self, members: NDArray[np.intp]) -> tuple[Row, ...]:
         """Return the rows of dots or ridges for these parameters: one each, or a branch of the model if they are
         many."""
-        prefix = len(shared_prefix(self.chapter.names))
-        groups = group_by_structure([self.chapter.names[m] for m in members], MOST_ROWS, prefix=prefix)
-        return tuple(Row(printable(g.label), tuple(int(members[m]) for m in g.members)) for g in groups)
+        return tuple(Row(printable(group.label), group.members) for group in self.chapter.groups(members, MOST_ROWS))
 
     def chart(
         self, asks: Question, measures: Sequence[Measure], panels: Sequence[Panel], form: Form | None = None
@@ -92,7 +90,7 @@ class ChartMaker:
             panels=tuple(panels),
             measures=tuple(measures),
             usual=asks.usual,
-            doubts=tuple(dict.fromkeys(text for run in chapter.runs for text in run.doubts)),
+            doubts=chapter.doubts,
         )
 
     @cached_property

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ckpt_inspect.findings.explanations import EXPLANATIONS
-from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats
 from ckpt_inspect.presentation.page.charts.drawing import Drawing, Measure, Panel
 from ckpt_inspect.presentation.page.charts.maker import ChartMaker
 from ckpt_inspect.presentation.plots.chapter import Chapter
 from ckpt_inspect.presentation.plots.questions import Question
-from ckpt_inspect.presentation.tables.wording import figure
-from ckpt_inspect.sourced import SOURCE_WORDS
-from ckpt_inspect.state.hyperparameters import hyperparameters_in
+from ckpt_inspect.presentation.tables.wording import has_changed, span_text
 
 ASKS = Question(
     "rates",
@@ -33,7 +30,7 @@ def answer(series: Sequence[OptimizerSeries]) -> str:
     """Return every hyperparameter of an optimizer in one sentence; `series`: its runs."""
     told = []
     for name in _names(series):
-        spans = dict.fromkeys(span for s in series if name in s.heads and (span := _span(floats(s.heads[name]))))
+        spans = dict.fromkeys(span for s in series if name in s.heads and (span := span_text(floats(s.heads[name]))))
         if spans:
             told.append(f"{_title(name)} {' / '.join(spans)} ({_sources(series, name)})")
     return f"{'; '.join(told)}." if told else ""
@@ -64,13 +61,7 @@ def rates_drawing(chapter: Chapter, series: Sequence[OptimizerSeries]) -> Drawin
 
 
 def _names(series: Sequence[OptimizerSeries]) -> list[str]:
-    return list(
-        dict.fromkeys(
-            name
-            for s in series
-            for name in hyperparameters_in({str(column): s.heads[column].to_numpy() for column in s.heads})
-        )
-    )
+    return list(dict.fromkeys(name for s in series for name in s.hyperparameters))
 
 
 def _title(name: str) -> str:
@@ -83,23 +74,8 @@ def _missing(series: OptimizerSeries) -> Floats:
 
 def _changes(series: OptimizerSeries, name: str) -> bool:
     values = floats(series.heads[name]) if name in series.heads else _missing(series)
-    values = values[np.isfinite(values)]
-    return bool(values.size and np.ptp(values) > 1e-9 * abs(values).max())
-
-
-def _span(values: Floats) -> str:
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return ""
-    ends = [figure(float(value)) for value in (values[0], values[-1])]
-    return ends[0] if np.ptp(values) <= 1e-9 * abs(values).max() else f"{ends[0]} → {ends[1]}"
+    return has_changed(values[np.isfinite(values)])
 
 
 def _sources(series: Sequence[OptimizerSeries], name: str) -> str:
-    return ", ".join(dict.fromkeys(word for s in series for word in _source_words(s, name)))
-
-
-def _source_words(series: OptimizerSeries, name: str) -> Iterator[str]:
-    yield from (SOURCE_WORDS.get(source, source) for source in series.distinct(f"{name}_source") if source)
-    if any(series.distinct(f"{name}{CONTRADICTION}")):
-        yield "contradicted"
+    return ", ".join(dict.fromkeys(word for s in series for word in s.source_words(name)))

@@ -43,6 +43,9 @@ _STATUS = re.compile(r"^[A-Z_]+: ")
 _MOST_CHUNKS = 1 << 16
 """Chunks of an array, each a file of its own, that are believed; Orbax writes one for each device's part."""
 
+_UNREAD = (ValueError, OSError, RuntimeError, MemoryError)
+"""What tensorstore raises of chunks that can't be read or decoded."""
+
 _one_large = Lock()
 """Held while a large box is decoded: one at a time, of all checkpoints."""
 
@@ -272,9 +275,12 @@ class Arrays:
         return _flat(opened, self._start_box(opened, box))
 
     def _start_box(self, opened: _Opened, box: Sequence[slice]) -> Any:
-        """Begin to read a box of whole chunks; return the future of its elements."""
+        """Begin to read a box of whole chunks; return the future of its elements. Raises DamagedFileError."""
         self._check_size(opened, box)
-        return opened.store[tuple(box)].read() if box else opened.store.read()
+        try:
+            return opened.store[tuple(box)].read() if box else opened.store.read()
+        except _UNREAD as error:
+            raise _damaged(opened.place, error) from error
 
     def _read_to_file(self, opened: _Opened, box: Sequence[slice]) -> _InFile:
         """Return the elements of a large box of whole chunks, flattened; one such box is decoded at a time.
@@ -294,7 +300,7 @@ class Arrays:
                     for part in _parts_of(box, opened.itemsize)
                 )
                 return _InFile(keep_temporarily(parts, opened.place.folder), dtype)
-            except (ValueError, OSError, RuntimeError, MemoryError) as error:
+            except _UNREAD as error:
                 raise _damaged(opened.place, error) from error
 
     def _check_size(self, opened: _Opened, box: Sequence[slice]) -> None:
@@ -323,7 +329,7 @@ def _flat(opened: _Opened, future: Any) -> Array:
     """Wait for the elements of a box, and flatten them; raises DamagedFileError."""
     try:
         found = future.result()
-    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+    except _UNREAD as error:
         raise _damaged(opened.place, error) from error
     return np.ascontiguousarray(found).reshape(-1)
 

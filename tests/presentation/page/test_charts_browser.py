@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +39,6 @@ def made_run(name: str = "digits", parameters: int = 4, checkpoints: int = 40, *
     """A run of frames that never were."""
     frames = make_frames(parameters, checkpoints, **options)
     return RunFrames(name, frames["parameters"], frames["histogram"])
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Tab]:
-    """One browser for all tests."""
-    with chromium.Tab(tmp_path_factory.mktemp("profile")) as tab:
-        yield tab
 
 
 @pytest.fixture(scope="module")

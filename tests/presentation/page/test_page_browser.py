@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,6 @@ pytestmark = pytest.mark.skipif(chromium.program() is None, reason="Chromium is 
 
 HOSTILE = "</script><img src=x onerror=\"document.title='broken'\">"
 NAMES = ("dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Tab]:
-    """One browser for all tests."""
-    with chromium.Tab(tmp_path_factory.mktemp("profile")) as tab:
-        yield tab
 
 
 @pytest.fixture(scope="module")

@@ -78,6 +78,11 @@ def short_labels(names: Sequence[str], width: int = 34, prefix: int | None = Non
         labels = [
             _without_middle(n, width) if label in alike else label for n, label in zip(whole, labels, strict=True)
         ]
+    return _numbered(labels, width)
+
+
+def _numbered(labels: Sequence[str], width: int) -> tuple[str, ...]:
+    """The labels, a number behind those that are equal to one before."""
     return tuple(distinct(labels, lambda label, n: f"{_without_middle(label, width - len(f' ({n})'))} ({n})"))
 
 
@@ -93,8 +98,11 @@ def group_by_structure(
     if len(names) <= limit:
         return tuple(Group(label, (at,)) for at, label in enumerate(short_labels(names, width, prefix)))
     paths = [tuple(name.split("/")) for name in names]
-    levels = (_gathered(paths, depth) for depth in itertools.count(1))
-    branches = next(level for level in levels if len(level) > limit)
+    levels = (_gathered(paths, depth) for depth in range(1, max(map(len, paths)) + 1))
+    branches: dict[tuple[str, ...], list[int]] = {}
+    for branches in levels:  # the deepest may have few as well: `a` and `a/` are one
+        if len(branches) > limit:
+            break
     parents: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
     for branch in branches:
         parents.setdefault(branch[:-1], []).append(branch)
@@ -107,7 +115,8 @@ def group_by_structure(
     wholes = [run == parents[run[0][:-1]] for run in runs]
     named = [_title(run, is_whole)[prefix:] for run, is_whole in zip(runs, wholes, strict=True)]
     titles = short_labels(named, width - max(map(len, counts)), 0)
-    groups = (Group(title + n, tuple(own)) for title, n, own in zip(titles, counts, members, strict=True))
+    labels = _numbered([title + n for title, n in zip(titles, counts, strict=True)], width)  # a count looks like it
+    groups = (Group(label, tuple(own)) for label, own in zip(labels, members, strict=True))
     return tuple(sorted(groups, key=lambda group: group.members[0]))
 
 

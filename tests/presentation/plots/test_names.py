@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.frames_for_plots import parameter_names
 
@@ -28,6 +28,7 @@ def test_labels_are_unique_and_short(names: list[str], width: int) -> None:
 
 
 @given(NAMES, st.integers(2, 24), st.integers(16, 40))
+@example(["block", "block/block", "/block", "block_1", "conv2d"], 4, 16)  # a group of two beside a second `block`
 def test_groups_hold_every_name_once(names: list[str], limit: int, width: int) -> None:
     """Groups are at most as many as asked, hold each name once, and have labels of their own."""
     groups = group_by_structure(names, limit, width)
@@ -35,6 +36,12 @@ def test_groups_hold_every_name_once(names: list[str], limit: int, width: int) -
     assert sorted(member for group in groups for member in group.members) == list(range(len(names)))
     assert len({group.label for group in groups}) == len(groups)
     assert max(len(group.label) for group in groups) <= width
+
+
+def test_names_that_differ_in_empty_components_alone_are_gathered() -> None:
+    """However deep their paths are, no level tells them apart."""
+    names = ["a", "a/", "a//", "b/c", "b/c/"]
+    assert [group.members for group in group_by_structure(names, 2)] == [(0, 1, 2), (3, 4)]
 
 
 def test_short_names_stay_as_they_are() -> None:

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "ckpt_inspect"
 
 ROOMS = (
     # pure: values, bytes and names, no file
+    "records",
     "errors",
     "_version",
     "sourced",

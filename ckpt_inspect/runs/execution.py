@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -14,6 +13,7 @@ from ckpt_inspect.checkpoint import CountedPieces, Progress
 from ckpt_inspect.errors import CkptInspectError, WorkerLostError
 from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.layouts import find_optimizers
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.analysis import Analysis, Chosen, ElementSink, join
 from ckpt_inspect.runs.found_before import FoundBefore
 from ckpt_inspect.runs.planning import Options, Unit, plan_units

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.records import dataclass
 
 
 def _written() -> tuple[float, ...]:

@@ -19,7 +19,6 @@ import contextlib
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +33,7 @@ from ckpt_inspect.presentation.export.events import HISTOGRAMS, SCALARS, Tag, fi
 from ckpt_inspect.presentation.export.target import Exported, Order, Target
 from ckpt_inspect.presentation.shown_names import distinct
 from ckpt_inspect.presentation.written_files import cause_of, written_whole
+from ckpt_inspect.records import dataclass
 
 if TYPE_CHECKING:
     from ckpt_inspect.measurement.columns import Column, OptimizerColumns, RunColumns

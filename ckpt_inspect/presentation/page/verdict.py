@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from ckpt_inspect.presentation.page.anchors import Anchors
 from ckpt_inspect.presentation.page.contents import PageRun
 from ckpt_inspect.presentation.page.hyperparameters import number
 from ckpt_inspect.presentation.verdict import Value, Verdict, pace, since, trust, verdict_of
+from ckpt_inspect.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,16 +115,13 @@ Run = Callable[..., None]
 """A command's function."""
 
 
-def with_common_options(*, only: Collection[str] = (), without: Collection[str] = ()) -> Callable[[Run], Run]:
+def with_common_options(command: Run, *, only: Collection[str] = (), without: Collection[str] = ()) -> Run:
     """Let a command that takes `common` be called with each common option by name, as typer calls it.
 
     `only`, `without`: some of them, where the others would always fail.
     """
     taken = {n: o for n, o in _COMMON_OPTIONS.items() if n not in without and (not only or n in only)}
-    return functools.partial(_with_options, taken=taken)
 
-
-def _with_options(command: Run, taken: Mapping[str, tuple[Any, Any]]) -> Run:
     @functools.wraps(command)
     def called(**options: Any) -> None:
         common = _common({name: options.pop(name, None) for name in _COMMON_OPTIONS})

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ckpt_inspect._version import __version__
-from ckpt_inspect.checkpoint import DType, Problem
+from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import CkptInspectError, StoreError
 from ckpt_inspect.findings import Thresholds, find_findings
 from ckpt_inspect.formats import is_recognised
@@ -60,6 +60,7 @@ from ckpt_inspect.runs.elements import ElementsFile, check_arrays, place_element
 from ckpt_inspect.runs.figures import GRIDS
 from ckpt_inspect.runs.frames import axes_of
 from ckpt_inspect.runs.netcdf import Dimensions
+from ckpt_inspect.runs.quick_writing import add_number, add_texts, create, fill
 from ckpt_inspect.runs.sheltered import ShelteredFile, SignalShelter
 from ckpt_inspect.runs.stored import (
     count_rows,
@@ -112,6 +113,9 @@ _SEVERITIES = frozenset({"info", "warning", "error"})
 _SECONDS = 6.0
 _SLOWEST = 2e6
 """How long the reading of a store may take, beside its bytes at so many a second."""
+
+_FILL_VALUES = {"float": math.nan, "integer": -1, "count": 0}
+"""By a variable's kind; texts have none."""
 
 _SHAPE = re.compile(r"(\d{1,19}(,\d{1,19})*)?", re.ASCII)
 
@@ -491,33 +495,30 @@ def _write_group(
 def _write_variable(group: h5py.Group, variable: Variable, column: Column, rows: int | None) -> h5py.Dataset:
     import h5py
 
-    if variable.kind == "text":
-        dtype: DType = h5py.string_dtype("utf-8")
-        options: dict[str, object] = {}
-    else:
-        dtype = column.dtype
-        options = {"fillvalue": {"float": np.nan, "integer": -1, "count": 0}[variable.kind]}
+    is_text = variable.kind == "text"
     is_growing = variable.dimensions[0] == CHECKPOINT
     shape = column.shape
     if is_growing and rows is not None:
         shape = (rows, *shape[1:])
-    if is_growing or column.nbytes > _CHUNK_BYTES:
-        options["chunks"] = _chunks(shape, column.dtype.itemsize, _CHUNK_ROWS if rows is not None else None)
-        if is_growing:
-            # a chunk may not be longer than a dimension that can't grow, and none may be 0 long
-            options["maxshape"] = (None, *(length or None for length in column.shape[1:]))
-        if variable.kind != "text" and column.ndim > 1:
-            options |= {"shuffle": True, "compression": "gzip", "compression_opts": 1}
-    dataset = group.create_dataset(variable.name, shape, dtype, **options)
+    is_chunked = is_growing or column.nbytes > _CHUNK_BYTES
+    dataset = create(
+        group,
+        variable.name,
+        shape,
+        h5py.string_dtype("utf-8") if is_text else column.dtype,
+        chunks=_chunks(shape, column.dtype.itemsize, None if rows is None else _CHUNK_ROWS) if is_chunked else None,
+        # a chunk may not be longer than a dimension that can't grow, and none may be 0 long
+        maxshape=(None, *(length or None for length in column.shape[1:])) if is_growing else None,
+        fillvalue=_FILL_VALUES.get(variable.kind),
+        is_compressed=is_chunked and not is_text and column.ndim > 1,
+    )
     if column.size and shape == column.shape:
-        dataset[...] = [storable(text) for text in column] if variable.kind == "text" else column
-    if variable.kind != "text":
-        dataset.attrs["units"] = variable.units
-        if variable.kind == "float":  # a fill value would turn integers into floats wherever they are decoded
-            dataset.attrs["_FillValue"] = np.array(options["fillvalue"], column.dtype)
-    dataset.attrs["long_name"] = variable.long_name
-    if variable.description:
-        dataset.attrs["description"] = variable.description
+        fill(dataset, np.array([storable(text) for text in column], object) if is_text else column)
+    if variable.kind == "float":  # a fill value would turn integers into floats wherever they are decoded
+        add_number(dataset, "_FillValue", math.nan, column.dtype)
+    about = {"long_name": variable.long_name, "description": variable.description}
+    texts = {name: text for name, text in about.items() if text}
+    add_texts(dataset, texts if is_text else {"units": variable.units, **texts})
     return dataset
 
 

@@ -399,6 +399,8 @@ def _print_run(result: RunResult, common: Common) -> Analyses | None:
 
 
 def _check_fail_on(word: str | None) -> None:
+    if word is None:
+        return
     from ckpt_inspect.errors import RequestError
     from ckpt_inspect.presentation.arguments import failing_if_any
 

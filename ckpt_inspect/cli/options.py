@@ -222,6 +222,8 @@ def _rate_or_table(text: str, option: str) -> float | str:
 
 def parsed_thresholds(texts: Sequence[str]) -> dict[str, float]:
     """Return thresholds of findings, given as `NAME=VALUE`."""
+    if not texts:
+        return {}
     from ckpt_inspect.errors import RequestError
     from ckpt_inspect.findings import Thresholds
 

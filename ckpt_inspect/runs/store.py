@@ -24,7 +24,6 @@ import numpy as np
 from ckpt_inspect._version import __version__
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import CkptInspectError, StoreError
-from ckpt_inspect.findings import Thresholds, find_findings
 from ckpt_inspect.formats import is_recognised
 from ckpt_inspect.jsonable import json_object
 from ckpt_inspect.measurement.columns import Column, OptimizerColumns, Remark, Rows, RunColumns
@@ -53,12 +52,8 @@ from ckpt_inspect.measurement.variables import (
 )
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.apart import DiedReading, apart
-from ckpt_inspect.runs.assembly import blank
 from ckpt_inspect.runs.atomic import Temporary, remove_left, replacing
-from ckpt_inspect.runs.carried import arrived, carried
-from ckpt_inspect.runs.elements import ElementsFile, check_arrays, place_elements
 from ckpt_inspect.runs.figures import GRIDS
-from ckpt_inspect.runs.frames import axes_of
 from ckpt_inspect.runs.netcdf import Dimensions
 from ckpt_inspect.runs.quick_writing import add_number, add_texts, create, fill
 from ckpt_inspect.runs.sheltered import ShelteredFile, SignalShelter
@@ -79,6 +74,7 @@ from ckpt_inspect.storage import absolute, as_path, locate
 if TYPE_CHECKING:
     import h5py  # no type stubs exist: a type checker takes its classes for Any
 
+    from ckpt_inspect.runs.elements import ElementsFile
     from ckpt_inspect.series.run import Run
 
 CONVENTIONS = "ckpt-inspect-1"
@@ -239,6 +235,8 @@ def _written(content: ShelteredFile, mode: str, **how: object) -> Iterator[h5py.
 def _write_elements(
     analyses: RunColumns, file: h5py.File, path: Path, fresh: h5py.File, dimensions: Dimensions
 ) -> None:
+    from ckpt_inspect.runs.elements import place_elements
+
     groups = group_names(analyses.optimizers)
     columns = analyses.checkpoints
     names = dict(zip(columns["fingerprint"], columns["checkpoint"], strict=True))
@@ -250,6 +248,7 @@ def _write_elements(
 
 def _check_elements(path: Path, group_names: list[str]) -> None:
     """See in a copy of this process that the arrays of a store can be copied; raises StoreError, ValueError."""
+    from ckpt_inspect.runs.elements import check_arrays
 
     def check() -> list[bytes]:
         with opened(path) as store:
@@ -277,6 +276,8 @@ def write(analyses: RunColumns, file: h5py.File) -> Dimensions:
 
 def write_outline(analyses: RunColumns, file: h5py.File, rows: int | None = None) -> Dimensions:
     """Write everything but problems and findings; `rows`: of how many checkpoints these are the first, to be grown."""
+    from ckpt_inspect.runs.frames import axes_of
+
     file.attrs["Conventions"] = CONVENTIONS
     file.attrs["ckpt_inspect_version"] = __version__
     file.attrs["title"] = "Effective learning rates, reconstructed from checkpoints"
@@ -451,6 +452,8 @@ def _problem_columns(remarks: Sequence[Remark]) -> dict[str, Column]:
 
 def finding_columns(analyses: RunColumns) -> dict[str, Column]:
     """Return the variables of the group `findings`."""
+    from ckpt_inspect.findings import find_findings
+
     rows: list[dict[str, object]] = []
     for finding in find_findings(analyses):
         row = dict(json_object(finding.to_json()))
@@ -559,6 +562,11 @@ LARGE = 1 << 24
 
 
 def _apart(path: Path, load: Callable[[], RunColumns], at: Path | None = None) -> RunColumns:
+    # all that the copy needs: otherwise every copy would import it anew
+    from ckpt_inspect import findings  # noqa: F401
+    from ckpt_inspect.runs.assembly import blank  # noqa: F401
+    from ckpt_inspect.runs.carried import arrived, carried
+
     size = (at or path).stat().st_size
     try:
         return arrived(apart(lambda: carried(load()), _SECONDS + size / _SLOWEST, _ROOM + 4 * size))
@@ -737,6 +745,8 @@ def _read_thresholds(group: h5py.Group) -> dict[str, float]:
     for name, value in found.items():
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise ValueError(f"the threshold {name} is no number")
+    from ckpt_inspect.findings import Thresholds
+
     try:
         return Thresholds.of(found).given()
     except CkptInspectError as error:
@@ -821,6 +831,8 @@ def _read_variable(
 ) -> Column:
     """Return the variable, of one along checkpoints the rows; blank if the store lacks it and not every store has
     it."""
+    from ckpt_inspect.runs.assembly import blank
+
     shape = tuple(lengths[dimension] for dimension in variable.dimensions)
     own = rows if variable.dimensions[0] == CHECKPOINT else slice(None)
     if variable.name not in required and not is_own(group, variable.name):

@@ -18,6 +18,7 @@ from support.store_contents import contents
 from ckpt_inspect import analyze
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.runs import execution, workers
+from ckpt_inspect.runs.cluster_executor import ClusterExecutor
 from ckpt_inspect.runs.execution import UnitResult, measure_unit
 
 pytestmark = pytest.mark.filterwarnings("default")
@@ -94,7 +95,7 @@ def test_a_task_that_fails_late_is_done_all_the_same() -> None:
         def submit(self, *_: Any, **__: Any) -> LateTask:
             return LateTask()
 
-    assert isinstance(workers.ClusterExecutor(Client()).submit(len, "").exception(timeout=1), ValueError)
+    assert isinstance(ClusterExecutor(Client()).submit(len, "").exception(timeout=1), ValueError)
 
 
 def test_an_address_without_a_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

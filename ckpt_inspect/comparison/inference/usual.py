@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.measurement.order import distinct as different
 from ckpt_inspect.records import dataclass
 
 
@@ -96,4 +97,4 @@ def decays_by(log_decay: float, tolerance: float, beta: float) -> int | None:
 
 def distinct(values: Array) -> int:
     """Return how many different values there are: equal ones are one witness."""
-    return int(np.unique(values).size)
+    return int(different(values).size)

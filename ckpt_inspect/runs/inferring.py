@@ -12,7 +12,15 @@ import numpy as np
 from ckpt_inspect.checkpoint import Array, Problem
 from ckpt_inspect.comparison.element_choice import BUDGET
 from ckpt_inspect.comparison.inference import Inference, Observation, WindowEvidence, infer
-from ckpt_inspect.comparison.observing import TELLABLE, Glimpse, HeldElements, is_open, joined_values, observe
+from ckpt_inspect.comparison.observing import (
+    TELLABLE,
+    Glimpse,
+    HeldElements,
+    is_open,
+    joined_values,
+    observe,
+    reading_behind,
+)
 from ckpt_inspect.comparison.opened import OpenCheckpoints
 from ckpt_inspect.comparison.paths import PathFigures, follow_paths
 from ckpt_inspect.errors import CkptInspectError
@@ -174,15 +182,17 @@ def _glimpses(
 ) -> dict[str, dict[str, Glimpse]]:
     """Each optimizer's, by the places of the checkpoints whose files are there."""
     glimpses: dict[str, dict[str, Glimpse]] = {}
-    for place in stretch.places:
-        if place not in paths:
-            continue
-        path = paths[place]
-        for state in _states(opened, path, plan.options.given, found):
-            own = glimpses.setdefault(state.name, {})
-            like = next(reversed(own.values()), None)
-            reopened = partial(opened.get, path)
-            own[place] = Glimpse.of(names[place], state, reopened, held, like=like, budget=stretch.budget)
+    with reading_behind() as take:
+        for place in stretch.places:
+            if place not in paths:
+                continue
+            path = paths[place]
+            for state in _states(opened, path, plan.options.given, found):
+                own = glimpses.setdefault(state.name, {})
+                like = next(reversed(own.values()), None)
+                reopened = partial(opened.get, path)
+                seen = Glimpse.of(names[place], state, reopened, held, like=like, budget=stretch.budget)
+                own[place] = take(seen)
     return glimpses
 
 

@@ -71,7 +71,11 @@ class ObjectStorage(Storage):
         self._listings: dict[str, _Listing] = {}
         self._looks: dict[str, tuple[float, Stat]] = {}
         self._readers: OrderedDict[tuple[Path, Stat], ReadAhead] = OrderedDict()
-        self._pool: ThreadPoolExecutor | None = None
+        self._pools: tuple[ThreadPoolExecutor, ThreadPoolExecutor] | None = None
+        """Threads for requests that the network limits, and for small ones, which all take as long as an answer
+        does."""
+        self._plans: list[FetchPlan] = []
+        """Those that are followed, in the order in which they were made."""
         self._lock = Lock()
 
     @property
@@ -224,12 +228,18 @@ class ObjectStorage(Storage):
                 self._readers.popitem(last=False)
             return reader
 
-    def plan(self, ranges: Iterable[tuple[ObjectFile, int, int]], others: int) -> FetchPlan:
-        """Begin to fetch ranges of files, in that order, while so many other plans for them are followed."""
-        if self._pool is None:
-            with self._lock:
-                self._pool = self._pool or ThreadPoolExecutor(THREADS, "ckpt-inspect-fetch")
-        return FetchPlan(ranges, self._pool, WINDOW // (1 + others))
+    def plan(self, ranges: Iterable[tuple[ObjectFile, int, int]], others: int, *, is_later: bool) -> FetchPlan:
+        """Begin to fetch ranges of files, in that order, while so many other plans for them are followed. If `is_later`
+        it comes after all plans that are followed, whatever for."""
+        with self._lock:
+            if self._pools is None:
+                named = ((THREADS, "ckpt-inspect-fetch"), (LOOKS, "ckpt-inspect-look"))
+                self._pools = ThreadPoolExecutor(*named[0]), ThreadPoolExecutor(*named[1])
+            large, small = self._pools
+            before = [plan for plan in self._plans if not plan.is_over]
+            plan = FetchPlan(ranges, large, WINDOW // (1 + others), small=small, after=before if is_later else ())
+            self._plans = [*before, plan]
+            return plan
 
     def find_matches(self, pattern: Path) -> Iterator[Entry]:
         root = self._root
@@ -330,11 +340,11 @@ class ObjectFile(OpenFile):
         """Return bytes `start:stop`, as `ObjectStorage.fetch` does."""
         return self._storage.fetch(self.path, self.stat, start, stop)
 
-    def expect(self, ranges: Iterable[tuple[OpenFile, int, int]]) -> None:
+    def expect(self, ranges: Iterable[tuple[OpenFile, int, int]], *, is_later: bool = False) -> None:
         mine = [(file, start, stop) for file, start, stop in ranges if isinstance(file, ObjectFile)]
         files = {file for file, _, _ in mine}
         others = {plan for file in files for plan in file._plans if not plan.is_over}
-        plan = self._storage.plan(mine, len(others))
+        plan = self._storage.plan(mine, len(others), is_later=is_later)
         for file in files:
             file._plans = (*(other for other in file._plans if not other.is_over), plan)
             file._reader.rest()  # what was looked at so far takes memory

@@ -26,7 +26,7 @@ from ckpt_inspect.errors import (
 )
 from ckpt_inspect.storage import connecting
 from ckpt_inspect.storage.address import Address
-from ckpt_inspect.storage.causes import cause, lacks_ranges, may_pass, names_bucket
+from ckpt_inspect.storage.causes import broke_off, cause, lacks_ranges, may_pass, names_bucket
 from ckpt_inspect.storage.connecting import configuration_errors, connect
 from ckpt_inspect.storage.credentials import has_any, query_of
 from ckpt_inspect.storage.fetch_plan import WINDOW, FetchPlan
@@ -258,7 +258,7 @@ class ObjectStorage(Storage):
             answer = obstore.get(store, key, options={"range": (start, stop)})
             return answer.meta, np.frombuffer(memoryview(answer.bytes()), np.uint8)
 
-        found = self._ask(path, get, may_be_absent=True)
+        found = self._ask(path, get, may_be_absent=True, is_resumed=bool(expected.version))
         if found is None:
             raise ChangedFileError(f"{path}: is gone since its checkpoint was opened; open the checkpoint again")
         meta, data = found
@@ -271,27 +271,38 @@ class ObjectStorage(Storage):
         return data
 
     def _ask(
-        self, path: Path, request: Callable[[ObjectStore], Result], *, may_be_absent: bool = False
+        self,
+        path: Path,
+        request: Callable[[ObjectStore], Result],
+        *,
+        may_be_absent: bool = False,
+        is_resumed: bool = False,
     ) -> Result | None:
-        """Return what a request gives; None for something that isn't there. Raises a CkptInspectError in one
-        sentence."""
+        """Return what a request gives; None for something that isn't there. `is_resumed`: obstore asks for the rest of
+        what broke off. Raises a CkptInspectError in one sentence."""
         from obstore import exceptions
 
         failed = 0
         begun = time.monotonic()
+
+        def why(error: Exception) -> str:
+            anonymous = not self.is_web and "skip_signature" in getattr(self._client(path), "config", {})
+            return f"{path}: {cause(error, self._root, is_anonymous=anonymous)}"
+
         while True:
             try:
                 return request(self._client(path))
             except (exceptions.NotFoundError, FileNotFoundError) as error:  # noqa: PERF203 - nothing beside a request
                 if may_be_absent and not names_bucket(error):
                     return None
-                raise NotFoundError(f"{path}: {cause(error, self._root)}") from _shown(error)
+                raise NotFoundError(why(error)) from _shown(error)
             except exceptions.BaseError as error:
                 if lacks_ranges(error):
-                    raise NoRangesError(f"{path}: {cause(error, self._root)}") from _shown(error)
+                    raise NoRangesError(why(error)) from _shown(error)
                 failed += 1
-                if failed > connecting.RETRIES or time.monotonic() - begun > connecting.GIVE_UP or not may_pass(error):
-                    raise NotFoundError(f"{path}: {cause(error, self._root)}") from _shown(error)
+                is_final = not may_pass(error) or (is_resumed and broke_off(error))
+                if is_final or failed > connecting.RETRIES or time.monotonic() - begun > connecting.GIVE_UP:
+                    raise NotFoundError(why(error)) from _shown(error)
                 time.sleep(min(0.1 * 2**failed, 2.0))
 
     def _client(self, path: Path) -> ObjectStore:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
+from concurrent.futures import BrokenExecutor, CancelledError, Future
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
+from queue import Empty, SimpleQueue
+from threading import Lock, local
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -155,9 +156,19 @@ class Worker:
             opened.chosen.checkpoint.close()
 
 
+class _Kept(local):
+    """What a worker keeps from one unit to the next; a thread of its own for itself."""
+
+    def __init__(self) -> None:
+        self.found = FoundBefore()
+
+
+_kept = _Kept()
+
+
 def measure_unit(unit: Unit, threads: int | None = 1) -> UnitResult:
     """Do one unit, with one thread unless more are asked for: what an executor's worker does."""
-    with Worker(threads, is_alone=False) as worker:
+    with Worker(threads, is_alone=False, found=_kept.found) as worker:
         return worker.measure(unit)
 
 
@@ -244,6 +255,8 @@ def _done_by(
     """With a few units ahead of what is done; no other is begun once this is left."""
     waiting: dict[Future[UnitResult], list[tuple[Unit, Future[UnitResult]]]] = {}
     """With all units of the same checkpoint, in their order."""
+    finished: SimpleQueue[Future[UnitResult]] = SimpleQueue()
+    """Each puts itself here: to ask all that are waiting each time one is done would take the most time of all."""
 
     def submitted(unit: Unit) -> Future[UnitResult]:
         if not lost:
@@ -272,8 +285,7 @@ def _done_by(
             raise
 
     def take_done() -> Generator[list[UnitResult], None, None]:
-        done = wait(waiting, return_when=FIRST_COMPLETED).done
-        for future in sorted(done, key=_is_interrupted):
+        for future in sorted(_at_least_one(finished), key=_is_interrupted):
             if _is_interrupted(future):
                 future.result()
             together = waiting.pop(future)
@@ -285,6 +297,8 @@ def _done_by(
         for units in checkpoints:
             together = [(unit, submitted(unit)) for unit in units]
             waiting.update((future, together) for _, future in together)
+            for _, future in together:
+                future.add_done_callback(finished.put)
             while len(waiting) >= _IN_FLIGHT:
                 yield from take_done()
         while waiting:
@@ -292,6 +306,15 @@ def _done_by(
     finally:
         for future in waiting:
             future.cancel()
+
+
+def _at_least_one(finished: SimpleQueue[Future[UnitResult]]) -> list[Future[UnitResult]]:
+    """Wait for one, and return all that are there."""
+    found = [finished.get()]
+    with suppress(Empty):
+        while True:
+            found.append(finished.get_nowait())
+    return found
 
 
 def _is_interrupted(future: Future[UnitResult]) -> bool:

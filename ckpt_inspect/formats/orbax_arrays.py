@@ -23,8 +23,9 @@ from ckpt_inspect.formats.orbax_stored import Find, Stored, StoredArray, is_read
 from ckpt_inspect.formats.zarr_metadata import decode_zarr
 from ckpt_inspect.storage import OpenFile, key_value_store
 
-_KEPT_SLABS = 12
-"""Slabs that are kept, if parts of them weren't read yet: two threads stream at most five tensors each."""
+_KEPT_SLABS = 10
+"""Slabs that are kept, if parts of them weren't read yet, and how many others are decoded before nobody is taken to
+come back to one: two threads stream at most five tensors each."""
 _MOST_EXPANSION = 1 << 16
 """Highest ratio of an array to the files that is believed: zstd makes 4 bytes of 128 KiB that are all the same."""
 _MOST_CHUNKS = 1 << 16
@@ -40,6 +41,8 @@ class _Slab:
         self.start, self.stop = start, start + elements.size
         self._elements = elements
         self._unread = [(self.start, self.stop)]
+        self.used = 0
+        """How many slabs had been decoded when this one was used last."""
 
     @property
     def is_read(self) -> bool:
@@ -50,7 +53,9 @@ class _Slab:
         """Return elements start:stop of the tensor."""
         parts = ((max(a, x), min(b, y)) for a, b in self._unread for x, y in ((a, start), (stop, b)))
         self._unread = [(a, b) for a, b in parts if a < b]
-        return self._elements[start - self.start : stop - self.start]
+        found = self._elements[start - self.start : stop - self.start]
+        is_last_of_several = self.is_read and stop - start < self.stop - self.start
+        return found.copy() if is_last_of_several else found  # else whoever holds the last part holds them all
 
 
 class Arrays:
@@ -77,6 +82,7 @@ class Arrays:
             self._check(places[name], array)
         self._opened = {name: opened[name] for name in places}
         self._slabs: OrderedDict[tuple[str, int], _Slab] = OrderedDict()
+        self._decoded = 0
         self._ahead = BoxesAhead(())
         self._expected: set[tuple[str, int]] = set()
         """Boxes, by their array's name and first element, whose bytes are fetched ahead."""
@@ -104,6 +110,8 @@ class Arrays:
             slab = self._kept(name, at)
             if slab is None:
                 slab = self._arrived(name, array, at) or self._read(name, array, at, stop)
+                with self._lock:
+                    self._decoded += 1
             end = min(stop, slab.stop)
             yield slab.take(at, end)
             self._keep(name, slab)
@@ -201,10 +209,14 @@ class Arrays:
     def _keep(self, name: str, slab: _Slab) -> None:
         with self._lock:
             self._slabs.pop((name, slab.start), None)
+            slab.used = self._decoded
             if not slab.is_read:
                 self._slabs[name, slab.start] = slab
-                while len(self._slabs) > _KEPT_SLABS:
-                    self._slabs.popitem(last=False)
+            while self._slabs:
+                oldest = next(iter(self._slabs.values()))
+                if len(self._slabs) <= _KEPT_SLABS and oldest.used >= self._decoded - _KEPT_SLABS:
+                    break
+                self._slabs.popitem(last=False)
 
 
 def _open_stored(place: Place, files: Mapping[Path, OpenFile], store: Mapping[str, Value] | None) -> StoredArray | None:

@@ -14,9 +14,9 @@ from ckpt_inspect.errors import UnsupportedError
 from ckpt_inspect.formats.chunk_boxes import size_of
 from ckpt_inspect.storage import OpenFile
 
-LARGE = 8 << 20
-"""Bytes from which decoded elements are kept in a file: θ, m and v of one parameter need three boxes at a time, and as
-many again while the next are decoded."""
+LARGE = 4 << 20
+"""Bytes beyond which decoded elements are kept in a file: a thread that compares θ, m and v of two checkpoints has six
+boxes at a time, and there are two threads."""
 
 
 class Elements(Protocol):

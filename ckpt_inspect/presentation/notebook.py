@@ -34,12 +34,12 @@ _LONG = 60
 
 def run_html(run: RunColumns) -> str:
     """Return a run: what it is, what in it is amiss, and its parameters in the newest checkpoint and over the run."""
-    from ckpt_inspect.findings import find_findings
     from ckpt_inspect.presentation.tables.findings import finding_tables
     from ckpt_inspect.presentation.tables.run import run_tables
+    from ckpt_inspect.runs.remembered import findings_of
 
     head, *rest = run_tables(run)
-    amiss = [finding for finding in find_findings(run) if finding.severity.word != "info"]
+    amiss = [finding for finding in findings_of(run) if finding.severity.word != "info"]
     return _page((head, *finding_tables(amiss), *rest))
 
 

@@ -104,14 +104,17 @@ def infer_run(plan: Plan, found: FoundBefore, *, is_stored: bool) -> RunInferenc
             return NOTHING
         budget = BUDGET if len(places) > 1 else KEPT_ELEMENTS
         told: dict[str, Seen] = {}
+        values: dict[str, dict[str, InferredValues]] = {}
+        rows: dict[str, dict[str, RowEvidence]] = {}
         stale: set[str] = set()
         for start in range(_first_stretch(plan, places), len(places), STRETCH):
             before = places[max(start - KEPT_CHECKPOINTS, 0) : start]
             stretch = _Stretch(places[start : start + STRETCH], before, budget, least, len(places) <= STRETCH)
             for name, seen, differing in _tell(stretch, paths, names, plan, opened, found, stored, told):
                 stale |= differing
-                known = told.get(name, Seen({}, {}, ()))
-                told[name] = Seen({**known.values, **seen.values}, {**known.rows, **seen.rows}, seen.kept)
+                values.setdefault(name, {}).update(seen.values)
+                rows.setdefault(name, {}).update(seen.rows)
+                told[name] = Seen(values[name], rows[name], seen.kept)
     return RunInference(told, frozenset(stale))
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ckpt_inspect.findings import Thresholds as Thresholds
     from ckpt_inspect.findings import find_findings as find_findings
     from ckpt_inspect.overview.overview import Overview as Overview
+    from ckpt_inspect.presentation.progress import progress_line as progress_line
     from ckpt_inspect.presentation.results import Analyses as Analyses
     from ckpt_inspect.presentation.results import Diff as Diff
     from ckpt_inspect.presentation.results import Followed as Followed
@@ -83,6 +84,7 @@ _HOMES = {
     "load": "api",
     "open_checkpoint": "api",
     "optimizer_states": "api",
+    "progress_line": "presentation.progress",
     "write_report": "api",
 }
 
@@ -123,6 +125,7 @@ __all__ = [
     "load",
     "open_checkpoint",
     "optimizer_states",
+    "progress_line",
     "write_report",
 ]
 

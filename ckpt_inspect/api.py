@@ -545,16 +545,20 @@ def export(
     path: PathLike | None = None,
     *,
     frame: str | None = None,
+    figures: Sequence[str] | None = None,
+    steps_per_epoch: int | None = None,
     learning_rate: float | None = None,
     include: Iterable[str] | None = None,
     exclude: Iterable[str] | None = None,
 ) -> Exported:
-    """Write one run or several into a table (csv, parquet) or as TensorBoard's scalars and histograms.
+    """Write one run or several into a table (csv, parquet) or as TensorBoard's scalars, histograms and findings.
 
     `runs` as in `write_report`. `path`: by default the target's own name in the current directory (`parameters.csv`,
-    `tensorboard`). `frame`, for tables: a kind of frame of `Analyses.to_frame`, by default `parameters`. Raises
-    RequestError for an unknown target or kind of frame, for no runs, and if a library is not installed; StoreError if
-    `path` can't be written.
+    `tensorboard`). `frame`, for tables: a kind of frame of `Analyses.to_frame`, by default `parameters`. `figures`,
+    for TensorBoard: by name, such as `effective_lr_median`, or `all`; by default a few. `steps_per_epoch`: its
+    horizontal axis counts epochs of so many steps, as Keras' callback does; by default steps. Raises RequestError for
+    an unknown target, kind of frame or figure, for no runs, and if a library is not installed; StoreError if `path`
+    can't be written.
     """
     from ckpt_inspect.presentation.export import export
     from ckpt_inspect.state.selection import Selection
@@ -565,6 +569,8 @@ def export(
         path_if_any(path, "path"),
         frame=text_if_any(frame, "frame"),
         selection=Selection.of(texts_if_any(include, "include"), texts_if_any(exclude, "exclude")),
+        figures=texts_if_any(figures, "figures"),
+        steps_per_epoch=count_if_any(steps_per_epoch, "steps_per_epoch"),
     )
 
 
@@ -597,7 +603,7 @@ def _analyses(columns: RunColumns) -> Analyses:
 
 
 def _result(
-    run: Run, store: Path | None, analyses: Analyses | None, error: CkptInspectError | None = None
+    run: Run | Callable[[], Run], store: Path | None, analyses: Analyses | None, error: CkptInspectError | None = None
 ) -> RunResult:
     from ckpt_inspect.presentation.results import RunResult
 

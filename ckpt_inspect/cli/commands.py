@@ -346,7 +346,7 @@ def analyze(
             r.problem
             for analyses in each
             for r in analyses.remarks
-            if r not in analyses.failures or r.problem.severity != "error"
+            if not r.is_failure or r.problem.severity != "error"
         ]
         _remark_on(odd, quiet=common.quiet, verbose=common.verbose)
         if report is not None and each:
@@ -552,11 +552,31 @@ def export(
             "checkpoints, problems or findings.",
         ),
     ] = None,
+    figures: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--figures",
+            metavar="NAME,..",
+            autocompletion=completions.charts,
+            help="For TensorBoard: figures by name, or all; by default learning_rate, effective_lr_median, "
+            "effective_lr_log10 and update_to_weight.",
+        ),
+    ] = None,
+    steps_per_epoch: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            "--steps-per-epoch",
+            metavar="N",
+            min=1,
+            help="For TensorBoard: count epochs of N steps on the horizontal axis, as Keras' callback does.",
+        ),
+    ] = None,
 ) -> None:
-    """Write one or several runs as a table (csv, parquet), or as TensorBoard's scalars and histograms.
+    """Write one or several runs as a table (csv, parquet), or as TensorBoard's scalars, histograms and findings.
 
     TensorBoard shows them beside a training's own curves if PATH is its log folder: each optimizer of a run becomes a
-    separate run, drawn over the optimizer's steps.
+    separate run. The horizontal axis is the optimizer's steps; Keras' callback logs epochs, for which there is
+    --steps-per-epoch.
     """
     with _answering(trouble=1, verbose=common.verbose, as_json=common.json):
         from ckpt_inspect.api import export as export_runs
@@ -567,6 +587,8 @@ def export(
             target,
             output,
             frame=frame,
+            figures=None if figures is None else figures.split(","),
+            steps_per_epoch=steps_per_epoch,
             learning_rate=common.learning_rate,
             include=common.include,
             exclude=common.exclude,

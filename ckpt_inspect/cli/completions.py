@@ -39,6 +39,13 @@ def targets(incomplete: str) -> list[str]:
     return _beginning(incomplete, [target.name for target in TARGETS])
 
 
+def charts(incomplete: str) -> list[str]:
+    """Return figures that TensorBoard gets, after those that are already typed with commas."""
+    from ckpt_inspect.presentation.export.charts import FIGURES
+
+    return _listed(incomplete, (*FIGURES, "all"))
+
+
 def frames(incomplete: str) -> list[str]:
     """Return kinds of tables."""
     from ckpt_inspect.runs.frames import KINDS
@@ -69,6 +76,11 @@ def placements(incomplete: str) -> list[str]:
 def readers(incomplete: str) -> list[str]:
     """Return the second readers that `check` can compare with."""
     return _beginning(incomplete, ("tensorflow",))
+
+
+def _listed(incomplete: str, words: Iterable[str]) -> list[str]:
+    typed, comma, last = incomplete.rpartition(",")
+    return [f"{typed}{comma}{word}" for word in _beginning(last, words)]
 
 
 def _beginning(incomplete: str, words: Iterable[str]) -> list[str]:

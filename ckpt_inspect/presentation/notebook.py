@@ -1,4 +1,4 @@
-"""How results show themselves in a notebook: tables as HTML, figures by name."""
+"""How results show themselves in a notebook: verdict, figure and tables as HTML, other figures by name."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ckpt_inspect.presentation.chosen_run import ChosenRun
     from ckpt_inspect.presentation.plots import Chapter, FigureKind, RunFrames
     from ckpt_inspect.presentation.tables.table import Column, Table
+    from ckpt_inspect.state.selection import Selection
 
 T = TypeVar("T")
 
@@ -34,21 +35,28 @@ _LONG = 60
 
 
 def run_html(run: RunColumns) -> str:
-    """Return a run: what it is, what in it is amiss, and its parameters in the newest checkpoint and over the run."""
-    from ckpt_inspect.findings import find_findings
+    """Return a run: the verdict, what to look at first, its figure, its parameters in the newest checkpoint and over
+    the run."""
+    from ckpt_inspect.findings import Severity
     from ckpt_inspect.presentation.tables.findings import finding_tables
     from ckpt_inspect.presentation.tables.run import run_tables
+    from ckpt_inspect.presentation.verdict import since, verdict_of
+    from ckpt_inspect.runs.remembered import findings_of
 
-    head, *rest = run_tables(run)
-    amiss = [finding for finding in find_findings(run) if finding.severity.word != "info"]
-    return _page((head, *finding_tables(amiss), *rest))
+    findings = findings_of(run)
+    unread = {r.checkpoint for r in run.failures if r.problem.severity == "error"}
+    verdict = verdict_of(findings, len(run), len(unread))
+    rest = [f for f in findings if f.severity > Severity.INFO and f not in verdict.first]
+    first = [(finding, since(finding)) for finding in verdict.first]
+    tables = (*run_tables(run), *finding_tables(rest))
+    return _page(tables, verdict=verdict, first=first, figures=_first_figure(run), optimizers=run.optimizers)
 
 
 def diff_html(diff: Differences) -> str:
     """Return the tables of a diff: what changed, most first."""
     from ckpt_inspect.presentation.tables.changes import diff_tables
 
-    return _page(diff_tables(diff))
+    return _page(diff_tables(diff), verdict=None, figures=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +70,22 @@ class ShownTable:
     notes: tuple[str, ...]
 
 
-def _page(tables: Iterable[Table]) -> str:
+@dataclass(frozen=True, slots=True)
+class ShownFigure:
+    """A figure as a notebook shows it."""
+
+    png: bytes
+    width: int
+    """Pixels."""
+    height: int
+    answer: str
+    """What it shows, in one sentence."""
+
+
+def _page(tables: Iterable[Table], **rest: object) -> str:
     from ckpt_inspect.presentation.page.templating import rendered
 
-    return rendered("notebook.html", tables=[_shown_table(table) for table in tables])
+    return rendered("notebook.html", tables=[_shown_table(table) for table in tables], **rest)
 
 
 def _shown_table(table: Table) -> ShownTable:
@@ -91,12 +111,36 @@ def run_figure(
     exclude: Iterable[str] | None,
 ) -> Figure:
     """Return a report's figure of one optimizer; see `Analyses.plot`."""
-    from ckpt_inspect.presentation.chosen_run import ChosenRun
-    from ckpt_inspect.presentation.plots import FIGURES, RunFrames, chapters
+    from ckpt_inspect.presentation.plots import FIGURES
     from ckpt_inspect.state.selection import Selection
 
     kind = _chosen({kind.id: kind for kind in FIGURES}, name)
-    chosen = ChosenRun(run, Selection.of(include, exclude), is_drawn=True)
+    return _shown(kind.plot(_drawn(run, kind, optimizer, Selection.of(include, exclude))))
+
+
+def _first_figure(run: RunColumns) -> tuple[ShownFigure, ...]:
+    """The figure that `plot()` draws by default, of the first optimizer that has it; nothing if none has."""
+    from ckpt_inspect.presentation.plots import FIGURES
+    from ckpt_inspect.presentation.plots.pictures import page_picture
+    from ckpt_inspect.presentation.report import rendered
+
+    kind = FIGURES[0]
+    for optimizer in run.optimizers:
+        try:
+            chapter = _drawn(run, kind, optimizer)
+        except RequestError:
+            continue
+        return (ShownFigure(*page_picture(rendered(kind.plot(chapter)), 0), kind.answer(chapter)),)
+    return ()
+
+
+def _drawn(run: RunColumns, kind: FigureKind, optimizer: str | None, selection: Selection | None = None) -> Chapter:
+    """What the figure is drawn from. Raises RequestError if there is nothing, or if several optimizers have it."""
+    from ckpt_inspect.presentation.chosen_run import ChosenRun
+    from ckpt_inspect.presentation.plots import RunFrames, chapters
+    from ckpt_inspect.state.selection import Selection
+
+    chosen = ChosenRun(run, selection or Selection(), is_drawn=True)
     frames = RunFrames(run.run, chosen.to_frame(), segments=chosen.segments)
     if not len(frames.parameters):
         raise RequestError("there is nothing to draw: no parameter with moments, or none of a name that was included")
@@ -108,7 +152,7 @@ def run_figure(
     reason = kind.reason_to_omit(chapter)
     if reason is not None:
         raise RequestError(f"there is no figure {kind.id} of {spoken_name(chapter.optimizer)}: {reason}")
-    return _shown(kind.plot(chapter))
+    return chapter
 
 
 def diff_figure(diff: DataFrame, name: str, name_a: str, name_b: str) -> Figure:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 ANSWER = 15.0
-"""Seconds within which a cluster's scheduler has to answer."""
+"""Seconds within which a cluster's scheduler has to answer, and to have a worker."""
 
 
 @contextmanager
@@ -37,7 +37,8 @@ def workers(
 
         with _client(cluster) as client:
             _check_workers(client, cluster, paths)
-            yield ClusterExecutor(client)
+            with ClusterExecutor(client) as executor:
+                yield executor
     else:
         yield executor
 
@@ -75,7 +76,9 @@ def _check_workers(client: Any, address: str, paths: Iterable[str | os.PathLike[
     try:
         client.wait_for_workers(1, timeout=ANSWER)
     except TimeoutError as error:
-        raise RequestError(f"{address}: this scheduler has no worker: start one, then try again") from error
+        raise RequestError(
+            f"{address}: this scheduler has no worker, and none came within {ANSWER:.0f} s: start one, then try again"
+        ) from error
     found = client.run(_looked, places, on_error="return")
     for worker, seen in found.items():
         if isinstance(seen, BaseException):

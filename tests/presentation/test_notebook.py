@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import html
 import os
 import re
 import sys
@@ -17,9 +19,13 @@ from support.keras_files import SHAPES, Run
 from ckpt_inspect import Analyses, Diff, analyze, diff, open_checkpoint
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.presentation.plots import FIGURES
+from ckpt_inspect.presentation.verdict import verdict_of
 
 EXAMPLE = Path(__file__).parents[2] / "fixtures" / "notebook" / "example.ipynb"
 HOSTILE = '<script>alert("1")</script>&amp;'
+ELEMENTS = {
+    "style", "div", "p", "b", "ol", "li", "img", "table", "caption", "thead", "tbody", "tr", "th", "td",
+}  # fmt: skip
 VOID = {"br", "hr", "img", "meta", "link", "input"}
 
 
@@ -90,6 +96,19 @@ def test_a_run_shows_its_parameters(run: Analyses) -> None:
     assert rows["learning_rate"][1:2] == ["0.01"]
 
 
+def test_a_run_shows_its_verdict_and_one_figure_first(run: Analyses) -> None:
+    """What a person needs who reads no further: the verdict, what to look at with what to do, and a picture."""
+    head = run._repr_html_().partition("<table>")[0]
+    texts = html.unescape(re.sub("<[^>]+>", " ", head.partition("</style>")[2]))
+    verdict = verdict_of(run.findings, len(run))
+    assert verdict.sentence in texts
+    for finding in verdict.first:
+        assert finding.kind.title in texts and finding.action in texts
+    picture, answer = re.search(r'<img src="data:image/png;base64,([^"]+)"[^>]* alt="([^"]+)">', head).groups()  # type: ignore[union-attr]
+    assert base64.b64decode(picture).startswith(b"\x89PNG")
+    assert answer
+
+
 def test_tables_say_what_their_rows_and_columns_are(run: Analyses) -> None:
     """Every heading has a scope and a text, and what scrolls is reached by keyboard."""
     text = run._repr_html_()
@@ -120,7 +139,7 @@ def test_names_out_of_files_are_text(tmp_path: Path) -> None:
     for text in (analyze(folder)._repr_html_(), diff(first, second)._repr_html_()):
         assert "<script" not in text
         page = Page(text)
-        assert set(page.elements) <= {"style", "div", "table", "caption", "thead", "tbody", "tr", "th", "td", "p"}
+        assert set(page.elements) <= ELEMENTS
         names = [row[0] for row in page.rows]
         assert f"{HOSTILE.replace('/', '')}/kernel" in names
         assert "line\\u2028\\u202eback/kernel" in names
@@ -249,4 +268,6 @@ def test_the_example_runs_from_a_clean_kernel(tmp_path: Path, monkeypatch: pytes
     assert {name for name, outputs in shown.items() if any("text/html" in o for o in outputs)} >= {
         "analyze", "diff", "frame", "findings",
     }  # fmt: skip
-    assert {len(outputs) for outputs in shown.values()} == {1}, "a warning, or a cell that shows nothing"
+    progress = notebook.cells[1].outputs.pop(0)
+    assert progress.data["text/plain"].startswith("reading: done in ")
+    assert {len(cell.outputs) for cell in notebook.cells if "outputs" in cell} == {1}, "a warning, or nothing shown"

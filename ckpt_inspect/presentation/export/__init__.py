@@ -31,12 +31,16 @@ def export(
     *,
     frame: str | None = None,
     selection: Selection | None = None,
+    figures: Sequence[str] | None = None,
+    steps_per_epoch: int | None = None,
 ) -> Exported:
     """Write one run or several into a file (csv, parquet) or below a folder (tensorboard).
 
     `path`: by default the target's own name in the current directory (`parameters.csv`, `tensorboard`). `frame`: for
     tables, the kind of frame as `Analyses.to_frame` knows them, by default `parameters`. `selection`: of which
-    parameters. Files that are there are replaced, each at once.
+    parameters. `figures`: which of `charts.FIGURES` TensorBoard gets, or `all`; by default `charts.DEFAULTS`.
+    `steps_per_epoch`: TensorBoard's horizontal axis counts epochs of so many steps, instead of steps. Files that are
+    there are replaced, each at once.
 
     Raises RequestError for a target or kind of frame that there isn't, no runs, or a library that is not installed;
     StoreError if the path can't be written.
@@ -51,10 +55,14 @@ def export(
         raise RequestError("there is nothing to export: no run was given")
     if frame is not None and not chosen.has_frames:
         raise RequestError(f"{target} is no table: a kind of frame ({frame}) can't be chosen for it")
+    if chosen.has_frames and (figures is not None or steps_per_epoch is not None):
+        raise RequestError(f"{target} is a table, with every figure and step: leave out figures and steps per epoch")
     selection = selection or Selection()
     if not any(
         selection.has(name) for run in runs for o in run.optimizers.values() for name in o.variables["parameter"]
     ):
         raise RequestError("there is nothing to export: no parameter, or none of a name that was included")
-    order = Order(runs, tuple(distinct([run.run for run in runs])), frame or PARAMETERS, selection)
+    names = tuple(distinct([run.run for run in runs]))
+    wanted = None if figures is None else tuple(figures)
+    order = Order(runs, names, frame or PARAMETERS, selection, wanted, steps_per_epoch)
     return chosen.write(order, Path(path if path is not None else chosen.default.format(frame=order.frame)))

@@ -4,11 +4,14 @@ An event file is a run of records, each an `Event` message. A record (tensorflow
 
     uint64 length, uint32 masked CRC-32C of these 8 bytes, the message, uint32 masked CRC-32C of the message
 
-The messages (tensorflow/core/util/event.proto, core/framework/summary.proto, histogram.proto), fields by number:
+The messages (tensorflow/core/util/event.proto, core/framework/summary.proto, histogram.proto, tensor.proto), fields by
+number:
 
     Event           1 wall_time: double   2 step: int64   3 file_version: string   5 summary: Summary
     Summary         1 value: Value, repeated
-    Value           1 tag: string   2 simple_value: float   5 histo: HistogramProto   9 metadata: SummaryMetadata
+    Value           1 tag: string   2 simple_value: float   5 histo: HistogramProto   8 tensor: TensorProto
+                    9 metadata: SummaryMetadata
+    TensorProto     1 dtype: DT_STRING is 7   2 tensor_shape: empty for a scalar   8 string_val: bytes
     HistogramProto  1 min  2 max  3 num  4 sum  5 sum_squares   6 bucket_limit  7 bucket: packed; all doubles
     SummaryMetadata 1 plugin_data: (1 plugin_name: string)   3 summary_description: string
 
@@ -26,13 +29,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.formats.checksums import masked_crc32c
-from ckpt_inspect.wire import FIXED64, LENGTH_DELIMITED
+from ckpt_inspect.wire import FIXED64, LENGTH_DELIMITED, VARINT
 
 FILE_VERSION = "brain.Event:2"
 """What the first event of a file says."""
 
-SCALARS, HISTOGRAMS = "scalars", "histograms"
-"""Names of the plugins that show the two kinds of values."""
+SCALARS, HISTOGRAMS, TEXT = "scalars", "histograms", "text"
+"""Names of the plugins that show the kinds of values."""
+
+_DT_STRING = 7
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -86,6 +91,13 @@ class Tag:
         numbers = (low, high, float(counts.sum()), total, squares)
         message = b"".join(_fixed64(i, x) for i, x in enumerate(numbers, 1))
         value = _delimited(5, message + _delimited(6, limits.tobytes()) + _delimited(7, buckets.tobytes()))
+        return self._first(value) if self._metadata else _delimited(1, self._tag + value)
+
+    def text(self, markdown: str) -> bytes:
+        """Return a `Value` of one text, which TensorBoard shows as Markdown."""
+        content = markdown.encode("utf-8", "backslashreplace")
+        tensor = bytes((1 << 3 | VARINT, _DT_STRING)) + _delimited(2, b"") + _delimited(8, content)
+        value = _delimited(8, tensor)
         return self._first(value) if self._metadata else _delimited(1, self._tag + value)
 
     def _first(self, value: bytes) -> bytes:

@@ -1,16 +1,14 @@
-"""TensorBoard: scalars and histograms of every parameter at each step, to lie beside the training's own curves.
+"""TensorBoard: curves, histograms and findings of every optimizer, to lie beside the training's own curves.
 
 A folder a run and optimizer, `<run>/<optimizer>`, which TensorBoard shows as a run; in it one event file. Tags are
 `<figure>/<parameter>`, the figure called as in the frames and the store: TensorBoard groups charts by what stands
 before the first `/`, so that each figure is a group, and the parameters are its charts. If α is not known, E/α
-stands under figures of their own, `relative_effective_lr_median` and so on: the two are never in one chart.
+stands under figures of their own, `relative_effective_lr_median` and so on: the two are never in one chart. The tag
+`findings` is a text.
 
-Of the two histograms, `effective_lr_log10` is the one to look at: E spans decades, and TensorBoard's axes are even;
-`effective_lr_values` sorts last.
-
-`step` is the optimizer's own, the same that training curves are drawn over; `wall_time` is when the checkpoint was
-last modified. Histograms are the store's bins: nothing is sampled anew. A file that is replaced while TensorBoard runs
-is seen when TensorBoard is started again.
+`step` is what `axis` says: the optimizer's own, or epochs. `wall_time` is when the checkpoint was last modified.
+Histograms are the store's bins: nothing is sampled anew. A file that is replaced while TensorBoard runs is seen when
+TensorBoard is started again.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,40 +25,34 @@ import numpy as np
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import StoreError
-from ckpt_inspect.measurement.variables import METRICS, QUANTILE_NAMES, WINDOW_METRICS, group_names
-from ckpt_inspect.measurement.wording import spoken_name
-from ckpt_inspect.presentation.export.events import HISTOGRAMS, SCALARS, Tag, first_event, record, summary_event
+from ckpt_inspect.measurement.variables import QUANTILE_NAMES, group_names
+from ckpt_inspect.measurement.wording import counted, spoken_name
+from ckpt_inspect.presentation.export.axis import Axis, horizontal_axis
+from ckpt_inspect.presentation.export.charts import (
+    EFFECTIVE_LR,
+    LEARNING_RATE,
+    LOG10,
+    MEAN,
+    OTHER_METRICS,
+    QUANTILES,
+    RELATIVE,
+    VALUES,
+    chosen_charts,
+    description,
+)
+from ckpt_inspect.presentation.export.events import HISTOGRAMS, SCALARS, TEXT, Tag, first_event, record, summary_event
+from ckpt_inspect.presentation.export.findings_text import findings_text
 from ckpt_inspect.presentation.export.target import Exported, Order, Target
 from ckpt_inspect.presentation.shown_names import distinct
 from ckpt_inspect.presentation.written_files import cause_of, written_whole
 from ckpt_inspect.records import dataclass
 
 if TYPE_CHECKING:
+    from ckpt_inspect.findings import Finding
     from ckpt_inspect.measurement.columns import Column, OptimizerColumns, RunColumns
     from ckpt_inspect.state.selection import Selection
 
-EFFECTIVE_LR = "effective_lr"
-RELATIVE = "relative_"
-"""What figures of E/α begin with."""
-
-QUANTILES = ("q05", "median", "q95")
-FIGURES = (
-    "update_to_weight",
-    "update_rms",
-    "relative_update_rms",
-    "weight_rms",
-    "signal_to_noise",
-    "epsilon_dominated",
-    "untouched",
-    "lost_in_rounding",
-    "window_gradient_rms",
-)
-"""Metrics that are drawn over the run; the rest is in the store and the other targets."""
-
 _SUFFIX = ".ckpt-inspect"
-_DESCRIPTIONS = {
-    v.name: f"{v.long_name[:1].upper()}{v.long_name[1:]}. {v.description}" for v in (*METRICS, *WINDOW_METRICS)
-}
 _SMALLEST = 2.0**-149
 """float32's smallest positive number: the left edge of the lowest bin, 0, has no logarithm."""
 
@@ -69,9 +61,9 @@ def write_tensorboard(order: Order, path: Path) -> Exported:
     """Write an event file for each run and optimizer that has effective learning rates, into folders below `path`.
 
     A file of an earlier export is replaced; other event files beside it are refused, for TensorBoard would take them
-    for the same run. Raises StoreError.
+    for the same run. Raises StoreError, and RequestError for a figure that there isn't.
     """
-    jobs = list(_jobs(order))
+    jobs = list(_jobs(order, chosen_charts(order.figures)))
     for job in jobs:
         _check_folder(path / job.folder)
     files: list[Path] = []
@@ -106,16 +98,24 @@ def _folder_made(folder: Path) -> Iterator[None]:
 
 
 TENSORBOARD = Target(
-    "tensorboard", "event files: scalars and histograms of each parameter", "tensorboard", False, write_tensorboard
+    "tensorboard",
+    "event files: curves and histograms of each parameter, and findings",
+    "tensorboard",
+    False,
+    write_tensorboard,
 )
 
 
-def _jobs(order: Order) -> Iterator[_Job]:
+def _jobs(order: Order, figures: frozenset[str]) -> Iterator[_Job]:
+    from ckpt_inspect.findings import find_findings
+
     run_names = _folder_names(order.names)
     for run, run_name in zip(order.runs, run_names, strict=True):
         found = {name: o for name, o in run.optimizers.items() if o.present.any()}
+        findings = find_findings(run)
         for group, optimizer in zip(_folder_names(list(group_names(found).values())), found.values(), strict=True):
-            yield _Job(run, optimizer, order.selection, Path(run_name, group))
+            own = tuple(f for f in findings if f.optimizer in ("", optimizer.name))
+            yield _Job(run, optimizer, own, order.selection, figures, order.steps_per_epoch, Path(run_name, group))
 
 
 def _folder_names(names: list[str] | tuple[str, ...]) -> list[str]:
@@ -143,7 +143,11 @@ class _Job:
 
     run: RunColumns
     optimizer: OptimizerColumns
+    findings: tuple[Finding, ...]
+    """Of this optimizer, and of the run as a whole."""
     selection: Selection
+    figures: frozenset[str]
+    steps_per_epoch: int | None
     folder: Path
     """Below the log folder."""
 
@@ -159,10 +163,9 @@ class _Job:
         return tuple(i for i, name in enumerate(names) if self.selection.has(name))
 
     @cached_property
-    def has_steps(self) -> bool:
-        """Whether steps are known and rise; TensorBoard would draw a line back and forth otherwise."""
-        steps = self.optimizer.variables["step"][list(self.rows)]
-        return bool((steps >= 0).all() and (np.diff(steps) > 0).all())
+    def axis(self) -> Axis:
+        """Where these checkpoints stand."""
+        return horizontal_axis(self.optimizer.variables["step"][list(self.rows)].tolist(), self.steps_per_epoch)
 
     @property
     def first_time(self) -> float:
@@ -174,30 +177,43 @@ class _Job:
         return modified if math.isfinite(modified) and modified >= 0 else 0.0
 
     def problems(self) -> Iterator[Problem]:
-        """Where steps are not what stands on the horizontal axis."""
-        if not self.has_steps:
-            known = (self.optimizer.variables["step"][list(self.rows)] >= 0).all()
+        """What is not on the horizontal axis as it was asked for."""
+        if self.axis.lack:
             yield Problem(
                 "steps-not-exported",
-                f"{self.run.run}: the steps of {spoken_name(self.optimizer.name)} "
-                f"{'do not rise throughout' if known else 'are not known in every checkpoint'}",
+                f"{self.run.run}: the steps of {spoken_name(self.optimizer.name)} {self.axis.lack}",
                 "its checkpoints stand at their index in training order, 0, 1, ..",
+                "info",
+            )
+        if self.axis.left_out:
+            yield Problem(
+                "checkpoints-not-exported",
+                f"{self.run.run}: {counted(self.axis.left_out, 'checkpoint')} of {spoken_name(self.optimizer.name)} "
+                "left out: a later one is of the same epoch",
+                "without --steps-per-epoch all are exported, by step",
                 "info",
             )
 
     def records(self) -> Iterator[bytes]:
         """The event file, piece by piece."""
         yield record(first_event(self.first_time))
-        tags = _Tags()
-        steps = self.optimizer.variables["step"]
-        for row in self.rows:
+        tags = _Tags(self.axis.words)
+        for i, place in zip(self.axis.rows, self.axis.places, strict=True):
+            row = self.rows[i]
             values = [*self._learning_rate(row, tags), *self._scalars(row, tags), *self._histograms(row, tags)]
-            yield record(summary_event(self._time(row), int(steps[row]) if self.has_steps else row, values))
+            if row == self.rows[-1]:
+                values.append(self._findings())
+            yield record(summary_event(self._time(row), place, values))
+
+    def _findings(self) -> bytes:
+        unread = {r.checkpoint for r in self.run.failures if r.problem.severity == "error"}
+        tag = Tag("findings", TEXT, f"What deserves attention in the run. {self.axis.words}")
+        return tag.text(findings_text(self.findings, len(self.run), len(unread)))
 
     def _learning_rate(self, row: int, tags: _Tags) -> Iterator[bytes]:
         rate = float(self.optimizer.variables["learning_rate"][row])
-        if not math.isnan(rate):
-            yield tags.of("learning_rate", "", SCALARS).scalar(rate)
+        if LEARNING_RATE in self.figures and not math.isnan(rate):
+            yield tags.of(LEARNING_RATE, "", SCALARS).scalar(rate)
 
     def _is_relative(self, row: int) -> bool:
         return bool(self.optimizer.variables["effective_lr_is_relative"][row] == 1)
@@ -205,19 +221,23 @@ class _Job:
     def _scalars(self, row: int, tags: _Tags) -> Iterator[bytes]:
         variables = self.optimizer.variables
         names, prefix = variables["parameter"], RELATIVE if self._is_relative(row) else ""
-        figures: list[tuple[str, Column]] = [
-            (f"{prefix}effective_lr_{q}", variables[EFFECTIVE_LR][row, :, QUANTILE_NAMES.index(q)]) for q in QUANTILES
+        figures: list[tuple[str, str, Column]] = [
+            (prefix, f"{EFFECTIVE_LR}_{q}", variables[EFFECTIVE_LR][row, :, QUANTILE_NAMES.index(q)]) for q in QUANTILES
         ]
-        figures.append((f"{prefix}effective_lr_mean", variables["effective_lr_mean"][row]))
-        figures += [(name, variables[name][row]) for name in FIGURES]
-        for figure, column in figures:
+        figures.append((prefix, MEAN, variables[MEAN][row]))
+        figures += [("", name, variables[name][row]) for name in OTHER_METRICS]
+        for beginning, figure, column in figures:
+            if figure not in self.figures:
+                continue
             values = column.tolist()
             for i in self.parameters:
                 if not math.isnan(values[i]):
-                    yield tags.of(figure, names[i], SCALARS).scalar(values[i])
+                    yield tags.of(f"{beginning}{figure}", names[i], SCALARS).scalar(values[i])
 
     def _histograms(self, row: int, tags: _Tags) -> Iterator[bytes]:
         """E, and its common logarithm: E spans decades, of which an even axis shows the uppermost alone."""
+        if not self.figures & {LOG10, VALUES}:
+            return
         variables = self.optimizer.variables
         prefix = RELATIVE if self._is_relative(row) else ""
         edges = variables["bin_edges"]
@@ -233,12 +253,13 @@ class _Job:
             own = edges[first : last + 1]
             total = float(variables["effective_lr_mean"][row, i]) * float(counts.sum())
             name = variables["parameter"][i]
-            yield tags.of(f"{prefix}{EFFECTIVE_LR}_values", name, HISTOGRAMS).histogram(own, counts, low, high, total)
-            if high > 0.0:
+            if VALUES in self.figures:
+                yield tags.of(f"{prefix}{VALUES}", name, HISTOGRAMS).histogram(own, counts, low, high, total)
+            if LOG10 in self.figures and high > 0.0:
                 own = logarithms[first : last + 1]
                 low, high = math.log10(max(low, _SMALLEST)), math.log10(high)
                 total = float(((own[:-1] + own[1:]) / 2 * counts).sum())
-                tag = tags.of(f"{prefix}{EFFECTIVE_LR}_log10", name, HISTOGRAMS)
+                tag = tags.of(f"{prefix}{LOG10}", name, HISTOGRAMS)
                 yield tag.histogram(own, counts, low, high, total)
 
 
@@ -253,7 +274,9 @@ def _clipped(extremes: Column, low: float, high: float) -> tuple[float, float]:
 class _Tags:
     """The tags of one file, each made when it is first used."""
 
-    def __init__(self) -> None:
+    def __init__(self, axis: str) -> None:
+        """`axis`: what is on the horizontal axis, in one sentence."""
+        self._axis = axis
         self._tags: dict[tuple[str, str], Tag] = {}
 
     def of(self, figure: str, parameter: str, plugin: str) -> Tag:
@@ -261,31 +284,5 @@ class _Tags:
         tag = self._tags.get((figure, parameter))
         if tag is None:
             name = f"{figure}/{parameter}" if parameter else figure
-            tag = self._tags[figure, parameter] = Tag(name, plugin, description(figure))
+            tag = self._tags[figure, parameter] = Tag(name, plugin, description(figure, self._axis))
         return tag
-
-
-def description(figure: str) -> str:
-    """Return what a figure is, as the chart's remark."""
-    if figure in _DESCRIPTIONS and not figure.startswith("effective_lr"):
-        return _DESCRIPTIONS[figure]
-    if figure == "learning_rate":
-        return "Nominal learning rate α of the last update before the checkpoint."
-    is_relative = figure.startswith(RELATIVE)
-    of = figure.removeprefix(RELATIVE).removeprefix(EFFECTIVE_LR).lstrip("_")
-    what = (
-        "effective learning rate over the nominal one, E/α (α is not known)"
-        if is_relative
-        else "effective learning rate E"
-    )
-    return f"{_STATISTICS[of]} {what} over touched elements (v > 0), from the optimizer's state in the checkpoint."
-
-
-_STATISTICS: Mapping[str, str] = {
-    "values": "Distribution of the",
-    "log10": "Distribution of the common logarithm of the",
-    "q05": "5 % quantile of the",
-    "median": "Median of the",
-    "q95": "95 % quantile of the",
-    "mean": "Mean of the",
-}

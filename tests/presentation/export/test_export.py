@@ -142,7 +142,7 @@ def accumulated(file: Path) -> object:
 
 def test_tensorboard_reads_the_scalars_back(tmp_path: Path, run: Analyses) -> None:
     """Every figure of every parameter at the optimizer's own steps, dated as the checkpoints are."""
-    (file,) = export(run, "tensorboard", tmp_path / "logs").files
+    (file,) = export(run, "tensorboard", tmp_path / "logs", figures=["all"]).files
     assert file.parent == tmp_path / "logs" / "run" / "Adam"
     view, v = accumulated(file), run.optimizers["Adam"].variables
     tags = set(view.Tags()["scalars"])  # type: ignore[attr-defined]
@@ -163,7 +163,7 @@ def test_tensorboard_reads_the_scalars_back(tmp_path: Path, run: Analyses) -> No
 
 def test_tensorboard_reads_the_histograms_back(tmp_path: Path, run: Analyses) -> None:
     """The store's bins themselves, and the same bins over log10 E."""
-    (file,) = export(run, "tensorboard", tmp_path).files
+    (file,) = export(run, "tensorboard", tmp_path, figures=["all"]).files
     view, v = accumulated(file), run.optimizers["Adam"].variables
     for i, parameter in enumerate(v["parameter"]):
         linear = view.Histograms(f"effective_lr_values/{parameter}")  # type: ignore[attr-defined]
@@ -187,7 +187,7 @@ def test_histograms_reach_the_dashboard_whole(tmp_path: Path, run: Analyses) -> 
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
     from tensorboard.util import tensor_util
 
-    (file,) = export(run, "tensorboard", tmp_path).files
+    (file,) = export(run, "tensorboard", tmp_path, figures=["all"]).files
     v = run.optimizers["Adam"].variables
     events = [event for event in EventFileLoader(str(file)).Load() if event.summary.value]
     assert len(events) == len(run)
@@ -208,13 +208,74 @@ def test_charts_say_what_they_show(tmp_path: Path, run: Analyses) -> None:
     assert metadata.plugin_data.plugin_name == "scalars"
     assert metadata.summary_description == (
         "Median of the effective learning rate E over touched elements (v > 0), from the optimizer's state in the "
-        "checkpoint."
+        "checkpoint. Horizontal axis: steps of the optimizer."
     )
+
+
+def test_few_figures_are_exported_unless_others_are_asked_for(tmp_path: Path, run: Analyses) -> None:
+    """Three for each parameter, the rate and the findings; names choose others."""
+
+    def figures(folder: str, **asked: Any) -> set[str]:
+        tags = accumulated(export(run, "tensorboard", tmp_path / folder, **asked).files[0]).Tags()  # type: ignore[attr-defined]
+        return {tag.partition("/")[0] for kind in ("scalars", "histograms", "tensors") for tag in tags[kind]}
+
+    assert figures("few") == {
+        "learning_rate", "effective_lr_median", "effective_lr_log10", "update_to_weight", "findings",
+    }  # fmt: skip
+    assert figures("chosen", figures=["untouched", "effective-lr-q05"]) == {"untouched", "effective_lr_q05", "findings"}
+    with pytest.raises(RequestError, match=r"^there is no figure 'loss': there are learning_rate, .*, and all$"):
+        export(run, "tensorboard", tmp_path, figures=["loss"])
+    with pytest.raises(RequestError, match=r"^csv is a table, with every figure and step: leave out figures and"):
+        export(run, "csv", tmp_path / "t.csv", figures=["untouched"])
+
+
+@pytest.mark.filterwarnings("ignore:html5lib's sanitizer is deprecated:DeprecationWarning")  # of TensorBoard's own copy
+def test_tensorboard_shows_the_findings_as_text(tmp_path: Path, run: Analyses) -> None:
+    """What its text page gets: the verdict, and each finding with what to do, at the newest checkpoint."""
+    from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+    from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+    from tensorboard.context import RequestContext
+    from tensorboard.plugins.text.text_plugin import text_array_to_html
+
+    export(run, "tensorboard", tmp_path)
+    multiplexer = EventMultiplexer().AddRunsFromDirectory(str(tmp_path))
+    multiplexer.Reload()
+    provider, context = MultiplexerDataProvider(multiplexer, str(tmp_path)), RequestContext()
+    of_text = {"experiment_id": "", "plugin_name": "text"}
+    listed = provider.list_tensors(context, **of_text)
+    assert {name: set(tags) for name, tags in listed.items()} == {"run/Adam": {"findings"}}
+    (point,) = provider.read_tensors(context, **of_text, downsample=10)["run/Adam"]["findings"]
+    assert point.step == run.optimizers["Adam"].variables["step"][-1]
+    shown = text_array_to_html(point.numpy, enable_markdown=True)
+    assert "Healthy: nothing in 3 checkpoints needs attention." in shown
+    assert [finding.kind.title in shown for finding in run.findings] == [True] * len(run.findings) != []
+    assert shown.count("<em>What to do:</em>") == len(run.findings)
+
+
+@pytest.mark.parametrize(
+    ("steps_per_epoch", "epochs", "rows"), [(10, [0, 1, 2], [0, 1, 2]), (15, [0, 1], [0, 2]), (7, [1, 2, 4], [0, 1, 2])]
+)
+def test_epochs_can_stand_on_the_axis(
+    tmp_path: Path, run: Analyses, steps_per_epoch: int, epochs: list[int], rows: list[int]
+) -> None:
+    """Counted as Keras counts them: update n of n in each is the last of epoch 0; of each epoch the last checkpoint."""
+    written = export(run, "tensorboard", tmp_path, steps_per_epoch=steps_per_epoch)
+    view = accumulated(written.files[0])
+    events = view.Scalars("effective_lr_median/head/bias")  # type: ignore[attr-defined]
+    assert [e.step for e in events] == epochs
+    assert [e.wall_time for e in events] == list(run.checkpoints["modified"][rows])
+    metadata = view.SummaryMetadata("effective_lr_median/head/bias")  # type: ignore[attr-defined]
+    assert metadata.summary_description.endswith(
+        f"Horizontal axis: epochs of {steps_per_epoch} steps, counted from 0 as Keras' TensorBoard callback does."
+    )
+    assert [p.message for p in written.problems] == [
+        "run: 1 checkpoint of optimizer Adam left out: a later one is of the same epoch"
+    ] * (len(rows) < 3)
 
 
 def test_relative_rates_have_tags_of_their_own(tmp_path: Path, relative: Analyses) -> None:
     """E/α is never in a chart of E, and what needs α is not there."""
-    (file,) = export(relative, "tensorboard", tmp_path / "logs").files
+    (file,) = export(relative, "tensorboard", tmp_path / "logs", figures=["all"]).files
     tags = accumulated(file).Tags()  # type: ignore[attr-defined]
     figures = {tag.partition("/")[0] for tag in tags["scalars"]}
     assert "relative_effective_lr_median" in figures
@@ -231,7 +292,7 @@ def test_without_steps_checkpoints_stand_at_their_index(
     tmp_path: Path, run: Analyses, steps: list[int], why: str
 ) -> None:
     """And a remark says so."""
-    written = export(with_columns(run, step=np.array(steps)), "tensorboard", tmp_path)
+    written = export(with_columns(run, step=np.array(steps)), "tensorboard", tmp_path, figures=["all"])
     events = accumulated(written.files[0]).Scalars("untouched/head/bias")  # type: ignore[attr-defined]
     assert [e.step for e in events] == [0, 1, 2]
     (problem,) = written.problems
@@ -279,12 +340,14 @@ def test_a_rate_of_zero_and_infinite_rates_can_be_exported(tmp_path: Path, run: 
     """No logarithm of nothing, no infinite edge."""
     v = run.optimizers["Adam"].variables
     zero = with_columns(run, effective_lr=np.zeros_like(v["effective_lr"]))
-    (file,) = export(zero, "tensorboard", tmp_path / "zero").files
+    (file,) = export(zero, "tensorboard", tmp_path / "zero", figures=["all"]).files
     tags = accumulated(file).Tags()["histograms"]  # type: ignore[attr-defined]
     assert {tag.partition("/")[0] for tag in tags} == {"effective_lr_values"}
     quantiles = v["effective_lr"].copy()
     quantiles[..., -1] = np.inf
-    (file,) = export(with_columns(run, effective_lr=quantiles), "tensorboard", tmp_path / "infinite").files
+    (file,) = export(
+        with_columns(run, effective_lr=quantiles), "tensorboard", tmp_path / "infinite", figures=["all"]
+    ).files
     (event, *_) = accumulated(file).Histograms("effective_lr_log10/head/bias")  # type: ignore[attr-defined]
     assert np.isfinite(event.histogram_value.max)
 

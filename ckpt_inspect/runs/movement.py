@@ -11,13 +11,16 @@ from ckpt_inspect.errors import ChangedFileError, CkptInspectError
 from ckpt_inspect.measurement.columns import CHANGED, GONE, UNFINISHED, UNREADABLE
 from ckpt_inspect.series.meanwhile import YOUNG
 from ckpt_inspect.series.run import Run
-from ckpt_inspect.storage import ABSENT, Stat, stat
+from ckpt_inspect.storage import Stat, stat
 
 _PATIENCE = 2.0
 """Seconds that are waited in a whole run to see whether what can't be read is still changing."""
 
 _LOOK = 0.1
 """Seconds between two looks."""
+
+_UNSEEN = Stat("other")
+"""Of what can't be looked at: it needn't be gone."""
 
 _NEXT_TIME = "it was left out; the next analysis reads it again"
 _LEFT_OUT = "it was left out; the rest of the run is analysed"
@@ -76,4 +79,4 @@ def _stat(path: Path) -> Stat:
     try:
         return stat(path)
     except CkptInspectError:
-        return ABSENT
+        return _UNSEEN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -320,8 +321,7 @@ def analyze(
                     progress=telling_downloads(progress, paths, is_quiet=common.quiet),
                 )
             except SeveralRunsError as error:
-                told = str(error).removeprefix(f"{output}: ")
-                raise typer.BadParameter(f"{told}; leave it out", param_hint="-o") from error
+                raise typer.BadParameter(f"{error}; leave it out", param_hint="-o") from error
             done, unanswered = [], 0
             for result in results:
                 done.append((_print_run(result, common), str(result.store)))
@@ -428,7 +428,7 @@ def explain(
     In a pipe a page is Markdown. Without a name, all topics, figures and findings are listed.
     """
     with _answering(trouble=1, verbose=False, as_json=json):
-        from ckpt_inspect.cli.terminal import print_line, print_page, print_tables
+        from ckpt_inspect.cli.terminal import print_page, print_tables
         from ckpt_inspect.findings.explanations import NOTATION
         from ckpt_inspect.findings.explanations import explain as explanations_of
         from ckpt_inspect.presentation.guide import TOPICS, find_topic
@@ -452,7 +452,7 @@ def explain(
             print_tables(index_tables(topics, found))
         else:
             print_tables(explanation_tables(found))
-            print_line(NOTATION)
+            print_page(f"{NOTATION}\n")
 
 
 @app.command(cls=Command)
@@ -626,6 +626,8 @@ def _write_report(
 
 def main() -> None:
     """Run the command line and exit."""
+    if any(word.endswith("-completion") for word in sys.argv[1:2]):
+        completions.answer_first_tab_of_zsh()
     app(prog_name="ckpt-inspect")
 
 

@@ -106,6 +106,12 @@ _COMMON_OPTIONS: dict[str, tuple[Any, Any]] = {
 }
 
 
+_RATE_OF_STORES = (
+    str,
+    typer.Option("--learning-rate", metavar="X", help="Show E as it would be at this rate, instead of the run's own."),
+)
+"""Stores hold E at each checkpoint's own rate; one other rate can be put in its place, and no table."""
+
 SELECTION = frozenset({"include", "exclude"})
 OF_STORES = frozenset({"learning_rate", "include", "exclude", "json", "quiet", "verbose"})
 """What can be given when stores are read: everything else went into them when they were made."""
@@ -121,6 +127,8 @@ def with_common_options(*, only: Collection[str] = (), without: Collection[str] 
     `only`, `without`: some of them, where the others would always fail.
     """
     taken = {n: o for n, o in _COMMON_OPTIONS.items() if n not in without and (not only or n in only)}
+    if only is OF_STORES:
+        taken |= {"learning_rate": _RATE_OF_STORES}
     return functools.partial(_with_options, taken=taken)
 
 

@@ -311,7 +311,7 @@ def _resolved(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Re
         told = "its step is not known" if step is None else f"the table has no line for its step, {step}"
         problem = Problem(
             "rate-not-in-table",
-            f"{checkpoint.path}: optimizer {found.name}: the table of learning rates that was given says nothing of "
+            f"{checkpoint.path}: {found.name}: the table of learning rates that was given says nothing of "
             f"this checkpoint: {told}",
             "the learning rate is what the file says, if it says any; add the step to the table",
         )

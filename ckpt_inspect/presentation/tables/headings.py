@@ -74,6 +74,23 @@ WORDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "from": ("The first checkpoint of a segment.", ()),
     "to": ("The last checkpoint of a segment.", ()),
     "steps": ("The optimizer's steps at the ends of a segment.", ()),
+    "checkpoints": ("How many checkpoints of the run were analysed.", ()),
+    "newest": ("The last checkpoint in training order.", ()),
+    "segments": ("The stretches of the run between a resume, a restart, or a rate that jumped.", ()),
+    "rate in between": (
+        "A learning rate that no file holds, inferred from weights that moved without a gradient between checkpoints.",
+        ("window_learning_rate",),
+    ),
+    "is": ("What the checkpoint holds for training: optimizers with their rules, or weights alone.", ()),
+    "format": ("How the files hold tensors: tensor-bundle, keras-archive, keras-h5, ..", ()),
+    "on disk": ("The size of all its files.", ()),
+    "tensors": ("How many tensors it holds, of the model and the optimizers.", ()),
+    "parameters": ("How many parameters differ, and how many are the same.", ()),
+    "other scalars": ("Single numbers that differ, other than parameters, such as counters.", ()),
+    "sound": ("How many checkpoints are whole, complete, and continue the one before them.", ()),
+    "newest that passes": ("The newest checkpoint that is sound: the one to resume from.", ()),
+    "left over": ("Files that belong to no whole checkpoint.", ()),
+    "remarks": ("What is worth knowing, though nothing need be wrong.", ()),
     "begins": ("How a segment begins: the run itself, a resume, a restart, or a rate that jumped.", ()),
 }
 """Other headings: a sentence each, and the figures that belong to it."""

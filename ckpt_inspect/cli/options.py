@@ -41,7 +41,7 @@ _NUMBERS = {
     "learning_rate": "Learning rate of the last update, instead of the one in the file.",
     "beta_1": "Decay rate of the first moment, instead of the one in the file.",
     "beta_2": "Decay rate of the second moment, instead of the one in the file.",
-    "epsilon": "The denominator's constant, which most formats don't hold.",
+    "epsilon": "Constant in the denominator, which most formats don't hold.",
     "weight_decay": "Decoupled weight decay, instead of the one in the file.",
 }
 _COMMON_OPTIONS: dict[str, tuple[Any, Any]] = {
@@ -100,7 +100,7 @@ _COMMON_OPTIONS: dict[str, tuple[Any, Any]] = {
         typer.Option(
             "-v",
             "--verbose",
-            help="More remarks and rows, findings of severity info; where an internal error happened.",
+            help="More remarks and rows, and findings of severity info; the traceback of an internal error.",
         ),
     ),
 }

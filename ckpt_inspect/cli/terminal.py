@@ -271,11 +271,11 @@ def _rich_lines(table: Table, console: Console) -> Group:
     )  # fmt: skip
     for position, i in enumerate(kept):
         column = table.columns[i]
-        # Sentences wrap; names and figures are worth more whole, and a name that is too long loses its end last.
-        wraps = position > 0 and _is_sentence(column)
+        # Sentences wrap; names and figures are worth more whole, and a name that is too long loses its end last
+        is_short = has_headings and _width(table, rows, i) <= console.width // 3
+        wraps = _is_sentence(column) if position > 0 else not is_short
         rich_table.add_column(
-            Text(printable(column.title)), justify=column.justify, overflow="fold", no_wrap=not wraps and position > 0,
-            min_width=min(_width(table, rows, i), console.width // 3) if position == 0 and has_headings else None,
+            Text(printable(column.title)), justify=column.justify, overflow="fold", no_wrap=not wraps,
             style="cyan" if position == 0 else "",
         )  # fmt: skip
     for row in rows:

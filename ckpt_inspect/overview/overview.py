@@ -233,7 +233,7 @@ def _description(states: tuple[OptimizerState, ...], problems: Sequence[Problem]
     if not states and suspected:
         others = f" .. {suspected[-1]}" if len(suspected) > 1 else ""
         return (
-            "no optimizer's state of a kind that is known; what may be one's, or weights: "
+            "no optimizer state of a known kind; tensors that may be such state, or weights: "
             f"{counted(len(suspected), 'tensor')}, {suspected[0]}{others}"
         )
     if not states:

@@ -10,7 +10,7 @@ UNREADABLE = Kind(
     id="unreadable",
     title="Checkpoint that can't be opened",
     severity=Severity.CRITICAL,
-    condition="The file, or a file that it needs, can't be opened as the checkpoint that it is named as.",
+    condition="The file, or a file that it needs, can't be opened as a checkpoint of its format.",
     why="Nothing in it can be restored.",
     action="Copy or restore the file; else resume from the checkpoint before it",
     source=_FORMATS,
@@ -21,7 +21,7 @@ PART_MISSING = Kind(
     severity=Severity.CRITICAL,
     condition="A shard, slice or dataset that the checkpoint's index names is absent or too short.",
     why="Tensors that lie in it can't be restored.",
-    action="Copy the missing file beside the others; else resume from the checkpoint before it",
+    action="Copy the missing file beside the others; otherwise resume from the checkpoint before it",
     source=_FORMATS,
 )
 NOT_MERGED = Kind(
@@ -38,8 +38,8 @@ DAMAGED = Kind(
     title="Bytes that aren't as they were written",
     severity=Severity.CRITICAL,
     condition="A checksum differs, or a tensor or another part of the file can't be read.",
-    why="TensorFlow or Keras refuses to restore it, or, where nothing is compared, trains on with wrong numbers.",
-    action="Copy the file again from where it was written; else resume from the checkpoint before it",
+    why="TensorFlow or Keras refuses to restore it or, if it compares no checksums, trains on with wrong numbers.",
+    action="Copy the file again from where it was written; otherwise resume from the checkpoint before it",
     source=_FORMATS,
 )
 NOT_FINITE = Kind(
@@ -94,7 +94,7 @@ NOT_READ = Kind(
     title="Values that this package doesn't read",
     severity=Severity.CRITICAL,
     condition="Arrays lie in a file of a kind that isn't read (flax' msgpack).",
-    why="Whether they are whole is not known, and what isn't known to be whole isn't called sound.",
+    why="It is not known whether they are whole, so the checkpoint isn't called sound.",
     action="Save them as arrays, with Orbax and without aggregate",
     source="orbax.checkpoint.SaveArgs(aggregate=True); flax.serialization",
 )
@@ -123,7 +123,7 @@ MOMENTS_ZERO = Kind(
     severity=Severity.CRITICAL,
     condition="Every slot of every parameter is 0, and the counter is above 0.",
     why="The state was lost before it was saved, or no gradient ever came: resuming is starting anew.",
-    action="Resume from a checkpoint before it whose moments are there; see that the optimizer's variables exist "
+    action="Resume from an earlier checkpoint that has its moments; make sure that the optimizer's variables exist "
     "before it is restored",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: v averages g², which is 0 only without gradients",
 )
@@ -198,7 +198,7 @@ MOMENTS_RESET = Kind(
     condition="v_B < β2^k·v_A beyond rounding, for every usual β2 (0.9 and above) or the one that is known; or a "
     "maximum or sum of squares fell; or all slots became 0.",
     why="v falls no faster than that: the moments were set back, or these are two trainings.",
-    action="Restore the optimizer together with the model, and see that its variables exist before it is restored",
+    action="Restore the optimizer together with the model, and make sure that its variables exist before that",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: v_B = β2^k·v_A + (what is not negative)",
     metrics=("second_moment_sample",),
 )
@@ -305,7 +305,7 @@ HYPERPARAMETERS_CHANGED = Kind(
     title="Hyperparameters differ from those before",
     severity=Severity.INFO,
     condition="The learning rate, a beta, epsilon, the weight decay or the rule is known in both and differs.",
-    why="A schedule or callback does that; a resume with other settings as well.",
+    why="A schedule or a callback does that; so does a resume with other settings.",
     action="Nothing, if it was meant",
     source="both files",
 )
@@ -314,7 +314,7 @@ SAME_STEP = Kind(
     title="Same counter as the one before",
     severity=Severity.INFO,
     condition="The counter did not move.",
-    why="Saved twice at one step, if all bits are the same; else something other than counted updates changed it.",
+    why="Saved twice at one step, if all bits are the same; otherwise something other than counted updates changed it.",
     action="Nothing, if all bits are the same",
     source="both files",
 )

@@ -32,7 +32,7 @@ WORDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "optimizer": ("An optimizer, by its path in the file or the name of its slots.", ()),
     "tensor": ("A tensor, by its key in the file.", ()),
     "run": ("A training: the checkpoints of one folder that are named alike, or that were named together.", ()),
-    "checkpoint": ("A checkpoint, by its file's name as far as the run's others differ from it.", ()),
+    "checkpoint": ("A checkpoint, by the part of its file's name that the run's others don't share.", ()),
     "value": ("The value that the figures were computed with.", ()),
     "source": (
         "Where a value was read (checkpoint, config, graph), or that it was inferred, given by you, assumed as the "

@@ -39,20 +39,20 @@ def cause(error: Exception, root: Address) -> str:
 
     text, what = _text(error), {"http": "host", "https": "host", "az": "container"}.get(root.scheme, "bucket")
     if names_bucket(error):
-        return f"there is no {what} {root.place!r}; check its name and the endpoint"
+        return f"there is no {what} {root.place!r}; see that its name and the endpoint are right"
     if isinstance(error, (exceptions.NotFoundError, FileNotFoundError)):
         return "is not there; see that its name is right"
     if isinstance(error, exceptions.UnauthenticatedError) or _status(error) == 401:
-        return f"{root} doesn't accept the credentials that were found; set them as for its provider's own tools"
+        return f"{root} wants credentials, and those found are none that it takes; give them as its provider's tools do"
     if isinstance(error, exceptions.PermissionDeniedError) or _status(error) == 403:
-        return f"{root} refuses access; check that the credentials are right and may read this {what}"
+        return f"{root} refuses access; see that the credentials are right and may read this {what}"
     if lacks_ranges(error):
         return f"{root} sends no parts of it, so it can't be read by ranges; download it, and give that path"
     lowered = text.lower()
     if "timed out" in lowered or "kind: Timeout" in str(error):  # which is for developers, and the sole place
-        return f"{root} didn't answer in time; check that it can be reached, and try again"
+        return f"{root} didn't answer in time; see that it can be reached, and try again"
     if "connect" in lowered or "dns" in lowered or "error sending request" in lowered:
-        return f"{root} can't be reached; check the address, the endpoint and the network"
+        return f"{root} can't be reached; see that the address, the endpoint and the network are right"
     if "metadata" in lowered and "credential" in lowered:
         return f"no credentials for {root} were found; give them as its provider's tools do"
     return f"{root} could not be read ({first_line(error)}); try again"

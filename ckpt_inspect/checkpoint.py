@@ -218,6 +218,11 @@ class Checkpoint(ABC):
         """Say which elements (name, start, stop) will be read next, in that order, so that a reader of remote files
         fetches them ahead. Any range can be read all the same, and names needn't exist."""
 
+    def expect_later(self, pieces: Iterable[tuple[str, int, int]]) -> bool:
+        """Say the same of what will be read once everything else has been that is expected of other checkpoints of the
+        same bucket. Return whether that is heeded; if it isn't, `expect` says it when the time has come."""
+        return False
+
     def finish_reading(self) -> None:  # noqa: B027 - a reader whose checksums are those of single tensors needs none
         """Read what a checksum covers and was not read yet, and compare; raises DamagedFileError if they differ.
 

@@ -416,6 +416,13 @@ def broken_rate(folder: Path) -> None:
     train(dense_network(), keras.optimizers.Adam(0.1), moons(), folder)
 
 
+def broken_collapse(folder: Path) -> None:
+    """A rate at which the rectifiers of a layer die one after another, until nothing but the last bias learns."""
+    import keras
+
+    train(dense_network(), keras.optimizers.Adam(0.5), moons(), folder)
+
+
 def broken_bfloat16(folder: Path) -> None:
     """Variables in bfloat16, in which Adam's usual β2 is 1."""
     import keras
@@ -547,6 +554,7 @@ TRAININGS: Mapping[str, Training] = {
     "rebuilt": Training(rebuilt, frozenset({"parameters-renamed"})),
     "broken_statistics": _broken(broken_statistics, "nonfinite-tensors"),
     "broken_rate": _broken(broken_rate, "updates-too-large"),
+    "broken_collapse": _broken(broken_collapse, "starved-tensors"),
     "broken_bfloat16": _broken(broken_bfloat16, "inert-state"),
     "broken_epsilon": _broken(broken_epsilon, "epsilon-dominated"),
     "broken_units": _broken(broken_units, "untouched-tensors"),

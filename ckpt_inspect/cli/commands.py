@@ -332,7 +332,7 @@ def analyze(
             r.problem
             for analyses in each
             for r in analyses.remarks
-            if r not in analyses.failures or r.problem.severity != "error"
+            if not r.is_failure or r.problem.severity != "error"
         ]
         _remark_on(odd, quiet=common.quiet, verbose=common.verbose)
         if report is not None and each:

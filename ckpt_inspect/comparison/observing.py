@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -98,7 +98,7 @@ def _affordable(tensors: Mapping[str, Tensors], checkpoint: Checkpoint) -> dict[
 
 def _is_far(checkpoint: Checkpoint) -> bool:
     """Whether each range is a request to somewhere else."""
-    return any(storage.native_path(file) is None for file in checkpoint.files[:1])
+    return any(map(storage.is_far, checkpoint.files[:1]))
 
 
 def _requests() -> ThreadPoolExecutor:
@@ -173,6 +173,7 @@ class ReadElements(Mapping[str, Moments]):
         self._chosen, self._reopened = chosen, reopened
         self._held, self._token = held, object()
         self._hidden: frozenset[str] = frozenset()
+        self._expecting: Checkpoint | None = None
 
     def __getitem__(self, name: str) -> Moments:
         if name in self._hidden or name not in self._chosen.choices:
@@ -189,6 +190,10 @@ class ReadElements(Mapping[str, Moments]):
         """Leave parameters out that are of another size elsewhere in the run: their elements are not the same ones."""
         self._hidden = frozenset(names)
 
+    def has_room(self, nbytes: int) -> bool:
+        """Return whether so many bytes can be held besides what is held."""
+        return self._held.has_room(nbytes)
+
     def read(self) -> Mapping[str, Moments]:
         """Return all that are chosen; at the first time, and when they were let go of, out of the file."""
         return self._held.get(self._token, self._read)
@@ -199,12 +204,29 @@ class ReadElements(Mapping[str, Moments]):
         found = self._read(("value",)) if held is None else held
         return {n: m.value for n, m in found.items() if m.value is not None and n not in self._hidden}
 
+    def expect(self) -> None:
+        """Ask for all that are chosen, and don't wait for them, if they have to come from another machine."""
+        with suppress(CkptInspectError):
+            self._expect(self._reopened(), self._wanted(tuple(ARRAYS)))
+
+    def _expect(self, checkpoint: Checkpoint, wanted: Iterable[tuple[str, str, str]]) -> None:
+        if self._expecting is not checkpoint and _is_far(checkpoint):
+            self._expecting = checkpoint
+            choices = self._chosen.choices
+            plain = ((key, choices[name]) for _, name, key in wanted if checkpoint.is_plain(key))
+            checkpoint.expect((key, start, stop) for key, choice in plain for start, stop, _ in choice.ranges())
+
+    def _wanted(self, arrays: Collection[str]) -> list[tuple[str, str, str]]:
+        """Return array, parameter and key of each tensor that some elements are chosen of."""
+        tensors = self._chosen.tensors
+        # all first moments, then all second ones: so they lie in most files
+        return [(own, n, t.keys[own]) for own in arrays for n in self._chosen.choices if own in (t := tensors[n]).keys]
+
     def _read(self, arrays_wanted: Collection[str] = tuple(ARRAYS)) -> dict[str, Moments]:
-        tensors, choices = self._chosen.tensors, self._chosen.choices
+        choices, wanted = self._chosen.choices, self._wanted(arrays_wanted)
         try:
             checkpoint = self._reopened()
-            # all first moments, then all second ones: so they lie in most files
-            wanted = [(own, n, t.keys[own]) for own in arrays_wanted for n in choices if own in (t := tensors[n]).keys]
+            self._expect(checkpoint, wanted)
             arrays: dict[str, dict[str, Array]] = {}
             with _requests() if _is_far(checkpoint) else nullcontext() as pool:
                 each = pool.map if pool is not None else map
@@ -242,6 +264,8 @@ class Glimpse:
     is_open: bool
     """Whether other checkpoints could tell something that this one leaves to a default, or unknown."""
     chosen: ChosenTensors
+    elements: ReadElements
+    """Those of the observation."""
 
     @classmethod
     def of(
@@ -256,7 +280,7 @@ class Glimpse:
     ) -> Glimpse:
         """Return what there is to see of a state in the checkpoint of that short name, which is open at present.
 
-        Reads elements only if they are few. `like`: of another checkpoint of the run.
+        Reads no elements. `like`: of another checkpoint of the run.
         """
         found = ((p, _tensors(p)) for p in state.parameters.values())
         tensors = {p.name: tensors for p, tensors in found if tensors is not None}
@@ -269,10 +293,36 @@ class Glimpse:
         else:
             chosen = ChosenTensors(tensors, choose({name: t.size for name, t in tensors.items()}, budget))
         elements = ReadElements(chosen, reopened, held)
-        is_worth_it = is_open(state)
-        if is_worth_it and chosen.nbytes <= _FEW_BYTES and held.has_room(chosen.nbytes):
-            elements.read()
-        return cls(_observation(name, state, elements), is_worth_it, chosen)
+        glimpse = cls(_observation(name, state, elements), is_open(state), chosen, elements)
+        if glimpse._is_to_be_read:
+            elements.expect()
+        return glimpse
+
+    @property
+    def _is_to_be_read(self) -> bool:
+        return self.is_open and self.chosen.nbytes <= _FEW_BYTES and self.elements.has_room(self.chosen.nbytes)
+
+    def read_few(self) -> None:
+        """Read the elements if they are few, lest the checkpoint has to be opened again for them."""
+        if self._is_to_be_read:
+            self.elements.read()
+
+
+@contextmanager
+def reading_behind() -> Iterator[Callable[[Glimpse], Glimpse]]:
+    """Give a function that returns a glimpse, and reads the few elements of the one that it was given before: what the
+    new one has asked another machine for is under way meanwhile. The last one's are read at the end."""
+    before: list[Glimpse] = []
+
+    def take(glimpse: Glimpse) -> Glimpse:
+        while before:
+            before.pop().read_few()
+        before.append(glimpse)
+        return glimpse
+
+    yield take
+    while before:
+        before.pop().read_few()
 
 
 def read_chosen(checkpoint: Checkpoint, key: str, choice: Choice) -> Array:

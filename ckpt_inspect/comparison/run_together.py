@@ -10,7 +10,7 @@ from pathlib import Path
 from ckpt_inspect.comparison.inference import WindowEvidence, infer
 from ckpt_inspect.comparison.inference.laziness import lazy_alternative
 from ckpt_inspect.comparison.inference.observations import Observation
-from ckpt_inspect.comparison.observing import Glimpse, HeldElements, observe
+from ckpt_inspect.comparison.observing import Glimpse, HeldElements, observe, reading_behind
 from ckpt_inspect.comparison.opened import OpenCheckpoints
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.series.names import checkpoint_names
@@ -47,17 +47,18 @@ def tell_run(paths: Sequence[Path], given: Given | None = None) -> RunTold:
     glimpses: dict[str, dict[tuple[str, str], Glimpse]] = {}
     with OpenCheckpoints() as opened:
         held = HeldElements()
-        for path in paths:
-            try:
-                checkpoint = opened.get(path)
-                states = optimizer_states(checkpoint, given)
-            except CkptInspectError:
-                continue
-            for state in filter(_has_decaying_moments, states):
-                own = glimpses.setdefault(state.name if len(states) > 1 else "", {})
-                like = next(reversed(own.values()), None)
-                place = (str(checkpoint.path), state.name)
-                own[place] = Glimpse.of(names[path], state, partial(opened.get, path), held, like=like)
+        with reading_behind() as take:
+            for path in paths:
+                try:
+                    checkpoint = opened.get(path)
+                    states = optimizer_states(checkpoint, given)
+                except CkptInspectError:
+                    continue
+                for state in filter(_has_decaying_moments, states):
+                    own = glimpses.setdefault(state.name if len(states) > 1 else "", {})
+                    like = next(reversed(own.values()), None)
+                    place = (str(checkpoint.path), state.name)
+                    own[place] = take(Glimpse.of(names[path], state, partial(opened.get, path), held, like=like))
         values: dict[str, dict[str, InferredValues]] = {}
         windows: dict[tuple[str, str, str], WindowEvidence] = {}
         for own in glimpses.values():

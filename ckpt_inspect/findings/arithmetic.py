@@ -18,11 +18,12 @@ ROUNDING = Kind(
     title="Updates lost in rounding",
     severity=Severity.WARNING,
     condition="The share of elements with 0 < |Δ| < ½ ulp(θ) is at least lost_in_rounding, in a tensor that isn't "
-    "found starved or below ε; only worth knowing where the others move, or m has died away.",
+    "found starved or below ε; only worth knowing where the others move, or where m has died away, unless it has in at "
+    "least the share standstill of the tensors.",
     why="Added to such weights, the update rounds to nothing: they stand still.",
     action="Find out why these updates are so small (the end of a schedule?); keep 16-bit weights in float32",
     source="IEEE 754, round to nearest: θ + Δ = θ for |Δ| < ½ ulp(θ)",
-    thresholds=("lost_in_rounding",),
+    thresholds=("lost_in_rounding", "standstill"),
     metrics=("lost_in_rounding",),
 )
 
@@ -64,6 +65,8 @@ def find_lost_updates(history: History, thresholds: Thresholds) -> Iterator[Find
     has_faded = _have_faded(history)
     faded = [i for i in places if has_faded[i]]
     is_all = len(faded) == len(places)
+    gone = [i for i in places if history.newest("signal_to_noise")[i] < _STILL]
+    stands_still = len(gone) >= max(thresholds.standstill, 1e-12) * np.count_nonzero(history.present(-1))
     which = "" if not faded else f"; the gradients of these elements{'' if is_all else f' of {history.named(faded)}'}"
     which += "" if not faded else " have faded, for m has died away in them"
     yield history.finding(
@@ -74,7 +77,7 @@ def find_lost_updates(history: History, thresholds: Thresholds) -> Iterator[Find
         thresholds,
         parameters=places,
         evidence=history.tensor_evidence(-1, places, "lost_in_rounding", "update_rms", "weight_rms"),
-        severity=Severity.INFO if is_all else Severity.WARNING,
+        severity=Severity.INFO if is_all and not stands_still else Severity.WARNING,
         action="Look for units that died, or for inputs that don't occur any more" if is_all else "",
     )
 
@@ -88,9 +91,7 @@ def are_lost(history: History, thresholds: Thresholds) -> Bools:
 def has_small_gradients(history: History, thresholds: Thresholds) -> Bools:
     """(P,) whether a tensor's gradients are gone, or below ε: each is found by a check of its own, as the cause."""
     explained: Bools = history.newest("epsilon_dominated") >= max(thresholds.epsilon_dominated, 1e-12)
-    starved = starved_in(history, thresholds)
-    if starved is not None:
-        explained[[*starved.tensors, *starved.some]] = True
+    explained[starved_in(history, thresholds).places] = True
     return explained
 
 

@@ -108,6 +108,8 @@ class Finding:
     limits: tuple[Limit, ...] = ()
     action: str = ""
     """What to do, in one sentence."""
+    is_between: bool = False
+    """Whether it happened between two checkpoints: the first two of `checkpoints` are those before and after."""
 
     @property
     def id(self) -> str:

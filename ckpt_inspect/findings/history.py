@@ -145,6 +145,7 @@ class History:
         parameters: Iterable[int] = (),
         severity: Severity | None = None,
         action: str = "",
+        is_between: bool = False,
     ) -> Finding:
         """Return a finding about these rows and parameters, by their places."""
         places = sorted({row % len(self) for row in rows})
@@ -160,6 +161,7 @@ class History:
             evidence=tuple(evidence),
             limits=thresholds.limits(kind.thresholds),
             action=action or kind.action,
+            is_between=is_between,
         )
 
     def evidence(self, row: int, parameter: int | None = None, /, **figures: float | str | None) -> Evidence:

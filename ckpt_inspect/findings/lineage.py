@@ -236,6 +236,7 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
         f"{history.named(places, [percent(shares[i]) for i in places])} of their sampled elements{more}",
         thresholds,
         rows=[r for later in found for r in (later - 1, later)],
+        is_between=True,
         parameters=places,
         evidence=[
             history.evidence(

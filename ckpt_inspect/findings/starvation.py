@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -18,12 +19,13 @@ STARVED_TENSORS = Kind(
     title="Tensors that get no gradient any more",
     severity=Severity.WARNING,
     condition="mean(v2) = β2^k·mean(v1) to rounding over the last k updates, with k >= 10 and β2^(-k/2) >= "
-    "starved_inflation; and m, if there is one, is not larger than β1^k leaves of it.",
+    "starved_inflation, or k >= 10 alone if it holds of at least the share standstill of the tensors; and m, if there "
+    "is one, is not larger than β1^k leaves of it.",
     why="Nothing was added to v all that time: the tensor has been frozen or cut off, and E inflates like β2^(-k/2) "
-    "until the first gradient comes, which then moves it too far.",
+    "until the first gradient comes, which then moves it too far. Where most tensors are, training stands still.",
     action="Nothing, if it was frozen on purpose; otherwise look for what cut it off from the loss",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: without gradients v2 = β2^k·v1",
-    thresholds=("starved_inflation",),
+    thresholds=("starved_inflation", "standstill"),
     metrics=("second_moment_mean", "effective_lr"),
 )
 
@@ -56,72 +58,114 @@ _FEWEST_UPDATES = 10
 
 
 def find_starved(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    """Compare the newest checkpoint with the last one that is far enough back for E to have grown."""
+    """Compare the newest checkpoint with the last one that is far enough back for E to have grown, or, if most tensors
+    get no gradient, with the first one since which they got none."""
     starved = starved_in(history, thresholds)
-    if starved is None:
-        return
-    interval, whole, some, shares = starved
-    told = (
-        f"in the {interval.updates} updates since {history.checkpoints[interval.before]} (their E grew "
-        f"×{interval.inflation:.3g} for it)"
-    )
-    if whole:
+    if whole := starved.tensors:
+        interval = whole.interval
         before, after = (history.row("second_moment_mean", row) for row in (interval.before, interval.after))
         yield history.finding(
             STARVED_TENSORS,
-            f"No gradient has reached {history.counted(whole)} {told}: {history.named(whole)}",
+            f"No gradient has reached {history.counted(whole.places)} {_since_when(history, interval)}: "
+            f"{history.named(whole.places)}",
             thresholds,
             rows=(interval.before, interval.after),
-            parameters=whole,
+            parameters=whole.places,
             evidence=[
                 history.evidence(interval.after, i, second_moment_mean_before=before[i], second_moment_mean=after[i])
-                for i in whole[:MOST_EVIDENCE]
+                for i in whole.places[:MOST_EVIDENCE]
             ],
         )
-    if some:
+    if some := starved.elements:
+        shares, interval = starved.shares, some.interval
+        named = history.named(some.places, [percent(shares[i]) for i in some.places])
         yield history.finding(
             STARVED,
-            f"No gradient has reached many of the sampled elements of {history.counted(some)} {told}: "
-            f"{history.named(some, [percent(shares[i]) for i in some])}",
+            f"No gradient has reached many of the sampled elements of {history.counted(some.places)} "
+            f"{_since_when(history, interval)}: {named}",
             thresholds,
             rows=(interval.before, interval.after),
-            parameters=some,
-            evidence=[history.evidence(interval.after, i, starved=shares[i]) for i in some[:MOST_EVIDENCE]],
+            parameters=some.places,
+            evidence=[history.evidence(interval.after, i, starved=shares[i]) for i in some.places[:MOST_EVIDENCE]],
         )
+
+
+def _since_when(history: History, interval: Interval) -> str:
+    """Since when, and how far E grew for it: `in the 300 updates since m-200.h5 (their E grew ×1.16 for it)`."""
+    since = history.checkpoints[interval.before]
+    return f"in the {interval.updates} updates since {since} (their E grew ×{interval.inflation:.3g} for it)"
+
+
+class Places(NamedTuple):
+    """Tensors, and the interval in which they, or elements of them, got no gradient."""
+
+    interval: Interval
+    places: list[int]
 
 
 class Starved(NamedTuple):
     """What gets no gradient any more."""
 
-    interval: Interval
-    """In which none came."""
-    tensors: list[int]
-    """Places of the tensors of which no element got one, the largest first."""
-    some: list[int]
-    """Places of other tensors of which many elements got none, the worst first."""
+    tensors: Places | None
+    """The tensors of which no element got one, the largest first."""
+    elements: Places | None
+    """Other tensors of which many elements got none, the worst first."""
     shares: Floats
     """(P,) of the sampled elements."""
 
+    @property
+    def places(self) -> list[int]:
+        """Return the places of them all."""
+        return [i for found in (self.tensors, self.elements) if found for i in found.places]
 
-def starved_in(history: History, thresholds: Thresholds) -> Starved | None:
-    """Return what gets no gradient any more; None if no two checkpoints are far enough apart to tell."""
+
+def starved_in(history: History, thresholds: Thresholds) -> Starved:
+    """Return what gets no gradient any more, as far as two checkpoints are far enough apart to tell."""
     newest = len(history) - 1
     every = Intervals(history)
-    intervals = (every.between(before, newest) for before in reversed(range(newest)))
+    intervals = (i for before in reversed(range(newest)) if (i := every.between(before, newest)))
+    telling = (i for i in intervals if i.updates >= _FEWEST_UPDATES)
+    latest = next(telling, None)
+    none = np.zeros(len(history.parameters))
+    if latest is None:
+        return Starved(None, None, none)
     needed = max(thresholds.starved_inflation, 1.0)
-    interval = next((i for i in intervals if i and i.inflation >= needed and i.updates >= _FEWEST_UPDATES), None)
-    if interval is None:
-        return None
+    long = next((i for i in itertools.chain((latest,), telling) if i.inflation >= needed), None)
+    whole = _whole(history, latest)
+    if len(whole) < max(thresholds.standstill, 1e-12) * np.count_nonzero(history.present(-1)):
+        whole = [] if long is None else _whole(history, long)
+        latest = long or latest
+    tensors = Places(_first(history, every, latest, whole), whole) if whole else None
+    if long is None:
+        return Starved(tensors, None, none)
+    shares = _starved_shares(history, long)
+    some = [i for i in worst_first(shares >= max(thresholds.starved, 1e-12), shares) if i not in set(whole)]
+    return Starved(tensors, Places(long, some) if some else None, shares)
+
+
+def _whole(history: History, interval: Interval) -> list[int]:
+    """Return the places of the tensors that got no gradient in an interval, the largest first."""
     before, after = (history.row("second_moment_mean", row) for row in (interval.before, interval.after))
     floor = before * interval.factor
     with np.errstate(divide="ignore", invalid="ignore"):
         excess = after / floor - 1
-    sizes = history["size"].astype(np.float64)
-    is_moving = _still_moving(history, interval)
-    whole = worst_first((floor > SMALLEST_SQUARE) & (np.abs(excess) <= interval.tolerance) & ~is_moving, sizes)
-    shares = _starved_shares(history, interval)
-    some = worst_first(shares >= max(thresholds.starved, 1e-12), shares)
-    return Starved(interval, whole, [i for i in some if i not in set(whole)], shares)
+    is_starved = (floor > SMALLEST_SQUARE) & (np.abs(excess) <= interval.tolerance) & ~_still_moving(history, interval)
+    return worst_first(is_starved, history["size"].astype(np.float64))
+
+
+def _first(history: History, every: Intervals, interval: Interval, places: list[int]) -> Interval:
+    """Return the longest interval up to the same checkpoint in which these tensors got no gradient either: what holds
+    of one holds of all shorter ones, so that halving finds it."""
+    first = interval
+    low, high = 0, interval.before
+    while low < high:
+        middle = (low + high) // 2
+        longer = every.between(middle, interval.after)
+        if longer is not None and set(places) <= set(_whole(history, longer)):
+            first, high = longer, middle
+        else:
+            low = middle + 1
+    return first
 
 
 def _still_moving(history: History, interval: Interval) -> Bools:

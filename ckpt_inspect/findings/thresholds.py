@@ -92,6 +92,12 @@ class Thresholds:
         _OURS + "a tenth; 191 updates at β2 = 0.999",
     )
 
+    standstill: float = _threshold(
+        0.5,
+        "share of the tensors without a gradient above which training stands still, were it for a few updates only",
+        _OURS + "half of them",
+    )
+
     @classmethod
     def of(cls, given: Mapping[str, float]) -> Thresholds:
         """Return the defaults, but for those given; raises RequestError for an unknown name or a value that can't be

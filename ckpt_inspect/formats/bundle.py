@@ -320,6 +320,11 @@ class BundleCheckpoint(Checkpoint):
         if self._shards:
             self._shards[0].expect(self._ranges(pieces))
 
+    def expect_later(self, pieces: Iterable[tuple[str, int, int]]) -> bool:
+        if self._shards:
+            self._shards[0].expect(self._ranges(pieces), is_later=True)
+        return True
+
     def _ranges(self, pieces: Iterable[tuple[str, int, int]]) -> Iterator[tuple[OpenFile, int, int]]:
         """Yield where elements lie, of tensors that lie in one piece."""
         for name, start, stop in pieces:

@@ -32,7 +32,7 @@ from ckpt_inspect.formats.hdf5_values import BANDS_BYTES, Values, boxes, check_e
 from ckpt_inspect.formats.keras_files import HDF5_SIGNATURE, INDEX_SUFFIX, ZIP_SIGNATURE, is_named_so, split_name
 from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.natural_order import natural_key
-from ckpt_inspect.storage import Location, PinnedFiles, is_there, locate, native_path, open_file, read_head
+from ckpt_inspect.storage import Location, OpenFile, PinnedFiles, is_there, locate, native_path, open_file, read_head
 from ckpt_inspect.storage.local import LocalFile
 
 WHOLE_MODEL, VARIABLES = "keras-h5", "keras-weights-h5"
@@ -155,8 +155,17 @@ class Hdf5Checkpoint(Checkpoint):
 
     def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:
         if self._sources:
-            places = (self._values[name].place(a, b) for name, a, b in pieces if name in self._values)
-            self._sources[0].file.expect(place for place in places if place is not None)
+            self._sources[0].file.expect(self._places(pieces))
+
+    def expect_later(self, pieces: Iterable[tuple[str, int, int]]) -> bool:
+        if self._sources:
+            self._sources[0].file.expect(self._places(pieces), is_later=True)
+        return True
+
+    def _places(self, pieces: Iterable[tuple[str, int, int]]) -> Iterator[tuple[OpenFile, int, int]]:
+        """Yield where elements lie, of datasets that lie in one piece."""
+        places = (self._values[name].place(start, stop) for name, start, stop in pieces if name in self._values)
+        return (place for place in places if place is not None)
 
     def stored_elements(self, name: str) -> StoredElements | None:
         spec, values = self.spec(name), self._values.get(name)

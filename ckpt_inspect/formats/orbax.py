@@ -20,7 +20,8 @@ from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundErro
 from ckpt_inspect.formats import keras_config
 from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.listing import Listing
-from ckpt_inspect.formats.orbax_arrays import Arrays, Place, find_tensorstore, is_zarr3_store
+from ckpt_inspect.formats.orbax_arrays import Arrays
+from ckpt_inspect.formats.orbax_library import Place, find_tensorstore, is_zarr3_store
 from ckpt_inspect.formats.orbax_tree import (
     MSGPACK_FILE,
     TREE_FILE,
@@ -38,7 +39,6 @@ from ckpt_inspect.storage import (
     key_value_store,
     list_folder,
     look_together,
-    native_path,
     read_head,
     stat,
 )
@@ -103,7 +103,7 @@ class OrbaxCheckpoint(Checkpoint):
                 name: self._place(item, leaf, trees[item], is_zarr3[item])
                 for name, (item, leaf) in self._leaves.items()
             }
-            self._arrays = Arrays(library, places, self.size_bytes)
+            self._arrays = Arrays(library, places, self._metadata, self.size_bytes)
             self.tensors: Mapping[str, TensorSpec] = self._arrays.specs
             return
         self.tensors = {
@@ -128,7 +128,7 @@ class OrbaxCheckpoint(Checkpoint):
         return self._arrays.read(name, start, stop)
 
     def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:
-        if self._arrays is not None and native_path(self.path) is None:  # a disk needs nobody to read ahead of it
+        if self._arrays is not None:
             self._arrays.expect(pieces)
 
     def finish_reading(self) -> None:

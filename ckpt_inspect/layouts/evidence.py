@@ -39,21 +39,25 @@ def is_adamax(checkpoint: Checkpoint, moments: Sequence[tuple[str, str]], adam_b
     Adamax: |m| ≤ 1.01·u for every element; one larger m excludes it. The reverse proves nothing: under Adam too m falls
     below v once gradients have ceased. Adam is excluded where |m| exceeds `adam_bound`·√v.
     """
-    sample = [
-        (m, v)
-        for first, second in moments[:SAMPLED_SLOTS]
-        if checkpoint.tensors[first].shape == checkpoint.tensors[second].shape
-        and (m := _sample(checkpoint, first)) is not None
-        and (v := _sample(checkpoint, second)) is not None
-    ]
-    if not sample:
-        return None
-    m, v = (np.concatenate([pair[i] for pair in sample]) for i in (0, 1))
-    told = np.isfinite(m) & np.isfinite(v) & (v > 0) & (m != 0)
-    m, v = np.abs(m[told]), v[told]
-    if np.any(m > ADAMAX_BOUND * v):
-        return False
-    return True if m.size and np.any(m > adam_bound * (1 + BOUND_SLACK) * np.sqrt(v)) else None
+    some = [pair for pair in moments[:SAMPLED_SLOTS] if _has_one_shape(checkpoint, pair)]
+    some.sort(key=lambda pair: checkpoint.tensors[pair[0]].size)  # one may do, and chunks of small ones are small
+    exceeds_adam = False
+    for i, (first, second) in enumerate(some):
+        if i == 1:
+            checkpoint.expect((key, 0, _sampled(checkpoint, key)) for pair in some[1:] for key in pair)
+        m, v = _sample(checkpoint, first), _sample(checkpoint, second)
+        if m is None or v is None:
+            continue
+        told = np.isfinite(m) & np.isfinite(v) & (v > 0) & (m != 0)
+        m, v = np.abs(m[told]), v[told]
+        if np.any(m > ADAMAX_BOUND * v):
+            return False
+        exceeds_adam = exceeds_adam or bool(np.any(m > adam_bound * (1 + BOUND_SLACK) * np.sqrt(v)))
+    return True if exceeds_adam else None
+
+
+def _has_one_shape(checkpoint: Checkpoint, pair: tuple[str, str]) -> bool:
+    return checkpoint.tensors[pair[0]].shape == checkpoint.tensors[pair[1]].shape
 
 
 def tell_adamax(
@@ -193,7 +197,12 @@ def _sample(checkpoint: Checkpoint, key: str) -> NDArray[np.float64] | None:
     if spec.dtype not in FLOATS:
         return None
     try:
-        found = checkpoint.read_range(key, 0, min(spec.size, SAMPLED_ELEMENTS))
+        found = checkpoint.read_range(key, 0, _sampled(checkpoint, key))
     except CkptInspectError:
         return None
     return found.astype(np.float64)
+
+
+def _sampled(checkpoint: Checkpoint, key: str) -> int:
+    """Return how many elements of a tensor are looked at."""
+    return min(checkpoint.tensors[key].size, SAMPLED_ELEMENTS)

@@ -24,9 +24,18 @@ _SLAB_BYTES = 1 << 23
 class StoredElsewhere(Mapping[str, Column]):
     """Columns that are read when they are asked for."""
 
+    @property
+    @abstractmethod
+    def length(self) -> int:
+        """Return the number of checkpoints; nothing is read."""
+
     @abstractmethod
     def rows(self, name: str, rows: Rows) -> Column:
         """Return some rows of a column that lies along the checkpoints."""
+
+    @abstractmethod
+    def read_ahead(self, names: Sequence[str]) -> None:
+        """Read these columns together, since all of them are about to be asked for."""
 
 
 def column_rows(columns: Columns, name: str, rows: Rows) -> Column:
@@ -35,6 +44,12 @@ def column_rows(columns: Columns, name: str, rows: Rows) -> Column:
         return columns.rows(name, rows)
     column: Column = columns[name][rows]
     return column
+
+
+def read_ahead(columns: Columns, names: Sequence[str]) -> None:
+    """Announce that these columns are about to be asked for: what is stored elsewhere is read at once."""
+    if isinstance(columns, StoredElsewhere):
+        columns.read_ahead(names)
 
 
 def slabs(count: int, row_bytes: int) -> Iterator[tuple[int, int]]:
@@ -61,6 +76,11 @@ class Remark:
     optimizer: str
     """Name; empty for the whole checkpoint."""
     problem: Problem
+
+    @property
+    def is_failure(self) -> bool:
+        """Return whether it says that a checkpoint couldn't be read."""
+        return self.problem.code in _FAILURES
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -99,7 +119,8 @@ class RunColumns:
     """Of `findings.Thresholds`, those that are not at their defaults."""
 
     def __len__(self) -> int:
-        return len(self.checkpoints["checkpoint"])
+        found = self.checkpoints
+        return found.length if isinstance(found, StoredElsewhere) else len(found["checkpoint"])
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -124,7 +145,7 @@ class RunColumns:
 
         Of severity `error` if they are at fault; of `warning` if they were only deleted or written meanwhile.
         """
-        return tuple(r for r in self.remarks if r.problem.code in _FAILURES)
+        return tuple(r for r in self.remarks if r.is_failure)
 
 
 def _same_columns(a: Columns, b: Columns) -> bool:

@@ -77,10 +77,14 @@ class Sweep:
         piece: int = PIECE,
         progress: Callable[[int], None] | None = None,
         sink: Callable[[Parameter, int, Array], None] | None = None,
+        is_expected: bool = False,
     ) -> None:
-        """`progress` gets the bytes of each piece, `sink` gets E of each piece with its place (`--elements`)."""
+        """`progress` gets the bytes of each piece, `sink` gets E of each piece with its place (`--elements`).
+        `is_expected`: whether `expect_later` has said what will be read."""
         self._parameters = parameters
-        self._piece = piece
+        largest = max((math.prod(parameter.shape) for parameter in parameters), default=1)
+        self._piece = min(piece, largest or 1)
+        self._is_expected = is_expected
         self._progress = progress
         self._sink = sink
         self._threads = min(threads or _THREADS, _processors())
@@ -92,19 +96,31 @@ class Sweep:
         """Return what was found of each parameter, in their order. Raises what reading raises."""
         norms = self._norms()
         targets = [_Target(p, self._formula(p, total)) for p, total in zip(self._parameters, norms, strict=True)]
-        self._piece = min(self._piece, max((target.size for target in targets), default=1) or 1)
         stretch = self._piece * _STRETCH
         jobs = (
             partial(self._measure, target, start)
             for target in targets
             for start in range(0, max(target.size, 1), stretch)
         )
-        self._expect(range(len(targets)), stretch)
+        self._expect(self._all(), stretch)
         self._share(jobs, sum(t.nbytes for t in targets))
         return [target.measured() for target in targets]
 
+    def expect_later(self) -> bool:
+        """Say, where files lie far away, what will be read first once all that is expected has been, as
+        `Checkpoint.expect_later` does."""
+        needy = self._needy()
+        pieces = self._pieces(needy, self._piece) if needy else self._pieces(self._all(), self._piece * _STRETCH)
+        return bool(self._parameters) and self._parameters[0].checkpoint.expect_later(pieces)
+
     def _expect(self, places: Iterable[int], step: int) -> None:
         """Say that these parameters will be read, so many elements at a time, for files that lie far away."""
+        if self._parameters and not self._is_expected:
+            self._parameters[0].checkpoint.expect(self._pieces(places, step))
+        self._is_expected = False
+
+    def _pieces(self, places: Iterable[int], step: int) -> Iterator[tuple[str, int, int]]:
+        """Yield what of these parameters is read at a time."""
         pieces = (
             (key, start, min(start + step, size))
             for parameter in (self._parameters[i] for i in places)
@@ -113,8 +129,14 @@ class Sweep:
             for array in ARRAYS
             if (key := parameter.key(array)) is not None
         )
-        if self._parameters:
-            self._parameters[0].checkpoint.expect(islice(pieces, _MOST_EXPECTED))
+        return islice(pieces, _MOST_EXPECTED)
+
+    def _all(self) -> range:
+        return range(len(self._parameters))
+
+    def _needy(self) -> list[int]:
+        """Return the places of parameters whose rule needs sums of the whole tensor."""
+        return [i for i, p in enumerate(self._parameters) if p.update_rule is not None and p.update_rule.needs_norms]
 
     def _formula(self, parameter: Parameter, norms: Norms | None) -> Formula:
         """The parameter's formula; parameters of the same settings, dtype and arrays share one."""
@@ -142,7 +164,7 @@ class Sweep:
                 of_stored = _norms_of(parameter, reader.state(parameter, start, stop))
             found[place, start] = of_stored
 
-        needy = [i for i, p in enumerate(self._parameters) if p.update_rule is not None and p.update_rule.needs_norms]
+        needy = self._needy()
         sizes = {i: math.prod(self._parameters[i].shape) for i in needy}
         stored = {i: _stored_norms(self._parameters[i]) for i in needy}
         jobs = (partial(add, i, start) for i in needy for start in range(0, sizes[i], self._piece))

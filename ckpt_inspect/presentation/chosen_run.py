@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ckpt_inspect.findings import Finding, find_findings
-from ckpt_inspect.findings.restarts import run_segments
 from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.runs import frames
+from ckpt_inspect.runs.remembered import findings_of, segments_of
 from ckpt_inspect.runs.thinning import MOST_DRAWN, telling_rows
 from ckpt_inspect.state.selection import Selection
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from ckpt_inspect.comparison.segments import Segment
+    from ckpt_inspect.findings import Finding
 
 
 class ChosenRun:
@@ -36,13 +36,13 @@ class ChosenRun:
     def findings(self) -> tuple[Finding, ...]:
         """Return the run's findings that concern a chosen parameter, or an optimizer as a whole."""
         return tuple(
-            f for f in find_findings(self._run) if not f.parameters or any(map(self._selection.has, f.parameters))
+            f for f in findings_of(self._run) if not f.parameters or any(map(self._selection.has, f.parameters))
         )
 
     @property
     def segments(self) -> tuple[Segment, ...]:
         """Return the run's segments, by all of its parameters."""
-        return run_segments(self._run)
+        return segments_of(self._run)
 
     def __len__(self) -> int:
         return len(self._run)

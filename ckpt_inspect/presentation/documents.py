@@ -19,8 +19,7 @@ def run_document(analyses: RunColumns, store: str | None) -> JsonObject:
 
     Distributions are their quantiles; histograms and single elements are in the store.
     """
-    from ckpt_inspect.findings import find_findings
-    from ckpt_inspect.findings.restarts import run_segments
+    from ckpt_inspect.runs.remembered import findings_of, segments_of
 
     paths = [str(path) for path in analyses.checkpoints["path"]]
     document = {
@@ -30,8 +29,8 @@ def run_document(analyses: RunColumns, store: str | None) -> JsonObject:
             {name: column[i] for name, column in analyses.checkpoints.items() if name != "files"}
             for i in range(len(analyses))
         ],
-        "segments": [segment.to_json(paths) for segment in run_segments(analyses)],
-        "findings": [finding.to_json() for finding in find_findings(analyses)],
+        "segments": [segment.to_json(paths) for segment in segments_of(analyses)],
+        "findings": [finding.to_json() for finding in findings_of(analyses)],
         "optimizers": [_optimizer(optimizer) for optimizer in analyses.optimizers.values()],
         "problems": [
             {"checkpoint": r.checkpoint, "optimizer": r.optimizer, **asdict(r.problem)} for r in analyses.remarks

@@ -36,12 +36,13 @@ _LONG = 60
 def run_html(run: RunColumns) -> str:
     """Return a run: the verdict, what to look at first, its figure, its parameters in the newest checkpoint and over
     the run."""
-    from ckpt_inspect.findings import Severity, find_findings
+    from ckpt_inspect.findings import Severity
     from ckpt_inspect.presentation.tables.findings import finding_tables
     from ckpt_inspect.presentation.tables.run import run_tables
     from ckpt_inspect.presentation.verdict import since, verdict_of
+    from ckpt_inspect.runs.remembered import findings_of
 
-    findings = find_findings(run)
+    findings = findings_of(run)
     unread = {r.checkpoint for r in run.failures if r.problem.severity == "error"}
     verdict = verdict_of(findings, len(run), len(unread))
     rest = [f for f in findings if f.severity > Severity.INFO and f not in verdict.first]

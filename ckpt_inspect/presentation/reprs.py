@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.comparison.differences import STATUSES, Differences
-from ckpt_inspect.findings import SEVERITIES, find_findings
+from ckpt_inspect.findings import SEVERITIES
 from ckpt_inspect.presentation.shown_names import printable
 
 if TYPE_CHECKING:
@@ -25,11 +25,13 @@ MOST_LETTERS = 90
 
 def run_repr(run: RunColumns) -> str:
     """Return what a run is: checkpoints, optimizers, how many findings of each severity."""
+    from ckpt_inspect.runs.remembered import findings_of
+
     names = run.checkpoints["checkpoint"]
     ends = f": {names[0]} .. {names[-1]}" if len(names) > 1 else f": {names[0]}" if len(names) else ""
     lines = [f"<ckpt_inspect.Analyses of {run.run!r}>", f"Checkpoints: {len(names)}{ends}"]
     lines += _list([_optimizer_line(o) for o in run.optimizers.values()], "optimizers")
-    count = Counter(finding.severity.word for finding in find_findings(run))
+    count = Counter(finding.severity.word for finding in findings_of(run))
     found = ", ".join(f"{count[word]} {word}" for word in reversed(SEVERITIES) if count[word])
     lines.append(f"Findings: {found or 'none'}")
     if failures := len(run.failures):

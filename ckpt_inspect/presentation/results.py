@@ -6,7 +6,7 @@ functions give the same data with these methods.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -40,19 +40,19 @@ class Analyses(RunColumns):
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Return what deserves a person's attention, by `thresholds`, the most severe first; found anew at every
-        call."""
-        from ckpt_inspect.findings import find_findings
+        """Return what deserves a person's attention, by `thresholds`, the most severe first; found anew at every call,
+        but for what a long run's store remembers."""
+        from ckpt_inspect.runs.remembered import findings_of
 
-        return find_findings(self)
+        return findings_of(self)
 
     @property
     def segments(self) -> tuple[Segment, ...]:
         """Return the run's segments, in order: cut where state was not carried on, or where a constant learning rate
-        jumped; found anew at every call."""
-        from ckpt_inspect.findings.restarts import run_segments
+        jumped; found anew at every call, but for what a long run's store remembers."""
+        from ckpt_inspect.runs.remembered import segments_of
 
-        return run_segments(self)
+        return segments_of(self)
 
     def to_frame(self, kind: str = "parameters", checkpoints: Sequence[int] | None = None) -> DataFrame:
         """Return a tidy pandas frame of a kind: `parameters`, `histogram`, `sample`, `checkpoints`, `problems` or
@@ -105,13 +105,19 @@ class Analyses(RunColumns):
 class RunResult:
     """The outcome for one run of several that were analysed."""
 
-    run: Run
+    _run: Run | Callable[[], Run]
+    """Or what makes it when somebody asks: a long run has many paths."""
     store: Path | None
     """Where it is kept; None if nowhere."""
     analyses: Analyses | None
     """None if the run could not be analysed."""
     error: CkptInspectError | None = None
     """Why not."""
+
+    @property
+    def run(self) -> Run:
+        """Return the run's checkpoints, as they were found."""
+        return self._run() if callable(self._run) else self._run
 
     @property
     def is_without_state(self) -> bool:

@@ -64,6 +64,8 @@ def since(finding: Finding) -> str:
     """Return where a run shows it first, `since step 1,200`; empty if that isn't known."""
     if finding.steps and (first := finding.steps[0]) is not None:
         last = finding.steps[-1]
+        if finding.is_between and len(finding.steps) > 1 and (after := finding.steps[1]) is not None:
+            return f"between steps {first:,} and {after:,}{' and later' if len(finding.steps) > 2 else ''}"
         word = "at" if len(finding.steps) == 1 else "after" if last is not None and last < first else "since"
         return f"{word} step {first:,}"
     if finding.checkpoints:

@@ -157,6 +157,11 @@ class Chosen:
         """Return what reading each parameter comes to."""
         return [nbytes_of(parameter) for _, parameter in self.parameters]
 
+    def expect(self, part: slice = slice(None)) -> bool:
+        """Say that some of the parameters will be measured once everything else that is expected has been read; return
+        whether that is heeded."""
+        return Sweep([parameter for _, parameter in self.parameters[part]]).expect_later()
+
     def measure(
         self,
         part: slice = slice(None),
@@ -164,16 +169,19 @@ class Chosen:
         sink: ElementSink | None = None,
         progress: Callable[[int], None] | None = None,
         threads: int | None = None,
+        is_expected: bool = False,
     ) -> Analysis:
         """Read some of the parameters once, by default all; `join` puts several parts together.
 
-        `progress` gets the bytes of each piece as it is done, from any thread. Raises CkptInspectError for what
-        can't be read.
+        `progress` gets the bytes of each piece as it is done, from any thread. `is_expected`: what `expect` returned
+        of this part. Raises CkptInspectError for what can't be read.
         """
         checkpoint, chosen = self.checkpoint, self.parameters[part]
         owners = {id(parameter): state.name for state, parameter in chosen}
         element_sink = None if sink is None else (lambda p, start, e: sink(owners[id(p)], p, start, e))
-        sweep = Sweep([p for _, p in chosen], threads=threads, progress=progress, sink=element_sink)
+        sweep = Sweep(
+            [p for _, p in chosen], threads=threads, progress=progress, sink=element_sink, is_expected=is_expected
+        )
         measured: dict[str, list[Measured]] = {}
         for (state, _), found in zip(chosen, sweep.run(), strict=True):
             measured.setdefault(state.name, []).append(found)

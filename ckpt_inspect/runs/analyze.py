@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.execution import Meter, Worker, run_units
 from ckpt_inspect.runs.found_before import FoundBefore
 from ckpt_inspect.runs.inferring import NOTHING, infer_run
-from ckpt_inspect.runs.planning import LONG, Options, Plan, plan_run, without_gone
+from ckpt_inspect.runs.planning import LONG, Options, Plan, Unit, plan_run, without_gone
 from ckpt_inspect.runs.reading import Reading
 from ckpt_inspect.runs.saving import Held, Saving
 from ckpt_inspect.runs.stored_runs import stored_run
@@ -25,7 +25,7 @@ from ckpt_inspect.runs.unchanged import KnownFiles
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.selection import Selection
-from ckpt_inspect.storage import absolute
+from ckpt_inspect.storage import absolute, is_far
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -73,10 +73,15 @@ def analyze(
             "whole arrays of effective learning rates are written as they are read, in this process alone: leave out "
             "the executor, or the elements"
         )
-    with Saving(None if store is None else Path(store), elements, held) as saving:
+    found, meter = FoundBefore(), Meter(progress)
+    with (
+        Saving(None if store is None else Path(store), elements, held) as saving,
+        Worker(threads, sink=saving.sink, progress=meter.add, found=found) as worker,
+    ):
         plan = _planned(run, options, saving.path, saving.load())
         is_due = options.infers and (plan.unread or not plan.was_inferred)
-        found = FoundBefore()
+        if executor is None and any(map(is_far, plan.unread[:1])):
+            worker.begin(plan.unread[0], options, run.sizes(plan.unread[:1])[plan.unread[0]])
         told = infer_run(plan, found, is_stored=store is not None) if is_due else NOTHING
         plan = replace(plan, stale=told.stale)
         sizes = run.sizes(plan.unread)
@@ -85,10 +90,13 @@ def analyze(
         reading = Reading(plan, limits, told=told, parts=parts, windows=saving.held.windows)
         if held is not None:
             reading.movement.trust()
-        meter = Meter(sum(sizes.values()), progress)
+        meter.total = sum(sizes.values())
         lost: list[str] = []
-        worker = Worker(threads, sink=saving.sink, progress=meter.add, found=found)
-        units = (worker.units_of(path, options, n, told.of(absolute(path))) for path, n in sizes.items())
+
+        def units() -> Iterator[list[Unit]]:
+            for path, nbytes in sizes.items():
+                yield worker.units_of(path, options, nbytes, told.of(absolute(path)))
+            saving.load_library()
 
         def save(*, is_final: bool) -> RunColumns:
             """Store what there is, beside what another process has stored meanwhile."""
@@ -105,7 +113,8 @@ def analyze(
             return columns
 
         try:
-            with worker, closing(run_units(units, executor, meter, worker, threads or 1, lost)) as checkpoints:
+            done = run_units(units(), executor, meter, worker, threads or 1, lost, is_far=any(map(is_far, sizes)))
+            with closing(done) as checkpoints:
                 for results in checkpoints:
                     saving.finish_elements(reading.take(results))
                     saving.save_sometimes(lambda: save(is_final=False))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
-from dataclasses import dataclass
+from concurrent.futures import BrokenExecutor, CancelledError, Future
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
+from queue import Empty, SimpleQueue
+from threading import Lock, local
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.layouts import find_optimizers
 from ckpt_inspect.runs.analysis import Analysis, Chosen, ElementSink, join
 from ckpt_inspect.runs.found_before import FoundBefore
-from ckpt_inspect.runs.planning import Options, Unit, plan_units
+from ckpt_inspect.runs.planning import Options, Span, Unit, plan_units
 from ckpt_inspect.state.inferred import Inferred
 
 if TYPE_CHECKING:
@@ -39,8 +41,20 @@ class UnitResult:
     """What was checksummed of it, if it is one part of a checkpoint that others read as well."""
 
 
+@dataclass(slots=True)
+class _Opened:
+    """A checkpoint that is open, and what it is measured with."""
+
+    path: Path
+    options: Options
+    inferred: Inferred
+    chosen: Chosen
+    expected: set[Span] = field(default_factory=set)
+    """Parts that were said to be read next, and are fetched ahead."""
+
+
 class Worker:
-    """Does units one after another. A context manager: the last one's checkpoint stays open until another is needed.
+    """Does units one after another. A context manager: the last one's checkpoint stays open until another is measured.
 
     So the units of one checkpoint are read through the same open files, and its names are resolved once.
     """
@@ -62,7 +76,9 @@ class Worker:
         self._threads = threads
         self._sink = sink
         self._progress = progress
-        self._opened: tuple[Path, Options, Inferred, Chosen] | None = None
+        self._opened: list[_Opened] = []
+        """The checkpoint that is being measured, and those that will be next."""
+        self._is_over = False
 
     def __enter__(self) -> Worker:
         return self
@@ -70,7 +86,22 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close()
+        self._is_over = True
+        self._close(self._opened)
+
+    def prepare(self, unit: Unit) -> None:
+        """Open the unit's checkpoint, and say what will be read of it once all that is expected has been; while another
+        unit is measured, from another thread. What can't be read is left to `measure`."""
+        with suppress(CkptInspectError):
+            opened = self._open(unit.path, unit.options, unit.inferred)
+            if unit.span not in opened.expected and opened.chosen.expect(unit.span.slice):
+                opened.expected.add(unit.span)
+        if self._is_over:
+            self._close(self._opened)
+
+    def begin(self, path: Path, options: Options, nbytes: int) -> None:
+        """Prepare the first unit of a checkpoint of which it isn't known yet what can be inferred."""
+        self.prepare(self.units_of(path, options, nbytes)[0])
 
     def measure(self, unit: Unit) -> UnitResult:
         """Measure the unit's parameters; what can't be read is the result's error.
@@ -78,15 +109,19 @@ class Worker:
         No figure needs the neighbour in `Unit.paths` yet: it is not opened.
         """
         try:
-            chosen = self._open(unit.path, unit.options, unit.inferred)
-            part = unit.span.slice
-            analysis = chosen.measure(part, sink=self._sink, progress=self._progress, threads=self._threads)
+            opened = self._open(unit.path, unit.options, unit.inferred)
+            self._close(self._opened[: self._opened.index(opened)])
+            chosen, part, is_expected = opened.chosen, unit.span.slice, unit.span in opened.expected
+            opened.expected.discard(unit.span)
+            analysis = chosen.measure(
+                part, sink=self._sink, progress=self._progress, threads=self._threads, is_expected=is_expected
+            )
             is_part = not self._is_alone and bool(part.start or part.stop is not None)
             counted = chosen.checkpoint.counted_pieces() if is_part else ()
             if part.stop is None and not any(counted):  # nothing of the checkpoint is left to be read
                 chosen.checkpoint.finish_reading()
         except CkptInspectError as error:
-            self._close()
+            self._close([opened for opened in self._opened if opened.path == unit.path])
             return UnitResult(unit, None, error)
         return UnitResult(unit, analysis, counted=counted)
 
@@ -94,31 +129,46 @@ class Worker:
         """Return the units that a checkpoint of about that size makes; a large one is opened for its parameters'."""
         told = inferred or {}
         try:
-            return plan_units(path, options, nbytes, lambda: self._open(path, options, told).nbytes(), told)
+            return plan_units(path, options, nbytes, lambda: self._open(path, options, told).chosen.nbytes(), told)
         except CkptInspectError:  # whoever does the unit meets it again, and it is the result
             return [Unit((str(path),), options, nbytes=nbytes, inferred=told)]
 
-    def _open(self, path: Path, options: Options, inferred: Inferred) -> Chosen:
-        if self._opened is None or self._opened[:3] != (path, options, inferred):
-            self._close()
-            checkpoint = open_checkpoint(path)
-            try:
-                chosen = Chosen.of(checkpoint, options.given, options.selection, inferred, self._find)
-            except BaseException:
-                checkpoint.close()
-                raise
-            self._opened = path, options, inferred, chosen
-        return self._opened[3]
+    def _open(self, path: Path, options: Options, inferred: Inferred) -> _Opened:
+        known = next((opened for opened in self._opened if opened.path == path), None)
+        if known is not None and (known.options, known.inferred) == (options, inferred):
+            return known
+        checkpoint = open_checkpoint(path) if known is None else known.chosen.checkpoint
+        try:
+            chosen = Chosen.of(checkpoint, options.given, options.selection, inferred, self._find)
+        except BaseException:
+            self._close([] if known is None else [known])
+            checkpoint.close()
+            raise
+        if known is None:
+            self._opened.append(_Opened(path, options, inferred, chosen))
+            return self._opened[-1]
+        known.options, known.inferred, known.chosen = options, inferred, chosen
+        return known
 
-    def _close(self) -> None:
-        if self._opened is not None:
-            self._opened[3].checkpoint.close()
-            self._opened = None
+    def _close(self, some: Sequence[_Opened]) -> None:
+        for opened in list(some):
+            self._opened.remove(opened)
+            opened.chosen.checkpoint.close()
+
+
+class _Kept(local):
+    """What a worker keeps from one unit to the next; a thread of its own for itself."""
+
+    def __init__(self) -> None:
+        self.found = FoundBefore()
+
+
+_kept = _Kept()
 
 
 def measure_unit(unit: Unit, threads: int | None = 1) -> UnitResult:
     """Do one unit, with one thread unless more are asked for: what an executor's worker does."""
-    with Worker(threads, is_alone=False) as worker:
+    with Worker(threads, is_alone=False, found=_kept.found) as worker:
         return worker.measure(unit)
 
 
@@ -145,24 +195,54 @@ def run_units(
     worker: Worker,
     threads: int = 1,
     lost: list[str] | None = None,
+    *,
+    is_far: bool = False,
 ) -> Generator[list[UnitResult], None, None]:
     """Do the units of many checkpoints; yield each one's results, in their order, as soon as they are all there.
 
     Without an executor `worker` does one checkpoint after the other, each up to the first unit that can't be done. An
     executor gets unit by unit, to be done by `threads` threads each, and checkpoints come as they are done. If its
     workers are lost, so that it takes no more, this process does the rest, and the cause is appended to `lost`.
-    Results are the same to the bit.
+    Results are the same to the bit. `is_far`: they come from another machine, and one is asked for while another is
+    measured.
     """
     if executor is not None:
         yield from _done_by(executor, checkpoints, meter, threads, [] if lost is None else lost)
         return
-    for units in checkpoints:
+    one_by_one = ((unit, place == len(units)) for units in checkpoints for place, unit in enumerate(units, 1))
+    with closing(_prepared(one_by_one, worker) if is_far else one_by_one) as ready:
         results: list[UnitResult] = []
-        for unit in units:
+        for unit, is_last in ready:
             if not results or results[-1].error is None:
                 results.append(worker.measure(unit))
             meter.finish(unit)
-        yield results
+            if is_last:
+                yield results
+                results = []
+
+
+_OneByOne = Generator[tuple[Unit, bool], None, None]
+"""Units, and whether each is the last of its checkpoint."""
+
+
+def _prepared(units: _OneByOne, worker: Worker) -> _OneByOne:
+    """Yield the units, each once the worker has prepared it: while the one before is measured."""
+    from concurrent.futures import ThreadPoolExecutor  # takes a while, and few checkpoints lie far away
+
+    def one() -> tuple[Unit, bool] | None:
+        found = next(units, None)
+        if found is not None:
+            worker.prepare(found[0])
+        return found
+
+    thread = ThreadPoolExecutor(1, "ckpt-inspect-prepare")
+    try:
+        upcoming = thread.submit(one)
+        while (found := upcoming.result()) is not None:
+            upcoming = thread.submit(one)
+            yield found
+    finally:
+        thread.shutdown(wait=False, cancel_futures=True)  # whoever interrupts this waits for no server
 
 
 def _done_by(
@@ -175,6 +255,8 @@ def _done_by(
     """With a few units ahead of what is done; no other is begun once this is left."""
     waiting: dict[Future[UnitResult], list[tuple[Unit, Future[UnitResult]]]] = {}
     """With all units of the same checkpoint, in their order."""
+    finished: SimpleQueue[Future[UnitResult]] = SimpleQueue()
+    """Each puts itself here: to ask all that are waiting each time one is done would take the most time of all."""
 
     def submitted(unit: Unit) -> Future[UnitResult]:
         if not lost:
@@ -203,8 +285,7 @@ def _done_by(
             raise
 
     def take_done() -> Generator[list[UnitResult], None, None]:
-        done = wait(waiting, return_when=FIRST_COMPLETED).done
-        for future in sorted(done, key=_is_interrupted):
+        for future in sorted(_at_least_one(finished), key=_is_interrupted):
             if _is_interrupted(future):
                 future.result()
             together = waiting.pop(future)
@@ -216,6 +297,8 @@ def _done_by(
         for units in checkpoints:
             together = [(unit, submitted(unit)) for unit in units]
             waiting.update((future, together) for _, future in together)
+            for _, future in together:
+                future.add_done_callback(finished.put)
             while len(waiting) >= _IN_FLIGHT:
                 yield from take_done()
         while waiting:
@@ -223,6 +306,15 @@ def _done_by(
     finally:
         for future in waiting:
             future.cancel()
+
+
+def _at_least_one(finished: SimpleQueue[Future[UnitResult]]) -> list[Future[UnitResult]]:
+    """Wait for one, and return all that are there."""
+    found = [finished.get()]
+    with suppress(Empty):
+        while True:
+            found.append(finished.get_nowait())
+    return found
 
 
 def _is_interrupted(future: Future[UnitResult]) -> bool:
@@ -236,18 +328,19 @@ def _cause(error: BaseException) -> str:
 class Meter:
     """Adds up what has been read, for the caller's progress."""
 
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        """`total`: of all units' `nbytes`."""
+    def __init__(self, progress: Progress | None) -> None:
+        """Begin at nothing."""
+        self.total = 0
+        """Of all units' `nbytes`: to be set before the first is done."""
         self._progress = progress
         self._lock = Lock()
-        self._total = total
         self._finished = self._current = self._shown = 0
 
     def add(self, nbytes: int) -> None:
         """Count bytes of the unit that is being done; from any thread."""
         with self._lock:
             self._current += nbytes
-            self._show(min(self._finished + self._current, self._total))
+            self._show(min(self._finished + self._current, self.total))
 
     def finish(self, unit: Unit) -> None:
         """Count the unit as done, whatever of it there was to read."""
@@ -260,4 +353,4 @@ class Meter:
         """Never less than before: a compressed file holds more than its size says."""
         if self._progress is not None:
             self._shown = max(self._shown, done)
-            self._progress(self._shown, self._total)
+            self._progress(self._shown, self.total)

@@ -9,7 +9,6 @@ import numpy as np
 
 from ckpt_inspect.comparison.differences import COLUMNS, Differences, row
 from ckpt_inspect.errors import RequestError
-from ckpt_inspect.findings import find_findings
 from ckpt_inspect.measurement.columns import Column
 from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
 from ckpt_inspect.measurement.variables import (
@@ -26,6 +25,7 @@ from ckpt_inspect.measurement.variables import (
     group_names,
     variables_in,
 )
+from ckpt_inspect.runs.remembered import findings_of
 from ckpt_inspect.runs.stored_runs import taken_rows
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def _findings(analyses: RunColumns) -> DataFrame:
     names = ("severity", "id", "title", "optimizer", "parameters", "checkpoints", "why", "action")
     rows = [
         {**f.to_json(), "parameters": _lines(f.parameters), "checkpoints": _lines(f.checkpoints)}
-        for f in find_findings(analyses)
+        for f in findings_of(analyses)
     ]
     return _table({name: [row[name] for row in rows] for name in names})
 

@@ -23,6 +23,7 @@ from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.assembly import Evidence, OptimizerEvidence, RowEvidence, assemble, remarks_of
 from ckpt_inspect.runs.atomic import replacing
 from ckpt_inspect.runs.kept_elements import kept_columns
+from ckpt_inspect.runs.remembered import Remembered
 from ckpt_inspect.runs.spilled import SpilledParts
 from ckpt_inspect.runs.stacking import Layouts, layouts_of, some_rows, stacked
 from ckpt_inspect.runs.stored_runs import StoredRun, stored_run
@@ -36,8 +37,6 @@ _SLAB = 1024
 
 _CONTEXT = 8
 """Rows before them that are looked at as well, for the windows of updates."""
-
-NOTHING_FOUND = RunColumns("", "", {}, {}, ())
 
 _OF_WHOLE_PATHS = ("path_distance", "path_straightness")
 """Figures that every checkpoint since the first has a part in: of a long run they aren't known."""
@@ -221,7 +220,7 @@ class _Writing:
             assert dimensions is not None
             remarks += remarks_of(self._long.failures)
             stores.write_problems(remarks, file, dimensions)
-            stores.write_findings(stores.finding_columns(NOTHING_FOUND), self._long.thresholds, file, dimensions)
+            stores.write_findings(stores.finding_columns(()), self._long.thresholds, file, dimensions)
         self._write_findings(target)
 
     def append(self, path: Path, target: Path, first: int) -> None:
@@ -247,12 +246,13 @@ class _Writing:
     def _write_findings(self, target: Path) -> None:
         """Look at the whole run in the new store, column by column, and write what is found."""
         columns = replace(stores.load_large(target, is_ours=True), thresholds=self._long.thresholds)
-        found = stores.finding_columns(columns)
+        found = Remembered.of(columns)
         long, seen, stamps = self._long, None, None
         if long.survey is not None:
             seen, stamps = what_is_seen(long.survey, long.run_folder, columns.checkpoints, is_all=long.is_all)
         with stores.grown_file(target) as file:
-            stores.write_findings(found, long.thresholds, file)
+            stores.write_findings(stores.finding_columns(found.findings), long.thresholds, file)
+            stores.write_memory(found.text(), file)
             stores.write_seen(file, seen, stamps)
 
 

@@ -12,7 +12,15 @@ import numpy as np
 from ckpt_inspect.checkpoint import Array, Problem
 from ckpt_inspect.comparison.element_choice import BUDGET
 from ckpt_inspect.comparison.inference import Inference, Observation, WindowEvidence, infer
-from ckpt_inspect.comparison.observing import TELLABLE, Glimpse, HeldElements, is_open, joined_values, observe
+from ckpt_inspect.comparison.observing import (
+    TELLABLE,
+    Glimpse,
+    HeldElements,
+    is_open,
+    joined_values,
+    observe,
+    reading_behind,
+)
 from ckpt_inspect.comparison.opened import OpenCheckpoints
 from ckpt_inspect.comparison.paths import PathFigures, follow_paths
 from ckpt_inspect.errors import CkptInspectError
@@ -96,14 +104,17 @@ def infer_run(plan: Plan, found: FoundBefore, *, is_stored: bool) -> RunInferenc
             return NOTHING
         budget = BUDGET if len(places) > 1 else KEPT_ELEMENTS
         told: dict[str, Seen] = {}
+        values: dict[str, dict[str, InferredValues]] = {}
+        rows: dict[str, dict[str, RowEvidence]] = {}
         stale: set[str] = set()
         for start in range(_first_stretch(plan, places), len(places), STRETCH):
             before = places[max(start - KEPT_CHECKPOINTS, 0) : start]
             stretch = _Stretch(places[start : start + STRETCH], before, budget, least, len(places) <= STRETCH)
             for name, seen, differing in _tell(stretch, paths, names, plan, opened, found, stored, told):
                 stale |= differing
-                known = told.get(name, Seen({}, {}, ()))
-                told[name] = Seen({**known.values, **seen.values}, {**known.rows, **seen.rows}, seen.kept)
+                values.setdefault(name, {}).update(seen.values)
+                rows.setdefault(name, {}).update(seen.rows)
+                told[name] = Seen(values[name], rows[name], seen.kept)
     return RunInference(told, frozenset(stale))
 
 
@@ -174,15 +185,17 @@ def _glimpses(
 ) -> dict[str, dict[str, Glimpse]]:
     """Each optimizer's, by the places of the checkpoints whose files are there."""
     glimpses: dict[str, dict[str, Glimpse]] = {}
-    for place in stretch.places:
-        if place not in paths:
-            continue
-        path = paths[place]
-        for state in _states(opened, path, plan.options.given, found):
-            own = glimpses.setdefault(state.name, {})
-            like = next(reversed(own.values()), None)
-            reopened = partial(opened.get, path)
-            own[place] = Glimpse.of(names[place], state, reopened, held, like=like, budget=stretch.budget)
+    with reading_behind() as take:
+        for place in stretch.places:
+            if place not in paths:
+                continue
+            path = paths[place]
+            for state in _states(opened, path, plan.options.given, found):
+                own = glimpses.setdefault(state.name, {})
+                like = next(reversed(own.values()), None)
+                reopened = partial(opened.get, path)
+                seen = Glimpse.of(names[place], state, reopened, held, like=like, budget=stretch.budget)
+                own[place] = take(seen)
     return glimpses
 
 

@@ -125,6 +125,11 @@ class Saving:
                 stores.save(columns, self.path, self._elements, is_final=is_final)
                 self._hold(columns)
 
+    def load_library(self) -> None:
+        """Load what writes the store, if there is one: it takes a while, in which others may wait for the network."""
+        if self.path is not None:
+            import h5py  # noqa: F401
+
     def parts(self) -> SpilledParts | None:
         """Return where what is read of a long run is put away; None if there is no store, or it keeps elements."""
         if self.path is None or self._elements is not None:

@@ -24,7 +24,7 @@ import numpy as np
 from ckpt_inspect._version import __version__
 from ckpt_inspect.checkpoint import DType, Problem
 from ckpt_inspect.errors import CkptInspectError, StoreError
-from ckpt_inspect.findings import Thresholds, find_findings
+from ckpt_inspect.findings import Finding, Thresholds, find_findings
 from ckpt_inspect.formats import is_recognised
 from ckpt_inspect.jsonable import json_object
 from ckpt_inspect.measurement.columns import Column, OptimizerColumns, Remark, Rows, RunColumns
@@ -70,7 +70,7 @@ from ckpt_inspect.runs.stored import (
     storable,
     text_attribute,
 )
-from ckpt_inspect.runs.stored_runs import Pick, PinnedFile, StoredRun
+from ckpt_inspect.runs.stored_runs import LENGTH, Pick, PinnedFile, StoredRun
 from ckpt_inspect.series.search import find_checkpoints
 from ckpt_inspect.storage import absolute, as_path, locate
 
@@ -101,6 +101,9 @@ _CHUNK_ROWS = 256
 
 _SEEN, _MOST_ATTRIBUTE = "seen", 60_000
 """Root attribute that holds a `Seen`, and the bytes that an attribute may have."""
+
+_MEMORY = "remembered"
+"""Variable of the group `findings` that holds what a long run's `Remembered` is made of."""
 
 _OF_EVERY_ROOT = frozenset({CHECKPOINT, "path", "fingerprint"})
 _OF_EVERY_OPTIMIZER = frozenset({"parameter", "shape", "size", "step", "rule", "nonfinite"})
@@ -266,7 +269,7 @@ def write(analyses: RunColumns, file: h5py.File) -> Dimensions:
     """Write everything into an open, empty h5py file; return what numbers its dimensions."""
     dimensions = write_outline(analyses, file)
     write_problems(analyses.remarks, file, dimensions)
-    write_findings(finding_columns(analyses), analyses.thresholds, file, dimensions)
+    write_findings(finding_columns(find_findings(analyses)), analyses.thresholds, file, dimensions)
     return dimensions
 
 
@@ -310,6 +313,19 @@ def write_findings(
     group = file.create_group(FINDINGS, track_order=True)
     group.attrs["thresholds"] = json.dumps(dict(thresholds), sort_keys=True)
     _write_group(group, FINDING_VARIABLES, columns, dimensions)
+
+
+def write_memory(text: str, file: h5py.File) -> None:
+    """Write what is to be remembered of the whole run into the group `findings` that has just been written."""
+    import h5py
+
+    dataset = file[FINDINGS].create_dataset(_MEMORY, (), h5py.string_dtype("utf-8"), data=storable(text))
+    dataset.attrs["long_name"] = "what was found"
+    dataset.attrs["description"] = "JSON: the findings and the segments of the run, for the version that found them."
+
+
+def _read_memory(group: h5py.Group) -> str:
+    return str(read_values(group, _MEMORY, "text", ())) if is_own(group, _MEMORY) else ""
 
 
 # --- what was seen of a run's files
@@ -356,16 +372,26 @@ def write_seen(file: h5py.File, seen: Seen | None, stamps: Column | None) -> Non
 def load_seen(path: Path) -> Seen | None:
     """Return what was seen of a run's files when its store was written; None if there is no such store, or nothing."""
 
-    def found() -> list[bytes | memoryview]:
-        with opened(path) as file:
-            return [(text_attribute(file, _SEEN) or "").encode("utf-8", "surrogatepass")]
-
+    text = _load_text(path, lambda file: text_attribute(file, _SEEN) or "") if path.is_file() else ""
     try:
-        text = apart(found, _SECONDS, _ROOM).decode("utf-8", "surrogatepass") if path.is_file() else ""
         known = json.loads(text) if text else {}
         return Seen(**known) if set(known) == {field.name for field in fields(Seen)} else None
-    except (StoreError, DiedReading, ValueError, TypeError, AttributeError):
-        return None  # whoever loads the store says what is wrong with it
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def _load_text(path: Path, find: Callable[[h5py.File], str], at: Path | None = None) -> str:
+    """Return a text that is found in a store; empty if there is no such store, or it is damaged, which whoever loads it
+    says."""
+
+    def found() -> list[bytes | memoryview]:
+        with opened(path, at) as file:
+            return [find(file).encode("utf-8", "surrogatepass")]
+
+    try:
+        return apart(found, _SECONDS, _ROOM).decode("utf-8", "surrogatepass")
+    except (StoreError, DiedReading, ValueError):
+        return ""
 
 
 def load_stamps(path: Path) -> Column | None:
@@ -444,10 +470,10 @@ def _problem_columns(remarks: Sequence[Remark]) -> dict[str, Column]:
     return {name: np.array(values, object) for name, values in fields.items()}
 
 
-def finding_columns(analyses: RunColumns) -> dict[str, Column]:
+def finding_columns(findings: Iterable[Finding]) -> dict[str, Column]:
     """Return the variables of the group `findings`."""
     rows: list[dict[str, object]] = []
-    for finding in find_findings(analyses):
+    for finding in findings:
         row = dict(json_object(finding.to_json()))
         texts = {name: json.dumps(row[name], ensure_ascii=False) for name in ("evidence", "thresholds")}
         lines = {"parameters": "\n".join(finding.parameters), "checkpoints": "\n".join(finding.checkpoints)}
@@ -581,14 +607,16 @@ def _large(path: Path, how: Callable[[Path, Callable[[], RunColumns], Path], Run
 
     def outline(file: h5py.File) -> RunColumns:
         found = read(file, slice(0, 0))
-        return replace(
-            found, checkpoints={**found.checkpoints, CHECKPOINT: read_values(file, CHECKPOINT, "text", (None,))}
-        )
+        (count,) = own_dataset(file, CHECKPOINT).shape
+        return replace(found, checkpoints={**found.checkpoints, LENGTH: read_values(file, LENGTH, "integer", (count,))})
 
-    def some(pick: Pick | None, rows: Rows) -> RunColumns:
+    def some(pick: Pick, rows: Rows) -> RunColumns:
         return how(path, lambda: _load(path, lambda file: read(file, rows, pick), pinned.path), pinned.path)
 
-    return StoredRun(how(path, lambda: _load(path, outline, pinned.path), pinned.path), some)
+    def memory() -> str:
+        return _load_text(path, lambda file: _read_memory(own_group(file, FINDINGS)), pinned.path)
+
+    return StoredRun(how(path, lambda: _load(path, outline, pinned.path), pinned.path), some, memory)
 
 
 def _load(path: Path, find: Callable[[h5py.File], RunColumns] | None = None, at: Path | None = None) -> RunColumns:

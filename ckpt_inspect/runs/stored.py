@@ -114,6 +114,17 @@ def _found(text: str) -> str:
     return _DLE.join(_STORED_HALVES.sub(lambda found: chr(int(found[1], 16)), part) for part in parts)
 
 
+class _Texts(dict[bytes, str]):
+    """Stored text -> text, each made once: most columns have few different ones, and a long run has many rows."""
+
+    def __init__(self, encoding: str) -> None:
+        self._encoding = encoding
+
+    def __missing__(self, stored: bytes) -> str:
+        text = self[stored] = _found(stored.decode(self._encoding))
+        return text
+
+
 def count_rows(rows: Rows, length: int) -> int:
     """Return how many places these are of so many."""
     return len(range(*rows.indices(length))) if isinstance(rows, slice) else len(rows)
@@ -134,7 +145,8 @@ def read_values(
     if found is None or len(found) != len(shape) or any(n not in (None, m) for n, m in zip(shape, found, strict=True)):
         wanted = ", ".join("any" if n is None else str(n) for n in shape)
         raise ValueError(f"{name} has the shape {found}, not ({wanted})")
-    is_text = h5py.check_string_dtype(dataset.dtype) is not None
+    info = h5py.check_string_dtype(dataset.dtype)
+    is_text = info is not None
     if is_text != (kind == "text") or (not is_text and dataset.dtype.kind not in KINDS[kind]):
         raise ValueError(f"{name} is of type {dataset.dtype}, and not {kind}")
     _check_room(name, dataset)
@@ -142,8 +154,9 @@ def read_values(
     expect(3 * count * (_TEXT if is_text else max(8, dataset.dtype.itemsize)))
     which = rows if found else ...
     if is_text:
-        texts = np.array(dataset.asstr()[which], dtype=object)
-        texts[...] = [_found(text) for text in texts]
+        raw = np.asarray(dataset[which], dtype=object)
+        texts = np.empty(raw.shape, object)
+        texts.reshape(-1)[:] = list(map(_Texts(info.encoding).__getitem__, raw.reshape(-1)))
         return texts
     values: Array = dataset[which]
     return values.astype(np.float64 if kind == "float" else np.int64, copy=False)

@@ -24,11 +24,14 @@ HELD_BYTES = 256 << 20
 _TOGETHER = 1 << 24
 """Bytes of columns that are read together, about."""
 
+LENGTH = "size_bytes"
+"""Column of the checkpoints that an outline has: numbers, of which many are read in no time."""
+
 Pick = Mapping[str | None, tuple[str, ...]]
 """Names of variables by optimizer; None: of the checkpoints."""
 
-ReadColumns = Callable[[Pick | None, Rows], RunColumns]
-"""Returns these of a store's columns, or all, of these rows; raises StoreError if they can't be read."""
+ReadColumns = Callable[[Pick, Rows], RunColumns]
+"""Returns these of a store's columns, of these rows; raises StoreError if they can't be read."""
 
 
 @dataclass(slots=True, eq=False)
@@ -36,8 +39,11 @@ class StoredRun:
     """The store of a run, and the columns that were read of it last."""
 
     outline: RunColumns
-    """Everything but what lies along the checkpoints: of that there are the names, and of the rest no row."""
+    """Everything but what lies along the checkpoints: of that there is the column `LENGTH`, and of the rest no row."""
     read: ReadColumns
+    read_memory: Callable[[], str] = field(default=lambda: "")
+    """Returns what the store remembers of the whole run, as it is written there; empty if that is nothing."""
+    _memory: str | None = None
     _held: OrderedDict[tuple[str | None, str], Column] = field(default_factory=OrderedDict)
     _nbytes: int = 0
     _lock: RLock = field(default_factory=RLock)
@@ -45,7 +51,7 @@ class StoredRun:
     @property
     def length(self) -> int:
         """Return the number of checkpoints."""
-        return len(self.outline)
+        return len(self.outline.checkpoints[LENGTH])
 
     def columns(self) -> RunColumns:
         """Return the run; nothing is read yet."""
@@ -65,22 +71,51 @@ class StoredRun:
 
     def taken(self, rows: Rows) -> RunColumns:
         """Return these checkpoints, with everything that is known of them but remarks."""
-        found = self.read(None, rows)
-        return RunColumns(found.run, found.options, found.checkpoints, found.optimizers, (), found.thresholds)
+        outline = self.outline
+        wanted: dict[str | None, tuple[str, ...]] = {None: tuple(outline.checkpoints)}
+        wanted |= {n: _along_checkpoints(o.variables) for n, o in outline.optimizers.items()}
+        found = self.read(wanted, rows)
+        optimizers = {
+            n: OptimizerColumns(n, {**o.variables, **found.optimizers[n].variables})
+            for n, o in outline.optimizers.items()
+        }
+        return RunColumns(outline.run, outline.options, found.checkpoints, optimizers, (), outline.thresholds)
+
+    def is_all_of(self, run: RunColumns) -> bool:
+        """Return whether these are the columns of the whole store, with the remarks in it."""
+        if run.remarks != self.outline.remarks or list(run.optimizers) != list(self.outline.optimizers):
+            return False
+        own = [run.checkpoints, *(optimizer.variables for optimizer in run.optimizers.values())]
+        return all(isinstance(columns, StoredColumns) and columns.stored is self for columns in own)
+
+    def memory(self) -> str:
+        """Return what the store remembers of the whole run, as it is written there."""
+        if self._memory is None:
+            self._memory = self.read_memory()
+        return self._memory
 
     def column(self, optimizer: str | None, name: str) -> Column:
         """Return a whole variable along the checkpoints."""
         with self._lock:
             key = optimizer, name
             if key not in self._held:
-                names = self._read_with(optimizer, name)
-                found = self.read({optimizer: names}, slice(None))
-                columns = found.checkpoints if optimizer is None else found.optimizers[optimizer].variables
-                for each in reversed(names):
-                    self._hold((optimizer, each), columns[each])
-                return columns[name]
+                return self._read_whole(optimizer, self._read_with(optimizer, name))[name]
             self._held.move_to_end(key)
             return self._held[key]
+
+    def read_ahead(self, optimizer: str | None, names: Sequence[str]) -> None:
+        """Read whole variables along the checkpoints that are not held yet."""
+        with self._lock:
+            wanted = tuple(name for name in names if (optimizer, name) not in self._held)
+            if wanted:
+                self._read_whole(optimizer, wanted)
+
+    def _read_whole(self, optimizer: str | None, names: tuple[str, ...]) -> Columns:
+        found = self.read({optimizer: names}, slice(None))
+        columns = found.checkpoints if optimizer is None else found.optimizers[optimizer].variables
+        for each in reversed(names):
+            self._hold((optimizer, each), columns[each])
+        return columns
 
     def column_rows(self, optimizer: str | None, name: str, rows: Rows) -> Column:
         """Return some rows of a variable along the checkpoints; it is read as a whole if it is small."""
@@ -93,10 +128,18 @@ class StoredRun:
         return columns[name]
 
     def _read_with(self, optimizer: str | None, name: str) -> tuple[str, ...]:
-        """Return the names of those that are read together, the one that is wanted first: each reading has its cost."""
+        """Return the names of those that are read together, the one that is wanted first: each reading has its cost.
+
+        Texts, each of which is decoded, and numbers are read apart.
+        """
         own = self.outline.checkpoints if optimizer is None else self.outline.optimizers[optimizer].variables
         names, nbytes = [name], self._size(own[name])
-        following = [other for other in own if other in ALONG_CHECKPOINTS and len(own[other]) == 0]
+        is_text = own[name].dtype == object
+        following = [
+            other
+            for other, column in own.items()
+            if other in ALONG_CHECKPOINTS and len(column) == 0 and (column.dtype == object) == is_text
+        ]
         for other in following[following.index(name) + 1 :] if name in following else ():
             nbytes += self._size(own[other])
             if nbytes > _TOGETHER:
@@ -116,6 +159,10 @@ class StoredRun:
             self._nbytes -= self._held.popitem(last=False)[1].nbytes
 
 
+def _along_checkpoints(columns: Columns) -> tuple[str, ...]:
+    return tuple(name for name in columns if name in ALONG_CHECKPOINTS)
+
+
 class StoredColumns(StoredElsewhere):
     """Columns of a store, each read when it is asked for."""
 
@@ -123,6 +170,10 @@ class StoredColumns(StoredElsewhere):
         """`outline`: the same columns; those along checkpoints without a row."""
         self.stored = stored
         self._optimizer, self._outline = optimizer, outline
+
+    @property
+    def length(self) -> int:
+        return self.stored.length
 
     def __getitem__(self, name: str) -> Column:
         column = self._outline[name]
@@ -133,6 +184,12 @@ class StoredColumns(StoredElsewhere):
         column = self._outline[name]
         is_here = name not in ALONG_CHECKPOINTS or len(column) == self.stored.length
         return column[rows] if is_here else self.stored.column_rows(self._optimizer, name, rows)
+
+    def read_ahead(self, names: Sequence[str]) -> None:
+        outline = self._outline
+        self.stored.read_ahead(
+            self._optimizer, [n for n in names if n in ALONG_CHECKPOINTS and n in outline and not len(outline[n])]
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._outline)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,8 @@ from ckpt_inspect.storage import PathLike, absolute, as_path, is_folder
 class Unchanged(NamedTuple):
     """A run of which nothing is new."""
 
-    run: Run
+    run: Callable[[], Run]
+    """Makes it, with all its paths."""
     store: Path
     columns: RunColumns
     """What the store holds."""
@@ -53,7 +55,7 @@ def unchanged_run(
             continue
         columns = stores.load(store)
         if columns.options == options.text() and columns.thresholds == thresholds:
-            return Unchanged(_run_in(folder, survey, seen, columns), store, columns)
+            return Unchanged(functools.partial(_run_in, folder, survey, seen, columns), store, columns)
     return None
 
 

@@ -132,9 +132,14 @@ def survey(folder: str | os.PathLike[str], least: int) -> Survey | None:
 
 def _add(digest: hashlib.blake2b, place: str, stats: FolderStats) -> int:
     """Add a folder to the digest, and return the time of its newest file."""
-    own = [i for i in sorted(range(len(stats.names)), key=stats.names.__getitem__) if _OF_STORES not in stats.names[i]]
-    names = [place, *map(stats.names.__getitem__, own)]
-    content = "\0".join(names).encode("utf-8", "surrogateescape")
+    order = sorted(range(len(stats.names)), key=stats.names.__getitem__)
+    text = "\0".join([place, *map(stats.names.__getitem__, order)])
+    if _OF_STORES in text:
+        order = [i for i in order if _OF_STORES not in stats.names[i]]
+        text = "\0".join([place, *map(stats.names.__getitem__, order)])
+    content = text.encode("utf-8", "surrogateescape")
+    own = np.array(order, np.intp)
+    times = stats.modified_ns[own]
     digest.update(len(content).to_bytes(8, "little") + content)
-    digest.update(stats.sizes[own].tobytes() + stats.modified_ns[own].tobytes())
-    return int(stats.modified_ns[own].max(initial=0))
+    digest.update(stats.sizes[own].tobytes() + times.tobytes())
+    return int(times.max(initial=0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 
 from ckpt_inspect.storage.address import Address
 from ckpt_inspect.storage.credentials import hidden
@@ -15,8 +16,13 @@ def may_pass(error: Exception) -> bool:
         exceptions.PermissionDeniedError, exceptions.UnauthenticatedError, exceptions.NotSupportedError,
         exceptions.InvalidPathError, exceptions.PreconditionError,
     )  # fmt: skip
-    is_tried = re.search(r"after \d+ retries", _text(error)) is not None
-    return not isinstance(error, final) and not is_tried and _status(error) not in range(400, 500)
+    return not isinstance(error, final) and _tries(error) == 1 and _status(error) not in range(300, 500)
+
+
+def _tries(error: Exception) -> int:
+    """Return how often obstore made the request by itself."""
+    found = re.search(r"after (\d+) retries", _text(error))
+    return 1 + int(found[1]) if found else 1
 
 
 def _status(error: Exception) -> int | None:
@@ -27,35 +33,80 @@ def _status(error: Exception) -> int | None:
 def lacks_ranges(error: Exception) -> bool:
     """Return whether the answer lacked the length without which obstore takes none, or was not the part that was asked
     for."""
-    return "Content-Length Header missing" in _text(error) or "Range request not supported" in _text(error)
+    words = "Content-Length Header missing|Range request not supported|non-partial response when range requested"
+    return re.search(words, _text(error)) is not None
+
+
+def broke_off(error: Exception) -> bool:
+    """Return whether an answer ended before all of it had come. obstore asks for the rest of one whose file has a tag,
+    by itself."""
+    return "IncompleteBody" in str(error)
 
 
 def names_bucket(error: Exception) -> bool:
     return re.search("NoSuchBucket|specified (bucket|container) does not exist", _text(error)) is not None
 
 
-def cause(error: Exception, root: Address) -> str:
+_FAILURES = (
+    (r"InvalidCertificate", "shows a certificate that isn't trusted here; have SSL_CERT_FILE name a file with the "
+     "certificate of who issued it"),
+    (r"InvalidMessage|CorruptMessage", "doesn't answer in TLS; write http:// in place of https://"),
+    (r"kind: Timeout|timed out", "didn't answer in time; see that it can be reached, and try again"),
+    (r"dns error", "has no address that is known here; see that its name is spelled right, and the network is up"),
+    (r"ConnectionRefused", "refuses connections; see that the server runs, and that its address and port are right"),
+    (r"IncompleteBody", "ends its answers before all of it has come; see that the connection is good, and try again"),
+    (r"Requested [\d.]+, got|(?i:content.range)",
+     "sends other bytes than were asked for; download it, and give that path"),
+    (r"ConnectionReset|IncompleteMessage|ConnectionAborted|BrokenPipe",
+     "ends the connection without an answer; see that http:// or https:// is right, and try again"),
+    (r"incorrectly configured region|PermanentRedirect|AuthorizationHeaderMalformed",
+     "is of another region; set AWS_REGION to its own"),
+    (r"kind: Connect|error sending request", "can't be reached; see that the address, the endpoint and the network are "
+     "right"),
+)  # fmt: skip
+"""What is in the text that obstore has for its developers, which alone tells these apart -> what it is about a server;
+what is found first counts."""
+
+
+def cause(error: Exception, root: Address, *, is_anonymous: bool = False) -> str:
+    """Return why a bucket or host wasn't read, and what to do. `is_anonymous`: requests weren't signed, because there
+    are no credentials."""
     from obstore import exceptions
 
-    text, what = _text(error), {"http": "host", "https": "host", "az": "container"}.get(root.scheme, "bucket")
+    what = {"http": "host", "https": "host", "az": "container"}.get(root.scheme, "bucket")
     if names_bucket(error):
         return f"there is no {what} {root.place!r}; see that its name and the endpoint are right"
     if isinstance(error, (exceptions.NotFoundError, FileNotFoundError)):
         return "is not there; see that its name is right"
-    if isinstance(error, exceptions.UnauthenticatedError) or _status(error) == 401:
-        return f"{root} wants credentials, and those found are none that it takes; give them as its provider's tools do"
-    if isinstance(error, exceptions.PermissionDeniedError) or _status(error) == 403:
-        return f"{root} refuses access; see that the credentials are right and may read this {what}"
+    status, said = _status(error), _message(error)
+    if isinstance(error, (exceptions.UnauthenticatedError, exceptions.PermissionDeniedError)) or status in (401, 403):
+        if is_anonymous:
+            return f"{root} is not public, and no credentials for it were found; give them as its provider's tools do"
+        told = f" ({said})" if said else ""
+        return f"{root} refuses the credentials that were found{told}; see that they are right and may read this {what}"
     if lacks_ranges(error):
         return f"{root} sends no parts of it, so it can't be read by ranges; download it, and give that path"
-    lowered = text.lower()
-    if "timed out" in lowered or "kind: Timeout" in str(error):  # which is for developers, and the sole place
-        return f"{root} didn't answer in time; see that it can be reached, and try again"
-    if "connect" in lowered or "dns" in lowered or "error sending request" in lowered:
-        return f"{root} can't be reached; see that the address, the endpoint and the network are right"
-    if "metadata" in lowered and "credential" in lowered:
+    if status is not None and status >= 500:
+        return f"{_server(error, root)} answered {_spelled(status)} each of {_tries(error)} times; try again later"
+    if "metadata" in _text(error).lower() and "credential" in _text(error).lower():
         return f"no credentials for {root} were found; give them as its provider's tools do"
+    for words, sentence in _FAILURES:
+        if re.search(words, str(error)):
+            return f"{_server(error, root)} {sentence}"
+    if status is not None:
+        return f"{root} answered {_spelled(status)}{f': {said}' if said else ''}; see that the address is right"
     return f"{root} could not be read ({first_line(error)}); try again"
+
+
+def _spelled(status: int) -> str:
+    phrases = {each.value: each.phrase for each in HTTPStatus}
+    return f"{status} ({phrases[status]})" if status in phrases else str(status)
+
+
+def _server(error: Exception, root: Address) -> str:
+    """Return the bucket or host, and where it was sought if its address doesn't say so."""
+    found = re.search(r"\w+://[^/?\s,]+", hidden(str(error).partition("uri: Some(")[2]))
+    return f"{root} (at {found[0]})" if found and root.scheme not in ("http", "https") else str(root)
 
 
 def _text(error: Exception) -> str:
@@ -63,7 +114,16 @@ def _text(error: Exception) -> str:
     return hidden(str(error).partition("\nDebug source:")[0])
 
 
+def _message(error: Exception) -> str:
+    """Return what the server says of it, in the way of S3 and its kin; empty if it says nothing."""
+    said = re.search(r"<Message>([^<]*)</Message>", _text(error))
+    return _shortened(said[1]).rstrip(".") if said else ""
+
+
 def first_line(error: Exception) -> str:
-    said = re.search(r"<Message>([^<]*)</Message>", _text(error))  # by the server, in what S3 and its kin answer
-    line = " ".join((said[1] if said else _text(error)).split("\n")[0].split())
+    return _message(error) or _shortened(_text(error))
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split("\n")[0].split())
     return line if len(line) <= 200 else f"{line[:197]}..."

@@ -27,26 +27,30 @@ UNIT = 1 << 22
 so many."""
 LONGEST = 2 * UNIT
 """Bytes of one range up to which it is one request all the same: what is measured at once, of float64."""
-WINDOW = 40 << 20
+WINDOW = 48 << 20
 """Bytes that are under way, or have arrived and were not read yet: what eight requests at a time bring, and the pieces
 of three arrays that two threads are reading."""
 _BATCH = 3 * UNIT
 """Bytes within which ranges that come one after another are put in the file's order, so that neighbours are joined."""
 _GAP = 1 << 16
 """Bytes between two ranges of a batch that are fetched as well, to save a request."""
-_MOST_BEHIND = 2 * WINDOW // UNIT
-"""Requests behind the farthest reader after which what one brought is not waited for any longer."""
+_MOST_BEHIND = 2 * WINDOW
+"""Bytes of the plan behind the farthest reader after which what a request brought is not waited for any longer."""
+_SMALL = 1 << 16
+"""Bytes of a request that takes little longer than an answer does: many of them can be under way."""
 
 
 class _Unit:
     """What one request brings."""
 
-    __slots__ = ("file", "future", "is_done", "left", "start", "stop")
+    __slots__ = ("before", "file", "future", "is_done", "left", "start", "stop")
 
     def __init__(self, file: File, start: int, stop: int, wanted: int) -> None:
         self.file, self.start, self.stop = file, start, stop
         self.left = wanted
         """Bytes that are still to be read of it."""
+        self.before = 0
+        """Bytes of the requests that the plan has before it."""
         self.future: Future[Bytes] | None = None
         self.is_done = False
 
@@ -54,13 +58,26 @@ class _Unit:
 class FetchPlan:
     """Fetches planned ranges ahead of their readers, within a window; from any thread."""
 
-    def __init__(self, ranges: Iterable[Range], pool: Executor, window: int = WINDOW) -> None:
-        """Plan the ranges in that order, and begin with the first; `window` is in bytes."""
+    def __init__(
+        self,
+        ranges: Iterable[Range],
+        pool: Executor,
+        window: int = WINDOW,
+        *,
+        small: Executor | None = None,
+        after: Iterable[FetchPlan] = (),
+    ) -> None:
+        """Plan the ranges in that order, and begin with the first; `window` is in bytes. `small` does what is done as
+        soon as it is answered, by default `pool`. `after`: plans that come first. As long as one of them has anything
+        left to ask for this begins with nothing, and it leaves them what they hold of the window."""
         self._pool, self._window = pool, window
+        self._small = pool if small is None else small
         self._units = list(_units(ranges))
         self._starts: dict[File, list[tuple[int, int]]] = {}
         """Of each file: the first byte and the number of each of its units, in the file's order."""
+        before = 0
         for number, unit in enumerate(self._units):
+            unit.before, before = before, before + unit.stop - unit.start
             self._starts.setdefault(unit.file, []).append((unit.start, number))
         for starts in self._starts.values():
             starts.sort()
@@ -68,13 +85,30 @@ class FetchPlan:
         self._asked: deque[int] = deque()
         """Numbers of the units that were asked for and may not be read yet, in the plan's order."""
         self._lock = Lock()
-        with self._lock:
-            self._fill()
+        self._first = tuple(after)
+        self._later: list[FetchPlan] = []
+        for plan in self._first:
+            plan._later.append(self)
+        self._go_on()
 
     @property
     def is_over(self) -> bool:
         """Return whether all has been read."""
-        return self._next == len(self._units) and not self._held
+        return self._is_asked and not self._held
+
+    @property
+    def _is_asked(self) -> bool:
+        return self._next == len(self._units)
+
+    def _go_on(self) -> None:
+        """Ask for what there is room for; then those plans do that come after this one."""
+        with self._lock:
+            self._fill()
+        if self._is_asked:
+            for plan in self._later:  # a lock is never waited for but by who holds none, or one of an earlier plan
+                plan._go_on()
+            if self.is_over:
+                self._later.clear()
 
     def read_into(self, file: File, buffer: Bytes, offset: int) -> bool:
         """Fill `buffer` with the bytes at `offset` of a file; return False, and fill nothing, if they aren't planned,
@@ -101,7 +135,7 @@ class FetchPlan:
                 unit.left -= min(stop, unit.stop) - max(offset, unit.start)
                 if unit.left <= 0:
                     self._finish(unit)
-            self._fill()
+        self._go_on()
         return True
 
     def borrow(self, file: File, offset: int, stop: int) -> Bytes | None:
@@ -132,16 +166,17 @@ class FetchPlan:
                 unit.left -= min(stop, unit.stop) - max(offset, unit.start)
                 if unit.left <= 0:
                     self._finish(unit)
-            self._fill()
+        self._go_on()
 
     def end(self) -> None:
         """Forget all; what is under way ends by itself."""
         with self._lock:
-            self._next = len(self._units)
+            self._next, self._first = len(self._units), ()
             for unit in self._units:
                 if unit.future is not None:
                     unit.future.cancel()
                 self._finish(unit)
+        self._go_on()
 
     def _covering(self, file: File, offset: int, stop: int) -> list[int] | None:
         """Return the units that together hold a range; None if one is missing, or was given up."""
@@ -161,21 +196,27 @@ class FetchPlan:
     def _ask(self, number: int) -> Future[Bytes]:
         unit = self._units[number]
         if unit.future is None:
-            unit.future = self._pool.submit(unit.file.fetch, unit.start, unit.stop)
+            pool = self._small if unit.stop - unit.start <= _SMALL else self._pool
+            unit.future = pool.submit(unit.file.fetch, unit.start, unit.stop)
             self._held += unit.stop - unit.start
             self._asked.append(number)
         return unit.future
 
     def _fill(self) -> None:
         """Ask for what comes next while there is room."""
+        least = self._units[self._farthest].before - _MOST_BEHIND if self._units else 0
         while self._asked and (
-            self._units[self._asked[0]].is_done or self._asked[0] < self._farthest - _MOST_BEHIND
+            self._units[self._asked[0]].is_done or self._units[self._asked[0]].before < least
         ):  # whoever should have read it has given up
             self._finish(self._units[self._asked.popleft()])
-        while self._next < len(self._units):
+        if not all(plan._is_asked for plan in self._first):
+            return
+        self._first = tuple(plan for plan in self._first if not plan.is_over)  # or each would keep all before it
+        while not self._is_asked:
             unit = self._units[self._next]
             if unit.future is None and not unit.is_done:
-                if self._held and self._held + unit.stop - unit.start > self._window:
+                held = self._held + sum(plan._held for plan in self._first)
+                if held and held + unit.stop - unit.start > self._window:
                     return
                 self._ask(self._next)
             self._next += 1

@@ -135,9 +135,12 @@ class OpenFile(ABC):
         """
         return False
 
-    def expect(self, ranges: Iterable[tuple[OpenFile, int, int]]) -> None:  # noqa: B027 - advice, which a disk needn't have
+    def expect(  # noqa: B027 - advice, which a disk needn't have
+        self, ranges: Iterable[tuple[OpenFile, int, int]], *, is_later: bool = False
+    ) -> None:
         """Say what will be read next of this and other files of its storage, in that order: the first byte and the
-        end of each range. A file that lies far away fetches them ahead; any range can be read all the same."""
+        end of each range; `is_later`: after all that was said before. A file that lies far away fetches them ahead; any
+        range can be read all the same."""
 
     def borrow(self, offset: int, size: int) -> Bytes | None:
         """Return bytes that were expected where they are in memory, read-only; None if they aren't there in one piece.

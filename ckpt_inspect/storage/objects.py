@@ -26,7 +26,7 @@ from ckpt_inspect.errors import (
 )
 from ckpt_inspect.storage import connecting
 from ckpt_inspect.storage.address import Address
-from ckpt_inspect.storage.causes import cause, lacks_ranges, may_pass, names_bucket
+from ckpt_inspect.storage.causes import broke_off, cause, lacks_ranges, may_pass, names_bucket
 from ckpt_inspect.storage.connecting import configuration_errors, connect
 from ckpt_inspect.storage.credentials import has_any, query_of
 from ckpt_inspect.storage.fetch_plan import WINDOW, FetchPlan
@@ -71,7 +71,11 @@ class ObjectStorage(Storage):
         self._listings: dict[str, _Listing] = {}
         self._looks: dict[str, tuple[float, Stat]] = {}
         self._readers: OrderedDict[tuple[Path, Stat], ReadAhead] = OrderedDict()
-        self._pool: ThreadPoolExecutor | None = None
+        self._pools: tuple[ThreadPoolExecutor, ThreadPoolExecutor] | None = None
+        """Threads for requests that the network limits, and for small ones, which all take as long as an answer
+        does."""
+        self._plans: list[FetchPlan] = []
+        """Those that are followed, in the order in which they were made."""
         self._lock = Lock()
 
     @property
@@ -224,12 +228,18 @@ class ObjectStorage(Storage):
                 self._readers.popitem(last=False)
             return reader
 
-    def plan(self, ranges: Iterable[tuple[ObjectFile, int, int]], others: int) -> FetchPlan:
-        """Begin to fetch ranges of files, in that order, while so many other plans for them are followed."""
-        if self._pool is None:
-            with self._lock:
-                self._pool = self._pool or ThreadPoolExecutor(THREADS, "ckpt-inspect-fetch")
-        return FetchPlan(ranges, self._pool, WINDOW // (1 + others))
+    def plan(self, ranges: Iterable[tuple[ObjectFile, int, int]], others: int, *, is_later: bool) -> FetchPlan:
+        """Begin to fetch ranges of files, in that order, while so many other plans for them are followed. If `is_later`
+        it comes after all plans that are followed, whatever for."""
+        with self._lock:
+            if self._pools is None:
+                named = ((THREADS, "ckpt-inspect-fetch"), (LOOKS, "ckpt-inspect-look"))
+                self._pools = ThreadPoolExecutor(*named[0]), ThreadPoolExecutor(*named[1])
+            large, small = self._pools
+            before = [plan for plan in self._plans if not plan.is_over]
+            plan = FetchPlan(ranges, large, WINDOW // (1 + others), small=small, after=before if is_later else ())
+            self._plans = [*before, plan]
+            return plan
 
     def find_matches(self, pattern: Path) -> Iterator[Entry]:
         root = self._root
@@ -248,7 +258,7 @@ class ObjectStorage(Storage):
             answer = obstore.get(store, key, options={"range": (start, stop)})
             return answer.meta, np.frombuffer(memoryview(answer.bytes()), np.uint8)
 
-        found = self._ask(path, get, may_be_absent=True)
+        found = self._ask(path, get, may_be_absent=True, is_resumed=bool(expected.version))
         if found is None:
             raise ChangedFileError(f"{path}: is gone since its checkpoint was opened; open the checkpoint again")
         meta, data = found
@@ -261,27 +271,38 @@ class ObjectStorage(Storage):
         return data
 
     def _ask(
-        self, path: Path, request: Callable[[ObjectStore], Result], *, may_be_absent: bool = False
+        self,
+        path: Path,
+        request: Callable[[ObjectStore], Result],
+        *,
+        may_be_absent: bool = False,
+        is_resumed: bool = False,
     ) -> Result | None:
-        """Return what a request gives; None for something that isn't there. Raises a CkptInspectError in one
-        sentence."""
+        """Return what a request gives; None for something that isn't there. `is_resumed`: obstore asks for the rest of
+        what broke off. Raises a CkptInspectError in one sentence."""
         from obstore import exceptions
 
         failed = 0
         begun = time.monotonic()
+
+        def why(error: Exception) -> str:
+            anonymous = not self.is_web and "skip_signature" in getattr(self._client(path), "config", {})
+            return f"{path}: {cause(error, self._root, is_anonymous=anonymous)}"
+
         while True:
             try:
                 return request(self._client(path))
             except (exceptions.NotFoundError, FileNotFoundError) as error:  # noqa: PERF203 - nothing beside a request
                 if may_be_absent and not names_bucket(error):
                     return None
-                raise NotFoundError(f"{path}: {cause(error, self._root)}") from _shown(error)
+                raise NotFoundError(why(error)) from _shown(error)
             except exceptions.BaseError as error:
                 if lacks_ranges(error):
-                    raise NoRangesError(f"{path}: {cause(error, self._root)}") from _shown(error)
+                    raise NoRangesError(why(error)) from _shown(error)
                 failed += 1
-                if failed > connecting.RETRIES or time.monotonic() - begun > connecting.GIVE_UP or not may_pass(error):
-                    raise NotFoundError(f"{path}: {cause(error, self._root)}") from _shown(error)
+                is_final = not may_pass(error) or (is_resumed and broke_off(error))
+                if is_final or failed > connecting.RETRIES or time.monotonic() - begun > connecting.GIVE_UP:
+                    raise NotFoundError(why(error)) from _shown(error)
                 time.sleep(min(0.1 * 2**failed, 2.0))
 
     def _client(self, path: Path) -> ObjectStore:
@@ -330,11 +351,11 @@ class ObjectFile(OpenFile):
         """Return bytes `start:stop`, as `ObjectStorage.fetch` does."""
         return self._storage.fetch(self.path, self.stat, start, stop)
 
-    def expect(self, ranges: Iterable[tuple[OpenFile, int, int]]) -> None:
+    def expect(self, ranges: Iterable[tuple[OpenFile, int, int]], *, is_later: bool = False) -> None:
         mine = [(file, start, stop) for file, start, stop in ranges if isinstance(file, ObjectFile)]
         files = {file for file, _, _ in mine}
         others = {plan for file in files for plan in file._plans if not plan.is_over}
-        plan = self._storage.plan(mine, len(others))
+        plan = self._storage.plan(mine, len(others), is_later=is_later)
         for file in files:
             file._plans = (*(other for other in file._plans if not other.is_over), plan)
             file._reader.rest()  # what was looked at so far takes memory

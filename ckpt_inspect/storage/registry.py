@@ -172,6 +172,11 @@ def forget(path: Path) -> None:
     storage_of(path).forget()
 
 
+def is_far(path: Path) -> bool:
+    """Return whether the path lies on another machine, so that each look at it is a request."""
+    return isinstance(path, Address)
+
+
 def native_path(path: Path) -> bytes | None:
     """Return the path as C libraries open it, to look at a file and close it again; None if there is no such path."""
     return storage_of(path).native_path(path)

@@ -97,7 +97,7 @@ def test_compressed_arrays_are_unpacked_in_part(
 
 def test_far_checkpoints_are_asked_for_less(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each block is a request there, and several are made at a time."""
-    monkeypatch.setattr(observing.storage, "native_path", lambda path: None)
+    monkeypatch.setattr(observing.storage, "is_far", lambda path: True)
     monkeypatch.setattr(observing, "FAR_BUDGET", 500)
     (found,) = observe([glimpse(paths[0], HeldElements())])
     assert 300 < sum(moments.size for moments in found.elements.values()) <= 500

@@ -409,7 +409,31 @@ def test_elements_starved_over_many_checkpoints_are_found(tmp_path: Path) -> Non
         run.train(20, scaled(0, "second/kernel")).save(tmp_path / f"m-{run.step + 20}.h5")
     found = the("starved-tensors", findings_of(analyze(tmp_path)))
     assert found.parameters == ("second/kernel",)
-    assert found.steps == (240, 440)
+    assert found.steps == (200, 440)
+
+
+def test_a_network_that_gets_no_gradient_is_told_after_few_updates_with_since_when(tmp_path: Path) -> None:
+    """Where most tensors stand still, it isn't for E that it matters."""
+    run = AdamRun().train(200)
+    run.save(tmp_path / "m-200.h5")
+    cut_off = ("first/kernel", "first/bias", "second/kernel", "second/bias", "third/kernel")
+    for step in (220, 240, 260):
+        run.train(20, scaled(0 if step > 220 else 1, *cut_off)).save(tmp_path / f"m-{step}.h5")
+    found = the("starved-tensors", findings_of(analyze(tmp_path)))
+    assert set(found.parameters) == set(cut_off)
+    assert found.steps == (220, 260)
+    assert found.title.startswith("No gradient has reached 5 of 6 tensors in the 40 updates since m-220.h5")
+    assert "starved-tensors" not in {f.id for f in findings_of(analyze(tmp_path), standstill=0.9)}
+
+
+def test_a_network_whose_first_moments_are_gone_warns_of_updates_lost_in_rounding(tmp_path: Path) -> None:
+    """One checkpoint shows it; of a few tensors it is worth knowing only."""
+    cut_off = ("first/kernel", "first/bias", "second/kernel", "second/bias", "third/kernel")
+    for name, tensors, severity in (("most", cut_off, Severity.WARNING), ("one", cut_off[:1], Severity.INFO)):
+        path = tmp_path / f"{name}.h5"
+        AdamRun().train(200).train(190, scaled(0, *tensors)).save(path)
+        found = the("lost-in-rounding", findings_of(analyze(path)))
+        assert (set(found.parameters), found.severity) == (set(tensors), severity)
 
 
 def test_zero_moments_after_updates_are_lost_state(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from support.orbax_sets import FOLDER, SETS, by_tensorstore, copied, edit_metada
 
 from ckpt_inspect import find_checkpoints, find_runs, open_checkpoint, optimizer_states
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, UnsupportedError
-from ckpt_inspect.formats import orbax_arrays
-from ckpt_inspect.formats.orbax_arrays import box_around, find_tensorstore
+from ckpt_inspect.formats import chunk_boxes, chunk_codecs, orbax_elements
+from ckpt_inspect.formats.chunk_boxes import box_around
+from ckpt_inspect.formats.orbax_library import find_tensorstore
 from ckpt_inspect.overview.overview import UNREADABLE, overview
 
 TREES = [folder for name in SETS if name != "aggregate" for folder in tree_folders(FOLDER / name)]
@@ -43,9 +44,10 @@ def test_every_array_is_as_tensorstore_reads_it(folder: Path) -> None:
 @pytest.mark.parametrize("folder", TREES[:4], ids=lambda folder: str(folder.relative_to(FOLDER)))
 def test_large_chunks_are_kept_in_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They take no memory until they are read; the elements are the same, in pieces of any length."""
-    monkeypatch.setattr(orbax_arrays, "_LARGE_SLAB", 0)
+    monkeypatch.setattr(orbax_elements, "LARGE", 0)
     for part in (1 << 20, 4):
-        monkeypatch.setattr(orbax_arrays, "_PART", part)
+        monkeypatch.setattr(chunk_boxes, "_PART", part)
+        monkeypatch.setattr(chunk_codecs, "_PART", part)
         with open_checkpoint(folder) as checkpoint:
             tree = checkpoint.saved_tree()
             assert tree is not None
@@ -130,7 +132,7 @@ def test_without_tensorstore_the_arrays_are_listed(name: str, monkeypatch: pytes
 
 def test_an_old_tensorstore_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """It couldn't tell a chunk that is missing from one that was left out."""
-    monkeypatch.setattr("ckpt_inspect.formats.orbax_arrays.version", lambda _: "0.1.45")
+    monkeypatch.setattr("ckpt_inspect.formats.orbax_library.version", lambda _: "0.1.45")
     assert "is too old (0.1.45)" in str(find_tensorstore())
 
 

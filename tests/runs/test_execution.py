@@ -20,11 +20,12 @@ from support.keras_files import Run, save_large_archive
 from support.recorded_cases import CASES, FIXTURES
 from support.store_contents import contents
 
-from ckpt_inspect import analyze, analyze_runs, find_runs, load
+from ckpt_inspect import analyze, analyze_runs, find_checkpoints, find_runs, load
 from ckpt_inspect.errors import DamagedFileError, RequestError
 from ckpt_inspect.formats import open_checkpoint
+from ckpt_inspect.layouts import find_optimizers
 from ckpt_inspect.measurement.columns import RunColumns
-from ckpt_inspect.runs import execution, planning
+from ckpt_inspect.runs import execution, found_before, planning
 from ckpt_inspect.runs.analysis import Analysis, Chosen
 from ckpt_inspect.runs.assembly import assemble
 from ckpt_inspect.runs.execution import UnitResult, Worker, measure_unit, merge
@@ -185,6 +186,27 @@ def test_small_checkpoints_are_opened_once(tmp_path: Path, openings: list[str]) 
 
 
 @pytest.mark.usefixtures("every_parameter_apart")
+def test_a_worker_resolves_names_once_for_checkpoints_of_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker gets unit by unit; each thread of one process remembers for itself."""
+    resolved: list[str] = []
+
+    def find(checkpoint: Any) -> Any:
+        resolved.append(checkpoint.format)
+        return find_optimizers(checkpoint)
+
+    monkeypatch.setattr(found_before, "find_optimizers", find)
+    monkeypatch.setattr(execution, "_kept", execution._Kept())
+    units = [Unit((str(path),), Options()) for path in find_checkpoints(FIXTURES.parent / "digits")[:4]]
+    results = [measure_unit(unit) for unit in units]
+    with ThreadPoolExecutor(1) as thread:
+        again = list(thread.map(measure_unit, units))
+    assert len(resolved) == 2
+    with Worker(1) as fresh:
+        alone = [fresh.measure(unit) for unit in units]
+    for one, two, three in zip(results, again, alone, strict=True):
+        assert columns_of(merge([one])) == columns_of(merge([two])) == columns_of(merge([three]))
+
+
 def test_a_large_checkpoint_is_opened_once_in_this_process(tmp_path: Path, openings: list[str]) -> None:
     """To plan, and by all of its four units; with an executor, once more by each."""
     path = save_bundle(Run().train(3), tmp_path / "m")

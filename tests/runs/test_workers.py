@@ -7,7 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +138,95 @@ def test_without_distributed_a_cluster_is_refused(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "distributed, which is not installed: pip install 'ckpt-inspect[cluster]'" in done.stderr
+
+
+class SilentClient:
+    """A cluster that takes what it is given, and has lost all its workers."""
+
+    def __init__(self, workers: dict[str, int]) -> None:
+        self._workers = workers
+
+    def submit(self, *_: Any, **__: Any) -> Any:
+        """Never done."""
+
+        class Task:
+            status = "pending"
+
+            def add_done_callback(self, call: Any) -> None:
+                """Nothing calls."""
+
+        return Task()
+
+    def nthreads(self) -> dict[str, int]:
+        """The workers that are there."""
+        return self._workers
+
+
+def test_what_a_cluster_without_workers_was_given_fails_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask waits for ever. As long as there is a worker nothing is given up, and what comes later is refused."""
+    monkeypatch.setattr(workers, "PATIENCE", 0.2)
+    with workers.ClusterExecutor(SilentClient({"tcp://10.0.0.5:1": 1})) as busy:
+        late = busy.submit(len, "")
+        with workers.ClusterExecutor(SilentClient({})) as lost:
+            waiting = lost.submit(len, "")
+            with pytest.raises(BrokenExecutor, match=r"has had no worker for 0 s"):
+                waiting.result(timeout=30)
+            with pytest.raises(BrokenExecutor):
+                lost.submit(len, "")
+        assert not late.done()
+
+
+def test_a_cluster_that_gives_up_a_task_is_a_lost_one() -> None:
+    """As when its scheduler is gone: this process then does the rest."""
+
+    class Client(SilentClient):
+        def submit(self, *_: Any, **__: Any) -> Any:
+            task = LateTask()
+            task.status = "cancelled"
+            return task
+
+    with workers.ClusterExecutor(Client({})) as executor, pytest.raises(BrokenExecutor, match="gave up"):
+        executor.submit(len, "").result(timeout=30)
+
+
+def measure_slowly(unit: Any, threads: int | None = 1) -> UnitResult:
+    """Leave time to lose a worker."""
+    time.sleep(0.5)
+    return measure_unit(unit, threads)
+
+
+def test_a_connection_that_ends_is_a_lost_cluster() -> None:
+    """As when its scheduler is killed while a result is on its way."""
+
+    class ClosedTask(LateTask):
+        def result(self) -> None:
+            raise ConnectionError("Stream is closed")
+
+    class Client(SilentClient):
+        def submit(self, *_: Any, **__: Any) -> Any:
+            return ClosedTask()
+
+    with (
+        workers.ClusterExecutor(Client({})) as executor,
+        pytest.raises(BrokenExecutor, match="can't be reached any more: Stream is closed"),
+    ):
+        executor.submit(len, "").result(timeout=30)
+
+
+def test_all_workers_of_a_cluster_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process does the rest when it has waited for others, and says so; the results are the same."""
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(workers, "PATIENCE", 2.0)
+    monkeypatch.setattr(execution, "measure_unit", measure_slowly)
+    save_series(tmp_path / "run", 6)
+    alone = analyze(tmp_path / "run", store=tmp_path / "a.h5")
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+
+        def end_all(done: int, total: int) -> None:
+            if done and cluster.workers:
+                cluster.scale(0)
+
+        found = analyze(tmp_path / "run", store=tmp_path / "b.h5", cluster=cluster.scheduler_address, progress=end_all)
+    assert "the cluster has had no worker for 2 s" in found.remarks[-1].problem.message
+    assert len(found) == len(alone)
+    assert contents(tmp_path / "a.h5") == contents(tmp_path / "b.h5")

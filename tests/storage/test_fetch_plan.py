@@ -154,6 +154,54 @@ def test_what_one_request_brought_can_be_borrowed(pool: ThreadPoolExecutor) -> N
     assert file.nbytes == 2 * UNIT
 
 
+def test_a_later_plan_takes_what_room_the_one_before_leaves(pool: ThreadPoolExecutor) -> None:
+    """It asks for nothing as long as that one has anything left to ask for, and both hold no more than the window; its
+    first bytes are there when their turn comes."""
+    first, second = _File(2 * WINDOW, 1), _File(2 * WINDOW, 2)
+    size = len(first.contents)
+    mine, later = ([(file, at, at + UNIT) for at in range(0, size, UNIT)] for file in (first, second))
+    plan = FetchPlan(mine, pool)
+    behind = FetchPlan(later, pool, after=[plan])
+    for start, stop in ((at, at + UNIT) for at in range(0, size, UNIT)):
+        is_all_asked = plan._next == len(plan._units)
+        assert behind._held == 0 or is_all_asked
+        assert plan._held + behind._held <= WINDOW
+        assert _read(plan, first, start, stop)
+    assert plan.is_over
+    assert WINDOW - UNIT < behind._held <= WINDOW
+    assert all(_read(behind, *each) for each in later)
+    assert first.nbytes == second.nbytes == size
+    assert not behind._first
+
+
+def test_a_later_plan_goes_on_once_the_one_before_is_given_up(pool: ThreadPoolExecutor) -> None:
+    """Whoever should have read it closes its file."""
+    first, second = _File(3 * WINDOW, 1), _File(UNIT, 2)
+    plan = FetchPlan([(first, 0, 3 * WINDOW)], pool)
+    behind = FetchPlan([(second, 0, UNIT)], pool, after=[plan])
+    assert not second.fetched
+    plan.end()
+    assert behind._held == UNIT
+    assert _read(behind, second, 0, UNIT)
+
+
+def test_small_requests_have_threads_of_their_own() -> None:
+    """They don't wait for large ones."""
+    file, is_open = _File(4 * UNIT), threading.Event()
+
+    class Slow(_File):
+        def fetch(self, start: int, stop: int) -> Bytes:
+            assert is_open.wait(20)
+            return super().fetch(start, stop)
+
+    slow = Slow(4 * UNIT)
+    with ThreadPoolExecutor(1) as large, ThreadPoolExecutor(1) as small:
+        plan = FetchPlan([(slow, 0, 4 * UNIT), (file, 0, 1000)], large, small=small)
+        assert _read(plan, file, 0, 1000)
+        is_open.set()
+        assert _read(plan, slow, 0, 4 * UNIT)
+
+
 def test_an_ended_plan_is_forgotten(pool: ThreadPoolExecutor) -> None:
     """Nothing of it is held."""
     file = _File(10 * UNIT)

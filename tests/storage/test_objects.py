@@ -240,13 +240,6 @@ def test_settings_of_azure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert connecting.azure_settings(root) == {"use_emulator": True}
 
 
-def test_a_server_that_cant_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is given up, in words."""
-    monkeypatch.setattr(connecting, "RETRIES", 1)
-    with pytest.raises(NotFoundError, match=r"^http://127.0.0.1:9/x.h5: http://127.0.0.1:9 can't be reached"):
-        ckpt_inspect.open_checkpoint("http://127.0.0.1:9/x.h5")
-
-
 def test_an_address_without_a_bucket() -> None:
     """It is said what is missing."""
     with pytest.raises(RequestError, match="names no bucket"):
@@ -258,34 +251,6 @@ def test_without_obstore_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(__import__("sys").modules, "obstore", None)
     with pytest.raises(UnsupportedError, match=r"pip install 'ckpt-inspect\[remote\]', or copy"):
         ckpt_inspect.open_checkpoint("s3://bucket/x")
-
-
-@pytest.mark.parametrize("fault", ["error", "truncate", "stall", "silent"])
-def test_answers_that_fail_are_asked_for_again(
-    fault: str, web: WebServer, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every third answer is an error, is cut off, or stops without an end; what is read is the same."""
-    monkeypatch.setattr(connecting, "STALL", 0.5)
-    web.fault = fault
-    path = next(p for p in ckpt_inspect.find_checkpoints(folder) if p.suffix in (".h5", ".keras"))
-    contents = _contents(f"{web.address}/{path.relative_to(folder)}")
-    for name, value in _contents(str(path)).items():
-        np.testing.assert_array_equal(contents[name], value)
-
-
-@pytest.mark.parametrize("fault", ["stall", "silent"])
-def test_a_server_that_stalls_is_given_up(
-    fault: str, web: WebServer, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In one sentence, once nothing has come for a while."""
-    path = next(p for p in ckpt_inspect.find_checkpoints(folder) if p.suffix in (".h5", ".keras"))
-    address = f"{web.address}/{path.relative_to(folder)}"
-    monkeypatch.setattr(connecting, "STALL", 0.3)
-    monkeypatch.setattr(connecting, "GIVE_UP", 1.0)
-    web.fault, web.every = fault, 1
-    with pytest.raises(NotFoundError, match=f"^{re.escape(address)}: {web.address} didn't answer in time") as caught:
-        ckpt_inspect.open_checkpoint(address)
-    assert "\n" not in str(caught.value)
 
 
 def test_files_are_looked_at_side_by_side(web: WebServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -37,8 +38,9 @@ class WebServer(http.server.ThreadingHTTPServer):
         self.requests: list[tuple[str, str]] = []
         self.sent = 0
         self.fault = ""
-        """What goes wrong with every third answer, or each: `error` 503, `truncate` after half of it, `stall` in the
-        middle, `silent` from the start."""
+        """What goes wrong with every third answer, or each: `error` 503, `internal` 500, `reset` the connection before
+        any, `truncate` after half of it, `stall` in the middle, `silent` from the start, `short` as if that were all,
+        `elsewhere` the bytes beside those that were asked for, `whole` all bytes whatever was asked for."""
         self.every = 3
         """Every how many answers something goes wrong."""
         self.says_length = True
@@ -48,6 +50,8 @@ class WebServer(http.server.ThreadingHTTPServer):
         self.released = threading.Event()
         """Ends what stalls."""
         self.lists_folders = True
+        self.tag = ""
+        """The ETag of all files; none if it is empty."""
 
     @property
     def address(self) -> str:
@@ -76,8 +80,13 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
     def _answer(self, with_body: bool) -> None:
         self.server.requests.append((self.command, self.path))
         fault = self.server.fault if len(self.server.requests) % self.server.every == 0 else ""
-        if fault == "error":
-            return self.send_error(503)
+        if fault in ("error", "internal"):
+            return self.send_error(503 if fault == "error" else 500)
+        if fault == "reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+            self.connection.close()
+            return None
         if fault == "silent":
             self.server.released.wait(60)
             return None
@@ -100,15 +109,21 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
             return self.send_error(404)
         whole = path.read_bytes()
         start, stop = 0, len(whole)
-        if wanted := self.headers.get("Range"):
+        if fault != "whole" and (wanted := self.headers.get("Range")):
             first, _, last = wanted.removeprefix("bytes=").partition("-")
             start, stop = int(first), min(int(last or stop) + 1, stop)
+            if fault == "short":
+                stop = max(start + (stop - start) // 2, start + 1)
+            if fault == "elsewhere":
+                start, stop = (start + 1, stop + 1) if stop < len(whole) else (start - 1, stop - 1)
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(whole)}")
         else:
             self.send_response(200)
         self.send_header("Content-Length", str(stop - start))
         self.send_header("Last-Modified", self.date_time_string(path.stat().st_mtime))
+        if self.server.tag:
+            self.send_header("ETag", f'"{self.server.tag}"')
         self.end_headers()
         if not with_body:
             return None

@@ -1,5 +1,5 @@
 /* Figures of a block of elements of type REAL, for measure.c, which includes this once for each type and defines the names.
- * Halves come widened to float32, and are rounded after every operation as their own arithmetic is.
+ * Halves come widened to float32; their updates are rounded after every operation, as their own arithmetic is.
  */
 
 typedef struct { /* Coefficients in the elements' type */
@@ -7,12 +7,11 @@ typedef struct { /* Coefficients in the elements' type */
     REAL dominated_below;
     REAL step_divisor, step_factor, denominator_factor, outer_factor, left; /* halves' */
     int is_stored, is_sane; /* is_sane: E is not negative, and falls as u grows */
-    UNSIGNED stored; /* all bits, if it is */
 } OF(Scalars);
 
 typedef struct {
     const REAL *value, *first, *second, *under;
-    REAL *lr;
+    REAL *lr; /* receives E; of halves, |Δ| */
     int n;
     const Waiting *waiting; /* what is to be counted meanwhile; or NULL */
 } OF(Block);
@@ -73,7 +72,7 @@ INLINE OF(Scalars) OF(scalars_without_bound)(const Coefficients *c, Half half)
                      .epsilon = (REAL)c->epsilon, .decay = (REAL)c->decay, .start = (REAL)c->start,
                      .step_divisor = (REAL)c->step_divisor, .step_factor = (REAL)c->step_factor,
                      .denominator_factor = (REAL)c->denominator_factor, .outer_factor = (REAL)c->outer_factor,
-                     .is_stored = c->is_stored, .stored = (UNSIGNED)0 - (c->is_stored != 0), .is_sane = is_sane(c)};
+                     .is_stored = c->is_stored, .is_sane = is_sane(c)};
     s.smallest = s.inner > 0 ? s.inner : s.epsilon;
     s.correction = 1 / (REAL)c->first_correction;
     s.kept = ABS(1 / (1 - s.decay));
@@ -81,37 +80,19 @@ INLINE OF(Scalars) OF(scalars_without_bound)(const Coefficients *c, Half half)
     return s;
 }
 
-/* Whether every element has finite weights and moments, and something positive under the root that isn't the start. */
-INLINE int OF(is_clean)(const OF(Block) *b, REAL start)
-{
-    const REAL *const value = b->value, *const first = b->first, *const second = b->second, *const under = b->under;
-    UNSIGNED odd = 0;
-#pragma omp simd reduction(| : odd)
-    for (int i = 0; i < b->n; i++) {
-        odd |= (TO_BITS(value[i]) & EXPONENT) == EXPONENT;
-        odd |= (TO_BITS(first[i]) & EXPONENT) == EXPONENT;
-        odd |= TO_BITS(second[i]) - 1 >= EXPONENT - 1; /* not in (0, inf) */
-        odd |= TO_BITS(under[i]) - 1 >= EXPONENT - 1;
-        odd |= under[i] == start;
-    }
-    return !odd;
-}
-
 /* The root of what is under it, and the step before its outer factor, by the order of operations of the implementation. */
-INLINE REAL OF(root)(const OF(Scalars) *s, REAL u, Denominator denominator, Half half)
+INLINE REAL OF(root)(const OF(Scalars) *s, REAL u, Denominator denominator)
 {
     if (denominator == ROOT_OF_SECOND)
-        return ROUNDED(SQRT(u), half);
-    const REAL corrected = ROUNDED(u / s->divisor, half);
-    return denominator == ROOT ? ROUNDED(SQRT(ROUNDED(corrected + s->inner, half)), half) : corrected;
+        return SQRT(u);
+    const REAL corrected = u / s->divisor;
+    return denominator == ROOT ? SQRT(corrected + s->inner) : corrected;
 }
 
-INLINE REAL OF(direction)(const OF(Scalars) *s, REAL m, REAL root, Denominator denominator, Half half)
+INLINE REAL OF(direction)(const OF(Scalars) *s, REAL m, REAL root, Denominator denominator)
 {
-    const REAL step = ROUNDED(s->step_factor * ROUNDED(m / s->step_divisor, half), half);
-    if (denominator == CONSTANT)
-        return step;
-    return ROUNDED(step / ROUNDED(s->denominator_factor * ROUNDED(root + s->epsilon, half), half), half);
+    const REAL step = s->step_factor * (m / s->step_divisor);
+    return denominator == CONSTANT ? step : step / (s->denominator_factor * (root + s->epsilon));
 }
 
 /* The least u of which the root is not below epsilon; it grows with u. */
@@ -121,7 +102,7 @@ INLINE REAL OF(dominated_below)(const OF(Scalars) *s, Denominator denominator)
     while (low < high) {
         const UNSIGNED middle = low + (high - low) / 2;
         const REAL u = FROM_BITS(middle);
-        if ((s->inner > 0 ? u / s->divisor : OF(root)(s, u, denominator, NO_HALF)) < s->smallest)
+        if ((s->inner > 0 ? u / s->divisor : OF(root)(s, u, denominator)) < s->smallest)
             low = middle + 1;
         else
             high = middle;
@@ -136,26 +117,62 @@ INLINE OF(Scalars) OF(scalars_of)(const Coefficients *c, Denominator denominator
     return s;
 }
 
-/* |Δ| in that order. */
-INLINE REAL OF(update)(const OF(Scalars) *s, REAL w, REAL m, REAL root, Denominator denominator, const int has_decay,
-                       Half half)
+/* Steps of halves before their outer factor, in the order of operations of the implementation; `below` is room. What changes
+ * nothing is left out. */
+INLINE void OF(set_directions)(const OF(Scalars) *s, const OF(Block) *b, REAL *step, REAL *below, Denominator denominator,
+                               const Half half)
 {
-    REAL step;
-    if (denominator == ROOT_OF_SECOND) /* scalars that are 1 change nothing */
-        step = ROUNDED(ROUNDED(s->step_factor * m, half) / ROUNDED(root + s->epsilon, half), half);
+    const REAL *const first = b->first, *const under = b->under;
+    const REAL step_divisor = s->step_divisor, step_factor = s->step_factor, divisor = s->divisor, inner = s->inner;
+    const REAL epsilon = s->epsilon, denominator_factor = s->denominator_factor;
+    const int n = b->n;
+#define EACH _Pragma("omp simd") for (int i = 0; i < n; i++)
+    if (step_divisor != 1)
+        EACH step[i] = ROUNDED(first[i] / step_divisor, half);
     else
-        step = ROUNDED(s->outer_factor * OF(direction)(s, m, root, denominator, half), half);
-    step = FROM_BITS((TO_BITS(m) & s->stored) | (TO_BITS(step) & ~s->stored)); /* a condition would cut the loop in two */
-    if (!has_decay)
-        return ABS(step);
-    const REAL before = ROUNDED(ROUNDED(w + step, half) / s->left, half);
-    return ABS(ROUNDED(step + ROUNDED(s->decay * before, half), half));
+        EACH step[i] = first[i];
+    if (step_factor != 1)
+        EACH step[i] = ROUNDED(step_factor * step[i], half);
+    if (denominator == CONSTANT)
+        return;
+    if (divisor != 1)
+        EACH below[i] = ROUNDED(under[i] / divisor, half);
+    else
+        EACH below[i] = under[i];
+    if (inner != 0)
+        EACH below[i] = ROUNDED(below[i] + inner, half);
+    if (denominator != NO_ROOT)
+        EACH below[i] = ROUNDED(SQRT(below[i]), half);
+    EACH below[i] = ROUNDED(below[i] + epsilon, half);
+    if (denominator_factor != 1)
+        EACH below[i] = ROUNDED(denominator_factor * below[i], half);
+    EACH step[i] = ROUNDED(step[i] / below[i], half);
+}
+
+/* |Δ| of halves. */
+INLINE void OF(set_updates)(const OF(Scalars) *s, const OF(Block) *b, Denominator denominator, const Half half)
+{
+    REAL below[BLOCK];
+    REAL *const step = b->lr;
+    const REAL *const value = b->value, *const first = b->first;
+    const REAL outer = s->outer_factor, decay = s->decay, left = s->left;
+    const int n = b->n;
+    if (s->is_stored)
+        EACH step[i] = first[i];
+    else
+        OF(set_directions)(s, b, step, below, denominator, half);
+    if (!s->is_stored && outer != 1)
+        EACH step[i] = ROUNDED(outer * step[i], half);
+    if (decay != 0)
+        EACH step[i] = ROUNDED(step[i] + ROUNDED(decay * ROUNDED(ROUNDED(value[i] + step[i], half) / left, half), half), half);
+    EACH step[i] = ABS(step[i]);
+#undef EACH
 }
 
 /* Figures of a block of any elements; E of each goes to `lr`. Of halves E is left out: it follows from how often each number
- * stands under the root. */
-INLINE void OF(measure_block)(const OF(Scalars) *s, const OF(Block) *b, OF(Totals) *total,
-                             const Denominator denominator, const int has_decay, const Half half)
+ * stands under the root; and |Δ| is in `lr` already. */
+INLINE void OF(measure_block)(const OF(Scalars) *s, const OF(Block) *b, OF(Totals) *total, const Denominator denominator,
+                             const Half half)
 {
     const REAL *const value = b->value, *const first = b->first, *const second = b->second, *const under = b->under;
     REAL *const lr = b->lr;
@@ -172,7 +189,7 @@ INLINE void OF(measure_block)(const OF(Scalars) *s, const OF(Block) *b, OF(Total
     reduction(min : under_min) reduction(max : under_max, update_max, ratio_max)
     for (int i = 0; i < b->n; i++) {
         const REAL w = value[i], m = first[i], v = second[i];
-        const REAL u = denominator == ROOT_OF_SECOND && half == NO_HALF ? v : under[i];
+        const REAL u = denominator == ROOT_OF_SECOND ? v : under[i];
         const int finite = (OF(is_finite)(w) & OF(is_finite)(m) & OF(is_finite)(v) & OF(is_finite)(u));
         const int is_touched = ((u > 0) & (u < (REAL)INFINITY) & (u != start));
         touched += is_touched;
@@ -209,7 +226,7 @@ INLINE void OF(measure_block)(const OF(Scalars) *s, const OF(Block) *b, OF(Total
             /* |E·m/c1 + d·θ|/(1 - d), which is what solving for the weights before a decay of d comes to */
             size = ABS((is_stored ? m : e * m * correction) + decay * w) * kept;
         } else {
-            size = OF(update)(s, w, m, OF(root)(s, u, denominator, half), denominator, has_decay, half);
+            size = lr[i];
         }
         const int has_moved = finite & (size < (REAL)INFINITY);
         const REAL update = OF(kept_if)(has_moved, size);
@@ -234,11 +251,12 @@ typedef struct {
     UNSIGNED under_min[OF(SIDES)], under_max[OF(SIDES)], second_min[OF(SIDES)], second_max[OF(SIDES)];
     UNSIGNED value_max[OF(SIDES)], first_max[OF(SIDES)], update_max[OF(SIDES)], ratio_max[OF(SIDES)], lr_max[OF(SIDES)];
     SIGNED lost[OF(SIDES)];
+    int started[OF(SIDES)]; /* whether something is under the root that was there before the first gradient */
 } OF(Sides);
 
 /* Add element i, of which nothing is known, as if it were touched and finite. */
 INLINE void OF(add_clean)(const OF(Scalars) *s, const OF(Block) *b, size_t i, OF(Sides) *t, size_t side,
-                          const Denominator denominator)
+                          const Denominator denominator, const Half half)
 {
     const REAL w = b->value[i], m = b->first[i], v = b->second[i], u = denominator == ROOT_OF_SECOND ? v : b->under[i];
     const double wide_w = w, wide_m = m;
@@ -246,39 +264,47 @@ INLINE void OF(add_clean)(const OF(Scalars) *s, const OF(Block) *b, size_t i, OF
     t->first_squares[side] += wide_m * wide_m;
     t->second_sum[side] += v;
 
-    const REAL root_v = denominator == NO_ROOT ? v : SQRT(v);
-    const REAL ratio = ABS(m) / root_v;
+    const int is_squared = HAS_SQUARED_RATIO(denominator);
+    const REAL root_v = denominator == NO_ROOT ? v : is_squared ? 0 : SQRT(v);
+    const REAL ratio = is_squared ? m * m / v : ABS(m) / root_v;
     t->first_max[side] = OF(larger)(t->first_max[side], TO_BITS(ABS(m)));
-    t->ratio_squares[side] += (double)ratio * ratio;
+    t->ratio_squares[side] += is_squared ? (double)ratio : (double)ratio * ratio;
     t->ratio_max[side] = OF(larger)(t->ratio_max[side], TO_BITS(ratio));
 
-    const REAL corrected = denominator == ROOT_OF_SECOND ? u : u / s->divisor;
-    const REAL root = denominator == ROOT      ? SQRT(corrected + s->inner)
-                      : denominator == NO_ROOT ? corrected
-                                               : root_v;
-    const REAL e = denominator == CONSTANT ? s->numerator : s->numerator / (root + s->epsilon);
-    b->lr[i] = e;
-    t->lr_sum[side] += e;
-    t->lr_max[side] = OF(larger)(t->lr_max[side], TO_BITS(e)); /* whatever the scalars: its bits number a bin */
     t->under_min[side] = OF(smaller)(t->under_min[side], TO_BITS(u));
     t->under_max[side] = OF(larger)(t->under_max[side], TO_BITS(u));
+    t->started[side] |= u == s->start;
     if (denominator != ROOT_OF_SECOND) {
         t->second_min[side] = OF(smaller)(t->second_min[side], TO_BITS(v));
         t->second_max[side] = OF(larger)(t->second_max[side], TO_BITS(v));
     }
+    t->value_max[side] = OF(larger)(t->value_max[side], TO_BITS(w) & EXPONENT);
 
-    const REAL update = ABS((s->is_stored ? m : e * m * s->correction) + s->decay * w) * s->kept;
+    REAL update;
+    if (half == NO_HALF) {
+        const REAL corrected = denominator == ROOT_OF_SECOND ? u : u / s->divisor;
+        const REAL root = denominator == ROOT      ? SQRT(corrected + s->inner)
+                          : denominator == NO_ROOT ? corrected
+                                                   : root_v;
+        const REAL e = denominator == CONSTANT ? s->numerator : s->numerator / (root + s->epsilon);
+        b->lr[i] = e;
+        t->lr_sum[side] += e;
+        t->lr_max[side] = OF(larger)(t->lr_max[side], TO_BITS(e)); /* whatever the scalars: its bits number a bin */
+        update = ABS((s->is_stored ? m : e * m * s->correction) + s->decay * w) * s->kept;
+    } else {
+        update = b->lr[i];
+    }
     t->update_squares[side] += (double)update * update;
     t->update_max[side] = OF(larger)(t->update_max[side], TO_BITS(update));
-    t->value_max[side] = OF(larger)(t->value_max[side], TO_BITS(w) & EXPONENT);
-    t->lost[side] += (update >= SMALLEST_UPDATE(NO_HALF)) & (update < OF(half_ulp)(w, NO_HALF));
+    t->lost[side] += (update >= SMALLEST_UPDATE(half)) & (update < OF(half_ulp)(w, half));
 }
 
 /* The figures of `measure_block` of a block in which all elements are touched and finite, and their updates as well; for any
  * other, 0 is returned and nothing is added. Extremes tell which it is: no element is looked at for it alone.
  *
  * Meanwhile the block before is counted: counting waits for the cache, and divisions and roots for each other. */
-INLINE int OF(measure_clean)(const OF(Scalars) *scalars, const OF(Block) *block, OF(Totals) *total, const Denominator denominator)
+INLINE int OF(measure_clean)(const OF(Scalars) *scalars, const OF(Block) *block, OF(Totals) *total, const Denominator denominator,
+                             const Half half)
 {
     enum { SIDES = OF(SIDES) };
     const OF(Scalars) s = *scalars; /* that the loop writes nothing which could be in there */
@@ -292,15 +318,18 @@ INLINE int OF(measure_clean)(const OF(Scalars) *scalars, const OF(Block) *block,
     for (; i + SIDES <= n; i += SIDES) {
 #pragma omp simd
         for (size_t side = 0; side < SIDES; side++)
-            OF(add_clean)(&s, &b, i + side, &t, side, denominator);
-        COUNT_WAITING(b.waiting, (int)i, SIDES);
+            OF(add_clean)(&s, &b, i + side, &t, side, denominator, half);
+        if (half == NO_HALF)
+            COUNT_WAITING(b.waiting, (int)i, SIDES);
     }
-    COUNT_WAITING(b.waiting, (int)i, BLOCK - (int)i);
+    if (half == NO_HALF)
+        COUNT_WAITING(b.waiting, (int)i, BLOCK - (int)i);
     for (; i < n; i++)
-        OF(add_clean)(&s, &b, i, &t, 0, denominator);
+        OF(add_clean)(&s, &b, i, &t, 0, denominator, half);
 
     OF(Totals) sum = {.under_min = (UNSIGNED)-1};
     UNSIGNED second_min = (UNSIGNED)-1, second_max = 0, value_max = 0, first_max = 0, lr_max = 0;
+    int started = 0;
     for (int side = 0; side < SIDES; side++) {
         sum.lost += t.lost[side];
         sum.lr_sum += t.lr_sum[side];
@@ -318,12 +347,19 @@ INLINE int OF(measure_clean)(const OF(Scalars) *scalars, const OF(Block) *block,
         value_max = OF(larger)(value_max, t.value_max[side]);
         first_max = OF(larger)(first_max, t.first_max[side]);
         lr_max = OF(larger)(lr_max, t.lr_max[side]);
+        started |= t.started[side];
     }
-    const int has_second = denominator == ROOT_OF_SECOND || (second_min > 0 && second_max < EXPONENT);
-    if (!(FROM_BITS(sum.under_min) > s.start) || sum.under_max >= EXPONENT || !has_second || value_max >= EXPONENT ||
-        first_max >= EXPONENT || sum.update_max >= EXPONENT || lr_max > EXPONENT)
+    if (denominator != ROOT_OF_SECOND && (second_min == 0 || second_max >= EXPONENT))
         return 0;
-    if (FROM_BITS(sum.under_min) < s.dominated_below) { /* most blocks have none */
+    if (HAS_SQUARED_RATIO(denominator)) {
+        if (second_min < TO_BITS(LEAST_SQUARED) || second_max > TO_BITS(MOST_SQUARED) || first_max > TO_BITS(MOST_SQUARED))
+            return 0;
+        sum.ratio_max = TO_BITS(SQRT(FROM_BITS(sum.ratio_max)));
+    }
+    if (!sum.under_min || sum.under_max >= EXPONENT || started || value_max >= EXPONENT || first_max >= EXPONENT ||
+        sum.update_max >= EXPONENT || lr_max > EXPONENT)
+        return 0;
+    if (half == NO_HALF && FROM_BITS(sum.under_min) < s.dominated_below) { /* most blocks have none */
         const REAL below = s.dominated_below;
         SIGNED dominated = 0;
 #pragma omp simd reduction(+ : dominated)
@@ -340,56 +376,54 @@ INLINE int OF(measure_clean)(const OF(Scalars) *scalars, const OF(Block) *block,
 INLINE int OF(measure_any_block)(const OF(Scalars) *s, const OF(Block) *b, OF(Totals) *total, Denominator denominator,
                                  const Half half)
 {
-#define OF_EACH_KIND(loop, ...) \
+    int is_clean = 0;
+#define MEASURE(kind) \
     do { \
-    if (denominator == ROOT_OF_SECOND) \
-        loop(s, b, total, ROOT_OF_SECOND __VA_ARGS__); \
-    else if (denominator == ROOT) \
-        loop(s, b, total, ROOT __VA_ARGS__); \
-    else if (denominator == NO_ROOT) \
-        loop(s, b, total, NO_ROOT __VA_ARGS__); \
-    else \
-        loop(s, b, total, CONSTANT __VA_ARGS__); \
+        if (half != NO_HALF || s->is_sane) \
+            is_clean = OF(measure_clean)(s, b, total, kind, half); \
+        if (!is_clean) \
+            OF(measure_block)(s, b, total, kind, half); \
     } while (0)
-    if (half == NO_HALF) {
-        int is_clean = 0;
-#define CLEAN_LOOP is_clean = OF(measure_clean)
-        if (s->is_sane)
-            OF_EACH_KIND(CLEAN_LOOP);
-#undef CLEAN_LOOP
-        if (!is_clean)
-            OF_EACH_KIND(OF(measure_block), , 0, NO_HALF);
-        return is_clean;
-    }
-    if (s->decay != 0)
-        OF_EACH_KIND(OF(measure_block), , 1, half);
+    if (half != NO_HALF)
+        OF(set_updates)(s, b, denominator, half);
+    if (denominator == NO_ROOT)
+        MEASURE(NO_ROOT);
+    else if (denominator == ROOT || half != NO_HALF)
+        MEASURE(ROOT);
+    else if (denominator == ROOT_OF_SECOND)
+        MEASURE(ROOT_OF_SECOND);
     else
-        OF_EACH_KIND(OF(measure_block), , 0, half);
-#undef OF_EACH_KIND
-    return OF(is_clean)(b, s->start);
+        MEASURE(CONSTANT);
+#undef MEASURE
+    return is_clean;
 }
 
 /* The sums of `Norms`. */
 INLINE void OF(add_norms)(const OF(Scalars) *s, const OF(Block) *b, Norms *norms, Denominator denominator, const Half half)
 {
     const REAL *const value = b->value, *const first = b->first, *const under = b->under;
+    REAL room[2][BLOCK];
     double values = 0, directions = 0, products = 0;
-#define OF_KIND(kind) \
+#define ADD(direction) \
     _Pragma("omp simd reduction(+ : values, directions, products)") for (int i = 0; i < b->n; i++) \
     { \
-        const double w = value[i]; \
-        const double d = OF(direction)(s, first[i], OF(root)(s, under[i], kind, half), kind, half); \
+        const double w = value[i], d = direction; \
         values += w * w; \
         directions += d * d; \
         products += w * d; \
     }
-    if (denominator == NO_ROOT)
-        OF_KIND(NO_ROOT)
+#define DIRECTION(kind) OF(direction)(s, first[i], OF(root)(s, under[i], kind), kind)
+    if (half != NO_HALF) {
+        OF(set_directions)(s, b, room[0], room[1], denominator, half);
+        ADD(room[0][i])
+    } else if (denominator == NO_ROOT)
+        ADD(DIRECTION(NO_ROOT))
     else if (denominator == CONSTANT)
-        OF_KIND(CONSTANT)
+        ADD(DIRECTION(CONSTANT))
     else
-        OF_KIND(ROOT)
-#undef OF_KIND
+        ADD(DIRECTION(ROOT))
+#undef DIRECTION
+#undef ADD
     norms->value += values;
     norms->direction += directions;
     norms->product += products;

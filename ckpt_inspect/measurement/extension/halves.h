@@ -6,8 +6,9 @@
 
 typedef enum { NO_HALF, IEEE_HALF, BRAIN_HALF } Half;
 
-/* The half, of either kind, nearest to x; ties to even, and 0 without a sign. Without branches and without the processor's own
- * conversions, which few have for both kinds, and which compilers don't put into loops. */
+/* The half, of either kind, nearest to x; ties to even, and 0 without a sign. x is what one operation on halves gave: below
+ * 2**64, infinite or no number. Without branches and without the processor's own conversions, which few have for both kinds,
+ * and which compilers don't put into loops. */
 INLINE float rounded(float x, const Half half)
 {
     if (half == NO_HALF)
@@ -18,27 +19,30 @@ INLINE float rounded(float x, const Half half)
         return of_bits((bits & 0x7FFFFFFFu) > INFINITE ? bits : nearest);
     }
     /* Floats around 3/2 of x's power of two times 2**13 are as far apart as halves around x: adding it rounds. The least
-     * power is that of subnormal halves, and beyond the greatest nothing is finite. */
-    const int32_t power = (int32_t)(bits & INFINITE), least = 0x38800000, most = 0x47000000; /* 2**-14, 2**15 */
-    const int32_t kept = power < least ? least : power > most ? most : power;
-    const float far = of_bits((uint32_t)kept + (13u << 23) + (1u << 22));
-    const float nearest = (x + far) - far;
-    return fabsf(nearest) > 65504 ? of_bits((bits & 0x80000000u) | INFINITE) : nearest;
+     * power is that of subnormal halves. Of what is not finite it is next to nothing. */
+    const int32_t power = (int32_t)(bits & INFINITE), least = 0x38800000; /* 2**-14 */
+    const float far = of_bits((uint32_t)(power < least ? least : power) + (13u << 23) + (1u << 22));
+    return ((x + far) - far) * 0x1p112f * 0x1p-112f; /* infinite from 2**16 on */
 }
 
 INLINE float widened(uint16_t x, const Half half)
 {
     if (half == BRAIN_HALF)
         return of_bits((uint32_t)x << 16);
-    const uint32_t magnitude = (uint32_t)(x & 0x7FFF) << 13;
-    const uint32_t finite = bits_of(of_bits(magnitude) * 0x1p112f);
-    return of_bits((magnitude >= 0x0F800000u ? magnitude | INFINITE : finite) | (uint32_t)(x & 0x8000) << 16);
+    /* By integers, since many a processor multiplies floats that are subnormal in a hundred times the time. */
+    const uint32_t magnitude = x & 0x7FFFu;
+    const uint32_t small = bits_of((float)(int32_t)magnitude * 0x1p-24f);
+    const uint32_t large = (magnitude << 13) + (magnitude < 0x7C00u ? 112u << 23 : 224u << 23);
+    return of_bits((magnitude < 0x400u ? small : large) | (uint32_t)(x & 0x8000u) << 16);
 }
 
 /* The bits of what is positive and a half already. */
 INLINE uint32_t narrowed(float x, const Half half)
 {
-    return half == BRAIN_HALF ? bits_of(x) >> 16 : bits_of(x * 0x1p-112f) >> 13;
+    if (half == BRAIN_HALF)
+        return bits_of(x) >> 16;
+    const uint32_t small = (uint32_t)(int32_t)((x < 0x1p-14f ? x : 0) * 0x1p24f);
+    return x < 0x1p-14f ? small : (bits_of(x) - (112u << 23)) >> 13;
 }
 
 INLINE Half half_of(Dtype dtype)

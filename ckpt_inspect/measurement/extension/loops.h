@@ -63,9 +63,9 @@ typedef enum {
 
 /* Counts of a stretch in several lanes, in turn: one and the same bin, counted again at once, would have to wait until its
  * count has been written. */
-enum { LANES = 4 };
+enum { LANES = 4, NOWHERE = FINE_BINS }; /* NOWHERE: the number of the bin of what is not counted, in which anything may be */
 typedef struct {
-    uint32_t lanes[LANES][FINE_BINS];
+    uint32_t lanes[LANES][FINE_BINS + 16]; /* each at a multiple of 64 bytes */
 } LaneCounts;
 
 #define LANES_SIZE (2 * sizeof(LaneCounts)) /* of E, and of what is under the root */
@@ -81,7 +81,7 @@ typedef struct { /* a stretch of a tensor */
     void *lr;               /* receives E of float32 or float64; NULL if nobody wants it */
     int64_t *lr_counts, *under_counts; /* (FINE_BINS,) that are added to, or both NULL */
     int64_t *half_counts;              /* (HALVES,) of what is under the root, by its bits, that are added to; or NULL */
-    void *lanes;                       /* LANES_SIZE bytes, all 0 before and afterwards; or NULL */
+    void *lanes;                       /* LANES_SIZE bytes, all counts 0 before and afterwards; or NULL */
     unsigned char *rows; /* set to 1 for each row in which something differs from `start`; NULL if nobody wants it */
     int64_t row_length, first; /* elements of a row; flat index of the first element */
     const int64_t *places;     /* elements that are wanted themselves, ascending, from the first of the stretch */

@@ -12,7 +12,7 @@
 enum { BLOCK = 1024 }; /* elements; the few arrays of a block fit the first-level cache */
 
 typedef enum {
-    ROOT_OF_SECOND, /* E = numerator / (sqrt(v) + epsilon); of halves: of any u, the step being factor·m / (sqrt(u) + epsilon) */
+    ROOT_OF_SECOND, /* E = numerator / (sqrt(v) + epsilon); of float32 and float64 */
     ROOT,           /* E = numerator / (sqrt(u / divisor + inner_epsilon) + epsilon), u being what is under the root */
     NO_ROOT,        /* E = numerator / (u / divisor + epsilon): v and u are norms, not squares */
     CONSTANT        /* E = numerator */
@@ -70,6 +70,9 @@ INLINE void count_waiting(const Waiting *waiting, int begin, int n)
 #define ROUNDED rounded
 /* What doesn't move a weight: TensorFlow's threads flush subnormals to zero; halves are computed in float32. */
 #define SMALLEST_UPDATE(half) ((half) == NO_HALF ? FLT_MIN : 0x1p-149f)
+#define HAS_SQUARED_RATIO(denominator) 0
+#define LEAST_SQUARED FLT_MIN
+#define MOST_SQUARED FLT_MAX
 #define COUNT_WAITING(waiting, begin, n) \
     do { \
         if (waiting) \
@@ -109,6 +112,9 @@ VERSIONS(int, measure_brain_halves, PARAMETERS, (s, b, total, denominator))
 #undef ROUNDED
 #undef SMALLEST_UPDATE
 #undef COUNT_WAITING
+#undef HAS_SQUARED_RATIO
+#undef LEAST_SQUARED
+#undef MOST_SQUARED
 
 #define REAL double
 #define UNSIGNED uint64_t
@@ -121,6 +127,11 @@ VERSIONS(int, measure_brain_halves, PARAMETERS, (s, b, total, denominator))
 #define SQRT sqrt
 #define ROUNDED(x, half) ((void)(half), (x))
 #define SMALLEST_UPDATE(half) DBL_MIN
+/* Whether of |m|/√v the square is taken, m²/v, where that saves a root; and of which numbers it is as good: |m|/√v is exact
+ * to rounding, but for what is below 2**-311. */
+#define HAS_SQUARED_RATIO(denominator) ((denominator) != NO_ROOT && (denominator) != ROOT_OF_SECOND)
+#define LEAST_SQUARED 0x1p-400
+#define MOST_SQUARED 0x1p300
 #define COUNT_WAITING(waiting, begin, n) ((void)0) /* doubles are counted by themselves */
 
 INLINE double half_ulp_64(double w, const Half half)
@@ -137,8 +148,6 @@ VERSIONS(int, measure_doubles, (const Scalars_64 *s, const Block_64 *b, Totals_6
 
 /* --- histograms */
 
-enum { NOWHERE = FINE_BINS }; /* the number of the bin of what is not counted */
-
 /* Count values that are known to be positive or 0: the sign bit of any other would lead out of the bins. */
 static void count_unsigned(const float *values, int n, int64_t *counts)
 {
@@ -153,10 +162,25 @@ static void count_unsigned(const float *values, int n, int64_t *counts)
         counts[bits_of(values[i]) >> FINE_SHIFT]++;
 }
 
-/* Count bins that aren't NOWHERE; `bins` is written over. */
-static void count_numbered(uint32_t *bins, int n, int64_t *counts)
+/* Count bins in lanes. */
+static void count_bins_in_lanes(const uint32_t *bins, int n, LaneCounts *counts)
+{
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int lane = 0; lane < LANES; lane++)
+            counts->lanes[lane][bins[i + lane]]++;
+    for (; i < n; i++)
+        counts->lanes[0][bins[i]]++;
+}
+
+/* Count bins that aren't NOWHERE, in lanes unless those are NULL; then `bins` is written over. */
+static void count_numbered(uint32_t *bins, int n, LaneCounts *lanes, int64_t *counts)
 {
     int kept = 0;
+    if (lanes) {
+        count_bins_in_lanes(bins, n, lanes);
+        return;
+    }
     for (int i = 0; i < n; i++) { /* no branch, which would be foretold wrongly as often as rightly */
         const uint32_t bin = bins[i];
         bins[kept] = bin;
@@ -166,10 +190,18 @@ static void count_numbered(uint32_t *bins, int n, int64_t *counts)
         counts[bins[i]]++;
 }
 
-/* Add the lanes up, and clear them. What was counted is positive and no larger than `most`, nor smaller than `least`. */
+/* The bin of a positive number or 0: that of the float32 towards zero, so that no value moves up into the next one. */
+INLINE uint32_t bin_of(double x)
+{
+    const double small = x < FLT_MAX ? x : FLT_MAX;
+    const float narrow = (float)small;
+    return (bits_of(narrow) - ((double)narrow > small)) >> FINE_SHIFT;
+}
+
+/* Add the lanes up, and clear them. What was counted is positive, no smaller than `least` and no larger than `most`. */
 static void add_lanes(LaneCounts *counts, double least, double most, int64_t *total)
 {
-    const uint32_t first = bits_of((float)least) >> FINE_SHIFT, last = bits_of((float)most) >> FINE_SHIFT;
+    const uint32_t first = bin_of(least), last = bin_of(most) + 1; /* what is infinite in float32 has a bin of its own */
     for (uint32_t bin = first; bin <= last && bin < FINE_BINS; bin++) {
         for (int lane = 0; lane < LANES; lane++) {
             total[bin] += counts->lanes[lane][bin];
@@ -192,17 +224,14 @@ INLINE void number_floats_body(const float *values, const float *gate, float sta
 VERSIONS(void, number_floats, (const float *values, const float *gate, float start, int n, uint32_t *bins),
          (values, gate, start, n, bins))
 
-/* The bins are those of the float32 towards zero, so that no value moves up into the next one. */
 INLINE void number_doubles_body(const double *values, const double *gate, double start, int n, uint32_t *bins)
 {
 #pragma omp simd
     for (int i = 0; i < n; i++) {
-        const double x = values[i], small = x < FLT_MAX ? x : FLT_MAX;
-        const float narrow = (float)small;
-        const uint32_t bin = (bits_of(narrow) - ((double)narrow > small)) >> FINE_SHIFT;
+        const double x = values[i];
         const int is_counted = (gate[i] > 0) & (gate[i] < INFINITY) & (gate[i] != start) &
                                (x >= 0) & !(wide_bits_of(x) >> 63);
-        bins[i] = is_counted ? bin : (uint32_t)NOWHERE;
+        bins[i] = is_counted ? bin_of(x) : (uint32_t)NOWHERE;
     }
 }
 
@@ -225,17 +254,24 @@ INLINE int are_normal_body(const double *values, int n)
 
 VERSIONS(int, are_normal, (const double *values, int n), (values, n))
 
+INLINE void number_normal_body(const double *values, int n, uint32_t *bins)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        bins[i] = (uint32_t)(wide_bits_of(values[i]) >> WIDE_SHIFT) - FIRST_BIN;
+}
+
+VERSIONS(void, number_normal, (const double *values, int n, uint32_t *bins), (values, n, bins))
+
 /* Count doubles of which `gate` is touched. */
 static void count_doubles_of(const double *values, const double *gate, double start, int is_clean, int n, uint32_t *bins,
-                             int64_t *counts)
+                             LaneCounts *lanes, int64_t *counts)
 {
-    if (is_clean && are_normal(values, n)) {
-        for (int i = 0; i < n; i++)
-            counts[(wide_bits_of(values[i]) >> WIDE_SHIFT) - FIRST_BIN]++;
-        return;
-    }
-    number_doubles(values, gate, start, n, bins);
-    count_numbered(bins, n, counts);
+    if (is_clean && are_normal(values, n))
+        number_normal(values, n, bins);
+    else
+        number_doubles(values, gate, start, n, bins);
+    count_numbered(bins, n, lanes, counts);
 }
 
 INLINE int are_touched_body(const float *values, int n)
@@ -261,7 +297,7 @@ void count_piece(const float *values, size_t size, int64_t *counts)
             count_unsigned(block, n, counts);
         } else {
             number_floats(block, block, 0, n, bins);
-            count_numbered(bins, n, counts);
+            count_numbered(bins, n, NULL, counts);
         }
     }
 }
@@ -273,7 +309,7 @@ void count_doubles_piece(const double *values, size_t size, int64_t *counts)
         return;
     for (size_t start = 0; start < size; start += BLOCK) {
         const int n = size - start < BLOCK ? (int)(size - start) : BLOCK;
-        count_doubles_of(values + start, values + start, 0, 1, n, bins, counts);
+        count_doubles_of(values + start, values + start, 0, 1, n, bins, NULL, counts);
     }
 }
 
@@ -316,11 +352,8 @@ static Denominator denominator_of(const Stretch *stretch)
         return CONSTANT;
     if (!c->has_root)
         return NO_ROOT;
-    const int is_simple = c->divisor == 1 && c->inner_epsilon == 0;
-    if (half_of(stretch->dtype) == NO_HALF)
-        return is_simple && stretch->under == UNDER_SECOND ? ROOT_OF_SECOND : ROOT;
-    const int is_usual = c->step_divisor == 1 && c->denominator_factor == 1 && c->outer_factor == 1;
-    return is_simple && is_usual && !c->is_stored ? ROOT_OF_SECOND : ROOT;
+    const int is_simple = c->divisor == 1 && c->inner_epsilon == 0 && stretch->under == UNDER_SECOND;
+    return is_simple && half_of(stretch->dtype) == NO_HALF ? ROOT_OF_SECOND : ROOT;
 }
 
 /* The bits of halves that are touched, 0 for the others. */
@@ -338,11 +371,28 @@ INLINE void number_halves_body(const float *under, float start, int n, uint32_t 
 VERSIONS(void, number_ieee, (const float *under, float start, int n, uint32_t *bits), (under, start, n, bits))
 VERSIONS(void, number_brain, (const float *under, float start, int n, uint32_t *bits), (under, start, n, bits))
 
+/* Count halves by their bits, whatever they are. */
+static void count_halves(const uint16_t *halves, int n, int64_t *counts)
+{
+    int i = 0;
+    for (; i + 4 <= n; i += 4) {
+        uint64_t four;
+        memcpy(&four, halves + i, sizeof four);
+        counts[four & 0xFFFF]++;
+        counts[four >> 16 & 0xFFFF]++;
+        counts[four >> 32 & 0xFFFF]++;
+        counts[four >> 48]++;
+    }
+    for (; i < n; i++)
+        counts[halves[i]]++;
+}
+
 /* A block, and what it needs of memory. */
 typedef struct {
     float wide[SOURCES][BLOCK], centered[2][BLOCK], lr[2][BLOCK]; /* in turn: those of the block before may be waiting */
     uint32_t bins[BLOCK];
     Block_32 block;
+    const uint16_t *halves; /* what is under the root, as it is stored; NULL if it is computed */
     Waiting waiting;
     int has_waiting, turn;
 } FloatBlock;
@@ -369,9 +419,12 @@ static void set_floats(FloatBlock *b, const Stretch *stretch, Half half, const u
         arrays[i] = b->wide[i];
         widen_halves((const uint16_t *)data[i] + begin, n, half, b->wide[i]);
     }
-    const float *under = arrays[stretch->under == UNDER_MAXIMUM ? MAXIMUM : SECOND];
+    const int source = stretch->under == UNDER_MAXIMUM ? MAXIMUM : SECOND;
+    const float *under = arrays[source];
+    b->halves = half == NO_HALF ? NULL : (const uint16_t *)data[source] + begin;
     b->turn = !b->turn;
     if (stretch->under == UNDER_CENTERED) {
+        b->halves = NULL;
         float *const centered = b->centered[b->turn];
         for (int i = 0; i < n; i++)
             centered[i] = rounded(arrays[SECOND][i] - rounded(arrays[MEAN][i] * arrays[MEAN][i], half), half);
@@ -409,7 +462,9 @@ static void count_floats(FloatBlock *b, const Stretch *stretch, Half half, float
 {
     const float *const lr = b->block.lr, *const under = b->block.under;
     const int n = b->block.n;
-    if (stretch->half_counts) {
+    if (stretch->half_counts && b->halves) {
+        count_halves(b->halves, n, stretch->half_counts);
+    } else if (stretch->half_counts) {
         if (half == IEEE_HALF)
             number_ieee(under, start, n, b->bins);
         else
@@ -429,9 +484,9 @@ static void count_floats(FloatBlock *b, const Stretch *stretch, Half half, float
         count_unsigned(under, n, stretch->under_counts);
     } else if (stretch->lr_counts) {
         number_floats(lr, under, start, n, b->bins);
-        count_numbered(b->bins, n, stretch->lr_counts);
+        count_numbered(b->bins, n, lanes ? &lanes[0] : NULL, stretch->lr_counts);
         number_floats(under, under, start, n, b->bins);
-        count_numbered(b->bins, n, stretch->under_counts);
+        count_numbered(b->bins, n, lanes ? &lanes[1] : NULL, stretch->under_counts);
     }
 }
 
@@ -439,10 +494,11 @@ static void count_doubles(DoubleBlock *b, const Stretch *stretch, double start, 
 {
     const double *const under = b->block.under;
     const int n = b->block.n;
+    LaneCounts *const lanes = stretch->lanes;
     if (!stretch->lr_counts)
         return;
-    count_doubles_of(b->block.lr, under, start, is_clean, n, b->bins, stretch->lr_counts);
-    count_doubles_of(under, under, start, is_clean, n, b->bins, stretch->under_counts);
+    count_doubles_of(b->block.lr, under, start, is_clean, n, b->bins, lanes ? &lanes[0] : NULL, stretch->lr_counts);
+    count_doubles_of(under, under, start, is_clean, n, b->bins, lanes ? &lanes[1] : NULL, stretch->under_counts);
 }
 
 /* Mark the rows of a block whose first is element `first` of the tensor. */
@@ -527,7 +583,7 @@ int measure_stretch(Stretch *stretch, Figures *figures)
         add_figures_64(&wide_total, &wide, denominator, half, figures);
     else
         add_figures_32(&total, &s, denominator, half, figures);
-    if (stretch->lanes && stretch->lr_counts && stretch->dtype == FLOAT32 && total.touched) {
+    if (stretch->lanes && stretch->lr_counts && half == NO_HALF && figures->touched) {
         LaneCounts *const lanes = stretch->lanes;
         add_lanes(&lanes[0], figures->lr_min, figures->lr_max, stretch->lr_counts);
         add_lanes(&lanes[1], figures->under_min, figures->under_max, stretch->under_counts);

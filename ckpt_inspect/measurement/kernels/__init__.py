@@ -35,7 +35,7 @@ def pieces(formula: Formula, state: State, buffers: Buffers, counts: FineCounts 
     are valid until the next piece is asked for.
     """
     if loops is not None and is_compiled(formula, state):
-        yield compiled_piece(loops, formula, state, counts)
+        yield compiled_piece(loops, formula, state, buffers, counts)
     elif formula.has_root and _is_fast(formula, state):
         yield from blocked_pieces(formula, state, buffers, counts)
     else:

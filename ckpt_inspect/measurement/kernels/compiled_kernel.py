@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array, DType
-from ckpt_inspect.measurement.histograms import Counts, are_touched, fine_indices
+from ckpt_inspect.measurement.histograms import Counts, are_touched
+from ckpt_inspect.measurement.kernels.blocked_kernel import Buffers
 from ckpt_inspect.measurement.kernels.formula import Formula, HalfTable, is_half
 from ckpt_inspect.measurement.kernels.plain_kernel import add_ratio, are_finite, wide
 from ckpt_inspect.measurement.summaries import FineCounts, Piece
 from ckpt_inspect.update_rules import State
-
-HALVES = 1 << 16
-"""Numbers that a float of 16 bits can be."""
 
 
 def is_compiled(formula: Formula, state: State) -> bool:
@@ -34,13 +32,15 @@ def _is_plain(array: Array, dtype: DType) -> bool:
     return array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
 
 
-def compiled_piece(loops: ModuleType, formula: Formula, state: State, counts: FineCounts | None) -> Piece:
+def compiled_piece(
+    loops: ModuleType, formula: Formula, state: State, buffers: Buffers, counts: FineCounts | None
+) -> Piece:
     """Return the figures of arrays that `is_compiled` accepts, by `extension.loops.measure`."""
     compiled, under = formula.compiled, formula.rule.second_moment(state)
     assert compiled is not None
     has_halves = is_half(compiled.dtype)
     e = np.empty_like(under) if counts is None and not has_halves else None
-    halves = np.zeros(HALVES, np.int64) if has_halves else None
+    halves = buffers.cleared_halves() if has_halves else None
     arrays = (state.value, state.first_moment, state.second_moment, under)
     found = loops.measure(
         *(a if a is None or not has_halves else a.view(np.uint16) for a in arrays),
@@ -49,6 +49,7 @@ def compiled_piece(loops: ModuleType, formula: Formula, state: State, counts: Fi
         *compiled.numbers,
         compiled.dtype,
         halves,
+        buffers.scratch,
     )
     piece = piece_of(
         formula, found, counts, halves, has_value=state.value is not None, has_first=state.first_moment is not None
@@ -90,18 +91,18 @@ def piece_of(
 
 
 def _add_halves(piece: Piece, table: HalfTable, halves: Counts, counts: FineCounts | None) -> None:
-    (places,) = np.nonzero(halves[1 : 1 << 15])  # 0 stands for what isn't touched
-    places += 1
-    times, e, under = halves[places], table.effective_lr[places], table.values[places]
+    times = np.where(table.is_touched, halves[: table.is_touched.size], 0)
+    (places,) = (times > 0).nonzero()
+    there, e = times.take(places), table.effective_lr.take(places)
     with np.errstate(invalid="ignore", over="ignore"):
-        piece.sums["effective_lr"] = float((e * times).sum())
-    piece.epsilon_dominated = int(times[table.is_dominated[places]].sum())
+        piece.sums["effective_lr"] = float((e * there).sum())
     if places.size:
+        piece.epsilon_dominated = int(there[table.is_dominated.take(places)].sum())
         piece.effective_lr_min, piece.effective_lr_max = float(e.min()), float(e.max())
-        piece.second_moment_min, piece.second_moment_max = float(under[0]), float(under[-1])
+        piece.second_moment_min, piece.second_moment_max = map(float, table.values[places[[0, -1]]])
     if counts is None:
-        piece.effective_lrs, piece.second_moments = np.repeat(e, times), np.repeat(under, times)
+        piece.effective_lrs, piece.second_moments = np.repeat(e, there), np.repeat(table.values[places], there)
         return
-    counted = e >= 0
-    np.add.at(counts.effective_lr, fine_indices(np.abs(e[counted])), times[counted])
-    np.add.at(counts.second_moment, fine_indices(under), times)
+    if places.size:
+        table.bins.add(times, places[0], places[-1], counts.second_moment)
+        table.effective_lr_bins.add(times, places[0], places[-1], counts.effective_lr)

@@ -9,10 +9,12 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.measurement.extension import DTYPES
+from ckpt_inspect.measurement.histograms import Counts, are_touched, fine_indices
 from ckpt_inspect.update_rules import Coefficients, Norms, Settings, State, StepOrder, UpdateRule, arithmetic
 
 
@@ -29,6 +31,34 @@ class CompiledFormula(NamedTuple):
     """The type itself."""
 
 
+class BinsOfHalves(NamedTuple):
+    """The fine bins of what a formula gives for each positive number that a float of 16 bits can be, by its bits.
+
+    Neighbours share them, so that not every number is looked at.
+    """
+
+    starts: NDArray[np.intp]
+    """First number of each stretch of the same bin, and of each stretch of those that have none."""
+    bins: NDArray[np.intp]
+    """The bin of each stretch."""
+    is_counted: NDArray[np.bool_]
+    """Whether a stretch has a bin: what is negative or not a number has none."""
+
+    @classmethod
+    def of(cls, values: Array) -> BinsOfHalves:
+        """Return the bins of float64 values."""
+        bins = np.where(values >= 0, fine_indices(np.abs(values)), -1)
+        starts = np.append(0, np.flatnonzero(np.diff(bins)) + 1)
+        return cls(starts, bins[starts], bins[starts] >= 0)
+
+    def add(self, times: Counts, first: int, last: int, counts: Counts) -> None:
+        """Add to the counts of fine bins how often each number is there, (32768,); of those from `first` to `last`."""
+        begin, end = np.searchsorted(self.starts, (first, last), side="right")
+        some = slice(begin - 1, end)
+        totals, is_counted = np.add.reduceat(times, self.starts[some]), self.is_counted[some]
+        np.add.at(counts, self.bins[some][is_counted], totals[is_counted])
+
+
 class HalfTable(NamedTuple):
     """What a formula gives for each positive number that a float of 16 bits can be, by its bits."""
 
@@ -38,6 +68,11 @@ class HalfTable(NamedTuple):
     """(32768,) float64."""
     is_dominated: Array
     """(32768,) bool, whether the root is below ε."""
+    is_touched: Array
+    """(32768,) bool, whether a gradient came if this number is under the root."""
+    bins: BinsOfHalves
+    """Of the numbers."""
+    effective_lr_bins: BinsOfHalves
 
 
 @dataclass(frozen=True)  # without slots: `halves` is kept
@@ -96,7 +131,8 @@ class Formula:
             return cls(rule, settings, norms, None, is_relative, False, False, None, start, str(undetermined), *figures)
         # a decay times a learning rate that isn't known is no multiple of the rest
         has_update = settings.weight_decay is not None and not (is_relative and settings.weight_decay)
-        is_right = _are_sane(coefficients)
+        # E of halves is the rule's own: see `halves`
+        is_right = arithmetic.is_half(dtype) or _are_sane(coefficients)
         if has_update:
             try:
                 with np.errstate(all="ignore"):
@@ -105,7 +141,8 @@ class Formula:
             except NotDetermined:
                 has_update = False
         has_order = not arithmetic.is_half(dtype) or not has_update or coefficients.order is not None
-        compiled = _compiled(rule, coefficients, dtype, probe, start) if is_right and has_order else None
+        needed = coefficients if has_update or not arithmetic.is_half(dtype) else _without_step(coefficients)
+        compiled = _compiled(rule, needed, dtype, probe, start) if is_right and has_order else None
         is_fast = is_right and coefficients.is_adaptive and start == 0 and dtype == np.float32
         # by numpy E is counted by its bits, of which -0 has one too many
         is_fast = is_fast and not _is_stored(coefficients) and not np.signbit(coefficients.numerator)
@@ -120,7 +157,9 @@ class Formula:
         with np.errstate(all="ignore"):
             e = self.rule.effective_lr(state, self.settings, self.norms).astype(np.float64)
             is_dominated = self.rule.is_epsilon_dominated(state, self.settings)
-            return HalfTable(every.astype(np.float64), e, is_dominated)
+            values = every.astype(np.float64)
+            is_touched = are_touched(values) & (values != self.start)
+            return HalfTable(values, e, is_dominated, is_touched, BinsOfHalves.of(values), BinsOfHalves.of(e))
 
     @property
     def has_root(self) -> bool:
@@ -180,6 +219,11 @@ def _are_sane(c: Coefficients) -> bool:
         return bool(0 <= c.numerator < np.inf and c.divisor > 0 and c.epsilon >= 0 and c.inner_epsilon >= 0)
 
 
+def _without_step(c: Coefficients) -> Coefficients:
+    """Return coefficients of a formula of which E and Δ are not asked."""
+    return replace(c, is_adaptive=c.is_adaptive and not c.has_root, decay=0.0, order=None)
+
+
 def _is_stored(c: Coefficients) -> bool:
     return c.order is not None and c.order.is_stored
 
@@ -189,7 +233,10 @@ def _gives(update: Array, c: Coefficients, state: State, rule: UpdateRule) -> bo
     under = rule.second_moment(state)
     m = np.zeros_like(under) if state.first_moment is None else state.first_moment
     if arithmetic.is_half(under.dtype):
-        return c.order is not None and bool((_ordered_update(c, c.order, under, m, state.value) == update).all())
+        if c.order is None:
+            return False
+        found = _ordered_update(c, c.order, under, m, state.value)
+        return bool(((found == update) | (np.isnan(found) & np.isnan(update))).all())
     e = effective_lr_of(c, under) if c.is_adaptive else np.full_like(under, c.numerator)
     step = m if _is_stored(c) else e * m / c.first_correction
     decayed = c.decay * state.value if c.decay and state.value is not None else 0
@@ -233,7 +280,9 @@ def compiled_norms(rule: UpdateRule, settings: Settings, dtype: DType, held: fro
     except NotDetermined:
         return None
     pairs = zip(astuple(found), astuple(expected), strict=True)
-    is_right = all(math.isclose(one, other, rel_tol=1e-9) for one, other in pairs)
+    is_right = all(
+        math.isclose(one, other, rel_tol=1e-9) or (math.isnan(one) and math.isnan(other)) for one, other in pairs
+    )
     return _compiled(rule, c, dtype, probe, 0.0) if is_right else None
 
 

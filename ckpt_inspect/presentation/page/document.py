@@ -7,6 +7,7 @@ from ckpt_inspect.findings.explanations import EXPLANATIONS, NOTATION
 from ckpt_inspect.presentation.optimizer_series import optimizer_series
 from ckpt_inspect.presentation.page.analysed import optimizer_facts, run_facts
 from ckpt_inspect.presentation.page.anchors import Anchors
+from ckpt_inspect.presentation.page.beside import HEADINGS, runs_beside
 from ckpt_inspect.presentation.page.contents import Contents
 from ckpt_inspect.presentation.page.figures import figure_sets
 from ckpt_inspect.presentation.page.findings import finding_cards
@@ -26,11 +27,14 @@ def page_html(contents: Contents) -> str:
     series = [s for run in contents.runs for s in optimizer_series(run.name, run.parameters)]
     anchors = Anchors.of(contents, series)
     figures = zip(anchors.figures, contents.figures, strict=True)
+    verdicts = [run_verdict(contents, run, [s for s in series if s.run == run.name], anchors) for run in contents.runs]
     return rendered(
         "page.html",
         contents=contents,
         has_several_runs=len(contents.runs) > 1,
-        verdicts=[run_verdict(run, [s for s in series if s.run == run.name], anchors) for run in contents.runs],
+        verdicts=verdicts,
+        beside=runs_beside(verdicts, series),
+        beside_headings=[(heading, "number") for heading in HEADINGS],
         findings=finding_cards(contents, anchors),
         figures=figure_sets(contents, anchors),
         chart_data={f"chart-{anchor}": figure.chart.data for anchor, figure in figures if figure.chart},

@@ -239,8 +239,15 @@ class Chapter:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """Return the doubtful values of all runs."""
-        return tuple(dict.fromkeys(text for run in self.runs for text in run.doubts))
+        """Return the doubtful values of all runs; of several those that not all share with the runs' names."""
+        of_runs: dict[str, list[str]] = {}
+        for run in self.runs:
+            for text in run.doubts:
+                of_runs.setdefault(text, []).append(run.name)
+        return tuple(
+            text if len(names) == len(self.runs) else f"{text} in {', '.join(shorten(name, 40) for name in names)}"
+            for text, names in of_runs.items()
+        )
 
     @property
     def subtitle(self) -> tuple[str, ...]:

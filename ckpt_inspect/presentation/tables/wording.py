@@ -35,13 +35,19 @@ def tensor_title(key: str) -> str:
     return key.removesuffix(KEY_TAIL)
 
 
+def thinned(places: Sequence[int], width: int = 12) -> list[int]:
+    """Return `width` of these places, evenly spaced, first and last included; all if they are no more."""
+    if len(places) <= width:
+        return list(places)
+    return [places[round(i * (len(places) - 1) / (width - 1))] for i in range(width)]
+
+
 def sparkline(values: Sequence[float], width: int = 12) -> str:
     """Draw positive values over the run on a log scale from their smallest to their largest; a blank if there is none.
 
     Longer series are thinned to `width` of their values, first and last included. A constant series is a flat low line.
     """
-    if len(values) > width:
-        values = [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]
+    values = [values[place] for place in thinned(range(len(values)), width)]
     logs = [math.log(v) if v > 0.0 and math.isfinite(v) else None for v in values]
     known = [x for x in logs if x is not None]
     if not known:

@@ -252,14 +252,30 @@ def test_findings_link_to_their_figures_and_rows() -> None:
 
 
 def test_the_verdict_says_how_fast_weight_matrices_change() -> None:
-    """Not biases, whose ratio says little; nor of a run in trouble, or with a value that its checkpoints refute."""
+    """Not biases, whose ratio says little; with a warning if its checkpoints refute a value that it rests on."""
     frame = make_frames(4, 3)["parameters"]
     frame["update_to_weight"] = np.where(frame["shape"] == "16", 0.5, 0.002)
     (verdict,) = page(make_run(frame=frame)).of_class("card")[:1]
     assert "The last update is 0.2 % of the weights' norm (median of 2 tensors" in verdict
-    assert "The last update is" not in page(full_run()).of_class("card")[0]
     refuted = frame.assign(beta_2_contradiction="at most 0.98")
-    assert "The last update is" not in page(make_run(frame=refuted)).of_class("card")[0]
+    assert "Can't tell. A value that this rests on is contradicted" in page(make_run(frame=refuted)).of_class("card")[0]
+
+
+def test_answers_lead_to_the_figures_that_show_them() -> None:
+    """Of those that the page has."""
+    text = page_html(make_contents())
+    told = text[text.index('<dl class="answers">') : text.index("</dl>", text.index('<dl class="answers">'))]
+    assert re.findall(r'href="#(figure-\d)"', told) == ["figure-2", "figure-2", "figure-1"]
+
+
+def test_several_runs_stand_beside_each_other() -> None:
+    """A row each, with the verdict in two words and the figures that a person compares; a single run needs none."""
+    other = make_run("b", findings=[make_finding("updates-too-large", ["dense/kernel"])])
+    text = page_html(make_contents(make_run("a"), other))
+    table = text[text.index("<caption", text.index("Which of the runs?")) :].partition("</table>")[0]
+    found = re.findall(r'<th scope="row">(.*?)</th>\s*<td>(.*?)</td>', table)
+    assert found == [("a", "healthy"), ("b", "to look at")]
+    assert "Which of the runs?" not in page_html(make_contents(make_run("a")))
 
 
 def test_addresses_of_files_lead_to_files() -> None:

@@ -1,0 +1,400 @@
+"""What people ask of a run, each question answered in a word and a sentence: from its figures and findings alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ckpt_inspect.comparison.segments import Segment
+from ckpt_inspect.findings import Finding, Severity
+from ckpt_inspect.measurement.variables import CONTRADICTION
+from ckpt_inspect.measurement.wording import counted, percent, spoken_name
+from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known
+from ckpt_inspect.presentation.tables.wording import figure, has_changed, ratio_text, span_text
+from ckpt_inspect.presentation.verdict import Value, pace, since, trust
+
+Tone = Literal["good", "look", "trouble", "unknown"]
+SLOW, FAST = 1e-4, 1e-2
+"""‖Δ‖/‖θ‖ of a weight matrix outside of which it is worth a word."""
+_DAMAGE = ("nonfinite-state", "negative-second-moment", "moment-bound-violated", "impossible-value")
+_MOST_TOLD = 2
+"""Findings of a kind of question that are told in full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A question and what the checkpoints say to it."""
+
+    question: str
+    word: str
+    """The answer as short as it can be: `Yes`, `No`, `Can't tell`."""
+    text: str
+    """The figures behind it, in sentences."""
+    tone: Tone
+    metrics: tuple[str, ...] = ()
+    """The variables that show it: figures of them are where to look."""
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A run, as questions see it."""
+
+    checkpoints: tuple[str, ...]
+    """Names, in training order."""
+    series: tuple[OptimizerSeries, ...]
+    findings: tuple[Finding, ...]
+    segments: tuple[Segment, ...] = ()
+
+    def found(self, *ids: str) -> list[Finding]:
+        """Return the findings of these kinds, the most severe first."""
+        return sorted((f for f in self.findings if f.id in ids), key=lambda f: -f.severity)
+
+    def of(self, optimizer: str) -> str:
+        """Return what begins a sentence about one of several optimizers; empty if there is one."""
+        return f"{spoken_name(optimizer)[0].upper()}{spoken_name(optimizer)[1:]}: " if len(self.series) > 1 else ""
+
+    @cached_property
+    def values(self) -> dict[str, dict[str, Value]]:
+        """Return by optimizer its hyperparameters: the newest value, its source, and whether any is contradicted."""
+        return {s.optimizer: hyperparameter_values(s) for s in self.series}
+
+    @property
+    def is_contradicted(self) -> bool:
+        """Return whether the run's own checkpoints refute a value that its figures rest on."""
+        return any(wrong for of in self.values.values() for _, _, wrong in of.values())
+
+
+def answers(asked: Asked) -> tuple[Answer, ...]:
+    """Return the answers, in the order in which people ask; none of a run without an optimizer's figures."""
+    if not asked.series:
+        return ()
+    return tuple(answer(asked) for answer in (_learning, _speed, _layers, _resume, _epsilon, _dead, _changed, _trust))
+
+
+def hyperparameter_values(s: OptimizerSeries) -> dict[str, Value]:
+    """Return the newest value, the source, and whether others contradict it, of every hyperparameter by its name."""
+    found = {}
+    for name in s.hyperparameters:
+        sources = s.distinct(f"{name}_source")
+        is_without = sources == ["default"] and not floats(s.heads[name]).any()  # a rule has none: nothing is assumed
+        if sources and not is_without:
+            value = float(floats(s.heads[name])[-1])
+            text = "unknown" if np.isnan(value) else f"{value:.6g}"
+            found[name] = (text, sources[-1], any(s.distinct(f"{name}{CONTRADICTION}")))
+    return found
+
+
+def update_ratios(s: OptimizerSeries) -> dict[str, float]:
+    """Return the newest checkpoint's ‖Δ‖/‖θ‖ by parameter: of those with two axes or more, if there are any, since the
+    ratio of a bias, which begins at zero, says little."""
+    ratios = s.newest_values("update_to_weight")
+    return {s.parameters[at]: float(ratios[at]) for at in _matrices(s)}
+
+
+def _matrices(s: OptimizerSeries) -> NDArray[np.intp]:
+    is_there = s.row[s.newest] == len(s.heads) - 1
+    is_matrix = is_there & np.array(["," in shape for shape in s.newest_texts("shape")], bool)
+    return np.flatnonzero(is_matrix if is_matrix.any() else is_there)
+
+
+def _learning(asked: Asked) -> Answer:
+    question, metrics = "Is it learning?", ("update_rms", "path_distance")
+    if broken := asked.found("nonfinite-state"):
+        return Answer(question, "No", _told(broken), "trouble", metrics)
+    if inert := asked.found("inert-state"):
+        is_all = sum(len(set(f.parameters)) for f in inert) >= sum(len(s.parameters) for s in asked.series)
+        return Answer(question, "No" if is_all else "Partly", _told(inert), "trouble", metrics)
+    updates = np.concatenate([s.newest_values("update_rms") for s in asked.series])
+    updates, moved = updates[np.isfinite(updates)], list(_moved(asked))
+    if updates.size and not updates.any():
+        return Answer(question, "No", "The last update was 0 in every tensor.", "look", metrics)
+    if not moved and not updates.size:
+        text = "How far the weights move is not known from these files."
+        return Answer(question, "Can't tell", f"{text} {_NO_LOSS}", "unknown", metrics)
+    word = "Its weights move"
+    tone: Tone = "good"
+    if updates.size:
+        count = int((updates > 0).sum())
+        moved.append(f"The last update was above 0 in {count} of {counted(updates.size, 'tensor')}.")
+        if count < updates.size:
+            word, tone = "Partly", "look"
+        elif (ratios := _known_ratios(asked)).size and ratios.max() < SLOW:
+            word, tone = "Hardly", "look"
+            moved.append(f"It changed no weight matrix by more than {100 * ratios.max():.2g} % of its norm.")
+    return Answer(question, word, f"{' '.join(moved)} {_NO_LOSS}", tone, metrics)
+
+
+_NO_LOSS = "Whether the loss falls, no checkpoint says."
+
+
+def _moved(asked: Asked) -> Iterator[str]:
+    for s in asked.series:
+        at = _matrices(s)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = (s.newest_values("path_distance") / s.newest_values("weight_rms"))[at]
+        own = share[np.isfinite(share)]
+        if own.size and own.any():
+            yield (
+                f"{asked.of(s.optimizer)}{_tensors(own.size, s, at)} moved by {percent(float(np.median(own)))} of "
+                f"{'its' if own.size == 1 else 'their'} norm{'' if own.size == 1 else ' (median)'} since the first "
+                "checkpoint that led here."
+            )
+
+
+def _tensors(count: int, s: OptimizerSeries, at: NDArray[np.intp]) -> str:
+    shapes = s.newest_texts("shape")
+    return (
+        f"The {counted(count, 'weight matrix' if count == 1 else 'weight matrice')}"
+        if all("," in shapes[i] for i in at)
+        else f"The {counted(count, 'tensor')}"
+    )
+
+
+def _speed(asked: Asked) -> Answer:
+    question, metrics = "Are its steps too large, or too small?", ("update_to_weight",)
+    large, small = asked.found("updates-too-large"), asked.found("updates-too-small")
+    if large or small:
+        word = "Both" if large and small else "Too large" if large else "Too small"
+        return Answer(question, word, _told([*large, *small], with_since=True), "look", metrics)
+    text, ratios = " ".join(pace({s.optimizer: update_ratios(s) for s in asked.series})), _known_ratios(asked)
+    if asked.is_contradicted:
+        text = f"A value that this rests on is contradicted by the run's own checkpoints. {text}"
+        return Answer(question, "Can't tell", text, "unknown", metrics)
+    if not ratios.size:
+        why = f"The size of the last update is not known{_for_want(asked)}."
+        return Answer(question, "Can't tell", why, "unknown", metrics)
+    if not ratios.any():
+        return Answer(question, "They are 0", "The last update changed no weight matrix.", "look", metrics)
+    if ratios.max() < SLOW:
+        return Answer(question, "They are very small", text, "look", metrics)
+    is_usual = bool(((ratios >= SLOW) & (ratios <= FAST)).all())
+    return Answer(question, "No" if is_usual else "Mostly no", text, "good", metrics)
+
+
+def _known_ratios(asked: Asked) -> Floats:
+    """‖Δ‖/‖θ‖ of the weight matrices of all optimizers, of which it is known."""
+    ratios = np.array([ratio for s in asked.series for ratio in update_ratios(s).values()], float)
+    found: Floats = ratios[np.isfinite(ratios)]
+    return found
+
+
+def _for_want(asked: Asked) -> str:
+    has_no_rate = any(of.get("learning_rate", ("", "", False))[1] == "unknown" for of in asked.values.values())
+    return ", because the learning rate is not: give it with --learning-rate" if has_no_rate else ""
+
+
+def _layers(asked: Asked) -> Answer:
+    question = "Which layers stand out, and since when?"
+    concerned = [f for f in asked.findings if f.parameters]
+    serious = [f for f in concerned if f.severity > Severity.INFO]
+    if serious:
+        own = set(serious[0].parameters)
+        is_all = len(own) >= max(sum(len(s.parameters) for s in asked.series), 2)
+        word = "All alike" if is_all else _some_names(serious[0].parameters)
+        tone: Tone = "trouble" if serious[0].severity == Severity.CRITICAL else "look"
+        return Answer(question, word, _named(serious), tone)
+    if concerned:
+        return Answer(question, "None that needs attention", f"Worth knowing: {_named(concerned)}", "good")
+    return Answer(question, "None", "No finding concerns a single tensor.", "good")
+
+
+def _some_names(parameters: Sequence[str]) -> str:
+    more = len(set(parameters)) - 1
+    return parameters[0] + (f" and {more} more" if more else "")
+
+
+def _named(findings: Sequence[Finding]) -> str:
+    told = []
+    for f in findings[:_MOST_TOLD]:
+        when = since(f)
+        told.append(f"{f.kind.title}: {_some_names(f.parameters)}{f', {when}' if when else ''}.")
+    rest = len(findings) - len(told)
+    return " ".join([*told, *([f"{counted(rest, 'further finding')} below."] if rest else [])])
+
+
+def _resume(asked: Asked) -> Answer:
+    question, metrics = "Did a resume lose the optimizer's state?", ("step", "second_moment_mean")
+    names = asked.checkpoints
+    breaks = [s for s in asked.segments[1:] if s.begins in ("state-lost", "another-line")]
+    fallen = asked.found("step-reset", "state-lost")
+    if breaks or fallen:
+        places = [f"from {names[s.start - 1]} to {names[s.start]}{_at_step(asked, s.start)}" for s in breaks]
+        text = f"The state was not carried on {', '.join(places[:_MOST_PLACES])}{_more(places)}." if places else ""
+        tone: Tone = "trouble" if fallen else "look"
+        word = "Yes, or these are checkpoints of several runs"
+        return Answer(question, word, " ".join(filter(None, [text, _told(fallen)])), tone, metrics)
+    if len(names) < 2:
+        return Answer(question, "Can't tell", "This takes the checkpoint before as well.", "unknown", metrics)
+    if any(np.isnan(s.steps).any() or (s.steps < 0).any() for s in asked.series):
+        text = "Not every checkpoint's step is known, so that a loss may have gone unseen. None is visible."
+        return Answer(question, "Can't tell", text, "unknown", metrics)
+    if any(not np.isfinite(floats(s.heads["beta_2"])).all() if "beta_2" in s.heads else True for s in asked.series):
+        text = "No step falls, but β2 is not known, so that moments can't be compared from checkpoint to checkpoint."
+        return Answer(question, "Can't tell", text, "unknown", metrics)
+    steps = " and ".join(f"from {s.steps[0]:,.0f} to {s.steps[-1]:,.0f}" for s in asked.series)
+    text = (
+        f"No loss is visible: the step goes {steps} and never falls, and no second moment fell faster than β2 lets it"
+        f"{', as far as they are finite' if asked.found('nonfinite-state') else ''}. "
+        "A resume that restored everything leaves no trace."
+    )
+    return Answer(question, "No", text, "good", metrics)
+
+
+def _at_step(asked: Asked, place: int) -> str:
+    for s in asked.series:
+        at = np.flatnonzero(s.indices == place)
+        if at.size and np.isfinite(s.steps[at[0]]):
+            return f" (step {s.steps[at[0]]:,.0f})"
+    return ""
+
+
+def _epsilon(asked: Asked) -> Answer:
+    question, metrics = "Is ε in the way?", ("epsilon_dominated",)
+    if found := asked.found("epsilon-dominated"):
+        return Answer(question, "Yes", _told(found), "look", metrics)
+    if asked.found("nonfinite-state"):
+        return Answer(question, "Can't tell", _NOT_FINITE, "unknown", metrics)
+    largest = _largest(asked, "epsilon_dominated")
+    if largest is None:
+        return Answer(question, "Can't tell", "ε, or what it is compared with, is not known.", "unknown", metrics)
+    share, name = largest
+    own = list(dict.fromkeys(of["epsilon"] for of in asked.values.values() if "epsilon" in of))
+    told = [
+        f"ε = {value} is {_DOUBTS[source]}, since no file says it." for value, source, _ in own if source in _DOUBTS
+    ]
+    if any(is_contradicted for *_, is_contradicted in own):
+        told = ["The run's own checkpoints contradict the ε that this is for."]
+        return Answer(question, "Can't tell", " ".join(told), "unknown", metrics)
+    text = "Every touched element's √v is above ε."
+    if share:
+        text = f"ε is above √v in {percent(share)} of the touched elements of {name}; no tensor has more."
+    word = "No" if share < _LITTLE else "Hardly" if share < _SOME else "Partly"
+    return Answer(question, word, " ".join([text, *told]), "good", metrics)
+
+
+_NOT_FINITE = "The newest numbers are not finite. The figure shows those before."
+_DOUBTS = {"default": "assumed", "inferred": "inferred"}
+_LITTLE, _SOME = 0.01, 0.1
+"""Shares of a tensor's elements that are next to nothing, and few."""
+
+
+def _largest(asked: Asked, column: str) -> tuple[float, str] | None:
+    """The largest newest value of a column and the tensor that has it; None if none is known."""
+    found = [
+        (float(values[at]), s.parameters[at])
+        for s in asked.series
+        for values in (s.newest_values(column),)
+        for at in np.flatnonzero(np.isfinite(values))
+    ]
+    return max(found, key=lambda each: each[0], default=None)
+
+
+def _dead(asked: Asked) -> Answer:
+    question, metrics = "Are there dead units, or layers that get no gradient?", ("untouched", "untouched_rows")
+    whole = asked.found("untouched-tensors", "starved-tensors", "untouched-rows")
+    some = asked.found("untouched-elements", "starved-elements")
+    if whole or some:
+        tone: Tone = "look" if any(f.severity > Severity.INFO for f in (*whole, *some)) else "good"
+        return Answer(question, "Yes" if whole else "Some elements", _told([*whole, *some]), tone, metrics)
+    if asked.found("nonfinite-state"):
+        return Answer(question, "Can't tell", _NOT_FINITE, "unknown", metrics)
+    largest = _largest(asked, "untouched")
+    if largest is None:
+        return Answer(question, "Can't tell", "Which elements a gradient reached is not known.", "unknown", metrics)
+    share, name = largest
+    text = (
+        f"A gradient has reached all elements but {percent(share)} of {name}."
+        if share
+        else "A gradient has reached every element."
+    )
+    return Answer(question, "No", text, "good", metrics)
+
+
+def _changed(asked: Asked) -> Answer:
+    question, metrics = "What changed during the run?", ("learning_rate", "effective_lr")
+    if len(asked.checkpoints) < 2:
+        return Answer(question, "Can't tell", "This takes several checkpoints.", "unknown", metrics)
+    found = asked.found("hyperparameters-changed", "layer-drifted", "spread-growing")
+    rates = {s.optimizer: known(floats(s.heads["learning_rate"])) for s in asked.series}
+    scalings = {s.optimizer: _rates_moved(s) for s in asked.series}
+    words = (
+        ("Hyperparameters", any(f.id == "hyperparameters-changed" for f in found)),
+        ("The learning rate", any(map(has_changed, rates.values()))),
+        ("Adam's scaling of gradients", any(scalings.values())),
+        ("Nothing that is known", True),
+    )
+    told = [f"{asked.of(name)}{_course(own)}{scalings[name]}." for name, own in rates.items()]
+    jumps = [asked.checkpoints[s.start] for s in asked.segments[1:] if s.begins == "rate-jumped"]
+    if jumps:
+        told.append(f"α jumped at {', '.join(jumps[:_MOST_PLACES])}{_more(jumps)}.")
+    tone: Tone = "look" if jumps or any(f.severity > Severity.INFO for f in found) else "good"
+    word = next(word for word, is_so in words if is_so)
+    return Answer(question, word, " ".join([*told, _told(found)]).strip(), tone, metrics)
+
+
+_MOST_PLACES = 3
+"""Checkpoints that are named of those at which something happened."""
+
+
+def _more(places: Sequence[str]) -> str:
+    rest = len(places) - _MOST_PLACES
+    return f" and {counted(rest, 'more time')}" if rest > 0 else ""
+
+
+def _course(rates: Floats) -> str:
+    if not rates.size:
+        return "α is not known"
+    return f"α went {span_text(rates)}" if has_changed(rates) else f"α stayed {figure(float(rates[0]))}"
+
+
+def _rates_moved(s: OptimizerSeries) -> str:
+    """How the medians of E, over α where it is known, changed from the first checkpoint to the last that has them."""
+    medians = s.values("effective_lr_median")
+    divisor = np.where(s.is_relative, 1.0, floats(s.heads["learning_rate"]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        medians = medians / divisor[:, None]
+    ratios = {name: _last_over_first(medians[:, i]) for i, name in enumerate(s.parameters)}
+    own = {name: ratio for name, ratio in ratios.items() if np.isfinite(ratio)}
+    if not own:
+        return ""
+    low, high = min(own, key=own.__getitem__), max(own, key=own.__getitem__)
+    ends = dict.fromkeys((low, high))
+    told = " to ".join(f"{ratio_text(own[name])} ({name})" for name in ends)
+    return f"; the median of E/α went to {told} of what it was first"
+
+
+def _last_over_first(values: Floats) -> float:
+    path = known(values)
+    return float(path[-1] / path[0]) if len(path) > 1 else np.nan
+
+
+def _trust(asked: Asked) -> Answer:
+    question = "Can these numbers be trusted?"
+    text = " ".join(trust(asked.values))
+    sources = {source for of in asked.values.values() for _, source, _ in of.values()}
+    if damage := [f for f in asked.found(*_DAMAGE) if f.severity > Severity.INFO]:
+        return Answer(question, "No", f"{_told(damage)} {text}".strip(), "trouble")
+    if asked.is_contradicted:
+        return Answer(question, "Not all", text, "look")
+    if sources & {"default", "unknown", "inferred"}:
+        return Answer(
+            question,
+            "With care" if sources & {"default", "unknown"} else "Yes, with inferred values",
+            text,
+            "good" if not sources & {"default", "unknown"} else "look",
+        )
+    return Answer(question, "Yes", text, "good")
+
+
+def _told(findings: Sequence[Finding], *, with_since: bool = False) -> str:
+    """The findings' titles as sentences, of many the first."""
+    told = []
+    for f in findings[:_MOST_TOLD]:
+        when = since(f) if with_since else ""
+        told.append(f"{f.title}{f' ({when})' if when and when not in f.title else ''}.")
+    return " ".join(told)

@@ -1,0 +1,187 @@
+"""What people ask of a run: each answer follows from the run's figures, and none says more than they do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from support.frames_for_plots import make_frames
+from support.page_contents import make_finding
+
+from ckpt_inspect.comparison.segments import Segment
+from ckpt_inspect.findings import Finding
+from ckpt_inspect.presentation.answers import Answer, Asked, answers
+from ckpt_inspect.presentation.optimizer_series import optimizer_series
+
+LEARNING, SPEED, LAYERS, RESUME, EPSILON, DEAD, CHANGED, TRUST = range(8)
+
+
+def healthy(checkpoints: int = 3, **columns: Any) -> pd.DataFrame:
+    """A frame without anything odd, with these columns in place of its own."""
+    frame = make_frames(4, checkpoints)["parameters"]
+    plain = {"update_to_weight": 2e-3, "path_distance": 0.01, "untouched": 0.0, "epsilon_dominated": 0.0,
+             "epsilon_source": "config", "update_rms": 1e-4, "weight_decay": 0.0,
+             "weight_decay_source": "config"}  # fmt: skip
+    return frame.assign(**plain | columns)
+
+
+def asked(
+    frame: pd.DataFrame, findings: Sequence[Finding] = (), segments: tuple[Segment, ...] = ()
+) -> tuple[Answer, ...]:
+    """The answers of a run of that frame."""
+    names = tuple(frame.drop_duplicates("checkpoint_index")["checkpoint"])
+    return answers(Asked(names, tuple(optimizer_series("digits", frame)), tuple(findings), segments))
+
+
+def test_a_healthy_run_has_short_answers() -> None:
+    """Each with the figures behind it; whether the loss falls is never claimed."""
+    found = asked(healthy())
+    assert [a.word for a in found] == [
+        "Its weights move", "No", "None", "No", "No", "No", "The learning rate", "Yes",
+    ]  # fmt: skip
+    assert {a.tone for a in found} == {"good"}
+    assert found[LEARNING].text == (
+        "The 2 weight matrices moved by 20 % of their norm (median) since the first checkpoint that led here. "
+        "The last update was above 0 in 4 of 4 tensors. Whether the loss falls, no checkpoint says."
+    )
+    assert "the step goes from 100 to 300 and never falls" in found[RESUME].text
+
+
+def test_nothing_is_asked_of_a_run_without_an_optimizer() -> None:
+    """There are no figures to answer from."""
+    assert answers(Asked(("ckpt-1",), (), ())) == ()
+
+
+@pytest.mark.parametrize(
+    ("updates", "ratio", "word"),
+    [(0.0, 0.0, "No"), (1e-12, 1e-9, "Hardly"), (np.nan, np.nan, "Can't tell")],
+)
+def test_weights_that_stand_still_are_not_learning(updates: float, ratio: float, word: str) -> None:
+    """Updates of 0, of next to nothing, and those that nobody knows."""
+    found = asked(healthy(update_rms=updates, update_to_weight=ratio, path_distance=np.nan))
+    assert found[LEARNING].word == word
+    assert found[LEARNING].tone != "good"
+
+
+def test_some_tensors_that_stand_still_are_counted() -> None:
+    """The last update of one layer is 0."""
+    frame = healthy()
+    frame["update_rms"] = np.where(frame["parameter"].str.startswith("dense/"), 0.0, 1e-4)
+    assert asked(frame)[LEARNING].word == "Partly"
+    assert "above 0 in 2 of 4 tensors" in asked(frame)[LEARNING].text
+
+
+def test_an_optimizer_that_moves_some_is_told_from_one_that_moves_none() -> None:
+    """By how many tensors the finding names."""
+    names = list(healthy()["parameter"].unique())
+    assert asked(healthy(), [make_finding("inert-state", names)])[LEARNING].word == "No"
+    assert asked(healthy(), [make_finding("inert-state", names[:1])])[LEARNING].word == "Partly"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "word"),
+    [(2e-3, "No"), (5e-2, "Mostly no"), (5e-5, "They are very small"), (0.0, "They are 0"), (np.nan, "Can't tell")],
+)
+def test_steps_are_compared_with_the_weights(ratio: float, word: str) -> None:
+    """Without a finding that says more."""
+    assert asked(healthy(update_to_weight=ratio))[SPEED].word == word
+
+
+def test_steps_are_not_judged_by_values_that_the_run_refutes() -> None:
+    """Nor are they where ε is in the way."""
+    found = asked(healthy(epsilon_contradiction="at least 1e-5"))
+    assert (found[SPEED].word, found[EPSILON].word, found[TRUST].word) == ("Can't tell", "Can't tell", "Not all")
+
+
+def test_an_unknown_rate_is_named_as_what_is_missing() -> None:
+    """And how to give it."""
+    frame = healthy(update_to_weight=np.nan, learning_rate=np.nan, learning_rate_source="unknown")
+    assert asked(frame)[SPEED].text.endswith("because the learning rate is not: give it with --learning-rate.")
+
+
+def test_findings_answer_before_figures() -> None:
+    """Which layers, since when, and whether steps, ε or dead units are the matter."""
+    ids = ("updates-too-large", "epsilon-dominated", "untouched-tensors")
+    found = asked(healthy(), [make_finding(each, ["dense/kernel", "dense/bias"]) for each in ids])
+    assert found[SPEED].word == "Too large"
+    assert found[EPSILON].word == found[DEAD].word == "Yes"
+    assert found[LAYERS].word == "dense/kernel and 1 more"
+    assert "at step 200" in found[LAYERS].text
+
+
+def test_remarks_leave_no_layer_standing_out() -> None:
+    """They are named all the same."""
+    found = asked(healthy(), [make_finding("untouched-elements", ["dense/bias"], severity="info")])
+    assert found[LAYERS].word == "None that needs attention"
+    assert "dense/bias" in found[LAYERS].text
+
+
+def test_a_lost_state_is_found_between_checkpoints() -> None:
+    """Those before and after are named, with the step."""
+    segments = (Segment(0, 1, "start"), Segment(1, 3, "state-lost"))
+    found = asked(healthy(), segments=segments)[RESUME]
+    assert found.word.startswith("Yes, or")
+    assert found.text == "The state was not carried on from ckpt-1 to ckpt-2 (step 200)."
+
+
+@pytest.mark.parametrize(
+    ("frame", "why"),
+    [
+        (healthy(1), "takes the checkpoint before"),
+        (healthy(step=pd.NA).astype({"step": "Int64"}), "step is known"),
+        (healthy(beta_2=np.nan), "β2 is not known"),
+    ],
+)
+def test_a_resume_is_not_judged_without_what_it_takes(frame: pd.DataFrame, why: str) -> None:
+    """Several checkpoints, their steps and β2."""
+    assert asked(frame)[RESUME].word == "Can't tell"
+    assert why in asked(frame)[RESUME].text
+
+
+def test_values_that_are_not_finite_answer_nothing_else() -> None:
+    """ε and dead units can't be told from NaN, and the numbers can't be trusted."""
+    found = asked(healthy(), [make_finding("nonfinite-state", ["dense/kernel"])])
+    assert [found[q].word for q in (LEARNING, EPSILON, DEAD, TRUST)] == ["No", "Can't tell", "Can't tell", "No"]
+
+
+@pytest.mark.parametrize(("share", "word"), [(0.0, "No"), (0.005, "No"), (0.05, "Hardly"), (0.3, "Partly")])
+def test_epsilon_by_its_largest_share(share: float, word: str) -> None:
+    """Where no finding names it."""
+    assert asked(healthy(epsilon_dominated=share))[EPSILON].word == word
+
+
+def test_what_changed_is_named_by_what_matters_most() -> None:
+    """Hyperparameters before the rate, the rate before Adam's scaling."""
+    constant = healthy(learning_rate=1e-3)
+    assert asked(constant)[CHANGED].word == "Adam's scaling of gradients"
+    assert asked(constant.assign(effective_lr_median=np.nan))[CHANGED].word == "Nothing that is known"
+    assert asked(constant, [make_finding("hyperparameters-changed", [])])[CHANGED].word == "Hyperparameters"
+    jumped = (Segment(0, 2, "start"), Segment(2, 3, "rate-jumped"))
+    assert "α jumped at ckpt-3" in asked(healthy(), segments=jumped)[CHANGED].text
+
+
+@pytest.mark.parametrize(("source", "word"), [("default", "With care"), ("inferred", "Yes, with inferred values")])
+def test_trust_depends_on_sources(source: str, word: str) -> None:
+    """What was assumed counts less than what was inferred."""
+    found = asked(healthy(epsilon_source=source))
+    assert found[TRUST].word == word
+    assert f"ε = 1e-07 is {'assumed' if source == 'default' else 'inferred'}" in found[EPSILON].text
+
+
+def test_several_optimizers_are_named() -> None:
+    """In front of what is said of each."""
+    frame = pd.concat([healthy(), healthy().assign(optimizer="sgd")], ignore_index=True)
+    assert "Optimizer sgd: " in asked(frame)[CHANGED].text
+    assert "Optimizer sgd: " not in asked(frame[frame["optimizer"] == "adam"])[CHANGED].text
+
+
+def test_moves_between_checkpoints_are_dated_by_both() -> None:
+    """Since the step before would be a step at which all was well."""
+    finding = replace(
+        make_finding("state-lost", ["dense/kernel"]), checkpoints=("a", "b"), steps=(200, 300), is_between=True
+    )
+    assert "between steps 200 and 300" in asked(healthy(), [finding])[LAYERS].text

@@ -9,7 +9,7 @@ from pathlib import Path
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import ChangedFileError, CkptInspectError
 from ckpt_inspect.measurement.columns import CHANGED, GONE, UNFINISHED, UNREADABLE
-from ckpt_inspect.series.meanwhile import YOUNG
+from ckpt_inspect.series.meanwhile import MAYBE_UNFINISHED, YOUNG
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.storage import Stat, stat
 
@@ -64,8 +64,7 @@ class Movement:
                 return Problem(GONE, f"{path}: is gone: it was deleted while the run was analysed", _LEFT_OUT)
             if now != before:
                 return Problem(UNFINISHED, f"{path}: is still being written", _NEXT_TIME)
-        remark = f"(changed less than {YOUNG:.0f} s ago: if it is still being written, try again when it is complete)"
-        return Problem(UNREADABLE, f"{error} {remark}", _LEFT_OUT, "error")
+        return Problem(UNREADABLE, f"{error} {MAYBE_UNFINISHED}", _LEFT_OUT, "error")
 
     def _is_gone(self, stats: Sequence[Stat]) -> bool:
         return self._is_found and any(each.kind == "absent" for each in stats)

@@ -108,6 +108,8 @@ class Group(TyperGroup):
 
                 command = "report" if args[0].endswith(SUFFIX) else "analyze"
                 error.message = f"{args[0]}: which command? `ckpt-inspect {command} {shlex.quote(args[0])}`, perhaps"
+            elif os.sep in args[0] or "." in args[0]:  # a path, mistyped
+                error.message = f"{args[0]}: there is no such file or folder, and no command of that name"
             raise
 
     def main(self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **extra: Any) -> Any:  # type: ignore[override]  # further ones by name

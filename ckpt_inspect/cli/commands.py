@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -60,7 +61,7 @@ class _Group(Group):
 NoInfer = Annotated[
     bool,
     typer.Option(
-        "--no-infer", help="Leave defaults where the files don't say, whatever several checkpoints tell together."
+        "--no-infer", help="Use defaults where the files don't say, not what several checkpoints show together."
     ),
 ]
 
@@ -93,9 +94,7 @@ def show(
     common: Common,
     paths: Annotated[
         list[str],
-        typer.Argument(
-            metavar="PATH...", help="Checkpoints, or folders of them, of each of which the newest is shown."
-        ),
+        typer.Argument(metavar="PATH...", help="Checkpoints, or folders; of a folder the newest checkpoint is shown."),
     ],
     others: Annotated[
         Optional[list[str]],  # noqa: UP045
@@ -108,7 +107,8 @@ def show(
     tensors: Annotated[
         bool,
         typer.Option(
-            "--tensors", help="List every tensor with its extremes, mean, spread, zeros and what isn't finite."
+            "--tensors",
+            help="List every tensor with its minimum, maximum, mean, deviation, zeros and elements that aren't finite.",
         ),
     ] = False,
 ) -> None:
@@ -180,7 +180,7 @@ def check(
     common: Common,
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH...", help="Checkpoints, which are then one run, or folders and patterns of them."),
+        typer.Argument(metavar="PATH...", help="Checkpoints, which count as one run, or folders and patterns of them."),
     ],
     reader: Annotated[
         Optional[str],  # noqa: UP045
@@ -188,7 +188,7 @@ def check(
             "--reader",
             metavar="NAME",
             autocompletion=completions.readers,
-            help="Read every tensor a second time with tensorflow, and compare the bits; it has to be installed.",
+            help="Read every tensor again with tensorflow, which must be installed, and compare the bits.",
         ),
     ] = None,
 ) -> None:
@@ -256,32 +256,34 @@ def analyze(
     ] = None,
     follow: Annotated[
         bool,
-        typer.Option("--follow", help="Stay, and take each new checkpoint of a training that goes on; until Ctrl-C."),
+        typer.Option("--follow", help="Keep running and analyse each new checkpoint of a training; Ctrl-C ends it."),
     ] = False,
     every: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(
-            "--every", metavar="SECONDS", help="With --follow: look so often; by default 5, of an object store 30."
+            "--every",
+            metavar="SECONDS",
+            help="With --follow: time between two looks; by default 5, for an object store 30.",
         ),
     ] = None,
     until: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option("--until", metavar="STEP", help="With --follow: end with 0 when this step has been taken."),
+        typer.Option("--until", metavar="STEP", help="With --follow: end, with exit status 0, after this step."),
     ] = None,
     idle: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(
-            "--idle", metavar="SECONDS", help="With --follow: end with 0 when nothing has changed for so long."
+            "--idle", metavar="SECONDS", help="With --follow: end, with exit status 0, if nothing changes for so long."
         ),
     ] = None,
     workers: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option("--workers", metavar="N", min=1, help="Do the work in so many processes."),
+        typer.Option("--workers", metavar="N", min=1, help="Share the work among N processes."),
     ] = None,
     cluster: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            "--cluster", metavar="ADDRESS", help="Have the workers of a Dask scheduler do it: tcp://10.0.0.5:8786."
+            "--cluster", metavar="ADDRESS", help="Share the work among a Dask scheduler's workers: tcp://10.0.0.5:8786."
         ),
     ] = None,
 ) -> None:
@@ -335,8 +337,7 @@ def analyze(
                     progress=telling_downloads(progress, paths, is_quiet=common.quiet),
                 )
             except SeveralRunsError as error:
-                told = str(error).removeprefix(f"{output}: ")
-                raise typer.BadParameter(f"{told}; leave it out", param_hint="-o") from error
+                raise typer.BadParameter(f"{error}; leave it out", param_hint="-o") from error
             done, unanswered = [], 0
             for result in results:
                 done.append((_print_run(result, common), str(result.store)))
@@ -445,7 +446,7 @@ def explain(
     In a pipe a page is Markdown. Without a name, all topics, figures and findings are listed.
     """
     with _answering(trouble=1, verbose=False, as_json=json):
-        from ckpt_inspect.cli.terminal import print_line, print_page, print_tables
+        from ckpt_inspect.cli.terminal import print_page, print_tables
         from ckpt_inspect.findings.explanations import NOTATION
         from ckpt_inspect.findings.explanations import explain as explanations_of
         from ckpt_inspect.presentation.guide import TOPICS, find_topic
@@ -469,7 +470,7 @@ def explain(
             print_tables(index_tables(topics, found))
         else:
             print_tables(explanation_tables(found))
-            print_line(NOTATION)
+            print_page(f"{NOTATION}\n")
 
 
 @_command(only=OF_STORES)
@@ -477,7 +478,7 @@ def report(
     common: Common,
     stores: Annotated[
         list[str],
-        typer.Argument(metavar="STORE...", help="Stores that analyze wrote; several runs are laid over each other."),
+        typer.Argument(metavar="STORE...", help="Stores that analyze wrote; several runs are drawn over each other."),
     ],
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="DIR", help="Folder for the page and its figures.")
@@ -641,6 +642,8 @@ def _write_report(
 
 def main() -> None:
     """Run the command line and exit."""
+    if any(word.endswith("-completion") for word in sys.argv[1:2]):
+        completions.answer_first_tab_of_zsh()
     app(prog_name="ckpt-inspect")
 
 

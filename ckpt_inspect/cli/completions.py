@@ -78,6 +78,15 @@ def readers(incomplete: str) -> list[str]:
     return _beginning(incomplete, ("tensorflow",))
 
 
+def answer_first_tab_of_zsh() -> None:
+    """Have the script that typer installs for zsh also answer the Tab that loads it; typer's own answers later ones."""
+    from typer import _completion_shared as shared
+
+    scripts: dict[str, str] = getattr(shared, "_completion_scripts", {})
+    if "zsh" in scripts:
+        scripts["zsh"] += '\n\n[[ "$funcstack[1]" = "_%(prog_name)s" ]] && %(complete_func)s "$@"'
+
+
 def _listed(incomplete: str, words: Iterable[str]) -> list[str]:
     typed, comma, last = incomplete.rpartition(",")
     return [f"{typed}{comma}{word}" for word in _beginning(last, words)]

@@ -41,7 +41,7 @@ _NUMBERS = {
     "learning_rate": "Learning rate of the last update, instead of the one in the file.",
     "beta_1": "Decay rate of the first moment, instead of the one in the file.",
     "beta_2": "Decay rate of the second moment, instead of the one in the file.",
-    "epsilon": "The denominator's constant, which most formats don't hold.",
+    "epsilon": "Constant in the denominator, which most formats don't hold.",
     "weight_decay": "Decoupled weight decay, instead of the one in the file.",
 }
 _COMMON_OPTIONS: dict[str, tuple[Any, Any]] = {
@@ -100,11 +100,17 @@ _COMMON_OPTIONS: dict[str, tuple[Any, Any]] = {
         typer.Option(
             "-v",
             "--verbose",
-            help="More remarks and rows, findings of severity info; where an internal error happened.",
+            help="More remarks and rows, and findings of severity info; the traceback of an internal error.",
         ),
     ),
 }
 
+
+_RATE_OF_STORES = (
+    str,
+    typer.Option("--learning-rate", metavar="X", help="Show E as it would be at this rate, instead of the run's own."),
+)
+"""Stores hold E at each checkpoint's own rate; one other rate can be put in its place, and no table."""
 
 SELECTION = frozenset({"include", "exclude"})
 OF_STORES = frozenset({"learning_rate", "include", "exclude", "json", "quiet", "verbose"})
@@ -121,6 +127,8 @@ def with_common_options(command: Run, *, only: Collection[str] = (), without: Co
     `only`, `without`: some of them, where the others would always fail.
     """
     taken = {n: o for n, o in _COMMON_OPTIONS.items() if n not in without and (not only or n in only)}
+    if only is OF_STORES:
+        taken |= {"learning_rate": _RATE_OF_STORES}
 
     @functools.wraps(command)
     def called(**options: Any) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console, Group
 
     from ckpt_inspect.checkpoint import Progress
-    from ckpt_inspect.presentation.tables.table import Table
+    from ckpt_inspect.presentation.tables.table import Column, Table
 
 INTERRUPTED = 128 + 2
 """Exit code after Ctrl-C: what a shell reports of a program that SIGINT ended."""
@@ -24,6 +24,9 @@ BROKEN_PIPE = 128 + 13
 
 _NAME = 32
 """Columns that a table's first one, which is of names, gets before others have to go."""
+
+_SENTENCE = 20
+"""Columns that a text which wraps gets before others have to go."""
 
 _PAGE = 110
 """Columns that a page of text takes at most: longer lines are hard to read."""
@@ -268,10 +271,11 @@ def _rich_lines(table: Table, console: Console) -> Group:
     )  # fmt: skip
     for position, i in enumerate(kept):
         column = table.columns[i]
-        # Sentences wrap; names and figures are worth more whole, and a name that is too long loses its end last.
-        wraps = column.justify == "left" and position > 0
+        # Sentences wrap; names and figures are worth more whole, and a name that is too long loses its end last
+        is_short = has_headings and _width(table, rows, i) <= console.width // 3
+        wraps = _is_sentence(column) if position > 0 else not is_short
         rich_table.add_column(
-            Text(printable(column.title)), justify=column.justify, overflow="fold", no_wrap=not wraps and position > 0,
+            Text(printable(column.title)), justify=column.justify, overflow="fold", no_wrap=not wraps,
             style="cyan" if position == 0 else "",
         )  # fmt: skip
     for row in rows:
@@ -285,10 +289,11 @@ def _rich_lines(table: Table, console: Console) -> Group:
 
 def _fitting_columns(table: Table, rows: list[tuple[str, ...]], width: int) -> list[int]:
     """Indices of the columns to show: the least worth keeping go first until the rest fits."""
-    from rich.cells import cell_len
-
-    needs = [max([cell_len(c.title), *(cell_len(row[i]) for row in rows)]) for i, c in enumerate(table.columns)]
+    needs = [_width(table, rows, i) for i in range(len(table.columns))]
     needs[0] = min(needs[0], _NAME)
+    for i, column in enumerate(table.columns[1:], 1):
+        if _is_sentence(column):
+            needs[i] = min(needs[i], _SENTENCE)
     kept = list(range(len(needs)))
     while sum(needs[i] + _GAP for i in kept) - _GAP > width:
         droppable = [i for i in kept if table.columns[i].keep < 9]
@@ -296,3 +301,15 @@ def _fitting_columns(table: Table, rows: list[tuple[str, ...]], width: int) -> l
             break
         kept.remove(min(droppable, key=lambda i: (table.columns[i].keep, -i)))
     return kept
+
+
+def _is_sentence(column: Column) -> bool:
+    """Whether a column that isn't the first may be wrapped: text that always stays."""
+    return column.justify == "left" and column.keep == 9
+
+
+def _width(table: Table, rows: list[tuple[str, ...]], i: int) -> int:
+    """How wide a column is if nothing in it is wrapped."""
+    from rich.cells import cell_len
+
+    return max([cell_len(table.columns[i].title), *(cell_len(row[i]) for row in rows)])

@@ -226,8 +226,8 @@ def _with_renamed(pairs: tuple[_OptimizerPair, ...]) -> tuple[tuple[_OptimizerPa
                     "parameters-renamed",
                     f"{spoken_name(pair.name)}: {len(renamed)} parameters are named differently in the two "
                     f"checkpoints, such as {before} and {name}",
-                    "they are compared with each other: that they are the same is assumed, because their shapes and "
-                    "the structure of their names correspond",
+                    "they are assumed to be the same and compared, because their shapes and the structure of their "
+                    "names correspond",
                 )
             )
         found.append(replace(pair, renamed=renamed))
@@ -639,7 +639,8 @@ def _contradictions(optimizer: OptimizerDiff) -> Iterator[Problem]:
                 yield Problem(
                     "hyperparameter-contradicted",
                     f"{spoken_name(optimizer.name)}: {value.name} = {sourced.value} is {shown}: {against}",
-                    f"figures that rest on it are off: give the value that was used (--{value.name.replace('_', '-')})",
+                    "figures computed with it are wrong: give the value that was used "
+                    f"(--{value.name.replace('_', '-')})",
                 )
 
 

@@ -33,8 +33,8 @@ UNTOUCHED = Kind(
     severity=Severity.WARNING,
     condition="v = 0 in all of the tensor's elements after at least one update, and m, if there is one, as well; "
     "only worth knowing if the step isn't known and that holds for all tensors.",
-    why="The optimizer holds the tensor and has never been given a gradient of it: it stays as it was initialised.",
-    action="Freeze it if that is meant; if not, look for what cuts it off from the loss (stop_gradient, an unused "
+    why="The optimizer holds this tensor but never got a gradient for it: it stays as it was initialised.",
+    action="Freeze it if that is intended; otherwise look for what cuts it off from the loss (stop_gradient, an unused "
     "branch)",
     source="v averages g²: it is 0 only if every gradient was, or too small for v's type as m shows",
     metrics=("untouched", "first_moment_rms"),
@@ -46,7 +46,7 @@ ROWS = Kind(
     severity=Severity.INFO,
     condition="The share of rows (first axis) with v = 0 throughout is at least untouched_rows, and below 1.",
     why="In an embedding these are tokens that training never saw, in a dense kernel inputs that were always 0: such "
-    "rows are as they were initialised.",
+    "rows still hold their initial values.",
     action="Check the vocabulary or the inputs against the data; rows that can't occur are dead weight",
     source="v averages g²: it is 0 only if every gradient was",
     thresholds=("untouched_rows",),
@@ -103,7 +103,7 @@ def find_epsilon_domination(history: History, thresholds: Thresholds) -> Iterato
         parameters=places,
         evidence=history.tensor_evidence(-1, places, "epsilon_dominated"),
         severity=Severity.INFO if is_all else Severity.WARNING,
-        action="Nothing: what such biases are makes no difference"
+        action="Nothing: such biases have no effect on what the model computes"
         if is_all
         else (_EPSILON_ASSUMED if history.newest("epsilon_source") == "default" else ""),
     )

@@ -21,8 +21,7 @@ ROUNDING = Kind(
     "found starved or below ε; only worth knowing where the others move, or where m has died away, unless it has in at "
     "least the share standstill of the tensors.",
     why="Added to such weights, the update rounds to nothing: they stand still.",
-    action="See why these updates are so small: a learning rate near its end; in a 16-bit type keep the weights in a "
-    "wider one",
+    action="Find out why these updates are so small (the end of a schedule?); keep 16-bit weights in float32",
     source="IEEE 754, round to nearest: θ + Δ = θ for |Δ| < ½ ulp(θ)",
     thresholds=("lost_in_rounding", "standstill"),
     metrics=("lost_in_rounding",),
@@ -47,7 +46,7 @@ CORRECTION = Kind(
     condition="|√c2/c1 - 1| is at least bias_correction in the newest checkpoint; c1 = 1 - β1^t, c2 = 1 - β2^t.",
     why="v has averaged fewer gradients than it will remember, so that E is still a rough estimate, and depends on "
     "the step being right.",
-    action="Judge effective learning rates by later checkpoints; here see that the step is read, not assumed",
+    action="Judge effective learning rates by later checkpoints; here, check that the step was read, not assumed",
     source="Kingma & Ba, arXiv 1412.6980, section 3",
     thresholds=("bias_correction",),
     metrics=("bias_correction",),

@@ -47,8 +47,7 @@ NEGATIVE = Kind(
     title="Negative second moments",
     severity=Severity.CRITICAL,
     condition="v < 0 somewhere.",
-    why="v is an average of squares: a negative one was written wrongly or is read as what it isn't, and its root is "
-    "NaN.",
+    why="v is an average of squares, so a negative one is damaged, or is another tensor read as v; its root is NaN.",
     action="Compare the file with a copy of it, and check that this tensor really is the second moment",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: v averages g²",
     metrics=("negative_second_moment",),
@@ -75,8 +74,8 @@ IMPOSSIBLE_VALUE = Kind(
     "infinite, negative, no number, or (decay rates) not below 1.",
     why="No training can have used such a value: the training had diverged, or the file is damaged. What depends on "
     "it is NaN.",
-    action="Compare the file with a copy of it; if the training diverged, go back to the last checkpoint before; else "
-    "give the value that was used",
+    action="Compare the file with a copy of it; if the training diverged, go back to the last checkpoint before "
+    "that; otherwise give the value that was used",
     source="the values that the options of the same name accept",
     metrics=("learning_rate", "beta_1", "beta_2", "epsilon", "weight_decay"),
 )

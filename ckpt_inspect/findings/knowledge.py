@@ -21,8 +21,8 @@ INFERRED = Kind(
     severity=Severity.INFO,
     condition="beta_1, beta_2, epsilon or weight_decay has the source inferred in the newest checkpoint, by what it "
     "and others of the run tell together, and differs from the implementation's default.",
-    why="Figures of this run are right only with these values: whoever reads the files alone, or resumes the training, "
-    "has to be given them.",
+    why="Figures of this run are right only with these values: pass them on to whoever reads a single file or "
+    "resumes the training.",
     action="See that the training's code says the same",
     source="elements that no gradient reached between two checkpoints decay, and move, by these values alone",
     metrics=("beta_1", "beta_2", "epsilon", "weight_decay"),
@@ -34,8 +34,8 @@ ASSUMED = Kind(
     severity=Severity.INFO,
     condition="beta_1, beta_2, epsilon or weight_decay has the source default in the newest checkpoint, and no other "
     "checkpoint of the run holds it.",
-    why="The file doesn't hold them, so the implementation's defaults stand in, and what follows from other values "
-    "is off by as much as they differ.",
+    why="The file doesn't hold them, so the implementation's defaults are used; if the training used others, the "
+    "figures that depend on them are wrong.",
     action="Give those that were used",
     source="measured: wrong betas put the last update 76 % off, an ε of 1e-2 in place of 1e-7 2.7 times",
     metrics=("beta_1", "beta_2", "epsilon", "weight_decay"),
@@ -70,8 +70,8 @@ ONE_RATE = Kind(
     severity=Severity.INFO,
     condition="The learning rate has the source given in two or more checkpoints, is the same in all, and is of "
     "no table.",
-    why="Schedules and callbacks change the rate during a run; where it was another, effective learning rates and "
-    "updates are off by as much.",
+    why="Schedules and callbacks change the rate during a run; where the rate was different, effective learning "
+    "rates and updates are wrong by the same factor.",
     action="If it was not constant, give a table: --learning-rate FILE.csv, with lines step,learning_rate",
     source="E has the rate of each checkpoint's own last update",
     metrics=("learning_rate", "effective_lr"),
@@ -83,8 +83,8 @@ CONTRADICTED = Kind(
     severity=Severity.WARNING,
     condition="Between two checkpoints of the run moments or weights changed as they can't have with the value that is "
     "assumed, or read: v fell further than β2^k lets it, or a weight moved further than the rate lets it.",
-    why="Every figure that rests on the value is off: the effective learning rate, the last update, and what is found "
-    "by them.",
+    why="Every figure computed with this value is wrong: the effective learning rate, the last update, and findings "
+    "about them.",
     action="Give the value that was used; if it is the one in the file, a callback changed it since, or these are "
     "checkpoints of several trainings",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: v2 = β2^k·v1 + (what is not negative)",

@@ -37,8 +37,8 @@ LOST = Kind(
     "the next; or all moments are 0 at a step above 0.",
     why="The averages of the gradients that training had built up are gone: v can't fall by more than β2^k in k "
     "updates, unless it is set back.",
-    action="Restore the optimizer together with the model, and see that its variables exist before it is restored; "
-    "if these are two runs, analyse them separately",
+    action="Restore the optimizer together with the model, and make sure that its variables exist before that; if "
+    "these are two runs, analyse them separately",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: v2 = β2^k·v1 + (what is not negative)",
     metrics=("second_moment_sample", "second_moment_mean"),
 )

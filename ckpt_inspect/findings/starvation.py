@@ -23,7 +23,7 @@ STARVED_TENSORS = Kind(
     "is one, is not larger than β1^k leaves of it.",
     why="Nothing was added to v all that time: the tensor has been frozen or cut off, and E inflates like β2^(-k/2) "
     "until the first gradient comes, which then moves it too far. Where most tensors are, training stands still.",
-    action="If it was frozen on purpose, nothing; else look for what cut it off from the loss",
+    action="Nothing, if it was frozen on purpose; otherwise look for what cut it off from the loss",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: without gradients v2 = β2^k·v1",
     thresholds=("starved_inflation", "standstill"),
     metrics=("second_moment_mean", "effective_lr"),

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from ckpt_inspect.checkpoint import Array, Checkpoint, Problem, SavedTree, TensorSpec, TrainingConfig
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, UnsupportedError
 from ckpt_inspect.formats import keras_config
+from ckpt_inspect.formats.flax_file import FileData, FlaxValues
 from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.formats.orbax_arrays import Arrays
@@ -58,7 +59,7 @@ _MOST_METADATA = 1 << 28
 UNKNOWN_TYPE = "unknown"
 
 AGGREGATED = "values-aggregated"
-"""Code of the Problem of values that lie in a msgpack file."""
+"""Code of the Problem of values in a msgpack file that aren't read."""
 
 
 class _Item(NamedTuple):
@@ -83,18 +84,23 @@ class OrbaxCheckpoint(Checkpoint):
         self._metadata = {file: self._pinned.pin(file) for file in files}
         self.files, self.file_stats = self._pinned.paths, self._pinned.stats
         trees = {item: self._read_tree(item) for item in self._items}
-        with_arrays = [item for item, tree in trees.items() if tree.leaves]
+        with_arrays = [item for item, tree in trees.items() if tree.leaves or tree.inlined]
         self._paths: dict[str, tuple[str, ...]] = {}
         self._empty: list[tuple[str, ...]] = []
         self._unread: list[tuple[str, ...]] = []
         self._leaves: dict[str, tuple[_Item, Leaf]] = {}
+        self._values = FlaxValues()
         for item, tree in trees.items():
             above = (item.name,) if len(with_arrays) > 1 else ()
             self._empty += [(*above, *path) for path in tree.empty]
             self._unread += [(*above, *path) for path in tree.aggregated]
             for leaf in tree.leaves:
-                self._add(item, leaf, (*above, *leaf.path))
-        self.problems = tuple(_aggregated(item, tree) for item, tree in trees.items() if tree.aggregated)
+                self._leaves[self._name(*above, *leaf.path)] = item, leaf
+            for value in tree.inlined:
+                self._values.add(self._name(*above, *value.path), value, self._metadata[item.folder / MSGPACK_FILE])
+        self.problems = tuple(
+            _unread(item.folder / MSGPACK_FILE, len(tree.aggregated)) for item, tree in trees.items() if tree.aggregated
+        )
         self._arrays: Arrays | None = None
         library = _find_library(path)
         if not isinstance(library, str):
@@ -104,11 +110,12 @@ class OrbaxCheckpoint(Checkpoint):
                 for name, (item, leaf) in self._leaves.items()
             }
             self._arrays = Arrays(library, places, self._metadata, self.size_bytes)
-            self.tensors: Mapping[str, TensorSpec] = self._arrays.specs
+            self.tensors: Mapping[str, TensorSpec] = {**self._arrays.specs, **self._values.specs}
             return
-        self.tensors = {
+        listed = {
             name: TensorSpec(name, leaf.written_shape or (), UNKNOWN_TYPE) for name, (_, leaf) in self._leaves.items()
         }
+        self.tensors = {**listed, **self._values.specs}
         if self._leaves:
             self.unreadable = f"{path}: {library}"
             self.problems = (
@@ -123,13 +130,21 @@ class OrbaxCheckpoint(Checkpoint):
 
     def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
         self.spec(name)
+        if name in self._values.specs:
+            return self._values.read(name, start, stop)
         if self._arrays is None:
             raise UnsupportedError(self.unreadable or f"{self.path}: holds no arrays")
         return self._arrays.read(name, start, stop)
 
     def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:
+        wanted = list(pieces)
+        self._values.expect(wanted)
         if self._arrays is not None:
-            self._arrays.expect(pieces)
+            self._arrays.expect(wanted)
+
+    def is_plain(self, name: str) -> bool:
+        self.spec(name)
+        return name in self._values.specs
 
     def finish_reading(self) -> None:
         """Raise DamagedFileError if a file was replaced since the checkpoint was opened: no checksum covers a chunk."""
@@ -167,22 +182,25 @@ class OrbaxCheckpoint(Checkpoint):
             self._arrays.forget()
         self._pinned.close()
 
-    def _add(self, item: _Item, leaf: Leaf, path: tuple[str, ...]) -> None:
-        """Take a leaf in, under a name that no other has: keys may hold slashes."""
+    def _name(self, *path: str) -> str:
+        """Return a leaf's name, which no other has: keys may hold slashes."""
         name, count = "/".join(path), 1
-        while name in self._leaves:
+        while name in self._paths:
             count += 1
             name = f"{'/'.join(path)}#{count}"
-        self._leaves[name] = (item, leaf)
         self._paths[name] = path
+        return name
 
     def _read_tree(self, item: _Item) -> Tree:
-        for file, decode in ((TREE_FILE, decode_tree), (MSGPACK_FILE, decode_msgpack_tree)):
-            if item.folder / file in self._metadata:
-                return decode(self._read_small(item.folder / file), str(item.folder / file))
-        raise NotFoundError(
-            f"{item.folder / TREE_FILE}: is missing, while the arrays that it names are there; copy it too"
-        )
+        tree, packed = item.folder / TREE_FILE, item.folder / MSGPACK_FILE
+        if tree in self._metadata:
+            found = decode_tree(self._read_small(tree), str(tree))
+            if not found.aggregated or packed not in self._metadata:
+                return found
+            return found.with_values(decode_msgpack_tree(FileData(self._metadata[packed]), str(packed)))
+        if packed in self._metadata:
+            return decode_msgpack_tree(FileData(self._metadata[packed]), str(packed))
+        raise NotFoundError(f"{tree}: is missing, while the arrays that it names are there; copy it too")
 
     def _read_small(self, path: Path) -> bytes:
         file = self._metadata[path]
@@ -212,26 +230,40 @@ class OrbaxCheckpoint(Checkpoint):
 
 
 class MsgpackFile(Checkpoint):
-    """A file of flax.serialization, as programs wrote before there was Orbax: its tree is listed, no value is read."""
+    """A file of flax.serialization, as programs wrote before there was Orbax."""
 
     format = "orbax"
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.tensors: Mapping[str, TensorSpec] = {}
         self._pinned = PinnedFiles()
         file = self._pinned.open(path)
         self.files, self.file_stats = self._pinned.paths, self._pinned.stats
-        if file.size > _MOST_METADATA:
-            raise UnsupportedError(f"{path}: is a msgpack file of flax, which is not read: save the state with Orbax")
-        self._tree = decode_msgpack_tree(file.read(0, file.size), str(path))
-        self.problems = (_unread(path, len(self._tree.aggregated), "written by flax.serialization", "with Orbax"),)
+        self._tree = decode_msgpack_tree(FileData(file), str(path))
+        self._values = FlaxValues()
+        for value in self._tree.inlined:
+            name, count = "/".join(value.path), 1
+            while name in self._values.specs:
+                count += 1
+                name = f"{'/'.join(value.path)}#{count}"
+            self._values.add(name, value, file)
+        self.tensors: Mapping[str, TensorSpec] = self._values.specs
+        if self._tree.aggregated:
+            self.problems = (_unread(path, len(self._tree.aggregated)),)
 
     def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
-        raise NotFoundError(f"{self.path}: holds no tensor {name!r} that is read; it is a msgpack file of flax")
+        self.spec(name)
+        return self._values.read(name, start, stop)
+
+    def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:
+        self._values.expect(pieces)
+
+    def is_plain(self, name: str) -> bool:
+        self.spec(name)
+        return True
 
     def saved_tree(self) -> SavedTree:
-        return SavedTree({}, self._tree.empty, self._tree.aggregated)
+        return SavedTree(self._values.paths, self._tree.empty, self._tree.aggregated)
 
     def read_head(self, size: int) -> bytes:
         return self._pinned.read_head(size)
@@ -250,15 +282,11 @@ def _find_library(path: Path) -> ModuleType | str:
     return library
 
 
-def _aggregated(item: _Item, tree: Tree) -> Problem:
-    return _unread(item.folder / MSGPACK_FILE, len(tree.aggregated), "SaveArgs(aggregate=True)", "without aggregate")
-
-
-def _unread(path: Path, count: int, why: str, advice: str) -> Problem:
+def _unread(path: Path, count: int) -> Problem:
     return Problem(
         AGGREGATED,
-        f"{path}: holds {count} values in itself ({why})",
-        f"those are not read; save them as arrays, {advice}, to have them read",
+        f"{path}: holds {count} values that are neither arrays nor numbers (raw bytes, complex numbers, other types)",
+        "those are not read; save them as arrays to have them read",
     )
 
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from ckpt_inspect.errors import DamagedFileError
+from ckpt_inspect.formats.flax_values import Inlined, find_values, is_chunked
 from ckpt_inspect.formats.keras_config import decode_json
-from ckpt_inspect.formats.msgpack import Extension, Unpacked, unpack
+from ckpt_inspect.formats.msgpack import Data, Unpacked, unpack
 from ckpt_inspect.jsonable import JsonObject, JsonValue
 
 TREE_FILE = "_METADATA"
@@ -45,12 +46,21 @@ class Tree(NamedTuple):
     empty: tuple[tuple[str, ...], ...]
     """Paths of nodes that hold nothing: None, empty states of optax, masked parameters."""
     aggregated: tuple[tuple[str, ...], ...]
-    """Paths of the leaves whose values are in the msgpack file itself."""
+    """Paths of the leaves that the msgpack file itself holds and that are no arrays or numbers."""
     is_ocdbt: bool | None
     is_zarr3: bool | None
     """None where the metadata doesn't say."""
     has_every_chunk: bool
     """Whether every chunk was written, those too that hold nothing but the fill value."""
+    inlined: tuple[Inlined, ...] = ()
+    """Arrays and numbers that the msgpack file itself holds."""
+
+    def with_values(self, other: Tree) -> Tree:
+        """Return the tree with the values that its msgpack file, decoded, has of it."""
+        wanted = set(self.aggregated)
+        found = tuple(value for value in other.inlined if value.path in wanted)
+        rest = wanted - {value.path for value in found}
+        return self._replace(aggregated=tuple(path for path in self.aggregated if path in rest), inlined=found)
 
 
 def decode_tree(text: bytes, where: str) -> Tree:
@@ -91,26 +101,31 @@ def decode_tree(text: bytes, where: str) -> Tree:
     )
 
 
-def decode_msgpack_tree(data: bytes, where: str) -> Tree:
+def decode_msgpack_tree(data: Data, where: str) -> Tree:
     """Decode the tree of releases before `_METADATA`; DamagedFileError, which names `where`, for anything else."""
     decoded = unpack(data, where)
-    if not isinstance(decoded, (dict, list)) or isinstance(decoded, Extension):
+    if not isinstance(decoded, (dict, list)):
         raise DamagedFileError(f"{where}: is msgpack, but no tree: it is damaged, or no checkpoint of Orbax")
     leaves: list[Leaf] = []
     empty: list[tuple[str, ...]] = []
     aggregated: list[tuple[str, ...]] = []
+    inlined: list[Inlined] = []
     for path, value in _walk(decoded, ()):
         if isinstance(value, str) and value.startswith(_PLACEHOLDER):
             leaves.append(Leaf(tuple(path), None))
         elif value is None or value in ({}, []):
             empty.append(path)
+        elif isinstance(value, str):
+            continue
+        elif (found := find_values(data, path, value, where)) is not None:
+            inlined.append(found)
         else:
             aggregated.append(path)
-    return Tree(tuple(leaves), tuple(empty), tuple(aggregated), None, None, False)
+    return Tree(tuple(leaves), tuple(empty), tuple(aggregated), None, None, False, tuple(inlined))
 
 
 def _walk(node: Unpacked, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Unpacked]]:
-    if isinstance(node, Extension) or not isinstance(node, (dict, list)) or not node:
+    if not isinstance(node, (dict, list)) or not node or is_chunked(node):
         yield path, node
     else:
         for key, value in node.items() if isinstance(node, dict) else enumerate(node):

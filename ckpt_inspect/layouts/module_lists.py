@@ -49,7 +49,7 @@ def _read(checkpoint: Checkpoint, graph: ObjectGraph, node: Node) -> FoundOptimi
     problems = [
         Problem(
             "counter-open",
-            f"{', '.join(f'{path}/{s}' for s in scalars)} may count the updates, and nothing says from where on",
+            f"{', '.join(f'{path}/{s}' for s in scalars)} may count the updates, but nothing says from which start",
             "the step is left unknown",
             "info",
         )

@@ -132,7 +132,7 @@ def _unread(tree: SavedTree) -> list[FoundOptimizer]:
     top = next((_top_of_states(path) for path in tree.unread if any(map(_names_optimizer, path))), None)
     if top is None:
         return []
-    what = "its values are in a msgpack file, which is not read: save them as arrays, with Orbax and without aggregate"
+    what = "its values are neither arrays nor numbers, in a msgpack file: save them as arrays"
     rule = RuleReading(UNKNOWN, "unknown", what)
     return [FoundOptimizer(_name_of(top), LAYOUT, OPTAX, rule, absence=what)]
 

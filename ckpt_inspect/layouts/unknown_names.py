@@ -134,8 +134,8 @@ def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     counters = [k for k, s in tensors.items() if NAMELESS.match(k) and s.shape == ()]
     counter = f", and {counters[0]}, which may count its updates" if len(counters) == 1 else ""
     what = (
-        f"two unnamed variables of each parameter's shape ({nameless[0]} .. {nameless[-1]}){counter}, which look like "
-        "an optimizer's that the program does by hand"
+        f"two unnamed variables of each parameter's shape ({nameless[0]} .. {nameless[-1]}){counter}, which look "
+        f"like the state of an optimizer written by hand"
     )
     parameters = _paired_by_graph(checkpoint, nameless, named)
     is_ordered = bool(parameters) and is_nonnegative(checkpoint, [p.slots["slot_1"] for p in parameters])
@@ -177,7 +177,7 @@ def _find_numbered(checkpoint: Checkpoint) -> list[FoundOptimizer]:
             continue
         what = (
             f"{len(own)} numbered tensors ({own[0]} .. {own[-1]}) have the shapes of the {len(others)} variables, as "
-            "the slots of an optimizer have that the program does by hand"
+            f"the slots of an optimizer written by hand have"
         )
         return [
             FoundOptimizer(

@@ -45,6 +45,9 @@ _INLINE_BYTES = 8 << 20
 _MOST_ROWS = 1 << 24
 """Rows are distinguished up to so many; each takes a byte while its tensor is read."""
 
+_LEAVE = 1.0
+"""Seconds that an interruption waits for another thread to end its piece."""
+
 _MOST_EXPECTED = 1 << 18
 """Pieces that are announced: of 256 GB. A damaged file may claim any number."""
 
@@ -199,8 +202,8 @@ class Sweep:
             worker.start()
         loop()
         try:
-            for worker in workers:
-                worker.join()
+            for worker in workers:  # one may be waiting for a server that stalls
+                worker.join(_LEAVE if isinstance(self._failure, KeyboardInterrupt) else None)
         except KeyboardInterrupt as interrupt:
             self._failure = interrupt
         if self._failure is not None:

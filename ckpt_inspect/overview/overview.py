@@ -234,12 +234,14 @@ def _description(states: tuple[OptimizerState, ...], problems: Sequence[Problem]
     if not states and suspected:
         others = f" .. {suspected[-1]}" if len(suspected) > 1 else ""
         return (
-            "no optimizer's state of a kind that is known; what may be one's, or weights: "
+            "no optimizer state of a known kind; tensors that may be such state, or weights: "
             f"{counted(len(suspected), 'tensor')}, {suspected[0]}{others}"
         )
     if not states:
         return "weights only: it holds no optimizer's state, so there are no effective learning rates to reconstruct"
     analysable = [s for s in states if s.update_rule is not None and s.step.value != 0 and s.parameters]
+    if len(states) == 1 and states[0].name == "optimizer" and states == tuple(analysable):
+        return f"1 optimizer ({states[0].rule})"
     names = ", ".join(f"{s.name} ({s.rule})" for s in states)
     if not analysable:
         return f"no optimizer in it has an effective learning rate to reconstruct: {names}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ckpt_inspect.errors import CkptInspectError, RequestError
 from ckpt_inspect.presentation.written_files import write_whole
+from ckpt_inspect.sourced import quoted
 from ckpt_inspect.state.given import Given
 
 if TYPE_CHECKING:
@@ -37,11 +38,11 @@ def write_diff_figures(
     from ckpt_inspect.series.names import checkpoint_names
 
     format_of(path)
-    names = checkpoint_names([diff.path_a, diff.path_b])
-    frame = diff_frame(diff)
-    figures = {path: plot_diff(frame, *names)}
+    names = name_a, name_b = checkpoint_names([diff.path_a, diff.path_b])
+    frame, doubts = diff_frame(diff), diff_doubts(diff)
+    figures = {path: plot_diff(frame, name_a, name_b, doubts)}
     try:
-        figures[_beside(path, "by-rate")] = plot_change_by_rate(frame, *names)
+        figures[_beside(path, "by-rate")] = plot_change_by_rate(frame, name_a, name_b, doubts)
     except RequestError:  # no parameter has a rate and moved: the first figure says all there is
         return _write(figures)
     chapters = _chapters(diff, names, given, include, exclude)
@@ -49,6 +50,19 @@ def write_diff_figures(
         tail = "distributions" if len(chapters) == 1 else f"{slug}-distributions"
         figures[_beside(path, tail)] = plot_distributions(chapter)
     return _write(figures)
+
+
+def diff_doubts(diff: Differences) -> tuple[str, ...]:
+    """Return the values that effective learning rates rest on although nobody read them, or the two checkpoints refute
+    them: each with its source, and with the checkpoint if it is not so in both."""
+    found: dict[str, list[str]] = {}
+    for optimizer in diff.optimizers:
+        for h in optimizer.hyperparameters:
+            for side, sourced, against in (("A", h.a, h.against_a), ("B", h.b, h.against_b)):
+                is_doubtful = sourced.source in ("default", "inferred") or bool(against)
+                if isinstance(sourced.value, float) and sourced.value and is_doubtful:
+                    found.setdefault(f"{h.name} {quoted(sourced.value, sourced.source, against)}", []).append(side)
+    return tuple(text if {"A", "B"} <= set(sides) else f"{text} in {sides[0]}" for text, sides in found.items())
 
 
 def format_of(path: Path) -> str:

@@ -13,7 +13,6 @@ from ckpt_inspect.records import dataclass
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from pandas import DataFrame
 
     from ckpt_inspect.comparison.differences import Differences
     from ckpt_inspect.measurement.columns import RunColumns
@@ -155,12 +154,14 @@ def _drawn(run: RunColumns, kind: FigureKind, optimizer: str | None, selection: 
     return chapter
 
 
-def diff_figure(diff: DataFrame, name: str, name_a: str, name_b: str) -> Figure:
+def diff_figure(diff: Differences, name: str, name_a: str, name_b: str) -> Figure:
     """Return a figure of what changed between what is called `name_a` and `name_b`; see `Diff.plot`."""
+    from ckpt_inspect.presentation.diff_figures import diff_doubts
     from ckpt_inspect.presentation.plots import plot_change_by_rate, plot_diff
+    from ckpt_inspect.runs.frames import diff_frame
 
     plot = _chosen({"changes": plot_diff, "change-by-rate": plot_change_by_rate}, name)
-    return _shown(plot(diff, name_a, name_b))
+    return _shown(plot(diff_frame(diff), name_a, name_b, diff_doubts(diff)))
 
 
 def _chosen(figures: Mapping[str, T], name: str) -> T:

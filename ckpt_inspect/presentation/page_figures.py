@@ -8,7 +8,8 @@ from ckpt_inspect.presentation.page import Chart, PageFigure, Picture
 from ckpt_inspect.presentation.page.charts import Drawing, drawing_of, rates
 from ckpt_inspect.presentation.plots import FIGURES, Chapter, FigureKind
 
-_DISTRIBUTIONS = next(kind for kind in FIGURES if kind.id == "distributions")
+_ALONE = tuple(kind for kind in FIGURES if kind.id in ("path", "distributions"))
+"""Those that the page has even if no file of them is asked for."""
 
 
 def page_figure(
@@ -26,9 +27,9 @@ def page_figure(
 
 def charts_alone(chapter: Chapter, drawn: Sequence[FigureKind]) -> Iterator[PageFigure]:
     """Yield the charts of a chapter that the page shows beside its figures: `drawn` are those that have a file."""
-    kind = _DISTRIBUTIONS
-    if kind not in drawn and kind.reason_to_omit(chapter) is None and (drawing := drawing_of(kind.id, chapter)):
-        yield _drawn(chapter, drawing, f"{kind.answer(chapter)} {kind.asks.caption}", kind.asks.metrics)
+    for kind in _ALONE:
+        if kind not in drawn and kind.reason_to_omit(chapter) is None and (drawing := drawing_of(kind.id, chapter)):
+            yield _drawn(chapter, drawing, f"{kind.answer(chapter)} {kind.asks.caption}", kind.asks.metrics)
     series = [run.series for run in chapter.runs]
     if drawing := rates.rates_drawing(chapter, series):
         yield _drawn(chapter, drawing, f"{rates.answer(series)} {rates.ASKS.caption}", rates.ASKS.metrics)

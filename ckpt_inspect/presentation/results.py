@@ -206,7 +206,7 @@ class Diff(Differences):
         from ckpt_inspect.presentation.notebook import diff_figure
         from ckpt_inspect.series.names import checkpoint_names
 
-        return diff_figure(self.to_frame(), text_in(name, "name"), *checkpoint_names([self.path_a, self.path_b]))
+        return diff_figure(self, text_in(name, "name"), *checkpoint_names([self.path_a, self.path_b]))
 
     def _repr_html_(self) -> str:
         from ckpt_inspect.presentation.notebook import diff_html

@@ -91,7 +91,7 @@ def _renamed(optimizer: OptimizerAnalysis, before: Shapes, told: dict[str, dict[
         "parameters-renamed",
         f"{spoken_name(optimizer.name)}: from this checkpoint on {len(names)} parameters have other names than before, "
         f"such as {own} for {first}",
-        "they are shown under the first names: that they are the same is assumed, because their shapes and the "
+        "they are shown under the first names and assumed to be the same, because their shapes and the "
         "structure of their names correspond",
     )
     return replace(named, state_problems=(*named.state_problems, remark))

@@ -43,7 +43,7 @@ def frame(analyses: RunColumns, kind: str, checkpoints: Sequence[int] | None = N
     if checkpoints is None:
         return _FRAMES[kind](analyses)
     if kind not in _RESTRICTABLE:
-        raise RequestError(f"a frame of kind {kind!r} can't be had of some checkpoints alone")
+        raise RequestError(f"a frame of kind {kind!r} covers all checkpoints: leave out which")
     if beyond := [index for index in checkpoints if index >= len(analyses)]:
         raise RequestError(f"the run has {len(analyses)} checkpoints, and none of index {beyond[0]}")
     chosen = np.unique(np.asarray(checkpoints, np.int64))

@@ -413,8 +413,8 @@ class _Stored:
         if not names:
             return None
         what = (
-            f"{place}: {spoken_name(optimizer)}: was analysed without inference, and its file is gone: what its "
-            f"neighbours tell of {', '.join(names)} doesn't reach its figures"
+            f"{place}: {spoken_name(optimizer)}: it was analysed without inference, and its file is gone: what its "
+            f"neighbours show of {', '.join(names)} doesn't reach its figures"
         )
         return RowEvidence(problems=(Problem(NEVER_INFERRED, what, "its figures stay as they were computed"),))
 

@@ -9,15 +9,18 @@ from pathlib import Path
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import ChangedFileError, CkptInspectError
 from ckpt_inspect.measurement.columns import CHANGED, GONE, UNFINISHED, UNREADABLE
-from ckpt_inspect.series.meanwhile import YOUNG
+from ckpt_inspect.series.meanwhile import MAYBE_UNFINISHED, YOUNG
 from ckpt_inspect.series.run import Run
-from ckpt_inspect.storage import ABSENT, Stat, stat
+from ckpt_inspect.storage import Stat, stat
 
 _PATIENCE = 2.0
 """Seconds that are waited in a whole run to see whether what can't be read is still changing."""
 
 _LOOK = 0.1
 """Seconds between two looks."""
+
+_UNSEEN = Stat("other")
+"""Of what can't be looked at: it needn't be gone."""
 
 _NEXT_TIME = "it was left out; the next analysis reads it again"
 _LEFT_OUT = "it was left out; the rest of the run is analysed"
@@ -61,8 +64,7 @@ class Movement:
                 return Problem(GONE, f"{path}: is gone: it was deleted while the run was analysed", _LEFT_OUT)
             if now != before:
                 return Problem(UNFINISHED, f"{path}: is still being written", _NEXT_TIME)
-        remark = f"(changed less than {YOUNG:.0f} s ago: if it is still being written, try again when it is complete)"
-        return Problem(UNREADABLE, f"{error} {remark}", _LEFT_OUT, "error")
+        return Problem(UNREADABLE, f"{error} {MAYBE_UNFINISHED}", _LEFT_OUT, "error")
 
     def _is_gone(self, stats: Sequence[Stat]) -> bool:
         return self._is_found and any(each.kind == "absent" for each in stats)
@@ -76,4 +78,4 @@ def _stat(path: Path) -> Stat:
     try:
         return stat(path)
     except CkptInspectError:
-        return ABSENT
+        return _UNSEEN

@@ -18,7 +18,7 @@ from ckpt_inspect.series.run import Run
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.inferred import Inferred
 from ckpt_inspect.state.selection import Selection
-from ckpt_inspect.storage import absolutes, as_path, is_there
+from ckpt_inspect.storage import absolutes, as_path, is_gone
 
 UNIT_BYTES = 1 << 30
 """Arrays of so many bytes make a unit, about half a second's work for a thread: a checkpoint of more is several, unless
@@ -189,7 +189,7 @@ def without_gone(plan: Plan) -> Plan:
     gone = {
         here[place]
         for place, files in zip(absolutes(columns["path"]), columns["files"], strict=True)
-        if place in here and place not in plan.known and not is_there(as_path(files.split("\n")[0]))
+        if place in here and place not in plan.known and is_gone(as_path(files.split("\n")[0]))
     }
     return replace(plan, run=plan.run.without(gone))
 

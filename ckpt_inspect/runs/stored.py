@@ -171,4 +171,4 @@ def _check_room(name: str, dataset: h5py.Dataset) -> None:
         raise ValueError(f"{name} is cut into chunks of {dataset.chunks} values, which is not ours")
     stored = min(dataset.id.get_storage_size(), dataset.file.id.get_filesize())
     if stored * (_DEFLATED if dataset.compression else 1) < nbytes:
-        raise ValueError(f"{name} is said to have {nbytes} bytes, and the file has {stored} for them")
+        raise ValueError(f"{name} needs {nbytes} bytes, and the file holds {stored} for it")

@@ -139,8 +139,8 @@ class WorkerProcesses(ThreadPoolExecutor):
                     process = self._started()
                     if attempt == ATTEMPTS:
                         raise WorkerLostError(
-                            f"{ATTEMPTS} worker processes ended while they read it, the last with {error}: it takes "
-                            "more memory than there is, or ends whoever reads it; try it alone, without workers"
+                            f"{ATTEMPTS} worker processes ended while they read it, the last with {error}: it needs "
+                            f"more memory than there is, or crashes its reader; try it alone, without workers"
                         ) from error
             raise AssertionError("an attempt returns or raises")
         finally:

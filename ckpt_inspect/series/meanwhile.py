@@ -22,6 +22,8 @@ from ckpt_inspect.storage import PathLike, as_path, stat
 YOUNG = 30.0
 """Seconds after a file was changed within which whoever changed it may not be done."""
 
+MAYBE_UNFINISHED = f"(changed less than {YOUNG:.0f} s ago: if it is still being written, try again when it is complete)"
+"""What an error says of a file that is as young as that."""
 
 _PATIENCE, _LOOK = 1.0, 0.05
 """Seconds that are waited to see whether a checkpoint that lacks a file is being deleted, and between two looks."""
@@ -43,10 +45,7 @@ def telling_changes(paths: Sequence[PathLike]) -> Iterator[None]:
         if isinstance(error, NotFoundError) and (gone := _vanishing([as_path(path) for path in paths], str(error))):
             raise ChangedFileError(f"{gone}: is gone: it was deleted while it was read") from error
         if isinstance(error, TruncatedFileError) and abs(time.time() - newest) < YOUNG:
-            raise type(error)(
-                f"{error} (changed less than {YOUNG:.0f} s ago: if it is still being written, try again when it is "
-                "complete)"
-            ) from error
+            raise type(error)(f"{error} {MAYBE_UNFINISHED}") from error
         raise
 
 

@@ -15,7 +15,19 @@ from ckpt_inspect.records import dataclass
 from ckpt_inspect.series.meanwhile import YOUNG
 from ckpt_inspect.series.run import Held, Run, runs_of
 from ckpt_inspect.series.search import claims_now, held_by
-from ckpt_inspect.storage import ABSENT, PathLike, Stat, as_path, forget, list_folder, native_path, stat
+from ckpt_inspect.series.survey import survey
+from ckpt_inspect.storage import (
+    ABSENT,
+    PathLike,
+    Stat,
+    absolute,
+    absolutes,
+    as_path,
+    forget,
+    list_folder,
+    native_path,
+    stat,
+)
 
 Signature = tuple[tuple[str, Stat], ...]
 """Every file of a checkpoint: equal as long as none was written or replaced."""
@@ -64,6 +76,9 @@ class Watch:
         """Failures that nobody was told of, of checkpoints that were gone at the last look."""
         self.error: CkptInspectError | None = None
         """Why the last look saw nothing, if the storage refused."""
+        self._surveys: tuple[str, ...] | None = None
+        """Digests of the folders before the last look, if these alone tell whether anything has changed since."""
+        self._is_surveyable = True
 
     @property
     def is_far(self) -> bool:
@@ -77,6 +92,12 @@ class Watch:
         Objects in a store appear whole.
         """
         self.error, self.lost = None, []
+        surveys = self._surveyed() if self._is_surveyable else None
+        if surveys is not None and surveys == self._surveys:
+            for each in self._known.values():
+                each.is_settled = True
+            return False
+        self._surveys = None
         try:
             for path in self._paths:
                 forget(path)
@@ -103,8 +124,27 @@ class Watch:
             if any(found.kind == "absent" for _, found in signature):
                 known.is_settled = False
             self._known[claim.path] = known
+        self._is_surveyable = self._is_all_in_folders()
+        self._surveys = surveys if self._is_surveyable else None
         self.lost = [k.failure for k in before.values() if k.failure is not None and not (k.is_reported or k.is_going)]
         return is_changed or bool(before)
+
+    def _surveyed(self) -> tuple[str, ...] | None:
+        """The folders' names, sizes and times, in a fraction of the time of a look; None for anything else."""
+        surveys = [survey(path, 0) if native_path(path) is not None else None for path in self._paths]
+        digests = [found.digest for found in surveys if found is not None and found.is_settled]
+        return tuple(digests) if len(digests) == len(surveys) else None
+
+    def _is_all_in_folders(self) -> bool:
+        """Whether a survey sees all that the signatures do: each is of files in and below the folders, and none leads
+        through a link to a folder."""
+        if any(native_path(path) is None for path in self._paths):
+            return False
+        above = tuple(f"{absolute(path).rstrip('/')}/" for path in self._paths)
+        files = [entry for known in self._known.values() for entry in known.signature]
+        return all(found.kind == "file" for _, found in files) and all(
+            place.startswith(above) for place in absolutes(place for place, _ in files)
+        )
 
     @property
     def is_unsettled(self) -> bool:

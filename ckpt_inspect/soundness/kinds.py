@@ -93,10 +93,10 @@ NOT_READ = Kind(
     id="not-read",
     title="Values that this package doesn't read",
     severity=Severity.CRITICAL,
-    condition="Arrays lie in a file of a kind that isn't read (flax' msgpack).",
+    condition="A msgpack file of flax holds values that are neither arrays nor numbers.",
     why="Whether they are whole is not known, and what isn't known to be whole isn't called sound.",
-    action="Save them as arrays, with Orbax and without aggregate",
-    source="orbax.checkpoint.SaveArgs(aggregate=True); flax.serialization",
+    action="Save them as arrays",
+    source="flax.serialization",
 )
 
 WEIGHTS_ONLY = Kind(

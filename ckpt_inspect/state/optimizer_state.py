@@ -316,9 +316,8 @@ def _resolved(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Re
         told = "its step is not known" if step is None else f"the table has no line for its step, {step}"
         problem = Problem(
             "rate-not-in-table",
-            f"{checkpoint.path}: optimizer {found.name}: the table of learning rates that was given says nothing of "
-            f"this checkpoint: {told}",
-            "the learning rate is what the file says, if it says any; add the step to the table",
+            f"{checkpoint.path}: {found.name}: the table of learning rates doesn't cover this checkpoint: {told}",
+            "the file's own learning rate is used, if it has one; add the step to the table",
         )
         return without._replace(problems=(*without.problems, problem))
     resolved = resolve(checkpoint, found, {**others, "learning_rate": rate})

@@ -38,7 +38,7 @@ IMPOSSIBLE = ("value-impossible", "beta-power-impossible", "step-malformed", "sc
 SERIALIZED_NUMBERS = ("__tensor__", "__numpy__")
 """Classes under which Keras serializes a number that is an array of no dimensions."""
 
-OPEN_OWNER = "that these beta powers are this optimizer's is a reading of their order"
+OPEN_OWNER = "these beta powers are assigned to this optimizer by their order"
 
 
 class Resolved(NamedTuple):

@@ -37,6 +37,15 @@ def lacks_ranges(error: Exception) -> bool:
     return re.search(words, _text(error)) is not None
 
 
+def is_unanswered(error: Exception) -> bool:
+    """Return whether no answer tells anything of what was asked for: there was none, or the server has failed."""
+    text, status = str(error), _status(error)
+    if status is not None:
+        return status >= 500
+    words = "kind: (Timeout|Connect|Interrupted)|timed out|error sending request|IncompleteBody"
+    return re.search(words, text) is not None and not ("metadata" in text.lower() and "credential" in text.lower())
+
+
 def broke_off(error: Exception) -> bool:
     """Return whether an answer ended before all of it had come. obstore asks for the rest of one whose file has a tag,
     by itself."""

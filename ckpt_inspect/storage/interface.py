@@ -193,12 +193,17 @@ _STREAM_BUFFER = 1 << 13
 """Enough for an HDF5 object header and its neighbours, little enough that what lies between two of them is not read."""
 
 
+class NoAnswerError(NotFoundError):
+    """A storage that can't be asked at present, so that nothing is known of what it holds."""
+
+
 class Storage(ABC):
     """A place where checkpoints lie: the local disk, or an object store."""
 
     @abstractmethod
     def stat(self, path: Path) -> Stat:
-        """Return what is at the path, links followed; NotFoundError if the storage refuses to look."""
+        """Return what is at the path, links followed; NotFoundError if the storage refuses to look, NoAnswerError if it
+        can't be asked."""
 
     def look_together(self, paths: Iterable[Path]) -> None:  # noqa: B027 - a disk answers at once
         """Look at paths of which `stat` will be asked next, side by side: far away each look may be a request."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 import re
 import time
 from collections import OrderedDict
@@ -26,11 +27,11 @@ from ckpt_inspect.errors import (
 )
 from ckpt_inspect.storage import connecting
 from ckpt_inspect.storage.address import Address
-from ckpt_inspect.storage.causes import broke_off, cause, lacks_ranges, may_pass, names_bucket
+from ckpt_inspect.storage.causes import broke_off, cause, is_unanswered, lacks_ranges, may_pass, names_bucket
 from ckpt_inspect.storage.connecting import configuration_errors, connect
 from ckpt_inspect.storage.credentials import has_any, query_of
 from ckpt_inspect.storage.fetch_plan import WINDOW, FetchPlan
-from ckpt_inspect.storage.interface import ABSENT, Entry, OpenFile, Stat, Storage, missing
+from ckpt_inspect.storage.interface import ABSENT, Entry, NoAnswerError, OpenFile, Stat, Storage, missing
 from ckpt_inspect.storage.read_ahead import LOOKS, THREADS, ReadAhead
 from ckpt_inspect.storage.stream import Bytes
 from ckpt_inspect.storage.web_folder import names_in_page, read_page
@@ -50,6 +51,10 @@ _READERS = 8
 """Files of which what was read is remembered."""
 _PAGE = 1 << 20
 """Bytes up to which an answer can be a web server's list of a folder."""
+
+_RESTS = 30.0
+"""Seconds for which a server that was given up is not asked again: of a run of many, each would wait as long."""
+_NEVER = (-math.inf, "")
 
 Result = TypeVar("Result")
 
@@ -76,6 +81,8 @@ class ObjectStorage(Storage):
         does."""
         self._plans: list[FetchPlan] = []
         """Those that are followed, in the order in which they were made."""
+        self._given_up = _NEVER
+        """When it was given up last, unless something was answered since, and why: in words."""
         self._lock = Lock()
 
     @property
@@ -133,6 +140,7 @@ class ObjectStorage(Storage):
         with self._lock:
             self._listings.clear()
             self._looks.clear()
+            self._given_up = _NEVER
 
     def list_folder(self, folder: Path) -> list[Entry]:
         key = _key(folder)
@@ -187,7 +195,7 @@ class ObjectStorage(Storage):
         try:
             page = read_page(path, connecting.GIVE_UP)
         except TimeoutError as error:
-            raise NotFoundError(
+            raise NoAnswerError(
                 f"{path}: {self._root} didn't answer in time; see that it can be reached, and try again"
             ) from error
         return None if page is None else names_in_page(page)
@@ -287,23 +295,32 @@ class ObjectStorage(Storage):
 
         def why(error: Exception) -> str:
             anonymous = not self.is_web and "skip_signature" in getattr(self._client(path), "config", {})
-            return f"{path}: {cause(error, self._root, is_anonymous=anonymous)}"
+            return cause(error, self._root, is_anonymous=anonymous)
 
+        at, reason = self._given_up
+        if begun - at < _RESTS:
+            raise NoAnswerError(f"{path}: {reason}")
         while True:
             try:
-                return request(self._client(path))
+                found = request(self._client(path))
             except (exceptions.NotFoundError, FileNotFoundError) as error:  # noqa: PERF203 - nothing beside a request
                 if may_be_absent and not names_bucket(error):
                     return None
-                raise NotFoundError(why(error)) from _shown(error)
+                raise NotFoundError(f"{path}: {why(error)}") from _shown(error)
             except exceptions.BaseError as error:
                 if lacks_ranges(error):
-                    raise NoRangesError(why(error)) from _shown(error)
+                    raise NoRangesError(f"{path}: {why(error)}") from _shown(error)
                 failed += 1
                 is_final = not may_pass(error) or (is_resumed and broke_off(error))
                 if is_final or failed > connecting.RETRIES or time.monotonic() - begun > connecting.GIVE_UP:
-                    raise NotFoundError(why(error)) from _shown(error)
+                    if not is_unanswered(error):
+                        raise NotFoundError(f"{path}: {why(error)}") from _shown(error)
+                    self._given_up = time.monotonic(), why(error)
+                    raise NoAnswerError(f"{path}: {self._given_up[1]}") from _shown(error)
                 time.sleep(min(0.1 * 2**failed, 2.0))
+            else:
+                self._given_up = _NEVER
+                return found
 
     def _client(self, path: Path) -> ObjectStore:
         query = query_of(str(self._root), _key(path)) if self.is_web else ""

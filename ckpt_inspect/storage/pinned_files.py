@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ckpt_inspect.checkpoint import FileStat
 from ckpt_inspect.errors import ChangedFileError, CkptInspectError
-from ckpt_inspect.storage.interface import ABSENT, OpenFile, Stat
+from ckpt_inspect.storage.interface import ABSENT, NoAnswerError, OpenFile, Stat
 from ckpt_inspect.storage.registry import open_file, stat
 
 
@@ -26,7 +26,8 @@ class PinnedFiles:
         return file
 
     def pin(self, path: Path) -> OpenFile:
-        """Pin a file as it is now; if it is missing or can't be looked at, reading it raises the error."""
+        """Pin a file as it is now; if it is missing or can't be looked at, reading it raises the error. Raises
+        NoAnswerError, as `pin_if_there` does."""
         return self._pin(path, _stat(path))
 
     def pin_if_there(self, path: Path) -> OpenFile | None:
@@ -76,5 +77,7 @@ class PinnedFiles:
 def _stat(path: Path) -> Stat:
     try:
         return stat(path)
-    except CkptInspectError:
+    except NoAnswerError:
+        raise
+    except CkptInspectError:  # S3 refuses to look at what is not there, unless its folder may be listed
         return ABSENT

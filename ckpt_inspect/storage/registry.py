@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from ckpt_inspect.errors import CkptInspectError, UnsupportedError
 from ckpt_inspect.storage import credentials
 from ckpt_inspect.storage.address import Address
-from ckpt_inspect.storage.interface import Entry, FolderStats, OpenFile, Stat, Storage
+from ckpt_inspect.storage.interface import Entry, FolderStats, NoAnswerError, OpenFile, Stat, Storage
 from ckpt_inspect.storage.local import LocalStorage
 
 PathLike = str | os.PathLike[str]
@@ -99,17 +99,29 @@ def look_together(paths: Sequence[Path]) -> None:
 
 
 def is_there(path: Path) -> bool:
-    """Return whether anything is at the path; False if the storage refuses to look."""
+    """Return whether anything is at the path; False if the storage refuses to look. Raises NoAnswerError."""
     try:
         return stat(path).kind != "absent"
+    except NoAnswerError:
+        raise
+    except CkptInspectError:
+        return False
+
+
+def is_gone(path: Path) -> bool:
+    """Return whether nothing is at the path; False if the storage refuses to look, or can't be asked."""
+    try:
+        return stat(path).kind == "absent"
     except CkptInspectError:
         return False
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether a folder is at the path; False if the storage refuses to look."""
+    """Return whether a folder is at the path; False if the storage refuses to look. Raises NoAnswerError."""
     try:
         return stat(path).kind == "folder"
+    except NoAnswerError:
+        raise
     except CkptInspectError:
         return False
 

@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from ckpt_inspect.errors import DamagedFileError
-from ckpt_inspect.formats.msgpack import Extension, Unpacked, unpack
+from ckpt_inspect.formats.msgpack import Blob, Unpacked, unpack
 
 
 @pytest.mark.parametrize(
@@ -22,13 +22,13 @@ from ckpt_inspect.formats.msgpack import Extension, Unpacked, unpack
         (b"\xcb" + struct.pack(">d", 0.5), 0.5),
         (b"\xa2ab", "ab"),
         (b"\xd9\x02ab", "ab"),
-        (b"\xc4\x02ab", b"ab"),
+        (b"\xc4\x02ab", Blob(None, 2, 4)),
         (b"\x92\x01\xa1x", [1, "x"]),
         (b"\xdc\x00\x01\x07", [7]),
         (b"\x81\xa1a\x80", {"a": {}}),
         (b"\xde\x00\x01\xa1a\x01", {"a": 1}),
-        (b"\xc7\x02\x01ab", Extension(1, b"ab")),
-        (b"\xd5\x03ab", Extension(3, b"ab")),
+        (b"\xc7\x02\x01ab", Blob(1, 3, 5)),
+        (b"\xd5\x03ab", Blob(3, 2, 4)),
     ],
 )
 def test_each_form(data: bytes, value: Unpacked) -> None:

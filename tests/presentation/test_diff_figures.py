@@ -13,12 +13,14 @@ from support.adam_bundles import save_series
 from support.adam_runs import AdamRun
 
 from ckpt_inspect import diff
+from ckpt_inspect.comparison.differences import Differences, HyperparameterDiff, OptimizerDiff
 from ckpt_inspect.errors import RequestError, StoreError
 from ckpt_inspect.presentation import diff_figures
-from ckpt_inspect.presentation.diff_figures import write_diff_figures
+from ckpt_inspect.presentation.diff_figures import diff_doubts, write_diff_figures
 from ckpt_inspect.presentation.plots import plot_change_by_rate
 from ckpt_inspect.presentation.plots.change_by_rate import MOST_NAMED, distance_from_trend
 from ckpt_inspect.presentation.report import file_slugs
+from ckpt_inspect.sourced import Sourced
 
 DIGITS = Path(__file__).parents[2] / "fixtures" / "digits"
 
@@ -64,6 +66,27 @@ def test_without_a_rate_there_is_nothing_to_draw() -> None:
     frame = _frame(3).assign(effective_lr_b=np.nan)
     with pytest.raises(RequestError, match="no parameter has an effective learning rate and moved"):
         plot_change_by_rate(frame)
+
+
+def test_values_that_nobody_read_are_marked_in_every_figure_of_a_diff(tmp_path: Path) -> None:
+    """TF1's layout holds no epsilon, which is assumed; powers of the betas tell these."""
+    found = diff(*save_series(tmp_path / "run", 2))
+    assert any(text.startswith("epsilon 1e-08, assumed") for text in diff_doubts(found))
+    for name in ("changes", "change-by-rate"):
+        drawn = [text.get_text() for text in found.plot(name).findobj(Text) if text.get_gid() == "doubts"]
+        assert len(drawn) == 1
+        assert "epsilon 1e-08, assumed" in drawn[0].replace("\n", " ")
+
+
+def test_a_value_that_one_checkpoint_leaves_open_is_said_of_that_one() -> None:
+    """Where both do, it is said once."""
+    read, assumed = Sourced(1e-7, "config", ""), Sourced(1e-7, "default", "")
+    both, one = (
+        Differences("a", "b", (OptimizerDiff("adam", "same", (HyperparameterDiff("epsilon", a, assumed),)),), ())
+        for a in (assumed, read)
+    )
+    assert diff_doubts(both) == ("epsilon 1e-07, assumed",)
+    assert diff_doubts(one) == ("epsilon 1e-07, assumed in B",)
 
 
 def test_a_diff_of_two_checkpoints_of_a_run_is_drawn_in_three_files(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from support.object_servers import WebServer, web_server
 
 import ckpt_inspect
 from ckpt_inspect.errors import ChangedFileError, NotFoundError
-from ckpt_inspect.storage import connecting, credentials, objects
+from ckpt_inspect.storage import as_path, connecting, credentials, is_folder, is_gone, is_there, objects
+from ckpt_inspect.storage.interface import NoAnswerError
 
 
 @pytest.fixture(autouse=True)
@@ -156,6 +157,33 @@ def test_a_server_that_stalls_is_given_up(
     with pytest.raises(NotFoundError, match=r"^[^\n]* didn't answer in time; see that it can be reached") as caught:
         ckpt_inspect.open_checkpoint(address)
     assert str(caught.value).startswith(f"{address}: {_place(address, web)}")
+
+
+def test_a_server_that_was_given_up_is_left_alone_for_a_while(
+    web: WebServer, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a run of many each checkpoint would wait as long as the first; then it is asked again."""
+    web.fault, web.every = "reset", 1
+    with pytest.raises(NoAnswerError) as caught:
+        ckpt_inspect.open_checkpoint(address)
+    asked = len(web.requests)
+    other = address.replace("model", "other")
+    with pytest.raises(NoAnswerError, match=f"^{re.escape(other)}: {re.escape(str(caught.value).split(': ')[1])}"):
+        ckpt_inspect.open_checkpoint(other)
+    assert len(web.requests) == asked
+    web.fault = ""
+    monkeypatch.setattr(objects, "_RESTS", 0.0)
+    assert _read(address)
+
+
+def test_what_cant_be_asked_for_is_not_called_gone(web: WebServer, address: str) -> None:
+    """Nor is it said that it isn't there."""
+    web.fault, web.every = "error", 1
+    path = as_path(address)
+    for ask in (is_there, is_folder):
+        with pytest.raises(NoAnswerError):
+            ask(path)
+    assert not is_gone(path)
 
 
 def test_a_file_is_replaced_by_one_of_the_same_size_and_time(web: WebServer, address: str) -> None:

@@ -103,6 +103,8 @@ def make_frames(
                         if missing
                         else 10 ** (-3 + 0.7 * (position % 3 - 1) - progress + wave),
                         "signal_to_noise": 0.3,
+                        "path_distance": 10 ** (-2.5 + progress + wave) if index and not missing else np.nan,
+                        "window_displacement": 10 ** (-4 - progress + wave) if index and not missing else np.nan,
                         "window_gradient_rms": 10 ** (-2 - progress + wave) if index and not missing else np.nan,
                         "window_gradient_rms_low": 10 ** (-2.2 - progress + wave) if index and not missing else np.nan,
                         "window_gradient_rms_high": 10 ** (-1.7 - progress) if index % 3 and not missing else np.nan,

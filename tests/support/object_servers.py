@@ -18,6 +18,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
@@ -37,6 +38,8 @@ class WebServer(http.server.ThreadingHTTPServer):
         self.folder = folder
         self.requests: list[tuple[str, str]] = []
         self.sent = 0
+        self.sent_of: Counter[str] = Counter()
+        """Bytes of each file."""
         self.fault = ""
         """What goes wrong with every third answer, or each: `error` 503, `internal` 500, `reset` the connection before
         any, `truncate` after half of it, `stall` in the middle, `silent` from the start, `short` as if that were all,
@@ -136,6 +139,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
             self.close_connection = True
             return None
         self.server.sent += len(body)
+        self.server.sent_of[self.path] += len(body)
         self.wfile.write(body)
         return None
 

@@ -57,8 +57,9 @@ class FigureKind:
         has_bins = any(run.histogram is not None and len(run.histogram) for run in chapter.runs)
         if asks.needs == "histogram" and not has_bins:
             return "the store holds no histogram of effective learning rates"
-        if asks.column and not any(bool((run.column(asks.column) > 0).any()) for run in chapter.runs):
-            return asks.reason_without_column
+        values = [run.column(asks.column) for run in chapter.runs] if asks.column else []
+        if values and not any(bool((of_run > 0).any()) for of_run in values):
+            return asks.reason_if_zero if any((of_run == 0).any() for of_run in values) else asks.reason_if_unknown
         return None
 
 
@@ -71,12 +72,13 @@ FIGURES = (
     FigureKind(questions.SHARES, heatmaps.shares_answer, heatmaps.plot_shares),
     FigureKind(questions.GRADIENTS, quantities.gradients_answer, quantities.plot_gradients),
     FigureKind(questions.MOVEMENT, quantities.movement_answer, quantities.plot_movement),
+    FigureKind(questions.PATH, quantities.path_answer, quantities.plot_path),
 )
 """Numbered in this order in the names of a report's files."""
 
 _SHOWN = (
-    "movement", "update-to-weight", "effective-lr", "gradients", "shares", "layers-by-step", "distributions",
-    "elements",
+    "movement", "update-to-weight", "effective-lr", "gradients", "shares", "path", "layers-by-step",
+    "distributions", "elements",
 )  # fmt: skip
 
 

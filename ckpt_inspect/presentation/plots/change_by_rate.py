@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,11 +25,12 @@ MOST_NAMED = 6
 
 
 @style.styled
-def plot_change_by_rate(frame: DataFrame, name_a: str = "A", name_b: str = "B") -> Figure:
+def plot_change_by_rate(frame: DataFrame, name_a: str = "A", name_b: str = "B", doubts: Sequence[str] = ()) -> Figure:
     """Draw a dot per parameter of `Diff.to_frame()`: median E in B across, relative change of the weights up, both
     logarithmic.
 
-    The parameters furthest from the common trend are named. Raises RequestError if no parameter has both.
+    The parameters furthest from the common trend are named; `doubts` as in `plot_diff`.
+    Raises RequestError if no parameter has both.
     """
     import pandas as pd
     import seaborn.objects as so
@@ -42,7 +44,7 @@ def plot_change_by_rate(frame: DataFrame, name_a: str = "A", name_b: str = "B") 
     labels = short_labels(names, 34, len(shared_prefix(names)))
     far = np.argsort(-distance_from_trend(rates, changes), kind="stable")[:MOST_NAMED]
     parts = [*compared(name_a, name_b), f"{len(rates)} of {len(frame)} tensors"]
-    body = sheet(CHANGE_BY_RATE, answer(rates, changes), parts, (), CHANGE_BY_RATE.note, 5.0)
+    body = sheet(CHANGE_BY_RATE, answer(rates, changes), parts, doubts, CHANGE_BY_RATE.note, 5.0)
     symbol, space, unit = symbol_of_rates(frame[is_drawn]).partition(" ")
     plot = so.Plot(pd.DataFrame({"x": rates, "y": changes}), x="x", y="y")
     plot = plot.add(so.Dot(color=style.FAN, alpha=0.6, edgecolor="white", artist_kws={"gid": "parameters"}))

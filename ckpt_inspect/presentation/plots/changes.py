@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,12 +65,13 @@ def compared(name_a: str, name_b: str) -> list[str]:
 
 
 @style.styled
-def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B") -> Figure:
+def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B", doubts: Sequence[str] = ()) -> Figure:
     """Draw a row per parameter of `Diff.to_frame()`, in its order, those that changed most (40 at most).
 
     Left E in B over E in A; then the relative change of the weights; then that of both moments. Rows that are only in
     one of both, or of another shape, say so in place of a dot, and so do those that did not change.
-    `name_a` and `name_b` are what the two are called. Raises RequestError for a frame without rows.
+    `name_a` and `name_b` are what the two are called; `doubts`: values that E rests on although nobody read them.
+    Raises RequestError for a frame without rows.
     """
     import pandas as pd
     import seaborn.objects as so
@@ -101,7 +103,7 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B") -> Figure:
     plot = plot.add(so.Dot(pointsize=4.5, edgecolor="white", artist_kws={"gid": "change"}), legend=False)
     key = [Line2D([], [], ls="", marker="o", color=color, label=text) for text, color in COLORS.items() if text]
     parts, tall = [*compared(name_a, name_b), f"{len(frame)} tensors: {by_status}"], max(len(shown) * ROW, 0.6) + 0.9
-    body = sheet(CHANGES, answer(frame), parts, (), note + CHANGES.note, tall, key)
+    body = sheet(CHANGES, answer(frame), parts, doubts, note + CHANGES.note, tall, key)
     labels = short_labels(names[:MOST_ROWS], 34, len(shared_prefix(names)))
     for axes, title in zip(drawn(plot, body), titles, strict=True):
         own = dots[dots["quantity"] == title]

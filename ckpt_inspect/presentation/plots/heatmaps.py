@@ -162,9 +162,14 @@ def largest_shares(chapter: Chapter) -> Floats:
     return largest
 
 
+def _is_anywhere(chapter: Chapter, column: str) -> bool:
+    """Whether a share is worth a block: any parameter has it in any checkpoint; a NaN compares as none."""
+    return any(bool((run.column(column) >= LEAST_SHARE).any()) for run in chapter.runs)
+
+
 @style.styled
 def plot_shares(chapter: Chapter) -> Figure:
-    """Draw a row per parameter that is affected at all, a block of columns per share, in colour: a column per
+    """Draw a row per parameter that is affected at all, a block of columns per share of any, in colour: a column per
     checkpoint; of one checkpoint, or several runs (the newest of each), with the share in every cell."""
     import seaborn
     from matplotlib.colors import Normalize
@@ -173,6 +178,7 @@ def plot_shares(chapter: Chapter) -> Figure:
     chosen = {kind: m[scores[m] >= LEAST_SHARE] for kind, m in chapter.telling(scores, MOST_AFFECTED).items()}
     chosen = {kind: members for kind, members in chosen.items() if members.size}
     affected = int((scores >= LEAST_SHARE).sum())
+    labels = {column: label for column, label in SHARE_LABELS.items() if _is_anywhere(chapter, column)}
     others, hidden = len(scores) - affected, affected - sum(map(len, chosen.values()))
     note = SHARES.note + (f" {others} parameter{'s have' if others > 1 else ' has'} none." if others else "")
     note += f" Not drawn: {hidden} with smaller shares." if hidden else ""
@@ -183,12 +189,12 @@ def plot_shares(chapter: Chapter) -> Figure:
     if not chosen:
         body.subplots().set_axis_off()  # without axes nothing would be laid out
         return figure_of(body)
-    grid = body.subplots(len(chosen), len(SHARE_LABELS), squeeze=False, height_ratios=tall, sharex="col")
+    grid = body.subplots(len(chosen), len(labels), squeeze=False, height_ratios=tall, sharex="col")
     colors, norm = seaborn.color_palette(style.SHARE, as_cmap=True), Normalize(0.0, 1.0)
-    names = [shorten(run.name, 60 // len(chapter.runs) // len(SHARE_LABELS)) for run in chapter.runs]
+    names = [shorten(run.name, 60 // len(chapter.runs) // len(labels)) for run in chapter.runs]
     for axes_of_row, (kind, members), height in zip(grid, chosen.items(), tall, strict=True):
         rows = [Group(label, (int(at),)) for label, at in zip(chapter.labels(members), members, strict=True)]
-        for axes, (column, label) in zip(axes_of_row, SHARE_LABELS.items(), strict=True):
+        for axes, (column, label) in zip(axes_of_row, labels.items(), strict=True):
             shares = [run.column(column)[:, members] for run in chapter.runs]
             values = shares[0].T if is_over_run else np.stack([of_run[-1] for of_run in shares], axis=1)
             shown = values[:, -1:] if is_over_run else values

@@ -25,6 +25,10 @@ FAR = 1.5
 """Decades from the middle of all parameters, within which none is an outlier."""
 DEVIATIONS = 5.0
 """Median absolute deviations from it, beyond which one is."""
+LEAST_MARGIN = 0.12
+"""Decades at either end."""
+FEW = 4.0
+"""Decades into which all values may fit to be shown whole: on so short an axis nothing is hidden."""
 _DASHES: Mapping[str, style.LineStyle] = {
     BEGINNING_WORDS["state-lost"]: (0, (1, 1)),
     BEGINNING_WORDS["another-line"]: (0, (2, 3)),
@@ -39,9 +43,11 @@ _MOST_LABELS, _APART = 3, 0.05
 def robust_range(values: Sequence[Floats], *others: float, decades: float = 1.0) -> Limits:
     """Return limits, with a margin, that show all of `values` (each (K, P)) but outliers, and `others` in any case.
 
-    An outlier is a parameter whose median over the run is more than `FAR` decades and `DEVIATIONS` median absolute
-    deviations from the median of all; of the others a spike that is rarer than 1 % and more than a decade off. Limits
-    are `decades` apart at least, so that small differences look small; (0.1, 10) without any value.
+    The page's script has the same rule, `robustRange`, and a test holds both to the same limits. Values that span `FEW`
+    decades or less are all shown. Of others an outlier is a parameter whose median over the run is more than `FAR`
+    decades and `DEVIATIONS` median absolute deviations from the median of all; of the rest a spike that is rarer than
+    1 % and more than a decade off. Limits are `decades` apart at least, so that small differences look small; (0.1, 10)
+    without any value.
     """
     logs = [np.log10(positive(each)) for each in values]
     logs = [each[:, np.isfinite(each).any(axis=0)] for each in logs]
@@ -51,11 +57,13 @@ def robust_range(values: Sequence[Floats], *others: float, decades: float = 1.0)
         middle = np.median(middles)
         reach = max(FAR, DEVIATIONS * float(np.median(np.abs(middles - middle))))
         kept = [each[:, np.abs(np.nanmedian(each, axis=0) - middle) <= reach] for each in logs if each.size]
-        shown = np.concatenate([each[np.isfinite(each)] for each in kept])
-        for rare, extreme in zip(np.quantile(shown, (0.01, 0.99)), (shown.min(), shown.max()), strict=True):
-            ends.append(float(extreme if abs(extreme - rare) <= 1.0 else rare))
+        every, inside = (np.concatenate([each[np.isfinite(each)] for each in which]) for which in (logs, kept))
+        for rank, extreme in ((0.01, np.min), (0.99, np.max)):
+            rare, furthest = float(np.quantile(inside, rank)), float(extreme(inside))
+            is_spike = abs(furthest - rare) > 1.0
+            ends.append(float(extreme(every)) if np.ptp(every) <= FEW else rare if is_spike else furthest)
     low, high = (min(ends), max(ends)) if ends else (-0.88, 0.88)
-    margin = max((high - low) * 0.06, (decades - (high - low)) / 2, 0.12)
+    margin = max((high - low) * 0.06, (decades - (high - low)) / 2, LEAST_MARGIN)
     return float(10 ** (low - margin)), float(10 ** (high + margin))
 
 

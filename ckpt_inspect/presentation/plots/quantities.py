@@ -11,9 +11,11 @@ import numpy as np
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.over_run import Measure, plot_over_run
 from ckpt_inspect.presentation.plots.questions import (
+    DISPLACEMENT,
     EFFECTIVE_LR,
     GRADIENTS,
     MOVEMENT,
+    PATH,
     RELATIVE_MOVEMENT,
     UPDATE_TO_WEIGHT,
 )
@@ -141,3 +143,17 @@ def plot_gradients(chapter: Chapter) -> Figure:
     words = [word for source, word in (("default", "assumed"), ("inferred", "inferred")) if source in sources]
     note = f" β2 is {' and '.join(words)}, and with it all of this." if words else ""
     return _plot(chapter, GRADIENTS, gradients_answer(chapter), [measure], GRADIENTS.note + note)
+
+
+def path_answer(chapter: Chapter) -> str:
+    """Return how far the weights are from where they were first, in words."""
+    where = _where(chapter, "path_distance")
+    far = _words(chapter, "path_distance")
+    return f"{where[0].upper()}{where[1:]} an element is so far from where it was first (RMS): {far}."
+
+
+@style.styled
+def plot_path(chapter: Chapter) -> Figure:
+    """Draw how far every parameter is from the first checkpoint of its path, and how far it went for each update."""
+    measures = [_measure(chapter, PATH.label, "path_distance"), _measure(chapter, DISPLACEMENT, "window_displacement")]
+    return _plot(chapter, PATH, path_answer(chapter), [each for each in measures if _is_known(each)])

@@ -49,13 +49,16 @@ class Question:
     """Whether it takes more than one checkpoint."""
     column: str = ""
     """A column that has to hold something above 0 anywhere; empty: none has to."""
-    reason_without_column: str = ""
-    """Why it may hold nothing, in half a sentence."""
+    reason_if_unknown: str = ""
+    """Why it may hold nothing that is known, in half a sentence."""
+    reason_if_zero: str = ""
+    """What it means if all that it holds is 0, in half a sentence."""
     is_default: bool = True
     """Whether a report has it unless told otherwise: what a person acts on."""
 
 
-_NO_UPDATES = "the size of the updates is not known, as without the learning rate, or they are all 0"
+_UNKNOWN_UPDATES = "the size of the updates is not known, as without the learning rate"
+_NO_UPDATES = "every update that is known is 0, so that nothing moves"
 
 _ALL_ZERO = "every effective learning rate that is known is 0, so that gradients move nothing"
 
@@ -69,7 +72,7 @@ EFFECTIVE_LR = Question(
     "tiny gradients has a large E and moves like the others. 1 would be plain gradient descent.",
     ("effective_lr", "effective_lr_mean", "learning_rate"),
     column="effective_lr_median",
-    reason_without_column=_ALL_ZERO,
+    reason_if_zero=_ALL_ZERO,
 )
 LAYERS_BY_STEP = Question(
     "layers-by-step",
@@ -79,7 +82,7 @@ LAYERS_BY_STEP = Question(
     "Every parameter has a row; of many only some have room for a label. Hatched: not defined.",
     ("effective_lr",),
     column="effective_lr_median",
-    reason_without_column=_ALL_ZERO,
+    reason_if_zero=_ALL_ZERO,
     needs_series=True,
     is_default=False,
 )
@@ -92,7 +95,7 @@ DISTRIBUTIONS = Question(
     "A hill's area is its touched elements. Per unit of gradient: a large E is no large step.",
     ("effective_lr", "effective_lr_histogram"),
     column="effective_lr_median",
-    reason_without_column=_ALL_ZERO,
+    reason_if_zero=_ALL_ZERO,
     needs="histogram",
     is_default=False,
 )
@@ -108,7 +111,8 @@ UPDATE_TO_WEIGHT = Question(
     # Below, a layer barely learns; above, it changes too fast (Karpathy, makemore part 3; MosaicML's OptimizerMonitor)
     usual=Usual(1e-4, 1e-2, 1e-3, "usual, 10⁻⁴ to 10⁻²", "rule of thumb, 10⁻³"),
     column="update_to_weight",
-    reason_without_column=_NO_UPDATES,
+    reason_if_unknown=_UNKNOWN_UPDATES,
+    reason_if_zero=_NO_UPDATES,
 )
 ELEMENTS = Question(
     "elements",
@@ -118,7 +122,7 @@ ELEMENTS = Question(
     "E/α of touched elements, per unit of gradient.",
     ("effective_lr_sample", "second_moment_sample"),
     column="effective_lr_median",
-    reason_without_column=_ALL_ZERO,
+    reason_if_zero=_ALL_ZERO,
     needs_series=True,
     is_default=False,
 )
@@ -143,8 +147,9 @@ GRADIENTS = Question(
     ("window_gradient_rms", "window_gradient_rms_low", "window_gradient_rms_high", "second_moment_mean"),
     needs_series=True,
     column="window_gradient_rms",
-    reason_without_column="no checkpoint is known to have led to the next by a known number of updates with a second "
+    reason_if_unknown="no checkpoint is known to have led to the next by a known number of updates with a second "
     "moment that averages squared gradients",
+    reason_if_zero="every gradient that is known is 0",
 )
 MOVEMENT = Question(
     "movement",
@@ -156,7 +161,23 @@ MOVEMENT = Question(
     "No value where the state doesn't determine the update.",
     ("update_rms", "update_max", "relative_update_rms"),
     column="update_rms",
-    reason_without_column=_NO_UPDATES,
+    reason_if_unknown=_UNKNOWN_UPDATES,
+    reason_if_zero=_NO_UPDATES,
+)
+PATH = Question(
+    "path",
+    "How far have the weights come?",
+    "RMS of θ − θ₁",
+    "How far an element is from where it was in the first checkpoint that led here, as root mean square over a "
+    "parameter; and how far it went for each update since the checkpoint before.",
+    "In the weights' own unit, from the first checkpoint of an unbroken path. A checkpoint that doesn't continue the "
+    "one before begins a path of its own.",
+    ("path_distance", "path_straightness", "window_displacement"),
+    needs_series=True,
+    column="path_distance",
+    reason_if_unknown="no checkpoint is known to have led to the next, or the files hold no weights",
+    reason_if_zero="no weight moved",
+    is_default=False,
 )
 CHANGES = Question(
     "changes",
@@ -176,6 +197,8 @@ CHANGE_BY_RATE = Question(
 )
 """A diff's, which no page shows."""
 
+DISPLACEMENT = "RMS of θ − θ₀, per update"
+"""Axis of how far weights moved since the checkpoint before, θ₀."""
 RELATIVE_MOVEMENT = "RMS of Δ/α"
 """Axis of what moved, without a schedule."""
 SCHEDULED = 1.5

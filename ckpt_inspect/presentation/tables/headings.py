@@ -32,7 +32,7 @@ WORDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "optimizer": ("An optimizer, by its path in the file or the name of its slots.", ()),
     "tensor": ("A tensor, by its key in the file.", ()),
     "run": ("A training: the checkpoints of one folder that are named alike, or that were named together.", ()),
-    "checkpoint": ("A checkpoint, by its file's name as far as the run's others differ from it.", ()),
+    "checkpoint": ("A checkpoint, by the part of its file's name that the run's others don't share.", ()),
     "value": ("The value that the figures were computed with.", ()),
     "source": (
         "Where a value was read (checkpoint, config, graph), or that it was inferred, given by you, assumed as the "
@@ -74,6 +74,23 @@ WORDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "from": ("The first checkpoint of a segment.", ()),
     "to": ("The last checkpoint of a segment.", ()),
     "steps": ("The optimizer's steps at the ends of a segment.", ()),
+    "checkpoints": ("How many checkpoints of the run were analysed.", ()),
+    "newest": ("The last checkpoint in training order.", ()),
+    "segments": ("The stretches of the run between a resume, a restart, or a rate that jumped.", ()),
+    "rate in between": (
+        "A learning rate that no file holds, inferred from weights that moved without a gradient between checkpoints.",
+        ("window_learning_rate",),
+    ),
+    "is": ("What the checkpoint holds for training: optimizers with their rules, or weights alone.", ()),
+    "format": ("How the files hold tensors: tensor-bundle, keras-archive, keras-h5, ..", ()),
+    "on disk": ("The size of all its files.", ()),
+    "tensors": ("How many tensors it holds, of the model and the optimizers.", ()),
+    "parameters": ("How many parameters differ, and how many are the same.", ()),
+    "other scalars": ("Single numbers that differ, other than parameters, such as counters.", ()),
+    "sound": ("How many checkpoints are whole, complete, and continue the one before them.", ()),
+    "newest that passes": ("The newest checkpoint that is sound: the one to resume from.", ()),
+    "left over": ("Files that belong to no whole checkpoint.", ()),
+    "remarks": ("What is worth knowing, though nothing need be wrong.", ()),
     "begins": ("How a segment begins: the run itself, a resume, a restart, or a rate that jumped.", ()),
 }
 """Other headings: a sentence each, and the figures that belong to it."""

@@ -89,7 +89,8 @@ def _tensor_table(tensors: Sequence[ShownTensor]) -> Table:
     )  # fmt: skip
     rows = tuple(
         (
-            tensor_title(t.name), t.holds or NOTHING, shape_text(t.shape), t.dtype, bytes_text(t.nbytes),
+            tensor_title(t.name), t.holds or NOTHING, shape_text(t.shape), t.dtype,
+            bytes_text(t.nbytes) if t.nbytes or not math.prod(t.shape) else NOTHING,  # texts don't say
             figure(t.minimum), figure(t.maximum), figure(t.mean), figure(t.deviation),
             percent(t.zeros / math.prod(t.shape)) if t.zeros else NOTHING,
             f"{t.nonfinite:,}" if t.nonfinite else NOTHING, figure(t.from_weight),

@@ -83,7 +83,7 @@ def _optimizer_tables(
         rows += _window_rate(v, row, checkpoints)
     columns = [Column("", "left"), Column("value", "left"), Column("source", "left"), Column("where", "left")]
     if any(r[4] for r in rows):
-        columns.insert(2, Column("over the run", "left"))
+        columns.insert(2, Column("over the run", "left", keep=8))
     with_series = len(columns) == 5
     values = [(n, value, *([over] if with_series else []), *rest) for n, value, *rest, over in rows]
     return Table(heading_name(optimizer.name), tuple(columns), tuple(values)), _parameter_table(optimizer, held, holder)

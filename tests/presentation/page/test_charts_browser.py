@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 from support import chromium
 from support.frames_for_plots import make_frames
 from support.page_contents import make_run
@@ -15,6 +20,7 @@ from support.page_contents import make_run
 from ckpt_inspect.presentation.page import Chart, Contents, PageFigure, page_html
 from ckpt_inspect.presentation.page.charts import drawing_of
 from ckpt_inspect.presentation.plots import RunFrames, chapters
+from ckpt_inspect.presentation.plots.panels import robust_range
 from ckpt_inspect.presentation.plots.questions import MOVEMENT
 
 pytestmark = pytest.mark.skipif(chromium.program() is None, reason="Chromium is not installed")
@@ -320,3 +326,23 @@ def test_data_is_no_markup(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     data = text.partition('id="chart-data">')[2].partition("</script>")[0]
     assert "<" not in data and set(json.loads(data)) == {"chart-figure-1", "chart-figure-2", "chart-figure-3"}
+
+
+@given(
+    values=arrays(
+        np.float64,
+        st.tuples(st.integers(1, 12), st.integers(1, 6)),
+        elements=st.floats(-9, 9).map(lambda exponent: 10**exponent)
+        | st.sampled_from([0.0, -1.0, np.nan, np.inf, 1e9]),
+    ),
+    usual=st.sampled_from([(), (1e-4, 1e-2)]),
+)
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_script_and_pictures_range_an_axis_alike(
+    browser: chromium.Tab, values: NDArray[np.float64], usual: tuple[float, ...]
+) -> None:
+    """Whatever the outliers, spikes and gaps: the rule stands in Python and in JavaScript, and is one."""
+    source = (files("ckpt_inspect.presentation.page") / "assets" / "charts" / "values.js").read_text("utf-8")
+    series = [[float(value) for value in line if np.isfinite(value) and value > 0] for line in values.T]
+    found = browser.value(f"(() => {{ {source}\n return robustRange({series}, {list(usual)}); }})()")
+    np.testing.assert_allclose(np.log10(found), np.log10(robust_range([values], *usual)), atol=1e-9)

@@ -217,6 +217,26 @@ def test_no_title_calls_a_rate_a_step(kind: Any) -> None:
         assert "per unit of gradient" in said
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"), [(0.0, "every update that is known is 0"), (np.nan, "the size of the updates is not known")]
+)
+def test_what_stands_still_is_told_from_what_is_not_known(value: float, reason: str) -> None:
+    """Updates of 0 are an answer, and no figure of them is missing for want of a rate."""
+    frames = make_frames(4, 3)
+    frames["parameters"]["update_rms"] = value
+    (chapter,) = chapters([RunFrames("digits", **frames)])
+    told = {kind.id: kind.reason_to_omit(chapter) for kind in FIGURES}["movement"]
+    assert told is not None and told.startswith(reason)
+
+
+def test_doubtful_values_of_one_of_several_runs_are_said_of_that_one() -> None:
+    """What all share is said once, without a name."""
+    frames = [make_frames(2, 2)["parameters"] for _ in range(2)]
+    frames[1]["beta_2_source"] = "inferred"
+    (chapter,) = chapters([RunFrames(name, frame) for name, frame in zip(("left", "right"), frames, strict=True)])
+    assert chapter.doubts == ("epsilon 1e-07 (assumed)", "beta_2 0.999 (inferred) in right")
+
+
 def test_doubtful_values_have_a_line_of_their_own() -> None:
     """What is assumed or inferred is said in every figure."""
     frames = make_frames(4, 3)
@@ -632,7 +652,7 @@ def test_shares_are_the_frames_shares_of_affected_parameters() -> None:
 
 def test_affected_parameters_keep_their_layers_names() -> None:
     """What the affected few share, others don't: it is not left out."""
-    kernels, vectors = (plot_shares(chapter_of(4, 10)).axes[at] for at in (0, 3))
+    kernels, vectors = (plot_shares(chapter_of(4, 10)).axes[at] for at in (0, 2))
     labels = [text.get_text() for axes in (kernels, vectors) for text in axes.get_yticklabels()]
     assert labels == ["dense_1/kernel", "dense_1/bias"]
 
@@ -744,7 +764,7 @@ def test_each_optimizer_has_its_chapter() -> None:
 
 SEGMENTS = (Segment(0, 4, "start"), Segment(4, 7, "state-lost"), Segment(7, 10, "rate-jumped"))
 OVER_RUN = [kind for kind in FIGURES if kind.id != "distributions"]
-MARKED = {"shares": 6, "elements": 11, "movement": 4, "effective-lr": 4}
+MARKED = {"shares": 6, "elements": 11, "movement": 4, "effective-lr": 4, "path": 4}
 """Panels of a run of twelve parameters, of kernels and of biases and norms, that bear the marks; of others two."""
 
 

@@ -9,9 +9,14 @@ import pytest
 from support.command_line import Answer
 
 import ckpt_inspect
+from ckpt_inspect.presentation.tables.changes import diff_tables
 from ckpt_inspect.presentation.tables.headings import FIGURES, WORDS, explained_headings
+from ckpt_inspect.presentation.tables.overview import show_tables
+from ckpt_inspect.presentation.tables.run import run_tables
+from ckpt_inspect.presentation.tables.soundness import soundness_tables
 from ckpt_inspect.soundness.explanations import EXPLANATIONS
 
+FIXTURES = Path(__file__).parents[3] / "fixtures"
 PRESENTATION = Path(ckpt_inspect.__file__).parent / "presentation"
 
 
@@ -33,6 +38,26 @@ def test_every_heading_of_every_table_is_explained(heading: str) -> None:
     answer = Answer("explain", heading)
     assert answer.code == 0, answer.remarks
     assert answer.out
+
+
+def _facts() -> set[str]:
+    """Return the names of facts, which stand at the left of tables without headings, in what the commands print."""
+    run = sorted(map(str, (FIXTURES / "digits").glob("*.keras")))
+    tables = [
+        *run_tables(ckpt_inspect.analyze(run[:3]), "store"),
+        *diff_tables(ckpt_inspect.diff(run[0], run[-1])),
+        *show_tables(ckpt_inspect.describe(run[-1])),
+        *soundness_tables(ckpt_inspect.check(run[:2])),
+    ]
+    plain = [table for table in tables if not table.title and not any(column.title for column in table.columns)]
+    return {row[0] for table in plain for row in table.rows}
+
+
+def test_every_name_of_a_fact_is_explained() -> None:
+    """As headings are: `explain is` says what that line means."""
+    facts = _facts()
+    assert {"run", "is", "a", "sound"} < facts
+    assert {fact: Answer("explain", fact).code for fact in facts} == dict.fromkeys(facts, 0)
 
 
 def test_headings_lead_to_what_there_is() -> None:

@@ -57,6 +57,14 @@ def _gradients(maker: ChartMaker) -> Drawing:
     return maker.chart(questions.GRADIENTS, [measure], maker.panels())
 
 
+def _path(maker: ChartMaker) -> Drawing:
+    measures = [Measure(questions.PATH.label, maker.column("path_distance"))]
+    moved = Measure(questions.DISPLACEMENT, maker.column("window_displacement"))
+    if len(maker.chapter.runs) == 1 and any((values > 0).any() for values in moved.values):
+        measures.append(moved)
+    return maker.chart(questions.PATH, measures, maker.panels(len(measures)))
+
+
 def _has_bounds(chapter: Chapter) -> bool:
     return len(chapter.parameters) <= MOST_BOUNDED
 
@@ -94,6 +102,7 @@ _DRAWINGS: Mapping[str, Callable[[ChartMaker], Drawing | None]] = {
     questions.EFFECTIVE_LR.id: _effective_lr,
     questions.GRADIENTS.id: _gradients,
     questions.SHARES.id: _shares,
+    questions.PATH.id: _path,
     questions.DISTRIBUTIONS.id: _distributions,
 }
 """By the figures' ids."""

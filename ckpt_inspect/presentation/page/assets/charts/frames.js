@@ -1,11 +1,11 @@
 // Axes, marks, and what pointer and keys do in a panel over the run.
 
 const drawAxes = (svg, x, y, width, isShare, xLabel, yLabel) => {
-  const ticks = isShare ? [0, 0.25, 0.5, 0.75, 1] : logTicks(...y.domain(), 6);
+  const ticks = isShare ? shareTicks(y.domain()[1]) : logTicks(...y.domain(), 6);
   const bottom = svg.append("g").attr("class", "axis").attr("transform", `translate(0,${HEIGHT - MARGIN.bottom})`);
   bottom.call(d3.axisBottom(x).tickValues(x.ticks(Math.max(2, Math.floor(width / 110))).filter(Number.isInteger)).tickFormat(stepText).tickSizeOuter(0));
   const left = svg.append("g").attr("class", "axis").attr("transform", `translate(${MARGIN.left},0)`);
-  left.call(d3.axisLeft(y).tickValues(ticks).tickFormat(isShare ? (tick) => `${100 * tick} %` : tickTexts(ticks)).tickSizeOuter(0));
+  left.call(d3.axisLeft(y).tickValues(ticks).tickFormat(isShare ? shareTickText : tickTexts(ticks)).tickSizeOuter(0));
   left.selectAll(".tick").append("path").attr("class", "grid").attr("d", `M0,0H${width - MARGIN.left - MARGIN.right}`);
   svg.append("text").attr("class", "label").attr("x", width - MARGIN.right).attr("y", HEIGHT - 4).attr("text-anchor", "end")
     .text(xLabel.length * LETTER < width ? xLabel : xLabel.split(" (")[0]);

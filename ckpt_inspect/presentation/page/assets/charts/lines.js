@@ -134,7 +134,8 @@ class LinesPanel {
     const pad = (this.domain[1] - this.domain[0]) * 0.01 || 0.5;
     this.x = d3.scaleLinear([this.domain[0] - pad, this.domain[1] + pad], [MARGIN.left, width - MARGIN.right]);
     const range = [HEIGHT - MARGIN.bottom, MARGIN.top];
-    this.y = this.measure.isShare ? d3.scaleLinear([0, 1], range) : d3.scaleLog(this.limits(), range);
+    const top = () => shareTop([...this.strong, ...this.others].flatMap((line) => Array.from(line.values)));
+    this.y = this.measure.isShare ? d3.scaleLinear([0, top()], range) : d3.scaleLog(this.limits(), range);
   }
 
   extent() {

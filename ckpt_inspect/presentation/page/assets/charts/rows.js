@@ -48,8 +48,8 @@ class RowsPanel {
     svg.attr("viewBox", `0 0 ${width} ${height}`).attr("width", width).attr("height", height);
     svg.node().replaceChildren();
     const range = [left + 4, width - 16];
-    this.x = this.isShare ? d3.scaleLinear([0, 1], range) : d3.scaleLog(limits, range);
-    const ticks = this.isShare ? [0, 0.25, 0.5, 0.75, 1] : logTicks(...limits, Math.max(3, Math.floor((width - left) / 60)));
+    this.x = this.isShare ? d3.scaleLinear(limits, range) : d3.scaleLog(limits, range);
+    const ticks = this.isShare ? shareTicks(limits[1]) : logTicks(...limits, Math.max(3, Math.floor((width - left) / 60)));
     rows.forEach(([text], i) => {
       const y = 8 + i * this.rowHeight;
       if (i % 2 === 0) svg.append("rect").attr("class", "stripe").attr("y", y).attr("width", width).attr("height", this.rowHeight);
@@ -57,7 +57,7 @@ class RowsPanel {
         .text(shortened(text, Math.max(Math.floor((left - 8) / LETTER), 4)));
     });
     const axis = svg.append("g").attr("class", "axis").attr("transform", `translate(0,${height - FOOT})`);
-    axis.call(d3.axisBottom(this.x).tickValues(ticks).tickFormat(this.isShare ? (tick) => `${100 * tick} %` : tickTexts(ticks)).tickSizeOuter(0));
+    axis.call(d3.axisBottom(this.x).tickValues(ticks).tickFormat(this.isShare ? shareTickText : tickTexts(ticks)).tickSizeOuter(0));
     axis.selectAll(".tick").append("path").attr("class", "grid").attr("d", `M0,0V${8 - height + FOOT}`);
     svg.append("text").attr("class", "label").attr("x", width - 14).attr("y", height - 3).attr("text-anchor", "end").text(label);
     return height;
@@ -128,7 +128,7 @@ class DotsPanel extends RowsPanel {
     const { runs, usual } = this.chart;
     const all = rows.flatMap(([, members]) => members);
     const known = all.flatMap((member) => runs.map((_, run) => this.value(run, member)).filter((value) => value > 0));
-    const limits = this.isShare ? [0, 1] : robustRange(known.map((value) => [value]), usual ? [usual.low, usual.high] : []);
+    const limits = this.isShare ? [0, shareTop(known)] : robustRange(known.map((value) => [value]), usual ? [usual.low, usual.high] : []);
     const height = this.frame(rows, limits, this.measure.label);
     if (usual) {
       this.svg.insert("rect", ".axis").attr("class", "usual").attr("x", this.x(usual.low)).attr("width", this.x(usual.high) - this.x(usual.low))

@@ -60,26 +60,33 @@ const tickTexts = (ticks) => {
   };
 };
 
-// Limits of a logarithmic axis that a few outliers don't set: those whose median is far from the median of all, and
-// spikes that are rare and more than a decade off. What fits into a few decades hides nothing, and is shown whole.
-// Each of `series` is an array of values above 0.
-const FEW_DECADES = 4;
+// Shares begin at 0; where all are small the axis ends at 5 % or 25 %, so that they can be told apart
+const shareTop = (values) => [0.05, 0.25].find((top) => values.every((value) => !(value > top))) ?? 1;
+const shareTicks = (top) => [0, 1, 2, 3, 4, 5].slice(0, top === 1 ? 5 : 6).map((i) => (i * top) / (top === 1 ? 4 : 5));
+const shareTickText = (tick) => `${+(100 * tick).toPrecision(3)} %`;
+
+// Limits of a logarithmic axis that a few outliers don't set: the rule is described where `robust_range` of the
+// package's plots is, and a test holds both to the same numbers. Each of `series` is an array of values above 0.
+const FAR = 1.5;
+const DEVIATIONS = 5;
+const FEW = 4;
+const LEAST_MARGIN = 0.12;
 const robustRange = (series, others = [], decades = 1) => {
   const logs = series.map((values) => values.map(Math.log10)).filter((values) => values.length);
   const medians = logs.map(medianOf);
   const middle = medians.length ? medianOf(medians) : 0;
-  const reach = Math.max(1.5, 5 * (medians.length ? medianOf(medians.map((m) => Math.abs(m - middle))) : 0));
+  const reach = Math.max(FAR, DEVIATIONS * (medians.length ? medianOf(medians.map((m) => Math.abs(m - middle))) : 0));
   const all = logs.flat().sort((a, b) => a - b);
   const kept = logs.filter((_, i) => Math.abs(medians[i] - middle) <= reach).flat().sort((a, b) => a - b);
   const ends = others.map(Math.log10);
-  if (all.length && all[all.length - 1] - all[0] <= FEW_DECADES) ends.push(all[0], all[all.length - 1]);
+  if (all.length && all[all.length - 1] - all[0] <= FEW) ends.push(all[0], all[all.length - 1]);
   else if (kept.length) {
     const rare = [quantileOf(kept, 0.01), quantileOf(kept, 0.99)];
     const extreme = [kept[0], kept[kept.length - 1]];
     ends.push(...rare.map((each, i) => (Math.abs(extreme[i] - each) <= 1 ? extreme[i] : each)));
   }
-  if (!ends.length) return [0.1, 10];
+  if (!ends.length) ends.push(-0.88, 0.88);
   const [low, high] = [Math.min(...ends), Math.max(...ends)];
-  const margin = Math.max((high - low) * 0.06, (decades - (high - low)) / 2, 0.1);
+  const margin = Math.max((high - low) * 0.06, (decades - (high - low)) / 2, LEAST_MARGIN);
   return [10 ** (low - margin), 10 ** (high + margin)];
 };

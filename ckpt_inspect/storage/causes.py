@@ -57,6 +57,8 @@ def names_bucket(error: Exception) -> bool:
 
 
 _FAILURES = (
+    (r"az account get-access-token", "has credentials by az login alone, and az gives no token; log in again, or set "
+     "AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN"),
     (r"InvalidCertificate", "shows a certificate that isn't trusted here; have SSL_CERT_FILE name a file with the "
      "certificate of who issued it"),
     (r"InvalidMessage|CorruptMessage", "doesn't answer in TLS; write http:// in place of https://"),

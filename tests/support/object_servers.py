@@ -28,6 +28,13 @@ from typing import Any
 BUCKET = "runs"
 
 
+_EMPTY_LISTS = {
+    "list-type=2": "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>",
+    "comp=list": "<EnumerationResults><Blobs /></EnumerationResults>",
+}
+"""What is answered to whoever takes a server of the web for one of S3 or Azure, and lists what is in it."""
+
+
 class WebServer(http.server.ThreadingHTTPServer):
     """Serves a folder, with ranges, and lists its folders as Python's own server does; counts what is asked."""
 
@@ -105,6 +112,12 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
             (brought,) if given is None else (account,)
         ):
             return self.send_error(403)
+        if (empty := next((text for asked, text in _EMPTY_LISTS.items() if asked in query), None)) is not None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(empty)))
+            self.end_headers()
+            self.wfile.write(empty.encode())
+            return None
         path = Path(self.translate_path(self.path))
         if path.is_dir():
             if not self.server.lists_folders:

@@ -27,6 +27,9 @@ _TOGETHER = 1 << 24
 LENGTH = "size_bytes"
 """Column of the checkpoints that an outline has: numbers, of which many are read in no time."""
 
+_TEXT = 100
+"""Bytes of numbers that take as long to read as a text, about."""
+
 _FEW = 100
 """One row in so many is few: a chunk for each is unpacked."""
 
@@ -153,7 +156,8 @@ class StoredRun:
         return tuple(names)
 
     def _size(self, column: Column) -> int:
-        return int(np.prod(column.shape[1:])) * 8 * self.length
+        each = _TEXT if column.dtype == object else 8
+        return int(np.prod(column.shape[1:])) * each * self.length
 
     def _hold(self, key: tuple[str | None, str], column: Column) -> None:
         if column.nbytes > HELD_BYTES // 2:

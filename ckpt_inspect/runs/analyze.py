@@ -106,9 +106,10 @@ def analyze(
 
         try:
             with worker, closing(run_units(units, executor, meter, worker, threads or 1, lost)) as checkpoints:
-                for results in checkpoints:
+                for done, results in enumerate(checkpoints, 1):
                     saving.finish_elements(reading.take(results))
-                    saving.save_sometimes(lambda: save(is_final=False))
+                    if done < len(sizes):  # else the store is written for good right away
+                        saving.save_sometimes(lambda: save(is_final=False))
         except BaseException:
             if reading.fingerprints:
                 save(is_final=True)

@@ -113,11 +113,14 @@ def analyze(
             return columns
 
         try:
-            done = run_units(units(), executor, meter, worker, threads or 1, lost, is_far=any(map(is_far, sizes)))
-            with closing(done) as checkpoints:
-                for results in checkpoints:
+            is_remote = any(map(is_far, sizes))
+            with closing(
+                run_units(units(), executor, meter, worker, threads or 1, lost, is_far=is_remote)
+            ) as checkpoints:
+                for done, results in enumerate(checkpoints, 1):
                     saving.finish_elements(reading.take(results))
-                    saving.save_sometimes(lambda: save(is_final=False))
+                    if done < len(sizes):  # else the store is written for good right away
+                        saving.save_sometimes(lambda: save(is_final=False))
         except BaseException:
             if reading.fingerprints:
                 save(is_final=True)

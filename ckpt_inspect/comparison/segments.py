@@ -72,6 +72,8 @@ def constant_rates(rates: Sequence[float | None]) -> list[float | None]:
     the other: a rate that is neither that before nor that after, and the first or last if it is not that of one which
     moves."""
     found = list(rates)
+    if len(set(rates)) <= 1:  # as in most runs, however long
+        return found
     known = [place for place, rate in enumerate(rates) if rate is not None and not math.isnan(rate)]
     moving = {
         place

@@ -432,12 +432,18 @@ def unpack_together(
 ) -> NDArray[np.uint8]:
     """Return (chunks, plain) the bytes of several chunks, each with the filters that it went through; those that lie
     one after another are read at once. Raises as `unpack` does."""
-    found = np.empty((len(addresses), plain), np.uint8)
+    kinds = {tuple(step.number for step in each) for each in steps}
+    # checksums are compared where the bytes arrived, and left there between the chunks
+    tail = _CHECKSUM_BYTES if kinds == {(FLETCHER32,)} and (sizes == plain + _CHECKSUM_BYTES).all() else 0
+    room = np.empty((len(addresses), plain + tail), np.uint8)
+    found = room[:, :plain]
     ends = np.nonzero(addresses[1:] != addresses[:-1] + sizes[:-1])[0] + 1
     for start, stop in pairwise((0, *ends.tolist(), len(addresses))):
         address = int(addresses[start])
-        if not any(steps[start:stop]) and (sizes[start:stop] == plain).all():
-            read_into(found[start:stop].reshape(-1), address)
+        if tail or (not any(steps[start:stop]) and (sizes[start:stop] == plain).all()):
+            read_into(room[start:stop].reshape(-1), address)
+            for chunk in room[start:stop] if tail else ():
+                _without_checksum(chunk)
             continue
         packed = np.empty(int(sizes[start:stop].sum()), np.uint8)
         read_into(packed, address)
@@ -519,9 +525,9 @@ def _unshuffled(data: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
 
 def _without_checksum(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Compare Fletcher's checksum, which stands at the end, and return what comes before it."""
-    if len(data) < 4:
+    if len(data) < _CHECKSUM_BYTES:
         raise UnsoundError("a chunk is shorter than its checksum")
-    content, stored = data[:-4], int.from_bytes(data[-4:].tobytes(), "little")
+    content, stored = data[:-_CHECKSUM_BYTES], int.from_bytes(data[-_CHECKSUM_BYTES:].tobytes(), "little")
     low, high = fletcher32(content)
     # Versions before 1.6.3 stored the bytes of each half in the other order on little-endian machines.
     swapped = (stored & 0x00FF00FF) << 8 | (stored & 0xFF00FF00) >> 8
@@ -534,7 +540,7 @@ def fletcher32(data: NDArray[np.uint8]) -> tuple[int, int]:
     """Return both sums of Fletcher's checksum modulo 65535, of 16-bit words in big endian.
 
     Words are taken in little endian, and the sums multiplied by 256, which does the same modulo 65535. A block's sums
-    stay below 2**47, which float64 holds exactly.
+    stay below 2**42, which float64 holds exactly.
     """
     low = high = 0
     for start in range(0, len(data), 2 * _FLETCHER_WORDS):
@@ -548,7 +554,9 @@ def fletcher32(data: NDArray[np.uint8]) -> tuple[int, int]:
     return low, high
 
 
-_FLETCHER_WORDS = 1 << 15
+_CHECKSUM_BYTES = 4
+_FLETCHER_WORDS = 1 << 13
+"""BLAS starts no threads for products of so few, which would wait for each other longer than they compute."""
 
 
 @lru_cache(maxsize=1)

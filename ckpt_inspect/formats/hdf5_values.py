@@ -236,7 +236,7 @@ class Values:
         if not {step.number for each in steps for step in each} <= KNOWN_FILTERS:
             return False
         raw = unpack_together(self._read_into, index.addresses[begin:end], sizes, steps, plain)
-        _put_together(raw.reshape(-1).view(self.dtype).reshape(*index.grid[1:], *chunk), out)
+        _put_together(raw.view(self.dtype).reshape(*index.grid[1:], *chunk), out)
         if self._is_swapped:
             out.byteswap(inplace=True)
         return True

@@ -98,8 +98,11 @@ class OrbaxCheckpoint(Checkpoint):
                 self._leaves[self._name(*above, *leaf.path)] = item, leaf
             for value in tree.inlined:
                 self._values.add(self._name(*above, *value.path), value, self._metadata[item.folder / MSGPACK_FILE])
+        packed = {item: item.folder / MSGPACK_FILE for item in trees}
         self.problems = tuple(
-            _unread(item.folder / MSGPACK_FILE, len(tree.aggregated)) for item, tree in trees.items() if tree.aggregated
+            _unread(packed[item], len(tree.aggregated), is_missing=packed[item] not in self._metadata)
+            for item, tree in trees.items()
+            if tree.aggregated
         )
         self._arrays: Arrays | None = None
         library = _find_library(path)
@@ -282,11 +285,14 @@ def _find_library(path: Path) -> ModuleType | str:
     return library
 
 
-def _unread(path: Path, count: int) -> Problem:
+def _unread(path: Path, count: int, *, is_missing: bool = False) -> Problem:
+    if is_missing:
+        what = f"{path}: is missing, and holds {count} values of the tree"
+        return Problem(AGGREGATED, what, "copy it to this folder, where the rest of its checkpoint lies")
     return Problem(
         AGGREGATED,
-        f"{path}: holds {count} values that are neither arrays nor numbers (raw bytes, complex numbers, other types)",
-        "those are not read; save them as arrays to have them read",
+        f"{path}: has neither an array nor a number for {count} values of the tree",
+        "raw bytes, complex numbers and other types are not read; save them as arrays to have them read",
     )
 
 

@@ -71,9 +71,15 @@ class Arrays:
         self._most_bytes = max(size_bytes, 1) * _MOST_EXPANSION
         folders = dict.fromkeys(place.folder for place in places.values() if place.is_ocdbt)
         stores = {folder: list_values(tensorstore, key_value_store(folder)) for folder in folders}
+        finds = {name: _find(place, files, stores.get(place.folder)) for name, place in places.items()}
+        metadata = {name: _find_metadata(place, finds[name]) for name, place in places.items()}
+        self._far = next((file for file in files.values() if file.is_far), None)
+        if self._far is not None:  # else they would come one after another
+            spans = [found for found in metadata.values() if found is not None and found.file is not None]
+            self._far.expect([(s.file, s.offset, s.offset + s.size) for s in spans if s.file is not None])
         opened: dict[str, OpenArray] = {}
         for name, place in places.items():
-            stored = _open_stored(place, files, stores.get(place.folder, {}))
+            stored = _open_stored(place, metadata[name], finds[name])
             if stored is not None:
                 opened[name] = stored
         rest = {name: place for name, place in places.items() if name not in opened}
@@ -86,7 +92,6 @@ class Arrays:
         self._ahead = BoxesAhead(())
         self._expected: set[tuple[str, int]] = set()
         """Boxes, by their array's name and first element, whose bytes are fetched ahead."""
-        self._far = next((file for file in files.values() if file.is_far), None)
         self._lock = Lock()
         self._locks = {name: Lock() for name in self._opened}
 
@@ -219,20 +224,25 @@ class Arrays:
                 self._slabs.popitem(last=False)
 
 
-def _open_stored(place: Place, files: Mapping[Path, OpenFile], store: Mapping[str, Value] | None) -> StoredArray | None:
-    """Return an array whose chunks are read as they are stored; None if tensorstore reads it. `store`: the values of
-    the OCDBT store that it lies in, if it could be listed."""
+def _find(place: Place, files: Mapping[Path, OpenFile], store: Mapping[str, Value] | None) -> Find:
+    """Return what finds an array's values; `store`: those of the OCDBT store that it lies in, if it could be listed."""
     if place.is_ocdbt:
-        find = _find_in_store(place, files, store or {})
-    else:
-        find = _find_in_folder(place.folder / place.name, files)
+        return _find_in_store(place, files, store or {})
+    return _find_in_folder(place.folder / place.name, files)
+
+
+def _find_metadata(place: Place, find: Find) -> Stored | None:
+    """Return where an array's own metadata lies; None if tensorstore is to say what is wrong with it."""
     try:
-        metadata = find("zarr.json" if place.is_zarr3 else ".zarray")
-        if metadata is None or metadata.size > _MOST_METADATA:
-            return None
-        zarr = decode_zarr(metadata.read().tobytes(), is_zarr3=place.is_zarr3)
+        found = find("zarr.json" if place.is_zarr3 else ".zarray")
     except DamagedFileError:
         return None
+    return None if found is None or found.size > _MOST_METADATA else found
+
+
+def _open_stored(place: Place, metadata: Stored | None, find: Find) -> StoredArray | None:
+    """Return an array whose chunks are read as they are stored; None if tensorstore reads it."""
+    zarr = None if metadata is None else decode_zarr(metadata.read().tobytes(), is_zarr3=place.is_zarr3)
     if zarr is None or not is_read_here(zarr):
         return None
     return StoredArray(place.folder, place.name, zarr, find, is_complete=place.is_complete)

@@ -132,7 +132,7 @@ def _unread(tree: SavedTree) -> list[FoundOptimizer]:
     top = next((_top_of_states(path) for path in tree.unread if any(map(_names_optimizer, path))), None)
     if top is None:
         return []
-    what = "its values are neither arrays nor numbers, in a msgpack file: save them as arrays"
+    what = "its values lie in a msgpack file, as nothing that is read"
     rule = RuleReading(UNKNOWN, "unknown", what)
     return [FoundOptimizer(_name_of(top), LAYOUT, OPTAX, rule, absence=what)]
 

@@ -121,13 +121,15 @@ def analyze(
             return columns
 
         try:
-            done = run_units(units(), executor, meter, worker, threads or 1, lost, is_far=any(map(is_far, sizes)))
+            is_remote = any(map(is_far, sizes))
+            measured = run_units(units(), executor, meter, worker, threads or 1, lost, is_far=is_remote)
             # an executor's processes may be copies of this one, made when work comes
             later = importing(*_NEEDED_AFTERWARDS) if executor is None else nullcontext()
-            with later, closing(done) as checkpoints:
-                for results in checkpoints:
+            with later, closing(measured) as checkpoints:
+                for done, results in enumerate(checkpoints, 1):
                     saving.finish_elements(reading.take(results))
-                    saving.save_sometimes(lambda: save(is_final=False))
+                    if done < len(sizes):  # else the store is written for good right away
+                        saving.save_sometimes(lambda: save(is_final=False))
         except BaseException:
             if reading.fingerprints:
                 save(is_final=True)

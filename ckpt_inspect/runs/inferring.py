@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from ckpt_inspect.runs.kept_elements import (
     observation_of,
 )
 from ckpt_inspect.runs.planning import Plan
+from ckpt_inspect.runs.stored_runs import stored_run, taken_rows
 from ckpt_inspect.runs.told import NOTHING, RunInference, Seen
 from ckpt_inspect.series.names import checkpoint_names
 from ckpt_inspect.sourced import Sourced
@@ -79,6 +80,7 @@ def infer_run(plan: Plan, found: FoundBefore, *, is_stored: bool) -> RunInferenc
         for start in range(_first_stretch(plan, places), len(places), STRETCH):
             before = places[max(start - KEPT_CHECKPOINTS, 0) : start]
             stretch = _Stretch(places[start : start + STRETCH], before, budget, least, len(places) <= STRETCH)
+            stored.look_at(stretch.places)
             for name, seen, differing in _tell(stretch, paths, names, plan, opened, found, stored, told):
                 stale |= differing
                 values.setdefault(name, {}).update(seen.values)
@@ -342,10 +344,21 @@ class _Stored:
 
     def __init__(self, previous: RunColumns | None) -> None:
         self._optimizers = {} if previous is None else previous.optimizers
+        self._previous = previous
         checkpoints = {} if previous is None else previous.checkpoints
         self._rows = {str(path): row for row, path in enumerate(checkpoints.get("path", ()))}
         self._fingerprints = [str(fingerprint) for fingerprint in checkpoints.get("fingerprint", ())]
         self._kept = {name: kept_states(columns.variables) for name, columns in self._optimizers.items()}
+        self._near = self._rows
+        """Where the rows of `_optimizers` are, by the checkpoints' absolute paths."""
+
+    def look_at(self, places: Iterable[str]) -> None:
+        """Take the rows of these checkpoints, which are asked for next, out of the store of a long run."""
+        if self._previous is not None and stored_run(self._previous) is not None:
+            own = {row: place for place in places if (row := self._rows.get(place)) is not None}
+            rows = sorted(own)
+            self._near = {own[row]: at for at, row in enumerate(rows)}
+            self._optimizers = taken_rows(self._previous, rows).optimizers if rows else self._previous.optimizers
 
     def observation(self, optimizer: str, place: str, name: str) -> Observation | None:
         """Return what is kept of a checkpoint, as its file told it; None if nothing is."""
@@ -353,7 +366,7 @@ class _Stored:
         state = None if row is None else self._kept.get(optimizer, {}).get(self._fingerprints[row])
         if row is None or state is None:
             return None
-        return observation_of(state, self._optimizers[optimizer].variables, row, name)
+        return observation_of(state, self._optimizers[optimizer].variables, self._near[place], name)
 
     def inferred(self, optimizer: str, place: str) -> InferredValues:
         """Return the constants that were inferred of a checkpoint before."""
@@ -419,9 +432,9 @@ class _Stored:
         return RowEvidence(problems=(Problem(NEVER_INFERRED, what, "its figures stay as they were computed"),))
 
     def _row(self, optimizer: str, place: str) -> tuple[Columns | None, int]:
-        if optimizer not in self._optimizers or place not in self._rows:
+        if optimizer not in self._optimizers or place not in self._near:
             return None, -1
-        return self._optimizers[optimizer].variables, self._rows[place]
+        return self._optimizers[optimizer].variables, self._near[place]
 
 
 def _is_same(name: str, wanted: Sourced[float], stored: float, source: str) -> bool:

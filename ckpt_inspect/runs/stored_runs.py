@@ -28,6 +28,12 @@ _TOGETHER = 1 << 24
 LENGTH = "size_bytes"
 """Column of the checkpoints that an outline has: numbers, of which many are read in no time."""
 
+_TEXT = 100
+"""Bytes of numbers that take as long to read as a text, about."""
+
+_FEW = 100
+"""One row in so many is few: a chunk for each is unpacked."""
+
 Pick = Mapping[str | None, tuple[str, ...]]
 """Names of variables by optimizer; None: of the checkpoints."""
 
@@ -119,10 +125,12 @@ class StoredRun:
         return columns
 
     def column_rows(self, optimizer: str | None, name: str, rows: Rows) -> Column:
-        """Return some rows of a variable along the checkpoints; it is read as a whole if it is small."""
+        """Return some rows of a variable along the checkpoints; it is read as a whole if it is small, and they are not
+        but a few that are named."""
         own = self.outline.checkpoints if optimizer is None else self.outline.optimizers[optimizer].variables
+        is_few = not isinstance(rows, slice) and _FEW * len(rows) <= self.length
         with self._lock:
-            if (optimizer, name) in self._held or self._size(own[name]) <= _TOGETHER:
+            if (optimizer, name) in self._held or (self._size(own[name]) <= _TOGETHER and not is_few):
                 return self.column(optimizer, name)[rows]
         found = self.read({optimizer: (name,)}, rows)
         columns = found.checkpoints if optimizer is None else found.optimizers[optimizer].variables
@@ -149,7 +157,8 @@ class StoredRun:
         return tuple(names)
 
     def _size(self, column: Column) -> int:
-        return int(np.prod(column.shape[1:])) * 8 * self.length
+        each = _TEXT if column.dtype == object else 8
+        return int(np.prod(column.shape[1:])) * each * self.length
 
     def _hold(self, key: tuple[str | None, str], column: Column) -> None:
         if column.nbytes > HELD_BYTES // 2:

@@ -93,9 +93,9 @@ NOT_READ = Kind(
     id="not-read",
     title="Values that this package doesn't read",
     severity=Severity.CRITICAL,
-    condition="A msgpack file of flax holds values that are neither arrays nor numbers.",
+    condition="Values of the tree are in a msgpack file of flax that is missing, or are neither arrays nor numbers.",
     why="Whether they are whole is not known, and what isn't known to be whole isn't called sound.",
-    action="Save them as arrays",
+    action="Copy the file, or save them as arrays",
     source="flax.serialization",
 )
 

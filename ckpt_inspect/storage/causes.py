@@ -16,7 +16,13 @@ def may_pass(error: Exception) -> bool:
         exceptions.PermissionDeniedError, exceptions.UnauthenticatedError, exceptions.NotSupportedError,
         exceptions.InvalidPathError, exceptions.PreconditionError,
     )  # fmt: skip
-    return not isinstance(error, final) and _tries(error) == 1 and _status(error) not in range(300, 500)
+    if isinstance(error, final) or _NO_LOGIN in _text(error):
+        return False
+    return _tries(error) == 1 and _status(error) not in range(300, 500)
+
+
+_NO_LOGIN = "az account get-access-token"
+"""What obstore says where Azure's own program gives no token."""
 
 
 def _tries(error: Exception) -> int:
@@ -57,6 +63,8 @@ def names_bucket(error: Exception) -> bool:
 
 
 _FAILURES = (
+    (_NO_LOGIN, "has credentials by az login alone, and az gives no token; log in again, or set "
+     "AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN"),
     (r"InvalidCertificate", "shows a certificate that isn't trusted here; have SSL_CERT_FILE name a file with the "
      "certificate of who issued it"),
     (r"InvalidMessage|CorruptMessage", "doesn't answer in TLS; write http:// in place of https://"),

@@ -8,7 +8,10 @@ are named.
 from __future__ import annotations
 
 import configparser
+import json
 import os
+import shlex
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -79,6 +82,7 @@ def aws_settings() -> S3Config:
     folder = Path.home() / ".aws"
     profile = env.get("AWS_PROFILE") or env.get("AWS_DEFAULT_PROFILE") or "default"
     found: dict[str, str] = {}
+    is_known = profile == "default" or bool(env.get("AWS_ACCESS_KEY_ID"))
     for variable, name, section in (
         ("AWS_CONFIG_FILE", "config", profile if profile == "default" else f"profile {profile}"),
         ("AWS_SHARED_CREDENTIALS_FILE", "credentials", profile),
@@ -89,7 +93,16 @@ def aws_settings() -> S3Config:
         except (configparser.Error, OSError, UnicodeError):
             continue
         if parser.has_section(section):
+            is_known = True
             found |= dict(parser.items(section))
+            services = f"services {found.get('services')}"
+            own = parser.get(services, "s3", fallback="")  # lines of their own settings
+            found |= {key.strip(): value.strip() for key, is_one, value in map(_parted, own.splitlines()) if is_one}
+    if not is_known:
+        raise RequestError(
+            f"AWS' profile {profile!r} is in neither of AWS' files, config and credentials; see that AWS_PROFILE is "
+            "right, or unset it"
+        )
 
     def of_file(ours: str, *variables: str) -> str | None:
         return None if any(env.get(variable) for variable in variables) else found.get(ours)
@@ -106,7 +119,11 @@ def aws_settings() -> S3Config:
         if "://" not in endpoint:
             raise RequestError(f"AWS' profile {profile!r} has the endpoint_url {endpoint!r}; write http://{endpoint}")
         settings["endpoint"] = endpoint
+    if metadata := env.get("AWS_EC2_METADATA_SERVICE_ENDPOINT"):  # as AWS' own tools name it
+        settings["metadata_endpoint"] = metadata.rstrip("/")
     if not _has_aws_credentials(settings):
+        if command := found.get("credential_process"):
+            return settings | _keys_of_process(command, profile)
         if way := next((name for name in _ELSEWHERE if name in found), None):
             raise RequestError(
                 f"AWS' profile {profile!r} takes its credentials by {way}, which only AWS' own tools do; set them as "
@@ -116,8 +133,35 @@ def aws_settings() -> S3Config:
     return settings
 
 
-_ELSEWHERE = ("sso_session", "sso_start_url", "role_arn", "credential_process", "login_session")
+_ELSEWHERE = ("sso_session", "sso_start_url", "role_arn", "login_session")
 """Settings of a profile whose keys are not in a file."""
+
+_PROCESS = 60.0
+"""Seconds within which a profile's program has to print its keys."""
+
+
+def _parted(line: str) -> tuple[str, str, str]:
+    return line.partition("=")
+
+
+def _keys_of_process(command: str, profile: str) -> S3Config:
+    """Return the keys that a profile's own program prints, which AWS' tools run as well.
+
+    https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-sourcing-external.html
+    """
+    place = f"AWS' profile {profile!r}: its credential_process"
+    try:
+        done = subprocess.run(shlex.split(command), capture_output=True, check=True, timeout=_PROCESS)
+        keys = json.loads(done.stdout)
+        found: S3Config = {"access_key_id": keys["AccessKeyId"], "secret_access_key": keys["SecretAccessKey"]}
+        if token := keys.get("SessionToken"):
+            found["session_token"] = token
+    except (OSError, subprocess.SubprocessError) as error:
+        failed = f"ended with code {error.returncode}" if isinstance(error, subprocess.CalledProcessError) else "failed"
+        raise RequestError(f"{place} {failed}; run it by itself to see why") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise RequestError(f"{place} printed no keys as JSON; run it by itself to see what it prints") from error
+    return found
 
 
 def _has_aws_credentials(settings: S3Config) -> bool:
@@ -128,7 +172,9 @@ def _has_aws_credentials(settings: S3Config) -> bool:
         "AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
         "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_EXECUTION_ENV", "AWS_METADATA_ENDPOINT",
     )  # fmt: skip
-    return any(os.environ.get(name) for name in named) or _is_ec2()
+    if any(os.environ.get(name) for name in named) or "metadata_endpoint" in settings:
+        return True
+    return not _is_true(os.environ.get("AWS_EC2_METADATA_DISABLED", "")) and _is_ec2()
 
 
 def _is_ec2() -> bool:
@@ -193,12 +239,35 @@ def _google_settings() -> GCSConfig:
     if emulator:
         url = emulator if "://" in emulator else f"http://{emulator}"
         return {"base_url": url, "skip_signature": True}
-    named = ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH")
-    keys = ("GOOGLE_SERVICE_ACCOUNT_KEY", "GOOGLE_BEARER_TOKEN", "GOOGLE_BASE_URL")
-    well_known = Path.home() / ".config" / "gcloud" / "application_default_credentials.json"
-    if any(os.environ.get(name) for name in (*named, *keys)) or well_known.exists() or _is_google():
+    if any(os.environ.get(name) for name in ("GOOGLE_SERVICE_ACCOUNT_KEY", "GOOGLE_BEARER_TOKEN")):
         return {}
-    return {"skip_signature": True}
+    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH"):
+        if given := os.environ.get(name):
+            _check_google_file(Path(given), f"{name} names {given}, which")
+            return {}
+    gcloud = os.environ.get("CLOUDSDK_CONFIG")
+    well_known = Path(gcloud or Path.home() / ".config" / "gcloud") / "application_default_credentials.json"
+    if well_known.exists():
+        _check_google_file(well_known, str(well_known))
+        return {"application_credentials": str(well_known)}
+    return {} if _is_google() else {"skip_signature": True}
+
+
+def _check_google_file(path: Path, what: str) -> None:
+    """Raise RequestError for a file of Google's credentials that obstore doesn't take; `what` begins the sentence."""
+    try:
+        kind = json.loads(path.read_text("utf-8")).get("type")
+    except OSError as error:
+        raise RequestError(f"{what} can't be read ({error.strerror}); see that its name is right") from error
+    except (ValueError, AttributeError) as error:
+        raise RequestError(
+            f"{what} is no JSON of Google's; make it anew: gcloud auth application-default login"
+        ) from error
+    if kind not in ("service_account", "authorized_user"):
+        raise RequestError(
+            f"{what} is of type {kind!r}, of which only Google's own tools make tokens; set one as a variable: "
+            "export GOOGLE_BEARER_TOKEN=$(gcloud auth application-default print-access-token)"
+        )
 
 
 def _is_google() -> bool:

@@ -117,6 +117,15 @@ def _document(base: str | Path, command: str, names: tuple[str, ...], store: Pat
     return answer.code, json.loads(text)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "orbax"])
+def test_a_look_takes_few_requests(kind: str, folder: Path) -> None:
+    """At most twenty, where each file is looked at by one of its own."""
+    objects.forget()
+    with web_server(folder) as web:
+        assert Answer("show", f"{web.address}/{KINDS[kind][1]}").code == 0
+        assert 0 < len(web.requests) <= 20
+
+
 @pytest.mark.parametrize("address", PLACES, indirect=True)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("command", ["show", "check", "diff", "analyze"])

@@ -69,7 +69,7 @@ def test_each_form_is_read(page: int, tmp_path: Path, monkeypatch: pytest.Monkey
                 if array.size:
                     np.testing.assert_array_equal(np.concatenate(pieces), array.ravel())
         assert [p.code for p in checkpoint.problems] == ["values-aggregated"]
-        assert "holds 1 values that are neither" in checkpoint.problems[0].message
+        assert "has neither an array nor a number for 1 values" in checkpoint.problems[0].message
 
 
 ARRAY = np.ones((2, 3), np.float32)

@@ -346,7 +346,7 @@ def test_large_chunks_are_read_in_parts(
         assert not checkpoint._values["vars/0"]._large  # type: ignore[attr-defined]  # nothing takes room on the disk
 
 
-@pytest.mark.parametrize("size", [0, 1, 2, 7, 65536, 65537, 200_001])
+@pytest.mark.parametrize("size", [0, 1, 2, 7, 16384, 16386, 65536, 65537, 200_001])
 def test_fletchers_sums_are_those_of_the_definition(size: int) -> None:
     """Whatever the length: an odd one counts as if a zero followed."""
     data = np.random.default_rng(size).integers(0, 256, size, np.uint8)

@@ -117,6 +117,18 @@ def test_values_in_the_msgpack_file_are_read(tmp_path: Path, monkeypatch: pytest
             assert len(state.parameters) == len(own)
 
 
+def test_a_missing_msgpack_file_is_named(tmp_path: Path) -> None:
+    """What the metadata says it holds isn't forgotten."""
+    folder = copied("aggregate", tmp_path)
+    (folder / "checkpoint").unlink()
+    with open_checkpoint(folder) as checkpoint:
+        assert not checkpoint.tensors
+        (problem,) = checkpoint.problems
+        assert "checkpoint: is missing, and holds 13 values" in problem.message
+        (state,) = optimizer_states(checkpoint)
+        assert "msgpack" in str(state.absence)
+
+
 # --- without tensorstore
 
 

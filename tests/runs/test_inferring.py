@@ -18,6 +18,7 @@ from ckpt_inspect.comparison import observing
 from ckpt_inspect.measurement.columns import Column
 from ckpt_inspect.presentation.tables.run import run_tables
 from ckpt_inspect.runs import inferring, kept_elements
+from ckpt_inspect.runs import store as stores
 
 TRUTH = {"beta_1": 0.8, "beta_2": 0.98, "epsilon": 1e-5}
 STEPS = (100, 120, 150)
@@ -265,8 +266,10 @@ def test_a_rate_that_no_file_holds_is_one_of_the_window(tmp_path: Path) -> None:
     assert next(r for r in table.rows if r[0] == "rate in between")[1].startswith("0.003")
 
 
-def test_a_long_run_is_told_stretch_by_stretch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("large", [1 << 24, 0], ids=["held", "read when it is asked for"])
+def test_a_long_run_is_told_stretch_by_stretch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int) -> None:
     """Each stretch carries on from the one before, and another checkpoint makes only the last one be looked at."""
+    monkeypatch.setattr(stores, "LARGE", large)
     save_run(tmp_path, tuple(range(100, 340, 20)), **TRUTH)
     whole = analyze(tmp_path)
     monkeypatch.setattr(inferring, "STRETCH", 4)

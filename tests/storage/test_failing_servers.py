@@ -211,19 +211,13 @@ def test_a_file_is_deleted_meanwhile(web: WebServer, address: str, model: Path) 
 class TestPlaces:
     """Addresses at which there is nothing to be had."""
 
-    @pytest.mark.parametrize(
-        ("address", "sentence"),
-        [
-            ("http://127.0.0.1:9/x.h5", "refuses connections; see that the server runs, and that its address and port"),
-            ("http://nowhere.invalid/x.h5", "has no address that is known here; see that its name is spelled right"),
-        ],
-    )
-    def test_a_host_that_isnt_there(self, address: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Nothing listens, or nobody knows the name."""
+    def test_a_server_that_doesnt_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing listens."""
         monkeypatch.setattr(connecting, "RETRIES", 1)
-        root = address.removesuffix("/x.h5")
-        with pytest.raises(NotFoundError, match=f"^{re.escape(f'{address}: {root} {sentence}')}"):
-            ckpt_inspect.open_checkpoint(address)
+        with pytest.raises(NotFoundError) as caught:
+            ckpt_inspect.open_checkpoint("http://127.0.0.1:9/x.h5")
+        sentence = "refuses connections; see that the server runs, and that its address and port are right"
+        assert str(caught.value) == f"http://127.0.0.1:9/x.h5: http://127.0.0.1:9 {sentence}"
 
     def test_a_server_without_tls(self, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """The other scheme is named."""

@@ -340,9 +340,10 @@ class TestSecrets:
 
 
 def test_a_folder_is_listed_once(
-    servers: dict[str, tuple[str, dict[str, str]]], folder: Path, monkeypatch: pytest.MonkeyPatch
+    servers: dict[str, tuple[str, dict[str, str]]], folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """With all below it; where that is too much, each folder by itself, with the same result."""
+    """With all below it; where that is too much, each folder by itself, with the same result. To analyse all runs in it
+    takes no other list."""
     address, environment = servers["s3"]
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -363,6 +364,11 @@ def test_a_folder_is_listed_once(
         assert found == expected
         assert len(listed) == len(set(listed))
         assert most == 0 or listed == [""]
+    monkeypatch.setattr(objects, "MOST_BELOW", 2000)
+    objects.forget()
+    listed.clear()
+    assert len(list(ckpt_inspect.analyze_runs([address], folder=tmp_path))) > 1
+    assert listed == [""]
 
 
 def test_folders_from_the_keys_of_objects() -> None:

@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Any
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PATIENCE = 60.0
-"""Seconds for an answer; a loaded machine takes ten to start a browser."""
+PATIENCE = 240.0
+"""Seconds for an answer; a loaded machine takes ten to start a browser, and a hundred for axe-core."""
 _OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-pipe",

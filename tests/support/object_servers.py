@@ -28,6 +28,13 @@ from typing import Any
 BUCKET = "runs"
 
 
+_EMPTY_LISTS = {
+    "list-type=2": "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>",
+    "comp=list": "<EnumerationResults><Blobs /></EnumerationResults>",
+}
+"""What is answered to whoever takes a server of the web for one of S3 or Azure, and lists what is in it."""
+
+
 class WebServer(http.server.ThreadingHTTPServer):
     """Serves a folder, with ranges, and lists its folders as Python's own server does; counts what is asked."""
 
@@ -48,8 +55,11 @@ class WebServer(http.server.ThreadingHTTPServer):
         """Every how many answers something goes wrong."""
         self.says_length = True
         """Whether the list of a folder comes with its length."""
-        self.query = self.account = ""
-        """What requests must bring: a query, `name:password`."""
+        self.query: str | None = ""
+        self.account: str | None = ""
+        """What requests must bring: a query, `name:password`; None: whatever they like."""
+        self.authorizations: list[str] = []
+        """What requests brought as `Authorization`, or their query; each once."""
         self.released = threading.Event()
         """Ends what stalls."""
         self.lists_folders = True
@@ -93,9 +103,21 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         if fault == "silent":
             self.server.released.wait(60)
             return None
-        account = f"Basic {base64.b64encode(self.server.account.encode()).decode()}" if self.server.account else None
-        if urllib.parse.urlsplit(self.path).query != self.server.query or self.headers.get("Authorization") != account:
+        brought, query = self.headers.get("Authorization"), urllib.parse.urlsplit(self.path).query
+        if (brought or query) not in self.server.authorizations:
+            self.server.authorizations.append(brought or query)
+        given = self.server.account
+        account = f"Basic {base64.b64encode(given.encode()).decode()}" if given else None
+        if query != (query if self.server.query is None else self.server.query) or brought not in (
+            (brought,) if given is None else (account,)
+        ):
             return self.send_error(403)
+        if (empty := next((text for asked, text in _EMPTY_LISTS.items() if asked in query), None)) is not None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(empty)))
+            self.end_headers()
+            self.wfile.write(empty.encode())
+            return None
         path = Path(self.translate_path(self.path))
         if path.is_dir():
             if not self.server.lists_folders:

@@ -4,11 +4,15 @@
 
 #include "loops.h"
 
+#if defined(HAS_VERSIONS)
+#include <immintrin.h>
+#endif
+
 typedef enum { NO_HALF, IEEE_HALF, BRAIN_HALF } Half;
 
 /* The half, of either kind, nearest to x; ties to even, and 0 without a sign. x is what one operation on halves gave: below
  * 2**64, infinite or no number. Without branches and without the processor's own conversions, which few have for both kinds,
- * and which compilers don't put into loops. */
+ * which compilers don't put into loops, and which aren't quicker: a division beside them takes longer. */
 INLINE float rounded(float x, const Half half)
 {
     if (half == NO_HALF)
@@ -59,7 +63,32 @@ INLINE void widen_body(const uint16_t *x, int n, float *wide, Half half)
 
 #define widen_ieee_body(x, n, wide) widen_body(x, n, wide, IEEE_HALF)
 #define widen_brain_body(x, n, wide) widen_body(x, n, wide, BRAIN_HALF)
+#if defined(HAS_VERSIONS)
+/* By the processor's own conversion: a quarter of the time. */
+__attribute__((target("avx2,f16c"))) static void widen_ieee_avx2(const uint16_t *x, int n, float *wide)
+{
+    int i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(wide + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + i))));
+    for (; i < n; i++)
+        wide[i] = widened(x[i], IEEE_HALF);
+}
+
+static void widen_ieee_portable(const uint16_t *x, int n, float *wide)
+{
+    widen_ieee_body(x, n, wide);
+}
+
+static void widen_ieee(const uint16_t *x, int n, float *wide)
+{
+    if (instructions >= AVX2)
+        widen_ieee_avx2(x, n, wide);
+    else
+        widen_ieee_portable(x, n, wide);
+}
+#else
 VERSIONS(void, widen_ieee, (const uint16_t *x, int n, float *wide), (x, n, wide))
+#endif
 VERSIONS(void, widen_brain, (const uint16_t *x, int n, float *wide), (x, n, wide))
 
 INLINE void widen_halves(const uint16_t *x, int n, Half half, float *wide)

@@ -7,6 +7,10 @@
 #include "checksums.h"
 #include "loops.h"
 
+#if defined(HAS_VERSIONS)
+#include <cpuid.h>
+#endif
+
 Instructions instructions = PORTABLE;
 
 static const char *const instruction_names[] = {"portable", "sse4.2", "avx2", "avx512"};
@@ -514,7 +518,8 @@ static Instructions find_instructions(void)
     __builtin_cpu_init();
     if (!__builtin_cpu_supports("sse4.2"))
         return PORTABLE;
-    if (!__builtin_cpu_supports("avx2"))
+    unsigned a, b, c = 0, d; /* not every compiler knows F16C by its name */
+    if (!__builtin_cpu_supports("avx2") || !__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_F16C))
         return SSE42;
     const int has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");

@@ -17,7 +17,7 @@
 #define INLINE static inline
 #endif
 
-typedef enum { PORTABLE, SSE42, AVX2, AVX512 } Instructions; /* each with those before */
+typedef enum { PORTABLE, SSE42, AVX2, AVX512 } Instructions; /* each with those before; AVX2: and F16C */
 
 BETWEEN_FILES extern Instructions instructions; /* in use */
 

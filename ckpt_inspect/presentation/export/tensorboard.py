@@ -190,7 +190,7 @@ class _Job:
                 "checkpoints-not-exported",
                 f"{self.run.run}: {counted(self.axis.left_out, 'checkpoint')} of {spoken_name(self.optimizer.name)} "
                 "left out: a later one is of the same epoch",
-                "without --steps-per-epoch all are exported, by step",
+                "by step, all are exported",
                 "info",
             )
 

@@ -62,9 +62,11 @@ def apart(values: Sequence[Floats]) -> Floats:
 def fan(values: Floats) -> Mapping[str, Floats]:
     """Return (K,) quantiles over the P parameters in each checkpoint by name, `q05` to `q95`; NaN if none is known."""
     result = np.full((len(FAN), len(values)), np.nan)
-    is_known = np.isfinite(values).any(axis=1)
-    if is_known.any():
-        result[:, is_known] = np.exp(np.nanquantile(np.log(values[is_known]), [*FAN.values()], axis=1))
+    is_known = np.isfinite(values)
+    whole, partly = is_known.all(axis=1), is_known.any(axis=1) & ~is_known.all(axis=1)
+    for rows, quantile in ((whole, np.quantile), (partly, np.nanquantile)):  # without gaps it is many times faster
+        if rows.any():
+            result[:, rows] = np.exp(quantile(np.log(values[rows]), [*FAN.values()], axis=1))
     return dict(zip(FAN, result, strict=True))
 
 

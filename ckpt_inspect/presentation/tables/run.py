@@ -37,7 +37,9 @@ def run_tables(analyses: RunColumns, store: str | None = None) -> tuple[Table, .
     if count:
         facts.append(("newest", str(newest.checkpoints["checkpoint"][0])))
     if len(cut := segments_of(analyses)) > 1:
-        facts.append(("segments", segments_text(cut, analyses.checkpoints["checkpoint"].tolist())))
+        ends = sorted({place for segment in cut for place in (segment.start, segment.stop - 1)})
+        names = column_rows(analyses.checkpoints, "checkpoint", ends).tolist()
+        facts.append(("segments", segments_text(cut, dict(zip(ends, names, strict=True)))))
         if any(segment.begins == "rate-jumped" for segment in cut):
             facts.append((BEGINNING_WORDS["rate-jumped"], MEANING_OF_A_JUMP))
     if store is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -111,10 +111,10 @@ def bytes_text(count: int) -> str:
     raise AssertionError("the loop returns")
 
 
-def segments_text(segments: Sequence[Segment], names: Sequence[str]) -> str:
+def segments_text(segments: Sequence[Segment], names: Sequence[str] | Mapping[int, str]) -> str:
     """Return the segments of a run in one line: `ckpt-1 .. ckpt-5 | rate jumped: ckpt-6 .. ckpt-9 | ..`.
 
-    `names`: of the run's checkpoints. Of many segments the last are counted.
+    `names`: of the run's checkpoints, by their places. Of many segments the last are counted.
     """
     texts = []
     for segment in segments[:_SEGMENTS]:

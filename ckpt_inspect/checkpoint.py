@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 
 from ckpt_inspect.errors import NotFoundError, UnsupportedError
 from ckpt_inspect.jsonable import JsonObject
-from ckpt_inspect.records import dataclass
 
 Array = NDArray[Any]
 """An array of any element type: what a checkpoint holds is known when it is opened, not before."""

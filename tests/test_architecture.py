@@ -14,7 +14,6 @@ PACKAGE = Path(__file__).parent.parent / "ckpt_inspect"
 
 ROOMS = (
     # pure: values, bytes and names, no file
-    "records",
     "errors",
     "_version",
     "sourced",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ckpt_inspect.cli import completions
-from ckpt_inspect.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

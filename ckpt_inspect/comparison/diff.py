@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from threading import Event
 
 from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, PieceReader, Problem, Progress, TensorSpec, numpy_dtype
@@ -35,7 +35,6 @@ from ckpt_inspect.measurement.histograms import Counts, count_touched
 from ckpt_inspect.measurement.kernels import Buffers as LoopBuffers
 from ckpt_inspect.measurement.medians import EffectiveLrMedian
 from ckpt_inspect.measurement.wording import counted, percent, spoken_name
-from ckpt_inspect.records import dataclass
 from ckpt_inspect.series.newest import open_newest
 from ckpt_inspect.sourced import Sourced, shown_source
 from ckpt_inspect.state.given import Given

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-
-from ckpt_inspect.records import dataclass
 
 BUDGET = 1 << 20
 """Elements of an optimizer that are chosen, about: m, v and θ of them take 12 MB, and some ten milliseconds."""

@@ -8,13 +8,12 @@ in a circle. Only checkpoints are seen: the way that single updates took between
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.checkpoint import Array
-from ckpt_inspect.records import dataclass
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

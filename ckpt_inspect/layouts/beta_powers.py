@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules.running_products import running_products
 
 COMMON_BETA_2 = (

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.checkpoint import Array, Problem
-from ckpt_inspect.records import dataclass
 
 Column = Array
 Columns = Mapping[str, Column]

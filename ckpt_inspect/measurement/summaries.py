@@ -8,7 +8,7 @@ extremes and histograms don't depend on how the tensor was cut; sums are kept a 
 from __future__ import annotations
 
 import math
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -24,7 +24,6 @@ from ckpt_inspect.measurement.histograms import (
     quantiles_of_counts,
     quantiles_of_values,
 )
-from ckpt_inspect.records import dataclass
 
 EXACT_ELEMENTS = 1 << 14
 """Tensors of up to so many elements get exact quantiles, by sorting."""

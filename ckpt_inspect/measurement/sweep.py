@@ -11,6 +11,7 @@ import math
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from itertools import islice
 from threading import Lock, Thread
@@ -26,7 +27,6 @@ from ckpt_inspect.measurement.kernels import Buffers, Formula, pieces
 from ckpt_inspect.measurement.kernels.formula import compiled_norms, is_half
 from ckpt_inspect.measurement.stored import ARRAYS, Rows, StoredState
 from ckpt_inspect.measurement.summaries import EXACT_ELEMENTS, Summary, Tally, sample_indices
-from ckpt_inspect.records import dataclass
 from ckpt_inspect.state.optimizer_state import Parameter
 from ckpt_inspect.update_rules import Norms, State
 

@@ -7,6 +7,7 @@ import io
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,7 +17,6 @@ from ckpt_inspect.errors import CkptInspectError, RequestError, StoreError
 from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.presentation.shown_names import distinct
 from ckpt_inspect.presentation.written_files import cause_of, write_whole
-from ckpt_inspect.records import dataclass
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

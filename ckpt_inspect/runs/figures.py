@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,7 +20,6 @@ from ckpt_inspect.measurement.histograms import (
 from ckpt_inspect.measurement.summaries import SAMPLES
 from ckpt_inspect.measurement.sweep import Measured
 from ckpt_inspect.measurement.variables import METRICS
-from ckpt_inspect.records import dataclass
 
 GRIDS: Mapping[str, Grid] = {
     "effective_lr_histogram": EFFECTIVE_LR_GRID,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import StoreError
 from ckpt_inspect.measurement.columns import OptimizerColumns, Remark, RunColumns
 from ckpt_inspect.measurement.variables import ALONG_CHECKPOINTS, WINDOW_METRICS
-from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.assembly import Evidence, OptimizerEvidence, RowEvidence, assemble, remarks_of
 from ckpt_inspect.runs.atomic import replacing

@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ckpt_inspect.errors import StoreError
 from ckpt_inspect.measurement.columns import RunColumns
-from ckpt_inspect.records import dataclass
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.inferred import Inferred

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from ckpt_inspect.measurement.variables import (
     Variable,
     variables_in,
 )
-from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.assembly import blank
 from ckpt_inspect.runs.figures import GRIDS
 

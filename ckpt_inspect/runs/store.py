@@ -15,7 +15,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +50,6 @@ from ckpt_inspect.measurement.variables import (
     group_names,
     variables_in,
 )
-from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.apart import DiedReading, apart
 from ckpt_inspect.runs.atomic import Temporary, remove_left, replacing
 from ckpt_inspect.runs.figures import GRIDS

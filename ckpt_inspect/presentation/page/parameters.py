@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,7 +15,6 @@ from ckpt_inspect.presentation.page.anchors import Anchors
 from ckpt_inspect.presentation.page.contents import Contents
 from ckpt_inspect.presentation.page.sparklines import Sparkline, sparkline
 from ckpt_inspect.presentation.tables.wording import figure, ratio_text, shape_text
-from ckpt_inspect.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

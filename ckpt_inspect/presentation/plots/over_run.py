@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,6 @@ from ckpt_inspect.presentation.plots import panels, style
 from ckpt_inspect.presentation.plots.multiples import MOST, draw_multiples, height, left_out
 from ckpt_inspect.presentation.plots.sheet import drawn, figure_of, sheet
 from ckpt_inspect.presentation.plots.spread import apart, distance, fan, newest, positive
-from ckpt_inspect.records import dataclass
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

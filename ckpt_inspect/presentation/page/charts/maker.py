@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +16,6 @@ from ckpt_inspect.presentation.plots.chapter import Chapter, Run
 from ckpt_inspect.presentation.plots.names import group_by_structure
 from ckpt_inspect.presentation.plots.questions import Question
 from ckpt_inspect.presentation.shown_names import printable
-from ckpt_inspect.records import dataclass
 
 MOST_ROWS = 24
 """Of a kind of parameters; beyond it a row stands for a branch of the model."""

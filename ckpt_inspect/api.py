@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ckpt_inspect.findings.explanations import Explanation
+    from ckpt_inspect.measurement.columns import RunColumns
     from ckpt_inspect.overview.overview import Overview
     from ckpt_inspect.presentation.export import Exported
     from ckpt_inspect.presentation.report import Report
@@ -284,7 +285,6 @@ def analyze(
     """
     from pathlib import Path
 
-    from ckpt_inspect.presentation.results import Analyses
     from ckpt_inspect.runs.analyze import analyze
     from ckpt_inspect.runs.unchanged import survey_of
     from ckpt_inspect.runs.workers import workers as workers_of
@@ -305,7 +305,7 @@ def analyze(
     if target is not None and not isinstance(paths, Run) and (survey := survey_of(each)) is not None:
         same = _unchanged(each[0], survey, Path(target), None, given=given, **asked)
         if same is not None:
-            return Analyses.of(same.columns)
+            return _analyses(same.columns)
     run = paths if isinstance(paths, Run) else one_run(each, survey=survey)
     work = functools.partial(
         analyze,
@@ -318,7 +318,7 @@ def analyze(
     )
     own = executor_if_any(executor), count_if_any(workers, "workers"), text_if_any(cluster, "cluster")
     with unpacking_once(), workers_of(*own, each) as executor:
-        return Analyses.of(work(executor=executor))
+        return _analyses(work(executor=executor))
 
 
 def analyze_runs(
@@ -348,7 +348,6 @@ def analyze_runs(
     """
     from pathlib import Path
 
-    from ckpt_inspect.presentation.results import Analyses, RunResult
     from ckpt_inspect.runs.store import store_for
     from ckpt_inspect.runs.unchanged import survey_of
     from ckpt_inspect.runs.workers import workers as workers_of
@@ -373,7 +372,7 @@ def analyze_runs(
     thread_count = count_if_any(threads, "threads")
     survey = None if runs else survey_of(others)
     if survey is not None and (same := _unchanged(others[0], survey, target, place, **asked)) is not None:
-        return iter([RunResult(same.run, same.store, Analyses.of(same.columns))])
+        return iter([_result(same.run, same.store, _analyses(same.columns))])
     if others:
         runs += _runs_of(others, survey, is_one=store is not None)
     if target is not None and len(runs) != 1:
@@ -389,9 +388,9 @@ def analyze_runs(
                 try:
                     analyses = analyze(run, store=own, progress=told, threads=thread_count, executor=executor, **asked)
                 except CkptInspectError as error:
-                    yield RunResult(run, own, None, error)
+                    yield _result(run, own, None, error)
                 else:
-                    yield RunResult(run, own, analyses)
+                    yield _result(run, own, analyses)
 
     return results()
 
@@ -597,6 +596,20 @@ def _seen_by(cluster: object, paths: Iterable[PathLike]) -> tuple[PathLike, ...]
     return tuple(paths) if cluster is None else tuple(as_path(absolute(path)) for path in paths)
 
 
+def _analyses(columns: RunColumns) -> Analyses:
+    from ckpt_inspect.presentation.results import Analyses
+
+    return Analyses.of(columns)
+
+
+def _result(
+    run: Run | Callable[[], Run], store: Path | None, analyses: Analyses | None, error: CkptInspectError | None = None
+) -> RunResult:
+    from ckpt_inspect.presentation.results import RunResult
+
+    return RunResult(run, store, analyses, error)
+
+
 def _unchanged(
     folder: PathLike,
     survey: Survey,
@@ -609,14 +622,13 @@ def _unchanged(
 ) -> Unchanged | None:
     """Return the run in a folder if its store tells that nothing is new there; not where a function gives the rates of
     steps, which are asked of the checkpoints."""
-    from ckpt_inspect.findings import Thresholds
-    from ckpt_inspect.runs.analyze import options_of
+    from ckpt_inspect.runs.analyze import limits_of, options_of
     from ckpt_inspect.runs.unchanged import unchanged_run
 
     if with_rates_of(given, None) != given:
         return None
     options = options_of(given_if_any(given), **asked)
-    return unchanged_run(folder, survey, store, place, options, Thresholds.of(thresholds or {}).given())
+    return unchanged_run(folder, survey, store, place, options, limits_of(thresholds))
 
 
 def _runs_of(paths: Sequence[PathLike], survey: Survey | None = None, *, is_one: bool) -> tuple[Run, ...]:

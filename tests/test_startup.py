@@ -35,7 +35,7 @@ RUN = """
 import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {blocked!r}:
+        if name in {blocked!r} or name.partition(".")[0] in {blocked!r}:
             raise ImportError(name + " must not be imported here")
 sys.meta_path.insert(0, Blocked())
 from ckpt_inspect.__main__ import main
@@ -140,6 +140,47 @@ def test_show_and_diff_in_a_pipe_draw_nothing(tmp_path: Path) -> None:
     first, second = Run().train(1).save(tmp_path / "a.h5"), Run().train(2).save(tmp_path / "b.h5")
     drawing = ("rich", "matplotlib", "seaborn", "pandas", "tensorflow")
     assert run(("show", first), ("diff", first, second), blocked=drawing)[0] == [0, 1]
+
+
+def test_usual_checkpoints_need_nothing_for_the_unusual(tmp_path: Path) -> None:
+    """Of float32 in a local file: no masked arrays, no other floats, no pool of workers, no server."""
+    first, second = Run().train(1).save(tmp_path / "model-1.h5"), Run().train(2).save(tmp_path / "model-2.h5")
+    unusual = ("numpy.ma", "ml_dtypes", "multiprocessing", "http", "ssl", "asyncio", "pandas")
+    commands = (
+        ("show", first, "--json"),
+        ("diff", first, second),
+        ("analyze", tmp_path, "-o", tmp_path / "run.ckpt-inspect.h5", "-q"),
+        ("analyze", first, "--no-infer", "-o", tmp_path / "first.ckpt-inspect.h5", "-q"),
+    )
+    assert run(*commands, blocked=unusual)[0] == [0, 1, 0, 0]
+
+
+BEGIN = """
+import sys
+from ckpt_inspect.measurement.sweep import Sweep
+begin = Sweep.run
+def first(sweep):
+    sys.stderr.write("BEGUN " + " ".join(sorted(sys.modules)))
+    Sweep.run = begin
+    return begin(sweep)
+Sweep.run = first
+import ckpt_inspect.runs.importing as importing
+importing._import = lambda modules: None  # which other threads do meanwhile
+from ckpt_inspect.__main__ import main
+main()
+"""
+
+
+def test_a_pass_begins_before_what_its_results_need_is_imported(tmp_path: Path) -> None:
+    """Nothing that finds, stores or prints is waited for before the first element is read."""
+    path = Run().train(3).save(tmp_path / "a.h5")
+    arguments = ["analyze", str(path), "--no-infer", "-o", str(tmp_path / "a.ckpt-inspect.h5"), "-q"]
+    command = [sys.executable, "-c", BEGIN, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    begun = set(done.stderr.partition("BEGUN ")[2].split())
+    later = ("ckpt_inspect.findings", "ckpt_inspect.comparison", "ckpt_inspect.presentation.tables", "h5py")
+    assert not [name for name in begun if name.startswith(later)]
+    assert "concurrent.futures" not in begun
 
 
 FULL = Path("/dev/full")

@@ -11,12 +11,13 @@ import inspect
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, get_args, get_origin
 
-from typer import Abort
+from typer import Abort, Typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
+from typer.main import get_command
 
 from ckpt_inspect.cli.answering import failed
 
@@ -64,6 +65,30 @@ class Command(TyperCommand):
                 error.possibilities = ()  # type: ignore[attr-defined]
                 error.message = f"{option} can't be given to {ctx.info_name}; give it to {_either(takers)}"  # type: ignore[attr-defined]
             raise
+
+
+class LateCommands(Mapping[str, Command]):
+    """The commands of a group by name, each made when it is looked up: of a run all but one would be made in vain."""
+
+    def __init__(self, functions: Mapping[str, Callable[[], Callable[..., None]]]) -> None:
+        """`functions`: return a command's function, with all its parameters, when they are called."""
+        self._functions = functions
+        self._made: dict[str, Command] = {}
+
+    def __getitem__(self, name: str) -> Command:
+        if name not in self._made:
+            alone = Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+            alone.command(name, cls=Command)(self._functions[name]())
+            made = get_command(alone)
+            assert isinstance(made, Command)
+            self._made[name] = made
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._functions)
+
+    def __len__(self) -> int:
+        return len(self._functions)
 
 
 class Group(TyperGroup):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -15,11 +15,12 @@ from ckpt_inspect.cli import completions
 from ckpt_inspect.cli.answering import answering, print_overviews
 from ckpt_inspect.cli.answering import print_json as _print_json
 from ckpt_inspect.cli.answering import remark_on as _remark_on
-from ckpt_inspect.cli.coercion import Command, Group
+from ckpt_inspect.cli.coercion import Group, LateCommands
 from ckpt_inspect.cli.options import (
     OF_STORES,
     SELECTION,
     Common,
+    Run,
     check_choice,
     parsed_thresholds,
     with_common_options,
@@ -30,8 +31,26 @@ if TYPE_CHECKING:
     from ckpt_inspect.presentation.results import Analyses, Diff, RunResult
 
 
+_COMMANDS: dict[str, Callable[[], Run]] = {}
+"""Each command's function by name, in the order of the help; with its options once it is called."""
+
+
+def _command(*, has_common: bool = True, **options: Collection[str]) -> Callable[[Run], Run]:
+    """Return a decorator of a command that has the common options, but for what `with_common_options` is told."""
+
+    def registered(command: Run) -> Run:
+        _COMMANDS[command.__name__] = lambda: with_common_options(command, **options) if has_common else command
+        return command
+
+    return registered
+
+
 class _Group(Group):
     """Prints the hand-written first page, which `__main__` prints as well without coming here."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = LateCommands(_COMMANDS)  # type: ignore[assignment]  # nothing is put into it
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         from ckpt_inspect.cli.usage import HELP
@@ -70,8 +89,7 @@ def _start(
     """Effective learning rates, reconstructed from TensorFlow and Keras checkpoints."""
 
 
-@app.command(cls=Command)
-@with_common_options()
+@_command()
 def show(
     common: Common,
     paths: Annotated[
@@ -113,8 +131,7 @@ def show(
     raise typer.Exit(code)
 
 
-@app.command(cls=Command)
-@with_common_options()
+@_command()
 def diff(
     common: Common,
     a: Annotated[str, typer.Argument(metavar="A", help="The first checkpoint, or a folder: its newest.")],
@@ -158,8 +175,7 @@ def diff(
         raise typer.Exit(0 if result.is_same else 1)
 
 
-@app.command(cls=Command)
-@with_common_options(without=SELECTION)
+@_command(without=SELECTION)
 def check(
     common: Common,
     paths: Annotated[
@@ -196,8 +212,7 @@ def check(
         raise typer.Exit(0 if result.is_sound else 1)
 
 
-@app.command(cls=Command)
-@with_common_options()
+@_command()
 def analyze(
     common: Common,
     paths: Annotated[
@@ -385,6 +400,8 @@ def _print_run(result: RunResult, common: Common) -> Analyses | None:
 
 
 def _check_fail_on(word: str | None) -> None:
+    if word is None:
+        return
     from ckpt_inspect.errors import RequestError
     from ckpt_inspect.presentation.arguments import failing_if_any
 
@@ -411,7 +428,7 @@ def _fails(analyses: Analyses, fail_on: str | None) -> bool:
     return bool(ids)
 
 
-@app.command(cls=Command)
+@_command(has_common=False)
 def explain(
     name: Annotated[
         Optional[str],  # noqa: UP045
@@ -456,8 +473,7 @@ def explain(
             print_page(f"{NOTATION}\n")
 
 
-@app.command(cls=Command)
-@with_common_options(only=OF_STORES)
+@_command(only=OF_STORES)
 def report(
     common: Common,
     stores: Annotated[
@@ -510,8 +526,7 @@ def report(
                 print_line(f"{figure.file}: {figure.question}")
 
 
-@app.command(cls=Command)
-@with_common_options(only=OF_STORES)
+@_command(only=OF_STORES)
 def export(
     common: Common,
     stores: Annotated[list[str], typer.Argument(metavar="STORE...", help="Stores that analyze wrote.")],

@@ -121,7 +121,7 @@ Run = Callable[..., None]
 """A command's function."""
 
 
-def with_common_options(*, only: Collection[str] = (), without: Collection[str] = ()) -> Callable[[Run], Run]:
+def with_common_options(command: Run, *, only: Collection[str] = (), without: Collection[str] = ()) -> Run:
     """Let a command that takes `common` be called with each common option by name, as typer calls it.
 
     `only`, `without`: some of them, where the others would always fail.
@@ -129,10 +129,7 @@ def with_common_options(*, only: Collection[str] = (), without: Collection[str] 
     taken = {n: o for n, o in _COMMON_OPTIONS.items() if n not in without and (not only or n in only)}
     if only is OF_STORES:
         taken |= {"learning_rate": _RATE_OF_STORES}
-    return functools.partial(_with_options, taken=taken)
 
-
-def _with_options(command: Run, taken: Mapping[str, tuple[Any, Any]]) -> Run:
     @functools.wraps(command)
     def called(**options: Any) -> None:
         common = _common({name: options.pop(name, None) for name in _COMMON_OPTIONS})
@@ -233,6 +230,8 @@ def _rate_or_table(text: str, option: str) -> float | str:
 
 def parsed_thresholds(texts: Sequence[str]) -> dict[str, float]:
     """Return thresholds of findings, given as `NAME=VALUE`."""
+    if not texts:
+        return {}
     from ckpt_inspect.errors import RequestError
     from ckpt_inspect.findings import Thresholds
 

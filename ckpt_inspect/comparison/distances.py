@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -110,9 +111,13 @@ class Window:
         windows."""
         if steps <= 0 or not 0.0 < beta_2 < 1.0 or dtype.kind not in "fV":
             return None
-        import ml_dtypes
+        info: Any
+        if dtype.kind == "f":
+            info = np.finfo(dtype)
+        else:
+            import ml_dtypes
 
-        info = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]  # its stubs leave it so
+            info = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]  # its stubs leave it so
         decay = float(np.float32(beta_2)) ** steps
         # Even in float64, whether beta_2 passes through float32 on its way into the average differs by implementation.
         tolerance = (steps + 2) * max(float(info.eps), 2.0**-24)

@@ -11,6 +11,7 @@ from ckpt_inspect.findings.finding import MOST_EVIDENCE, MOST_NAMED, Finding, Ki
 from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.intervals import SMALLEST_SQUARE, Interval, Intervals
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.measurement.order import distinct
 from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import percent
 
@@ -124,7 +125,7 @@ def find_restarts(history: History) -> Iterator[int]:
 def find_repeated_steps(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     """Find checkpoints of the same step in a row, over the whole run: where it fell in between, it was set back."""
     known = history["step"][history["step"] >= 0]
-    if np.unique(known).size == known.size:  # as in most runs, however long
+    if distinct(known).size == known.size:  # as in most runs, however long
         return
     places: dict[int, list[int]] = {}
     before: int | None = None

@@ -132,9 +132,12 @@ def quantiles_of_counts(fine: Counts, low: float, high: float) -> Floats:
     return quantiles
 
 
+_LEVELS = np.asarray(QUANTILE_LEVELS)
+
+
 def _ranks(count: int) -> tuple[NDArray[np.int64], Floats]:
     """Rank below each quantile, and how far it lies towards the next."""
-    position = np.asarray(QUANTILE_LEVELS) * (count - 1)
+    position = _LEVELS * (count - 1)
     below = np.minimum(np.floor(position).astype(np.int64), count - 1)
     return below, position - below
 

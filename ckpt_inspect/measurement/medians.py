@@ -21,6 +21,7 @@ from ckpt_inspect.measurement.histograms import (
     quantiles_of_counts,
 )
 from ckpt_inspect.measurement.kernels.formula import array_under_root
+from ckpt_inspect.measurement.order import median
 from ckpt_inspect.measurement.summaries import EXACT_ELEMENTS
 from ckpt_inspect.update_rules import Norms, Settings, State, UpdateRule
 
@@ -77,6 +78,6 @@ class EffectiveLrMedian:
         try:
             # max_second_moment as well: AMSGrad's formula looks there, no other does
             state = State(second_moment=touched, max_second_moment=touched)
-            return float(np.median(self._rule.effective_lr(state, self._settings, self._norms).astype(np.float64)))
+            return median(self._rule.effective_lr(state, self._settings, self._norms).astype(np.float64))
         except NotDetermined:
             return math.nan

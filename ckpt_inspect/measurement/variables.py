@@ -419,9 +419,12 @@ ALONG_CHECKPOINTS = frozenset(
 """Names of the variables that have a row for each checkpoint."""
 
 
+_OF_CHECKPOINTS = frozenset(v.name for v in CHECKPOINT_VARIABLES)
+
+
 def variables_in(names: Container[str]) -> tuple[Variable, ...]:
     """Return an optimizer's variables that are among these names, in the order of a store."""
-    others = (v for v in (*OPTIMIZER_VARIABLES, *KEPT) if v.name in names and v not in CHECKPOINT_VARIABLES)
+    others = (v for v in (*OPTIMIZER_VARIABLES, *KEPT) if v.name in names and v.name not in _OF_CHECKPOINTS)
     return (*checkpoint_variables_in(names), *others)
 
 

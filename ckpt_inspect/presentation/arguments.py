@@ -204,10 +204,11 @@ def _rate_table_in(rates: Mapping[object, object], name: str) -> str:
 
 def thresholds_if_any(value: object, name: str = "thresholds") -> Mapping[str, float] | None:
     """Return thresholds by name, or None. Raises RequestError also for a name or a value that can't be one."""
-    from ckpt_inspect.findings import Thresholds
-
     named: Mapping[str, float] = _mapping_in(value, name)  # type: ignore[assignment]  # `of` looks at each
-    Thresholds.of(named)
+    if named:
+        from ckpt_inspect.findings import Thresholds
+
+        Thresholds.of(named)
     return None if value is None else named
 
 

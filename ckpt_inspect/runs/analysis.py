@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -258,6 +257,8 @@ def fingerprint(files: Sequence[str]) -> str:
 
 
 def _fingerprint(files: Sequence[str], stats: Sequence[FileStat], head: bytes) -> str:
+    import hashlib  # and with it OpenSSL: when there is something to be put together
+
     digest = hashlib.blake2b(digest_size=16)
     for place, (file, found) in enumerate(zip(files, stats, strict=True)):
         digest.update(f"{storage.name_of(file)}\0{found.size}\0{found.modified_ns}\0".encode())

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Problem, Progress
 from ckpt_inspect.errors import RequestError
-from ckpt_inspect.findings import Thresholds
 from ckpt_inspect.measurement.columns import Remark, RunColumns
-from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.execution import Meter, Worker, run_units
 from ckpt_inspect.runs.found_before import FoundBefore
-from ckpt_inspect.runs.inferring import NOTHING, infer_run
+from ckpt_inspect.runs.importing import importing
 from ckpt_inspect.runs.planning import LONG, Options, Plan, Unit, plan_run, without_gone
 from ckpt_inspect.runs.reading import Reading
 from ckpt_inspect.runs.saving import Held, Saving
 from ckpt_inspect.runs.stored_runs import stored_run
+from ckpt_inspect.runs.told import NOTHING, RunInference
 from ckpt_inspect.runs.unchanged import KnownFiles
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.state.given import Given
@@ -31,6 +30,15 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 PathLike = str | os.PathLike[str]
+
+_NEEDED_AFTERWARDS = (
+    "hashlib",
+    "ckpt_inspect.runs.assembly",
+    "ckpt_inspect.findings",
+    "ckpt_inspect.runs.frames",
+    "h5py",
+)
+"""What puts figures together and stores them, which takes as long to import as a fast disk takes for 100 MB."""
 
 WORKERS_LOST = "workers-lost"
 """Code of the Problem of an executor whose workers ended before the work was done."""
@@ -64,7 +72,7 @@ def analyze(
             f"{run.name}: one step was given for all {len(run.checkpoints)} checkpoints, which were saved at different "
             "ones; leave it out, or analyse each checkpoint by itself with its own step"
         )
-    limits = Thresholds.of(thresholds or {}).given()
+    limits = limits_of(thresholds)
     options = options_of(given, include, exclude, elements=elements, infer=infer)
     if elements and store is None:
         raise RequestError("whole arrays of effective learning rates are kept in a store: name one")
@@ -82,7 +90,7 @@ def analyze(
         is_due = options.infers and (plan.unread or not plan.was_inferred)
         if executor is None and any(map(is_far, plan.unread[:1])):
             worker.begin(plan.unread[0], options, run.sizes(plan.unread[:1])[plan.unread[0]])
-        told = infer_run(plan, found, is_stored=store is not None) if is_due else NOTHING
+        told = _told(plan, found, is_stored=store is not None) if is_due else NOTHING
         plan = replace(plan, stale=told.stale)
         sizes = run.sizes(plan.unread)
         is_long = len(plan.places()) > LONG
@@ -114,9 +122,10 @@ def analyze(
 
         try:
             is_remote = any(map(is_far, sizes))
-            with closing(
-                run_units(units(), executor, meter, worker, threads or 1, lost, is_far=is_remote)
-            ) as checkpoints:
+            measured = run_units(units(), executor, meter, worker, threads or 1, lost, is_far=is_remote)
+            # an executor's processes may be copies of this one, made when work comes
+            later = importing(*_NEEDED_AFTERWARDS) if executor is None else nullcontext()
+            with later, closing(measured) as checkpoints:
                 for done, results in enumerate(checkpoints, 1):
                     saving.finish_elements(reading.take(results))
                     if done < len(sizes):  # else the store is written for good right away
@@ -140,6 +149,21 @@ def options_of(
     return Options(dict(given or {}), Selection.of(include, exclude), elements, infer)
 
 
+def limits_of(thresholds: Mapping[str, float] | None) -> dict[str, float]:
+    """Return the thresholds that differ from their defaults. Raises RequestError for a name that is none."""
+    if not thresholds:
+        return {}
+    from ckpt_inspect.findings import Thresholds
+
+    return Thresholds.of(thresholds).given()
+
+
+def _told(plan: Plan, found: FoundBefore, *, is_stored: bool) -> RunInference:
+    from ckpt_inspect.runs.inferring import infer_run
+
+    return infer_run(plan, found, is_stored=is_stored)
+
+
 def _planned(run: Run, options: Options, store: Path | None, previous: RunColumns | None) -> Plan:
     return without_gone(plan_run(run, options, store, previous, KnownFiles(run.survey, store, previous)))
 
@@ -158,4 +182,6 @@ def _with_loss(columns: RunColumns, lost: Sequence[str]) -> RunColumns:
 
 def load(store: PathLike) -> RunColumns:
     """Return what `analyze` wrote there; raises StoreError if there is no store."""
+    from ckpt_inspect.runs import store as stores
+
     return stores.load(store)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Future
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from ckpt_inspect.runs.planning import Options, Span, Unit, plan_units
 from ckpt_inspect.state.inferred import Inferred
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
+    from concurrent.futures import Executor, Future
 
 _IN_FLIGHT = 256
 """Units that an executor holds at a time: enough for as many workers, and few of a run of 100,000."""
@@ -253,6 +252,8 @@ def _done_by(
     lost: list[str],
 ) -> Generator[list[UnitResult], None, None]:
     """With a few units ahead of what is done; no other is begun once this is left."""
+    from concurrent.futures import BrokenExecutor, CancelledError, Future
+
     waiting: dict[Future[UnitResult], list[tuple[Unit, Future[UnitResult]]]] = {}
     """With all units of the same checkpoint, in their order."""
     finished: SimpleQueue[Future[UnitResult]] = SimpleQueue()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,60 +26,28 @@ from ckpt_inspect.comparison.paths import PathFigures, follow_paths
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.columns import Columns, RunColumns
 from ckpt_inspect.measurement.wording import spoken_name
-from ckpt_inspect.runs.assembly import INFERRED_LATE, NEVER_INFERRED, Evidence, OptimizerEvidence, RowEvidence
+from ckpt_inspect.runs.assembly import INFERRED_LATE, NEVER_INFERRED, RowEvidence
 from ckpt_inspect.runs.found_before import FoundBefore
 from ckpt_inspect.runs.kept_elements import (
     KEPT_CHECKPOINTS,
     KEPT_ELEMENTS,
-    KeptState,
     keep,
     kept_states,
     observation_of,
 )
 from ckpt_inspect.runs.planning import Plan
 from ckpt_inspect.runs.stored_runs import stored_run, taken_rows
+from ckpt_inspect.runs.told import NOTHING, RunInference, Seen
 from ckpt_inspect.series.names import checkpoint_names
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
-from ckpt_inspect.state.inferred import Inferred, InferredValues, overlaid
+from ckpt_inspect.state.inferred import InferredValues, overlaid
 from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states
 from ckpt_inspect.storage import absolute
 
 STRETCH = 512
 """Checkpoints of a run that are compared together: a longer run is told stretch by stretch, each with what the one
 before told. What another checkpoint costs is so bounded by a stretch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One optimizer over a run, as the inference saw it; each by the checkpoints' absolute paths."""
-
-    values: Mapping[str, InferredValues]
-    """What each checkpoint is given in place of what its file leaves open."""
-    rows: Mapping[str, RowEvidence]
-    kept: tuple[KeptState, ...]
-    """Of the newest checkpoints."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunInference:
-    """What a run's checkpoints tell together."""
-
-    optimizers: Mapping[str, Seen] = field(default_factory=dict)
-    stale: frozenset[str] = frozenset()
-    """Absolute paths of checkpoints whose stored figures were computed with other numbers; their files are there."""
-
-    def of(self, place: str) -> Inferred:
-        """Return the values for the checkpoint at an absolute path, by optimizer."""
-        found = {name: seen.values.get(place, {}) for name, seen in self.optimizers.items()}
-        return {name: values for name, values in found.items() if values}
-
-    def evidence(self) -> Evidence:
-        """Return what is told of each checkpoint, by optimizer."""
-        return {name: OptimizerEvidence(seen.rows, seen.kept) for name, seen in self.optimizers.items()}
-
-
-NOTHING = RunInference()
 
 
 def infer_run(plan: Plan, found: FoundBefore, *, is_stored: bool) -> RunInference:

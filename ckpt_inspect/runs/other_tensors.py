@@ -8,7 +8,6 @@ import numpy as np
 
 from ckpt_inspect.checkpoint import STRING, Checkpoint, Problem, TensorSpec, numpy_dtype
 from ckpt_inspect.errors import CkptInspectError, UnsupportedError
-from ckpt_inspect.findings.damage import NONFINITE_ELEMENTS, NONFINITE_OTHERS
 from ckpt_inspect.layouts import weight_names
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
 from ckpt_inspect.measurement.wording import counted
@@ -37,6 +36,8 @@ def nonfinite_problems(
         if count:
             found[name] = count
     if found:
+        from ckpt_inspect.findings.damage import NONFINITE_ELEMENTS, NONFINITE_OTHERS
+
         some = ", ".join(f"{name} ({count:,})" for name, count in list(found.items())[:_MOST_NAMED])
         more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
         yield Problem(

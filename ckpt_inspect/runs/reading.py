@@ -6,21 +6,23 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Problem
-from ckpt_inspect.comparison.gradients import KnownWindows
 from ckpt_inspect.errors import ChangedFileError, CkptInspectError, NotFoundError, RequestError, StoreError
 from ckpt_inspect.measurement.columns import GONE, RunColumns
 from ckpt_inspect.runs.analysis import Analysis, require_state
-from ckpt_inspect.runs.assembly import assemble
 from ckpt_inspect.runs.execution import UnitResult, merge
 from ckpt_inspect.runs.first_names import FirstNames
-from ckpt_inspect.runs.growth import LongRun
-from ckpt_inspect.runs.inferring import NOTHING, RunInference
 from ckpt_inspect.runs.movement import Movement
 from ckpt_inspect.runs.planning import Plan
-from ckpt_inspect.runs.spilled import SpilledParts
+from ckpt_inspect.runs.told import NOTHING, RunInference
 from ckpt_inspect.storage import absolute, absolutes
+
+if TYPE_CHECKING:
+    from ckpt_inspect.comparison.gradients import KnownWindows
+    from ckpt_inspect.runs.growth import LongRun
+    from ckpt_inspect.runs.spilled import SpilledParts
 
 PART = 256
 """Checkpoints of a long run that are held as they were read: then they are put away together."""
@@ -81,6 +83,8 @@ class Reading:
 
     def _put_away(self, *, all_of_it: bool = False) -> None:
         """Put away what was read, up to the first checkpoint that is still being read elsewhere, or `all_of_it`."""
+        from ckpt_inspect.runs.assembly import assemble
+
         assert self.parts is not None
         failed = {absolute(path) for path in self.errors}
         places: list[str] = []
@@ -103,6 +107,8 @@ class Reading:
     def long_run(self, *, is_final: bool) -> LongRun:
         """Return what the store of a long run is to hold, as far as it is known; `is_final` if nothing is left to be
         read."""
+        from ckpt_inspect.runs.growth import LongRun
+
         assert self.parts is not None
         self._put_away(all_of_it=True)
         plan = self.plan
@@ -131,6 +137,8 @@ class Reading:
 
     def columns(self) -> RunColumns:
         """Return the run as far as it is known."""
+        from ckpt_inspect.runs.assembly import assemble
+
         plan = self.plan
         order = plan.order(self.fingerprints)
         fresh = {fingerprint: self.analyses[fingerprint] for fingerprint in order if fingerprint in self.analyses}

@@ -8,16 +8,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from ckpt_inspect.comparison.gradients import KnownWindows
 from ckpt_inspect.errors import StoreError
 from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.runs import store as stores
-from ckpt_inspect.runs.analysis import ElementSink
 from ckpt_inspect.runs.atomic import folder_locked
-from ckpt_inspect.runs.elements import ElementsFile
-from ckpt_inspect.runs.growth import LongRun
-from ckpt_inspect.runs.spilled import SpilledParts
+
+if TYPE_CHECKING:
+    from ckpt_inspect.comparison.gradients import KnownWindows
+    from ckpt_inspect.runs.analysis import ElementSink
+    from ckpt_inspect.runs.elements import ElementsFile
+    from ckpt_inspect.runs.growth import LongRun
+    from ckpt_inspect.runs.spilled import SpilledParts
 
 _SAVE_AFTER = 30.0
 """Seconds of work after which the store is written although there is more to do, so that little is lost to a kill."""
@@ -36,6 +39,8 @@ def _identity(path: Path) -> tuple[int, ...] | None:
 
 
 def _new_elements(path: Path) -> ElementsFile:
+    from ckpt_inspect.runs.elements import ElementsFile
+
     try:
         return ElementsFile(path)
     except OSError as error:
@@ -134,6 +139,8 @@ class Saving:
         """Return where what is read of a long run is put away; None if there is no store, or it keeps elements."""
         if self.path is None or self._elements is not None:
             return None
+        from ckpt_inspect.runs.spilled import SpilledParts
+
         self._parts = self._parts or SpilledParts(self.path.parent)
         return self._parts
 

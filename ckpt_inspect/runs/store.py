@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ckpt_inspect._version import __version__
-from ckpt_inspect.checkpoint import DType, Problem
+from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import CkptInspectError, StoreError
-from ckpt_inspect.findings import Finding, Thresholds, find_findings
 from ckpt_inspect.formats import is_recognised
 from ckpt_inspect.jsonable import json_object
 from ckpt_inspect.measurement.columns import Column, OptimizerColumns, Remark, Rows, RunColumns
@@ -52,13 +51,10 @@ from ckpt_inspect.measurement.variables import (
     variables_in,
 )
 from ckpt_inspect.runs.apart import DiedReading, apart
-from ckpt_inspect.runs.assembly import blank
 from ckpt_inspect.runs.atomic import Temporary, remove_left, replacing
-from ckpt_inspect.runs.carried import arrived, carried
-from ckpt_inspect.runs.elements import ElementsFile, check_arrays, place_elements
 from ckpt_inspect.runs.figures import GRIDS
-from ckpt_inspect.runs.frames import axes_of
 from ckpt_inspect.runs.netcdf import Dimensions
+from ckpt_inspect.runs.quick_writing import add_number, add_texts, create, fill
 from ckpt_inspect.runs.sheltered import ShelteredFile, SignalShelter
 from ckpt_inspect.runs.stored import (
     count_rows,
@@ -77,6 +73,8 @@ from ckpt_inspect.storage import absolute, as_path, locate
 if TYPE_CHECKING:
     import h5py  # no type stubs exist: a type checker takes its classes for Any
 
+    from ckpt_inspect.findings import Finding
+    from ckpt_inspect.runs.elements import ElementsFile
     from ckpt_inspect.series.run import Run
 
 CONVENTIONS = "ckpt-inspect-1"
@@ -114,6 +112,9 @@ _SEVERITIES = frozenset({"info", "warning", "error"})
 _SECONDS = 6.0
 _SLOWEST = 2e6
 """How long the reading of a store may take, beside its bytes at so many a second."""
+
+_FILL_VALUES = {"float": math.nan, "integer": -1, "count": 0}
+"""By a variable's kind; texts have none."""
 
 _SHAPE = re.compile(r"(\d{1,19}(,\d{1,19})*)?", re.ASCII)
 
@@ -237,6 +238,8 @@ def _written(content: ShelteredFile, mode: str, **how: object) -> Iterator[h5py.
 def _write_elements(
     analyses: RunColumns, file: h5py.File, path: Path, fresh: h5py.File, dimensions: Dimensions
 ) -> None:
+    from ckpt_inspect.runs.elements import place_elements
+
     groups = group_names(analyses.optimizers)
     columns = analyses.checkpoints
     names = dict(zip(columns["fingerprint"], columns["checkpoint"], strict=True))
@@ -248,6 +251,7 @@ def _write_elements(
 
 def _check_elements(path: Path, group_names: list[str]) -> None:
     """See in a copy of this process that the arrays of a store can be copied; raises StoreError, ValueError."""
+    from ckpt_inspect.runs.elements import check_arrays
 
     def check() -> list[bytes]:
         with opened(path) as store:
@@ -269,12 +273,16 @@ def write(analyses: RunColumns, file: h5py.File) -> Dimensions:
     """Write everything into an open, empty h5py file; return what numbers its dimensions."""
     dimensions = write_outline(analyses, file)
     write_problems(analyses.remarks, file, dimensions)
+    from ckpt_inspect.findings import find_findings
+
     write_findings(finding_columns(find_findings(analyses)), analyses.thresholds, file, dimensions)
     return dimensions
 
 
 def write_outline(analyses: RunColumns, file: h5py.File, rows: int | None = None) -> Dimensions:
     """Write everything but problems and findings; `rows`: of how many checkpoints these are the first, to be grown."""
+    from ckpt_inspect.runs.frames import axes_of
+
     file.attrs["Conventions"] = CONVENTIONS
     file.attrs["ckpt_inspect_version"] = __version__
     file.attrs["title"] = "Effective learning rates, reconstructed from checkpoints"
@@ -516,33 +524,30 @@ def _write_group(
 def _write_variable(group: h5py.Group, variable: Variable, column: Column, rows: int | None) -> h5py.Dataset:
     import h5py
 
-    if variable.kind == "text":
-        dtype: DType = h5py.string_dtype("utf-8")
-        options: dict[str, object] = {}
-    else:
-        dtype = column.dtype
-        options = {"fillvalue": {"float": np.nan, "integer": -1, "count": 0}[variable.kind]}
+    is_text = variable.kind == "text"
     is_growing = variable.dimensions[0] == CHECKPOINT
     shape = column.shape
     if is_growing and rows is not None:
         shape = (rows, *shape[1:])
-    if is_growing or column.nbytes > _CHUNK_BYTES:
-        options["chunks"] = _chunks(shape, column.dtype.itemsize, _CHUNK_ROWS if rows is not None else None)
-        if is_growing:
-            # a chunk may not be longer than a dimension that can't grow, and none may be 0 long
-            options["maxshape"] = (None, *(length or None for length in column.shape[1:]))
-        if variable.kind != "text" and column.ndim > 1:
-            options |= {"shuffle": True, "compression": "gzip", "compression_opts": 1}
-    dataset = group.create_dataset(variable.name, shape, dtype, **options)
+    is_chunked = is_growing or column.nbytes > _CHUNK_BYTES
+    dataset = create(
+        group,
+        variable.name,
+        shape,
+        h5py.string_dtype("utf-8") if is_text else column.dtype,
+        chunks=_chunks(shape, column.dtype.itemsize, None if rows is None else _CHUNK_ROWS) if is_chunked else None,
+        # a chunk may not be longer than a dimension that can't grow, and none may be 0 long
+        maxshape=(None, *(length or None for length in column.shape[1:])) if is_growing else None,
+        fillvalue=_FILL_VALUES.get(variable.kind),
+        is_compressed=is_chunked and not is_text and column.ndim > 1,
+    )
     if column.size and shape == column.shape:
-        dataset[...] = [storable(text) for text in column] if variable.kind == "text" else column
-    if variable.kind != "text":
-        dataset.attrs["units"] = variable.units
-        if variable.kind == "float":  # a fill value would turn integers into floats wherever they are decoded
-            dataset.attrs["_FillValue"] = np.array(options["fillvalue"], column.dtype)
-    dataset.attrs["long_name"] = variable.long_name
-    if variable.description:
-        dataset.attrs["description"] = variable.description
+        fill(dataset, np.array([storable(text) for text in column], object) if is_text else column)
+    if variable.kind == "float":  # a fill value would turn integers into floats wherever they are decoded
+        add_number(dataset, "_FillValue", math.nan, column.dtype)
+    about = {"long_name": variable.long_name, "description": variable.description}
+    texts = {name: text for name, text in about.items() if text}
+    add_texts(dataset, texts if is_text else {"units": variable.units, **texts})
     return dataset
 
 
@@ -583,6 +588,11 @@ LARGE = 1 << 24
 
 
 def _apart(path: Path, load: Callable[[], RunColumns], at: Path | None = None) -> RunColumns:
+    # all that the copy needs: otherwise every copy would import it anew
+    from ckpt_inspect import findings  # noqa: F401
+    from ckpt_inspect.runs.assembly import blank  # noqa: F401
+    from ckpt_inspect.runs.carried import arrived, carried
+
     size = (at or path).stat().st_size
     try:
         return arrived(apart(lambda: carried(load()), _SECONDS + size / _SLOWEST, _ROOM + 4 * size))
@@ -763,6 +773,8 @@ def _read_thresholds(group: h5py.Group) -> dict[str, float]:
     for name, value in found.items():
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise ValueError(f"the threshold {name} is no number")
+    from ckpt_inspect.findings import Thresholds
+
     try:
         return Thresholds.of(found).given()
     except CkptInspectError as error:
@@ -847,6 +859,8 @@ def _read_variable(
 ) -> Column:
     """Return the variable, of one along checkpoints the rows; blank if the store lacks it and not every store has
     it."""
+    from ckpt_inspect.runs.assembly import blank
+
     shape = tuple(lengths[dimension] for dimension in variable.dimensions)
     own = rows if variable.dimensions[0] == CHECKPOINT else slice(None)
     if variable.name not in required and not is_own(group, variable.name):

@@ -54,9 +54,13 @@ class Parameter:
         """Return the key of the tensor behind a field of `State`; None if the file has none."""
         if array == "value":
             return self.found.value
+        slots = self.found.slots
+        for slot in STATE_SLOTS[array]:
+            if slot in slots:
+                return slots[slot]
         rule = self.update_rule
         more = () if rule is None else rule.slots_in(self.settings.implementation).get(array, ())
-        return next((self.found.slots[s] for s in (*STATE_SLOTS[array], *more) if s in self.found.slots), None)
+        return next((slots[slot] for slot in more if slot in slots), None)
 
     def value(self) -> Array | None:
         """Return the weights, in the file's shape and dtype; None if they aren't in the file, or aren't known to be

@@ -19,7 +19,7 @@ from support.store_contents import contents
 
 from ckpt_inspect import analyze
 from ckpt_inspect.errors import RequestError
-from ckpt_inspect.runs import execution, workers
+from ckpt_inspect.runs import cluster_executor, execution, workers
 from ckpt_inspect.runs.execution import UnitResult, measure_unit
 
 pytestmark = pytest.mark.filterwarnings("default")
@@ -96,7 +96,7 @@ def test_a_task_that_fails_late_is_done_all_the_same() -> None:
         def submit(self, *_: Any, **__: Any) -> LateTask:
             return LateTask()
 
-    assert isinstance(workers.ClusterExecutor(Client()).submit(len, "").exception(timeout=1), ValueError)
+    assert isinstance(cluster_executor.ClusterExecutor(Client()).submit(len, "").exception(timeout=1), ValueError)
 
 
 def test_an_address_without_a_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,10 +164,10 @@ class SilentClient:
 
 def test_what_a_cluster_without_workers_was_given_fails_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dask waits for ever. As long as there is a worker nothing is given up, and what comes later is refused."""
-    monkeypatch.setattr(workers, "PATIENCE", 0.2)
-    with workers.ClusterExecutor(SilentClient({"tcp://10.0.0.5:1": 1})) as busy:
+    monkeypatch.setattr(cluster_executor, "PATIENCE", 0.2)
+    with cluster_executor.ClusterExecutor(SilentClient({"tcp://10.0.0.5:1": 1})) as busy:
         late = busy.submit(len, "")
-        with workers.ClusterExecutor(SilentClient({})) as lost:
+        with cluster_executor.ClusterExecutor(SilentClient({})) as lost:
             waiting = lost.submit(len, "")
             with pytest.raises(BrokenExecutor, match=r"has had no worker for 0 s"):
                 waiting.result(timeout=30)
@@ -185,7 +185,7 @@ def test_a_cluster_that_gives_up_a_task_is_a_lost_one() -> None:
             task.status = "cancelled"
             return task
 
-    with workers.ClusterExecutor(Client({})) as executor, pytest.raises(BrokenExecutor, match="gave up"):
+    with cluster_executor.ClusterExecutor(Client({})) as executor, pytest.raises(BrokenExecutor, match="gave up"):
         executor.submit(len, "").result(timeout=30)
 
 
@@ -207,7 +207,7 @@ def test_a_connection_that_ends_is_a_lost_cluster() -> None:
             return ClosedTask()
 
     with (
-        workers.ClusterExecutor(Client({})) as executor,
+        cluster_executor.ClusterExecutor(Client({})) as executor,
         pytest.raises(BrokenExecutor, match="can't be reached any more: Stream is closed"),
     ):
         executor.submit(len, "").result(timeout=30)
@@ -216,7 +216,7 @@ def test_a_connection_that_ends_is_a_lost_cluster() -> None:
 def test_all_workers_of_a_cluster_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """This process does the rest when it has waited for others, and says so; the results are the same."""
     distributed = pytest.importorskip("distributed")
-    monkeypatch.setattr(workers, "PATIENCE", 2.0)
+    monkeypatch.setattr(cluster_executor, "PATIENCE", 2.0)
     monkeypatch.setattr(execution, "measure_unit", measure_slowly)
     save_series(tmp_path / "run", 6)
     alone = analyze(tmp_path / "run", store=tmp_path / "a.h5")

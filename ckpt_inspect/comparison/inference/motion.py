@@ -22,6 +22,7 @@ from ckpt_inspect.comparison.inference.movement import (
 from ckpt_inspect.comparison.inference.observations import Observation
 from ckpt_inspect.comparison.inference.shrinkage import Shrinkage, find_shrinkage, find_untouched
 from ckpt_inspect.comparison.inference.windows import Elements, Window
+from ckpt_inspect.measurement.order import distinct
 from ckpt_inspect.update_rules import Settings
 
 _MOST_WAYS = 20
@@ -109,7 +110,7 @@ def _shrinkage(elements: Elements, decays: int) -> tuple[Shrinkage | None, Array
     places = find_untouched(pair.first_a, pair.first_b, pair.second_a, pair.second_b, elements.value_a)
     if not places.size:
         return None, none
-    return find_shrinkage(elements.value_a[places], elements.value_b[places], decays), np.unique(elements.owner[places])
+    return find_shrinkage(elements.value_a[places], elements.value_b[places], decays), distinct(elements.owner[places])
 
 
 def _attempts(

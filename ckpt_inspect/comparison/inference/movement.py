@@ -22,6 +22,7 @@ import numpy as np
 from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.comparison.inference.evidence import Interval
 from ckpt_inspect.errors import NotDetermined
+from ckpt_inspect.measurement.order import distinct
 from ckpt_inspect.update_rules import Settings, UpdateRule
 
 _SAMPLE = 480
@@ -361,7 +362,7 @@ class _Fit:
         """The fit with its intervals, for a rate that may have changed steadily."""
         steps = 1 + np.geomspace(1e-6, 30, 60)
         around = np.concatenate([epsilon / steps[::-1], [epsilon], epsilon * steps]) if epsilon > 0 else np.zeros(1)
-        grid = np.unique(np.concatenate([coarse, around]))
+        grid = distinct(np.concatenate([coarse, around]))
         place = int(np.searchsorted(grid, epsilon))
         plain, plain_rates, _ = self._solved(grid, 0.0)
         inside = self._inside(plain, place)

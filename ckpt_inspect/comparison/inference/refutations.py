@@ -15,6 +15,7 @@ from ckpt_inspect.comparison.inference.motion import read_rate
 from ckpt_inspect.comparison.inference.observations import Observation
 from ckpt_inspect.comparison.inference.windows import Elements, Window
 from ckpt_inspect.errors import NotDetermined
+from ckpt_inspect.measurement.order import distinct
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.update_rules import Settings
 
@@ -86,7 +87,7 @@ def _reach(b: Observation, beta_1: float, beta_2: float, first: int, last: int) 
     rule = b.update_rule
     if rule is None or last <= first:
         return None
-    exponents = np.unique(np.linspace(first + 1, last, min(last - first, _COUNTED_OUT)).astype(np.int64))
+    exponents = distinct(np.linspace(first + 1, last, min(last - first, _COUNTED_OUT)).astype(np.int64))
     settings = Settings(b.implementation, 1, 1.0, beta_1, beta_2, 0.0, 0.0, others=b.others)
     each = []
     for exponent in exponents:

@@ -9,6 +9,7 @@ import numpy as np
 from ckpt_inspect.checkpoint import Array
 from ckpt_inspect.comparison.inference.silence import WITNESSES, Rounding
 from ckpt_inspect.comparison.inference.usual import distinct
+from ckpt_inspect.measurement.order import median
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def find_shrinkage(value_a: Array, value_b: Array, decays: int) -> Shrinkage | N
         if usable.sum() < value_a.size or distinct(value_a) < WITNESSES:
             return None  # one that changed its sign, or vanished, was moved otherwise
         logs = np.log(ratio)
-    middle = float(np.median(logs))
+    middle = median(logs)
     tolerance = rounding.of_decays(decays)
     if np.max(np.abs(logs - middle)) > tolerance or middle > tolerance:
         return None

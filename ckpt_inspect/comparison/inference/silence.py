@@ -15,6 +15,7 @@ import numpy as np
 
 from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.comparison.inference.usual import distinct
+from ckpt_inspect.measurement.order import median
 
 WITNESSES = 3
 """Different elements that must agree, both moments being witnesses."""
@@ -128,12 +129,12 @@ def find_silence(pair: Pair, updates: int | None, expected: float | None = None)
     near = np.flatnonzero(ratios <= math.exp(least + 2 * tolerance) * (1 + 1e-12))
     near = near[np.log(ratios[near]) <= least + 2 * tolerance]
     places, logs = places[near], np.log(ratios[near])
-    log_2 = float(np.median(logs))
+    log_2 = median(logs)
     agreeing = distinct(pair.second_a[places])
     silent, log_1 = _by_first_moments(pair, places, tolerance, rounding)
     if silent.size:
         chosen = np.isin(places, silent, assume_unique=True)
-        log_2 = float(np.median(logs[chosen]))
+        log_2 = median(logs[chosen])
     different = distinct(pair.second_a[silent]) if silent.size else 0
     compared = int(np.count_nonzero(usable))
     return Silence(log_2, agreeing, log_1, tolerance, silent, different, vanished, compared, least, faster)
@@ -162,7 +163,7 @@ def _by_first_moments(pair: Pair, places: Array, tolerance: float, rounding: Rou
         WITNESSES
     ):
         return _NOTHING, math.nan
-    return chosen, float(np.median(ordered[best : ends[best]]))
+    return chosen, median(ordered[best : ends[best]])
 
 
 def _around(ordered: Array, start: int, end: int, tolerance: float) -> float:

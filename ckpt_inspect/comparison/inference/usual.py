@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.measurement.order import distinct as different
 
 
 def _written() -> tuple[float, ...]:
@@ -96,4 +97,4 @@ def decays_by(log_decay: float, tolerance: float, beta: float) -> int | None:
 
 def distinct(values: Array) -> int:
     """Return how many different values there are: equal ones are one witness."""
-    return int(np.unique(values).size)
+    return int(different(values).size)

@@ -1,0 +1,77 @@
+"""What h5py writes, by its own calls of libhdf5: a store has hundreds of small texts and columns.
+
+Of each, h5py's dictionaries and slices look at the type, the selection and what was there before, which takes four
+times as long as writing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ckpt_inspect.checkpoint import Array, DType
+
+if TYPE_CHECKING:
+    import h5py
+
+
+def create(
+    group: h5py.Group,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: DType,
+    *,
+    chunks: tuple[int, ...] | None = None,
+    maxshape: tuple[int | None, ...] | None = None,
+    fillvalue: float | None = None,
+    is_compressed: bool = False,
+) -> h5py.Dataset:
+    """Return a new dataset, as `create_dataset` makes it; `is_compressed`: shuffled, and by gzip at level 1."""
+    import h5py
+    from h5py import h5d, h5p, h5s, h5t
+
+    how = h5p.create(h5p.DATASET_CREATE)
+    if chunks is not None:
+        how.set_chunk(chunks)
+    if is_compressed:
+        how.set_shuffle()
+        how.set_deflate(1)
+    if fillvalue is not None:
+        how.set_fill_value(np.array(fillvalue))
+    how.set_obj_track_times(False)
+    most = maxshape and tuple(h5s.UNLIMITED if length is None else length for length in maxshape)
+    space = h5s.create_simple(shape, most)
+    return h5py.Dataset(h5d.create(group.id, name.encode(), h5t.py_create(dtype, logical=True), space, dcpl=how))
+
+
+def add_number(owner: h5py.Group | h5py.Dataset, name: str, number: float, dtype: DType) -> None:
+    """Give a group or dataset an attribute that it hasn't yet, a scalar of this dtype."""
+    from h5py import h5a, h5s, h5t
+
+    attribute = h5a.create(owner.id, name.encode(), h5t.py_create(dtype, logical=True), h5s.create(h5s.SCALAR))
+    attribute.write(np.array(number, dtype))
+    attribute.close()
+
+
+def add_texts(owner: h5py.Group | h5py.Dataset, texts: Mapping[str, str]) -> None:
+    """Give a group or dataset attributes that it hasn't yet, as `owner.attrs[name] = text` does."""
+    from h5py import h5a, h5s, h5t, string_dtype
+
+    dtype = string_dtype("utf-8")
+    stored, held, one = h5t.py_create(dtype, logical=True), h5t.py_create(dtype), h5s.create(h5s.SCALAR)
+    for name, text in texts.items():
+        attribute = h5a.create(owner.id, name.encode(), stored, one)
+        attribute.write(np.array(text, dtype), mtype=held)
+        attribute.close()
+
+
+def fill(dataset: h5py.Dataset, values: Array) -> None:
+    """Write all elements of a dataset, as `dataset[...] = values` does; `values` of its shape, texts as objects."""
+    from h5py import h5s
+
+    contents = (
+        np.asarray(values, dataset.dtype, order="C") if values.dtype.kind == "O" else np.ascontiguousarray(values)
+    )
+    dataset.id.write(h5s.ALL, h5s.ALL, contents)

@@ -188,9 +188,14 @@ def _for_want(asked: Asked) -> str:
     return ", because the learning rate is not: give it with --learning-rate" if has_no_rate else ""
 
 
+def _is_of_the_run(f: Finding) -> bool:
+    """Whether tensors are only the witnesses: of a β2 that is refuted, which is a finding of its own."""
+    return f.id == "lineage-broken" and f.severity == Severity.INFO
+
+
 def _layers(asked: Asked) -> Answer:
     question = "Which layers stand out, and since when?"
-    concerned = [f for f in asked.findings if f.parameters]
+    concerned = [f for f in asked.findings if f.parameters and not _is_of_the_run(f)]
     serious = [f for f in concerned if f.severity > Severity.INFO]
     if serious:
         own = set(serious[0].parameters)
@@ -235,6 +240,12 @@ def _resume(asked: Asked) -> Answer:
         return Answer(question, "Can't tell", text, "unknown", metrics)
     if any(not np.isfinite(floats(s.heads["beta_2"])).all() if "beta_2" in s.heads else True for s in asked.series):
         text = "No step falls, but β2 is not known, so that moments can't be compared from checkpoint to checkpoint."
+        return Answer(question, "Can't tell", text, "unknown", metrics)
+    if asked.found("lineage-broken") or any(of["beta_2"][2] for of in asked.values.values() if "beta_2" in of):
+        text = (
+            "No step falls, but second moments fell faster than the β2 that the figures rest on lets them. A smaller "
+            "β2 explains that, and so does a state that was lost: --beta-2 gives the one that was used."
+        )
         return Answer(question, "Can't tell", text, "unknown", metrics)
     steps = " and ".join(f"from {s.steps[0]:,.0f} to {s.steps[-1]:,.0f}" for s in asked.series)
     text = (
@@ -296,11 +307,12 @@ def _largest(asked: Asked, column: str) -> tuple[float, str] | None:
 
 def _dead(asked: Asked) -> Answer:
     question, metrics = "Are there dead units, or layers that get no gradient?", ("untouched", "untouched_rows")
-    whole = asked.found("untouched-tensors", "starved-tensors", "untouched-rows")
+    whole, rows = asked.found("untouched-tensors", "starved-tensors"), asked.found("untouched-rows")
     some = asked.found("untouched-elements", "starved-elements")
-    if whole or some:
-        tone: Tone = "look" if any(f.severity > Severity.INFO for f in (*whole, *some)) else "good"
-        return Answer(question, "Yes" if whole else "Some elements", _told([*whole, *some]), tone, metrics)
+    if found := [*whole, *rows, *some]:
+        tone: Tone = "look" if any(f.severity > Severity.INFO for f in found) else "good"
+        word = "Yes" if whole else "Some rows" if rows else "Some elements"
+        return Answer(question, word, _told(found), tone, metrics)
     if asked.found("nonfinite-state"):
         return Answer(question, "Can't tell", _NOT_FINITE, "unknown", metrics)
     largest = _largest(asked, "untouched")

@@ -13,7 +13,7 @@ from support.frames_for_plots import make_frames
 from support.page_contents import make_finding
 
 from ckpt_inspect.comparison.segments import Segment
-from ckpt_inspect.findings import Finding
+from ckpt_inspect.findings import Finding, Severity
 from ckpt_inspect.presentation.answers import Answer, Asked, answers
 from ckpt_inspect.presentation.optimizer_series import optimizer_series
 
@@ -140,6 +140,26 @@ def test_a_resume_is_not_judged_without_what_it_takes(frame: pd.DataFrame, why: 
     """Several checkpoints, their steps and β2."""
     assert asked(frame)[RESUME].word == "Can't tell"
     assert why in asked(frame)[RESUME].text
+
+
+def test_second_moments_that_fall_too_fast_leave_a_resume_open() -> None:
+    """A smaller β2 explains it as well as a lost state; where a finding blames β2, no layer stands out for it."""
+    broken = make_finding("lineage-broken", ["dense/kernel"])
+    found = asked(healthy(), [replace(broken, severity=Severity.INFO)])
+    assert (found[RESUME].word, found[LAYERS].word) == ("Can't tell", "None")
+    assert "fell faster than the β2" in found[RESUME].text
+    assert asked(healthy(), [replace(broken, severity=Severity.WARNING)])[LAYERS].word == "dense/kernel"
+    refuted = asked(healthy(beta_2_contradiction="beta_2 is at most 0.98"))
+    assert refuted[RESUME].word == "Can't tell"
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"),
+    [("starved-tensors", "Yes"), ("untouched-rows", "Some rows"), ("untouched-elements", "Some elements")],
+)
+def test_what_is_dead_is_named_by_how_much_of_it_is(kind: str, word: str) -> None:
+    """A row of an embedding that no token uses is no dead layer."""
+    assert asked(healthy(), [make_finding(kind, ["dense/kernel"])])[DEAD].word == word
 
 
 def test_values_that_are_not_finite_answer_nothing_else() -> None:

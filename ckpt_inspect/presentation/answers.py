@@ -167,6 +167,7 @@ def _speed(asked: Asked) -> Answer:
         return Answer(question, "Can't tell", text, "unknown", metrics)
     if not ratios.size:
         why = f"The size of the last update is not known{_for_want(asked)}."
+        why = _NOT_FINITE if asked.found("nonfinite-state") else why
         return Answer(question, "Can't tell", why, "unknown", metrics)
     if not ratios.any():
         return Answer(question, "They are 0", "The last update changed no weight matrix.", "look", metrics)

@@ -15,8 +15,8 @@ JUMP = 2.0
 Beginning = Literal["start", "state-lost", "another-line", "rate-jumped"]
 
 MEANING_OF_A_JUMP = (
-    f"both files hold a constant learning rate, and it is {JUMP:g} times larger or smaller than before, or more: no "
-    "schedule, but a callback, a person or a resume changed it"
+    f"there the learning rate, constant in both files, went up or down by a factor of {JUMP:g} or more: no schedule, "
+    "but a callback, a person or a resume changed it"
 )
 """What `rate-jumped` says, for a person."""
 

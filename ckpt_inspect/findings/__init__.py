@@ -45,7 +45,7 @@ CHECKS: tuple[Check, ...] = (
     lineage.find_repeated_steps,
     knowledge.find_assumptions,
 )
-"""Every check; of two findings as severe, the earlier check's ranks first."""
+"""Every check; of two findings as severe, the earlier check's ranks first, and state that isn't finite before all."""
 
 KINDS: tuple[Kind, ...] = (
     *damage.KINDS,
@@ -76,7 +76,8 @@ __all__ = [
 
 
 def find_findings(analyses: RunColumns, thresholds: Thresholds | None = None) -> tuple[Finding, ...]:
-    """Return all findings of a run, the most severe first; of equals in the order of `CHECKS`, then of the optimizers.
+    """Return all findings of a run, the most severe first; of equals state that isn't finite, then in the order of
+    `CHECKS`, then of the optimizers.
 
     A condition that holds in many tensors is one finding. Most look at the newest checkpoint alone, those on damage,
     resets and changes at all of them. `thresholds`: by default the run's own. Raises RequestError for what is no run.
@@ -91,4 +92,5 @@ def find_findings(analyses: RunColumns, thresholds: Thresholds | None = None) ->
         finding for check in CHECKS for history in histories if len(history) for finding in check(history, thresholds)
     ]
     found = [*damage.find_nonfinite_others(analyses, histories), *found]
-    return tuple(sorted(found, key=lambda finding: -finding.severity))
+    # where what is trained isn't finite, the rest is what follows from it
+    return tuple(sorted(found, key=lambda finding: (-finding.severity, finding.kind is not damage.NONFINITE)))

@@ -159,10 +159,18 @@ def _inert(history: History, thresholds: Thresholds, places: list[int], correcti
     is_assumed = history.newest("beta_2_source") == "default"
     stood = ""
     if is_assumed and len(history) > 1:
-        if (history.newest("weight_rms") != history.row("weight_rms", -2))[places].any():
+        newest = history.newest("weight_rms")[places]
+        if (newest != history.row("weight_rms", -2)[places]).any():
             return
         if (history.newest("first_moment_rms") != history.row("first_moment_rms", -2))[places].any():
-            stood = f"; none has moved since {history.at(-2)}, while their moments changed"
+            still = len(history) - 2
+            while still and (newest == history.row("weight_rms", still - 1)[places]).all():
+                still -= 1
+            stood = f"; none has moved since {history.at(still)}, while their moments changed"
+    zero = set(history.where(("bias_correction",), lambda values: values == 0).tolist())
+    first = len(history) - 1
+    while first - 1 in zero:
+        first -= 1
     dtypes = history["dtype"]
     types = ", ".join(dict.fromkeys(str(dtypes[i]) for i in places))
     cannot = "couldn't move with the β2 that is assumed" if is_assumed and not stood else "can't move"
@@ -171,6 +179,7 @@ def _inert(history: History, thresholds: Thresholds, places: list[int], correcti
         f"{history.counted(places)} {cannot}: 1 - β2^t is 0 in {types} (β2 = {history.quoted('beta_2')}): "
         f"{history.named(places)}{stood}",
         thresholds,
+        rows=(first, -1),
         parameters=places,
         evidence=[
             history.evidence(-1, i, bias_correction=correction[i], dtype=str(dtypes[i])) for i in places[:MOST_EVIDENCE]

@@ -148,7 +148,9 @@ def _counted(history: History, thresholds: Thresholds, kind: Kind, variable: str
     places = worst_first(counts > 0, counts)
     figures = [f"{counts[i]:,.0f}" for i in places]
     elements = f"{counts.sum():,.0f} elements"
-    since = "" if rows[0] == row else f"; the first in {history.at(int(rows[0]))}"
+    first = int(rows[0])
+    since = "" if first == row else f"; the first in {history.at(first)}"
+    since += f", the last without is {history.at(first - 1)}" if first else ""
     yield history.finding(
         kind,
         f"In {history.at(row)}, {history.counted(places, row)} {predicate.format(elements)}: "

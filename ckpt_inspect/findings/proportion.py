@@ -96,8 +96,8 @@ def find_disproportion(history: History, thresholds: Thresholds) -> Iterator[Fin
         if places:
             yield history.finding(
                 kind,
-                f"‖Δ‖/‖θ‖ of the last update is {side} {limit:g} in {history.counted(places)}: "
-                f"{history.named(places, [f'{ratio[i]:.2g}' for i in places])}{_of_rate(history)}",
+                f"‖Δ‖/‖θ‖ of the last update is {side} {limit:g} in {history.counted(places)}, biases aside: "
+                f"{history.named(places, [f'{ratio[i]:.3g}' for i in places])}{_of_rate(history)}",
                 thresholds,
                 parameters=places,
                 evidence=history.tensor_evidence(-1, places, "update_to_weight", "update_rms", "weight_rms"),

@@ -167,6 +167,8 @@ def _speed(asked: Asked) -> Answer:
         return Answer(question, "Can't tell", text, "unknown", metrics)
     if not ratios.size:
         why = f"The size of the last update is not known{_for_want(asked)}."
+        if asked.found("nonfinite-state"):
+            why = " ".join([_NOT_FINITE, *_jumps(asked)])
         return Answer(question, "Can't tell", why, "unknown", metrics)
     if not ratios.any():
         return Answer(question, "They are 0", "The last update changed no weight matrix.", "look", metrics)
@@ -308,10 +310,10 @@ def _largest(asked: Asked, column: str) -> tuple[float, str] | None:
 def _dead(asked: Asked) -> Answer:
     question, metrics = "Are there dead units, or layers that get no gradient?", ("untouched", "untouched_rows")
     whole, rows = asked.found("untouched-tensors", "starved-tensors"), asked.found("untouched-rows")
-    some = asked.found("untouched-elements", "starved-elements")
-    if found := [*whole, *rows, *some]:
+    untouched, starved = asked.found("untouched-elements"), asked.found("starved-elements")
+    if found := [*whole, *rows, *untouched, *starved]:
         tone: Tone = "look" if any(f.severity > Severity.INFO for f in found) else "good"
-        word = "Yes" if whole else "Some rows" if rows else "Some elements"
+        word = "Yes" if whole else "Some rows" if rows else "Some elements" if untouched else "Many elements"
         return Answer(question, word, _told(found), tone, metrics)
     if asked.found("nonfinite-state"):
         return Answer(question, "Can't tell", _NOT_FINITE, "unknown", metrics)
@@ -341,16 +343,25 @@ def _changed(asked: Asked) -> Answer:
         ("Nothing that is known", True),
     )
     told = [f"{asked.of(name)}{_course(own)}{scalings[name]}." for name, own in rates.items()]
-    jumps = [asked.checkpoints[s.start] for s in asked.segments[1:] if s.begins == "rate-jumped"]
-    if jumps:
-        told.append(f"α jumped at {', '.join(jumps[:_MOST_PLACES])}{_more(jumps)}.")
+    jumps = list(_jumps(asked))
+    told += jumps
     tone: Tone = "look" if jumps or any(f.severity > Severity.INFO for f in found) else "good"
     word = next(word for word, is_so in words if is_so)
+    if asked.is_contradicted and any(scalings.values()):
+        told.append("What Adam's scaling did rests on a value that the run's own checkpoints contradict.")
+        if not any(is_so for _, is_so in words[:2]):
+            word, tone = "Can't tell", "unknown"
     return Answer(question, word, " ".join([*told, _told(found)]).strip(), tone, metrics)
 
 
 _MOST_PLACES = 3
 """Checkpoints that are named of those at which something happened."""
+
+
+def _jumps(asked: Asked) -> Iterator[str]:
+    """Where the learning rate jumped, in a sentence; nothing if it didn't."""
+    if places := [asked.checkpoints[s.start] for s in asked.segments[1:] if s.begins == "rate-jumped"]:
+        yield f"α jumped at {', '.join(places[:_MOST_PLACES])}{_more(places)}."
 
 
 def _more(places: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -99,10 +99,10 @@ class Run:
         return dict(sorted(found.items()))
 
     @cached_property
-    def doubts(self) -> tuple[str, ...]:
+    def doubts(self) -> Mapping[str, str]:
         """Return hyperparameters on which figures rest although they are assumed, inferred, or refuted by other
-        checkpoints of the run, each with its value and source."""
-        return tuple(_doubts(self.series.heads))
+        checkpoints of the run, by name, each with its value and source."""
+        return dict(_doubts(self.series.heads))
 
     @property
     def rate_text(self) -> str:
@@ -123,18 +123,18 @@ class Run:
         return np.where(self.is_relative, 1.0, self.learning_rate)
 
 
-def _doubts(heads: DataFrame) -> Iterator[str]:
+def _doubts(heads: DataFrame) -> Iterator[tuple[str, str]]:
     for name in (str(column).removesuffix("_source") for column in heads if str(column).endswith("_source")):
         refuted = heads[heads[name + CONTRADICTION].astype(bool)] if name + CONTRADICTION in heads else heads[:0]
         if name in heads and len(refuted):
             last = refuted.iloc[-1]
             source = shown_source(str(last[f"{name}_source"]), str(last[name + CONTRADICTION]))
-            yield f"{name} {last[name]:.6g} ({source})"
+            yield name, f"{name} {last[name]:.6g} ({source})"
         elif name in ("learning_rate", "beta_1", "beta_2", "epsilon", "weight_decay"):
             last = heads.iloc[-1]
             word = _DOUBTFUL.get(str(last[f"{name}_source"]))
             if word and np.isfinite(float(last[name])) and float(last[name]) != 0:
-                yield f"{name} {float(last[name]):.6g} ({word})"
+                yield name, f"{name} {float(last[name]):.6g} ({word})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,9 +240,13 @@ class Chapter:
     @property
     def doubts(self) -> tuple[str, ...]:
         """Return the doubtful values of all runs; of several those that not all share with the runs' names."""
+        return self.doubts_of(None)
+
+    def doubts_of(self, names: Collection[str] | None) -> tuple[str, ...]:
+        """Return those among some hyperparameters; None: among all."""
         of_runs: dict[str, list[str]] = {}
         for run in self.runs:
-            for text in run.doubts:
+            for text in (text for name, text in run.doubts.items() if names is None or name in names):
                 of_runs.setdefault(text, []).append(run.name)
         return tuple(
             text if len(names) == len(self.runs) else f"{text} in {', '.join(shorten(name, 40) for name in names)}"

@@ -90,7 +90,7 @@ def plot_over_run(chapter: Chapter, asks: Question, answer: str, measures: Seque
     plot = plot.scale(color=so.Nominal(list(style.LINE_COLORS), order=list(range(MOST_LINES))))
     handles = [*panels.key(chapter, measures[0].usual), *(fan_key() if fans else [])]
     tall = 3.1 if len(measures) == 1 else 2.2 * len(measures)
-    body = sheet(asks, answer, chapter.made_from, chapter.doubts, note or asks.note, tall, handles)
+    body = sheet(asks, answer, chapter.made_from, chapter.doubts_of(asks.rests_on), note or asks.note, tall, handles)
     places = ((measure, of, kind) for measure, of in zip(measures, values, strict=True) for kind in kinds)
     for panel, (measure, of_measure, kind) in zip(drawn(plot, body), places, strict=True):
         limits = panels.robust_range([of_measure], *_ends(measure.usual))
@@ -157,7 +157,7 @@ def _plot_runs(chapter: Chapter, asks: Question, answer: str, measure: Measure, 
     )
     note = (note or asks.note) + left_out(chapter, chosen, "in which the runs differ most")
     handles = panels.key(chapter, measure.usual)
-    body = sheet(asks, answer, chapter.made_from, chapter.doubts, note, height(chosen), handles)
+    body = sheet(asks, answer, chapter.made_from, chapter.doubts_of(asks.rests_on), note, height(chosen), handles)
     limits = panels.robust_range(values, *_ends(measure.usual))
     for at, panel in draw_multiples(body, chapter, chosen, plot, chapter.x_label, measure.label):
         panels.set_panel(panel, chapter, limits)

@@ -55,6 +55,8 @@ class Question:
     """What it means if all that it holds is 0, in half a sentence."""
     is_default: bool = True
     """Whether a report has it unless told otherwise: what a person acts on."""
+    rests_on: tuple[str, ...] | None = None
+    """The hyperparameters that its figures are computed with; None: with all."""
 
 
 _UNKNOWN_UPDATES = "the size of the updates is not known, as without the learning rate"
@@ -147,9 +149,10 @@ GRADIENTS = Question(
     ("window_gradient_rms", "window_gradient_rms_low", "window_gradient_rms_high", "second_moment_mean"),
     needs_series=True,
     column="window_gradient_rms",
-    reason_if_unknown="no checkpoint is known to have led to the next by a known number of updates with a second "
-    "moment that averages squared gradients",
+    reason_if_unknown="it takes two checkpoints of one training, the number of updates between them, and a β2 below 1 "
+    "that they don't contradict",
     reason_if_zero="every gradient that is known is 0",
+    rests_on=("beta_2",),
 )
 MOVEMENT = Question(
     "movement",
@@ -178,6 +181,7 @@ PATH = Question(
     reason_if_unknown="no checkpoint is known to have led to the next, or the files hold no weights",
     reason_if_zero="no weight moved",
     is_default=False,
+    rests_on=(),
 )
 CHANGES = Question(
     "changes",

@@ -40,7 +40,7 @@ def plot_rows(chapter: Chapter, asks: Question, answer: str, measures: Sequence[
     note = (note or asks.note) + left_out(chapter, chosen, "furthest from the middle")
     tall = [len(members) * ROW * max(1.0, 0.5 * len(chapter.runs)) + 0.35 for members in chosen.values()]
     handles = panels.key(chapter, next((m.usual for m in measures if m.usual), None))
-    body = sheet(asks, answer, chapter.made_from, chapter.doubts, note, sum(tall) + 0.6, handles)
+    body = sheet(asks, answer, chapter.made_from, chapter.doubts_of(asks.rests_on), note, sum(tall) + 0.6, handles)
     parts = body.subfigures(len(chosen), 1, squeeze=False, height_ratios=tall).ravel()
     offsets = np.linspace(-0.25, 0.25, len(chapter.runs)) if len(chapter.runs) > 1 else [0.0]
     for part, (kind, members) in zip(parts, chosen.items(), strict=True):

@@ -90,7 +90,7 @@ class ChartMaker:
             panels=tuple(panels),
             measures=tuple(measures),
             usual=asks.usual,
-            doubts=chapter.doubts,
+            doubts=chapter.doubts_of(asks.rests_on),
         )
 
     @cached_property

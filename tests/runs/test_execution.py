@@ -185,7 +185,6 @@ def test_small_checkpoints_are_opened_once(tmp_path: Path, openings: list[str]) 
     assert openings == [path.name for path in paths]
 
 
-@pytest.mark.usefixtures("every_parameter_apart")
 def test_a_worker_resolves_names_once_for_checkpoints_of_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker gets unit by unit; each thread of one process remembers for itself."""
     resolved: list[str] = []
@@ -207,6 +206,7 @@ def test_a_worker_resolves_names_once_for_checkpoints_of_a_kind(monkeypatch: pyt
         assert columns_of(merge([one])) == columns_of(merge([two])) == columns_of(merge([three]))
 
 
+@pytest.mark.usefixtures("every_parameter_apart")
 def test_a_large_checkpoint_is_opened_once_in_this_process(tmp_path: Path, openings: list[str]) -> None:
     """To plan, and by all of its four units; with an executor, once more by each."""
     path = save_bundle(Run().train(3), tmp_path / "m")

@@ -80,7 +80,7 @@ def test_unnamed_variables_of_the_parameters_shapes_are_pointed_out() -> None:
     (state,) = _states(_nameless())
     assert (state.rule_source.source, len(state.parameters)) == ("unknown", 0)
     assert "Variable_1 .. Variable_6" in (state.absence or "")
-    assert "look like an optimizer's" in (state.absence or "")
+    assert "look like the state of an optimizer" in (state.absence or "")
 
 
 def test_unnamed_variables_are_paired_by_the_graph() -> None:
@@ -138,7 +138,7 @@ def test_a_copy_of_the_weights_is_no_optimizer() -> None:
 def test_what_may_be_an_optimizers_is_not_called_weights(arrays: Mapping[str, Any], words: str) -> None:
     """Unnamed variables of one shape, numbered moments, a part that is called an optimizer: it can't be told."""
     described = overview(MemoryCheckpoint(arrays)).description
-    assert described.startswith("no optimizer's state of a kind that is known")
+    assert described.startswith("no optimizer state of a known kind")
     assert words in described
 
 

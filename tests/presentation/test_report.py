@@ -98,6 +98,7 @@ def test_one_checkpoint_omits_what_needs_a_run(single: Single) -> None:
     report = single.report
     assert [(omitted.id, omitted.reason) for omitted in report.omitted] == [
         ("gradients", "it shows a run, and there is one checkpoint"),
+        ("path", "it shows a run, and there is one checkpoint"),
         ("layers-by-step", "it shows a run, and there is one checkpoint"),
         ("elements", "it shows a run, and there is one checkpoint"),
     ]

@@ -52,7 +52,7 @@ def test_a_run_under_new_names_is_what_it_is_under_the_old_ones(tmp_path: Path) 
             np.testing.assert_array_equal(found[variable], plain[variable])
         (remark,) = [r for r in analyses.remarks if r.problem.code == "parameters-renamed"]
         assert remark.checkpoint == "m-080.h5"
-        assert "is assumed" in remark.problem.resolution
+        assert "assumed to be the same" in remark.problem.resolution
 
 
 def test_a_store_that_grows_has_the_first_names_too(tmp_path: Path) -> None:

@@ -388,7 +388,7 @@ class TestRivalPowers:
         got = self._resolve(_powers(12, 0.5), _powers(15, 0.9, tail="_1"), True)
         assert (got.step.value, got.step.source) == (12, "default")
         assert (got.hyperparameters["beta_1"].value, got.hyperparameters["beta_1"].source) == (0.5, "default")
-        assert "a reading of their order" in got.step.where
+        assert "assigned to this optimizer by their order" in got.step.where
 
 
 class TestLearningRate:

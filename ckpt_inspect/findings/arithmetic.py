@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,6 +11,7 @@ from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Bools, Floats, History, worst_first
 from ckpt_inspect.findings.starvation import starved_in
 from ckpt_inspect.findings.thresholds import Thresholds
+from ckpt_inspect.measurement.order import median
 from ckpt_inspect.measurement.wording import percent
 from ckpt_inspect.update_rules import find_rule
 
@@ -65,8 +67,8 @@ def find_lost_updates(history: History, thresholds: Thresholds) -> Iterator[Find
     has_faded = _have_faded(history)
     faded = [i for i in places if has_faded[i]]
     is_all = len(faded) == len(places)
-    gone = [i for i in places if history.newest("signal_to_noise")[i] < _STILL]
-    stands_still = len(gone) >= max(thresholds.standstill, 1e-12) * np.count_nonzero(history.present(-1))
+    gone = np.count_nonzero(history.newest("signal_to_noise")[places] < _STILL)
+    stands_still = gone >= max(thresholds.standstill, 1e-12) * np.count_nonzero(history.present(-1))
     which = "" if not faded else f"; the gradients of these elements{'' if is_all else f' of {history.named(faded)}'}"
     which += "" if not faded else " have faded, for m has died away in them"
     yield history.finding(
@@ -140,8 +142,7 @@ def find_bias_correction(history: History, thresholds: Thresholds) -> Iterator[F
     far = [i for i in far if i not in inert]
     rule = find_rule(str(history.newest("rule")))
     if far and (rule is None or rule.has_average):
-        ordered = np.sort(correction[far])  # np.median imports numpy.ma, which takes longer than all findings
-        value, beta_2 = float(ordered[[(len(far) - 1) // 2, len(far) // 2]].mean()), float(history.newest("beta_2"))
+        value, beta_2 = median(correction[far]), float(history.newest("beta_2"))
         quoted = history.quoted("beta_2").replace(", ", " (", 1)
         quoted += ")" * ("(" in quoted)
         yield history.finding(
@@ -163,9 +164,10 @@ def _inert(history: History, thresholds: Thresholds, places: list[int], correcti
         if (newest != history.row("weight_rms", -2)[places]).any():
             return
         if (history.newest("first_moment_rms") != history.row("first_moment_rms", -2))[places].any():
-            still = len(history) - 2
-            while still and (newest == history.row("weight_rms", still - 1)[places]).all():
-                still -= 1
+            earlier = range(len(history) - 2)  # where they stood still once, they did ever since
+            still = bisect_left(
+                earlier, True, key=lambda k: bool((newest == history.row("weight_rms", k)[places]).all())
+            )
             stood = f"; none has moved since {history.at(still)}, while their moments changed"
     zero = set(history.where(("bias_correction",), lambda values: values == 0).tolist())
     first = len(history) - 1

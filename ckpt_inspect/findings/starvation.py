@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -62,7 +63,7 @@ def find_starved(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     get no gradient, with the first one since which they got none."""
     starved = starved_in(history, thresholds)
     if whole := starved.tensors:
-        interval = whole.interval
+        interval = _longest(history, whole)
         before, after = (history.row("second_moment_mean", row) for row in (interval.before, interval.after))
         yield history.finding(
             STARVED_TENSORS,
@@ -135,7 +136,7 @@ def starved_in(history: History, thresholds: Thresholds) -> Starved:
     if len(whole) < max(thresholds.standstill, 1e-12) * np.count_nonzero(history.present(-1)):
         whole = [] if long is None else _whole(history, long)
         latest = long or latest
-    tensors = Places(_first(history, every, latest, whole), whole) if whole else None
+    tensors = Places(latest, whole) if whole else None
     if long is None:
         return Starved(tensors, None, none)
     shares = _starved_shares(history, long)
@@ -153,19 +154,17 @@ def _whole(history: History, interval: Interval) -> list[int]:
     return worst_first(is_starved, history["size"].astype(np.float64))
 
 
-def _first(history: History, every: Intervals, interval: Interval, places: list[int]) -> Interval:
+def _longest(history: History, whole: Places) -> Interval:
     """Return the longest interval up to the same checkpoint in which these tensors got no gradient either: what holds
-    of one holds of all shorter ones, so that halving finds it."""
-    first = interval
-    low, high = 0, interval.before
-    while low < high:
-        middle = (low + high) // 2
-        longer = every.between(middle, interval.after)
-        if longer is not None and set(places) <= set(_whole(history, longer)):
-            first, high = longer, middle
-        else:
-            low = middle + 1
-    return first
+    of one holds of all shorter ones."""
+    every, places = Intervals(history), set(whole.places)
+
+    def holds(before: int) -> bool:
+        longer = every.between(before, whole.interval.after)
+        return longer is not None and places <= set(_whole(history, longer))
+
+    first = bisect_left(range(whole.interval.before), True, key=holds)
+    return every.between(first, whole.interval.after) or whole.interval
 
 
 def _still_moving(history: History, interval: Interval) -> Bools:

@@ -17,10 +17,11 @@ from ckpt_inspect.errors import (
     RequestError,
     StoreError,
 )
-from ckpt_inspect.findings import SEVERITIES, Finding, Severity, find_findings
+from ckpt_inspect.findings import SEVERITIES, Finding, Severity
 from ckpt_inspect.measurement.columns import UNREADABLE, RunColumns
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.kept_elements import KEPT_CHECKPOINTS
+from ckpt_inspect.runs.remembered import findings_of
 from ckpt_inspect.runs.saving import Held
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.series.watch import Watch
@@ -73,7 +74,7 @@ class Ends:
     def findings(self, columns: RunColumns) -> tuple[Finding, ...]:
         """Return what deserves attention; of the same columns found once."""
         if columns is not self._columns:
-            self._columns, self._findings = columns, find_findings(columns)
+            self._columns, self._findings = columns, findings_of(columns)
         return self._findings
 
     def fails_on(self, columns: RunColumns) -> tuple[str, ...]:

@@ -107,12 +107,12 @@ TENSORBOARD = Target(
 
 
 def _jobs(order: Order, figures: frozenset[str]) -> Iterator[_Job]:
-    from ckpt_inspect.findings import find_findings
+    from ckpt_inspect.runs.remembered import findings_of
 
     run_names = _folder_names(order.names)
     for run, run_name in zip(order.runs, run_names, strict=True):
         found = {name: o for name, o in run.optimizers.items() if o.present.any()}
-        findings = find_findings(run)
+        findings = findings_of(run)
         for group, optimizer in zip(_folder_names(list(group_names(found).values())), found.values(), strict=True):
             own = tuple(f for f in findings if f.optimizer in ("", optimizer.name))
             yield _Job(run, optimizer, own, order.selection, figures, order.steps_per_epoch, Path(run_name, group))

@@ -103,7 +103,15 @@ def plot_layers_by_step(chapter: Chapter) -> Figure:
     note += f" The first {MOST_RUNS} of {len(chapter.runs)} runs." if len(chapter.runs) > MOST_RUNS else ""
     counts = [sum(len(group.members) for group in groups) for groups in by_kind.values()]
     tall, key = _heights(counts), panels.key(chapter) if is_one else ()
-    body = sheet(asks, layers_answer(chapter), chapter.made_from, chapter.doubts, note, max(sum(tall), 1.2) + 1.0, key)
+    body = sheet(
+        asks,
+        layers_answer(chapter),
+        chapter.made_from,
+        chapter.doubts_of(asks.rests_on),
+        note,
+        max(sum(tall), 1.2) + 1.0,
+        key,
+    )
     grid = body.subplots(len(by_kind), len(runs), squeeze=False, sharex="col", height_ratios=tall)
     for axes_of_row, (kind, groups), height, count in zip(grid, by_kind.items(), tall, counts, strict=True):
         for axes, run, values in zip(axes_of_row, runs, medians, strict=True):
@@ -185,7 +193,9 @@ def plot_shares(chapter: Chapter) -> Figure:
     note += " Blue: all. At the right of each block: the newest share. Hatched: not known." if is_over_run else ""
     tall = _heights([len(members) for members in chosen.values()])
     height, key = sum(tall) + 1.0 if chosen else 0.3, panels.key(chapter) if is_over_run else ()
-    body = sheet(SHARES, shares_answer(chapter), chapter.made_from, chapter.doubts, note, height, key)
+    body = sheet(
+        SHARES, shares_answer(chapter), chapter.made_from, chapter.doubts_of(SHARES.rests_on), note, height, key
+    )
     if not chosen:
         body.subplots().set_axis_off()  # without axes nothing would be laid out
         return figure_of(body)

@@ -84,7 +84,15 @@ def plot_distributions(chapter: Chapter) -> Figure:
     plot = plot.scale(x=so.Continuous(trans="log"), color=so.Nominal(colors), linestyle=so.Nominal(dashes))
     handles = [Line2D([], [], color=c, ls=d, label=t) for c, d, t in zip(colors, dashes, names, strict=True)]
     note, answer = DISTRIBUTIONS.note + left_out(chapter, chosen, reason), distributions_answer(chapter)
-    body = sheet(DISTRIBUTIONS, answer, chapter.made_from, chapter.doubts, note, height(chosen), handles)
+    body = sheet(
+        DISTRIBUTIONS,
+        answer,
+        chapter.made_from,
+        chapter.doubts_of(DISTRIBUTIONS.rests_on),
+        note,
+        height(chosen),
+        handles,
+    )
     ends = (frame["x"].min(), frame["x"].max()) if len(frame) else ()
     limits = panels.robust_range([np.empty((1, 0))], *ends)
     for _, axes in draw_multiples(body, chapter, chosen, plot, DISTRIBUTIONS.label, ""):
@@ -149,7 +157,9 @@ def plot_elements(chapter: Chapter) -> Figure:
     handles = [*panels.key(chapter), Line2D([], [], color=color, lw=1.4, label="median")]
     handles += [Patch(facecolor=color, alpha=alpha, label=text) for *_, alpha, text in shades]
     note, answer = ELEMENTS.note + left_out(chapter, chosen, reason), elements_answer(chapter)
-    body = sheet(ELEMENTS, answer, chapter.made_from, chapter.doubts, note, height(chosen), handles)
+    body = sheet(
+        ELEMENTS, answer, chapter.made_from, chapter.doubts_of(ELEMENTS.rests_on), note, height(chosen), handles
+    )
     limits = panels.robust_range([values for own in fans for values in own.values()])
     for _, axes in draw_multiples(body, chapter, chosen, plot, chapter.x_label, ELEMENTS.label):
         panels.set_panel(axes, chapter, limits)

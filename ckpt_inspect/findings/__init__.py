@@ -80,7 +80,7 @@ def find_findings(analyses: RunColumns, thresholds: Thresholds | None = None) ->
     `CHECKS`, then of the optimizers.
 
     A condition that holds in many tensors is one finding. Most look at the newest checkpoint alone, those on damage,
-    resets and changes at all of them. `thresholds`: by default the run's own. Raises RequestError for what is no run.
+    resets and changes at all of them. `thresholds`: by default the run's own. Raises RequestError if it is not a run.
     """
     if not isinstance(analyses, RunColumns):
         raise RequestError(f"findings are of what analyze() or load() returned, not {type(analyses).__name__}")

@@ -19,7 +19,7 @@ TOO_LARGE = Kind(
     id="updates-too-large",
     title="Updates too large for the weights",
     severity=Severity.WARNING,
-    condition="‖Δ‖/‖θ‖ > update_to_weight_max for the last update, in a tensor of two or more axes that is no bias; "
+    condition="‖Δ‖/‖θ‖ > update_to_weight_max for the last update, in a tensor of two or more axes that is not a bias; "
     "unless the threshold is given, not in the first 1/(1-β1) updates (10), where m has averaged too few gradients.",
     why="At a hundredth a step, a hundred steps replace the weights: the training of such a layer is noisy or "
     "diverges.",
@@ -59,7 +59,7 @@ EQUILIBRIUM = Kind(
     title="Weight decay balances the update",
     severity=Severity.INFO,
     condition="2d·(1-β1)/(1+β1)·‖θ‖²/‖Δ‖² is within decay_equilibrium of 1 after 1/(2d) updates or more, d being the "
-    "share of θ that decoupled decay removes in a step, in a tensor that is no bias.",
+    "share of θ that decoupled decay removes in a step, in a tensor that is not a bias.",
     why="Decay removes as much of the weights' norm as the updates, a random walk, add: the norm stands still, and "
     "decay and learning rate together set how fast the weights turn.",
     action="Nothing; from here on a change of the learning rate changes the speed only until a new balance is found",

@@ -164,7 +164,7 @@ def decode_slice(value: Buffer) -> tuple[Extent, ...]:
 def _validate(entry: Entry, num_shards: int) -> None:
     """Raise DamagedFileError for impossible sizes, before memory is allocated by them."""
     if entry.shard >= num_shards:
-        raise DamagedFileError(f"lies in shard {entry.shard} of a bundle of {num_shards}")
+        raise DamagedFileError(f"is in shard {entry.shard} of a bundle of {num_shards}")
     if entry.offset >> 62 or entry.size >> 62:
         raise DamagedFileError(f"claims {entry.size} bytes at offset {entry.offset}")
     for extents in entry.slices:

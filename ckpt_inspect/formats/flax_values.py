@@ -65,7 +65,7 @@ def _array(data: Data, path: tuple[str, ...], blob: Blob, where: str) -> Inlined
     shape = axes if isinstance(axes, list) and len(axes) <= _MOST_AXES else [None]
     lengths = tuple(n for n in shape if isinstance(n, int) and not isinstance(n, bool) and n >= 0)
     if not isinstance(content, Blob) or not isinstance(kind, str) or len(lengths) != len(shape):
-        raise DamagedFileError(f"{where}: {name} is no array of flax: it is damaged; copy or restore it")
+        raise DamagedFileError(f"{where}: {name} is not an array of flax: it is damaged; copy or restore it")
     try:
         dtype = numpy_dtype(kind if kind.isidentifier() else "object")
     except UnsupportedError:

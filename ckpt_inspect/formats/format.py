@@ -19,7 +19,7 @@ class Claim(NamedTuple):
     names: tuple[str, ...]
     """The files and folders in `folder` that belong to it; the first one's time is the checkpoint's."""
     path: Path | None
-    """As `open_checkpoint` takes it; None for names that are no checkpoint and that no other format may claim."""
+    """As `open_checkpoint` takes it; None for names that are not checkpoints and that no other format may claim."""
     stem: str = ""
     """Its name without the part that only marks the format."""
     suffix: str = ""

@@ -101,7 +101,7 @@ class _Search:
         return _ask_for_matches(path) if is_pattern(path) else _Question()
 
     def _ask_for_prefix(self, path: Path) -> _Question:
-        """Return the question for a path that is no file: a prefix of files' names, or a pattern of shards."""
+        """Return the question for a path that is not a file: a prefix of files' names, or a pattern of shards."""
         start = re.split(r"[*?\[]", path.name)[0]
         names = {name for name in self._listing(path.parent).files if name.startswith(start)}
         return _Question({path.parent: names}, itself=Claim(path.parent, (), path, path.name), is_one=True)

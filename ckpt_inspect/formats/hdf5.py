@@ -301,7 +301,7 @@ def claims(listing: Listing) -> Iterator[Claim]:
 
 
 def claim_shards(listing: Listing) -> Iterator[Claim]:
-    """Claim each `NAME.weights.json` with its shards; if the JSON is no such index, the shards are no checkpoints."""
+    """Claim each `NAME.weights.json` with its shards; if the JSON is no such index, the shards are not checkpoints."""
     shards: dict[str, list[str]] = {
         name.removesuffix(INDEX_SUFFIX): [] for name in listing.files if name.endswith(INDEX_SUFFIX)
     }
@@ -383,7 +383,7 @@ def open_sharded_weights(path: Path) -> Hdf5Checkpoint:
 def shard_names(text: bytes, where: str) -> list[str]:
     """Return the files named in the text of a `.weights.json`, in order.
 
-    Raises UnsupportedError for other JSON, DamagedFileError for a name that is no plain file name; both name `where`.
+    Raises UnsupportedError for other JSON, DamagedFileError if a name is not a plain file name; both name `where`.
     """
     weight_map = keras_config.decode_json(text, where).get("weight_map")
     if not isinstance(weight_map, dict):

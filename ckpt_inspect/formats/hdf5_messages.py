@@ -433,6 +433,6 @@ def decode_attribute(data: bytes) -> Attribute:
     try:
         text = name[:-1].decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UnsoundError(f"an attribute whose name is no text: {name[:-1]!r}") from error
+        raise UnsoundError(f"an attribute whose name is not text: {name[:-1]!r}") from error
     is_shared = version > 1 and bool(flags & 1)
     return Attribute(text, datatype, is_shared, dataspace, data[source.at :])

@@ -16,7 +16,7 @@ _NEVER = re.compile(
     r"|\.tfevents\.|\.tmp|^checkpoint$",
     re.IGNORECASE,
 )
-"""Suffixes of files that are no checkpoints, unless a format knows them; all other files are looked into."""
+"""Suffixes of files that are not checkpoints, unless a format knows them; all other files are looked into."""
 
 
 class Listing:

@@ -54,13 +54,15 @@ Unpacked = None | bool | int | float | str | Blob | list["Unpacked"] | dict[str,
 def unpack(data: Data, where: str, start: int = 0, stop: int | None = None) -> Unpacked:
     """Return the value that the bytes `start:stop` hold, by default all.
 
-    DamagedFileError, which names `where`, if they are no whole msgpack, or one that no tree of parameters needs.
+    DamagedFileError, which names `where`, if they are not complete msgpack, or one that no tree of parameters needs.
     """
     stop = len(data) if stop is None else stop
     try:
         value, end = _Decoder(data, stop).value(start, 0)
     except (IndexError, struct.error, UnicodeDecodeError) as error:
-        raise DamagedFileError(f"{where}: is no whole msgpack ({error}): it is damaged; copy or restore it") from error
+        raise DamagedFileError(
+            f"{where}: is not complete msgpack ({error}): it is damaged; copy or restore it"
+        ) from error
     if end != stop:
         raise DamagedFileError(f"{where}: has {stop - end} bytes behind its msgpack: it is damaged")
     return value

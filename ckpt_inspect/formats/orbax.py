@@ -208,7 +208,7 @@ class OrbaxCheckpoint(Checkpoint):
     def _read_small(self, path: Path) -> bytes:
         file = self._metadata[path]
         if file.size > _MOST_METADATA:
-            raise DamagedFileError(f"{path}: is {file.size} bytes long, which no metadata is: it is damaged")
+            raise DamagedFileError(f"{path}: is {file.size} bytes long, which is too large for metadata: it is damaged")
         return file.read(0, file.size)
 
     def _place(self, item: _Item, leaf: Leaf, tree: Tree, is_zarr3: bool) -> Place:
@@ -392,7 +392,7 @@ def _find_items(folder: Path) -> list[_Item]:
 
 
 def _items_among(folder: Path, files: Collection[str], folders: Collection[str]) -> list[_Item]:
-    """Return the trees of the checkpoint that a folder with these names is; none if it is no checkpoint."""
+    """Return the trees of the checkpoint that a folder with these names is; none if it is not a checkpoint."""
     if _is_tree(folder, files):
         return [_Item("", folder)]
     # Before there was a file for it, only its name tells a step with its items from a folder of checkpoints

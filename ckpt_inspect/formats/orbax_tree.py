@@ -46,7 +46,7 @@ class Tree(NamedTuple):
     empty: tuple[tuple[str, ...], ...]
     """Paths of nodes that hold nothing: None, empty states of optax, masked parameters."""
     aggregated: tuple[tuple[str, ...], ...]
-    """Paths of the leaves that the msgpack file itself holds and that are no arrays or numbers."""
+    """Paths of the leaves that the msgpack file itself holds and that are not arrays or numbers."""
     is_ocdbt: bool | None
     is_zarr3: bool | None
     """None where the metadata doesn't say."""
@@ -68,7 +68,7 @@ def decode_tree(text: bytes, where: str) -> Tree:
     decoded = decode_json(text, where)
     entries = decoded.get("tree_metadata")
     if not isinstance(entries, Mapping):
-        raise DamagedFileError(f"{where}: lists no tree_metadata: it is not Orbax' or is damaged; restore it")
+        raise DamagedFileError(f"{where}: lists no tree_metadata: Orbax did not write it, or it is damaged; restore it")
     leaves: list[Leaf] = []
     empty: list[tuple[str, ...]] = []
     aggregated: list[tuple[str, ...]] = []
@@ -105,7 +105,7 @@ def decode_msgpack_tree(data: Data, where: str) -> Tree:
     """Decode the tree of releases before `_METADATA`; DamagedFileError, which names `where`, for anything else."""
     decoded = unpack(data, where)
     if not isinstance(decoded, (dict, list)):
-        raise DamagedFileError(f"{where}: is msgpack, but no tree: it is damaged, or no checkpoint of Orbax")
+        raise DamagedFileError(f"{where}: is msgpack, but not a tree: it is damaged, or no checkpoint of Orbax")
     leaves: list[Leaf] = []
     empty: list[tuple[str, ...]] = []
     aggregated: list[tuple[str, ...]] = []
@@ -142,7 +142,7 @@ def _key(entry: JsonValue, where: str) -> str:
     if isinstance(key, bool) or not isinstance(key, (str, int)):
         raise DamagedFileError(f"{where}: has a key that is neither a name nor a number: it is damaged; restore it")
     if any("\ud800" <= character <= "\udfff" for character in str(key)):  # JSON's halves of characters
-        raise DamagedFileError(f"{where}: has the key {ascii(key)[:80]}, which is no text: it is damaged; restore it")
+        raise DamagedFileError(f"{where}: has the key {ascii(key)[:80]}, which is not text: it is damaged; restore it")
     return str(key)
 
 

@@ -158,7 +158,7 @@ def _uncounted(
             beta_2,
             0,
             False,
-            f"the beta powers {power_1!r} and {power_2!r} are no powers of numbers below 1",
+            f"the beta powers {power_1!r} and {power_2!r} are not powers of numbers below 1",
         )
     is_converged = power_2 is not None
     slowest = beta_2 if power_2 is not None else beta_1
@@ -214,8 +214,8 @@ def _count(
 ) -> _Count | None:
     """Return the most convincing candidate, with its rivals; None if there is none.
 
-    If the other power says nothing (it has underflowed, or is no power of a common beta), only equality to the last bit
-    convinces, and only if no other common beta is equal as well.
+    If the other power says nothing (it has underflowed, or is not a power of a common beta), only equality to the last
+    bit convinces, and only if no other common beta is equal as well.
     """
     fitting: list[_Count] = []
     for beta in candidates:

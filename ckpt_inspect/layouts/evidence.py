@@ -150,7 +150,7 @@ def is_nonnegative(checkpoint: Checkpoint, slots: Sequence[str]) -> bool:
 
 
 def contradicts_moments(checkpoint: Checkpoint, pairs: Sequence[tuple[str, str]]) -> str:
-    """Return why pairs are no first and second moments; empty if they can be.
+    """Return why pairs are not first and second moments; empty if they can be.
 
     A mean of squares has no negative element, and gradients of one sign everywhere are no training's.
     """
@@ -177,7 +177,7 @@ def is_momentum_product(value: float, updates: int) -> bool:
 
 
 def exceeds_root(checkpoint: Checkpoint, slots: Sequence[tuple[str, str]]) -> bool:
-    """Return whether |a| > √s somewhere, for (a, s): then a is no average of what s averages the squares of."""
+    """Return whether |a| > √s somewhere, for (a, s): then a is not an average of what s averages the squares of."""
     for first, second in slots[:SAMPLED_SLOTS]:
         a, s = _sample(checkpoint, first), _sample(checkpoint, second)
         if a is not None and s is not None and a.shape == s.shape and bool((a**2 > s * (1 + BOUND_SLACK)).any()):

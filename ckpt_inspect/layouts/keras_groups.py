@@ -200,7 +200,7 @@ def _read_optimizer(
 
 
 def _with_product(checkpoint: Checkpoint, keys: Sequence[str], reading: SlotReading, rule: RuleReading) -> SlotReading:
-    """Return the reading in which the second scalar is no learning rate, if it is the running product of Nadam's
+    """Return the reading in which the second scalar is not a learning rate, if it is the running product of Nadam's
     momenta: of a schedule's rate there is no variable."""
     (nadam,) = rules_of_scalars([U_PRODUCT])
     if not reading.first or (rule.is_read and rule.name != nadam.name):
@@ -234,7 +234,7 @@ def _without_slots(checkpoint: Checkpoint, counter: str, rule: RuleReading) -> t
         if rule.is_read:
             return rule, unbuilt
         return RuleReading(
-            "unknown", "default", "an optimizer before its first update has no slots that tell it"
+            "unknown", "default", "an optimizer before its first update has no slots that identify it"
         ), unbuilt
     absence = f"the file has none of its slots, though it counts {count} updates"
     optimizer = find_optimizer(rule.name)

@@ -312,7 +312,7 @@ def _pair_nameless(
             problems.append(
                 Problem(
                     "association-open",
-                    f"{len(keys)} nameless slots are no pairs of first and second moments",
+                    f"{len(keys)} nameless slots are not pairs of first and second moments",
                     "none is reported",
                 )
             )

@@ -115,7 +115,7 @@ def _in_order(slots: Mapping[str, str]) -> dict[str, str]:
 
 
 def _owner(member: str, joined: Mapping[str, tuple[str, ...]]) -> tuple[tuple[str, ...], str] | None:
-    """Return the path of a slot's variable and the slot's name; None for what is no slot."""
+    """Return the path of a slot's variable and the slot's name; None for what is not a slot."""
     for spelling, slot in KERAS3_SLOTS.items():
         path = joined.get(member.removesuffix(f"_{spelling}")) if member.endswith(f"_{spelling}") else None
         if path is not None:

@@ -250,7 +250,7 @@ def _read_rule_from_slots(own_name: str, kinds: Sequence[str]) -> RuleReading:
         source: Source = "checkpoint" if told[1] else "default"
         return RuleReading(told[0].name, source, f"slots for each variable: {spoken}")
     if not own_name:
-        return RuleReading("unknown", "default", "no slots that tell it" if not kinds else "slots of no known kind")
+        return RuleReading("unknown", "default", "no slots that identify it" if not kinds else "slots of no known kind")
     return RuleReading(normal_name(own_name), "default", f"no slots of a known kind; named {own_name!r}")
 
 

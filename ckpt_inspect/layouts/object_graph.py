@@ -46,9 +46,9 @@ class Node:
     children: Mapping[str, int]
     """Attribute name -> node index."""
     full_name: str
-    """The variable's own name, without `:0`; empty for what is no variable."""
+    """The variable's own name, without `:0`; empty for what is not a variable."""
     key: str
-    """The tensor's key in the bundle; empty for what is no variable."""
+    """The tensor's key in the bundle; empty for what is not a variable."""
     slots: tuple[SlotReference, ...]
 
     def numbered(self) -> list[int]:

@@ -252,7 +252,7 @@ def _parameters(
     for slot in (*node.slots, *(wrapper.slots if wrapper else ())):
         key = graph.nodes[slot.node].key
         if key in checkpoint.tensors:
-            # NovoGrad's v, one number for each variable, is no second moment of its elements
+            # NovoGrad's v, one number for each variable, is not a second moment of its elements
             is_own = not is_pair and checkpoint.tensors[key].shape == () and _shape(checkpoint, graph, slot.variable)
             by_variable.setdefault(slot.variable, {})[slot.name if is_own else ours.get(slot.name, slot.name)] = key
     names = unique_names(_variable_name(graph, v) for v in by_variable)

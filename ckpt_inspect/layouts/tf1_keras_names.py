@@ -209,7 +209,7 @@ def _pair_nameless(
         problems.append(
             Problem(
                 "association-open",
-                "the nameless slots are no pairs of first and second moments",
+                "the nameless slots are not pairs of first and second moments",
                 "none is reported",
             )
         )

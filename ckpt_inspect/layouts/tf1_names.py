@@ -323,14 +323,14 @@ def _odd_scopes(name: str, scope: str, odd: Sequence[str]) -> Problem:
             "optimizer-applied-twice",
             f"the graph beside the checkpoint has update operations of {name!r} in {scope!r} and in {others}, with the "
             "same beta powers: its apply_gradients was called for each",
-            "they are taken for one optimizer, whose step counts the updates of all of them",
+            "they are treated as one optimizer, whose step counts the updates of all of them",
             "info",
         )
     return Problem(
         "graph-inconsistent",
         f"the graph beside the checkpoint has update operations of {name!r} in {scope!r} and in {others}, with the "
         "same inputs: one of its names is damaged, or it is another checkpoint's graph",
-        "they are taken for one optimizer; restore the .meta file, or remove it to go without",
+        "they are treated as one optimizer; restore the .meta file, or remove it to go without",
     )
 
 

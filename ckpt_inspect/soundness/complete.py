@@ -19,7 +19,7 @@ from ckpt_inspect.update_rules import find_optimizer, find_rule
 from ckpt_inspect.update_rules.hyperparameters import MOMENTUM
 
 NO_MOMENTS = ("average", "slow", "gradient_accumulator")
-"""Slots that are no average of gradients or their squares."""
+"""Slots that are not averages of gradients or their squares."""
 
 
 def judge_complete(
@@ -63,7 +63,7 @@ def _judge(
     lacking = _without_moments(state)
     if not state.parameters and _keeps_moments(state):
         kind = kinds.MOMENTS_MISSING if state.counters else kinds.WEIGHTS_ONLY
-        why = state.absence or "the file holds no slots of it"
+        why = state.absence or "the file has none of its slots"
         yield Reason(kind, who, f"{who} ({state.rule}): {why}{_started_anew(checkpoint, others)}")
         return
     if lacking:

@@ -82,8 +82,8 @@ NOT_CHECKED = Kind(
     id="not-checked",
     title="Parts that were not checked",
     severity=Severity.INFO,
-    condition="A part is no array of numbers (a dataset iterator's state), belongs to no tensor, or the reader that "
-    "was asked for doesn't apply.",
+    condition="A part is not an array of numbers (a dataset iterator's state), belongs to no tensor, or the reader "
+    "that was asked for doesn't apply.",
     why="What was not checked is not vouched for.",
     action="Nothing, unless you need that part",
     source="DT_VARIANT in tensorflow/core/framework/types.proto",
@@ -123,7 +123,7 @@ MOMENTS_ZERO = Kind(
     severity=Severity.CRITICAL,
     condition="Every slot of every parameter is 0, and the counter is above 0.",
     why="The state was lost before it was saved, or no gradient ever came: resuming is starting anew.",
-    action="Resume from a checkpoint before it whose moments are there; see that the optimizer's variables exist "
+    action="Resume from a checkpoint before it whose moments are there; check that the optimizer's variables exist "
     "before it is restored",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: v averages g², which is 0 only without gradients",
 )
@@ -198,7 +198,7 @@ MOMENTS_RESET = Kind(
     condition="v_B < β2^k·v_A beyond rounding, for every usual β2 (0.9 and above) or the one that is known; or a "
     "maximum or sum of squares fell; or all slots became 0.",
     why="v falls no faster than that: the moments were set back, or these are two trainings.",
-    action="Restore the optimizer together with the model, and see that its variables exist before it is restored",
+    action="Restore the optimizer together with the model, and check that its variables exist before it is restored",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: v_B = β2^k·v_A + (what is not negative)",
     metrics=("second_moment_sample",),
 )
@@ -227,7 +227,7 @@ WEIGHTS_REPLACED = Kind(
     severity=Severity.CRITICAL,
     condition="Elements that no gradient ever reached (m = v = 0 in both) changed their sign, or moved in this window "
     "and in no other at the same rate.",
-    why="They were set by hand, initialised anew or taken from another training.",
+    why="They were set by hand, initialised again or taken from another training.",
     action="Restore the weights and the optimizer from one checkpoint",
     source="Kingma & Ba, arXiv 1412.6980, Algorithm 1: without a gradient an update is 0",
 )

@@ -33,7 +33,7 @@ class TensorReading:
     """What one tensor holds, after all of it was read."""
 
     nan: int = 0
-    """Elements that are no number."""
+    """Elements that are NaN."""
     infinite: int = 0
     is_zero: bool = False
     """Whether every element is 0."""

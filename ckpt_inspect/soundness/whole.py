@@ -41,7 +41,7 @@ def judge_whole(checkpoint: Checkpoint, states: Sequence[OptimizerState], readin
     opaque = [key for key, tensor in reading.tensors.items() if not tensor.is_readable]
     if opaque:
         types = " and ".join(sorted({checkpoint.tensors[key].dtype for key in opaque}))
-        what = f"of type {types}, which is no array of numbers: {named([_shown(key) for key in opaque])}"
+        what = f"of type {types}, which is not an array of numbers: {named([_shown(key) for key in opaque])}"
         yield Reason(kinds.NOT_CHECKED, opaque[0], what)
     if not checkpoint.checksums and checkpoint.tensors:
         what = f"{checkpoint.format} keeps no checksums of tensors: all {len(reading.tensors)} could be read"

@@ -71,7 +71,7 @@ class Exclusions(NamedTuple):
         return tuple(
             Problem(
                 "exclusions-unreadable",
-                f"{where}: {name} is no list of short, plain patterns",
+                f"{where}: {name} is not a list of short, plain patterns",
                 "which variables are excluded isn't known, so that their last updates are left out",
             )
             for name, patterns in self.patterns.items()

@@ -349,7 +349,7 @@ def _absence(found: FoundOptimizer, step: Sourced[int], rule: str) -> str | None
     if find_rule(rule) is None:
         slots = ", ".join(dict.fromkeys(slot for p in found.parameters for slot in p.slots))
         count = len(found.parameters)
-        kept = f"slots {slots} for {count} variable{'s' * (count != 1)}" if slots else "the file holds no slots of it"
+        kept = f"slots {slots} for {count} variable{'s' * (count != 1)}" if slots else "the file has none of its slots"
         return f"the optimizer is {rule}, for whose update this package has no formula: {kept}"
     if not found.parameters:
         return "the optimizer was saved without its moments (before its first update, or without the model's variables)"

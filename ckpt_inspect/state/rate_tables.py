@@ -17,7 +17,7 @@ HEADING = ("step", "learning_rate")
 
 
 def decode_rate_table(text: str, where: str) -> dict[int, float]:
-    """Return the rates by step, in the order of the steps; RequestError, which names `where`, for what is no table."""
+    """Return the rates by step, in the order of the steps; RequestError, which names `where`, if it is not a table."""
     lines = [line for line in csv.reader(text.splitlines()) if line and not line[0].lstrip().startswith("#")]
     if not lines or tuple(cell.strip().lower() for cell in lines[0][:2]) != HEADING:
         raise RequestError(
@@ -28,7 +28,7 @@ def decode_rate_table(text: str, where: str) -> dict[int, float]:
         try:
             step, rate = float(line[0]), float(line[1])
         except (ValueError, IndexError) as error:
-            raise RequestError(f"{where}: {','.join(line)!r} is no line of a step and a learning rate") from error
+            raise RequestError(f"{where}: {','.join(line)!r} is not a line of a step and a learning rate") from error
         if not (step >= 0 and step.is_integer()):
             raise RequestError(f"{where}: {line[0]!r} in {','.join(line)!r} is not a whole number of updates")
         if not (math.isfinite(rate) and rate >= 0):

@@ -89,7 +89,7 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
     if fault:
         problems.append(Problem("beta-power-impossible", f"{found.name}: {fault}", "the powers are left out", "error"))
     if found.beta_powers.own.keys and scalars.has(_GLOBAL_STEP) and scalars.count(_GLOBAL_STEP) is None:
-        what = f"{found.name}: {_GLOBAL_STEP} is {scalars.read(_GLOBAL_STEP):g}, which counts nothing"
+        what = f"{found.name}: {_GLOBAL_STEP} is {scalars.read(_GLOBAL_STEP):g}, which is not a valid count"
         problems.append(Problem("step-malformed", what, "the beta powers tell the step without it", "error"))
     has_own_decay = isinstance(optimizer, UpdateRule) and optimizer.has_own_decay
 
@@ -136,7 +136,7 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
             Problem(
                 "epsilon-placement-ignored",
                 f"{found.name}: {rule.value} has no textbook placement of epsilon that differs from its own here",
-                "epsilon stands where the implementation has it",
+                "epsilon stays where the implementation adds it",
                 "info",
             )
         )
@@ -175,10 +175,10 @@ def _fault(h: Hyperparameter, value: Sourced[float]) -> str:
 
 
 def _power_fault(found: FoundOptimizer, scalars: _Scalars) -> str:
-    """Which of the optimizer's beta powers is no power of a number from 0 to 1; empty if there is none."""
+    """Which of the optimizer's beta powers is not a power of a number from 0 to 1; empty if there is none."""
     for key in found.beta_powers.own.keys:
         if not 0 <= (power := scalars.read(key)) <= 1:
-            return f"{key} is {power:.9g}, which is no power of a number below 1"
+            return f"{key} is {power:.9g}, which is not a power of a number below 1"
     return ""
 
 
@@ -247,7 +247,7 @@ def _saved(found: FoundOptimizer, *names: str) -> float | None:
     """Return the number that the configuration has under the first of these names that is there; None for a null, and
     if there is none.
 
-    Raises _ImpossibleError for what is no number.
+    Raises _ImpossibleError for what is not a number.
     """
     config = found.config or {}
     name = next((n for n in names if n in config), None)
@@ -386,7 +386,7 @@ def _resolve_step(
     problems: list[Problem] = []
     raw = scalars.count(found.counter) if found.counter is not None else None
     if found.counter is not None and raw is None:
-        what = f"{found.counter} is {scalars.read(found.counter):g}, which counts nothing"
+        what = f"{found.counter} is {scalars.read(found.counter):g}, which is not a valid count"
         problems.append(Problem("step-malformed", what, "the step is left unknown", "error"))
         if "step" not in given:
             return None, Sourced(None, "unknown", what), problems
@@ -581,7 +581,9 @@ def _from_graph(rate: GraphRate, where: str, scalars: _Scalars) -> Sourced[float
     variables = {rate.counter: scalars.read(rate.counter)} if rate.counter is not None else {}
     for key, count in variables.items():
         if not math.isfinite(count):
-            raise _ImpossibleError(f"{key} is {count:g}, which counts nothing, and the learning rate depends on it")
+            raise _ImpossibleError(
+                f"{key} is {count:g}, which is not a valid count, and the learning rate depends on it"
+            )
     before = {k: max(v - 1, 0) for k, v in variables.items()}
     value = rate.graph.evaluate(rate.node, before)
     if value is None:

@@ -43,7 +43,7 @@ def evaluate_schedule(schedule: JsonObject, completed: int) -> float:
     name = schedule.get("class_name")
     config = schedule.get("config")
     if not isinstance(name, str) or not isinstance(config, Mapping):
-        raise NotDetermined("the learning rate's configuration is no schedule that Keras serialized")
+        raise NotDetermined("the learning rate's configuration is not a schedule that Keras serialized")
     plain = name.rpartition(">")[2]
     registered = schedule.get("registered_name") or (name if ">" in name else None)
     module = str(schedule.get("module") or "keras").partition(".")[0]

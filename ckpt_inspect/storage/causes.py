@@ -63,23 +63,22 @@ def names_bucket(error: Exception) -> bool:
 
 
 _FAILURES = (
-    (_NO_LOGIN, "has credentials by az login alone, and az gives no token; log in again, or set "
+    (_NO_LOGIN, "is reached through az login, and az returned no token; log in again, or set "
      "AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN"),
-    (r"InvalidCertificate", "shows a certificate that isn't trusted here; have SSL_CERT_FILE name a file with the "
-     "certificate of who issued it"),
-    (r"InvalidMessage|CorruptMessage", "doesn't answer in TLS; write http:// in place of https://"),
-    (r"kind: Timeout|timed out", "didn't answer in time; see that it can be reached, and try again"),
-    (r"dns error", "has no address that is known here; see that its name is spelled right, and the network is up"),
-    (r"ConnectionRefused", "refuses connections; see that the server runs, and that its address and port are right"),
-    (r"IncompleteBody", "ends its answers before all of it has come; see that the connection is good, and try again"),
+    (r"InvalidCertificate", "has a certificate that isn't trusted here; set SSL_CERT_FILE to a file with the "
+     "certificate of its issuer"),
+    (r"InvalidMessage|CorruptMessage", "doesn't speak TLS; write http:// instead of https://"),
+    (r"kind: Timeout|timed out", "didn't answer in time; check that it can be reached, and try again"),
+    (r"dns error", "can't be found by its name (DNS); check the spelling of the name, and the network"),
+    (r"ConnectionRefused", "refuses connections; check that the server runs, and its address and port"),
+    (r"IncompleteBody", "ends its answers too early; check the connection, and try again"),
     (r"Requested [\d.]+, got|(?i:content.range)",
-     "sends other bytes than were asked for; download it, and give that path"),
+     "sends other bytes than it was asked for; download the file, and give the local path"),
     (r"ConnectionReset|IncompleteMessage|ConnectionAborted|BrokenPipe",
-     "ends the connection without an answer; see that http:// or https:// is right, and try again"),
+     "closes the connection without an answer; check whether it is http:// or https://, and try again"),
     (r"incorrectly configured region|PermanentRedirect|AuthorizationHeaderMalformed",
-     "is of another region; set AWS_REGION to its own"),
-    (r"kind: Connect|error sending request", "can't be reached; see that the address, the endpoint and the network are "
-     "right"),
+     "is in another region; set AWS_REGION to that one"),
+    (r"kind: Connect|error sending request", "can't be reached; check the address, the endpoint and the network"),
 )  # fmt: skip
 """What is in the text that obstore has for its developers, which alone tells these apart -> what it is about a server;
 what is found first counts."""
@@ -92,26 +91,30 @@ def cause(error: Exception, root: Address, *, is_anonymous: bool = False) -> str
 
     what = {"http": "host", "https": "host", "az": "container"}.get(root.scheme, "bucket")
     if names_bucket(error):
-        return f"there is no {what} {root.place!r}; see that its name and the endpoint are right"
+        return f"there is no {what} {root.place!r}; check its name and the endpoint"
     if isinstance(error, (exceptions.NotFoundError, FileNotFoundError)):
-        return "is not there; see that its name is right"
+        return "doesn't exist; check its name"
     status, said = _status(error), _message(error)
     if isinstance(error, (exceptions.UnauthenticatedError, exceptions.PermissionDeniedError)) or status in (401, 403):
         if is_anonymous:
-            return f"{root} is not public, and no credentials for it were found; give them as its provider's tools do"
+            return (
+                f"{root} is not public, and no credentials for it were found; give them as for its provider's own tools"
+            )
         told = f" ({said})" if said else ""
-        return f"{root} refuses the credentials that were found{told}; see that they are right and may read this {what}"
+        return (
+            f"{root} refuses the credentials that were found{told}; check that they are right and may read this {what}"
+        )
     if lacks_ranges(error):
-        return f"{root} sends no parts of it, so it can't be read by ranges; download it, and give that path"
+        return f"{root} doesn't send parts of a file (range requests); download it, and give the local path"
     if status is not None and status >= 500:
         return f"{_server(error, root)} answered {_spelled(status)} each of {_tries(error)} times; try again later"
     if "metadata" in _text(error).lower() and "credential" in _text(error).lower():
-        return f"no credentials for {root} were found; give them as its provider's tools do"
+        return f"no credentials for {root} were found; give them as for its provider's own tools"
     for words, sentence in _FAILURES:
         if re.search(words, str(error)):
             return f"{_server(error, root)} {sentence}"
     if status is not None:
-        return f"{root} answered {_spelled(status)}{f': {said}' if said else ''}; see that the address is right"
+        return f"{root} answered {_spelled(status)}{f': {said}' if said else ''}; check the address"
     return f"{root} could not be read ({first_line(error)}); try again"
 
 

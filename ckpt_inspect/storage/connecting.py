@@ -51,7 +51,9 @@ def connect(root: Address, query: str = "") -> ObjectStore:
 
     for name in _ENDPOINTS.get(root.scheme, ()):  # obstore panics of what is no URL
         if (given := os.environ.get(name)) and "://" not in given:
-            raise RequestError(f"{root}: {name} is {given!r}, which is no address; write http://{given} or https://..")
+            raise RequestError(
+                f"{root}: {name} is {given!r}, which is not an address; write http://{given} or https://.."
+            )
     client: ClientConfig = {
         "connect_timeout": timedelta(seconds=5),
         "timeout": timedelta(seconds=REQUEST),
@@ -100,7 +102,7 @@ def aws_settings() -> S3Config:
             found |= {key.strip(): value.strip() for key, is_one, value in map(_parted, own.splitlines()) if is_one}
     if not is_known:
         raise RequestError(
-            f"AWS' profile {profile!r} is in neither of AWS' files, config and credentials; see that AWS_PROFILE is "
+            f"AWS' profile {profile!r} is in neither of AWS' files, config and credentials; check that AWS_PROFILE is "
             "right, or unset it"
         )
 
@@ -126,8 +128,8 @@ def aws_settings() -> S3Config:
             return settings | _keys_of_process(command, profile)
         if way := next((name for name in _ELSEWHERE if name in found), None):
             raise RequestError(
-                f"AWS' profile {profile!r} takes its credentials by {way}, which only AWS' own tools do; set them as "
-                f"variables: eval $(aws configure export-credentials --profile {profile} --format env)"
+                f"AWS' profile {profile!r} takes its credentials from {way}, which only AWS' own tools support; set "
+                f"them as variables: eval $(aws configure export-credentials --profile {profile} --format env)"
             )
         settings["skip_signature"] = True
     return settings
@@ -158,9 +160,9 @@ def _keys_of_process(command: str, profile: str) -> S3Config:
             found["session_token"] = token
     except (OSError, subprocess.SubprocessError) as error:
         failed = f"ended with code {error.returncode}" if isinstance(error, subprocess.CalledProcessError) else "failed"
-        raise RequestError(f"{place} {failed}; run it by itself to see why") from error
+        raise RequestError(f"{place} {failed}; run it on its own to see why") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise RequestError(f"{place} printed no keys as JSON; run it by itself to see what it prints") from error
+        raise RequestError(f"{place} printed no keys as JSON; run it on its own to see what it prints") from error
     return found
 
 
@@ -258,14 +260,14 @@ def _check_google_file(path: Path, what: str) -> None:
     try:
         kind = json.loads(path.read_text("utf-8")).get("type")
     except OSError as error:
-        raise RequestError(f"{what} can't be read ({error.strerror}); see that its name is right") from error
+        raise RequestError(f"{what} can't be read ({error.strerror}); check its name") from error
     except (ValueError, AttributeError) as error:
         raise RequestError(
-            f"{what} is no JSON of Google's; make it anew: gcloud auth application-default login"
+            f"{what} is no JSON of Google's; make a new one: gcloud auth application-default login"
         ) from error
     if kind not in ("service_account", "authorized_user"):
         raise RequestError(
-            f"{what} is of type {kind!r}, of which only Google's own tools make tokens; set one as a variable: "
+            f"{what} is of type {kind!r}, for which only Google's own tools can make tokens; set one as a variable: "
             "export GOOGLE_BEARER_TOKEN=$(gcloud auth application-default print-access-token)"
         )
 

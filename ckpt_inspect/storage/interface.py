@@ -238,7 +238,7 @@ class Storage(ABC):
         return None
 
     def link_target(self, path: Path) -> str | None:
-        """Return where a symbolic link leads; None for a path that is no link."""
+        """Return where a symbolic link leads; None for a path that is not a link."""
         return None
 
     def without_links(self, path: Path) -> str:

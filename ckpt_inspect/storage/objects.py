@@ -196,7 +196,7 @@ class ObjectStorage(Storage):
             page = read_page(path, connecting.GIVE_UP)
         except TimeoutError as error:
             raise NoAnswerError(
-                f"{path}: {self._root} didn't answer in time; see that it can be reached, and try again"
+                f"{path}: {self._root} didn't answer in time; check that it can be reached, and try again"
             ) from error
         return None if page is None else names_in_page(page)
 

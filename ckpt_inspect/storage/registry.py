@@ -50,7 +50,7 @@ def as_path(given: PathLike) -> Path:
             return Path(f"/{rest.partition('/')[2]}")
         if scheme.lower() not in SCHEMES:
             raise UnsupportedError(
-                f"{scheme}://{rest}: can't be read, of remote addresses only those that begin with "
+                f"{scheme}://{rest}: can't be read; the remote addresses that can be read begin with "
                 f"{', '.join(f'{known}://' for known in SCHEMES)}; copy the checkpoint to this machine (all its "
                 "files) and give that path"
             )
@@ -195,7 +195,7 @@ def native_path(path: Path) -> bytes | None:
 
 
 def link_target(path: Path) -> str | None:
-    """Return where a symbolic link leads; None for a path that is no link."""
+    """Return where a symbolic link leads; None for a path that is not a link."""
     return storage_of(path).link_target(path)
 
 

@@ -87,7 +87,7 @@ class Implementation:
     lists_placeholders: bool = False
     """Whether slots of rows and columns are single numbers for a weight without rows, rather than left out."""
     has_listed_rate: bool = False
-    """Whether a learning rate that is no schedule stands second in the list of an optimizer's variables."""
+    """Whether a learning rate that is not a schedule stands second in the list of an optimizer's variables."""
     decays_rate: bool = False
     """Whether `decay` shrinks the learning rate with every update: α/(1 + decay·(t - 1))."""
     has_unordered_counter: bool = False

@@ -34,7 +34,7 @@ class Nadam(UpdateRule):
     Sources: keras/optimizers/optimizer_v2/nadam.py, keras/src/optimizers/nadam.py,
     tensorflow/contrib/opt/python/training/nadam_optimizer.py (`ApplyAdam` with `use_nesterov`).
     Where implementations differ: OptimizerV2 and Keras before it raise 0.96 to t·0.004, 0.004 being `schedule_decay`,
-    which OptimizerV2 serializes as `decay`; it is no decay of the learning rate. Keras 2.11+ and 3 raise it to t.
+    which OptimizerV2 serializes as `decay`; it is not a decay of the learning rate. Keras 2.11+ and 3 raise it to t.
     optax' μ is β1 throughout: m̄ = β1·m/(1 - β1^(t+1)) + (1 - β1)·g/(1 - β1^t), over √(v/(1 - β2^t) + ε_root) + ε.
     """
 

@@ -372,7 +372,7 @@ def test_truncated_shard(prefix: Path) -> None:
             f"entry 'x': float32 of shape ({1 << 40}, {1 << 20}) takes {1 << 62} bytes, but the entry claims 16",
         ),
         ([(b"", header()), (b"x", entry(1, (-1,), 0, 4, 0))], "entry 'x': has the impossible shape (-1,)"),
-        ([(b"", header()), (b"x", entry(1, (1,), 0, 4, 0, shard=3))], "entry 'x': lies in shard 3 of a bundle of 1"),
+        ([(b"", header()), (b"x", entry(1, (1,), 0, 4, 0, shard=3))], "entry 'x': is in shard 3 of a bundle of 1"),
         ([(b"", header()), (b"x", entry(7, (1 << 40,), 0, 9, 0))], f"entry 'x': claims {1 << 40} strings in 9 bytes"),
         (
             [(b"", header()), (b"x", entry(1, (1,), 1 << 63, 4, 0))],

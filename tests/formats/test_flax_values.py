@@ -78,12 +78,12 @@ ARRAY = np.ones((2, 3), np.float32)
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (msgpack.ExtType(1, b""), "no whole msgpack"),
-        (msgpack.ExtType(1, msgpack.packb([1])), "no array of flax"),
-        (msgpack.ExtType(1, msgpack.packb([[2, -3], "float32", ARRAY.tobytes()])), "no array of flax"),
+        (msgpack.ExtType(1, b""), "not complete msgpack"),
+        (msgpack.ExtType(1, msgpack.packb([1])), "not an array of flax"),
+        (msgpack.ExtType(1, msgpack.packb([[2, -3], "float32", ARRAY.tobytes()])), "not an array of flax"),
         (msgpack.ExtType(1, msgpack.packb([[2, 4], "float32", ARRAY.tobytes()])), "of shape .* bytes: it is damaged"),
         (msgpack.ExtType(1, msgpack.packb([[1 << 60] * 9, "int8", b""])), "of shape .* bytes: it is damaged"),
-        (msgpack.ExtType(1, msgpack.packb([[1] * 99, "int8", b"a"])), "no array of flax"),
+        (msgpack.ExtType(1, msgpack.packb([[1] * 99, "int8", b"a"])), "not an array of flax"),
         ({"__msgpack_chunked_array__": True}, "make no array"),
         ({"__msgpack_chunked_array__": True, "shape": {"0": 7}, "chunks": {"0": packed(ARRAY)}}, "make no array"),
         ("x" * (ours._LONGEST_TEXT + 1), "a text of"),

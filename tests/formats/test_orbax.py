@@ -256,7 +256,7 @@ def test_a_key_that_is_no_text_is_damage(tmp_path: Path) -> None:
     folder = copied("adagrad", tmp_path)
     path = folder / "_METADATA"
     path.write_text(path.read_text().replace('"key": "params"', '"key": "\\ud800"'))
-    with pytest.raises(DamagedFileError, match=r"the key '\\ud800', which is no text"):
+    with pytest.raises(DamagedFileError, match=r"the key '\\ud800', which is not text"):
         open_checkpoint(folder)
 
 

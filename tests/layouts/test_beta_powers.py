@@ -136,7 +136,7 @@ def test_what_is_no_power_is_said_to_be_none(powers: tuple[float, float]) -> Non
     reading = read_beta_powers(*powers)
     assert reading.step is None
     assert not reading.is_converged
-    assert "no powers of numbers below 1" in reading.evidence
+    assert "are not powers of numbers below 1" in reading.evidence
 
 
 def test_a_beta_1_power_beyond_1_gives_no_beta_1() -> None:

@@ -25,7 +25,7 @@ def test_text_and_table_are_one() -> None:
     [
         ("10,0.1", "first line"),
         ("step,learning_rate", "no line"),
-        ("step,learning_rate\n10", "no line of a step"),
+        ("step,learning_rate\n10", "not a line of a step"),
         ("step,learning_rate\n1.5,0.1", "whole number"),
         ("step,learning_rate\n1,-0.1", "can't be a learning rate"),
         ("step,learning_rate\n1,nan", "can't be a learning rate"),

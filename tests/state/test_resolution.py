@@ -446,7 +446,7 @@ class TestLearningRate:
         [
             ({"class_name": "Mine>Warmup", "config": {}}, "is not Keras' own"),
             ({"class_name": "ExponentialDecay", "config": {}}, "no number for"),
-            ({"class_name": 5, "config": {}}, "no schedule that Keras serialized"),
+            ({"class_name": 5, "config": {}}, "not a schedule that Keras serialized"),
         ],
     )
     def test_schedules_that_cannot_be_evaluated(self, schedule: Any, phrase: str) -> None:

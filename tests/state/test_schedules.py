@@ -100,8 +100,8 @@ def test_serialized_tensor_is_a_number() -> None:
             "'CosineDecay' is not Keras' own",
         ),
         ({"class_name": "NoisyLinearCosineDecay", "config": {}}, "is random"),
-        ({"class_name": "CosineDecay"}, "no schedule that Keras serialized"),
-        ({"class_name": 3, "config": {}}, "no schedule that Keras serialized"),
+        ({"class_name": "CosineDecay"}, "not a schedule that Keras serialized"),
+        ({"class_name": 3, "config": {}}, "not a schedule that Keras serialized"),
         ({"class_name": "CosineDecay", "config": {"decay_steps": 10}}, "no number for initial_learning_rate"),
         ({"class_name": "CosineDecay", "config": {"initial_learning_rate": "x"}}, "no number for decay_steps"),
         (

@@ -151,9 +151,9 @@ class TestAws:
         _write(config, f"[default]\ncredential_process = echo '{keys}'\n")
         assert _brought(server, self.ADDRESS) == ["PROGRAM"]
         for command, sentence in (
-            ("false", "ended with code 1; run it by itself to see why"),
-            ("no-such-program", "failed; run it by itself to see why"),
-            ("echo hello", "printed no keys as JSON; run it by itself to see what it prints"),
+            ("false", "ended with code 1; run it on its own to see why"),
+            ("no-such-program", "failed; run it on its own to see why"),
+            ("echo hello", "printed no keys as JSON; run it on its own to see what it prints"),
         ):
             _write(config, f"[default]\ncredential_process = {command}\n")
             objects.forget()
@@ -169,8 +169,8 @@ class TestAws:
         with pytest.raises(RequestError) as caught:
             open_checkpoint(self.ADDRESS)
         assert str(caught.value) == (
-            f"AWS' profile 'lab' takes its credentials by {way}, which only AWS' own tools do; set them as variables: "
-            "eval $(aws configure export-credentials --profile lab --format env)"
+            f"AWS' profile 'lab' takes its credentials from {way}, which only AWS' own tools support; set them as "
+            "variables: eval $(aws configure export-credentials --profile lab --format env)"
         )
 
     def test_a_profile_that_isnt_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +202,9 @@ class TestAws:
         objects.forget()
         with pytest.raises(NotFoundError) as caught:
             open_checkpoint(self.ADDRESS)
-        sentence = "s3://runs is not public, and no credentials for it were found; give them as its provider's tools do"
+        sentence = (
+            "s3://runs is not public, and no credentials for it were found; give them as for its provider's own tools"
+        )
         assert str(caught.value) == f"{self.ADDRESS}: {sentence}"
 
     def test_keys_that_are_refused(self, server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +214,7 @@ class TestAws:
         server.account = "me:secret"
         with pytest.raises(NotFoundError) as caught:
             open_checkpoint(self.ADDRESS)
-        sentence = "refuses the credentials that were found; see that they are right and may read this bucket"
+        sentence = "refuses the credentials that were found; check that they are right and may read this bucket"
         assert str(caught.value) == f"{self.ADDRESS}: s3://runs {sentence}"
 
 
@@ -257,12 +259,12 @@ class TestGoogle:
     @pytest.mark.parametrize(
         ("text", "sentence"),
         [
-            (None, "can't be read (No such file or directory); see that its name is right"),
-            ("x", "is no JSON of Google's; make it anew: gcloud auth application-default login"),
+            (None, "can't be read (No such file or directory); check its name"),
+            ("x", "is no JSON of Google's; make a new one: gcloud auth application-default login"),
             (
                 '{"type": "external_account"}',
-                "is of type 'external_account', of which only Google's own tools make tokens; set one as a variable: "
-                "export GOOGLE_BEARER_TOKEN=$(gcloud auth application-default print-access-token)",
+                "is of type 'external_account', for which only Google's own tools can make tokens; set one as a "
+                "variable: export GOOGLE_BEARER_TOKEN=$(gcloud auth application-default print-access-token)",
             ),
         ],
     )
@@ -323,7 +325,7 @@ class TestAzure:
         with pytest.raises(CkptInspectError) as caught:
             open_checkpoint(self.ADDRESS)
         assert str(caught.value) == (
-            f"{self.ADDRESS}: az://runs has credentials by az login alone, and az gives no token; log in again, or set "
+            f"{self.ADDRESS}: az://runs is reached through az login, and az returned no token; log in again, or set "
             "AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN"
         )
 

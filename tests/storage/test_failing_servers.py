@@ -90,7 +90,7 @@ def test_every_third_answer_fails(
     [
         ("error", "answered 503 (Service Unavailable) each of 7 times; try again later"),
         ("internal", "answered 500 (Internal Server Error) each of 7 times; try again later"),
-        ("reset", "ends the connection without an answer; see that http:// or https:// is right, and try again"),
+        ("reset", "closes the connection without an answer; check whether it is http:// or https://, and try again"),
     ],
 )
 def test_no_answer_comes(fault: str, sentence: str, web: WebServer, address: str) -> None:
@@ -105,8 +105,8 @@ def test_no_answer_comes(fault: str, sentence: str, web: WebServer, address: str
 @pytest.mark.parametrize(
     ("fault", "sentence"),
     [
-        ("short", "sends other bytes than were asked for; download it, and give that path"),
-        ("elsewhere", "sends other bytes than were asked for; download it, and give that path"),
+        ("short", "sends other bytes than it was asked for; download the file, and give the local path"),
+        ("elsewhere", "sends other bytes than it was asked for; download the file, and give the local path"),
     ],
 )
 def test_no_answer_is_right(fault: str, sentence: str, web: WebServer, address: str, waits: list[float]) -> None:
@@ -124,7 +124,7 @@ def test_every_answer_breaks_off(web: WebServer, address: str, waits: list[float
     web.fault, web.every = "truncate", 1
     with pytest.raises(NotFoundError) as caught:
         ckpt_inspect.open_checkpoint(address)
-    sentence = "ends its answers before all of it has come; see that the connection is good, and try again"
+    sentence = "ends its answers too early; check the connection, and try again"
     assert str(caught.value) == f"{address}: {_place(address, web)} {sentence}"
     assert not waits
     assert [command for command, _ in web.requests].count("GET") == 1 + connecting.RETRIES
@@ -141,7 +141,7 @@ def test_a_server_that_sends_no_parts(web: WebServer, address: str) -> None:
     with pytest.raises(NotFoundError) as caught:
         ckpt_inspect.open_checkpoint(address)
     place = _place(address, web)
-    sentence = "sends no parts of it, so it can't be read by ranges; download it, and give that path"
+    sentence = "doesn't send parts of a file (range requests); download it, and give the local path"
     assert str(caught.value) == f"{address}: {place} {sentence}"
     assert [command for command, _ in web.requests].count("GET") == 1
 
@@ -154,7 +154,7 @@ def test_a_server_that_stalls_is_given_up(
     monkeypatch.setattr(connecting, "STALL", 0.3)
     monkeypatch.setattr(connecting, "GIVE_UP", 1.0)
     web.fault, web.every = fault, 1
-    with pytest.raises(NotFoundError, match=r"^[^\n]* didn't answer in time; see that it can be reached") as caught:
+    with pytest.raises(NotFoundError, match=r"^[^\n]* didn't answer in time; check that it can be reached") as caught:
         ckpt_inspect.open_checkpoint(address)
     assert str(caught.value).startswith(f"{address}: {_place(address, web)}")
 
@@ -216,7 +216,7 @@ class TestPlaces:
         monkeypatch.setattr(connecting, "RETRIES", 1)
         with pytest.raises(NotFoundError) as caught:
             ckpt_inspect.open_checkpoint("http://127.0.0.1:9/x.h5")
-        sentence = "refuses connections; see that the server runs, and that its address and port are right"
+        sentence = "refuses connections; check that the server runs, and its address and port"
         assert str(caught.value) == f"http://127.0.0.1:9/x.h5: http://127.0.0.1:9 {sentence}"
 
     def test_a_server_without_tls(self, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +225,7 @@ class TestPlaces:
         root = web.address.replace("http:", "https:")
         with pytest.raises(NotFoundError) as caught:
             ckpt_inspect.open_checkpoint(f"{root}/runs/model.h5")
-        expected = f"{root}/runs/model.h5: {root} doesn't answer in TLS; write http:// in place of https://"
+        expected = f"{root}/runs/model.h5: {root} doesn't speak TLS; write http:// instead of https://"
         assert str(caught.value) == expected
 
     def test_a_certificate_that_isnt_trusted(
@@ -237,12 +237,12 @@ class TestPlaces:
         with _server_with_tls(tmp_path) as (root, certificate):
             for place, at in ((root, ""), ("s3://runs", f" (at {root})")):
                 monkeypatch.setenv("AWS_ENDPOINT_URL", root)
-                sentence = f"{place}/model.h5: {place}{at} shows a certificate that isn't trusted here; have SSL_CERT_F"
+                sentence = f"{place}/model.h5: {place}{at} has a certificate that isn't trusted here; set SSL_CERT_FILE"
                 with pytest.raises(NotFoundError, match=f"^{re.escape(sentence)}"):
                     ckpt_inspect.open_checkpoint(f"{place}/model.h5")
             monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
             objects.forget()
-            with pytest.raises(NotFoundError, match="sends no parts"):  # but what is in the way of nobody was there
+            with pytest.raises(NotFoundError, match="doesn't send parts"):  # but what is in the way of nobody was there
                 ckpt_inspect.open_checkpoint(f"{root}/model.h5")
 
 

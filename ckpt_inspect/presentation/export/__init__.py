@@ -54,7 +54,7 @@ def export(
     if not runs:
         raise RequestError("there is nothing to export: no run was given")
     if frame is not None and not chosen.has_frames:
-        raise RequestError(f"{target} is no table: a kind of frame ({frame}) can't be chosen for it")
+        raise RequestError(f"{target} is not a table: a kind of frame ({frame}) can't be chosen for it")
     if chosen.has_frames and (figures is not None or steps_per_epoch is not None):
         raise RequestError(f"{target} is a table, with every figure and step: leave out figures and steps per epoch")
     selection = selection or Selection()

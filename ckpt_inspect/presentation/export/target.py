@@ -25,11 +25,11 @@ class Order:
     names: tuple[str, ...]
     """Of the runs, for people; no two are alike."""
     frame: str = PARAMETERS
-    """Kind of frame, as `Analyses.to_frame` knows them; targets that are no tables pay no heed to it."""
+    """Kind of frame, as `Analyses.to_frame` knows them; targets that are not tables pay no heed to it."""
     selection: Selection = field(default_factory=Selection)
     """The parameters."""
     figures: tuple[str, ...] | None = None
-    """For targets that are no tables: which figures; None for the target's own choice."""
+    """For targets that are not tables: which figures; None for the target's own choice."""
     steps_per_epoch: int | None = None
     """For the same targets: how many steps an epoch has, if the horizontal axis counts epochs."""
 

@@ -41,7 +41,7 @@ def main() -> None:
         from ckpt_inspect.cli.answering import show_plainly
 
         if not show_plainly(sys.argv[1:]):
-            from ckpt_inspect.cli.commands import main as run
+            from ckpt_inspect.cli.app import main as run
 
             run()
 

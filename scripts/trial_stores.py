@@ -18,7 +18,8 @@ import h5py  # noqa: E402 - behind the path, and imported before copies are made
 import numpy as np  # noqa: E402
 
 import ckpt_inspect  # noqa: E402
-import ckpt_inspect.cli.commands  # noqa: E402 - a copy doesn't import it anew
+import ckpt_inspect.cli.app  # noqa: E402
+import ckpt_inspect.cli.commands.analyze  # noqa: E402 - a copy doesn't import it anew
 
 FIXTURES = ROOT / "fixtures" / "digits"
 

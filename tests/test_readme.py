@@ -13,7 +13,7 @@ import pytest
 import typer.main
 
 import ckpt_inspect
-from ckpt_inspect.cli.commands import app
+from ckpt_inspect.cli.app import app
 from ckpt_inspect.cli.usage import HELP
 from ckpt_inspect.formats import FORMATS
 from ckpt_inspect.presentation.guide import TOPICS

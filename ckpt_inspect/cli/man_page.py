@@ -9,7 +9,7 @@ from typing import Any
 from typer.main import get_command
 
 from ckpt_inspect._version import __version__
-from ckpt_inspect.cli.commands import app
+from ckpt_inspect.cli.app import app
 from ckpt_inspect.cli.usage import HELP
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from ckpt_inspect.cli import completions
+from ckpt_inspect.cli.answering import answering
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,15 @@ class Common:
                 "a table can be given to analyze, show and diff only", param_hint="--learning-rate"
             )
         return None if rate is None else float(rate)
+
+    @contextmanager
+    def answering(self, *, trouble: int, as_json: bool | None = None) -> Iterator[None]:
+        """Turn whatever goes wrong inside into one sentence and the exit code `trouble`; with --json, unless `as_json`
+        says otherwise, into a document as well. What Typer answers itself passes."""
+        passing = (typer.Exit, typer.Abort, typer.BadParameter)
+        is_json = self.json if as_json is None else as_json
+        with answering(trouble=trouble, verbose=self.verbose, as_json=is_json, passing=passing):
+            yield
 
 
 _NUMBERS = {
@@ -116,16 +127,28 @@ SELECTION = frozenset({"include", "exclude"})
 OF_STORES = frozenset({"learning_rate", "include", "exclude", "json", "quiet", "verbose"})
 """What can be given when stores are read: everything else went into them when they were made."""
 
+NoInfer = Annotated[
+    bool,
+    typer.Option(
+        "--no-infer", help="Use defaults where the files don't say, not what several checkpoints show together."
+    ),
+]
+"""An option of commands that infer."""
 
 Run = Callable[..., None]
 """A command's function."""
 
 
-def with_common_options(command: Run, *, only: Collection[str] = (), without: Collection[str] = ()) -> Run:
-    """Let a command that takes `common` be called with each common option by name, as typer calls it.
+def with_common_options(*, only: Collection[str] = (), without: Collection[str] = ()) -> Callable[[Run], Run]:
+    """Return a decorator that lets a command that takes `common` be called with each common option by name, as Typer
+    calls it.
 
-    `only`, `without`: some of them, where the others would always fail.
+    `only`, `without`: some of them, if the others would always fail.
     """
+    return functools.partial(_with_options, only=only, without=without)
+
+
+def _with_options(command: Run, *, only: Collection[str], without: Collection[str]) -> Run:
     taken = {n: o for n, o in _COMMON_OPTIONS.items() if n not in without and (not only or n in only)}
     if only is OF_STORES:
         taken |= {"learning_rate": _RATE_OF_STORES}

@@ -24,7 +24,7 @@ from support.keras_files import ADAM, SHAPES, Run
 from typer.main import get_command
 
 from ckpt_inspect._version import __version__
-from ckpt_inspect.cli.commands import app
+from ckpt_inspect.cli.app import app
 from ckpt_inspect.cli.usage import HELP
 from ckpt_inspect.runs import execution
 

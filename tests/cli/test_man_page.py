@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 import ckpt_inspect
-from ckpt_inspect.cli.commands import app
+from ckpt_inspect.cli.app import app
 from ckpt_inspect.cli.man_page import man_page
 
 PAGE = Path(ckpt_inspect.__file__).parent / "cli" / "ckpt-inspect.1"

@@ -200,7 +200,7 @@ def test_a_kill_while_writing_leaves_the_old_store_readable(tmp_path: Path, anal
 
 _STOPPED = """
 import sys, time
-from ckpt_inspect.cli.commands import app
+from ckpt_inspect.cli.app import app
 from ckpt_inspect.runs import store
 real = store._write_group
 def slow(*arguments):

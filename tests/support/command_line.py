@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typer.testing import CliRunner
 
-from ckpt_inspect.cli.commands import app
+from ckpt_inspect.cli.app import app
 
 
 class Answer:

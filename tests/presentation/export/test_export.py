@@ -17,7 +17,7 @@ from support.adam_bundles import save_series
 from typer.testing import CliRunner
 
 from ckpt_inspect import Analyses, analyze
-from ckpt_inspect.cli.commands import app
+from ckpt_inspect.cli.app import app
 from ckpt_inspect.errors import RequestError, StoreError
 from ckpt_inspect.measurement.variables import QUANTILE_NAMES, ROOT_VARIABLES
 from ckpt_inspect.presentation.export import TARGETS, export

@@ -1,0 +1,45 @@
+"""A report is written, and what became of it is said: for `report`, and for `analyze --report`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ckpt_inspect.cli.answering import remark_on
+from ckpt_inspect.cli.options import Common
+
+if TYPE_CHECKING:
+    from ckpt_inspect.presentation.report import Report
+    from ckpt_inspect.presentation.results import Analyses
+
+
+def write_figures(
+    runs: Sequence[Analyses | str],
+    folder: str,
+    common: Common,
+    file_format: str = "png",
+    figures: Sequence[str] | None = None,
+) -> Report:
+    """Write the page and its figures into a folder, and say on stderr what was drawn and what was not."""
+    from ckpt_inspect.api import write_report
+    from ckpt_inspect.cli.terminal import progress_bar, remark
+
+    # analyze computed with the rate that was given; stores are drawn for it
+    rate = common.learning_rate if all(isinstance(run, str) for run in runs) else None
+    with progress_bar("drawing", is_quiet=common.quiet) as progress:
+        written = write_report(
+            runs,
+            folder,
+            learning_rate=rate,
+            include=common.include,
+            exclude=common.exclude,
+            file_format=file_format,
+            figures=figures,
+            progress=progress,
+        )
+    if not common.quiet:
+        for omission in written.omitted:
+            remark(f"info: {omission.optimizer}: no figure {omission.id}: {omission.reason}")
+        remark(f"drew {len(written.figures)} figures into {folder}; {written.page} shows them all in a browser")
+    remark_on(written.problems, quiet=common.quiet, verbose=common.verbose)
+    return written

@@ -144,6 +144,17 @@ def test_betas_that_changed_are_given_where_they_were_seen() -> None:
     assert [v["beta_2"].value for v in inference.values if "beta_2" in v] == [0.999, 0.999, 0.99, 0.99]
 
 
+def test_a_window_does_not_speak_for_what_was_made_before_it() -> None:
+    """A training is resumed from a checkpoint with other values. Without a witness before, none is given to it."""
+    changed = {"beta_1": 0.8, "beta_2": 0.98, "epsilon": 1e-5}
+    plan = Plan(saves=(100, 200, 240), change_at=201, changed=changed, scale=1e-4)
+    observations, truths = simulate(plan)
+    assert (truths[1].beta_2, truths[2].beta_2) == (0.999, 0.98)
+    dense = {name: moments for name, moments in observations[0].elements.items() if name != "embedding"}
+    resumed = infer([replace(observations[0], elements=dense), *observations[1:]])
+    assert [set(values) for values in resumed.values] == [set(), set(), {"beta_1", "beta_2", "epsilon"}]
+
+
 def test_proportional_gradients_are_no_silence() -> None:
     """They agree to rounding, in both moments, and show no beta; the bound contradicts what is assumed."""
     _, _, inference = run(Plan(saves=(200, 240, 400), rows=0, proportional=True, beta_2=0.95))

@@ -8,6 +8,7 @@ import pytest
 from support.inferred_runs import Plan, Truth, simulate
 
 from ckpt_inspect.comparison.inference import Inference, Observation, infer
+from ckpt_inspect.layouts.found import Counted
 from ckpt_inspect.sourced import Sourced
 
 NAMES = ("beta_1", "beta_2", "epsilon")
@@ -95,6 +96,28 @@ def test_accumulated_gradients_are_counted(count: int) -> None:
     plan = Plan(saves=(201, 282, 500), accumulated=count, counted="gradients-to-divide", scale=1e-5)
     _, truths, inference = run(plan)
     assert [v["step"].value for v in inference.values] == [t.step for t in truths]
+
+
+@pytest.mark.parametrize("counted", ["gradients-to-divide", "gradients-either"])
+def test_updates_are_counted_where_no_element_was_silent(counted: Counted) -> None:
+    """By n, which another window shows; the counter rose by the gradients."""
+    plan = Plan(saves=(201, 282, 500), accumulated=2, counted=counted, scale=1e-5)
+    observations, truths = simulate(plan)
+    dense = {name: moments for name, moments in observations[2].elements.items() if name != "embedding"}
+    inference = infer([*observations[:2], replace(observations[2], elements=dense)])
+    assert [w.decays is None for w in inference.windows] == [False, True]
+    assert [w.counted for w in inference.windows] == [81, 218]
+    assert inference.windows[1].updates == truths[2].step - truths[1].step == 109
+    alone = infer([observations[1], replace(observations[2], elements=dense)])
+    assert [w.updates for w in alone.windows] == [None]  # n is in no file
+
+
+def test_what_a_bound_rests_on_is_counted_as_the_counter_counts() -> None:
+    """Accumulated gradients are no updates."""
+    plan = Plan(saves=(200, 240, 400), rows=0, accumulated=2, beta_2=0.95, scale=1e-2, counted="gradients-to-divide")
+    observations, _ = simulate(replace(plan, proportional=True))
+    (contradiction,) = infer(observations).contradictions
+    assert "counted gradients, the second moments" in contradiction.sentence and "updates" not in contradiction.sentence
 
 
 def test_one_update_tells_no_number_of_gradients() -> None:

@@ -216,23 +216,26 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
     more = f" ({len(found)} such pairs in the run)" if len(found) > 1 else ""
     action = ""
     severity = None
-    largest = min((f.largest_beta_2 for f in found.values() if f.largest_beta_2 is not None), default=None)
-    if largest is not None:
-        if any(history[f"beta_2{CONTRADICTION}"]):  # that value is a finding of its own, and this what follows
+    beta_2 = f"{history.row('beta_2', row):.6g}"
+    alike = [f.largest_beta_2 for at, f in found.items() if f"{history.row('beta_2', at):.6g}" == beta_2]
+    explained = [largest for largest in alike if largest is not None]
+    if found[row].largest_beta_2 is not None:
+        largest = min(explained)
+        is_refuted = any(history[f"beta_2{CONTRADICTION}"])
+        if is_refuted and len(explained) == len(found):  # that value is a finding of its own, and this what follows
             severity = Severity.INFO
-        assumed = f"{history.newest('beta_2'):.6g}"
-        refuted = ", contradicted" if any(history[f"beta_2{CONTRADICTION}"]) else ""
-        more += f"; β2 = {assumed} is assumed{refuted}, and by this fall was {largest:.4g} at most, unless the state "
+        refuted = ", contradicted" if is_refuted else ""
+        more += f"; β2 = {beta_2} is assumed{refuted}, and by this fall was {largest:.4g} at most, unless the state "
         more += "was lost"
         action = (
-            f"Give the β2 that was used (--beta-2): {assumed} is this implementation's default. If it was larger "
+            f"Give the β2 that was used (--beta-2): {beta_2} is this implementation's default. If it was larger "
             f"than {largest:.4g}, the optimizer's state was lost between the two: restore it together with the model"
         )
-    if "inferred" in (told := history.quoted("beta_2")):
+    if "inferred" in (told := history.quoted("beta_2", row)):
         more += f"; β2 = {told}"
     return history.finding(
         kind,
-        f"From {history.at(row - 1)} to {history.at(row)} v fell faster than {history.newest('beta_2'):.6g}^"
+        f"From {history.at(row - 1)} to {history.at(row)} v fell faster than {beta_2}^"
         f"{(after or 0) - (before or 0)} in {history.counted(places, row)}: "
         f"{history.named(places, [percent(shares[i]) for i in places])} of their sampled elements{more}",
         thresholds,

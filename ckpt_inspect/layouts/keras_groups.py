@@ -158,7 +158,9 @@ def _read_optimizer(
         parameters = _parameters(checkpoint, keys, reading, pairing, _pair_names(rule, config), problems)
         scalars = {U_PRODUCT: keys[reading.u_product]} if reading.u_product is not None else {}
         scalars |= {"learning_rate": keys[1]} if reading.has_learning_rate else {}
-        counted = "gradients-either" if reading.accumulators else "updates"
+        # the releases that write labels, from 3.8 on, all divide the count
+        gradients: Counted = "gradients-to-divide" if checkpoint.labels() else "gradients-either"
+        counted = gradients if reading.accumulators else "updates"
     elif len(specs) <= 1 + has_listed_rate(specs, implementation):
         scalars = {"learning_rate": keys[1]} if has_listed_rate(specs, implementation) else {}
         rule, absence = _without_slots(checkpoint, keys[0], rule)

@@ -129,7 +129,8 @@ CHECKPOINT_VARIABLES = (
         "integer",
         "updates in the window",
         "Updates since that checkpoint, by the decay of the moments if that tells; 0 if no checkpoint of the run led "
-        "to this one; -1 if they weren't compared.",
+        "to this one, or if it is not known how many of the counted gradients made an update; -1 if they weren't "
+        "compared.",
     ),
     _per_checkpoint(
         "window_learning_rate",

@@ -218,11 +218,10 @@ def _seen(
         window = windows.get(number)
         row = RowEvidence(-1 if number not in windows else 0, contradictions=refuted, problems=problems)
         if window is not None:
-            updates = window.counted if window.decays is None else window.decays
             rate = None if window.learning_rate is None else window.learning_rate.best
             row = replace(
                 row,
-                window_updates=updates or 0,
+                window_updates=window.updates or 0,
                 window_from=places[window.places[0]],
                 window_learning_rate=np.nan if rate is None else rate,
             )

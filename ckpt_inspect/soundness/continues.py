@@ -338,7 +338,7 @@ def _doubt(passage: Passage, reading: Reading) -> str:
     assumed = passage.after.hyperparameters[rule.retained_by].value
     return (
         f"v fell faster in {counted(len(below), 'parameter')} than {rule.retained_by} = {assumed:g}, which is assumed, "
-        f"lets it fall: it was {most:.5g} at most"
+        f"lets it fall: it was {most:.5g} at most, unless the state was lost"
     )
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.jsonable import JsonObject, JsonValue
+from ckpt_inspect.sourced import Sourced, quoted
 from ckpt_inspect.update_rules import UpdateRule
 from ckpt_inspect.update_rules.rule import Settings
 
@@ -103,17 +104,21 @@ def _is_plain(pattern: str) -> bool:
     )
 
 
-def unsaved(rule: UpdateRule, settings: Settings, config: JsonObject | None, name: str) -> tuple[Problem, ...]:
+def unsaved(
+    rule: UpdateRule, settings: Settings, decay: Sourced[float] | None, config: JsonObject | None, name: str
+) -> tuple[Problem, ...]:
     """Return the remark that variables may have been excluded from weight decay without a trace in the file, and what
-    that would change; none where there is no decay, or where a configuration has such a list."""
+    that would change; none where there is no decay, or where a configuration has such a list. `decay`: the resolved
+    one."""
     if not settings.weight_decay or not settings.implementation.hides_exclusions or FROM_DECAY in (config or {}):
         return ()
+    told = quoted(settings.weight_decay, "" if decay is None else decay.source)
     is_inside = rule.needs_norms and not settings.implementation.takes_weight_decay
     return (
         Problem(
             "exclusions-not-saved",
-            f"{name}: which variables exclude_from_weight_decay spares from the weight decay of "
-            f"{settings.weight_decay:.6g} is not in the file",
+            f"{name}: which variables exclude_from_weight_decay spares from the weight decay ({told}) is not "
+            "in the file",
             "none is taken to be spared; of those that were, the effective learning rate and the last update are others"
             if is_inside
             else "none is taken to be spared; of those that were, the last update lacks the decay, and the effective "

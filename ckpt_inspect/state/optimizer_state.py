@@ -262,6 +262,7 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given, inferred
         parameters[parameter.name] = Parameter(
             parameter.name, parameter.shape, parameter.dtype, parameter, checkpoint, rule, own, reasons
         )
+    decay = resolved.hyperparameters.get("weight_decay")
     return OptimizerState(
         name=found.name,
         rule=rule_name,
@@ -284,7 +285,7 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given, inferred
             *found.problems,
             *resolved.problems,
             *exclusions.problems(found.config_where),
-            *(unsaved(rule, settings, found.config, found.name) if rule is not None and parameters else ()),
+            *(unsaved(rule, settings, decay, found.config, found.name) if rule is not None and parameters else ()),
             *(open_rows(rule, {n: p.settings for n, p in parameters.items()}, found.name) if rule is not None else ()),
         ),
     )

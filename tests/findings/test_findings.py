@@ -640,6 +640,19 @@ def test_an_assumed_beta_2_is_bounded_rather_than_state_lost(tmp_path: Path) -> 
     assert not {f.id for f in findings_of(given)} & {"state-lost", "lineage-broken"}
 
 
+def test_a_beta_2_that_was_read_is_not_called_assumed(tmp_path: Path) -> None:
+    """Where v fell too fast by an assumed β2 earlier in the run, and by the file's own at its end."""
+    run = AdamRun(beta_2=0.95).train(200)
+    save_without_config(run, tmp_path / "m-200.h5")
+    save_without_config(run.train(40, scaled(0.05)), tmp_path / "m-240.h5")
+    run.train(10)
+    run.second["second/kernel"][0] *= np.float32(0.01)
+    run.save(tmp_path / "m-250.h5")
+    title = the("lineage-broken", findings_of(analyze(tmp_path))).title
+    assert "v fell faster than 0.95^10" in title and "2 such pairs" in title
+    assert "assumed" not in title and "at most" not in title
+
+
 def test_nothing_is_computed_with_an_impossible_value(made: Callable[[str], Analyses]) -> None:
     """The finding is critical and names it; what depends on it is NaN, not 0."""
     run = made("impossible-value")

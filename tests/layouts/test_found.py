@@ -155,6 +155,8 @@ class TestCounted:
         arrays = {**_groups(*sums, M, V, m, v), "layers/dense/vars/1": bias}
         found = _find(arrays, kind="keras-weights-h5")
         assert found.counted == "gradients-either"
+        labelled = _find(arrays, kind="keras-weights-h5", labels={"optimizer/vars": "adam"})
+        assert labelled.counted == "gradients-to-divide"  # Keras 3.8 began to write them
 
     @pytest.mark.parametrize(
         ("counter", "counted"), [("_iterations", "gradients-to-divide"), ("iterations", "gradients")]

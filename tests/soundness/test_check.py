@@ -371,6 +371,7 @@ def test_another_beta_than_assumed_is_no_loss(tmp_path: Path) -> None:
     assert all("decay-rate-smaller" in remarks(v) for v in found.checkpoints[1:])
     (_, alone) = ci.check(paths[:2]).checkpoints
     assert (alone.continues, ids(alone)) == (True, ["decay-rate-too-large"])
+    assert alone.reasons[0].text.endswith("at most, unless the state was lost")  # two files alone leave both open
     given = ci.check(paths[:2], given={"beta_2": 0.999})
     assert not given.is_sound  # as sure as what was given
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -40,12 +40,13 @@ def claim_betas(
 ) -> Iterator[Claim]:
     """Yield beta_1 and beta_2 for the checkpoints of a chain that its windows speak for.
 
-    All of them, if two windows or more agree and none is odd; else those at either end of a window that shows them:
-    its end before its start, which the window before may speak for. `is_alone`: the folder holds no other chain.
+    All of them, if two windows or more agree and none is odd; else those that a window that shows them ends with, or
+    that the chain starts with. `is_alone`: the folder holds no other chain.
     """
+    odd = [w for w in links if w.is_odd]
     for name in ("beta_1", "beta_2"):
         told = [w for w in links if w.is_proof and getattr(w, name) is not None]
-        is_even = is_alone and len(told) > 1 and not any(w.is_odd for w in links)
+        is_even = is_alone and len(told) > 1 and not odd
         if not told:
             told, is_even = _agreed(links), is_alone
         if not told:
@@ -54,13 +55,26 @@ def claim_betas(
         if max(values) - min(values) <= 1e-7:
             value = values[0] if told[0].is_proof else sum(values) / len(values)
             where = _beta_evidence(name, told, observations)
-            for place in chain if is_even else [p for p in chain if any(p in w.places for w in told)]:
+            for place in chain if is_even else _spoken_for(chain, told, odd):
                 yield place, name, Sourced(value, "inferred", where)
             continue
-        spoken = {w.places[0]: w for w in told} | {w.places[1]: w for w in told}
-        for place, window in spoken.items():
+        windows = {w.places[0]: w for w in told} | {w.places[1]: w for w in told}
+        for place in _spoken_for(chain, told, odd):
+            window = windows[place]
             where = f"{_beta_evidence(name, [window], observations)}; other windows of the run show another value"
             yield place, name, Sourced(float(getattr(window, name)), "inferred", where)
+
+
+def _spoken_for(chain: Sequence[int], told: Sequence[Window], others: Iterable[Window]) -> list[int]:
+    """Return the checkpoints of a chain that windows speak for: those they end with, the one the chain starts with, and
+    those they start with where one of the `others` shows that it is before them that something changed.
+
+    Else, what a window starts with may have been made with other values: a training that is resumed from a checkpoint
+    may be given them.
+    """
+    ends = {w.places[1] for w in told}
+    starts = {w.places[0] for w in told} & {chain[0], *(w.places[1] for w in others)}
+    return [p for p in chain if p in ends or p in starts]
 
 
 def _agreed(links: Sequence[Window]) -> list[Window]:
@@ -144,9 +158,9 @@ def claim_epsilon(
         f"from how far up to {elements} elements moved that no gradient reached, "
         f"{_pairs([w for w, _ in used], observations)}: between {common.low:.3g} and {common.high:.3g}"
     )
-    is_open = any(w.is_odd or (w.places in motions and motions[w.places].is_refuted) for w in links)
-    is_even = is_alone and len(used) > 1 and not is_open
-    for place in chain if is_even else [p for p in chain if any(p in w.places for w, _ in fits)]:
+    odd = [w for w in links if w.is_odd or (w.places in motions and motions[w.places].is_refuted)]
+    is_even = is_alone and len(used) > 1 and not odd
+    for place in chain if is_even else _spoken_for(chain, [w for w, _ in fits], odd):
         yield place, "epsilon", Sourced(value, "inferred", where)
 
 

@@ -54,6 +54,9 @@ class WindowEvidence:
     """Why nothing was claimed, for a person; empty if something was."""
     is_continuous: bool = True
     """Whether `after` can have followed from `before` without a break (reset, another run)."""
+    updates: int | None = None
+    """Updates between the two: by the decay of the moments, or else by the counter; None if it counts accumulated
+    gradients, and it is not known how many an update took."""
 
 
 @dataclass(frozen=True, slots=True)

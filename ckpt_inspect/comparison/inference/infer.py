@@ -32,9 +32,11 @@ def infer(observations: Sequence[Observation]) -> Inference:
     lineage = trace((i for i, o in enumerate(observations) if o.update_rule is not None and o.elements), run.look)
     values: list[dict[str, Sourced[float]]] = [{} for _ in observations]
     is_alone = len(lineage.chains) == 1
+    gradients: dict[tuple[int, int], int | None] = {}
     for chain in lineage.chains:
         links = lineage.links(chain)
         accumulated = find_accumulated(links, observations)
+        gradients |= {w.places: accumulated for w in links}
         run.move(links, accumulated)
         for claim in (
             claim_betas(chain, links, observations, is_alone),
@@ -47,7 +49,13 @@ def infer(observations: Sequence[Observation]) -> Inference:
                 if own is not None and own.is_assumed:
                     values[place][name] = value
     contradictions = find_contradictions(lineage, run.motions, run.rates, values, observations)
-    windows = tuple(_evidence(w, run.motions.get(w.places), observations) for w in lineage.windows)
+    windows = tuple(
+        replace(
+            _evidence(w, run.motions.get(w.places), observations),
+            updates=_updates(w, gradients.get(w.places), observations),
+        )
+        for w in lineage.windows
+    )
     return Inference(tuple(values), windows, contradictions, read_rule(run.left_alone, observations))
 
 
@@ -89,6 +97,20 @@ class _Run:
             elements = elements_of(one, two, window.places, self._sides) if exponent is not None else None
             if elements is not None:
                 self.motions[window.places] = find_motion(one, two, window, elements, exponent)
+
+
+def _updates(window: Window, accumulated: int | None, observations: Sequence[Observation]) -> int | None:
+    """Return how many updates lie between; None if that isn't known. `accumulated`: gradients of one update."""
+    one, two = (observations[place] for place in window.places)
+    if window.is_proof and window.decays is not None:
+        return window.decays
+    if not two.counts_gradients or window.counted is None:
+        return window.counted
+    if accumulated is not None and one.raw_step is not None and two.raw_step is not None:
+        return two.raw_step // accumulated - one.raw_step // accumulated
+    if two.counted == "gradients-to-divide" and one.step.value is not None and two.step.value is not None:
+        return two.step.value - one.step.value
+    return None
 
 
 def _evidence(window: Window, motion: Motion | None, observations: Sequence[Observation]) -> WindowEvidence:

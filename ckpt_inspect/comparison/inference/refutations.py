@@ -128,6 +128,12 @@ def _names(window: Window, observations: Sequence[Observation]) -> tuple[str, st
     return observations[before].checkpoint, observations[after].checkpoint
 
 
+def _length(window: Window, observations: Sequence[Observation]) -> str:
+    """By what the counter rose: `40 updates`."""
+    is_raw = observations[window.places[1]].counts_gradients
+    return f"{window.counted} {'counted gradients' if is_raw else 'updates'}"
+
+
 def _refuted_betas(
     chain: Sequence[int],
     links: Sequence[Window],
@@ -170,8 +176,8 @@ def _refuted_betas(
         bound, elements = window.bound or 1.0, window.silence.faster if window.silence is not None else 0
         sentence = (
             f"beta_2 is at most {bound:.6g}, not {assumed:.9g}, as was assumed: from {before} to {after}, "
-            f"{window.counted} updates, the second moments of {elements} elements fell faster, unless the state was "
-            "reset in between"
+            f"{_length(window, observations)}, the second moments of {elements} elements fell faster, unless the state "
+            "was reset in between"
         )
         # what a window starts with was made in the window before: the value may have changed since
         ends = {w.places[1] for w in links}
@@ -234,8 +240,8 @@ def _refuted_rates(
             continue
         before, after = _names(window, observations)
         sentence = (
-            f"from {before} to {after}, weights moved further than {window.counted} updates at {max(read):.6g}, the "
-            f"rate in these files, can move any: some update used {least:.3g} or more, or something else moved them"
+            f"from {before} to {after}, weights moved further than {_length(window, observations)} at {max(read):.6g}, "
+            f"the rate in these files, can move any: some update used {least:.3g} or more, or something else moved them"
         )
         yield Contradiction(
             "learning_rate", max(read), least, False, (window.places[1],), (before, after), _WITNESSES, sentence

@@ -8,6 +8,7 @@ import pytest
 from support.inferred_runs import Plan, Truth, simulate
 
 from ckpt_inspect.comparison.inference import Inference, Observation, infer
+from ckpt_inspect.layouts.found import Counted
 from ckpt_inspect.sourced import Sourced
 
 NAMES = ("beta_1", "beta_2", "epsilon")
@@ -97,6 +98,28 @@ def test_accumulated_gradients_are_counted(count: int) -> None:
     assert [v["step"].value for v in inference.values] == [t.step for t in truths]
 
 
+@pytest.mark.parametrize("counted", ["gradients-to-divide", "gradients-either"])
+def test_updates_are_counted_where_no_element_was_silent(counted: Counted) -> None:
+    """By n, which another window shows; the counter rose by the gradients."""
+    plan = Plan(saves=(201, 282, 500), accumulated=2, counted=counted, scale=1e-5)
+    observations, truths = simulate(plan)
+    dense = {name: moments for name, moments in observations[2].elements.items() if name != "embedding"}
+    inference = infer([*observations[:2], replace(observations[2], elements=dense)])
+    assert [w.decays is None for w in inference.windows] == [False, True]
+    assert [w.counted for w in inference.windows] == [81, 218]
+    assert inference.windows[1].updates == truths[2].step - truths[1].step == 109
+    alone = infer([observations[1], replace(observations[2], elements=dense)])
+    assert [w.updates for w in alone.windows] == [None]  # n is in no file
+
+
+def test_what_a_bound_rests_on_is_counted_as_the_counter_counts() -> None:
+    """Accumulated gradients are no updates."""
+    plan = Plan(saves=(200, 240, 400), rows=0, accumulated=2, beta_2=0.95, scale=1e-2, counted="gradients-to-divide")
+    observations, _ = simulate(replace(plan, proportional=True))
+    (contradiction,) = infer(observations).contradictions
+    assert "counted gradients, the second moments" in contradiction.sentence and "updates" not in contradiction.sentence
+
+
 def test_one_update_tells_no_number_of_gradients() -> None:
     """Many numbers have one multiple among the counts of a short window."""
     plan = Plan(saves=(20, 21), accumulated=3, counted="gradients-to-divide", scale=1e-5)
@@ -142,6 +165,17 @@ def test_betas_that_changed_are_given_where_they_were_seen() -> None:
     plan = Plan(saves=(100, 120, 160, 200), change_at=140, changed={"beta_1": 0.8, "beta_2": 0.99}, scale=1e-5)
     _, _, inference = run(plan)
     assert [v["beta_2"].value for v in inference.values if "beta_2" in v] == [0.999, 0.999, 0.99, 0.99]
+
+
+def test_a_window_does_not_speak_for_what_was_made_before_it() -> None:
+    """A training is resumed from a checkpoint with other values. Without a witness before, none is given to it."""
+    changed = {"beta_1": 0.8, "beta_2": 0.98, "epsilon": 1e-5}
+    plan = Plan(saves=(100, 200, 240), change_at=201, changed=changed, scale=1e-4)
+    observations, truths = simulate(plan)
+    assert (truths[1].beta_2, truths[2].beta_2) == (0.999, 0.98)
+    dense = {name: moments for name, moments in observations[0].elements.items() if name != "embedding"}
+    resumed = infer([replace(observations[0], elements=dense), *observations[1:]])
+    assert [set(values) for values in resumed.values] == [set(), set(), {"beta_1", "beta_2", "epsilon"}]
 
 
 def test_proportional_gradients_are_no_silence() -> None:

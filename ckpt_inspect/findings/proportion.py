@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -94,14 +94,33 @@ def find_disproportion(history: History, thresholds: Thresholds) -> Iterator[Fin
         if kind is TOO_LARGE and is_early:
             continue
         if places:
+            rows = _in_a_row(history, kind, places, limit)
+            since = f"; so in the newest {len(rows)} of {len(history)} checkpoints" if len(rows) > 1 else ""
             yield history.finding(
                 kind,
                 f"‖Δ‖/‖θ‖ of the last update is {side} {limit:g} in {history.counted(places)}, biases aside: "
-                f"{history.named(places, [f'{ratio[i]:.3g}' for i in places])}{_of_rate(history)}",
+                f"{history.named(places, [f'{ratio[i]:.3g}' for i in places])}{_of_rate(history)}{since}",
                 thresholds,
+                rows=rows,
                 parameters=places,
                 evidence=history.tensor_evidence(-1, places, "update_to_weight", "update_rms", "weight_rms"),
             )
+
+
+_MOST_BACK = 1000
+"""Rows that are looked at for since when; if all of them are so, nothing is said of it."""
+
+
+def _in_a_row(history: History, kind: Kind, places: Sequence[int], limit: float) -> range:
+    """The rows, up to the newest, in each of which any of these tensors is beyond the limit; the newest alone if that
+    is so as far back as one looks."""
+    start, count = max(len(history) - _MOST_BACK, 0), len(history)
+    (ratios,) = history.between(("update_to_weight",), start, count)
+    own = ratios[:, places]
+    is_off = own > limit if kind is TOO_LARGE else (own > 0) & (own < limit)
+    others = np.flatnonzero(~is_off.any(axis=1))
+    first = start + int(others[-1]) + 1 if others.size else start
+    return range(count - 1 if start and first == start else first, count)
 
 
 def _is_early(history: History) -> bool:

@@ -5,22 +5,13 @@ from __future__ import annotations
 import math
 
 
-def percent(share: float, *, is_brief: bool = False, nothing: str = "-") -> str:
+def percent(share: float, *, nothing: str = "-") -> str:
     """Return a share, `41.2 %`, in three significant digits; `nothing` for NaN.
 
-    What is almost none or almost all is not rounded to none or all: `<0.1 %`, `>99.9 %`. `is_brief`: if there is
-    little room, in whole percents, and in tenths below one; none is `0`.
+    What is almost none or almost all is not rounded to none or all: `<0.1 %`, `>99.9 %`.
     """
     if math.isnan(share):
         return nothing
-    if is_brief:
-        if share == 0:
-            return "0"
-        if share < 0.0005:
-            return "<0.1 %"
-        if 0.995 < share < 1:
-            return ">99 %"
-        return f"{share * 100:.{1 if share < 0.0095 else 0}f} %"
     return ">99.9 %" if 0.999 < share < 1 else "<0.1 %" if 0 < share < 0.001 else f"{share * 100:.3g} %"
 
 

@@ -15,7 +15,7 @@ from ckpt_inspect.findings import Finding, Severity
 from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import counted, percent, spoken_name
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known
-from ckpt_inspect.presentation.tables.wording import figure, has_changed, ratio_text, span_text
+from ckpt_inspect.presentation.tables.wording import breaks, figure, has_changed, ratio_text, span_text
 from ckpt_inspect.presentation.verdict import Value, pace, since, trust
 
 Tone = Literal["good", "look", "trouble", "unknown"]
@@ -62,6 +62,11 @@ class Asked:
     def values(self) -> dict[str, dict[str, Value]]:
         """Return by optimizer its hyperparameters: the newest value, its source, and whether any is contradicted."""
         return {s.optimizer: hyperparameter_values(s) for s in self.series}
+
+    @property
+    def breaks(self) -> list[Segment]:
+        """Return the segments that don't go on with the training of the one before."""
+        return breaks(self.segments)
 
     @property
     def is_contradicted(self) -> bool:
@@ -227,10 +232,9 @@ def _named(findings: Sequence[Finding]) -> str:
 def _resume(asked: Asked) -> Answer:
     question, metrics = "Did a resume lose the optimizer's state?", ("step", "second_moment_mean")
     names = asked.checkpoints
-    breaks = [s for s in asked.segments[1:] if s.begins in ("state-lost", "another-line")]
     fallen = asked.found("step-reset", "state-lost")
-    if breaks or fallen:
-        places = [f"from {names[s.start - 1]} to {names[s.start]}{_at_step(asked, s.start)}" for s in breaks]
+    if asked.breaks or fallen:
+        places = [f"from {names[s.start - 1]} to {names[s.start]}{_at_step(asked, s.start)}" for s in asked.breaks]
         text = f"The state was not carried on {', '.join(places[:_MOST_PLACES])}{_more(places)}." if places else ""
         tone: Tone = "trouble" if fallen else "look"
         word = "Yes, or these are checkpoints of several runs"
@@ -335,7 +339,7 @@ def _changed(asked: Asked) -> Answer:
         return Answer(question, "Can't tell", "This takes several checkpoints.", "unknown", metrics)
     found = asked.found("hyperparameters-changed", "layer-drifted", "spread-growing")
     rates = {s.optimizer: known(floats(s.heads["learning_rate"])) for s in asked.series}
-    scalings = {s.optimizer: _rates_moved(s) for s in asked.series}
+    scalings = {s.optimizer: _rates_moved(asked, s) for s in asked.series}
     words = (
         ("Hyperparameters", any(f.id == "hyperparameters-changed" for f in found)),
         ("The learning rate", any(map(has_changed, rates.values()))),
@@ -375,9 +379,10 @@ def _course(rates: Floats) -> str:
     return f"α went {span_text(rates)}" if has_changed(rates) else f"α stayed {figure(float(rates[0]))}"
 
 
-def _rates_moved(s: OptimizerSeries) -> str:
-    """How the medians of E, over α where it is known, changed from the first checkpoint to the last that has them."""
-    medians = s.values("effective_lr_median")
+def _rates_moved(asked: Asked, s: OptimizerSeries) -> str:
+    """How the medians of E, over α where it is known, changed from the first checkpoint to the last that has them, on
+    the newest line of training."""
+    medians = s.values_of_line("effective_lr_median", asked.segments)
     divisor = np.where(s.is_relative, 1.0, floats(s.heads["learning_rate"]))
     with np.errstate(divide="ignore", invalid="ignore"):
         medians = medians / divisor[:, None]
@@ -388,7 +393,8 @@ def _rates_moved(s: OptimizerSeries) -> str:
     low, high = min(own, key=own.__getitem__), max(own, key=own.__getitem__)
     ends = dict.fromkeys((low, high))
     told = " to ".join(f"{ratio_text(own[name])} ({name})" for name in ends)
-    return f"; the median of E/α went to {told} of what it was first"
+    since = f" since {asked.checkpoints[asked.breaks[-1].start]}" if asked.breaks else ""
+    return f"; the median of E/α went to {told} of what it was first{since}"
 
 
 def _last_over_first(values: Floats) -> float:
@@ -398,7 +404,7 @@ def _last_over_first(values: Floats) -> float:
 
 def _trust(asked: Asked) -> Answer:
     question = "Can these numbers be trusted?"
-    text = " ".join(trust(asked.values))
+    text = " ".join([*trust(asked.values), *_apart(asked)])
     sources = {source for of in asked.values.values() for _, source, _ in of.values()}
     if damage := [f for f in asked.found(*_DAMAGE) if f.severity > Severity.INFO]:
         return Answer(question, "No", f"{_told(damage)} {text}".strip(), "trouble")
@@ -412,6 +418,13 @@ def _trust(asked: Asked) -> Answer:
             "good" if not sources & {"default", "unknown"} else "look",
         )
     return Answer(question, "Yes", text, "good")
+
+
+def _apart(asked: Asked) -> Iterator[str]:
+    """What is not to be compared, in a sentence."""
+    if asked.breaks:
+        name = asked.checkpoints[asked.breaks[-1].start]
+        yield f"At {name} state was not carried on: how figures changed is said of what came since."
 
 
 def _told(findings: Sequence[Finding], *, with_since: bool = False) -> str:

@@ -17,12 +17,21 @@ if TYPE_CHECKING:
     from ckpt_inspect.comparison.segments import Segment
     from ckpt_inspect.findings import Finding
 
+DRAWN = frozenset({
+    "effective_lr_q05", "effective_lr_q25", "effective_lr_median", "effective_lr_q75", "effective_lr_q95",
+    "update_rms", "relative_update_rms", "update_to_weight", "weight_rms", "signal_to_noise", "nonfinite", "untouched",
+    "epsilon_dominated", "lost_in_rounding", "path_distance", "window_displacement", "window_gradient_rms",
+    "window_gradient_rms_low", "window_gradient_rms_high",
+})  # fmt: skip
+"""Of a parameter's figures those that a report shows."""
+
 
 class ChosenRun:
     """A run of which only some parameters are looked at."""
 
     def __init__(self, run: RunColumns, selection: Selection, *, is_drawn: bool = False) -> None:
-        """`is_drawn`: of a long run the checkpoints that are worth drawing are enough."""
+        """`is_drawn`: of a long run the checkpoints that are worth drawing are enough, and `DRAWN` of what is known of
+        a parameter."""
         self._is_drawn = is_drawn
         self._run = run
         self._selection = selection
@@ -52,7 +61,7 @@ class ChosenRun:
         is_thinned = self._is_drawn and kind == "parameters" and len(self._run) > MOST_DRAWN
         if is_thinned and checkpoints is None:
             checkpoints = telling_rows(self._run, [segment.start for segment in self.segments])
-        frame = frames.frame(self._run, kind, checkpoints)
+        frame = frames.frame(self._run, kind, checkpoints, DRAWN if self._is_drawn else None)
         if "parameter" not in frame:
             return frame
         names = frame["parameter"]

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ckpt_inspect.comparison.segments import Segment
 from ckpt_inspect.measurement.variables import CONTRADICTION
+from ckpt_inspect.presentation.tables.wording import breaks
 from ckpt_inspect.sourced import SOURCE_WORDS
 from ckpt_inspect.state.hyperparameters import hyperparameters_in
 
@@ -46,15 +48,17 @@ class OptimizerSeries:
         index = rows["checkpoint_index"]
         ordered = rows if index.is_monotonic_increasing else rows.sort_values("checkpoint_index", kind="stable")
         row = np.unique(ordered["checkpoint_index"].to_numpy(), return_inverse=True)[1]
-        names = ordered["parameter"].astype(str)
-        own = tuple(str(name) for name in (names.unique() if parameters is None else parameters))
-        return cls(run, optimizer, own, ordered, np.asarray(row), np.asarray(pd.Index(list(own)).get_indexer(names)))
+        codes, found = pd.factorize(ordered["parameter"])
+        names = [str(name) for name in found]
+        own = tuple(names if parameters is None else map(str, parameters))
+        return cls(run, optimizer, own, ordered, np.asarray(row), pd.Index(list(own)).get_indexer(names)[codes])
 
     @cached_property
     def heads(self) -> DataFrame:
         """Return a row of the frame for each of the K checkpoints: what all its parameters share."""
-        heads: DataFrame = self.frame.iloc[np.unique(self.row, return_index=True)[1]]
-        return heads
+        heads = self.frame.iloc[np.unique(self.row, return_index=True)[1]]
+        texts: DataFrame = heads.astype(dict.fromkeys(heads.columns[heads.dtypes == "category"], str))
+        return texts
 
     @cached_property
     def newest(self) -> NDArray[np.intp]:
@@ -80,7 +84,7 @@ class OptimizerSeries:
         """Return (P,) newest texts of a column; empty if there is no such column."""
         if name not in self.frame:
             return [""] * len(self.parameters)
-        return [str(text) for text in self.frame[name].to_numpy(dtype=object)[self.newest]]
+        return [str(text) for text in self.frame[name].iloc[self.newest]]
 
     def distinct(self, name: str) -> list[str]:
         """Return different texts of a column over the run, in order of appearance; none if there is no such column."""
@@ -101,6 +105,17 @@ class OptimizerSeries:
         """Return (K,) `checkpoint_index`."""
         return floats(self.heads["checkpoint_index"])
 
+    def parts(self, segments: Sequence[Segment]) -> NDArray[np.intp]:
+        """Return (K,) which of the run's lines of training each checkpoint lies on, from 0."""
+        starts = np.array([segment.start for segment in breaks(segments)], float)
+        return np.searchsorted(starts, self.indices, side="right")
+
+    def values_of_line(self, name: str, segments: Sequence[Segment]) -> Floats:
+        """Return (K, P) values of a column, NaN in checkpoints of other lines of training than the newest's."""
+        values, parts = self.values(name), self.parts(segments)
+        values[parts != parts[-1]] = np.nan
+        return values
+
     @cached_property
     def is_relative(self) -> NDArray[np.bool_]:
         """Return (K,) whether effective learning rates are E/α there."""
@@ -116,8 +131,15 @@ class OptimizerSeries:
 
 def optimizer_series(run: str, frame: DataFrame) -> Iterator[OptimizerSeries]:
     """Yield each optimizer of a run, in the order of the frame."""
-    for optimizer, rows in frame.groupby("optimizer", sort=False, observed=True):
-        yield OptimizerSeries.of(run, str(optimizer), rows)
+    for optimizer in frame["optimizer"].unique():
+        yield OptimizerSeries.of(run, str(optimizer), rows_of(frame, str(optimizer)))
+
+
+def rows_of(frame: DataFrame, optimizer: str) -> DataFrame:
+    """Return an optimizer's rows of a frame; nothing is copied if they are all."""
+    is_own = frame["optimizer"] == optimizer
+    rows: DataFrame = frame if is_own.all() else frame[is_own]
+    return rows
 
 
 def floats(column: Series[float]) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from ckpt_inspect.presentation.page import Chart, PageFigure, Picture
-from ckpt_inspect.presentation.page.charts import Drawing, drawing_of, rates
+from ckpt_inspect.presentation.page.charts import ChartMaker, Drawing, drawing_of, rates
 from ckpt_inspect.presentation.plots import FIGURES, Chapter, FigureKind
 
 _ALONE = tuple(kind for kind in FIGURES if kind.id in ("path", "distributions"))
@@ -13,10 +13,10 @@ _ALONE = tuple(kind for kind in FIGURES if kind.id in ("path", "distributions"))
 
 
 def page_figure(
-    chapter: Chapter, kind: FigureKind, answer: str, file: str, picture: Callable[[], Picture]
+    maker: ChartMaker, kind: FigureKind, answer: str, file: str, picture: Callable[[], Picture]
 ) -> PageFigure:
     """Return a figure that is in `file` as the page shows it; `picture` is asked for it only if it has no chart."""
-    drawing = drawing_of(kind.id, chapter)
+    chapter, drawing = maker.chapter, drawing_of(kind.id, maker)
     if drawing is not None:
         return _drawn(chapter, drawing, f"{answer} {kind.asks.caption}", kind.asks.metrics, file)
     subtitle = " · ".join(chapter.subtitle)
@@ -25,13 +25,14 @@ def page_figure(
     )
 
 
-def charts_alone(chapter: Chapter, drawn: Sequence[FigureKind]) -> Iterator[PageFigure]:
+def charts_alone(maker: ChartMaker, drawn: Sequence[FigureKind]) -> Iterator[PageFigure]:
     """Yield the charts of a chapter that the page shows beside its figures: `drawn` are those that have a file."""
+    chapter = maker.chapter
     for kind in _ALONE:
-        if kind not in drawn and kind.reason_to_omit(chapter) is None and (drawing := drawing_of(kind.id, chapter)):
+        if kind not in drawn and kind.reason_to_omit(chapter) is None and (drawing := drawing_of(kind.id, maker)):
             yield _drawn(chapter, drawing, f"{kind.answer(chapter)} {kind.asks.caption}", kind.asks.metrics)
     series = [run.series for run in chapter.runs]
-    if drawing := rates.rates_drawing(chapter, series):
+    if drawing := rates.rates_drawing(maker):
         yield _drawn(chapter, drawing, f"{rates.answer(series)} {rates.ASKS.caption}", rates.ASKS.metrics)
 
 

@@ -139,6 +139,7 @@ def write_report(
     """
     from ckpt_inspect._version import __version__
     from ckpt_inspect.presentation.page import Contents, MissingFigure, page_html
+    from ckpt_inspect.presentation.page.charts import ChartMaker
     from ckpt_inspect.presentation.page_figures import charts_alone, page_figure
     from ckpt_inspect.presentation.plots import chapters, chosen_figures
 
@@ -148,6 +149,7 @@ def write_report(
     is_whole = figures is None or "all" in figures
     frames = _frames(runs, names, {kind.asks.needs for kind in kinds} | ({"histogram"} if is_whole else set()))
     drawn = chapters(frames)
+    makers = {chapter: ChartMaker(chapter) for chapter in drawn}
     target = _made_folder(Path(folder))
     written: list[ReportFigure] = []
     shown: list[PageFigure] = []
@@ -170,9 +172,9 @@ def write_report(
             ReportFigure(kind.id, chapter.optimizer, kind.question, kind.asks.caption, subtitle, file, answer)
         )
         picture = partial(_picture, figure, content if file_format == "png" else None)
-        shown.append(page_figure(chapter, kind, answer, file.name, picture))
+        shown.append(page_figure(makers[chapter], kind, answer, file.name, picture))
     if is_whole:
-        shown += [each for chapter in drawn for each in charts_alone(chapter, kinds)]
+        shown += [each for maker in makers.values() for each in charts_alone(maker, kinds)]
     problems = _problems(drawn)
     page = target / PAGE
     contents = Contents(_page_runs(runs, frames), shown, missing, problems, __version__, reload)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,18 +37,27 @@ if TYPE_CHECKING:
     from ckpt_inspect.measurement.columns import OptimizerColumns, RunColumns
 
 
-def frame(analyses: RunColumns, kind: str, checkpoints: Sequence[int] | None = None) -> DataFrame:
-    """Return the frame of that kind; see `Analyses.to_frame`."""
+def frame(
+    analyses: RunColumns, kind: str, checkpoints: Sequence[int] | None = None, drawn: Collection[str] | None = None
+) -> DataFrame:
+    """Return the frame of that kind; see `Analyses.to_frame`.
+
+    `drawn`: of kind `parameters` only these of the figures of parameters, and texts as categories, which take a byte
+    where a text takes dozens.
+    """
     if kind not in _FRAMES:
         raise RequestError(f"there is no frame of kind {kind!r}: there are {', '.join(_FRAMES)}")
+    make = _FRAMES[kind]
+    if drawn is not None and kind == "parameters":
+        make = functools.partial(_parameters, drawn=drawn)
     if checkpoints is None:
-        return _FRAMES[kind](analyses)
+        return make(analyses)
     if kind not in _RESTRICTABLE:
         raise RequestError(f"a frame of kind {kind!r} covers all checkpoints: leave out which")
     if beyond := [index for index in checkpoints if index >= len(analyses)]:
         raise RequestError(f"the run has {len(analyses)} checkpoints, and none of index {beyond[0]}")
     chosen = np.unique(np.asarray(checkpoints, np.int64))
-    table = _FRAMES[kind](taken_rows(analyses, chosen.tolist()))
+    table = make(taken_rows(analyses, chosen.tolist()))
     table["checkpoint_index"] = chosen[table["checkpoint_index"].to_numpy(np.int64)]
     return table
 
@@ -100,8 +110,15 @@ def _one_below_the_other(columns: Sequence[Column | ExtensionArray]) -> Column |
     arrays = [column for column in columns if isinstance(column, np.ndarray)]
     if len(arrays) == len(columns):
         return np.concatenate(arrays)
+    categories = [column for column in columns if isinstance(column, pd.Categorical)]
+    if len(categories) == len(columns):
+        return pd.api.types.union_categoricals(categories)
     joined: ExtensionArray = pd.concat([pd.Series(column) for column in columns]).array
     return joined
+
+
+Spread = Callable[[Column, Column], "Column | ExtensionArray"]
+"""Returns a column's values in these rows."""
 
 
 def _spread(column: Column, rows: Column) -> Column | ExtensionArray:
@@ -112,16 +129,26 @@ def _spread(column: Column, rows: Column) -> Column | ExtensionArray:
     return texts
 
 
+def _spread_as_categories(column: Column, rows: Column) -> Column | ExtensionArray:
+    """The same, of texts as categories."""
+    import pandas as pd
+
+    if column.dtype != object:
+        return column[rows]
+    categories: ExtensionArray = pd.Categorical(_table({"": column})[""].array)[rows]
+    return categories
+
+
 def _head(
-    analyses: RunColumns, optimizer: OptimizerColumns, row: Column, column: Column
+    analyses: RunColumns, optimizer: OptimizerColumns, row: Column, column: Column, spread: Spread = _spread
 ) -> dict[str, Column | ExtensionArray]:
     """What every row of a frame begins with."""
     return {
-        "checkpoint": _spread(analyses.checkpoints["checkpoint"], row),
+        "checkpoint": spread(analyses.checkpoints["checkpoint"], row),
         "checkpoint_index": row,
-        "optimizer": _spread(np.array([optimizer.name], object), np.zeros_like(row)),
+        "optimizer": spread(np.array([optimizer.name], object), np.zeros_like(row)),
         "step": optimizer.variables["step"][row],
-        "parameter": _spread(optimizer.variables["parameter"], column),
+        "parameter": spread(optimizer.variables["parameter"], column),
     }
 
 
@@ -132,31 +159,31 @@ _QUANTILES = tuple(f"effective_lr_{name}" for name in QUANTILE_NAMES)
 _SECOND_MOMENT_QUANTILES = tuple(f"second_moment_{name}" for name in QUANTILE_NAMES)
 
 
-def _parameters(analyses: RunColumns) -> DataFrame:
+def _parameters(analyses: RunColumns, drawn: Collection[str] | None = None) -> DataFrame:
     held = {*_ALWAYS, *(name for optimizer in analyses.optimizers.values() for name in optimizer.variables)}
     of_checkpoint = [v for v in checkpoint_variables_in(held) if v.name != "step"]
-    names = (
-        *_HEAD[:4],
-        *(v.name for v in of_checkpoint),
-        "parameter",
-        *_OF_PARAMETER,
-        *_QUANTILES,
-        *(v.name for v in (*METRICS, *WINDOW_METRICS)),
-        *_SECOND_MOMENT_QUANTILES,
-    )
+    spread = _spread if drawn is None else _spread_as_categories
+    metrics = [v.name for v in (*METRICS, *WINDOW_METRICS) if drawn is None or v.name in drawn]
+    quantiles = {
+        variable: {i: label for i, label in enumerate(labels) if drawn is None or label in drawn}
+        for variable, labels in (("effective_lr", _QUANTILES), ("second_moment", _SECOND_MOMENT_QUANTILES))
+    }
+    before, behind = (list(quantiles[variable].values()) for variable in ("effective_lr", "second_moment"))
+    names = (*_HEAD[:4], *(v.name for v in of_checkpoint), "parameter", *_OF_PARAMETER, *before, *metrics, *behind)
 
     def columns(analyses: RunColumns, optimizer: OptimizerColumns) -> dict[str, Column | ExtensionArray]:
         variables = optimizer.variables
         row, column = np.nonzero(optimizer.present)
-        found = _head(analyses, optimizer, row, column)
+        found = _head(analyses, optimizer, row, column, spread)
         found |= {
-            v.name: _spread(variables[v.name], row) if v.name in variables else _blank(v, row) for v in of_checkpoint
+            v.name: spread(variables[v.name] if v.name in variables else _blank(v, len(analyses)), row)
+            for v in of_checkpoint
         }
-        found |= {name: _spread(variables[name], column) for name in _OF_PARAMETER}
-        found |= {v.name: variables[v.name][row, column] for v in (*METRICS, *WINDOW_METRICS)}
-        for quantiles, labels in (("effective_lr", _QUANTILES), ("second_moment", _SECOND_MOMENT_QUANTILES)):
-            values = variables[quantiles][row, column]
-            found |= {label: values[:, i] for i, label in enumerate(labels)}
+        found |= {name: spread(variables[name], column) for name in _OF_PARAMETER}
+        found |= {name: variables[name][row, column] for name in metrics}
+        for variable, labels in quantiles.items():
+            values = variables[variable][row, column] if labels else np.empty(0)
+            found |= {label: values[:, i] for i, label in labels.items()}
         return found
 
     table = _joined(analyses, columns, names)
@@ -164,9 +191,9 @@ def _parameters(analyses: RunColumns) -> DataFrame:
     return table
 
 
-def _blank(variable: Variable, row: Column) -> Column:
-    """Values of a variable that an optimizer doesn't have, one for each of these rows."""
-    return np.full(len(row), "", object) if variable.kind == "text" else np.full(len(row), np.nan)
+def _blank(variable: Variable, count: int) -> Column:
+    """Values of a variable that an optimizer doesn't have, one for each of so many checkpoints."""
+    return np.full(count, "", object) if variable.kind == "text" else np.full(count, np.nan)
 
 
 def _histogram(analyses: RunColumns) -> DataFrame:

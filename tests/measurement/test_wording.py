@@ -12,22 +12,13 @@ from ckpt_inspect.measurement.wording import counted, percent
 @pytest.mark.parametrize(
     ("share", "text"),
     [
-        (0.0, "0 %"), (1e-6, "<0.1 %"), (0.0625, "6.25 %"), (0.5, "50 %"), (0.9999, ">99.9 %"), (1.0, "100 %"),
+        (0.0, "0 %"), (1e-6, "<0.1 %"), (0.004, "0.4 %"), (0.0249, "2.49 %"), (0.0625, "6.25 %"), (0.5, "50 %"), (0.9999, ">99.9 %"), (1.0, "100 %"),
         (math.nan, "-"),
     ],
 )  # fmt: skip
 def test_share(share: float, text: str) -> None:
     """Almost none is not none, and almost all is not all."""
     assert percent(share) == text
-
-
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [(0.0, "0"), (1e-5, "<0.1 %"), (0.004, "0.4 %"), (0.6, "60 %"), (0.996, ">99 %"), (1.0, "100 %")],
-)
-def test_brief_share(share: float, text: str) -> None:
-    """Whole percents, tenths below one, and never a zero or a whole that isn't one."""
-    assert percent(share, is_brief=True) == text
 
 
 def test_unknown_share_is_what_the_place_says() -> None:

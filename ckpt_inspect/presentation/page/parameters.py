@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ckpt_inspect.comparison.segments import Segment
 from ckpt_inspect.findings import Finding
 from ckpt_inspect.measurement.wording import percent
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known
@@ -40,7 +41,8 @@ COLUMNS = (
     Column("spread", "spread", "{:.1f}".format,
            "Decades from the 5 % to the 95 % quantile of E: how adaptive the tensor is."),
     Column("of α", "of_rate", ratio_text, "Median effective learning rate over the nominal one, per unit of gradient."),
-    Column("over the run", "change", ratio_text, "Median E at every checkpoint, and the newest over the first."),
+    Column("over the run", "change", ratio_text,
+           "Median E at every checkpoint since state was last not carried on, and the newest over the first."),
     Column("signal to noise", "signal_to_noise", figure, "RMS of (m/c1)/√(v/c2) over touched elements."),
     Column("untouched", "untouched", percent, "Share of elements that no gradient has ever reached."),
     Column("ε-dominated", "epsilon_dominated", percent,
@@ -92,7 +94,8 @@ class ParameterTable:
 def parameter_table(contents: Contents, series: Sequence[OptimizerSeries], anchors: Anchors) -> ParameterTable:
     """Return the table; columns that would hold nothing, or nothing but 0, are left out."""
     found = tuple(zip(anchors.findings.values(), (f for run in contents.runs for f in run.findings), strict=True))
-    rows = tuple(row for s in series for row in _rows(s, anchors, dict(found)))
+    segments = {run.name: run.segments for run in contents.runs}
+    rows = tuple(row for s in series for row in _rows(s, segments[s.run], anchors, dict(found)))
     return ParameterTable(
         columns=tuple(c for c in COLUMNS if c.is_kept or any(_has_content(row.cells[c.id]) for row in rows)),
         rows=rows,
@@ -106,8 +109,10 @@ def _has_content(cell: Cell) -> bool:
     return not math.isnan(cell.value) and cell.value != 0
 
 
-def _rows(s: OptimizerSeries, anchors: Anchors, found: Mapping[str, Finding]) -> Iterator[ParameterRow]:
-    medians = s.values("effective_lr_median")
+def _rows(
+    s: OptimizerSeries, segments: Sequence[Segment], anchors: Anchors, found: Mapping[str, Finding]
+) -> Iterator[ParameterRow]:
+    medians = s.values_of_line("effective_lr_median", segments)
     medians[s.is_relative != s.is_relative[-1]] = np.nan  # how E changed can't be seen from E/α
     newest = _newest(s)
     shapes = s.newest_texts("shape")

@@ -137,13 +137,13 @@ def symbol_of_rates(frame: DataFrame) -> str:
 
 def _label_extremes(axes: Axes, values: Floats, limits: panels.Limits) -> None:
     """Write the largest values beside their dots, and the smallest, on the side where there is room."""
-    known = np.flatnonzero(np.isfinite(values) & (values > 0))
+    known = np.flatnonzero((values >= limits[0]) & (values <= limits[1]))  # the others are written at the edge
     order = known[np.argsort(-values[known], kind="stable")]
     middle = float(np.sqrt(limits[0] * limits[1]))
     for at in dict.fromkeys([*order[: MOST_LABELS - 1], *order[-1:]]):
         is_right = values[at] > middle
         axes.annotate(
-            style.number(values[at]), (float(np.clip(values[at], *limits)), at), xytext=(-6 if is_right else 6, 0),
+            style.number(values[at]), (values[at], at), xytext=(-6 if is_right else 6, 0),
             textcoords="offset points", ha="right" if is_right else "left", va="center_baseline",
             fontsize=style.SMALL_SIZE, color=style.INK, gid="extreme",
         )  # fmt: skip

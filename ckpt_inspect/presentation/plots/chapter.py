@@ -15,7 +15,7 @@ from ckpt_inspect.errors import RequestError
 from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.natural_order import natural_key
-from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known
+from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known, rows_of
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.names import Group, group_by_structure, shared_prefix, short_labels, shorten
 from ckpt_inspect.presentation.plots.questions import KERNELS, NOT_FINITE, SCHEDULED, VECTORS
@@ -86,6 +86,11 @@ class Run:
     def beta_2_sources(self) -> list[str]:
         """Return where beta_2 is from in its checkpoints."""
         return self.series.distinct("beta_2_source")
+
+    @cached_property
+    def parts(self) -> NDArray[np.intp]:
+        """Return (K,) which line of training each checkpoint lies on, from 0: no curve goes from one to another."""
+        return self.series.parts(self.segments)
 
     @cached_property
     def marks(self) -> Mapping[int, str]:
@@ -282,11 +287,11 @@ def chapters(runs: Sequence[RunFrames], *, are_checkpoints: bool = False) -> tup
 
 
 def _of(frame: DataFrame | None, optimizer: str) -> DataFrame | None:
-    return None if frame is None or not len(frame) else frame[frame["optimizer"] == optimizer]
+    return None if frame is None or not len(frame) else rows_of(frame, optimizer)
 
 
 def _chapter(optimizer: str, runs: Sequence[RunFrames], are_checkpoints: bool) -> Chapter:
-    frames = {run.name: run.parameters[run.parameters["optimizer"] == optimizer] for run in runs}
+    frames = {run.name: rows_of(run.parameters, optimizer) for run in runs}
     newest = [frame[["parameter", "shape"]].drop_duplicates("parameter") for frame in frames.values()]
     shapes = {str(name): str(shape) for rows in newest for name, shape in rows.itertuples(index=False)}
     parameters = tuple(shapes)

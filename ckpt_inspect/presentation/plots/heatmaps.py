@@ -34,14 +34,12 @@ def _heights(rows: Sequence[int]) -> list[float]:
     return [min(max(count * _ROW, _LEAST), _TALLEST) for count in rows]
 
 
-def _draw_heatmap(axes: Axes, values: Floats, norm: Any, colors: Any, **options: Any) -> None:
+def _draw_heatmap(axes: Axes, values: Floats, norm: Any, colors: Any) -> None:
     """Draw (rows, columns) in colour, hatched where there is no value."""
-    import seaborn
-
+    # seaborn's heatmap draws the whole figure, each time, to see whether labels overlap, and here none is its own
     axes.patch.set(facecolor="white", hatch="////", edgecolor=style.FAINT)
-    options |= {"xticklabels": False, "yticklabels": False, "rasterized": True, "cbar": False, "ax": axes}
-    # the norm has the limits already, and seaborn would look for them among no values
-    seaborn.heatmap(values, mask=np.isnan(values), norm=norm, vmin=norm.vmin, vmax=norm.vmax, cmap=colors, **options)
+    axes.pcolormesh(np.ma.masked_invalid(values), norm=norm, cmap=colors, rasterized=True)
+    axes.set(xlim=(0, values.shape[1]), ylim=(values.shape[0], 0), xticks=[])
 
 
 def _set_checkpoints(axes: Axes, chapter: Chapter, run: Run) -> None:
@@ -146,7 +144,7 @@ def shares_answer(chapter: Chapter) -> str:
         values = np.stack([np.nan_to_num(newest(run.column(column))) for run in chapter.runs]).max(axis=0)
         if (values >= LEAST_SHARE).any():
             worst, word = int(values.argmax()), label.partition(" (")[0]
-            name, share = shorten(chapter.names[worst], 40), percent(float(values[worst]), is_brief=True)
+            name, share = shorten(chapter.names[worst], 40), percent(float(values[worst]))
             told.append(
                 f"{word}: {(values >= LEAST_SHARE).sum()} of {len(values)} parameters, most in {name} ({share})"
             )
@@ -208,9 +206,10 @@ def plot_shares(chapter: Chapter) -> Figure:
             shares = [run.column(column)[:, members] for run in chapter.runs]
             values = shares[0].T if is_over_run else np.stack([of_run[-1] for of_run in shares], axis=1)
             shown = values[:, -1:] if is_over_run else values
-            told = np.array([[percent(float(v), is_brief=True, nothing="–") for v in row] for row in shown])
-            cells = {} if is_over_run else {"annot": told, "fmt": "", "annot_kws": {"size": style.SMALL_SIZE}}
-            _draw_heatmap(axes, values, norm, colors, **cells)
+            told = np.array([[percent(float(v), nothing="–") for v in row] for row in shown])
+            _draw_heatmap(axes, values, norm, colors)
+            for (row, column_of), text in np.ndenumerate(np.empty((0, 0)) if is_over_run else told):
+                axes.text(column_of + 0.5, row + 0.5, text, ha="center", va="center", size=style.SMALL_SIZE)
             _label_rows(axes, rows, height, told[:, -1].tolist() if is_over_run else ())
             if is_over_run:
                 _set_checkpoints(axes, chapter, chapter.runs[0])

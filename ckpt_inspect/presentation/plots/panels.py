@@ -36,6 +36,8 @@ _DASHES: Mapping[str, style.LineStyle] = {
     NOT_FINITE: (0, (4, 2)),
 }
 """Dashes, not colours, tell the reasons apart."""
+MOST_MARKS = 24
+"""Of a run that are drawn, the first; more would be a wall."""
 _MOST_LABELS, _APART = 3, 0.05
 """Marks that are labelled, and how much of the axis' length labels are apart at least."""
 
@@ -128,7 +130,7 @@ def draw_marks(
     case = [withStroke(linewidth=2.4, foreground="white")]
     low, high = axes.get_xlim()
     last, labels = low, 0
-    for k, word in run.marks.items():
+    for k, word in list(run.marks.items())[:MOST_MARKS]:
         x = float(k if are_columns else chapter.x(run)[k])
         axes.axvline(x, color=color, lw=0.9, ls=_DASHES[word], zorder=2.5, gid="beginning", path_effects=case)
         if has_labels and labels < _MOST_LABELS and x - last >= _APART * (high - low):

@@ -14,7 +14,7 @@ from ckpt_inspect.measurement.columns import column_rows, read_ahead
 from ckpt_inspect.measurement.variables import CONTRADICTION, QUANTILE_NAMES
 from ckpt_inspect.measurement.wording import heading_name, percent
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table, without_empty
-from ckpt_inspect.presentation.tables.wording import figure, ratio_text, segments_text, sparkline, thinned
+from ckpt_inspect.presentation.tables.wording import breaks, figure, ratio_text, segments_text, sparkline, thinned
 from ckpt_inspect.runs.remembered import segments_of
 from ckpt_inspect.runs.stored_runs import taken_rows
 from ckpt_inspect.sourced import quoted, shown_source
@@ -45,6 +45,7 @@ def run_tables(analyses: RunColumns, store: str | None = None) -> tuple[Table, .
     if store is not None:
         facts.append(("store", store))
     tables = [fact_table(*facts)]
+    since = max((segment.start for segment in breaks(cut)), default=0)
     for name, optimizer in analyses.optimizers.items() if count else ():
         row, held, holder = count - 1, newest, "the newest checkpoint"
         if not newest.optimizers[name].present.any():  # a run may end in checkpoints of the weights alone
@@ -54,14 +55,15 @@ def run_tables(analyses: RunColumns, store: str | None = None) -> tuple[Table, .
             row = int(rows[-1])
             held = taken_rows(analyses, [row])
             holder = f"{held.checkpoints['checkpoint'][0]}, the last that holds its state"
-        tables += _optimizer_tables(optimizer, held.optimizers[name], row, holder, analyses.checkpoints)
+        tables += _optimizer_tables(optimizer, held.optimizers[name], row, holder, analyses.checkpoints, since)
     return tuple(tables)
 
 
 def _optimizer_tables(
-    optimizer: OptimizerColumns, held: OptimizerColumns, row: int, holder: str, checkpoints: Columns
+    optimizer: OptimizerColumns, held: OptimizerColumns, row: int, holder: str, checkpoints: Columns, since: int
 ) -> tuple[Table, ...]:
-    """The tables of an optimizer; `held`: the one `row` in which it is looked at."""
+    """The tables of an optimizer; `held`: the one `row` in which it is looked at; `since`: the first row of its line of
+    training."""
     v, own = optimizer.variables, held.variables
     hyperparameters = hyperparameters_in(own)
     read_ahead(v, ("step", *hyperparameters, "effective_lr_is_relative"))
@@ -88,7 +90,8 @@ def _optimizer_tables(
         columns.insert(2, Column("over the run", "left", keep=8))
     with_series = len(columns) == 5
     values = [(n, value, *([over] if with_series else []), *rest) for n, value, *rest, over in rows]
-    return Table(heading_name(optimizer.name), tuple(columns), tuple(values)), _parameter_table(optimizer, held, holder)
+    parameters = _parameter_table(optimizer, held, holder, min(since, row))
+    return Table(heading_name(optimizer.name), tuple(columns), tuple(values)), parameters
 
 
 def _window_rate(v: Columns, row: int, checkpoints: Columns) -> list[tuple[str, str, str, str, str]]:
@@ -112,7 +115,7 @@ def _series(values: Array) -> str:
     return f"{shown[0]:.6g} {sparkline(shown)} {shown[-1]:.6g}"
 
 
-def _parameter_table(optimizer: OptimizerColumns, held: OptimizerColumns, holder: str) -> Table:
+def _parameter_table(optimizer: OptimizerColumns, held: OptimizerColumns, holder: str, since: int) -> Table:
     v, own = optimizer.variables, held.variables
     relative = v["effective_lr_is_relative"]
     is_relative = own["effective_lr_is_relative"][0] == 1
@@ -125,12 +128,13 @@ def _parameter_table(optimizer: OptimizerColumns, held: OptimizerColumns, holder
     ]  # fmt: skip
     rate = math.nan if is_relative else float(own["learning_rate"][0])
     # How E changed can't be seen from E/α
-    medians = _Medians.of(v, np.flatnonzero(relative == own["effective_lr_is_relative"][0]))
+    medians = _Medians.of(v, since + np.flatnonzero(relative[since:] == own["effective_lr_is_relative"][0]))
     rows = [_parameter_row(own, i, rate, medians) for i in held.present[0].nonzero()[0]]
     unknown = " over the learning rate, which is not known" if is_relative else ""
     note = f"{e}: effective learning rate{unknown}, of touched elements"
     if len(relative) > 1:
         note += "; over the run: its median in each checkpoint, each line on its own log scale"
+        note += ", since state was last not carried on" if since else ""
     refuted = [
         f"{name} = {quoted(float(own[name][0]), str(own[f'{name}_source'][0]), against)}"
         for name in hyperparameters_in(own)

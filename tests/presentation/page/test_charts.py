@@ -17,7 +17,7 @@ from support.frames_for_plots import make_frames
 from ckpt_inspect.comparison.segments import Segment
 from ckpt_inspect.jsonable import jsonable
 from ckpt_inspect.presentation.optimizer_series import optimizer_series
-from ckpt_inspect.presentation.page.charts import Drawing, drawing_of, rates, slider_checkpoints
+from ckpt_inspect.presentation.page.charts import ChartMaker, Drawing, drawing_of, rates, slider_checkpoints
 from ckpt_inspect.presentation.page.charts.drawing import packed, rounded
 from ckpt_inspect.presentation.page.charts.maker import MOST_MARKS, layer_of
 from ckpt_inspect.presentation.page.charts.thinning import FEWEST, MOST_VALUES, most_checkpoints, telling_positions
@@ -35,7 +35,7 @@ def made_chapter(parameters: int = 4, checkpoints: int = 10, *, runs: int = 1, *
 
 def drawn(figure: str, chapter: Chapter) -> Drawing:
     """The drawing of a figure that has one."""
-    drawing = drawing_of(figure, chapter)
+    drawing = drawing_of(figure, ChartMaker(chapter))
     assert drawing is not None
     return drawing
 
@@ -121,7 +121,7 @@ def test_a_chart_asks_what_its_figure_asks(figure: str, checkpoints: int, runs: 
 
 def test_a_figure_without_a_chart_stays_a_picture() -> None:
     """Heatmaps, and single elements."""
-    assert drawing_of("layers-by-step", made_chapter()) is None
+    assert drawing_of("layers-by-step", ChartMaker(made_chapter())) is None
 
 
 def test_panels_hold_kernels_apart_from_vectors_in_the_models_order() -> None:
@@ -233,7 +233,7 @@ def test_a_distribution_holds_every_count_once() -> None:
 def test_a_distribution_of_a_run_without_bins_is_none() -> None:
     """As of a store that was read without them."""
     (chapter,) = chapters([RunFrames("run", make_frames()["parameters"])])
-    assert drawing_of("distributions", chapter) is None
+    assert drawing_of("distributions", ChartMaker(chapter)) is None
 
 
 # --- hyperparameters
@@ -243,7 +243,7 @@ def test_rates_show_what_changed_and_where_it_is_from() -> None:
     """A panel per hyperparameter that changed; all of them, with their sources, in words."""
     chapter = made_chapter(4, 10)
     series = list(optimizer_series("run", make_frames(4, 10)["parameters"]))
-    drawing = rates.rates_drawing(chapter, series)
+    drawing = rates.rates_drawing(ChartMaker(chapter))
     assert drawing is not None and not drawing.is_of_parameters
     assert [panel.title for panel in drawing.panels] == ["learning rate: read from the configuration"]
     assert "learning rate 0.001 → 1.00e-04 (read from the configuration); beta 1 0.9" in rates.answer(series)
@@ -255,10 +255,10 @@ def test_constant_hyperparameters_need_no_chart() -> None:
     frame = make_frames(4, 10)["parameters"]
     frame["learning_rate"] = 1e-3
     (chapter,) = chapters([RunFrames("run", frame)])
-    assert rates.rates_drawing(chapter, list(optimizer_series("run", frame))) is None
+    assert rates.rates_drawing(ChartMaker(chapter)) is None
     one = make_frames(4, 1)["parameters"]
     (chapter,) = chapters([RunFrames("run", one)])
-    assert rates.rates_drawing(chapter, list(optimizer_series("run", one))) is None
+    assert rates.rates_drawing(ChartMaker(chapter)) is None
 
 
 # --- the library

@@ -18,7 +18,7 @@ from support.frames_for_plots import make_frames
 from support.page_contents import make_run
 
 from ckpt_inspect.presentation.page import Chart, Contents, PageFigure, page_html
-from ckpt_inspect.presentation.page.charts import drawing_of
+from ckpt_inspect.presentation.page.charts import ChartMaker, drawing_of
 from ckpt_inspect.presentation.plots import RunFrames, chapters
 from ckpt_inspect.presentation.plots.panels import robust_range
 from ckpt_inspect.presentation.plots.questions import MOVEMENT
@@ -32,7 +32,7 @@ STEPS = [100 * (k + 1) for k in range(40)]
 def charts_page(folder: Path, *runs: RunFrames, figures: tuple[str, ...] = ("movement", "effective-lr")) -> Path:
     """A page with the charts of these figures alone."""
     (chapter,) = chapters(runs)
-    drawings = [drawing for name in figures if (drawing := drawing_of(name, chapter))]
+    drawings = [drawing for name in figures if (drawing := drawing_of(name, ChartMaker(chapter)))]
     made = [Chart(drawing.form, drawing.title, drawing.data(), "Words.") for drawing in drawings]
     shown = [PageFigure("adam", chart.title, "How to read it.", "", "1.png", (), chart=chart) for chart in made]
     pages = [make_run(run.name, run.parameters) for run in runs]

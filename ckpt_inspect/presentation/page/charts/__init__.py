@@ -17,6 +17,7 @@ from __future__ import annotations
 from ckpt_inspect.presentation.page.charts.distribution import slider_checkpoints
 from ckpt_inspect.presentation.page.charts.drawing import Drawing
 from ckpt_inspect.presentation.page.charts.figures import drawing_of
+from ckpt_inspect.presentation.page.charts.maker import ChartMaker
 from ckpt_inspect.presentation.page.charts.rates import rates_drawing
 
-__all__ = ["Drawing", "drawing_of", "rates_drawing", "slider_checkpoints"]
+__all__ = ["ChartMaker", "Drawing", "drawing_of", "rates_drawing", "slider_checkpoints"]

@@ -32,6 +32,8 @@ class RunAxis:
     """Where something happened to the run, and what: state that was not carried on, a rate that jumped, NaN."""
     further_marks: int = 0
     """How many more there are, which are not drawn."""
+    breaks: tuple[float, ...] = ()
+    """Among `x`, where another line of training begins: nothing is drawn across it."""
 
     def data(self) -> dict[str, JsonValue]:
         """Return it for JSON."""
@@ -40,6 +42,7 @@ class RunAxis:
             "x": [_plain(x) for x in self.x],
             "marks": [[_plain(x), text] for x, text in self.marks],
             "furtherMarks": self.further_marks,
+            "breaks": [_plain(x) for x in self.breaks],
         }
 
 

@@ -18,10 +18,10 @@ MOST_BOUNDED = 60
 """Up to as many parameters have bounds, which are shown of one or two lines at a time and make a page large."""
 
 
-def drawing_of(figure: str, chapter: Chapter) -> Drawing | None:
+def drawing_of(figure: str, maker: ChartMaker) -> Drawing | None:
     """Return the chart of the figure of that id; None if it has none, and its picture is shown."""
     make = _DRAWINGS.get(figure)
-    return make(ChartMaker(chapter)) if make else None
+    return make(maker) if make else None
 
 
 def _movement(maker: ChartMaker) -> Drawing:

@@ -14,6 +14,7 @@ from ckpt_inspect.presentation.page.charts.drawing import Drawing, Form, Measure
 from ckpt_inspect.presentation.page.charts.thinning import most_checkpoints, telling_positions
 from ckpt_inspect.presentation.plots.chapter import Chapter, Run
 from ckpt_inspect.presentation.plots.names import group_by_structure
+from ckpt_inspect.presentation.plots.panels import MOST_MARKS
 from ckpt_inspect.presentation.plots.questions import Question
 from ckpt_inspect.presentation.shown_names import printable
 
@@ -21,8 +22,6 @@ MOST_ROWS = 24
 """Of a kind of parameters; beyond it a row stands for a branch of the model."""
 MOST_LAYERS = 12
 """Panels of several runs laid over each other; beyond it a panel stands for a branch."""
-MOST_MARKS = 24
-"""Of a run that are drawn, the first; more would be a wall."""
 _TELLING = ("update_rms", "update_to_weight", "effective_lr_median", "window_gradient_rms", "untouched",
             "epsilon_dominated")  # fmt: skip
 """Columns whose extremes are kept when a long run is thinned."""
@@ -102,6 +101,7 @@ class ChartMaker:
                 np.nan_to_num(self.chapter.x(run)[kept]),
                 tuple((float(self.chapter.x(run)[k]), word) for k, word in list(run.marks.items())[:MOST_MARKS]),
                 max(len(run.marks) - MOST_MARKS, 0),
+                tuple(map(float, self.chapter.x(run)[kept][1:][np.diff(run.parts[kept]) > 0])),
             )
             for run, kept in zip(self.chapter.runs, self.kept, strict=True)
         )

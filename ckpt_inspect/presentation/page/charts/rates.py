@@ -11,7 +11,6 @@ from ckpt_inspect.findings.explanations import EXPLANATIONS
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats
 from ckpt_inspect.presentation.page.charts.drawing import Drawing, Measure, Panel
 from ckpt_inspect.presentation.page.charts.maker import ChartMaker
-from ckpt_inspect.presentation.plots.chapter import Chapter
 from ckpt_inspect.presentation.plots.questions import Question
 from ckpt_inspect.presentation.tables.wording import has_changed, span_text
 
@@ -36,15 +35,12 @@ def answer(series: Sequence[OptimizerSeries]) -> str:
     return f"{'; '.join(told)}." if told else ""
 
 
-def rates_drawing(chapter: Chapter, series: Sequence[OptimizerSeries]) -> Drawing | None:
-    """Return the chart of the hyperparameters that changed; None if there is no run, or no such.
-
-    `series`: the chapter's runs, in the same order.
-    """
-    maker = ChartMaker(chapter)
+def rates_drawing(maker: ChartMaker) -> Drawing | None:
+    """Return the chart of the hyperparameters that changed; None if there is no run, or no such."""
+    series = [run.series for run in maker.chapter.runs]
     names = [name for name in _names(series) if any(_changes(s, name) for s in series)]
     known = [name for name in names if any(name in s.heads and (floats(s.heads[name]) > 0).any() for s in series)]
-    if not chapter.is_series or not known:
+    if not maker.chapter.is_series or not known:
         return None
     titles = [_title(name) for name in known]
     values = [

@@ -1,9 +1,20 @@
 // Every chart of the page: its data, its panels, and the controls that all of them share.
 
+// The places of a run's checkpoints, line of training by line of training
+const piecesOf = ({ x, breaks }) => {
+  const pieces = [[]];
+  x.forEach((at, k) => {
+    if (breaks.includes(at)) pieces.push([]);
+    pieces[pieces.length - 1].push(k);
+  });
+  return pieces;
+};
+
 const prepared = (data) => {
   const start = sharedStart(data.parameters);
   const label = (member) => data.parameters[member].slice(start) || data.parameters[member];
-  return { ...data, xWord: data.xLabel.split(" ")[0], label };
+  const runs = data.runs.map((run) => ({ ...run, pieces: piecesOf(run) }));
+  return { ...data, runs, xWord: data.xLabel.split(" ")[0], label };
 };
 
 // Values are decoded when they are first drawn

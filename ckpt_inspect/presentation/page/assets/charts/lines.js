@@ -17,7 +17,7 @@ class LinesPanel {
     this.box.append(make("h5", {}, panel.title));
     this.stage = make("div", { class: "stage", tabindex: 0, role: "group", "aria-label": `${chart.title} ${panel.title}`,
       "aria-describedby": "chart-keys" });
-    this.svg = d3.create("svg").attr("role", "img").attr("height", HEIGHT);
+    this.svg = d3.create("svg").attr("role", "img").attr("height", HEIGHT).attr("aria-label", panel.title);
     this.stage.append(this.svg.node());
     this.tip = new Tip(this.stage);
     this.key = make("div", { class: "key" });
@@ -156,8 +156,16 @@ class LinesPanel {
     return this.measure.low && this.strong.length <= MOST_BOUNDED * this.chart.runs.length ? this.strong : [];
   }
 
-  path(line, values = line.values) {
-    return d3.line((_, k) => this.x(line.x[k]), (value) => this.y(value)).defined((value) => isShown(value, this.measure.isShare))(values);
+  path({ run, x }, valueAt) {
+    const shape = d3.line((k) => this.x(x[k]), (k) => this.y(valueAt(k))).defined((k) => isShown(valueAt(k), this.measure.isShare));
+    return this.shaped(run, shape);
+  }
+
+  pathOf(line) { return this.path(line, (k) => line.values[k]); }
+
+  // Of the checkpoints' places; nothing is drawn across state that was not carried on
+  shaped(run, shape) {
+    return this.chart.runs[run].pieces.map((places) => shape(places) ?? "").join("");
   }
 
   drawUsual(inside, width) {
@@ -172,12 +180,12 @@ class LinesPanel {
     const fan = this.fan(run);
     const { x } = this.chart.runs[run];
     const stroke = this.isByRun ? color(run) : "var(--muted)";
-    const band = (low, high) => d3.area().x((_, k) => this.x(x[k])).y0((row) => this.y(row[low])).y1((row) => this.y(row[high]))
-      .defined((row) => row[2] > 0)(fan);
+    const band = (low, high) => this.shaped(run, d3.area().x((k) => this.x(x[k])).y0((k) => this.y(fan[k][low])).y1((k) => this.y(fan[k][high]))
+      .defined((k) => fan[k][2] > 0));
     if (!this.isByRun) inside.append("path").attr("class", "band").attr("d", band(0, 4)).attr("fill", stroke).attr("opacity", 0.15);
     inside.append("path").attr("class", "band").attr("d", band(1, 3)).attr("fill", stroke).attr("opacity", 0.22);
     inside.append("path").attr("class", "line middle").attr("stroke", stroke).attr("stroke-dasharray", this.isByRun ? DASHES[run % 4] : "none")
-      .attr("d", this.path({ x }, fan.map((row) => row[2])));
+      .attr("d", this.path({ run, x }, (k) => fan[k][2]));
   }
 
   drawOthers(inside) {
@@ -185,14 +193,14 @@ class LinesPanel {
     const faint = this.others.length > 40 ? 0.18 : 0.4;
     this.chart.runs.forEach((_, run) => {
       const stroke = this.isByRun ? color(run) : "var(--muted)";
-      const path = this.others.filter((line) => line.run === run).map((line) => this.path(line) ?? "").join("");
+      const path = this.others.filter((line) => line.run === run).map((line) => this.pathOf(line)).join("");
       inside.append("path").attr("class", "line others").attr("d", path).attr("stroke", stroke).attr("opacity", faint);
     });
   }
 
   drawLine(inside, line) {
     if (this.bounded().includes(line)) this.drawBounds(inside, line);
-    inside.append("path").attr("class", "line strong").attr("d", this.path(line)).attr("stroke", line.color)
+    inside.append("path").attr("class", "line strong").attr("d", this.pathOf(line)).attr("stroke", line.color)
       .attr("stroke-dasharray", line.dashes);
     if (line.x.length > 12) return;
     const points = Array.from(line.values, (value, k) => (isShown(value, this.measure.isShare) ? `M${this.x(line.x[k])},${this.y(value)}h0` : "")).join("");
@@ -202,12 +210,13 @@ class LinesPanel {
   // A side that is not known is open, as far as the axis goes
   drawBounds(inside, line) {
     const [low, high] = this.y.domain();
-    const area = d3.area().x((_, k) => this.x(line.x[k])).defined((value) => value > 0)
-      .y0((_, k) => this.y(line.low[k] > 0 ? line.low[k] : low)).y1((_, k) => this.y(line.high[k] > 0 ? line.high[k] : high));
-    inside.append("path").attr("class", "band bounds").attr("d", area(line.values)).attr("fill", line.color).attr("opacity", 0.15);
+    const area = d3.area().x((k) => this.x(line.x[k])).defined((k) => line.values[k] > 0)
+      .y0((k) => this.y(line.low[k] > 0 ? line.low[k] : low)).y1((k) => this.y(line.high[k] > 0 ? line.high[k] : high));
+    inside.append("path").attr("class", "band bounds").attr("d", this.shaped(line.run, area)).attr("fill", line.color).attr("opacity", 0.15);
   }
 
-  // Where a line leaves the axis: a triangle at the edge, with the furthest value; what stands there already is in `written`
+  // Where a line leaves the axis: a triangle at the edge, with the furthest value, by which the key names the line; what
+  // stands there already is in `written`
   drawBeyond(line, written) {
     const edge = this.beyond(line);
     if (!edge) return;
@@ -219,7 +228,7 @@ class LinesPanel {
     const above = written.get(place) ?? 0;
     written.set(place, above + 1);
     this.svg.append("text").attr("class", "halo").attr("x", x + (isLeft ? -8 : 8)).attr("y", y + (edge.isHigh ? 9 + 12 * above : -4 - 12 * above))
-      .attr("text-anchor", isLeft ? "end" : "start").text(`${shortened(this.chart.label(line.member), 30)} ${this.text(edge.value)}`);
+      .attr("text-anchor", isLeft ? "end" : "start").text(this.text(edge.value));
   }
 
   beyond(line) {
@@ -260,7 +269,7 @@ class LinesPanel {
 
   keyEntry(line) {
     const edge = this.beyond(line);
-    const words = `${this.text(this.newest(line))}${edge ? ` ${edge.isHigh ? "↑" : "↓"} beyond the axis` : ""}`;
+    const words = `${this.text(this.newest(line))}${edge ? ` ${edge.isHigh ? "↑" : "↓"} ${this.text(edge.value)} beyond the axis` : ""}`;
     const name = make("span", { class: "name" }, this.chart.label(line.member));
     const button = make("button", { type: "button", "aria-pressed": String(isChosen(this.chart, line.member)), title: this.chart.parameters[line.member] },
       swatch(line.color, line.dashes), name, make("span", { class: "value" }, words));
@@ -294,7 +303,7 @@ class LinesPanel {
     this.focus = k === null ? null : { line, k };
     this.over.node().replaceChildren();
     const stroke = line.color ?? (this.isByRun ? color(line.run) : "var(--ink)");
-    this.over.append("path").attr("class", "line highlight").attr("d", this.path(line)).attr("stroke", stroke);
+    this.over.append("path").attr("class", "line highlight").attr("d", this.pathOf(line)).attr("stroke", stroke);
     if (k === null) return;
     const [low, high] = [MARGIN.top, HEIGHT - MARGIN.bottom];
     const [x, y] = [this.x(line.x[k]), Math.min(Math.max(this.y(line.values[k]), low), high)];

@@ -214,6 +214,11 @@ class Checkpoint(ABC):
         self.spec(name)
         return False
 
+    def is_fetched_ahead(self, name: str) -> bool:
+        """Return whether elements of the tensor that come from another machine are fetched ahead of whoever reads them
+        in the order in which `expect` names them. Raises NotFoundError for an unknown name."""
+        return self.is_plain(name)
+
     def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:  # noqa: B027 - advice, which few readers need
         """Say which elements (name, start, stop) will be read next, in that order, so that a reader of remote files
         fetches them ahead. Any range can be read all the same, and names needn't exist."""

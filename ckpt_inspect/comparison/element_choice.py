@@ -34,18 +34,7 @@ class Choice:
     def ranges(self) -> tuple[tuple[int, int, int], ...]:
         """Return what to read, ascending: (start, stop) of the flat tensor, half-open, and where the first element of
         it stands among the chosen ones."""
-        if self.count >= self.size <= BLOCK:
-            return ((0, self.size, 0),)
-        found = []
-        place = 0
-        for block in _order(self.size):
-            if place >= self.count:
-                break
-            start = int(block) * BLOCK
-            stop = min(start + BLOCK, self.size, start + self.count - place)
-            found.append((start, stop, place))
-            place += stop - start
-        return tuple(sorted(found))
+        return _ranges(self)
 
     def indices(self) -> NDArray[np.int64]:
         """Return (count,) the flat indices of the chosen elements, in their order."""
@@ -53,6 +42,22 @@ class Choice:
         for start, stop, place in self.ranges():
             indices[place : place + stop - start] = np.arange(start, stop)
         return indices
+
+
+@lru_cache(maxsize=256)
+def _ranges(choice: Choice) -> tuple[tuple[int, int, int], ...]:
+    if choice.count >= choice.size <= BLOCK:
+        return ((0, choice.size, 0),)
+    found = []
+    place = 0
+    for block in _order(choice.size):
+        if place >= choice.count:
+            break
+        start = int(block) * BLOCK
+        stop = min(start + BLOCK, choice.size, start + choice.count - place)
+        found.append((start, stop, place))
+        place += stop - start
+    return tuple(sorted(found))
 
 
 @lru_cache(maxsize=256)

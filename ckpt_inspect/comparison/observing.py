@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ckpt_inspect import storage
-from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, numpy_dtype
+from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, StoredElements, numpy_dtype
 from ckpt_inspect.comparison.element_choice import BUDGET, Choice, choose
 from ckpt_inspect.comparison.inference import Moments, Observation
 from ckpt_inspect.errors import CkptInspectError
@@ -39,7 +39,7 @@ _FEW_BYTES = 1 << 20
 _UNPACKED_BYTES = 1 << 26
 """Bytes of compressed arrays, or of arrays in chunks, that are unpacked for the sake of some of their elements."""
 
-FAR_BUDGET = 1 << 16
+FAR_BUDGET = 1 << 15
 """Elements that are chosen in a checkpoint that lies in an object store: there each block is a request."""
 
 _REQUESTS = 8
@@ -213,8 +213,8 @@ class ReadElements(Mapping[str, Moments]):
         if self._expecting is not checkpoint and _is_far(checkpoint):
             self._expecting = checkpoint
             choices = self._chosen.choices
-            plain = ((key, choices[name]) for _, name, key in wanted if checkpoint.is_plain(key))
-            checkpoint.expect((key, start, stop) for key, choice in plain for start, stop, _ in choice.ranges())
+            ahead = ((key, choices[name]) for _, name, key in wanted if checkpoint.is_fetched_ahead(key))
+            checkpoint.expect((key, start, stop) for key, choice in ahead for start, stop, _ in choice.ranges())
 
     def _wanted(self, arrays: Collection[str]) -> list[tuple[str, str, str]]:
         """Return array, parameter and key of each tensor that some elements are chosen of."""
@@ -228,11 +228,16 @@ class ReadElements(Mapping[str, Moments]):
             checkpoint = self._reopened()
             self._expect(checkpoint, wanted)
             arrays: dict[str, dict[str, Array]] = {}
+
+            def read(several: list[tuple[str, str, str]]) -> list[Array]:
+                return [read_chosen(checkpoint, key, choices[name]) for _, name, key in several]
+
             with _requests() if _is_far(checkpoint) else nullcontext() as pool:
-                each = pool.map if pool is not None else map
-                found = each(lambda w: read_chosen(checkpoint, w[2], choices[w[1]]), wanted)
-                for (own, name, _), array in zip(wanted, found, strict=True):
-                    arrays.setdefault(name, {})[own] = array
+                groups = [wanted] if pool is None else _side_by_side(checkpoint, wanted)
+                results = map(read, groups) if pool is None else pool.map(read, groups)
+                for group, found in zip(groups, results, strict=True):
+                    for (own, name, _), array in zip(group, found, strict=True):
+                        arrays.setdefault(name, {})[own] = array
         except CkptInspectError:
             return {}
         return {name: Moments(**own) for name, own in arrays.items()}
@@ -325,15 +330,40 @@ def reading_behind() -> Iterator[Callable[[Glimpse], Glimpse]]:
         before.pop().read_few()
 
 
+def _side_by_side(checkpoint: Checkpoint, wanted: Sequence[tuple[str, str, str]]) -> list[list[tuple[str, str, str]]]:
+    """Return what is to be read by one thread each. What is in chunks that are fetched ahead is read in their order:
+    those who read them side by side would be so far apart that some of what was fetched had to be let go of."""
+    chunked: list[tuple[str, str, str]] = []
+    alone: list[list[tuple[str, str, str]]] = []
+    for each in wanted:
+        if checkpoint.is_fetched_ahead(each[2]) and not checkpoint.is_plain(each[2]):
+            chunked.append(each)
+        else:
+            alone.append([each])
+    return [chunked, *alone] if chunked else alone
+
+
 def read_chosen(checkpoint: Checkpoint, key: str, choice: Choice) -> Array:
     """Return (choice.count,) the chosen elements of a tensor, in the choice's order and the file's dtype."""
     if choice.count == choice.size:
         whole = checkpoint.read_range(key, 0, choice.size)
         return whole if len(choice.ranges()) == 1 else whole[choice.indices()]
     found = np.empty(choice.count, numpy_dtype(checkpoint.spec(key).dtype))
+    if _read_stored(checkpoint.stored_elements(key), choice, found):
+        return found
     for start, stop, place in choice.ranges():
         found[place : place + stop - start] = checkpoint.read_range(key, start, stop)
     return found
+
+
+def _read_stored(stored: StoredElements | None, choice: Choice, out: Array) -> bool:
+    """Read the chosen elements out of a file of this machine, and don't checksum them: whoever looks at the whole
+    tensor reads them again, and would have to pass over what is checksummed piece by piece. Return whether it could."""
+    if stored is None or stored.borrow is not None:
+        return False
+    width, offset = out.itemsize, stored.offset
+    pieces = ((offset + start * width, to * width, (stop - start) * width) for start, stop, to in choice.ranges())
+    return storage.read_pieces(stored.descriptor, out.view(np.uint8), pieces)
 
 
 def observe(glimpses: Sequence[Glimpse]) -> tuple[Observation, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,6 +53,8 @@ million tensors has a tenth of that."""
 _MANY_SLICES = 1000
 _MOST_SHARDS = 1 << 10
 """Files of a checkpoint beyond one for each tensor."""
+_LOOKED_AT = 8
+"""Single numbers that are asked for together: counters and powers of the betas."""
 _META_NAME = re.compile(r"(?P<prefix>.+)\.meta", re.DOTALL)
 PART_NAME = re.compile(r"part-(?P<part>\d{5})-of-(?P<count>\d{5})\.index")
 """The parts that a sharded writer leaves in `PREFIX_temp/` or `PREFIX_temp_<hex>/` until it merges them."""
@@ -282,6 +285,7 @@ class BundleCheckpoint(Checkpoint):
         self._slices: dict[bytes, Entry] = {}
         self._readers: dict[str, ElementReader] = {}
         self._faults: dict[str, DamagedFileError] = {}
+        self._is_looked_at = False
         entries: dict[str, Entry] = {}
         found = list(problems)
         for prefix in prefixes:
@@ -314,7 +318,21 @@ class BundleCheckpoint(Checkpoint):
         reader = self._known_reader(name)
         if not 0 <= start <= stop <= reader.size:
             raise RequestError(f"{self.path}: tensor {name!r} has {reader.size} elements, not {start}:{stop}")
+        if reader.size == 1 and not self._is_looked_at:
+            self._look_at_scalars()
         return reader.read(start, stop, out)
+
+    def _look_at_scalars(self) -> None:
+        """Ask for the first single numbers together, which whoever reads one of them reads next: far away, each would
+        else have to be waited for."""
+        self._is_looked_at = True
+        scalars = (e for e in self._entries.values() if e.shape in ((), (1,)) and e.dtype != STRING and not e.slices)
+        places: dict[int, list[int]] = {}
+        for entry in islice(scalars, _LOOKED_AT):
+            places.setdefault(entry.shard, []).append(entry.offset)
+        for shard, offsets in places.items():
+            if self._shards[shard].stat.kind != "absent":
+                self._shards[shard].look_ahead(offsets)
 
     def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:
         if self._shards:

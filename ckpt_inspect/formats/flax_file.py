@@ -65,12 +65,12 @@ class FlaxValues:
             done += end - first
         return found
 
-    def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:
-        """Say which elements will be read next."""
+    def expect(self, pieces: Iterable[tuple[str, int, int]], *, is_later: bool = False) -> None:
+        """Say which elements will be read next, or if it `is_later`, once everything else has been that is expected."""
         wanted = [(*self._found[name], start, stop) for name, start, stop in pieces if name in self._found]
         ranges = ((file, a, b) for value, file, start, stop in wanted for a, b in self._ranges(value, start, stop))
         if wanted:
-            wanted[0][1].expect(ranges)
+            wanted[0][1].expect(ranges, is_later=is_later)
 
     @staticmethod
     def _ranges(value: Inlined, start: int, stop: int) -> Iterator[tuple[int, int]]:

@@ -145,6 +145,16 @@ class OrbaxCheckpoint(Checkpoint):
         if self._arrays is not None:
             self._arrays.expect(wanted)
 
+    def expect_later(self, pieces: Iterable[tuple[str, int, int]]) -> bool:
+        wanted = list(pieces)
+        if self._arrays is not None and not self._arrays.expect_later(wanted):
+            return False
+        self._values.expect(wanted, is_later=True)
+        return True
+
+    def is_fetched_ahead(self, name: str) -> bool:
+        return self.is_plain(name) or (self._arrays is not None and self._arrays.is_fetched_ahead(name))
+
     def is_plain(self, name: str) -> bool:
         self.spec(name)
         return name in self._values.specs
@@ -260,6 +270,10 @@ class MsgpackFile(Checkpoint):
 
     def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:
         self._values.expect(pieces)
+
+    def expect_later(self, pieces: Iterable[tuple[str, int, int]]) -> bool:
+        self._values.expect(pieces, is_later=True)
+        return True
 
     def is_plain(self, name: str) -> bool:
         self.spec(name)

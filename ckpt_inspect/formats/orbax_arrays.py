@@ -146,6 +146,20 @@ class Arrays:
         self._ahead = BoxesAhead(self._boxes_of(wanted))
         self._far.expect(self._ranges_of(wanted))
 
+    def expect_later(self, pieces: Iterable[tuple[str, int, int]]) -> bool:
+        """Do the same once everything else has been read that is expected; return False, and do nothing, if tensorstore
+        reads some of it, which knows of nothing else."""
+        wanted = list(pieces)
+        if any(isinstance(self._opened.get(name), LibraryArray) for name, _, _ in wanted):
+            return False
+        if self._far is not None:
+            self._far.expect(self._ranges_of(wanted), is_later=True)
+        return True
+
+    def is_fetched_ahead(self, name: str) -> bool:
+        """Return whether bytes of an array are fetched ahead once they are expected, by the package's own storage."""
+        return isinstance(self._opened.get(name), StoredArray)
+
     def _boxes_of(self, pieces: Iterable[tuple[str, int, int]]) -> Iterator[ExpectedBox]:
         """Yield the boxes of some pieces that tensorstore reads, each once; large ones, which are decoded one at a
         time, are left out."""
@@ -174,7 +188,7 @@ class Arrays:
                 at = ends[name] = min(stop, end) if array.is_read_by_ranges(box) else end
                 expected.add((name, first))
         with self._lock:
-            self._expected = expected
+            self._expected |= expected
 
     def _arrived(self, name: str, array: OpenArray, at: int) -> _Slab | None:
         """Return the slab that holds an element, if it was expected of tensorstore."""

@@ -7,7 +7,7 @@ implements `interface.Storage`, and one line in `registry.storage_of`.
 from ckpt_inspect.storage.credentials import hidden
 from ckpt_inspect.storage.interface import ABSENT, Entry, FolderStats, OpenFile, Stat, Storage
 from ckpt_inspect.storage.key_value_store import key_value_store
-from ckpt_inspect.storage.local import keep_temporarily
+from ckpt_inspect.storage.local import keep_temporarily, read_pieces
 from ckpt_inspect.storage.location import HEAD_SIZE, Location, locate
 from ckpt_inspect.storage.pinned_files import PinnedFiles
 from ckpt_inspect.storage.registry import (
@@ -73,6 +73,7 @@ __all__ = [
     "native_path",
     "open_file",
     "read_head",
+    "read_pieces",
     "stat",
     "storage_of",
     "total_size",

@@ -214,6 +214,18 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def read_pieces(descriptor: int, buffer: Bytes, pieces: Iterable[tuple[int, int, int]]) -> bool:
+    """Read many small pieces of an open file; return whether all could be, and whoever reads the others says why not.
+
+    A piece is the byte at which it begins in the file, the byte of `buffer` from which on it is put, and its length.
+    """
+    view, preadv = memoryview(buffer.data), os.preadv
+    try:
+        return all(preadv(descriptor, (view[place : place + size],), at) == size for at, place, size in pieces)
+    except OSError:
+        return False
+
+
 def keep_temporarily(chunks: Iterable[bytes | memoryview], path: Path) -> LocalFile:
     """Write bytes to a nameless file, which disappears when it is closed; messages about it name `path`.
 

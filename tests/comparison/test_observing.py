@@ -7,11 +7,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from support.bundle_writer import write_bundle
 from support.silent_runs import save_run
 
 from ckpt_inspect import analyze, open_checkpoint, optimizer_states
 from ckpt_inspect.comparison import observing
-from ckpt_inspect.comparison.observing import Glimpse, HeldElements, observe
+from ckpt_inspect.comparison.element_choice import Choice
+from ckpt_inspect.comparison.observing import Glimpse, HeldElements, observe, read_chosen
 
 
 def glimpse(path: Path, held: HeldElements, budget: int = 1 << 20) -> Glimpse:
@@ -103,3 +105,24 @@ def test_far_checkpoints_are_asked_for_less(paths: list[Path], monkeypatch: pyte
     assert 300 < sum(moments.size for moments in found.elements.values()) <= 500
     (optimizer,) = analyze(paths).optimizers.values()
     assert optimizer.variables["beta_2"].tolist() == [0.98, 0.98]
+
+
+@pytest.mark.parametrize("can_read", [True, False])
+def test_blocks_of_a_bundle_are_left_to_whoever_reads_it_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_read: bool
+) -> None:
+    """They are read where they lie, and not checksummed; where that fails, as any elements are."""
+    prefix = tmp_path / "model.ckpt-10"
+    arrays = {tail: np.arange(10, 10 + 64 * 1000, dtype=np.float32).reshape(64, 1000) + at * 100_000 for at, tail in
+              enumerate(("", "/Adam", "/Adam_1"))}  # fmt: skip
+    write_bundle(prefix, {f"w{tail}": array for tail, array in arrays.items()})
+    if not can_read:
+        monkeypatch.setattr(observing.storage, "read_pieces", lambda descriptor, buffer, pieces: False)
+    with open_checkpoint(prefix) as checkpoint:
+        choice = Choice(64_000, 5000)
+        for tail, array in arrays.items():
+            found = read_chosen(checkpoint, f"w{tail}", choice)
+            np.testing.assert_array_equal(found, array.ravel()[choice.indices()])
+            stored = checkpoint.stored_elements(f"w{tail}")
+            assert stored is not None
+            assert stored.is_uncounted(0, array.nbytes) == can_read

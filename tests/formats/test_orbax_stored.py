@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +57,19 @@ def spec_of(kind: str, codec: str, shape: tuple[int, ...], chunk: tuple[int, ...
 
 
 def write(
-    folder: Path, kind: str, codec: str, *, is_ocdbt: bool = True, dtype: str = "float32", is_complete: bool = False
+    folder: Path,
+    kind: str,
+    codec: str,
+    *,
+    is_ocdbt: bool = True,
+    dtype: str = "float32",
+    is_complete: bool = False,
+    shapes: Mapping[tuple[int, ...], tuple[int, ...]] = SHAPES,
 ) -> dict[str, Any]:
-    """Write a tree of arrays of all shapes; return them by name."""
+    """Write a tree of arrays of these shapes, in these chunks; return them by name."""
     written, tree = {}, {}
     driver = kind.partition(" ")[0]
-    for i, (shape, chunk) in enumerate(SHAPES.items()):
+    for i, (shape, chunk) in enumerate(shapes.items()):
         name = f"x{i}"
         files = {"driver": "file", "path": f"{folder}/" if is_ocdbt else f"{folder}/{name}/"}
         store = {"driver": "ocdbt", "base": files, "path": f"{name}/"} if is_ocdbt else files
@@ -129,6 +137,37 @@ def test_far_chunks_are_fetched_together(kind: str, codec: str, tmp_path: Path) 
         compare(checkpoint, written)
         for name, values in written.items():
             np.testing.assert_array_equal(checkpoint.read(name), values)
+
+
+@pytest.mark.parametrize("codec", ["zstd", ""])
+def test_what_is_expected_later_is_fetched_once(codec: str, tmp_path: Path) -> None:
+    """Another checkpoint is fetched ahead of its reader as well, and each byte of its chunks once."""
+    trees = {}
+    for name in ("1", "2"):
+        (tmp_path / name).mkdir()
+        trees[name] = write(tmp_path / name, "zarr", codec, shapes={(640, 1000): (160, 1000), (500, 900): (150, 900)})
+    with (
+        web_server(tmp_path) as server,
+        open_checkpoint(f"{server.address}/1") as one,
+        open_checkpoint(f"{server.address}/2") as two,
+    ):
+        server.sent_of.clear()
+        one.expect((name, 0, spec.size) for name, spec in one.tensors.items())
+        assert two.expect_later([(name, 0, spec.size) for name, spec in two.tensors.items()])
+        for tree, checkpoint in ((trees["1"], one), (trees["2"], two)):
+            for name, values in tree.items():
+                np.testing.assert_array_equal(checkpoint.read(name), values)
+        sent = {path: size for path, size in server.sent_of.items() if "/d/" in path}
+    assert {path.split("/")[1] for path in sent} == {"1", "2"}
+    assert all(size <= (tmp_path / path[1:]).stat().st_size for path, size in sent.items())
+
+
+def test_what_tensorstore_reads_is_not_expected_later(tmp_path: Path) -> None:
+    """It would begin at once, and take the memory of what is measured before: it is said when the time has come."""
+    written = write(tmp_path, "zarr", "blosc", is_ocdbt=False)
+    with open_checkpoint(tmp_path) as checkpoint:
+        assert not checkpoint.expect_later([(name, 0, values.size) for name, values in written.items()])
+        assert not any(map(checkpoint.is_fetched_ahead, written))
 
 
 def test_what_isnt_understood_is_left_to_tensorstore(tmp_path: Path) -> None:

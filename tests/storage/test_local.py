@@ -251,3 +251,15 @@ def test_what_looks_like_an_address_and_exists_is_a_path(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     assert storage.as_path("gs://bucket") == Path("gs:/bucket")
     assert storage.as_path("file:///a/b") == Path("/a/b")
+
+
+def test_small_pieces_are_read_together(file: Path) -> None:
+    """Each to its place; what isn't there, or is of no open file, is told of."""
+    buffer = np.zeros(10, np.uint8)
+    with storage.open_file(file) as opened:
+        descriptor = opened.descriptor()
+        assert descriptor is not None
+        assert storage.read_pieces(descriptor, buffer, [(1000, 0, 3), (7, 5, 2)])
+        assert bytes(buffer) == CONTENTS[1000:1003] + bytes(2) + CONTENTS[7:9] + bytes(3)
+        assert not storage.read_pieces(descriptor, buffer, [(10238, 0, 3)])
+    assert not storage.read_pieces(-1, buffer, [(0, 0, 3)])

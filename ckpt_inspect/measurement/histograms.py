@@ -74,7 +74,7 @@ def count_touched(values: Array, counts: Counts) -> None:
 class Grid:
     """A coarse set of bins whose edges are edges of fine bins; the same for every tensor, checkpoint and run."""
 
-    __slots__ = ("_of_fine", "edges", "starts")
+    __slots__ = ("edges", "of_fine", "starts")
 
     def __init__(self, per_octave: int) -> None:
         quarters = _QUARTERS[:: 4 // per_octave]
@@ -83,7 +83,9 @@ class Grid:
         """Number of the first fine bin of each coarse bin."""
         self.edges: Floats = np.append(FINE_EDGES[self.starts], 2.0**128)
         """(bins + 1,) edges."""
-        self._of_fine: NDArray[np.intp] = np.searchsorted(self.starts, np.arange(FINE_BINS), side="right") - 1
+        coarse = np.searchsorted(self.starts, np.arange(FINE_BINS), side="right") - 1
+        self.of_fine: NDArray[np.int32] = coarse.astype(np.int32)
+        """(FINE_BINS,) the coarse bin of each fine one."""
 
     @property
     def bins(self) -> int:
@@ -96,7 +98,7 @@ class Grid:
 
     def count(self, values: Array) -> Counts:
         """Return the histogram of positive values."""
-        return np.bincount(self._of_fine[fine_indices(values)], minlength=self.bins)
+        return np.bincount(self.of_fine[fine_indices(values)], minlength=self.bins)
 
 
 EFFECTIVE_LR_GRID = Grid(4)
@@ -114,6 +116,13 @@ def quantiles_of_values(values: Array) -> Floats:
     below, weights = _ranks(ordered.size)
     above = np.minimum(below + 1, ordered.size - 1)
     return _between(ordered[below].astype(np.float64), ordered[above].astype(np.float64), weights)
+
+
+def quantiles_of_ranked(below: Floats, above: Floats, counts: Counts) -> Floats:
+    """Return (.., 9) exact quantiles, as `quantiles_of_values` does, from the values at the rank below each and the one
+    above, (.., 9) each, of so many values (..)."""
+    _, weights = _ranks(counts[..., None])
+    return _between(below, above, weights)
 
 
 def quantiles_of_counts(fine: Counts, low: float, high: float) -> Floats:
@@ -135,7 +144,7 @@ def quantiles_of_counts(fine: Counts, low: float, high: float) -> Floats:
 _LEVELS = np.asarray(QUANTILE_LEVELS)
 
 
-def _ranks(count: int) -> tuple[NDArray[np.int64], Floats]:
+def _ranks(count: int | Counts) -> tuple[NDArray[np.int64], Floats]:
     """Rank below each quantile, and how far it lies towards the next."""
     position = _LEVELS * (count - 1)
     below = np.minimum(np.floor(position).astype(np.int64), count - 1)

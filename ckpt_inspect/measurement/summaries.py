@@ -8,7 +8,8 @@ extremes and histograms don't depend on how the tensor was cut; sums are kept a 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 
 import numpy as np
@@ -30,6 +31,15 @@ EXACT_ELEMENTS = 1 << 14
 
 SAMPLES = 16
 """Elements of each tensor whose own effective learning rate is kept in every checkpoint."""
+
+TOTALS = np.dtype(
+    [(n, np.int64) for n in ("touched", "untouched", "nonfinite", "negative", "epsilon_dominated", "lost")]
+    + [(f"{n}_{end}", np.float64) for n in ("effective_lr", "second_moment") for end in ("min", "max")]
+    + [(n, np.float64) for n in ("update_max", "ratio_max", "effective_lr", "update_squares", "weight_squares")]
+    + [(n, np.float64) for n in ("first_moment_squares", "second_moment", "ratio_squares")]
+)
+"""A tensor's counts, extremes and sums, as `Piece` has them and the loops in C leave them behind; a sum that the state
+doesn't determine is NaN."""
 
 SUMS = ("effective_lr", "update_squares", "weight_squares", "first_moment_squares", "second_moment", "ratio_squares")
 """What is summed over a tensor: E, Δ², θ², m², v, (|m|/√v)²."""
@@ -103,39 +113,113 @@ class FineCounts:
         self.second_moment += other.second_moment
 
 
+Figure = np.float64 | Floats
+Count = np.int64 | Counts
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One tensor's figures; NaN if the state doesn't determine one."""
+    """One tensor's figures, or arrays of those of P tensors, (P,); NaN if the state doesn't determine one."""
 
-    size: int
-    touched: int
+    size: Count
+    touched: Count
     """Elements with 0 < v < ∞, over which E is summarised."""
-    nonfinite: int
-    negative_second_moment: int
-    epsilon_dominated: float
+    nonfinite: Count
+    negative_second_moment: Count
+    epsilon_dominated: Figure
     """Share of touched elements whose root is below ε."""
-    lost_in_rounding: float
+    lost_in_rounding: Figure
     """Share of elements with 0 < |Δ| < ½ ulp(θ)."""
-    untouched: float
+    untouched: Figure
     """Share of elements with v = 0."""
     effective_lr: Floats
-    """(9,) quantiles at `QUANTILE_LEVELS`."""
-    effective_lr_mean: float
+    """(.., 9) quantiles at `QUANTILE_LEVELS`."""
+    effective_lr_mean: Figure
     effective_lr_histogram: Counts
-    """(EFFECTIVE_LR_GRID.bins,)"""
+    """(.., EFFECTIVE_LR_GRID.bins)"""
     second_moment: Floats
-    """(9,) quantiles over touched elements."""
+    """(.., 9) quantiles over touched elements."""
     second_moment_histogram: Counts
-    """(SECOND_MOMENT_GRID.bins,)"""
-    second_moment_mean: float
-    first_moment_rms: float
-    weight_rms: float
-    update_rms: float
-    update_max: float
-    ratio_rms: float
+    """(.., SECOND_MOMENT_GRID.bins)"""
+    second_moment_mean: Figure
+    first_moment_rms: Figure
+    weight_rms: Figure
+    update_rms: Figure
+    update_max: Figure
+    ratio_rms: Figure
     """RMS of m/√v over touched elements."""
-    ratio_max: float
+    ratio_max: Figure
     """Largest |m|/√v over touched elements."""
+
+    @classmethod
+    def of(
+        cls,
+        size: int | Counts,
+        elements: int | Counts,
+        totals: NDArray[np.void],
+        quantiles: tuple[Floats, Floats],
+        histograms: tuple[Counts, Counts],
+    ) -> Summary:
+        """Return the figures of one tensor, or of P: of its `size`, the `elements` seen of it, `totals` of TOTALS,
+        quantiles and histograms of E and of v."""
+        seen, touched = _or_nan(np.asarray(elements)), _or_nan(totals["touched"])
+        # what isn't finite is counted, and stays out of means as it stays out of the sums
+        finite = _or_nan(elements - totals["nonfinite"])
+        is_nowhere = np.isnan(totals["update_squares"] + totals["weight_squares"])
+
+        def largest(name: str, squares: str) -> Figure:
+            is_known = ~np.isnan(totals[squares]) & (totals[name] >= 0)
+            return np.where(is_known, totals[name], np.nan)[()]
+
+        return cls(
+            size=np.asarray(size)[()],
+            touched=totals["touched"][()],
+            nonfinite=totals["nonfinite"][()],
+            negative_second_moment=totals["negative"][()],
+            epsilon_dominated=totals["epsilon_dominated"] / touched,
+            lost_in_rounding=np.where(is_nowhere, np.nan, totals["lost"] / seen)[()],
+            untouched=totals["untouched"] / seen,
+            effective_lr=quantiles[0],
+            effective_lr_mean=totals["effective_lr"] / touched,
+            effective_lr_histogram=histograms[0],
+            second_moment=quantiles[1],
+            second_moment_histogram=histograms[1],
+            second_moment_mean=totals["second_moment"] / finite,
+            first_moment_rms=np.sqrt(totals["first_moment_squares"] / finite),
+            weight_rms=np.sqrt(totals["weight_squares"] / finite),
+            update_rms=np.sqrt(totals["update_squares"] / finite),
+            update_max=largest("update_max", "update_squares"),
+            ratio_rms=np.sqrt(totals["ratio_squares"] / touched),
+            ratio_max=largest("ratio_max", "ratio_squares"),
+        )
+
+    @classmethod
+    def stacked(cls, some: Sequence[Summary]) -> Summary:
+        """Return the figures of several tensors, one after another, of summaries of one each."""
+        return cls(*(np.array([getattr(each, f.name) for each in some]) for f in fields(cls)))
+
+    @classmethod
+    def of_none(cls) -> Summary:
+        """Return the figures of no tensor, (0,)."""
+        return cls.stacked([Tally(0, is_exact=True).summary()]).at(slice(0))
+
+    def at(self, places: slice | NDArray[np.intp]) -> Summary:
+        """Return the figures of some of several tensors."""
+        return Summary(*(getattr(self, f.name)[places] for f in fields(self)))
+
+    @classmethod
+    def joined(cls, parts: Sequence[tuple[NDArray[np.intp], Summary]]) -> Summary:
+        """Return the figures of all tensors in their order, of summaries of some of them with their places, in
+        order if it is one."""
+        if len(parts) < 2:
+            return parts[0][1] if parts else cls.of_none()
+        order = np.argsort(np.concatenate([places for places, _ in parts]))
+        return cls(*(np.concatenate([getattr(each, f.name) for _, each in parts])[order] for f in fields(cls)))
+
+
+def _or_nan(counts: Counts) -> Floats:
+    """The counts, NaN in place of 0."""
+    return np.where(counts, counts, np.nan)
 
 
 class Tally:
@@ -187,33 +271,12 @@ class Tally:
 
     def summary(self) -> Summary:
         """Return the figures of all that was seen."""
-        total, sums = self._total, {name: math.fsum(values) for name, values in self._sums.items()}
+        found = self._total
+        totals = np.array(0, TOTALS)
+        for name in TOTALS.names or ():
+            totals[name] = math.fsum(self._sums.get(name, (math.nan,))) if name in SUMS else getattr(found, name)
         e, v = self._quantiles_and_histograms()
-        seen = total.elements or math.nan
-        touched = total.touched or math.nan
-        # what isn't finite is counted, and stays out of means as it stays out of the sums
-        finite = (total.elements - total.nonfinite) or math.nan
-        return Summary(
-            size=self._size,
-            touched=total.touched,
-            nonfinite=total.nonfinite,
-            negative_second_moment=total.negative,
-            epsilon_dominated=total.epsilon_dominated / touched,
-            lost_in_rounding=total.lost / seen if "update_squares" in sums and "weight_squares" in sums else math.nan,
-            untouched=total.untouched / seen,
-            effective_lr=e[0],
-            effective_lr_mean=sums.get("effective_lr", math.nan) / touched,
-            effective_lr_histogram=e[1],
-            second_moment=v[0],
-            second_moment_histogram=v[1],
-            second_moment_mean=sums.get("second_moment", math.nan) / finite,
-            first_moment_rms=_root_mean(sums, "first_moment_squares", finite),
-            weight_rms=_root_mean(sums, "weight_squares", finite),
-            update_rms=_root_mean(sums, "update_squares", finite),
-            update_max=total.update_max if "update_squares" in sums and total.update_max >= 0 else math.nan,
-            ratio_rms=_root_mean(sums, "ratio_squares", touched),
-            ratio_max=total.ratio_max if "ratio_squares" in sums and total.ratio_max >= 0 else math.nan,
-        )
+        return Summary.of(self._size, found.elements, totals, (e[0], v[0]), (e[1], v[1]))
 
     def _quantiles_and_histograms(self) -> tuple[tuple[Floats, Counts], tuple[Floats, Counts]]:
         total = self._total
@@ -237,7 +300,3 @@ class Tally:
 
 
 _COUNTED = ("elements", "touched", "untouched", "nonfinite", "negative", "epsilon_dominated", "lost")
-
-
-def _root_mean(sums: dict[str, float], name: str, count: float) -> float:
-    return math.sqrt(sums[name] / count) if name in sums and not math.isnan(sums[name]) else math.nan

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import islice
+from itertools import chain, islice
 from threading import Lock, Thread
 
 import numpy as np
@@ -25,9 +25,11 @@ from ckpt_inspect.measurement.extension import loops
 from ckpt_inspect.measurement.histograms import Floats
 from ckpt_inspect.measurement.kernels import Buffers, Formula, pieces
 from ckpt_inspect.measurement.kernels.formula import compiled_norms, is_half
+from ckpt_inspect.measurement.small import SmallFigures, is_small, measure_small
 from ckpt_inspect.measurement.stored import ARRAYS, Rows, StoredState
-from ckpt_inspect.measurement.summaries import EXACT_ELEMENTS, Summary, Tally, sample_indices
+from ckpt_inspect.measurement.summaries import EXACT_ELEMENTS, SAMPLES, Summary, Tally, sample_indices
 from ckpt_inspect.state.optimizer_state import Parameter
+from ckpt_inspect.storage import is_far
 from ckpt_inspect.update_rules import Norms, State
 
 PIECE = 1 << 18
@@ -42,6 +44,9 @@ _THREADS = 2
 _INLINE_BYTES = 8 << 20
 """Below this, threads cost more than they bring."""
 
+_TOGETHER = 4 << 20
+"""Bytes of small tensors that one call takes: a thread's work for about a millisecond."""
+
 _MOST_ROWS = 1 << 24
 """Rows are distinguished up to so many; each takes a byte while its tensor is read."""
 
@@ -54,19 +59,34 @@ _MOST_EXPECTED = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A parameter and what one pass over it found."""
+    """P parameters and what one pass over them found."""
 
-    parameter: Parameter
-    formula: Formula
+    parameters: Sequence[Parameter]
+    formulas: Sequence[Formula]
     summary: Summary
-    untouched_rows: float
-    """Share of rows (indices of the first axis) whose v is 0 throughout; NaN for scalars and vectors."""
+    """(P,) figures."""
+    untouched_rows: Floats
+    """(P,) share of rows (indices of the first axis) whose v is 0 throughout; NaN for scalars and vectors."""
     samples: Floats
-    """(SAMPLES,) E of the elements of `sample_indices`; NaN if v = 0."""
+    """(P, SAMPLES) E of the elements of `sample_indices`; NaN if v = 0."""
     second_moment_samples: Floats
-    """(SAMPLES,) v of the same elements; NaN if there is no element."""
+    """(P, SAMPLES) v of the same elements; NaN if there is no element."""
     value_samples: Floats
-    """(SAMPLES,) θ of the same elements; NaN if there is no element, or θ is not in the file."""
+    """(P, SAMPLES) θ of the same elements; NaN if there is no element, or θ is not in the file."""
+
+    def part(self, some: slice) -> Measured:
+        """Return what was found of some of the parameters."""
+        if len(self.parameters[some]) == len(self.parameters):
+            return self
+        return Measured(
+            self.parameters[some],
+            self.formulas[some],
+            self.summary.at(some),
+            self.untouched_rows[some],
+            self.samples[some],
+            self.second_moment_samples[some],
+            self.value_samples[some],
+        )
 
 
 class Sweep:
@@ -95,19 +115,37 @@ class Sweep:
         self._next = Lock()
         self._failure: BaseException | None = None
 
-    def run(self) -> list[Measured]:
-        """Return what was found of each parameter, in their order. Raises what reading raises."""
-        norms = self._norms()
-        targets = [_Target(p, self._formula(p, total)) for p, total in zip(self._parameters, norms, strict=True)]
+    def run(self) -> Measured:
+        """Return what was found of the parameters. Raises what reading raises."""
+        formulas = [self._formula(p, total) for p, total in zip(self._parameters, self._norms(), strict=True)]
+        found = _Found(self._parameters, formulas)
+        small = self._small(formulas)
+        apart = [found.target(place) for place in self._all() if place not in small]
         stretch = self._piece * _STRETCH
-        jobs = (
-            partial(self._measure, target, start)
-            for target in targets
-            for start in range(0, max(target.size, 1), stretch)
+        jobs = chain(
+            (partial(self._measure_small, found, places) for places in _together(small)),
+            (
+                partial(self._measure, target, start)
+                for target in apart
+                for start in range(0, max(target.size, 1), stretch)
+            ),
         )
         self._expect(self._all(), stretch)
-        self._share(jobs, sum(t.nbytes for t in targets))
-        return [target.measured() for target in targets]
+        self._share(jobs, sum(small.values()) + sum(target.nbytes for target in apart))
+        return found.measured()
+
+    def _small(self, formulas: Sequence[Formula]) -> dict[int, int]:
+        """Return the places of the parameters that can be measured together, and the bytes of each: those of a file of
+        this machine, as what lies far away is read in the order that was announced."""
+        if (
+            loops is None
+            or self._sink is not None
+            or not self._parameters
+            or is_far(self._parameters[0].checkpoint.path)
+        ):
+            return {}
+        both = enumerate(zip(self._parameters, formulas, strict=True))
+        return {place: nbytes_of(parameter) for place, (parameter, formula) in both if is_small(parameter, formula)}
 
     def expect_later(self) -> bool:
         """Say, where files lie far away, what will be read first once all that is expected has been, as
@@ -208,6 +246,18 @@ class Sweep:
             self._failure = interrupt
         if self._failure is not None:
             raise self._failure
+
+    def _measure_small(self, found: _Found, places: Sequence[int], buffers: Buffers, reader: _Reader) -> None:
+        assert loops is not None
+        parameters = [self._parameters[place] for place in places]
+        formulas = [found.formulas[place] for place in places]
+        figures = measure_small(loops, parameters, formulas, [_rows_told(p.shape) for p in parameters])
+        for place in found.take(places, figures):
+            self._measure(found.target(place), 0, buffers, reader)
+        if self._progress is not None:
+            self._progress(
+                sum(nbytes_of(p) for p, is_done in zip(parameters, figures.are_measured, strict=True) if is_done)
+            )
 
     def _measure(self, target: _Target, start: int, buffers: Buffers, reader: _Reader) -> None:
         stop = min(start + self._piece * _STRETCH, target.size)
@@ -386,18 +436,71 @@ class _Target:
         under = self.formula.rule.second_moment(some)
         self._samples[places] = np.where((under > 0) & (under != self.formula.start), e, np.nan)
 
-    def measured(self) -> Measured:
-        """What was found."""
+    def figures(self) -> tuple[Summary, float, tuple[Floats, Floats, Floats]]:
+        """Return the summary, the share of untouched rows, and the samples of E, v and θ."""
         assert self._summary is not None
+        samples = (self._samples, self._second_moment_samples, self._value_samples)
+        return self._summary, self._untouched_rows, samples
+
+
+class _Found:
+    """What has been found of all parameters so far, from any thread."""
+
+    def __init__(self, parameters: Sequence[Parameter], formulas: Sequence[Formula]) -> None:
+        self.formulas = formulas
+        self._parameters = parameters
+        self._targets: dict[int, _Target] = {}
+        self._summaries: list[tuple[NDArray[np.intp], Summary]] = []
+        self._untouched_rows = np.full(len(parameters), np.nan)
+        self._samples = [np.full((len(parameters), SAMPLES), np.nan) for _ in range(3)]
+
+    def target(self, place: int) -> _Target:
+        """Return a parameter that is measured by itself."""
+        return self._targets.setdefault(place, _Target(self._parameters[place], self.formulas[place]))
+
+    def take(self, places: Sequence[int], figures: SmallFigures) -> list[int]:
+        """Take in what was found of some parameters together; return the places of those that it doesn't hold for."""
+        done = figures.are_measured
+        at = np.array(places)[done]
+        self._summaries.append((at, figures.summary if done.all() else figures.summary.at(done.nonzero()[0])))
+        rows = np.array([_rows_told(self._parameters[place].shape) or math.nan for place in at])
+        self._untouched_rows[at] = 1.0 - figures.touched_rows[done] / rows
+        for mine, own in zip(self._samples, figures.samples, strict=True):
+            mine[at] = own[done]
+        return [place for place, is_done in zip(places, done, strict=True) if not is_done]
+
+    def measured(self) -> Measured:
+        """Return all, in the parameters' order."""
+        apart = {place: target.figures() for place, target in self._targets.items()}
+        for place, (_, rows, samples) in apart.items():
+            self._untouched_rows[place] = rows
+            for mine, own in zip(self._samples, samples, strict=True):
+                mine[place] = own
+        if apart:
+            stacked = Summary.stacked([summary for summary, _, _ in apart.values()])
+            self._summaries.append((np.array(list(apart)), stacked))
         return Measured(
-            self.parameter,
-            self.formula,
-            self._summary,
-            self._untouched_rows,
-            self._samples,
-            self._second_moment_samples,
-            self._value_samples,
+            self._parameters, self.formulas, Summary.joined(self._summaries), self._untouched_rows, *self._samples
         )
+
+
+def _together(small: Mapping[int, int]) -> Iterator[list[int]]:
+    """Yield the places of parameters that one call takes; `small`: places with bytes."""
+    places: list[int] = []
+    held = 0
+    for place, nbytes in small.items():
+        places.append(place)
+        held += nbytes
+        if held >= _TOGETHER:
+            yield places
+            places, held = [], 0
+    if places:
+        yield places
+
+
+def _rows_told(shape: tuple[int, ...]) -> int:
+    """The rows of a tensor that are told apart; 0 if they aren't."""
+    return shape[0] if len(shape) > 1 and 0 < shape[0] <= _MOST_ROWS and math.prod(shape) > 0 else 0
 
 
 class _Rows:
@@ -406,9 +509,9 @@ class _Rows:
     __slots__ = ("_length", "_touched")
 
     def __init__(self, shape: tuple[int, ...]) -> None:
-        is_told = len(shape) > 1 and 0 < shape[0] <= _MOST_ROWS and math.prod(shape) > 0
+        rows = _rows_told(shape)
         self._length = math.prod(shape[1:])
-        self._touched: NDArray[np.bool_] | None = np.zeros(shape[0], np.bool_) if is_told else None
+        self._touched: NDArray[np.bool_] | None = np.zeros(rows, np.bool_) if rows else None
 
     def take(self, start: int, under: Array, *, has_untouched: bool, untouched_value: float) -> None:
         """Take in the elements from flat index `start` on."""

@@ -181,9 +181,8 @@ class Chosen:
         sweep = Sweep(
             [p for _, p in chosen], threads=threads, progress=progress, sink=element_sink, is_expected=is_expected
         )
-        measured: dict[str, list[Measured]] = {}
-        for (state, _), found in zip(chosen, sweep.run(), strict=True):
-            measured.setdefault(state.name, []).append(found)
+        measured, owned = sweep.run(), [state.name for state, _ in chosen]
+        parts = {name: slice(owned.index(name), owned.index(name) + owned.count(name)) for name in dict.fromkeys(owned)}
         files = tuple(map(storage.absolute, checkpoint.files))
         others: tuple[Problem, ...] = ()
         if self.parameters and not part.start:  # once, in the first of several parts
@@ -198,7 +197,9 @@ class Chosen:
             modified=checkpoint.modified,
             fingerprint=_fingerprint(files, checkpoint.file_stats, checkpoint.read_head(_HEAD_BYTES)),
             files=files,
-            optimizers=tuple(_optimizer(state, measured.get(state.name, ())) for state in self.states),
+            optimizers=tuple(
+                _optimizer(state, measured.part(parts.get(state.name, slice(0, 0)))) for state in self.states
+            ),
             problems=(*checkpoint.problems, *others),
         )
 
@@ -275,7 +276,7 @@ def fingerprint_now(files: Sequence[str]) -> str | None:
         return None
 
 
-def _optimizer(state: OptimizerState, measured: Sequence[Measured]) -> OptimizerAnalysis:
+def _optimizer(state: OptimizerState, measured: Measured) -> OptimizerAnalysis:
     return OptimizerAnalysis(
         name=state.name,
         rule=state.rule_source,

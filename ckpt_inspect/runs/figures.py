@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +11,11 @@ import numpy as np
 from ckpt_inspect.measurement.columns import Columns
 from ckpt_inspect.measurement.histograms import (
     EFFECTIVE_LR_GRID,
-    QUANTILE_LEVELS,
     SECOND_MOMENT_GRID,
     Counts,
-    Floats,
     Grid,
 )
-from ckpt_inspect.measurement.summaries import SAMPLES
+from ckpt_inspect.measurement.summaries import Figure
 from ckpt_inspect.measurement.sweep import Measured
 from ckpt_inspect.measurement.variables import METRICS
 
@@ -83,11 +81,9 @@ class ParameterFigures:
         return len(self.names)
 
     @classmethod
-    def of(cls, measured: Sequence[Measured]) -> ParameterFigures:
+    def of(cls, measured: Measured) -> ParameterFigures:
         """Return what was measured."""
-        parameters, formulas = [m.parameter for m in measured], [m.formula for m in measured]
-        summaries = [m.summary for m in measured]
-        metrics = _array(map(_metrics, measured), len(METRICS))
+        parameters, formulas, summary = measured.parameters, measured.formulas, measured.summary
         return cls(
             tuple(p.name for p in parameters),
             tuple(p.shape for p in parameters),
@@ -95,16 +91,16 @@ class ParameterFigures:
             tuple(formula.is_relative for formula in formulas),
             tuple(formula.reason for formula in formulas),
             {
-                **{variable.name: column for variable, column in zip(METRICS, metrics.T.copy(), strict=True)},
-                "effective_lr": _array((s.effective_lr for s in summaries), len(QUANTILE_LEVELS)),
-                "effective_lr_sample": _array((m.samples for m in measured), SAMPLES),
-                "second_moment": _array((s.second_moment for s in summaries), len(QUANTILE_LEVELS)),
-                "second_moment_sample": _array((m.second_moment_samples for m in measured), SAMPLES),
-                "value_sample": _array((m.value_samples for m in measured), SAMPLES),
+                **_metrics(measured),
+                "effective_lr": summary.effective_lr,
+                "effective_lr_sample": measured.samples,
+                "second_moment": summary.second_moment,
+                "second_moment_sample": measured.second_moment_samples,
+                "value_sample": measured.value_samples,
             },
             {
-                "effective_lr_histogram": Histograms.of(0, np.array([s.effective_lr_histogram for s in summaries])),
-                "second_moment_histogram": Histograms.of(0, np.array([s.second_moment_histogram for s in summaries])),
+                "effective_lr_histogram": Histograms.of(0, summary.effective_lr_histogram),
+                "second_moment_histogram": Histograms.of(0, summary.second_moment_histogram),
             },
         )
 
@@ -124,41 +120,51 @@ class ParameterFigures:
         )
 
 
-def _array(rows: Iterable[Sequence[float] | Floats], length: int) -> Floats:
-    """(P, length)"""
-    return np.array(list(rows), np.float64).reshape(-1, length)
+def _metrics(measured: Measured) -> Columns:
+    """Return the columns of METRICS, (P,) each."""
+    formulas, s = measured.formulas, measured.summary
+    has_rate = np.array([not formula.is_relative for formula in formulas], np.bool_)
+    has_coefficients = np.array([formula.coefficients is not None for formula in formulas], np.bool_)
+    own = [
+        (
+            math.nan if f.settings.learning_rate is None else f.settings.learning_rate,
+            0.0 if f.coefficients is None or f.is_relative else float(f.coefficients.decay),
+            f.noise_scale,
+            f.moment_bound,
+            f.bias_correction,
+        )
+        for f in formulas
+    ]
+    rate, decay, noise_scale, moment_bound, bias_correction = np.array(own, np.float64).reshape(-1, 5).T.copy()
 
+    def absolute(figure: Figure) -> Figure:
+        return np.where(has_rate, figure, np.nan)
 
-def _metrics(measured: Measured) -> list[float]:
-    """Return the values of METRICS, in their order."""
-    formula, s = measured.formula, measured.summary
-    is_absolute = not formula.is_relative
-    update_rms = s.update_rms if is_absolute else math.nan
-    rate = formula.settings.learning_rate if is_absolute else 1.0
-    decay = float(formula.coefficients.decay) if formula.coefficients is not None and is_absolute else 0.0
+    update_rms = absolute(s.update_rms)
     values = {
         "effective_lr_mean": s.effective_lr_mean,
         "update_rms": update_rms,
-        "update_max": s.update_max if is_absolute else math.nan,
-        "relative_update_rms": _ratio(s.update_rms, rate),
+        "update_max": absolute(s.update_max),
+        "relative_update_rms": _ratio(s.update_rms, np.where(has_rate, rate, 1.0)),
         "update_to_weight": _ratio(update_rms, s.weight_rms),
         "weight_rms": s.weight_rms,
         "first_moment_rms": s.first_moment_rms,
         "second_moment_mean": s.second_moment_mean,
-        "signal_to_noise": s.ratio_rms * formula.noise_scale,
-        "epsilon_dominated": s.epsilon_dominated if formula.coefficients is not None else math.nan,
+        "signal_to_noise": s.ratio_rms * noise_scale,
+        "epsilon_dominated": np.where(has_coefficients, s.epsilon_dominated, np.nan),
         "untouched": s.untouched,
         "untouched_rows": measured.untouched_rows,
-        "lost_in_rounding": s.lost_in_rounding if is_absolute else math.nan,
-        "nonfinite": float(s.nonfinite),
-        "negative_second_moment": float(s.negative_second_moment),
+        "lost_in_rounding": absolute(s.lost_in_rounding),
+        "nonfinite": s.nonfinite.astype(np.float64),
+        "negative_second_moment": s.negative_second_moment.astype(np.float64),
         "moment_ratio_max": s.ratio_max,
-        "moment_bound": formula.moment_bound,
-        "bias_correction": formula.bias_correction,
-        "decay_balance": _ratio(decay * s.weight_rms, update_rms) if decay else math.nan,
+        "moment_bound": moment_bound,
+        "bias_correction": bias_correction,
+        "decay_balance": np.where(decay != 0, _ratio(decay * s.weight_rms, update_rms), np.nan),
     }
-    return [values[variable.name] for variable in METRICS]
+    return {variable.name: values[variable.name] for variable in METRICS}
 
 
-def _ratio(numerator: float, denominator: float | None) -> float:
-    return numerator / denominator if denominator else math.nan
+def _ratio(numerator: Figure, denominator: Figure) -> Figure:
+    with np.errstate(all="ignore"):
+        return np.where(denominator != 0, numerator / denominator, np.nan)

@@ -7,6 +7,7 @@ of rules and types of floats other than Adam's in float32, ten times as long.
     measure          the figures of a piece of optimizer state    `kernels.compiled_kernel`
     sweep            the same, read from files and checksummed    `stored.StoredState`
     norms            the sums that LAMB needs, read as well       `stored.StoredState`
+    small            many small tensors in one call               `small.Batch`
     count            values into a fine histogram                 `histograms.count_touched`
     compare          the products of two tensors                  `distances.Distance`
     count_window     what k updates did to second moments         `distances.WindowCount`
@@ -35,7 +36,7 @@ try:
 except ImportError:  # there was no compiler, or a checkout is used as it is
     _loops = None
 
-_VERSION = 4
+_VERSION = 5
 """Of `module.c`: what an older checkout has compiled is not called in another way than it was made for."""
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")

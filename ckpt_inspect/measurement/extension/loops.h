@@ -99,6 +99,48 @@ typedef struct { /* update_rules.Norms */
 /* The sums over a stretch's weights and the step before its outer factor. Whether all could be read. */
 BETWEEN_FILES int norms_of_stretch(Stretch *stretch, Norms *norms);
 
+/* --- small tensors */
+
+enum { MOST_SMALL = 1 << 14 }; /* elements: summaries.EXACT_ELEMENTS */
+
+typedef struct { /* a tensor of at most MOST_SMALL elements, of float32 or float64 */
+    Dtype dtype;
+    Under under;
+    size_t size, formula; /* the place of its coefficients */
+    int64_t rows;         /* 0 if they are not told apart */
+    Source sources[SOURCES];
+} SmallTensor;
+
+typedef struct { /* what many have in common, and where their figures go: a row each */
+    const Coefficients *c;
+    const int64_t *places;    /* (tensors, place_count), ascending, -1 beyond the last */
+    const double *levels;     /* of quantiles */
+    const int32_t *coarse[2]; /* (FINE_BINS,) the coarse bin of each fine one: of E, and of what is under the root */
+    size_t place_count, level_count, bins[2];
+    Figures *figures;
+    uint32_t *checksums;   /* (tensors, SOURCES) */
+    int64_t *touched_rows; /* (tensors,) 0 before */
+    double *samples;       /* (tensors, SOURCES, place_count) */
+    double *ranked;        /* (tensors, 2, 2, level_count): of each kind the values below and above each level's rank */
+    int64_t *counts[2];    /* (tensors, bins), 0 before */
+} SmallTensors;
+
+typedef struct { /* memory for one tensor at a time; arrays of MOST_SMALL doubles */
+    unsigned char *scratch, *lr, *chosen[2], *spare, *rows, *samples;
+    const unsigned char *arrays[SOURCES]; /* what has been read */
+} SmallRoom;
+
+/* Whether the tensor could be read, and no E is negative or not a number: else there is nothing of use in its row. */
+BETWEEN_FILES int measure_small(const SmallTensors *all, SmallTensor *tensor, const SmallRoom *room, size_t row);
+
+/* The bin of a positive number or 0: that of the float32 towards zero, so that no value moves up into the next one. */
+INLINE uint32_t bin_of(double x)
+{
+    const double small = x < FLT_MAX ? x : FLT_MAX;
+    const float narrow = (float)small;
+    return (bits_of(narrow) - ((double)narrow > small)) >> FINE_SHIFT;
+}
+
 /* Add positive finite values to the counts (FINE_BINS,) of their fine bins; NULL for none. */
 BETWEEN_FILES void count_piece(const float *values, size_t size, int64_t *counts);
 BETWEEN_FILES void count_doubles_piece(const double *values, size_t size, int64_t *counts);

@@ -190,14 +190,6 @@ static void count_numbered(uint32_t *bins, int n, LaneCounts *lanes, int64_t *co
         counts[bins[i]]++;
 }
 
-/* The bin of a positive number or 0: that of the float32 towards zero, so that no value moves up into the next one. */
-INLINE uint32_t bin_of(double x)
-{
-    const double small = x < FLT_MAX ? x : FLT_MAX;
-    const float narrow = (float)small;
-    return (bits_of(narrow) - ((double)narrow > small)) >> FINE_SHIFT;
-}
-
 /* Add the lanes up, and clear them. What was counted is positive, no smaller than `least` and no larger than `most`. */
 static void add_lanes(LaneCounts *counts, double least, double most, int64_t *total)
 {

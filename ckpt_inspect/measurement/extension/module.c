@@ -338,6 +338,165 @@ done:
     return result;
 }
 
+PyDoc_STRVAR(small_doc,
+             "small(table, memory, coefficients, places, levels, coarse, figures, checksums, touched_rows, samples, ranked,\n"
+             "      counts)\n--\n\n"
+             "Read and measure many small tensors; `measurement.small` says what each array holds. Return a byte for each: 1 if\n"
+             "its rows have been filled, 0 if it must be read another way.");
+
+enum { SMALL_COLUMNS = 5 + 2 * SOURCES, SMALL_COEFFICIENTS = 14, NOT_THERE = -1, IN_MEMORY = -2 };
+
+/* So many numbers of that format; NULL with an exception set. */
+static void *numbers_of(Arrays *arrays, PyObject *object, const char *format, Py_ssize_t itemsize, int flags, Py_ssize_t count)
+{
+    Py_buffer *view;
+    void *const found = memory_of(arrays, object, format, itemsize, flags, &view);
+    if (found && view->len != count * itemsize) {
+        PyErr_Format(PyExc_ValueError, "an array of %zd elements was given: they must be %zd", view->len / itemsize, count);
+        return NULL;
+    }
+    return found;
+}
+
+/* A row of the table; -1 with an exception set. */
+static int small_tensor_of(const int64_t *row, const Py_buffer *memory, Py_ssize_t formulas, SmallTensor *tensor)
+{
+    *tensor = (SmallTensor){.dtype = (Dtype)row[0], .under = (Under)row[1], .size = (size_t)row[2], .rows = row[3],
+                            .formula = (size_t)row[4]};
+    int is_right = (row[0] == FLOAT32 || row[0] == FLOAT64) && row[1] >= UNDER_SECOND && row[1] <= UNDER_CENTERED &&
+                   row[2] > 0 && row[2] <= MOST_SMALL && row[3] >= 0 && row[3] <= row[2] && (!row[3] || row[2] % row[3] == 0) &&
+                   row[4] >= 0 && row[4] < formulas;
+    const size_t width = is_right ? width_of(tensor->dtype) : 1;
+    for (int i = 0; i < SOURCES && is_right; i++) {
+        const int64_t descriptor = row[5 + 2 * i], offset = row[6 + 2 * i];
+        tensor->sources[i] = (Source){.descriptor = -1};
+        if (descriptor == IN_MEMORY) {
+            is_right = memory && offset >= 0 && offset <= memory->len - (Py_ssize_t)(tensor->size * width);
+            tensor->sources[i].memory = is_right ? (const unsigned char *)memory->buf + offset : NULL;
+            is_right = is_right && (uintptr_t)tensor->sources[i].memory % width == 0;
+        } else if (descriptor != NOT_THERE) {
+            is_right = descriptor >= 0 && descriptor <= INT32_MAX && offset >= 0;
+            tensor->sources[i].descriptor = (int)descriptor;
+            tensor->sources[i].offset = offset;
+        }
+    }
+    const Source *const sources = tensor->sources;
+    if (is_right && is_there(&sources[SECOND]) && (tensor->under != UNDER_MAXIMUM || is_there(&sources[MAXIMUM])) &&
+        (tensor->under != UNDER_CENTERED || is_there(&sources[MEAN])))
+        return 0;
+    PyErr_SetString(PyExc_ValueError, "there is no such tensor");
+    return -1;
+}
+
+static int have_small_arrays(SmallTensors *all, Arrays *arrays, PyObject *const objects[7], PyObject *const coarse[2],
+                             PyObject *const counts[2], Py_ssize_t count)
+{
+    Py_buffer *view;
+    const Py_ssize_t width = sizeof(int64_t);
+    if (!(all->levels = memory_of(arrays, objects[0], "d", sizeof(double), 0, &view)))
+        return 0;
+    all->level_count = (size_t)view->len / sizeof(double);
+    if (!(all->places = memory_of(arrays, objects[1], "ql", width, 0, &view)))
+        return 0;
+    all->place_count = count ? (size_t)(view->len / width / count) : 0;
+    if (view->len != (Py_ssize_t)all->place_count * count * width || all->place_count > MOST_SMALL / SOURCES) {
+        PyErr_SetString(PyExc_ValueError, "as many places of each tensor are needed");
+        return 0;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (!(all->coarse[i] = numbers_of(arrays, coarse[i], "i", sizeof(int32_t), 0, FINE_BINS)) ||
+            !(all->counts[i] = memory_of(arrays, counts[i], "ql", width, PyBUF_WRITABLE, &view)))
+            return 0;
+        all->bins[i] = count ? (size_t)(view->len / width / count) : 0;
+        for (int bin = 0; bin < FINE_BINS; bin++)
+            if (all->coarse[i][bin] < 0 || (size_t)all->coarse[i][bin] >= all->bins[i]) {
+                PyErr_SetString(PyExc_ValueError, "there is no such bin");
+                return 0;
+            }
+    }
+    const Py_ssize_t places = (Py_ssize_t)all->place_count, levels = (Py_ssize_t)all->level_count;
+    return (all->figures = numbers_of(arrays, objects[2], "B", 1, PyBUF_WRITABLE, count * (Py_ssize_t)sizeof(Figures))) &&
+           (all->checksums = numbers_of(arrays, objects[3], "I", sizeof(uint32_t), PyBUF_WRITABLE, count * SOURCES)) &&
+           (all->touched_rows = numbers_of(arrays, objects[4], "ql", width, PyBUF_WRITABLE, count)) &&
+           (all->samples = numbers_of(arrays, objects[5], "d", width, PyBUF_WRITABLE, count * SOURCES * places)) &&
+           (all->ranked = numbers_of(arrays, objects[6], "d", width, PyBUF_WRITABLE, count * 4 * levels));
+}
+
+static int have_small_places(const SmallTensors *all, const SmallTensor *tensors, Py_ssize_t count)
+{
+    for (Py_ssize_t row = 0; row < count; row++)
+        for (size_t i = 0; i < all->place_count; i++) {
+            const int64_t *const place = all->places + (size_t)row * all->place_count + i;
+            if (*place >= (int64_t)tensors[row].size || (i && *place >= 0 && *place < place[-1]) ||
+                (i && *place >= 0 && place[-1] < 0)) {
+                PyErr_SetString(PyExc_ValueError, "places must ascend, and lie inside");
+                return 0;
+            }
+        }
+    return 1;
+}
+
+static PyObject *small(PyObject *self, PyObject *args)
+{
+    PyObject *table, *memory, *coefficients, *coarse[2], *counts[2], *objects[7], *result = NULL;
+    if (!PyArg_ParseTuple(args, "OOOOO(OO)OOOOO(OO):small", &table, &memory, &coefficients, &objects[1], &objects[0], &coarse[0],
+                          &coarse[1], &objects[2], &objects[3], &objects[4], &objects[5], &objects[6], &counts[0], &counts[1]))
+        return NULL;
+    Arrays arrays = {.count = 0, .size = -1};
+    Py_buffer *view, *held = NULL;
+    SmallTensors all = {.c = NULL};
+    Coefficients *c = NULL;
+    SmallTensor *tensors = NULL;
+    unsigned char *room = NULL;
+    const int64_t *const rows = memory_of(&arrays, table, "ql", sizeof(int64_t), 0, &view);
+    if (!rows)
+        goto done;
+    const Py_ssize_t count = view->len / (Py_ssize_t)sizeof(int64_t) / SMALL_COLUMNS;
+    const double *const numbers = memory_of(&arrays, coefficients, "d", sizeof(double), 0, &view);
+    if (!numbers)
+        goto done;
+    const Py_ssize_t formulas = view->len / (Py_ssize_t)sizeof(double) / SMALL_COEFFICIENTS;
+    if ((memory != Py_None && !memory_of(&arrays, memory, "B", 1, 0, &held)) ||
+        !have_small_arrays(&all, &arrays, objects, coarse, counts, count))
+        goto done;
+    const size_t wide = MOST_SMALL * sizeof(double), scratch = (size_t)SOURCES * CHUNK * sizeof(double);
+    c = PyMem_RawMalloc(sizeof *c * ((size_t)formulas + 1));
+    tensors = PyMem_RawMalloc(sizeof *tensors * ((size_t)count + 1));
+    room = PyMem_RawMalloc(scratch + 6 * wide);
+    if (!c || !tensors || !room) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < formulas; i++) {
+        const double *const n = numbers + i * SMALL_COEFFICIENTS;
+        c[i] = (Coefficients){.numerator = n[0], .divisor = n[1], .inner_epsilon = n[2], .epsilon = n[3],
+                              .first_correction = n[4], .decay = n[5], .has_root = n[6] != 0, .start = n[7],
+                              .is_adaptive = n[8] != 0, .is_stored = n[9] != 0, .step_divisor = n[10], .step_factor = n[11],
+                              .denominator_factor = n[12], .outer_factor = n[13]};
+    }
+    all.c = c;
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (small_tensor_of(rows + i * SMALL_COLUMNS, held, formulas, &tensors[i]) < 0)
+            goto done;
+    result = have_small_places(&all, tensors, count) ? PyBytes_FromStringAndSize(NULL, count) : NULL;
+    if (!result)
+        goto done;
+    char *const is_measured = PyBytes_AS_STRING(result);
+    const SmallRoom places = {.scratch = room, .lr = room + scratch, .chosen = {room + scratch + wide, room + scratch + 2 * wide},
+                              .spare = room + scratch + 3 * wide, .rows = room + scratch + 4 * wide,
+                              .samples = room + scratch + 5 * wide};
+    Py_BEGIN_ALLOW_THREADS
+    for (Py_ssize_t i = 0; i < count; i++)
+        is_measured[i] = (char)measure_small(&all, &tensors[i], &places, (size_t)i);
+    Py_END_ALLOW_THREADS
+done:
+    PyMem_RawFree(c);
+    PyMem_RawFree(tensors);
+    PyMem_RawFree(room);
+    release(&arrays);
+    return result;
+}
+
 PyDoc_STRVAR(norms_doc, "norms(sources, dtype, under, size, scratch, coefficients)\n--\n\n"
                         "Read as `sweep` does, and return ((Σθ², Σd², Σθd), checksums); None if something can't be read.");
 
@@ -549,6 +708,7 @@ static PyObject *use_instructions(PyObject *self, PyObject *args)
 static PyMethodDef methods[] = {{"measure", measure, METH_VARARGS, measure_doc},
                                 {"sweep", sweep, METH_VARARGS, sweep_doc},
                                 {"norms", norms, METH_VARARGS, norms_doc},
+                                {"small", small, METH_VARARGS, small_doc},
                                 {"compare", compare, METH_VARARGS, compare_doc},
                                 {"compare_stored", compare_stored, METH_VARARGS, compare_stored_doc},
                                 {"count_window", count_window, METH_VARARGS, count_window_doc},
@@ -576,7 +736,7 @@ static int prepare(PyObject *module)
         return -1;
     }
     /* grows with every change of what Python may expect */
-    return PyModule_AddIntConstant(module, "VERSION", 4) < 0 || PyModule_AddIntConstant(module, "SCRATCH", (long)SCRATCH) < 0 ? -1 : 0;
+    return PyModule_AddIntConstant(module, "VERSION", 5) < 0 || PyModule_AddIntConstant(module, "SCRATCH", (long)SCRATCH) < 0 ? -1 : 0;
 }
 
 static PyModuleDef_Slot slots[] = {

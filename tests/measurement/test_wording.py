@@ -12,8 +12,8 @@ from ckpt_inspect.measurement.wording import counted, percent
 @pytest.mark.parametrize(
     ("share", "text"),
     [
-        (0.0, "0 %"), (1e-6, "<0.1 %"), (0.004, "0.4 %"), (0.0249, "2.49 %"), (0.0625, "6.25 %"), (0.5, "50 %"), (0.9999, ">99.9 %"), (1.0, "100 %"),
-        (math.nan, "-"),
+        (0.0, "0 %"), (1e-6, "<0.1 %"), (0.004, "0.4 %"), (0.0249, "2.49 %"), (0.0625, "6.25 %"), (0.5, "50 %"),
+        (0.9999, ">99.9 %"), (1.0, "100 %"), (math.nan, "-"),
     ],
 )  # fmt: skip
 def test_share(share: float, text: str) -> None:

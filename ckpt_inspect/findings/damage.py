@@ -14,7 +14,7 @@ from ckpt_inspect.findings.roles import are_kernels
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.variables import CONTRADICTION, QUANTILE_NAMES
 from ckpt_inspect.sourced import shown_source
-from ckpt_inspect.state.resolution import IMPOSSIBLE
+from ckpt_inspect.state.sources import IMPOSSIBLE
 from ckpt_inspect.update_rules import Implementation, find_implementation
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from ckpt_inspect.soundness.reading import Reading
 from ckpt_inspect.soundness.verdicts import Reason
 from ckpt_inspect.soundness.whole import named
 from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter
-from ckpt_inspect.state.resolution import IMPOSSIBLE
+from ckpt_inspect.state.sources import IMPOSSIBLE
 from ckpt_inspect.update_rules import find_optimizer, find_rule
 from ckpt_inspect.update_rules.hyperparameters import MOMENTUM
 

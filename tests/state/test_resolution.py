@@ -13,9 +13,11 @@ from support.memory_checkpoints import MemoryCheckpoint
 
 from ckpt_inspect.errors import NotFoundError, RequestError
 from ckpt_inspect.layouts.found import BetaPowerKeys, BetaPowers, Counted, FoundOptimizer, FoundParameter, RuleReading
+from ckpt_inspect.state.given import check_given
 from ckpt_inspect.state.optimizer_state import optimizer_states
-from ckpt_inspect.state.resolution import IMPOSSIBLE, Resolved, check_given, resolve
+from ckpt_inspect.state.resolution import Resolved, resolve
 from ckpt_inspect.state.schedules import evaluate_schedule
+from ckpt_inspect.state.sources import IMPOSSIBLE
 from ckpt_inspect.update_rules import Implementation
 from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS1, KERAS3, OPTIMIZER_V2, TF1, TFA
 from ckpt_inspect.update_rules.running_products import running_products

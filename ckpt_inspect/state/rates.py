@@ -1,0 +1,184 @@
+"""The learning rate and the weight decay of the last update: numbers, or what a schedule makes of the step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from ckpt_inspect.errors import NotDetermined
+from ckpt_inspect.jsonable import JsonObject
+from ckpt_inspect.layouts.found import FoundOptimizer, GraphRate
+from ckpt_inspect.sourced import Source, Sourced
+from ckpt_inspect.state.given import Given
+from ckpt_inspect.state.sources import (
+    SERIALIZED_NUMBERS,
+    ImpossibleError,
+    Scalars,
+    assumed_default,
+    check_form,
+    given_value,
+    number_of,
+    saved_number,
+)
+from ckpt_inspect.update_rules import Hyperparameter, find_optimizer
+
+
+def resolve_learning_rate(
+    found: FoundOptimizer, given: Given, has_own_decay: bool, raw: int | None, scalars: Scalars
+) -> Sourced[float]:
+    """Return the learning rate of the last update. `raw`: what the counter holds, None if that is not known.
+
+    Raises ImpossibleError for a number that no training can have used.
+    """
+    if (own := given_value("learning_rate", given)) is not None:
+        return own
+    config = found.config or {}
+    completed = None if raw is None else max(raw - 1, 0)
+    for name in ("current_learning_rate", "learning_rate", "decay"):
+        check_form(name, found)
+    if "current_learning_rate" in found.scalars:
+        key = found.scalars["current_learning_rate"]
+        return Sourced(scalars.read(key), "checkpoint", f"{key}, the scheduled learning rate that the last update used")
+    if "learning_rate" in found.scalars:
+        key = found.scalars["learning_rate"]
+        decay = scalars.read(found.scalars["decay"]) if "decay" in found.scalars else _rate_decay(found, has_own_decay)
+        return _decayed(scalars.read(key), decay, "checkpoint", key, found, has_own_decay, completed)
+    if "learning_rate" in found.constants:
+        return Sourced(found.constants["learning_rate"], "graph", f"a constant in {found.constants_where}")
+    if found.graph_rate is not None:
+        return _from_graph(found.graph_rate, found.constants_where, scalars)
+    saved = config.get("learning_rate", config.get("lr"))
+    if isinstance(saved, Mapping) and saved.get("class_name") not in SERIALIZED_NUMBERS:
+        return _scheduled(saved, found, completed, "--learning-rate")
+    value = saved_number(found, "learning_rate", "lr")
+    if value is not None:
+        return _decayed(
+            value,
+            _rate_decay(found, has_own_decay),
+            "config",
+            f"{found.config_where}: learning_rate",
+            found,
+            has_own_decay,
+            completed,
+        )
+    if found.has_scheduled_rate:
+        return Sourced(
+            None,
+            "unknown",
+            "the optimizer has no learning-rate variable, as under a schedule, which this format doesn't save; give "
+            "--learning-rate",
+        )
+    optimizer = find_optimizer(found.rule.name)
+    has_default = found.implementation.has_class_rates and optimizer is not None
+    if has_default and optimizer is not None and found.config == {}:
+        where = f"assumed: the default of the class, which {found.config_where} names and sets nothing of"
+        return Sourced(optimizer.traces.keras_rate, "default", where)
+    return Sourced(None, "unknown", "this layout doesn't save it; give --learning-rate")
+
+
+def has_scheduled_rate(found: FoundOptimizer, has_own_decay: bool, scalars: Scalars) -> bool:
+    """Return whether the learning rate follows the step, by the configuration, the graph or variables."""
+    config = found.config or {}
+    if found.has_scheduled_rate or "current_learning_rate" in found.scalars:
+        return True
+    if "learning_rate" not in found.scalars:
+        if found.graph_rate is not None and "learning_rate" not in found.constants:
+            return True
+        if isinstance(config.get("learning_rate", config.get("lr")), Mapping):
+            return True
+    key = found.scalars.get("decay")
+    decay = number_of(config.get("decay")) if key is None else scalars.read(key)
+    return bool(decay) and found.implementation.decays_rate and not has_own_decay
+
+
+def _rate_decay(found: FoundOptimizer, has_own_decay: bool) -> float:
+    """Return the configuration's `decay` of the learning rate; 0 where the name means something else."""
+    return 0.0 if has_own_decay or not found.implementation.decays_rate else saved_number(found, "decay") or 0.0
+
+
+def _decayed(
+    value: float,
+    decay: float,
+    source: Source,
+    where: str,
+    found: FoundOptimizer,
+    has_own_decay: bool,
+    completed: int | None,
+) -> Sourced[float]:
+    """The learning rate under an implementation's `decay`, unless that name means something else in the rule."""
+    if not decay or not found.implementation.decays_rate or has_own_decay:
+        return Sourced(value, source, where)
+    if not 0 <= decay < math.inf:
+        raise ImpossibleError(f"decay is {decay:.9g} ({where} decays by it), and it must be finite and not negative")
+    if completed is None:
+        return Sourced(None, "unknown", f"{where} = {value:g} decays with the step, which is not known")
+    from ckpt_inspect.state.schedules import inverse_time_decay
+
+    return Sourced(
+        inverse_time_decay(value, decay, completed),
+        source,
+        f"{where} = {value:.9g} / (1 + decay·(step - 1)), decay = {decay:g}, step = {completed + 1}",
+    )
+
+
+def _scheduled(schedule: JsonObject, found: FoundOptimizer, completed: int | None, option: str) -> Sourced[float]:
+    """Return a schedule's value at that step; if it has none, `option` gives it on the command line."""
+    name = schedule.get("class_name", "a schedule")
+    if completed is None:
+        return Sourced(None, "unknown", f"{found.config_where}: {name} depends on the step, which is not known")
+    from ckpt_inspect.state.schedules import ImpossibleSchedule, evaluate_schedule
+
+    try:
+        value = evaluate_schedule(schedule, completed)
+    except ImpossibleSchedule as reason:
+        raise ImpossibleError(f"{found.config_where}: {reason}") from reason
+    except NotDetermined as reason:
+        return Sourced(None, "unknown", f"{found.config_where}: {reason}; give {option}")
+    return Sourced(value, "config", f"{found.config_where}: {name} at step - 1 = {completed}")
+
+
+def _from_graph(rate: GraphRate, where: str, scalars: Scalars) -> Sourced[float]:
+    """A learning rate that the graph computes, at the global step before the last update's increment."""
+    variables = {rate.counter: scalars.read(rate.counter)} if rate.counter is not None else {}
+    for key, count in variables.items():
+        if not math.isfinite(count):
+            raise ImpossibleError(
+                f"{key} is {count:g}, which is not a valid count, and the learning rate depends on it"
+            )
+    before = {k: max(v - 1, 0) for k, v in variables.items()}
+    value = rate.graph.evaluate(rate.node, before)
+    if value is None:
+        return Sourced(
+            None,
+            "unknown",
+            f"{where}: the learning rate is fed at run time, or computed from what isn't saved; give --learning-rate",
+        )
+    at = "".join(f" at {k} = {int(v)}, before the last update" for k, v in before.items())
+    return Sourced(value, "graph", f"{where}: the expression {rate.node!r}{at}")
+
+
+def resolve_weight_decay(
+    h: Hyperparameter, found: FoundOptimizer, given: Given, raw: int | None, scalars: Scalars
+) -> Sourced[float]:
+    """Return the weight decay of the last update, as `resolve_learning_rate` does the rate; `h`: the rule's own."""
+    if (own := given_value(h.name, given)) is not None:
+        return own
+    for name in h.upstream_names:
+        check_form(name, found)
+        if name in found.scalars:
+            return Sourced(scalars.read(found.scalars[name]), "checkpoint", found.scalars[name])
+        if name in found.constants:
+            return Sourced(found.constants[name], "graph", f"a constant in {found.constants_where}")
+        if found.config is not None and name in found.config:
+            saved = found.config[name]
+            if isinstance(saved, Mapping) and saved.get("class_name") not in SERIALIZED_NUMBERS:
+                return _scheduled(saved, found, None if raw is None else max(raw - 1, 0), "--weight-decay")
+            number = 0.0 if saved is False else saved_number(found, name)
+            return Sourced(number or 0.0, "config", f"{found.config_where}: {name}")
+    default = h.default_in(found.implementation)
+    if default is None:
+        return Sourced(None, "unknown", "this layout doesn't save it; give --weight-decay")
+    if default:
+        return assumed_default(h, found)
+    is_assumed = found.implementation.takes_weight_decay and found.config is None
+    return Sourced(0.0, "default", "assumed: none, the default" if is_assumed else "the rule has none")

@@ -10,6 +10,7 @@ from ckpt_inspect.findings.arithmetic import has_small_gradients
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, Finding, Kind, Severity
 from ckpt_inspect.findings.history import Floats, History, worst_first
 from ckpt_inspect.findings.intervals import Intervals
+from ckpt_inspect.findings.lineage import find_restarts
 from ckpt_inspect.findings.thresholds import Thresholds
 
 DRIFTED = Kind(
@@ -17,7 +18,8 @@ DRIFTED = Kind(
     title="Tensors whose E moved away from the others'",
     severity=Severity.INFO,
     condition="log10 of the median E changed from the first to the newest checkpoint by at least drift_decades more, "
-    "or less, than it did in the median tensor (of three or more), in a tensor that isn't found starved or below ε.",
+    "or less, than it did in the median tensor (of three or more), in a tensor that isn't found starved or below ε; "
+    "the first: of those since state was last not carried on.",
     why="Their gradients grew or faded by another factor than the rest's, and E follows them.",
     action="See in the heatmap when it happened; a tensor whose E rises alone is losing its gradient",
     source="Kingma & Ba, arXiv 1412.6980: E goes with 1/√v",
@@ -30,7 +32,7 @@ SPREAD = Kind(
     title="Effective learning rates that spread apart within a tensor",
     severity=Severity.INFO,
     condition="log10(E95/E5), E5 and E95 the 5 % and 95 % quantiles of E over touched elements, grew by at least "
-    "spread_decades from the first to the newest checkpoint.",
+    "spread_decades from the first to the newest checkpoint; the first: of those since state was last not carried on.",
     why="Some elements' gradients fade (dead units, rare inputs) while others' go on: the large E belong to those "
     "that have next to none, and the first gradient they get moves them too far.",
     action="Look at the tensor's distribution and at its starved elements",
@@ -61,12 +63,21 @@ _FEWEST_TENSORS = 3
 
 
 def find_drift(history: History, thresholds: Thresholds) -> Iterator[Finding]:
-    """Find tensors whose E moved apart, from the first checkpoint to the newest."""
-    if len(history) < 2:
+    """Find tensors whose E moved apart, from the first checkpoint to the newest, or from that from which on state was
+    carried on."""
+    found = list(_drift(history, thresholds, 0))
+    if found and (places := list(find_restarts(history))):
+        found = list(_drift(history, thresholds, int(np.searchsorted(history.rows, max(places)))))
+    yield from found
+
+
+def _drift(history: History, thresholds: Thresholds, first: int) -> Iterator[Finding]:
+    """What moved from that row to the newest."""
+    if first >= len(history) - 1:
         return
     with np.errstate(divide="ignore", invalid="ignore"):
         low, median, high = (
-            np.log10([history.quantile("effective_lr", name, row) for row in (0, -1)])
+            np.log10([history.quantile("effective_lr", name, row) for row in (first, -1)])
             for name in ("q05", "median", "q95")
         )
         # that one is E/α and the other E cancels out, because the median tensor's shift is subtracted
@@ -81,10 +92,10 @@ def find_drift(history: History, thresholds: Thresholds) -> Iterator[Finding]:
         if places:
             yield history.finding(
                 DRIFTED,
-                f"From {history.at(0)} to {history.at(-1)} the median E of {history.counted(places)} moved away from "
-                f"the others': {history.named(places, [f'×{10 ** apart[i]:.3g}' for i in places])}",
+                f"From {history.at(first)} to {history.at(-1)} the median E of {history.counted(places)} moved away "
+                f"from the others': {history.named(places, [f'×{10 ** apart[i]:.3g}' for i in places])}",
                 thresholds,
-                rows=(0, -1),
+                rows=(first, -1),
                 parameters=places,
                 evidence=[
                     history.evidence(-1, i, decades_apart=apart[i], decades=shift[i]) for i in places[:MOST_EVIDENCE]
@@ -95,10 +106,10 @@ def find_drift(history: History, thresholds: Thresholds) -> Iterator[Finding]:
         figures = [f"{spread[0, i]:.2g} to {spread[-1, i]:.2g} decades" for i in places]
         yield history.finding(
             SPREAD,
-            f"From {history.at(0)} to {history.at(-1)} the spread of E grew in {history.counted(places)}: "
+            f"From {history.at(first)} to {history.at(-1)} the spread of E grew in {history.counted(places)}: "
             f"{history.named(places, figures)}",
             thresholds,
-            rows=(0, -1),
+            rows=(first, -1),
             parameters=places,
             evidence=[
                 history.evidence(-1, i, spread_decades_first=spread[0, i], spread_decades=spread[-1, i])

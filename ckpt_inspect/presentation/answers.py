@@ -14,8 +14,8 @@ from ckpt_inspect.comparison.segments import Segment
 from ckpt_inspect.findings import Finding, Severity
 from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import counted, percent, spoken_name
-from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known
-from ckpt_inspect.presentation.tables.wording import breaks, figure, has_changed, ratio_text, span_text
+from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, breaks, floats, known
+from ckpt_inspect.presentation.tables.wording import figure, has_changed, ratio_text, span_text
 from ckpt_inspect.presentation.verdict import Value, pace, since, trust
 
 Tone = Literal["good", "look", "trouble", "unknown"]

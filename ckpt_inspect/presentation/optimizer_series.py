@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ckpt_inspect.comparison.segments import Segment
 from ckpt_inspect.measurement.variables import CONTRADICTION
-from ckpt_inspect.presentation.tables.wording import breaks
 from ckpt_inspect.sourced import SOURCE_WORDS
 from ckpt_inspect.state.hyperparameters import hyperparameters_in
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
+
+    from ckpt_inspect.comparison.segments import Segment
 
 Floats = NDArray[np.float64]
 
@@ -127,6 +127,11 @@ class OptimizerSeries:
     def steps(self) -> Floats:
         """Return (K,) updates applied; NaN if not known."""
         return floats(self.heads["step"])
+
+
+def breaks(segments: Sequence[Segment]) -> list[Segment]:
+    """Return those that don't go on with the training before: what came before is no course of theirs."""
+    return [segment for segment in segments[1:] if segment.begins in ("state-lost", "another-line")]
 
 
 def optimizer_series(run: str, frame: DataFrame) -> Iterator[OptimizerSeries]:

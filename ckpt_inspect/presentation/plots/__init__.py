@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.presentation.plots import heatmaps, quantities, questions, within_layers
-from ckpt_inspect.presentation.plots.change_by_rate import plot_change_by_rate
-from ckpt_inspect.presentation.plots.changes import plot_diff
+from ckpt_inspect.presentation.plots.changes import plot_change_by_rate, plot_diff
 from ckpt_inspect.presentation.plots.chapter import Chapter, RunFrames, chapters, chosen_checkpoints
 from ckpt_inspect.presentation.plots.questions import Question
 from ckpt_inspect.presentation.plots.within_layers import plot_distributions

@@ -1,4 +1,4 @@
-"""What changed between two checkpoints: E in B over E in A, the weights, and the moments."""
+"""What changed between two checkpoints, and whether weights with larger effective learning rates moved further."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.presentation.optimizer_series import floats
 from ckpt_inspect.presentation.plots import panels, style
+from ckpt_inspect.presentation.plots.measures import ROW, set_rows, write_beyond
 from ckpt_inspect.presentation.plots.names import shared_prefix, short_labels, shorten
-from ckpt_inspect.presentation.plots.questions import CHANGES
-from ckpt_inspect.presentation.plots.rows import ROW, set_rows, write_beyond
+from ckpt_inspect.presentation.plots.questions import CHANGE_BY_RATE, CHANGES
 from ckpt_inspect.presentation.plots.sheet import drawn, figure_of, sheet
 from ckpt_inspect.presentation.plots.spread import positive
 
@@ -27,10 +27,12 @@ MOST_ROWS = 40
 MOST_LABELS = 3
 """Values written beside the dots of a column: its extremes."""
 STATUSES = ("added", "removed", "reshaped", "same")
+MOST_NAMED = 6
+"""Parameters that lie furthest from the trend."""
 COLORS = {"": style.MAIN, "first moment": style.RUN_COLORS[2], "second moment": style.RUN_COLORS[3]}
 
 
-def answer(frame: DataFrame) -> str:
+def changes_answer(frame: DataFrame) -> str:
     """Return the figure's answer in words: which weights moved most, and how E changed."""
     change, ratio = floats(frame["weight_change"]), ratios_of_rates(frame)
     parts = []
@@ -103,13 +105,13 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B", doubts: Se
     plot = plot.add(so.Dot(pointsize=4.5, edgecolor="white", artist_kws={"gid": "change"}), legend=False)
     key = [Line2D([], [], ls="", marker="o", color=color, label=text) for text, color in COLORS.items() if text]
     parts, tall = [*compared(name_a, name_b), f"{len(frame)} tensors: {by_status}"], max(len(shown) * ROW, 0.6) + 0.9
-    body = sheet(CHANGES, answer(frame), parts, doubts, note + CHANGES.note, tall, key)
+    body = sheet(CHANGES, changes_answer(frame), parts, doubts, note + CHANGES.note, tall, key)
     labels = short_labels(names[:MOST_ROWS], 34, len(shared_prefix(names)))
     for axes, title in zip(drawn(plot, body), titles, strict=True):
         own = dots[dots["quantity"] == title]
         values = own["x"].to_numpy(float)
         limits = panels.robust_range([values[None, :]], *([1.0] if title == titles[0] else []))
-        set_rows(axes, labels if title == titles[0] else [""] * len(labels))
+        set_rows(axes, labels, is_left=title == titles[0])
         panels.set_log_axis(axes, "x", limits, 5)
         axes.set_xlabel(title)
         write_beyond(axes, own[["x", "y"]].to_numpy(float), limits)
@@ -147,3 +149,64 @@ def _label_extremes(axes: Axes, values: Floats, limits: panels.Limits) -> None:
             textcoords="offset points", ha="right" if is_right else "left", va="center_baseline",
             fontsize=style.SMALL_SIZE, color=style.INK, gid="extreme",
         )  # fmt: skip
+
+
+# --- by rate
+
+
+@style.styled
+def plot_change_by_rate(frame: DataFrame, name_a: str = "A", name_b: str = "B", doubts: Sequence[str] = ()) -> Figure:
+    """Draw a dot per parameter of `Diff.to_frame()`: median E in B across, relative change of the weights up, both
+    logarithmic.
+
+    The parameters furthest from the common trend are named; `doubts` as in `plot_diff`.
+    Raises RequestError if no parameter has both.
+    """
+    import pandas as pd
+    import seaborn.objects as so
+
+    rates, changes = (floats(frame[c]) for c in ("effective_lr_b", "weight_change"))
+    is_drawn = np.isfinite(rates) & np.isfinite(changes) & (rates > 0) & (changes > 0)
+    if not is_drawn.any():
+        raise RequestError("there is nothing to draw: no parameter has an effective learning rate and moved")
+    rates, changes = rates[is_drawn], changes[is_drawn]
+    names = [style.drawable(str(name)) for name in frame["parameter"][is_drawn]]
+    labels = short_labels(names, 34, len(shared_prefix(names)))
+    far = np.argsort(-distance_from_trend(rates, changes), kind="stable")[:MOST_NAMED]
+    parts = [*compared(name_a, name_b), f"{len(rates)} of {len(frame)} tensors"]
+    body = sheet(CHANGE_BY_RATE, by_rate_answer(rates, changes), parts, doubts, CHANGE_BY_RATE.note, 5.0)
+    symbol, space, unit = symbol_of_rates(frame[is_drawn]).partition(" ")
+    plot = so.Plot(pd.DataFrame({"x": rates, "y": changes}), x="x", y="y")
+    plot = plot.add(so.Dot(color=style.FAN, alpha=0.6, edgecolor="white", artist_kws={"gid": "parameters"}))
+    plot = plot.label(x=f"median {symbol} in B{space}{unit}", y=CHANGE_BY_RATE.label)
+    (axes,) = drawn(plot, body)
+    panels.set_log_axis(axes, "x", panels.robust_range([rates[None, :]]))
+    panels.set_log_axis(axes, "y", panels.robust_range([changes[None, :]]))
+    axes.grid(color=style.FAINT, lw=0.6)
+    for at, color in zip(far, style.LINE_COLORS, strict=False):
+        x, y = (float(np.clip(v[at], *ends)) for v, ends in ((rates, axes.get_xlim()), (changes, axes.get_ylim())))
+        axes.plot([x], [y], "o", color=color, ms=7, mec="white", label=labels[at], clip_on=False, gid="name")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title="furthest from the trend", alignment="left")
+    return figure_of(body)
+
+
+def by_rate_answer(rates: Floats, changes: Floats) -> str:
+    """Return the figure's answer in words: Spearman's correlation, and what to make of it."""
+    import pandas as pd
+
+    if len(rates) < 4:
+        return "Too few parameters for a trend."
+    correlation = float(pd.Series(rates).rank().corr(pd.Series(changes).rank()))
+    if np.isnan(correlation):
+        return "No trend: all are alike."
+    word = "Yes, mostly" if correlation > 0.5 else "No, rather less" if correlation < -0.5 else "Hardly"
+    return f"{word}: the correlation of their ranks is {correlation:.2f} over {len(rates)} parameters."
+
+
+def distance_from_trend(rates: Floats, changes: Floats) -> Floats:
+    """Return (P,) decades between each change and the line that fits all, by least squares of the logarithms."""
+    x, y = np.log10(rates), np.log10(changes)
+    spread = x - x.mean()
+    slope = float((spread * y).sum() / (spread**2).sum()) if np.any(spread) else 0.0
+    distance: Floats = np.abs(y - y.mean() - slope * spread)
+    return distance

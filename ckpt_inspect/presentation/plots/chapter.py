@@ -92,6 +92,11 @@ class Run:
         """Return (K,) which line of training each checkpoint lies on, from 0: no curve goes from one to another."""
         return self.series.parts(self.segments)
 
+    def with_gaps(self, values: Floats) -> Floats:
+        """Return (K,) values as a curve takes them: with a NaN before each line of training but the first."""
+        gapped: Floats = np.insert(np.asarray(values, float), np.flatnonzero(np.diff(self.parts)) + 1, np.nan)
+        return gapped
+
     @cached_property
     def marks(self) -> Mapping[int, str]:
         """Return where something happened to the run, by position among the checkpoints, and what."""
@@ -160,6 +165,11 @@ class Chapter:
         are_vectors = np.array(self.are_vectors)
         found = {KERNELS: np.flatnonzero(~are_vectors), VECTORS: np.flatnonzero(are_vectors)}
         return {kind: members for kind, members in found.items() if members.size}
+
+    def title_of(self, kind: str, drawn: int | None = None) -> str:
+        """Return a kind with how many parameters it has, and how many of them are `drawn` if not all are."""
+        count = len(self.kinds()[kind])
+        return f"{kind} ({count if drawn in (None, count) else f'{drawn} of {count}'})"
 
     @cached_property
     def is_series(self) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,12 +12,12 @@ from ckpt_inspect.measurement.wording import percent
 from ckpt_inspect.presentation.plots import panels, style
 from ckpt_inspect.presentation.plots.names import Group, shorten
 from ckpt_inspect.presentation.plots.questions import LAYERS_BY_STEP, LEAST_SHARE, SHARE_LABELS, SHARES
-from ckpt_inspect.presentation.plots.sheet import figure_of, sheet
+from ckpt_inspect.presentation.plots.sheet import chapter_sheet, figure_of
 from ckpt_inspect.presentation.plots.spread import newest, spread_words, where_known
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
     from ckpt_inspect.presentation.optimizer_series import Floats
     from ckpt_inspect.presentation.plots.chapter import Chapter, Run
@@ -29,25 +30,54 @@ MOST_AFFECTED = 20
 _ROW, _LEAST, _TALLEST, _TEXT = 0.19, 0.45, 4.2, 0.16
 """Inches: a row, a panel at least and at most, and a label."""
 
-
-def _heights(rows: Sequence[int]) -> list[float]:
-    return [min(max(count * _ROW, _LEAST), _TALLEST) for count in rows]
-
-
-def _draw_heatmap(axes: Axes, values: Floats, norm: Any, colors: Any) -> None:
-    """Draw (rows, columns) in colour, hatched where there is no value."""
-    # seaborn's heatmap draws the whole figure, each time, to see whether labels overlap, and here none is its own
-    axes.patch.set(facecolor="white", hatch="////", edgecolor=style.FAINT)
-    axes.pcolormesh(np.ma.masked_invalid(values), norm=norm, cmap=colors, rasterized=True)
-    axes.set(xlim=(0, values.shape[1]), ylim=(values.shape[0], 0), xticks=[])
+Rows = Mapping[str, Sequence[Group]]
+"""Rows by kind; a group of several has one label."""
 
 
-def _set_checkpoints(axes: Axes, chapter: Chapter, run: Run) -> None:
-    """Set ticks at a few columns of a run's checkpoints, and mark where something happened."""
-    x = chapter.x(run)
-    chosen = np.unique(np.linspace(0, len(x) - 1, min(5, len(x))).round().astype(int))
-    axes.set_xticks(chosen + 0.5, [f"{x[at]:.0f}" for at in chosen])
-    panels.draw_marks(axes, chapter, run, are_columns=True)
+@dataclass(frozen=True)
+class _Block:
+    """Columns that belong together."""
+
+    title: str
+    values: Floats
+    """(columns, P)"""
+    run: Run | None
+    """The columns are its checkpoints; None: a column for each run, with the value in every cell."""
+    text: Callable[[Floats], str] | None
+    """What is said of a row's values, at its right; None: nothing."""
+
+
+def _heights(rows: Rows) -> list[float]:
+    return [min(max(sum(len(g.members) for g in groups) * _ROW, _LEAST), _TALLEST) for groups in rows.values()]
+
+
+def _draw(body: SubFigure, chapter: Chapter, rows: Rows, blocks: Sequence[_Block], norm: Any, colors: Any) -> Any:
+    """Draw the blocks beside each other, kernels above vectors, hatched where there is no value; return the axes."""
+    tall = _heights(rows)
+    grid = body.subplots(len(rows), len(blocks), squeeze=False, sharex="col", height_ratios=tall)
+    for axes_of_row, (kind, groups), height in zip(grid, rows.items(), tall, strict=True):
+        members = [member for group in groups for member in group.members]
+        for axes, block in zip(axes_of_row, blocks, strict=True):
+            own = block.values[:, members].T
+            axes.patch.set(facecolor="white", hatch="////", edgecolor=style.FAINT)
+            # seaborn's heatmap draws the whole figure, each time, to see whether its labels overlap: there are none
+            axes.pcolormesh(np.ma.masked_invalid(own), norm=norm, cmap=colors, rasterized=True)
+            axes.set(xlim=(0, own.shape[1]), ylim=(len(own), 0))
+            _label_rows(axes, groups, height, [*map(block.text, own)] if block.text and len(groups) == len(own) else ())
+            if block.run is None:
+                names = [shorten(r.name, 60 // len(chapter.runs) // len(blocks)) for r in chapter.runs]
+                axes.set_xticks(np.arange(len(names)) + 0.5, names if len(names) > 1 else [""])
+                for (y, x), value in np.ndenumerate(own):
+                    axes.text(x + 0.5, y + 0.5, _share(value), ha="center", va="center", size=style.SMALL_SIZE)
+            else:
+                x = chapter.x(block.run)
+                few = np.unique(np.linspace(0, len(x) - 1, min(5, len(x))).round().astype(int))
+                axes.set_xticks(few + 0.5, [f"{x[at]:.0f}" for at in few])
+                panels.draw_marks(axes, chapter, block.run, are_columns=True)
+            title = chapter.title_of(kind, len(members)) if axes is axes_of_row[0] else ""
+            axes.set_title(f"{block.title}\n{title}" if block.title and axes in grid[0] else title, color=style.INK)
+            axes.tick_params(axis="y", labelleft=axes is axes_of_row[0])
+    return grid
 
 
 def _label_rows(axes: Axes, groups: Sequence[Group], height: float, texts: Sequence[str] = ()) -> None:
@@ -83,56 +113,43 @@ def layers_answer(chapter: Chapter) -> str:
 def plot_layers_by_step(chapter: Chapter) -> Figure:
     """Draw a row per parameter, a column per checkpoint, the median of E/α over touched elements in colour.
 
-    Beside a row its newest median and how that compares with the first. Several runs, at most six: a block of columns
-    each, on one scale.
+    Beside a row its newest median and how that compares with the first of the same line of training. Several runs, at
+    most six: a block of columns each, on one scale.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm
 
-    runs, asks, by_kind = (
-        chapter.runs[:MOST_RUNS],
-        LAYERS_BY_STEP,
-        {kind: chapter.groups(members, MOST_LABELLED, 30) for kind, members in chapter.kinds().items()},
-    )
+    asks, runs = LAYERS_BY_STEP, chapter.runs[:MOST_RUNS]
     medians, is_one = [chapter.effective_lr(run, "effective_lr_median") for run in runs], len(runs) == 1
+    rows = {kind: chapter.groups(members, MOST_LABELLED, 30) for kind, members in chapter.kinds().items()}
+    is_told = is_one and any(len(groups) == len(chapter.kinds()[kind]) for kind, groups in rows.items())
+    since = runs[0].parts == runs[0].parts[-1]
+
+    def newest_and_change(values: Floats) -> str:
+        known, own = (each[np.isfinite(each)] for each in (values, values[since]))
+        change = f"  ×{style.number(own[-1] / own[0])}" if own.size else ""
+        return style.number(known[-1]) + change if known.size else "–"
+
+    note = asks.note + (" At the right: the newest median, × the first." if is_told else "")
+    note += " That is the first since state was last not carried on." if is_told and not since.all() else ""
+    note += f" The first {MOST_RUNS} of {len(chapter.runs)} runs." if len(chapter.runs) > MOST_RUNS else ""
+    tall, key = sum(_heights(rows)), panels.key(chapter) if is_one else ()
+    body = chapter_sheet(chapter, asks, layers_answer(chapter), note, max(tall, 1.2) + 1.0, key)
     low, high = panels.robust_range(medians, decades=0.3)
     norm, known = LogNorm(low, high), np.concatenate([each[np.isfinite(each)] for each in medians])
-    note = asks.note + (" At the right: the newest median, × the first." if is_one else "")
-    note += f" The first {MOST_RUNS} of {len(chapter.runs)} runs." if len(chapter.runs) > MOST_RUNS else ""
-    counts = [sum(len(group.members) for group in groups) for groups in by_kind.values()]
-    tall, key = _heights(counts), panels.key(chapter) if is_one else ()
-    body = sheet(
-        asks,
-        layers_answer(chapter),
-        chapter.made_from,
-        chapter.doubts_of(asks.rests_on),
-        note,
-        max(sum(tall), 1.2) + 1.0,
-        key,
-    )
-    grid = body.subplots(len(by_kind), len(runs), squeeze=False, sharex="col", height_ratios=tall)
-    for axes_of_row, (kind, groups), height, count in zip(grid, by_kind.items(), tall, counts, strict=True):
-        for axes, run, values in zip(axes_of_row, runs, medians, strict=True):
-            own = values[:, [member for group in groups for member in group.members]].T
-            _draw_heatmap(axes, own, norm, style.MAGNITUDE)
-            _set_checkpoints(axes, chapter, run)
-            axes.set_xlabel("" if is_one or axes not in grid[-1] else shorten(run.name, 60 // len(runs)))
-        axes_of_row[0].set_title(f"{kind} ({count})", color=style.INK)
-        is_told = is_one and len(groups) == count
-        _label_rows(axes_of_row[0], groups, height, [*map(_newest_and_change, own)] if is_told else ())
+    names = [""] if is_one else [shorten(run.name, 60 // len(runs)) for run in runs]
+    text = newest_and_change if is_told else None
+    blocks = [_Block(name, of_run, run, text) for name, run, of_run in zip(names, runs, medians, strict=True)]
+    grid = _draw(body, chapter, rows, blocks, norm, style.MAGNITUDE)
     body.supxlabel(chapter.x_label, size=style.TEXT_SIZE, color=style.MUTED)
-    is_low, is_high = bool((known < low).any()), bool((known > high).any())
-    extend = ("both" if is_high else "min") if is_low else ("max" if is_high else "neither")
+    extend = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[
+        bool((known < low).any()), bool((known > high).any())
+    ]
     colors = ScalarMappable(norm, style.MAGNITUDE)
-    bar = body.colorbar(colors, ax=grid.ravel().tolist(), extend=extend, pad=0.01, aspect=sum(tall) / 0.15)
+    bar = body.colorbar(colors, ax=grid.ravel().tolist(), extend=extend, pad=0.01, aspect=tall / 0.15)
     bar.set_label(asks.label, color=style.MUTED)
     panels.set_log_axis(bar.ax, "y", (low, high))
     return figure_of(body)
-
-
-def _newest_and_change(medians: Floats) -> str:
-    known = medians[np.isfinite(medians)]
-    return f"{style.number(known[-1])}  ×{style.number(known[-1] / known[0])}" if known.size else "–"
 
 
 def shares_answer(chapter: Chapter) -> str:
@@ -144,10 +161,8 @@ def shares_answer(chapter: Chapter) -> str:
         values = np.stack([np.nan_to_num(newest(run.column(column))) for run in chapter.runs]).max(axis=0)
         if (values >= LEAST_SHARE).any():
             worst, word = int(values.argmax()), label.partition(" (")[0]
-            name, share = shorten(chapter.names[worst], 40), percent(float(values[worst]))
-            told.append(
-                f"{word}: {(values >= LEAST_SHARE).sum()} of {len(values)} parameters, most in {name} ({share})"
-            )
+            count, name = (values >= LEAST_SHARE).sum(), shorten(chapter.names[worst], 40)
+            told.append(f"{word}: {count} of {len(values)} parameters, most in {name} ({_share(values[worst])})")
     known = [column for column, label in SHARE_LABELS.items() if label not in unknown]
     of_all = [np.concatenate([run.column(column) for column in known], axis=1) for run in chapter.runs] if known else []
     where = where_known(chapter, of_all)
@@ -168,9 +183,8 @@ def largest_shares(chapter: Chapter) -> Floats:
     return largest
 
 
-def _is_anywhere(chapter: Chapter, column: str) -> bool:
-    """Whether a share is worth a block: any parameter has it in any checkpoint; a NaN compares as none."""
-    return any(bool((run.column(column) >= LEAST_SHARE).any()) for run in chapter.runs)
+def _share(value: float) -> str:
+    return percent(float(value), nothing="–")
 
 
 @style.styled
@@ -182,41 +196,29 @@ def plot_shares(chapter: Chapter) -> Figure:
 
     scores, is_over_run = largest_shares(chapter), chapter.is_series and len(chapter.runs) == 1
     chosen = {kind: m[scores[m] >= LEAST_SHARE] for kind, m in chapter.telling(scores, MOST_AFFECTED).items()}
-    chosen = {kind: members for kind, members in chosen.items() if members.size}
+    rows = {
+        kind: [Group(label, (int(at),)) for label, at in zip(chapter.labels(members), members, strict=True)]
+        for kind, members in chosen.items()
+        if members.size
+    }
     affected = int((scores >= LEAST_SHARE).sum())
-    labels = {column: label for column, label in SHARE_LABELS.items() if _is_anywhere(chapter, column)}
-    others, hidden = len(scores) - affected, affected - sum(map(len, chosen.values()))
+    others, hidden = len(scores) - affected, affected - sum(map(len, rows.values()))
     note = SHARES.note + (f" {others} parameter{'s have' if others > 1 else ' has'} none." if others else "")
     note += f" Not drawn: {hidden} with smaller shares." if hidden else ""
     note += " Blue: all. At the right of each block: the newest share. Hatched: not known." if is_over_run else ""
-    tall = _heights([len(members) for members in chosen.values()])
-    height, key = sum(tall) + 1.0 if chosen else 0.3, panels.key(chapter) if is_over_run else ()
-    body = sheet(
-        SHARES, shares_answer(chapter), chapter.made_from, chapter.doubts_of(SHARES.rests_on), note, height, key
-    )
-    if not chosen:
+    height, key = sum(_heights(rows)) + 1.0 if rows else 0.3, panels.key(chapter) if is_over_run else ()
+    body = chapter_sheet(chapter, SHARES, shares_answer(chapter), note, height, key)
+    if not rows:
         body.subplots().set_axis_off()  # without axes nothing would be laid out
         return figure_of(body)
-    grid = body.subplots(len(chosen), len(labels), squeeze=False, height_ratios=tall, sharex="col")
-    colors, norm = seaborn.color_palette(style.SHARE, as_cmap=True), Normalize(0.0, 1.0)
-    names = [shorten(run.name, 60 // len(chapter.runs) // len(labels)) for run in chapter.runs]
-    for axes_of_row, (kind, members), height in zip(grid, chosen.items(), tall, strict=True):
-        rows = [Group(label, (int(at),)) for label, at in zip(chapter.labels(members), members, strict=True)]
-        for axes, (column, label) in zip(axes_of_row, labels.items(), strict=True):
-            shares = [run.column(column)[:, members] for run in chapter.runs]
-            values = shares[0].T if is_over_run else np.stack([of_run[-1] for of_run in shares], axis=1)
-            shown = values[:, -1:] if is_over_run else values
-            told = np.array([[percent(float(v), nothing="–") for v in row] for row in shown])
-            _draw_heatmap(axes, values, norm, colors)
-            for (row, column_of), text in np.ndenumerate(np.empty((0, 0)) if is_over_run else told):
-                axes.text(column_of + 0.5, row + 0.5, text, ha="center", va="center", size=style.SMALL_SIZE)
-            _label_rows(axes, rows, height, told[:, -1].tolist() if is_over_run else ())
-            if is_over_run:
-                _set_checkpoints(axes, chapter, chapter.runs[0])
-            else:
-                axes.set_xticks(np.arange(len(names)) + 0.5, names if len(names) > 1 else [""])
-            title = f"{kind} ({len(members)} of {len(chapter.kinds()[kind])})" if axes is axes_of_row[0] else ""
-            axes.set_title(f"{label}\n{title}" if axes in grid[0] else title, color=style.INK)
-            axes.tick_params(axis="y", labelleft=axes is axes_of_row[0])
+    columns = {column: [run.column(column) for run in chapter.runs] for column in SHARE_LABELS}
+    blocks = [
+        _Block(SHARE_LABELS[column], of_runs[0], chapter.runs[0], lambda values: _share(values[-1]))
+        if is_over_run
+        else _Block(SHARE_LABELS[column], np.stack([of_run[-1] for of_run in of_runs]), None, None)
+        for column, of_runs in columns.items()
+        if any(bool((of_run >= LEAST_SHARE).any()) for of_run in of_runs)
+    ]
+    _draw(body, chapter, rows, blocks, Normalize(0.0, 1.0), seaborn.color_palette(style.SHARE, as_cmap=True))
     body.supxlabel(chapter.x_label if is_over_run else "", size=style.TEXT_SIZE, color=style.MUTED)
     return figure_of(body)

@@ -96,12 +96,21 @@ def set_panel(axes: Axes, chapter: Chapter, limits: Limits) -> None:
 
 
 def mark_beyond(axes: Axes, x: Floats, values: Floats, limits: Limits, color: str) -> str:
-    """Mark, at the edge of the axes, where a curve lies beyond it; return an arrow that way, or nothing."""
+    """Mark, at the edge of the axes, where a curve lies beyond it; return an arrow that way, or nothing.
+
+    Where there is a mark already the next stands beside it.
+    """
+    from matplotlib.transforms import ScaledTranslation
+
     low, high = limits
     for is_beyond, place, marker, arrow in ((values > high, high, "^", "↑"), (values < low, low, "v", "↓")):
         if is_beyond.any():
             at = np.flatnonzero(is_beyond)[-1]
-            axes.plot([x[at]], [place], marker, color=color, ms=6, clip_on=False, zorder=4, gid="beyond")
+            taken = sum(line.get_gid() == "beyond" and np.asarray(line.get_xdata())[0] == x[at] for line in axes.lines)
+            beside = axes.transData + ScaledTranslation(-taken / 9, 0, axes.figure.dpi_scale_trans)
+            axes.plot(
+                [x[at]], [place], marker, color=color, ms=6, clip_on=False, zorder=4, gid="beyond", transform=beside
+            )
             return arrow
     return ""
 
@@ -158,6 +167,16 @@ def key(chapter: Chapter, usual: Usual | None = None) -> list[Artist]:
         Line2D([], [], color=style.INK, lw=0.9, ls=d, label=word) for word, d in _DASHES.items() if word in found
     ]
     return handles
+
+
+def fan_key(of: str, color: str = style.FAN) -> list[Artist]:
+    """Return what stands in the key for the fan of all these: the median, the middle half, and nine tenths."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    shades = ((0.5, "25–75 %"), (0.2, "5–95 %"))
+    handles: list[Artist] = [Line2D([], [], color=color, lw=2, label=f"median of the {of}")]
+    return handles + [Patch(facecolor=color, alpha=alpha, label=text) for alpha, text in shades]
 
 
 def run_colors(chapter: Chapter) -> list[str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ckpt_inspect.presentation.plots import style
-from ckpt_inspect.presentation.plots.over_run import Measure, plot_over_run
+from ckpt_inspect.presentation.plots.measures import Measure, plot_measures
 from ckpt_inspect.presentation.plots.questions import (
     DISPLACEMENT,
     EFFECTIVE_LR,
@@ -19,18 +18,12 @@ from ckpt_inspect.presentation.plots.questions import (
     RELATIVE_MOVEMENT,
     UPDATE_TO_WEIGHT,
 )
-from ckpt_inspect.presentation.plots.rows import plot_rows
 from ckpt_inspect.presentation.plots.spread import NEWEST, newest, positive, spread_words, where_known
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ckpt_inspect.presentation.plots.chapter import Chapter
-    from ckpt_inspect.presentation.plots.questions import Question
-
-
-def _plot(chapter: Chapter, asks: Question, answer: str, measures: Sequence[Measure], note: str = "") -> Figure:
-    return (plot_over_run if chapter.is_series else plot_rows)(chapter, asks, answer, measures, note)
 
 
 def _measure(chapter: Chapter, label: str, column: str) -> Measure:
@@ -68,7 +61,7 @@ def plot_movement(chapter: Chapter) -> Figure:
     if _is_known(relative) and any(run.is_scheduled for run in chapter.runs):
         # several runs have room for one, which a schedule doesn't hide
         measures = [relative] if len(chapter.runs) > 1 else [*measures, relative]
-    return _plot(chapter, MOVEMENT, movement_answer(chapter), measures)
+    return plot_measures(chapter, MOVEMENT, movement_answer(chapter), measures)
 
 
 def update_to_weight_answer(chapter: Chapter) -> str:
@@ -101,7 +94,7 @@ def plot_update_to_weight(chapter: Chapter) -> Figure:
     """Draw the ratio of every parameter on the usual band and the line of a thousandth."""
     measure = _measure(chapter, UPDATE_TO_WEIGHT.label, "update_to_weight")
     measure = replace(measure, usual=UPDATE_TO_WEIGHT.usual)
-    return _plot(chapter, UPDATE_TO_WEIGHT, update_to_weight_answer(chapter), [measure])
+    return plot_measures(chapter, UPDATE_TO_WEIGHT, update_to_weight_answer(chapter), [measure])
 
 
 def effective_lr_answer(chapter: Chapter) -> str:
@@ -118,11 +111,11 @@ def plot_effective_lr(chapter: Chapter) -> Figure:
         tuple(chapter.effective_lr(run, f"effective_lr_{name}") for run in chapter.runs)
         for name in ("median", "q05", "q95")
     )
-    bounds = () if chapter.is_series else tuple(zip(*ends, strict=True))
+    sides = {} if chapter.is_series else dict(zip(("low", "high"), ends, strict=True))
     moved = _measure(chapter, RELATIVE_MOVEMENT, "relative_update_rms")
-    measures = [Measure(EFFECTIVE_LR.label, median, bounds), *([moved] if _is_known(moved) else [])]
+    measures = [Measure(EFFECTIVE_LR.label, median, sides), *([moved] if _is_known(moved) else [])]
     note = EFFECTIVE_LR.note if chapter.is_series else f"Bars: 5–95 % of the elements. {EFFECTIVE_LR.note}"
-    return _plot(chapter, EFFECTIVE_LR, effective_lr_answer(chapter), measures, note)
+    return plot_measures(chapter, EFFECTIVE_LR, effective_lr_answer(chapter), measures, note)
 
 
 def gradients_answer(chapter: Chapter) -> str:
@@ -138,11 +131,11 @@ def plot_gradients(chapter: Chapter) -> Figure:
     values, lows, highs = (
         tuple(run.column(f"window_gradient_rms{end}") for run in chapter.runs) for end in ("", "_low", "_high")
     )
-    measure = Measure(GRADIENTS.label, values, tuple(zip(lows, highs, strict=True)))
+    measure = Measure(GRADIENTS.label, values, {"low": lows, "high": highs})
     sources = {source for run in chapter.runs for source in run.beta_2_sources}
     words = [word for source, word in (("default", "assumed"), ("inferred", "inferred")) if source in sources]
     note = f" β2 is {' and '.join(words)}, and with it all of this." if words else ""
-    return _plot(chapter, GRADIENTS, gradients_answer(chapter), [measure], GRADIENTS.note + note)
+    return plot_measures(chapter, GRADIENTS, gradients_answer(chapter), [measure], GRADIENTS.note + note)
 
 
 def path_answer(chapter: Chapter) -> str:
@@ -156,4 +149,4 @@ def path_answer(chapter: Chapter) -> str:
 def plot_path(chapter: Chapter) -> Figure:
     """Draw how far every parameter is from the first checkpoint of its path, and how far it went for each update."""
     measures = [_measure(chapter, PATH.label, "path_distance"), _measure(chapter, DISPLACEMENT, "window_displacement")]
-    return _plot(chapter, PATH, path_answer(chapter), [each for each in measures if _is_known(each)])
+    return plot_measures(chapter, PATH, path_answer(chapter), [each for each in measures if _is_known(each)])

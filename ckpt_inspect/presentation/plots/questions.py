@@ -37,12 +37,12 @@ class Question:
     label: str
     """What its axis of values shows, with the unit."""
     caption: str
-    """What is shown, and what is usual; on a page."""
-    note: str
-    """How to read the picture; below it."""
+    """What is shown, how to read it, and what is usual."""
     metrics: tuple[str, ...]
     """The variables that it shows; findings say by these where they can be seen."""
     usual: Usual | None = None
+    of_picture: str = ""
+    """What is so of the picture alone, and not of the page's chart."""
     needs: str = "parameters"
     """The kind of frame without which there is nothing to draw: `parameters` or `histogram`."""
     needs_series: bool = False
@@ -58,6 +58,11 @@ class Question:
     rests_on: tuple[str, ...] | None = None
     """The hyperparameters that its figures are computed with; None: with all."""
 
+    @property
+    def note(self) -> str:
+        """Return how to read the picture; below it."""
+        return " ".join(filter(None, (self.caption, self.of_picture)))
+
 
 _UNKNOWN_UPDATES = "the size of the updates is not known, as without the learning rate"
 _NO_UPDATES = "every update that is known is 0, so that nothing moves"
@@ -68,8 +73,6 @@ EFFECTIVE_LR = Question(
     "effective-lr",
     "How does Adam scale each layer's gradients?",
     RATE,
-    "The factor by which Adam multiplies the bias-corrected first moment, per unit of gradient and over α: its median "
-    "over a parameter's touched elements. It is a rate, not a distance.",
     "Medians over a parameter's touched elements. E is a rate, per unit of gradient, and no distance: a layer with "
     "tiny gradients has a large E and moves like the others. 1 would be plain gradient descent.",
     ("effective_lr", "effective_lr_mean", "learning_rate"),
@@ -81,8 +84,8 @@ LAYERS_BY_STEP = Question(
     "Which layers does Adam scale up, and when?",
     RATE,
     "Every parameter is a row, every checkpoint a column; the colour is the median of E/α, per unit of gradient.",
-    "Every parameter has a row; of many only some have room for a label. Hatched: not defined.",
     ("effective_lr",),
+    of_picture="Of many only some have room for a label. Hatched: not defined.",
     column="effective_lr_median",
     reason_if_zero=_ALL_ZERO,
     needs_series=True,
@@ -94,8 +97,8 @@ DISTRIBUTIONS = Question(
     RATE,
     "How E/α of a layer's touched elements is distributed; a wide hill is a layer in which Adam adapts much, a narrow "
     "one a layer that plain gradient descent would treat alike.",
-    "A hill's area is its touched elements. Per unit of gradient: a large E is no large step.",
     ("effective_lr", "effective_lr_histogram"),
+    of_picture="A hill's area is its touched elements. Per unit of gradient: a large E is no large step.",
     column="effective_lr_median",
     reason_if_zero=_ALL_ZERO,
     needs="histogram",
@@ -106,9 +109,8 @@ UPDATE_TO_WEIGHT = Question(
     "Are the updates in proportion to the weights?",
     "‖Δ‖/‖θ‖, ratio of norms",
     "The norm of the last update over the norm of the weights: about a thousandth is usual, more than a hundredth is "
-    "too fast, less than a ten-thousandth hardly learns.",
-    "No value if the weights are all zero, or if the state doesn't determine the update. Biases begin at zero, so that "
-    "their ratio is often larger.",
+    "too fast, less than a ten-thousandth hardly learns. No value if the weights are all zero, "
+    "or if the state doesn't determine the update. Biases begin at zero, so that their ratio is often larger.",
     ("update_to_weight", "weight_rms"),
     # Below, a layer barely learns; above, it changes too fast (Karpathy, makemore part 3; MosaicML's OptimizerMonitor)
     usual=Usual(1e-4, 1e-2, 1e-3, "usual, 10⁻⁴ to 10⁻²", "rule of thumb, 10⁻³"),
@@ -120,8 +122,8 @@ ELEMENTS = Question(
     "elements",
     "What do single weights see?",
     RATE,
-    "E/α of a layer's elements: the median, what half of them have, and what nine tenths have.",
-    "E/α of touched elements, per unit of gradient.",
+    "E/α of a layer's touched elements, per unit of gradient: the median, what half of them have, and what nine tenths "
+    "have.",
     ("effective_lr_sample", "second_moment_sample"),
     column="effective_lr_median",
     reason_if_zero=_ALL_ZERO,
@@ -132,8 +134,6 @@ SHARES = Question(
     "shares",
     "Where does the optimizer not adapt?",
     "share of elements",
-    "Shares of elements that no gradient ever reached, whose update epsilon sets rather than the gradients, and whose "
-    "update is lost in the weights' rounding.",
     "Untouched: no gradient ever came. ε-dominated: of the touched, those whose update ε sets, not the gradients. "
     "Lost: the last update was too small to change the weight.",
     ("untouched", "untouched_rows", "epsilon_dominated", "lost_in_rounding"),
@@ -143,9 +143,8 @@ GRADIENTS = Question(
     "How large were the gradients?",
     "RMS of the gradients",
     "The root mean square of the gradients between one checkpoint and the next, which nobody need have logged: second "
-    "moments hold it. A band is where the plain root mean square over the window's updates must lie.",
-    "In loss per unit of weight. Each point: the window of updates up to that checkpoint, weighted as v weights it. "
-    "Shaded, if a panel has one or two lines: where the plain RMS must lie, which is wide where windows are long.",
+    "moments hold it. In loss per unit of weight; each point is the window of updates up to that checkpoint, weighted "
+    "as v weights it. A band, if a panel has one or two lines, is where the plain RMS over them must lie.",
     ("window_gradient_rms", "window_gradient_rms_low", "window_gradient_rms_high", "second_moment_mean"),
     needs_series=True,
     column="window_gradient_rms",
@@ -158,10 +157,9 @@ MOVEMENT = Question(
     "movement",
     "How far does each layer move in a step?",
     "RMS of Δ",
-    "The root mean square of the last update over a parameter's elements: what it really moved, whatever its effective "
-    "learning rate.",
-    "RMS: root mean square over a parameter's elements, in the weights' own unit; over α a schedule is divided out. "
-    "No value where the state doesn't determine the update.",
+    "The root mean square of the last update over a parameter's elements, in the weights' own unit: what it really "
+    "moved, whatever its effective learning rate; over α a schedule is divided out. No value where the state doesn't "
+    "determine the update.",
     ("update_rms", "update_max", "relative_update_rms"),
     column="update_rms",
     reason_if_unknown=_UNKNOWN_UPDATES,
@@ -172,9 +170,8 @@ PATH = Question(
     "How far have the weights come?",
     "RMS of θ − θ₁",
     "How far an element is from where it was in the first checkpoint that led here, as root mean square over a "
-    "parameter; and how far it went for each update since the checkpoint before.",
-    "In the weights' own unit, from the first checkpoint of an unbroken path. A checkpoint that doesn't continue the "
-    "one before begins a path of its own.",
+    "parameter, in the weights' own unit; and how far it went for each update since the checkpoint before. A "
+    "checkpoint that doesn't continue the one before begins a path of its own.",
     ("path_distance", "path_straightness", "window_displacement"),
     needs_series=True,
     column="path_distance",
@@ -187,7 +184,6 @@ CHANGES = Question(
     "changes",
     "What changed between the two checkpoints?",
     "change, ‖b − a‖/‖a‖",
-    "",
     "E is per unit of gradient: a larger one is no larger step. Numbers name the extremes.",
     (),
 )
@@ -195,7 +191,6 @@ CHANGE_BY_RATE = Question(
     "change-by-rate",
     "Did the weights with larger effective learning rates move further?",
     "change of the weights, ‖b − a‖/‖a‖ (ratio of norms)",
-    "",
     "Not drawn: tensors without an optimizer's state, and those that did not move.",
     (),
 )

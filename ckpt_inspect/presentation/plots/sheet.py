@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from seaborn.objects import Plot
 
+    from ckpt_inspect.presentation.plots.chapter import Chapter
     from ckpt_inspect.presentation.plots.questions import Question
 
 WIDTH = 11.0
@@ -69,6 +70,13 @@ def sheet(
         body.legend(handles=handles, loc="outside upper left", ncols=_COLUMNS)
         body = cast("SubFigure", body.subfigures())
     return cast("SubFigure", body)
+
+
+def chapter_sheet(
+    chapter: Chapter, asks: Question, answer: str, note: str, height: float, key: Iterable[Artist] = ()
+) -> SubFigure:
+    """Return the same for a figure of a chapter."""
+    return sheet(asks, answer, chapter.made_from, chapter.doubts_of(asks.rests_on), note, height, key)
 
 
 def _wrapped(text: str, size: float) -> str:

@@ -8,10 +8,10 @@ import numpy as np
 
 from ckpt_inspect.presentation.plots import panels, style
 from ckpt_inspect.presentation.plots.chapter import chosen_checkpoints
-from ckpt_inspect.presentation.plots.multiples import MOST, draw_multiples, height, left_out
+from ckpt_inspect.presentation.plots.measures import MOST_PANELS, Measure, draw_multiples, height, left_out, tidy
 from ckpt_inspect.presentation.plots.names import shorten
 from ckpt_inspect.presentation.plots.questions import DISTRIBUTIONS, ELEMENTS
-from ckpt_inspect.presentation.plots.sheet import figure_of, sheet
+from ckpt_inspect.presentation.plots.sheet import chapter_sheet, figure_of
 from ckpt_inspect.presentation.plots.spread import apart, newest
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ckpt_inspect.presentation.optimizer_series import Floats
     from ckpt_inspect.presentation.plots.chapter import Chapter, Run
+    from ckpt_inspect.presentation.plots.measures import Chosen
 
 
 def spreads(chapter: Chapter) -> Floats:
@@ -32,13 +33,15 @@ def spreads(chapter: Chapter) -> Floats:
     return found
 
 
-def _most_telling(chapter: Chapter) -> tuple[Floats, str]:
-    """(P,) scores by which few of many parameters are chosen, and why, in words."""
+def _most_telling(chapter: Chapter) -> tuple[Chosen, str]:
+    """The few of many parameters that are drawn, and why these, in words."""
     if len(chapter.runs) == 1:
-        return spreads(chapter), "with the widest spread"
-    return apart(
-        [chapter.effective_lr(run, "effective_lr_median") for run in chapter.runs]
-    ), "whose medians differ most"
+        scores, reason = spreads(chapter), "with the widest spread"
+    else:
+        medians = [chapter.effective_lr(run, "effective_lr_median") for run in chapter.runs]
+        scores, reason = apart(medians), "whose medians differ most"
+    chosen = chapter.telling(scores, MOST_PANELS)
+    return chosen, left_out(chapter, chosen, reason)
 
 
 def distributions_answer(chapter: Chapter) -> str:
@@ -69,12 +72,9 @@ def plot_distributions(chapter: Chapter) -> Figure:
         curves = [(run, at, f"{word} {chapter.x(run)[at]:.0f}") for at in chosen_checkpoints(len(run.indices))]
         colors = list(seaborn.color_palette(style.TIME, len(curves)).as_hex())
         dashes = ["solid"] * len(curves)
-    scores, reason = _most_telling(chapter)
-    chosen, names = chapter.telling(scores, MOST), [text for _, _, text in curves]
-    places = {chapter.parameters[at]: int(at) for members in chosen.values() for at in members}
-    bins = [_bins(chapter, run, at, places).assign(curve=text) for run, at, text in curves]
-    frame = pd.concat(bins, ignore_index=True)
-    density = so.KDE(gridsize=150)
+    chosen, note = _most_telling(chapter)
+    bins = [_bins(chapter, run, at, chosen).assign(curve=text) for run, at, text in curves]
+    frame, density = pd.concat(bins, ignore_index=True), so.KDE(gridsize=150)
     plot = so.Plot(frame, x="x", color="curve").share(y=False)
     # seaborn's KDE drops a variable of one value
     first: dict[str, Any] = {} if len(curves) > 1 else {"color": colors[0]}
@@ -82,33 +82,25 @@ def plot_distributions(chapter: Chapter) -> Figure:
     plot = plot.add(line, density, weight="count", linestyle="curve", legend=False)
     plot = plot.add(so.Area(alpha=0.12, edgewidth=0, **first), density, weight="count", legend=False)
     plot = plot.scale(x=so.Continuous(trans="log"), color=so.Nominal(colors), linestyle=so.Nominal(dashes))
-    handles = [Line2D([], [], color=c, ls=d, label=t) for c, d, t in zip(colors, dashes, names, strict=True)]
-    note, answer = DISTRIBUTIONS.note + left_out(chapter, chosen, reason), distributions_answer(chapter)
-    body = sheet(
-        DISTRIBUTIONS,
-        answer,
-        chapter.made_from,
-        chapter.doubts_of(DISTRIBUTIONS.rests_on),
-        note,
-        height(chosen),
-        handles,
-    )
+    key = [Line2D([], [], color=c, ls=d, label=t) for c, d, (*_, t) in zip(colors, dashes, curves, strict=True)]
+    asks, answer = DISTRIBUTIONS, distributions_answer(chapter)
+    body = chapter_sheet(chapter, asks, answer, asks.note + note, height(chosen), key)
     ends = (frame["x"].min(), frame["x"].max()) if len(frame) else ()
-    limits = panels.robust_range([np.empty((1, 0))], *ends)
-    for _, axes in draw_multiples(body, chapter, chosen, plot, DISTRIBUTIONS.label, ""):
-        panels.set_log_axis(axes, "x", limits, 5)
+    for _, axes in draw_multiples(body, chapter, chosen, plot, asks.label, ""):
+        panels.set_log_axis(axes, "x", panels.robust_range([np.empty((1, 0))], *ends), 5)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
     return figure_of(body)
 
 
-def _bins(chapter: Chapter, run: Run, at: int, places: dict[str, int]) -> DataFrame:
+def _bins(chapter: Chapter, run: Run, at: int, chosen: Chosen) -> DataFrame:
     """The middles of the bins of these parameters at one checkpoint, over α, and their counts."""
     import pandas as pd
 
     if run.histogram is None:
         empty: DataFrame = pd.DataFrame(columns=["parameter", "x", "count"], dtype=float)
         return empty
+    places = {chapter.parameters[member]: int(member) for members in chosen.values() for member in members}
     bins = run.histogram[run.histogram["checkpoint_index"] == run.indices[at]]
     bins = bins[bins["parameter"].isin(places)]
     low, high, count = (bins[name].to_numpy(float) for name in ("low", "high", "count"))
@@ -130,38 +122,22 @@ def elements_answer(chapter: Chapter) -> str:
 @style.styled
 def plot_elements(chapter: Chapter) -> Figure:
     """Draw a panel per parameter: the median, 25-75 % and, of one run, 5-95 % of E/α of its elements."""
-    import pandas as pd
     import seaborn.objects as so
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
 
-    is_alone = len(chapter.runs) == 1
-    shades = [("q05", "q95", 0.15, "5–95 % of the elements")] if is_alone else []
-    shades.append(("q25", "q75", 0.3 if is_alone else 0.15, "25–75 %"))
-    levels = ("median", *dict.fromkeys(level for low, high, *_ in shades for level in (low, high)))
-    scores, reason = _most_telling(chapter)
-    chosen = chapter.telling(scores, MOST)
-    fans = [{q: chapter.effective_lr(run, f"effective_lr_{q}") for q in levels} for run in chapter.runs]
-    frames = [
-        pd.DataFrame({"parameter": at, "run": run.name, "x": chapter.x(run), **{q: v[:, at] for q, v in own.items()}})
-        for run, own in zip(chapter.runs, fans, strict=True)
-        for members in chosen.values()
-        for at in members
-    ]
-    plot = so.Plot(pd.concat(frames, ignore_index=True), x="x", color="run").scale(**panels.run_scales(chapter))
-    for low, high, alpha, _ in shades:
-        plot = plot.add(so.Band(alpha=alpha, edgewidth=0), ymin=low, ymax=high, legend=False)
+    is_alone, (chosen, note) = len(chapter.runs) == 1, _most_telling(chapter)
+    levels = ("median", "q25", "q75", *(("q05", "q95") if is_alone else ()))
+    of = {q: tuple(chapter.effective_lr(run, f"effective_lr_{q}") for run in chapter.runs) for q in levels}
+    plot = so.Plot(tidy(chapter, [Measure("", of["median"], of)], chosen), x="x", color="run")
+    for low, high, alpha in ([("q05", "q95", 0.15)] if is_alone else []) + [("q25", "q75", 0.3 if is_alone else 0.15)]:
+        plot = plot.add(so.Band(alpha=alpha, edgewidth=0), ymin=low, ymax=high, group="part", legend=False)
     median = so.Path(linewidth=1.4, artist_kws={"gid": "median"})
-    plot = plot.add(median, y="median", linestyle="run", legend=False)
-    color = style.MAIN if is_alone else style.MUTED
-    handles = [*panels.key(chapter), Line2D([], [], color=color, lw=1.4, label="median")]
-    handles += [Patch(facecolor=color, alpha=alpha, label=text) for *_, alpha, text in shades]
-    note, answer = ELEMENTS.note + left_out(chapter, chosen, reason), elements_answer(chapter)
-    body = sheet(
-        ELEMENTS, answer, chapter.made_from, chapter.doubts_of(ELEMENTS.rests_on), note, height(chosen), handles
-    )
-    limits = panels.robust_range([values for own in fans for values in own.values()])
-    for _, axes in draw_multiples(body, chapter, chosen, plot, chapter.x_label, ELEMENTS.label):
+    plot = plot.add(median, y="median", linestyle="run", legend=False).scale(**panels.run_scales(chapter))
+    key = [*panels.key(chapter), *panels.fan_key("elements", style.MAIN if is_alone else style.MUTED)]
+    if not is_alone:
+        key.pop()  # the widest band is not drawn
+    asks, limits = ELEMENTS, panels.robust_range([values for level in of.values() for values in level])
+    body = chapter_sheet(chapter, asks, elements_answer(chapter), asks.note + note, height(chosen), key)
+    for _, axes in draw_multiples(body, chapter, chosen, plot, chapter.x_label, asks.label):
         panels.set_panel(axes, chapter, limits)
         for run, own in zip(chapter.runs, panels.run_colors(chapter), strict=True):
             panels.draw_marks(axes, chapter, run, style.INK if is_alone else own)

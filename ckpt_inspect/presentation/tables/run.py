@@ -13,8 +13,9 @@ from ckpt_inspect.comparison.segments import BEGINNING_WORDS, MEANING_OF_A_JUMP
 from ckpt_inspect.measurement.columns import column_rows, read_ahead
 from ckpt_inspect.measurement.variables import CONTRADICTION, QUANTILE_NAMES
 from ckpt_inspect.measurement.wording import heading_name, percent
+from ckpt_inspect.presentation.optimizer_series import breaks
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table, without_empty
-from ckpt_inspect.presentation.tables.wording import breaks, figure, ratio_text, segments_text, sparkline, thinned
+from ckpt_inspect.presentation.tables.wording import figure, ratio_text, segments_text, sparkline, thinned
 from ckpt_inspect.runs.remembered import segments_of
 from ckpt_inspect.runs.stored_runs import taken_rows
 from ckpt_inspect.sourced import quoted, shown_source

@@ -111,11 +111,6 @@ def bytes_text(count: int) -> str:
     raise AssertionError("the loop returns")
 
 
-def breaks(segments: Sequence[Segment]) -> list[Segment]:
-    """Return those that don't go on with the training before: what came before is no course of theirs."""
-    return [segment for segment in segments[1:] if segment.begins in ("state-lost", "another-line")]
-
-
 def segments_text(segments: Sequence[Segment], names: Sequence[str] | Mapping[int, str]) -> str:
     """Return the segments of a run in one line: `ckpt-1 .. ckpt-5 | rate jumped: ckpt-6 .. ckpt-9 | ..`.
 

@@ -19,7 +19,6 @@ ASKS = Question(
     "What were the learning rate and the other hyperparameters?",
     "",
     "Those that changed during the run, as each checkpoint's last update used them, and where they come from.",
-    "",
     ("learning_rate", "beta_1", "beta_2", "epsilon", "weight_decay"),
 )
 """Of the page alone."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
@@ -35,6 +36,7 @@ STRING = "string"
 """`TensorSpec.dtype` of a tensor of byte strings; `read` gives an object array of `bytes`."""
 
 
+@lru_cache(maxsize=1 << 8)
 def numpy_dtype(name: str) -> DType:
     """Return the numpy dtype of that name, `bfloat16` and the float8 kinds included; `object` for strings.
 
@@ -168,6 +170,17 @@ class StoredElements:
     None for a file of this machine. `count` gives them back."""
 
 
+@dataclass(frozen=True, slots=True)
+class WholeTensors:
+    """Where whole tensors lie in files of this machine, as `StoredElements` says of one."""
+
+    places: Sequence[tuple[int, int] | None]
+    """Descriptor and byte of each; None for one that must be read another way."""
+    count: Callable[[Sequence[int | None]], None]
+    """Take the CRC-32C of each, as it has been read elsewhere, for checksummed, None of those that haven't been; raises
+    DamagedFileError as `read_range` does."""
+
+
 class Checkpoint(ABC):
     """One checkpoint, open for reading. A context manager; reading is thread-safe unless a reader says otherwise."""
 
@@ -207,6 +220,22 @@ class Checkpoint(ABC):
         """
         self.spec(name)
         return None
+
+    def whole_tensors(self, names: Sequence[str]) -> WholeTensors:
+        """Return where tensors lie as a whole, for those that others can read; raises what `stored_elements` does."""
+        found = list(map(self.stored_elements, names))
+        for place, (name, elements) in enumerate(zip(names, found, strict=True)):
+            if elements is not None and not (
+                elements.borrow is None and elements.is_uncounted(0, self.spec(name).nbytes)
+            ):
+                found[place] = None
+
+        def count(checksums: Sequence[int | None]) -> None:
+            for name, elements, crc in zip(names, found, checksums, strict=True):
+                if elements is not None and crc is not None:
+                    elements.count(0, self.spec(name).nbytes, crc)
+
+        return WholeTensors([None if e is None else (e.descriptor, e.offset) for e in found], count)
 
     def is_plain(self, name: str) -> bool:
         """Return whether a few elements of the tensor can be read without what lies around them: it is neither

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from ckpt_inspect.checkpoint import (
     Problem,
     StoredElements,
     TensorSpec,
+    WholeTensors,
     numpy_dtype,
 )
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, RequestError, TruncatedFileError, UnsupportedError
@@ -309,7 +311,7 @@ class BundleCheckpoint(Checkpoint):
             for key, entry in index.slices.items():
                 self._slices[key] = entry._replace(shard=entry.shard + first)
         self._entries = entries if len(prefixes) == 1 else dict(sorted(entries.items()))
-        self.tensors = {name: TensorSpec(name, e.shape, e.dtype) for name, e in self._entries.items()}
+        self.tensors = {name: _spec(name, e.shape, e.dtype) for name, e in self._entries.items()}
         self._meta = self._pinned.pin_if_there(self._prefix.file(".meta"))
         self.files, self.file_stats = self._pinned.paths, self._pinned.stats
         self.problems = tuple(found)
@@ -356,6 +358,31 @@ class BundleCheckpoint(Checkpoint):
     def stored_elements(self, name: str) -> StoredElements | None:
         reader = self._known_reader(name)
         return reader.stored_elements() if isinstance(reader, _DenseTensor) else None
+
+    def whole_tensors(self, names: Sequence[str]) -> WholeTensors:
+        """Without an object for each: most checkpoints hold many small ones."""
+        shards = [s.descriptor() if s.stat.kind == "file" else None for s in self._shards]
+        entries = [self._entries.get(name) for name in names]
+        places: list[tuple[int, int] | None] = []
+        for name, entry in zip(names, entries, strict=True):
+            place = None
+            if entry is not None and self._verify and self._byte_order == _NATIVE and name not in self._readers:
+                descriptor, end = shards[entry.shard], entry.offset + entry.size
+                is_plain = not entry.slices and entry.dtype != STRING
+                if descriptor is not None and is_plain and end <= self._shards[entry.shard].size:
+                    place = descriptor, entry.offset
+            places.append(place)
+        if None in places:  # read before, in slices, in another byte order, beyond the file's end, or far away
+            return super().whole_tensors(names)
+
+        def count(checksums: Sequence[int | None]) -> None:
+            for name, entry, crc in zip(names, entries, checksums, strict=True):
+                if entry is not None and crc is not None and mask(crc) != entry.crc:
+                    reader = self._known_reader(name)
+                    assert isinstance(reader, _DenseTensor)
+                    reader.take_checksum(0, entry.size, crc)
+
+        return WholeTensors(places, count)
 
     def is_plain(self, name: str) -> bool:
         self.spec(name)
@@ -442,6 +469,12 @@ class BundleCheckpoint(Checkpoint):
         return _DenseTensor(spec, dtype, entry, shard, self._byte_order, self._verify)
 
 
+@lru_cache(maxsize=1 << 12)
+def _spec(name: str, shape: tuple[int, ...], dtype: str) -> TensorSpec:
+    """One object for those of a run's checkpoints, which are compared with each other."""
+    return TensorSpec(name, shape, dtype)
+
+
 def _look_at_shards(shards: Sequence[OpenFile], index: BundleIndex) -> list[Problem]:
     """Return a Problem for each shard that is missing or shorter than the index says."""
     ends = [-1] * len(shards)
@@ -501,9 +534,10 @@ class _DenseTensor(ElementReader):
             return StoredElements(-1, self._offset, self._checksums.is_uncounted, self._count_far, self._borrow)
         if descriptor is None or self._checksums is None:
             return None
-        return StoredElements(descriptor, self._offset, self._checksums.is_uncounted, self._count)
+        return StoredElements(descriptor, self._offset, self._checksums.is_uncounted, self.take_checksum)
 
-    def _count(self, start: int, stop: int, crc: int) -> None:
+    def take_checksum(self, start: int, stop: int, crc: int) -> None:
+        """Take the checksum of the bytes between two, read elsewhere; raises DamagedFileError."""
         assert self._checksums is not None
         try:
             self._checksums.take(start, stop, crc)
@@ -515,7 +549,7 @@ class _DenseTensor(ElementReader):
 
     def _count_far(self, start: int, stop: int, crc: int) -> None:
         self._shard.give_back(self._offset + start, stop - start)
-        self._count(start, stop, crc)
+        self.take_checksum(start, stop, crc)
 
     def _corrupt(self, error: DamagedFileError) -> DamagedFileError:
         return _corrupt(self._shard, self._name, self._offset, error)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from ckpt_inspect.checkpoint import STRING, numpy_dtype
@@ -30,6 +31,7 @@ _BUNDLE_VERSION = 1  # kTensorBundleVersion
 _MAX_SHARDS = 1 << 16  # more than any writer makes
 FULL_EXTENT = -1  # TensorSlice::kFullExtent: the slice spans the whole dimension
 _SLICE_KEY_START = b"\0"
+_CRC_TAG, _CRC_SIZE = b"\x35", 5  # of field 6, a fixed32, with its tag
 
 
 class Extent(NamedTuple):
@@ -71,7 +73,6 @@ def decode_index(table: bytes) -> BundleIndex:
     header: tuple[int, Literal["little", "big"]] | None = None
     entries: dict[str, Entry] = {}
     slices: dict[bytes, Entry] = {}
-    shapes: dict[Buffer, tuple[int, ...]] = {}
     for key, value in read_table(table):
         if not key:
             header = _decode_header(value)
@@ -80,8 +81,7 @@ def decode_index(table: bytes) -> BundleIndex:
         try:
             if header is None:
                 raise DamagedFileError("comes before the bundle's header")
-            entry = _decode_entry(value, shapes)
-            _validate(entry, header[0])
+            entry = _decode_known(value, header[0])
         except CkptInspectError as error:
             raise type(error)(f"entry {name!r}: {error}") from error
         if key.startswith(_SLICE_KEY_START):
@@ -111,7 +111,26 @@ def _decode_header(value: bytes) -> tuple[int, Literal["little", "big"]]:
     return num_shards, "big" if is_big_endian else "little"
 
 
-def _decode_entry(value: bytes, shapes: dict[Buffer, tuple[int, ...]]) -> Entry:
+def _decode_known(value: bytes, num_shards: int) -> Entry:
+    """Decode and validate an entry: of those of one run, mostly the checksum alone differs, which is the last field."""
+    if value[-_CRC_SIZE : 1 - _CRC_SIZE] == _CRC_TAG:
+        try:
+            known = _decode_valid(value[:-_CRC_SIZE], num_shards)
+        except CkptInspectError:  # what looked like the last field's tag is part of another field, or it is damaged
+            pass
+        else:
+            return Entry(*known[:5], int.from_bytes(value[1 - _CRC_SIZE :], "little"), known.slices)
+    return _decode_valid(value, num_shards)
+
+
+@lru_cache(maxsize=1 << 12)
+def _decode_valid(value: bytes, num_shards: int) -> Entry:
+    entry = _decode_entry(value)
+    _validate(entry, num_shards)
+    return entry
+
+
+def _decode_entry(value: bytes) -> Entry:
     dtype = shard = offset = size = crc = 0
     shape: tuple[int, ...] = ()
     slices: list[tuple[Extent, ...]] = []
@@ -128,10 +147,7 @@ def _decode_entry(value: bytes, shapes: dict[Buffer, tuple[int, ...]]) -> Entry:
             elif number == 6:
                 crc = content
         elif number == 2:
-            known = shapes.get(content)
-            if known is None:
-                known = shapes[content] = decode_shape(content)
-            shape = known
+            shape = decode_shape(content)
         elif number == 7:
             slices.append(decode_slice(content))
     return Entry(DTYPES.get(dtype % 100, f"dtype-{dtype}"), shape, shard, offset, size, crc, tuple(slices))

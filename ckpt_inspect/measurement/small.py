@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ckpt_inspect.checkpoint import Array, Checkpoint, StoredElements, TensorSpec
+from ckpt_inspect.checkpoint import Array, Checkpoint, TensorSpec, numpy_dtype
 from ckpt_inspect.measurement.histograms import (
     EFFECTIVE_LR_GRID,
     QUANTILE_LEVELS,
@@ -28,6 +29,9 @@ from ckpt_inspect.measurement.stored import ARRAYS
 from ckpt_inspect.measurement.summaries import EXACT_ELEMENTS, SAMPLES, TOTALS, Summary, sample_indices
 from ckpt_inspect.state.optimizer_state import Parameter
 from ckpt_inspect.update_rules import State
+
+Keys = tuple[str | None, ...]
+"""Of a parameter's tensors, in the order of ARRAYS; None for what there isn't."""
 
 _ABSENT, _IN_MEMORY = -1, -2
 """In place of a file's descriptor."""
@@ -51,23 +55,29 @@ class SmallFigures:
     """(N, SAMPLES) each: E, v and θ, as of `Measured`."""
 
 
-def is_small(parameter: Parameter, formula: Formula) -> bool:
+def is_small(parameter: Parameter, formula: Formula, keys: Keys) -> bool:
     """Return whether the loops can measure a parameter together with others, if they are there."""
     compiled, size = formula.compiled, math.prod(parameter.shape)
     if compiled is None or is_half(compiled.dtype) or not 0 < size <= EXACT_ELEMENTS:
         return False
     tensors = parameter.checkpoint.tensors
-    specs = [tensors.get(key) for array in ARRAYS if (key := parameter.key(array)) is not None]
-    return parameter.key("second_moment") is not None and all(
+    specs = [tensors.get(key) for key in keys if key is not None]
+    return keys[ARRAYS.index("second_moment")] is not None and all(
         spec is not None and spec.dtype == parameter.dtype and spec.size == size for spec in specs
     )
 
 
 def measure_small(
-    loops: ModuleType, parameters: Sequence[Parameter], formulas: Sequence[Formula], rows: Sequence[int]
+    loops: ModuleType,
+    parameters: Sequence[Parameter],
+    formulas: Sequence[Formula],
+    keys: Sequence[Keys],
+    rows: Sequence[int],
 ) -> SmallFigures:
-    """Read and measure parameters of one checkpoint that `is_small` accepts; `rows`: how many each has, 0 if they are
-    not told apart. Raises what reading raises."""
+    """Read and measure parameters of one checkpoint that `is_small` accepts, whose arrays have those `keys`.
+
+    `rows`: how many each has, 0 if they are not told apart. Raises what reading raises.
+    """
     count, sizes = len(parameters), np.array([math.prod(p.shape) for p in parameters])
     kinds = {id(formula): place for place, formula in enumerate({id(f): f for f in formulas}.values())}
     own = np.array([kinds[id(formula)] for formula in formulas])
@@ -78,7 +88,7 @@ def measure_small(
         table[place, :2] = formula.compiled.dtype, formula.compiled.under
         coefficients[own[place]] = formula.compiled.numbers
     table[:, 2], table[:, 3], table[:, 4] = sizes, rows, own
-    sources = _Sources(parameters, table)
+    sources = _Sources(parameters[0].checkpoint, keys, table)
     places = np.array([sample_indices(int(size)) for size in sizes])
     totals = np.zeros(count, TOTALS)
     checksums, touched_rows = np.zeros((count, len(ARRAYS)), np.uint32), np.zeros(count, np.int64)
@@ -117,41 +127,38 @@ def _sampled(formula: Formula, samples: Floats, is_there: NDArray[np.bool_]) -> 
 class _Sources:
     """Where the tensors' elements are: in files, or in memory into which they have been read."""
 
-    def __init__(self, parameters: Sequence[Parameter], table: NDArray[np.int64]) -> None:
+    def __init__(self, checkpoint: Checkpoint, keys: Sequence[Keys], table: NDArray[np.int64]) -> None:
         """Fill in where each array of each parameter is; read what doesn't lie in a file as it lies in memory."""
-        self._stored: list[tuple[int, int, int, StoredElements]] = []
+        each = [(row, column, key) for row, own in enumerate(keys) for column, key in enumerate(own) if key is not None]
+        self._at = tuple(np.array([(row, column) for row, column, _ in each]).T)
+        """Row and column of each array."""
+        names = [key for *_, key in each]
+        self._tensors = checkpoint.whole_tensors(names)
+        self._specs = [checkpoint.tensors[name] for name in names]
         self.memory: Array | None = None
-        unread: list[tuple[int, int, Checkpoint, TensorSpec]] = []
-        for row, parameter in enumerate(parameters):
-            checkpoint = parameter.checkpoint
-            for column, array in enumerate(ARRAYS):
-                key = parameter.key(array)
-                if key is None:
-                    continue
-                spec, elements = checkpoint.tensors[key], checkpoint.stored_elements(key)
-                nbytes = spec.nbytes
-                if elements is None or elements.borrow is not None or not elements.is_uncounted(0, nbytes):
-                    unread.append((row, column, checkpoint, spec))
-                else:
-                    table[row, 5 + 2 * column : 7 + 2 * column] = elements.descriptor, elements.offset
-                    self._stored.append((row, column, nbytes, elements))
+        places = list(self._tensors.places)
+        unread = [number for number, place in enumerate(places) if place is None]
         if unread:
-            self._read(unread, table)
+            for number, offset in zip(unread, self._read(checkpoint, [self._specs[n] for n in unread]), strict=True):
+                places[number] = _IN_MEMORY, offset
+        rows, columns = self._at
+        table[rows, 5 + 2 * columns], table[rows, 6 + 2 * columns] = np.array(places, np.int64).T
 
-    def _read(self, unread: Sequence[tuple[int, int, Checkpoint, TensorSpec]], table: NDArray[np.int64]) -> None:
-        memory = np.empty(sum(-(-spec.nbytes // _ALIGNED) * _ALIGNED for *_, spec in unread), np.uint8)
-        offset = 0
-        for row, column, checkpoint, spec in unread:
-            out = memory[offset : offset + spec.nbytes].view(spec.dtype)
+    def _read(self, checkpoint: Checkpoint, specs: Sequence[TensorSpec]) -> list[int]:
+        """Read tensors into memory; return where each begins."""
+        sizes = [-(-spec.nbytes // _ALIGNED) * _ALIGNED for spec in specs]
+        self.memory = np.empty(sum(sizes), np.uint8)
+        starts = [end - size for end, size in zip(accumulate(sizes), sizes, strict=True)]
+        for spec, start in zip(specs, starts, strict=True):
+            out = self.memory[start : start + spec.nbytes].view(numpy_dtype(spec.dtype))
             found = checkpoint.read_range(spec.name, 0, spec.size, out)
             if not np.may_share_memory(found, out):
                 out[:] = found
-            table[row, 5 + 2 * column : 7 + 2 * column] = _IN_MEMORY, offset
-            offset += -(-spec.nbytes // _ALIGNED) * _ALIGNED
-        self.memory = memory
+        return starts
 
     def count(self, checksums: NDArray[np.uint32], are_measured: NDArray[np.bool_]) -> None:
         """Take what was read for checksummed; raises DamagedFileError if a checksum differs."""
-        for row, column, nbytes, elements in self._stored:
-            if are_measured[row]:
-                elements.count(0, nbytes, int(checksums[row, column]))
+        found = checksums[self._at].tolist()
+        if not are_measured.all():
+            found = [crc if are else None for crc, are in zip(found, are_measured[self._at[0]], strict=True)]
+        self._tensors.count(found)

@@ -25,7 +25,7 @@ from ckpt_inspect.measurement.extension import loops
 from ckpt_inspect.measurement.histograms import Floats
 from ckpt_inspect.measurement.kernels import Buffers, Formula, pieces
 from ckpt_inspect.measurement.kernels.formula import compiled_norms, is_half
-from ckpt_inspect.measurement.small import SmallFigures, is_small, measure_small
+from ckpt_inspect.measurement.small import Keys, SmallFigures, is_small, measure_small
 from ckpt_inspect.measurement.stored import ARRAYS, Rows, StoredState
 from ckpt_inspect.measurement.summaries import EXACT_ELEMENTS, SAMPLES, Summary, Tally, sample_indices
 from ckpt_inspect.state.optimizer_state import Parameter
@@ -105,6 +105,7 @@ class Sweep:
         """`progress` gets the bytes of each piece, `sink` gets E of each piece with its place (`--elements`).
         `is_expected`: whether `expect_later` has said what will be read."""
         self._parameters = parameters
+        self._keys = [keys_of(parameter) for parameter in parameters]
         largest = max((math.prod(parameter.shape) for parameter in parameters), default=1)
         self._piece = min(piece, largest or 1)
         self._is_expected = is_expected
@@ -117,13 +118,13 @@ class Sweep:
 
     def run(self) -> Measured:
         """Return what was found of the parameters. Raises what reading raises."""
-        formulas = [self._formula(p, total) for p, total in zip(self._parameters, self._norms(), strict=True)]
+        formulas = [self._formula(place, total) for place, total in enumerate(self._norms())]
         found = _Found(self._parameters, formulas)
         small = self._small(formulas)
         apart = [found.target(place) for place in self._all() if place not in small]
         stretch = self._piece * _STRETCH
         jobs = chain(
-            (partial(self._measure_small, found, places) for places in _together(small)),
+            (partial(self._measure_small, found, small, places) for places in _together(small)),
             (
                 partial(self._measure, target, start)
                 for target in apart
@@ -144,8 +145,8 @@ class Sweep:
             or is_far(self._parameters[0].checkpoint.path)
         ):
             return {}
-        both = enumerate(zip(self._parameters, formulas, strict=True))
-        return {place: nbytes_of(parameter) for place, (parameter, formula) in both if is_small(parameter, formula)}
+        each = enumerate(zip(self._parameters, formulas, self._keys, strict=True))
+        return {place: nbytes_of(p, keys) for place, (p, formula, keys) in each if is_small(p, formula, keys)}
 
     def expect_later(self) -> bool:
         """Say, where files lie far away, what will be read first once all that is expected has been, as
@@ -179,11 +180,12 @@ class Sweep:
         """Return the places of parameters whose rule needs sums of the whole tensor."""
         return [i for i, p in enumerate(self._parameters) if p.update_rule is not None and p.update_rule.needs_norms]
 
-    def _formula(self, parameter: Parameter, norms: Norms | None) -> Formula:
-        """The parameter's formula; parameters of the same settings, dtype and arrays share one."""
+    def _formula(self, place: int, norms: Norms | None) -> Formula:
+        """The formula of the parameter at that place; those of the same settings, dtype and arrays share one."""
+        parameter = self._parameters[place]
         rule = parameter.update_rule
         assert rule is not None
-        held = _held(parameter)
+        held = _held(self._keys[place])
         key = (id(parameter.settings), parameter.dtype, held)
         if norms is None and key in self._formulas:
             return self._formulas[key]
@@ -247,16 +249,18 @@ class Sweep:
         if self._failure is not None:
             raise self._failure
 
-    def _measure_small(self, found: _Found, places: Sequence[int], buffers: Buffers, reader: _Reader) -> None:
+    def _measure_small(
+        self, found: _Found, small: Mapping[int, int], places: Sequence[int], buffers: Buffers, reader: _Reader
+    ) -> None:
         assert loops is not None
         parameters = [self._parameters[place] for place in places]
-        formulas = [found.formulas[place] for place in places]
-        figures = measure_small(loops, parameters, formulas, [_rows_told(p.shape) for p in parameters])
+        formulas, keys = [found.formulas[place] for place in places], [self._keys[place] for place in places]
+        figures = measure_small(loops, parameters, formulas, keys, [_rows_told(p.shape) for p in parameters])
         for place in found.take(places, figures):
             self._measure(found.target(place), 0, buffers, reader)
         if self._progress is not None:
             self._progress(
-                sum(nbytes_of(p) for p, is_done in zip(parameters, figures.are_measured, strict=True) if is_done)
+                sum(small[place] for place, is_done in zip(places, figures.are_measured, strict=True) if is_done)
             )
 
     def _measure(self, target: _Target, start: int, buffers: Buffers, reader: _Reader) -> None:
@@ -284,7 +288,7 @@ def _stored_norms(parameter: Parameter) -> Callable[[int, int, Buffers], Norms |
     """Return what reads the sums of elements by the loops in C; it returns None where they can't."""
     rule = parameter.update_rule
     assert rule is not None
-    compiled = compiled_norms(rule, parameter.settings, numpy_dtype(parameter.dtype), _held(parameter))
+    compiled = compiled_norms(rule, parameter.settings, numpy_dtype(parameter.dtype), _held(keys_of(parameter)))
     stored = StoredState.find(parameter) if compiled is not None and loops is not None else None
 
     def read(start: int, stop: int, buffers: Buffers) -> Norms | None:
@@ -295,9 +299,14 @@ def _stored_norms(parameter: Parameter) -> Callable[[int, int, Buffers], Norms |
     return read
 
 
-def _held(parameter: Parameter) -> frozenset[str]:
+def keys_of(parameter: Parameter) -> Keys:
+    """Return the keys of a parameter's tensors."""
+    return tuple(map(parameter.key, ARRAYS))
+
+
+def _held(keys: Keys) -> frozenset[str]:
     """The fields of `State` that there are."""
-    return frozenset(array for array in ARRAYS if parameter.key(array) is not None)
+    return frozenset(array for array, key in zip(ARRAYS, keys, strict=True) if key is not None)
 
 
 @cache
@@ -316,10 +325,9 @@ def _norms_of(parameter: Parameter, state: State) -> Norms | None:
         return None
 
 
-def nbytes_of(parameter: Parameter) -> int:
-    """Return the bytes of all of the parameter's arrays."""
-    keys = (parameter.key(array) for array in ARRAYS)
-    return sum(parameter.checkpoint.spec(key).nbytes for key in keys if key is not None)
+def nbytes_of(parameter: Parameter, keys: Keys | None = None) -> int:
+    """Return the bytes of all of the parameter's arrays; `keys`, if they are known."""
+    return sum(parameter.checkpoint.spec(key).nbytes for key in keys or keys_of(parameter) if key is not None)
 
 
 class _Reader:

@@ -21,7 +21,7 @@ from ckpt_inspect.measurement import sweep as sweep_module
 from ckpt_inspect.measurement.extension import loops
 from ckpt_inspect.measurement.small import is_small
 from ckpt_inspect.measurement.summaries import EXACT_ELEMENTS, Summary
-from ckpt_inspect.measurement.sweep import Measured, Sweep
+from ckpt_inspect.measurement.sweep import Measured, Sweep, keys_of
 from ckpt_inspect.state.optimizer_state import Parameter
 from ckpt_inspect.update_rules import Settings, find_rule
 from ckpt_inspect.update_rules.implementations import TF1
@@ -113,7 +113,7 @@ def check_same(one: Measured, other: Measured) -> None:
 
 def by_themselves(some: list[Parameter]) -> Measured:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep_module, "is_small", lambda parameter, formula: False)
+        patch.setattr(sweep_module, "is_small", lambda parameter, formula, keys: False)
         return Sweep(some).run()
 
 
@@ -172,7 +172,11 @@ def test_rules_are_measured_together(tmp_path: Path) -> None:
                 options = {"learning_rate": 1e-3, "weight_decay": 0.0}
                 some = parameters(checkpoint, rule, options, set())
                 measured = Sweep(some).run()
-                assert [is_small(*each) for each in zip(some, measured.formulas, strict=True)] == [is_expected, False]
+                keys = [keys_of(parameter) for parameter in some]
+                assert [is_small(*each) for each in zip(some, measured.formulas, keys, strict=True)] == [
+                    is_expected,
+                    False,
+                ]
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -19,6 +19,7 @@ from support.silent_runs import save_run, save_without_config
 from ckpt_inspect import Analyses, analyze
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.findings import CHECKS, KINDS, THRESHOLDS, Finding, Severity, Thresholds, find_findings
+from ckpt_inspect.measurement.variables import QUANTILE_NAMES
 
 DIGITS = Path(__file__).parents[2] / "fixtures" / "digits"
 
@@ -599,6 +600,35 @@ def test_biases_of_two_axes_are_no_matrices(tmp_path: Path) -> None:
     shapes = {"attention/query/kernel": (8, 2, 4), "attention/query/bias": (2, 4)}
     AdamRun(shapes, learning_rate=0.1).train(20).save(tmp_path / "m.h5")
     assert the("updates-too-large", findings_of(analyze(tmp_path / "m.h5"))).parameters == ("attention/query/kernel",)
+
+
+def test_since_when_updates_are_too_large_is_told(tmp_path: Path) -> None:
+    """The checkpoints in a row up to the newest; of one alone nothing is said."""
+    run = AdamRun(learning_rate=1e-5)
+    run.train(20).save(tmp_path / "m-20.h5")
+    run.config["learning_rate"] = 0.1
+    for step in (40, 60):
+        run.train(20).save(tmp_path / f"m-{step}.h5")
+    found = the("updates-too-large", findings_of(analyze(tmp_path)))
+    assert found.steps == (40, 60) and found.title.endswith("; so in the newest 2 of 3 checkpoints")
+    alone = the("updates-too-large", findings_of(analyze([tmp_path / "m-20.h5", tmp_path / "m-60.h5"])))
+    assert alone.steps == (60,) and "so in the newest" not in alone.title
+
+
+def test_drift_is_told_along_one_line_of_training(tmp_path: Path) -> None:
+    """What one gradient after a loss of state makes of E is no drift from what it was before."""
+    run = AdamRun(beta_2=0.99)
+    run.train(200).save(tmp_path / "m-200.h5")
+    for moments in (run.first, run.second):
+        for moment in moments.values():
+            moment[...] = 0
+    run.train(1).save(tmp_path / "m-201.h5")
+    whole = analyze(tmp_path)
+    assert {f.id for f in findings_of(whole)} >= {"state-lost"}
+    assert "spread-growing" not in {f.id for f in findings_of(whole)}
+    rates = whole.optimizers["optimizer"].variables["effective_lr"]
+    low, high = (np.log10(rates[:, :, QUANTILE_NAMES.index(name)]) for name in ("q05", "q95"))
+    assert (np.diff(high - low, axis=0) >= Thresholds().spread_decades).any()
 
 
 def test_the_first_updates_are_not_too_large(tmp_path: Path) -> None:

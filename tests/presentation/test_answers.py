@@ -51,6 +51,18 @@ def test_a_healthy_run_has_short_answers() -> None:
     assert "the step goes from 100 to 300 and never falls" in found[RESUME].text
 
 
+def test_changes_are_told_of_what_came_since_state_was_carried_on() -> None:
+    """Not across the loss, and what can be trusted says so."""
+    frame = healthy(4, learning_rate=1e-3)
+    frame["effective_lr_median"] = [1.0, 1.0, 8.0, 16.0] * 4
+    assert "went to ×16 (dense/kernel) of what it was first." in asked(frame)[CHANGED].text
+    found = asked(frame, segments=(Segment(0, 2, "start"), Segment(2, 4, "state-lost")))
+    assert "went to ×2 (dense/kernel) of what it was first since ckpt-3." in found[CHANGED].text
+    assert "At ckpt-3 state was not carried on" in found[TRUST].text
+    jumped = asked(frame, segments=(Segment(0, 2, "start"), Segment(2, 4, "rate-jumped")))
+    assert "went to ×16" in jumped[CHANGED].text
+
+
 def test_nothing_is_asked_of_a_run_without_an_optimizer() -> None:
     """There are no figures to answer from."""
     assert answers(Asked(("ckpt-1",), (), ())) == ()

@@ -133,7 +133,7 @@ def _parameter_table(optimizer: OptimizerColumns, held: OptimizerColumns, holder
     rows = [_parameter_row(own, i, rate, medians) for i in held.present[0].nonzero()[0]]
     unknown = " over the learning rate, which is not known" if is_relative else ""
     note = f"{e}: effective learning rate{unknown}, of touched elements"
-    if len(relative) > 1:
+    if len(medians.drawn) > 1:
         note += "; over the run: its median in each checkpoint, each line on its own log scale"
         note += ", since state was last not carried on" if since else ""
     refuted = [

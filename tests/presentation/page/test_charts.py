@@ -165,6 +165,7 @@ def test_doubts_and_marks_are_in_every_chart() -> None:
         rests_on_all = figure not in ("gradients", "path")  # of second moments and β2, and of the weights alone
         assert drawing.doubts == (("epsilon 1e-07 (assumed)",) if rests_on_all else ())
         assert drawing.runs[0].marks == ((500, "state not carried on"), (800, "NaN or infinite values"))
+        assert drawing.runs[0].breaks == (500,)
 
 
 def test_a_run_that_was_reset_at_every_checkpoint_stays_small() -> None:

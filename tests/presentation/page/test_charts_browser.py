@@ -280,7 +280,9 @@ def test_an_outlier_does_not_set_the_axis(browser: chromium.Tab, tmp_path: Path)
     frame.loc[is_one, "update_rms"] *= 1e8
     open_charts(browser, charts_page(tmp_path, RunFrames("digits", frame), figures=("movement",)))
     assert browser.value("document.querySelectorAll('.stage > svg')[0].querySelectorAll('.beyond').length") == 1
-    assert "↑ beyond the axis" in browser.value("document.querySelector('.key button').textContent")
+    edge = browser.value("document.querySelector('.stage > svg .beyond + .halo').textContent")
+    key = browser.value("document.querySelector('.key button').textContent")
+    assert key.startswith("conv2d/kernel") and key.endswith(f"↑ {edge} beyond the axis")
 
 
 def test_many_parameters_are_a_fan_and_its_outermost(browser: chromium.Tab, tmp_path: Path) -> None:

@@ -723,6 +723,17 @@ def test_extremes_of_a_diff_have_their_numbers() -> None:
     assert texts == [number(ratios.iloc[at]) for at in (0, 1, -1)]
 
 
+def test_a_value_written_at_the_edge_of_a_diff_is_written_once() -> None:
+    """It is no extreme beside a dot as well."""
+    frame = diff_frame(40)
+    frame.loc[5, "weight_change"] = 1e12
+    figure = plot_diff(frame)
+    weights = figure.axes[1]
+    assert "10¹² ▸" in [text.get_text() for text in artists(weights, "beyond")]
+    assert "10¹²" not in [text.get_text() for text in artists(weights, "extreme")]
+    assert_legible(figure)
+
+
 def test_diff_of_nothing_is_refused() -> None:
     """Nothing compared: one sentence, not an empty figure."""
     with pytest.raises(RequestError, match="no parameter or tensor was compared"):
@@ -831,6 +842,51 @@ def test_an_optimizer_that_lacks_the_checkpoint_is_marked_at_its_next() -> None:
     frames = {kind: f[f["checkpoint_index"] >= 5] for kind, f in make_frames(4, 10).items()}
     chapter = chapters([RunFrames("digits", **frames, segments=SEGMENTS)])[0]
     assert marks(plot_effective_lr(chapter)) == [[800.0]] * 4
+
+
+def test_no_curve_goes_across_state_that_was_not_carried_on() -> None:
+    """A line has a gap there and a fan begins anew; a rate that jumped breaks nothing."""
+    frame = make_frames(12, 10)["parameters"]
+    for axes, values in zip(panels(plot_movement(cut_chapter(12))), values_by_kind(frame, "update_rms"), strict=True):
+        for line in artists(axes, "line"):
+            drawn = np.asarray(line.get_ydata())
+            assert np.flatnonzero(np.isnan(drawn)).tolist() == [4]
+            assert any(np.array_equal(np.delete(drawn, 4), of_parameter) for of_parameter in values)
+        bands = [band.get_path().vertices[:, 0] for band in axes.patches]
+        assert len(bands) == (4 if len(values) > 8 else 0)
+        assert {(x.min(), x.max()) for x in bands} <= {(100.0, 400.0), (500.0, 1000.0)}
+
+
+def test_changes_beside_a_heatmap_are_those_since_state_was_carried_on() -> None:
+    """The newest over the first of the same line of training, which the note says."""
+    chapter = cut_chapter(4)
+    figure = plot_layers_by_step(chapter)
+    medians = chapter.effective_lr(chapter.runs[0], "effective_lr_median")[:, 0]
+    told = f"{number(medians[-1])}  ×{number(medians[-1] / medians[4])}"
+    assert told in {text.get_text() for text in all_texts(figure)}
+    assert "the first since state was last not carried on" in of_group(figure, "note")[0]
+
+
+def test_outliers_are_marked_beside_each_other() -> None:
+    """Two that leave the axis at one step have two marks, at two places."""
+    frames = make_frames(12, 10)
+    far = frames["parameters"]["parameter"].isin(["conv2d_1/bias", "conv2d_2/bias"])
+    frames["parameters"].loc[far, [c for c in frames["parameters"] if c.startswith("effective_lr_")]] *= 1e6
+    _, vectors = panels(plot_effective_lr(chapters([RunFrames("digits", **frames)])[0]))
+    marked = artists(vectors, "beyond")
+    assert len(marked) == 2
+    places = [mark.get_transform().transform(np.column_stack(mark.get_data()))[0, 0] for mark in marked]
+    assert abs(places[0] - places[1]) > 10
+
+
+def test_rows_of_several_measures_have_their_names_once() -> None:
+    """At the left of the first, kernels and vectors on one axis."""
+    figure = plot_effective_lr(chapter_of(4, 1))
+    figure.draw_without_rendering()
+    shown = [[tick.label1.get_text() for tick in axes.yaxis.get_major_ticks() if tick.label1.get_visible()]
+             for axes in figure.axes]  # fmt: skip
+    assert shown == [["dense/kernel", "dense_1/kernel"], [], ["dense/bias", "dense_1/bias"], []]
+    assert len({axes.get_position().x0 for axes in figure.axes}) == 2
 
 
 def test_values_that_are_not_finite_are_marked() -> None:

@@ -37,6 +37,8 @@ KERAS1_COUNTER = re.compile(r"(^|/)Variable(_\d+)?$")
 """Name of the counter before Keras 2, whose variables have no names."""
 NAMELESS = re.compile(r"(^|/)(Variable(_\d+)?|(m|v|u|vhat|vs|ms|moment|(delta_)?accumulator)_\d+(_\d+)?)$")
 NOT_SLOTS = ("m_schedule", "lr", "beta_1", "beta_2", "decay")
+SCALE = "dynamic_scale"
+"""A variable that Keras 3's LossScaleOptimizer has, and no other."""
 MOMENTS = ("first_moment", "second_moment", "max_second_moment")
 SORTED_BEFORE = (2, 0, 6)
 """Keras release up to which `compile` sorted the trainable weights by name (keras/engine/training.py)."""
@@ -112,8 +114,10 @@ def _in_order(checkpoint: Checkpoint, weights: Sequence[Weight]) -> Block:
 
 
 def _own(names: Mapping[str, str]) -> list[str]:
-    """Return the names that are not those of a wrapper, whose counter and rate stay 0."""
-    return [n for n in names if not n.startswith("loss_scale_optimizer/") or "/adam" in n]
+    """Return the names that are not those of a wrapper's own variables: where it scales losses, its counter and rate
+    stay 0."""
+    wrappers = {head for head, _, tail in (n.rpartition("/") for n in names) if tail == SCALE}
+    return [n for n in names if n.rpartition("/")[0] not in wrappers - {""}]
 
 
 def _counter(checkpoint: Checkpoint, names: Mapping[str, str]) -> str | None:

@@ -108,6 +108,15 @@ WEIGHTS_ONLY = Kind(
     action="Save the optimizer with the model (tf.train.Checkpoint of both, model.save), or accept that it starts anew",
     source="tensorflow/tensorflow#44670, keras-team/keras#16983",
 )
+STATE_UNKNOWN = Kind(
+    id="state-unknown",
+    title="No optimizer state of a known kind",
+    severity=Severity.CRITICAL,
+    condition="No known layout of optimizer state fits, and tensors have names or shapes as such state has.",
+    why="Nothing tells whether a resume finds its counter and moments, or starts them anew.",
+    action="List the tensors with ckpt-inspect show; save the optimizer by one tf.train.Checkpoint of it and the model",
+    source="tensorflow/tensorflow#44670, keras-team/keras#16983",
+)
 MOMENTS_MISSING = Kind(
     id="moments-missing",
     title="Moments of some parameters are missing",
@@ -365,8 +374,8 @@ WHOLE = (
     NOT_READ,
 )  # fmt: skip
 COMPLETE = (
-    WEIGHTS_ONLY, MOMENTS_MISSING, MOMENTS_ZERO, NEVER_STEPPED, COUNTER_MISSING, WEIGHTS_MISSING, LOSS_SCALE_MISSING,
-    AVERAGE_MISSING, IMPOSSIBLE_VALUE,
+    WEIGHTS_ONLY, STATE_UNKNOWN, MOMENTS_MISSING, MOMENTS_ZERO, NEVER_STEPPED, COUNTER_MISSING, WEIGHTS_MISSING,
+    LOSS_SCALE_MISSING, AVERAGE_MISSING, IMPOSSIBLE_VALUE,
 )  # fmt: skip
 CONTINUES = (
     STEP_FELL, MOMENTS_RESET, PARTLY_RESTORED, OTHER_PARAMETERS, WEIGHTS_REPLACED, WEIGHTS_ELSEWHERE, WEIGHTS_MOVED,

@@ -327,6 +327,17 @@ SAME_STEP = Kind(
     action="Nothing, if all bits are the same",
     source="both files",
 )
+RULE_CHANGED = Kind(
+    id="rule-changed",
+    title="Another update rule than before",
+    severity=Severity.INFO,
+    condition="The rule of an optimizer is another than in the checkpoint before, and neither its counter nor the "
+    "weights speak against a continuation.",
+    why="What two rules keep can't be compared: nothing tells whether the state was carried on, or is of another "
+    "training.",
+    action="Nothing, if the rule was changed on purpose; else see of which training this checkpoint is",
+    source="both files",
+)
 CANNOT_TELL = Kind(
     id="continuity-unknown",
     title="Nothing tells whether it continues",
@@ -380,7 +391,7 @@ COMPLETE = (
 CONTINUES = (
     STEP_FELL, MOMENTS_RESET, PARTLY_RESTORED, OTHER_PARAMETERS, WEIGHTS_REPLACED, WEIGHTS_ELSEWHERE, WEIGHTS_MOVED,
     RATE_CONTRADICTED, SMALLER_RATE, CONTINUES_ANOTHER, ANOTHER_LINE, UPDATES_SKIPPED, HYPERPARAMETERS_CHANGED,
-    SAME_STEP, CANNOT_TELL,
+    SAME_STEP, RULE_CHANGED, CANNOT_TELL,
 )  # fmt: skip
 FOLDER = (STATE_FILE_ASTRAY, STATE_FILE_BEHIND, OTHER_NAMES)
 REASONS: tuple[Kind, ...] = (*WHOLE, *COMPLETE, *CONTINUES, *FOLDER)

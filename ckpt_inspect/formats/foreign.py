@@ -12,6 +12,7 @@ from ckpt_inspect.errors import (
     TruncatedFileError,
     UnsupportedError,
 )
+from ckpt_inspect.formats.keras_files import HDF5_SIGNATURE
 from ckpt_inspect.storage import Location, is_folder, link_target, open_file
 
 _POINTERS = (b"version https://git-lfs.github.com/spec/", b"/annex/objects/")
@@ -39,15 +40,37 @@ def is_placeholder(location: Location) -> bool:
     return location.kind == "file" and (not location.head.strip(b"\0") or location.head.startswith(_POINTERS))
 
 
-def _name_placeholder(location: Location) -> DamagedFileError:
+def _name_placeholder(location: Location) -> CkptInspectError:
     path, head = location.path, location.head
     if not location.size:
         return TruncatedFileError(f"{path}: is empty (0 bytes): it was not written or not copied; restore it")
     if not head.strip(b"\0"):
+        if block := _user_block(location):
+            return UnsupportedError(
+                f"{path}: is an HDF5 file behind a user block of {block} bytes, which Keras doesn't write; take that "
+                "off with HDF5's h5unjam"
+            )
         return TruncatedFileError(f"{path}: starts with zero bytes only: it was not written or not copied whole")
     tool = "Git LFS" if head.startswith(_POINTERS[0]) else "git-annex"
     command = "git lfs pull" if tool == "Git LFS" else "git annex get"
     return DamagedFileError(f"{path}: is a {tool} pointer, not the file it stands for; run `{command}` to fetch that")
+
+
+_MOST_USER_BLOCK = 1 << 20
+
+
+def _user_block(location: Location) -> int:
+    """Return how many bytes stand before an HDF5 file's own: 512, or twice that, ..; 0 if it is none.
+
+    HDF5 File Format Specification 3.0, II.A.
+    """
+    with open_file(location.path) as file:
+        at = 512
+        while at + len(HDF5_SIGNATURE) <= min(file.size, _MOST_USER_BLOCK):
+            if file.read(at, len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:
+                return at
+            at *= 2
+    return 0
 
 
 def _describe(location: Location) -> str:

@@ -47,19 +47,21 @@ class Metadata:
         if size > _MOST_BLOCK:
             raise UnsoundError(f"a structure at {at:#x} claims {size} bytes")
         first, last = at // _PAGE, (at + size - 1) // _PAGE
-        self._work += size + 64
+        self._work += 64
         if first == last:
             start = at - first * _PAGE
-            return self._page(first)[start : start + size]
-        whole = b"".join([self._page(number) for number in range(first, last + 1)])
+            return self._page(first, size)[start : start + size]
+        whole = b"".join([self._page(number, _PAGE) for number in range(first, last + 1)])
         return whole[at - first * _PAGE :][:size]
 
     def bytes_at(self, at: int, size: int) -> Bytes:
         """Return the same, to be taken apart."""
         return Bytes(self.read(at, size), self.widths)
 
-    def _page(self, number: int) -> bytes:
+    def _page(self, number: int, used: int) -> bytes:
+        """Return a page, so many bytes of which are looked at."""
         page = self._pages.get(number)
+        self._work += used
         if self._work > _FREE_READING and self._work > _MOST_REREAD * _PAGE * (len(self._seen) + 1):
             raise UnsoundError("its structures overlap each other")
         if page is None:

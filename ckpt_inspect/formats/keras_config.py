@@ -13,8 +13,12 @@ def decode_json(text: str | bytes, where: str) -> JsonObject:
     """Return a JSON object; raises DamagedFileError, which names `where`, for anything else."""
     try:
         value: JsonValue = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DamagedFileError(f"{where}: is not JSON ({error})") from error
+    except RecursionError as error:
+        raise DamagedFileError(f"{where}: is JSON that is nested too deeply to be read") from error
+    except ValueError as error:  # CPython's limit on the digits of a whole number
+        raise DamagedFileError(f"{where}: is JSON with a number of more digits than can be read") from error
     if not isinstance(value, dict):
         raise DamagedFileError(f"{where}: is JSON, but not an object")
     return value

@@ -87,9 +87,12 @@ def find_optimizers(checkpoint: Checkpoint) -> tuple[FoundOptimizer, ...]:
     return checked(checkpoint, found)
 
 
-def suspects(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return the tensors that may be an optimizer's though no layout found one."""
-    return unknown_names.suspects(checkpoint)
+def suspects(checkpoint: Checkpoint) -> str:
+    """Return the tensors that may be an optimizer's though no layout found one, for a person: `8 tensors, optimizer/m/0
+    .. optimizer/v/3`; empty if there are none."""
+    found = unknown_names.suspects(checkpoint)
+    others = f" .. {found[-1]}" if len(found) > 1 else ""
+    return f"{len(found)} tensor{'s' * (len(found) > 1)}, {found[0]}{others}" if found else ""
 
 
 def weight_names(checkpoint: Checkpoint) -> dict[str, str]:

@@ -37,6 +37,8 @@ KERAS1_COUNTER = re.compile(r"(^|/)Variable(_\d+)?$")
 """Name of the counter before Keras 2, whose variables have no names."""
 NAMELESS = re.compile(r"(^|/)(Variable(_\d+)?|(m|v|u|vhat|vs|ms|moment|(delta_)?accumulator)_\d+(_\d+)?)$")
 NOT_SLOTS = ("m_schedule", "lr", "beta_1", "beta_2", "decay")
+SCALE = "dynamic_scale"
+"""A variable that Keras 3's LossScaleOptimizer has, and no other."""
 MOMENTS = ("first_moment", "second_moment", "max_second_moment")
 SORTED_BEFORE = (2, 0, 6)
 """Keras release up to which `compile` sorted the trainable weights by name (keras/engine/training.py)."""
@@ -112,8 +114,10 @@ def _in_order(checkpoint: Checkpoint, weights: Sequence[Weight]) -> Block:
 
 
 def _own(names: Mapping[str, str]) -> list[str]:
-    """Return the names that are not those of a wrapper, whose counter and rate stay 0."""
-    return [n for n in names if not n.startswith("loss_scale_optimizer/") or "/adam" in n]
+    """Return the names that are not those of a wrapper's own variables: where it scales losses, its counter and rate
+    stay 0."""
+    wrappers = {head for head, _, tail in (n.rpartition("/") for n in names) if tail == SCALE}
+    return [n for n in names if n.rpartition("/")[0] not in wrappers - {""}]
 
 
 def _counter(checkpoint: Checkpoint, names: Mapping[str, str]) -> str | None:
@@ -223,18 +227,29 @@ def _read_slots(
         return KERAS1, _pair_nameless(checkpoint, names, weights, config, problems), problems
     if any(n.rpartition("/")[2] in V2_SLOTS for n in names) or "iter" in {n.rpartition("/")[2] for n in names}:
         slots = [(names[n], s) for n in names if (s := _parse_v2_slot(n, by_name)) is not None]
-        return v2, _pair_named(checkpoint, slots, by_name, problems), problems
+        return v2, _pair_named(checkpoint, slots, {**_without_layers(weights), **by_name}, problems), problems
     is_keras3 = checkpoint.producer().get("keras_version", "").startswith("3.")
     is_keras2 = "iteration" in names or any(re.search(r"(^|/)(m|v|velocity|momentum|accumulator)/", n) for n in names)
     if is_keras2 and not is_keras3:
         slots = [(names[n], s) for n in names if (s := parse_keras2_slot(n, by_name)) is not None]
-        return KERAS2, _pair_named(checkpoint, slots, by_name, problems), problems
+        return KERAS2, _pair_named(checkpoint, slots, {**_without_layers(weights), **by_name}, problems), problems
     slots = [(names[n], s) for n in names if (s := parse_keras3_slot(n)) is not None]
     lossy: dict[str, list[Weight]] = {}
     for weight in weights:
         lossy.setdefault(weight.name.replace("/", "_"), []).append(weight)
     implementation = KERAS3 if names or config is None or "decay" not in config.config else v2
     return implementation, _pair_named(checkpoint, slots, lossy, problems), problems
+
+
+def _without_layers(weights: Sequence[Weight]) -> dict[str, list[Weight]]:
+    """Return the weights by the names that they have by themselves, where these lack their layer's: Keras 2 gives a
+    weight no other if its layer was built before there was a model."""
+    found: dict[str, list[Weight]] = {}
+    for weight in weights:
+        _, _, name = weight.key.removeprefix(MODEL).removesuffix(":0").partition("/")
+        if name and "/" not in name:
+            found.setdefault(name, []).append(weight)
+    return found
 
 
 def _parse_v2_slot(name: str, by_name: Mapping[str, object]) -> SlotName | None:

@@ -56,6 +56,30 @@ class Node:
         return [self.children[k] for k in sorted((k for k in self.children if LIST_INDEX.match(k)), key=int)]
 
 
+class Paths(Mapping[int, str]):
+    """Paths by node, each put together when it is asked for: of a chain of nodes, all together are as long as its
+    length squared."""
+
+    def __init__(self, above: Mapping[int, tuple[int, str]]) -> None:
+        """`above`: by node, the one that holds it, and its attribute name there; the root holds itself."""
+        self._above = above
+
+    def __getitem__(self, index: int) -> str:
+        names = []
+        at, name = self._above[index]
+        while name or at != index:
+            names.append(name)
+            index = at
+            at, name = self._above[index]
+        return "/".join(reversed(names))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._above)
+
+    def __len__(self) -> int:
+        return len(self._above)
+
+
 @dataclass(frozen=True)
 class ObjectGraph:
     """The nodes by index; node 0 is the root, the `tf.train.Checkpoint` or model itself."""
@@ -75,14 +99,15 @@ class ObjectGraph:
     @cached_property
     def paths(self) -> Mapping[int, str]:
         """Return the shortest path from the root of every node that can be reached, `a/b/c`; the root's is empty."""
-        found, queue = {0: ""}, deque([0] if self.nodes else [])
+        above: dict[int, tuple[int, str]] = {0: (0, "")}
+        queue = deque([0] if self.nodes else [])
         while queue:
             at = queue.popleft()
             for name, child in self.nodes[at].children.items():
-                if child not in found:
-                    found[child] = f"{found[at]}/{name}" if found[at] else name
+                if child not in above:
+                    above[child] = (at, name)
                     queue.append(child)
-        return found
+        return Paths(above)
 
     @cached_property
     def variables_by_full_name(self) -> Mapping[str, tuple[Node, ...]]:

@@ -162,7 +162,7 @@ def overview(
     elif unreadable:
         description = DAMAGED
     else:
-        description = _description(states, checkpoint.problems, () if states else suspects(checkpoint))
+        description = _description(states, checkpoint.problems, "" if states else suspects(checkpoint))
     listed: tuple[ShownTensor, ...] = ()
     if with_tensors and not checkpoint.unreadable:
         listed, faults = shown_tensors(checkpoint, states, selection, progress)
@@ -209,7 +209,7 @@ def _state_description(state: OptimizerState, inferred: Collection[str]) -> str:
     if state.absence is not None:
         return state.absence if state.parameters else f"no moments: {state.absence}"
     if state.step.value == 0:
-        return f"{state.rule} before its first update: the moments are there and still zero"
+        return f"{state.rule} before its first update, by its counter: effective learning rates are not defined yet"
     # A weight decay of 0 because the rule has none is no assumption
     assumed = [n for n, value in state.hyperparameters.items() if value.source == "default" and value.value]
     unknown = [name for name, value in state.hyperparameters.items() if value.source == "unknown"]
@@ -227,15 +227,11 @@ def _state_description(state: OptimizerState, inferred: Collection[str]) -> str:
     return "; ".join(parts) or "nothing is assumed: every value is in the checkpoint or lies with it"
 
 
-def _description(states: tuple[OptimizerState, ...], problems: Sequence[Problem], suspected: Sequence[str] = ()) -> str:
+def _description(states: tuple[OptimizerState, ...], problems: Sequence[Problem], suspected: str = "") -> str:
     if not states and any(p.code == ONE_SHARD for p in problems):
         return "one shard of several: the optimizer's state, if there is any, begins in another"
     if not states and suspected:
-        others = f" .. {suspected[-1]}" if len(suspected) > 1 else ""
-        return (
-            "no optimizer state of a known kind; tensors that may be such state, or weights: "
-            f"{counted(len(suspected), 'tensor')}, {suspected[0]}{others}"
-        )
+        return f"no optimizer state of a known kind; tensors that may be such state, or weights: {suspected}"
     if not states:
         return "weights only: it holds no optimizer's state, so there are no effective learning rates to reconstruct"
     analysable = [s for s in states if s.update_rule is not None and s.step.value != 0 and s.parameters]

@@ -9,7 +9,7 @@ from pathlib import Path
 from ckpt_inspect import storage
 from ckpt_inspect.checkpoint import Array, Checkpoint, FileStat, Problem
 from ckpt_inspect.errors import ChangedFileError, NoStateError, NotFoundError
-from ckpt_inspect.layouts import find_optimizers
+from ckpt_inspect.layouts import find_optimizers, suspects
 from ckpt_inspect.layouts.found import FoundOptimizer
 from ckpt_inspect.measurement.sweep import Measured, Sweep, nbytes_of
 from ckpt_inspect.measurement.wording import spoken_name
@@ -200,8 +200,19 @@ class Chosen:
             optimizers=tuple(
                 _optimizer(state, measured.part(parts.get(state.name, slice(0, 0)))) for state in self.states
             ),
-            problems=(*checkpoint.problems, *others),
+            problems=(*checkpoint.problems, *others, *(() if self.states else _unknown_state(checkpoint))),
         )
+
+
+STATE_UNKNOWN = "state-unknown"
+"""Code of the Problem of a checkpoint that may hold an optimizer's state of no known kind."""
+
+
+def _unknown_state(checkpoint: Checkpoint) -> tuple[Problem, ...]:
+    """Return the remark that tensors may be an optimizer's, though no layout found one; none if none may."""
+    suspected = suspects(checkpoint)
+    what = f"tensors that may be an optimizer's state of a kind that is not known, or weights: {suspected}"
+    return (Problem(STATE_UNKNOWN, what, "they are not analysed", "info"),) if suspected else ()
 
 
 def join(parts: Sequence[Analysis]) -> Analysis:
@@ -229,7 +240,8 @@ def require_state(analysis: Analysis) -> None:
     path, optimizers = analysis.path, analysis.optimizers
     if not optimizers:
         reasons = "; ".join(dict.fromkeys(p.message for p in analysis.problems))
-        raise NoStateError(f"{path}: holds no optimizer state, only weights{f' ({reasons})' if reasons else ''}")
+        kind = " of a known kind" if any(p.code == STATE_UNKNOWN for p in analysis.problems) else ", only weights"
+        raise NoStateError(f"{path}: holds no optimizer state{kind}{f' ({reasons})' if reasons else ''}")
     stepless = [o for o in optimizers if o.parameters]
     if stepless:
         raise NoStateError(

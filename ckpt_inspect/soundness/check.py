@@ -226,7 +226,7 @@ def _continues(reasons: Sequence[Reason], comparable: bool) -> bool | None:
         return None
     if is_decided(reasons, kinds.CONTINUES):
         return False
-    return None if any(r.kind is kinds.CANNOT_TELL for r in reasons) else True
+    return None if any(r.kind in (kinds.CANNOT_TELL, kinds.RULE_CHANGED) for r in reasons) else True
 
 
 def _ranked(reasons: Iterable[Reason]) -> tuple[Reason, ...]:

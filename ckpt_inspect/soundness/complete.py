@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ckpt_inspect.checkpoint import STRING, Checkpoint
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.jsonable import JsonObject
+from ckpt_inspect.layouts import suspects
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
 from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.soundness import kinds
@@ -29,7 +30,10 @@ def judge_complete(
 
     A learning rate that no tensor holds lies in the code or in a schedule, and is not missing.
     """
-    if not states:
+    if not states and (suspected := suspects(checkpoint)):
+        what = "it holds no optimizer state of a known kind; tensors that may be such state, or weights"
+        yield Reason(kinds.STATE_UNKNOWN, "", f"{what}: {suspected}")
+    elif not states:
         yield Reason(kinds.WEIGHTS_ONLY, "", f"it holds weights and no optimizer{_started_anew(checkpoint, others)}")
     for state in states:
         yield from _judge(checkpoint, state, reading, others)

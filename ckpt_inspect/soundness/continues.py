@@ -371,7 +371,8 @@ def _remarks(passage: Passage, reading: Reading, *, is_lost: bool) -> Iterator[R
         and a.value != b.value
     ]
     if passage.before.rule != passage.after.rule:
-        changed.insert(0, f"rule {passage.before.rule} -> {passage.after.rule}")
+        what = f"the rule was {passage.before.rule}, and is {passage.after.rule}: their moments can't be compared"
+        yield Reason(kinds.RULE_CHANGED, who, f"{who}: {what}")
     if changed:
         yield Reason(kinds.HYPERPARAMETERS_CHANGED, who, f"{who}: {', '.join(changed)}")
     if passage.updates is None and not any(c.judged for c in counts.values()):

@@ -108,6 +108,15 @@ WEIGHTS_ONLY = Kind(
     action="Save the optimizer with the model (tf.train.Checkpoint of both, model.save), or accept that it starts anew",
     source="tensorflow/tensorflow#44670, keras-team/keras#16983",
 )
+STATE_UNKNOWN = Kind(
+    id="state-unknown",
+    title="No optimizer state of a known kind",
+    severity=Severity.CRITICAL,
+    condition="No known layout of optimizer state fits, and tensors have names or shapes as such state has.",
+    why="Nothing tells whether a resume finds its counter and moments, or starts them anew.",
+    action="List the tensors with ckpt-inspect show; save the optimizer by one tf.train.Checkpoint of it and the model",
+    source="tensorflow/tensorflow#44670, keras-team/keras#16983",
+)
 MOMENTS_MISSING = Kind(
     id="moments-missing",
     title="Moments of some parameters are missing",
@@ -318,6 +327,17 @@ SAME_STEP = Kind(
     action="Nothing, if all bits are the same",
     source="both files",
 )
+RULE_CHANGED = Kind(
+    id="rule-changed",
+    title="Another update rule than before",
+    severity=Severity.INFO,
+    condition="The rule of an optimizer is another than in the checkpoint before, and neither its counter nor the "
+    "weights speak against a continuation.",
+    why="What two rules keep can't be compared: nothing tells whether the state was carried on, or is of another "
+    "training.",
+    action="Nothing, if the rule was changed on purpose; else see of which training this checkpoint is",
+    source="both files",
+)
 CANNOT_TELL = Kind(
     id="continuity-unknown",
     title="Nothing tells whether it continues",
@@ -365,13 +385,13 @@ WHOLE = (
     NOT_READ,
 )  # fmt: skip
 COMPLETE = (
-    WEIGHTS_ONLY, MOMENTS_MISSING, MOMENTS_ZERO, NEVER_STEPPED, COUNTER_MISSING, WEIGHTS_MISSING, LOSS_SCALE_MISSING,
-    AVERAGE_MISSING, IMPOSSIBLE_VALUE,
+    WEIGHTS_ONLY, STATE_UNKNOWN, MOMENTS_MISSING, MOMENTS_ZERO, NEVER_STEPPED, COUNTER_MISSING, WEIGHTS_MISSING,
+    LOSS_SCALE_MISSING, AVERAGE_MISSING, IMPOSSIBLE_VALUE,
 )  # fmt: skip
 CONTINUES = (
     STEP_FELL, MOMENTS_RESET, PARTLY_RESTORED, OTHER_PARAMETERS, WEIGHTS_REPLACED, WEIGHTS_ELSEWHERE, WEIGHTS_MOVED,
     RATE_CONTRADICTED, SMALLER_RATE, CONTINUES_ANOTHER, ANOTHER_LINE, UPDATES_SKIPPED, HYPERPARAMETERS_CHANGED,
-    SAME_STEP, CANNOT_TELL,
+    SAME_STEP, RULE_CHANGED, CANNOT_TELL,
 )  # fmt: skip
 FOLDER = (STATE_FILE_ASTRAY, STATE_FILE_BEHIND, OTHER_NAMES)
 REASONS: tuple[Kind, ...] = (*WHOLE, *COMPLETE, *CONTINUES, *FOLDER)

@@ -8,6 +8,7 @@ import pickle
 import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from support.bundle_writer import header, table, write_bundle
@@ -132,6 +133,20 @@ def test_placeholders_in_a_bundle(tmp_path: Path) -> None:
         with pytest.raises(DamagedFileError) as caught:
             open_checkpoint(given)
         assert str(caught.value) == f"{index}: {LFS_SENTENCE}"
+
+
+@pytest.mark.parametrize("size", [512, 4096])
+def test_an_hdf5_file_behind_a_user_block(tmp_path: Path, size: int) -> None:
+    """Zeros that stand before it are no sign of damage."""
+    path = tmp_path / "m.weights.h5"
+    with h5py.File(path, "w", userblock_size=size) as file:
+        file["optimizer/vars/0"] = np.int64(3)
+    with pytest.raises(UnsupportedError) as caught:
+        open_checkpoint(path)
+    assert str(caught.value) == (
+        f"{path}: is an HDF5 file behind a user block of {size} bytes, which Keras doesn't write; take that off with "
+        "HDF5's h5unjam"
+    )
 
 
 def test_truncated_index(tmp_path: Path) -> None:

@@ -108,6 +108,16 @@ def test_names_and_attributes_are_those_of_the_library(
                     assert texts is None
 
 
+def test_an_attribute_larger_than_all_else(tmp_path: Path) -> None:
+    """It is read once, and is no sign that structures lie on each other."""
+    path = tmp_path / "m.weights.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        file["optimizer/vars/0"] = np.int64(3)
+        file.attrs.create("comment", np.bytes_(b"h" * (1 << 25)))
+    with open_checkpoint(path) as checkpoint:
+        assert checkpoint.read("optimizer/vars/0") == 3
+
+
 STORED: dict[str, dict[str, Any]] = {
     "contiguous": {},
     "chunks": {"chunks": (3, 4)},

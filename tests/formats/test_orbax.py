@@ -221,7 +221,8 @@ def test_a_replaced_file_is_noticed(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "is not JSON"),
-        ("[" * 100_000, "is not JSON"),
+        ("[" * 100_000, "is JSON that is nested too deeply to be read"),
+        ('{"a": ' + "9" * 10_000 + "}", "is JSON with a number of more digits than can be read"),
         ("[]", "not an object"),
         ("{}", "lists no tree_metadata"),
         ('{"tree_metadata": {"a": 1}}', "has no keys and value"),

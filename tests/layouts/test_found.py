@@ -143,6 +143,22 @@ class TestCounted:
         found = _find(_groups(M, V), kind="keras-weights-h5")
         assert (found.counter, found.counted) == ("optimizer/vars/0", "updates")
 
+    @pytest.mark.parametrize("scope", ["", "sequential/"])
+    @pytest.mark.parametrize("wrapper", ["loss_scale_optimizer", "mine"])
+    def test_updates_that_a_scaled_loss_led_to(self, scope: str, wrapper: str) -> None:
+        """Keras 3's LossScaleOptimizer never counts itself; its name and a scope before it are the user's."""
+        outer = {"iteration": np.int64(0), "learning_rate": np.float32(0), "dynamic_scale": np.float32(1024)}
+        slots = {
+            **{f"{scope}{wrapper}/{name}": a for name, a in outer.items()},
+            f"{scope}adam/iteration": np.int64(7),
+            f"{scope}adam/learning_rate": np.float32(0.01),
+            f"{scope}{wrapper}/adam/dense_kernel_momentum": M,
+            f"{scope}{wrapper}/adam/dense_kernel_velocity": V,
+        }
+        found = _find(_h5(slots), kind="keras-h5", producer={"keras_version": "3.15.1"})
+        assert found.counter == f"optimizer_weights/{scope}adam/iteration"
+        assert found.scalars == {"learning_rate": f"optimizer_weights/{scope}adam/learning_rate"}
+
     def test_the_global_step(self) -> None:
         """BERT's optimizer keeps no counter of its own."""
         found = _find({"w": W, "w/adam_m": M, "w/adam_v": V, "global_step": 7})

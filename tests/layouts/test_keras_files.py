@@ -528,6 +528,26 @@ def test_a_reloaded_models_weights_are_named_for_their_layers() -> None:
     assert names == ["dense_1/kernel", "dense_1/kernel"]
 
 
+@pytest.mark.parametrize(
+    ("slot", "counter"), [("Adam/{}/{}", "iter"), ("Adam/{1}/{0}", "iteration")], ids=["optimizer-v2", "keras2"]
+)
+def test_weights_that_were_made_before_their_model(slot: str, counter: str) -> None:
+    """Their names lack their layer's, in the slots too; Keras 2 writes them so."""
+    values = {"first/first/kernel": 1.0, "second/kernel": 2.0}
+    arrays: dict[str, Any] = {f"optimizer_weights/{counter}:0": np.int64(4)}
+    for key, value in values.items():
+        arrays[f"model_weights/{key}:0"] = np.full((2, 3), value, np.float32)
+        for moment in ("m", "v"):
+            name = slot.format(key.partition("/")[2], moment)
+            arrays[f"optimizer_weights/{name}:0"] = np.full((2, 3), value / 10, np.float32)
+    config = {"class_name": "Adam", "config": {"learning_rate": 0.01}}
+    (state,) = optimizer_states(MemoryCheckpoint(arrays, kind="keras-h5", optimizer=config))
+    assert sorted(state.parameters) == ["first/kernel", "second/kernel"]
+    for parameter in state.parameters.values():
+        weights, first = parameter.value(), parameter.first_moment()
+        assert weights is not None and first is not None and np.allclose(weights, 10 * first)
+
+
 def test_all_weights_get_their_layers_names() -> None:
     """The configuration names the layers of statistics too, and those of a model that was never compiled."""
     layers = [("Dense", "first"), ("BatchNormalization", "norm")]

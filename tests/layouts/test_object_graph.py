@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from support.memory_checkpoints import MemoryCheckpoint, moments, node, object_g
 
 from ckpt_inspect import CkptInspectError, optimizer_states
 from ckpt_inspect.errors import DamagedFileError
-from ckpt_inspect.layouts.object_graph import OBJECT_GRAPH_KEY
+from ckpt_inspect.layouts.object_graph import OBJECT_GRAPH_KEY, Node, ObjectGraph
 
 
 class Builder:
@@ -402,6 +403,18 @@ def test_a_damaged_graph_is_told(graph: bytes, message: str) -> None:
 def test_a_tensor_of_the_graphs_name_that_is_no_graph(odd: Any) -> None:
     """Not one string: not an object graph, and not an error."""
     assert optimizer_states(MemoryCheckpoint({OBJECT_GRAPH_KEY: odd})) == ()
+
+
+def test_paths_of_a_long_chain_take_no_memory_of_their_own() -> None:
+    """All together they would be as long as the square of its length."""
+    length = 20_000
+    graph = ObjectGraph(tuple(Node(i, {"n": (i + 1) % length, "0": 0}, "", "", ()) for i in range(length)))
+    tracemalloc.start()
+    paths = graph.paths
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(paths) == length and peak < 20_000_000
+    assert (paths[0], paths[2], paths[length - 1]) == ("", "n/n", "n/" * (length - 2) + "n")
 
 
 def test_an_empty_graph_holds_no_optimizer() -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from support.adam_bundles import save_bundle, save_series
+from support.bundle_writer import write_bundle
 from support.keras_files import Run
 
-from ckpt_inspect import analyze, load
+from ckpt_inspect import analyze, check, load
 from ckpt_inspect.checkpoint import Array, Checkpoint, TensorSpec
 from ckpt_inspect.errors import DamagedFileError, NotFoundError, RequestError, StoreError
 from ckpt_inspect.formats import open_checkpoint
@@ -267,6 +268,20 @@ def test_what_holds_no_moments_says_what_it_is(
     with pytest.raises(NotFoundError, match=sentence):
         analyze(tmp_path / "m.h5", store=tmp_path / "s.h5")
     assert not (tmp_path / "s.h5").exists()
+
+
+def test_state_of_no_known_kind_is_not_called_weights(tmp_path: Path) -> None:
+    """A counter that is no whole number fits no layout; the tensors beside it are not weights for that."""
+    arrays = {
+        "counter": np.float64(3),
+        "optimizer/m/0": np.ones(4, np.float32),
+        "optimizer/v/0": np.ones(4, np.float32),
+    }
+    write_bundle(tmp_path / "m", {"w": np.zeros(4, np.float32), **arrays})
+    with pytest.raises(NotFoundError, match=r"of a known kind \(.* may be .*2 tensors, optimizer/m/0 .. optimizer/v/0"):
+        analyze(tmp_path / "m")
+    (verdict,) = check(tmp_path / "m").checkpoints
+    assert ([reason.id for reason in verdict.reasons], verdict.is_complete) == (["state-unknown"], False)
 
 
 def test_no_parameter_of_that_name_is_an_error(tmp_path: Path) -> None:

@@ -376,6 +376,19 @@ def test_another_beta_than_assumed_is_no_loss(tmp_path: Path) -> None:
     assert not given.is_sound  # as sure as what was given
 
 
+def test_another_rule_leaves_it_open(tmp_path: Path) -> None:
+    """No moment of one rule speaks for or against what another made of it."""
+    run = Run().train(10)
+    paths = [run.save(tmp_path / "m-10.h5"), run.train(10).save(tmp_path / "m-20.h5")]
+    with h5py.File(paths[1], "r+") as file:
+        training = json.loads(file.attrs["training_config"])
+        training["optimizer_config"]["class_name"] = "AdamW"
+        file.attrs["training_config"] = json.dumps(training)
+    found = ci.check(paths)
+    (reason,) = (r for r in found.checkpoints[1].reasons if r.id == "rule-changed")
+    assert found.checkpoints[1].continues is None and "the rule was adam, and is adamw" in reason.text
+
+
 def test_another_model_continues_nothing(tmp_path: Path) -> None:
     """Two checkpoints without a common parameter, named together."""
     one = Run(shapes={"a/kernel": (3, 4)}).train(5).save(tmp_path / "a-1.h5")

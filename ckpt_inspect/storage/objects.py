@@ -30,7 +30,7 @@ from ckpt_inspect.storage.address import Address
 from ckpt_inspect.storage.causes import broke_off, cause, is_unanswered, lacks_ranges, may_pass, names_bucket
 from ckpt_inspect.storage.connecting import configuration_errors, connect
 from ckpt_inspect.storage.credentials import has_any, query_of
-from ckpt_inspect.storage.fetch_plan import WINDOW, FetchPlan
+from ckpt_inspect.storage.fetch_plan import LEAST_WINDOW, WINDOW, FetchPlan
 from ckpt_inspect.storage.interface import ABSENT, Entry, NoAnswerError, OpenFile, Stat, Storage, missing
 from ckpt_inspect.storage.read_ahead import LOOKS, THREADS, ReadAhead
 from ckpt_inspect.storage.stream import Bytes
@@ -245,7 +245,11 @@ class ObjectStorage(Storage):
                 self._pools = ThreadPoolExecutor(*named[0]), ThreadPoolExecutor(*named[1])
             large, small = self._pools
             before = [plan for plan in self._plans if not plan.is_over]
-            plan = FetchPlan(ranges, large, WINDOW // (1 + others), small=small, after=before if is_later else ())
+            room = WINDOW // (1 + others)
+            if not is_later:
+                room = max(room - sum(plan.held_too_early for plan in before), LEAST_WINDOW)
+            after = before if is_later else ()
+            plan = FetchPlan(ranges, large, room, small=small, after=after, is_later=is_later)
             self._plans = [*before, plan]
             return plan
 

@@ -123,12 +123,12 @@ class ObjectStorage(Storage):
         try:
             found = self._ask(path, look, may_be_absent=True)
         except NoRangesError:
-            if self.is_web and self._names_of_page(path) is None:
+            if self.is_web and not self._is_web_folder(path, key):
                 raise
             return Stat("folder")
         if not self.is_web:
             return _stat_of(found) if found is not None else self._folder_or_nothing(path)
-        if found is not None and not (_may_be_page(found) and self._names_of_page(path) is not None):
+        if found is not None and not (_may_be_page(found) and self._is_web_folder(path, key)):
             return _stat_of(found)
         return Stat("folder") if found is not None else ABSENT
 
@@ -187,7 +187,16 @@ class ObjectStorage(Storage):
                 f"{folder}: this web server doesn't list its folders; name the checkpoints themselves, or give an "
                 "s3://, gs:// or az:// address"
             )
-        return {name.rstrip("/"): Stat("folder") if name.endswith("/") else Stat("other") for name in names}
+        return _entries_named(names)
+
+    def _is_web_folder(self, path: Path, key: str) -> bool:
+        """Return whether a web server lists a folder there; what it lists is remembered, for who asks next."""
+        names = self._names_of_page(path)
+        if names is None:
+            return False
+        with self._lock:
+            self._listings[key] = _Listing(_entries_named(names), time.monotonic())
+        return True
 
     def _names_of_page(self, path: Path) -> list[str] | None:
         """Return the names in the list that a web server gives of a folder; None if it gives none."""
@@ -432,6 +441,11 @@ def object_storage(path: Address) -> ObjectStorage:
 def forget() -> None:
     """Forget every bucket and host, and what was read of them: settings are then taken anew."""
     _STORAGES.clear()
+
+
+def _entries_named(names: Iterable[str]) -> dict[str, Stat]:
+    """Return what a web server's list tells of a folder: those whose names end in a slash are folders."""
+    return {name.rstrip("/"): Stat("folder") if name.endswith("/") else Stat("other") for name in names}
 
 
 def _key(path: Path) -> str:

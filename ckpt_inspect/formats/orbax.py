@@ -56,6 +56,8 @@ _FLAX_FILE = re.compile(r".*\.msgpack|(?:.*_)?checkpoint_[0-9]+(?:\.[0-9]+)?")
 _CONFIG_ITEM, _CONFIG = "model_config", "config"
 """Keras' item that holds the model's configuration as a string, and that string's name."""
 _MOST_METADATA = 1 << 28
+_ARRAY_FILES = (".zarray", "zarr.json")
+"""Names of an array's own metadata."""
 UNKNOWN_TYPE = "unknown"
 
 AGGREGATED = "values-aggregated"
@@ -104,6 +106,7 @@ class OrbaxCheckpoint(Checkpoint):
             for item, tree in trees.items()
             if tree.aggregated
         )
+        self.problems += tuple(p for item, tree in trees.items() for p in self._unnamed(item, tree))
         self._arrays: Arrays | None = None
         library = _find_library(path)
         if not isinstance(library, str):
@@ -214,6 +217,19 @@ class OrbaxCheckpoint(Checkpoint):
         if packed in self._metadata:
             return decode_msgpack_tree(FileData(self._metadata[packed]), str(packed))
         raise NotFoundError(f"{tree}: is missing, while the arrays that it names are there; copy it too")
+
+    def _unnamed(self, item: _Item, tree: Tree) -> Iterator[Problem]:
+        """Yield a Problem if arrays in folders of their own lie beside those that the tree names."""
+        named = {leaf.name for leaf in tree.leaves}
+        folders = (file.parent for file in self._metadata if file.name in _ARRAY_FILES)
+        found = [folder.name for folder in folders if folder.parent == item.folder and folder.name not in named]
+        if found:
+            many = "" if len(found) == 1 else f" and {len(found) - 1} more"
+            yield Problem(
+                "arrays-unnamed",
+                f"{item.folder}: holds arrays that its tree doesn't name: {found[0]}{many}",
+                "what the tree doesn't name is not read; if that belongs to this checkpoint, restore its tree",
+            )
 
     def _read_small(self, path: Path) -> bytes:
         file = self._metadata[path]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -26,6 +26,8 @@ from ckpt_inspect.storage import OpenFile, key_value_store
 _KEPT_SLABS = 10
 """Slabs that are kept, if parts of them weren't read yet, and how many others are decoded before nobody is taken to
 come back to one: two threads stream at most five tensors each."""
+_KEPT_BYTES = 28 << 20
+"""Bytes of slabs that are kept for the same reason: those of three arrays that two threads stream, and one more."""
 _MOST_EXPANSION = 1 << 16
 """Highest ratio of an array to the files that is believed: zstd makes 4 bytes of 128 KiB that are all the same."""
 _MOST_CHUNKS = 1 << 16
@@ -37,12 +39,18 @@ _MOST_METADATA = 1 << 16
 class _Slab:
     """Elements of a flattened tensor, kept until each was read once."""
 
-    def __init__(self, start: int, elements: Elements) -> None:
+    def __init__(self, start: int, elements: Elements, wanted: Sequence[tuple[int, int]] = ()) -> None:
+        """`wanted`: which elements of the tensor are expected to be read of it; all, if none are named."""
         self.start, self.stop = start, start + elements.size
         self._elements = elements
-        self._unread = [(self.start, self.stop)]
+        self._unread = list(wanted) or [(self.start, self.stop)]
         self.used = 0
         """How many slabs had been decoded when this one was used last."""
+
+    @property
+    def nbytes(self) -> int:
+        """Return how many bytes of memory it takes."""
+        return self._elements.nbytes if isinstance(self._elements, np.ndarray) else 0
 
     @property
     def is_read(self) -> bool:
@@ -90,8 +98,9 @@ class Arrays:
         self._slabs: OrderedDict[tuple[str, int], _Slab] = OrderedDict()
         self._decoded = 0
         self._ahead = BoxesAhead(())
-        self._expected: set[tuple[str, int]] = set()
-        """Boxes, by their array's name and first element, whose bytes are fetched ahead."""
+        self._expected: dict[tuple[str, int], list[tuple[int, int]]] = {}
+        """Of boxes whose bytes are fetched ahead, by their array's name and first element: which elements will be
+        read, in stretches."""
         self._lock = Lock()
         self._locks = {name: Lock() for name in self._opened}
 
@@ -126,15 +135,16 @@ class Arrays:
         """Return the slab of chunks that begins before element `at`, of as many as hold the elements to `stop`."""
         first, box = box_for(array.shape, array.chunk, at, stop)
         array.check_memory(box)
+        wanted: Sequence[tuple[int, int]] = ()
         if isinstance(array, StoredArray) and self._far is not None:
             with self._lock:
                 is_expected = (name, first) in self._expected
                 if not array.is_read_by_ranges(box):
-                    self._expected.discard((name, first))
+                    wanted = self._expected.pop((name, first), ())
             ranges = () if is_expected else tuple(array.ranges(box, at - first, min(stop - first, size_of(box))))
             if ranges:
                 self._far.expect(ranges)  # so that they come together, and nothing around them is fetched
-        return _Slab(first, array.read(box))
+        return _Slab(first, array.read(box), wanted)
 
     def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:
         """Begin to read what elements (name, start, stop) are in, in that order, ahead of whoever reads them: what lies
@@ -176,17 +186,19 @@ class Arrays:
 
     def _ranges_of(self, pieces: Iterable[tuple[str, int, int]]) -> Iterator[tuple[OpenFile, int, int]]:
         """Yield the bytes of files that will be read of some pieces, each once."""
-        ends: dict[str, int] = {}
-        expected: set[tuple[str, int]] = set()
+        last: dict[str, tuple[int, int]] = {}
+        expected: dict[tuple[str, int], list[tuple[int, int]]] = {}
         for name, start, stop in pieces:
-            array = self._opened.get(name)
-            at = max(start, ends.get(name, 0))
+            array, at = self._opened.get(name), start
             while isinstance(array, StoredArray) and at < stop:
-                first, box = box_for(array.shape, array.chunk, at, stop)
-                end = first + size_of(box)
-                yield from array.ranges(box, at - first, min(stop, end) - first)
-                at = ends[name] = min(stop, end) if array.is_read_by_ranges(box) else end
-                expected.add((name, first))
+                first, end = last.get(name, (0, 0))
+                if at >= end:
+                    first, box = box_for(array.shape, array.chunk, at, stop)
+                    end = first + size_of(box)
+                    yield from array.ranges(box, at - first, min(stop, end) - first)
+                    last[name] = first, min(stop, end) if array.is_read_by_ranges(box) else end
+                _add_stretch(expected.setdefault((name, first), []), at, min(stop, end))
+                at = min(stop, end)
         with self._lock:
             self._expected |= expected
 
@@ -233,9 +245,18 @@ class Arrays:
                 self._slabs[name, slab.start] = slab
             while self._slabs:
                 oldest = next(iter(self._slabs.values()))
-                if len(self._slabs) <= _KEPT_SLABS and oldest.used >= self._decoded - _KEPT_SLABS:
+                is_room = len(self._slabs) <= _KEPT_SLABS and sum(s.nbytes for s in self._slabs.values()) <= _KEPT_BYTES
+                if is_room and oldest.used >= self._decoded - _KEPT_SLABS:
                     break
                 self._slabs.popitem(last=False)
+
+
+def _add_stretch(stretches: list[tuple[int, int]], start: int, stop: int) -> None:
+    """Add a range, and join it with the last one if it goes on where that ends."""
+    if stretches and stretches[-1][1] == start:
+        stretches[-1] = stretches[-1][0], stop
+    else:
+        stretches.append((start, stop))
 
 
 def _find(place: Place, files: Mapping[Path, OpenFile], store: Mapping[str, Value] | None) -> Find:

@@ -30,6 +30,8 @@ LONGEST = 2 * UNIT
 WINDOW = 48 << 20
 """Bytes that are under way, or have arrived and were not read yet: what eight requests at a time bring, and the pieces
 of three arrays that two threads are reading."""
+LEAST_WINDOW = 6 * UNIT
+"""Bytes that a plan has in any case."""
 _BATCH = 3 * UNIT
 """Bytes within which ranges that come one after another are put in the file's order, so that neighbours are joined."""
 _GAP = 1 << 16
@@ -66,9 +68,11 @@ class FetchPlan:
         *,
         small: Executor | None = None,
         after: Iterable[FetchPlan] = (),
+        is_later: bool = False,
     ) -> None:
         """Plan the ranges in that order, and begin with the first; `window` is in bytes. `small` does what is done as
-        soon as it is answered, by default `pool`. `after`: plans that come first. As long as one of them has anything
+        soon as it is answered, by default `pool`. `is_later`: others may come that are read first. `after`: plans that
+        come first. As long as one of them has anything
         left to ask for this begins with nothing, and it leaves them what they hold of the window."""
         self._pool, self._window = pool, window
         self._small = pool if small is None else small
@@ -86,6 +90,7 @@ class FetchPlan:
         """Numbers of the units that were asked for and may not be read yet, in the plan's order."""
         self._lock = Lock()
         self._first = tuple(after)
+        self._is_later = is_later
         self._later: list[FetchPlan] = []
         for plan in self._first:
             plan._later.append(self)
@@ -95,6 +100,12 @@ class FetchPlan:
     def is_over(self) -> bool:
         """Return whether all has been read."""
         return self._is_asked and not self._held
+
+    @property
+    def held_too_early(self) -> int:
+        """Return how many bytes it holds of the window although it comes after other plans: whoever comes now, and is
+        read first, has so much less room."""
+        return self._held if self._is_later else 0
 
     @property
     def _is_asked(self) -> bool:

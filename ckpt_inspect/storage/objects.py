@@ -30,7 +30,7 @@ from ckpt_inspect.storage.address import Address
 from ckpt_inspect.storage.causes import broke_off, cause, is_unanswered, lacks_ranges, may_pass, names_bucket
 from ckpt_inspect.storage.connecting import configuration_errors, connect
 from ckpt_inspect.storage.credentials import has_any, query_of
-from ckpt_inspect.storage.fetch_plan import WINDOW, FetchPlan
+from ckpt_inspect.storage.fetch_plan import LEAST_WINDOW, WINDOW, FetchPlan
 from ckpt_inspect.storage.interface import ABSENT, Entry, NoAnswerError, OpenFile, Stat, Storage, missing
 from ckpt_inspect.storage.read_ahead import LOOKS, THREADS, ReadAhead
 from ckpt_inspect.storage.stream import Bytes
@@ -123,12 +123,12 @@ class ObjectStorage(Storage):
         try:
             found = self._ask(path, look, may_be_absent=True)
         except NoRangesError:
-            if self.is_web and self._names_of_page(path) is None:
+            if self.is_web and not self._is_web_folder(path, key):
                 raise
             return Stat("folder")
         if not self.is_web:
             return _stat_of(found) if found is not None else self._folder_or_nothing(path)
-        if found is not None and not (_may_be_page(found) and self._names_of_page(path) is not None):
+        if found is not None and not (_may_be_page(found) and self._is_web_folder(path, key)):
             return _stat_of(found)
         return Stat("folder") if found is not None else ABSENT
 
@@ -187,7 +187,16 @@ class ObjectStorage(Storage):
                 f"{folder}: this web server doesn't list its folders; name the checkpoints themselves, or give an "
                 "s3://, gs:// or az:// address"
             )
-        return {name.rstrip("/"): Stat("folder") if name.endswith("/") else Stat("other") for name in names}
+        return _entries_named(names)
+
+    def _is_web_folder(self, path: Path, key: str) -> bool:
+        """Return whether a web server lists a folder there; what it lists is remembered, for who asks next."""
+        names = self._names_of_page(path)
+        if names is None:
+            return False
+        with self._lock:
+            self._listings[key] = _Listing(_entries_named(names), time.monotonic())
+        return True
 
     def _names_of_page(self, path: Path) -> list[str] | None:
         """Return the names in the list that a web server gives of a folder; None if it gives none."""
@@ -245,7 +254,11 @@ class ObjectStorage(Storage):
                 self._pools = ThreadPoolExecutor(*named[0]), ThreadPoolExecutor(*named[1])
             large, small = self._pools
             before = [plan for plan in self._plans if not plan.is_over]
-            plan = FetchPlan(ranges, large, WINDOW // (1 + others), small=small, after=before if is_later else ())
+            room = WINDOW // (1 + others)
+            if not is_later:
+                room = max(room - sum(plan.held_too_early for plan in before), LEAST_WINDOW)
+            after = before if is_later else ()
+            plan = FetchPlan(ranges, large, room, small=small, after=after, is_later=is_later)
             self._plans = [*before, plan]
             return plan
 
@@ -428,6 +441,11 @@ def object_storage(path: Address) -> ObjectStorage:
 def forget() -> None:
     """Forget every bucket and host, and what was read of them: settings are then taken anew."""
     _STORAGES.clear()
+
+
+def _entries_named(names: Iterable[str]) -> dict[str, Stat]:
+    """Return what a web server's list tells of a folder: those whose names end in a slash are folders."""
+    return {name.rstrip("/"): Stat("folder") if name.endswith("/") else Stat("other") for name in names}
 
 
 def _key(path: Path) -> str:

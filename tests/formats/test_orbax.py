@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -175,6 +176,20 @@ def test_a_chunk_that_was_left_out_is_the_fill_value(tmp_path: Path) -> None:
     (folder / "params.enc.mu.bias" / "0").unlink()
     with open_checkpoint(folder) as checkpoint:
         assert not checkpoint.read("params/enc/mu/bias").any()
+
+
+def test_arrays_that_the_tree_doesnt_name_are_told(tmp_path: Path) -> None:
+    """A bit that flipped in the name of a placeholder makes it a text, which no array belongs to."""
+    folder = copied("adam-chain-plain", tmp_path)
+    tree = (folder / "checkpoint").read_bytes()
+    with open_checkpoint(folder) as checkpoint:
+        assert checkpoint.problems == ()
+    for name, told in ((b"params.nu.0", r"params\.nu\.0"), (b"params.", r"params\.\S+ and 3 more")):
+        (folder / "checkpoint").write_bytes(tree.replace(b"PLACEHOLDER://" + name, b"PLACEJOLDER://" + name))
+        with open_checkpoint(folder) as checkpoint:
+            (problem,) = checkpoint.problems
+            assert problem.code == "arrays-unnamed"
+            assert re.search(f"doesn't name: {told}$", problem.message)
 
 
 def test_a_missing_array_is_damage(tmp_path: Path) -> None:

@@ -162,6 +162,23 @@ def test_what_is_expected_later_is_fetched_once(codec: str, tmp_path: Path) -> N
     assert all(size <= (tmp_path / path[1:]).stat().st_size for path, size in sent.items())
 
 
+def test_a_chunk_is_let_go_of_when_what_was_expected_of_it_is_read(tmp_path: Path) -> None:
+    """It is kept no longer, and decoded once."""
+    (tmp_path / "run").mkdir()
+    written = write(tmp_path / "run", "zarr", "zstd", shapes={(640, 1000): (160, 1000)})["x0"].ravel()
+    with web_server(tmp_path) as server, open_checkpoint(f"{server.address}/run") as checkpoint:
+        arrays = checkpoint._arrays  # type: ignore[attr-defined]
+        wanted = [(at, at + 500) for at in (0, 500, 3000, 200_000, 500_000, 600_000)]
+        checkpoint.expect(("x0", start, stop) for start, stop in wanted)
+        kept = []
+        for start, stop in wanted:
+            np.testing.assert_array_equal(checkpoint.read_range("x0", start, stop), written[start:stop])
+            kept.append(len(arrays._slabs))
+        assert kept == [1, 1, 0, 0, 1, 0]
+        assert arrays._decoded == 3
+        np.testing.assert_array_equal(checkpoint.read("x0").ravel(), written)
+
+
 def test_what_tensorstore_reads_is_not_expected_later(tmp_path: Path) -> None:
     """It would begin at once, and take the memory of what is measured before: it is said when the time has come."""
     written = write(tmp_path, "zarr", "blosc", is_ocdbt=False)

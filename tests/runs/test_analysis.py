@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -463,6 +463,25 @@ def test_checkpoints_that_were_deleted_keep_their_place(tmp_path: Path) -> None:
 def test_vanished_checkpoints_stay_where_they_were(before: str, now: str, merged: str) -> None:
     """Merging the old order with the new one."""
     assert "".join(merged_order(before, now)) == merged
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "merged"),
+    [
+        (("n9", "n11"), ("n10", "n11"), ("n9", "n10", "n11")),
+        (("n10", "n11"), ("n9", "n11"), ("n9", "n10", "n11")),
+        (("first", "n11"), ("n10", "n11"), ("n10", "first", "n11")),
+        (("n10",), ("n9",), ("n10", "n9")),
+    ],
+)
+def test_what_comes_late_is_ordered_among_what_has_vanished(
+    before: Sequence[str], now: Sequence[str], merged: Sequence[str]
+) -> None:
+    """By the numbers in their names, if nothing else differs in these; a training that begins anew comes afterwards."""
+    assert merged_order(before, now) == list(merged)
+    numbered = dict(zip("abc", merged, strict=False))
+    of = {name: item for item, name in numbered.items()}
+    assert merged_order([of[n] for n in before], [of[n] for n in now], numbered.__getitem__) == [of[n] for n in merged]
 
 
 def test_problems_stay_with_their_checkpoints(tmp_path: Path) -> None:

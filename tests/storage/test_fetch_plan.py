@@ -174,6 +174,16 @@ def test_a_later_plan_takes_what_room_the_one_before_leaves(pool: ThreadPoolExec
     assert not behind._first
 
 
+def test_what_a_later_plan_holds_is_told(pool: ThreadPoolExecutor) -> None:
+    """So that one that comes now, and is read before it, can be given so much less of the window."""
+    first, second = _File(UNIT, 1), _File(3 * UNIT, 2)
+    assert FetchPlan([(first, 0, UNIT)], pool).held_too_early == 0
+    later = FetchPlan([(second, 0, 3 * UNIT)], pool, is_later=True)
+    assert later.held_too_early == 3 * UNIT
+    assert _read(later, second, 0, UNIT)
+    assert later.held_too_early == 2 * UNIT
+
+
 def test_a_later_plan_goes_on_once_the_one_before_is_given_up(pool: ThreadPoolExecutor) -> None:
     """Whoever should have read it closes its file."""
     first, second = _File(3 * WINDOW, 1), _File(UNIT, 2)

@@ -276,6 +276,17 @@ def test_a_list_whose_length_isnt_said(web: WebServer, folder: Path) -> None:
     assert found == [str(p).removeprefix(str(folder)) for p in ckpt_inspect.find_checkpoints(folder)]
 
 
+def test_a_web_servers_list_is_asked_for_once(web: WebServer, folder: Path) -> None:
+    """It shows that there is a folder, what is in it, and what isn't."""
+    place = as_path(f"{web.address}/saver")
+    storage = storage_of(place)
+    assert storage.stat(place).kind == "folder"
+    asked = len(web.requests)
+    assert {entry.name for entry in storage.list_folder(place)} == {path.name for path in (folder / "saver").iterdir()}
+    assert storage.stat(place / "nothing").kind == "absent"
+    assert len(web.requests) == asked
+
+
 class TestSecrets:
     """Addresses with a query, or with an account: requests bring them, and nothing shows them."""
 

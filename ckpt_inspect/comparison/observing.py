@@ -228,10 +228,14 @@ class ReadElements(Mapping[str, Moments]):
             checkpoint = self._reopened()
             self._expect(checkpoint, wanted)
             arrays: dict[str, dict[str, Array]] = {}
+            whole = [w for w in wanted if choices[w[1]].is_whole and not _is_far(checkpoint)]
+            for (own, name, _), array in zip(whole, checkpoint.read_many([key for *_, key in whole]), strict=True):
+                arrays.setdefault(name, {})[own] = choices[name].in_order(array)
+            rest = wanted if not whole else [w for w in wanted if not choices[w[1]].is_whole]
             with _requests() if _is_far(checkpoint) else nullcontext() as pool:
                 each = pool.map if pool is not None else map
-                found = each(lambda w: read_chosen(checkpoint, w[2], choices[w[1]]), wanted)
-                for (own, name, _), array in zip(wanted, found, strict=True):
+                found = each(lambda w: read_chosen(checkpoint, w[2], choices[w[1]]), rest)
+                for (own, name, _), array in zip(rest, found, strict=True):
                     arrays.setdefault(name, {})[own] = array
         except CkptInspectError:
             return {}
@@ -327,9 +331,8 @@ def reading_behind() -> Iterator[Callable[[Glimpse], Glimpse]]:
 
 def read_chosen(checkpoint: Checkpoint, key: str, choice: Choice) -> Array:
     """Return (choice.count,) the chosen elements of a tensor, in the choice's order and the file's dtype."""
-    if choice.count == choice.size:
-        whole = checkpoint.read_range(key, 0, choice.size)
-        return whole if len(choice.ranges()) == 1 else whole[choice.indices()]
+    if choice.is_whole:
+        return choice.in_order(checkpoint.read_range(key, 0, choice.size))
     found = np.empty(choice.count, numpy_dtype(checkpoint.spec(key).dtype))
     for start, stop, place in choice.ranges():
         found[place : place + stop - start] = checkpoint.read_range(key, start, stop)

@@ -292,6 +292,10 @@ class Checkpoint(ABC):
                 "gives its elements"
             ) from error
 
+    def read_many(self, names: Sequence[str]) -> list[Array]:
+        """Return all elements of several tensors, each as `read_range` does; they may share memory."""
+        return [self.read_range(name, 0, self.spec(name).size) for name in names]
+
     def stream(self, name: str, elements: int = PIECE_ELEMENTS) -> Iterator[Array]:
         """Yield the flattened tensor (C order) in 1-D pieces of at most `elements`.
 

@@ -15,6 +15,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from ckpt_inspect.checkpoint import Array
+
 BUDGET = 1 << 20
 """Elements of an optimizer that are chosen, about: m, v and θ of them take 12 MB, and some ten milliseconds."""
 
@@ -35,6 +37,15 @@ class Choice:
         """Return what to read, ascending: (start, stop) of the flat tensor, half-open, and where the first element of
         it stands among the chosen ones."""
         return _ranges(self)
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether every element is chosen."""
+        return self.count == self.size
+
+    def in_order(self, whole: Array) -> Array:
+        """Return all elements of a tensor in the choice's order, if every one is chosen."""
+        return whole if self.size <= BLOCK else whole[self.indices()]
 
     def indices(self) -> NDArray[np.int64]:
         """Return (count,) the flat indices of the chosen elements, in their order."""

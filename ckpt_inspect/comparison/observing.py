@@ -228,12 +228,16 @@ class ReadElements(Mapping[str, Moments]):
             checkpoint = self._reopened()
             self._expect(checkpoint, wanted)
             arrays: dict[str, dict[str, Array]] = {}
+            whole = [w for w in wanted if choices[w[1]].is_whole and not _is_far(checkpoint)]
+            for (own, name, _), array in zip(whole, checkpoint.read_many([key for *_, key in whole]), strict=True):
+                arrays.setdefault(name, {})[own] = choices[name].in_order(array)
+            rest = wanted if not whole else [w for w in wanted if not choices[w[1]].is_whole]
 
             def read(several: list[tuple[str, str, str]]) -> list[Array]:
                 return [read_chosen(checkpoint, key, choices[name]) for _, name, key in several]
 
             with _requests() if _is_far(checkpoint) else nullcontext() as pool:
-                groups = [wanted] if pool is None else _side_by_side(checkpoint, wanted)
+                groups = [rest] if pool is None else _side_by_side(checkpoint, rest)
                 results = map(read, groups) if pool is None else pool.map(read, groups)
                 for group, found in zip(groups, results, strict=True):
                     for (own, name, _), array in zip(group, found, strict=True):
@@ -345,9 +349,8 @@ def _side_by_side(checkpoint: Checkpoint, wanted: Sequence[tuple[str, str, str]]
 
 def read_chosen(checkpoint: Checkpoint, key: str, choice: Choice) -> Array:
     """Return (choice.count,) the chosen elements of a tensor, in the choice's order and the file's dtype."""
-    if choice.count == choice.size:
-        whole = checkpoint.read_range(key, 0, choice.size)
-        return whole if len(choice.ranges()) == 1 else whole[choice.indices()]
+    if choice.is_whole:
+        return choice.in_order(checkpoint.read_range(key, 0, choice.size))
     found = np.empty(choice.count, numpy_dtype(checkpoint.spec(key).dtype))
     if _read_stored(checkpoint.stored_elements(key), choice, found):
         return found

@@ -361,28 +361,60 @@ class BundleCheckpoint(Checkpoint):
 
     def whole_tensors(self, names: Sequence[str]) -> WholeTensors:
         """Without an object for each: most checkpoints hold many small ones."""
+        entries = self._plain_entries(names)
         shards = [s.descriptor() if s.stat.kind == "file" else None for s in self._shards]
-        entries = [self._entries.get(name) for name in names]
-        places: list[tuple[int, int] | None] = []
-        for name, entry in zip(names, entries, strict=True):
-            place = None
-            if entry is not None and self._verify and self._byte_order == _NATIVE and name not in self._readers:
-                descriptor, end = shards[entry.shard], entry.offset + entry.size
-                is_plain = not entry.slices and entry.dtype != STRING
-                if descriptor is not None and is_plain and end <= self._shards[entry.shard].size:
-                    place = descriptor, entry.offset
-            places.append(place)
-        if None in places:  # read before, in slices, in another byte order, beyond the file's end, or far away
+        places = [None if (d := shards[e.shard]) is None else (d, e.offset) for e in entries]
+        if not entries or None in places or any(name in self._readers for name in names):
             return super().whole_tensors(names)
 
         def count(checksums: Sequence[int | None]) -> None:
             for name, entry, crc in zip(names, entries, checksums, strict=True):
-                if entry is not None and crc is not None and mask(crc) != entry.crc:
+                if crc is not None and mask(crc) != entry.crc:
                     reader = self._known_reader(name)
                     assert isinstance(reader, _DenseTensor)
                     reader.take_checksum(0, entry.size, crc)
 
         return WholeTensors(places, count)
+
+    def read_many(self, names: Sequence[str]) -> list[Array]:
+        """Those that lie behind one another come in one read."""
+        entries = self._plain_entries(names)
+        if not entries or self._shards[0].is_far:
+            return super().read_many(names)
+        found: dict[int, Array] = {}
+        order = sorted(range(len(names)), key=lambda i: (entries[i].shard, entries[i].offset))
+        begin = 0
+        while begin < len(order):
+            first = entries[order[begin]]
+            stop, end = begin, first.offset
+            while stop < len(order) and entries[order[stop]][2:4] == (first.shard, end):
+                end += entries[order[stop]].size
+                stop += 1
+            raw = np.empty(end - first.offset, np.uint8)
+            self._shards[first.shard].read_into(raw, first.offset)
+            for i in order[begin:stop]:
+                entry, own = entries[i], raw[: entries[i].size]
+                raw = raw[entry.size :]
+                values = own.view(numpy_dtype(entry.dtype))
+                is_sound = mask(google_crc32c.extend(0, own)) == entry.crc and values.flags.aligned
+                found[i] = values if is_sound else self.read_range(names[i], 0, values.size)
+            begin = stop
+        return [found[i] for i in range(len(names))]
+
+    def _plain_entries(self, names: Sequence[str]) -> list[Entry]:
+        """Return where tensors lie; none if one is in slices, in another byte order, of strings or not all there."""
+        entries = [entry for name in names if (entry := self._entries.get(name)) is not None]
+        if len(entries) < len(names) or not self._verify or self._byte_order != _NATIVE:
+            return []
+        ends = [s.size if s.stat.kind == "file" else -1 for s in self._shards]
+        are_plain = (
+            not entry.slices
+            and entry.dtype != STRING
+            and self.tensors[name].is_readable
+            and entry.offset + entry.size <= ends[entry.shard]
+            for name, entry in zip(names, entries, strict=True)
+        )
+        return entries if all(are_plain) else []
 
     def is_plain(self, name: str) -> bool:
         self.spec(name)

@@ -163,6 +163,13 @@ class Values:
         is_there = first + self.size * size <= self.source.file.size
         return (self.source.file, first + start * size, first + stop * size) if is_there else None
 
+    def in_file(self) -> tuple[int, int] | None:
+        """Return the descriptor of the file and the first byte of all values; None unless they lie there as in memory,
+        and on this machine."""
+        found = self.place(0, self.size)
+        descriptor = None if found is None or self._is_swapped else found[0].descriptor()
+        return None if found is None or descriptor is None else (descriptor, found[1])
+
     def received(self, finish: Callable[[], None]) -> StoredElements | None:
         """Return where values arrive that another machine keeps in one piece; None unless they lie there as in memory.
 

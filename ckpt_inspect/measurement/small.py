@@ -36,6 +36,7 @@ Keys = tuple[str | None, ...]
 _ABSENT, _IN_MEMORY = -1, -2
 """In place of a file's descriptor."""
 
+_SECOND = ARRAYS.index("second_moment")
 _ALIGNED = 16
 _GRIDS = (EFFECTIVE_LR_GRID, SECOND_MOMENT_GRID)
 _LEVELS = np.asarray(QUANTILE_LEVELS)
@@ -55,16 +56,16 @@ class SmallFigures:
     """(N, SAMPLES) each: E, v and θ, as of `Measured`."""
 
 
-def is_small(parameter: Parameter, formula: Formula, keys: Keys) -> bool:
-    """Return whether the loops can measure a parameter together with others, if they are there."""
-    compiled, size = formula.compiled, math.prod(parameter.shape)
-    if compiled is None or is_half(compiled.dtype) or not 0 < size <= EXACT_ELEMENTS:
-        return False
-    tensors = parameter.checkpoint.tensors
+def small_bytes(parameter: Parameter, formula: Formula, keys: Keys) -> int:
+    """Return the bytes of a parameter that the loops, if they are there, can measure together with others; else 0."""
+    compiled, shape, tensors = formula.compiled, parameter.shape, parameter.checkpoint.tensors
+    size = math.prod(shape)
+    if compiled is None or is_half(compiled.dtype) or size > EXACT_ELEMENTS or keys[_SECOND] is None:
+        return 0
     specs = [tensors.get(key) for key in keys if key is not None]
-    return keys[ARRAYS.index("second_moment")] is not None and all(
-        spec is not None and spec.dtype == parameter.dtype and spec.size == size for spec in specs
-    )
+    if any(s is None or s.dtype != parameter.dtype or (s.shape != shape and s.size != size) for s in specs):
+        return 0
+    return size * compiled.elements.itemsize * len(specs)
 
 
 def measure_small(
@@ -74,7 +75,7 @@ def measure_small(
     keys: Sequence[Keys],
     rows: Sequence[int],
 ) -> SmallFigures:
-    """Read and measure parameters of one checkpoint that `is_small` accepts, whose arrays have those `keys`.
+    """Read and measure parameters of one checkpoint that `small_bytes` accepts, whose arrays have those `keys`.
 
     `rows`: how many each has, 0 if they are not told apart. Raises what reading raises.
     """

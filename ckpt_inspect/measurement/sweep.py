@@ -25,7 +25,7 @@ from ckpt_inspect.measurement.extension import loops
 from ckpt_inspect.measurement.histograms import Floats
 from ckpt_inspect.measurement.kernels import Buffers, Formula, pieces
 from ckpt_inspect.measurement.kernels.formula import compiled_norms, is_half
-from ckpt_inspect.measurement.small import Keys, SmallFigures, is_small, measure_small
+from ckpt_inspect.measurement.small import Keys, SmallFigures, measure_small, small_bytes
 from ckpt_inspect.measurement.stored import ARRAYS, Rows, StoredState
 from ckpt_inspect.measurement.summaries import EXACT_ELEMENTS, SAMPLES, Summary, Tally, sample_indices
 from ckpt_inspect.state.optimizer_state import Parameter
@@ -146,7 +146,7 @@ class Sweep:
         ):
             return {}
         each = enumerate(zip(self._parameters, formulas, self._keys, strict=True))
-        return {place: nbytes_of(p, keys) for place, (p, formula, keys) in each if is_small(p, formula, keys)}
+        return {place: nbytes for place, own in each if (nbytes := small_bytes(*own))}
 
     def expect_later(self) -> bool:
         """Say, where files lie far away, what will be read first once all that is expected has been, as
@@ -325,9 +325,9 @@ def _norms_of(parameter: Parameter, state: State) -> Norms | None:
         return None
 
 
-def nbytes_of(parameter: Parameter, keys: Keys | None = None) -> int:
-    """Return the bytes of all of the parameter's arrays; `keys`, if they are known."""
-    return sum(parameter.checkpoint.spec(key).nbytes for key in keys or keys_of(parameter) if key is not None)
+def nbytes_of(parameter: Parameter) -> int:
+    """Return the bytes of all of the parameter's arrays."""
+    return sum(parameter.checkpoint.spec(key).nbytes for key in keys_of(parameter) if key is not None)
 
 
 class _Reader:

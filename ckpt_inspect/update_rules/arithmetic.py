@@ -9,6 +9,7 @@ it.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,7 @@ def _cast(value: float, through_float32: bool, dtype: DType) -> Scalar:
         return dtype.type(np.float32(value)) if through_float32 else dtype.type(value)
 
 
+@lru_cache(maxsize=64)  # one checkpoint's are asked for again and again
 def _running_product(factor: float, count: int) -> float:
     """factor**count by `count` float32 multiplications in turn; no more than that matter."""
     product = running_products(factor).power(min(count, _LONGEST))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import ml_dtypes
 import numpy as np
 import pytest
@@ -181,6 +182,45 @@ def test_reads_into_the_offered_buffer(prefix: Path) -> None:
         piece = checkpoint.read_range("dense/kernel", 3, 10, other)
         assert piece.dtype == np.float32
         assert not other.any()
+
+
+@given(names=st.permutations([*PLAIN, "global_step", "half"]), count=st.integers(0, 12))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_many_at_once_are_each_by_itself(prefix: Path, names: list[str], count: int) -> None:
+    """Whatever lies beside what, in whatever order they are asked for; where they lie is told all the same."""
+    with open_checkpoint(prefix) as checkpoint:
+        for name, found in zip(names, checkpoint.read_many(names[:count]), strict=False):
+            assert found.flags.aligned
+            assert found.dtype == PLAIN[name].dtype
+            assert found.tobytes() == PLAIN[name].tobytes()
+    with open_checkpoint(prefix) as checkpoint:
+        checkpoint.read_range("half", 1, 2)  # of which the rest is still to be counted
+        whole = checkpoint.whole_tensors(names[:count])
+        for name, place in zip(names[:count], whole.places, strict=True):
+            assert place is not None or name in ("half", "none")
+            assert place is None or name != "half"
+            assert place is None or os.pread(*place[:1], PLAIN[name].nbytes, place[1]) == PLAIN[name].tobytes()
+        whole.count([google_crc32c.value(PLAIN[name].tobytes()) for name in names[:count]])
+        if count and whole.places[0] is not None:
+            with pytest.raises(DamagedFileError, match="bad CRC"):
+                whole.count([1] * count)
+
+
+def test_many_at_once_are_checksummed(prefix: Path) -> None:
+    """A flipped bit is found in the tensor that has it; strings, and names that aren't there, are as ever."""
+    data = prefix.with_name("ckpt-1.data-00000-of-00001")
+    raw = bytearray(data.read_bytes())
+    with open_checkpoint(prefix) as checkpoint:
+        place = checkpoint.whole_tensors(["dense/kernel"]).places[0]
+        assert place is not None
+        with pytest.raises(NotFoundError, match="holds no tensor 'other'"):
+            checkpoint.read_many(["flags", "other"])
+    raw[place[1] + 9] ^= 4
+    data.write_bytes(raw)
+    with open_checkpoint(prefix) as checkpoint:
+        assert len(checkpoint.read_many([name for name in PLAIN if name != "dense/kernel"])) == len(PLAIN) - 1
+        with pytest.raises(DamagedFileError, match=r"tensor 'dense/kernel' at .*: bad CRC"):
+            checkpoint.read_many(list(PLAIN))
 
 
 def test_threads_read_at_once(tmp_path: Path) -> None:

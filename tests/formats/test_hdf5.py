@@ -255,6 +255,27 @@ def test_any_tiling_gives_the_same(tmp_path: Path, data: st.DataObject) -> None:
         assert pieces[0].dtype == native.dtype
 
 
+def test_whole_tensors_lie_where_they_are_said_to(tmp_path: Path) -> None:
+    """Contiguous ones in this machine's byte order; nothing of an archive, whose one checksum is of all of it."""
+    values = {"plain": np.arange(12, dtype=np.float32), "swapped": np.arange(5, dtype=">f4"), "in_chunks": np.ones(9)}
+    write_variables(tmp_path / "m.weights.h5")
+    with h5py.File(tmp_path / "m.weights.h5", "r+") as file:
+        for name, array in values.items():
+            file.create_dataset(f"layers/{name}/vars/0", data=array, chunks=(3,) if name == "in_chunks" else None)
+        file.create_dataset("layers/unwritten/vars/0", (4,), np.float32)
+    names = [f"layers/{name}/vars/0" for name in (*values, "unwritten")]
+    with open_checkpoint(tmp_path / "m.weights.h5") as checkpoint:
+        plain, *others = checkpoint.whole_tensors(names).places
+        assert plain is not None
+        assert os.pread(plain[0], 48, plain[1]) == values["plain"].tobytes()
+        assert others == [None] * 3
+        with pytest.raises(NotFoundError, match="holds no tensor 'other'"):
+            checkpoint.whole_tensors(["other"])
+    write_archive(tmp_path / "m.keras", **{"model.weights.h5": (tmp_path / "m.weights.h5").read_bytes()})
+    with open_checkpoint(tmp_path / "m.keras") as checkpoint:
+        assert checkpoint.whole_tensors(names).places == [None] * 4
+
+
 def test_never_written_datasets(tmp_path: Path) -> None:
     """A dataset that was created and never written reads as its fill value; a huge one is refused unread."""
     with h5py.File(tmp_path / "f.weights.h5", "w") as file:

@@ -19,7 +19,7 @@ from ckpt_inspect.checkpoint import Checkpoint, StoredElements, TensorSpec
 from ckpt_inspect.layouts.found import FoundParameter
 from ckpt_inspect.measurement import sweep as sweep_module
 from ckpt_inspect.measurement.extension import loops
-from ckpt_inspect.measurement.small import is_small
+from ckpt_inspect.measurement.small import small_bytes
 from ckpt_inspect.measurement.summaries import EXACT_ELEMENTS, Summary
 from ckpt_inspect.measurement.sweep import Measured, Sweep, keys_of
 from ckpt_inspect.state.optimizer_state import Parameter
@@ -113,7 +113,7 @@ def check_same(one: Measured, other: Measured) -> None:
 
 def by_themselves(some: list[Parameter]) -> Measured:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep_module, "is_small", lambda parameter, formula, keys: False)
+        patch.setattr(sweep_module, "small_bytes", lambda *_: 0)
         return Sweep(some).run()
 
 
@@ -173,10 +173,8 @@ def test_rules_are_measured_together(tmp_path: Path) -> None:
                 some = parameters(checkpoint, rule, options, set())
                 measured = Sweep(some).run()
                 keys = [keys_of(parameter) for parameter in some]
-                assert [is_small(*each) for each in zip(some, measured.formulas, keys, strict=True)] == [
-                    is_expected,
-                    False,
-                ]
+                found = [small_bytes(*each) for each in zip(some, measured.formulas, keys, strict=True)]
+                assert [nbytes > 0 for nbytes in found] == [is_expected, False]
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from ckpt_inspect.presentation.export import Exported
     from ckpt_inspect.presentation.report import Report
     from ckpt_inspect.presentation.results import Analyses, Diff, Followed, RunResult
-    from ckpt_inspect.runs.unchanged import Unchanged
+    from ckpt_inspect.runs.unchanged import Grown, Unchanged
     from ckpt_inspect.series.run import Run
     from ckpt_inspect.series.survey import Survey
     from ckpt_inspect.soundness.verdicts import Soundness
@@ -306,6 +306,9 @@ def analyze(
         same = _unchanged(each[0], survey, Path(target), None, given=given, **asked)
         if same is not None:
             return _analyses(same.columns)
+        grown = _grown(each[0], survey, Path(target), None, given=given, **asked)
+        if grown is not None:
+            paths = grown.newest
     run = paths if isinstance(paths, Run) else one_run(each, survey=survey)
     work = functools.partial(
         analyze,
@@ -373,7 +376,10 @@ def analyze_runs(
     survey = None if runs else survey_of(others)
     if survey is not None and (same := _unchanged(others[0], survey, target, place, **asked)) is not None:
         return iter([_result(same.run, same.store, _analyses(same.columns))])
-    if others:
+    grown = None if survey is None else _grown(others[0], survey, target, place, **asked)
+    if grown is not None:
+        runs, target = [grown.newest], grown.store
+    elif others:
         runs += _runs_of(others, survey, is_one=store is not None)
     if target is not None and len(runs) != 1:
         told = f"{target}: one store can't hold {len(runs)} runs ({', '.join(r.name for r in runs)})"
@@ -390,7 +396,8 @@ def analyze_runs(
                 except CkptInspectError as error:
                     yield _result(run, own, None, error)
                 else:
-                    yield _result(run, own, analyses)
+                    all_of_it = run if grown is None else functools.partial(grown.run, analyses)
+                    yield _result(all_of_it, own, analyses)
 
     return results()
 
@@ -629,6 +636,27 @@ def _unchanged(
         return None
     options = options_of(given_if_any(given), **asked)
     return unchanged_run(folder, survey, store, place, options, limits_of(thresholds))
+
+
+def _grown(
+    folder: PathLike,
+    survey: Survey,
+    store: Path | None,
+    place: Path | None,
+    *,
+    given: Given | None,
+    thresholds: Mapping[str, float] | None,
+    **asked: Any,
+) -> Grown | None:
+    """Return the run in a folder if checkpoints have come there and nothing else has happened; not where a function
+    gives the rates of steps."""
+    from ckpt_inspect.runs.analyze import limits_of, options_of
+    from ckpt_inspect.runs.unchanged import grown_run
+
+    if with_rates_of(given, None) != given:
+        return None
+    options = options_of(given_if_any(given), **asked)
+    return grown_run(folder, survey, store, place, options, limits_of(thresholds))
 
 
 def _runs_of(paths: Sequence[PathLike], survey: Survey | None = None, *, is_one: bool) -> tuple[Run, ...]:

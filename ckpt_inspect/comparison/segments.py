@@ -59,7 +59,7 @@ def segments(continues: Sequence[bool | None], rates: Sequence[float | None] = (
     last: float | None = None
     for place, goes_on in enumerate(continues):
         rate = rates[place] if place < len(rates) else None
-        if goes_on is False or _is_jump(last, rate):
+        if goes_on is False or (rate != last and _is_jump(last, rate)):  # as in most runs, however long
             if place > start:
                 found.append(Segment(start, place, begins))
             start, begins = place, "state-lost" if goes_on is False else "rate-jumped"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -31,6 +31,11 @@ def find_claims(paths: Sequence[Path]) -> list[list[Claim]]:
     questions = [search.ask(path) for path in paths]
     owners = search.owners(questions)
     return [list(search.answers(question, owners)) for question in questions]
+
+
+def find_claims_among(folder: Path, names: Iterable[str]) -> list[Claim]:
+    """Return the claims on some files of a folder, as if it held no other; those without a path are parts of none."""
+    return list(_claims(Listing(folder, list(names))))
 
 
 def find_left_over(folder: Path) -> list[Path]:

@@ -24,7 +24,7 @@ from ckpt_inspect.runs.unchanged import KnownFiles
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.selection import Selection
-from ckpt_inspect.storage import absolute, is_far
+from ckpt_inspect.storage import absolute, absolutes, is_far
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -93,7 +93,7 @@ def analyze(
         told = _told(plan, found, is_stored=store is not None) if is_due else NOTHING
         plan = replace(plan, stale=told.stale)
         sizes = run.sizes(plan.unread)
-        is_long = len(plan.places()) > LONG
+        is_long = plan.first + len(plan.places()) > LONG
         parts = saving.parts() if is_long else None
         reading = Reading(plan, limits, told=told, parts=parts, windows=saving.held.windows)
         if held is not None:
@@ -138,7 +138,7 @@ def analyze(
         if plan.previous is not None and reading.is_stored():
             if is_long and run.survey is not None and run.survey.is_settled and stored_run(plan.previous) is not None:
                 save(is_final=True)  # so that the next analysis sees without a look at each that nothing is new
-            return plan.previous
+            return plan.whole or plan.previous
         return _with_loss(save(is_final=True), lost)
 
 
@@ -165,6 +165,18 @@ def _told(plan: Plan, found: FoundBefore, *, is_stored: bool) -> RunInference:
 
 
 def _planned(run: Run, options: Options, store: Path | None, previous: RunColumns | None) -> Plan:
+    """Return the plan; of a store to which the newest checkpoints are only added, with nothing but its end."""
+    is_grown = previous is not None and len(previous) == run.stored > LONG and not options.has_elements
+    if is_grown and previous is not None and previous.options == options.text():  # else all of it is written anew
+        from ckpt_inspect.runs.inferring import end_of
+
+        end = end_of(previous)
+        if end is not None:
+            known_files = KnownFiles(run.survey, store, end, len(previous) - len(end))
+            plan = without_gone(plan_run(run, options, store, end, known_files))
+            is_known = set(absolutes(end.checkpoints["path"])).isdisjoint(absolutes(plan.unread))
+            if is_known and (plan.was_inferred or not options.infers):
+                return replace(plan, whole=previous)
     return without_gone(plan_run(run, options, store, previous, KnownFiles(run.survey, store, previous)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from ckpt_inspect.errors import (
     StoreError,
 )
 from ckpt_inspect.findings import SEVERITIES, Finding, Severity
-from ckpt_inspect.measurement.columns import UNREADABLE, RunColumns
+from ckpt_inspect.measurement.columns import UNREADABLE, RunColumns, column_rows
 from ckpt_inspect.runs import store as stores
+from ckpt_inspect.runs.inferring import first_of_end
 from ckpt_inspect.runs.kept_elements import KEPT_CHECKPOINTS
 from ckpt_inspect.runs.remembered import findings_of
 from ckpt_inspect.runs.saving import Held
@@ -176,9 +177,10 @@ class Following:
     def _taken(self, run: Run, fresh: list[Path], *, is_last: bool) -> Iterator[Taken]:
         name, store = self._place(run)
         shelf = self._shelves.setdefault(store, _Shelf())
-        if shelf.known is None:
-            shelf.known = _known_in(store)
+        if shelf.fingerprints is None and store.exists():
+            shelf.take(stores.load(store))
         near = replace(near_run(run, fresh), name=name)
+        near = replace(near, stored=len(shelf.places) if shelf.has_all_before(near, fresh) else 0)
         try:
             columns = self._analyze(near, store, shelf.held)
         except StoreError as error:
@@ -209,15 +211,12 @@ class Following:
                 yield Taken(run, store, None, problems=problems[:1])
             return
         shelf.unwritten = None
-        found = list(zip(columns.checkpoints["path"], columns.checkpoints["fingerprint"], strict=True))
-        rows = tuple(row for row, each in enumerate(found) if each not in shelf.known)
-        shelf.known = set(found)
-        here = {path for path, _ in found}
+        rows = shelf.take(columns, near)
         failures = {remark.checkpoint: remark.problem for remark in columns.failures}
         reported: list[Problem] = []
         for path in near.checkpoints:
             failure = failures.get(path.name)
-            if absolute(path) in here and failure is None:
+            if shelf.has(path) and failure is None:
                 self._watch.mark(path, "taken")
             elif path in fresh and failure is not None and failure.severity == "error":
                 if self._fails(path, failure, is_last=is_last):
@@ -284,18 +283,47 @@ def follow(
 class _Shelf:
     """A store, as it was left."""
 
-    known: set[tuple[str, str]] | None = None
-    """Absolute path and fingerprint of each checkpoint; None if it has not been looked into."""
+    fingerprints: dict[str, str] | None = None
+    """By the checkpoints' absolute paths; None if it has not been looked into, or was not there."""
+    places: dict[str, int] = field(default_factory=dict)
+    """Rows, by the same."""
+    names: set[str] = field(default_factory=set)
     held: Held = field(default_factory=Held)
     unwritten: StoreError | None = None
     """Why it couldn't be written the last time; None if it could."""
 
+    def has(self, path: Path) -> bool:
+        """Return whether it holds the checkpoint."""
+        return absolute(path) in self.places
 
-def _known_in(store: Path) -> set[tuple[str, str]]:
-    if not store.exists():
-        return set()
-    columns = stores.load(store).checkpoints
-    return set(zip(columns["path"], columns["fingerprint"], strict=True))
+    def has_all_before(self, near: Run, fresh: Sequence[Path]) -> bool:
+        """Return whether these are its newest checkpoints, and after them those that are fresh: it only grows."""
+        start = len(near.checkpoints) - len(fresh)
+        before, new = near.checkpoints[:start], near.checkpoints[start:]
+        if set(new) != set(fresh) or any(self.has(path) or path.name in self.names for path in new):
+            return False
+        first = first_of_end(len(self.places))
+        return first > 0 and all(self.places.get(absolute(path), -1) >= first for path in before)
+
+    def take(self, columns: RunColumns, near: Run | None = None) -> tuple[int, ...]:
+        """Take in what it holds now; return the rows that are new. `near`: what was analysed."""
+        count, known = len(columns), self.fingerprints or {}
+        is_grown = near is not None and near.stored > 0 and count >= len(self.places)
+        start = max(len(self.places) - len(near.checkpoints), 0) if is_grown and near is not None else 0
+        rows = range(start, count)
+        own = [
+            column_rows(columns.checkpoints, name, slice(start, count))
+            for name in ("path", "fingerprint", "checkpoint")
+        ]
+        found = list(zip(rows, *own, strict=True))
+        new = tuple(row for row, path, fingerprint, _ in found if known.get(path) != fingerprint)
+        if not is_grown:
+            self.fingerprints, self.places, self.names = {}, {}, set()
+        assert self.fingerprints is not None
+        for row, path, fingerprint, name in found:
+            self.fingerprints[path], self.places[path] = fingerprint, row
+            self.names.add(name)
+        return new
 
 
 def near_run(run: Run, fresh: list[Path]) -> Run:

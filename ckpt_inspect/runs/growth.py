@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import StoreError
-from ckpt_inspect.measurement.columns import OptimizerColumns, Remark, RunColumns
+from ckpt_inspect.measurement.columns import Columns, OptimizerColumns, Remark, RunColumns, column_rows
 from ckpt_inspect.measurement.variables import ALONG_CHECKPOINTS, WINDOW_METRICS
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.assembly import Evidence, OptimizerEvidence, RowEvidence, assemble, remarks_of
@@ -26,11 +27,14 @@ from ckpt_inspect.runs.kept_elements import kept_columns
 from ckpt_inspect.runs.remembered import Remembered
 from ckpt_inspect.runs.spilled import SpilledParts
 from ckpt_inspect.runs.stacking import Layouts, layouts_of, some_rows, stacked
-from ckpt_inspect.runs.stored_runs import StoredRun, stored_run
-from ckpt_inspect.runs.unchanged import what_is_seen
+from ckpt_inspect.runs.stored_runs import stored_run
+from ckpt_inspect.runs.unchanged import what_is_seen, what_is_seen_now
 from ckpt_inspect.series.names import checkpoint_names
-from ckpt_inspect.series.survey import Survey
+from ckpt_inspect.series.survey import Files, Survey
 from ckpt_inspect.storage import absolutes
+
+if TYPE_CHECKING:
+    import h5py  # no type stubs exist: a type checker takes its classes for Any
 
 _SLAB = 1024
 """Rows that are put together at a time."""
@@ -51,9 +55,9 @@ class LongRun:
     run: str
     options: str
     order: Sequence[str]
-    """Fingerprints of all checkpoints, in training order."""
+    """Fingerprints of all checkpoints but those before `previous`, in training order."""
     previous: RunColumns | None
-    """What the store holds."""
+    """What the store holds, or its end."""
     parts: SpilledParts
     """What is new."""
     failures: Sequence[tuple[str, Problem]]
@@ -65,6 +69,20 @@ class LongRun:
     """Of the checkpoints, from the root."""
     is_all: bool = False
     """Whether everything that can be found there has been analysed with this."""
+    whole: RunColumns | None = None
+    """What the store holds, if `previous` is but its end."""
+
+    @property
+    def first(self) -> int:
+        """Return the row of the store that is the first of `order`."""
+        return 0 if self.whole is None or self.previous is None else len(self.whole) - len(self.previous)
+
+    def with_all(self) -> LongRun:
+        """Return the same with all checkpoints in `order`."""
+        if self.whole is None:
+            return self
+        before = self.whole.checkpoints["fingerprint"][: self.first].tolist()
+        return replace(self, order=[*before, *self.order], previous=self.whole, whole=None)
 
     def save(self, path: Path) -> None:
         """Write the store; raises StoreError if that can't be done, and then the store is as it was."""
@@ -73,7 +91,7 @@ class LongRun:
         with replacing(path) as temporary:
             try:
                 if first is None:
-                    writing.write(temporary)
+                    _Writing(self.with_all()).write(temporary)
                 else:
                     writing.append(path, temporary, first)
             except OSError as error:
@@ -147,8 +165,7 @@ class _Writing:
             piece = some_rows(self._long.parts.part(source), start, stop)
         else:
             assert previous is not None
-            stored = stored_run(previous)
-            piece = some_rows(previous, start, stop) if stored is None else stored.rows(start, stop)
+            piece = _stored_rows(previous, start, stop)
         checkpoints = piece.checkpoints
         paths = dict(zip(checkpoints["checkpoint"].tolist(), absolutes(checkpoints["path"]), strict=True))
         names = np.empty(len(paths), object)
@@ -171,10 +188,9 @@ class _Writing:
     # --- what has to be written
 
     def first_row(self, path: Path) -> int | None:
-        """Return the first row that is written into a copy of the store; None if the store is written anew."""
+        """Return the first of these rows that is written into a copy of the store; None if it is written anew."""
         long, previous = self._long, self._long.previous
-        stored = None if previous is None else stored_run(previous)
-        if previous is None or stored is None or not stores.is_growing(path):
+        if previous is None or not stores.is_growing(path):
             return None
         count = len(previous)
         fingerprints = previous.checkpoints["fingerprint"].tolist()
@@ -187,13 +203,13 @@ class _Writing:
             return None
         told = [self._rows[place] for each in long.evidence.values() for place in each.rows if place in self._rows]
         first = min([count, *told])
-        return self._first_difference(stored, first, count)
+        return self._first_difference(previous, first, count)
 
-    def _first_difference(self, stored: StoredRun, first: int, count: int) -> int:
+    def _first_difference(self, previous: RunColumns, first: int, count: int) -> int:
         """The first of these rows that isn't as it is stored."""
         for start in range(first, count, _SLAB):
             stop = min(start + _SLAB, count)
-            found, before = self._slab(start, stop), stored.rows(start, stop)
+            found, before = self._slab(start, stop), _stored_rows(previous, start, stop)
             different = _different(found.checkpoints, before.checkpoints, stop - start)
             for name, optimizer in found.optimizers.items():
                 different |= _different(optimizer.variables, before.optimizers[name].variables, stop - start)
@@ -225,21 +241,22 @@ class _Writing:
 
     def append(self, path: Path, target: Path, first: int) -> None:
         """Write a copy of the store with other rows from `first` on."""
-        previous = self._long.previous
+        long, previous = self._long, self._long.previous
         assert previous is not None
         shutil.copyfile(path, target)
-        kept = set(previous.checkpoints["checkpoint"][:first].tolist())
-        remarks = [remark for remark in previous.remarks if remark.checkpoint in kept]
+        others = set(previous.checkpoints["checkpoint"][first:].tolist())
+        every = (long.whole or previous).remarks
+        remarks = [r for r in every if r.checkpoint and not r.is_failure and r.checkpoint not in others]
         with stores.grown_file(target) as file:
-            stores.resize(file, len(self._long.order))
+            stores.resize(file, long.first + len(long.order))
             for start, slab in self._slabs(first):
                 remarks += slab.remarks
-                stores.write_rows(slab, file, start)
+                stores.write_rows(slab, file, long.first + start)
             stores.write_others(
                 {name: OptimizerColumns(name, layout.columns([(None, 0)])) for name, layout in self._layouts.items()},
                 file,
             )
-            remarks += remarks_of(self._long.failures)
+            remarks += remarks_of(long.failures)
             stores.write_problems(remarks, file)
         self._write_findings(target)
 
@@ -247,13 +264,33 @@ class _Writing:
         """Look at the whole run in the new store, column by column, and write what is found."""
         columns = replace(stores.load_large(target, is_ours=True), thresholds=self._long.thresholds)
         found = Remembered.of(columns)
-        long, seen, stamps = self._long, None, None
-        if long.survey is not None:
-            seen, stamps = what_is_seen(long.survey, long.run_folder, columns.checkpoints, is_all=long.is_all)
         with stores.grown_file(target) as file:
-            stores.write_findings(stores.finding_columns(found.findings), long.thresholds, file)
+            stores.write_findings(stores.finding_columns(found.findings), self._long.thresholds, file)
             stores.write_memory(found.text(), file)
-            stores.write_seen(file, seen, stamps)
+            self._write_seen(file, columns.checkpoints)
+
+    def _write_seen(self, file: h5py.File, checkpoints: Columns) -> None:
+        long = self._long
+        if long.survey is None:
+            stores.write_seen(file, None, None)
+            return
+        before, old_stamps, old_files = stores.seen_before(file)
+        known = Files.of_bytes(old_files)
+        if long.first and before is not None and known is not None:
+            seen, stamps = what_is_seen_now(
+                before, old_stamps, long.survey, long.first, checkpoints, is_all=long.is_all
+            )
+            new = column_rows(checkpoints, "files", slice(long.first, None))
+            own = known.own() | long.survey.below(new)
+        else:
+            seen, stamps = what_is_seen(long.survey, long.run_folder, checkpoints, is_all=long.is_all)
+            own = long.survey.below(checkpoints["files"]) if seen.digest else set()
+        stores.write_seen(file, seen, stamps, long.survey.files(own).to_bytes() if seen.digest else b"")
+
+
+def _stored_rows(previous: RunColumns, start: int, stop: int) -> RunColumns:
+    stored = stored_run(previous)
+    return some_rows(previous, start, stop) if stored is None else stored.rows(start, stop)
 
 
 def _different(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], count: int) -> np.ndarray:

@@ -59,7 +59,7 @@ def infer_run(plan: Plan, found: FoundBefore, *, is_stored: bool) -> RunInferenc
     part. Of a run of more than `STRETCH` checkpoints, those stretches are asked that have unread checkpoints, and all
     that follow; of the others the store has what they tell.
     """
-    places, paths = plan.places(), plan.paths()
+    places, paths, past = plan.places(), plan.paths(), plan.first
     stored = _Stored(plan.previous)
     least = 1 if is_stored else 2
     if len(places) < least or not paths:
@@ -67,7 +67,8 @@ def infer_run(plan: Plan, found: FoundBefore, *, is_stored: bool) -> RunInferenc
     names = dict(zip(places, checkpoint_names(places), strict=True))
     with OpenCheckpoints() as opened:
         first, *_, last = [*paths.values(), *paths.values()]
-        if not any(
+        is_told = past > 0 and plan.was_inferred  # the first of all was open, or the last when it was told
+        if not is_told and not any(
             is_open(state) for path in (last, first) for state in _states(opened, path, plan.options.given, found)
         ):
             return NOTHING
@@ -78,7 +79,8 @@ def infer_run(plan: Plan, found: FoundBefore, *, is_stored: bool) -> RunInferenc
         stale: set[str] = set()
         for start in range(_first_stretch(plan, places), len(places), STRETCH):
             before = places[max(start - KEPT_CHECKPOINTS, 0) : start]
-            stretch = _Stretch(places[start : start + STRETCH], before, budget, least, len(places) <= STRETCH)
+            is_whole = past + len(places) <= STRETCH
+            stretch = _Stretch(places[start : start + STRETCH], before, budget, least, is_whole)
             stored.look_at(stretch.places)
             for name, seen, differing in _tell(stretch, paths, names, plan, opened, found, stored, told):
                 stale |= differing
@@ -141,7 +143,23 @@ def _first_stretch(plan: Plan, places: Sequence[str]) -> int:
         return 0
     unread = {absolute(path) for path in plan.unread}
     first = next((at for at, place in enumerate(places) if place in unread), 0)
-    return first - first % STRETCH
+    return first - (plan.first + first) % STRETCH
+
+
+def first_of_end(count: int) -> int:
+    """Return the first of so many checkpoints that the next one is told with, or compared with."""
+    return count // STRETCH * STRETCH - KEPT_CHECKPOINTS
+
+
+def end_of(previous: RunColumns) -> RunColumns | None:
+    """Return the end of what a store holds of a run, with the remarks on it: all that what comes after it is compared
+    with. None if that is nearly everything, or has to be told together with what comes after."""
+    stored, first = stored_run(previous), first_of_end(len(previous))
+    if stored is None or first <= 0 or previous.failures:
+        return None
+    end = stored.rows(first, len(previous))
+    names = set(end.checkpoints["checkpoint"])
+    return replace(end, remarks=tuple(remark for remark in previous.remarks if remark.checkpoint in names))
 
 
 def _glimpses(

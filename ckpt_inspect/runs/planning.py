@@ -78,6 +78,14 @@ class Plan:
     stale: frozenset[str] = frozenset()
     """Absolute paths of those of `known` that have to be read again, because other numbers are known of them now."""
 
+    whole: RunColumns | None = None
+    """All that the store holds, if `previous` is but its end: what comes before stands as it is."""
+
+    @property
+    def first(self) -> int:
+        """Return the row of the store that is the first of `previous`."""
+        return 0 if self.whole is None or self.previous is None else len(self.whole) - len(self.previous)
+
     @property
     def was_inferred(self) -> bool:
         """Return whether the store holds what the checkpoints told together: not if inference was left out, if an

@@ -127,19 +127,22 @@ class Reading:
             plan.run.survey,
             absolute(plan.run.folder),
             is_final and not self.errors,
+            plan.whole,
         )
 
     def is_kept(self, stored: RunColumns) -> None:
         """Take in that the store holds all that has been read."""
         assert self.parts is not None
         self.parts.clear()
-        self.plan = replace(self.plan, previous=stored, known={**self.plan.known, **self.fingerprints})
+        known = {**self.plan.known, **self.fingerprints}
+        self.plan = replace(self.plan, previous=stored, known=known, whole=None)
 
     def columns(self) -> RunColumns:
         """Return the run as far as it is known."""
         from ckpt_inspect.runs.assembly import assemble
 
         plan = self.plan
+        assert plan.whole is None, "the end of a store is no run"
         order = plan.order(self.fingerprints)
         fresh = {fingerprint: self.analyses[fingerprint] for fingerprint in order if fingerprint in self.analyses}
         failures = [(path.name, self.failures[path]) for path, _ in self._errors()]

@@ -9,6 +9,7 @@ The file: attributes of the root; the root's variables along `checkpoint`; a gro
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import math
@@ -50,7 +51,7 @@ from ckpt_inspect.measurement.variables import (
     group_names,
     variables_in,
 )
-from ckpt_inspect.runs.apart import DiedReading, apart
+from ckpt_inspect.runs.apart import DiedReading, apart, expect
 from ckpt_inspect.runs.atomic import Temporary, remove_left, replacing
 from ckpt_inspect.runs.figures import GRIDS
 from ckpt_inspect.runs.netcdf import Dimensions
@@ -99,6 +100,9 @@ _CHUNK_ROWS = 256
 
 _SEEN, _MOST_ATTRIBUTE = "seen", 60_000
 """Root attribute that holds a `Seen`, and the bytes that an attribute may have."""
+
+_SEEN_FILES = "seen_files"
+"""Variable of the root that holds the files of a survey."""
 
 _MEMORY = "remembered"
 """Variable of the group `findings` that holds what a long run's `Remembered` is made of."""
@@ -351,14 +355,24 @@ class Seen:
     """Of the checkpoints, from the root."""
     gone: int
     """Checkpoints of the store whose files aren't there any more."""
+    is_numbered_on: bool = False
+    """Whether all checkpoints lie in `run_folder` itself, and are called by names whose numbers grow."""
     writer: str = __version__
     """Another version may find other runs, and other figures."""
 
 
-def write_seen(file: h5py.File, seen: Seen | None, stamps: Column | None) -> None:
-    """Write what was seen in place of what a store that grows has of it; `stamps`: (C,) of the checkpoints' files."""
+def write_seen(file: h5py.File, seen: Seen | None, stamps: Column | None, files: bytes = b"") -> None:
+    """Write what was seen in place of what a store that grows has of it; `stamps`: (C,) of the checkpoints' files;
+    `files`: `Files.to_bytes` of all of the survey, if `seen` has its digest."""
     if _SEEN in file.attrs:
         del file.attrs[_SEEN]
+    if _SEEN_FILES in file:
+        del file[_SEEN_FILES]
+    if files:
+        packed = base64.b64encode(files)
+        dataset = file.create_dataset(_SEEN_FILES, data=np.array(packed, f"S{len(packed)}"))
+        dataset.attrs["long_name"] = "what lay in the folder"
+        dataset.attrs["description"] = "Names, sizes and times of all files, packed, for the version that saw them."
     if seen is not None and len(text := json.dumps(asdict(seen))) < _MOST_ATTRIBUTE:
         file.attrs[_SEEN] = storable(text)
     if stamps is None:  # nothing is known of the rows by now
@@ -377,10 +391,37 @@ def write_seen(file: h5py.File, seen: Seen | None, stamps: Column | None) -> Non
     file[FILE_STAMPS.name][...] = stamps
 
 
+def seen_before(file: h5py.File) -> tuple[Seen | None, Column, bytes]:
+    """Return what `write_seen` wrote into a store of ours that is open; (0,) stamps if there are none."""
+    stamps: Column = file[FILE_STAMPS.name][...] if FILE_STAMPS.name in file else np.empty(0, np.int64)
+    files = base64.b64decode(bytes(file[_SEEN_FILES][()])) if _SEEN_FILES in file else b""
+    return _seen_of(text_attribute(file, _SEEN) or ""), stamps, files
+
+
 def load_seen(path: Path) -> Seen | None:
     """Return what was seen of a run's files when its store was written; None if there is no such store, or nothing."""
+    return _seen_of(_load_text(path, lambda file: text_attribute(file, _SEEN) or "") if path.is_file() else "")
 
-    text = _load_text(path, lambda file: text_attribute(file, _SEEN) or "") if path.is_file() else ""
+
+def load_files(path: Path) -> bytes:
+    """Return what `write_seen` kept of the files in a run's folder; empty if there is nothing."""
+
+    def find(file: h5py.File) -> str:
+        if not is_own(file, _SEEN_FILES):
+            return ""
+        dataset = own_dataset(file, _SEEN_FILES)
+        if dataset.shape != () or dataset.dtype.kind != "S":
+            raise ValueError(f"{_SEEN_FILES} is not one text")
+        expect(3 * dataset.dtype.itemsize)
+        return bytes(dataset[()]).decode("ascii")
+
+    try:
+        return base64.b64decode(_load_text(path, find))
+    except ValueError:
+        return b""
+
+
+def _seen_of(text: str) -> Seen | None:
     try:
         known = json.loads(text) if text else {}
         return Seen(**known) if set(known) == {field.name for field in fields(Seen)} else None

@@ -17,6 +17,7 @@ import numpy as np
 
 from ckpt_inspect.measurement.columns import Column, Columns, OptimizerColumns, Rows, RunColumns, StoredElsewhere
 from ckpt_inspect.measurement.variables import ALONG_CHECKPOINTS
+from ckpt_inspect.runs.stored import count_rows
 
 HELD_BYTES = 256 << 20
 """Columns that are held, about; the last that were asked for. One that is larger is read each time."""
@@ -125,9 +126,9 @@ class StoredRun:
 
     def column_rows(self, optimizer: str | None, name: str, rows: Rows) -> Column:
         """Return some rows of a variable along the checkpoints; it is read as a whole if it is small, and they are not
-        but a few that are named."""
+        but a few."""
         own = self.outline.checkpoints if optimizer is None else self.outline.optimizers[optimizer].variables
-        is_few = not isinstance(rows, slice) and _FEW * len(rows) <= self.length
+        is_few = _FEW * count_rows(rows, self.length) <= self.length
         with self._lock:
             if (optimizer, name) in self._held or (self._size(own[name]) <= _TOGETHER and not is_few):
                 return self.column(optimizer, name)[rows]

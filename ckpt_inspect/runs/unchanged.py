@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from ckpt_inspect._version import __version__
-from ckpt_inspect.measurement.columns import Column, Columns, RunColumns
+from ckpt_inspect.measurement.columns import Column, Columns, RunColumns, column_rows
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.analysis import fingerprint_now
 from ckpt_inspect.runs.planning import LONG, Options
-from ckpt_inspect.series.run import Run
-from ckpt_inspect.series.survey import Survey, survey
-from ckpt_inspect.storage import PathLike, absolute, as_path, is_folder
+from ckpt_inspect.runs.stored_runs import stored_run
+from ckpt_inspect.series.run import Run, are_numbered_on
+from ckpt_inspect.series.search import next_in
+from ckpt_inspect.series.survey import Files, Survey, survey
+from ckpt_inspect.storage import PathLike, absolute, as_path, is_folder, name_of
 
 
 class Unchanged(NamedTuple):
@@ -36,6 +39,16 @@ def survey_of(paths: Sequence[PathLike]) -> Survey | None:
     return survey(paths[0], LONG)
 
 
+class Grown(NamedTuple):
+    """A run to which only checkpoints have come."""
+
+    newest: Run
+    """The new ones, and those of the store that they are compared with."""
+    store: Path
+    run: Callable[[RunColumns], Run]
+    """Makes the whole of it, of the columns that it has by then."""
+
+
 def unchanged_run(
     folder: PathLike,
     survey: Survey,
@@ -46,17 +59,70 @@ def unchanged_run(
 ) -> Unchanged | None:
     """Return the one run in a folder if nothing was changed in the folder since its store was written, with the same
     options; None if that isn't certain. The store is `store`, or that of the folder's name in `place`."""
-    candidates = [] if store is None else [store]
-    if store is None and place is not None:
-        candidates = [place / stores.default_store(each) for each in dict.fromkeys((folder, survey.largest_folder))]
-    for store in candidates:
-        seen = stores.load_seen(store)
+    for candidate in _candidates(folder, survey, store, place):
+        seen = stores.load_seen(candidate)
         if seen is None or (seen.folder, seen.digest, seen.writer) != (survey.folder, survey.digest, __version__):
             continue
-        columns = stores.load(store)
+        columns = stores.load(candidate)
         if columns.options == options.text() and columns.thresholds == thresholds:
-            return Unchanged(functools.partial(_run_in, folder, survey, seen, columns), store, columns)
+            return Unchanged(functools.partial(_run_in, folder, survey, seen, columns), candidate, columns)
     return None
+
+
+def grown_run(
+    folder: PathLike,
+    survey: Survey,
+    store: Path | None,
+    place: Path | None,
+    options: Options,
+    thresholds: Mapping[str, float],
+) -> Grown | None:
+    """Return the one run in a folder if nothing has happened there since its store was written but that files have
+    come, and these are checkpoints that come after all others by their names, and by their counters; None if that isn't
+    certain. Arguments as in `unchanged_run`. Nothing is opened but the newest."""
+    for candidate in _candidates(folder, survey, store, place):
+        seen = stores.load_seen(candidate)
+        if seen is None or not (seen.digest and seen.is_numbered_on) or seen.writer != __version__:
+            continue
+        known = Files.of_bytes(stores.load_files(candidate)) if seen.folder == survey.folder else None
+        if known is None:
+            continue
+        others = survey.files().beside(known)
+        below = f"{seen.run_folder[len(survey.folder.rstrip('/')) + 1 :]}/".lstrip("/")
+        if not others or not all(name.startswith(below) and "/" not in name[len(below) :] for name in others):
+            continue
+        columns = stores.load(candidate)
+        if columns.options != options.text() or columns.thresholds != thresholds:
+            continue
+        newest = _newest(as_path(folder) / below, [name[len(below) :] for name in others], columns, survey)
+        if newest is not None and newest.name == columns.run:
+            return Grown(newest, candidate, functools.partial(_run_in, folder, survey, seen))
+    return None
+
+
+def _newest(folder: Path, others: Sequence[str], columns: RunColumns, survey: Survey) -> Run | None:
+    """Return the last checkpoints of a store, as far as their files are there, and those after them that other files
+    of their folder are."""
+    from ckpt_inspect.runs.inferring import first_of_end
+
+    first = first_of_end(len(columns))
+    if stored_run(columns) is None or first <= 0:
+        return None
+    paths, files = (column_rows(columns.checkpoints, name, slice(first, None)) for name in ("path", "files"))
+    is_here = survey.stamps(files) != 0
+    before = [folder / name_of(path) for path in paths[is_here]]
+    names = [name_of(file) for text in files[is_here] for file in text.split("\n")]
+    found = next_in(folder, before, [*names, *others])
+    return None if found is None else replace(found, survey=survey, stored=len(columns))
+
+
+def _candidates(folder: PathLike, survey: Survey, store: Path | None, place: Path | None) -> Iterator[Path]:
+    """Yield where the store of the run may be."""
+    if store is not None:
+        yield store
+    elif place is not None:
+        for each in dict.fromkeys((folder, survey.largest_folder)):
+            yield place / stores.default_store(each)
 
 
 def _run_in(folder: PathLike, survey: Survey, seen: stores.Seen, columns: RunColumns) -> Run:
@@ -73,15 +139,17 @@ def _run_in(folder: PathLike, survey: Survey, seen: stores.Seen, columns: RunCol
 class KnownFiles:
     """Fingerprints of the checkpoints' files as they are now; those that weren't touched are not opened for it."""
 
-    def __init__(self, survey: Survey | None, store: Path | None, previous: RunColumns | None) -> None:
+    def __init__(self, survey: Survey | None, store: Path | None, previous: RunColumns | None, first: int = 0) -> None:
+        """`previous`: what the store holds from the row `first` on."""
         self._known: dict[str, str] = {}
         if survey is None or store is None or previous is None:
             return
         stored = stores.load_stamps(store)
         files = previous.checkpoints["files"]
-        if stored is None or len(stored) != len(files):
+        if stored is None or len(stored) != first + len(files):
             return
-        is_same = (stored != 0) & (stored == survey.stamps(files))
+        own = stored[first:]
+        is_same = (own != 0) & (own == survey.stamps(files))
         fingerprints = previous.checkpoints["fingerprint"]
         self._known = dict(zip(files[is_same].tolist(), fingerprints[is_same].tolist(), strict=True))
 
@@ -100,4 +168,21 @@ def what_is_seen(survey: Survey, run_folder: str, checkpoints: Columns, *, is_al
     stamps = survey.stamps(files, checkpoints["size_bytes"], checkpoints["modified"])
     gone = int(np.count_nonzero(survey.stamps(files[stamps == 0]) == 0))
     is_certain = is_all and survey.is_settled and np.count_nonzero(stamps == 0) == gone
-    return stores.Seen(survey.folder, survey.digest if is_certain else "", run_folder, gone), stamps
+    paths, names = checkpoints["path"].tolist(), checkpoints["checkpoint"].tolist()
+    above = f"{run_folder.rstrip('/')}/"
+    is_numbered = all(p == above + n for p, n in zip(paths, names, strict=True)) and are_numbered_on(names)
+    return stores.Seen(survey.folder, survey.digest if is_certain else "", run_folder, gone, is_numbered), stamps
+
+
+def what_is_seen_now(
+    before: stores.Seen, stamps: Column, survey: Survey, first: int, checkpoints: Columns, *, is_all: bool
+) -> tuple[stores.Seen, Column]:
+    """Return the same of a store to which checkpoints were added (`grown_run`): of what was seen `before`, the (C,)
+    stamps then, and a survey by which nothing else has happened. Rows from `first` on may be others."""
+    files, sizes, modified = (
+        column_rows(checkpoints, name, slice(first, None)) for name in ("files", "size_bytes", "modified")
+    )
+    own = survey.stamps(files, sizes, modified)
+    lost = files[own == 0]
+    is_certain = is_all and survey.is_settled and bool(before.digest) and not survey.stamps(lost).any()
+    return replace(before, digest=survey.digest if is_certain else ""), np.concatenate([stamps[:first], own])

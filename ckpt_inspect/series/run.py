@@ -55,6 +55,9 @@ class Run:
     """What formats know about each checkpoint from its files' names; empty for a run that was put together by hand."""
     survey: Survey | None = field(default=None, compare=False)
     """What lay in and below a folder, before the run was sought there, in which it is the only one and a long one."""
+    stored: int = field(default=0, compare=False)
+    """How many checkpoints the training's store had when these were but its newest, and what had come after them: all
+    others stand before these, unchanged, and none of them is called like one that is new. 0 if these are all."""
 
     def __repr__(self) -> str:
         names = [path.name for path in self.checkpoints]
@@ -108,6 +111,16 @@ def runs_of(claims: Iterable[Claim], held_by: HeldBy) -> tuple[Run, ...]:
 def are_named_alike(one: Run, other: Run) -> bool:
     """Return whether the names of the checkpoints of two runs differ in numbers alone."""
     return len({_series_name(claim) for run in (one, other) for claim in run.claims}) == 1
+
+
+def are_numbered_on(names: Sequence[str]) -> bool:
+    """Return whether names differ in numbers alone, and each has larger ones than the one before."""
+    whole = _whole_numbers(names)
+    return (
+        len({_without_numbers(name) for name in names}) == 1
+        and len(whole) == len(names)
+        and all(before < after for before, after in pairwise(whole))
+    )
 
 
 def run_of(name: str, folder: Path, claims: Sequence[Claim]) -> Run:

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ckpt_inspect.errors import CkptInspectError, NotFoundError
-from ckpt_inspect.formats import Claim, explain_nothing_found, find_claims, open_checkpoint
-from ckpt_inspect.series.run import Held, HeldBy, Run, in_training_order, run_of, runs_of
+from ckpt_inspect.formats import Claim, explain_nothing_found, find_claims, find_claims_among, open_checkpoint
+from ckpt_inspect.series.run import Held, HeldBy, Run, are_numbered_on, in_training_order, run_of, runs_of
 from ckpt_inspect.series.survey import Survey
 from ckpt_inspect.state.optimizer_state import optimizer_states
 from ckpt_inspect.storage import PathLike, absolute, as_path, is_folder, without_links
@@ -72,6 +72,22 @@ def one_run(paths: Iterable[PathLike], held_by: HeldBy = held_by, survey: Survey
     folder = given[0] if is_folder(given[0]) else run.checkpoints[0].parent
     own = survey if len(parts) == 1 else None
     return Run(Path(absolute(folder)).name, folder, run.checkpoints, run.claims, own)
+
+
+def next_in(folder: Path, before: Sequence[Path], files: Iterable[str], held_by: HeldBy = held_by) -> Run | None:
+    """Return the run of some checkpoints of a folder, the newest of theirs, with those after them that files make that
+    have come there.
+
+    `files`: all names in question, also of those before. None unless the names of all of them are numbered on, and the
+    counters in them as well.
+    """
+    claims = [claim for claim in find_claims_among(folder, files) if claim.path is not None]
+    if len(claims) <= len(before):
+        return None
+    runs = runs_of(claims, functools.cache(held_by))
+    if len(runs) > 1 or runs[0].checkpoints[: len(before)] != tuple(before):
+        return None
+    return runs[0] if are_numbered_on([path.name for path in runs[0].checkpoints]) else None
 
 
 def runs_named(paths: Iterable[PathLike], held_by: HeldBy = held_by) -> tuple[Run, ...]:

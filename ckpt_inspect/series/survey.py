@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable
+import zlib
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,9 @@ _OF_STORES = ".ckpt-inspect.h5"
 
 _COARSE, _FINE = 2_000_000_000, 50_000_000
 """Nanoseconds within which two writes can have the same time: of file systems that count in seconds, and of others."""
+
+_MOST = 1 << 28
+"""Bytes that are unpacked of what was kept of files: those of three million take as many."""
 
 _SECOND = 1_000_000_000
 
@@ -73,6 +77,26 @@ class Survey:
             is_other |= newest // _SECOND + 1e-9 * (newest % _SECOND) != modified
         return np.where(is_other, 0, stamps)
 
+    def files(self, own: Container[str] = ()) -> Files:
+        """Return all files, without stores; `own`: names, from the folder, of those that checkpoints consist of."""
+        names: list[str] = []
+        sizes: list[NDArray[np.int64]] = []
+        times: list[NDArray[np.int64]] = []
+        start = len(self.folder.rstrip("/")) + 1
+        for place in sorted(self._folders):
+            stats, above = self._folders[place], f"{place.rstrip('/')}/"[start:]
+            listed = [i for i, name in enumerate(stats.names) if _OF_STORES not in name]
+            names += [above + stats.names[i] for i in listed]
+            sizes.append(stats.sizes[np.array(listed, np.intp)])
+            times.append(stats.modified_ns[np.array(listed, np.intp)])
+        is_own = np.fromiter((name in own for name in names), bool, len(names))
+        return Files(names, np.concatenate(sizes), np.concatenate(times), is_own)
+
+    def below(self, files: Iterable[str]) -> set[str]:
+        """Return the names, from the folder, of the files that texts have one a line, from the root."""
+        start = len(self.folder.rstrip("/")) + 1
+        return {file[start:] for file in "\n".join(files).split("\n")}
+
     def _places(self, files: Iterable[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where each of the files stands among those of all folders, -1 where it is missing, and how many each text
         has."""
@@ -91,6 +115,60 @@ class Survey:
                 folder, _, name = file.rpartition("/")
                 found.append(names.get(folder, nothing).get(name, -1))
         return np.array(found, np.int64), np.array(lengths, np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Files:
+    """Files in and below a folder, as they were at one moment."""
+
+    names: Sequence[str]
+    """From the folder."""
+    sizes: NDArray[np.int64]
+    """(F,) bytes; -1 for a link that leads nowhere."""
+    modified_ns: NDArray[np.int64]
+    """(F,) since 1970."""
+    is_own: NDArray[np.bool_]
+    """(F,) whether it is part of a checkpoint that was analysed."""
+
+    def own(self) -> set[str]:
+        """Return the names of those that are parts of checkpoints."""
+        return {name for name, is_own in zip(self.names, self.is_own.tolist(), strict=True) if is_own}
+
+    def to_bytes(self) -> bytes:
+        """Return what `of_bytes` makes the same of."""
+        names = "\0".join(self.names).encode("utf-8", "surrogateescape")
+        head = len(self.names).to_bytes(8, "little") + len(names).to_bytes(8, "little")
+        numbers = (np.diff(column, prepend=np.int64(0)).astype("<i8") for column in (self.sizes, self.modified_ns))
+        own = self.is_own.astype(np.uint8).tobytes()
+        return zlib.compress(b"".join((head, names, *(column.tobytes() for column in numbers), own)), 1)
+
+    @classmethod
+    def of_bytes(cls, content: bytes) -> Files | None:
+        """Return the files; None if that is no such content."""
+        try:
+            raw = zlib.decompressobj().decompress(content, _MOST)
+            count, length = (int.from_bytes(raw[at : at + 8], "little") for at in (0, 8))
+            names = raw[16 : 16 + length].decode("utf-8", "surrogateescape").split("\0")
+            sizes, times = np.frombuffer(raw, "<i8", 2 * count, 16 + length).reshape(2, count)
+            own = np.frombuffer(raw, np.uint8, count, 16 + length + 16 * count).astype(bool)
+        except (zlib.error, ValueError):
+            return None
+        if len(names) != count:
+            return None
+        return cls(names, np.cumsum(sizes, dtype=np.int64), np.cumsum(times, dtype=np.int64), own)
+
+    def beside(self, before: Files) -> list[str] | None:
+        """Return the names of the files that were no part of a checkpoint `before`, or weren't there; None if one that
+        was is another now, or gone."""
+        at = dict(zip(before.names, range(len(before.names)), strict=True))
+        places = np.fromiter((at.get(name, -1) for name in self.names), np.int64, len(self.names))
+        if not len(before.names):
+            return list(self.names)
+        is_same = (before.sizes[places] == self.sizes) & (before.modified_ns[places] == self.modified_ns)
+        was_own = before.is_own[places] & (places >= 0)
+        if np.count_nonzero(was_own & is_same) < np.count_nonzero(before.is_own):
+            return None
+        return [self.names[i] for i in np.nonzero(~was_own)[0].tolist()]
 
 
 def _mixed(sizes: NDArray[np.int64], times: NDArray[np.int64], position: NDArray[np.int64]) -> NDArray[np.uint64]:

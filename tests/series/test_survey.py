@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ckpt_inspect.series.survey import Survey, survey
+from ckpt_inspect.series.survey import Files, Survey, survey
 
 OLD = 1_700_000_000_123_456_789
 """Nanoseconds since 1970."""
@@ -120,3 +120,28 @@ def test_few_files_are_not_worth_a_survey(folder: Path) -> None:
     """They are found and compared in no time."""
     assert survey(folder, 4) is None
     assert survey(folder / "nowhere", 0) is None
+
+
+def test_files_are_the_same_when_they_are_read_again(folder: Path) -> None:
+    """Names, sizes and times; what isn't ours is nothing."""
+    (folder / "\udcff").write_text("not UTF-8")
+    before = look(folder).files({"a.index"})
+    after = Files.of_bytes(before.to_bytes())
+    assert after is not None
+    assert list(after.names) == list(before.names)
+    assert after.own() == {"a.index"}
+    np.testing.assert_array_equal(after.sizes, before.sizes)
+    np.testing.assert_array_equal(after.modified_ns, before.modified_ns)
+    assert Files.of_bytes(b"") is Files.of_bytes(before.to_bytes()[:-9]) is Files.of_bytes(b"no such thing") is None
+
+
+def test_what_was_part_of_a_checkpoint_is_as_it_was(folder: Path) -> None:
+    """All else, of then and of now, is told."""
+    before = look(folder).files({"a.index", "a.data"})
+    (folder / "new").write_text("new")
+    (folder / "below" / "b.index").write_text("changed")
+    assert look(folder).files().beside(before) == ["new", "below/b.index"]
+    (folder / "a.data").write_text("changed")
+    assert look(folder).files().beside(before) is None
+    (folder / "a.data").unlink()
+    assert look(folder).files().beside(before) is None

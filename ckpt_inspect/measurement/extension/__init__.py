@@ -7,7 +7,7 @@ of rules and types of floats other than Adam's in float32, ten times as long.
     measure          the figures of a piece of optimizer state    `kernels.compiled_kernel`
     sweep            the same, read from files and checksummed    `stored.StoredState`
     norms            the sums that LAMB needs, read as well       `stored.StoredState`
-    small            many small tensors in one call               `small.Batch`
+    small            many small tensors in one call               `small.measure_small`
     count            values into a fine histogram                 `histograms.count_touched`
     compare          the products of two tensors                  `distances.Distance`
     count_window     what k updates did to second moments         `distances.WindowCount`

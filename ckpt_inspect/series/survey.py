@@ -151,7 +151,7 @@ class Files:
             names = raw[16 : 16 + length].decode("utf-8", "surrogateescape").split("\0")
             sizes, times = np.frombuffer(raw, "<i8", 2 * count, 16 + length).reshape(2, count)
             own = np.frombuffer(raw, np.uint8, count, 16 + length + 16 * count).astype(bool)
-        except (zlib.error, ValueError):
+        except (zlib.error, ValueError, OverflowError):
             return None
         if len(names) != count:
             return None

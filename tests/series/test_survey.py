@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,7 @@ def test_files_are_the_same_when_they_are_read_again(folder: Path) -> None:
     np.testing.assert_array_equal(after.sizes, before.sizes)
     np.testing.assert_array_equal(after.modified_ns, before.modified_ns)
     assert Files.of_bytes(b"") is Files.of_bytes(before.to_bytes()[:-9]) is Files.of_bytes(b"no such thing") is None
+    assert Files.of_bytes(zlib.compress(b"\xff" * 99)) is Files.of_bytes(zlib.compress(bytes(15))) is None
 
 
 def test_what_was_part_of_a_checkpoint_is_as_it_was(folder: Path) -> None:

@@ -13,7 +13,7 @@ from ckpt_inspect.presentation.plots import panels, style
 from ckpt_inspect.presentation.plots.names import Group, shorten
 from ckpt_inspect.presentation.plots.questions import LAYERS_BY_STEP, LEAST_SHARE, SHARE_LABELS, SHARES
 from ckpt_inspect.presentation.plots.sheet import chapter_sheet, figure_of
-from ckpt_inspect.presentation.plots.spread import newest, spread_words, where_known
+from ckpt_inspect.presentation.plots.spread import NEWEST, newest, spread_words, where_known
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -172,7 +172,8 @@ def shares_answer(chapter: Chapter) -> str:
         text = f"Nowhere {where}; some elements in earlier ones."
     else:
         found = " or ".join(label for label in SHARE_LABELS.values() if label not in unknown)
-        text = f"Nowhere: none of the {len(chapter.parameters)} parameters has elements that are {found}."
+        place = "" if where == NEWEST else f" {where}"
+        text = f"Nowhere{place}: none of the {len(chapter.parameters)} parameters has elements that are {found}."
     return text + (f" Not known from this state: {', '.join(unknown)}." if unknown else "")
 
 

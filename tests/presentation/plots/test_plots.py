@@ -667,6 +667,17 @@ def test_no_share_at_all_is_said_in_words() -> None:
     assert_legible(figure)
 
 
+def test_no_share_is_said_of_the_checkpoints_in_which_it_is_known() -> None:
+    """A run that ended in NaN has no elements that don't adapt up to then."""
+    frames = make_frames(4, 10)
+    parameters = frames["parameters"]
+    parameters[[*SHARE_LABELS]] = 0.0
+    parameters.loc[parameters["checkpoint_index"] > 7, [*SHARE_LABELS]] = np.nan
+    (answer,) = of_group(plot_shares(chapters([RunFrames("digits", **frames)])[0]), "answer")
+    step = parameters.loc[parameters["checkpoint_index"] == 7, "step"].iloc[0]
+    assert answer.startswith(f"Nowhere at step {step:,}, the newest in which they are known: none of the 4 parameters")
+
+
 # --- differences
 
 

@@ -129,7 +129,7 @@ WRONG: tuple[tuple[Callable[[], object], str], ...] = (
     (lambda: ci.export(run(), "csv", 3), "path must be a path"),
     (lambda: ci.export(run(), "csv", frame=3), "frame must be text, not 3 (int)"),
     (lambda: ci.export(run(), "csv", frame="nope"), "there is no frame of kind 'nope'"),
-    (lambda: ci.export(run(), "tensorboard", frame="parameters"), "tensorboard is no table"),
+    (lambda: ci.export(run(), "tensorboard", frame="parameters"), "tensorboard is not a table"),
     (lambda: ci.export(run(), "csv", learning_rate="x"), "learning_rate must be a number"),
     (lambda: ci.explain(3), "name must be text, not 3 (int)"),
     (lambda: ci.find_findings(3), "what analyze() or load() returned, not int"),

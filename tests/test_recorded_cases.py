@@ -19,7 +19,7 @@ from ckpt_inspect import open_checkpoint, optimizer_states
 from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.layouts import LAYOUTS
 from ckpt_inspect.layouts.found import FoundOptimizer
-from ckpt_inspect.state import optimizer_state, resolution
+from ckpt_inspect.state import counting, optimizer_state, rates, resolution, sources
 from ckpt_inspect.update_rules import RULES, arithmetic, find_rule, optimizer_of_class
 from ckpt_inspect.update_rules.rule import UpdateRule
 
@@ -97,18 +97,18 @@ def _one_step_less_in_the_formula(patch: pytest.MonkeyPatch) -> None:
 
 
 def _powers_read_as_if_they_held_the_step(patch: pytest.MonkeyPatch) -> None:
-    read = resolution.read_beta_powers
+    read = counting.read_beta_powers
 
     def mutant(*powers: Any) -> Any:
         reading = read(*powers)
         return reading._replace(step=None if reading.step is None else reading.step + 1)
 
-    patch.setattr(resolution, "read_beta_powers", mutant)
+    patch.setattr(counting, "read_beta_powers", mutant)
 
 
 def _counter_read_as_the_next_step(patch: pytest.MonkeyPatch) -> None:
-    counted = resolution._counted
-    patch.setattr(resolution, "_counted", lambda c, f, raw: counted(c, f, raw + 1))
+    counted = counting._counted
+    patch.setattr(counting, "_counted", lambda c, f, raw: counted(c, f, raw + 1))
 
 
 def _mutate_found(patch: pytest.MonkeyPatch, mutate: Callable[[Checkpoint, FoundOptimizer], FoundOptimizer]) -> None:
@@ -149,8 +149,9 @@ def _save_counter_for_the_step(patch: pytest.MonkeyPatch) -> None:
 
 
 def _defaults_passed_off_as_read(patch: pytest.MonkeyPatch) -> None:
-    default = resolution._default
-    patch.setattr(resolution, "_default", lambda *a: replace(default(*a), source="checkpoint"))
+    default = sources.assumed_default
+    for user in (resolution, rates):
+        patch.setattr(user, "assumed_default", lambda *a: replace(default(*a), source="checkpoint"))
 
 
 MUTATIONS = {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array, Checkpoint, Problem, numpy_dtype
-from ckpt_inspect.errors import NotDetermined, NotFoundError
+from ckpt_inspect.errors import NotDetermined, NotFoundError, RequestError
 from ckpt_inspect.layouts import find_optimizers
 from ckpt_inspect.layouts.found import Counted, FoundOptimizer, FoundParameter
 from ckpt_inspect.layouts.optimizer_classes import AVERAGE_SLOTS, AVERAGED_WEIGHTS
@@ -262,6 +262,8 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given, inferred
         parameters[parameter.name] = Parameter(
             parameter.name, parameter.shape, parameter.dtype, parameter, checkpoint, rule, own, reasons
         )
+    if "rule" in given and rule is not None:
+        _check_arrays(rule, tuple(parameters.values()), f"{checkpoint.path}: {found.name}")
     decay = resolved.hyperparameters.get("weight_decay")
     return OptimizerState(
         name=found.name,
@@ -289,6 +291,16 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given, inferred
             *(open_rows(rule, {n: p.settings for n, p in parameters.items()}, found.name) if rule is not None else ()),
         ),
     )
+
+
+def _check_arrays(rule: UpdateRule, parameters: Sequence[Parameter], where: str) -> None:
+    """Raise RequestError, which names `where`, for a rule that divides by what the file keeps for no parameter."""
+    stepped = [p for p in parameters if p.key("second_moment") is not None]
+    if rule.has_maximum and stepped and all(p.key("max_second_moment") is None for p in stepped):
+        raise RequestError(
+            f"{where}: can't be read as {rule.title}, as was asked for: that divides by the maximum of the second "
+            "moment, which is not in the file; give another rule, or none"
+        )
 
 
 def _named_by(rule: UpdateRule, parameter: FoundParameter) -> FoundParameter:

@@ -201,7 +201,7 @@ def test_many_at_once_are_each_by_itself(prefix: Path, names: list[str], count: 
             assert place is None or name != "half"
             assert place is None or os.pread(*place[:1], PLAIN[name].nbytes, place[1]) == PLAIN[name].tobytes()
         whole.count([google_crc32c.value(PLAIN[name].tobytes()) for name in names[:count]])
-        if count and whole.places[0] is not None:
+        if count and whole.places[0] is not None and PLAIN[names[0]].nbytes:
             with pytest.raises(DamagedFileError, match="bad CRC"):
                 whole.count([1] * count)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -259,12 +261,22 @@ class TestNamedGroups:
         """What is no index is no variable of the optimizer."""
         assert len(_read({**_list(_pairs()), f"optimizer/vars/{index}": np.float32(1)}).parameters) == 4
 
+    @pytest.fixture
+    def usual_depth(self) -> Iterator[None]:
+        """What Python allows by itself; some of what tests import allows more."""
+        before = sys.getrecursionlimit()
+        sys.setrecursionlimit(1000)
+        yield
+        sys.setrecursionlimit(before)
+
+    @pytest.mark.usefixtures("usual_depth")
     def test_groups_nested_without_end_are_refused(self) -> None:
         """A file of a thousand groups in one another is refused in words."""
         deep = {"layers/" + "a/" * 3000 + "vars/0": np.ones((2,), np.float32)}
         with pytest.raises(UnsupportedError, match="nested too deeply"):
             _read({**_list(_pairs()), **deep})
 
+    @pytest.mark.usefixtures("usual_depth")
     def test_a_configuration_nested_without_end_is_refused(self) -> None:
         """So is a model of a thousand models in one another."""
         model: Any = {"class_name": "Dense", "config": {"name": "dense"}}

@@ -161,8 +161,10 @@ def test_any_floats_are_counted_as_the_plain_way_counts_them(rule: UpdateRule, d
         beta_2=data.draw(st.sampled_from((0.99, 0.9999))),
     )
     if formula.coefficients is not None:
-        # E of LAMB is no number where the sums over a tensor are none
-        assert is_compiled(formula, state) or not math.isfinite(formula.coefficients.numerator)
+        # E of LAMB is no number where the sums over a tensor are none, and has few digits where it is subnormal
+        numerator = float(formula.coefficients.numerator)
+        is_odd = not math.isfinite(numerator) or 0 < numerator < float(ml_dtypes.finfo(dtype).tiny)
+        assert is_compiled(formula, state) or is_odd
         if is_compiled(formula, state):
             check_same(formula, state, has_moderate_numbers=False)
 

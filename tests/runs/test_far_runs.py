@@ -144,7 +144,7 @@ class TestResuming:
             assert [failure.checkpoint for failure in found.failures] == ["m-20.h5", "m-30.h5"]
             for failure in found.failures:
                 assert failure.problem.severity == "error"
-                assert "ends the connection without an answer" in failure.problem.message
+                assert "closes the connection without an answer" in failure.problem.message
             server.fault = ""
             objects.forget()
             found = analyze(f"{server.address}/run", store=tmp_path / "s.h5")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -12,6 +13,7 @@ import pytest
 from support.memory_checkpoints import MemoryCheckpoint
 
 from ckpt_inspect.errors import NotFoundError, RequestError
+from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.layouts.found import BetaPowerKeys, BetaPowers, Counted, FoundOptimizer, FoundParameter, RuleReading
 from ckpt_inspect.state.given import check_given
 from ckpt_inspect.state.optimizer_state import optimizer_states
@@ -21,6 +23,8 @@ from ckpt_inspect.state.sources import IMPOSSIBLE
 from ckpt_inspect.update_rules import Implementation
 from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS1, KERAS3, OPTIMIZER_V2, TF1, TFA
 from ckpt_inspect.update_rules.running_products import running_products
+
+DIGITS = Path(__file__).parents[2] / "fixtures" / "digits"
 
 ADAM = RuleReading("adam", "config", "class 'Adam' in the configuration")
 OWN_POWERS = BetaPowers(BetaPowerKeys("beta1_power", "beta2_power"))
@@ -566,6 +570,16 @@ class TestGiven:
         with pytest.raises(RequestError) as error:
             check_given(given, "x")
         assert str(error.value).startswith(message)
+
+    def test_a_rule_that_divides_by_what_is_not_there(self) -> None:
+        """Adam's state can't be read as AMSGrad's: the file is named, the rule, what it lacks, and what to do."""
+        path = DIGITS / "epoch-03.keras"
+        with open_checkpoint(path) as checkpoint, pytest.raises(RequestError) as error:
+            optimizer_states(checkpoint, given={"rule": "amsgrad"})
+        assert str(error.value) == (
+            f"{path}: optimizer: can't be read as AMSGrad, as was asked for: that divides by the maximum of the second "
+            "moment, which is not in the file; give another rule, or none"
+        )
 
     @pytest.mark.parametrize("given", [{"step": 10**400}, {"learning_rate": 10**400}, {"beta_1": 10**400}])
     def test_numbers_beyond_floats_are_refused(self, given: Any) -> None:

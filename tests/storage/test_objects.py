@@ -464,7 +464,7 @@ def test_a_profile_whose_keys_are_in_no_file(tmp_path: Path, monkeypatch: pytest
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws" / "config").write_text("[profile lab]\nsso_session = here\n")
     monkeypatch.setenv("AWS_PROFILE", "lab")
-    with pytest.raises(RequestError, match=r"profile 'lab' .* by sso_session, .*export-credentials --profile lab"):
+    with pytest.raises(RequestError, match=r"profile 'lab' .* from sso_session, .*export-credentials --profile lab"):
         ckpt_inspect.open_checkpoint("s3://bucket/x")
 
 

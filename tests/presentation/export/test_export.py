@@ -368,7 +368,7 @@ def test_unknown_targets_and_kinds_are_named(tmp_path: Path, run: Analyses) -> N
         export(run, "excel", tmp_path / "t")
     with pytest.raises(RequestError, match=r"^there is no frame of kind 'none': there are parameters, "):
         export(run, "csv", tmp_path / "t", frame="none")
-    with pytest.raises(RequestError, match=r"^tensorboard is no table: a kind of frame \(sample\) can't be chosen"):
+    with pytest.raises(RequestError, match=r"^tensorboard is not a table: a kind of frame \(sample\) can't be chosen"):
         export(run, "tensorboard", tmp_path / "t", frame="sample")
     with pytest.raises(RequestError, match=r"^there is nothing to export: no run was given$"):
         export([], "csv", tmp_path / "t")

@@ -21,6 +21,7 @@ from ckpt_inspect.errors import StoreError
 from ckpt_inspect.measurement.columns import Columns, OptimizerColumns, Remark, RunColumns, column_rows
 from ckpt_inspect.measurement.variables import ALONG_CHECKPOINTS, WINDOW_METRICS
 from ckpt_inspect.runs import store as stores
+from ckpt_inspect.runs import store_seen, store_writing
 from ckpt_inspect.runs.assembly import Evidence, OptimizerEvidence, RowEvidence, assemble, remarks_of
 from ckpt_inspect.runs.atomic import replacing
 from ckpt_inspect.runs.kept_elements import kept_columns
@@ -231,12 +232,12 @@ class _Writing:
             for start, slab in self._slabs(0):
                 remarks += slab.remarks
                 if dimensions is None:
-                    dimensions = stores.write_outline(slab, file, len(self._long.order))
-                stores.write_rows(slab, file, start)
+                    dimensions = store_writing.write_outline(slab, file, len(self._long.order))
+                store_writing.write_rows(slab, file, start)
             assert dimensions is not None
             remarks += remarks_of(self._long.failures)
-            stores.write_problems(remarks, file, dimensions)
-            stores.write_findings(stores.finding_columns(()), self._long.thresholds, file, dimensions)
+            store_writing.write_problems(remarks, file, dimensions)
+            store_writing.write_findings(store_writing.finding_columns(()), self._long.thresholds, file, dimensions)
         self._write_findings(target)
 
     def append(self, path: Path, target: Path, first: int) -> None:
@@ -248,16 +249,16 @@ class _Writing:
         every = (long.whole or previous).remarks
         remarks = [r for r in every if r.checkpoint and not r.is_failure and r.checkpoint not in others]
         with stores.grown_file(target) as file:
-            stores.resize(file, long.first + len(long.order))
+            store_writing.resize(file, long.first + len(long.order))
             for start, slab in self._slabs(first):
                 remarks += slab.remarks
-                stores.write_rows(slab, file, long.first + start)
-            stores.write_others(
+                store_writing.write_rows(slab, file, long.first + start)
+            store_writing.write_others(
                 {name: OptimizerColumns(name, layout.columns([(None, 0)])) for name, layout in self._layouts.items()},
                 file,
             )
             remarks += remarks_of(long.failures)
-            stores.write_problems(remarks, file)
+            store_writing.write_problems(remarks, file)
         self._write_findings(target)
 
     def _write_findings(self, target: Path) -> None:
@@ -265,16 +266,16 @@ class _Writing:
         columns = replace(stores.load_large(target, is_ours=True), thresholds=self._long.thresholds)
         found = Remembered.of(columns)
         with stores.grown_file(target) as file:
-            stores.write_findings(stores.finding_columns(found.findings), self._long.thresholds, file)
-            stores.write_memory(found.text(), file)
+            store_writing.write_findings(store_writing.finding_columns(found.findings), self._long.thresholds, file)
+            store_writing.write_memory(found.text(), file)
             self._write_seen(file, columns.checkpoints)
 
     def _write_seen(self, file: h5py.File, checkpoints: Columns) -> None:
         long = self._long
         if long.survey is None:
-            stores.write_seen(file, None, None)
+            store_seen.write_seen(file, None, None)
             return
-        before, old_stamps, old_files = stores.seen_before(file)
+        before, old_stamps, old_files = store_seen.seen_before(file)
         known = Files.of_bytes(old_files)
         if long.first and before is not None and known is not None:
             seen, stamps = what_is_seen_now(
@@ -285,7 +286,7 @@ class _Writing:
         else:
             seen, stamps = what_is_seen(long.survey, long.run_folder, checkpoints, is_all=long.is_all)
             own = long.survey.below(checkpoints["files"]) if seen.digest else set()
-        stores.write_seen(file, seen, stamps, long.survey.files(own).to_bytes() if seen.digest else b"")
+        store_seen.write_seen(file, seen, stamps, long.survey.files(own).to_bytes() if seen.digest else b"")
 
 
 def _stored_rows(previous: RunColumns, start: int, stop: int) -> RunColumns:

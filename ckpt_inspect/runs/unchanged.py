@@ -13,6 +13,7 @@ import numpy as np
 from ckpt_inspect._version import __version__
 from ckpt_inspect.measurement.columns import Column, Columns, RunColumns, column_rows
 from ckpt_inspect.runs import store as stores
+from ckpt_inspect.runs import store_seen
 from ckpt_inspect.runs.analysis import fingerprint_now
 from ckpt_inspect.runs.planning import LONG, Options
 from ckpt_inspect.runs.stored_runs import stored_run
@@ -125,7 +126,7 @@ def _candidates(folder: PathLike, survey: Survey, store: Path | None, place: Pat
             yield place / stores.default_store(each)
 
 
-def _run_in(folder: PathLike, survey: Survey, seen: stores.Seen, columns: RunColumns) -> Run:
+def _run_in(folder: PathLike, survey: Survey, seen: store_seen.Seen, columns: RunColumns) -> Run:
     """The run, its paths spelled as the folder is, without what was deleted before."""
     top = as_path(folder)
     start = len(absolute(folder)) + 1
@@ -159,7 +160,9 @@ class KnownFiles:
         return fingerprint_now(files) if known is None else known
 
 
-def what_is_seen(survey: Survey, run_folder: str, checkpoints: Columns, *, is_all: bool) -> tuple[stores.Seen, Column]:
+def what_is_seen(
+    survey: Survey, run_folder: str, checkpoints: Columns, *, is_all: bool
+) -> tuple[store_seen.Seen, Column]:
     """Return what a store keeps of a survey that was made before its checkpoints were read, and (C,) their stamps.
 
     `is_all`: whether everything that can be found in the folder was analysed.
@@ -171,12 +174,12 @@ def what_is_seen(survey: Survey, run_folder: str, checkpoints: Columns, *, is_al
     paths, names = checkpoints["path"].tolist(), checkpoints["checkpoint"].tolist()
     above = f"{run_folder.rstrip('/')}/"
     is_numbered = all(p == above + n for p, n in zip(paths, names, strict=True)) and are_numbered_on(names)
-    return stores.Seen(survey.folder, survey.digest if is_certain else "", run_folder, gone, is_numbered), stamps
+    return store_seen.Seen(survey.folder, survey.digest if is_certain else "", run_folder, gone, is_numbered), stamps
 
 
 def what_is_seen_now(
-    before: stores.Seen, stamps: Column, survey: Survey, first: int, checkpoints: Columns, *, is_all: bool
-) -> tuple[stores.Seen, Column]:
+    before: store_seen.Seen, stamps: Column, survey: Survey, first: int, checkpoints: Columns, *, is_all: bool
+) -> tuple[store_seen.Seen, Column]:
     """Return the same of a store to which checkpoints were added (`grown_run`): of what was seen `before`, the (C,)
     stamps then, and a survey by which nothing else has happened. Rows from `first` on may be others."""
     files, sizes, modified = (

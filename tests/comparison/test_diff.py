@@ -14,6 +14,7 @@ from support.keras_files import ADAM, SHAPES, Run, save_large_archive
 from ckpt_inspect import Diff, diff
 from ckpt_inspect.checkpoint import TensorSpec
 from ckpt_inspect.comparison import diff as comparison
+from ckpt_inspect.comparison import elements, pairing
 from ckpt_inspect.comparison.differences import ParameterDiff
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError
 from ckpt_inspect.formats import open_checkpoint
@@ -164,7 +165,7 @@ def test_a_saved_iterator_is_not_compared(tmp_path: Path) -> None:
     result = comparison.compare(tmp_path / "a", tmp_path / "b")
     assert [(r.parameter, r.status) for r in result.parameters] == [("w", "changed")]
     assert [p.code for p in result.problems] == ["not-comparable"]
-    assert "of type variant, which is no array of numbers: iterator" in result.problems[0].message
+    assert "of type variant, which is not an array of numbers: iterator" in result.problems[0].message
 
 
 def test_include_and_exclude(first: Path) -> None:
@@ -185,7 +186,7 @@ def test_pieces_of_any_size_give_the_same(
     """Cutting the tensors otherwise changes nothing but the last bits."""
     second = run.train(5).save(tmp_path / "b.h5")
     whole = diff(first, second).to_frame()
-    monkeypatch.setattr(comparison, "PIECE_ELEMENTS", 4)
+    monkeypatch.setattr(elements, "PIECE_ELEMENTS", 4)
     cut = diff(first, second).to_frame()
     numbers = whole.select_dtypes("number").columns
     np.testing.assert_allclose(whole[numbers], cut[numbers], rtol=1e-12)
@@ -236,7 +237,7 @@ def test_untrained_weights_are_paired_by_their_layers_names() -> None:
     a = {key: TensorSpec(key, (3,), "float32") for key in ("l/0", "l/1", "l/2", "x")}
     b = {key: TensorSpec(key, (3,), "float32") for key in ("l/0", "l/1", "y", "x")}
     names_a, names_b = {"l/0": "p", "l/1": "q", "l/2": "only"}, {"l/0": "q", "l/1": "new"}
-    pairs = set(comparison._bare_pairs(a, b, names_a, names_b))
+    pairs = set(pairing.bare_pairs(a, b, names_a, names_b))
     assert pairs == {("l/1", "l/0"), (None, "l/1"), (None, "y"), ("x", "x"), ("l/0", None), ("l/2", None)}
 
 

@@ -15,7 +15,7 @@ from support import bundle_writer
 
 from ckpt_inspect import diff
 from ckpt_inspect.checkpoint import Checkpoint
-from ckpt_inspect.comparison import diff as diff_module
+from ckpt_inspect.comparison import elements as compared_elements
 from ckpt_inspect.errors import DamagedFileError, TruncatedFileError
 from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.measurement import sweep as sweep_module
@@ -203,7 +203,7 @@ def test_two_files_are_compared_in_place_as_numpy_compares_them(
     two["w/Adam_1"] = (two["w/Adam_1"] * np.asarray(0.99, dtype)).astype(dtype)
     paths = write(tmp_path / "a", one), write(tmp_path / "b", two)
     found = diff(*paths, given=ADAM, infer=False)
-    monkeypatch.setattr(diff_module, "loops", None)
+    monkeypatch.setattr(compared_elements, "loops", None)
     monkeypatch.setattr("ckpt_inspect.comparison.distances.loops", None)
     monkeypatch.setattr("ckpt_inspect.measurement.histograms.loops", None)
     expected = diff(*paths, given=ADAM, infer=False)

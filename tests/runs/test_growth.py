@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from support.adam_bundles import save_series
 
 from ckpt_inspect import Analyses, analyze, load
 from ckpt_inspect.errors import StoreError
+from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.runs import analyze as analysing
-from ckpt_inspect.runs import growth, reading, saving, store
+from ckpt_inspect.runs import growth, reading, saving, store, store_writing
 from ckpt_inspect.runs.stored_runs import stored_run
 
 
@@ -70,8 +72,13 @@ def test_only_the_new_rows_are_written(paths: list[Path], tmp_path: Path, monkey
     """Rows that stay as they are stay where they are."""
     analyze(paths[:-1], store=tmp_path / "s.h5")
     rows: list[tuple[int, int]] = []
-    write = store.write_rows
-    monkeypatch.setattr(store, "write_rows", lambda run, file, at: rows.append((at, len(run))) or write(run, file, at))
+    write = store_writing.write_rows
+
+    def noted(run: RunColumns, file: Any, at: int) -> None:
+        rows.append((at, len(run)))
+        write(run, file, at)
+
+    monkeypatch.setattr(store_writing, "write_rows", noted)
     analyze(paths, store=tmp_path / "s.h5")
     assert rows == [(len(paths) - 1, 1)]
 
@@ -129,7 +136,7 @@ def test_writing_that_fails_leaves_the_store_of_a_long_run(
 
     for name in ("write_rows", "write_problems", "write_findings"):
         with monkeypatch.context() as patched, pytest.raises(StoreError, match="No space left"):
-            patched.setattr(store, name, fail)
+            patched.setattr(store_writing, name, fail)
             analyze(paths, store=tmp_path / "s.h5")
         assert (tmp_path / "s.h5").read_bytes() == before
         assert [path.name for path in tmp_path.iterdir()] == ["s.h5"]

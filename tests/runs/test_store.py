@@ -19,7 +19,7 @@ from ckpt_inspect import Analyses, analyze, analyze_runs, load
 from ckpt_inspect.errors import RequestError, StoreError
 from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.measurement.variables import METRICS, OPTIMIZER_VARIABLES, group_names
-from ckpt_inspect.runs import store as stores
+from ckpt_inspect.runs import store_writing
 from ckpt_inspect.runs.elements import read_elements
 from ckpt_inspect.runs.store import default_store, save
 from ckpt_inspect.state.optimizer_state import optimizer_states
@@ -162,7 +162,7 @@ def test_writing_that_fails_leaves_the_old_store(
     def failing(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(stores, "_write_group", failing)
+    monkeypatch.setattr(store_writing, "_write_group", failing)
     with pytest.raises(StoreError, match="disk full"):
         save(analyses, store)
     assert store.read_bytes() == before
@@ -171,14 +171,14 @@ def test_writing_that_fails_leaves_the_old_store(
 
 _KILLED = """
 import sys, time
-from ckpt_inspect.runs import store
+from ckpt_inspect.runs import store_writing
 from ckpt_inspect import analyze
-real = store._write_group
+real = store_writing._write_group
 def slow(*arguments):
     real(*arguments)
     print("writing", flush=True)
     time.sleep(60)
-store._write_group = slow
+store_writing._write_group = slow
 analyze(sys.argv[1], store=sys.argv[2])
 """
 
@@ -201,13 +201,13 @@ def test_a_kill_while_writing_leaves_the_old_store_readable(tmp_path: Path, anal
 _STOPPED = """
 import sys, time
 from ckpt_inspect.cli.app import app
-from ckpt_inspect.runs import store
-real = store._write_group
+from ckpt_inspect.runs import store_writing
+real = store_writing._write_group
 def slow(*arguments):
     real(*arguments)
     print("writing", flush=True)
     time.sleep(60)
-store._write_group = slow
+store_writing._write_group = slow
 app(sys.argv[1:], prog_name="ckpt-inspect")
 """
 

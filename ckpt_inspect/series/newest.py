@@ -33,17 +33,16 @@ def open_newest(path: PathLike) -> tuple[Checkpoint, tuple[Problem, ...]]:
     location = locate(place)
     folder = _folder_meant(location)
     if folder is not None:
-        newest, count = _newest_in(folder), count_checkpoints(folder)
+        newest = _newest_in(folder)
     elif location.kind == "absent" and is_pattern(place) and not is_recognised(location):
-        runs = find_runs([place])
-        newest, count = _last_of(runs), sum(len(run.checkpoints) for run in runs)
+        newest = _last_of(find_runs([place]))
     else:
         return formats.open_checkpoint(place), ()
-    if count == 1:
+    if newest.among == 1:
         return _open(newest), ()
     chosen = Problem(
         "newest-chosen",
-        f"{path} holds {count} checkpoints",
+        f"{path} holds {newest.among} checkpoints",
         f"the newest was taken: {newest.path}",
         "info",
     )
@@ -52,6 +51,8 @@ def open_newest(path: PathLike) -> tuple[Checkpoint, tuple[Problem, ...]]:
 
 class _Newest(NamedTuple):
     path: Path
+    among: int
+    """Checkpoints that it was chosen among."""
     problems: tuple[Problem, ...] = ()
     """What was odd when it was searched for."""
 
@@ -80,7 +81,7 @@ def _newest_in(folder: Path) -> _Newest:
         if stat(place).kind == "file" and (name := known.read(place)):
             path, problems = known.resolve(name, folder)
             if is_recognised(locate(path)):
-                return _Newest(path, problems)
+                return _Newest(path, count_checkpoints(folder), problems)
             text = f"{place}: names {name}, which is not here"
             problems = (Problem("state-file-stale", text, "the last one found here was taken"),)
     runs = find_runs([folder])
@@ -89,8 +90,8 @@ def _newest_in(folder: Path) -> _Newest:
         text = f"{folder}: holds the checkpoints of {len(runs)} runs: {', '.join(run.name for run in runs)}"
         several = Problem("several-runs", text, f"the last of the last run was taken, {newest.path}", "info")
         problems = (*problems, several)
-    return _Newest(newest.path, problems)
+    return newest._replace(problems=problems)
 
 
 def _last_of(runs: tuple[Run, ...]) -> _Newest:
-    return _Newest(runs[-1].checkpoints[-1])
+    return _Newest(runs[-1].checkpoints[-1], sum(len(run.checkpoints) for run in runs))

@@ -303,10 +303,9 @@ def analyze(
     target = path_if_any(store, "store")
     survey = None
     if target is not None and not isinstance(paths, Run) and (survey := survey_of(each)) is not None:
-        same = _unchanged(each[0], survey, Path(target), None, given=given, **asked)
+        same, grown = _stored_before(each[0], survey, Path(target), None, given=given, **asked)
         if same is not None:
             return _analyses(same.columns)
-        grown = _grown(each[0], survey, Path(target), None, given=given, **asked)
         if grown is not None:
             paths = grown.newest
     run = paths if isinstance(paths, Run) else one_run(each, survey=survey)
@@ -374,9 +373,9 @@ def analyze_runs(
     }
     thread_count = count_if_any(threads, "threads")
     survey = None if runs else survey_of(others)
-    if survey is not None and (same := _unchanged(others[0], survey, target, place, **asked)) is not None:
+    same, grown = (None, None) if survey is None else _stored_before(others[0], survey, target, place, **asked)
+    if same is not None:
         return iter([_result(same.run, same.store, _analyses(same.columns))])
-    grown = None if survey is None else _grown(others[0], survey, target, place, **asked)
     if grown is not None:
         runs, target = [grown.newest], grown.store
     elif others:
@@ -617,7 +616,7 @@ def _result(
     return RunResult(run, store, analyses, error)
 
 
-def _unchanged(
+def _stored_before(
     folder: PathLike,
     survey: Survey,
     store: Path | None,
@@ -626,37 +625,18 @@ def _unchanged(
     given: Given | None,
     thresholds: Mapping[str, float] | None,
     **asked: Any,
-) -> Unchanged | None:
-    """Return the run in a folder if its store tells that nothing is new there; not where a function gives the rates of
-    steps, which are asked of the checkpoints."""
+) -> tuple[Unchanged | None, Grown | None]:
+    """Return the run in a folder if its store tells that nothing is new there, or else if it tells that checkpoints
+    have come and nothing else has happened; neither where a function gives the rates of steps, which are asked of the
+    checkpoints."""
     from ckpt_inspect.runs.analyze import limits_of, options_of
-    from ckpt_inspect.runs.unchanged import unchanged_run
+    from ckpt_inspect.runs.unchanged import grown_run, unchanged_run
 
     if with_rates_of(given, None) != given:
-        return None
-    options = options_of(given_if_any(given), **asked)
-    return unchanged_run(folder, survey, store, place, options, limits_of(thresholds))
-
-
-def _grown(
-    folder: PathLike,
-    survey: Survey,
-    store: Path | None,
-    place: Path | None,
-    *,
-    given: Given | None,
-    thresholds: Mapping[str, float] | None,
-    **asked: Any,
-) -> Grown | None:
-    """Return the run in a folder if checkpoints have come there and nothing else has happened; not where a function
-    gives the rates of steps."""
-    from ckpt_inspect.runs.analyze import limits_of, options_of
-    from ckpt_inspect.runs.unchanged import grown_run
-
-    if with_rates_of(given, None) != given:
-        return None
-    options = options_of(given_if_any(given), **asked)
-    return grown_run(folder, survey, store, place, options, limits_of(thresholds))
+        return None, None
+    options, limits = options_of(given_if_any(given), **asked), limits_of(thresholds)
+    same = unchanged_run(folder, survey, store, place, options, limits)
+    return same, None if same is not None else grown_run(folder, survey, store, place, options, limits)
 
 
 def _runs_of(paths: Sequence[PathLike], survey: Survey | None = None, *, is_one: bool) -> tuple[Run, ...]:

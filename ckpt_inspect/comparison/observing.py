@@ -228,15 +228,16 @@ class ReadElements(Mapping[str, Moments]):
             checkpoint = self._reopened()
             self._expect(checkpoint, wanted)
             arrays: dict[str, dict[str, Array]] = {}
-            whole = [w for w in wanted if choices[w[1]].is_whole and not _is_far(checkpoint)]
+            is_far = _is_far(checkpoint)  # there, what is wanted has been asked for by the ranges of its choices
+            whole = [] if is_far else [w for w in wanted if choices[w[1]].is_whole]
             for (own, name, _), array in zip(whole, checkpoint.read_many([key for *_, key in whole]), strict=True):
                 arrays.setdefault(name, {})[own] = choices[name].in_order(array)
-            rest = wanted if not whole else [w for w in wanted if not choices[w[1]].is_whole]
+            rest = wanted if is_far else [w for w in wanted if not choices[w[1]].is_whole]
 
             def read(several: list[tuple[str, str, str]]) -> list[Array]:
                 return [read_chosen(checkpoint, key, choices[name]) for _, name, key in several]
 
-            with _requests() if _is_far(checkpoint) else nullcontext() as pool:
+            with _requests() if is_far else nullcontext() as pool:
                 groups = [rest] if pool is None else _side_by_side(checkpoint, rest)
                 results = map(read, groups) if pool is None else pool.map(read, groups)
                 for group, found in zip(groups, results, strict=True):

@@ -52,10 +52,10 @@ def read_ahead(columns: Columns, names: Sequence[str]) -> None:
         columns.read_ahead(names)
 
 
-def slabs(count: int, row_bytes: int) -> Iterator[tuple[int, int]]:
-    """Yield the stretches, half-open, in which so many rows of that size are looked at."""
+def slabs(count: int, row_bytes: int, first: int = 0) -> Iterator[tuple[int, int]]:
+    """Yield the stretches, half-open, in which so many rows of that size are looked at, from `first` on."""
     length = max(_SLAB_BYTES // max(row_bytes, 1), 1)
-    return ((start, min(start + length, count)) for start in range(0, count, length))
+    return ((start, min(start + length, first + count)) for start in range(first, first + count, length))
 
 
 UNREADABLE = "unreadable-checkpoint"

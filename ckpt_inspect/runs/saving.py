@@ -148,8 +148,7 @@ class Saving:
         """Write the store of a long run, and return what it holds."""
         assert self.path is not None
         with folder_locked(self.path.parent):
-            long.save(self.path)
-            columns = stores.load(self.path)
+            columns = long.save(self.path)
             self._hold(columns)
             return columns
 

@@ -13,7 +13,7 @@ from ckpt_inspect.checkpoint import Array, Problem
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, MOST_NAMED, Evidence, Finding, Kind, Severity
 from ckpt_inspect.findings.looks import Looks
 from ckpt_inspect.findings.thresholds import Thresholds
-from ckpt_inspect.measurement.columns import column_rows, slabs
+from ckpt_inspect.measurement.columns import column_rows, row_of, slabs
 from ckpt_inspect.measurement.variables import CHECKPOINT, CONTRADICTION, OPTIMIZER_VARIABLES, QUANTILE_NAMES
 from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.sourced import quoted
@@ -78,9 +78,7 @@ class History:
 
     def row(self, variable: str, row: int) -> Array:
         """Return one row of a variable along checkpoints; of a long run no other is read."""
-        place = int(self.rows[row])
-        found: Array = column_rows(self.run.variables, variable, slice(place, place + 1))[0]
-        return found
+        return row_of(self.run.variables, variable, int(self.rows[row]))
 
     def newest(self, variable: str) -> Array:
         """Return a variable's last row."""
@@ -135,7 +133,10 @@ class History:
     @property
     def hyperparameters(self) -> tuple[str, ...]:
         """Return the names of those that the optimizer has."""
-        return hyperparameters_in(self.run.variables)
+        nothing = np.empty(0)
+        return hyperparameters_in(
+            {name: self.of_all(name) if name.endswith("_source") else nothing for name in self.run.variables}
+        )
 
     @property
     def parameters(self) -> tuple[str, ...]:

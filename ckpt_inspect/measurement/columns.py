@@ -46,6 +46,12 @@ def column_rows(columns: Columns, name: str, rows: Rows) -> Column:
     return column
 
 
+def row_of(columns: Columns, name: str, row: int) -> Column:
+    """Return one row of a column that lies along the checkpoints, a value or an array; no other is read."""
+    own: Column = column_rows(columns, name, slice(row, row + 1))[0]
+    return own
+
+
 def read_ahead(columns: Columns, names: Sequence[str]) -> None:
     """Announce that these columns are about to be asked for: what is stored elsewhere is read at once."""
     if isinstance(columns, StoredElsewhere):

@@ -46,6 +46,8 @@ class History:
     """What was odd about this optimizer: (row, problem), in training order."""
     looks: Looks = field(default_factory=Looks)
     """What an earlier look at the run saw, and this one sees."""
+    _held: dict[str, Array] = field(default_factory=dict)
+    """Columns that were asked for."""
 
     @classmethod
     def of(cls, analyses: RunColumns, run: OptimizerColumns, looks: Looks | None = None) -> History:
@@ -69,12 +71,19 @@ class History:
 
     def __getitem__(self, variable: str) -> Array:
         """A variable; of one along checkpoints the R rows."""
-        return self.run.variables[variable] if variable in _OF_PARAMETERS else self.of_all(variable)[self.rows]
+        if variable in _OF_PARAMETERS:
+            return self.run.variables[variable]
+        column = self.of_all(variable)
+        return column if len(self.rows) == len(column) else column[self.rows]
 
     def of_all(self, variable: str) -> Array:
         """Return a variable along checkpoints, and nothing else, in all checkpoints of the run."""
-        variables = self.run.variables
-        return self.looks.column(variable, self.count, lambda a, b: column_rows(variables, variable, slice(a, b)))
+        if variable not in self._held:
+            variables = self.run.variables
+            self._held[variable] = self.looks.column(
+                variable, self.count, lambda a, b: column_rows(variables, variable, slice(a, b))
+            )
+        return self._held[variable]
 
     def row(self, variable: str, row: int) -> Array:
         """Return one row of a variable along checkpoints; of a long run no other is read."""

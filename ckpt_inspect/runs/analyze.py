@@ -59,8 +59,8 @@ def analyze(
     executor: Executor | None = None,
     held: Held | None = None,
 ) -> RunColumns:
-    """Analyse the checkpoints of a run, in its order; the arguments are those of `ckpt_inspect.analyze`. With `held`
-    it is a run that is analysed again and again by this process, and in which nothing is being written.
+    """Analyse the checkpoints of a run, in its order; the arguments are those of `ckpt_inspect.analyze`. `held`: what
+    this process knows of the store already, and what it is to know afterwards.
 
     In a series a checkpoint that can't be read becomes a Problem of severity `error` (`RunColumns.failures`), and the
     rest is done. If this is interrupted, the checkpoints that were read are stored. Raises CkptInspectError if there is
@@ -96,7 +96,7 @@ def analyze(
         is_long = plan.first + len(plan.places()) > LONG
         parts = saving.parts() if is_long else None
         reading = Reading(plan, limits, told=told, parts=parts, windows=saving.held.windows)
-        if held is not None:
+        if held is not None and held.is_watched:
             reading.movement.trust()
         meter.total = sum(sizes.values())
         lost: list[str] = []

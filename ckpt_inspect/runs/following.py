@@ -24,6 +24,7 @@ from ckpt_inspect.runs.inferring import first_of_end
 from ckpt_inspect.runs.kept_elements import KEPT_CHECKPOINTS
 from ckpt_inspect.runs.remembered import findings_of
 from ckpt_inspect.runs.saving import Held
+from ckpt_inspect.runs.unchanged import Stored
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.series.watch import Watch
 from ckpt_inspect.storage import PathLike, absolute
@@ -187,7 +188,9 @@ class Following:
         name, store = self._place(run)
         shelf = self._shelves.setdefault(store, _Shelf())
         if shelf.fingerprints is None and store.exists():
-            shelf.take(stores.load(store))
+            before = Stored.of(store)
+            shelf.held.columns, shelf.held.file = before
+            shelf.take(before.columns)
         near = replace(near_run(run, fresh), name=name)
         near = replace(near, stored=len(shelf.places) if shelf.has_all_before(near, fresh) else 0)
         try:
@@ -303,7 +306,7 @@ class _Shelf:
     places: dict[str, int] = field(default_factory=dict)
     """Rows, by the same."""
     names: set[str] = field(default_factory=set)
-    held: Held = field(default_factory=Held)
+    held: Held = field(default_factory=lambda: Held(is_watched=True))
     unwritten: StoreError | None = None
     """Why it couldn't be written the last time; None if it could."""
 

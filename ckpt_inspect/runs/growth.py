@@ -105,7 +105,7 @@ class LongRun:
                     f"{path}: can't be written ({error.strerror or error}); write the store elsewhere"
                 ) from error
         found = stores.stored(path, written.outline)
-        found.tail, found.looks = written.tail, written.looks
+        found.tail, found.looks, found.known_memory = written.tail, written.looks, written.known_memory
         return found.columns()
 
 
@@ -297,7 +297,8 @@ class _Writing:
         found = Remembered.of(columns, looks)
         with stores.grown_file(target) as file:
             store_writing.write_findings(store_writing.finding_columns(found.findings), self._long.thresholds, file)
-            store_writing.write_memory(found.text(), file)
+            written.known_memory = found.text()
+            store_writing.write_memory(written.known_memory, file)
             self._write_seen(file, columns.checkpoints)
         return written
 

@@ -201,6 +201,15 @@ def _check_elements(path: Path, group_names: list[str]) -> None:
         raise ValueError(str(error)) from error
 
 
+def identity(path: Path) -> tuple[int, ...] | None:
+    """Return what another file in the place of a store doesn't share; None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def load_seen(path: Path) -> Seen | None:
     """Return what was seen of a run's files when its store was written; None if there is no such store, or nothing."""
     return seen_of(_load_text(path, lambda file: text_attribute(file, SEEN) or "") if path.is_file() else "")

@@ -58,7 +58,8 @@ class StoredRun:
     """The newest checkpoints, as they are in the store; whoever asks for those alone needn't read it."""
     looks: RunLooks | None = None
     """What whoever wrote the store saw of all checkpoints; None if that was another process."""
-    _memory: str | None = None
+    known_memory: str | None = None
+    """The same, if it has been read, or was written by this process."""
     _held: OrderedDict[tuple[str | None, str], Column] = field(default_factory=OrderedDict)
     _nbytes: int = 0
     _lock: RLock = field(default_factory=RLock)
@@ -107,9 +108,9 @@ class StoredRun:
 
     def memory(self) -> str:
         """Return what the store remembers of the whole run, as it is written there."""
-        if self._memory is None:
-            self._memory = self.read_memory()
-        return self._memory
+        if self.known_memory is None:
+            self.known_memory = self.read_memory()
+        return self.known_memory
 
     def column(self, optimizer: str | None, name: str) -> Column:
         """Return a whole variable along the checkpoints."""

@@ -124,7 +124,7 @@ def test_several_may_have_come(
         os.utime(data, ns=(OLD, OLD))
     elif last == "half":
         data.unlink()
-    assert unchanged.grown_run(folder, survey_of(folder), place, None, analysing.Options(), {}) is not None
+    assert is_grown(folder, place)
     grown = analyze(folder, store=place)
     monkeypatch.setattr(unchanged, "grown_run", lambda *_: None)
     assert grown == load(place) == analyze(folder, store=tmp_path / "other.h5")
@@ -152,7 +152,7 @@ def test_whatever_else_happens_is_sought(folder: Path, place: Path, bring: Calla
         for file in parts:
             name = file.name.replace("model", "other") if change == "called otherwise" else f"below/{file.name}"
             file.rename(folder / name)
-    assert unchanged.grown_run(folder, survey_of(folder), place, None, analysing.Options(), {}) is None
+    assert not is_grown(folder, place)
 
 
 def test_what_was_half_there_is_whole_when_the_rest_comes(

@@ -1,4 +1,4 @@
-"""A report is written, and what became of it is said: for `report`, and for `analyze --report`."""
+"""Write a report and print what was drawn: for `report`, and for `analyze --report`."""
 
 from __future__ import annotations
 

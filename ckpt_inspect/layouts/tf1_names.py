@@ -554,7 +554,7 @@ def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, gra
 
 _MAY_BE_LAZY = ((USUAL_RULE, USUAL_RULE.name), (None, USUAL_RULE.name), (USUAL_RULE, None))
 """What slots' names and dense operations say of an optimizer whose operations on rows leave the others alone. A sparse
-Adamax under a name of one's own looks the same."""
+Adamax under a custom name looks the same."""
 
 
 def _read_rule(group: _Group, base: str, graph_where: str) -> RuleReading:

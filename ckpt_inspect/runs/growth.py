@@ -8,7 +8,7 @@ written anew. Either way no more than some rows are held.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -22,13 +22,14 @@ from ckpt_inspect.measurement.columns import Columns, OptimizerColumns, Remark, 
 from ckpt_inspect.measurement.variables import ALONG_CHECKPOINTS, WINDOW_METRICS
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs import store_seen, store_writing
-from ckpt_inspect.runs.assembly import Evidence, OptimizerEvidence, RowEvidence, assemble, remarks_of
+from ckpt_inspect.runs.assembly import Evidence, assemble, remarks_of
 from ckpt_inspect.runs.atomic import replacing
 from ckpt_inspect.runs.kept_elements import kept_columns
 from ckpt_inspect.runs.remembered import Remembered
 from ckpt_inspect.runs.spilled import SpilledParts
 from ckpt_inspect.runs.stacking import Layouts, layouts_of, some_rows, stacked
 from ckpt_inspect.runs.stored_runs import stored_run
+from ckpt_inspect.runs.told import Told
 from ckpt_inspect.runs.unchanged import what_is_seen, what_is_seen_now
 from ckpt_inspect.series.names import checkpoint_names
 from ckpt_inspect.series.survey import Files, Survey
@@ -63,7 +64,9 @@ class LongRun:
     """What is new."""
     failures: Sequence[tuple[str, Problem]]
     thresholds: Mapping[str, float]
-    evidence: Evidence
+    told: Told
+    unread: Collection[str]
+    """Absolute paths of checkpoints that are told of, and not read yet."""
     survey: Survey | None = None
     """What lay in the folder before its checkpoints were read."""
     run_folder: str = ""
@@ -113,8 +116,10 @@ class _Writing:
         self._paths = self._all_paths()
         self._names = checkpoint_names(self._paths)
         self._rows = {path: row for row, path in enumerate(self._paths)}
-        for name, told in long.evidence.items():
-            kept = [replace(k, place=long.order[self._rows[k.place]]) for k in told.kept if k.place in self._rows]
+        for name, states in long.told.kept(long.unread).items():
+            if name not in self._layouts:  # nothing of it has been read
+                continue
+            kept = [replace(k, place=long.order[self._rows[k.place]]) for k in states if k.place in self._rows]
             self._layouts[name].kept = kept_columns(kept) or self._layouts[name].kept
 
     def _all_paths(self) -> list[str]:
@@ -130,7 +135,7 @@ class _Writing:
     def _slab(self, first: int, last: int) -> RunColumns:
         """Rows of the result, half-open, with the remarks on them."""
         long = self._long
-        told = {name: self._evidence(own, first, last) for name, own in long.evidence.items()}
+        told = long.told.of(self._paths[first:last])
         befores = {self._rows.get(r.window_from, first) for own in told.values() for r in own.rows.values()}
         context = sorted({*range(max(first - _CONTEXT, 0), first), *(row for row in befores if row < first)})
         rows = [*context, *range(first, last)]
@@ -143,10 +148,6 @@ class _Writing:
         found = some_rows(stacked([found], self._layouts), len(context), len(rows))
         self._restore_windows(found, some_rows(before, len(context), len(rows)), order[len(context) :], told)
         return found
-
-    def _evidence(self, own: OptimizerEvidence, first: int, last: int) -> OptimizerEvidence:
-        rows: dict[str, RowEvidence] = {p: own.rows[p] for p in self._paths[first:last] if p in own.rows}
-        return OptimizerEvidence(rows)
 
     def _pieces(self, rows: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
         """The part (-1: the store before) and the rows there, for each stretch of rows that follow each other there."""
@@ -202,8 +203,8 @@ class _Writing:
         own = layouts_of([previous])
         if list(own) != list(self._layouts) or not all(self._layouts[name].is_like(own[name]) for name in own):
             return None
-        told = [self._rows[place] for each in long.evidence.values() for place in each.rows if place in self._rows]
-        first = min([count, *told])
+        first = min((self._rows[place] for place in long.told.places() if place in self._rows), default=count)
+        first = min(count, first)
         return self._first_difference(previous, first, count)
 
     def _first_difference(self, previous: RunColumns, first: int, count: int) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ckpt_inspect.runs.analysis import ElementSink
     from ckpt_inspect.runs.elements import ElementsFile
     from ckpt_inspect.runs.growth import LongRun
-    from ckpt_inspect.runs.spilled import SpilledParts
+    from ckpt_inspect.runs.spilled import Spilled
 
 _SAVE_AFTER = 30.0
 """Seconds of work after which the store is written although there is more to do, so that little is lost to a kill."""
@@ -70,7 +70,7 @@ class Saving:
             stores.check_writable(path)
         self._seen: tuple[int, ...] | None = None
         self._elements = _new_elements(path) if has_elements and path is not None else None
-        self._parts: SpilledParts | None = None
+        self._spilled: Spilled | None = None
         self._saved_at, self._saving_took = time.monotonic(), 0.0
 
     def __enter__(self) -> Saving:
@@ -81,8 +81,8 @@ class Saving:
     ) -> None:
         if self._elements is not None:
             self._elements.close()
-        if self._parts is not None:
-            self._parts.clear()
+        if self._spilled is not None:
+            self._spilled.clear()
 
     def load(self) -> RunColumns | None:
         """Return what is stored already; None if there is no store yet. Raises StoreError if it is none of ours."""
@@ -135,14 +135,15 @@ class Saving:
         if self.path is not None:
             import h5py  # noqa: F401
 
-    def parts(self) -> SpilledParts | None:
-        """Return where what is read of a long run is put away; None if there is no store, or it keeps elements."""
+    def spilled(self) -> Spilled | None:
+        """Return where what is read of a long run, and told of it, is put away; None if there is no store, or it keeps
+        elements."""
         if self.path is None or self._elements is not None:
             return None
-        from ckpt_inspect.runs.spilled import SpilledParts
+        from ckpt_inspect.runs.spilled import Spilled
 
-        self._parts = self._parts or SpilledParts(self.path.parent)
-        return self._parts
+        self._spilled = self._spilled or Spilled.beside(self.path)
+        return self._spilled
 
     def save_long(self, long: LongRun) -> RunColumns:
         """Write the store of a long run, and return what it holds."""

@@ -342,6 +342,8 @@ def _analyzed(
         if before is not None:
             paths, held = before.newest, before.held
     run = paths if isinstance(paths, Run) else one_run(each, survey=survey)
+    if target is not None and held is None and run.survey is None:
+        run, held = _newest_of(run, Path(target), given=given, **asked)
     work = functools.partial(
         analyze,
         run,
@@ -673,6 +675,19 @@ def _stored_before(
         return None
     options, limits = options_of(given_if_any(given), **asked), limits_of(thresholds)
     return stored_before(folder, survey, store, place, options, limits)
+
+
+def _newest_of(
+    run: Run, store: Path, *, given: Given | None, thresholds: Mapping[str, float] | None, **asked: Any
+) -> tuple[Run, Stored | None]:
+    """Return the run as what has come to its store alone, and what that holds, if the store tells so; else the run."""
+    from ckpt_inspect.runs.analyze import limits_of, options_of
+    from ckpt_inspect.runs.unchanged import newest_of
+
+    if with_rates_of(given, None) != given:
+        return run, None
+    options, limits = options_of(given_if_any(given), **asked), limits_of(thresholds)
+    return newest_of(run, store, options, limits) or (run, None)
 
 
 def _runs_of(paths: Sequence[PathLike], survey: Survey | None = None, *, is_one: bool) -> tuple[Run, ...]:

@@ -86,7 +86,7 @@ def analyze(
         Saving(None if store is None else Path(store), elements, held) as saving,
         Worker(threads, sink=saving.sink, progress=meter.add, found=found) as worker,
     ):
-        plan = _planned(run, options, saving.path, saving.load())
+        plan = _planned(run, options, saving.path, saving.load(), found)
         is_due = options.infers and bool(plan.unread or not plan.was_inferred)
         if executor is None and any(map(is_far, plan.unread[:1])):
             worker.begin(plan.unread[0], options, run.sizes(plan.unread[:1])[plan.unread[0]])
@@ -106,7 +106,7 @@ def analyze(
             read."""
             with saving.alone() as is_changed:
                 if is_changed and (stored := saving.load()) is not None:
-                    reading.plan = _planned(run, options, saving.path, stored)
+                    reading.plan = _planned(run, options, saving.path, stored, found)
                 if reading.spilled is not None:
                     columns = saving.save_long(reading.long_run(is_all=is_all))
                     reading.is_kept(columns)
@@ -201,18 +201,19 @@ class _Work:
         return {path: late[path] if path in late else self._sizes[path] for path in paths}
 
 
-def _planned(run: Run, options: Options, store: Path | None, previous: RunColumns | None) -> Plan:
+def _planned(run: Run, options: Options, store: Path | None, previous: RunColumns | None, found: FoundBefore) -> Plan:
     """Return the plan; of a store to which the newest checkpoints are only added, with nothing but its end."""
     is_grown = previous is not None and len(previous) == run.stored > LONG and not options.has_elements
     if is_grown and previous is not None and previous.options == options.text():  # else all of it is written anew
-        from ckpt_inspect.runs.inferring import end_of
+        from ckpt_inspect.runs.inferring import end_of, is_newest_open
 
         end = end_of(previous)
         if end is not None:
             known_files = KnownFiles(run.survey, store, end, len(previous) - len(end))
             plan = without_gone(plan_run(run, options, store, end, known_files))
             is_known = set(absolutes(end.checkpoints["path"])).isdisjoint(absolutes(plan.unread))
-            if is_known and (plan.was_inferred or not options.infers):
+            is_told = plan.was_inferred or not options.infers
+            if is_known and (is_told or not is_newest_open(run, options, found)):
                 return replace(plan, whole=previous)
     return without_gone(plan_run(run, options, store, previous, KnownFiles(run.survey, store, previous)))
 

@@ -20,19 +20,28 @@ import numpy as np
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import StoreError
-from ckpt_inspect.measurement.columns import Column, Columns, OptimizerColumns, Remark, RunColumns, column_rows
-from ckpt_inspect.measurement.variables import ALONG_CHECKPOINTS, ROOT_VARIABLES, WINDOW_METRICS
+from ckpt_inspect.measurement.columns import (
+    Column,
+    Columns,
+    OptimizerColumns,
+    Remark,
+    RunColumns,
+    column_rows,
+    slabs,
+)
+from ckpt_inspect.measurement.variables import ALONG_CHECKPOINTS, BINS, ROOT_VARIABLES, WINDOW_METRICS
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs import store_seen, store_writing
 from ckpt_inspect.runs.assembly import Evidence, assemble, blank, remarks_of
 from ckpt_inspect.runs.atomic import replacing
+from ckpt_inspect.runs.figures import GRIDS
 from ckpt_inspect.runs.kept_elements import kept_columns
 from ckpt_inspect.runs.remembered import Remembered, looks_before
 from ckpt_inspect.runs.spilled import SpilledParts
 from ckpt_inspect.runs.stacking import Layouts, layouts_of, some_rows, stacked
 from ckpt_inspect.runs.stored_runs import LENGTH, StoredRun, stored_run
 from ckpt_inspect.runs.told import Told
-from ckpt_inspect.runs.unchanged import what_is_seen, what_is_seen_now
+from ckpt_inspect.runs.unchanged import is_one_after_another, what_is_seen, what_is_seen_now
 from ckpt_inspect.series.names import checkpoint_names
 from ckpt_inspect.series.survey import Files, Survey
 from ckpt_inspect.storage import absolutes
@@ -121,6 +130,12 @@ class _Writing:
         pieces = [*([] if previous is None else [previous]), *long.parts.outlines]
         self._layouts: Layouts = layouts_of(pieces)
         self._old = {} if previous is None else {str(f): i for i, f in enumerate(previous.checkpoints["fingerprint"])}
+        self._places = {fingerprint: row for row, fingerprint in enumerate(long.order)}
+        self._same = next((i for i, (a, b) in enumerate(zip(long.order, self._old, strict=False)) if a != b),
+                          min(len(long.order), len(self._old)))  # fmt: skip
+        """Rows, the first ones, that are those of the store before."""
+        if previous is not None and not self._places.keys() >= self._old.keys():
+            self._leave_out_bins(previous)
         self._paths = self._all_paths()
         self._names = checkpoint_names(self._paths)
         self._rows = {path: row for row, path in enumerate(self._paths)}
@@ -145,6 +160,7 @@ class _Writing:
         long = self._long
         told = long.told.of(self._paths[first:last])
         befores = {self._rows.get(r.window_from, first) for own in told.values() for r in own.rows.values()}
+        befores |= self._before_moved(first, last)
         context = sorted({*range(max(first - _CONTEXT, 0), first), *(row for row in befores if row < first)})
         rows = [*context, *range(first, last)]
         pieces = [self._piece(source, numbers) for source, numbers in self._pieces(rows)]
@@ -156,6 +172,37 @@ class _Writing:
         found = some_rows(stacked([found], self._layouts), len(context), len(rows))
         self._restore_windows(found, some_rows(before, len(context), len(rows)), order[len(context) :], told)
         return found
+
+    def _before_moved(self, first: int, last: int) -> set[int]:
+        """The rows from which the training went on to those, half-open, of the store before that stand after others by
+        now."""
+        long = self._long
+        moved = [self._old[f] for f in long.order[max(first, self._same) : last] if f not in long.parts.places]
+        if not moved or long.previous is None:
+            return set()
+        rows = sorted(moved)
+        named = {
+            str(origin)
+            for optimizer in long.previous.optimizers.values()
+            for origin in column_rows(optimizer.variables, "window_from", rows)
+        }
+        return {self._places[origin] for origin in named if origin in self._places}
+
+    def _leave_out_bins(self, previous: RunColumns) -> None:
+        """Leave out the bins that nothing is in but what is no longer part of the run."""
+        long = self._long
+        rows = [row for fingerprint, row in self._old.items() if fingerprint in self._places]
+        new = layouts_of(long.parts.outlines)
+        for name, optimizer in previous.optimizers.items():
+            spans = dict(new[name].spans) if name in new else {}
+            for histogram, grid in GRIDS.items():
+                start = int(np.searchsorted(grid.edges, optimizer.variables[f"{BINS[histogram]}_edges"][0]))
+                filled = np.flatnonzero(_filled(optimizer.variables, histogram, rows))
+                if filled.size:
+                    own = start + int(filled[0]), start + int(filled[-1]) + 1
+                    first, last = spans.get(histogram, own)
+                    spans[histogram] = min(first, own[0]), max(last, own[1])
+            self._layouts[name].spans = spans
 
     def _pieces(self, rows: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
         """The part (-1: the store before) and the rows there, for each stretch of rows that follow each other there."""
@@ -184,12 +231,16 @@ class _Writing:
         return replace(piece, checkpoints={**piece.checkpoints, "checkpoint": names}, remarks=remarks)
 
     def _restore_windows(self, found: RunColumns, before: RunColumns, order: Sequence[str], told: Evidence) -> None:
-        """Leave the figures of windows as they were stored, where nothing new is told of them: the checkpoint before
-        may not be among these rows."""
+        """Leave the figures of windows as they were stored, where nothing new is told of them and nothing before has
+        changed: the checkpoint before may not be among these rows."""
         for name, optimizer in found.optimizers.items():
             rows = told[name].rows if name in told else {}
             paths = before.checkpoints["checkpoint"]
-            at = [i for i, f in enumerate(order) if f not in self._long.parts.places and paths[i] not in rows]
+            at = [
+                i
+                for i, f in enumerate(order)
+                if f not in self._long.parts.places and paths[i] not in rows and self._places[f] < self._same
+            ]
             for figure in _OF_WINDOWS:
                 optimizer.variables[figure][at] = before.optimizers[name].variables[figure][at]
             for figure in _OF_WHOLE_PATHS:
@@ -305,10 +356,12 @@ class _Writing:
 
     def _write_seen(self, file: h5py.File, checkpoints: Columns) -> None:
         long = self._long
-        if long.survey is None:
-            store_seen.write_seen(file, None, None)
-            return
         before, old_stamps, old_files = store_seen.seen_before(file)
+        if long.survey is None:
+            was_numbered = not long.first or (before is not None and before.is_numbered_on)
+            is_numbered = was_numbered and is_one_after_another(long.run_folder, checkpoints, long.first)
+            store_seen.write_seen(file, store_seen.Seen("", "", long.run_folder, 0, is_numbered), None)
+            return
         known = Files.of_bytes(old_files)
         if long.first and before is not None and known is not None:
             seen, stamps = what_is_seen_now(
@@ -365,6 +418,15 @@ def _newest(rows: RunColumns, layouts: Layouts) -> RunColumns:
 _TAIL, _TAIL_BYTES = 640, 1 << 25
 """Rows, and bytes of them, about, that are held of the end of a store that was written: what comes next needs no more
 than a stretch of `inferring`."""
+
+
+def _filled(columns: Columns, histogram: str, rows: Sequence[int]) -> Column:
+    """(B,) whether anything is in a bin of a histogram, in some rows."""
+    shape = column_rows(columns, histogram, slice(0, 0)).shape[1:]
+    found = np.zeros(shape[1], bool)
+    for start, stop in slabs(len(rows), 8 * int(np.prod(shape))):
+        found |= column_rows(columns, histogram, rows[start:stop]).astype(bool).any(axis=(0, 1))
+    return found
 
 
 def _stored_rows(previous: RunColumns, start: int, stop: int) -> RunColumns:

@@ -35,10 +35,11 @@ from ckpt_inspect.runs.kept_elements import (
     kept_states,
     observation_of,
 )
-from ckpt_inspect.runs.planning import Plan
+from ckpt_inspect.runs.planning import Options, Plan
 from ckpt_inspect.runs.stored_runs import stored_run, taken_rows
 from ckpt_inspect.runs.told import NOTHING, Seen, Stretch
 from ckpt_inspect.series.names import naming
+from ckpt_inspect.series.run import Run
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.inferred import InferredValues, overlaid
@@ -63,7 +64,7 @@ def told_stretches(
     places, paths, past = plan.places(), plan.paths(), plan.first
     stored = _Stored(plan.previous)
     least = 1 if is_stored else 2
-    if len(places) < least or not paths:
+    if len(places) < least or not paths or (past > 0 and not plan.was_inferred):
         yield NOTHING, plan.unread
         return
     name_of = naming(places)
@@ -79,8 +80,7 @@ def told_stretches(
         told: dict[str, Seen] = {}
         for start in range(_first_stretch(plan, places, paths), len(places), STRETCH):
             before = places[max(start - KEPT_CHECKPOINTS, 0) : start]
-            is_whole = past + len(places) <= STRETCH
-            stretch = _Stretch(places[start : start + STRETCH], before, budget, least, is_whole)
+            stretch = _Stretch(places[start : start + STRETCH], before, budget, least, past + start == 0)
             stored.look_at(stretch.places)
             names = {place: name_of(place) for place in stretch.places}
             new: dict[str, Seen] = {}
@@ -105,8 +105,8 @@ class _Stretch:
     """Elements that are looked at in each checkpoint."""
     least: int
     """Checkpoints of an optimizer that tell anything, or are worth keeping."""
-    is_whole: bool
-    """Whether it is all of the run: a path that begins elsewhere is followed by the elements that the store has."""
+    is_first: bool
+    """Whether the run begins with it: a path that begins elsewhere is followed by the elements that the store has."""
 
     @property
     def places(self) -> list[str]:
@@ -139,6 +139,13 @@ def _tell(
         lost = () if plan.was_inferred else [p for p in stretch.own if p not in seen.rows]
         never = {p: row for p in lost if (row := stored.never_inferred(name, p)) is not None}
         yield name, replace(seen, rows={**seen.rows, **never}), differing
+
+
+def is_newest_open(run: Run, options: Options, found: FoundBefore) -> bool:
+    """Return whether other checkpoints could tell something that the newest one leaves open, or it can't be read."""
+    with OpenCheckpoints() as opened:
+        states = _states(opened, run.checkpoints[-1], options.given, found)
+        return not states or any(map(is_open, states))
 
 
 def _first_stretch(plan: Plan, places: Sequence[str], paths: Mapping[str, Path]) -> int:
@@ -247,7 +254,7 @@ def _seen(
                 window_learning_rate=np.nan if rate is None else rate,
             )
         rows[place] = row
-    if stretch.is_whole:
+    if stretch.is_first:
         for place, path in _paths(places, observations, windows, here):
             rows[place] = replace(rows[place], path=path)
     sizes = {n: tensors.size for glimpse in here.values() for n, tensors in glimpse.chosen.tensors.items()}

@@ -50,6 +50,7 @@ class Remembered:
                 "evidence": [[e.parameter, e.checkpoint, e.step, dict(e.figures)] for e in finding.evidence],
                 "limits": [asdict(limit) for limit in finding.limits],
                 "action": finding.action,
+                "is_between": finding.is_between,
             }
             for finding in self.findings
         ]
@@ -83,6 +84,7 @@ def remembered(text: str) -> Remembered | None:
                 tuple(Evidence(str(p), str(c), s, dict(figures)) for p, c, s, figures in each["evidence"]),
                 tuple(Limit(**limit) for limit in each["limits"]),
                 str(each["action"]),
+                bool(each["is_between"]),
             )
             for each in document["findings"]
         )

@@ -102,9 +102,10 @@ class Layout:
         at = [places[str(parameter)] for parameter in columns["parameter"]]
         if name in GRIDS:
             start = int(np.searchsorted(GRIDS[name].edges, columns[f"{BINS[name]}_edges"][0]))
-            begin = start - self.spans.get(name, (start, start))[0]
-            if source.shape[2]:
-                target[:, at, begin : begin + source.shape[2]] = source
+            first, last = self.spans.get(name, (start, start))
+            begin, stop = max(start, first), min(start + source.shape[2], last)
+            if begin < stop:  # nothing is in the others
+                target[:, at, begin - first : stop - first] = source[:, :, begin - start : stop - start]
         else:
             target[:, at] = source
         return target

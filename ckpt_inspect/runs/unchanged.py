@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from ckpt_inspect.runs.stored_runs import stored_run
 from ckpt_inspect.series.run import Run, are_numbered_on
 from ckpt_inspect.series.search import next_in
 from ckpt_inspect.series.survey import Files, Survey, survey
-from ckpt_inspect.storage import PathLike, absolute, as_path, is_folder, name_of
+from ckpt_inspect.storage import PathLike, absolute, absolutes, as_path, is_folder
 
 
 class Unchanged(NamedTuple):
@@ -106,32 +106,78 @@ def _grown(
     others by their names, and by their counters."""
     known = Files.of_bytes(stores.load_files(store)) if seen.is_numbered_on else None
     others = None if known is None else survey.files().beside(known)
-    below = f"{seen.run_folder[len(survey.folder.rstrip('/')) + 1 :]}/".lstrip("/")
-    if not others or not all(name.startswith(below) and "/" not in name[len(below) :] for name in others):
+    above = f"{seen.run_folder[len(survey.folder.rstrip('/')) + 1 :]}/".lstrip("/")
+    if known is None or not others or not all(name.startswith(above) for name in others):
         return None
+    files = [name[len(above) :] for name in others]
+    folders = {name.partition("/")[0] for name in files if "/" in name}
+    if folders and not folders.isdisjoint(name[len(above) :].partition("/")[0] for name in known.own()):
+        return None  # something has come into the folder of a checkpoint
     held = _held(store, options, thresholds)
     if held is None:
         return None
-    newest = _newest(as_path(folder) / below, [name[len(below) :] for name in others], held.columns, survey)
+    files = [name for name in files if "/" not in name]
+    newest = _newest(as_path(folder) / above, seen.run_folder, files, folders, held.columns, survey)
     if newest is None or newest.name != held.columns.run:
         return None
     return Grown(newest, store, functools.partial(_run_in, folder, survey, seen), held)
 
 
-def _newest(folder: Path, others: Sequence[str], columns: RunColumns, survey: Survey) -> Run | None:
+def _newest(
+    folder: Path, place: str, files: Sequence[str], folders: Collection[str], columns: RunColumns, survey: Survey
+) -> Run | None:
     """Return the last checkpoints of a store, as far as their files are there, and those after them that other files
-    of their folder are."""
+    and folders of their folder make. `place`: the same folder, from the root."""
     from ckpt_inspect.runs.inferring import first_of_end
 
     first = first_of_end(len(columns))
     if stored_run(columns) is None or first <= 0:
         return None
-    paths, files = (column_rows(columns.checkpoints, name, slice(first, None)) for name in ("path", "files"))
-    is_here = survey.stamps(files) != 0
-    before = [folder / name_of(path) for path in paths[is_here]]
-    names = [name_of(file) for text in files[is_here] for file in text.split("\n")]
-    found = next_in(folder, before, [*names, *others])
+    paths, own = (column_rows(columns.checkpoints, name, slice(first, None)) for name in ("path", "files"))
+    is_here = survey.stamps(own) != 0
+    start = len(place.rstrip("/")) + 1
+    before = [path[start:] for path in paths[is_here]]
+    parts = [file[start:].partition("/") for text in own[is_here] for file in text.split("\n")]
+    files = [*(name for name, slash, _ in parts if not slash), *files]
+    folders = dict.fromkeys([*(name for name, slash, _ in parts if slash), *sorted(folders)])
+    found = next_in(folder, [folder / name for name in before], files, folders)
     return None if found is None else replace(found, survey=survey, stored=len(columns))
+
+
+def newest_of(run: Run, store: Path, options: Options, thresholds: Mapping[str, float]) -> tuple[Run, Stored] | None:
+    """Return the run as one of which the store has but the newest, and what the store holds, if all checkpoints of it
+    are the newest of the store and others whose names are numbered on: most of what was analysed has been deleted.
+
+    None if that isn't certain, or if the store isn't that of a long run with the same options."""
+    if not store.is_file() or store.stat().st_size <= stores.LARGE:
+        return None
+    seen = stores.load_seen(store)
+    if seen is None or not seen.is_numbered_on or seen.writer != __version__ or seen.run_folder != absolute(run.folder):
+        return None
+    held = _held(store, options, thresholds)
+    if held is None or stored_run(held.columns) is None or run.name != held.columns.run:
+        return None
+    from ckpt_inspect.runs.inferring import first_of_end
+
+    count = len(held.columns)
+    first = first_of_end(count)
+    if first <= 0 or count <= LONG:
+        return None
+    stored = column_rows(held.columns.checkpoints, "path", slice(first, None)).tolist()
+    at = {path: row for row, path in enumerate(stored)}
+    places = absolutes(run.checkpoints)
+    rows = [at[path] for path in places if path in at]
+    new = [path for path in places if path not in at]
+    is_end = places[: len(rows)] == [stored[row] for row in rows] and rows == sorted(rows)
+    if not is_end or not _are_numbered_on(seen.run_folder, [stored[-1], *new]):
+        return None
+    return replace(run, stored=count), held
+
+
+def _are_numbered_on(folder: str, paths: Sequence[str]) -> bool:
+    """Whether paths lie in the folder, or in folders of it, and their names there are numbered on."""
+    above = f"{folder.rstrip('/')}/"
+    return all(path.startswith(above) for path in paths) and are_numbered_on([path[len(above) :] for path in paths])
 
 
 def _candidates(folder: PathLike, survey: Survey, store: Path | None, place: Path | None) -> Iterator[Path]:
@@ -188,10 +234,16 @@ def what_is_seen(
     stamps = survey.stamps(files, checkpoints["size_bytes"], checkpoints["modified"])
     gone = int(np.count_nonzero(survey.stamps(files[stamps == 0]) == 0))
     is_certain = is_all and survey.is_settled and np.count_nonzero(stamps == 0) == gone
-    paths, names = checkpoints["path"].tolist(), checkpoints["checkpoint"].tolist()
-    above = f"{run_folder.rstrip('/')}/"
-    is_numbered = all(p == above + n for p, n in zip(paths, names, strict=True)) and are_numbered_on(names)
+    is_numbered = is_one_after_another(run_folder, checkpoints, 0)
     return store_seen.Seen(survey.folder, survey.digest if is_certain else "", run_folder, gone, is_numbered), stamps
+
+
+def is_one_after_another(run_folder: str, checkpoints: Columns, first: int) -> bool:
+    """Return whether checkpoints, from a row on, are called as they lie in the folder, each by larger numbers than
+    the one before."""
+    paths, names = (column_rows(checkpoints, name, slice(first, None)).tolist() for name in ("path", "checkpoint"))
+    above = f"{run_folder.rstrip('/')}/"
+    return all(p == above + n for p, n in zip(paths, names, strict=True)) and are_numbered_on(names)
 
 
 def what_is_seen_now(
@@ -205,4 +257,6 @@ def what_is_seen_now(
     own = survey.stamps(files, sizes, modified)
     lost = files[own == 0]
     is_certain = is_all and survey.is_settled and bool(before.digest) and not survey.stamps(lost).any()
-    return replace(before, digest=survey.digest if is_certain else ""), np.concatenate([stamps[:first], own])
+    digest = survey.digest if is_certain else ""
+    is_numbered = before.is_numbered_on and is_one_after_another(before.run_folder, checkpoints, first)
+    return replace(before, digest=digest, is_numbered_on=is_numbered), np.concatenate([stamps[:first], own])

@@ -123,6 +123,13 @@ def are_numbered_on(names: Sequence[str]) -> bool:
     )
 
 
+def are_counted_on(steps: Sequence[int | None]) -> bool:
+    """Return whether counters grow, as far as they are known: then what comes last by its name comes last whatever was
+    before."""
+    known = [step for step in steps if step is not None]
+    return all(before < after for before, after in pairwise(known))
+
+
 def run_of(name: str, folder: Path, claims: Sequence[Claim]) -> Run:
     """Return one run of these checkpoints in this order."""
     return Run(name, folder, tuple(map(_path, claims)), tuple(claims))

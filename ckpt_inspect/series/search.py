@@ -10,7 +10,16 @@ from pathlib import Path
 
 from ckpt_inspect.errors import CkptInspectError, NotFoundError
 from ckpt_inspect.formats import Claim, explain_nothing_found, find_claims, find_claims_among, open_checkpoint
-from ckpt_inspect.series.run import Held, HeldBy, Run, are_numbered_on, in_training_order, run_of, runs_of
+from ckpt_inspect.series.run import (
+    Held,
+    HeldBy,
+    Run,
+    are_counted_on,
+    are_numbered_on,
+    in_training_order,
+    run_of,
+    runs_of,
+)
 from ckpt_inspect.series.survey import Survey
 from ckpt_inspect.state.optimizer_state import optimizer_states
 from ckpt_inspect.storage import PathLike, absolute, as_path, is_folder, without_links
@@ -74,20 +83,26 @@ def one_run(paths: Iterable[PathLike], held_by: HeldBy = held_by, survey: Survey
     return Run(Path(absolute(folder)).name, folder, run.checkpoints, run.claims, own)
 
 
-def next_in(folder: Path, before: Sequence[Path], files: Iterable[str], held_by: HeldBy = held_by) -> Run | None:
-    """Return the run of some checkpoints of a folder, the newest of theirs, with those after them that files make that
-    have come there.
+def next_in(
+    folder: Path, before: Sequence[Path], files: Iterable[str], folders: Iterable[str] = (), held_by: HeldBy = held_by
+) -> Run | None:
+    """Return the run of some checkpoints in a folder, or in folders of it, the newest of theirs, with those after them
+    that files and folders make that have come there.
 
-    `files`: all names in question, also of those before. None unless the names of all of them are numbered on, and the
-    counters in them as well.
+    `files`, `folders`: all names in question, also of those before. None unless the names of all of them are numbered
+    on, and the counters in them as well.
     """
     claims = [claim for claim in find_claims_among(folder, files) if claim.path is not None]
-    if len(claims) <= len(before):
+    claims += [claim for found in find_claims([folder / name for name in folders]) for claim in found]
+    if not before or len(claims) <= len(before):
         return None
-    runs = runs_of(claims, functools.cache(held_by))
-    if len(runs) > 1 or runs[0].checkpoints[: len(before)] != tuple(before):
+    look = functools.cache(held_by)
+    runs = runs_of(claims, look)
+    if len(runs) > 1 or runs[0].folder != folder or runs[0].checkpoints[: len(before)] != tuple(before):
         return None
-    return runs[0] if are_numbered_on([path.name for path in runs[0].checkpoints]) else None
+    found = runs[0].checkpoints
+    is_next = are_numbered_on([str(path.relative_to(folder)) for path in found])
+    return runs[0] if is_next and are_counted_on([look(path).step for path in found[len(before) - 1 :]]) else None
 
 
 def runs_named(paths: Iterable[PathLike], held_by: HeldBy = held_by) -> tuple[Run, ...]:

@@ -14,7 +14,7 @@ from ckpt_inspect.errors import CkptInspectError, NotFoundError
 from ckpt_inspect.formats import Claim
 from ckpt_inspect.series.claimed import QUIET, ClaimedFolder, Round, claimed_folder
 from ckpt_inspect.series.meanwhile import YOUNG
-from ckpt_inspect.series.run import Held, Run, runs_of
+from ckpt_inspect.series.run import Held, Run, are_counted_on, runs_of
 from ckpt_inspect.series.search import claims_now, held_by
 from ckpt_inspect.storage import (
     ABSENT,
@@ -281,7 +281,9 @@ class Watch:
             if place is None or each.claims[: len(ends[place])] != ends[place]:
                 return None
             more = each.claims[len(ends[place]) :]
-            if any(claim.path in places for claim in more):
+            last = [path for claim in (ends[place][-1], *more) if (path := claim.path) is not None]
+            is_next = are_counted_on([self._held_by(path).step for path in last])
+            if not is_next or any(claim.path in places for claim in more):
                 return None
             run = runs[place]
             checkpoints = (*run.checkpoints, *each.checkpoints[len(ends[place]) :])

@@ -158,10 +158,11 @@ class _Writing:
     def _slab(self, first: int, last: int) -> RunColumns:
         """Rows of the result, half-open, with the remarks on them."""
         long = self._long
-        told = long.told.of(self._paths[first:last])
+        near = max(first - _CONTEXT, 0)
+        told = long.told.of(self._paths[near:last])
         befores = {self._rows.get(r.window_from, first) for own in told.values() for r in own.rows.values()}
-        befores |= self._before_moved(first, last)
-        context = sorted({*range(max(first - _CONTEXT, 0), first), *(row for row in befores if row < first)})
+        befores |= self._before_moved(near, last)
+        context = sorted({*range(near, first), *(row for row in befores if row < first)})
         rows = [*context, *range(first, last)]
         pieces = [self._piece(source, numbers) for source, numbers in self._pieces(rows)]
         before = stacked(pieces, self._layouts)

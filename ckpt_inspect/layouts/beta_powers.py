@@ -261,7 +261,7 @@ def _nearest_count(power: float, base: float, beta: float, exponent: float) -> t
         return nearest, False, False
     lowest = max(1, nearest - drift)
     products = running_products(base).between(lowest, nearest + drift)
-    equal = np.flatnonzero(products == np.float32(power))
+    (equal,) = (products == np.float32(power)).nonzero()
     if len(equal) == 1:
         return lowest + int(equal[0]), True, True
     for exact_base in (base, beta):

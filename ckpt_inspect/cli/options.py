@@ -6,7 +6,6 @@ import functools
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ import typer
 
 from ckpt_inspect.cli import completions
 from ckpt_inspect.cli.answering import answering
+from ckpt_inspect.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

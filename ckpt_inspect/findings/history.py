@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,7 @@ from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.columns import column_rows, slabs
 from ckpt_inspect.measurement.variables import CHECKPOINT, CONTRADICTION, OPTIMIZER_VARIABLES, QUANTILE_NAMES
 from ckpt_inspect.measurement.wording import counted
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.sourced import quoted
 from ckpt_inspect.state.hyperparameters import hyperparameters_in
 

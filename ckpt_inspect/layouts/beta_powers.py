@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules.running_products import running_products
 
 COMMON_BETA_2 = (

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from types import ModuleType
 
@@ -27,6 +26,7 @@ from ckpt_inspect.measurement.kernels import Formula
 from ckpt_inspect.measurement.kernels.formula import is_half
 from ckpt_inspect.measurement.stored import ARRAYS
 from ckpt_inspect.measurement.summaries import EXACT_ELEMENTS, SAMPLES, TOTALS, Summary, sample_indices
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.state.optimizer_state import Parameter
 from ckpt_inspect.update_rules import State
 

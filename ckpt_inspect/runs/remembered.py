@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import get_args
 
 from ckpt_inspect._version import __version__
@@ -15,6 +15,7 @@ from ckpt_inspect.comparison.segments import Beginning, Segment
 from ckpt_inspect.findings import KINDS, Evidence, Finding, Limit, Severity, find_findings
 from ckpt_inspect.findings.restarts import run_segments
 from ckpt_inspect.measurement.columns import RunColumns
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.stored_runs import StoredColumns, stored_run
 
 

@@ -9,7 +9,7 @@ import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from threading import RLock
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from ckpt_inspect.measurement.columns import Column, Columns, OptimizerColumns, Rows, RunColumns, StoredElsewhere
 from ckpt_inspect.measurement.variables import ALONG_CHECKPOINTS
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.stored import count_rows
 
 HELD_BYTES = 256 << 20

@@ -10,13 +10,13 @@ import os
 import time
 import zlib
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.storage import FolderStats, absolute, list_stats
 
 _OF_STORES = ".ckpt-inspect.h5"

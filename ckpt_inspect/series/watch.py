@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import CkptInspectError, NotFoundError
 from ckpt_inspect.formats import Claim
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.series.meanwhile import YOUNG
 from ckpt_inspect.series.run import Held, Run, runs_of
 from ckpt_inspect.series.search import claims_now, held_by

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 
 def _given(given: Given | None, checkpoints: Sequence[Checkpoint | PathLike]) -> Given | None:
-    """Return what is given, checked; of a function that gives a learning rate, its values at the checkpoints' steps."""
+    """Check the given values and return them; a function of the step becomes its values at the checkpoints' steps."""
     from ckpt_inspect.state.optimizer_state import optimizer_states
 
     def steps() -> Iterator[int]:

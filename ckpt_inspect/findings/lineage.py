@@ -236,8 +236,8 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
     return history.finding(
         kind,
         f"From {history.at(row - 1)} to {history.at(row)} v fell faster than {beta_2}^"
-        f"{(after or 0) - (before or 0)} in {history.counted(places, row)}: "
-        f"{history.named(places, [percent(shares[i]) for i in places])} of their sampled elements{more}",
+        f"{(after or 0) - (before or 0)} in {history.counted(places, row)}, by share of their sampled elements: "
+        f"{history.named(places, [percent(shares[i]) for i in places])}{more}",
         thresholds,
         rows=[r for later in found for r in (later - 1, later)],
         is_between=True,

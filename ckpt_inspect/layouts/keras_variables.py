@@ -260,7 +260,7 @@ def adapt_slots(parameter: FoundParameter, rule: str) -> FoundParameter:
     optimizer = find_optimizer(rule)
     is_pair = optimizer is None and in_order == ["first_moment", "second_moment"]
     has_some = optimizer is not None and optimizer.traces.pairs_some
-    if has_moment_pair(rule) or has_some or is_pair:  # a class of one's own derives from what has these, in this order
+    if has_moment_pair(rule) or has_some or is_pair:  # a custom class derives from one that has these, in this order
         return parameter
     upstream = {"first_moment": "momentum", "second_moment": "velocity", "max_second_moment": "velocity_hat"}
     slots = {upstream.get(slot, slot): key for slot, key in parameter.slots.items()}

@@ -73,7 +73,7 @@ class Watch:
         self._known: dict[Path, _Known] = {}
         self._parameters: dict[frozenset[object], Held] = {}
         self.lost: list[Problem] = []
-        """Failures that nobody was told of, of checkpoints that were gone at the last look."""
+        """Failures not reported yet, of checkpoints that were gone at the last look."""
         self.error: CkptInspectError | None = None
         """Why the last look saw nothing, if the storage refused."""
         self._surveys: tuple[str, ...] | None = None
@@ -199,7 +199,7 @@ class Watch:
         return [path for path, known in self._known.items() if known.state == "failed"]
 
     def unreported(self) -> list[Path]:
-        """Return those, and the ones without state that nobody was told of."""
+        """Return those, and the ones without state that were not reported yet."""
         return [
             path
             for path, known in self._known.items()

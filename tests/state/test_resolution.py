@@ -345,7 +345,7 @@ class TestStep:
     def test_global_step_is_labelled(self) -> None:
         """Where a layout has nothing but global_step, it is read and called that."""
         got = _resolve({"global_step": np.int64(9)}, counter="global_step", counted="global-step")
-        assert "the only counter that this layout has" in got.step.where
+        assert "the only counter that the file has for it" in got.step.where
 
     def test_underflowed_powers(self) -> None:
         """Both powers 0: no step, but converged, said once as information; given betas give a bound."""

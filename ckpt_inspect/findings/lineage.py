@@ -108,7 +108,7 @@ def find_restarts(history: History) -> Iterator[int]:
     """
     if not len(history):
         return
-    steps = history.run.variables["step"]
+    steps = history.of_all("step")
     for fallen in _fallen(history):
         before, after = (int(history.rows[row]) for row in fallen)
         zeros = before + 1 + np.flatnonzero(steps[before + 1 : after] == 0)
@@ -279,7 +279,7 @@ def _vanished(history: History) -> list[int]:
         left: Bools = ~((untouched == 1) & (rms == 0)) & ~np.isnan(counts)
         return left
 
-    left = history.where(("untouched", "first_moment_rms", "nonfinite"), is_left)
+    left = history.where("moments", ("untouched", "first_moment_rms", "nonfinite"), is_left)
     is_gone = np.ones(len(history), np.bool_)
     is_gone[left] = False
     return [int(row) for row in np.flatnonzero(is_gone)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.order import distinct
 from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.records import dataclass
 
 RESET = Kind(
     id="step-reset",

@@ -16,7 +16,14 @@ from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.natural_order import natural_key
 from ckpt_inspect.presentation.figures.names import Group, group_by_structure, shared_prefix, short_labels, shorten
-from ckpt_inspect.presentation.figures.questions import KERNELS, NOT_FINITE, SCHEDULED, VECTORS
+from ckpt_inspect.presentation.figures.questions import (
+    KERNELS,
+    LEAST_SHARE,
+    NOT_FINITE,
+    SCHEDULED,
+    SHARE_LABELS,
+    VECTORS,
+)
 from ckpt_inspect.presentation.figures.thinning import most_checkpoints, telling_positions
 from ckpt_inspect.presentation.figures.wording import drawable, number
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known, rows_of
@@ -32,8 +39,9 @@ _VECTOR_ROLES = frozenset({"bias", "gamma", "beta", "scale", "offset"})
 """Last words of the names of variables that are vectors by their meaning, although some layers give them more axes."""
 MOST_MARKS = 24
 """Of a run that are drawn, the first; more would be a wall."""
-_TELLING = ("update_rms", "update_to_weight", "effective_lr_median", "window_gradient_rms", "untouched",
-            "epsilon_dominated")  # fmt: skip
+MOST_DRAWN = 400
+"""Checkpoints of a run in a picture."""
+_TELLING = ("update_rms", "update_to_weight", "effective_lr_median", "window_gradient_rms")
 """Columns whose extremes are kept when a long run is thinned."""
 _DOUBTFUL = {"default": "assumed", "inferred": "inferred"}
 
@@ -88,11 +96,6 @@ class Run:
         """Return (K,) the nominal rate of the last update; NaN if not known."""
         return floats(self.series.heads["learning_rate"])
 
-    @property
-    def beta_2_sources(self) -> list[str]:
-        """Return where beta_2 is from in its checkpoints."""
-        return self.series.distinct("beta_2_source")
-
     @cached_property
     def parts(self) -> NDArray[np.intp]:
         """Return (K,) which line of training each checkpoint lies on, from 0: no curve goes from one to another."""
@@ -127,6 +130,7 @@ class Run:
     def telling_positions(self, most: int) -> NDArray[np.intp]:
         """Return the positions of about so many checkpoints, those that tell most, and what is marked."""
         columns = [self.column(name) for name in _TELLING]
+        columns += [np.maximum(self.column(name), LEAST_SHARE) for name in SHARE_LABELS]
         known = [values for values in columns if not np.isnan(values).all()]
         also = {k for mark in list(self.marks)[:MOST_MARKS] for k in (mark - 1, mark)}
         return telling_positions(known or columns[:1], most, also)
@@ -204,12 +208,18 @@ class Chapter:
 
     @cached_property
     def kept(self) -> tuple[NDArray[np.intp], ...]:
-        """Return by run the positions of the checkpoints that are drawn: of long runs those that tell most; of runs of
-        one checkpoint the newest."""
+        """Return by run the positions of the checkpoints that a page draws: of long runs those that tell most; of runs
+        of one checkpoint the newest."""
         if not self.is_series:
             return tuple(np.array([len(run.indices) - 1]) for run in self.runs)
         most = most_checkpoints(len(self.parameters), len(self.runs))
         return tuple(run.telling_positions(most) for run in self.runs)
+
+    @cached_property
+    def drawn(self) -> tuple[NDArray[np.intp], ...]:
+        """Return by run those that a picture draws, whose panels are a few hundred dots wide."""
+        pairs = zip(self.runs, self.kept, strict=True)
+        return tuple(run.telling_positions(MOST_DRAWN) if len(kept) > MOST_DRAWN else kept for run, kept in pairs)
 
     @cached_property
     def has_learning_rates(self) -> bool:
@@ -264,10 +274,11 @@ class Chapter:
         found = group_by_structure([self.names[m] for m in members], most, width, len(shared_prefix(self.names)))
         return [Group(group.label, tuple(int(members[m]) for m in group.members)) for group in found]
 
-    def telling(self, scores: Floats, most: int) -> dict[str, NDArray[np.intp]]:
-        """Return by kind at most `most` parameters of the highest scores (P,), in the model's order."""
+    def telling(self, scores: Floats, most: int, of: NDArray[np.intp] | None = None) -> dict[str, NDArray[np.intp]]:
+        """Return by kind at most `most` parameters of the highest scores (P,), or `of` some of them, in the model's
+        order."""
         found = {}
-        for kind, members in self.kinds().items():
+        for kind, members in self.kinds(of).items():
             order = np.argsort(-np.nan_to_num(scores[members], nan=-np.inf), kind="stable")
             found[kind] = np.sort(members[order[:most]])
         return found

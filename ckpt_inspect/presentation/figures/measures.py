@@ -49,6 +49,12 @@ def measures_of(figure: str, chapter: Chapter) -> list[Measure] | None:
     return _MEASURES[figure](chapter) if figure in _MEASURES else None
 
 
+def concerned(measures: Sequence[Measure]) -> NDArray[np.intp] | None:
+    """Return the positions of the parameters that have a place in any of these; None: all have."""
+    of_each = [measure.concerns for measure in measures if measure.concerns is not None]
+    return np.unique(np.concatenate(of_each)) if of_each else None
+
+
 def _of(chapter: Chapter, label: str, column: str) -> Measure:
     return Measure(label, tuple(run.column(column) for run in chapter.runs))
 

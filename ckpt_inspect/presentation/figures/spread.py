@@ -64,14 +64,14 @@ def fan(values: Floats, *, is_log: bool = True) -> Mapping[str, Floats]:
 
     `is_log`: between two values the middle is that of their logarithms.
     """
-    scaled = np.log(values) if is_log else values
-    result = np.full((len(FAN), len(values)), np.nan)
-    is_known = np.isfinite(values)
-    whole, partly = is_known.all(axis=1), is_known.any(axis=1) & ~is_known.all(axis=1)
-    for rows, quantile in ((whole, np.quantile), (partly, np.nanquantile)):  # without gaps it is many times faster
-        if rows.any():
-            result[:, rows] = quantile(scaled[rows], [*FAN.values()], axis=1)
-    return dict(zip(FAN, np.exp(result) if is_log else result, strict=True))
+    ordered = np.sort(np.log(values) if is_log else values, axis=1)  # NaN comes last
+    last = np.maximum(np.isfinite(ordered).sum(axis=1) - 1, 0)
+    row, found = np.arange(len(values)), {}
+    for name, rank in FAN.items():
+        below = np.floor(rank * last).astype(int)
+        low, high = ordered[row, below], ordered[row, np.minimum(below + 1, last)]
+        found[name] = low + (high - low) * (rank * last - below)
+    return {name: np.exp(level) if is_log else level for name, level in found.items()}
 
 
 def distance(values: Floats) -> Floats:

@@ -106,7 +106,7 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B", doubts: Se
     titles = (f"median {symbol_of_rates(frame)}, B over A", CHANGES.label, f"{CHANGES.label}, of moments")
     values = [dots["x"][dots["column"] == at].to_numpy(float) for at in range(3)]
     ends = [panels.robust_range([x[None, :]], *([1.0] if at == 0 else [])) for at, x in enumerate(values)]
-    columns = [Column(title, title, limits) for title, limits in zip(titles, ends, strict=True)]
+    columns = [Column(title, limits) for title, limits in zip(titles, ends, strict=True)]
     names = [drawable(str(name)) for name in frame["parameter"]]
     note = f"The {MOST_ROWS} of {len(frame)} that changed most. " if len(frame) > MOST_ROWS else ""
     key = [Line2D([], [], ls="", marker="o", color=color, label=text) for text, color in COLORS.items() if text]
@@ -114,11 +114,11 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B", doubts: Se
     tall = max(height(len(shown)), 0.95) + 0.55
     body = sheet(CHANGES, changes_answer(frame), parts, doubts, note + CHANGES.note, tall, key)
     kinds = {"": short_labels(names[:MOST_ROWS], 34, len(shared_prefix(names)))}
-    for at, (axes, column, _) in enumerate(draw_rows(body, dots, columns, kinds, so.Nominal(COLORS))):
+    for axes, at, _ in draw_rows(body, dots, columns, kinds, so.Nominal(COLORS)):
         if at == 0:
             axes.axvline(1.0, color=style.INK, lw=0.8, zorder=1)
         if at < 2:
-            _label_extremes(axes, values[at], column.limits)
+            _label_extremes(axes, values[at], ends[at])
         for row, status in enumerate(shown["status"] if at == 1 else ()):
             if status in STATUSES:
                 axes.annotate(

@@ -52,7 +52,7 @@ def plot_layers_by_step(chapter: Chapter, asks: Question, answer: str) -> Figure
     grid = body.subplots(len(rows), len(runs), squeeze=False, sharex="col", height_ratios=tall)
     for of_kind, (kind, groups), height in zip(grid, rows.items(), tall, strict=True):
         members = [member for group in groups for member in group.members]
-        for axes, run, of_run, kept in zip(of_kind, runs, medians, chapter.kept, strict=False):
+        for axes, run, of_run, kept in zip(of_kind, runs, medians, chapter.drawn, strict=False):
             axes.patch.set(facecolor="white", hatch="////", edgecolor=style.FAINT)
             own: dict[str, Any] = {"norm": norm, "cmap": style.MAGNITUDE, "rasterized": True}
             seaborn.heatmap(

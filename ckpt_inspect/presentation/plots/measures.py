@@ -2,39 +2,163 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ckpt_inspect.presentation.figures.measures import measures_of
-from ckpt_inspect.presentation.plots import style
+from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.presentation.figures.measures import Measure, concerned, measures_of
+from ckpt_inspect.presentation.figures.spread import distance, fan, newest, positive
+from ckpt_inspect.presentation.figures.wording import number
+from ckpt_inspect.presentation.plots import panels, style
 from ckpt_inspect.presentation.plots.multiples import plot_runs
-from ckpt_inspect.presentation.plots.over_run import plot_over_run
 from ckpt_inspect.presentation.plots.rows import plot_rows
-from ckpt_inspect.presentation.plots.sheet import chapter_sheet, figure_of
+from ckpt_inspect.presentation.plots.sheet import chapter_sheet, drawn, figure_of
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
     from ckpt_inspect.presentation.figures.chapter import Chapter
     from ckpt_inspect.presentation.figures.questions import Question
+    from ckpt_inspect.presentation.optimizer_series import Floats
+
+MOST_LINES = 8
+"""Up to as many parameters have a line each in a panel; of more the fan of all is drawn, and the outermost by name."""
+MOST_NAMED = 4
+MOST_BOUNDED = 2
+"""Up to as many have their bounds in a panel; more would hide each other."""
+_SEEN = 12
+"""Up to as many checkpoints have a dot each."""
 
 
 @style.styled
 def plot_measures(chapter: Chapter, asks: Question, answer: str) -> Figure:
-    """Draw what the figure measures: of one run all of it over the run; of several the first, the runs over each other;
+    """Draw what the figure measures: of one run all of it; of several the first measure, the runs over each other;
     shares of several runs, and single checkpoints, in rows."""
     measures, note = measures_of(asks.id, chapter) or [], asks.note
-    concerned = [measure.concerns for measure in measures if measure.concerns is not None]
-    if concerned:
-        others = len(chapter.parameters) - len(np.unique(np.concatenate(concerned)))
-        note += f" {others} parameter{'s have' if others > 1 else ' has'} none." if others else ""
+    some = concerned(measures)
+    if some is not None and (others := len(chapter.parameters) - len(some)):
+        note += f" {others} parameter{'s have' if others > 1 else ' has'} none."
     if not measures:
         body = chapter_sheet(chapter, asks, answer, note, 0.3)
         body.subplots().set_axis_off()  # without axes nothing would be laid out
         return figure_of(body)
-    if not chapter.is_series or (concerned and len(chapter.runs) > 1):
+    if not chapter.is_series or (some is not None and len(chapter.runs) > 1):
         return plot_rows(chapter, asks, answer, measures, note)
     if len(chapter.runs) > 1:
         return plot_runs(chapter, asks, answer, measures[0], note)
-    return plot_over_run(chapter, asks, answer, measures, note)
+    return _plot_over_run(chapter, asks, answer, measures, note)
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """A measure of one kind of parameters."""
+
+    measure: Measure
+    kind: str
+    members: NDArray[np.intp]
+    """Positions of the parameters that have a place in it."""
+    named: NDArray[np.intp]
+    """Positions of those that have a line: all, or of many the outermost."""
+
+    @property
+    def values(self) -> Floats:
+        """(K, P) values that can be drawn."""
+        (values,) = self.measure.values
+        return values if self.measure.is_share else positive(values)
+
+    @property
+    def row(self) -> str:
+        return self.measure.title or self.measure.label
+
+
+def _panels(chapter: Chapter, measures: Sequence[Measure]) -> Iterator[_Panel]:
+    """A row of panels for each measure. The lines of the first are those of the others, for a person compares them."""
+    outermost = chapter.telling(distance(positive(measures[0].values[0])), MOST_NAMED)
+    for measure in measures:
+        if measure.concerns is not None:
+            outermost = chapter.telling(np.nan_to_num(measure.values[0]).max(axis=0), MOST_NAMED)
+        for kind, of_kind in chapter.kinds(concerned(measures)).items():
+            members = of_kind if measure.concerns is None else np.intersect1d(of_kind, measure.concerns)
+            yield _Panel(measure, kind, members, members if len(members) <= MOST_LINES else outermost[kind])
+
+
+def _plot_over_run(chapter: Chapter, asks: Question, answer: str, measures: Sequence[Measure], note: str) -> Figure:
+    """Draw a row of panels for each measure, kernels beside vectors: a line per parameter with its name and newest
+    value, or the fan of all with the outermost by name."""
+    import pandas as pd
+    import seaborn.objects as so
+    from matplotlib.patches import Patch
+
+    (run,), (kept,) = chapter.runs, chapter.drawn
+    every, curve = [*_panels(chapter, measures)], partial(run.curve, at=kept)
+    limits = {panel.row: panels.limits_of(chapter, panel.measure) for panel in every}
+    lines, bounds, fans = [], [], []
+    for panel in every:
+        own, ends = panel.values, limits[panel.row]
+        place = {"row": panel.row, "kind": panel.kind, "x": curve(chapter.x(run)), "part": run.part_of_curve(kept)}
+        lines += [pd.DataFrame(place | {"line": i, "y": curve(own[:, at])}) for i, at in enumerate(panel.named)]
+        if len(panel.named) < len(panel.members):
+            levels = fan(own[np.ix_(kept, panel.members)], is_log=not panel.measure.is_share)
+            fans.append(pd.DataFrame(place | {name: run.with_gaps(level, kept) for name, level in levels.items()}))
+        for i, at in enumerate(panel.named if len(panel.named) <= MOST_BOUNDED else ()):
+            sides = [  # one that is not known is open, as far as the axes go
+                curve(np.where(np.isnan(side[:, at]) & (own[:, at] > 0), end, side[:, at]))
+                for of_run in panel.measure.bounds
+                for side, end in zip(of_run, ends, strict=True)
+            ]
+            bounds += [pd.DataFrame(place | {"line": i, "low": sides[0], "high": sides[1]})] if sides else []
+    order = {"col": list(dict.fromkeys(p.kind for p in every)), "row": list(limits)}
+    plot = so.Plot(pd.concat(lines, ignore_index=True), x="x", y="y").facet("kind", "row", order=order)
+    plot = plot.share(x=True, y="row").label(x=chapter.x_label, y="")
+    # a layer of other data needs its own panels: what it doesn't name is joined by the row's number
+    own_panels: dict[str, Any] = {"x": "x", "col": "kind", "row": "row", "legend": False}
+    if fans:
+        of_all = own_panels | {"data": pd.concat(fans, ignore_index=True), "y": "q50"}
+        for low, high, alpha in (("q05", "q95", 0.15), ("q25", "q75", 0.25)):
+            band = so.Band(color=style.FAN, alpha=alpha, edgewidth=0)
+            plot = plot.add(band, ymin=low, ymax=high, group="part", **of_all)
+        plot = plot.add(so.Path(color=style.FAN, linewidth=2, artist_kws={"gid": "middle"}), **of_all)
+    if bounds:
+        of_lines = own_panels | {"data": pd.concat(bounds, ignore_index=True), "y": "low", "color": "line"}
+        plot = plot.add(so.Band(alpha=0.12, edgewidth=0), ymin="low", ymax="high", group="part", **of_lines)
+    size = 3.5 if len(kept) <= _SEEN else 0.0
+    path = so.Path(linewidth=1.4, marker="o", pointsize=size, artist_kws={"gid": "line"})
+    plot = plot.add(path, color="line", legend=False)
+    plot = plot.scale(color=so.Nominal(list(style.LINE_COLORS), order=list(range(MOST_LINES))))
+    key = panels.key(chapter, measures[0].usual)
+    key += panels.fan_key("parameters", style.FAN, {"25–75 %": 0.4, "5–95 %": 0.15}) if fans else []
+    key += [Patch(facecolor=style.MUTED, alpha=0.2, label=measures[0].bounds_label)] if bounds else []
+    body = chapter_sheet(chapter, asks, answer, note, max(2.2 * len(limits), 3.1), key)
+    for axes, panel in zip(drawn(plot, body), every, strict=True):
+        measure, is_left = panel.measure, panel.kind == every[0].kind
+        count = None if measure.concerns is None else len(panel.members)
+        has_title = measure.title or measure is measures[0]
+        axes.set_title(chapter.title_of(panel.kind, count) if has_title else "", color=style.INK)
+        axes.set_ylabel(panel.row.partition(" (")[0] if is_left else "")
+        panels.set_panel(axes, chapter, limits[panel.row], is_share=measure.is_share)
+        panels.draw_usual(axes, measure.usual)
+        panels.draw_marks(axes, run, chapter.x(run), has_labels=panel is every[0])
+        _name_lines(axes, chapter, panel, limits[panel.row])
+    return figure_of(body)
+
+
+def _name_lines(axes: Axes, chapter: Chapter, panel: _Panel, limits: panels.Limits) -> None:
+    """Name the lines right of the panel, the largest first, with their newest values; mark what leaves the axes."""
+    from matplotlib.lines import Line2D
+
+    x, last = chapter.x(chapter.runs[0]), newest(panel.values[:, panel.named])
+    labels, text = chapter.labels(panel.named, 28), percent if panel.measure.is_share else number
+    handles: list[Artist] = []
+    for i in np.argsort(-np.nan_to_num(last, nan=-np.inf), kind="stable"):
+        color = style.LINE_COLORS[i]
+        edge = panels.mark_beyond(axes, x, panel.values[:, panel.named[i]], limits, color)
+        told = f"{labels[i]}  {text(last[i])}" + (f"  {edge} beyond the axis" if edge else "")
+        handles.append(Line2D([], [], color=color, lw=1.4, label=told))
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.05), fontsize=style.SMALL_SIZE)

@@ -147,7 +147,7 @@ def _tidy(chapter: Chapter, columns: Mapping[str, Sequence[Floats]], chosen: Cho
                 | {"part": run.part_of_curve(kept)}
                 | {name: run.curve(values[number][:, at], kept) for name, values in columns.items()}
             )
-            for number, (run, kept) in enumerate(zip(chapter.runs, chapter.kept, strict=True))
+            for number, (run, kept) in enumerate(zip(chapter.runs, chapter.drawn, strict=True))
             for members in chosen.values()
             for at in members
         ],

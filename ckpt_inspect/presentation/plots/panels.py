@@ -73,9 +73,9 @@ def robust_range(values: Sequence[Floats], *others: float, decades: float = 1.0)
 
 def limits_of(chapter: Chapter, measure: Measure) -> Limits:
     """Return the ends of a measure's axis; of single checkpoints bounds have room in it too."""
-    shown = [of_run[kept] for of_run, kept in zip(measure.values, chapter.kept, strict=True)]
+    shown = [of_run[kept] for of_run, kept in zip(measure.values, chapter.drawn, strict=True)]
     if measure.is_share:
-        largest = max(float(np.nanmax(each[:, measure.concerns], initial=0.0)) for each in shown)
+        largest = max(float(np.nanmax(each, initial=0.0)) for each in measure.values)
         return -0.04 * largest, 1.08 * largest
     ends = () if chapter.is_series else tuple(side for of_run in measure.bounds for side in of_run)
     return robust_range([*shown, *ends], *((measure.usual.low, measure.usual.high) if measure.usual else ()))

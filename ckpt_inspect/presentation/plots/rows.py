@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ckpt_inspect.presentation.figures.measures import concerned
 from ckpt_inspect.presentation.figures.spread import distance, positive
 from ckpt_inspect.presentation.figures.wording import number
 from ckpt_inspect.presentation.plots import panels, style
@@ -34,7 +35,6 @@ ROW = 0.19
 class Column:
     """A quantity of every row."""
 
-    title: str
     label: str
     """Of its axis."""
     limits: panels.Limits
@@ -43,11 +43,11 @@ class Column:
 
 def draw_rows(
     body: SubFigure, dots: DataFrame, columns: Sequence[Column], kinds: Mapping[str, Sequence[str]], color: Scale
-) -> Iterator[tuple[Axes, Column, str]]:
+) -> Iterator[tuple[Axes, int, str]]:
     """Draw dots, `x` in `row` of a `kind` and a `column` (its number), in the colour of their `series`, with a range
     from `low` to `high` if the frame has these; write at the edge of the axes what lies beyond them.
 
-    `kinds`: the labels of each one's rows. Yield the axes of each column and kind, row by row.
+    `kinds`: the labels of each one's rows. Yield the axes of each column, by number, and kind, row by row.
     """
     import seaborn.objects as so
 
@@ -76,7 +76,7 @@ def draw_rows(
         own = dots[(dots["column"] == at) & (dots["kind"] == kind)]
         if not column.is_share:
             _write_beyond(axes, own[["x", "row"]].to_numpy(float), column.limits)
-        yield axes, column, kind
+        yield axes, at, kind
 
 
 def height(rows: int) -> float:
@@ -102,56 +102,42 @@ def _write_beyond(axes: Axes, dots: Floats, limits: panels.Limits) -> None:
 def plot_rows(chapter: Chapter, asks: Question, answer: str, measures: Sequence[Measure], note: str) -> Figure:
     """Draw the newest checkpoint of each run: a row for each parameter, kernels above vectors, of many those that lie
     furthest from the middle, or have the largest shares; several runs in a row in their colours."""
-    first = measures[0]
-    newest = [[positive(of_run[-1:]) for of_run in measure.values] for measure in measures]
-    if first.concerns is not None:
-        concerned = np.unique(np.concatenate([measure.concerns for measure in measures]))
-        scores = np.nanmax([np.nan_to_num(of_run[0]) for of_measure in newest for of_run in of_measure], axis=0)
-        chosen = {kind: np.intersect1d(m, concerned) for kind, m in chapter.telling(scores, MOST_ROWS).items()}
-        chosen = {kind: members for kind, members in chosen.items() if members.size}
-    else:
-        chosen = chapter.telling(np.fmax.reduce([distance(each) for each in newest[0]]), MOST_ROWS)
-        count = sum(map(len, chosen.values()))
-        if count < len(chapter.parameters):
-            note += f" Drawn: the {count} of {len(chapter.parameters)} furthest from the middle."
+    import pandas as pd
+    from matplotlib.lines import Line2D
+
+    first, some = measures[0], concerned(measures)
+    newest = np.array([[of_run[-1] for of_run in measure.values] for measure in measures])
+    scores = _furthest(newest[0]) if some is None else np.nan_to_num(newest).max(axis=(0, 1))
+    chosen = chapter.telling(scores, MOST_ROWS, some)
+    if (count := sum(map(len, chosen.values()))) < (len(scores) if some is None else len(some)):
+        reason = "furthest from the middle" if some is None else "with the largest shares"
+        note += f" Drawn: the {count} of {len(scores)} {reason}."
     offsets = np.linspace(-0.25, 0.25, len(chapter.runs)) if len(chapter.runs) > 1 else [0.0]
-    dots = _dots(chapter, measures, chosen, dict(zip((run.name for run in chapter.runs), offsets, strict=True)))
-    kinds = {kind: chapter.labels(members) for kind, members in chosen.items()}
-    stretch = max(1.0, 0.5 * len(chapter.runs))
-    tall = stretch * sum(height(len(members)) for members in chosen.values()) + 0.6
-    key = [*panels.key(chapter, first.usual), *_bounds_key(measures)]
+    frames = []
+    for column, measure in enumerate(measures):
+        for number_of_run, run in enumerate(chapter.runs):
+            sides = measure.bounds[number_of_run] if measure.bounds else ()
+            for kind, at in chosen.items():
+                place = {"column": column, "kind": kind, "series": run.name, "offset": offsets[number_of_run]}
+                ends = {name: side[-1, at] for name, side in zip(("low", "high"), sides, strict=False)}
+                x = newest[column, number_of_run, at]
+                x = x if measure.is_share else positive(x)
+                frames.append(pd.DataFrame(place | {"row": range(len(at)), "x": x} | ends))
+    labels = {kind: chapter.labels(at) for kind, at in chosen.items()}
+    tall = sum(height(len(at)) for at in chosen.values()) * max(1.0, 0.5 * len(chapter.runs)) + 0.6
+    bar = Line2D([], [], color=style.MUTED, lw=2.5, alpha=0.5, label=f"bar: {first.bounds_label}")
+    key = [*panels.key(chapter, first.usual), *([bar] if first.bounds else [])]
     body = chapter_sheet(chapter, asks, answer, note, tall, key)
-    columns = [Column(m.title, m.title or m.label, panels.limits_of(chapter, m), m.is_share) for m in measures]
-    for axes, column, kind in draw_rows(body, dots, columns, kinds, panels.run_scales(chapter)["color"]):
-        is_left = column is columns[0]
-        of_all = None if first.concerns is None else len(chosen[kind])
-        axes.set_title(chapter.title_of(kind, of_all) if is_left else "", color=style.INK)
+    columns = [Column(m.title or m.label, panels.limits_of(chapter, m), m.is_share) for m in measures]
+    dots, colors = pd.concat(frames, ignore_index=True), panels.run_scales(chapter)["color"]
+    for axes, column, kind in draw_rows(body, dots, columns, labels, colors):
+        title = chapter.title_of(kind, None if some is None else len(chosen[kind]))
+        axes.set_title("" if column else title, color=style.INK)
         panels.draw_usual(axes, first.usual, vertical=True)
     return figure_of(body)
 
 
-def _dots(
-    chapter: Chapter, measures: Sequence[Measure], chosen: Mapping[str, Any], offsets: Mapping[str, float]
-) -> DataFrame:
-    import pandas as pd
-
-    frames = []
-    for column, measure in enumerate(measures):
-        for number_, run in enumerate(chapter.runs):
-            for kind, members in chosen.items():
-                place = {"column": column, "kind": kind, "series": run.name, "offset": offsets[run.name]}
-                values = measure.values[number_][-1, members]
-                x = values if measure.is_share else positive(values)
-                ends = [side[-1, members] for side in measure.bounds[number_]] if measure.bounds else [np.nan, np.nan]
-                frames.append(
-                    pd.DataFrame(place | {"row": np.arange(len(members)), "x": x, "low": ends[0], "high": ends[1]})
-                )
-    found: DataFrame = pd.concat(frames, ignore_index=True)
-    return found if any(measure.bounds for measure in measures) else found.drop(columns=["low", "high"])
-
-
-def _bounds_key(measures: Sequence[Measure]) -> list[Any]:
-    from matplotlib.lines import Line2D
-
-    labels = {measure.bounds_label for measure in measures if measure.bounds}
-    return [Line2D([], [], color=style.MUTED, lw=2.5, alpha=0.5, label=f"bar: {label}") for label in labels]
+def _furthest(newest: Floats) -> Floats:
+    """(P,) how far the parameter lies from the middle of all, in that of the runs (R, P) in which it does most."""
+    far: Floats = np.fmax.reduce([distance(positive(of_run[None])) for of_run in newest])
+    return far

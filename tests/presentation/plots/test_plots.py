@@ -608,7 +608,10 @@ def test_gradients_are_the_frames_with_their_bounds() -> None:
     found = panels(plot_gradients(chapter_of(4, 10)))
     for axes, values in zip(found, values_by_kind(frame, "window_gradient_rms"), strict=True):
         np.testing.assert_array_equal([line.get_ydata() for line in artists(axes, "line")], values)
-        assert len(artists(axes, "bounds")) == 2
+    for axes, lows in zip(found, values_by_kind(frame, "window_gradient_rms_low"), strict=True):
+        for band, low in zip(axes.patches, lows, strict=True):
+            assert set(low[1:]) <= set(band.get_path().vertices[:, 1])
+            assert np.isclose(band.get_path().vertices[:, 1], axes.get_ylim()[1]).any()  # one not known is open
 
 
 # --- elements
@@ -639,7 +642,7 @@ def test_shares_are_the_frames_shares_of_affected_parameters() -> None:
     for column, label in SHARE_LABELS.items():
         for values in values_by_kind(frame, column):
             axes, affected = next(found), values[values.max(axis=1) > 0]
-            assert axes.get_title(loc="left").startswith(label)
+            assert axes.get_ylabel() in ("", label.partition(" (")[0])
             assert axes.get_title(loc="left").endswith(f"({len(affected)} of {len(values)})")
             np.testing.assert_array_equal([line.get_ydata() for line in artists(axes, "line")], affected)
             assert len(legends(axes)) == len(affected)
@@ -658,6 +661,29 @@ def test_shares_of_one_checkpoint_or_several_runs_are_rows_of_dots(checkpoints: 
         assert set(dots[:, 0]) == {0.0, *kernels[:, -1]}
         assert axes.get_xlim()[0] < 0 < axes.get_xlim()[1]
     assert len(figure.axes) == 2 * len(columns)
+
+
+def test_a_share_that_was_large_once_has_a_line_however_long_the_run() -> None:
+    """A spike is neither thinned out nor hidden behind parameters with a larger newest share."""
+    frames = make_frames(40, 500)
+    frame = frames["parameters"]
+    frame["lost_in_rounding"] = np.where(frame["checkpoint_index"] == 499, 0.001, 0.0)
+    is_spike = (frame["parameter"] == "conv2d_3/kernel") & (frame["checkpoint_index"] == 123)
+    frame.loc[is_spike, "lost_in_rounding"] = 0.5
+    (chapter,) = chapters([RunFrames("digits", **frames)])
+    axes = plot_shares(chapter).axes[-2]
+    assert any(label.startswith("conv2d_3/kernel") for label in legends(axes))
+    assert max(np.nanmax(line.get_ydata()) for line in artists(axes, "line")) == 0.5
+
+
+def test_long_runs_are_drawn_by_the_checkpoints_that_tell_most() -> None:
+    """A few hundred of them, the first, the last and extremes; what is written beside is of all."""
+    frames = make_frames(4, 2000)
+    frames["parameters"].loc[777, "update_rms"] = 1.0
+    (chapter,) = chapters([RunFrames("digits", **frames)])
+    line, *_ = artists(plot_movement(chapter).axes[0], "line")
+    assert len(line.get_xdata()) <= 402
+    assert {100, 77_800, 200_000} <= set(line.get_xdata())
 
 
 def test_affected_parameters_keep_their_layers_names() -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ckpt_inspect.presentation.figures.chapter import chosen_checkpoints
+from ckpt_inspect.presentation.figures.measures import Measure
 from ckpt_inspect.presentation.figures.names import shorten
-from ckpt_inspect.presentation.figures.questions import DISTRIBUTIONS, ELEMENTS
 from ckpt_inspect.presentation.figures.spread import apart, decades, positive
 from ckpt_inspect.presentation.plots import panels, style
 from ckpt_inspect.presentation.plots.sheet import chapter_sheet, drawn, figure_of
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from seaborn.objects import Plot
 
     from ckpt_inspect.presentation.figures.chapter import Chapter, Run
-    from ckpt_inspect.presentation.figures.measures import Measure
     from ckpt_inspect.presentation.figures.questions import Question
     from ckpt_inspect.presentation.optimizer_series import Floats
 
@@ -36,49 +35,53 @@ Chosen = Mapping[str, "NDArray[np.intp]"]
 
 def plot_runs(chapter: Chapter, asks: Question, answer: str, measure: Measure, note: str) -> Figure:
     """Draw the runs over each other, in a panel for each of those parameters in which they differ most."""
-    import seaborn.objects as so
-
-    values = [positive(each) for each in measure.values]
-    chosen = chapter.telling(apart(values), MOST_PANELS)
-    plot = so.Plot(_tidy(chapter, {"y": values}, chosen), x="x", y="y", color="run", linestyle="run")
-    plot = plot.add(so.Path(linewidth=1.4, artist_kws={"gid": "line"}), legend=False)
+    chosen = chapter.telling(apart([positive(each) for each in measure.values]), MOST_PANELS)
     note += _left_out(chapter, chosen, "in which the runs differ most")
-    body = chapter_sheet(chapter, asks, answer, note, _height(chosen), panels.key(chapter, measure.usual))
-    plot, limits = plot.scale(**panels.run_scales(chapter)), panels.limits_of(chapter, measure)
-    for at, axes in _draw(body, chapter, chosen, plot, chapter.x_label, measure.label):
-        panels.set_panel(axes, chapter, limits)
-        panels.draw_usual(axes, measure.usual)
-        for run, of_run, (color, _) in zip(chapter.runs, values, panels.looks(chapter), strict=True):
-            panels.draw_marks(axes, run, chapter.x(run), color)
-            panels.mark_beyond(axes, chapter.x(run), of_run[:, at], limits, color)
-    return figure_of(body)
+    return _plot_curves(chapter, asks, answer, note, chosen, measure, {})
 
 
 @style.styled
 def plot_elements(chapter: Chapter, asks: Question, answer: str) -> Figure:
     """Draw the median, 25-75 % and, of one run, 5-95 % of E/α of a parameter's elements."""
+    bands = {"5–95 %": (0.15, "q05", "q95")} if len(chapter.runs) == 1 else {}
+    bands["25–75 %"] = (0.3 if bands else 0.15, "q25", "q75")
+    medians = tuple(chapter.effective_lr(run, "effective_lr_median") for run in chapter.runs)
+    chosen, left_out = _most_telling(chapter)
+    return _plot_curves(chapter, asks, answer, asks.note + left_out, chosen, Measure(asks.label, medians), bands)
+
+
+def _plot_curves(
+    chapter: Chapter,
+    asks: Question,
+    answer: str,
+    note: str,
+    chosen: Chosen,
+    measure: Measure,
+    bands: Mapping[str, tuple[float, str, str]],
+) -> Figure:
+    """Draw each run's curve in each panel, with bands of E/α of the elements by what they are: opacity, ends."""
     import seaborn.objects as so
 
-    is_alone, (chosen, note) = len(chapter.runs) == 1, _most_telling(chapter)
-    shades = {"25–75 %": 0.4, "5–95 %": 0.15} if is_alone else {"25–75 %": 0.15}
-    levels = ("median", "q05", "q25", "q75", "q95")
-    of = {q: [chapter.effective_lr(run, f"effective_lr_{q}") for run in chapter.runs] for q in levels}
-    plot = so.Plot(_tidy(chapter, of, chosen), x="x", color="run")
-    for text, alpha in reversed(shades.items()):
-        low, high = ("q05", "q95") if text.startswith("5") else ("q25", "q75")
+    is_alone, values = len(chapter.runs) == 1, [positive(each) for each in measure.values]
+    levels = [level for _, *ends in bands.values() for level in ends]
+    sides = {q: [chapter.effective_lr(run, f"effective_lr_{q}") for run in chapter.runs] for q in levels}
+    plot = so.Plot(_tidy(chapter, {"y": values} | sides, chosen), x="x", y="y", color="run")
+    for alpha, low, high in bands.values():
         plot = plot.add(so.Band(alpha=alpha, edgewidth=0), ymin=low, ymax=high, group="part", legend=False)
-    median = so.Path(linewidth=1.4, artist_kws={"gid": "median"})
-    plot = plot.add(median, y="median", linestyle="run", legend=False).scale(**panels.run_scales(chapter))
-    key = [*panels.key(chapter), *panels.fan_key("elements", style.MAIN if is_alone else style.MUTED, shades)]
-    shown = [values for q in levels for values in of[q] if is_alone or q not in ("q05", "q95")]
-    body, limits = (
-        chapter_sheet(chapter, asks, answer, asks.note + note, _height(chosen), key),
-        panels.robust_range(shown),
-    )
-    for _, axes in _draw(body, chapter, chosen, plot, chapter.x_label, ELEMENTS.label):
+    plot = plot.add(so.Path(linewidth=1.4, artist_kws={"gid": "line"}), linestyle="run", legend=False)
+    color = style.MAIN if is_alone else style.MUTED
+    shades = {text: alpha for text, (alpha, *_) in reversed([*bands.items()])}
+    key = [*panels.key(chapter, measure.usual), *(panels.fan_key("elements", color, shades) if bands else [])]
+    body = chapter_sheet(chapter, asks, answer, note, _height(chosen), key)
+    ends = (measure.usual.low, measure.usual.high) if measure.usual else ()
+    limits = panels.robust_range([*values, *(each for side in sides.values() for each in side)], *ends)
+    plot = plot.scale(**panels.run_scales(chapter))
+    for at, axes in _draw(body, chapter, chosen, plot, chapter.x_label, measure.label):
         panels.set_panel(axes, chapter, limits)
-        for run, (color, _) in zip(chapter.runs, panels.looks(chapter), strict=True):
-            panels.draw_marks(axes, run, chapter.x(run), style.INK if is_alone else color)
+        panels.draw_usual(axes, measure.usual)
+        for run, of_run, (own, _) in zip(chapter.runs, values, panels.looks(chapter), strict=True):
+            panels.draw_marks(axes, run, chapter.x(run), style.INK if is_alone else own)
+            panels.mark_beyond(axes, chapter.x(run), of_run[:, at], limits, own)
     return figure_of(body)
 
 
@@ -111,7 +114,7 @@ def plot_distributions(chapter: Chapter, asks: Question, answer: str) -> Figure:
     key = [Line2D([], [], color=c, ls=d, label=t) for (c, d), (*_, t) in zip(looks, curves, strict=True)]
     body = chapter_sheet(chapter, asks, answer, asks.note + note, _height(chosen), key)
     ends = (frame["x"].min(), frame["x"].max()) if len(frame) else ()
-    for _, axes in _draw(body, chapter, chosen, plot, DISTRIBUTIONS.label, ""):
+    for _, axes in _draw(body, chapter, chosen, plot, asks.label, ""):
         panels.set_axis(axes, "x", panels.robust_range([np.empty((1, 0))], *ends), most=5)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)

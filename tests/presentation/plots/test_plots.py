@@ -626,7 +626,7 @@ def test_fans_of_elements_are_the_frames_quantiles() -> None:
             columns = [of_parameter[f"effective_lr_{q}"] / of_parameter["learning_rate"] for q in name.split("-")]
             ends = np.unique(band.get_path().vertices[:, 1])
             np.testing.assert_allclose(ends, np.unique(np.concatenate(columns)))
-        (line,) = artists(axes, "median")
+        (line,) = artists(axes, "line")
         np.testing.assert_allclose(
             line.get_ydata(), of_parameter["effective_lr_median"] / of_parameter["learning_rate"]
         )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ckpt_inspect.comparison.segments import BEGINNING_WORDS
-from ckpt_inspect.measurement.wording import percent
 from ckpt_inspect.presentation.figures.chapter import MOST_MARKS
 from ckpt_inspect.presentation.figures.names import shorten
 from ckpt_inspect.presentation.figures.questions import NOT_FINITE, Usual
@@ -88,7 +87,7 @@ def set_axis(axes: Axes, which: Literal["x", "y"], limits: Limits, *, most: int 
     axis = axes.xaxis if which == "x" else axes.yaxis
     if is_share:
         axis.set_major_locator(MaxNLocator(4))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %"))
     else:
         axes.set(**{f"{which}scale": "log"})
         is_narrow = limits[1] < 60 * limits[0]

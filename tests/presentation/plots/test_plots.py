@@ -663,6 +663,15 @@ def test_shares_of_one_checkpoint_or_several_runs_are_rows_of_dots(checkpoints: 
     assert len(figure.axes) == 2 * len(columns)
 
 
+def test_axes_of_small_shares_have_ticks_that_differ() -> None:
+    """A tick is a place on the axis, which has a number however small."""
+    frames = make_frames(4, 3)
+    frames["parameters"][[*SHARE_LABELS]] = [0.0007, 0.0, 0.0]
+    axes = plot_shares(chapters([RunFrames("digits", **frames)])[0]).axes[0]
+    texts = [text.get_text() for text in axes.get_yticklabels()]
+    assert "0.02 %" in texts and len(set(texts)) == len(texts)
+
+
 def test_a_share_that_was_large_once_has_a_line_however_long_the_run() -> None:
     """A spike is neither thinned out nor hidden behind parameters with a larger newest share."""
     frames = make_frames(40, 500)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from ckpt_inspect.presentation.figures.thinning import most_checkpoints, telling
 from ckpt_inspect.presentation.figures.wording import drawable, number
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known, rows_of
 from ckpt_inspect.presentation.tables.wording import span_text
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.sourced import SOURCE_WORDS, shown_source
 
 if TYPE_CHECKING:

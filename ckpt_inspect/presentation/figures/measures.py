@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from ckpt_inspect.presentation.figures import questions
 from ckpt_inspect.presentation.figures.chapter import Chapter
 from ckpt_inspect.presentation.optimizer_series import Floats
+from ckpt_inspect.records import dataclass
 
 
 @dataclass(frozen=True, eq=False)

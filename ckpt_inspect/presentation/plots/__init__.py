@@ -7,7 +7,6 @@ and gives a `matplotlib.figure.Figure` that belongs to no window. What figures s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.errors import RequestError
@@ -18,6 +17,7 @@ from ckpt_inspect.presentation.plots.differences import plot_change_by_rate, plo
 from ckpt_inspect.presentation.plots.heatmap import plot_layers_by_step
 from ckpt_inspect.presentation.plots.measures import plot_measures
 from ckpt_inspect.presentation.plots.multiples import plot_distributions, plot_elements
+from ckpt_inspect.records import dataclass
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from ckpt_inspect.presentation.plots import panels, style
 from ckpt_inspect.presentation.plots.multiples import plot_runs
 from ckpt_inspect.presentation.plots.rows import plot_rows
 from ckpt_inspect.presentation.plots.sheet import chapter_sheet, drawn, figure_of
+from ckpt_inspect.records import dataclass
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

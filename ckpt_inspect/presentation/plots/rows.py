@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +12,7 @@ from ckpt_inspect.presentation.figures.spread import distance, positive
 from ckpt_inspect.presentation.figures.wording import number
 from ckpt_inspect.presentation.plots import panels, style
 from ckpt_inspect.presentation.plots.sheet import chapter_sheet, drawn, figure_of
+from ckpt_inspect.records import dataclass
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

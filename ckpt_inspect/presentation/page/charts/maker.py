@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +14,7 @@ from ckpt_inspect.presentation.figures.names import group_by_structure
 from ckpt_inspect.presentation.figures.questions import Question
 from ckpt_inspect.presentation.page.charts.drawing import Drawing, Form, Measure, Panel, Row, RunAxis
 from ckpt_inspect.presentation.shown_names import printable
+from ckpt_inspect.records import dataclass
 
 MOST_ROWS = 24
 """Of a kind of parameters; beyond it a row stands for a branch of the model."""

@@ -40,7 +40,7 @@ _VECTOR_ROLES = frozenset({"bias", "gamma", "beta", "scale", "offset"})
 """Last words of the names of variables that are vectors by their meaning, although some layers give them more axes."""
 MOST_MARKS = 24
 """Of a run that are drawn, the first; more would be a wall."""
-MOST_DRAWN = 400
+MOST_IN_PICTURE = 400
 """Checkpoints of a run in a picture."""
 _TELLING = ("update_rms", "update_to_weight", "effective_lr_median", "window_gradient_rms")
 """Columns whose extremes are kept when a long run is thinned."""
@@ -220,7 +220,9 @@ class Chapter:
     def drawn(self) -> tuple[NDArray[np.intp], ...]:
         """Return by run those that a picture draws, whose panels are a few hundred dots wide."""
         pairs = zip(self.runs, self.kept, strict=True)
-        return tuple(run.telling_positions(MOST_DRAWN) if len(kept) > MOST_DRAWN else kept for run, kept in pairs)
+        return tuple(
+            run.telling_positions(MOST_IN_PICTURE) if len(kept) > MOST_IN_PICTURE else kept for run, kept in pairs
+        )
 
     @cached_property
     def has_learning_rates(self) -> bool:

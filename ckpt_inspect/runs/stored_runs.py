@@ -19,7 +19,7 @@ from ckpt_inspect.measurement.columns import Column, Columns, OptimizerColumns, 
 from ckpt_inspect.measurement.variables import ALONG_CHECKPOINTS
 from ckpt_inspect.runs.stored import count_rows
 
-HELD_BYTES = 256 << 20
+HELD_BYTES = 48 << 20
 """Columns that are held, about; the last that were asked for. One that is larger is read each time."""
 
 _TOGETHER = 1 << 24

@@ -25,10 +25,10 @@ from ckpt_inspect.comparison.observing import (
 from ckpt_inspect.comparison.opened import OpenCheckpoints
 from ckpt_inspect.comparison.paths import PathFigures, follow_paths
 from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.layouts.found_before import FoundBefore
 from ckpt_inspect.measurement.columns import Columns, RunColumns
 from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.runs.assembly import INFERRED_LATE, NEVER_INFERRED, RowEvidence
-from ckpt_inspect.runs.found_before import FoundBefore
 from ckpt_inspect.runs.kept_elements import (
     KEPT_CHECKPOINTS,
     KEPT_ELEMENTS,

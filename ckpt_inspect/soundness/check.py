@@ -13,7 +13,7 @@ from ckpt_inspect.comparison.run_together import NOTHING, tell_run
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, UnsupportedError
 from ckpt_inspect.formats import find_left_over, open_checkpoint
 from ckpt_inspect.formats.keras_files import is_named_so
-from ckpt_inspect.runs.found_before import FoundBefore
+from ckpt_inspect.layouts.found_before import FoundBefore
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.series.search import runs_named
 from ckpt_inspect.soundness import kinds

@@ -226,7 +226,8 @@ def taken_rows(columns: RunColumns, rows: Sequence[int]) -> RunColumns:
     remarks; no more is read."""
     stored = stored_run(columns)
     if stored is not None:
-        return stored.taken(rows)
+        follow_each_other = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1
+        return stored.taken(slice(rows[0], rows[-1] + 1) if follow_each_other else rows)
     places = np.asarray(rows, np.int64)
     optimizers = {
         name: OptimizerColumns(

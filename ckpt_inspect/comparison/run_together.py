@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from ckpt_inspect.comparison.opened import OpenCheckpoints
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.layouts import find_optimizers
 from ckpt_inspect.layouts.found import FoundOptimizer
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.series.names import naming
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.inferred import Inferred, InferredValues

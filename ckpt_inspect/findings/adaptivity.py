@@ -10,7 +10,7 @@ from ckpt_inspect.findings.finding import Finding, Kind, Severity
 from ckpt_inspect.findings.history import Floats, History, worst_first
 from ckpt_inspect.findings.roles import kernels_beside, may_cancel
 from ckpt_inspect.findings.thresholds import Thresholds
-from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.measurement.wording import counted, percent
 
 EPSILON = Kind(
     id="epsilon-dominated",
@@ -166,10 +166,10 @@ def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding
 def _all_untouched(history: History, thresholds: Thresholds, whole: list[int]) -> Iterator[Finding]:
     """An optimizer without any moment: one that never stepped, as a copy of a graph leaves it, if its step isn't known;
     else its state was lost, which another check finds."""
-    if history.step(-1) is None and not history.where(("first_moment_rms",), lambda rms: rms > 0).size:
+    if history.step(-1) is None and not history.where("moves", ("first_moment_rms",), lambda rms: rms > 0).size:
         yield history.finding(
             UNTOUCHED,
-            f"The moments of all {len(whole)} tensors are 0, so that this optimizer has probably never made an update",
+            f"All moments of {counted(len(whole), 'tensor')} are 0, so that this optimizer has probably made no update",
             thresholds,
             parameters=whole,
             evidence=history.tensor_evidence(-1, whole, "untouched"),

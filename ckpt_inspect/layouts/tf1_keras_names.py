@@ -21,6 +21,7 @@ from ckpt_inspect.sourced import Source
 from ckpt_inspect.update_rules import (
     SCALAR_NAMES,
     USUAL_RULE,
+    can_keep,
     implementation_among,
     optimizer_of_class,
     optimizer_of_slots,
@@ -171,7 +172,7 @@ def _scalar_nodes(graph: GraphDef | None, slots: Mapping[str, Mapping[str, str]]
     if graph is None:
         return {}
     own = {key for keys in slots.values() for key in keys.values()}
-    return graph.shared_scalars([a for a in graph.applications if own & set(a.slots.values())])
+    return graph.shared_scalars([a for a in graph.applications if own & set(a.saved_slots.values())])
 
 
 def _constants(graph: GraphDef | None, nodes: Mapping[str, str], scalars: Mapping[str, str]) -> dict[str, float]:
@@ -185,6 +186,7 @@ def _constants(graph: GraphDef | None, nodes: Mapping[str, str], scalars: Mappin
 def _read_rule(prefix: str, slots: frozenset[str], scalars: Mapping[str, str]) -> RuleReading:
     name = prefix.rstrip("/").rpartition("/")[2]
     named = optimizer_of_class(name)
+    named = named if named is not None and can_keep(named, slots) else None
     keepers = rules_of_scalars(scalars)
     if len(keepers) == 1 and named is not keepers[0]:
         scalar = next(s for s in keepers[0].traces.scalars if s in scalars)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable
-from dataclasses import dataclass
 from typing import Literal
 
 from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.state.hyperparameters import FURTHER, HYPERPARAMETERS
 from ckpt_inspect.update_rules import HYPERPARAMETERS as KNOWN
 
@@ -242,8 +242,8 @@ WINDOW_METRICS = (
         "path_straightness",
         "straightness of the weights' path",
         "‖Σd‖/Σ‖d‖ of the displacements d from checkpoint to checkpoint since that first one, in [0, 1]; NaN for the "
-        "first displacement, and in a run of more than 2,000 checkpoints, as path_distance. The way between checkpoints "
-        "is not seen, so that it is an upper bound for single updates.",
+        "first displacement, and in a run of more than 2,000 checkpoints, as path_distance. The way between "
+        "checkpoints is not seen, so that it is an upper bound for single updates.",
     ),
     _metric(
         "path_elements",

@@ -59,8 +59,8 @@ def analyze(
     executor: Executor | None = None,
     held: Held | None = None,
 ) -> RunColumns:
-    """Analyse the checkpoints of a run, in its order; the arguments are those of `ckpt_inspect.analyze`. With `held`
-    it is a run that is analysed again and again by this process, and in which nothing is being written.
+    """Analyse the checkpoints of a run, in its order; the arguments are those of `ckpt_inspect.analyze`. `held`: what
+    this process knows of the store already, and what it is to know afterwards.
 
     In a series a checkpoint that can't be read becomes a Problem of severity `error` (`RunColumns.failures`), and the
     rest is done. If this is interrupted, the checkpoints that were read are stored. Raises CkptInspectError if there is
@@ -92,7 +92,7 @@ def analyze(
             worker.begin(plan.unread[0], options, run.sizes(plan.unread[:1])[plan.unread[0]])
         is_long = plan.first + plan.count() > LONG
         reading = Reading(plan, limits, spilled=saving.spilled() if is_long else None, windows=saving.held.windows)
-        if held is not None:
+        if held is not None and held.is_watched:
             reading.movement.trust()
         work = _Work(reading, options, meter, worker, is_due=is_due, is_stored=store is not None, found=found)
         lost: list[str] = []
@@ -133,9 +133,7 @@ def analyze(
         reading.require_results()
         if plan.previous is not None and reading.is_stored():
             if is_long and run.survey is not None and run.survey.is_settled and stored_run(plan.previous) is not None:
-                save(
-                    is_final=True, is_all=True
-                )  # so that the next analysis sees without a look at each that nothing is new
+                save(is_final=True, is_all=True)  # so that the next one sees without a look at each that nothing is new
             return plan.whole or plan.previous
         return _with_loss(save(is_final=True, is_all=True), lost)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.errors import StoreError
 from ckpt_inspect.measurement.columns import RunColumns
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.atomic import folder_locked
 
@@ -27,15 +28,6 @@ _SAVE_AFTER = 30.0
 
 _SAVE_SHARE = 10.0
 """And at least so many times what the writing took, so that it never matters."""
-
-
-def _identity(path: Path) -> tuple[int, ...] | None:
-    """Return what another file of that name doesn't share; None if there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _new_elements(path: Path) -> ElementsFile:
@@ -57,6 +49,8 @@ class Held:
     """The store as it was then: of another one, somebody else's, `columns` tell nothing."""
     windows: dict[str, KnownWindows] = field(default_factory=dict)
     """By optimizer: figures that need not be computed again."""
+    is_watched: bool = False
+    """Whether the files are looked at again and again, so that none of those that are read is being written."""
 
 
 class Saving:
@@ -89,14 +83,14 @@ class Saving:
         if self.path is None:
             return None
         with folder_locked(self.path.parent):
-            self._seen = _identity(self.path)
+            self._seen = stores.identity(self.path)
             if self._seen is not None and self._seen == self.held.file:
                 return self.held.columns
             return None if self._seen is None else stores.load(self.path)
 
     def _hold(self, columns: RunColumns) -> None:
         assert self.path is not None
-        self._seen = self.held.file = _identity(self.path)
+        self._seen = self.held.file = stores.identity(self.path)
         self.held.columns = columns
 
     @contextmanager
@@ -106,7 +100,7 @@ class Saving:
             yield False
             return
         with folder_locked(self.path.parent):
-            yield _identity(self.path) != self._seen
+            yield stores.identity(self.path) != self._seen
 
     @property
     def sink(self) -> ElementSink | None:
@@ -149,8 +143,7 @@ class Saving:
         """Write the store of a long run, and return what it holds."""
         assert self.path is not None
         with folder_locked(self.path.parent):
-            long.save(self.path)
-            columns = stores.load(self.path)
+            columns = long.save(self.path)
             self._hold(columns)
             return columns
 

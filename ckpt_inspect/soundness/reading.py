@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from threading import Event, local
 
@@ -16,6 +16,7 @@ from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, PieceReader, Prob
 from ckpt_inspect.comparison.continuity import StateCounts
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.stored import ARRAYS
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.state.optimizer_state import Parameter
 from ckpt_inspect.storage import is_far
 from ckpt_inspect.update_rules import State

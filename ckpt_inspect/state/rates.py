@@ -108,6 +108,9 @@ def _decayed(
     """The learning rate under an implementation's `decay`, unless that name means something else in the rule."""
     if not decay or not found.implementation.decays_rate or has_own_decay:
         return Sourced(value, source, where)
+    if found.config is not None and find_optimizer(found.rule.name) is None:
+        what = f"{where} = {value:.9g}; whether {found.rule.name} lets it decay by decay = {decay:.9g} is not known"
+        return Sourced(None, "unknown", what)
     if not 0 <= decay < math.inf:
         raise ImpossibleError(f"decay is {decay:.9g} ({where} decays by it), and it must be finite and not negative")
     if completed is None:

@@ -85,7 +85,7 @@ LAYERS_BY_STEP = Question(
     RATE,
     "Every parameter is a row, every checkpoint a column; the colour is the median of E/α, per unit of gradient.",
     ("effective_lr",),
-    of_picture="Of many only some have room for a label. Hatched: not defined.",
+    of_picture="Of many parameters some have room for a label, of many checkpoints for a column. Hatched: not defined.",
     column="effective_lr_median",
     reason_if_zero=_ALL_ZERO,
     needs_series=True,

@@ -123,8 +123,8 @@ def mark_beyond(axes: Axes, x: Floats, values: Floats, limits: Limits, color: st
             at = np.flatnonzero(is_beyond)[-1]
             taken = sum(line.get_gid() == "beyond" and np.asarray(line.get_xdata())[0] == x[at] for line in axes.lines)
             beside = axes.transData + ScaledTranslation(-taken / 9, 0, axes.figure.dpi_scale_trans)
-            looks: dict[str, Any] = {"color": color, "ms": 6, "clip_on": False, "zorder": 4, "gid": "beyond"}
-            axes.plot([x[at]], [place], marker, transform=beside, **looks)
+            (mark,) = axes.plot([x[at]], [place], marker, color=color, ms=6, zorder=4, gid="beyond", transform=beside)
+            mark.set_clip_on(False)
             return arrow
     return ""
 

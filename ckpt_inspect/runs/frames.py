@@ -105,8 +105,8 @@ def _one_below_the_other(columns: Sequence[Column | ExtensionArray]) -> Column |
     """The columns' values in one, texts as pandas holds them."""
     import pandas as pd
 
-    if not columns:
-        return np.empty(0)
+    if len(columns) < 2:
+        return columns[0] if columns else np.empty(0)
     arrays = [column for column in columns if isinstance(column, np.ndarray)]
     if len(arrays) == len(columns):
         return np.concatenate(arrays)

@@ -387,7 +387,10 @@ class PieceReader:
     def read(self, checkpoint: Checkpoint, name: str, start: int, stop: int, place: Hashable) -> Array:
         """Return elements start:stop as `Checkpoint.read_range` does; valid until the next call for the same place."""
         dtype = numpy_dtype(checkpoint.spec(name).dtype)
-        array = self._arrays.get((place, dtype))
+        array = self._arrays.pop((place, dtype), None)
         if array is None:
-            array = self._arrays[place, dtype] = np.empty(self._elements, dtype)
-        return checkpoint.read_range(name, start, stop, array)
+            array = np.empty(self._elements, dtype)
+        found = checkpoint.read_range(name, start, stop, array)
+        if found.base is array:  # else the reader has memory of its own
+            self._arrays[place, dtype] = array
+        return found

@@ -143,7 +143,9 @@ class Arrays:
                     wanted = self._expected.pop((name, first), ())
             ranges = () if is_expected else tuple(array.ranges(box, at - first, min(stop - first, size_of(box))))
             if ranges:
-                self._far.expect(ranges)  # so that they come together, and nothing around them is fetched
+                self._far.expect(
+                    ranges, is_unpacked=True
+                )  # so that they come together, and nothing around them is fetched
         return _Slab(first, array.read(box), wanted)
 
     def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:
@@ -163,12 +165,17 @@ class Arrays:
         if any(isinstance(self._opened.get(name), LibraryArray) for name, _, _ in wanted):
             return False
         if self._far is not None:
-            self._far.expect(self._ranges_of(wanted), is_later=True)
+            self._far.expect(self._ranges_of(wanted), is_later=True, is_unpacked=True)
         return True
 
     def is_fetched_ahead(self, name: str) -> bool:
         """Return whether bytes of an array are fetched ahead once they are expected, by the package's own storage."""
         return isinstance(self._opened.get(name), StoredArray)
+
+    def chunk_bytes(self, name: str) -> int:
+        """Return how many bytes a chunk of an array has once it is decoded."""
+        array = self._opened[name]
+        return prod(array.whole_chunk) * array.dtype.itemsize
 
     def _boxes_of(self, pieces: Iterable[tuple[str, int, int]]) -> Iterator[ExpectedBox]:
         """Yield the boxes of some pieces that tensorstore reads, each once; large ones, which are decoded one at a

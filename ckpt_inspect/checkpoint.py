@@ -243,6 +243,11 @@ class Checkpoint(ABC):
         self.spec(name)
         return False
 
+    def chunk_bytes(self, name: str) -> int:
+        """Return about how many bytes of the tensor have to be read for the sake of one element, at most; 0 if that can
+        be read by itself. Raises NotFoundError for an unknown name."""
+        return 0 if self.is_plain(name) else self.spec(name).nbytes
+
     def is_fetched_ahead(self, name: str) -> bool:
         """Return whether elements of the tensor that come from another machine are fetched ahead of whoever reads them
         in the order in which `expect` names them. Raises NotFoundError for an unknown name."""

@@ -162,6 +162,11 @@ class OrbaxCheckpoint(Checkpoint):
         self.spec(name)
         return name in self._values.specs
 
+    def chunk_bytes(self, name: str) -> int:
+        if self.is_plain(name) or self._arrays is None:
+            return 0
+        return self._arrays.chunk_bytes(name)
+
     def finish_reading(self) -> None:
         """Raise DamagedFileError if a file was replaced since the checkpoint was opened: no checksum covers a chunk."""
         look_together(self.files)

@@ -142,10 +142,8 @@ class Arrays:
                 if not array.is_read_by_ranges(box):
                     wanted = self._expected.pop((name, first), ())
             ranges = () if is_expected else tuple(array.ranges(box, at - first, min(stop - first, size_of(box))))
-            if ranges:
-                self._far.expect(
-                    ranges, is_unpacked=True
-                )  # so that they come together, and nothing around them is fetched
+            if ranges:  # so that they come together, and nothing around them is fetched
+                self._far.expect(ranges, is_unpacked=True)
         return _Slab(first, array.read(box), wanted)
 
     def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:
@@ -156,7 +154,7 @@ class Arrays:
         wanted = list(pieces)
         self._ahead.end()
         self._ahead = BoxesAhead(self._boxes_of(wanted))
-        self._far.expect(self._ranges_of(wanted))
+        self._far.expect(self._ranges_of(wanted), is_unpacked=True)
 
     def expect_later(self, pieces: Iterable[tuple[str, int, int]]) -> bool:
         """Do the same once everything else has been read that is expected; return False, and do nothing, if tensorstore

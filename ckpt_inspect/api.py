@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from ckpt_inspect.presentation.export import Exported
     from ckpt_inspect.presentation.report import Report
     from ckpt_inspect.presentation.results import Analyses, Diff, Followed, RunResult
-    from ckpt_inspect.runs.unchanged import Grown, Unchanged
+    from ckpt_inspect.runs.unchanged import Grown, Stored, Unchanged
     from ckpt_inspect.series.run import Run
     from ckpt_inspect.series.survey import Survey
     from ckpt_inspect.soundness.verdicts import Soundness
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 
 def _given(given: Given | None, checkpoints: Sequence[Checkpoint | PathLike]) -> Given | None:
-    """Return what is given, checked; of a function that gives a learning rate, its values at the checkpoints' steps."""
+    """Check the given values and return them; a function of the step becomes its values at the checkpoints' steps."""
     from ckpt_inspect.state.optimizer_state import optimizer_states
 
     def steps() -> Iterator[int]:
@@ -283,10 +283,43 @@ def analyze(
     read again the next time. Raises CkptInspectError for a single checkpoint that can't be read, and if no checkpoint
     holds moments; StoreError, before anything is read, if the store can't be written or the file is not a store.
     """
+    return _analyzed(
+        paths,
+        None,
+        store,
+        given,
+        progress=progress,
+        threads=threads,
+        executor=executor,
+        workers=workers,
+        cluster=cluster,
+        include=include,
+        exclude=exclude,
+        elements=elements,
+        infer=infer,
+        thresholds=thresholds,
+    )
+
+
+def _analyzed(
+    paths: PathLike | Checkpoint | Run | Iterable[PathLike | Checkpoint],
+    held: Stored | None,
+    store: PathLike | None,
+    given: Given | None,
+    *,
+    progress: Progress | None,
+    threads: int | None,
+    executor: Executor | None,
+    workers: int | None = None,
+    cluster: str | None = None,
+    **options: Any,
+) -> Analyses:
+    """Do what `analyze` does. `held`: what the store of a `Run` is known to hold."""
     from pathlib import Path
 
     from ckpt_inspect.runs.analyze import analyze
-    from ckpt_inspect.runs.unchanged import survey_of
+    from ckpt_inspect.runs.saving import Held
+    from ckpt_inspect.runs.unchanged import Unchanged, survey_of
     from ckpt_inspect.runs.workers import workers as workers_of
     from ckpt_inspect.series.run import Run
     from ckpt_inspect.series.search import one_run
@@ -294,20 +327,20 @@ def analyze(
 
     each = (paths.folder,) if isinstance(paths, Run) else _seen_by(cluster, paths_in(paths, "paths"))
     asked: dict[str, Any] = {
-        "include": texts_if_any(include, "include"),
-        "exclude": texts_if_any(exclude, "exclude"),
-        "elements": flag_in(elements, "elements"),
-        "infer": flag_in(infer, "infer"),
-        "thresholds": thresholds_if_any(thresholds),
+        "include": texts_if_any(options["include"], "include"),
+        "exclude": texts_if_any(options["exclude"], "exclude"),
+        "elements": flag_in(options["elements"], "elements"),
+        "infer": flag_in(options["infer"], "infer"),
+        "thresholds": thresholds_if_any(options["thresholds"]),
     }
     target = path_if_any(store, "store")
     survey = None
     if target is not None and not isinstance(paths, Run) and (survey := survey_of(each)) is not None:
-        same, grown = _stored_before(each[0], survey, Path(target), None, given=given, **asked)
-        if same is not None:
-            return _analyses(same.columns)
-        if grown is not None:
-            paths = grown.newest
+        before = _stored_before(each[0], survey, Path(target), None, given=given, **asked)
+        if isinstance(before, Unchanged):
+            return _analyses(before.columns)
+        if before is not None:
+            paths, held = before.newest, before.held
     run = paths if isinstance(paths, Run) else one_run(each, survey=survey)
     work = functools.partial(
         analyze,
@@ -316,6 +349,7 @@ def analyze(
         given=_given(given, run.checkpoints),
         progress=function_if_any(progress, "progress"),
         threads=count_if_any(threads, "threads"),
+        held=None if held is None else Held(*held),
         **asked,
     )
     own = executor_if_any(executor), count_if_any(workers, "workers"), text_if_any(cluster, "cluster")
@@ -351,7 +385,7 @@ def analyze_runs(
     from pathlib import Path
 
     from ckpt_inspect.runs.store import store_for
-    from ckpt_inspect.runs.unchanged import survey_of
+    from ckpt_inspect.runs.unchanged import Unchanged, survey_of
     from ckpt_inspect.runs.workers import workers as workers_of
     from ckpt_inspect.series.run import Run
 
@@ -373,10 +407,10 @@ def analyze_runs(
     }
     thread_count = count_if_any(threads, "threads")
     survey = None if runs else survey_of(others)
-    same, grown = (None, None) if survey is None else _stored_before(others[0], survey, target, place, **asked)
-    if same is not None:
-        return iter([_result(same.run, same.store, _analyses(same.columns))])
-    if grown is not None:
+    before = None if survey is None else _stored_before(others[0], survey, target, place, **asked)
+    if isinstance(before, Unchanged):
+        return iter([_result(before.run, before.store, _analyses(before.columns))])
+    if (grown := before) is not None:
         runs, target = [grown.newest], grown.store
     elif others:
         runs += _runs_of(others, survey, is_one=store is not None)
@@ -385,13 +419,17 @@ def analyze_runs(
         raise SeveralRunsError(told) if runs else RequestError(told)
     whose = executor_if_any(executor), count_if_any(workers, "workers"), text_if_any(cluster, "cluster")
 
+    held = None if grown is None else grown.held
+
     def results() -> Iterator[RunResult]:
         with workers_of(*whose, [*others, *(run.folder for run in runs)]) as executor:
             for run in runs:
                 own = target or (None if place is None else store_for(run, place))
                 told = None if progress is None else functools.partial(progress, run.name)
                 try:
-                    analyses = analyze(run, store=own, progress=told, threads=thread_count, executor=executor, **asked)
+                    analyses = _analyzed(
+                        run, held, own, progress=told, threads=thread_count, executor=executor, **asked
+                    )
                 except CkptInspectError as error:
                     yield _result(run, own, None, error)
                 else:
@@ -625,18 +663,16 @@ def _stored_before(
     given: Given | None,
     thresholds: Mapping[str, float] | None,
     **asked: Any,
-) -> tuple[Unchanged | None, Grown | None]:
-    """Return the run in a folder if its store tells that nothing is new there, or else if it tells that checkpoints
-    have come and nothing else has happened; neither where a function gives the rates of steps, which are asked of the
-    checkpoints."""
+) -> Unchanged | Grown | None:
+    """Return the run in a folder if its store tells that nothing is new there, or that checkpoints have come and
+    nothing else has happened; None where a function gives the rates of steps, which are asked of the checkpoints."""
     from ckpt_inspect.runs.analyze import limits_of, options_of
-    from ckpt_inspect.runs.unchanged import grown_run, unchanged_run
+    from ckpt_inspect.runs.unchanged import stored_before
 
     if with_rates_of(given, None) != given:
-        return None, None
+        return None
     options, limits = options_of(given_if_any(given), **asked), limits_of(thresholds)
-    same = unchanged_run(folder, survey, store, place, options, limits)
-    return same, None if same is not None else grown_run(folder, survey, store, place, options, limits)
+    return stored_before(folder, survey, store, place, options, limits)
 
 
 def _runs_of(paths: Sequence[PathLike], survey: Survey | None = None, *, is_one: bool) -> tuple[Run, ...]:

@@ -28,8 +28,8 @@ def shown_source(source: str, contradiction: str = "") -> str:
 
 
 def quoted(value: float, source: str, contradiction: str = "") -> str:
-    """Return a value as a sentence quotes it, with what is to be said of it there: `0.98, inferred`, `0.999, assumed,
-    contradicted`; of one that was read or given, and that nothing refutes, the value alone."""
+    """Return a value as a sentence quotes it, with its source if that is not the file: `0.98, inferred`,
+    `0.999, assumed, contradicted`; of one that was read or given, and that nothing refutes, the value alone."""
     doubts = {"default": "assumed", "inferred": "inferred"}.get(source, "")
     return ", ".join(filter(None, (f"{value:.6g}", doubts, "contradicted" * bool(contradiction))))
 

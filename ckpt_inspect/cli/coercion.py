@@ -1,4 +1,4 @@
-"""How words of the command line become values, and what is said where they don't.
+"""Turn words of the command line into values, or into one-sentence errors.
 
 Texts need no library to stay texts, and options that aren't given need none either.
 Typer turns every word into its parameter's type by pydantic, whose import takes longer than all of ours; nearly all

@@ -1,4 +1,4 @@
-"""A report is written, and what became of it is said: for `report`, and for `analyze --report`."""
+"""Write a report and print what was drawn: for `report`, and for `analyze --report`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def write_figures(
     """Write the page and its figures into a folder, and say on stderr what was drawn and what was not."""
     from ckpt_inspect.api import write_report
     from ckpt_inspect.cli.terminal import progress_bar, remark
+    from ckpt_inspect.measurement.wording import counted
 
     # analyze computed with the rate that was given; stores are drawn for it
     rate = common.learning_rate if all(isinstance(run, str) for run in runs) else None
@@ -40,6 +41,8 @@ def write_figures(
     if not common.quiet:
         for omission in written.omitted:
             remark(f"info: {omission.optimizer}: no figure {omission.id}: {omission.reason}")
-        remark(f"drew {len(written.figures)} figures into {folder}; {written.page} shows them all in a browser")
+        remark(
+            f"drew {counted(len(written.figures), 'figure')} into {folder}; {written.page} shows them all in a browser"
+        )
     remark_on(written.problems, quiet=common.quiet, verbose=common.verbose)
     return written

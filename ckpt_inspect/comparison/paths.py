@@ -21,7 +21,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class PathFigures:
-    """(P,) each, of the parameters in one checkpoint; NaN where there is no step to it, or a weight is not finite."""
+    """(P,) each, of the parameters in one checkpoint; NaN if no step leads to it, or a weight is not finite."""
 
     displacement: Floats
     """√mean((θ - θ of the checkpoint before)²)."""
@@ -33,7 +33,7 @@ class PathFigures:
     """Distance from the first checkpoint over the sum of the steps, in [0, 1]; NaN at the first step, which is straight
     by itself, or if nothing moved."""
     elements: NDArray[np.int64]
-    """Elements that these figures were computed from; 0 where there are none."""
+    """Elements that these figures were computed from; 0 if there are none."""
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from ckpt_inspect.findings import (
 )
 from ckpt_inspect.findings.finding import SEVERITIES, Evidence, Finding, Kind, Limit, Severity
 from ckpt_inspect.findings.history import History
+from ckpt_inspect.findings.looks import Looks, RunLooks
 from ckpt_inspect.findings.thresholds import THRESHOLDS, Thresholds
 from ckpt_inspect.measurement.columns import RunColumns
 
@@ -75,19 +76,23 @@ __all__ = [
 ]
 
 
-def find_findings(analyses: RunColumns, thresholds: Thresholds | None = None) -> tuple[Finding, ...]:
+def find_findings(
+    analyses: RunColumns, thresholds: Thresholds | None = None, looks: RunLooks | None = None
+) -> tuple[Finding, ...]:
     """Return all findings of a run, the most severe first; of equals state that isn't finite, then in the order of
     `CHECKS`, then of the optimizers.
 
     A condition that holds in many tensors is one finding. Most look at the newest checkpoint alone, those on damage,
-    resets and changes at all of them. `thresholds`: by default the run's own. Raises RequestError if it is not a run.
+    resets and changes at all of them. `thresholds`: by default the run's own. `looks`: at the same run when it was
+    shorter, which need not be gone through again; they take in this one. Raises RequestError if it is not a run.
     """
     if not isinstance(analyses, RunColumns):
         raise RequestError(f"findings are of what analyze() or load() returned, not {type(analyses).__name__}")
     if thresholds is not None and not isinstance(thresholds, Thresholds):
         raise RequestError(f"thresholds must be Thresholds, not {type(thresholds).__name__}: see Thresholds.of")
     thresholds = thresholds or Thresholds.of(analyses.thresholds)
-    histories = [History.of(analyses, run) for run in analyses.optimizers.values()]
+    seen = {} if looks is None else looks
+    histories = [History.of(analyses, run, seen.setdefault(n, Looks())) for n, run in analyses.optimizers.items()]
     found = [
         finding for check in CHECKS for history in histories if len(history) for finding in check(history, thresholds)
     ]

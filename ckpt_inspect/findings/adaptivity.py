@@ -166,7 +166,7 @@ def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding
 def _all_untouched(history: History, thresholds: Thresholds, whole: list[int]) -> Iterator[Finding]:
     """An optimizer without any moment: one that never stepped, as a copy of a graph leaves it, if its step isn't known;
     else its state was lost, which another check finds."""
-    if history.step(-1) is None and not history.where(("first_moment_rms",), lambda rms: rms > 0).size:
+    if history.step(-1) is None and not history.where("moves", ("first_moment_rms",), lambda rms: rms > 0).size:
         yield history.finding(
             UNTOUCHED,
             f"The moments of all {len(whole)} tensors are 0, so that this optimizer has probably never made an update",

@@ -169,7 +169,7 @@ def _inert(history: History, thresholds: Thresholds, places: list[int], correcti
                 earlier, True, key=lambda k: bool((newest == history.row("weight_rms", k)[places]).all())
             )
             stood = f"; none has moved since {history.at(still)}, while their moments changed"
-    zero = set(history.where(("bias_correction",), lambda values: values == 0).tolist())
+    zero = set(history.where("no correction", ("bias_correction",), lambda values: values == 0).tolist())
     first = len(history) - 1
     while first - 1 in zero:
         first -= 1

@@ -140,7 +140,7 @@ def find_impossible_values(history: History, thresholds: Thresholds) -> Iterator
 
 
 def _counted(history: History, thresholds: Thresholds, kind: Kind, variable: str, predicate: str) -> Iterator[Finding]:
-    rows = history.where((variable,), np.nan_to_num)
+    rows = history.where(kind.id, (variable,), np.nan_to_num)
     if not rows.size:
         return
     row = int(rows[-1])
@@ -175,9 +175,12 @@ def find_bound_violations(history: History, thresholds: Thresholds) -> Iterator[
             found &= second_moment[..., QUANTILE_NAMES.index("min")] > SMALLEST_SQUARE
         return found
 
-    if not history.where(figures_of, are_violated).size:  # as of most runs; their quantiles needn't be read
+    limit = f"{BOUND.id} {thresholds.moment_bound_slack}"
+    if not history.where(
+        f"{limit} maybe", figures_of, are_violated
+    ).size:  # as of most runs; their quantiles needn't be read
         return
-    rows = history.where((*figures_of, "second_moment"), are_violated)
+    rows = history.where(limit, (*figures_of, "second_moment"), are_violated)
     if not rows.size:
         return
     row = int(rows[-1])

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.checkpoint import Array, Problem
 from ckpt_inspect.findings.finding import MOST_EVIDENCE, MOST_NAMED, Evidence, Finding, Kind, Severity
+from ckpt_inspect.findings.looks import Looks
 from ckpt_inspect.findings.thresholds import Thresholds
-from ckpt_inspect.measurement.columns import column_rows, slabs
+from ckpt_inspect.measurement.columns import column_rows, row_of, slabs
 from ckpt_inspect.measurement.variables import CHECKPOINT, CONTRADICTION, OPTIMIZER_VARIABLES, QUANTILE_NAMES
 from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.sourced import quoted
@@ -36,37 +37,57 @@ class History:
     """Of the optimizer."""
     rows: NDArray[np.intp]
     """(R,) the run's checkpoints that hold its state after at least one update."""
-    checkpoints: tuple[str, ...]
+    checkpoints: Names
     """(R,) their names."""
     run: OptimizerColumns
+    count: int
+    """All checkpoints of the run."""
     remarks: tuple[tuple[int, Problem], ...] = ()
     """What was odd about this optimizer: (row, problem), in training order."""
+    looks: Looks = field(default_factory=Looks)
+    """What an earlier look at the run saw, and this one sees."""
+    _held: dict[str, Array] = field(default_factory=dict)
+    """Columns that were asked for."""
 
     @classmethod
-    def of(cls, analyses: RunColumns, run: OptimizerColumns) -> History:
-        """Return an optimizer's history; it may be of no checkpoint at all."""
-        whole = cls(run.name, np.arange(len(analyses)), (), run)
-        held = whole.where(("nonfinite",), lambda counts: ~np.isnan(counts))
-        rows = held[run.variables["step"][held] != 0]
-        own = tuple(map(str, analyses.checkpoints["checkpoint"][rows]))
+    def of(cls, analyses: RunColumns, run: OptimizerColumns, looks: Looks | None = None) -> History:
+        """Return an optimizer's history; it may be of no checkpoint at all. `looks`: at this run when it was shorter,
+        or at none; they take in what is looked at now."""
+        looks = Looks() if looks is None else looks
+        looks.are_of(tuple((str(run.variables["parameter"][i]), str(dtype))
+                           for i, dtype in enumerate(run.variables["dtype"])))  # fmt: skip
+        count = len(analyses)
+        whole = cls(run.name, np.arange(count), Names(analyses, np.empty(0, np.intp)), run, count, looks=looks)
+        held = whole.where("present", ("nonfinite",), lambda counts: ~np.isnan(counts))
+        rows = held[whole["step"][held] != 0]
+        own = Names(analyses, rows)
         remarks = [r for r in analyses.remarks if r.optimizer == run.name]
         place = {name: i for i, name in enumerate(own)} if remarks else {}
         odd = tuple((place[r.checkpoint], r.problem) for r in remarks if r.checkpoint in place)
-        return cls(run.name, rows, own, run, odd)
+        return cls(run.name, rows, own, run, count, odd, looks)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, variable: str) -> Array:
         """A variable; of one along checkpoints the R rows."""
-        column = self.run.variables[variable]
-        return column if variable in _OF_PARAMETERS else column[self.rows]
+        if variable in _OF_PARAMETERS:
+            return self.run.variables[variable]
+        column = self.of_all(variable)
+        return column if len(self.rows) == len(column) else column[self.rows]
+
+    def of_all(self, variable: str) -> Array:
+        """Return a variable along checkpoints, and nothing else, in all checkpoints of the run."""
+        if variable not in self._held:
+            variables = self.run.variables
+            self._held[variable] = self.looks.column(
+                variable, self.count, lambda a, b: column_rows(variables, variable, slice(a, b))
+            )
+        return self._held[variable]
 
     def row(self, variable: str, row: int) -> Array:
         """Return one row of a variable along checkpoints; of a long run no other is read."""
-        place = int(self.rows[row])
-        found: Array = column_rows(self.run.variables, variable, slice(place, place + 1))[0]
-        return found
+        return row_of(self.run.variables, variable, int(self.rows[row]))
 
     def newest(self, variable: str) -> Array:
         """Return a variable's last row."""
@@ -82,18 +103,34 @@ class History:
         present: Bools = ~np.isnan(self.row("nonfinite", row))
         return present
 
-    def where(self, variables: Sequence[str], holds: Callable[..., Bools]) -> NDArray[np.intp]:
+    def where(self, sought: str, variables: Sequence[str], holds: Callable[..., Bools]) -> NDArray[np.intp]:
         """Return the rows in which something holds of any parameter, ascending.
 
         `holds` is given rows of each of the variables that follow each other, and returns (rows, P, ..). Of a long run
-        it is given some at a time.
+        it is given some at a time, and of what was looked at before none. `sought` is another for whatever else holds.
         """
-        found = [np.empty(0, np.intp)]
-        width = max((int(np.prod(self.run.variables[name].shape[1:])) for name in variables), default=1)
-        for start, stop in slabs(len(self), 8 * width):
-            each = holds(*self.between(variables, start, stop))
-            found.append(start + np.flatnonzero(each.reshape(stop - start, -1).any(axis=1)))
-        return np.concatenate(found)
+        width = max((self.width(name) for name in variables), default=1)
+
+        def look(first: int, last: int) -> Iterator[int]:
+            for start, stop in slabs(last - first, 8 * width, first):
+                each = holds(*self.between(variables, start, stop))
+                yield from (start + np.flatnonzero(each.reshape(stop - start, -1).any(axis=1))).tolist()
+
+        return self.rows_where(sought, look)
+
+    def rows_where(self, sought: str, look: Callable[[int, int], Iterator[int]]) -> NDArray[np.intp]:
+        """Return the rows in which something is so, ascending. `look` yields those from a row to before another, by
+        nothing but these and the row before; it isn't asked for what was looked at before."""
+
+        def look_in_run(start: int, stop: int) -> NDArray[np.intp]:
+            first, last = np.searchsorted(self.rows, (start, stop)).tolist()
+            return self.rows[np.fromiter(look(first, last), np.intp)]
+
+        return np.searchsorted(self.rows, self.looks.rows(sought, self.count, look_in_run))
+
+    def width(self, variable: str) -> int:
+        """Return how many values a row has of a variable along checkpoints; nothing is read for it."""
+        return int(np.prod(column_rows(self.run.variables, variable, slice(0, 0)).shape[1:]))
 
     def between(self, variables: Sequence[str], start: int, stop: int) -> list[Array]:
         """Return the rows of variables along checkpoints from `start` to before `stop`."""
@@ -105,7 +142,10 @@ class History:
     @property
     def hyperparameters(self) -> tuple[str, ...]:
         """Return the names of those that the optimizer has."""
-        return hyperparameters_in(self.run.variables)
+        nothing = np.empty(0)
+        return hyperparameters_in(
+            {name: self.of_all(name) if name.endswith("_source") else nothing for name in self.run.variables}
+        )
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -156,7 +196,7 @@ class History:
             title=title,
             optimizer=self.name,
             parameters=tuple(names[i] for i in parameters),
-            checkpoints=tuple(map(self.checkpoints.__getitem__, places)),
+            checkpoints=self.checkpoints.some(places),
             steps=tuple(None if step < 0 else step for step in self["step"][places].tolist()),
             evidence=tuple(evidence),
             limits=thresholds.limits(kind.thresholds),
@@ -193,6 +233,49 @@ class History:
         """Return a count in words: `3 of 26 tensors`."""
         total = int(np.count_nonzero(self.present(row)))
         return f"{len(places)} of {counted(total, 'tensor')}"
+
+
+class Names(Sequence[str]):
+    """Names of some checkpoints of a run; those of a long one are read when they are asked for."""
+
+    def __init__(self, run: RunColumns, rows: NDArray[np.intp]) -> None:
+        """`rows`: their places in the run."""
+        self._run, self._rows = run, rows
+        self._all: list[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, place: int | slice) -> str | Sequence[str]:
+        if isinstance(place, slice):
+            return self.all()[place]
+        if self._all is not None:
+            return self._all[place]
+        row = int(self._rows[place])
+        return str(column_rows(self._run.checkpoints, "checkpoint", slice(row, row + 1))[0])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.all())
+
+    def all(self) -> list[str]:
+        """Return them all."""
+        if self._all is None:
+            self._all = self._run.checkpoints["checkpoint"][self._rows].tolist()
+        return self._all
+
+    def some(self, places: Sequence[int]) -> tuple[str, ...]:
+        """Return those at these places."""
+        return tuple(map((self if len(places) <= _FEW else self.all()).__getitem__, places))
+
+
+_FEW = 16
+"""Names that are read one by one."""
 
 
 def worst_first(mask: Bools, badness: Floats) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -59,18 +60,26 @@ class Intervals:
 
     def falling(self, variable: str, share: float) -> Iterator[tuple[Interval, Floats, Floats]]:
         """Yield the intervals from one row to the next in which a variable falls to less than a share of what β2^k
-        leaves of it, in any element, with its values before and after. Of a long run some rows are looked at at a time.
+        leaves of it, in any element, with its values before and after. Of a long run some rows are looked at at a time,
+        and of what was looked at before none but those.
         """
+        for row in self._history.rows_where(
+            f"{variable} below {share}", partial(self._falls, variable, share)
+        ).tolist():
+            interval = self.between(row - 1, row)
+            if interval is not None:
+                (values,) = self._history.between((variable,), row - 1, row + 1)
+                yield interval, values[0], values[1]
+
+    def _falls(self, variable: str, share: float, first: int, last: int) -> Iterator[int]:
+        """Yield the rows, from one to before another, at which it falls so since the row before, where it may."""
         steps, beta_2 = np.array(self._steps), np.array(self._beta_2)
         with np.errstate(invalid="ignore"):
             is_usual = (np.diff(steps, prepend=steps[:1]) > 0) & (beta_2 > 0) & (beta_2 < 1)
             factors: Floats = np.where(is_usual, beta_2, 0.0) ** np.diff(steps, prepend=steps[:1] - 1).clip(1)
-        width = int(np.prod(self._history.run.variables[variable].shape[1:]))
-        for start, stop in slabs(len(steps) - 1, 8 * width):
-            (values,) = self._history.between((variable,), start, stop + 1)
+        first = max(first, 1)
+        for start, stop in slabs(max(last - first, 0), 8 * self._history.width(variable), first):
+            (values,) = self._history.between((variable,), start - 1, stop)
             before, after = (part.reshape(stop - start, -1) for part in (values[:-1], values[1:]))
-            limits = share * (1 + 1e-9) * factors[start + 1 : stop + 1, None]  # powers differ in their last digits
-            for at in np.flatnonzero((after < before * limits).any(axis=1)).tolist():
-                interval = self.between(start + at, start + at + 1)
-                if interval is not None:
-                    yield interval, values[at], values[at + 1]
+            limits = share * (1 + 1e-9) * factors[start:stop, None]  # powers differ in their last digits
+            yield from (start + np.flatnonzero((after < before * limits).any(axis=1))).tolist()

@@ -108,7 +108,7 @@ def find_restarts(history: History) -> Iterator[int]:
     """
     if not len(history):
         return
-    steps = history.run.variables["step"]
+    steps = history.of_all("step")
     for fallen in _fallen(history):
         before, after = (int(history.rows[row]) for row in fallen)
         zeros = before + 1 + np.flatnonzero(steps[before + 1 : after] == 0)
@@ -236,8 +236,8 @@ def _lineage_finding(history: History, thresholds: Thresholds, kind: Kind, found
     return history.finding(
         kind,
         f"From {history.at(row - 1)} to {history.at(row)} v fell faster than {beta_2}^"
-        f"{(after or 0) - (before or 0)} in {history.counted(places, row)}: "
-        f"{history.named(places, [percent(shares[i]) for i in places])} of their sampled elements{more}",
+        f"{(after or 0) - (before or 0)} in {history.counted(places, row)}, by share of their sampled elements: "
+        f"{history.named(places, [percent(shares[i]) for i in places])}{more}",
         thresholds,
         rows=[r for later in found for r in (later - 1, later)],
         is_between=True,
@@ -279,7 +279,7 @@ def _vanished(history: History) -> list[int]:
         left: Bools = ~((untouched == 1) & (rms == 0)) & ~np.isnan(counts)
         return left
 
-    left = history.where(("untouched", "first_moment_rms", "nonfinite"), is_left)
+    left = history.where("moments", ("untouched", "first_moment_rms", "nonfinite"), is_left)
     is_gone = np.ones(len(history), np.bool_)
     is_gone[left] = False
     return [int(row) for row in np.flatnonzero(is_gone)]

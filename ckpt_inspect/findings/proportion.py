@@ -108,7 +108,7 @@ def find_disproportion(history: History, thresholds: Thresholds) -> Iterator[Fin
 
 
 _MOST_BACK = 1000
-"""Rows that are looked at for since when; if all of them are so, nothing is said of it."""
+"""The most rows that are searched for the onset; if all of them qualify, no onset is reported."""
 
 
 def _in_a_row(history: History, kind: Kind, places: Sequence[int], limit: float) -> range:

@@ -6,35 +6,40 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ckpt_inspect.comparison.segments import Segment, constant_rates, segments
 from ckpt_inspect.findings.history import History
 from ckpt_inspect.findings.lineage import find_restarts
+from ckpt_inspect.findings.looks import Looks, RunLooks
 
 if TYPE_CHECKING:
-    from ckpt_inspect.measurement.columns import OptimizerColumns, RunColumns
+    from ckpt_inspect.measurement.columns import RunColumns
 
 
-def run_segments(analyses: RunColumns) -> tuple[Segment, ...]:
+def run_segments(analyses: RunColumns, looks: RunLooks | None = None) -> tuple[Segment, ...]:
     """Return the segments of a run, in order; no checkpoint is read again.
 
     State that any optimizer lost begins one, and a rate that jumped (`segments.MEANING_OF_A_JUMP`). Rates are those of
-    the first optimizer that has a constant one.
+    the first optimizer that has a constant one. `looks` as in `find_findings`.
     """
-    runs = analyses.optimizers.values()
-    begins = {row for run in runs for row in find_restarts(History.of(analyses, run))}
+    seen = {} if looks is None else looks
+    histories = [History.of(analyses, run, seen.setdefault(n, Looks())) for n, run in analyses.optimizers.items()]
+    begins = {row for history in histories for row in find_restarts(history)}
     continues = [False if row in begins else None for row in range(len(analyses))]
-    rates = next((r for r in map(_rates, runs) if any(x and math.isfinite(x) for x in constant_rates(r))), ())
+    rates = next((r for r in map(_rates, histories) if any(x and math.isfinite(x) for x in constant_rates(r))), ())
     return segments(continues, rates)
 
 
-def _rates(run: OptimizerColumns) -> Sequence[float | None]:
-    """Return each checkpoint's rate as `segments` takes it."""
-    v = run.variables
-    told = zip(v["learning_rate"].tolist(), v["learning_rate_source"], v["learning_rate_is_scheduled"], strict=True)
-    return [_rate(float(rate), str(source), int(is_scheduled) == 1) for rate, source, is_scheduled in told]
-
-
-def _rate(rate: float, source: str, is_scheduled: bool) -> float | None:
-    if is_scheduled and source != "given":
-        return math.nan
-    return None if math.isnan(rate) or source == "default" else rate
+def _rates(history: History) -> Sequence[float | None]:
+    """Return the rate of each checkpoint of the run as `segments` takes it."""
+    names = ("learning_rate", "learning_rate_source", "learning_rate_is_scheduled")
+    rates, sources, scheduled = map(history.of_all, names)
+    is_scheduled = (scheduled == 1) & (sources != "given")
+    is_unknown = ~is_scheduled & (np.isnan(rates) | (sources == "default"))
+    told: list[float | None] = np.where(is_scheduled, np.nan, rates).tolist()
+    if is_scheduled.all():  # of one value, for whoever counts different ones
+        return [math.nan] * len(told)
+    for row in np.flatnonzero(is_unknown).tolist():
+        told[row] = None
+    return told

@@ -38,6 +38,19 @@ def find_claims_among(folder: Path, names: Iterable[str]) -> list[Claim]:
     return list(_claims(Listing(folder, list(names))))
 
 
+def claims_in(folder: Path, files: Iterable[str], folders: Iterable[str]) -> tuple[list[Claim], list[str]]:
+    """Return the claims on these names in a folder, as if it held no others, and those of its folders that are searched
+    as well, since they are part of none."""
+    listing = Listing(folder, list(files), list(folders))
+    claims = list(_claims(listing))
+    return claims, _inner(listing, claims)
+
+
+def _inner(listing: Listing, claims: Iterable[Claim]) -> list[str]:
+    passed = {name for claim in claims for name in claim.names} | _UNIMPORTANT_FOLDERS
+    return [name for name in listing.folders if name not in passed and not name.startswith(".")]
+
+
 def find_left_over(folder: Path) -> list[Path]:
     """Return what in and below a folder is named as a part of a checkpoint and belongs to no whole one, the first file
     of each. A writer that was stopped leaves such files, and its temporary folder."""
@@ -199,8 +212,7 @@ def _scan(folder: Path, scanned: set[Path]) -> Iterator[Claim]:
             listing = _list_or_nothing(current)
         claims = list(_claims(listing))
         yield from claims
-        passed = {name for claim in claims for name in claim.names} | _UNIMPORTANT_FOLDERS
-        waiting += [current / name for name in listing.folders if name not in passed and not name.startswith(".")]
+        waiting += [current / name for name in _inner(listing, claims)]
 
 
 def _list_or_nothing(folder: Path) -> Listing:

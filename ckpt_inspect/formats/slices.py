@@ -70,10 +70,13 @@ class SlicedTensor(ElementReader):
         self._slices, self._shape = slices, spec.shape
         if fault := first_fault([s.extents for s in slices], spec.shape):
             place, count = fault
-            where = f"in {count} of its slices" if count else "in none of its slices"
-            raise DamagedFileError(
-                f"tensor {spec.name!r}: its element {list(place)} lies {where}: the checkpoint was not written whole"
+            where = (
+                f"in {count} of its slices: the index is damaged"
+                if count
+                # which is how TensorFlow 1 saves the slots of a partitioned variable that were made in a scope
+                else "in none of its slices: the checkpoint was not written whole, or other names hold its other parts"
             )
+            raise DamagedFileError(f"tensor {spec.name!r}: its element {list(place)} lies {where}")
 
     def read_into(self, out: Array, start: int) -> None:
         if not len(out):

@@ -44,9 +44,11 @@ def decompress(data: bytes) -> bytes:
                 offset, size = offset | tag >> 5 << 8, (tag >> 2 & 7) + 4
             if not 0 < offset <= len(out):
                 raise DamagedFileError(f"snappy data copies from {offset} bytes back, where {len(out)} are written")
-            piece = out[-offset:][:size]
-            # a copy may reach into what it writes: then the piece repeats
-            out += (piece * (size // len(piece) + 1))[:size]
+            begin = len(out) - offset
+            if size <= offset:
+                out += out[begin : begin + size]
+            else:  # a copy that reaches into what it writes: the piece repeats
+                out += (out[begin:] * (size // offset + 1))[:size]
         if len(out) > length:
             raise DamagedFileError(f"snappy data holds more than the {length} bytes that it claims")
     if len(out) != length:

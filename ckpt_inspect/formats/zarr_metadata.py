@@ -1,7 +1,7 @@
 """How a zarr array is cut into chunks and how each is stored, from its own metadata: JSON -> description. Pure.
 
 zarr 2: https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html; zarr 3: .../v3/core/index.html, its codecs `bytes`,
-`zstd`, `gzip` and `sharding_indexed`. As much of them as Orbax writes; of anything else nothing is said.
+`zstd`, `gzip` and `sharding_indexed`. Only what Orbax writes of them; anything else is left to tensorstore.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -31,7 +31,10 @@ NUMPY_OF_DTYPE = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}  # types.pr
 CONSTANT_OPS = {"Const"}
 VARIABLE_OPS = {"VariableV2", "Variable", "VarHandleOp"}
 ASSIGN_OPS = {"Assign", "AssignVariableOp"}
+ADD_OPS = {"AssignAdd", "AssignAddVariableOp"}
 SUBTRACT_OPS = {"AssignSub", "AssignSubVariableOp"}
+CHANGING_OPS = ASSIGN_OPS | ADD_OPS | SUBTRACT_OPS
+RESTORE_OPS = {"RestoreV2", "RestoreSlice", "Restore"}
 TRANSPARENT_OPS = {
     "Identity",
     "ReadVariableOp",
@@ -53,6 +56,7 @@ SCALAR_OPS: Mapping[str, Callable[..., float]] = {
     "Select": lambda c, a, b: a if c else b, "SelectV2": lambda c, a, b: a if c else b,
 }  # fmt: skip
 MAX_DEPTH = 200
+PARTITION = re.compile(r"(?P<whole>.+)/part_[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,20 @@ class Application:
     def slots(self) -> Mapping[str, str]:
         """Return the variables that are the updated one's slots, by role."""
         return {role: v for role, v in self.tensors.items() if role != "variable" and not role.endswith("_power")}
+
+    @property
+    def saved_slots(self) -> Mapping[str, str]:
+        """Return the keys under which TensorFlow 1 saves them, by role.
+
+        Those of a partition `<whole>/part_0` are saved as `<whole>/` and what its own name leaves of the slot's when as
+        many characters are cut off: of `dnn/<whole>/part_0/Adam`, made in the scope `dnn`, that is `t_0/Adam`
+        (tensorflow/python/training/slot_creator.py, `_create_slot_var`).
+        """
+        own = self.tensors.get("variable", "")
+        partition = PARTITION.fullmatch(own)
+        if partition is None:
+            return self.slots
+        return {role: f"{partition['whole']}/{name[len(own) + 1 :]}" for role, name in self.slots.items()}
 
 
 @dataclass(frozen=True)
@@ -247,6 +265,43 @@ class GraphDef:
                 if self.variable_of(other) == variable:
                     return factor
         return None
+
+    @staticmethod
+    def shared_scalars(applications: Sequence[Application]) -> dict[str, str]:
+        """Return the nodes that feed the hyperparameters of some updates, without those that not all of them have."""
+        shared = dict(applications[0].scalars) if applications else {}
+        for a in applications:
+            shared = {role: node for role, node in shared.items() if role in a.scalars}
+        return shared
+
+    def increments(self, variable: str) -> list[float | None]:
+        """Return by how much each operation of the graph raises a variable, those aside that initialize or restore it;
+        None for an operation that does anything but add a constant."""
+        found: list[float | None] = []
+        for node in self.nodes.values():
+            if node.op not in CHANGING_OPS or len(node.inputs) < 2 or self.variable_of(node.inputs[0]) != variable:
+                continue
+            if node.op in ADD_OPS:
+                found.append(self.constant(node.inputs[1]))
+            elif node.op not in ASSIGN_OPS:
+                found.append(None)
+            elif variable in self._read_by(_bare(node.inputs[1]), frozenset((variable,))):
+                now, then = (self.evaluate(node.inputs[1], {variable: at}) for at in (0.0, 1.0))
+                found.append(now if now is not None and then == now + 1 else None)
+            elif node.name != f"{variable}/Assign" and not self._is_restored(node.inputs[1]):
+                found.append(None)
+        return found
+
+    def _is_restored(self, name: str) -> bool:
+        """Return whether an input comes from a checkpoint, through `Identity`."""
+        for _ in range(MAX_DEPTH):
+            node = self.nodes.get(_bare(name))
+            if node is None or node.op in RESTORE_OPS:
+                return node is not None
+            if node.op not in TRANSPARENT_OPS or not node.inputs:
+                return False
+            name = node.inputs[0]
+        return False
 
     def initial_value(self, variable: str) -> float | None:
         """Return the one number that every element of a variable starts from; None for anything else."""

@@ -120,7 +120,7 @@ def _owner(member: str, joined: Mapping[str, tuple[str, ...]]) -> tuple[tuple[st
         path = joined.get(member.removesuffix(f"_{spelling}")) if member.endswith(f"_{spelling}") else None
         if path is not None:
             return path, slot
-    # of an optimizer of one's own: whatever follows the longest path
+    # of a custom optimizer: whatever follows the longest path
     return next(
         ((path, member[len(start) + 1 :]) for start, path in joined.items() if member.startswith(f"{start}_")), None
     )

@@ -227,6 +227,8 @@ def read_rule(
         where = f"slots named for an {peculiar.second_slot.replace('_', ' ')}, which only {peculiar.title} has"
         return RuleReading(peculiar.name, "checkpoint", where)
     named = optimizer_of_class(own_name) if own_name else None
+    if named is not None and _is_pair(kinds) and not (named.has_moment_pair or named.traces.pairs_some):
+        named = None  # the name that someone gave an optimizer of another class
     with_maximum = (USUAL_RULE if named is None else named).with_maximum
     if "max_second_moment" in has and with_maximum:
         return RuleReading(with_maximum, "checkpoint", "slots of a maximum of the second moment")
@@ -235,11 +237,19 @@ def read_rule(
     return _read_rule_from_slots(own_name, kinds)
 
 
+def _is_pair(kinds: Sequence[str]) -> bool:
+    return [k for k in kinds if k in USUAL_SLOTS][:2] == ["first_moment", "second_moment"]
+
+
 def _read_rule_from_slots(own_name: str, kinds: Sequence[str]) -> RuleReading:
     """Return the usual reading if neither a class nor a name decides."""
     moments = [k for k in kinds if k in USUAL_SLOTS]
-    if moments[:2] == ["first_moment", "second_moment"]:
-        naming = f"slots named {own_name!r}, which names no class" if own_name else "slots not named for any optimizer"
+    if _is_pair(kinds):
+        naming = (
+            f"slots named {own_name!r}, which is no class that has these"
+            if own_name
+            else "slots not named for any optimizer"
+        )
         others = [r for r in rules_of(KERAS2, KERAS3) if r.slots == USUAL_RULE.slots and not r.traces.scalars]
         names = tuple(r.name for r in others if r is not USUAL_RULE)
         where = f"a first and a second moment for each variable, {naming}"
@@ -260,7 +270,7 @@ def adapt_slots(parameter: FoundParameter, rule: str) -> FoundParameter:
     optimizer = find_optimizer(rule)
     is_pair = optimizer is None and in_order == ["first_moment", "second_moment"]
     has_some = optimizer is not None and optimizer.traces.pairs_some
-    if has_moment_pair(rule) or has_some or is_pair:  # a class of one's own derives from what has these, in this order
+    if has_moment_pair(rule) or has_some or is_pair:  # a custom class derives from one that has these, in this order
         return parameter
     upstream = {"first_moment": "momentum", "second_moment": "velocity", "max_second_moment": "velocity_hat"}
     slots = {upstream.get(slot, slot): key for slot, key in parameter.slots.items()}

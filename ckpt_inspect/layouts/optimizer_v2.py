@@ -29,6 +29,7 @@ from ckpt_inspect.update_rules import (
     Implementation,
     Optimizer,
     UpdateRule,
+    can_keep,
     has_moment_pair,
     implementation_among,
     normal_name,
@@ -165,6 +166,8 @@ def _read_rule(
     if named is None and (name := _scalar_prefix(graph, node)):
         named, by = optimizer_of_class(name), "hyperparameters"
         prefix = name if named is not None else prefix or name
+    if named is not None and not is_tf1 and not can_keep(named, slots):
+        named = None
     kept = {*scalars, *node.children}
     if keepers := rules_of_scalars(kept):
         return _read_keeper(keepers, kept, named, prefix)
@@ -205,7 +208,7 @@ def _read_usual(scalars: Mapping[str, str], prefix: str) -> RuleReading:
     has_decay = not scalars.keys().isdisjoint(WEIGHT_DECAY.upstream_names)
     name = USUAL_RULE.with_decay if has_decay else USUAL_RULE.name
     where = (
-        f"slots m and v of an optimizer named {prefix!r}, which names no class"
+        f"slots m and v of an optimizer named {prefix!r}, which is no class that has these"
         if prefix
         else "hyperparameters beta_1, beta_2"
     )

@@ -1,6 +1,7 @@
 """tf.keras optimizers under TF1's Saver, which keeps names alone.
 
-TF 1.15, and TensorFlow Addons in a TF1 graph: `training/Adam/dense/kernel/m` beside `training/Adam/iter`. TF 1.4-1.12:
+TF 1.15, and TensorFlow Addons in a TF1 graph: `training/Adam/dense/kernel/m` beside `training/Adam/iter`; an Estimator
+of TF 1.15 to 2.15 lends one of its optimizers the `global_step` in place of `iter`. TF 1.4-1.12:
 `training/Adam/Variable`, `Variable_1`, .. (all first moments, all second moments, and maxima) beside `Adam/iterations`,
 in the order of the trainable weights. A bundle doesn't record that order; the graph does, if a `.meta` lies beside.
 Without it, the shapes of whole layers may leave one order.
@@ -9,16 +10,18 @@ Without it, the shapes of whole layers may leave one order.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
-from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading
+from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, GraphRate, RuleReading
 from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Pairing, Weight, pair
+from ckpt_inspect.layouts.validation import FLOATS
 from ckpt_inspect.sourced import Source
 from ckpt_inspect.update_rules import (
     SCALAR_NAMES,
     USUAL_RULE,
+    can_keep,
     implementation_among,
     optimizer_of_class,
     optimizer_of_slots,
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from ckpt_inspect.layouts.graph_def import GraphDef
 
 LAYOUT = "tf1-keras-names"
+GLOBAL_STEP = "global_step"
 SLOTS = {"m": "first_moment", "v": "second_moment", "vhat": "max_second_moment"}
 SCALARS = {
     "learning_rate": "learning_rate",
@@ -63,20 +67,19 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
 
 def _find_named(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     tensors = checkpoint.tensors
+    counters: dict[str, str | None] = {
+        key.removesuffix("iter"): key for key, spec in tensors.items() if key.endswith("/iter") and spec.shape == ()
+    }
+    lent = _without_own_counter(tensors, counters.keys())
+    graph_def, graph_where = _graph(checkpoint) if lent or counters else (None, "")
+    problems: dict[str, Problem] = {}
+    for prefix in lent:
+        counters[prefix], problem = _lent_counter(checkpoint, prefix, lent, graph_def)
+        problems |= {prefix: problem} if problem is not None else {}
     found = []
-    for counter in (k for k in tensors if k.endswith("/iter") and tensors[k].shape == ()):
-        prefix = counter.removesuffix("iter")
-        slots: dict[str, dict[str, str]] = {}
-        for key, spec in tensors.items():
-            variable, _, tail = key.removeprefix(prefix).rpartition("/")
-            is_slot = tail in SLOTS or (variable in tensors and tensors[variable].shape == spec.shape)
-            if key.startswith(prefix) and is_slot and variable:
-                slots.setdefault(variable, {})[SLOTS.get(tail, tail)] = key
-        scalars = {
-            ours: prefix + name
-            for name, ours in (SCALARS | {n: n for n in SCALAR_NAMES}).items()
-            if prefix + name in tensors and tensors[prefix + name].shape == ()
-        }
+    for prefix, counter in counters.items():
+        slots = _named_slots(tensors, prefix)
+        scalars = _named_scalars(tensors, prefix)
         if not slots and not scalars:
             continue
         rule = _read_rule(prefix, frozenset(s for names in slots.values() for s in names), scalars)
@@ -89,19 +92,101 @@ def _find_named(checkpoint: Checkpoint) -> list[FoundOptimizer]:
             for v, keys in slots.items()
             for key in [next(iter(keys.values()))]
         )
+        nodes = _scalar_nodes(graph_def, slots)
+        rate = None
+        if graph_def is not None and "learning_rate" in nodes and "learning_rate" not in scalars:
+            rate = GraphRate(graph_def, nodes["learning_rate"], counter)
         found.append(
             FoundOptimizer(
                 prefix.rstrip("/"), LAYOUT, implementation_among(rule.name, (OPTIMIZER_V2, TFA)), rule,
                 parameters=parameters, counter=counter, scalars=scalars,
+                counted="global-step" if prefix in lent else "updates",
+                constants=_constants(graph_def, nodes, scalars), constants_where=graph_where, graph_rate=rate,
                 has_scheduled_rate="learning_rate" not in scalars,
+                problems=(problems[prefix],) if prefix in problems else (),
             )
         )  # fmt: skip
     return found
 
 
+def _named_slots(tensors: Mapping[str, TensorSpec], prefix: str) -> dict[str, dict[str, str]]:
+    """Return the keys of the slots under a prefix, by variable and by our name of the slot."""
+    slots: dict[str, dict[str, str]] = {}
+    for key, spec in tensors.items():
+        variable, _, tail = key.removeprefix(prefix).rpartition("/")
+        is_slot = tail in SLOTS or (variable in tensors and tensors[variable].shape == spec.shape)
+        if key.startswith(prefix) and is_slot and variable:
+            slots.setdefault(variable, {})[SLOTS.get(tail, tail)] = key
+    return slots
+
+
+def _named_scalars(tensors: Mapping[str, TensorSpec], prefix: str) -> dict[str, str]:
+    return {
+        ours: prefix + name
+        for name, ours in (SCALARS | {n: n for n in SCALAR_NAMES}).items()
+        if prefix + name in tensors and tensors[prefix + name].shape == ()
+    }
+
+
+def _without_own_counter(tensors: Mapping[str, TensorSpec], counted: Collection[str]) -> list[str]:
+    """Return the prefixes of optimizers that keep a `decay` in a variable, as all of OptimizerV2's do, and slots of the
+    file's variables, but have no `iter`: an Estimator lends them its `global_step`."""
+    prefixes = [
+        key.removesuffix("decay")
+        for key, spec in tensors.items()
+        if key.endswith("/decay") and spec.shape == () and spec.dtype in FLOATS
+    ]
+    return [
+        p for p in prefixes if p not in counted and any(variable in tensors for variable in _named_slots(tensors, p))
+    ]
+
+
+def _lent_counter(
+    checkpoint: Checkpoint, prefix: str, lent: Sequence[str], graph: GraphDef | None
+) -> tuple[str | None, Problem | None]:
+    """Return the counter of an optimizer without `iter`: `global_step`, if that can count nothing else."""
+    name = prefix.rstrip("/")
+    spec = checkpoint.tensors.get(GLOBAL_STEP)
+    if spec is None or spec.shape != ():
+        return None, None
+    if graph is not None and f"{prefix}iter" in graph.nodes:
+        what = f"{name} counts its updates in {prefix}iter, which the graph has and the checkpoint doesn't hold"
+    elif len(lent) > 1:
+        what = f"{GLOBAL_STEP} counts the updates of {len(lent)} optimizers together: {', '.join(lent)}"
+    else:
+        return GLOBAL_STEP, None
+    return None, Problem("counter-open", what, "the step is left unknown; give --step")
+
+
+def _graph(checkpoint: Checkpoint) -> tuple[GraphDef | None, str]:
+    graph = checkpoint.graph()
+    if graph is None:
+        return None, ""
+    from ckpt_inspect.layouts.graph_def import decode_graph_def
+
+    return decode_graph_def(graph.graph_def, graph.where), graph.where
+
+
+def _scalar_nodes(graph: GraphDef | None, slots: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Return the graph's nodes that feed the hyperparameters of the operations that update all these slots alike."""
+    if graph is None:
+        return {}
+    own = {key for keys in slots.values() for key in keys.values()}
+    return graph.shared_scalars([a for a in graph.applications if own & set(a.saved_slots.values())])
+
+
+def _constants(graph: GraphDef | None, nodes: Mapping[str, str], scalars: Mapping[str, str]) -> dict[str, float]:
+    """Return the hyperparameters that are constants of the graph and that no variable holds."""
+    if graph is None:
+        return {}
+    values = {name: graph.constant(node) for name, node in nodes.items() if name not in scalars}
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def _read_rule(prefix: str, slots: frozenset[str], scalars: Mapping[str, str]) -> RuleReading:
     name = prefix.rstrip("/").rpartition("/")[2]
     named = optimizer_of_class(name)
+    named = named if named is not None and can_keep(named, slots) else None
     keepers = rules_of_scalars(scalars)
     if len(keepers) == 1 and named is not keepers[0]:
         scalar = next(s for s in keepers[0].traces.scalars if s in scalars)

@@ -158,7 +158,7 @@ def _slots_in_graph(graph: GraphDef | None) -> Mapping[str, int]:
     with the number of slots that the operation takes."""
     if graph is None:
         return {}
-    return {_whole(name): len(a.slots) for a in graph.applications for name in a.slots.values()}
+    return {key: len(a.slots) for a in graph.applications for key in a.saved_slots.values()}
 
 
 def _find_slots(tensors: Mapping[str, TensorSpec], in_graph: Mapping[str, int]) -> list[_Slots]:
@@ -237,8 +237,8 @@ def _split_by_graph(group: _Group, graph: GraphDef) -> list[_Group]:
     scope_of = _optimizer_scopes(graph.applications)
     by_slot: dict[str, list[Application]] = {}
     for application in graph.applications:
-        for slot in application.slots.values():
-            by_slot.setdefault(_whole(slot), []).append(application)
+        for key in application.saved_slots.values():
+            by_slot.setdefault(key, []).append(application)
     parts: dict[str | None, list[_Slots]] = {}
     applied: dict[str | None, list[Application]] = {}
     for member in group.members:
@@ -260,7 +260,7 @@ def _split_by_graph(group: _Group, graph: GraphDef) -> list[_Group]:
         part.applications = tuple(applied[scope])
         if applied[scope]:
             part.graph_rule = applied[scope][0].rule
-            part.scalar_nodes = _shared_scalars(applied[scope])
+            part.scalar_nodes = graph.shared_scalars(applied[scope])
         odd = sorted({a.scope for a in applied[scope] if a.scope != scope})
         if odd and scope is not None:
             part.problems.append(_odd_scopes(part.name, scope, odd))
@@ -278,9 +278,9 @@ def _find_rows(group: _Group, graph: GraphDef) -> None:
         changed.setdefault(_whole(name), set()).update(operations)
     for a in graph.applications:
         if a.is_sparse:
-            for name in a.slots.values():
-                changed.setdefault(_whole(name), set()).add("Apply")
-    applied = {_whole(name) for a in group.applications for name in a.slots.values()}
+            for key in a.saved_slots.values():
+                changed.setdefault(key, set()).add("Apply")
+    applied = {key for a in group.applications for key in a.saved_slots.values()}
     for member in group.members:
         keys = {member.variable, *member.keys}
         if keys & (changed.keys() | applied):
@@ -332,14 +332,6 @@ def _odd_scopes(name: str, scope: str, odd: Sequence[str]) -> Problem:
         "same inputs: one of its names is damaged, or it is another checkpoint's graph",
         "they are treated as one optimizer; restore the .meta file, or remove it to go without",
     )
-
-
-def _shared_scalars(applications: Sequence[Application]) -> dict[str, str]:
-    """Return the nodes that feed the hyperparameters, without those that only some of the variables have."""
-    shared = dict(applications[0].scalars)
-    for a in applications:
-        shared = {role: node for role, node in shared.items() if role in a.scalars}
-    return shared
 
 
 def _whole(name: str) -> str:
@@ -554,7 +546,7 @@ def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, gra
 
 _MAY_BE_LAZY = ((USUAL_RULE, USUAL_RULE.name), (None, USUAL_RULE.name), (USUAL_RULE, None))
 """What slots' names and dense operations say of an optimizer whose operations on rows leave the others alone. A sparse
-Adamax under a name of one's own looks the same."""
+Adamax under a custom name looks the same."""
 
 
 def _read_rule(group: _Group, base: str, graph_where: str) -> RuleReading:
@@ -623,8 +615,8 @@ def _roles_in_graph(group: _Group) -> dict[str, str]:
     found: dict[str, str] = {}
     for a in group.applications:
         is_pair = has_moment_pair(a.rule)
-        for role, name in a.slots.items():
-            found[_whole(name)] = "step_of_rows" if a.is_sparse and not is_pair and role == "first_moment" else role
+        for role, key in a.saved_slots.items():
+            found[key] = "step_of_rows" if a.is_sparse and not is_pair and role == "first_moment" else role
     return found
 
 

@@ -46,16 +46,22 @@ def column_rows(columns: Columns, name: str, rows: Rows) -> Column:
     return column
 
 
+def row_of(columns: Columns, name: str, row: int) -> Column:
+    """Return one row of a column that lies along the checkpoints, a value or an array; no other is read."""
+    own: Column = column_rows(columns, name, slice(row, row + 1))[0]
+    return own
+
+
 def read_ahead(columns: Columns, names: Sequence[str]) -> None:
     """Announce that these columns are about to be asked for: what is stored elsewhere is read at once."""
     if isinstance(columns, StoredElsewhere):
         columns.read_ahead(names)
 
 
-def slabs(count: int, row_bytes: int) -> Iterator[tuple[int, int]]:
-    """Yield the stretches, half-open, in which so many rows of that size are looked at."""
+def slabs(count: int, row_bytes: int, first: int = 0) -> Iterator[tuple[int, int]]:
+    """Yield the stretches, half-open, in which so many rows of that size are looked at, from `first` on."""
     length = max(_SLAB_BYTES // max(row_bytes, 1), 1)
-    return ((start, min(start + length, count)) for start in range(0, count, length))
+    return ((start, min(start + length, first + count)) for start in range(first, first + count, length))
 
 
 UNREADABLE = "unreadable-checkpoint"

@@ -515,7 +515,7 @@ def _together(small: Mapping[int, int]) -> Iterator[list[int]]:
 
 
 def _rows_told(shape: tuple[int, ...]) -> int:
-    """The rows of a tensor that are told apart; 0 if they aren't."""
+    """The rows of a tensor that are counted apart; 0 if they aren't."""
     return shape[0] if len(shape) > 1 and 0 < shape[0] <= _MOST_ROWS and math.prod(shape) > 0 else 0
 
 

@@ -248,7 +248,7 @@ WINDOW_METRICS = (
         "path_elements",
         "elements behind the figures of the path",
         "So many of the parameter's elements: all of them, and the figures are exact; or fewer, and they are "
-        "estimates. NaN where there are none.",
+        "estimates. NaN if there are none.",
         "element",
     ),
 )

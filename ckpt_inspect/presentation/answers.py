@@ -23,7 +23,7 @@ SLOW, FAST = 1e-4, 1e-2
 """‖Δ‖/‖θ‖ of a weight matrix outside of which it is worth a word."""
 _DAMAGE = ("nonfinite-state", "negative-second-moment", "moment-bound-violated", "impossible-value")
 _MOST_TOLD = 2
-"""Findings of a kind of question that are told in full."""
+"""How many findings an answer quotes in full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,7 +424,7 @@ def _apart(asked: Asked) -> Iterator[str]:
     """What is not to be compared, in a sentence."""
     if asked.breaks:
         name = asked.checkpoints[asked.breaks[-1].start]
-        yield f"At {name} state was not carried on: how figures changed is said of what came since."
+        yield f"At {name} state was not carried on: what changed is reported from there on."
 
 
 def _told(findings: Sequence[Finding], *, with_since: bool = False) -> str:

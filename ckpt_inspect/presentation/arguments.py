@@ -154,7 +154,7 @@ def given_if_any(value: object, name: str = "given") -> Given | None:
 
 
 def with_rates_of(given: object, steps: Callable[[], Iterable[int]] | None) -> object:
-    """Return what is given, with a table in place of each function that gives a learning rate for a step.
+    """Return the given values, with a table instead of each function that gives a learning rate for a step.
 
     `steps` are those of the checkpoints; it is called only if there is such a function. Without it, functions are
     left out.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ckpt_inspect.comparison.differences import Differences
 from ckpt_inspect.errors import NoStateError, RequestError
-from ckpt_inspect.measurement.columns import RunColumns
+from ckpt_inspect.measurement.columns import RunColumns, row_of
 from ckpt_inspect.presentation.arguments import indices_if_any, text_if_any, text_in, texts_if_any
 
 if TYPE_CHECKING:
@@ -152,7 +152,9 @@ class Followed:
     def checkpoint(self) -> str:
         """Return the new checkpoint's name; empty if it is a problem."""
         return (
-            "" if self.analyses is None or self.row is None else str(self.analyses.checkpoints["checkpoint"][self.row])
+            ""
+            if self.analyses is None or self.row is None
+            else str(row_of(self.analyses.checkpoints, "checkpoint", self.row))
         )
 
     @property
@@ -160,7 +162,7 @@ class Followed:
         """Return the largest step of its optimizers; None if none is known."""
         if self.analyses is None or self.row is None:
             return None
-        steps = [int(o.variables["step"][self.row]) for o in self.analyses.optimizers.values()]
+        steps = [int(row_of(o.variables, "step", self.row)) for o in self.analyses.optimizers.values()]
         return max((step for step in steps if step >= 0), default=None)
 
     def __repr__(self) -> str:

@@ -19,7 +19,7 @@ from ckpt_inspect.runs.planning import LONG, Options, Plan, Unit, plan_run, with
 from ckpt_inspect.runs.reading import Reading
 from ckpt_inspect.runs.saving import Held, Saving
 from ckpt_inspect.runs.stored_runs import stored_run
-from ckpt_inspect.runs.told import NOTHING, RunInference
+from ckpt_inspect.runs.told import NOTHING, Stretch
 from ckpt_inspect.runs.unchanged import KnownFiles
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.state.given import Given
@@ -59,8 +59,8 @@ def analyze(
     executor: Executor | None = None,
     held: Held | None = None,
 ) -> RunColumns:
-    """Analyse the checkpoints of a run, in its order; the arguments are those of `ckpt_inspect.analyze`. With `held`
-    it is a run that is analysed again and again by this process, and in which nothing is being written.
+    """Analyse the checkpoints of a run, in its order; the arguments are those of `ckpt_inspect.analyze`. `held`: what
+    this process knows of the store already, and what it is to know afterwards.
 
     In a series a checkpoint that can't be read becomes a Problem of severity `error` (`RunColumns.failures`), and the
     rest is done. If this is interrupted, the checkpoints that were read are stored. Raises CkptInspectError if there is
@@ -87,32 +87,28 @@ def analyze(
         Worker(threads, sink=saving.sink, progress=meter.add, found=found) as worker,
     ):
         plan = _planned(run, options, saving.path, saving.load())
-        is_due = options.infers and (plan.unread or not plan.was_inferred)
+        is_due = options.infers and bool(plan.unread or not plan.was_inferred)
         if executor is None and any(map(is_far, plan.unread[:1])):
             worker.begin(plan.unread[0], options, run.sizes(plan.unread[:1])[plan.unread[0]])
-        told = _told(plan, found, is_stored=store is not None) if is_due else NOTHING
-        plan = replace(plan, stale=told.stale)
-        sizes = run.sizes(plan.unread)
-        is_long = plan.first + len(plan.places()) > LONG
-        parts = saving.parts() if is_long else None
-        reading = Reading(plan, limits, told=told, parts=parts, windows=saving.held.windows)
-        if held is not None:
+        is_long = plan.first + plan.count() > LONG
+        reading = Reading(plan, limits, spilled=saving.spilled() if is_long else None, windows=saving.held.windows)
+        if held is not None and held.is_watched:
             reading.movement.trust()
-        meter.total = sum(sizes.values())
+        work = _Work(reading, options, meter, worker, is_due=is_due, is_stored=store is not None, found=found)
         lost: list[str] = []
 
         def units() -> Iterator[list[Unit]]:
-            for path, nbytes in sizes.items():
-                yield worker.units_of(path, options, nbytes, told.of(absolute(path)))
+            yield from work.units()
             saving.load_library()
 
-        def save(*, is_final: bool) -> RunColumns:
-            """Store what there is, beside what another process has stored meanwhile."""
+        def save(*, is_final: bool, is_all: bool = False) -> RunColumns:
+            """Store what there is, beside what another process has stored meanwhile; `is_all`: nothing is left to be
+            read."""
             with saving.alone() as is_changed:
                 if is_changed and (stored := saving.load()) is not None:
                     reading.plan = _planned(run, options, saving.path, stored)
-                if reading.parts is not None:
-                    columns = saving.save_long(reading.long_run(is_final=is_final))
+                if reading.spilled is not None:
+                    columns = saving.save_long(reading.long_run(is_all=is_all))
                     reading.is_kept(columns)
                     return columns
                 columns = reading.columns()
@@ -121,14 +117,14 @@ def analyze(
             return columns
 
         try:
-            is_remote = any(map(is_far, sizes))
+            is_remote = any(map(is_far, plan.unread))
             measured = run_units(units(), executor, meter, worker, threads or 1, lost, is_far=is_remote)
             # an executor's processes may be copies of this one, made when work comes
             later = importing(*_NEEDED_AFTERWARDS) if executor is None else nullcontext()
             with later, closing(measured) as checkpoints:
                 for done, results in enumerate(checkpoints, 1):
                     saving.finish_elements(reading.take(results))
-                    if done < len(sizes):  # else the store is written for good right away
+                    if done < work.count:  # else the store is written for good right away
                         saving.save_sometimes(lambda: save(is_final=False))
         except BaseException:
             if reading.fingerprints:
@@ -137,9 +133,9 @@ def analyze(
         reading.require_results()
         if plan.previous is not None and reading.is_stored():
             if is_long and run.survey is not None and run.survey.is_settled and stored_run(plan.previous) is not None:
-                save(is_final=True)  # so that the next analysis sees without a look at each that nothing is new
+                save(is_final=True, is_all=True)  # so that the next one sees without a look at each that nothing is new
             return plan.whole or plan.previous
-        return _with_loss(save(is_final=True), lost)
+        return _with_loss(save(is_final=True, is_all=True), lost)
 
 
 def options_of(
@@ -158,10 +154,51 @@ def limits_of(thresholds: Mapping[str, float] | None) -> dict[str, float]:
     return Thresholds.of(thresholds).given()
 
 
-def _told(plan: Plan, found: FoundBefore, *, is_stored: bool) -> RunInference:
-    from ckpt_inspect.runs.inferring import infer_run
+class _Work:
+    """What of a run is read: units of work, made when they are asked for, with what the run tells of each."""
 
-    return infer_run(plan, found, is_stored=is_stored)
+    def __init__(
+        self,
+        reading: Reading,
+        options: Options,
+        meter: Meter,
+        worker: Worker,
+        *,
+        is_due: bool,
+        is_stored: bool,
+        found: FoundBefore,
+    ) -> None:
+        """`is_due`: whether the checkpoints have to be asked what they tell; the rest as `told_stretches` takes it."""
+        self._reading, self._options, self._meter, self._worker = reading, options, meter, worker
+        self._plan = reading.plan
+        self._is_due, self._is_stored, self._found = is_due, is_stored, found
+        unread = self._plan.unread
+        self._sizes = self._plan.run.sizes(unread)
+        self.count = len(unread)
+        """Checkpoints that are read, as far as it is known by now."""
+        meter.total = sum(self._sizes.values())
+
+    def units(self) -> Iterator[list[Unit]]:
+        """Yield the units of one checkpoint after another."""
+        for told, paths in self._told():
+            self._reading.tell(told, paths)
+            sizes = self._sizes_of(paths)
+            for path in paths:
+                yield self._worker.units_of(path, self._options, sizes[path], told.of(absolute(path)))
+
+    def _told(self) -> Iterator[tuple[Stretch, tuple[Path, ...]]]:
+        if not self._is_due:
+            return iter([(NOTHING, self._plan.unread)])
+        from ckpt_inspect.runs.inferring import told_stretches
+
+        return told_stretches(self._plan, self._found, is_stored=self._is_stored)
+
+    def _sizes_of(self, paths: Sequence[Path]) -> Mapping[Path, int]:
+        """Their sizes; what the store's figures turn out to be no longer true of is read besides what was expected."""
+        late = self._plan.run.sizes([path for path in paths if path not in self._sizes])
+        self.count += len(late)
+        self._meter.total += sum(late.values())
+        return {path: late[path] if path in late else self._sizes[path] for path in paths}
 
 
 def _planned(run: Run, options: Options, store: Path | None, previous: RunColumns | None) -> Plan:

@@ -66,7 +66,7 @@ class ClusterExecutor(Executor):
                 task.cancel()
 
     def _take(self, task: Any, future: Future[Any]) -> None:
-        """Give what became of a cluster's task to the future that stands for it."""
+        """Pass the outcome of a cluster's task to the future that stands for it."""
         found: Any = None
         error: BaseException | None = None
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from ckpt_inspect.runs.inferring import first_of_end
 from ckpt_inspect.runs.kept_elements import KEPT_CHECKPOINTS
 from ckpt_inspect.runs.remembered import findings_of
 from ckpt_inspect.runs.saving import Held
+from ckpt_inspect.runs.unchanged import Stored
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.series.watch import Watch
 from ckpt_inspect.storage import PathLike, absolute
@@ -33,6 +34,9 @@ NEAR, FAR = 5.0, 30.0
 
 SOON = 1.0
 """Seconds, at most, until what may still be written is looked at again."""
+
+_SPARE = 64
+"""Checkpoints that are gone whose store is remembered."""
 
 WHOLE = 8 * KEPT_CHECKPOINTS
 """Checkpoints up to which a run is given to each analysis as a whole; of a longer one, those near what is new."""
@@ -87,9 +91,12 @@ class Ends:
         columns = taken.columns
         if columns is None:
             return False
-        reached = max(
-            (int(o.variables["step"][row]) for o in columns.optimizers.values() for row in taken.rows), default=-1
+        steps = (
+            column_rows(o.variables, "step", slice(row, row + 1))
+            for o in columns.optimizers.values()
+            for row in taken.rows
         )
+        reached = max((int(step[0]) for step in steps), default=-1)
         return bool(self.fails_on(columns)) or (self._until is not None and reached >= self._until)
 
 
@@ -129,13 +136,16 @@ class Following:
         self._every = every if every is not None else FAR if watch.is_far else NEAR
         self._idle, self._is_over = idle, is_over
         self._stores: dict[Path, tuple[str, Path]] = {}
+        self._entered: dict[Path, int] = {}
+        """By store, which grouping of all checkpoints into runs `_stores` knows."""
         self._shelves: dict[Path, _Shelf] = {}
         self._told = ""
 
     def __iter__(self) -> Iterator[Taken]:
         changed_at = time.monotonic()
         while True:
-            is_changed = self._watch.look()
+            is_ending = self._idle is not None and time.monotonic() - changed_at >= self._idle
+            is_changed = self._watch.look(at_all=is_ending)
             if self._watch.error is not None and str(self._watch.error) != self._told:
                 problem = Problem(CANT_LOOK, str(self._watch.error), "it is tried again", "error")
                 yield Taken(problems=(problem,))
@@ -149,7 +159,7 @@ class Following:
             now = time.monotonic()
             if is_changed:
                 changed_at = now
-            if is_over or (self._idle is not None and now - changed_at >= self._idle):
+            if is_over or (is_ending and not is_changed):
                 yield from self._last()
                 return
             left = self._every if not self._watch.is_unsettled else min(self._every, SOON)
@@ -163,7 +173,7 @@ class Following:
         for path in fresh & set(self._watch.failed()) if not is_last else ():
             self._watch.mark(path, "new")  # it is tried again
         for run in self._watch.runs(with_failed=is_last):
-            own = [path for path in run.checkpoints if path in fresh]
+            own = among(run, fresh)
             if own:
                 yield from self._taken(run, own, is_last=is_last)
 
@@ -178,7 +188,9 @@ class Following:
         name, store = self._place(run)
         shelf = self._shelves.setdefault(store, _Shelf())
         if shelf.fingerprints is None and store.exists():
-            shelf.take(stores.load(store))
+            before = Stored.of(store)
+            shelf.held.columns, shelf.held.file = before
+            shelf.take(before.columns)
         near = replace(near_run(run, fresh), name=name)
         near = replace(near, stored=len(shelf.places) if shelf.has_all_before(near, fresh) else 0)
         try:
@@ -235,8 +247,14 @@ class Following:
         """Return the run's name and store: those that it had before, whatever else is in the folder by now."""
         before = next((self._stores[path] for path in reversed(run.checkpoints) if path in self._stores), None)
         name, store = before or (run.name, self._store_of(run))
-        self._stores = {path: place for path, place in self._stores.items() if place[1] != store}
-        self._stores |= dict.fromkeys(run.checkpoints, (name, store))
+        if self._entered.get(store) != self._watch.groupings or len(self._stores) > 2 * self._watch.count + _SPARE:
+            self._stores = {path: place for path, place in self._stores.items() if place[1] != store}
+            self._stores |= dict.fromkeys(run.checkpoints, (name, store))
+            self._entered[store] = self._watch.groupings
+        for path in reversed(run.checkpoints):
+            if path in self._stores:
+                break
+            self._stores[path] = name, store
         return name, store
 
 
@@ -288,7 +306,7 @@ class _Shelf:
     places: dict[str, int] = field(default_factory=dict)
     """Rows, by the same."""
     names: set[str] = field(default_factory=set)
-    held: Held = field(default_factory=Held)
+    held: Held = field(default_factory=lambda: Held(is_watched=True))
     unwritten: StoreError | None = None
     """Why it couldn't be written the last time; None if it could."""
 
@@ -326,12 +344,27 @@ class _Shelf:
         return new
 
 
-def near_run(run: Run, fresh: list[Path]) -> Run:
+def among(run: Run, fresh: Collection[Path]) -> list[Path]:
+    """Return which checkpoints of a run these are, in its order; those that are new are its last, mostly."""
+    return [run.checkpoints[place] for place in _places(run, fresh)]
+
+
+def _places(run: Run, fresh: Collection[Path]) -> list[int]:
+    found: list[int] = []
+    for place in reversed(range(len(run.checkpoints))):
+        if len(found) == len(fresh):
+            break
+        if run.checkpoints[place] in fresh:
+            found.append(place)
+    return found[::-1]
+
+
+def near_run(run: Run, fresh: Collection[Path]) -> Run:
     """Return the run with the new checkpoints and those just before each, which they are compared with; a short run as
     it is."""
     if len(run.checkpoints) <= WHOLE:
         return run
-    places = {path: place for place, path in enumerate(run.checkpoints)}
-    wanted = sorted({n for p in fresh for n in range(max(places[p] - KEPT_CHECKPOINTS, 0), places[p] + 1)})
+    places = _places(run, set(fresh))
+    wanted = sorted({n for place in places for n in range(max(place - KEPT_CHECKPOINTS, 0), place + 1)})
     claims = tuple(run.claims[n] for n in wanted) if run.claims else ()
     return replace(run, checkpoints=tuple(run.checkpoints[n] for n in wanted), claims=claims)

@@ -7,8 +7,10 @@ written anew. Either way no more than some rows are held.
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -18,17 +20,18 @@ import numpy as np
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import StoreError
-from ckpt_inspect.measurement.columns import Columns, OptimizerColumns, Remark, RunColumns, column_rows
-from ckpt_inspect.measurement.variables import ALONG_CHECKPOINTS, WINDOW_METRICS
+from ckpt_inspect.measurement.columns import Column, Columns, OptimizerColumns, Remark, RunColumns, column_rows
+from ckpt_inspect.measurement.variables import ALONG_CHECKPOINTS, ROOT_VARIABLES, WINDOW_METRICS
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs import store_seen, store_writing
-from ckpt_inspect.runs.assembly import Evidence, OptimizerEvidence, RowEvidence, assemble, remarks_of
+from ckpt_inspect.runs.assembly import Evidence, assemble, blank, remarks_of
 from ckpt_inspect.runs.atomic import replacing
 from ckpt_inspect.runs.kept_elements import kept_columns
-from ckpt_inspect.runs.remembered import Remembered
+from ckpt_inspect.runs.remembered import Remembered, looks_before
 from ckpt_inspect.runs.spilled import SpilledParts
 from ckpt_inspect.runs.stacking import Layouts, layouts_of, some_rows, stacked
-from ckpt_inspect.runs.stored_runs import stored_run
+from ckpt_inspect.runs.stored_runs import LENGTH, StoredRun, stored_run
+from ckpt_inspect.runs.told import Told
 from ckpt_inspect.runs.unchanged import what_is_seen, what_is_seen_now
 from ckpt_inspect.series.names import checkpoint_names
 from ckpt_inspect.series.survey import Files, Survey
@@ -36,6 +39,8 @@ from ckpt_inspect.storage import absolutes
 
 if TYPE_CHECKING:
     import h5py  # no type stubs exist: a type checker takes its classes for Any
+
+    from ckpt_inspect.findings.looks import RunLooks
 
 _SLAB = 1024
 """Rows that are put together at a time."""
@@ -63,7 +68,9 @@ class LongRun:
     """What is new."""
     failures: Sequence[tuple[str, Problem]]
     thresholds: Mapping[str, float]
-    evidence: Evidence
+    told: Told
+    unread: Collection[str]
+    """Absolute paths of checkpoints that are told of, and not read yet."""
     survey: Survey | None = None
     """What lay in the folder before its checkpoints were read."""
     run_folder: str = ""
@@ -85,20 +92,24 @@ class LongRun:
         before = self.whole.checkpoints["fingerprint"][: self.first].tolist()
         return replace(self, order=[*before, *self.order], previous=self.whole, whole=None)
 
-    def save(self, path: Path) -> None:
-        """Write the store; raises StoreError if that can't be done, and then the store is as it was."""
+    def save(self, path: Path) -> RunColumns:
+        """Write the store, and return what it holds; raises StoreError if that can't be done, and then the store is as
+        it was."""
         writing = _Writing(self)
         first = writing.first_row(path)
         with replacing(path) as temporary:
             try:
                 if first is None:
-                    _Writing(self.with_all()).write(temporary)
+                    written = _Writing(self.with_all()).write(temporary)
                 else:
-                    writing.append(path, temporary, first)
+                    written = writing.append(path, temporary, first)
             except OSError as error:
                 raise StoreError(
                     f"{path}: can't be written ({error.strerror or error}); write the store elsewhere"
                 ) from error
+        found = stores.stored(path, written.outline)
+        found.tail, found.looks, found.known_memory = written.tail, written.looks, written.known_memory
+        return found.columns()
 
 
 class _Writing:
@@ -113,8 +124,10 @@ class _Writing:
         self._paths = self._all_paths()
         self._names = checkpoint_names(self._paths)
         self._rows = {path: row for row, path in enumerate(self._paths)}
-        for name, told in long.evidence.items():
-            kept = [replace(k, place=long.order[self._rows[k.place]]) for k in told.kept if k.place in self._rows]
+        for name, states in long.told.kept(long.unread).items():
+            if name not in self._layouts:  # nothing of it has been read
+                continue
+            kept = [replace(k, place=long.order[self._rows[k.place]]) for k in states if k.place in self._rows]
             self._layouts[name].kept = kept_columns(kept) or self._layouts[name].kept
 
     def _all_paths(self) -> list[str]:
@@ -130,7 +143,7 @@ class _Writing:
     def _slab(self, first: int, last: int) -> RunColumns:
         """Rows of the result, half-open, with the remarks on them."""
         long = self._long
-        told = {name: self._evidence(own, first, last) for name, own in long.evidence.items()}
+        told = long.told.of(self._paths[first:last])
         befores = {self._rows.get(r.window_from, first) for own in told.values() for r in own.rows.values()}
         context = sorted({*range(max(first - _CONTEXT, 0), first), *(row for row in befores if row < first)})
         rows = [*context, *range(first, last)]
@@ -143,10 +156,6 @@ class _Writing:
         found = some_rows(stacked([found], self._layouts), len(context), len(rows))
         self._restore_windows(found, some_rows(before, len(context), len(rows)), order[len(context) :], told)
         return found
-
-    def _evidence(self, own: OptimizerEvidence, first: int, last: int) -> OptimizerEvidence:
-        rows: dict[str, RowEvidence] = {p: own.rows[p] for p in self._paths[first:last] if p in own.rows}
-        return OptimizerEvidence(rows)
 
     def _pieces(self, rows: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
         """The part (-1: the store before) and the rows there, for each stretch of rows that follow each other there."""
@@ -202,8 +211,8 @@ class _Writing:
         own = layouts_of([previous])
         if list(own) != list(self._layouts) or not all(self._layouts[name].is_like(own[name]) for name in own):
             return None
-        told = [self._rows[place] for each in long.evidence.values() for place in each.rows if place in self._rows]
-        first = min([count, *told])
+        first = min((self._rows[place] for place in long.told.places() if place in self._rows), default=count)
+        first = min(count, first)
         return self._first_difference(previous, first, count)
 
     def _first_difference(self, previous: RunColumns, first: int, count: int) -> int:
@@ -224,13 +233,16 @@ class _Writing:
 
     # --- writing
 
-    def write(self, target: Path) -> None:
+    def write(self, target: Path) -> StoredRun:
         """Write the whole store."""
         remarks: list[Remark] = []
+        sizes: list[Column] = []
         with stores.new_file(target, is_growing=True) as file:
-            dimensions = None
+            dimensions = tail = None
             for start, slab in self._slabs(0):
                 remarks += slab.remarks
+                sizes.append(slab.checkpoints[LENGTH])
+                tail = _newest(slab, self._layouts)
                 if dimensions is None:
                     dimensions = store_writing.write_outline(slab, file, len(self._long.order))
                 store_writing.write_rows(slab, file, start)
@@ -238,20 +250,24 @@ class _Writing:
             remarks += remarks_of(self._long.failures)
             store_writing.write_problems(remarks, file, dimensions)
             store_writing.write_findings(store_writing.finding_columns(()), self._long.thresholds, file, dimensions)
-        self._write_findings(target)
+        return self._write_findings(target, self._outline(np.concatenate(sizes), remarks), tail, {})
 
-    def append(self, path: Path, target: Path, first: int) -> None:
+    def append(self, path: Path, target: Path, first: int) -> StoredRun:
         """Write a copy of the store with other rows from `first` on."""
         long, previous = self._long, self._long.previous
         assert previous is not None
-        shutil.copyfile(path, target)
+        whole = long.whole or previous
+        copy_file(path, target)
         others = set(previous.checkpoints["checkpoint"][first:].tolist())
-        every = (long.whole or previous).remarks
-        remarks = [r for r in every if r.checkpoint and not r.is_failure and r.checkpoint not in others]
+        remarks = [r for r in whole.remarks if r.checkpoint and not r.is_failure and r.checkpoint not in others]
+        sizes = [column_rows(whole.checkpoints, LENGTH, slice(0, long.first + first))]
+        tail = _end_before(previous, first, self._layouts)
         with stores.grown_file(target) as file:
             store_writing.resize(file, long.first + len(long.order))
             for start, slab in self._slabs(first):
                 remarks += slab.remarks
+                sizes.append(slab.checkpoints[LENGTH])
+                tail = _newest(slab if tail is None else stacked([tail, slab], self._layouts), self._layouts)
                 store_writing.write_rows(slab, file, long.first + start)
             store_writing.write_others(
                 {name: OptimizerColumns(name, layout.columns([(None, 0)])) for name, layout in self._layouts.items()},
@@ -259,16 +275,33 @@ class _Writing:
             )
             remarks += remarks_of(long.failures)
             store_writing.write_problems(remarks, file)
-        self._write_findings(target)
+        looks = looks_before(whole)
+        for each in looks.values():
+            each.forget_from(long.first + first)
+        return self._write_findings(target, self._outline(np.concatenate(sizes), remarks), tail, looks)
 
-    def _write_findings(self, target: Path) -> None:
-        """Look at the whole run in the new store, column by column, and write what is found."""
-        columns = replace(stores.load_large(target, is_ours=True), thresholds=self._long.thresholds)
-        found = Remembered.of(columns)
+    def _outline(self, sizes: Column, remarks: Sequence[Remark]) -> RunColumns:
+        """What a store holds, as `StoredRun` has it."""
+        long = self._long
+        checkpoints = {v.name: blank(v.kind, 0) for v in ROOT_VARIABLES}
+        optimizers = {n: OptimizerColumns(n, layout.columns([(None, 0)])) for n, layout in self._layouts.items()}
+        return RunColumns(
+            long.run, long.options, {**checkpoints, LENGTH: sizes}, optimizers, tuple(remarks), long.thresholds
+        )
+
+    def _write_findings(self, target: Path, outline: RunColumns, tail: RunColumns | None, looks: RunLooks) -> StoredRun:
+        """Look at the whole run in the new store, at what is new of it alone if `looks` tell the rest, and write what
+        is found."""
+        written = stores.stored(target, outline, is_ours=True)
+        written.tail, written.looks = tail, looks
+        columns = written.columns()
+        found = Remembered.of(columns, looks)
         with stores.grown_file(target) as file:
             store_writing.write_findings(store_writing.finding_columns(found.findings), self._long.thresholds, file)
-            store_writing.write_memory(found.text(), file)
+            written.known_memory = found.text()
+            store_writing.write_memory(written.known_memory, file)
             self._write_seen(file, columns.checkpoints)
+        return written
 
     def _write_seen(self, file: h5py.File, checkpoints: Columns) -> None:
         long = self._long
@@ -287,6 +320,51 @@ class _Writing:
             seen, stamps = what_is_seen(long.survey, long.run_folder, checkpoints, is_all=long.is_all)
             own = long.survey.below(checkpoints["files"]) if seen.digest else set()
         store_seen.write_seen(file, seen, stamps, long.survey.files(own).to_bytes() if seen.digest else b"")
+
+
+def copy_file(path: Path, target: Path) -> None:
+    """Copy a file's content; a file system that can share blocks has little to do. Raises OSError."""
+    with path.open("rb") as source, target.open("wb") as sink:
+        size = done = os.fstat(source.fileno()).st_size
+        try:
+            while done:
+                copied = os.copy_file_range(source.fileno(), sink.fileno(), done)
+                if not copied:  # it was cut meanwhile, by whoever doesn't ask for the lock
+                    break
+                done -= copied
+        except OSError as error:
+            if error.errno not in _NOT_THERE or done < size:
+                raise
+        else:
+            return
+    shutil.copyfile(path, target)
+
+
+_NOT_THERE = frozenset({errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM})
+"""What a kernel or a file system says that has no `copy_file_range`."""
+
+
+def _end_before(previous: RunColumns, row: int, layouts: Layouts) -> RunColumns | None:
+    """What is held of a store's rows before one, the newest; None if that is nothing."""
+    stored = stored_run(previous)
+    held = previous if stored is None else stored.tail
+    first = 0 if held is None else len(previous) - len(held)
+    if held is None or first >= row:
+        return None
+    return _newest(some_rows(held, 0, row - first), layouts)
+
+
+def _newest(rows: RunColumns, layouts: Layouts) -> RunColumns:
+    """The newest of these, as many as the next checkpoints are compared with and as take little memory."""
+    columns = [rows.checkpoints, *(optimizer.variables for optimizer in rows.optimizers.values())]
+    nbytes = sum(c.nbytes for own in columns for n, c in own.items() if n in ALONG_CHECKPOINTS)
+    most = min(_TAIL, len(rows) * _TAIL_BYTES // max(nbytes, 1))
+    return stacked([some_rows(rows, max(len(rows) - most, 0), len(rows))], layouts)
+
+
+_TAIL, _TAIL_BYTES = 640, 1 << 25
+"""Rows, and bytes of them, about, that are held of the end of a store that was written: what comes next needs no more
+than a stretch of `inferring`."""
 
 
 def _stored_rows(previous: RunColumns, start: int, stop: int) -> RunColumns:

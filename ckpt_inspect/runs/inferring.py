@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -37,57 +37,61 @@ from ckpt_inspect.runs.kept_elements import (
 )
 from ckpt_inspect.runs.planning import Plan
 from ckpt_inspect.runs.stored_runs import stored_run, taken_rows
-from ckpt_inspect.runs.told import NOTHING, RunInference, Seen
-from ckpt_inspect.series.names import checkpoint_names
+from ckpt_inspect.runs.told import NOTHING, Seen, Stretch
+from ckpt_inspect.series.names import naming
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.inferred import InferredValues, overlaid
 from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states
-from ckpt_inspect.storage import absolute
 
 STRETCH = 512
 """Checkpoints of a run that are compared together: a longer run is told stretch by stretch, each with what the one
 before told. What another checkpoint costs is so bounded by a stretch."""
 
 
-def infer_run(plan: Plan, found: FoundBefore, *, is_stored: bool) -> RunInference:
-    """Return what the checkpoints of a run tell together: those that are there, and those that the store keeps
-    something of. `found`: what layouts found, for whoever opens them next. `is_stored`: whether elements are to be
-    kept, for checkpoints that are yet to come.
+def told_stretches(
+    plan: Plan, found: FoundBefore, *, is_stored: bool
+) -> Generator[tuple[Stretch, tuple[Path, ...]], None, None]:
+    """Yield what the checkpoints of a run tell together, those that are there and those that the store keeps something
+    of, stretch by stretch, and which of each have to be read with that. `found`: what layouts found, for whoever opens
+    them next. `is_stored`: whether elements are to be kept, for checkpoints that are yet to come.
 
-    Nothing, and no element is read, if the first and the last hold all that could be told. What can't be read takes no
-    part. Of a run of more than `STRETCH` checkpoints, those stretches are asked that have unread checkpoints, and all
-    that follow; of the others the store has what they tell.
+    Nothing is told, and no element is read, if the first and the last hold all that could be told. What can't be read
+    takes no part. Of a run of more than `STRETCH` checkpoints, those stretches are asked that have unread checkpoints,
+    and all that follow; of the others the store has what they tell.
     """
     places, paths, past = plan.places(), plan.paths(), plan.first
     stored = _Stored(plan.previous)
     least = 1 if is_stored else 2
     if len(places) < least or not paths:
-        return NOTHING
-    names = dict(zip(places, checkpoint_names(places), strict=True))
+        yield NOTHING, plan.unread
+        return
+    name_of = naming(places)
     with OpenCheckpoints() as opened:
         first, *_, last = [*paths.values(), *paths.values()]
         is_told = past > 0 and plan.was_inferred  # the first of all was open, or the last when it was told
         if not is_told and not any(
             is_open(state) for path in (last, first) for state in _states(opened, path, plan.options.given, found)
         ):
-            return NOTHING
+            yield NOTHING, plan.unread
+            return
         budget = BUDGET if len(places) > 1 else KEPT_ELEMENTS
         told: dict[str, Seen] = {}
-        values: dict[str, dict[str, InferredValues]] = {}
-        rows: dict[str, dict[str, RowEvidence]] = {}
-        stale: set[str] = set()
-        for start in range(_first_stretch(plan, places), len(places), STRETCH):
+        for start in range(_first_stretch(plan, places, paths), len(places), STRETCH):
             before = places[max(start - KEPT_CHECKPOINTS, 0) : start]
             is_whole = past + len(places) <= STRETCH
             stretch = _Stretch(places[start : start + STRETCH], before, budget, least, is_whole)
             stored.look_at(stretch.places)
+            names = {place: name_of(place) for place in stretch.places}
+            new: dict[str, Seen] = {}
+            stale: frozenset[str] = frozenset()
             for name, seen, differing in _tell(stretch, paths, names, plan, opened, found, stored, told):
                 stale |= differing
-                values.setdefault(name, {}).update(seen.values)
-                rows.setdefault(name, {}).update(seen.rows)
-                told[name] = Seen(values[name], rows[name], seen.kept)
-    return RunInference(told, frozenset(stale))
+                new[name] = seen
+            told |= new
+            own = (place for place in stretch.own if place in paths)
+            unread = tuple(paths[place] for place in own if place not in plan.known or place in stale)
+            yield Stretch(new), unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +141,11 @@ def _tell(
         yield name, replace(seen, rows={**seen.rows, **never}), differing
 
 
-def _first_stretch(plan: Plan, places: Sequence[str]) -> int:
+def _first_stretch(plan: Plan, places: Sequence[str], paths: Mapping[str, Path]) -> int:
     """Return where the stretch begins that has the first checkpoint that is unread, or was not inferred."""
     if not plan.was_inferred:
         return 0
-    unread = {absolute(path) for path in plan.unread}
-    first = next((at for at, place in enumerate(places) if place in unread), 0)
+    first = next((at for at, place in enumerate(places) if place in paths and place not in plan.known), 0)
     return first - (plan.first + first) % STRETCH
 
 

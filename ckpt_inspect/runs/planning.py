@@ -75,9 +75,6 @@ class Plan:
     known: Mapping[str, str]
     """Absolute path -> fingerprint of each checkpoint of the run that `previous` has as it is now."""
 
-    stale: frozenset[str] = frozenset()
-    """Absolute paths of those of `known` that have to be read again, because other numbers are known of them now."""
-
     whole: RunColumns | None = None
     """All that the store holds, if `previous` is but its end: what comes before stands as it is."""
 
@@ -97,10 +94,10 @@ class Plan:
     @property
     def unread(self) -> tuple[Path, ...]:
         """Return the checkpoints that have to be read, in training order."""
-        if len(self.known) == len(self.run.checkpoints) and not self.stale:
+        if len(self.known) == len(self.run.checkpoints):
             return ()
         places = zip(self.run.checkpoints, absolutes(self.run.checkpoints), strict=True)
-        return tuple(path for path, place in places if place not in self.known or place in self.stale)
+        return tuple(path for path, place in places if place not in self.known)
 
     def paths(self) -> dict[str, Path]:
         """Return the run's checkpoints that are there, by their absolute paths, in training order."""
@@ -113,6 +110,10 @@ class Plan:
         if self.previous is None:
             return here
         return merged_order(absolutes(self.previous.checkpoints["path"]), here)
+
+    def count(self) -> int:
+        """Return how many `places` there are."""
+        return len(self.places())
 
     def order(self, read: Mapping[str, str]) -> list[str]:
         """Return the fingerprints of what is known or `read` (absolute path -> fingerprint), in training order.

@@ -16,13 +16,13 @@ from ckpt_inspect.runs.execution import UnitResult, merge
 from ckpt_inspect.runs.first_names import FirstNames
 from ckpt_inspect.runs.movement import Movement
 from ckpt_inspect.runs.planning import Plan
-from ckpt_inspect.runs.told import NOTHING, RunInference
+from ckpt_inspect.runs.told import Stretch, Told
 from ckpt_inspect.storage import absolute, absolutes
 
 if TYPE_CHECKING:
     from ckpt_inspect.comparison.gradients import KnownWindows
     from ckpt_inspect.runs.growth import LongRun
-    from ckpt_inspect.runs.spilled import SpilledParts
+    from ckpt_inspect.runs.spilled import Spilled
 
 PART = 256
 """Checkpoints of a long run that are held as they were read: then they are put away together."""
@@ -41,29 +41,38 @@ class Reading:
     """By fingerprint."""
     fingerprints: dict[str, str] = field(default_factory=dict)
     """By absolute path."""
-    told: RunInference = NOTHING
+    told: Told = field(init=False)
     """What the run's checkpoints tell together."""
     errors: dict[Path, CkptInspectError] = field(default_factory=dict)
     """Why a checkpoint could not be read."""
     failures: dict[Path, Problem] = field(default_factory=dict)
     """The same, and whether the checkpoint is at fault."""
-    parts: SpilledParts | None = None
-    """Where what was read of a long run is put away; None: it is held."""
+    spilled: Spilled | None = None
+    """Where what was read of a long run, and told of it, is put away; None: it is held."""
     windows: dict[str, KnownWindows] | None = None
     """Figures that an earlier analysis computed, by optimizer; None if there was none in this process."""
     movement: Movement = field(init=False)
     _has_state: bool = False
     _waiting: deque[str] = field(default_factory=deque)
-    """Absolute paths of the unread, in training order, from the first on that isn't put away."""
+    """Absolute paths of what was given to be read, in training order, from the first on that isn't put away."""
+    _failed: set[str] = field(default_factory=set)
+    """Absolute paths of `errors`."""
     _names: FirstNames = field(default_factory=FirstNames)
 
     def __post_init__(self) -> None:
         self.movement = Movement(self.plan.run)
-        if self.parts is not None:
-            self._waiting.extend(absolutes(self.plan.unread))
-            previous = self.plan.previous
-            if previous is not None and self._waiting:
-                self._names.take_newest(previous, range(len(previous))[-_LAST:])
+        self.told = Told(None if self.spilled is None else self.spilled.evidence)
+        if self.spilled is not None and self.plan.previous is not None:
+            self._names.take_newest(self.plan.previous, range(len(self.plan.previous))[-_LAST:])
+
+    def tell(self, told: Stretch, unread: Sequence[Path]) -> None:
+        """Take in what the next stretch of the run tells, of which these are about to be read."""
+        try:
+            self.told.take(told)
+        except OSError as error:
+            raise _not_kept(error) from error
+        if self.spilled is not None:
+            self._waiting.extend(absolutes(unread))
 
     def take(self, results: Sequence[UnitResult]) -> str | None:
         """Take in all results of a checkpoint, and return its fingerprint; None if it couldn't be read."""
@@ -72,12 +81,13 @@ class Reading:
             analysis = merge(results)
         except CkptInspectError as error:
             self.errors[path] = error
+            self._failed.add(absolute(path))
             self.failures[path] = self.movement.failure(path, error)
             return None
         self.analyses[analysis.fingerprint] = analysis
         self.fingerprints[absolute(path)] = analysis.fingerprint
         self._has_state |= analysis.has_state
-        if self.parts is not None and self._has_state and len(self.analyses) >= PART:
+        if self.spilled is not None and self._has_state and len(self.analyses) >= PART:
             self._put_away()
         return analysis.fingerprint
 
@@ -85,10 +95,9 @@ class Reading:
         """Put away what was read, up to the first checkpoint that is still being read elsewhere, or `all_of_it`."""
         from ckpt_inspect.runs.assembly import assemble
 
-        assert self.parts is not None
-        failed = {absolute(path) for path in self.errors}
+        assert self.spilled is not None
         places: list[str] = []
-        while self._waiting and (self._waiting[0] in self.fingerprints or self._waiting[0] in failed):
+        while self._waiting and (self._waiting[0] in self.fingerprints or self._waiting[0] in self._failed):
             places.append(self._waiting.popleft())
         if all_of_it:
             places += [place for place in self._waiting if place in self.fingerprints]
@@ -100,42 +109,48 @@ class Reading:
         fresh = {fingerprint: self._names.named(self.analyses.pop(fingerprint)) for fingerprint in done}
         names = [absolute(analysis.path) for analysis in fresh.values()]
         try:
-            self.parts.add(assemble(self.plan.run.name, self.plan.options.text(), done, None, fresh, names=names))
+            part = assemble(self.plan.run.name, self.plan.options.text(), done, None, fresh, names=names)
+            self.spilled.parts.add(part)
         except OSError as error:
-            raise StoreError(f"what was read can't be kept beside the store ({error.strerror})") from error
+            raise _not_kept(error) from error
 
-    def long_run(self, *, is_final: bool) -> LongRun:
-        """Return what the store of a long run is to hold, as far as it is known; `is_final` if nothing is left to be
+    def long_run(self, *, is_all: bool) -> LongRun:
+        """Return what the store of a long run is to hold, as far as it is known; `is_all` if nothing is left to be
         read."""
         from ckpt_inspect.runs.growth import LongRun
 
-        assert self.parts is not None
+        assert self.spilled is not None
         self._put_away(all_of_it=True)
         plan = self.plan
         order = plan.order(self.fingerprints)
-        evidence = self.told.evidence()
         failures = [(path.name, self.failures[path]) for path, _ in self._errors()]
         return LongRun(
             plan.run.name,
             plan.options.text(),
             order,
             plan.previous,
-            self.parts,
+            self.spilled.parts,
             failures,
             self.thresholds,
-            evidence,
+            self.told,
+            self._unread(),
             plan.run.survey,
             absolute(plan.run.folder),
-            is_final and not self.errors,
+            is_all and not self.errors,
             plan.whole,
         )
 
     def is_kept(self, stored: RunColumns) -> None:
         """Take in that the store holds all that has been read."""
-        assert self.parts is not None
-        self.parts.clear()
+        assert self.spilled is not None
+        self.spilled.parts.clear()
+        self.told.are_kept(self._unread())
         known = {**self.plan.known, **self.fingerprints}
         self.plan = replace(self.plan, previous=stored, known=known, whole=None)
+
+    def _unread(self) -> set[str]:
+        """Return the absolute paths of what is being read."""
+        return {place for place in self._waiting if place not in self.fingerprints and place not in self._failed}
 
     def columns(self) -> RunColumns:
         """Return the run as far as it is known."""
@@ -192,9 +207,13 @@ class Reading:
     def is_stored(self) -> bool:
         """Return whether the store holds all of this: nothing was read, nothing failed, now or then."""
         previous = self.plan.previous
-        if previous is None or self.fingerprints or self.errors or previous.failures or self.told.optimizers:
+        if previous is None or self.fingerprints or self.errors or previous.failures or self.told:
             return False
         if previous.options != self.plan.options.text():
             return False
         order = self.plan.order(self.fingerprints)
         return previous.thresholds == self.thresholds and list(previous.checkpoints["fingerprint"]) == order
+
+
+def _not_kept(error: OSError) -> StoreError:
+    return StoreError(f"what was read can't be kept beside the store ({error.strerror})")

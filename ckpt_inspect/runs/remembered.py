@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import get_args
 
 from ckpt_inspect._version import __version__
 from ckpt_inspect.comparison.segments import Beginning, Segment
 from ckpt_inspect.findings import KINDS, Evidence, Finding, Limit, Severity, find_findings
+from ckpt_inspect.findings.looks import RunLooks, looks_in
 from ckpt_inspect.findings.restarts import run_segments
 from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.runs.stored_runs import StoredColumns, stored_run
@@ -26,11 +27,14 @@ class Remembered:
     segments: tuple[Segment, ...]
     thresholds: Mapping[str, float]
     """Those that are not at their defaults."""
+    looks: RunLooks = field(default_factory=dict, compare=False)
+    """What was seen of all checkpoints, for a look at the run when it has grown."""
 
     @classmethod
-    def of(cls, run: RunColumns) -> Remembered:
-        """Look at the whole run, column by column."""
-        return cls(find_findings(run), run_segments(run), dict(run.thresholds))
+    def of(cls, run: RunColumns, looks: RunLooks | None = None) -> Remembered:
+        """Look at the whole run, column by column; at those of its checkpoints alone that `looks` have not seen."""
+        seen = {} if looks is None else looks
+        return cls(find_findings(run, looks=seen), run_segments(run, seen), dict(run.thresholds), seen)
 
     def text(self) -> str:
         """Return what `remembered` makes the same of."""
@@ -50,7 +54,13 @@ class Remembered:
             for finding in self.findings
         ]
         segments = [[segment.start, segment.stop, segment.begins] for segment in self.segments]
-        document = {"writer": __version__, "findings": findings, "segments": segments, "thresholds": self.thresholds}
+        document = {
+            "writer": __version__,
+            "findings": findings,
+            "segments": segments,
+            "thresholds": self.thresholds,
+            "looks": {name: looks.to_json() for name, looks in self.looks.items()},
+        }
         return json.dumps(document)
 
 
@@ -77,7 +87,8 @@ def remembered(text: str) -> Remembered | None:
             for each in document["findings"]
         )
         segments = tuple(Segment(int(start), int(stop), _beginning(why)) for start, stop, why in document["segments"])
-        return Remembered(findings, segments, {str(n): float(x) for n, x in document["thresholds"].items()})
+        thresholds = {str(n): float(x) for n, x in document["thresholds"].items()}
+        return Remembered(findings, segments, thresholds, looks_in(document["looks"]))
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
 
@@ -100,6 +111,17 @@ def segments_of(run: RunColumns) -> tuple[Segment, ...]:
     """Return the segments of a run, as `run_segments` does: what its store remembers, if it is all of that."""
     known = _known(run)
     return run_segments(run) if known is None else known.segments
+
+
+def looks_before(run: RunColumns | None) -> RunLooks:
+    """Return what was seen of all checkpoints of a run when its store was written; empty if that isn't known."""
+    stored = None if run is None else stored_run(run)
+    if stored is None:
+        return {}
+    if stored.looks is None:
+        known = remembered(stored.memory())
+        return {} if known is None else known.looks
+    return stored.looks
 
 
 def _known(run: RunColumns) -> Remembered | None:

@@ -20,22 +20,13 @@ if TYPE_CHECKING:
     from ckpt_inspect.runs.analysis import ElementSink
     from ckpt_inspect.runs.elements import ElementsFile
     from ckpt_inspect.runs.growth import LongRun
-    from ckpt_inspect.runs.spilled import SpilledParts
+    from ckpt_inspect.runs.spilled import Spilled
 
 _SAVE_AFTER = 30.0
 """Seconds of work after which the store is written although there is more to do, so that little is lost to a kill."""
 
 _SAVE_SHARE = 10.0
 """And at least so many times what the writing took, so that it never matters."""
-
-
-def _identity(path: Path) -> tuple[int, ...] | None:
-    """Return what another file of that name doesn't share; None if there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _new_elements(path: Path) -> ElementsFile:
@@ -57,6 +48,8 @@ class Held:
     """The store as it was then: of another one, somebody else's, `columns` tell nothing."""
     windows: dict[str, KnownWindows] = field(default_factory=dict)
     """By optimizer: figures that need not be computed again."""
+    is_watched: bool = False
+    """Whether the files are looked at again and again, so that none of those that are read is being written."""
 
 
 class Saving:
@@ -70,7 +63,7 @@ class Saving:
             stores.check_writable(path)
         self._seen: tuple[int, ...] | None = None
         self._elements = _new_elements(path) if has_elements and path is not None else None
-        self._parts: SpilledParts | None = None
+        self._spilled: Spilled | None = None
         self._saved_at, self._saving_took = time.monotonic(), 0.0
 
     def __enter__(self) -> Saving:
@@ -81,22 +74,22 @@ class Saving:
     ) -> None:
         if self._elements is not None:
             self._elements.close()
-        if self._parts is not None:
-            self._parts.clear()
+        if self._spilled is not None:
+            self._spilled.clear()
 
     def load(self) -> RunColumns | None:
         """Return what is stored already; None if there is no store yet. Raises StoreError if it is none of ours."""
         if self.path is None:
             return None
         with folder_locked(self.path.parent):
-            self._seen = _identity(self.path)
+            self._seen = stores.identity(self.path)
             if self._seen is not None and self._seen == self.held.file:
                 return self.held.columns
             return None if self._seen is None else stores.load(self.path)
 
     def _hold(self, columns: RunColumns) -> None:
         assert self.path is not None
-        self._seen = self.held.file = _identity(self.path)
+        self._seen = self.held.file = stores.identity(self.path)
         self.held.columns = columns
 
     @contextmanager
@@ -106,7 +99,7 @@ class Saving:
             yield False
             return
         with folder_locked(self.path.parent):
-            yield _identity(self.path) != self._seen
+            yield stores.identity(self.path) != self._seen
 
     @property
     def sink(self) -> ElementSink | None:
@@ -135,21 +128,21 @@ class Saving:
         if self.path is not None:
             import h5py  # noqa: F401
 
-    def parts(self) -> SpilledParts | None:
-        """Return where what is read of a long run is put away; None if there is no store, or it keeps elements."""
+    def spilled(self) -> Spilled | None:
+        """Return where what is read of a long run, and told of it, is put away; None if there is no store, or it keeps
+        elements."""
         if self.path is None or self._elements is not None:
             return None
-        from ckpt_inspect.runs.spilled import SpilledParts
+        from ckpt_inspect.runs.spilled import Spilled
 
-        self._parts = self._parts or SpilledParts(self.path.parent)
-        return self._parts
+        self._spilled = self._spilled or Spilled.beside(self.path)
+        return self._spilled
 
     def save_long(self, long: LongRun) -> RunColumns:
         """Write the store of a long run, and return what it holds."""
         assert self.path is not None
         with folder_locked(self.path.parent):
-            long.save(self.path)
-            columns = stores.load(self.path)
+            columns = long.save(self.path)
             self._hold(columns)
             return columns
 

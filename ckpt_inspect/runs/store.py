@@ -53,7 +53,7 @@ _SLOWEST = 2e6
 _ROOM = 1 << 28
 """Bytes of memory that reading may take beside what the store says that it holds."""
 
-LARGE = 1 << 24
+LARGE = 1 << 22
 """Bytes of a store whose columns are read when they are asked for."""
 
 
@@ -201,6 +201,15 @@ def _check_elements(path: Path, group_names: list[str]) -> None:
         raise ValueError(str(error)) from error
 
 
+def identity(path: Path) -> tuple[int, ...] | None:
+    """Return what another file in the place of a store doesn't share; None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def load_seen(path: Path) -> Seen | None:
     """Return what was seen of a run's files when its store was written; None if there is no such store, or nothing."""
     return seen_of(_load_text(path, lambda file: text_attribute(file, SEEN) or "") if path.is_file() else "")
@@ -296,33 +305,39 @@ def _apart(path: Path, load: Callable[[], RunColumns], at: Path | None = None) -
         raise StoreError(f"{path}: the store is damaged ({error}); remove it and analyse again") from error
 
 
-def load_large(path: Path, *, is_ours: bool = False) -> RunColumns:
-    """Return what a store holds, each column read when it is asked for.
-
-    One that `is_ours`, since it was written just now, is read by this process itself.
-    """
-    return _large(path, (lambda path, load, at: load()) if is_ours else _apart).columns()
-
-
-def _large(path: Path, how: Callable[[Path, Callable[[], RunColumns], Path], RunColumns]) -> StoredRun:
-    """Return a store of which little is read yet, but all of it looked at: types, lengths, names."""
-    try:
-        pinned = PinnedFile(path)
-    except OSError as error:
-        raise StoreError(f"{path}: can't be read ({error.strerror})") from error
+def load_large(path: Path) -> RunColumns:
+    """Return what a store holds, each column read when it is asked for; little is read yet, but all of it looked at:
+    types, lengths, names."""
 
     def outline(file: h5py.File) -> RunColumns:
         found = read(file, slice(0, 0))
         (count,) = own_dataset(file, CHECKPOINT).shape
         return replace(found, checkpoints={**found.checkpoints, LENGTH: read_values(file, LENGTH, "integer", (count,))})
 
+    pinned = _pinned(path)
+    return stored(path, _apart(path, lambda: _load(path, outline, pinned.path), pinned.path), pinned=pinned).columns()
+
+
+def stored(path: Path, outline: RunColumns, *, is_ours: bool = False, pinned: PinnedFile | None = None) -> StoredRun:
+    """Return a store of which the outline is known. One that `is_ours`, since it was written just now, is read by this
+    process itself."""
+    file = pinned or _pinned(path)
+    how = (lambda path, load, at: load()) if is_ours else _apart
+
     def some(pick: Pick, rows: Rows) -> RunColumns:
-        return how(path, lambda: _load(path, lambda file: read(file, rows, pick), pinned.path), pinned.path)
+        return how(path, lambda: _load(path, lambda opened: read(opened, rows, pick), file.path), file.path)
 
     def memory() -> str:
-        return _load_text(path, lambda file: read_memory(own_group(file, FINDINGS)), pinned.path)
+        return _load_text(path, lambda opened: read_memory(own_group(opened, FINDINGS)), file.path)
 
-    return StoredRun(how(path, lambda: _load(path, outline, pinned.path), pinned.path), some, memory)
+    return StoredRun(outline, some, memory)
+
+
+def _pinned(path: Path) -> PinnedFile:
+    try:
+        return PinnedFile(path)
+    except OSError as error:
+        raise StoreError(f"{path}: can't be read ({error.strerror})") from error
 
 
 def _load(path: Path, find: Callable[[h5py.File], RunColumns] | None = None, at: Path | None = None) -> RunColumns:

@@ -9,15 +9,19 @@ import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import RLock
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ckpt_inspect.measurement.columns import Column, Columns, OptimizerColumns, Rows, RunColumns, StoredElsewhere
 from ckpt_inspect.measurement.variables import ALONG_CHECKPOINTS
 from ckpt_inspect.runs.stored import count_rows
+
+if TYPE_CHECKING:
+    from ckpt_inspect.findings.looks import RunLooks
 
 HELD_BYTES = 256 << 20
 """Columns that are held, about; the last that were asked for. One that is larger is read each time."""
@@ -50,7 +54,12 @@ class StoredRun:
     read: ReadColumns
     read_memory: Callable[[], str] = field(default=lambda: "")
     """Returns what the store remembers of the whole run, as it is written there; empty if that is nothing."""
-    _memory: str | None = None
+    tail: RunColumns | None = None
+    """The newest checkpoints, as they are in the store; whoever asks for those alone needn't read it."""
+    looks: RunLooks | None = None
+    """What whoever wrote the store saw of all checkpoints; None if that was another process."""
+    known_memory: str | None = None
+    """The same, if it has been read, or was written by this process."""
     _held: OrderedDict[tuple[str | None, str], Column] = field(default_factory=OrderedDict)
     _nbytes: int = 0
     _lock: RLock = field(default_factory=RLock)
@@ -79,6 +88,8 @@ class StoredRun:
     def taken(self, rows: Rows) -> RunColumns:
         """Return these checkpoints, with everything that is known of them but remarks."""
         outline = self.outline
+        if (own := self._in_tail(rows)) is not None and self.tail is not None:
+            return replace(self.tail, **_taken(self.tail, own), remarks=(), thresholds=outline.thresholds)
         wanted: dict[str | None, tuple[str, ...]] = {None: tuple(outline.checkpoints)}
         wanted |= {n: _along_checkpoints(o.variables) for n, o in outline.optimizers.items()}
         found = self.read(wanted, rows)
@@ -97,9 +108,9 @@ class StoredRun:
 
     def memory(self) -> str:
         """Return what the store remembers of the whole run, as it is written there."""
-        if self._memory is None:
-            self._memory = self.read_memory()
-        return self._memory
+        if self.known_memory is None:
+            self.known_memory = self.read_memory()
+        return self.known_memory
 
     def column(self, optimizer: str | None, name: str) -> Column:
         """Return a whole variable along the checkpoints."""
@@ -128,6 +139,11 @@ class StoredRun:
         """Return some rows of a variable along the checkpoints; it is read as a whole if it is small, and they are not
         but a few."""
         own = self.outline.checkpoints if optimizer is None else self.outline.optimizers[optimizer].variables
+        if not count_rows(rows, self.length):
+            return own[name][:0]
+        if (near := self._in_tail(rows)) is not None and self.tail is not None:
+            newest = self.tail.checkpoints if optimizer is None else self.tail.optimizers[optimizer].variables
+            return newest[name][near]
         is_few = _FEW * count_rows(rows, self.length) <= self.length
         with self._lock:
             if (optimizer, name) in self._held or (self._size(own[name]) <= _TOGETHER and not is_few):
@@ -135,6 +151,14 @@ class StoredRun:
         found = self.read({optimizer: (name,)}, rows)
         columns = found.checkpoints if optimizer is None else found.optimizers[optimizer].variables
         return columns[name]
+
+    def _in_tail(self, rows: Rows) -> Rows | None:
+        """Return the same rows of the tail; None if it hasn't all of them."""
+        start = self.length if self.tail is None else self.length - len(self.tail)
+        if isinstance(rows, slice):
+            first, stop, step = rows.indices(self.length)
+            return slice(first - start, stop - start, step) if start <= first < stop and step > 0 else None
+        return [row - start for row in rows] if len(rows) and rows[0] >= start else None
 
     def _read_with(self, optimizer: str | None, name: str) -> tuple[str, ...]:
         """Return the names of those that are read together, the one that is wanted first: each reading has its cost.
@@ -227,15 +251,18 @@ def taken_rows(columns: RunColumns, rows: Sequence[int]) -> RunColumns:
     stored = stored_run(columns)
     if stored is not None:
         return stored.taken(rows)
-    places = np.asarray(rows, np.int64)
+    return replace(columns, **_taken(columns, np.asarray(rows, np.int64)), remarks=())
+
+
+def _taken(columns: RunColumns, rows: slice | Column | Sequence[int]) -> dict[str, Any]:
+    """These rows of columns that are all here: `checkpoints` and `optimizers`."""
     optimizers = {
         name: OptimizerColumns(
-            name, {n: column[places] if n in ALONG_CHECKPOINTS else column for n, column in o.variables.items()}
+            name, {n: column[rows] if n in ALONG_CHECKPOINTS else column for n, column in o.variables.items()}
         )
         for name, o in columns.optimizers.items()
     }
-    checkpoints = {name: column[places] for name, column in columns.checkpoints.items()}
-    return RunColumns(columns.run, columns.options, checkpoints, optimizers, (), columns.thresholds)
+    return {"checkpoints": {n: column[rows] for n, column in columns.checkpoints.items()}, "optimizers": optimizers}
 
 
 class PinnedFile:

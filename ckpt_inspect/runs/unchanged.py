@@ -40,6 +40,20 @@ def survey_of(paths: Sequence[PathLike]) -> Survey | None:
     return survey(paths[0], LONG)
 
 
+class Stored(NamedTuple):
+    """What a store held."""
+
+    columns: RunColumns
+    file: tuple[int, ...] | None
+    """What another file in its place doesn't share."""
+
+    @classmethod
+    def of(cls, path: Path) -> Stored:
+        """Read it; raises StoreError."""
+        file = stores.identity(path)
+        return cls(stores.load(path), file)
+
+
 class Grown(NamedTuple):
     """A run to which only checkpoints have come."""
 
@@ -48,57 +62,60 @@ class Grown(NamedTuple):
     store: Path
     run: Callable[[RunColumns], Run]
     """Makes the whole of it, of the columns that it has by then."""
+    held: Stored
 
 
-def unchanged_run(
+def stored_before(
     folder: PathLike,
     survey: Survey,
     store: Path | None,
     place: Path | None,
     options: Options,
     thresholds: Mapping[str, float],
-) -> Unchanged | None:
-    """Return the one run in a folder if nothing was changed in the folder since its store was written, with the same
-    options; None if that isn't certain. The store is `store`, or that of the folder's name in `place`."""
-    for candidate in _candidates(folder, survey, store, place):
-        seen = stores.load_seen(candidate)
-        if seen is None or (seen.folder, seen.digest, seen.writer) != (survey.folder, survey.digest, __version__):
-            continue
-        columns = stores.load(candidate)
-        if columns.options == options.text() and columns.thresholds == thresholds:
-            return Unchanged(functools.partial(_run_in, folder, survey, seen, columns), candidate, columns)
-    return None
+) -> Unchanged | Grown | None:
+    """Return the one run in a folder, if its store tells that nothing was changed there since it was written, or that
+    only newer checkpoints have come; None if neither is certain. The store is `store`, or that of the folder's name in
+    `place`, with the same options. Nothing is opened but the newest."""
+    every = [(path, stores.load_seen(path)) for path in _candidates(folder, survey, store, place)]
+    known = [
+        (path, seen) for path, seen in every
+        if seen is not None and seen.digest and (seen.folder, seen.writer) == (survey.folder, __version__)
+    ]  # fmt: skip
+    for path, seen in known:
+        if seen.digest == survey.digest and (held := _held(path, options, thresholds)) is not None:
+            return Unchanged(functools.partial(_run_in, folder, survey, seen, held.columns), path, held.columns)
+    found = (_grown(folder, survey, path, seen, options, thresholds) for path, seen in known)
+    return next((each for each in found if each is not None), None)
 
 
-def grown_run(
+def _held(path: Path, options: Options, thresholds: Mapping[str, float]) -> Stored | None:
+    """What a store holds; None for results of other options, or thresholds."""
+    held = Stored.of(path)
+    return held if held.columns.options == options.text() and held.columns.thresholds == thresholds else None
+
+
+def _grown(
     folder: PathLike,
     survey: Survey,
-    store: Path | None,
-    place: Path | None,
+    store: Path,
+    seen: store_seen.Seen,
     options: Options,
     thresholds: Mapping[str, float],
 ) -> Grown | None:
-    """Return the one run in a folder if nothing has happened there since its store was written but that files have
-    come, and these are checkpoints that come after all others by their names, and by their counters; None if that isn't
-    certain. Arguments as in `unchanged_run`. Nothing is opened but the newest."""
-    for candidate in _candidates(folder, survey, store, place):
-        seen = stores.load_seen(candidate)
-        if seen is None or not (seen.digest and seen.is_numbered_on) or seen.writer != __version__:
-            continue
-        known = Files.of_bytes(stores.load_files(candidate)) if seen.folder == survey.folder else None
-        if known is None:
-            continue
-        others = survey.files().beside(known)
-        below = f"{seen.run_folder[len(survey.folder.rstrip('/')) + 1 :]}/".lstrip("/")
-        if not others or not all(name.startswith(below) and "/" not in name[len(below) :] for name in others):
-            continue
-        columns = stores.load(candidate)
-        if columns.options != options.text() or columns.thresholds != thresholds:
-            continue
-        newest = _newest(as_path(folder) / below, [name[len(below) :] for name in others], columns, survey)
-        if newest is not None and newest.name == columns.run:
-            return Grown(newest, candidate, functools.partial(_run_in, folder, survey, seen))
-    return None
+    """The run if nothing has happened since but that files have come, and these are checkpoints that come after all
+    others by their names, and by their counters."""
+    known = Files.of_bytes(stores.load_files(store)) if seen.is_numbered_on else None
+    others = None if known is None else survey.files().beside(known)
+    below = f"{seen.run_folder[len(survey.folder.rstrip('/')) + 1 :]}/".lstrip("/")
+    if not others or not all(name.startswith(below) and "/" not in name[len(below) :] for name in others):
+        return None
+    held = _held(store, options, thresholds)
+    if held is None:
+        return None
+    newest = _newest(as_path(folder) / below, [name[len(below) :] for name in others], held.columns, survey)
+    if newest is None or newest.name != held.columns.run:
+        return None
+    return Grown(newest, store, functools.partial(_run_in, folder, survey, seen), held)
 
 
 def _newest(folder: Path, others: Sequence[str], columns: RunColumns, survey: Survey) -> Run | None:
@@ -180,7 +197,7 @@ def what_is_seen(
 def what_is_seen_now(
     before: store_seen.Seen, stamps: Column, survey: Survey, first: int, checkpoints: Columns, *, is_all: bool
 ) -> tuple[store_seen.Seen, Column]:
-    """Return the same of a store to which checkpoints were added (`grown_run`): of what was seen `before`, the (C,)
+    """Return the same of a store to which checkpoints were added (`Grown`): of what was seen `before`, the (C,)
     stamps then, and a survey by which nothing else has happened. Rows from `first` on may be others."""
     files, sizes, modified = (
         column_rows(checkpoints, name, slice(first, None)) for name in ("files", "size_bytes", "modified")

@@ -55,7 +55,7 @@ def _client(address: str) -> Iterator[Any]:
 
     connect: Any = Client  # it has no types
     for name in ("distributed.client", "distributed.comm", "distributed.core"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is said in one sentence, below
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are reported in one sentence, below
     try:
         client: Any = connect(address, timeout=ANSWER)
     except (OSError, ValueError, TimeoutError) as error:

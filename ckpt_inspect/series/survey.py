@@ -9,9 +9,11 @@ import hashlib
 import os
 import time
 import zlib
-from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +47,8 @@ class Survey:
     is_settled: bool
     """Whether what is written from now on has another time than what was seen."""
     _folders: dict[str, FolderStats]
+    _found: dict[str, Any] = field(default_factory=dict)
+    """What was asked for, by what it is: of many files it takes a while."""
 
     @property
     def largest_folder(self) -> str:
@@ -77,20 +81,30 @@ class Survey:
             is_other |= newest // _SECOND + 1e-9 * (newest % _SECOND) != modified
         return np.where(is_other, 0, stamps)
 
-    def files(self, own: Container[str] = ()) -> Files:
+    def files(self, own: Collection[str] = ()) -> Files:
         """Return all files, without stores; `own`: names, from the folder, of those that checkpoints consist of."""
+        if "files" not in self._found:
+            self._found["files"] = self._files()
+        names, sizes, times = self._found["files"]
+        is_own = np.fromiter(map(own.__contains__, names), bool, len(names)) if own else np.zeros(len(names), bool)
+        return Files(names, sizes, times, is_own)
+
+    def _files(self) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
         names: list[str] = []
         sizes: list[NDArray[np.int64]] = []
         times: list[NDArray[np.int64]] = []
         start = len(self.folder.rstrip("/")) + 1
         for place in sorted(self._folders):
             stats, above = self._folders[place], f"{place.rstrip('/')}/"[start:]
-            listed = [i for i, name in enumerate(stats.names) if _OF_STORES not in name]
-            names += [above + stats.names[i] for i in listed]
-            sizes.append(stats.sizes[np.array(listed, np.intp)])
-            times.append(stats.modified_ns[np.array(listed, np.intp)])
-        is_own = np.fromiter((name in own for name in names), bool, len(names))
-        return Files(names, np.concatenate(sizes), np.concatenate(times), is_own)
+            is_store = np.zeros(len(stats.names), bool)
+            if _OF_STORES in "\0".join(stats.names):
+                is_store[:] = [_OF_STORES in name for name in stats.names]
+                names += [above + stats.names[i] for i in np.flatnonzero(~is_store).tolist()]
+            else:
+                names += [above + name for name in stats.names] if above else stats.names
+            sizes.append(stats.sizes[~is_store])
+            times.append(stats.modified_ns[~is_store])
+        return names, np.concatenate(sizes), np.concatenate(times)
 
     def below(self, files: Iterable[str]) -> set[str]:
         """Return the names, from the folder, of the files that texts have one a line, from the root."""
@@ -100,11 +114,13 @@ class Survey:
     def _places(self, files: Iterable[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where each of the files stands among those of all folders, -1 where it is missing, and how many each text
         has."""
-        names: dict[str, dict[str, int]] = {}
-        start = 0
-        for folder, stats in self._folders.items():
-            names[folder.rstrip("/")] = dict(zip(stats.names, range(start, start + len(stats.names)), strict=True))
-            start += len(stats.names)
+        if "places" not in self._found:
+            start, places = 0, dict[str, dict[str, int]]()
+            for folder, stats in self._folders.items():
+                places[folder.rstrip("/")] = dict(zip(stats.names, range(start, start + len(stats.names)), strict=True))
+                start += len(stats.names)
+            self._found["places"] = places
+        names: dict[str, dict[str, int]] = self._found["places"]
         nothing: dict[str, int] = {}
         found: list[int] = []
         lengths: list[int] = []
@@ -161,7 +177,7 @@ class Files:
         """Return the names of the files that were no part of a checkpoint `before`, or weren't there; None if one that
         was is another now, or gone."""
         at = dict(zip(before.names, range(len(before.names)), strict=True))
-        places = np.fromiter((at.get(name, -1) for name in self.names), np.int64, len(self.names))
+        places = np.fromiter(map(at.get, self.names, repeat(-1)), np.int64, len(self.names))
         if not len(before.names):
             return list(self.names)
         is_same = (before.sizes[places] == self.sizes) & (before.modified_ns[places] == self.modified_ns)

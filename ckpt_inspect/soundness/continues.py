@@ -1,5 +1,5 @@
 """Does a checkpoint continue the one before? Counters, names, moments and weights of both, judged by what no update can
-do; what can't be told is said, and never taken for a loss."""
+do; what can't be decided is reported as such, never taken for a loss."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def pairs_of(passage: Passage) -> Iterator[Pair]:
 
 
 def _floors(passage: Passage, before: Parameter, after: Parameter) -> tuple[Floor | None, Floor | None]:
-    """Return the floor that proves, and the one that holds if what is assumed is right; None where there is none."""
+    """Return the floor that proves, and the one that holds if what is assumed is right; None if there is none."""
     rule, key = passage.after.update_rule, after.key("second_moment")
     other = before.key("second_moment")
     if rule is None or key is None or other is None or passage.before.rule != passage.after.rule:

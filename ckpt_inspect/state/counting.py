@@ -136,7 +136,7 @@ def _counted(checkpoint: Checkpoint, found: FoundOptimizer, raw: int) -> Sourced
     """The exponent behind a raw count: the count itself, but for gradient accumulation."""
     where = str(found.counter)
     if found.counted == "global-step":
-        return Sourced(raw, "checkpoint", f"{where}, the only counter that this layout has")
+        return Sourced(raw, "checkpoint", f"{where}, the only counter that the file has for it")
     accumulated = _accumulated(found)
     if accumulated > 1:
         version = _version(checkpoint.producer().get("keras_version", ""))

@@ -108,6 +108,9 @@ def _decayed(
     """The learning rate under an implementation's `decay`, unless that name means something else in the rule."""
     if not decay or not found.implementation.decays_rate or has_own_decay:
         return Sourced(value, source, where)
+    if found.config is not None and find_optimizer(found.rule.name) is None:
+        what = f"{where} = {value:.9g}; whether {found.rule.name} lets it decay by decay = {decay:.9g} is not known"
+        return Sourced(None, "unknown", what)
     if not 0 <= decay < math.inf:
         raise ImpossibleError(f"decay is {decay:.9g} ({where} decays by it), and it must be finite and not negative")
     if completed is None:
@@ -138,23 +141,43 @@ def _scheduled(schedule: JsonObject, found: FoundOptimizer, completed: int | Non
 
 
 def _from_graph(rate: GraphRate, where: str, scalars: Scalars) -> Sourced[float]:
-    """A learning rate that the graph computes, at the global step before the last update's increment."""
-    variables = {rate.counter: scalars.read(rate.counter)} if rate.counter is not None else {}
-    for key, count in variables.items():
-        if not math.isfinite(count):
-            raise ImpossibleError(
-                f"{key} is {count:g}, which is not a valid count, and the learning rate depends on it"
-            )
-    before = {k: max(v - 1, 0) for k, v in variables.items()}
-    value = rate.graph.evaluate(rate.node, before)
-    if value is None:
-        return Sourced(
-            None,
-            "unknown",
-            f"{where}: the learning rate is fed at run time, or computed from what isn't saved; give --learning-rate",
+    """A learning rate that the graph computes, at what the global step was before the last update."""
+    if rate.counter is None:
+        value = rate.graph.evaluate(rate.node, {})
+        return _not_computed(where) if value is None else _computed(value, rate, where)
+    count = scalars.read(rate.counter)
+    if not math.isfinite(count):
+        raise ImpossibleError(
+            f"{rate.counter} is {count:g}, which is not a valid count, and the learning rate depends on it"
         )
-    at = "".join(f" at {k} = {int(v)}, before the last update" for k, v in before.items())
+    raised = rate.graph.increments(rate.counter)
+    steps = [step or 1.0 for step in raised] or [1.0]
+    is_known = len(raised) == 1 and raised[0] is not None
+    before = [max(count - step, 0.0) for step in (steps if is_known else (*steps, sum(steps), 0.0))]
+    values = [rate.graph.evaluate(rate.node, {rate.counter: at}) for at in before]
+    if values[0] is None:
+        return _not_computed(where)
+    if any(value != values[0] for value in values):
+        what = (
+            f"{len(raised)} operations raise {rate.counter}"
+            if len(raised) > 1
+            else f"no operation raises {rate.counter} by a constant"
+        )
+        reason = f"{where}: {what}, so that its value in the last update, on which the learning rate depends, is open"
+        return Sourced(None, "unknown", f"{reason}; give --learning-rate")
+    return _computed(values[0], rate, where, f" at {rate.counter} = {int(before[0])}, before the last update")
+
+
+def _computed(value: float, rate: GraphRate, where: str, at: str = "") -> Sourced[float]:
     return Sourced(value, "graph", f"{where}: the expression {rate.node!r}{at}")
+
+
+def _not_computed(where: str) -> Sourced[float]:
+    return Sourced(
+        None,
+        "unknown",
+        f"{where}: the learning rate is fed at run time, or computed from what isn't saved; give --learning-rate",
+    )
 
 
 def resolve_weight_decay(

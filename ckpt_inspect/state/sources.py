@@ -38,7 +38,7 @@ class Scalars:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
         self.rounded: dict[str, str] = {}
-        """By name, what is to be said of a hyperparameter that its type rounded to 1."""
+        """By name, the remark on a hyperparameter that its type rounded to 1."""
 
     def has(self, key: str) -> bool:
         """Return whether the checkpoint holds one number of that name."""

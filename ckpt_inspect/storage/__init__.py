@@ -5,7 +5,7 @@ implements `interface.Storage`, and one line in `registry.storage_of`.
 """
 
 from ckpt_inspect.storage.credentials import hidden
-from ckpt_inspect.storage.interface import ABSENT, Entry, FolderStats, OpenFile, Stat, Storage
+from ckpt_inspect.storage.interface import ABSENT, Entry, FolderStats, Identities, OpenFile, Stat, Storage
 from ckpt_inspect.storage.key_value_store import key_value_store
 from ckpt_inspect.storage.local import keep_temporarily, read_pieces
 from ckpt_inspect.storage.location import HEAD_SIZE, Location, locate
@@ -24,6 +24,7 @@ from ckpt_inspect.storage.registry import (
     is_there,
     link_target,
     list_folder,
+    list_identities,
     list_stats,
     look_together,
     name_of,
@@ -44,6 +45,7 @@ __all__ = [
     "Bytes",
     "Entry",
     "FolderStats",
+    "Identities",
     "Location",
     "OpenFile",
     "PathLike",
@@ -66,6 +68,7 @@ __all__ = [
     "key_value_store",
     "link_target",
     "list_folder",
+    "list_identities",
     "list_stats",
     "locate",
     "look_together",

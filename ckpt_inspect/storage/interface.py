@@ -44,6 +44,14 @@ class Entry(NamedTuple):
     """Whether it is a folder itself; a link to one is not."""
 
 
+class Identities(NamedTuple):
+    """The names in a folder, one level, each with a number that another file, put in its place, doesn't share."""
+
+    files: dict[str, int]
+    """Links are files, also those to folders."""
+    folders: dict[str, int]
+
+
 class FolderStats(NamedTuple):
     """What lies in a folder, one level, with a look at each file; links to files followed."""
 
@@ -226,6 +234,11 @@ class Storage(ABC):
     def list_stats(self, folder: Path) -> FolderStats | None:
         """Return a folder's names with sizes and times; NotFoundError if it can't be listed, None if looking at its
         files would take long."""
+        return None
+
+    def list_identities(self, folder: Path) -> Identities | None:
+        """Return a folder's names and which file each is; NotFoundError if it can't be listed, None if a listing
+        doesn't tell."""
         return None
 
     @abstractmethod

@@ -12,7 +12,7 @@ from threading import Lock
 import numpy as np
 
 from ckpt_inspect.errors import ChangedFileError, CkptInspectError, NotFoundError, RequestError
-from ckpt_inspect.storage.interface import ABSENT, Entry, FolderStats, OpenFile, Stat, Storage, missing
+from ckpt_inspect.storage.interface import ABSENT, Entry, FolderStats, Identities, OpenFile, Stat, Storage, missing
 from ckpt_inspect.storage.stream import Bytes
 
 _SMALL = 1 << 20
@@ -66,6 +66,17 @@ class LocalStorage(Storage):
         except OSError as error:
             raise _unreadable(folder, error) from error
         return FolderStats(names, np.array(sizes, np.int64), np.array(times, np.int64), folders)
+
+    def list_identities(self, folder: Path) -> Identities:
+        found = Identities({}, {})
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    own = found.folders if entry.is_dir(follow_symlinks=False) else found.files
+                    own[entry.name] = entry.inode()
+        except OSError as error:
+            raise _unreadable(folder, error) from error
+        return found
 
     def open_file(self, path: Path, pinned: Stat | None = None) -> LocalFile:
         return LocalFile(path, pinned)

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from ckpt_inspect.errors import CkptInspectError, UnsupportedError
 from ckpt_inspect.storage import credentials
 from ckpt_inspect.storage.address import Address
-from ckpt_inspect.storage.interface import Entry, FolderStats, NoAnswerError, OpenFile, Stat, Storage
+from ckpt_inspect.storage.interface import Entry, FolderStats, Identities, NoAnswerError, OpenFile, Stat, Storage
 from ckpt_inspect.storage.local import LocalStorage
 
 PathLike = str | os.PathLike[str]
@@ -134,6 +134,11 @@ def list_folder(folder: Path) -> list[Entry]:
 def list_stats(folder: Path) -> FolderStats | None:
     """Return a folder's names with sizes and times; see `Storage.list_stats`."""
     return storage_of(folder).list_stats(folder)
+
+
+def list_identities(folder: Path) -> Identities | None:
+    """Return a folder's names and which file each is; see `Storage.list_identities`."""
+    return storage_of(folder).list_identities(folder)
 
 
 def open_file(path: Path, pinned: Stat | None = None) -> OpenFile:

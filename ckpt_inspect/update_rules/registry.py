@@ -214,6 +214,15 @@ def optimizer_of_slots(slots: Iterable[str]) -> tuple[Optimizer, bool] | None:
     return optimizer, is_certain
 
 
+def can_keep(optimizer: Optimizer, slots: Iterable[str]) -> bool:
+    """Return whether slots of these names can be an optimizer's: `m` and `v` are no SGD's, even if it is called so."""
+    has = frozenset(slots)
+    if optimizer.has_moment_pair:
+        return not has or not has.isdisjoint(("m", "first_moment"))
+    known = (*optimizer.traces.slots, *optimizer.traces.usual_slots)
+    return not has or not known or any(names <= has for names in known)
+
+
 def optimizers_of_optax_state(fields: Iterable[str]) -> tuple[tuple[Optimizer, OptaxState], ...]:
     """Return the optimizers that keep a state of these fields in optax, with what they keep in it."""
     has = frozenset(fields)

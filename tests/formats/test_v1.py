@@ -380,31 +380,35 @@ DAMAGED_WHEN_READ: dict[str, tuple[list[tuple[bytes, bytes]], str]] = {
     ),
     "a gap": (
         in_two(((0, 1), None), ((2, 2), None)),
-        "tensor 'x': its element [1, 0] lies in none of its slices: the checkpoint was not written whole",
+        "tensor 'x': its element [1, 0] lies in none of its slices: the checkpoint was not written whole, or other "
+        "names hold its other parts",
     ),
     "a gap between columns": (
         in_two((None, (0, 1)), (None, (2, 1))),
-        "tensor 'x': its element [0, 1] lies in none of its slices: the checkpoint was not written whole",
+        "tensor 'x': its element [0, 1] lies in none of its slices: the checkpoint was not written whole, or other "
+        "names hold its other parts",
     ),
     "an overlap": (
         in_two(((0, 2), None), ((1, 3), None)),
-        "tensor 'x': its element [1, 0] lies in 2 of its slices: the checkpoint was not written whole",
+        "tensor 'x': its element [1, 0] lies in 2 of its slices: the index is damaged",
     ),
     "a gap and an overlap of the same size": (
         in_two(((0, 2), None), ((1, 2), None)),
-        "tensor 'x': its element [1, 0] lies in 2 of its slices: the checkpoint was not written whole",
+        "tensor 'x': its element [1, 0] lies in 2 of its slices: the index is damaged",
     ),
     "the same slice twice": (
         [v1_metadata(v1_variable("x", FLOAT, (6,), [(None,), (None,)])), v1_record("x", (None,), v1_values(X))],
-        "tensor 'x': its element [0] lies in 2 of its slices: the checkpoint was not written whole",
+        "tensor 'x': its element [0] lies in 2 of its slices: the index is damaged",
     ),
     "no slice": (
         [v1_metadata(v1_variable("x", FLOAT, (6,), []))],
-        "tensor 'x': its element [0] lies in none of its slices: the checkpoint was not written whole",
+        "tensor 'x': its element [0] lies in none of its slices: the checkpoint was not written whole, or other "
+        "names hold its other parts",
     ),
     "a huge shape and a small slice": (
         [v1_metadata(v1_variable("x", FLOAT, (1 << 40,), [((0, 6),)])), v1_record("x", ((0, 6),), v1_values(X))],
-        "tensor 'x': its element [6] lies in none of its slices: the checkpoint was not written whole",
+        "tensor 'x': its element [6] lies in none of its slices: the checkpoint was not written whole, or other "
+        "names hold its other parts",
     ),
 }  # fmt: skip
 

@@ -173,6 +173,16 @@ def test_the_class_of_slots_that_a_restore_made(prefix: str, rule: str) -> None:
     assert state.rule_source.where == f"hyperparameters are named {prefix!r}, the class's own name"
 
 
+def test_slots_outweigh_the_name() -> None:
+    """`Adam(name="SGD")`: first and second moments are no SGD's."""
+    b, (one, _) = _two_models()
+    _v2(b, "opt", [one], 1, prefix="SGD")
+    b.children["root"]["opt"] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    assert (state.rule, state.rule_source.source) == ("adam", "default")
+    assert state.parameters["dense/kernel"].effective_lr() is not None
+
+
 def test_hyperparameters_that_name_no_class() -> None:
     """An optimizer of the user's own name is Adam by habit alone."""
     b, (one, _) = _two_models()
@@ -181,7 +191,7 @@ def test_hyperparameters_that_name_no_class() -> None:
     b.children["root"]["opt"] = "opt"
     (state,) = optimizer_states(b.checkpoint())
     assert (state.rule, state.rule_source.source) == ("adam", "default")
-    assert "named 'mine', which names no class" in state.rule_source.where
+    assert "named 'mine', which is no class that has these" in state.rule_source.where
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.memory_checkpoints import MemoryCheckpoint, moments
+from support.memory_checkpoints import MemoryCheckpoint, graph_def, moments
 
 from ckpt_inspect import OptimizerState, optimizer_states
 
@@ -63,3 +63,66 @@ def test_other_slots_are_read(name: str, slots: tuple[str, ...], rule: str, sour
     """Slots of other rules are found, and those of no known rule are called unknown rather than passed over."""
     state = _state(name, slots, learning_rate=0.01, decay=0.0)
     assert (state.rule, state.rule_source.source, list(state.parameters)) == (rule, source, ["w"])
+
+
+class TestAnEstimatorsOptimizer:
+    """`Estimator` sets its optimizer's `iterations` to the `global_step`, so that the file has no `iter`."""
+
+    @staticmethod
+    def _arrays(*names: str, **more: Any) -> dict[str, Any]:
+        arrays: dict[str, Any] = dict(more)
+        for i, name in enumerate(names):
+            weights, m, v = moments((4, 3), seed=i)
+            arrays |= {f"w{i}": weights, f"{name}/w{i}/m": m, f"{name}/w{i}/v": v}
+            arrays |= {f"{name}/{scalar}": np.float32(value) for scalar, value in ADAM.items()}
+        return arrays
+
+    def test_its_step_is_the_global_step(self) -> None:
+        """The one optimizer without a counter of its own."""
+        arrays = self._arrays("training/Adam", global_step=np.int64(5))
+        (state,) = optimizer_states(MemoryCheckpoint(arrays))
+        assert (state.name, state.rule, list(state.parameters)) == ("training/Adam", "adam", ["w0"])
+        assert (state.step.value, state.step.source) == (5, "checkpoint")
+        assert "global_step" in state.step.where
+
+    def test_beside_one_that_counts_for_itself(self) -> None:
+        """A wide and deep model has two: one with `iter`, which is the linear part's."""
+        arrays = self._arrays("training/Adam", "training/Adam_1", global_step=np.int64(5))
+        arrays["training/Adam_1/iter"] = np.int64(3)
+        steps = {s.name: s.step.value for s in optimizer_states(MemoryCheckpoint(arrays))}
+        assert steps == {"training/Adam": 5, "training/Adam_1": 3}
+
+    def test_of_two_that_share_the_global_step_none_is_known(self) -> None:
+        """Each raises it."""
+        arrays = self._arrays("training/Adam", "training/Adam_1", global_step=np.int64(10))
+        for state in optimizer_states(MemoryCheckpoint(arrays)):
+            assert (state.step.value, state.step.source) == (None, "unknown")
+            assert "2 optimizers together" in state.step.where
+
+    def test_a_counter_that_was_not_saved(self) -> None:
+        """The graph has its `iter`, so that `global_step` counts something else."""
+        arrays = self._arrays("training/Adam", global_step=np.int64(10))
+        graph = graph_def(("training/Adam/iter", "VarHandleOp", ()))
+        (state,) = optimizer_states(MemoryCheckpoint(arrays, graph=graph))
+        assert state.step.value is None
+        assert "training/Adam/iter, which the graph has" in state.step.where
+
+    def test_without_a_global_step(self) -> None:
+        """The moments are found, the step is not."""
+        (state,) = optimizer_states(MemoryCheckpoint(self._arrays("training/Adam")))
+        assert (state.step.value, list(state.parameters)) == (None, ["w0"])
+
+    def test_the_graph_holds_what_no_variable_does(self) -> None:
+        """Epsilon is a constant of `ResourceApplyAdam`."""
+        slots = ("w0", "training/Adam/w0/m", "training/Adam/w0/v")
+        scalars = ("power_1", "power_2", "rate", "beta_1", "beta_2", "epsilon")
+        graph = graph_def(
+            *((name, "VarHandleOp", ()) for name in slots),
+            ("training/Adam/Adam/update_w0/ResourceApplyAdam", "ResourceApplyAdam", (*slots, *scalars, "gradient")),
+            constants={"epsilon": 1e-3},
+        )
+        arrays = self._arrays("training/Adam", global_step=np.int64(5))
+        (state,) = optimizer_states(MemoryCheckpoint(arrays, graph=graph))
+        epsilon = state.hyperparameters["epsilon"]
+        assert (epsilon.value, epsilon.source) == (pytest.approx(1e-3), "graph")
+        assert state.hyperparameters["learning_rate"].source == "checkpoint"

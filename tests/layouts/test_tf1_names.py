@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from support.bundle_writer import field
-from support.memory_checkpoints import MemoryCheckpoint, moments
+from support.memory_checkpoints import MemoryCheckpoint, graph_def, moments
 
 from ckpt_inspect import OptimizerState, analyze, open_checkpoint, optimizer_states
 from ckpt_inspect.update_rules.running_products import running_products
@@ -286,6 +285,23 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         loss = tf.reduce_sum(tf.square(w))
         return [(tf.train.AdamOptimizer(rate, epsilon=1e-4).minimize(loss, global_step=step), 4)]
 
+    def rated(count: Callable[[Any], Any]) -> list[tuple[Any, int]]:
+        """A rate that halves every two steps, counted apart from the update."""
+        w, step = variable("w"), tf.train.get_or_create_global_step()
+        rate = tf.train.exponential_decay(0.1, step, 2, 0.5)
+        update = tf.train.AdamOptimizer(rate).minimize(tf.reduce_sum(tf.square(w)))
+        with tf.control_dependencies([update]):
+            return [(count(step), 4)]
+
+    def counted_twice(step: Any) -> Any:
+        with tf.control_dependencies([tf.assign_add(step, 1)]):
+            return tf.assign_add(step, 1)
+
+    def partitioned_in_scope() -> list[tuple[Any, int]]:
+        w = tf.get_variable("net/w", [7, 3], partitioner=tf.fixed_size_partitioner(1))
+        with tf.variable_scope("dnn"):
+            return [(adam(w, 0.02, epsilon=1e-4), 4)]
+
     def minimized(optimizer: Any, is_sparse: bool = False) -> list[tuple[Any, int]]:
         w = variable("w")
         taken = tf.gather(w, [1, 3]) if is_sparse else w
@@ -307,6 +323,10 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     save("partitioned", partitioned, has_graph=False)
     save("partitioned-graph", partitioned)
     save("scheduled", scheduled)
+    save("counted-by-threes", lambda: rated(lambda step: tf.assign_add(step, 3)))
+    save("counted-by-assign", lambda: rated(lambda step: tf.assign(step, step + 1)))
+    save("counted-twice", lambda: rated(counted_twice))
+    save("partitioned-in-scope", partitioned_in_scope)
     save("v1-names", lambda: [(adam(variable("w"), name="my_opt"), 3)], has_graph=False)
     save("sharded", lambda: [(adam(variable("w")), 3)], has_graph=False, sharded=True)
     return found
@@ -366,6 +386,39 @@ def test_a_rate_that_the_graph_computes(saved: dict[str, Path]) -> None:
         rate = state.hyperparameters["learning_rate"]
         assert (rate.value, rate.source) == (pytest.approx(0.1 * 0.5**1.5, rel=1e-6), "graph")
         assert state.hyperparameters["epsilon"].value == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize(("name", "step"), [("counted-by-threes", 9), ("counted-by-assign", 3)])
+def test_the_step_of_a_rate_is_what_it_was_before_it_was_raised(saved: dict[str, Path], name: str, step: int) -> None:
+    """By a constant other than 1, or by an assignment of the step plus 1."""
+    with open_checkpoint(saved[name]) as checkpoint:
+        (state,) = optimizer_states(checkpoint)
+        rate = state.hyperparameters["learning_rate"]
+        assert (rate.value, rate.source) == (pytest.approx(0.1 * 0.5 ** (step / 2), rel=1e-6), "graph")
+        assert f"global_step = {step}" in rate.where
+
+
+def test_a_step_that_is_raised_twice_leaves_the_rate_open(saved: dict[str, Path]) -> None:
+    """Which of its values the last update saw is in no file."""
+    with open_checkpoint(saved["counted-twice"]) as checkpoint:
+        (state,) = optimizer_states(checkpoint)
+        rate = state.hyperparameters["learning_rate"]
+        assert (rate.value, rate.source) == (None, "unknown")
+        assert "2 operations raise global_step" in rate.where
+
+
+def test_slots_of_a_partition_made_in_a_scope_are_the_graph_s(saved: dict[str, Path]) -> None:
+    """TensorFlow cuts their names in the middle, `net/w/t_0/Adam`: the graph's constants reach them all the same."""
+    tf = pytest.importorskip("tensorflow")
+    with open_checkpoint(saved["partitioned-in-scope"]) as checkpoint:
+        (state,) = optimizer_states(checkpoint)
+        assert (list(state.parameters), state.step.value) == (["net/w"], 4)
+        numbers = {name: state.hyperparameters[name].value for name in ("learning_rate", "epsilon")}
+        assert numbers == pytest.approx({"learning_rate": 0.02, "epsilon": 1e-4})
+        reader = tf.train.load_checkpoint(str(saved["partitioned-in-scope"]))
+        w = state.parameters["net/w"]
+        np.testing.assert_array_equal(w.first_moment(), reader.get_tensor("net/w/t_0/Adam"))
+        np.testing.assert_array_equal(w.value(), reader.get_tensor("net/w"))
 
 
 @pytest.mark.parametrize("name", ["adagrad", "adagrad-rows"])
@@ -435,19 +488,6 @@ def test_a_renamed_momentum_is_read_from_the_graph(saved: dict[str, Path]) -> No
 # ------------------------------------------------------------------------------------------- a graph by hand
 
 
-def _graph(*nodes: tuple[str, str, tuple[str, ...]], constants: Mapping[str, float] | None = None) -> bytes:
-    """A `GraphDef` of nodes (name, op, inputs) and float constants."""
-    out = b""
-    for name, op, inputs in nodes:
-        body = field(1, name.encode()) + field(2, op.encode()) + b"".join(field(3, i.encode()) for i in inputs)
-        out += field(1, body)
-    for name, value in (constants or {}).items():
-        tensor = field(1, 1) + field(4, np.float32(value).tobytes())
-        entry = field(1, b"value") + field(2, field(8, tensor))
-        out += field(1, field(1, name.encode()) + field(2, b"Const") + field(5, entry))
-    return out
-
-
 def _adam_graph(scopes: Mapping[str, str], *extra: tuple[str, str, tuple[str, ...]], decay: bool = False) -> bytes:
     """The updates of variables in the scopes given, all by one Adam whose constants are in `Adam`."""
     nodes = [("beta1_power", "VariableV2", ()), ("beta2_power", "VariableV2", ())]
@@ -463,7 +503,7 @@ def _adam_graph(scopes: Mapping[str, str], *extra: tuple[str, str, tuple[str, ..
             before = (f"^{update}/AssignSub",)
         nodes.append((f"{update}/ApplyAdam", "ApplyAdam", (*slots, *scalars, "gradient", *before)))
     values = {"rate": 0.01, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-6, "decay": 0.03}
-    return _graph(*nodes, *extra, constants={f"Adam/{n}": v for n, v in values.items()})
+    return graph_def(*nodes, *extra, constants={f"Adam/{n}": v for n, v in values.items()})
 
 
 class TestGraph:

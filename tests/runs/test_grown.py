@@ -124,9 +124,9 @@ def test_several_may_have_come(
         os.utime(data, ns=(OLD, OLD))
     elif last == "half":
         data.unlink()
-    assert unchanged.grown_run(folder, survey_of(folder), place, None, analysing.Options(), {}) is not None
+    assert is_grown(folder, place)
     grown = analyze(folder, store=place)
-    monkeypatch.setattr(unchanged, "grown_run", lambda *_: None)
+    monkeypatch.setattr(unchanged, "_grown", lambda *_: None)
     assert grown == load(place) == analyze(folder, store=tmp_path / "other.h5")
     assert len(grown.failures) == (last != "whole")
 
@@ -152,7 +152,7 @@ def test_whatever_else_happens_is_sought(folder: Path, place: Path, bring: Calla
         for file in parts:
             name = file.name.replace("model", "other") if change == "called otherwise" else f"below/{file.name}"
             file.rename(folder / name)
-    assert unchanged.grown_run(folder, survey_of(folder), place, None, analysing.Options(), {}) is None
+    assert not is_grown(folder, place)
 
 
 def test_what_was_half_there_is_whole_when_the_rest_comes(
@@ -164,8 +164,8 @@ def test_what_was_half_there_is_whole_when_the_rest_comes(
     next(folder.glob("*-70.index")).rename(tmp_path / "index")
     analyze(folder, store=place)
     (tmp_path / "index").rename(folder / "model.ckpt-70.index")
-    grown = unchanged.grown_run(folder, survey_of(folder), place, None, analysing.Options(), {})
-    assert grown is not None
+    grown = told(folder, place)
+    assert isinstance(grown, unchanged.Grown)
     assert [len(parts) for parts in grown.newest.parts().values()] == [2] * len(grown.newest.checkpoints)
     assert analyze(folder, store=place) == analyze(folder, store=tmp_path / "other.h5")
 
@@ -204,10 +204,16 @@ def test_a_store_that_somebody_else_wrote_meanwhile_keeps_what_it_has(
     np.testing.assert_array_equal(stored.variables["effective_lr"], read.variables["effective_lr"])
 
 
-def survey_of(folder: Path) -> unchanged.Survey:
-    found = unchanged.survey_of([folder])
-    assert found is not None
-    return found
+def told(folder: Path, place: Path) -> unchanged.Unchanged | unchanged.Grown | None:
+    """What the store tells of the folder."""
+    survey = unchanged.survey_of([folder])
+    assert survey is not None
+    return unchanged.stored_before(folder, survey, place, None, analysing.Options(), {})
+
+
+def is_grown(folder: Path, place: Path) -> bool:
+    """Whether it tells that newer checkpoints have come, and nothing else."""
+    return isinstance(told(folder, place), unchanged.Grown)
 
 
 def test_a_run_that_is_followed_only_grows(

@@ -17,7 +17,8 @@ from ckpt_inspect import Analyses, analyze, find_checkpoints, load, write_report
 from ckpt_inspect.comparison import observing
 from ckpt_inspect.measurement.columns import Column
 from ckpt_inspect.presentation.tables.run import run_tables
-from ckpt_inspect.runs import inferring, kept_elements
+from ckpt_inspect.runs import analyze as analysing
+from ckpt_inspect.runs import inferring, kept_elements, saving
 from ckpt_inspect.runs import store as stores
 
 TRUTH = {"beta_1": 0.8, "beta_2": 0.98, "epsilon": 1e-5}
@@ -288,3 +289,30 @@ def test_a_long_run_is_told_stretch_by_stretch(tmp_path: Path, monkeypatch: pyte
         assert list(column(run, "window_updates")) == list(column(whole, "window_updates"))
         assert list(column(run, "window_from")) == list(column(whole, "window_from"))
         np.testing.assert_allclose(column(run, "effective_lr"), column(whole, "effective_lr"), rtol=1e-3)
+
+
+@pytest.mark.parametrize("stops", [False, True], ids=["to the end", "interrupted, and again"])
+def test_a_store_in_between_has_what_is_told_by_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops: bool
+) -> None:
+    """What a long run tells is put into the store with its checkpoints, stretch by stretch, and is in the end what it
+    is if the store is written once."""
+    save_run(tmp_path, tuple(range(100, 340, 20)), **TRUTH)
+    monkeypatch.setattr(analysing, "LONG", 3)
+    monkeypatch.setattr(inferring, "STRETCH", 4)
+    monkeypatch.setattr(inferring, "KEPT_CHECKPOINTS", 2)
+    at_once = analyze(tmp_path, store=tmp_path / "once.h5")
+    monkeypatch.setattr(saving, "_SAVE_AFTER", 0.0)
+    monkeypatch.setattr(saving, "_SAVE_SHARE", 0.0)
+    if stops:
+
+        def stop(done: int, total: int) -> None:
+            if done > total * 0.7:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            analyze(tmp_path, store=tmp_path / "s.h5", progress=stop)
+        before = load(tmp_path / "s.h5")
+        assert len(before) == 8
+        assert list(column(before, "window_updates")) == list(column(at_once, "window_updates"))[:8]
+    assert analyze(tmp_path, store=tmp_path / "s.h5") == at_once == load(tmp_path / "s.h5")

@@ -106,6 +106,19 @@ def test_whatever_changed_is_sought(folder: Path, place: Path, change: str, tmp_
         assert second != first
 
 
+def test_what_was_interrupted_is_not_all_of_a_run(folder: Path, place: Path, tmp_path: Path) -> None:
+    """Though nothing has changed in the folder since: the next analysis reads the rest."""
+
+    def stop(done: int, total: int) -> None:
+        if done > total * 0.6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        analyze(folder, store=place, progress=stop)
+    assert 0 < len(load(place)) < 6
+    assert analyze(folder, store=place) == analyze(folder, store=tmp_path / "other.h5")
+
+
 def test_other_options_are_other_results(folder: Path, place: Path) -> None:
     """So are other thresholds."""
     analyze(folder, store=place)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 from support.adam_bundles import save_bundle, save_series
-from support.keras_files import Run
+from support.keras_files import Run as Run_
 
-from ckpt_inspect.series import watch
+from ckpt_inspect.series import claimed, watch
+from ckpt_inspect.series.run import Run
 from ckpt_inspect.series.watch import Watch
 
 
 @pytest.fixture
-def listings(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """One entry each time the folders are searched for checkpoints."""
+def searches(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """One entry each time the formats are asked for checkpoints in a folder."""
     found: list[object] = []
-    search = watch.claims_now
+    ask, search = claimed.claims_in, watch.claims_now
+    monkeypatch.setattr(claimed, "claims_in", lambda folder, *names: found.append(folder) or ask(folder, *names))
     monkeypatch.setattr(watch, "claims_now", lambda paths: found.append(paths) or search(paths))
     return found
 
@@ -29,7 +32,7 @@ def made_old(folder: Path, seconds: float = 100.0) -> None:
         os.utime(path, (time.time() - seconds,) * 2)
 
 
-def test_a_folder_in_which_nothing_changes_is_searched_once(tmp_path: Path, listings: list[object]) -> None:
+def test_a_folder_in_which_nothing_changes_is_searched_once(tmp_path: Path, searches: list[object]) -> None:
     """Until something is written, replaced or deleted in it; each look sees that."""
     paths = save_series(tmp_path / "run", 3)
     made_old(tmp_path / "run")
@@ -39,9 +42,9 @@ def test_a_folder_in_which_nothing_changes_is_searched_once(tmp_path: Path, list
         looks.mark(path, "taken")
     assert not looks.look()
     assert not looks.look()
-    assert len(listings) == 1
+    assert len(searches) == 1
 
-    save_bundle(Run().train(100), tmp_path / "run" / "model.ckpt-100")
+    save_bundle(Run_().train(100), tmp_path / "run" / "model.ckpt-100")
     made_old(tmp_path / "run", 50)
     assert looks.look()
     assert len(looks.fresh()) == 4  # a time is all that tells one file from another
@@ -53,11 +56,11 @@ def test_a_folder_in_which_nothing_changes_is_searched_once(tmp_path: Path, list
     assert looks.look()
     assert looks.fresh() == []
     assert not looks.look()
-    assert len(listings) == 3
+    assert len(searches) == 3
 
 
 def test_what_was_just_written_is_settled_by_a_look_that_finds_it_unchanged(
-    tmp_path: Path, listings: list[object]
+    tmp_path: Path, searches: list[object]
 ) -> None:
     """Whether or not the folder had to be searched for it."""
     save_series(tmp_path / "run", 1)
@@ -69,23 +72,11 @@ def test_what_was_just_written_is_settled_by_a_look_that_finds_it_unchanged(
     assert not looks.look()
     assert len(looks.fresh()) == 1
     assert not looks.is_unsettled
-    assert len(listings) == 1
-
-
-def test_files_of_this_moment_are_looked_at_again(tmp_path: Path, listings: list[object]) -> None:
-    """The next write may have the same time."""
-    save_series(tmp_path / "run", 1)
-    future = time.time() + 1000
-    for path in (tmp_path / "run").iterdir():
-        os.utime(path, (future, future))
-    looks = Watch([tmp_path / "run"])
-    looks.look()
-    looks.look()
-    assert len(listings) == 2
+    assert len(searches) == 1
 
 
 @pytest.mark.parametrize("how", ["state file", "pattern"])
-def test_checkpoints_elsewhere_are_looked_at_each_time(tmp_path: Path, listings: list[object], how: str) -> None:
+def test_checkpoints_elsewhere_are_looked_at_each_time(tmp_path: Path, how: str) -> None:
     """A folder tells nothing of what its `checkpoint` file leads to, nor of a pattern's matches."""
     (path,) = save_series(tmp_path / "run", 1)
     folder = tmp_path / "pointing"
@@ -96,6 +87,46 @@ def test_checkpoints_elsewhere_are_looked_at_each_time(tmp_path: Path, listings:
     looks = Watch([folder if how == "state file" else tmp_path / "run" / "model*"])
     assert looks.look()
     assert len(looks.fresh()) == 1
-    save_bundle(Run().train(20), path)
+    save_bundle(Run_().train(20), path)
     assert looks.look()
-    assert len(listings) == 2
+
+
+def test_what_goes_on_with_a_run_is_put_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All checkpoints are put into runs anew only if something else happened."""
+    folder = tmp_path / "run"
+    every = save_series(tmp_path / "made", 40)
+    folder.mkdir()
+
+    def bring(path: Path) -> None:
+        for file in (tmp_path / "made").glob(f"{path.name}.*"):
+            shutil.copyfile(file, folder / file.name)
+            os.utime(folder / file.name, (time.time() - 100,) * 2)
+
+    looks = Watch([folder])
+    grouped: list[int] = []
+    group = watch.runs_of
+    monkeypatch.setattr(watch, "runs_of", lambda claims, held: grouped.append(len(claims)) or group(claims, held))
+
+    def runs() -> tuple[Run, ...]:
+        looks.look()
+        found = looks.runs()
+        for path in looks.fresh():
+            looks.mark(path, "taken")
+        return found
+
+    for path in every[:30]:
+        bring(path)
+    runs()
+    for path in every[30:]:
+        bring(path)
+        (run,) = runs()
+    assert [path.name for path in run.checkpoints] == [path.name for path in every]
+    assert (grouped, looks.groupings) == ([30, *[25] * 10], 1)
+    for file in folder.glob(f"{every[3].name}.*"):
+        file.unlink()
+    bring(save_bundle(Run_().train(1000), tmp_path / "made" / "model.ckpt-1000"))
+    (run,) = runs()
+    assert [path.name for path in run.checkpoints] == [p.name for p in (*every[:3], *every[4:])] + ["model.ckpt-1000"]
+    bring(save_bundle(Run_().train(1000), tmp_path / "made" / "other-1000"))
+    assert len(runs()) == 2
+    assert looks.groupings == 2

@@ -345,7 +345,7 @@ class TestStep:
     def test_global_step_is_labelled(self) -> None:
         """Where a layout has nothing but global_step, it is read and called that."""
         got = _resolve({"global_step": np.int64(9)}, counter="global_step", counted="global-step")
-        assert "the only counter that this layout has" in got.step.where
+        assert "the only counter that the file has for it" in got.step.where
 
     def test_underflowed_powers(self) -> None:
         """Both powers 0: no step, but converged, said once as information; given betas give a bound."""
@@ -430,6 +430,18 @@ class TestLearningRate:
         reading = RuleReading(rule, "config", "configuration")
         rate = self._rate({"it": np.int64(9)}, implementation=implementation, rule=reading, counter="it", config=config)
         assert rate.value == 0.01
+
+    def test_decay_of_an_unknown_class_leaves_the_rate_open(self) -> None:
+        """It may be the rate's, or derive from Nadam, whose `decay` is not."""
+        found = {
+            "implementation": OPTIMIZER_V2,
+            "rule": RuleReading("mine", "config", "configuration"),
+            "counter": "it",
+            "config": {"learning_rate": 0.01, "decay": 0.004},
+        }
+        rate = self._rate({"it": np.int64(9)}, **found)
+        assert (rate.value, rate.source) == (None, "unknown")
+        assert "whether mine lets it decay by decay = 0.004 is not known" in rate.where
 
     def test_schedule_at_the_step_before(self) -> None:
         """A schedule is evaluated at t - 1, and the source is the configuration."""

@@ -92,3 +92,16 @@ def moments(
         m += np.float32(1 - beta_1) * (g - m)
         v += np.float32(1 - beta_2) * (g * g - v)
     return rng.normal(size=shape).astype(np.float32), m, v
+
+
+def graph_def(*nodes: tuple[str, str, tuple[str, ...]], constants: Mapping[str, float] | None = None) -> bytes:
+    """A `GraphDef` of nodes (name, op, inputs) and float constants."""
+    out = b""
+    for name, op, inputs in nodes:
+        body = field(1, name.encode()) + field(2, op.encode()) + b"".join(field(3, i.encode()) for i in inputs)
+        out += field(1, body)
+    for name, value in (constants or {}).items():
+        tensor = field(1, 1) + field(4, np.float32(value).tobytes())
+        entry = field(1, b"value") + field(2, field(8, tensor))
+        out += field(1, field(1, name.encode()) + field(2, b"Const") + field(5, entry))
+    return out

@@ -44,7 +44,7 @@ class _Block:
     run: Run | None
     """The columns are its checkpoints; None: a column for each run, with the value in every cell."""
     text: Callable[[Floats], str] | None
-    """What is said of a row's values, at its right; None: nothing."""
+    """The text at the right of a row of values; None: no text."""
 
 
 def _heights(rows: Rows) -> list[float]:
@@ -52,7 +52,7 @@ def _heights(rows: Rows) -> list[float]:
 
 
 def _draw(body: SubFigure, chapter: Chapter, rows: Rows, blocks: Sequence[_Block], norm: Any, colors: Any) -> Any:
-    """Draw the blocks beside each other, kernels above vectors, hatched where there is no value; return the axes."""
+    """Draw the blocks beside each other, kernels above vectors, hatched where a value is missing; return the axes."""
     tall = _heights(rows)
     grid = body.subplots(len(rows), len(blocks), squeeze=False, sharex="col", height_ratios=tall)
     for axes_of_row, (kind, groups), height in zip(grid, rows.items(), tall, strict=True):

@@ -1,6 +1,6 @@
 """Names of parameters made short enough to be labels, and many parameters gathered by the model's structure.
 
-Pure functions on strings; the order of what is given is the order of what comes back.
+Pure functions on strings; they keep the order of their arguments.
 """
 
 from __future__ import annotations

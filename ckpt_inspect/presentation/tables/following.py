@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ckpt_inspect.jsonable import JsonObject, json_object
+from ckpt_inspect.measurement.columns import row_of
 from ckpt_inspect.measurement.variables import QUANTILE_NAMES
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table
 from ckpt_inspect.presentation.tables.wording import figure
@@ -28,16 +29,20 @@ COLUMNS = (
 )
 
 
+def _is_present(optimizer: OptimizerColumns, row: int) -> bool:
+    return not bool(np.isnan(row_of(optimizer.variables, "nonfinite", row)).all())
+
+
 def median_effective_lr(optimizer: OptimizerColumns, row: int) -> float:
     """Return the median over the parameters of each one's median E; NaN if none has one."""
-    medians = optimizer.variables["effective_lr"][row, :, _MEDIAN]
+    medians = row_of(optimizer.variables, "effective_lr", row)[:, _MEDIAN]
     known = medians[~np.isnan(medians)]
     return float(np.median(known)) if known.size else math.nan
 
 
 def update_rms(optimizer: OptimizerColumns, row: int) -> float:
     """Return the RMS of the last update over all elements whose parameters have one; NaN if none has."""
-    rms, sizes = optimizer.variables["update_rms"][row], optimizer.variables["size"]
+    rms, sizes = row_of(optimizer.variables, "update_rms", row), optimizer.variables["size"]
     known = ~np.isnan(rms)
     return float(np.sqrt(np.average(rms[known] ** 2, weights=sizes[known]))) if known.any() else math.nan
 
@@ -47,11 +52,11 @@ def following_rows(columns: RunColumns, row: int, findings: Sequence[Finding]) -
 
     `findings` are those of the run as far as it has come: those of severity info are left out.
     """
-    name = str(columns.checkpoints["checkpoint"][row])
-    present = [o for o in columns.optimizers.values() if o.present[row].any()]
+    name = str(row_of(columns.checkpoints, "checkpoint", row))
+    present = [o for o in columns.optimizers.values() if _is_present(o, row)]
     rows: list[tuple[str, ...]] = []
     for optimizer in present:
-        step = int(optimizer.variables["step"][row])
+        step = int(row_of(optimizer.variables, "step", row))
         told = [f.id for f in findings if f.severity.word != "info" and f.optimizer in ("", optimizer.name)]
         rows.append(
             (
@@ -76,19 +81,19 @@ def following_document(
     """Return a document on one checkpoint, for a line of JSON."""
     optimizers = {
         name: {
-            "step": None if (step := int(o.variables["step"][row])) < 0 else step,
+            "step": None if (step := int(row_of(o.variables, "step", row))) < 0 else step,
             "effective_lr_median": median_effective_lr(o, row),
             "update_rms": update_rms(o, row),
         }
         for name, o in columns.optimizers.items()
-        if o.present[row].any()
+        if _is_present(o, row)
     }
     return json_object(
         {
             "run": run,
             "store": store,
-            "checkpoint": columns.checkpoints["checkpoint"][row],
-            "path": columns.checkpoints["path"][row],
+            "checkpoint": row_of(columns.checkpoints, "checkpoint", row),
+            "path": row_of(columns.checkpoints, "path", row),
             "optimizers": optimizers,
             "findings": [{"id": f.id, "severity": f.severity.word, "optimizer": f.optimizer} for f in findings],
         }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from gzip import GzipFile
 from io import BufferedReader, RawIOBase
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,8 @@ _PART = 1 << 20
 """Bytes that are decompressed at a time of a large chunk."""
 _READ = 1 << 17
 """Bytes that a decompressor takes at a time."""
+_GZIP = 31
+"""Window bits by which zlib knows gzip's header."""
 
 
 def find_zstandard() -> ModuleType | None:
@@ -40,8 +41,6 @@ def decode(codec: Codec, pieces: Iterator[Bytes], target: Bytes) -> None:
         while count < len(target) and (some := reader.readinto(target[count:])):
             count += some
         _check_end(reader, count, len(target))
-    for _ in pieces:  # so that they all count as read
-        pass
 
 
 def decode_parts(codec: Codec, pieces: Iterator[Bytes], size: int) -> Iterator[bytes]:
@@ -61,9 +60,9 @@ def _reader(codec: Codec, pieces: Iterator[Bytes]) -> Any:
     if codec == "zstd":
         zstandard = find_zstandard()
         assert zstandard is not None
-        return zstandard.ZstdDecompressor().stream_reader(source, read_size=_READ)
-    buffered = BufferedReader(source, _READ)
-    return GzipFile(fileobj=buffered) if codec == "gzip" else buffered
+        # across frames, so that what lies behind the first is damage
+        return zstandard.ZstdDecompressor().stream_reader(source, read_size=_READ, read_across_frames=True)
+    return BufferedReader(_Gunzipped(source) if codec == "gzip" else source, _READ)
 
 
 class _Pieces(RawIOBase):
@@ -90,6 +89,34 @@ class _Pieces(RawIOBase):
         """Fill the start of a buffer; return the number of bytes, 0 at the end."""
         target = memoryview(buffer)
         found = self.read(len(target))
+        target[: len(found)] = found
+        return len(found)
+
+
+class _Gunzipped(RawIOBase):
+    """What one member of gzip holds, with nothing behind it."""
+
+    def __init__(self, source: _Pieces) -> None:
+        super().__init__()
+        self._source, self._left = source, b""
+        self._decoder = zlib.decompressobj(_GZIP)
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill the start of a buffer; return the number of bytes, 0 at the end."""
+        target = memoryview(buffer)
+        found = b""
+        while not found and not self._decoder.eof:
+            some = self._left or self._source.read(_READ)
+            if not some:
+                raise EOFError("it ends too early")
+            found = self._decoder.decompress(some, len(target))
+            self._left = self._decoder.unconsumed_tail
+        if not found and (self._decoder.unused_data or self._source.read(1)):
+            raise EOFError("it doesn't end where its data does")
         target[: len(found)] = found
         return len(found)
 

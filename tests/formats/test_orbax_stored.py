@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
@@ -351,6 +352,17 @@ def test_pieces_of_a_chunk_are_decompressed_as_the_whole(
             chunk_codecs.decode(codec, iter(parts), np.empty(size, np.uint8))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("codec", ["zstd", "gzip"])
+def test_what_lies_behind_a_chunks_data_is_damage(codec: str) -> None:
+    """However much: no more of it is read than a piece."""
+    content = bytes(range(256)) * 9
+    stored = np.frombuffer({"zstd": zstandard.compress, "gzip": gzip.compress}[codec](content), np.uint8)
+    endless = itertools.chain([stored], itertools.repeat(np.zeros(1 << 17, np.uint8), 100))
+    with pytest.raises(ValueError, match="can't be decompressed"):
+        chunk_codecs.decode(codec, endless, np.empty(len(content), np.uint8))  # type: ignore[arg-type]
+    assert len(list(endless)) >= 97
+
+
 def test_bytes_that_arrive_in_several_requests_are_decompressed_as_they_lie(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -378,3 +390,15 @@ def test_slabs_are_kept_until_they_are_read(tmp_path: Path, monkeypatch: pytest.
             np.testing.assert_array_equal(checkpoint.read_range(name, start, start + 1), written[name].ravel()[start])
         assert len(decoded) <= 3 + 4
     assert orbax_arrays._KEPT_SLABS > 2
+
+
+@pytest.mark.parametrize(
+    ("codec", "is_ocdbt", "name"),
+    [("zstd", True, "manifest.ocdbt"), ("zstd", False, "x1/.zarray"), ("blosc", False, "x1/0")],
+)
+def test_files_of_an_impossible_size_are_damage(codec: str, is_ocdbt: bool, name: str, tmp_path: Path) -> None:
+    """A sparse file may claim any: nobody reads it, and C++ does not end the process for want of memory."""
+    write(tmp_path, "zarr", codec, is_ocdbt=is_ocdbt)
+    os.truncate(tmp_path / name, 1 << 40)
+    with pytest.raises(DamagedFileError, match=rf"{tmp_path}.*1099511627776 bytes long"):
+        open_checkpoint(tmp_path)

@@ -38,9 +38,9 @@ def main() -> None:
         # glibc gives freed memory back at once, and fetching it again takes a tenth of the time, until a block as large
         # as this one was freed (mallopt(3), M_MMAP_THRESHOLD); nobody touches it, so it takes no memory
         bytes(1 << 24)
-        from ckpt_inspect.cli.answering import show_plainly
+        from ckpt_inspect.cli.plainly import answer_plainly
 
-        if not show_plainly(sys.argv[1:]):
+        if not sys.argv[1:] or not answer_plainly(sys.argv[1:]):
             from ckpt_inspect.cli.app import main as run
 
             run()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from ckpt_inspect.errors import NotFoundError, UnsupportedError
 from ckpt_inspect.jsonable import JsonObject
+from ckpt_inspect.records import dataclass
 
 Array = NDArray[Any]
 """An array of any element type: what a checkpoint holds is known when it is opened, not before."""

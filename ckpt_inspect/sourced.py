@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
+
+from ckpt_inspect.records import dataclass
 
 Source = Literal["checkpoint", "config", "graph", "inferred", "given", "default", "unknown"]
 

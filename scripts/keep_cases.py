@@ -27,6 +27,8 @@ KEPT = (
     # Keras before OptimizerV2
     "keras209_tf14_h5_adam_eps", "keras224_tf115_h5_amsgrad", "keras231_tf115_h5_adam_eps", "tf112_keras_saver",
     "keras231_tf115_saver",
+    # OptimizerV2 in an Estimator
+    "tf115_estimator_keras",
     # OptimizerV2, and TensorFlow Addons on it
     "tf20_v2_ckpt_lso", "tf23_v2_ckpt_decay", "tf24_v2_ckpt_amsgrad", "tf24_v2_ckpt_adam_eps", "tf24_v2_ckpt_gan_mixed",
     "tf24_v2_ckpt_adamax", "tf24_v2_fit_h5_sched", "tf20_v2_fit_savedmodel",
@@ -72,11 +74,13 @@ def keep(case: Path, target: Path) -> None:
         shutil.copytree(path, target / newest["path"])
     else:
         stem = newest["path"].split("-?")[0]
-        for file in case.iterdir():
+        stem = Path(stem).name
+        for file in path.parent.iterdir():
             if file.suffix == ".meta" and case.name not in WITH_GRAPH:
                 continue
             if file.name == stem or file.name.startswith((f"{stem}.", f"{stem}-0")):
-                shutil.copy(file, target / file.name)
+                (target / newest["path"]).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, (target / newest["path"]).parent / file.name)
     with np.load(case / "truth.npz") as npz:
         arrays = {k: npz[k] for k in npz.files if k.startswith(f"{tag}/")}
     has_pairs = any(k.endswith("/slot_m") for k in arrays)

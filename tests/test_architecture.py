@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "ckpt_inspect"
 
 ROOMS = (
     # pure: values, bytes and names, no file
+    "records",
     "errors",
     "_version",
     "sourced",
@@ -49,7 +50,7 @@ APART = (("formats", "layouts"), ("formats", "update_rules"), ("layouts", "forma
 
 NUMERIC_ROOMS = ("update_rules", "measurement", "errors")
 """Mathematics: numpy, the standard library and nothing of other packages."""
-MOST_ROOT_FILES = 10
+MOST_ROOT_FILES = 11
 HEAVY = {
     "tensorflow", "tensorboard", "keras", "pandas", "pyarrow", "seaborn", "matplotlib", "rich", "xarray", "h5py",
     "h5netcdf", "jinja2",

@@ -1,4 +1,4 @@
-"""Answers of commands: errors as one sentence and an exit code, JSON, remarks; and the smallest command as a whole.
+"""Answers of commands: errors as one sentence and an exit code, JSON, remarks; and all that `show` does.
 
 Nothing here needs Typer, whose import takes a third as long as all that `show` does.
 """
@@ -14,13 +14,6 @@ from ckpt_inspect.errors import CkptInspectError
 
 if TYPE_CHECKING:
     from ckpt_inspect.checkpoint import Problem
-
-
-def show_plainly(arguments: Sequence[str]) -> bool:
-    """Run `show PATH` without an option and exit; return False for any other command line, which Typer parses."""
-    if len(arguments) != 2 or arguments[0] != "show" or arguments[1].startswith("-"):
-        return False
-    sys.exit(print_overviews(arguments[1:]))
 
 
 def print_overviews(

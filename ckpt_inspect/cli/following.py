@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from ckpt_inspect.cli.options import Common
+from ckpt_inspect.cli.asked import Common
 from ckpt_inspect.cli.terminal import live_table, print_line, remark
 
 if TYPE_CHECKING:

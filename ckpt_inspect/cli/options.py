@@ -4,49 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ckpt_inspect.cli import completions
-from ckpt_inspect.cli.answering import answering
-
-
-@dataclass(frozen=True, slots=True)
-class Common:
-    """Options that every command has, parsed."""
-
-    given: Mapping[str, float | int | str]
-    """Hyperparameters, `step` and `rule` by name; those of one of several optimizers as `OPTIMIZER.NAME`."""
-    include: tuple[str, ...]
-    exclude: tuple[str, ...]
-    json: bool
-    quiet: bool
-    verbose: bool
-
-    @property
-    def learning_rate(self) -> float | None:
-        """Return the learning rate given for all optimizers."""
-        rate = self.given.get("learning_rate")
-        if isinstance(rate, str):
-            raise typer.BadParameter(
-                "a table can be given to analyze, show and diff only", param_hint="--learning-rate"
-            )
-        return None if rate is None else float(rate)
-
-    @contextmanager
-    def answering(self, *, trouble: int, as_json: bool | None = None) -> Iterator[None]:
-        """Turn whatever goes wrong inside into one sentence and the exit code `trouble`; with --json, unless `as_json`
-        says otherwise, into a document as well. What Typer answers itself passes."""
-        passing = (typer.Exit, typer.Abort, typer.BadParameter)
-        is_json = self.json if as_json is None else as_json
-        with answering(trouble=trouble, verbose=self.verbose, as_json=is_json, passing=passing):
-            yield
-
+from ckpt_inspect.cli.asked import Common
 
 _NUMBERS = {
     "learning_rate": "Learning rate of the last update, instead of the one in the file.",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.cli.answering import remark_on
-from ckpt_inspect.cli.options import Common
+from ckpt_inspect.cli.asked import Common
 
 if TYPE_CHECKING:
     from ckpt_inspect.presentation.report import Report

@@ -12,12 +12,12 @@ All of it is elementwise and streams: pieces of both checkpoints go in, counts c
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.checkpoint import Array, DType
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules import State
 
 SPARE_UPDATES = 2

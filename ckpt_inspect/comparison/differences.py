@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.update_rules import STATE_SLOTS
 

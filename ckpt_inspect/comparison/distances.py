@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.measurement.extension import loops
+from ckpt_inspect.records import dataclass
 
 _ROW = 4096
 """Elements that are multiplied and added at a time: OpenBLAS starts threads above 10,000 (kernel/x86_64/ddot.c)."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.records import dataclass
 
 BUDGET = 1 << 20
 """Elements of an optimizer that are chosen, about: m, v and θ of them take 12 MB, and some ten milliseconds."""
@@ -45,7 +45,12 @@ class Choice:
 
     def in_order(self, whole: Array) -> Array:
         """Return all elements of a tensor in the choice's order, if every one is chosen."""
-        return whole if self.size <= BLOCK else whole[self.indices()]
+        if self.size <= BLOCK:
+            return whole
+        found = np.empty_like(whole)
+        for start, stop, place in self.ranges():
+            found[place : place + stop - start] = whole[start:stop]
+        return found
 
     def indices(self) -> NDArray[np.int64]:
         """Return (count,) the flat indices of the chosen elements, in their order."""

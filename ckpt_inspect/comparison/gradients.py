@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from ckpt_inspect.comparison.paths import Heads, PathFigures, continue_paths
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.columns import Column, Columns
 from ckpt_inspect.measurement.variables import CONTRADICTION, PATHS, WINDOW_METRICS
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules import find_implementation, find_rule
 
 Floats = NDArray[np.float64]

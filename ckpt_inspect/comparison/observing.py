@@ -9,7 +9,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,7 @@ from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, StoredElements, n
 from ckpt_inspect.comparison.element_choice import BLOCK, BUDGET, Choice, choose
 from ckpt_inspect.comparison.inference import Moments, Observation
 from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec, numpy_dtype
 from ckpt_inspect.comparison.differences import ParameterDiff, Status, is_integer
@@ -13,6 +13,7 @@ from ckpt_inspect.comparison.together import Told, states_together
 from ckpt_inspect.layouts import weight_names
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
 from ckpt_inspect.measurement.wording import spoken_name
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter, optimizer_states
 from ckpt_inspect.state.renaming import have_same_shapes, pair_parameters

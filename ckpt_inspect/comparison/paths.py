@@ -8,12 +8,13 @@ in a circle. Only checkpoints are seen: the way that single updates took between
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.checkpoint import Array
+from ckpt_inspect.records import dataclass
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

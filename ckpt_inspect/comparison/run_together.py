@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from ckpt_inspect.comparison.inference.observations import Observation
 from ckpt_inspect.comparison.observing import Glimpse, HeldElements, observe, reading_behind
 from ckpt_inspect.comparison.opened import OpenCheckpoints
 from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.series.names import checkpoint_names
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.inferred import Inferred, InferredValues

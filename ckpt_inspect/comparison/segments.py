@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from ckpt_inspect.jsonable import JsonObject
+from ckpt_inspect.records import dataclass
 
 JUMP = 2.0
 """Factor between two constant learning rates, up or down, that counts as a jump."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import ModuleType
 
 from ckpt_inspect.checkpoint import Array, Checkpoint, StoredElements, numpy_dtype
 from ckpt_inspect.comparison.distances import Window
 from ckpt_inspect.measurement.extension import DTYPES
 from ckpt_inspect.measurement.histograms import Counts
+from ckpt_inspect.records import dataclass
 
 Products = tuple[float, float, float, float, bool]
 WindowCounts = tuple[float, float, int, int, int]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 
 from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.comparison.inference import Inference, WindowEvidence, infer
 from ckpt_inspect.comparison.observing import Glimpse, HeldElements, observe
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.series.names import checkpoint_names
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.inferred import Inferred, InferredValues

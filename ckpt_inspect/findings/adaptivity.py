@@ -10,7 +10,7 @@ from ckpt_inspect.findings.finding import Finding, Kind, Severity
 from ckpt_inspect.findings.history import Floats, History, worst_first
 from ckpt_inspect.findings.roles import kernels_beside, may_cancel
 from ckpt_inspect.findings.thresholds import Thresholds
-from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.measurement.wording import counted, percent
 
 EPSILON = Kind(
     id="epsilon-dominated",
@@ -169,7 +169,7 @@ def _all_untouched(history: History, thresholds: Thresholds, whole: list[int]) -
     if history.step(-1) is None and not history.where("moves", ("first_moment_rms",), lambda rms: rms > 0).size:
         yield history.finding(
             UNTOUCHED,
-            f"The moments of all {len(whole)} tensors are 0, so that this optimizer has probably never made an update",
+            f"All moments of {counted(len(whole), 'tensor')} are 0, so that this optimizer has probably made no update",
             thresholds,
             parameters=whole,
             evidence=history.tensor_evidence(-1, whole, "untouched"),

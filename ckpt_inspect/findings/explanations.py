@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from ckpt_inspect.errors import NotFoundError
@@ -17,6 +16,7 @@ from ckpt_inspect.measurement.variables import (
     METRICS,
     WINDOW_METRICS,
 )
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules import HYPERPARAMETERS, RULES
 
 ADAM = "Kingma & Ba, arXiv 1412.6980"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 
 from ckpt_inspect.jsonable import JsonObject
+from ckpt_inspect.records import dataclass
 
 MOST_NAMED = 3
 """Tensors that a title names; the rest are counted."""

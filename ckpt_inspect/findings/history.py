@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
@@ -16,6 +16,7 @@ from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.columns import column_rows, row_of, slabs
 from ckpt_inspect.measurement.variables import CHECKPOINT, CONTRADICTION, OPTIMIZER_VARIABLES, QUANTILE_NAMES
 from ckpt_inspect.measurement.wording import counted
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.sourced import quoted
 from ckpt_inspect.state.hyperparameters import hyperparameters_in
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from ckpt_inspect.findings.history import Floats, History
 from ckpt_inspect.measurement.columns import slabs
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules import find_rule
 
 SMALLEST_SQUARE = 1e-36

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,7 +12,8 @@ from ckpt_inspect.findings.intervals import SMALLEST_SQUARE, Interval, Intervals
 from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.order import distinct
 from ckpt_inspect.measurement.variables import CONTRADICTION
-from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.measurement.wording import counted, percent
+from ckpt_inspect.records import dataclass
 
 RESET = Kind(
     id="step-reset",
@@ -289,7 +289,7 @@ def _vanished_finding(history: History, thresholds: Thresholds, rows: list[int])
     count = np.count_nonzero(history.present(rows[-1]))
     return history.finding(
         LOST,
-        f"In {history.at(rows[-1])} the moments of all {count} tensors are 0",
+        f"In {history.at(rows[-1])} all moments of {counted(int(count), 'tensor')} are 0",
         thresholds,
         rows=rows,
         evidence=[history.evidence(rows[-1], untouched=1.0)],

@@ -7,12 +7,13 @@ Nothing here is a finding: these are columns, and rows in which something holds 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.measurement.columns import Column
+from ckpt_inspect.records import dataclass
 
 _MOST = 500
 """Stretches of one column, or of one thing that was sought, that are written down; of more it is looked at again."""

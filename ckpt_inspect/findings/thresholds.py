@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import Field, asdict, dataclass, field, fields
+from dataclasses import Field, asdict, field, fields
 from typing import Any
 
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.findings.finding import Limit
+from ckpt_inspect.records import dataclass
 
 
 def _threshold(default: float, meaning: str, source: str) -> Any:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zipfile
+from difflib import get_close_matches
+from pathlib import Path
 
 from ckpt_inspect.errors import (
     CkptInspectError,
@@ -13,9 +16,13 @@ from ckpt_inspect.errors import (
     UnsupportedError,
 )
 from ckpt_inspect.formats.keras_files import HDF5_SIGNATURE
-from ckpt_inspect.storage import Location, is_folder, link_target, open_file
+from ckpt_inspect.natural_order import natural_key
+from ckpt_inspect.storage import Location, is_folder, link_target, list_folder, open_file
 
 _POINTERS = (b"version https://git-lfs.github.com/spec/", b"/annex/objects/")
+_PARTS = re.compile(r"\.(?:index|meta|data-[0-9]{5}-of-[0-9]{5})$")
+_ALIKE = 0.8  # of the letters, as difflib counts them
+_MOST_COMPARED = 1000
 _PICKLE_STARTS = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 
 
@@ -27,12 +34,27 @@ def name_foreign(location: Location) -> CkptInspectError:
             return NotFoundError(f"{path}: is a symbolic link to {target}, which is not there")
         if not is_folder(path.parent):
             return NotFoundError(f"{path}: there is no such path; {path.parent} is not a folder either")
-        return NotFoundError(f"{path}: there is no such file or folder, and no checkpoint of that prefix")
+        meant = _similar_name(path)
+        question = f"; did you mean {meant}?" if meant else ""
+        return NotFoundError(f"{path}: there is no such file or folder, and no checkpoint of that prefix{question}")
     if location.kind == "folder":
         return NotFoundError(f"{path}: no checkpoint is in this folder or below it")
     if is_placeholder(location):
         return _name_placeholder(location)
     return UnsupportedError(f"{path}: {_describe(location)}")
+
+
+def _similar_name(path: Path) -> str | None:
+    """Return the name in the folder that was probably meant: the last that begins so, or one that is spelled like it;
+    of a checkpoint in several files its prefix."""
+    try:
+        names = {_PARTS.sub("", entry.name) for entry in list_folder(path.parent)}
+    except (CkptInspectError, OSError):
+        return None
+    longer = [name for name in names if name.startswith(path.name)]
+    if longer:
+        return max(longer, key=natural_key)
+    return next(iter(get_close_matches(path.name, names, 1, _ALIKE) if len(names) <= _MOST_COMPARED else ()), None)
 
 
 def is_placeholder(location: Location) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from ckpt_inspect.formats.hdf5_heaps import Metadata, checked, tree_records
 from ckpt_inspect.formats.hdf5_messages import Bytes, ChunkIndexKind, Filter, UnreadFeatureError, UnsoundError
 from ckpt_inspect.formats.hdf5_objects import Dataset
+from ckpt_inspect.records import dataclass
 
 DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
 KNOWN_FILTERS = frozenset({DEFLATE, SHUFFLE, FLETCHER32})

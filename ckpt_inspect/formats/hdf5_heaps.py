@@ -8,9 +8,9 @@ any size: no place is visited twice, and nothing is read that the file doesn't h
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 from ckpt_inspect.formats.hdf5_messages import Bytes, Link, UnreadFeatureError, UnsoundError, Widths
+from ckpt_inspect.records import dataclass
 
 _PAGE = 1 << 13
 _MOST_PAGES = 1 << 11

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 
 from ckpt_inspect.formats import hdf5_messages as messages
@@ -25,6 +24,7 @@ from ckpt_inspect.formats.hdf5_messages import (
     Widths,
 )
 from ckpt_inspect.formats.keras_files import HDF5_SIGNATURE
+from ckpt_inspect.records import dataclass
 
 _LINK_NAMES, _ATTRIBUTE_NAMES = 5, 8
 """Types of version 2 B-trees: names of links, names of attributes."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
@@ -15,6 +14,7 @@ from ckpt_inspect.errors import CkptInspectError, DamagedFileError, UnsupportedE
 from ckpt_inspect.formats.checksums import CRC32, PieceChecksums
 from ckpt_inspect.formats.hdf5_messages import UnreadFeatureError
 from ckpt_inspect.formats.hdf5_objects import Hdf5File
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.storage import OpenFile
 
 _SMALL = 1 << 22

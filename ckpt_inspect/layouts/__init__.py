@@ -23,6 +23,7 @@ from ckpt_inspect.layouts import (
     sonnet,
     tf1_keras_names,
     tf1_names,
+    tpu_embedding,
     unknown_names,
 )
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter
@@ -53,7 +54,7 @@ def find_in_object_graph(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     return found or module_lists.find(checkpoint, graph)  # last, because only shapes speak for what that finds
 
 
-GRAPH_LAYOUTS: tuple[GraphLayout, ...] = (optimizer_v2.find, keras_variables.find, sonnet.find)
+GRAPH_LAYOUTS: tuple[GraphLayout, ...] = (optimizer_v2.find, keras_variables.find, sonnet.find, tpu_embedding.find)
 """Every one of these is asked: a checkpoint may hold optimizers of several."""
 
 LAYOUTS: tuple[tuple[str, Callable[[Checkpoint], list[FoundOptimizer]]], ...] = (

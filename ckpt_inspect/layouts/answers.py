@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TypeVar
 
 from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, FileStat, Graph, SavedTree, TensorSpec, TrainingConfig
 from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.records import dataclass
 
 _FEW = 16
 """Numbers that are remembered as an answer; who reads more looks at values, which differ in every checkpoint."""

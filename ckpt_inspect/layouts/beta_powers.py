@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules.running_products import running_products
 
 COMMON_BETA_2 = (
@@ -261,7 +262,7 @@ def _nearest_count(power: float, base: float, beta: float, exponent: float) -> t
         return nearest, False, False
     lowest = max(1, nearest - drift)
     products = running_products(base).between(lowest, nearest + drift)
-    equal = np.flatnonzero(products == np.float32(power))
+    (equal,) = (products == np.float32(power)).nonzero()
     if len(equal) == 1:
         return lowest + int(equal[0]), True, True
     for exact_base in (base, beta):

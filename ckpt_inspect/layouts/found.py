@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.jsonable import JsonObject
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.sourced import Source
 from ckpt_inspect.update_rules import Implementation, Optimizer, rules_with_slots_of
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from ckpt_inspect.errors import DamagedFileError
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules import HYPERPARAMETERS, OPERATIONS
 from ckpt_inspect.wire import fields
 

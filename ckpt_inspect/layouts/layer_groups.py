@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.jsonable import JsonObject
@@ -13,6 +13,7 @@ from ckpt_inspect.layouts.found import unique_names
 from ckpt_inspect.layouts.model_config import LayerConfig, frozen_layers, layers_of, snake_case
 from ckpt_inspect.layouts.object_graph import LIST_INDEX
 from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Weight
+from ckpt_inspect.records import dataclass
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 MADE_ORDER = "made-order"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import accumulate, pairwise
 from math import prod
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from typing import NamedTuple
 from ckpt_inspect.checkpoint import Checkpoint, Problem, SavedTree
 from ckpt_inspect.layouts.evidence import tell_adamax
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading, unique_names
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules import USUAL_RULE, OptaxState, Optimizer, UpdateRule, optimizers_of_optax_state
 from ckpt_inspect.update_rules.hyperparameters import MOMENTUM
 from ckpt_inspect.update_rules.implementations import OPTAX

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import product
 
 from ckpt_inspect.checkpoint import TensorSpec
 from ckpt_inspect.layouts.optimizer_classes import OptimizerConfig
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules import Implementation, Optimizer, SlotShape, UpdateRule
 
 ONLY_SLOT = "slot"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, NamedTuple
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
@@ -31,6 +31,7 @@ from ckpt_inspect.layouts.found import (
 )
 from ckpt_inspect.layouts.validation import FLOATS, not_one_number
 from ckpt_inspect.natural_order import natural_key
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules import (
     USUAL_RULE,
     Traces,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from types import ModuleType
 
@@ -27,6 +27,7 @@ from ckpt_inspect.measurement.kernels import Formula
 from ckpt_inspect.measurement.kernels.formula import is_half
 from ckpt_inspect.measurement.stored import ARRAYS
 from ckpt_inspect.measurement.summaries import EXACT_ELEMENTS, SAMPLES, TOTALS, Summary, sample_indices
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.state.optimizer_state import Parameter
 from ckpt_inspect.update_rules import State
 
@@ -79,18 +80,20 @@ def measure_small(
 
     `rows`: how many each has, 0 if they are not told apart. Raises what reading raises.
     """
-    count, sizes = len(parameters), np.array([math.prod(p.shape) for p in parameters])
-    kinds = {id(formula): place for place, formula in enumerate({id(f): f for f in formulas}.values())}
+    count, (sizes, places) = len(parameters), _places_of(tuple(math.prod(p.shape) for p in parameters))
+    apart = tuple({id(f): f for f in formulas}.values())
+    kinds = {id(formula): place for place, formula in enumerate(apart)}
     own = np.array([kinds[id(formula)] for formula in formulas])
     table = np.full((count, 5 + 2 * len(ARRAYS)), _ABSENT, np.int64)
     coefficients = np.zeros((len(kinds), 14))
-    for place, formula in enumerate(formulas):
-        assert formula.compiled is not None
-        table[place, :2] = formula.compiled.dtype, formula.compiled.under
-        coefficients[own[place]] = formula.compiled.numbers
+    compiled = [formula.compiled for formula in formulas]
+    table[:, 0] = [c.dtype for c in compiled if c is not None]
+    table[:, 1] = [c.under for c in compiled if c is not None]
     table[:, 2], table[:, 3], table[:, 4] = sizes, rows, own
+    for place, formula in enumerate(apart):
+        assert formula.compiled is not None
+        coefficients[place] = formula.compiled.numbers
     sources = _Sources(parameters[0].checkpoint, keys, table)
-    places = np.array([sample_indices(int(size)) for size in sizes])
     totals = np.zeros(count, TOTALS)
     checksums, touched_rows = np.zeros((count, len(ARRAYS)), np.uint32), np.zeros(count, np.int64)
     samples, ranked = np.full((count, len(ARRAYS), SAMPLES), np.nan), np.full((count, 2, 2, len(_LEVELS)), np.nan)
@@ -109,10 +112,20 @@ def measure_small(
     quantiles = quantiles_of_ranked(ranked[:, :, 0], ranked[:, :, 1], totals["touched"][:, None])
     summary = Summary.of(sizes, sizes, totals, (quantiles[:, 0], quantiles[:, 1]), (histograms[0], histograms[1]))
     e = np.full((count, SAMPLES), np.nan)
-    for place, formula in enumerate({id(f): f for f in formulas}.values()):
+    for place, formula in enumerate(apart):
         some = own == place
         e[some] = _sampled(formula, samples[some], is_there[some][0])
     return SmallFigures(are_measured, summary, touched_rows, (e, samples[:, 2], samples[:, 0]))
+
+
+@lru_cache(maxsize=16)
+def _places_of(sizes: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (N,) the sizes of tensors, and (N, SAMPLES) the places of the elements that are followed; read-only. The
+    checkpoints of a run have the same."""
+    found = np.array(sizes, np.int64), np.array([sample_indices(size) for size in sizes])
+    for array in found:
+        array.setflags(write=False)
+    return found
 
 
 def _sampled(formula: Formula, samples: Floats, is_there: NDArray[np.bool_]) -> Floats:

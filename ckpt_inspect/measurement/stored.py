@@ -6,7 +6,6 @@ One call does a stretch of elements, and other threads run meanwhile.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
@@ -18,6 +17,7 @@ from ckpt_inspect.measurement.kernels import Buffers, Formula
 from ckpt_inspect.measurement.kernels.compiled_kernel import piece_of
 from ckpt_inspect.measurement.kernels.formula import CompiledFormula, is_half
 from ckpt_inspect.measurement.summaries import FineCounts, Piece
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.state.optimizer_state import Parameter
 from ckpt_inspect.update_rules import STATE_SLOTS, Norms, State
 

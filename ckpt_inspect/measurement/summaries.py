@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from functools import lru_cache
 
 import numpy as np
@@ -25,6 +25,7 @@ from ckpt_inspect.measurement.histograms import (
     quantiles_of_counts,
     quantiles_of_values,
 )
+from ckpt_inspect.records import dataclass
 
 EXACT_ELEMENTS = 1 << 14
 """Tensors of up to so many elements get exact quantiles, by sorting."""

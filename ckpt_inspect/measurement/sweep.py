@@ -11,9 +11,8 @@ import math
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
-from itertools import chain, islice
+from itertools import chain, compress, islice
 from threading import Lock, Thread
 
 import numpy as np
@@ -28,6 +27,7 @@ from ckpt_inspect.measurement.kernels.formula import compiled_norms, is_half
 from ckpt_inspect.measurement.small import Keys, SmallFigures, measure_small, small_bytes
 from ckpt_inspect.measurement.stored import ARRAYS, Rows, StoredState
 from ckpt_inspect.measurement.summaries import EXACT_ELEMENTS, SAMPLES, Summary, Tally, sample_indices
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.state.optimizer_state import Parameter
 from ckpt_inspect.storage import is_far
 from ckpt_inspect.update_rules import Norms, State
@@ -314,7 +314,12 @@ def keys_of(parameter: Parameter) -> Keys:
 
 def _held(keys: Keys) -> frozenset[str]:
     """The fields of `State` that there are."""
-    return frozenset(array for array, key in zip(ARRAYS, keys, strict=True) if key is not None)
+    return _held_of(tuple(key is not None for key in keys))
+
+
+@cache
+def _held_of(are_there: tuple[bool, ...]) -> frozenset[str]:
+    return frozenset(compress(ARRAYS, are_there))
 
 
 @cache

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable
-from dataclasses import dataclass
 from typing import Literal
 
 from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.state.hyperparameters import FURTHER, HYPERPARAMETERS
 from ckpt_inspect.update_rules import HYPERPARAMETERS as KNOWN
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
@@ -12,6 +12,7 @@ from ckpt_inspect.formats.hdf5 import ONE_SHARD
 from ckpt_inspect.layouts import suspects, weight_names
 from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.overview.tensors import TENSOR_UNREADABLE, ShownTensor, shown_tensors
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from ckpt_inspect.errors import CkptInspectError, UnsupportedError
 from ckpt_inspect.layouts import weight_names
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
 from ckpt_inspect.natural_order import natural_key
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.state.optimizer_state import OptimizerState
 from ckpt_inspect.state.selection import Selection
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
@@ -17,6 +16,7 @@ from ckpt_inspect.measurement.wording import counted, percent, spoken_name
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, breaks, floats, known
 from ckpt_inspect.presentation.tables.wording import figure, has_changed, ratio_text, span_text
 from ckpt_inspect.presentation.verdict import Value, pace, since, trust
+from ckpt_inspect.records import dataclass
 
 Tone = Literal["good", "look", "trouble", "unknown"]
 SLOW, FAST = 1e-4, 1e-2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.measurement.variables import CONTRADICTION
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.sourced import SOURCE_WORDS
 from ckpt_inspect.state.hyperparameters import hyperparameters_in
 

@@ -7,13 +7,14 @@ functions give the same data with these methods.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.comparison.differences import Differences
 from ckpt_inspect.errors import NoStateError, RequestError
 from ckpt_inspect.measurement.columns import RunColumns, row_of
 from ckpt_inspect.presentation.arguments import indices_if_any, text_if_any, text_in, texts_if_any
+from ckpt_inspect.records import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

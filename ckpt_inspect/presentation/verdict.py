@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
 from ckpt_inspect.findings import Finding, Severity
 from ckpt_inspect.measurement.wording import counted, spoken_name
+from ckpt_inspect.records import dataclass
 
 MOST_FIRST = 3
 """Findings that a verdict names."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from ckpt_inspect import storage
@@ -13,6 +13,7 @@ from ckpt_inspect.layouts import find_optimizers, suspects
 from ckpt_inspect.layouts.found import FoundOptimizer
 from ckpt_inspect.measurement.sweep import Measured, Sweep, nbytes_of
 from ckpt_inspect.measurement.wording import spoken_name
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.figures import ParameterFigures
 from ckpt_inspect.runs.other_tensors import nonfinite_problems
 from ckpt_inspect.sourced import Sourced

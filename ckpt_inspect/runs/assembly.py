@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from ckpt_inspect.measurement.variables import (
     checkpoint_variables_in,
     variables_in,
 )
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.analysis import Analysis, OptimizerAnalysis
 from ckpt_inspect.runs.figures import GRIDS
 from ckpt_inspect.runs.first_names import with_first_names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, local
@@ -15,6 +15,7 @@ from ckpt_inspect.checkpoint import CountedPieces, Progress
 from ckpt_inspect.errors import CkptInspectError, WorkerLostError
 from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.layouts import find_optimizers
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.analysis import Analysis, Chosen, ElementSink, join
 from ckpt_inspect.runs.found_before import FoundBefore
 from ckpt_inspect.runs.planning import Options, Span, Unit, plan_units

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from ckpt_inspect.measurement.histograms import (
 from ckpt_inspect.measurement.summaries import Figure
 from ckpt_inspect.measurement.sweep import Measured
 from ckpt_inspect.measurement.variables import METRICS
+from ckpt_inspect.records import dataclass
 
 GRIDS: Mapping[str, Grid] = {
     "effective_lr_histogram": EFFECTIVE_LR_GRID,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from ckpt_inspect.checkpoint import Problem
@@ -19,6 +19,7 @@ from ckpt_inspect.errors import (
 )
 from ckpt_inspect.findings import SEVERITIES, Finding, Severity
 from ckpt_inspect.measurement.columns import UNREADABLE, RunColumns, column_rows
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.inferring import first_of_end
 from ckpt_inspect.runs.kept_elements import KEPT_CHECKPOINTS

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ckpt_inspect.checkpoint import Checkpoint, FileStat
 from ckpt_inspect.layouts import find_optimizers
 from ckpt_inspect.layouts.answers import Answers, AskedCheckpoint
 from ckpt_inspect.layouts.found import FoundOptimizer
+from ckpt_inspect.records import dataclass
 
 _MOST = 20_000
 """Parameters that are remembered of single checkpoints, about a kilobyte each."""

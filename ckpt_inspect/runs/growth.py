@@ -11,7 +11,7 @@ import errno
 import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import StoreError
 from ckpt_inspect.measurement.columns import Column, Columns, OptimizerColumns, Remark, RunColumns, column_rows
 from ckpt_inspect.measurement.variables import ALONG_CHECKPOINTS, ROOT_VARIABLES, WINDOW_METRICS
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs import store_seen, store_writing
 from ckpt_inspect.runs.assembly import Evidence, assemble, blank, remarks_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from ckpt_inspect.comparison.paths import PathFigures, follow_paths
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.columns import Columns, RunColumns
 from ckpt_inspect.measurement.wording import spoken_name
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.assembly import INFERRED_LATE, NEVER_INFERRED, RowEvidence
 from ckpt_inspect.runs.found_before import FoundBefore
 from ckpt_inspect.runs.kept_elements import (

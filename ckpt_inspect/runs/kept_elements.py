@@ -4,7 +4,6 @@ their files are gone (`max_to_keep`)."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import get_args
 
@@ -17,6 +16,7 @@ from ckpt_inspect.comparison.observing import ARRAYS, arrays_of
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.layouts.found import Counted
 from ckpt_inspect.measurement.columns import Column, Columns
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.sourced import Source, Sourced
 from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS, hyperparameters_in
 from ckpt_inspect.update_rules import find_implementation, find_rule

@@ -9,12 +9,13 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from ckpt_inspect.errors import StoreError
 from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.natural_order import natural_key
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.inferred import Inferred

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import ChangedFileError, CkptInspectError, NotFoundError, RequestError, StoreError
 from ckpt_inspect.measurement.columns import GONE, RunColumns
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.analysis import Analysis, require_state
 from ckpt_inspect.runs.execution import UnitResult, merge
 from ckpt_inspect.runs.first_names import FirstNames

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import get_args
 
 from ckpt_inspect._version import __version__
@@ -16,6 +16,7 @@ from ckpt_inspect.findings import KINDS, Evidence, Finding, Limit, Severity, fin
 from ckpt_inspect.findings.looks import RunLooks, looks_in
 from ckpt_inspect.findings.restarts import run_segments
 from ckpt_inspect.measurement.columns import RunColumns
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.stored_runs import StoredColumns, stored_run
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.errors import StoreError
 from ckpt_inspect.measurement.columns import RunColumns
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs.atomic import folder_locked
 

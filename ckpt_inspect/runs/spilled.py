@@ -7,7 +7,7 @@ import json
 import tempfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any
@@ -17,6 +17,7 @@ import numpy as np
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.comparison.paths import PathFigures
 from ckpt_inspect.measurement.columns import Column, OptimizerColumns, RunColumns
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.assembly import RowEvidence
 from ckpt_inspect.runs.carried import arrived, carried
 from ckpt_inspect.runs.stacking import some_rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from ckpt_inspect.measurement.variables import (
     Variable,
     variables_in,
 )
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.assembly import blank
 from ckpt_inspect.runs.figures import GRIDS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from ckpt_inspect._version import __version__
 from ckpt_inspect.measurement.columns import Column
 from ckpt_inspect.measurement.variables import CHECKPOINT, FILE_STAMPS
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.store_writing import CHUNK_BYTES
 from ckpt_inspect.runs.stored import storable, text_attribute
 

@@ -9,7 +9,7 @@ import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ import numpy as np
 
 from ckpt_inspect.measurement.columns import Column, Columns, OptimizerColumns, Rows, RunColumns, StoredElsewhere
 from ckpt_inspect.measurement.variables import ALONG_CHECKPOINTS
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.stored import count_rows
 
 if TYPE_CHECKING:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.state.inferred import Inferred, InferredValues
 
 if TYPE_CHECKING:

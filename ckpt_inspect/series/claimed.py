@@ -11,12 +11,13 @@ import re
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TypeVar
 
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.formats import Claim, claims_in
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.storage import ABSENT, Identities, Stat, list_identities, native_path, stat
 
 _SMALL = 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import pairwise, permutations
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.formats import Claim
 from ckpt_inspect.natural_order import natural_key
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.series.survey import Survey
 from ckpt_inspect.state.renaming import pair_parameters
 from ckpt_inspect.storage import absolute, stat, total_size

@@ -10,7 +10,7 @@ import os
 import time
 import zlib
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.storage import FolderStats, absolute, list_stats
 
 _OF_STORES = ".ckpt-inspect.h5"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.errors import CkptInspectError, NotFoundError
 from ckpt_inspect.formats import Claim
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.series.claimed import QUIET, ClaimedFolder, Round, claimed_folder
 from ckpt_inspect.series.meanwhile import YOUNG
 from ckpt_inspect.series.run import Held, Run, runs_of

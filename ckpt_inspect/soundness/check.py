@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ckpt_inspect.checkpoint import Checkpoint, Progress
@@ -13,6 +13,7 @@ from ckpt_inspect.comparison.run_together import NOTHING, tell_run
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, UnsupportedError
 from ckpt_inspect.formats import find_left_over, open_checkpoint
 from ckpt_inspect.formats.keras_files import is_named_so
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.series.search import runs_named
 from ckpt_inspect.soundness import kinds

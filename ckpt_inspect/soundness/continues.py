@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ckpt_inspect.checkpoint import Checkpoint, numpy_dtype
 from ckpt_inspect.comparison.continuity import SPARE_UPDATES, Floor, StateCounts
 from ckpt_inspect.comparison.inference import WindowEvidence
 from ckpt_inspect.errors import CkptInspectError, NotDetermined
 from ckpt_inspect.measurement.wording import counted, percent
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.soundness import kinds
 from ckpt_inspect.soundness.complete import has_all_moments_zero, moments_of
 from ckpt_inspect.soundness.reading import Pair, Reading

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import field
 from threading import Event, local
 
 import numpy as np
@@ -14,6 +14,7 @@ from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, PieceReader, Prob
 from ckpt_inspect.comparison.continuity import StateCounts
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.stored import ARRAYS
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.state.optimizer_state import Parameter
 from ckpt_inspect.update_rules import State
 

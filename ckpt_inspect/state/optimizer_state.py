@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ckpt_inspect.errors import NotDetermined, NotFoundError, RequestError
 from ckpt_inspect.layouts import find_optimizers
 from ckpt_inspect.layouts.found import Counted, FoundOptimizer, FoundParameter
 from ckpt_inspect.layouts.optimizer_classes import AVERAGE_SLOTS, AVERAGED_WEIGHTS
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.exclusions import Exclusions, unsaved
 from ckpt_inspect.state.given import Given, check_given
@@ -246,22 +247,12 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given, inferred
     found_parameters = found.parameters
     if found.has_numbered_slots and "rule" in given and rule is not None:
         found_parameters = tuple(_named_by(rule, p) for p in found.parameters)
-    parameters = {}
-    for parameter in found_parameters:
-        own = settings if rule is None else exclusions.applied(settings, rule, parameter.name)
-        if rule is not None and settings.weight_decay and not rule.is_decayed(parameter.name, found.implementation):
-            own = replace(own, weight_decay=0.0)
-        if rule is not None:
-            own = with_rows(own, rule, parameter)
-        reasons = {
-            quantity: reason
-            for quantity in ("effective_lr", "last_update")
-            if rule is not None
-            and (reason := exclusions.open_for(rule, parameter.name, quantity, found.config_where)) is not None
-        }
-        parameters[parameter.name] = Parameter(
-            parameter.name, parameter.shape, parameter.dtype, parameter, checkpoint, rule, own, reasons
+    parameters = {
+        p.name: Parameter(
+            p.name, p.shape, p.dtype, p, checkpoint, rule, *_settings_of(p, settings, rule, exclusions, found)
         )
+        for p in found_parameters
+    }
     if "rule" in given and rule is not None:
         _check_arrays(rule, tuple(parameters.values()), f"{checkpoint.path}: {found.name}")
     decay = resolved.hyperparameters.get("weight_decay")
@@ -291,6 +282,33 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given, inferred
             *(open_rows(rule, {n: p.settings for n, p in parameters.items()}, found.name) if rule is not None else ()),
         ),
     )
+
+
+_NO_REASONS: Mapping[str, str] = {}
+
+
+def _settings_of(
+    parameter: FoundParameter,
+    settings: Settings,
+    rule: UpdateRule | None,
+    exclusions: Exclusions,
+    found: FoundOptimizer,
+) -> tuple[Settings, Mapping[str, str]]:
+    """Return the settings of one parameter, and why quantities of it alone are open. Most share the optimizer's."""
+    if rule is None:
+        return settings, _NO_REASONS
+    own = exclusions.applied(settings, rule, parameter.name) if exclusions.patterns else settings
+    if settings.weight_decay and not rule.is_decayed(parameter.name, found.implementation):
+        own = replace(own, weight_decay=0.0)
+    own = with_rows(own, rule, parameter)
+    if not exclusions.patterns:
+        return own, _NO_REASONS
+    reasons = {
+        quantity: reason
+        for quantity in ("effective_lr", "last_update")
+        if (reason := exclusions.open_for(rule, parameter.name, quantity, found.config_where)) is not None
+    }
+    return own, reasons
 
 
 def _check_arrays(rule: UpdateRule, parameters: Sequence[Parameter], where: str) -> None:

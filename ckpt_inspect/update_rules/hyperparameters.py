@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules.implementations import OPTAX, Implementation
 
 _LARGEST = float.fromhex("0x1.fffffep+127")

@@ -6,8 +6,9 @@ the place of epsilon in some rules, what `decay` does, and what the counter coun
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from ckpt_inspect.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

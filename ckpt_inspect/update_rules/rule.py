@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import ClassVar
 
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.errors import NotDetermined
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules import arithmetic
 from ckpt_inspect.update_rules.arithmetic import Scalar
 from ckpt_inspect.update_rules.hyperparameters import COMMON, Hyperparameter

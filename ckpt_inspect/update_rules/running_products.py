@@ -25,6 +25,8 @@ class RunningProducts:
         self._known: NDArray[np.float32] = np.full(1, self._base)
         """Powers 1, 1 + `_STRIDE`, 1 + 2·`_STRIDE`, ..: to the highest that was asked for, or to one that equals the
         one before, as do all that follow."""
+        self._last: tuple[int, NDArray[np.float32]] = -1, self._known[:0]
+        """The place of the remembered power that was last gone on from, and the powers from there on."""
 
     def power(self, exponent: int) -> float:
         """Return base**exponent by `exponent` float32 multiplications in turn, from 1."""
@@ -40,7 +42,14 @@ class RunningProducts:
         return self._run(place, highest - 1 - place * _STRIDE)[lowest - 1 - place * _STRIDE :]
 
     def _run(self, place: int, steps: int) -> NDArray[np.float32]:
-        """Return a remembered power and those that follow."""
+        """Return a remembered power and so many that follow."""
+        known, powers = self._last
+        if known != place or len(powers) <= steps:
+            # neighbours ask for those that follow soon after; and another thread may be looking
+            self._last = place, powers = place, self._multiplied(place, max(steps, _STRIDE))
+        return powers[: steps + 1]
+
+    def _multiplied(self, place: int, steps: int) -> NDArray[np.float32]:
         factors = np.full(steps + 1, self._base)
         factors[0] = self._known[place]
         return np.asarray(np.multiply.accumulate(factors))
@@ -49,7 +58,7 @@ class RunningProducts:
         """Return which remembered power is the last one up to an exponent, or equal to it."""
         place = (exponent - 1) // _STRIDE
         while place >= len(self._known) and not self._is_settled():
-            more = self._run(-1, _CHUNK * _STRIDE)[_STRIDE::_STRIDE]
+            more = self._multiplied(-1, _CHUNK * _STRIDE)[_STRIDE::_STRIDE]
             self._known = np.concatenate((self._known, more))  # whole, for another thread may be looking
         return min(place, len(self._known) - 1)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, NamedTuple
 
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules.hyperparameters import LEARNING_RATE, Hyperparameter
 from ckpt_inspect.update_rules.implementations import Implementation
 

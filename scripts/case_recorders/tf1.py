@@ -502,12 +502,15 @@ def v1_format(sharded=False):
     return make
 
 
-def estimator(out, optimizer=None, notes=""):
+def estimator(out, keras=None, notes=""):
+    """An Estimator of `tf.train.AdamOptimizer`, or of a Keras optimizer, which is lent the global step as its counter,
+    as `model_to_estimator` and the canned Estimators do."""
+
     def make(case_id):
         rng = start(case_id)
         records, held = {}, {}
         data = [(rng.randint(0, WORDS, (4, 3)).astype("int32"), rng.randn(4, 2).astype("float32")) for _ in range(6)]
-        case = Case(out, case_id, "tf.estimator", "AdamOptimizer", notes, versions())
+        case = Case(out, case_id, "tf.estimator", "Adam" if keras else "AdamOptimizer", notes, versions())
 
         class Watch(tf.train.SessionRunHook):
             def after_create_session(self, session, coord):
@@ -524,15 +527,23 @@ def estimator(out, optimizer=None, notes=""):
                 records[t.calls] = t.record(s)
 
         def model_fn(features, labels, mode):
-            with tf.variable_scope("emb"):
-                table = tf.get_variable("table", [WORDS, 4])
-                x = tf.reshape(tf.nn.embedding_lookup(table, features["ids"]), [-1, 12])
-            x = tf.layers.dense(x, 3, tf.nn.relu, name="dense")
-            x = tf.layers.dense(x, 2, name="out")
+            with tf.variable_scope(tf.get_variable_scope(), use_resource=bool(keras)):
+                with tf.variable_scope("emb"):
+                    table = tf.get_variable("table", [WORDS, 4])
+                    x = tf.reshape(tf.nn.embedding_lookup(table, features["ids"]), [-1, 12])
+                x = tf.layers.dense(x, 3, tf.nn.relu, name="dense")
+                x = tf.layers.dense(x, 2, name="out")
             loss = tf.reduce_mean(tf.square(x - labels))
-            opt = optimizer() if optimizer else tf.train.AdamOptimizer(0.01)
-            op = opt.minimize(loss, global_step=tf.train.get_global_step())
-            held["track"] = Tracked(opt, trained(), 0.01)
+            if keras:
+                opt = keras()
+                opt.iterations = tf.train.get_global_step()
+                op = tf.group(*opt.get_updates(loss, trained()))
+                numbers = {name: opt.get_config()[name] for name in ("beta_1", "beta_2", "epsilon", "amsgrad")}
+                held["track"] = Tracked(opt, trained(), 0.01, "v2", numbers)
+            else:
+                opt = tf.train.AdamOptimizer(0.01)
+                op = opt.minimize(loss, global_step=tf.train.get_global_step())
+                held["track"] = Tracked(opt, trained(), 0.01)
             return tf.estimator.EstimatorSpec(mode, loss=loss, train_op=op)
 
         def input_fn():
@@ -699,6 +710,10 @@ def makers(out):
         sv("optimize_loss_nometa", minimize=optimize, meta=False)
     add("saver_longrun", longrun(out))
     add("estimator_adam", estimator(out))
+    if VERSION >= (1, 15):
+        adam = getattr(plain_tf.keras.optimizers, "legacy", plain_tf.keras.optimizers).Adam
+        add("estimator_keras", estimator(out, lambda: adam(0.01)))
+        add("estimator_keras_ams", estimator(out, lambda: adam(0.01, epsilon=1e-4, amsgrad=True)))
     opt = getattr(getattr(tf, "contrib", None), "opt", None)
     if opt is not None:
         if hasattr(opt, "AdamWOptimizer"):

@@ -444,7 +444,7 @@ def test_zero_moments_after_updates_are_lost_state(tmp_path: Path) -> None:
     run.forget().step = 60
     run.save(tmp_path / "m-60.h5")
     assert the("state-lost", findings_of(analyze(tmp_path))).title == (
-        "In m-60.h5 (step 60) the moments of all 6 tensors are 0"
+        "In m-60.h5 (step 60) all moments of 6 tensors are 0"
     )
 
 
@@ -869,7 +869,7 @@ def test_an_optimizer_without_moments_and_step_is_none_that_froze(tmp_path: Path
     findings = findings_of(analyze(tmp_path / "model.ckpt-20"))
     found = the("untouched-tensors", findings)
     assert found.severity is Severity.INFO
-    assert "has probably never made an update" in found.title
+    assert "has probably made no update" in found.title
     assert "Freeze" not in found.action
 
 

@@ -347,6 +347,22 @@ def test_v1_pattern_and_shard(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "meant"),
+    [("model.ckpt", "model.ckpt-10"), ("model.ckpt-1.data", "model.ckpt-10"), ("epoch_3.keras", "epoch-3.keras")],
+)
+def test_a_name_that_is_not_there_is_compared_with_those_that_are(tmp_path: Path, given: str, meant: str) -> None:
+    """The last that begins so, or the one that is spelled alike."""
+    for step in (9, 10):
+        (tmp_path / f"model.ckpt-{step}.index").write_bytes(table([(b"", b"")]))
+        (tmp_path / f"model.ckpt-{step}.data-00000-of-00001").write_bytes(b"")
+    (tmp_path / "epoch-3.keras").write_bytes(b"PK")
+    for ask in (find_checkpoints, open_checkpoint):
+        with pytest.raises(NotFoundError) as caught:
+            ask(tmp_path / given)
+        assert str(caught.value).endswith(f"; did you mean {meant}?")
+
+
+@pytest.mark.parametrize(
     ("given", "sentence"),
     [
         ("empty", "{0}/empty: no checkpoint is in this folder or below it"),

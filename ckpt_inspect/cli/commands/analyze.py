@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
 from ckpt_inspect.cli import completions
-from ckpt_inspect.cli.answering import print_json, remark_on
-from ckpt_inspect.cli.options import Common, NoInfer, parsed_thresholds, with_common_options
-from ckpt_inspect.cli.writing import write_figures
-
-if TYPE_CHECKING:
-    from ckpt_inspect.presentation.results import Analyses, RunResult
+from ckpt_inspect.cli.asked import Common
+from ckpt_inspect.cli.options import NoInfer, parsed_thresholds, with_common_options
 
 
 @with_common_options()
@@ -116,58 +112,18 @@ def analyze(
     if any(value is not None for value in (every, until, idle)):
         raise typer.BadParameter("--every, --until and --idle are for a training that goes on: give --follow as well")
     with common.answering(trouble=1):
-        from ckpt_inspect.api import analyze_runs
-        from ckpt_inspect.cli.terminal import progress_bars, telling_downloads
+        from ckpt_inspect.cli.analysing import print_analyses
         from ckpt_inspect.errors import SeveralRunsError
 
-        if report is not None:
-            from ckpt_inspect.presentation.report import check_folder
-
-            check_folder(report)
-        with progress_bars("analysing", is_quiet=common.quiet) as progress:
-            try:
-                results = analyze_runs(
-                    paths,
-                    store=output,
-                    folder=".",
-                    given=common.given,
-                    include=common.include,
-                    exclude=common.exclude,
-                    elements=elements,
-                    infer=not no_infer,
-                    thresholds=limits,
-                    workers=workers,
-                    cluster=cluster,
-                    progress=telling_downloads(progress, paths, is_quiet=common.quiet),
-                )
-            except SeveralRunsError as error:
-                raise typer.BadParameter(f"{error}; leave it out", param_hint="-o") from error
-            done, unanswered = [], 0
-            for result in results:
-                done.append((_print_run(result, common), str(result.store)))
-                unanswered += result.analyses is None and not result.is_without_state
-        each = [analyses for analyses, _ in done if analyses is not None]
-        odd = [
-            r.problem
-            for analyses in each
-            for r in analyses.remarks
-            if not r.is_failure or r.problem.severity != "error"
-        ]
-        remark_on(odd, quiet=common.quiet, verbose=common.verbose)
-        if report is not None and each:
-            write_figures(each, report, common)
-        if common.json:
-            from ckpt_inspect.presentation.documents import run_document
-
-            print_json({"runs": [run_document(analyses, store) for analyses, store in done if analyses is not None]})
-        has_failed = [_fails(analyses, fail_on) for analyses in each]
-        if (
-            unanswered
-            or not each
-            or any(has_failed)
-            or any(f.problem.severity == "error" for analyses in each for f in analyses.failures)
-        ):
-            raise typer.Exit(1)
+        try:
+            code = print_analyses(
+                paths, common, output=output, report=report, elements=elements, infer=not no_infer, thresholds=limits,
+                fail_on=fail_on, workers=workers, cluster=cluster,
+            )  # fmt: skip
+        except SeveralRunsError as error:
+            raise typer.BadParameter(f"{error}; leave it out", param_hint="-o") from error
+        if code:
+            raise typer.Exit(code)
 
 
 def _follow(common: Common, paths: Sequence[str], **options: Any) -> None:
@@ -185,24 +141,6 @@ def _follow(common: Common, paths: Sequence[str], **options: Any) -> None:
             raise typer.Exit(1)
 
 
-def _print_run(result: RunResult, common: Common) -> Analyses | None:
-    """Print what is known of a run, or why nothing is."""
-    from ckpt_inspect.cli.terminal import print_tables, remark
-    from ckpt_inspect.presentation.tables.findings import finding_tables
-    from ckpt_inspect.presentation.tables.run import run_tables
-
-    if result.analyses is None:
-        remark(f"ckpt-inspect: {result.error}")
-        return None
-    if not common.json:
-        print_tables(run_tables(result.analyses, str(result.store)))
-        print_tables(finding_tables(result.analyses.findings, with_info=common.verbose))
-    for failure in result.analyses.failures:
-        if failure.problem.severity == "error":
-            remark(f"ckpt-inspect: {failure.problem.message}")
-    return result.analyses
-
-
 def _check_fail_on(word: str | None) -> None:
     if word is None:
         return
@@ -213,20 +151,3 @@ def _check_fail_on(word: str | None) -> None:
         failing_if_any(word)
     except RequestError as error:
         raise typer.BadParameter(str(error).removeprefix("fail_on: "), param_hint="--fail-on") from error
-
-
-def _fails(analyses: Analyses, fail_on: str | None) -> bool:
-    """Return whether a run has findings as severe as `--fail-on` says, or of that id, and report them."""
-    if fail_on is None:
-        return False
-    from ckpt_inspect.cli.terminal import remark
-    from ckpt_inspect.findings import SEVERITIES
-    from ckpt_inspect.runs.following import failing_ids
-
-    ids = failing_ids(analyses.findings, fail_on)
-    if ids and fail_on in SEVERITIES:
-        severities = " or ".join(SEVERITIES[SEVERITIES.index(fail_on) :])
-        remark(f"ckpt-inspect: {analyses.run}: has findings of severity {severities}: {', '.join(ids)}")
-    elif ids:
-        remark(f"ckpt-inspect: {analyses.run}: has the finding {fail_on}")
-    return bool(ids)

@@ -8,7 +8,8 @@ import typer
 
 from ckpt_inspect.cli import completions
 from ckpt_inspect.cli.answering import print_json
-from ckpt_inspect.cli.options import SELECTION, Common, with_common_options
+from ckpt_inspect.cli.asked import Common
+from ckpt_inspect.cli.options import SELECTION, with_common_options
 
 
 @with_common_options(without=SELECTION)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated, Optional
 
 import typer
 
-from ckpt_inspect.cli.answering import print_json, remark_on
-from ckpt_inspect.cli.options import Common, NoInfer, with_common_options
-
-if TYPE_CHECKING:
-    from ckpt_inspect.presentation.results import Diff
+from ckpt_inspect.cli.asked import Common
+from ckpt_inspect.cli.options import NoInfer, with_common_options
 
 
 @with_common_options()
@@ -32,30 +29,9 @@ def diff(
     if output is not None:
         _check_figure_name(output)
     with common.answering(trouble=2):
-        from ckpt_inspect.api import diff as compare
-        from ckpt_inspect.cli.terminal import print_tables, progress_bar
-        from ckpt_inspect.presentation.tables.changes import diff_tables
+        from ckpt_inspect.cli.comparing import print_diff
 
-        with progress_bar("comparing", is_quiet=common.quiet) as progress:
-            result = compare(
-                a,
-                b,
-                given=common.given,
-                include=common.include,
-                exclude=common.exclude,
-                infer=not no_infer,
-                progress=progress,
-            )
-        if not common.json:
-            print_tables(diff_tables(result, all_rows=common.verbose))
-        if output is not None:
-            _draw_diff(result, output, common)
-        if common.json:
-            from ckpt_inspect.presentation.documents import diff_document
-
-            print_json(diff_document(result))
-        remark_on(result.problems, quiet=common.quiet, verbose=common.verbose)
-        raise typer.Exit(0 if result.is_same else 1)
+        raise typer.Exit(print_diff(a, b, common, output=output, infer=not no_infer))
 
 
 def _check_figure_name(name: str) -> None:
@@ -66,12 +42,3 @@ def _check_figure_name(name: str) -> None:
         format_of(Path(name))
     except RequestError as error:
         raise typer.BadParameter(str(error), param_hint="-o") from error
-
-
-def _draw_diff(result: Diff, output: str, common: Common) -> None:
-    from ckpt_inspect.api import draw_diff
-    from ckpt_inspect.cli.terminal import remark
-
-    files = draw_diff(result, output, given=common.given, include=common.include, exclude=common.exclude)
-    if not common.quiet:
-        remark(f"drawn into {', '.join(map(str, files))}")

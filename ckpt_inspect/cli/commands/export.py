@@ -8,7 +8,8 @@ import typer
 
 from ckpt_inspect.cli import completions
 from ckpt_inspect.cli.answering import print_json, remark_on
-from ckpt_inspect.cli.options import OF_STORES, Common, with_common_options
+from ckpt_inspect.cli.asked import Common
+from ckpt_inspect.cli.options import OF_STORES, with_common_options
 
 
 @with_common_options(only=OF_STORES)

@@ -8,7 +8,8 @@ import typer
 
 from ckpt_inspect.cli import completions
 from ckpt_inspect.cli.answering import print_json
-from ckpt_inspect.cli.options import OF_STORES, Common, check_choice, with_common_options
+from ckpt_inspect.cli.asked import Common
+from ckpt_inspect.cli.options import OF_STORES, check_choice, with_common_options
 from ckpt_inspect.cli.writing import write_figures
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Optional
 import typer
 
 from ckpt_inspect.cli.answering import print_overviews
-from ckpt_inspect.cli.options import Common, with_common_options
+from ckpt_inspect.cli.asked import Common
+from ckpt_inspect.cli.options import with_common_options
 
 
 @with_common_options()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.sourced import Sourced
 
 

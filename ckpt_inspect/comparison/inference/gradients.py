@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from ckpt_inspect.checkpoint import DType
 from ckpt_inspect.comparison.inference.silence import Rounding
 from ckpt_inspect.comparison.inference.usual import applied
+from ckpt_inspect.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
 from ckpt_inspect.comparison.inference.windows import Window, falls_faster
+from ckpt_inspect.records import dataclass
 
 _TRIES = 8
 """How many checkpoints before the last one are tried if a checkpoint does not follow from that."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -23,6 +23,7 @@ from ckpt_inspect.comparison.inference.observations import Observation
 from ckpt_inspect.comparison.inference.shrinkage import Shrinkage, find_shrinkage, find_untouched
 from ckpt_inspect.comparison.inference.windows import Elements, Window
 from ckpt_inspect.measurement.order import distinct
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules import Settings
 
 _MOST_WAYS = 20

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.comparison.inference.evidence import Interval
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.measurement.order import distinct
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules import Settings, UpdateRule
 
 _SAMPLE = 480

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from ckpt_inspect.checkpoint import Array
 from ckpt_inspect.layouts.found import Counted
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.update_rules import Implementation, UpdateRule
 

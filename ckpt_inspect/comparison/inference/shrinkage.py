@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array
 from ckpt_inspect.comparison.inference.silence import WITNESSES, Rounding
 from ckpt_inspect.comparison.inference.usual import distinct
 from ckpt_inspect.measurement.order import median
+from ckpt_inspect.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ rounding. m is the second witness, element by element.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.comparison.inference.usual import distinct
 from ckpt_inspect.measurement.order import median
+from ckpt_inspect.records import dataclass
 
 WITNESSES = 3
 """Different elements that must agree, both moments being witnesses."""

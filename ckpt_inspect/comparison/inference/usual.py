@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array
 from ckpt_inspect.measurement.order import distinct as different
+from ckpt_inspect.records import dataclass
 
 
 def _written() -> tuple[float, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ckpt_inspect.checkpoint import Array
 from ckpt_inspect.comparison.inference.observations import Moments, Observation, in_common
 from ckpt_inspect.comparison.inference.silence import UNCOUNTED, Pair, Rounding, Silence, find_silence
 from ckpt_inspect.comparison.inference.usual import CLASSIC, Match, decays_by, find_pairs, rounded_beta, usual_beta
+from ckpt_inspect.records import dataclass
 
 _SHARP = 4e-8
 """Uncertainty of a beta_2 from second moments alone: 0.999, had half of the updates been skipped, lies 1.2e-7 from

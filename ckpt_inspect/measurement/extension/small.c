@@ -43,9 +43,52 @@ enum { DIGIT = 11, BUCKETS = 1 << DIGIT, FEW = 48 };
 SORTED(sorted_32, uint32_t)
 SORTED(sorted_64, uint64_t)
 
+/* The values below and above the rank of each level, of such floats: they are spread over equally wide buckets, of which those
+ * are sorted that hold one of these ranks. `values` and `room` are overwritten. */
+#define RANKED(name, UNSIGNED, FROM_BITS, SORT) \
+    static void name(UNSIGNED *values, UNSIGNED *room, size_t n, const double *levels, size_t level_count, double *ranked) \
+    { \
+        UNSIGNED least = values[0], largest = values[0]; \
+        for (size_t i = 1; i < n; i++) { \
+            least = values[i] < least ? values[i] : least; \
+            largest = values[i] > largest ? values[i] : largest; \
+        } \
+        int shift = 0; \
+        while ((largest - least) >> shift >= BUCKETS) \
+            shift++; \
+        uint32_t ends[BUCKETS] = {0}, begin = 0; \
+        unsigned char are_sorted[BUCKETS] = {0}; \
+        for (size_t i = 0; i < n; i++) \
+            ends[(values[i] - least) >> shift]++; \
+        for (int bucket = 0; bucket < BUCKETS; bucket++) { \
+            const uint32_t count = ends[bucket]; \
+            ends[bucket] = begin; \
+            begin += count; \
+        } \
+        for (size_t i = 0; i < n; i++) \
+            room[ends[(values[i] - least) >> shift]++] = values[i]; \
+        for (size_t i = 0; i < 2 * level_count; i++) { \
+            const double position = levels[i % level_count] * (double)(n - 1); \
+            const size_t below = (size_t)position < n - 1 ? (size_t)position : n - 1; \
+            const size_t rank = i < level_count || below == n - 1 ? below : below + 1; \
+            const size_t bucket = (size_t)((room[rank] - least) >> shift); \
+            if (!are_sorted[bucket]) { \
+                const size_t first = bucket ? ends[bucket - 1] : 0, size = ends[bucket] - first; \
+                const UNSIGNED *const ordered = SORT(room + first, values + first, size); \
+                if (ordered != room + first) \
+                    memcpy(room + first, ordered, size * sizeof *room); \
+                are_sorted[bucket] = 1; \
+            } \
+            ranked[i] = FROM_BITS(room[rank]); \
+        } \
+    }
+
+RANKED(ranked_32, uint32_t, of_bits, sorted_32)
+RANKED(ranked_64, uint64_t, of_wide_bits, sorted_64)
+
 /* The touched ones of a tensor's elements: their bits, the bins that they fall into, and the values at each rank. Whether E of
  * all is a number that isn't negative: of others nothing is left behind that would count. */
-#define DISTRIBUTE(name, REAL, UNSIGNED, TO_BITS, FROM_BITS, LARGEST, BIN, SORT) \
+#define DISTRIBUTE(name, REAL, UNSIGNED, TO_BITS, LARGEST, BIN, RANK) \
     static int name(const SmallTensors *all, const SmallTensor *tensor, const SmallRoom *room, size_t row) \
     { \
         const REAL *const lr = (const REAL *)room->lr, start = (REAL)all->c[tensor->formula].start; \
@@ -69,14 +112,9 @@ SORTED(sorted_64, uint64_t)
             int64_t *const counts = all->counts[kind] + row * all->bins[kind]; \
             for (size_t i = 0; i < n; i++) \
                 counts[all->coarse[kind][BIN(chosen[kind][i])]]++; \
-            const UNSIGNED *const ordered = SORT(chosen[kind], (UNSIGNED *)room->spare, n); \
-            double *const ranked = all->ranked + (row * 2 + (size_t)kind) * 2 * all->level_count; \
-            for (size_t level = 0; level < all->level_count && n; level++) { \
-                const double position = all->levels[level] * (double)(n - 1); \
-                const size_t below = (size_t)position < n - 1 ? (size_t)position : n - 1; \
-                ranked[level] = FROM_BITS(ordered[below]); \
-                ranked[all->level_count + level] = FROM_BITS(ordered[below + 1 < n ? below + 1 : n - 1]); \
-            } \
+            if (n) \
+                RANK(chosen[kind], (UNSIGNED *)room->spare, n, all->levels, all->level_count, \
+                     all->ranked + (row * 2 + (size_t)kind) * 2 * all->level_count); \
         } \
         return 1; \
     }
@@ -91,8 +129,8 @@ INLINE uint32_t bin_of_wide_bits(uint64_t bits)
     return bin_of(of_wide_bits(bits));
 }
 
-DISTRIBUTE(distribute_32, float, uint32_t, bits_of, of_bits, INFINITE, bin_of_bits, sorted_32)
-DISTRIBUTE(distribute_64, double, uint64_t, wide_bits_of, of_wide_bits, 0x7FF0000000000000u, bin_of_wide_bits, sorted_64)
+DISTRIBUTE(distribute_32, float, uint32_t, bits_of, INFINITE, bin_of_bits, ranked_32)
+DISTRIBUTE(distribute_64, double, uint64_t, wide_bits_of, 0x7FF0000000000000u, bin_of_wide_bits, ranked_64)
 
 /* The elements at a tensor's places, as doubles. */
 static void widen_samples(const SmallTensors *all, const SmallTensor *tensor, const unsigned char *found, size_t count, size_t row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import astuple, fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.errors import NotDetermined
 from ckpt_inspect.measurement.extension import DTYPES
 from ckpt_inspect.measurement.histograms import Counts, are_touched, fine_indices
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules import Coefficients, Norms, Settings, State, StepOrder, UpdateRule, arithmetic
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.state.selection import Selection
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ import contextlib
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +45,7 @@ from ckpt_inspect.presentation.export.findings_text import findings_text
 from ckpt_inspect.presentation.export.target import Exported, Order, Target
 from ckpt_inspect.presentation.shown_names import distinct
 from ckpt_inspect.presentation.written_files import cause_of, written_whole
+from ckpt_inspect.records import dataclass
 
 if TYPE_CHECKING:
     from ckpt_inspect.findings import Finding

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import groupby
 
 from ckpt_inspect.presentation.tables.table import Column, Table
+from ckpt_inspect.records import dataclass
 
 _MARKER = re.compile(r"(?:- |\d+\. )")
 _CELL_END = re.compile(r"(?<!\\)\|")

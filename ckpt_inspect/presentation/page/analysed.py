@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats
 from ckpt_inspect.presentation.page.contents import PageRun
 from ckpt_inspect.presentation.tables.wording import bytes_text, segments_text, span_text
+from ckpt_inspect.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from ckpt_inspect.findings.explanations import EXPLANATIONS
 from ckpt_inspect.presentation.optimizer_series import OptimizerSeries
 from ckpt_inspect.presentation.page.contents import Contents
+from ckpt_inspect.records import dataclass
 
 Row = tuple[str, str, str]
 """Run, optimizer, parameter."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from ckpt_inspect.presentation.answers import update_ratios
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known
 from ckpt_inspect.presentation.page.verdict import RunVerdict
 from ckpt_inspect.presentation.tables.wording import figure, span_text
+from ckpt_inspect.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

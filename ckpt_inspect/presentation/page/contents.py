@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.findings import Finding
 from ckpt_inspect.jsonable import JsonObject
 from ckpt_inspect.measurement.wording import counted
+from ckpt_inspect.records import dataclass
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ckpt_inspect.presentation.page.anchors import Anchors
 from ckpt_inspect.presentation.page.contents import Contents, MissingFigure, PageFigure
+from ckpt_inspect.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

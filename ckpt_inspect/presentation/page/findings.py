@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from ckpt_inspect.findings import Evidence, Finding
 from ckpt_inspect.measurement.wording import counted, percent
 from ckpt_inspect.presentation.page.anchors import Anchors, Link
 from ckpt_inspect.presentation.page.contents import Contents, PageRun
 from ckpt_inspect.presentation.tables.wording import figure
+from ckpt_inspect.records import dataclass
 
 _SHARES = ("untouched", "untouched_rows", "epsilon_dominated", "lost_in_rounding", "starved")
 

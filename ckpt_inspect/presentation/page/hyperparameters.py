@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known
 from ckpt_inspect.presentation.page.anchors import Anchors, Link
 from ckpt_inspect.presentation.page.sparklines import Sparkline, sparkline
+from ckpt_inspect.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from ckpt_inspect.presentation.page.anchors import Anchors
 from ckpt_inspect.presentation.page.contents import Contents
 from ckpt_inspect.presentation.page.sparklines import Sparkline, sparkline
 from ckpt_inspect.presentation.tables.wording import figure, ratio_text, shape_text
+from ckpt_inspect.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

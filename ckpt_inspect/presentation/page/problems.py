@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ckpt_inspect.measurement.wording import counted, spoken_name
 from ckpt_inspect.presentation.page.contents import Contents
 from ckpt_inspect.presentation.tables.wording import SEVERITY_ORDER
+from ckpt_inspect.records import dataclass
 
 _MOST_NAMED = 3
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ckpt_inspect.presentation.optimizer_series import Floats
+from ckpt_inspect.records import dataclass
 
 WIDTH, HEIGHT = 96, 20
 """Units of the drawing; pixels if nothing scales it."""

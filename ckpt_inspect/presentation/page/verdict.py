@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ckpt_inspect.findings import Finding
 from ckpt_inspect.presentation.answers import Answer, Asked, answers
@@ -11,6 +10,7 @@ from ckpt_inspect.presentation.optimizer_series import OptimizerSeries
 from ckpt_inspect.presentation.page.anchors import Anchors, Link
 from ckpt_inspect.presentation.page.contents import Contents, PageRun
 from ckpt_inspect.presentation.verdict import Verdict, since, verdict_of
+from ckpt_inspect.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

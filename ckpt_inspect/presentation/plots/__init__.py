@@ -7,7 +7,6 @@ and gives a `matplotlib.figure.Figure` that belongs to no window. What figures s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.errors import RequestError
@@ -16,6 +15,7 @@ from ckpt_inspect.presentation.plots.changes import plot_change_by_rate, plot_di
 from ckpt_inspect.presentation.plots.chapter import Chapter, RunFrames, chapters, chosen_checkpoints
 from ckpt_inspect.presentation.plots.questions import Question
 from ckpt_inspect.presentation.plots.within_layers import plot_distributions
+from ckpt_inspect.records import dataclass
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.presentation.plots.names import Group, group_by_structure, shared_prefix, short_labels, shorten
 from ckpt_inspect.presentation.plots.questions import KERNELS, NOT_FINITE, SCHEDULED, VECTORS
 from ckpt_inspect.presentation.tables.wording import span_text
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.sourced import SOURCE_WORDS, shown_source
 
 if TYPE_CHECKING:

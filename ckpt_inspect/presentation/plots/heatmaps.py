@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from ckpt_inspect.presentation.plots.names import Group, shorten
 from ckpt_inspect.presentation.plots.questions import LAYERS_BY_STEP, LEAST_SHARE, SHARE_LABELS, SHARES
 from ckpt_inspect.presentation.plots.sheet import chapter_sheet, figure_of
 from ckpt_inspect.presentation.plots.spread import NEWEST, newest, spread_words, where_known
+from ckpt_inspect.records import dataclass
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

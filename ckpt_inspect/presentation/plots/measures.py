@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from ckpt_inspect.presentation.plots import panels, style
 from ckpt_inspect.presentation.plots.sheet import chapter_sheet, drawn, figure_of
 from ckpt_inspect.presentation.plots.spread import apart, distance, fan, newest, positive
+from ckpt_inspect.records import dataclass
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from ckpt_inspect.presentation.shown_names import distinct
+from ckpt_inspect.records import dataclass
 
 ELLIPSIS = "…"
 

@@ -5,7 +5,7 @@ Pictures and the page's charts take them from here, so that both say the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from ckpt_inspect.records import dataclass
 
 KERNELS, VECTORS = "Kernels and embeddings", "Biases and norms"
 """The two kinds of parameters, which have panels of their own: vectors move unlike kernels."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ from ckpt_inspect.measurement.wording import heading_name, percent
 from ckpt_inspect.presentation.optimizer_series import breaks
 from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table, fact_table, without_empty
 from ckpt_inspect.presentation.tables.wording import figure, ratio_text, segments_text, sparkline, thinned
+from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.remembered import segments_of
 from ckpt_inspect.runs.stored_runs import taken_rows
 from ckpt_inspect.sourced import quoted, shown_source

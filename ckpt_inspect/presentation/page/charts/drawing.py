@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from ckpt_inspect.presentation.optimizer_series import Floats
 from ckpt_inspect.presentation.plots.questions import Usual
 from ckpt_inspect.presentation.plots.spread import newest
 from ckpt_inspect.presentation.tables.wording import figure
+from ckpt_inspect.records import dataclass
 
 DIGITS = 4
 """Significant digits that a chart holds; its script shows three."""

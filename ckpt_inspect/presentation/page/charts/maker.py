@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +16,7 @@ from ckpt_inspect.presentation.plots.names import group_by_structure
 from ckpt_inspect.presentation.plots.panels import MOST_MARKS
 from ckpt_inspect.presentation.plots.questions import Question
 from ckpt_inspect.presentation.shown_names import printable
+from ckpt_inspect.records import dataclass
 
 MOST_ROWS = 24
 """Of a kind of parameters; beyond it a row stands for a branch of the model."""

@@ -1,0 +1,108 @@
+"""Analyse runs and print what is known of each: what `analyze` does once its words have been parsed. Needs no Typer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ckpt_inspect.cli.answering import print_json, remark_on
+from ckpt_inspect.cli.asked import Common
+
+if TYPE_CHECKING:
+    from ckpt_inspect.presentation.results import Analyses, RunResult
+
+
+def print_analyses(
+    paths: Sequence[str],
+    common: Common,
+    *,
+    output: str | None = None,
+    report: str | None = None,
+    elements: bool = False,
+    infer: bool = True,
+    thresholds: Mapping[str, float] | None = None,
+    fail_on: str | None = None,
+    workers: int | None = None,
+    cluster: str | None = None,
+) -> int:
+    """Analyse the runs, print what came out, and return the exit code.
+
+    Raises SeveralRunsError, before anything is read, for an `output` of several runs.
+    """
+    from ckpt_inspect.api import analyze_runs
+    from ckpt_inspect.cli.terminal import progress_bars, telling_downloads
+
+    if report is not None:
+        from ckpt_inspect.presentation.report import check_folder
+
+        check_folder(report)
+    with progress_bars("analysing", is_quiet=common.quiet) as progress:
+        results = analyze_runs(
+            paths,
+            store=output,
+            folder=".",
+            given=common.given,
+            include=common.include,
+            exclude=common.exclude,
+            elements=elements,
+            infer=infer,
+            thresholds=thresholds,
+            workers=workers,
+            cluster=cluster,
+            progress=telling_downloads(progress, paths, is_quiet=common.quiet),
+        )
+        done, unanswered = [], 0
+        for result in results:
+            done.append((_print_run(result, common), str(result.store)))
+            unanswered += result.analyses is None and not result.is_without_state
+    each = [analyses for analyses, _ in done if analyses is not None]
+    odd = [
+        r.problem for analyses in each for r in analyses.remarks if not r.is_failure or r.problem.severity != "error"
+    ]
+    remark_on(odd, quiet=common.quiet, verbose=common.verbose)
+    if report is not None and each:
+        from ckpt_inspect.cli.writing import write_figures
+
+        write_figures(each, report, common)
+    if common.json:
+        from ckpt_inspect.presentation.documents import run_document
+
+        print_json({"runs": [run_document(analyses, store) for analyses, store in done if analyses is not None]})
+    has_failed = [_fails(analyses, fail_on) for analyses in each]
+    are_damaged = any(f.problem.severity == "error" for analyses in each for f in analyses.failures)
+    return int(bool(unanswered) or not each or any(has_failed) or are_damaged)
+
+
+def _print_run(result: RunResult, common: Common) -> Analyses | None:
+    """Print what is known of a run, or why nothing is."""
+    from ckpt_inspect.cli.terminal import print_tables, remark
+    from ckpt_inspect.presentation.tables.findings import finding_tables
+    from ckpt_inspect.presentation.tables.run import run_tables
+
+    if result.analyses is None:
+        remark(f"ckpt-inspect: {result.error}")
+        return None
+    if not common.json:
+        print_tables(run_tables(result.analyses, str(result.store)))
+        print_tables(finding_tables(result.analyses.findings, with_info=common.verbose))
+    for failure in result.analyses.failures:
+        if failure.problem.severity == "error":
+            remark(f"ckpt-inspect: {failure.problem.message}")
+    return result.analyses
+
+
+def _fails(analyses: Analyses, fail_on: str | None) -> bool:
+    """Return whether a run has findings as severe as `--fail-on` says, or of that id, and report them."""
+    if fail_on is None:
+        return False
+    from ckpt_inspect.cli.terminal import remark
+    from ckpt_inspect.findings import SEVERITIES
+    from ckpt_inspect.runs.following import failing_ids
+
+    ids = failing_ids(analyses.findings, fail_on)
+    if ids and fail_on in SEVERITIES:
+        severities = " or ".join(SEVERITIES[SEVERITIES.index(fail_on) :])
+        remark(f"ckpt-inspect: {analyses.run}: has findings of severity {severities}: {', '.join(ids)}")
+    elif ids:
+        remark(f"ckpt-inspect: {analyses.run}: has the finding {fail_on}")
+    return bool(ids)

@@ -162,7 +162,7 @@ def test_additions_go_where_the_page_says() -> None:
         "METRICS",
         "CHECKS",
         "KINDS",
-        "FIGURES",
+        "QUESTIONS",
         "TARGETS",
         "TOPICS",
     }

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TELLABLE = ("beta_1", "beta_2", "epsilon", "learning_rate", "step")
 """Numbers that several checkpoints may tell; if a run's files hold all of them, no element is looked at."""
 
-HELD_BYTES = 40 << 20
+HELD_BYTES = 26 << 20
 """Elements that are held at a time, of all optimizers and checkpoints together."""
 
 _AT_LEAST = 2

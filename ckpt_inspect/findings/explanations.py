@@ -121,7 +121,9 @@ _FORMULAS: Mapping[str, tuple[str, str, str]] = {
     ),
     "path_distance": (
         "√mean((θ - θ1)²), θ1 of the first checkpoint of the path",
-        "How far the weights have come in all. It stops growing where training only shakes them.",
+        "How far the weights have come in all. It stops growing where training only shakes them. In a run of more than "
+        "2,000 checkpoints it is unknown: it would need the first checkpoint, and a long store is added to by its last "
+        "rows alone.",
         "the distance between two states of the weights",
     ),
     "path_straightness": (

@@ -57,10 +57,6 @@ class Entry(NamedTuple):
     """The slices that together make the tensor."""
 
 
-_SMALL_INDEX = 1 << 13
-"""Bytes of an index that is remembered once it is decoded, with some ninety tensors."""
-
-
 class BundleIndex(NamedTuple):
     """A decoded `.index` file."""
 
@@ -74,10 +70,6 @@ class BundleIndex(NamedTuple):
 
 def decode_index(table: bytes) -> BundleIndex:
     """Decode a whole `.index` file; raises DamagedFileError or UnsupportedError, without the file's path."""
-    return _decode_small(table) if len(table) <= _SMALL_INDEX else _decode(table)
-
-
-def _decode(table: bytes) -> BundleIndex:
     header: tuple[int, Literal["little", "big"]] | None = None
     entries: dict[str, Entry] = {}
     slices: dict[bytes, Entry] = {}
@@ -99,10 +91,6 @@ def _decode(table: bytes) -> BundleIndex:
     if header is None:
         raise DamagedFileError("the table holds no bundle header: it is not the index of a tensor bundle")
     return BundleIndex(*header, entries, slices)
-
-
-# a run's checkpoints are opened two or three times: together, to be compared, and each by itself
-_decode_small = lru_cache(maxsize=640)(_decode)
 
 
 def _decode_header(value: bytes) -> tuple[int, Literal["little", "big"]]:

@@ -236,13 +236,14 @@ WINDOW_METRICS = (
         "path_distance",
         "distance from the first checkpoint",
         "√mean((θ - θ1)²), θ1 of the first checkpoint from which an unbroken path leads here, over path_elements "
-        "elements.",
+        "elements; NaN in a run of more than 2,000 checkpoints, of which only the last rows are read to add others.",
     ),
     _metric(
         "path_straightness",
         "straightness of the weights' path",
         "‖Σd‖/Σ‖d‖ of the displacements d from checkpoint to checkpoint since that first one, in [0, 1]; NaN for the "
-        "first displacement. The way between checkpoints is not seen, so that it is an upper bound for single updates.",
+        "first displacement, and in a run of more than 2,000 checkpoints, as path_distance. The way between "
+        "checkpoints is not seen, so that it is an upper bound for single updates.",
     ),
     _metric(
         "path_elements",

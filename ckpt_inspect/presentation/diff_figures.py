@@ -32,7 +32,7 @@ def write_diff_figures(
     The checkpoints are read once more for their distributions. The suffix is the format. Raises RequestError for a
     suffix that isn't one, StoreError if the files can't be written.
     """
-    from ckpt_inspect.presentation.plots import plot_change_by_rate, plot_diff, plot_distributions
+    from ckpt_inspect.presentation.plots import FIGURES, plot_change_by_rate, plot_diff
     from ckpt_inspect.presentation.report import file_slugs
     from ckpt_inspect.runs.frames import diff_frame
     from ckpt_inspect.series.names import checkpoint_names
@@ -45,10 +45,11 @@ def write_diff_figures(
         figures[_beside(path, "by-rate")] = plot_change_by_rate(frame, name_a, name_b, doubts)
     except RequestError:  # no parameter has a rate and moved: the first figure says all there is
         return _write(figures)
+    (distributions,) = (kind for kind in FIGURES if kind.id == "distributions")
     chapters = _chapters(diff, names, given, include, exclude)
     for chapter, slug in zip(chapters, file_slugs([chapter.optimizer for chapter in chapters]), strict=True):
         tail = "distributions" if len(chapters) == 1 else f"{slug}-distributions"
-        figures[_beside(path, tail)] = plot_distributions(chapter)
+        figures[_beside(path, tail)] = distributions.plot(chapter)
     return _write(figures)
 
 

@@ -67,9 +67,19 @@ class OptimizerSeries:
         np.maximum.at(last, self.column, np.arange(len(self.column)))
         return last
 
+    @cached_property
+    def _is_grid(self) -> bool:
+        """Whether the frame has a row for each parameter in each checkpoint, in their order, as nearly all have."""
+        place = self.row * len(self.parameters) + self.column
+        return len(place) == len(self.heads) * len(self.parameters) and bool((place == np.arange(len(place))).all())
+
     def values(self, name: str) -> Floats:
-        """Return (K, P) values of a column; NaN if the frame has no row, or no such column."""
-        values = np.full((len(self.heads), len(self.parameters)), np.nan)
+        """Return (K, P) values of a column, which may be the frame's own; NaN if the frame has no row, or no such
+        column."""
+        shape = len(self.heads), len(self.parameters)
+        if name in self.frame and self._is_grid:
+            return floats(self.frame[name]).reshape(shape)
+        values = np.full(shape, np.nan)
         if name in self.frame:
             values[self.row, self.column] = floats(self.frame[name])
         return values
@@ -112,9 +122,8 @@ class OptimizerSeries:
 
     def values_of_line(self, name: str, segments: Sequence[Segment]) -> Floats:
         """Return (K, P) values of a column, NaN in checkpoints of other lines of training than the newest's."""
-        values, parts = self.values(name), self.parts(segments)
-        values[parts != parts[-1]] = np.nan
-        return values
+        parts = self.parts(segments)
+        return np.where((parts == parts[-1])[:, None], self.values(name), np.nan)
 
     @cached_property
     def is_relative(self) -> NDArray[np.bool_]:
@@ -148,7 +157,9 @@ def rows_of(frame: DataFrame, optimizer: str) -> DataFrame:
 
 
 def floats(column: Series[float]) -> Floats:
-    """Return a column as numbers, what is missing as NaN."""
+    """Return a column as numbers, what is missing as NaN; not a copy if it is of such numbers."""
+    if column.dtype == np.float64:
+        return np.asarray(column)
     return np.asarray(column.to_numpy(dtype=float, na_value=np.nan), dtype=float)
 
 

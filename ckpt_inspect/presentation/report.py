@@ -221,10 +221,15 @@ def _page_runs(runs: Sequence[ReportedRun], frames: Sequence[RunFrames]) -> list
 def rendered(figure: Figure, file_format: str = "png") -> bytes:
     """Return the figure as a file's bytes: the same for the same figure, whatever the day and the caller's settings."""
     import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "ckpt-inspect", "svg.fonttype": "path", "pdf.fonttype": 42}):
-        figure.savefig(buffer, format=file_format, metadata=_METADATA[file_format])
+        if file_format == "png" and isinstance(figure.canvas, FigureCanvasAgg):
+            # `savefig` draws twice, first to lay it out
+            figure.canvas.print_png(buffer, metadata=_METADATA["png"])  # type: ignore[no-untyped-call]  # so it is
+        else:
+            figure.savefig(buffer, format=file_format, metadata=_METADATA[file_format])
     return buffer.getvalue()
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Problem, Progress
 from ckpt_inspect.errors import RequestError
+from ckpt_inspect.layouts.found_before import FoundBefore
 from ckpt_inspect.measurement.columns import Remark, RunColumns
 from ckpt_inspect.runs.execution import Meter, Worker, run_units
-from ckpt_inspect.runs.found_before import FoundBefore
 from ckpt_inspect.runs.importing import importing
 from ckpt_inspect.runs.planning import LONG, Options, Plan, Unit, plan_run, without_gone
 from ckpt_inspect.runs.reading import Reading

@@ -15,9 +15,9 @@ from ckpt_inspect.checkpoint import CountedPieces, Progress
 from ckpt_inspect.errors import CkptInspectError, WorkerLostError
 from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.layouts import find_optimizers
+from ckpt_inspect.layouts.found_before import FoundBefore
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.analysis import Analysis, Chosen, ElementSink, join
-from ckpt_inspect.runs.found_before import FoundBefore
 from ckpt_inspect.runs.planning import Options, Span, Unit, plan_units
 from ckpt_inspect.state.inferred import Inferred
 

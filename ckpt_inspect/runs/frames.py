@@ -52,7 +52,7 @@ def frame(
         make = functools.partial(_parameters, drawn=drawn)
     if checkpoints is None:
         return make(analyses)
-    if kind not in _RESTRICTABLE:
+    if kind not in RESTRICTABLE:
         raise RequestError(f"a frame of kind {kind!r} covers all checkpoints: leave out which")
     if beyond := [index for index in checkpoints if index >= len(analyses)]:
         raise RequestError(f"the run has {len(analyses)} checkpoints, and none of index {beyond[0]}")
@@ -105,8 +105,8 @@ def _one_below_the_other(columns: Sequence[Column | ExtensionArray]) -> Column |
     """The columns' values in one, texts as pandas holds them."""
     import pandas as pd
 
-    if not columns:
-        return np.empty(0)
+    if len(columns) < 2:
+        return columns[0] if columns else np.empty(0)
     arrays = [column for column in columns if isinstance(column, np.ndarray)]
     if len(arrays) == len(columns):
         return np.concatenate(arrays)
@@ -245,7 +245,7 @@ def _lines(names: Iterable[str]) -> str:
     return "\n".join(name.replace("\n", "\\n") for name in names)
 
 
-_RESTRICTABLE = frozenset({"parameters", "histogram", "sample"})
+RESTRICTABLE = frozenset({"parameters", "histogram", "sample"})
 """Those of which a run of many checkpoints has too many rows to want them all."""
 
 _FRAMES: Mapping[str, Callable[[RunColumns], DataFrame]] = {

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array, Problem
+from ckpt_inspect.comparison.carrying_on import CONSTANTS, carried_on, leading_windows
 from ckpt_inspect.comparison.element_choice import BUDGET
-from ckpt_inspect.comparison.inference import Inference, Observation, WindowEvidence, infer
+from ckpt_inspect.comparison.inference import Observation, WindowEvidence, infer
 from ckpt_inspect.comparison.observing import (
     TELLABLE,
     Glimpse,
@@ -24,11 +25,11 @@ from ckpt_inspect.comparison.observing import (
 from ckpt_inspect.comparison.opened import OpenCheckpoints
 from ckpt_inspect.comparison.paths import PathFigures, follow_paths
 from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.layouts.found_before import FoundBefore
 from ckpt_inspect.measurement.columns import Columns, RunColumns
 from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.assembly import INFERRED_LATE, NEVER_INFERRED, RowEvidence
-from ckpt_inspect.runs.found_before import FoundBefore
 from ckpt_inspect.runs.kept_elements import (
     KEPT_CHECKPOINTS,
     KEPT_ELEMENTS,
@@ -223,12 +224,12 @@ def _seen(
     read = dict(zip(here, observe(list(here.values())), strict=True))
     observations = tuple(read[place] if place in read else gone[place] for place in places)
     inference = infer(observations)
-    windows = _leading_windows(inference)
+    windows = leading_windows(inference)
     values = inference.values
     earlier = set(stretch.before)
     if gone or earlier:
         before = [_told_before(name, p, stored, told) if p in gone or p in earlier else {} for p in places]
-        values = _carried_on(values, windows, observations, before)
+        values = carried_on(values, windows, observations, before)
     rows = {}
     for number, place in enumerate(places):
         if place in earlier:
@@ -268,28 +269,6 @@ def _told_before(optimizer: str, place: str, stored: _Stored, told: Seen | None)
     return stored.inferred(optimizer, place)
 
 
-def _leading_windows(inference: Inference) -> dict[int, WindowEvidence | None]:
-    """For each checkpoint that was compared with earlier ones, the window from the last that led to it; None if none
-    can have."""
-    tried: dict[int, list[WindowEvidence]] = {}
-    for window in inference.windows:
-        tried.setdefault(window.places[1], []).append(window)
-    found: dict[int, WindowEvidence | None] = {}
-    for place, windows in tried.items():
-        beta_2 = inference.values[place].get("beta_2")
-        possible = [w for w in windows if _leads_on(w, None if beta_2 is None else beta_2.value)]
-        proofs = [w for w in possible if w.beta_2 is not None]
-        found[place] = max(proofs or possible, key=lambda w: w.places[0], default=None)
-    return found
-
-
-def _leads_on(window: WindowEvidence, beta_2: float | None) -> bool:
-    """Whether the later of the two can have followed from the earlier, by a known number of updates."""
-    if not window.is_continuous or (window.counted or 0) <= 0:
-        return False
-    return beta_2 is None or window.beta_2_bound is None or beta_2 <= window.beta_2_bound * (1 + 1e-6)
-
-
 def _paths(
     places: Sequence[str],
     observations: Sequence[Observation],
@@ -317,43 +296,6 @@ def _paths(
     for number, figures in enumerate(follow_paths(before, values, list(sizes.values()))):
         if before[number] is not None and is_here[number]:
             yield places[number], (tuple(sizes), figures)
-
-
-_CONSTANTS = ("beta_1", "beta_2", "epsilon", "weight_decay")
-"""What mostly stays the same during a training."""
-
-
-def _carried_on(
-    values: Sequence[InferredValues],
-    windows: Mapping[int, WindowEvidence | None],
-    observations: Sequence[Observation],
-    before: Sequence[InferredValues],
-) -> tuple[InferredValues, ...]:
-    """Return the values with those that an earlier analysis inferred from files that are gone by now (`before`), and
-    gives to what follows from these checkpoints, where nothing else is known."""
-    found: list[InferredValues] = []
-    carried: list[set[str]] = []
-    for place, (own, observation) in enumerate(zip(values, observations, strict=True)):
-        window = windows.get(place)
-        merged, taken = dict(own), set[str]()
-        for name in _CONSTANTS:
-            resolved = observation.hyperparameters.get(name)
-            if name in own or resolved is None or not resolved.is_assumed:
-                continue
-            if name in before[place]:
-                merged[name] = before[place][name]
-            elif window is not None and name in carried[window.places[0]]:
-                value = found[window.places[0]][name]
-                bound = window.beta_2_bound if name == "beta_2" else None
-                if bound is not None and value.value is not None and value.value > bound * (1 + 1e-6):
-                    continue
-                merged[name] = value
-            else:
-                continue
-            taken.add(name)
-        found.append(merged)
-        carried.append(taken)
-    return tuple(found)
 
 
 # --- what the store has
@@ -395,7 +337,7 @@ class _Stored:
             return {}
         return {
             name: Sourced(float(columns[name][row]), "inferred", str(columns[f"{name}_where"][row]))
-            for name in _CONSTANTS
+            for name in CONSTANTS
             if name in columns and columns[f"{name}_source"][row] == "inferred"
         }
 

@@ -24,7 +24,7 @@ from ckpt_inspect.runs.stored import count_rows
 if TYPE_CHECKING:
     from ckpt_inspect.findings.looks import RunLooks
 
-HELD_BYTES = 256 << 20
+HELD_BYTES = 48 << 20
 """Columns that are held, about; the last that were asked for. One that is larger is read each time."""
 
 _TOGETHER = 1 << 24
@@ -251,7 +251,8 @@ def taken_rows(columns: RunColumns, rows: Sequence[int]) -> RunColumns:
     remarks; no more is read."""
     stored = stored_run(columns)
     if stored is not None:
-        return stored.taken(rows)
+        follow_each_other = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1
+        return stored.taken(slice(rows[0], rows[-1] + 1) if follow_each_other else rows)
     return replace(columns, **_taken(columns, np.asarray(rows, np.int64)), remarks=())
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from ckpt_inspect.comparison.run_together import NOTHING, tell_run
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, UnsupportedError
 from ckpt_inspect.formats import find_left_over, open_checkpoint
 from ckpt_inspect.formats.keras_files import is_named_so
+from ckpt_inspect.layouts.found_before import FoundBefore
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.series.search import runs_named
@@ -22,9 +23,9 @@ from ckpt_inspect.soundness.continues import (
     Bound,
     Drift,
     Stage,
+    StillWindows,
     agrees,
     bounds_of,
-    contradicts,
     drifts_of,
     judge_continues,
     judge_decays,
@@ -90,34 +91,41 @@ class _Work:
         self._progress, self._total, self._done = progress, total, 0
         self.refused: dict[Path, CkptInspectError | None] = {}
         """Errors of paths at which there is no checkpoint."""
-        self._told = NOTHING
+        self._told, self._found = NOTHING, FoundBefore()
 
     def check_run(self, run: Run) -> CheckedRun:
         sizes, keys = run.sizes(), _optimizer_keys(run)
-        self._told = tell_run(run.checkpoints, self._given)
         judged: list[_Judged] = []
-        with ExitStack() as stack:
-            before: Stage | None = None
-            earlier: list[Path] = []
-            for path in run.checkpoints:
+        earlier: deque[Path] = deque(maxlen=_BACK + 1)
+        before: Stage | None = None
+        try:
+            for path in self._as_told(run):
                 others = {name: found for name, found in keys.items() if name != path.name}
                 result, stage = self._judge(path, before, others)
                 if stage is not None and result.verdict.continues is False:
-                    result = self._with_earlier(result, stage, earlier[-1 - _BACK : -1], run.checkpoints)
+                    result = self._with_earlier(result, stage, list(earlier)[-1 - _BACK : -1], run.checkpoints)
                 judged.append(result)
                 if stage is not None:
                     earlier.append(path)
-                    stack.push(stage.checkpoint)
                     if before is not None:
                         before.checkpoint.close()
                     before = stage
                 self._report(sizes[path])
+        finally:
+            if before is not None:
+                before.checkpoint.close()
         return CheckedRun(run.name, tuple(_with_contradictions(list(_with_lines(judged)))))
+
+    def _as_told(self, run: Run) -> Iterator[Path]:
+        """Yield the checkpoints of a run, each once it is known what it and others tell together."""
+        for some, told in tell_run(run.checkpoints, self._given, self._found.find):
+            self._told = told
+            yield from some
 
     def _states(self, checkpoint: Checkpoint) -> tuple[OptimizerState, ...]:
         """Return its optimizers, with what the run's checkpoints tell together."""
         inferred = self._told.values.get(str(checkpoint.path), {})
-        return optimizer_states(checkpoint, self._given, inferred=inferred)
+        return optimizer_states(checkpoint, self._given, inferred=inferred, find=self._found.find)
 
     def _with_earlier(self, judged: _Judged, stage: Stage, earlier: Sequence[Path], run: Sequence[Path]) -> _Judged:
         """Return what was judged, with the checkpoint further back that it continues, if there is one."""
@@ -249,9 +257,10 @@ def _with_lines(judged: Sequence[_Judged]) -> Iterator[_Judged]:
     A checkpoint is on another line than the one before if it continues one from further back itself, or if a later
     one does, across it.
     """
+    spans = [(each.back_to, end) for end, each in enumerate(judged) if each.back_to is not None]
+    crossed = {place for start, end in spans for place in range(start + 1, end + 1)}
     for place, each in enumerate(judged):
-        spans = [(other.back_to, end) for end, other in enumerate(judged) if other.back_to is not None]
-        if any(start < place <= end for start, end in spans):
+        if place in crossed:
             reasons = (
                 replace(r, kind=kinds.ANOTHER_LINE) if r.kind in (kinds.PARTLY_RESTORED, kinds.MOMENTS_RESET) else r
                 for r in each.verdict.reasons
@@ -272,14 +281,13 @@ def _rate(states: Sequence[OptimizerState]) -> float | None:
 def _with_contradictions(judged: Sequence[_Judged]) -> Iterator[Verdict]:
     """Yield the verdicts; a window in which untouched weights moved, while in another they did not, is one in which
     something else set the weights."""
-    for each in judged:
+    in_agreement, windows = _in_agreement(judged), StillWindows(drift for each in judged for drift in each.drifts)
+    for place, each in enumerate(judged):
         verdict = each.verdict
-        others = [bound for other in judged if other is not each for bound in other.bounds]
-        if each.bounds and all(any(agrees(bound, other) for other in others) for bound in each.bounds):
+        if place in in_agreement:
             verdict = replace(verdict, reasons=_ranked(map(_explained, verdict.reasons)))
         for drift in each.drifts:
-            windows = [o for other in judged if other is not each for o in other.drifts]
-            still = next((o for o in windows if contradicts(drift, o)), None)
+            still = windows.that_contradicts(drift)
             if still is not None and verdict.continues is not False:
                 what = (
                     f"{drift.optimizer}: {drift.moved} weights that no gradient ever reached moved in these "
@@ -290,6 +298,22 @@ def _with_contradictions(judged: Sequence[_Judged]) -> Iterator[Verdict]:
                 kept = [r for r in verdict.reasons if r.kind is not kinds.WEIGHTS_MOVED]
                 verdict = replace(verdict, continues=False, reasons=_ranked([*kept, reason]))
         yield verdict
+
+
+def _in_agreement(judged: Sequence[_Judged]) -> set[int]:
+    """Return the places of those with bounds each of which agrees with one of another window: then it does with the
+    next smaller or the next larger one."""
+    bounds: dict[str, list[tuple[float, int, Bound]]] = {}
+    for place, each in enumerate(judged):
+        for bound in each.bounds:
+            bounds.setdefault(bound.optimizer, []).append((bound.most, place, bound))
+    agreeing = Counter[int]()
+    for own in bounds.values():
+        own.sort(key=lambda one: one[:2])
+        for at, (_, place, bound) in enumerate(own):
+            beside = (*own[max(at - 1, 0) : at], *own[at + 1 : at + 2])
+            agreeing[place] += any(agrees(bound, other) for *_, other in beside)
+    return {place for place, count in agreeing.items() if count == len(judged[place].bounds)}
 
 
 def _explained(reason: Reason) -> Reason:

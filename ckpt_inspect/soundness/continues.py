@@ -4,7 +4,7 @@ do; what can't be decided is reported as such, never taken for a loss."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ckpt_inspect.checkpoint import Checkpoint, numpy_dtype
@@ -436,7 +436,29 @@ def contradicts(drift: Drift, other: Drift) -> bool:
     """
     is_same = drift.optimizer == other.optimizer and drift.rate == other.rate > 0
     due = drift.exponent / drift.updates * other.updates
-    return is_same and drift.moved >= _FEWEST and other.moved == 0 and other.still >= _FEWEST and due > _VISIBLE
+    return is_same and drift.moved >= _FEWEST and _is_still(other) and due > _VISIBLE
+
+
+def _is_still(window: Drift) -> bool:
+    return window.moved == 0 and window.still >= _FEWEST
+
+
+class StillWindows:
+    """The windows of a run in which no untouched element moved."""
+
+    def __init__(self, windows: Iterable[Drift]) -> None:
+        """Take the windows of the whole run, in its order: of the still ones, by optimizer and rate, those that are
+        longer than all before; the first that a drift is contradicted by is one of them."""
+        self._longer: dict[tuple[str, float], list[Drift]] = {}
+        for window in filter(_is_still, windows):
+            known = self._longer.setdefault((window.optimizer, window.rate), [])
+            if not known or window.updates > known[-1].updates:
+                known.append(window)
+
+    def that_contradicts(self, drift: Drift) -> Drift | None:
+        """Return the first window that `contradicts` the drift; None if none does."""
+        found = self._longer.get((drift.optimizer, drift.rate), ())
+        return next((window for window in found if contradicts(drift, window)), None)
 
 
 def _shown(value: Sourced[float]) -> str:

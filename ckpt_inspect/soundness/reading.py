@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import field
+from functools import partial
 from threading import Event, local
 
 import numpy as np
@@ -16,11 +18,15 @@ from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.measurement.stored import ARRAYS
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.state.optimizer_state import Parameter
+from ckpt_inspect.storage import is_far
 from ckpt_inspect.update_rules import State
 
 THREADS = 2
 PIECE_ELEMENTS = 1 << 17
 """Elements of each tensor that a thread takes at a time."""
+
+_FEW = 1 << 20
+"""Bytes of a checkpoint that are read by one thread."""
 
 _LARGE = 1 << 23
 """Bytes from which a tensor is announced by itself: smaller ones are together, so that neighbours are one request."""
@@ -121,33 +127,19 @@ def read_whole(checkpoint: Checkpoint, pairs: Sequence[Pair] = (), *, is_rest_re
 
     A tensor that can't be read is reported in its reading. Without `is_rest_read`, only the tensors of the pairs.
     """
-    jobs = list(_jobs(checkpoint, pairs, is_rest_read=is_rest_read))
+    jobs = sorted(_jobs(checkpoint, pairs, is_rest_read=is_rest_read), key=lambda job: -job.nbytes)
     tensors: dict[str, TensorReading] = {}
     compared: dict[tuple[str, str], StateCounts] = {}
-    executor, stop, memory = ThreadPoolExecutor(THREADS), Event(), _Memory()
-    small = [job for job in sorted(jobs, key=lambda job: -job.nbytes) if job.nbytes < _LARGE]
-    checkpoint.expect((key, 0, checkpoint.spec(key).size) for job in small for key in job.keys)
-    before = [job.pair.before for job in small if job.pair is not None]
-    if before:
-        found = ((parameter, key) for parameter in before for a in ARRAYS if (key := parameter.key(a)) is not None)
-        before[0].checkpoint.expect((key, 0, math.prod(parameter.shape)) for parameter, key in found)
-    try:
-        pending: dict[Future[Mapping[str, TensorReading]], _Job] = {
-            executor.submit(job.run, memory, stop): job for job in sorted(jobs, key=lambda job: -job.nbytes)
-        }
-        while pending:
-            for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                job = pending.pop(future)
-                try:
-                    tensors |= future.result()
-                except CkptInspectError:  # of one of the two: each of this checkpoint's is read by itself
-                    tensors |= {key: _read_alone(checkpoint, key, memory, stop) for key in job.keys}
-                else:
-                    if job.pair is not None:
-                        compared[job.pair.optimizer, job.pair.after.name] = job.pair.counts
-    finally:
-        stop.set()
-        executor.shutdown(wait=True, cancel_futures=True)
+    stop, memory = Event(), _Memory()
+    with closing(_done(checkpoint, jobs, memory, stop)) as done:
+        for job, result in done:
+            try:
+                tensors |= result()
+            except CkptInspectError:  # noqa: PERF203 - of one of the two: each of this checkpoint's is read by itself
+                tensors |= {key: _read_alone(checkpoint, key, memory, stop) for key in job.keys}
+            else:
+                if job.pair is not None:
+                    compared[job.pair.optimizer, job.pair.after.name] = job.pair.counts
     if not is_rest_read:
         return Reading(tensors, compared)
     error = ""
@@ -156,6 +148,33 @@ def read_whole(checkpoint: Checkpoint, pairs: Sequence[Pair] = (), *, is_rest_re
     except CkptInspectError as reason:
         error = str(reason)
     return Reading({key: tensors[key] for key in checkpoint.tensors}, compared, error, checkpoint.check_rest())
+
+
+_Result = Callable[[], Mapping[str, TensorReading]]
+
+
+def _done(
+    checkpoint: Checkpoint, jobs: Sequence[_Job], memory: _Memory, stop: Event
+) -> Generator[tuple[_Job, _Result], None, None]:
+    """Yield the jobs, each when it is done, or is about to be, with what gives its result, or raises its error."""
+    if sum(job.nbytes for job in jobs) < _FEW and not any(map(is_far, checkpoint.files[:1])):
+        yield from ((job, partial(job.run, memory, stop)) for job in jobs)  # in less time than threads take to begin
+        return
+    small = [job for job in jobs if job.nbytes < _LARGE]
+    checkpoint.expect((key, 0, checkpoint.spec(key).size) for job in small for key in job.keys)
+    before = [job.pair.before for job in small if job.pair is not None]
+    if before:
+        found = ((parameter, key) for parameter in before for a in ARRAYS if (key := parameter.key(a)) is not None)
+        before[0].checkpoint.expect((key, 0, math.prod(parameter.shape)) for parameter, key in found)
+    executor = ThreadPoolExecutor(THREADS)
+    try:
+        pending = {executor.submit(job.run, memory, stop): job for job in jobs}
+        while pending:
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                yield pending.pop(future), future.result
+    finally:
+        stop.set()
+        executor.shutdown(wait=True, cancel_futures=True)
 
 
 def _jobs(checkpoint: Checkpoint, pairs: Sequence[Pair], *, is_rest_read: bool) -> Iterator[_Job]:

@@ -18,7 +18,7 @@ from ckpt_inspect.errors import RequestError, StoreError
 from ckpt_inspect.presentation import diff_figures
 from ckpt_inspect.presentation.diff_figures import diff_doubts, write_diff_figures
 from ckpt_inspect.presentation.plots import plot_change_by_rate
-from ckpt_inspect.presentation.plots.changes import MOST_NAMED, distance_from_trend
+from ckpt_inspect.presentation.plots.differences import MOST_NAMED, distance_from_trend
 from ckpt_inspect.presentation.report import file_slugs
 from ckpt_inspect.sourced import Sourced
 

@@ -23,9 +23,9 @@ from support.store_contents import contents
 from ckpt_inspect import analyze, analyze_runs, find_checkpoints, find_runs, load
 from ckpt_inspect.errors import DamagedFileError, RequestError
 from ckpt_inspect.formats import open_checkpoint
-from ckpt_inspect.layouts import find_optimizers
+from ckpt_inspect.layouts import find_optimizers, found_before
 from ckpt_inspect.measurement.columns import RunColumns
-from ckpt_inspect.runs import execution, found_before, planning
+from ckpt_inspect.runs import execution, planning
 from ckpt_inspect.runs.analysis import Analysis, Chosen
 from ckpt_inspect.runs.assembly import assemble
 from ckpt_inspect.runs.execution import UnitResult, Worker, measure_unit, merge

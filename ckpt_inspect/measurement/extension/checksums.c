@@ -71,9 +71,15 @@ static uint32_t extend_by_tables(uint32_t crc, const unsigned char *data, size_t
 #define CRC_OF_8(crc, x) ((uint32_t)_mm_crc32_u64(crc, x))
 #define CRC_OF_1(crc, x) _mm_crc32_u8(crc, x)
 #else
+#if defined(__clang__) /* whose header declares them only if every function of the file may use them */
+#define FOR_INSTRUCTION __attribute__((target("crc")))
+#define CRC_OF_8(crc, x) __builtin_arm_crc32cd(crc, x)
+#define CRC_OF_1(crc, x) __builtin_arm_crc32cb(crc, x)
+#else
 #define FOR_INSTRUCTION __attribute__((target("+crc")))
 #define CRC_OF_8(crc, x) __crc32cd(crc, x)
 #define CRC_OF_1(crc, x) __crc32cb(crc, x)
+#endif
 #endif
 
 INLINE uint64_t eight_at(const unsigned char *data)

@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ckpt_inspect.presentation.export.frames import joined_frame
+from ckpt_inspect.presentation.export.frames import frame_pieces
 from ckpt_inspect.presentation.export.target import Exported, Order, Target
 from ckpt_inspect.presentation.shown_names import printable
 from ckpt_inspect.presentation.written_files import written_whole
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 
 def write_csv(order: Order, path: Path) -> Exported:
     """Write RFC 4180 in UTF-8 with a heading line; what is not known is an empty field, no text is a formula."""
+    with (
+        written_whole(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        for number, piece in enumerate(frame_pieces(order)):
+            _plain(piece).to_csv(file, index=False, header=not number, lineterminator="\n")
+    return Exported((path,))
+
+
+def _plain(frame: DataFrame) -> DataFrame:
+    """Return the frame with texts as they are written."""
     from pandas.api.types import is_string_dtype
 
-    frame = joined_frame(order)
     for name in frame.columns:
         if frame[name].dtype.kind == "O" or is_string_dtype(frame[name].dtype):
             frame[name] = frame[name].map(_cell if name in _LISTS else _line, na_action="ignore")
     frame.columns = [_line(name) for name in frame.columns]
-    with written_whole(path) as temporary:
-        frame.to_csv(temporary, index=False, encoding="utf-8", errors="backslashreplace")
-    return Exported((path,))
+    return frame
 
 
 _LISTS = ("files", "parameters", "checkpoints")

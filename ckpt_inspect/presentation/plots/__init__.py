@@ -1,7 +1,7 @@
 """Frames to figures, one file each; `FIGURES` is the order in which a report's files are numbered.
 
 A plot function neither reads nor saves: it takes a `Chapter` (one optimizer's results, made from frames by `chapters`)
-and gives a `matplotlib.figure.Figure` that belongs to no window. What figures say stands in `questions`.
+and gives a `matplotlib.figure.Figure` that belongs to no window. What figures say stands in the room `figures`.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.errors import RequestError
-from ckpt_inspect.presentation.plots import heatmaps, quantities, questions, within_layers
-from ckpt_inspect.presentation.plots.changes import plot_change_by_rate, plot_diff
-from ckpt_inspect.presentation.plots.chapter import Chapter, RunFrames, chapters, chosen_checkpoints
-from ckpt_inspect.presentation.plots.questions import Question
-from ckpt_inspect.presentation.plots.within_layers import plot_distributions
+from ckpt_inspect.presentation.figures.answers import answer_of
+from ckpt_inspect.presentation.figures.chapter import Chapter, RunFrames, chapters, chosen_checkpoints
+from ckpt_inspect.presentation.figures.questions import QUESTIONS, Question
+from ckpt_inspect.presentation.plots.differences import plot_change_by_rate, plot_diff
+from ckpt_inspect.presentation.plots.heatmap import plot_layers_by_step
+from ckpt_inspect.presentation.plots.measures import plot_measures
+from ckpt_inspect.presentation.plots.multiples import plot_distributions, plot_elements
 from ckpt_inspect.records import dataclass
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = [
-    "FIGURES", "Chapter", "FigureKind", "RunFrames", "chapters", "chosen_checkpoints", "chosen_figures",
-    "plot_change_by_rate", "plot_diff", "plot_distributions",
-]  # fmt: skip
+__all__ = ["FIGURES", "Chapter", "FigureKind", "RunFrames", "chapters", "chosen_checkpoints", "chosen_figures",
+           "plot_change_by_rate", "plot_diff"]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,8 @@ class FigureKind:
 
     asks: Question
     """Its words, and when it can be drawn."""
-    answer: Callable[[Chapter], str]
-    """The answer in one sentence; the figure's second line."""
-    plot: Callable[[Chapter], Figure]
+    draw: Callable[[Chapter, Question, str], Figure]
+    """With its words and answer above it."""
 
     @property
     def id(self) -> str:
@@ -45,6 +44,14 @@ class FigureKind:
     def question(self) -> str:
         """Return what it answers; its title."""
         return self.asks.question
+
+    def answer(self, chapter: Chapter) -> str:
+        """Return the answer in one sentence; the figure's second line."""
+        return answer_of(self.id, chapter)
+
+    def plot(self, chapter: Chapter) -> Figure:
+        """Return the figure of a chapter that can have it."""
+        return self.draw(chapter, self.asks, self.answer(chapter))
 
     def reason_to_omit(self, chapter: Chapter) -> str | None:
         """Return why this chapter can't have the figure, in one sentence; None if it can."""
@@ -62,17 +69,12 @@ class FigureKind:
         return None
 
 
-FIGURES = (
-    FigureKind(questions.EFFECTIVE_LR, quantities.effective_lr_answer, quantities.plot_effective_lr),
-    FigureKind(questions.LAYERS_BY_STEP, heatmaps.layers_answer, heatmaps.plot_layers_by_step),
-    FigureKind(questions.DISTRIBUTIONS, within_layers.distributions_answer, plot_distributions),
-    FigureKind(questions.UPDATE_TO_WEIGHT, quantities.update_to_weight_answer, quantities.plot_update_to_weight),
-    FigureKind(questions.ELEMENTS, within_layers.elements_answer, within_layers.plot_elements),
-    FigureKind(questions.SHARES, heatmaps.shares_answer, heatmaps.plot_shares),
-    FigureKind(questions.GRADIENTS, quantities.gradients_answer, quantities.plot_gradients),
-    FigureKind(questions.MOVEMENT, quantities.movement_answer, quantities.plot_movement),
-    FigureKind(questions.PATH, quantities.path_answer, quantities.plot_path),
-)
+_OWN_WAY = {
+    "layers-by-step": plot_layers_by_step,
+    "distributions": plot_distributions,
+    "elements": plot_elements,
+}
+FIGURES = tuple(FigureKind(asks, _OWN_WAY.get(name, plot_measures)) for name, asks in QUESTIONS.items())
 """Numbered in this order in the names of a report's files."""
 
 _SHOWN = (

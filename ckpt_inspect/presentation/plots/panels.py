@@ -1,4 +1,4 @@
-"""What panels share: logarithmic axes that a few outliers don't set, looks of runs, marks where something happened."""
+"""What panels share: axes that a few outliers don't set, looks of runs, marks where something happened."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ckpt_inspect.comparison.segments import BEGINNING_WORDS
+from ckpt_inspect.presentation.figures.chapter import MOST_MARKS
+from ckpt_inspect.presentation.figures.names import shorten
+from ckpt_inspect.presentation.figures.questions import NOT_FINITE, Usual
+from ckpt_inspect.presentation.figures.spread import positive
+from ckpt_inspect.presentation.figures.wording import number
 from ckpt_inspect.presentation.plots import style
-from ckpt_inspect.presentation.plots.names import shorten
-from ckpt_inspect.presentation.plots.questions import NOT_FINITE, Usual
-from ckpt_inspect.presentation.plots.spread import positive
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
+    from ckpt_inspect.presentation.figures.chapter import Chapter, Run
+    from ckpt_inspect.presentation.figures.measures import Measure
     from ckpt_inspect.presentation.optimizer_series import Floats
-    from ckpt_inspect.presentation.plots.chapter import Chapter, Run
 
 Limits = tuple[float, float]
 FAR = 1.5
@@ -36,8 +39,6 @@ _DASHES: Mapping[str, style.LineStyle] = {
     NOT_FINITE: (0, (4, 2)),
 }
 """Dashes, not colours, tell the reasons apart."""
-MOST_MARKS = 24
-"""Of a run that are drawn, the first; more would be a wall."""
 _MOST_LABELS, _APART = 3, 0.05
 """Marks that are labelled, and how much of the axis' length labels are apart at least."""
 
@@ -69,24 +70,38 @@ def robust_range(values: Sequence[Floats], *others: float, decades: float = 1.0)
     return float(10 ** (low - margin)), float(10 ** (high + margin))
 
 
-def set_log_axis(axes: Axes, which: Literal["x", "y"], limits: Limits, most: int = 6) -> None:
-    """Set one axis to be logarithmic, with few ticks, labelled as people write numbers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+def limits_of(chapter: Chapter, measure: Measure) -> Limits:
+    """Return the ends of a measure's axis; of single checkpoints bounds have room in it too."""
+    shown = [of_run[kept] for of_run, kept in zip(measure.values, chapter.drawn, strict=True)]
+    if measure.is_share:
+        largest = max(float(np.nanmax(each, initial=0.0)) for each in measure.values)
+        return -0.04 * largest, 1.08 * largest
+    ends = () if chapter.is_series else tuple(side for of_run in measure.bounds for side in of_run)
+    return robust_range([*shown, *ends], *((measure.usual.low, measure.usual.high) if measure.usual else ()))
 
-    axes.set(**{f"{which}scale": "log"})
-    axes.set(**{f"{which}lim": limits})
+
+def set_axis(axes: Axes, which: Literal["x", "y"], limits: Limits, *, most: int = 6, is_share: bool = False) -> None:
+    """Set one axis to be logarithmic, or of shares, with few ticks, labelled as people write numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
     axis = axes.xaxis if which == "x" else axes.yaxis
-    is_narrow = limits[1] < 60 * limits[0]
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if is_narrow else (1.0,), numticks=most))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: style.number(value)))
+    if is_share:
+        axis.set_major_locator(MaxNLocator(4))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %"))
+    else:
+        axes.set(**{f"{which}scale": "log"})
+        is_narrow = limits[1] < 60 * limits[0]
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if is_narrow else (1.0,), numticks=most))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axis.set_minor_locator(NullLocator())
+    axes.set(**{f"{which}lim": limits})
 
 
-def set_panel(axes: Axes, chapter: Chapter, limits: Limits) -> None:
-    """Set the axes of a panel over the run: logarithmic values up, checkpoints or steps, whole numbers, across."""
+def set_panel(axes: Axes, chapter: Chapter, limits: Limits, *, is_share: bool = False) -> None:
+    """Set the axes of a panel over the run: values up, checkpoints or steps, whole numbers, across."""
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
-    set_log_axis(axes, "y", limits)
+    set_axis(axes, "y", limits, is_share=is_share)
     axes.grid(axis="y", color=style.FAINT, linewidth=0.5)
     x = np.concatenate([chapter.x(run) for run in chapter.runs])
     margin = float(np.ptp(x)) * 0.02 or 0.5
@@ -108,9 +123,8 @@ def mark_beyond(axes: Axes, x: Floats, values: Floats, limits: Limits, color: st
             at = np.flatnonzero(is_beyond)[-1]
             taken = sum(line.get_gid() == "beyond" and np.asarray(line.get_xdata())[0] == x[at] for line in axes.lines)
             beside = axes.transData + ScaledTranslation(-taken / 9, 0, axes.figure.dpi_scale_trans)
-            axes.plot(
-                [x[at]], [place], marker, color=color, ms=6, clip_on=False, zorder=4, gid="beyond", transform=beside
-            )
+            (mark,) = axes.plot([x[at]], [place], marker, color=color, ms=6, zorder=4, gid="beyond", transform=beside)
+            mark.set_clip_on(False)
             return arrow
     return ""
 
@@ -123,29 +137,20 @@ def draw_usual(axes: Axes, usual: Usual | None, *, vertical: bool = False) -> No
         line(usual.line, color=style.HEALTHY, lw=0.9, dashes=(4, 2), zorder=0.6, gid="usual")
 
 
-def draw_marks(
-    axes: Axes,
-    chapter: Chapter,
-    run: Run,
-    color: str = style.INK,
-    *,
-    has_labels: bool = False,
-    are_columns: bool = False,
-) -> None:
-    """Draw a vertical line, cased in white, wherever something happened to the run; `has_labels`: beside the first,
-    where there is room, why. `are_columns`: a heatmap's columns are the checkpoints."""
+def draw_marks(axes: Axes, run: Run, x: Floats, color: str = style.INK, *, has_labels: bool = False) -> None:
+    """Draw a vertical line, cased in white, wherever something happened to the run, whose checkpoints lie at `x` (K,);
+    `has_labels`: beside the first, where there is room, why."""
     from matplotlib.patheffects import withStroke
 
     case = [withStroke(linewidth=2.4, foreground="white")]
     low, high = axes.get_xlim()
     last, labels = low, 0
     for k, word in list(run.marks.items())[:MOST_MARKS]:
-        x = float(k if are_columns else chapter.x(run)[k])
-        axes.axvline(x, color=color, lw=0.9, ls=_DASHES[word], zorder=2.5, gid="beginning", path_effects=case)
-        if has_labels and labels < _MOST_LABELS and x - last >= _APART * (high - low):
-            last, labels = x, labels + 1
+        axes.axvline(x[k], color=color, lw=0.9, ls=_DASHES[word], zorder=2.5, gid="beginning", path_effects=case)
+        if has_labels and labels < _MOST_LABELS and x[k] - last >= _APART * (high - low):
+            last, labels = float(x[k]), labels + 1
             axes.annotate(
-                word, (x, 0.98), xytext=(-1.5, 0), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
+                word, (last, 0.98), xytext=(-1.5, 0), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
                 rotation=90, ha="right", va="top", fontsize=7.0, zorder=3.0, gid="beginning label", path_effects=case,
             ).set_in_layout(False)  # fmt: skip
 
@@ -157,42 +162,38 @@ def key(chapter: Chapter, usual: Usual | None = None) -> list[Artist]:
 
     handles: list[Artist] = []
     if len(chapter.runs) > 1:
-        looks = zip(chapter.runs, run_colors(chapter), run_dashes(chapter), strict=True)
-        handles += [Line2D([], [], color=c, ls=d, lw=1.4, label=shorten(run.name, 40)) for run, c, d in looks]
+        for run, (color, dashes) in zip(chapter.runs, looks(chapter), strict=True):
+            handles.append(Line2D([], [], color=color, ls=dashes, lw=1.4, label=shorten(run.name, 40)))
     if usual is not None:
         handles.append(Patch(facecolor=style.HEALTHY, alpha=0.15, label=usual.band_text))
         handles.append(Line2D([], [], color=style.HEALTHY, lw=0.9, dashes=(4, 2), label=usual.line_text))
     found = {word for run in chapter.runs for word in run.marks.values()}
-    handles += [
-        Line2D([], [], color=style.INK, lw=0.9, ls=d, label=word) for word, d in _DASHES.items() if word in found
-    ]
-    return handles
+    words = [(word, dashes) for word, dashes in _DASHES.items() if word in found]
+    return handles + [Line2D([], [], color=style.INK, lw=0.9, ls=dashes, label=word) for word, dashes in words]
 
 
-def fan_key(of: str, color: str = style.FAN) -> list[Artist]:
-    """Return what stands in the key for the fan of all these: the median, the middle half, and nine tenths."""
+def fan_key(of: str, color: str, shades: Mapping[str, float]) -> list[Artist]:
+    """Return what stands in the key for the fan of all these: the median, and what its bands are by their opacity."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    shades = ((0.5, "25–75 %"), (0.2, "5–95 %"))
     handles: list[Artist] = [Line2D([], [], color=color, lw=2, label=f"median of the {of}")]
-    return handles + [Patch(facecolor=color, alpha=alpha, label=text) for alpha, text in shades]
+    return handles + [Patch(facecolor=color, alpha=alpha, label=text) for text, alpha in shades.items()]
 
 
-def run_colors(chapter: Chapter) -> list[str]:
-    """Return a colour for each run."""
-    return [style.RUN_COLORS[i % len(style.RUN_COLORS)] for i in range(len(chapter.runs))]
-
-
-def run_dashes(chapter: Chapter) -> list[style.LineStyle]:
-    """Return dashes for each run, which tell them apart even without colour."""
-    return [style.RUN_DASHES[i % len(style.RUN_DASHES)] for i in range(len(chapter.runs))]
+def looks(chapter: Chapter) -> list[tuple[str, style.LineStyle]]:
+    """Return a colour for each run, and dashes, which tell them apart even without colour."""
+    colors, dashes = style.RUN_COLORS, style.RUN_DASHES
+    return [(colors[i % len(colors)], dashes[i % len(dashes)]) for i in range(len(chapter.runs))]
 
 
 def run_scales(chapter: Chapter) -> dict[str, Any]:
     """Return seaborn's scales that give each run its colour and dashes."""
     import seaborn.objects as so
 
+    colors, dashes = zip(*looks(chapter), strict=True)
     names = [run.name for run in chapter.runs]
-    looks: dict[str, Sequence[object]] = {"color": run_colors(chapter), "linestyle": run_dashes(chapter)}
-    return {name: so.Nominal(dict(zip(names, values, strict=True))) for name, values in looks.items()}
+    return {
+        "color": so.Nominal(dict(zip(names, colors, strict=True))),
+        "linestyle": so.Nominal(dict(zip(names, dashes, strict=True))),
+    }

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from seaborn.objects import Plot
 
-    from ckpt_inspect.presentation.plots.chapter import Chapter
-    from ckpt_inspect.presentation.plots.questions import Question
+    from ckpt_inspect.presentation.figures.chapter import Chapter
+    from ckpt_inspect.presentation.figures.questions import Question
 
 WIDTH = 11.0
 """Inches, of every figure."""

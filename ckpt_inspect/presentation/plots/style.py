@@ -1,4 +1,4 @@
-"""How every figure looks: one palette, one font, numbers as people write them."""
+"""How every figure looks: one palette, one font."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, cast
 
-import numpy as np
-
-from ckpt_inspect.presentation.shown_names import printable
+from ckpt_inspect.presentation.figures.wording import FONT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,12 +27,8 @@ changes throughout, which survives greyscale and colour blindness."""
 LineStyle: TypeAlias = str | tuple[int, tuple[float, ...]]
 """A line's dashes, as matplotlib takes them: a name, or an offset and the lengths of dashes and gaps."""
 RUN_DASHES: tuple[LineStyle, ...] = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
-FONT = "DejaVu Sans"
-"""matplotlib ships it: the same letters, and so the same widths, on every machine."""
 TITLE_SIZE, ANSWER_SIZE, TEXT_SIZE, SMALL_SIZE = 14.0, 10.0, 9.0, 8.0
 """Points."""
-
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 P = ParamSpec("P")
 
@@ -64,7 +58,6 @@ def settings() -> dict[str, Any]:
     return {
         **cast("dict[str, Any]", seaborn.axes_style("ticks", {"font.family": [FONT], "text.color": INK})),
         **sizes,
-        "font.family": [FONT],
         "font.size": TEXT_SIZE,
         "axes.edgecolor": MUTED,
         "axes.labelcolor": MUTED,
@@ -84,31 +77,3 @@ def settings() -> dict[str, Any]:
 
 
 _TICKS = {"color": MUTED, "labelsize": SMALL_SIZE, "major.size": 3.0, "major.width": 0.6}
-
-
-def drawable(name: str) -> str:
-    """Return the name made visible (see `printable`), with a mark for each letter that the font lacks."""
-    text = printable(name)
-    if text.isascii():
-        return text
-    letters = _letters()
-    return "".join(letter if ord(letter) in letters else "\ufffd" for letter in text)
-
-
-@functools.lru_cache(maxsize=1)
-def _letters() -> frozenset[int]:
-    from matplotlib.font_manager import FontProperties, findfont, get_font
-
-    return frozenset(get_font(findfont(FontProperties(family=[FONT]))).get_charmap())
-
-
-def number(value: float) -> str:
-    """Return a quantity in two significant digits, as a person would write it: `0.001`, `1200`, `3.2·10⁻⁵`."""
-    if not np.isfinite(value):
-        return "–"
-    rounded = float(f"{value:.2g}")
-    if rounded == 0 or 1e-4 <= abs(rounded) < 1e5:
-        return f"{rounded:.6f}".rstrip("0").rstrip(".")
-    digits, _, exponent = f"{value:.1e}".partition("e")
-    digits = digits.removesuffix(".0")
-    return f"{'' if digits == '1' else digits + '·'}10{str(int(exponent)).translate(_SUPERSCRIPTS)}"

@@ -17,11 +17,11 @@ from support import chromium
 from support.frames_for_plots import make_frames
 from support.page_contents import make_run
 
+from ckpt_inspect.presentation.figures.questions import MOVEMENT
 from ckpt_inspect.presentation.page import Chart, Contents, PageFigure, page_html
 from ckpt_inspect.presentation.page.charts import ChartMaker, drawing_of
 from ckpt_inspect.presentation.plots import RunFrames, chapters
 from ckpt_inspect.presentation.plots.panels import robust_range
-from ckpt_inspect.presentation.plots.questions import MOVEMENT
 
 pytestmark = pytest.mark.skipif(chromium.program() is None, reason="Chromium is not installed")
 

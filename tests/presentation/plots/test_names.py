@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.frames_for_plots import parameter_names
 
-from ckpt_inspect.presentation.plots.names import group_by_structure, shared_prefix, short_labels, shorten
+from ckpt_inspect.presentation.figures.names import group_by_structure, shared_prefix, short_labels, shorten
 
 NAMES = st.lists(
     st.lists(st.sampled_from(["block", "block_1", "conv2d", "dense_12", "kernel", "bias", "x" * 30, ""]), min_size=1)

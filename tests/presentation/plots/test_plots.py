@@ -13,6 +13,9 @@ from support.frames_for_plots import make_frames, parameter_names
 
 from ckpt_inspect.comparison.segments import Segment
 from ckpt_inspect.errors import RequestError
+from ckpt_inspect.presentation.figures.questions import SHARE_LABELS
+from ckpt_inspect.presentation.figures.spread import apart, distance, fan
+from ckpt_inspect.presentation.figures.wording import number
 from ckpt_inspect.presentation.plots import (
     FIGURES,
     Chapter,
@@ -22,18 +25,10 @@ from ckpt_inspect.presentation.plots import (
     chosen_figures,
     plot_diff,
 )
-from ckpt_inspect.presentation.plots.heatmaps import plot_layers_by_step, plot_shares
 from ckpt_inspect.presentation.plots.panels import robust_range
-from ckpt_inspect.presentation.plots.quantities import (
-    plot_effective_lr,
-    plot_gradients,
-    plot_movement,
-    plot_update_to_weight,
-)
-from ckpt_inspect.presentation.plots.questions import SHARE_LABELS
-from ckpt_inspect.presentation.plots.spread import apart, distance, fan
-from ckpt_inspect.presentation.plots.style import number
-from ckpt_inspect.presentation.plots.within_layers import plot_distributions, plot_elements
+
+plot_effective_lr, plot_layers_by_step, plot_distributions, plot_update_to_weight, plot_elements, plot_shares, \
+    plot_gradients, plot_movement, _ = (kind.plot for kind in FIGURES)  # fmt: skip
 
 
 @functools.lru_cache(maxsize=16)
@@ -512,14 +507,17 @@ def test_heatmap_leaves_missing_values_out() -> None:
 
 
 def test_heatmap_states_newest_and_change() -> None:
-    """Beside a row stand its newest median and its ratio to the first."""
+    """With a row's name stand its newest median and its ratio to the first."""
     frame = make_frames(4, 10)["parameters"]
     frame["relative"] = frame["effective_lr_median"] / frame["learning_rate"]
     found = panels(plot_layers_by_step(chapter_of(4, 10)))
-    for axes, medians in zip(found, values_by_kind(frame, "relative"), strict=True):
-        (beside,) = axes.child_axes
-        texts = [text.get_text() for text in beside.get_yticklabels()]
-        assert texts == [f"{number(row[-1])}  ×{number(row[-1] / row[0])}" for row in medians]
+    for axes, medians, names in zip(
+        found, values_by_kind(frame, "relative"), (parameter_names(4)[::2], parameter_names(4)[1::2]), strict=True
+    ):
+        texts = [text.get_text() for text in axes.get_yticklabels()]
+        assert texts == [
+            f"{name}  {number(row[-1])} ×{number(row[-1] / row[0])}" for name, row in zip(names, medians, strict=True)
+        ]
 
 
 def test_heatmaps_of_runs_share_their_colours() -> None:
@@ -610,7 +608,10 @@ def test_gradients_are_the_frames_with_their_bounds() -> None:
     found = panels(plot_gradients(chapter_of(4, 10)))
     for axes, values in zip(found, values_by_kind(frame, "window_gradient_rms"), strict=True):
         np.testing.assert_array_equal([line.get_ydata() for line in artists(axes, "line")], values)
-        assert len(artists(axes, "bounds")) == 2
+    for axes, lows in zip(found, values_by_kind(frame, "window_gradient_rms_low"), strict=True):
+        for band, low in zip(axes.patches, lows, strict=True):
+            assert set(low[1:]) <= set(band.get_path().vertices[:, 1])
+            assert np.isclose(band.get_path().vertices[:, 1], axes.get_ylim()[1]).any()  # one not known is open
 
 
 # --- elements
@@ -625,7 +626,7 @@ def test_fans_of_elements_are_the_frames_quantiles() -> None:
             columns = [of_parameter[f"effective_lr_{q}"] / of_parameter["learning_rate"] for q in name.split("-")]
             ends = np.unique(band.get_path().vertices[:, 1])
             np.testing.assert_allclose(ends, np.unique(np.concatenate(columns)))
-        (line,) = artists(axes, "median")
+        (line,) = artists(axes, "line")
         np.testing.assert_allclose(
             line.get_ydata(), of_parameter["effective_lr_median"] / of_parameter["learning_rate"]
         )
@@ -635,26 +636,69 @@ def test_fans_of_elements_are_the_frames_quantiles() -> None:
 
 
 def test_shares_are_the_frames_shares_of_affected_parameters() -> None:
-    """Only parameters with any share have a row; colours are the shares."""
+    """A row of panels for each share; only parameters with any have a line, or a place in the fan of all."""
     frame = make_frames(40, 10)["parameters"]
-    columns = [*SHARE_LABELS]
-    affected = frame.groupby("parameter", sort=False)[columns].max().max(axis=1) > 0
-    names = list(affected.index[affected])
-    drawn = {column: [] for column in columns}
-    for axes, column in zip(plot_shares(chapter_of(40, 10)).axes, columns * 2, strict=True):
-        drawn[column] += list(np.asarray(axes.collections[0].get_array()).reshape(-1, 10))
-    is_vector = np.array([name.endswith(("bias", "gamma", "beta")) for name in names])
-    order = [*np.array(names)[~is_vector], *np.array(names)[is_vector]]
-    for column in columns:
-        expected = frame.pivot(index="parameter", columns="checkpoint_index", values=column).loc[order]
-        np.testing.assert_allclose(drawn[column], expected)
+    found = iter(plot_shares(chapter_of(40, 10)).axes)
+    for column, label in SHARE_LABELS.items():
+        for values in values_by_kind(frame, column):
+            axes, affected = next(found), values[values.max(axis=1) > 0]
+            assert axes.get_ylabel() in ("", label.partition(" (")[0])
+            assert axes.get_title(loc="left").endswith(f"({len(affected)} of {len(values)})")
+            np.testing.assert_array_equal([line.get_ydata() for line in artists(axes, "line")], affected)
+            assert len(legends(axes)) == len(affected)
+    assert next(found, None) is None
+
+
+@pytest.mark.parametrize("checkpoints", [1, 3])
+def test_shares_of_one_checkpoint_or_several_runs_are_rows_of_dots(checkpoints: int) -> None:
+    """A column for each share, on an axis from 0 up: dots at the newest, of parameters that are affected anywhere."""
+    frame = make_frames(40, checkpoints, seed=1)["parameters"]
+    chapter = chapter_of(40, 1, seed=1) if checkpoints == 1 else two_runs(40, checkpoints)
+    figure, columns = plot_shares(chapter), [column for column in SHARE_LABELS if frame[column].any()]
+    for axes, column in zip(figure.axes, columns, strict=False):
+        (kernels, _) = values_by_kind(frame, column, checkpoints)
+        dots = np.asarray(artists(axes, "dot")[0].get_offsets())
+        assert set(dots[:, 0]) == {0.0, *kernels[:, -1]}
+        assert axes.get_xlim()[0] < 0 < axes.get_xlim()[1]
+    assert len(figure.axes) == 2 * len(columns)
+
+
+def test_axes_of_small_shares_have_ticks_that_differ() -> None:
+    """A tick is a place on the axis, which has a number however small."""
+    frames = make_frames(4, 3)
+    frames["parameters"][[*SHARE_LABELS]] = [0.0007, 0.0, 0.0]
+    axes = plot_shares(chapters([RunFrames("digits", **frames)])[0]).axes[0]
+    texts = [text.get_text() for text in axes.get_yticklabels()]
+    assert "0.02 %" in texts and len(set(texts)) == len(texts)
+
+
+def test_a_share_that_was_large_once_has_a_line_however_long_the_run() -> None:
+    """A spike is neither thinned out nor hidden behind parameters with a larger newest share."""
+    frames = make_frames(40, 500)
+    frame = frames["parameters"]
+    frame["lost_in_rounding"] = np.where(frame["checkpoint_index"] == 499, 0.001, 0.0)
+    is_spike = (frame["parameter"] == "conv2d_3/kernel") & (frame["checkpoint_index"] == 123)
+    frame.loc[is_spike, "lost_in_rounding"] = 0.5
+    (chapter,) = chapters([RunFrames("digits", **frames)])
+    axes = plot_shares(chapter).axes[-2]
+    assert any(label.startswith("conv2d_3/kernel") for label in legends(axes))
+    assert max(np.nanmax(line.get_ydata()) for line in artists(axes, "line")) == 0.5
+
+
+def test_long_runs_are_drawn_by_the_checkpoints_that_tell_most() -> None:
+    """A few hundred of them, the first, the last and extremes; what is written beside is of all."""
+    frames = make_frames(4, 2000)
+    frames["parameters"].loc[777, "update_rms"] = 1.0
+    (chapter,) = chapters([RunFrames("digits", **frames)])
+    line, *_ = artists(plot_movement(chapter).axes[0], "line")
+    assert len(line.get_xdata()) <= 402
+    assert {100, 77_800, 200_000} <= set(line.get_xdata())
 
 
 def test_affected_parameters_keep_their_layers_names() -> None:
     """What the affected few share, others don't: it is not left out."""
-    kernels, vectors = (plot_shares(chapter_of(4, 10)).axes[at] for at in (0, 2))
-    labels = [text.get_text() for axes in (kernels, vectors) for text in axes.get_yticklabels()]
-    assert labels == ["dense_1/kernel", "dense_1/bias"]
+    named = [label.rpartition("  ")[0] for axes in plot_shares(chapter_of(4, 10)).axes for label in legends(axes)]
+    assert named == ["dense_1/bias", "dense_1/kernel"]
 
 
 def test_no_share_at_all_is_said_in_words() -> None:
@@ -715,9 +759,9 @@ def test_dots_are_ratios_of_rates_and_changes() -> None:
     """E in B over E in A, and the weights' change; what did not change has no dot, and what came from zero an arrow."""
     frame = diff_frame(4)
     rates, weights, _ = plot_diff(frame).axes
-    (ratios,) = artists(rates, "change")
+    (ratios,) = artists(rates, "dot")
     np.testing.assert_allclose(ratios.get_offsets()[:, 0], (frame["effective_lr_b"] / frame["effective_lr_a"])[1:])
-    (dots,) = artists(weights, "change")
+    (dots,) = artists(weights, "dot")
     finite = dots.get_offsets()[np.isfinite(dots.get_offsets()[:, 0])]
     assert list(finite[:, 0]) == [frame["weight_change"][2]]
     (right,) = artists(weights, "beyond")
@@ -805,7 +849,7 @@ def marks(figure: Any) -> list[list[float]]:
 def test_where_segments_begin_is_marked(kind: Any) -> None:
     """A line at the step of the checkpoint in every panel, or at its column's edge in a heatmap; the page says why."""
     figure = kind.plot(cut_chapter(12))
-    is_heatmap = kind.id in ("layers-by-step", "shares")
+    is_heatmap = kind.id == "layers-by-step"
     assert marks(figure) == [[4.0, 7.0] if is_heatmap else [500.0, 800.0]] * MARKED.get(kind.id, 2)
     texts = " ".join(text.get_text() for text in all_texts(figure))
     assert "state not carried on" in texts
@@ -873,7 +917,7 @@ def test_changes_beside_a_heatmap_are_those_since_state_was_carried_on() -> None
     chapter = cut_chapter(4)
     figure = plot_layers_by_step(chapter)
     medians = chapter.effective_lr(chapter.runs[0], "effective_lr_median")[:, 0]
-    told = f"{number(medians[-1])}  ×{number(medians[-1] / medians[4])}"
+    told = f"dense/kernel  {number(medians[-1])} ×{number(medians[-1] / medians[4])}"
     assert told in {text.get_text() for text in all_texts(figure)}
     assert "the first since state was last not carried on" in of_group(figure, "note")[0]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ckpt_inspect.presentation.figures.chapter import Chapter, Run, chosen_checkpoints
+from ckpt_inspect.presentation.figures.questions import DISTRIBUTIONS
 from ckpt_inspect.presentation.optimizer_series import Floats
 from ckpt_inspect.presentation.page.charts.drawing import Distribution
-from ckpt_inspect.presentation.plots.chapter import Chapter, Run, chosen_checkpoints
-from ckpt_inspect.presentation.plots.questions import DISTRIBUTIONS
 
 CELL = 0.08
 """Decades: a little more than a store's bins."""

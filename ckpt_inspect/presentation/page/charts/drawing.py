@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ckpt_inspect.jsonable import JsonObject, JsonValue
 from ckpt_inspect.measurement.wording import counted, percent
+from ckpt_inspect.presentation.figures.questions import Usual
+from ckpt_inspect.presentation.figures.spread import newest
 from ckpt_inspect.presentation.optimizer_series import Floats
-from ckpt_inspect.presentation.plots.questions import Usual
-from ckpt_inspect.presentation.plots.spread import newest
 from ckpt_inspect.presentation.tables.wording import figure
 from ckpt_inspect.records import dataclass
 

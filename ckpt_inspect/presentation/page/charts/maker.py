@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ckpt_inspect.presentation.optimizer_series import Floats
+from ckpt_inspect.presentation.figures import measures as figures
+from ckpt_inspect.presentation.figures.chapter import MOST_MARKS, Chapter
+from ckpt_inspect.presentation.figures.names import group_by_structure
+from ckpt_inspect.presentation.figures.questions import Question
 from ckpt_inspect.presentation.page.charts.drawing import Drawing, Form, Measure, Panel, Row, RunAxis
-from ckpt_inspect.presentation.page.charts.thinning import most_checkpoints, telling_positions
-from ckpt_inspect.presentation.plots.chapter import Chapter, Run
-from ckpt_inspect.presentation.plots.names import group_by_structure
-from ckpt_inspect.presentation.plots.panels import MOST_MARKS
-from ckpt_inspect.presentation.plots.questions import Question
 from ckpt_inspect.presentation.shown_names import printable
 from ckpt_inspect.records import dataclass
 
@@ -22,9 +20,6 @@ MOST_ROWS = 24
 """Of a kind of parameters; beyond it a row stands for a branch of the model."""
 MOST_LAYERS = 12
 """Panels of several runs laid over each other; beyond it a panel stands for a branch."""
-_TELLING = ("update_rms", "update_to_weight", "effective_lr_median", "window_gradient_rms", "untouched",
-            "epsilon_dominated")  # fmt: skip
-"""Columns whose extremes are kept when a long run is thinned."""
 
 
 @dataclass(frozen=True)
@@ -33,40 +28,36 @@ class ChartMaker:
 
     chapter: Chapter
 
-    @cached_property
-    def kept(self) -> tuple[NDArray[np.intp], ...]:
-        """Return by run the positions of the checkpoints that are drawn; of runs of one checkpoint the newest."""
-        if not self.chapter.is_series:
-            return tuple(np.array([len(run.indices) - 1]) for run in self.chapter.runs)
-        most = most_checkpoints(len(self.chapter.parameters), len(self.chapter.runs))
-        return tuple(_kept(run, most) for run in self.chapter.runs)
+    def measure(self, shown: figures.Measure) -> Measure:
+        """Return a measure at the checkpoints that are drawn."""
+        values = tuple(of_run[kept] for of_run, kept in zip(shown.values, self.chapter.kept, strict=True))
+        bounds = zip(shown.bounds, self.chapter.kept if shown.bounds else (), strict=True)
+        ends = tuple((low[kept], high[kept]) for (low, high), kept in bounds)
+        return Measure(shown.label, values, ends, shown.bounds_label, shown.is_share)
 
-    def values(self, get: Callable[[Run], Floats]) -> tuple[Floats, ...]:
-        """Return a quantity (K, P) of each run at those checkpoints."""
-        return tuple(get(run)[kept] for run, kept in zip(self.chapter.runs, self.kept, strict=True))
-
-    def column(self, name: str) -> tuple[Floats, ...]:
-        """Return a column of the frame, as `values` does."""
-        return self.values(lambda run: run.column(name))
-
-    def panels(self, measures: int = 1) -> tuple[Panel, ...]:
-        """Return a panel per kind of parameter for each of so many measures; of several runs, which are compared layer
-        by layer, a panel per layer of the first."""
+    def panels(self, shown: Sequence[figures.Measure]) -> tuple[Panel, ...]:
+        """Return a panel per kind of parameter for each of these measures, or one for those that it concerns; several
+        runs are compared layer by layer, in a panel per layer of the first."""
         chapter = self.chapter
-        if chapter.is_series and len(chapter.runs) > 1:
-            return tuple(
-                Panel(printable(group.label), group.members) for group in group_by_structure(chapter.names, MOST_LAYERS)
-            )
-        return tuple(
-            Panel(
-                f"{kind} ({len(members)})",
-                tuple(map(int, members)),
-                measure,
-                () if chapter.is_series else self.rows_of(members),
-            )
-            for measure in range(measures)
-            for kind, members in chapter.kinds().items()
-        )
+        found = []
+        for at, measure in enumerate(shown):
+            if measure.concerns is not None:
+                title = f"{measure.title}: {len(measure.concerns)} of {len(chapter.parameters)} parameters"
+                found.append(Panel(title, tuple(map(int, measure.concerns)), at, self.rows_of(measure.concerns)))
+            elif chapter.is_series and len(chapter.runs) > 1:
+                groups = group_by_structure(chapter.names, MOST_LAYERS) if at == 0 else ()
+                found += [Panel(printable(group.label), group.members) for group in groups]
+            else:
+                found += [
+                    Panel(
+                        f"{kind} ({len(members)})",
+                        tuple(map(int, members)),
+                        at,
+                        () if chapter.is_series else self.rows_of(members),
+                    )
+                    for kind, members in chapter.kinds().items()
+                ]
+        return tuple(found)
 
     def rows_of(self, members: NDArray[np.intp]) -> tuple[Row, ...]:
         """Return the rows of dots or ridges for these parameters: one each, or a branch of the model if they are
@@ -103,17 +94,10 @@ class ChartMaker:
                 max(len(run.marks) - MOST_MARKS, 0),
                 tuple(map(float, self.chapter.x(run)[kept][1:][np.diff(run.parts[kept]) > 0])),
             )
-            for run, kept in zip(self.chapter.runs, self.kept, strict=True)
+            for run, kept in zip(self.chapter.runs, self.chapter.kept, strict=True)
         )
 
 
 def layer_of(name: str) -> str:
     """Return the layer that a parameter is of: its name without the last component."""
     return name.rpartition("/")[0] or name
-
-
-def _kept(run: Run, most: int) -> NDArray[np.intp]:
-    columns = [run.column(name) for name in _TELLING]
-    known = [values for values in columns if not np.isnan(values).all()]
-    also = {k for mark in list(run.marks)[:MOST_MARKS] for k in (mark - 1, mark)}
-    return telling_positions(known or columns[:1], most, also)

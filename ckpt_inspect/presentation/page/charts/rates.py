@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from ckpt_inspect.findings.explanations import EXPLANATIONS
+from ckpt_inspect.presentation.figures.questions import Question
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats
 from ckpt_inspect.presentation.page.charts.drawing import Drawing, Measure, Panel
 from ckpt_inspect.presentation.page.charts.maker import ChartMaker
-from ckpt_inspect.presentation.plots.questions import Question
 from ckpt_inspect.presentation.tables.wording import has_changed, span_text
 
 ASKS = Question(
@@ -44,7 +44,7 @@ def rates_drawing(maker: ChartMaker) -> Drawing | None:
     titles = [_title(name) for name in known]
     values = [
         np.column_stack([floats(s.heads[name]) if name in s.heads else _missing(s) for name in known])[kept]
-        for s, kept in zip(series, maker.kept, strict=True)
+        for s, kept in zip(series, maker.chapter.kept, strict=True)
     ]
     panels = [
         Panel(f"{title}: {_sources(series, name)}", (i,), i)

@@ -13,7 +13,7 @@ class RowsPanel {
     this.box.append(make("h5", {}, panel.title));
     this.stage = make("div", { class: "stage", tabindex: 0, role: "group", "aria-label": `${chart.title} ${panel.title}`,
       "aria-describedby": "chart-keys" });
-    this.svg = d3.create("svg").attr("role", "img");
+    this.svg = d3.create("svg").attr("role", "img").attr("aria-label", panel.title);
     this.stage.append(this.svg.node());
     this.tip = new Tip(this.stage);
     this.box.append(this.stage);

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ckpt_inspect.errors import RequestError
+from ckpt_inspect.presentation.figures.names import shared_prefix, short_labels, shorten
+from ckpt_inspect.presentation.figures.questions import CHANGE_BY_RATE, CHANGES
+from ckpt_inspect.presentation.figures.spread import positive
+from ckpt_inspect.presentation.figures.wording import drawable, number
 from ckpt_inspect.presentation.optimizer_series import floats
 from ckpt_inspect.presentation.plots import panels, style
-from ckpt_inspect.presentation.plots.measures import ROW, set_rows, write_beyond
-from ckpt_inspect.presentation.plots.names import shared_prefix, short_labels, shorten
-from ckpt_inspect.presentation.plots.questions import CHANGE_BY_RATE, CHANGES
+from ckpt_inspect.presentation.plots.rows import Column, draw_rows, height
 from ckpt_inspect.presentation.plots.sheet import drawn, figure_of, sheet
-from ckpt_inspect.presentation.plots.spread import positive
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,20 +39,16 @@ def changes_answer(frame: DataFrame) -> str:
     parts = []
     moved = np.where(np.isfinite(change), change, -1.0)
     if moved.max() > 0:
-        name, share = _name(frame, int(moved.argmax())), style.number(moved.max())
-        parts.append(f"the weights of {name} changed most, by {share} times their norm")
+        name = shorten(drawable(str(frame["parameter"].iloc[int(moved.argmax())])), 40)
+        parts.append(f"the weights of {name} changed most, by {number(moved.max())} times their norm")
     elif np.isfinite(change).any() and not np.isposinf(change).any():
         parts.append("no weight changed")
     known = ratio[np.isfinite(ratio)]
     if known.size:
-        middle, low, high = (style.number(float(each)) for each in (np.median(known), known.min(), known.max()))
+        middle, low, high = (number(float(each)) for each in (np.median(known), known.min(), known.max()))
         parts.append(f"{symbol_of_rates(frame).partition(' ')[0]} went to ×{middle} (median; ×{low} to ×{high})")
     text = "; ".join(parts) or "no parameter is in both with a value to compare"
     return text[0].upper() + text[1:] + "."
-
-
-def _name(frame: DataFrame, at: int) -> str:
-    return shorten(style.drawable(str(frame["parameter"].iloc[at])), 40)
 
 
 def ratios_of_rates(frame: DataFrame) -> Floats:
@@ -61,9 +58,18 @@ def ratios_of_rates(frame: DataFrame) -> Floats:
     return ratio
 
 
-def compared(name_a: str, name_b: str) -> list[str]:
-    """Return what the two checkpoints are called, for a subtitle."""
-    return [f"{label}: {shorten(style.drawable(name), 60)}" for label, name in (("A", name_a), ("B", name_b))]
+def symbol_of_rates(frame: DataFrame) -> str:
+    """Return what the medians of `Diff.to_frame()` are: E, or E/α where the learning rate is not known, with units."""
+    shown = frame[np.isfinite(floats(frame["effective_lr_a"])) | np.isfinite(floats(frame["effective_lr_b"]))]
+    is_relative = shown["is_effective_lr_relative"].to_numpy(bool) if "is_effective_lr_relative" in shown else []
+    if not any(is_relative):
+        return "E (per unit of gradient)"
+    return "E/α (α is not known)" if all(is_relative) else "E, or E/α if α is not known"
+
+
+def _compared(name_a: str, name_b: str) -> list[str]:
+    """What the two checkpoints are called, for a subtitle."""
+    return [f"{label}: {shorten(drawable(name), 60)}" for label, name in (("A", name_a), ("B", name_b))]
 
 
 @style.styled
@@ -83,58 +89,43 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B", doubts: Se
         raise RequestError("there is nothing to draw: no parameter or tensor was compared")
     shown, counts = frame.head(MOST_ROWS), frame["status"].value_counts()
     by_status = ", ".join(f"{counts[s]} {s}" for s in ("changed", *reversed(STATUSES)) if s in counts.index)
-    names = [style.drawable(str(name)) for name in frame["parameter"]]
+    quantities = [
+        (0, "", ratios_of_rates(shown), 0.0),
+        (1, "", floats(shown["weight_change"]), 0.0),
+        (2, "first moment", floats(shown["first_moment_change"]), -0.2),
+        (2, "second moment", floats(shown["second_moment_change"]), 0.2),
+    ]
+    dots = pd.concat(
+        [
+            pd.DataFrame({"column": at, "kind": "", "series": series, "offset": offset, "x": x, "row": range(len(x))})
+            for at, series, x, offset in quantities
+        ],
+        ignore_index=True,
+    )
+    dots["x"] = dots["x"].where(dots["x"] > 0)
+    titles = (f"median {symbol_of_rates(frame)}, B over A", CHANGES.label, f"{CHANGES.label}, of moments")
+    values = [dots["x"][dots["column"] == at].to_numpy(float) for at in range(3)]
+    ends = [panels.robust_range([x[None, :]], *([1.0] if at == 0 else [])) for at, x in enumerate(values)]
+    columns = [Column(title, limits) for title, limits in zip(titles, ends, strict=True)]
+    names = [drawable(str(name)) for name in frame["parameter"]]
     note = f"The {MOST_ROWS} of {len(frame)} that changed most. " if len(frame) > MOST_ROWS else ""
-    columns = [
-        (f"median {symbol_of_rates(frame)}, B over A", "", ratios_of_rates(shown), 0.0),
-        ("change of the weights, ‖b − a‖/‖a‖", "", floats(shown["weight_change"]), 0.0),
-        ("change of the moments, ‖b − a‖/‖a‖", "first moment", floats(shown["first_moment_change"]), -0.2),
-        ("change of the moments, ‖b − a‖/‖a‖", "second moment", floats(shown["second_moment_change"]), 0.2),
-    ]
-    titles = list(dict.fromkeys(title for title, *_ in columns))
-    rows = np.arange(len(shown))
-    frames = [
-        pd.DataFrame({"quantity": title, "series": series, "x": x, "y": rows + offset})
-        for title, series, x, offset in columns
-    ]
-    dots = pd.concat(frames, ignore_index=True)
-    is_drawn = (dots["x"] > 0) & np.isfinite(dots["x"])
-    seen = dots.assign(x=dots["x"].where(is_drawn))  # seaborn scales nothing to no rows, and leaves out what is NaN
-    plot = so.Plot(seen, x="x", y="y", color="series").facet("quantity", order=titles)
-    plot = plot.share(x=False, y=False).label(x="", y="").scale(color=so.Nominal(COLORS))
-    plot = plot.add(so.Dot(pointsize=4.5, edgecolor="white", artist_kws={"gid": "change"}), legend=False)
     key = [Line2D([], [], ls="", marker="o", color=color, label=text) for text, color in COLORS.items() if text]
-    parts, tall = [*compared(name_a, name_b), f"{len(frame)} tensors: {by_status}"], max(len(shown) * ROW, 0.6) + 0.9
+    parts = [*_compared(name_a, name_b), f"{len(frame)} tensors: {by_status}"]
+    tall = max(height(len(shown)), 0.95) + 0.55
     body = sheet(CHANGES, changes_answer(frame), parts, doubts, note + CHANGES.note, tall, key)
-    labels = short_labels(names[:MOST_ROWS], 34, len(shared_prefix(names)))
-    for axes, title in zip(drawn(plot, body), titles, strict=True):
-        own = dots[dots["quantity"] == title]
-        values = own["x"].to_numpy(float)
-        limits = panels.robust_range([values[None, :]], *([1.0] if title == titles[0] else []))
-        set_rows(axes, labels, is_left=title == titles[0])
-        panels.set_log_axis(axes, "x", limits, 5)
-        axes.set_xlabel(title)
-        write_beyond(axes, own[["x", "y"]].to_numpy(float), limits)
-        if title == titles[0]:
+    kinds = {"": short_labels(names[:MOST_ROWS], 34, len(shared_prefix(names)))}
+    for axes, at, _ in draw_rows(body, dots, columns, kinds, so.Nominal(COLORS)):
+        if at == 0:
             axes.axvline(1.0, color=style.INK, lw=0.8, zorder=1)
-        if title != titles[2]:
-            _label_extremes(axes, values, limits)
-        for row, status in enumerate(shown["status"] if title == titles[1] else ()):
+        if at < 2:
+            _label_extremes(axes, values[at], ends[at])
+        for row, status in enumerate(shown["status"] if at == 1 else ()):
             if status in STATUSES:
                 axes.annotate(
                     status, (0.02, row), xycoords=axes.get_yaxis_transform(), va="center_baseline", color=style.MUTED,
                     fontsize=style.SMALL_SIZE, style="italic", gid="status",
                 )  # fmt: skip
     return figure_of(body)
-
-
-def symbol_of_rates(frame: DataFrame) -> str:
-    """Return what the medians of `Diff.to_frame()` are: E, or E/α where the learning rate is not known, with units."""
-    drawn = frame[np.isfinite(floats(frame["effective_lr_a"])) | np.isfinite(floats(frame["effective_lr_b"]))]
-    is_relative = drawn["is_effective_lr_relative"].to_numpy(bool) if "is_effective_lr_relative" in drawn else []
-    if not any(is_relative):
-        return "E (per unit of gradient)"
-    return "E/α (α is not known)" if all(is_relative) else "E, or E/α if α is not known"
 
 
 def _label_extremes(axes: Axes, values: Floats, limits: panels.Limits) -> None:
@@ -145,13 +136,10 @@ def _label_extremes(axes: Axes, values: Floats, limits: panels.Limits) -> None:
     for at in dict.fromkeys([*order[: MOST_LABELS - 1], *order[-1:]]):
         is_right = values[at] > middle
         axes.annotate(
-            style.number(values[at]), (values[at], at), xytext=(-6 if is_right else 6, 0),
+            number(values[at]), (values[at], at), xytext=(-6 if is_right else 6, 0),
             textcoords="offset points", ha="right" if is_right else "left", va="center_baseline",
             fontsize=style.SMALL_SIZE, color=style.INK, gid="extreme",
         )  # fmt: skip
-
-
-# --- by rate
 
 
 @style.styled
@@ -170,18 +158,18 @@ def plot_change_by_rate(frame: DataFrame, name_a: str = "A", name_b: str = "B", 
     if not is_drawn.any():
         raise RequestError("there is nothing to draw: no parameter has an effective learning rate and moved")
     rates, changes = rates[is_drawn], changes[is_drawn]
-    names = [style.drawable(str(name)) for name in frame["parameter"][is_drawn]]
+    names = [drawable(str(name)) for name in frame["parameter"][is_drawn]]
     labels = short_labels(names, 34, len(shared_prefix(names)))
     far = np.argsort(-distance_from_trend(rates, changes), kind="stable")[:MOST_NAMED]
-    parts = [*compared(name_a, name_b), f"{len(rates)} of {len(frame)} tensors"]
+    parts = [*_compared(name_a, name_b), f"{len(rates)} of {len(frame)} tensors"]
     body = sheet(CHANGE_BY_RATE, by_rate_answer(rates, changes), parts, doubts, CHANGE_BY_RATE.note, 5.0)
     symbol, space, unit = symbol_of_rates(frame[is_drawn]).partition(" ")
     plot = so.Plot(pd.DataFrame({"x": rates, "y": changes}), x="x", y="y")
     plot = plot.add(so.Dot(color=style.FAN, alpha=0.6, edgecolor="white", artist_kws={"gid": "parameters"}))
     plot = plot.label(x=f"median {symbol} in B{space}{unit}", y=CHANGE_BY_RATE.label)
     (axes,) = drawn(plot, body)
-    panels.set_log_axis(axes, "x", panels.robust_range([rates[None, :]]))
-    panels.set_log_axis(axes, "y", panels.robust_range([changes[None, :]]))
+    panels.set_axis(axes, "x", panels.robust_range([rates[None, :]]))
+    panels.set_axis(axes, "y", panels.robust_range([changes[None, :]]))
     axes.grid(color=style.FAINT, lw=0.6)
     for at, color in zip(far, style.LINE_COLORS, strict=False):
         x, y = (float(np.clip(v[at], *ends)) for v, ends in ((rates, axes.get_xlim()), (changes, axes.get_ylim())))

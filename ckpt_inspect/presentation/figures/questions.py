@@ -85,7 +85,7 @@ LAYERS_BY_STEP = Question(
     RATE,
     "Every parameter is a row, every checkpoint a column; the colour is the median of E/α, per unit of gradient.",
     ("effective_lr",),
-    of_picture="Of many only some have room for a label. Hatched: not defined.",
+    of_picture="Of many parameters some have room for a label, of many checkpoints for a column. Hatched: not defined.",
     column="effective_lr_median",
     reason_if_zero=_ALL_ZERO,
     needs_series=True,
@@ -144,7 +144,7 @@ GRADIENTS = Question(
     "RMS of the gradients",
     "The root mean square of the gradients between one checkpoint and the next, which nobody need have logged: second "
     "moments hold it. In loss per unit of weight; each point is the window of updates up to that checkpoint, weighted "
-    "as v weights it. A band, if a panel has one or two lines, is where the plain RMS over them must lie.",
+    "as v weights it. Around one or two lines a band is where the plain RMS over them must lie.",
     ("window_gradient_rms", "window_gradient_rms_low", "window_gradient_rms_high", "second_moment_mean"),
     needs_series=True,
     column="window_gradient_rms",
@@ -195,6 +195,13 @@ CHANGE_BY_RATE = Question(
     (),
 )
 """A diff's, which no page shows."""
+QUESTIONS = {
+    asks.id: asks
+    for asks in (
+        EFFECTIVE_LR, LAYERS_BY_STEP, DISTRIBUTIONS, UPDATE_TO_WEIGHT, ELEMENTS, SHARES, GRADIENTS, MOVEMENT, PATH,
+    )
+}  # fmt: skip
+"""A report's, by id, in the order in which their files are numbered."""
 
 DISPLACEMENT = "RMS of θ − θ₀, per update"
 """Axis of how far weights moved since the checkpoint before, θ₀."""

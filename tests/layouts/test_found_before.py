@@ -10,9 +10,8 @@ from support.adam_bundles import save_bundle, save_series
 from support.keras_files import SHAPES, Run
 
 from ckpt_inspect.formats import open_checkpoint
-from ckpt_inspect.layouts import find_optimizers
-from ckpt_inspect.runs import found_before
-from ckpt_inspect.runs.found_before import FoundBefore
+from ckpt_inspect.layouts import find_optimizers, found_before
+from ckpt_inspect.layouts.found_before import FoundBefore
 
 
 def test_one_finding_serves_all_checkpoints_of_a_run(tmp_path: Path) -> None:

@@ -15,10 +15,18 @@ from ckpt_inspect.errors import RequestError
 from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.natural_order import natural_key
+from ckpt_inspect.presentation.figures.names import Group, group_by_structure, shared_prefix, short_labels, shorten
+from ckpt_inspect.presentation.figures.questions import (
+    KERNELS,
+    LEAST_SHARE,
+    NOT_FINITE,
+    SCHEDULED,
+    SHARE_LABELS,
+    VECTORS,
+)
+from ckpt_inspect.presentation.figures.thinning import most_checkpoints, telling_positions
+from ckpt_inspect.presentation.figures.wording import drawable, number
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known, rows_of
-from ckpt_inspect.presentation.plots import style
-from ckpt_inspect.presentation.plots.names import Group, group_by_structure, shared_prefix, short_labels, shorten
-from ckpt_inspect.presentation.plots.questions import KERNELS, NOT_FINITE, SCHEDULED, VECTORS
 from ckpt_inspect.presentation.tables.wording import span_text
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.sourced import SOURCE_WORDS, shown_source
@@ -30,6 +38,12 @@ if TYPE_CHECKING:
 
 _VECTOR_ROLES = frozenset({"bias", "gamma", "beta", "scale", "offset"})
 """Last words of the names of variables that are vectors by their meaning, although some layers give them more axes."""
+MOST_MARKS = 24
+"""Of a run that are drawn, the first; more would be a wall."""
+MOST_IN_PICTURE = 400
+"""Checkpoints of a run in a picture."""
+_TELLING = ("update_rms", "update_to_weight", "effective_lr_median", "window_gradient_rms")
+"""Columns whose extremes are kept when a long run is thinned."""
 _DOUBTFUL = {"default": "assumed", "inferred": "inferred"}
 
 
@@ -83,20 +97,25 @@ class Run:
         """Return (K,) the nominal rate of the last update; NaN if not known."""
         return floats(self.series.heads["learning_rate"])
 
-    @property
-    def beta_2_sources(self) -> list[str]:
-        """Return where beta_2 is from in its checkpoints."""
-        return self.series.distinct("beta_2_source")
-
     @cached_property
     def parts(self) -> NDArray[np.intp]:
         """Return (K,) which line of training each checkpoint lies on, from 0: no curve goes from one to another."""
         return self.series.parts(self.segments)
 
-    def with_gaps(self, values: Floats) -> Floats:
-        """Return (K,) values as a curve takes them: with a NaN before each line of training but the first."""
-        gapped: Floats = np.insert(np.asarray(values, float), np.flatnonzero(np.diff(self.parts)) + 1, np.nan)
+    def curve(self, values: Floats, at: NDArray[np.intp]) -> Floats:
+        """Return (K,) values as a curve through the checkpoints `at` these positions takes them."""
+        return self.with_gaps(np.asarray(values, float)[at], at)
+
+    def with_gaps(self, values: Floats, at: NDArray[np.intp]) -> Floats:
+        """Return values at these positions with a NaN before each line of training but the first."""
+        gapped: Floats = np.insert(values, np.flatnonzero(np.diff(self.parts[at])) + 1, np.nan)
         return gapped
+
+    def part_of_curve(self, at: NDArray[np.intp]) -> Floats:
+        """Return the line of training of each value of such a curve, which bands are cut by; many at the end count as
+        one."""
+        parts = self.with_gaps(np.minimum(self.parts[at], MOST_MARKS).astype(float), at)
+        return np.where(np.isnan(parts), 0.0, parts)
 
     @cached_property
     def marks(self) -> Mapping[int, str]:
@@ -109,6 +128,14 @@ class Run:
             found[int(damaged[0])] = NOT_FINITE  # whatever else began there, this matters more
         return dict(sorted(found.items()))
 
+    def telling_positions(self, most: int) -> NDArray[np.intp]:
+        """Return the positions of about so many checkpoints, those that tell most, and what is marked."""
+        columns = [self.column(name) for name in _TELLING]
+        columns += [np.maximum(self.column(name), LEAST_SHARE) for name in SHARE_LABELS]
+        known = [values for values in columns if not np.isnan(values).all()]
+        also = {k for mark in list(self.marks)[:MOST_MARKS] for k in (mark - 1, mark)}
+        return telling_positions(known or columns[:1], most, also)
+
     @cached_property
     def doubts(self) -> Mapping[str, str]:
         """Return hyperparameters on which figures rest although they are assumed, inferred, or refuted by other
@@ -119,7 +146,7 @@ class Run:
     def rate_text(self) -> str:
         """Return its learning rate, how it changed, and where it is from."""
         sources = ", ".join(SOURCE_WORDS.get(s, s) for s in self.series.distinct("learning_rate_source"))
-        value = span_text(self.learning_rate, style.number)
+        value = span_text(self.learning_rate, number)
         return f"learning rate α {value} ({sources})" if value else "learning rate α not known"
 
     @property
@@ -161,10 +188,13 @@ class Chapter:
     are_checkpoints: bool = False
     """Whether the runs are two checkpoints that are compared, each a run of one."""
 
-    def kinds(self) -> dict[str, NDArray[np.intp]]:
-        """Return the parameters' positions by kind, kernels first; a kind without a parameter is left out."""
+    def kinds(self, of: NDArray[np.intp] | None = None) -> dict[str, NDArray[np.intp]]:
+        """Return the positions of the parameters, or `of` some of them, by kind, kernels first; a kind without any is
+        left out."""
         are_vectors = np.array(self.are_vectors)
         found = {KERNELS: np.flatnonzero(~are_vectors), VECTORS: np.flatnonzero(are_vectors)}
+        if of is not None:
+            found = {kind: np.intersect1d(members, of) for kind, members in found.items()}
         return {kind: members for kind, members in found.items() if members.size}
 
     def title_of(self, kind: str, drawn: int | None = None) -> str:
@@ -176,6 +206,23 @@ class Chapter:
     def is_series(self) -> bool:
         """Return whether any run has more than one checkpoint, so that there is something to draw over the run."""
         return any(len(run.indices) > 1 for run in self.runs)
+
+    @cached_property
+    def kept(self) -> tuple[NDArray[np.intp], ...]:
+        """Return by run the positions of the checkpoints that a page draws: of long runs those that tell most; of runs
+        of one checkpoint the newest."""
+        if not self.is_series:
+            return tuple(np.array([len(run.indices) - 1]) for run in self.runs)
+        most = most_checkpoints(len(self.parameters), len(self.runs))
+        return tuple(run.telling_positions(most) for run in self.runs)
+
+    @cached_property
+    def drawn(self) -> tuple[NDArray[np.intp], ...]:
+        """Return by run those that a picture draws, whose panels are a few hundred dots wide."""
+        pairs = zip(self.runs, self.kept, strict=True)
+        return tuple(
+            run.telling_positions(MOST_IN_PICTURE) if len(kept) > MOST_IN_PICTURE else kept for run, kept in pairs
+        )
 
     @cached_property
     def has_learning_rates(self) -> bool:
@@ -219,7 +266,7 @@ class Chapter:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Return the parameters' names as they can be written on a page."""
-        return tuple(style.drawable(name) for name in self.parameters)
+        return tuple(drawable(name) for name in self.parameters)
 
     def labels(self, members: Sequence[int] | NDArray[np.intp], width: int = 30) -> tuple[str, ...]:
         """Return short names of these parameters."""
@@ -230,10 +277,11 @@ class Chapter:
         found = group_by_structure([self.names[m] for m in members], most, width, len(shared_prefix(self.names)))
         return [Group(group.label, tuple(int(members[m]) for m in group.members)) for group in found]
 
-    def telling(self, scores: Floats, most: int) -> dict[str, NDArray[np.intp]]:
-        """Return by kind at most `most` parameters of the highest scores (P,), in the model's order."""
+    def telling(self, scores: Floats, most: int, of: NDArray[np.intp] | None = None) -> dict[str, NDArray[np.intp]]:
+        """Return by kind at most `most` parameters of the highest scores (P,), or `of` some of them, in the model's
+        order."""
         found = {}
-        for kind, members in self.kinds().items():
+        for kind, members in self.kinds(of).items():
             order = np.argsort(-np.nan_to_num(scores[members], nan=-np.inf), kind="stable")
             found[kind] = np.sort(members[order[:most]])
         return found
@@ -249,7 +297,7 @@ class Chapter:
             known = [f"{step:.0f}" for step in steps if not np.isnan(step)]
             parts.append(f"step{'s' if len(known) > 1 else ''} {', '.join(known)}" if known else "step not known")
         rules = " / ".join(dict.fromkeys(str(run.series.heads["rule"].iloc[-1]) for run in runs))
-        parts += [spoken_name(shorten(style.drawable(self.optimizer), 60)), f"rule {rules}"]
+        parts += [spoken_name(shorten(drawable(self.optimizer), 60)), f"rule {rules}"]
         is_one = len({run.rate_text for run in runs}) == 1
         return (*parts, *([runs[0].rate_text] if is_one else [f"{shorten(r.name, 40)}: {r.rate_text}" for r in runs]))
 
@@ -310,7 +358,7 @@ def _chapter(optimizer: str, runs: Sequence[RunFrames], are_checkpoints: bool) -
         parameters = tuple(sorted(parameters, key=natural_key))
     found = tuple(
         Run(
-            style.drawable(run.name),
+            drawable(run.name),
             OptimizerSeries.of(run.name, optimizer, frames[run.name], parameters),
             _of(run.histogram, optimizer),
             run.segments,

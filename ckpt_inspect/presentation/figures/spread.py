@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ckpt_inspect.presentation.plots import style
-from ckpt_inspect.presentation.plots.names import shorten
+from ckpt_inspect.presentation.figures.names import shorten
+from ckpt_inspect.presentation.figures.wording import number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ckpt_inspect.presentation.figures.chapter import Chapter
     from ckpt_inspect.presentation.optimizer_series import Floats
-    from ckpt_inspect.presentation.plots.chapter import Chapter
 
 FAN = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 
@@ -59,15 +59,19 @@ def apart(values: Sequence[Floats]) -> Floats:
     return found
 
 
-def fan(values: Floats) -> Mapping[str, Floats]:
-    """Return (K,) quantiles over the P parameters in each checkpoint by name, `q05` to `q95`; NaN if none is known."""
-    result = np.full((len(FAN), len(values)), np.nan)
-    is_known = np.isfinite(values)
-    whole, partly = is_known.all(axis=1), is_known.any(axis=1) & ~is_known.all(axis=1)
-    for rows, quantile in ((whole, np.quantile), (partly, np.nanquantile)):  # without gaps it is many times faster
-        if rows.any():
-            result[:, rows] = np.exp(quantile(np.log(values[rows]), [*FAN.values()], axis=1))
-    return dict(zip(FAN, result, strict=True))
+def fan(values: Floats, *, is_log: bool = True) -> Mapping[str, Floats]:
+    """Return (K,) quantiles over the P parameters in each checkpoint by name, `q05` to `q95`; NaN if none is known.
+
+    `is_log`: between two values the middle is that of their logarithms.
+    """
+    ordered = np.sort(np.log(values) if is_log else values, axis=1)  # NaN comes last
+    last = np.maximum(np.isfinite(ordered).sum(axis=1) - 1, 0)
+    row, found = np.arange(len(values)), {}
+    for name, rank in FAN.items():
+        below = np.floor(rank * last).astype(int)
+        low, high = ordered[row, below], ordered[row, np.minimum(below + 1, last)]
+        found[name] = low + (high - low) * (rank * last - below)
+    return {name: np.exp(level) if is_log else level for name, level in found.items()}
 
 
 def distance(values: Floats) -> Floats:
@@ -76,6 +80,16 @@ def distance(values: Floats) -> Floats:
     last = np.log(newest(values))
     far: Floats = np.abs(last - np.nanmedian(last)) if np.isfinite(last).any() else last
     return far
+
+
+def decades(chapter: Chapter) -> Floats:
+    """Return (P,) decades between the 5 % and the 95 % quantile of E in the newest checkpoint, the widest of all runs;
+    NaN if none is known."""
+    found = np.full(len(chapter.parameters), np.nan)
+    for run in chapter.runs:
+        low, high = (newest(chapter.effective_lr(run, f"effective_lr_{q}")) for q in ("q05", "q95"))
+        found = np.fmax(found, np.log10(high / low))
+    return found
 
 
 def spread_words(chapter: Chapter, values: Sequence[Floats]) -> str:
@@ -87,12 +101,12 @@ def spread_words(chapter: Chapter, values: Sequence[Floats]) -> str:
 def _spreads(chapter: Chapter, values: Sequence[Floats]) -> Iterator[str]:
     for kind, members in chapter.kinds().items():
         known = [members[np.isfinite(of_run[members])] for of_run in values]
-        medians = [style.number(float(np.median(v[k]))) for v, k in zip(values, known, strict=True) if k.size]
+        medians = [number(float(np.median(v[k]))) for v, k in zip(values, known, strict=True) if k.size]
         if len(values) > 1 and medians:
             names = [shorten(run.name, 30) for run, k in zip(chapter.runs, known, strict=True) if k.size]
             yield f"{kind.lower()} {', '.join(f'{m} in {n}' for m, n in zip(medians, names, strict=True))} (medians)"
         elif medians:
             ends = known[0][[values[0][known[0]].argmin(), values[0][known[0]].argmax()]]
-            (low, high), told = chapter.labels(ends, 28), [style.number(values[0][at]) for at in ends]
+            (low, high), told = chapter.labels(ends, 28), [number(values[0][at]) for at in ends]
             text = " each" if told[0] == told[1] else f" ({low} {told[0]} to {high} {told[1]})"
             yield f"{kind.lower()} {medians[0]}" + (text if known[0].size > 1 else "")

@@ -1,0 +1,141 @@
+"""Each figure's answer, in a sentence or two: its second line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from ckpt_inspect.measurement.wording import percent
+from ckpt_inspect.presentation.figures import questions
+from ckpt_inspect.presentation.figures.chapter import Chapter
+from ckpt_inspect.presentation.figures.names import shorten
+from ckpt_inspect.presentation.figures.questions import LEAST_SHARE, SHARE_LABELS, UPDATE_TO_WEIGHT
+from ckpt_inspect.presentation.figures.spread import NEWEST, decades, newest, positive, spread_words, where_known
+from ckpt_inspect.presentation.figures.wording import number
+
+
+def answer_of(figure: str, chapter: Chapter) -> str:
+    """Return the answer of the figure of that id, in words."""
+    return _ANSWERS[figure](chapter)
+
+
+def _words(chapter: Chapter, column: str) -> tuple[str, str]:
+    """In words which checkpoints the newest values of a column are of, and what they are."""
+    values = [positive(run.column(column)) for run in chapter.runs]
+    return where_known(chapter, values), spread_words(chapter, values)
+
+
+def _last_update(where: str) -> str:
+    """Begin a sentence about the last update."""
+    return "The newest update" if where == NEWEST else f"The last update {where},"
+
+
+def _movement(chapter: Chapter) -> str:
+    where, words = _words(chapter, "update_rms")
+    return f"{_last_update(where)} moved an element by (RMS): {words}."
+
+
+def _update_to_weight(chapter: Chapter) -> str:
+    """How many parameters are outside the usual band, and which."""
+    usual = UPDATE_TO_WEIGHT.usual
+    assert usual is not None
+    where, words = _words(chapter, "update_to_weight")
+    if len(chapter.runs) > 1:
+        return f"{where.capitalize()}: {words}."
+    ratios = newest(positive(chapter.runs[0].column("update_to_weight")))
+    known = np.flatnonzero(np.isfinite(ratios))
+    if not known.size:
+        return "Not known."
+    told = []
+    for is_off, word in (
+        (ratios[known] > usual.high, "more than 10⁻²: too fast"),
+        (ratios[known] < usual.low, "less than 10⁻⁴: hardly learning"),
+    ):
+        if is_off.any():
+            off = known[is_off][np.argsort(-np.abs(np.log10(ratios[known[is_off]] / usual.line)), kind="stable")]
+            named = zip(chapter.labels(off[:3]), ratios[off[:3]], strict=True)
+            text = ", ".join(f"{label} {number(value)}" for label, value in named)
+            told.append(f"{off.size} of {known.size} parameters by {word} ({text}{', ..' if off.size > 3 else ''})")
+    if not told:
+        return f"All {known.size} parameters whose ratio is known lie in the usual band {where}."
+    return f"{_last_update(where)} changed {'; '.join(told)}."
+
+
+def _effective_lr(chapter: Chapter) -> str:
+    medians = [chapter.effective_lr(run, "effective_lr_median") for run in chapter.runs]
+    return f"Per unit of gradient, over α, {where_known(chapter, medians)}: {spread_words(chapter, medians)}."
+
+
+def _layers(chapter: Chapter) -> str:
+    medians = [chapter.effective_lr(run, "effective_lr_median") for run in chapter.runs]
+    return f"Medians of E/α, per unit of gradient, {where_known(chapter, medians)}: {spread_words(chapter, medians)}."
+
+
+def _gradients(chapter: Chapter) -> str:
+    where, words = _words(chapter, "window_gradient_rms")
+    return f"{'In the newest window' if where == NEWEST else f'In the window that ends {where}'} (RMS): {words}."
+
+
+def _path(chapter: Chapter) -> str:
+    where, words = _words(chapter, "path_distance")
+    return f"{where[0].upper()}{where[1:]} an element is so far from where it was first (RMS): {words}."
+
+
+def _shares(chapter: Chapter) -> str:
+    """By share how many parameters it concerns, and the worst of them."""
+    told, unknown = [], []
+    for column, label in SHARE_LABELS.items():
+        if all(np.isnan(run.column(column)).all() for run in chapter.runs):
+            unknown.append(label)
+        values = np.stack([np.nan_to_num(newest(run.column(column))) for run in chapter.runs]).max(axis=0)
+        if (values >= LEAST_SHARE).any():
+            worst, word = int(values.argmax()), label.partition(" (")[0]
+            count, name = (values >= LEAST_SHARE).sum(), shorten(chapter.names[worst], 40)
+            told.append(
+                f"{word}: {count} of {len(values)} parameters, most in {name} ({percent(float(values[worst]))})"
+            )
+    columns = {column: label for column, label in SHARE_LABELS.items() if label not in unknown}
+    known = [np.concatenate([run.column(column) for column in columns], axis=1) for run in chapter.runs if columns]
+    where = where_known(chapter, known)
+    if told:
+        text = f"{where[0].upper()}{where[1:]}: {'; '.join(told)}."
+    elif any((of_run >= LEAST_SHARE).any() for of_run in known):
+        text = f"Nowhere {where}; some elements in earlier ones."
+    else:
+        place = "" if where == NEWEST else f" {where}"
+        text = f"Nowhere{place}: none of the {len(chapter.parameters)} parameters has elements that are "
+        text += f"{' or '.join(columns.values())}."
+    return text + (f" Not known from this state: {', '.join(unknown)}." if unknown else "")
+
+
+def _distributions(chapter: Chapter) -> str:
+    """The parameters whose elements' rates differ most and least."""
+    wide = decades(chapter)
+    known = np.flatnonzero(np.isfinite(wide))
+    if not known.size:
+        return "Not known in any checkpoint."
+    most, least = known[wide[known].argmax()], known[wide[known].argmin()]
+    ends = [f"{number(10 ** wide[at])}-fold in {shorten(chapter.names[at], 40)}" for at in (most, least)]
+    return f"The middle 90 % of the elements differ most {ends[0]}, least {ends[1]}."
+
+
+def _elements(chapter: Chapter) -> str:
+    wide = decades(chapter)
+    if not np.isfinite(wide).any():
+        return "Not known in any checkpoint."
+    text = number(float(10 ** np.nanmedian(wide)))
+    return f"Within a parameter E differs {text}-fold over the middle 90 % of its elements (median of all parameters)."
+
+
+_ANSWERS: Mapping[str, Callable[[Chapter], str]] = {
+    questions.MOVEMENT.id: _movement,
+    questions.UPDATE_TO_WEIGHT.id: _update_to_weight,
+    questions.EFFECTIVE_LR.id: _effective_lr,
+    questions.LAYERS_BY_STEP.id: _layers,
+    questions.GRADIENTS.id: _gradients,
+    questions.PATH.id: _path,
+    questions.SHARES.id: _shares,
+    questions.DISTRIBUTIONS.id: _distributions,
+    questions.ELEMENTS.id: _elements,
+}

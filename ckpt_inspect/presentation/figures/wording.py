@@ -1,0 +1,41 @@
+"""Names and numbers as figures write them."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from ckpt_inspect.presentation.shown_names import printable
+
+FONT = "DejaVu Sans"
+"""matplotlib ships it: the same letters, and so the same widths, on every machine."""
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def drawable(name: str) -> str:
+    """Return the name made visible (see `printable`), with a mark for each letter that the font lacks."""
+    text = printable(name)
+    if text.isascii():
+        return text
+    letters = _letters()
+    return "".join(letter if ord(letter) in letters else "\ufffd" for letter in text)
+
+
+@functools.lru_cache(maxsize=1)
+def _letters() -> frozenset[int]:
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    return frozenset(get_font(findfont(FontProperties(family=[FONT]))).get_charmap())
+
+
+def number(value: float) -> str:
+    """Return a quantity in two significant digits, as a person would write it: `0.001`, `1200`, `3.2·10⁻⁵`."""
+    if not np.isfinite(value):
+        return "–"
+    rounded = float(f"{value:.2g}")
+    if rounded == 0 or 1e-4 <= abs(rounded) < 1e5:
+        return f"{rounded:.6f}".rstrip("0").rstrip(".")
+    digits, _, exponent = f"{value:.1e}".partition("e")
+    digits = digits.removesuffix(".0")
+    return f"{'' if digits == '1' else digits + '·'}10{str(int(exponent)).translate(_SUPERSCRIPTS)}"

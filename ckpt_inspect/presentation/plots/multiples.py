@@ -1,0 +1,202 @@
+"""A panel for each of a few parameters: several runs that are compared, or what lies within a parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ckpt_inspect.presentation.figures.chapter import chosen_checkpoints
+from ckpt_inspect.presentation.figures.measures import Measure
+from ckpt_inspect.presentation.figures.names import shorten
+from ckpt_inspect.presentation.figures.spread import apart, decades, positive
+from ckpt_inspect.presentation.plots import panels, style
+from ckpt_inspect.presentation.plots.sheet import chapter_sheet, drawn, figure_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+    from numpy.typing import NDArray
+    from pandas import DataFrame
+    from seaborn.objects import Plot
+
+    from ckpt_inspect.presentation.figures.chapter import Chapter, Run
+    from ckpt_inspect.presentation.figures.questions import Question
+    from ckpt_inspect.presentation.optimizer_series import Floats
+
+MOST_PANELS = 8
+"""Of a kind."""
+_COLUMNS, _PANEL, _TITLE = 4, 1.55, 0.25
+"""Panels side by side; inches of a row of them, and of the title of a kind."""
+Chosen = Mapping[str, "NDArray[np.intp]"]
+"""Positions of the parameters that are drawn, by kind."""
+
+
+def plot_runs(chapter: Chapter, asks: Question, answer: str, measure: Measure, note: str) -> Figure:
+    """Draw the runs over each other, in a panel for each of those parameters in which they differ most."""
+    chosen = chapter.telling(apart([positive(each) for each in measure.values]), MOST_PANELS)
+    note += _left_out(chapter, chosen, "in which the runs differ most")
+    return _plot_curves(chapter, asks, answer, note, chosen, measure, {})
+
+
+@style.styled
+def plot_elements(chapter: Chapter, asks: Question, answer: str) -> Figure:
+    """Draw the median, 25-75 % and, of one run, 5-95 % of E/α of a parameter's elements."""
+    bands = {"5–95 %": (0.15, "q05", "q95")} if len(chapter.runs) == 1 else {}
+    bands["25–75 %"] = (0.3 if bands else 0.15, "q25", "q75")
+    medians = tuple(chapter.effective_lr(run, "effective_lr_median") for run in chapter.runs)
+    chosen, left_out = _most_telling(chapter)
+    return _plot_curves(chapter, asks, answer, asks.note + left_out, chosen, Measure(asks.label, medians), bands)
+
+
+def _plot_curves(
+    chapter: Chapter,
+    asks: Question,
+    answer: str,
+    note: str,
+    chosen: Chosen,
+    measure: Measure,
+    bands: Mapping[str, tuple[float, str, str]],
+) -> Figure:
+    """Draw each run's curve in each panel, with bands of E/α of the elements by what they are: opacity, ends."""
+    import seaborn.objects as so
+
+    is_alone, values = len(chapter.runs) == 1, [positive(each) for each in measure.values]
+    levels = [level for _, *ends in bands.values() for level in ends]
+    sides = {q: [chapter.effective_lr(run, f"effective_lr_{q}") for run in chapter.runs] for q in levels}
+    plot = so.Plot(_tidy(chapter, {"y": values} | sides, chosen), x="x", y="y", color="run")
+    for alpha, low, high in bands.values():
+        plot = plot.add(so.Band(alpha=alpha, edgewidth=0), ymin=low, ymax=high, group="part", legend=False)
+    plot = plot.add(so.Path(linewidth=1.4, artist_kws={"gid": "line"}), linestyle="run", legend=False)
+    color = style.MAIN if is_alone else style.MUTED
+    shades = {text: alpha for text, (alpha, *_) in reversed([*bands.items()])}
+    key = [*panels.key(chapter, measure.usual), *(panels.fan_key("elements", color, shades) if bands else [])]
+    body = chapter_sheet(chapter, asks, answer, note, _height(chosen), key)
+    ends = (measure.usual.low, measure.usual.high) if measure.usual else ()
+    limits = panels.robust_range([*values, *(each for side in sides.values() for each in side)], *ends)
+    plot = plot.scale(**panels.run_scales(chapter))
+    for at, axes in _draw(body, chapter, chosen, plot, chapter.x_label, measure.label):
+        panels.set_panel(axes, chapter, limits)
+        panels.draw_usual(axes, measure.usual)
+        for run, of_run, (own, _) in zip(chapter.runs, values, panels.looks(chapter), strict=True):
+            panels.draw_marks(axes, run, chapter.x(run), style.INK if is_alone else own)
+            panels.mark_beyond(axes, chapter.x(run), of_run[:, at], limits, own)
+    return figure_of(body)
+
+
+@style.styled
+def plot_distributions(chapter: Chapter, asks: Question, answer: str) -> Figure:
+    """Draw the density of log10 E/α over the touched elements of a parameter at up to four checkpoints, first and last
+    included; several runs: at the newest checkpoint of each, in the runs' colours."""
+    import pandas as pd
+    import seaborn
+    import seaborn.objects as so
+    from matplotlib.lines import Line2D
+
+    if len(chapter.runs) > 1:
+        curves = [(run, len(run.indices) - 1, shorten(run.name, 40)) for run in chapter.runs]
+        looks = panels.looks(chapter)
+    else:
+        (run,), word = chapter.runs, "step" if chapter.has_steps else "checkpoint"
+        curves = [(run, at, f"{word} {chapter.x(run)[at]:.0f}") for at in chosen_checkpoints(len(run.indices))]
+        looks = [(color, "solid") for color in seaborn.color_palette(style.TIME, len(curves)).as_hex()]
+    chosen, note = _most_telling(chapter)
+    bins = [_bins(chapter, run, at, chosen).assign(curve=text) for run, at, text in curves]
+    frame, density = pd.concat(bins, ignore_index=True), so.KDE(gridsize=150)
+    colors, dashes = ([each[i] for each in looks] for i in (0, 1))
+    first: dict[str, Any] = {} if len(curves) > 1 else {"color": colors[0]}  # KDE drops a variable of one value
+    plot = so.Plot(frame, x="x", color="curve").share(y=False)
+    line = so.Line(linewidth=1.3, artist_kws={"gid": "density"}, **first)
+    plot = plot.add(line, density, weight="count", linestyle="curve", legend=False)
+    plot = plot.add(so.Area(alpha=0.12, edgewidth=0, **first), density, weight="count", legend=False)
+    plot = plot.scale(x=so.Continuous(trans="log"), color=so.Nominal(colors), linestyle=so.Nominal(dashes))
+    key = [Line2D([], [], color=c, ls=d, label=t) for (c, d), (*_, t) in zip(looks, curves, strict=True)]
+    body = chapter_sheet(chapter, asks, answer, asks.note + note, _height(chosen), key)
+    ends = (frame["x"].min(), frame["x"].max()) if len(frame) else ()
+    for _, axes in _draw(body, chapter, chosen, plot, asks.label, ""):
+        panels.set_axis(axes, "x", panels.robust_range([np.empty((1, 0))], *ends), most=5)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+    return figure_of(body)
+
+
+def _most_telling(chapter: Chapter) -> tuple[Chosen, str]:
+    """The few of many parameters that are drawn, and why these, in words."""
+    if len(chapter.runs) == 1:
+        scores, reason = decades(chapter), "with the widest spread"
+    else:
+        medians = [chapter.effective_lr(run, "effective_lr_median") for run in chapter.runs]
+        scores, reason = apart(medians), "whose medians differ most"
+    chosen = chapter.telling(scores, MOST_PANELS)
+    return chosen, _left_out(chapter, chosen, reason)
+
+
+def _left_out(chapter: Chapter, chosen: Chosen, reason: str) -> str:
+    """A sentence that says which parameters are drawn, if not all are."""
+    count = sum(map(len, chosen.values()))
+    return "" if count == len(chapter.parameters) else f" Drawn: the {count} of {len(chapter.parameters)} {reason}."
+
+
+def _tidy(chapter: Chapter, columns: Mapping[str, Sequence[Floats]], chosen: Chosen) -> DataFrame:
+    """A row for each run, parameter chosen and checkpoint drawn: `run`, `parameter` (its position), `x`, the columns
+    (by run (K, P)), and `part`, the line of training; between lines of training a row of NaN."""
+    import pandas as pd
+
+    frame: DataFrame = pd.concat(
+        [
+            pd.DataFrame(
+                {"run": run.name, "parameter": int(at), "x": run.curve(chapter.x(run), kept)}
+                | {"part": run.part_of_curve(kept)}
+                | {name: run.curve(values[number][:, at], kept) for name, values in columns.items()}
+            )
+            for number, (run, kept) in enumerate(zip(chapter.runs, chapter.drawn, strict=True))
+            for members in chosen.values()
+            for at in members
+        ],
+        ignore_index=True,
+    )
+    return frame
+
+
+def _bins(chapter: Chapter, run: Run, at: int, chosen: Chosen) -> DataFrame:
+    """The middles of the bins of these parameters at one checkpoint, over α, and their counts."""
+    import pandas as pd
+
+    if run.histogram is None:
+        empty: DataFrame = pd.DataFrame(columns=["parameter", "x", "count"], dtype=float)
+        return empty
+    places = {chapter.parameters[member]: int(member) for members in chosen.values() for member in members}
+    bins = run.histogram[run.histogram["checkpoint_index"] == run.indices[at]]
+    bins = bins[bins["parameter"].isin(places)]
+    low, high, count = (bins[name].to_numpy(float) for name in ("low", "high", "count"))
+    x = chapter.over_alpha(np.sqrt(low * high), run, at)
+    place = np.array([places[name] for name in bins["parameter"]], dtype=float)
+    known: DataFrame = pd.DataFrame({"parameter": place[x > 0], "x": x[x > 0], "count": count[x > 0]})
+    return known
+
+
+def _height(chosen: Chosen) -> float:
+    """The inches that the panels take."""
+    return sum(-(-len(members) // _COLUMNS) * _PANEL + _TITLE for members in chosen.values()) + 0.2
+
+
+def _draw(
+    body: SubFigure, chapter: Chapter, chosen: Chosen, plot: Plot, x_label: str, y_label: str
+) -> Iterator[tuple[int, Axes]]:
+    """Draw a panel for each parameter chosen, kernels' above vectors'; yield its position in the chapter, and its axes.
+
+    `plot`: seaborn's, of a frame like that of `_tidy`, without facets.
+    """
+    ratios = [-(-len(members) // _COLUMNS) * _PANEL + _TITLE for members in chosen.values()]
+    parts = body.subfigures(len(chosen), 1, squeeze=False, height_ratios=ratios).ravel()
+    for part, (kind, members) in zip(parts, chosen.items(), strict=True):
+        title = chapter.title_of(kind, len(members))
+        part.suptitle(title, x=0.01, ha="left", size=style.TEXT_SIZE, color=style.INK)
+        order: list[Any] = [int(member) for member in members]
+        axes = drawn(plot.facet("parameter", order=order, wrap=_COLUMNS).label(x="", y=""), part)
+        for at, label, panel in zip(order, chapter.labels(members, 26), axes, strict=True):
+            panel.set_title(label, color=style.INK, size=style.SMALL_SIZE)
+            yield at, panel
+    body.supxlabel(x_label, size=style.TEXT_SIZE, color=style.MUTED)
+    body.supylabel(y_label, size=style.TEXT_SIZE, color=style.MUTED)

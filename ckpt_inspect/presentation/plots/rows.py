@@ -1,0 +1,143 @@
+"""Dots in rows, one for each parameter, a column for each quantity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ckpt_inspect.presentation.figures.measures import concerned
+from ckpt_inspect.presentation.figures.spread import distance, positive
+from ckpt_inspect.presentation.figures.wording import number
+from ckpt_inspect.presentation.plots import panels, style
+from ckpt_inspect.presentation.plots.sheet import chapter_sheet, drawn, figure_of
+from ckpt_inspect.records import dataclass
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+    from pandas import DataFrame
+    from seaborn._core.scales import Scale
+
+    from ckpt_inspect.presentation.figures.chapter import Chapter
+    from ckpt_inspect.presentation.figures.measures import Measure
+    from ckpt_inspect.presentation.figures.questions import Question
+    from ckpt_inspect.presentation.optimizer_series import Floats
+
+MOST_ROWS = 24
+"""Of a kind."""
+ROW = 0.19
+"""Inches, of a row."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A quantity of every row."""
+
+    label: str
+    """Of its axis."""
+    limits: panels.Limits
+    is_share: bool = False
+
+
+def draw_rows(
+    body: SubFigure, dots: DataFrame, columns: Sequence[Column], kinds: Mapping[str, Sequence[str]], color: Scale
+) -> Iterator[tuple[Axes, int, str]]:
+    """Draw dots, `x` in `row` of a `kind` and a `column` (its number), in the colour of their `series`, with a range
+    from `low` to `high` if the frame has these; write at the edge of the axes what lies beyond them.
+
+    `kinds`: the labels of each one's rows. Yield the axes of each column, by number, and kind, row by row.
+    """
+    import seaborn.objects as so
+
+    # seaborn scales nothing to no rows, and leaves out what is NaN
+    seen = dots.assign(x=dots["x"].where(np.isfinite(dots["x"])), y=dots["row"] + dots["offset"])
+    plot = so.Plot(seen, x="x", y="y", color="series").share(x="col", y="row").label(x="", y="")
+    plot = plot.facet("column", "kind", order={"col": list(range(len(columns))), "row": list(kinds)})
+    if "low" in dots:
+        plot = plot.add(so.Range(linewidth=2.5, alpha=0.4), xmin="low", xmax="high", orient="y", legend=False)
+    plot = plot.add(so.Dot(pointsize=5, edgecolor="white", artist_kws={"gid": "dot"}), legend=False)
+    every = drawn(plot.scale(color=color), body)
+    if grid := every[0].get_gridspec():
+        grid.set_height_ratios([height(len(labels)) for labels in kinds.values()])
+    places = ((kind, at) for kind in kinds for at in range(len(columns)))
+    for axes, (kind, at) in zip(every, places, strict=True):
+        column, labels = columns[at], kinds[kind]
+        axes.set_ylim(len(labels) - 0.5, -0.5)
+        axes.set_yticks(range(len(labels)), labels, color=style.INK)
+        axes.tick_params(axis="y", length=0, labelleft=at == 0)
+        axes.spines["left"].set_visible(False)
+        axes.grid(axis="x", color=style.FAINT, linewidth=0.5)
+        for y in range(0, len(labels), 2):
+            axes.axhspan(y - 0.5, y + 0.5, color="#f5f6f7", linewidth=0, zorder=0)
+        panels.set_axis(axes, "x", column.limits, is_share=column.is_share, most=5)
+        axes.set_xlabel(column.label if kind == list(kinds)[-1] else "")
+        own = dots[(dots["column"] == at) & (dots["kind"] == kind)]
+        if not column.is_share:
+            _write_beyond(axes, own[["x", "row"]].to_numpy(float), column.limits)
+        yield axes, at, kind
+
+
+def height(rows: int) -> float:
+    """Return the inches that the rows of a kind take."""
+    return rows * ROW + 0.35
+
+
+def _write_beyond(axes: Axes, dots: Floats, limits: panels.Limits) -> None:
+    """Write the values that lie beyond the axes at their edge, those of a row beside each other."""
+    beyond: dict[tuple[float, bool], list[str]] = {}
+    for x, y in dots:
+        if x > 0 and not limits[0] <= x <= limits[1]:
+            beyond.setdefault((y, x > limits[1]), []).append(number(x) if np.isfinite(x) else "∞")
+    for (y, is_high), values in beyond.items():
+        text = ", ".join(values)
+        axes.annotate(
+            f"{text} ▸" if is_high else f"◂ {text}", (float(is_high), y), xycoords=axes.get_yaxis_transform(),
+            va="center_baseline", ha="right" if is_high else "left", color=style.ALERT, fontsize=style.SMALL_SIZE,
+            gid="beyond",
+        )  # fmt: skip
+
+
+def plot_rows(chapter: Chapter, asks: Question, answer: str, measures: Sequence[Measure], note: str) -> Figure:
+    """Draw the newest checkpoint of each run: a row for each parameter, kernels above vectors, of many those that lie
+    furthest from the middle, or have the largest shares; several runs in a row in their colours."""
+    import pandas as pd
+    from matplotlib.lines import Line2D
+
+    first, some = measures[0], concerned(measures)
+    newest = np.array([[of_run[-1] for of_run in measure.values] for measure in measures])
+    scores = _furthest(newest[0]) if some is None else np.nan_to_num(newest).max(axis=(0, 1))
+    chosen = chapter.telling(scores, MOST_ROWS, some)
+    if (count := sum(map(len, chosen.values()))) < (len(scores) if some is None else len(some)):
+        reason = "furthest from the middle" if some is None else "with the largest shares"
+        note += f" Drawn: the {count} of {len(scores)} {reason}."
+    offsets = np.linspace(-0.25, 0.25, len(chapter.runs)) if len(chapter.runs) > 1 else [0.0]
+    frames = []
+    for column, measure in enumerate(measures):
+        for number_of_run, run in enumerate(chapter.runs):
+            sides = measure.bounds[number_of_run] if measure.bounds else ()
+            for kind, at in chosen.items():
+                place = {"column": column, "kind": kind, "series": run.name, "offset": offsets[number_of_run]}
+                ends = {name: side[-1, at] for name, side in zip(("low", "high"), sides, strict=False)}
+                x = newest[column, number_of_run, at]
+                x = x if measure.is_share else positive(x)
+                frames.append(pd.DataFrame(place | {"row": range(len(at)), "x": x} | ends))
+    labels = {kind: chapter.labels(at) for kind, at in chosen.items()}
+    tall = sum(height(len(at)) for at in chosen.values()) * max(1.0, 0.5 * len(chapter.runs)) + 0.6
+    bar = Line2D([], [], color=style.MUTED, lw=2.5, alpha=0.5, label=f"bar: {first.bounds_label}")
+    key = [*panels.key(chapter, first.usual), *([bar] if first.bounds else [])]
+    body = chapter_sheet(chapter, asks, answer, note, tall, key)
+    columns = [Column(m.title or m.label, panels.limits_of(chapter, m), m.is_share) for m in measures]
+    dots, colors = pd.concat(frames, ignore_index=True), panels.run_scales(chapter)["color"]
+    for axes, column, kind in draw_rows(body, dots, columns, labels, colors):
+        title = chapter.title_of(kind, None if some is None else len(chosen[kind]))
+        axes.set_title("" if column else title, color=style.INK)
+        panels.draw_usual(axes, first.usual, vertical=True)
+    return figure_of(body)
+
+
+def _furthest(newest: Floats) -> Floats:
+    """(P,) how far the parameter lies from the middle of all, in that of the runs (R, P) in which it does most."""
+    far: Floats = np.fmax.reduce([distance(positive(of_run[None])) for of_run in newest])
+    return far

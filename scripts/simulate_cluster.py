@@ -6,12 +6,13 @@ usage: scripts/simulate_cluster.py [--terabytes 1] [--checkpoint-mb 0.4 1300] [-
                                                           (by default 1,000 small checkpoints and 2 of 1.31 GB, which
                                                           are made), and compares predictions for 1 and 2 workers
 
-The model: the first process looks at each checkpoint by itself (`look`), hands out units of at most 1 GiB (`task` each)
-and puts the results into columns and the store (`merge` each checkpoint, `finish` once); workers read and compute side
-by side. Reading is bounded by what all share (`--link-gb`, of the file system or network). A worker takes the next unit
-when it is done with one. What the first process does comes one after another: there it stops scaling. Constants are
-the processor's time, so that predictions are of machines that do nothing else; what was measured is shown as time that
-passed, and as the processor's. Of a machine with fewer processors than processes all work is shared by those it has.
+The model: the first process looks at each checkpoint by itself (`look`), a stretch of 512 before it hands out their
+units of at most 1 GiB (`task` each), of which 256 are under way at a time, and puts the results into columns and the
+store (`merge` each checkpoint, `finish` once); meanwhile workers read and compute side by side. Reading is bounded by
+what all share (`--link-gb`, of the file system or network). A worker takes the next unit when it is done with one. What
+the first process does comes one after another: there it stops scaling. Constants are the processor's time, so that
+predictions are of machines that do nothing else; what was measured is shown as time that passed, and as the
+processor's. Of a machine with fewer processors than processes all work is shared by those it has.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ import benchmark_data
 import trial_many
 
 import ckpt_inspect as ci
-from ckpt_inspect.runs.execution import UnitResult, measure_unit
-from ckpt_inspect.runs.planning import UNIT_BYTES, Options, Unit
+from ckpt_inspect.runs.execution import IN_FLIGHT, UnitResult, measure_unit
+from ckpt_inspect.runs.inferring import STRETCH
+from ckpt_inspect.runs.planning import LONG, UNIT_BYTES, Options, Unit
 from ckpt_inspect.runs.worker_processes import WorkerProcesses
 from ckpt_inspect.state.selection import Selection
 
@@ -72,7 +74,7 @@ class Constants:
     """A worker starts, once."""
 
 
-SMALL = Constants(1.6e-3, 0.45e-9, 1.7e-3, 0.2e-3, 0.6e-3, 0.09, 0.5)
+SMALL = Constants(1.1e-3, 0.45e-9, 0.6e-3, 0.3e-3, 0.4e-3, 0.05, 0.4)
 LARGE = Constants(7.4e-3, 0.45e-9, 67e-3, 0.6e-3, 34e-3, 0.09, 0.7)
 """As `--check` measured them once, of 1,000 checkpoints of four parameters and of 1.31 GB in 146."""
 
@@ -96,19 +98,27 @@ def simulated(constants: Constants, checkpoints: int, nbytes: int, workers: int,
     """Return what a run takes. `link`: bytes a second that all workers together can read."""
     units = -(-nbytes // UNIT_BYTES)
     own = constants.open + constants.compute * nbytes / units
-    first = checkpoints * constants.look
-    free = [constants.start] * workers
-    shared = last = 0.0
-    for _ in range(checkpoints * units):
-        first += constants.task
-        begun = max(heapq.heappop(free), first)
-        shared = max(shared, begun) + nbytes / units / link
-        done = max(begun + own, shared)
-        heapq.heappush(free, done)
-        last = max(last, done)
-    first += checkpoints * constants.merge
-    total = max(last + constants.merge, first) + constants.finish
-    return Predicted(total, first + constants.finish, workers * constants.start + checkpoints * units * own)
+    # what a long run's units came to is put away as they are done, of others when all are there
+    put_away, at_end = (constants.merge, 0.0) if checkpoints > LONG else (0.0, checkpoints * constants.merge)
+    free, under_way = [constants.start] * workers, list[float]()
+    now = busy = shared = 0.0
+    for place in range(checkpoints):
+        if place % STRETCH == 0:
+            look = min(STRETCH, checkpoints - place) * constants.look
+            now, busy = now + look, busy + look
+        for _ in range(units):
+            now, busy = now + constants.task, busy + constants.task
+            begun = max(heapq.heappop(free), now)
+            shared = max(shared, begun) + nbytes / units / link
+            done = max(begun + own, shared)
+            heapq.heappush(free, done)
+            heapq.heappush(under_way, done)
+            if len(under_way) >= IN_FLIGHT:
+                now, busy = max(now, heapq.heappop(under_way)) + put_away / units, busy + put_away / units
+    while under_way:
+        now, busy = max(now, heapq.heappop(under_way)) + put_away / units, busy + put_away / units
+    last = at_end + constants.finish
+    return Predicted(now + last, busy + last, workers * constants.start + checkpoints * units * own)
 
 
 # --- measuring

@@ -24,7 +24,7 @@ from ckpt_inspect.state.inferred import Inferred
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
-_IN_FLIGHT = 256
+IN_FLIGHT = 256
 """Units that an executor holds at a time: enough for as many workers, and few of a run of 100,000."""
 
 
@@ -301,7 +301,7 @@ def _done_by(
             waiting.update((future, together) for _, future in together)
             for _, future in together:
                 future.add_done_callback(finished.put)
-            while len(waiting) >= _IN_FLIGHT:
+            while len(waiting) >= IN_FLIGHT:
                 yield from take_done()
         while waiting:
             yield from take_done()

@@ -297,7 +297,7 @@ class Backwards(Executor):
 
 def test_an_executor_may_be_done_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It never holds a whole run of 100,000; the result is in the run's order all the same, failures too."""
-    monkeypatch.setattr(execution, "_IN_FLIGHT", 3)
+    monkeypatch.setattr(execution, "IN_FLIGHT", 3)
     paths = save_series(tmp_path / "run", 6)
     for path in paths[1:3]:
         damage(path)

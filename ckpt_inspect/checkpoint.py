@@ -243,6 +243,11 @@ class Checkpoint(ABC):
         self.spec(name)
         return False
 
+    def chunk_bytes(self, name: str) -> int:
+        """Return about how many bytes of the tensor have to be read for the sake of one element, at most; 0 if that can
+        be read by itself. Raises NotFoundError for an unknown name."""
+        return 0 if self.is_plain(name) else self.spec(name).nbytes
+
     def is_fetched_ahead(self, name: str) -> bool:
         """Return whether elements of the tensor that come from another machine are fetched ahead of whoever reads them
         in the order in which `expect` names them. Raises NotFoundError for an unknown name."""
@@ -387,7 +392,10 @@ class PieceReader:
     def read(self, checkpoint: Checkpoint, name: str, start: int, stop: int, place: Hashable) -> Array:
         """Return elements start:stop as `Checkpoint.read_range` does; valid until the next call for the same place."""
         dtype = numpy_dtype(checkpoint.spec(name).dtype)
-        array = self._arrays.get((place, dtype))
+        array = self._arrays.pop((place, dtype), None)
         if array is None:
-            array = self._arrays[place, dtype] = np.empty(self._elements, dtype)
-        return checkpoint.read_range(name, start, stop, array)
+            array = np.empty(self._elements, dtype)
+        found = checkpoint.read_range(name, start, stop, array)
+        if found.base is array:  # else the reader has memory of its own
+            self._arrays[place, dtype] = array
+        return found

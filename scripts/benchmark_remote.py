@@ -28,7 +28,7 @@ def fetch(wanted):
 with ThreadPoolExecutor(8) as threads:
     assert sum(threads.map(fetch, ranges)) == sum(sizes.values())
 """
-"""As many connections, and as large requests, as `analyze` has."""
+"""As people write it; `analyze` has twice as many requests at a time, of half the size."""
 
 MOST_REQUESTS, MOST_SHARE = 20, 0.01
 """Of `show`: requests, and the share of the checkpoint's bytes."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from ckpt_inspect import storage
 from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, StoredElements, numpy_dtype
-from ckpt_inspect.comparison.element_choice import BUDGET, Choice, choose
+from ckpt_inspect.comparison.element_choice import BLOCK, BUDGET, Choice, choose
 from ckpt_inspect.comparison.inference import Moments, Observation
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.records import dataclass
@@ -42,6 +42,13 @@ _UNPACKED_BYTES = 1 << 26
 
 FAR_BUDGET = 1 << 15
 """Elements that are chosen in a checkpoint that lies in an object store: there each block is a request."""
+
+_FAR_BYTES, _FAR_SHARE = 1 << 24, 10
+"""Bytes that are fetched twice at most, for the sake of some elements in large chunks; and the least ratio of all bytes
+to these, where that is more."""
+
+_FAR_BLOCKS, _LARGE_CHUNK = 4, 1 << 18
+"""Blocks of a tensor that are chosen there, each of which may lie in a chunk of its own, if these have more bytes."""
 
 _REQUESTS = 8
 """Requests at a time."""
@@ -80,10 +87,14 @@ def _tensors(parameter: Parameter) -> Tensors | None:
 
 
 def _affordable(tensors: Mapping[str, Tensors], checkpoint: Checkpoint) -> dict[str, Tensors]:
-    """Those that can be read by range; of those that have to be unpacked for it, a quarter at most: one large tensor,
-    which may be an embedding, and the smallest."""
+    """Those that can be read by range; of those that have to be unpacked for it, a quarter at most, and a tenth if they
+    have to be fetched for it as well: one large tensor, which may be an embedding, and the smallest."""
+    is_far = _is_far(checkpoint)
     sizes = {name: sum(checkpoint.spec(key).nbytes for key in t.keys.values()) for name, t in tensors.items()}
-    limit = max(_UNPACKED_BYTES, sum(sizes.values()) // 4)
+    least, share = (_FAR_BYTES, _FAR_SHARE) if is_far else (_UNPACKED_BYTES, 4)
+    limit = max(least, sum(sizes.values()) // share)
+    if is_far:
+        sizes = {name: min(size, _far_bytes(tensors[name], checkpoint)) for name, size in sizes.items()}
     if sum(sizes.values()) <= limit:
         return dict(tensors)
     packed = {n for n, t in tensors.items() if not all(checkpoint.is_plain(key) for key in t.keys.values())}
@@ -95,6 +106,17 @@ def _affordable(tensors: Mapping[str, Tensors], checkpoint: Checkpoint) -> dict[
             taken.add(name)
             nbytes += sizes[name]
     return {name: t for name, t in tensors.items() if name not in packed or name in taken}
+
+
+def _far_bytes(tensors: Tensors, checkpoint: Checkpoint) -> int:
+    """Return about how many bytes have to be fetched for the elements that are chosen."""
+    return sum(_FAR_BLOCKS * checkpoint.chunk_bytes(key) for key in tensors.keys.values())
+
+
+def _within_chunks(choice: Choice, tensors: Tensors, checkpoint: Checkpoint) -> Choice:
+    """Return a choice whose blocks lie in few chunks, where these are large and far away."""
+    largest = max(checkpoint.chunk_bytes(key) for key in tensors.keys.values())
+    return Choice(choice.size, min(choice.count, _FAR_BLOCKS * BLOCK)) if largest > _LARGE_CHUNK else choice
 
 
 def _is_far(checkpoint: Checkpoint) -> bool:
@@ -302,7 +324,10 @@ class Glimpse:
         if like is not None and like.chosen.tensors == tensors:
             chosen = like.chosen
         else:
-            chosen = ChosenTensors(tensors, choose({name: t.size for name, t in tensors.items()}, budget))
+            choices = choose({name: t.size for name, t in tensors.items()}, budget)
+            if checkpoint is not None and _is_far(checkpoint):
+                choices = {name: _within_chunks(own, tensors[name], checkpoint) for name, own in choices.items()}
+            chosen = ChosenTensors(tensors, choices)
         elements = ReadElements(chosen, reopened, held)
         glimpse = cls(_observation(name, state, elements), is_open(state), chosen, elements)
         if glimpse._is_to_be_read:

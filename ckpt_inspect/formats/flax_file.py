@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from math import prod
 
@@ -55,7 +56,7 @@ class FlaxValues:
     def read(self, name: str, start: int, stop: int) -> Array:
         """Return elements start:stop of the flattened array; raises DamagedFileError."""
         value, file = self._found[name]
-        found = np.empty(max(stop - start, 0), numpy_dtype(value.dtype).newbyteorder("<"))
+        found: Array = np.empty(max(stop - start, 0), numpy_dtype(value.dtype))
         if value.number:
             found[...] = np.frombuffer(value.number, found.dtype)[start:stop]
             return found
@@ -63,7 +64,7 @@ class FlaxValues:
         for first, end in self._ranges(value, start, stop):
             file.read_into(found.view(np.uint8)[done : done + end - first], first)
             done += end - first
-        return found
+        return found.byteswap() if sys.byteorder == "big" else found
 
     def expect(self, pieces: Iterable[tuple[str, int, int]], *, is_later: bool = False) -> None:
         """Say which elements will be read next, or if it `is_later`, once everything else has been that is expected."""

@@ -196,6 +196,12 @@ class Hdf5Checkpoint(Checkpoint):
         values = self._values.get(name)
         return values is not None and not values.rows
 
+    def chunk_bytes(self, name: str) -> int:
+        layout = self._values[name].dataset.layout if name in self._values else None
+        if self.is_plain(name) or layout is None or not layout.chunk:
+            return super().chunk_bytes(name)
+        return math.prod(layout.chunk) * layout.element_size
+
     def finish_reading(self) -> None:
         for checksum in self._checksums():
             checksum.finish()

@@ -56,6 +56,8 @@ _FLAX_FILE = re.compile(r".*\.msgpack|(?:.*_)?checkpoint_[0-9]+(?:\.[0-9]+)?")
 _CONFIG_ITEM, _CONFIG = "model_config", "config"
 """Keras' item that holds the model's configuration as a string, and that string's name."""
 _MOST_METADATA = 1 << 28
+_MOST_MANIFEST = 1 << 24
+"""Bytes of an OCDBT store's manifest, which holds a few hundred for each of its newest versions."""
 _ARRAY_FILES = (".zarray", "zarr.json")
 """Names of an array's own metadata."""
 UNKNOWN_TYPE = "unknown"
@@ -108,6 +110,8 @@ class OrbaxCheckpoint(Checkpoint):
         )
         self.problems += tuple(p for item, tree in trees.items() for p in self._unnamed(item, tree))
         self._arrays: Arrays | None = None
+        for item in self._items:
+            self._check_store(item.folder / STORE_FILE)
         library = _find_library(path)
         if not isinstance(library, str):
             is_zarr3 = {item: self._is_zarr3(item, tree, library) for item, tree in trees.items()}
@@ -161,6 +165,11 @@ class OrbaxCheckpoint(Checkpoint):
     def is_plain(self, name: str) -> bool:
         self.spec(name)
         return name in self._values.specs
+
+    def chunk_bytes(self, name: str) -> int:
+        if self.is_plain(name) or self._arrays is None:
+            return 0
+        return self._arrays.chunk_bytes(name)
 
     def finish_reading(self) -> None:
         """Raise DamagedFileError if a file was replaced since the checkpoint was opened: no checksum covers a chunk."""
@@ -236,6 +245,15 @@ class OrbaxCheckpoint(Checkpoint):
         if file.size > _MOST_METADATA:
             raise DamagedFileError(f"{path}: is {file.size} bytes long, which is too large for metadata: it is damaged")
         return file.read(0, file.size)
+
+    def _check_store(self, manifest: Path) -> None:
+        """Raise DamagedFileError for a manifest of a size that tensorstore, which reads all of it, would end with."""
+        file = self._metadata.get(manifest)
+        if file is not None and file.size > _MOST_MANIFEST:
+            raise DamagedFileError(
+                f"{manifest}: is {file.size} bytes long, which is too large for a manifest: it is damaged; copy or "
+                "restore it"
+            )
 
     def _place(self, item: _Item, leaf: Leaf, tree: Tree, is_zarr3: bool) -> Place:
         has_store = item.folder / STORE_FILE in self._metadata

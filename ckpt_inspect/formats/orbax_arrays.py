@@ -32,7 +32,7 @@ _MOST_EXPANSION = 1 << 16
 """Highest ratio of an array to the files that is believed: zstd makes 4 bytes of 128 KiB that are all the same."""
 _MOST_CHUNKS = 1 << 16
 """Chunks of an array, each a file of its own, that are believed; Orbax writes one for each device's part."""
-_MOST_METADATA = 1 << 16
+_MOST_METADATA = 1 << 20
 """Bytes of an array's own metadata."""
 
 
@@ -92,8 +92,11 @@ class Arrays:
                 opened[name] = stored
         rest = {name: place for name, place in places.items() if name not in opened}
         opened.update(open_together(tensorstore, rest))
+        largest = _largest_files(rest.values(), files)
         for name, array in opened.items():
             self._check(places[name], array)
+            if (found := largest.get(places[name].folder / places[name].name)) is not None:
+                _check_chunk_file(places[name], array, found)
         self._opened = {name: opened[name] for name in places}
         self._slabs: OrderedDict[tuple[str, int], _Slab] = OrderedDict()
         self._decoded = 0
@@ -142,8 +145,8 @@ class Arrays:
                 if not array.is_read_by_ranges(box):
                     wanted = self._expected.pop((name, first), ())
             ranges = () if is_expected else tuple(array.ranges(box, at - first, min(stop - first, size_of(box))))
-            if ranges:
-                self._far.expect(ranges)  # so that they come together, and nothing around them is fetched
+            if ranges:  # so that they come together, and nothing around them is fetched
+                self._far.expect(ranges, is_unpacked=True)
         return _Slab(first, array.read(box), wanted)
 
     def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:
@@ -154,7 +157,7 @@ class Arrays:
         wanted = list(pieces)
         self._ahead.end()
         self._ahead = BoxesAhead(self._boxes_of(wanted))
-        self._far.expect(self._ranges_of(wanted))
+        self._far.expect(self._ranges_of(wanted), is_unpacked=True)
 
     def expect_later(self, pieces: Iterable[tuple[str, int, int]]) -> bool:
         """Do the same once everything else has been read that is expected; return False, and do nothing, if tensorstore
@@ -163,12 +166,17 @@ class Arrays:
         if any(isinstance(self._opened.get(name), LibraryArray) for name, _, _ in wanted):
             return False
         if self._far is not None:
-            self._far.expect(self._ranges_of(wanted), is_later=True)
+            self._far.expect(self._ranges_of(wanted), is_later=True, is_unpacked=True)
         return True
 
     def is_fetched_ahead(self, name: str) -> bool:
         """Return whether bytes of an array are fetched ahead once they are expected, by the package's own storage."""
         return isinstance(self._opened.get(name), StoredArray)
+
+    def chunk_bytes(self, name: str) -> int:
+        """Return how many bytes a chunk of an array has once it is decoded."""
+        array = self._opened[name]
+        return prod(array.whole_chunk) * array.dtype.itemsize
 
     def _boxes_of(self, pieces: Iterable[tuple[str, int, int]]) -> Iterator[ExpectedBox]:
         """Yield the boxes of some pieces that tensorstore reads, each once; large ones, which are decoded one at a
@@ -251,6 +259,26 @@ class Arrays:
                 self._slabs.popitem(last=False)
 
 
+def _largest_files(places: Iterable[Place], files: Mapping[Path, OpenFile]) -> dict[Path, OpenFile]:
+    """Return the largest file of each array that lies in a folder of its own, by that folder."""
+    folders = {place.folder / place.name for place in places if not place.is_ocdbt}
+    found: dict[Path, OpenFile] = {}
+    for path, file in files.items() if folders else ():
+        own = next((above for above in path.parents if above in folders), None)
+        if own is not None and (own not in found or file.size > found[own].size):
+            found[own] = file
+    return found
+
+
+def _check_chunk_file(place: Place, array: OpenArray, file: OpenFile) -> None:
+    """Raise DamagedFileError for a file that can't be a chunk: tensorstore would read all of it into memory."""
+    if file.size > _MOST_METADATA + 2 * prod(array.whole_chunk) * array.dtype.itemsize:
+        raise DamagedFileError(
+            f"{file.path}: is {file.size} bytes long, more than a chunk of {place.name} can take: it is damaged; copy "
+            "or restore it"
+        )
+
+
 def _add_stretch(stretches: list[tuple[int, int]], start: int, stop: int) -> None:
     """Add a range, and join it with the last one if it goes on where that ends."""
     if stretches and stretches[-1][1] == start:
@@ -272,7 +300,12 @@ def _find_metadata(place: Place, find: Find) -> Stored | None:
         found = find("zarr.json" if place.is_zarr3 else ".zarray")
     except DamagedFileError:
         return None
-    return None if found is None or found.size > _MOST_METADATA else found
+    if found is not None and found.size > _MOST_METADATA:
+        raise DamagedFileError(
+            f"{place.folder}: the metadata of {place.name} is {found.size} bytes long, more than any array's: it is "
+            "damaged; copy or restore it"
+        )
+    return found
 
 
 def _open_stored(place: Place, metadata: Stored | None, find: Find) -> StoredArray | None:

@@ -53,13 +53,14 @@ class Stored(NamedTuple):
             with _opened(self.file) as file:
                 file.read_into(target, self.offset + offset)
 
-    @contextmanager
-    def lent(self) -> Iterator[Bytes]:
-        """Give them where they are in memory, if they arrived there in one piece; else a copy."""
-        borrowed = None if self.file is None else self.file.borrow(self.offset, self.size)
-        yield self.read() if borrowed is None else borrowed
-        if borrowed is not None and self.file is not None:
-            self.file.give_back(self.offset, self.size)
+    def pieces(self) -> Iterator[Bytes]:
+        """Yield them one after another, where they are in memory if they have arrived there; each is valid until the
+        next."""
+        if self.file is None:
+            yield np.frombuffer(self.inline, np.uint8)
+            return
+        with _opened(self.file) as file:
+            yield from file.lend(self.offset, self.size)
 
     def read(self) -> Bytes:
         """Return them all."""
@@ -178,24 +179,22 @@ class StoredArray(OpenArray):
         if not self._zarr.codec:
             chunk.read_into(found.view(np.uint8), 0)
             return found
-        with chunk.lent() as data:
-            try:
-                decode(self._zarr.codec, data, found.view(np.uint8))
-            except ValueError as error:
-                raise self._damaged(place, str(error)) from error
+        try:
+            decode(self._zarr.codec, chunk.pieces(), found.view(np.uint8))
+        except ValueError as error:
+            raise self._damaged(place, str(error)) from error
         return found
 
     def _parts(self, place: Sequence[int]) -> Iterator[bytes]:
         """Yield the bytes of a chunk of any size."""
         chunk = self._content(place)
-        if chunk is None or chunk.file is None:
+        if chunk is None:
             yield self._decoded(place).tobytes()
             return
-        with _opened(chunk.file) as file:
-            try:
-                yield from decode_parts(self._zarr.codec, file.stream(chunk.offset, chunk.size), self.chunk_bytes)
-            except ValueError as error:
-                raise self._damaged(place, str(error)) from error
+        try:
+            yield from decode_parts(self._zarr.codec, chunk.pieces(), self.chunk_bytes)
+        except ValueError as error:
+            raise self._damaged(place, str(error)) from error
 
     def _damaged(self, place: Sequence[int], what: str) -> DamagedFileError:
         return DamagedFileError(

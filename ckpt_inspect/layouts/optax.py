@@ -23,7 +23,7 @@ from ckpt_inspect.checkpoint import Checkpoint, Problem, SavedTree
 from ckpt_inspect.layouts.evidence import tell_adamax
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading, unique_names
 from ckpt_inspect.records import dataclass
-from ckpt_inspect.update_rules import USUAL_RULE, OptaxState, Optimizer, optimizers_of_optax_state
+from ckpt_inspect.update_rules import USUAL_RULE, OptaxState, Optimizer, UpdateRule, optimizers_of_optax_state
 from ckpt_inspect.update_rules.hyperparameters import MOMENTUM
 from ckpt_inspect.update_rules.implementations import OPTAX
 
@@ -38,10 +38,31 @@ OTHERS = (
     OptaxState.of("m v n g t", m="m", v="v", n="n", g="g"),
     OptaxState.of("count nu", nu="nu"),
     OptaxState.of("count ema", ema="ema"),
-)
-"""States for which no optimizer has a name here: ScaleByAdanState, ScaleByRmsWithCountState, EmaState."""
+    OptaxState.of("count mu ns_coeffs", mu="mu"),
+    OptaxState.of("count mu nu hessian_fn_state", mu="mu", nu="nu"),
+    OptaxState.of("count count_m2 m1 m2 nu", m1="m1", m2="m2", nu="nu"),
+    OptaxState.of("t m n", m="m", n="n"),
+    OptaxState.of("count grad_sum_sq s x0", grad_sum_sq="grad_sum_sq", s="s", x0="x0"),
+    OptaxState.of(
+        "exp_avg exp_avg_sq grad_sum estim_lr numerator_weighted count",
+        exp_avg="exp_avg", exp_avg_sq="exp_avg_sq", grad_sum="grad_sum",
+    ),
+    OptaxState.of(
+        "exp_avg exp_avg_sq grad_sum params0 estim_lr numerator_weighted count",
+        exp_avg="exp_avg", exp_avg_sq="exp_avg_sq", grad_sum="grad_sum", params0="params0",
+    ),
+    OptaxState.of("exp_avg exp_avg_sq barf gamma lb count", exp_avg="exp_avg", exp_avg_sq="exp_avg_sq"),
+    OptaxState.of("exp_avg barf gamma lb count", exp_avg="exp_avg"),
+    OptaxState.of("step_sizes prev_updates", step_sizes="step_sizes", prev_updates="prev_updates"),
+)  # fmt: skip
+"""States for which no optimizer has a name here: of Adan, RMSprop with a count, a moving average, Muon, Sophia,
+AdEMAMix and its simple kind, MADGRAD, D-Adaptation, Prodigy, both of MoMo, Rprop."""
 
 INDEX = re.compile(r"[0-9]+")
+SCALARS = "scalars"
+"""What a link is that holds numbers alone, as reduce_on_plateau's does."""
+REPLACED = "base_optimizer_state"
+"""The key of a state whose updates its wrapper replaces by its own: of schedule_free, mechanic, galore."""
 STRUCTURE = frozenset({"inner_state", "inner_states", "inner_opt_state", "base_optimizer_state", "opt_state", "tx"})
 """Keys between a program's own name of an optimizer and its states."""
 OPTIMIZER_KEYS = re.compile(r"opt|tx|optim|optimi[sz]er")
@@ -236,9 +257,10 @@ def _name_of(path: Path) -> str:
 def _read_optimizer(checkpoint: Checkpoint, root: Node, name: str, states: Sequence[State]) -> FoundOptimizer:
     main = max(states, key=lambda state: (bool(state.candidates), len(state.fields)))
     injected, scalars = _injected(root, main.node.path)
-    links = _links_after(root, main.node.path)
-    problems: list[Problem] = []
-    rule = _read_rule(checkpoint, main, states, injected, links)
+    after, outer = _links_after(root, main.node.path, states), _links_around(root, main.node.path, states)
+    links = [link for link in after if link != SCALARS]
+    problems = list(_scaled(name, (len(after) - len(links)) + len(outer)))
+    rule = _read_rule(checkpoint, main, states, injected, links, outer)
     if "masked" in links and "weight_decay" in scalars:
         del scalars["weight_decay"]
         problems.append(
@@ -284,35 +306,64 @@ def _injected(root: Node, path: Path) -> tuple[frozenset[str], dict[str, str]]:
     return frozenset(), {}
 
 
-def _links_after(root: Node, path: Path) -> list[str]:
+def _scaled(name: str, count: int) -> Iterator[Problem]:
+    """Yield a Problem if something follows in the chain, or in one around it, that no function of optax has there."""
+    if count:
+        many = "a link of a chain follows" if count == 1 else f"{count} links of chains follow"
+        yield Problem(
+            "updates-changed-later",
+            f"{name}: {many} its state that can scale its updates, by what is in no file",
+            "effective learning rates leave that out; give the learning rate as it is behind them",
+            "info",
+        )
+
+
+def _links_after(root: Node, path: Path, states: Sequence[State] = ()) -> list[str]:
     """Return what follows a link in its chain: `empty` (stateless), `masked` (stateless under a mask), `schedule` (a
-    count alone) or `state`."""
+    count alone), `scalars` (numbers alone) or `state`; without `states`, which are known."""
     chain = root.at(path[:-1]) if path and INDEX.fullmatch(path[-1]) else None
     if chain is None:
         return []
     after = sorted((int(k), n) for k, n in chain.children.items() if INDEX.fullmatch(k) and int(k) > int(path[-1]))
-    return [_link(node) for _, node in after]
+    known = {state.node.path for state in states}
+    return [_link(node) for _, node in after if node.path not in known]
+
+
+def _links_around(root: Node, path: Path, states: Sequence[State]) -> list[str]:
+    """Return what follows the chain of a link in the chains that this lies in, the innermost first."""
+    return [link for stop in range(len(path) - 1, 0, -1) for link in _links_after(root, path[:stop], states)]
 
 
 def _link(node: Node) -> str:
     if node.is_empty:
         return "masked" if INNER in node.children else "empty"
-    return "schedule" if list(node.children) == ["count"] else "state"
+    if list(node.children) == ["count"]:
+        return "schedule"
+    return SCALARS if node.children and all(child.tensor is not None for child in node.children.values()) else "state"
 
 
 def _read_rule(
-    checkpoint: Checkpoint, main: State, states: Sequence[State], injected: frozenset[str], links: Sequence[str]
+    checkpoint: Checkpoint,
+    main: State,
+    states: Sequence[State],
+    injected: frozenset[str],
+    links: Sequence[str],
+    outer: Sequence[str],
 ) -> RuleReading:
     """Read the rule from the fields, what is injected, and how many links follow; a chain is put together freely, so
     that what the last tells is no more than usual."""
     kept = f"a state of {', '.join(main.node.children)}"
     others = [s for s in states if s is not main]
+    if REPLACED in main.node.path:
+        return RuleReading(UNKNOWN, "unknown", f"{kept} in a {REPLACED}, around which another rule makes the updates")
+    if "state" in (*links, *outer):
+        return RuleReading(UNKNOWN, "unknown", f"{kept}, which a state follows that changes its updates")
     if not main.candidates or not all(_is_momentum(s) and _can_have_momentum(main) for s in others):
         chained = f", in one chain with {len(others)} more states" if others else ""
         return RuleReading(UNKNOWN, "unknown", f"{kept}{chained}, which no rule here is known to keep so")
     candidates = [optimizer for optimizer, _ in main.candidates]
     if len(candidates) == 1:
-        return RuleReading(candidates[0].name, "checkpoint", f"{kept}, as {candidates[0].name} alone keeps it in optax")
+        return _only(candidates[0], kept, main, links)
     if injected:
         fit = [o for o in candidates if o.traces.optax_arguments == injected]
         candidates = fit or [o for o in candidates if injected <= o.traces.optax_arguments]
@@ -324,6 +375,17 @@ def _read_rule(
         return RuleReading(fit[0].name, "inferred", f"{kept}, as for optax.{fit[0].name} alone")
     others_of_them = [o for o in candidates if o not in fit and o.traces.optax_links <= count]
     return _usual(checkpoint, main, kept, fit, others_of_them)
+
+
+def _only(optimizer: Optimizer, kept: str, main: State, links: Sequence[str]) -> RuleReading:
+    """Return the reading of a state that one optimizer alone keeps: a chain can have other links than its."""
+    name, count = optimizer.name, optimizer.traces.optax_links
+    if not links and INDEX.fullmatch(main.node.path[-1]):
+        return RuleReading(UNKNOWN, "unknown", f"{kept}, the last of its chain, where {name} has its rate after it")
+    if isinstance(optimizer, UpdateRule) and len(links) > count and "schedule" not in links[:count]:
+        where = f"{kept}, as {name} alone keeps it in optax, and {len(links)} links after it, where optax has {count}"
+        return RuleReading(name, "default", where)
+    return RuleReading(name, "checkpoint", f"{kept}, as {name} alone keeps it in optax")
 
 
 def _usual(

@@ -73,6 +73,15 @@ class _Renamed(Checkpoint):
     def expect(self, pieces: Iterable[tuple[str, int, int]]) -> None:
         self._checkpoint.expect((self.key_of[n], start, stop) for n, start, stop in pieces if n in self.key_of)
 
+    def is_plain(self, name: str) -> bool:
+        return self._checkpoint.is_plain(self.key_of[self.spec(name).name])
+
+    def chunk_bytes(self, name: str) -> int:
+        return self._checkpoint.chunk_bytes(self.key_of[self.spec(name).name])
+
+    def is_fetched_ahead(self, name: str) -> bool:
+        return self._checkpoint.is_fetched_ahead(self.key_of[self.spec(name).name])
+
     def training_config(self) -> TrainingConfig | None:
         return self._checkpoint.training_config()
 

@@ -39,6 +39,8 @@ PIECE = 1 << 18
 _STRETCH = 4
 """Pieces, one after another, that a thread takes on at a time: requests that follow one another keep the disk's
 read-ahead going, and what threads share is locked a few hundred times a second."""
+_FAR_STRETCH_BYTES = 1 << 21
+"""Bytes of each array that a stretch has at most of what lies far away: what one request brings is read in place."""
 
 _THREADS = 2
 _INLINE_BYTES = 8 << 20
@@ -109,6 +111,7 @@ class Sweep:
         largest = max((math.prod(parameter.shape) for parameter in parameters), default=1)
         self._piece = min(piece, largest or 1)
         self._is_expected = is_expected
+        self._is_far = bool(parameters) and is_far(parameters[0].checkpoint.path)
         self._progress = progress
         self._sink = sink
         self._threads = min(threads or _THREADS, _processors())
@@ -122,28 +125,22 @@ class Sweep:
         found = _Found(self._parameters, formulas)
         small = self._small(formulas)
         apart = [found.target(place) for place in self._all() if place not in small]
-        stretch = self._piece * _STRETCH
         jobs = chain(
             (partial(self._measure_small, found, small, places) for places in _together(small)),
             (
                 partial(self._measure, target, start)
                 for target in apart
-                for start in range(0, max(target.size, 1), stretch)
+                for start in range(0, max(target.size, 1), self._stretch(target.parameter))
             ),
         )
-        self._expect(self._all(), stretch)
+        self._expect(self._all(), self._stretch)
         self._share(jobs, sum(small.values()) + sum(target.nbytes for target in apart))
         return found.measured()
 
     def _small(self, formulas: Sequence[Formula]) -> dict[int, int]:
         """Return the places of the parameters that can be measured together, and the bytes of each: those of a file of
         this machine, as what lies far away is read in the order that was announced."""
-        if (
-            loops is None
-            or self._sink is not None
-            or not self._parameters
-            or is_far(self._parameters[0].checkpoint.path)
-        ):
+        if loops is None or self._sink is not None or self._is_far:
             return {}
         each = enumerate(zip(self._parameters, formulas, self._keys, strict=True))
         return {place: nbytes for place, own in each if (nbytes := small_bytes(*own))}
@@ -152,21 +149,32 @@ class Sweep:
         """Say, where files lie far away, what will be read first once all that is expected has been, as
         `Checkpoint.expect_later` does."""
         needy = self._needy()
-        pieces = self._pieces(needy, self._piece) if needy else self._pieces(self._all(), self._piece * _STRETCH)
+        pieces = self._pieces(needy, self._one_piece) if needy else self._pieces(self._all(), self._stretch)
         return bool(self._parameters) and self._parameters[0].checkpoint.expect_later(pieces)
 
-    def _expect(self, places: Iterable[int], step: int) -> None:
+    def _one_piece(self, _: Parameter) -> int:
+        return self._piece
+
+    def _stretch(self, parameter: Parameter) -> int:
+        """Return how many elements of a parameter a thread takes on at a time."""
+        second = parameter.key("second_moment")
+        if not self._is_far or second is None or not parameter.checkpoint.is_plain(second):
+            return self._piece * _STRETCH
+        most = _FAR_STRETCH_BYTES // numpy_dtype(parameter.dtype).itemsize
+        return self._piece * min(max(most // self._piece, 1), _STRETCH)
+
+    def _expect(self, places: Iterable[int], step: Callable[[Parameter], int]) -> None:
         """Say that these parameters will be read, so many elements at a time, for files that lie far away."""
         if self._parameters and not self._is_expected:
             self._parameters[0].checkpoint.expect(self._pieces(places, step))
         self._is_expected = False
 
-    def _pieces(self, places: Iterable[int], step: int) -> Iterator[tuple[str, int, int]]:
+    def _pieces(self, places: Iterable[int], step_of: Callable[[Parameter], int]) -> Iterator[tuple[str, int, int]]:
         """Yield what of these parameters is read at a time."""
         pieces = (
             (key, start, min(start + step, size))
             for parameter in (self._parameters[i] for i in places)
-            for size in (math.prod(parameter.shape),)
+            for size, step in ((math.prod(parameter.shape), step_of(parameter)),)
             for start in range(0, size, step)
             for array in ARRAYS
             if (key := parameter.key(array)) is not None
@@ -212,7 +220,7 @@ class Sweep:
         stored = {i: _stored_norms(self._parameters[i]) for i in needy}
         jobs = (partial(add, i, start) for i in needy for start in range(0, sizes[i], self._piece))
         if needy:
-            self._expect(needy, self._piece)
+            self._expect(needy, self._one_piece)
         self._share(jobs, sum(nbytes_of(self._parameters[i]) for i in needy))
         norms: list[Norms | None] = [None] * len(self._parameters)
         for i in needy:
@@ -264,7 +272,7 @@ class Sweep:
             )
 
     def _measure(self, target: _Target, start: int, buffers: Buffers, reader: _Reader) -> None:
-        stop = min(start + self._piece * _STRETCH, target.size)
+        stop = min(start + self._stretch(target.parameter), target.size)
         tally = target.tally()
         if self._sink is None and target.sweep(start, stop, buffers, tally):
             if self._progress is not None:

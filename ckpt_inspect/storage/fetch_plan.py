@@ -22,17 +22,19 @@ class File(Protocol):
 Range = tuple[File, int, int]
 """A file, the first byte and the end."""
 
-UNIT = 1 << 22
-"""Bytes that one request is for at most: beside so many, what a request costs is little. Neighbours are joined up to
-so many."""
-LONGEST = 2 * UNIT
-"""Bytes of one range up to which it is one request all the same: what is measured at once, of float64."""
-WINDOW = 48 << 20
-"""Bytes that are under way, or have arrived and were not read yet: what eight requests at a time bring, and the pieces
-of three arrays that two threads are reading."""
+UNIT = 1 << 21
+"""Bytes that one request is for at most: a store limits each connection, so that many smaller requests at a time bring
+more than few large ones in the same memory. Neighbours are joined up to so many."""
+LONGEST = UNIT + UNIT // 4
+"""Bytes of one range up to which it is one request all the same."""
+WINDOW = 32 << 20
+"""Bytes that are under way, or have arrived and were not read yet: what the requests at a time bring, and the pieces of
+three arrays that one thread is reading while they come."""
+UNPACKED_WINDOW = 24 << 20
+"""The same, where what arrives is decompressed into memory of its own."""
 LEAST_WINDOW = 6 * UNIT
 """Bytes that a plan has in any case."""
-_BATCH = 3 * UNIT
+_BATCH = 6 * UNIT
 """Bytes within which ranges that come one after another are put in the file's order, so that neighbours are joined."""
 _GAP = 1 << 16
 """Bytes between two ranges of a batch that are fetched as well, to save a request."""
@@ -154,8 +156,13 @@ class FetchPlan:
 
         They count as read once `give_back` says so. Raises what fetching them raised.
         """
+        return self.borrow_some(file, offset, stop, least=stop - offset)
+
+    def borrow_some(self, file: File, offset: int, stop: int, least: int = 1) -> Bytes | None:
+        """Return as many of the bytes from `offset` on as one request brought, read-only, as `borrow` does; None if
+        they are fewer than `least`."""
         with self._lock:
-            numbers = self._covering(file, offset, stop)
+            numbers = self._covering(file, offset, offset + least)
             if numbers is None or len(numbers) != 1:
                 return None
             unit, future = self._units[numbers[0]], self._ask(numbers[0])
@@ -167,7 +174,7 @@ class FetchPlan:
         except BaseException:
             self._drop(unit)
             raise
-        return data[offset - unit.start : stop - unit.start]
+        return data[offset - unit.start : min(stop, unit.stop) - unit.start]
 
     def give_back(self, file: File, offset: int, stop: int) -> None:
         """Count bytes that were borrowed as read."""

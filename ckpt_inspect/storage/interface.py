@@ -144,11 +144,11 @@ class OpenFile(ABC):
         return False
 
     def expect(  # noqa: B027 - advice, which a disk needn't have
-        self, ranges: Iterable[tuple[OpenFile, int, int]], *, is_later: bool = False
+        self, ranges: Iterable[tuple[OpenFile, int, int]], *, is_later: bool = False, is_unpacked: bool = False
     ) -> None:
         """Say what will be read next of this and other files of its storage, in that order: the first byte and the
-        end of each range; `is_later`: after all that was said before. A file that lies far away fetches them ahead; any
-        range can be read all the same."""
+        end of each range; `is_later`: after all that was said before. A file that lies far away fetches them ahead, not
+        as much at a time if it `is_unpacked`, which takes memory beside it; any range can be read all the same."""
 
     def borrow(self, offset: int, size: int) -> Bytes | None:
         """Return bytes that were expected where they are in memory, read-only; None if they aren't there in one piece.
@@ -159,6 +159,14 @@ class OpenFile(ABC):
 
     def give_back(self, offset: int, size: int) -> None:  # noqa: B027 - what lends nothing gets nothing back
         """Say that bytes that were borrowed have been read."""
+
+    def lend(self, offset: int, size: int) -> Iterator[Bytes]:
+        """Yield bytes one after another, read-only, in pieces as they lie in memory; each is valid until the next is
+        asked for, and counts as read then. Raises as `read_into` does."""
+        for start in range(offset, offset + size, LENT):
+            piece = np.empty(min(LENT, offset + size - start), np.uint8)
+            self.read_into(piece, start)
+            yield piece
 
     @property
     def is_far(self) -> bool:
@@ -193,6 +201,9 @@ def missing(path: Path) -> NotFoundError:
     """Return the error for a file that is not there."""
     return NotFoundError(f"{path}: is missing; copy it to this folder, where the rest of its checkpoint lies")
 
+
+LENT = 1 << 18
+"""Bytes that are read at a time for whoever takes them one after another."""
 
 _LARGE = 1 << 20
 """Size in bytes from which a file is looked at before all of it is read."""

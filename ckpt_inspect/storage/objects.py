@@ -30,8 +30,8 @@ from ckpt_inspect.storage.address import Address
 from ckpt_inspect.storage.causes import broke_off, cause, is_unanswered, lacks_ranges, may_pass, names_bucket
 from ckpt_inspect.storage.connecting import configuration_errors, connect
 from ckpt_inspect.storage.credentials import has_any, query_of
-from ckpt_inspect.storage.fetch_plan import LEAST_WINDOW, WINDOW, FetchPlan
-from ckpt_inspect.storage.interface import ABSENT, Entry, NoAnswerError, OpenFile, Stat, Storage, missing
+from ckpt_inspect.storage.fetch_plan import LEAST_WINDOW, UNPACKED_WINDOW, WINDOW, FetchPlan
+from ckpt_inspect.storage.interface import ABSENT, LENT, Entry, NoAnswerError, OpenFile, Stat, Storage, missing
 from ckpt_inspect.storage.read_ahead import LOOKS, THREADS, ReadAhead
 from ckpt_inspect.storage.stream import Bytes
 from ckpt_inspect.storage.web_folder import names_in_page, read_page
@@ -47,8 +47,10 @@ _MOMENT = 5.0
 compared with it."""
 MOST_BELOW = 2000
 """Objects in and below a folder up to which all are listed at once."""
-_READERS = 8
-"""Files of which what was read is remembered."""
+_KEPT = 8 << 20
+"""Bytes of files that were looked at which are remembered, beside those of the file that was opened last."""
+_LEAST_KEPT = 1 << 12
+"""Bytes that a reader takes at least."""
 _PAGE = 1 << 20
 """Bytes up to which an answer can be a web server's list of a folder."""
 
@@ -241,24 +243,23 @@ class ObjectStorage(Storage):
             if reader is None:
                 reader = ReadAhead(lambda start, stop: self.fetch(path, found, start, stop), found.size)
             self._readers[path, found] = reader
-            while len(self._readers) > _READERS:
+            while len(self._readers) > 1 and sum(r.held + _LEAST_KEPT for r in self._readers.values()) > _KEPT:
                 self._readers.popitem(last=False)
             return reader
 
-    def plan(self, ranges: Iterable[tuple[ObjectFile, int, int]], others: int, *, is_later: bool) -> FetchPlan:
-        """Begin to fetch ranges of files, in that order, while so many other plans for them are followed. If `is_later`
-        it comes after all plans that are followed, whatever for."""
+    def plan(self, ranges: Iterable[tuple[ObjectFile, int, int]], window: int, *, is_later: bool) -> FetchPlan:
+        """Begin to fetch ranges of files, in that order, with so many bytes of room. If `is_later` it comes after all
+        plans that are followed, whatever for."""
         with self._lock:
             if self._pools is None:
                 named = ((THREADS, "ckpt-inspect-fetch"), (LOOKS, "ckpt-inspect-look"))
                 self._pools = ThreadPoolExecutor(*named[0]), ThreadPoolExecutor(*named[1])
             large, small = self._pools
             before = [plan for plan in self._plans if not plan.is_over]
-            room = WINDOW // (1 + others)
             if not is_later:
-                room = max(room - sum(plan.held_too_early for plan in before), LEAST_WINDOW)
+                window = max(window - sum(plan.held_too_early for plan in before), LEAST_WINDOW)
             after = before if is_later else ()
-            plan = FetchPlan(ranges, large, room, small=small, after=after, is_later=is_later)
+            plan = FetchPlan(ranges, large, window, small=small, after=after, is_later=is_later)
             self._plans = [*before, plan]
             return plan
 
@@ -381,11 +382,14 @@ class ObjectFile(OpenFile):
         """Return bytes `start:stop`, as `ObjectStorage.fetch` does."""
         return self._storage.fetch(self.path, self.stat, start, stop)
 
-    def expect(self, ranges: Iterable[tuple[OpenFile, int, int]], *, is_later: bool = False) -> None:
+    def expect(
+        self, ranges: Iterable[tuple[OpenFile, int, int]], *, is_later: bool = False, is_unpacked: bool = False
+    ) -> None:
         mine = [(file, start, stop) for file, start, stop in ranges if isinstance(file, ObjectFile)]
         files = {file for file, _, _ in mine}
         others = {plan for file in files for plan in file._plans if not plan.is_over}
-        plan = self._storage.plan(mine, len(others), is_later=is_later)
+        window = (UNPACKED_WINDOW if is_unpacked else WINDOW) // (1 + len(others))
+        plan = self._storage.plan(mine, window, is_later=is_later)
         for file in files:
             file._plans = (*(other for other in file._plans if not other.is_over), plan)
             file._reader.rest()  # what was looked at so far takes memory
@@ -401,6 +405,21 @@ class ObjectFile(OpenFile):
     def give_back(self, offset: int, size: int) -> None:
         for plan in self._plans:
             plan.give_back(self, offset, offset + size)
+
+    def lend(self, offset: int, size: int) -> Iterator[Bytes]:
+        at, stop = offset, offset + size
+        while at < stop:
+            lent = ((plan, plan.borrow_some(self, at, stop)) for plan in self._plans)
+            plan, piece = next(((plan, piece) for plan, piece in lent if piece is not None), (None, None))
+            if plan is None or piece is None:
+                piece = np.empty(min(LENT, stop - at), np.uint8)
+                self.read_into(piece, at)
+            try:
+                yield piece
+            finally:
+                if plan is not None:
+                    plan.give_back(self, at, at + len(piece))
+            at += len(piece)
 
     def look_ahead(self, places: Iterable[int]) -> None:
         if not self._is_closed:

@@ -109,6 +109,30 @@ NAMED: tuple[NamedOptimizer, ...] = (
         Traces(("yogi",), optax_states=(OPTAX_MOMENTS,), optax_arguments=OPTAX_ADAM - {"eps_root"}),
         COMMON,
     ),
+    NamedOptimizer(
+        "nadamw",
+        Traces(
+            ("nadamw",), optax_states=(OPTAX_MOMENTS,), optax_arguments=OPTAX_ADAM | {"weight_decay"}, optax_links=2
+        ),
+        COMMON,
+    ),
+    NamedOptimizer(
+        "adamaxw",
+        Traces(
+            ("adamaxw",),
+            optax_states=(OPTAX_MOMENTS,),
+            optax_arguments=OPTAX_ADAM - {"eps_root"} | {"weight_decay"},
+            optax_links=2,
+        ),
+        COMMON,
+    ),
+    NamedOptimizer(
+        "adopt",
+        Traces(
+            ("adopt",), optax_states=(OPTAX_MOMENTS,), optax_arguments=OPTAX_ADAM - {"eps_root"} | {"clip_value_fn"}
+        ),
+        COMMON,
+    ),
 )
 """Recognized, so that nobody takes their state for another's."""
 

@@ -95,6 +95,7 @@ class RMSprop(UpdateRule):
             OptaxState.of("mu nu", mu="mean_gradient", nu="mean_square"),
         ),
         optax_arguments=frozenset({"learning_rate", "decay", "eps", "initial_scale", "momentum"}),
+        optax_links=2,
         slots_in_lists=(("velocity", ""), ("momentum", "momentum"), ("average_gradient", "centered")),
     )
     hyperparameters: ClassVar = (LEARNING_RATE, _RHO, MOMENTUM, _CENTERED, _EPSILON, WEIGHT_DECAY)

@@ -12,7 +12,7 @@ from support.silent_runs import save_run
 
 from ckpt_inspect import analyze, open_checkpoint, optimizer_states
 from ckpt_inspect.comparison import observing
-from ckpt_inspect.comparison.element_choice import Choice
+from ckpt_inspect.comparison.element_choice import BLOCK, Choice
 from ckpt_inspect.comparison.observing import Glimpse, HeldElements, observe, read_chosen
 
 
@@ -105,6 +105,32 @@ def test_far_checkpoints_are_asked_for_less(paths: list[Path], monkeypatch: pyte
     assert 300 < sum(moments.size for moments in found.elements.values()) <= 500
     (optimizer,) = analyze(paths).optimizers.values()
     assert optimizer.variables["beta_2"].tolist() == [0.98, 0.98]
+
+
+def test_few_large_chunks_that_are_far_away_are_fetched_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few blocks of a large tensor: a tenth of all bytes at most. What lies plainly is looked at all the same."""
+    path = save_run(tmp_path, (100,), beta_2=0.98)[0]
+    rng = np.random.default_rng(0)
+    with h5py.File(path, "a") as file:
+        for place in (
+            "model_weights/emb/emb/kernel:0",
+            "optimizer_weights/adam/emb_kernel_momentum:0",
+            "optimizer_weights/adam/emb_kernel_velocity:0",
+        ):
+            del file[place]
+            file.create_dataset(place, data=rng.random((512, 1024), np.float32), chunks=(4, 1024), compression=1)
+    monkeypatch.setattr(observing.storage, "is_far", lambda path: True)
+    monkeypatch.setattr(observing, "_FAR_BYTES", 1000)
+    monkeypatch.setattr(observing, "_LARGE_CHUNK", 1000)
+    found = glimpse(path, HeldElements()).chosen
+    assert {name: choice.count for name, choice in found.choices.items()} == {
+        "emb/kernel": 4 * BLOCK, "dense/kernel": 240, "dense/bias": 30,
+    }  # fmt: skip
+    with open_checkpoint(path) as checkpoint:
+        keys = found.tensors["emb/kernel"].keys.values()
+        assert 0 < 4 * sum(map(checkpoint.chunk_bytes, keys)) <= sum(checkpoint.spec(key).nbytes for key in keys) // 10
+    monkeypatch.setattr(observing, "_FAR_SHARE", 100)
+    assert set(glimpse(path, HeldElements()).chosen.choices) == {"dense/kernel", "dense/bias"}
 
 
 @pytest.mark.parametrize("can_read", [True, False])

@@ -9,8 +9,9 @@ import ml_dtypes
 import msgpack
 import numpy as np
 import pytest
+from support.object_servers import web_server
 
-from ckpt_inspect import open_checkpoint
+from ckpt_inspect import analyze, open_checkpoint
 from ckpt_inspect.errors import DamagedFileError
 from ckpt_inspect.formats import msgpack as ours
 
@@ -70,6 +71,23 @@ def test_each_form_is_read(page: int, tmp_path: Path, monkeypatch: pytest.Monkey
                     np.testing.assert_array_equal(np.concatenate(pieces), array.ravel())
         assert [p.code for p in checkpoint.problems] == ["values-aggregated"]
         assert "has neither an array nor a number for 1 values" in checkpoint.problems[0].message
+
+
+def test_an_analysis_is_that_of_the_disk(tmp_path: Path) -> None:
+    """From a web server too the elements are as the loops in C take them, of small and large tensors."""
+    rng = np.random.default_rng(0)
+    shapes = {"kernel": (600, 500), "bias": (7,)}
+    trees = [{name: packed(rng.random(shape, np.float32)) for name, shape in shapes.items()} for _ in range(3)]
+    state = {"0": {"count": packed(np.int32(5).reshape(())), "mu": trees[1], "nu": trees[2]}, "1": {}}
+    path = write(tmp_path / "state.msgpack", {"params": trees[0], "opt_state": state})
+    with open_checkpoint(path) as checkpoint:
+        assert memoryview(checkpoint.read_range("opt_state/0/nu/kernel", 0, 9)).format == "f"
+    with web_server(tmp_path) as server:
+        far, local = analyze(f"{server.address}/state.msgpack"), analyze(path)
+    (ours,), (theirs,) = local.optimizers.values(), far.optimizers.values()
+    assert len(ours.variables["parameter"]) == 2
+    for variable, values in ours.variables.items():
+        np.testing.assert_array_equal(theirs.variables[variable], values)
 
 
 ARRAY = np.ones((2, 3), np.float32)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorstore
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 from support.object_servers import web_server
 
 from ckpt_inspect import open_checkpoint
@@ -20,6 +26,7 @@ from ckpt_inspect.formats.ocdbt import Span, list_values
 from ckpt_inspect.formats.orbax_library import LibraryArray
 from ckpt_inspect.formats.orbax_stored import StoredArray
 from ckpt_inspect.formats.zarr_metadata import decode_zarr
+from ckpt_inspect.storage import fetch_plan
 
 SHAPES = {
     (): (),
@@ -326,6 +333,52 @@ def test_metadata_that_says_anything_else_is_not_understood(change: dict[str, An
         assert decode_zarr(text, is_zarr3=True) is None
 
 
+@pytest.mark.parametrize("codec", CODECS)
+@given(st.binary(max_size=3000), st.lists(st.integers(1, 900), max_size=8), st.randoms(use_true_random=False))
+def test_pieces_of_a_chunk_are_decompressed_as_the_whole(
+    codec: str, content: bytes, lengths: list[int], random: Random
+) -> None:
+    """However they are cut; all are taken, and one byte more or less is an error."""
+    stored = {"zstd": zstandard.compress, "gzip": gzip.compress, "": bytes}[codec](content)
+    cuts = sorted({0, len(stored), *(random.randrange(len(stored) + 1) for _ in lengths)})
+    parts = [np.frombuffer(stored[a:b], np.uint8) for a, b in itertools.pairwise(cuts)]
+    target, left = np.empty(len(content), np.uint8), iter(parts)
+    chunk_codecs.decode(codec, left, target)  # type: ignore[arg-type]
+    assert target.tobytes() == content
+    assert next(left, None) is None
+    assert b"".join(chunk_codecs.decode_parts(codec, iter(parts), len(content))) == content  # type: ignore[arg-type]
+    for size in {max(len(content) - 1, 0), len(content) + 1} - {len(content)}:
+        with pytest.raises(ValueError, match="holds"):
+            chunk_codecs.decode(codec, iter(parts), np.empty(size, np.uint8))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("codec", ["zstd", "gzip"])
+def test_what_lies_behind_a_chunks_data_is_damage(codec: str) -> None:
+    """However much: no more of it is read than a piece."""
+    content = bytes(range(256)) * 9
+    stored = np.frombuffer({"zstd": zstandard.compress, "gzip": gzip.compress}[codec](content), np.uint8)
+    endless = itertools.chain([stored], itertools.repeat(np.zeros(1 << 17, np.uint8), 100))
+    with pytest.raises(ValueError, match="can't be decompressed"):
+        chunk_codecs.decode(codec, endless, np.empty(len(content), np.uint8))  # type: ignore[arg-type]
+    assert len(list(endless)) >= 97
+
+
+def test_bytes_that_arrive_in_several_requests_are_decompressed_as_they_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are fetched once, and none is left waiting."""
+    monkeypatch.setattr(fetch_plan, "UNIT", 64)
+    monkeypatch.setattr(fetch_plan, "LONGEST", 64)
+    (tmp_path / "run").mkdir()
+    written = write(tmp_path / "run", "zarr", "zstd", shapes={(40, 50): (20, 50)})
+    with web_server(tmp_path) as server, open_checkpoint(f"{server.address}/run") as checkpoint:
+        before = server.sent
+        checkpoint.expect([("x0", 0, 2000)])
+        np.testing.assert_array_equal(checkpoint.read("x0"), written["x0"])
+        assert server.sent - before < checkpoint.size_bytes
+        assert all(plan.is_over for plan in checkpoint._arrays._far._plans)  # type: ignore[attr-defined]
+
+
 def test_slabs_are_kept_until_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A chunk is decoded once if its parts are read in turns with others'."""
     written = write(tmp_path, "zarr", "zstd")
@@ -337,3 +390,15 @@ def test_slabs_are_kept_until_they_are_read(tmp_path: Path, monkeypatch: pytest.
             np.testing.assert_array_equal(checkpoint.read_range(name, start, start + 1), written[name].ravel()[start])
         assert len(decoded) <= 3 + 4
     assert orbax_arrays._KEPT_SLABS > 2
+
+
+@pytest.mark.parametrize(
+    ("codec", "is_ocdbt", "name"),
+    [("zstd", True, "manifest.ocdbt"), ("zstd", False, "x1/.zarray"), ("blosc", False, "x1/0")],
+)
+def test_files_of_an_impossible_size_are_damage(codec: str, is_ocdbt: bool, name: str, tmp_path: Path) -> None:
+    """A sparse file may claim any: nobody reads it, and C++ does not end the process for want of memory."""
+    write(tmp_path, "zarr", codec, is_ocdbt=is_ocdbt)
+    os.truncate(tmp_path / name, 1 << 40)
+    with pytest.raises(DamagedFileError, match=rf"{tmp_path}.*1099511627776 bytes long"):
+        open_checkpoint(tmp_path)

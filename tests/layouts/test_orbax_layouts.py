@@ -73,7 +73,8 @@ def test_what_is_injected_is_read() -> None:
         assert set(sources.values()) == {"checkpoint"}
         assert state.hyperparameters["epsilon_root"].value == pytest.approx(1e-3)
         assert state.hyperparameters["learning_rate"].value == pytest.approx(1e-2 * 0.5 ** (4 / 2))
-        assert (state.rule, state.rule_source.source) == ("adamw", "inferred")
+        assert (state.rule, state.rule_source.source) == ("adamw", "default")
+        assert "could be nadamw just as well" in state.rule_source.where
 
 
 def test_what_is_in_no_file_is_assumed_or_unknown() -> None:
@@ -141,15 +142,15 @@ class Made(Checkpoint):
 
     format = "orbax"
 
-    def __init__(self, *leaves: str) -> None:
-        self.path, self.files = Path("made"), ()
+    def __init__(self, *leaves: str, empty: tuple[str, ...] = ()) -> None:
+        self.path, self.files, self._empty = Path("made"), (), tuple(tuple(e.split("/")) for e in empty)
         self._trees = {leaf: tuple(leaf.split("/")) for leaf in leaves}
         self.tensors = {
             leaf: TensorSpec(leaf, *(((), "int32") if "count" in leaf else ((2,), "float32"))) for leaf in leaves
         }
 
     def saved_tree(self) -> SavedTree:
-        return SavedTree(self._trees)
+        return SavedTree(self._trees, self._empty)
 
     def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
         dtype = self.tensors[name].dtype
@@ -218,3 +219,91 @@ def test_what_stands_beside_adam_s_state_in_a_chain_makes_it_unknown() -> None:
     (state,) = optimizer_states(Made(*ADAM, "opt_state/1/count", "opt_state/1/ema/w", "params/w"))
     assert state.rule == "unknown"
     assert list(state.parameters["w"].found.slots) == ["first_moment", "second_moment", "ema"]
+
+
+INJECTED = tuple(f"opt_state/hyperparams/{name}" for name in ("learning_rate", "b1", "b2", "eps"))
+INNER = tuple(leaf.replace("opt_state/", "opt_state/inner_state/") for leaf in ADAM)
+
+
+@pytest.mark.parametrize(
+    ("more", "links", "rule", "source", "others"),
+    [
+        (("eps_root", "weight_decay"), 2, "adamw", "default", ("nadamw",)),
+        (("weight_decay",), 2, "adamaxw", "inferred", ()),
+        (("eps_root", "weight_decay"), 3, "lamb", "inferred", ()),
+        (("eps_root",), 1, "adam", "default", ("nadam", "adabelief")),
+        (("clip_value_fn",), 1, "adopt", "inferred", ()),
+    ],
+)
+def test_injected_names_tell_what_optax_functions_take_them(
+    more: tuple[str, ...], links: int, rule: str, source: str, others: tuple[str, ...]
+) -> None:
+    """Where two take the same, the usual one is a default, and the others are named."""
+    leaves = (*INNER, *INJECTED, *(f"opt_state/hyperparams/{name}" for name in more), "params/w")
+    checkpoint = Made(*leaves, empty=tuple(f"opt_state/inner_state/{i + 1}" for i in range(links)))
+    (state,) = optimizer_states(checkpoint)
+    assert (state.rule, state.rule_source.source) == (rule, source)
+    assert all(other in state.rule_source.where for other in others)
+
+
+CHAINED = tuple(leaf.replace("opt_state/", "opt_state/0/") for leaf in ADAM)
+
+
+@pytest.mark.parametrize(
+    ("leaves", "empty", "rule", "is_scaled"),
+    [
+        ((*CHAINED, "opt_state/1/count", "opt_state/1/ema/w"), ("opt_state/0/1",), "unknown", True),
+        ((*CHAINED, "opt_state/1/count"), ("opt_state/0/1",), "adam", True),
+        ((*CHAINED, "opt_state/1/scale", "opt_state/1/count_of"), ("opt_state/0/1",), "adam", True),
+        ((*ADAM, "opt_state/2/scale", "opt_state/2/count_of"), ("opt_state/1",), "adam", True),
+        ((*CHAINED,), ("opt_state/0/1", "opt_state/1"), "adam", True),
+        ((*[leaf.replace("opt_state/0", "opt_state/1/0") for leaf in ADAM],), ("opt_state/0", "opt_state/1/1"), "adam",
+         False),
+        ((*ADAM, "opt_state/2/other/w"), ("opt_state/1",), "unknown", False),
+    ],
+)  # fmt: skip
+def test_what_follows_in_an_outer_chain_is_not_left_out(
+    leaves: tuple[str, ...], empty: tuple[str, ...], rule: str, is_scaled: bool
+) -> None:
+    """A state there changes the updates; what can scale them is a Problem; what stands before is neither."""
+    state, *_ = optimizer_states(Made(*leaves, "params/w", empty=empty))
+    assert state.rule == rule
+    assert ["updates-changed-later"] * is_scaled == [p.code for p in state.problems if p.code.startswith("updates")]
+
+
+def test_a_wrapper_that_makes_the_updates_itself_leaves_the_rule_open() -> None:
+    """What schedule_free and mechanic wrap moves nothing by itself; its moments are shown."""
+    leaves = [leaf.replace("opt_state/", "opt_state/base_optimizer_state/") for leaf in ADAM]
+    (state,) = optimizer_states(Made(*leaves, "opt_state/z/w", "params/w"))
+    assert state.rule == "unknown"
+    assert list(state.parameters["w"].found.slots) == ["first_moment", "second_moment"]
+
+
+def test_a_state_that_one_function_keeps_is_not_always_its() -> None:
+    """LARS keeps SGD's trace behind its rate; amsgrad's chain may have more links than optax gives it."""
+    (state,) = optimizer_states(Made("opt_state/1/trace/w", "params/w", empty=("opt_state/0",)))
+    assert state.rule == "unknown"
+    maximum = (*ADAM, "opt_state/0/nu_max/w", "params/w")
+    (state,) = optimizer_states(Made(*maximum, empty=("opt_state/1",)))
+    assert (state.rule, state.rule_source.source) == ("amsgrad", "checkpoint")
+    (state,) = optimizer_states(Made(*maximum, empty=("opt_state/1", "opt_state/2")))
+    assert (state.rule, state.rule_source.source) == ("amsgrad", "default")
+
+
+@pytest.mark.parametrize(
+    ("fields", "slots"),
+    [
+        ("count count_m2 m1/w m2/w nu/w", ["m1", "m2", "nu"]),
+        ("count_t m/w n/w", []),
+        ("exp_avg/w exp_avg_sq/w grad_sum/w params0/w estim_lr numerator_weighted count",
+         ["exp_avg", "exp_avg_sq", "grad_sum", "params0"]),
+        ("step_sizes/w prev_updates/w", ["step_sizes", "prev_updates"]),
+        ("count mu/w ns_coeffs", ["mu"]),
+    ],
+)  # fmt: skip
+def test_states_without_a_rule_are_shown(fields: str, slots: list[str]) -> None:
+    """Of optax' other optimizers: what they keep of each parameter, and that no rule is known."""
+    leaves = [f"opt_state/0/{field}" for field in fields.split()]
+    states = optimizer_states(Made(*leaves, "params/w", empty=("opt_state/1",)))
+    assert [list(s.parameters["w"].found.slots) for s in states] == ([slots] if slots else [])
+    assert all(state.rule == "unknown" for state in states)

@@ -135,6 +135,20 @@ def test_what_failed_is_raised_and_then_left_to_others(pool: ThreadPoolExecutor)
     assert not _read(plan, file, 0, 10)
 
 
+def test_the_first_of_a_range_is_lent_as_far_as_one_request_brought_it(pool: ThreadPoolExecutor) -> None:
+    """What the next request brings is lent by itself, and nothing of what wasn't planned."""
+    file = _File(3 * UNIT)
+    plan = FetchPlan([(file, 5, 2 * UNIT)], pool)
+    at, lent = 100, []
+    while (piece := plan.borrow_some(file, at, 2 * UNIT)) is not None:
+        np.testing.assert_array_equal(piece, file.contents[at : at + len(piece)])
+        plan.give_back(file, at, at + len(piece))
+        lent.append(len(piece))
+        at += len(piece)
+    assert lent == [UNIT - 95, UNIT - 5]
+    assert plan.borrow_some(file, 0, 10) is None
+
+
 def test_what_one_request_brought_can_be_borrowed(pool: ThreadPoolExecutor) -> None:
     """It is where it arrived, and counts as read once it is given back; ranges that need two requests are copied."""
     file = _File(3 * UNIT)

@@ -31,7 +31,7 @@ import ckpt_inspect
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
 from ckpt_inspect.measurement.extension import loops
 from ckpt_inspect.measurement.stored import StoredState
-from ckpt_inspect.storage import as_path, connecting, credentials, objects, storage_of
+from ckpt_inspect.storage import as_path, connecting, credentials, objects, open_file, storage_of
 from ckpt_inspect.storage.address import Address
 from ckpt_inspect.storage.interface import Stat
 
@@ -267,6 +267,22 @@ def test_files_are_looked_at_side_by_side(web: WebServer, folder: Path, monkeypa
     asked = len(web.requests)
     assert [storage.stat(path).kind for path in paths] == ["file", "file"]
     assert len(web.requests) == asked
+
+
+def test_what_was_looked_at_is_remembered_of_many_small_files(web: WebServer, folder: Path) -> None:
+    """Whoever opens them again asks for none of it."""
+    (folder / "many").mkdir()
+    for i in range(50):
+        (folder / "many" / f"{i}").write_bytes(bytes([i]) * 100)
+
+    def read(i: int) -> bytes:
+        with open_file(as_path(f"{web.address}/many/{i}")) as file:
+            return file.read(10, 5)
+
+    first = [read(i) for i in range(50)]
+    web.requests.clear()
+    assert [read(i) for i in range(50)] == first == [bytes([i]) * 5 for i in range(50)]
+    assert web.requests == []
 
 
 def test_a_list_whose_length_isnt_said(web: WebServer, folder: Path) -> None:

@@ -24,7 +24,7 @@ from ckpt_inspect.runs.stored import count_rows
 if TYPE_CHECKING:
     from ckpt_inspect.findings.looks import RunLooks
 
-HELD_BYTES = 48 << 20
+HELD_BYTES = 128 << 20
 """Columns that are held, about; the last that were asked for. One that is larger is read each time."""
 
 _TOGETHER = 1 << 24

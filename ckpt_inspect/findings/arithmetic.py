@@ -147,8 +147,8 @@ def find_bias_correction(history: History, thresholds: Thresholds) -> Iterator[F
         quoted += ")" * ("(" in quoted)
         yield history.finding(
             CORRECTION,
-            f"At {history.at(-1)} the bias correction √c2/c1 is still {value:.3g}: v has averaged {history.step(-1)} "
-            f"gradients, of about {1 / (1 - beta_2):,.0f} that β2 = {quoted} lets it remember",
+            f"At {history.at(-1)} the bias correction √c2/c1 is still {value:.3g}: by this step v has averaged "
+            f"{history.step(-1)} gradients, of about {1 / (1 - beta_2):,.0f} that β2 = {quoted} lets it remember",
             thresholds,
             evidence=[history.evidence(-1, bias_correction=value)],
         )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, GraphRate, RuleReading
+from ckpt_inspect.layouts.graphs import decoded_graph
 from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Pairing, Weight, pair
 from ckpt_inspect.layouts.validation import FLOATS
 from ckpt_inspect.sourced import Source
@@ -67,21 +68,15 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
 
 def _find_named(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     tensors = checkpoint.tensors
-    counters: dict[str, str | None] = {
-        key.removesuffix("iter"): key for key, spec in tensors.items() if key.endswith("/iter") and spec.shape == ()
-    }
-    lent = _without_own_counter(tensors, counters.keys())
-    graph_def, graph_where = _graph(checkpoint) if lent or counters else (None, "")
-    problems: dict[str, Problem] = {}
-    for prefix in lent:
-        counters[prefix], problem = _lent_counter(checkpoint, prefix, lent, graph_def)
-        problems |= {prefix: problem} if problem is not None else {}
+    own = {key.removesuffix("iter"): key for key, spec in tensors.items() if key.endswith("/iter") and not spec.shape}
+    lent = _without_own_counter(tensors, own.keys())
+    named = {prefix: (_named_slots(tensors, prefix), _named_scalars(tensors, prefix)) for prefix in (*own, *lent)}
+    named = {prefix: (slots, scalars) for prefix, (slots, scalars) in named.items() if slots or scalars}
+    graph_def, graph_where = decoded_graph(checkpoint) if named else (None, "")
     found = []
-    for prefix, counter in counters.items():
-        slots = _named_slots(tensors, prefix)
-        scalars = _named_scalars(tensors, prefix)
-        if not slots and not scalars:
-            continue
+    for prefix, (slots, scalars) in named.items():
+        is_own = prefix in own
+        counter, problem = (own[prefix], None) if is_own else _lent_counter(checkpoint, prefix, lent, graph_def)
         rule = _read_rule(prefix, frozenset(s for names in slots.values() for s in names), scalars)
         second = second_slot(rule.name)
         slots = {
@@ -100,10 +95,10 @@ def _find_named(checkpoint: Checkpoint) -> list[FoundOptimizer]:
             FoundOptimizer(
                 prefix.rstrip("/"), LAYOUT, implementation_among(rule.name, (OPTIMIZER_V2, TFA)), rule,
                 parameters=parameters, counter=counter, scalars=scalars,
-                counted="global-step" if prefix in lent else "updates",
+                counted="updates" if is_own else "global-step",
                 constants=_constants(graph_def, nodes, scalars), constants_where=graph_where, graph_rate=rate,
                 has_scheduled_rate="learning_rate" not in scalars,
-                problems=(problems[prefix],) if prefix in problems else (),
+                problems=() if problem is None else (problem,),
             )
         )  # fmt: skip
     return found
@@ -156,15 +151,6 @@ def _lent_counter(
     else:
         return GLOBAL_STEP, None
     return None, Problem("counter-open", what, "the step is left unknown; give --step")
-
-
-def _graph(checkpoint: Checkpoint) -> tuple[GraphDef | None, str]:
-    graph = checkpoint.graph()
-    if graph is None:
-        return None, ""
-    from ckpt_inspect.layouts.graph_def import decode_graph_def
-
-    return decode_graph_def(graph.graph_def, graph.where), graph.where
 
 
 def _scalar_nodes(graph: GraphDef | None, slots: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
@@ -334,11 +320,10 @@ def _pair(checkpoint: Checkpoint, blocks: Blocks) -> Pairing | None:
         for k, spec in checkpoint.tensors.items()
         if k not in own and "float" in spec.dtype and spec.shape != ()
     ]
-    graph = checkpoint.graph()
-    if graph is not None:
-        from ckpt_inspect.layouts.graph_def import VARIABLE_OPS, decode_graph_def
+    decoded, _ = decoded_graph(checkpoint)
+    if decoded is not None:
+        from ckpt_inspect.layouts.graph_def import VARIABLE_OPS
 
-        decoded = decode_graph_def(graph.graph_def, graph.where)
         if (proved := _pair_by_updates(decoded, blocks, weights)) is not None:
             return proved
         created = {n.name: i for i, n in enumerate(decoded.nodes.values()) if n.op in VARIABLE_OPS}

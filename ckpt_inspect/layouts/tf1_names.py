@@ -29,6 +29,7 @@ from ckpt_inspect.layouts.found import (
     rule_of_tf1_slots,
     unique_names,
 )
+from ckpt_inspect.layouts.graphs import decoded_graph
 from ckpt_inspect.layouts.validation import FLOATS, not_one_number
 from ckpt_inspect.natural_order import natural_key
 from ckpt_inspect.records import dataclass
@@ -107,12 +108,7 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     if not _has_candidates(checkpoint.tensors):
         return []
     powers = _find_powers(checkpoint.tensors)
-    graph = checkpoint.graph()
-    graph_def = None
-    if graph is not None:
-        from ckpt_inspect.layouts.graph_def import decode_graph_def
-
-        graph_def = decode_graph_def(graph.graph_def, graph.where)
+    graph_def, graph_where = decoded_graph(checkpoint)
     slots = _find_slots(checkpoint.tensors, _slots_in_graph(graph_def))
     groups = _group_by_name(slots)
     if graph_def is not None:
@@ -127,8 +123,7 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
                 not_one_number(checkpoint, group.name, key, "one floating-point number")
                 for key in _odd_powers(checkpoint.tensors)
             ]
-    where = graph.where if graph is not None else ""
-    return [_describe(checkpoint, g, graph_def, where) for g in groups]
+    return [_describe(checkpoint, g, graph_def, graph_where) for g in groups]
 
 
 def strip_to_variable(stem: str, shape: tuple[int, ...], tensors: Mapping[str, TensorSpec]) -> str | None:

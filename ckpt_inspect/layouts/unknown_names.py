@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from ckpt_inspect.checkpoint import Checkpoint, TensorSpec
 from ckpt_inspect.layouts.evidence import is_average, is_flag, is_nonnegative
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading, unique_names
+from ckpt_inspect.layouts.graphs import decoded_graph
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
 from ckpt_inspect.layouts.tf1_names import AVERAGE, strip_to_variable
 from ckpt_inspect.layouts.validation import FLOATS
@@ -196,13 +197,11 @@ def _paired_by_graph(
 ) -> tuple[FoundParameter, ...]:
     """Return the variables with the unnamed ones of their shape that their updates read; none if a graph doesn't show
     two for each."""
-    graph = checkpoint.graph()
+    graph, _ = decoded_graph(checkpoint)
     if graph is None:
         return ()
-    from ckpt_inspect.layouts.graph_def import decode_graph_def
-
     tensors: Mapping[str, TensorSpec] = checkpoint.tensors
-    read = decode_graph_def(graph.graph_def, graph.where).read_in_updates(frozenset(nameless))
+    read = graph.read_in_updates(frozenset(nameless))
     parameters = []
     for name in sorted(named, key=natural_key):
         shape = tensors[name].shape

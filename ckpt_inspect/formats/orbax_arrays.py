@@ -21,7 +21,7 @@ from ckpt_inspect.formats.orbax_elements import Elements, OpenArray
 from ckpt_inspect.formats.orbax_library import LibraryArray, Place, open_together
 from ckpt_inspect.formats.orbax_stored import Find, Stored, StoredArray, is_read_here
 from ckpt_inspect.formats.zarr_metadata import decode_zarr
-from ckpt_inspect.storage import OpenFile, key_value_store
+from ckpt_inspect.storage import OpenFile, key_value_store, read_contents
 
 _KEPT_SLABS = 10
 """Slabs that are kept, if parts of them weren't read yet, and how many others are decoded before nobody is taken to
@@ -82,12 +82,10 @@ class Arrays:
         finds = {name: _find(place, files, stores.get(place.folder)) for name, place in places.items()}
         metadata = {name: _find_metadata(place, finds[name]) for name, place in places.items()}
         self._far = next((file for file in files.values() if file.is_far), None)
-        if self._far is not None:  # else they would come one after another
-            spans = [found for found in metadata.values() if found is not None and found.file is not None]
-            self._far.expect([(s.file, s.offset, s.offset + s.size) for s in spans if s.file is not None])
+        described = _read_all(self._far, {name: found for name, found in metadata.items() if found is not None})
         opened: dict[str, OpenArray] = {}
-        for name, place in places.items():
-            stored = _open_stored(place, metadata[name], finds[name])
+        for name, described_as in described.items():
+            stored = _open_stored(places[name], described_as, finds[name])
             if stored is not None:
                 opened[name] = stored
         rest = {name: place for name, place in places.items() if name not in opened}
@@ -308,9 +306,22 @@ def _find_metadata(place: Place, find: Find) -> Stored | None:
     return found
 
 
-def _open_stored(place: Place, metadata: Stored | None, find: Find) -> StoredArray | None:
+def _read_all(far: OpenFile | None, metadata: Mapping[str, Stored]) -> dict[str, bytes]:
+    """Return the metadata of each array; `far`: any of the files, if they lie far away."""
+    if far is None:
+        return {name: found.read().tobytes() for name, found in metadata.items()}
+    whole = {n: s.file for n, s in metadata.items() if s.file is not None and (s.offset, s.size) == (0, s.file.size)}
+    parts = [s for name, s in metadata.items() if name not in whole]
+    far.expect(
+        [(s.file, s.offset, s.offset + s.size) for s in parts if s.file is not None]
+    )  # so that they come together
+    contents = dict(zip(whole, read_contents(list(whole.values())), strict=True))
+    return {name: contents[name] if name in whole else found.read().tobytes() for name, found in metadata.items()}
+
+
+def _open_stored(place: Place, metadata: bytes, find: Find) -> StoredArray | None:
     """Return an array whose chunks are read as they are stored; None if tensorstore reads it."""
-    zarr = None if metadata is None else decode_zarr(metadata.read().tobytes(), is_zarr3=place.is_zarr3)
+    zarr = decode_zarr(metadata, is_zarr3=place.is_zarr3)
     if zarr is None or not is_read_here(zarr):
         return None
     return StoredArray(place.folder, place.name, zarr, find, is_complete=place.is_complete)

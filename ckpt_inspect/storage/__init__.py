@@ -4,6 +4,7 @@ Nothing else in the package opens, lists or looks at a checkpoint. Local files s
 implements `interface.Storage`, and one line in `registry.storage_of`.
 """
 
+from ckpt_inspect.storage.contents import read_contents
 from ckpt_inspect.storage.credentials import hidden
 from ckpt_inspect.storage.interface import ABSENT, Entry, FolderStats, Identities, OpenFile, Stat, Storage
 from ckpt_inspect.storage.key_value_store import key_value_store
@@ -75,6 +76,7 @@ __all__ = [
     "name_of",
     "native_path",
     "open_file",
+    "read_contents",
     "read_head",
     "read_pieces",
     "stat",

@@ -15,7 +15,7 @@ from support.orbax_sets import FOLDER
 
 from ckpt_inspect import analyze, find_checkpoints, open_checkpoint, optimizer_states
 from ckpt_inspect.errors import UnsupportedError
-from ckpt_inspect.storage import as_path, connecting, credentials, hidden, key_value_store, objects
+from ckpt_inspect.storage import Bytes, Stat, as_path, connecting, credentials, hidden, key_value_store, objects
 
 HAS_AZURITE = pytest.mark.skipif(AZURITE is None, reason="npm's azurite is not installed")
 CHOSEN = ("sharded", "adamax-plain", "run")
@@ -139,3 +139,28 @@ def test_a_bucket_without_credentials_is_asked_without(monkeypatch: pytest.Monke
         "aws_region": "us-east-1",
         "aws_credentials": {"type": "anonymous"},
     }
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+def test_types_that_stand_beside_each_array_take_a_request_for_each_kind(
+    scheme: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without OCDBT each array has a small file with its shape and type: equal ones are fetched once."""
+    name = "adamax-plain"
+    kinds = {file.read_bytes() for file in (FOLDER / name).rglob(".zarray")}
+    shutil.copytree(FOLDER / name, tmp_path / "chosen" / name)
+    fetched: list[str] = []
+    fetch = objects.ObjectStorage.fetch
+
+    def count(self: objects.ObjectStorage, path: Path, expected: Stat, start: int, stop: int) -> Bytes:
+        fetched.append(path.name)
+        return fetch(self, path, expected, start, stop)
+
+    monkeypatch.setattr(objects.ObjectStorage, "fetch", count)
+    with {"s3": s3_server, "gs": google_server}[scheme]() as environment:
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value)
+        upload(tmp_path / "chosen", environment)
+        with open_checkpoint(f"{scheme}://{BUCKET}/{name}") as there, open_checkpoint(FOLDER / name) as here:
+            assert dict(there.tensors) == dict(here.tensors)
+    assert fetched.count(".zarray") == len(kinds) < 14

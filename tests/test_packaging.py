@@ -134,7 +134,7 @@ def test_metadata_says_what_is_supported(metadata: Message) -> None:
 def test_every_import_is_a_dependency(metadata: Message) -> None:
     """Whatever the package imports is declared, an extra's included, and nothing else is."""
     required = {re.split(r"[ ;<>=!\[]", text)[0].lower() for text in metadata.get_all("Requires-Dist", [])}
-    named = {"PIL": "pillow", "ml_dtypes": "ml-dtypes", "google_crc32c": "google-crc32c"}
+    named = {"PIL": "pillow", "ml_dtypes": "ml-dtypes", "google_crc32c": "google-crc32c", "zlib_ng": "zlib-ng"}
     imported = {module for path in (ROOT / "ckpt_inspect").rglob("*.py") for module in _imported(path)}
     # _typeshed exists for type checkers alone
     found = {named.get(name, name) for name in imported - {*sys.stdlib_module_names, "ckpt_inspect", "_typeshed"}}

@@ -27,6 +27,7 @@ HEAVY = (
     "xarray",
     "ml_dtypes",
     "google_crc32c",
+    "zlib_ng",
 )
 
 FORMATS = Path(__file__).parent.parent / "fixtures" / "formats"

@@ -7,7 +7,6 @@ over len(B) zero bytes, xor the checksum of B; advancing is multiplying by x**(8
 
 from __future__ import annotations
 
-import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from functools import lru_cache
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.errors import DamagedFileError
+from ckpt_inspect.formats.deflate import crc32
 
 POLYNOMIAL = 0x82F63B78
 """Castagnoli's, bit-reversed: bit 31 is the coefficient of x**0."""
@@ -86,7 +86,7 @@ def _square(times: int, polynomial: int) -> int:
 CRC32C = Algorithm(POLYNOMIAL, lambda crc, data: google_crc32c.extend(crc, data), mask)
 """TensorFlow's, masked."""
 
-CRC32 = Algorithm(0xEDB88320, lambda crc, data: zlib.crc32(data.data, crc), lambda crc: crc)
+CRC32 = Algorithm(0xEDB88320, lambda crc, data: crc32(data.data, crc), lambda crc: crc)
 """Zip's."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader, RawIOBase
@@ -10,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.formats import deflate
 from ckpt_inspect.formats.zarr_metadata import Codec
 from ckpt_inspect.storage import Bytes
 
@@ -99,7 +99,7 @@ class _Gunzipped(RawIOBase):
     def __init__(self, source: _Pieces) -> None:
         super().__init__()
         self._source, self._left = source, b""
-        self._decoder = zlib.decompressobj(_GZIP)
+        self._decoder = deflate.decompressobj(_GZIP)
 
     def readable(self) -> bool:
         """Return True."""
@@ -134,7 +134,7 @@ def _length(found: int, wanted: int) -> str:
 @contextmanager
 def _errors() -> Iterator[None]:
     zstandard = find_zstandard()
-    errors: tuple[type[Exception], ...] = (zlib.error, EOFError, OSError)
+    errors: tuple[type[Exception], ...] = (deflate.error, EOFError, OSError)
     if zstandard is not None:
         errors += (zstandard.ZstdError,)
     try:

@@ -8,7 +8,6 @@ chunks that are named twice, overlap each other, or aren't in the file are refus
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -16,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from ckpt_inspect.formats import deflate
 from ckpt_inspect.formats.hdf5_heaps import Metadata, checked, tree_records
 from ckpt_inspect.formats.hdf5_messages import Bytes, ChunkIndexKind, Filter, UnreadFeatureError, UnsoundError
 from ckpt_inspect.formats.hdf5_objects import Dataset
@@ -458,7 +458,7 @@ def unpack_together(
 
 def inflate(read_into: ReadInto, address: int, size: int) -> Iterator[bytes]:
     """Yield what deflated bytes unpack to, in pieces of at most 1 MiB; raises UnsoundError."""
-    unpacker = zlib.decompressobj()
+    unpacker = deflate.decompressobj()
     buffer = np.empty(min(_PIECE, size), np.uint8)
     at = 0
     try:
@@ -473,7 +473,7 @@ def inflate(read_into: ReadInto, address: int, size: int) -> Iterator[bytes]:
             else:
                 given = unpacker.unconsumed_tail
             yield unpacker.decompress(given, _PIECE)
-    except zlib.error as error:
+    except deflate.error as error:
         raise UnsoundError(f"a compressed chunk can't be unpacked ({error})") from error
 
 
@@ -482,10 +482,10 @@ def _inflated(read_into: ReadInto, address: int, size: int, most: int) -> NDArra
     if size <= 2 * most:
         packed = np.empty(size, np.uint8)
         read_into(packed, address)
-        unpacker = zlib.decompressobj()
+        unpacker = deflate.decompressobj()
         try:
             data = unpacker.decompress(packed.data, most + 1)
-        except zlib.error as error:
+        except deflate.error as error:
             raise UnsoundError(f"a compressed chunk can't be unpacked ({error})") from error
         if unpacker.eof and len(data) <= most:
             return np.frombuffer(data, np.uint8)

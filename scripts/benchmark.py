@@ -60,9 +60,9 @@ def limits(bench: Bench) -> list[str]:
 
 def kernel_limit() -> str:
     """How long the figures of float32 elements take that are in the cache already."""
-    from ckpt_inspect.measurement.extension import loops
     from ckpt_inspect.measurement.kernels import Buffers, Formula, pieces
     from ckpt_inspect.measurement.summaries import FineCounts
+    from ckpt_inspect.native import loops
     from ckpt_inspect.update_rules import Settings, State, find_rule
     from ckpt_inspect.update_rules.implementations import TF1
 

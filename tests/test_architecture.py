@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ckpt_inspect"
 
 ROOMS = (
-    # pure: values, bytes and names, no file
+    # pure: values, bytes and names, no file; the loops in C
     "records",
     "errors",
     "_version",
@@ -22,6 +22,7 @@ ROOMS = (
     "wire",
     "natural_order",
     "checkpoint",
+    "native",
     # one checkpoint: bytes -> tensors, what the numbers mean, names -> state, state -> numbers with sources
     "storage",
     "formats",
@@ -48,7 +49,7 @@ ROOMS = (
 APART = (("formats", "layouts"), ("formats", "update_rules"), ("layouts", "formats"), ("update_rules", "layouts"))
 """Rooms that never import each other, whatever their order: the three axes."""
 
-NUMERIC_ROOMS = ("update_rules", "measurement", "errors")
+NUMERIC_ROOMS = ("native", "update_rules", "measurement", "errors")
 """Mathematics: numpy, the standard library and nothing of other packages."""
 MOST_ROOT_FILES = 11
 HEAVY = {

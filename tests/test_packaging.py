@@ -97,7 +97,7 @@ def test_the_wheel_is_the_package(wheel: Path) -> None:
     """All its modules and data, the compiled loops and the manual's page; neither C sources, tests nor fixtures."""
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if not name.startswith(f"ckpt_inspect-{__version__}.dist-info/")}
-    compiled = {name for name in held if re.fullmatch(r"ckpt_inspect/measurement/extension/loops\..*\.so", name)}
+    compiled = {name for name in held if re.fullmatch(r"ckpt_inspect/native/loops\..*\.so", name)}
     manual = {f"ckpt_inspect-{__version__}.data/data/share/man/man1/ckpt-inspect.1"}
     ignored = (".c", ".h", ".so", ".pyc", ".1")
     package = [path for path in (ROOT / "ckpt_inspect").rglob("*") if path.is_file() and path.suffix not in ignored]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array, DType
-from ckpt_inspect.measurement.extension import loops
+from ckpt_inspect.native import loops
 from ckpt_inspect.records import dataclass
 
 _ROW = 4096

@@ -17,10 +17,10 @@ from ckpt_inspect.comparison.distances import Buffers, Distance, WindowCount
 from ckpt_inspect.comparison.pairing import Job
 from ckpt_inspect.comparison.stored_pairs import StoredPair
 from ckpt_inspect.errors import NotDetermined
-from ckpt_inspect.measurement.extension import loops
 from ckpt_inspect.measurement.histograms import Counts, count_touched
 from ckpt_inspect.measurement.kernels import Buffers as LoopBuffers
 from ckpt_inspect.measurement.medians import EffectiveLrMedian
+from ckpt_inspect.native import loops
 from ckpt_inspect.state.optimizer_state import Parameter
 from ckpt_inspect.update_rules import STATE_SLOTS, State
 

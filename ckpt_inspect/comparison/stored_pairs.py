@@ -6,8 +6,8 @@ from types import ModuleType
 
 from ckpt_inspect.checkpoint import Array, Checkpoint, StoredElements, numpy_dtype
 from ckpt_inspect.comparison.distances import Window
-from ckpt_inspect.measurement.extension import DTYPES
 from ckpt_inspect.measurement.histograms import Counts
+from ckpt_inspect.native import DTYPES
 from ckpt_inspect.records import dataclass
 
 Products = tuple[float, float, float, float, bool]

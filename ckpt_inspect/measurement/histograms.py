@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.checkpoint import Array
-from ckpt_inspect.measurement.extension import loops
+from ckpt_inspect.native import loops
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.checkpoint import Array, StoredElements
-from ckpt_inspect.measurement.extension import DTYPES
 from ckpt_inspect.measurement.kernels import Buffers, Formula
 from ckpt_inspect.measurement.kernels.compiled_kernel import piece_of
 from ckpt_inspect.measurement.kernels.formula import CompiledFormula, is_half
 from ckpt_inspect.measurement.summaries import FineCounts, Piece
+from ckpt_inspect.native import DTYPES
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.state.optimizer_state import Parameter
 from ckpt_inspect.update_rules import STATE_SLOTS, Norms, State

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from ckpt_inspect.checkpoint import Array, PieceReader, numpy_dtype
 from ckpt_inspect.errors import NotDetermined
-from ckpt_inspect.measurement.extension import loops
 from ckpt_inspect.measurement.histograms import Floats
 from ckpt_inspect.measurement.kernels import Buffers, Formula, pieces
 from ckpt_inspect.measurement.kernels.formula import compiled_norms, is_half
 from ckpt_inspect.measurement.small import Keys, SmallFigures, measure_small, small_bytes
 from ckpt_inspect.measurement.stored import ARRAYS, Rows, StoredState
 from ckpt_inspect.measurement.summaries import EXACT_ELEMENTS, SAMPLES, Summary, Tally, sample_indices
+from ckpt_inspect.native import loops
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.state.optimizer_state import Parameter
 from ckpt_inspect.storage import is_far

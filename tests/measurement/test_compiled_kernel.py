@@ -16,12 +16,12 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from ckpt_inspect.errors import NotDetermined
-from ckpt_inspect.measurement.extension import loops
 from ckpt_inspect.measurement.histograms import FINE_BINS, FINE_SHIFT
 from ckpt_inspect.measurement.kernels import Buffers, Formula, pieces
 from ckpt_inspect.measurement.kernels.compiled_kernel import compiled_piece, is_compiled
 from ckpt_inspect.measurement.kernels.plain_kernel import plain_piece
 from ckpt_inspect.measurement.summaries import FineCounts, Piece
+from ckpt_inspect.native import loops
 from ckpt_inspect.update_rules import IMPLEMENTATIONS, RULES, Implementation, Settings, State, UpdateRule
 from ckpt_inspect.update_rules.implementations import KERAS3, OPTAX, TFA
 

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from ckpt_inspect.checkpoint import Checkpoint, StoredElements, TensorSpec
 from ckpt_inspect.layouts.found import FoundParameter
 from ckpt_inspect.measurement import sweep as sweep_module
-from ckpt_inspect.measurement.extension import loops
 from ckpt_inspect.measurement.small import small_bytes
 from ckpt_inspect.measurement.summaries import EXACT_ELEMENTS, Summary
 from ckpt_inspect.measurement.sweep import Measured, Sweep, keys_of
+from ckpt_inspect.native import loops
 from ckpt_inspect.state.optimizer_state import Parameter
 from ckpt_inspect.update_rules import Settings, find_rule
 from ckpt_inspect.update_rules.implementations import TF1

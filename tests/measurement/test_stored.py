@@ -19,10 +19,10 @@ from ckpt_inspect.comparison import elements as compared_elements
 from ckpt_inspect.errors import DamagedFileError, TruncatedFileError
 from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.measurement import sweep as sweep_module
-from ckpt_inspect.measurement.extension import loops
 from ckpt_inspect.measurement.stored import StoredState
 from ckpt_inspect.measurement.summaries import Summary
 from ckpt_inspect.measurement.sweep import Measured, Sweep
+from ckpt_inspect.native import loops
 from ckpt_inspect.state.optimizer_state import Parameter, optimizer_states
 from ckpt_inspect.storage import as_path, objects
 

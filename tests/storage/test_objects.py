@@ -29,8 +29,8 @@ from support.object_servers import (
 
 import ckpt_inspect
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
-from ckpt_inspect.measurement.extension import loops
 from ckpt_inspect.measurement.stored import StoredState
+from ckpt_inspect.native import loops
 from ckpt_inspect.storage import as_path, connecting, credentials, objects, open_file, storage_of
 from ckpt_inspect.storage.address import Address
 from ckpt_inspect.storage.interface import Stat

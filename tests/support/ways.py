@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ckpt_inspect.measurement.extension import loops
+from ckpt_inspect.native import loops
 
 
 def ways_of(module: ModuleType) -> Any:

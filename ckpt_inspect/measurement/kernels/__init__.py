@@ -13,12 +13,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ckpt_inspect.measurement.extension import loops
 from ckpt_inspect.measurement.kernels.blocked_kernel import Buffers, blocked_pieces
 from ckpt_inspect.measurement.kernels.compiled_kernel import compiled_piece, is_compiled
 from ckpt_inspect.measurement.kernels.formula import Formula
 from ckpt_inspect.measurement.kernels.plain_kernel import plain_piece
 from ckpt_inspect.measurement.summaries import FineCounts, Piece
+from ckpt_inspect.native import loops
 from ckpt_inspect.update_rules import State
 
 __all__ = ["Buffers", "Formula", "pieces"]

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ckpt_inspect.checkpoint import Array
-from ckpt_inspect.measurement.extension import loops
 from ckpt_inspect.measurement.histograms import FINE_SHIFT, are_touched
 from ckpt_inspect.measurement.kernels.formula import Formula, effective_lr_of, root_of
 from ckpt_inspect.measurement.kernels.plain_kernel import plain_piece, smallest_update, squares
 from ckpt_inspect.measurement.summaries import FineCounts, Piece
+from ckpt_inspect.native import loops
 from ckpt_inspect.update_rules import Coefficients, State
 
 _ROW = 1024

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ckpt_inspect.checkpoint import Array, DType
 from ckpt_inspect.errors import NotDetermined
-from ckpt_inspect.measurement.extension import DTYPES
 from ckpt_inspect.measurement.histograms import Counts, are_touched, fine_indices
+from ckpt_inspect.native import DTYPES
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules import Coefficients, Norms, Settings, State, StepOrder, UpdateRule, arithmetic
 

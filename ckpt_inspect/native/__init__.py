@@ -1,16 +1,16 @@
 """The loops over elements in C, if they were compiled at installation.
 
-They compute what numpy computes in `kernels`, `distances` and `histograms`, in one pass over the cache instead of a
-dozen, and without holding the interpreter's lock. Without them everything works, and takes two to three times as long;
-of rules and types of floats other than Adam's in float32, ten times as long.
+They compute what numpy computes in the rooms that call them, in one pass over the cache instead of a dozen, and
+without holding the interpreter's lock. Without them everything works, and takes two to three times as long; of rules
+and types of floats other than Adam's in float32, ten times as long.
 
-    measure          the figures of a piece of optimizer state    `kernels.compiled_kernel`
-    sweep            the same, read from files and checksummed    `stored.StoredState`
-    norms            the sums that LAMB needs, read as well       `stored.StoredState`
-    small            many small tensors in one call               `small.measure_small`
-    count            values into a fine histogram                 `histograms.count_touched`
-    compare          the products of two tensors                  `distances.Distance`
-    count_window     what k updates did to second moments         `distances.WindowCount`
+    measure          the figures of a piece of optimizer state    `measurement.kernels.compiled_kernel`
+    sweep            the same, read from files and checksummed    `measurement.stored`
+    norms            the sums that LAMB needs, read as well       `measurement.stored`
+    small            many small tensors in one call               `measurement.small`
+    count            values into a fine histogram                 `measurement.histograms`
+    compare          the products of two tensors                  `comparison.distances`
+    count_window     what k updates did to second moments         `comparison.distances`
     compare_stored   both, read from two files and checksummed    `comparison.stored_pairs`
 
 A rule needs no C of its own: its scalars are `update_rules.Coefficients`, the order of its operations `StepOrder`. An
@@ -32,7 +32,7 @@ from __future__ import annotations
 from types import ModuleType
 
 try:
-    from ckpt_inspect.measurement.extension import loops as _loops
+    from ckpt_inspect.native import loops as _loops
 except ImportError:  # there was no compiler, or a checkout is used as it is
     _loops = None
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from ckpt_inspect.measurement.extension import loops
 from ckpt_inspect.measurement.histograms import FINE_BINS, FINE_SHIFT
+from ckpt_inspect.native import loops
 
 Array = NDArray[Any]
 

@@ -1,4 +1,4 @@
-/* The Python module `ckpt_inspect.measurement.extension.loops`: arrays of numpy, or places in files, to the loops of measure.c
+/* The Python module `ckpt_inspect.native.loops`: arrays of numpy, or places in files, to the loops of measure.c
  * and compare.c, and their figures back. The interpreter's lock is let go of meanwhile.
  */
 #define PY_SSIZE_T_CLEAN
@@ -748,7 +748,7 @@ static PyModuleDef_Slot slots[] = {
        the loops in one. */
     {0, NULL}};
 
-static PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "ckpt_inspect.measurement.extension.loops",
+static PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "ckpt_inspect.native.loops",
                              .m_doc = "Loops over elements.", .m_size = 0, .m_methods = methods, .m_slots = slots};
 
 PyMODINIT_FUNC PyInit_loops(void)

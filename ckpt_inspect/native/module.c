@@ -5,6 +5,7 @@
 #include <Python.h>
 
 #include "checksums.h"
+#include "fletcher.h"
 #include "loops.h"
 
 #if defined(HAS_VERSIONS)
@@ -671,6 +672,33 @@ static PyObject *extend_checksum_of(PyObject *self, PyObject *args)
     return PyLong_FromUnsignedLong(crc);
 }
 
+PyDoc_STRVAR(fletcher32_doc, "fletcher32(rows, tail, sums)\n--\n\n"
+                             "Fill `sums`, uint32, with Fletcher's checksum of each of as many rows of bytes, of one length, without\n"
+                             "the last `tail` bytes of each.");
+
+static PyObject *fletcher32_of(PyObject *self, PyObject *args)
+{
+    Py_buffer rows, sums;
+    Py_ssize_t tail;
+    if (!PyArg_ParseTuple(args, "y*nw*:fletcher32", &rows, &tail, &sums))
+        return NULL;
+    const Py_ssize_t count = sums.len / (Py_ssize_t)sizeof(uint32_t), length = count ? rows.len / count : 0;
+    const int is_sound = sums.len % (Py_ssize_t)sizeof(uint32_t) == 0 && count * length == rows.len && 0 <= tail && tail <= length;
+    if (is_sound) {
+        Py_BEGIN_ALLOW_THREADS
+        for (Py_ssize_t i = 0; i < count; i++) {
+            const uint32_t sum = fletcher32((const unsigned char *)rows.buf + i * length, (size_t)(length - tail));
+            memcpy((unsigned char *)sums.buf + i * (Py_ssize_t)sizeof sum, &sum, sizeof sum);
+        }
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&rows);
+    PyBuffer_Release(&sums);
+    if (!is_sound)
+        return PyErr_Format(PyExc_ValueError, "rows of one length are needed, a sum for each, and at most a row for a tail");
+    Py_RETURN_NONE;
+}
+
 static Instructions find_instructions(void)
 {
 #if defined(HAS_VERSIONS)
@@ -714,6 +742,7 @@ static PyMethodDef methods[] = {{"measure", measure, METH_VARARGS, measure_doc},
                                 {"count_window", count_window, METH_VARARGS, count_window_doc},
                                 {"count", count, METH_VARARGS, count_doc},
                                 {"extend_checksum", extend_checksum_of, METH_VARARGS, extend_checksum_doc},
+                                {"fletcher32", fletcher32_of, METH_VARARGS, fletcher32_doc},
                                 {"use_instructions", use_instructions, METH_VARARGS, use_instructions_doc},
                                 {NULL, NULL, 0, NULL}};
 
@@ -736,7 +765,7 @@ static int prepare(PyObject *module)
         return -1;
     }
     /* grows with every change of what Python may expect */
-    return PyModule_AddIntConstant(module, "VERSION", 5) < 0 || PyModule_AddIntConstant(module, "SCRATCH", (long)SCRATCH) < 0 ? -1 : 0;
+    return PyModule_AddIntConstant(module, "VERSION", 6) < 0 || PyModule_AddIntConstant(module, "SCRATCH", (long)SCRATCH) < 0 ? -1 : 0;
 }
 
 static PyModuleDef_Slot slots[] = {

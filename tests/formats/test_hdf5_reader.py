@@ -15,6 +15,8 @@ import h5py
 import ml_dtypes
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, UnsupportedError
 from ckpt_inspect.formats import hdf5_chunks, hdf5_values, open_checkpoint
@@ -22,6 +24,7 @@ from ckpt_inspect.formats.hdf5_chunks import fletcher32
 from ckpt_inspect.formats.hdf5_heaps import lookup3
 from ckpt_inspect.formats.hdf5_messages import UnsoundError
 from ckpt_inspect.formats.hdf5_objects import Hdf5File, Header
+from ckpt_inspect.native import loops
 
 RNG = np.random.default_rng(3)
 VERSIONS = ["earliest", "v108", "v110", "latest"]
@@ -356,15 +359,59 @@ def test_large_chunks_are_read_in_parts(
         assert not checkpoint._values["vars/0"]._large  # type: ignore[attr-defined]  # nothing takes room on the disk
 
 
-@pytest.mark.parametrize("size", [0, 1, 2, 7, 16384, 16386, 65536, 65537, 200_001])
+@pytest.fixture(params=["numpy", *(loops.INSTRUCTIONS if loops is not None else ())])
+def fletchers_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fletcher's checksum by numpy, and by the loops in C for each width of registers."""
+    if request.param == "numpy":
+        monkeypatch.setattr(hdf5_chunks, "loops", None)
+        yield
+        return
+    assert loops is not None
+    loops.use_instructions(request.param)
+    yield
+    loops.use_instructions(loops.INSTRUCTIONS[-1])
+
+
+@pytest.mark.usefixtures("fletchers_way")
+@pytest.mark.parametrize("size", [0, 1, 2, 7, 15, 16, 17, 4096, 4098, 16384, 16386, 65536, 65537, 200_001])
 def test_fletchers_sums_are_those_of_the_definition(size: int) -> None:
-    """Whatever the length: an odd one counts as if a zero followed."""
-    data = np.random.default_rng(size).integers(0, 256, size, np.uint8)
-    low = high = 0
-    for word in np.frombuffer(data.tobytes() + b"\0" * (size % 2), ">u2").tolist():
-        low = (low + word) % 65535
-        high = (high + low) % 65535
-    assert fletcher32(data) == (low, high)
+    """Whatever the length: an odd one counts as if a zero followed. The largest words overflow nothing."""
+    for data in (np.random.default_rng(size).integers(0, 256, size, np.uint8), np.full(size, 255, np.uint8)):
+        low = high = 0
+        for word in np.frombuffer(data.tobytes() + b"\0" * (size % 2), ">u2").tolist():
+            low = (low + word) % 65535
+            high = (high + low) % 65535
+        assert fletcher32(data[None]).tolist() == [[low, high]]
+
+
+@pytest.mark.usefixtures("fletchers_way")
+@given(data=st.data())
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_fletchers_sums_are_those_of_the_library(data: st.DataObject) -> None:
+    """What HDF5's library stores behind each chunk, of rows with their tails, at any address."""
+    length, count = data.draw(st.integers(1, 400)), data.draw(st.integers(1, 3))
+    plain = np.frombuffer(data.draw(st.binary(min_size=count * length, max_size=count * length)), np.uint8)
+    with h5py.File(io.BytesIO(), "w") as file:
+        stored = file.create_dataset("x", data=plain.reshape(count, length), chunks=(1, length), fletcher32=True)
+        chunks = b"".join(stored.id.read_direct_chunk((i, 0))[1] for i in range(count))
+    room = np.empty(len(chunks) + 1, np.uint8)
+    rows = room[1:].reshape(count, length + 4)
+    rows[:] = np.frombuffer(chunks, np.uint8).reshape(rows.shape)
+    expected = np.ascontiguousarray(rows[:, length:]).view("<u2") % 65535
+    assert np.array_equal(fletcher32(rows, 4), expected)
+    hdf5_chunks._check_checksums(rows)
+    rows[-1, data.draw(st.integers(0, length - 1))] ^= 1 + data.draw(st.integers(0, 253))
+    with pytest.raises(UnsoundError, match="the checksum of a chunk is wrong"):
+        hdf5_chunks._check_checksums(rows)
+
+
+@pytest.mark.usefixtures("fletchers_way")
+def test_checksums_of_old_files_have_their_bytes_swapped() -> None:
+    """As HDF5 before 1.6.3 stored them on little-endian machines."""
+    chunk = np.arange(100, dtype=np.uint8)
+    sums = fletcher32(chunk[None])
+    for stored in (sums, sums.byteswap()):
+        hdf5_chunks._check_checksums(np.concatenate([chunk, stored.view(np.uint8)[0]])[None])
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 8, 16])
@@ -383,8 +430,8 @@ def test_checksums_are_the_published_ones() -> None:
     """Bob Jenkins' and Fletcher's own examples."""
     assert lookup3(b"") == 0xDEADBEEF
     assert lookup3(b"Four score and seven years ago") == 0x17770551
-    low, high = fletcher32(np.frombuffer(b"badcfe", np.uint8))  # the words of "abcdef", low byte first there
-    assert (high << 16 | low) == 0x56502D2A
+    ((low, high),) = fletcher32(np.frombuffer(b"badcfe", np.uint8)[None])  # of "abcdef", low byte first there
+    assert (int(high) << 16 | int(low)) == 0x56502D2A
 
 
 # --- damage

@@ -140,3 +140,12 @@ def test_counts_of_another_length_are_refused() -> None:
         counts = np.zeros(FINE_BINS, np.int64)
         counts.setflags(write=False)
         loops.count(np.ones(3, np.float32), counts)
+
+
+@needs_loops
+@pytest.mark.parametrize("size, tail, sums", [(10, 0, 3), (12, -1, 2), (12, 7, 2), (12, 0, 0), (0, 1, 0)])
+def test_rows_that_cannot_be_are_refused(size: int, tail: int, sums: int) -> None:
+    """Of different lengths, shorter than their tails, or more than there are sums for."""
+    assert loops is not None
+    with pytest.raises(ValueError, match="rows of one length"):
+        loops.fletcher32(np.zeros(size, np.uint8), tail, np.zeros(sums, np.uint32))

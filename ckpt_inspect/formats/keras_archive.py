@@ -6,11 +6,11 @@ import struct
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ckpt_inspect.checkpoint import Problem, TrainingConfig
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, TruncatedFileError, UnsupportedError
-from ckpt_inspect.formats import keras_config
+from ckpt_inspect.formats import deflate, keras_config
 from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.hdf5 import Hdf5Checkpoint, shard_names
 from ckpt_inspect.formats.hdf5_source import Source, WholeChecksum
@@ -23,6 +23,7 @@ CONFIG_FILE, METADATA_FILE, WEIGHTS_FILE = FOLDER_FILES = ("config.json", "metad
 
 _LOCAL_HEADER_SIZE = 30
 _MAX_CONFIG_BYTES = 1 << 28
+_PIECE, _LEAST = 1 << 20, 1 << 12
 _MAX_DIRECTORY_BYTES = 1 << 21
 """Some twenty thousand members: each takes time, and Keras writes a handful."""
 _MAX_END_BYTES = (1 << 16) + 22 + 20 + 56
@@ -118,12 +119,12 @@ def open_archive(path: Path) -> KerasArchive:
                     f"{path}: its {locked} is encrypted, which this package doesn't read: unpack the archive with its "
                     "password, and zip it again without one"
                 )
-            config_text = _read_small(archive, path, members[CONFIG_FILE])
+            config_text = _read_small(archive, file, members[CONFIG_FILE])
             decoded = {}
             if METADATA_FILE in members:
-                text = _read_small(archive, path, members[METADATA_FILE])
+                text = _read_small(archive, file, members[METADATA_FILE])
                 decoded = keras_config.decode_json(text, f"{path}: {METADATA_FILE}")
-            names = _weight_members(archive, path, members)
+            names = _weight_members(archive, file, members)
             sources = [_member_source(archive, file, members[name]) for name in names]
     except CkptInspectError:
         raise
@@ -150,12 +151,13 @@ def _directory_size(file: OpenFile) -> int:
     return size
 
 
-def _weight_members(archive: zipfile.ZipFile, path: Path, members: Mapping[str, zipfile.ZipInfo]) -> list[str]:
+def _weight_members(archive: zipfile.ZipFile, file: OpenFile, members: Mapping[str, zipfile.ZipInfo]) -> list[str]:
+    path = file.path
     names = [n for n in members if n.endswith(".weights.h5") or n == "variables.h5"]
     if WEIGHTS_FILE in names:
         return [WEIGHTS_FILE]
     if "model.weights.json" in members:
-        listed = shard_names(_read_small(archive, path, members["model.weights.json"]), f"{path}: model.weights.json")
+        listed = shard_names(_read_small(archive, file, members["model.weights.json"]), f"{path}: model.weights.json")
         if absent := next((n for n in listed if n not in members), None):
             raise DamagedFileError(f"{path}: its shard {absent} is not in the archive: it was not written whole")
         return listed
@@ -177,10 +179,10 @@ def _describe_zip(members: Collection[str]) -> str:
     return "is a zip archive, but not of Keras: it has no config.json"
 
 
-def _read_small(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> bytes:
+def _read_small(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipInfo) -> bytes:
     if info.file_size > _MAX_CONFIG_BYTES:
-        raise DamagedFileError(f"{path}: its {info.filename} claims {info.file_size} bytes")
-    return b"".join(_unpacked(archive, path, info))
+        raise DamagedFileError(f"{file.path}: its {info.filename} claims {info.file_size} bytes")
+    return b"".join(_unpacked(archive, file, info))
 
 
 def _member_source(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipInfo) -> Source:
@@ -192,36 +194,72 @@ def _member_source(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipIn
                 f"{path}: its {info.filename} claims to unpack from {info.compress_size} bytes to {info.file_size}"
             )
         key = (path, file.stat, info.header_offset, info.CRC, info.file_size)
-        return Source(keep_unpacked(_unpacked(archive, path, info), path, key))
-    header = file.read(info.header_offset, _LOCAL_HEADER_SIZE)
-    if not header.startswith(ZIP_SIGNATURE):
-        raise DamagedFileError(f"{path}: has no local header for {info.filename} at {info.header_offset:#x}")
-    name_length, extra_length = (int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
-    base = info.header_offset + _LOCAL_HEADER_SIZE + name_length + extra_length
+        return Source(keep_unpacked(_unpacked(archive, file, info), path, key))
+    base = _contents_at(file, info)
     if base + info.file_size > file.size:
         raise TruncatedFileError(f"{path}: its {info.filename} runs past the end of the file: it is truncated")
     checksum = WholeChecksum(file, base, info.file_size, info.CRC, info.filename)
     return Source(file, base, info.file_size, checksum)
 
 
-def _unpacked(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> Iterator[bytes]:
+def _contents_at(file: OpenFile, info: zipfile.ZipInfo) -> int:
+    """Return where a member's contents begin, behind its local header; raises DamagedFileError if it has none."""
+    header = file.read(info.header_offset, _LOCAL_HEADER_SIZE)
+    if not header.startswith(ZIP_SIGNATURE):
+        raise DamagedFileError(f"{file.path}: has no local header for {info.filename} at {info.header_offset:#x}")
+    name_length, extra_length = (int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
+    return info.header_offset + _LOCAL_HEADER_SIZE + name_length + extra_length
+
+
+def _unpacked(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
     """Yield a compressed member's contents, in pieces."""
     left = info.file_size
-    # A piece of other methods' input is unpacked whole, whatever comes of it.
-    step = 1 << 20 if info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) else 1 << 12
     try:
-        with archive.open(info) as member:
-            while chunk := member.read(min(step, left + 1)):
-                left -= len(chunk)
+        with archive.open(info) as member:  # which compares names and flags
+            is_deflated = info.compress_type == zipfile.ZIP_DEFLATED
+            for piece in _inflated(file, info) if is_deflated else _read_in_pieces(member, info):
+                left -= len(piece)
                 if left < 0:
-                    raise DamagedFileError(f"{path}: its {info.filename} is longer than the archive says")
-                yield chunk
+                    raise DamagedFileError(f"{file.path}: its {info.filename} is longer than the archive says")
+                yield piece
     except CkptInspectError:
         raise
     except Exception as error:  # zlib.error has no public parent
         raise DamagedFileError(
-            f"{path}: its {info.filename} can't be unpacked ({error}): the file is damaged"
+            f"{file.path}: its {info.filename} can't be unpacked ({error}): the file is damaged"
         ) from error
+
+
+def _read_in_pieces(member: IO[bytes], info: zipfile.ZipInfo) -> Iterator[bytes]:
+    # A piece of other methods' input is unpacked whole, whatever comes of it.
+    step = _PIECE if info.compress_type == zipfile.ZIP_STORED else 1 << 12
+    while piece := member.read(step):
+        yield piece
+
+
+def _inflated(file: OpenFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    """Yield a deflated member's contents as zipfile does, in half of its time; raises what it raises."""
+    unpacker, crc, left = deflate.decompressobj(-15), 0, info.file_size
+    packed, packed_left, is_done = file.stream(_contents_at(file, info)), info.compress_size, False
+    while not is_done:
+        given, most = unpacker.unconsumed_tail, min(_PIECE, left + 1)
+        if len(given) < most and packed_left:
+            more = packed.read(min(max(most - len(given), _LEAST), packed_left))
+            if not more:
+                raise EOFError
+            packed_left -= len(more)
+            given += more
+        piece = unpacker.decompress(given, max(most, _LEAST))
+        is_done = unpacker.eof or not (packed_left or unpacker.unconsumed_tail)
+        if is_done:
+            piece += unpacker.flush()
+        piece = piece[:left]
+        left -= len(piece)
+        is_done = is_done or not left
+        crc = deflate.crc32(piece, crc)
+        if is_done and crc != info.CRC:
+            raise zipfile.BadZipFile(f"Bad CRC-32 for file {info.filename!r}")
+        yield piece
 
 
 def _check_archive(file: OpenFile) -> Iterator[Problem]:
@@ -272,7 +310,7 @@ def _check_member(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipInf
             raise DamagedFileError(
                 f"{file.path}: its {info.filename} claims to unpack from {info.compress_size} bytes to {info.file_size}"
             )
-        for _ in _unpacked(archive, file.path, info):
+        for _ in _unpacked(archive, file, info):
             pass  # the library compares the checksum at the end
     start = info.header_offset + _LOCAL_HEADER_SIZE + int(name_length) + int(extra_length)
     return start + info.compress_size + (_DESCRIPTOR_SIZE if flags & _DESCRIPTOR else 0)

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from support.keras_files import Run
 
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
-from ckpt_inspect.formats import hdf5, open_checkpoint
+from ckpt_inspect.formats import hdf5, keras_archive, open_checkpoint
+from ckpt_inspect.storage import open_file
 
 RNG = np.random.default_rng(0)
 CONFIG = {"optimizer_config": {"class_name": "Adam", "config": {"epsilon": 1e-8}}, "loss": "mse"}
@@ -184,6 +185,38 @@ def test_archive(tmp_path: Path, compression: int) -> None:
         with zipfile.ZipFile(tmp_path / "m.keras") as archive, h5py.File(archive.open("model.weights.h5")) as file:
             for name in checkpoint.tensors:
                 assert checkpoint.read(name).tobytes() == file[name][()].tobytes()
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_deflated_members_are_unpacked_as_zipfile_does(tmp_path: Path, data: st.DataObject) -> None:
+    """The same contents, or the same error: of damaged bytes, and of sizes and checksums that aren't theirs."""
+    path = tmp_path / "m.zip"
+    large = {"zeros": bytes(1 << 21), "numbers": np.arange(9000.0).tobytes()}
+    contents = data.draw(st.binary(max_size=200) | st.sampled_from(sorted(large)))
+    contents = large[contents] if isinstance(contents, str) else contents
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x", contents, compresslevel=data.draw(st.integers(0, 9)))
+        size = archive.filelist[0].compress_size
+    raw = bytearray(path.read_bytes())
+    at = data.draw(st.integers(0, size - 1))
+    raw[31 + at] ^= data.draw(st.sampled_from([0, 0, 1, 16, 128]))
+    path.write_bytes(raw)
+    with open_file(path) as file, zipfile.ZipFile(path) as archive:
+        member = archive.filelist[0]
+        member.CRC ^= data.draw(st.sampled_from([0, 0, 1]))
+        member.file_size = max(member.file_size + data.draw(st.sampled_from([0, 0, -1, -100, 1, 100])), 0)
+        member.compress_size = max(size + data.draw(st.sampled_from([0, 0, -1, -50, 1, 100, 10_000])), 0)
+        expected = b""
+        try:
+            with archive.open(member) as opened:
+                while piece := opened.read(1 << 20):
+                    expected += piece
+        except Exception as error:
+            with pytest.raises(DamagedFileError, match=re.escape(f"its x can't be unpacked ({error})")):
+                list(keras_archive._unpacked(archive, file, member))
+        else:
+            assert b"".join(keras_archive._unpacked(archive, file, member)) == expected
 
 
 def test_optimizer_given_to_compile_by_name(tmp_path: Path) -> None:

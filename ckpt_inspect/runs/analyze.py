@@ -94,7 +94,7 @@ def analyze(
         reading = Reading(plan, limits, spilled=saving.spilled() if is_long else None, windows=saving.held.windows)
         if held is not None and held.is_watched:
             reading.movement.trust()
-        work = _Work(reading, options, meter, worker, is_due=is_due, is_stored=store is not None, found=found)
+        work = _Work(reading, options, meter, worker, executor, is_due=is_due, is_stored=store is not None, found=found)
         lost: list[str] = []
 
         def units() -> Iterator[list[Unit]]:
@@ -163,6 +163,7 @@ class _Work:
         options: Options,
         meter: Meter,
         worker: Worker,
+        executor: Executor | None,
         *,
         is_due: bool,
         is_stored: bool,
@@ -171,7 +172,7 @@ class _Work:
         """`is_due`: whether the checkpoints have to be asked what they tell; the rest as `told_stretches` takes it."""
         self._reading, self._options, self._meter, self._worker = reading, options, meter, worker
         self._plan = reading.plan
-        self._is_due, self._is_stored, self._found = is_due, is_stored, found
+        self._is_due, self._is_stored, self._found, self._executor = is_due, is_stored, found, executor
         unread = self._plan.unread
         self._sizes = self._plan.run.sizes(unread)
         self.count = len(unread)
@@ -191,7 +192,7 @@ class _Work:
             return iter([(NOTHING, self._plan.unread)])
         from ckpt_inspect.runs.inferring import told_stretches
 
-        return told_stretches(self._plan, self._found, is_stored=self._is_stored)
+        return told_stretches(self._plan, self._found, self._executor, is_stored=self._is_stored)
 
     def _sizes_of(self, paths: Sequence[Path]) -> Mapping[Path, int]:
         """Their sizes; what the store's figures turn out to be no longer true of is read besides what was expected."""

@@ -166,9 +166,14 @@ class _Kept(local):
 _kept = _Kept()
 
 
+def found_by_worker() -> FoundBefore:
+    """Return what this worker found in the checkpoints of units before."""
+    return _kept.found
+
+
 def measure_unit(unit: Unit, threads: int | None = 1) -> UnitResult:
     """Do one unit, with one thread unless more are asked for: what an executor's worker does."""
-    with Worker(threads, is_alone=False, found=_kept.found) as worker:
+    with Worker(threads, is_alone=False, found=found_by_worker()) as worker:
         return worker.measure(unit)
 
 

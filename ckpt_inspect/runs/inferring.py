@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -20,16 +20,15 @@ from ckpt_inspect.comparison.observing import (
     is_open,
     joined_values,
     observe,
-    reading_behind,
 )
 from ckpt_inspect.comparison.opened import OpenCheckpoints
 from ckpt_inspect.comparison.paths import PathFigures, follow_paths
-from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.layouts.found_before import FoundBefore
 from ckpt_inspect.measurement.columns import Columns, RunColumns
 from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.assembly import INFERRED_LATE, NEVER_INFERRED, RowEvidence
+from ckpt_inspect.runs.glimpses import Glimpses, Look, Looked, states_of
 from ckpt_inspect.runs.kept_elements import (
     KEPT_CHECKPOINTS,
     KEPT_ELEMENTS,
@@ -43,9 +42,10 @@ from ckpt_inspect.runs.told import NOTHING, Seen, Stretch
 from ckpt_inspect.series.names import naming
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.sourced import Sourced
-from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.inferred import InferredValues, overlaid
-from ckpt_inspect.state.optimizer_state import OptimizerState, optimizer_states
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 STRETCH = 512
 """Checkpoints of a run that are compared together: a longer run is told stretch by stretch, each with what the one
@@ -53,11 +53,12 @@ before told. What another checkpoint costs is so bounded by a stretch."""
 
 
 def told_stretches(
-    plan: Plan, found: FoundBefore, *, is_stored: bool
+    plan: Plan, found: FoundBefore, executor: Executor | None = None, *, is_stored: bool
 ) -> Generator[tuple[Stretch, tuple[Path, ...]], None, None]:
     """Yield what the checkpoints of a run tell together, those that are there and those that the store keeps something
     of, stretch by stretch, and which of each have to be read with that. `found`: what layouts found, for whoever opens
-    them next. `is_stored`: whether elements are to be kept, for checkpoints that are yet to come.
+    them next. `executor`: whose workers look at many, at those of the next stretch while one is told. `is_stored`:
+    whether elements are to be kept, for checkpoints that are yet to come.
 
     Nothing is told, and no element is read, if the first and the last hold all that could be told. What can't be read
     takes no part. Of a run of more than `STRETCH` checkpoints, those stretches are asked that have unread checkpoints,
@@ -70,30 +71,51 @@ def told_stretches(
         yield NOTHING, plan.unread
         return
     name_of = naming(places)
-    with OpenCheckpoints() as opened:
+    given = plan.options.given
+    with OpenCheckpoints() as opened, Glimpses(given, found, opened, executor) as glimpses:
         first, *_, last = [*paths.values(), *paths.values()]
         is_told = past > 0 and plan.was_inferred  # the first of all was open, or the last when it was told
         if not is_told and not any(
-            is_open(state) for path in (last, first) for state in _states(opened, path, plan.options.given, found)
+            is_open(state) for path in (last, first) for state in states_of(opened, path, given, found.find)
         ):
             yield NOTHING, plan.unread
             return
         budget = BUDGET if len(places) > 1 else KEPT_ELEMENTS
+
+        def asked() -> Iterator[tuple[_Stretch, Looked]]:
+            for start in range(_first_stretch(plan, places, paths), len(places), STRETCH):
+                before = places[max(start - KEPT_CHECKPOINTS, 0) : start]
+                own = places[start : start + STRETCH]
+                names = {place: name_of(place) for place in (*before, *own)}
+                stretch = _Stretch(own, before, names, least, past + start == 0)
+                here = [place for place in stretch.places if place in paths]
+                look = Look([names[place] for place in here], [str(paths[place]) for place in here], budget)
+                yield stretch, glimpses.ask(look)
+
         told: dict[str, Seen] = {}
-        for start in range(_first_stretch(plan, places, paths), len(places), STRETCH):
-            before = places[max(start - KEPT_CHECKPOINTS, 0) : start]
-            stretch = _Stretch(places[start : start + STRETCH], before, budget, least, past + start == 0)
+        for stretch, looked in _one_ahead(asked()):
             stored.look_at(stretch.places)
-            names = {place: name_of(place) for place in stretch.places}
             new: dict[str, Seen] = {}
             stale: frozenset[str] = frozenset()
-            for name, seen, differing in _tell(stretch, paths, names, plan, opened, found, stored, told):
+            for name, seen, differing in _tell(stretch, paths, plan, looked, stored, told):
                 stale |= differing
                 new[name] = seen
             told |= new
             own = (place for place in stretch.own if place in paths)
             unread = tuple(paths[place] for place in own if place not in plan.known or place in stale)
             yield Stretch(new), unread
+
+
+_Each = TypeVar("_Each")
+
+
+def _one_ahead(several: Iterable[_Each]) -> Iterator[_Each]:
+    """Yield each when the next one has been made."""
+    waiting: list[_Each] = []
+    for each in several:
+        yield from waiting
+        waiting = [each]
+    yield from waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +125,8 @@ class _Stretch:
     own: Sequence[str]
     before: Sequence[str]
     """The last ones of the stretch before, whose values stand: what the first of these are compared with."""
-    budget: int
-    """Elements that are looked at in each checkpoint."""
+    names: Mapping[str, str]
+    """Short ones, of all of them."""
     least: int
     """Checkpoints of an optimizer that tell anything, or are worth keeping."""
     is_first: bool
@@ -118,18 +140,20 @@ class _Stretch:
 def _tell(
     stretch: _Stretch,
     paths: Mapping[str, Path],
-    names: Mapping[str, str],
     plan: Plan,
-    opened: OpenCheckpoints,
-    found: FoundBefore,
+    looked: Looked,
     stored: _Stored,
     told: Mapping[str, Seen],
 ) -> Iterator[tuple[str, Seen, frozenset[str]]]:
     """Yield, of each optimizer, what a stretch tells, and which of its checkpoints have figures of other numbers in the
     store. Elements are held until all is told."""
-    glimpses = _glimpses(stretch, paths, names, plan, opened, HeldElements(), found)
+    glimpses: dict[str, dict[str, Glimpse]] = {}
+    here = (place for place in stretch.places if place in paths)
+    for place, several in zip(here, looked(HeldElements()), strict=True):
+        for name, glimpse in several:
+            glimpses.setdefault(name, {})[place] = glimpse
     for name, own in glimpses.items():
-        result = _seen(name, stretch, names, own, stored, told.get(name))
+        result = _seen(name, stretch, own, stored, told.get(name))
         if result is None:
             continue
         seen, observations = result
@@ -146,7 +170,7 @@ def _tell(
 def is_newest_open(run: Run, options: Options, found: FoundBefore) -> bool:
     """Return whether other checkpoints could tell something that the newest one leaves open, or it can't be read."""
     with OpenCheckpoints() as opened:
-        states = _states(opened, run.checkpoints[-1], options.given, found)
+        states = states_of(opened, run.checkpoints[-1], options.given, found.find)
         return not states or any(map(is_open, states))
 
 
@@ -174,39 +198,6 @@ def end_of(previous: RunColumns) -> RunColumns | None:
     return replace(end, remarks=tuple(remark for remark in previous.remarks if remark.checkpoint in names))
 
 
-def _glimpses(
-    stretch: _Stretch,
-    paths: Mapping[str, Path],
-    names: Mapping[str, str],
-    plan: Plan,
-    opened: OpenCheckpoints,
-    held: HeldElements,
-    found: FoundBefore,
-) -> dict[str, dict[str, Glimpse]]:
-    """Each optimizer's, by the places of the checkpoints whose files are there."""
-    glimpses: dict[str, dict[str, Glimpse]] = {}
-    with reading_behind() as take:
-        for place in stretch.places:
-            if place not in paths:
-                continue
-            path = paths[place]
-            for state in _states(opened, path, plan.options.given, found):
-                own = glimpses.setdefault(state.name, {})
-                like = next(reversed(own.values()), None)
-                reopened = partial(opened.get, path)
-                seen = Glimpse.of(names[place], state, reopened, held, like=like, budget=stretch.budget)
-                own[place] = take(seen)
-    return glimpses
-
-
-def _states(opened: OpenCheckpoints, path: Path, given: Given, found: FoundBefore) -> tuple[OptimizerState, ...]:
-    """The optimizers in a checkpoint; none if it can't be read, which whoever measures it will meet again."""
-    try:
-        return optimizer_states(opened.get(path), given, find=found.find)
-    except CkptInspectError:
-        return ()
-
-
 def alone(observation: Observation) -> dict[str, Sourced[float]]:
     """Return the hyperparameters and the `step`, as the checkpoint's own file tells them."""
     return {"step": observation.step, **observation.hyperparameters}
@@ -215,7 +206,6 @@ def alone(observation: Observation) -> dict[str, Sourced[float]]:
 def _seen(
     name: str,
     stretch: _Stretch,
-    names: Mapping[str, str],
     here: Mapping[str, Glimpse],
     stored: _Stored,
     told: Seen | None,
@@ -224,7 +214,11 @@ def _seen(
 
     `told`: of the stretches before.
     """
-    gone = {p: o for p in stretch.places if p not in here and (o := stored.observation(name, p, names[p])) is not None}
+    gone = {
+        p: o
+        for p in stretch.places
+        if p not in here and (o := stored.observation(name, p, stretch.names[p])) is not None
+    }
     if len(here) + len(gone) < stretch.least or not any(glimpse.is_open for glimpse in here.values()):
         return None
     places = [place for place in stretch.places if place in here or place in gone]

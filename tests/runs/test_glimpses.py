@@ -13,6 +13,8 @@ from support.silent_runs import save_run
 from support.store_contents import contents
 
 from ckpt_inspect import analyze, find_checkpoints
+from ckpt_inspect.checkpoint import Checkpoint
+from ckpt_inspect.comparison.opened import OpenCheckpoints
 from ckpt_inspect.runs import glimpses, inferring
 
 TRUTH = {"beta_1": 0.8, "beta_2": 0.98, "epsilon": 1e-5}
@@ -73,11 +75,14 @@ def test_what_workers_looked_at_is_not_opened_again_for_it(tmp_path: Path, monke
     """The few elements of small checkpoints come with what was seen: this process opens the first and the last."""
     save_run(tmp_path / "run", tuple(range(100, 340, 20)), **TRUTH)
     opened: list[str] = []
-    real = inferring.OpenCheckpoints.get
+    real = OpenCheckpoints.get
+
+    def get(self: OpenCheckpoints, path: Path) -> Checkpoint:
+        opened.append(path.name)
+        return real(self, path)
+
+    monkeypatch.setattr(OpenCheckpoints, "get", get)
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        monkeypatch.setattr(
-            inferring.OpenCheckpoints, "get", lambda self, path: opened.append(path.name) or real(self, path)
-        )
         analyze(tmp_path / "run", store=tmp_path / "s.h5", executor=pool)
     paths = find_checkpoints(tmp_path / "run")
     assert set(opened) <= {paths[0].name, paths[-1].name}

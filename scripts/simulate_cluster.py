@@ -6,13 +6,14 @@ usage: scripts/simulate_cluster.py [--terabytes 1] [--checkpoint-mb 0.4 1300] [-
                                                           (by default 1,000 small checkpoints and 2 of 1.31 GB, which
                                                           are made), and compares predictions for 1 and 2 workers
 
-The model: the first process looks at each checkpoint by itself (`look`), a stretch of 512 before it hands out their
-units of at most 1 GiB (`task` each), of which 256 are under way at a time, and puts the results into columns and the
-store (`merge` each checkpoint, `finish` once); meanwhile workers read and compute side by side. Reading is bounded by
-what all share (`--link-gb`, of the file system or network). A worker takes the next unit when it is done with one. What
-the first process does comes one after another: there it stops scaling. Constants are the processor's time, so that
-predictions are of machines that do nothing else; what was measured is shown as time that passed, and as the
-processor's. Of a machine with fewer processors than processes all work is shared by those it has.
+The model: workers look at each checkpoint (`look`), a stretch of 512 while the first process compares those of the one
+before (`compare`). Then it hands out their units of at most 1 GiB (`task` each), of which 256 are under way at a time,
+and puts the results into columns and the store (`merge` each checkpoint, `finish` once); meanwhile workers read and
+compute side by side. At fewer than 64 checkpoints the first process looks itself. Reading is bounded by what all share
+(`--link-gb`, of the file system or network). A worker takes the next unit when it is done with one. What the first
+process does comes one after another: there it stops scaling. Constants are the processor's time, so that predictions
+are of machines that do nothing else; what was measured is shown as time that passed, and as the processor's. Of a
+machine with fewer processors than processes all work is shared by those it has.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ import trial_many
 
 import ckpt_inspect as ci
 from ckpt_inspect.runs.execution import IN_FLIGHT, UnitResult, measure_unit
+from ckpt_inspect.runs.glimpses import TOGETHER, look_at
 from ckpt_inspect.runs.inferring import STRETCH
 from ckpt_inspect.runs.planning import LONG, UNIT_BYTES, Options, Unit
 from ckpt_inspect.runs.worker_processes import WorkerProcesses
@@ -63,7 +65,10 @@ class Constants:
     compute: float
     """A worker reads from memory, verifies and computes, for each byte."""
     look: float
-    """The first process looks at a checkpoint, and compares it with the one before."""
+    """A worker looks at a checkpoint."""
+    compare: float
+    """The first process compares a checkpoint with the one before; reads its elements, if they are too many to be
+    sent; and looks at it, if there are few."""
     task: float
     """The first process hands out a unit and gets its result."""
     merge: float
@@ -74,8 +79,8 @@ class Constants:
     """A worker starts, once."""
 
 
-SMALL = Constants(1.1e-3, 0.45e-9, 0.6e-3, 0.3e-3, 0.4e-3, 0.05, 0.4)
-LARGE = Constants(7.4e-3, 0.45e-9, 67e-3, 0.6e-3, 34e-3, 0.09, 0.7)
+SMALL = Constants(1.1e-3, 0.45e-9, 0.42e-3, 0.18e-3, 0.3e-3, 0.4e-3, 0.05, 0.4)
+LARGE = Constants(7.4e-3, 0.45e-9, 0.0, 67e-3, 0.6e-3, 34e-3, 0.09, 0.7)
 """As `--check` measured them once, of 1,000 checkpoints of four parameters and of 1.31 GB in 146."""
 
 
@@ -102,10 +107,23 @@ def simulated(constants: Constants, checkpoints: int, nbytes: int, workers: int,
     put_away, at_end = (constants.merge, 0.0) if checkpoints > LONG else (0.0, checkpoints * constants.merge)
     free, under_way = [constants.start] * workers, list[float]()
     now = busy = shared = 0.0
+
+    def looked(first: int) -> float:
+        """Return when the workers have looked at the stretch that begins there, if they are asked now."""
+        done = now
+        for start in range(first, min(first + STRETCH, checkpoints), TOGETHER):
+            begun = max(heapq.heappop(free), now)
+            heapq.heappush(free, begun + min(TOGETHER, checkpoints - start) * constants.look)
+            done = max(done, begun + min(TOGETHER, checkpoints - start) * constants.look)
+        return done
+
+    seen = seen_next = 0.0
     for place in range(checkpoints):
         if place % STRETCH == 0:
-            look = min(STRETCH, checkpoints - place) * constants.look
-            now, busy = now + look, busy + look
+            seen = looked(0) if place == 0 else seen_next
+            seen_next = looked(place + STRETCH)
+            compared = min(STRETCH, checkpoints - place) * constants.compare
+            now, busy = max(now, seen) + compared, busy + compared
         for _ in range(units):
             now, busy = now + constants.task, busy + constants.task
             begun = max(heapq.heappop(free), now)
@@ -118,7 +136,8 @@ def simulated(constants: Constants, checkpoints: int, nbytes: int, workers: int,
     while under_way:
         now, busy = max(now, heapq.heappop(under_way)) + put_away / units, busy + put_away / units
     last = at_end + constants.finish
-    return Predicted(now + last, busy + last, workers * constants.start + checkpoints * units * own)
+    theirs = workers * constants.start + checkpoints * (units * own + constants.look)
+    return Predicted(now + last, busy + last, theirs)
 
 
 # --- measuring
@@ -128,6 +147,7 @@ class _Recording(Executor):
     """Does each unit at once, and writes down what it took."""
 
     def __init__(self) -> None:
+        self.looks = 0.0
         self.seconds: list[float] = []
         self.results: list[UnitResult] = []
 
@@ -136,8 +156,12 @@ class _Recording(Executor):
         future = Future[Any]()
         begun = time.process_time()
         result = fn(*args, **named)
-        self.seconds.append(time.process_time() - begun)
-        self.results.append(result)
+        took = time.process_time() - begun
+        if fn is look_at:
+            self.looks += took
+        else:
+            self.seconds.append(took)
+            self.results.append(result)
         future.set_result(result)
         return future
 
@@ -160,7 +184,8 @@ def measured(run: ci.Run, finish: float | None = None) -> Constants:
     return Constants(
         open=opened + answer,
         compute=max(compute, 0.0),
-        look=max(first - without, 0.0) / len(chosen),
+        look=recorded.looks / len(chosen),
+        compare=max(first - without, 0.0) / len(chosen),
         task=task,
         merge=max(without - finish, 0.0) / len(chosen),
         finish=finish,
@@ -178,7 +203,7 @@ def _least(paths: list[Path], *, infer: bool = True) -> tuple[float, float, _Rec
             begun = time.process_time()
             ci.analyze(paths, store=Path(scratch) / "s.h5", infer=infer, executor=recording)
             owns.append(sum(recording.seconds))
-            firsts.append(time.process_time() - begun - owns[-1])
+            firsts.append(time.process_time() - begun - owns[-1] - recording.looks)
     return min(firsts), min(owns), recording
 
 
@@ -258,7 +283,7 @@ def checked(folder: Path, finish: float | None) -> Constants:
 
 def show(constants: Constants) -> None:
     """Print the constants."""
-    for name in ("open", "look", "task", "merge", "finish", "start"):
+    for name in ("open", "look", "compare", "task", "merge", "finish", "start"):
         sys.stdout.write(f"  {name:8} {1e3 * getattr(constants, name):9.2f} ms\n")
     sys.stdout.write(f"  compute  {1e9 * constants.compute:9.2f} ns a byte\n")
 

@@ -23,7 +23,7 @@ from ckpt_inspect.storage import as_path
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
-_TOGETHER = 32
+TOGETHER = 32
 """Checkpoints that a worker looks at for one asking: some 40 ms. Fewer than two such parts are looked at here."""
 
 _HELD = HELD_BYTES // 32
@@ -48,8 +48,8 @@ class Look:
 
     def parts(self) -> Iterator[Look]:
         """Yield what one worker is asked for at a time."""
-        for start in range(0, len(self), _TOGETHER):
-            own = slice(start, start + _TOGETHER)
+        for start in range(0, len(self), TOGETHER):
+            own = slice(start, start + TOGETHER)
             yield Look(self.names[own], self.paths[own], self.budget)
 
 
@@ -114,7 +114,7 @@ class Glimpses:
 
     def ask(self, look: Look) -> Looked:
         """Have workers look, if there are any, and don't wait for them: whoever calls what this returns does."""
-        if self._executor is None or len(look) < 2 * _TOGETHER:
+        if self._executor is None or len(look) < 2 * TOGETHER:
             return partial(self._look_here, look)
         parts = list(look.parts())
         return partial(self._arrived, parts, [self._submitted(part) for part in parts])

@@ -43,7 +43,7 @@ def parts_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stretches of four checkpoints, of which workers look at two at a time."""
     monkeypatch.setattr(inferring, "STRETCH", 4)
     monkeypatch.setattr(inferring, "KEPT_CHECKPOINTS", 2)
-    monkeypatch.setattr(glimpses, "_TOGETHER", 2)
+    monkeypatch.setattr(glimpses, "TOGETHER", 2)
 
 
 @pytest.mark.usefixtures("parts_of_two")

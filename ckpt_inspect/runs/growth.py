@@ -58,6 +58,9 @@ _SLAB = 1024
 _CONTEXT = 8
 """Rows before them that are looked at as well, for the windows of updates."""
 
+_MOST_HELD = 32 << 20
+"""Bytes of a store's columns that are held, about, while the run is looked at: each is asked for but a few times."""
+
 _OF_WHOLE_PATHS = ("path_distance", "path_straightness")
 """Figures that every checkpoint since the first has a part in: of a long run they aren't known."""
 
@@ -105,14 +108,9 @@ class LongRun:
     def save(self, path: Path) -> RunColumns:
         """Write the store, and return what it holds; raises StoreError if that can't be done, and then the store is as
         it was."""
-        writing = _Writing(self)
-        first = writing.first_row(path)
         with replacing(path) as temporary:
             try:
-                if first is None:
-                    written = _Writing(self.with_all()).write(temporary)
-                else:
-                    written = writing.append(path, temporary, first)
+                written = self._with_findings(temporary, self._write_rows(path, temporary))
             except OSError as error:
                 raise StoreError(
                     f"{path}: can't be written ({error.strerror or error}); write the store elsewhere"
@@ -120,6 +118,61 @@ class LongRun:
         found = stores.stored(path, written.outline)
         found.tail, found.looks, found.known_memory = written.tail, written.looks, written.known_memory
         return found.columns()
+
+    def _write_rows(self, path: Path, target: Path) -> _Written:
+        """Write everything but what is found in the whole run; what that took is no longer held."""
+        writing = _Writing(self)
+        first = writing.first_row(path)
+        if first is not None:
+            return writing.append(path, target, first)
+        if self.whole is not None:
+            writing = _Writing(self.with_all())
+        return writing.write(target)
+
+    def _with_findings(self, target: Path, written: _Written) -> StoredRun:
+        """Look at the whole run in the new store, at what is new of it alone if the looks before tell the rest, and
+        write what is found."""
+        stored = stores.stored(target, written.outline, is_ours=True)
+        stored.tail, stored.looks, stored.most_held = written.tail, written.looks, _MOST_HELD
+        columns = stored.columns()
+        found = Remembered.of(columns, written.looks)
+        with stores.grown_file(target) as file:
+            store_writing.write_findings(store_writing.finding_columns(found.findings), self.thresholds, file)
+            stored.known_memory = found.text()
+            store_writing.write_memory(stored.known_memory, file)
+            self._write_seen(file, columns.checkpoints)
+        return stored
+
+    def _write_seen(self, file: h5py.File, checkpoints: Columns) -> None:
+        before, old_stamps, old_files = store_seen.seen_before(file)
+        if self.survey is None:
+            was_numbered = not self.first or (before is not None and before.is_numbered_on)
+            is_numbered = was_numbered and is_one_after_another(self.run_folder, checkpoints, self.first)
+            store_seen.write_seen(file, store_seen.Seen("", "", self.run_folder, 0, is_numbered), None)
+            return
+        known = Files.of_bytes(old_files)
+        if self.first and before is not None and known is not None:
+            seen, stamps = what_is_seen_now(
+                before, old_stamps, self.survey, self.first, checkpoints, is_all=self.is_all
+            )
+            new = column_rows(checkpoints, "files", slice(self.first, None))
+            own = known.own() | self.survey.below(new)
+        else:
+            seen, stamps = what_is_seen(self.survey, self.run_folder, checkpoints, is_all=self.is_all)
+            own = self.survey.below(checkpoints["files"]) if seen.digest else set()
+        store_seen.write_seen(file, seen, stamps, self.survey.files(own).to_bytes() if seen.digest else b"")
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A store that lacks nothing but what is found in the whole run."""
+
+    outline: RunColumns
+    """What it holds, as `StoredRun` has it."""
+    tail: RunColumns | None
+    """Its newest rows."""
+    looks: RunLooks
+    """What was seen of the rows that are as they were."""
 
 
 class _Writing:
@@ -286,7 +339,7 @@ class _Writing:
 
     # --- writing
 
-    def write(self, target: Path) -> StoredRun:
+    def write(self, target: Path) -> _Written:
         """Write the whole store."""
         remarks: list[Remark] = []
         sizes: list[Column] = []
@@ -303,9 +356,9 @@ class _Writing:
             remarks += remarks_of(self._long.failures)
             store_writing.write_problems(remarks, file, dimensions)
             store_writing.write_findings(store_writing.finding_columns(()), self._long.thresholds, file, dimensions)
-        return self._write_findings(target, self._outline(np.concatenate(sizes), remarks), tail, {})
+        return _Written(self._outline(np.concatenate(sizes), remarks), tail, {})
 
-    def append(self, path: Path, target: Path, first: int) -> StoredRun:
+    def append(self, path: Path, target: Path, first: int) -> _Written:
         """Write a copy of the store with other rows from `first` on."""
         long, previous = self._long, self._long.previous
         assert previous is not None
@@ -331,7 +384,7 @@ class _Writing:
         looks = looks_before(whole)
         for each in looks.values():
             each.forget_from(long.first + first)
-        return self._write_findings(target, self._outline(np.concatenate(sizes), remarks), tail, looks)
+        return _Written(self._outline(np.concatenate(sizes), remarks), tail, looks)
 
     def _outline(self, sizes: Column, remarks: Sequence[Remark]) -> RunColumns:
         """What a store holds, as `StoredRun` has it."""
@@ -341,40 +394,6 @@ class _Writing:
         return RunColumns(
             long.run, long.options, {**checkpoints, LENGTH: sizes}, optimizers, tuple(remarks), long.thresholds
         )
-
-    def _write_findings(self, target: Path, outline: RunColumns, tail: RunColumns | None, looks: RunLooks) -> StoredRun:
-        """Look at the whole run in the new store, at what is new of it alone if `looks` tell the rest, and write what
-        is found."""
-        written = stores.stored(target, outline, is_ours=True)
-        written.tail, written.looks = tail, looks
-        columns = written.columns()
-        found = Remembered.of(columns, looks)
-        with stores.grown_file(target) as file:
-            store_writing.write_findings(store_writing.finding_columns(found.findings), self._long.thresholds, file)
-            written.known_memory = found.text()
-            store_writing.write_memory(written.known_memory, file)
-            self._write_seen(file, columns.checkpoints)
-        return written
-
-    def _write_seen(self, file: h5py.File, checkpoints: Columns) -> None:
-        long = self._long
-        before, old_stamps, old_files = store_seen.seen_before(file)
-        if long.survey is None:
-            was_numbered = not long.first or (before is not None and before.is_numbered_on)
-            is_numbered = was_numbered and is_one_after_another(long.run_folder, checkpoints, long.first)
-            store_seen.write_seen(file, store_seen.Seen("", "", long.run_folder, 0, is_numbered), None)
-            return
-        known = Files.of_bytes(old_files)
-        if long.first and before is not None and known is not None:
-            seen, stamps = what_is_seen_now(
-                before, old_stamps, long.survey, long.first, checkpoints, is_all=long.is_all
-            )
-            new = column_rows(checkpoints, "files", slice(long.first, None))
-            own = known.own() | long.survey.below(new)
-        else:
-            seen, stamps = what_is_seen(long.survey, long.run_folder, checkpoints, is_all=long.is_all)
-            own = long.survey.below(checkpoints["files"]) if seen.digest else set()
-        store_seen.write_seen(file, seen, stamps, long.survey.files(own).to_bytes() if seen.digest else b"")
 
 
 def copy_file(path: Path, target: Path) -> None:

@@ -34,7 +34,7 @@ LENGTH = "size_bytes"
 """Column of the checkpoints that an outline has: numbers, of which many are read in no time."""
 
 _TEXT = 100
-"""Bytes of numbers that take as long to read as a text, about."""
+"""Bytes that a text takes, about; and of numbers that take as long to read."""
 
 _FEW = 100
 """One row in so many is few: a chunk for each is unpacked."""
@@ -61,6 +61,8 @@ class StoredRun:
     """What whoever wrote the store saw of all checkpoints; None if that was another process."""
     known_memory: str | None = None
     """The same, if it has been read, or was written by this process."""
+    most_held: int = HELD_BYTES
+    """Bytes of columns that are held, about."""
     _held: OrderedDict[tuple[str | None, str], Column] = field(default_factory=OrderedDict)
     _nbytes: int = 0
     _lock: RLock = field(default_factory=RLock)
@@ -186,12 +188,17 @@ class StoredRun:
         return int(np.prod(column.shape[1:])) * each * self.length
 
     def _hold(self, key: tuple[str | None, str], column: Column) -> None:
-        if column.nbytes > HELD_BYTES // 2:
+        if _nbytes(column) > self.most_held // 2:
             return
-        self._nbytes += column.nbytes - (self._held.pop(key).nbytes if key in self._held else 0)
+        self._nbytes += _nbytes(column) - (_nbytes(self._held.pop(key)) if key in self._held else 0)
         self._held[key] = column
-        while self._nbytes > HELD_BYTES:
-            self._nbytes -= self._held.popitem(last=False)[1].nbytes
+        while self._nbytes > self.most_held:
+            self._nbytes -= _nbytes(self._held.popitem(last=False)[1])
+
+
+def _nbytes(column: Column) -> int:
+    """About what a column takes in memory; of one of texts, its own bytes are but where they are."""
+    return column.size * _TEXT if column.dtype == object else column.nbytes
 
 
 def _along_checkpoints(columns: Columns) -> tuple[str, ...]:

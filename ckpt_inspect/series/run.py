@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from itertools import pairwise, permutations
 from pathlib import Path
@@ -71,8 +71,11 @@ class Run:
 
     def parts_of(self, among: Iterable[Path]) -> Mapping[Path, tuple[Path, ...]]:
         """Return the same of some checkpoints."""
+        return dict(self._each_with_parts(among))
+
+    def _each_with_parts(self, among: Iterable[Path]) -> Iterator[tuple[Path, tuple[Path, ...]]]:
         claims = dict(zip(self.checkpoints, self.claims, strict=True)) if self.claims else {}
-        return {path: claims[path].parts if claims else (path,) for path in among}
+        return ((path, claims[path].parts if claims else (path,)) for path in among)
 
     def without(self, paths: Collection[Path]) -> Run:
         """Return the run without some of its checkpoints."""
@@ -84,8 +87,8 @@ class Run:
 
     def sizes(self, among: Iterable[Path] | None = None) -> Mapping[Path, int]:
         """Return the size on disk, in bytes, of each checkpoint or of those `among` them; at least 1. Opens none."""
-        wanted = self.parts() if among is None else self.parts_of(among)
-        return {path: sum(map(total_size, parts)) or 1 for path, parts in wanted.items()}
+        wanted = self._each_with_parts(self.checkpoints if among is None else among)
+        return {path: sum(map(total_size, parts)) or 1 for path, parts in wanted}
 
 
 def runs_of(claims: Iterable[Claim], held_by: HeldBy) -> tuple[Run, ...]:

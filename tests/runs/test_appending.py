@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from ckpt_inspect.runs import analyze as analysing
 from ckpt_inspect.runs import following, growth, inferring, movement, reading, sheltered, store, unchanged
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
+SAVED_MODEL = FIXTURES / "recorded" / "tf20_v2_fit_savedmodel" / "sm_6" / "saved_model.pb"
 OLD = 1_700_000_000_123_456_789
 """Nanoseconds since 1970."""
 
@@ -53,7 +55,21 @@ def save_bundle_folders(run: Run, folder: Path, number: int) -> None:
 
 
 def copy_archive(run: Run, folder: Path, number: int) -> None:
-    shutil.copyfile(FIXTURES / "digits" / f"epoch-{number:02}.keras", folder / f"epoch-{number:02}.keras")
+    source = FIXTURES / "digits" / f"epoch-{(number - 1) % COUNT + 1:02}.keras"
+    shutil.copyfile(source, folder / f"epoch-{number:02}.keras")
+
+
+def save_models(run: Run, folder: Path, number: int) -> None:
+    """As TensorFlow exports: the bundle of the variables in a folder of the model's."""
+    variables = folder / f"model-{number}" / "variables"
+    variables.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(SAVED_MODEL, variables.parent / SAVED_MODEL.name)
+    save_bundle(run, variables / "variables")
+
+
+def copy_orbax_step(run: Run, folder: Path, number: int) -> None:
+    """One of two, in turn: counters that fall and rise."""
+    shutil.copytree(FIXTURES / "orbax" / "run" / ("5" if number % 2 else "10"), folder / f"{number}")
 
 
 Save = Callable[[Run, Path, int], None]
@@ -64,6 +80,8 @@ KINDS: dict[str, Save] = {
     "epochs": save_epochs,
     "bundle folders": save_bundle_folders,
     "archives": copy_archive,
+    "saved models": save_models,
+    "orbax": copy_orbax_step,
 }
 
 
@@ -131,7 +149,11 @@ class Training:
         elif what == "late" and self.skipped:
             self.save(self.run, self.folder, self.skipped.pop())
         elif what == "other":
-            save_files(Run(seed=place).train(2), self.folder, 50 + place)
+            self.save(Run(seed=place, shapes={"other": (3,)}).train(2), self.folder, 50 + place)
+        elif what == "rename":
+            for name in {file.relative_to(self.folder).parts[0] for file in self.files(place)}:
+                later = re.sub(r"\d+", lambda number: f"{int(number[0]) + 20}", name, count=1)
+                (self.folder / name).rename(self.folder / later)
         elif what == "log":
             (self.folder / "log.txt").write_text(f"{place}")
         else:
@@ -145,10 +167,8 @@ class Training:
         self._settle()
 
 
-MOVES = st.tuples(
-    st.sampled_from(["come", "come", "come", "come", "reset", "skip", "late", "delete", "damage", "replace", "log"]),
-    st.integers(0, 5),
-)
+CHANGES = ("reset", "skip", "late", "delete", "damage", "replace", "rename", "other", "log")
+MOVES = st.tuples(st.sampled_from([*4 * ("come",), *CHANGES]), st.integers(0, 5))
 STEPS = st.lists(st.lists(MOVES, min_size=1, max_size=3), min_size=1, max_size=6)
 
 
@@ -166,7 +186,7 @@ def analyzed(folder: Path, place: Path) -> Analyses | str:
 def test_a_store_that_grows_is_that_which_is_put_together_anew(
     kind: str, begun: int, steps: Sequence[Sequence[tuple[str, int]]]
 ) -> None:
-    """Whatever comes, late too, is deleted, damaged, replaced or begun anew in between."""
+    """Whatever comes, of another model or late too, is deleted, damaged, replaced, renamed or begun anew in between."""
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run"
         folder.mkdir()

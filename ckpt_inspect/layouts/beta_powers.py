@@ -257,14 +257,13 @@ def _nearest_count(power: float, base: float, beta: float, exponent: float) -> t
     Rounding moves the product away from the true power; the closer its base is to 1, the further.
     """
     nearest = max(1, round(exponent))
-    drift = math.ceil(DRIFT * math.sqrt(nearest) / -math.log(base))
-    if abs(exponent - nearest) > NEARLY + drift:
-        return nearest, False, False
-    lowest = max(1, nearest - drift)
-    products = running_products(base).between(lowest, nearest + drift)
-    (equal,) = (products == np.float32(power)).nonzero()
-    if len(equal) == 1:
-        return lowest + int(equal[0]), True, True
+    drift = DRIFT * math.sqrt(nearest) / -math.log(base)
+    if abs(exponent - nearest) <= NEARLY + drift:  # else no product can be equal: the power lies between two
+        lowest = max(1, nearest - math.ceil(drift))
+        products = running_products(base).between(lowest, nearest + math.ceil(drift))
+        (equal,) = (products == np.float32(power)).nonzero()
+        if len(equal) == 1:
+            return lowest + int(equal[0]), True, True
     for exact_base in (base, beta):
         count = max(1, round(math.log(power) / math.log(exact_base)))
         if np.float32(exact_base**count) == np.float32(power):

@@ -24,6 +24,7 @@ from ckpt_inspect.measurement.variables import CHECKPOINT, FILE_STAMPS, FINDINGS
 from ckpt_inspect.runs.apart import DiedReading, apart, expect
 from ckpt_inspect.runs.atomic import Temporary, remove_left, replacing
 from ckpt_inspect.runs.netcdf import Dimensions
+from ckpt_inspect.runs.planning import LONG
 from ckpt_inspect.runs.sheltered import ShelteredFile, SignalShelter
 from ckpt_inspect.runs.store_reading import read, read_memory
 from ckpt_inspect.runs.store_seen import SEEN, SEEN_FILES, Seen, seen_of
@@ -54,7 +55,11 @@ _ROOM = 1 << 28
 """Bytes of memory that reading may take beside what the store says that it holds."""
 
 LARGE = 1 << 22
-"""Bytes of a store whose columns are read when they are asked for."""
+"""Bytes of a long run's store whose columns are read when they are asked for."""
+
+_SHORT_RUN = 4
+"""How many times as large a store must be for that if its run isn't long: one reading of all takes less than the dozen
+that a second analysis asks for."""
 
 
 def default_store(folder: str | os.PathLike[str]) -> Path:
@@ -306,16 +311,20 @@ def _apart(path: Path, load: Callable[[], RunColumns], at: Path | None = None) -
 
 
 def load_large(path: Path) -> RunColumns:
-    """Return what a store holds, each column read when it is asked for; little is read yet, but all of it looked at:
-    types, lengths, names."""
+    """Return what a store holds, unless that is little each column read when it is asked for; then little is read yet,
+    but all of it looked at: types, lengths, names."""
 
     def outline(file: h5py.File) -> RunColumns:
-        found = read(file, slice(0, 0))
         (count,) = own_dataset(file, CHECKPOINT).shape
+        if is_middling and count <= LONG:
+            return read(file)
+        found = read(file, slice(0, 0))
         return replace(found, checkpoints={**found.checkpoints, LENGTH: read_values(file, LENGTH, "integer", (count,))})
 
     pinned = _pinned(path)
-    return stored(path, _apart(path, lambda: _load(path, outline, pinned.path), pinned.path), pinned=pinned).columns()
+    is_middling = path.stat().st_size <= _SHORT_RUN * LARGE
+    found = _apart(path, lambda: _load(path, outline, pinned.path), pinned.path)
+    return found if len(found) else stored(path, found, pinned=pinned).columns()
 
 
 def stored(path: Path, outline: RunColumns, *, is_ours: bool = False, pinned: PinnedFile | None = None) -> StoredRun:

@@ -19,9 +19,10 @@ from ckpt_inspect import Analyses, analyze, analyze_runs, load
 from ckpt_inspect.errors import RequestError, StoreError
 from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.measurement.variables import METRICS, OPTIMIZER_VARIABLES, group_names
-from ckpt_inspect.runs import store_writing
+from ckpt_inspect.runs import store, store_writing
 from ckpt_inspect.runs.elements import read_elements
 from ckpt_inspect.runs.store import default_store, save
+from ckpt_inspect.runs.stored_runs import stored_run
 from ckpt_inspect.state.optimizer_state import optimizer_states
 
 GIVEN = {"learning_rate": 0.01, "epsilon": 1e-7}
@@ -37,6 +38,21 @@ def test_what_is_loaded_is_what_was_saved(tmp_path: Path, analyses: Analyses) ->
     """Every array, name, type and problem."""
     save(analyses, tmp_path / "s.h5")
     assert load(tmp_path / "s.h5") == analyses
+
+
+def test_only_a_long_run_is_read_bit_by_bit_from_a_store_of_middling_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, analyses: Analyses
+) -> None:
+    """Whoever asks for a dozen columns of a short run waits longer for each than for all of them."""
+    path = tmp_path / "s.h5"
+    save(analyses, path)
+    monkeypatch.setattr(store, "LARGE", path.stat().st_size // 2)
+    whole = store.load(path)
+    monkeypatch.setattr(store, "LONG", len(analyses) - 1)
+    long = store.load(path)
+    assert stored_run(whole) is None
+    assert stored_run(long) is not None
+    assert whole == long == analyses
 
 
 def test_problems_survive_the_round_trip(tmp_path: Path) -> None:

@@ -364,6 +364,15 @@ class Checkpoint(ABC):
         """
         return b""
 
+    def rest(self) -> bool:
+        """Close the files until the next read, which raises ChangedFileError if one was replaced by then, and forget
+        what was read; what the metadata says stays known. Return whether the reader can do that."""
+        return False
+
+    def is_current(self) -> bool:
+        """Return whether the files, by size and time, are still those that were opened; asked of one that rests."""
+        return False
+
     def close(self) -> None:  # noqa: B027 - a reader that holds nothing open needs no closing
         """Release what is open; safe to call twice."""
 

@@ -13,8 +13,8 @@ from ckpt_inspect.comparison.inference import WindowEvidence, infer
 from ckpt_inspect.comparison.inference.laziness import lazy_alternative
 from ckpt_inspect.comparison.inference.observations import Observation
 from ckpt_inspect.comparison.observing import Glimpse, HeldElements, observe, reading_behind
-from ckpt_inspect.comparison.opened import OpenCheckpoints
 from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.formats.opened import OpenCheckpoints
 from ckpt_inspect.layouts import find_optimizers
 from ckpt_inspect.layouts.found import FoundOptimizer
 from ckpt_inspect.records import dataclass

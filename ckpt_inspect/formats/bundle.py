@@ -443,6 +443,14 @@ class BundleCheckpoint(Checkpoint):
     def read_head(self, size: int) -> bytes:
         return self._pinned.read_head(size)
 
+    def rest(self) -> bool:
+        self._readers.clear()
+        self._faults.clear()
+        return self._pinned.rest()
+
+    def is_current(self) -> bool:
+        return self._pinned.are_current()
+
     def close(self) -> None:
         self._pinned.close()
 

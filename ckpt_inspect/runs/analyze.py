@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Problem, Progress
 from ckpt_inspect.errors import RequestError
+from ckpt_inspect.formats.opened import OpenCheckpoints
 from ckpt_inspect.layouts.found_before import FoundBefore
 from ckpt_inspect.measurement.columns import Remark, RunColumns
 from ckpt_inspect.runs.execution import Meter, Worker, run_units
@@ -84,7 +85,8 @@ def analyze(
     found, meter = FoundBefore(), Meter(progress)
     with (
         Saving(None if store is None else Path(store), elements, held) as saving,
-        Worker(threads, sink=saving.sink, progress=meter.add, found=found) as worker,
+        OpenCheckpoints() as opened,
+        Worker(threads, sink=saving.sink, progress=meter.add, found=found, open_anew=opened.take) as worker,
     ):
         plan = _planned(run, options, saving.path, saving.load(), found)
         is_due = options.infers and bool(plan.unread or not plan.was_inferred)
@@ -94,7 +96,9 @@ def analyze(
         reading = Reading(plan, limits, spilled=saving.spilled() if is_long else None, windows=saving.held.windows)
         if held is not None and held.is_watched:
             reading.movement.trust()
-        work = _Work(reading, options, meter, worker, executor, is_due=is_due, is_stored=store is not None, found=found)
+        work = _Work(
+            reading, options, meter, worker, opened, executor, is_due=is_due, is_stored=store is not None, found=found
+        )
         lost: list[str] = []
 
         def units() -> Iterator[list[Unit]]:
@@ -163,6 +167,7 @@ class _Work:
         options: Options,
         meter: Meter,
         worker: Worker,
+        opened: OpenCheckpoints,
         executor: Executor | None,
         *,
         is_due: bool,
@@ -172,7 +177,8 @@ class _Work:
         """`is_due`: whether the checkpoints have to be asked what they tell; the rest as `told_stretches` takes it."""
         self._reading, self._options, self._meter, self._worker = reading, options, meter, worker
         self._plan = reading.plan
-        self._is_due, self._is_stored, self._found, self._executor = is_due, is_stored, found, executor
+        self._is_due, self._is_stored, self._found = is_due, is_stored, found
+        self._opened, self._executor = opened, executor
         unread = self._plan.unread
         self._sizes = self._plan.run.sizes(unread)
         self.count = len(unread)
@@ -192,7 +198,7 @@ class _Work:
             return iter([(NOTHING, self._plan.unread)])
         from ckpt_inspect.runs.inferring import told_stretches
 
-        return told_stretches(self._plan, self._found, self._executor, is_stored=self._is_stored)
+        return told_stretches(self._plan, self._found, self._opened, self._executor, is_stored=self._is_stored)
 
     def _sizes_of(self, paths: Sequence[Path]) -> Mapping[Path, int]:
         """Their sizes; what the store's figures turn out to be no longer true of is read besides what was expected."""

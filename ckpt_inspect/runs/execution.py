@@ -11,7 +11,7 @@ from threading import Lock, local
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ckpt_inspect.checkpoint import CountedPieces, Progress
+from ckpt_inspect.checkpoint import Checkpoint, CountedPieces, Progress
 from ckpt_inspect.errors import CkptInspectError, WorkerLostError
 from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.layouts import find_optimizers
@@ -67,10 +67,13 @@ class Worker:
         progress: Callable[[int], None] | None = None,
         is_alone: bool = True,
         found: FoundBefore | None = None,
+        open_anew: Callable[[Path], Checkpoint] | None = None,
     ) -> None:
         """`threads` (default 2) share the pieces of a unit; `sink` is given E of every element; `progress` is called
         with the bytes of each piece as it is done, from any thread. Unless it `is_alone`, others may do other units of
-        the same checkpoint, and `merge` compares the checksum of all. `found`: what was found in checkpoints before."""
+        the same checkpoint, and `merge` compares the checksum of all. `found`: what was found in checkpoints before.
+        `open_anew` opens one in place of `open_checkpoint`; the worker closes it."""
+        self._open_anew = open_anew or open_checkpoint
         self._find = find_optimizers if found is None else found.find
         self._is_alone = is_alone
         self._threads = threads
@@ -137,7 +140,7 @@ class Worker:
         known = next((opened for opened in self._opened if opened.path == path), None)
         if known is not None and (known.options, known.inferred) == (options, inferred):
             return known
-        checkpoint = open_checkpoint(path) if known is None else known.chosen.checkpoint
+        checkpoint = self._open_anew(path) if known is None else known.chosen.checkpoint
         try:
             chosen = Chosen.of(checkpoint, options.given, options.selection, inferred, self._find)
         except BaseException:

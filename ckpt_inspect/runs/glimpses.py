@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.comparison.observing import HELD_BYTES, CarriedGlimpse, Glimpse, HeldElements, reading_behind
-from ckpt_inspect.comparison.opened import OpenCheckpoints
 from ckpt_inspect.errors import CkptInspectError
+from ckpt_inspect.formats.opened import OpenCheckpoints
 from ckpt_inspect.layouts.found import FoundOptimizer
 from ckpt_inspect.layouts.found_before import FoundBefore
 from ckpt_inspect.records import dataclass

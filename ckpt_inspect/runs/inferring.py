@@ -21,8 +21,8 @@ from ckpt_inspect.comparison.observing import (
     joined_values,
     observe,
 )
-from ckpt_inspect.comparison.opened import OpenCheckpoints
 from ckpt_inspect.comparison.paths import PathFigures, follow_paths
+from ckpt_inspect.formats.opened import OpenCheckpoints
 from ckpt_inspect.layouts.found_before import FoundBefore
 from ckpt_inspect.measurement.columns import Columns, RunColumns
 from ckpt_inspect.measurement.wording import spoken_name
@@ -53,12 +53,12 @@ before told. What another checkpoint costs is so bounded by a stretch."""
 
 
 def told_stretches(
-    plan: Plan, found: FoundBefore, executor: Executor | None = None, *, is_stored: bool
+    plan: Plan, found: FoundBefore, opened: OpenCheckpoints, executor: Executor | None = None, *, is_stored: bool
 ) -> Generator[tuple[Stretch, tuple[Path, ...]], None, None]:
     """Yield what the checkpoints of a run tell together, those that are there and those that the store keeps something
-    of, stretch by stretch, and which of each have to be read with that. `found`: what layouts found, for whoever opens
-    them next. `executor`: whose workers look at many, at those of the next stretch while one is told. `is_stored`:
-    whether elements are to be kept, for checkpoints that are yet to come.
+    of, stretch by stretch, and which of each have to be read with that. `found`, `opened`: what is known of them, for
+    whoever opens them next. `executor`: whose workers look at many, at those of the next stretch while one is told.
+    `is_stored`: whether elements are to be kept, for checkpoints that are yet to come.
 
     Nothing is told, and no element is read, if the first and the last hold all that could be told. What can't be read
     takes no part. Of a run of more than `STRETCH` checkpoints, those stretches are asked that have unread checkpoints,
@@ -72,7 +72,7 @@ def told_stretches(
         return
     name_of = naming(places)
     given = plan.options.given
-    with OpenCheckpoints() as opened, Glimpses(given, found, opened, executor) as glimpses:
+    with Glimpses(given, found, opened, executor) as glimpses:
         first, *_, last = [*paths.values(), *paths.values()]
         is_told = past > 0 and plan.was_inferred  # the first of all was open, or the last when it was told
         if not is_told and not any(

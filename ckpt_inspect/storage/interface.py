@@ -177,6 +177,10 @@ class OpenFile(ABC):
         """Say at which offsets a few bytes will be read soon: of a file that lies far away they are asked for at once,
         and not one after another."""
 
+    def rest(self) -> bool:
+        """Close the file until the next read, as if it had been pinned; return whether that can be done."""
+        return False
+
     @abstractmethod
     def close(self) -> None:
         """Release what is open; safe to call twice."""

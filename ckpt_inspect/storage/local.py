@@ -160,6 +160,13 @@ class LocalFile(OpenFile):
         with self._lock:
             return self._descriptor is not None and _stat_of(os.fstat(self._descriptor)) != self.stat
 
+    def rest(self) -> bool:
+        with self._lock:
+            descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+        return True
+
     def close(self) -> None:
         with self._lock:
             descriptor, self._descriptor, self._is_closed = self._descriptor, None, True

@@ -68,6 +68,14 @@ class PinnedFiles:
         first = next(iter(self._files.values()))
         return first.read(0, min(size, first.size))
 
+    def rest(self) -> bool:
+        """Close all until they are read again; return whether that can be done."""
+        return all(file.rest() for file in self._files.values())
+
+    def are_current(self) -> bool:
+        """Return whether what lies at the paths is still what was opened or pinned."""
+        return all(_stat(path) == file.stat for path, file in self._files.items())
+
     def close(self) -> None:
         """Close all; safe to call twice."""
         for file in self._files.values():

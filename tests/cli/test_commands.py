@@ -21,12 +21,12 @@ import h5py
 import pytest
 from support.command_line import Answer
 from support.keras_files import ADAM, SHAPES, Run
+from support.openings import before_opening
 from typer.main import get_command
 
 from ckpt_inspect._version import __version__
 from ckpt_inspect.cli.app import app
 from ckpt_inspect.cli.usage import HELP
-from ckpt_inspect.runs import execution
 
 COMMANDS = ("analyze", "show", "diff", "check", "report", "export", "explain")
 
@@ -450,8 +450,7 @@ def test_analyze_again_reads_only_what_is_new(folder: Path, monkeypatch: pytest.
     first = Answer("analyze", folder)
     written = Path(STORE).stat().st_mtime_ns
     opened: list[str] = []
-    real = execution.open_checkpoint
-    monkeypatch.setattr(execution, "open_checkpoint", lambda path: opened.append(Path(path).name) or real(path))
+    before_opening(monkeypatch, lambda path: opened.append(path.name))
     assert Answer("analyze", folder).out == first.out
     assert (opened, Path(STORE).stat().st_mtime_ns) == ([], written)
     Run().train(20).save(folder / "model-020.h5")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import tracemalloc
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from support.adam_bundles import save_bundle, save_series
 from support.bundle_writer import write_bundle
 from support.keras_files import Run
+from support.openings import before_opening
 
 from ckpt_inspect import analyze, check, load
 from ckpt_inspect.checkpoint import Array, Checkpoint, TensorSpec
@@ -21,7 +21,6 @@ from ckpt_inspect.formats import open_checkpoint
 from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
 from ckpt_inspect.measurement.summaries import sample_indices
 from ckpt_inspect.measurement.sweep import Sweep
-from ckpt_inspect.runs import execution
 from ckpt_inspect.runs.analysis import Analysis, Chosen
 from ckpt_inspect.runs.planning import merged_order
 from ckpt_inspect.series.run import Run as Series
@@ -50,17 +49,11 @@ def damage(prefix: Path) -> None:
 
 
 @pytest.fixture
-def opened_paths(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def opened_paths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the checkpoints that are opened to be analysed."""
     names: list[str] = []
-    real = execution.open_checkpoint
-
-    def opening(path: Any) -> Checkpoint:
-        names.append(Path(path).name)
-        return real(path)
-
-    monkeypatch.setattr(execution, "open_checkpoint", opening)
-    yield names
+    before_opening(monkeypatch, lambda path: names.append(path.name))
+    return names
 
 
 # --- one checkpoint
@@ -497,14 +490,12 @@ def test_problems_stay_with_their_checkpoints(tmp_path: Path) -> None:
 def test_an_interrupt_keeps_what_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in the third checkpoint: two are in the store."""
     save_series(tmp_path / "run", 4)
-    real = execution.open_checkpoint
 
-    def opening(path: Any) -> Checkpoint:
-        if Path(path).name == "model.ckpt-30":
+    def interrupt(path: Path) -> None:
+        if path.name == "model.ckpt-30":
             raise KeyboardInterrupt
-        return real(path)
 
-    monkeypatch.setattr(execution, "open_checkpoint", opening)
+    before_opening(monkeypatch, interrupt)
     with pytest.raises(KeyboardInterrupt):
         analyze(tmp_path / "run", store=tmp_path / "s.h5")
     assert len(load(tmp_path / "s.h5")) == 2

@@ -17,6 +17,7 @@ import pytest
 from support.adam_bundles import save_bundle, save_series
 from support.adam_runs import AdamRun
 from support.keras_files import Run, save_large_archive
+from support.openings import before_opening
 from support.recorded_cases import CASES, FIXTURES
 from support.store_contents import contents
 
@@ -168,13 +169,7 @@ def test_of_two_neighbours_the_later_is_measured(large_run: Path) -> None:
 def openings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of what is opened."""
     names: list[str] = []
-    real = execution.open_checkpoint
-
-    def opening(path: Any) -> Any:
-        names.append(Path(path).name)
-        return real(path)
-
-    monkeypatch.setattr(execution, "open_checkpoint", opening)
+    before_opening(monkeypatch, lambda path: names.append(path.name))
     return names
 
 

@@ -14,7 +14,7 @@ from support.store_contents import contents
 
 from ckpt_inspect import analyze, find_checkpoints
 from ckpt_inspect.checkpoint import Checkpoint
-from ckpt_inspect.comparison.opened import OpenCheckpoints
+from ckpt_inspect.formats.opened import OpenCheckpoints
 from ckpt_inspect.runs import glimpses, inferring
 
 TRUTH = {"beta_1": 0.8, "beta_2": 0.98, "epsilon": 1e-5}

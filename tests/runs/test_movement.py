@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.adam_bundles import save_series
 from support.command_line import Answer
+from support.openings import before_opening
 
 from ckpt_inspect import analyze, describe, diff, find_checkpoints, load
 from ckpt_inspect.errors import ChangedFileError, CkptInspectError
@@ -22,14 +23,7 @@ GIVEN = {"learning_rate": 0.01}
 
 def before_reading(monkeypatch: pytest.MonkeyPatch, name: str, do: Callable[[Path], object]) -> None:
     """Have something done just before the checkpoint of that name is opened to be analysed."""
-    real = execution.open_checkpoint
-
-    def opening(path: Path) -> object:
-        if path.name == name:
-            do(path)
-        return real(path)
-
-    monkeypatch.setattr(execution, "open_checkpoint", opening)
+    before_opening(monkeypatch, lambda path: do(path) if path.name == name else None)
 
 
 def remove(prefix: Path) -> None:

@@ -63,13 +63,15 @@ class Intervals:
         leaves of it, in any element, with its values before and after. Of a long run some rows are looked at at a time,
         and of what was looked at before none but those.
         """
-        for row in self._history.rows_where(
-            f"{variable} below {share}", partial(self._falls, variable, share)
-        ).tolist():
-            interval = self.between(row - 1, row)
-            if interval is not None:
-                (values,) = self._history.between((variable,), row - 1, row + 1)
-                yield interval, values[0], values[1]
+        rows = self._history.rows_where(f"{variable} below {share}", partial(self._falls, variable, share))
+        groups = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1) if len(rows) else []
+        for group in groups:  # those that follow each other, which are looked up together
+            for start, stop in slabs(len(group), 8 * self._history.width(variable), int(group[0])):
+                (values,) = self._history.between((variable,), start - 1, stop)
+                for row in range(start, stop):
+                    interval = self.between(row - 1, row)
+                    if interval is not None:
+                        yield interval, values[row - start], values[row - start + 1]
 
     def _falls(self, variable: str, share: float, first: int, last: int) -> Iterator[int]:
         """Yield the rows, from one to before another, at which it falls so since the row before, where it may."""

@@ -90,8 +90,12 @@ def resolve_step(
     powers: PowersReading | None,
     others: PowersReading | None,
     scalars: Scalars,
+    *,
+    is_corrected: bool,
+    is_decayed: bool,
 ) -> tuple[int | None, Sourced[int], list[Problem]]:
-    """Return the raw count of the counter, the exponent of the last update, and problems."""
+    """Return the raw count of the counter, the exponent of the last update, and problems. `is_corrected`: whether the
+    optimizer corrects moments by the step; `is_decayed`: whether its learning rate decays with the step."""
     problems: list[Problem] = []
     raw = scalars.count(found.counter) if found.counter is not None else None
     if found.counter is not None and raw is None:
@@ -106,7 +110,7 @@ def resolve_step(
         return count, Sourced(step, "given", "given by the caller"), problems
     if raw is not None:
         if found.implementation.has_unordered_counter and raw > 0:
-            problems.append(_unordered_counter(found.implementation.title, raw))
+            problems += _unordered_counter(found, raw, is_corrected, is_decayed)
         return _applied(found, raw), _counted(checkpoint, found, raw), problems
     if powers is not None:
         if powers.step is not None:
@@ -123,13 +127,21 @@ def resolve_step(
     )
 
 
-def _unordered_counter(who: str, raw: int) -> Problem:
-    return Problem(
-        "step-unordered",
-        f"{who} counts an update while it computes it: the last one used {raw} or {raw + 1} for its step",
-        f"{raw} was taken; the two differ by about {100 / (2 * raw):.2g} % in the effective learning rate",
-        "info",
-    )
+def _unordered_counter(found: FoundOptimizer, raw: int, is_corrected: bool, is_decayed: bool) -> list[Problem]:
+    """Report which two steps the last update can have used, if anything in it depends on the step: √(1 - β2^t) by
+    1/(2t) of itself at most, a decayed learning rate by 1/t."""
+    percent = 100 / raw * (is_corrected / 2 + is_decayed)
+    if not percent:
+        return []
+    return [
+        Problem(
+            "step-unordered",
+            f"{found.implementation.title} counts an update while it computes it: the last one used {raw} or {raw + 1} "
+            "for its step",
+            f"{raw} was taken; the effective learning rates of the two differ by at most {percent:.2g} %",
+            "info",
+        )
+    ]
 
 
 def _counted(checkpoint: Checkpoint, found: FoundOptimizer, raw: int) -> Sourced[int]:

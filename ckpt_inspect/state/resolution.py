@@ -74,13 +74,17 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
     powers, others = read_powers(found, betas, scalars)
     if fault := power_fault(found, scalars):
         powers = others = PowersReading(None, None, None, 0, False, fault)
-    raw, step, problems = resolve_step(checkpoint, found, given, powers, others, scalars)
+    has_own_decay = isinstance(optimizer, UpdateRule) and optimizer.has_own_decay
+    is_scheduled = has_scheduled_rate(found, has_own_decay, scalars)
+    is_corrected = optimizer is not None and optimizer.has_moment_pair
+    raw, step, problems = resolve_step(
+        checkpoint, found, given, powers, others, scalars, is_corrected=is_corrected, is_decayed=is_scheduled
+    )
     if fault:
         problems.append(Problem("beta-power-impossible", f"{found.name}: {fault}", "the powers are left out", "error"))
     if found.beta_powers.own.keys and scalars.has(GLOBAL_STEP) and scalars.count(GLOBAL_STEP) is None:
         what = f"{found.name}: {GLOBAL_STEP} is {scalars.read(GLOBAL_STEP):g}, which is not a valid count"
         problems.append(Problem("step-malformed", what, "the beta powers tell the step without it", "error"))
-    has_own_decay = isinstance(optimizer, UpdateRule) and optimizer.has_own_decay
 
     def resolved(h: Hyperparameter) -> Sourced[float]:
         if h.name in faults:
@@ -137,7 +141,6 @@ def resolve(checkpoint: Checkpoint, found: FoundOptimizer, given: Given) -> Reso
             Problem("step-underflowed", f"{found.name}: {powers.evidence}", "the step is left unknown", "info")
         )
     counter = None if found.counter is None else scalars.count(found.counter)
-    is_scheduled = has_scheduled_rate(found, has_own_decay, scalars)
     return Resolved(rule, step, counter, hyperparameters, is_converged, is_scheduled, is_textbook, tuple(problems))
 
 

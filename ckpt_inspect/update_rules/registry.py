@@ -103,6 +103,12 @@ NAMED: tuple[NamedOptimizer, ...] = (
         ),
     ),
     NamedOptimizer("muon", Traces(("muon",), pairs_some=True)),
+    NamedOptimizer("proximaladagrad", Traces(("proximaladagrad",), operations=(Operation("ApplyProximalAdagrad"),))),
+    NamedOptimizer("adagradda", Traces(("adagradda",), operations=(Operation("ApplyAdagradDA"),))),
+    NamedOptimizer("addsign", Traces(("addsign",), operations=(Operation("ApplyAddSign"),))),
+    NamedOptimizer("powersign", Traces(("powersign",), operations=(Operation("ApplyPowerSign"),))),
+    NamedOptimizer("shampoo", Traces(("shampoo",))),
+    NamedOptimizer("lars", Traces(("lars",))),
     NamedOptimizer("novograd", Traces(("novograd",)), COMMON),
     NamedOptimizer(
         "yogi",

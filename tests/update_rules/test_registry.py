@@ -88,7 +88,8 @@ def test_names_are_unique() -> None:
 @pytest.mark.parametrize(
     ("name", "rule"),
     [("Custom>AdamW", "adamw"), ("Addons>RectifiedAdam", "radam"), ("adam_1", "adam"), ("RMSPropOptimizer", "rmsprop"),
-     ("SGD", "sgd"), ("keras.optimizers.Lion", "lion"), ("adamw_1_1", "adamw")],
+     ("SGD", "sgd"), ("keras.optimizers.Lion", "lion"), ("adamw_1_1", "adamw"),
+     ("ProximalAdagrad", "proximaladagrad"), ("AdagradDA", "adagradda"), ("PowerSignOptimizer", "powersign")],
 )  # fmt: skip
 def test_an_optimizer_is_known_by_its_class(name: str, rule: str) -> None:
     """However upstream spells the class, or the slots that are named for it."""

@@ -43,6 +43,8 @@ TRANSPARENT_OPS = {
     "ResourceGather",
     "PlaceholderWithDefault",
     "StopGradient",
+    "Switch",  # what enters a branch of tf.cond, as a loss scale's or a stale gradient's does
+    "RefSwitch",
 }
 SCALAR_OPS: Mapping[str, Callable[..., float]] = {
     "Add": lambda a, b: a + b, "AddV2": lambda a, b: a + b, "Sub": lambda a, b: a - b, "Mul": lambda a, b: a * b,
@@ -268,10 +270,15 @@ class GraphDef:
 
     @staticmethod
     def shared_scalars(applications: Sequence[Application]) -> dict[str, str]:
-        """Return the nodes that feed the hyperparameters of some updates, without those that not all of them have."""
-        shared = dict(applications[0].scalars) if applications else {}
+        """Return the nodes that feed the hyperparameters of some updates, without those that not all of them have.
+
+        An update of rows is one operation, which doesn't show whether rows were shrunk before it.
+        """
+        dense = [a for a in applications if not a.is_sparse] or applications
+        shared = dict(dense[0].scalars) if dense else {}
         for a in applications:
-            shared = {role: node for role, node in shared.items() if role in a.scalars}
+            open_in = {"weight_decay"} if a.is_sparse else set()
+            shared = {role: node for role, node in shared.items() if role in a.scalars.keys() | open_in}
         return shared
 
     def increments(self, variable: str) -> list[float | None]:

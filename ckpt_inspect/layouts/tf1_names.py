@@ -339,7 +339,11 @@ def _assign_powers(
     checkpoint: Checkpoint, groups: Sequence[_Group], powers: Sequence[_Powers], graph: GraphDef | None
 ) -> list[_Group]:
     """Give each optimizer its powers; return those that the powers show to be others than the names do."""
-    of_adam = [g for g in groups if _may_keep_pairs(g.members[0].base)]
+    of_adam = [
+        g
+        for g in groups
+        if (_may_keep_pairs(g.members[0].base) if g.graph_rule is None else has_moment_pair(g.graph_rule))
+    ]
     left = list(powers)
     if graph is not None:
         by_scope = {a.scope: a for a in graph.applications if "beta1_power" in a.tensors}
@@ -551,7 +555,8 @@ def _read_rule(group: _Group, base: str, graph_where: str) -> RuleReading:
     if group.lazy_rule is not None and (named, in_graph) in _MAY_BE_LAZY:
         where = f"its operations in {graph_where} set rows of the moments, and let none of the others decay"
         return RuleReading(group.lazy_rule, "graph", where)
-    if in_graph is not None and (named in (None, USUAL_RULE) or in_graph != USUAL_RULE.name):
+    is_kin = named not in (None, USUAL_RULE) and named.has_moment_pair and in_graph == USUAL_RULE.name
+    if in_graph is not None and not is_kin:  # an AdamW, say, is updated by Adam's operation
         where = f"its update operations in {graph_where}"
         if in_graph == USUAL_RULE.name and "weight_decay" in group.scalar_nodes:
             return RuleReading(USUAL_RULE.with_decay, "graph", f"{where}, after a decay of the weights")

@@ -307,6 +307,17 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         taken = tf.gather(w, [1, 3]) if is_sparse else w
         return [(optimizer.minimize(tf.reduce_sum(tf.square(taken - 0.1))), 3)]
 
+    def branched() -> list[tuple[Any, int]]:
+        """An update that is made only if something holds, as under a loss scale."""
+        w = variable("w")
+        gradient = tf.gradients(tf.reduce_sum(tf.square(tf.convert_to_tensor(w) - 0.1)), w)
+        optimizer = tf.train.AdamOptimizer(0.02, epsilon=1e-4)
+        tf.disable_control_flow_v2()
+        is_finite = tf.reduce_all(tf.is_finite(gradient[0]))
+        update = tf.cond(is_finite, lambda: optimizer.apply_gradients([(gradient[0], w)]), lambda: tf.no_op())
+        tf.enable_control_flow_v2()
+        return [(update, 3)]
+
     def centered(name: str) -> Any:
         return tf.train.RMSPropOptimizer(0.02, 0.8, 0.7, epsilon=1e-3, centered=True, name=name)
 
@@ -315,6 +326,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     save("rmsprop", lambda: minimized(centered("mine")))
     save("rmsprop-rows", lambda: minimized(centered("mine"), is_sparse=True))
     save("rmsprop-no-graph", lambda: minimized(centered("RMSProp")), has_graph=False)
+    save("branched", branched)
+    save("called-rmsprop", lambda: minimized(tf.train.AdamOptimizer(0.02, epsilon=1e-4, name="RMSProp")))
     save("momentum", lambda: minimized(tf.train.MomentumOptimizer(0.1, 0.9, name="heavy")))
     for first in ("d", "g"):
         save(f"gan-{first}-first", lambda first=first: gan(first))  # type: ignore[misc]
@@ -485,6 +498,22 @@ def test_a_renamed_momentum_is_read_from_the_graph(saved: dict[str, Path]) -> No
         assert state.hyperparameters["momentum"].value == pytest.approx(0.9)
 
 
+@pytest.mark.parametrize("name", ["branched", "called-rmsprop"])
+def test_the_operation_tells_the_rule_wherever_and_however_it_is_called(saved: dict[str, Path], name: str) -> None:
+    """Adam's operation is Adam's, behind the `Switch` of a `tf.cond`, and under a name that RMSProp's slots have; its
+    constants are read either way."""
+    with open_checkpoint(saved[name]) as checkpoint:
+        (state,) = optimizer_states(checkpoint)
+        (parameter,) = state.parameters.values()
+        assert (state.rule, state.rule_source.source, state.step.value) == ("adam", "graph", 3)
+        read = {n: h.value for n, h in state.hyperparameters.items() if h.source == "graph"}
+        assert read == pytest.approx({"learning_rate": 0.02, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-4})
+        slots = "w/Adam" if name == "branched" else "w/RMSProp"
+        m, v = (checkpoint.read(f"{slots}{tail}").astype(np.float64) for tail in ("", "_1"))
+        expected = -0.02 * np.sqrt(1 - 0.999**3) / (1 - 0.9**3) * m / (np.sqrt(v) + 1e-4)
+        np.testing.assert_allclose(parameter.last_update(), expected, rtol=1e-4)
+
+
 # ------------------------------------------------------------------------------------------- a graph by hand
 
 
@@ -541,6 +570,23 @@ class TestGraph:
         assert (state.rule, state.family) == ("adamw", "contrib")
         assert (decay.value, decay.source) == (pytest.approx(0.03), "graph")
         assert state.parameters["a"].last_update() is not None
+
+
+def test_rows_don_t_hide_the_decay_of_the_others() -> None:
+    """MomentumW shrinks each variable before `ApplyMomentum`, and of an embedding the touched rows, in another way."""
+    arrays = {k: np.ones((4, 3), np.float32) for n in ("w", "rows") for k in (n, f"{n}/MomentumW")}
+    dense, sparse = (("w", "w/MomentumW", "rate", "gradient"), ("rows", "rows/MomentumW", "rate", "gradient", "ids"))
+    graph = graph_def(
+        *((name, "VariableV2", ()) for name in arrays),
+        ("decayed", "Mul", ("decay", "w")),
+        ("shrunk", "AssignSub", ("w", "decayed")),
+        ("MomentumW/update_w/ApplyMomentum", "ApplyMomentum", (*dense, "momentum", "^shrunk")),
+        ("MomentumW/update_rows/SparseApplyMomentum", "SparseApplyMomentum", (*sparse, "momentum", "^some_rows")),
+        constants={"rate": 0.1, "momentum": 0.9, "decay": 0.03},
+    )
+    (state,) = optimizer_states(MemoryCheckpoint(arrays, graph=graph))
+    read = {n: h.value for n, h in state.hyperparameters.items() if h.source == "graph"}
+    assert read == pytest.approx({"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.03})
 
 
 def _rows(variable: str, *operations: tuple[str, str], prefix: str = "") -> list[tuple[str, str, tuple[str, ...]]]:

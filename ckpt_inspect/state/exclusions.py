@@ -114,11 +114,12 @@ def unsaved(
         return ()
     told = quoted(settings.weight_decay, "" if decay is None else decay.source)
     is_inside = rule.needs_norms and not settings.implementation.takes_weight_decay
+    is_twice = rule.has_own_weight_decay and not settings.implementation.takes_weight_decay
     return (
         Problem(
             "exclusions-not-saved",
             f"{name}: which variables exclude_from_weight_decay spares from the weight decay ({told}) is not "
-            "in the file",
+            "in the file" + (", nor whether extend_with_decoupled_weight_decay takes it once more" if is_twice else ""),
             "none is taken to be spared; of those that were, the effective learning rate and the last update are others"
             if is_inside
             else "none is taken to be spared; of those that were, the last update lacks the decay, and the effective "

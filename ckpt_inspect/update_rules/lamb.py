@@ -69,6 +69,7 @@ class Lamb(UpdateRule):
     )
     more_hyperparameters: ClassVar = (EPSILON_ROOT,)
     is_linear_in_rate: ClassVar = False
+    has_own_weight_decay: ClassVar = True
     needs_norms: ClassVar = True
 
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:

@@ -103,6 +103,7 @@ class RAdam(UpdateRule):
     more_hyperparameters: ClassVar[tuple[Hyperparameter, ...]] = (EPSILON_ROOT,)
     slots: ClassVar = {**UpdateRule.slots, "max_second_moment": ("max_second_moment",)}
     is_lazy: ClassVar = True
+    has_own_weight_decay: ClassVar = True
 
     def second_moment(self, state: State) -> Array:
         """Return v, or its maximum if one is kept."""

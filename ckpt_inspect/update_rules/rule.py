@@ -217,6 +217,8 @@ class UpdateRule(ABC):
     """Whether E and Δ are proportional to the learning rate."""
     has_own_decay: ClassVar[bool] = False
     """Whether a `decay` in its configuration is a number of its own formula, and no decay of the learning rate."""
+    has_own_weight_decay: ClassVar[bool] = False
+    """Whether Addons' class itself takes a weight decay, as a part of the step, without the extension that adds one."""
     needs_norms: ClassVar[bool] = False
     """Whether E and Δ depend on norms of the whole tensor: then pieces need `norms`, the sum of `norms_of` all
     pieces."""

@@ -142,6 +142,11 @@ def _read_optimizer(
     if optimizer is not None and not _has_known_order(optimizer):
         optimizer = None
     reading, pairing, by_names = _choose_reading(specs, implementation, config, optimizer, models)
+    if reading is None and config is None and optimizer is not None and not optimizer.has_moment_pair:
+        others = _choose_reading(specs, implementation, None, None, models)
+        if others[0] is not None and _are_moments(checkpoint, keys, others[0]):
+            reading, pairing, by_names = others  # a name is the caller's to choose: Adam(name="SGD")
+            label, optimizer, rule = "", None, _read_rule(None, "", None)
     is_assumed = config is None and optimizer is not None and bool(optimizer.traces.slots_in_lists)
     if is_assumed and reading is not None and len(reading.slots) > 1 and not _are_told(checkpoint, keys, reading):
         reading = None
@@ -219,6 +224,12 @@ def _are_told(checkpoint: Checkpoint, keys: Sequence[str], reading: SlotReading)
     first, second = ([keys[i] for i in block if i is not None] for block in list(reading.slots.values())[:2])
     is_mean = is_nonnegative(checkpoint, first) and not is_nonnegative(checkpoint, second)
     return is_mean and exceeds_root(checkpoint, list(zip(second, first, strict=True)))
+
+
+def _are_moments(checkpoint: Checkpoint, keys: Sequence[str], reading: SlotReading) -> bool:
+    """Return whether the values of a reading's pairs can be those of first and second moments."""
+    pairs = _moments(keys, reading)
+    return bool(pairs) and not contradicts_moments(checkpoint, pairs)
 
 
 def _has_known_order(optimizer: Optimizer) -> bool:

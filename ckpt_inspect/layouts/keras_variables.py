@@ -227,7 +227,8 @@ def read_rule(
         where = f"slots named for an {peculiar.second_slot.replace('_', ' ')}, which only {peculiar.title} has"
         return RuleReading(peculiar.name, "checkpoint", where)
     named = optimizer_of_class(own_name) if own_name else None
-    if named is not None and _is_pair(kinds) and not (named.has_moment_pair or named.traces.pairs_some):
+    keeps_some = named is not None and named.traces.pairs_some
+    if named is not None and kinds and not keeps_some and _is_pair(kinds) != named.has_moment_pair:
         named = None  # the name that someone gave an optimizer of another class
     with_maximum = (USUAL_RULE if named is None else named).with_maximum
     if "max_second_moment" in has and with_maximum:

@@ -107,6 +107,7 @@ NAMED: tuple[NamedOptimizer, ...] = (
     NamedOptimizer("adagradda", Traces(("adagradda",), operations=(Operation("ApplyAdagradDA"),))),
     NamedOptimizer("addsign", Traces(("addsign",), operations=(Operation("ApplyAddSign"),))),
     NamedOptimizer("powersign", Traces(("powersign",), operations=(Operation("ApplyPowerSign"),))),
+    NamedOptimizer("schedulefreeadamw", Traces(("schedulefreeadamw",)), COMMON, has_moment_pair=True),
     NamedOptimizer("shampoo", Traces(("shampoo",))),
     NamedOptimizer("lars", Traces(("lars",))),
     NamedOptimizer("novograd", Traces(("novograd",)), COMMON),

@@ -16,7 +16,13 @@ from ckpt_inspect.jsonable import JsonObject
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, unique_names, whole_slot
 from ckpt_inspect.layouts.keras_variables import SlotName, adapt_slots, parse_keras2_slot, parse_keras3_slot, read_rule
 from ckpt_inspect.layouts.model_config import LayerConfig, frozen_layers, layers_of
-from ckpt_inspect.layouts.optimizer_classes import AVERAGE_SLOTS, OptimizerConfig, averaged_weights, unwrap_config
+from ckpt_inspect.layouts.optimizer_classes import (
+    AVERAGE_SLOTS,
+    OptimizerConfig,
+    averaged_weights,
+    never_counted,
+    unwrap_config,
+)
 from ckpt_inspect.layouts.trainable_order import Block, Pairing, Weight, is_untrained, pair
 from ckpt_inspect.update_rules import (
     TELLING_SCALARS,
@@ -61,6 +67,9 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
         problems.append(averaged_weights(who))
     own = _own(names)
     counter = _counter(checkpoint, names)
+    if config is not None and len(config.averaging_wrappers) > 1:
+        problems.append(never_counted(who))
+        counter = None
     scalars = {
         tail: names[n]
         for n in own

@@ -43,7 +43,12 @@ class OptimizerConfig(NamedTuple):
     @property
     def averaging_wrapper(self) -> str:
         """Return the class name of the wrapper that overwrites the weights with an average; empty if there is none."""
-        return next((name for name in self.wrappers if normal_name(name) in AVERAGING_CLASSES), "")
+        return next(iter(self.averaging_wrappers), "")
+
+    @property
+    def averaging_wrappers(self) -> tuple[str, ...]:
+        """Return the class names of all such wrappers, outermost first."""
+        return tuple(name for name in self.wrappers if normal_name(name) in AVERAGING_CLASSES)
 
     @property
     def is_addon(self) -> bool:
@@ -59,6 +64,20 @@ def averaged_weights(who: str) -> Problem:
         "the last update is this optimizer's own, without what the wrapper did to the weights afterwards; what depends "
         "on the weights themselves (weight decay, LAMB's trust ratio) is computed from those that were saved",
         "info",
+    )
+
+
+def never_counted(who: str) -> Problem:
+    """Return the remark that nothing counts for an optimizer inside two averaging wrappers.
+
+    Each hands its own counter to the optimizer inside it in `apply_gradients`, and calls its `_resource_apply_dense`
+    alone, so that the innermost's counter stays 0 (tensorflow_addons/optimizers/{lookahead,average_wrapper}.py).
+    """
+    return Problem(
+        "counter-open",
+        f"{who} wraps another averaging wrapper around this optimizer, whose own counter Addons never raises: its bias "
+        "corrections stay those of a first update",
+        "the step is left unknown; give --step 1 for what each update computes",
     )
 
 

@@ -22,7 +22,7 @@ from ckpt_inspect.layouts.found import (
     unique_names,
 )
 from ckpt_inspect.layouts.object_graph import KEY_TAIL, Node, ObjectGraph
-from ckpt_inspect.layouts.optimizer_classes import AVERAGE_SLOTS, OptimizerConfig, averaged_weights
+from ckpt_inspect.layouts.optimizer_classes import AVERAGE_SLOTS, OptimizerConfig, averaged_weights, never_counted
 from ckpt_inspect.update_rules import (
     SCALAR_NAMES,
     USUAL_RULE,
@@ -94,6 +94,11 @@ def _inner(graph: ObjectGraph, node: Node) -> list[Node]:
     return [n for n in inner if n is not None and (n.slots or _has_hyperparameters_of_v2(n))]
 
 
+def _averages(node: Node) -> bool:
+    """Return whether it is a wrapper that overwrites the weights with an average."""
+    return any(s.name in AVERAGE_SLOTS for s in node.slots)
+
+
 def _read_optimizer(
     checkpoint: Checkpoint, graph: ObjectGraph, node: Node, config: OptimizerConfig | None, config_where: str
 ) -> FoundOptimizer:
@@ -108,10 +113,14 @@ def _read_optimizer(
         reading = tell_adamax(checkpoint, reading, pairs, read_betas(checkpoint, scalars))
     problems: list[Problem] = []
     # a wrapper that averages steps for the optimizer inside, whose own counter, if it has one, stays 0
-    averages = wrapper is not None and any(s.name in AVERAGE_SLOTS for s in wrapper.slots)
+    averages = wrapper is not None and _averages(wrapper)
+    outer = next((n for n in graph.nodes if wrapper in _inner(graph, n) and _averages(n)), None) if averages else None
     counters = [_key(checkpoint, graph, n, "iter") for n in ((wrapper, node) if averages else (node, wrapper)) if n]
     counter = next((c for c in counters if c is not None), None)
-    if counter is None and not is_tf1:
+    if outer is not None:
+        counter = None
+        problems.append(never_counted(graph.paths.get(outer.index, "?")))
+    elif counter is None and not is_tf1:
         counter, problem = _shared_counter(checkpoint, graph, node)
         problems += [problem] if problem else []
     if wrapper is not None and averages:
@@ -172,7 +181,8 @@ def _read_rule(
     if keepers := rules_of_scalars(kept):
         return _read_keeper(keepers, kept, named, prefix)
     told = optimizer_of_slots(slots)
-    if told is not None and told[1]:
+    has_own_slots = named is None or bool(named.traces.slots)
+    if told is not None and told[1] and has_own_slots:  # ProximalAdagrad keeps Adagrad's slots
         return RuleReading(told[0].name, "checkpoint", f"slots {', '.join(sorted(slots))}")
     if "vhat" in slots and named in (None, USUAL_RULE):
         return RuleReading(USUAL_RULE.with_maximum, "checkpoint", "slot vhat, the maximum of the second moment")

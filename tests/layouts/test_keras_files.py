@@ -55,6 +55,15 @@ class TestNamelessGroups:
         assert [p.found.value for p in state.parameters.values()] == list(_weights())
         assert "adamax" not in state.rule_source.where
 
+    @pytest.mark.parametrize("sign", [1, -1])
+    def test_moments_outweigh_a_label(self, sign: int) -> None:
+        """`Adam(name="SGD")`: a label is what the caller called it. Pairs of which the second can't be means of squares
+        may be anything, and leave the label."""
+        pairs = [array if i % 2 == 0 else sign * array for i, array in enumerate(_pairs())]
+        state = _read(_list(pairs), labels={"optimizer/vars": "SGD"})
+        assert (state.rule, state.rule_source.source) == (("adam", "default") if sign > 0 else ("sgd", "checkpoint"))
+        assert bool(state.parameters) == (sign > 0)
+
     def test_small_first_moments_prove_no_adamax(self) -> None:
         """No |m| above its u is also what Adam leaves once gradients have ceased: Adamax stays an alternative."""
         state = _read(_list(_pairs(is_adamax=True)))
@@ -600,6 +609,21 @@ def test_all_weights_get_their_layers_names() -> None:
         "first/kernel", "first/bias", "norm/gamma", "norm/beta", "norm/moving_mean", "norm/moving_variance",
     }  # fmt: skip
     assert weight_names(MemoryCheckpoint(arrays, kind="keras-weights-h5")) == {}
+
+
+def test_what_two_averaging_wrappers_hold_is_never_counted() -> None:
+    """Addons' `MovingAverage(Lookahead(Adam()))`: the file's counter is the outer one's, the innermost's stays 0."""
+    w, m, v = moments((3, 2))
+    config: dict[str, Any] = {"class_name": "Adam", "config": {"learning_rate": 0.01}}
+    for wrapper in ("Lookahead", "MovingAverage"):
+        config = {"class_name": f"Addons>{wrapper}", "config": {"optimizer": config}}
+    slots = {"m": m, "v": v, "slow": w, "average": w}
+    arrays = {f"optimizer_weights/MovingAverage/dense/kernel/{name}:0": a for name, a in slots.items()}
+    arrays |= {"model_weights/dense/dense/kernel:0": w, "optimizer_weights/iter:0": np.int64(6)}
+    (state,) = optimizer_states(MemoryCheckpoint(arrays, kind="keras-h5", optimizer=config))
+    assert (state.step.value, state.step.source) == (None, "unknown")
+    assert "whose own counter Addons never raises" in state.step.where
+    assert state.parameters["dense/kernel"].last_update() is None
 
 
 @pytest.mark.parametrize("has_config", [True, False])

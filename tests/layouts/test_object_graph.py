@@ -122,6 +122,26 @@ def test_rows_and_columns_without_a_name_of_their_own() -> None:
     assert [tuple(p.found.slots) for p in state.parameters.values()] == [("r", "c", "velocity"), ("velocity",)]
 
 
+def test_the_order_of_slots_outweighs_a_name() -> None:
+    """`RMSprop(momentum=.5, name="adam")` lists velocities, then momenta, which Adam lists by turns."""
+    shapes: list[tuple[int, ...]] = [(3, 2), (2,)]
+    listed = [
+        (f"adam/layer_{i}_kernel_{kind}", np.full(shape, 4.0, np.float32))
+        for kind in ("velocity", "momentum")
+        for i, shape in enumerate(shapes)
+    ]
+    assert _keras3_list(listed, shapes).rule == "rmsprop"
+    assert _keras3_list([listed[i] for i in (2, 0, 3, 1)], shapes).rule == "adam"
+
+
+def test_a_schedule_free_optimizer_is_no_adam() -> None:
+    """Keras' ScheduleFreeAdamW calls its slots momentum and velocity; the first is a point beside the weights."""
+    listed = [(f"schedule_free_adam_w/layer_0_kernel_{k}", np.ones((3, 2))) for k in ("momentum", "velocity")]
+    state = _keras3_list(listed, [(3, 2)])
+    assert (state.rule, state.update_rule) == ("schedulefreeadamw", None)
+    assert [p.effective_lr() for p in state.parameters.values()] == [None]
+
+
 def test_slots_with_names_that_tell_nothing_are_said_to_be_there() -> None:
     """Never that an optimizer was saved before its first update, where it has counted five and variables stand by."""
     state = _keras3_list([("mine/fast", np.ones((3, 2), np.float32))], [(3, 2)])
@@ -181,6 +201,56 @@ def test_slots_outweigh_the_name() -> None:
     (state,) = optimizer_states(b.checkpoint())
     assert (state.rule, state.rule_source.source) == ("adam", "default")
     assert state.parameters["dense/kernel"].effective_lr() is not None
+
+
+def test_a_class_that_keeps_another_s_slots_is_itself() -> None:
+    """Addons' ProximalAdagrad has an accumulator, as Adagrad has, and another update."""
+    b, (one, _) = _two_models()
+    _v2(b, "opt", [], 1, prefix="ProximalAdagrad")
+    for name in ("beta_1", "beta_2"):
+        del b.children["opt"][name]
+    slot = b.variable("slot", "ProximalAdagrad/dense/kernel/accumulator", np.ones((3, 2), np.float32))
+    b.slots["opt"] = [(one, "accumulator", slot)]
+    b.children["root"]["opt"] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    assert (state.rule, state.rule_source.source) == ("proximaladagrad", "checkpoint")
+    assert state.parameters["dense/kernel"].effective_lr() is None
+
+
+@pytest.mark.parametrize(("count", "step"), [(1, 6), (2, None)])
+def test_what_two_averaging_wrappers_hold_is_never_counted(count: int, step: int | None) -> None:
+    """Addons' Lookahead gives the optimizer inside its own counter; under a second wrapper the innermost's stays 0, and
+    its bias corrections those of a first update, which the caller may say."""
+    b, (one, _) = _two_models()
+    _v2(b, "adam", [one], 1, step=0)
+    inner = "adam"
+    for name, child, slot in (("ahead", "lh_base_optimizer", "slow"), ("moving", "awg_optimizer", "average"))[:count]:
+        counter = b.variable(f"{name}/iter", f"{name}/iter", np.int64(6))
+        b.object(name, iter=counter, **{child: inner})
+        key = b.variable(f"{name}/{slot}", f"{name}/dense/kernel/{slot}", np.ones((3, 2), np.float32))
+        b.slots[name], inner = [(one, slot, key)], name
+    b.children["root"]["opt"] = inner
+    (state,) = optimizer_states(b.checkpoint())
+    assert state.step.value == step
+    if step is None:
+        assert "whose own counter Addons never raises" in state.step.where
+        assert "counter-open" in [p.code for p in state.problems]
+    (given,) = optimizer_states(b.checkpoint(), {"step": 1})
+    m, v = (b.arrays[key].astype(np.float64) for _, slot, key in b.slots["adam"])
+    expected = -0.01 * np.sqrt(1 - 0.999) / (1 - 0.9) * m / (np.sqrt(v) + 1e-7)
+    np.testing.assert_allclose(given.parameters["dense/kernel"].last_update(), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("prefix", "is_twice"), [("AdamW", False), ("LAMB", True)])
+def test_a_second_decay_leaves_no_trace(prefix: str, is_twice: bool) -> None:
+    """Addons' extension keeps its decay under the name that LAMB keeps its own under: a remark says what is open."""
+    b, (one, _) = _two_models()
+    _v2(b, "opt", [one], 1, prefix=prefix)
+    b.children["opt"]["weight_decay"] = b.variable("opt/weight_decay", f"{prefix}/weight_decay", np.float32(0.1))
+    b.children["root"]["opt"] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    (message,) = (p.message for p in state.problems if p.code == "exclusions-not-saved")
+    assert ("nor whether extend_with_decoupled_weight_decay takes it once more" in message) == is_twice
 
 
 def test_hyperparameters_that_name_no_class() -> None:

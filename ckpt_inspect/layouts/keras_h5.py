@@ -83,6 +83,7 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
             rule=rule,
             parameters=tuple(adapt_slots(_with_second_slot(checkpoint, p, rule.name), rule.name) for p in parameters),
             counter=counter,
+            counted="gradients-either" if "gradient_accumulator" in slots else "updates",
             scalars=scalars,
             config=config.config if config else None,
             config_where=training.where if training and config else "",

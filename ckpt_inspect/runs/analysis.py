@@ -40,6 +40,8 @@ class OptimizerAnalysis:
     family: str
     """Whose implementation: `layouts.found.Family`."""
     step: Sourced[int]
+    counts_gradients: bool
+    """Whether the step counts gradients of which several make an update."""
     hyperparameters: Mapping[str, Sourced[float]]
     has_scheduled_rate: bool
     """Whether the file shows that the learning rate follows the step by itself."""
@@ -296,6 +298,7 @@ def _optimizer(state: OptimizerState, measured: Measured) -> OptimizerAnalysis:
         layout=state.layout,
         family=state.family,
         step=state.step,
+        counts_gradients=state.counts_gradients,
         hyperparameters=state.hyperparameters,
         has_scheduled_rate=state.has_scheduled_rate,
         parameters=ParameterFigures.of(measured),

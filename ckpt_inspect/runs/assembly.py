@@ -278,6 +278,8 @@ def _fill(columns: dict[str, Column], row: int, optimizer: OptimizerAnalysis, pl
     columns["family"][row] = optimizer.family
     columns["learning_rate_is_scheduled"][row] = int(optimizer.has_scheduled_rate)
     columns["effective_lr_is_relative"][row] = int(optimizer.is_relative)
+    if optimizer.counts_gradients:
+        columns["window_updates"][row] = 0  # the steps don't tell them, and comparing the checkpoints may
     for name, hyperparameter in optimizer.hyperparameters.items():
         if hyperparameter.value is not None:
             columns[name][row] = hyperparameter.value

@@ -172,6 +172,11 @@ def _counted(checkpoint: Checkpoint, found: FoundOptimizer, raw: int) -> Sourced
     return Sourced(raw, "checkpoint", where)
 
 
+def counts_gradients(found: FoundOptimizer, raw: int | None, step: int | None) -> bool:
+    """Return whether a step, resolved from that raw count, counts gradients of which several make an update."""
+    return _accumulated(found) > 1 and raw is not None and step == _applied(found, raw)
+
+
 def _accumulated(found: FoundOptimizer) -> int:
     """How many gradients an update takes; 1 if the configuration is missing or doesn't say."""
     steps = (found.config or {}).get("gradient_accumulation_steps")

@@ -14,6 +14,7 @@ from ckpt_inspect.layouts.found import Counted, FoundOptimizer, FoundParameter
 from ckpt_inspect.layouts.optimizer_classes import AVERAGE_SLOTS, AVERAGED_WEIGHTS
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.sourced import Sourced
+from ckpt_inspect.state.counting import counts_gradients
 from ckpt_inspect.state.exclusions import Exclusions, unsaved
 from ckpt_inspect.state.given import Given, check_given
 from ckpt_inspect.state.hyperparameters import HYPERPARAMETERS
@@ -155,6 +156,8 @@ class OptimizerState:
     """What the counter holds; None if there is no counter."""
     counted: Counted
     """What the counter counts, as the layout reads it."""
+    counts_gradients: bool
+    """Whether `step` counts gradients of which several make an update, as it does in Keras 3.0 to 3.4."""
     moves_by_itself: bool
     """Whether something else than the update may have set the weights: averages, Lookahead."""
     keys: tuple[str, ...]
@@ -269,6 +272,7 @@ def _state(checkpoint: Checkpoint, found: FoundOptimizer, given: Given, inferred
         settings=settings,
         raw_step=resolved.raw_step,
         counted=found.counted,
+        counts_gradients=counts_gradients(found, resolved.raw_step, resolved.step.value),
         moves_by_itself=_moves_by_itself(found),
         counters=_counters(found),
         has_scheduled_rate=resolved.has_scheduled_rate,

@@ -81,6 +81,22 @@ def test_half_precision_tells_nothing(tmp_path: Path) -> None:
     assert np.isnan(list(figures(analyze(tmp_path), "window_gradient_rms").values())).all()
 
 
+@pytest.mark.parametrize(("keras", "is_told"), [("3.3.3", False), ("3.5.0", True)])
+def test_counted_gradients_are_no_updates(tmp_path: Path, keras: str, is_told: bool) -> None:
+    """Before 3.5 Keras' step counts accumulated gradients, four to an update: without a comparison of the moments
+    nothing is said; since then it counts updates, and the figures are those of the logged gradients."""
+    run, logged = AdamRun(gradient_accumulation_steps=4), Logged(lambda t: 0.1)
+    for updates in (50, 100):
+        run.train(updates - run.step, logged)
+        run.step *= 4
+        run.save(tmp_path / f"m-{updates:05d}.h5", keras=keras)
+        run.step //= 4
+    rms = figures(analyze(tmp_path, infer=False), "window_gradient_rms")
+    for name in SHAPES:
+        expected = logged.rms(name, 50, 100, 0.999) if is_told else np.nan
+        assert rms[name][1] == pytest.approx(expected, rel=1e-3, nan_ok=True)
+
+
 def test_displacement_is_that_of_the_weights(tmp_path: Path) -> None:
     """Per update, and about that of all elements; where they go to and fro, less than the updates."""
     run = AdamRun()

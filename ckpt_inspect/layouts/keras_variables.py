@@ -38,7 +38,7 @@ from ckpt_inspect.update_rules import (
     rules_of,
     rules_of_scalars,
 )
-from ckpt_inspect.update_rules.implementations import KERAS2, KERAS3
+from ckpt_inspect.update_rules.implementations import KERAS2, KERAS2_EXPERIMENTAL, KERAS3
 
 LAYOUT_KERAS2 = "keras2-variables"
 LAYOUT_KERAS3 = "keras3-variables"
@@ -143,6 +143,13 @@ def _members(checkpoint: Checkpoint, graph: ObjectGraph, node: Node) -> list[Nod
     return [n for n in listed if n.key in checkpoint.tensors]
 
 
+def _lists_counter(checkpoint: Checkpoint, graph: ObjectGraph, node: Node) -> bool:
+    """Return whether the list of all variables begins with a counter, as since 2.11; before it, with a slot."""
+    listed = graph.list_of(node, "_variables") if "_variables" in node.children else []
+    spec = checkpoint.tensors.get(listed[0].key) if listed else None
+    return "_variables" in node.children and (spec is None or spec.dtype in ("int64", "int32"))
+
+
 def _read_optimizer(
     checkpoint: Checkpoint, graph: ObjectGraph, node: Node, config: OptimizerConfig | None, config_where: str
 ) -> FoundOptimizer:
@@ -185,7 +192,11 @@ def _read_optimizer(
     return FoundOptimizer(
         name=graph.paths.get(node.index) or f"node {node.index}",
         layout=LAYOUT_KERAS3 if is_keras3 else LAYOUT_KERAS2,
-        implementation=KERAS3 if is_keras3 else KERAS2,
+        implementation=KERAS3
+        if is_keras3
+        else KERAS2
+        if _lists_counter(checkpoint, graph, node)
+        else KERAS2_EXPERIMENTAL,
         rule=rule,
         parameters=tuple(adapt_slots(p, rule.name) for p in parameters),
         counter=counter.key if counter is not None and counter.key in checkpoint.tensors else None,

@@ -18,7 +18,16 @@ from ckpt_inspect.update_rules.hyperparameters import (
     LEARNING_RATE,
     WEIGHT_DECAY,
 )
-from ckpt_inspect.update_rules.implementations import CONTRIB, KERAS, KERAS2, KERAS3, OPTAX, TF1, TFA
+from ckpt_inspect.update_rules.implementations import (
+    CONTRIB,
+    KERAS,
+    KERAS2,
+    KERAS2_EXPERIMENTAL,
+    KERAS3,
+    OPTAX,
+    TF1,
+    TFA,
+)
 from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, StepOrder, UpdateRule, decoupled_decay
 from ckpt_inspect.update_rules.rule import required_first_moment as first_moment
 from ckpt_inspect.update_rules.traces import OPTAX_ADAM, OPTAX_MOMENTS, Operation, OptaxState, Traces
@@ -160,7 +169,7 @@ class AdamW(Adam):
     title = "AdamW"
     traces: ClassVar = Traces(
         class_names=("adamw", "adamweightdecay"),
-        implementations=(CONTRIB, TFA, KERAS2, KERAS3, OPTAX),
+        implementations=(CONTRIB, TFA, KERAS2, KERAS2_EXPERIMENTAL, KERAS3, OPTAX),
         optax_states=(OPTAX_MOMENTS,),
         optax_arguments=OPTAX_ADAM | {"weight_decay"},
         optax_links=2,

@@ -6,6 +6,7 @@ the place of epsilon in some rules, what `decay` does, and what the counter coun
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from ckpt_inspect.records import dataclass
@@ -75,6 +76,8 @@ class Implementation:
     """Where RMSprop adds epsilon: to the root, or under it; or under it only if it has momentum."""
     adagrad_epsilon: Literal["outside", "inside", "none"] = "outside"
     """Where Adagrad adds epsilon: to the root, or under it; or nowhere."""
+    rates_momentum: bool = False
+    """Whether RMSprop multiplies its momentum by α, and keeps a centered mean square in the place of the plain one."""
     always_keeps_momentum: bool = False
     """Whether RMSprop keeps an accumulator of momentum where momentum is 0 as well."""
     moves_rows_alone: bool = False
@@ -173,6 +176,14 @@ KERAS2 = Implementation(
     squares_slices="sometimes",
     who_squares_slices="an experimental optimizer of TF 2.9",  # 2.11 and later are sound
 )
+KERAS2_EXPERIMENTAL = replace(
+    KERAS2,
+    id="keras2-experimental",
+    title="an experimental optimizer of TF 2.9 or 2.10",
+    sources=("keras/optimizers/optimizer_experimental/",),
+    rmsprop_epsilon="outside",
+    rates_momentum=True,
+)
 KERAS3 = Implementation(
     "keras3",
     "Keras 3",
@@ -235,7 +246,7 @@ OPTAX = Implementation(
     adagrad_epsilon="inside",
 )
 
-KERAS = (OPTIMIZER_V2, KERAS1, KERAS2, KERAS3)
+KERAS = (OPTIMIZER_V2, KERAS1, KERAS2, KERAS2_EXPERIMENTAL, KERAS3)
 """Whoever has what Keras has had since long."""
 
 IMPLEMENTATIONS: tuple[Implementation, ...] = (
@@ -244,6 +255,7 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
     OPTIMIZER_V2,
     TFA,
     KERAS2,
+    KERAS2_EXPERIMENTAL,
     KERAS3,
     KERAS1,
     BERT,

@@ -69,6 +69,7 @@ class RMSprop(UpdateRule):
         OptimizerV2 with momentum, TF1:                 b ← μ·b + α · g / √(s + ε);  θ ← θ - b
         Keras 2.11+ and 3, optax:                       b ← μ·b + α · g / √(s + ε);  θ ← θ - b    (without momentum b is
         the new term)
+        Keras 2.9 and 2.10, experimental:               b ← μ·b + g / (√s + ε);  θ ← θ - α·b
 
     E = α/(√s + ε), or α/√(s + ε), is the factor on the gradient g itself; s is `second_moment`, and the momentum
     accumulator b, if there is one, stands as `first_moment`. Then Δ = -b, but for rows that the last gradient left
@@ -129,8 +130,8 @@ class RMSprop(UpdateRule):
         )
 
     def slots_in(self, implementation: Implementation) -> Mapping[str, tuple[str, ...]]:
-        """Return momentum for the last update, unless it stays as it was while its row doesn't move."""
-        return {} if implementation.moves_rows_alone else self.slots_by_rule
+        """Return momentum for the last update, unless it stays while its row doesn't move, or isn't that update."""
+        return {} if implementation.moves_rows_alone or implementation.rates_momentum else self.slots_by_rule
 
     def second_moment(self, state: State) -> Array:
         """Return s, or s - a² if there is a mean gradient a."""
@@ -157,6 +158,10 @@ class RMSprop(UpdateRule):
                 "momentum is the last step of each element, whenever that was: a sparse gradient (an embedding's) "
                 "moves only the rows that it touches, and nothing in the file says whether the last one was sparse"
             )
+        if implementation.rates_momentum:
+            raise NotDetermined(
+                f"{implementation.title} moves by α times its momentum, if it has one, which is not followed here"
+            )
         if state.first_moment is None:
             raise NotDetermined("RMSprop's last update needs the last gradient, which no checkpoint holds")
         return state.first_moment
@@ -176,5 +181,7 @@ class RMSprop(UpdateRule):
 
 
 def _check_centered(state: State, settings: Settings) -> None:
+    if settings.implementation.rates_momentum and (settings.other("centered", 0) or state.mean_gradient is not None):
+        raise NotDetermined(f"{settings.implementation.title} centers in a way of its own, which is not followed here")
     if settings.other("centered", 0) and state.mean_gradient is None:
         raise NotDetermined("centered RMSprop's effective learning rate needs the mean gradient; the file has none")

@@ -122,6 +122,28 @@ def test_rows_and_columns_without_a_name_of_their_own() -> None:
     assert [tuple(p.found.slots) for p in state.parameters.values()] == [("r", "c", "velocity"), ("velocity",)]
 
 
+@pytest.mark.parametrize(("has_counter", "family"), [(True, "keras2"), (False, "keras2-experimental")])
+def test_experimental_optimizers_list_no_counter(has_counter: bool, family: str) -> None:
+    """TF 2.10's experimental RMSprop adds ε to the root and multiplies momentum by α; since 2.11, whose list of
+    variables begins with the counter, it adds ε under the root and subtracts momentum itself."""
+    b, v = Builder(), np.full((3, 2), 1e-14, np.float32)
+    b.variable("kernel", "dense/kernel", np.ones((3, 2), np.float32))
+    counter = b.variable("it", "iteration", np.int64(5))
+    rate = b.variable("lr", "learning_rate", np.float32(0.5))
+    slots = [b.variable(k, f"RMSprop/{k}/dense/kernel", a) for k, a in (("velocity", v), ("momentum", 2 * v))]
+    b.list("list", [counter, *slots] if has_counter else slots)
+    b.object("opt", _variables="list", _iterations=counter, _learning_rate=rate, _index_dict=b.object("index"))
+    b.children["root"]["opt"] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    assert (state.rule, state.family, state.step.value) == ("rmsprop", family, 5)
+    (parameter,) = state.parameters.values()
+    root = np.sqrt(1e-14 + 1e-7) if has_counter else np.sqrt(1e-14) + 1e-7
+    np.testing.assert_allclose(parameter.effective_lr(), np.full((3, 2), 0.5 / root), rtol=1e-5)
+    moved = parameter.last_update()
+    assert (moved is None) != has_counter
+    assert moved is None or np.array_equal(moved, -2 * v)
+
+
 def test_the_order_of_slots_outweighs_a_name() -> None:
     """`RMSprop(momentum=.5, name="adam")` lists velocities, then momenta, which Adam lists by turns."""
     shapes: list[tuple[int, ...]] = [(3, 2), (2,)]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.runs import frames
-from ckpt_inspect.runs.remembered import findings_of, segments_of
+from ckpt_inspect.runs.remembered import Remembered, look_at
 from ckpt_inspect.runs.thinning import MOST_DRAWN, telling_rows
 from ckpt_inspect.state.selection import Selection
 
@@ -41,17 +42,20 @@ class ChosenRun:
         """Return the run's name."""
         return self._run.run
 
+    @cached_property
+    def _seen(self) -> Remembered:
+        """What a look at the whole run finds; a report asks for it several times."""
+        return look_at(self._run)
+
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Return the run's findings that concern a chosen parameter, or an optimizer as a whole."""
-        return tuple(
-            f for f in findings_of(self._run) if not f.parameters or any(map(self._selection.has, f.parameters))
-        )
+        return tuple(f for f in self._seen.findings if not f.parameters or any(map(self._selection.has, f.parameters)))
 
     @property
     def segments(self) -> tuple[Segment, ...]:
         """Return the run's segments, by all of its parameters."""
-        return segments_of(self._run)
+        return self._seen.segments
 
     def __len__(self) -> int:
         return len(self._run)

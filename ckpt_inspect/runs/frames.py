@@ -10,7 +10,7 @@ import numpy as np
 
 from ckpt_inspect.comparison.differences import COLUMNS, Differences, row
 from ckpt_inspect.errors import RequestError
-from ckpt_inspect.measurement.columns import Column
+from ckpt_inspect.measurement.columns import Column, read_ahead
 from ckpt_inspect.measurement.histograms import QUANTILE_LEVELS
 from ckpt_inspect.measurement.variables import (
     AXES,
@@ -57,7 +57,7 @@ def frame(
     if beyond := [index for index in checkpoints if index >= len(analyses)]:
         raise RequestError(f"the run has {len(analyses)} checkpoints, and none of index {beyond[0]}")
     chosen = np.unique(np.asarray(checkpoints, np.int64))
-    table = make(taken_rows(analyses, chosen.tolist()))
+    table = make(taken_rows(analyses, chosen.tolist(), _HELD_BY.get(kind)))
     table["checkpoint_index"] = chosen[table["checkpoint_index"].to_numpy(np.int64)]
     return table
 
@@ -169,6 +169,11 @@ def _parameters(analyses: RunColumns, drawn: Collection[str] | None = None) -> D
         for variable, labels in (("effective_lr", _QUANTILES), ("second_moment", _SECOND_MOMENT_QUANTILES))
     }
     before, behind = (list(quantiles[variable].values()) for variable in ("effective_lr", "second_moment"))
+    if drawn is not None:
+        spreads = (name for name, labels in quantiles.items() if labels)
+        of_all = dict.fromkeys(["nonfinite", "step", *(v.name for v in of_checkpoint), *metrics, *spreads])
+        for optimizer in analyses.optimizers.values():
+            read_ahead(optimizer.variables, list(of_all))
     names = (*_HEAD[:4], *(v.name for v in of_checkpoint), "parameter", *_OF_PARAMETER, *before, *metrics, *behind)
 
     def columns(analyses: RunColumns, optimizer: OptimizerColumns) -> dict[str, Column | ExtensionArray]:
@@ -247,6 +252,12 @@ def _lines(names: Iterable[str]) -> str:
 
 RESTRICTABLE = frozenset({"parameters", "histogram", "sample"})
 """Those of which a run of many checkpoints has too many rows to want them all."""
+
+_HELD_BY = {
+    "histogram": frozenset({"checkpoint", "step", "effective_lr_histogram"}),
+    "sample": frozenset({"checkpoint", "step", "nonfinite", "effective_lr_sample"}),
+}
+"""Columns along the checkpoints that a kind of frame is made of; the others take all of them."""
 
 _FRAMES: Mapping[str, Callable[[RunColumns], DataFrame]] = {
     "parameters": _parameters,

@@ -103,6 +103,12 @@ def _beginning(word: object) -> Beginning:
     return found
 
 
+def look_at(run: RunColumns) -> Remembered:
+    """Return the findings and the segments of a run by its own thresholds: what its store remembers, if it is all of
+    that, otherwise found in one look at its columns."""
+    return _known(run) or Remembered.of(run)
+
+
 def findings_of(run: RunColumns) -> tuple[Finding, ...]:
     """Return all findings of a run by its own thresholds, as `find_findings` does: what its store remembers, if it is
     all of that."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 from threading import RLock
@@ -39,6 +39,9 @@ _TEXT = 100
 _FEW = 100
 """One row in so many is few: a chunk for each is unpacked."""
 
+_Key = tuple[object, ...]
+"""Of a column that is held: optimizer and name, and which rows if it isn't all of them."""
+
 Pick = Mapping[str | None, tuple[str, ...]]
 """Names of variables by optimizer; None: of the checkpoints."""
 
@@ -63,7 +66,7 @@ class StoredRun:
     """The same, if it has been read, or was written by this process."""
     most_held: int = HELD_BYTES
     """Bytes of columns that are held, about."""
-    _held: OrderedDict[tuple[str | None, str], Column] = field(default_factory=OrderedDict)
+    _held: OrderedDict[_Key, Column] = field(default_factory=OrderedDict)
     _nbytes: int = 0
     _lock: RLock = field(default_factory=RLock)
 
@@ -88,16 +91,19 @@ class StoredRun:
         """Return some of the run's checkpoints, half-open, with everything that is known of them but remarks."""
         return self.taken(slice(start, stop))
 
-    def taken(self, rows: Rows) -> RunColumns:
-        """Return these checkpoints, with everything that is known of them but remarks."""
+    def taken(self, rows: Rows, names: Container[str] | None = None) -> RunColumns:
+        """Return these checkpoints, with everything that is known of them but remarks; of columns that lie along them
+        perhaps only some `names`."""
         outline = self.outline
         if (own := self._in_tail(rows)) is not None and self.tail is not None:
             return replace(self.tail, **_taken(self.tail, own), remarks=(), thresholds=outline.thresholds)
         wanted: dict[str | None, tuple[str, ...]] = {None: tuple(outline.checkpoints)}
         wanted |= {n: _along_checkpoints(o.variables) for n, o in outline.optimizers.items()}
+        if names is not None:
+            wanted = {n: tuple(name for name in own if name in names) for n, own in wanted.items()}
         found = self.read(wanted, rows)
         optimizers = {
-            n: OptimizerColumns(n, {**o.variables, **found.optimizers[n].variables})
+            n: OptimizerColumns(n, {**_lasting(o.variables), **found.optimizers[n].variables})
             for n, o in outline.optimizers.items()
         }
         return RunColumns(outline.run, outline.options, found.checkpoints, optimizers, (), outline.thresholds)
@@ -148,11 +154,17 @@ class StoredRun:
             newest = self.tail.checkpoints if optimizer is None else self.tail.optimizers[optimizer].variables
             return newest[name][near]
         is_few = _FEW * count_rows(rows, self.length) <= self.length
+        places = (rows.start, rows.stop, rows.step) if isinstance(rows, slice) else tuple(rows)
         with self._lock:
             if (optimizer, name) in self._held or (self._size(own[name]) <= _TOGETHER and not is_few):
                 return self.column(optimizer, name)[rows]
+            if (few := self._held.get((optimizer, name, places))) is not None:
+                return few
         found = self.read({optimizer: (name,)}, rows)
         columns = found.checkpoints if optimizer is None else found.optimizers[optimizer].variables
+        if is_few:  # several questions are asked about the same checkpoints
+            with self._lock:
+                self._hold((optimizer, name, places), columns[name])
         return columns[name]
 
     def _in_tail(self, rows: Rows) -> Rows | None:
@@ -187,7 +199,7 @@ class StoredRun:
         each = _TEXT if column.dtype == object else 8
         return int(np.prod(column.shape[1:])) * each * self.length
 
-    def _hold(self, key: tuple[str | None, str], column: Column) -> None:
+    def _hold(self, key: _Key, column: Column) -> None:
         if _nbytes(column) > self.most_held // 2:
             return
         self._nbytes += _nbytes(column) - (_nbytes(self._held.pop(key)) if key in self._held else 0)
@@ -203,6 +215,11 @@ def _nbytes(column: Column) -> int:
 
 def _along_checkpoints(columns: Columns) -> tuple[str, ...]:
     return tuple(name for name in columns if name in ALONG_CHECKPOINTS)
+
+
+def _lasting(columns: Columns) -> Columns:
+    """Those that don't lie along the checkpoints."""
+    return {name: column for name, column in columns.items() if name not in ALONG_CHECKPOINTS}
 
 
 class StoredColumns(StoredElsewhere):
@@ -253,13 +270,13 @@ def stored_run(columns: RunColumns) -> StoredRun | None:
     return found.stored if isinstance(found, StoredColumns) else None
 
 
-def taken_rows(columns: RunColumns, rows: Sequence[int]) -> RunColumns:
+def taken_rows(columns: RunColumns, rows: Sequence[int], names: Container[str] | None = None) -> RunColumns:
     """Return some of a run's checkpoints, by their ascending places, with everything that is known of them but
-    remarks; no more is read."""
+    remarks; no more is read. `names`: of a store's columns that lie along checkpoints these are enough."""
     stored = stored_run(columns)
     if stored is not None:
         follow_each_other = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1
-        return stored.taken(slice(rows[0], rows[-1] + 1) if follow_each_other else rows)
+        return stored.taken(slice(rows[0], rows[-1] + 1) if follow_each_other else rows, names)
     return replace(columns, **_taken(columns, np.asarray(rows, np.int64)), remarks=())
 
 

@@ -515,7 +515,7 @@ def follow(
 def load(store: PathLike) -> Analyses:
     """Return what `analyze` wrote into a store. Raises StoreError if there is no store."""
     from ckpt_inspect.presentation.results import Analyses
-    from ckpt_inspect.runs.analyze import load
+    from ckpt_inspect.runs.store import load
 
     return Analyses.of(load(path_in(store, "store")))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ckpt_inspect.cli.answering import remark_on
 from ckpt_inspect.cli.asked import Common
@@ -25,6 +26,7 @@ def write_figures(
     from ckpt_inspect.cli.terminal import progress_bar, remark
     from ckpt_inspect.measurement.wording import counted
 
+    _import_seaborn()
     # analyze computed with the rate that was given; stores are drawn for it
     rate = common.learning_rate if all(isinstance(run, str) for run in runs) else None
     with progress_bar("drawing", is_quiet=common.quiet) as progress:
@@ -46,3 +48,17 @@ def write_figures(
         )
     remark_on(written.problems, quiet=common.quiet, verbose=common.verbose)
     return written
+
+
+def _import_seaborn() -> None:
+    """Import seaborn without scipy, which takes a second and which no figure needs.
+
+    In this process alone: whoever uses seaborn themselves would miss what it draws with scipy.
+    """
+    if "scipy" not in sys.modules:
+        modules = cast("dict[str, object]", sys.modules)
+        modules["scipy"] = None  # importing it fails, as if it were not installed
+        try:
+            import seaborn.objects  # noqa: F401
+        finally:
+            del modules["scipy"]

@@ -235,10 +235,3 @@ def _with_loss(columns: RunColumns, lost: Sequence[str]) -> RunColumns:
         "this process did the rest of the work; the results are the same",
     )
     return replace(columns, remarks=(*columns.remarks, Remark("", "", problem)))
-
-
-def load(store: PathLike) -> RunColumns:
-    """Return what `analyze` wrote there; raises StoreError if there is no store."""
-    from ckpt_inspect.runs import store as stores
-
-    return stores.load(store)

@@ -66,6 +66,7 @@ def settings() -> dict[str, Any]:
         "axes.titlesize": TEXT_SIZE,
         "axes.titlelocation": "left",
         "axes.titlepad": 4.0,
+        "axes.titley": 1.0,  # where it is anyway, which takes matplotlib long to find out
         "axes.spines.top": False,
         "axes.spines.right": False,
         "legend.frameon": False,

@@ -103,19 +103,10 @@ class Run:
         return self.series.parts(self.segments)
 
     def curve(self, values: Floats, at: NDArray[np.intp]) -> Floats:
-        """Return (K,) values as a curve through the checkpoints `at` these positions takes them."""
-        return self.with_gaps(np.asarray(values, float)[at], at)
-
-    def with_gaps(self, values: Floats, at: NDArray[np.intp]) -> Floats:
-        """Return values at these positions with a NaN before each line of training but the first."""
-        gapped: Floats = np.insert(values, np.flatnonzero(np.diff(self.parts[at])) + 1, np.nan)
-        return gapped
-
-    def part_of_curve(self, at: NDArray[np.intp]) -> Floats:
-        """Return the line of training of each value of such a curve, which bands are cut by; many at the end count as
-        one."""
-        parts = self.with_gaps(np.minimum(self.parts[at], MOST_MARKS).astype(float), at)
-        return np.where(np.isnan(parts), 0.0, parts)
+        """Return values (K,) as a curve through the checkpoints `at` these positions takes them: with a NaN before
+        each line of training but the first."""
+        curve: Floats = np.insert(np.asarray(values, float)[at], np.flatnonzero(np.diff(self.parts[at])) + 1, np.nan)
+        return curve
 
     @cached_property
     def marks(self) -> Mapping[int, str]:

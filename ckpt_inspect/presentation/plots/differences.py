@@ -82,7 +82,6 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B", doubts: Se
     Raises RequestError for a frame without rows.
     """
     import pandas as pd
-    import seaborn.objects as so
     from matplotlib.lines import Line2D
 
     if not len(frame):
@@ -114,7 +113,7 @@ def plot_diff(frame: DataFrame, name_a: str = "A", name_b: str = "B", doubts: Se
     tall = max(height(len(shown)), 0.95) + 0.55
     body = sheet(CHANGES, changes_answer(frame), parts, doubts, note + CHANGES.note, tall, key)
     kinds = {"": short_labels(names[:MOST_ROWS], 34, len(shared_prefix(names)))}
-    for axes, at, _ in draw_rows(body, dots, columns, kinds, so.Nominal(COLORS)):
+    for axes, at, _ in draw_rows(body, dots, columns, kinds, COLORS):
         if at == 0:
             axes.axvline(1.0, color=style.INK, lw=0.8, zorder=1)
         if at < 2:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from ckpt_inspect.presentation.figures.wording import number
 from ckpt_inspect.presentation.plots import panels, style
 from ckpt_inspect.presentation.plots.multiples import plot_runs
 from ckpt_inspect.presentation.plots.rows import plot_rows
-from ckpt_inspect.presentation.plots.sheet import chapter_sheet, drawn, figure_of
+from ckpt_inspect.presentation.plots.sheet import chapter_sheet, figure_of
 from ckpt_inspect.records import dataclass
 
 if TYPE_CHECKING:
@@ -35,6 +34,8 @@ MOST_BOUNDED = 2
 """Up to as many have their bounds in a panel; more would hide each other."""
 _SEEN = 12
 """Up to as many checkpoints have a dot each."""
+_SHADES = {"25–75 %": 0.4, "5–95 %": 0.15}
+"""Of the fan, by what its bands are: their opacity where they lie over each other."""
 
 
 @style.styled
@@ -77,6 +78,17 @@ class _Panel:
     def row(self) -> str:
         return self.measure.title or self.measure.label
 
+    @property
+    def has_fan(self) -> bool:
+        """Whether there are more than have a line."""
+        return len(self.named) < len(self.members)
+
+    @property
+    def bounded(self) -> list[tuple[int, str]]:
+        """Those whose bounds are drawn, with their colours."""
+        is_clear = self.measure.bounds and len(self.named) <= MOST_BOUNDED
+        return list(zip(self.named.tolist(), style.LINE_COLORS, strict=False)) if is_clear else []
+
 
 def _panels(chapter: Chapter, measures: Sequence[Measure]) -> Iterator[_Panel]:
     """A row of panels for each measure. The lines of the first are those of the others, for a person compares them."""
@@ -92,60 +104,45 @@ def _panels(chapter: Chapter, measures: Sequence[Measure]) -> Iterator[_Panel]:
 def _plot_over_run(chapter: Chapter, asks: Question, answer: str, measures: Sequence[Measure], note: str) -> Figure:
     """Draw a row of panels for each measure, kernels beside vectors: a line per parameter with its name and newest
     value, or the fan of all with the outermost by name."""
-    import pandas as pd
-    import seaborn.objects as so
     from matplotlib.patches import Patch
 
-    (run,), (kept,) = chapter.runs, chapter.drawn
-    every, curve = [*_panels(chapter, measures)], partial(run.curve, at=kept)
+    every, (run,), (kept,) = [*_panels(chapter, measures)], chapter.runs, chapter.drawn
     limits = {panel.row: panels.limits_of(chapter, panel.measure) for panel in every}
-    lines, bounds, fans = [], [], []
-    for panel in every:
-        own, ends = panel.values, limits[panel.row]
-        place = {"row": panel.row, "kind": panel.kind, "x": curve(chapter.x(run)), "part": run.part_of_curve(kept)}
-        lines += [pd.DataFrame(place | {"line": i, "y": curve(own[:, at])}) for i, at in enumerate(panel.named)]
-        if len(panel.named) < len(panel.members):
-            levels = fan(own[np.ix_(kept, panel.members)], is_log=not panel.measure.is_share)
-            fans.append(pd.DataFrame(place | {name: run.with_gaps(level, kept) for name, level in levels.items()}))
-        for i, at in enumerate(panel.named if len(panel.named) <= MOST_BOUNDED else ()):
-            sides = [  # one that is not known is open, as far as the axes go
-                curve(np.where(np.isnan(side[:, at]) & (own[:, at] > 0), end, side[:, at]))
-                for of_run in panel.measure.bounds
-                for side, end in zip(of_run, ends, strict=True)
-            ]
-            bounds += [pd.DataFrame(place | {"line": i, "low": sides[0], "high": sides[1]})] if sides else []
-    order = {"col": list(dict.fromkeys(p.kind for p in every)), "row": list(limits)}
-    plot = so.Plot(pd.concat(lines, ignore_index=True), x="x", y="y").facet("kind", "row", order=order)
-    plot = plot.share(x=True, y="row").label(x=chapter.x_label, y="")
-    # a layer of other data needs its own panels: what it doesn't name is joined by the row's number
-    own_panels: dict[str, Any] = {"x": "x", "col": "kind", "row": "row", "legend": False}
-    if fans:
-        of_all = own_panels | {"data": pd.concat(fans, ignore_index=True), "y": "q50"}
-        for low, high, alpha in (("q05", "q95", 0.15), ("q25", "q75", 0.25)):
-            band = so.Band(color=style.FAN, alpha=alpha, edgewidth=0)
-            plot = plot.add(band, ymin=low, ymax=high, group="part", **of_all)
-        plot = plot.add(so.Path(color=style.FAN, linewidth=2, artist_kws={"gid": "middle"}), **of_all)
-    if bounds:
-        of_lines = own_panels | {"data": pd.concat(bounds, ignore_index=True), "y": "low", "color": "line"}
-        plot = plot.add(so.Band(alpha=0.12, edgewidth=0), ymin="low", ymax="high", group="part", **of_lines)
-    size = 3.5 if len(kept) <= _SEEN else 0.0
-    path = so.Path(linewidth=1.4, marker="o", pointsize=size, artist_kws={"gid": "line"})
-    plot = plot.add(path, color="line", legend=False)
-    plot = plot.scale(color=so.Nominal(list(style.LINE_COLORS), order=list(range(MOST_LINES))))
+    kinds = dict.fromkeys(panel.kind for panel in every)
     key = panels.key(chapter, measures[0].usual)
-    key += panels.fan_key("parameters", style.FAN, {"25–75 %": 0.4, "5–95 %": 0.15}) if fans else []
-    key += [Patch(facecolor=style.MUTED, alpha=0.2, label=measures[0].bounds_label)] if bounds else []
+    key += panels.fan_key("parameters", style.FAN, _SHADES) if any(panel.has_fan for panel in every) else []
+    is_bounded = any(panel.bounded for panel in every)
+    key += [Patch(facecolor=style.MUTED, alpha=0.2, label=measures[0].bounds_label)] if is_bounded else []
     body = chapter_sheet(chapter, asks, answer, note, max(2.2 * len(limits), 3.1), key)
-    for axes, panel in zip(drawn(plot, body), every, strict=True):
-        measure, is_left = panel.measure, panel.kind == every[0].kind
+    grid = body.subplots(len(limits), len(kinds), sharex=True, sharey="row", squeeze=False)
+    size = 3.5 if len(kept) <= _SEEN else 0.0
+    for axes, panel in zip(grid.flat, every, strict=True):
+        measure, own, ends = panel.measure, panel.values, limits[panel.row]
+        draw = panels.Curves(axes, chapter, run, kept)
+        if panel.has_fan:
+            levels = fan(own[:, panel.members], is_log=not measure.is_share)
+            draw.band(levels["q05"], levels["q95"], style.FAN, 0.15)
+            draw.band(levels["q25"], levels["q75"], style.FAN, 0.25)
+            draw.line(levels["q50"], color=style.FAN, lw=2, gid="middle")
+        for at, color in panel.bounded:
+            low, high = (  # one that is not known is open, as far as the axes go
+                np.where(np.isnan(side[:, at]) & (own[:, at] > 0), end, side[:, at])
+                for side, end in zip(measure.bounds[0], ends, strict=True)
+            )
+            draw.band(low, high, color, 0.12)
+        for at, color in zip(panel.named, style.LINE_COLORS, strict=False):
+            draw.line(own[:, at], color=color, lw=1.4, marker="o", ms=size, gid="line")
         count = None if measure.concerns is None else len(panel.members)
         has_title = measure.title or measure is measures[0]
         axes.set_title(chapter.title_of(panel.kind, count) if has_title else "", color=style.INK)
-        axes.set_ylabel(panel.row.partition(" (")[0] if is_left else "")
-        panels.set_panel(axes, chapter, limits[panel.row], is_share=measure.is_share)
+        panels.set_panel(axes, chapter, ends, is_share=measure.is_share)
         panels.draw_usual(axes, measure.usual)
         panels.draw_marks(axes, run, chapter.x(run), has_labels=panel is every[0])
-        _name_lines(axes, chapter, panel, limits[panel.row])
+        _name_lines(axes, chapter, panel, ends)
+    for axes in grid[-1]:
+        axes.set_xlabel(chapter.x_label)
+    for axes, label in zip(grid[:, 0], limits, strict=True):
+        axes.set_ylabel(label.partition(" (")[0])
     return figure_of(body)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,11 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from numpy.typing import NDArray
     from pandas import DataFrame
-    from seaborn.objects import Plot
 
     from ckpt_inspect.presentation.figures.chapter import Chapter, Run
     from ckpt_inspect.presentation.figures.questions import Question
-    from ckpt_inspect.presentation.optimizer_series import Floats
 
 MOST_PANELS = 8
 """Of a kind."""
@@ -31,6 +29,8 @@ _COLUMNS, _PANEL, _TITLE = 4, 1.55, 0.25
 """Panels side by side; inches of a row of them, and of the title of a kind."""
 Chosen = Mapping[str, "NDArray[np.intp]"]
 """Positions of the parameters that are drawn, by kind."""
+_Draw = Callable[["SubFigure", Sequence[int]], Sequence["Axes"]]
+"""Makes a panel for each of these parameters."""
 
 
 def plot_runs(chapter: Chapter, asks: Question, answer: str, measure: Measure, note: str) -> Figure:
@@ -60,28 +60,27 @@ def _plot_curves(
     bands: Mapping[str, tuple[float, str, str]],
 ) -> Figure:
     """Draw each run's curve in each panel, with bands of E/α of the elements by what they are: opacity, ends."""
-    import seaborn.objects as so
-
     is_alone, values = len(chapter.runs) == 1, [positive(each) for each in measure.values]
     levels = [level for _, *ends in bands.values() for level in ends]
     sides = {q: [chapter.effective_lr(run, f"effective_lr_{q}") for run in chapter.runs] for q in levels}
-    plot = so.Plot(_tidy(chapter, {"y": values} | sides, chosen), x="x", y="y", color="run")
-    for alpha, low, high in bands.values():
-        plot = plot.add(so.Band(alpha=alpha, edgewidth=0), ymin=low, ymax=high, group="part", legend=False)
-    plot = plot.add(so.Path(linewidth=1.4, artist_kws={"gid": "line"}), linestyle="run", legend=False)
     color = style.MAIN if is_alone else style.MUTED
     shades = {text: alpha for text, (alpha, *_) in reversed([*bands.items()])}
     key = [*panels.key(chapter, measure.usual), *(panels.fan_key("elements", color, shades) if bands else [])]
     body = chapter_sheet(chapter, asks, answer, note, _height(chosen), key)
     ends = (measure.usual.low, measure.usual.high) if measure.usual else ()
     limits = panels.robust_range([*values, *(each for side in sides.values() for each in side)], *ends)
-    plot = plot.scale(**panels.run_scales(chapter))
-    for at, axes in _draw(body, chapter, chosen, plot, chapter.x_label, measure.label):
+    runs = list(zip(chapter.runs, chapter.drawn, panels.looks(chapter), strict=True))
+    for at, axes in _draw(body, chapter, chosen, _panels, chapter.x_label, measure.label):
+        for number, (run, kept, (own, dashes)) in enumerate(runs):
+            draw = panels.Curves(axes, chapter, run, kept)
+            for alpha, low, high in bands.values():
+                draw.band(sides[low][number][:, at], sides[high][number][:, at], own, alpha)
+            draw.line(values[number][:, at], color=own, ls=dashes, lw=1.4, gid="line")
         panels.set_panel(axes, chapter, limits)
         panels.draw_usual(axes, measure.usual)
-        for run, of_run, (own, _) in zip(chapter.runs, values, panels.looks(chapter), strict=True):
+        for number, (run, _, (own, _)) in enumerate(runs):
             panels.draw_marks(axes, run, chapter.x(run), style.INK if is_alone else own)
-            panels.mark_beyond(axes, chapter.x(run), of_run[:, at], limits, own)
+            panels.mark_beyond(axes, chapter.x(run), values[number][:, at], limits, own)
     return figure_of(body)
 
 
@@ -114,7 +113,12 @@ def plot_distributions(chapter: Chapter, asks: Question, answer: str) -> Figure:
     key = [Line2D([], [], color=c, ls=d, label=t) for (c, d), (*_, t) in zip(looks, curves, strict=True)]
     body = chapter_sheet(chapter, asks, answer, asks.note + note, _height(chosen), key)
     ends = (frame["x"].min(), frame["x"].max()) if len(frame) else ()
-    for _, axes in _draw(body, chapter, chosen, plot, asks.label, ""):
+
+    def facets(part: SubFigure, members: Sequence[int]) -> Sequence[Axes]:
+        order: list[Any] = [*members]
+        return drawn(plot.facet("parameter", order=order, wrap=_COLUMNS).label(x="", y=""), part)
+
+    for _, axes in _draw(body, chapter, chosen, facets, asks.label):
         panels.set_axis(axes, "x", panels.robust_range([np.empty((1, 0))], *ends), most=5)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
@@ -136,27 +140,6 @@ def _left_out(chapter: Chapter, chosen: Chosen, reason: str) -> str:
     """A sentence that says which parameters are drawn, if not all are."""
     count = sum(map(len, chosen.values()))
     return "" if count == len(chapter.parameters) else f" Drawn: the {count} of {len(chapter.parameters)} {reason}."
-
-
-def _tidy(chapter: Chapter, columns: Mapping[str, Sequence[Floats]], chosen: Chosen) -> DataFrame:
-    """A row for each run, parameter chosen and checkpoint drawn: `run`, `parameter` (its position), `x`, the columns
-    (by run (K, P)), and `part`, the line of training; between lines of training a row of NaN."""
-    import pandas as pd
-
-    frame: DataFrame = pd.concat(
-        [
-            pd.DataFrame(
-                {"run": run.name, "parameter": int(at), "x": run.curve(chapter.x(run), kept)}
-                | {"part": run.part_of_curve(kept)}
-                | {name: run.curve(values[number][:, at], kept) for name, values in columns.items()}
-            )
-            for number, (run, kept) in enumerate(zip(chapter.runs, chapter.drawn, strict=True))
-            for members in chosen.values()
-            for at in members
-        ],
-        ignore_index=True,
-    )
-    return frame
 
 
 def _bins(chapter: Chapter, run: Run, at: int, chosen: Chosen) -> DataFrame:
@@ -182,21 +165,32 @@ def _height(chosen: Chosen) -> float:
 
 
 def _draw(
-    body: SubFigure, chapter: Chapter, chosen: Chosen, plot: Plot, x_label: str, y_label: str
+    body: SubFigure, chapter: Chapter, chosen: Chosen, draw: _Draw, x_label: str, y_label: str = ""
 ) -> Iterator[tuple[int, Axes]]:
-    """Draw a panel for each parameter chosen, kernels' above vectors'; yield its position in the chapter, and its axes.
-
-    `plot`: seaborn's, of a frame like that of `_tidy`, without facets.
-    """
+    """Have a panel drawn for each parameter chosen, kernels' above vectors'; yield its position in the chapter, and
+    its axes."""
     ratios = [-(-len(members) // _COLUMNS) * _PANEL + _TITLE for members in chosen.values()]
     parts = body.subfigures(len(chosen), 1, squeeze=False, height_ratios=ratios).ravel()
     for part, (kind, members) in zip(parts, chosen.items(), strict=True):
         title = chapter.title_of(kind, len(members))
         part.suptitle(title, x=0.01, ha="left", size=style.TEXT_SIZE, color=style.INK)
-        order: list[Any] = [int(member) for member in members]
-        axes = drawn(plot.facet("parameter", order=order, wrap=_COLUMNS).label(x="", y=""), part)
-        for at, label, panel in zip(order, chapter.labels(members, 26), axes, strict=True):
+        axes = draw(part, members.tolist())
+        for at, label, panel in zip(members.tolist(), chapter.labels(members, 26), axes, strict=True):
             panel.set_title(label, color=style.INK, size=style.SMALL_SIZE)
             yield at, panel
     body.supxlabel(x_label, size=style.TEXT_SIZE, color=style.MUTED)
     body.supylabel(y_label, size=style.TEXT_SIZE, color=style.MUTED)
+
+
+def _panels(part: SubFigure, members: Sequence[int]) -> Sequence[Axes]:
+    """An empty panel for each, on the same axes."""
+    count = len(members)
+    columns = min(count, _COLUMNS)
+    every: list[Axes] = (
+        part.subplots(-(-count // columns), columns, sharex=True, sharey=True, squeeze=False).ravel().tolist()
+    )
+    for axes in every[count:]:
+        axes.remove()
+    for axes in every[count - columns : count]:
+        axes.tick_params(labelbottom=True)
+    return every[:count]

@@ -14,10 +14,12 @@ from ckpt_inspect.presentation.figures.questions import NOT_FINITE, Usual
 from ckpt_inspect.presentation.figures.spread import positive
 from ckpt_inspect.presentation.figures.wording import number
 from ckpt_inspect.presentation.plots import style
+from ckpt_inspect.records import dataclass
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
     from ckpt_inspect.presentation.figures.chapter import Chapter, Run
     from ckpt_inspect.presentation.figures.measures import Measure
@@ -110,6 +112,30 @@ def set_panel(axes: Axes, chapter: Chapter, limits: Limits, *, is_share: bool = 
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
+@dataclass(frozen=True)
+class Curves:
+    """Draws what a run's checkpoints have, over the run; nothing across where another line of training begins."""
+
+    axes: Axes
+    chapter: Chapter
+    run: Run
+    at: NDArray[np.intp]
+    """Positions of the checkpoints that are drawn."""
+
+    def line(self, values: Floats, **looks: Any) -> None:
+        """Draw a line through values (K,)."""
+        self.axes.plot(self._x, self.run.curve(values, self.at), **looks)
+
+    def band(self, low: Floats, high: Floats, color: str, alpha: float) -> None:
+        """Fill what lies between two values (K,) of each checkpoint."""
+        bottom, top = (self.run.curve(side, self.at) for side in (low, high))
+        self.axes.fill_between(self._x, bottom, top, color=color, alpha=alpha, linewidth=0, gid="band")
+
+    @property
+    def _x(self) -> Floats:
+        return self.run.curve(self.chapter.x(self.run), self.at)
+
+
 def mark_beyond(axes: Axes, x: Floats, values: Floats, limits: Limits, color: str) -> str:
     """Mark, at the edge of the axes, where a curve lies beyond it; return an arrow that way, or nothing.
 
@@ -187,13 +213,6 @@ def looks(chapter: Chapter) -> list[tuple[str, style.LineStyle]]:
     return [(colors[i % len(colors)], dashes[i % len(dashes)]) for i in range(len(chapter.runs))]
 
 
-def run_scales(chapter: Chapter) -> dict[str, Any]:
-    """Return seaborn's scales that give each run its colour and dashes."""
-    import seaborn.objects as so
-
-    colors, dashes = zip(*looks(chapter), strict=True)
-    names = [run.name for run in chapter.runs]
-    return {
-        "color": so.Nominal(dict(zip(names, colors, strict=True))),
-        "linestyle": so.Nominal(dict(zip(names, dashes, strict=True))),
-    }
+def run_colors(chapter: Chapter) -> dict[str, str]:
+    """Return each run's colour by its name."""
+    return {run.name: color for run, (color, _) in zip(chapter.runs, looks(chapter), strict=True)}

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
     from pandas import DataFrame
-    from seaborn._core.scales import Scale
 
     from ckpt_inspect.presentation.figures.chapter import Chapter
     from ckpt_inspect.presentation.figures.measures import Measure
@@ -42,7 +41,11 @@ class Column:
 
 
 def draw_rows(
-    body: SubFigure, dots: DataFrame, columns: Sequence[Column], kinds: Mapping[str, Sequence[str]], color: Scale
+    body: SubFigure,
+    dots: DataFrame,
+    columns: Sequence[Column],
+    kinds: Mapping[str, Sequence[str]],
+    colors: Mapping[str, str],
 ) -> Iterator[tuple[Axes, int, str]]:
     """Draw dots, `x` in `row` of a `kind` and a `column` (its number), in the colour of their `series`, with a range
     from `low` to `high` if the frame has these; write at the edge of the axes what lies beyond them.
@@ -58,7 +61,7 @@ def draw_rows(
     if "low" in dots:
         plot = plot.add(so.Range(linewidth=2.5, alpha=0.4), xmin="low", xmax="high", orient="y", legend=False)
     plot = plot.add(so.Dot(pointsize=5, edgecolor="white", artist_kws={"gid": "dot"}), legend=False)
-    every = drawn(plot.scale(color=color), body)
+    every = drawn(plot.scale(color=so.Nominal(dict(colors))), body)
     if grid := every[0].get_gridspec():
         grid.set_height_ratios([height(len(labels)) for labels in kinds.values()])
     places = ((kind, at) for kind in kinds for at in range(len(columns)))
@@ -129,7 +132,7 @@ def plot_rows(chapter: Chapter, asks: Question, answer: str, measures: Sequence[
     key = [*panels.key(chapter, first.usual), *([bar] if first.bounds else [])]
     body = chapter_sheet(chapter, asks, answer, note, tall, key)
     columns = [Column(m.title or m.label, panels.limits_of(chapter, m), m.is_share) for m in measures]
-    dots, colors = pd.concat(frames, ignore_index=True), panels.run_scales(chapter)["color"]
+    dots, colors = pd.concat(frames, ignore_index=True), panels.run_colors(chapter)
     for axes, column, kind in draw_rows(body, dots, columns, labels, colors):
         title = chapter.title_of(kind, None if some is None else len(chosen[kind]))
         axes.set_title("" if column else title, color=style.INK)

@@ -234,8 +234,7 @@ def _resume(asked: Asked) -> Answer:
     names = asked.checkpoints
     fallen = asked.found("step-reset", "state-lost")
     if asked.breaks or fallen:
-        places = [f"from {names[s.start - 1]} to {names[s.start]}{_at_step(asked, s.start)}" for s in asked.breaks]
-        text = f"The state was not carried on {', '.join(places[:_MOST_PLACES])}{_more(places)}." if places else ""
+        text = f"The state was not carried on {_where_broken(asked)}." if asked.breaks else ""
         tone: Tone = "trouble" if fallen else "look"
         word = "Yes, or these are checkpoints of several runs"
         return Answer(question, word, " ".join(filter(None, [text, _told(fallen)])), tone, metrics)
@@ -260,6 +259,13 @@ def _resume(asked: Asked) -> Answer:
         "A resume that restored everything leaves no trace."
     )
     return Answer(question, "No", text, "good", metrics)
+
+
+def _where_broken(asked: Asked) -> str:
+    """Between which checkpoints state was not carried on, in words."""
+    names = asked.checkpoints
+    places = [f"from {names[s.start - 1]} to {names[s.start]}{_at_step(asked, s.start)}" for s in asked.breaks]
+    return f"{', '.join(places[:_MOST_PLACES])}{_more(places)}"
 
 
 def _at_step(asked: Asked, place: int) -> str:
@@ -340,7 +346,10 @@ def _changed(asked: Asked) -> Answer:
     found = asked.found("hyperparameters-changed", "layer-drifted", "spread-growing")
     rates = {s.optimizer: known(floats(s.heads["learning_rate"])) for s in asked.series}
     scalings = {s.optimizer: _rates_moved(asked, s) for s in asked.series}
+    broken = asked.found("nonfinite-state")
     words = (
+        ("Its numbers are no longer finite", bool(broken)),
+        ("The optimizer's state was not carried on", bool(asked.breaks)),
         ("Hyperparameters", any(f.id == "hyperparameters-changed" for f in found)),
         ("The learning rate", any(map(has_changed, rates.values()))),
         ("Adam's scaling of gradients", any(scalings.values())),
@@ -349,11 +358,14 @@ def _changed(asked: Asked) -> Answer:
     told = [f"{asked.of(name)}{_course(own)}{scalings[name]}." for name, own in rates.items()]
     jumps = list(_jumps(asked))
     told += jumps
-    tone: Tone = "look" if jumps or any(f.severity > Severity.INFO for f in found) else "good"
+    told += [f"Not finite {since(f)}." for f in broken[:1]]
+    told += [f"The state was not carried on {_where_broken(asked)}."] if asked.breaks else []
+    is_odd = broken or asked.breaks or jumps or any(f.severity > Severity.INFO for f in found)
+    tone: Tone = "look" if is_odd else "good"
     word = next(word for word, is_so in words if is_so)
     if asked.is_contradicted and any(scalings.values()):
         told.append("What Adam's scaling did rests on a value that the run's own checkpoints contradict.")
-        if not any(is_so for _, is_so in words[:2]):
+        if word == "Adam's scaling of gradients":
             word, tone = "Can't tell", "unknown"
     return Answer(question, word, " ".join([*told, _told(found)]).strip(), tone, metrics)
 

@@ -196,6 +196,17 @@ def test_what_changed_is_named_by_what_matters_most() -> None:
     assert "α jumped at ckpt-3" in asked(healthy(), segments=jumped)[CHANGED].text
 
 
+def test_a_state_that_was_lost_or_is_not_finite_changed_most() -> None:
+    """Whatever the rate did meanwhile, these are what a person must know first."""
+    segments = (Segment(0, 2, "start"), Segment(2, 3, "state-lost"))
+    lost = asked(healthy(), segments=segments)[CHANGED]
+    assert (lost.word, lost.tone) == ("The optimizer's state was not carried on", "look")
+    assert "The state was not carried on from ckpt-2 to ckpt-3 (step 300)." in lost.text
+    broken = asked(healthy(), [make_finding("nonfinite-state", ["dense/kernel"])], segments)[CHANGED]
+    assert broken.word == "Its numbers are no longer finite"
+    assert "Not finite at step 200." in broken.text
+
+
 @pytest.mark.parametrize(("source", "word"), [("default", "With care"), ("inferred", "Yes, with inferred values")])
 def test_trust_depends_on_sources(source: str, word: str) -> None:
     """What was assumed counts less than what was inferred."""

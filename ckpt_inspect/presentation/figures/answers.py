@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ckpt_inspect.measurement.wording import percent
 from ckpt_inspect.presentation.figures import questions
 from ckpt_inspect.presentation.figures.chapter import Chapter
 from ckpt_inspect.presentation.figures.names import shorten
-from ckpt_inspect.presentation.figures.questions import LEAST_SHARE, SHARE_LABELS, UPDATE_TO_WEIGHT
+from ckpt_inspect.presentation.figures.questions import LEAST_SHARE, SHARE_LABELS, UPDATE_TO_WEIGHT, Usual
 from ckpt_inspect.presentation.figures.spread import NEWEST, decades, newest, positive, spread_words, where_known
 from ckpt_inspect.presentation.figures.wording import number
+from ckpt_inspect.presentation.optimizer_series import Floats
 
 
 def answer_of(figure: str, chapter: Chapter) -> str:
@@ -37,29 +39,38 @@ def _movement(chapter: Chapter) -> str:
 
 
 def _update_to_weight(chapter: Chapter) -> str:
-    """How many parameters are outside the usual band, and which."""
+    """How many of each kind are outside the usual band, and which."""
     usual = UPDATE_TO_WEIGHT.usual
     assert usual is not None
     where, words = _words(chapter, "update_to_weight")
     if len(chapter.runs) > 1:
         return f"{where.capitalize()}: {words}."
     ratios = newest(positive(chapter.runs[0].column("update_to_weight")))
-    known = np.flatnonzero(np.isfinite(ratios))
-    if not known.size:
-        return "Not known."
-    told = []
+    told, inside = [], []
+    for kind, members in chapter.kinds().items():
+        known = members[np.isfinite(ratios[members])]
+        off = [*_outside(chapter, ratios, known, usual)]
+        told += [f"{part} of {known.size} {kind.lower()} {text}" for part, text in off]
+        inside += [] if off or not known.size else [f"{known.size} {kind.lower()}"]
+    if not told:
+        return (
+            f"All whose ratio is known lie in the usual band {where}: {', '.join(inside)}." if inside else "Not known."
+        )
+    rest = f" In the usual band: all {inside[0]}." if inside else ""
+    return f"{_last_update(where)} changed {'; '.join(told)}.{rest}"
+
+
+def _outside(chapter: Chapter, ratios: Floats, known: NDArray[np.intp], usual: Usual) -> Iterator[tuple[int, str]]:
+    """How many of these parameters are above the usual band, and below it, and which."""
     for is_off, word in (
-        (ratios[known] > usual.high, "more than 10⁻²: too fast"),
-        (ratios[known] < usual.low, "less than 10⁻⁴: hardly learning"),
+        (ratios[known] > usual.high, "by more than 10⁻²: too fast"),
+        (ratios[known] < usual.low, "by less than 10⁻⁴: hardly learning"),
     ):
         if is_off.any():
             off = known[is_off][np.argsort(-np.abs(np.log10(ratios[known[is_off]] / usual.line)), kind="stable")]
             named = zip(chapter.labels(off[:3]), ratios[off[:3]], strict=True)
             text = ", ".join(f"{label} {number(value)}" for label, value in named)
-            told.append(f"{off.size} of {known.size} parameters by {word} ({text}{', ..' if off.size > 3 else ''})")
-    if not told:
-        return f"All {known.size} parameters whose ratio is known lie in the usual band {where}."
-    return f"{_last_update(where)} changed {'; '.join(told)}."
+            yield off.size, f"{word} ({text}{', ..' if off.size > 3 else ''})"
 
 
 def _effective_lr(chapter: Chapter) -> str:
@@ -79,7 +90,8 @@ def _gradients(chapter: Chapter) -> str:
 
 def _path(chapter: Chapter) -> str:
     where, words = _words(chapter, "path_distance")
-    return f"{where[0].upper()}{where[1:]} an element is so far from where it was first (RMS): {words}."
+    comma = "" if where == NEWEST else ","
+    return f"{where[0].upper()}{where[1:]}{comma} an element is this far from its first value (RMS): {words}."
 
 
 def _shares(chapter: Chapter) -> str:

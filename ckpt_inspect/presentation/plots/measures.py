@@ -32,8 +32,6 @@ MOST_LINES = 8
 MOST_NAMED = 4
 MOST_BOUNDED = 2
 """Up to as many have their bounds in a panel; more would hide each other."""
-_SEEN = 12
-"""Up to as many checkpoints have a dot each."""
 _SHADES = {"25–75 %": 0.4, "5–95 %": 0.15}
 """Of the fan, by what its bands are: their opacity where they lie over each other."""
 
@@ -115,7 +113,6 @@ def _plot_over_run(chapter: Chapter, asks: Question, answer: str, measures: Sequ
     key += [Patch(facecolor=style.MUTED, alpha=0.2, label=measures[0].bounds_label)] if is_bounded else []
     body = chapter_sheet(chapter, asks, answer, note, max(2.2 * len(limits), 3.1), key)
     grid = body.subplots(len(limits), len(kinds), sharex=True, sharey="row", squeeze=False)
-    size = 3.5 if len(kept) <= _SEEN else 0.0
     for axes, panel in zip(grid.flat, every, strict=True):
         measure, own, ends = panel.measure, panel.values, limits[panel.row]
         draw = panels.Curves(axes, chapter, run, kept)
@@ -131,7 +128,7 @@ def _plot_over_run(chapter: Chapter, asks: Question, answer: str, measures: Sequ
             )
             draw.band(low, high, color, 0.12)
         for at, color in zip(panel.named, style.LINE_COLORS, strict=False):
-            draw.line(own[:, at], color=color, lw=1.4, marker="o", ms=size, gid="line")
+            draw.line(own[:, at], color=color, lw=1.4, gid="line", **draw.dots)
         count = None if measure.concerns is None else len(panel.members)
         has_title = measure.title or measure is measures[0]
         axes.set_title(chapter.title_of(panel.kind, count) if has_title else "", color=style.INK)

@@ -75,7 +75,7 @@ def _plot_curves(
             draw = panels.Curves(axes, chapter, run, kept)
             for alpha, low, high in bands.values():
                 draw.band(sides[low][number][:, at], sides[high][number][:, at], own, alpha)
-            draw.line(values[number][:, at], color=own, ls=dashes, lw=1.4, gid="line")
+            draw.line(values[number][:, at], color=own, ls=dashes, lw=1.4, gid="line", **draw.dots)
         panels.set_panel(axes, chapter, limits)
         panels.draw_usual(axes, measure.usual)
         for number, (run, _, (own, _)) in enumerate(runs):
@@ -103,14 +103,15 @@ def plot_distributions(chapter: Chapter, asks: Question, answer: str) -> Figure:
     chosen, note = _most_telling(chapter)
     bins = [_bins(chapter, run, at, chosen).assign(curve=text) for run, at, text in curves]
     frame, density = pd.concat(bins, ignore_index=True), so.KDE(gridsize=150)
-    colors, dashes = ([each[i] for each in looks] for i in (0, 1))
-    first: dict[str, Any] = {} if len(curves) > 1 else {"color": colors[0]}  # KDE drops a variable of one value
+    shown = [(text, *look) for (*_, text), look, own in zip(curves, looks, bins, strict=True) if len(own)]
+    colors, dashes = ([each[i] for each in shown] for i in (1, 2))
+    first: dict[str, Any] = {"color": colors[0]} if len(shown) == 1 else {}  # KDE drops a variable of one value
     plot = so.Plot(frame, x="x", color="curve").share(y=False)
     line = so.Line(linewidth=1.3, artist_kws={"gid": "density"}, **first)
     plot = plot.add(line, density, weight="count", linestyle="curve", legend=False)
     plot = plot.add(so.Area(alpha=0.12, edgewidth=0, **first), density, weight="count", legend=False)
     plot = plot.scale(x=so.Continuous(trans="log"), color=so.Nominal(colors), linestyle=so.Nominal(dashes))
-    key = [Line2D([], [], color=c, ls=d, label=t) for (c, d), (*_, t) in zip(looks, curves, strict=True)]
+    key = [Line2D([], [], color=color, ls=dash, label=text) for text, color, dash in shown]
     body = chapter_sheet(chapter, asks, answer, asks.note + note, _height(chosen), key)
     ends = (frame["x"].min(), frame["x"].max()) if len(frame) else ()
 
@@ -118,7 +119,11 @@ def plot_distributions(chapter: Chapter, asks: Question, answer: str) -> Figure:
         order: list[Any] = [*members]
         return drawn(plot.facet("parameter", order=order, wrap=_COLUMNS).label(x="", y=""), part)
 
-    for _, axes in _draw(body, chapter, chosen, facets, asks.label):
+    for at, axes in _draw(body, chapter, chosen, facets, asks.label):
+        for text, color, dash in shown:
+            alone = frame["x"][(frame["parameter"] == at) & (frame["curve"] == text)].unique()
+            if len(alone) == 1:  # which has no density
+                axes.axvline(alone[0], color=color, ls=dash, lw=1.3, gid="single")
         panels.set_axis(axes, "x", panels.robust_range([np.empty((1, 0))], *ends), most=5)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)

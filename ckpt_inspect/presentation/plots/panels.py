@@ -34,6 +34,8 @@ LEAST_MARGIN = 0.12
 """Decades at either end."""
 FEW = 4.0
 """Decades into which all values may fit to be shown whole: on so short an axis nothing is hidden."""
+SEEN = 12
+"""Up to as many checkpoints have a dot each."""
 _DASHES: Mapping[str, style.LineStyle] = {
     BEGINNING_WORDS["state-lost"]: (0, (1, 1)),
     BEGINNING_WORDS["another-line"]: (0, (2, 3)),
@@ -130,6 +132,11 @@ class Curves:
         """Fill what lies between two values (K,) of each checkpoint."""
         bottom, top = (self.run.curve(side, self.at) for side in (low, high))
         self.axes.fill_between(self._x, bottom, top, color=color, alpha=alpha, linewidth=0, gid="band")
+
+    @property
+    def dots(self) -> dict[str, Any]:
+        """Return the looks of a line on which few checkpoints are seen, even one between two gaps."""
+        return {"marker": "o", "ms": 3.5 if len(self.at) <= SEEN else 0.0}
 
     @property
     def _x(self) -> Floats:

@@ -569,7 +569,40 @@ def test_peaks_of_densities_lie_at_the_medians() -> None:
     assert abs(np.log10(peak * 1e-3 / frame["effective_lr_median"][0])) < 0.1
 
 
+def test_a_distribution_of_one_value_is_a_line_and_none_has_no_key() -> None:
+    """As of a bias of one element, and of a checkpoint in which nothing is finite."""
+    frames = make_frames(4, 10)
+    bins = frames["histogram"]
+    is_last = bins["checkpoint_index"] == 9
+    alone = bins[(bins["parameter"] == "dense_1/bias") & ~is_last].groupby("checkpoint_index").head(1)
+    frames["histogram"] = pd.concat([bins[(bins["parameter"] != "dense_1/bias") & ~is_last], alone])
+    figure = plot_distributions(chapters([RunFrames("digits", **frames)])[0])
+    *others, axes = panels(figure)
+    assert [len(artists(each, "density")) for each in others] == [3, 3, 3]
+    drawn = [line.get_xdata()[0] * rate for line, rate in zip(artists(axes, "single"), rates_of(frames), strict=True)]
+    kept = alone[alone["checkpoint_index"].isin([0, 3, 6])]
+    np.testing.assert_allclose(drawn, np.sqrt(kept["low"] * kept["high"]))
+    assert not [text for text in all_texts(figure) if text.get_text() == "step 1000"]
+
+
+def rates_of(frames: dict[str, pd.DataFrame]) -> list[float]:
+    """The learning rates at the checkpoints that a figure of distributions chooses, but the newest."""
+    first = frames["parameters"].drop_duplicates("checkpoint_index").set_index("checkpoint_index")
+    return [float(first["learning_rate"][index]) for index in (0, 3, 6)]
+
+
 # --- update to weight
+
+
+def test_kernels_and_biases_are_judged_apart() -> None:
+    """A norm that hardly moves is no statement about the layers."""
+    frames = make_frames(4, 3)
+    is_bias = frames["parameters"]["parameter"].str.endswith("bias")
+    frames["parameters"]["update_to_weight"] = np.where(is_bias, 1e-5, 1e-3)
+    (kind,) = (k for k in FIGURES if k.id == "update-to-weight")
+    told = kind.answer(chapters([RunFrames("digits", **frames)])[0])
+    assert told.startswith("The newest update changed 2 of 2 biases and norms by less than 10⁻⁴: hardly learning (")
+    assert told.endswith(" In the usual band: all 2 kernels and embeddings.")
 
 
 def test_ratio_lines_are_the_frames_ratios() -> None:

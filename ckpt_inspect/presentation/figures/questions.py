@@ -171,7 +171,8 @@ PATH = Question(
     "RMS of θ − θ₁",
     "How far an element is from where it was in the first checkpoint that led here, as root mean square over a "
     "parameter, in the weights' own unit; and how far it went for each update since the checkpoint before. A "
-    "checkpoint that doesn't continue the one before begins a path of its own.",
+    "checkpoint that doesn't continue the one before begins a path of its own. Some elements of each parameter tell "
+    "it, in a long run fewer from some checkpoint on: curves that get rougher there are no change of the training.",
     ("path_distance", "path_straightness", "window_displacement"),
     needs_series=True,
     column="path_distance",

@@ -143,6 +143,16 @@ def test_show_and_diff_in_a_pipe_draw_nothing(tmp_path: Path) -> None:
     assert run(("show", first), ("diff", first, second), blocked=drawing)[0] == [0, 1]
 
 
+def test_a_report_takes_seaborn_without_scipy(tmp_path: Path) -> None:
+    """It takes a second to import, and no figure needs it."""
+    store = FORMATS.parent / "stores" / "0.3.0.h5"
+    codes, modules, _ = run(("report", store, "-o", tmp_path, "--figures", "shares,distributions", "-q"))
+    assert codes == [0]
+    assert "seaborn" in modules
+    assert "scipy" not in modules
+    assert (tmp_path / "index.html").exists()
+
+
 def test_usual_checkpoints_need_nothing_for_the_unusual(tmp_path: Path) -> None:
     """Of float32 in a local file: no masked arrays, no other floats, no pool of workers, no server."""
     first, second = Run().train(1).save(tmp_path / "model-1.h5"), Run().train(2).save(tmp_path / "model-2.h5")

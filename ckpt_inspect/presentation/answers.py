@@ -165,7 +165,8 @@ def _speed(asked: Asked) -> Answer:
     large, small = asked.found("updates-too-large"), asked.found("updates-too-small")
     if large or small:
         word = "Both" if large and small else "Too large" if large else "Too small"
-        return Answer(question, word, _told([*large, *small], with_since=True), "look", metrics)
+        text = " ".join([_told([*large, *small], with_since=True), *(_before(asked, f) for f in large)])
+        return Answer(question, word, text.strip(), "look", metrics)
     text, ratios = " ".join(pace({s.optimizer: update_ratios(s) for s in asked.series})), _known_ratios(asked)
     if asked.is_contradicted:
         text = f"A value that this rests on is contradicted by the run's own checkpoints. {text}"
@@ -181,6 +182,20 @@ def _speed(asked: Asked) -> Answer:
         return Answer(question, "They are very small", text, "look", metrics)
     is_usual = bool(((ratios >= SLOW) & (ratios <= FAST)).all())
     return Answer(question, "No" if is_usual else "Mostly no", text, "good", metrics)
+
+
+def _before(asked: Asked, f: Finding) -> str:
+    """Since when the tensors of a finding, which is of the newest checkpoint, have had updates that are too large."""
+    for s in asked.series:
+        at = [i for i, name in enumerate(s.parameters) if name in f.parameters]
+        if s.optimizer == f.optimizer and at:
+            ratios = s.values_of_line("update_to_weight", asked.segments)[:, at]
+            is_large = np.any(ratios > FAST, axis=1)
+            if is_large[:-1].any():
+                first = s.steps[np.argmax(is_large)]
+                since = "" if np.isnan(first) else f", first at step {first:,.0f}"
+                return f"One of these was above it in {is_large.sum()} of {len(ratios)} checkpoints{since}."
+    return ""
 
 
 def _known_ratios(asked: Asked) -> Floats:

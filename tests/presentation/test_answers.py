@@ -186,6 +186,17 @@ def test_epsilon_by_its_largest_share(share: float, word: str) -> None:
     assert asked(healthy(epsilon_dominated=share))[EPSILON].word == word
 
 
+def test_updates_that_are_too_large_are_followed_back() -> None:
+    """The finding is of the newest checkpoint; a person asks since when."""
+    frame = healthy(4)
+    is_kernel = frame["parameter"] == "dense/kernel"
+    frame.loc[is_kernel, "update_to_weight"] = [2e-3, 0.03, 2e-3, 0.02]
+    found = asked(frame, [make_finding("updates-too-large", ["dense/kernel"])])[SPEED]
+    assert found.text.endswith("One of these was above it in 2 of 4 checkpoints, first at step 200.")
+    alone = asked(healthy(4), [make_finding("updates-too-large", ["dense/kernel"])])[SPEED]
+    assert "One of these" not in alone.text
+
+
 def test_what_changed_is_named_by_what_matters_most() -> None:
     """Hyperparameters before the rate, the rate before Adam's scaling."""
     constant = healthy(learning_rate=1e-3)

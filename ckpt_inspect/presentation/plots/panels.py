@@ -135,8 +135,8 @@ class Curves:
 
     @property
     def dots(self) -> dict[str, Any]:
-        """Return the looks of a line on which few checkpoints are seen, even one between two gaps."""
-        return {"marker": "o", "ms": 3.5 if len(self.at) <= SEEN else 0.0}
+        """Return the looks of a line on which few checkpoints are seen: even one between two gaps, and at a mark."""
+        return {"marker": "o", "ms": 3.5 if len(self.at) <= SEEN else 0.0, "zorder": 2.6}
 
     @property
     def _x(self) -> Floats:

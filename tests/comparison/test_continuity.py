@@ -22,7 +22,7 @@ def dtype_of(name: str) -> np.dtype[np.generic]:
 
 
 @pytest.mark.parametrize("name", DTYPES)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(rate=st.floats(0.9, 0.9999), updates=st.integers(1, 200), seed=st.integers(0, 1000), is_dense=st.booleans())
 def test_no_update_breaks_the_floor(name: str, rate: float, updates: int, seed: int, is_dense: bool) -> None:
     """In the variable's own arithmetic, rounded after every operation, with gradients or without any."""

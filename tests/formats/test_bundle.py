@@ -156,7 +156,7 @@ def test_little_and_big_endian(tmp_path: Path) -> None:
 
 
 @given(st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_tiling_gives_the_same(written: Path, data: st.DataObject) -> None:
     """Ranges of any size in any order are cut from the same whole, of plain and partitioned tensors alike."""
     with open_checkpoint(written / "cut") as checkpoint:
@@ -529,7 +529,7 @@ def test_random_damage(prefix: Path, suffix: str) -> None:
 @given(
     st.lists(st.tuples(st.binary(min_size=1, max_size=8), st.binary(max_size=40)), max_size=5), st.binary(max_size=20)
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_entries_behind_good_checksums(tmp_path: Path, more: list[tuple[bytes, bytes]], tail: bytes) -> None:
     """Entries of any bytes, in an index whose checksums are right, give our errors and nothing else."""
     sound = {name.encode(): entry(1, (2,), 0, 8, 0) + tail for name in ("a", "b")}

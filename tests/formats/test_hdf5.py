@@ -188,7 +188,7 @@ def test_archive(tmp_path: Path, compression: int) -> None:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_deflated_members_are_unpacked_as_zipfile_does(tmp_path: Path, data: st.DataObject) -> None:
     """The same contents, or the same error: of damaged bytes, and of sizes and checksums that aren't theirs."""
     path = tmp_path / "m.zip"
@@ -269,7 +269,7 @@ SHAPES = [(), (7,), (5, 4), (3, 4, 5), (2, 1, 3, 4)]
 
 
 @given(st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_any_tiling_gives_the_same(tmp_path: Path, data: st.DataObject) -> None:
     """Ranges of any size, of contiguous, chunked, compressed and big-endian datasets, are cut from the same whole."""
     shape = data.draw(st.sampled_from(SHAPES))

@@ -386,7 +386,7 @@ def test_fletchers_sums_are_those_of_the_definition(size: int) -> None:
 
 @pytest.mark.usefixtures("fletchers_way")
 @given(data=st.data())
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_fletchers_sums_are_those_of_the_library(data: st.DataObject) -> None:
     """What HDF5's library stores behind each chunk, of rows with their tails, at any address."""
     length, count = data.draw(st.integers(1, 400)), data.draw(st.integers(1, 3))

@@ -23,7 +23,7 @@ def _equals(power: float, beta: float) -> bool:
     return bool(np.any(products == np.float32(power)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(COMMON_BETA_1), st.sampled_from(COMMON_BETA_2), st.integers(0, 90_000))
 @example(0.9, 0.9998, 27117)
 def test_common_betas_give_the_exact_step(beta_1: float, beta_2: float, step: int) -> None:
@@ -69,7 +69,7 @@ def test_a_known_beta_or_the_global_step_decides_between_two() -> None:
     assert read_beta_powers(0.0, power, global_step=1_000).step is None
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)  # chance gives one in some 1,000 floats away
+@settings(max_examples=150, derandomize=True)  # chance gives one in some 1,000 floats away
 @given(st.sampled_from((0.9, 0.5, 0.0)), st.floats(0.95, 0.9999), st.integers(0, 50_000))
 def test_other_betas_give_the_step_or_none(beta_1: float, beta_2: float, step: int) -> None:
     """A beta_2 that nobody uses: the step where beta_1's power tells it, else unknown; never a step by chance."""
@@ -79,7 +79,7 @@ def test_other_betas_give_the_step_or_none(beta_1: float, beta_2: float, step: i
         assert reading.beta_2 == pytest.approx(beta_2, abs=3e-6)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.floats(0.01, 0.9995), st.integers(0, 20_000))
 def test_a_known_beta_gives_the_step(beta_2: float, step: int) -> None:
     """Where beta_2 is known from a graph or from the caller, any value of it serves."""

@@ -571,7 +571,7 @@ def graphs(draw: st.DrawFn) -> MemoryCheckpoint:
 
 
 @given(graphs())
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 def test_any_graph_gives_states_or_one_of_our_errors(checkpoint: MemoryCheckpoint) -> None:
     """Whatever nodes a damaged or hostile file holds: no other exception, and nothing computed from unequal shapes."""
     try:

@@ -143,7 +143,7 @@ HALVES = (np.float16, ml_dtypes.bfloat16)
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_any_floats_are_counted_as_the_plain_way_counts_them(rule: UpdateRule, dtype: Any, data: st.DataObject) -> None:
     """Whatever bits a file holds, and whether or not a half's scalars overflow or its beta is 1."""
@@ -241,7 +241,7 @@ def test_small_tensors_bring_their_values(dtype: Any) -> None:
 
 
 @given(st.binary(max_size=3000), st.integers(0, 2**32 - 1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_checksums_are_those_of_the_library(data: bytes, before: int) -> None:
     """CRC-32C by tables, by the processor's instruction and by products, for any start, length and alignment."""
     import google_crc32c

@@ -276,7 +276,7 @@ def test_the_mean_is_exact_where_float32_would_drift() -> None:
 
 
 @pytest.mark.parametrize("is_exact", [True, False])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cuts=st.lists(st.integers(0, 3000), max_size=6), order=st.randoms())
 def test_any_cutting_and_merging_gives_the_same_answer(is_exact: bool, cuts: list[int], order: Any) -> None:
     """However a tensor is cut, and in whatever order tallies are merged."""

@@ -181,7 +181,7 @@ def analyzed(folder: Path, place: Path) -> Analyses | str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=3, deadline=None, phases=QUICK)
+@settings(max_examples=3, phases=QUICK)
 @given(begun=st.integers(3, 8), steps=STEPS)
 def test_a_store_that_grows_is_that_which_is_put_together_anew(
     kind: str, begun: int, steps: Sequence[Sequence[tuple[str, int]]]
@@ -215,7 +215,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("kind", ["bundles", "epochs"])
-@settings(max_examples=4, deadline=None, phases=QUICK)
+@settings(max_examples=4, phases=QUICK)
 @given(begun=st.integers(4, 8), writes=st.integers(0, 300))
 def test_an_append_that_is_killed_leaves_the_store(kind: str, begun: int, writes: int) -> None:
     """After however many writes; it is as it was, and the next append is right."""

@@ -81,7 +81,7 @@ def found(claims: list[Claim]) -> dict[Path | None, tuple[Path, frozenset[str], 
     return {c.path: (c.folder, frozenset(c.names), c.stem, c.suffix) for c in claims}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(MOVES, min_size=1, max_size=4), min_size=1, max_size=12), st.sampled_from([0, 2, 64]))
 def test_each_look_sees_what_a_search_of_everything_does(steps: list[list[tuple[str, str, str]]], small: int) -> None:
     """Whatever comes, goes, is replaced or rewritten, in folders of few names and of many."""

@@ -235,7 +235,7 @@ def test_an_ended_plan_is_forgotten(pool: ThreadPoolExecutor) -> None:
     assert not _read(plan, file, 0, 10)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.lists(st.tuples(st.integers(0, 1), st.integers(0, 3 * UNIT), st.integers(0, UNIT)), max_size=12), st.randoms()
 )

@@ -21,7 +21,7 @@ def _in_turn(base: float, highest: int) -> np.ndarray[tuple[int], np.dtype[np.fl
 _EXPECTED = {base: _in_turn(base, 140_000) for base in (0.9, 0.999, 0.99999)}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(_EXPECTED)), st.lists(st.integers(1, 140_000), min_size=1, max_size=6))
 def test_powers_are_products_in_turn(base: float, exponents: list[int]) -> None:
     """Whichever exponents are asked for in whichever order, each power is that of one multiplication after another."""
@@ -29,7 +29,7 @@ def test_powers_are_products_in_turn(base: float, exponents: list[int]) -> None:
     assert [products.power(e) for e in exponents] == [float(_EXPECTED[base][e - 1]) for e in exponents]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(_EXPECTED)), st.integers(1, 139_000), st.integers(0, 999))
 def test_ranges_hold_the_powers_from_the_lowest_to_the_highest(base: float, lowest: int, more: int) -> None:
     """A range has both its ends, wherever it begins."""

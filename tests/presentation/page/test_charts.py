@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.frames_for_plots import make_frames
 
@@ -63,7 +63,6 @@ def test_thinning_keeps_extremes_ends_and_what_is_asked_for() -> None:
     assert len(kept) <= 103 and (np.diff(kept) > 0).all()
 
 
-@settings(deadline=None)
 @given(st.integers(1, 300), st.integers(1, 4), st.integers(4, 80), st.integers(0, 2**32 - 1))
 def test_thinning_never_loses_the_ends_or_exceeds_its_budget(count: int, width: int, most: int, seed: int) -> None:
     """Whatever the values: zeros, infinities, or nothing at all."""

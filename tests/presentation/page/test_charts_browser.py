@@ -339,7 +339,7 @@ def test_data_is_no_markup(page: Path) -> None:
     ),
     usual=st.sampled_from([(), (1e-4, 1e-2)]),
 )
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_script_and_pictures_range_an_axis_alike(
     browser: chromium.Tab, values: NDArray[np.float64], usual: tuple[float, ...]
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.frames_for_plots import parameter_names
 
@@ -19,7 +19,6 @@ NAMES = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(NAMES, st.integers(12, 40))
 def test_labels_are_unique_and_short(names: list[str], width: int) -> None:
     """Whatever the names, no two labels are alike and none is longer than asked."""
@@ -28,7 +27,6 @@ def test_labels_are_unique_and_short(names: list[str], width: int) -> None:
     assert max(map(len, labels)) <= width
 
 
-@settings(deadline=None)
 @given(NAMES, st.integers(2, 24), st.integers(16, 40))
 @example(["block", "block/block", "/block", "block_1", "conv2d"], 4, 16)  # a group of two beside a second `block`
 def test_groups_hold_every_name_once(names: list[str], limit: int, width: int) -> None:

@@ -18,7 +18,8 @@ from ckpt_inspect.state.selection import Selection
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("ckpt_inspect.runs.store._SHORT_RUN", 0)  # which would be read at once
     save_series(tmp_path / "run", steps=6)
     analyze(tmp_path / "run", given={"learning_rate": 0.01}, store=tmp_path / "run.h5")
     return tmp_path / "run.h5"

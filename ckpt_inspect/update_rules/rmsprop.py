@@ -114,6 +114,9 @@ class RMSprop(UpdateRule):
     def coefficients(self, settings: Settings, dtype: DType, norms: Norms | None = None) -> Coefficients:
         """Return the coefficients; see the class. `others["momentum"]` selects one of OptimizerV2's two forms."""
         check_stepped(settings)
+        if settings.implementation.rates_momentum and settings.other("centered", 0):
+            who = settings.implementation.title
+            raise NotDetermined(f"{who} centers in a way of its own, which is not followed here")
         rate = arithmetic.learning_rate(settings.learning_rate, settings.implementation, dtype)
         eps = arithmetic.epsilon(settings.epsilon, settings.implementation, dtype)
         place = settings.implementation.rmsprop_epsilon
@@ -181,7 +184,5 @@ class RMSprop(UpdateRule):
 
 
 def _check_centered(state: State, settings: Settings) -> None:
-    if settings.implementation.rates_momentum and (settings.other("centered", 0) or state.mean_gradient is not None):
-        raise NotDetermined(f"{settings.implementation.title} centers in a way of its own, which is not followed here")
     if settings.other("centered", 0) and state.mean_gradient is None:
         raise NotDetermined("centered RMSprop's effective learning rate needs the mean gradient; the file has none")

@@ -99,15 +99,22 @@ class LongRun:
         return 0 if self.whole is None or self.previous is None else len(self.whole) - len(self.previous)
 
     def with_all(self) -> LongRun:
-        """Return the same with all checkpoints in `order`."""
+        """Return the same with all checkpoints in `order`; one that has another name by now at its new place."""
         if self.whole is None:
             return self
-        before = self.whole.checkpoints["fingerprint"][: self.first].tolist()
+        own = set(self.order)
+        before = [fingerprint for fingerprint in self._before() if fingerprint not in own]
         return replace(self, order=[*before, *self.order], previous=self.whole, whole=None)
+
+    def _before(self) -> list[str]:
+        """Return the fingerprints of the checkpoints before `previous`."""
+        return [] if self.whole is None else self.whole.checkpoints["fingerprint"][: self.first].tolist()
 
     def save(self, path: Path) -> RunColumns:
         """Write the store, and return what it holds; raises StoreError if that can't be done, and then the store is as
         it was."""
+        if not self.parts.places.keys().isdisjoint(self._before()):  # one of them was renamed, or copied
+            return self.with_all().save(path)
         with replacing(path) as temporary:
             try:
                 written = self._with_findings(temporary, self._write_rows(path, temporary))

@@ -459,7 +459,11 @@ def _filled(columns: Columns, histogram: str, rows: Sequence[int]) -> Column:
 
 def _stored_rows(previous: RunColumns, start: int, stop: int) -> RunColumns:
     stored = stored_run(previous)
-    return some_rows(previous, start, stop) if stored is None else stored.rows(start, stop)
+    if stored is None:
+        return some_rows(previous, start, stop)
+    found = stored.rows(start, stop)
+    names = set(found.checkpoints["checkpoint"].tolist())
+    return replace(found, remarks=tuple(remark for remark in previous.remarks if remark.checkpoint in names))
 
 
 def _different(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], count: int) -> np.ndarray:

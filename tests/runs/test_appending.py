@@ -186,6 +186,7 @@ def analyzed(folder: Path, place: Path) -> Analyses | str:
 @settings(max_examples=3, phases=QUICK)
 @given(begun=st.integers(3, 8), steps=STEPS)
 @example(begun=3, steps=[[("come", 0), ("come", 0), ("delete", 0)], [("other", 0), ("rename", 0), ("delete", 1)]])
+@example(begun=4, steps=[[("delete", 5)], [("rename", 4)], [("come", 0)] * 3])
 def test_a_store_that_grows_is_that_which_is_put_together_anew(
     kind: str, begun: int, steps: Sequence[Sequence[tuple[str, int]]]
 ) -> None:

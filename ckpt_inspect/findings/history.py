@@ -121,7 +121,7 @@ class History:
 
     def rows_where(self, sought: str, look: Callable[[int, int], Iterator[int]]) -> NDArray[np.intp]:
         """Return the rows in which something is so, ascending. `look` yields those from a row to before another, by
-        nothing but these and the row before; it isn't asked for what was looked at before."""
+        nothing but these and rows before; it isn't asked for what was looked at before."""
 
         def look_in_run(start: int, stop: int) -> NDArray[np.intp]:
             first, last = np.searchsorted(self.rows, (start, stop)).tolist()

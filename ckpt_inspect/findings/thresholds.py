@@ -60,6 +60,15 @@ class Thresholds:
         "‖Δ‖/‖θ‖ of a tensor below which it barely learns",
         "Karpathy's rule of thumb of 1e-3 (makemore, part 3), a decade below",
     )
+    jump_factor: float = _threshold(
+        10.0,
+        "factor by which a tensor's displacement of an update exceeds the largest of the windows before where its "
+        "weights jump",
+        _OURS + "a factor of ten",
+    )
+    jump_growth: float = _threshold(
+        1.1, "factor, up or down, by which the RMS of a tensor's weights changes where they jump", _OURS + "a tenth"
+    )
     decay_share: float = _threshold(
         0.5,
         "share of the last update that weight decay makes up, d·‖θ‖/‖Δ‖, above which it outweighs the gradient",

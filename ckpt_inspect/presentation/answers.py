@@ -163,9 +163,10 @@ def _tensors(count: int, s: OptimizerSeries, at: NDArray[np.intp]) -> str:
 def _speed(asked: Asked) -> Answer:
     question, metrics = "Are its steps too large, or too small?", ("update_to_weight",)
     large, small = asked.found("updates-too-large"), asked.found("updates-too-small")
+    jumped = asked.found("weights-jumped")
     if large or small:
         word = "Both" if large and small else "Too large" if large else "Too small"
-        text = " ".join([_told([*large, *small], with_since=True), *(_before(asked, f) for f in large)])
+        text = " ".join([_told([*large, *small, *jumped], with_since=True), *(_before(asked, f) for f in large)])
         return Answer(question, word, text.strip(), "look", metrics)
     text, ratios = " ".join(pace({s.optimizer: update_ratios(s) for s in asked.series})), _known_ratios(asked)
     if asked.is_contradicted:
@@ -176,6 +177,8 @@ def _speed(asked: Asked) -> Answer:
         if asked.found("nonfinite-state"):
             why = " ".join([_NOT_FINITE, *_jumps(asked)])
         return Answer(question, "Can't tell", why, "unknown", metrics)
+    if jumped:
+        return Answer(question, "They were too large once", f"{_told(jumped)} {text}", "look", metrics)
     if not ratios.any():
         return Answer(question, "They are 0", "The last update changed no weight matrix.", "look", metrics)
     if ratios.max() < SLOW:

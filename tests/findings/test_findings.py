@@ -230,6 +230,20 @@ def inferred(folder: Path) -> None:
     save_run(folder, (100, 130), beta_2=0.98)
 
 
+def jumped(folder: Path, *, rate: float = 1.0) -> None:
+    run = AdamRun(learning_rate=1e-3)
+    for step in range(10, 90, 10):
+        run.config["learning_rate"] = rate if step == 70 else 1e-3
+        run.train(10).save(folder / f"m-{step}.h5")
+
+
+def jumped_from_rest(folder: Path) -> None:
+    run = AdamRun(learning_rate=0.0)
+    for step in range(10, 90, 10):
+        run.config["learning_rate"] = 0.1 if step == 70 else 0.0
+        run.train(10).save(folder / f"m-{step}.h5")
+
+
 MAKERS: Mapping[str, Callable[[Path], None]] = {
     "nonfinite-state": nonfinite,
     "nonfinite-tensors": nonfinite_others,
@@ -251,6 +265,7 @@ MAKERS: Mapping[str, Callable[[Path], None]] = {
     "untouched-tensors": untouched,
     "untouched-rows": untouched_rows,
     "untouched-elements": untouched_elements,
+    "weights-jumped": jumped,
     "updates-too-large": too_large,
     "updates-too-small": too_small,
     "decay-outweighs-gradient": decay_outweighs,
@@ -600,6 +615,34 @@ def test_biases_of_two_axes_are_no_matrices(tmp_path: Path) -> None:
     shapes = {"attention/query/kernel": (8, 2, 4), "attention/query/bias": (2, 4)}
     AdamRun(shapes, learning_rate=0.1).train(20).save(tmp_path / "m.h5")
     assert the("updates-too-large", findings_of(analyze(tmp_path / "m.h5"))).parameters == ("attention/query/kernel",)
+
+
+def test_where_weights_jumped_is_told(tmp_path: Path) -> None:
+    """The two checkpoints on either side, with kernels alone; the newest update is small again by then."""
+    jumped(tmp_path)
+    run = analyze(tmp_path)
+    found = the("weights-jumped", findings_of(run))
+    assert found.steps == (60, 70) and found.is_between
+    assert found.parameters and all(name.endswith("kernel") for name in found.parameters)
+    variables = run.optimizers["optimizer"].variables
+    kernel = variables["parameter"].tolist().index(found.parameters[0])
+    moved = variables["window_displacement"][:, kernel]
+    assert found.evidence[0].figures["times"] == pytest.approx(moved[6] / np.nanmax(moved[:6]))
+
+
+def test_a_rate_that_doubles_or_a_layer_that_is_unfrozen_is_no_jump(tmp_path: Path) -> None:
+    """Nor the first windows, before which there is nothing to compare with."""
+    jumped(tmp_path, rate=2e-3)
+    assert "weights-jumped" not in {f.id for f in findings_of(analyze(tmp_path))}
+    few = tmp_path / "few"
+    few.mkdir()
+    jumped(few)
+    rest = sorted(few.iterdir())[3:]  # the jump is in the third of their windows
+    assert "weights-jumped" not in {f.id for f in findings_of(analyze(rest))}
+    frozen = tmp_path / "frozen"
+    frozen.mkdir()
+    jumped_from_rest(frozen)
+    assert "weights-jumped" not in {f.id for f in findings_of(analyze(frozen))}
 
 
 def test_since_when_updates_are_too_large_is_told(tmp_path: Path) -> None:

@@ -58,6 +58,9 @@ _SLAB = 1024
 _CONTEXT = 8
 """Rows before them that are looked at as well, for the windows of updates."""
 
+_STEPS = 2
+"""Checkpoints back from one along its path that its figures depend on: an angle is that between two steps."""
+
 _MOST_HELD = 32 << 20
 """Bytes of a store's columns that are held, about, while the run is looked at: each is asked for but a few times."""
 
@@ -194,7 +197,9 @@ class _Writing:
         self._places = {fingerprint: row for row, fingerprint in enumerate(long.order)}
         self._same = next((i for i, (a, b) in enumerate(zip(long.order, self._old, strict=False)) if a != b),
                           min(len(long.order), len(self._old)))  # fmt: skip
-        """Rows, the first ones, that are those of the store before."""
+        """Rows, the first ones, that are those of the store before, and go on from such rows before them."""
+        if self._same < len(self._old):
+            self._same = self._first_moved(self._same)
         if previous is not None and not self._places.keys() >= self._old.keys():
             self._leave_out_bins(previous)
         self._paths = self._all_paths()
@@ -219,36 +224,57 @@ class _Writing:
     def _slab(self, first: int, last: int) -> RunColumns:
         """Rows of the result, half-open, with the remarks on them."""
         long = self._long
-        near = max(first - _CONTEXT, 0)
-        told = long.told.of(self._paths[near:last])
-        befores = {self._rows.get(r.window_from, first) for own in told.values() for r in own.rows.values()}
-        befores |= self._before_moved(near, last)
-        context = sorted({*range(near, first), *(row for row in befores if row < first)})
-        rows = [*context, *range(first, last)]
-        pieces = [self._piece(source, numbers) for source, numbers in self._pieces(rows)]
-        before = stacked(pieces, self._layouts)
+        rows = list(range(max(first - _CONTEXT, 0), last))
+        before, told = self._rows_of(rows)
+        anew = {place for each in told.values() for place in each.rows}
+        own = {row for row in range(first, last) if row >= self._same or self._paths[row] in anew}
+        for _ in range(_STEPS):
+            own = self._origins(before, rows, own, told)
+            if not own <= set(rows):
+                rows = sorted(own | set(rows))
+                before, told = self._rows_of(rows)
+        start = rows.index(first)
+        stop = start + last - first
         order, names = [long.order[row] for row in rows], [self._names[row] for row in rows]
         found = assemble(
             long.run, long.options, order, before, {}, (), long.thresholds, told, names=names
         )  # fmt: skip
-        found = some_rows(stacked([found], self._layouts), len(context), len(rows))
-        self._restore_windows(found, some_rows(before, len(context), len(rows)), order[len(context) :], told)
+        found = some_rows(stacked([found], self._layouts), start, stop)
+        self._restore_windows(found, some_rows(before, start, stop), order[start:stop], told)
         return found
 
-    def _before_moved(self, first: int, last: int) -> set[int]:
-        """The rows from which the training went on to those, half-open, of the store before that stand after others by
-        now."""
-        long = self._long
-        moved = [self._old[f] for f in long.order[max(first, self._same) : last] if f not in long.parts.places]
-        if not moved or long.previous is None:
-            return set()
-        rows = sorted(moved)
-        named = {
-            str(origin)
-            for optimizer in long.previous.optimizers.values()
-            for origin in column_rows(optimizer.variables, "window_from", rows)
-        }
-        return {self._places[origin] for origin in named if origin in self._places}
+    def _rows_of(self, rows: Sequence[int]) -> tuple[RunColumns, Evidence]:
+        """Rows of the result, ascending, as they were stored or read, and what is told of them since."""
+        pieces = [self._piece(source, numbers) for source, numbers in self._pieces(rows)]
+        return stacked(pieces, self._layouts), self._long.told.of([self._paths[row] for row in rows])
+
+    def _origins(self, before: RunColumns, rows: Sequence[int], own: Collection[int], told: Evidence) -> set[int]:
+        """The rows from which the training went on to `own` of these."""
+        at = {row: place for place, row in enumerate(rows)}
+        found: set[int] = set()
+        for name, optimizer in before.optimizers.items():
+            known = told[name].rows if name in told else {}
+            stored, updates = optimizer.variables["window_from"], optimizer.variables["window_updates"]
+            for row in own:
+                each = known.get(self._paths[row])
+                if each is not None:
+                    origin, count = self._rows.get(each.window_from), each.window_updates
+                else:
+                    origin, count = self._places.get(str(stored[at[row]])), int(updates[at[row]])
+                if count < 0 < row:  # not compared: from the one before it
+                    origin = row - 1
+                found |= set() if origin is None else {origin}
+        return found
+
+    def _first_moved(self, same: int) -> int:
+        """The first of as many rows that goes on from one that isn't before it by now."""
+        previous = self._long.previous
+        if previous is None:
+            return same
+        for optimizer in previous.optimizers.values():
+            origins = column_rows(optimizer.variables, "window_from", slice(0, same)).tolist()
+            same = next((i for i, o in enumerate(origins) if o and self._places.get(str(o), i) >= i), same)
+        return same
 
     def _leave_out_bins(self, previous: RunColumns) -> None:
         """Leave out the bins that nothing is in but what is no longer part of the run."""
@@ -459,11 +485,7 @@ def _filled(columns: Columns, histogram: str, rows: Sequence[int]) -> Column:
 
 def _stored_rows(previous: RunColumns, start: int, stop: int) -> RunColumns:
     stored = stored_run(previous)
-    if stored is None:
-        return some_rows(previous, start, stop)
-    found = stored.rows(start, stop)
-    names = set(found.checkpoints["checkpoint"].tolist())
-    return replace(found, remarks=tuple(remark for remark in previous.remarks if remark.checkpoint in names))
+    return some_rows(previous, start, stop) if stored is None else stored.rows(start, stop)
 
 
 def _different(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], count: int) -> np.ndarray:

@@ -169,7 +169,7 @@ class Training:
         self._settle()
 
 
-CHANGES = ("reset", "skip", "late", "delete", "damage", "replace", "other", "log")
+CHANGES = ("reset", "skip", "late", "delete", "damage", "replace", "other", "rename", "log")
 MOVES = st.tuples(st.sampled_from([*4 * ("come",), *CHANGES]), st.integers(0, 5))
 STEPS = st.lists(st.lists(MOVES, min_size=1, max_size=3), min_size=1, max_size=6)
 
@@ -187,11 +187,19 @@ def analyzed(folder: Path, place: Path) -> Analyses | str:
 @given(begun=st.integers(3, 8), steps=STEPS)
 @example(begun=3, steps=[[("come", 0), ("come", 0), ("delete", 0)], [("other", 0), ("rename", 0), ("delete", 1)]])
 @example(begun=4, steps=[[("delete", 5)], [("rename", 4)], [("come", 0)] * 3])
+@example(
+    begun=6,
+    steps=[
+        [("rename", 2), ("late", 0)],
+        [("reset", 5)],
+        [("come", 5), ("replace", 1), ("skip", 1)],
+        [("come", 1), ("come", 4), ("reset", 5)],
+    ],
+)
 def test_a_store_that_grows_is_that_which_is_put_together_anew(
     kind: str, begun: int, steps: Sequence[Sequence[tuple[str, int]]]
 ) -> None:
-    """Whatever comes, of another model or late too, is deleted, damaged, replaced or begun anew in between; of renamed
-    ones, what the examples say."""
+    """Whatever comes, of another model or late too, is deleted, damaged, replaced, renamed or begun anew in between."""
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run"
         folder.mkdir()

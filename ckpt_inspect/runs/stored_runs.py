@@ -88,8 +88,10 @@ class StoredRun:
         )
 
     def rows(self, start: int, stop: int) -> RunColumns:
-        """Return some of the run's checkpoints, half-open, with everything that is known of them but remarks."""
-        return self.taken(slice(start, stop))
+        """Return some of the run's checkpoints, half-open, with everything that is known of them."""
+        found = self.taken(slice(start, stop))
+        names = set(found.checkpoints["checkpoint"].tolist())
+        return replace(found, remarks=tuple(r for r in self.outline.remarks if r.checkpoint in names))
 
     def taken(self, rows: Rows, names: Container[str] | None = None) -> RunColumns:
         """Return these checkpoints, with everything that is known of them but remarks; of columns that lie along them

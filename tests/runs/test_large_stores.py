@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,8 @@ import pytest
 from support.adam_bundles import save_series
 
 from ckpt_inspect import analyze, load
-from ckpt_inspect.measurement.columns import Rows, RunColumns
+from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.measurement.columns import Remark, Rows, RunColumns
 from ckpt_inspect.presentation.chosen_run import ChosenRun
 from ckpt_inspect.presentation.results import Analyses
 from ckpt_inspect.runs.store import load_large
@@ -54,6 +56,16 @@ def test_histogram_of_some_checkpoints_reads_nothing_else(store: Path, monkeypat
     names = read_of(run, monkeypatch)
     Analyses.of(run).to_frame("histogram", [0, 3])
     assert sorted(names) == ["effective_lr_histogram", "step"]
+
+
+def test_rows_have_the_remarks_on_them(store: Path) -> None:
+    """Those on other checkpoints, and on the whole run, stay behind."""
+    stored = stored_run(load_large(store))
+    assert stored is not None
+    names = stored.columns().checkpoints["checkpoint"].tolist()
+    on_each = tuple(Remark(name, "", Problem("odd", name, "")) for name in (*names, ""))
+    stored.outline = replace(stored.outline, remarks=on_each)
+    assert stored.rows(2, 4).remarks == on_each[2:4]
 
 
 def test_a_report_looks_at_a_run_once(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -339,7 +339,7 @@ class _Writing:
     def first_row(self, path: Path) -> int | None:
         """Return the first of these rows that is written into a copy of the store; None if it is written anew."""
         long, previous = self._long, self._long.previous
-        if previous is None or not stores.is_growing(path):
+        if previous is None or not stores.is_growing(path, {n: layout.spans for n, layout in self._layouts.items()}):
             return None
         count = len(previous)
         fingerprints = previous.checkpoints["fingerprint"].tolist()
@@ -358,7 +358,8 @@ class _Writing:
         """The first of these rows that isn't as it is stored."""
         for start in range(first, count, _SLAB):
             stop = min(start + _SLAB, count)
-            found, before = self._slab(start, stop), _stored_rows(previous, start, stop)
+            found = self._slab(start, stop)
+            before = stacked([_stored_rows(previous, start, stop)], self._layouts)
             different = _different(found.checkpoints, before.checkpoints, stop - start)
             for name, optimizer in found.optimizers.items():
                 different |= _different(optimizer.variables, before.optimizers[name].variables, stop - start)

@@ -58,11 +58,10 @@ class Layout:
         self.kept = kept or self.kept
 
     def is_like(self, other: Layout) -> bool:
-        """Return whether columns of both have the same variables, of the same lengths."""
+        """Return whether columns of both have the same variables, of the same lengths but for bins."""
         return (
             list(self.parameters) == list(other.parameters)
             and set(self.names) == set(other.names)
-            and self.spans == other.spans
             and {n: c.shape for n, c in self.kept.items()} == {n: c.shape for n, c in other.kept.items()}
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from ckpt_inspect.measurement.columns import Column, Rows, RunColumns
 from ckpt_inspect.measurement.variables import CHECKPOINT, FILE_STAMPS, FINDINGS, group_names
 from ckpt_inspect.runs.apart import DiedReading, apart, expect
 from ckpt_inspect.runs.atomic import Temporary, remove_left, replacing
+from ckpt_inspect.runs.bin_room import Spans, have_room
 from ckpt_inspect.runs.netcdf import Dimensions
 from ckpt_inspect.runs.planning import LONG
 from ckpt_inspect.runs.sheltered import ShelteredFile, SignalShelter
@@ -268,13 +269,16 @@ def load_stamps(path: Path) -> Column | None:
         return None
 
 
-def is_growing(path: Path) -> bool:
-    """Return whether rows can be appended to the store: it was made for it."""
+def is_growing(path: Path, bins: Mapping[str, Spans]) -> bool:
+    """Return whether rows can be appended to the store: it was made for it, and has these bins of each optimizer."""
     import h5py
 
+    groups = group_names(bins)
     try:
         with h5py.File(path, "r") as file:
-            return bool(file.id.get_create_plist().get_file_space_strategy()[1])
+            if not file.id.get_create_plist().get_file_space_strategy()[1]:
+                return False
+            return all(groups[name] in file and have_room(file[groups[name]], own) for name, own in bins.items())
     except (OSError, RuntimeError):
         return False
 

@@ -33,6 +33,7 @@ from ckpt_inspect.measurement.variables import (
     Variable,
     variables_in,
 )
+from ckpt_inspect.runs.bin_room import filled_in, only_filled
 from ckpt_inspect.runs.figures import GRIDS
 from ckpt_inspect.runs.store_writing import MEMORY
 from ckpt_inspect.runs.stored import count_rows, is_own, own_dataset, own_group, own_groups, read_values, text_attribute
@@ -149,17 +150,23 @@ def _read_optimizer(group: h5py.Group, checkpoints: int, rows: Rows, only: Conta
         CHECKPOINT: checkpoints, PARAMETER: len(names), "quantile": len(QUANTILE_LEVELS), "sample": SAMPLES,
     }  # fmt: skip
     columns = {}
+    filled: dict[str, slice] = {}
     for histogram, grid in GRIDS.items():
         bins = BINS[histogram]
         edges = _read_edges(group, f"{bins}_edges", grid)
-        columns[f"{bins}_edges"] = edges
         lengths |= {bins: len(edges) - 1, f"{bins}_edge": len(edges)}
+        if is_own(group, f"{bins}_edges"):
+            filled[histogram] = own = filled_in(group[f"{bins}_edges"])
+            edges = edges[own.start : own.stop + 1]
+        columns[f"{bins}_edges"] = edges
     if is_own(group, "kept_checkpoint"):
         lengths |= _kept_lengths(group)
     for variable in _variables_of(group):
         is_wanted = only is None or variable.name in only
         if is_wanted and variable.name not in _LABELS and variable.name not in columns:
-            columns[variable.name] = _read_variable(group, variable, lengths, _OF_EVERY_OPTIMIZER, rows)
+            column = _read_variable(group, variable, lengths, _OF_EVERY_OPTIMIZER, rows)
+            bins_of = filled.get(variable.name)
+            columns[variable.name] = column if bins_of is None else only_filled(column, bins_of)
     for parameter, shape, size in zip(names, columns.get("shape", ()), columns.get("size", ()), strict=False):
         if not _SHAPE.fullmatch(shape) or math.prod(int(length) for length in shape.split(",") if length) != size:
             raise ValueError(f"{parameter!r} has the shape {shape!r} and {size} elements")

@@ -28,6 +28,7 @@ from ckpt_inspect.measurement.variables import (
     group_names,
     variables_in,
 )
+from ckpt_inspect.runs.bin_room import EDGES, mark_filled, places_in, with_room
 from ckpt_inspect.runs.netcdf import Dimensions
 from ckpt_inspect.runs.quick_writing import add_number, add_texts, create, fill
 from ckpt_inspect.runs.stored import own_dataset, own_groups, storable
@@ -74,11 +75,13 @@ def write_outline(analyses: RunColumns, file: h5py.File, rows: int | None = None
     dimensions = Dimensions()
     _write_group(file, ROOT_VARIABLES, analyses.checkpoints, dimensions, rows)
     for name, group_name in group_names(analyses.optimizers).items():
-        optimizer = analyses.optimizers[name]
+        optimizer = analyses.optimizers[name] if rows is None else with_room(analyses.optimizers[name])
         group = file.create_group(group_name, track_order=True)
         group.attrs["optimizer"] = storable(name)
         columns = {"checkpoint": analyses.checkpoints["checkpoint"], **axes_of(optimizer), **optimizer.variables}
         _write_group(group, (ROOT_VARIABLES[0], *variables_in(columns)), columns, dimensions, rows)
+        if rows is not None:
+            mark_filled(group, analyses.optimizers[name].variables)
     return dimensions
 
 
@@ -132,21 +135,28 @@ def write_rows(analyses: RunColumns, file: h5py.File, start: int) -> None:
     _put(file, analyses.checkpoints, start)
     for name, group_name in group_names(analyses.optimizers).items():
         columns = {CHECKPOINT: analyses.checkpoints[CHECKPOINT], **analyses.optimizers[name].variables}
-        _put(file[group_name], {n: c for n, c in columns.items() if n in ALONG_CHECKPOINTS}, start)
+        bins = dict(places_in(file[group_name], columns))
+        _put(file[group_name], {n: c for n, c in columns.items() if n in ALONG_CHECKPOINTS}, start, bins)
 
 
 def write_others(optimizers: Mapping[str, OptimizerColumns], file: h5py.File) -> None:
     """Write what doesn't lie along the checkpoints over what an open store has of it; lengths stay."""
     for name, group_name in group_names(optimizers).items():
         variables = optimizers[name].variables
-        _put(file[group_name], {n: c for n, c in variables.items() if n not in ALONG_CHECKPOINTS})
+        known = ALONG_CHECKPOINTS | EDGES.keys()
+        _put(file[group_name], {n: c for n, c in variables.items() if n not in known})
+        mark_filled(file[group_name], variables)
 
 
-def _put(group: h5py.Group, columns: Mapping[str, Column], start: int = 0) -> None:
+def _put(
+    group: h5py.Group, columns: Mapping[str, Column], start: int = 0, bins: Mapping[str, slice] | None = None
+) -> None:
+    """Write columns into the rows from `start` on; `bins`: where those of each histogram are."""
     for name, column in columns.items():
         if column.size:
             values = [storable(text) for text in column] if column.dtype == object else column
-            group[name][start : start + len(column)] = values
+            rows = slice(start, start + len(column))
+            group[name][(rows, slice(None), bins[name]) if bins and name in bins else rows] = values
 
 
 def _problem_columns(remarks: Sequence[Remark]) -> dict[str, Column]:

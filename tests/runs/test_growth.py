@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.adam_bundles import save_series
+from support.adam_bundles import save_bundle, save_series
+from support.keras_files import Run
 
 from ckpt_inspect import Analyses, analyze, load
 from ckpt_inspect.errors import StoreError
@@ -33,11 +34,27 @@ def paths(folder: Path) -> list[Path]:
 @pytest.fixture(scope="module")
 def at_once(paths: list[Path]) -> Analyses:
     """The run, held in memory, without the figures that a long one doesn't have."""
-    run = analyze(paths)
+    return without_whole_paths(analyze(paths))
+
+
+def without_whole_paths(run: Analyses) -> Analyses:
     for optimizer in run.optimizers.values():
         for name in ("path_distance", "path_straightness"):
             optimizer.variables[name][:] = np.nan
     return run
+
+
+def rows_written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The first row and the number of those that are written together, from now on."""
+    rows: list[tuple[int, int]] = []
+    write = store_writing.write_rows
+
+    def noted(run: RunColumns, file: Any, at: int) -> None:
+        rows.append((at, len(run)))
+        write(run, file, at)
+
+    monkeypatch.setattr(store_writing, "write_rows", noted)
+    return rows
 
 
 @pytest.fixture
@@ -71,16 +88,32 @@ def test_a_store_grows_row_by_row(paths: list[Path], at_once: Analyses, tmp_path
 def test_only_the_new_rows_are_written(paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that stay as they are stay where they are."""
     analyze(paths[:-1], store=tmp_path / "s.h5")
-    rows: list[tuple[int, int]] = []
-    write = store_writing.write_rows
-
-    def noted(run: RunColumns, file: Any, at: int) -> None:
-        rows.append((at, len(run)))
-        write(run, file, at)
-
-    monkeypatch.setattr(store_writing, "write_rows", noted)
+    rows = rows_written(monkeypatch)
     analyze(paths, store=tmp_path / "s.h5")
     assert rows == [(len(paths) - 1, 1)]
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("octaves", [-3, 3, -40, 40])
+def test_a_value_outside_of_all_bins_costs_its_own_row(
+    octaves: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store has room for some bins more; for others it is written anew. What is loaded has those that are filled,
+    as a run that is held."""
+    folder, run = tmp_path / "run", Run()
+    folder.mkdir()
+    for _ in range(6):
+        save_bundle(run.train(10), folder / f"model.ckpt-{run.step}")
+    before = analyze(folder, store=tmp_path / "s.h5", infer=False)
+    run.train(10)
+    run.second = {name: second * np.float32(4.0**octaves) for name, second in run.second.items()}
+    save_bundle(run, folder / f"model.ckpt-{run.step}")
+    rows = rows_written(monkeypatch)
+    grown = analyze(folder, store=tmp_path / "s.h5", infer=False)
+    assert grown == load(tmp_path / "s.h5") == without_whole_paths(analyze(folder, infer=False))
+    (old, new) = (r.optimizers["Adam"].variables["second_moment_bin_edges"] for r in (before, grown))
+    assert len(new) > len(old)
+    assert (rows == [(6, 1)]) == (abs(octaves) == 3)
 
 
 @pytest.mark.usefixtures("few")

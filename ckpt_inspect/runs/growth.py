@@ -40,7 +40,7 @@ from ckpt_inspect.runs.kept_elements import kept_columns
 from ckpt_inspect.runs.remembered import Remembered, looks_before
 from ckpt_inspect.runs.spilled import SpilledParts
 from ckpt_inspect.runs.stacking import Layouts, layouts_of, some_rows, stacked
-from ckpt_inspect.runs.stored_runs import LENGTH, StoredRun, stored_run
+from ckpt_inspect.runs.stored_runs import LENGTH, StoredRun, hashes_of, stored_run
 from ckpt_inspect.runs.told import Told
 from ckpt_inspect.runs.unchanged import is_one_after_another, what_is_seen, what_is_seen_now
 from ckpt_inspect.series.names import checkpoint_names
@@ -113,10 +113,16 @@ class LongRun:
         """Return the fingerprints of the checkpoints before `previous`."""
         return [] if self.whole is None else self.whole.checkpoints["fingerprint"][: self.first].tolist()
 
+    def _may_have_before(self) -> bool:
+        """Return whether what is new may be among the checkpoints before `previous`; no text of theirs is read."""
+        if self.whole is None:
+            return False
+        return bool(np.isin(_hashes(self.whole)[: self.first], hashes_of(self.parts.places)).any())
+
     def save(self, path: Path) -> RunColumns:
         """Write the store, and return what it holds; raises StoreError if that can't be done, and then the store is as
         it was."""
-        if not self.parts.places.keys().isdisjoint(self._before()):  # one of them was renamed, or copied
+        if self._may_have_before():  # one of them was renamed, or copied
             return self.with_all().save(path)
         with replacing(path) as temporary:
             try:
@@ -127,6 +133,7 @@ class LongRun:
                 ) from error
         found = stores.stored(path, written.outline)
         found.tail, found.looks, found.known_memory = written.tail, written.looks, written.known_memory
+        found.known_hashes = written.known_hashes
         return found.columns()
 
     def _write_rows(self, path: Path, target: Path) -> _Written:
@@ -144,6 +151,7 @@ class LongRun:
         write what is found."""
         stored = stores.stored(target, written.outline, is_ours=True)
         stored.tail, stored.looks, stored.most_held = written.tail, written.looks, _MOST_HELD
+        stored.known_hashes = written.hashes
         columns = stored.columns()
         found = Remembered.of(columns, written.looks)
         with stores.grown_file(target) as file:
@@ -183,6 +191,8 @@ class _Written:
     """Its newest rows."""
     looks: RunLooks
     """What was seen of the rows that are as they were."""
+    hashes: Column
+    """(C,) of the fingerprints."""
 
 
 class _Writing:
@@ -390,7 +400,8 @@ class _Writing:
             remarks += remarks_of(self._long.failures)
             store_writing.write_problems(remarks, file, dimensions)
             store_writing.write_findings(store_writing.finding_columns(()), self._long.thresholds, file, dimensions)
-        return _Written(self._outline(np.concatenate(sizes), remarks), tail, {})
+        hashes = hashes_of(self._long.order)
+        return _Written(self._outline(np.concatenate(sizes), remarks), tail, {}, hashes)
 
     def append(self, path: Path, target: Path, first: int) -> _Written:
         """Write a copy of the store with other rows from `first` on."""
@@ -418,7 +429,8 @@ class _Writing:
         looks = looks_before(whole)
         for each in looks.values():
             each.forget_from(long.first + first)
-        return _Written(self._outline(np.concatenate(sizes), remarks), tail, looks)
+        hashes = np.concatenate([_hashes(whole)[: long.first + first], hashes_of(long.order[first:])])
+        return _Written(self._outline(np.concatenate(sizes), remarks), tail, looks, hashes)
 
     def _outline(self, sizes: Column, remarks: Sequence[Remark]) -> RunColumns:
         """What a store holds, as `StoredRun` has it."""
@@ -450,6 +462,12 @@ def copy_file(path: Path, target: Path) -> None:
 
 _NOT_THERE = frozenset({errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM})
 """What a kernel or a file system says that has no `copy_file_range`."""
+
+
+def _hashes(run: RunColumns) -> Column:
+    """(C,) of the fingerprints of a run."""
+    stored = stored_run(run)
+    return hashes_of(run.checkpoints["fingerprint"]) if stored is None else stored.hashes()
 
 
 def _end_before(previous: RunColumns, row: int, layouts: Layouts) -> RunColumns | None:

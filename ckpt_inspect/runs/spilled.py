@@ -21,6 +21,7 @@ from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.assembly import RowEvidence
 from ckpt_inspect.runs.carried import arrived, carried
 from ckpt_inspect.runs.stacking import some_rows
+from ckpt_inspect.runs.stored_runs import hashes_of
 
 _DEFLATE_LEVEL = 1
 
@@ -153,13 +154,13 @@ class SpilledEvidence:
         number = len(self._records)
         documents = {name: {place: _listed(row) for place, row in rows.items()} for name, rows in told.items()}
         self._records.add([json.dumps(documents).encode("ascii")])
-        self._pending[number] = _hashes({place for rows in told.values() for place in rows})
+        self._pending[number] = hashes_of({place for rows in told.values() for place in rows})
         if any(row.problems for rows in told.values() for row in rows.values()):
             self._lasting.add(number)
 
     def rows(self, places: Sequence[str]) -> dict[str, dict[str, RowEvidence]]:
         """Return what is told of these checkpoints, by optimizer and absolute path."""
-        wanted, hashes = dict.fromkeys(places), _hashes(places)
+        wanted, hashes = dict.fromkeys(places), hashes_of(places)
         found: dict[str, dict[str, RowEvidence]] = {}
         for number, own in list(self._pending.items()):
             if np.isin(hashes, own).any():
@@ -174,7 +175,7 @@ class SpilledEvidence:
 
     def drop(self, but: Collection[str]) -> None:
         """Forget the stretches in which none of these checkpoints is: the others are stored."""
-        hashes = _hashes(but)
+        hashes = hashes_of(but)
         for number, own in list(self._pending.items()):
             if number not in self._lasting and not np.isin(own, hashes).any():
                 del self._pending[number]
@@ -193,10 +194,6 @@ class SpilledEvidence:
             while len(self._held) > _HELD:
                 del self._held[next(iter(self._held))]
         return self._held[number]
-
-
-def _hashes(places: Collection[str]) -> Column:
-    return np.fromiter(map(hash, places), np.int64, len(places))
 
 
 def _listed(row: RowEvidence) -> list[object]:

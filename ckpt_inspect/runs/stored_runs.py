@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 from threading import RLock
@@ -64,6 +64,8 @@ class StoredRun:
     """What whoever wrote the store saw of all checkpoints; None if that was another process."""
     known_memory: str | None = None
     """The same, if it has been read, or was written by this process."""
+    known_hashes: Column | None = None
+    """(C,) what `hashes` returns, as far as somebody has asked, or this process wrote the store."""
     most_held: int = HELD_BYTES
     """Bytes of columns that are held, about."""
     _held: OrderedDict[_Key, Column] = field(default_factory=OrderedDict)
@@ -122,6 +124,12 @@ class StoredRun:
         if self.known_memory is None:
             self.known_memory = self.read_memory()
         return self.known_memory
+
+    def hashes(self) -> Column:
+        """Return (C,) hashes of the checkpoints' fingerprints, int64; of two that differ, the fingerprints do."""
+        if self.known_hashes is None:
+            self.known_hashes = hashes_of(self.column(None, "fingerprint"))
+        return self.known_hashes
 
     def column(self, optimizer: str | None, name: str) -> Column:
         """Return a whole variable along the checkpoints."""
@@ -208,6 +216,11 @@ class StoredRun:
         self._held[key] = column
         while self._nbytes > self.most_held:
             self._nbytes -= _nbytes(self._held.popitem(last=False)[1])
+
+
+def hashes_of(texts: Collection[str]) -> Column:
+    """Return (n,) hashes of texts, int64; they count in this process alone."""
+    return np.fromiter(map(hash, texts), np.int64, len(texts))
 
 
 def _nbytes(column: Column) -> int:

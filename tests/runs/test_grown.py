@@ -12,8 +12,10 @@ import pytest
 from support.adam_bundles import save_series
 
 from ckpt_inspect import analyze, analyze_runs, find_runs, follow, load
+from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.runs import analyze as analysing
 from ckpt_inspect.runs import following, growth, inferring, reading, store, unchanged
+from ckpt_inspect.runs.stored_runs import StoredRun
 from ckpt_inspect.series import search
 
 OLD = 1_700_000_000_123_456_789
@@ -219,8 +221,18 @@ def is_grown(folder: Path, place: Path) -> bool:
 def test_a_run_that_is_followed_only_grows(
     folder: Path, bring: Callable[[int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each new checkpoint is taken once, with the end of the store alone; the store is that which all of it gives."""
+    """Each new checkpoint is taken once, with the end of the store alone; the store is that which all of it gives.
+    Whether one of those before the end was renamed is told without reading their fingerprints again."""
     monkeypatch.setattr(following, "WHOLE", 0)
+    asked: list[str] = []
+    save, whole_column = growth.LongRun.save, StoredRun.column
+
+    def noting(long: growth.LongRun, path: Path) -> RunColumns:
+        with monkeypatch.context() as patched:
+            patched.setattr(StoredRun, "column", lambda run, *name: asked.append(name[1]) or whole_column(run, *name))
+            return save(long, path)
+
+    monkeypatch.setattr(growth.LongRun, "save", noting)
     planned: list[bool] = []
     plan = analysing._planned
     monkeypatch.setattr(analysing, "_planned", lambda *rest: planned.append((p := plan(*rest)).first > 0) or p)
@@ -238,6 +250,7 @@ def test_a_run_that_is_followed_only_grows(
                 return
 
     followed(tmp_path / "s.h5")
+    assert "fingerprint" not in asked
     assert planned == [number > 4 for number in range(1, COUNT + 1)]
     monkeypatch.setattr(following._Shelf, "has_all_before", lambda *_: False)
     followed(tmp_path / "t.h5")

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from ckpt_inspect.checkpoint import Problem as Problem
     from ckpt_inspect.checkpoint import TensorSpec as TensorSpec
     from ckpt_inspect.errors import CkptInspectError as CkptInspectError
-    from ckpt_inspect.findings import Finding as Finding
-    from ckpt_inspect.findings import Severity as Severity
-    from ckpt_inspect.findings import Thresholds as Thresholds
-    from ckpt_inspect.findings import find_findings as find_findings
+    from ckpt_inspect.findings.checks import find_findings as find_findings
+    from ckpt_inspect.findings.finding import Finding as Finding
+    from ckpt_inspect.findings.finding import Severity as Severity
+    from ckpt_inspect.findings.thresholds import Thresholds as Thresholds
     from ckpt_inspect.overview.overview import Overview as Overview
     from ckpt_inspect.presentation.progress import progress_line as progress_line
     from ckpt_inspect.presentation.results import Analyses as Analyses
@@ -54,7 +54,7 @@ _HOMES = {
     "Checkpoint": "checkpoint",
     "CkptInspectError": "errors",
     "Diff": "presentation.results",
-    "Finding": "findings",
+    "Finding": "findings.finding",
     "Followed": "presentation.results",
     "OptimizerState": "state.optimizer_state",
     "Overview": "overview.overview",
@@ -63,11 +63,11 @@ _HOMES = {
     "Reason": "soundness.verdicts",
     "Run": "series.run",
     "RunResult": "presentation.results",
-    "Severity": "findings",
+    "Severity": "findings.finding",
     "Soundness": "soundness.verdicts",
     "Sourced": "sourced",
     "TensorSpec": "checkpoint",
-    "Thresholds": "findings",
+    "Thresholds": "findings.thresholds",
     "Verdict": "soundness.verdicts",
     "analyze": "api",
     "analyze_runs": "api",
@@ -78,7 +78,7 @@ _HOMES = {
     "explain": "api",
     "export": "api",
     "find_checkpoints": "api",
-    "find_findings": "findings",
+    "find_findings": "findings.checks",
     "find_runs": "api",
     "follow": "api",
     "load": "api",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -147,6 +148,30 @@ def test_no_file_is_part_of_a_circle() -> None:
         for name in free:
             del graph[name]
     assert not graph, "\n".join(f"{name} -> {', '.join(sorted(t & graph.keys()))}" for name, t in graph.items())
+
+
+BY_THREADS = ("ckpt_inspect.runs.analyze", "ckpt_inspect.soundness.check", "ckpt_inspect.comparison.diff")
+"""What has threads that import: while another reads, or as they read themselves."""
+
+BY_THE_MAIN_THREAD = ("presentation", "cli")
+"""Rooms that are imported once all is read."""
+
+
+@pytest.mark.parametrize("entry", BY_THREADS)
+def test_a_package_that_imports_its_modules_is_there_before_threads_are(entry: str) -> None:
+    """One thread imports the package, another one of its modules: each waits for the other, and Python gives one of
+    them an error (`_DeadlockError`) in the place of the module."""
+    code = f"import sys, {entry}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    late = {
+        str(i)
+        for i in IMPORTS
+        if i.file.name == "__init__.py" and i.is_at_top and not i.is_for_types
+        if i.module.startswith(f"{name_of(i.file)}.") and room_of(i.file) not in BY_THE_MAIN_THREAD
+        if name_of(i.file) not in loaded
+    }
+    assert not late, "\n".join(sorted(late))
 
 
 @pytest.mark.parametrize("one, other", APART)

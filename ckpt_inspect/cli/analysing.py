@@ -96,7 +96,7 @@ def _fails(analyses: Analyses, fail_on: str | None) -> bool:
     if fail_on is None:
         return False
     from ckpt_inspect.cli.terminal import remark
-    from ckpt_inspect.findings import SEVERITIES
+    from ckpt_inspect.findings.finding import SEVERITIES
     from ckpt_inspect.runs.following import failing_ids
 
     ids = failing_ids(analyses.findings, fail_on)

@@ -18,7 +18,8 @@ def rules(incomplete: str) -> list[str]:
 
 def severities(incomplete: str) -> list[str]:
     """Return severities of findings, and their ids."""
-    from ckpt_inspect.findings import KINDS, SEVERITIES
+    from ckpt_inspect.findings.checks import KINDS
+    from ckpt_inspect.findings.finding import SEVERITIES
 
     return _beginning(incomplete, (*SEVERITIES, *(kind.id for kind in KINDS)))
 
@@ -27,7 +28,7 @@ def thresholds(incomplete: str) -> list[str]:
     """Return thresholds of findings, each with the sign that its value follows."""
     from dataclasses import fields
 
-    from ckpt_inspect.findings import Thresholds
+    from ckpt_inspect.findings.thresholds import Thresholds
 
     return _beginning(incomplete, [f"{field.name}=" for field in fields(Thresholds)])
 

@@ -221,7 +221,7 @@ def parsed_thresholds(texts: Sequence[str]) -> dict[str, float]:
     if not texts:
         return {}
     from ckpt_inspect.errors import RequestError
-    from ckpt_inspect.findings import Thresholds
+    from ckpt_inspect.findings.thresholds import Thresholds
 
     given = {}
     for text in texts:

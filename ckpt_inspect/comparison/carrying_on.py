@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ckpt_inspect.comparison.inference import Inference, Observation, WindowEvidence
+from ckpt_inspect.comparison.inference.evidence import Inference, WindowEvidence
+from ckpt_inspect.comparison.inference.observations import Observation
 from ckpt_inspect.state.inferred import InferredValues
 
 CONSTANTS = ("beta_1", "beta_2", "epsilon", "weight_decay")

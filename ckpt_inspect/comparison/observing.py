@@ -17,7 +17,7 @@ import numpy as np
 from ckpt_inspect import storage
 from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, StoredElements, numpy_dtype
 from ckpt_inspect.comparison.element_choice import BLOCK, BUDGET, Choice, choose
-from ckpt_inspect.comparison.inference import Moments, Observation
+from ckpt_inspect.comparison.inference.observations import Moments, Observation
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.state.optimizer_state import OptimizerState, Parameter

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.comparison.carrying_on import carried_on, leading_windows
-from ckpt_inspect.comparison.inference import WindowEvidence, infer
+from ckpt_inspect.comparison.inference.evidence import WindowEvidence
+from ckpt_inspect.comparison.inference.infer import infer
 from ckpt_inspect.comparison.inference.laziness import lazy_alternative
 from ckpt_inspect.comparison.inference.observations import Observation
 from ckpt_inspect.comparison.observing import Glimpse, HeldElements, observe, reading_behind

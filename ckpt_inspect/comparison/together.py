@@ -7,7 +7,8 @@ from dataclasses import field
 from functools import partial
 
 from ckpt_inspect.checkpoint import Checkpoint
-from ckpt_inspect.comparison.inference import Inference, WindowEvidence, infer
+from ckpt_inspect.comparison.inference.evidence import Inference, WindowEvidence
+from ckpt_inspect.comparison.inference.infer import infer
 from ckpt_inspect.comparison.observing import Glimpse, HeldElements, observe
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.series.names import checkpoint_names

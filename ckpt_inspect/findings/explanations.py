@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from ckpt_inspect.errors import NotFoundError
-from ckpt_inspect.findings import KINDS, Kind, Limit, Thresholds
+from ckpt_inspect.findings.checks import KINDS
+from ckpt_inspect.findings.finding import Kind, Limit
+from ckpt_inspect.findings.thresholds import Thresholds
 from ckpt_inspect.measurement.variables import (
     CHECKPOINT_VARIABLES,
     DISTRIBUTIONS,

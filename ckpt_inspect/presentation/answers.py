@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ckpt_inspect.comparison.segments import Segment
-from ckpt_inspect.findings import Finding, Severity
+from ckpt_inspect.findings.finding import Finding, Severity
 from ckpt_inspect.measurement.variables import CONTRADICTION
 from ckpt_inspect.measurement.wording import counted, percent, spoken_name
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, breaks, floats, known

@@ -100,7 +100,8 @@ def failing_if_any(value: object) -> str | None:
     """Return a severity or the id of a kind of finding, or None. Raises RequestError also for an unknown one."""
     if value is None:
         return None
-    from ckpt_inspect.findings import KINDS, SEVERITIES
+    from ckpt_inspect.findings.checks import KINDS
+    from ckpt_inspect.findings.finding import SEVERITIES
     from ckpt_inspect.state.given import similar_name
 
     known = (*SEVERITIES, *(kind.id for kind in KINDS))
@@ -206,7 +207,7 @@ def thresholds_if_any(value: object, name: str = "thresholds") -> Mapping[str, f
     """Return thresholds by name, or None. Raises RequestError also for a name or a value that can't be one."""
     named: Mapping[str, float] = _mapping_in(value, name)  # type: ignore[assignment]  # `of` looks at each
     if named:
-        from ckpt_inspect.findings import Thresholds
+        from ckpt_inspect.findings.thresholds import Thresholds
 
         Thresholds.of(named)
     return None if value is None else named

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from ckpt_inspect.comparison.segments import Segment
-    from ckpt_inspect.findings import Finding
+    from ckpt_inspect.findings.finding import Finding
 
 DRAWN = frozenset({
     "effective_lr_q05", "effective_lr_q25", "effective_lr_median", "effective_lr_q75", "effective_lr_q95",

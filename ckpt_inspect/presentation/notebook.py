@@ -36,7 +36,7 @@ _LONG = 60
 def run_html(run: RunColumns) -> str:
     """Return a run: the verdict, what to look at first, its figure, its parameters in the newest checkpoint and over
     the run."""
-    from ckpt_inspect.findings import Severity
+    from ckpt_inspect.findings.finding import Severity
     from ckpt_inspect.presentation.tables.findings import finding_tables
     from ckpt_inspect.presentation.tables.run import run_tables
     from ckpt_inspect.presentation.verdict import since, verdict_of

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from ckpt_inspect.comparison.segments import Segment
-    from ckpt_inspect.findings import Finding
+    from ckpt_inspect.findings.finding import Finding
     from ckpt_inspect.presentation.page import PageFigure, PageRun, Picture
     from ckpt_inspect.presentation.plots import Chapter, FigureKind, RunFrames
 

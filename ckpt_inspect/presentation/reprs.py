@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.comparison.differences import STATUSES, Differences
-from ckpt_inspect.findings import SEVERITIES
+from ckpt_inspect.findings.finding import SEVERITIES
 from ckpt_inspect.presentation.shown_names import printable
 
 if TYPE_CHECKING:

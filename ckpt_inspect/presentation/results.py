@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ckpt_inspect.checkpoint import Problem
     from ckpt_inspect.comparison.segments import Segment
     from ckpt_inspect.errors import CkptInspectError
-    from ckpt_inspect.findings import Finding
+    from ckpt_inspect.findings.finding import Finding
     from ckpt_inspect.series.run import Run
 
 

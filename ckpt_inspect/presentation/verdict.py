@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Literal
 
-from ckpt_inspect.findings import Finding, Severity
+from ckpt_inspect.findings.finding import Finding, Severity
 from ckpt_inspect.measurement.wording import counted, spoken_name
 from ckpt_inspect.records import dataclass
 

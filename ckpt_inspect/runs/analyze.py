@@ -35,7 +35,7 @@ PathLike = str | os.PathLike[str]
 _NEEDED_AFTERWARDS = (
     "hashlib",
     "ckpt_inspect.runs.assembly",
-    "ckpt_inspect.findings",
+    "ckpt_inspect.findings.checks",
     "ckpt_inspect.runs.frames",
     "h5py",
 )
@@ -153,7 +153,7 @@ def limits_of(thresholds: Mapping[str, float] | None) -> dict[str, float]:
     """Return the thresholds that differ from their defaults. Raises RequestError for a name that is none."""
     if not thresholds:
         return {}
-    from ckpt_inspect.findings import Thresholds
+    from ckpt_inspect.findings.thresholds import Thresholds
 
     return Thresholds.of(thresholds).given()
 

@@ -17,7 +17,7 @@ from ckpt_inspect.errors import (
     RequestError,
     StoreError,
 )
-from ckpt_inspect.findings import SEVERITIES, Finding, Severity
+from ckpt_inspect.findings.finding import SEVERITIES, Finding, Severity
 from ckpt_inspect.measurement.columns import UNREADABLE, RunColumns, column_rows
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs import store as stores

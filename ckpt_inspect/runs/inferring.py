@@ -12,7 +12,9 @@ import numpy as np
 from ckpt_inspect.checkpoint import Array, Problem
 from ckpt_inspect.comparison.carrying_on import CONSTANTS, carried_on, leading_windows
 from ckpt_inspect.comparison.element_choice import BUDGET
-from ckpt_inspect.comparison.inference import Observation, WindowEvidence, infer
+from ckpt_inspect.comparison.inference.evidence import WindowEvidence
+from ckpt_inspect.comparison.inference.infer import infer
+from ckpt_inspect.comparison.inference.observations import Observation
 from ckpt_inspect.comparison.observing import (
     TELLABLE,
     Glimpse,

@@ -11,7 +11,7 @@ import numpy as np
 
 from ckpt_inspect.checkpoint import Array, numpy_dtype
 from ckpt_inspect.comparison.element_choice import choose
-from ckpt_inspect.comparison.inference import Moments, Observation
+from ckpt_inspect.comparison.inference.observations import Moments, Observation
 from ckpt_inspect.comparison.observing import ARRAYS, arrays_of
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.layouts.found import Counted

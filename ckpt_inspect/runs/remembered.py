@@ -12,7 +12,8 @@ from typing import get_args
 
 from ckpt_inspect._version import __version__
 from ckpt_inspect.comparison.segments import Beginning, Segment
-from ckpt_inspect.findings import KINDS, Evidence, Finding, Limit, Severity, find_findings
+from ckpt_inspect.findings.checks import KINDS, find_findings
+from ckpt_inspect.findings.finding import Evidence, Finding, Limit, Severity
 from ckpt_inspect.findings.looks import RunLooks, looks_in
 from ckpt_inspect.findings.restarts import run_segments
 from ckpt_inspect.measurement.columns import RunColumns

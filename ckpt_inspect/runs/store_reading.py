@@ -118,7 +118,7 @@ def _read_thresholds(group: h5py.Group) -> dict[str, float]:
     for name, value in found.items():
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise ValueError(f"the threshold {name} is no number")
-    from ckpt_inspect.findings import Thresholds
+    from ckpt_inspect.findings.thresholds import Thresholds
 
     try:
         return Thresholds.of(found).given()

@@ -36,7 +36,7 @@ from ckpt_inspect.runs.stored import own_dataset, own_groups, storable
 if TYPE_CHECKING:
     import h5py  # no type stubs exist: a type checker takes its classes for Any
 
-    from ckpt_inspect.findings import Finding
+    from ckpt_inspect.findings.finding import Finding
 
 CONVENTIONS = "ckpt-inspect-1"
 """Root attribute `Conventions`; the number is the schema's."""
@@ -57,7 +57,7 @@ def write(analyses: RunColumns, file: h5py.File) -> Dimensions:
     """Write everything into an open, empty h5py file; return what numbers its dimensions."""
     dimensions = write_outline(analyses, file)
     write_problems(analyses.remarks, file, dimensions)
-    from ckpt_inspect.findings import find_findings
+    from ckpt_inspect.findings.checks import find_findings
 
     write_findings(finding_columns(find_findings(analyses)), analyses.thresholds, file, dimensions)
     return dimensions

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ckpt_inspect.checkpoint import Checkpoint, numpy_dtype
 from ckpt_inspect.comparison.continuity import SPARE_UPDATES, Floor, StateCounts
-from ckpt_inspect.comparison.inference import WindowEvidence
+from ckpt_inspect.comparison.inference.evidence import WindowEvidence
 from ckpt_inspect.errors import CkptInspectError, NotDetermined
 from ckpt_inspect.measurement.wording import counted, percent
 from ckpt_inspect.records import dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ckpt_inspect.findings import Kind, Severity
+from ckpt_inspect.findings.finding import Kind, Severity
 
 _FORMATS = "the formats' own checksums: tensor_bundle.cc, APPNOTE.TXT 4.4.7"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ckpt_inspect.comparison.segments import Segment, segments
-from ckpt_inspect.findings import Kind, Severity
+from ckpt_inspect.findings.finding import Kind, Severity
 from ckpt_inspect.jsonable import JsonObject
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.soundness.kinds import ANOTHER_LINE

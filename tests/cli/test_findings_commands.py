@@ -13,8 +13,9 @@ from support.command_line import Answer
 
 from ckpt_inspect import analyze, load
 from ckpt_inspect.errors import NotFoundError
-from ckpt_inspect.findings import KINDS, THRESHOLDS
+from ckpt_inspect.findings.checks import KINDS
 from ckpt_inspect.findings.explanations import _ALIASES, EXPLANATIONS, explain
+from ckpt_inspect.findings.thresholds import THRESHOLDS
 from ckpt_inspect.measurement.variables import DISTRIBUTIONS, METRICS, WINDOW_METRICS
 from ckpt_inspect.presentation.tables.explained import explanation_tables
 from ckpt_inspect.presentation.tables.findings import finding_tables

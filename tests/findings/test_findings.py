@@ -18,7 +18,9 @@ from support.silent_runs import save_run, save_without_config
 
 from ckpt_inspect import Analyses, analyze
 from ckpt_inspect.errors import RequestError
-from ckpt_inspect.findings import CHECKS, KINDS, THRESHOLDS, Finding, Severity, Thresholds, find_findings
+from ckpt_inspect.findings.checks import CHECKS, KINDS, find_findings
+from ckpt_inspect.findings.finding import Finding, Severity
+from ckpt_inspect.findings.thresholds import THRESHOLDS, Thresholds
 from ckpt_inspect.measurement.variables import QUANTILE_NAMES
 
 DIGITS = Path(__file__).parents[2] / "fixtures" / "digits"

@@ -13,7 +13,7 @@ from support.frames_for_plots import make_frames
 from support.page_contents import make_finding
 
 from ckpt_inspect.comparison.segments import Segment
-from ckpt_inspect.findings import Finding, Severity
+from ckpt_inspect.findings.finding import Finding, Severity
 from ckpt_inspect.presentation.answers import Answer, Asked, answers
 from ckpt_inspect.presentation.optimizer_series import optimizer_series
 

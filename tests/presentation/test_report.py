@@ -13,7 +13,7 @@ from support.frames_for_plots import make_frames
 
 from ckpt_inspect.comparison.segments import Segment
 from ckpt_inspect.errors import RequestError, StoreError
-from ckpt_inspect.findings import Finding
+from ckpt_inspect.findings.finding import Finding
 from ckpt_inspect.presentation.plots import FIGURES, chosen_figures
 from ckpt_inspect.presentation.report import Report, check_folder, file_slugs, rendered, write_report
 

@@ -13,7 +13,8 @@ from support.keras_files import Run as Training
 
 import ckpt_inspect
 from ckpt_inspect.comparison.differences import Differences, ParameterDiff
-from ckpt_inspect.findings import KINDS, Evidence, Finding
+from ckpt_inspect.findings.checks import KINDS
+from ckpt_inspect.findings.finding import Evidence, Finding
 from ckpt_inspect.measurement.columns import Columns, OptimizerColumns, Remark
 from ckpt_inspect.overview.overview import ShownParameter
 from ckpt_inspect.presentation.export import Exported

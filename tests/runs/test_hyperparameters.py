@@ -11,7 +11,7 @@ from support.adam_bundles import save_bundle, save_series
 from support.keras_files import Run
 
 from ckpt_inspect import Analyses, analyze, load
-from ckpt_inspect.findings import find_findings
+from ckpt_inspect.findings.checks import find_findings
 from ckpt_inspect.measurement.variables import FURTHER_VARIABLES, OPTIMIZER_VARIABLES
 from ckpt_inspect.presentation.documents import run_document
 from ckpt_inspect.presentation.tables.run import run_tables

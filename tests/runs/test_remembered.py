@@ -11,7 +11,8 @@ import pytest
 from support.adam_bundles import save_series
 
 from ckpt_inspect import Analyses, analyze, find_findings, load
-from ckpt_inspect.findings import KINDS, Evidence, Finding, Limit, Severity
+from ckpt_inspect.findings.checks import KINDS
+from ckpt_inspect.findings.finding import Evidence, Finding, Limit, Severity
 from ckpt_inspect.findings.restarts import run_segments
 from ckpt_inspect.runs import analyze as analysing
 from ckpt_inspect.runs import remembered, store

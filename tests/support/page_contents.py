@@ -9,7 +9,8 @@ import pandas as pd
 from support.frames_for_plots import make_frames
 
 from ckpt_inspect.checkpoint import Problem
-from ckpt_inspect.findings import KINDS, Evidence, Finding, Kind, Severity
+from ckpt_inspect.findings.checks import KINDS
+from ckpt_inspect.findings.finding import Evidence, Finding, Kind, Severity
 from ckpt_inspect.presentation.page import Contents, MissingFigure, PageFigure, PageRun, Picture
 
 PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")

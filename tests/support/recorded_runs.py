@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ckpt_inspect.comparison.inference import Moments, Observation
+from ckpt_inspect.comparison.inference.observations import Moments, Observation
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.update_rules import find_implementation, find_rule
 

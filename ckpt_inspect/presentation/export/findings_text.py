@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ckpt_inspect.findings import Finding
+from ckpt_inspect.findings.finding import Finding
 from ckpt_inspect.presentation.shown_names import printable
 from ckpt_inspect.presentation.verdict import since, verdict_of
 

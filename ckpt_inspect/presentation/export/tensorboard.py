@@ -48,7 +48,7 @@ from ckpt_inspect.presentation.written_files import cause_of, written_whole
 from ckpt_inspect.records import dataclass
 
 if TYPE_CHECKING:
-    from ckpt_inspect.findings import Finding
+    from ckpt_inspect.findings.finding import Finding
     from ckpt_inspect.measurement.columns import Column, OptimizerColumns, RunColumns
     from ckpt_inspect.state.selection import Selection
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Problem
-from ckpt_inspect.findings import Finding
+from ckpt_inspect.findings.finding import Finding
 from ckpt_inspect.jsonable import JsonObject
 from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.records import dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from ckpt_inspect.findings import Evidence, Finding
+from ckpt_inspect.findings.finding import Evidence, Finding
 from ckpt_inspect.measurement.wording import counted, percent
 from ckpt_inspect.presentation.page.anchors import Anchors, Link
 from ckpt_inspect.presentation.page.contents import Contents, PageRun

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from ckpt_inspect.comparison.segments import Segment
-from ckpt_inspect.findings import Finding
+from ckpt_inspect.findings.finding import Finding
 from ckpt_inspect.measurement.wording import percent
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats, known
 from ckpt_inspect.presentation.page.anchors import Anchors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ckpt_inspect.findings import Finding
+from ckpt_inspect.findings.finding import Finding
 from ckpt_inspect.presentation.answers import Answer, Asked, answers
 from ckpt_inspect.presentation.optimizer_series import OptimizerSeries
 from ckpt_inspect.presentation.page.anchors import Anchors, Link

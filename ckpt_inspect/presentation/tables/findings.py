@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ckpt_inspect.presentation.tables.table import Column, Table, fact_table
 
 if TYPE_CHECKING:
-    from ckpt_inspect.findings import Finding
+    from ckpt_inspect.findings.finding import Finding
 
 
 def finding_tables(findings: Sequence[Finding], *, with_info: bool = False) -> tuple[Table, ...]:

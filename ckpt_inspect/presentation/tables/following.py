@@ -15,7 +15,7 @@ from ckpt_inspect.presentation.tables.table import NOTHING, Column, Table
 from ckpt_inspect.presentation.tables.wording import figure
 
 if TYPE_CHECKING:
-    from ckpt_inspect.findings import Finding
+    from ckpt_inspect.findings.finding import Finding
     from ckpt_inspect.measurement.columns import OptimizerColumns, RunColumns
 
 _MEDIAN = QUANTILE_NAMES.index("median")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.recorded_runs import RECORDED_RUNS, recorded_run
 
-from ckpt_inspect.comparison.inference import infer
+from ckpt_inspect.comparison.inference.infer import infer
 
 ALLOWED = {"beta_1": 1e-5, "beta_2": 1e-6}
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 from support.inferred_runs import Plan, Truth, simulate
 
-from ckpt_inspect.comparison.inference import Inference, Observation, infer
+from ckpt_inspect.comparison.inference.evidence import Inference
+from ckpt_inspect.comparison.inference.infer import infer
+from ckpt_inspect.comparison.inference.observations import Observation
 from ckpt_inspect.layouts.found import Counted
 from ckpt_inspect.sourced import Sourced
 

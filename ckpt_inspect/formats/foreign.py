@@ -15,7 +15,7 @@ from ckpt_inspect.errors import (
     TruncatedFileError,
     UnsupportedError,
 )
-from ckpt_inspect.formats.keras_files import HDF5_SIGNATURE
+from ckpt_inspect.formats.keras_files import HDF5_SIGNATURE, ZIP_SIGNATURE, describe_zip, is_named_so
 from ckpt_inspect.natural_order import natural_key
 from ckpt_inspect.storage import Location, is_folder, link_target, list_folder, open_file
 
@@ -23,6 +23,29 @@ _POINTERS = (b"version https://git-lfs.github.com/spec/", b"/annex/objects/")
 _PARTS = re.compile(r"\.(?:index|meta|data-[0-9]{5}-of-[0-9]{5})$")
 _ALIKE = 0.8  # of the letters, as difflib counts them
 _MOST_COMPARED = 1000
+_PACKED = {
+    "gzip": b"\x1f\x8b",
+    "bzip2": b"BZh",
+    "xz": b"\xfd7zXZ\0",
+    "zstd": b"\x28\xb5\x2f\xfd",
+    "lz4": b"\x04\x22\x4d\x18",
+    "7-Zip": b"7z\xbc\xaf\x27\x1c",
+    "RAR": b"Rar!\x1a\x07",
+}
+"""How files begin that hold others, packed."""
+_TAR_MAGIC_AT = 257
+_OTHERS = {
+    "a NumPy .npy file": b"\x93NUMPY",
+    "a GGUF file": b"GGUF",
+    "an HDF4 file, which no release of Keras wrote": b"\x0e\x03\x13\x01",
+    "a MATLAB file": b"MATLAB ",
+    "a PNG picture": b"\x89PNG\r\n",
+    "a JPEG picture": b"\xff\xd8\xff",
+    "a PDF document": b"%PDF-",
+    "an SQLite database": b"SQLite format 3\0",
+    "a program": b"\x7fELF",
+}
+_PAGES = re.compile(rb"\s*(?:<!doctype html|<html|(?P<xml><\?xml))", re.IGNORECASE)
 _PICKLE_STARTS = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 
 
@@ -97,18 +120,23 @@ def _user_block(location: Location) -> int:
 
 def _describe(location: Location) -> str:
     name, head = location.path.name.lower(), location.head
-    if head.startswith(b"\x93NUMPY"):
-        return "is a NumPy .npy file, not a checkpoint"
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith(ZIP_SIGNATURE):
         return _describe_zip(location)
+    if packer := next((packer for packer, start in _PACKED.items() if head.startswith(start)), None):
+        return f"is packed with {packer}: unpack it first"
+    if head[_TAR_MAGIC_AT:].startswith(b"ustar"):
+        return "is a tar archive: unpack it, and give what is in it"
+    if other := next((what for what, start in _OTHERS.items() if head.startswith(start)), None):
+        return f"is {other}, not a checkpoint"
+    if text := _PAGES.match(head):
+        what = "an XML text" if text["xml"] else "a web page"
+        return f"is {what}, as a server sends it in place of a file that it doesn't give: download the file again"
     if head.startswith(_PICKLE_STARTS):
         if name.endswith((".pt", ".pth", ".bin", ".ckpt")):
             return "is a PyTorch file (a pickle), not a TensorFlow or Keras checkpoint"
         return "is a Python pickle, which is not opened because that would run its code; save with TensorFlow or Keras"
     if len(head) > 9 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < location.size:
         return "is a safetensors file, which holds weights and no optimizer of TensorFlow or Keras"
-    if head.startswith(b"GGUF"):
-        return "is a GGUF file, not a TensorFlow or Keras checkpoint"
     if name.endswith(".onnx"):
         return "is an ONNX model, not a TensorFlow or Keras checkpoint"
     if head[4:8] == b"TFL3":
@@ -121,27 +149,18 @@ def _describe(location: Location) -> str:
         )
     if ".tfevents." in name:
         return "is a TensorBoard event file, not a checkpoint"
-    if name.endswith((".h5", ".hdf5", ".keras")):
-        return "is named like a Keras file, but starts neither like an HDF5 file nor like a zip archive"
     if head.startswith((b"{", b"[")):
         return "is a JSON file, not a checkpoint"
+    if is_named_so(name):
+        return "is named like a Keras file, but starts neither like an HDF5 file nor like a zip archive"
     return "is not a checkpoint of TensorFlow or Keras that this package knows"
 
 
 def _describe_zip(location: Location) -> str:
-    """Say whose archive a zip is, by the names of its members; nothing in it is opened."""
     with open_file(location.path) as file:
         try:
             with zipfile.ZipFile(file.stream()) as archive:
-                names = archive.namelist()
+                return describe_zip(archive.namelist())
         except (CkptInspectError, zipfile.BadZipFile, NotImplementedError, OSError, ValueError, EOFError):
-            names = []
-    # torch.save writes `<name>/data.pkl` beside `<name>/data/0`, ..; TorchScript adds `code/` and `constants.pkl`
-    if any(name == "data.pkl" or name.endswith("/data.pkl") for name in names) or b"/data.pkl" in location.head:
-        return (
-            "is a PyTorch file (a zip archive with a pickle), not a TensorFlow or Keras checkpoint; "
-            "nothing in it was opened"
-        )
-    if any(name.endswith(".npy") for name in names):
-        return "is a NumPy .npz archive, not a checkpoint"
-    return "is a zip archive, but not one that Keras saves: it has no model.weights.h5"
+            # its list of members stands at the end, and its first file's name at the start
+            return describe_zip(["data.pkl"] if b"/data.pkl" in location.head else [])

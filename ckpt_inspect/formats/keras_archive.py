@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zipfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +15,7 @@ from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.hdf5 import Hdf5Checkpoint, shard_names
 from ckpt_inspect.formats.hdf5_source import Source, WholeChecksum
 from ckpt_inspect.formats.hdf5_values import EXPANSION_LIMIT
-from ckpt_inspect.formats.keras_files import ZIP_SIGNATURE, split_name
+from ckpt_inspect.formats.keras_files import ZIP_SIGNATURE, describe_zip, split_name
 from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.storage import Location, OpenFile, PinnedFiles, is_folder, keep_unpacked, open_file
 
@@ -113,7 +113,7 @@ def open_archive(path: Path) -> KerasArchive:
         with zipfile.ZipFile(file.stream()) as archive:
             members = {info.filename: info for info in archive.infolist()}
             if CONFIG_FILE not in members:
-                raise UnsupportedError(f"{path}: {_describe_zip(members)}")
+                raise UnsupportedError(f"{path}: {describe_zip(members)}")
             if locked := next((info.filename for info in members.values() if info.flag_bits & 1), None):
                 raise UnsupportedError(
                     f"{path}: its {locked} is encrypted, which this package doesn't read: unpack the archive with its "
@@ -169,14 +169,6 @@ def _weight_members(archive: zipfile.ZipFile, file: OpenFile, members: Mapping[s
     if not names:
         raise DamagedFileError(f"{path}: has a config.json, but no model.weights.h5: the archive was not written whole")
     return names
-
-
-def _describe_zip(members: Collection[str]) -> str:
-    if any(n.endswith(("/data.pkl", "data.pkl")) for n in members):
-        return "is a PyTorch file, not a TensorFlow or Keras checkpoint"
-    if members and all(n.endswith(".npy") for n in members):
-        return "is a NumPy .npz file, not a checkpoint"
-    return "is a zip archive, but not of Keras: it has no config.json"
 
 
 def _read_small(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipInfo) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 """HDF5 File Format Specification, II.A: the superblock's first 8 bytes, here always at offset 0."""
 
@@ -26,3 +28,27 @@ def is_named_so(name: str) -> bool:
     Archives and HDF5 files may carry each other's suffixes.
     """
     return name.endswith((".h5", ".hdf5", ".keras"))
+
+
+_CHECKPOINTS = (".keras", ".h5", ".hdf5", ".index", "saved_model.pb")
+"""How names of files end that are a checkpoint, or one's first file."""
+
+
+def describe_zip(members: Collection[str]) -> str:
+    """Say what a zip archive is that is none of Keras', by the names of its members; nothing in it is opened."""
+    # torch.save writes `<name>/data.pkl` beside `<name>/data/0`, ..; TorchScript adds `code/` and `constants.pkl`
+    if any(name.rpartition("/")[2] == "data.pkl" for name in members):
+        return (
+            "is a PyTorch file (a zip archive with a pickle), not a TensorFlow or Keras checkpoint; "
+            "nothing in it was opened"
+        )
+    if members and all(name.endswith(".npy") for name in members):
+        return "is a NumPy .npz archive, not a checkpoint"
+    config = next((name for name in members if name.endswith("/config.json")), "")
+    folder = config.rpartition("/")[0]
+    if f"{folder}/model.weights.h5" in members:
+        return f"is a zip archive whose folder {folder} holds what Keras archives hold: unpack it, and give that folder"
+    inside = next((name for name in members if name.endswith(_CHECKPOINTS)), "")
+    if inside and "model.weights.h5" not in members:
+        return f"is a zip archive that holds {inside}: unpack it, and give what is in it"
+    return "is a zip archive, but not of Keras: it has no config.json"

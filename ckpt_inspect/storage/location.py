@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from ckpt_inspect.errors import UnsupportedError
 from ckpt_inspect.storage.registry import is_there, open_file, stat
 
-HEAD_SIZE = 256
+HEAD_SIZE = 512
 
 
 class Location(NamedTuple):

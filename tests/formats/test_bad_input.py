@@ -80,10 +80,32 @@ LFS_SENTENCE = "is a Git LFS pointer, not the file it stands for; run `git lfs p
         ("events.out.tfevents.1", b"\x18\0\0\0", UnsupportedError, "is a TensorBoard event file, not a checkpoint"),
         (
             "m.h5",
-            b"<!DOCTYPE html>",
+            b"\x08\x07\x12\x07pytorch",
             UnsupportedError,
             "is named like a Keras file, but starts neither like an HDF5 file nor like a zip archive",
         ),
+        (
+            "m.keras",
+            b"\r\n<!DOCTYPE html>",
+            UnsupportedError,
+            "is a web page, as a server sends it in place of a file that it doesn't give: download the file again",
+        ),
+        (
+            "m.h5",
+            b'<?xml version="1.0"?><Error><Code>AccessDenied</Code>',
+            UnsupportedError,
+            "is an XML text, as a server sends it in place of a file that it doesn't give: download the file again",
+        ),
+        ("m.h5", b'{"error": "not found"}', UnsupportedError, "is a JSON file, not a checkpoint"),
+        ("m.h5", b"\x1f\x8b\x08\0", UnsupportedError, "is packed with gzip: unpack it first"),
+        ("m.keras", b"7z\xbc\xaf\x27\x1c\0\x04", UnsupportedError, "is packed with 7-Zip: unpack it first"),
+        (
+            "m.keras",
+            b"m.h5".ljust(257, b"\0") + b"ustar\x0000",
+            UnsupportedError,
+            "is a tar archive: unpack it, and give what is in it",
+        ),
+        ("m.h5", b"MATLAB 7.3 MAT-file", UnsupportedError, "is a MATLAB file, not a checkpoint"),
         ("config.json", b'{"a": 1}', UnsupportedError, "is a JSON file, not a checkpoint"),
         ("notes", b"hello", UnsupportedError, "is not a checkpoint of TensorFlow or Keras that this package knows"),
         (
@@ -109,9 +131,23 @@ def test_npz_and_zip(tmp_path: Path) -> None:
     (tmp_path / "a.keras.npz").rename(tmp_path / "a.keras")
     with zipfile.ZipFile(tmp_path / "b.keras", "w") as archive:
         archive.writestr("readme", "x")
+    for name, members in {
+        "c.keras": ("run/config.json", "run/model.weights.h5"),
+        "d.keras": ("epoch-1.keras",),
+        "e.zip": ("run/ckpt-1.index", "run/ckpt-1.data-00000-of-00001"),
+    }.items():
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            for member in members:
+                archive.writestr(member, "x")
     for name, sentence in (
-        ("a.keras", "is a NumPy .npz file, not a checkpoint"),
+        ("a.keras", "is a NumPy .npz archive, not a checkpoint"),
         ("b.keras", "is a zip archive, but not of Keras: it has no config.json"),
+        (
+            "c.keras",
+            "is a zip archive whose folder run holds what Keras archives hold: unpack it, and give that folder",
+        ),
+        ("d.keras", "is a zip archive that holds epoch-1.keras: unpack it, and give what is in it"),
+        ("e.zip", "is a zip archive that holds run/ckpt-1.index: unpack it, and give what is in it"),
     ):
         with pytest.raises(UnsupportedError) as caught:
             open_checkpoint(tmp_path / name)

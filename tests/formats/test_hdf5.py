@@ -407,7 +407,11 @@ def test_truncated_hdf5(tmp_path: Path) -> None:
             "keeps its weights as .npz, which this package doesn't read; load the model with Keras and save it again, "
             "as .keras",
         ),
-        ({"config.json": b"", "archive/data.pkl": b"x"}, "is a PyTorch file, not a TensorFlow or Keras checkpoint"),
+        (
+            {"config.json": b"", "archive/data.pkl": b"x"},
+            "is a PyTorch file (a zip archive with a pickle), not a TensorFlow or Keras checkpoint; nothing in it was "
+            "opened",
+        ),
     ],
 )
 def test_incomplete_archives(tmp_path: Path, members: dict[str, bytes], sentence: str) -> None:

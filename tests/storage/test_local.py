@@ -179,13 +179,13 @@ def test_a_pinned_file_is_the_same_or_an_error(file: Path) -> None:
 
 
 def test_locate(tmp_path: Path, file: Path) -> None:
-    """The first look gives the kind, the first 256 bytes and the last 8."""
+    """The first look gives the kind, the first 512 bytes and the last 8."""
     found = storage.locate(file)
-    assert (found.kind, found.size, found.head, found.tail) == ("file", 10240, CONTENTS[:256], CONTENTS[-8:])
-    for size in (0, 5, 8, 256, 257):
+    assert (found.kind, found.size, found.head, found.tail) == ("file", 10240, CONTENTS[:512], CONTENTS[-8:])
+    for size in (0, 5, 8, 512, 513):
         (tmp_path / "short").write_bytes(CONTENTS[:size])
         found = storage.locate(tmp_path / "short")
-        assert (found.size, found.head, found.tail) == (size, CONTENTS[: min(size, 256)], CONTENTS[:size][-8:])
+        assert (found.size, found.head, found.tail) == (size, CONTENTS[: min(size, 512)], CONTENTS[:size][-8:])
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UnsupportedError, match="neither a file nor a folder"):
         storage.locate(tmp_path / "pipe")

@@ -7,13 +7,13 @@ their own names. Keys look like `optimizer/v_dvar/0/.ATTRIBUTES/VARIABLE_VALUE`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading
-from ckpt_inspect.layouts.object_graph import Node, ObjectGraph
+from ckpt_inspect.layouts.object_graph import LIST_INDEX, Node, ObjectGraph
 from ckpt_inspect.layouts.validation import FLOATS, NUMBERS
 from ckpt_inspect.update_rules.implementations import OPTIMIZER_V2
 
@@ -27,11 +27,18 @@ def find(checkpoint: Checkpoint, graph: ObjectGraph) -> list[FoundOptimizer]:
     Two or more lists beside each other, of which one holds no negative number, as a mean square does, or that have a
     scalar beside them; or one list beside a scalar. Lists of weights seldom fit either.
     """
-    return [found for node in graph.nodes if (found := _read(checkpoint, graph, node)) is not None]
+    attributes = _attributes(graph)
+    return [found for node in graph.nodes if (found := _read(checkpoint, graph, node, attributes)) is not None]
 
 
-def _read(checkpoint: Checkpoint, graph: ObjectGraph, node: Node) -> FoundOptimizer | None:
-    lists = _parallel_lists(checkpoint, graph, node)
+def _attributes(graph: ObjectGraph) -> Collection[int]:
+    """Return the nodes that an object has under a name: a list of these is another look at them, as Keras' layers and
+    metrics have one (`variables`), and no optimizer keeps its averages so."""
+    return {i for node in graph.nodes for name, i in node.children.items() if not LIST_INDEX.match(name)}
+
+
+def _read(checkpoint: Checkpoint, graph: ObjectGraph, node: Node, attributes: Collection[int]) -> FoundOptimizer | None:
+    lists = _parallel_lists(checkpoint, graph, node, attributes)
     if not lists or not graph.paths.get(node.index):
         return None
     own = {key for keys in lists.values() for key in keys}
@@ -78,13 +85,17 @@ def _read(checkpoint: Checkpoint, graph: ObjectGraph, node: Node) -> FoundOptimi
     )
 
 
-def _parallel_lists(checkpoint: Checkpoint, graph: ObjectGraph, node: Node) -> Mapping[str, Sequence[str]]:
+def _parallel_lists(
+    checkpoint: Checkpoint, graph: ObjectGraph, node: Node, attributes: Collection[int]
+) -> Mapping[str, Sequence[str]]:
     """Return the keys of the node's lists of variables by name, if all have the same shapes in the same order."""
     lists: dict[str, Sequence[str]] = {}
     for name in node.children:
         child = graph.child(node, name)
         members = graph.list_of(node, name)
         if child is None or not members or len(members) != len(child.children):
+            continue
+        if not attributes.isdisjoint(m.index for m in members):
             continue
         keys = [m.key for m in members]
         if all(k in checkpoint.tensors and checkpoint.tensors[k].dtype in FLOATS for k in keys):

@@ -11,7 +11,7 @@ from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.formats.hdf5 import ONE_SHARD
 from ckpt_inspect.layouts import suspects, weight_names
 from ckpt_inspect.measurement.wording import counted
-from ckpt_inspect.overview.tensors import TENSOR_UNREADABLE, ShownTensor, shown_tensors
+from ckpt_inspect.overview.tensors import ShownTensor, shown_tensors
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
@@ -27,6 +27,8 @@ UNREADABLE = "a checkpoint whose values can't be read here: what its metadata li
 DAMAGED = "a damaged checkpoint: what its index lists can be shown"
 """What a checkpoint is whose values can't be read."""
 STATE_UNREADABLE = "state-unreadable"
+_NOT_THERE = ("missing-shard", "truncated-shard", "missing-datasets")
+"""Codes of the Problems of formats by which values are not there, whoever's they are."""
 """Code of the Problem of a checkpoint whose index can be read and whose values can't."""
 
 
@@ -93,11 +95,8 @@ class Overview:
     problems: tuple[Problem, ...]
     listed: tuple[ShownTensor, ...] = ()
     """Every tensor with its figures, if that was asked for."""
-
-    @property
-    def is_damaged(self) -> bool:
-        """Return whether values of it can't be read."""
-        return any(p.code in (STATE_UNREADABLE, TENSOR_UNREADABLE) for p in self.problems)
+    is_damaged: bool = False
+    """Whether values of it can't be read."""
 
     def __repr__(self) -> str:
         where = f"{self.format}, {counted(self.tensors, 'tensor')} in {counted(len(self.files), 'file')}"
@@ -168,6 +167,9 @@ def overview(
     if with_tensors and not checkpoint.unreadable:
         listed, faults = shown_tensors(checkpoint, states, selection, progress)
         unreadable += faults
+    said = tuple(p.message for p in unreadable)
+    broken = [p for p in checkpoint.problems if p.code in _NOT_THERE]
+    problems = [p for p in checkpoint.problems if p not in broken or not any(s.startswith(p.message) for s in said)]
     return Overview(
         str(checkpoint.path),
         checkpoint.format,
@@ -180,8 +182,9 @@ def overview(
         tuple(p for p in parameters if selection.has(p.name)),
         len(checkpoint.tensors),
         description,
-        tuple(dict.fromkeys((*remarks, *unreadable, *checkpoint.problems, *(p for s in states for p in s.problems)))),
+        tuple(dict.fromkeys((*remarks, *unreadable, *problems, *(p for s in states for p in s.problems)))),
         listed,
+        is_damaged=bool(unreadable or broken),
     )  # fmt: skip
 
 

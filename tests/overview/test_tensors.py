@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from support.adam_bundles import save_bundle
+from support.bundle_writer import write_bundle
 from support.command_line import Answer
 from support.keras_files import Run
 from support.memory_checkpoints import MemoryCheckpoint
@@ -108,3 +110,19 @@ def test_several_are_shown_one_after_another(tmp_path: Path) -> None:
     document = json.loads(Answer("show", paths[0], tmp_path / "none", paths[1], "--json").out)["checkpoints"]
     assert [d.get("path") for d in document] == [str(paths[0]), str(tmp_path / "none"), str(paths[1])]
     assert document[1]["error"]["exit_code"] == 1
+
+
+@pytest.mark.parametrize("has_state", [True, False])
+def test_a_missing_shard_is_reported_once_and_is_a_failure(tmp_path: Path, has_state: bool) -> None:
+    """Whether it held an optimizer's state or weights alone."""
+    run = Run().train(2)
+    prefix = tmp_path / "model.ckpt-2"
+    if has_state:
+        save_bundle(run, prefix)
+    else:
+        write_bundle(prefix, run.weights)
+    shard = tmp_path / "model.ckpt-2.data-00000-of-00001"
+    shard.unlink()
+    shown = ckpt_inspect.describe(prefix)
+    assert shown.is_damaged
+    assert [p.message.partition(";")[0] for p in shown.problems if p.severity == "error"] == [f"{shard}: is missing"]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
+from typing import Literal
 
 import numpy as np
 
@@ -73,6 +74,7 @@ class Hdf5Checkpoint(Checkpoint):
         self._labels: dict[str, str] = {}
         self._bands = _Bands()
         self._lock = Lock()
+        self._not_followed: list[tuple[str, Link]] = []
         found: dict[str, tuple[TensorSpec, Values]] = {}
         recorded: list[str] = []
         is_whole_model = False
@@ -108,16 +110,7 @@ class Hdf5Checkpoint(Checkpoint):
             source: sum(v.size * v.dataset.datatype.size for v in self._values.values() if v.source is source)
             for source in sources
         }
-        missing = [n for n in recorded if n not in found]
-        if missing:
-            self.problems = (
-                Problem(
-                    "missing-datasets",
-                    f"{path}: names {len(missing)} tensors that it doesn't hold, the first {missing[0]!r}",
-                    "they are skipped",
-                    "error",
-                ),
-            )
+        self.problems = tuple(_problems_of(path, self._not_followed, [n for n in recorded if n not in found]))
 
     def read_range(self, name: str, start: int, stop: int, out: Array | None = None) -> Array:
         spec = self.spec(name)
@@ -263,9 +256,11 @@ class Hdf5Checkpoint(Checkpoint):
     def _walk(self, file: Hdf5File, source: Source) -> Iterator[tuple[str, tuple[TensorSpec, Values]]]:
         """Yield every dataset behind hard links; soft and external links aren't followed: they could leave the file."""
         dtypes: dict[Datatype, tuple[str, DType]] = {}
-        for key, header in _objects(file, source.path):
+        for key, link, header in _objects(file, source.path):
             name = _group_path(key)
-            if file.is_dataset(header):
+            if header is None:
+                self._not_followed.append((name, link))
+            elif file.is_dataset(header):
                 dataset = file.dataset(header)
                 datatype = dataset.datatype
                 if datatype.kind == "opaque":  # an attribute decides
@@ -482,15 +477,46 @@ def recorded_order(file: Hdf5File, path: Path) -> list[str]:
     return list(dict.fromkeys(paths))
 
 
-def _objects(file: Hdf5File, path: Path) -> Iterator[tuple[bytes, Header]]:
-    """Yield every object below the root once, with its path: depth first, names in order."""
+def _problems_of(path: Path, not_followed: Sequence[tuple[str, Link]], missing: Sequence[str]) -> Iterator[Problem]:
+    for kind, what, severity in _NOT_FOLLOWED:
+        names = [name for name, link in not_followed if link.kind == kind]
+        if names:
+            more = f", and {len(names) - 1} more" if len(names) > 1 else ""
+            yield Problem(
+                "links-not-followed",
+                f"{path}: {names[0]!r} is a link to {what}{more}, which isn't followed",
+                "what is there is not read",
+                severity,
+            )
+    if missing:
+        yield Problem(
+            "missing-datasets",
+            f"{path}: names {len(missing)} tensors that it doesn't hold, the first {missing[0]!r}",
+            "they are skipped",
+            "error",
+        )
+
+
+_NOT_FOLLOWED: tuple[tuple[str, str, Literal["warning", "error"]], ...] = (
+    ("external", "another file", "error"),
+    ("soft", "another name", "warning"),
+)
+"""Kinds of links that leave an HDF5 file, or may; Keras writes none."""
+
+
+def _objects(file: Hdf5File, path: Path) -> Iterator[tuple[bytes, Link, Header | None]]:
+    """Yield every object below the root once, with its path: depth first, names in order; and every link that isn't
+    followed, without one."""
     seen = {file.root.address}
     file.look_ahead(file.links(file.root).values())
     waiting = [(b"", 0, link) for link in reversed([*file.links(file.root).values()])]
     text = 0
     while waiting:
         parent, level, link = waiting.pop()
-        if link.kind != "hard" or link.address is None or link.address in seen:
+        if link.kind != "hard":
+            yield parent + link.name, link, None
+            continue
+        if link.address is None or link.address in seen:
             continue
         seen.add(link.address)
         if level >= _MOST_LEVELS:
@@ -502,7 +528,7 @@ def _objects(file: Hdf5File, path: Path) -> Iterator[tuple[bytes, Header]]:
         if text > _MOST_TEXT:
             raise UnsupportedError(f"{path}: has names of more than {_MOST_TEXT} bytes, which no model needs")
         header = file.header(link.address)
-        yield key, header
+        yield key, link, header
         if file.is_group(header) and not file.is_dataset(header):
             file.look_ahead(file.links(header).values())
             waiting += [(key + b"/", level + 1, child) for child in reversed([*file.links(header).values()])]

@@ -324,7 +324,7 @@ def test_never_written_datasets(tmp_path: Path) -> None:
 
 
 def test_nothing_outside_the_file_is_followed(tmp_path: Path) -> None:
-    """External and soft links and external storage, which could lead to any file, give nothing."""
+    """External and soft links and external storage, which could lead to any file, give nothing, and are named."""
     (tmp_path / "secret").write_bytes(bytes(16))
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = np.zeros(2)
@@ -335,6 +335,10 @@ def test_nothing_outside_the_file_is_followed(tmp_path: Path) -> None:
         file.create_dataset("vars/3", (4,), np.float32, external=[(str(tmp_path / "secret"), 0, 16)])
     with open_checkpoint(tmp_path / "l.weights.h5") as checkpoint:
         assert list(checkpoint.tensors) == ["vars/0", "vars/3"]
+        assert [(p.code, p.severity, p.message.partition(": ")[2]) for p in checkpoint.problems] == [
+            ("links-not-followed", "error", "'vars/1' is a link to another file, which isn't followed"),
+            ("links-not-followed", "warning", "'vars/2' is a link to another name, which isn't followed"),
+        ]
         with pytest.raises(UnsupportedError) as caught:
             checkpoint.read("vars/3")
     assert str(caught.value) == (

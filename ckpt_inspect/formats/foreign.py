@@ -34,6 +34,8 @@ _PACKED = {
 }
 """How files begin that hold others, packed."""
 _TAR_MAGIC_AT = 257
+_FIRST_FIELD = b"\n"
+"""The tag of a message as field 1, with which graphs and graphs' files begin."""
 _OTHERS = {
     "a NumPy .npy file": b"\x93NUMPY",
     "a GGUF file": b"GGUF",
@@ -141,9 +143,9 @@ def _describe(location: Location) -> str:
         return "is an ONNX model, not a TensorFlow or Keras checkpoint"
     if head[4:8] == b"TFL3":
         return "is a TensorFlow Lite model, which has no optimizer"
-    if name.endswith(".pb") and head[:1] == b"\n":
+    if name.endswith(".pb") and head[:1] == _FIRST_FIELD:
         return "is a frozen TensorFlow graph, not a checkpoint: its variables are constants, and no optimizer is in it"
-    if name.endswith(".meta"):
+    if name.endswith(".meta") and head[:1] == _FIRST_FIELD:
         return (
             "is a TensorFlow graph whose checkpoint is not beside it; copy its .index and .data files (or V1 file) too"
         )

@@ -77,6 +77,12 @@ LFS_SENTENCE = "is a Git LFS pointer, not the file it stands for; run `git lfs p
             UnsupportedError,
             "is a TensorFlow graph whose checkpoint is not beside it; copy its .index and .data files (or V1 file) too",
         ),
+        (
+            "read1.meta",
+            b"# Reading Basecalling",
+            UnsupportedError,
+            "is not a checkpoint of TensorFlow or Keras that this package knows",
+        ),
         ("events.out.tfevents.1", b"\x18\0\0\0", UnsupportedError, "is a TensorBoard event file, not a checkpoint"),
         (
             "m.h5",

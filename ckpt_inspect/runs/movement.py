@@ -11,7 +11,7 @@ from ckpt_inspect.errors import ChangedFileError, CkptInspectError
 from ckpt_inspect.measurement.columns import CHANGED, GONE, UNFINISHED, UNREADABLE
 from ckpt_inspect.series.meanwhile import MAYBE_UNFINISHED, YOUNG
 from ckpt_inspect.series.run import Run
-from ckpt_inspect.storage import Stat, stat
+from ckpt_inspect.storage import Stat, link_target, stat
 
 _PATIENCE = 2.0
 """Seconds that are waited in a whole run to see whether what can't be read is still changing."""
@@ -20,7 +20,7 @@ _LOOK = 0.1
 """Seconds between two looks."""
 
 _UNSEEN = Stat("other")
-"""Of what can't be looked at: it needn't be gone."""
+"""Of what can't be looked at, or is a link that leads nowhere: it needn't be gone."""
 
 _NEXT_TIME = "it was left out; the next analysis reads it again"
 _LEFT_OUT = "it was left out; the rest of the run is analysed"
@@ -76,6 +76,7 @@ def _stats(paths: Sequence[Path]) -> list[Stat]:
 
 def _stat(path: Path) -> Stat:
     try:
-        return stat(path)
+        found = stat(path)
     except CkptInspectError:
         return _UNSEEN
+    return _UNSEEN if found.kind == "absent" and link_target(path) is not None else found

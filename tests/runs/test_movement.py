@@ -42,6 +42,17 @@ def test_a_checkpoint_that_is_deleted_meanwhile_is_gone(tmp_path: Path, monkeypa
     assert len(found) == 3
 
 
+def test_a_link_that_leads_nowhere_was_not_deleted_meanwhile(tmp_path: Path) -> None:
+    """The checkpoint is at fault: what its shard's name leads to was not copied."""
+    prefixes = save_series(tmp_path / "run")
+    shard = Path(f"{prefixes[0]}.data-00000-of-00001")
+    shard.unlink()
+    shard.symlink_to(tmp_path / "elsewhere")
+    (failure,) = analyze(tmp_path / "run", given=GIVEN).failures
+    assert failure.problem.severity == "error"
+    assert failure.problem.message.startswith(f"{shard}: is missing")
+
+
 def test_a_checkpoint_that_is_written_meanwhile_is_read_the_next_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

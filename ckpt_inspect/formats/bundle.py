@@ -537,6 +537,8 @@ def _too_short(path: Path, size: int, reason: str) -> CkptInspectError:
     location = locate(path)
     if is_placeholder(location):
         return name_foreign(location)
+    if location.kind == "folder":
+        return DamagedFileError(f"{path}: is a folder, where a file of the checkpoint must be; copy or restore that")
     return TruncatedFileError(f"{path}: is {size} bytes long, but {reason}: the file is truncated; copy or restore it")
 
 

@@ -216,6 +216,11 @@ def _unpacked(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipInfo) -
                 yield piece
     except CkptInspectError:
         raise
+    except NotImplementedError as error:
+        raise UnsupportedError(
+            f"{file.path}: its {info.filename} is packed by a method ({info.compress_type}) that Python doesn't "
+            "unpack; unpack the archive, and zip it again without packing"
+        ) from error
     except Exception as error:  # zlib.error has no public parent
         raise DamagedFileError(
             f"{file.path}: its {info.filename} can't be unpacked ({error}): the file is damaged"

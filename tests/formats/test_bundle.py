@@ -359,6 +359,17 @@ def test_flipped_bit_in_data(prefix: Path) -> None:
         assert checkpoint.read("dense/kernel").tobytes() == bytes(data[offset : offset + len(raw)])
 
 
+def test_a_folder_in_a_shards_place(prefix: Path) -> None:
+    """It is no shard that was cut off."""
+    shard = Path(f"{prefix}.data-00000-of-00001")
+    shard.unlink()
+    shard.mkdir()
+    with open_checkpoint(prefix) as checkpoint:
+        assert [p.message for p in checkpoint.problems] == [
+            f"{shard}: is a folder, where a file of the checkpoint must be; copy or restore that"
+        ]
+
+
 def test_missing_shard(prefix: Path) -> None:
     """Names and shapes are there without the data; a value is one sentence."""
     shard = Path(f"{prefix}.data-00000-of-00001")

@@ -347,6 +347,23 @@ def test_nothing_outside_the_file_is_followed(tmp_path: Path) -> None:
     )
 
 
+def test_an_archive_packed_by_another_method_is_not_damaged(tmp_path: Path) -> None:
+    """Zstandard, 93, as other programs pack; the number stands in the local headers and in the directory."""
+    path = tmp_path / "m.keras"
+    write_archive(path, zipfile.ZIP_DEFLATED)
+    contents = path.read_bytes()
+    for header, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        before = re.escape(header) + b".{%d}" % (at - len(header))
+        contents = re.sub(b"(" + before + b")\x08\0", lambda found: found[1] + b"\x5d\0", contents, flags=re.DOTALL)
+    path.write_bytes(contents)
+    with pytest.raises(UnsupportedError) as caught:
+        open_checkpoint(path)
+    assert str(caught.value) == (
+        f"{path}: its config.json is packed by a method (93) that Python doesn't unpack; unpack the archive, and zip "
+        "it again without packing"
+    )
+
+
 @pytest.mark.parametrize("kind", ["m.h5", "m.keras"])
 def test_closed(tmp_path: Path, kind: str) -> None:
     """A closed checkpoint says that it is closed; closing twice is harmless; unknown names are unknown."""

@@ -73,10 +73,37 @@ def run_process() -> None:
 
         if ending.code == INTERRUPTED:
             _leave_requests(INTERRUPTED)
+        elif isinstance(ending.code, int):
+            try:
+                _leave_memory(ending.code)
+            except KeyboardInterrupt:
+                sys.exit(INTERRUPTED)
         raise
     finally:
         # the interpreter frees everything when it ends; searching for cycles first would take twice as long as that
         gc.freeze()
+
+
+def _leave_memory(code: int) -> None:
+    """End the process as the interpreter ends it, but for taking all modules and objects apart, a tenth of what a small
+    checkpoint takes: the operating system has their memory back at once.
+
+    It is left to the interpreter if another program runs this one, such as a profiler, if a thread is still to be
+    waited for, or if what was printed can't be written, which it tells.
+    """
+    import atexit
+    import threading
+
+    is_program = hasattr(sys.modules["__main__"], run_process.__name__) and not sys.flags.inspect
+    here = threading.main_thread()
+    if not is_program or any(thread is not here and not thread.daemon for thread in threading.enumerate()):
+        return
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code & 0xFF)
 
 
 def _leave_requests(code: int) -> None:

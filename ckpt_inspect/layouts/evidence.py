@@ -25,6 +25,7 @@ BOUND_SLACK = 0.01
 """Rounding by which Adam's own moments may exceed their bound."""
 LEAST_MOVED = 32
 """Elements other than 0 that are needed to say that none is negative by more than chance."""
+ORDINALS = ("first", "second", "third", "fourth")
 USUAL_BETA_1 = 0.9
 MOST_MOMENTA = 2000
 """Factors after which the product of momenta is 0 in any precision."""
@@ -150,17 +151,30 @@ def is_nonnegative(checkpoint: Checkpoint, slots: Sequence[str]) -> bool:
 
 
 def contradicts_moments(checkpoint: Checkpoint, pairs: Sequence[tuple[str, str]]) -> str:
-    """Return why pairs are not first and second moments; empty if they can be.
+    """Return why pairs are not first and second moments; empty if they can be."""
+    return contradicts_squares(checkpoint, pairs, (False, True))
 
-    A mean of squares has no negative element, and gradients of one sign everywhere are no training's.
+
+def contradicts_squares(checkpoint: Checkpoint, slots: Sequence[Sequence[str]], are_squares: Sequence[bool]) -> str:
+    """Return why the slots of variables, of each the same kinds in the same order, don't hold squares where
+    `are_squares` says so, and gradients elsewhere; empty if they can.
+
+    A mean of squares has no negative element, and gradients of one sign everywhere are no training's. If variables have
+    more slots than that, they are several optimizers', one after the other.
     """
-    first = [a for m, _ in pairs[:SAMPLED_SLOTS] if (a := _sample(checkpoint, m)) is not None]
-    second = [a for _, v in pairs[:SAMPLED_SLOTS] if (a := _sample(checkpoint, v)) is not None]
-    if any(bool((a < 0).any()) for a in second):
-        return "of which the second has negative elements, as no mean of squares has"
-    moved = [a[a != 0] for a in first]
-    if sum(a.size for a in moved) >= LEAST_MOVED and all(bool((a > 0).all()) for a in moved):
-        return "of which the first has no negative element, as means of gradients have"
+    count = max(map(len, slots), default=0)
+    expected = [are_squares[i % len(are_squares)] for i in range(count)]
+    for i in sorted(range(count), key=lambda i: not expected[i]):
+        keys = [own[i] for own in slots[:SAMPLED_SLOTS] if i < len(own)]
+        some = [a for key in keys if (a := _sample(checkpoint, key)) is not None]
+        place = ORDINALS[i] if i < len(ORDINALS) else f"{i + 1}th"
+        which = f"of which the {place} has" if count > 1 else "which has"
+        if expected[i] and any(bool((a < 0).any()) for a in some):
+            return f"{which} negative elements, as no mean of squares has"
+        moved = [a[a != 0] for a in some]
+        is_positive = sum(a.size for a in moved) >= LEAST_MOVED and all(bool((a > 0).all()) for a in moved)
+        if not expected[i] and is_positive:
+            return f"{which} no negative element, as means of gradients have"
     return ""
 
 

@@ -11,7 +11,8 @@ from ckpt_inspect.checkpoint import Problem
 from ckpt_inspect.jsonable import JsonObject
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.sourced import Source
-from ckpt_inspect.update_rules import Implementation, Optimizer, rules_with_slots_of
+from ckpt_inspect.update_rules import Implementation, Optimizer, UpdateRule, rules_of, rules_with_slots_of
+from ckpt_inspect.update_rules.implementations import CONTRIB, TF1
 
 if TYPE_CHECKING:  # decoding graphs takes time to import, and few checkpoints have one
     from ckpt_inspect.layouts.graph_def import GraphDef
@@ -143,6 +144,12 @@ class FoundOptimizer:
 
 def rule_of_tf1_slots(slot_name: str, rule: Optimizer) -> RuleReading:
     """Read the rule from the name of TF1's slots, which optimizers of tf.contrib may share with another."""
+    who = rule.traces.implementations
+    is_foreign = bool(who) and (rule.traces.shares_slot_name or not {TF1, CONTRIB} & {*who})
+    if is_foreign and rule.has_moment_pair and not (isinstance(rule, UpdateRule) and rule.has_maximum):
+        where = f"slots are named {slot_name!r}, as no optimizer of TensorFlow 1 or tf.contrib names its own"
+        others = (r.name for r in rules_of(TF1, CONTRIB) if r.has_moment_pair and r is not rule)
+        return RuleReading(rule.name, "default", where, tuple(others))
     sharing = rules_with_slots_of(rule)
     if not sharing:
         return RuleReading(rule.name, "checkpoint", f"slots are named {slot_name!r}, the class's own name")

@@ -41,7 +41,6 @@ TRANSPARENT_OPS = {
     "Enter",
     "Cast",
     "ResourceGather",
-    "PlaceholderWithDefault",
     "StopGradient",
     "Switch",  # what enters a branch of tf.cond, as a loss scale's or a stale gradient's does
     "RefSwitch",

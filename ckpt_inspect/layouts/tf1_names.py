@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.layouts.beta_powers import read_beta_powers
-from ckpt_inspect.layouts.evidence import tell_maximum
+from ckpt_inspect.layouts.evidence import contradicts_moments, contradicts_squares, tell_maximum
 from ckpt_inspect.layouts.found import (
     BetaPowerKeys,
     BetaPowers,
@@ -35,6 +35,8 @@ from ckpt_inspect.natural_order import natural_key
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.update_rules import (
     USUAL_RULE,
+    Operation,
+    Optimizer,
     Traces,
     UpdateRule,
     find_optimizer,
@@ -44,6 +46,7 @@ from ckpt_inspect.update_rules import (
     optimizer_of_class,
     rules_of,
     rules_with_slots_of,
+    squares_in_tf1,
 )
 from ckpt_inspect.update_rules.implementations import CONTRIB, TF1
 
@@ -97,10 +100,24 @@ class _Group:
     """By key of a variable, whether its gradient is that of some rows, as far as the graph's operations tell."""
     lazy_rule: str | None = None
     """The rule of the same slots that leaves rows alone, moments included, if the graph's operations do."""
+    not_named: str = ""
+    """Why its slots can't be those of the optimizer that they are named for; empty if they can."""
+    not_moments: str = ""
+    """Why slots that are named for none, or for another, can't be moments; empty if they can."""
     rivals: tuple[_Powers, ...] = ()
     """All pairs of powers that could be its own, if that is open."""
     evidence: str = ""
     """Why the powers are its own, if names didn't decide."""
+
+    @property
+    def base(self) -> str:
+        """Return the name of its slots."""
+        return self.members[0].base
+
+    @property
+    def named(self) -> Optimizer | None:
+        """Return the optimizer that its slots are named for, and can be of."""
+        return None if self.not_named else optimizer_of_class(self.base)
 
 
 def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
@@ -112,13 +129,15 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
     slots = _find_slots(checkpoint.tensors, _slots_in_graph(graph_def))
     groups = _group_by_name(slots)
     if graph_def is not None:
-        groups = [part for g in groups for part in _split_by_graph(g, graph_def)]
+        groups = _merged([part for g in groups for part in _split_by_graph(g, graph_def)])
         for group in groups:
             _find_rows(group, graph_def)
+    for group in groups:
+        if group.graph_rule is None:
+            group.not_named = _contradiction(checkpoint, group, has_powers=0 < len(groups) <= len(powers))
     groups += _assign_powers(checkpoint, groups, powers, graph_def)
     for group in groups:
-        is_named = optimizer_of_class(group.members[0].base) is not None
-        if is_named and _may_keep_pairs(group.members[0].base) and not _has_both_powers(group):
+        if group.named is not None and _keeps_pairs(checkpoint, group) and not _has_both_powers(group):
             group.problems += [
                 not_one_number(checkpoint, group.name, key, "one floating-point number")
                 for key in _odd_powers(checkpoint.tensors)
@@ -182,11 +201,15 @@ def _find_slots(tensors: Mapping[str, TensorSpec], in_graph: Mapping[str, int]) 
             while f"{base}_{len(run)}" in present:
                 run.append(f"{base}_{len(run)}")
             scope = stem[: -len(variable)].rstrip("/") if stem.endswith(variable) else ""
-            step = in_graph.get(f"{stem}/{base}", 0) or _slots_of_one(base, len(run))
-            found += [
-                _Slots(variable, scope, base, i // step, tuple(f"{stem}/{n}" for n in run[i : i + step]))
-                for i in range(0, len(run) - step + 1, step)
-            ]
+            usual = _slots_of_one(base, len(run))
+            keys = [f"{stem}/{name}" for name in run]
+            pair = 0
+            while len(keys) >= (step := in_graph.get(keys[0], 0) or usual):
+                found.append(_Slots(variable, scope, base, pair, tuple(keys[:step])))
+                keys = keys[step:]
+                pair += 1
+                if not keys:
+                    break
     return found
 
 
@@ -199,6 +222,37 @@ def _slots_of_one(base: str, count: int) -> int:
     if isinstance(named, UpdateRule) and count % len(named.slots_in_tf1) == 0:
         return len(named.slots_in_tf1)
     return count if count % 2 else 2
+
+
+def _contradiction(checkpoint: Checkpoint, group: _Group, *, has_powers: bool) -> str:
+    """Return why the slots can't be those of the class that they are named for, which anyone can choose as a name;
+    empty if they can, or are named for none. `has_powers`: the file has a pair of beta powers for each optimizer, so
+    that the values of what is called an Adam need not be read."""
+    named = optimizer_of_class(group.base)
+    squares = None if named is None else squares_in_tf1(named)
+    if named is None or squares is None:
+        return ""
+    counts = {len(member.keys) for member in group.members}
+    more = named.traces.more_slots_in_tf1
+    if more and counts == {len(more)}:
+        squares = (squares[0], *(False for _ in more[1:]))
+    is_short = any(n < len(squares) if named.has_moment_pair else not squares or n % len(squares) for n in counts)
+    if is_short:
+        return f"of which {group.base!r} would keep {len(squares)}"
+    if named.has_moment_pair and has_powers:
+        return ""
+    return contradicts_squares(
+        checkpoint, [m.keys[: len(squares)] if named.has_moment_pair else m.keys for m in group.members], squares
+    )
+
+
+def _keeps_pairs(checkpoint: Checkpoint, group: _Group) -> bool:
+    """Return whether its slots can be first and second moments, by what they are named for, else by their values."""
+    if group.named is not None:
+        return group.named.has_moment_pair
+    pairs = [(m.keys[0], m.keys[1]) for m in group.members if len(m.keys) > 1]
+    group.not_moments = contradicts_moments(checkpoint, pairs)
+    return bool(pairs) and not group.not_moments
 
 
 def _find_powers(tensors: Mapping[str, TensorSpec]) -> list[_Powers]:
@@ -240,7 +294,8 @@ def _split_by_graph(group: _Group, graph: GraphDef) -> list[_Group]:
     for member in group.members:
         own = next((by_slot[key] for key in member.keys if key in by_slot), [])
         scopes = graph.updated_in.get(member.variable, frozenset())
-        scope = scope_of[own[0].scope] if own else next(iter(scopes)) if len(scopes) == 1 else None
+        found = own[0].scope if own else next(iter(scopes)) if len(scopes) == 1 else None
+        scope = None if found is None else scope_of.get(found, found)
         applied.setdefault(scope, []).extend(own)
         parts.setdefault(scope, []).append(member)
     if set(parts) == {None}:
@@ -261,6 +316,21 @@ def _split_by_graph(group: _Group, graph: GraphDef) -> list[_Group]:
         if odd and scope is not None:
             part.problems.append(_odd_scopes(part.name, scope, odd))
     return split
+
+
+def _merged(groups: Sequence[_Group]) -> list[_Group]:
+    """Return the groups with those made one that the graph shows to be one optimizer's: where it shares some of its
+    variables with another, its slots have two names."""
+    found: dict[tuple[str | None, str, int], _Group] = {}
+    for i, group in enumerate(groups):
+        is_shown = group.scope_in_graph is not None and bool(group.applications)
+        entry = (group.scope_in_graph, group.base, len(group.members[0].keys) if is_shown else -i)
+        first = found.setdefault(entry, group)
+        if first is not group:
+            first.members += group.members
+            first.applications += group.applications
+            first.problems += [p for p in group.problems if p not in first.problems]
+    return list(found.values())
 
 
 def _find_rows(group: _Group, graph: GraphDef) -> None:
@@ -319,7 +389,8 @@ def _odd_scopes(name: str, scope: str, odd: Sequence[str]) -> Problem:
             "optimizer-applied-twice",
             f"the graph beside the checkpoint has update operations of {name!r} in {scope!r} and in {others}, with the "
             "same beta powers: its apply_gradients was called for each",
-            "they are treated as one optimizer, whose step counts the updates of all of them",
+            "they are treated as one optimizer, whose step counts the updates of all of them; if each of these trains "
+            "other variables, the last update of some used a smaller step",
             "info",
         )
     return Problem(
@@ -340,9 +411,7 @@ def _assign_powers(
 ) -> list[_Group]:
     """Give each optimizer its powers; return those that the powers show to be others than the names do."""
     of_adam = [
-        g
-        for g in groups
-        if (_may_keep_pairs(g.members[0].base) if g.graph_rule is None else has_moment_pair(g.graph_rule))
+        g for g in groups if (_keeps_pairs(checkpoint, g) if g.graph_rule is None else has_moment_pair(g.graph_rule))
     ]
     left = list(powers)
     if graph is not None:
@@ -355,7 +424,7 @@ def _assign_powers(
             group.powers = next((p for p in powers if names & set(p.keys.keys)), None)
             left = [p for p in left if p is not group.powers]
     open_groups = [g for g in of_adam if g.powers is None]
-    named = [g for g in open_groups if optimizer_of_class(g.members[0].base) is not None]
+    named = [g for g in open_groups if g.named is not None]
     if named and len(left) < len(open_groups):
         open_groups = named  # two slots of another name are an optimizer's only if there are powers for it
     by_scope_of_powers: dict[str, list[_Group]] = {}
@@ -372,7 +441,7 @@ def _assign_powers(
 def _give_out(checkpoint: Checkpoint, groups: Sequence[_Group], powers: Sequence[_Powers]) -> list[_Group]:
     """Assign pairs of powers to optimizers, as far as names, then values, decide; return what was split off."""
     pairs = sorted({g.members[0].pair for g in groups})
-    bases = sorted({g.members[0].base for g in groups})
+    bases = sorted({g.base for g in groups})
     if len(groups) == len(powers) == 1:
         groups[0].powers = powers[0]
         return []
@@ -380,20 +449,22 @@ def _give_out(checkpoint: Checkpoint, groups: Sequence[_Group], powers: Sequence
         group.rivals = tuple(powers)
     if len(bases) == 1 and len(groups) == len(powers) == len(pairs):
         ordered = sorted(groups, key=lambda g: g.members[0].pair)
+        of_all = {m.variable for m in ordered[-1].members}  # trained by each of them, so that its slots are in order
+        split: list[_Group] = []
         for group, own in zip(ordered, powers, strict=True):
-            group.powers = own
-        later = {m.variable for m in ordered[-1].members}
-        if later <= {m.variable for m in ordered[0].members}:
-            single = [m.variable for m in ordered[0].members if m.variable not in later]
-            for group in ordered:
-                group.rivals = () if not single else group.rivals
-        return []
+            others = [m for m in group.members if m.variable not in of_all]
+            group.powers, group.rivals = own, ()
+            if others:
+                group.members = [m for m in group.members if m.variable in of_all]
+                split.append(_Group(group.name, others, rivals=tuple(powers)))
+                split[-1].problems.append(_open_powers(split[-1], len(powers), is_in_order=False))
+        return split
     if (split := _give_out_by_moments(checkpoint, groups, powers)) is not None:
         return split
     is_in_order = len(powers) == len(groups) == len(bases)
     for group in groups:
         if is_in_order:
-            group.powers = powers[bases.index(group.members[0].base)]
+            group.powers = powers[bases.index(group.base)]
         group.problems.append(_open_powers(group, len(powers), is_in_order))
     return []
 
@@ -487,8 +558,10 @@ def _power_scope(group: _Group, powers: Sequence[_Powers]) -> str:
 
 
 def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, graph_where: str) -> FoundOptimizer:
-    base = group.members[0].base
-    reading = _read_rule(group, base, graph_where)
+    reading = _read_rule(group, graph_where)
+    own = _operation(reading.name, group)
+    if own is not None:  # the same operation with other numbers means another optimizer's
+        group.scalar_nodes = {name: node for name, node in group.scalar_nodes.items() if name in own.inputs}
     if len(group.members[0].keys) == LARGEST and group.graph_rule is None and has_moment_pair(reading.name):
         reading = tell_maximum(checkpoint, reading, [(m.keys[1], m.keys[2]) for m in group.members])
     constants = {
@@ -515,7 +588,8 @@ def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, gra
         roles = _roles(reading.name, len(member.keys))
         if find_optimizer(reading.name) is None:
             tails = tuple(key.rpartition("/")[2] for key in member.keys)
-            roles = tails if group.powers is None else (*USUAL_RULE.slots_in_tf1, *tails[2:])
+            is_open = group.powers is None or group.not_moments
+            roles = tails if is_open else (*USUAL_RULE.slots_in_tf1, *tails[2:])
         if any(key in by_name for key in member.keys):
             roles = tuple(by_name.get(key, role) for key, role in zip(member.keys, roles, strict=False))
         slots = dict(zip(roles, member.keys, strict=False))
@@ -549,25 +623,52 @@ _MAY_BE_LAZY = ((USUAL_RULE, USUAL_RULE.name), (None, USUAL_RULE.name), (USUAL_R
 Adamax under a custom name looks the same."""
 
 
-def _read_rule(group: _Group, base: str, graph_where: str) -> RuleReading:
-    named = optimizer_of_class(base)
-    in_graph = group.graph_rule
+def _operation(rule: str, group: _Group) -> Operation | None:
+    """Return the operation that updates the variables, as the optimizer of that name uses it, if another uses it as
+    well, which the graph's reading went by; None otherwise."""
+    optimizer = find_optimizer(rule)
+    if optimizer is None or group.graph_rule in (None, rule):
+        return None
+    used = find_optimizer(str(group.graph_rule))
+    names = {op.name for op in used.traces.operations if not op.flag} if used is not None else set()
+    return next((op for op in optimizer.traces.operations if op.name in names and not op.flag), None)
+
+
+def _read_rule(group: _Group, graph_where: str) -> RuleReading:
+    base, named, in_graph = group.base, group.named, group.graph_rule
     if group.lazy_rule is not None and (named, in_graph) in _MAY_BE_LAZY:
         where = f"its operations in {graph_where} set rows of the moments, and let none of the others decay"
         return RuleReading(group.lazy_rule, "graph", where)
-    is_kin = named not in (None, USUAL_RULE) and named.has_moment_pair and in_graph == USUAL_RULE.name
-    if in_graph is not None and not is_kin:  # an AdamW, say, is updated by Adam's operation
+    # an AdamW is updated by Adam's operation, and its decay may be in a form that isn't known
+    is_kin = named is not None and (in_graph, named.name) == (USUAL_RULE.name, USUAL_RULE.with_decay)
+    if in_graph is not None and named is not None and _operation(named.name, group) is not None:
+        where = f"slots are named {base!r}, the class's own name, and updated by {in_graph}'s operation, as it does"
+        return RuleReading(named.name, "graph", where)
+    if in_graph is not None and not is_kin:
         where = f"its update operations in {graph_where}"
         if in_graph == USUAL_RULE.name and "weight_decay" in group.scalar_nodes:
             return RuleReading(USUAL_RULE.with_decay, "graph", f"{where}, after a decay of the weights")
         return RuleReading(in_graph, "graph", where)
-    if named is not None:
+    is_corrected_twice = _has_both_powers(group) and not group.rivals
+    is_norm = isinstance(named, UpdateRule) and named.has_moment_pair and not named.has_average
+    if named is not None and not (is_norm and is_corrected_twice):
         return rule_of_tf1_slots(base, named)
-    if group.powers is not None or group.problems:
-        where = f"two slots {base!r} for each variable, and beta powers"
-        return RuleReading(USUAL_RULE.name, "default", where, tuple(rule.name for rule in rules_of(CONTRIB)))
-    where = f"two slots {base!r} for each variable, no beta powers: no Adam of TensorFlow 1"
-    return RuleReading("unknown", "unknown", where)
+    slots = _spoken_slots(group)
+    if len(group.members[0].keys) > 1 and not group.not_moments and (group.powers is not None or group.problems):
+        others = (r.name for r in rules_of(CONTRIB) if r.has_average or not is_corrected_twice)
+        both = "both" if is_norm else "and"
+        return RuleReading(USUAL_RULE.name, "default", f"{slots}, {both} beta powers", tuple(others))
+    why = group.not_moments or "no beta powers"
+    return RuleReading("unknown", "unknown", f"{slots}, {why}: no Adam of TensorFlow 1")
+
+
+def _spoken_slots(group: _Group) -> str:
+    """Return what slots it has, and why they are not those of the class that has their name."""
+    count = {1: "one slot", 2: "two slots", 3: "three slots"}.get(
+        len(group.members[0].keys), f"{len(group.members[0].keys)} slots"
+    )
+    is_said_later = group.not_named in ("", group.not_moments)
+    return f"{count} {group.base!r} for each variable" + ("" if is_said_later else f" ({group.not_named})")
 
 
 def _fed_by_variables(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None) -> tuple[dict[str, str], str]:

@@ -29,6 +29,7 @@ from ckpt_inspect.update_rules.registry import (
     rules_of_scalars,
     rules_with_slots_of,
     second_slot,
+    squares_in_tf1,
 )
 from ckpt_inspect.update_rules.rule import Coefficients, Norms, Settings, State, StepOrder, UpdateRule
 from ckpt_inspect.update_rules.traces import NamedOptimizer, Operation, OptaxState, SlotShape, Traces
@@ -73,4 +74,5 @@ __all__ = [
     "rules_of_scalars",
     "rules_with_slots_of",
     "second_slot",
+    "squares_in_tf1",
 ]

@@ -59,6 +59,7 @@ class Adagrad(UpdateRule):
         slots=(frozenset({"accumulator"}),),
         operations=(Operation("ApplyAdagrad", _INPUTS), Operation("ApplyAdagradV2", {**_INPUTS, "epsilon": 3})),
         slots_in_tf1=("accumulator",),
+        squares_in_tf1=(True,),
         optax_states=(OptaxState.of("sum_of_squares", sum_of_squares="accumulator"),),
         optax_arguments=frozenset({"learning_rate", "initial_accumulator_value", "eps"}),
         slots_in_lists=(("accumulator", ""),),

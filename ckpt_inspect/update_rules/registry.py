@@ -48,6 +48,7 @@ NAMED: tuple[NamedOptimizer, ...] = (
         "sgd",
         Traces(
             class_names=("sgd", "gradientdescent"),
+            squares_in_tf1=(),
             usual_slots=(frozenset({"first_moment"}), frozenset({"momentum"})),
             bare_scalars=("momentum",),
             slots_in_lists=(("momentum", "momentum"),),
@@ -61,8 +62,9 @@ NAMED: tuple[NamedOptimizer, ...] = (
     NamedOptimizer(
         "momentum",
         Traces(
-            ("momentum",),
+            ("momentum", "momentumw"),
             operations=(Operation("ApplyMomentum", {"variable": 0, "slot": 1, "learning_rate": 2, "momentum": 4}),),
+            squares_in_tf1=(False,),
         ),
         _SGD,
     ),
@@ -73,6 +75,7 @@ NAMED: tuple[NamedOptimizer, ...] = (
             slots=(frozenset({"accum_grad", "accum_var"}), frozenset({"accumulated_grad"})),
             slots_by_turns=(("accumulated_grad", "whole"), ("accumulated_delta_var", "whole")),
             operations=(Operation("ApplyAdadelta", {"variable": 0, "slot": 1, "slot_1": 2, "learning_rate": 3}),),
+            squares_in_tf1=(True, True),
             optax_states=(OptaxState.of("e_g e_x", e_g="accum_grad", e_x="accum_var"),),
         ),
     ),
@@ -83,6 +86,7 @@ NAMED: tuple[NamedOptimizer, ...] = (
             slots=(frozenset({"accumulator", "linear"}),),
             slots_by_turns=(("accumulator", "whole"), ("linear", "whole")),
             operations=(Operation("ApplyFtrl", {"variable": 0, "slot": 1, "slot_1": 2, "learning_rate": 4}),),
+            squares_in_tf1=(True, False),
         ),
     ),
     NamedOptimizer(
@@ -103,13 +107,29 @@ NAMED: tuple[NamedOptimizer, ...] = (
         ),
     ),
     NamedOptimizer("muon", Traces(("muon",), pairs_some=True)),
-    NamedOptimizer("proximaladagrad", Traces(("proximaladagrad",), operations=(Operation("ApplyProximalAdagrad"),))),
-    NamedOptimizer("adagradda", Traces(("adagradda",), operations=(Operation("ApplyAdagradDA"),))),
-    NamedOptimizer("addsign", Traces(("addsign",), operations=(Operation("ApplyAddSign"),))),
-    NamedOptimizer("powersign", Traces(("powersign",), operations=(Operation("ApplyPowerSign"),))),
+    NamedOptimizer(
+        "proximaladagrad",
+        Traces(("proximaladagrad",), operations=(Operation("ApplyProximalAdagrad"),), squares_in_tf1=(True,)),
+    ),
+    NamedOptimizer(
+        "adagradda", Traces(("adagradda",), operations=(Operation("ApplyAdagradDA"),), squares_in_tf1=(False, True))
+    ),
+    NamedOptimizer("addsign", Traces(("addsign",), operations=(Operation("ApplyAddSign"),), squares_in_tf1=(False,))),
+    NamedOptimizer(
+        "powersign", Traces(("powersign",), operations=(Operation("ApplyPowerSign"),), squares_in_tf1=(False,))
+    ),
     NamedOptimizer("schedulefreeadamw", Traces(("schedulefreeadamw",)), COMMON, has_moment_pair=True),
     NamedOptimizer("shampoo", Traces(("shampoo",))),
-    NamedOptimizer("lars", Traces(("lars",))),
+    NamedOptimizer("regadagrad", Traces(("regadagrad",), squares_in_tf1=(True,))),
+    NamedOptimizer(
+        "lars",
+        # contrib's scales the gradient by its rate, and hands it to Momentum's operation with a rate of 1
+        Traces(
+            ("lars",),
+            operations=(Operation("ApplyMomentum", {"variable": 0, "slot": 1, "momentum": 4}),),
+            squares_in_tf1=(False,),
+        ),
+    ),
     NamedOptimizer("novograd", Traces(("novograd",)), COMMON),
     NamedOptimizer(
         "yogi",
@@ -221,6 +241,14 @@ def has_moment_pair(name: str) -> bool:
     """Return whether the optimizer of that name keeps a first and a second moment as Adam does; False if unknown."""
     optimizer = find_optimizer(name)
     return optimizer is not None and optimizer.has_moment_pair
+
+
+def squares_in_tf1(optimizer: Optimizer) -> tuple[bool, ...] | None:
+    """Return whether each of the slots `X`, `X_1`, .. that TensorFlow 1 makes for a variable holds squares or sizes,
+    which are nowhere negative; None if that is not known."""
+    if isinstance(optimizer, UpdateRule) and optimizer.has_moment_pair:
+        return tuple(slot != "first_moment" for slot in optimizer.slots_in_tf1)
+    return optimizer.traces.squares_in_tf1
 
 
 def second_slot(name: str) -> str:

@@ -91,6 +91,7 @@ class RMSprop(UpdateRule):
         operations=(Operation("ApplyRMSProp", _INPUTS), Operation("ApplyCenteredRMSProp", _CENTERED_INPUTS)),
         slots_in_tf1=("mean_square", "momentum"),
         more_slots_in_tf1=("mean_square", "mean_gradient", "momentum"),
+        squares_in_tf1=(True, False),
         optax_states=(
             OptaxState.of("nu", nu="mean_square"),
             OptaxState.of("mu nu", mu="mean_gradient", nu="mean_square"),

@@ -69,6 +69,9 @@ class Traces(NamedTuple):
     """Our names of `X`, `X_1`, .. under a variable's name; of a rule with a pair of moments those of its own."""
     more_slots_in_tf1: tuple[str, ...] = ()
     """The same if there are more of them than that, because some option adds one between."""
+    squares_in_tf1: tuple[bool, ...] | None = None
+    """Of an optimizer without a pair of moments: whether each of its slots `X`, `X_1`, .. in TensorFlow 1 holds
+    squares, which are nowhere negative, or gradients and steps, which have both signs; None: not known."""
     slots_in_lists: tuple[tuple[str, str], ...] = ()
     """Of an optimizer without a pair of moments: its slots in Keras' lists of nameless variables, each for all weights
     in a row, with the switch in the configuration that it is kept for; empty: always."""

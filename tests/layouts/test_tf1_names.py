@@ -127,8 +127,39 @@ class TestNames:
 
     def test_rmsprop_is_not_taken_for_adam(self) -> None:
         """`RMSProp`, `RMSProp_1` look like a pair of moments, and aren't."""
-        (state,) = _states(_slots("w", "RMSProp")).values()
+        w = np.ones((4, 3), np.float32)
+        (state,) = _states({"w": w, "w/RMSProp": w, "w/RMSProp_1": -w}).values()
         assert (state.rule, state.is_adam) == ("rmsprop", False)
+
+    @pytest.mark.parametrize(
+        "name", ["RMSProp", "Momentum", "Adagrad", "Adadelta", "Ftrl", "GradientDescent", "AdaMax"]
+    )
+    def test_a_name_that_someone_chose_is_no_class_s(self, name: str) -> None:
+        """Adam under another's name: a signed slot and squares, and both powers of beta, are no other optimizer's."""
+        arrays = {k: a for i in range(4) for k, a in _slots(f"w{i}", name, seed=i).items()}
+        (state,) = _states({**arrays, **_powers(5)}).values()
+        assert (state.rule, state.rule_source.source, state.step.value) == ("adam", "default", 5)
+        assert "adamax" not in state.rule_source.where
+        assert list(state.parameters["w0"].found.slots) == ["first_moment", "second_moment"]
+
+    @pytest.mark.parametrize("name", ["Adam", "AdaMax", "opt"])
+    @pytest.mark.parametrize("signs", [(1, -1), (1, 1), (1,), (-1,)])
+    def test_what_can_t_be_moments_is_no_adam_s_whatever_its_name(self, name: str, signs: tuple[int, ...]) -> None:
+        """RMSProp, Ftrl, Adadelta, Adagrad and Momentum under Adam's name, beside an Adam: nothing is computed."""
+        w = np.ones((8, 5), np.float32)
+        arrays = {"w": w} | {f"w/{name}{f'_{i}' * (i > 0)}": w * s for i, s in enumerate(signs)}
+        states = _states({**_slots("other", "mine"), **arrays, **_powers(5)})
+        assert states["mine"].step.value == 5
+        if name != "opt" or len(signs) > 1:
+            assert (states[name].rule, states[name].is_adam) == ("unknown", False)
+            assert states[name].parameters["w"].first_moment() is None
+
+    @pytest.mark.parametrize(("name", "rule"), [("LAMB", "lamb"), ("RectifiedAdam", "radam")])
+    def test_a_name_that_nothing_in_tensorflow_1_gives_is_no_proof(self, name: str, rule: str) -> None:
+        """A program's own class, or an Adam of that name."""
+        (state,) = _states({**_slots("w", name), **_powers(5)}).values()
+        assert (state.rule, state.rule_source.source) == (rule, "default")
+        assert "could be adam," in state.rule_source.where
 
     def test_two_slots_without_powers_are_no_adam(self) -> None:
         """Every Adam of TensorFlow 1 keeps powers: a pair without any belongs to something else."""
@@ -155,11 +186,15 @@ class TestTwoOptimizers:
         }
         assert states["Adam_2"].hyperparameters["beta_1"].value == 0.5
 
-    def test_over_some_of_the_same_variables_it_is_assumed(self) -> None:
-        """A variable that only one of two trains shows `Adam`, whichever it is: what follows is no proof."""
+    def test_over_some_of_the_same_variables_the_rest_is_open(self) -> None:
+        """A variable that only one of two trains shows `Adam`, whichever it is: a head alone, then all of a model."""
         arrays = {**_slots("w"), **_slots("w", "Adam_2", seed=1), **_slots("b", seed=2)}
         states = _states({**arrays, **_powers(5), **_powers(9, "_1")})
-        assert states["Adam"].step.source == "default"
+        assert {n: (s.step.value, list(s.parameters)) for n, s in states.items()} == {
+            "Adam": (5, ["w"]),
+            "Adam_2": (9, ["w"]),
+            "Adam#2": (None, ["b"]),
+        }
 
     def test_over_other_variables_it_is_open(self) -> None:
         """A GAN's two Adams share their slots' name: one state, no step, and a problem that says why."""
@@ -517,12 +552,20 @@ def test_the_operation_tells_the_rule_wherever_and_however_it_is_called(saved: d
 # ------------------------------------------------------------------------------------------- a graph by hand
 
 
-def _adam_graph(scopes: Mapping[str, str], *extra: tuple[str, str, tuple[str, ...]], decay: bool = False) -> bytes:
-    """The updates of variables in the scopes given, all by one Adam whose constants are in `Adam`."""
+def _adam_graph(
+    scopes: Mapping[str, str],
+    *extra: tuple[str, str, tuple[str, ...]],
+    decay: bool = False,
+    slot: str = "Adam",
+    fed: str = "",
+) -> bytes:
+    """The updates of variables in the scopes given, all by one Adam whose constants are in `Adam`; `fed`: the one that
+    can be fed as well."""
     nodes = [("beta1_power", "VariableV2", ()), ("beta2_power", "VariableV2", ())]
+    nodes += [(f"Adam/{fed}", "PlaceholderWithDefault", ("Adam/default",))] if fed else []
     scalars = ("beta1_power", "beta2_power", *(f"Adam/{n}" for n in ("rate", "beta1", "beta2", "epsilon")))
     for variable, scope in scopes.items():
-        slots = (variable, f"{variable}/Adam", f"{variable}/Adam_1")
+        slots = (variable, f"{variable}/{slot}", f"{variable}/{slot}_1")
         nodes += [(name, "VariableV2", ()) for name in slots]
         update = f"{scope}/update_{variable}"
         before: tuple[str, ...] = ()
@@ -532,6 +575,7 @@ def _adam_graph(scopes: Mapping[str, str], *extra: tuple[str, str, tuple[str, ..
             before = (f"^{update}/AssignSub",)
         nodes.append((f"{update}/ApplyAdam", "ApplyAdam", (*slots, *scalars, "gradient", *before)))
     values = {"rate": 0.01, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-6, "decay": 0.03}
+    values = {"default" if name == fed else name: value for name, value in values.items()}
     return graph_def(*nodes, *extra, constants={f"Adam/{n}": v for n, v in values.items()})
 
 
@@ -570,6 +614,34 @@ class TestGraph:
         assert (state.rule, state.family) == ("adamw", "contrib")
         assert (decay.value, decay.source) == (pytest.approx(0.03), "graph")
         assert state.parameters["a"].last_update() is not None
+
+    @pytest.mark.parametrize("name", ["AdaMax", "LAMB", "RectifiedAdam", "LazyAdam"])
+    def test_what_adam_s_operation_updates_is_adam_s_whatever_its_name(self, name: str) -> None:
+        """`ApplyAdam` computes the whole update."""
+        arrays = {k.replace("Adam", name): array for k, array in self.arrays.items()}
+        graph = _adam_graph(dict.fromkeys("abc", "Adam"), slot=name)
+        (state,) = optimizer_states(MemoryCheckpoint(arrays, graph=graph))
+        assert (state.rule, state.rule_source.source, state.name) == ("adam", "graph", name)
+
+    def test_a_rate_that_can_be_fed_is_no_constant(self) -> None:
+        """A `placeholder_with_default`: its default is what no run need have used."""
+        graph = _adam_graph(dict.fromkeys("abc", "Adam"), fed="rate")
+        (state,) = optimizer_states(MemoryCheckpoint(self.arrays, graph=graph))
+        rate = state.hyperparameters["learning_rate"]
+        assert (rate.value, rate.source) == (None, "unknown")
+        assert "fed at run time" in rate.where
+
+
+def test_lars_hands_momentum_s_operation_a_rate_of_1() -> None:
+    """contrib's LARS scales the gradient itself: 1 is not its learning rate."""
+    arrays = {"w": np.ones((4, 3), np.float32), "w/LARSOptimizer": np.ones((4, 3), np.float32)}
+    graph = graph_def(
+        *((name, "VariableV2", ()) for name in arrays),
+        ("LARS/update_w/ApplyMomentum", "ApplyMomentum", (*arrays, "one", "scaled", "momentum")),
+        constants={"one": 1.0, "momentum": 0.9},
+    )
+    (state,) = optimizer_states(MemoryCheckpoint(arrays, graph=graph))
+    assert (state.rule, state.hyperparameters["learning_rate"].value) == ("lars", None)
 
 
 def test_rows_don_t_hide_the_decay_of_the_others() -> None:

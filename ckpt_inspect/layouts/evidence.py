@@ -19,10 +19,16 @@ from ckpt_inspect.update_rules import USUAL_RULE, find_rule
 
 SAMPLED_SLOTS, SAMPLED_ELEMENTS = 32, 4096
 """Number of slots, and of elements per slot, that are read."""
-ADAMAX_BOUND = 1.02
-"""Largest |m|/u under Adamax, (1-beta_1)/(1-beta_1/beta_2) = 1.009 at the defaults, with some room."""
+ADAMAX_BOUND = 10.0
+"""Largest |m|/u under Adamax where the betas aren't known: (1-beta_1)/(1-beta_1/beta_2), 1.009 at the defaults, 1.9 at
+(0.9, 0.95), with some room."""
 BOUND_SLACK = 0.01
-"""Rounding by which Adam's own moments may exceed their bound."""
+"""Rounding by which moments may exceed their bound."""
+LEAST_SPREAD = 4.0
+"""Ratio of the larger thirds' median of second accumulators to the smaller thirds' that is needed to see how first
+moments grow with them."""
+LEAST_SHARE = 0.01
+"""Median |m|/u below which gradients may have ceased."""
 LEAST_MOVED = 32
 """Elements other than 0 that are needed to say that none is negative by more than chance."""
 ORDINALS = ("first", "second", "third", "fourth")
@@ -33,16 +39,21 @@ NEAR, FAR = 0.25, 0.75
 """Squared distance from the weights, relative to their square, of a moving average, and of anything else."""
 
 
-def is_adamax(checkpoint: Checkpoint, moments: Sequence[tuple[str, str]], adam_bound: float = math.inf) -> bool | None:
+def is_adamax(
+    checkpoint: Checkpoint, moments: Sequence[tuple[str, str]], betas: tuple[float, float] | None = None
+) -> bool | None:
     """Return whether pairs (m, second accumulator) are Adamax's, whose second is the infinity norm u of the gradients,
-    not their mean square; `adam_bound` is the largest |m|/√v that Adam can leave behind.
+    not their mean square; `betas` as the file has them.
 
-    Adamax: |m| ≤ 1.01·u for every element; one larger m excludes it. The reverse proves nothing: under Adam too m falls
-    below v once gradients have ceased. Adam is excluded where |m| exceeds `adam_bound`·√v.
+    Adamax: |m| is bounded by a little more than u in every element; one larger m excludes it. Adam is excluded where
+    |m| exceeds its own bound in √v, or where |m| grows as the second accumulator does: Adam's, as its root. If neither
+    is excluded: under Adam too m falls below v once gradients have ceased.
     """
     some = [pair for pair in moments[:SAMPLED_SLOTS] if _has_one_shape(checkpoint, pair)]
     some.sort(key=lambda pair: checkpoint.tensors[pair[0]].size)  # one may do, and chunks of small ones are small
+    adam_bound, adamax_bound = _adam_bound(betas) * (1 + BOUND_SLACK), _adamax_bound(betas) * (1 + BOUND_SLACK)
     exceeds_adam = False
+    read: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
     for i, (first, second) in enumerate(some):
         if i == 1:
             checkpoint.expect((key, 0, _sampled(checkpoint, key)) for pair in some[1:] for key in pair)
@@ -51,10 +62,24 @@ def is_adamax(checkpoint: Checkpoint, moments: Sequence[tuple[str, str]], adam_b
             continue
         told = np.isfinite(m) & np.isfinite(v) & (v > 0) & (m != 0)
         m, v = np.abs(m[told]), v[told]
-        if np.any(m > ADAMAX_BOUND * v):
+        if np.any(m > adamax_bound * v):
             return False
-        exceeds_adam = exceeds_adam or bool(np.any(m > adam_bound * (1 + BOUND_SLACK) * np.sqrt(v)))
-    return True if exceeds_adam else None
+        exceeds_adam = exceeds_adam or bool(np.any(m > adam_bound * np.sqrt(v)))
+        read.append((m, v))
+    return True if exceeds_adam or _grows_as_norm(read) else None
+
+
+def _grows_as_norm(read: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> bool:
+    """Return whether |m| is the same share of the second accumulator where that is small and where it is large."""
+    m, v = (np.concatenate(arrays) for arrays in zip(*read, strict=True)) if read else (np.empty(0), np.empty(0))
+    if v.size < 3 * LEAST_MOVED:
+        return False
+    small, large = np.quantile(v, [1 / 3, 2 / 3])
+    shares = [m[part] / v[part] for part in (v <= small, v >= large)]
+    spread = float(np.median(v[v >= large]) / np.median(v[v <= small]))
+    is_live = all(float(np.median(share)) >= LEAST_SHARE for share in shares)
+    below, above = (float(np.quantile(share, 0.9)) for share in shares)
+    return spread >= LEAST_SPREAD and is_live and below / above < spread**0.25  # Adam's: spread**0.5
 
 
 def _has_one_shape(checkpoint: Checkpoint, pair: tuple[str, str]) -> bool:
@@ -66,22 +91,27 @@ def tell_adamax(
     rule: RuleReading,
     moments: Sequence[tuple[str, str]],
     betas: tuple[float, float] | None = None,
+    others: Sequence[str] = (),
 ) -> RuleReading:
-    """Return the rule of a file that doesn't name one, after a look at the moments; `betas` as the file has them."""
-    other = next((name for name in rule.alternatives if _divides_by_norm(name)), None)
-    if rule.name != USUAL_RULE.name or other is None:
+    """Return the rule of pairs of moments after a look at them: what they are called proves nothing. `betas` as the
+    file has them, `others` the rules that it could be if it isn't what its name says."""
+    open_to = (rule.name, *rule.alternatives, *others)
+    norm = next((name for name in open_to if _divides_by_norm(name)), None)
+    if norm is None or not (rule.name in (USUAL_RULE.name, norm) or rule.is_read):
         return rule
-    told = is_adamax(checkpoint, moments, _adam_bound(betas))
-    if told:
+    told = is_adamax(checkpoint, moments, betas)
+    if told and rule.name != norm:
         return RuleReading(
-            other,
+            norm,
             "inferred",
-            "no first moment is larger than what would be its second, and some are larger than Adam's can be: an "
+            "first moments are nowhere much larger than what would be their second, and in proportion to it: an "
             "infinity norm of the gradients, not their mean square",
         )
+    if told is False and rule.name == norm:
+        where = f"{rule.where}, but some first moments are larger than an infinity norm of the gradients lets them be"
+        return RuleReading(USUAL_RULE.name, "default", where, tuple(o for o in others if o not in open_to[:1]))
     if told is False:
-        others = tuple(a for a in rule.alternatives if a != other)
-        return rule._replace(alternatives=others)
+        return rule._replace(alternatives=tuple(a for a in rule.alternatives if a != norm))
     return rule
 
 
@@ -119,6 +149,13 @@ def _adam_bound(betas: tuple[float, float] | None) -> float:
     if betas is None or not (0 <= betas[0] < 1 and 0 < betas[1] < 1) or betas[0] ** 2 >= betas[1]:
         return math.inf
     return (1 - betas[0]) / math.sqrt((1 - betas[1]) * (1 - betas[0] ** 2 / betas[1]))
+
+
+def _adamax_bound(betas: tuple[float, float] | None) -> float:
+    """Return the largest |m|/u after any number of updates: (1-β1)/(1-β1/β2); infinite where there is none."""
+    if betas is None:
+        return ADAMAX_BOUND
+    return (1 - betas[0]) / (1 - betas[0] / betas[1]) if 0 <= betas[0] < betas[1] < 1 else math.inf
 
 
 def _divides_by_norm(name: str) -> bool:

@@ -24,6 +24,8 @@ from ckpt_inspect.layouts.found import (
 from ckpt_inspect.layouts.object_graph import KEY_TAIL, Node, ObjectGraph
 from ckpt_inspect.layouts.optimizer_classes import AVERAGE_SLOTS, OptimizerConfig, averaged_weights, never_counted
 from ckpt_inspect.update_rules import (
+    HYPERPARAMETERS,
+    OPTIMIZERS,
     SCALAR_NAMES,
     USUAL_RULE,
     Implementation,
@@ -107,10 +109,13 @@ def _read_optimizer(
     own_config = config if _is_compiled(graph, node, wrapper) else None
     scalars = {n: key for n in SCALARS if (key := _key(checkpoint, graph, node, n))}
     reading = _read_rule(graph, node, scalars, own_config, is_tf1)
-    if not reading.is_read:
-        moments = _parameters(checkpoint, graph, node, None, reading.name)
-        pairs = [(p.slots["first_moment"], p.slots["second_moment"]) for p in moments if set(p.slots) >= PAIR]
-        reading = tell_adamax(checkpoint, reading, pairs, read_betas(checkpoint, scalars))
+    if own_config is None and (norms := _keeps_norms(checkpoint, graph, node)) is not None:
+        reading = norms
+    elif own_config is None and not is_tf1 and not rules_of_scalars({*scalars, *node.children}):
+        moments = _parameters(checkpoint, graph, node, None, USUAL_RULE.name)
+        pairs = [(p.slots["first_moment"], p.slots["second_moment"]) for p in moments if set(p.slots) == PAIR]
+        others = _others(scalars, USUAL_RULE.name)
+        reading = tell_adamax(checkpoint, reading, pairs, read_betas(checkpoint, scalars), others) if pairs else reading
     problems: list[Problem] = []
     # a wrapper that averages steps for the optimizer inside, whose own counter, if it has one, stays 0
     averages = wrapper is not None and _averages(wrapper)
@@ -175,19 +180,23 @@ def _read_rule(
     if named is None and (name := _scalar_prefix(graph, node)):
         named, by = optimizer_of_class(name), "hyperparameters"
         prefix = name if named is not None else prefix or name
-    if named is not None and not is_tf1 and not can_keep(named, slots):
-        named = None
     kept = {*scalars, *node.children}
+    if named is not None and not (can_keep(named, slots) and _can_have(named, slots, kept, is_tf1=is_tf1)):
+        named = None
     if keepers := rules_of_scalars(kept):
         return _read_keeper(keepers, kept, named, prefix)
     told = optimizer_of_slots(slots)
-    has_own_slots = named is None or bool(named.traces.slots)
+    has_own_slots = named is None or bool(named.traces.slots or named.traces.usual_slots)
     if told is not None and told[1] and has_own_slots:  # ProximalAdagrad keeps Adagrad's slots
         return RuleReading(told[0].name, "checkpoint", f"slots {', '.join(sorted(slots))}")
-    if "vhat" in slots and named in (None, USUAL_RULE):
+    if "vhat" in slots and {"m", "v"} <= slots:
         return RuleReading(USUAL_RULE.with_maximum, "checkpoint", "slot vhat, the maximum of the second moment")
     if named is not None and is_tf1:
         return rule_of_tf1_slots(prefix, named)
+    decay = next((n for n in WEIGHT_DECAY.upstream_names if n in scalars), None)
+    if named is USUAL_RULE and decay is not None:
+        where = f"{by} are named {prefix!r}, {decay} among its hyperparameters"
+        return RuleReading(USUAL_RULE.with_decay, "checkpoint", where)
     if named is not None:
         return RuleReading(named.name, "checkpoint", f"{by} are named {prefix!r}, the class's own name")
     if {"m", "v"} <= slots or {"beta_1", "beta_2"} <= set(node.children):
@@ -195,9 +204,43 @@ def _read_rule(
     bare = None if slots else optimizer_of_bare_scalars(scalars)
     if bare is not None:
         return RuleReading(bare.name, "checkpoint", "hyperparameters momentum and learning_rate")
-    return RuleReading(
-        normal_name(prefix) if prefix else "unknown", "default", f"slots {', '.join(sorted(slots)) or 'none'}"
-    )
+    spoken = f"slots {', '.join(sorted(slots)) or 'none'}"
+    if prefix and optimizer_of_class(prefix) is not None:  # a name that someone gave an optimizer of another class
+        return RuleReading(
+            "unknown" if told is None else told[0].name, "default", f"{spoken}, under the name {prefix!r}"
+        )
+    return RuleReading(normal_name(prefix) if prefix else "unknown", "default", spoken)
+
+
+def _keeps_norms(checkpoint: Checkpoint, graph: ObjectGraph, node: Node) -> RuleReading | None:
+    """Return the optimizer whose `v` is one number for each variable, if this is it."""
+    shapes: dict[int, dict[str, tuple[int, ...]]] = {}
+    for slot in node.slots:
+        if (spec := checkpoint.tensors.get(graph.nodes[slot.node].key)) is not None:
+            shapes.setdefault(slot.variable, {})[slot.name] = spec.shape
+    is_norm = any(own.get("m", ()) and own.get("v") == () for own in shapes.values())
+    keepers = [o for o in OPTIMIZERS if o.traces.keeps_norms]
+    if not is_norm or len(keepers) != 1:
+        return None
+    where = f"slots m of each variable's shape and v of one number, as {keepers[0].name} keeps"
+    return RuleReading(keepers[0].name, "checkpoint", where)
+
+
+def _can_have(named: Optimizer, slots: Set[str], kept: Set[str], *, is_tf1: bool) -> bool:
+    """Return whether an optimizer that keeps such slots and scalars can be of that class: OptimizerV2 has a variable
+    for each number that a class takes, and of TF1's no Adamax has a power of beta_2."""
+    if is_tf1:
+        return not isinstance(named, UpdateRule) or named.has_average or not set(POWERS) <= kept
+    rates = {n for h in HYPERPARAMETERS.values() if h.is_below_one for n in h.upstream_names} & kept
+    own = {n for h in named.hyperparameters if h.is_below_one for n in h.upstream_names}
+    if not slots and rates and rates != own and (own or isinstance(named, UpdateRule)):
+        return False
+    if not isinstance(named, UpdateRule):
+        return True
+    takes_decay = named.has_own_weight_decay or named.name == USUAL_RULE.with_decay
+    has_decay = not kept.isdisjoint(WEIGHT_DECAY.upstream_names)
+    telling = set(named.traces.scalars)
+    return (has_decay or not takes_decay) and (not telling or not kept.isdisjoint(telling))
 
 
 def _read_keeper(keepers: Sequence[UpdateRule], kept: Set[str], named: Optimizer | None, prefix: str) -> RuleReading:
@@ -213,8 +256,6 @@ def _read_keeper(keepers: Sequence[UpdateRule], kept: Set[str], named: Optimizer
 
 def _read_usual(scalars: Mapping[str, str], prefix: str) -> RuleReading:
     """Return what two moments without any name usually are."""
-    others = [r for r in rules_of(OPTIMIZER_V2, TFA) if r.has_moment_pair and not r.has_maximum]
-    others = [r for r in others if not r.traces.scalars]
     has_decay = not scalars.keys().isdisjoint(WEIGHT_DECAY.upstream_names)
     name = USUAL_RULE.with_decay if has_decay else USUAL_RULE.name
     where = (
@@ -222,7 +263,15 @@ def _read_usual(scalars: Mapping[str, str], prefix: str) -> RuleReading:
         if prefix
         else "hyperparameters beta_1, beta_2"
     )
-    return RuleReading(name, "default", where, tuple(r.name for r in others if r.name != name))
+    return RuleReading(name, "default", where, _others(scalars, name))
+
+
+def _others(scalars: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """Return the rules but for one whose moments look as Adam's, and which keep no scalars that aren't there."""
+    has_decay = not scalars.keys().isdisjoint(WEIGHT_DECAY.upstream_names)
+    pairs = [r for r in rules_of(OPTIMIZER_V2, TFA) if r.has_moment_pair and not r.has_maximum and not r.traces.scalars]
+    takes_decay = {r.name for r in pairs if r.has_own_weight_decay or r.name == USUAL_RULE.with_decay}
+    return tuple(r.name for r in pairs if r.name != name and (has_decay or r.name not in takes_decay))
 
 
 def _slot_prefix(graph: ObjectGraph, node: Node) -> str:

@@ -72,7 +72,11 @@ NAMED: tuple[NamedOptimizer, ...] = (
         "adadelta",
         Traces(
             ("adadelta",),
-            slots=(frozenset({"accum_grad", "accum_var"}), frozenset({"accumulated_grad"})),
+            slots=(
+                frozenset({"accum_grad", "accum_var"}),
+                frozenset({"accum", "accum_update"}),
+                frozenset({"accumulated_grad"}),
+            ),
             slots_by_turns=(("accumulated_grad", "whole"), ("accumulated_delta_var", "whole")),
             operations=(Operation("ApplyAdadelta", {"variable": 0, "slot": 1, "slot_1": 2, "learning_rate": 3}),),
             squares_in_tf1=(True, True),
@@ -83,7 +87,7 @@ NAMED: tuple[NamedOptimizer, ...] = (
         "ftrl",
         Traces(
             ("ftrl",),
-            slots=(frozenset({"accumulator", "linear"}),),
+            slots=(frozenset({"accumulator", "linear"}), frozenset({"accum", "linear"})),
             slots_by_turns=(("accumulator", "whole"), ("linear", "whole")),
             operations=(Operation("ApplyFtrl", {"variable": 0, "slot": 1, "slot_1": 2, "learning_rate": 4}),),
             squares_in_tf1=(True, False),
@@ -130,7 +134,7 @@ NAMED: tuple[NamedOptimizer, ...] = (
             squares_in_tf1=(False,),
         ),
     ),
-    NamedOptimizer("novograd", Traces(("novograd",)), COMMON),
+    NamedOptimizer("novograd", Traces(("novograd",), keeps_norms=True), COMMON),
     NamedOptimizer(
         "yogi",
         Traces(("yogi",), optax_states=(OPTAX_MOMENTS,), optax_arguments=OPTAX_ADAM - {"eps_root"}),

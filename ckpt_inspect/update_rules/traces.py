@@ -77,6 +77,8 @@ class Traces(NamedTuple):
     in a row, with the switch in the configuration that it is kept for; empty: always."""
     slots_by_turns: tuple[tuple[str, SlotShape], ...] = ()
     """The same if the slots of each weight stand together, weight after weight, and whose shapes they have."""
+    keeps_norms: bool = False
+    """Whether its `v` is one number for each variable."""
     pairs_some: bool = False
     """Whether it keeps Adam's pair for some variables, in Keras' lists one after the other, and for the others the
     first of the two alone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 from typing import Any
 
@@ -53,11 +54,34 @@ class Builder:
         return MemoryCheckpoint({**self.arrays, **object_graph(nodes)}, **options)
 
 
-def _v2(b: Builder, name: str, variables: list[str], seed: int, step: int = 5, prefix: str = "Adam") -> None:
-    """An OptimizerV2 over these variable nodes."""
+def _norms(shape: tuple[int, ...], seed: int) -> tuple[Any, Any, Any]:
+    """(weights, m, u) of Adamax after five updates, the gradients' sizes over two decades."""
+    rng = np.random.default_rng(seed)
+    sizes = 0.05 * 10 ** rng.uniform(-1, 1, shape)
+    m, u = np.zeros(shape), np.zeros(shape)
+    for _ in range(5):
+        g = rng.normal(0, sizes)
+        m, u = m + 0.1 * (g - m), np.maximum(0.999 * u, abs(g))
+    return tuple(a.astype(np.float32) for a in (rng.normal(size=shape), m, u))
+
+
+def _v2(
+    b: Builder,
+    name: str,
+    variables: list[str],
+    seed: int,
+    step: int = 5,
+    prefix: str = "Adam",
+    is_norm: bool = False,
+    **more: float,
+) -> None:
+    """An OptimizerV2 over these variable nodes, its second accumulator an infinity norm if asked for, with more
+    hyperparameters."""
     b.slots[name] = []
     for i, variable in enumerate(variables):
-        _, m, v = moments(b.arrays[variable].shape, seed=seed + i)
+        _, m, v = (
+            _norms(b.arrays[variable].shape, seed + i) if is_norm else moments(b.arrays[variable].shape, seed=seed + i)
+        )
         for slot, array in (("m", m), ("v", v)):
             key = b.variable(
                 f"{variable}/.OPTIMIZER_SLOT/{name}/{slot}", f"{prefix}/{b.variables[variable][0]}/{slot}", array
@@ -65,6 +89,7 @@ def _v2(b: Builder, name: str, variables: list[str], seed: int, step: int = 5, p
             b.slots[name].append((variable, slot, key))
     hyper = {"iter": np.int64(step), "beta_1": np.float32(0.9), "beta_2": np.float32(0.999), "decay": np.float32(0)}
     hyper |= {"learning_rate": np.float32(0.01)}  # type: ignore[dict-item]
+    hyper |= {key: np.float32(value) for key, value in more.items()}  # type: ignore[misc]
     b.object(name, **{k: b.variable(f"{name}/{k}", f"{prefix}/{k}", a) for k, a in hyper.items()})
 
 
@@ -207,7 +232,8 @@ def _renamed_slots(b: Builder, rename: Any) -> None:
 def test_the_class_of_slots_that_a_restore_made(prefix: str, rule: str) -> None:
     """Slots made outside of the optimizer's scope don't name its class: its hyperparameters do."""
     b, (one, _) = _two_models()
-    _v2(b, "opt", [one], 1, prefix=prefix)
+    decay = {"weight_decay": 0.01} if prefix == "AdamW" else {}
+    _v2(b, "opt", [one], 1, prefix=prefix, is_norm=prefix == "Adamax", **decay)
     _renamed_slots(b, lambda full: full.removeprefix(f"{prefix}/"))
     b.children["root"]["opt"] = "opt"
     (state,) = optimizer_states(b.checkpoint())
@@ -223,6 +249,67 @@ def test_slots_outweigh_the_name() -> None:
     (state,) = optimizer_states(b.checkpoint())
     assert (state.rule, state.rule_source.source) == ("adam", "default")
     assert state.parameters["dense/kernel"].effective_lr() is not None
+
+
+@pytest.mark.parametrize("prefix", ["Adamax", "AdamW", "LAMB", "RectifiedAdam", "Nadam", "RMSprop", "Adagrad"])
+def test_a_name_that_someone_chose_is_no_proof(prefix: str) -> None:
+    """An Adam under another's name: its moments are too large for a norm, and scalars that the class keeps are
+    missing."""
+    b, (one, _) = _two_models()
+    _v2(b, "opt", [one], 1, prefix=prefix)
+    b.children["root"]["opt"] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    assert (state.rule, state.rule_source.source) == ("adam", "default")
+    assert not re.search("adamax|adamw|lamb,", state.rule_source.where)
+
+
+@pytest.mark.parametrize("prefix", ["Adam", "mine", "SGD"])
+def test_an_infinity_norm_is_known_by_its_values(prefix: str) -> None:
+    """`Adamax(name="Adam")`: first moments grow as the second slot does, and not as its root."""
+    b, (one, _) = _two_models()
+    b.arrays[one] = np.zeros((40, 5), np.float32)
+    _v2(b, "opt", [one], 1, prefix=prefix, is_norm=True)
+    b.children["root"]["opt"] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    assert (state.rule, state.rule_source.source) == ("adamax", "inferred")
+    assert list(state.parameters["dense/kernel"].found.slots) == ["first_moment", "infinity_norm"]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "slots", "rates", "rule"),
+    [
+        ("Adam", (), ("momentum",), "sgd"),
+        ("RMSprop", (), ("momentum",), "sgd"),
+        ("Adam", ("momentum",), ("momentum",), "sgd"),
+        ("SGD", ("rms", "momentum"), ("rho", "momentum"), "rmsprop"),
+        ("Adam", ("accum_grad", "accum_var"), ("rho",), "adadelta"),
+    ],
+)
+def test_slots_and_scalars_outweigh_the_name(
+    prefix: str, slots: tuple[str, ...], rates: tuple[str, ...], rule: str
+) -> None:
+    """Another class under a name that someone chose: it is read for what it keeps."""
+    b, (one, _) = _two_models()
+    _v2(b, "opt", [], 1, prefix=prefix, **dict.fromkeys(rates, 0.9))
+    for name in ("beta_1", "beta_2"):
+        del b.children["opt"][name]
+    keys = {s: b.variable(f"slot-{s}", f"{prefix}/dense/kernel/{s}", np.ones((3, 2), np.float32)) for s in slots}
+    b.slots["opt"] = [(one, slot, key) for slot, key in keys.items()]
+    b.children["root"]["opt"] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    assert state.rule == rule
+
+
+def test_one_number_for_each_variable_is_no_second_moment() -> None:
+    """`NovoGrad(name="Adam")`."""
+    b, (one, _) = _two_models()
+    _v2(b, "opt", [one], 1, weight_decay=0.01)
+    (second,) = [key for _, slot, key in b.slots["opt"] if slot == "v"]
+    b.arrays[second] = np.float32(0.1)
+    b.children["root"]["opt"] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    assert (state.rule, state.rule_source.source) == ("novograd", "checkpoint")
+    assert state.parameters["dense/kernel"].found.slots.keys() == {"first_moment", "v"}
 
 
 def test_a_class_that_keeps_another_s_slots_is_itself() -> None:

@@ -12,6 +12,7 @@ and types of floats other than Adam's in float32, ten times as long.
     compare          the products of two tensors                  `comparison.distances`
     count_window     what k updates did to second moments         `comparison.distances`
     compare_stored   both, read from two files and checksummed    `comparison.stored_pairs`
+    list_folder      the sizes and times of a folder's files      `storage.local`
     fletcher32       the checksums of an HDF5 file's chunks       `formats.hdf5_chunks`
 
 A rule needs no C of its own: its scalars are `update_rules.Coefficients`, the order of its operations `StepOrder`. An
@@ -37,7 +38,7 @@ try:
 except ImportError:  # there was no compiler, or a checkout is used as it is
     _loops = None
 
-_VERSION = 6
+_VERSION = 7
 """Of `module.c`: what an older checkout has compiled is not called in another way than it was made for."""
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")

@@ -4,8 +4,11 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <errno.h>
+
 #include "checksums.h"
 #include "fletcher.h"
+#include "listing.h"
 #include "loops.h"
 
 #if defined(HAS_VERSIONS)
@@ -699,6 +702,35 @@ static PyObject *fletcher32_of(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(list_folder_doc, "list_folder(path)\n--\n\n"
+                              "The names of a folder's files, their sizes and times as int64 in bytes, and the names of the folders in\n"
+                              "it; names are bytes, each with a 0 behind it. Raises OSError.");
+
+static PyObject *list_folder_of(PyObject *self, PyObject *args)
+{
+    const char *path;
+    Listing found;
+    int failure;
+    PyObject *result = NULL;
+    if (!PyArg_ParseTuple(args, "y:list_folder", &path))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    failure = list_folder(path, &found);
+    Py_END_ALLOW_THREADS
+    if (failure == ENOMEM)
+        PyErr_NoMemory();
+    else if (failure) {
+        errno = failure;
+        PyErr_SetFromErrno(PyExc_OSError);
+    } else
+        result = Py_BuildValue("y#y#y#y#", found.names ? found.names : "", (Py_ssize_t)found.used,
+                               found.sizes ? (const char *)found.sizes : "", (Py_ssize_t)(found.count * sizeof *found.sizes),
+                               found.times ? (const char *)found.times : "", (Py_ssize_t)(found.count * sizeof *found.times),
+                               found.folders ? found.folders : "", (Py_ssize_t)found.folders_used);
+    free_listing(&found);
+    return result;
+}
+
 static Instructions find_instructions(void)
 {
 #if defined(HAS_VERSIONS)
@@ -743,6 +775,7 @@ static PyMethodDef methods[] = {{"measure", measure, METH_VARARGS, measure_doc},
                                 {"count", count, METH_VARARGS, count_doc},
                                 {"extend_checksum", extend_checksum_of, METH_VARARGS, extend_checksum_doc},
                                 {"fletcher32", fletcher32_of, METH_VARARGS, fletcher32_doc},
+                                {"list_folder", list_folder_of, METH_VARARGS, list_folder_doc},
                                 {"use_instructions", use_instructions, METH_VARARGS, use_instructions_doc},
                                 {NULL, NULL, 0, NULL}};
 
@@ -765,7 +798,7 @@ static int prepare(PyObject *module)
         return -1;
     }
     /* grows with every change of what Python may expect */
-    return PyModule_AddIntConstant(module, "VERSION", 6) < 0 || PyModule_AddIntConstant(module, "SCRATCH", (long)SCRATCH) < 0 ? -1 : 0;
+    return PyModule_AddIntConstant(module, "VERSION", 7) < 0 || PyModule_AddIntConstant(module, "SCRATCH", (long)SCRATCH) < 0 ? -1 : 0;
 }
 
 static PyModuleDef_Slot slots[] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import stat
@@ -12,6 +13,7 @@ from threading import Lock
 import numpy as np
 
 from ckpt_inspect.errors import ChangedFileError, CkptInspectError, NotFoundError, RequestError
+from ckpt_inspect.native import loops
 from ckpt_inspect.storage.interface import ABSENT, Entry, FolderStats, Identities, OpenFile, Stat, Storage, missing
 from ckpt_inspect.storage.stream import Bytes
 
@@ -44,28 +46,17 @@ class LocalStorage(Storage):
             raise _unreadable(folder, error) from error
 
     def list_stats(self, folder: Path) -> FolderStats:
-        names: list[str] = []
-        folders: list[str] = []
-        sizes: list[int] = []
-        times: list[int] = []
+        if loops is None:
+            return _list_stats(folder)
         try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.name)
-                        continue
-                    names.append(entry.name)
-                    try:
-                        status = entry.stat()
-                    except FileNotFoundError:  # a link that leads nowhere, or deleted just now
-                        sizes.append(-1)
-                        times.append(0)
-                    else:
-                        sizes.append(status.st_size)
-                        times.append(status.st_mtime_ns)
+            names, sizes, times, folders = loops.list_folder(os.fsencode(folder))
         except OSError as error:
+            if error.errno == errno.ENOSYS:  # Windows
+                return _list_stats(folder)
             raise _unreadable(folder, error) from error
-        return FolderStats(names, np.array(sizes, np.int64), np.array(times, np.int64), folders)
+        return FolderStats(
+            _names_in(names), np.frombuffer(sizes, np.int64), np.frombuffer(times, np.int64), _names_in(folders)
+        )
 
     def list_identities(self, folder: Path) -> Identities:
         found = Identities({}, {})
@@ -99,6 +90,37 @@ class LocalStorage(Storage):
 
     def absolute(self, path: Path | str | os.PathLike[str]) -> str:
         return os.path.abspath(path)  # noqa: PTH100 - Path has nothing that leaves links alone and removes `..`
+
+
+def _names_in(names: bytes) -> list[str]:
+    """Return names that have a 0 behind each."""
+    return os.fsdecode(names).split("\0")[:-1]
+
+
+def _list_stats(folder: Path) -> FolderStats:
+    """Do what `list_folder` in C does, in twice its time."""
+    names: list[str] = []
+    folders: list[str] = []
+    sizes: list[int] = []
+    times: list[int] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.name)
+                    continue
+                names.append(entry.name)
+                try:
+                    status = entry.stat()
+                except FileNotFoundError:  # a link that leads nowhere, or deleted just now
+                    sizes.append(-1)
+                    times.append(0)
+                else:
+                    sizes.append(status.st_size)
+                    times.append(status.st_mtime_ns)
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    return FolderStats(names, np.array(sizes, np.int64), np.array(times, np.int64), folders)
 
 
 class LocalFile(OpenFile):

@@ -13,7 +13,7 @@ import pytest
 
 from ckpt_inspect import storage
 from ckpt_inspect.errors import DamagedFileError, NotFoundError, RequestError, UnsupportedError
-from ckpt_inspect.storage import ABSENT, Entry, PinnedFiles
+from ckpt_inspect.storage import ABSENT, Entry, PinnedFiles, local
 
 CONTENTS = bytes(range(256)) * 40
 
@@ -263,3 +263,39 @@ def test_small_pieces_are_read_together(file: Path) -> None:
         assert bytes(buffer) == CONTENTS[1000:1003] + bytes(2) + CONTENTS[7:9] + bytes(3)
         assert not storage.read_pieces(descriptor, buffer, [(10238, 0, 3)])
     assert not storage.read_pieces(-1, buffer, [(0, 0, 3)])
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+def test_list_stats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_compiled: bool) -> None:
+    """Sizes and times are those of `stat`, links to files followed; whatever bytes a name has, and however many there
+    are. A link to a folder counts as a file, one that leads nowhere has no size."""
+    if is_compiled and local.loops is None:
+        pytest.skip("the loops were not compiled")
+    if not is_compiled:
+        monkeypatch.setattr(local, "loops", None)
+    top = tmp_path / "top"
+    names = [*(f"file-{number}" for number in range(500)), "ä", os.fsdecode(b"\xff"), "a\nb", ".hidden"]
+    (top / "inner").mkdir(parents=True)
+    for number, name in enumerate(names):
+        (top / name).write_bytes(bytes(number))
+        os.utime(top / name, ns=(1, 1_700_000_000_123_456_789 - number * 2**40))
+    os.utime(top / names[0], ns=(1, -1_500_000_000))
+    (top / "link").symlink_to(top / "ä")
+    (top / "link to a folder").symlink_to(top / "inner")
+    (top / "link to nothing").symlink_to(top / "nothing")
+    found = storage.list_stats(top)
+    assert found is not None
+    assert found.folders == ["inner"]
+    each = {name: (size, time) for name, size, time in zip(found.names, found.sizes, found.modified_ns, strict=True)}
+    assert each.pop("link to nothing") == (-1, 0)
+    assert each == {
+        name: (status.st_size, status.st_mtime_ns)
+        for name in (*names, "link", "link to a folder")
+        for status in [(top / name).stat()]
+    }
+    empty = storage.list_stats(top / "inner")
+    assert empty is not None
+    assert (empty.names, empty.folders, empty.sizes.tolist()) == ([], [], [])
+    for other in ("nothing", "ä"):
+        with pytest.raises(NotFoundError, match=other):
+            storage.list_stats(top / other)

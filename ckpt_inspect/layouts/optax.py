@@ -331,7 +331,23 @@ def _links_after(root: Node, path: Path, states: Sequence[State] = ()) -> list[s
 
 def _links_around(root: Node, path: Path, states: Sequence[State]) -> list[str]:
     """Return what follows the chain of a link in the chains that this lies in, the innermost first."""
-    return [link for stop in range(len(path) - 1, 0, -1) for link in _links_after(root, path[:stop], states)]
+    return [
+        link
+        for stop in range(len(path) - 1, 0, -1)
+        if not _is_own_list(root, path[: stop - 1], states)
+        for link in _links_after(root, path[:stop], states)
+    ]
+
+
+def _is_own_list(root: Node, path: Path, states: Sequence[State]) -> bool:
+    """Return whether a list around a chain is the program's own, `[weights, state, step]`: nothing calls it an
+    optimizer's, and a bare number is in it, or what has the parameters' own tree."""
+    node = root.at(path)
+    if node is None or any(map(_names_optimizer, path)):
+        return False
+    members = [child for key, child in node.children.items() if INDEX.fullmatch(key)]
+    trees = [set(own) for state in states for own in state.fields.values()]
+    return any(m.tensor is not None or {at for at, _ in m.leaves()} in trees for m in members)
 
 
 def _link(node: Node) -> str:
@@ -435,7 +451,7 @@ def _parameters(
     rule: RuleReading,
     problems: list[Problem],
 ) -> list[FoundParameter]:
-    base = _find_parameters(checkpoint, root, name, main, problems)
+    base = _find_parameters(checkpoint, root, name, main, states, problems)
     names = next((state.slots for optimizer, state in main.candidates if optimizer.name == rule.name), None)
     names = names if names is not None else next((state.slots for _, state in main.candidates), {})
     paths = list(next(iter(main.fields.values())))
@@ -454,11 +470,14 @@ def _parameters(
 
 
 def _find_parameters(
-    checkpoint: Checkpoint, root: Node, name: str, main: State, problems: list[Problem]
+    checkpoint: Checkpoint, root: Node, name: str, main: State, states: Sequence[State], problems: list[Problem]
 ) -> Node | None:
     """Return the node whose tree the state repeats: same paths, same shapes, outside of the optimizer's states; None
     if there is none, or none that is likelier than others."""
-    top = _top_of_states(main.node.path)
+    own, top = main.node.path, _top_of_states(main.node.path)
+    for stop in range(len(top), len(own)):
+        if _is_own_list(root, own[:stop], states):
+            top = own[: stop + 1]
     wanted = {path: checkpoint.tensors[name].shape for path, name in next(iter(main.fields.values())).items()}
     probe = max(wanted, key=len)
     bases = []

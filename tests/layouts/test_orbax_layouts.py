@@ -271,6 +271,18 @@ def test_what_follows_in_an_outer_chain_is_not_left_out(
     assert ["updates-changed-later"] * is_scaled == [p.code for p in state.problems if p.code.startswith("updates")]
 
 
+@pytest.mark.parametrize(
+    ("place", "around"),
+    [("1", ("0/w", "2")), ("0", ("1/w", "2")), ("saved/0", ("saved/1/w",)), ("1/opt", ("0/w", "2"))],
+)
+def test_a_list_of_the_programs_own_is_no_chain(place: str, around: tuple[str, ...]) -> None:
+    """`[weights, state, step]` in any order: nothing in it follows the state and changes its updates."""
+    leaves = [leaf.replace("opt_state", place) for leaf in ADAM]
+    (state,) = optimizer_states(Made(*leaves, *around, empty=(f"{place}/1",)))
+    assert (state.rule, state.problems) == ("adam", ())
+    assert state.parameters["w"].found.value == around[0]
+
+
 def test_a_wrapper_that_makes_the_updates_itself_leaves_the_rule_open() -> None:
     """What schedule_free and mechanic wrap moves nothing by itself; its moments are shown."""
     leaves = [leaf.replace("opt_state/", "opt_state/base_optimizer_state/") for leaf in ADAM]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import struct
-import zipfile
-from difflib import get_close_matches
 from pathlib import Path
 
 from ckpt_inspect.errors import (
@@ -79,7 +77,11 @@ def _similar_name(path: Path) -> str | None:
     longer = [name for name in names if name.startswith(path.name)]
     if longer:
         return max(longer, key=natural_key)
-    return next(iter(get_close_matches(path.name, names, 1, _ALIKE) if len(names) <= _MOST_COMPARED else ()), None)
+    if len(names) > _MOST_COMPARED:
+        return None
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(path.name, names, 1, _ALIKE)), None)
 
 
 def is_placeholder(location: Location) -> bool:
@@ -159,6 +161,8 @@ def _describe(location: Location) -> str:
 
 
 def _describe_zip(location: Location) -> str:
+    import zipfile  # and three libraries with it, for what is rarely met
+
     with open_file(location.path) as file:
         try:
             with zipfile.ZipFile(file.stream()) as archive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -58,3 +59,13 @@ class Format(NamedTuple):
     """The file that names the newest checkpoint of a folder; None if the format has none."""
     explain_nothing: Callable[[Path], CkptInspectError | None] | None = None
     """A folder without checkpoints -> the error that says why, if this format knows; None if it never does."""
+
+
+def late(module: str, name: str) -> Callable[[Path], Checkpoint]:
+    """Return a module's function of that name, for `Format.open`; the module is imported when it is called."""
+
+    def opened(path: Path) -> Checkpoint:
+        found: Checkpoint = getattr(importlib.import_module(module), name)(path)
+        return found
+
+    return opened

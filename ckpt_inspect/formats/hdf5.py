@@ -26,24 +26,18 @@ from ckpt_inspect.checkpoint import (
 )
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, RequestError, UnsupportedError
 from ckpt_inspect.formats import keras_config
-from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.hdf5_messages import Datatype, Link
 from ckpt_inspect.formats.hdf5_objects import Dataset, Hdf5File, Header
 from ckpt_inspect.formats.hdf5_source import Source, WholeChecksum, hdf5_errors, open_objects
 from ckpt_inspect.formats.hdf5_values import BANDS_BYTES, Values, boxes, check_extents
-from ckpt_inspect.formats.keras_files import HDF5_SIGNATURE, INDEX_SUFFIX, ZIP_SIGNATURE, is_named_so, split_name
-from ckpt_inspect.formats.listing import Listing
+from ckpt_inspect.formats.keras_files import INDEX_SUFFIX, MOST_INDEX, ONE_SHARD, SHARD_NAME
 from ckpt_inspect.natural_order import natural_key
-from ckpt_inspect.storage import Location, OpenFile, PinnedFiles, is_there, locate, native_path, open_file, read_head
+from ckpt_inspect.storage import OpenFile, PinnedFiles, is_there, native_path, open_file, read_head
 from ckpt_inspect.storage.local import LocalFile
 
 WHOLE_MODEL, VARIABLES = "keras-h5", "keras-weights-h5"
 
-ONE_SHARD = "one-shard"
-"""Code of the Problem of a shard that stands for itself."""
 _STORE_CONVENTIONS = "ckpt-inspect-"
-_SHARD_NAME = re.compile(r"(?P<stem>.+)_(?P<number>\d{5})\.weights\.h5")
-_MAX_JSON_SIZE = 1 << 26
 
 _MOST_LEVELS, _MOST_TEXT = 200, 1 << 26
 """Levels of groups that are followed, and bytes of all paths together: no model needs more."""
@@ -286,54 +280,9 @@ class Hdf5Checkpoint(Checkpoint):
         return out
 
 
-def recognises(location: Location) -> bool:
-    """Recognise HDF5's signature; a suffix proves nothing."""
-    return location.head.startswith(HDF5_SIGNATURE)
-
-
-def recognises_shards(location: Location) -> bool:
-    """Recognise `NAME.weights.json`."""
-    if location.kind != "file" or not location.path.name.endswith(INDEX_SUFFIX):
-        return False
-    try:
-        return b'"weight_map"' in read_head(location.path, _MAX_JSON_SIZE)
-    except CkptInspectError:
-        return False
-
-
-def claims(listing: Listing) -> Iterator[Claim]:
-    """Claim Keras' HDF5 files, and damaged files that are named like one: opening them raises the error."""
-    for name in listing.unclear():
-        location = listing.look(name)
-        path = location.path
-        if recognises(location):
-            is_one = is_keras(path, if_damaged=is_named_so(name))
-        else:
-            is_one = is_named_so(name) and not location.head.startswith(ZIP_SIGNATURE)
-        if is_one:
-            yield Claim(listing.folder, (name,), path, *split_name(name))
-
-
-def claim_shards(listing: Listing) -> Iterator[Claim]:
-    """Claim each `NAME.weights.json` with its shards; if the JSON is no such index, the shards are not checkpoints."""
-    shards: dict[str, list[str]] = {
-        name.removesuffix(INDEX_SUFFIX): [] for name in listing.files if name.endswith(INDEX_SUFFIX)
-    }
-    for name in listing.files if shards else ():
-        if (shard := _SHARD_NAME.fullmatch(name)) and shard["stem"] in shards:
-            shards[shard["stem"]].append(name)
-    wanted = set(listing.names)
-    for stem, found in shards.items():
-        names = (f"{stem}{INDEX_SUFFIX}", *found)
-        if not wanted.isdisjoint(names):
-            path = listing.folder / names[0]
-            is_one = recognises_shards(listing.look(names[0]))
-            yield Claim(listing.folder, names, path if is_one else None, *split_name(names[0]))
-
-
 def open_hdf5(path: Path) -> Hdf5Checkpoint:
     """Open a file that starts with HDF5's signature."""
-    shard = _SHARD_NAME.fullmatch(path.name)
+    shard = SHARD_NAME.fullmatch(path.name)
     index = path.with_name(f"{shard['stem']}{INDEX_SUFFIX}") if shard else None
     if index is not None and _lists(index, path.name):
         whole = open_sharded_weights(index)
@@ -356,10 +305,10 @@ def open_hdf5(path: Path) -> Hdf5Checkpoint:
 
 def _lists(index: Path, shard: str) -> bool:
     """Return whether there is such an index, and the shard is in it."""
-    if not is_there(index) or not recognises_shards(locate(index)):
+    if not is_there(index):
         return False
     try:
-        return shard in shard_names(read_head(index, _MAX_JSON_SIZE), str(index))
+        return shard in shard_names(read_head(index, MOST_INDEX), str(index))
     except CkptInspectError:
         return False
 
@@ -388,7 +337,7 @@ def open_sharded_weights(path: Path) -> Hdf5Checkpoint:
     """Open Keras' `NAME.weights.json`, which says which file beside it holds which group."""
     pinned = PinnedFiles()
     index = pinned.open(path)
-    names = shard_names(index.read_whole(_MAX_JSON_SIZE), str(path))
+    names = shard_names(index.read_whole(MOST_INDEX), str(path))
     sources = [Source(pinned.open(path.with_name(name))) for name in names]
     pinned.check(path)  # so that the shards are those that this index was written with
     return Hdf5Checkpoint(path, sources, pinned, VARIABLES)
@@ -676,9 +625,3 @@ def _read_flat(values: Values, shape: tuple[int, ...], start: int, stop: int, ou
         count = math.prod(lengths)
         values.read_box(begin, out[at : at + count].reshape(lengths))
         at += count
-
-
-FORMAT = Format(("keras-h5", "keras-weights-h5"), "Keras HDF5 (.h5, .weights.h5)", recognises, open_hdf5, claims)
-SHARDED_FORMAT = Format(
-    ("keras-weights-h5",), "Keras sharded weights", recognises_shards, open_sharded_weights, claim_shards
-)

@@ -11,15 +11,11 @@ from typing import IO, Any
 from ckpt_inspect.checkpoint import Problem, TrainingConfig
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, TruncatedFileError, UnsupportedError
 from ckpt_inspect.formats import deflate, keras_config
-from ckpt_inspect.formats.format import Claim, Format
 from ckpt_inspect.formats.hdf5 import Hdf5Checkpoint, shard_names
 from ckpt_inspect.formats.hdf5_source import Source, WholeChecksum
 from ckpt_inspect.formats.hdf5_values import EXPANSION_LIMIT
-from ckpt_inspect.formats.keras_files import ZIP_SIGNATURE, describe_zip, split_name
-from ckpt_inspect.formats.listing import Listing
-from ckpt_inspect.storage import Location, OpenFile, PinnedFiles, is_folder, keep_unpacked, open_file
-
-CONFIG_FILE, METADATA_FILE, WEIGHTS_FILE = FOLDER_FILES = ("config.json", "metadata.json", "model.weights.h5")
+from ckpt_inspect.formats.keras_files import CONFIG_FILE, METADATA_FILE, WEIGHTS_FILE, ZIP_SIGNATURE, describe_zip
+from ckpt_inspect.storage import OpenFile, PinnedFiles, is_folder, keep_unpacked, open_file
 
 _LOCAL_HEADER_SIZE = 30
 _MAX_CONFIG_BYTES = 1 << 28
@@ -66,34 +62,16 @@ class KerasArchive(Hdf5Checkpoint):
         return () if self._archive is None else tuple(_check_archive(self._archive))
 
 
-def recognises(location: Location) -> bool:
-    """Recognise a zip that has a `config.json` or is named `.keras`, and a folder with the files of such a zip."""
-    if location.kind == "folder":
-        return all(map(location.has, FOLDER_FILES))
-    if not location.head.startswith(ZIP_SIGNATURE):
-        return False
-    if location.path.suffix == ".keras":
-        return True
+def has_config(path: Path) -> bool:
+    """Return whether a file is a zip archive with a `config.json`."""
     try:
-        with open_file(location.path) as file:
+        with open_file(path) as file:
             if _directory_size(file) > _MAX_DIRECTORY_BYTES:
                 return False
             with zipfile.ZipFile(file.stream()) as archive:
                 return CONFIG_FILE in archive.namelist()
     except (CkptInspectError, zipfile.BadZipFile, OSError, ValueError, EOFError):
         return False
-
-
-def claims(listing: Listing) -> Iterator[Claim]:
-    """Claim the folder if it holds the files of an archive, and each archive among the files."""
-    folder = listing.folder
-    if all(name in listing.names for name in FOLDER_FILES):
-        yield Claim(folder, listing.names, folder, *split_name(folder.name))
-        return
-    for name in listing.unclear():
-        location = listing.look(name)
-        if recognises(location):
-            yield Claim(folder, (name,), location.path, *split_name(name))
 
 
 def open_archive(path: Path) -> KerasArchive:
@@ -318,6 +296,3 @@ _DESCRIPTOR, _UTF8 = 1 << 3, 1 << 11
 _DESCRIPTOR_SIZE = 16
 _WIDE = 0xFFFFFFFF
 """What stands for a size that takes more than 32 bits, and lies in the extra field."""
-
-
-FORMAT = Format(("keras-archive",), "Keras archive (.keras)", recognises, open_archive, claims)

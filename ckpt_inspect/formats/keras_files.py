@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -12,6 +13,16 @@ ZIP_SIGNATURE = b"PK\x03\x04"
 
 INDEX_SUFFIX = ".weights.json"
 """Suffix of the file that says which of several `.weights.h5` holds which group."""
+
+SHARD_NAME = re.compile(r"(?P<stem>.+)_(?P<number>\d{5})\.weights\.h5")
+MOST_INDEX = 1 << 26
+"""Bytes of that file that are read."""
+
+ONE_SHARD = "one-shard"
+"""Code of the Problem of a shard that stands for itself."""
+
+CONFIG_FILE, METADATA_FILE, WEIGHTS_FILE = FOLDER_FILES = ("config.json", "metadata.json", "model.weights.h5")
+"""What an archive holds, or the folder of an unzipped one."""
 
 _SUFFIXES = (".weights.h5", INDEX_SUFFIX, ".h5", ".hdf5", ".keras")
 

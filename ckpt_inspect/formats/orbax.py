@@ -8,24 +8,28 @@ path/{step,atomicity_types},metadata/checkpoint}.py.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
 
 from ckpt_inspect.checkpoint import Array, Checkpoint, Problem, SavedTree, TensorSpec, TrainingConfig
-from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, UnsupportedError
+from ckpt_inspect.errors import DamagedFileError, NotFoundError, UnsupportedError
 from ckpt_inspect.formats import keras_config
 from ckpt_inspect.formats.flax_file import FileData, FlaxValues
-from ckpt_inspect.formats.format import Claim, Format
-from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.formats.orbax_arrays import Arrays
+from ckpt_inspect.formats.orbax_claims import (
+    MSGPACK_FILE,
+    STEP_FILE,
+    STORE_FILE,
+    TREE_FILE,
+    UNFINISHED,
+    Item,
+    find_items,
+    unfinished,
+)
 from ckpt_inspect.formats.orbax_library import Place, find_tensorstore, is_zarr3_store
 from ckpt_inspect.formats.orbax_tree import (
-    MSGPACK_FILE,
-    TREE_FILE,
     Leaf,
     Tree,
     decode_msgpack_tree,
@@ -33,26 +37,18 @@ from ckpt_inspect.formats.orbax_tree import (
     decode_tree,
 )
 from ckpt_inspect.storage import (
-    Location,
     PinnedFiles,
     is_folder,
     is_there,
     key_value_store,
     list_folder,
     look_together,
-    read_head,
     stat,
 )
 
-STEP_FILE, STORE_FILE, STRINGS_FILE = "_CHECKPOINT_METADATA", "manifest.ocdbt", "_strings.json"
+STRINGS_FILE = "_strings.json"
 PROCESS_FOLDER = "ocdbt.process_0"
 """Where the first process keeps its part of an OCDBT store."""
-UNFINISHED = ".orbax-checkpoint-tmp"
-"""In the name of a folder that is being written; it loses that part when it is complete."""
-_STEP = re.compile(r"(?:.*_)?[0-9]+")
-"""Name of a manager's step: `12`, `00000012`, `step_12`."""
-_FLAX_FILE = re.compile(r".*\.msgpack|(?:.*_)?checkpoint_[0-9]+(?:\.[0-9]+)?")
-"""Names of flax' own files: what programs call them, and what flax.training.checkpoints does."""
 _CONFIG_ITEM, _CONFIG = "model_config", "config"
 """Keras' item that holds the model's configuration as a string, and that string's name."""
 _MOST_METADATA = 1 << 28
@@ -66,20 +62,12 @@ AGGREGATED = "values-aggregated"
 """Code of the Problem of values in a msgpack file that aren't read."""
 
 
-class _Item(NamedTuple):
-    """A folder with a tree."""
-
-    name: str
-    """Empty for a checkpoint that is the tree's folder itself."""
-    folder: Path
-
-
 class OrbaxCheckpoint(Checkpoint):
     """One step, or one tree, open for reading."""
 
     format = "orbax"
 
-    def __init__(self, path: Path, items: Sequence[_Item]) -> None:
+    def __init__(self, path: Path, items: Sequence[Item]) -> None:
         self.path = path
         self._items = tuple(items)
         self._pinned = PinnedFiles()
@@ -92,7 +80,7 @@ class OrbaxCheckpoint(Checkpoint):
         self._paths: dict[str, tuple[str, ...]] = {}
         self._empty: list[tuple[str, ...]] = []
         self._unread: list[tuple[str, ...]] = []
-        self._leaves: dict[str, tuple[_Item, Leaf]] = {}
+        self._leaves: dict[str, tuple[Item, Leaf]] = {}
         self._values = FlaxValues()
         for item, tree in trees.items():
             above = (item.name,) if len(with_arrays) > 1 else ()
@@ -216,7 +204,7 @@ class OrbaxCheckpoint(Checkpoint):
         self._paths[name] = path
         return name
 
-    def _read_tree(self, item: _Item) -> Tree:
+    def _read_tree(self, item: Item) -> Tree:
         tree, packed = item.folder / TREE_FILE, item.folder / MSGPACK_FILE
         if tree in self._metadata:
             found = decode_tree(self._read_small(tree), str(tree))
@@ -227,7 +215,7 @@ class OrbaxCheckpoint(Checkpoint):
             return decode_msgpack_tree(FileData(self._metadata[packed]), str(packed))
         raise NotFoundError(f"{tree}: is missing, while the arrays that it names are there; copy it too")
 
-    def _unnamed(self, item: _Item, tree: Tree) -> Iterator[Problem]:
+    def _unnamed(self, item: Item, tree: Tree) -> Iterator[Problem]:
         """Yield a Problem if arrays in folders of their own lie beside those that the tree names."""
         named = {leaf.name for leaf in tree.leaves}
         folders = (file.parent for file in self._metadata if file.name in _ARRAY_FILES)
@@ -255,7 +243,7 @@ class OrbaxCheckpoint(Checkpoint):
                 "restore it"
             )
 
-    def _place(self, item: _Item, leaf: Leaf, tree: Tree, is_zarr3: bool) -> Place:
+    def _place(self, item: Item, leaf: Leaf, tree: Tree, is_zarr3: bool) -> Place:
         has_store = item.folder / STORE_FILE in self._metadata
         if not has_store and (tree.is_ocdbt or is_there(item.folder / PROCESS_FOLDER)):
             raise NotFoundError(
@@ -267,7 +255,7 @@ class OrbaxCheckpoint(Checkpoint):
             )
         return Place(item.folder, leaf.name, has_store, is_zarr3, tree.has_every_chunk, leaf.written_shape)
 
-    def _is_zarr3(self, item: _Item, tree: Tree, library: ModuleType) -> bool:
+    def _is_zarr3(self, item: Item, tree: Tree, library: ModuleType) -> bool:
         """Return which of the two it is, also if the metadata is older than the choice."""
         if tree.is_zarr3 is not None or not tree.leaves:
             return bool(tree.is_zarr3)
@@ -349,7 +337,7 @@ def _is_inside(name: str) -> bool:
     return not name.startswith("/") and "\0" not in name and ".." not in name.split("/")
 
 
-def _files_below(path: Path, items: Sequence[_Item]) -> Iterator[Path]:
+def _files_below(path: Path, items: Sequence[Item]) -> Iterator[Path]:
     """Yield every file of the checkpoint, the metadata first; links to folders are not followed."""
     heads = [path / STEP_FILE, *(item.folder / name for item in items for name in (TREE_FILE, STORE_FILE))]
     yield from (head for head in dict.fromkeys(heads) if is_there(head))
@@ -363,37 +351,6 @@ def _files_below(path: Path, items: Sequence[_Item]) -> Iterator[Path]:
                 yield folder / entry.name
 
 
-# --- which folders are checkpoints
-
-
-def recognises(location: Location) -> bool:
-    """Recognise a tree's folder, a step's, or one of their metadata files; and a folder that is still being written."""
-    if location.kind == "file":
-        if _is_flax(location):
-            return True
-        return location.path.name in (TREE_FILE, STEP_FILE, STORE_FILE) and bool(_find_items(location.path.parent))
-    if location.kind != "folder":
-        return False
-    return UNFINISHED in location.path.name or bool(_find_items(location.path))
-
-
-def claims(listing: Listing) -> Iterator[Claim]:
-    """Claim the whole folder of a checkpoint; of one that is still being written, so that no other format does."""
-    folder = listing.folder
-    if UNFINISHED in folder.name:
-        yield Claim(folder, (*listing.files, *listing.folders), None)
-        return
-    if _items_among(folder, listing.files, listing.folders):
-        yield Claim(folder, (*listing.files, *listing.folders), folder, folder.name)
-        return
-    for name in listing.folders:
-        if UNFINISHED in name:
-            yield Claim(folder, (name,), None)
-    for name in listing.names:
-        if _FLAX_FILE.fullmatch(name) and _is_flax(listing.look(name)):
-            yield Claim(folder, (name,), folder / name, name.removesuffix(".msgpack"))
-
-
 def open_orbax(path: Path) -> Checkpoint:
     """Open a path that `recognises` accepts; DamagedFileError for a folder that is still being written."""
     if path.name not in (TREE_FILE, STEP_FILE, STORE_FILE) and not is_folder(path):
@@ -401,76 +358,4 @@ def open_orbax(path: Path) -> Checkpoint:
     folder = path if is_folder(path) else path.parent
     if UNFINISHED in folder.name:
         raise unfinished(folder)
-    return OrbaxCheckpoint(folder, _find_items(folder))
-
-
-def unfinished(folder: Path) -> DamagedFileError:
-    """Return the error for a folder of that name."""
-    final = folder.name.partition(UNFINISHED)[0]
-    return DamagedFileError(
-        f"{folder}: is still being written by Orbax, or its writing was broken off: it is renamed to {final} when it "
-        "is complete; wait for that, or take another checkpoint"
-    )
-
-
-def explain_nothing(folder: Path) -> CkptInspectError | None:
-    """Return the error for a folder that holds nothing but what is still being written; None for any other."""
-    try:
-        names = [entry.name for entry in list_folder(folder) if entry.is_folder and UNFINISHED in entry.name]
-    except CkptInspectError:
-        return None
-    if UNFINISHED in folder.name:
-        return unfinished(folder)
-    return unfinished(folder / sorted(names)[-1]) if names else None
-
-
-def _is_flax(location: Location) -> bool:
-    """Return whether a file is named and begins as a map of msgpack whose first key is a short text, as flax'
-    are."""
-    head = location.head
-    is_map = len(head) > 1 and (0x81 <= head[0] <= 0x8F or head[0] == 0xDE)
-    first = head[1 if is_map and head[0] < 0x90 else 3 :]
-    is_keyed = bool(first) and 0xA1 <= first[0] <= 0xBF and first[1 : first[0] - 0xA0 + 1].isascii()
-    return is_map and is_keyed and bool(_FLAX_FILE.fullmatch(location.path.name))
-
-
-def _find_items(folder: Path) -> list[_Item]:
-    listing = _list(folder)
-    return [] if listing is None else _items_among(folder, listing.files, listing.folders)
-
-
-def _items_among(folder: Path, files: Collection[str], folders: Collection[str]) -> list[_Item]:
-    """Return the trees of the checkpoint that a folder with these names is; none if it is not a checkpoint."""
-    if _is_tree(folder, files):
-        return [_Item("", folder)]
-    # Before there was a file for it, only its name tells a step with its items from a folder of checkpoints
-    if STEP_FILE not in files and (not _STEP.fullmatch(folder.name) or any(map(_STEP.fullmatch, folders))):
-        return []
-    listings = [(name, _list(folder / name)) for name in folders if UNFINISHED not in name]
-    return [
-        _Item(name, folder / name)
-        for name, inner in listings
-        if inner is not None and _is_tree(folder / name, inner.files)
-    ]
-
-
-def _list(folder: Path) -> Listing | None:
-    try:
-        return Listing.of(folder)
-    except CkptInspectError:
-        return None
-
-
-def _is_tree(folder: Path, files: Collection[str]) -> bool:
-    """Return whether a folder with these files holds a tree; TensorFlow's file `checkpoint` is a text."""
-    if TREE_FILE in files or STORE_FILE in files:
-        return True
-    if MSGPACK_FILE not in files:
-        return False
-    try:
-        return read_head(folder / MSGPACK_FILE, 1) >= b"\x80"  # a map
-    except CkptInspectError:
-        return False
-
-
-FORMAT = Format(("orbax",), "Orbax folder", recognises, open_orbax, claims, explain_nothing=explain_nothing)
+    return OrbaxCheckpoint(folder, find_items(folder))

@@ -15,8 +15,6 @@ from ckpt_inspect.formats.keras_config import decode_json
 from ckpt_inspect.formats.msgpack import Data, Unpacked, unpack
 from ckpt_inspect.jsonable import JsonObject, JsonValue
 
-TREE_FILE = "_METADATA"
-MSGPACK_FILE = "checkpoint"
 _MOST_KEYS = 200
 """Keys that lead to a leaf; a tree of parameters has some ten."""
 _PLACEHOLDER = "PLACEHOLDER://"

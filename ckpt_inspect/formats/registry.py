@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from ckpt_inspect.formats import bundle, hdf5, keras_archive, orbax, saved_model, tf1_v1
+from ckpt_inspect.formats import bundle, hdf5_claims, keras_archive_claims, orbax_claims, saved_model, tf1_v1_claims
 from ckpt_inspect.formats.format import Format, NewestFile
 
 FORMATS: tuple[Format, ...] = (
     saved_model.FORMAT,
-    orbax.FORMAT,
+    orbax_claims.FORMAT,
     bundle.FORMAT,
-    hdf5.SHARDED_FORMAT,
-    keras_archive.FORMAT,
-    hdf5.FORMAT,
-    tf1_v1.FORMAT,
+    hdf5_claims.SHARDED_FORMAT,
+    keras_archive_claims.FORMAT,
+    hdf5_claims.FORMAT,
+    tf1_v1_claims.FORMAT,
 )
 """In the order in which they are tried and claim names. A prefix that is both V1 and V2 is opened as V2. A file in a
 SavedModel or an unzipped archive, or named by an index of shards, is not a checkpoint by itself."""

@@ -8,9 +8,8 @@ block's checksum. After that, ranges of elements are read from the file directly
 from __future__ import annotations
 
 import math
-import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
@@ -21,11 +20,9 @@ from ckpt_inspect.checkpoint import STRING, Array, Checkpoint, Graph, Problem, T
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError, NotFoundError, RequestError, UnsupportedError
 from ckpt_inspect.formats.bundle_index import Extent, encode_slice_key
 from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
-from ckpt_inspect.formats.format import Claim, Format
-from ckpt_inspect.formats.listing import Listing
 from ckpt_inspect.formats.meta_graph import check_graph, read_meta_graph, read_versions
 from ckpt_inspect.formats.slices import ElementReader, Slice, SlicedTensor, resolve_extents
-from ckpt_inspect.formats.sstable import MAGIC, ByteSource, Span, Table, Window
+from ckpt_inspect.formats.sstable import ByteSource, Span, Table, Window
 from ckpt_inspect.formats.tensor_slices import (
     ENCODINGS,
     LONGEST_VARINT,
@@ -37,11 +34,9 @@ from ckpt_inspect.formats.tensor_slices import (
     locate_values,
     varint_ends,
 )
-from ckpt_inspect.storage import Bytes, Location, OpenFile, PinnedFiles, is_there, locate
+from ckpt_inspect.formats.tf1_v1_claims import SHARD_NAME
+from ckpt_inspect.storage import Bytes, OpenFile, PinnedFiles, is_there, locate
 from ckpt_inspect.wire import VARINT
-
-SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<shard>\d{5}|\?{5})-of-(?P<count>\d{5})$")
-"""A shard's name, or the pattern of all, which is what TF1's `checkpoint` file names."""
 
 _COUNTED_BYTES = 1 << 16
 """Bytes per count of varints' ends: with the counts, an element is found without decoding all before it."""
@@ -341,46 +336,6 @@ def shard_files(path: Path) -> tuple[Path, ...]:
     return shards
 
 
-def recognises(location: Location) -> bool:
-    """Recognise a table that is not the index of a bundle, and a pattern of shards."""
-    if location.kind == "file":
-        return location.tail == MAGIC and location.path.suffix != ".index" and not is_placeholder(location)
-    return (
-        location.kind == "absent" and "?" in location.path.name and SHARD_NAME.fullmatch(location.path.name) is not None
-    )
-
-
-def claims(listing: Listing) -> Iterator[Claim]:
-    """Claim each file that is a table, and each pattern of shards if one of them is, or was meant to be, a table."""
-    shards: dict[tuple[str, str], list[str]] = {}
-    for name in listing.files:
-        if shard := SHARD_NAME.fullmatch(name):
-            shards.setdefault((shard["stem"], shard["count"]), []).append(name)
-    wanted = set(listing.names)
-    for (stem, count), files in shards.items():
-        names = (*files, *_graph_beside(stem, listing))
-        if not wanted.isdisjoint(names) and any(_is_table(listing.look(name)) for name in files):
-            yield Claim(listing.folder, names, listing.folder / f"{stem}-?????-of-{count}", stem)
-    for name in listing.unclear():
-        if SHARD_NAME.fullmatch(name):
-            continue
-        location = listing.look(name)
-        if recognises(location):
-            yield Claim(listing.folder, (name, *_graph_beside(name, listing)), location.path, name)
-
-
-def _is_table(location: Location) -> bool:
-    return location.tail == MAGIC or is_placeholder(location)
-
-
-def _graph_beside(stem: str, listing: Listing) -> tuple[str, ...]:
-    name = f"{stem}.meta"
-    return (name,) if name in listing.files else ()
-
-
 def open_v1(path: Path) -> V1Checkpoint:
     """Open a V1 file, a V1 pattern or a V1 shard."""
     return V1Checkpoint(path)
-
-
-FORMAT = Format(("tf1-v1",), "TF1 V1 file or shards", recognises, open_v1, claims)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
-from ckpt_inspect.formats.hdf5 import ONE_SHARD
+from ckpt_inspect.formats.keras_files import ONE_SHARD
 from ckpt_inspect.layouts import suspects, weight_names
 from ckpt_inspect.measurement.wording import counted
 from ckpt_inspect.overview.tensors import ShownTensor, shown_tensors

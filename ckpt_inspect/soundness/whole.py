@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from ckpt_inspect.checkpoint import Checkpoint
-from ckpt_inspect.formats.hdf5 import ONE_SHARD
+from ckpt_inspect.formats.keras_files import ONE_SHARD
 from ckpt_inspect.formats.orbax import AGGREGATED
 from ckpt_inspect.layouts import weight_names
 from ckpt_inspect.layouts.object_graph import KEY_TAIL

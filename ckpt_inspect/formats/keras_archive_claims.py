@@ -1,0 +1,44 @@
+"""Which files and folders are Keras' archives. What reads them is imported when one is met: most folders hold none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ckpt_inspect.formats.format import Claim, Format, late
+from ckpt_inspect.formats.keras_files import FOLDER_FILES, ZIP_SIGNATURE, split_name
+from ckpt_inspect.formats.listing import Listing
+from ckpt_inspect.storage import Location
+
+
+def recognises(location: Location) -> bool:
+    """Recognise a zip that has a `config.json` or is named `.keras`, and a folder with the files of such a zip."""
+    if location.kind == "folder":
+        return all(map(location.has, FOLDER_FILES))
+    if not location.head.startswith(ZIP_SIGNATURE):
+        return False
+    if location.path.suffix == ".keras":
+        return True
+    from ckpt_inspect.formats.keras_archive import has_config
+
+    return has_config(location.path)
+
+
+def claims(listing: Listing) -> Iterator[Claim]:
+    """Claim the folder if it holds the files of an archive, and each archive among the files."""
+    folder = listing.folder
+    if all(name in listing.names for name in FOLDER_FILES):
+        yield Claim(folder, listing.names, folder, *split_name(folder.name))
+        return
+    for name in listing.unclear():
+        location = listing.look(name)
+        if recognises(location):
+            yield Claim(folder, (name,), location.path, *split_name(name))
+
+
+FORMAT = Format(
+    ("keras-archive",),
+    "Keras archive (.keras)",
+    recognises,
+    late("ckpt_inspect.formats.keras_archive", "open_archive"),
+    claims,
+)

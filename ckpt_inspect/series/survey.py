@@ -5,7 +5,6 @@ A run of 100,000 checkpoints has twice as many files. They are listed and looked
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 import zlib
@@ -13,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import field
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,9 @@ from numpy.typing import NDArray
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.storage import FolderStats, absolute, list_stats
+
+if TYPE_CHECKING:
+    import hashlib
 
 _OF_STORES = ".ckpt-inspect.h5"
 """In the names of stores, and of the temporary files beside them: ours, and no part of a run."""
@@ -217,6 +219,8 @@ def survey(folder: str | os.PathLike[str], least: int) -> Survey | None:
         return None
     if sum(len(stats.names) for stats in folders.values()) < least:
         return None
+    import hashlib  # and with it OpenSSL: for a run of many
+
     digest = hashlib.blake2b(digest_size=16)
     newest = 0
     for place in sorted(folders):

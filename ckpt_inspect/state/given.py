@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
@@ -57,6 +56,8 @@ _OTHER_NAMES = {
 
 def similar_name(name: str, names: Sequence[str]) -> str | None:
     """Return the one of the names that is probably meant; None if none is near."""
+    import difflib  # for what is mistyped
+
     plain = name.lower().replace("-", "_")
     near = difflib.get_close_matches(plain, names, 1, 0.7)
     return _OTHER_NAMES.get(plain, next(iter(near), None))

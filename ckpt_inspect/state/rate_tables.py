@@ -6,7 +6,6 @@ made it, the last one of a checkpoint at that step.
 
 from __future__ import annotations
 
-import csv
 import math
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -18,6 +17,8 @@ HEADING = ("step", "learning_rate")
 
 def decode_rate_table(text: str, where: str) -> dict[int, float]:
     """Return the rates by step, in the order of the steps; RequestError, which names `where`, if it is not a table."""
+    import csv  # for a table that is given
+
     lines = [line for line in csv.reader(text.splitlines()) if line and not line[0].lstrip().startswith("#")]
     if not lines or tuple(cell.strip().lower() for cell in lines[0][:2]) != HEADING:
         raise RequestError(

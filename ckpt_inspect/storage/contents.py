@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Sequence
 
 from ckpt_inspect.storage.interface import OpenFile
@@ -34,5 +33,7 @@ def _read(files: Sequence[OpenFile]) -> list[bytes]:
 
 
 def _is_md5(version: str, contents: bytes) -> bool:
+    import hashlib  # and with it OpenSSL: few files are asked of another machine
+
     digest = hashlib.md5(contents, usedforsecurity=False)
     return version in (digest.hexdigest(), base64.b64encode(digest.digest()).decode())

@@ -21,7 +21,7 @@ def write_csv(order: Order, path: Path) -> Exported:
         written_whole(path) as temporary,
         temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):
-        for number, piece in enumerate(frame_pieces(order)):
+        for number, piece in enumerate(frame_pieces(order).each):
             _plain(piece).to_csv(file, index=False, header=not number, lineterminator="\n")
     return Exported((path,))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -38,24 +38,38 @@ def joined_frame(order: Order) -> DataFrame:
     return joined
 
 
-def frame_pieces(order: Order) -> Iterator[DataFrame]:
-    """Yield what `joined_frame` returns, a piece at a time; each has all of its columns, and the first is there.
+class Pieces(NamedTuple):
+    """A frame, a piece at a time."""
 
-    Raises RequestError for a kind that there isn't.
-    """
+    head: DataFrame
+    """Some rows of it, by which the types of its columns are told."""
+    each: Iterator[DataFrame]
+    """At least one; each has all columns."""
+
+
+def frame_pieces(order: Order) -> Pieces:
+    """Return what `joined_frame` returns in pieces; raises RequestError for a kind that there isn't."""
+    import pandas as pd
+
     if order.frame not in RESTRICTABLE:
-        yield joined_frame(order)
-        return
+        whole = joined_frame(order)
+        return Pieces(whole, iter([whole]))
     runs = list(zip(order.names, order.runs, strict=True))
-    filled = [(name, run, first) for name, run in runs if len(first := next(_pieces(order, run), _none(order, run)))]
-    heads = [first for *_, first in filled] or [_none(order, runs[0][1])]
-    columns = ["run", *dict.fromkeys(name for head in heads for name in head.columns)]
-    if not filled:
-        yield heads[0].reindex(columns=columns)
-    for name, run, _ in filled:
-        for piece in _pieces(order, run):
-            piece.insert(0, "run", encodable(name))
-            yield piece.reindex(columns=columns)
+    firsts = [(name, run, next(_pieces(order, run), _none(order, run))) for name, run in runs]
+    filled = [(name, run, first) for name, run, first in firsts if len(first)]
+    head: DataFrame = pd.concat([first for *_, first in filled] or [firsts[0][-1]], ignore_index=True)
+    head.insert(0, "run", encodable(firsts[0][0]))
+    types = head.dtypes.to_dict()
+
+    def each() -> Iterator[DataFrame]:
+        if not filled:
+            yield head
+        for name, run, _ in filled:
+            for piece in _pieces(order, run):
+                piece.insert(0, "run", encodable(name))
+                yield piece.reindex(columns=head.columns).astype(types)
+
+    return Pieces(head, each())
 
 
 def _none(order: Order, run: RunColumns) -> DataFrame:

@@ -19,9 +19,12 @@ from typer.testing import CliRunner
 from ckpt_inspect import Analyses, analyze
 from ckpt_inspect.cli.app import app
 from ckpt_inspect.errors import RequestError, StoreError
-from ckpt_inspect.measurement.variables import QUANTILE_NAMES, ROOT_VARIABLES
+from ckpt_inspect.measurement.columns import OptimizerColumns
+from ckpt_inspect.measurement.variables import FURTHER_VARIABLES, QUANTILE_NAMES, ROOT_VARIABLES
 from ckpt_inspect.presentation.export import TARGETS, export
 from ckpt_inspect.presentation.export.csv import _cell, _line
+from ckpt_inspect.presentation.export.frames import joined_frame
+from ckpt_inspect.presentation.export.target import Order
 from ckpt_inspect.runs.store import save
 from ckpt_inspect.state.selection import Selection
 
@@ -99,6 +102,26 @@ def test_pandas_reads_the_parquet_back(tmp_path: Path, run: Analyses, kind: str)
     texts = [name for name in wanted if wanted[name].map(type).eq(str).all()]
     same = dict.fromkeys(texts, object)
     pd.testing.assert_frame_equal(read.astype(same), wanted.astype(same), check_exact=True)
+
+
+@pytest.mark.parametrize("kind", ["parameters", "histogram", "sample"])
+def test_parquet_in_pieces_is_that_of_one_frame(
+    tmp_path: Path, run: Analyses, relative: Analyses, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Few rows at a time, of runs of which one has columns of numbers and of texts more than the others."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr("ckpt_inspect.presentation.export.frames._CELLS", 1)
+    monkeypatch.setattr("ckpt_inspect.presentation.export.parquet._GROUP_ROWS", 3)
+    variables = dict(run.optimizers["Adam"].variables)
+    more = {v.name: np.full(3, 0.5) if v.kind == "float" else np.full(3, "x", object) for v in FURTHER_VARIABLES["rho"]}
+    other = dataclasses.replace(run, optimizers={"Adam": OptimizerColumns("Adam", {**variables, **more})})
+    export([run, relative, other], "parquet", tmp_path / "t.parquet", frame=kind)
+    order = Order((run, relative, other), ("run", "unknown", "run (2)"), kind)
+    joined_frame(order).to_parquet(tmp_path / "whole.parquet", index=False)
+    read, whole = (parquet.read_table(tmp_path / name) for name in ("t.parquet", "whole.parquet"))
+    assert read.schema == whole.schema
+    pd.testing.assert_frame_equal(read.to_pandas(), whole.to_pandas(), check_exact=True)
+    assert parquet.ParquetFile(tmp_path / "t.parquet").num_row_groups > 3
 
 
 def test_several_runs_are_one_table(tmp_path: Path, run: Analyses, relative: Analyses) -> None:

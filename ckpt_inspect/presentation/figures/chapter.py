@@ -235,6 +235,11 @@ class Chapter:
         return run.steps if self.has_steps else run.indices
 
     @property
+    def x_word(self) -> str:
+        """Return what the horizontal axis of a run counts."""
+        return "step" if self.has_steps else "checkpoint"
+
+    @property
     def x_label(self) -> str:
         """Return what the horizontal axis of a run shows, with its unit."""
         if self.has_steps:

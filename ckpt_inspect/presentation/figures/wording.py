@@ -36,6 +36,24 @@ def number(value: float) -> str:
     rounded = float(f"{value:.2g}")
     if rounded == 0 or 1e-4 <= abs(rounded) < 1e5:
         return f"{rounded:.6f}".rstrip("0").rstrip(".")
+    return _power(value)
+
+
+def _power(value: float) -> str:
     digits, _, exponent = f"{value:.1e}".partition("e")
     digits = digits.removesuffix(".0")
     return f"{'' if digits == '1' else digits + '·'}10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+
+
+def log_ticks(low: float, high: float, most: int) -> dict[float, str]:
+    """Return at most `most` round numbers from `low` to `high` for a logarithmic axis, and their texts: all plain, or
+    all in powers of ten."""
+    exponents = np.arange(np.floor(np.log10(low)), np.floor(np.log10(high)) + 1)
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [float(digit * 10.0**exponent) for exponent in exponents for digit in digits]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= most:
+            break
+    ticks = ticks[:: -(-len(ticks) // most) or 1]
+    text = number if all(1e-4 <= tick < 1e5 for tick in ticks) else _power
+    return {tick: text(tick) for tick in ticks}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from ckpt_inspect.presentation.plots import panels, style
 from ckpt_inspect.presentation.plots.multiples import plot_runs
 from ckpt_inspect.presentation.plots.rows import plot_rows
 from ckpt_inspect.presentation.plots.sheet import chapter_sheet, figure_of
-from ckpt_inspect.records import dataclass
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -55,8 +54,7 @@ def plot_measures(chapter: Chapter, asks: Question, answer: str) -> Figure:
     return _plot_over_run(chapter, asks, answer, measures, note)
 
 
-@dataclass(frozen=True)
-class _Panel:
+class _Panel(NamedTuple):
     """A measure of one kind of parameters."""
 
     measure: Measure
@@ -65,27 +63,8 @@ class _Panel:
     """Positions of the parameters that have a place in it."""
     named: NDArray[np.intp]
     """Positions of those that have a line: all, or of many the outermost."""
-
-    @property
-    def values(self) -> Floats:
-        """(K, P) values that can be drawn."""
-        (values,) = self.measure.values
-        return values if self.measure.is_share else positive(values)
-
-    @property
-    def row(self) -> str:
-        return self.measure.title or self.measure.label
-
-    @property
-    def has_fan(self) -> bool:
-        """Whether there are more than have a line."""
-        return len(self.named) < len(self.members)
-
-    @property
-    def bounded(self) -> list[tuple[int, str]]:
-        """Those whose bounds are drawn, with their colours."""
-        is_clear = self.measure.bounds and len(self.named) <= MOST_BOUNDED
-        return list(zip(self.named.tolist(), style.LINE_COLORS, strict=False)) if is_clear else []
+    bounded: Sequence[tuple[int, str]]
+    """Those whose bounds are drawn, with their colours."""
 
 
 def _panels(chapter: Chapter, measures: Sequence[Measure]) -> Iterator[_Panel]:
@@ -96,7 +75,10 @@ def _panels(chapter: Chapter, measures: Sequence[Measure]) -> Iterator[_Panel]:
             outermost = chapter.telling(np.nan_to_num(measure.values[0]).max(axis=0), MOST_NAMED)
         for kind, of_kind in chapter.kinds(concerned(measures)).items():
             members = of_kind if measure.concerns is None else np.intersect1d(of_kind, measure.concerns)
-            yield _Panel(measure, kind, members, members if len(members) <= MOST_LINES else outermost[kind])
+            named = members if len(members) <= MOST_LINES else outermost[kind]
+            is_clear = measure.bounds and len(named) <= MOST_BOUNDED
+            bounded = [*zip(named.tolist(), style.LINE_COLORS, strict=False)] if is_clear else []
+            yield _Panel(measure, kind, members, named, bounded)
 
 
 def _plot_over_run(chapter: Chapter, asks: Question, answer: str, measures: Sequence[Measure], note: str) -> Figure:
@@ -105,54 +87,58 @@ def _plot_over_run(chapter: Chapter, asks: Question, answer: str, measures: Sequ
     from matplotlib.patches import Patch
 
     every, (run,), (kept,) = [*_panels(chapter, measures)], chapter.runs, chapter.drawn
-    limits = {panel.row: panels.limits_of(chapter, panel.measure) for panel in every}
-    kinds = dict.fromkeys(panel.kind for panel in every)
     key = panels.key(chapter, measures[0].usual)
-    key += panels.fan_key("parameters", style.FAN, _SHADES) if any(panel.has_fan for panel in every) else []
-    is_bounded = any(panel.bounded for panel in every)
-    key += [Patch(facecolor=style.MUTED, alpha=0.2, label=measures[0].bounds_label)] if is_bounded else []
-    body = chapter_sheet(chapter, asks, answer, note, max(2.2 * len(limits), 3.1), key)
-    grid = body.subplots(len(limits), len(kinds), sharex=True, sharey="row", squeeze=False)
-    for axes, panel in zip(grid.flat, every, strict=True):
-        measure, own, ends = panel.measure, panel.values, limits[panel.row]
+    if any(len(panel.named) < len(panel.members) for panel in every):
+        key += panels.fan_key("parameters", style.FAN, _SHADES)
+    if any(panel.bounded for panel in every):
+        key.append(Patch(facecolor=style.MUTED, alpha=0.2, label=measures[0].bounds_label))
+    body = chapter_sheet(chapter, asks, answer, note, max(2.2 * len(measures), 3.1), key)
+    columns, limits = len(every) // len(measures), [panels.limits_of(chapter, measure) for measure in measures]
+    grid = body.subplots(len(measures), columns, sharex=True, sharey="row", squeeze=False)
+    for at, (axes, panel) in enumerate(zip(grid.flat, every, strict=True)):
+        measure, ends = panel.measure, limits[at // columns]
+        own = measure.values[0] if measure.is_share else positive(measure.values[0])
         draw = panels.Curves(axes, chapter, run, kept)
-        if panel.has_fan:
+        if len(panel.named) < len(panel.members):
             levels = fan(own[:, panel.members], is_log=not measure.is_share)
             draw.band(levels["q05"], levels["q95"], style.FAN, 0.15)
             draw.band(levels["q25"], levels["q75"], style.FAN, 0.25)
-            draw.line(levels["q50"], color=style.FAN, lw=2, gid="middle")
-        for at, color in panel.bounded:
+            draw.line(levels["q50"], color=style.FAN, lw=2, zorder=2.7, gid="middle")
+        for i, color in panel.bounded:
             low, high = (  # one that is not known is open, as far as the axes go
-                np.where(np.isnan(side[:, at]) & (own[:, at] > 0), end, side[:, at])
+                np.where(np.isnan(side[:, i]) & (own[:, i] > 0), end, side[:, i])
                 for side, end in zip(measure.bounds[0], ends, strict=True)
             )
             draw.band(low, high, color, 0.12)
-        for at, color in zip(panel.named, style.LINE_COLORS, strict=False):
-            draw.line(own[:, at], color=color, lw=1.4, gid="line", **draw.dots)
+        for i, color in zip(panel.named, style.LINE_COLORS, strict=False):
+            draw.line(own[:, i], color=color, gid="line", **draw.looks)
         count = None if measure.concerns is None else len(panel.members)
         has_title = measure.title or measure is measures[0]
         axes.set_title(chapter.title_of(panel.kind, count) if has_title else "", color=style.INK)
         panels.set_panel(axes, chapter, ends, is_share=measure.is_share)
         panels.draw_usual(axes, measure.usual)
         panels.draw_marks(axes, run, chapter.x(run), has_labels=panel is every[0])
-        _name_lines(axes, chapter, panel, ends)
+        _name_lines(axes, chapter, panel, own[:, panel.named], ends)
+        if not panel.members.size:
+            axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", color=style.MUTED, gid="none")
     for axes in grid[-1]:
         axes.set_xlabel(chapter.x_label)
-    for axes, label in zip(grid[:, 0], limits, strict=True):
-        axes.set_ylabel(label.partition(" (")[0])
+    for axes, measure in zip(grid[:, 0], measures, strict=True):
+        axes.set_ylabel((measure.title or measure.label).partition(" (")[0])
     return figure_of(body)
 
 
-def _name_lines(axes: Axes, chapter: Chapter, panel: _Panel, limits: panels.Limits) -> None:
-    """Name the lines right of the panel, the largest first, with their newest values; mark what leaves the axes."""
+def _name_lines(axes: Axes, chapter: Chapter, panel: _Panel, values: Floats, limits: panels.Limits) -> None:
+    """Name the lines (K, n) right of the panel, the largest first, with their newest values; mark what leaves the
+    axes."""
     from matplotlib.lines import Line2D
 
-    x, last = chapter.x(chapter.runs[0]), newest(panel.values[:, panel.named])
+    x, last = chapter.x(chapter.runs[0]), newest(values)
     labels, text = chapter.labels(panel.named, 28), percent if panel.measure.is_share else number
     handles: list[Artist] = []
     for i in np.argsort(-np.nan_to_num(last, nan=-np.inf), kind="stable"):
         color = style.LINE_COLORS[i]
-        edge = panels.mark_beyond(axes, x, panel.values[:, panel.named[i]], limits, color)
+        edge = panels.mark_beyond(axes, x, values[:, i], limits, color)
         told = f"{labels[i]}  {text(last[i])}" + (f"  {edge} beyond the axis" if edge else "")
         handles.append(Line2D([], [], color=color, lw=1.4, label=told))
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.05), fontsize=style.SMALL_SIZE)

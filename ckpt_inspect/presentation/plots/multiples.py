@@ -66,7 +66,7 @@ def _plot_curves(
     color = style.MAIN if is_alone else style.MUTED
     shades = {text: alpha for text, (alpha, *_) in reversed([*bands.items()])}
     key = [*panels.key(chapter, measure.usual), *(panels.fan_key("elements", color, shades) if bands else [])]
-    body = chapter_sheet(chapter, asks, answer, note, _height(chosen), key)
+    body = chapter_sheet(chapter, asks, answer, note, sum(_heights(chosen)) + 0.2, key)
     ends = (measure.usual.low, measure.usual.high) if measure.usual else ()
     limits = panels.robust_range([*values, *(each for side in sides.values() for each in side)], *ends)
     runs = list(zip(chapter.runs, chapter.drawn, panels.looks(chapter), strict=True))
@@ -75,7 +75,7 @@ def _plot_curves(
             draw = panels.Curves(axes, chapter, run, kept)
             for alpha, low, high in bands.values():
                 draw.band(sides[low][number][:, at], sides[high][number][:, at], own, alpha)
-            draw.line(values[number][:, at], color=own, ls=dashes, lw=1.4, gid="line", **draw.dots)
+            draw.line(values[number][:, at], color=own, ls=dashes, gid="line", **draw.looks)
         panels.set_panel(axes, chapter, limits)
         panels.draw_usual(axes, measure.usual)
         for number, (run, _, (own, _)) in enumerate(runs):
@@ -97,8 +97,10 @@ def plot_distributions(chapter: Chapter, asks: Question, answer: str) -> Figure:
         curves = [(run, len(run.indices) - 1, shorten(run.name, 40)) for run in chapter.runs]
         looks = panels.looks(chapter)
     else:
-        (run,), word = chapter.runs, "step" if chapter.has_steps else "checkpoint"
-        curves = [(run, at, f"{word} {chapter.x(run)[at]:.0f}") for at in chosen_checkpoints(len(run.indices))]
+        (run,) = chapter.runs
+        curves = [
+            (run, at, f"{chapter.x_word} {chapter.x(run)[at]:.0f}") for at in chosen_checkpoints(len(run.indices))
+        ]
         looks = [(color, "solid") for color in seaborn.color_palette(style.TIME, len(curves)).as_hex()]
     chosen, note = _most_telling(chapter)
     bins = [_bins(chapter, run, at, chosen).assign(curve=text) for run, at, text in curves]
@@ -112,19 +114,21 @@ def plot_distributions(chapter: Chapter, asks: Question, answer: str) -> Figure:
     plot = plot.add(so.Area(alpha=0.12, edgewidth=0, **first), density, weight="count", legend=False)
     plot = plot.scale(x=so.Continuous(trans="log"), color=so.Nominal(colors), linestyle=so.Nominal(dashes))
     key = [Line2D([], [], color=color, ls=dash, label=text) for text, color, dash in shown]
-    body = chapter_sheet(chapter, asks, answer, asks.note + note, _height(chosen), key)
-    ends = (frame["x"].min(), frame["x"].max()) if len(frame) else ()
+    body = chapter_sheet(chapter, asks, answer, asks.note + note, sum(_heights(chosen)) + 0.2, key)
 
     def facets(part: SubFigure, members: Sequence[int]) -> Sequence[Axes]:
         order: list[Any] = [*members]
         return drawn(plot.facet("parameter", order=order, wrap=_COLUMNS).label(x="", y=""), part)
 
-    for at, axes in _draw(body, chapter, chosen, facets, asks.label):
+    panels_of = list(_draw(body, chapter, chosen, facets, asks.label))
+    ends = [axes.get_xlim() for _, axes in panels_of]
+    limits = min(low for low, _ in ends), max(high for _, high in ends)
+    for at, axes in panels_of:
         for text, color, dash in shown:
             alone = frame["x"][(frame["parameter"] == at) & (frame["curve"] == text)].unique()
             if len(alone) == 1:  # which has no density
                 axes.axvline(alone[0], color=color, ls=dash, lw=1.3, gid="single")
-        panels.set_axis(axes, "x", panels.robust_range([np.empty((1, 0))], *ends), most=5)
+        panels.set_axis(axes, "x", limits, most=5)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
     return figure_of(body)
@@ -164,9 +168,9 @@ def _bins(chapter: Chapter, run: Run, at: int, chosen: Chosen) -> DataFrame:
     return known
 
 
-def _height(chosen: Chosen) -> float:
-    """The inches that the panels take."""
-    return sum(-(-len(members) // _COLUMNS) * _PANEL + _TITLE for members in chosen.values()) + 0.2
+def _heights(chosen: Chosen) -> list[float]:
+    """The inches that each kind's panels take."""
+    return [-(-len(members) // _COLUMNS) * _PANEL + _TITLE for members in chosen.values()]
 
 
 def _draw(
@@ -174,8 +178,7 @@ def _draw(
 ) -> Iterator[tuple[int, Axes]]:
     """Have a panel drawn for each parameter chosen, kernels' above vectors'; yield its position in the chapter, and
     its axes."""
-    ratios = [-(-len(members) // _COLUMNS) * _PANEL + _TITLE for members in chosen.values()]
-    parts = body.subfigures(len(chosen), 1, squeeze=False, height_ratios=ratios).ravel()
+    parts = body.subfigures(len(chosen), 1, squeeze=False, height_ratios=_heights(chosen)).ravel()
     for part, (kind, members) in zip(parts, chosen.items(), strict=True):
         title = chapter.title_of(kind, len(members))
         part.suptitle(title, x=0.01, ha="left", size=style.TEXT_SIZE, color=style.INK)

@@ -12,7 +12,7 @@ from ckpt_inspect.presentation.figures.chapter import MOST_MARKS
 from ckpt_inspect.presentation.figures.names import shorten
 from ckpt_inspect.presentation.figures.questions import NOT_FINITE, Usual
 from ckpt_inspect.presentation.figures.spread import positive
-from ckpt_inspect.presentation.figures.wording import number
+from ckpt_inspect.presentation.figures.wording import log_ticks
 from ckpt_inspect.presentation.plots import style
 from ckpt_inspect.records import dataclass
 
@@ -36,6 +36,8 @@ FEW = 4.0
 """Decades into which all values may fit to be shown whole: on so short an axis nothing is hidden."""
 SEEN = 12
 """Up to as many checkpoints have a dot each."""
+MANY = 150
+"""More checkpoints have a thin line."""
 _DASHES: Mapping[str, style.LineStyle] = {
     BEGINNING_WORDS["state-lost"]: (0, (1, 1)),
     BEGINNING_WORDS["another-line"]: (0, (2, 3)),
@@ -86,17 +88,16 @@ def limits_of(chapter: Chapter, measure: Measure) -> Limits:
 
 def set_axis(axes: Axes, which: Literal["x", "y"], limits: Limits, *, most: int = 6, is_share: bool = False) -> None:
     """Set one axis to be logarithmic, or of shares, with few ticks, labelled as people write numbers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
     axis = axes.xaxis if which == "x" else axes.yaxis
     if is_share:
-        axis.set_major_locator(MaxNLocator(4))
+        axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %"))
     else:
         axes.set(**{f"{which}scale": "log"})
-        is_narrow = limits[1] < 60 * limits[0]
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if is_narrow else (1.0,), numticks=most))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        ticks = log_ticks(*limits, most)
+        axis.set_ticks([*ticks], [*ticks.values()])
     axis.set_minor_locator(NullLocator())
     axes.set(**{f"{which}lim": limits})
 
@@ -134,9 +135,11 @@ class Curves:
         self.axes.fill_between(self._x, bottom, top, color=color, alpha=alpha, linewidth=0, gid="band")
 
     @property
-    def dots(self) -> dict[str, Any]:
-        """Return the looks of a line on which few checkpoints are seen: even one between two gaps, and at a mark."""
-        return {"marker": "o", "ms": 3.5 if len(self.at) <= SEEN else 0.0, "zorder": 2.6}
+    def looks(self) -> dict[str, Any]:
+        """Return the looks of a line: with a dot for each of few checkpoints, even one between two gaps, and at a mark;
+        thin if they are many, so that what lies behind is seen."""
+        few = len(self.at) <= SEEN
+        return {"marker": "o", "ms": 3.5 if few else 0.0, "zorder": 2.6, "lw": 1.4 if len(self.at) <= MANY else 0.7}
 
     @property
     def _x(self) -> Floats:
@@ -218,8 +221,3 @@ def looks(chapter: Chapter) -> list[tuple[str, style.LineStyle]]:
     """Return a colour for each run, and dashes, which tell them apart even without colour."""
     colors, dashes = style.RUN_COLORS, style.RUN_DASHES
     return [(colors[i % len(colors)], dashes[i % len(dashes)]) for i in range(len(chapter.runs))]
-
-
-def run_colors(chapter: Chapter) -> dict[str, str]:
-    """Return each run's colour by its name."""
-    return {run.name: color for run, (color, _) in zip(chapter.runs, looks(chapter), strict=True)}

@@ -132,10 +132,10 @@ def plot_rows(chapter: Chapter, asks: Question, answer: str, measures: Sequence[
     key = [*panels.key(chapter, first.usual), *([bar] if first.bounds else [])]
     body = chapter_sheet(chapter, asks, answer, note, tall, key)
     columns = [Column(m.title or m.label, panels.limits_of(chapter, m), m.is_share) for m in measures]
-    dots, colors = pd.concat(frames, ignore_index=True), panels.run_colors(chapter)
+    dots = pd.concat(frames, ignore_index=True)
+    colors = {run.name: color for run, (color, _) in zip(chapter.runs, panels.looks(chapter), strict=True)}
     for axes, column, kind in draw_rows(body, dots, columns, labels, colors):
-        title = chapter.title_of(kind, None if some is None else len(chosen[kind]))
-        axes.set_title("" if column else title, color=style.INK)
+        axes.set_title("" if column else chapter.title_of(kind, len(chosen[kind])), color=style.INK)
         panels.draw_usual(axes, first.usual, vertical=True)
     return figure_of(body)
 

@@ -47,7 +47,7 @@ def sheet(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    told = f"Not read, but assumed, inferred or refuted: {'; '.join(doubts)}" if doubts else ""
+    told = f"Uncertain values: {'; '.join(doubts)}" if doubts else ""
     lines = [
         ("title", asks.question, style.TITLE_SIZE, style.INK),
         ("answer", answer, style.ANSWER_SIZE, style.INK),

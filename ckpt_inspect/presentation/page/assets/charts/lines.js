@@ -3,6 +3,7 @@
 const MOST_LINES = 8;
 const MOST_NAMED = 4;
 const MOST_BOUNDED = 2;
+const MANY = 150; // checkpoints: more have a thin line, so that what lies behind is seen
 const FAN = [0.05, 0.25, 0.5, 0.75, 0.95];
 const MARGIN = { top: 34, right: 14, bottom: 38, left: 62 };
 const HEIGHT = 290;
@@ -110,6 +111,7 @@ class LinesPanel {
     if (this.isFanned) this.chart.runs.forEach((_, run) => this.drawFan(inside, run));
     this.drawOthers(inside);
     this.strong.forEach((line) => this.drawLine(inside, line));
+    inside.selectAll(".middle").each(function raise() { this.parentNode.append(this); });
     drawMarks(this.svg, this.chart.runs, this.x, this.isByRun);
     const written = new Map();
     this.strong.forEach((line) => this.drawBeyond(line, written));
@@ -200,7 +202,7 @@ class LinesPanel {
 
   drawLine(inside, line) {
     if (this.bounded().includes(line)) this.drawBounds(inside, line);
-    inside.append("path").attr("class", "line strong").attr("d", this.pathOf(line)).attr("stroke", line.color)
+    inside.append("path").attr("class", `line strong${line.x.length > MANY ? " thin" : ""}`).attr("d", this.pathOf(line)).attr("stroke", line.color)
       .attr("stroke-dasharray", line.dashes);
     if (line.x.length > 12) return;
     const points = Array.from(line.values, (value, k) => (isShown(value, this.measure.isShare) ? `M${this.x(line.x[k])},${this.y(value)}h0` : "")).join("");

@@ -293,7 +293,8 @@ def _fitting_columns(table: Table, rows: list[tuple[str, ...]], width: int) -> l
     needs[0] = min(needs[0], _NAME)
     for i, column in enumerate(table.columns[1:], 1):
         if _is_sentence(column):
-            needs[i] = min(needs[i], _SENTENCE)
+            words = (word for text in (column.title, *(row[i] for row in rows)) for word in text.split())
+            needs[i] = min(needs[i], max(map(len, words), default=0) if column.is_text else _SENTENCE)
     kept = list(range(len(needs)))
     while sum(needs[i] + _GAP for i in kept) - _GAP > width:
         droppable = [i for i in kept if table.columns[i].keep < 9]
@@ -304,8 +305,8 @@ def _fitting_columns(table: Table, rows: list[tuple[str, ...]], width: int) -> l
 
 
 def _is_sentence(column: Column) -> bool:
-    """Whether a column that isn't the first may be wrapped: text that always stays."""
-    return column.justify == "left" and column.keep == 9
+    """Whether a column that isn't the first may be wrapped."""
+    return column.is_text or (column.justify == "left" and column.keep == 9)
 
 
 def _width(table: Table, rows: list[tuple[str, ...]], i: int) -> int:

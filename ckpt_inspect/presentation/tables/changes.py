@@ -38,7 +38,7 @@ def diff_tables(diff: Differences, *, all_rows: bool = False) -> tuple[Table, ..
                 )
                 for h in changed
             )
-            source = Column("source", "left")
+            source = Column("source", "left", keep=1, is_text=True)
             headings = (Column("", "left"), Column("a"), source, Column("b"), source)
             apart = "" if optimizer.steps is None else f"{optimizer.steps:+,} updates from a to b"
             tables.append(Table(heading_name(optimizer.name), headings, rows, apart))

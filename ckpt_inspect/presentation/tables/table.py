@@ -12,6 +12,8 @@ class Column(NamedTuple):
     justify: Literal["left", "right"] = "right"
     keep: int = 9
     """If the screen is too narrow, the columns with the smallest number go first; 9 stays."""
+    is_text: bool = False
+    """Whether it may be wrapped between words, even if it can go."""
 
 
 class Table(NamedTuple):

@@ -116,6 +116,20 @@ def test_narrow_screen_drops_what_matters_least(monkeypatch: pytest.MonkeyPatch)
     assert all(len(line) <= 40 for line in text.splitlines())
 
 
+@pytest.mark.parametrize(("width", "shown"), [(80, 2), (66, 2), (60, 1), (44, 0)])
+def test_no_word_of_a_source_is_broken(monkeypatch: pytest.MonkeyPatch, width: int, shown: int) -> None:
+    """It is wrapped between words, and goes where its longest word doesn't fit."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    source = Column("source", "left", keep=1, is_text=True)
+    columns = (Column("", "left"), Column("a"), source, Column("b"), source)
+    row = ("learning_rate", "0.000482513", "inferred, contradicted", "0.000500757", "checkpoint")
+    screen = Screen()
+    print_tables([Table("", columns, (row,))], screen)
+    text = re.sub("\x1b\\[[0-9;]*m", "", screen.getvalue())
+    assert len({"contradicted", "checkpoint"} & set(text.split())) == shown
+    assert all(len(line) <= width for line in text.splitlines())
+
+
 def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
     """With NO_COLOR set no colour is written, not even to a terminal."""
     monkeypatch.setenv("NO_COLOR", "1")

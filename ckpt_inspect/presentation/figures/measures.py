@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,12 @@ class Measure:
     def is_share(self) -> bool:
         """Return whether it is a share, on an axis from 0 up; any other is positive, on a logarithmic axis."""
         return self.label == questions.SHARES.label
+
+    def at(self, kept: Sequence[NDArray[np.intp]]) -> Measure:
+        """Return the same at some of each run's checkpoints, by their positions."""
+        values = tuple(of_run[at] for of_run, at in zip(self.values, kept, strict=True))
+        bounds = tuple((low[at], high[at]) for (low, high), at in zip(self.bounds, kept, strict=False))
+        return replace(self, values=values, bounds=bounds)
 
     @property
     def is_known(self) -> bool:
@@ -87,7 +94,7 @@ def _effective_lr(chapter: Chapter) -> list[Measure]:
 
 def _gradients(chapter: Chapter) -> list[Measure]:
     rms, low, high = (_of(chapter, "", f"window_gradient_rms{end}").values for end in ("", "_low", "_high"))
-    return [_bounded(questions.GRADIENTS.label, rms, low, high, "where the plain RMS must lie")]
+    return [_bounded(questions.GRADIENTS.label, rms, low, high, "bounds of the unweighted RMS")]
 
 
 def _path(chapter: Chapter) -> list[Measure]:

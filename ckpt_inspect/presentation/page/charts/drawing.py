@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ckpt_inspect.jsonable import JsonObject, JsonValue
 from ckpt_inspect.measurement.wording import counted, percent
+from ckpt_inspect.presentation.figures.measures import Measure
 from ckpt_inspect.presentation.figures.questions import Usual
 from ckpt_inspect.presentation.figures.spread import newest
 from ckpt_inspect.presentation.optimizer_series import Floats
@@ -45,31 +46,6 @@ class RunAxis:
             "furtherMarks": self.further_marks,
             "breaks": [_plain(x) for x in self.breaks],
         }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Measure:
-    """A quantity of every parameter in every checkpoint of every run."""
-
-    label: str
-    """Of its axis, with the unit."""
-    values: tuple[Floats, ...]
-    """By run (K, P); NaN if it is not known."""
-    bounds: tuple[tuple[Floats, Floats], ...] = ()
-    """By run the least and the most of it, (K, P) each; empty if it has no such."""
-    bounds_label: str = ""
-    is_share: bool = False
-    """Whether it is a share, on an axis from 0 to 100 %; any other is positive, on a logarithmic axis."""
-
-    def data(self) -> dict[str, JsonValue]:
-        """Return it for JSON."""
-        found: dict[str, JsonValue] = {"label": self.label, "isShare": self.is_share}
-        found["values"] = [packed(values) for values in self.values]
-        if self.bounds:
-            found["low"] = [packed(low) for low, _ in self.bounds]
-            found["high"] = [packed(high) for _, high in self.bounds]
-            found["boundsLabel"] = self.bounds_label
-        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,6 +132,7 @@ class Drawing:
     runs: tuple[RunAxis, ...]
     panels: tuple[Panel, ...]
     measures: tuple[Measure, ...] = ()
+    """At the checkpoints that the runs' axes have."""
     distribution: Distribution | None = None
     usual: Usual | None = None
     doubts: tuple[str, ...] = ()
@@ -173,7 +150,7 @@ class Drawing:
             "layers": list(self.layers),
             "runs": [run.data() for run in self.runs],
             "panels": [panel.data() for panel in self.panels],
-            "measures": [measure.data() for measure in self.measures],
+            "measures": [_measure_data(measure) for measure in self.measures],
             "distribution": self.distribution.data() if self.distribution else None,
             "usual": asdict(self.usual) if self.usual else None,
             "doubts": list(self.doubts),
@@ -202,6 +179,16 @@ class Drawing:
         if self.distribution:
             x = sorted({float(each) for of_run in self.distribution.x for each in of_run})
             yield f"Distributions of {self.distribution.label} at {counted(len(x), 'checkpoint')}."
+
+
+def _measure_data(measure: Measure) -> dict[str, JsonValue]:
+    found: dict[str, JsonValue] = {"label": measure.label, "isShare": measure.is_share}
+    found["values"] = [packed(values) for values in measure.values]
+    if measure.bounds:
+        found["low"] = [packed(low) for low, _ in measure.bounds]
+        found["high"] = [packed(high) for _, high in measure.bounds]
+        found["boundsLabel"] = measure.bounds_label
+    return found
 
 
 def packed(values: Floats) -> str:

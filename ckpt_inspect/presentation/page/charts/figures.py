@@ -24,7 +24,7 @@ def drawing_of(figure: str, maker: ChartMaker) -> Drawing | None:
     shown = [each for each in measures if not each.is_beside]
     if len(maker.chapter.parameters) > MOST_BOUNDED:
         shown = [replace(each, bounds=()) for each in shown]
-    return maker.chart(QUESTIONS[figure], [maker.measure(each) for each in shown], maker.panels(shown))
+    return maker.chart(QUESTIONS[figure], [each.at(maker.chapter.kept) for each in shown], maker.panels(shown))
 
 
 def _distributions(maker: ChartMaker) -> Drawing | None:

@@ -8,11 +8,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ckpt_inspect.presentation.figures import measures as figures
 from ckpt_inspect.presentation.figures.chapter import MOST_MARKS, Chapter
+from ckpt_inspect.presentation.figures.measures import Measure
 from ckpt_inspect.presentation.figures.names import group_by_structure
 from ckpt_inspect.presentation.figures.questions import Question
-from ckpt_inspect.presentation.page.charts.drawing import Drawing, Form, Measure, Panel, Row, RunAxis
+from ckpt_inspect.presentation.page.charts.drawing import Drawing, Form, Panel, Row, RunAxis
 from ckpt_inspect.presentation.shown_names import printable
 from ckpt_inspect.records import dataclass
 
@@ -28,14 +28,7 @@ class ChartMaker:
 
     chapter: Chapter
 
-    def measure(self, shown: figures.Measure) -> Measure:
-        """Return a measure at the checkpoints that are drawn."""
-        values = tuple(of_run[kept] for of_run, kept in zip(shown.values, self.chapter.kept, strict=True))
-        bounds = zip(shown.bounds, self.chapter.kept if shown.bounds else (), strict=True)
-        ends = tuple((low[kept], high[kept]) for (low, high), kept in bounds)
-        return Measure(shown.label, values, ends, shown.bounds_label, shown.is_share)
-
-    def panels(self, shown: Sequence[figures.Measure]) -> tuple[Panel, ...]:
+    def panels(self, shown: Sequence[Measure]) -> tuple[Panel, ...]:
         """Return a panel per kind of parameter for each of these measures, or one for those that it concerns; several
         runs are compared layer by layer, in a panel per layer of the first."""
         chapter = self.chapter

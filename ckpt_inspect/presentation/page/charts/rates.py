@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from ckpt_inspect.findings.explanations import EXPLANATIONS
+from ckpt_inspect.presentation.figures.measures import Measure
 from ckpt_inspect.presentation.figures.questions import Question
 from ckpt_inspect.presentation.optimizer_series import Floats, OptimizerSeries, floats
-from ckpt_inspect.presentation.page.charts.drawing import Drawing, Measure, Panel
+from ckpt_inspect.presentation.page.charts.drawing import Drawing, Panel
 from ckpt_inspect.presentation.page.charts.maker import ChartMaker
 from ckpt_inspect.presentation.tables.wording import has_changed, span_text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from ckpt_inspect.presentation.figures.questions import Question
 from ckpt_inspect.presentation.page import Chart, PageFigure, Picture
 from ckpt_inspect.presentation.page.charts import ChartMaker, Drawing, drawing_of, rates
 from ckpt_inspect.presentation.plots import FIGURES, Chapter, FigureKind
@@ -17,12 +18,7 @@ def page_figure(
 ) -> PageFigure:
     """Return a figure that is in `file` as the page shows it; `picture` is asked for it only if it has no chart."""
     chapter, drawing = maker.chapter, drawing_of(kind.id, maker)
-    if drawing is not None:
-        return _drawn(chapter, drawing, f"{answer} {kind.asks.caption}", kind.asks.metrics, file)
-    subtitle = " · ".join(chapter.subtitle)
-    return PageFigure(
-        chapter.optimizer, kind.question, f"{answer} {kind.asks.caption}", subtitle, file, kind.asks.metrics, picture()
-    )
+    return _shown(chapter, kind.asks, answer, drawing, file, picture() if drawing is None else None)
 
 
 def charts_alone(maker: ChartMaker, drawn: Sequence[FigureKind]) -> Iterator[PageFigure]:
@@ -30,13 +26,24 @@ def charts_alone(maker: ChartMaker, drawn: Sequence[FigureKind]) -> Iterator[Pag
     chapter = maker.chapter
     for kind in _ALONE:
         if kind not in drawn and kind.reason_to_omit(chapter) is None and (drawing := drawing_of(kind.id, maker)):
-            yield _drawn(chapter, drawing, f"{kind.answer(chapter)} {kind.asks.caption}", kind.asks.metrics)
+            yield _shown(chapter, kind.asks, kind.answer(chapter), drawing)
     series = [run.series for run in chapter.runs]
     if drawing := rates.rates_drawing(maker):
-        yield _drawn(chapter, drawing, f"{rates.answer(series)} {rates.ASKS.caption}", rates.ASKS.metrics)
+        yield _shown(chapter, rates.ASKS, rates.answer(series), drawing)
 
 
-def _drawn(chapter: Chapter, drawing: Drawing, caption: str, metrics: tuple[str, ...], file: str = "") -> PageFigure:
-    chart = Chart(drawing.form, drawing.title, drawing.data(), drawing.alternative())
+def _shown(
+    chapter: Chapter,
+    asks: Question,
+    answer: str,
+    drawing: Drawing | None,
+    file: str = "",
+    picture: Picture | None = None,
+) -> PageFigure:
+    chart = None
+    if drawing is not None:
+        chart = Chart(drawing.form, drawing.title, drawing.data(), drawing.alternative())
     subtitle = " · ".join(chapter.subtitle)
-    return PageFigure(chapter.optimizer, drawing.title, caption, subtitle, file, metrics, chart=chart)
+    return PageFigure(
+        chapter.optimizer, asks.question, asks.caption, subtitle, file, asks.metrics, picture, chart, answer
+    )

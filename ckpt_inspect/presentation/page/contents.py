@@ -62,6 +62,7 @@ class PageFigure:
     optimizer: str
     question: str
     caption: str
+    """How to read it."""
     subtitle: str
     """What it was made from, the same for all figures of the optimizer."""
     file: str
@@ -71,6 +72,8 @@ class PageFigure:
     picture: Picture | None = None
     chart: Chart | None = None
     """Shown instead of a picture."""
+    answer: str = ""
+    """In a sentence; stands above the caption."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,11 +33,11 @@ NONFINITE = Kind(
 
 NONFINITE_OTHERS = Kind(
     id="nonfinite-tensors",
-    title="Numbers that are not finite in what no optimizer trains",
+    title="Numbers that are not finite in tensors that no optimizer trains",
     severity=Severity.CRITICAL,
     condition="A tensor that no optimizer trains, such as a normalisation's statistics or an average of the weights, "
     "is infinite or NaN somewhere.",
-    why="The trained weights may be sound, and what the model computes is NaN all the same.",
+    why="The trained weights may be fine, but what the model computes is NaN all the same.",
     action="Go back to the last checkpoint without them; before training on, lower the learning rate or clip gradients",
     source="IEEE 754: NaN and infinity survive moving averages",
 )
@@ -68,7 +68,7 @@ BOUND = Kind(
 
 IMPOSSIBLE_VALUE = Kind(
     id="impossible-value",
-    title="Hyperparameters and counters that can't be",
+    title="Impossible hyperparameters or counters",
     severity=Severity.CRITICAL,
     condition="A learning rate, beta, epsilon, weight decay, momentum, beta power or counter in a checkpoint is NaN, "
     "infinite, negative, no number, or (decay rates) not below 1.",

@@ -20,8 +20,8 @@ DRIFTED = Kind(
     condition="log10 of the median E changed from the first to the newest checkpoint by at least drift_decades more, "
     "or less, than it did in the median tensor (of three or more), in a tensor that isn't found starved or below ε; "
     "the first: of those since state was last not carried on.",
-    why="Their gradients grew or faded by another factor than the rest's, and E follows them.",
-    action="See in the figures over the run when it happened; a tensor whose E rises alone is losing its gradient",
+    why="Their gradients grew or faded by a different factor than those of the other tensors, and E follows.",
+    action="Look in the figures for when it happened; a tensor whose E rises alone is losing its gradient",
     source="Kingma & Ba, arXiv 1412.6980: E goes with 1/√v",
     thresholds=("drift_decades",),
     metrics=("effective_lr",),

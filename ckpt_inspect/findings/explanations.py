@@ -95,7 +95,7 @@ _FORMULAS: Mapping[str, tuple[str, str, str]] = {
     ),
     "window_gradient_rms": (
         "√((v2 - β2^k·v1)/(1 - β2^k)), of the means of v, k updates apart",
-        "How large the gradients were, although nobody logged them. v forgets: the last 1/(1-β2) updates of the window "
+        "How large the gradients were; no log of them is needed. v forgets: the last 1/(1-β2) updates of the window "
         "count most. Clipping, loss scaling and an L2 penalty are in it, as the optimizer saw them.",
         f"{ADAM}, Algorithm 1",
     ),
@@ -137,13 +137,15 @@ _FORMULAS: Mapping[str, tuple[str, str, str]] = {
     ),
     "path_elements": (
         "elements of the tensor that were followed",
-        "Equal to the tensor's size, the figures of the path are exact. Fewer, and they are estimates: by 16 elements "
-        "a displacement is right within about 20 % (one standard deviation, where elements move independently).",
+        "All of the tensor's elements: figures of the path are exact. Fewer: they are estimates; with 16 elements a "
+        "displacement is right within about 20 % (one standard deviation, if elements move independently). Where "
+        "checkpoints are compared to infer what no file holds, the elements compared are followed, up to a million in "
+        "all; elsewhere, and after the first 512 checkpoints of a run, at most 16 of each tensor.",
         "which elements are looked at is decided by the tensor's size alone",
     ),
     "update_rms": (
         "√mean(Δ²)",
-        "How far the last update moved a weight; left out where it moved rows that no file tells (embeddings under "
+        "How far the last update moved a weight; left out where it moved rows that no file names (embeddings under "
         "LazyAdam, Sonnet's Adam, ..).",
         "OLMo and MosaicML's OptimizerMonitor log similar figures",
     ),
@@ -278,7 +280,7 @@ _COMPARISONS: tuple[tuple[str, str, str, str, str, str], ...] = (
     (
         "gradient_rms",
         "RMS of the gradients in between",
-        "The size of the gradients during k updates, although nobody logged them.",
+        "The size of the gradients during k updates; no log of them is needed.",
         "√mean((v2 - β2^k·v1)/(1 - β2^k))",
         "The latest gradients count most, as in v.",
         f"{ADAM}, Algorithm 1",

@@ -134,7 +134,7 @@ def _learning(asked: Asked) -> Answer:
     return Answer(question, word, f"{' '.join(moved)} {_NO_LOSS}", tone, metrics)
 
 
-_NO_LOSS = "Whether the loss falls, no checkpoint says."
+_NO_LOSS = "Checkpoints don't say whether the loss falls."
 
 
 def _moved(asked: Asked) -> Iterator[str]:
@@ -257,9 +257,9 @@ def _resume(asked: Asked) -> Answer:
         word = "Yes, or these are checkpoints of several runs"
         return Answer(question, word, " ".join(filter(None, [text, _told(fallen)])), tone, metrics)
     if len(names) < 2:
-        return Answer(question, "Can't tell", "This takes the checkpoint before as well.", "unknown", metrics)
+        return Answer(question, "Can't tell", "The checkpoint before it is needed for that.", "unknown", metrics)
     if any(np.isnan(s.steps).any() or (s.steps < 0).any() for s in asked.series):
-        text = "Not every checkpoint's step is known, so that a loss may have gone unseen. None is visible."
+        text = "Not every checkpoint's step is known, so a loss of state may be hidden. None is visible."
         return Answer(question, "Can't tell", text, "unknown", metrics)
     if any(not np.isfinite(floats(s.heads["beta_2"])).all() if "beta_2" in s.heads else True for s in asked.series):
         text = "No step falls, but β2 is not known, so that moments can't be compared from checkpoint to checkpoint."
@@ -306,7 +306,7 @@ def _epsilon(asked: Asked) -> Answer:
     share, name = largest
     own = list(dict.fromkeys(of["epsilon"] for of in asked.values.values() if "epsilon" in of))
     told = [
-        f"ε = {value} is {_DOUBTS[source]}, since no file says it." for value, source, _ in own if source in _DOUBTS
+        f"ε = {value} is {_DOUBTS[source]}, because no file holds it." for value, source, _ in own if source in _DOUBTS
     ]
     if any(is_contradicted for *_, is_contradicted in own):
         told = ["The run's own checkpoints contradict the ε that this is for."]
@@ -360,7 +360,7 @@ def _dead(asked: Asked) -> Answer:
 def _changed(asked: Asked) -> Answer:
     question, metrics = "What changed during the run?", ("learning_rate", "effective_lr")
     if len(asked.checkpoints) < 2:
-        return Answer(question, "Can't tell", "This takes several checkpoints.", "unknown", metrics)
+        return Answer(question, "Can't tell", "Several checkpoints are needed for that.", "unknown", metrics)
     found = asked.found("hyperparameters-changed", "layer-drifted", "spread-growing")
     rates = {s.optimizer: known(floats(s.heads["learning_rate"])) for s in asked.series}
     scalings = {s.optimizer: _rates_moved(asked, s) for s in asked.series}

@@ -56,8 +56,8 @@ def verdict_of(findings: Sequence[Finding], checkpoints: int, unread: int = 0) -
     return Verdict(state, sentence, first, " and ".join(filter(None, rest)), " ".join(filter(None, limits)))
 
 
-_NO_LOSS = "Checkpoints hold no loss and no accuracy: whether the model predicts well, they don't tell."
-_NO_COURSE = "What changes over a run takes several checkpoints of it."
+_NO_LOSS = "Checkpoints hold no loss and no accuracy: they don't show whether the model predicts well."
+_NO_COURSE = "What changes during a run takes several checkpoints to see."
 
 
 def since(finding: Finding) -> str:
@@ -106,7 +106,7 @@ def trust(optimizers: Mapping[str, Mapping[str, Value]]) -> Iterator[str]:
     for optimizer, values in optimizers.items():
         groups = (
             ("contradicted by the run's own checkpoints", [n for n, (_, _, c) in values.items() if c]),
-            ("assumed, since no file says it", [n for n, (_, s, c) in values.items() if s == "default" and not c]),
+            ("assumed, because no file holds it", [n for n, (_, s, c) in values.items() if s == "default" and not c]),
             ("not known", [n for n, (_, s, c) in values.items() if s == "unknown" and not c]),
             ("inferred from several checkpoints", [n for n, (_, s, c) in values.items() if s == "inferred" and not c]),
         )

@@ -46,7 +46,7 @@ def test_a_healthy_run_has_short_answers() -> None:
     assert {a.tone for a in found} == {"good"}
     assert found[LEARNING].text == (
         "The 2 weight matrices moved by 20 % of their norm (median) since the first checkpoint that led here. "
-        "The last update was above 0 in 4 of 4 tensors. Whether the loss falls, no checkpoint says."
+        "The last update was above 0 in 4 of 4 tensors. Checkpoints don't say whether the loss falls."
     )
     assert "the step goes from 100 to 300 and never falls" in found[RESUME].text
 
@@ -143,7 +143,7 @@ def test_a_lost_state_is_found_between_checkpoints() -> None:
 @pytest.mark.parametrize(
     ("frame", "why"),
     [
-        (healthy(1), "takes the checkpoint before"),
+        (healthy(1), "checkpoint before it is needed"),
         (healthy(step=pd.NA).astype({"step": "Int64"}), "step is known"),
         (healthy(beta_2=np.nan), "β2 is not known"),
     ],

@@ -60,7 +60,7 @@ def test_since_when() -> None:
             {"beta_1": ("0.9", "config", False)},
             ["All hyperparameters were read from the files or given."],
         ),
-        ({"epsilon": ("1e-07", "default", False)}, ["Assumed, since no file says it: epsilon = 1e-07."]),
+        ({"epsilon": ("1e-07", "default", False)}, ["Assumed, because no file holds it: epsilon = 1e-07."]),
         ({"beta_2": ("0.999", "default", True)}, ["Contradicted by the run's own checkpoints: beta_2 = 0.999."]),
         ({"learning_rate": ("unknown", "unknown", False)}, ["Not known: learning_rate."]),
         ({"beta_2": ("0.98", "inferred", False)}, ["Inferred from several checkpoints: beta_2 = 0.98."]),
@@ -74,7 +74,7 @@ def test_what_the_numbers_rest_on(values: dict[str, tuple[str, str, bool]], told
 def test_of_several_optimizers_each_is_named() -> None:
     """By its own name, letter for letter."""
     values = {"gen_opt": {"epsilon": ("1e-07", "default", False)}, "critic": {"epsilon": ("1e-07", "config", False)}}
-    assert list(trust(values)) == ["Of gen_opt, assumed, since no file says it: epsilon = 1e-07."]
+    assert list(trust(values)) == ["Of gen_opt, assumed, because no file holds it: epsilon = 1e-07."]
 
 
 def test_what_fell_back_is_after_a_step() -> None:

@@ -53,9 +53,7 @@ def _update_to_weight(chapter: Chapter) -> str:
         told += [f"{part} of {known.size} {kind.lower()} {text}" for part, text in off]
         inside += [] if off or not known.size else [f"{known.size} {kind.lower()}"]
     if not told:
-        return (
-            f"All whose ratio is known lie in the usual band {where}: {', '.join(inside)}." if inside else "Not known."
-        )
+        return f"All known ratios lie in the usual band {where}: {', '.join(inside)}." if inside else "Not known."
     rest = f" In the usual band: all {inside[0]}." if inside else ""
     return f"{_last_update(where)} changed {'; '.join(told)}.{rest}"
 
@@ -75,11 +73,6 @@ def _outside(chapter: Chapter, ratios: Floats, known: NDArray[np.intp], usual: U
 
 def _effective_lr(chapter: Chapter) -> str:
     medians = [chapter.effective_lr(run, "effective_lr_median") for run in chapter.runs]
-    return f"Per unit of gradient, over α, {where_known(chapter, medians)}: {spread_words(chapter, medians)}."
-
-
-def _layers(chapter: Chapter) -> str:
-    medians = [chapter.effective_lr(run, "effective_lr_median") for run in chapter.runs]
     return f"Medians of E/α, per unit of gradient, {where_known(chapter, medians)}: {spread_words(chapter, medians)}."
 
 
@@ -91,7 +84,23 @@ def _gradients(chapter: Chapter) -> str:
 def _path(chapter: Chapter) -> str:
     where, words = _words(chapter, "path_distance")
     comma = "" if where == NEWEST else ","
-    return f"{where[0].upper()}{where[1:]}{comma} an element is this far from its first value (RMS): {words}."
+    text = f"{where[0].upper()}{where[1:]}{comma} an element is this far from its first value (RMS): {words}."
+    return " ".join([text, *_fewer_followed(chapter)])
+
+
+def _fewer_followed(chapter: Chapter) -> Iterator[str]:
+    """From which checkpoint of a long run on the path is estimated from fewer elements, in a sentence."""
+    for run in chapter.runs:
+        counts = run.column("path_elements")
+        falls = np.flatnonzero((counts[1:] < counts[:-1]).any(axis=1)) + 1
+        if falls.size:
+            first, last = (int(np.nanmax(counts[at])) for at in (falls[0] - 1, falls[0]))
+            since = f"From {chapter.x_word} {chapter.x(run)[falls[0]]:,.0f} on"
+            since += f" in {shorten(run.name, 30)}" if len(chapter.runs) > 1 else ""
+            yield (
+                f"{since} it is estimated from at most {last:,} elements of a parameter, before from up to {first:,}: "
+                "a kink, or rougher curves, there are no change of the training."
+            )
 
 
 def _shares(chapter: Chapter) -> str:
@@ -128,8 +137,8 @@ def _distributions(chapter: Chapter) -> str:
     if not known.size:
         return "Not known in any checkpoint."
     most, least = known[wide[known].argmax()], known[wide[known].argmin()]
-    ends = [f"{number(10 ** wide[at])}-fold in {shorten(chapter.names[at], 40)}" for at in (most, least)]
-    return f"The middle 90 % of the elements differ most {ends[0]}, least {ends[1]}."
+    ends = [f"in {shorten(chapter.names[at], 40)} ({number(10 ** wide[at])}-fold)" for at in (most, least)]
+    return f"E differs most {ends[0]}, least {ends[1]}, over the middle 90 % of a parameter's elements."
 
 
 def _elements(chapter: Chapter) -> str:
@@ -144,7 +153,7 @@ _ANSWERS: Mapping[str, Callable[[Chapter], str]] = {
     questions.MOVEMENT.id: _movement,
     questions.UPDATE_TO_WEIGHT.id: _update_to_weight,
     questions.EFFECTIVE_LR.id: _effective_lr,
-    questions.LAYERS_BY_STEP.id: _layers,
+    questions.LAYERS_BY_STEP.id: _effective_lr,
     questions.GRADIENTS.id: _gradients,
     questions.PATH.id: _path,
     questions.SHARES.id: _shares,

@@ -64,16 +64,16 @@ class Question:
         return " ".join(filter(None, (self.caption, self.of_picture)))
 
 
-_UNKNOWN_UPDATES = "the size of the updates is not known, as without the learning rate"
-_NO_UPDATES = "every update that is known is 0, so that nothing moves"
+_UNKNOWN_UPDATES = "the size of the updates is not known, for example because the learning rate isn't"
+_NO_UPDATES = "every known update is 0: nothing moves"
 
-_ALL_ZERO = "every effective learning rate that is known is 0, so that gradients move nothing"
+_ALL_ZERO = "every known effective learning rate is 0: gradients move nothing"
 
 EFFECTIVE_LR = Question(
     "effective-lr",
     "How does Adam scale each layer's gradients?",
     RATE,
-    "Medians over a parameter's touched elements. E is a rate, per unit of gradient, and no distance: a layer with "
+    "Medians over a parameter's touched elements. E is a rate, per unit of gradient, not a distance: a layer with "
     "tiny gradients has a large E and moves like the others. 1 would be plain gradient descent.",
     ("effective_lr", "effective_lr_mean", "learning_rate"),
     column="effective_lr_median",
@@ -83,9 +83,9 @@ LAYERS_BY_STEP = Question(
     "layers-by-step",
     "Which layers does Adam scale up, and when?",
     RATE,
-    "Every parameter is a row, every checkpoint a column; the colour is the median of E/α, per unit of gradient.",
+    "A row for each parameter, a column for each checkpoint. The colour is the median of E/α, per unit of gradient.",
     ("effective_lr",),
-    of_picture="Of many parameters some have room for a label, of many checkpoints for a column. Hatched: not defined.",
+    of_picture="Of many parameters some have a label, of many checkpoints some have a column. Hatched: not defined.",
     column="effective_lr_median",
     reason_if_zero=_ALL_ZERO,
     needs_series=True,
@@ -95,10 +95,10 @@ DISTRIBUTIONS = Question(
     "distributions",
     "How widely are effective learning rates spread within each layer?",
     RATE,
-    "How E/α of a layer's touched elements is distributed; a wide hill is a layer in which Adam adapts much, a narrow "
-    "one a layer that plain gradient descent would treat alike.",
+    "How E/α is spread over a layer's touched elements. A wide hill: Adam scales the elements very differently. A "
+    "narrow hill: plain gradient descent would treat them alike.",
     ("effective_lr", "effective_lr_histogram"),
-    of_picture="A hill's area is its touched elements. Per unit of gradient: a large E is no large step.",
+    of_picture="A hill's area is its touched elements. E is per unit of gradient: a large E is not a large step.",
     column="effective_lr_median",
     reason_if_zero=_ALL_ZERO,
     needs="histogram",
@@ -108,9 +108,9 @@ UPDATE_TO_WEIGHT = Question(
     "update-to-weight",
     "Are the updates in proportion to the weights?",
     "‖Δ‖/‖θ‖, ratio of norms",
-    "The norm of the last update over the norm of the weights: about a thousandth is usual, more than a hundredth is "
-    "too fast, less than a ten-thousandth hardly learns. No value if the weights are all zero, "
-    "or if the state doesn't determine the update. Biases begin at zero, so that their ratio is often larger.",
+    "The norm of the last update over the norm of the weights. About 0.001 is usual; above 0.01 is too fast; below "
+    "0.0001 a layer hardly learns. There is no value if the weights are all zero, or the state doesn't determine the "
+    "update. Biases start at zero, so their ratio is often larger.",
     ("update_to_weight", "weight_rms"),
     # Below, a layer barely learns; above, it changes too fast (Karpathy, makemore part 3; MosaicML's OptimizerMonitor)
     usual=Usual(1e-4, 1e-2, 1e-3, "usual, 10⁻⁴ to 10⁻²", "rule of thumb, 10⁻³"),
@@ -122,8 +122,7 @@ ELEMENTS = Question(
     "elements",
     "What do single weights see?",
     RATE,
-    "E/α of a layer's touched elements, per unit of gradient: the median, what half of them have, and what nine tenths "
-    "have.",
+    "E/α of a layer's touched elements, per unit of gradient: the median, the middle half, and the middle 90 %.",
     ("effective_lr_sample", "second_moment_sample"),
     column="effective_lr_median",
     reason_if_zero=_ALL_ZERO,
@@ -134,31 +133,31 @@ SHARES = Question(
     "shares",
     "Where does the optimizer not adapt?",
     "share of elements",
-    "Untouched: no gradient ever came. ε-dominated: of the touched, those whose update ε sets, not the gradients. "
-    "Lost: the last update was too small to change the weight.",
+    "Untouched: no gradient has ever reached the element. ε-dominated: a touched element whose update is set by ε, not "
+    "by its gradients. Lost in rounding: the last update was too small to change the weight.",
     ("untouched", "untouched_rows", "epsilon_dominated", "lost_in_rounding"),
 )
 GRADIENTS = Question(
     "gradients",
     "How large were the gradients?",
     "RMS of the gradients",
-    "The root mean square of the gradients between one checkpoint and the next, which nobody need have logged: second "
-    "moments hold it. In loss per unit of weight; each point is the window of updates up to that checkpoint, weighted "
-    "as v weights it. Around one or two lines a band is where the plain RMS over them must lie.",
+    "The root mean square of the gradients between one checkpoint and the next, computed from the second moments, so "
+    "that no log is needed. Its unit is loss per unit of weight. Each point covers the updates up to that checkpoint; "
+    "the latest count most, as in v. With one or two lines, a band shows the bounds of the unweighted RMS.",
     ("window_gradient_rms", "window_gradient_rms_low", "window_gradient_rms_high", "second_moment_mean"),
     needs_series=True,
     column="window_gradient_rms",
     reason_if_unknown="it takes two checkpoints of one training, the number of updates between them, and a β2 below 1 "
     "that they don't contradict",
-    reason_if_zero="every gradient that is known is 0",
+    reason_if_zero="every known gradient is 0",
     rests_on=("beta_2",),
 )
 MOVEMENT = Question(
     "movement",
     "How far does each layer move in a step?",
     "RMS of Δ",
-    "The root mean square of the last update over a parameter's elements, in the weights' own unit: what it really "
-    "moved, whatever its effective learning rate; over α a schedule is divided out. No value where the state doesn't "
+    "The root mean square of the last update over a parameter's elements, in the weights' own unit: how far it really "
+    "moved, whatever its effective learning rate. Δ/α is free of a schedule. There is no value if the state doesn't "
     "determine the update.",
     ("update_rms", "update_max", "relative_update_rms"),
     column="update_rms",
@@ -169,10 +168,9 @@ PATH = Question(
     "path",
     "How far have the weights come?",
     "RMS of θ − θ₁",
-    "How far an element is from where it was in the first checkpoint that led here, as root mean square over a "
-    "parameter, in the weights' own unit; and how far it went for each update since the checkpoint before. A "
-    "checkpoint that doesn't continue the one before begins a path of its own. Some elements of each parameter tell "
-    "it, in a long run fewer from some checkpoint on: curves that get rougher there are no change of the training.",
+    "How far the weights are from their values in the first checkpoint that led here, as root mean square over a "
+    "parameter, in the weights' own unit; and how far they moved per update since the checkpoint before. A checkpoint "
+    "that doesn't continue the one before starts a new path. Of large parameters some elements are followed.",
     ("path_distance", "path_straightness", "window_displacement"),
     needs_series=True,
     column="path_distance",
@@ -185,14 +183,14 @@ CHANGES = Question(
     "changes",
     "What changed between the two checkpoints?",
     "change, ‖b − a‖/‖a‖",
-    "E is per unit of gradient: a larger one is no larger step. Numbers name the extremes.",
+    "E is per unit of gradient: a larger E is not a larger step. Numbers stand at the extremes.",
     (),
 )
 CHANGE_BY_RATE = Question(
     "change-by-rate",
     "Did the weights with larger effective learning rates move further?",
     "change of the weights, ‖b − a‖/‖a‖ (ratio of norms)",
-    "Not drawn: tensors without an optimizer's state, and those that did not move.",
+    "Not drawn: tensors without optimizer state, and tensors that did not move.",
     (),
 )
 """A diff's, which no page shows."""

@@ -37,7 +37,7 @@ COLUMNS = (
     Column("update RMS", "update_rms", figure, "Root mean square of the last update: how far an element moved."),
     Column("update/weight", "update_to_weight", figure, "‖Δ‖/‖θ‖ of the last update; about 1e-3 is usual."),
     Column("median E", "effective_lr_median", figure,
-           "Median effective learning rate over touched elements: per unit of gradient, no distance.", True),
+           "Median effective learning rate over touched elements: per unit of gradient, not a distance.", True),
     Column("spread", "spread", "{:.1f}".format,
            "Decades from the 5 % to the 95 % quantile of E: how adaptive the tensor is."),
     Column("of α", "of_rate", ratio_text, "Median effective learning rate over the nominal one, per unit of gradient."),
@@ -46,9 +46,9 @@ COLUMNS = (
     Column("signal to noise", "signal_to_noise", figure, "RMS of (m/c1)/√(v/c2) over touched elements."),
     Column("untouched", "untouched", percent, "Share of elements that no gradient has ever reached."),
     Column("ε-dominated", "epsilon_dominated", percent,
-           "Share of touched elements whose step ε sets rather than the gradients."),
+           "Share of touched elements whose update is set by ε, not by the gradients."),
     Column("lost in rounding", "lost_in_rounding", percent,
-           "Share of elements that the last update did not change for want of digits."),
+           "Share of elements that the last update was too small to change."),
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from ckpt_inspect.comparison.segments import Segment
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.presentation.figures.questions import SHARE_LABELS
 from ckpt_inspect.presentation.figures.spread import apart, distance, fan
-from ckpt_inspect.presentation.figures.wording import number
+from ckpt_inspect.presentation.figures.wording import log_ticks, number
 from ckpt_inspect.presentation.plots import (
     FIGURES,
     Chapter,
@@ -218,7 +218,7 @@ def test_no_title_calls_a_rate_a_step(kind: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "reason"), [(0.0, "every update that is known is 0"), (np.nan, "the size of the updates is not known")]
+    ("value", "reason"), [(0.0, "every known update is 0"), (np.nan, "the size of the updates is not known")]
 )
 def test_what_stands_still_is_told_from_what_is_not_known(value: float, reason: str) -> None:
     """Updates of 0 are an answer, and no figure of them is missing for want of a rate."""
@@ -391,7 +391,7 @@ def test_rates_that_are_all_zero_have_no_figure() -> None:
     frames = make_frames(4, 3)
     frames["parameters"]["effective_lr_median"] = 0.0
     reason = FIGURES[0].reason_to_omit(chapters([RunFrames("digits", **frames)])[0])
-    assert reason is not None and reason.startswith("every effective learning rate that is known is 0")
+    assert reason is not None and reason.startswith("every known effective learning rate is 0")
 
 
 def test_unknown_rate_shows_relative_rates() -> None:
@@ -998,3 +998,35 @@ def test_marks_of_several_runs_have_their_colours() -> None:
     assert marks(figure) == [[500.0, 800.0]] * 4
     assert {line.get_color() for line in artists(figure.axes[0], "beginning")} == {"#0173b2"}
     assert not any(artists(axes, "beginning label") for axes in figure.axes)
+
+
+def test_a_path_that_fewer_elements_tell_says_from_where_on() -> None:
+    """In the answer, so that a kink there is not taken for one of the training."""
+    frames = make_frames(4, 6)
+    rows = frames["parameters"]
+    rows["path_elements"] = np.where(rows["checkpoint_index"] < 4, 256.0, 16.0)
+    told = "From step 500 on it is estimated from at most 16 elements of a parameter, before from up to 256"
+    assert told in path_answer(frames)
+    assert "estimated" not in path_answer(make_frames(4, 6) | {"parameters": rows.assign(path_elements=256.0)})
+
+
+def path_answer(frames: dict[str, Any]) -> str:
+    """What the figure of the weights' path answers."""
+    (kind,) = (kind for kind in FIGURES if kind.id == "path")
+    return kind.answer(chapters([RunFrames("digits", **frames)])[0])
+
+
+@pytest.mark.parametrize(
+    ("limits", "texts"),
+    [
+        ((0.003, 0.04), ["0.005", "0.01", "0.02"]),
+        ((0.8e-5, 2.2e-4), ["10⁻⁵", "2·10⁻⁵", "5·10⁻⁵", "10⁻⁴", "2·10⁻⁴"]),
+        ((0.9, 1100.0), ["1", "10", "100", "1000"]),
+        ((1e-9, 1e9), ["10⁻⁹", "10⁻⁵", "10⁻¹", "10³", "10⁷"]),
+    ],
+)  # fmt: skip
+def test_ticks_are_few_round_and_written_alike(limits: tuple[float, float], texts: list[str]) -> None:
+    """Finer than powers of ten on a short axis; plain, or all in powers."""
+    ticks = log_ticks(*limits, 6)
+    assert all(limits[0] <= tick <= limits[1] for tick in ticks)
+    assert [*ticks.values()] == texts

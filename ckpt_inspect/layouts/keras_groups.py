@@ -15,6 +15,7 @@ from dataclasses import replace
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
 from ckpt_inspect.layouts.evidence import (
     contradicts_moments,
+    contradicts_squares,
     exceeds_root,
     is_average,
     is_momentum_product,
@@ -147,6 +148,9 @@ def _read_optimizer(
         if others[0] is not None and _are_moments(checkpoint, keys, others[0]):
             reading, pairing, by_names = others  # a name is the caller's to choose: Adam(name="SGD")
             label, optimizer, rule = "", None, _read_rule(None, "", None)
+    if config is None and optimizer is not None and not _can_be_its_own(checkpoint, keys, optimizer, reading):
+        label, optimizer, rule = "", None, _read_rule(None, "", None)
+        reading, pairing, by_names = _choose_reading(specs, implementation, None, None, models)
     is_assumed = config is None and optimizer is not None and bool(optimizer.traces.slots_in_lists)
     if is_assumed and reading is not None and len(reading.slots) > 1 and not _are_told(checkpoint, keys, reading):
         reading = None
@@ -157,8 +161,9 @@ def _read_optimizer(
             problems.append(_assumed_order())
         if config is None and reading.first:
             reading = _told_by_values(checkpoint, keys, reading, pairing, problems)
-        rule = _read_rule(config, label, reading)
-        if not rule.is_read and reading.first:
+        has_product = optimizer is not None and U_PRODUCT in optimizer.traces.scalars
+        rule = _read_rule(config, "" if has_product and reading.u_product is None else label, reading)
+        if config is None and reading.first and reading.u_product is None and not reading.maxima:
             rule = _told_by_moments(checkpoint, rule, _moments(keys, reading))
         parameters = _parameters(checkpoint, keys, reading, pairing, _pair_names(rule, config), problems)
         scalars = {U_PRODUCT: keys[reading.u_product]} if reading.u_product is not None else {}
@@ -232,6 +237,24 @@ def _are_moments(checkpoint: Checkpoint, keys: Sequence[str], reading: SlotReadi
     return bool(pairs) and not contradicts_moments(checkpoint, pairs)
 
 
+def _can_be_its_own(
+    checkpoint: Checkpoint, keys: Sequence[str], optimizer: Optimizer, reading: SlotReading | None
+) -> bool:
+    """Return whether what was read as an optimizer's slots, because of a name, can be: whether it keeps as many, and
+    with their signs."""
+    if reading is None:
+        return not optimizer.has_moment_pair and not optimizer.traces.slots_by_turns
+    if reading.first:
+        return not contradicts_moments(checkpoint, _moments(keys, reading))
+    if optimizer.traces.slots_in_lists and len(reading.slots) > 1:
+        return True  # which blocks these are is open
+    squares = optimizer.traces.squares_in_lists
+    blocks = {name: [(keys[i],) for i in block if i is not None] for name, block in reading.slots.items()}
+    return squares is None or not any(
+        contradicts_squares(checkpoint, block, (name in squares,)) for name, block in blocks.items()
+    )
+
+
 def _has_known_order(optimizer: Optimizer) -> bool:
     """Return whether it is known how Keras lists its slots."""
     traces = optimizer.traces
@@ -282,16 +305,21 @@ def _read_rule(config: OptimizerConfig | None, label: str, reading: SlotReading 
         others = tuple(o.name for o in OPTIMIZERS if o.traces.slots_in_lists)
         return RuleReading("unknown", "default", where, others)
     where = "variables in pairs of one shape, as first and second moments are"
-    pairs = [r for r in rules_of(KERAS2, KERAS3) if r.has_moment_pair and not r.has_maximum and r is not USUAL_RULE]
-    return RuleReading(USUAL_RULE.name, "default", where, tuple(r.name for r in pairs))
+    others = tuple(name for name in _pair_rules() if name != USUAL_RULE.name)
+    return RuleReading(USUAL_RULE.name, "default", where, others)
+
+
+def _pair_rules() -> tuple[str, ...]:
+    """Return the rules of Keras that keep a pair of moments for each weight, and no maximum."""
+    return tuple(r.name for r in rules_of(KERAS2, KERAS3) if r.has_moment_pair and not r.has_maximum)
 
 
 def _told_by_moments(checkpoint: Checkpoint, rule: RuleReading, pairs: Sequence[tuple[str, str]]) -> RuleReading:
-    """Return the rule of pairs that nothing names, after a look at their values."""
-    if reason := contradicts_moments(checkpoint, pairs):
+    """Return the rule of pairs, after a look at their values: a name is the caller's to choose."""
+    if not rule.is_read and (reason := contradicts_moments(checkpoint, pairs)):
         kept = [o.name for o in OPTIMIZERS if [shape for _, shape in o.traces.slots_by_turns] == ["whole"] * 2]
         return RuleReading("unknown", "default", f"variables in pairs of one shape, {reason}", tuple(kept))
-    return tell_adamax(checkpoint, rule, pairs)
+    return tell_adamax(checkpoint, rule, pairs, others=_pair_rules())
 
 
 def _pair_names(rule: RuleReading, config: OptimizerConfig | None) -> tuple[str, str]:

@@ -63,6 +63,7 @@ class Adagrad(UpdateRule):
         optax_states=(OptaxState.of("sum_of_squares", sum_of_squares="accumulator"),),
         optax_arguments=frozenset({"learning_rate", "initial_accumulator_value", "eps"}),
         slots_in_lists=(("accumulator", ""),),
+        squares_in_lists=frozenset({"accumulator"}),
     )
     hyperparameters: ClassVar = (LEARNING_RATE, _START, _EPSILON, WEIGHT_DECAY)
     slots: ClassVar = {"second_moment": ("accumulator",)}

@@ -99,6 +99,7 @@ class RMSprop(UpdateRule):
         optax_arguments=frozenset({"learning_rate", "decay", "eps", "initial_scale", "momentum"}),
         optax_links=2,
         slots_in_lists=(("velocity", ""), ("momentum", "momentum"), ("average_gradient", "centered")),
+        squares_in_lists=frozenset({"velocity"}),
     )
     hyperparameters: ClassVar = (LEARNING_RATE, _RHO, MOMENTUM, _CENTERED, _EPSILON, WEIGHT_DECAY)
     slots: ClassVar = {

@@ -79,6 +79,9 @@ class Traces(NamedTuple):
     """The same if the slots of each weight stand together, weight after weight, and whose shapes they have."""
     keeps_norms: bool = False
     """Whether its `v` is one number for each variable."""
+    squares_in_lists: frozenset[str] | None = None
+    """Of the slots in Keras' lists, of either kind, those that hold squares, which are nowhere negative; the others
+    have both signs; None: not known."""
     pairs_some: bool = False
     """Whether it keeps Adam's pair for some variables, in Keras' lists one after the other, and for the others the
     first of the two alone."""

@@ -64,6 +64,35 @@ class TestNamelessGroups:
         assert (state.rule, state.rule_source.source) == (("adam", "default") if sign > 0 else ("sgd", "checkpoint"))
         assert bool(state.parameters) == (sign > 0)
 
+    @pytest.mark.parametrize("label", ["adamax", "nadam", "adadelta", "ftrl", "rms_prop", "adafactor", "lion"])
+    def test_adam_s_moments_outweigh_a_label(self, label: str) -> None:
+        """Of first moments too large for a norm, of no product of momenta, of signs that no other keeps."""
+        state = _read(_list(_pairs()), labels={"optimizer/vars": label})
+        assert (state.rule, state.rule_source.source, len(state.parameters)) == ("adam", "default", 4)
+        assert "adamax" not in state.rule_source.where.partition("could be")[2]
+
+    @pytest.mark.parametrize("label", ["", "adam", "adam_w", "mine"])
+    def test_a_norm_is_told_by_how_first_moments_grow_with_it(self, label: str) -> None:
+        """`Adamax(name="adam")`: |m| is the same share of u where u is small and where it is large."""
+        rng = np.random.default_rng(0)
+        sizes = 10 ** rng.uniform(-3, -1, (40, 5))
+        g = [rng.normal(0, sizes) for _ in range(2)]
+        m, u = 0.09 * g[0] + 0.1 * g[1], np.maximum(*map(abs, g))
+        arrays = {"layers/dense/vars/0": sizes, **_list([m, u])}
+        arrays = {k: a if a.dtype == np.int64 else a.astype(np.float32) for k, a in arrays.items()}
+        labels = {"optimizer/vars": label} if label else {}
+        (state,) = optimizer_states(MemoryCheckpoint(arrays, kind="keras-weights-h5", labels=labels))
+        assert (state.rule, state.rule_source.source) == ("adamax", "inferred")
+        assert all("infinity_norm" in p.found.slots for p in state.parameters.values())
+
+    @pytest.mark.parametrize("label", ["adam", "adamax", "lamb", "adadelta", "adafactor"])
+    def test_one_slot_for_each_weight_outweighs_a_label(self, label: str) -> None:
+        """`RMSprop(name="adam")`, `SGD(momentum=0.9, name="adagrad")`: one slot is no pair, and a signed one holds no
+        squares."""
+        for block, name in ((_pairs()[1::2], label), (_pairs()[::2], "adagrad"), (_pairs()[::2], "rms_prop")):
+            state = _read(_list(block), labels={"optimizer/vars": name})
+            assert (state.rule, state.update_rule, len(state.parameters)) == ("unknown", None, 4)
+
     def test_small_first_moments_prove_no_adamax(self) -> None:
         """No |m| above its u is also what Adam leaves once gradients have ceased: Adamax stays an alternative."""
         state = _read(_list(_pairs(is_adamax=True)))

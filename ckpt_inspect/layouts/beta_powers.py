@@ -64,6 +64,8 @@ SMALLEST = float(np.finfo(np.float32).tiny)
 """Below this TensorFlow's kernels flush to zero: a power there has underflowed."""
 NEARLY = 0.02
 """How far from a whole number a count may come out, beside the drift, to be looked at."""
+TOLD = 0.5
+"""How large the slack of a power may be, in powers of its base, for it to tell one count from the next."""
 DRIFT = 3e-7
 """Relative error of a running float32 product is below this times the root of the number of factors."""
 TELLING = 0.9996
@@ -229,7 +231,8 @@ def _count(
         count, is_exact, is_running = _nearest_count(power, base, beta, exponent)
         if not is_exact and not _is_nearly(power, base, count):
             continue
-        agrees = other is not None and _agrees(other, count, other_beta)
+        # two equal powers are of one beta, whichever it is: the other says nothing
+        agrees = other is not None and other != power and _agrees(other, count, other_beta)
         found = _Count(power, count, beta, is_exact, agrees, is_running)
         if agrees and is_exact and base <= TELLING:
             return found
@@ -241,7 +244,7 @@ def _count(
             best = found
     if best is None or best.agrees:
         return best
-    equals = [f for f in fitting if f.is_exact and f.is_running >= best.is_running and f.count != best.count]
+    equals = [f for f in fitting if f.is_exact and f.count != best.count]  # powers too: not all are running products
     if not equals:
         return best
     counted = [f for f in (best, *equals) if f.count - 1 == global_step]
@@ -274,7 +277,9 @@ def _nearest_count(power: float, base: float, beta: float, exponent: float) -> t
 def _agrees(power: float, count: int, beta: float | None) -> bool:
     """Return whether the other power is the same power of a number that people use (or of the known one)."""
     bases = (float(np.float32(b)) for b in ((beta,) if beta is not None else COMMON_BETA_1 + COMMON_BETA_2))
-    return any(abs(math.log(power) - count * math.log(b)) <= _slack(count) for b in bases if 0 < b < 1)
+    slack = _slack(count)
+    logs = (math.log(b) for b in bases if 0 < b < 1)
+    return any(abs(math.log(power) - count * log) <= slack < -TOLD * log for log in logs)
 
 
 def _is_nearly(power: float, base: float, count: int) -> bool:

@@ -187,6 +187,11 @@ def is_nonnegative(checkpoint: Checkpoint, slots: Sequence[str]) -> bool:
     return all(bool((a >= 0).all()) for a in some) and any(bool(a.any()) for a in some)
 
 
+def has_moved(checkpoint: Checkpoint, slots: Sequence[str]) -> bool:
+    """Return whether any slot holds anything but zeros, as it does before a first update where it starts from 0."""
+    return any(bool(a.any()) for key in slots[:SAMPLED_SLOTS] if (a := _sample(checkpoint, key)) is not None)
+
+
 def contradicts_moments(checkpoint: Checkpoint, pairs: Sequence[tuple[str, str]]) -> str:
     """Return why pairs are not first and second moments; empty if they can be."""
     return contradicts_squares(checkpoint, pairs, (False, True))

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem
 from ckpt_inspect.jsonable import JsonObject
+from ckpt_inspect.layouts.evidence import has_moved
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, unique_names, whole_slot
 from ckpt_inspect.layouts.keras_variables import SlotName, adapt_slots, parse_keras2_slot, parse_keras3_slot, read_rule
 from ckpt_inspect.layouts.model_config import LayerConfig, frozen_layers, layers_of
@@ -23,12 +24,12 @@ from ckpt_inspect.layouts.optimizer_classes import (
     never_counted,
     unwrap_config,
 )
+from ckpt_inspect.layouts.slot_lists import slots_in_blocks
 from ckpt_inspect.layouts.trainable_order import Block, Pairing, Weight, is_untrained, pair
 from ckpt_inspect.update_rules import (
     TELLING_SCALARS,
     USUAL_RULE,
     Implementation,
-    Optimizer,
     find_optimizer,
     has_moment_pair,
     second_slot,
@@ -67,6 +68,9 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
         problems.append(averaged_weights(who))
     own = _own(names)
     counter = _counter(checkpoint, names)
+    if implementation is KERAS1 and counter is not None and _never_raised(checkpoint, counter, parameters):
+        problems.append(_uncounted(counter))
+        counter = None
     if config is not None and len(config.averaging_wrappers) > 1:
         problems.append(never_counted(who))
         counter = None
@@ -138,6 +142,22 @@ def _counter(checkpoint: Checkpoint, names: Mapping[str, str]) -> str | None:
     if named is None and own and KERAS1_COUNTER.search(own[0]) and _is_scalar(checkpoint, names[own[0]]):
         return names[own[0]]
     return named
+
+
+def _never_raised(checkpoint: Checkpoint, counter: str, parameters: Sequence[FoundParameter]) -> bool:
+    """Return whether a counter is 0 though updates have been made: Keras 1 raises that of some optimizers under a
+    `decay` alone (keras/optimizers.py)."""
+    return float(checkpoint.read(counter)) == 0 and has_moved(
+        checkpoint, [k for p in parameters for k in p.slots.values()]
+    )
+
+
+def _uncounted(counter: str) -> Problem:
+    return Problem(
+        "counter-open",
+        f"{counter} is 0, and slots have moved: such an optimizer's updates are counted under a decay alone",
+        "the step is left unknown; give --step",
+    )
 
 
 def _is_scalar(checkpoint: Checkpoint, key: str) -> bool:
@@ -328,7 +348,7 @@ def _pair_nameless(
     ]
     optimizer = find_optimizer(rule)
     shapes = [checkpoint.tensors[k].shape for k in keys]
-    slots = _slots_in_blocks(optimizer, shapes)
+    slots = slots_in_blocks(optimizer, shapes)
     if not slots and optimizer is not None and not optimizer.has_moment_pair:
         return []
     ways = [len(slots)] if slots else [n for n in (3, 2) if _are_blocks(shapes, n)]
@@ -369,18 +389,6 @@ def _pair_nameless(
     has_maximum = blocks == 3 and config is not None and config.keeps_maximum
     kinds = slots or ("first_moment", "second_moment", *(("max_second_moment",) if has_maximum else ()))
     return _nameless_parameters(checkpoint, keys, count, pairing.weights if pairing else (None,) * count, kinds)
-
-
-def _slots_in_blocks(optimizer: Optimizer | None, shapes: Sequence[tuple[int, ...]]) -> tuple[str, ...]:
-    """Return the slots of an optimizer without moments, each of which stands for all weights in a row; none if there
-    are others, or the shapes don't fit."""
-    if optimizer is None or optimizer.has_moment_pair:
-        return ()
-    listed = tuple(name for name, _ in optimizer.traces.slots_in_lists[:1])
-    names = listed or tuple(name for name, shape in optimizer.traces.slots_by_turns if shape == "whole")
-    count, rest = divmod(len(shapes), max(len(names), 1))
-    fits = all(shapes[i * count : (i + 1) * count] == shapes[:count] for i in range(len(names)))
-    return names if names and count and not rest and fits else ()
 
 
 def _fitness(pairing: Pairing | None) -> int:

@@ -221,6 +221,18 @@ def _starts(
     return (1,) if not can_have else (2,) if len(specs) == 2 else (2, 1)
 
 
+def slots_in_blocks(optimizer: Optimizer | None, shapes: Sequence[tuple[int, ...]]) -> tuple[str, ...]:
+    """Return the slots that an optimizer without moments kept before OptimizerV2, each of which stands for all weights
+    in a row; none if there are others, or the shapes don't fit."""
+    if optimizer is None or optimizer.has_moment_pair:
+        return ()
+    listed = tuple(name for name, _ in optimizer.traces.slots_in_lists[:1])
+    names = listed or tuple(name for name, shape in optimizer.traces.slots_by_turns if shape == "whole")
+    count, rest = divmod(len(shapes), max(len(names), 1))
+    fits = all(shapes[i * count : (i + 1) * count] == shapes[:count] for i in range(len(names)))
+    return names if names and count and not rest and fits else ()
+
+
 def has_listed_rate(specs: Sequence[TensorSpec], implementation: Implementation) -> bool:
     """Return whether the second variable can be the learning rate."""
     is_scalar = len(specs) > 1 and specs[1].shape == () and "float" in specs[1].dtype

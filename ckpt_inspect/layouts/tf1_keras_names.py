@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, GraphRate, RuleReading
 from ckpt_inspect.layouts.graphs import decoded_graph
+from ckpt_inspect.layouts.slot_lists import slots_in_blocks
 from ckpt_inspect.layouts.trainable_order import NOT_TRAINED, Block, Pairing, Weight, pair
 from ckpt_inspect.layouts.validation import FLOATS
 from ckpt_inspect.sourced import Source
@@ -214,9 +215,17 @@ def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:
         scalars = {ours: own + name for name, ours in SCALARS.items() if own + name in tensors}
         problems: list[Problem] = []
         parameters: tuple[FoundParameter, ...] = ()
+        absence: str | None = None
         if rule.has_moment_pair and blocks:
             parameters, has_maximum = _pair_nameless(checkpoint, blocks, problems)
             rule_name = rule.with_maximum if has_maximum and rule is USUAL_RULE else rule_name
+        elif blocks:
+            keys = [key for block in blocks[0] for key in block]
+            kinds = slots_in_blocks(rule, [tensors[key].shape for key in keys])
+            count = len(keys) // max(len(kinds), 1)
+            ways = [tuple(tuple(keys[i : i + count]) for i in range(0, len(keys), count))] if kinds else []
+            parameters, _ = _pair_nameless(checkpoint, ways, problems, kinds)
+            absence = None if parameters else f"{len(keys)} nameless slots, {keys[0]} .. {keys[-1]}, of no known order"
         found.append(
             FoundOptimizer(
                 name=name,
@@ -226,6 +235,7 @@ def _find_nameless(checkpoint: Checkpoint) -> list[FoundOptimizer]:
                 parameters=parameters,
                 counter=counter,
                 scalars=scalars,
+                absence=absence,
                 problems=tuple(problems),
             )
         )
@@ -273,9 +283,11 @@ def _fit(tensors: Mapping[str, TensorSpec], blocks: Blocks) -> bool:
 
 
 def _pair_nameless(
-    checkpoint: Checkpoint, ways: Sequence[Blocks], problems: list[Problem]
+    checkpoint: Checkpoint, ways: Sequence[Blocks], problems: list[Problem], kinds: Sequence[str] = ()
 ) -> tuple[tuple[FoundParameter, ...], bool]:
-    ways = [w for w in ways if len(w) > 1]
+    """Return the weights with their slots, and whether there is a maximum; `kinds`: the slots' names, if they are not
+    moments."""
+    ways = [w for w in ways if kinds or len(w) > 1]
     if not ways:
         problems.append(
             Problem(
@@ -298,14 +310,13 @@ def _pair_nameless(
                 ".meta file would decide",
             )
         )
-    first, second, *maxima = blocks
+    first, maxima = blocks[0], () if kinds else blocks[2:]
     tensors = checkpoint.tensors
     has_maximum = bool(maxima) and [tensors[k].shape for k in maxima[0]] == [tensors[k].shape for k in first]
+    names = kinds or ("first_moment", "second_moment", *(("max_second_moment",) if has_maximum else ()))
     parameters = []
     for i, weight in enumerate(pairing.weights if pairing else (None,) * len(first)):
-        slots = {"first_moment": first[i], "second_moment": second[i]}
-        if has_maximum:
-            slots["max_second_moment"] = maxima[0][i]
+        slots = {kind: block[i] for kind, block in zip(names, blocks, strict=False)}
         spec = tensors[first[i]]
         name = weight.name if weight else f"weight {i}"
         parameters.append(FoundParameter(name, spec.shape, spec.dtype, weight.key if weight else None, slots))
@@ -349,8 +360,8 @@ def _pair_by_updates(graph: GraphDef, blocks: Blocks, weights: Sequence[Weight])
     owners = [[readers.get(k, []) for k in keys] for keys in blocks[:2]]
     if any(len(own) != 1 for part in owners for own in part):
         return None
-    first, second = ([own[0] for own in part] for part in owners)
-    return Pairing(tuple(first)) if first == second else None
+    first, *others = ([own[0] for own in part] for part in owners)
+    return Pairing(tuple(first)) if all(other == first for other in others) else None
 
 
 def _role_place(weight: Weight) -> tuple[int, str]:

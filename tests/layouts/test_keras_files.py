@@ -505,6 +505,18 @@ class TestNamelessHdf5:
         values = [p.found.value for p in state.parameters.values()]
         assert values == ["model_weights/dense_10/dense_10_W:0", "model_weights/dense_9/dense_9_W:0"]
 
+    @pytest.mark.parametrize(("moved", "step"), [(0.0, 0), (0.5, None)])
+    def test_a_counter_that_is_never_raised_counts_nothing(self, moved: float, step: int | None) -> None:
+        """Keras 1 counts SGD's updates under a decay alone: 0 beside slots that have moved is no step."""
+        arrays: dict[str, Any] = {"model_weights/out/out_W:0": np.ones((2, 3), np.float32)}
+        arrays |= {"optimizer_weights/Variable:0": np.float32(0)}
+        arrays |= {"optimizer_weights/Variable_4:0": np.full((2, 3), moved, np.float32)}
+        optimizer = {"class_name": "SGD", "config": {"lr": 0.01, "momentum": 0.9, "decay": 0.0}}
+        made = MemoryCheckpoint(arrays, kind="keras-h5", optimizer=optimizer, producer={"keras_version": "1.2.2"})
+        (state,) = optimizer_states(made)
+        assert state.step.value == step
+        assert ("counter-open" in [p.code for p in state.problems]) == (step is None)
+
     @pytest.mark.parametrize(
         ("class_name", "decay", "percent"),
         [("Adam", 0.0, 0.5), ("Adam", 0.1, 1.5), ("RMSprop", 0.1, 1.0), ("RMSprop", 0.0, None), ("SGD", 0.0, None)],

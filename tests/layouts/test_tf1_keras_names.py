@@ -126,3 +126,20 @@ class TestAnEstimatorsOptimizer:
         epsilon = state.hyperparameters["epsilon"]
         assert (epsilon.value, epsilon.source) == (pytest.approx(1e-3), "graph")
         assert state.hyperparameters["learning_rate"].source == "checkpoint"
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [("RMSprop", ("velocity",)), ("SGD", ("momentum",)), ("Adadelta", ("accumulated_grad", "accumulated_delta_var"))],
+)
+def test_nameless_slots_that_are_no_moments(name: str, kinds: tuple[str, ...]) -> None:
+    """Keras 2 under a Saver: all slots of a kind in a row, of optimizers other than Adam as well."""
+    weights = {"dense/kernel": np.ones((4, 3), np.float32), "dense/bias": np.ones(3, np.float32)}
+    slots = [np.full(w.shape, i + 1, np.float32) for i in range(len(kinds)) for w in weights.values()]
+    arrays: dict[str, Any] = {**weights, f"{name}/iterations": np.int64(5), f"{name}/lr": np.float32(0.01)}
+    arrays |= {f"training/{name}/Variable{f'_{i}' if i else ''}": slot for i, slot in enumerate(slots)}
+    (state,) = optimizer_states(MemoryCheckpoint(arrays))
+    assert {n: tuple(p.found.slots) for n, p in state.parameters.items()} == dict.fromkeys(weights, kinds)
+    assert state.parameters["dense/bias"].found.slots[kinds[0]] == f"training/{name}/Variable_1"
+    if name == "RMSprop":
+        np.testing.assert_allclose(state.parameters["dense/bias"].effective_lr(), 0.01, rtol=1e-6)

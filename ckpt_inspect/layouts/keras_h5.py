@@ -68,7 +68,11 @@ def find(checkpoint: Checkpoint) -> list[FoundOptimizer]:
         problems.append(averaged_weights(who))
     own = _own(names)
     counter = _counter(checkpoint, names)
-    if implementation is KERAS1 and counter is not None and _never_raised(checkpoint, counter, parameters):
+    if (
+        implementation.counts_decayed_rates_alone
+        and counter is not None
+        and _never_raised(checkpoint, counter, parameters)
+    ):
         problems.append(_uncounted(counter))
         counter = None
     if config is not None and len(config.averaging_wrappers) > 1:

@@ -107,19 +107,33 @@ def _is_plain(pattern: str) -> bool:
 def unsaved(
     rule: UpdateRule, settings: Settings, decay: Sourced[float] | None, config: JsonObject | None, name: str
 ) -> tuple[Problem, ...]:
-    """Return the remark that variables may have been excluded from weight decay without a trace in the file, and what
-    that would change; none where there is no decay, or where a configuration has such a list. `decay`: the resolved
-    one."""
-    if not settings.weight_decay or not settings.implementation.hides_exclusions or FROM_DECAY in (config or {}):
+    """Return the remark that variables may have been excluded from weight decay, or from Addons' LAMB's trust ratio,
+    without a trace in the file, and what that would change; none where there is neither, or where a configuration has
+    such lists. `decay`: the resolved one."""
+    is_inside = rule.needs_norms and not settings.implementation.takes_weight_decay
+    if not settings.implementation.hides_exclusions or FROM_DECAY in (config or {}):
+        return ()
+    if is_inside and not settings.weight_decay:
+        return (
+            Problem(
+                "exclusions-not-saved",
+                f"{name}: which variables {FROM_ADAPTATION} spares from the trust ratio is not in the file",
+                "none is taken to be spared; of those that were, the effective learning rate and the last update are "
+                "others",
+                "info",
+            ),
+        )
+    if not settings.weight_decay:
         return ()
     told = quoted(settings.weight_decay, "" if decay is None else decay.source)
-    is_inside = rule.needs_norms and not settings.implementation.takes_weight_decay
     is_twice = rule.has_own_weight_decay and not settings.implementation.takes_weight_decay
     return (
         Problem(
             "exclusions-not-saved",
-            f"{name}: which variables exclude_from_weight_decay spares from the weight decay ({told}) is not "
-            "in the file" + (", nor whether extend_with_decoupled_weight_decay takes it once more" if is_twice else ""),
+            f"{name}: which variables exclude_from_weight_decay spares from the weight decay ({told})"
+            + (f", and {FROM_ADAPTATION} from the trust ratio," if is_inside else "")
+            + " is not in the file"
+            + (", nor whether extend_with_decoupled_weight_decay takes it once more" if is_twice else ""),
             "none is taken to be spared; of those that were, the effective learning rate and the last update are others"
             if is_inside
             else "none is taken to be spared; of those that were, the last update lacks the decay, and the effective "

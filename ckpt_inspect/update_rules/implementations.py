@@ -96,6 +96,8 @@ class Implementation:
     """Whether `decay` shrinks the learning rate with every update: α/(1 + decay·(t - 1))."""
     has_unordered_counter: bool = False
     """Whether the counter is incremented while the update is computed, so that an update may use t or t + 1."""
+    counts_decayed_rates_alone: bool = False
+    """Whether some of its classes raise their counter only where the learning rate decays with it."""
     divides_accumulated_since: tuple[int, int] | None = None
     """Release from which the exponent is the counter divided by the number of accumulated gradients; before it, and
     with None, the counter itself."""
@@ -211,6 +213,7 @@ KERAS1 = Implementation(
     has_corrected_rate=True,
     decays_rate=True,
     has_unordered_counter=True,
+    counts_decayed_rates_alone=True,
 )
 BERT = Implementation(
     "bert",

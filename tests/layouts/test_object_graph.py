@@ -362,6 +362,16 @@ def test_a_second_decay_leaves_no_trace(prefix: str, is_twice: bool) -> None:
     assert ("nor whether extend_with_decoupled_weight_decay takes it once more" in message) == is_twice
 
 
+def test_who_is_spared_from_the_trust_ratio_leaves_no_trace_either() -> None:
+    """Addons' LAMB without a weight decay."""
+    b, (one, _) = _two_models()
+    _v2(b, "opt", [one], 1, prefix="LAMB", weight_decay=0.0)
+    b.children["root"]["opt"] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    (message,) = (p.message for p in state.problems if p.code == "exclusions-not-saved")
+    assert "exclude_from_layer_adaptation spares from the trust ratio" in message
+
+
 def test_hyperparameters_that_name_no_class() -> None:
     """An optimizer of the user's own name is Adam by habit alone."""
     b, (one, _) = _two_models()

@@ -30,6 +30,8 @@ from ckpt_inspect.sourced import Source
 from ckpt_inspect.update_rules import (
     RULES,
     USUAL_RULE,
+    Optimizer,
+    UpdateRule,
     find_optimizer,
     has_moment_pair,
     normal_name,
@@ -239,7 +241,7 @@ def read_rule(
         return RuleReading(peculiar.name, "checkpoint", where)
     named = optimizer_of_class(own_name) if own_name else None
     keeps_some = named is not None and named.traces.pairs_some
-    if named is not None and kinds and not keeps_some and _is_pair(kinds) != named.has_moment_pair:
+    if named is not None and kinds and not keeps_some and not _can_be_of(named, kinds):
         named = None  # the name that someone gave an optimizer of another class
     with_maximum = (USUAL_RULE if named is None else named).with_maximum
     if "max_second_moment" in has and with_maximum:
@@ -247,6 +249,13 @@ def read_rule(
     if named is not None:
         return RuleReading(named.name, "checkpoint", f"slots are named {own_name!r}, the class's own name")
     return _read_rule_from_slots(own_name, kinds)
+
+
+def _can_be_of(named: Optimizer, kinds: Sequence[str]) -> bool:
+    """Return whether slots of these kinds, without a product of momenta beside them, can be that class's."""
+    if not isinstance(named, UpdateRule) or not named.has_moment_pair:
+        return _is_pair(kinds) == named.has_moment_pair
+    return _is_pair(kinds) and named.second_slot in kinds and U_PRODUCT not in named.traces.scalars
 
 
 def _is_pair(kinds: Sequence[str]) -> bool:

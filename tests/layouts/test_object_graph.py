@@ -93,7 +93,15 @@ def _v2(
     b.object(name, **{k: b.variable(f"{name}/{k}", f"{prefix}/{k}", a) for k, a in hyper.items()})
 
 
-def _keras3(b: Builder, name: str, variables: list[str], seed: int, step: int = 5, kinds: tuple[str, ...] = ()) -> None:
+def _keras3(
+    b: Builder,
+    name: str,
+    variables: list[str],
+    seed: int,
+    step: int = 5,
+    kinds: tuple[str, ...] = (),
+    prefix: str = "adam",
+) -> None:
     """A Keras 3 optimizer: full names of slots, and the trained variables in the slots' order."""
     members = [b.variable(f"{name}/it", f"{name}/iteration", np.int64(step))]
     members.append(b.variable(f"{name}/lr", f"{name}/learning_rate", np.float32(0.01)))
@@ -101,7 +109,7 @@ def _keras3(b: Builder, name: str, variables: list[str], seed: int, step: int = 
         _, m, v = moments(b.arrays[variable].shape, seed=seed + i)
         spelled = b.variables[variable][0].replace("/", "_")
         for kind, array in zip(kinds or ("momentum", "velocity"), (m, v), strict=False):
-            members.append(b.variable(f"{name}/{i}{kind}", f"adam/{spelled}_{kind}", array))
+            members.append(b.variable(f"{name}/{i}{kind}", f"{prefix}/{spelled}_{kind}", array))
     b.list(f"{name}/_variables", members)
     b.list(f"{name}/_trainable", variables)
     b.object(
@@ -360,6 +368,16 @@ def test_a_second_decay_leaves_no_trace(prefix: str, is_twice: bool) -> None:
     (state,) = optimizer_states(b.checkpoint())
     (message,) = (p.message for p in state.problems if p.code == "exclusions-not-saved")
     assert ("nor whether extend_with_decoupled_weight_decay takes it once more" in message) == is_twice
+
+
+@pytest.mark.parametrize("prefix", ["adamax", "nadam", "rmsprop", "sgd", "mine"])
+def test_keras_3_slots_outweigh_the_name(prefix: str) -> None:
+    """Velocities are no norm, and Nadam keeps a product of momenta."""
+    b, (one, _) = _two_models()
+    _keras3(b, "opt", [one], 1, prefix=prefix)
+    b.children["root"]["opt"] = "opt"
+    (state,) = optimizer_states(b.checkpoint())
+    assert (state.rule, state.rule_source.source) == ("adam", "default")
 
 
 def test_who_is_spared_from_the_trust_ratio_leaves_no_trace_either() -> None:

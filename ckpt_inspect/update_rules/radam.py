@@ -151,8 +151,10 @@ def average_length(settings: Settings, dtype: DType, step: int | None) -> tuple[
     """Return (n, n∞): how many gradients the second moment averages after that many updates (None: n∞), and in the
     end."""
     one, two = dtype.type(1), dtype.type(2)
-    beta_2 = arithmetic.beta(settings.beta_2, "beta_2", settings.implementation, dtype)
-    limit = two / (one - beta_2) - one
+    if settings.implementation.has_float32_betas:
+        limit = two / (one - arithmetic.beta(settings.beta_2, "beta_2", settings.implementation, dtype)) - one
+    else:  # a number of Python's until it meets n
+        limit = dtype.type(2 / (1 - arithmetic.known(settings.beta_2, "beta_2")) - 1)
     if step is None:
         return limit, limit
     power = arithmetic.beta_power(settings.beta_2, "beta_2", step, settings.implementation, dtype)

@@ -28,8 +28,9 @@ from ckpt_inspect.update_rules import (
     find_rule,
 )
 from ckpt_inspect.update_rules.arithmetic import beta_power
-from ckpt_inspect.update_rules.implementations import BERT, KERAS1, KERAS3, OPTIMIZER_V2, TF1, TFA
+from ckpt_inspect.update_rules.implementations import BERT, KERAS1, KERAS3, OPTAX, OPTIMIZER_V2, TF1, TFA
 from ckpt_inspect.update_rules.lamb import trust_ratio
+from ckpt_inspect.update_rules.radam import average_length
 
 GIVEN = Settings(KERAS3, 7, 0.01, 0.9, 0.999, 1e-7, others=FLAGS)
 
@@ -346,6 +347,13 @@ def test_momentum_of_rows_that_stay_is_no_last_update(implementation: Implementa
         rule("rmsprop").last_update(s, settings)
     assert rule("rmsprop").slots_in(implementation) == {}
     assert rule("rmsprop").slots_in(KERAS3) == {"first_moment": ("momentum",)}
+
+
+@pytest.mark.parametrize(("step", "length"), [(6, 5.9747314453125), (7, 6.9615478515625), (50, 49.556396484375)])
+def test_radam_of_optax_takes_beta_as_a_number_of_pythons(step: int, length: float) -> None:
+    """n as optax 0.2.8 has it under jit, for 0.999: n∞ is 1999, where float32's β2 gives 1999.03."""
+    settings = replace(GIVEN, implementation=OPTAX, beta_2=0.999, step=step)
+    assert [float(n) for n in average_length(settings, np.dtype(np.float32), step)] == [length, 1999.0]
 
 
 def test_radam_is_not_adaptive_during_its_first_updates() -> None:

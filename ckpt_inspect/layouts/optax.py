@@ -260,6 +260,7 @@ def _read_optimizer(checkpoint: Checkpoint, root: Node, name: str, states: Seque
     after, outer = _links_after(root, main.node.path, states), _links_around(root, main.node.path, states)
     links = [link for link in after if link != SCALARS]
     problems = list(_scaled(name, (len(after) - len(links)) + len(outer)))
+    problems += _rounded(checkpoint, name, main)
     rule = _read_rule(checkpoint, main, states, injected, links, outer)
     if "masked" in links and "weight_decay" in scalars:
         del scalars["weight_decay"]
@@ -316,6 +317,24 @@ def _scaled(name: str, count: int) -> Iterator[Problem]:
             "effective learning rates leave that out; give the learning rate as it is behind them",
             "info",
         )
+
+
+def _rounded(checkpoint: Checkpoint, name: str, main: State) -> Iterator[Problem]:
+    """Yield a Problem if first moments are kept in a type of fewer digits than they are computed in, as optax'
+    `mu_dtype` has it: an update is made of them before they are rounded."""
+    first, *others = ([checkpoint.tensors[key].dtype for key in own.values()] for own in main.fields.values())
+    rounded = {kept for other in others for kept, full in zip(first, other, strict=False) if _is_half(kept, full)}
+    if rounded:
+        yield Problem(
+            "moments-rounded",
+            f"{name}: first moments are kept as {' and '.join(sorted(rounded))}, rounded after the update was made",
+            "last updates are right to that rounding, some 0.4 % of each element at most",
+            "info",
+        )
+
+
+def _is_half(kept: str, full: str) -> bool:
+    return kept in ("bfloat16", "float16") and full == "float32"
 
 
 def _links_after(root: Node, path: Path, states: Sequence[State] = ()) -> list[str]:

@@ -142,12 +142,13 @@ class Made(Checkpoint):
 
     format = "orbax"
 
-    def __init__(self, *leaves: str, empty: tuple[str, ...] = ()) -> None:
+    def __init__(self, *leaves: str, empty: tuple[str, ...] = (), halves: tuple[str, ...] = ()) -> None:
+        """`halves`: leaves of bfloat16."""
         self.path, self.files, self._empty = Path("made"), (), tuple(tuple(e.split("/")) for e in empty)
         self._trees = {leaf: tuple(leaf.split("/")) for leaf in leaves}
         self.tensors = {
             leaf: TensorSpec(leaf, *(((), "int32") if "count" in leaf else ((2,), "float32"))) for leaf in leaves
-        }
+        } | {leaf: TensorSpec(leaf, (2,), "bfloat16") for leaf in halves}
 
     def saved_tree(self) -> SavedTree:
         return SavedTree(self._trees, self._empty)
@@ -281,6 +282,14 @@ def test_a_list_of_the_programs_own_is_no_chain(place: str, around: tuple[str, .
     (state,) = optimizer_states(Made(*leaves, *around, empty=(f"{place}/1",)))
     assert (state.rule, state.problems) == ("adam", ())
     assert state.parameters["w"].found.value == around[0]
+
+
+def test_first_moments_of_fewer_digits_are_remarked_on() -> None:
+    """optax' `mu_dtype`: the last update was made of what has been rounded since."""
+    (state,) = optimizer_states(Made(*ADAM, "params/w", halves=("opt_state/0/mu/w",)))
+    assert [p.code for p in state.problems] == ["moments-rounded"]
+    (state,) = optimizer_states(Made(*ADAM, "params/w"))
+    assert state.problems == ()
 
 
 def test_a_wrapper_that_makes_the_updates_itself_leaves_the_rule_open() -> None:

@@ -511,15 +511,11 @@ def _unshuffled(data: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
     count = len(data) // width if width else 0
     if width < 2 or count < 2:
         return data
-    columns = data[: count * width].reshape(width, count)
-    if width in (2, 4, 8) and len(data) == count * width:  # several times as quick as moving bytes one by one
-        whole: NDArray[np.uint64] = columns[-1].astype(f"<u{width}")
-        for column in columns[-2::-1]:
-            np.left_shift(whole, 8, out=whole)
-            np.bitwise_or(whole, column, out=whole)
-        return whole.view(np.uint8)
-    found = np.empty_like(data)
-    found[: count * width].reshape(count, width)[:] = columns.T
+    whole, found = data[: count * width], np.empty_like(data)
+    if loops is not None:
+        loops.unshuffle(whole, width, found[: count * width])
+    else:
+        found[: count * width].reshape(count, width)[:] = whole.reshape(width, count).T
     found[count * width :] = data[count * width :]
     return found
 

@@ -14,6 +14,7 @@ and types of floats other than Adam's in float32, ten times as long.
     compare_stored   both, read from two files and checksummed    `comparison.stored_pairs`
     list_folder      the sizes and times of a folder's files      `storage.local`
     fletcher32       the checksums of an HDF5 file's chunks       `formats.hdf5_chunks`
+    unshuffle        a chunk's bytes, element by element          `formats.hdf5_chunks`
 
 A rule needs no C of its own: its scalars are `update_rules.Coefficients`, the order of its operations `StepOrder`. An
 element of float32 Adam, 12 bytes in the page cache, takes 1.9 ns of one core (AMD EPYC, family 26), 0.8 of them for its

@@ -10,6 +10,7 @@
 #include "fletcher.h"
 #include "listing.h"
 #include "loops.h"
+#include "shuffle.h"
 
 #if defined(HAS_VERSIONS)
 #include <cpuid.h>
@@ -731,6 +732,31 @@ static PyObject *list_folder_of(PyObject *self, PyObject *args)
     return result;
 }
 
+PyDoc_STRVAR(unshuffle_doc, "unshuffle(shuffled, width, elements)\n--\n\n"
+                            "Fill `elements` with bytes of which all elements' first ones stood first, then all second ones; both\n"
+                            "hold as many bytes, a multiple of `width`.");
+
+static PyObject *unshuffle_of(PyObject *self, PyObject *args)
+{
+    Py_buffer shuffled, elements;
+    Py_ssize_t width;
+    if (!PyArg_ParseTuple(args, "y*nw*:unshuffle", &shuffled, &width, &elements))
+        return NULL;
+    const char *const from = shuffled.buf, *const to = elements.buf;
+    const int is_sound = width > 0 && shuffled.len == elements.len && shuffled.len % width == 0 &&
+                         (from + shuffled.len <= to || to + elements.len <= from);
+    if (is_sound) {
+        Py_BEGIN_ALLOW_THREADS
+        unshuffle(shuffled.buf, (size_t)width, (size_t)(shuffled.len / width), elements.buf);
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&shuffled);
+    PyBuffer_Release(&elements);
+    if (!is_sound)
+        return PyErr_Format(PyExc_ValueError, "as many bytes are needed in other memory, all of whole elements");
+    Py_RETURN_NONE;
+}
+
 static Instructions find_instructions(void)
 {
 #if defined(HAS_VERSIONS)
@@ -776,6 +802,7 @@ static PyMethodDef methods[] = {{"measure", measure, METH_VARARGS, measure_doc},
                                 {"extend_checksum", extend_checksum_of, METH_VARARGS, extend_checksum_doc},
                                 {"fletcher32", fletcher32_of, METH_VARARGS, fletcher32_doc},
                                 {"list_folder", list_folder_of, METH_VARARGS, list_folder_doc},
+                                {"unshuffle", unshuffle_of, METH_VARARGS, unshuffle_doc},
                                 {"use_instructions", use_instructions, METH_VARARGS, use_instructions_doc},
                                 {NULL, NULL, 0, NULL}};
 

@@ -360,8 +360,8 @@ def test_large_chunks_are_read_in_parts(
 
 
 @pytest.fixture(params=["numpy", *(loops.INSTRUCTIONS if loops is not None else ())])
-def fletchers_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Fletcher's checksum by numpy, and by the loops in C for each width of registers."""
+def loops_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """By numpy, and by the loops in C for each width of registers."""
     if request.param == "numpy":
         monkeypatch.setattr(hdf5_chunks, "loops", None)
         yield
@@ -372,7 +372,7 @@ def fletchers_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     loops.use_instructions(loops.INSTRUCTIONS[-1])
 
 
-@pytest.mark.usefixtures("fletchers_way")
+@pytest.mark.usefixtures("loops_way")
 @pytest.mark.parametrize("size", [0, 1, 2, 7, 15, 16, 17, 4096, 4098, 16384, 16386, 65536, 65537, 200_001])
 def test_fletchers_sums_are_those_of_the_definition(size: int) -> None:
     """Whatever the length: an odd one counts as if a zero followed. The largest words overflow nothing."""
@@ -384,7 +384,7 @@ def test_fletchers_sums_are_those_of_the_definition(size: int) -> None:
         assert fletcher32(data[None]).tolist() == [[low, high]]
 
 
-@pytest.mark.usefixtures("fletchers_way")
+@pytest.mark.usefixtures("loops_way")
 @given(data=st.data())
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_fletchers_sums_are_those_of_the_library(data: st.DataObject) -> None:
@@ -405,7 +405,7 @@ def test_fletchers_sums_are_those_of_the_library(data: st.DataObject) -> None:
         hdf5_chunks._check_checksums(rows)
 
 
-@pytest.mark.usefixtures("fletchers_way")
+@pytest.mark.usefixtures("loops_way")
 def test_checksums_of_old_files_have_their_bytes_swapped() -> None:
     """As HDF5 before 1.6.3 stored them on little-endian machines."""
     chunk = np.arange(100, dtype=np.uint8)
@@ -414,16 +414,34 @@ def test_checksums_of_old_files_have_their_bytes_swapped() -> None:
         hdf5_chunks._check_checksums(np.concatenate([chunk, stored.view(np.uint8)[0]])[None])
 
 
-@pytest.mark.parametrize("width", [1, 2, 3, 4, 8, 16])
-@pytest.mark.parametrize("rest", [0, 1])
-def test_shuffled_bytes_are_put_back(width: int, rest: int) -> None:
-    """For elements of any size, and with what is left over at the end."""
-    plain = np.random.default_rng(width).integers(0, 256, 40 * width + rest, np.uint8)
-    if width == 1:
-        rest = 0
-    whole = plain[: len(plain) - rest]
-    shuffled = np.concatenate([whole.reshape(-1, width).T.ravel(), plain[len(plain) - rest :]])
-    assert np.array_equal(hdf5_chunks._unshuffled(shuffled, width), plain)
+@pytest.mark.usefixtures("loops_way")
+@given(st.integers(1, 20), st.integers(0, 300), st.integers(0, 19), st.integers(0, 3))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_shuffled_bytes_are_put_back(width: int, count: int, rest: int, offset: int) -> None:
+    """For elements of any size, however many, at any address, and with what is left over at the end."""
+    plain = np.random.default_rng(count).integers(0, 256, width * count + rest % width, np.uint8)
+    stored = [plain[i * width + byte] for byte in range(width) for i in range(count)]
+    room = np.empty(offset + len(plain), np.uint8)
+    room[offset:] = np.concatenate([np.array(stored, np.uint8), plain[width * count :]])
+    assert np.array_equal(hdf5_chunks._unshuffled(room[offset:], width), plain)
+
+
+@pytest.mark.usefixtures("loops_way")
+def test_many_shuffled_bytes_are_put_back() -> None:
+    """More than are taken at a time."""
+    for width in (2, 3, 4, 5, 8):
+        plain = np.random.default_rng(width).integers(0, 256, (9001, width), np.uint8)
+        assert np.array_equal(hdf5_chunks._unshuffled(plain.T.ravel(), width), plain.ravel())
+
+
+def test_shuffled_bytes_are_the_librarys(tmp_path: Path) -> None:
+    """What HDF5's own filter makes of elements of each size, there and back."""
+    for width in (1, 2, 3, 4, 5, 8, 16):
+        plain = np.random.default_rng(width).integers(0, 256, 1000 * width, np.uint8)
+        with h5py.File(tmp_path / "file.h5", "w") as file:
+            stored = file.create_dataset("x", data=plain.view(f"V{width}"), chunks=(1000,), shuffle=True)
+            _, shuffled = stored.id.read_direct_chunk((0,))
+        assert np.array_equal(hdf5_chunks._unshuffled(np.frombuffer(shuffled, np.uint8), width), plain)
 
 
 def test_checksums_are_the_published_ones() -> None:

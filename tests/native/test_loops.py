@@ -149,3 +149,22 @@ def test_rows_that_cannot_be_are_refused(size: int, tail: int, sums: int) -> Non
     assert loops is not None
     with pytest.raises(ValueError, match="rows of one length"):
         loops.fletcher32(np.zeros(size, np.uint8), tail, np.zeros(sums, np.uint32))
+
+
+@needs_loops
+@pytest.mark.parametrize("size, width, room", [(10, 4, 10), (8, 0, 8), (8, -4, 8), (8, 4, 7), (8, 4, 9)])
+def test_elements_that_cannot_be_are_not_unshuffled(size: int, width: int, room: int) -> None:
+    """Of no width, not whole, or not as many as there is room for."""
+    assert loops is not None
+    with pytest.raises(ValueError, match="as many bytes"):
+        loops.unshuffle(np.zeros(size, np.uint8), width, np.zeros(room, np.uint8))
+
+
+@needs_loops
+def test_nothing_is_unshuffled_in_place() -> None:
+    """Bytes that are still needed would be overwritten."""
+    assert loops is not None
+    memory = np.zeros(12, np.uint8)
+    with pytest.raises(ValueError, match="other memory"):
+        loops.unshuffle(memory[:8], 4, memory[4:])
+    loops.unshuffle(memory[:4], 4, memory[4:8])

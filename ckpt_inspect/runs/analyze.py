@@ -191,7 +191,10 @@ class _Work:
             self._reading.tell(told, paths)
             sizes = self._sizes_of(paths)
             for path in paths:
-                yield self._worker.units_of(path, self._options, sizes[path], told.of(absolute(path)))
+                # far away the next part is asked for while one is measured
+                is_cut = self._executor is not None or is_far(path)
+                inferred = told.of(absolute(path))
+                yield self._worker.units_of(path, self._options, sizes[path], inferred, is_cut=is_cut)
 
     def _told(self) -> Iterator[tuple[Stretch, tuple[Path, ...]]]:
         if not self._is_due:

@@ -128,9 +128,15 @@ class Worker:
             return UnitResult(unit, None, error)
         return UnitResult(unit, analysis, counted=counted)
 
-    def units_of(self, path: Path, options: Options, nbytes: int, inferred: Inferred | None = None) -> list[Unit]:
-        """Return the units that a checkpoint of about that size makes; a large one is opened for its parameters'."""
+    def units_of(
+        self, path: Path, options: Options, nbytes: int, inferred: Inferred | None = None, *, is_cut: bool = True
+    ) -> list[Unit]:
+        """Return the units that a checkpoint of about that size makes; a large one is opened for its parameters'.
+        Unless it `is_cut`, it is one, whatever its size: where nobody else shares it, a cut only has threads wait for
+        each other."""
         told = inferred or {}
+        if not is_cut:
+            return [Unit((str(path),), options, nbytes=nbytes, inferred=told)]
         try:
             return plan_units(path, options, nbytes, lambda: self._open(path, options, told).chosen.nbytes(), told)
         except CkptInspectError:  # whoever does the unit meets it again, and it is the result

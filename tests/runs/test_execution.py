@@ -101,13 +101,14 @@ def test_recorded_checkpoints_split_at_every_parameter_are_the_whole(
 ) -> None:
     """Rules that need sums over a tensor, several optimizers, no rate, half precision: all that is recorded."""
 
-    def answers() -> Iterator[RunColumns | str]:
-        for result in analyze_runs(find_runs(FIXTURES / case)):
+    def answers(executor: Executor | None) -> Iterator[RunColumns | str]:
+        for result in analyze_runs(find_runs(FIXTURES / case), executor=executor):
             yield str(result.error) if result.analyses is None else result.analyses
 
-    whole = list(answers())
+    whole = list(answers(None))
     monkeypatch.setattr(planning, "UNIT_BYTES", 0)
-    assert list(answers()) == whole
+    with ThreadPoolExecutor(1) as pool:
+        assert list(answers(pool)) == whole
 
 
 @pytest.mark.usefixtures("every_parameter_apart")
@@ -116,7 +117,8 @@ def test_what_is_undetermined_is_reported_once(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     AdamRun().train(3).save(folder / "m.h5")
-    found = analyze(folder, given={"rule": "lamb", "epsilon": 1e-6})
+    with ThreadPoolExecutor(1) as pool:
+        found = analyze(folder, given={"rule": "lamb", "epsilon": 1e-6}, executor=pool)
     assert len(found.remarks) == len({remark.problem for remark in found.remarks})
 
 
@@ -134,6 +136,14 @@ def test_results_merge_in_parts(large_run: Path) -> None:
 def columns_of(analysis: Analysis) -> RunColumns:
     """All that is in it, to be compared."""
     return assemble("run", "", [analysis.fingerprint], None, {analysis.fingerprint: analysis})
+
+
+def test_what_one_process_does_is_not_cut(large_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large checkpoint is one unit, and no cut has its threads wait for each other."""
+    monkeypatch.setattr(planning, "UNIT_BYTES", 0)
+    (whole,) = Worker().units_of(large_run / "m-4", Options(GIVEN), 1, is_cut=False)
+    assert whole.span == Span(0, None)
+    assert len(Worker().units_of(large_run / "m-4", Options(GIVEN), 1)) == len(LARGE_SHAPES)
 
 
 def test_the_whole_is_measured_though_the_file_has_more_than_was_planned(large_run: Path) -> None:

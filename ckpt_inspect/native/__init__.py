@@ -23,8 +23,8 @@ as the copying, and a file that shrinks meanwhile would end the process.
 
 Each loop is compiled for several widths of registers, and the widest that the processor has is chosen when the module
 is loaded (`processor.h`; x86-64 with SSE4.2, AVX2, AVX-512, and anything else as its compiler knows it). On arm64 they
-were tried in an emulator alone. What calls share is written when the module is loaded, so that it should need no
-interpreter's lock; it doesn't claim that, as nobody has tested it in a free-threaded Python.
+were tried in an emulator alone. What calls share is written when the module is loaded, so that it needs no
+interpreter's lock, and a free-threaded Python (3.13) goes on without one when it is loaded.
 
 Numba was weighed (0.68): 3.8 ns for the figures, since it adds one after another; 0.1 s for its import and 0.14 s for
 its cache at every start; 208 MB.

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ckpt_inspect._version import __version__
-from ckpt_inspect.measurement.columns import Column, Columns, RunColumns, column_rows
+from ckpt_inspect.measurement.columns import Column, Columns, RunColumns, StoredElsewhere, column_rows
 from ckpt_inspect.runs import store as stores
 from ckpt_inspect.runs import store_seen
 from ckpt_inspect.runs.analysis import fingerprint_now
@@ -230,20 +230,38 @@ def what_is_seen(
 
     `is_all`: whether everything that can be found in the folder was analysed.
     """
-    files = checkpoints["files"]
-    stamps = survey.stamps(files, checkpoints["size_bytes"], checkpoints["modified"])
-    gone = int(np.count_nonzero(survey.stamps(files[stamps == 0]) == 0))
+    parts = [np.empty(0, np.int64)]
+    gone = 0
+    for files, sizes, modified in _slabs_of(checkpoints, ("files", "size_bytes", "modified"), 0):
+        parts.append(survey.stamps(files, sizes, modified))
+        gone += int(np.count_nonzero(survey.stamps(files[parts[-1] == 0]) == 0))
+    stamps = np.concatenate(parts)
     is_certain = is_all and survey.is_settled and np.count_nonzero(stamps == 0) == gone
     is_numbered = is_one_after_another(run_folder, checkpoints, 0)
     return store_seen.Seen(survey.folder, survey.digest if is_certain else "", run_folder, gone, is_numbered), stamps
 
 
+def _slabs_of(checkpoints: Columns, names: Sequence[str], first: int) -> Iterator[list[Column]]:
+    """Yield columns of the checkpoints from a row on, some rows at a time: their texts take much memory."""
+    count = checkpoints.length if isinstance(checkpoints, StoredElsewhere) else len(checkpoints["checkpoint"])
+    for start in range(first, count, _SLAB):
+        yield [column_rows(checkpoints, name, slice(start, min(start + _SLAB, count))) for name in names]
+
+
+_SLAB = 8192
+"""Checkpoints of which texts are held at a time."""
+
+
 def is_one_after_another(run_folder: str, checkpoints: Columns, first: int) -> bool:
     """Return whether checkpoints, from a row on, are called as they lie in the folder, each by larger numbers than
     the one before."""
-    paths, names = (column_rows(checkpoints, name, slice(first, None)).tolist() for name in ("path", "checkpoint"))
     above = f"{run_folder.rstrip('/')}/"
-    return all(p == above + n for p, n in zip(paths, names, strict=True)) and are_numbered_on(names)
+    names: list[str] = []
+    for paths, own in _slabs_of(checkpoints, ("path", "checkpoint"), first):
+        if not all(path == above + name for path, name in zip(paths.tolist(), own.tolist(), strict=True)):
+            return False
+        names += own.tolist()
+    return are_numbered_on(names)
 
 
 def what_is_seen_now(

@@ -118,13 +118,27 @@ def are_named_alike(one: Run, other: Run) -> bool:
 
 
 def are_numbered_on(names: Sequence[str]) -> bool:
-    """Return whether names differ in numbers alone, and each has larger ones than the one before."""
-    whole = _whole_numbers(names)
-    return (
-        len({_without_numbers(name) for name in names}) == 1
-        and len(whole) == len(names)
-        and all(before < after for before, after in pairwise(whole))
-    )
+    """Return whether names differ in numbers alone, and each has larger ones than the one before; places where some
+    name has a fraction don't count. Of many names little is held."""
+    if not names:
+        return False
+    kind, count = _without_numbers(names[0]), len(_NUMBER.findall(names[0]))
+    fractions: set[int] = set()
+    for name in names:
+        numbers = _NUMBER.findall(name)
+        if len(numbers) != count or _without_numbers(name) != kind:
+            return False
+        if "." in name:
+            fractions.update(place for place, number in enumerate(numbers) if "." in number)
+    places = [place for place in range(count) if place not in fractions]
+    before: list[int] | None = None
+    for name in names:
+        numbers = _NUMBER.findall(name)
+        whole = [int(numbers[place]) for place in places]
+        if before is not None and not before < whole:
+            return False
+        before = whole
+    return True
 
 
 def are_counted_on(steps: Sequence[int | None]) -> bool:

@@ -14,7 +14,7 @@ from support.bundle_writer import table, write_bundle
 
 from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.series.newest import open_checkpoint, open_newest
-from ckpt_inspect.series.run import Held, Run
+from ckpt_inspect.series.run import Held, Run, are_numbered_on
 from ckpt_inspect.series.search import find_checkpoints, find_runs, one_run
 
 X = {"x": np.zeros(2, np.float32)}
@@ -517,3 +517,25 @@ def test_a_path_that_is_there_is_no_pattern(tmp_path: Path) -> None:
     for given in ("ckpt-1", "ckpt-1.index", "m.h5"):
         assert len(find_checkpoints(tmp_path / "run [1]" / given)) == 1
     assert len(find_checkpoints(tmp_path / "run [1]")) == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "is_so"),
+    [
+        ([], False),
+        (["a-1"], True),
+        (["a"], True),
+        (["a", "a"], False),
+        (["a-2", "a-10", "a-11"], True),
+        (["a-2", "a-10", "a-9"], False),
+        (["a-1", "b-2"], False),
+        (["a-1", "a-1-2"], False),
+        (["a-1-2", "a-1-3", "a-2-1"], True),
+        (["a-1-0.5", "a-2-0.25"], True),
+        (["a-1-7", "a-2-0.5"], True),
+        (["a-1-7", "a-1-8", "a-2-0.5"], False),
+    ],
+)
+def test_names_are_numbered_on(names: list[str], is_so: bool) -> None:
+    """By whole numbers, as many in each name; a place where any name has a fraction tells nothing."""
+    assert are_numbered_on(names) == is_so

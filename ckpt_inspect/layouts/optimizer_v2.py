@@ -24,13 +24,13 @@ from ckpt_inspect.layouts.found import (
 from ckpt_inspect.layouts.object_graph import KEY_TAIL, Node, ObjectGraph
 from ckpt_inspect.layouts.optimizer_classes import AVERAGE_SLOTS, OptimizerConfig, averaged_weights, never_counted
 from ckpt_inspect.update_rules import (
-    HYPERPARAMETERS,
     OPTIMIZERS,
     SCALAR_NAMES,
     USUAL_RULE,
     Implementation,
     Optimizer,
     UpdateRule,
+    can_have,
     can_keep,
     has_moment_pair,
     implementation_among,
@@ -38,7 +38,7 @@ from ckpt_inspect.update_rules import (
     optimizer_of_bare_scalars,
     optimizer_of_class,
     optimizer_of_slots,
-    rules_of,
+    rules_like,
     rules_of_scalars,
     second_slot,
 )
@@ -114,7 +114,7 @@ def _read_optimizer(
     elif own_config is None and not is_tf1 and not rules_of_scalars({*scalars, *node.children}):
         moments = _parameters(checkpoint, graph, node, None, USUAL_RULE.name)
         pairs = [(p.slots["first_moment"], p.slots["second_moment"]) for p in moments if set(p.slots) == PAIR]
-        others = _others(scalars, USUAL_RULE.name)
+        others = rules_like(USUAL_RULE.name, scalars, OPTIMIZER_V2, TFA)
         reading = tell_adamax(checkpoint, reading, pairs, read_betas(checkpoint, scalars), others) if pairs else reading
     problems: list[Problem] = []
     # a wrapper that averages steps for the optimizer inside, whose own counter, if it has one, stays 0
@@ -181,7 +181,9 @@ def _read_rule(
         named, by = optimizer_of_class(name), "hyperparameters"
         prefix = name if named is not None else prefix or name
     kept = {*scalars, *node.children}
-    if named is not None and not (can_keep(named, slots) and _can_have(named, slots, kept, is_tf1=is_tf1)):
+    if named is not None and not can_keep(named, slots):
+        named = None
+    if named is not None and not (_has_powers_of(named, kept) if is_tf1 else can_have(named, slots, kept)):
         named = None
     if keepers := rules_of_scalars(kept):
         return _read_keeper(keepers, kept, named, prefix)
@@ -226,21 +228,9 @@ def _keeps_norms(checkpoint: Checkpoint, graph: ObjectGraph, node: Node) -> Rule
     return RuleReading(keepers[0].name, "checkpoint", where)
 
 
-def _can_have(named: Optimizer, slots: Set[str], kept: Set[str], *, is_tf1: bool) -> bool:
-    """Return whether an optimizer that keeps such slots and scalars can be of that class: OptimizerV2 has a variable
-    for each number that a class takes, and of TF1's no Adamax has a power of beta_2."""
-    if is_tf1:
-        return not isinstance(named, UpdateRule) or named.has_average or not set(POWERS) <= kept
-    rates = {n for h in HYPERPARAMETERS.values() if h.is_below_one for n in h.upstream_names} & kept
-    own = {n for h in named.hyperparameters if h.is_below_one for n in h.upstream_names}
-    if not slots and rates and rates != own and (own or isinstance(named, UpdateRule)):
-        return False
-    if not isinstance(named, UpdateRule):
-        return True
-    takes_decay = named.has_own_weight_decay or named.name == USUAL_RULE.with_decay
-    has_decay = not kept.isdisjoint(WEIGHT_DECAY.upstream_names)
-    telling = set(named.traces.scalars)
-    return (has_decay or not takes_decay) and (not telling or not kept.isdisjoint(telling))
+def _has_powers_of(named: Optimizer, kept: Set[str]) -> bool:
+    """Return whether the powers of beta can be that class's: no Adamax of TF1 has one of beta_2."""
+    return not isinstance(named, UpdateRule) or named.has_average or not set(POWERS) <= kept
 
 
 def _read_keeper(keepers: Sequence[UpdateRule], kept: Set[str], named: Optimizer | None, prefix: str) -> RuleReading:
@@ -263,15 +253,7 @@ def _read_usual(scalars: Mapping[str, str], prefix: str) -> RuleReading:
         if prefix
         else "hyperparameters beta_1, beta_2"
     )
-    return RuleReading(name, "default", where, _others(scalars, name))
-
-
-def _others(scalars: Mapping[str, str], name: str) -> tuple[str, ...]:
-    """Return the rules but for one whose moments look as Adam's, and which keep no scalars that aren't there."""
-    has_decay = not scalars.keys().isdisjoint(WEIGHT_DECAY.upstream_names)
-    pairs = [r for r in rules_of(OPTIMIZER_V2, TFA) if r.has_moment_pair and not r.has_maximum and not r.traces.scalars]
-    takes_decay = {r.name for r in pairs if r.has_own_weight_decay or r.name == USUAL_RULE.with_decay}
-    return tuple(r.name for r in pairs if r.name != name and (has_decay or r.name not in takes_decay))
+    return RuleReading(name, "default", where, rules_like(name, scalars, OPTIMIZER_V2, TFA))
 
 
 def _slot_prefix(graph: ObjectGraph, node: Node) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, TensorSpec
+from ckpt_inspect.layouts.evidence import read_betas, tell_adamax
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, GraphRate, RuleReading
 from ckpt_inspect.layouts.graphs import decoded_graph
 from ckpt_inspect.layouts.slot_lists import slots_in_blocks
@@ -23,11 +24,12 @@ from ckpt_inspect.sourced import Source
 from ckpt_inspect.update_rules import (
     SCALAR_NAMES,
     USUAL_RULE,
+    can_have,
     can_keep,
     implementation_among,
     optimizer_of_class,
     optimizer_of_slots,
-    rules_of,
+    rules_like,
     rules_of_scalars,
     second_slot,
 )
@@ -79,6 +81,11 @@ def _find_named(checkpoint: Checkpoint) -> list[FoundOptimizer]:
         is_own = prefix in own
         counter, problem = (own[prefix], None) if is_own else _lent_counter(checkpoint, prefix, lent, graph_def)
         rule = _read_rule(prefix, frozenset(s for names in slots.values() for s in names), scalars)
+        first, second = USUAL_RULE.slots_in_tf1
+        pairs = [(keys[first], keys[second]) for keys in slots.values() if keys.keys() == {first, second}]
+        if pairs and not rules_of_scalars(scalars):
+            others = rules_like(USUAL_RULE.name, scalars, OPTIMIZER_V2, TFA)
+            rule = tell_adamax(checkpoint, rule, pairs, read_betas(checkpoint, scalars), others)
         second = second_slot(rule.name)
         slots = {
             v: {(second if s == USUAL_RULE.second_slot else s): k for s, k in keys.items()} for v, keys in slots.items()
@@ -173,7 +180,9 @@ def _constants(graph: GraphDef | None, nodes: Mapping[str, str], scalars: Mappin
 def _read_rule(prefix: str, slots: frozenset[str], scalars: Mapping[str, str]) -> RuleReading:
     name = prefix.rstrip("/").rpartition("/")[2]
     named = optimizer_of_class(name)
-    named = named if named is not None and can_keep(named, slots) else None
+    spelled = {name: upstream for upstream, name in SLOTS.items()}
+    upstream = {spelled.get(slot, slot) for slot in slots}
+    named = named if named is not None and can_keep(named, upstream) and can_have(named, slots, scalars) else None
     keepers = rules_of_scalars(scalars)
     if len(keepers) == 1 and named is not keepers[0]:
         scalar = next(s for s in keepers[0].traces.scalars if s in scalars)
@@ -193,8 +202,7 @@ def _read_rule(prefix: str, slots: frozenset[str], scalars: Mapping[str, str]) -
     where = f"a first and a second moment for each variable, under the name {name!r}"
     if slots >= {"first_moment", "second_moment"}:
         usual = USUAL_RULE.name if decay is None else USUAL_RULE.with_decay
-        rest = (r.name for r in (*keepers, *rules_of(OPTIMIZER_V2, TFA)) if r.has_moment_pair and not r.has_maximum)
-        return RuleReading(usual, "default", where, tuple(dict.fromkeys(n for n in rest if n != usual)))
+        return RuleReading(usual, "default", where, rules_like(usual, scalars, OPTIMIZER_V2, TFA))
     if (told := optimizer_of_slots(slots)) is not None:
         source: Source = "checkpoint" if told[1] else "default"
         return RuleReading(told[0].name, source, f"slots {', '.join(sorted(slots))}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ckpt_inspect.update_rules.adabelief import AdaBelief
 from ckpt_inspect.update_rules.adagrad import Adagrad
@@ -289,6 +289,34 @@ def can_keep(optimizer: Optimizer, slots: Iterable[str]) -> bool:
         return not has or not has.isdisjoint(("m", "first_moment"))
     known = (*optimizer.traces.slots, *optimizer.traces.usual_slots)
     return not has or not known or any(names <= has for names in known)
+
+
+def can_have(optimizer: Optimizer, slots: Collection[str], scalars: Collection[str]) -> bool:
+    """Return whether an optimizer that keeps such slots and scalars can be of that class: Keras' OptimizerV2 has a
+    variable for each number that a class takes."""
+    kept = frozenset(scalars)
+    rates = {n for h in HYPERPARAMETERS.values() if h.is_below_one for n in h.upstream_names} & kept
+    own = {n for h in optimizer.hyperparameters if h.is_below_one for n in h.upstream_names}
+    if not slots and rates and rates != own and (own or isinstance(optimizer, UpdateRule)):
+        return False
+    if not isinstance(optimizer, UpdateRule):
+        return True
+    has_decay = not kept.isdisjoint(WEIGHT_DECAY.upstream_names)
+    telling = optimizer.traces.scalars
+    return (has_decay or not _takes_decay(optimizer)) and (not telling or not kept.isdisjoint(telling))
+
+
+def rules_like(name: str, scalars: Collection[str], *implementations: Implementation) -> tuple[str, ...]:
+    """Return the other rules of these implementations whose moments look as that one's, and which keep no scalars that
+    aren't there."""
+    pairs = [r for r in rules_of(*implementations) if r.has_moment_pair and not r.has_maximum and not r.traces.scalars]
+    has_decay = not frozenset(scalars).isdisjoint(WEIGHT_DECAY.upstream_names)
+    return tuple(r.name for r in pairs if r.name != name and (has_decay or not _takes_decay(r)))
+
+
+def _takes_decay(rule: UpdateRule) -> bool:
+    """Return whether Addons' class of that rule always has a variable of weight decay."""
+    return rule.has_own_weight_decay or rule.name == USUAL_RULE.with_decay
 
 
 def optimizers_of_optax_state(fields: Iterable[str]) -> tuple[tuple[Optimizer, OptaxState], ...]:

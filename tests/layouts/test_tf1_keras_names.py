@@ -143,3 +143,12 @@ def test_nameless_slots_that_are_no_moments(name: str, kinds: tuple[str, ...]) -
     assert state.parameters["dense/bias"].found.slots[kinds[0]] == f"training/{name}/Variable_1"
     if name == "RMSprop":
         np.testing.assert_allclose(state.parameters["dense/bias"].effective_lr(), 0.01, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["Adamax", "AdamW", "LAMB", "RectifiedAdam", "Nadam", "RMSprop"])
+def test_a_name_that_someone_chose_is_no_proof(name: str) -> None:
+    """An Adam under another's name: its moments are too large for a norm, and scalars that the class keeps are
+    missing."""
+    state = _state(f"training/{name}", ("m", "v"), **ADAM)
+    assert (state.rule, state.rule_source.source) == ("adam", "default")
+    assert not {"adamax", "adamw", "lamb"} & set(state.rule_source.where.partition("could be ")[2].split(", "))

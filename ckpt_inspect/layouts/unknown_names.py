@@ -217,7 +217,8 @@ def _paired_by_graph(
 
 def suspects(checkpoint: Checkpoint) -> tuple[str, ...]:
     """Return the tensors that may be an optimizer's where no layout finds one: unnamed variables of which several have
-    one shape, or keys with a part that is called for an optimizer or a slot; none where names rule that out."""
+    one shape, keys with a part that is called for an optimizer or a slot, or vectors as long as all weights together;
+    none where names rule that out."""
     floats = {k: s for k, s in checkpoint.tensors.items() if s.dtype in FLOATS and s.size > 1}
     shapes = Counter(s.shape for s in floats.values())
     nameless = [k for k, s in floats.items() if NAMELESS.match(k) and shapes[s.shape] > 1]
@@ -227,4 +228,16 @@ def suspects(checkpoint: Checkpoint) -> tuple[str, ...]:
         if any(OF_AN_OPTIMIZER.search(part) for part in k.split("/"))
         or (shapes[s.shape] > 2 and NUMBERED_MOMENT.match(k.removesuffix(KEY_TAIL).rpartition("/")[2]))
     ]
-    return tuple(sorted(called or (nameless if len(nameless) >= LEAST else ()), key=natural_key))
+    found = called or (nameless if len(nameless) >= LEAST else ()) or _flattened(floats)
+    return tuple(sorted(found, key=natural_key))
+
+
+def _flattened(tensors: Mapping[str, TensorSpec]) -> list[str]:
+    """Return the vectors, and matrices of vectors, that are as long as all the other tensors together, if there are
+    several of both: the state of an optimizer that joins all weights to one vector, as contrib's GGT does."""
+    for length in {spec.shape[-1] for spec in tensors.values()}:
+        flat = [k for k, spec in tensors.items() if spec.shape[-1] == length and len(spec.shape) <= 2]
+        others = [spec.size for k, spec in tensors.items() if k not in flat]
+        if min(len(flat), len(others)) >= LEAST and sum(others) == length:
+            return flat
+    return []

@@ -133,10 +133,15 @@ def test_a_copy_of_the_weights_is_no_optimizer() -> None:
         ({f"Variable_{i}": np.ones((4, 3), np.float32) for i in range(9)}, "9 tensors, Variable_0 .. Variable_8"),
         ({f"trainer/{n}_0": np.ones((4, 3), np.float32) for n in ("w", "m", "v")}, "2 tensors"),
         ({"w": np.ones((4, 3), np.float32), "optimizer/fast": np.ones((2, 2), np.float32)}, "1 tensor, optimizer/fast"),
+        (
+            {n: np.ones(s, np.float32) for n, s in (("w", (4, 3)), ("b", 3), ("grad", 15), ("window", (5, 15)))},
+            "2 tensors, grad .. window",
+        ),
     ],
 )
 def test_what_may_be_an_optimizers_is_not_called_weights(arrays: Mapping[str, Any], words: str) -> None:
-    """Unnamed variables of one shape, numbered moments, a part that is called an optimizer: it can't be told."""
+    """Unnamed variables of one shape, numbered moments, a part that is called an optimizer, all weights in one vector:
+    it can't be told."""
     described = overview(MemoryCheckpoint(arrays)).description
     assert described.startswith("no optimizer state of a known kind")
     assert words in described

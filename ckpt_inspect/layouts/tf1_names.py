@@ -450,15 +450,15 @@ def _give_out(checkpoint: Checkpoint, groups: Sequence[_Group], powers: Sequence
     if len(bases) == 1 and len(groups) == len(powers) == len(pairs):
         ordered = sorted(groups, key=lambda g: g.members[0].pair)
         of_all = {m.variable for m in ordered[-1].members}  # trained by each of them, so that its slots are in order
-        split: list[_Group] = []
+        apart: list[_Group] = []
         for group, own in zip(ordered, powers, strict=True):
             others = [m for m in group.members if m.variable not in of_all]
             group.powers, group.rivals = own, ()
             if others:
                 group.members = [m for m in group.members if m.variable in of_all]
-                split.append(_Group(group.name, others, rivals=tuple(powers)))
-                split[-1].problems.append(_open_powers(split[-1], len(powers), is_in_order=False))
-        return split
+                apart.append(_Group(group.name, others, rivals=tuple(powers)))
+                apart[-1].problems.append(_open_powers(apart[-1], len(powers), is_in_order=False))
+        return apart
     if (split := _give_out_by_moments(checkpoint, groups, powers)) is not None:
         return split
     is_in_order = len(powers) == len(groups) == len(bases)
@@ -559,9 +559,9 @@ def _power_scope(group: _Group, powers: Sequence[_Powers]) -> str:
 
 def _describe(checkpoint: Checkpoint, group: _Group, graph: GraphDef | None, graph_where: str) -> FoundOptimizer:
     reading = _read_rule(group, graph_where)
-    own = _operation(reading.name, group)
-    if own is not None:  # the same operation with other numbers means another optimizer's
-        group.scalar_nodes = {name: node for name, node in group.scalar_nodes.items() if name in own.inputs}
+    operation = _operation(reading.name, group)
+    if operation is not None:  # what another feeds into the same inputs means something else
+        group.scalar_nodes = {name: node for name, node in group.scalar_nodes.items() if name in operation.inputs}
     if len(group.members[0].keys) == LARGEST and group.graph_rule is None and has_moment_pair(reading.name):
         reading = tell_maximum(checkpoint, reading, [(m.keys[1], m.keys[2]) for m in group.members])
     constants = {

@@ -148,9 +148,13 @@ def _read_optimizer(
         if others[0] is not None and _are_moments(checkpoint, keys, others[0]):
             reading, pairing, by_names = others  # a name is the caller's to choose: Adam(name="SGD")
             label, optimizer, rule = "", None, _read_rule(None, "", None)
-    if config is None and optimizer is not None and not _can_be_its_own(checkpoint, keys, optimizer, reading):
-        label, optimizer, rule = "", None, _read_rule(None, "", None)
-        reading, pairing, by_names = _choose_reading(specs, implementation, None, None, models)
+    if config is None and optimizer is not None:
+        is_own = _can_be_its_own(checkpoint, keys, optimizer, reading)
+        if not is_own or (reading is not None and reading.first and pairing is None):
+            others = _choose_reading(specs, implementation, None, None, models)
+            if not is_own or others[1] is not None:
+                label, optimizer, rule = "", None, _read_rule(None, "", None)
+                reading, pairing, by_names = others
     is_assumed = config is None and optimizer is not None and bool(optimizer.traces.slots_in_lists)
     if is_assumed and reading is not None and len(reading.slots) > 1 and not _are_told(checkpoint, keys, reading):
         reading = None

@@ -454,7 +454,7 @@ def _give_out(checkpoint: Checkpoint, groups: Sequence[_Group], powers: Sequence
         for group, own in zip(ordered, powers, strict=True):
             others = [m for m in group.members if m.variable not in of_all]
             group.powers, group.rivals = own, ()
-            if others:
+            if 0 < len(others) < len(group.members):
                 group.members = [m for m in group.members if m.variable in of_all]
                 apart.append(_Group(group.name, others, rivals=tuple(powers)))
                 apart[-1].problems.append(_open_powers(apart[-1], len(powers), is_in_order=False))

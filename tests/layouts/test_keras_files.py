@@ -71,6 +71,12 @@ class TestNamelessGroups:
         assert (state.rule, state.rule_source.source, len(state.parameters)) == ("adam", "default", 4)
         assert "adamax" not in state.rule_source.where.partition("could be")[2]
 
+    def test_a_product_of_momenta_outweighs_a_label(self) -> None:
+        """`Nadam(name="adam")`: with the product beside the rate, the pairs fit the weights; without, they don't."""
+        state = _read(_list([np.float32(0.3)], _pairs()), labels={"optimizer/vars": "adam"})
+        assert (state.rule, state.rule_source.source) == ("nadam", "checkpoint")
+        assert [p.found.value for p in state.parameters.values()] == list(_weights())
+
     @pytest.mark.parametrize("label", ["", "adam", "adam_w", "mine"])
     def test_a_norm_is_told_by_how_first_moments_grow_with_it(self, label: str) -> None:
         """`Adamax(name="adam")`: |m| is the same share of u where u is small and where it is large."""

@@ -120,7 +120,7 @@ def run_figure(
 def _first_figure(run: RunColumns) -> tuple[ShownFigure, ...]:
     """The figure that `plot()` draws by default, of the first optimizer that has it; nothing if none has."""
     from ckpt_inspect.presentation.plots import FIGURES
-    from ckpt_inspect.presentation.plots.pictures import page_picture
+    from ckpt_inspect.presentation.plots.sheet import page_picture
     from ckpt_inspect.presentation.report import rendered
 
     kind = FIGURES[0]

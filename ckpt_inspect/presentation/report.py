@@ -196,8 +196,7 @@ def end_reloading(folder: str | os.PathLike[str]) -> None:
 def _picture(figure: Figure, png: bytes | None) -> Picture:
     """The figure, drawn, as the page shows it: without title and answer, which stand above it there."""
     from ckpt_inspect.presentation.page import Picture
-    from ckpt_inspect.presentation.plots.pictures import page_picture
-    from ckpt_inspect.presentation.plots.sheet import header_height
+    from ckpt_inspect.presentation.plots.sheet import header_height, page_picture
 
     return Picture(*page_picture(png or rendered(figure), header_height(figure)))
 

@@ -194,6 +194,6 @@ def distance_from_trend(rates: Floats, changes: Floats) -> Floats:
     """Return (P,) decades between each change and the line that fits all, by least squares of the logarithms."""
     x, y = np.log10(rates), np.log10(changes)
     spread = x - x.mean()
-    slope = float((spread * y).sum() / (spread**2).sum()) if np.any(spread) else 0.0
+    slope = (spread @ y) / ((spread @ spread) or 1.0)
     distance: Floats = np.abs(y - y.mean() - slope * spread)
     return distance

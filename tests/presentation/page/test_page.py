@@ -422,8 +422,7 @@ def test_picture_loses_its_title_and_nothing_else() -> None:
     from PIL import Image
 
     from ckpt_inspect.presentation.plots import FIGURES, RunFrames, chapters
-    from ckpt_inspect.presentation.plots.pictures import page_picture
-    from ckpt_inspect.presentation.plots.sheet import header_height
+    from ckpt_inspect.presentation.plots.sheet import header_height, page_picture
     from ckpt_inspect.presentation.report import rendered
 
     figure = FIGURES[0].plot(chapters([RunFrames("digits", **make_frames(2, 3))])[0])

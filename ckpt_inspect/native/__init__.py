@@ -39,7 +39,7 @@ try:
 except ImportError:  # there was no compiler, or a checkout is used as it is
     _loops = None
 
-_VERSION = 7
+_VERSION = 8
 """Of `module.c`: what an older checkout has compiled is not called in another way than it was made for."""
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")

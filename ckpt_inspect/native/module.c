@@ -825,7 +825,7 @@ static int prepare(PyObject *module)
         return -1;
     }
     /* grows with every change of what Python may expect */
-    return PyModule_AddIntConstant(module, "VERSION", 7) < 0 || PyModule_AddIntConstant(module, "SCRATCH", (long)SCRATCH) < 0 ? -1 : 0;
+    return PyModule_AddIntConstant(module, "VERSION", 8) < 0 || PyModule_AddIntConstant(module, "SCRATCH", (long)SCRATCH) < 0 ? -1 : 0;
 }
 
 static PyModuleDef_Slot slots[] = {

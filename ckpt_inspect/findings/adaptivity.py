@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -56,13 +56,13 @@ ROWS = Kind(
 ELEMENTS = Kind(
     id="untouched-elements",
     title="Elements that no gradient has ever reached",
-    severity=Severity.INFO,
+    severity=Severity.WARNING,
     condition="The share of elements with v = 0, besides those in untouched rows, is at least untouched_elements, "
-    "and below 1.",
+    "and below 1; a warning if a bias shows that at least dead_units of its layer's units are dead.",
     why="Units that have been dead since the start (a rectifier that is never on) get no gradient, and never will.",
     action="Look at these units' activations; another initialisation or a leaky activation revives them",
     source="v averages g²: it is 0 only if every gradient was",
-    thresholds=("untouched_elements",),
+    thresholds=("untouched_elements", "dead_units"),
     metrics=("untouched",),
 )
 
@@ -153,14 +153,25 @@ def find_untouched(history: History, thresholds: Thresholds) -> Iterator[Finding
         )
     rest: Floats = share - np.nan_to_num(rows)
     if dead := worst_first((rest >= max(thresholds.untouched_elements, 1e-12)) & (share < 1), rest):
+        units = _dead_units(history, dead, share)
         yield history.finding(
             ELEMENTS,
             f"No gradient has reached some elements of {history.counted(dead)}, besides whole rows: "
-            f"{history.named(dead, [percent(rest[i]) for i in dead])}",
+            f"{history.named(dead, [units.get(i, percent(rest[i])) for i in dead])}",
             thresholds,
             parameters=dead,
             evidence=history.tensor_evidence(-1, dead, "untouched", "untouched_rows"),
+            severity=Severity.WARNING if any(share[i] >= thresholds.dead_units for i in units) else Severity.INFO,
         )
+
+
+def _dead_units(history: History, places: Sequence[int], share: Floats) -> dict[int, str]:
+    """Return, for the biases among these tensors that are added to what a kernel makes, how many units are dead: a
+    bias has one element for each."""
+    sizes, kernels = history["size"], kernels_beside(history)
+    return {
+        i: f"{percent(share[i])}, {round(share[i] * sizes[i])} of its {sizes[i]} units" for i in places if kernels[i]
+    }
 
 
 def _all_untouched(history: History, thresholds: Thresholds, whole: list[int]) -> Iterator[Finding]:

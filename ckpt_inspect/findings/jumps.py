@@ -16,10 +16,11 @@ from ckpt_inspect.measurement.wording import counted
 JUMPED = Kind(
     id="weights-jumped",
     title="Weights jumped between two checkpoints",
-    severity=Severity.WARNING,
+    severity=Severity.CRITICAL,
     condition="The displacement of an update, over all between two checkpoints, is jump_factor times the largest of "
     "the windows before (the last 32, four of them known) or more, and the weights' RMS changes by the factor "
-    "jump_growth or more, in a tensor of two or more axes that is no bias.",
+    "jump_growth or more, in a tensor of two or more axes that is no bias; critical if it changes by a factor of ten "
+    "or more in one.",
     why="Weights that moved evenly and then are thrown far away in a few updates have diverged: what had been learned "
     "is mostly lost, and a small last update says nothing of it.",
     action="Go back to the checkpoint before, and find what happened there: a higher learning rate, a broken batch, or "
@@ -34,6 +35,11 @@ KINDS = (JUMPED,)
 _NEEDED = ("window_displacement", "weight_rms")
 _BACK, _LEAST = 32, 4
 """Windows before, with which one is compared, and how many of them must be known."""
+_FAR = 10
+"""Factor by which the weights' RMS changes where hardly anything is left of what they were."""
+_RISE = 2
+"""Factor from which a rise of the learning rate is told as the likely cause."""
+_RAISED = "Go back to the checkpoint before, and leave the learning rate as it was there"
 
 
 def find_jumps(history: History, thresholds: Thresholds) -> Iterator[Finding]:
@@ -58,7 +64,10 @@ def find_jumps(history: History, thresholds: Thresholds) -> Iterator[Finding]:
     begin = max(row - _BACK, 0)
     moved, size = history.between(_NEEDED, begin, row + 1)
     excess = _excess(moved, row - begin)
-    places = worst_first(_have_jumped(moved, size, row - begin, thresholds) & has_axes, excess)
+    jumped = _have_jumped(moved, size, row - begin, thresholds)
+    places = sorted(worst_first(jumped, excess), key=lambda i: not has_axes[i])
+    is_far = bool((_growth(size[row - begin - 1 :])[1] >= _FAR)[jumped & has_axes].any())
+    rates = history["learning_rate"][[row - 1, row]].tolist()
     sizes = [f"RMS {size[row - begin - 1, i]:.3g} to {size[row - begin, i]:.3g}" for i in places]
     least = float(excess[places].min())
     again = f"; {counted(len(rows) - 1, 'more jump')} later" if len(rows) > 1 else ""
@@ -66,7 +75,7 @@ def find_jumps(history: History, thresholds: Thresholds) -> Iterator[Finding]:
         JUMPED,
         f"The weights of {history.counted(places, row)} jumped on the way to {history.at(row)}: "
         f"{history.named(places, sizes)}; an update moved them at least ×{least:.3g} as far as in any window "
-        f"before{again}",
+        f"before{_of_rates(*rates)}{again}",
         thresholds,
         rows=(row - 1, row),
         parameters=places,
@@ -74,8 +83,15 @@ def find_jumps(history: History, thresholds: Thresholds) -> Iterator[Finding]:
             history.evidence(row, i, window_displacement=moved[-1, i], weight_rms=size[-1, i], times=excess[i])
             for i in places[:MOST_EVIDENCE]
         ],
+        severity=Severity.CRITICAL if is_far else Severity.WARNING,
+        action=_RAISED if rates[1] >= _RISE * rates[0] > 0 else "",
         is_between=True,
     )  # fmt: skip
+
+
+def _of_rates(before: float, after: float) -> str:
+    """What the learning rate did meanwhile, if it rose."""
+    return f", while the learning rate rose from {before:.3g} to {after:.3g}" if after >= _RISE * before > 0 else ""
 
 
 def _growth(size: Floats) -> Floats:

@@ -94,8 +94,8 @@ def find_disproportion(history: History, thresholds: Thresholds) -> Iterator[Fin
         if kind is TOO_LARGE and is_early:
             continue
         if places:
-            rows = _in_a_row(history, kind, places, limit)
-            since = f"; so in the newest {len(rows)} of {len(history)} checkpoints" if len(rows) > 1 else ""
+            rows = _rows_beyond(history, kind, places, limit)
+            since = _since(history, rows, len(places))
             yield history.finding(
                 kind,
                 f"‖Δ‖/‖θ‖ of the last update is {side} {limit:g} in {history.counted(places)}, biases aside: "
@@ -108,19 +108,28 @@ def find_disproportion(history: History, thresholds: Thresholds) -> Iterator[Fin
 
 
 _MOST_BACK = 1000
-"""The most rows that are searched for the onset; if all of them qualify, no onset is reported."""
+"""The most rows that are searched for the onset; if the first of them qualifies, no onset is reported."""
 
 
-def _in_a_row(history: History, kind: Kind, places: Sequence[int], limit: float) -> range:
-    """The rows, up to the newest, in each of which any of these tensors is beyond the limit; the newest alone if that
-    is so as far back as one looks."""
+def _rows_beyond(history: History, kind: Kind, places: Sequence[int], limit: float) -> list[int]:
+    """The rows in which any of these tensors is beyond the limit; the newest alone if that is so as far back as one
+    looks."""
     start, count = max(len(history) - _MOST_BACK, 0), len(history)
     (ratios,) = history.between(("update_to_weight",), start, count)
     own = ratios[:, places]
-    is_off = own > limit if kind is TOO_LARGE else (own > 0) & (own < limit)
-    others = np.flatnonzero(~is_off.any(axis=1))
-    first = start + int(others[-1]) + 1 if others.size else start
-    return range(count - 1 if start and first == start else first, count)
+    is_off = (own > limit if kind is TOO_LARGE else (own > 0) & (own < limit)).any(axis=1)
+    rows: list[int] = (start + np.flatnonzero(is_off)).tolist()
+    return [count - 1] if start and is_off[0] else rows
+
+
+def _since(history: History, rows: Sequence[int], tensors: int) -> str:
+    """In how many checkpoints it is so; nothing if in the newest alone."""
+    if len(rows) < 2:
+        return ""
+    who = "so" if tensors == 1 else "one of them was"
+    if rows[-1] - rows[0] < len(rows):
+        return f"; {who} in the newest {len(rows)} of {len(history)} checkpoints"
+    return f"; {who} in {len(rows)} of {len(history)} checkpoints, first in {history.at(rows[0])}"
 
 
 def _is_early(history: History) -> bool:

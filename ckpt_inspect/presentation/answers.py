@@ -115,7 +115,8 @@ def _learning(asked: Asked) -> Answer:
         is_all = sum(len(set(f.parameters)) for f in inert) >= sum(len(s.parameters) for s in asked.series)
         return Answer(question, "No" if is_all else "Partly", _told(inert), "trouble", metrics)
     updates = np.concatenate([s.newest_values("update_rms") for s in asked.series])
-    updates, moved = updates[np.isfinite(updates)], list(_moved(asked))
+    is_known = np.isfinite(updates)
+    updates, moved = updates[is_known], list(_moved(asked))
     if updates.size and not updates.any():
         return Answer(question, "No", "The last update was 0 in every tensor.", "look", metrics)
     if not moved and not updates.size:
@@ -124,8 +125,9 @@ def _learning(asked: Asked) -> Answer:
     word = "Its weights move"
     tone: Tone = "good"
     if updates.size:
-        count = int((updates > 0).sum())
-        moved.append(f"The last update was above 0 in {count} of {counted(updates.size, 'tensor')}.")
+        lost = np.concatenate([s.newest_values("lost_in_rounding") for s in asked.series])[is_known]
+        count = int(((updates > 0) & ~(lost >= 1)).sum())
+        moved.append(f"The last update changed {count} of {counted(updates.size, 'tensor')}.")
         if count < updates.size:
             word, tone = "Partly", "look"
         elif (ratios := _known_ratios(asked)).size and ratios.max() < SLOW:
@@ -140,15 +142,26 @@ _NO_LOSS = "Checkpoints don't say whether the loss falls."
 def _moved(asked: Asked) -> Iterator[str]:
     for s in asked.series:
         at = _matrices(s)
+        distances = s.values_of_line("path_distance", asked.segments)[:, at]
+        begun = np.flatnonzero(~np.isfinite(distances).any(axis=1)).tolist()
+        first = begun[-1] if begun else 0
+        when = asked.checkpoints[int(s.indices[first])] if begun else "the first checkpoint"
         with np.errstate(divide="ignore", invalid="ignore"):
-            share = (s.newest_values("path_distance") / s.newest_values("weight_rms"))[at]
+            share = distances[-1] / s.values("weight_rms")[first, at]
         own = share[np.isfinite(share)]
         if own.size and own.any():
+            middle = float(np.median(own))
+            far = f"about {middle:,.0f} times" if middle >= _TIMES else f"about {percent(float(f'{middle:.2g}'))} of"
+            its = "its" if own.size == 1 else "their"
+            who, how = ("it", "") if own.size == 1 else ("each", " (median)")
             yield (
-                f"{asked.of(s.optimizer)}{_tensors(own.size, s, at)} moved by {percent(float(np.median(own)))} of "
-                f"{'its' if own.size == 1 else 'their'} norm{'' if own.size == 1 else ' (median)'} since the first "
-                "checkpoint that led here."
+                f"{asked.of(s.optimizer)}{_tensors(own.size, s, at)} moved by {far} {its} norm since {when}{how}, as "
+                f"some elements of {who} tell."
             )
+
+
+_TIMES = 3
+"""From here on how far weights moved is told as a multiple of their norm."""
 
 
 def _tensors(count: int, s: OptimizerSeries, at: NDArray[np.intp]) -> str:
@@ -166,8 +179,7 @@ def _speed(asked: Asked) -> Answer:
     jumped = asked.found("weights-jumped")
     if large or small:
         word = "Both" if large and small else "Too large" if large else "Too small"
-        text = " ".join([_told([*large, *small, *jumped], with_since=True), *(_before(asked, f) for f in large)])
-        return Answer(question, word, text.strip(), "look", metrics)
+        return Answer(question, word, _told([*large, *small, *jumped], with_since=True), "look", metrics)
     text, ratios = " ".join(pace({s.optimizer: update_ratios(s) for s in asked.series})), _known_ratios(asked)
     if asked.is_contradicted:
         text = f"A value that this rests on is contradicted by the run's own checkpoints. {text}"
@@ -178,7 +190,9 @@ def _speed(asked: Asked) -> Answer:
             why = " ".join([_NOT_FINITE, *_jumps(asked)])
         return Answer(question, "Can't tell", why, "unknown", metrics)
     if jumped:
-        return Answer(question, "They were too large once", f"{_told(jumped)} {text}", "look", metrics)
+        tone: Tone = "trouble" if jumped[0].severity == Severity.CRITICAL else "look"
+        told = " ".join([_told(jumped), text, *_fast_vectors(asked)])
+        return Answer(question, "They were too large", told, tone, metrics)
     if not ratios.any():
         return Answer(question, "They are 0", "The last update changed no weight matrix.", "look", metrics)
     if ratios.max() < SLOW:
@@ -187,18 +201,14 @@ def _speed(asked: Asked) -> Answer:
     return Answer(question, "No" if is_usual else "Mostly no", text, "good", metrics)
 
 
-def _before(asked: Asked, f: Finding) -> str:
-    """Since when the tensors of a finding, which is of the newest checkpoint, have had updates that are too large."""
+def _fast_vectors(asked: Asked) -> Iterator[str]:
+    """The tensors besides the weight matrices whose last update is large beside them, in a sentence."""
     for s in asked.series:
-        at = [i for i, name in enumerate(s.parameters) if name in f.parameters]
-        if s.optimizer == f.optimizer and at:
-            ratios = s.values_of_line("update_to_weight", asked.segments)[:, at]
-            is_large = np.any(ratios > FAST, axis=1)
-            if is_large[:-1].any():
-                first = s.steps[np.argmax(is_large)]
-                since = "" if np.isnan(first) else f", first at step {first:,.0f}"
-                return f"One of these was above it in {is_large.sum()} of {len(ratios)} checkpoints{since}."
-    return ""
+        ratios = s.newest_values("update_to_weight")
+        ratios[_matrices(s)] = np.nan
+        if fast := [i for i in np.flatnonzero(ratios > FAST).tolist() if s.parameters[i] not in update_ratios(s)]:
+            worst = max(fast, key=lambda i: float(ratios[i]))
+            yield f"That of {s.parameters[worst]} is {percent(float(ratios[worst]))} of its norm."
 
 
 def _known_ratios(asked: Asked) -> Floats:
@@ -272,7 +282,8 @@ def _resume(asked: Asked) -> Answer:
         return Answer(question, "Can't tell", text, "unknown", metrics)
     steps = " and ".join(f"from {s.steps[0]:,.0f} to {s.steps[-1]:,.0f}" for s in asked.series)
     text = (
-        f"No loss is visible: the step goes {steps} and never falls, and no second moment fell faster than β2 lets it"
+        f"Nothing tells of a loss of state: the step goes {steps} and never falls, and no second moment fell faster "
+        "than β2 lets it"
         f"{', as far as they are finite' if asked.found('nonfinite-state') else ''}. "
         "A resume that restored everything leaves no trace."
     )
@@ -340,8 +351,11 @@ def _dead(asked: Asked) -> Answer:
     whole, rows = asked.found("untouched-tensors", "starved-tensors"), asked.found("untouched-rows")
     untouched, starved = asked.found("untouched-elements"), asked.found("starved-elements")
     if found := [*whole, *rows, *untouched, *starved]:
-        tone: Tone = "look" if any(f.severity > Severity.INFO for f in found) else "good"
-        word = "Yes" if whole else "Some rows" if rows else "Some elements" if untouched else "Many elements"
+        is_serious = any(f.severity > Severity.INFO for f in found)
+        tone: Tone = "look" if is_serious else "good"
+        word = (
+            "Yes" if whole or is_serious else "Some rows" if rows else "Some elements" if untouched else "Many elements"
+        )
         return Answer(question, word, _told(found), tone, metrics)
     if asked.found("nonfinite-state"):
         return Answer(question, "Can't tell", _NOT_FINITE, "unknown", metrics)

@@ -625,7 +625,8 @@ def test_where_weights_jumped_is_told(tmp_path: Path) -> None:
     run = analyze(tmp_path)
     found = the("weights-jumped", findings_of(run))
     assert found.steps == (60, 70) and found.is_between
-    assert found.parameters and all(name.endswith("kernel") for name in found.parameters)
+    assert found.parameters[0].endswith("kernel") and any(name.endswith("bias") for name in found.parameters)
+    assert found.title.endswith("while the learning rate rose from 0.001 to 1")
     variables = run.optimizers["optimizer"].variables
     kernel = variables["parameter"].tolist().index(found.parameters[0])
     moved = variables["window_displacement"][:, kernel]
@@ -655,9 +656,33 @@ def test_since_when_updates_are_too_large_is_told(tmp_path: Path) -> None:
     for step in (40, 60):
         run.train(20).save(tmp_path / f"m-{step}.h5")
     found = the("updates-too-large", findings_of(analyze(tmp_path)))
-    assert found.steps == (40, 60) and found.title.endswith("; so in the newest 2 of 3 checkpoints")
+    assert found.steps == (40, 60) and found.title.endswith("; one of them was in the newest 2 of 3 checkpoints")
     alone = the("updates-too-large", findings_of(analyze([tmp_path / "m-20.h5", tmp_path / "m-60.h5"])))
-    assert alone.steps == (60,) and "so in the newest" not in alone.title
+    assert alone.steps == (60,) and "in the newest" not in alone.title
+
+
+def test_updates_that_were_too_large_in_between_are_counted(tmp_path: Path) -> None:
+    """Whatever the checkpoints in between were; the first of them is named."""
+    run = AdamRun(learning_rate=0.1)
+    for step, rate in ((20, 0.1), (40, 1e-6), (60, 0.1)):
+        run.config["learning_rate"] = rate
+        run.train(20).save(tmp_path / f"m-{step}.h5")
+    found = the("updates-too-large", findings_of(analyze(tmp_path)))
+    assert found.steps == (20, 60)
+    assert found.title.endswith("; one of them was in 2 of 3 checkpoints, first in m-20.h5 (step 20)")
+
+
+def test_units_that_are_dead_are_counted(tmp_path: Path) -> None:
+    """By their biases: of half a layer or more it is a warning, and of fewer a remark."""
+    for dead, severity in ((2, "info"), (3, "warning")):
+        run = AdamRun({"first/kernel": (6, 4), "first/bias": (4,), "second/kernel": (4, 3)}).train(20)
+        for moments in (run.first, run.second):
+            moments["first/kernel"][:, :dead] = moments["first/bias"][:dead] = 0
+        path = tmp_path / f"dead-{dead}.h5"
+        run.save(path)
+        found = the("untouched-elements", findings_of(analyze(path), dead_units=0.6))
+        assert f"{dead} of its 4 units" in found.title
+        assert found.severity.word == severity
 
 
 def test_drift_is_told_along_one_line_of_training(tmp_path: Path) -> None:

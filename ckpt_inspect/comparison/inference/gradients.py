@@ -17,7 +17,7 @@ class GradientRms:
     """Root mean square of a tensor's gradients in a window of updates, the last ones weighing most."""
 
     value: float
-    """Per unit of loss; 0 if the second moments show none."""
+    """Per unit of loss; 0 if the second moments show none, or none that is above their rounding."""
     low: float
     high: float
     """What rounding of the second moments, and of beta_2, leaves open."""
@@ -53,5 +53,5 @@ def window_gradient_rms(
     if gathered < -error:
         return None
     scale = -math.expm1(decays * math.log(beta_2))
-    value, low, high = (math.sqrt(max(x, 0.0) / scale) for x in (gathered, gathered - error, gathered + error))
-    return GradientRms(value, low, high)
+    low, high = (math.sqrt(max(x, 0.0) / scale) for x in (gathered - error, gathered + error))
+    return GradientRms(math.sqrt(gathered / scale) if gathered > error else 0.0, low, high)

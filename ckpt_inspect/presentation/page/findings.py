@@ -103,4 +103,10 @@ def _when(finding: Finding) -> str:
     if len(names) == 1:
         return f"{names[0]}, step {steps[0]:,}" if steps else names[0]
     between = f", steps {steps[0]:,} to {steps[-1]:,}" if len(steps) == len(names) else f", {names[0]} to {names[-1]}"
+    if len(names) == 2:
+        return (
+            f"{names[0]} and {names[1]}, steps {steps[0]:,} and {steps[1]:,}"
+            if len(steps) == 2
+            else " and ".join(names)
+        )
     return counted(len(names), "checkpoint") + between

@@ -235,9 +235,11 @@ def test_a_chart_stands_in_its_card_and_its_data_once_in_the_page() -> None:
 
 def test_findings_come_with_the_most_severe_first() -> None:
     """Of several runs too; each says why it matters and what to do."""
-    document = page(make_run("a", findings=[make_finding("untouched-elements", ["dense/bias"])]), full_run("b"))
+    document = page(
+        make_run("a", findings=[make_finding("untouched-elements", ["dense/bias"], severity="info")]), full_run("b")
+    )
     cards = [a["class"] for a, _ in document.all("article")]
-    assert [each.split("-")[-1] for each in cards] == ["critical", "warning", "info", "info"]
+    assert [each.split("-")[-1] for each in cards] == ["critical", "warning", "warning", "info"]
     first = document.texts("article")[0]
     assert "Why it matters. " in first and "What to do. " in first and "run: b" in first
 

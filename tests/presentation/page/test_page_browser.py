@@ -24,7 +24,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frame = make_frames(4, 3)["parameters"]
     medians = dict(zip(NAMES, (3e-3, 2e-2, float("nan"), 1e-4), strict=True))
     frame["effective_lr_median"] = frame["parameter"].map(medians) * (frame["checkpoint_index"] + 1)
-    findings = [make_finding("updates-too-large", [NAMES[1]]), make_finding("untouched-elements", [NAMES[1], NAMES[3]])]
+    findings = [
+        make_finding("updates-too-large", [NAMES[1]]),
+        make_finding("untouched-elements", [NAMES[1], NAMES[3]], severity="info"),
+    ]
     path = tmp_path_factory.mktemp("report") / "index.html"
     path.write_text(page_html(make_contents(make_run(frame=frame, findings=findings))), encoding="utf-8")
     return path

@@ -11,7 +11,7 @@ from ckpt_inspect.errors import DamagedFileError, NotFoundError
 from ckpt_inspect.formats.keras_files import ONE_SHARD
 from ckpt_inspect.layouts import suspects, weight_names
 from ckpt_inspect.measurement.wording import counted
-from ckpt_inspect.overview.tensors import ShownTensor, shown_tensors
+from ckpt_inspect.overview.tensors import TENSOR_UNREADABLE, ShownTensor, shown_tensors
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.given import Given
@@ -95,8 +95,11 @@ class Overview:
     problems: tuple[Problem, ...]
     listed: tuple[ShownTensor, ...] = ()
     """Every tensor with its figures, if that was asked for."""
-    is_damaged: bool = False
-    """Whether values of it can't be read."""
+
+    @property
+    def is_damaged(self) -> bool:
+        """Return whether values of it can't be read."""
+        return any(p.code in (STATE_UNREADABLE, TENSOR_UNREADABLE, *_NOT_THERE) for p in self.problems)
 
     def __repr__(self) -> str:
         where = f"{self.format}, {counted(self.tensors, 'tensor')} in {counted(len(self.files), 'file')}"
@@ -168,8 +171,9 @@ def overview(
         listed, faults = shown_tensors(checkpoint, states, selection, progress)
         unreadable += faults
     said = tuple(p.message for p in unreadable)
-    broken = [p for p in checkpoint.problems if p.code in _NOT_THERE]
-    problems = [p for p in checkpoint.problems if p not in broken or not any(s.startswith(p.message) for s in said)]
+    problems = [
+        p for p in checkpoint.problems if p.code not in _NOT_THERE or not any(s.startswith(p.message) for s in said)
+    ]
     return Overview(
         str(checkpoint.path),
         checkpoint.format,
@@ -184,7 +188,6 @@ def overview(
         description,
         tuple(dict.fromkeys((*remarks, *unreadable, *problems, *(p for s in states for p in s.problems)))),
         listed,
-        is_damaged=bool(unreadable or broken),
     )  # fmt: skip
 
 

@@ -20,6 +20,9 @@ _STEP = re.compile(r"(?:.*_)?[0-9]+")
 """Name of a manager's step: `12`, `00000012`, `step_12`."""
 _FLAX_FILE = re.compile(r".*\.msgpack|(?:.*_)?checkpoint_[0-9]+(?:\.[0-9]+)?")
 """Names of flax' own files: what programs call them, and what flax.training.checkpoints does."""
+_KEY_BYTES = 64
+"""Of a file's head, to see whether a map with a first key begins it."""
+_EMPTY_MAP = b"\x80"
 
 
 class Item(NamedTuple):
@@ -85,13 +88,16 @@ def find_items(folder: Path) -> list[Item]:
 
 
 def _is_flax(location: Location) -> bool:
-    """Return whether a file is named and begins as a map of msgpack whose first key is a short text, as flax'
-    are."""
-    head = location.head
+    """Return whether a file is named and begins as flax' are."""
+    return _is_keyed_map(location.head) and bool(_FLAX_FILE.fullmatch(location.path.name))
+
+
+def _is_keyed_map(head: bytes) -> bool:
+    """Return whether a file begins as a map of msgpack whose first key is a short text: other binary files seldom do,
+    HDF5's among them."""
     is_map = len(head) > 1 and (0x81 <= head[0] <= 0x8F or head[0] == 0xDE)
     first = head[1 if is_map and head[0] < 0x90 else 3 :]
-    is_keyed = bool(first) and 0xA1 <= first[0] <= 0xBF and first[1 : first[0] - 0xA0 + 1].isascii()
-    return is_map and is_keyed and bool(_FLAX_FILE.fullmatch(location.path.name))
+    return is_map and bool(first) and 0xA1 <= first[0] <= 0xBF and first[1 : first[0] - 0xA0 + 1].isascii()
 
 
 def _items_among(folder: Path, files: Collection[str], folders: Collection[str]) -> list[Item]:
@@ -117,15 +123,18 @@ def _list(folder: Path) -> Listing | None:
 
 
 def _is_tree(folder: Path, files: Collection[str]) -> bool:
-    """Return whether a folder with these files holds a tree; TensorFlow's file `checkpoint` is a text."""
+    """Return whether a folder with these files holds a tree; TensorFlow's file `checkpoint` is a text, and Keras' of
+    that name another format."""
     if TREE_FILE in files or STORE_FILE in files:
         return True
     if MSGPACK_FILE not in files:
         return False
     try:
-        return read_head(folder / MSGPACK_FILE, 1) >= b"\x80"  # a map
+        head = read_head(folder / MSGPACK_FILE, _KEY_BYTES)
     except CkptInspectError:
         return False
+    is_list = len(head) > 1 and 0x90 <= head[0] <= 0x9F and head[1] >= 0x80
+    return head == _EMPTY_MAP or _is_keyed_map(head) or is_list
 
 
 FORMAT = Format(

@@ -217,3 +217,22 @@ def test_a_branch_of_folders_is_listed_about_once(tmp_path: Path, monkeypatch: p
     ((claim,),) = find_claims([tmp_path / "**"])
     assert claim.path == deep / "m.h5"
     assert len(listed) < 50
+
+
+@pytest.mark.parametrize(
+    "contents", [b"\xff\xfe\x00binary", "model_checkpoint_path".encode("utf-16"), b"\x93NUMPY", b"\x89PNG\r\n\x1a\n"]
+)
+def test_a_damaged_state_file_is_no_tree_of_orbax(tmp_path: Path, contents: bytes) -> None:
+    """What lies beside it is found all the same."""
+    write_bundle(tmp_path / "ckpt-1", {"x": np.zeros(3, np.float32)})
+    (tmp_path / "checkpoint").write_bytes(contents)
+    assert list(claims(tmp_path)) == ["ckpt-1"]
+
+
+def test_a_keras_file_may_be_called_checkpoint(tmp_path: Path) -> None:
+    """HDF5's first byte is that of a map of msgpack's, too."""
+    for name in ("checkpoint", "epoch-2.h5"):
+        with h5py.File(tmp_path / name, "w") as file:
+            file["layers/dense/vars/0"] = np.zeros(3)
+    assert "epoch-2.h5" in claims(tmp_path)
+    assert opening.open_checkpoint(tmp_path / "checkpoint").format == "keras-weights-h5"

@@ -19,6 +19,8 @@ from ckpt_inspect.storage import absolute, is_there, open_file
 NAME = "checkpoint"
 
 _MAX_SIZE = 1 << 24
+_LONGEST = 1 << 14
+"""Characters of a path: systems take 4,096 bytes, each of which may be written with four."""
 _LINE = re.compile(
     r'^\s*(model_checkpoint_path|all_model_checkpoint_paths)\s*:\s*"((?:[^"\\]|\\.)*)"\s*$', re.MULTILINE
 )
@@ -39,6 +41,8 @@ def decode_state(text: str) -> StateFile:
     """Decode the text of a `checkpoint` file; an empty one names no checkpoint."""
     newest, kept = None, []
     for field, value in _LINE.findall(text):
+        if len(value) > _LONGEST:
+            continue
         path = _unescape(value)
         if field == "model_checkpoint_path":
             newest = path

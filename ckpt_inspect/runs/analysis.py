@@ -277,7 +277,8 @@ def _fingerprint(files: Sequence[str], stats: Sequence[FileStat], head: bytes) -
 
     digest = hashlib.blake2b(digest_size=16)
     for place, (file, found) in enumerate(zip(files, stats, strict=True)):
-        digest.update(f"{storage.name_of(file)}\0{found.size}\0{found.modified_ns}\0".encode())
+        name = storage.name_of(file)  # in which bytes that are no text stand for themselves
+        digest.update(f"{name}\0{found.size}\0{found.modified_ns}\0".encode("utf-8", "surrogateescape"))
         if place == 0:
             digest.update(head)
     return digest.hexdigest()

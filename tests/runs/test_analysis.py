@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
@@ -533,3 +534,15 @@ def test_another_runs_store_is_not_replaced(tmp_path: Path) -> None:
     analyze(tmp_path / "a" / "run", store=tmp_path / "run.h5")
     with pytest.raises(StoreError, match="name another store"):
         analyze(tmp_path / "b" / "run", store=tmp_path / "run.h5")
+
+
+def test_names_that_are_no_text_are_kept_and_known_again(tmp_path: Path) -> None:
+    """A file system takes any bytes for a name, UTF-8 or not."""
+    path = tmp_path / os.fsdecode(b"epoch\xff-1.h5")
+    try:
+        Run().train(3).save(path)
+    except OSError:
+        pytest.skip("this file system takes none but UTF-8")
+    first = analyze(path, store=tmp_path / "s.h5")
+    assert list(first.checkpoints["checkpoint"]) == [path.name]
+    assert load(tmp_path / "s.h5") == first == analyze(path, store=tmp_path / "s.h5")

@@ -7,7 +7,7 @@ their own names. Keys look like `optimizer/v_dvar/0/.ATTRIBUTES/VARIABLE_VALUE`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -31,13 +31,13 @@ def find(checkpoint: Checkpoint, graph: ObjectGraph) -> list[FoundOptimizer]:
     return [found for node in graph.nodes if (found := _read(checkpoint, graph, node, attributes)) is not None]
 
 
-def _attributes(graph: ObjectGraph) -> Collection[int]:
+def _attributes(graph: ObjectGraph) -> frozenset[int]:
     """Return the nodes that an object has under a name: a list of these is another look at them, as Keras' layers and
     metrics have one (`variables`), and no optimizer keeps its averages so."""
-    return {i for node in graph.nodes for name, i in node.children.items() if not LIST_INDEX.match(name)}
+    return frozenset(i for node in graph.nodes for name, i in node.children.items() if not LIST_INDEX.match(name))
 
 
-def _read(checkpoint: Checkpoint, graph: ObjectGraph, node: Node, attributes: Collection[int]) -> FoundOptimizer | None:
+def _read(checkpoint: Checkpoint, graph: ObjectGraph, node: Node, attributes: frozenset[int]) -> FoundOptimizer | None:
     lists = _parallel_lists(checkpoint, graph, node, attributes)
     if not lists or not graph.paths.get(node.index):
         return None
@@ -86,7 +86,7 @@ def _read(checkpoint: Checkpoint, graph: ObjectGraph, node: Node, attributes: Co
 
 
 def _parallel_lists(
-    checkpoint: Checkpoint, graph: ObjectGraph, node: Node, attributes: Collection[int]
+    checkpoint: Checkpoint, graph: ObjectGraph, node: Node, attributes: frozenset[int]
 ) -> Mapping[str, Sequence[str]]:
     """Return the keys of the node's lists of variables by name, if all have the same shapes in the same order."""
     lists: dict[str, Sequence[str]] = {}

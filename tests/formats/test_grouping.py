@@ -14,6 +14,7 @@ from support.bundle_writer import table, write_bundle
 
 from ckpt_inspect.errors import NotFoundError
 from ckpt_inspect.formats import FORMATS, Claim, Format, Listing, find_claims, grouping, opening
+from ckpt_inspect.formats.state_file import StateFile, decode_state
 from ckpt_inspect.storage import Location, local
 
 X = {"x": np.zeros(2, np.float32)}
@@ -236,3 +237,9 @@ def test_a_keras_file_may_be_called_checkpoint(tmp_path: Path) -> None:
             file["layers/dense/vars/0"] = np.zeros(3)
     assert "epoch-2.h5" in claims(tmp_path)
     assert opening.open_checkpoint(tmp_path / "checkpoint").format == "keras-weights-h5"
+
+
+def test_a_name_longer_than_a_path_is_none() -> None:
+    """A state file that was damaged names no megabytes in a message."""
+    text = f'model_checkpoint_path: "{"a" * 100_000}"\nall_model_checkpoint_paths: "ckpt-1"\n'
+    assert decode_state(text) == StateFile(None, ("ckpt-1",))

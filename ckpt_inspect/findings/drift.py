@@ -48,8 +48,8 @@ STUCK = Kind(
     condition="The RMS of (m/c1)/√(v/c2) is at least stuck_direction, and at most 1.1, at a step of 10/(1-β1) or more, "
     "with a β1 of at least 0.8; not where noise could give as much, nor where gradients have grown since the "
     "checkpoint before. Only worth knowing where β1 is assumed.",
-    why="Adam then moves every element by the full learning rate, always to the same side; near 1 in many tensors is "
-    "what precedes a divergence.",
+    why="Adam then moves every element by the full learning rate, always to the same side; values near 1 in many "
+    "tensors precede a divergence.",
     action="See whether the loss still falls; lower the learning rate if it doesn't",
     source="Balles & Hennig, arXiv 1705.07774; Molybog et al., arXiv 2304.09871",
     thresholds=("stuck_direction",),

@@ -214,12 +214,12 @@ WINDOW_METRICS = (
     _metric(
         "window_gradient_rms_low",
         "least RMS of the gradients",
-        "No smaller can the root of the plain mean of the window's squared gradients have been.",
+        "Lower bound of the unweighted RMS of the window's gradients.",
     ),
     _metric(
         "window_gradient_rms_high",
         "largest RMS of the gradients",
-        "Nor larger; NaN if the window is so long that there is no bound.",
+        "Upper bound of the unweighted RMS; NaN if the window is so long that there is none.",
     ),
     _metric(
         "window_displacement",
@@ -248,8 +248,8 @@ WINDOW_METRICS = (
     _metric(
         "path_elements",
         "elements behind the figures of the path",
-        "So many of the parameter's elements: all of them, and the figures are exact; or fewer, and they are "
-        "estimates. NaN if there are none.",
+        "How many of the parameter's elements were followed. If all, the figures are exact; if fewer, they are "
+        "estimates. NaN if none.",
         "element",
     ),
 )

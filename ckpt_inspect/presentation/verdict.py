@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
-from typing import Literal
+from typing import Literal, get_args
 
 from ckpt_inspect.findings.finding import Finding, Severity
 from ckpt_inspect.measurement.wording import counted, spoken_name
 from ckpt_inspect.records import dataclass
 
+State = Literal["trouble", "look", "healthy"]
+"""`look`: something deserves attention; `trouble`: something of it is critical."""
+STATES = get_args(State)
+"""All of them, the worst first."""
 MOST_FIRST = 3
 """Findings that a verdict names."""
 
@@ -19,8 +23,7 @@ MOST_FIRST = 3
 class Verdict:
     """What a person who has a minute should know of a run."""
 
-    state: Literal["healthy", "look", "trouble"]
-    """`look`: something deserves attention; `trouble`: something of it is critical."""
+    state: State
     sentence: str
     first: tuple[Finding, ...]
     """What to look at, the most severe first, at most three, each of another kind."""
@@ -39,7 +42,7 @@ def verdict_of(findings: Sequence[Finding], checkpoints: int, unread: int = 0) -
     first = tuple(kinds.values())[:MOST_FIRST]
     read = counted(checkpoints, "checkpoint")
     if not first:
-        state: Literal["healthy", "look", "trouble"] = "healthy"
+        state: State = "healthy"
         sentence = f"Healthy: nothing in {read} needs attention."
         if checkpoints == 0:
             sentence = "Nothing is known: no checkpoint could be analysed."

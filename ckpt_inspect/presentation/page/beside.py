@@ -27,10 +27,10 @@ class RunBeside:
 
 
 HEADINGS = (
-    "checkpoints",
-    "newest step",
-    "learning rate α",
     "update/weight",
+    "learning rate α",
+    "newest step",
+    "checkpoints",
     "gradients (RMS)",
     "signal to noise",
     "ε-dominated",
@@ -48,13 +48,37 @@ def runs_beside(verdicts: Sequence[RunVerdict], series: Sequence[OptimizerSeries
     return tuple(RunBeside(s.run, s.optimizer, states[s.run], _cells(s)) for s in series) if len(states) > 1 else ()
 
 
+def steps_beside(series: Sequence[OptimizerSeries]) -> str:
+    """Return which run takes the largest last updates beside its weights, in a sentence; empty for a single run, or if
+    that is known of fewer than two."""
+    ratios = {s.run: ratio for s in series if np.isfinite(ratio := _ratio(s)) and ratio > 0}
+    if len(ratios) < 2 or len({s.run for s in series}) < len(series):
+        return ""
+    (small, least), *_, (large, most) = sorted(ratios.items(), key=lambda each: each[1])
+    if most < _ALIKE * least:
+        return "Their last updates are about as large beside the weights."
+    return (
+        f"The last update of {large} is the largest beside its weights: {100 * most:.2g} % of their norm, "
+        f"{most / least:.2g} times that of {small} ({100 * least:.2g} %)."
+    )
+
+
+_ALIKE = 1.5
+"""Factor below which two runs' updates are as large."""
+
+
+def _ratio(s: OptimizerSeries) -> float:
+    """The median of the weight matrices' ‖Δ‖/‖θ‖ in the newest checkpoint."""
+    return _median(np.array(list(update_ratios(s).values()), float))
+
+
 def _cells(s: OptimizerSeries) -> tuple[str, ...]:
     step = s.steps[-1]
     return (
-        f"{len(s.heads):,}",
-        "-" if np.isnan(step) else f"{step:,.0f}",
+        figure(_ratio(s)),
         span_text(floats(s.heads["learning_rate"])) or "not known",
-        figure(_median(np.array(list(update_ratios(s).values()), float))),
+        "-" if np.isnan(step) else f"{step:,.0f}",
+        f"{len(s.heads):,}",
         figure(_median(s.newest_values("window_gradient_rms"))),
         figure(_median(s.newest_values("signal_to_noise"))),
         percent(_largest(s.newest_values("epsilon_dominated"))),

@@ -7,7 +7,7 @@ from ckpt_inspect.findings.explanations import EXPLANATIONS, NOTATION
 from ckpt_inspect.presentation.optimizer_series import optimizer_series
 from ckpt_inspect.presentation.page.analysed import optimizer_facts, run_facts
 from ckpt_inspect.presentation.page.anchors import Anchors
-from ckpt_inspect.presentation.page.beside import HEADINGS, runs_beside
+from ckpt_inspect.presentation.page.beside import HEADINGS, runs_beside, steps_beside
 from ckpt_inspect.presentation.page.contents import Contents
 from ckpt_inspect.presentation.page.figures import figure_sets
 from ckpt_inspect.presentation.page.findings import finding_cards
@@ -16,6 +16,7 @@ from ckpt_inspect.presentation.page.parameters import parameter_table
 from ckpt_inspect.presentation.page.problems import shown_problems
 from ckpt_inspect.presentation.page.templating import rendered
 from ckpt_inspect.presentation.page.verdict import run_verdict
+from ckpt_inspect.presentation.verdict import STATES
 from ckpt_inspect.sourced import SOURCE_WORDS
 
 RELOADING, RELOADED = "<!-- the training goes on -->", "<!-- so far -->"
@@ -32,8 +33,9 @@ def page_html(contents: Contents) -> str:
         "page.html",
         contents=contents,
         has_several_runs=len(contents.runs) > 1,
-        verdicts=verdicts,
+        verdicts=sorted(verdicts, key=lambda each: STATES.index(each.verdict.state)),
         beside=runs_beside(verdicts, series),
+        steps_beside=steps_beside(series),
         beside_headings=[(heading, "number") for heading in HEADINGS],
         findings=finding_cards(contents, anchors),
         figures=figure_sets(contents, anchors),

@@ -280,6 +280,18 @@ def test_several_runs_stand_beside_each_other() -> None:
     assert "Which of the runs?" not in page_html(make_contents(make_run("a")))
 
 
+def test_runs_are_told_apart_in_words() -> None:
+    """Which takes the larger steps, and by how much; the one in most trouble is told first."""
+    fast = make_frames(4, 3)["parameters"].assign(update_to_weight=0.02)
+    slow = fast.assign(update_to_weight=0.001)
+    runs = (make_run("slow", slow), make_run("fast", fast, [make_finding("weights-jumped", ["dense/kernel"])]))
+    text = page_html(make_contents(*runs))
+    assert "The last update of fast is the largest beside its weights: 2 % of their norm, 20 times that of slow" in text
+    assert re.findall(r'<div class="card verdict-(\w+)">', text) == ["trouble", "healthy"]
+    alike = page_html(make_contents(make_run("a", slow), make_run("b", slow)))
+    assert "Their last updates are about as large beside the weights." in alike
+
+
 def test_addresses_of_files_lead_to_files() -> None:
     """Whatever a file is called, its address is a path beside the page and no command."""
     figures = [make_figure(file='javascript:alert(1)//"x')]

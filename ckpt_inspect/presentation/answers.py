@@ -151,7 +151,8 @@ def _moved(asked: Asked) -> Iterator[str]:
         own = share[np.isfinite(share)]
         if own.size and own.any():
             middle = float(np.median(own))
-            far = f"about {middle:,.0f} times" if middle >= _TIMES else f"about {percent(float(f'{middle:.2g}'))} of"
+            middle = float(f"{middle:.2g}")
+            far = f"about {middle:,.0f} times" if middle >= _TIMES else f"about {percent(middle)} of"
             its = "its" if own.size == 1 else "their"
             who, how = ("it", "") if own.size == 1 else ("each", " (median)")
             yield (
@@ -476,5 +477,6 @@ def _told(findings: Sequence[Finding], *, with_since: bool = False) -> str:
     told = []
     for f in findings[:_MOST_TOLD]:
         when = since(f) if with_since else ""
-        told.append(f"{f.title}{f' ({when})' if when and when not in f.title else ''}.")
+        is_told = not when or when.partition(" ")[2] in f.title  # "since step 300", by "(step 300)"
+        told.append(f"{f.title}{'' if is_told else f' ({when})'}.")
     return " ".join(told)

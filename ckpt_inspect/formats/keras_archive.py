@@ -207,7 +207,7 @@ def _unpacked(archive: zipfile.ZipFile, file: OpenFile, info: zipfile.ZipInfo) -
 
 def _read_in_pieces(member: IO[bytes], info: zipfile.ZipInfo) -> Iterator[bytes]:
     # A piece of other methods' input is unpacked whole, whatever comes of it.
-    step = _PIECE if info.compress_type == zipfile.ZIP_STORED else 1 << 12
+    step = _PIECE if info.compress_type == zipfile.ZIP_STORED else _LEAST
     while piece := member.read(step):
         yield piece
 

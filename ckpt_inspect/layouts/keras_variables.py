@@ -30,6 +30,7 @@ from ckpt_inspect.sourced import Source
 from ckpt_inspect.update_rules import (
     RULES,
     USUAL_RULE,
+    Implementation,
     Optimizer,
     UpdateRule,
     find_optimizer,
@@ -145,11 +146,12 @@ def _members(checkpoint: Checkpoint, graph: ObjectGraph, node: Node) -> list[Nod
     return [n for n in listed if n.key in checkpoint.tensors]
 
 
-def _lists_counter(checkpoint: Checkpoint, graph: ObjectGraph, node: Node) -> bool:
-    """Return whether the list of all variables begins with a counter, as since 2.11; before it, with a slot."""
+def _keras2_implementation(checkpoint: Checkpoint, graph: ObjectGraph, node: Node) -> Implementation:
+    """Return which of Keras 2's: the list of all variables begins with a counter since 2.11; before it, with a slot."""
     listed = graph.list_of(node, "_variables") if "_variables" in node.children else []
     spec = checkpoint.tensors.get(listed[0].key) if listed else None
-    return "_variables" in node.children and (spec is None or spec.dtype in ("int64", "int32"))
+    has_counter = "_variables" in node.children and (spec is None or spec.dtype in ("int64", "int32"))
+    return KERAS2 if has_counter else KERAS2_EXPERIMENTAL
 
 
 def _read_optimizer(
@@ -194,11 +196,7 @@ def _read_optimizer(
     return FoundOptimizer(
         name=graph.paths.get(node.index) or f"node {node.index}",
         layout=LAYOUT_KERAS3 if is_keras3 else LAYOUT_KERAS2,
-        implementation=KERAS3
-        if is_keras3
-        else KERAS2
-        if _lists_counter(checkpoint, graph, node)
-        else KERAS2_EXPERIMENTAL,
+        implementation=KERAS3 if is_keras3 else _keras2_implementation(checkpoint, graph, node),
         rule=rule,
         parameters=tuple(adapt_slots(p, rule.name) for p in parameters),
         counter=counter.key if counter is not None and counter.key in checkpoint.tensors else None,

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from ckpt_inspect.checkpoint import Checkpoint, Graph, Problem
 from ckpt_inspect.errors import CkptInspectError, DamagedFileError
-from ckpt_inspect.storage import OpenFile
+from ckpt_inspect.formats.foreign import is_placeholder, name_foreign
+from ckpt_inspect.storage import OpenFile, locate
 from ckpt_inspect.wire import LENGTH_DELIMITED, Buffer, fields
 
 META_GRAPHS = 2  # SavedModel.meta_graphs
@@ -39,6 +40,8 @@ def read_meta_graph(file: OpenFile) -> Graph | None:
     try:
         return next((Graph(bytes(g), file.path.name) for g in submessages(message, GRAPH_DEF)), None)
     except DamagedFileError as error:
+        if is_placeholder(location := locate(file.path)):
+            raise name_foreign(location) from error
         raise DamagedFileError(
             f"{file.path}: {error}: the graph beside the checkpoint is damaged; restore or remove it"
         ) from error

@@ -319,3 +319,13 @@ def test_a_member_that_unpacks_to_more_than_it_claims(tmp_path: Path) -> None:
     path.write_bytes(raw)
     with pytest.raises(DamagedFileError, match=r"its config\.json can't be unpacked"):
         open_checkpoint(path)
+
+
+def test_a_placeholder_for_a_graph(tmp_path: Path) -> None:
+    """A pointer of Git LFS in the place of a `.meta` is no damage."""
+    write_bundle(tmp_path / "c", {"x": np.zeros(3, np.float32)})
+    graph = tmp_path / "c.meta"
+    graph.write_bytes(LFS)
+    with open_checkpoint(tmp_path / "c") as checkpoint, pytest.raises(DamagedFileError) as caught:
+        checkpoint.graph()
+    assert str(caught.value) == f"{graph}: {LFS_SENTENCE}"

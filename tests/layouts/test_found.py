@@ -60,6 +60,10 @@ def _graph(rate: Sequence[tuple[str, str, Sequence[str]]]) -> bytes:
 COMPUTED = _graph([("step", "Identity", ["global_step"]), ("rate", "Sqrt", ["step"])])
 
 
+NADAM = {"w": W, "Nadam/w/m": M, "Nadam/w/v": V, "Nadam/iter": 3}
+"""Named for it, without the product of momenta that it keeps."""
+
+
 class TestRuleReading:
     """A reading says itself where it comes from."""
 
@@ -71,7 +75,8 @@ class TestRuleReading:
             (lambda: _find(_tf1(), graph=COMPUTED), "adam", "graph"),
             (lambda: _find({"w": W, "w/RMSProp": V, "w/RMSProp_1": M}), "rmsprop", "checkpoint"),
             (lambda: _find({"w": W, "w/adam_m": M, "w/adam_v": V}), "bert-adamw", "checkpoint"),
-            (lambda: _find({"w": W, "Nadam/w/m": M, "Nadam/w/v": V, "Nadam/iter": 3}), "nadam", "checkpoint"),
+            (lambda: _find({**NADAM, "Nadam/momentum_cache": 0.5}), "nadam", "checkpoint"),
+            (lambda: _find(NADAM), "adam", "default"),
             (lambda: _find(_h5({"a/w_momentum:0": M, "a/w_norm:0": U}), kind="keras-h5"), "adamax", "checkpoint"),
             (lambda: _find(_groups(M, V, V), kind="keras-weights-h5"), "amsgrad", "checkpoint"),
             (lambda: _find(_groups(M, U), kind="keras-weights-h5"), "adam", "default"),

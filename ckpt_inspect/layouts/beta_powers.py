@@ -244,7 +244,9 @@ def _count(
             best = found
     if best is None or best.agrees:
         return best
-    equals = [f for f in fitting if f.is_exact and f.count != best.count]  # powers too: not all are running products
+    # not only running products: what writes powers may have rounded once; of a beta so near to 1 that is no evidence
+    equals = [f for f in fitting if f.is_exact and (f.is_running or np.float32(f.beta) <= LIKELY)]
+    equals = [f for f in equals if f.count != best.count]
     if not equals:
         return best
     counted = [f for f in (best, *equals) if f.count - 1 == global_step]

@@ -14,7 +14,7 @@ from support.adam_bundles import save_series
 from ckpt_inspect import analyze, analyze_runs, find_runs, follow, load
 from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.runs import analyze as analysing
-from ckpt_inspect.runs import following, growth, inferring, reading, store, unchanged
+from ckpt_inspect.runs import following, growth, inferring, movement, reading, store, unchanged
 from ckpt_inspect.runs.stored_runs import StoredRun
 from ckpt_inspect.series import search
 
@@ -30,6 +30,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     for room in (analysing, unchanged):
         monkeypatch.setattr(room, "LONG", 3)
     monkeypatch.setattr(reading, "PART", 2)
+    monkeypatch.setattr(movement, "YOUNG", 0.0)  # or a slow machine has other words for damage at the second look
     monkeypatch.setattr(store, "LARGE", 0)
     monkeypatch.setattr(growth, "_SLAB", 5)
     monkeypatch.setattr(inferring, "STRETCH", 4)

@@ -116,4 +116,5 @@ def _excess(moved: Floats, row: int) -> Floats:
 
 def _have_jumped(moved: Floats, size: Floats, row: int, thresholds: Thresholds) -> Bools:
     jumped: Bools = _excess(moved, row) >= thresholds.jump_factor
-    return jumped & (_growth(size[row - 1 : row + 1])[1] >= thresholds.jump_growth)
+    jumped &= _growth(size[row - 1 : row + 1])[1] >= thresholds.jump_growth
+    return jumped

@@ -117,7 +117,8 @@ def _rows_beyond(history: History, kind: Kind, places: Sequence[int], limit: flo
     start, count = max(len(history) - _MOST_BACK, 0), len(history)
     (ratios,) = history.between(("update_to_weight",), start, count)
     own = ratios[:, places]
-    is_off = (own > limit if kind is TOO_LARGE else (own > 0) & (own < limit)).any(axis=1)
+    is_beyond = own > limit if kind is TOO_LARGE else (own > 0) & (own < limit)
+    is_off: Bools = is_beyond.any(axis=1)
     rows: list[int] = (start + np.flatnonzero(is_off)).tolist()
     return [count - 1] if start and is_off[0] else rows
 

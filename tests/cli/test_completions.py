@@ -29,7 +29,7 @@ def _offered(words: str) -> list[str]:
     [
         ("ckpt-inspect ana", ["analyze"]),
         ("ckpt-inspect analyze --thr", ["--threshold"]),
-        ("ckpt-inspect analyze x --fail-on w", ["warning"]),
+        ("ckpt-inspect analyze x --fail-on w", ["warning", "weights-jumped"]),
         ("ckpt-inspect analyze x --threshold epsilon_d", ["epsilon_dominated="]),
         ("ckpt-inspect show x --rule lam", ["lamb"]),
         ("ckpt-inspect show x --epsilon-placement t", ["textbook"]),

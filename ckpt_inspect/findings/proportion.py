@@ -118,7 +118,7 @@ def _rows_beyond(history: History, kind: Kind, places: Sequence[int], limit: flo
     (ratios,) = history.between(("update_to_weight",), start, count)
     own = ratios[:, places]
     is_beyond = own > limit if kind is TOO_LARGE else (own > 0) & (own < limit)
-    is_off: Bools = is_beyond.any(axis=1)
+    is_off = np.asarray(is_beyond.any(axis=1))
     rows: list[int] = (start + np.flatnonzero(is_off)).tolist()
     return [count - 1] if start and is_off[0] else rows
 

@@ -24,7 +24,7 @@ def answer_of(figure: str, chapter: Chapter) -> str:
 
 def _words(chapter: Chapter, column: str) -> tuple[str, str]:
     """In words which checkpoints the newest values of a column are of, and what they are."""
-    values = [positive(run.column(column)) for run in chapter.runs]
+    values = [run.column(column) for run in chapter.runs]
     return where_known(chapter, values), spread_words(chapter, values)
 
 

@@ -93,14 +93,17 @@ def decades(chapter: Chapter) -> Floats:
 
 
 def spread_words(chapter: Chapter, values: Sequence[Floats]) -> str:
-    """Return in words what the newest values of each kind of parameter are: the middle and both ends, by name."""
-    parts = list(_spreads(chapter, [newest(positive(each)) for each in values]))
+    """Return in words what the newest values of each kind of parameter are: how many are 0, and the middle and both
+    ends of the others, by name."""
+    parts = list(_spreads(chapter, [newest(each) for each in values]))
     return "; ".join(parts) if parts else "not known"
 
 
 def _spreads(chapter: Chapter, values: Sequence[Floats]) -> Iterator[str]:
     for kind, members in chapter.kinds().items():
-        known = [members[np.isfinite(of_run[members])] for of_run in values]
+        known = [members[np.isfinite(of_run[members]) & (of_run[members] > 0)] for of_run in values]
+        none = int((values[0][members] == 0).sum()) if len(values) == 1 else 0
+        zeros = f"0 in {none} of {none + known[0].size}" if none else ""
         medians = [number(float(np.median(v[k]))) for v, k in zip(values, known, strict=True) if k.size]
         if len(values) > 1 and medians:
             names = [shorten(run.name, 30) for run, k in zip(chapter.runs, known, strict=True) if k.size]
@@ -109,4 +112,7 @@ def _spreads(chapter: Chapter, values: Sequence[Floats]) -> Iterator[str]:
             ends = known[0][[values[0][known[0]].argmin(), values[0][known[0]].argmax()]]
             (low, high), told = chapter.labels(ends, 28), [number(values[0][at]) for at in ends]
             text = " each" if told[0] == told[1] else f" ({low} {told[0]} to {high} {told[1]})"
-            yield f"{kind.lower()} {medians[0]}" + (text if known[0].size > 1 else "")
+            others = f"{medians[0]}{text if known[0].size > 1 else ''}"
+            yield f"{kind.lower()} {f'{zeros}, else ' if zeros else ''}{others}"
+        elif zeros:
+            yield f"{kind.lower()} {zeros}"

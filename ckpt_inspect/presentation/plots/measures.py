@@ -118,7 +118,7 @@ def _plot_over_run(chapter: Chapter, asks: Question, answer: str, measures: Sequ
         panels.set_panel(axes, chapter, ends, is_share=measure.is_share)
         panels.draw_usual(axes, measure.usual)
         panels.draw_marks(axes, run, chapter.x(run), has_labels=panel is every[0])
-        _name_lines(axes, chapter, panel, own[:, panel.named], ends)
+        _name_lines(axes, chapter, panel, own[:, panel.named], newest(measure.values[0][:, panel.named]), ends)
         if not panel.members.size:
             axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", color=style.MUTED, gid="none")
     for axes in grid[-1]:
@@ -128,12 +128,14 @@ def _plot_over_run(chapter: Chapter, asks: Question, answer: str, measures: Sequ
     return figure_of(body)
 
 
-def _name_lines(axes: Axes, chapter: Chapter, panel: _Panel, values: Floats, limits: panels.Limits) -> None:
-    """Name the lines (K, n) right of the panel, the largest first, with their newest values; mark what leaves the
-    axes."""
+def _name_lines(
+    axes: Axes, chapter: Chapter, panel: _Panel, values: Floats, last: Floats, limits: panels.Limits
+) -> None:
+    """Name the lines (K, n) right of the panel, the largest first, with their newest values (n,), which may be 0 where
+    a line has ended; mark what leaves the axes."""
     from matplotlib.lines import Line2D
 
-    x, last = chapter.x(chapter.runs[0]), newest(values)
+    x = chapter.x(chapter.runs[0])
     labels, text = chapter.labels(panel.named, 28), percent if panel.measure.is_share else number
     handles: list[Artist] = []
     for i in np.argsort(-np.nan_to_num(last, nan=-np.inf), kind="stable"):

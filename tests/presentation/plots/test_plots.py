@@ -13,6 +13,7 @@ from support.frames_for_plots import make_frames, parameter_names
 
 from ckpt_inspect.comparison.segments import Segment
 from ckpt_inspect.errors import RequestError
+from ckpt_inspect.presentation.figures.answers import answer_of
 from ckpt_inspect.presentation.figures.questions import SHARE_LABELS
 from ckpt_inspect.presentation.figures.spread import apart, distance, fan
 from ckpt_inspect.presentation.figures.wording import log_ticks, number
@@ -650,6 +651,19 @@ def test_gradients_are_the_frames_with_their_bounds() -> None:
         for band, low in zip(bands(axes), lows, strict=True):
             assert set(low[1:]) <= set(band[:, 1])
             assert np.isclose(band[:, 1], axes.get_ylim()[1]).any()  # one not known is open
+
+
+def test_gradients_that_have_ended_are_0_in_words_and_beside_their_names() -> None:
+    """A logarithmic axis shows the last above 0, which is not the newest."""
+    frames = make_frames(4, 10)
+    table = frames["parameters"]
+    has_ended = (table["checkpoint_index"] > 5) & table["parameter"].str.startswith("dense/")
+    table.loc[has_ended, "window_gradient_rms"] = 0.0
+    (chapter,) = chapters([RunFrames("digits", **frames)])
+    words = answer_of("gradients", chapter)
+    assert words.startswith("In the newest window (RMS): kernels and embeddings 0 in 1 of 2, else ")
+    named = [text.get_text() for axes in panels(plot_gradients(chapter)) for text in axes.get_legend().get_texts()]
+    assert {"dense/kernel  0", "dense/bias  0"} <= set(named)
 
 
 # --- elements

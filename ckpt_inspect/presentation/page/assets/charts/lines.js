@@ -72,6 +72,12 @@ class LinesPanel {
     return NaN;
   }
 
+  // May be 0, which a logarithmic axis doesn't show: there the line has ended before
+  last(line) {
+    for (let k = line.x.length - 1; k >= 0; k -= 1) if (Number.isFinite(line.values[k])) return line.values[k];
+    return NaN;
+  }
+
   outermost(members) {
     if (this.isByRun && !this.measure.isShare) return [];
     const scale = this.measure.isShare ? (v) => v : Math.log10;
@@ -248,7 +254,7 @@ class LinesPanel {
   // --- words
 
   summary() {
-    const known = [...this.strong, ...this.others].map((line) => [this.newest(line), line]).filter(([value]) => Number.isFinite(value));
+    const known = [...this.strong, ...this.others].map((line) => [this.last(line), line]).filter(([value]) => Number.isFinite(value));
     known.sort(([a], [b]) => a - b);
     const [from, to] = this.extent();
     const start = `${this.panel.title}. ${this.measure.label} of ${this.members.length} over ${this.chart.xLabel} ${stepText(from)} to ${stepText(to)}.`;
@@ -258,7 +264,7 @@ class LinesPanel {
   }
 
   writeKey() {
-    const lines = this.isByRun ? [] : [...this.strong].sort((a, b) => (this.newest(b) || 0) - (this.newest(a) || 0));
+    const lines = this.isByRun ? [] : [...this.strong].sort((a, b) => (this.last(b) || 0) - (this.last(a) || 0));
     const entries = lines.map((line) => this.keyEntry(line));
     if (this.isFanned && !this.isByRun) {
       entries.push(keyText(`median of all ${this.members.length}`, swatch("var(--muted)")), keyText("25–75 %", swatch("var(--muted)", "none", 0.4)),
@@ -271,7 +277,7 @@ class LinesPanel {
 
   keyEntry(line) {
     const edge = this.beyond(line);
-    const words = `${this.text(this.newest(line))}${edge ? ` ${edge.isHigh ? "↑" : "↓"} ${this.text(edge.value)} beyond the axis` : ""}`;
+    const words = `${this.text(this.last(line))}${edge ? ` ${edge.isHigh ? "↑" : "↓"} ${this.text(edge.value)} beyond the axis` : ""}`;
     const name = make("span", { class: "name" }, this.chart.label(line.member));
     const button = make("button", { type: "button", "aria-pressed": String(isChosen(this.chart, line.member)), title: this.chart.parameters[line.member] },
       swatch(line.color, line.dashes), name, make("span", { class: "value" }, words));

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading, unique_names
-from ckpt_inspect.layouts.tf1_names import strip_to_variable
+from ckpt_inspect.layouts.tf1_groups import strip_to_variable
 from ckpt_inspect.natural_order import natural_key
 from ckpt_inspect.update_rules import rules_of
 from ckpt_inspect.update_rules.implementations import BERT

@@ -15,7 +15,7 @@ from ckpt_inspect.layouts.evidence import is_average, is_flag, is_nonnegative
 from ckpt_inspect.layouts.found import FoundOptimizer, FoundParameter, RuleReading, unique_names
 from ckpt_inspect.layouts.graphs import decoded_graph
 from ckpt_inspect.layouts.object_graph import KEY_TAIL
-from ckpt_inspect.layouts.tf1_names import AVERAGE, strip_to_variable
+from ckpt_inspect.layouts.tf1_groups import AVERAGE, strip_to_variable
 from ckpt_inspect.layouts.validation import FLOATS
 from ckpt_inspect.natural_order import natural_key
 from ckpt_inspect.update_rules import optimizer_of_class

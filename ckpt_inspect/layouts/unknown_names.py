@@ -235,9 +235,13 @@ def suspects(checkpoint: Checkpoint) -> tuple[str, ...]:
 def _flattened(tensors: Mapping[str, TensorSpec]) -> list[str]:
     """Return the vectors, and matrices of vectors, that are as long as all the other tensors together, if there are
     several of both: the state of an optimizer that joins all weights to one vector, as contrib's GGT does."""
-    for length in {spec.shape[-1] for spec in tensors.values()}:
-        flat = [k for k, spec in tensors.items() if spec.shape[-1] == length and len(spec.shape) <= 2]
-        others = [spec.size for k, spec in tensors.items() if k not in flat]
-        if min(len(flat), len(others)) >= LEAST and sum(others) == length:
+    of_length: dict[int, list[str]] = {}
+    for key, spec in tensors.items():
+        if len(spec.shape) <= 2:
+            of_length.setdefault(spec.shape[-1], []).append(key)
+    total = sum(spec.size for spec in tensors.values())
+    for length, flat in of_length.items():
+        others = len(tensors) - len(flat)
+        if min(len(flat), others) >= LEAST and total - sum(tensors[key].size for key in flat) == length:
             return flat
     return []

@@ -54,7 +54,7 @@ def find_jumps(history: History, thresholds: Thresholds) -> Iterator[Finding]:
             moved, size = history.between(_NEEDED, begin, stop)
             (grown,) = np.nonzero((_growth(size) >= thresholds.jump_growth)[:, has_axes].any(axis=1))
             for row in grown.tolist():  # few
-                if begin + row >= start and _have_jumped(moved, size, row, thresholds)[has_axes].any():
+                if row and begin + row >= start and _have_jumped(moved, size, row, thresholds)[has_axes].any():
                     yield begin + row
 
     rows = history.rows_where(f"weights jumped {thresholds.jump_factor} {thresholds.jump_growth}", look).tolist()

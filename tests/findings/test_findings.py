@@ -633,6 +633,13 @@ def test_where_weights_jumped_is_told(tmp_path: Path) -> None:
     assert found.evidence[0].figures["times"] == pytest.approx(moved[6] / np.nanmax(moved[:6]))
 
 
+def test_any_growth_may_be_asked_for(tmp_path: Path) -> None:
+    """The first checkpoint, which every limit of 1 lets through, has none before it to have jumped from."""
+    jumped(tmp_path)
+    found = the("weights-jumped", findings_of(analyze(tmp_path), jump_growth=1.0))
+    assert found.steps == (60, 70)
+
+
 def test_a_rate_that_doubles_or_a_layer_that_is_unfrozen_is_no_jump(tmp_path: Path) -> None:
     """Nor the first windows, before which there is nothing to compare with."""
     jumped(tmp_path, rate=2e-3)

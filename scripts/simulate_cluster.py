@@ -6,14 +6,14 @@ usage: scripts/simulate_cluster.py [--terabytes 1] [--checkpoint-mb 0.4 1300] [-
                                                           (by default 1,000 small checkpoints and 2 of 1.31 GB, which
                                                           are made), and compares predictions for 1 and 2 workers
 
-The model: workers look at each checkpoint (`look`), a stretch of 512 while the first process compares those of the one
-before (`compare`). Then it hands out their units of at most 1 GiB (`task` each), of which 256 are under way at a time,
-and puts the results into columns and the store (`merge` each checkpoint, `finish` once); meanwhile workers read and
-compute side by side. At fewer than 64 checkpoints the first process looks itself. Reading is bounded by what all share
-(`--link-gb`, of the file system or network). A worker takes the next unit when it is done with one. What the first
-process does comes one after another: there it stops scaling. Constants are the processor's time, so that predictions
-are of machines that do nothing else; what was measured is shown as time that passed, and as the processor's. Of a
-machine with fewer processors than processes all work is shared by those it has.
+The model: a worker compares a stretch of 512 checkpoints (`compare` each), three stretches ahead of the one that the
+first process takes in (`tell` each). Then it hands out their units of at most 1 GiB (`task` each), of which 256 are
+under way at a time, and puts the results into columns and the store (`merge` each checkpoint, `finish` once);
+meanwhile workers read and compute side by side. Fewer than 64 checkpoints are compared by the first process. Reading
+is bounded by what all share (`--link-gb`, of the file system or network). A worker takes the next unit when it is
+done with one. What the first process does comes one after another: there it stops scaling. Constants are the
+processor's time, so that predictions are of machines that do nothing else; what was measured is shown as time that
+passed, and as the processor's. Of a machine with fewer processors than processes all work is shared by those it has.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
@@ -36,8 +37,8 @@ import benchmark_data
 import trial_many
 
 import ckpt_inspect as ci
+from ckpt_inspect.runs.comparing import MANY, compare
 from ckpt_inspect.runs.execution import IN_FLIGHT, UnitResult, measure_unit
-from ckpt_inspect.runs.glimpses import TOGETHER, look_at
 from ckpt_inspect.runs.inferring import STRETCH
 from ckpt_inspect.runs.planning import LONG, UNIT_BYTES, Options, Unit
 from ckpt_inspect.runs.worker_processes import WorkerProcesses
@@ -48,6 +49,9 @@ _SMALL_RUN, _LARGE_RUN = 1000, 2
 
 _MOST = 512
 """Checkpoints of a run that are measured."""
+
+_ASKED = 3
+"""Stretches that workers are asked to compare ahead."""
 
 _TIMES = 3
 """How often each is."""
@@ -64,11 +68,10 @@ class Constants:
     """A worker opens a checkpoint, resolves its state, and answers."""
     compute: float
     """A worker reads from memory, verifies and computes, for each byte."""
-    look: float
-    """A worker looks at a checkpoint."""
     compare: float
-    """The first process compares a checkpoint with the one before; reads its elements, if they are too many to be
-    sent; and looks at it, if there are few."""
+    """A worker looks at a checkpoint and compares it with the one before."""
+    tell: float
+    """The first process takes in what a checkpoint shows; and compares it, if there are few."""
     task: float
     """The first process hands out a unit and gets its result."""
     merge: float
@@ -108,22 +111,24 @@ def simulated(constants: Constants, checkpoints: int, nbytes: int, workers: int,
     free, under_way = [constants.start] * workers, list[float]()
     now = busy = shared = 0.0
 
-    def looked(first: int) -> float:
-        """Return when the workers have looked at the stretch that begins there, if they are asked now."""
-        done = now
-        for start in range(first, min(first + STRETCH, checkpoints), TOGETHER):
-            begun = max(heapq.heappop(free), now)
-            heapq.heappush(free, begun + min(TOGETHER, checkpoints - start) * constants.look)
-            done = max(done, begun + min(TOGETHER, checkpoints - start) * constants.look)
+    def compared(first: int) -> float:
+        """Return when a worker has compared the stretch that begins there, if it is asked now."""
+        count = min(STRETCH, checkpoints - first)
+        if count < MANY:
+            return now
+        done = max(heapq.heappop(free), now) + count * constants.compare
+        heapq.heappush(free, done)
         return done
 
-    seen = seen_next = 0.0
+    ahead: deque[float] = deque()
+    asked = 0
     for place in range(checkpoints):
         if place % STRETCH == 0:
-            seen = looked(0) if place == 0 else seen_next
-            seen_next = looked(place + STRETCH)
-            compared = min(STRETCH, checkpoints - place) * constants.compare
-            now, busy = max(now, seen) + compared, busy + compared
+            while asked < checkpoints and len(ahead) <= _ASKED:
+                ahead.append(compared(asked))
+                asked += STRETCH
+            told = min(STRETCH, checkpoints - place) * constants.tell
+            now, busy = max(now, ahead.popleft()) + told, busy + told
         for _ in range(units):
             now, busy = now + constants.task, busy + constants.task
             begun = max(heapq.heappop(free), now)
@@ -136,7 +141,7 @@ def simulated(constants: Constants, checkpoints: int, nbytes: int, workers: int,
     while under_way:
         now, busy = max(now, heapq.heappop(under_way)) + put_away / units, busy + put_away / units
     last = at_end + constants.finish
-    theirs = workers * constants.start + checkpoints * (units * own + constants.look)
+    theirs = workers * constants.start + checkpoints * (units * own + constants.compare * (checkpoints >= MANY))
     return Predicted(now + last, busy + last, theirs)
 
 
@@ -147,7 +152,7 @@ class _Recording(Executor):
     """Does each unit at once, and writes down what it took."""
 
     def __init__(self) -> None:
-        self.looks = 0.0
+        self.comparisons = 0.0
         self.seconds: list[float] = []
         self.results: list[UnitResult] = []
 
@@ -157,8 +162,8 @@ class _Recording(Executor):
         begun = time.process_time()
         result = fn(*args, **named)
         took = time.process_time() - begun
-        if fn is look_at:
-            self.looks += took
+        if fn is compare:
+            self.comparisons += took
         else:
             self.seconds.append(took)
             self.results.append(result)
@@ -184,8 +189,8 @@ def measured(run: ci.Run, finish: float | None = None) -> Constants:
     return Constants(
         open=opened + answer,
         compute=max(compute, 0.0),
-        look=recorded.looks / len(chosen),
-        compare=max(first - without, 0.0) / len(chosen),
+        compare=recorded.comparisons / len(chosen),
+        tell=max(first - without, 0.0) / len(chosen),
         task=task,
         merge=max(without - finish, 0.0) / len(chosen),
         finish=finish,
@@ -203,7 +208,7 @@ def _least(paths: list[Path], *, infer: bool = True) -> tuple[float, float, _Rec
             begun = time.process_time()
             ci.analyze(paths, store=Path(scratch) / "s.h5", infer=infer, executor=recording)
             owns.append(sum(recording.seconds))
-            firsts.append(time.process_time() - begun - owns[-1] - recording.looks)
+            firsts.append(time.process_time() - begun - owns[-1] - recording.comparisons)
     return min(firsts), min(owns), recording
 
 
@@ -283,7 +288,7 @@ def checked(folder: Path, finish: float | None) -> Constants:
 
 def show(constants: Constants) -> None:
     """Print the constants."""
-    for name in ("open", "look", "compare", "task", "merge", "finish", "start"):
+    for name in ("open", "compare", "tell", "task", "merge", "finish", "start"):
         sys.stdout.write(f"  {name:8} {1e3 * getattr(constants, name):9.2f} ms\n")
     sys.stdout.write(f"  compute  {1e9 * constants.compute:9.2f} ns a byte\n")
 

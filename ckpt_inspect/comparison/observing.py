@@ -9,7 +9,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import field, replace
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -221,15 +221,6 @@ class ReadElements(Mapping[str, Moments]):
         """Return all that are chosen; at the first time, and when they were let go of, out of the file."""
         return self._held.get(self._token, self._read)
 
-    def held(self) -> Mapping[str, Moments] | None:
-        """Return all that are chosen if they are held."""
-        return self._held.find(self._token)
-
-    def take(self, found: Mapping[str, Moments]) -> None:
-        """Hold what somebody else has read of the same, if there is room."""
-        if self._held.has_room(_nbytes(found)):
-            self._held.get(self._token, lambda: found)
-
     def values_only(self) -> dict[str, Array]:
         """Return the weights of all that are chosen, and read nothing else."""
         held = self._held.find(self._token)
@@ -351,30 +342,6 @@ class Glimpse:
         """Read the elements if they are few, lest the checkpoint has to be opened again for them."""
         if self._is_to_be_read:
             self.elements.read()
-
-    def carried(self) -> CarriedGlimpse:
-        """Return what another process needs to have the same glimpse, with the elements if they have been read."""
-        return CarriedGlimpse(replace(self.observation, elements={}), self.is_open, self.chosen, self.elements.held())
-
-
-@dataclass(frozen=True, slots=True)
-class CarriedGlimpse:
-    """A glimpse on its way from one process to another; picklable."""
-
-    observation: Observation
-    """Without elements."""
-    is_open: bool
-    chosen: ChosenTensors
-    elements: Mapping[str, Moments] | None
-    """None if they are to be read when they are asked for."""
-
-    def arrived(self, reopened: OpenAgain, held: HeldElements, *, like: Glimpse | None) -> Glimpse:
-        """Return the glimpse; the arguments are those of `Glimpse.of`."""
-        chosen = like.chosen if like is not None and like.chosen == self.chosen else self.chosen
-        elements = ReadElements(chosen, reopened, held)
-        if self.elements is not None:
-            elements.take(self.elements)
-        return Glimpse(replace(self.observation, elements=elements), self.is_open, chosen, elements)
 
 
 @contextmanager

@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from ckpt_inspect.checkpoint import Array, Problem
-from ckpt_inspect.comparison.carrying_on import CONSTANTS, carried_on, leading_windows
+from ckpt_inspect.checkpoint import Problem
+from ckpt_inspect.comparison.carrying_on import CONSTANTS, carried_on
 from ckpt_inspect.comparison.element_choice import BUDGET
-from ckpt_inspect.comparison.inference.evidence import WindowEvidence
-from ckpt_inspect.comparison.inference.infer import infer
 from ckpt_inspect.comparison.inference.observations import Observation
-from ckpt_inspect.comparison.observing import (
-    TELLABLE,
-    Glimpse,
-    HeldElements,
-    is_open,
-    joined_values,
-    observe,
-)
-from ckpt_inspect.comparison.paths import PathFigures, follow_paths
+from ckpt_inspect.comparison.observing import TELLABLE, is_open
 from ckpt_inspect.formats.opened import OpenCheckpoints
 from ckpt_inspect.layouts.found_before import FoundBefore
 from ckpt_inspect.measurement.columns import Columns, RunColumns
 from ckpt_inspect.measurement.wording import spoken_name
 from ckpt_inspect.records import dataclass
 from ckpt_inspect.runs.assembly import INFERRED_LATE, NEVER_INFERRED, RowEvidence
-from ckpt_inspect.runs.glimpses import Glimpses, Look, Looked, states_of
-from ckpt_inspect.runs.kept_elements import (
-    KEPT_CHECKPOINTS,
-    KEPT_ELEMENTS,
-    keep,
-    kept_states,
-    observation_of,
-)
+from ckpt_inspect.runs.comparing import Compared, Comparing, Comparison, Together, states_of
+from ckpt_inspect.runs.kept_elements import KEPT_CHECKPOINTS, KEPT_ELEMENTS, kept_states, observation_of
 from ckpt_inspect.runs.planning import Options, Plan
 from ckpt_inspect.runs.stored_runs import stored_run, taken_rows
 from ckpt_inspect.runs.told import NOTHING, Seen, Stretch
@@ -52,6 +37,10 @@ if TYPE_CHECKING:
 STRETCH = 512
 """Checkpoints of a run that are compared together: a longer run is told stretch by stretch, each with what the one
 before told. What another checkpoint costs is so bounded by a stretch."""
+
+
+_ASKED = 3
+"""Stretches that workers are asked to compare before the one is told that comes first."""
 
 
 def told_stretches(
@@ -74,7 +63,7 @@ def told_stretches(
         return
     name_of = naming(places)
     given = plan.options.given
-    with Glimpses(given, found, opened, executor) as glimpses:
+    with Comparing(given, found, opened, executor) as comparing:
         first, *_, last = [*paths.values(), *paths.values()]
         is_told = past > 0 and plan.was_inferred  # the first of all was open, or the last when it was told
         if not is_told and not any(
@@ -84,39 +73,47 @@ def told_stretches(
             return
         budget = BUDGET if len(places) > 1 else KEPT_ELEMENTS
 
-        def asked() -> Iterator[tuple[_Stretch, Looked]]:
+        def asked() -> Iterator[tuple[_Stretch, Callable[[], Comparison]]]:
             for start in range(_first_stretch(plan, places, paths), len(places), STRETCH):
-                before = places[max(start - KEPT_CHECKPOINTS, 0) : start]
-                own = places[start : start + STRETCH]
-                names = {place: name_of(place) for place in (*before, *own)}
-                stretch = _Stretch(own, before, names, least, past + start == 0)
-                here = [place for place in stretch.places if place in paths]
-                look = Look([names[place] for place in here], [str(paths[place]) for place in here], budget)
-                yield stretch, glimpses.ask(look)
+                stretch = _Stretch(
+                    places[start : start + STRETCH], places[max(start - KEPT_CHECKPOINTS, 0) : start], past + start == 0
+                )
+                stored.look_at(stretch.places)
+                names = [name_of(place) for place in stretch.places]
+                here = {place: str(paths[place]) for place in stretch.places if place in paths}
+                gone = stored.observations(stretch.places, names)
+                yield (
+                    stretch,
+                    comparing.ask(
+                        Together(stretch.places, names, here, gone, least, budget, stretch.is_first, KEPT_CHECKPOINTS)
+                    ),
+                )
 
         told: dict[str, Seen] = {}
-        for stretch, looked in _one_ahead(asked()):
+        for stretch, compared in _ahead(asked(), 0 if executor is None else _ASKED):
             stored.look_at(stretch.places)
             new: dict[str, Seen] = {}
-            stale: frozenset[str] = frozenset()
-            for name, seen, differing in _tell(stretch, paths, plan, looked, stored, told):
-                stale |= differing
-                new[name] = seen
+            stale: set[str] = set()
+            for name, own in compared().items():
+                new[name] = _seen(name, stretch, own, stored, told.get(name))
+                stale |= _differing(name, own, new[name], plan, stored)
+                new[name] = _with_lost(name, new[name], stretch, plan, stored)
             told |= new
-            own = (place for place in stretch.own if place in paths)
-            unread = tuple(paths[place] for place in own if place not in plan.known or place in stale)
+            here = (place for place in stretch.own if place in paths)
+            unread = tuple(paths[place] for place in here if place not in plan.known or place in stale)
             yield Stretch(new), unread
 
 
 _Each = TypeVar("_Each")
 
 
-def _one_ahead(several: Iterable[_Each]) -> Iterator[_Each]:
-    """Yield each when the next one has been made."""
-    waiting: list[_Each] = []
+def _ahead(several: Iterable[_Each], count: int) -> Iterator[_Each]:
+    """Yield each when so many that follow it have been made."""
+    waiting: deque[_Each] = deque()
     for each in several:
-        yield from waiting
-        waiting = [each]
+        waiting.append(each)
+        if len(waiting) > count:
+            yield waiting.popleft()
     yield from waiting
 
 
@@ -127,10 +124,6 @@ class _Stretch:
     own: Sequence[str]
     before: Sequence[str]
     """The last ones of the stretch before, whose values stand: what the first of these are compared with."""
-    names: Mapping[str, str]
-    """Short ones, of all of them."""
-    least: int
-    """Checkpoints of an optimizer that tell anything, or are worth keeping."""
     is_first: bool
     """Whether the run begins with it: a path that begins elsewhere is followed by the elements that the store has."""
 
@@ -139,34 +132,21 @@ class _Stretch:
         return [*self.before, *self.own]
 
 
-def _tell(
-    stretch: _Stretch,
-    paths: Mapping[str, Path],
-    plan: Plan,
-    looked: Looked,
-    stored: _Stored,
-    told: Mapping[str, Seen],
-) -> Iterator[tuple[str, Seen, frozenset[str]]]:
-    """Yield, of each optimizer, what a stretch tells, and which of its checkpoints have figures of other numbers in the
-    store. Elements are held until all is told."""
-    glimpses: dict[str, dict[str, Glimpse]] = {}
-    here = (place for place in stretch.places if place in paths)
-    for place, several in zip(here, looked(HeldElements()), strict=True):
-        for name, glimpse in several:
-            glimpses.setdefault(name, {})[place] = glimpse
-    for name, own in glimpses.items():
-        result = _seen(name, stretch, own, stored, told.get(name))
-        if result is None:
-            continue
-        seen, observations = result
-        differing = frozenset(
-            place
-            for place, observation in observations.items()
-            if place in plan.known and stored.differs(name, place, overlaid(alone(observation), seen.values[place]))
-        )
-        lost = () if plan.was_inferred else [p for p in stretch.own if p not in seen.rows]
-        never = {p: row for p in lost if (row := stored.never_inferred(name, p)) is not None}
-        yield name, replace(seen, rows={**seen.rows, **never}), differing
+def _differing(name: str, compared: Compared, seen: Seen, plan: Plan, stored: _Stored) -> set[str]:
+    """Return which checkpoints have figures of other numbers in the store."""
+    return {
+        place
+        for place in seen.values
+        if place in plan.known
+        and stored.differs(name, place, overlaid(alone(compared.observations[place]), seen.values[place]))
+    }
+
+
+def _with_lost(name: str, seen: Seen, stretch: _Stretch, plan: Plan, stored: _Stored) -> Seen:
+    """Return the same with a remark on each checkpoint that can't be inferred any more."""
+    lost = () if plan.was_inferred else [p for p in stretch.own if p not in seen.rows]
+    never = {p: row for p in lost if (row := stored.never_inferred(name, p)) is not None}
+    return replace(seen, rows={**seen.rows, **never})
 
 
 def is_newest_open(run: Run, options: Options, found: FoundBefore) -> bool:
@@ -203,29 +183,10 @@ def alone(observation: Observation) -> dict[str, Sourced[float]]:
     return {"step": observation.step, **observation.hyperparameters}
 
 
-def _seen(
-    name: str,
-    stretch: _Stretch,
-    here: Mapping[str, Glimpse],
-    stored: _Stored,
-    told: Seen | None,
-) -> tuple[Seen, Mapping[str, Observation]] | None:
-    """One optimizer in a stretch, and the observations of its own checkpoints; None if there is nothing to be told.
-
-    `told`: of the stretches before.
-    """
-    gone = {
-        p: o
-        for p in stretch.places
-        if p not in here and (o := stored.observation(name, p, stretch.names[p])) is not None
-    }
-    if len(here) + len(gone) < stretch.least or not any(glimpse.is_open for glimpse in here.values()):
-        return None
-    places = [place for place in stretch.places if place in here or place in gone]
-    read = dict(zip(here, observe(list(here.values())), strict=True))
-    observations = tuple(read[place] if place in read else gone[place] for place in places)
-    inference = infer(observations)
-    windows = leading_windows(inference)
+def _seen(name: str, stretch: _Stretch, compared: Compared, stored: _Stored, told: Seen | None) -> Seen:
+    """Return one optimizer in a stretch. `told`: of the stretches before."""
+    places, observations, gone = list(compared.observations), list(compared.observations.values()), compared.gone
+    inference, windows = compared.inference, compared.windows
     values = inference.values
     earlier = set(stretch.before)
     if gone or earlier:
@@ -249,18 +210,10 @@ def _seen(
                 window_from=places[window.places[0]],
                 window_learning_rate=np.nan if rate is None else rate,
             )
-        rows[place] = row
-    if stretch.is_first:
-        for place, path in _paths(places, observations, windows, here):
-            rows[place] = replace(rows[place], path=path)
-    sizes = {n: tensors.size for glimpse in here.values() for n, tensors in glimpse.chosen.tensors.items()}
-    newest = list(zip(places, observations, values, strict=True))[-KEPT_CHECKPOINTS:]
-    kept = tuple(keep(place, o, each, sizes) for place, o, each in newest)
-    own = [place not in earlier for place in places]
-    return (
-        Seen({p: v for p, v, is_own in zip(places, values, own, strict=True) if is_own}, rows, kept),
-        {p: o for p, o, is_own in zip(places, observations, own, strict=True) if is_own},
-    )
+        rows[place] = row if place not in compared.paths else replace(row, path=compared.paths[place])
+    known = dict(zip(places, values, strict=True))
+    kept = tuple(replace(state, replaced=tuple(known[state.place])) for state in compared.newest)
+    return Seen({place: known[place] for place in rows}, rows, kept)
 
 
 def _told_before(optimizer: str, place: str, stored: _Stored, told: Seen | None) -> InferredValues:
@@ -268,35 +221,6 @@ def _told_before(optimizer: str, place: str, stored: _Stored, told: Seen | None)
     if told is not None and place in told.values:
         return told.values[place]
     return stored.inferred(optimizer, place)
-
-
-def _paths(
-    places: Sequence[str],
-    observations: Sequence[Observation],
-    windows: Mapping[int, WindowEvidence | None],
-    here: Mapping[str, Glimpse],
-) -> Iterator[tuple[str, tuple[tuple[str, ...], PathFigures]]]:
-    """Yield how the weights moved to each checkpoint, by the chosen elements: where the path leads through checkpoints
-    whose files are there."""
-    sizes: dict[str, int] = {}
-    for glimpse in here.values():
-        for name, count in glimpse.chosen.values().items():
-            sizes[name] = max(sizes.get(name, 0), count)
-    before: list[int | None] = []
-    is_here: list[bool] = []
-    for number, place in enumerate(places):
-        window = windows.get(number)
-        before.append(None if window is None else window.places[0])
-        is_here.append(place in here and (window is None or is_here[window.places[0]]))
-
-    def values(number: int) -> Array:
-        return joined_values(observations[number].elements, sizes)
-
-    if not any(is_here) or all(b is None for b in before):
-        return
-    for number, figures in enumerate(follow_paths(before, values, list(sizes.values()))):
-        if before[number] is not None and is_here[number]:
-            yield places[number], (tuple(sizes), figures)
 
 
 # --- what the store has
@@ -323,8 +247,19 @@ class _Stored:
             self._near = {own[row]: at for at, row in enumerate(rows)}
             self._optimizers = taken_rows(self._previous, rows).optimizers if rows else self._previous.optimizers
 
-    def observation(self, optimizer: str, place: str, name: str) -> Observation | None:
-        """Return what is kept of a checkpoint, as its file told it; None if nothing is."""
+    def observations(self, places: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, Observation]]:
+        """Return what is kept of checkpoints of these short names, as their files told it, by optimizer and place."""
+        return {
+            optimizer: {
+                place: observation
+                for place, name in zip(places, names, strict=True)
+                if (observation := self._observation(optimizer, place, name)) is not None
+            }
+            for optimizer, kept in self._kept.items()
+            if kept
+        }
+
+    def _observation(self, optimizer: str, place: str, name: str) -> Observation | None:
         row = self._rows.get(place)
         state = None if row is None else self._kept.get(optimizer, {}).get(self._fingerprints[row])
         if row is None or state is None:

@@ -1,4 +1,4 @@
-"""Whoever looks at a run's checkpoints, what they tell together is the same to the bit."""
+"""Whoever compares a run's checkpoints, what they tell together is the same to the bit."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from support.store_contents import contents
 from ckpt_inspect import analyze, find_checkpoints
 from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.formats.opened import OpenCheckpoints
-from ckpt_inspect.runs import glimpses, inferring
+from ckpt_inspect.runs import comparing, inferring
 
 TRUTH = {"beta_1": 0.8, "beta_2": 0.98, "epsilon": 1e-5}
 
 
 class Losing(Executor):
-    """Measures what it is given; is lost while it looks at the second part, and takes none after it."""
+    """Measures what it is given; is lost while it compares the second stretch, and takes none after it."""
 
     def __init__(self) -> None:
-        self.looks = 0
+        self.stretches = 0
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        self.looks += fn is glimpses.look_at
-        if fn is glimpses.look_at and self.looks > 2:
+        self.stretches += fn is comparing.compare
+        if fn is comparing.compare and self.stretches > 2:
             raise BrokenExecutor("its processes are gone")
-        if fn is glimpses.look_at and self.looks > 1:
+        if fn is comparing.compare and self.stretches > 1:
             future.set_exception(BrokenExecutor("a process is gone"))
         else:
             future.set_result(fn(*args, **kwargs))
@@ -39,14 +39,14 @@ class Losing(Executor):
 
 
 @pytest.fixture
-def parts_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stretches of four checkpoints, of which workers look at two at a time."""
+def stretches_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stretches of four checkpoints, each of which a worker compares."""
     monkeypatch.setattr(inferring, "STRETCH", 4)
     monkeypatch.setattr(inferring, "KEPT_CHECKPOINTS", 2)
-    monkeypatch.setattr(glimpses, "TOGETHER", 2)
+    monkeypatch.setattr(comparing, "MANY", 2)
 
 
-@pytest.mark.usefixtures("parts_of_two")
+@pytest.mark.usefixtures("stretches_of_four")
 @pytest.mark.parametrize(
     "executor",
     [
@@ -56,23 +56,33 @@ def parts_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=["threads", "processes", "lost"],
 )
-@pytest.mark.parametrize("held", [0, 1 << 20], ids=["elements read here", "elements from there"])
-def test_workers_look_at_a_run_as_this_process_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, executor: Callable[[], Executor], held: int
+@pytest.mark.parametrize("gone", [(), (0, 1, 8)], ids=["all there", "some gone"])
+def test_workers_compare_a_run_as_this_process_does(
+    tmp_path: Path, executor: Callable[[], Executor], gone: tuple[int, ...]
 ) -> None:
-    """Stretch by stretch, with one checkpoint among them that can't be read; also if the workers are lost."""
-    monkeypatch.setattr(glimpses, "_HELD", held)
+    """Stretch by stretch, with one checkpoint among them that can't be read; also if the workers are lost, and with
+    what the store keeps of checkpoints that are gone."""
     save_run(tmp_path / "run", tuple(range(100, 340, 20)), **TRUTH)
-    find_checkpoints(tmp_path / "run")[6].write_bytes(b"damaged")
-    alone = analyze(tmp_path / "run", store=tmp_path / "alone.h5")
+    paths = find_checkpoints(tmp_path / "run")
+    paths[6].write_bytes(b"damaged")
+    late = [path.rename(path.with_suffix(".late")) for path in paths[9:]] if gone else []
+    stores = [tmp_path / "alone.h5", tmp_path / "shared.h5"]
+    if gone:
+        for store in stores:
+            analyze(tmp_path / "run", store=store)
+    for place in gone:
+        paths[place].unlink()
+    for path in late:
+        path.rename(path.with_suffix(paths[0].suffix))
+    alone = analyze(tmp_path / "run", store=stores[0])
     with executor() as pool:
-        assert analyze(tmp_path / "run", store=tmp_path / "shared.h5", executor=pool) == alone
-    assert contents(tmp_path / "shared.h5") == contents(tmp_path / "alone.h5")
+        assert analyze(tmp_path / "run", store=stores[1], executor=pool) == alone
+    assert contents(stores[1]) == contents(stores[0])
 
 
-@pytest.mark.usefixtures("parts_of_two")
-def test_what_workers_looked_at_is_not_opened_again_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The few elements of small checkpoints come with what was seen: this process opens the first and the last."""
+@pytest.mark.usefixtures("stretches_of_four")
+def test_what_workers_compare_is_not_opened_for_it_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process opens the first and the last."""
     save_run(tmp_path / "run", tuple(range(100, 340, 20)), **TRUTH)
     opened: list[str] = []
     real = OpenCheckpoints.get

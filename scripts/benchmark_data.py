@@ -29,6 +29,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 _POOL = 1 << 22
 _PIECE = 1 << 20
+_TRAINED = 1 << 18
+"""Elements of a run up to which its checkpoints are those of a training."""
 
 
 def bert_base(layers: int = 12, vocabulary: int = 30522) -> Shapes:
@@ -75,17 +77,52 @@ class AdamValues:
             at = (at + count + 12345) % _POOL
 
 
+class AdamTraining:
+    """Pieces of θ, m and v as a training leaves them: each checkpoint carries on the one before."""
+
+    def __init__(self, shapes: Shapes, seed: int = 0) -> None:
+        self._rng = np.random.default_rng(seed)
+        size = sum(map(math.prod, shapes.values()))
+        self._scale = np.exp(self._rng.standard_normal(size, np.float32) - np.float32(7))
+        self._target = self._rng.standard_normal(size, np.float32) * np.float32(0.05)
+        self._arrays = {"value": self._target * 0, "first_moment": self._target * 0, "second_moment": self._target * 0}
+        ends = np.cumsum([math.prod(shape) for shape in shapes.values()]).tolist()
+        self._places = {name: slice(e - math.prod(s), e) for (name, s), e in zip(shapes.items(), ends, strict=True)}
+        self._step = 0
+
+    def advance(self, step: int) -> None:
+        """Train up to that step, by noisy gradients that lead to a target."""
+        value, first, second = self._arrays.values()
+        while self._step < step:
+            self._step += 1
+            gradient = self._rng.standard_normal(len(value), np.float32)
+            gradient += np.float32(10) * (value - self._target)
+            gradient *= self._scale
+            first += np.float32(0.1) * (gradient - first)
+            second += np.float32(0.001) * (gradient * gradient - second)
+            rate = 1e-3 * math.sqrt(1 - 0.999**self._step) / (1 - 0.9**self._step)
+            value -= np.float32(rate) * first / (np.sqrt(second) + np.float32(1e-8))
+
+    def pieces(self, array: str, name: str) -> Iterator[Floats]:
+        """The elements of one kind of one parameter."""
+        yield self._arrays[array][self._places[name]]
+
+
 def write_tf1_run(folder: Path, shapes: Shapes, steps: tuple[int, ...]) -> None:
     """Saver checkpoints `model.ckpt-STEP`, each of one shard, and their `checkpoint` file."""
     folder.mkdir(parents=True, exist_ok=True)
+    is_small = sum(map(math.prod, shapes.values())) <= _TRAINED
+    training = AdamTraining(shapes) if is_small else None
     for step in steps:
-        _write_tf1_checkpoint(folder / f"model.ckpt-{step}", shapes, step)
+        if training is not None:
+            training.advance(step)
+        _write_tf1_checkpoint(folder / f"model.ckpt-{step}", shapes, step, training)
     names = [f"model.ckpt-{step}" for step in steps]
     lines = [f'model_checkpoint_path: "{names[-1]}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
     (folder / "checkpoint").write_text("\n".join(lines) + "\n", "utf-8")
 
 
-def _write_tf1_checkpoint(prefix: Path, shapes: Shapes, step: int) -> None:
+def _write_tf1_checkpoint(prefix: Path, shapes: Shapes, step: int, training: AdamTraining | None) -> None:
     scalars: dict[str, NDArray[Any]] = {
         "beta1_power": np.array(np.float32(0.9) ** (step + 1), np.float32),
         "beta2_power": np.array(np.float32(0.999) ** (step + 1), np.float32),
@@ -93,14 +130,17 @@ def _write_tf1_checkpoint(prefix: Path, shapes: Shapes, step: int) -> None:
     }
     arrays = {"": "value", "/Adam": "first_moment", "/Adam_1": "second_moment"}
     kinds = {name + tail: (name, array) for name in shapes for tail, array in arrays.items()}
-    values, offset, entries = AdamValues(step), 0, [(b"", bundle_writer.header())]
+    values = AdamValues(step) if training is None else None
+    offset, entries = 0, [(b"", bundle_writer.header())]
     with Path(f"{prefix}.data-00000-of-00001").open("wb") as data:
         for key in sorted({*kinds, *scalars}):
             if key in scalars:
                 shape, dtype, pieces = (), scalars[key].dtype.name, iter([scalars[key].reshape(1)])
             else:
                 name, array = kinds[key]
-                shape, dtype, pieces = shapes[name], "float32", values.pieces(array, math.prod(shapes[name]))
+                shape, dtype = shapes[name], "float32"
+                random = values.pieces(array, math.prod(shape)) if values is not None else iter(())
+                pieces = random if training is None else training.pieces(array, name)
             entry, offset = _append(data, pieces, offset, dtype, shape)
             entries.append((key.encode(), entry))
     Path(f"{prefix}.index").write_bytes(bundle_writer.table(entries))

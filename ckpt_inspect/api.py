@@ -11,7 +11,7 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ckpt_inspect.checkpoint import Checkpoint, Problem, Progress
 from ckpt_inspect.errors import CkptInspectError, RequestError, SeveralRunsError
@@ -35,6 +35,7 @@ from ckpt_inspect.presentation.arguments import (
     texts_if_any,
     thresholds_if_any,
     with_rates_of,
+    workers_if_any,
 )
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from ckpt_inspect.presentation.report import Report
     from ckpt_inspect.presentation.results import Analyses, Diff, Followed, RunResult
     from ckpt_inspect.runs.unchanged import Grown, Stored, Unchanged
+    from ckpt_inspect.runs.workers import Spare
     from ckpt_inspect.series.run import Run
     from ckpt_inspect.series.survey import Survey
     from ckpt_inspect.soundness.verdicts import Soundness
@@ -259,7 +261,7 @@ def analyze(
     progress: Progress | None = None,
     threads: int | None = None,
     executor: Executor | None = None,
-    workers: int | None = None,
+    workers: int | Literal["auto"] | None = None,
     cluster: str | None = None,
 ) -> Analyses:
     """Analyse a run: the checkpoints in a folder, behind a pattern, at paths that are named together, or of a `Run`.
@@ -274,9 +276,10 @@ def analyze(
     where these show them, and used in place of defaults; `infer=False` leaves the defaults.
 
     `executor` does the work elsewhere: any `concurrent.futures.Executor` whose workers see the same files, such as a
-    `ProcessPoolExecutor`. `workers` starts so many processes for it, and `cluster` is the address of a Dask scheduler
-    whose workers do it. By default this process does it, with `threads` threads (2). The result is the same to the bit.
-    What a worker that ends had begun is done again. `elements` can't be combined with any of the three.
+    `ProcessPoolExecutor`. `workers` starts so many processes for it; "auto" up to 4, if 500 checkpoints or more of this
+    machine are to be read. `cluster` is the address of a Dask scheduler whose workers do it. By default this process
+    does it, with `threads` threads (2). The result is the same to the bit. What a worker that ends had begun is done
+    again. `elements` can't be combined with any of the three.
 
     In a series, a checkpoint that can't be read becomes a Problem of severity `error` (`Analyses.failures`), and the
     others are analysed; one that is deleted, replaced or written meanwhile, a Problem of severity `warning`, and it is
@@ -309,8 +312,8 @@ def _analyzed(
     *,
     progress: Progress | None,
     threads: int | None,
-    executor: Executor | None,
-    workers: int | None = None,
+    executor: Executor | Spare | None,
+    workers: int | Literal["auto"] | None = None,
     cluster: str | None = None,
     **options: Any,
 ) -> Analyses:
@@ -354,7 +357,7 @@ def _analyzed(
         held=None if held is None else Held(*held),
         **asked,
     )
-    own = executor_if_any(executor), count_if_any(workers, "workers"), text_if_any(cluster, "cluster")
+    own = executor_if_any(executor), workers_if_any(workers), text_if_any(cluster, "cluster")
     with unpacking_once(), workers_of(*own, each) as executor:
         return _analyses(work(executor=executor))
 
@@ -373,7 +376,7 @@ def analyze_runs(
     progress: Callable[[str, int, int], None] | None = None,
     threads: int | None = None,
     executor: Executor | None = None,
-    workers: int | None = None,
+    workers: int | Literal["auto"] | None = None,
     cluster: str | None = None,
 ) -> Iterator[RunResult]:
     """Analyse every run that the paths hold, one after the other; each is yielded when it is done.
@@ -419,7 +422,7 @@ def analyze_runs(
     if target is not None and len(runs) != 1:
         told = f"{target}: one store can't hold {len(runs)} runs ({', '.join(r.name for r in runs)})"
         raise SeveralRunsError(told) if runs else RequestError(told)
-    whose = executor_if_any(executor), count_if_any(workers, "workers"), text_if_any(cluster, "cluster")
+    whose = executor_if_any(executor), workers_if_any(workers), text_if_any(cluster, "cluster")
 
     held = None if grown is None else grown.held
 
@@ -459,7 +462,7 @@ def follow(
     progress: Progress | None = None,
     threads: int | None = None,
     executor: Executor | None = None,
-    workers: int | None = None,
+    workers: int | Literal["auto"] | None = None,
     cluster: str | None = None,
 ) -> Iterator[Followed]:
     """Analyse the checkpoints of a training that is going on, each once it is complete; yield each as it is taken.
@@ -500,7 +503,7 @@ def follow(
     )
     place, target = Path(path_in(folder, "folder")), None if store is None else Path(path_in(store, "store"))
     seconds = {name: seconds_if_any(value, name) for name, value in (("every", every), ("idle", idle))}
-    whose = executor_if_any(executor), count_if_any(workers, "workers"), text_if_any(cluster, "cluster")
+    whose = executor_if_any(executor), workers_if_any(workers), text_if_any(cluster, "cluster")
     ends = Ends(count_if_any(until, "until"), failing_if_any(fail_on))
     page = path_if_any(report, "report")
 

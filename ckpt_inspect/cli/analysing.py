@@ -47,7 +47,7 @@ def print_analyses(
             elements=elements,
             infer=infer,
             thresholds=thresholds,
-            workers=workers,
+            workers=workers or (None if cluster else "auto"),
             cluster=cluster,
             progress=telling_downloads(progress, paths, is_quiet=common.quiet),
         )

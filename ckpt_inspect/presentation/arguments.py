@@ -6,7 +6,7 @@ import math
 import numbers
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 from ckpt_inspect.checkpoint import Checkpoint
 from ckpt_inspect.errors import RequestError
@@ -15,6 +15,8 @@ from ckpt_inspect.state.rate_tables import decode_rate_table, encode_rate_table
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+
+    from ckpt_inspect.runs.workers import Spare
 
 PathLike = str | os.PathLike[str]
 """A path of the local file system."""
@@ -87,6 +89,11 @@ def count_if_any(value: object, name: str) -> int | None:
     return int(value)
 
 
+def workers_if_any(value: object) -> int | Literal["auto"] | None:
+    """Return a number of workers, "auto" or None."""
+    return "auto" if isinstance(value, str) and value == "auto" else count_if_any(value, "workers")
+
+
 def seconds_if_any(value: object, name: str) -> float | None:
     """Return a number of seconds above 0, or None."""
     if value is None:
@@ -112,11 +119,11 @@ def failing_if_any(value: object) -> str | None:
     return name
 
 
-def executor_if_any(value: object) -> Executor | None:
-    """Return what takes work as a `concurrent.futures.Executor` does, or None."""
-    if value is not None and not callable(getattr(value, "submit", None)):
+def executor_if_any(value: object) -> Executor | Spare | None:
+    """Return what takes work as a `concurrent.futures.Executor` does, or starts one when it is needed; or None."""
+    if value is not None and not any(callable(getattr(value, own, None)) for own in ("submit", "executor_for")):
         raise _wrong(value, "executor", "a concurrent.futures.Executor")
-    return cast("Executor | None", value)
+    return cast("Executor | Spare | None", value)
 
 
 def indices_if_any(value: object, name: str) -> tuple[int, ...] | None:

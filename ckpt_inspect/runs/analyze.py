@@ -22,6 +22,7 @@ from ckpt_inspect.runs.saving import Held, Saving
 from ckpt_inspect.runs.stored_runs import stored_run
 from ckpt_inspect.runs.told import NOTHING, Stretch
 from ckpt_inspect.runs.unchanged import KnownFiles
+from ckpt_inspect.runs.workers import Spare
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.selection import Selection
@@ -57,7 +58,7 @@ def analyze(
     thresholds: Mapping[str, float] | None = None,
     progress: Progress | None = None,
     threads: int | None = None,
-    executor: Executor | None = None,
+    executor: Executor | Spare | None = None,
     held: Held | None = None,
 ) -> RunColumns:
     """Analyse the checkpoints of a run, in its order; the arguments are those of `ckpt_inspect.analyze`. `held`: what
@@ -77,6 +78,7 @@ def analyze(
     options = options_of(given, include, exclude, elements=elements, infer=infer)
     if elements and store is None:
         raise RequestError("whole arrays of effective learning rates are kept in a store: name one")
+    spare, executor = (executor, None) if isinstance(executor, Spare) else (None, executor)
     if elements and executor is not None:
         raise RequestError(
             "whole arrays of effective learning rates are written as they are read, in this process alone: leave out "
@@ -89,6 +91,8 @@ def analyze(
         Worker(threads, sink=saving.sink, progress=meter.add, found=found, open_anew=opened.take) as worker,
     ):
         plan = _planned(run, options, saving.path, saving.load(), found)
+        if spare is not None and not elements:
+            executor = spare.executor_for(plan.unread)
         is_due = options.infers and bool(plan.unread or not plan.was_inferred)
         if executor is None and any(map(is_far, plan.unread[:1])):
             worker.begin(plan.unread[0], options, run.sizes(plan.unread[:1])[plan.unread[0]])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ckpt_inspect._version import __version__
 from ckpt_inspect.errors import RequestError
@@ -19,15 +19,61 @@ ANSWER = 15.0
 """Seconds within which a cluster's scheduler has to answer, and to have a worker."""
 
 
+AUTO = "auto"
+"""In place of a number of workers: as many as are worth it."""
+
+MANY = 500
+"""Checkpoints from which on processes are started for them: each takes as long to start as measuring a hundred."""
+
+_MOST = 4
+"""Processes that are started unasked: this one takes in what about four of them measure of small checkpoints."""
+
+
+class Spare:
+    """Processes of this machine that are started once there is enough to do. A context manager: they end with it."""
+
+    def __init__(self) -> None:
+        """None is started yet."""
+        self._started = ExitStack()
+        self._executor: Executor | None = None
+
+    def __enter__(self) -> Spare:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._started.__exit__(*error)
+
+    def executor_for(self, paths: Sequence[Path]) -> Executor | None:
+        """Return what does the work on so many checkpoints; None if this process is as fast, or may start none."""
+        count = min(_processors(), _MOST)
+        if self._executor is None and count > 1 and len(paths) >= MANY and native_path(paths[0]) is not None:
+            from ckpt_inspect.runs.worker_processes import WorkerProcesses  # and with it multiprocessing
+
+            with suppress(OSError):
+                self._executor = self._started.enter_context(WorkerProcesses(count))
+        return self._executor
+
+
+def _processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextmanager
 def workers(
-    executor: Executor | None, count: int | None, cluster: str | None, paths: Iterable[str | os.PathLike[str]] = ()
-) -> Iterator[Executor | None]:
+    executor: Executor | Spare | None,
+    count: int | Literal["auto"] | None,
+    cluster: str | None,
+    paths: Iterable[str | os.PathLike[str]] = (),
+) -> Iterator[Executor | Spare | None]:
     """Give the executor, or so many processes of this machine, or the workers of the Dask cluster at an address; None
     if nothing is asked for. Raises RequestError for more than one, or a cluster that can't do the work on `paths`."""
-    if sum(each is not None for each in (executor, count, cluster)) > 1:
+    if sum(each is not None for each in (executor, None if count == AUTO else count, cluster)) > 1:
         raise RequestError("an executor, a number of workers and a cluster are three ways to do the work: choose one")
-    if count is not None:
+    if count == AUTO and executor is None and cluster is None:
+        with Spare() as spare:
+            yield spare
+    elif isinstance(count, int):
         from ckpt_inspect.runs.worker_processes import WorkerProcesses  # and with it multiprocessing
 
         with WorkerProcesses(count) as processes:

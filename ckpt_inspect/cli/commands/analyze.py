@@ -78,7 +78,12 @@ def analyze(
     ] = None,
     workers: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option("--workers", metavar="N", min=1, help="Share the work among N processes."),
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=1,
+            help="Share the work among N processes; by default up to 4, if 500 checkpoints or more are to be read.",
+        ),
     ] = None,
     cluster: Annotated[
         Optional[str],  # noqa: UP045

@@ -153,8 +153,9 @@ class _Recording(Executor):
 
     def __init__(self) -> None:
         self.comparisons = 0.0
-        self.seconds: list[float] = []
-        self.results: list[UnitResult] = []
+        self.seconds = 0.0
+        self.results: list[list[UnitResult]] = []
+        """Of each call."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **named: Any) -> Future[Any]:
         """Return a future that is done."""
@@ -165,7 +166,7 @@ class _Recording(Executor):
         if fn is compare:
             self.comparisons += took
         else:
-            self.seconds.append(took)
+            self.seconds += took
             self.results.append(result)
         future.set_result(result)
         return future
@@ -182,9 +183,9 @@ def measured(run: ci.Run, finish: float | None = None) -> Constants:
         short, _, _ = _least(chosen[:quarter], infer=False)
         each = (without - short) / (len(chosen) - quarter)
         finish = max(without - each * len(chosen), 0.0)
-    units = len(recorded.seconds) / len(chosen)
+    units = sum(map(len, recorded.results)) / len(chosen)
     start, task, answer = _transport(recorded.results)
-    opened = _opening(chosen, recorded.results[0])
+    opened = _opening(chosen, recorded.results[0][0])
     compute = (own / len(chosen) - units * opened) / nbytes
     return Constants(
         open=opened + answer,
@@ -207,14 +208,14 @@ def _least(paths: list[Path], *, infer: bool = True) -> tuple[float, float, _Rec
         with tempfile.TemporaryDirectory() as scratch:
             begun = time.process_time()
             ci.analyze(paths, store=Path(scratch) / "s.h5", infer=infer, executor=recording)
-            owns.append(sum(recording.seconds))
+            owns.append(recording.seconds)
             firsts.append(time.process_time() - begun - owns[-1] - recording.comparisons)
     return min(firsts), min(owns), recording
 
 
-def _transport(results: list[UnitResult]) -> tuple[float, float, float]:
+def _transport(results: list[list[UnitResult]]) -> tuple[float, float, float]:
     """What starting a worker takes it; and, for each unit, sending it and taking its result here, and there."""
-    packed = [pickle.dumps(result) for result in results]
+    packed, count = [pickle.dumps(result) for result in results], sum(map(len, results))
     at_first = _children()
     with WorkerProcesses(1) as processes:
         processes.submit(abs, 1).result()
@@ -225,8 +226,8 @@ def _transport(results: list[UnitResult]) -> tuple[float, float, float]:
         waiting = [processes.submit(pickle.loads, each) for each in packed]
         for future in waiting:
             future.result()
-        task = (time.process_time() - begun) / len(packed)
-    answer = max(_children() - at_first - 2 * started, 0.0) / len(packed)
+        task = (time.process_time() - begun) / count
+    answer = max(_children() - at_first - 2 * started, 0.0) / count
     return started, task, answer
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import field
 from pathlib import Path
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 IN_FLIGHT = 256
 """Units that an executor holds at a time: enough for as many workers, and few of a run of 100,000."""
+
+_SMALL = 4 << 20
+"""Bytes of a checkpoint at most, of which a worker may be asked for several at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,11 @@ def measure_unit(unit: Unit, threads: int | None = 1) -> UnitResult:
         return worker.measure(unit)
 
 
+def measure_units(units: Sequence[Unit], threads: int | None = 1) -> list[UnitResult]:
+    """Do several units one after the other, as `measure_unit` does each."""
+    return [measure_unit(unit, threads) for unit in units]
+
+
 def merge(results: Sequence[UnitResult]) -> Analysis:
     """Return the analysis of a checkpoint from the results of its units, in their order; raises the first error.
 
@@ -215,7 +223,8 @@ def run_units(
     """Do the units of many checkpoints; yield each one's results, in their order, as soon as they are all there.
 
     Without an executor `worker` does one checkpoint after the other, each up to the first unit that can't be done. An
-    executor gets unit by unit, to be done by `threads` threads each, and checkpoints come as they are done. If its
+    executor gets unit by unit, or as many small ones at a time as its `together` says, to be done by `threads` threads
+    each, and checkpoints come as they are done. If its
     workers are lost, so that it takes no more, this process does the rest, and the cause is appended to `lost`.
     Results are the same to the bit. `is_far`: they come from another machine, and one is asked for while another is
     measured.
@@ -259,6 +268,14 @@ def _prepared(units: _OneByOne, worker: Worker) -> _OneByOne:
         thread.shutdown(wait=False, cancel_futures=True)  # whoever interrupts this waits for no server
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What a worker is asked for at a time."""
+
+    units: tuple[Unit, ...]
+    future: Future[list[UnitResult]]
+
+
 def _done_by(
     executor: Executor,
     checkpoints: Iterable[Sequence[Unit]],
@@ -266,56 +283,69 @@ def _done_by(
     threads: int,
     lost: list[str],
 ) -> Generator[list[UnitResult], None, None]:
-    """With a few units ahead of what is done; no other is begun once this is left."""
+    """With some units ahead of what is done; no other is begun once this is left."""
     from concurrent.futures import BrokenExecutor, CancelledError, Future
 
-    waiting: dict[Future[UnitResult], list[tuple[Unit, Future[UnitResult]]]] = {}
-    """With all units of the same checkpoint, in their order."""
-    finished: SimpleQueue[Future[UnitResult]] = SimpleQueue()
+    waiting: dict[Future[list[UnitResult]], list[_Task]] = {}
+    """With all tasks of the same checkpoint, in their order."""
+    finished: SimpleQueue[Future[list[UnitResult]]] = SimpleQueue()
     """Each puts itself here: to ask all that are waiting each time one is done would take the most time of all."""
+    in_flight = 0
 
-    def submitted(unit: Unit) -> Future[UnitResult]:
+    def submitted(units: tuple[Unit, ...]) -> Future[list[UnitResult]]:
         if not lost:
             try:
-                return executor.submit(measure_unit, unit, threads)
+                return executor.submit(measure_units, units, threads)
             except BrokenExecutor as error:
                 lost.append(_cause(error))
-        future = Future[UnitResult]()
-        future.set_result(measure_unit(unit, threads))
+        future = Future[list[UnitResult]]()
+        future.set_result(measure_units(units, threads))
         return future
 
-    def result_of(unit: Unit, future: Future[UnitResult], *, is_alone: bool = False) -> UnitResult:
+    def results_of(task: _Task, *, is_alone: bool = False) -> list[UnitResult]:
         try:
-            return future.result()
-        except (BrokenExecutor, CancelledError) as error:  # nothing is wrong with the unit, as far as is known
+            return task.future.result()
+        except (BrokenExecutor, CancelledError) as error:  # nothing is wrong with the units, as far as is known
             lost.append(_cause(error))
-            return measure_unit(unit, threads)
-        except WorkerLostError as error:
-            return UnitResult(unit, None, WorkerLostError(f"{unit.path}: {error}"))
+            return measure_units(task.units, threads)
         except Exception as error:
-            if type(error).__name__ == "KilledWorker":  # of distributed, which has tried several times
-                if not is_alone:  # but blames whatever was on the worker; by itself it shows whose fault it is
-                    return result_of(unit, submitted(unit), is_alone=True)
-                told = f"{unit.path}: the cluster's workers ended while they read it ({_cause(error)})"
-                return UnitResult(unit, None, WorkerLostError(told))
-            raise
+            # KilledWorker is distributed's, which has tried several times, but blames whatever was on the worker: by
+            # itself each shows whose fault it is
+            is_killed = type(error).__name__ == "KilledWorker"
+            if not is_killed and not isinstance(error, WorkerLostError):
+                raise
+            if len(task.units) > 1 or (is_killed and not is_alone):
+                alone = ((unit,) for unit in task.units)
+                return [each for own in alone for each in results_of(_Task(own, submitted(own)), is_alone=True)]
+            (unit,) = task.units
+            told = f"the cluster's workers ended while they read it ({_cause(error)})" if is_killed else str(error)
+            return [UnitResult(unit, None, WorkerLostError(f"{unit.path}: {told}"))]
 
     def take_done() -> Generator[list[UnitResult], None, None]:
+        nonlocal in_flight
         for future in sorted(_at_least_one(finished), key=_is_interrupted):
             if _is_interrupted(future):
                 future.result()
-            together = waiting.pop(future)
-            meter.finish(next(unit for unit, own in together if own is future))
-            if not any(other in waiting for _, other in together):
-                yield [result_of(unit, own) for unit, own in together]
+            tasks = waiting.pop(future)
+            for unit in next(task.units for task in tasks if task.future is future):
+                meter.finish(unit)
+                in_flight -= 1
+            if any(task.future in waiting for task in tasks):
+                continue
+            results = [result for task in tasks for result in results_of(task)]
+            if len(tasks) == 1:
+                yield from ([result] for result in results)
+            else:
+                yield results
 
     try:
-        for units in checkpoints:
-            together = [(unit, submitted(unit)) for unit in units]
-            waiting.update((future, together) for _, future in together)
-            for _, future in together:
-                future.add_done_callback(finished.put)
-            while len(waiting) >= IN_FLIGHT:
+        for several in _shared_out(checkpoints, getattr(executor, "together", 1)):
+            tasks = [_Task(units, submitted(units)) for units in several]
+            waiting.update((task.future, tasks) for task in tasks)
+            for task in tasks:
+                task.future.add_done_callback(finished.put)
+            in_flight += sum(len(task.units) for task in tasks)
+            while in_flight >= IN_FLIGHT:
                 yield from take_done()
         while waiting:
             yield from take_done()
@@ -324,7 +354,23 @@ def _done_by(
             future.cancel()
 
 
-def _at_least_one(finished: SimpleQueue[Future[UnitResult]]) -> list[Future[UnitResult]]:
+def _shared_out(checkpoints: Iterable[Sequence[Unit]], together: int) -> Iterator[list[tuple[Unit, ...]]]:
+    """Yield what a worker is asked for at a time: a checkpoint's units, one by one, or so many small checkpoints."""
+    small: list[Unit] = []
+    for units in checkpoints:
+        is_small = len(units) == 1 and units[0].nbytes <= _SMALL
+        if is_small:
+            small += units
+        if small and (len(small) == together or not is_small):
+            yield [tuple(small)]
+            small = []
+        if not is_small:
+            yield [(unit,) for unit in units]
+    if small:
+        yield [tuple(small)]
+
+
+def _at_least_one(finished: SimpleQueue[Future[list[UnitResult]]]) -> list[Future[list[UnitResult]]]:
     """Wait for one, and return all that are there."""
     found = [finished.get()]
     with suppress(Empty):
@@ -333,7 +379,7 @@ def _at_least_one(finished: SimpleQueue[Future[UnitResult]]) -> list[Future[Unit
     return found
 
 
-def _is_interrupted(future: Future[UnitResult]) -> bool:
+def _is_interrupted(future: Future[list[UnitResult]]) -> bool:
     return not future.cancelled() and isinstance(future.exception(), KeyboardInterrupt)
 
 

@@ -286,7 +286,7 @@ class Backwards(Executor):
     """Does nothing until it holds so many units, and then the last first."""
 
     def __init__(self, most: int) -> None:
-        self.most, self.largest = most, 0
+        self.most, self.largest, self.together = most, 0, 1
         self.waiting: list[tuple[Future[Any], Callable[[], Any]]] = []
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -300,14 +300,16 @@ class Backwards(Executor):
         return future
 
 
-def test_an_executor_may_be_done_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("together", [1, 2])
+def test_an_executor_may_be_done_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int) -> None:
     """It never holds a whole run of 100,000; the result is in the run's order all the same, failures too."""
-    monkeypatch.setattr(execution, "IN_FLIGHT", 3)
-    paths = save_series(tmp_path / "run", 6)
+    monkeypatch.setattr(execution, "IN_FLIGHT", 3 * together)
+    paths = save_series(tmp_path / "run", 6 * together)
     for path in paths[1:3]:
         damage(path)
     save_bundle(Run(shapes={"other": (3,), "dense/bias": (3,)}).train(5), paths[4])
     executor = Backwards(3)
+    executor.together = together
     assert analyze(tmp_path / "run", executor=executor) == analyze(tmp_path / "run")
     assert executor.largest == 3
 

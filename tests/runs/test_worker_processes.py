@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -20,7 +21,7 @@ from ckpt_inspect import analyze, load
 from ckpt_inspect.errors import NotFoundError, WorkerLostError
 from ckpt_inspect.runs import execution
 from ckpt_inspect.runs.analyze import WORKERS_LOST
-from ckpt_inspect.runs.execution import UnitResult, measure_unit
+from ckpt_inspect.runs.execution import UnitResult, measure_units
 from ckpt_inspect.runs.worker_processes import ATTEMPTS, WorkerProcesses
 
 
@@ -136,19 +137,21 @@ def test_the_same_store_as_one_process(tmp_path: Path, pool: WorkerProcesses) ->
     assert contents(tmp_path / "a.h5") == contents(tmp_path / "b.h5")
 
 
-def measure_or_end(unit: Any, threads: int | None = 1) -> UnitResult:
+def measure_or_end(units: Sequence[Any], threads: int | None = 1) -> list[UnitResult]:
     """End the process that measures a certain checkpoint."""
-    if unit.path.name == "model.ckpt-20":
+    if any(unit.path.name == "model.ckpt-20" for unit in units):
         os._exit(9)
-    return measure_unit(unit, threads)
+    return measure_units(units, threads)
 
 
+@pytest.mark.parametrize("together", [1, 2, 8])
 def test_what_ends_every_worker_is_one_failure(
-    tmp_path: Path, pool: WorkerProcesses, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, pool: WorkerProcesses, monkeypatch: pytest.MonkeyPatch, together: int
 ) -> None:
-    """The others are analysed."""
+    """The others are analysed, also those that were asked for together with it."""
     save_series(tmp_path / "run", 3)
-    monkeypatch.setattr(execution, "measure_unit", measure_or_end)
+    pool.together = together
+    monkeypatch.setattr(execution, "measure_units", measure_or_end)
     found = analyze(tmp_path / "run", executor=pool)
     assert list(found.checkpoints["checkpoint"]) == ["model.ckpt-10", "model.ckpt-30"]
     (failure,) = found.failures
@@ -156,10 +159,10 @@ def test_what_ends_every_worker_is_one_failure(
 
 
 class Breaking(Executor):
-    """Does two units; then its workers are lost."""
+    """Does what it is asked for twice; then its workers are lost."""
 
-    def __init__(self) -> None:
-        self.count = 0
+    def __init__(self, together: int) -> None:
+        self.count, self.together = 0, together
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         self.count += 1
@@ -173,21 +176,23 @@ class Breaking(Executor):
         return future
 
 
-def test_this_process_does_what_a_broken_executor_leaves(tmp_path: Path) -> None:
+@pytest.mark.parametrize("together", [1, 2])
+def test_this_process_does_what_a_broken_executor_leaves(tmp_path: Path, together: int) -> None:
     """The result says so, the store doesn't: it is the same store."""
-    save_series(tmp_path / "run", 7)
+    save_series(tmp_path / "run", 5 * together + 2)
     alone = analyze(tmp_path / "run", store=tmp_path / "a.h5")
-    found = analyze(tmp_path / "run", store=tmp_path / "b.h5", executor=Breaking())
+    found = analyze(tmp_path / "run", store=tmp_path / "b.h5", executor=Breaking(together))
     assert [p.code for p in found.problems if p not in alone.problems] == [WORKERS_LOST]
     assert load(tmp_path / "b.h5") == alone
     assert contents(tmp_path / "a.h5") == contents(tmp_path / "b.h5")
 
 
-def end_worker_once(unit: Any, threads: int | None = 1) -> UnitResult:
+def end_worker_once(units: Sequence[Any], threads: int | None = 1) -> list[UnitResult]:
     """End the process that measures a certain checkpoint, the first time."""
-    if unit.path.name == "model.ckpt-20":
-        end_once(str(unit.path) + ".ended")
-    return measure_unit(unit, threads)
+    for unit in units:
+        if unit.path.name == "model.ckpt-20":
+            end_once(str(unit.path) + ".ended")
+    return measure_units(units, threads)
 
 
 @pytest.mark.parametrize("kind", [ThreadPoolExecutor, ProcessPoolExecutor])
@@ -196,7 +201,7 @@ def test_the_executors_of_the_standard_library(tmp_path: Path, kind: Any, monkey
     save_series(tmp_path / "run", 4)
     alone = analyze(tmp_path / "run")
     if kind is ProcessPoolExecutor:
-        monkeypatch.setattr(execution, "measure_unit", end_worker_once)
+        monkeypatch.setattr(execution, "measure_units", end_worker_once)
     with kind(1) as executor:
         found = analyze(tmp_path / "run", executor=executor)
     assert found.checkpoints.keys() == alone.checkpoints.keys()

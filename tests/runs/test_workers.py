@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from support.store_contents import contents
 from ckpt_inspect import analyze
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.runs import cluster_executor, execution, workers
-from ckpt_inspect.runs.execution import UnitResult, measure_unit
+from ckpt_inspect.runs.execution import UnitResult, measure_units
 
 pytestmark = pytest.mark.filterwarnings("default")
 """distributed warns of ports and of its own parts."""
@@ -34,13 +34,14 @@ def cluster() -> Iterator[Any]:
         yield local
 
 
-def measure_or_end_once(unit: Any, threads: int | None = 1) -> UnitResult:
+def measure_or_end_once(units: Sequence[Any], threads: int | None = 1) -> list[UnitResult]:
     """End the process that measures a certain checkpoint, the first time."""
+    (unit,) = units
     ended = Path(f"{unit.path}.ended")
     if unit.path.name == "model.ckpt-50" and not ended.exists():
         ended.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return measure_unit(unit, threads)
+    return measure_units(units, threads)
 
 
 def test_a_lost_worker_of_a_cluster_changes_nothing(
@@ -49,18 +50,18 @@ def test_a_lost_worker_of_a_cluster_changes_nothing(
     """Its work is done by the other, or by the one that takes its place; every variable is the same to the bit."""
     save_series(tmp_path / "run", 12)
     alone = analyze(tmp_path / "run", store=tmp_path / "a.h5")
-    monkeypatch.setattr(execution, "measure_unit", measure_or_end_once)
+    monkeypatch.setattr(execution, "measure_units", measure_or_end_once)
     found = analyze(tmp_path / "run", store=tmp_path / "b.h5", cluster=cluster.scheduler_address)
     assert (tmp_path / "run" / "model.ckpt-50.ended").exists()
     assert found == alone
     assert contents(tmp_path / "a.h5") == contents(tmp_path / "b.h5")
 
 
-def always_end(unit: Any, threads: int | None = 1) -> UnitResult:
+def always_end(units: Sequence[Any], threads: int | None = 1) -> list[UnitResult]:
     """End every process that measures a certain checkpoint."""
-    if unit.path.name == "model.ckpt-20":
+    if units[0].path.name == "model.ckpt-20":
         os.kill(os.getpid(), signal.SIGKILL)
-    return measure_unit(unit, threads)
+    return measure_units(units, threads)
 
 
 def test_what_ends_every_worker_of_a_cluster_is_one_failure(
@@ -68,7 +69,7 @@ def test_what_ends_every_worker_of_a_cluster_is_one_failure(
 ) -> None:
     """Dask gives it up after some, and the others are analysed."""
     save_series(tmp_path / "run", 4)
-    monkeypatch.setattr(execution, "measure_unit", always_end)
+    monkeypatch.setattr(execution, "measure_units", always_end)
     found = analyze(tmp_path / "run", cluster=cluster.scheduler_address)
     assert list(found.checkpoints["checkpoint"]) == ["model.ckpt-10", "model.ckpt-30", "model.ckpt-40"]
     (failure,) = found.failures
@@ -189,10 +190,10 @@ def test_a_cluster_that_gives_up_a_task_is_a_lost_one() -> None:
         executor.submit(len, "").result(timeout=30)
 
 
-def measure_slowly(unit: Any, threads: int | None = 1) -> UnitResult:
+def measure_slowly(units: Sequence[Any], threads: int | None = 1) -> list[UnitResult]:
     """Leave time to lose a worker."""
     time.sleep(0.5)
-    return measure_unit(unit, threads)
+    return measure_units(units, threads)
 
 
 def test_a_connection_that_ends_is_a_lost_cluster() -> None:
@@ -217,7 +218,7 @@ def test_all_workers_of_a_cluster_are_lost(tmp_path: Path, monkeypatch: pytest.M
     """This process does the rest when it has waited for others, and says so; the results are the same."""
     distributed = pytest.importorskip("distributed")
     monkeypatch.setattr(cluster_executor, "PATIENCE", 2.0)
-    monkeypatch.setattr(execution, "measure_unit", measure_slowly)
+    monkeypatch.setattr(execution, "measure_units", measure_slowly)
     save_series(tmp_path / "run", 6)
     alone = analyze(tmp_path / "run", store=tmp_path / "a.h5")
     with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:

@@ -1,4 +1,5 @@
-"""A Dask cluster does the work: the same store, whatever becomes of its workers; and what is wrong is one sentence."""
+"""A Dask cluster does the work, or processes unasked: the same store, whatever becomes of them; what is wrong is one
+sentence."""
 
 from __future__ import annotations
 
@@ -18,9 +19,13 @@ from support.adam_bundles import save_series
 from support.store_contents import contents
 
 from ckpt_inspect import analyze
+from ckpt_inspect.cli.analysing import print_analyses
+from ckpt_inspect.cli.asked import Common
 from ckpt_inspect.errors import RequestError
-from ckpt_inspect.runs import cluster_executor, execution, workers
+from ckpt_inspect.runs import cluster_executor, execution, worker_processes, workers
 from ckpt_inspect.runs.execution import UnitResult, measure_units
+from ckpt_inspect.runs.worker_processes import WorkerProcesses
+from ckpt_inspect.storage import as_path
 
 pytestmark = pytest.mark.filterwarnings("default")
 """distributed warns of ports and of its own parts."""
@@ -231,3 +236,60 @@ def test_all_workers_of_a_cluster_are_lost(tmp_path: Path, monkeypatch: pytest.M
     assert "the cluster has had no worker for 2 s" in found.remarks[-1].problem.message
     assert len(found) == len(alone)
     assert contents(tmp_path / "a.h5") == contents(tmp_path / "b.h5")
+
+
+# --- unasked
+
+
+def test_processes_are_started_unasked_for_many_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And end with the work; the store is the same to the bit, and the next analysis, of nothing new, starts none."""
+    started: list[WorkerProcesses] = []
+
+    class Noted(WorkerProcesses):
+        def __init__(self, count: int) -> None:
+            super().__init__(count)
+            started.append(self)
+
+    monkeypatch.setattr(worker_processes, "WorkerProcesses", Noted)
+    monkeypatch.setattr(workers, "MANY", 4)
+    monkeypatch.setattr(workers, "_processors", lambda: 2)
+    save_series(tmp_path / "run", 4)
+    alone = analyze(tmp_path / "run", store=tmp_path / "a.h5")
+    assert not started
+    assert analyze(tmp_path / "run", store=tmp_path / "b.h5", workers="auto") == alone
+    assert contents(tmp_path / "a.h5") == contents(tmp_path / "b.h5")
+    (pool,) = started
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        pool.submit(abs, 1)
+    assert analyze(tmp_path / "run", store=tmp_path / "b.h5", workers="auto") == alone
+    assert len(started) == 1
+
+
+@pytest.mark.parametrize("why", ["few", "far", "one processor", "none may be started"])
+def test_no_process_is_started_unasked(monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    """Where this one is as fast, or alone."""
+
+    def refused(_: int) -> None:
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr(worker_processes, "WorkerProcesses", refused)
+    monkeypatch.setattr(workers, "_processors", lambda: 1 if why == "one processor" else 8)
+    path = as_path("s3://bucket/model" if why == "far" else "/run/model")
+    with workers.Spare() as spare:
+        assert spare.executor_for([path] * (workers.MANY - (why == "few"))) is None
+
+
+@pytest.mark.parametrize(("asked", "count"), [(None, "auto"), (3, 3)])
+def test_the_command_line_starts_processes_for_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: int | None, count: object
+) -> None:
+    """Unless it is told how many."""
+    found: list[object] = []
+
+    def noted(*_: Any, workers: object, **__: Any) -> Iterator[Any]:
+        found.append(workers)
+        return iter(())
+
+    monkeypatch.setattr("ckpt_inspect.api.analyze_runs", noted)
+    print_analyses([str(tmp_path)], Common({}, (), (), json=False, quiet=True, verbose=False), workers=asked)
+    assert found == [count]

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ckpt_inspect.checkpoint import Problem, Progress
 from ckpt_inspect.errors import RequestError
 from ckpt_inspect.formats.opened import OpenCheckpoints
@@ -20,7 +22,7 @@ from ckpt_inspect.runs.planning import LONG, Options, Plan, Unit, plan_run, with
 from ckpt_inspect.runs.reading import Reading
 from ckpt_inspect.runs.saving import Held, Saving
 from ckpt_inspect.runs.stored_runs import stored_run
-from ckpt_inspect.runs.told import NOTHING, Stretch
+from ckpt_inspect.runs.told import Stretch, nothing_told
 from ckpt_inspect.runs.unchanged import KnownFiles
 from ckpt_inspect.runs.workers import Spare
 from ckpt_inspect.series.run import Run
@@ -91,11 +93,12 @@ def analyze(
         Worker(threads, sink=saving.sink, progress=meter.add, found=found, open_anew=opened.take) as worker,
     ):
         plan = _planned(run, options, saving.path, saving.load(), found)
+        unread = plan.unread
         if spare is not None and not elements:
-            executor = spare.executor_for(plan.unread)
-        is_due = options.infers and bool(plan.unread or not plan.was_inferred)
-        if executor is None and any(map(is_far, plan.unread[:1])):
-            worker.begin(plan.unread[0], options, run.sizes(plan.unread[:1])[plan.unread[0]])
+            executor = spare.executor_for(unread)
+        is_due = options.infers and bool(unread or not plan.was_inferred)
+        if executor is None and any(map(is_far, unread[:1])):
+            worker.begin(unread[0], options, plan.run.size_at(int(unread.places[0])))
         is_long = plan.first + plan.count() > LONG
         reading = Reading(plan, limits, spilled=saving.spilled() if is_long else None, windows=saving.held.windows)
         if held is not None and held.is_watched:
@@ -125,7 +128,7 @@ def analyze(
             return columns
 
         try:
-            is_remote = any(map(is_far, plan.unread))
+            is_remote = any(map(is_far, unread))
             measured = run_units(units(), executor, meter, worker, threads or 1, lost, is_far=is_remote)
             # an executor's processes may be copies of this one, made when work comes
             later = importing(*_NEEDED_AFTERWARDS) if executor is None else nullcontext()
@@ -183,36 +186,40 @@ class _Work:
         self._plan = reading.plan
         self._is_due, self._is_stored, self._found = is_due, is_stored, found
         self._opened, self._executor = opened, executor
-        unread = self._plan.unread
-        self._sizes = self._plan.run.sizes(unread)
+        unread = self._plan.unread.places
+        self._sizes = np.zeros(len(self._plan.run.checkpoints), np.int64)
+        """In bytes, of those that are read; 0 for the others."""
+        self._sizes[unread] = [self._plan.run.size_at(place) for place in unread.tolist()]
         self.count = len(unread)
         """Checkpoints that are read, as far as it is known by now."""
-        meter.total = sum(self._sizes.values())
+        meter.total = int(self._sizes.sum())
 
     def units(self) -> Iterator[list[Unit]]:
         """Yield the units of one checkpoint after another."""
-        for told, paths in self._told():
+        for told, places in self._told():
+            paths = [self._plan.run.checkpoints[place] for place in places]
             self._reading.tell(told, paths)
-            sizes = self._sizes_of(paths)
-            for path in paths:
+            for path, size in zip(paths, self._sizes_of(places), strict=True):
                 # far away the next part is asked for while one is measured
                 is_cut = self._executor is not None or is_far(path)
                 inferred = told.of(absolute(path))
-                yield self._worker.units_of(path, self._options, sizes[path], inferred, is_cut=is_cut)
+                yield self._worker.units_of(path, self._options, size, inferred, is_cut=is_cut)
 
-    def _told(self) -> Iterator[tuple[Stretch, tuple[Path, ...]]]:
+    def _told(self) -> Iterator[tuple[Stretch, Sequence[int]]]:
         if not self._is_due:
-            return iter([(NOTHING, self._plan.unread)])
+            return nothing_told(self._plan)
         from ckpt_inspect.runs.inferring import told_stretches
 
         return told_stretches(self._plan, self._found, self._opened, self._executor, is_stored=self._is_stored)
 
-    def _sizes_of(self, paths: Sequence[Path]) -> Mapping[Path, int]:
+    def _sizes_of(self, places: Sequence[int]) -> list[int]:
         """Their sizes; what the store's figures turn out to be no longer true of is read besides what was expected."""
-        late = self._plan.run.sizes([path for path in paths if path not in self._sizes])
-        self.count += len(late)
-        self._meter.total += sum(late.values())
-        return {path: late[path] if path in late else self._sizes[path] for path in paths}
+        for place in places:
+            if not self._sizes[place]:
+                self._sizes[place] = late = self._plan.run.size_at(place)
+                self.count += 1
+                self._meter.total += late
+        return [int(self._sizes[place]) for place in places]
 
 
 def _planned(run: Run, options: Options, store: Path | None, previous: RunColumns | None, found: FoundBefore) -> Plan:

@@ -367,5 +367,4 @@ def near_run(run: Run, fresh: Collection[Path]) -> Run:
         return run
     places = _places(run, set(fresh))
     wanted = sorted({n for place in places for n in range(max(place - KEPT_CHECKPOINTS, 0), place + 1)})
-    claims = tuple(run.claims[n] for n in wanted) if run.claims else ()
-    return replace(run, checkpoints=tuple(run.checkpoints[n] for n in wanted), claims=claims)
+    return run.only(wanted)

@@ -43,7 +43,8 @@ from ckpt_inspect.runs.stacking import Layouts, layouts_of, some_rows, stacked
 from ckpt_inspect.runs.stored_runs import LENGTH, StoredRun, hashes_of, stored_run
 from ckpt_inspect.runs.told import Told
 from ckpt_inspect.runs.unchanged import is_one_after_another, what_is_seen, what_is_seen_now
-from ckpt_inspect.series.names import checkpoint_names
+from ckpt_inspect.series.names import naming
+from ckpt_inspect.series.packed import Packed, Places
 from ckpt_inspect.series.survey import Files, Survey
 from ckpt_inspect.storage import absolutes
 
@@ -107,7 +108,7 @@ class LongRun:
             return self
         own = set(self.order)
         before = [fingerprint for fingerprint in self._before() if fingerprint not in own]
-        return replace(self, order=[*before, *self.order], previous=self.whole, whole=None)
+        return replace(self, order=Packed([*before, *self.order]), previous=self.whole, whole=None)
 
     def _before(self) -> list[str]:
         """Return the fingerprints of the checkpoints before `previous`."""
@@ -117,7 +118,7 @@ class LongRun:
         """Return whether what is new may be among the checkpoints before `previous`; no text of theirs is read."""
         if self.whole is None:
             return False
-        return bool(np.isin(_hashes(self.whole)[: self.first], hashes_of(self.parts.places)).any())
+        return bool(np.isin(_hashes(self.whole)[: self.first], hashes_of(self.parts.fingerprints)).any())
 
     def save(self, path: Path) -> RunColumns:
         """Write the store, and return what it holds; raises StoreError if that can't be done, and then the store is as
@@ -203,31 +204,31 @@ class _Writing:
         previous = long.previous
         pieces = [*([] if previous is None else [previous]), *long.parts.outlines]
         self._layouts: Layouts = layouts_of(pieces)
-        self._old = {} if previous is None else {str(f): i for i, f in enumerate(previous.checkpoints["fingerprint"])}
-        self._places = {fingerprint: row for row, fingerprint in enumerate(long.order)}
-        self._same = next((i for i, (a, b) in enumerate(zip(long.order, self._old, strict=False)) if a != b),
-                          min(len(long.order), len(self._old)))  # fmt: skip
+        self._stored = Packed[str](() if previous is None else map(str, previous.checkpoints["fingerprint"]))
+        """Fingerprints of the store before."""
+        self._old = Places(self._stored)
+        self._places = Places(long.order)
+        self._same = next((i for i, (a, b) in enumerate(zip(long.order, self._stored, strict=False)) if a != b),
+                          min(len(long.order), len(self._stored)))  # fmt: skip
         """Rows, the first ones, that are those of the store before, and go on from such rows before them."""
-        if self._same < len(self._old):
+        if self._same < len(self._stored):
             self._same = self._first_moved(self._same)
-        if previous is not None and not self._places.keys() >= self._old.keys():
+        if previous is not None and any(fingerprint not in self._places for fingerprint in self._stored):
             self._leave_out_bins(previous)
         self._paths = self._all_paths()
-        self._names = checkpoint_names(self._paths)
-        self._rows = {path: row for row, path in enumerate(self._paths)}
+        self._name_of = naming(self._paths)
+        self._rows = Places(self._paths)
         for name, states in long.told.kept(long.unread).items():
             if name not in self._layouts:  # nothing of it has been read
                 continue
             kept = [replace(k, place=long.order[self._rows[k.place]]) for k in states if k.place in self._rows]
             self._layouts[name].kept = kept_columns(kept) or self._layouts[name].kept
 
-    def _all_paths(self) -> list[str]:
+    def _all_paths(self) -> Packed[str]:
         """Absolute paths, in order."""
         long = self._long
         stored = [] if long.previous is None else absolutes(long.previous.checkpoints["path"])
-        found: dict[str, str] = {f: stored[row] for f, row in self._old.items()}
-        found |= long.parts.paths
-        return [found[fingerprint] for fingerprint in long.order]
+        return Packed(long.parts.path(f) or stored[self._old[f]] for f in long.order)
 
     # --- where rows come from
 
@@ -245,7 +246,7 @@ class _Writing:
                 before, told = self._rows_of(rows)
         start = rows.index(first)
         stop = start + last - first
-        order, names = [long.order[row] for row in rows], [self._names[row] for row in rows]
+        order, names = [long.order[row] for row in rows], [self._name_of(self._paths[row]) for row in rows]
         found = assemble(
             long.run, long.options, order, before, {}, (), long.thresholds, told, names=names
         )  # fmt: skip
@@ -289,7 +290,7 @@ class _Writing:
     def _leave_out_bins(self, previous: RunColumns) -> None:
         """Leave out the bins that nothing is in but what is no longer part of the run."""
         long = self._long
-        rows = [row for fingerprint, row in self._old.items() if fingerprint in self._places]
+        rows = [row for row, fingerprint in enumerate(self._stored) if fingerprint in self._places]
         new = layouts_of(long.parts.outlines)
         for name, optimizer in previous.optimizers.items():
             spans = dict(new[name].spans) if name in new else {}
@@ -304,8 +305,8 @@ class _Writing:
 
     def _pieces(self, rows: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
         """The part (-1: the store before) and the rows there, for each stretch of rows that follow each other there."""
-        places = self._long.parts.places
-        found = [places.get(f) or (-1, self._old[f]) for f in (self._long.order[row] for row in rows)]
+        own = [self._long.order[row] for row in rows]
+        found = [self._long.parts.place(fingerprint) or (-1, self._old[fingerprint]) for fingerprint in own]
         at = 0
         for _, same in groupby(enumerate(found), key=lambda each: (each[1][0], each[1][1] - each[0])):
             stretch = list(same)
@@ -337,7 +338,7 @@ class _Writing:
             at = [
                 i
                 for i, f in enumerate(order)
-                if f not in self._long.parts.places and paths[i] not in rows and self._places[f] < self._same
+                if f not in self._long.parts and paths[i] not in rows and self._places[f] < self._same
             ]
             for figure in _OF_WINDOWS:
                 optimizer.variables[figure][at] = before.optimizers[name].variables[figure][at]
@@ -352,10 +353,10 @@ class _Writing:
         if previous is None or not stores.is_growing(path, {n: layout.spans for n, layout in self._layouts.items()}):
             return None
         count = len(previous)
-        fingerprints = previous.checkpoints["fingerprint"].tolist()
-        if list(long.order[:count]) != fingerprints or self._names[:count] != list(previous.checkpoints["checkpoint"]):
+        if self._same < count or previous.options != long.options or any(f in long.parts for f in self._stored):
             return None
-        if any(f in long.parts.places for f in fingerprints) or previous.options != long.options:
+        names = map(self._name_of, self._paths)
+        if any(stored != name for stored, name in zip(previous.checkpoints["checkpoint"], names, strict=False)):
             return None
         own = layouts_of([previous])
         if list(own) != list(self._layouts) or not all(self._layouts[name].is_like(own[name]) for name in own):

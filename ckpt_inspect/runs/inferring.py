@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -25,8 +24,9 @@ from ckpt_inspect.runs.comparing import Compared, Comparing, Comparison, Togethe
 from ckpt_inspect.runs.kept_elements import KEPT_CHECKPOINTS, KEPT_ELEMENTS, kept_states, observation_of
 from ckpt_inspect.runs.planning import Options, Plan
 from ckpt_inspect.runs.stored_runs import stored_run, taken_rows
-from ckpt_inspect.runs.told import NOTHING, Seen, Stretch
+from ckpt_inspect.runs.told import Seen, Stretch, nothing_told
 from ckpt_inspect.series.names import naming
+from ckpt_inspect.series.packed import Packed, Places
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.sourced import Sourced
 from ckpt_inspect.state.inferred import InferredValues, overlaid
@@ -45,47 +45,50 @@ _ASKED = 3
 
 def told_stretches(
     plan: Plan, found: FoundBefore, opened: OpenCheckpoints, executor: Executor | None = None, *, is_stored: bool
-) -> Generator[tuple[Stretch, tuple[Path, ...]], None, None]:
+) -> Generator[tuple[Stretch, Sequence[int]], None, None]:
     """Yield what the checkpoints of a run tell together, those that are there and those that the store keeps something
-    of, stretch by stretch, and which of each have to be read with that. `found`, `opened`: what is known of them, for
-    whoever opens them next. `executor`: whose workers look at many, at those of the next stretch while one is told.
-    `is_stored`: whether elements are to be kept, for checkpoints that are yet to come.
+    of, stretch by stretch, and which of each have to be read with that, by their places in the run. `found`, `opened`:
+    what is known of them, for whoever opens them next. `executor`: whose workers compare many, some
+    stretches ahead of the one that is told. `is_stored`: whether elements are to be kept, for checkpoints that are yet to come.
 
     Nothing is told, and no element is read, if the first and the last hold all that could be told. What can't be read
     takes no part. Of a run of more than `STRETCH` checkpoints, those stretches are asked that have unread checkpoints,
     and all that follow; of the others the store has what they tell.
     """
-    places, paths, past = plan.places(), plan.paths(), plan.first
+    places, past = Packed(plan.places()), plan.first
+    here = Places(Packed(plan.run.places()))
     stored = _Stored(plan.previous)
     least = 1 if is_stored else 2
-    if len(places) < least or not paths or (past > 0 and not plan.was_inferred):
-        yield NOTHING, plan.unread
+    checkpoints = plan.run.checkpoints
+    if len(places) < least or not checkpoints or (past > 0 and not plan.was_inferred):
+        yield from nothing_told(plan)
         return
     name_of = naming(places)
     given = plan.options.given
     with Comparing(given, found, opened, executor) as comparing:
-        first, *_, last = [*paths.values(), *paths.values()]
+        first, last = checkpoints[0], checkpoints[-1]
         is_told = past > 0 and plan.was_inferred  # the first of all was open, or the last when it was told
         if not is_told and not any(
             is_open(state) for path in (last, first) for state in states_of(opened, path, given, found.find)
         ):
-            yield NOTHING, plan.unread
+            yield from nothing_told(plan)
             return
         budget = BUDGET if len(places) > 1 else KEPT_ELEMENTS
 
         def asked() -> Iterator[tuple[_Stretch, Callable[[], Comparison]]]:
-            for start in range(_first_stretch(plan, places, paths), len(places), STRETCH):
-                stretch = _Stretch(
-                    places[start : start + STRETCH], places[max(start - KEPT_CHECKPOINTS, 0) : start], past + start == 0
-                )
+            for start in range(_first_stretch(plan, places, here), len(places), STRETCH):
+                before = places[max(start - KEPT_CHECKPOINTS, 0) : start]
+                own = places[start : start + STRETCH]
+                numbers = {place: n for place in (*before, *own) if (n := here.get(place)) is not None}
+                stretch = _Stretch(own, before, numbers, past + start == 0)
                 stored.look_at(stretch.places)
                 names = [name_of(place) for place in stretch.places]
-                here = {place: str(paths[place]) for place in stretch.places if place in paths}
+                named = {place: str(checkpoints[n]) for place, n in numbers.items()}
                 gone = stored.observations(stretch.places, names)
                 yield (
                     stretch,
                     comparing.ask(
-                        Together(stretch.places, names, here, gone, least, budget, stretch.is_first, KEPT_CHECKPOINTS)
+                        Together(stretch.places, names, named, gone, least, budget, stretch.is_first, KEPT_CHECKPOINTS)
                     ),
                 )
 
@@ -94,13 +97,13 @@ def told_stretches(
             stored.look_at(stretch.places)
             new: dict[str, Seen] = {}
             stale: set[str] = set()
-            for name, own in compared().items():
-                new[name] = _seen(name, stretch, own, stored, told.get(name))
-                stale |= _differing(name, own, new[name], plan, stored)
+            for name, seen in compared().items():
+                new[name] = _seen(name, stretch, seen, stored, told.get(name))
+                stale |= _differing(name, seen, new[name], plan, stored)
                 new[name] = _with_lost(name, new[name], stretch, plan, stored)
             told |= new
-            here = (place for place in stretch.own if place in paths)
-            unread = tuple(paths[place] for place in here if place not in plan.known or place in stale)
+            own = (place for place in stretch.own if place in stretch.numbers)
+            unread = [stretch.numbers[place] for place in own if place not in plan.known or place in stale]
             yield Stretch(new), unread
 
 
@@ -124,6 +127,8 @@ class _Stretch:
     own: Sequence[str]
     before: Sequence[str]
     """The last ones of the stretch before, whose values stand: what the first of these are compared with."""
+    numbers: Mapping[str, int]
+    """The places in the run of those that are there."""
     is_first: bool
     """Whether the run begins with it: a path that begins elsewhere is followed by the elements that the store has."""
 
@@ -156,11 +161,11 @@ def is_newest_open(run: Run, options: Options, found: FoundBefore) -> bool:
         return not states or any(map(is_open, states))
 
 
-def _first_stretch(plan: Plan, places: Sequence[str], paths: Mapping[str, Path]) -> int:
+def _first_stretch(plan: Plan, places: Sequence[str], here: Places) -> int:
     """Return where the stretch begins that has the first checkpoint that is unread, or was not inferred."""
     if not plan.was_inferred:
         return 0
-    first = next((at for at, place in enumerate(places) if place in paths and place not in plan.known), 0)
+    first = next((at for at, place in enumerate(places) if place not in plan.known and place in here), 0)
     return first - (plan.first + first) % STRETCH
 
 

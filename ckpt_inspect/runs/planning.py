@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 
+import numpy as np
+
 from ckpt_inspect.errors import StoreError
 from ckpt_inspect.measurement.columns import RunColumns
 from ckpt_inspect.natural_order import natural_key
 from ckpt_inspect.records import dataclass
+from ckpt_inspect.series.packed import Chosen
 from ckpt_inspect.series.run import Run
 from ckpt_inspect.state.given import Given
 from ckpt_inspect.state.inferred import Inferred
@@ -94,21 +97,17 @@ class Plan:
         return any("kept_checkpoint" in o.variables for o in self.previous.optimizers.values())
 
     @property
-    def unread(self) -> tuple[Path, ...]:
-        """Return the checkpoints that have to be read, in training order."""
-        if len(self.known) == len(self.run.checkpoints):
-            return ()
-        places = zip(self.run.checkpoints, absolutes(self.run.checkpoints), strict=True)
-        return tuple(path for path, place in places if place not in self.known)
-
-    def paths(self) -> dict[str, Path]:
-        """Return the run's checkpoints that are there, by their absolute paths, in training order."""
-        return dict(zip(absolutes(self.run.checkpoints), self.run.checkpoints, strict=True))
+    def unread(self) -> Chosen[Path]:
+        """Return the checkpoints that have to be read, in training order, and their places in the run."""
+        places: list[int] = []
+        if len(self.known) < len(self.run.checkpoints):
+            places = [number for number, place in enumerate(self.run.places()) if place not in self.known]
+        return Chosen(self.run.checkpoints, np.array(places, np.int64))
 
     def places(self) -> list[str]:
         """Return the absolute paths of the run's checkpoints and of those that the store has besides, in training
         order."""
-        here = list(self.paths())
+        here = list(dict.fromkeys(self.run.places()))
         if self.previous is None:
             return here
         return merged_order(absolutes(self.previous.checkpoints["path"]), here)
@@ -122,19 +121,18 @@ class Plan:
 
         Checkpoints that were deleted since stay in their place; those that are there and could not be read have none.
         """
-        here = absolutes(self.run.checkpoints)
-        found = {**self.known, **read}
-        now = list(dict.fromkeys(found[path] for path in here if path in found))
-        if self.previous is None:
+        found = ((path, read.get(path) or self.known.get(path)) for path in self.run.places())
+        current = {own: path for path, own in found if own is not None}
+        now = list(current)
+        if self.previous is None or all(stored in current for stored in self.previous.checkpoints["fingerprint"]):
             return now
-        current, present = set(now), set(here)
-        columns = self.previous.checkpoints
+        columns, present = self.previous.checkpoints, set(self.run.places())
         before = [
             (stored, place)
             for place, stored in zip(absolutes(columns["path"]), columns["fingerprint"], strict=True)
             if stored in current or place not in present
         ]
-        places = {**dict(before), **{found[path]: path for path in here if path in found}}
+        places = {**dict(before), **current}
         return merged_order([stored for stored, _ in before], now, places.__getitem__)
 
 
@@ -164,7 +162,7 @@ def _check_same_run(run: Run, store: Path | None, previous: RunColumns) -> None:
     """Folders of different runs are often called alike, and then so are their stores: never mix or replace them."""
     before, now = (
         {place.rpartition("/")[0] for place in absolutes(paths)}
-        for paths in (previous.checkpoints["path"], run.checkpoints)
+        for paths in (previous.checkpoints["path"], run.places())
     )
     if before and not before & now:
         raise StoreError(
@@ -175,7 +173,7 @@ def _check_same_run(run: Run, store: Path | None, previous: RunColumns) -> None:
 
 def _check_can_be_read_again(run: Run, store: Path | None, previous: RunColumns) -> None:
     """Results of other options replace those of a store; not those of checkpoints that are gone or not named."""
-    gone = set(absolutes(previous.checkpoints["path"])) - set(absolutes(run.checkpoints))
+    gone = set(absolutes(previous.checkpoints["path"])) - set(run.places())
     if gone:
         raise StoreError(
             f"{store}: holds results of other options, also of {len(gone)} checkpoints that would not be read again "
@@ -185,7 +183,7 @@ def _check_can_be_read_again(run: Run, store: Path | None, previous: RunColumns)
 
 def _known(run: Run, previous: RunColumns, fingerprint_of: Callable[[Sequence[str]], str | None]) -> dict[str, str]:
     columns = previous.checkpoints
-    wanted = set(absolutes(run.checkpoints))
+    wanted = set(run.places())
     each = zip(absolutes(columns["path"]), columns["fingerprint"], columns["files"], strict=True)
     return {
         place: stored
@@ -200,9 +198,9 @@ def without_gone(plan: Plan) -> Plan:
     if plan.previous is None or len(plan.known) == len(plan.run.checkpoints):
         return plan
     columns = plan.previous.checkpoints
-    here = plan.paths()
+    here = {place: number for number, place in enumerate(plan.run.places())}
     gone = {
-        here[place]
+        plan.run.checkpoints[here[place]]
         for place, files in zip(absolutes(columns["path"]), columns["files"], strict=True)
         if place in here and place not in plan.known and is_gone(as_path(files.split("\n")[0]))
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from ckpt_inspect.runs.first_names import FirstNames
 from ckpt_inspect.runs.movement import Movement
 from ckpt_inspect.runs.planning import Plan
 from ckpt_inspect.runs.told import Stretch, Told
+from ckpt_inspect.series.packed import ByPlace, Packed
 from ckpt_inspect.storage import absolute, absolutes
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Reading:
     thresholds: Mapping[str, float]
     analyses: dict[str, Analysis] = field(default_factory=dict)
     """By fingerprint."""
-    fingerprints: dict[str, str] = field(default_factory=dict)
+    fingerprints: MutableMapping[str, str] = field(default_factory=dict)
     """By absolute path."""
     told: Told = field(init=False)
     """What the run's checkpoints tell together."""
@@ -63,6 +64,8 @@ class Reading:
     def __post_init__(self) -> None:
         self.movement = Movement(self.plan.run)
         self.told = Told(None if self.spilled is None else self.spilled.evidence)
+        if self.spilled is not None:
+            self.fingerprints = ByPlace(Packed(self.plan.run.places()))
         if self.spilled is not None and self.plan.previous is not None:
             self._names.take_newest(self.plan.previous, range(len(self.plan.previous))[-_LAST:])
 
@@ -123,7 +126,7 @@ class Reading:
         assert self.spilled is not None
         self._put_away(all_of_it=True)
         plan = self.plan
-        order = plan.order(self.fingerprints)
+        order = Packed(plan.order(self.fingerprints))
         failures = [(path.name, self.failures[path]) for path, _ in self._errors()]
         return LongRun(
             plan.run.name,
@@ -146,8 +149,7 @@ class Reading:
         assert self.spilled is not None
         self.spilled.parts.clear()
         self.told.are_kept(self._unread())
-        known = {**self.plan.known, **self.fingerprints}
-        self.plan = replace(self.plan, previous=stored, known=known, whole=None)
+        self.plan = replace(self.plan, previous=stored, whole=None)
 
     def _unread(self) -> set[str]:
         """Return the absolute paths of what is being read."""
@@ -175,7 +177,8 @@ class Reading:
         )
 
     def _errors(self) -> Iterator[tuple[Path, CkptInspectError]]:
-        return ((path, self.errors[path]) for path in self.plan.run.checkpoints if path in self.errors)
+        every = self.plan.run.checkpoints if self.errors else ()
+        return ((path, self.errors[path]) for path in every if path in self.errors)
 
     def require_results(self) -> None:
         """Raise, if there is nothing to analyse in the whole run, every checkpoint's error, or say what it is."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import tempfile
 import zlib
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from ckpt_inspect.runs.assembly import RowEvidence
 from ckpt_inspect.runs.carried import arrived, carried
 from ckpt_inspect.runs.stacking import some_rows
 from ckpt_inspect.runs.stored_runs import hashes_of
+from ckpt_inspect.series.packed import Packed, Places
 
 _DEFLATE_LEVEL = 1
 
@@ -99,20 +101,45 @@ class SpilledParts:
         self._last: tuple[int, RunColumns] | None = None
         self.outlines: list[RunColumns] = []
         """Of each part everything but its rows."""
-        self.places: dict[str, tuple[int, int]] = {}
-        """Fingerprint of each checkpoint -> its part, and its row there."""
-        self.paths: dict[str, str] = {}
-        """Fingerprint of each checkpoint -> its absolute path."""
+        self.fingerprints: Packed[str] = Packed()
+        """Of the checkpoints of all parts."""
+        self._paths: Packed[str] = Packed()
+        """Their absolute paths."""
+        self._starts: list[int] = []
+        """The number of checkpoints before each part."""
+        self._places: Places | None = None
+        """Of the fingerprints, once somebody has asked."""
 
     def add(self, part: RunColumns) -> None:
         """Take a part; raises OSError if the disk won't."""
-        number = len(self._records)
         self._records.add(carried(part))
         self.outlines.append(_alone(some_rows(part, 0, 0)))
-        checkpoints = part.checkpoints
-        for row, (fingerprint, path) in enumerate(zip(checkpoints["fingerprint"], checkpoints["path"], strict=True)):
-            self.places[str(fingerprint)] = number, row
-            self.paths[str(fingerprint)] = str(path)
+        self._starts.append(len(self.fingerprints))
+        self.fingerprints.extend(map(str, part.checkpoints["fingerprint"]))
+        self._paths.extend(map(str, part.checkpoints["path"]))
+        self._places = None
+
+    def __contains__(self, fingerprint: object) -> bool:
+        """Return whether the checkpoint of a fingerprint is in a part."""
+        return isinstance(fingerprint, str) and self._number(fingerprint) is not None
+
+    def place(self, fingerprint: str) -> tuple[int, int] | None:
+        """Return the part that a checkpoint is in, and its row there; None if it is in none."""
+        number = self._number(fingerprint)
+        if number is None:
+            return None
+        part = bisect_right(self._starts, number) - 1
+        return part, number - self._starts[part]
+
+    def path(self, fingerprint: str) -> str | None:
+        """Return a checkpoint's absolute path; None if it is in no part."""
+        number = self._number(fingerprint)
+        return None if number is None else self._paths[number]
+
+    def _number(self, fingerprint: str) -> int | None:
+        if self._places is None:
+            self._places = Places(self.fingerprints)
+        return self._places.get(fingerprint)
 
     def part(self, number: int) -> RunColumns:
         """Return a part as it was given."""
@@ -123,8 +150,8 @@ class SpilledParts:
     def clear(self) -> None:
         """Let go of all parts."""
         self._records.clear()
-        self.outlines, self._last = [], None
-        self.places, self.paths = {}, {}
+        self.outlines, self._last, self._starts, self._places = [], None, [], None
+        self.fingerprints, self._paths = Packed(), Packed()
 
 
 def _alone(outline: RunColumns) -> RunColumns:

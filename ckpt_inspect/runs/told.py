@@ -12,6 +12,7 @@ from ckpt_inspect.state.inferred import Inferred, InferredValues
 if TYPE_CHECKING:
     from ckpt_inspect.runs.assembly import Evidence, RowEvidence
     from ckpt_inspect.runs.kept_elements import KeptState
+    from ckpt_inspect.runs.planning import Plan
     from ckpt_inspect.runs.spilled import SpilledEvidence
 
 
@@ -40,6 +41,15 @@ class Stretch:
 
 NOTHING = Stretch()
 """Nothing is told, or nobody asked."""
+
+_TOGETHER = 512
+"""Checkpoints of which nothing is told that are given to be read at a time."""
+
+
+def nothing_told(plan: Plan) -> Iterator[tuple[Stretch, Sequence[int]]]:
+    """Yield which checkpoints of a run have to be read of which nothing is told, by their places in it."""
+    places: list[int] = plan.unread.places.tolist()
+    return ((NOTHING, places[start : start + _TOGETHER]) for start in range(0, len(places), _TOGETHER))
 
 
 _PENDING = 4

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from itertools import pairwise, permutations
 from pathlib import Path
@@ -14,9 +15,10 @@ from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.formats import Claim
 from ckpt_inspect.natural_order import natural_key
 from ckpt_inspect.records import dataclass
+from ckpt_inspect.series.packed import Packed
 from ckpt_inspect.series.survey import Survey
 from ckpt_inspect.state.renaming import pair_parameters
-from ckpt_inspect.storage import absolute, stat, total_size
+from ckpt_inspect.storage import absolute, absolutes, as_path, stat, total_size
 
 Parameter = tuple[str, tuple[int, ...]]
 """Name and shape."""
@@ -50,9 +52,9 @@ class Run:
     name: str
     """The folder's name; if the folder holds several runs, with the checkpoints' own. Unique among the runs found."""
     folder: Path
-    checkpoints: tuple[Path, ...]
+    checkpoints: Sequence[Path]
     """In training order, each as `open_checkpoint` takes it."""
-    claims: tuple[Claim, ...] = ()
+    claims: Sequence[Claim] = ()
     """What formats know about each checkpoint from its files' names; empty for a run that was put together by hand."""
     survey: Survey | None = field(default=None, compare=False)
     """What lay in and below a folder, before the run was sought there, in which it is the only one and a long one."""
@@ -65,30 +67,54 @@ class Run:
         ends = f": {names[0]!r} .. {names[-1]!r}" if len(names) > 1 else f": {names[0]!r}" if names else ""
         return f"<ckpt_inspect.Run {self.name!r} in {str(self.folder)!r}, {len(names)} checkpoints{ends}>"
 
+    def places(self) -> list[str]:
+        """Return the absolute paths of the checkpoints, in their order."""
+        return absolutes(self._texts())
+
     def parts(self) -> Mapping[Path, tuple[Path, ...]]:
         """Return the files and folders of each checkpoint, as they were found; its path alone if it was not sought."""
-        return self.parts_of(self.checkpoints)
+        return {path: self.parts_at(place) for place, path in enumerate(self.checkpoints)}
 
     def parts_of(self, among: Iterable[Path]) -> Mapping[Path, tuple[Path, ...]]:
         """Return the same of some checkpoints."""
-        return dict(self._each_with_parts(among))
+        wanted = {str(path): path for path in among}
+        return {wanted[text]: self.parts_at(place) for place, text in enumerate(self._texts()) if text in wanted}
 
-    def _each_with_parts(self, among: Iterable[Path]) -> Iterator[tuple[Path, tuple[Path, ...]]]:
-        claims = dict(zip(self.checkpoints, self.claims, strict=True)) if self.claims else {}
-        return ((path, claims[path].parts if claims else (path,)) for path in among)
+    def parts_at(self, place: int) -> tuple[Path, ...]:
+        """Return the same of the checkpoint at a place."""
+        return self.claims[place].parts if self.claims else (self.checkpoints[place],)
 
     def without(self, paths: Collection[Path]) -> Run:
         """Return the run without some of its checkpoints."""
         if not paths:
             return self
-        places = [place for place, path in enumerate(self.checkpoints) if path not in paths]
-        claims = tuple(self.claims[place] for place in places) if self.claims else ()
-        return replace(self, checkpoints=tuple(self.checkpoints[place] for place in places), claims=claims)
+        gone = set(map(str, paths))
+        return self.only([place for place, text in enumerate(self._texts()) if text not in gone])
 
-    def sizes(self, among: Iterable[Path] | None = None) -> Mapping[Path, int]:
-        """Return the size on disk, in bytes, of each checkpoint or of those `among` them; at least 1. Opens none."""
-        wanted = self._each_with_parts(self.checkpoints if among is None else among)
-        return {path: sum(map(total_size, parts)) or 1 for path, parts in wanted}
+    def only(self, places: Sequence[int]) -> Run:
+        """Return the run with some of its checkpoints, by their places."""
+        if not self.claims:
+            return replace(self, checkpoints=tuple(self.checkpoints[place] for place in places))
+        own = _packed(self.claims[place] for place in places)
+        return replace(self, checkpoints=own.seen_as(_path_in), claims=own)
+
+    def followed_by(self, more: Sequence[Claim]) -> Run:
+        """Return the run with other checkpoints behind its own."""
+        own = self.claims.with_more(more, _plain) if isinstance(self.claims, Packed) else _packed((*self.claims, *more))
+        return replace(self, checkpoints=own.seen_as(_path_in), claims=own)
+
+    def sizes(self) -> Mapping[Path, int]:
+        """Return the size on disk, in bytes, of each checkpoint; at least 1. Opens none."""
+        return {path: self.size_at(place) for place, path in enumerate(self.checkpoints)}
+
+    def size_at(self, place: int) -> int:
+        """Return the same of the checkpoint at a place."""
+        return sum(map(total_size, self.parts_at(place))) or 1
+
+    def _texts(self) -> Iterable[str]:
+        """The checkpoints' paths, none of which is made."""
+        own = self.checkpoints
+        return own.seen_as(_path_text) if isinstance(own, Packed) else map(str, own)
 
 
 def runs_of(claims: Iterable[Claim], held_by: HeldBy) -> tuple[Run, ...]:
@@ -150,7 +176,37 @@ def are_counted_on(steps: Sequence[int | None]) -> bool:
 
 def run_of(name: str, folder: Path, claims: Sequence[Claim]) -> Run:
     """Return one run of these checkpoints in this order."""
-    return Run(name, folder, tuple(map(_path, claims)), tuple(claims))
+    own = _packed(claims)
+    return Run(name, folder, own.seen_as(_path_in), own)
+
+
+def _packed(claims: Iterable[Claim]) -> Packed[Claim]:
+    return Packed(claims, _plain, _claim)
+
+
+_Plain = tuple[str, str, Sequence[str], str, str]
+"""What is held of a claim: the texts of its path and its folder, and the rest."""
+
+
+def _plain(claim: Claim) -> _Plain:
+    return str(claim.path), str(claim.folder), claim.names, claim.stem, claim.suffix
+
+
+def _claim(plain: _Plain) -> Claim:
+    path, folder, names, stem, suffix = plain
+    return Claim(_folder(folder), tuple(names), as_path(path), stem, suffix)
+
+
+def _path_in(plain: _Plain) -> Path:
+    return as_path(plain[0])
+
+
+def _path_text(plain: _Plain) -> str:
+    return plain[0]
+
+
+_folder = functools.lru_cache(16)(as_path)
+"""Many checkpoints share one."""
 
 
 # --- which belong together

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -286,9 +285,7 @@ class Watch:
             is_next = are_counted_on([self._held_by(path).step for path in last])
             if not is_next or any(claim.path in places for claim in more):
                 return None
-            run = runs[place]
-            checkpoints = (*run.checkpoints, *each.checkpoints[len(ends[place]) :])
-            runs[place] = replace(run, checkpoints=checkpoints, claims=(*run.claims, *more))
+            runs[place] = runs[place].followed_by(more)
         return tuple(runs)
 
     def _held_by(self, path: Path) -> Held:

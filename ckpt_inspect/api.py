@@ -344,6 +344,8 @@ def _analyzed(
             return _analyses(before.columns)
         if before is not None:
             paths, held = before.newest, before.held
+        else:
+            survey = survey.packed()
     run = paths if isinstance(paths, Run) else one_run(each, survey=survey)
     if target is not None and held is None and run.survey is None:
         run, held = _newest_of(run, Path(target), given=given, **asked)
@@ -418,6 +420,7 @@ def analyze_runs(
     if (grown := before) is not None:
         runs, target = [grown.newest], grown.store
     elif others:
+        survey = None if survey is None else survey.packed()
         runs += _runs_of(others, survey, is_one=store is not None)
     if target is not None and len(runs) != 1:
         told = f"{target}: one store can't hold {len(runs)} runs ({', '.join(r.name for r in runs)})"

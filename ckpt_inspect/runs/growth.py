@@ -42,7 +42,7 @@ from ckpt_inspect.runs.spilled import SpilledParts
 from ckpt_inspect.runs.stacking import Layouts, layouts_of, some_rows, stacked
 from ckpt_inspect.runs.stored_runs import LENGTH, StoredRun, hashes_of, stored_run
 from ckpt_inspect.runs.told import Told
-from ckpt_inspect.runs.unchanged import is_one_after_another, what_is_seen, what_is_seen_now
+from ckpt_inspect.runs.unchanged import files_seen, is_one_after_another, what_is_seen, what_is_seen_now
 from ckpt_inspect.series.names import naming
 from ckpt_inspect.series.packed import Packed, Places
 from ckpt_inspect.series.survey import Files, Survey
@@ -174,12 +174,12 @@ class LongRun:
             seen, stamps = what_is_seen_now(
                 before, old_stamps, self.survey, self.first, checkpoints, is_all=self.is_all
             )
-            new = column_rows(checkpoints, "files", slice(self.first, None))
-            own = known.own() | self.survey.below(new)
+            first = self.first
         else:
+            known, first = None, 0
             seen, stamps = what_is_seen(self.survey, self.run_folder, checkpoints, is_all=self.is_all)
-            own = self.survey.below(checkpoints["files"]) if seen.digest else set()
-        store_seen.write_seen(file, seen, stamps, self.survey.files(own).to_bytes() if seen.digest else b"")
+        files = files_seen(self.survey, known, checkpoints, first).to_bytes() if seen.digest else b""
+        store_seen.write_seen(file, seen, stamps, files)
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,11 +234,20 @@ def what_is_seen(
     gone = 0
     for files, sizes, modified in _slabs_of(checkpoints, ("files", "size_bytes", "modified"), 0):
         parts.append(survey.stamps(files, sizes, modified))
-        gone += int(np.count_nonzero(survey.stamps(files[parts[-1] == 0]) == 0))
+        if not parts[-1].all():
+            gone += int(np.count_nonzero(survey.stamps(files[parts[-1] == 0]) == 0))
     stamps = np.concatenate(parts)
     is_certain = is_all and survey.is_settled and np.count_nonzero(stamps == 0) == gone
     is_numbered = is_one_after_another(run_folder, checkpoints, 0)
     return store_seen.Seen(survey.folder, survey.digest if is_certain else "", run_folder, gone, is_numbered), stamps
+
+
+def files_seen(survey: Survey, known: Files | None, checkpoints: Columns, first: int) -> Files:
+    """Return the files of a survey: parts of checkpoints are those of the rows from `first` on, and those that were
+    `known` as such."""
+    own = [survey.places(files) for (files,) in _slabs_of(checkpoints, ("files",), first)]
+    found = survey.files(np.concatenate([np.empty(0, np.int64), *own]))
+    return found if known is None else found.with_own_of(known)
 
 
 def _slabs_of(checkpoints: Columns, names: Sequence[str], first: int) -> Iterator[list[Column]]:
@@ -248,7 +257,7 @@ def _slabs_of(checkpoints: Columns, names: Sequence[str], first: int) -> Iterato
         yield [column_rows(checkpoints, name, slice(start, min(start + _SLAB, count))) for name in names]
 
 
-_SLAB = 8192
+_SLAB = 1 << 15
 """Checkpoints of which texts are held at a time."""
 
 

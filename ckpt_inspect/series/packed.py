@@ -22,6 +22,8 @@ _DEFLATE_LEVEL = 1
 
 _Item = TypeVar("_Item")
 _Other = TypeVar("_Other")
+_Plain = TypeVar("_Plain")
+"""What JSON can hold."""
 
 
 class _Made(Sequence[_Item]):
@@ -62,15 +64,15 @@ class Packed(_Made[_Item]):
     def __init__(
         self,
         items: Iterable[_Item] = (),
-        plain: Callable[[_Item], object] | None = None,
-        made: Callable[[Any], _Item] | None = None,
+        plain: Callable[[_Item], _Plain] | None = None,
+        made: Callable[[_Plain], _Item] | None = None,
     ) -> None:
         """`plain` turns an item into what JSON can hold, and `made` turns that into the item again; texts need
         neither."""
         self._blocks: list[bytes] = []
         """Each of `_BLOCK` items but the last."""
         self._count = 0
-        self._made = made
+        self._made: Callable[[Any], _Item] | None = made
         self._last: tuple[int, list[Any]] = (-1, [])
         """The block that was asked for last."""
         self._take(items if plain is None else map(plain, items))
@@ -87,7 +89,7 @@ class Packed(_Made[_Item]):
         other._take(map(plain, items))
         return other
 
-    def seen_as(self, made: Callable[[Any], _Other] | None) -> Packed[_Other]:
+    def seen_as(self, made: Callable[[_Plain], _Other] | None) -> Packed[_Other]:
         """Return what `made` makes of the same, in the same memory."""
         other: Packed[_Other] = Packed((), made=made)
         other._blocks, other._count = self._blocks, self._count

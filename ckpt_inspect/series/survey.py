@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import time
 import zlib
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import field
-from itertools import repeat
+from dataclasses import field, replace
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from ckpt_inspect.errors import CkptInspectError
 from ckpt_inspect.records import dataclass
+from ckpt_inspect.series.packed import Packed
 from ckpt_inspect.storage import FolderStats, absolute, list_stats
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class Survey:
     is_settled: bool
     """Whether what is written from now on has another time than what was seen."""
     _folders: dict[str, FolderStats]
+    """By their paths, in order, each in the order of its names."""
     _found: dict[str, Any] = field(default_factory=dict)
     """What was asked for, by what it is: of many files it takes a while."""
 
@@ -84,56 +87,77 @@ class Survey:
             is_other |= newest // _SECOND + 1e-9 * (newest % _SECOND) != modified
         return np.where(is_other, 0, stamps)
 
-    def files(self, own: Collection[str] = ()) -> Files:
-        """Return all files, without stores; `own`: names, from the folder, of those that checkpoints consist of."""
+    def packed(self) -> Survey:
+        """Return the same in less memory, for a long while."""
+        folders = {place: stats._replace(names=Packed(stats.names)) for place, stats in self._folders.items()}
+        return replace(self, _folders=folders, _found={})
+
+    def files(self, own: NDArray[np.int64] | None = None) -> Files:
+        """Return all files, without stores; `own`: the `places` of those that checkpoints consist of."""
         if "files" not in self._found:
             self._found["files"] = self._files()
-        names, sizes, times = self._found["files"]
-        is_own = np.fromiter(map(own.__contains__, names), bool, len(names)) if own else np.zeros(len(names), bool)
-        return Files(names, sizes, times, is_own)
+        names, sizes, times, is_kept = self._found["files"]
+        is_own = np.zeros(len(is_kept), bool)
+        if own is not None:
+            is_own[own[own >= 0]] = True
+        return Files(names, sizes, times, is_own[is_kept])
 
-    def _files(self) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
-        names: list[str] = []
-        sizes: list[NDArray[np.int64]] = []
-        times: list[NDArray[np.int64]] = []
+    def _files(self) -> tuple[Sequence[str], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        names: list[Sequence[str]] = []
         start = len(self.folder.rstrip("/")) + 1
-        for place in sorted(self._folders):
-            stats, above = self._folders[place], f"{place.rstrip('/')}/"[start:]
-            is_store = np.zeros(len(stats.names), bool)
+        is_kept = [np.ones(len(stats.names), bool) for stats in self._folders.values()]
+        for (place, stats), is_one in zip(self._folders.items(), is_kept, strict=True):
+            above = f"{place.rstrip('/')}/"[start:]
             if _OF_STORES in "\0".join(stats.names):
-                is_store[:] = [_OF_STORES in name for name in stats.names]
-                names += [above + stats.names[i] for i in np.flatnonzero(~is_store).tolist()]
+                is_one[:] = [_OF_STORES not in name for name in stats.names]
+                names.append([above + name for name in stats.names if _OF_STORES not in name])
             else:
-                names += [above + name for name in stats.names] if above else stats.names
-            sizes.append(stats.sizes[~is_store])
-            times.append(stats.modified_ns[~is_store])
-        return names, np.concatenate(sizes), np.concatenate(times)
+                names.append([above + name for name in stats.names] if above else stats.names)
+        sizes, times = (
+            np.concatenate(
+                [getattr(stats, name)[is_one] for stats, is_one in zip(self._folders.values(), is_kept, strict=True)]
+            )
+            for name in ("sizes", "modified_ns")
+        )
+        every = names[0] if len(names) == 1 else [*chain.from_iterable(names)]
+        return every, sizes, times, np.concatenate(is_kept)
 
-    def below(self, files: Iterable[str]) -> set[str]:
-        """Return the names, from the folder, of the files that texts have one a line, from the root."""
-        start = len(self.folder.rstrip("/")) + 1
-        return {file[start:] for file in "\n".join(files).split("\n")}
+    def places(self, files: Iterable[str]) -> NDArray[np.int64]:
+        """Return where each of the files stands among those of all folders, -1 for one that is missing; texts have
+        several, one a line, from the root."""
+        return self._places(files)[0]
 
     def _places(self, files: Iterable[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where each of the files stands among those of all folders, -1 where it is missing, and how many each text
-        has."""
-        if "places" not in self._found:
-            start, places = 0, dict[str, dict[str, int]]()
-            for folder, stats in self._folders.items():
-                places[folder.rstrip("/")] = dict(zip(stats.names, range(start, start + len(stats.names)), strict=True))
-                start += len(stats.names)
-            self._found["places"] = places
-        names: dict[str, dict[str, int]] = self._found["places"]
-        nothing: dict[str, int] = {}
-        found: list[int] = []
+        """The same, and how many files each text has."""
         lengths: list[int] = []
+        wanted: dict[str, dict[str, int]] = {}
+        asked: list[tuple[dict[str, int], str]] = []
         for text in files:
             own = text.split("\n")
             lengths.append(len(own))
             for file in own:
                 folder, _, name = file.rpartition("/")
-                found.append(names.get(folder, nothing).get(name, -1))
-        return np.array(found, np.int64), np.array(lengths, np.int64)
+                names = wanted.setdefault(folder, {})
+                names[name] = -1
+                asked.append((names, name))
+        start = 0
+        for folder, stats in self._folders.items():
+            names = wanted.get(folder.rstrip("/"), {})
+            names.update(_found_among(stats.names, names, start))
+            start += len(stats.names)
+        return np.array([names[name] for names, name in asked], np.int64), np.array(lengths, np.int64)
+
+
+def _found_among(names: Sequence[str], wanted: Collection[str], start: int) -> dict[str, int]:
+    """Where those that are wanted stand among names in order, which are counted from `start` on."""
+    if isinstance(names, list) and len(wanted) * _SEEKING < len(names):
+        places = ((name, bisect_left(names, name)) for name in wanted)
+        return {name: start + place for name, place in places if names[place : place + 1] == [name]}
+    return {name: place for place, name in enumerate(names, start) if name in wanted}
+
+
+_SEEKING = 50
+"""Names that are compared in the time in which one is sought among many in order."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,15 +203,34 @@ class Files:
     def beside(self, before: Files) -> list[str] | None:
         """Return the names of the files that were no part of a checkpoint `before`, or weren't there; None if one that
         was is another now, or gone."""
-        at = dict(zip(before.names, range(len(before.names)), strict=True))
-        places = np.fromiter(map(at.get, self.names, repeat(-1)), np.int64, len(self.names))
         if not len(before.names):
             return list(self.names)
+        places = _places_among(before.names, self.names)
         is_same = (before.sizes[places] == self.sizes) & (before.modified_ns[places] == self.modified_ns)
         was_own = before.is_own[places] & (places >= 0)
         if np.count_nonzero(was_own & is_same) < np.count_nonzero(before.is_own):
             return None
         return [self.names[i] for i in np.nonzero(~was_own)[0].tolist()]
+
+    def with_own_of(self, before: Files) -> Files:
+        """Return the same, with those that were parts of checkpoints `before` as parts as well."""
+        if not len(before.names):
+            return self
+        places = _places_among(before.names, self.names)
+        return replace(self, is_own=self.is_own | (before.is_own[places] & (places >= 0)))
+
+
+def _places_among(before: Sequence[str], now: Sequence[str]) -> NDArray[np.int64]:
+    """Where each of these names stands among those before, -1 if it doesn't; quick if only few have come or gone."""
+    same = next((n for n, (one, other) in enumerate(zip(before, now, strict=False)) if one != other),
+                min(len(before), len(now)))  # fmt: skip
+    most = min(len(before), len(now)) - same
+    pairs = zip(islice(reversed(before), most), islice(reversed(now), most), strict=True)
+    behind = next((n for n, (one, other) in enumerate(pairs) if one != other), most)
+    last, stop = len(before) - behind, len(now) - behind
+    at = dict(zip(before[same:last], range(same, last), strict=True))
+    between = np.fromiter(map(at.get, now[same:stop], repeat(-1)), np.int64, stop - same)
+    return np.concatenate([np.arange(same), between, np.arange(last, len(before))], dtype=np.int64)
 
 
 def _mixed(sizes: NDArray[np.int64], times: NDArray[np.int64], position: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -207,38 +250,46 @@ def survey(folder: str | os.PathLike[str], least: int) -> Survey | None:
     try:
         top = Path(absolute(folder))
         taken = time.time_ns()
-        folders: dict[str, FolderStats] = {}
+        found: dict[str, FolderStats] = {}
         waiting = [top]
         while waiting:
             stats = list_stats(current := waiting.pop())
             if stats is None:
                 return None
-            folders[str(current)] = stats
+            found[str(current)] = stats
             waiting += [current / name for name in stats.folders]
     except CkptInspectError:
         return None
-    if sum(len(stats.names) for stats in folders.values()) < least:
+    if sum(len(stats.names) for stats in found.values()) < least:
         return None
+    folders = {place: _in_order(found[place]) for place in sorted(found)}
     import hashlib  # and with it OpenSSL: for a run of many
 
     digest = hashlib.blake2b(digest_size=16)
     newest = 0
-    for place in sorted(folders):
-        newest = max(newest, _add(digest, place, folders[place]))
+    for place, stats in folders.items():
+        newest = max(newest, _add(digest, place, stats))
     margin = _FINE if newest % _SECOND else _COARSE
     return Survey(str(top), digest.hexdigest(), newest + margin < taken, folders)
 
 
+def _in_order(stats: FolderStats) -> FolderStats:
+    """The same, by names."""
+    order = sorted(range(len(stats.names)), key=stats.names.__getitem__)
+    own = np.array(order, np.intp)
+    names = list(map(stats.names.__getitem__, order))
+    return stats._replace(names=names, sizes=stats.sizes[own], modified_ns=stats.modified_ns[own])
+
+
 def _add(digest: hashlib.blake2b, place: str, stats: FolderStats) -> int:
     """Add a folder to the digest, and return the time of its newest file."""
-    order = sorted(range(len(stats.names)), key=stats.names.__getitem__)
-    text = "\0".join([place, *map(stats.names.__getitem__, order)])
+    text = "\0".join([place, *stats.names])
+    sizes, times = stats.sizes, stats.modified_ns
     if _OF_STORES in text:
-        order = [i for i in order if _OF_STORES not in stats.names[i]]
-        text = "\0".join([place, *map(stats.names.__getitem__, order)])
+        own = [i for i, name in enumerate(stats.names) if _OF_STORES not in name]
+        text = "\0".join([place, *map(stats.names.__getitem__, own)])
+        sizes, times = sizes[own], times[own]
     content = text.encode("utf-8", "surrogateescape")
-    own = np.array(order, np.intp)
-    times = stats.modified_ns[own]
     digest.update(len(content).to_bytes(8, "little") + content)
-    digest.update(stats.sizes[own].tobytes() + times.tobytes())
+    digest.update(sizes.tobytes() + times.tobytes())
     return int(times.max(initial=0))

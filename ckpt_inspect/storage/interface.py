@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple
@@ -55,7 +55,7 @@ class Identities(NamedTuple):
 class FolderStats(NamedTuple):
     """What lies in a folder, one level, with a look at each file; links to files followed."""
 
-    names: list[str]
+    names: Sequence[str]
     """Of the files, in no particular order; a link to a folder counts as one."""
     sizes: NDArray[np.int64]
     """In bytes; -1 where a link leads nowhere."""

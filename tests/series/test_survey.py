@@ -8,7 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ckpt_inspect.series import survey as survey_module
 from ckpt_inspect.series.survey import Files, Survey, survey
 
 OLD = 1_700_000_000_123_456_789
@@ -33,6 +36,11 @@ def look(folder: Path) -> Survey:
 
 def stamp(folder: Path, *names: str) -> int:
     return int(look(folder).stamps(["\n".join(f"{folder}/{name}" for name in names)])[0])
+
+
+def parts(folder: Path, *names: str) -> Files:
+    found = look(folder)
+    return found.files(found.places([f"{folder}/{name}" for name in names]))
 
 
 def test_nothing_that_changed_is_the_same(folder: Path) -> None:
@@ -126,7 +134,7 @@ def test_few_files_are_not_worth_a_survey(folder: Path) -> None:
 def test_files_are_the_same_when_they_are_read_again(folder: Path) -> None:
     """Names, sizes and times; what isn't ours is nothing."""
     (folder / "\udcff").write_text("not UTF-8")
-    before = look(folder).files({"a.index"})
+    before = parts(folder, "a.index")
     after = Files.of_bytes(before.to_bytes())
     assert after is not None
     assert list(after.names) == list(before.names)
@@ -139,7 +147,7 @@ def test_files_are_the_same_when_they_are_read_again(folder: Path) -> None:
 
 def test_what_was_part_of_a_checkpoint_is_as_it_was(folder: Path) -> None:
     """All else, of then and of now, is told."""
-    before = look(folder).files({"a.index", "a.data"})
+    before = parts(folder, "a.index", "a.data")
     (folder / "new").write_text("new")
     (folder / "below" / "b.index").write_text("changed")
     assert look(folder).files().beside(before) == ["new", "below/b.index"]
@@ -147,3 +155,42 @@ def test_what_was_part_of_a_checkpoint_is_as_it_was(folder: Path) -> None:
     assert look(folder).files().beside(before) is None
     (folder / "a.data").unlink()
     assert look(folder).files().beside(before) is None
+
+
+@given(st.lists(st.text("ab", max_size=3), unique=True), st.lists(st.text("ab", max_size=3), unique=True))
+def test_names_are_found_among_those_before(before: list[str], now: list[str]) -> None:
+    """Whatever has come and gone, and wherever."""
+    for one, other in ((before, now), (sorted(before), sorted(now)), (now[:3] + before, now[:3] + now[3:])):
+        if len(set(one)) == len(one):
+            assert survey_module._places_among(one, other).tolist() == [
+                one.index(name) if name in one else -1 for name in other
+            ]
+
+
+def test_a_survey_that_is_packed_is_the_same(folder: Path) -> None:
+    """It stands for the same files, and for the same parts of checkpoints."""
+    (folder / "run.ckpt-inspect.h5").touch()
+    found = look(folder)
+    packed = found.packed()
+    asked = [f"{folder}/a.data\n{folder}/a.index", f"{folder}/below/b.index", f"{folder}/c", f"{folder}/below/a.data"]
+    assert packed.places(asked).tolist() == found.places(asked).tolist()
+    assert packed.stamps(asked).tolist() == found.stamps(asked).tolist()
+    assert packed.files(packed.places(asked)).to_bytes() == found.files(found.places(asked)).to_bytes()
+    assert packed.files(packed.places(asked)).own() == {"a.data", "a.index", "below/b.index"}
+
+
+def test_parts_that_were_known_stay_parts(folder: Path) -> None:
+    """Beside those that have come."""
+    before = parts(folder, "a.index", "below/b.index")
+    (folder / "Z").touch()
+    assert parts(folder, "Z").with_own_of(before).own() == {"Z", "a.index", "below/b.index"}
+
+
+@given(st.sets(st.text("ab", max_size=3)), st.sets(st.text("ab", max_size=3)))
+def test_names_are_found_among_names_in_order(names: set[str], wanted: set[str]) -> None:
+    """Few and many."""
+    expected = {name: 7 + place for place, name in enumerate(sorted(names)) if name in wanted}
+    for seeking in (0, 50):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(survey_module, "_SEEKING", seeking)
+            assert survey_module._found_among(sorted(names), wanted, 7) == expected

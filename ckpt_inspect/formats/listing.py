@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, KeysView
+from copy import copy
 from pathlib import Path
 
 from ckpt_inspect.errors import CkptInspectError
@@ -41,15 +42,18 @@ class Listing:
 
     def only(self, names: Iterable[str]) -> Listing:
         """Return the same folder with only these names to claim."""
-        chosen = Listing(self.folder, self.files, self.folders)
         wanted = set(names)
-        chosen.names = tuple(name for name in self.names if name in wanted)
-        chosen._looks = self._looks
-        return chosen
+        return self._with(tuple(name for name in self.names if name in wanted))
 
     def without(self, names: Collection[str]) -> Listing:
         """Return the same folder without these names to claim."""
-        return self.only(name for name in self.names if name not in names)
+        return self._with(tuple(name for name in self.names if name not in names))
+
+    def _with(self, names: tuple[str, ...]) -> Listing:
+        """The same with other names to claim; what was seen by one of the two, the other knows."""
+        chosen = copy(self)
+        chosen.names = names
+        return chosen
 
     def look(self, name: str) -> Location:
         """Return what `locate` finds at a file; a file that can't be read looks absent."""

@@ -9,9 +9,9 @@ import os
 import time
 import zlib
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import field, replace
-from itertools import chain, islice, repeat
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,9 @@ _COARSE, _FINE = 2_000_000_000, 50_000_000
 
 _MOST = 1 << 28
 """Bytes that are unpacked of what was kept of files: those of three million take as many."""
+
+_COMPARED = 4096
+"""Names that are compared at a time."""
 
 _SECOND = 1_000_000_000
 
@@ -222,15 +225,27 @@ class Files:
 
 def _places_among(before: Sequence[str], now: Sequence[str]) -> NDArray[np.int64]:
     """Where each of these names stands among those before, -1 if it doesn't; quick if only few have come or gone."""
-    same = next((n for n, (one, other) in enumerate(zip(before, now, strict=False)) if one != other),
-                min(len(before), len(now)))  # fmt: skip
-    most = min(len(before), len(now)) - same
-    pairs = zip(islice(reversed(before), most), islice(reversed(now), most), strict=True)
-    behind = next((n for n, (one, other) in enumerate(pairs) if one != other), most)
+    most = min(len(before), len(now))
+    same = _count_same(lambda n, m: before[n:m] == now[n:m], most)
+    behind = _count_same(
+        lambda n, m: before[len(before) - m : len(before) - n] == now[len(now) - m : len(now) - n], most - same
+    )
     last, stop = len(before) - behind, len(now) - behind
     at = dict(zip(before[same:last], range(same, last), strict=True))
     between = np.fromiter(map(at.get, now[same:stop], repeat(-1)), np.int64, stop - same)
     return np.concatenate([np.arange(same), between, np.arange(last, len(before))], dtype=np.int64)
+
+
+def _count_same(are_same: Callable[[int, int], bool], most: int) -> int:
+    """Return how many are the same, of the first `most`, before one is another; many are compared at a time."""
+    found, step = 0, _COMPARED
+    while found < most and step:
+        stop = min(found + step, most)
+        if are_same(found, stop):
+            found = stop
+        else:
+            step = (stop - found) // 2
+    return found
 
 
 def _mixed(sizes: NDArray[np.int64], times: NDArray[np.int64], position: NDArray[np.int64]) -> NDArray[np.uint64]:
